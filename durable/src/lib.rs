@@ -1,0 +1,56 @@
+//! State that must have exactly one writer: the machines that admit calls and choose accounts.
+//!
+//! A machine is a pure, serialisable value. It is given the time and a command and answers with a
+//! reply; it never waits, never reads a clock, never draws a random number and never talks to anyone.
+//! On Cloudflare a Durable Object holds one machine, on a native host a lock does: limits behave the
+//! same in both homes and are model-checked here, without either.
+//!
+//! | machine | one per | decides |
+//! | --- | --- | --- |
+//! | [`gate::Gate`] | client key | may this call start, and which slot does it hold |
+//! | [`pool::Pool`] | platform | which account serves this attempt, and how accounts are doing |
+//!
+//! Invariants, checked after every step of random histories (`tests/`):
+//! 1. A slot is a lease with an owner and an end. With all clients gone and one TTL passed, none is held.
+//! 2. Never more live leases than the limit allows; exactly the limit is admitted from any crowd.
+//! 3. Repeating a command (a lost reply, a retry) changes nothing the first did not.
+//! 4. Time may jump both ways: a lease outlives its TTL by no more than the jump.
+
+pub mod gate;
+pub mod pool;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = u64;
+
+/// One model call of one client, from its arrival to its last byte. Its time-ordered 128 bits are
+/// drawn by the host. Leases are named by it, so a repeated command finds its own lease again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CallId(pub u128);
+
+/// A machine: see the crate's promise.
+pub trait Machine {
+    type Command;
+    type Reply;
+
+    fn handle(&mut self, now: Millis, command: Self::Command) -> Step<Self::Reply>;
+}
+
+/// What a command led to.
+#[derive(Debug, PartialEq)]
+pub struct Step<R> {
+    pub reply: R,
+    pub changes: Changes,
+    /// When the machine wants to be woken to tidy up, if it holds anything that ends.
+    pub wake_at: Option<Millis>,
+}
+
+/// Which part of the state a command touched, so that a host persists no more than it must.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Leases came, went or were renewed. A host whose death ends all its calls need not keep them.
+    pub leases: bool,
+    /// Something a restart must not forget: cooldowns, health, sticky sessions.
+    pub lasting: bool,
+}

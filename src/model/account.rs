@@ -1,0 +1,102 @@
+//! A provider account: who we are to a provider, and how it is used.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::port::clock::Millis;
+
+/// Whose protocol and pool an account belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    Claude,
+    OpenAi,
+    Gemini,
+    Antigravity,
+}
+
+impl Platform {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+            Self::OpenAi => "openai",
+            Self::Gemini => "gemini",
+            Self::Antigravity => "antigravity",
+        }
+    }
+}
+
+/// A proxy between us and the provider. There is no `Debug` of the password.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Proxy {
+    pub scheme: ProxyScheme,
+    pub host: String,
+    pub port: u16,
+    pub username: Option<String>,
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Proxy({:?} {}:{})", self.scheme, self.host, self.port)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyScheme {
+    Http,
+    Https,
+    /// Names are resolved by the proxy.
+    Socks5,
+}
+
+/// An account as the store keeps it: secrets are sealed (`model::secret`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    pub id: String,
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    pub platform: Platform,
+    pub credentials: StoredCredentials,
+    /// Grows whenever the credentials are replaced or refreshed.
+    pub credential_version: u64,
+    pub priority: u32,
+    /// 0 is no limit.
+    pub max_concurrency: u32,
+    pub is_active: bool,
+    pub schedulable: bool,
+    /// The proxy as JSON, sealed (it may hold a password).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// What of the proxy may be shown: `socks5://host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_shown: Option<String>,
+    /// From the model a client names to the model this account is asked for.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub model_mapping: std::collections::BTreeMap<String, String>,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+}
+
+/// Each `String` of a secret is sealed with the account's id and the field's name as context.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum StoredCredentials {
+    ApiKey {
+        api_key: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_url: Option<String>,
+    },
+    #[serde(rename = "oauth")]
+    OAuth {
+        access_token: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<String>,
+        /// When the access token ends; `None`: not told, so it is used until refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Millis>,
+    },
+}

@@ -1,0 +1,1 @@
+//! What tokens cost: integer micro-USD, from a table of public prices with a version.

@@ -1,0 +1,78 @@
+//! What a call used: token counts, and the ledger event made of them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::model::account::Platform;
+use crate::port::clock::Millis;
+
+/// Token counts of one call, each token in exactly one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// Input tokens neither read from nor written to the cache.
+    pub input: u64,
+    pub output: u64,
+    /// Written to the cache for 5 minutes.
+    #[serde(rename = "cacheWrite5m")]
+    pub cache_write_5m: u64,
+    /// Written to the cache for 1 hour.
+    #[serde(rename = "cacheWrite1h")]
+    pub cache_write_1h: u64,
+    pub cache_read: u64,
+}
+
+/// How far a ledger event can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    /// The provider's final word on tokens, and a known price.
+    Exact,
+    /// The stream broke or the client left: tokens are those seen until then.
+    Partial,
+    /// The price (unknown model) or the tokens (the provider named none) are guessed.
+    Estimated,
+}
+
+/// One call that reached a provider. `request_id` is unique; writing an event twice counts it once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEvent {
+    pub request_id: String,
+    /// When the client's request arrived.
+    pub at: Millis,
+    pub key_id: String,
+    pub key_name: String,
+    /// The account of the last attempt.
+    pub account_id: String,
+    pub account_name: String,
+    pub platform: Platform,
+    /// `messages`, `count_tokens`, ...
+    pub endpoint: String,
+    /// The model the provider says it used, or else the one asked for.
+    pub model: String,
+    pub stream: bool,
+    /// Status the client got.
+    pub status: u16,
+    /// Stable code of what went wrong, if something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The provider's own error text (bounded), for the operator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    pub tokens: Tokens,
+    /// Micro-USD.
+    pub cost: u64,
+    /// Version of the price table `cost` was computed with.
+    pub price_version: String,
+    pub quality: Quality,
+    /// Milliseconds from arrival to the first byte sent to the client, if one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<u64>,
+    /// Milliseconds from arrival to the end.
+    pub duration_ms: u64,
+    /// Provider calls made, 1 or more.
+    pub attempts: u32,
+    /// The client's `user-agent`, bounded.
+    pub client: String,
+}

@@ -1,0 +1,27 @@
+//! The machines of `crs-durable`, wherever they live.
+
+use async_trait::async_trait;
+use crs_durable::{gate, pool};
+
+use crate::model::account::Platform;
+
+/// Hash of a client key; names its gate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyHash(pub [u8; 32]);
+
+#[async_trait]
+pub trait Gates: Send + Sync {
+    /// Sends a command to the gate of a key. `Learn`ing is the caller's business, see `relay::admit`.
+    async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError>;
+
+    /// Sends a command to the pool of a platform.
+    async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError>;
+}
+
+/// A machine could not be reached. Never happens natively; on the edge a Durable Object can be away.
+#[derive(Debug, thiserror::Error)]
+#[error("the {machine} machine cannot be reached: {reason}")]
+pub struct GatesError {
+    pub machine: &'static str,
+    pub reason: String,
+}

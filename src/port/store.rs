@@ -1,0 +1,113 @@
+//! The data: Redis's vocabulary over whatever holds it.
+//!
+//! One data model, thin transports. Every backend passes `store::conformance`.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crs_durable::Millis;
+
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Runs the commands in order, in one round trip. Each is atomic, the batch is not. There is one
+    /// reply per command; a command against a key of another type fails the call and names the key.
+    /// What was acknowledged is durable as the backend promises (embedded: on disk).
+    async fn run(&self, batch: Vec<Command>) -> Result<Vec<Reply>, StoreError>;
+
+    /// All or nothing: if every guard holds, runs the commands; nobody sees a state between. The
+    /// commands' replies are not returned.
+    async fn atomically(&self, guards: Vec<Guard>, batch: Vec<Command>) -> Result<Applied, StoreError>;
+
+    /// One cheap round trip.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// `memory`, `embedded`, `redis`, `upstash`: for health and messages.
+    fn kind(&self) -> &'static str;
+
+    /// Whether other processes may write the same data: cached records then need a maximum age.
+    fn shared(&self) -> bool;
+}
+
+/// A command of Redis, with its meaning there. Times are absolute, so a repeated command does no harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Get { key: String },
+    /// Replaces any value of any type; drops the key's expiry unless `expire_at` is given.
+    Set { key: String, value: Bytes, expire_at: Option<Millis> },
+    Del { key: String },
+    Exists { key: String },
+    IncrBy { key: String, by: i64 },
+    PExpireAt { key: String, at: Millis },
+    HGet { key: String, field: String },
+    HMGet { key: String, fields: Vec<String> },
+    HGetAll { key: String },
+    HSet { key: String, entries: Vec<(String, Bytes)> },
+    HDel { key: String, fields: Vec<String> },
+    HIncrBy { key: String, field: String, by: i64 },
+    HLen { key: String },
+    SAdd { key: String, members: Vec<String> },
+    SRem { key: String, members: Vec<String> },
+    SMembers { key: String },
+    ZAdd { key: String, entries: Vec<(f64, String)> },
+    ZIncrBy { key: String, by: f64, member: String },
+    ZRem { key: String, members: Vec<String> },
+    ZScore { key: String, member: String },
+    ZCard { key: String },
+    /// Members with `min <= score <= max`, lowest first (`rev`: highest first; ties by member, reversed
+    /// too), skipping `offset`, at most `limit`. Reply: `Scored`.
+    ZRangeByScore { key: String, min: f64, max: f64, rev: bool, offset: u64, limit: u64 },
+    ZRemRangeByScore { key: String, min: f64, max: f64 },
+}
+
+/// What must hold for an atomic batch to run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Guard {
+    /// The string at `key` is exactly this; `None`: the key does not exist.
+    Value { key: String, is: Option<Bytes> },
+    /// The hash field is exactly this; `None`: the field (or the key) does not exist.
+    Field { key: String, field: String, is: Option<Bytes> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    Yes,
+    /// The guard of this index did not hold; nothing was changed.
+    No { guard: usize },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// `Set`, `PExpireAt` and other commands without an answer of use.
+    Ok,
+    /// `Get`, `HGet`.
+    Value(Option<Bytes>),
+    /// `HMGet`: one per field asked for.
+    Values(Vec<Option<Bytes>>),
+    /// Counts and new values: `Del`, `Exists`, `IncrBy`, `HSet` (fields added), `HDel`, `HIncrBy`,
+    /// `HLen`, `SAdd`, `SRem`, `ZAdd` (members added), `ZRem`, `ZCard`, `ZRemRangeByScore`.
+    Int(i64),
+    /// `HGetAll`, in no order that may be relied on.
+    Entries(Vec<(String, Bytes)>),
+    /// `SMembers`, in no order that may be relied on.
+    Members(Vec<String>),
+    /// `ZScore`, `ZIncrBy`.
+    Score(Option<f64>),
+    /// `ZRangeByScore`.
+    Scored(Vec<(String, f64)>),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not reached, or not in time. The commands may or may not have run.
+    #[error("the {kind} store cannot be reached: {reason}")]
+    Away { kind: &'static str, reason: String },
+    /// The key holds another type than the command needs.
+    #[error("the key {key} holds another type than {command} needs")]
+    WrongType { key: String, command: &'static str },
+    /// A value is not what it must be (an increment of text, a reply of another shape).
+    #[error("the key {key} holds what cannot be read: {reason}")]
+    Unreadable { key: String, reason: String },
+    /// The store answered with an error of its own.
+    #[error("the {kind} store failed: {reason}")]
+    Failed { kind: &'static str, reason: String },
+}

@@ -1,0 +1,11 @@
+//! Work that outlives the response, or must not hold up the others.
+
+use futures_util::future::BoxFuture;
+
+pub trait Tasks: Send + Sync {
+    /// Runs `task` to its end after the response is gone; a graceful shutdown waits for it, bounded.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Runs a computation that takes milliseconds of CPU (password hashing) where it holds up no stream.
+    fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+}

@@ -1,0 +1,1 @@
+//! Backends of `port::store::Store`.
