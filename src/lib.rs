@@ -2,10 +2,16 @@
 //!
 //! | module | what is there |
 //! | --- | --- |
+//! | [`app`] | `App`: everything a request may touch, as a struct of ports |
+//! | [`config`] | every setting, read once at start |
+//! | [`http`] | the shared axum surface: router, extractors, errors, endpoints |
 //! | [`model`] | the nouns: key, account, usage, price |
 //! | [`port`] | what the core asks of a host, traits only |
 //! | [`store`] | backends of the `Store` port, and the repositories over it |
 
+pub mod app;
+pub mod config;
+pub mod http;
 pub mod model;
 pub mod port;
 pub mod store;

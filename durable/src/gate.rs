@@ -42,12 +42,19 @@ pub struct Gate {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// The key's record as the store has it now; `None`: the store knows no such key.
-    Learn { policy: Option<Arc<KeyPolicy>> },
+    Learn {
+        policy: Option<Arc<KeyPolicy>>,
+    },
     Admit(Admit),
     /// The call lives: its lease lasts at least until `now + ttl_ms`.
-    Renew { call: CallId, ttl_ms: u64 },
+    Renew {
+        call: CallId,
+        ttl_ms: u64,
+    },
     /// The call is over; its slot is free. Unknown calls are ignored (the lease had ended).
-    Settle { call: CallId },
+    Settle {
+        call: CallId,
+    },
     /// The key was changed elsewhere: the next `Admit` must ask for the record again.
     Invalidate,
     Snapshot,
@@ -71,7 +78,9 @@ pub struct Admit {
 pub enum Reply {
     /// The gate does not know the key's record, or not freshly enough: `Learn`, then repeat.
     NeedPolicy,
-    Granted { policy: Arc<KeyPolicy> },
+    Granted {
+        policy: Arc<KeyPolicy>,
+    },
     Refused(Refusal),
     Done,
     Snapshot(Snapshot),
@@ -81,11 +90,20 @@ pub enum Reply {
 pub enum Refusal {
     UnknownKey,
     Disabled,
-    Expired { at: Millis },
-    NotPermitted { service: Service },
-    ModelRestricted { model: String },
+    Expired {
+        at: Millis,
+    },
+    NotPermitted {
+        service: Service,
+    },
+    ModelRestricted {
+        model: String,
+    },
     /// All `limit` slots are held; one may be free after `retry_after_ms`.
-    ConcurrencyFull { limit: u32, retry_after_ms: u64 },
+    ConcurrencyFull {
+        limit: u32,
+        retry_after_ms: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +118,10 @@ impl Machine for Gate {
     type Reply = Reply;
 
     fn handle(&mut self, _now: Millis, _command: Command) -> Step<Reply> {
-        Step { reply: Reply::Done, changes: crate::Changes::default(), wake_at: None }
+        Step {
+            reply: Reply::Done,
+            changes: crate::Changes::default(),
+            wake_at: None,
+        }
     }
 }

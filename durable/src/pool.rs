@@ -35,20 +35,42 @@ pub struct Pool {
 pub enum Command {
     /// The platform's accounts as the store has them now. Marks and leases of accounts that are
     /// still there survive.
-    Learn { roster: Vec<AccountPolicy> },
+    Learn {
+        roster: Vec<AccountPolicy>,
+    },
     Pick(Pick),
-    Renew { call: CallId, ttl_ms: u64 },
+    Renew {
+        call: CallId,
+        ttl_ms: u64,
+    },
     /// How the attempt went; frees the call's slot on that account unless the outcome says it goes on.
-    Report { call: CallId, account: AccountId, outcome: Outcome },
+    Report {
+        call: CallId,
+        account: AccountId,
+        outcome: Outcome,
+    },
     /// Ask to be the one who refreshes the account's token. `seen` is the credential version the
     /// caller found stale; the election ends by itself after `ttl_ms`.
-    BeginRefresh { call: CallId, account: AccountId, seen: u64, ttl_ms: u64 },
+    BeginRefresh {
+        call: CallId,
+        account: AccountId,
+        seen: u64,
+        ttl_ms: u64,
+    },
     /// The refresher is done: with a new credential version, or with the provider's refusal.
-    EndRefresh { call: CallId, account: AccountId, result: RefreshResult },
+    EndRefresh {
+        call: CallId,
+        account: AccountId,
+        result: RefreshResult,
+    },
     /// The operator's word: forget cooldowns, back-off and marks of the account.
-    Reset { account: AccountId },
+    Reset {
+        account: AccountId,
+    },
     /// Forget sticky sessions: of one account, or all.
-    Flush { account: Option<AccountId> },
+    Flush {
+        account: Option<AccountId>,
+    },
     Invalidate,
     Snapshot,
 }
@@ -72,16 +94,28 @@ pub struct Pick {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     NeedRoster,
-    Picked { account: AccountId, sticky: bool, skipped: Vec<(AccountId, Skip)> },
+    Picked {
+        account: AccountId,
+        sticky: bool,
+        skipped: Vec<(AccountId, Skip)>,
+    },
     /// Nobody can serve the call now. `earliest` is when the first account is expected back, if
     /// waiting helps at all; `busy` says some account is only full.
-    NobodyLeft { skipped: Vec<(AccountId, Skip)>, earliest: Option<Millis>, busy: bool },
+    NobodyLeft {
+        skipped: Vec<(AccountId, Skip)>,
+        earliest: Option<Millis>,
+        busy: bool,
+    },
     /// You are the refresher: read the credentials again first, then refresh.
     RefreshElected,
     /// Somebody else is at it until `until`; read the credentials again after a while.
-    RefreshBusy { until: Millis },
+    RefreshBusy {
+        until: Millis,
+    },
     /// The credentials are newer than what you saw.
-    RefreshDone { version: u64 },
+    RefreshDone {
+        version: u64,
+    },
     Done,
     Snapshot(Box<Snapshot>),
 }
@@ -92,10 +126,20 @@ pub enum Skip {
     Tried,
     Inactive,
     Paused,
-    Unusable { why: String },
-    Full { limit: u32 },
-    Cooling { until: Millis, family: Option<String> },
-    Denied { why: String, until: Option<Millis> },
+    Unusable {
+        why: String,
+    },
+    Full {
+        limit: u32,
+    },
+    Cooling {
+        until: Millis,
+        family: Option<String>,
+    },
+    Denied {
+        why: String,
+        until: Option<Millis>,
+    },
     /// It could serve, another was preferred (priority, back-off, recency).
     NotPreferred,
 }
@@ -108,7 +152,10 @@ pub enum Outcome {
     Finished,
     /// Rate limited. `until` is the provider's own word (trusted) or `None` (guessed, a short back-off).
     /// `family`: only calls of this model family are limited.
-    Throttled { until: Option<Millis>, family: Option<String> },
+    Throttled {
+        until: Option<Millis>,
+        family: Option<String>,
+    },
     /// 5xx, 529, no connection, cut before the first byte: prefer others for a short while.
     Unwell { why: String },
     /// Credentials refused. `until`: may heal by itself then; `None`: only new credentials or a reset help.
@@ -119,9 +166,13 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RefreshResult {
-    Refreshed { version: u64 },
+    Refreshed {
+        version: u64,
+    },
     /// The provider refused the refresh token for good.
-    Refused { why: String },
+    Refused {
+        why: String,
+    },
     /// It could not be asked; whoever comes next may try again.
     Failed,
 }
@@ -149,6 +200,10 @@ impl Machine for Pool {
     type Reply = Reply;
 
     fn handle(&mut self, _now: Millis, _command: Command) -> Step<Reply> {
-        Step { reply: Reply::Done, changes: crate::Changes::default(), wake_at: None }
+        Step {
+            reply: Reply::Done,
+            changes: crate::Changes::default(),
+            wake_at: None,
+        }
     }
 }

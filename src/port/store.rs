@@ -31,32 +31,102 @@ pub trait Store: Send + Sync {
 /// A command of Redis, with its meaning there. Times are absolute, so a repeated command does no harm.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    Get { key: String },
+    Get {
+        key: String,
+    },
     /// Replaces any value of any type; drops the key's expiry unless `expire_at` is given.
-    Set { key: String, value: Bytes, expire_at: Option<Millis> },
-    Del { key: String },
-    Exists { key: String },
-    IncrBy { key: String, by: i64 },
-    PExpireAt { key: String, at: Millis },
-    HGet { key: String, field: String },
-    HMGet { key: String, fields: Vec<String> },
-    HGetAll { key: String },
-    HSet { key: String, entries: Vec<(String, Bytes)> },
-    HDel { key: String, fields: Vec<String> },
-    HIncrBy { key: String, field: String, by: i64 },
-    HLen { key: String },
-    SAdd { key: String, members: Vec<String> },
-    SRem { key: String, members: Vec<String> },
-    SMembers { key: String },
-    ZAdd { key: String, entries: Vec<(f64, String)> },
-    ZIncrBy { key: String, by: f64, member: String },
-    ZRem { key: String, members: Vec<String> },
-    ZScore { key: String, member: String },
-    ZCard { key: String },
+    Set {
+        key: String,
+        value: Bytes,
+        expire_at: Option<Millis>,
+    },
+    Del {
+        key: String,
+    },
+    Exists {
+        key: String,
+    },
+    IncrBy {
+        key: String,
+        by: i64,
+    },
+    PExpireAt {
+        key: String,
+        at: Millis,
+    },
+    HGet {
+        key: String,
+        field: String,
+    },
+    HMGet {
+        key: String,
+        fields: Vec<String>,
+    },
+    HGetAll {
+        key: String,
+    },
+    HSet {
+        key: String,
+        entries: Vec<(String, Bytes)>,
+    },
+    HDel {
+        key: String,
+        fields: Vec<String>,
+    },
+    HIncrBy {
+        key: String,
+        field: String,
+        by: i64,
+    },
+    HLen {
+        key: String,
+    },
+    SAdd {
+        key: String,
+        members: Vec<String>,
+    },
+    SRem {
+        key: String,
+        members: Vec<String>,
+    },
+    SMembers {
+        key: String,
+    },
+    ZAdd {
+        key: String,
+        entries: Vec<(f64, String)>,
+    },
+    ZIncrBy {
+        key: String,
+        by: f64,
+        member: String,
+    },
+    ZRem {
+        key: String,
+        members: Vec<String>,
+    },
+    ZScore {
+        key: String,
+        member: String,
+    },
+    ZCard {
+        key: String,
+    },
     /// Members with `min <= score <= max`, lowest first (`rev`: highest first; ties by member, reversed
     /// too), skipping `offset`, at most `limit`. Reply: `Scored`.
-    ZRangeByScore { key: String, min: f64, max: f64, rev: bool, offset: u64, limit: u64 },
-    ZRemRangeByScore { key: String, min: f64, max: f64 },
+    ZRangeByScore {
+        key: String,
+        min: f64,
+        max: f64,
+        rev: bool,
+        offset: u64,
+        limit: u64,
+    },
+    ZRemRangeByScore {
+        key: String,
+        min: f64,
+        max: f64,
+    },
 }
 
 /// What must hold for an atomic batch to run.
@@ -65,14 +135,20 @@ pub enum Guard {
     /// The string at `key` is exactly this; `None`: the key does not exist.
     Value { key: String, is: Option<Bytes> },
     /// The hash field is exactly this; `None`: the field (or the key) does not exist.
-    Field { key: String, field: String, is: Option<Bytes> },
+    Field {
+        key: String,
+        field: String,
+        is: Option<Bytes>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     Yes,
     /// The guard of this index did not hold; nothing was changed.
-    No { guard: usize },
+    No {
+        guard: usize,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,173 @@
+//! Every setting, read once at start: the only place where names of variables appear.
+//!
+//! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
+//! what to set; nothing is guessed in its place.
+
+mod read;
+
+use std::time::Duration;
+
+pub use read::{Problems, Vars};
+
+/// The strings a configuration is built from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub secrets: Secrets,
+    pub admin: Admin,
+    pub keys: Keys,
+    pub site: Site,
+    pub log: Log,
+    pub relay: Relay,
+    pub store: StoreChoice,
+    pub claude: Claude,
+    pub metrics: Metrics,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `HOST`: address to listen on.
+    pub host: String,
+    /// `PORT`; 0 lets the system choose.
+    pub port: u16,
+    /// `TRUST_PROXY`: whether the last `x-forwarded-for` entry names the client.
+    pub trust_proxy: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// `JWT_SECRET`, 32 characters or more: signs admin sessions.
+    pub jwt: Secret,
+    /// `ENCRYPTION_KEY`: every other sub-key is derived from it.
+    pub encryption: Secret,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// `ADMIN_USERNAME`, `ADMIN_PASSWORD`: used when there is no login yet, and whenever they change.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// `ADMIN_SESSION_TIMEOUT`, milliseconds.
+    pub session: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// `API_KEY_PREFIX`.
+    pub prefix: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// `WEB_TITLE`: the site's name until the operator sets one.
+    pub title: String,
+    /// `TIMEZONE_OFFSET` (hours east of UTC, fractions allowed), in minutes. Rules where a day begins.
+    pub utc_offset_minutes: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `LOG_LEVEL`: error, warn, info, debug, trace.
+    pub level: String,
+    /// `LOG_FORMAT`: text or json.
+    pub json: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Relay {
+    /// `REQUEST_MAX_SIZE_MB`, in bytes.
+    pub max_body: usize,
+    /// `REQUEST_TIMEOUT`: how long a provider may take to its first byte.
+    pub first_byte: Duration,
+    /// `STREAM_IDLE_TIMEOUT`: how long a stream may be silent.
+    pub idle: Duration,
+    /// `CONNECT_TIMEOUT`: bound on reaching a provider.
+    pub connect: Duration,
+}
+
+impl Relay {
+    /// How long a lease must last before the first byte, when nothing renews it.
+    pub fn waiting_ttl(&self) -> Duration {
+        self.connect + self.first_byte + LEASE_MARGIN
+    }
+
+    /// How long a lease must last from frame to frame.
+    pub fn streaming_ttl(&self) -> Duration {
+        self.idle + LEASE_MARGIN
+    }
+}
+
+/// A lease outlives the time-out that ends its call, or it would be freed while the call runs.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug)]
+pub enum StoreChoice {
+    /// The file in `DATA_DIR`.
+    Embedded,
+    /// Nothing survives a restart (`STORE=memory`): for trials.
+    Memory,
+    Redis(Redis),
+}
+
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`,
+    /// `REDIS_ENABLE_TLS`. Holds the password.
+    pub url: Secret,
+    /// What of it may be shown: `host:port/db`.
+    pub shown: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Claude {
+    /// `CLAUDE_API_URL`: scheme and host, without `/v1/messages`.
+    pub api_url: String,
+    /// `CLAUDE_OAUTH_URL`: the token endpoint.
+    pub oauth_url: String,
+    /// `CLAUDE_OAUTH_CLIENT_ID`: sent with a refresh when set.
+    pub oauth_client_id: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// `METRICS_TOKEN`: when set, `/metrics` asks for it as a bearer token.
+    pub token: Option<Secret>,
+}
+
+/// A string that never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Config {
+    /// Reads every setting, collecting all problems instead of stopping at the first.
+    pub fn read(vars: &dyn Vars) -> Result<Self, Problems> {
+        read::config(vars)
+    }
+}
+
+/// `DATA_DIR`: where a native host keeps its store and generated secrets; read before the rest.
+pub fn data_dir(vars: &dyn Vars) -> String {
+    read::text(vars, "DATA_DIR").unwrap_or_else(|| "data".to_owned())
+}
+
+/// Variables that a native host generates once when they are missing.
+pub const GENERATED: [&str; 2] = ["JWT_SECRET", "ENCRYPTION_KEY"];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,384 @@
+//! From strings to a `Config`: one small reader per kind of value.
+
+use std::time::Duration;
+
+use super::{
+    Admin, Claude, Config, Keys, Log, Metrics, Redis, Relay, Secret, Secrets, Server, Site, StoreChoice,
+};
+
+/// Where variables come from: the environment, a file, the bindings of a Worker, a test.
+pub trait Vars {
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+impl Vars for std::collections::HashMap<String, String> {
+    fn get(&self, name: &str) -> Option<String> {
+        self.get(name).cloned()
+    }
+}
+
+/// Everything wrong with the settings, one line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The value of a variable; empty and blank count as not set, as in a compose file.
+pub(super) fn text(vars: &dyn Vars, name: &str) -> Option<String> {
+    vars.get(name)
+        .map(|value| value.trim().to_owned())
+        .filter(|value| !value.is_empty())
+}
+
+pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
+    let mut read = Reader {
+        vars,
+        problems: Vec::new(),
+    };
+    let config = Config {
+        server: Server {
+            host: read.or("HOST", "0.0.0.0"),
+            port: read.number("PORT", 3000, 0, 65_535) as u16,
+            trust_proxy: read.switch("TRUST_PROXY", false),
+        },
+        secrets: Secrets {
+            jwt: read.jwt_secret(),
+            encryption: read.encryption_key(),
+        },
+        admin: read.admin(),
+        keys: Keys {
+            prefix: read.key_prefix(),
+        },
+        site: Site {
+            title: read.or("WEB_TITLE", "crs-edge"),
+            utc_offset_minutes: read.utc_offset(),
+        },
+        log: Log {
+            level: read.one_of("LOG_LEVEL", "info", &["error", "warn", "info", "debug", "trace"]),
+            json: read.one_of("LOG_FORMAT", "text", &["text", "json"]) == "json",
+        },
+        relay: Relay {
+            max_body: (read.number("REQUEST_MAX_SIZE_MB", 100, 1, 1024) as usize) << 20,
+            first_byte: read.milliseconds("REQUEST_TIMEOUT", 600_000, 100, 3_600_000),
+            idle: read.milliseconds("STREAM_IDLE_TIMEOUT", 300_000, 100, 3_600_000),
+            connect: read.milliseconds("CONNECT_TIMEOUT", 10_000, 100, 120_000),
+        },
+        store: read.store(),
+        claude: Claude {
+            api_url: read.base_url("CLAUDE_API_URL", "https://api.anthropic.com", "/v1/messages"),
+            oauth_url: read.token_url("CLAUDE_OAUTH_URL", "https://console.anthropic.com"),
+            oauth_client_id: text(vars, "CLAUDE_OAUTH_CLIENT_ID"),
+        },
+        metrics: Metrics {
+            token: text(vars, "METRICS_TOKEN").map(Secret::new),
+        },
+    };
+    if read.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(Problems(read.problems))
+    }
+}
+
+struct Reader<'a> {
+    vars: &'a dyn Vars,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, line: String) {
+        self.problems.push(line);
+    }
+
+    fn or(&self, name: &str, default: &str) -> String {
+        text(self.vars, name).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn number(&mut self, name: &str, default: u64, min: u64, max: u64) -> u64 {
+        let Some(value) = text(self.vars, name) else {
+            return default;
+        };
+        match value.parse::<u64>() {
+            Ok(number) if (min..=max).contains(&number) => number,
+            _ => {
+                self.problem(format!(
+                    "{name} is not a whole number from {min} to {max}: set it to {default}, or leave it out"
+                ));
+                default
+            }
+        }
+    }
+
+    fn milliseconds(&mut self, name: &str, default: u64, min: u64, max: u64) -> Duration {
+        Duration::from_millis(self.number(name, default, min, max))
+    }
+
+    fn switch(&mut self, name: &str, default: bool) -> bool {
+        let Some(value) = text(self.vars, name) else {
+            return default;
+        };
+        match value.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => true,
+            "false" | "0" | "no" | "off" => false,
+            _ => {
+                self.problem(format!("{name} is neither true nor false: set it to one of them"));
+                default
+            }
+        }
+    }
+
+    fn one_of(&mut self, name: &str, default: &str, choices: &[&str]) -> String {
+        let value = self.or(name, default).to_ascii_lowercase();
+        if choices.contains(&value.as_str()) {
+            return value;
+        }
+        self.problem(format!(
+            "{name} is none of {}: set it to one of them",
+            choices.join(", ")
+        ));
+        default.to_owned()
+    }
+
+    fn jwt_secret(&mut self) -> Secret {
+        let advice = "set it to 32 random characters or more, for example from `openssl rand -hex 32`";
+        let Some(value) = text(self.vars, "JWT_SECRET") else {
+            self.problem(format!("JWT_SECRET is missing: {advice}"));
+            return Secret::new("");
+        };
+        if is_sample(&value) {
+            self.problem(format!("JWT_SECRET is a published sample: {advice}"));
+        } else if value.chars().count() < 32 {
+            self.problem(format!(
+                "JWT_SECRET has {} characters: {advice}",
+                value.chars().count()
+            ));
+        }
+        Secret::new(value)
+    }
+
+    /// 32 characters, or the 64 hex digits that the set-up of CRS writes.
+    fn encryption_key(&mut self) -> Secret {
+        let advice = "set it to exactly 32 random characters, for example from `openssl rand -hex 16`";
+        let Some(value) = text(self.vars, "ENCRYPTION_KEY") else {
+            self.problem(format!("ENCRYPTION_KEY is missing: {advice}"));
+            return Secret::new("");
+        };
+        let length = value.chars().count();
+        let hex64 = length == 64 && value.chars().all(|c| c.is_ascii_hexdigit());
+        if is_sample(&value) {
+            self.problem(format!("ENCRYPTION_KEY is a published sample: {advice}"));
+        } else if length != 32 && !hex64 {
+            self.problem(format!("ENCRYPTION_KEY has {length} characters: {advice}"));
+        }
+        Secret::new(value)
+    }
+
+    fn admin(&mut self) -> Admin {
+        let username = text(self.vars, "ADMIN_USERNAME");
+        let password = text(self.vars, "ADMIN_PASSWORD");
+        if let Some(password) = &password {
+            if is_sample(password) {
+                self.problem("ADMIN_PASSWORD is a published sample: set a password of your own".to_owned());
+            } else if password.chars().count() < 8 {
+                self.problem("ADMIN_PASSWORD has fewer than 8 characters: set a longer one".to_owned());
+            }
+        }
+        if username.as_ref().is_some_and(|name| name.chars().count() > 64) {
+            self.problem("ADMIN_USERNAME has more than 64 characters: set a shorter one".to_owned());
+        }
+        Admin {
+            username,
+            password: password.map(Secret::new),
+            session: self.milliseconds("ADMIN_SESSION_TIMEOUT", 86_400_000, 60_000, 2_592_000_000),
+        }
+    }
+
+    fn key_prefix(&mut self) -> String {
+        let prefix = self.or("API_KEY_PREFIX", "cr_");
+        let plain = prefix
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        if !plain || prefix.len() > 16 {
+            self.problem(
+                "API_KEY_PREFIX is not 1 to 16 letters, digits, `_` or `-`: set it to cr_, or leave it out"
+                    .to_owned(),
+            );
+        }
+        prefix
+    }
+
+    fn utc_offset(&mut self) -> i32 {
+        let Some(value) = text(self.vars, "TIMEZONE_OFFSET") else {
+            return 8 * 60;
+        };
+        match value.parse::<f64>() {
+            Ok(hours) if (-12.0..=14.0).contains(&hours) => (hours * 60.0).round() as i32,
+            _ => {
+                self.problem(
+                    "TIMEZONE_OFFSET is not a number of hours from -12 to 14: set it to 0 for UTC".to_owned(),
+                );
+                0
+            }
+        }
+    }
+
+    fn store(&mut self) -> StoreChoice {
+        let named = text(self.vars, "STORE");
+        let url = text(self.vars, "REDIS_URL");
+        let host = text(self.vars, "REDIS_HOST");
+        match named.as_deref() {
+            None if url.is_none() && host.is_none() => StoreChoice::Embedded,
+            Some("embedded") => StoreChoice::Embedded,
+            Some("memory") => StoreChoice::Memory,
+            None | Some("redis") => match url {
+                Some(url) => self.redis_url(url),
+                None => self.redis_parts(host.as_deref().unwrap_or("127.0.0.1")),
+            },
+            Some(_) => {
+                self.problem(
+                    "STORE is none of embedded, redis, memory: set it to one of them, or leave it out"
+                        .to_owned(),
+                );
+                StoreChoice::Embedded
+            }
+        }
+    }
+
+    fn redis_url(&mut self, url: String) -> StoreChoice {
+        let parsed = url.parse::<http::Uri>().ok().filter(|uri| {
+            matches!(uri.scheme_str(), Some("redis" | "rediss"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+        });
+        let Some(uri) = parsed else {
+            self.problem(
+                "REDIS_URL is not redis://[user:password@]host[:port][/db] (rediss:// for TLS): set it so"
+                    .to_owned(),
+            );
+            return StoreChoice::Embedded;
+        };
+        let db = uri.path().trim_matches('/');
+        if !db.is_empty() && db.parse::<u32>().is_err() {
+            self.problem(
+                "REDIS_URL ends with a database that is no number: end it with /0, for example".to_owned(),
+            );
+        }
+        let shown = format!(
+            "{}:{}/{}",
+            uri.host().unwrap_or(""),
+            uri.port_u16().unwrap_or(6379),
+            if db.is_empty() { "0" } else { db }
+        );
+        StoreChoice::Redis(Redis {
+            url: Secret::new(url),
+            shown,
+        })
+    }
+
+    fn redis_parts(&mut self, host: &str) -> StoreChoice {
+        let port = self.number("REDIS_PORT", 6379, 1, 65_535);
+        let db = self.number("REDIS_DB", 0, 0, 1_000_000);
+        let scheme = if self.switch("REDIS_ENABLE_TLS", false) {
+            "rediss"
+        } else {
+            "redis"
+        };
+        let user = text(self.vars, "REDIS_USERNAME")
+            .map(|user| escape(&user))
+            .unwrap_or_default();
+        let login = match text(self.vars, "REDIS_PASSWORD") {
+            Some(password) => format!("{user}:{}@", escape(&password)),
+            None => String::new(),
+        };
+        if host.contains(['/', '@', ' ']) {
+            self.problem(
+                "REDIS_HOST is not a host name or address: set it to a host name, or use REDIS_URL"
+                    .to_owned(),
+            );
+        }
+        StoreChoice::Redis(Redis {
+            url: Secret::new(format!("{scheme}://{login}{host}:{port}/{db}")),
+            shown: format!("{host}:{port}/{db}"),
+        })
+    }
+
+    /// A provider's base: http or https, a host, maybe a path; `tail` is dropped, as CRS users write it.
+    fn base_url(&mut self, name: &str, default: &str, tail: &str) -> String {
+        let value = self.or(name, default);
+        match base_url(&value) {
+            Some(base) => base.strip_suffix(tail).unwrap_or(&base).to_owned(),
+            None => {
+                self.problem(format!(
+                    "{name} is not an http or https address: set it to {default}, or leave it out"
+                ));
+                default.to_owned()
+            }
+        }
+    }
+
+    /// A token endpoint: a bare host gets Anthropic's path.
+    fn token_url(&mut self, name: &str, default: &str) -> String {
+        let base = self.base_url(name, default, "");
+        let has_path = base.parse::<http::Uri>().is_ok_and(|uri| uri.path().len() > 1);
+        if has_path {
+            base
+        } else {
+            format!("{base}/v1/oauth/token")
+        }
+    }
+}
+
+/// An absolute http(s) address without query, user or trailing slash; `None` if it is none.
+pub(crate) fn base_url(value: &str) -> Option<String> {
+    let uri: http::Uri = value.parse().ok()?;
+    let scheme = uri
+        .scheme_str()
+        .filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let authority = uri
+        .authority()
+        .filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())?;
+    if uri.query().is_some() {
+        return None;
+    }
+    Some(format!(
+        "{scheme}://{authority}{}",
+        uri.path().trim_end_matches('/')
+    ))
+}
+
+/// Secrets that were published somewhere: in CRS's files, in ours, in tutorials.
+fn is_sample(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let words = [
+        "change-",
+        "change_",
+        "changeme",
+        "your-",
+        "your_",
+        "placeholder",
+        "example",
+        "sample",
+    ];
+    let distinct: std::collections::BTreeSet<char> = lower.chars().collect();
+    words.iter().any(|word| lower.contains(word))
+        || distinct.len() < 4
+        || ["password", "12345678", "admin123", "password123"].contains(&lower.as_str())
+}
+
+/// Percent-encodes what has a meaning in a URL's user part.
+fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}

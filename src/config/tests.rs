@@ -1,0 +1,150 @@
+use std::collections::HashMap;
+
+use super::{Config, StoreChoice};
+
+const GOOD: [(&str, &str); 2] = [
+    ("JWT_SECRET", "kq8Zb1mVtY5cWx0Rg7Lp3Nh9Sd2Fj6Ua"),
+    ("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3Hd8Wb5Yn0Lp6Sf2Ja"),
+];
+
+fn read(more: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let vars: HashMap<String, String> = GOOD
+        .iter()
+        .chain(more)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Config::read(&vars).map_err(|problems| problems.0)
+}
+
+/// The one problem these settings have.
+fn problem(more: &[(&str, &str)]) -> String {
+    let problems = read(more).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems[0].clone()
+}
+
+#[test]
+fn defaults_are_those_of_crs() {
+    let config = read(&[]).unwrap();
+    assert_eq!(
+        (config.server.host.as_str(), config.server.port),
+        ("0.0.0.0", 3000)
+    );
+    assert_eq!(config.keys.prefix, "cr_");
+    assert_eq!(config.site.utc_offset_minutes, 480);
+    assert_eq!(config.relay.max_body, 100 << 20);
+    assert_eq!(config.relay.first_byte.as_millis(), 600_000);
+    assert!(matches!(config.store, StoreChoice::Embedded));
+}
+
+#[test]
+fn an_offset_of_zero_is_utc() {
+    assert_eq!(
+        read(&[("TIMEZONE_OFFSET", "0")]).unwrap().site.utc_offset_minutes,
+        0
+    );
+    assert_eq!(
+        read(&[("TIMEZONE_OFFSET", "-3.5")])
+            .unwrap()
+            .site
+            .utc_offset_minutes,
+        -210
+    );
+    assert!(problem(&[("TIMEZONE_OFFSET", "Europe/Berlin")]).starts_with("TIMEZONE_OFFSET"));
+}
+
+#[test]
+fn missing_short_and_sample_secrets_are_refused_by_name() {
+    let problems = Config::read(&HashMap::new()).unwrap_err().0;
+    assert_eq!(problems.len(), 2);
+    assert!(problems[0].starts_with("JWT_SECRET is missing: set it"));
+    assert!(problem(&[("JWT_SECRET", "short")]).starts_with("JWT_SECRET has 5 characters"));
+    assert!(
+        problem(&[("JWT_SECRET", "your-jwt-secret-here-change-me-please-now")]).contains("published sample")
+    );
+    assert!(problem(&[("ENCRYPTION_KEY", "CHANGE-THIS-32-CHARACTER-KEY-NOW")]).contains("published sample"));
+    assert!(problem(&[("ENCRYPTION_KEY", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")]).contains("published sample"));
+    assert!(
+        problem(&[("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3H")]).starts_with("ENCRYPTION_KEY has 16 characters")
+    );
+    assert!(problem(&[("ADMIN_PASSWORD", "hunter2")]).contains("fewer than 8"));
+}
+
+#[test]
+fn a_problem_never_repeats_a_secret() {
+    let problems = read(&[
+        ("JWT_SECRET", "s3cr3t-of-mine"),
+        ("REDIS_URL", "http://user:s3cr3t-of-mine@host"),
+    ])
+    .unwrap_err();
+    assert!(
+        problems.iter().all(|line| !line.contains("s3cr3t")),
+        "{problems:?}"
+    );
+    let config = read(&[("REDIS_URL", "redis://:s3cr3t@cache:6380/2")]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+    assert!(!format!("{config:?}").contains("kq8Zb1mV"));
+}
+
+#[test]
+fn redis_by_url_or_by_parts() {
+    let StoreChoice::Redis(redis) = read(&[("REDIS_URL", "rediss://:p@cache:6380/2")]).unwrap().store else {
+        panic!()
+    };
+    assert_eq!(redis.shown, "cache:6380/2");
+    let parts = [
+        ("REDIS_HOST", "redis"),
+        ("REDIS_PASSWORD", "a@b:c"),
+        ("REDIS_DB", "3"),
+        ("REDIS_ENABLE_TLS", "true"),
+    ];
+    let StoreChoice::Redis(redis) = read(&parts).unwrap().store else {
+        panic!()
+    };
+    assert_eq!(redis.url.reveal(), "rediss://:a%40b%3Ac@redis:6379/3");
+    assert!(problem(&[("REDIS_URL", "mysql://x")]).starts_with("REDIS_URL"));
+    assert!(problem(&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")]).starts_with("REDIS_PORT"));
+}
+
+#[test]
+fn provider_addresses_are_taken_as_crs_users_write_them() {
+    let api = |value| read(&[("CLAUDE_API_URL", value)]).unwrap().claude.api_url;
+    assert_eq!(
+        api("https://api.anthropic.com/v1/messages"),
+        "https://api.anthropic.com"
+    );
+    assert_eq!(api("http://127.0.0.1:9/base/"), "http://127.0.0.1:9/base");
+    let oauth = |value| read(&[("CLAUDE_OAUTH_URL", value)]).unwrap().claude.oauth_url;
+    assert_eq!(oauth("http://127.0.0.1:9"), "http://127.0.0.1:9/v1/oauth/token");
+    assert_eq!(oauth("http://127.0.0.1:9/token"), "http://127.0.0.1:9/token");
+    for bad in [
+        "api.anthropic.com",
+        "ftp://x",
+        "https://user@host",
+        "https://host/?q=1",
+        "https://",
+    ] {
+        assert!(
+            problem(&[("CLAUDE_API_URL", bad)]).starts_with("CLAUDE_API_URL"),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn malformed_values_name_their_variable() {
+    for (name, value) in [
+        ("PORT", "70000"),
+        ("PORT", "http"),
+        ("TRUST_PROXY", "maybe"),
+        ("LOG_LEVEL", "loud"),
+        ("REQUEST_MAX_SIZE_MB", "0"),
+        ("REQUEST_TIMEOUT", "-1"),
+        ("API_KEY_PREFIX", "a b"),
+        ("STORE", "sqlite"),
+        ("ADMIN_SESSION_TIMEOUT", "1"),
+    ] {
+        assert!(problem(&[(name, value)]).starts_with(name), "{name}={value}");
+    }
+    assert_eq!(read(&[("PORT", " ")]).unwrap().server.port, 3000);
+}
