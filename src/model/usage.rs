@@ -22,6 +22,16 @@ pub struct Tokens {
     pub cache_read: u64,
 }
 
+impl Tokens {
+    /// Everything that went in, cached or not.
+    pub fn prompt(&self) -> u64 {
+        self.input
+            .saturating_add(self.cache_write_5m)
+            .saturating_add(self.cache_write_1h)
+            .saturating_add(self.cache_read)
+    }
+}
+
 /// How far a ledger event can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,457 @@
+//! The embedded table: read once, gaps filled by the providers' own rules.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+static JSON: &str = include_str!("../../../assets/prices.json");
+
+/// Whose models a name belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    Claude,
+    OpenAi,
+    Gemini,
+}
+
+/// Pico-USD per token, by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    pub input: u64,
+    pub output: u64,
+    /// The shorter-lived cache write (Claude: 5 minutes).
+    pub cache_write: u64,
+    /// The longer-lived cache write (Claude: 1 hour).
+    pub cache_write_long: u64,
+    pub cache_read: u64,
+}
+
+/// All prices of one model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    standard: Ladder,
+    /// Prices of service tiers, by the name the provider gives them.
+    tiers: BTreeMap<String, Ladder>,
+    /// Thousandths by which every price grows in fast mode.
+    pub(super) fast: u32,
+    /// Thousandths by which every price grows when inference is kept in the USA.
+    pub(super) us_only: u32,
+    /// Micro-USD for one web search.
+    pub(super) search: u64,
+    /// Shut down before the table was made: still priced, but no measure for unknown models.
+    retired: bool,
+}
+
+/// Prices by the length of the prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ladder {
+    base: Rates,
+    /// (threshold, prices of calls whose prompt is longer), ascending.
+    above: Vec<(u64, Rates)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    version: String,
+    models: HashMap<String, Entry>,
+    claude: Entry,
+    openai: Entry,
+    gemini: Entry,
+    antigravity: Entry,
+}
+
+impl Family {
+    /// The family a name speaks of, by the first words vendors begin their models' names with.
+    pub fn of_name(model: &str) -> Option<Self> {
+        super::names::candidates(model).find_map(|name| {
+            let first = name.split(['-', '.', ':']).next()?;
+            Some(match first {
+                "claude" => Self::Claude,
+                "gemini" | "gemma" | "learnlm" => Self::Gemini,
+                "gpt" | "chatgpt" | "codex" | "o1" | "o3" | "o4" => Self::OpenAi,
+                _ => return None,
+            })
+        })
+    }
+}
+
+impl Table {
+    pub(super) fn embedded() -> &'static Self {
+        static TABLE: OnceLock<Table> = OnceLock::new();
+        // The file is part of the build and read by this module's tests: it cannot be bad here.
+        TABLE.get_or_init(|| Self::read(JSON).unwrap_or_default())
+    }
+
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.models.get(name)
+    }
+
+    pub(super) fn dearest(&self, family: Family) -> &Entry {
+        match family {
+            Family::Claude => &self.claude,
+            Family::OpenAi => &self.openai,
+            Family::Gemini => &self.gemini,
+        }
+    }
+
+    /// Antigravity serves Gemini and Claude models.
+    pub(super) fn dearest_of_antigravity(&self) -> &Entry {
+        &self.antigravity
+    }
+
+    fn read(json: &str) -> Result<Self, serde_json::Error> {
+        let file: File = serde_json::from_str(json)?;
+        let mut table = Self {
+            version: file.version,
+            ..Self::default()
+        };
+        for (family, rows, dearest) in [
+            (Family::Claude, file.claude, &mut table.claude),
+            (Family::OpenAi, file.openai, &mut table.openai),
+            (Family::Gemini, file.gemini, &mut table.gemini),
+        ] {
+            for (name, row) in rows {
+                let entry = row.entry(family);
+                if !entry.retired {
+                    dearest.raise_to(&entry);
+                }
+                table.models.insert(name, entry);
+            }
+        }
+        table.antigravity = table.claude.clone();
+        let gemini = table.gemini.clone();
+        table.antigravity.raise_to(&gemini);
+        Ok(table)
+    }
+}
+
+impl Entry {
+    /// One price whatever the tier and the length of the prompt.
+    pub(super) fn flat(base: Rates) -> Self {
+        Self {
+            standard: Ladder {
+                base,
+                above: Vec::new(),
+            },
+            fast: 1_000,
+            us_only: 1_000,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn rates(&self, prompt: u64, tier: Option<&str>) -> &Rates {
+        // OpenAI calls its priority tier `fast` since July 2026, and takes both names.
+        let tier = if tier == Some("fast") {
+            Some("priority")
+        } else {
+            tier
+        };
+        tier.and_then(|tier| self.tiers.get(tier))
+            .unwrap_or(&self.standard)
+            .at(prompt)
+    }
+
+    /// Makes every price at least as high as the other's, for any tier and any length of prompt.
+    fn raise_to(&mut self, other: &Self) {
+        let names: Vec<String> = self.tiers.keys().chain(other.tiers.keys()).cloned().collect();
+        for name in names {
+            let theirs = other.tiers.get(&name).unwrap_or(&other.standard);
+            let ours = self.tiers.entry(name).or_insert_with(|| self.standard.clone());
+            ours.raise_to(theirs);
+        }
+        self.standard.raise_to(&other.standard);
+        self.fast = self.fast.max(other.fast);
+        self.us_only = self.us_only.max(other.us_only);
+        self.search = self.search.max(other.search);
+    }
+}
+
+impl Ladder {
+    fn at(&self, prompt: u64) -> &Rates {
+        self.above
+            .iter()
+            .rev()
+            .find(|(over, _)| prompt > *over)
+            .map_or(&self.base, |(_, rates)| rates)
+    }
+
+    fn raise_to(&mut self, other: &Self) {
+        let mut steps: Vec<u64> = self
+            .above
+            .iter()
+            .chain(&other.above)
+            .map(|(over, _)| *over)
+            .collect();
+        steps.sort_unstable();
+        steps.dedup();
+        let above = steps
+            .into_iter()
+            .map(|over| {
+                let prompt = over.saturating_add(1);
+                (over, self.at(prompt).max(other.at(prompt)))
+            })
+            .collect();
+        self.base = self.base.max(&other.base);
+        self.above = above;
+    }
+}
+
+impl Rates {
+    /// Class by class.
+    fn max(&self, other: &Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+            cache_write: self.cache_write.max(other.cache_write),
+            cache_write_long: self.cache_write_long.max(other.cache_write_long),
+            cache_read: self.cache_read.max(other.cache_read),
+        }
+    }
+
+    /// Fills the classes a source is silent about. Anthropic states its ratios to the input price: write
+    /// 1.25 (5 minutes) and 2 (1 hour), read 0.1. The others bill cached tokens they name no price for as
+    /// plain input.
+    pub(super) fn complete(
+        family: Option<Family>,
+        input: u64,
+        output: u64,
+        write: Option<u64>,
+        long: Option<u64>,
+        read: Option<u64>,
+    ) -> Self {
+        let (write, long, read) = if family == Some(Family::Claude) {
+            (
+                write.unwrap_or(input.saturating_mul(5).div_ceil(4)),
+                long.unwrap_or(input.saturating_mul(2)),
+                read.unwrap_or(input.div_ceil(10)),
+            )
+        } else {
+            let write = write.unwrap_or(input);
+            (write, long.unwrap_or(write), read.unwrap_or(input))
+        };
+        Self {
+            input,
+            output,
+            cache_write: write,
+            cache_write_long: long,
+            cache_read: read,
+        }
+    }
+}
+
+/// The file as the script writes it.
+#[derive(Deserialize)]
+struct File {
+    version: String,
+    claude: BTreeMap<String, Row>,
+    openai: BTreeMap<String, Row>,
+    gemini: BTreeMap<String, Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(flatten)]
+    prices: Prices,
+    #[serde(default)]
+    search: u64,
+    #[serde(default)]
+    retired: bool,
+    #[serde(default)]
+    times: Times,
+    #[serde(default)]
+    tiers: BTreeMap<String, Prices>,
+}
+
+#[derive(Deserialize)]
+struct Prices {
+    #[serde(rename = "in")]
+    input: Option<u64>,
+    #[serde(rename = "out")]
+    output: Option<u64>,
+    write: Option<u64>,
+    #[serde(rename = "writeLong")]
+    write_long: Option<u64>,
+    read: Option<u64>,
+    #[serde(default)]
+    above: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    over: u64,
+    #[serde(flatten)]
+    prices: Box<Prices>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Times {
+    #[serde(default = "once")]
+    fast: u32,
+    #[serde(default = "once")]
+    us: u32,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            fast: once(),
+            us: once(),
+        }
+    }
+}
+
+fn once() -> u32 {
+    1_000
+}
+
+impl Row {
+    fn entry(&self, family: Family) -> Entry {
+        let standard = self.prices.ladder(family, None);
+        let tiers = self
+            .tiers
+            .iter()
+            .map(|(name, prices)| (name.clone(), prices.ladder(family, Some(&standard))))
+            .collect();
+        Entry {
+            tiers,
+            standard,
+            fast: self.times.fast,
+            us_only: self.times.us,
+            search: self.search,
+            retired: self.retired,
+        }
+    }
+}
+
+impl Prices {
+    /// `standard` is the ladder of the model's standard tier when this is another tier's. That tier's own
+    /// figures count; where it has none for long prompts, the dearer of its short price and the standard
+    /// long price is taken.
+    fn ladder(&self, family: Family, standard: Option<&Ladder>) -> Ladder {
+        let base = self.over(family, standard.map(|ladder| &ladder.base));
+        let mut above: Vec<(u64, Rates)> = self
+            .above
+            .iter()
+            .map(|step| (step.over, step.prices.over(family, Some(&base))))
+            .collect();
+        if above.is_empty()
+            && let Some(standard) = standard
+        {
+            above = standard
+                .above
+                .iter()
+                .map(|(over, rates)| (*over, rates.max(&base)))
+                .collect();
+        }
+        above.sort_unstable_by_key(|(over, _)| *over);
+        Ladder { base, above }
+    }
+
+    fn over(&self, family: Family, below: Option<&Rates>) -> Rates {
+        let input = self.input.or(below.map(|rates| rates.input)).unwrap_or_default();
+        let output = self
+            .output
+            .or(below.map(|rates| rates.output))
+            .unwrap_or_default();
+        Rates::complete(
+            Some(family),
+            input,
+            output,
+            self.write,
+            self.write_long,
+            self.read,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_file_reads() {
+        let table = Table::read(JSON).unwrap();
+        assert!(!table.version.is_empty());
+        assert!(table.models.len() > 100, "{}", table.models.len());
+        for (name, entry) in &table.models {
+            let family = Family::of_name(name);
+            assert!(
+                entry.standard.base.input > 0 && entry.standard.base.output > 0,
+                "{name}"
+            );
+            for rates in std::iter::once(&entry.standard.base)
+                .chain(entry.standard.above.iter().map(|(_, rates)| rates))
+            {
+                if family == Some(Family::Claude) {
+                    assert!(
+                        rates.cache_read < rates.input && rates.input < rates.cache_write,
+                        "{name}"
+                    );
+                    assert!(rates.cache_write < rates.cache_write_long, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_family_is_dearer_than_its_dearest() {
+        let table = Table::embedded();
+        for (name, entry) in table.models.iter().filter(|(_, entry)| !entry.retired) {
+            let Some(family) = Family::of_name(name) else {
+                continue;
+            };
+            for dearest in [table.dearest(family)] {
+                for prompt in [0, 100_000, 100_001, 200_001, 272_001, 10_000_000] {
+                    for tier in [None, Some("priority"), Some("flex"), Some("ultrafast"), Some("?")] {
+                        let (rates, most) = (entry.rates(prompt, tier), dearest.rates(prompt, tier));
+                        assert_eq!(&rates.max(most), most, "{name} {prompt} {tier:?}");
+                    }
+                }
+                assert!(entry.fast <= dearest.fast && entry.us_only <= dearest.us_only);
+                assert!(entry.search <= dearest.search);
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_follow_the_providers_rules() {
+        let row = |json: &str, family| serde_json::from_str::<Row>(json).unwrap().entry(family);
+        let claude = row(r#"{"in": 3000000, "out": 15000000}"#, Family::Claude);
+        assert_eq!(
+            *claude.rates(1, None),
+            Rates {
+                input: 3_000_000,
+                output: 15_000_000,
+                cache_write: 3_750_000,
+                cache_write_long: 6_000_000,
+                cache_read: 300_000,
+            }
+        );
+        let gpt = row(
+            r#"{"in": 5, "out": 10, "above": [{"over": 100, "in": 7}], "tiers": {"priority": {"in": 6, "out": 9}}}"#,
+            Family::OpenAi,
+        );
+        assert_eq!(
+            (gpt.rates(1, None).cache_write_long, gpt.rates(1, None).cache_read),
+            (5, 5)
+        );
+        // A step that is silent about a class keeps the class's lower price; the threshold itself is below.
+        assert_eq!((gpt.rates(100, None).input, gpt.rates(101, None).input), (5, 7));
+        assert_eq!(gpt.rates(101, None).output, 10);
+        assert_eq!(
+            (
+                gpt.rates(1, Some("priority")).output,
+                gpt.rates(101, Some("priority")).output
+            ),
+            (9, 10)
+        );
+        assert_eq!(gpt.rates(101, Some("fast")).input, 7);
+        assert_eq!(gpt.rates(1, Some("flex")), gpt.rates(1, None));
+    }
+}
