@@ -100,6 +100,7 @@ impl Relay {
 /// A lease outlives the time-out that ends its call, or it would be freed while the call runs.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
+/// `STORE`: embedded, redis or memory; left out, the Redis variables decide.
 #[derive(Clone, Debug)]
 pub enum StoreChoice {
     /// The file in `DATA_DIR`.
@@ -111,8 +112,8 @@ pub enum StoreChoice {
 
 #[derive(Clone, Debug)]
 pub struct Redis {
-    /// `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`,
-    /// `REDIS_ENABLE_TLS`. Holds the password.
+    /// `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_USERNAME`, `REDIS_PASSWORD`,
+    /// `REDIS_DB`, `REDIS_ENABLE_TLS`. Holds the password.
     pub url: Secret,
     /// What of it may be shown: `host:port/db`.
     pub shown: String,

@@ -148,3 +148,102 @@ fn malformed_values_name_their_variable() {
     }
     assert_eq!(read(&[("PORT", " ")]).unwrap().server.port, 3000);
 }
+
+/// `(name, value)` of every setting in `.env.example`, commented out or not, in its order.
+fn example() -> Vec<(&'static str, &'static str)> {
+    include_str!("../../.env.example")
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').split_once('='))
+        .filter(|(name, _)| {
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        })
+        .collect()
+}
+
+#[test]
+fn the_example_names_every_variable_that_is_read_and_no_other() {
+    /// Remembers what it was asked for.
+    struct Asked(
+        std::cell::RefCell<std::collections::BTreeSet<String>>,
+        HashMap<String, String>,
+    );
+    impl super::Vars for Asked {
+        fn get(&self, name: &str) -> Option<String> {
+            self.0.borrow_mut().insert(name.to_owned());
+            self.1.get(name).cloned()
+        }
+    }
+    // What is asked for depends on the store, so once by address and once by parts.
+    let asked = Asked(std::cell::RefCell::default(), HashMap::new());
+    let _ = Config::read(&asked);
+    super::data_dir(&asked);
+    let mut names = asked.0.into_inner();
+    let parts =
+        HashMap::from([("REDIS_HOST", "h"), ("REDIS_PASSWORD", "p")].map(|(n, v)| (n.into(), v.into())));
+    let asked = Asked(std::cell::RefCell::default(), parts);
+    let _ = Config::read(&asked);
+    names.extend(asked.0.into_inner());
+
+    let listed: std::collections::BTreeSet<String> =
+        example().into_iter().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(names, listed, "left: read by Config; right: in .env.example");
+    assert_eq!(
+        listed.len(),
+        example().len(),
+        "a variable stands in .env.example twice"
+    );
+}
+
+#[test]
+fn the_example_is_in_the_order_of_config() {
+    // Each variable stands in backquotes in the documentation of the field it fills.
+    let source = include_str!("../config.rs");
+    let place = |name: &str| {
+        source
+            .find(&format!("`{name}`"))
+            .unwrap_or_else(|| panic!("src/config.rs does not say in backquotes which field {name} fills"))
+    };
+    let listed: Vec<&str> = example()
+        .into_iter()
+        .map(|(name, _)| name)
+        // Asked for before the rest, by a function of its own at the end of the file.
+        .filter(|name| *name != "DATA_DIR")
+        .collect();
+    let mut ordered = listed.clone();
+    ordered.sort_by_key(|name| place(name));
+    assert_eq!(
+        listed, ordered,
+        "left: .env.example; right: the order of src/config.rs"
+    );
+}
+
+#[test]
+fn the_example_states_the_true_defaults_and_a_meaning_for_each() {
+    // With every line taken as it stands, nothing changes; the two secrets have no default.
+    let lines: Vec<_> = example()
+        .into_iter()
+        .filter(|(name, _)| !super::GENERATED.contains(name))
+        .collect();
+    let shown = format!("{:?}", read(&lines).unwrap());
+    assert_eq!(shown, format!("{:?}", read(&[]).unwrap()));
+    assert!(
+        example().contains(&("DATA_DIR", super::data_dir(&HashMap::new()).as_str())),
+        "the default of DATA_DIR"
+    );
+
+    let mut meaning = false;
+    for line in include_str!("../../.env.example").lines() {
+        if line.starts_with("# ") && !line.starts_with("# ---") {
+            meaning = true;
+        } else if line.contains('=') {
+            assert!(meaning, "{line}: say what it means in the line above");
+            assert!(line.starts_with('#'), "{line}: every setting is commented out");
+            meaning = false;
+        } else {
+            meaning = false;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+# One recipe per habit; `just` lists them. Every recipe is one plain command, so `just` itself is optional.
+
+[private]
+default:
+    @just --list --unsorted
+
+# Build the release binary and run the relay (arguments go to `crs serve`).
+start *ARGS:
+    scripts/start {{ ARGS }}
+
+# Run the command line on the release binary: `just crs key list`.
+crs *ARGS:
+    scripts/crs {{ ARGS }}
+
+# Everything a change must pass: lints for both targets, docs, then all tests.
+test:
+    scripts/test
+
+# Only the tests whose names contain FILTER.
+only FILTER:
+    cargo nextest run --workspace {{ FILTER }}
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Lints as in `scripts/test`, natively and for the edge.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy --lib --target wasm32-unknown-unknown --locked -- -D warnings
+
+# Does the core still build for the edge?
+wasm:
+    cargo check --lib --target wasm32-unknown-unknown --locked
+
+# Read the crate's documentation.
+doc:
+    cargo doc --workspace --no-deps --open
+
+# Licences, sources and bans (needs `cargo install cargo-deny`).
+deny:
+    cargo deny --workspace check licenses bans sources
+
+# Build the image for this machine.
+image TAG="crs-edge:dev":
+    docker build --tag {{ TAG }} .
+
+# Build the image for both architectures and push it; needs buildx with an emulator or a builder of each.
+image-all TAG:
+    docker buildx build --platform linux/amd64,linux/arm64 --tag {{ TAG }} --push .
