@@ -50,6 +50,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn refuse_target(&self, target: &str) {
+        self.state().targets.push(target.to_owned());
+        self.refuse();
+    }
+
     fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::SeqCst);
     }
@@ -166,7 +171,7 @@ impl FakeProxy {
         self.shared.refused.load(Ordering::SeqCst)
     }
 
-    /// `host:port` of each tunnel asked for, as the client named it.
+    /// `host:port` of each tunnel asked for, refused ones too, as the client named it.
     pub fn targets(&self) -> Vec<String> {
         self.shared.state().targets.clone()
     }

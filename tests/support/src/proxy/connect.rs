@@ -37,7 +37,7 @@ pub(super) async fn tunnel(
         _ => Some("400 Bad Request"),
     };
     if let Some(status) = refusal {
-        shared.refuse();
+        shared.refuse_target(&head.target);
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         stream.write_all(answer.as_bytes()).await?;
         return Ok(None);

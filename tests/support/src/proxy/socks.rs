@@ -58,7 +58,7 @@ pub(super) async fn tunnel(
     let (code, target) = match manner {
         // "Connection not allowed by ruleset".
         Manner::Refuses => {
-            shared.refuse();
+            shared.refuse_target(&target);
             (2, None)
         }
         _ if request[1] != 1 => (7, None),
