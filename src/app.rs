@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::port::clock::Clock;
 use crate::port::gates::Gates;
 use crate::port::random::Random;
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
+use crate::secrets::Keyring;
+use crate::store::accounts::Accounts;
+use crate::store::admins::Admins;
+use crate::store::api_keys::ApiKeys;
+use crate::store::settings::Settings;
 
 /// Cheap to clone; one per process or isolate.
 pub type App = Arc<Parts>;
 
 /// What a host supplies.
+#[derive(Clone)]
 pub struct Ports {
     pub store: Arc<dyn Store>,
     pub upstream: Arc<dyn Upstream>,
@@ -26,4 +32,33 @@ pub struct Ports {
 pub struct Parts {
     pub config: Config,
     pub ports: Ports,
+    pub keyring: Arc<Keyring>,
+    pub keys: ApiKeys,
+    pub accounts: Accounts,
+    pub settings: Settings,
+    pub admins: Admins,
+    /// Proof of being an admin for who can read the host's files: the command line next to the server.
+    pub local_token: Option<Secret>,
+}
+
+/// Builds what stands on the ports. Does no I/O; a host checks the fingerprint and ensures the admin login
+/// itself, at start.
+pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> App {
+    let keyring = Arc::new(Keyring::new(&config.secrets, &config.keys.prefix));
+    let store = &ports.store;
+    Arc::new(Parts {
+        keys: ApiKeys::new(store.clone()),
+        accounts: Accounts::new(
+            store.clone(),
+            keyring.clone(),
+            ports.clock.clone(),
+            ports.random.clone(),
+        ),
+        settings: Settings::new(store.clone(), &config.site.title),
+        admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
+        local_token,
+        keyring,
+        config,
+        ports,
+    })
 }

@@ -1,6 +1,8 @@
 //! The nouns: valid by construction, serialisable, without I/O.
 
 pub mod account;
+pub mod id;
 pub mod key;
 pub mod price;
+pub mod time;
 pub mod usage;

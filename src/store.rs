@@ -1,1 +1,28 @@
-//! Backends of `port::store::Store`.
+//! Backends of `port::store::Store`, and the repositories over it.
+
+pub mod accounts;
+pub mod admins;
+pub mod api_keys;
+pub mod keys;
+mod record;
+pub mod settings;
+
+#[cfg(test)]
+pub(crate) mod fake;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+/// The records that can be read. One that cannot (a newer version wrote it, or a hand) is logged and left
+/// out: it must not take the others with it.
+fn readable<T: DeserializeOwned>(key: &'static str, entries: Vec<(String, Bytes)>) -> Vec<T> {
+    let mut records = Vec::with_capacity(entries.len());
+    for (field, text) in entries {
+        let place = record::Place::Field { key, field };
+        match record::parse(&place, &text) {
+            Ok(record) => records.push(record),
+            Err(error) => tracing::warn!(%error, "left out a record that cannot be read"),
+        }
+    }
+    records
+}

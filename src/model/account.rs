@@ -1,5 +1,6 @@
 //! A provider account: who we are to a provider, and how it is used.
 
+use crs_durable::pool::AccountPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,9 +37,21 @@ pub struct Proxy {
     pub password: Option<String>,
 }
 
+impl Proxy {
+    /// What may be shown: `socks5://host:port`, no login.
+    pub fn shown(&self) -> String {
+        let host = &self.host;
+        if host.contains(':') {
+            format!("{}://[{host}]:{}", self.scheme.name(), self.port)
+        } else {
+            format!("{}://{host}:{}", self.scheme.name(), self.port)
+        }
+    }
+}
+
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Proxy({:?} {}:{})", self.scheme, self.host, self.port)
+        write!(f, "Proxy({})", self.shown())
     }
 }
 
@@ -51,7 +64,17 @@ pub enum ProxyScheme {
     Socks5,
 }
 
-/// An account as the store keeps it: secrets are sealed (`model::secret`).
+impl ProxyScheme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks5 => "socks5",
+        }
+    }
+}
+
+/// An account as the store keeps it: secrets are sealed (`secrets::Keyring::seal`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -79,6 +102,23 @@ pub struct Account {
     pub model_mapping: std::collections::BTreeMap<String, String>,
     pub created_at: Millis,
     pub updated_at: Millis,
+    /// Fields of a newer version, kept through every change.
+    #[serde(flatten)]
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Account {
+    pub fn policy(&self) -> AccountPolicy {
+        AccountPolicy {
+            id: self.id.clone(),
+            priority: self.priority,
+            max_concurrency: self.max_concurrency,
+            active: self.is_active,
+            schedulable: self.schedulable,
+            credential_version: self.credential_version,
+            unusable: None,
+        }
+    }
 }
 
 /// Each `String` of a secret is sealed with the account's id and the field's name as context.

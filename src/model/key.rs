@@ -36,6 +36,9 @@ pub struct Key {
     /// Soft deletion: the hash is unknown to the gates until the key is restored.
     #[serde(default)]
     pub deleted_at: Option<Millis>,
+    /// Fields of a newer version, kept through every change.
+    #[serde(flatten)]
+    pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Key {

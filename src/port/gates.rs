@@ -9,6 +9,19 @@ use crate::model::account::Platform;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHash(pub [u8; 32]);
 
+impl KeyHash {
+    /// The form it has in the store.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+}
+
 #[async_trait]
 pub trait Gates: Send + Sync {
     /// Sends a command to the gate of a key. `Learn`ing is the caller's business, see `relay::admit`.

@@ -1,0 +1,217 @@
+//! Admin sessions: JWTs (HS256) under a sub-key of `JWT_SECRET`. Time is told, never read.
+//!
+//! A token says who, in which epoch, and until when. The store's admin record holds the current epoch:
+//! raising it ends all sessions.
+
+use chrono::{DateTime, Utc};
+use jwt_compact::alg::Hs256;
+use jwt_compact::{AlgorithmExt as _, Claims, Header, UntrustedToken};
+use serde::{Deserialize, Serialize};
+
+use super::Keyring;
+use crate::port::clock::Millis;
+use crate::port::random::Random;
+
+/// Tokens are a few hundred bytes; more is refused unread.
+const LONGEST: usize = 2048;
+
+/// What a valid token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Names this session, so that it can be ended alone.
+    pub id: String,
+    pub username: String,
+    pub epoch: u64,
+    /// Whole seconds, in milliseconds.
+    pub issued_at: Millis,
+    pub expires_at: Millis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// No JWT, another algorithm, or not signed by us.
+    #[error("the session token is not valid")]
+    Invalid,
+    #[error("the session has ended")]
+    Expired,
+    #[error("a session cannot be made")]
+    Unmade,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Custom {
+    sub: String,
+    epoch: u64,
+    jti: String,
+}
+
+impl Keyring {
+    /// A token for `username` that ends `lifetime_ms` after `now`.
+    pub fn sign_session(
+        &self,
+        random: &dyn Random,
+        username: &str,
+        epoch: u64,
+        now: Millis,
+        lifetime_ms: u64,
+    ) -> Result<(String, Session), SessionError> {
+        let mut id = [0_u8; 16];
+        random.fill(&mut id);
+        let session = Session {
+            id: hex::encode(id),
+            username: username.to_owned(),
+            epoch,
+            issued_at: now / 1000 * 1000,
+            expires_at: now
+                .saturating_add(lifetime_ms)
+                .div_ceil(1000)
+                .saturating_mul(1000),
+        };
+        let mut claims = Claims::new(Custom {
+            sub: session.username.clone(),
+            epoch,
+            jti: session.id.clone(),
+        });
+        claims.issued_at = Some(moment(session.issued_at)?);
+        claims.expiration = Some(moment(session.expires_at)?);
+        let header = Header::empty().with_token_type("JWT");
+        let token = Hs256
+            .token(&header, &claims, &self.session)
+            .map_err(|_| SessionError::Unmade)?;
+        Ok((token, session))
+    }
+
+    /// Reads a token: signature first, then time. The caller compares the epoch.
+    pub fn verify_session(&self, token: &str, now: Millis) -> Result<Session, SessionError> {
+        if token.len() > LONGEST {
+            return Err(SessionError::Invalid);
+        }
+        let untrusted = UntrustedToken::new(token).map_err(|_| SessionError::Invalid)?;
+        let token = Hs256
+            .validator::<Custom>(&self.session)
+            .validate(&untrusted)
+            .map_err(|_| SessionError::Invalid)?;
+        let claims = token.claims();
+        let at = |moment: Option<DateTime<Utc>>| {
+            moment
+                .and_then(|moment| u64::try_from(moment.timestamp_millis()).ok())
+                .ok_or(SessionError::Invalid)
+        };
+        let session = Session {
+            id: claims.custom.jti.clone(),
+            username: claims.custom.sub.clone(),
+            epoch: claims.custom.epoch,
+            issued_at: at(claims.issued_at)?,
+            expires_at: at(claims.expiration)?,
+        };
+        if now >= session.expires_at {
+            return Err(SessionError::Expired);
+        }
+        Ok(session)
+    }
+}
+
+fn moment(at: Millis) -> Result<DateTime<Utc>, SessionError> {
+    i64::try_from(at)
+        .ok()
+        .and_then(DateTime::from_timestamp_millis)
+        .ok_or(SessionError::Unmade)
+}
+
+#[cfg(test)]
+#[expect(clippy::string_slice, reason = "a test may panic")]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+    use crate::config;
+    use crate::secrets::tests::{Counting, keyring};
+
+    const NOW: Millis = 1_764_000_000_123;
+
+    #[test]
+    fn a_token_says_who_and_until_when() {
+        let ring = keyring();
+        let (token, session) = ring
+            .sign_session(&Counting::new(), "root", 3, NOW, 60_000)
+            .unwrap();
+        assert_eq!(ring.verify_session(&token, NOW), Ok(session.clone()));
+        assert_eq!((session.username.as_str(), session.epoch), ("root", 3));
+        assert_eq!(session.expires_at, 1_764_000_061_000);
+        assert_eq!(
+            ring.verify_session(&token, session.expires_at - 1),
+            Ok(session.clone())
+        );
+        assert_eq!(
+            ring.verify_session(&token, session.expires_at),
+            Err(SessionError::Expired)
+        );
+    }
+
+    #[test]
+    fn tampering_is_seen() {
+        let ring = keyring();
+        let (token, _) = ring
+            .sign_session(&Counting::new(), "root", 3, NOW, 60_000)
+            .unwrap();
+        let parts: Vec<&str> = token.split('.').collect();
+        let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
+        let more = String::from_utf8(claims)
+            .unwrap()
+            .replace("\"epoch\":3", "\"epoch\":4");
+        let forged = format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(more), parts[2]);
+        assert_eq!(ring.verify_session(&forged, NOW), Err(SessionError::Invalid));
+        // The signature cut, gone, and the "none" algorithm.
+        for bad in [
+            format!("{}.{}.{}", parts[0], parts[1], &parts[2][..20]),
+            format!("{}.{}.", parts[0], parts[1]),
+            format!(
+                "{}.{}.",
+                URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#),
+                parts[1]
+            ),
+            format!(
+                "{}.{}.{}",
+                URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512"}"#),
+                parts[1],
+                parts[2]
+            ),
+            String::new(),
+            "..".to_owned(),
+            "ä.ö.ü".to_owned(),
+            "a".repeat(3000),
+        ] {
+            assert_eq!(
+                ring.verify_session(&bad, NOW),
+                Err(SessionError::Invalid),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_secret_signs_other_tokens() {
+        let (token, _) = keyring()
+            .sign_session(&Counting::new(), "root", 3, NOW, 60_000)
+            .unwrap();
+        let other = Keyring::new(
+            &config::Secrets {
+                jwt: config::Secret::new("another-session-secret-of-32-chars"),
+                encryption: config::Secret::new("0123456789abcdef0123456789abcdef"),
+            },
+            "cr_",
+        );
+        assert_eq!(other.verify_session(&token, NOW), Err(SessionError::Invalid));
+    }
+
+    #[test]
+    fn impossible_times_are_refused() {
+        assert_eq!(
+            keyring()
+                .sign_session(&Counting::new(), "root", 3, u64::MAX, 1)
+                .map(|_| ()),
+            Err(SessionError::Unmade)
+        );
+    }
+}

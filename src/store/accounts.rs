@@ -1,0 +1,233 @@
+//! The provider accounts: records with sealed secrets, and opened ones kept in memory for the relay.
+//!
+//! A change of the credentials and a change of the rest never overwrite each other, and of two changes of
+//! the credentials the newer version stays.
+
+mod live;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crs_durable::Millis;
+use crs_durable::pool::AccountPolicy;
+
+use super::keys::ACCOUNTS;
+use super::record::{self, Change, Place};
+use crate::config::Secret;
+use crate::model::account::{Account, Platform, Proxy, StoredCredentials};
+use crate::port::clock::Clock;
+use crate::port::random::Random;
+use crate::port::store::{Applied, Command, Reply, Store, StoreError};
+use crate::secrets::Keyring;
+
+pub use live::{Credentials, LiveAccount};
+
+#[derive(Clone)]
+pub struct Accounts {
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    opened: Arc<Mutex<live::Cache>>,
+}
+
+/// Fresh tokens of an OAuth account.
+#[derive(Clone, Debug)]
+pub struct NewTokens {
+    pub access_token: Secret,
+    /// `None`: the one we have stays good.
+    pub refresh_token: Option<Secret>,
+    pub expires_at: Option<Millis>,
+}
+
+/// What storing fresh tokens came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// They are stored, as this credential version.
+    Stored { version: u64 },
+    /// The account has newer credentials than the ones these were made from: use those.
+    Newer { version: u64 },
+    /// The account is gone.
+    Gone,
+}
+
+impl Accounts {
+    pub fn new(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self {
+            store,
+            keyring,
+            clock,
+            random,
+            opened: Arc::new(Mutex::new(live::Cache {
+                generation: 0,
+                accounts: HashMap::new(),
+            })),
+        }
+    }
+
+    /// Stores a new account; `false` if its id is there already.
+    pub async fn create(&self, account: &Account) -> Result<bool, StoreError> {
+        let place = at(&account.id);
+        let batch = vec![place.set(record::text(&place, account)?)];
+        let applied = self.store.atomically(vec![place.guard(None)], batch).await?;
+        Ok(applied == Applied::Yes)
+    }
+
+    pub async fn get(&self, id: &str) -> Result<Option<Account>, StoreError> {
+        record::read(&*self.store, &at(id)).await
+    }
+
+    /// All accounts, in no order. A record that cannot be read is left out and logged.
+    pub async fn list(&self) -> Result<Vec<Account>, StoreError> {
+        let entries = record::entries(&*self.store, ACCOUNTS).await?;
+        Ok(super::readable(ACCOUNTS, entries))
+    }
+
+    /// What the pool of a platform must know of its accounts.
+    pub async fn roster(&self, platform: Platform) -> Result<Vec<AccountPolicy>, StoreError> {
+        let mut accounts = self.list().await?;
+        accounts.retain(|account| account.platform == platform);
+        accounts.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(accounts.iter().map(Account::policy).collect())
+    }
+
+    /// Changes an account; `None`: there is no such. `edit` may be called again when others change it
+    /// meanwhile, so it must depend on nothing but its argument. New credentials get a new version.
+    pub async fn update(
+        &self,
+        id: &str,
+        now: Millis,
+        mut edit: impl FnMut(&mut Account) + Send,
+    ) -> Result<Option<Account>, StoreError> {
+        let changed = record::change(&*self.store, &at(id), |stored: Option<Account>| {
+            let Some(mut account) = stored else {
+                return Change::Leave(None);
+            };
+            let before = account.credentials.clone();
+            edit(&mut account);
+            if account.credentials != before {
+                account.credential_version = account.credential_version.saturating_add(1);
+            }
+            account.updated_at = now;
+            Change::write(account.clone(), Some(account))
+        })
+        .await;
+        // A write whose answer was lost may have happened.
+        self.distrust(id);
+        changed
+    }
+
+    /// `false`: there is no such account.
+    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        let replies = self
+            .store
+            .run(vec![Command::HDel {
+                key: ACCOUNTS.to_owned(),
+                fields: vec![id.to_owned()],
+            }])
+            .await;
+        self.forget(id);
+        Ok(replies?.first() == Some(&Reply::Int(1)))
+    }
+
+    /// Stores refreshed tokens, made from the credentials of version `seen_version`. Touches nothing else
+    /// of the account.
+    pub async fn replace_tokens(
+        &self,
+        id: &str,
+        seen_version: u64,
+        tokens: NewTokens,
+    ) -> Result<Replaced, StoreError> {
+        let access = self.seal(id, "accessToken", &tokens.access_token);
+        let refresh = tokens
+            .refresh_token
+            .map(|token| self.seal(id, "refreshToken", &token));
+        let now = self.clock.now();
+        let replaced = record::change(&*self.store, &at(id), |stored: Option<Account>| {
+            let Some(mut account) = stored else {
+                return Change::Leave(Replaced::Gone);
+            };
+            let StoredCredentials::OAuth {
+                access_token,
+                refresh_token,
+                expires_at,
+            } = &mut account.credentials
+            else {
+                return Change::Leave(Replaced::Newer {
+                    version: account.credential_version,
+                });
+            };
+            if account.credential_version > seen_version {
+                // Our own write may have been done although its answer was lost.
+                let version = account.credential_version;
+                return Change::Leave(if *access_token == access {
+                    Replaced::Stored { version }
+                } else {
+                    Replaced::Newer { version }
+                });
+            }
+            access_token.clone_from(&access);
+            if let Some(refresh) = &refresh {
+                *refresh_token = Some(refresh.clone());
+            }
+            *expires_at = tokens.expires_at;
+            let version = seen_version.saturating_add(1);
+            account.credential_version = version;
+            account.updated_at = now;
+            Change::write(account, Replaced::Stored { version })
+        })
+        .await;
+        self.distrust(id);
+        replaced
+    }
+
+    /// The credentials in the form the store keeps, sealed for the account `id`.
+    pub fn seal_credentials(&self, id: &str, credentials: &Credentials) -> StoredCredentials {
+        match credentials {
+            Credentials::ApiKey { api_key, base_url } => StoredCredentials::ApiKey {
+                api_key: self.seal(id, "apiKey", api_key),
+                base_url: base_url.clone(),
+            },
+            Credentials::OAuth {
+                access_token,
+                refresh_token,
+                expires_at,
+            } => StoredCredentials::OAuth {
+                access_token: self.seal(id, "accessToken", access_token),
+                refresh_token: refresh_token
+                    .as_ref()
+                    .map(|token| self.seal(id, "refreshToken", token)),
+                expires_at: *expires_at,
+            },
+        }
+    }
+
+    /// The proxy in the form the store keeps: sealed for the account `id`, and what may be shown of it.
+    pub fn seal_proxy(&self, id: &str, proxy: &Proxy) -> Result<(String, String), StoreError> {
+        let text = serde_json::to_string(proxy).map_err(|e| StoreError::Unreadable {
+            key: ACCOUNTS.to_owned(),
+            reason: e.to_string(),
+        })?;
+        let sealed = self.keyring.seal(&*self.random, id, "proxy", &text);
+        Ok((sealed, proxy.shown()))
+    }
+
+    fn seal(&self, id: &str, field: &str, secret: &Secret) -> String {
+        self.keyring.seal(&*self.random, id, field, secret.reveal())
+    }
+}
+
+fn at(id: &str) -> Place {
+    Place::Field {
+        key: ACCOUNTS,
+        field: id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Accounts opened for use: decrypted once, kept in memory, never shown.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use crs_durable::Millis;
+
+use super::Accounts;
+use crate::config::Secret;
+use crate::model::account::{Account, Proxy, StoredCredentials};
+use crate::port::store::StoreError;
+use crate::secrets::SealError;
+
+/// An account with its secrets in the clear.
+#[derive(Clone, Debug)]
+pub struct LiveAccount {
+    pub account: Account,
+    pub credentials: Credentials,
+    pub proxy: Option<Arc<Proxy>>,
+}
+
+/// Who we are to the provider. Debug shows no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    ApiKey {
+        api_key: Secret,
+        /// `None`: the provider's own address.
+        base_url: Option<String>,
+    },
+    OAuth {
+        access_token: Secret,
+        refresh_token: Option<Secret>,
+        expires_at: Option<Millis>,
+    },
+}
+
+pub(super) struct Cache {
+    /// Grows with every `forget`, so that a record read before it is not kept after it.
+    pub(super) generation: u64,
+    pub(super) accounts: HashMap<String, Opened>,
+}
+
+pub(super) struct Opened {
+    account: Arc<LiveAccount>,
+    /// When its record was asked for; `None`: it may have changed since.
+    loaded_at: Option<Millis>,
+}
+
+impl Accounts {
+    /// The account, opened; `None`: there is no such. One in memory is used if it was read at
+    /// `loaded_since` or later, or if the store cannot be asked now.
+    pub async fn live(&self, id: &str, loaded_since: Millis) -> Result<Option<Arc<LiveAccount>>, StoreError> {
+        let known = {
+            let cache = self.cache();
+            cache
+                .accounts
+                .get(id)
+                .map(|opened| (opened.account.clone(), opened.loaded_at))
+        };
+        if let Some((account, Some(loaded_at))) = &known {
+            // Read "in the future": the clock was set back, so its age cannot be told.
+            let tellable = *loaded_at <= self.clock.now();
+            if *loaded_at >= loaded_since && (tellable || loaded_since == 0) {
+                return Ok(Some(account.clone()));
+            }
+        }
+        match (self.fresh(id).await, known) {
+            (Err(error @ (StoreError::Away { .. } | StoreError::Failed { .. })), Some((account, _))) => {
+                tracing::debug!(%error, account = id, "using the account as it was last read");
+                Ok(Some(account))
+            }
+            (read, _) => read,
+        }
+    }
+
+    /// The account as the store has it now, opened.
+    pub async fn fresh(&self, id: &str) -> Result<Option<Arc<LiveAccount>>, StoreError> {
+        let generation = self.cache().generation;
+        let loaded_at = self.clock.now();
+        let opened = match self.get(id).await? {
+            Some(account) => Some(Arc::new(self.open(account)?)),
+            None => None,
+        };
+        let mut cache = self.cache();
+        if cache.generation == generation {
+            match &opened {
+                Some(account) => {
+                    let opened = Opened {
+                        account: account.clone(),
+                        loaded_at: Some(loaded_at),
+                    };
+                    cache.accounts.insert(id.to_owned(), opened);
+                }
+                None => {
+                    cache.accounts.remove(id);
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Drops the opened account: it was changed.
+    pub fn forget(&self, id: &str) {
+        let mut cache = self.cache();
+        cache.generation = cache.generation.wrapping_add(1);
+        cache.accounts.remove(id);
+    }
+
+    /// Has the account read again before its next use. If the store is away then, it still serves.
+    pub(super) fn distrust(&self, id: &str) {
+        let mut cache = self.cache();
+        cache.generation = cache.generation.wrapping_add(1);
+        if let Some(opened) = cache.accounts.get_mut(id) {
+            opened.loaded_at = None;
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        // Nothing in here is left half done by a panic.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, account: Account) -> Result<LiveAccount, StoreError> {
+        let id = account.id.as_str();
+        let open = |field: &str, sealed: &str| {
+            self.keyring
+                .open(id, field, sealed)
+                .map_err(|error| unopened(id, field, &error))
+        };
+        let credentials = match &account.credentials {
+            StoredCredentials::ApiKey { api_key, base_url } => Credentials::ApiKey {
+                api_key: open("apiKey", api_key)?,
+                base_url: base_url.clone(),
+            },
+            StoredCredentials::OAuth {
+                access_token,
+                refresh_token,
+                expires_at,
+            } => Credentials::OAuth {
+                access_token: open("accessToken", access_token)?,
+                refresh_token: refresh_token
+                    .as_deref()
+                    .map(|token| open("refreshToken", token))
+                    .transpose()?,
+                expires_at: *expires_at,
+            },
+        };
+        let proxy = match &account.proxy {
+            Some(sealed) => {
+                let text = open("proxy", sealed)?;
+                let proxy: Proxy =
+                    serde_json::from_str(text.reveal()).map_err(|_| StoreError::Unreadable {
+                        key: format!("{}[{id}].proxy", super::ACCOUNTS),
+                        reason: "it is no proxy".to_owned(),
+                    })?;
+                Some(Arc::new(proxy))
+            }
+            None => None,
+        };
+        Ok(LiveAccount {
+            account,
+            credentials,
+            proxy,
+        })
+    }
+}
+
+fn unopened(id: &str, field: &str, error: &SealError) -> StoreError {
+    StoreError::Unreadable {
+        key: format!("{}[{id}].{field}", super::ACCOUNTS),
+        reason: error.to_string(),
+    }
+}

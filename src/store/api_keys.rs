@@ -1,0 +1,164 @@
+//! The client keys: records by id, found by the hash of a key.
+//!
+//! The record and its entry in the index of hashes change in one atomic step: a key is either found by its
+//! hash and not deleted, or deleted and not found.
+
+use std::sync::Arc;
+
+use crs_durable::Millis;
+
+use super::keys::{API_KEYS, API_KEYS_BY_HASH};
+use super::record::{self, Change, Place, Write};
+use crate::model::key::Key;
+use crate::port::gates::KeyHash;
+use crate::port::store::{Applied, Command, Store, StoreError};
+
+#[derive(Clone)]
+pub struct ApiKeys {
+    store: Arc<dyn Store>,
+}
+
+/// What a change of the record came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyChange {
+    Done(Box<Key>),
+    /// There is no such key.
+    Unknown,
+    /// The key is deleted (or, when restoring, it is not).
+    WrongState,
+    /// Another key came to have this hash: the same key was imported while this one was deleted.
+    Taken,
+}
+
+impl ApiKeys {
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Stores a new key; `false` if its id or hash is there already.
+    pub async fn create(&self, key: &Key) -> Result<bool, StoreError> {
+        let place = at(&key.id);
+        let by_hash = index(&key.hash);
+        let applied = self
+            .store
+            .atomically(
+                vec![place.guard(None), by_hash.guard(None)],
+                vec![
+                    place.set(record::text(&place, key)?),
+                    by_hash.set(key.id.clone().into()),
+                ],
+            )
+            .await?;
+        Ok(applied == Applied::Yes)
+    }
+
+    pub async fn get(&self, id: &str) -> Result<Option<Key>, StoreError> {
+        record::read(&*self.store, &at(id)).await
+    }
+
+    /// All keys, deleted ones too, in no order. A record that cannot be read is left out and logged.
+    pub async fn list(&self) -> Result<Vec<Key>, StoreError> {
+        let entries = record::entries(&*self.store, API_KEYS).await?;
+        Ok(super::readable(API_KEYS, entries))
+    }
+
+    /// The key with this hash, unless it is deleted.
+    pub async fn by_hash(&self, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
+        let hash = hash.hex();
+        let Some(id) = record::raw(&*self.store, &index(&hash)).await? else {
+            return Ok(None);
+        };
+        let key = self.get(&String::from_utf8_lossy(&id)).await?;
+        // Between the two reads the key may have been deleted.
+        Ok(key.filter(|key| key.deleted_at.is_none() && key.hash == hash))
+    }
+
+    /// Changes a key that is not deleted. `edit` may be called again when others change it meanwhile, so
+    /// it must depend on nothing but its argument.
+    pub async fn update(
+        &self,
+        id: &str,
+        now: Millis,
+        mut edit: impl FnMut(&mut Key) + Send,
+    ) -> Result<KeyChange, StoreError> {
+        record::change(&*self.store, &at(id), |stored: Option<Key>| {
+            let Some(mut key) = stored else {
+                return Change::Leave(KeyChange::Unknown);
+            };
+            if key.deleted_at.is_some() {
+                return Change::Leave(KeyChange::WrongState);
+            }
+            edit(&mut key);
+            touch(&mut key, now);
+            let then = KeyChange::Done(Box::new(key.clone()));
+            Change::write(key, then)
+        })
+        .await
+    }
+
+    /// Soft deletion: nobody finds the key by its hash any more, and it can be restored.
+    pub async fn delete(&self, id: &str, now: Millis) -> Result<KeyChange, StoreError> {
+        record::change(&*self.store, &at(id), |stored: Option<Key>| {
+            let Some(mut key) = stored else {
+                return Change::Leave(KeyChange::Unknown);
+            };
+            if key.deleted_at.is_some() {
+                return Change::Leave(KeyChange::WrongState);
+            }
+            key.deleted_at = Some(now);
+            touch(&mut key, now);
+            Change::Write(Write {
+                and: vec![Command::HDel {
+                    key: API_KEYS_BY_HASH.to_owned(),
+                    fields: vec![key.hash.clone()],
+                }],
+                only_if: None,
+                then: KeyChange::Done(Box::new(key.clone())),
+                record: key,
+            })
+        })
+        .await
+    }
+
+    /// Undoes a soft deletion.
+    pub async fn restore(&self, id: &str, now: Millis) -> Result<KeyChange, StoreError> {
+        record::change(&*self.store, &at(id), |stored: Option<Key>| {
+            let Some(mut key) = stored else {
+                return Change::Leave(KeyChange::Unknown);
+            };
+            if key.deleted_at.take().is_none() {
+                return Change::Leave(KeyChange::WrongState);
+            }
+            touch(&mut key, now);
+            Change::Write(Write {
+                and: vec![index(&key.hash).set(key.id.clone().into())],
+                only_if: Some((index(&key.hash).guard(None), KeyChange::Taken)),
+                then: KeyChange::Done(Box::new(key.clone())),
+                record: key,
+            })
+        })
+        .await
+    }
+}
+
+fn touch(key: &mut Key, now: Millis) {
+    key.version = key.version.saturating_add(1);
+    key.updated_at = now;
+}
+
+fn at(id: &str) -> Place {
+    Place::Field {
+        key: API_KEYS,
+        field: id.to_owned(),
+    }
+}
+
+fn index(hash: &str) -> Place {
+    Place::Field {
+        key: API_KEYS_BY_HASH,
+        field: hash.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

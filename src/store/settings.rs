@@ -1,0 +1,125 @@
+//! What the operator sets for the whole site.
+
+use std::sync::Arc;
+
+use crs_durable::Millis;
+use serde::{Deserialize, Serialize};
+
+use super::keys::OEM_SETTINGS;
+use super::record::{self, Change, Place};
+use crate::port::store::{Store, StoreError};
+
+#[derive(Clone)]
+pub struct Settings {
+    store: Arc<dyn Store>,
+    /// The site's name until one is set (`WEB_TITLE`).
+    title: String,
+}
+
+/// The site's name and icon, under the names CRS stores them by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Oem {
+    pub site_name: String,
+    /// Address of an icon.
+    pub site_icon: String,
+    /// The icon itself, as a data URL.
+    pub site_icon_data: String,
+    pub show_admin_button: bool,
+    /// ISO 8601; CRS writes it so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<String>,
+    /// Fields of another version, kept through every change.
+    #[serde(flatten)]
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Default for Oem {
+    fn default() -> Self {
+        Self {
+            site_name: String::new(),
+            site_icon: String::new(),
+            site_icon_data: String::new(),
+            show_admin_button: true,
+            updated_at: None,
+            extra: serde_json::Map::new(),
+        }
+    }
+}
+
+impl Settings {
+    pub fn new(store: Arc<dyn Store>, title: &str) -> Self {
+        Self {
+            store,
+            title: title.to_owned(),
+        }
+    }
+
+    pub async fn oem(&self) -> Result<Oem, StoreError> {
+        let stored: Option<Oem> = record::read(&*self.store, &PLACE).await?;
+        Ok(self.titled(stored.unwrap_or_default()))
+    }
+
+    /// Changes the settings. `edit` may be called again when others change them meanwhile.
+    pub async fn set_oem(
+        &self,
+        now: Millis,
+        mut edit: impl FnMut(&mut Oem) + Send,
+    ) -> Result<Oem, StoreError> {
+        let changed = record::change(&*self.store, &PLACE, |stored: Option<Oem>| {
+            let mut oem = stored.unwrap_or_default();
+            edit(&mut oem);
+            oem.updated_at = Some(crate::model::time::iso(now));
+            Change::write(oem.clone(), oem)
+        })
+        .await?;
+        Ok(self.titled(changed))
+    }
+
+    fn titled(&self, mut oem: Oem) -> Oem {
+        if oem.site_name.is_empty() {
+            oem.site_name.clone_from(&self.title);
+        }
+        oem
+    }
+}
+
+const PLACE: Place = Place::Text { key: OEM_SETTINGS };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fake::FakeStore;
+
+    #[tokio::test]
+    async fn the_title_is_the_name_until_one_is_set() {
+        let store = Arc::new(FakeStore::default());
+        let settings = Settings::new(store, "Our relay");
+        assert_eq!(settings.oem().await.unwrap().site_name, "Our relay");
+        let set = settings
+            .set_oem(0, |oem| oem.site_name = "Mine".to_owned())
+            .await
+            .unwrap();
+        assert_eq!(set.updated_at.as_deref(), Some("1970-01-01T00:00:00.000Z"));
+        assert_eq!(settings.oem().await.unwrap(), set);
+    }
+
+    #[tokio::test]
+    async fn what_another_version_stored_stays() {
+        let store = Arc::new(FakeStore::default());
+        store.put(
+            OEM_SETTINGS,
+            r#"{"siteName":"Old","ldapEnabled":false,"showAdminButton":false}"#,
+        );
+        let settings = Settings::new(store.clone(), "x");
+        settings
+            .set_oem(1, |oem| oem.site_icon = "/i.png".to_owned())
+            .await
+            .unwrap();
+        let text = store.text(OEM_SETTINGS).unwrap();
+        let stored: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(stored["ldapEnabled"], false);
+        assert_eq!(stored["siteName"], "Old");
+        assert_eq!(stored["showAdminButton"], false);
+    }
+}
