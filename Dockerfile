@@ -14,6 +14,7 @@ RUN mkdir -p src durable/src tests/it tests/support/src \
     && cargo build --release --locked --bin crs
 
 COPY durable/src durable/src
+COPY assets assets
 COPY src src
 # Cargo goes by time, and a checkout may be older than the layer above.
 RUN find src durable/src -name '*.rs' -exec touch {} + \
