@@ -1,1 +1,3 @@
+//! The binary `crs`: settings, then the native host.
+
 fn main() {}

@@ -11,7 +11,7 @@ pub trait Vars {
     fn get(&self, name: &str) -> Option<String>;
 }
 
-impl Vars for std::collections::HashMap<String, String> {
+impl<S: std::hash::BuildHasher> Vars for std::collections::HashMap<String, String, S> {
     fn get(&self, name: &str) -> Option<String> {
         self.get(name).cloned()
     }
