@@ -36,7 +36,7 @@ wasm:
 
 # Read the crate's documentation.
 doc:
-    cargo doc --workspace --no-deps --open
+    cargo doc --workspace --no-deps --document-private-items --open
 
 # Licences, sources and bans (needs `cargo install cargo-deny`).
 deny:
