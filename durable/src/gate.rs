@@ -1,11 +1,20 @@
 //! The gate of one client key: decides in one step whether a call may start, and holds its slot.
+//!
+//! Commands are named by their call and may be repeated: an `Admit` whose answer was lost finds its own
+//! lease and renews it. Only an `Admit` that arrives after its call's `Settle` (a copy the network kept
+//! back) takes a slot nobody frees; that one ends with its TTL.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, Machine, Millis, Step};
+use crate::freshness::{Freshness, OLDER_REFUSED_MS, SLOW_READER_MS};
+use crate::lease::{Lease, Leases};
+use crate::time::{Deadline, Present};
+use crate::{CallId, Changes, Machine, Millis, Step};
+
+/// Bounds of what a call is told to wait for a slot.
+const RETRY_MS: std::ops::RangeInclusive<u64> = 1_000..=5_000;
 
 /// What the gate must know of a key. `version` grows with every change of the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,15 +42,12 @@ pub enum Service {
     OpenAi,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Gate {
-    // The helper who builds this chooses the fields.
-    _todo: BTreeMap<CallId, Millis>,
-}
-
 #[derive(Clone, Debug)]
 pub enum Command {
     /// The key's record as the store has it now; `None`: the store knows no such key.
+    ///
+    /// A version older than the one held is a slow reader's and changes nothing, so a host that
+    /// changes a key sends the new record itself: no reader can undo it.
     Learn {
         policy: Option<Arc<KeyPolicy>>,
     },
@@ -55,7 +61,8 @@ pub enum Command {
     Settle {
         call: CallId,
     },
-    /// The key was changed elsewhere: the next `Admit` must ask for the record again.
+    /// The key was changed elsewhere: the next `Admit` must ask for the record again. A record learned
+    /// within 5 s of this may have been read before the change, so it is asked for once more then.
     Invalidate,
     Snapshot,
 }
@@ -70,13 +77,15 @@ pub struct Admit {
     pub slot: bool,
     pub ttl_ms: u64,
     /// A record learned before this moment is too old to decide by; the host chooses it. When the store
-    /// cannot be asked, the host repeats the command with 0 and the old record decides.
+    /// cannot be asked, the host repeats the command with 0 and the old record decides. A host without
+    /// a maximum age sends 1: with 0 it would not hear of `Invalidate` either.
     pub learned_since: Millis,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// The gate does not know the key's record, or not freshly enough: `Learn`, then repeat.
+    /// The gate does not know the key's record, or not freshly enough: `Learn`, then repeat. Once more
+    /// after a `Learn`: what was read was already out of date.
     NeedPolicy,
     Granted {
         policy: Arc<KeyPolicy>,
@@ -113,15 +122,211 @@ pub struct Snapshot {
     pub leases: Vec<(CallId, Millis, Millis)>,
 }
 
+/// See the module. `Default` is a gate that knows nothing yet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Gate {
+    present: Present,
+    /// `None` before the first `Learn`, or the store knows no such key.
+    record: Option<Arc<KeyPolicy>>,
+    freshness: Freshness,
+    /// The newest version that decided, and until when an older one is a slow reader's.
+    newest: Option<(u64, Deadline)>,
+    /// The key ceased to exist: until this end, the version it had then is a slow reader's too.
+    gone: Option<Deadline>,
+    leases: Leases<()>,
+}
+
+impl Gate {
+    /// What a host starts from whose death ended all its calls: no leases, and the record is to be
+    /// asked for again (it may have changed in the meantime).
+    #[must_use]
+    pub fn resumed(mut self) -> Self {
+        self.leases = Leases::default();
+        self.freshness.resumed();
+        self
+    }
+
+    fn learn(&mut self, now: Millis, policy: Option<Arc<KeyPolicy>>) -> bool {
+        match &policy {
+            Some(policy) => {
+                let newest = self
+                    .newest
+                    .filter(|(_, end)| !end.passed(now))
+                    .map(|(version, _)| version);
+                let gone = self.record.is_none() && self.gone.is_some_and(|end| !end.passed(now));
+                let slow = newest
+                    .is_some_and(|newest| policy.version < newest || (gone && policy.version == newest));
+                if slow {
+                    return false;
+                }
+                self.newest = Some((policy.version, Deadline::after(now, OLDER_REFUSED_MS)));
+            }
+            None if self.record.is_some() => {
+                // Either the key was deleted, or this reader is from before its creation.
+                self.gone = Some(Deadline::after(now, SLOW_READER_MS));
+                self.freshness.doubt(now);
+            }
+            None => {}
+        }
+        let changed = !self.freshness.known() || self.record != policy;
+        self.freshness.learned(now);
+        self.record = policy;
+        changed
+    }
+
+    fn admit(&mut self, now: Millis, admit: &Admit) -> (Reply, bool) {
+        if !self.freshness.decides(now, admit.learned_since) {
+            return (Reply::NeedPolicy, false);
+        }
+        match self.judge(now, admit) {
+            Ok(policy) => {
+                if admit.slot && !self.leases.renew(now, admit.call, admit.ttl_ms) {
+                    let end = Deadline::after(now, admit.ttl_ms);
+                    self.leases.put(
+                        admit.call,
+                        Lease {
+                            since: now,
+                            end,
+                            what: (),
+                        },
+                    );
+                }
+                (Reply::Granted { policy }, admit.slot)
+            }
+            // The call will not run. It holds a slot if it was granted before and asked again.
+            Err(refusal) => (Reply::Refused(refusal), self.leases.free(admit.call).is_some()),
+        }
+    }
+
+    fn judge(&self, now: Millis, admit: &Admit) -> Result<Arc<KeyPolicy>, Refusal> {
+        let policy = self.record.as_ref().ok_or(Refusal::UnknownKey)?;
+        if !policy.active {
+            return Err(Refusal::Disabled);
+        }
+        if let Some(at) = policy.expires_at.filter(|at| *at <= now) {
+            return Err(Refusal::Expired { at });
+        }
+        if !policy.permissions.is_empty() && !policy.permissions.contains(&admit.service) {
+            return Err(Refusal::NotPermitted {
+                service: admit.service,
+            });
+        }
+        if let Some(model) = admit.model.as_ref().filter(|model| policy.denies(model)) {
+            return Err(Refusal::ModelRestricted { model: model.clone() });
+        }
+        let limit = policy.concurrency_limit;
+        let full = limit > 0 && self.leases.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        if admit.slot && full && self.leases.get(admit.call).is_none() {
+            return Err(Refusal::ConcurrencyFull {
+                limit,
+                retry_after_ms: self.retry_after(now, admit.call),
+            });
+        }
+        Ok(Arc::clone(policy))
+    }
+
+    /// A slot is freed by the end of its call, which nobody can foretell, or by the end of its lease.
+    /// Calls refused together are told different times (their ids' noise is at hand), so that they do
+    /// not come back together.
+    fn retry_after(&self, now: Millis, call: CallId) -> u64 {
+        let (least, most) = (*RETRY_MS.start(), *RETRY_MS.end());
+        let spread = call.0 % u128::from(most - least + 1);
+        let guess = least + u64::try_from(spread).unwrap_or(0);
+        let ends_in = self.leases.earliest().map_or(most, |end| end.saturating_sub(now));
+        guess.min(ends_in).max(least)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            policy: self.record.clone(),
+            leases: self
+                .leases
+                .iter()
+                .map(|(call, lease)| (call, lease.since, lease.end.until()))
+                .collect(),
+        }
+    }
+
+    fn set_back(&mut self, now: Millis) {
+        self.leases.set_back(now);
+        self.freshness.set_back(now);
+        if let Some((_, end)) = &mut self.newest {
+            end.set_back(now);
+        }
+        if let Some(end) = &mut self.gone {
+            end.set_back(now);
+        }
+    }
+}
+
+impl KeyPolicy {
+    /// The deny list holds exact names. Case does not count, nor does the prefix by which a client
+    /// names a vendor (`ccr,` in CRS).
+    fn denies(&self, model: &str) -> bool {
+        self.model_restriction
+            && self
+                .restricted_models
+                .iter()
+                .any(|name| bare(name).eq_ignore_ascii_case(bare(model)))
+    }
+}
+
+fn bare(model: &str) -> &str {
+    const VENDOR: &str = "ccr,";
+    let model = model.trim();
+    match (model.get(..VENDOR.len()), model.get(VENDOR.len()..)) {
+        (Some(prefix), Some(rest)) if prefix.eq_ignore_ascii_case(VENDOR) => rest.trim_start(),
+        _ => model,
+    }
+}
+
 impl Machine for Gate {
     type Command = Command;
     type Reply = Reply;
 
-    fn handle(&mut self, _now: Millis, _command: Command) -> Step<Reply> {
+    fn handle(&mut self, now: Millis, command: Command) -> Step<Reply> {
+        let tick = self.present.read(now);
+        let now = tick.now;
+        if tick.set_back {
+            self.set_back(now);
+        }
+        let mut changes = Changes {
+            leases: tick.set_back,
+            lasting: tick.set_back,
+        };
+        changes.leases |= self.leases.sweep(now, |()| ());
+        let reply = match command {
+            Command::Learn { policy } => {
+                changes.lasting |= self.learn(now, policy);
+                Reply::Done
+            }
+            Command::Admit(admit) => {
+                let (reply, leases) = self.admit(now, &admit);
+                changes.leases |= leases;
+                reply
+            }
+            Command::Renew { call, ttl_ms } => {
+                changes.leases |= self.leases.renew(now, call, ttl_ms);
+                Reply::Done
+            }
+            Command::Settle { call } => {
+                changes.leases |= self.leases.free(call).is_some();
+                Reply::Done
+            }
+            Command::Invalidate => {
+                self.freshness.invalidated(now);
+                changes.lasting = true;
+                Reply::Done
+            }
+            Command::Snapshot => Reply::Snapshot(self.snapshot()),
+        };
         Step {
-            reply: Reply::Done,
-            changes: crate::Changes::default(),
-            wake_at: None,
+            reply,
+            changes,
+            wake_at: self.leases.earliest(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

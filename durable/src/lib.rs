@@ -15,9 +15,18 @@
 //! 2. Never more live leases than the limit allows; exactly the limit is admitted from any crowd.
 //! 3. Repeating a command (a lost reply, a retry) changes nothing the first did not.
 //! 4. Time may jump both ways: a lease outlives its TTL by no more than the jump.
+//!
+//! | module | promise |
+//! | --- | --- |
+//! | `lease` | slots with an owner and an end |
+//! | `freshness` | whether what was learned from the store may still decide |
+//! | `time` | what is taken for the present; ends that a clock set back cannot push away |
 
+mod freshness;
 pub mod gate;
+mod lease;
 pub mod pool;
+mod time;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +51,8 @@ pub trait Machine {
 pub struct Step<R> {
     pub reply: R,
     pub changes: Changes,
-    /// When the machine wants to be woken to tidy up, if it holds anything that ends.
+    /// When the machine wants to be woken to tidy up, if it holds anything that ends. Any command
+    /// does it; a host sends `Snapshot`. To wake it late or not at all only costs memory.
     pub wake_at: Option<Millis>,
 }
 

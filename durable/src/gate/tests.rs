@@ -1,0 +1,550 @@
+use super::*;
+
+const TTL: u64 = 60_000;
+const T: Millis = 1_000_000;
+
+fn policy(version: u64) -> KeyPolicy {
+    KeyPolicy {
+        id: "k".into(),
+        name: "key".into(),
+        version,
+        active: true,
+        expires_at: None,
+        concurrency_limit: 2,
+        permissions: vec![],
+        model_restriction: false,
+        restricted_models: vec![],
+    }
+}
+
+fn gate(policy: KeyPolicy) -> Gate {
+    let mut gate = Gate::default();
+    gate.learns(T, Some(policy));
+    gate
+}
+
+fn ask(call: u128) -> Admit {
+    Admit {
+        call: CallId(call),
+        service: Service::Claude,
+        model: None,
+        slot: true,
+        ttl_ms: TTL,
+        learned_since: 1,
+    }
+}
+
+impl Gate {
+    fn say(&mut self, now: Millis, command: Command) -> Reply {
+        self.handle(now, command).reply
+    }
+
+    fn learns(&mut self, now: Millis, policy: Option<KeyPolicy>) {
+        assert_eq!(
+            self.say(
+                now,
+                Command::Learn {
+                    policy: policy.map(Arc::new)
+                }
+            ),
+            Reply::Done
+        );
+    }
+
+    fn asks(&mut self, now: Millis, admit: Admit) -> Reply {
+        self.say(now, Command::Admit(admit))
+    }
+
+    fn refusal(&mut self, now: Millis, admit: Admit) -> Refusal {
+        match self.asks(now, admit) {
+            Reply::Refused(refusal) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// The version of the record that granted the call.
+    fn granted(&mut self, now: Millis, admit: Admit) -> u64 {
+        match self.asks(now, admit) {
+            Reply::Granted { policy } => policy.version,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    fn leases(&mut self, now: Millis) -> Vec<(u128, Millis, Millis)> {
+        match self.say(now, Command::Snapshot) {
+            Reply::Snapshot(snapshot) => snapshot
+                .leases
+                .into_iter()
+                .map(|(call, since, until)| (call.0, since, until))
+                .collect(),
+            other => panic!("no snapshot: {other:?}"),
+        }
+    }
+}
+
+fn full(reply: &Refusal) -> bool {
+    matches!(reply, Refusal::ConcurrencyFull { .. })
+}
+
+#[test]
+fn a_gate_asks_for_what_it_does_not_know() {
+    let mut gate = Gate::default();
+    assert_eq!(gate.asks(T, ask(1)), Reply::NeedPolicy);
+    assert_eq!(
+        gate.asks(
+            T,
+            Admit {
+                learned_since: 0,
+                ..ask(1)
+            }
+        ),
+        Reply::NeedPolicy
+    );
+    gate.learns(T, Some(policy(1)));
+    assert_eq!(gate.granted(T, ask(1)), 1);
+    assert_eq!(
+        gate.asks(
+            T + 9,
+            Admit {
+                learned_since: T + 1,
+                ..ask(2)
+            }
+        ),
+        Reply::NeedPolicy
+    );
+    assert_eq!(
+        gate.granted(
+            T + 9,
+            Admit {
+                learned_since: 0,
+                ..ask(2)
+            }
+        ),
+        1
+    );
+    assert_eq!(gate.leases(T + 9).len(), 2);
+}
+
+#[test]
+fn an_unknown_key_is_refused_until_it_is_learned() {
+    let mut gate = Gate::default();
+    gate.learns(T, None);
+    assert_eq!(gate.refusal(T, ask(1)), Refusal::UnknownKey);
+    assert_eq!(
+        gate.asks(
+            T + 9,
+            Admit {
+                learned_since: T + 1,
+                ..ask(1)
+            }
+        ),
+        Reply::NeedPolicy
+    );
+    assert_eq!(
+        gate.refusal(
+            T + 9,
+            Admit {
+                learned_since: 0,
+                ..ask(1)
+            }
+        ),
+        Refusal::UnknownKey
+    );
+    gate.learns(T + 9, Some(policy(1)));
+    assert_eq!(gate.granted(T + 9, ask(1)), 1);
+}
+
+#[test]
+fn after_news_of_a_change_the_record_is_asked_for() {
+    let mut gate = gate(policy(1));
+    let step = gate.handle(T + 1, Command::Invalidate);
+    assert!(step.changes.lasting, "a restart must not forget it");
+    assert_eq!(gate.asks(T + 1, ask(1)), Reply::NeedPolicy);
+    assert_eq!(
+        gate.granted(
+            T + 1,
+            Admit {
+                learned_since: 0,
+                ..ask(1)
+            }
+        ),
+        1,
+        "the store is away"
+    );
+    assert_eq!(gate.asks(T + 1, ask(2)), Reply::NeedPolicy);
+    gate.learns(
+        T + 2,
+        Some(KeyPolicy {
+            active: false,
+            ..policy(2)
+        }),
+    );
+    assert_eq!(gate.refusal(T + 2, ask(2)), Refusal::Disabled);
+}
+
+#[test]
+fn a_slow_reader_cannot_undo_an_admins_write() {
+    // The writer brings the new record itself.
+    let mut gate = gate(policy(1));
+    gate.learns(
+        T + 1,
+        Some(KeyPolicy {
+            active: false,
+            ..policy(2)
+        }),
+    );
+    gate.learns(T + 2, Some(policy(1)));
+    assert_eq!(gate.refusal(T + 3, ask(1)), Refusal::Disabled);
+    // Nor does it make the record fresh.
+    gate.say(T + 4, Command::Invalidate);
+    gate.learns(T + 5, Some(policy(1)));
+    assert_eq!(gate.asks(T + 5, ask(1)), Reply::NeedPolicy);
+}
+
+#[test]
+fn a_slow_reader_cannot_bring_a_deleted_key_back() {
+    let mut gate = gate(policy(1));
+    gate.learns(T + 1, None);
+    gate.learns(T + 2, Some(policy(1)));
+    assert_eq!(gate.refusal(T + 3, ask(1)), Refusal::UnknownKey);
+    // The operator restores it: that is a new version.
+    gate.learns(T + 4, Some(policy(3)));
+    assert_eq!(gate.granted(T + 4, ask(1)), 3);
+}
+
+#[test]
+fn a_slow_reader_from_before_a_keys_creation_is_found_out() {
+    let mut gate = gate(policy(1));
+    gate.learns(T + 1, None);
+    assert_eq!(gate.refusal(T + 1, ask(1)), Refusal::UnknownKey);
+    assert_eq!(gate.asks(T + 1 + SLOW_READER_MS, ask(1)), Reply::NeedPolicy);
+    gate.learns(T + 1 + SLOW_READER_MS, Some(policy(1)));
+    assert_eq!(gate.granted(T + 2 + SLOW_READER_MS, ask(1)), 1);
+}
+
+#[test]
+fn what_was_read_before_news_arrived_is_asked_for_again() {
+    let mut gate = gate(policy(1));
+    gate.say(T + 100, Command::Invalidate);
+    gate.learns(T + 200, Some(policy(1)));
+    assert_eq!(gate.granted(T + 300, ask(1)), 1);
+    assert_eq!(gate.asks(T + 100 + SLOW_READER_MS, ask(2)), Reply::NeedPolicy);
+    gate.learns(T + 200 + SLOW_READER_MS, Some(policy(2)));
+    assert_eq!(gate.granted(T + 900_000, ask(2)), 2);
+}
+
+#[test]
+fn a_store_restored_from_a_backup_is_believed_in_the_end() {
+    let mut gate = gate(policy(7));
+    gate.learns(T + OLDER_REFUSED_MS - 1, Some(policy(3)));
+    assert_eq!(gate.granted(T + OLDER_REFUSED_MS - 1, ask(1)), 7);
+    gate.learns(T + OLDER_REFUSED_MS, Some(policy(3)));
+    assert_eq!(gate.granted(T + OLDER_REFUSED_MS, ask(1)), 3);
+}
+
+#[test]
+fn the_first_reason_in_order_is_given() {
+    let mut worst = KeyPolicy {
+        active: false,
+        expires_at: Some(T),
+        permissions: vec![Service::Gemini],
+        model_restriction: true,
+        restricted_models: vec!["opus".into()],
+        concurrency_limit: 1,
+        ..policy(1)
+    };
+    let mut version = 1;
+    let mut refusal = |worst: &KeyPolicy| {
+        version += 1;
+        let mut gate = gate(policy(1));
+        gate.granted(T, ask(1));
+        gate.learns(
+            T,
+            Some(KeyPolicy {
+                version,
+                ..worst.clone()
+            }),
+        );
+        match gate.asks(
+            T,
+            Admit {
+                model: Some("opus".into()),
+                ..ask(2)
+            },
+        ) {
+            Reply::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    };
+    assert_eq!(refusal(&worst), Some(Refusal::Disabled));
+    worst.active = true;
+    assert_eq!(refusal(&worst), Some(Refusal::Expired { at: T }));
+    worst.expires_at = Some(T + 1);
+    assert_eq!(
+        refusal(&worst),
+        Some(Refusal::NotPermitted {
+            service: Service::Claude
+        })
+    );
+    worst.permissions.push(Service::Claude);
+    assert_eq!(
+        refusal(&worst),
+        Some(Refusal::ModelRestricted { model: "opus".into() })
+    );
+    worst.model_restriction = false;
+    assert!(refusal(&worst).is_some_and(|refusal| full(&refusal)));
+    worst.concurrency_limit = 2;
+    assert_eq!(refusal(&worst), None);
+}
+
+#[test]
+fn the_deny_list_holds_exact_names() {
+    let policy = KeyPolicy {
+        model_restriction: true,
+        restricted_models: vec!["Claude-Opus-4".into(), "ccr,kimi".into()],
+        ..policy(1)
+    };
+    for model in [
+        "claude-opus-4",
+        "CLAUDE-OPUS-4",
+        "ccr,claude-opus-4",
+        "CCR, claude-opus-4",
+        "kimi",
+        "ccr,kimi",
+    ] {
+        assert!(policy.denies(model), "{model}");
+    }
+    for model in [
+        "claude-opus-4-1",
+        "opus",
+        "",
+        "ccr,",
+        "vendor,claude-opus-4",
+        "日本語",
+        "cé",
+    ] {
+        assert!(!policy.denies(model), "{model}");
+    }
+    assert!(
+        !KeyPolicy {
+            model_restriction: false,
+            ..policy
+        }
+        .denies("claude-opus-4")
+    );
+}
+
+#[test]
+fn a_crowd_gets_exactly_the_limit() {
+    for limit in [1_u32, 7, 199, 200, 300, 0] {
+        let mut gate = gate(KeyPolicy {
+            concurrency_limit: limit,
+            ..policy(1)
+        });
+        let granted = (0..200)
+            .filter(|call| matches!(gate.asks(T, ask(*call)), Reply::Granted { .. }))
+            .count();
+        let expected = if limit == 0 { 200 } else { 200.min(limit) };
+        assert_eq!(granted, expected as usize);
+        assert_eq!(gate.leases(T).len(), granted);
+    }
+}
+
+#[test]
+fn the_same_call_holds_one_slot_however_often_it_asks() {
+    let mut gate = gate(policy(1));
+    for at in 0..5 {
+        gate.granted(T + at, ask(1));
+    }
+    assert_eq!(gate.leases(T + 5), [(1, T, T + 4 + TTL)]);
+    gate.granted(T + 5, ask(2));
+    gate.granted(T + 6, ask(1));
+    assert!(full(&gate.refusal(T + 7, ask(3))));
+    // Not even when the limit was lowered in between.
+    gate.learns(
+        T + 8,
+        Some(KeyPolicy {
+            concurrency_limit: 1,
+            ..policy(2)
+        }),
+    );
+    gate.granted(T + 9, ask(1));
+    assert_eq!(gate.leases(T + 9).len(), 2);
+}
+
+#[test]
+fn settling_frees_once_and_may_be_repeated() {
+    let mut gate = gate(KeyPolicy {
+        concurrency_limit: 1,
+        ..policy(1)
+    });
+    gate.granted(T, ask(1));
+    let step = gate.handle(T, Command::Settle { call: CallId(1) });
+    assert!(step.changes.leases);
+    assert_eq!(step.wake_at, None);
+    gate.granted(T, ask(2));
+    let step = gate.handle(T, Command::Settle { call: CallId(1) });
+    assert_eq!(step.changes, Changes::default());
+    assert_eq!(gate.leases(T).len(), 1, "nobody else's slot is freed");
+}
+
+#[test]
+fn a_refused_call_that_was_granted_before_holds_nothing() {
+    let mut gate = gate(policy(1));
+    gate.granted(T, ask(1));
+    gate.learns(
+        T + 1,
+        Some(KeyPolicy {
+            active: false,
+            ..policy(2)
+        }),
+    );
+    assert!(gate.handle(T + 1, Command::Admit(ask(1))).changes.leases);
+    assert_eq!(gate.leases(T + 1), []);
+}
+
+#[test]
+fn calls_without_a_slot_pass_a_full_gate() {
+    let mut gate = gate(KeyPolicy {
+        concurrency_limit: 1,
+        ..policy(1)
+    });
+    gate.granted(T, ask(1));
+    let step = gate.handle(
+        T,
+        Command::Admit(Admit {
+            slot: false,
+            ..ask(2)
+        }),
+    );
+    assert!(matches!(step.reply, Reply::Granted { .. }));
+    assert!(!step.changes.leases);
+    assert_eq!(gate.leases(T).len(), 1);
+}
+
+#[test]
+fn a_lease_ends_with_its_ttl_unless_renewed() {
+    let mut gate = gate(KeyPolicy {
+        concurrency_limit: 1,
+        ..policy(1)
+    });
+    gate.granted(T, ask(1));
+    assert_eq!(
+        gate.handle(
+            T + 1_000,
+            Command::Renew {
+                call: CallId(1),
+                ttl_ms: TTL
+            }
+        )
+        .wake_at,
+        Some(T + TTL)
+    );
+    assert!(full(&gate.refusal(T + 999 + TTL, ask(2))));
+    assert_eq!(gate.granted(T + 1_000 + TTL, ask(2)), 1);
+    // What has ended stays so: its slot may be another's.
+    gate.say(
+        T + 1_000 + TTL,
+        Command::Renew {
+            call: CallId(1),
+            ttl_ms: TTL,
+        },
+    );
+    assert_eq!(
+        gate.leases(T + 1_000 + TTL),
+        [(2, T + 1_000 + TTL, T + 1_000 + 2 * TTL)]
+    );
+}
+
+#[test]
+fn the_wait_for_a_slot_is_short_and_spread() {
+    let mut gate = gate(KeyPolicy {
+        concurrency_limit: 1,
+        ..policy(1)
+    });
+    gate.granted(T, ask(1));
+    let mut wait = |now, call| match gate.refusal(now, ask(call)) {
+        Refusal::ConcurrencyFull {
+            limit: 1,
+            retry_after_ms,
+        } => retry_after_ms,
+        other => panic!("{other:?}"),
+    };
+    let waits: Vec<_> = (100..200).map(|call| wait(T, call * 7_919)).collect();
+    assert!(waits.iter().all(|wait| RETRY_MS.contains(wait)));
+    assert!(waits.iter().collect::<std::collections::BTreeSet<_>>().len() > 50);
+    assert_eq!(wait(T + TTL - 1_500, 4_000), 1_500, "no longer than the lease");
+    assert_eq!(wait(T + TTL - 1, 4_000), 1_000);
+}
+
+#[test]
+fn a_clock_set_back_does_not_lengthen_a_lease() {
+    let mut gate = gate(policy(1));
+    gate.granted(T, ask(1));
+    let step = gate.handle(T - 500_000, Command::Snapshot);
+    assert_eq!(
+        step.changes,
+        Changes {
+            leases: true,
+            lasting: true
+        }
+    );
+    assert_eq!(step.wake_at, Some(T - 500_000 + TTL));
+    assert_eq!(gate.leases(T - 500_000 + TTL), []);
+}
+
+#[test]
+fn readings_out_of_order_do_no_harm() {
+    let mut gate = gate(policy(1));
+    gate.granted(T + 900, ask(1));
+    gate.granted(T, ask(2));
+    assert_eq!(
+        gate.leases(T),
+        [(1, T + 900, T + 900 + TTL), (2, T + 900, T + 900 + TTL)]
+    );
+}
+
+#[test]
+fn what_is_kept_comes_back_the_same() {
+    let mut gate = gate(policy(1));
+    gate.granted(T, ask(u128::MAX - 3));
+    gate.say(T + 1, Command::Invalidate);
+    let kept = serde_json::to_string(&gate).unwrap();
+    let mut back: Gate = serde_json::from_str(&kept).unwrap();
+    assert_eq!(serde_json::to_string(&back).unwrap(), kept);
+    assert_eq!(back.asks(T + 1, ask(1)), Reply::NeedPolicy);
+    assert_eq!(back.leases(T + 1), gate.leases(T + 1));
+}
+
+#[test]
+fn after_the_death_of_the_host_no_call_is_left() {
+    let mut gate = gate(policy(1));
+    gate.granted(T, ask(1));
+    let mut gate = gate.resumed();
+    assert_eq!(gate.leases(T), []);
+    assert_eq!(
+        gate.asks(T, ask(2)),
+        Reply::NeedPolicy,
+        "it may have been changed meanwhile"
+    );
+    assert_eq!(
+        gate.granted(
+            T,
+            Admit {
+                learned_since: 0,
+                ..ask(2)
+            }
+        ),
+        1
+    );
+}
+
+#[test]
+fn learning_the_same_again_is_no_change() {
+    let mut gate = Gate::default();
+    let learn = |policy| Command::Learn { policy };
+    assert!(gate.handle(T, learn(None)).changes.lasting);
+    assert!(!gate.handle(T, learn(None)).changes.lasting);
+    assert!(gate.handle(T, learn(Some(Arc::new(policy(1))))).changes.lasting);
+    assert!(!gate.handle(T, learn(Some(Arc::new(policy(1))))).changes.lasting);
+}
