@@ -1,209 +1,313 @@
 //! The pool of one platform: chooses the account of an attempt, holds its slot, and knows how every
 //! account is doing (cooldowns, back-off, refused credentials, sticky sessions, who refreshes a token).
+//!
+//! A call holds at most one slot in a pool: leases are named by their call.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | `command` | what the pool is told and asked, and what it answers |
+//! | `account` | one account, and whether it can serve a call |
+//! | `choice` | which account serves an attempt |
+//! | `health` | cooldowns, back-off, denials, and how they heal |
+//! | `session` | sticky sessions |
+//! | `refresh` | who refreshes a token |
 
-use std::collections::BTreeMap;
+mod account;
+mod choice;
+mod command;
+mod health;
+mod refresh;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, Machine, Millis, Step};
+use self::account::{Account, Number};
+pub use self::command::{
+    AccountId, AccountPolicy, AccountSnapshot, Command, Outcome, Pick, RefreshResult, Reply, Skip, Snapshot,
+};
+use self::health::{Hit, Turns};
+use self::session::Sessions;
+use crate::freshness::Freshness;
+use crate::lease::{Lease, Leases};
+use crate::time::Present;
+use crate::{CallId, Changes, Machine, Millis, Step};
 
-pub type AccountId = String;
-
-/// What the pool must know of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountPolicy {
-    pub id: AccountId,
-    /// Lower is chosen first, as in CRS (1 to 100, 50 by default).
-    pub priority: u32,
-    /// Calls the account may serve at once; 0 is no limit.
-    pub max_concurrency: u32,
-    pub active: bool,
-    /// The operator's switch: a paused account keeps its sessions' history but gets no calls.
-    pub schedulable: bool,
-    /// Changes when the credentials were replaced: a mark for refused credentials ends with it.
-    pub credential_version: u64,
-    /// Why this host cannot use the account at all (e.g. a proxy where none can be had).
-    pub unusable: Option<String>,
-}
-
+/// See the module. `Default` is a pool that knows no accounts yet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pool {
-    _todo: BTreeMap<CallId, Millis>,
+    present: Present,
+    freshness: Freshness,
+    accounts: BTreeMap<Number, Account>,
+    numbers: BTreeMap<AccountId, Number>,
+    /// The number of the last account that was new.
+    last_number: Number,
+    leases: Leases<Hold>,
+    sessions: Sessions,
+    /// Grows with every account given.
+    turn: u64,
 }
 
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// The platform's accounts as the store has them now. Marks and leases of accounts that are
-    /// still there survive.
-    Learn {
-        roster: Vec<AccountPolicy>,
-    },
-    Pick(Pick),
-    Renew {
-        call: CallId,
-        ttl_ms: u64,
-    },
-    /// How the attempt went; frees the call's slot on that account unless the outcome says it goes on.
-    Report {
-        call: CallId,
-        account: AccountId,
-        outcome: Outcome,
-    },
-    /// Ask to be the one who refreshes the account's token. `seen` is the credential version the
-    /// caller found stale; the election ends by itself after `ttl_ms`.
-    BeginRefresh {
-        call: CallId,
-        account: AccountId,
-        seen: u64,
-        ttl_ms: u64,
-    },
-    /// The refresher is done: with a new credential version, or with the provider's refusal.
-    EndRefresh {
-        call: CallId,
-        account: AccountId,
-        result: RefreshResult,
-    },
-    /// The operator's word: forget cooldowns, back-off and marks of the account.
-    Reset {
-        account: AccountId,
-    },
-    /// Forget sticky sessions: of one account, or all.
-    Flush {
-        account: Option<AccountId>,
-    },
-    Invalidate,
-    Snapshot,
-}
-
-#[derive(Clone, Debug)]
-pub struct Pick {
-    pub call: CallId,
-    /// Hash of (client key, session signal): a session stays on its account while that can serve it.
-    pub session: Option<u64>,
-    /// Model family the call asks for, in the provider's terms: a cooldown may hold for one family only.
-    pub family: String,
-    /// Accounts this call has tried already.
-    pub tried: Vec<AccountId>,
-    /// Only this account (the operator's test of it); skips cooldowns and pauses, takes a slot.
-    pub only: Option<AccountId>,
-    pub ttl_ms: u64,
-    /// See `gate::Admit::learned_since`.
-    pub learned_since: Millis,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
-    NeedRoster,
-    Picked {
-        account: AccountId,
-        sticky: bool,
-        skipped: Vec<(AccountId, Skip)>,
-    },
-    /// Nobody can serve the call now. `earliest` is when the first account is expected back, if
-    /// waiting helps at all; `busy` says some account is only full.
-    NobodyLeft {
-        skipped: Vec<(AccountId, Skip)>,
-        earliest: Option<Millis>,
-        busy: bool,
-    },
-    /// You are the refresher: read the credentials again first, then refresh.
-    RefreshElected,
-    /// Somebody else is at it until `until`; read the credentials again after a while.
-    RefreshBusy {
-        until: Millis,
-    },
-    /// The credentials are newer than what you saw.
-    RefreshDone {
-        version: u64,
-    },
-    Done,
-    Snapshot(Box<Snapshot>),
-}
-
-/// Why an account was passed over.
+/// What a call holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Skip {
-    Tried,
-    Inactive,
-    Paused,
-    Unusable {
-        why: String,
-    },
-    Full {
-        limit: u32,
-    },
-    Cooling {
-        until: Millis,
-        family: Option<String>,
-    },
-    Denied {
-        why: String,
-        until: Option<Millis>,
-    },
-    /// It could serve, another was preferred (priority, back-off, recency).
-    NotPreferred,
+struct Hold {
+    account: Number,
+    /// It was given for its session's sake.
+    sticky: bool,
+    turn: u64,
+    /// Version of the credentials the call uses, as far as the pool knows.
+    credentials: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// The provider began to answer well; the slot stays held until `Finished`.
-    Serving,
-    /// The call is over, whatever its end; frees the slot.
-    Finished,
-    /// Rate limited. `until` is the provider's own word (trusted) or `None` (guessed, a short back-off).
-    /// `family`: only calls of this model family are limited.
-    Throttled {
-        until: Option<Millis>,
-        family: Option<String>,
-    },
-    /// 5xx, 529, no connection, cut before the first byte: prefer others for a short while.
-    Unwell { why: String },
-    /// Credentials refused. `until`: may heal by itself then; `None`: only new credentials or a reset help.
-    Denied { why: String, until: Option<Millis> },
-    /// Nothing to hold against the account (client's fault, client left before an answer).
-    Neutral,
+impl Pool {
+    /// What a host starts from whose death ended all its calls: no leases, nobody refreshing, and the
+    /// roster is to be asked for again (it may have changed in the meantime).
+    #[must_use]
+    pub fn resumed(mut self) -> Self {
+        self.leases = Leases::default();
+        for account in self.accounts.values_mut() {
+            account.held = 0;
+            account.election = None;
+        }
+        self.freshness.resumed();
+        self
+    }
+
+    fn learn(&mut self, now: Millis, roster: Vec<AccountPolicy>, changes: &mut Changes) {
+        changes.lasting |= !self.freshness.known();
+        self.freshness.learned(now);
+        let mut listed = BTreeSet::new();
+        for policy in roster {
+            if let Some((number, account)) = find(&self.numbers, &mut self.accounts, &policy.id) {
+                changes.lasting |= account.learn(now, policy);
+                listed.insert(number);
+            } else {
+                self.last_number = self.last_number.saturating_add(1);
+                self.numbers.insert(policy.id.clone(), self.last_number);
+                self.accounts.insert(self.last_number, Account::new(now, policy));
+                listed.insert(self.last_number);
+                changes.lasting = true;
+            }
+        }
+        if listed.len() < self.accounts.len() {
+            self.accounts.retain(|number, _| listed.contains(number));
+            self.numbers.retain(|_, number| listed.contains(number));
+            changes.leases |= self.leases.retain(|lease| listed.contains(&lease.what.account));
+            self.sessions.drop_accounts(|number| !listed.contains(&number));
+            changes.lasting = true;
+        }
+    }
+
+    fn report(&mut self, now: Millis, call: CallId, account: &str, outcome: Outcome, changes: &mut Changes) {
+        let Some((number, account)) = find(&self.numbers, &mut self.accounts, account) else {
+            return;
+        };
+        let hold = self
+            .leases
+            .get(call)
+            .map(|lease| &lease.what)
+            .filter(|hold| hold.account == number);
+        let turns = Turns {
+            of_call: hold.map(|hold| hold.turn),
+            given: self.turn,
+        };
+        let replaced = hold.is_some_and(|hold| hold.credentials != account.policy.credential_version);
+        let (holds, serving) = (hold.is_some(), outcome == Outcome::Serving);
+        let health = &mut account.health;
+        changes.lasting |= match outcome {
+            Outcome::Serving => health.serves(now),
+            Outcome::Finished | Outcome::Neutral => false,
+            Outcome::Throttled {
+                until: Some(until),
+                family,
+            } if until > now => health.cool(now, family, until),
+            // Without a reset, or with one that has passed, we can only guess.
+            Outcome::Throttled { .. } => health.hit(now, Hit::Throttled, turns),
+            Outcome::Unwell { .. } => health.hit(now, Hit::Unwell, turns),
+            Outcome::Denied { .. } if replaced => false,
+            Outcome::Denied { why, until } => health.deny(now, why, until),
+        };
+        if holds && !serving {
+            changes.leases |= self.free(call).is_some();
+        }
+    }
+
+    fn flush(&mut self, account: Option<&str>) -> bool {
+        match account {
+            None => self.sessions.clear(),
+            Some(id) => self
+                .numbers
+                .get(id)
+                .is_some_and(|flushed| self.sessions.drop_accounts(|number| number == *flushed)),
+        }
+    }
+
+    fn reset(&mut self, account: &str, changes: &mut Changes) {
+        if let Some((_, account)) = find(&self.numbers, &mut self.accounts, account) {
+            changes.lasting |= account.health.reset();
+            changes.leases |= account.election.take().is_some();
+        }
+    }
+
+    fn snapshot(&self, now: Millis) -> Snapshot {
+        let mut leases: BTreeMap<Number, Vec<_>> = BTreeMap::new();
+        for (call, lease) in self.leases.iter() {
+            leases
+                .entry(lease.what.account)
+                .or_default()
+                .push((call, lease.since, lease.end.until()));
+        }
+        let mut sessions: BTreeMap<Number, usize> = BTreeMap::new();
+        for number in self.sessions.accounts() {
+            *sessions.entry(number).or_default() += 1;
+        }
+        let account = |(number, account): (&Number, &Account)| AccountSnapshot {
+            policy: account.policy.clone(),
+            leases: leases.get(number).cloned().unwrap_or_default(),
+            cooldowns: account
+                .health
+                .cooldowns(now)
+                .map(|cooldown| (cooldown.family.clone(), cooldown.end.until()))
+                .collect(),
+            backoff_until: account.health.backoff_until(now),
+            denied: account
+                .health
+                .denial()
+                .map(|denial| (denial.why.clone(), denial.end.map(crate::time::Deadline::until))),
+            last_used: account.last_used,
+            sessions: sessions.get(number).copied().unwrap_or(0),
+        };
+        Snapshot {
+            accounts: self.accounts.iter().map(account).collect(),
+            sessions: self.sessions.len(),
+        }
+    }
+
+    fn id(&self, number: Number) -> AccountId {
+        self.accounts
+            .get(&number)
+            .map(|account| account.policy.id.clone())
+            .unwrap_or_default()
+    }
+
+    fn put(&mut self, call: CallId, lease: Lease<Hold>) {
+        if let Some(account) = self.accounts.get_mut(&lease.what.account) {
+            account.held = account.held.saturating_add(1);
+        }
+        self.leases.put(call, lease);
+    }
+
+    fn free(&mut self, call: CallId) -> Option<Lease<Hold>> {
+        let lease = self.leases.free(call)?;
+        release(&mut self.accounts, &lease.what);
+        Some(lease)
+    }
+
+    fn sweep(&mut self, now: Millis) -> bool {
+        let accounts = &mut self.accounts;
+        self.sessions.sweep(now);
+        self.leases.sweep(now, |hold| release(accounts, hold))
+    }
+
+    fn set_back(&mut self, now: Millis) {
+        self.freshness.set_back(now);
+        self.leases.set_back(now);
+        self.sessions.set_back(now);
+        for account in self.accounts.values_mut() {
+            account.set_back(now);
+        }
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RefreshResult {
-    Refreshed {
-        version: u64,
-    },
-    /// The provider refused the refresh token for good.
-    Refused {
-        why: String,
-    },
-    /// It could not be asked; whoever comes next may try again.
-    Failed,
+fn release(accounts: &mut BTreeMap<Number, Account>, hold: &Hold) {
+    if let Some(account) = accounts.get_mut(&hold.account) {
+        account.held = account.held.saturating_sub(1);
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    pub accounts: Vec<AccountSnapshot>,
-    pub sessions: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountSnapshot {
-    pub policy: AccountPolicy,
-    pub leases: Vec<(CallId, Millis, Millis)>,
-    /// (family or all, until)
-    pub cooldowns: Vec<(Option<String>, Millis)>,
-    pub backoff_until: Option<Millis>,
-    pub denied: Option<(String, Option<Millis>)>,
-    pub last_used: Option<Millis>,
-    pub sessions: usize,
+fn find<'a>(
+    numbers: &BTreeMap<AccountId, Number>,
+    accounts: &'a mut BTreeMap<Number, Account>,
+    id: &str,
+) -> Option<(Number, &'a mut Account)> {
+    let number = *numbers.get(id)?;
+    accounts.get_mut(&number).map(|account| (number, account))
 }
 
 impl Machine for Pool {
     type Command = Command;
     type Reply = Reply;
 
-    fn handle(&mut self, _now: Millis, _command: Command) -> Step<Reply> {
+    fn handle(&mut self, now: Millis, command: Command) -> Step<Reply> {
+        let tick = self.present.read(now);
+        let now = tick.now;
+        if tick.set_back {
+            self.set_back(now);
+        }
+        let mut changes = Changes {
+            leases: tick.set_back,
+            lasting: tick.set_back,
+        };
+        changes.leases |= self.sweep(now);
+        let reply = match command {
+            Command::Learn { roster } => {
+                self.learn(now, roster, &mut changes);
+                Reply::Done
+            }
+            Command::Pick(pick) => self.pick(now, &pick, &mut changes),
+            Command::Renew { call, ttl_ms } => {
+                changes.leases |= self.leases.renew(now, call, ttl_ms);
+                Reply::Done
+            }
+            Command::Report {
+                call,
+                account,
+                outcome,
+            } => {
+                self.report(now, call, &account, outcome, &mut changes);
+                Reply::Done
+            }
+            Command::BeginRefresh {
+                call,
+                account,
+                seen,
+                ttl_ms,
+            } => self.begin_refresh(now, call, &account, seen, ttl_ms, &mut changes),
+            Command::EndRefresh {
+                call,
+                account,
+                result,
+            } => {
+                self.end_refresh(now, call, &account, result, &mut changes);
+                Reply::Done
+            }
+            Command::Reset { account } => {
+                self.reset(&account, &mut changes);
+                Reply::Done
+            }
+            Command::Flush { account } => {
+                changes.lasting |= self.flush(account.as_deref());
+                Reply::Done
+            }
+            Command::Invalidate => {
+                self.freshness.invalidated(now);
+                changes.lasting = true;
+                Reply::Done
+            }
+            Command::Snapshot => Reply::Snapshot(Box::new(self.snapshot(now))),
+        };
+        let wake_at = [self.leases.earliest(), self.sessions.earliest()]
+            .into_iter()
+            .flatten()
+            .min();
         Step {
-            reply: Reply::Done,
-            changes: crate::Changes::default(),
-            wake_at: None,
+            reply,
+            changes,
+            wake_at,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+mod choice;
+mod health;
+mod refresh;
+mod roster;
+mod sticky;
+
+use super::*;
+
+const TTL: u64 = 60_000;
+const T: Millis = 1_000_000_000;
+const HOUR: u64 = 3_600_000;
+
+fn account(id: &str) -> AccountPolicy {
+    AccountPolicy {
+        id: id.into(),
+        priority: 50,
+        max_concurrency: 0,
+        active: true,
+        schedulable: true,
+        credential_version: 1,
+        unusable: None,
+    }
+}
+
+fn pool(roster: impl IntoIterator<Item = AccountPolicy>) -> Pool {
+    let mut pool = Pool::default();
+    pool.learns(T, roster);
+    pool
+}
+
+/// A pool of accounts `a`, `b`, ... all alike.
+fn alike(count: u8) -> Pool {
+    pool((0..count).map(|index| account(&char::from(b'a' + index).to_string())))
+}
+
+fn ask(call: u128) -> Pick {
+    Pick {
+        call: CallId(call),
+        session: None,
+        family: "opus".into(),
+        tried: vec![],
+        only: None,
+        ttl_ms: TTL,
+        learned_since: 1,
+    }
+}
+
+fn with_session(call: u128, session: u64) -> Pick {
+    Pick {
+        session: Some(session),
+        ..ask(call)
+    }
+}
+
+fn only(call: u128, id: &str) -> Pick {
+    Pick {
+        only: Some(id.into()),
+        ..ask(call)
+    }
+}
+
+fn tried(call: u128, tried: &[&str]) -> Pick {
+    Pick {
+        tried: tried.iter().map(|id| (*id).to_owned()).collect(),
+        ..ask(call)
+    }
+}
+
+fn throttled(until: Millis) -> Outcome {
+    Outcome::Throttled {
+        until: Some(until),
+        family: None,
+    }
+}
+
+fn guess() -> Outcome {
+    Outcome::Throttled {
+        until: None,
+        family: None,
+    }
+}
+
+fn unwell() -> Outcome {
+    Outcome::Unwell { why: "529".into() }
+}
+
+fn denied(until: Option<Millis>) -> Outcome {
+    Outcome::Denied {
+        why: "401".into(),
+        until,
+    }
+}
+
+/// What a `NobodyLeft` says.
+#[derive(Debug, PartialEq)]
+struct Nobody {
+    skipped: Vec<(AccountId, Skip)>,
+    earliest: Option<Millis>,
+    busy: bool,
+}
+
+impl Pool {
+    fn say(&mut self, now: Millis, command: Command) -> Reply {
+        self.handle(now, command).reply
+    }
+
+    fn learns(&mut self, now: Millis, roster: impl IntoIterator<Item = AccountPolicy>) -> Changes {
+        self.handle(
+            now,
+            Command::Learn {
+                roster: roster.into_iter().collect(),
+            },
+        )
+        .changes
+    }
+
+    fn asks(&mut self, now: Millis, pick: Pick) -> Reply {
+        self.say(now, Command::Pick(pick))
+    }
+
+    /// The account the call is given.
+    fn given(&mut self, now: Millis, pick: Pick) -> String {
+        match self.asks(now, pick) {
+            Reply::Picked { account, .. } => account,
+            other => panic!("nothing given: {other:?}"),
+        }
+    }
+
+    fn given_sticky(&mut self, now: Millis, pick: Pick) -> (String, bool) {
+        match self.asks(now, pick) {
+            Reply::Picked { account, sticky, .. } => (account, sticky),
+            other => panic!("nothing given: {other:?}"),
+        }
+    }
+
+    fn given_past(&mut self, now: Millis, pick: Pick) -> (String, Vec<(AccountId, Skip)>) {
+        match self.asks(now, pick) {
+            Reply::Picked { account, skipped, .. } => (account, skipped),
+            other => panic!("nothing given: {other:?}"),
+        }
+    }
+
+    fn nobody(&mut self, now: Millis, pick: Pick) -> Nobody {
+        match self.asks(now, pick) {
+            Reply::NobodyLeft {
+                skipped,
+                earliest,
+                busy,
+            } => Nobody {
+                skipped,
+                earliest,
+                busy,
+            },
+            other => panic!("somebody left: {other:?}"),
+        }
+    }
+
+    fn reports(&mut self, now: Millis, call: u128, account: &str, outcome: Outcome) -> Changes {
+        let (call, account) = (CallId(call), account.to_owned());
+        self.handle(
+            now,
+            Command::Report {
+                call,
+                account,
+                outcome,
+            },
+        )
+        .changes
+    }
+
+    /// One call that is given the account and comes to that end.
+    fn tries(&mut self, now: Millis, call: u128, account: &str, outcome: Outcome) {
+        assert_eq!(self.given(now, only(call, account)), account);
+        self.reports(now, call, account, outcome);
+    }
+
+    fn shows(&mut self, now: Millis, id: &str) -> AccountSnapshot {
+        let Reply::Snapshot(snapshot) = self.say(now, Command::Snapshot) else {
+            panic!("no snapshot")
+        };
+        snapshot
+            .accounts
+            .into_iter()
+            .find(|account| account.policy.id == id)
+            .unwrap()
+    }
+
+    fn sessions(&mut self, now: Millis) -> usize {
+        let Reply::Snapshot(snapshot) = self.say(now, Command::Snapshot) else {
+            panic!("no snapshot")
+        };
+        snapshot.sessions
+    }
+
+    /// Calls that hold a slot on the account.
+    fn holders(&mut self, now: Millis, id: &str) -> Vec<u128> {
+        self.shows(now, id)
+            .leases
+            .into_iter()
+            .map(|(call, ..)| call.0)
+            .collect()
+    }
+}

@@ -1,0 +1,192 @@
+use super::*;
+
+fn begin(call: u128, seen: u64) -> Command {
+    Command::BeginRefresh {
+        call: CallId(call),
+        account: "a".into(),
+        seen,
+        ttl_ms: 10_000,
+    }
+}
+
+fn end(call: u128, result: RefreshResult) -> Command {
+    Command::EndRefresh {
+        call: CallId(call),
+        account: "a".into(),
+        result,
+    }
+}
+
+fn refused() -> RefreshResult {
+    RefreshResult::Refused {
+        why: "invalid_grant".into(),
+    }
+}
+
+#[test]
+fn a_crowd_elects_one() {
+    let mut pool = alike(1);
+    let elected: Vec<_> = (0..200)
+        .filter(|call| pool.say(T, begin(*call, 1)) == Reply::RefreshElected)
+        .collect();
+    assert_eq!(elected, [0]);
+    assert_eq!(pool.say(T, begin(5, 1)), Reply::RefreshBusy { until: T + 10_000 });
+    assert_eq!(
+        pool.say(T + 5, begin(0, 1)),
+        Reply::RefreshElected,
+        "its answer was lost"
+    );
+    assert_eq!(
+        pool.say(T + 6, begin(5, 1)),
+        Reply::RefreshBusy { until: T + 10_005 }
+    );
+    let step = pool.handle(T + 9, end(0, RefreshResult::Refreshed { version: 2 }));
+    assert_eq!(
+        step.changes,
+        Changes {
+            leases: true,
+            lasting: true
+        }
+    );
+    assert_eq!(
+        pool.handle(T + 9, end(0, RefreshResult::Refreshed { version: 2 }))
+            .changes,
+        Changes::default()
+    );
+    assert_eq!(pool.say(T + 9, begin(5, 1)), Reply::RefreshDone { version: 2 });
+    assert_eq!(pool.shows(T + 9, "a").policy.credential_version, 2);
+    assert_eq!(
+        pool.say(T + 9, begin(6, 2)),
+        Reply::RefreshElected,
+        "these are stale in their turn"
+    );
+}
+
+#[test]
+fn an_election_ends_by_itself() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    assert_eq!(
+        pool.say(T + 9_999, begin(2, 1)),
+        Reply::RefreshBusy { until: T + 10_000 }
+    );
+    assert_eq!(pool.say(T + 10_000, begin(2, 1)), Reply::RefreshElected);
+    // The first is no longer listened to.
+    assert_eq!(
+        pool.handle(T + 10_001, end(1, refused())).changes,
+        Changes::default()
+    );
+    assert_eq!(pool.shows(T + 10_001, "a").denied, None);
+    assert!(matches!(
+        pool.say(T + 10_001, begin(3, 1)),
+        Reply::RefreshBusy { .. }
+    ));
+}
+
+#[test]
+fn who_is_late_but_not_replaced_is_listened_to() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    pool.say(T + 20_000, end(1, RefreshResult::Refreshed { version: 2 }));
+    assert_eq!(
+        pool.say(T + 20_000, begin(2, 1)),
+        Reply::RefreshDone { version: 2 }
+    );
+}
+
+#[test]
+fn only_the_elected_call_ends_a_refresh() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    for result in [
+        refused(),
+        RefreshResult::Failed,
+        RefreshResult::Refreshed { version: 9 },
+    ] {
+        assert_eq!(pool.handle(T, end(2, result)).changes, Changes::default());
+    }
+    assert!(matches!(pool.say(T, begin(3, 1)), Reply::RefreshBusy { .. }));
+}
+
+#[test]
+fn a_refused_refresh_denies_the_account() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    assert!(pool.handle(T, end(1, refused())).changes.lasting);
+    assert_eq!(pool.shows(T, "a").denied, Some(("invalid_grant".into(), None)));
+    pool.nobody(T, ask(2));
+    // A later refresh that works heals it.
+    assert_eq!(pool.say(T, begin(3, 1)), Reply::RefreshElected);
+    pool.say(T, end(3, RefreshResult::Refreshed { version: 2 }));
+    assert_eq!(pool.given(T, ask(4)), "a");
+}
+
+#[test]
+fn a_refusal_of_what_was_replaced_meanwhile_denies_nothing() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    pool.learns(
+        T,
+        [AccountPolicy {
+            credential_version: 2,
+            ..account("a")
+        }],
+    );
+    pool.say(T, end(1, refused()));
+    assert_eq!(pool.given(T, ask(2)), "a");
+}
+
+#[test]
+fn a_failed_refresh_lets_the_next_try() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    assert_eq!(
+        pool.handle(T, end(1, RefreshResult::Failed)).changes,
+        Changes {
+            leases: true,
+            lasting: false
+        }
+    );
+    assert_eq!(pool.say(T, begin(2, 1)), Reply::RefreshElected);
+    assert_eq!(pool.shows(T, "a").denied, None);
+}
+
+#[test]
+fn an_older_result_does_not_replace_newer_credentials() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    pool.learns(
+        T,
+        [AccountPolicy {
+            credential_version: 5,
+            ..account("a")
+        }],
+    );
+    pool.reports(T, 9, "a", denied(None));
+    pool.say(T, end(1, RefreshResult::Refreshed { version: 2 }));
+    let account = pool.shows(T, "a");
+    assert_eq!(account.policy.credential_version, 5);
+    assert!(account.denied.is_some());
+}
+
+#[test]
+fn a_clock_set_back_does_not_lengthen_an_election() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    assert_eq!(
+        pool.say(T - HOUR, begin(2, 1)),
+        Reply::RefreshBusy {
+            until: T - HOUR + 10_000
+        }
+    );
+    assert_eq!(pool.say(T - HOUR + 10_000, begin(2, 1)), Reply::RefreshElected);
+}
+
+#[test]
+fn an_account_that_is_gone_is_not_refreshed() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    pool.learns(T, [account("b")]);
+    assert_eq!(pool.say(T, begin(1, 1)), Reply::NeedRoster);
+    assert_eq!(pool.handle(T, end(1, refused())).changes, Changes::default());
+}
