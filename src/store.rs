@@ -1,12 +1,26 @@
 //! Backends of `port::store::Store`, and the repositories over it.
+//!
+//! | backend | where the data is |
+//! | --- | --- |
+//! | [`memory`] | in the process; gone with it |
+//! | `embedded` | in one file beside the relay; natively only |
+//! | `tcp` | in a Redis server; natively only |
+//!
+//! They share the meaning of the commands (`vocabulary`), what goes over a wire to a Redis of any
+//! kind (`redis`), and one suite that every one of them passes (`conformance`).
 
 pub mod accounts;
 pub mod admins;
 pub mod api_keys;
 pub mod keys;
+pub mod memory;
 mod record;
+pub mod redis;
 pub mod settings;
+mod vocabulary;
 
+#[cfg(test)]
+pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod fake;
 

@@ -1,5 +1,8 @@
 //! Time as the core sees it.
 
+#[cfg(test)]
+pub(crate) mod movable;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;

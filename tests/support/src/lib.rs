@@ -8,6 +8,7 @@ pub mod claude_code;
 pub mod client;
 pub mod provider;
 pub mod proxy;
+pub mod redis_server;
 pub mod relay;
 pub mod wire;
 

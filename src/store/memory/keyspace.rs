@@ -1,0 +1,523 @@
+//! Keys, their values and their ends; a log of what was overwritten, to take an atomic batch back.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use bytes::Bytes;
+
+use crate::port::clock::Millis;
+use crate::port::store::{Command, Guard, Reply, StoreError};
+use crate::store::vocabulary::{Kind, add, rank, score, whole_number};
+
+/// Expired keys taken away per call: more than come, so that they do not pile up.
+const FORGOTTEN_PER_CALL: usize = 20;
+
+#[derive(Default)]
+pub(super) struct Keyspace {
+    entries: HashMap<String, Entry>,
+    /// Every key with an end, soonest first.
+    ends: BTreeSet<(Millis, String)>,
+    /// What undoes the atomic batch that runs, newest last; `None` outside of one.
+    undo: Option<Vec<Undo>>,
+}
+
+struct Entry {
+    value: Value,
+    expire_at: Option<Millis>,
+}
+
+enum Value {
+    Text(Bytes),
+    Hash(HashMap<String, Bytes>),
+    Set(HashSet<String>),
+    Sorted(Sorted),
+}
+
+#[derive(Default)]
+struct Sorted {
+    scores: HashMap<String, f64>,
+    /// The same, lowest score first, ties by member.
+    ranks: BTreeSet<(u64, String)>,
+}
+
+enum Undo {
+    Entry {
+        key: String,
+        was: Option<Entry>,
+    },
+    End {
+        key: String,
+        was: Option<Millis>,
+    },
+    Field {
+        key: String,
+        field: String,
+        was: Option<Bytes>,
+    },
+    Member {
+        key: String,
+        member: String,
+        was: bool,
+    },
+    Score {
+        key: String,
+        member: String,
+        was: Option<f64>,
+    },
+}
+
+impl Keyspace {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn forget_expired(&mut self, now: Millis) {
+        for _ in 0..FORGOTTEN_PER_CALL {
+            match self.ends.first() {
+                Some((end, _)) if *end <= now => {}
+                _ => return,
+            }
+            if let Some((_, key)) = self.ends.pop_first() {
+                self.entries.remove(&key);
+            }
+        }
+    }
+
+    pub(super) fn holds(&mut self, now: Millis, guard: &Guard) -> Result<bool, StoreError> {
+        self.expire(guard.key(), now);
+        let value = self.entries.get(guard.key()).map(|entry| &entry.value);
+        match (guard, value) {
+            (Guard::Value { is: None, .. }, value) => Ok(value.is_none()),
+            (Guard::Value { is: Some(_), .. } | Guard::Field { is: Some(_), .. }, None) => Ok(false),
+            (Guard::Field { is: None, .. }, None) => Ok(true),
+            (Guard::Value { is: Some(is), .. }, Some(Value::Text(text))) => Ok(text == is),
+            (Guard::Field { field, is, .. }, Some(Value::Hash(fields))) => {
+                Ok(fields.get(field) == is.as_ref())
+            }
+            _ => Err(guard.wrong_type()),
+        }
+    }
+
+    /// Runs the whole batch, or leaves everything as it was.
+    pub(super) fn all_or_nothing(&mut self, now: Millis, batch: &[Command]) -> Result<(), StoreError> {
+        self.undo = Some(Vec::new());
+        let result = batch
+            .iter()
+            .try_for_each(|command| self.apply(now, command).map(drop));
+        let undo = self.undo.take().unwrap_or_default();
+        if result.is_err() {
+            undo.into_iter().rev().for_each(|step| self.take_back(step));
+        }
+        result
+    }
+
+    pub(super) fn apply(&mut self, now: Millis, command: &Command) -> Result<Reply, StoreError> {
+        command.check()?;
+        if command.is_idle() {
+            return Ok(match command {
+                Command::HMGet { .. } => Reply::Values(Vec::new()),
+                _ => Reply::Int(0),
+            });
+        }
+        let key = command.key();
+        self.expire(key, now);
+        let entry = self.entries.get_mut(key);
+        if let (Some(kind), Some(entry)) = (command.kind(), &entry)
+            && kind != entry.value.kind()
+        {
+            return Err(command.wrong_type());
+        }
+        if command.writes() {
+            return self.write(now, command);
+        }
+        Ok(read(command, entry.map(|entry| &entry.value)))
+    }
+
+    fn write(&mut self, now: Millis, command: &Command) -> Result<Reply, StoreError> {
+        let key = command.key();
+        let mut count = 0;
+        match command {
+            Command::Set { value, expire_at, .. } => {
+                let lives = expire_at.is_none_or(|end| end > now);
+                let entry = Entry {
+                    value: Value::Text(value.clone()),
+                    expire_at: *expire_at,
+                };
+                self.put(key, lives.then_some(entry));
+                return Ok(Reply::Ok);
+            }
+            Command::Del { .. } => {
+                count = i64::from(self.entries.contains_key(key));
+                self.put(key, None);
+            }
+            Command::PExpireAt { at, .. } => {
+                if *at <= now {
+                    self.put(key, None);
+                } else if let Some(was) = self.end(key, Some(*at)) {
+                    self.note(|| Undo::End {
+                        key: key.to_owned(),
+                        was,
+                    });
+                }
+                return Ok(Reply::Ok);
+            }
+            Command::IncrBy { by, .. } => {
+                let entry = self.entries.get(key);
+                let held = match entry.map(|entry| &entry.value) {
+                    Some(Value::Text(text)) => whole_number(text),
+                    _ => Some(0),
+                };
+                count = add(key, held, *by)?;
+                let expire_at = entry.and_then(|entry| entry.expire_at);
+                self.put(
+                    key,
+                    Some(Entry {
+                        value: Value::Text(count.to_string().into()),
+                        expire_at,
+                    }),
+                );
+            }
+            Command::HSet { entries, .. } => {
+                for (field, value) in entries {
+                    count += i64::from(self.field(key, field, Some(value.clone())).is_none());
+                }
+            }
+            Command::HDel { fields, .. } => {
+                for field in fields {
+                    count += i64::from(self.field(key, field, None).is_some());
+                }
+            }
+            Command::HIncrBy { field, by, .. } => {
+                let held = match self.entries.get(key).map(|entry| &entry.value) {
+                    Some(Value::Hash(fields)) => fields.get(field).map_or(Some(0), |text| whole_number(text)),
+                    _ => Some(0),
+                };
+                count = add(key, held, *by)?;
+                self.field(key, field, Some(count.to_string().into()));
+            }
+            Command::SAdd { members, .. } => {
+                for member in members {
+                    count += i64::from(!self.member(key, member, true));
+                }
+            }
+            Command::SRem { members, .. } => {
+                for member in members {
+                    count += i64::from(self.member(key, member, false));
+                }
+            }
+            Command::ZAdd { entries, .. } => {
+                for (score, member) in entries {
+                    count += i64::from(self.score(key, member, Some(*score)).is_none());
+                }
+            }
+            Command::ZIncrBy { by, member, .. } => {
+                let held = match self.entries.get(key).map(|entry| &entry.value) {
+                    Some(Value::Sorted(sorted)) => sorted.scores.get(member).copied().unwrap_or(0.0),
+                    _ => 0.0,
+                };
+                let score = held + by + 0.0;
+                self.score(key, member, Some(score));
+                return Ok(Reply::Score(Some(score)));
+            }
+            Command::ZRem { members, .. } => {
+                for member in members {
+                    count += i64::from(self.score(key, member, None).is_some());
+                }
+            }
+            Command::ZRemRangeByScore { min, max, .. } => {
+                let members: Vec<String> = match self.entries.get(key).map(|entry| &entry.value) {
+                    Some(Value::Sorted(sorted)) => sorted
+                        .between(*min, *max)
+                        .map(|(_, member)| member.clone())
+                        .collect(),
+                    _ => Vec::new(),
+                };
+                for member in members {
+                    count += i64::from(self.score(key, &member, None).is_some());
+                }
+            }
+            _ => {}
+        }
+        Ok(Reply::Int(count))
+    }
+
+    fn expire(&mut self, key: &str, now: Millis) {
+        let ended = |entry: &Entry| entry.expire_at.is_some_and(|end| end <= now);
+        if self.entries.get(key).is_some_and(ended) {
+            // Not for the log: a batch that is taken back need not bring back what had ended.
+            self.take(key);
+        }
+    }
+
+    fn note(&mut self, step: impl FnOnce() -> Undo) {
+        if let Some(undo) = &mut self.undo {
+            undo.push(step());
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        if let Some(end) = entry.expire_at {
+            self.ends.remove(&(end, key.to_owned()));
+        }
+        Some(entry)
+    }
+
+    /// Puts a value where none is, without its being noted.
+    fn keep(&mut self, key: &str, entry: Entry) {
+        if let Some(end) = entry.expire_at {
+            self.ends.insert((end, key.to_owned()));
+        }
+        self.entries.insert(key.to_owned(), entry);
+    }
+
+    fn put(&mut self, key: &str, entry: Option<Entry>) {
+        let was = self.take(key);
+        if let Some(entry) = entry {
+            self.keep(key, entry);
+        }
+        self.note(|| Undo::Entry {
+            key: key.to_owned(),
+            was,
+        });
+    }
+
+    /// Moves the key's end, if there is such a key; gives the old one.
+    fn end(&mut self, key: &str, end: Option<Millis>) -> Option<Option<Millis>> {
+        let entry = self.entries.get_mut(key)?;
+        let was = std::mem::replace(&mut entry.expire_at, end);
+        if let Some(was) = was {
+            self.ends.remove(&(was, key.to_owned()));
+        }
+        if let Some(end) = end {
+            self.ends.insert((end, key.to_owned()));
+        }
+        Some(was)
+    }
+
+    /// The value at the key, made by `empty` if there is none.
+    fn open(&mut self, key: &str, empty: fn() -> Value) -> Option<&mut Value> {
+        if !self.entries.contains_key(key) {
+            self.put(
+                key,
+                Some(Entry {
+                    value: empty(),
+                    expire_at: None,
+                }),
+            );
+        }
+        self.entries.get_mut(key).map(|entry| &mut entry.value)
+    }
+
+    /// A key whose last field or member went is gone.
+    fn close(&mut self, key: &str) {
+        if self.entries.get(key).is_some_and(|entry| entry.value.is_empty()) {
+            self.put(key, None);
+        }
+    }
+
+    fn field(&mut self, key: &str, field: &str, value: Option<Bytes>) -> Option<Bytes> {
+        let Some(Value::Hash(fields)) = self.open(key, || Value::Hash(HashMap::new())) else {
+            return None;
+        };
+        let was = swap(fields, field, value);
+        self.note(|| Undo::Field {
+            key: key.to_owned(),
+            field: field.to_owned(),
+            was: was.clone(),
+        });
+        self.close(key);
+        was
+    }
+
+    fn member(&mut self, key: &str, member: &str, is: bool) -> bool {
+        let Some(Value::Set(members)) = self.open(key, || Value::Set(HashSet::new())) else {
+            return false;
+        };
+        let was = if is {
+            !members.insert(member.to_owned())
+        } else {
+            members.remove(member)
+        };
+        self.note(|| Undo::Member {
+            key: key.to_owned(),
+            member: member.to_owned(),
+            was,
+        });
+        self.close(key);
+        was
+    }
+
+    fn score(&mut self, key: &str, member: &str, score: Option<f64>) -> Option<f64> {
+        let Some(Value::Sorted(sorted)) = self.open(key, || Value::Sorted(Sorted::default())) else {
+            return None;
+        };
+        let was = sorted.swap(member, score);
+        self.note(|| Undo::Score {
+            key: key.to_owned(),
+            member: member.to_owned(),
+            was,
+        });
+        self.close(key);
+        was
+    }
+
+    fn take_back(&mut self, step: Undo) {
+        match step {
+            Undo::Entry { key, was } => {
+                self.take(&key);
+                if let Some(entry) = was {
+                    self.keep(&key, entry);
+                }
+            }
+            Undo::End { key, was } => {
+                self.end(&key, was);
+            }
+            Undo::Field { key, field, was } => {
+                if let Some(Entry {
+                    value: Value::Hash(fields),
+                    ..
+                }) = self.entries.get_mut(&key)
+                {
+                    swap(fields, &field, was);
+                }
+            }
+            Undo::Member { key, member, was } => {
+                if let Some(Entry {
+                    value: Value::Set(members),
+                    ..
+                }) = self.entries.get_mut(&key)
+                {
+                    if was {
+                        members.insert(member);
+                    } else {
+                        members.remove(&member);
+                    }
+                }
+            }
+            Undo::Score { key, member, was } => {
+                if let Some(Entry {
+                    value: Value::Sorted(sorted),
+                    ..
+                }) = self.entries.get_mut(&key)
+                {
+                    sorted.swap(&member, was);
+                }
+            }
+        }
+    }
+}
+
+/// The answer of a command that only reads, from a value of its type.
+fn read(command: &Command, value: Option<&Value>) -> Reply {
+    match (command, value) {
+        (Command::Exists { .. }, value) => Reply::Int(i64::from(value.is_some())),
+        (Command::Get { .. }, Some(Value::Text(text))) => Reply::Value(Some(text.clone())),
+        (Command::HGet { field, .. }, Some(Value::Hash(fields))) => Reply::Value(fields.get(field).cloned()),
+        (Command::Get { .. } | Command::HGet { .. }, _) => Reply::Value(None),
+        (Command::HMGet { fields, .. }, Some(Value::Hash(held))) => {
+            Reply::Values(fields.iter().map(|field| held.get(field).cloned()).collect())
+        }
+        (Command::HMGet { fields, .. }, _) => Reply::Values(vec![None; fields.len()]),
+        (Command::HGetAll { .. }, Some(Value::Hash(fields))) => Reply::Entries(
+            fields
+                .iter()
+                .map(|(field, value)| (field.clone(), value.clone()))
+                .collect(),
+        ),
+        (Command::HGetAll { .. }, _) => Reply::Entries(Vec::new()),
+        (Command::SMembers { .. }, Some(Value::Set(members))) => {
+            Reply::Members(members.iter().cloned().collect())
+        }
+        (Command::SMembers { .. }, _) => Reply::Members(Vec::new()),
+        (Command::ZScore { member, .. }, Some(Value::Sorted(sorted))) => {
+            Reply::Score(sorted.scores.get(member).copied())
+        }
+        (Command::ZScore { .. }, _) => Reply::Score(None),
+        (
+            Command::ZRangeByScore {
+                min,
+                max,
+                rev,
+                offset,
+                limit,
+                ..
+            },
+            Some(Value::Sorted(sorted)),
+        ) => Reply::Scored(sorted.page(*min, *max, *rev, *offset, *limit)),
+        (Command::ZRangeByScore { .. }, _) => Reply::Scored(Vec::new()),
+        (_, value) => Reply::Int(value.map_or(0, |value| i64::try_from(value.len()).unwrap_or(i64::MAX))),
+    }
+}
+
+impl Value {
+    fn kind(&self) -> Kind {
+        match self {
+            Value::Text(_) => Kind::Text,
+            Value::Hash(_) => Kind::Hash,
+            Value::Set(_) => Kind::Set,
+            Value::Sorted(_) => Kind::Sorted,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            Value::Hash(fields) => fields.len(),
+            Value::Set(members) => members.len(),
+            Value::Sorted(sorted) => sorted.scores.len(),
+        }
+    }
+
+    /// Holds nothing any more. A text may be empty and still be there.
+    fn is_empty(&self) -> bool {
+        !matches!(self, Value::Text(_)) && self.len() == 0
+    }
+}
+
+impl Sorted {
+    fn swap(&mut self, member: &str, score: Option<f64>) -> Option<f64> {
+        let was = swap(&mut self.scores, member, score.map(|score| score + 0.0));
+        if let Some(was) = was {
+            self.ranks.remove(&(rank(was), member.to_owned()));
+        }
+        if let Some(score) = score {
+            self.ranks.insert((rank(score), member.to_owned()));
+        }
+        was
+    }
+
+    fn between(&self, min: f64, max: f64) -> impl DoubleEndedIterator<Item = &(u64, String)> {
+        // A range whose end lies before its start panics.
+        let (low, high) = (rank(min), rank(max).max(rank(min)));
+        let empty = min > max;
+        self.ranks
+            .range((low, String::new())..(high.saturating_add(1), String::new()))
+            .filter(move |_| !empty)
+    }
+
+    fn page(&self, min: f64, max: f64, rev: bool, offset: u64, limit: u64) -> Vec<(String, f64)> {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let between = self.between(min, max);
+        let entry = |(rank, member): &(u64, String)| (member.clone(), score(*rank));
+        if rev {
+            between.rev().skip(offset).take(limit).map(entry).collect()
+        } else {
+            between.skip(offset).take(limit).map(entry).collect()
+        }
+    }
+}
+
+fn swap<V>(map: &mut HashMap<String, V>, name: &str, value: Option<V>) -> Option<V> {
+    match (map.entry(name.to_owned()), value) {
+        (Slot::Occupied(mut slot), Some(value)) => Some(slot.insert(value)),
+        (Slot::Occupied(slot), None) => Some(slot.remove()),
+        (Slot::Vacant(slot), Some(value)) => {
+            slot.insert(value);
+            None
+        }
+        (Slot::Vacant(_), None) => None,
+    }
+}
