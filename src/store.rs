@@ -17,6 +17,8 @@ pub mod memory;
 mod record;
 pub mod redis;
 pub mod settings;
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
+pub mod tcp;
 mod vocabulary;
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ impl Store for Memory {
     }
 
     async fn atomically(&self, guards: Vec<Guard>, batch: Vec<Command>) -> Result<Applied, StoreError> {
+        batch.iter().try_for_each(Command::check)?;
         let now = self.clock.now();
         self.with_keys(|keys| {
             keys.forget_expired(now);

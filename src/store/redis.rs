@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::port::store::{Command, Guard, StoreError};
 use crate::store::vocabulary::Kind;
-pub use answer::{Pipeline, Value, applied};
+pub use answer::{Pipeline, Value, applied, refusal};
 
 /// A command with its arguments, as they go over the wire.
 pub type Args = Vec<Bytes>;
@@ -26,16 +26,12 @@ const ARGUMENTS: usize = 2_000;
 
 /// The command as Redis wants it; it must name at least one field or member if it takes any.
 pub fn request(command: &Command) -> Args {
-    let mut args = vec![Bytes::from_static(command.name().as_bytes()), text(command.key())];
+    let name = match command {
+        Command::ZRangeByScore { rev: true, .. } => "ZREVRANGEBYSCORE",
+        command => command.name(),
+    };
+    let mut args = vec![Bytes::from_static(name.as_bytes()), text(command.key())];
     args.extend(arguments(command));
-    match command {
-        Command::ZRangeByScore { rev: true, .. } => {
-            if let Some(name) = args.first_mut() {
-                *name = Bytes::from_static(b"ZREVRANGEBYSCORE");
-            }
-        }
-        _ => {}
-    }
     args
 }
 

@@ -83,7 +83,7 @@ async fn a_failing_command_does_not_stop_the_others(s: &Subject) {
     ];
     match s.store.run(batch).await {
         Err(StoreError::WrongType { key, command }) => {
-            assert_eq!((key.as_str(), command), ("in-the-way", "HSET"))
+            assert_eq!((key.as_str(), command), ("in-the-way", "HSET"));
         }
         other => panic!("{other:?}"),
     }
@@ -94,7 +94,7 @@ async fn a_failing_command_does_not_stop_the_others(s: &Subject) {
     // Among commands that only read too.
     match s.store.run(vec![get("before"), hget("in-the-way", "a")]).await {
         Err(StoreError::WrongType { key, command }) => {
-            assert_eq!((key.as_str(), command), ("in-the-way", "HGET"))
+            assert_eq!((key.as_str(), command), ("in-the-way", "HGET"));
         }
         other => panic!("{other:?}"),
     }

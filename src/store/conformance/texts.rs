@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// The commands of one type, for a key.
+type Commands = dyn Fn(&str) -> Vec<Command> + Sync;
+
 pub(super) async fn run(subject: &Subject) {
     cases!(
         subject,
@@ -203,7 +206,7 @@ async fn commands_for_other_types_name_the_key(s: &Subject) {
             zcut(key, 0.0, 1.0),
         ]
     };
-    let groups: [(&str, &dyn Fn(&str) -> Vec<Command>); 4] = [
+    let groups: [(&str, &Commands); 4] = [
         ("type:text", &for_text),
         ("type:hash", &for_hash),
         ("type:set", &for_set),

@@ -284,6 +284,10 @@ impl Keyspace {
     }
 
     /// Moves the key's end, if there is such a key; gives the old one.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer: is there such a key; the inner: had it an end"
+    )]
     fn end(&mut self, key: &str, end: Option<Millis>) -> Option<Option<Millis>> {
         let entry = self.entries.get_mut(key)?;
         let was = std::mem::replace(&mut entry.expire_at, end);

@@ -93,7 +93,7 @@ fn fewer(kind: &'static str) -> StoreError {
 }
 
 /// The typed reply to one command.
-pub fn reply(kind: &'static str, command: &Command, answer: Value) -> Result<Reply, StoreError> {
+pub(super) fn reply(kind: &'static str, command: &Command, answer: Value) -> Result<Reply, StoreError> {
     if let Value::Error { code, message } = answer {
         return Err(failure(kind, command, &code, &message));
     }
@@ -157,15 +157,7 @@ pub fn applied(
             let guard = usize::try_from(guard - 1).map_err(|_| other())?;
             return Ok(Applied::No { guard });
         }
-        Value::Error { code, message } => {
-            return Err(match away(kind, &code, &message) {
-                Some(error) => error,
-                None => StoreError::Failed {
-                    kind,
-                    reason: format!("{code} {message}"),
-                },
-            });
-        }
+        Value::Error { code, message } => return Err(refusal(kind, &code, &message)),
         Value::List(items) => items,
         _ => return Err(other()),
     };
@@ -182,6 +174,14 @@ pub fn applied(
         b"NOTNUMBER" => unreadable(command.key(), "an increment needs a whole number"),
         b"OVERFLOW" => unreadable(command.key(), "the increment leaves the range of whole numbers"),
         _ => other(),
+    })
+}
+
+/// An error that is of no single command.
+pub fn refusal(kind: &'static str, code: &str, message: &str) -> StoreError {
+    away(kind, code, message).unwrap_or_else(|| StoreError::Failed {
+        kind,
+        reason: format!("{code} {message}"),
     })
 }
 

@@ -1,6 +1,7 @@
 //! A real `redis-server` of a test's own: on a free port, with a password, without persistence; ended
 //! by its id when the value is dropped.
 
+use std::fmt::Write;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
@@ -70,8 +71,11 @@ impl RedisServer {
         } else {
             ("redis", "127.0.0.1")
         };
-        let password: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        format!("{scheme}://:{password}@{host}:{}/{database}", self.port)
+        let mut quoted = String::new();
+        for byte in password.bytes() {
+            write!(quoted, "%{byte:02X}").expect("a string takes all");
+        }
+        format!("{scheme}://:{quoted}@{host}:{}/{database}", self.port)
     }
 
     /// The certificate of the authority, PEM.
