@@ -7,6 +7,7 @@
 //! | [`http`] | the shared axum surface: router, extractors, errors, endpoints |
 //! | [`model`] | the nouns: key, account, usage, price |
 //! | [`port`] | what the core asks of a host, traits only |
+//! | [`relay`] | the verb: one model call, metered |
 //! | [`secrets`] | what is derived from the operator's secrets: client keys, sealing, passwords, sessions |
 //! | [`store`] | backends of the `Store` port, and the repositories over it |
 
@@ -15,5 +16,6 @@ pub mod config;
 pub mod http;
 pub mod model;
 pub mod port;
+pub mod relay;
 pub mod secrets;
 pub mod store;

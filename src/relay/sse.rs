@@ -1,0 +1,571 @@
+//! Learns what an Anthropic event stream tells about usage, as its bytes pass.
+//!
+//! Lines may be cut anywhere by the network, even inside a character; they end in LF, CR LF or CR, as the
+//! SSE specification has it. Almost all lines of a stream are deltas of text. They are recognised by
+//! their first bytes and skipped to their end without being held or parsed; only the few lines that name
+//! usage or an error are captured (up to [`CAPTURE_BYTES`]) and read as JSON.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::meter::{Measured, ProviderError, bounded, guess};
+use super::usage::Tally;
+use crate::model::usage::Quality;
+
+/// A line of interest that is longer is given up. Real ones have about a thousand bytes.
+pub const CAPTURE_BYTES: usize = 1 << 20;
+
+/// A line that does not say within these what it is, is judged by the `event:` line before it.
+const HEAD_BYTES: usize = 128;
+
+/// Capacity kept for the next capture.
+const KEPT_BYTES: usize = 8 << 10;
+
+#[derive(Debug)]
+pub struct SseTap {
+    line: Line,
+    /// First bytes of a line cut before it could be classified.
+    head: [u8; HEAD_BYTES],
+    head_len: usize,
+    /// The last byte was a CR: an LF now belongs to it.
+    after_cr: bool,
+    /// The last line was empty, or none has begun.
+    between: bool,
+    /// What the `event:` line of the current event said.
+    event: Kind,
+    /// Data of interest that is not read yet: a line still under way, or JSON spread over several lines.
+    capture: Vec<u8>,
+    /// The event's data was too long to keep.
+    gave_up: bool,
+    seen: Seen,
+}
+
+/// What the stream has told so far.
+#[derive(Debug, Default)]
+struct Seen {
+    began: bool,
+    started: bool,
+    stopped: bool,
+    /// Usage came with a stop reason: it is the provider's last word.
+    closed: bool,
+    /// Usage came after the start.
+    updated: bool,
+    tally: Tally,
+    model: Option<String>,
+    message_id: Option<String>,
+    stop_reason: Option<String>,
+    error: Option<ProviderError>,
+    /// Bytes of generated content in deltas.
+    content: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// Not classified yet.
+    Start,
+    Skip,
+    /// `first`: the first data line of its event.
+    Capture {
+        first: bool,
+    },
+    /// A delta, of which so many more bytes are envelope.
+    Delta {
+        envelope: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unknown,
+    MessageStart,
+    MessageDelta,
+    MessageStop,
+    ContentDelta,
+    Error,
+    /// Known to tell nothing about usage.
+    Idle,
+}
+
+/// What the first bytes of a line say about it.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Not enough bytes yet.
+    Wait,
+    Skip,
+    /// An `event:` line.
+    Event(Kind),
+    /// Data, of which the payload begins at this offset.
+    Data {
+        kind: Kind,
+        payload: usize,
+        envelope: u64,
+    },
+}
+
+/// Result of looking into a line's first bytes: known, or cut too early.
+enum Peek<T> {
+    Cut,
+    Found(T),
+}
+
+impl Default for SseTap {
+    fn default() -> Self {
+        Self {
+            line: Line::Start,
+            head: [0; HEAD_BYTES],
+            head_len: 0,
+            after_cr: false,
+            between: true,
+            event: Kind::Unknown,
+            capture: Vec::new(),
+            gave_up: false,
+            seen: Seen::default(),
+        }
+    }
+}
+
+impl SseTap {
+    /// The next bytes of the stream.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        let mut rest = chunk;
+        if self.after_cr
+            && let Some((first, tail)) = rest.split_first()
+        {
+            self.after_cr = false;
+            if *first == b'\n' {
+                rest = tail;
+            }
+        }
+        while !rest.is_empty() {
+            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
+                self.part(rest, false);
+                return;
+            };
+            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            self.part(part, true);
+            rest = match tail {
+                [b'\r'] => {
+                    self.after_cr = true;
+                    return;
+                }
+                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
+                [] => return,
+            };
+        }
+    }
+
+    pub fn began(&self) -> bool {
+        self.seen.began
+    }
+
+    pub fn ended(&self) -> bool {
+        self.seen.stopped
+    }
+
+    pub fn error(&self) -> Option<&ProviderError> {
+        self.seen.error.as_ref()
+    }
+
+    pub fn between_events(&self) -> bool {
+        self.between && self.line == Line::Start && self.head_len == 0
+    }
+
+    /// See [`super::meter`] for how the quality is decided.
+    pub fn finish(mut self, complete: bool) -> Measured {
+        // A last line without its end still counts, if it is whole.
+        if self.line != Line::Start || self.head_len > 0 {
+            self.part(&[], true);
+        }
+        self.dispatch();
+        self.seen.measure(complete)
+    }
+
+    /// Bytes of one line; `ends`: they are its last.
+    #[inline]
+    fn part(&mut self, part: &[u8], ends: bool) {
+        match self.line {
+            Line::Start => self.begin(part, ends),
+            Line::Skip => {}
+            Line::Capture { .. } => self.keep(part),
+            Line::Delta { envelope } => self.line = self.seen.delta(part.len() as u64, envelope),
+        }
+        if ends {
+            // JSON in one line is whole now, and known before the event's closing line. JSON over several
+            // lines is read once, at the event's end: trying at each line would cost the square of them.
+            if self.line == (Line::Capture { first: true }) && self.seen.read(&self.capture, self.event) {
+                self.capture.clear();
+            }
+            self.line = Line::Start;
+        }
+    }
+
+    /// Classifies a line by its first bytes, those seen earlier included.
+    #[inline]
+    fn begin(&mut self, part: &[u8], ends: bool) {
+        if self.head_len == 0 {
+            // Usually the whole line is here. No more of it is looked at than would be held of a cut one,
+            // so that the cuts make no difference.
+            let head = part.get(..HEAD_BYTES).unwrap_or(part);
+            match classify(head, ends || head.len() == HEAD_BYTES, self.event) {
+                Verdict::Wait => self.hold(part),
+                verdict => self.enter(&verdict, part, ends),
+            }
+            return;
+        }
+        let free = HEAD_BYTES - self.head_len;
+        let (first, rest) = part.split_at_checked(free).unwrap_or((part, &[]));
+        self.hold(first);
+        let head = self.head;
+        let held = head.get(..self.head_len).unwrap_or_default();
+        match classify(
+            held,
+            (ends && rest.is_empty()) || held.len() >= HEAD_BYTES,
+            self.event,
+        ) {
+            Verdict::Wait => {}
+            verdict => {
+                self.head_len = 0;
+                self.enter(&verdict, held, ends && rest.is_empty());
+                if !rest.is_empty() {
+                    // The line is classified now, so this goes one level deep.
+                    self.part(rest, false);
+                }
+            }
+        }
+    }
+
+    fn hold(&mut self, part: &[u8]) {
+        if let Some(free) = self.head.get_mut(self.head_len..self.head_len + part.len()) {
+            free.copy_from_slice(part);
+            self.head_len += part.len();
+        }
+    }
+
+    /// Acts on what a line turned out to be; `line` is all that has come of it.
+    #[inline]
+    fn enter(&mut self, verdict: &Verdict, line: &[u8], ends: bool) {
+        if line.is_empty() {
+            self.dispatch();
+            return;
+        }
+        self.between = false;
+        self.line = Line::Skip;
+        match *verdict {
+            Verdict::Wait | Verdict::Skip => {}
+            Verdict::Event(kind) => self.event = kind,
+            Verdict::Data {
+                kind,
+                payload,
+                envelope,
+            } => {
+                self.seen.began = true;
+                let payload = line.get(payload..).unwrap_or_default();
+                match kind {
+                    _ if self.gave_up => {}
+                    _ if !self.capture.is_empty() => {
+                        self.keep(b"\n");
+                        self.keep(payload);
+                        self.line = Line::Capture { first: false };
+                    }
+                    Kind::Idle => {}
+                    Kind::MessageStop => self.seen.stopped = true,
+                    Kind::ContentDelta => self.line = self.seen.delta(payload.len() as u64, envelope),
+                    // Whole and here: read where it lies.
+                    _ if ends && payload.len() <= CAPTURE_BYTES && self.seen.read(payload, self.event) => {}
+                    _ => {
+                        self.keep(payload);
+                        // A whole line has been tried already.
+                        self.line = Line::Capture { first: !ends };
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        if self.gave_up {
+            return;
+        }
+        if self.capture.len() + part.len() > CAPTURE_BYTES {
+            self.gave_up = true;
+            self.capture = Vec::new();
+            return;
+        }
+        self.capture.extend_from_slice(part);
+    }
+
+    /// An empty line ends the event.
+    fn dispatch(&mut self) {
+        self.between = true;
+        self.gave_up = false;
+        if !self.capture.is_empty() {
+            if !self.seen.read(&self.capture, self.event) && self.event == Kind::Error {
+                // Not JSON, but said to be an error.
+                let text = String::from_utf8_lossy(self.capture.get(..4_000).unwrap_or(&self.capture));
+                self.seen
+                    .error
+                    .get_or_insert_with(|| ProviderError::new("", &text));
+            }
+            self.capture.clear();
+            self.capture.shrink_to(KEPT_BYTES);
+        }
+        self.event = Kind::Unknown;
+    }
+}
+
+impl Seen {
+    /// Counts bytes of a delta, less what is left of its envelope.
+    #[inline]
+    fn delta(&mut self, bytes: u64, envelope: u64) -> Line {
+        self.content = self.content.saturating_add(bytes.saturating_sub(envelope));
+        Line::Delta {
+            envelope: envelope.saturating_sub(bytes),
+        }
+    }
+
+    /// Reads one event's data; false if it is no JSON object. `event_line`: what the line before it said.
+    fn read(&mut self, data: &[u8], event_line: Kind) -> bool {
+        #[derive(Deserialize)]
+        struct Event<'a> {
+            #[serde(default, rename = "type")]
+            kind: Value,
+            #[serde(default, borrow)]
+            message: Option<&'a RawValue>,
+            #[serde(default)]
+            usage: Value,
+            #[serde(default, borrow)]
+            delta: Option<&'a RawValue>,
+            #[serde(default)]
+            error: Value,
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            #[serde(default)]
+            id: Value,
+            #[serde(default)]
+            model: Value,
+            #[serde(default)]
+            usage: Value,
+        }
+        #[derive(Deserialize)]
+        struct Delta {
+            #[serde(default)]
+            stop_reason: Value,
+        }
+        let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else {
+            return false;
+        };
+        match Kind::of(event.kind.as_str().unwrap_or_default().as_bytes()) {
+            Kind::MessageStart => {
+                self.started = true;
+                let message = event
+                    .message
+                    .and_then(|raw| serde_json::from_str::<Message>(raw.get()).ok());
+                if let Some(message) = message {
+                    self.model = message.model.as_str().map(|model| bounded(model, 200));
+                    self.message_id = message.id.as_str().map(|id| bounded(id, 200));
+                    self.tally.take(&message.usage);
+                }
+            }
+            Kind::MessageDelta => {
+                let delta = event
+                    .delta
+                    .and_then(|raw| serde_json::from_str::<Delta>(raw.get()).ok());
+                if let Some(reason) = delta.as_ref().and_then(|delta| delta.stop_reason.as_str()) {
+                    self.stop_reason = Some(bounded(reason, 64));
+                }
+                self.tally.take(&event.usage);
+                if event
+                    .usage
+                    .get("output_tokens")
+                    .and_then(super::usage::count)
+                    .is_some()
+                {
+                    self.updated = true;
+                    self.closed = self.stop_reason.is_some();
+                }
+            }
+            Kind::MessageStop => self.stopped = true,
+            // Its first key was not the type, so it was read whole.
+            Kind::ContentDelta => {
+                self.delta(data.len() as u64, ENVELOPE);
+            }
+            Kind::Error | Kind::Unknown => {
+                let error = ProviderError::read(&event.error).or_else(|| {
+                    // The error itself, without the usual wrapping.
+                    let bare = || {
+                        serde_json::from_slice(data)
+                            .ok()
+                            .and_then(|bare| ProviderError::read(&bare))
+                    };
+                    (event_line == Kind::Error).then(bare).flatten()
+                });
+                if let Some(error) = error {
+                    self.error.get_or_insert(error);
+                }
+            }
+            Kind::Idle => {}
+        }
+        true
+    }
+
+    fn measure(self, complete: bool) -> Measured {
+        let mut tokens = self.tally.tokens();
+        let refused = self.error.is_some() && !self.started;
+        let whole = self.error.is_none() && (self.stopped || (complete && self.stop_reason.is_some()));
+        // Servers that name no output while they send some mean "not counted".
+        let hollow = tokens.output == 0 && self.content > 0;
+        let quality = if !hollow && (self.closed || refused || (whole && self.updated)) {
+            Quality::Exact
+        } else if whole || !self.began && complete {
+            Quality::Estimated
+        } else {
+            Quality::Partial
+        };
+        if quality != Quality::Exact {
+            tokens.output = tokens.output.max(guess(self.content));
+        }
+        let quality = match quality {
+            Quality::Exact if self.tally.doubtful() => Quality::Estimated,
+            quality => quality,
+        };
+        Measured {
+            model: self.model,
+            message_id: self.message_id,
+            tokens,
+            terms: self.tally.terms().clone(),
+            quality,
+            stop_reason: self.stop_reason,
+            error: self.error,
+            counted: None,
+        }
+    }
+}
+
+impl Kind {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"content_block_delta" => Self::ContentDelta,
+            b"message_start" => Self::MessageStart,
+            b"message_delta" => Self::MessageDelta,
+            b"message_stop" => Self::MessageStop,
+            b"error" => Self::Error,
+            b"content_block_start" | b"content_block_stop" | b"ping" => Self::Idle,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What a delta's line holds besides its content, when that cannot be told exactly.
+const ENVELOPE: u64 = 90;
+
+/// `all`: no more bytes of the line will be had. `event`: what the event's `event:` line said.
+#[inline]
+fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
+    if let Some(value) = line.strip_prefix(b"data:") {
+        let space = usize::from(value.first() == Some(&b' '));
+        let payload = value.get(space..).unwrap_or_default();
+        let offset = line.len() - payload.len();
+        let data = |kind, envelope| Verdict::Data {
+            kind,
+            payload: offset,
+            envelope,
+        };
+        return match payload_kind(payload) {
+            Peek::Found(Some((Kind::ContentDelta, after))) => match delta_envelope(after) {
+                Peek::Found(rest) => data(Kind::ContentDelta, (payload.len() - after.len()) as u64 + rest),
+                Peek::Cut if all => data(Kind::ContentDelta, ENVELOPE),
+                Peek::Cut => Verdict::Wait,
+            },
+            // A type nobody knows tells nothing, unless the event was said to be an error.
+            Peek::Found(Some((Kind::Unknown, _))) if event != Kind::Error => data(Kind::Idle, 0),
+            Peek::Found(Some((kind, _))) => data(kind, 0),
+            Peek::Cut if !all => Verdict::Wait,
+            // The type is not the first key. A delta or a ping by the name of its event need not be read;
+            // its length is counted less a usual envelope.
+            Peek::Found(None) | Peek::Cut => data(event, ENVELOPE),
+        };
+    }
+    if let Some(value) = line.strip_prefix(b"event:") {
+        return if all {
+            Verdict::Event(Kind::of(value.trim_ascii()))
+        } else {
+            Verdict::Wait
+        };
+    }
+    if !all && (b"data:".starts_with(line) || b"event:".starts_with(line)) {
+        return Verdict::Wait;
+    }
+    Verdict::Skip
+}
+
+/// The `type` of the event, if it is the first key of an object, and what follows its name.
+#[inline]
+fn payload_kind(payload: &[u8]) -> Peek<Option<(Kind, &[u8])>> {
+    // As Anthropic writes it; the general way below gives the same.
+    if let Some(after) = payload.strip_prefix(br#"{"type":"content_block_delta""#) {
+        return Peek::Found(Some((Kind::ContentDelta, after)));
+    }
+    let mut rest = payload;
+    for token in [&b"{"[..], b"\"type\"", b":", b"\""] {
+        rest = rest.trim_ascii_start();
+        match rest.strip_prefix(token) {
+            Some(after) => rest = after,
+            None if token.starts_with(rest) => return Peek::Cut,
+            None => return Peek::Found(None),
+        }
+    }
+    match memchr::memchr(b'"', rest) {
+        Some(end) => {
+            let (name, after) = rest.split_at_checked(end).unwrap_or_default();
+            Peek::Found(Some((Kind::of(name), after.get(1..).unwrap_or_default())))
+        }
+        None => Peek::Cut,
+    }
+}
+
+/// How much of a delta's line, after the event's type, is not generated content: what leads to the text
+/// and the `"}}` that closes it. A signature is no output: all of it is envelope.
+#[inline]
+fn delta_envelope(after: &[u8]) -> Peek<u64> {
+    let Some(rest) = after.strip_prefix(br#","index":"#) else {
+        return if br#","index":"#.starts_with(after) {
+            Peek::Cut
+        } else {
+            Peek::Found(ENVELOPE)
+        };
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest.get(digits..).unwrap_or_default();
+    let Some(rest) = rest.strip_prefix(br#","delta":{"type":""#) else {
+        return if br#","delta":{"type":""#.starts_with(rest) {
+            Peek::Cut
+        } else {
+            Peek::Found(ENVELOPE)
+        };
+    };
+    for (name, key) in [
+        (&b"text_delta\""[..], Some(r#","text":""#)),
+        (b"input_json_delta\"", Some(r#","partial_json":""#)),
+        (b"thinking_delta\"", Some(r#","thinking":""#)),
+        (b"signature_delta\"", None),
+    ] {
+        if let Some(rest) = rest.strip_prefix(name) {
+            return Peek::Found(match key {
+                Some(key) => (after.len() - rest.len() + key.len() + CLOSING.len()) as u64,
+                None => u64::MAX >> 1,
+            });
+        }
+        if name.starts_with(rest) {
+            return Peek::Cut;
+        }
+    }
+    Peek::Found(ENVELOPE)
+}
+
+/// What closes a delta's line after its content.
+const CLOSING: &str = r#""}}"#;
+
+#[cfg(test)]
+mod tests;
