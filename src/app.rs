@@ -1,18 +1,23 @@
 //! Everything a request may touch: a plain struct of ports and what is built on them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::config::{Config, Secret};
+use crate::metrics::Metrics;
+use crate::model::price::PriceBook;
 use crate::port::clock::Clock;
 use crate::port::gates::Gates;
 use crate::port::random::Random;
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
+use crate::relay::admit::StoreRest;
+use crate::relay::outbox::Outbox;
 use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
+use crate::store::ledger::Ledger;
 use crate::store::settings::Settings;
 
 /// Cheap to clone; one per process or isolate.
@@ -37,6 +42,14 @@ pub struct Parts {
     pub accounts: Accounts,
     pub settings: Settings,
     pub admins: Admins,
+    pub ledger: Ledger,
+    /// Settled calls on their way to the ledger.
+    pub outbox: Outbox,
+    pub metrics: Metrics,
+    /// Whether the store was slow or away a moment ago, see `relay::admit`.
+    pub store_rest: StoreRest,
+    /// The price table with the operator's prices; replaced as a whole.
+    prices: RwLock<Arc<PriceBook>>,
     /// Proof of being an admin for who can read the host's files: the command line next to the server.
     pub local_token: Option<Secret>,
 }
@@ -56,9 +69,33 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
         ),
         settings: Settings::new(store.clone(), &config.site.title),
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
+        ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes),
+        outbox: Outbox::default(),
+        metrics: Metrics::default(),
+        store_rest: StoreRest::default(),
+        prices: RwLock::default(),
         local_token,
         keyring,
         config,
         ports,
     })
+}
+
+impl Parts {
+    /// The prices that hold now.
+    pub fn prices(&self) -> Arc<PriceBook> {
+        self.prices.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Calls settled from now on are charged by these prices.
+    pub fn set_prices(&self, book: PriceBook) {
+        *self.prices.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
+    }
+}
+
+impl Parts {
+    /// Reads what the process keeps in memory from the start.
+    pub async fn load(&self) -> Result<(), crate::port::store::StoreError> {
+        Ok(())
+    }
 }

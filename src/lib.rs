@@ -4,18 +4,26 @@
 //! | --- | --- |
 //! | [`app`] | `App`: everything a request may touch, as a struct of ports |
 //! | [`config`] | every setting, read once at start |
+//! | [`error`] | what failed, whose fault it was, whether to try again |
+//! | [`host`] | the only code that knows where it runs |
 //! | [`http`] | the shared axum surface: router, extractors, errors, endpoints |
+//! | [`metrics`] | figures for Prometheus |
 //! | [`model`] | the nouns: key, account, usage, price |
 //! | [`port`] | what the core asks of a host, traits only |
-//! | [`relay`] | the verb: one model call, metered |
+//! | [`provider`] | one dialect each, pure translation |
+//! | [`relay`] | the verb: serve one model call |
 //! | [`secrets`] | what is derived from the operator's secrets: client keys, sealing, passwords, sessions |
 //! | [`store`] | backends of the `Store` port, and the repositories over it |
 
 pub mod app;
 pub mod config;
+pub mod error;
+pub mod host;
 pub mod http;
+pub mod metrics;
 pub mod model;
 pub mod port;
+pub mod provider;
 pub mod relay;
 pub mod secrets;
 pub mod store;

@@ -1,3 +1,46 @@
-//! The binary `crs`: settings, then the native host.
+//! The native binary `crs`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use crs_edge::config::Vars;
+use crs_edge::host::native::{self, Setup, StartError, log};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The process's environment.
+struct Environment;
+
+impl Vars for Environment {
+    #[expect(clippy::disallowed_methods, reason = "this is where variables are read")]
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error.to_string().lines() {
+                say(&format!("crs: {line}"));
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet when settings are bad")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+fn start() -> Result<(), StartError> {
+    let setup = Setup::prepare(&Environment)?;
+    log::start(&setup.config.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::Other(error.to_string()))?;
+    runtime.block_on(native::serve(setup))
+}

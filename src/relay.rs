@@ -1,12 +1,166 @@
-//! The verb: one model call, from the client's request to its ledger event.
+//! The verb: serve one model call.
 //!
-//! | module | what is there |
-//! | --- | --- |
-//! | [`body`] | the client's request: read once, patched in place |
-//! | [`meter`] | what an answer used, learned as its bytes pass |
+//! `serve` is the life of a request from the parsed call to the response's head; the body then carries
+//! itself ([`stream`]), and whatever happens, [`flight`] settles the call once.
 
+pub mod admit;
+pub mod attempt;
 pub mod body;
+pub mod call;
+pub mod flight;
 pub mod json;
 pub mod meter;
+pub mod outbox;
+pub mod probe;
+pub mod refresh;
 pub mod sse;
+pub mod stream;
 pub mod usage;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use crs_durable::pool;
+use http::Response;
+
+use crate::app::App;
+use crate::error::{Code, Failure};
+use crate::port::upstream::Body;
+use crate::provider::Provider;
+
+use self::attempt::Attempt;
+use self::call::Call;
+use self::flight::Flight;
+
+/// Provider calls one client request may lead to.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// No attempt begins later than this after the request's arrival: the client has better things to do
+/// than to wait for a third provider time-out.
+const ATTEMPTS_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Serves a call: admits it, finds an account, sends it, and hands on the answer as it comes.
+///
+/// Until the first byte of an answer is here, another account may be tried; after that the body reports
+/// failures in the caller's protocol. Dropping the future at any point settles the call.
+pub async fn serve(
+    app: &App,
+    provider: &'static dyn Provider,
+    call: Call,
+) -> Result<Response<Body>, Failure> {
+    let mut flight = Flight::new(app, provider, call);
+    let served = match admit::admit(app, provider.service(), flight.call()).await {
+        Ok(policy) => {
+            flight.admitted(policy);
+            attempts(app, provider, &mut flight).await
+        }
+        Err(failure) => Err(failure),
+    };
+    match served {
+        Ok(answer) => Ok(stream::respond(answer, flight)),
+        Err(failure) => {
+            flight.failed(&failure);
+            Err(failure)
+        }
+    }
+}
+
+/// The accounts, one after the other, until one begins to answer.
+async fn attempts(
+    app: &App,
+    provider: &'static dyn Provider,
+    flight: &mut Flight,
+) -> Result<attempt::Answer, Failure> {
+    let deadline = flight.call().started + ATTEMPTS_DEADLINE.as_micros() as u64;
+    let mut tried: Vec<pool::AccountId> = Vec::new();
+    let mut last: Option<Failure> = None;
+    loop {
+        let account = match admit::pick(app, provider, flight, &tried).await? {
+            admit::Pick::Account(account) => account,
+            admit::Pick::Nobody(failure) => return Err(admit::the_clearer_of(last, failure)),
+        };
+        match attempt::attempt(app, provider, flight, &account).await? {
+            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Failed { failure, outcome } => {
+                tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.detail.as_deref(), "attempt failed");
+                let unwell = matches!(outcome, pool::Outcome::Unwell { .. });
+                flight.release_account(outcome).await;
+                tried.push(account);
+                let attempts = flight.attempts();
+                if attempts >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
+                    return Err(failure);
+                }
+                last = Some(failure);
+                if unwell {
+                    app.ports.clock.sleep(backoff(attempts, app)).await;
+                }
+            }
+        }
+    }
+}
+
+/// 100 ms, 200 ms, ... with jitter, so that a crowd that failed together does not return together.
+fn backoff(attempts: u32, app: &App) -> Duration {
+    let mut noise = [0_u8; 1];
+    app.ports.random.fill(&mut noise);
+    let [noise] = noise;
+    Duration::from_millis(u64::from(attempts) * 75 + u64::from(noise) / 4)
+}
+
+/// The longest error body of a provider that is read; the rest cannot matter.
+const ERROR_BODY_LIMIT: usize = 64 << 10;
+
+/// Reads a body to its end or to `limit` bytes, whichever comes first.
+pub(crate) async fn read_bounded(
+    mut body: Body,
+    limit: usize,
+) -> Result<Bytes, crate::port::upstream::BodyError> {
+    use http_body_util::BodyExt as _;
+    let mut read = bytes::BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            read.extend_from_slice(
+                data.get(..limit.saturating_sub(read.len()).min(data.len()))
+                    .unwrap_or(&data),
+            );
+        }
+        if read.len() >= limit {
+            break;
+        }
+    }
+    Ok(read.freeze())
+}
+
+/// What a client is told when the provider let every attempt down.
+fn provider_failure(code: Code, status: Option<http::StatusCode>) -> Failure {
+    let failure = match code {
+        Code::ProviderOverloaded => {
+            Failure::new(code, "The provider is overloaded. Please try again shortly.")
+        }
+        Code::ProviderTimeout => Failure::new(code, "The provider did not answer in time. Please try again."),
+        Code::ProviderUnreachable => Failure::new(
+            code,
+            "The provider cannot be reached right now. Please try again shortly.",
+        ),
+        Code::AccountsLimited => Failure::new(
+            code,
+            "Every account that could serve this call is rate limited. Please try again later.",
+        ),
+        Code::NoAccount => Failure::new(
+            code,
+            "No account can serve this call: the provider refused those that were tried. Please ask the operator of this relay to look at them.",
+        ),
+        _ => Failure::new(
+            Code::ProviderFailed,
+            "The provider failed to answer. Please try again.",
+        ),
+    };
+    match status {
+        Some(status)
+            if status.is_server_error() && failure.status.is_server_error() && code != Code::NoAccount =>
+        {
+            failure.with_status(status)
+        }
+        _ => failure,
+    }
+}

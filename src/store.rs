@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod admins;
 pub mod api_keys;
 pub mod keys;
+pub mod ledger;
 pub mod memory;
 mod record;
 pub mod redis;

@@ -190,3 +190,15 @@ impl Priced<'_> {
 
 #[cfg(test)]
 mod tests;
+
+/// The version of the embedded table.
+pub fn version() -> &'static str {
+    Table::embedded().version()
+}
+
+/// Names of the models of a family that the table knows, in no order that may be relied on.
+pub fn models(family: Family) -> impl Iterator<Item = &'static str> {
+    Table::embedded()
+        .names()
+        .filter(move |name| Family::of_name(name) == Some(family))
+}

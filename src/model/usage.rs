@@ -86,3 +86,13 @@ pub struct LedgerEvent {
     /// The client's `user-agent`, bounded.
     pub client: String,
 }
+
+impl Quality {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Partial => "partial",
+            Self::Estimated => "estimated",
+        }
+    }
+}

@@ -19,3 +19,24 @@ pub trait Clock: Send + Sync {
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 }
+
+/// Waits for `future`, at most `limit`. The timer is made only if there is something to wait for.
+pub async fn within<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    future: impl Future<Output = T> + Send,
+) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut alarm: Option<BoxFuture<'static, ()>> = None;
+    std::future::poll_fn(|context| {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
+            return std::task::Poll::Ready(Some(value));
+        }
+        alarm
+            .get_or_insert_with(|| clock.sleep(limit))
+            .as_mut()
+            .poll(context)
+            .map(|()| None)
+    })
+    .await
+}

@@ -8,4 +8,7 @@ pub trait Tasks: Send + Sync {
 
     /// Runs a computation that takes milliseconds of CPU (password hashing) where it holds up no stream.
     fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+
+    /// Resolves when every spawned task has ended.
+    fn drained(&self) -> BoxFuture<'static, ()>;
 }

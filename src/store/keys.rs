@@ -9,6 +9,7 @@
 //! | `admin` | string | the admin's login, JSON with the password's PHC string |
 //! | `admin:ended:<session>` | string, expires | a session that was logged out before its end |
 //! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
+//! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
 
 pub const FINGERPRINT: &str = "crs:fingerprint";
@@ -25,4 +26,8 @@ pub fn ended_session(id: &str) -> String {
 /// `whose`: `account` or `address`; `label`: a keyed hash of it; `window`: number of the time window.
 pub fn login_attempts(whose: &str, label: &str, window: u64) -> String {
     format!("login:{whose}:{label}:{window}")
+}
+
+pub fn pool(platform: crate::model::account::Platform) -> String {
+    format!("pool:{}", platform.name())
 }

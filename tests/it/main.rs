@@ -1,3 +1,13 @@
 //! The one integration binary: a module per behaviour.
 
+mod bodies;
+mod durability;
+mod failover;
+mod keys;
+mod leaving;
+mod oauth;
+mod pass_through;
+mod proxies;
+mod real_clients;
+mod support;
 mod tidy;

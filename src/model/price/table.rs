@@ -87,6 +87,10 @@ impl Table {
         &self.version
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
         self.models.get(name)
     }

@@ -109,14 +109,9 @@ impl Message {
 
     /// The body of an answer that is not streamed.
     pub fn whole(&self, request: &Request) -> Value {
-        self.whole_as(&self.model(request), &self.id(request))
-    }
-
-    /// [`Message::whole`], without a request.
-    pub fn whole_as(&self, model: &str, id: &str) -> Value {
         let mut value = json!({
-            "model": model,
-            "id": id,
+            "model": self.model(request),
+            "id": self.id(request),
             "type": "message",
             "role": "assistant",
             "content": self.blocks.iter().map(Block::value).collect::<Vec<_>>(),
@@ -131,12 +126,7 @@ impl Message {
 
     /// The frames of a streamed answer, from `message_start` to `message_stop`.
     pub fn frames(&self, request: &Request) -> Vec<Bytes> {
-        self.frames_as(&self.model(request), &self.id(request))
-    }
-
-    /// [`Message::frames`], without a request.
-    pub fn frames_as(&self, model: &str, id: &str) -> Vec<Bytes> {
-        let mut start = self.whole_as(model, id);
+        let mut start = self.whole(request);
         start["content"] = json!([]);
         start["stop_reason"] = Value::Null;
         if let Some(usage) = self.usage {

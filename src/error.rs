@@ -1,0 +1,184 @@
+//! What failed, whose fault it was, and whether trying again can help.
+//!
+//! A `Failure` is what a client is told. `http::error` turns it into the caller's dialect, once.
+//! What only the operator may read travels in `detail` and ends in the request log.
+
+use http::StatusCode;
+
+/// A call that ends without the provider's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub code: Code,
+    pub status: StatusCode,
+    /// What happened and what to do, for the person at the client. Never the provider's raw words.
+    pub message: String,
+    /// Seconds until trying again makes sense, if that is known.
+    pub retry_after: Option<u64>,
+    /// `x-should-retry`: Claude Code and the SDKs obey it before anything else.
+    pub should_retry: Option<bool>,
+    /// For the operator.
+    pub detail: Option<String>,
+}
+
+/// Stable names of failures, for logs, metrics and scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// No key in the request.
+    MissingKey,
+    /// Two different keys in one request: nobody can say which one was meant.
+    AmbiguousKey,
+    /// Not a key of this relay, or one that was deleted.
+    UnknownKey,
+    KeyDisabled,
+    KeyExpired,
+    ServiceNotPermitted,
+    ModelRestricted,
+    /// All concurrency slots of the key are held.
+    ConcurrencyFull,
+    InvalidBody,
+    BodyTooLarge,
+    BodyTooSlow,
+    NotFound,
+    MethodNotAllowed,
+    /// No account of the platform is set up or usable, and waiting will not change that.
+    NoAccount,
+    /// Every account is full; slots come free by themselves.
+    AccountsBusy,
+    /// Every account is rate limited.
+    AccountsLimited,
+    /// The provider failed on every account that was tried.
+    ProviderFailed,
+    ProviderOverloaded,
+    ProviderTimeout,
+    /// The provider could not be reached.
+    ProviderUnreachable,
+    /// The stream broke off after it had begun.
+    StreamBroken,
+    /// The stream was silent for too long.
+    StreamIdle,
+    /// The client left. Nobody is told; the request log is.
+    ClientLeft,
+    /// Our own store or machine is away.
+    RelayUnavailable,
+    /// A bug of ours.
+    Internal,
+}
+
+impl Code {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MissingKey => "missing_key",
+            Self::AmbiguousKey => "ambiguous_key",
+            Self::UnknownKey => "unknown_key",
+            Self::KeyDisabled => "key_disabled",
+            Self::KeyExpired => "key_expired",
+            Self::ServiceNotPermitted => "service_not_permitted",
+            Self::ModelRestricted => "model_restricted",
+            Self::ConcurrencyFull => "concurrency_full",
+            Self::InvalidBody => "invalid_body",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NoAccount => "no_account",
+            Self::AccountsBusy => "accounts_busy",
+            Self::AccountsLimited => "accounts_limited",
+            Self::ProviderFailed => "provider_failed",
+            Self::ProviderOverloaded => "provider_overloaded",
+            Self::ProviderTimeout => "provider_timeout",
+            Self::ProviderUnreachable => "provider_unreachable",
+            Self::StreamBroken => "stream_broken",
+            Self::StreamIdle => "stream_idle",
+            Self::ClientLeft => "client_left",
+            Self::RelayUnavailable => "relay_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The status a client sees, unless the provider's own is passed on.
+    fn status(self) -> StatusCode {
+        match self {
+            Self::MissingKey
+            | Self::AmbiguousKey
+            | Self::UnknownKey
+            | Self::KeyDisabled
+            | Self::KeyExpired => StatusCode::UNAUTHORIZED,
+            Self::ServiceNotPermitted | Self::ModelRestricted => StatusCode::FORBIDDEN,
+            Self::ConcurrencyFull | Self::AccountsBusy | Self::AccountsLimited => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::InvalidBody => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoAccount | Self::RelayUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ProviderFailed
+            | Self::ProviderOverloaded
+            | Self::ProviderUnreachable
+            | Self::StreamBroken
+            | Self::StreamIdle
+            | Self::ClientLeft => StatusCode::BAD_GATEWAY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether the request would fare no better when it is simply sent again.
+    fn final_for_client(self) -> bool {
+        matches!(
+            self,
+            Self::MissingKey
+                | Self::AmbiguousKey
+                | Self::UnknownKey
+                | Self::KeyDisabled
+                | Self::KeyExpired
+                | Self::ServiceNotPermitted
+                | Self::ModelRestricted
+                | Self::InvalidBody
+                | Self::BodyTooLarge
+                | Self::NotFound
+                | Self::MethodNotAllowed
+                | Self::NoAccount
+        )
+    }
+}
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            status: code.status(),
+            message: message.into(),
+            retry_after: None,
+            should_retry: code.final_for_client().then_some(false),
+            detail: None,
+        }
+    }
+
+    /// The provider's status instead of the code's own.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The store or a machine cannot be asked.
+    pub fn relay_unavailable(reason: &dyn std::fmt::Display) -> Self {
+        Self::new(
+            Code::RelayUnavailable,
+            "The relay cannot reach its own data right now. Please try again shortly.",
+        )
+        .retry_after(2)
+        .with_detail(reason.to_string())
+    }
+}

@@ -1,0 +1,268 @@
+//! The native host: one process, a listener, one thread per core for connections, one for everything else.
+//!
+//! Each connection thread is an event loop of its own, with its own connections to providers: a frame from
+//! a provider to its client never changes threads. Accounting and housekeeping run on the main thread.
+
+mod backends;
+pub mod clock;
+pub mod first_run;
+pub mod gates;
+pub mod log;
+pub mod random;
+pub mod server;
+pub mod tasks;
+pub mod upstream;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use self::clock::NativeClock;
+use self::first_run::Layered;
+use self::gates::NativeGates;
+use self::random::NativeRandom;
+use self::server::Server;
+use self::tasks::NativeTasks;
+use self::upstream::NativeUpstream;
+use crate::app::{App, Ports, assemble};
+use crate::config::{self, Config, Problems, Secret, StoreChoice, Vars};
+use crate::port::random::Random as _;
+use crate::port::store::Store;
+use crate::relay::outbox;
+use crate::store::admins::Ensured;
+
+/// How often changed pools are saved.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the ledger may take to be written at the end.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+
+/// Why the relay does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// One line per setting that must be changed.
+    #[error("{0}")]
+    Settings(#[from] Problems),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The settings of this machine: the environment, and what an earlier run generated.
+pub struct Setup {
+    pub config: Config,
+    pub data_dir: PathBuf,
+}
+
+impl Setup {
+    /// Makes the data folder and generates what is missing.
+    pub fn prepare(environment: &dyn Vars) -> Result<Self, StartError> {
+        let data_dir = PathBuf::from(config::data_dir(environment));
+        first_run::create_data_dir(&data_dir).map_err(StartError::Other)?;
+        let mut vars = Layered::read(environment, &data_dir).map_err(StartError::Other)?;
+        // A value that is there but bad must not lead to files being made.
+        let problems = Config::read(&vars)
+            .err()
+            .map(|problems| problems.0)
+            .unwrap_or_default();
+        let missing = vars.missing();
+        let bad: Vec<String> = problems
+            .into_iter()
+            .filter(|line| {
+                !missing
+                    .iter()
+                    .any(|name| line.starts_with(&format!("{name} is missing")))
+            })
+            .collect();
+        if !bad.is_empty() {
+            return Err(Problems(bad).into());
+        }
+        vars.generate(&data_dir, &NativeRandom)
+            .map_err(StartError::Other)?;
+        Ok(Self {
+            config: Config::read(&vars)?,
+            data_dir,
+        })
+    }
+}
+
+/// An app on this machine, with what only the host may do to it.
+pub struct Native {
+    pub app: App,
+    gates: Arc<NativeGates>,
+    local_token: Secret,
+}
+
+impl Native {
+    /// Opens the store (an embedded one is open in one process at a time), checks that ENCRYPTION_KEY is
+    /// the one its data was sealed with, and makes sure that there is an admin login.
+    pub async fn open(setup: &Setup) -> Result<Self, StartError> {
+        let clock = Arc::new(NativeClock::default());
+        let store =
+            open_store(&setup.config.store, &setup.data_dir, clock.clone()).map_err(StartError::Other)?;
+        let gates = NativeGates::load(store.clone(), clock.clone())
+            .await
+            .map_err(StartError::Other)?;
+        let gates = Arc::new(gates);
+        let ports = Ports {
+            store: store.clone(),
+            upstream: Arc::new(NativeUpstream::new()),
+            gates: gates.clone(),
+            clock,
+            tasks: Arc::new(NativeTasks::new()),
+            random: Arc::new(NativeRandom),
+        };
+        let local_token = local_token();
+        let app = assemble(setup.config.clone(), ports, Some(local_token.clone()));
+        app.keyring
+            .check_fingerprint(&*store)
+            .await
+            .map_err(|error| StartError::Other(error.to_string()))?;
+        app.load()
+            .await
+            .map_err(|error| StartError::Other(error.to_string()))?;
+        ensure_login(&app, &setup.data_dir)
+            .await
+            .map_err(StartError::Other)?;
+        Ok(Self {
+            app,
+            gates,
+            local_token,
+        })
+    }
+
+    /// Writes what must not be lost.
+    pub async fn close(self) {
+        self.app.outbox.close();
+        let writes = async {
+            outbox::flush(&self.app).await;
+            self.app.ports.tasks.drained().await;
+            self.gates.save().await;
+        };
+        if tokio::time::timeout(LAST_WRITES, writes).await.is_err() {
+            tracing::error!(
+                events = self.app.outbox.pending(),
+                "the store did not take the last ledger events in time"
+            );
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(setup: Setup) -> Result<(), StartError> {
+    let config = &setup.config;
+    let listener = listen(&config.server.host, config.server.port)
+        .await
+        .map_err(StartError::Other)?;
+    let native = Native::open(&setup).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| StartError::Other(error.to_string()))?;
+    let server_file =
+        first_run::announce(&setup.data_dir, address, &native.local_token).map_err(StartError::Other)?;
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let server = Server::start(&crate::http::router(native.app.clone()), threads)
+        .map_err(|error| StartError::Other(error.to_string()))?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        store = native.app.ports.store.kind(),
+        "crs-edge listens on http://{address}"
+    );
+
+    let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
+    let saver = tokio::task::spawn(save_pools(native.gates.clone()));
+    server.run(listener, asked_to_end()).await;
+    tracing::info!("ending: running calls are over, the ledger is being written");
+
+    saver.abort();
+    let _ = std::fs::remove_file(&server_file);
+    native.app.outbox.close();
+    if tokio::time::timeout(LAST_WRITES, ledger).await.is_err() {
+        tracing::error!(
+            events = native.app.outbox.pending(),
+            "the store did not take the last ledger events in time"
+        );
+    }
+    native.close().await;
+    Ok(())
+}
+
+async fn save_pools(gates: Arc<NativeGates>) {
+    loop {
+        tokio::time::sleep(SAVE_EVERY).await;
+        gates.save().await;
+    }
+}
+
+async fn listen(host: &str, port: u16) -> Result<TcpListener, String> {
+    let host_ = host.trim_start_matches('[').trim_end_matches(']');
+    TcpListener::bind((host_, port)).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("PORT {port} is in use by another program: set PORT to a free one, or end that program"),
+        std::io::ErrorKind::PermissionDenied => format!("PORT {port} needs more rights than this user has: set PORT to 1024 or above"),
+        _ => format!("HOST {host} cannot be listened on ({error}): set HOST to an address of this machine, or to 0.0.0.0"),
+    })
+}
+
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+fn local_token() -> Secret {
+    let mut bytes = [0_u8; 32];
+    NativeRandom.fill(&mut bytes);
+    Secret::new(hex::encode(bytes))
+}
+
+/// The first start without variables makes up a login and says where it is; never what it is.
+async fn ensure_login(app: &App, data_dir: &Path) -> Result<(), String> {
+    let generated = first_run::login(data_dir, &NativeRandom)?;
+    let now = app.ports.clock.now();
+    match app
+        .admins
+        .ensure(&app.config.admin, Some(&generated), now)
+        .await
+        .map_err(|error| error.to_string())?
+    {
+        Ensured::Created if app.config.admin.password.is_none() => {
+            let username = app
+                .config
+                .admin
+                .username
+                .clone()
+                .unwrap_or_else(|| generated.username.clone());
+            let file = first_run::keep_login(
+                data_dir,
+                &username,
+                &generated.password,
+                &crate::model::calendar::utc(now),
+            )?;
+            tracing::info!("the admin login is in {}", file.display());
+        }
+        Ensured::Adopted => tracing::info!(
+            "the admin login was changed to that of ADMIN_USERNAME and ADMIN_PASSWORD; all sessions ended"
+        ),
+        Ensured::Created | Ensured::Unchanged => {}
+    }
+    Ok(())
+}
+
+fn open_store(
+    choice: &StoreChoice,
+    data_dir: &Path,
+    clock: Arc<NativeClock>,
+) -> Result<Arc<dyn Store>, String> {
+    match choice {
+        StoreChoice::Memory => Ok(Arc::new(crate::store::memory::Memory::new(clock))),
+        StoreChoice::Embedded => backends::embedded(data_dir, clock),
+        StoreChoice::Redis(redis) => backends::redis(redis),
+    }
+}

@@ -1,0 +1,196 @@
+//! A first run needs no set-up: missing secrets are generated once and kept in the data folder.
+//!
+//! | file | mode | holds |
+//! | --- | --- | --- |
+//! | `secrets.json` | 0600 | `JWT_SECRET`, `ENCRYPTION_KEY`, as far as the environment did not give them |
+//! | `init.json` | 0600 | the first admin login, in CRS's format; written only if none was given |
+//! | `server.json` | 0600 | where the running server listens, and a token for the local command line |
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Secret, Vars};
+use crate::port::random::Random;
+use crate::store::admins::Login;
+
+/// Variables of the environment, then those of `secrets.json`.
+pub struct Layered<'a> {
+    environment: &'a dyn Vars,
+    kept: HashMap<String, String>,
+}
+
+impl Vars for Layered<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        let given = self
+            .environment
+            .get(name)
+            .filter(|value| !value.trim().is_empty());
+        given.or_else(|| self.kept.get(name).cloned())
+    }
+}
+
+impl<'a> Layered<'a> {
+    /// Reads what an earlier run has kept; writes nothing.
+    pub fn read(environment: &'a dyn Vars, data_dir: &Path) -> Result<Self, String> {
+        let file = data_dir.join("secrets.json");
+        let kept = match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| format!("{} cannot be read ({error}): restore it from a backup, the data cannot be opened without it", file.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => HashMap::new(),
+            Err(error) => return Err(format!("{} cannot be read: {error}", file.display())),
+        };
+        Ok(Self { environment, kept })
+    }
+
+    /// Names of secrets that neither the environment nor an earlier run supplied.
+    pub fn missing(&self) -> Vec<&'static str> {
+        config::GENERATED
+            .into_iter()
+            .filter(|name| self.get(name).is_none())
+            .collect()
+    }
+
+    /// Generates what is missing and keeps it.
+    pub fn generate(&mut self, data_dir: &Path, random: &dyn Random) -> Result<(), String> {
+        let missing = self.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if missing.contains(&"ENCRYPTION_KEY") && data_dir.join(STORE_FILE).exists() {
+            return Err(format!(
+                "ENCRYPTION_KEY is missing, and {} holds data sealed with one: set ENCRYPTION_KEY, or restore secrets.json",
+                data_dir.join(STORE_FILE).display()
+            ));
+        }
+        for name in missing {
+            let mut bytes = [0_u8; 32];
+            random.fill(&mut bytes);
+            let value = hex::encode(bytes)
+                .chars()
+                .take(if name == "ENCRYPTION_KEY" { 32 } else { 64 })
+                .collect();
+            self.kept.insert(name.to_owned(), value);
+        }
+        let file = data_dir.join("secrets.json");
+        let text = serde_json::to_vec_pretty(&self.kept).map_err(|error| error.to_string())?;
+        write_private(&file, &text)?;
+        tracing::info!(file = %file.display(), "secrets were generated; keep this file with your backups");
+        Ok(())
+    }
+}
+
+/// The embedded store's file.
+pub const STORE_FILE: &str = "crs.redb";
+
+/// The login of `init.json`, if an earlier start wrote one; else a new one, which is nowhere yet.
+pub fn login(data_dir: &Path, random: &dyn Random) -> Result<Login, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Init {
+        admin_username: String,
+        admin_password: String,
+    }
+    let file = data_dir.join("init.json");
+    match fs::read(&file) {
+        Ok(text) => {
+            let init: Init = serde_json::from_slice(&text)
+                .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+            Ok(Login {
+                username: init.admin_username,
+                password: Secret::new(init.admin_password),
+            })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Login {
+            username: format!("cr_admin_{}", text_of(random, HEX, 8)),
+            password: Secret::new(text_of(random, READABLE, 20)),
+        }),
+        Err(error) => Err(format!("{} cannot be read: {error}", file.display())),
+    }
+}
+
+/// Writes a login where the operator finds it; answers the file's path.
+pub fn keep_login(data_dir: &Path, username: &str, password: &Secret, at: &str) -> Result<PathBuf, String> {
+    let file = data_dir.join("init.json");
+    let init = serde_json::json!({
+        "initializedAt": at,
+        "adminUsername": username,
+        "adminPassword": password.reveal(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    write_private(&file, format!("{init:#}\n").as_bytes())?;
+    Ok(file)
+}
+
+/// Tells the local command line where the server is and how to prove that it may read this folder.
+pub fn announce(data_dir: &Path, address: std::net::SocketAddr, token: &Secret) -> Result<PathBuf, String> {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let file = data_dir.join("server.json");
+    let server = serde_json::json!({ "pid": std::process::id(), "url": format!("http://{reachable}"), "token": token.reveal() });
+    write_private(&file, server.to_string().as_bytes())?;
+    Ok(file)
+}
+
+const HEX: &[u8] = b"0123456789abcdef";
+
+/// Letters and digits that are not mistaken for each other when read aloud or copied by hand.
+const READABLE: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+fn text_of(random: &dyn Random, letters: &[u8], count: usize) -> String {
+    let mut text = String::with_capacity(count);
+    while text.len() < count {
+        let mut byte = [0_u8; 1];
+        random.fill(&mut byte);
+        let [byte] = byte;
+        // Beyond the last whole multiple some letters would come more often than others.
+        let fair = 256 - 256 % letters.len();
+        if usize::from(byte) < fair {
+            text.extend(
+                letters
+                    .get(usize::from(byte) % letters.len())
+                    .map(|letter| char::from(*letter)),
+            );
+        }
+    }
+    text
+}
+
+/// Creates the data folder, for its owner only.
+pub fn create_data_dir(data_dir: &Path) -> Result<(), String> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(|error| {
+            format!(
+                "the data folder {} cannot be made ({error}): set DATA_DIR to a folder that can be written",
+                data_dir.display()
+            )
+        })
+}
+
+/// Replaces a file in one step, readable by its owner only: a crash leaves the old one or the new one.
+pub fn write_private(file: &Path, text: &[u8]) -> Result<(), String> {
+    let draft = file.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let _ = fs::remove_file(&draft);
+        let mut out = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
+        out.write_all(text)?;
+        out.sync_all()?;
+        fs::rename(&draft, file)
+    };
+    write().map_err(|error| format!("{} cannot be written: {error}", file.display()))
+}

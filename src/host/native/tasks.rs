@@ -1,0 +1,50 @@
+//! Tasks on whichever event loop asks for them; those begun outside of one run on the main loop.
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::port::tasks::Tasks;
+
+pub struct NativeTasks {
+    main: Handle,
+    tracker: TaskTracker,
+}
+
+impl NativeTasks {
+    /// Must be called inside the main runtime.
+    pub fn new() -> Self {
+        Self {
+            main: Handle::current(),
+            tracker: TaskTracker::new(),
+        }
+    }
+}
+
+impl Default for NativeTasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tasks for NativeTasks {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        // The main loop, not the caller's: a connection thread that shuts down must not take a token
+        // renewal with it.
+        self.tracker.spawn_on(task, &self.main);
+    }
+
+    fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let done = self.main.spawn_blocking(job);
+        Box::pin(async move {
+            // A job that panicked has said so in the log; its caller sees that nothing came of it.
+            let _ = done.await;
+        })
+    }
+
+    fn drained(&self) -> BoxFuture<'static, ()> {
+        self.tracker.close();
+        let tracker = self.tracker.clone();
+        Box::pin(async move { tracker.wait().await })
+    }
+}

@@ -1,0 +1,119 @@
+//! Provider connections: hyper's pooled client over rustls, one pool per thread and proxy.
+//!
+//! HTTP/1.1 only: a leaving client ends its provider call by closing the connection, which every provider
+//! and every proxy understands, and one slow stream never holds up another.
+
+mod connect;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use self::connect::{ConnectFailure, Connector};
+use crate::model::account::Proxy;
+use crate::port::upstream::{Body, BodyError, Route, Upstream, UpstreamError, UpstreamErrorKind};
+
+/// Idle connections are kept this long: shorter than providers keep them, so that ours are seldom stale.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// Idle connections per host and thread.
+const IDLE_PER_HOST: usize = 256;
+
+type Pooled = Client<Connector, Full<Bytes>>;
+
+thread_local! {
+    static CLIENTS: RefCell<HashMap<(Option<Arc<Proxy>>, Duration), Pooled>> = RefCell::default();
+}
+
+pub struct NativeUpstream {
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl NativeUpstream {
+    pub fn new() -> Self {
+        Self {
+            tls: Arc::new(connect::tls()),
+        }
+    }
+
+    /// The thread's client for this route. A client is an `Arc` inside.
+    fn client(&self, route: &Route) -> Result<Pooled, UpstreamError> {
+        CLIENTS.with(|clients| {
+            let mut clients = clients.borrow_mut();
+            if let Some(client) = clients.get(&(route.proxy.clone(), route.connect_timeout)) {
+                return Ok(client.clone());
+            }
+            let connector = Connector::new(&self.tls, route.proxy.as_deref(), route.connect_timeout)?;
+            let client = Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(IDLE_PER_HOST)
+                .build(connector);
+            clients.insert((route.proxy.clone(), route.connect_timeout), client.clone());
+            Ok(client)
+        })
+    }
+}
+
+impl Default for NativeUpstream {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Upstream for NativeUpstream {
+    async fn send(&self, request: Request<Bytes>, route: &Route) -> Result<Response<Body>, UpstreamError> {
+        let client = self.client(route)?;
+        let answer = client.request(request.map(Full::new));
+        match tokio::time::timeout(route.head_timeout, answer).await {
+            Ok(Ok(response)) => {
+                Ok(response.map(|body| body.map_err(|error| BodyError(root_cause(&error))).boxed_unsync()))
+            }
+            Ok(Err(error)) => Err(explain(&error)),
+            Err(_) => Err(UpstreamError {
+                kind: UpstreamErrorKind::Timeout,
+                detail: format!("no answer within {} s", route.head_timeout.as_secs_f32()),
+            }),
+        }
+    }
+}
+
+fn explain(error: &hyper_util::client::legacy::Error) -> UpstreamError {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(failure) = cause.downcast_ref::<ConnectFailure>() {
+            return UpstreamError {
+                kind: failure.kind,
+                detail: failure.detail.clone(),
+            };
+        }
+        source = cause.source();
+    }
+    let kind = if error.is_connect() {
+        UpstreamErrorKind::Connect
+    } else {
+        UpstreamErrorKind::Broken
+    };
+    UpstreamError {
+        kind,
+        detail: root_cause(error),
+    }
+}
+
+/// The innermost reason, which is the one people can act on.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

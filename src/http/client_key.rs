@@ -1,0 +1,96 @@
+//! The key a client presents, wherever its protocol puts it.
+
+use axum::http::HeaderMap;
+
+use crate::app::App;
+use crate::error::{Code, Failure};
+use crate::port::gates::KeyHash;
+
+/// Headers that may carry a key, as CRS accepts them. Any may say `Bearer` first.
+const HEADERS: [&str; 4] = ["x-api-key", "x-goog-api-key", "authorization", "api-key"];
+
+/// Finds the key in a request and recognises it by arithmetic alone: garbage costs no I/O.
+///
+/// The same key in several places is one key; two different ones are refused, because whoever checks and
+/// whoever pays must be the same.
+pub fn client_key(app: &App, headers: &HeaderMap, query: Option<&str>) -> Result<KeyHash, Failure> {
+    let mut found: Option<&[u8]> = None;
+    for name in HEADERS {
+        for value in headers.get_all(name) {
+            join(&mut found, without_bearer(value.as_bytes()))?;
+        }
+    }
+    let in_query = query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter_map(|pair| pair.strip_prefix("key="));
+    for value in in_query {
+        join(&mut found, value.as_bytes())?;
+    }
+    let presented = found.ok_or_else(|| {
+        Failure::new(
+            Code::MissingKey,
+            "No API key was sent. Put the key of this relay in the x-api-key header, or in authorization as a bearer token.",
+        )
+    })?;
+    std::str::from_utf8(presented).ok().and_then(|key| app.keyring.recognise(key)).ok_or_else(|| {
+        Failure::new(Code::UnknownKey, "This is not an API key of this relay. Check that it was copied whole, or ask the operator for one.")
+    })
+}
+
+fn join<'a>(found: &mut Option<&'a [u8]>, value: &'a [u8]) -> Result<(), Failure> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    match found {
+        Some(first) if *first != value => Err(Failure::new(
+            Code::AmbiguousKey,
+            "Two different API keys were sent in one request. Send one of them only.",
+        )),
+        _ => {
+            *found = Some(value);
+            Ok(())
+        }
+    }
+}
+
+fn without_bearer(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    match value.split_at_checked(7) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest.trim_ascii(),
+        _ => value,
+    }
+}
+
+/// The query without our own `key` parameter, for the provider.
+pub fn query_for_provider(query: Option<&str>) -> Option<String> {
+    let kept: Vec<&str> = query?
+        .split('&')
+        .filter(|pair| !pair.starts_with("key=") && !pair.is_empty())
+        .collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bearer_is_dropped_in_any_case() {
+        for value in ["Bearer cr_1", "bearer   cr_1", "BEARER cr_1 ", "cr_1"] {
+            assert_eq!(without_bearer(value.as_bytes()), b"cr_1");
+        }
+        assert_eq!(without_bearer(b"Bear"), b"Bear");
+    }
+
+    #[test]
+    fn our_own_parameter_stays_here() {
+        assert_eq!(
+            query_for_provider(Some("beta=true&key=cr_1")).as_deref(),
+            Some("beta=true")
+        );
+        assert_eq!(query_for_provider(Some("key=cr_1")), None);
+        assert_eq!(query_for_provider(Some("monkey=1")).as_deref(), Some("monkey=1"));
+        assert_eq!(query_for_provider(None), None);
+    }
+}

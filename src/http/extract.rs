@@ -1,0 +1,3 @@
+//! temp
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub Option<std::net::IpAddr>);

@@ -1,0 +1,149 @@
+//! Figures for Prometheus. Labels are bounded: no key, account, model or path is one.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::error::Code;
+use crate::model::usage::LedgerEvent;
+use crate::relay::outbox::Outbox;
+
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Settled, Counter>,
+    refusals: Family<Refused, Counter>,
+    attempts: Counter,
+    tokens: Family<Class, Counter>,
+    cost: Counter,
+    first_byte: Histogram,
+    duration: Histogram,
+    pending: Gauge,
+    lost: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Settled {
+    platform: &'static str,
+    endpoint: String,
+    /// `2xx`, `4xx`, ...
+    status: String,
+    quality: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Refused {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Class {
+    class: &'static str,
+}
+
+/// Seconds; a model may think for minutes.
+const BUCKETS: [f64; 12] = [
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0,
+];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("crs");
+        let metrics = Self {
+            requests: Family::default(),
+            refusals: Family::default(),
+            attempts: Counter::default(),
+            tokens: Family::default(),
+            cost: Counter::default(),
+            first_byte: Histogram::new(BUCKETS),
+            duration: Histogram::new(BUCKETS),
+            pending: Gauge::default(),
+            lost: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("calls", "Calls that reached a provider", metrics.requests.clone());
+        registry.register(
+            "refusals",
+            "Requests the relay answered with an error of its own",
+            metrics.refusals.clone(),
+        );
+        registry.register("attempts", "Provider calls made", metrics.attempts.clone());
+        registry.register("tokens", "Tokens used, by class", metrics.tokens.clone());
+        registry.register(
+            "cost_micro_usd",
+            "Cost of all calls, in millionths of a dollar",
+            metrics.cost.clone(),
+        );
+        registry.register(
+            "first_byte_seconds",
+            "From a request's arrival to its first byte",
+            metrics.first_byte.clone(),
+        );
+        registry.register(
+            "duration_seconds",
+            "From a request's arrival to its end",
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "ledger_pending",
+            "Settled calls that the store does not have yet",
+            metrics.pending.clone(),
+        );
+        registry.register(
+            "ledger_lost",
+            "Settled calls dropped because the store was away for too long",
+            metrics.lost.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    pub fn refused(&self, code: Code) {
+        self.refusals
+            .get_or_create(&Refused { reason: code.name() })
+            .inc();
+    }
+
+    pub fn settled(&self, event: &LedgerEvent) {
+        let labels = Settled {
+            platform: event.platform.name(),
+            endpoint: event.endpoint.clone(),
+            status: format!("{}xx", event.status / 100),
+            quality: event.quality.name(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.attempts.inc_by(u64::from(event.attempts));
+        self.cost.inc_by(event.cost);
+        let tokens = &event.tokens;
+        for (class, count) in [
+            ("input", tokens.input),
+            ("output", tokens.output),
+            ("cache_write_5m", tokens.cache_write_5m),
+            ("cache_write_1h", tokens.cache_write_1h),
+            ("cache_read", tokens.cache_read),
+        ] {
+            if count > 0 {
+                self.tokens.get_or_create(&Class { class }).inc_by(count);
+            }
+        }
+        if let Some(first) = event.first_byte_ms {
+            self.first_byte.observe(first as f64 / 1000.0);
+        }
+        self.duration.observe(event.duration_ms as f64 / 1000.0);
+    }
+
+    /// The Prometheus text format.
+    pub fn text(&self, outbox: &Outbox) -> String {
+        self.pending.set(outbox.pending() as i64);
+        self.lost.set(outbox.lost() as i64);
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            tracing::error!("the metrics cannot be written");
+        }
+        text
+    }
+}

@@ -1,0 +1,4 @@
+//! temp
+pub fn utc(at: u64) -> String {
+    at.to_string()
+}

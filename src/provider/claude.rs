@@ -1,0 +1,102 @@
+//! Anthropic's Messages protocol, towards official API keys, compatible hosts and OAuth accounts.
+
+mod judge;
+mod oauth;
+mod request;
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+
+use super::{Provider, Refreshed, Verdict};
+use crate::config::Config;
+use crate::error::{Code, Failure};
+use crate::model::account::Platform;
+use crate::relay::call::{Call, Endpoint};
+use crate::relay::meter::Meter;
+use crate::store::accounts::LiveAccount;
+
+pub struct Claude;
+
+impl Provider for Claude {
+    fn platform(&self) -> Platform {
+        Platform::Claude
+    }
+
+    fn service(&self) -> Service {
+        Service::Claude
+    }
+
+    fn request(&self, call: &Call, account: &LiveAccount, config: &Config) -> Result<Request<Bytes>, String> {
+        request::build(call, account, config)
+    }
+
+    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict {
+        judge::answer(status, headers, body, now)
+    }
+
+    fn judge_opening(&self, first: &[u8]) -> Option<Verdict> {
+        judge::opening(first)
+    }
+
+    fn passes_back(&self, name: &HeaderName) -> bool {
+        *name == header::CONTENT_TYPE
+            || *name == header::RETRY_AFTER
+            || *name == header::CACHE_CONTROL
+            || name.as_str() == "request-id"
+            || name.as_str() == "x-should-retry"
+            || name.as_str().starts_with("anthropic-")
+    }
+
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        (call.endpoint == Endpoint::Messages).then(|| Meter::for_content_type(kind))
+    }
+
+    fn stream_error(&self, failure: &Failure, request_id: &str) -> Bytes {
+        let body = error_body(failure, request_id);
+        Bytes::from(format!("event: error\ndata: {body}\n\n"))
+    }
+
+    fn family<'a>(&self, model: &'a str) -> &'a str {
+        ["opus", "sonnet", "haiku"]
+            .into_iter()
+            .find(|family| model.contains(family))
+            .unwrap_or(model)
+    }
+
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+        oauth::refresh_request(refresh_token, config)
+    }
+
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+        oauth::refreshed(status, body, now)
+    }
+}
+
+/// The error object of the Messages API, <https://docs.anthropic.com/en/api/errors>.
+pub fn error_body(failure: &Failure, request_id: &str) -> String {
+    serde_json::json!({
+        "type": "error",
+        "error": { "type": error_type(failure), "message": failure.message },
+        "request_id": request_id,
+    })
+    .to_string()
+}
+
+fn error_type(failure: &Failure) -> &'static str {
+    match (failure.code, failure.status.as_u16()) {
+        (Code::ProviderOverloaded, _) | (_, 529) => "overloaded_error",
+        (_, 400) => "invalid_request_error",
+        (_, 401) => "authentication_error",
+        (_, 403) => "permission_error",
+        (_, 404 | 405) => "not_found_error",
+        (_, 413) => "request_too_large",
+        (_, 429) => "rate_limit_error",
+        (_, 408 | 504) => "timeout_error",
+        _ => "api_error",
+    }
+}

@@ -1,0 +1,79 @@
+//! The operator's test of one account: a real call of one token, told apart in the ledger.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crs_durable::gate::KeyPolicy;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response};
+
+use super::call::{Call, Endpoint};
+use super::flight::Flight;
+use super::{attempts, body, stream};
+use crate::app::App;
+use crate::error::{Code, Failure};
+use crate::port::gates::KeyHash;
+use crate::port::random;
+use crate::port::upstream::Body;
+use crate::provider::Provider;
+
+/// Ledger events of tests bear this instead of a key's id and name.
+pub const PROBE_KEY: &str = "account-test";
+
+/// Asks `account` for one token, in our own name and whatever its state. The answer is the provider's.
+pub async fn probe(
+    app: &App,
+    provider: &'static dyn Provider,
+    account: &str,
+    model: &str,
+) -> Result<Response<Body>, Failure> {
+    let mut flight = Flight::new(app, provider, call(app, account, model)?);
+    flight.admitted(Arc::new(KeyPolicy {
+        id: PROBE_KEY.to_owned(),
+        name: PROBE_KEY.to_owned(),
+        version: 0,
+        active: true,
+        expires_at: None,
+        concurrency_limit: 0,
+        permissions: Vec::new(),
+        model_restriction: false,
+        restricted_models: Vec::new(),
+    }));
+    match attempts(app, provider, &mut flight).await {
+        Ok(answer) => Ok(stream::respond(answer, flight)),
+        Err(failure) => {
+            flight.failed(&failure);
+            Err(failure)
+        }
+    }
+}
+
+fn call(app: &App, account: &str, model: &str) -> Result<Call, Failure> {
+    let request = serde_json::json!({ "model": model, "max_tokens": 1, "messages": [{ "role": "user", "content": "Hi" }] });
+    let sent = Bytes::from(request.to_string());
+    let fields =
+        body::scan(&sent).map_err(|_| Failure::new(Code::Internal, "The test call could not be made."))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("crs-edge/", env!("CARGO_PKG_VERSION"))),
+    );
+    let at = app.ports.clock.now();
+    Ok(Call {
+        id: random::call_id(at, &*app.ports.random),
+        at,
+        started: app.ports.clock.ticks(),
+        // No client key: this gate is asked nothing, and is told of the end without knowing the call.
+        key: KeyHash([0; 32]),
+        endpoint: Endpoint::Messages,
+        headers,
+        query: None,
+        fields,
+        body: sent,
+        model: model.to_owned(),
+        stream: false,
+        session: None,
+        only: Some(account.to_owned()),
+    })
+}

@@ -1,0 +1,252 @@
+//! Who may call, and how many at once.
+
+use crs_support::client::Client;
+use crs_support::provider::Script;
+use serde_json::json;
+
+use crate::support::{ready, slots_are_free};
+
+#[tokio::test]
+async fn a_key_is_found_in_every_place_its_protocol_puts_it() {
+    let r = ready().await;
+    let plain = Client::new(&r.relay.api());
+    for (name, value) in [
+        ("x-api-key", r.key.secret.clone()),
+        ("authorization", format!("Bearer {}", r.key.secret)),
+        ("authorization", format!("bearer {}", r.key.secret)),
+        ("x-goog-api-key", r.key.secret.clone()),
+        ("api-key", r.key.secret.clone()),
+    ] {
+        plain.messages("hi").header(name, &value).send().await.good();
+    }
+    let body = plain.messages("hi").ask.body;
+    plain
+        .call("POST", &format!("/v1/messages?key={}", r.key.secret))
+        .body(body)
+        .send()
+        .await
+        .good();
+    // The same key twice is one key.
+    r.client
+        .messages("hi")
+        .header("authorization", &format!("Bearer {}", r.key.secret))
+        .send()
+        .await
+        .good();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_key_is_said_and_final() {
+    let r = ready().await;
+    let plain = Client::new(&r.relay.api());
+    let other = r.relay.key("other").create().await;
+    let refused = [
+        (plain.messages("hi"), "No API key"),
+        (
+            plain.messages("hi").header("x-api-key", "sk-ant-something-else"),
+            "not an API key of this relay",
+        ),
+        (
+            plain
+                .messages("hi")
+                .header("x-api-key", &format!("cr_{}", "a".repeat(64))),
+            "not an API key of this relay",
+        ),
+        (
+            r.client
+                .messages("hi")
+                .header("authorization", &format!("Bearer {}", other.secret)),
+            "Two different API keys",
+        ),
+    ];
+    for (call, says) in refused {
+        let answer = call.send().await.expect(401);
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+        assert_eq!(answer.json()["error"]["type"], "authentication_error");
+        let message = answer.json()["error"]["message"]
+            .as_str()
+            .expect("a message")
+            .to_owned();
+        assert!(message.contains(says), "{message}");
+        assert_eq!(
+            answer.json()["request_id"].as_str(),
+            answer.header("x-request-id")
+        );
+    }
+    assert_eq!(r.provider.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_key_disabled_in_the_middle_of_a_stream_ends_with_that_stream() {
+    let r = ready().await;
+    r.provider.next(
+        Script::message("to the very end")
+            .deltas(5)
+            .every(std::time::Duration::from_millis(30)),
+    );
+    let (_, mut raw) = r.client.messages("hi").stream().open().await;
+    raw.until("message_start").await;
+    r.relay
+        .admin()
+        .patch(
+            &format!("/admin/api-keys/{}", r.key.id),
+            &json!({ "isActive": false }),
+        )
+        .await
+        .good();
+    let answer = r.client.messages("hi").send().await.expect(401);
+    assert!(
+        answer.json()["error"]["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("disabled"))
+    );
+    raw.until("message_stop").await;
+    r.relay
+        .admin()
+        .patch(
+            &format!("/admin/api-keys/{}", r.key.id),
+            &json!({ "isActive": true }),
+        )
+        .await
+        .good();
+    r.client.messages("hi").send().await.good();
+}
+
+#[tokio::test]
+async fn an_expired_key_and_a_deleted_one() {
+    let r = ready().await;
+    let path = format!("/admin/api-keys/{}", r.key.id);
+    r.relay
+        .admin()
+        .patch(&path, &json!({ "expiresAt": "2020-01-01T00:00:00Z" }))
+        .await
+        .good();
+    let answer = r.client.messages("hi").send().await.expect(401);
+    assert!(
+        answer.json()["error"]["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("expired on 2020-01-01")),
+        "{}",
+        answer.raw_text()
+    );
+    r.relay
+        .admin()
+        .patch(&path, &json!({ "expiresAt": null }))
+        .await
+        .good();
+    r.client.messages("hi").send().await.good();
+    r.relay.admin().delete(&path).await.good();
+    r.client.messages("hi").send().await.expect(401);
+    r.relay
+        .admin()
+        .post(&format!("{path}/restore"), &json!({}))
+        .await
+        .good();
+    r.client.messages("hi").send().await.good();
+}
+
+#[tokio::test]
+async fn exactly_the_limit_is_admitted_from_any_crowd() {
+    let r = ready().await;
+    let key = r.relay.key("narrow").set("concurrencyLimit", 7).create().await;
+    let client = r.relay.client(&key.secret);
+    r.provider
+        .answer(Script::message("slow").deltas(6).stall_after(4));
+    let calls = futures_util::future::join_all((0..200).map(|_| client.messages("hi").stream().open())).await;
+    let admitted = calls.iter().filter(|(head, _)| head.status == 200).count();
+    let refused = calls.iter().filter(|(head, _)| head.status == 429).count();
+    assert_eq!((admitted, refused), (7, 193));
+    let (head, _) = calls
+        .iter()
+        .find(|(head, _)| head.status == 429)
+        .expect("a refusal");
+    let wait: u64 = head
+        .headers
+        .get("retry-after")
+        .expect("retry-after")
+        .parse()
+        .expect("seconds");
+    assert!((1..=5).contains(&wait));
+    assert_eq!(r.provider.calls(), 7);
+    // Counting tokens takes no slot.
+    client
+        .call("POST", "/v1/messages/count_tokens")
+        .body(client.messages("hi").ask.body)
+        .send()
+        .await
+        .good();
+    drop(calls);
+    slots_are_free(&r.relay, &key).await;
+    r.provider.answer(Script::message("free again"));
+    client.messages("hi").send().await.good();
+}
+
+#[tokio::test]
+async fn a_restricted_model_and_a_service_that_is_not_permitted() {
+    let r = ready().await;
+    let key = r
+        .relay
+        .key("restricted")
+        .set("enableModelRestriction", true)
+        .set("restrictedModels", json!(["claude-opus-4-1"]))
+        .create()
+        .await;
+    let client = r.relay.client(&key.secret);
+    let answer = client
+        .messages("hi")
+        .model("claude-opus-4-1")
+        .send()
+        .await
+        .expect(403);
+    assert_eq!(answer.json()["error"]["type"], "permission_error");
+    client
+        .messages("hi")
+        .model("claude-sonnet-4-5")
+        .send()
+        .await
+        .good();
+    let key = r
+        .relay
+        .key("gemini only")
+        .set("permissions", json!(["gemini"]))
+        .create()
+        .await;
+    r.relay
+        .client(&key.secret)
+        .messages("hi")
+        .send()
+        .await
+        .expect(403);
+}
+
+#[tokio::test]
+async fn a_session_stays_on_its_account() {
+    let r = ready().await;
+    for number in 0..4 {
+        r.relay
+            .claude_account(&format!("more-{number}"), &format!("sk-ant-more-{number}"))
+            .await;
+    }
+    for _ in 0..3 {
+        for session in ["s1", "s2", "s3"] {
+            r.client.messages("hi").session(session).send().await.good();
+        }
+    }
+    for session in ["s1", "s2", "s3"] {
+        let accounts: std::collections::BTreeSet<_> = r
+            .provider
+            .requests()
+            .into_iter()
+            .filter(|seen| format!("{:?} {}", seen.headers, seen.text()).contains(session))
+            .filter_map(|seen| seen.credential().map(str::to_owned))
+            .collect();
+        assert_eq!(accounts.len(), 1, "{session}: {accounts:?}");
+    }
+    let all: std::collections::BTreeSet<_> = r
+        .provider
+        .requests()
+        .into_iter()
+        .filter_map(|seen| seen.credential().map(str::to_owned))
+        .collect();
+    assert_eq!(all.len(), 3, "new sessions go to the account used longest ago");
+}

@@ -1,0 +1,80 @@
+//! A client that leaves takes its call with it: the provider is told at once, slots come free, and what
+//! was used is recorded.
+
+use crs_support::provider::Script;
+
+use crate::support::{SOON, ready, slots_are_free};
+
+#[tokio::test]
+async fn before_the_head() {
+    let r = ready().await;
+    r.provider.next(Script::message("").stall_before_head());
+    let raw = r.client.messages("hi").stream().sent().await;
+    let seen = r.provider.wait_for(1).await.remove(0);
+    raw.leave();
+    assert!(seen.closed_within(SOON).await.by_peer);
+    slots_are_free(&r.relay, &r.key).await;
+    let entry = r.entry().await;
+    assert_eq!(
+        (entry["quality"].as_str(), entry["status"].as_u64()),
+        (Some("partial"), Some(499))
+    );
+    assert_eq!(entry["error"], "client_left");
+}
+
+#[tokio::test]
+async fn between_head_and_first_byte() {
+    let r = ready().await;
+    r.provider.next(Script::message("").stall_after_head());
+    let raw = r.client.messages("hi").stream().sent().await;
+    let seen = r.provider.wait_for(1).await.remove(0);
+    raw.reset();
+    assert!(seen.closed_within(SOON).await.by_peer);
+    slots_are_free(&r.relay, &r.key).await;
+}
+
+#[tokio::test]
+async fn in_the_middle_of_a_stream() {
+    let r = ready().await;
+    r.provider.next(
+        Script::message("words that were paid for")
+            .deltas(6)
+            .stall_after(4),
+    );
+    let (_, mut raw) = r.client.messages("hi").stream().open().await;
+    raw.until("content_block_delta").await;
+    let seen = r.provider.wait_for(1).await.remove(0);
+    raw.reset();
+    assert!(seen.closed_within(SOON).await.by_peer);
+    slots_are_free(&r.relay, &r.key).await;
+    let entry = r.entry().await;
+    assert_eq!(entry["quality"], "partial");
+    assert!(entry["tokens"]["input"].as_u64() > Some(0), "{entry}");
+    assert!(entry["cost"].as_u64() > Some(0), "{entry}");
+}
+
+#[tokio::test]
+async fn while_it_does_not_read() {
+    let r = ready().await;
+    r.provider.next(Script::endless(16 << 10));
+    let (_, raw) = r.client.messages("hi").stream().open().await;
+    let seen = r.provider.wait_for(1).await.remove(0);
+    raw.reset();
+    assert!(seen.closed_within(SOON).await.by_peer);
+    slots_are_free(&r.relay, &r.key).await;
+}
+
+#[tokio::test]
+async fn two_hundred_at_once() {
+    let r = ready().await;
+    r.provider
+        .answer(Script::message("words").deltas(6).stall_after(4));
+    let calls =
+        futures_util::future::join_all((0..200).map(|_| r.client.messages("hi").stream().open())).await;
+    for (_, raw) in calls {
+        raw.reset();
+    }
+    r.provider.wait_for_open(0).await;
+    slots_are_free(&r.relay, &r.key).await;
+    assert_eq!(r.entries(100).await.len(), 100);
+}

@@ -1,0 +1,93 @@
+//! What the tests of this binary share: a relay in front of a fake provider.
+
+use std::time::Duration;
+
+use crs_support::client::Client;
+use crs_support::eventually;
+use crs_support::provider::FakeProvider;
+use crs_support::relay::{Relay, Setup};
+use serde_json::Value;
+
+pub(crate) use crs_support::relay::Key;
+
+/// A relay that is not started yet; its providers are this fake.
+pub(crate) fn relay(provider: &FakeProvider) -> Setup {
+    Relay::at(env!("CARGO_BIN_EXE_crs")).provider(provider)
+}
+
+/// A running relay with one account and one key without limits.
+pub(crate) struct Ready {
+    pub(crate) provider: FakeProvider,
+    pub(crate) relay: Relay,
+    pub(crate) key: Key,
+    /// Shows the key, under `/api`.
+    pub(crate) client: Client,
+}
+
+pub(crate) const ACCOUNT_KEY: &str = "sk-ant-test-first-account";
+
+pub(crate) async fn ready() -> Ready {
+    ready_with(|setup| setup).await
+}
+
+pub(crate) async fn ready_with(settings: impl FnOnce(Setup) -> Setup) -> Ready {
+    let provider = FakeProvider::start().await;
+    let relay = settings(relay(&provider)).start().await;
+    relay.claude_account("first", ACCOUNT_KEY).await;
+    let key = relay.key("k").create().await;
+    let client = relay.client(&key.secret);
+    Ready {
+        provider,
+        relay,
+        key,
+        client,
+    }
+}
+
+impl Ready {
+    /// A second account that is only used when the first is not.
+    pub(crate) async fn second_account(&self) -> &'static str {
+        let key = "sk-ant-test-second-account";
+        let account = serde_json::json!({
+            "name": "second", "platform": "claude", "priority": 60,
+            "credentials": { "type": "apiKey", "apiKey": key },
+        });
+        self.relay.add_account(&account).await;
+        key
+    }
+
+    /// The ledger's newest entries, once there are `count`.
+    pub(crate) async fn entries(&self, count: usize) -> Vec<Value> {
+        entries(&self.relay, count).await
+    }
+
+    pub(crate) async fn entry(&self) -> Value {
+        self.entries(1).await.remove(0)
+    }
+}
+
+pub(crate) async fn entries(relay: &Relay, count: usize) -> Vec<Value> {
+    eventually("the ledger has the calls", async || {
+        let page = relay.admin().get("/admin/requests?limit=100").await.good().json();
+        let items = page["items"].as_array().expect("items").clone();
+        (items.len() >= count).then_some(items)
+    })
+    .await
+}
+
+/// How soon the provider must see that a client left.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
+
+/// Waits until no call of the key holds a slot.
+pub(crate) async fn slots_are_free(relay: &Relay, key: &Key) {
+    eventually("all slots are free", async || {
+        let record = relay
+            .admin()
+            .get(&format!("/admin/api-keys/{}", key.id))
+            .await
+            .good()
+            .json();
+        (record["currentConcurrency"] == 0).then_some(())
+    })
+    .await;
+}
