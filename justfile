@@ -20,6 +20,14 @@ test:
 only FILTER:
     cargo nextest run --workspace {{ FILTER }}
 
+# What the relay costs: a table and bench-results/latest.json. `just bench --quick` for a first look.
+bench *ARGS:
+    scripts/bench {{ ARGS }}
+
+# Install the real command-line clients the tests run, into the cache.
+real-clients:
+    scripts/real-clients
+
 # Format the code.
 fmt:
     cargo fmt --all

@@ -4,6 +4,7 @@
 //! Nothing in here depends on the relay's own code: a mistake in the relay cannot hide in its mirror image.
 //! Every wait is bounded and says what it waited for; everything started is ended on drop, by its id.
 
+pub mod bench;
 pub mod claude_code;
 pub mod client;
 pub mod provider;

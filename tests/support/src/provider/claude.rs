@@ -109,9 +109,14 @@ impl Message {
 
     /// The body of an answer that is not streamed.
     pub fn whole(&self, request: &Request) -> Value {
+        self.whole_as(&self.model(request), &self.id(request))
+    }
+
+    /// [`Message::whole`], without a request.
+    pub fn whole_as(&self, model: &str, id: &str) -> Value {
         let mut value = json!({
-            "model": self.model(request),
-            "id": self.id(request),
+            "model": model,
+            "id": id,
             "type": "message",
             "role": "assistant",
             "content": self.blocks.iter().map(Block::value).collect::<Vec<_>>(),
@@ -126,7 +131,12 @@ impl Message {
 
     /// The frames of a streamed answer, from `message_start` to `message_stop`.
     pub fn frames(&self, request: &Request) -> Vec<Bytes> {
-        let mut start = self.whole(request);
+        self.frames_as(&self.model(request), &self.id(request))
+    }
+
+    /// [`Message::frames`], without a request.
+    pub fn frames_as(&self, model: &str, id: &str) -> Vec<Bytes> {
+        let mut start = self.whole_as(model, id);
         start["content"] = json!([]);
         start["stop_reason"] = Value::Null;
         if let Some(usage) = self.usage {

@@ -1,5 +1,6 @@
 //! The tools themselves are tested: a provider that lies would make every other test lie.
 
+mod bench;
 mod claude_code;
 mod provider;
 mod proxy;

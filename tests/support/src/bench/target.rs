@@ -1,0 +1,204 @@
+//! What is measured: the relay, nginx, another relay, or the provider itself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::relay::{Process, Relay, cpu_micros, rss_kib};
+
+/// A server under load.
+pub(super) struct Target {
+    pub(super) name: &'static str,
+    /// `host:port`.
+    pub(super) address: String,
+    /// Before `/v1/messages`.
+    pub(super) path: String,
+    pub(super) key: String,
+    /// Whose processor time and memory count; none if unknown.
+    pub(super) processes: Vec<u32>,
+    /// Kept alive while it is measured.
+    _keeps: Keeps,
+}
+
+enum Keeps {
+    Nothing,
+    Relay(#[expect(dead_code, reason = "ends the relay when dropped")] Box<Relay>),
+    Nginx(#[expect(dead_code, reason = "ends nginx when dropped")] Nginx),
+}
+
+/// Its workers outlive a killed master, so it is asked to end.
+struct Nginx {
+    process: Process,
+    _folder: TempDir,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        if self.process.exited().is_none() {
+            self.process.terminate();
+        }
+        while self.process.exited().is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Target {
+    /// Any server at a URL.
+    pub(super) fn at(name: &'static str, url: &str, key: &str, processes: Vec<u32>) -> Self {
+        let rest = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+        let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        Self {
+            name,
+            address: address.replace("localhost", "127.0.0.1"),
+            path: path.into(),
+            key: key.into(),
+            processes,
+            _keeps: Keeps::Nothing,
+        }
+    }
+
+    /// Our relay, with one account and one key made through its admin API, and all its book-keeping.
+    pub(super) async fn relay(program: &Path, provider: &str) -> Self {
+        let mut relay = Relay::at(program)
+            .provider_url(provider)
+            .env("LOG_LEVEL", "warn")
+            .start()
+            .await;
+        relay.claude_account("bench", "sk-ant-api03-bench").await;
+        let key = relay.key("bench").create().await;
+        let process = relay.process().id();
+        let target = Self::at("relay", &relay.api(), &key.secret, vec![process]);
+        Self {
+            _keeps: Keeps::Relay(Box::new(relay)),
+            ..target
+        }
+    }
+
+    /// nginx as a bare proxy, if it is installed: kept connections both ways, streams unbuffered, no log.
+    pub(super) async fn nginx(provider: &str) -> Option<Self> {
+        let program = [
+            "/usr/sbin/nginx",
+            "/usr/local/sbin/nginx",
+            "/usr/bin/nginx",
+            "/opt/homebrew/bin/nginx",
+        ];
+        let program = program.iter().map(PathBuf::from).find(|path| path.exists())?;
+        let folder = TempDir::new().ok()?;
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        // nginx cannot say which free port it took, so one is picked for it; whoever takes it in between
+        // makes nginx end, and this row is left out.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .ok()?
+            .local_addr()
+            .ok()?
+            .port();
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        let address = provider.strip_prefix("http://").unwrap_or(provider);
+        let root = if rustix::process::geteuid().is_root() {
+            "user root;"
+        } else {
+            ""
+        };
+        let config = format!(
+            "{root} worker_processes {workers}; daemon off; pid {pid}; error_log {log} crit;\n\
+             events {{ worker_connections 4096; }}\n\
+             http {{\n\
+               access_log off; client_max_body_size 200m; client_body_buffer_size 1m; tcp_nodelay on;\n\
+               keepalive_requests 100000000; keepalive_timeout 600s;\n\
+               client_body_temp_path {tmp}; proxy_temp_path {tmp}; fastcgi_temp_path {tmp};\n\
+               uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
+               upstream provider {{ server {address}; keepalive 512; keepalive_requests 100000000; }}\n\
+               server {{\n\
+                 listen 127.0.0.1:{port};\n\
+                 location / {{\n\
+                   proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
+                   proxy_buffering off; proxy_read_timeout 600s;\n\
+                 }}\n\
+               }}\n\
+             }}\n",
+            pid = at("nginx.pid"),
+            log = at("error.log"),
+            tmp = at("tmp"),
+        );
+        std::fs::write(at("nginx.conf"), config).ok()?;
+        std::fs::create_dir(at("tmp")).ok()?;
+        let process = Process::new(program, Vec::new(), folder.path().into(), at("nginx.log").into())
+            .args(&["-p", &at(""), "-c", &at("nginx.conf")]);
+        let mut nginx = Nginx {
+            process,
+            _folder: folder,
+        };
+        let master = nginx.process.start();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let address = format!("127.0.0.1:{port}");
+        while tokio::net::TcpStream::connect(&address).await.is_err() {
+            if nginx.process.exited().is_some() || Instant::now() > deadline {
+                eprintln!(
+                    "nginx does not start and is left out: {}",
+                    nginx.process.log_tail()
+                );
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).ok()?;
+        let processes = children
+            .split_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        let target = Self::at("nginx", &address, "sk-ant-api03-bench", processes);
+        Some(Self {
+            _keeps: Keeps::Nginx(nginx),
+            ..target
+        })
+    }
+
+    /// Processor time used so far, in microseconds.
+    pub(super) fn cpu_micros(&self) -> Option<u64> {
+        (!self.processes.is_empty()).then(|| self.processes.iter().map(|&id| cpu_micros(id)).sum())
+    }
+
+    /// Memory held now, in KiB.
+    pub(super) fn rss_kib(&self) -> Option<u64> {
+        (!self.processes.is_empty()).then(|| self.processes.iter().map(|&id| rss_kib(id)).sum())
+    }
+}
+
+/// The fast provider in a process of its own; ends with this value.
+pub(super) struct Provider {
+    child: std::process::Child,
+    pub(super) url: String,
+}
+
+impl Provider {
+    pub(super) fn start(port: u16) -> Self {
+        let program = std::env::current_exe().expect("this program's path");
+        let mut child = Command::new(program)
+            .args(["provider", "--port", &port.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the fast provider starts");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("piped");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).expect("its URL");
+        let url = line.trim().to_owned();
+        assert!(url.starts_with("http://"), "the fast provider did not start");
+        Self { child, url }
+    }
+
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
