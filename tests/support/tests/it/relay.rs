@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use crs_support::provider::{FakeProvider, GREETING, Route, Script};
 use crs_support::relay::Relay;
+use serde_json::json;
 use tempfile::TempDir;
 
 /// A program that says it listens, and then does as `more` says.
@@ -85,4 +87,69 @@ async fn the_file_of_an_earlier_run_is_not_believed() {
     let stale =
         "echo '{\"pid\":1,\"url\":\"http://127.0.0.1:1\",\"token\":\"t\"}' > $DATA_DIR/server.json; exit 0";
     Relay::at(program(&folder, stale)).start().await;
+}
+
+/// The admin verbs, with a scripted server in the relay's place: what they send is the admin API's
+/// contract.
+#[tokio::test]
+async fn the_admin_verbs_speak_the_contract() {
+    let folder = TempDir::new().unwrap();
+    let provider = FakeProvider::start().await;
+    let stub = program(&folder, "").display().to_string();
+    let script = std::fs::read_to_string(&stub)
+        .unwrap()
+        .replace("http://127.0.0.1:1/", &provider.url());
+    std::fs::write(&stub, script).unwrap();
+    let relay = Relay::at(&stub).provider(&provider).start().await;
+    let admin = provider.on(Route::Other);
+    let last = || provider.requests().pop().unwrap();
+
+    admin.next(Script::json(
+        json!({"success": true, "token": "jwt", "expiresIn": 1, "username": "boss"}),
+    ));
+    admin.next(Script::json(json!([])));
+    let boss = relay.login().await;
+    assert_eq!(last().target, "/web/auth/login");
+    assert_eq!(last().json(), json!({"username": "boss", "password": "pw"}));
+    boss.get("/admin/accounts").await.good();
+    assert_eq!(last().bearer(), Some("jwt"));
+
+    admin.next(Script::json(json!({"id": "acc-1", "name": "first"})).status(201));
+    assert_eq!(relay.claude_account("first", "sk-ant-first").await, "acc-1");
+    assert_eq!(
+        (last().method.as_str(), last().target.as_str()),
+        ("POST", "/admin/accounts")
+    );
+    assert_eq!(last().bearer(), Some("t"));
+    assert_eq!(
+        last().json()["credentials"],
+        json!({"type": "apiKey", "apiKey": "sk-ant-first"})
+    );
+
+    admin.next(Script::json(json!({"success": true, "data": {"id": "acc-2"}})).status(201));
+    let tokens = provider.oauth().issue();
+    assert_eq!(
+        relay
+            .claude_oauth_account("second", &tokens, 1_795_335_300_000)
+            .await,
+        "acc-2"
+    );
+    assert_eq!(last().json()["credentials"]["expiresAt"], 1_795_335_300_000_u64);
+
+    admin.next(Script::json(json!({"id": "key-1", "key": "cr_1", "name": "laptop"})).status(201));
+    let key = relay.key("laptop").set("concurrencyLimit", 2).create().await;
+    assert_eq!((key.id.as_str(), key.secret.as_str()), ("key-1", "cr_1"));
+    assert_eq!(last().json(), json!({"name": "laptop", "concurrencyLimit": 2}));
+
+    let answer = relay
+        .client(&key.secret)
+        .messages("hi")
+        .session("s-1")
+        .stream()
+        .send()
+        .await
+        .good();
+    assert_eq!(answer.text(), GREETING);
+    assert_eq!(last().target, "/api/v1/messages");
+    assert_eq!(last().header("x-api-key"), Some("cr_1"));
 }
