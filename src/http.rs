@@ -5,8 +5,11 @@ pub mod claude;
 pub mod client_key;
 pub mod dialect;
 pub mod extract;
+pub mod ops;
 
 use axum::Router;
+use axum::http::{Request, Uri};
+use axum::routing::get;
 
 use crate::app::App;
 
@@ -15,5 +18,28 @@ pub fn router(app: App) -> Router {
     Router::new()
         .nest("/api", claude::routes())
         .nest("/claude", claude::routes())
+        .route("/health", get(ops::health))
+        .route("/metrics", get(ops::metrics))
         .with_state(app)
+}
+
+/// Clients glue base URLs and paths together, and some end up with `//`. A host passes every request
+/// through here before it is routed.
+pub fn collapse_slashes<B>(request: &mut Request<B>) {
+    if memchr::memmem::find(request.uri().path().as_bytes(), b"//").is_none() {
+        return;
+    }
+    let mut path = String::with_capacity(request.uri().path().len());
+    for letter in request.uri().path().chars() {
+        if letter != '/' || !path.ends_with('/') {
+            path.push(letter);
+        }
+    }
+    if let Some(query) = request.uri().query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    if let Ok(uri) = Uri::try_from(path) {
+        *request.uri_mut() = uri;
+    }
 }

@@ -6,6 +6,7 @@ mod failover;
 mod keys;
 mod leaving;
 mod oauth;
+mod operations;
 mod pass_through;
 mod proxies;
 mod real_clients;

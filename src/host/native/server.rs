@@ -163,6 +163,7 @@ async fn connection(stream: std::net::TcpStream, router: Router, mut stop: watch
         let router = router.clone();
         async move {
             let mut request = request.map(Body::new);
+            crate::http::collapse_slashes(&mut request);
             request.extensions_mut().insert(ClientAddress(Some(peer.ip())));
             router.oneshot(request).await as Result<_, Infallible>
         }
