@@ -7,6 +7,7 @@ mod read;
 
 use std::time::Duration;
 
+pub(crate) use read::base_url;
 pub use read::{Problems, Vars};
 
 /// The strings a configuration is built from.

@@ -1,15 +1,17 @@
 //! The shared HTTP surface: both hosts serve exactly this router.
 
+pub mod admin;
+pub mod api_error;
 pub mod body;
 pub mod claude;
 pub mod client_key;
 pub mod dialect;
 pub mod extract;
 pub mod ops;
+mod session;
 
 use axum::Router;
 use axum::http::{Request, Uri};
-use axum::routing::get;
 
 use crate::app::App;
 
@@ -18,8 +20,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .nest("/api", claude::routes())
         .nest("/claude", claude::routes())
-        .route("/health", get(ops::health))
-        .route("/metrics", get(ops::metrics))
+        .merge(admin::router(&app))
         .with_state(app)
 }
 

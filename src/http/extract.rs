@@ -1,3 +1,143 @@
-//! temp
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub Option<std::net::IpAddr>);
+//! What admin handlers take: proof of being an admin, a body, a query.
+
+pub(super) mod input;
+mod query;
+
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use subtle::ConstantTimeEq as _;
+
+use super::api_error::ApiError;
+use crate::app::App;
+use crate::config::Secret;
+use crate::port::clock::Millis;
+use crate::secrets::SessionError;
+
+pub(crate) use input::Object;
+pub use input::{Input, Sent};
+pub use query::Params;
+
+/// Where a request comes from, as the host sees it: put into the request's extensions by the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl ClientAddress {
+    pub(crate) fn of(extensions: &http::Extensions) -> Option<IpAddr> {
+        extensions.get::<Self>().and_then(|address| address.0)
+    }
+}
+
+/// The id of this request, as in the answer's `x-request-id`.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Proof that an admin sent this request. Only this extractor makes one.
+#[derive(Clone, Debug)]
+pub struct AdminSession {
+    pub username: String,
+    /// `None`: the host's local token, which has no end.
+    pub ends: Option<SessionEnd>,
+    request_id: String,
+    _proof: (),
+}
+
+/// A session of its own, with an end.
+#[derive(Clone, Debug)]
+pub struct SessionEnd {
+    pub id: String,
+    pub issued_at: Millis,
+    pub expires_at: Millis,
+}
+
+impl AdminSession {
+    /// Writes what an admin did to the log. No secrets: a verb and an id.
+    pub(crate) fn audit(&self, action: &'static str, id: &str) {
+        tracing::info!(
+            target: "audit",
+            admin = %self.username,
+            action,
+            id,
+            request = %self.request_id,
+            "admin change"
+        );
+    }
+}
+
+impl FromRequestParts<App> for AdminSession {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let token = presented(&parts.headers).ok_or_else(|| {
+            ApiError::unauthorized(
+                "missing_token",
+                "Log in first, and send the token as `Authorization: Bearer <token>`.",
+            )
+        })?;
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .map(|id| id.0.clone())
+            .unwrap_or_default();
+        if is_local(app.local_token.as_ref(), token) {
+            return Ok(Self {
+                username: "local".to_owned(),
+                ends: None,
+                request_id,
+                _proof: (),
+            });
+        }
+        let invalid =
+            || ApiError::unauthorized("invalid_session", "This session is not valid. Log in again.");
+        let ended = || ApiError::unauthorized("session_expired", "This session has ended. Log in again.");
+        let session =
+            app.keyring
+                .verify_session(token, app.ports.clock.now())
+                .map_err(|error| match error {
+                    SessionError::Expired => ended(),
+                    SessionError::Invalid | SessionError::Unmade => invalid(),
+                })?;
+        let (admin, logged_out) = app.admins.with_session(&session.id).await?;
+        let admin = admin.ok_or_else(invalid)?;
+        if logged_out || admin.epoch != session.epoch {
+            return Err(ended());
+        }
+        Ok(Self {
+            username: admin.username,
+            ends: Some(SessionEnd {
+                id: session.id,
+                issued_at: session.issued_at,
+                expires_at: session.expires_at,
+            }),
+            request_id,
+            _proof: (),
+        })
+    }
+}
+
+/// The token in `Authorization: Bearer`, or in `x-admin-token` as CRS takes it too.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.trim().split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let own = || {
+        headers
+            .get("x-admin-token")
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
+    bearer.or_else(own).filter(|token| !token.is_empty())
+}
+
+fn is_local(local: Option<&Secret>, token: &str) -> bool {
+    local.is_some_and(|local| {
+        let local = local.reveal().as_bytes();
+        !local.is_empty() && bool::from(local.ct_eq(token.as_bytes()))
+    })
+}

@@ -78,14 +78,14 @@ mod tests {
         let (right, wrong) = (keyring(), keyring_of("fedcba9876543210fedcba9876543210"));
         right.check_fingerprint(&store).await.unwrap();
         right.check_fingerprint(&store).await.unwrap();
-        let before = store.dump();
+        let before = store.ever_done();
         let error = wrong.check_fingerprint(&store).await.unwrap_err().to_string();
         assert!(
             error.contains(right.fingerprint()) && error.contains(wrong.fingerprint()),
             "{error}"
         );
         assert!(error.contains("ENCRYPTION_KEY"), "{error}");
-        assert_eq!(store.dump(), before);
+        assert_eq!(store.ever_done(), before);
         assert!(!before.contains("0123456789abcdef0123456789abcdef"));
     }
 

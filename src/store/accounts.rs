@@ -31,6 +31,16 @@ pub struct Accounts {
     opened: Arc<Mutex<live::Cache>>,
 }
 
+/// What a change of an account came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edited<E> {
+    Done(Box<Account>),
+    /// There is no such account.
+    Unknown,
+    /// The change was refused; nothing was written.
+    Refused(E),
+}
+
 /// Fresh tokens of an OAuth account.
 #[derive(Clone, Debug)]
 pub struct NewTokens {
@@ -104,17 +114,38 @@ impl Accounts {
         now: Millis,
         mut edit: impl FnMut(&mut Account) + Send,
     ) -> Result<Option<Account>, StoreError> {
+        let edited = self
+            .try_update(id, now, |account| {
+                edit(account);
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .await?;
+        Ok(match edited {
+            Edited::Done(account) => Some(*account),
+            Edited::Unknown => None,
+        })
+    }
+
+    /// [`update`](Self::update), where `edit` may refuse: then nothing is changed.
+    pub async fn try_update<E: Send>(
+        &self,
+        id: &str,
+        now: Millis,
+        mut edit: impl FnMut(&mut Account) -> Result<(), E> + Send,
+    ) -> Result<Edited<E>, StoreError> {
         let changed = record::change(&*self.store, &at(id), |stored: Option<Account>| {
             let Some(mut account) = stored else {
-                return Change::Leave(None);
+                return Change::Leave(Edited::Unknown);
             };
             let before = account.credentials.clone();
-            edit(&mut account);
+            if let Err(refused) = edit(&mut account) {
+                return Change::Leave(Edited::Refused(refused));
+            }
             if account.credentials != before {
                 account.credential_version = account.credential_version.saturating_add(1);
             }
             account.updated_at = now;
-            Change::write(account.clone(), Some(account))
+            Change::write(account.clone(), Edited::Done(Box::new(account)))
         })
         .await;
         // A write whose answer was lost may have happened.
@@ -217,7 +248,15 @@ impl Accounts {
         Ok((sealed, proxy.shown()))
     }
 
-    fn seal(&self, id: &str, field: &str, secret: &Secret) -> String {
+    /// The account's proxy, opened; `None` if there is none, or it does not open.
+    pub(crate) fn proxy_of(&self, account: &Account) -> Option<Proxy> {
+        let sealed = account.proxy.as_ref()?;
+        let text = self.keyring.open(&account.id, "proxy", sealed).ok()?;
+        serde_json::from_str(text.reveal()).ok()
+    }
+
+    /// Seals one secret of an account: `apiKey`, `accessToken` or `refreshToken`.
+    pub(crate) fn seal(&self, id: &str, field: &str, secret: &Secret) -> String {
         self.keyring.seal(&*self.random, id, field, secret.reveal())
     }
 }

@@ -1,0 +1,237 @@
+//! `/admin/accounts`: the provider accounts, of every platform.
+
+mod input;
+mod view;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use crs_durable::pool;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::api_error::{ApiError, ErrorBody};
+use super::super::extract::{AdminSession, Input, Params};
+use super::list::{Order, Page, Slice, by_name, found};
+use crate::app::App;
+use crate::model::account::{Account, Platform};
+use crate::model::id;
+use crate::store::accounts::Edited;
+
+use input::{AccountInput, NewAccountInput};
+use view::{AccountView, Pools};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AccountQuery {
+    /// Counts from 1.
+    #[param(minimum = 1)]
+    page: Option<u32>,
+    /// 20 if left out.
+    #[param(minimum = 1, maximum = 100)]
+    page_size: Option<u32>,
+    /// Found in name, description or id.
+    search: Option<String>,
+    platform: Option<Platform>,
+    is_active: Option<bool>,
+    #[param(inline)]
+    sort_by: Option<AccountSort>,
+    #[param(inline)]
+    sort_order: Option<Order>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum AccountSort {
+    Name,
+    #[default]
+    CreatedAt,
+    UpdatedAt,
+    Priority,
+    Platform,
+    IsActive,
+}
+
+/// The accounts, one page of them, each with how it is doing.
+#[utoipa::path(
+    get, path = "/admin/accounts", tag = "accounts", security(("admin" = [])), params(AccountQuery),
+    responses(
+        (status = 200, body = Page<AccountView>),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: AdminSession,
+    Params(query): Params<AccountQuery>,
+) -> Result<Json<Page<AccountView>>, ApiError> {
+    let slice = Slice::read(query.page, query.page_size)?;
+    let mut accounts = app.accounts.list().await?;
+    accounts.retain(|account| {
+        query.platform.is_none_or(|platform| account.platform == platform)
+            && query.is_active.is_none_or(|active| account.is_active == active)
+            && found(
+                query.search.as_deref(),
+                &[&account.name, &account.description, &account.id],
+            )
+    });
+    let sort = query.sort_by.unwrap_or_default();
+    let order = query.sort_order.unwrap_or_default();
+    accounts.sort_by(|a, b| {
+        let by = match sort {
+            AccountSort::Name => by_name(&a.name, &b.name),
+            AccountSort::CreatedAt => a.created_at.cmp(&b.created_at),
+            AccountSort::UpdatedAt => a.updated_at.cmp(&b.updated_at),
+            AccountSort::Priority => a.priority.cmp(&b.priority),
+            AccountSort::Platform => a.platform.cmp(&b.platform),
+            AccountSort::IsActive => a.is_active.cmp(&b.is_active),
+        };
+        order.of(by.then_with(|| a.id.cmp(&b.id)))
+    });
+    let page = slice.of(accounts);
+    let pools = Pools::of(&app, page.items.iter().map(|account| account.platform)).await;
+    let views = page
+        .items
+        .iter()
+        .map(|account| AccountView::new(&app, account, &pools));
+    Ok(Json(page.showing(views.collect())))
+}
+
+/// Adds an account. Its secrets are sealed, and never shown again.
+#[utoipa::path(
+    post, path = "/admin/accounts", tag = "accounts", security(("admin" = [])), request_body = NewAccountInput,
+    responses(
+        (status = 201, body = AccountView),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn create(
+    State(app): State<App>,
+    session: AdminSession,
+    Input(input): Input<AccountInput>,
+) -> Result<(StatusCode, Json<AccountView>), ApiError> {
+    let now = app.ports.clock.now();
+    let id = id::fresh(now, &*app.ports.random);
+    let account = input.into_account(&app, id, now)?;
+    if !app.accounts.create(&account).await? {
+        return Err(ApiError::internal("a fresh account's id is taken"));
+    }
+    changed(&app, &account).await;
+    session.audit("account.create", &account.id);
+    Ok((StatusCode::CREATED, Json(view(&app, &account).await)))
+}
+
+/// One account, with how it is doing.
+#[utoipa::path(
+    get, path = "/admin/accounts/{id}", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    responses(
+        (status = 200, body = AccountView),
+        (status = 404, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn get(
+    State(app): State<App>,
+    _: AdminSession,
+    Path(id): Path<String>,
+) -> Result<Json<AccountView>, ApiError> {
+    let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
+    Ok(Json(view(&app, &account).await))
+}
+
+/// Changes what is sent, nothing else. In `credentials` a secret that is left out stays, as long as the type
+/// is the same; `proxy` is replaced as a whole.
+#[utoipa::path(
+    patch, path = "/admin/accounts/{id}", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    request_body = AccountInput,
+    responses(
+        (status = 200, body = AccountView),
+        (status = 404, body = ErrorBody<'_>),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn change(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+    Input(input): Input<AccountInput>,
+) -> Result<Json<AccountView>, ApiError> {
+    let edit = input.sealed(&app, &id)?;
+    let edited = app
+        .accounts
+        .try_update(&id, app.ports.clock.now(), |account| edit.apply(account))
+        .await?;
+    let account = match edited {
+        Edited::Done(account) => *account,
+        Edited::Unknown => return Err(unknown()),
+        Edited::Refused(error) => return Err(error),
+    };
+    changed(&app, &account).await;
+    session.audit("account.update", &id);
+    Ok(Json(view(&app, &account).await))
+}
+
+/// Deletes an account for good, with its secrets.
+#[utoipa::path(
+    delete, path = "/admin/accounts/{id}", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn delete(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
+    if !app.accounts.delete(&id).await? {
+        return Err(unknown());
+    }
+    changed(&app, &account).await;
+    session.audit("account.delete", &id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets what is held against an account: cooldowns, back-off, refused credentials.
+#[utoipa::path(
+    post, path = "/admin/accounts/{id}/reset", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    responses(
+        (status = 200, body = AccountView),
+        (status = 404, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn reset(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+) -> Result<Json<AccountView>, ApiError> {
+    let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
+    let command = pool::Command::Reset { account: id.clone() };
+    app.ports.gates.pool(account.platform, command).await?;
+    session.audit("account.reset", &id);
+    Ok(Json(view(&app, &account).await))
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("account")
+}
+
+/// Has the pool and this process read the account again before it is used next.
+async fn changed(app: &App, account: &Account) {
+    app.accounts.forget(&account.id);
+    if let Err(error) = app
+        .ports
+        .gates
+        .pool(account.platform, pool::Command::Invalidate)
+        .await
+    {
+        // It is stored; the pool sees it when its roster gets too old.
+        tracing::error!(account = %account.id, %error, "the pool was not told of a change");
+    }
+}
+
+async fn view(app: &App, account: &Account) -> AccountView {
+    let pools = Pools::of(app, std::iter::once(account.platform)).await;
+    AccountView::new(app, account, &pools)
+}

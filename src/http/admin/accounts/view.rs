@@ -1,0 +1,240 @@
+//! An account as it is shown: what it is, and how it is doing. Never a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crs_durable::pool::{self, AccountSnapshot};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
+use crate::model::time::iso;
+use crate::port::clock::Millis;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Account)]
+pub(in super::super) struct AccountView {
+    id: String,
+    name: String,
+    description: String,
+    platform: Platform,
+    credentials: CredentialsView,
+    /// Lower is chosen first.
+    priority: u32,
+    /// Calls the account may serve at once; 0 is no limit.
+    max_concurrency: u32,
+    is_active: bool,
+    schedulable: bool,
+    proxy: Option<ProxyView>,
+    model_mapping: BTreeMap<String, String>,
+    #[schema(inline)]
+    status: Status,
+    /// Why, as far as there is more to say.
+    status_reason: Option<String>,
+    /// Until when, if it ends by itself.
+    #[schema(format = DateTime)]
+    status_until: Option<String>,
+    /// Rate limits the provider told of, or that were guessed.
+    cooldowns: Vec<Cooldown>,
+    /// Calls it serves now; `null`: the pool cannot be asked, or has not used it yet.
+    current_concurrency: Option<usize>,
+    /// Conversations that stay on this account.
+    sessions: Option<usize>,
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// What of the credentials may be shown.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[schema(as = Credentials)]
+enum CredentialsView {
+    ApiKey {
+        /// `null`: the official address.
+        base_url: Option<String>,
+    },
+    #[serde(rename = "oauth")]
+    OAuth {
+        has_refresh_token: bool,
+        /// When the access token ends; `null`: not known.
+        #[schema(format = DateTime)]
+        expires_at: Option<String>,
+    },
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Proxy)]
+struct ProxyView {
+    r#type: ProxyScheme,
+    host: String,
+    port: u16,
+    has_login: bool,
+}
+
+impl From<&Proxy> for ProxyView {
+    fn from(proxy: &Proxy) -> Self {
+        Self {
+            r#type: proxy.scheme,
+            host: proxy.host.clone(),
+            port: proxy.port,
+            has_login: proxy.username.is_some() || proxy.password.is_some(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Cooldown {
+    /// The family of models it holds for; `null`: all.
+    family: Option<String>,
+    #[schema(format = DateTime)]
+    until: String,
+}
+
+/// How an account is doing. The first that fits, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum Status {
+    /// `isActive` is false.
+    Inactive,
+    /// This host cannot use it.
+    Unusable,
+    /// The provider refuses its credentials.
+    Unauthorized,
+    /// `schedulable` is false.
+    Paused,
+    /// Over the provider's limit, for all models.
+    RateLimited,
+    /// The provider failed just now; others are preferred for a while.
+    BackingOff,
+    /// `maxConcurrency` calls are running.
+    Busy,
+    Active,
+}
+
+/// What the pools say, asked once per platform.
+pub(super) struct Pools {
+    now: Millis,
+    accounts: BTreeMap<String, AccountSnapshot>,
+}
+
+impl Pools {
+    /// A pool that cannot be asked says nothing.
+    pub(super) async fn of(app: &App, platforms: impl Iterator<Item = Platform>) -> Self {
+        let platforms: BTreeSet<Platform> = platforms.collect();
+        let mut accounts = BTreeMap::new();
+        for platform in platforms {
+            match app.ports.gates.pool(platform, pool::Command::Snapshot).await {
+                Ok(pool::Reply::Snapshot(snapshot)) => {
+                    let known = snapshot.accounts.into_iter();
+                    accounts.extend(known.map(|account| (account.policy.id.clone(), account)));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the pool was not asked how its accounts are doing"),
+            }
+        }
+        Self {
+            now: app.ports.clock.now(),
+            accounts,
+        }
+    }
+}
+
+impl AccountView {
+    pub(super) fn new(app: &App, account: &Account, pools: &Pools) -> Self {
+        let live = pools.accounts.get(&account.id);
+        let (status, status_reason, status_until) = status(account, live, pools.now);
+        let cooldowns = live.map_or(&[][..], |live| &live.cooldowns);
+        Self {
+            id: account.id.clone(),
+            name: account.name.clone(),
+            description: account.description.clone(),
+            platform: account.platform,
+            credentials: match &account.credentials {
+                StoredCredentials::ApiKey { base_url, .. } => CredentialsView::ApiKey {
+                    base_url: base_url.clone(),
+                },
+                StoredCredentials::OAuth {
+                    refresh_token,
+                    expires_at,
+                    ..
+                } => CredentialsView::OAuth {
+                    has_refresh_token: refresh_token.is_some(),
+                    expires_at: expires_at.map(iso),
+                },
+            },
+            priority: account.priority,
+            max_concurrency: account.max_concurrency,
+            is_active: account.is_active,
+            schedulable: account.schedulable,
+            proxy: app.accounts.proxy_of(account).as_ref().map(ProxyView::from),
+            model_mapping: account.model_mapping.clone(),
+            status,
+            status_reason,
+            status_until: status_until.map(iso),
+            cooldowns: cooldowns
+                .iter()
+                .filter(|(_, until)| *until > pools.now)
+                .map(|(family, until)| Cooldown {
+                    family: family.clone(),
+                    until: iso(*until),
+                })
+                .collect(),
+            current_concurrency: live.map(|live| live.leases.len()),
+            sessions: live.map(|live| live.sessions),
+            last_used_at: live.and_then(|live| live.last_used).map(iso),
+            created_at: iso(account.created_at),
+            updated_at: iso(account.updated_at),
+        }
+    }
+}
+
+fn status(
+    account: &Account,
+    live: Option<&AccountSnapshot>,
+    now: Millis,
+) -> (Status, Option<String>, Option<Millis>) {
+    if !account.is_active {
+        return (Status::Inactive, None, None);
+    }
+    if let Some(why) = live.and_then(|live| live.policy.unusable.clone()) {
+        return (Status::Unusable, Some(why), None);
+    }
+    // A mark ends with the credentials it was made for.
+    let denied = live
+        .filter(|live| live.policy.credential_version == account.credential_version)
+        .and_then(|live| live.denied.clone())
+        .filter(|(_, until)| until.is_none_or(|until| until > now));
+    if let Some((why, until)) = denied {
+        return (Status::Unauthorized, Some(why), until);
+    }
+    if !account.schedulable {
+        return (Status::Paused, None, None);
+    }
+    let Some(live) = live else {
+        return (Status::Active, None, None);
+    };
+    let limited = live
+        .cooldowns
+        .iter()
+        .filter(|(family, until)| family.is_none() && *until > now)
+        .map(|(_, until)| *until)
+        .max();
+    if limited.is_some() {
+        return (Status::RateLimited, None, limited);
+    }
+    if let Some(until) = live.backoff_until.filter(|until| *until > now) {
+        return (Status::BackingOff, None, Some(until));
+    }
+    let limit = account.max_concurrency as usize;
+    if limit > 0 && live.leases.len() >= limit {
+        return (Status::Busy, None, None);
+    }
+    (Status::Active, None, None)
+}

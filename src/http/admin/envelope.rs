@@ -1,0 +1,53 @@
+//! What is around every answer of the control plane.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::super::api_error::ApiError;
+use super::super::extract::RequestId;
+use crate::app::App;
+use crate::port::random::call_id;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let call = call_id(app.ports.clock.now(), &*app.ports.random);
+    let id = format!("req_{:032x}", call.0);
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    request.extensions_mut().insert(RequestId(id.clone()));
+
+    let mut response = next.run(request).await;
+    let error = match response.extensions_mut().remove::<ApiError>() {
+        Some(error) => Some(error),
+        // Axum's own answer has no body; the methods that are known stay in its `allow`.
+        None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Some(ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This address does not know this method; see the `allow` header.",
+        )),
+        None => None,
+    };
+    if let Some(error) = error {
+        if let Some(detail) = &error.detail {
+            tracing::error!(request = %id, %method, path, code = error.code, detail, "admin request failed");
+        }
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = error.response(Some(&id));
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

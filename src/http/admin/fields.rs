@@ -1,0 +1,296 @@
+//! The values that fields of requests may take. Each is checked while it is read, so that a handler only
+//! ever sees good ones, and an error names the field by itself.
+
+use std::collections::BTreeMap;
+
+use crs_durable::gate::Service;
+use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
+
+use super::super::extract::input::NOT_SUPPORTED;
+use crate::config::{self, Secret};
+use crate::model::time;
+use crate::port::clock::Millis;
+
+/// One line of text of `MIN` to `MAX` characters, trimmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line<const MIN: usize, const MAX: usize>(pub(super) String);
+
+impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Line<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let text = text.trim();
+        let length = text.chars().count();
+        if length < MIN || length > MAX {
+            return Err(D::Error::custom(format!("must have {MIN} to {MAX} characters")));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(D::Error::custom("must be one line, without control characters"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Text of at most `MAX` characters, line breaks allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text<const MAX: usize>(pub(super) String);
+
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+        if text.chars().count() > MAX {
+            return Err(D::Error::custom(format!("must have at most {MAX} characters")));
+        }
+        if text
+            .chars()
+            .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+        {
+            return Err(D::Error::custom("must not have control characters"));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Whole<const MIN: u32, const MAX: u32>(pub(super) u32);
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Range<const MIN: u32, const MAX: u32>;
+        impl<const MIN: u32, const MAX: u32> Visitor<'_> for Range<MIN, MAX> {
+            type Value = u32;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "a whole number from {MIN} to {MAX}")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u32, E> {
+                u32::try_from(number)
+                    .ok()
+                    .filter(|number| (MIN..=MAX).contains(number))
+                    .ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+        }
+        deserializer.deserialize_u64(Range::<MIN, MAX>).map(Self)
+    }
+}
+
+/// A moment in ISO 8601; `null` and the empty text are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(pub(super) Option<Millis>);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Option::<String>::deserialize(deserializer)?.as_deref() {
+            None | Some("") => Ok(Self(None)),
+            Some(text) => match time::parse_iso(text) {
+                Some(at) => Ok(Self(Some(at))),
+                None => Err(D::Error::custom(
+                    "must be a moment like 2026-01-31T09:30:00Z, a date like 2026-01-31, or null",
+                )),
+            },
+        }
+    }
+}
+
+/// Short labels: trimmed, without repetitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tags(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = Option::<Vec<Line<1, 50>>>::deserialize(deserializer)?.unwrap_or_default();
+        distinct(sent, 50).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Names of models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Models(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Models {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = Option::<Vec<Line<1, 200>>>::deserialize(deserializer)?.unwrap_or_default();
+        distinct(sent, 200).map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn distinct<const MAX: usize>(sent: Vec<Line<1, MAX>>, most: usize) -> Result<Vec<String>, String> {
+    let mut kept: Vec<String> = Vec::with_capacity(sent.len());
+    for Line(text) in sent {
+        if !kept.contains(&text) {
+            kept.push(text);
+        }
+    }
+    if kept.len() > most {
+        return Err(format!("must have at most {most} entries"));
+    }
+    Ok(kept)
+}
+
+/// From the model a client names to the model the account is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ModelMapping(pub(super) BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for ModelMapping {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = Option::<BTreeMap<String, Line<1, 200>>>::deserialize(deserializer)?.unwrap_or_default();
+        if sent.len() > 200 {
+            return Err(D::Error::custom("must have at most 200 entries"));
+        }
+        let mut mapping = BTreeMap::new();
+        for (from, Line(to)) in sent {
+            let from = from.trim();
+            if from.is_empty() || from.chars().count() > 200 || from.chars().any(char::is_control) {
+                return Err(D::Error::custom(
+                    "must have names of models as its names, 1 to 200 characters",
+                ));
+            }
+            mapping.insert(from.to_owned(), to);
+        }
+        Ok(Self(mapping))
+    }
+}
+
+/// The services a key may use: `"all"`, one name, or a list; none is all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Permissions(pub(super) Vec<Service>);
+
+impl<'de> Deserialize<'de> for Permissions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Vec<Service>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("\"all\", or a list of \"claude\", \"gemini\", \"openai\"")
+            }
+
+            fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+                match name.trim() {
+                    "all" | "" => Ok(Vec::new()),
+                    name => service(name)
+                        .map(|service| vec![service])
+                        .ok_or_else(|| E::invalid_value(Unexpected::Str(name), &self)),
+                }
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut names: A) -> Result<Self::Value, A::Error> {
+                let mut services = Vec::new();
+                let mut all = false;
+                while let Some(name) = names.next_element::<String>()? {
+                    match service(name.trim()) {
+                        Some(service) if !services.contains(&service) => services.push(service),
+                        Some(_) => {}
+                        None if name.trim() == "all" => all = true,
+                        None => return Err(A::Error::invalid_value(Unexpected::Str(&name), &self)),
+                    }
+                }
+                services.sort_unstable();
+                Ok(if all { Vec::new() } else { services })
+            }
+        }
+        deserializer.deserialize_any(Names).map(Self)
+    }
+}
+
+fn service(name: &str) -> Option<Service> {
+    match name {
+        "claude" => Some(Service::Claude),
+        "gemini" => Some(Service::Gemini),
+        "openai" => Some(Service::OpenAi),
+        _ => None,
+    }
+}
+
+/// A secret that travels in a header: visible ASCII, no blanks inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Credential(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for Credential {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let text = text.trim();
+        if text.is_empty() || text.len() > 8192 {
+            return Err(D::Error::custom("must have 1 to 8192 characters"));
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(D::Error::custom(
+                "must have no blanks and no letters beyond ASCII",
+            ));
+        }
+        Ok(Self(Secret::new(text)))
+    }
+}
+
+/// The base of a provider: an absolute http(s) address; `null` and the empty text are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BaseUrl(pub(super) Option<String>);
+
+impl<'de> Deserialize<'de> for BaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Option::<String>::deserialize(deserializer)?
+            .as_deref()
+            .map(str::trim)
+        {
+            None | Some("") => Ok(Self(None)),
+            Some(text) => match config::base_url(text).filter(|_| text.len() <= 500) {
+                // As people copy it from a provider's page.
+                Some(base) => Ok(Self(Some(
+                    base.strip_suffix("/v1/messages").unwrap_or(&base).to_owned(),
+                ))),
+                None => Err(D::Error::custom(
+                    "must be an absolute http or https address, without user, password and query",
+                )),
+            },
+        }
+    }
+}
+
+/// A limit that this version cannot enforce: only the value that means "no limit" is taken. To accept a
+/// limit and not to enforce it would be a lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotYet;
+
+impl<'de> Deserialize<'de> for NotYet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde_json::Value;
+        let neutral = match Value::deserialize(deserializer)? {
+            Value::Null | Value::Bool(false) => true,
+            Value::Bool(true) => false,
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            Value::String(text) => matches!(text.as_str(), "" | "0" | "fixed" | "days"),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+        };
+        if neutral {
+            Ok(Self)
+        } else {
+            Err(D::Error::custom(format!(
+                "{NOT_SUPPORTED}is not supported by this version, so that it would not be enforced; leave it out"
+            )))
+        }
+    }
+}
+
+/// A schema of which some fields are required.
+pub(super) fn requiring(
+    schema: utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>,
+    fields: &[&str],
+) -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+    use utoipa::openapi::RefOr;
+    use utoipa::openapi::schema::Schema;
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            object
+                .required
+                .extend(fields.iter().map(|field| (*field).to_owned()));
+            RefOr::T(Schema::Object(object))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,437 @@
+//! `/admin/api-keys`: the client keys.
+
+mod view;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use crs_durable::gate;
+use futures_util::future::join_all;
+use serde::Deserialize;
+use utoipa::openapi::schema::Schema;
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use super::super::api_error::{ApiError, ErrorBody};
+use super::super::extract::{AdminSession, Input, Params, Sent};
+use super::fields::{Line, Models, Moment, NotYet, Permissions, Tags, Text, Whole};
+use super::list::{Order, Page, Slice, by_name, found};
+use crate::app::App;
+use crate::model::id;
+use crate::model::key::Key;
+use crate::port::clock::Millis;
+use crate::port::gates::KeyHash;
+use crate::store::api_keys::KeyChange;
+
+pub(super) use view::{KeyView, NewKeyView};
+
+/// What may be said about a key. Field names are CRS's.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "limits that are not supported are read only to be refused"
+)]
+pub(super) struct KeyInput {
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
+    #[serde(default)]
+    name: Sent<Line<1, 100>>,
+    #[schema(value_type = Option<String>, max_length = 500)]
+    #[serde(default)]
+    description: Sent<Text<500>>,
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    is_active: Sent<bool>,
+    /// ISO 8601; `null`: never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    expires_at: Sent<Moment>,
+    /// Calls that may run at once; 0 is no limit.
+    #[schema(value_type = u32, required = false, maximum = 100_000)]
+    #[serde(default)]
+    concurrency_limit: Sent<Whole<0, 100_000>>,
+    /// `"all"`, one of `claude`, `gemini`, `openai`, or a list of them; an empty list is all.
+    #[schema(value_type = PermissionsInput, required = false)]
+    #[serde(default)]
+    permissions: Sent<Permissions>,
+    /// Whether `restrictedModels` is obeyed.
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    enable_model_restriction: Sent<bool>,
+    /// Models the key may not use.
+    #[schema(value_type = Vec<String>, required = false)]
+    #[serde(default)]
+    restricted_models: Sent<Models>,
+    #[schema(value_type = Vec<String>, required = false)]
+    #[serde(default)]
+    tags: Sent<Tags>,
+
+    // CRS's further limits. They are known here so that the refusal can say why.
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<u32>, maximum = 0)]
+    #[serde(default)]
+    rate_limit_window: Sent<NotYet>,
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<u32>, maximum = 0)]
+    #[serde(default)]
+    rate_limit_requests: Sent<NotYet>,
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<f64>, maximum = 0)]
+    #[serde(default)]
+    rate_limit_cost: Sent<NotYet>,
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<u32>, maximum = 0)]
+    #[serde(default)]
+    token_limit: Sent<NotYet>,
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<f64>, maximum = 0)]
+    #[serde(default)]
+    daily_cost_limit: Sent<NotYet>,
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<f64>, maximum = 0)]
+    #[serde(default)]
+    total_cost_limit: Sent<NotYet>,
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<f64>, maximum = 0)]
+    #[serde(default)]
+    weekly_opus_cost_limit: Sent<NotYet>,
+    /// Not supported by this version: only `fixed` and null are taken.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    expiration_mode: Sent<NotYet>,
+    /// Not supported by this version: only 0 and null are taken.
+    #[schema(value_type = Option<u32>, maximum = 0)]
+    #[serde(default)]
+    activation_days: Sent<NotYet>,
+    /// Not supported by this version: only `days` and null are taken.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    activation_unit: Sent<NotYet>,
+    /// Not supported by this version: only false and null are taken.
+    #[schema(value_type = Option<bool>)]
+    #[serde(default)]
+    enable_client_restriction: Sent<NotYet>,
+    /// Not supported by this version: only an empty list and null are taken.
+    #[schema(value_type = Option<Vec<String>>, max_items = 0)]
+    #[serde(default)]
+    allowed_clients: Sent<NotYet>,
+}
+
+/// How permissions may be written.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what `Permissions` reads, for OpenAPI")]
+pub(super) enum PermissionsInput {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl KeyInput {
+    fn apply(&self, key: &mut Key) {
+        if let Some(Line(name)) = self.name.as_ref() {
+            key.name.clone_from(name);
+        }
+        if let Some(Text(description)) = self.description.as_ref() {
+            key.description.clone_from(description);
+        }
+        self.is_active.put(&mut key.is_active);
+        if let Some(Moment(at)) = self.expires_at.as_ref() {
+            key.expires_at = *at;
+        }
+        if let Some(Whole(limit)) = self.concurrency_limit.as_ref() {
+            key.concurrency_limit = *limit;
+        }
+        if let Some(Permissions(services)) = self.permissions.as_ref() {
+            key.permissions.clone_from(services);
+        }
+        self.enable_model_restriction
+            .put(&mut key.enable_model_restriction);
+        if let Some(Models(models)) = self.restricted_models.as_ref() {
+            key.restricted_models.clone_from(models);
+        }
+        if let Some(Tags(tags)) = self.tags.as_ref() {
+            key.tags.clone_from(tags);
+        }
+    }
+}
+
+/// [`KeyInput`] as a new key needs it: with a name.
+pub(super) struct NewKeyInput;
+
+impl PartialSchema for NewKeyInput {
+    fn schema() -> utoipa::openapi::RefOr<Schema> {
+        super::fields::requiring(KeyInput::schema(), &["name"])
+    }
+}
+
+impl ToSchema for NewKeyInput {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<Schema>)>) {
+        <KeyInput as ToSchema>::schemas(schemas);
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct KeyQuery {
+    /// Counts from 1.
+    #[param(minimum = 1)]
+    page: Option<u32>,
+    /// 20 if left out.
+    #[param(minimum = 1, maximum = 100)]
+    page_size: Option<u32>,
+    /// Found in name, description, id or the shown beginning of the key.
+    search: Option<String>,
+    /// With this tag.
+    tag: Option<String>,
+    is_active: Option<bool>,
+    /// `true`: the deleted ones; else those that are not.
+    deleted: Option<bool>,
+    #[param(inline)]
+    sort_by: Option<KeySort>,
+    #[param(inline)]
+    sort_order: Option<Order>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum KeySort {
+    Name,
+    #[default]
+    CreatedAt,
+    UpdatedAt,
+    /// Never is later than any moment.
+    ExpiresAt,
+    IsActive,
+}
+
+/// The keys, one page of them.
+#[utoipa::path(
+    get, path = "/admin/api-keys", tag = "keys", security(("admin" = [])), params(KeyQuery),
+    responses(
+        (status = 200, body = Page<KeyView>),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: AdminSession,
+    Params(query): Params<KeyQuery>,
+) -> Result<Json<Page<KeyView>>, ApiError> {
+    let slice = Slice::read(query.page, query.page_size)?;
+    let mut keys = app.keys.list().await?;
+    let deleted = query.deleted.unwrap_or(false);
+    keys.retain(|key| {
+        key.deleted_at.is_some() == deleted
+            && query.is_active.is_none_or(|active| key.is_active == active)
+            && query.tag.as_ref().is_none_or(|tag| key.tags.contains(tag))
+            && found(
+                query.search.as_deref(),
+                &[&key.name, &key.description, &key.id, &key.shown],
+            )
+    });
+    let sort = query.sort_by.unwrap_or_default();
+    let order = query.sort_order.unwrap_or_default();
+    keys.sort_by(|a, b| {
+        let by = match sort {
+            KeySort::Name => by_name(&a.name, &b.name),
+            KeySort::CreatedAt => a.created_at.cmp(&b.created_at),
+            KeySort::UpdatedAt => a.updated_at.cmp(&b.updated_at),
+            KeySort::ExpiresAt => ends(a).cmp(&ends(b)),
+            KeySort::IsActive => a.is_active.cmp(&b.is_active),
+        };
+        order.of(by.then_with(|| a.id.cmp(&b.id)))
+    });
+    let page = slice.of(keys);
+    let items = join_all(page.items.iter().map(|key| view(&app, key))).await;
+    Ok(Json(page.showing(items)))
+}
+
+fn ends(key: &Key) -> Millis {
+    key.expires_at.unwrap_or(Millis::MAX)
+}
+
+/// Makes a key. Its text is in this answer and nowhere else, ever.
+#[utoipa::path(
+    post, path = "/admin/api-keys", tag = "keys", security(("admin" = [])), request_body = NewKeyInput,
+    responses(
+        (status = 201, body = NewKeyView),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn create(
+    State(app): State<App>,
+    session: AdminSession,
+    Input(input): Input<KeyInput>,
+) -> Result<(StatusCode, Json<NewKeyView>), ApiError> {
+    if input.name.as_ref().is_none() {
+        return Err(ApiError::missing("name"));
+    }
+    let now = app.ports.clock.now();
+    let issued = app.keyring.issue_key(&*app.ports.random);
+    let mut key = Key {
+        id: id::fresh(now, &*app.ports.random),
+        name: String::new(),
+        description: String::new(),
+        hash: issued.hash.hex(),
+        shown: issued.shown,
+        version: 1,
+        is_active: true,
+        expires_at: None,
+        concurrency_limit: 0,
+        permissions: Vec::new(),
+        enable_model_restriction: false,
+        restricted_models: Vec::new(),
+        tags: Vec::new(),
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+        extra: serde_json::Map::new(),
+    };
+    input.apply(&mut key);
+    if !app.keys.create(&key).await? {
+        return Err(ApiError::internal("a fresh key's id or hash is taken"));
+    }
+    teach(&app, &key).await;
+    session.audit("key.create", &key.id);
+    let view = NewKeyView::new(KeyView::new(&key, now, Some(0)), &issued.plain);
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// One key.
+#[utoipa::path(
+    get, path = "/admin/api-keys/{id}", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    responses(
+        (status = 200, body = KeyView),
+        (status = 404, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn get(
+    State(app): State<App>,
+    _: AdminSession,
+    Path(id): Path<String>,
+) -> Result<Json<KeyView>, ApiError> {
+    let key = app.keys.get(&id).await?.ok_or_else(unknown)?;
+    Ok(Json(view(&app, &key).await))
+}
+
+/// Changes what is sent, nothing else. Takes effect with the next call; running ones go on.
+#[utoipa::path(
+    patch, path = "/admin/api-keys/{id}", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    request_body = KeyInput,
+    responses(
+        (status = 200, body = KeyView),
+        (status = 404, body = ErrorBody<'_>),
+        (status = 409, description = "The key is deleted", body = ErrorBody<'_>),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn change(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+    Input(input): Input<KeyInput>,
+) -> Result<Json<KeyView>, ApiError> {
+    let now = app.ports.clock.now();
+    let changed = app.keys.update(&id, now, |key| input.apply(key)).await?;
+    let key = done(changed, "The key is deleted: restore it first.")?;
+    teach(&app, &key).await;
+    session.audit("key.update", &id);
+    Ok(Json(view(&app, &key).await))
+}
+
+/// Deletes a key, so that it can be restored. Takes effect with the next call.
+#[utoipa::path(
+    delete, path = "/admin/api-keys/{id}", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    responses(
+        (status = 200, body = KeyView),
+        (status = 404, body = ErrorBody<'_>),
+        (status = 409, description = "The key is deleted already", body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn delete(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+) -> Result<Json<KeyView>, ApiError> {
+    let changed = app.keys.delete(&id, app.ports.clock.now()).await?;
+    let key = done(changed, "The key is deleted already.")?;
+    teach(&app, &key).await;
+    session.audit("key.delete", &id);
+    Ok(Json(view(&app, &key).await))
+}
+
+/// Undoes a deletion: the same key works again.
+#[utoipa::path(
+    post, path = "/admin/api-keys/{id}/restore", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    responses(
+        (status = 200, body = KeyView),
+        (status = 404, body = ErrorBody<'_>),
+        (status = 409, description = "The key is not deleted", body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn restore(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+) -> Result<Json<KeyView>, ApiError> {
+    let changed = app.keys.restore(&id, app.ports.clock.now()).await?;
+    let key = done(changed, "The key is not deleted.")?;
+    teach(&app, &key).await;
+    session.audit("key.restore", &id);
+    Ok(Json(view(&app, &key).await))
+}
+
+fn done(changed: KeyChange, wrong_state: &str) -> Result<Key, ApiError> {
+    match changed {
+        KeyChange::Done(key) => Ok(*key),
+        KeyChange::Unknown => Err(unknown()),
+        KeyChange::WrongState => Err(ApiError::conflict("wrong_state", wrong_state)),
+        KeyChange::Taken => Err(ApiError::conflict(
+            "key_taken",
+            "The same key was added again meanwhile, under another id.",
+        )),
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("key")
+}
+
+/// Tells the key's gate what the key is now, so that the next call is decided by it. A reader that is still
+/// under way with the older record cannot undo it: its version is lower.
+async fn teach(app: &App, key: &Key) {
+    let Some(hash) = KeyHash::from_hex(&key.hash) else {
+        tracing::error!(key = %key.id, "the key's stored hash is no hash");
+        return;
+    };
+    let mut policy = key.policy();
+    let mut commands = Vec::new();
+    if key.deleted_at.is_some() {
+        // First the version, so that late news of an older one are refused; then that it is gone.
+        policy.active = false;
+        commands.push(gate::Command::Learn { policy: None });
+    }
+    commands.insert(
+        0,
+        gate::Command::Learn {
+            policy: Some(policy.into()),
+        },
+    );
+    for command in commands {
+        if let Err(error) = app.ports.gates.gate(&hash, command).await {
+            // It is stored; the gate sees it when its record gets too old.
+            tracing::error!(key = %key.id, %error, "the key's gate was not told of a change");
+        }
+    }
+}
+
+async fn view(app: &App, key: &Key) -> KeyView {
+    let live = match KeyHash::from_hex(&key.hash) {
+        Some(hash) => match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {
+            Ok(gate::Reply::Snapshot(snapshot)) => Some(snapshot.leases.len()),
+            _ => None,
+        },
+        None => None,
+    };
+    KeyView::new(key, app.ports.clock.now(), live)
+}

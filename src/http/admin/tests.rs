@@ -1,0 +1,6 @@
+mod accounts;
+mod auth;
+mod bench;
+mod contract;
+mod keys;
+mod oem;

@@ -1,0 +1,102 @@
+//! `/admin/oem-settings`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::bench::{Bench, LOCAL};
+
+fn icon(kind: &str, bytes: &[u8]) -> Value {
+    json!(format!("data:image/{kind};base64,{}", STANDARD.encode(bytes)))
+}
+
+#[tokio::test]
+async fn anybody_reads_and_the_admin_writes() {
+    let bench = Bench::new().await;
+    let path = "/admin/oem-settings";
+    let first = bench.raw("GET", path, None, "").await.is(200).json;
+    assert_eq!(
+        first,
+        json!({"siteName": "Our relay", "siteIcon": "", "siteIconData": "", "showAdminButton": true, "updatedAt": null})
+    );
+    bench.raw("PUT", path, None, r#"{"siteName": "x"}"#).await.is(401);
+    let png = icon("png", b"\x89PNG\r\n\x1a\nrest");
+    let body =
+        json!({"siteName": "Mine", "siteIcon": "/logo.svg", "siteIconData": png, "showAdminButton": false});
+    let set = bench.call("PUT", path, &body).await.is(200).json;
+    assert_eq!(
+        (&set["siteName"], &set["showAdminButton"], &set["siteIconData"]),
+        (&json!("Mine"), &json!(false), &png)
+    );
+    assert_eq!(bench.raw("GET", path, None, "").await.is(200).json, set);
+    let set = bench
+        .call("PUT", path, &json!({"siteName": "Mine"}))
+        .await
+        .is(200)
+        .json;
+    assert_eq!(
+        (&set["siteIcon"], &set["showAdminButton"]),
+        (&json!(""), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn icons_are_what_they_say_and_no_larger_than_they_may() {
+    let bench = Bench::new().await;
+    let path = "/admin/oem-settings";
+    let limit = 350 * 1024;
+    let png = |size: usize| {
+        let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+        bytes.resize(size, 0);
+        icon("png", &bytes)
+    };
+    for good in [
+        png(limit),
+        icon("jpeg", b"\xff\xd8\xff\xe0"),
+        icon("svg+xml", b"<?xml version='1.0'?><svg/>"),
+        icon("x-icon", &[0, 0, 1, 0, 1]),
+    ] {
+        bench
+            .call("PUT", path, &json!({"siteName": "x", "siteIconData": good}))
+            .await
+            .is(200);
+    }
+    for bad in [
+        png(limit + 1),
+        icon("png", b"<svg onload=alert(1)>"),
+        icon("svg+xml", b"no picture"),
+        json!("data:text/html;base64,PHN2Zz4="),
+        json!("data:image/png;base64,@@@"),
+        json!("https://example.com/i.png"),
+        json!("data:image/png,plain"),
+    ] {
+        bench
+            .call("PUT", path, &json!({"siteName": "x", "siteIconData": bad}))
+            .await
+            .refuses(422, "invalid_field", "siteIconData");
+    }
+    for bad in [
+        "javascript:alert(1)",
+        "//evil.example/i.png",
+        "ftp://x/y",
+        "i.png",
+        "/\\evil",
+    ] {
+        bench
+            .call("PUT", path, &json!({"siteName": "x", "siteIcon": bad}))
+            .await
+            .refuses(422, "invalid_field", "siteIcon");
+    }
+    bench
+        .call("PUT", path, &json!({"siteIcon": ""}))
+        .await
+        .refuses(422, "missing_field", "siteName");
+    bench
+        .call("PUT", path, &json!({"siteName": "x", "theme": "dark"}))
+        .await
+        .refuses(422, "unknown_field", "theme");
+    bench
+        .raw("PUT", path, Some(LOCAL), vec![b'x'; (1 << 20) + 1])
+        .await
+        .is(413);
+}

@@ -1,0 +1,332 @@
+//! A JSON body as a typed value. What does not fit is refused with the field's name, and nothing that was
+//! sent is repeated in the answer.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+
+use super::super::api_error::ApiError;
+use crate::app::App;
+
+/// Largest body of an admin request: an icon of 350 KB in base64, and room.
+const LIMIT: usize = 1 << 20;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The body, whatever its content type says. An empty body is `{}`.
+#[derive(Debug)]
+pub struct Input<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let alarm = app.ports.clock.sleep(PATIENCE);
+        let body = std::pin::pin!(read(request.into_body()));
+        match select(body, alarm).await {
+            Either::Left((body, _)) => parse(&body?).map(Self),
+            Either::Right(_) => Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                "The request's body did not arrive in time.",
+            )),
+        }
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    axum::body::to_bytes(body, LIMIT).await.map_err(|error| {
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<http_body_util::LengthLimitError>() {
+                return ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    "The request's body is larger than 1 MiB.",
+                );
+            }
+            cause = error.source();
+        }
+        invalid_json("The request's body broke off.")
+    })
+}
+
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.inner();
+        if inner.is_data() {
+            at_fault(&path, &inner.to_string())
+        } else {
+            // Only the place is told: JSON's own words would not repeat the text either, but say less.
+            invalid_json(&format!(
+                "The request's body is no JSON: see line {}, column {}.",
+                inner.line(),
+                inner.column()
+            ))
+        }
+    })?;
+    json.end()
+        .map_err(|_| invalid_json("The request's body goes on after its JSON."))?;
+    Ok(value)
+}
+
+fn invalid_json(message: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+}
+
+/// From serde's words to ours. Serde repeats values (`invalid type: string "sk-..."`), so only what it
+/// expected is kept of them; our own checks never repeat one.
+pub(super) fn at_fault(path: &str, said: &str) -> ApiError {
+    let said = said.rsplit_once(" at line ").map_or(said, |(words, _)| words);
+    let path = if path == "." { "" } else { path };
+    let below = |name: &str| {
+        if path.is_empty() || path == name || path.ends_with(&format!(".{name}")) {
+            if path.is_empty() {
+                name.to_owned()
+            } else {
+                path.to_owned()
+            }
+        } else {
+            format!("{path}.{name}")
+        }
+    };
+    let quoted = |start: &str| {
+        said.strip_prefix(start)
+            .and_then(|rest| rest.split_once('`'))
+            .map(|(name, _)| below(&name.chars().take(100).collect::<String>()))
+    };
+    if let Some(field) = quoted("unknown field `") {
+        let message = format!("`{field}` is not a field of this request");
+        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_field", message).at(field);
+    }
+    if let Some(field) = quoted("missing field `") {
+        return ApiError::missing(field);
+    }
+    if let Some(field) = quoted("duplicate field `") {
+        let message = format!("`{field}` is given twice");
+        return ApiError::invalid(field, message);
+    }
+    let field = if path.is_empty() { "body" } else { path };
+    if let Some(reason) = said.strip_prefix(NOT_SUPPORTED) {
+        let message = format!("`{field}` {reason}");
+        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unsupported_field", message).at(field);
+    }
+    let says_value = [
+        "invalid type: ",
+        "invalid value: ",
+        "invalid length ",
+        "unknown variant ",
+    ];
+    let words = if says_value.iter().any(|start| said.starts_with(start)) {
+        match said
+            .rsplit_once(", expected ")
+            .or_else(|| said.rsplit_once(", there are no "))
+        {
+            Some((_, expected)) => format!("must be {}", plainly(expected)),
+            None => "is not valid".to_owned(),
+        }
+    } else {
+        said.to_owned()
+    };
+    ApiError::invalid(field, format!("`{field}` {words}"))
+}
+
+/// How a check says that it refuses what could be right in another version.
+pub(crate) const NOT_SUPPORTED: &str = "not supported: ";
+
+/// Rust's names of types mean little to most.
+fn plainly(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a map" => "an object".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        other if other.starts_with("struct ") => "an object".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// A `T` written as an object. By itself, a struct would also be read from a list of its fields in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyMap<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer
+            .deserialize_map(OnlyMap(std::marker::PhantomData))
+            .map(Self)
+    }
+}
+
+/// A field that may not be sent. In a `PATCH`, what is not sent stays as it is; `Sent<Option<T>>` is a field
+/// that `null` clears.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sent<T> {
+    #[default]
+    No,
+    Yes(T),
+}
+
+impl<T> Sent<T> {
+    pub fn as_ref(&self) -> Option<&T> {
+        match self {
+            Self::No => None,
+            Self::Yes(value) => Some(value),
+        }
+    }
+
+    /// Puts what was sent where it belongs.
+    pub fn put(&self, place: &mut T)
+    where
+        T: Clone,
+    {
+        if let Self::Yes(value) = self {
+            place.clone_from(value);
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self::Yes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+    struct Thing {
+        name: Sent<String>,
+        note: Sent<Option<String>>,
+        #[serde(deserialize_with = "inner")]
+        inner: Option<Inner>,
+        tags: Vec<String>,
+    }
+
+    fn inner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Inner>, D::Error> {
+        Ok(Some(Object::deserialize(deserializer)?.0))
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Inner {
+        port: u16,
+        #[serde(default)]
+        mode: Mode,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Mode {
+        #[default]
+        On,
+        Off,
+    }
+
+    fn refused(body: &str) -> (u16, &'static str, Option<String>, String) {
+        let error = parse::<Thing>(body.as_bytes()).unwrap_err();
+        (error.status.as_u16(), error.code, error.field, error.message)
+    }
+
+    #[test]
+    fn tells_not_sent_from_null_from_a_value() {
+        let thing: Thing = parse(br#"{"note": null}"#).unwrap();
+        assert_eq!((thing.name, thing.note), (Sent::No, Sent::Yes(None)));
+        let thing: Thing = parse(br#"{"note": "x", "name": "y"}"#).unwrap();
+        assert_eq!(
+            (thing.name, thing.note),
+            (Sent::Yes("y".to_owned()), Sent::Yes(Some("x".to_owned())))
+        );
+        assert_eq!(parse::<Thing>(b" ").unwrap(), Thing::default());
+        assert_eq!(refused(r#"{"name": null}"#).2.as_deref(), Some("name"));
+    }
+
+    #[test]
+    fn names_the_field() {
+        for (body, code, field) in [
+            (r#"{"nmae": 1}"#, "unknown_field", "nmae"),
+            (
+                r#"{"inner": {"port": 1, "hots": 1}}"#,
+                "unknown_field",
+                "inner.hots",
+            ),
+            (r#"{"inner": {}}"#, "missing_field", "inner.port"),
+            (r#"{"inner": {"port": 70000}}"#, "invalid_field", "inner.port"),
+            (
+                r#"{"inner": {"port": 1, "mode": "x"}}"#,
+                "invalid_field",
+                "inner.mode",
+            ),
+            (r#"{"tags": ["a", 2]}"#, "invalid_field", "tags[1]"),
+            (r#"{"name": "a", "name": "b"}"#, "invalid_field", "name"),
+            (r"[1, 2]", "invalid_field", "body"),
+            (r#""text""#, "invalid_field", "body"),
+            (r#"["name"]"#, "invalid_field", "body"),
+            (r#"{"inner": [1]}"#, "invalid_field", "inner"),
+            (r#"{"inner": "x"}"#, "invalid_field", "inner"),
+        ] {
+            let (status, got, at, message) = refused(body);
+            assert_eq!(
+                (status, got, at.as_deref()),
+                (422, code, Some(field)),
+                "{body}: {message}"
+            );
+        }
+    }
+
+    #[test]
+    fn broken_json_is_another_thing() {
+        for body in [
+            "{",
+            r#"{"name": }"#,
+            "{} x",
+            r#"{"name": "\ud800"}"#,
+            "\u{feff}{}",
+        ] {
+            assert_eq!(refused(body).0, 400, "{body}");
+        }
+        assert_eq!(parse::<Thing>(b"{\"name\": \"\xff\"}").unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn repeats_nothing_that_was_sent() {
+        for body in [
+            r#"{"inner": "sk-ant-s3cret"}"#,
+            r#"{"tags": "s3cret, expected s3cret"}"#,
+            r#"{"inner": {"port": "s3cret"}}"#,
+            r#"{"inner": {"port": 1, "mode": "s3cret"}}"#,
+            r#"{"name": ["s3cret"]}"#,
+            r#"{"name": s3cret}"#,
+        ] {
+            let (_, _, _, message) = refused(body);
+            assert!(!message.contains("s3cret"), "{body}: {message}");
+        }
+    }
+}
