@@ -32,6 +32,13 @@ impl Freshness {
         self.learned.is_some()
     }
 
+    /// Whether something was learned so shortly ago that a reader may be on its way who read before
+    /// that. What contradicts it is in doubt.
+    pub(crate) fn recent(&self, now: Millis) -> bool {
+        self.learned
+            .is_some_and(|learned| now < learned.saturating_add(SLOW_READER_MS))
+    }
+
     /// Whether what is known may decide for a host that takes nothing learned before
     /// `learned_since`; with 0 the host takes anything.
     pub(crate) fn decides(&self, now: Millis, learned_since: Millis) -> bool {

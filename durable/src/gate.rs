@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::freshness::{Freshness, OLDER_REFUSED_MS, SLOW_READER_MS};
+use crate::freshness::{Freshness, OLDER_REFUSED_MS};
 use crate::lease::{Lease, Leases};
 use crate::time::{Deadline, Present};
 use crate::{CallId, Changes, Machine, Millis, Step};
@@ -131,8 +131,6 @@ pub struct Gate {
     freshness: Freshness,
     /// The newest version that decided, and until when an older one is a slow reader's.
     newest: Option<(u64, Deadline)>,
-    /// The key ceased to exist: until this end, the version it had then is a slow reader's too.
-    gone: Option<Deadline>,
     leases: Leases<()>,
 }
 
@@ -146,27 +144,27 @@ impl Gate {
         self
     }
 
+    /// Says whether the record changed.
     fn learn(&mut self, now: Millis, policy: Option<Arc<KeyPolicy>>) -> bool {
-        match &policy {
-            Some(policy) => {
-                let newest = self
-                    .newest
-                    .filter(|(_, end)| !end.passed(now))
-                    .map(|(version, _)| version);
-                let gone = self.record.is_none() && self.gone.is_some_and(|end| !end.passed(now));
-                let slow = newest
-                    .is_some_and(|newest| policy.version < newest || (gone && policy.version == newest));
-                if slow {
-                    return false;
-                }
-                self.newest = Some((policy.version, Deadline::after(now, OLDER_REFUSED_MS)));
+        let live = |end: &Deadline| !end.passed(now);
+        // A record that contradicts the held one so soon may have been read before it. Versions tell
+        // which of two is newer, but the absence of a record has none.
+        let contradicts = self.freshness.recent(now) && self.record.is_some() != policy.is_some();
+        if let Some(policy) = &policy {
+            let newest = self
+                .newest
+                .filter(|(_, end)| live(end))
+                .map(|(version, _)| version);
+            // If the absence no longer decides, there was news: it may be of the key's return.
+            let decides = self.freshness.decides(now, 1);
+            let undeleted = contradicts && decides && newest == Some(policy.version);
+            if undeleted || newest.is_some_and(|newest| policy.version < newest) {
+                return false;
             }
-            None if self.record.is_some() => {
-                // Either the key was deleted, or this reader is from before its creation.
-                self.gone = Some(Deadline::after(now, SLOW_READER_MS));
-                self.freshness.doubt(now);
-            }
-            None => {}
+            self.newest = Some((policy.version, Deadline::after(now, OLDER_REFUSED_MS)));
+        }
+        if contradicts {
+            self.freshness.doubt(now);
         }
         let changed = !self.freshness.known() || self.record != policy;
         self.freshness.learned(now);
@@ -251,9 +249,6 @@ impl Gate {
         self.leases.set_back(now);
         self.freshness.set_back(now);
         if let Some((_, end)) = &mut self.newest {
-            end.set_back(now);
-        }
-        if let Some(end) = &mut self.gone {
             end.set_back(now);
         }
     }

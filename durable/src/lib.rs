@@ -15,6 +15,7 @@
 //! 2. Never more live leases than the limit allows; exactly the limit is admitted from any crowd.
 //! 3. Repeating a command (a lost reply, a retry) changes nothing the first did not.
 //! 4. Time may jump both ways: a lease outlives its TTL by no more than the jump.
+//!    (Readings may come out of order: one up to a second behind the latest counts as the latest.)
 //!
 //! | module | promise |
 //! | --- | --- |

@@ -75,19 +75,18 @@ impl Pool {
     }
 
     fn learn(&mut self, now: Millis, roster: Vec<AccountPolicy>, changes: &mut Changes) {
-        changes.lasting |= !self.freshness.known();
-        self.freshness.learned(now);
+        let mut changed = !self.freshness.known();
         let mut listed = BTreeSet::new();
         for policy in roster {
             if let Some((number, account)) = find(&self.numbers, &mut self.accounts, &policy.id) {
-                changes.lasting |= account.learn(now, policy);
+                changed |= account.learn(now, policy);
                 listed.insert(number);
             } else {
                 self.last_number = self.last_number.saturating_add(1);
                 self.numbers.insert(policy.id.clone(), self.last_number);
-                self.accounts.insert(self.last_number, Account::new(now, policy));
+                self.accounts.insert(self.last_number, Account::new(policy));
                 listed.insert(self.last_number);
-                changes.lasting = true;
+                changed = true;
             }
         }
         if listed.len() < self.accounts.len() {
@@ -95,8 +94,15 @@ impl Pool {
             self.numbers.retain(|_, number| listed.contains(number));
             changes.leases |= self.leases.retain(|lease| listed.contains(&lease.what.account));
             self.sessions.drop_accounts(|number| !listed.contains(&number));
-            changes.lasting = true;
+            changed = true;
         }
+        // Rosters have no version: which of two that came so shortly after one another was read first
+        // is not known.
+        if changed && self.freshness.recent(now) {
+            self.freshness.doubt(now);
+        }
+        self.freshness.learned(now);
+        changes.lasting |= changed;
     }
 
     fn report(&mut self, now: Millis, call: CallId, account: &str, outcome: Outcome, changes: &mut Changes) {
@@ -112,7 +118,11 @@ impl Pool {
             of_call: hold.map(|hold| hold.turn),
             given: self.turn,
         };
-        let replaced = hold.is_some_and(|hold| hold.credentials != account.policy.credential_version);
+        // Of a call the pool knows no more (it tells late, or twice) nobody knows which it used.
+        let replaced = match hold {
+            Some(hold) => hold.credentials != account.policy.credential_version,
+            None => account.replaced_lately(now),
+        };
         let (holds, serving) = (hold.is_some(), outcome == Outcome::Serving);
         let health = &mut account.health;
         changes.lasting |= match outcome {

@@ -26,8 +26,8 @@ pub(super) struct Account {
     pub(super) last_used: Option<Millis>,
     pub(super) health: Health,
     pub(super) election: Option<Election>,
-    /// Until when a roster with an older credential version is a slow reader's.
-    raised: Option<Deadline>,
+    /// The credentials were replaced: until this end, a roster with older ones is a slow reader's.
+    replaced: Option<Deadline>,
 }
 
 /// Who asks for an account.
@@ -64,7 +64,7 @@ impl<'a> Ask<'a> {
 }
 
 impl Account {
-    pub(super) fn new(now: Millis, policy: AccountPolicy) -> Self {
+    pub(super) fn new(policy: AccountPolicy) -> Self {
         Self {
             policy,
             held: 0,
@@ -72,18 +72,18 @@ impl Account {
             last_used: None,
             health: Health::default(),
             election: None,
-            raised: Some(Deadline::after(now, OLDER_REFUSED_MS)),
+            replaced: None,
         }
     }
 
     /// Takes over what the store has now; says whether anything changed.
     pub(super) fn learn(&mut self, now: Millis, mut policy: AccountPolicy) -> bool {
         let held = self.policy.credential_version;
-        if policy.credential_version < held && self.raised.is_some_and(|end| !end.passed(now)) {
+        if policy.credential_version < held && self.replaced_lately(now) {
             policy.credential_version = held;
         }
         if policy.credential_version != held {
-            self.raised = Some(Deadline::after(now, OLDER_REFUSED_MS));
+            self.replaced = Some(Deadline::after(now, OLDER_REFUSED_MS));
             self.health.allow();
         }
         let changed = self.policy != policy;
@@ -95,9 +95,13 @@ impl Account {
     pub(super) fn refreshed(&mut self, now: Millis, version: u64) {
         if version >= self.policy.credential_version {
             self.policy.credential_version = version;
-            self.raised = Some(Deadline::after(now, OLDER_REFUSED_MS));
+            self.replaced = Some(Deadline::after(now, OLDER_REFUSED_MS));
             self.health.allow();
         }
+    }
+
+    pub(super) fn replaced_lately(&self, now: Millis) -> bool {
+        self.replaced.is_some_and(|end| !end.passed(now))
     }
 
     pub(super) fn standing(&self, number: Number, ask: &Ask<'_>) -> Standing {
@@ -177,7 +181,7 @@ impl Account {
         if let Some(election) = &mut self.election {
             election.end.set_back(now);
         }
-        if let Some(end) = &mut self.raised {
+        if let Some(end) = &mut self.replaced {
             end.set_back(now);
         }
     }

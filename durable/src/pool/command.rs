@@ -63,7 +63,8 @@ pub enum Command {
     Flush {
         account: Option<AccountId>,
     },
-    /// Some account was changed elsewhere; see `gate::Command::Invalidate`.
+    /// Some account was changed elsewhere: the next `Pick` must ask for the roster again; see
+    /// `gate::Command::Invalidate`.
     Invalidate,
     Snapshot,
 }

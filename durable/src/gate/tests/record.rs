@@ -1,4 +1,5 @@
 use super::*;
+use crate::freshness::SLOW_READER_MS;
 
 #[test]
 fn a_gate_asks_for_what_it_does_not_know() {
@@ -134,6 +135,15 @@ fn a_slow_reader_from_before_a_keys_creation_is_found_out() {
     assert_eq!(gate.asks(T + 1 + SLOW_READER_MS, ask(1)), Reply::NeedPolicy);
     gate.learns(T + 1 + SLOW_READER_MS, Some(policy(1)));
     assert_eq!(gate.granted(T + 2 + SLOW_READER_MS, ask(1)), 1);
+}
+
+#[test]
+fn news_of_a_deleted_keys_return_opens_the_gate_at_once() {
+    let mut gate = gate(policy(1));
+    gate.learns(T + 1, None);
+    gate.say(T + 2, Command::Invalidate);
+    gate.learns(T + 3, Some(policy(1)));
+    assert_eq!(gate.granted(T + 3, ask(1)), 1);
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn an_older_result_does_not_replace_newer_credentials() {
             ..account("a")
         }],
     );
-    pool.reports(T, 9, "a", denied(None));
+    pool.tries(T, 9, "a", denied(None));
     pool.say(T, end(1, RefreshResult::Refreshed { version: 2 }));
     let account = pool.shows(T, "a");
     assert_eq!(account.policy.credential_version, 5);

@@ -125,7 +125,13 @@ fn a_session_moves_for_good_when_its_account_fails() {
             ],
         );
         assert_eq!(
-            pool.given_sticky(T + 9_000, with_session(2, 7)),
+            pool.given_sticky(
+                T + 9_000,
+                Pick {
+                    learned_since: 0,
+                    ..with_session(2, 7)
+                }
+            ),
             ("b".into(), true)
         );
     }

@@ -1,0 +1,361 @@
+//! What a pool must answer, worked out from lists.
+
+mod choice;
+
+use crs_durable::pool::{AccountPolicy, AccountSnapshot, Command, Outcome, RefreshResult, Reply, Snapshot};
+use crs_durable::{CallId, Millis};
+
+use crate::world::{Clock, End, Leases};
+
+const SESSION_TTL_MS: u64 = 3_600_000;
+const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
+/// How long credentials count as replaced lately.
+const LATELY_MS: u64 = 600_000;
+const MAX_BACKOFF_MS: u64 = 300_000;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) account: String,
+    credentials: u64,
+    sticky: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) policy: AccountPolicy,
+    cooldowns: Vec<(Option<String>, End)>,
+    denied: Option<(String, Option<End>)>,
+    probe: Option<CallId>,
+    election: Option<(CallId, u64, End)>,
+    /// When its credentials were replaced.
+    replaced: Option<End>,
+    /// When it was last chosen, in the order of choices.
+    turn: u64,
+}
+
+pub(crate) struct Model {
+    pub(crate) clock: Clock,
+    pub(crate) leases: Leases<Held>,
+    accounts: Vec<Account>,
+    sessions: Vec<(u64, String, Millis)>,
+    learned: bool,
+    stale: bool,
+    turn: u64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            clock: Clock::new(),
+            leases: Leases(vec![]),
+            accounts: vec![],
+            sessions: vec![],
+            learned: false,
+            stale: false,
+            turn: 0,
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn account(&self, id: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.policy.id == id)
+    }
+
+    fn account_mut(&mut self, id: &str) -> Option<&mut Account> {
+        self.accounts.iter_mut().find(|account| account.policy.id == id)
+    }
+
+    /// What time does before a command.
+    pub(crate) fn begin(&mut self) -> Millis {
+        let (now, set_back) = self.clock.now();
+        self.leases.begin(now, set_back);
+        if set_back {
+            for account in &mut self.accounts {
+                account
+                    .cooldowns
+                    .iter_mut()
+                    .for_each(|(_, end)| end.set_back(now));
+                if let Some((_, Some(end))) = &mut account.denied {
+                    end.set_back(now);
+                }
+                if let Some((.., end)) = &mut account.election {
+                    end.set_back(now);
+                }
+                if let Some(end) = &mut account.replaced {
+                    end.set_back(now);
+                }
+            }
+            self.sessions
+                .iter_mut()
+                .for_each(|(.., until)| *until = (*until).min(now + SESSION_TTL_MS));
+        }
+        self.sessions.retain(|(.., until)| now < *until);
+        now
+    }
+
+    pub(crate) fn death(&mut self) {
+        self.leases.0.clear();
+        self.accounts
+            .iter_mut()
+            .for_each(|account| account.election = None);
+        self.stale = true;
+    }
+
+    /// What must have been answered, and what the pool must be like then. `before` tells who was in
+    /// back-off, nothing else.
+    pub(crate) fn check(&mut self, now: Millis, before: &Snapshot, command: &Command, reply: &Reply) {
+        match (command, reply) {
+            (Command::Learn { roster }, Reply::Done) => self.learn(now, roster),
+            (Command::Pick(pick), Reply::NeedRoster) => {
+                assert!(!self.learned || pick.learned_since > 0, "the old roster must do");
+            }
+            (Command::Pick(pick), reply) => {
+                assert!(self.learned, "nothing was ever learned");
+                assert!(!self.stale || pick.learned_since == 0, "the roster is stale");
+                self.pick(now, before, pick, reply);
+            }
+            (Command::Renew { call, ttl_ms }, Reply::Done) => {
+                self.leases.renew(&self.clock, now, *call, *ttl_ms);
+            }
+            (
+                Command::Report {
+                    call,
+                    account,
+                    outcome,
+                },
+                Reply::Done,
+            ) => {
+                self.report(now, *call, account, outcome);
+            }
+            (
+                Command::BeginRefresh {
+                    call,
+                    account,
+                    seen,
+                    ttl_ms,
+                },
+                reply,
+            ) => {
+                self.begin_refresh(now, *call, account, *seen, *ttl_ms, reply);
+            }
+            (
+                Command::EndRefresh {
+                    call,
+                    account,
+                    result,
+                },
+                Reply::Done,
+            ) => {
+                self.end_refresh(now, *call, account, result);
+            }
+            (Command::Reset { account }, Reply::Done) => {
+                if let Some(account) = self.account_mut(account) {
+                    account.cooldowns.clear();
+                    (account.denied, account.probe, account.election) = (None, None, None);
+                }
+            }
+            (Command::Flush { account }, Reply::Done) => {
+                self.sessions
+                    .retain(|(_, bound, _)| account.as_ref().is_some_and(|account| account != bound));
+            }
+            (Command::Invalidate, Reply::Done) => self.stale = true,
+            (Command::Snapshot, Reply::Snapshot(_)) => {}
+            (command, reply) => panic!("{command:?} was answered by {reply:?}"),
+        }
+    }
+
+    fn learn(&mut self, now: Millis, roster: &[AccountPolicy]) {
+        (self.learned, self.stale) = (true, false);
+        self.accounts
+            .retain(|account| roster.iter().any(|policy| policy.id == account.policy.id));
+        for policy in roster {
+            if let Some(account) = self.account_mut(&policy.id) {
+                if account.policy.credential_version != policy.credential_version {
+                    (account.denied, account.probe) = (None, None);
+                    account.replaced = Some(End::after(now, LATELY_MS));
+                }
+                account.policy = policy.clone();
+            } else {
+                let policy = policy.clone();
+                let (cooldowns, denied, probe, election, replaced, turn) =
+                    (vec![], None, None, None, None, 0);
+                self.accounts.push(Account {
+                    policy,
+                    cooldowns,
+                    denied,
+                    probe,
+                    election,
+                    replaced,
+                    turn,
+                });
+            }
+        }
+        let there: Vec<_> = self
+            .accounts
+            .iter()
+            .map(|account| account.policy.id.clone())
+            .collect();
+        self.leases.0.retain(|lease| there.contains(&lease.what.account));
+        self.sessions.retain(|(_, bound, _)| there.contains(bound));
+    }
+
+    fn report(&mut self, now: Millis, call: CallId, id: &str, outcome: &Outcome) {
+        let held = self
+            .leases
+            .get(call)
+            .map(|lease| lease.what.clone())
+            .filter(|held| held.account == id);
+        if held.is_some() && *outcome != Outcome::Serving {
+            self.leases.free(call);
+        }
+        let Some(account) = self.account_mut(id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Serving => {
+                account.cooldowns.retain(|(_, end)| now < end.until);
+                let ended = |(_, end): &(String, Option<End>)| end.is_some_and(|end| end.until <= now);
+                if account.denied.as_ref().is_some_and(ended) {
+                    (account.denied, account.probe) = (None, None);
+                }
+            }
+            Outcome::Throttled {
+                until: Some(until),
+                family,
+            } if *until > now => {
+                let end = End::after(now, (*until - now).min(MAX_COOLDOWN_MS));
+                account.cooldowns.retain(|(_, end)| now < end.until);
+                match account.cooldowns.iter_mut().find(|(other, _)| other == family) {
+                    Some((_, held)) => *held = held.later(end),
+                    None => account.cooldowns.push((family.clone(), end)),
+                }
+            }
+            Outcome::Denied { why, until } => {
+                let lately = account.replaced.is_some_and(|end| now < end.until);
+                if held.map_or(lately, |held| {
+                    held.credentials != account.policy.credential_version
+                }) {
+                    return;
+                }
+                let end = until.map(|until| End {
+                    until,
+                    span: until.saturating_sub(now),
+                });
+                account.denied = match (account.denied.take(), end) {
+                    (Some((why, None)), Some(_)) => Some((why, None)),
+                    (Some((_, Some(held))), Some(end)) => Some((why.clone(), Some(end.later(held)))),
+                    (_, end) => Some((why.clone(), end)),
+                };
+            }
+            Outcome::Finished | Outcome::Neutral | Outcome::Unwell { .. } | Outcome::Throttled { .. } => {}
+        }
+    }
+
+    fn begin_refresh(&mut self, now: Millis, call: CallId, id: &str, seen: u64, ttl_ms: u64, reply: &Reply) {
+        let Some(account) = self.account_mut(id) else {
+            assert_eq!(reply, &Reply::NeedRoster);
+            return;
+        };
+        let version = account.policy.credential_version;
+        if version > seen {
+            assert_eq!(reply, &Reply::RefreshDone { version });
+            self.uses(call, id, version);
+            return;
+        }
+        let end = End::after(now, ttl_ms);
+        match account.election {
+            Some((other, _, end)) if other != call && now < end.until => {
+                assert_eq!(reply, &Reply::RefreshBusy { until: end.until });
+            }
+            Some((other, of, held)) if other == call && of == seen => {
+                assert_eq!(reply, &Reply::RefreshElected);
+                account.election = Some((call, seen, held.later(end)));
+            }
+            _ => {
+                assert_eq!(reply, &Reply::RefreshElected);
+                account.election = Some((call, seen, end));
+            }
+        }
+    }
+
+    fn end_refresh(&mut self, now: Millis, call: CallId, id: &str, result: &RefreshResult) {
+        let Some(account) = self.account_mut(id) else {
+            return;
+        };
+        let Some((_, seen, _)) = account.election.filter(|(elected, ..)| *elected == call) else {
+            return;
+        };
+        account.election = None;
+        match result {
+            RefreshResult::Refreshed { version } => {
+                if *version >= account.policy.credential_version {
+                    account.policy.credential_version = *version;
+                    account.replaced = Some(End::after(now, LATELY_MS));
+                    (account.denied, account.probe) = (None, None);
+                }
+                self.uses(call, id, *version);
+            }
+            RefreshResult::Refused { why } if account.policy.credential_version <= seen => {
+                account.denied = Some((why.clone(), None));
+            }
+            RefreshResult::Refused { .. } | RefreshResult::Failed => {}
+        }
+    }
+
+    /// From now on the call uses these credentials.
+    fn uses(&mut self, call: CallId, id: &str, version: u64) {
+        let own = |lease: &&mut crate::world::Lease<Held>| lease.call == call && lease.what.account == id;
+        if let Some(lease) = self.leases.0.iter_mut().find(own) {
+            lease.what.credentials = version;
+        }
+    }
+
+    /// What is shown is what the model has.
+    pub(crate) fn compare(&self, now: Millis, shown: &Snapshot) {
+        assert_eq!(shown.sessions, self.sessions.len());
+        assert_eq!(shown.accounts.len(), self.accounts.len());
+        let mut holders = Vec::new();
+        for (shown, account) in shown.accounts.iter().zip(&self.accounts) {
+            let AccountSnapshot {
+                policy,
+                leases,
+                cooldowns,
+                backoff_until,
+                denied,
+                sessions,
+                ..
+            } = shown;
+            assert_eq!(policy, &account.policy);
+            assert_eq!(leases, &self.leases.shown(|held| held.account == policy.id));
+            let mut expected: Vec<_> = account
+                .cooldowns
+                .iter()
+                .filter(|(_, end)| now < end.until)
+                .map(|(family, end)| (family.clone(), end.until))
+                .collect();
+            let mut cooldowns = cooldowns.clone();
+            expected.sort();
+            cooldowns.sort();
+            assert_eq!(cooldowns, expected);
+            let expected = account
+                .denied
+                .clone()
+                .map(|(why, end)| (why, end.map(|end| end.until)));
+            assert_eq!(denied, &expected);
+            assert!(backoff_until.is_none_or(|until| now < until && until <= now + MAX_BACKOFF_MS));
+            assert_eq!(
+                *sessions,
+                self.sessions
+                    .iter()
+                    .filter(|(_, bound, _)| bound == &policy.id)
+                    .count()
+            );
+            holders.extend(leases.iter().map(|(call, ..)| *call));
+        }
+        let slots = holders.len();
+        holders.sort_unstable();
+        holders.dedup();
+        assert_eq!(holders.len(), slots, "a call holds two slots");
+    }
+}

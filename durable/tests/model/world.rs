@@ -1,0 +1,186 @@
+//! What both models need: time that jumps, and leases kept in a list.
+
+use crs_durable::{CallId, Millis};
+use proptest::prelude::*;
+
+/// A reading at most this far behind the latest was overtaken by it; time stands still for it.
+pub(crate) const JITTER_MS: u64 = 1_000;
+
+pub(crate) const START: Millis = 1_800_000_000_000;
+pub(crate) const MAX_TTL: u64 = 60_000;
+
+/// How the clock moves before a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Move {
+    /// Time passes.
+    Pass(u64),
+    /// The clock is set forward; no time passes.
+    Ahead(u64),
+    /// The clock is set back; no time passes.
+    Back(u64),
+}
+
+pub(crate) fn moves() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        12 => Just(Move::Pass(0)),
+        8 => (1..2_000_u64).prop_map(Move::Pass),
+        6 => (2_000..MAX_TTL * 2).prop_map(Move::Pass),
+        1 => (MAX_TTL..8_000_000).prop_map(Move::Pass),
+        1 => (1..1_000_000_000_u64).prop_map(Move::Ahead),
+        2 => (1..=JITTER_MS).prop_map(Move::Back),
+        1 => (1..MAX_TTL * 2).prop_map(Move::Back),
+        1 => (1..1_000_000_000_u64).prop_map(Move::Back),
+    ]
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    /// What the host reads.
+    pub(crate) reading: Millis,
+    /// Time that really passed.
+    pub(crate) passed: u64,
+    /// How far the clock was set back, all in all.
+    pub(crate) back: u64,
+    latest: Millis,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            reading: START,
+            passed: 0,
+            back: 0,
+            latest: 0,
+        }
+    }
+
+    pub(crate) fn moves(&mut self, step: Move) {
+        match step {
+            Move::Pass(by) => {
+                self.passed += by;
+                self.reading += by;
+            }
+            Move::Ahead(by) => self.reading += by,
+            Move::Back(by) => {
+                self.back += by;
+                self.reading -= by;
+            }
+        }
+    }
+
+    /// What a machine takes for now, and whether it finds the clock set back.
+    pub(crate) fn now(&mut self) -> (Millis, bool) {
+        let behind = self.latest.saturating_sub(self.reading);
+        if (1..=JITTER_MS).contains(&behind) {
+            return (self.latest, false);
+        }
+        self.latest = self.reading;
+        (self.reading, behind > 0)
+    }
+}
+
+/// An end that a clock set back cannot push away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct End {
+    pub(crate) until: Millis,
+    pub(crate) span: u64,
+}
+
+impl End {
+    pub(crate) fn after(now: Millis, span: u64) -> Self {
+        Self {
+            until: now + span,
+            span,
+        }
+    }
+
+    pub(crate) fn later(self, other: Self) -> Self {
+        if other.until > self.until { other } else { self }
+    }
+
+    pub(crate) fn set_back(&mut self, now: Millis) {
+        self.until = self.until.min(now + self.span);
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Lease<T> {
+    pub(crate) call: CallId,
+    pub(crate) since: Millis,
+    pub(crate) end: End,
+    pub(crate) what: T,
+    /// `Clock::passed` and `Clock::back` when it was last extended.
+    at: (u64, u64),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Leases<T>(pub(crate) Vec<Lease<T>>);
+
+impl<T> Leases<T> {
+    pub(crate) fn begin(&mut self, now: Millis, set_back: bool) {
+        if set_back {
+            for lease in &mut self.0 {
+                lease.end.set_back(now);
+                lease.since = lease.since.min(now);
+            }
+        }
+        self.0.retain(|lease| now < lease.end.until);
+    }
+
+    pub(crate) fn get(&self, call: CallId) -> Option<&Lease<T>> {
+        self.0.iter().find(|lease| lease.call == call)
+    }
+
+    pub(crate) fn put(&mut self, clock: &Clock, now: Millis, call: CallId, ttl_ms: u64, what: T) {
+        assert!(self.get(call).is_none());
+        let at = (clock.passed, clock.back);
+        self.0.push(Lease {
+            call,
+            since: now,
+            end: End::after(now, ttl_ms),
+            what,
+            at,
+        });
+        self.0.retain(|lease| now < lease.end.until);
+    }
+
+    pub(crate) fn renew(&mut self, clock: &Clock, now: Millis, call: CallId, ttl_ms: u64) -> bool {
+        let Some(lease) = self.0.iter_mut().find(|lease| lease.call == call) else {
+            return false;
+        };
+        let end = End::after(now, ttl_ms);
+        if end.until > lease.end.until {
+            (lease.end, lease.at) = (end, (clock.passed, clock.back));
+        }
+        true
+    }
+
+    pub(crate) fn free(&mut self, call: CallId) -> Option<Lease<T>> {
+        let index = self.0.iter().position(|lease| lease.call == call)?;
+        Some(self.0.remove(index))
+    }
+
+    /// As a snapshot shows them.
+    pub(crate) fn shown(&self, of: impl Fn(&T) -> bool) -> Vec<(CallId, Millis, Millis)> {
+        let mut shown: Vec<_> = self
+            .0
+            .iter()
+            .filter(|lease| of(&lease.what))
+            .map(|lease| (lease.call, lease.since, lease.end.until))
+            .collect();
+        shown.sort_unstable();
+        shown
+    }
+
+    /// Invariant 4: a lease outlives its TTL by no more than the clock was set back, and what time may
+    /// have stood still.
+    pub(crate) fn none_outlives_its_ttl(&self, clock: &Clock) {
+        for lease in &self.0 {
+            let (passed, back) = (clock.passed - lease.at.0, clock.back - lease.at.1);
+            assert!(
+                passed < lease.end.span + back + JITTER_MS,
+                "a lease outlived its TTL by more than the jump"
+            );
+        }
+    }
+}
