@@ -42,7 +42,6 @@ pub struct AdminSession {
     /// `None`: the host's local token, which has no end.
     pub ends: Option<SessionEnd>,
     request_id: String,
-    _proof: (),
 }
 
 /// A session of its own, with an end.
@@ -87,7 +86,6 @@ impl FromRequestParts<App> for AdminSession {
                 username: "local".to_owned(),
                 ends: None,
                 request_id,
-                _proof: (),
             });
         }
         let invalid =
@@ -113,7 +111,6 @@ impl FromRequestParts<App> for AdminSession {
                 expires_at: session.expires_at,
             }),
             request_id,
-            _proof: (),
         })
     }
 }

@@ -1,20 +1,19 @@
 //! What is around every answer of the control plane.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::super::api_error::ApiError;
+use super::super::dialect::X_REQUEST_ID;
 use super::super::extract::RequestId;
 use crate::app::App;
 use crate::port::random::call_id;
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::relay::call::request_id;
 
 pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let call = call_id(app.ports.clock.now(), &*app.ports.random);
-    let id = format!("req_{:032x}", call.0);
+    let id = request_id(call_id(app.ports.clock.now(), &*app.ports.random));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(RequestId(id.clone()));

@@ -1,24 +1,18 @@
 //! A JSON body as a typed value. What does not fit is refused with the field's name, and nothing that was
 //! sent is repeated in the answer.
 
-use std::time::Duration;
-
-use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use bytes::Bytes;
-use futures_util::future::{Either, select};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use super::super::api_error::ApiError;
+use super::super::body;
 use crate::app::App;
+use crate::error::Code;
 
 /// Largest body of an admin request: an icon of 350 KB in base64, and room.
 const LIMIT: usize = 1 << 20;
-
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The body, whatever its content type says. An empty body is `{}`.
 #[derive(Debug)]
@@ -28,34 +22,17 @@ impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let alarm = app.ports.clock.sleep(PATIENCE);
-        let body = std::pin::pin!(read(request.into_body()));
-        match select(body, alarm).await {
-            Either::Left((body, _)) => parse(&body?).map(Self),
-            Either::Right(_) => Err(ApiError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "body_too_slow",
-                "The request's body did not arrive in time.",
-            )),
-        }
+        let read = body::read(request.into_body(), LIMIT, &*app.ports.clock).await;
+        let body = read.map_err(|failure| match failure.code {
+            Code::BodyTooLarge => ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                failure.code.name(),
+                "The request's body is larger than 1 MiB.",
+            ),
+            code => ApiError::new(failure.status, code.name(), failure.message),
+        })?;
+        parse(&body).map(Self)
     }
-}
-
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, LIMIT).await.map_err(|error| {
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = cause {
-            if error.is::<http_body_util::LengthLimitError>() {
-                return ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    "The request's body is larger than 1 MiB.",
-                );
-            }
-            cause = error.source();
-        }
-        invalid_json("The request's body broke off.")
-    })
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
