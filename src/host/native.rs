@@ -243,7 +243,7 @@ async fn ensure_login(app: &App, data_dir: &Path) -> Result<(), String> {
                 data_dir,
                 &username,
                 &generated.password,
-                &crate::model::calendar::utc(now),
+                &crate::model::time::iso(now),
             )?;
             tracing::info!("the admin login is in {}", file.display());
         }

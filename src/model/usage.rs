@@ -32,6 +32,27 @@ impl Tokens {
     }
 }
 
+impl std::ops::AddAssign for Tokens {
+    fn add_assign(&mut self, other: Self) {
+        self.input = self.input.saturating_add(other.input);
+        self.output = self.output.saturating_add(other.output);
+        self.cache_write_5m = self.cache_write_5m.saturating_add(other.cache_write_5m);
+        self.cache_write_1h = self.cache_write_1h.saturating_add(other.cache_write_1h);
+        self.cache_read = self.cache_read.saturating_add(other.cache_read);
+    }
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.partial = self.partial.saturating_add(other.partial);
+        self.estimated = self.estimated.saturating_add(other.estimated);
+        self.tokens += other.tokens;
+        self.cost = self.cost.saturating_add(other.cost);
+    }
+}
+
 /// How far a ledger event can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -42,6 +63,22 @@ pub enum Quality {
     Partial,
     /// The price (unknown model) or the tokens (the provider named none) are guessed.
     Estimated,
+}
+
+/// What many calls used, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    pub requests: u64,
+    /// Calls whose answer was an error, or broke off.
+    pub errors: u64,
+    /// Calls of that [`Quality`].
+    pub partial: u64,
+    pub estimated: u64,
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// Micro-USD.
+    pub cost: u64,
 }
 
 /// One call that reached a provider. `request_id` is unique; writing an event twice counts it once.

@@ -113,7 +113,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Failure {
             Code::KeyExpired,
             format!(
                 "This API key expired on {}. Ask the operator of this relay to renew it.",
-                crate::model::calendar::utc(*at)
+                crate::model::time::iso(*at)
             ),
         ),
         Refusal::NotPermitted { service } => Failure::new(

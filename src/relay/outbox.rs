@@ -107,7 +107,7 @@ pub async fn flush(app: &App) {
         let Some(first) = batch.first() else { return };
         let id = first.request_id.clone();
         let mut pause = Duration::from_millis(100);
-        while let Err(away) = app.ledger.append(&id, &batch).await {
+        while let Err(away) = app.ledger.append(&id, &batch, app.ports.clock.now()).await {
             tracing::warn!(error = %away, events = batch.len(), "the ledger cannot be written; trying again");
             app.ports.clock.sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);

@@ -11,6 +11,19 @@
 //! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
 //! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
+//! | `ledger:batch:<batch>` | string, expires | a batch of events that is written |
+//! | `ledger:requests:<day>` | hash, expires | id of a call -> its event, JSON |
+//! | `ledger:requests:<day>:index` | sorted set, expires | id of a call by its time in ms |
+//! | `ledger:sums:<bucket>` | hash, expires | `<metric>:<scope>` -> sum; see `store::ledger` |
+//! | `ledger:rank:<bucket>:<kind>` | sorted set, expires | keys, accounts or models by cost in micro-USD |
+//! | `ledger:last-used:<kind>` | sorted set | keys or accounts by the time of their last call in ms |
+//!
+//! A `<bucket>` is `hour:2026-01-31:09`, `day:2026-01-31`, `month:2026-01` or `all`, in the operator's time
+//! zone; `all` does not expire. A `<kind>` is `keys`, `accounts`, `models` or `models-of:<key>`.
+
+use std::fmt::Display;
+
+use crate::model::calendar::Day;
 
 pub const FINGERPRINT: &str = "crs:fingerprint";
 pub const API_KEYS: &str = "apikeys";
@@ -30,4 +43,29 @@ pub fn login_attempts(whose: &str, label: &str, window: u64) -> String {
 
 pub fn pool(platform: crate::model::account::Platform) -> String {
     format!("pool:{}", platform.name())
+}
+
+pub fn ledger_batch(batch: &str) -> String {
+    format!("ledger:batch:{batch}")
+}
+
+pub fn ledger_requests(day: Day) -> String {
+    format!("ledger:requests:{day}")
+}
+
+pub fn ledger_requests_index(day: Day) -> String {
+    format!("ledger:requests:{day}:index")
+}
+
+/// `bucket`: its label.
+pub fn ledger_sums(bucket: impl Display) -> String {
+    format!("ledger:sums:{bucket}")
+}
+
+pub fn ledger_rank(bucket: impl Display, kind: impl Display) -> String {
+    format!("ledger:rank:{bucket}:{kind}")
+}
+
+pub fn ledger_last_used(kind: &str) -> String {
+    format!("ledger:last-used:{kind}")
 }

@@ -1,23 +1,75 @@
-//! What calls used: events, rollups, and reading them.
+//! What calls used: one event per call that reached a provider, and sums of them.
+//!
+//! A batch of events is one atomic step of the store, and it counts once however often it is sent: its
+//! marker is written with it. What a batch adds to the sums is added up in memory first, so that many
+//! events of few keys and models make few commands. Nothing here ever walks the store's keys: who spent
+//! in a time is listed in rankings, and sums of a time are fields of one hash.
+//!
+//! | what | of | by | kept |
+//! | --- | --- | --- | --- |
+//! | events | each call | day | `requestLogDays` |
+//! | sums | all, key, account, model | hour | [`HOUR_DAYS`] |
+//! | sums, and model of a key | the same | day | [`DAY_DAYS`] |
+//! | sums | the same | month | [`MONTH_MONTHS`] |
+//! | sums, and model of a key | the same | all time | for good |
+//! | rankings by cost | keys, accounts, models, models of a key | as their sums, from days on | as their sums |
+//!
+//! Days are the operator's ([`Calendar`]).
+
+mod append;
+mod bucket;
+mod read;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod verify;
 
 use std::sync::Arc;
 
-use crate::model::usage::LedgerEvent;
-use crate::port::store::{Store, StoreError};
+use crate::model::calendar::Calendar;
+use crate::port::store::Store;
 
-/// Not written to yet.
-pub struct Ledger {}
+pub use self::append::Appended;
+pub use self::bucket::{Bucket, Kind, Scope};
+pub use self::read::{Point, Range, Ranked, Summary, Unit};
+pub use self::requests::{Cursor, Filter, Page};
+pub use self::verify::Difference;
+
+/// Days that sums by hour are kept.
+pub const HOUR_DAYS: u32 = 8;
+/// Days that sums by day are kept.
+pub const DAY_DAYS: u32 = 100;
+/// Months that sums by month are kept.
+pub const MONTH_MONTHS: u32 = 36;
+/// Days that events are kept, unless the operator sets it.
+pub const REQUEST_LOG_DAYS: u32 = 30;
+
+#[derive(Clone)]
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    calendar: Calendar,
+    request_log_days: u32,
+}
 
 impl Ledger {
-    pub fn new(_: Arc<dyn Store>, _: i32) -> Self {
-        Self {}
+    /// `utc_offset_minutes`: what the operator's clocks are ahead of UTC.
+    pub fn new(store: Arc<dyn Store>, utc_offset_minutes: i32) -> Self {
+        Self {
+            store,
+            calendar: Calendar::new(utc_offset_minutes),
+            request_log_days: REQUEST_LOG_DAYS,
+        }
     }
 
-    pub async fn append(&self, _: &str, _: &[LedgerEvent]) -> Result<(), StoreError> {
-        Ok(())
+    /// Keeps events this long from now on, at least a day and at most as long as sums by day.
+    pub fn with_request_log_days(self, days: u32) -> Self {
+        Self {
+            request_log_days: days.clamp(1, DAY_DAYS),
+            ..self
+        }
     }
 
-    pub async fn key_totals(&self, _: &str) -> Result<serde_json::Value, StoreError> {
-        Ok(serde_json::Value::Null)
+    pub fn calendar(&self) -> Calendar {
+        self.calendar
     }
 }

@@ -14,10 +14,11 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::http::dialect;
 use crate::model::key::Key;
-use crate::model::{calendar, price};
+use crate::model::{price, time};
 use crate::port::random;
 use crate::relay::admit;
 use crate::relay::call::request_id;
+use crate::store::ledger::{Range, Scope};
 
 /// Somebody is there. Needs no key: Claude Code asks without one.
 pub(super) async fn hello() -> Json<Value> {
@@ -68,7 +69,7 @@ pub(super) async fn me(State(app): State<App>, asked: Parts) -> Response<Body> {
                 "id": format!("user_{}", key.id),
                 "type": "user",
                 "display_name": key.name,
-                "created_at": calendar::utc(key.created_at),
+                "created_at": time::iso(key.created_at),
             })
         }),
     )
@@ -80,7 +81,7 @@ pub(super) async fn usage(State(app): State<App>, asked: Parts) -> Response<Body
         Ok(json!({
             "usage": used(&app, &key).await?,
             "limits": { "tokens": 0, "requests": 0 },
-            "timestamp": calendar::utc(app.ports.clock.now()),
+            "timestamp": time::iso(app.ports.clock.now()),
         }))
     };
     told(&app, answer.await)
@@ -94,13 +95,13 @@ pub(super) async fn key_info(State(app): State<App>, asked: Parts) -> Response<B
                 "id": key.id,
                 "name": key.name,
                 "isActive": key.is_active,
-                "expiresAt": key.expires_at.map(calendar::utc),
+                "expiresAt": key.expires_at.map(time::iso),
                 "concurrencyLimit": key.concurrency_limit,
                 "permissions": key.permissions,
                 "tokenLimit": 0,
                 "usage": used(&app, &key).await?,
             },
-            "timestamp": calendar::utc(app.ports.clock.now()),
+            "timestamp": time::iso(app.ports.clock.now()),
         }))
     };
     told(&app, answer.await)
@@ -109,10 +110,10 @@ pub(super) async fn key_info(State(app): State<App>, asked: Parts) -> Response<B
 async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
     let totals = app
         .ledger
-        .key_totals(&key.id)
+        .totals(&[Scope::Key(&key.id)], Range::All, app.ports.clock.now())
         .await
         .map_err(|away| Failure::relay_unavailable(&away))?;
-    Ok(json!({ "total": totals }))
+    Ok(json!({ "total": totals.first() }))
 }
 
 /// The key that asks about itself. Such a call reaches no provider and takes no slot.

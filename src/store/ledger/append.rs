@@ -1,0 +1,265 @@
+//! Writing: a batch of events becomes one atomic step of the store.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use bytes::Bytes;
+
+use super::bucket::{self, Bucket, Kind, METRICS, Scope, figures};
+use super::{Ledger, REQUEST_LOG_DAYS};
+use crate::model::calendar::{self, Calendar, Day, Hour};
+use crate::model::usage::{LedgerEvent, Tokens, Totals};
+use crate::port::clock::Millis;
+use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
+use crate::store::keys;
+
+/// How long a batch's marker is kept: an answer that was lost is asked for again within seconds.
+const MARKER_DAYS: u64 = 2;
+
+/// A batch with an event older than this may be older than its marker, so each of its events is looked
+/// for as well.
+const LATE: u64 = (MARKER_DAYS - 1) * calendar::DAY;
+
+/// Where the calls are counted whose model is only a client's word: it asked, and no provider served it.
+/// A client could invent names without end.
+const UNSERVED: &str = "(unserved)";
+
+/// Longest model name in the store, bytes.
+const NAME_BYTES: usize = 200;
+
+/// Sums stay far from where a 64-bit counter ends.
+const MOST: u64 = 1 << 53;
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    Written,
+    /// It had been written before; nothing was changed.
+    Repeated,
+}
+
+impl Ledger {
+    /// Writes a batch. `batch` is its id: the same id must always come with the same events. `now` bounds
+    /// how long the batch is known by its id; a batch that is sent again days later is still written once,
+    /// because its events are then looked for one by one.
+    pub async fn append(
+        &self,
+        batch: &str,
+        events: &[LedgerEvent],
+        now: Millis,
+    ) -> Result<Appended, StoreError> {
+        let mut seen = HashSet::new();
+        let mut events: Vec<&LedgerEvent> = events
+            .iter()
+            .filter(|event| seen.insert(event.request_id.as_str()))
+            .collect();
+        let late = events.iter().any(|event| event.at.saturating_add(LATE) < now);
+        loop {
+            if late {
+                events = self.unwritten(events).await?;
+            }
+            if events.is_empty() {
+                return Ok(Appended::Repeated);
+            }
+            let mut guards = vec![Guard::Value {
+                key: keys::ledger_batch(batch),
+                is: None,
+            }];
+            if late {
+                guards.extend(events.iter().map(|event| Guard::Field {
+                    key: keys::ledger_requests(self.calendar.day(event.at)),
+                    field: event.request_id.clone(),
+                    is: None,
+                }));
+            }
+            let commands = self.commands(batch, &events, now)?;
+            match self.store.atomically(guards, commands).await? {
+                Applied::Yes => return Ok(Appended::Written),
+                Applied::No { guard: 0 } => return Ok(Appended::Repeated),
+                // Somebody wrote an event between our look and now: look again.
+                Applied::No { .. } => {}
+            }
+        }
+    }
+
+    async fn unwritten<'a>(&self, events: Vec<&'a LedgerEvent>) -> Result<Vec<&'a LedgerEvent>, StoreError> {
+        let asks = events
+            .iter()
+            .map(|event| Command::HGet {
+                key: keys::ledger_requests(self.calendar.day(event.at)),
+                field: event.request_id.clone(),
+            })
+            .collect();
+        let replies = self.store.run(asks).await?;
+        let fresh = events
+            .into_iter()
+            .zip(replies)
+            .filter(|(_, reply)| *reply == Reply::Value(None));
+        Ok(fresh.map(|(event, _)| event).collect())
+    }
+
+    pub(super) fn commands(
+        &self,
+        batch: &str,
+        events: &[&LedgerEvent],
+        now: Millis,
+    ) -> Result<Vec<Command>, StoreError> {
+        let mut commands = vec![Command::Set {
+            key: keys::ledger_batch(batch),
+            value: Bytes::from_static(b"1"),
+            expire_at: Some(now.saturating_add(MARKER_DAYS * calendar::DAY)),
+        }];
+        self.log(events, &mut commands)?;
+        Rollup::of(events, self.calendar).write(self.calendar, &mut commands);
+        Ok(commands)
+    }
+
+    /// The events themselves, by day.
+    fn log(&self, events: &[&LedgerEvent], commands: &mut Vec<Command>) -> Result<(), StoreError> {
+        type Records = (Vec<(String, Bytes)>, Vec<(f64, String)>);
+        let mut days: BTreeMap<Day, Records> = BTreeMap::new();
+        for event in events {
+            let day = self.calendar.day(event.at);
+            let record = serde_json::to_vec(event).map_err(|error| StoreError::Unreadable {
+                key: keys::ledger_requests(day),
+                reason: error.to_string(),
+            })?;
+            let (records, index) = days.entry(day).or_default();
+            records.push((event.request_id.clone(), record.into()));
+            index.push((event.at as f64, event.request_id.clone()));
+        }
+        for (day, (records, index)) in days {
+            let at = self.calendar.start(day.after(self.request_log_days + 1));
+            let (log, times) = (keys::ledger_requests(day), keys::ledger_requests_index(day));
+            commands.push(Command::HSet {
+                key: log.clone(),
+                entries: records,
+            });
+            commands.push(Command::ZAdd {
+                key: times.clone(),
+                entries: index,
+            });
+            commands.push(Command::PExpireAt { key: log, at });
+            commands.push(Command::PExpireAt { key: times, at });
+        }
+        Ok(())
+    }
+}
+
+/// What a batch adds to the sums and rankings.
+#[derive(Debug, Default)]
+pub(super) struct Rollup<'a> {
+    pub(super) sums: BTreeMap<(Bucket, Scope<'a>), Totals>,
+    /// Who served or was served, and when last.
+    keys: BTreeMap<&'a str, Millis>,
+    accounts: BTreeMap<&'a str, Millis>,
+}
+
+impl<'a> Rollup<'a> {
+    pub(super) fn of(events: &[&'a LedgerEvent], calendar: Calendar) -> Self {
+        // Most events of a batch share all of these, so the many sums they enter are made once.
+        let mut alike: HashMap<(Hour, &str, &str, &str), Totals> = HashMap::new();
+        let mut rollup = Self::default();
+        for event in events {
+            let model = model(event);
+            let group = (
+                calendar.hour(event.at),
+                event.key_id.as_str(),
+                event.account_id.as_str(),
+                model,
+            );
+            *alike.entry(group).or_default() += bucket::of_event(event);
+            for (used, id) in [
+                (&mut rollup.keys, &event.key_id),
+                (&mut rollup.accounts, &event.account_id),
+            ] {
+                let last = used.entry(id).or_default();
+                *last = event.at.max(*last);
+            }
+        }
+        for ((hour, key, account, model), totals) in alike {
+            let day = hour.day();
+            for bucket in [
+                Bucket::Hour(hour),
+                Bucket::Day(day),
+                Bucket::Month(day.month()),
+                Bucket::All,
+            ] {
+                for scope in [
+                    Scope::Total,
+                    Scope::Key(key),
+                    Scope::Account(account),
+                    Scope::Model(model),
+                ] {
+                    *rollup.sums.entry((bucket, scope)).or_default() += totals;
+                }
+                if matches!(bucket, Bucket::Day(_) | Bucket::All) {
+                    *rollup
+                        .sums
+                        .entry((bucket, Scope::KeyModel(key, model)))
+                        .or_default() += totals;
+                }
+            }
+        }
+        rollup
+    }
+
+    fn write(self, calendar: Calendar, commands: &mut Vec<Command>) {
+        let mut ends = BTreeSet::new();
+        for ((bucket, scope), totals) in self.sums {
+            let key = keys::ledger_sums(bucket);
+            for (metric, figure) in METRICS.into_iter().zip(figures(&totals)) {
+                if figure > 0 {
+                    let by = figure.min(MOST) as i64;
+                    commands.push(Command::HIncrBy {
+                        key: key.clone(),
+                        field: bucket::field(metric, scope),
+                        by,
+                    });
+                }
+            }
+            let expire_at = bucket.expire_at(calendar);
+            ends.extend(expire_at.map(|at| (key, at)));
+            let (kind, member) = match scope {
+                _ if matches!(bucket, Bucket::Hour(_)) => continue,
+                Scope::Total => continue,
+                Scope::Key(id) => (Kind::Keys, id),
+                Scope::Account(id) => (Kind::Accounts, id),
+                Scope::Model(name) => (Kind::Models, name),
+                Scope::KeyModel(id, name) => (Kind::ModelsOf(id), name),
+            };
+            let key = keys::ledger_rank(bucket, kind);
+            ends.extend(expire_at.map(|at| (key.clone(), at)));
+            // Adding nothing still enters the name, and calls without a cost must be listed too.
+            commands.push(Command::ZIncrBy {
+                key,
+                by: totals.cost.min(MOST) as f64,
+                member: member.to_owned(),
+            });
+        }
+        commands.extend(ends.into_iter().map(|(key, at)| Command::PExpireAt { key, at }));
+        for (kind, used) in [("keys", self.keys), ("accounts", self.accounts)] {
+            let entries = used
+                .into_iter()
+                .map(|(id, at)| (at as f64, id.to_owned()))
+                .collect();
+            commands.push(Command::ZAdd {
+                key: keys::ledger_last_used(kind),
+                entries,
+            });
+        }
+    }
+}
+
+/// The name a call is counted under.
+fn model(event: &LedgerEvent) -> &str {
+    if event.tokens == Tokens::default() && event.status >= 400 {
+        return UNSERVED;
+    }
+    let mut end = NAME_BYTES.min(event.model.len());
+    while !event.model.is_char_boundary(end) {
+        end -= 1;
+    }
+    event.model.get(..end).unwrap_or_default()
+}
+
+const _: () = assert!(MARKER_DAYS < REQUEST_LOG_DAYS as u64);

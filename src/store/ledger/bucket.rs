@@ -1,0 +1,175 @@
+//! What sums are of, and of which time; the names these have in the store.
+
+use std::fmt;
+
+use super::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS};
+use crate::model::calendar::{Calendar, Day, Hour, Month};
+use crate::model::usage::{Quality, Totals};
+use crate::port::clock::Millis;
+
+/// A span of time that has sums of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bucket {
+    Hour(Hour),
+    Day(Day),
+    Month(Month),
+    All,
+}
+
+/// What is summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope<'a> {
+    Total,
+    /// By id.
+    Key(&'a str),
+    /// By id.
+    Account(&'a str),
+    /// By name.
+    Model(&'a str),
+    /// A model as one key used it: (id of the key, name). By day and all time only.
+    KeyModel(&'a str, &'a str),
+}
+
+/// Who is ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind<'a> {
+    Keys,
+    Accounts,
+    Models,
+    /// The models of one key, by its id. By day and all time only.
+    ModelsOf(&'a str),
+}
+
+impl Bucket {
+    /// When nobody needs the bucket's sums any more; `None`: never.
+    pub(super) fn expire_at(self, calendar: Calendar) -> Option<Millis> {
+        match self {
+            Self::Hour(hour) => Some(calendar.start(hour.day().after(HOUR_DAYS + 1))),
+            Self::Day(day) => Some(calendar.start(day.after(DAY_DAYS + 1))),
+            Self::Month(month) => Some(calendar.start(month.first_day().after(31 * (MONTH_MONTHS + 1)))),
+            Self::All => None,
+        }
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hour(hour) => write!(f, "hour:{hour}"),
+            Self::Day(day) => write!(f, "day:{day}"),
+            Self::Month(month) => write!(f, "month:{month}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// What a client or provider chose stands last, so that no name can be taken for another.
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Total => f.write_str("total"),
+            Self::Key(id) => write!(f, "key:{id}"),
+            Self::Account(id) => write!(f, "account:{id}"),
+            Self::Model(name) => write!(f, "model:{name}"),
+            Self::KeyModel(id, name) => write!(f, "key-model:{id}:{name}"),
+        }
+    }
+}
+
+impl fmt::Display for Kind<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keys => f.write_str("keys"),
+            Self::Accounts => f.write_str("accounts"),
+            Self::Models => f.write_str("models"),
+            Self::ModelsOf(id) => write!(f, "models-of:{id}"),
+        }
+    }
+}
+
+impl<'a> Kind<'a> {
+    /// The scope of a member of this ranking.
+    pub(super) fn scope(self, member: &'a str) -> Scope<'a> {
+        match self {
+            Self::Keys => Scope::Key(member),
+            Self::Accounts => Scope::Account(member),
+            Self::Models => Scope::Model(member),
+            Self::ModelsOf(key) => Scope::KeyModel(key, member),
+        }
+    }
+}
+
+/// The figures of [`Totals`], by their names in the store.
+pub(super) const METRICS: [&str; 10] = [
+    "requests",
+    "errors",
+    "partial",
+    "estimated",
+    "input",
+    "output",
+    "cacheWrite5m",
+    "cacheWrite1h",
+    "cacheRead",
+    "cost",
+];
+
+/// In the order of [`METRICS`].
+pub(super) fn figures(totals: &Totals) -> [u64; METRICS.len()] {
+    let Totals {
+        requests,
+        errors,
+        partial,
+        estimated,
+        tokens,
+        cost,
+    } = *totals;
+    [
+        requests,
+        errors,
+        partial,
+        estimated,
+        tokens.input,
+        tokens.output,
+        tokens.cache_write_5m,
+        tokens.cache_write_1h,
+        tokens.cache_read,
+        cost,
+    ]
+}
+
+/// The inverse of [`figures`]; missing ones are 0.
+pub(super) fn totals(figures: impl IntoIterator<Item = u64>) -> Totals {
+    let mut next = figures.into_iter();
+    let mut figure = || next.next().unwrap_or_default();
+    let mut totals = Totals {
+        requests: figure(),
+        errors: figure(),
+        partial: figure(),
+        estimated: figure(),
+        ..Totals::default()
+    };
+    totals.tokens.input = figure();
+    totals.tokens.output = figure();
+    totals.tokens.cache_write_5m = figure();
+    totals.tokens.cache_write_1h = figure();
+    totals.tokens.cache_read = figure();
+    totals.cost = figure();
+    totals
+}
+
+/// The field of a sum in its bucket's hash.
+pub(super) fn field(metric: &str, scope: Scope<'_>) -> String {
+    format!("{metric}:{scope}")
+}
+
+/// What one event adds.
+pub(super) fn of_event(event: &crate::model::usage::LedgerEvent) -> Totals {
+    Totals {
+        requests: 1,
+        errors: u64::from(event.status >= 400 || event.error.is_some()),
+        partial: u64::from(event.quality == Quality::Partial),
+        estimated: u64::from(event.quality == Quality::Estimated),
+        tokens: event.tokens,
+        cost: event.cost,
+    }
+}

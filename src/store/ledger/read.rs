@@ -1,0 +1,318 @@
+//! Reading sums: who spent what in a time, in two round trips whatever the time.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::bucket::{Bucket, Kind, METRICS, Scope, field, totals};
+use super::{DAY_DAYS, HOUR_DAYS, Ledger, MONTH_MONTHS};
+use crate::model::calendar;
+use crate::model::usage::Totals;
+use crate::port::clock::Millis;
+use crate::port::store::{Command, Reply, StoreError};
+use crate::store::keys;
+
+/// Of each day's ranking so many are looked at. With more keys than this in use on one day, the tail of a
+/// ranking over several days may miss some that are small on every day.
+const RANKED: u64 = 500;
+
+/// A time to look back on, in the operator's days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Range {
+    #[serde(rename = "today")]
+    Today,
+    /// Today and the six days before.
+    #[serde(rename = "7days")]
+    Days7,
+    /// Today and the 29 days before.
+    #[serde(rename = "30days")]
+    Days30,
+    /// This calendar month.
+    #[serde(rename = "month")]
+    Month,
+    #[serde(rename = "all")]
+    All,
+}
+
+/// Length of a point of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    Hour,
+    Day,
+    Month,
+}
+
+/// What was used in a time, and by whom most.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    pub totals: Totals,
+    /// The dearest first.
+    pub keys: Vec<Ranked>,
+    pub accounts: Vec<Ranked>,
+    pub models: Vec<Ranked>,
+}
+
+/// A key or account by its id, or a model by its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    pub id: String,
+    pub totals: Totals,
+}
+
+/// The sum of one hour, day or month.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// `2026-01-31:09`, `2026-01-31` or `2026-01`.
+    pub label: String,
+    pub totals: Totals,
+}
+
+impl FromStr for Range {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Ok(match name {
+            "today" => Self::Today,
+            "7days" => Self::Days7,
+            "30days" => Self::Days30,
+            "month" => Self::Month,
+            "all" => Self::All,
+            _ => return Err(()),
+        })
+    }
+}
+
+impl Ledger {
+    /// Sums of a time, with at most `top` of each ranking.
+    pub async fn summary(&self, range: Range, top: usize, now: Millis) -> Result<Summary, StoreError> {
+        let buckets = self.buckets(range, now);
+        let kinds = [Kind::Keys, Kind::Accounts, Kind::Models];
+        let names = self.dearest(&kinds, &buckets, top).await?;
+        let scopes = std::iter::once(Scope::Total).chain(
+            kinds
+                .iter()
+                .zip(&names)
+                .flat_map(|(kind, names)| names.iter().map(|name| kind.scope(name))),
+        );
+        let scopes: Vec<Scope<'_>> = scopes.collect();
+        let mut sums = self.sums(&scopes, &buckets).await?.into_iter();
+        let totals = sums.next().unwrap_or_default();
+        let [keys, accounts, models] = names.map(|names| ranked(names, &mut sums));
+        Ok(Summary {
+            totals,
+            keys,
+            accounts,
+            models,
+        })
+    }
+
+    /// The members of one ranking with their sums, the dearest first. The models of a key are not summed by
+    /// month: for them [`Range::Month`] takes the month's days.
+    pub async fn ranking(
+        &self,
+        kind: Kind<'_>,
+        range: Range,
+        top: usize,
+        now: Millis,
+    ) -> Result<Vec<Ranked>, StoreError> {
+        let buckets = match (kind, range) {
+            (Kind::ModelsOf(_), Range::Month) => {
+                let today = self.calendar.day(now);
+                let days = (0..31).map(|back| today.before(back));
+                days.take_while(|day| day.month() == today.month())
+                    .map(Bucket::Day)
+                    .collect()
+            }
+            _ => self.buckets(range, now),
+        };
+        let [names] = self.dearest(&[kind], &buckets, top).await?;
+        let scopes: Vec<Scope<'_>> = names.iter().map(|name| kind.scope(name)).collect();
+        let mut sums = self.sums(&scopes, &buckets).await?.into_iter();
+        Ok(ranked(names.clone(), &mut sums))
+    }
+
+    /// The sum of each scope over a time, in the order asked.
+    pub async fn totals(
+        &self,
+        scopes: &[Scope<'_>],
+        range: Range,
+        now: Millis,
+    ) -> Result<Vec<Totals>, StoreError> {
+        self.sums(scopes, &self.buckets(range, now)).await
+    }
+
+    /// The last `count` hours, days or months, oldest first, the current one last; no more than are kept.
+    pub async fn series(
+        &self,
+        scope: Scope<'_>,
+        unit: Unit,
+        count: u32,
+        now: Millis,
+    ) -> Result<Vec<Point>, StoreError> {
+        let today = self.calendar.day(now);
+        let mut buckets: Vec<Bucket> = match unit {
+            Unit::Hour => (0..count.min(24 * HOUR_DAYS))
+                .map(|back| {
+                    Bucket::Hour(
+                        self.calendar
+                            .hour(now.saturating_sub(u64::from(back) * calendar::HOUR)),
+                    )
+                })
+                .collect(),
+            Unit::Day => (0..count.min(DAY_DAYS))
+                .map(|back| Bucket::Day(today.before(back)))
+                .collect(),
+            Unit::Month => std::iter::successors(Some(today.month()), |month| {
+                Some(month.first_day().before(1).month())
+            })
+            .take(count.min(MONTH_MONTHS) as usize)
+            .map(Bucket::Month)
+            .collect(),
+        };
+        buckets.reverse();
+        let replies = self
+            .store
+            .run(
+                buckets
+                    .iter()
+                    .map(|bucket| figures_of(*bucket, &[scope]))
+                    .collect(),
+            )
+            .await?;
+        Ok(buckets
+            .iter()
+            .zip(replies)
+            .map(|(bucket, reply)| Point {
+                label: match bucket {
+                    Bucket::Hour(hour) => hour.to_string(),
+                    Bucket::Day(day) => day.to_string(),
+                    Bucket::Month(month) => month.to_string(),
+                    Bucket::All => bucket.to_string(),
+                },
+                totals: read(reply).next().unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// When each of these keys or accounts was last used, in the order asked. `kind`: [`Kind::Keys`] or
+    /// [`Kind::Accounts`]; of others nothing is known.
+    pub async fn last_used(&self, kind: Kind<'_>, ids: &[&str]) -> Result<Vec<Option<Millis>>, StoreError> {
+        let key = keys::ledger_last_used(&kind.to_string());
+        let asks = ids.iter().map(|id| Command::ZScore {
+            key: key.clone(),
+            member: (*id).to_owned(),
+        });
+        let replies = self.store.run(asks.collect()).await?;
+        Ok(replies
+            .into_iter()
+            .map(|reply| match reply {
+                Reply::Score(Some(at)) => Some(at as Millis),
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn buckets(&self, range: Range, now: Millis) -> Vec<Bucket> {
+        let today = self.calendar.day(now);
+        let days = |count| (0..count).map(|back| Bucket::Day(today.before(back))).collect();
+        match range {
+            Range::Today => days(1),
+            Range::Days7 => days(7),
+            Range::Days30 => days(30),
+            Range::Month => vec![Bucket::Month(today.month())],
+            Range::All => vec![Bucket::All],
+        }
+    }
+
+    /// The `top` members of each ranking by their cost over all `buckets`.
+    async fn dearest<const N: usize>(
+        &self,
+        kinds: &[Kind<'_>; N],
+        buckets: &[Bucket],
+        top: usize,
+    ) -> Result<[Vec<String>; N], StoreError> {
+        let limit = if buckets.len() == 1 {
+            top as u64
+        } else {
+            RANKED.max(top as u64)
+        };
+        let asks = kinds.iter().flat_map(|kind| {
+            buckets.iter().map(move |bucket| Command::ZRangeByScore {
+                key: keys::ledger_rank(bucket, kind),
+                min: f64::NEG_INFINITY,
+                max: f64::INFINITY,
+                rev: true,
+                offset: 0,
+                limit,
+            })
+        });
+        let mut replies = self.store.run(asks.collect()).await?.into_iter();
+        Ok(kinds.map(|_| {
+            let mut costs: HashMap<String, f64> = HashMap::new();
+            for reply in replies.by_ref().take(buckets.len()) {
+                let Reply::Scored(members) = reply else { continue };
+                for (member, cost) in members {
+                    *costs.entry(member).or_default() += cost;
+                }
+            }
+            let mut ranking: Vec<(String, f64)> = costs.into_iter().collect();
+            ranking.sort_by(|(a, cost_a), (b, cost_b)| cost_b.total_cmp(cost_a).then_with(|| a.cmp(b)));
+            ranking.truncate(top);
+            ranking.into_iter().map(|(member, _)| member).collect()
+        }))
+    }
+
+    /// The sum of each scope over `buckets`: one command for each bucket.
+    async fn sums(&self, scopes: &[Scope<'_>], buckets: &[Bucket]) -> Result<Vec<Totals>, StoreError> {
+        let mut sums = vec![Totals::default(); scopes.len()];
+        if scopes.is_empty() {
+            return Ok(sums);
+        }
+        let asks = buckets.iter().map(|bucket| figures_of(*bucket, scopes)).collect();
+        for reply in self.store.run(asks).await? {
+            for (sum, part) in sums.iter_mut().zip(read(reply)) {
+                *sum += part;
+            }
+        }
+        Ok(sums)
+    }
+}
+
+fn ranked(names: Vec<String>, sums: &mut impl Iterator<Item = Totals>) -> Vec<Ranked> {
+    names
+        .into_iter()
+        .zip(sums)
+        .map(|(id, totals)| Ranked { id, totals })
+        .collect()
+}
+
+fn figures_of(bucket: Bucket, scopes: &[Scope<'_>]) -> Command {
+    let fields = scopes
+        .iter()
+        .flat_map(|scope| METRICS.map(|metric| field(metric, *scope)));
+    Command::HMGet {
+        key: keys::ledger_sums(bucket),
+        fields: fields.collect(),
+    }
+}
+
+/// The sums in an answer to [`figures_of`]. What is missing, or is no number, counts as 0.
+fn read(reply: Reply) -> impl Iterator<Item = Totals> {
+    let figures: Vec<u64> = match reply {
+        Reply::Values(values) => values
+            .into_iter()
+            .map(|value| {
+                value
+                    .and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok())
+                    .unwrap_or_default()
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let count = figures.len() / METRICS.len();
+    let mut figures = figures.into_iter();
+    (0..count).map(move |_| totals(figures.by_ref().take(METRICS.len())))
+}
