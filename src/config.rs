@@ -169,7 +169,10 @@ pub fn data_dir(vars: &dyn Vars) -> String {
 }
 
 /// Variables that a native host generates once when they are missing.
-pub const GENERATED: [&str; 2] = ["JWT_SECRET", "ENCRYPTION_KEY"];
+pub const GENERATED: [&str; 2] = ["JWT_SECRET", ENCRYPTION_KEY];
+
+/// The one of them that opens what is stored already.
+pub const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
 
 #[cfg(test)]
 mod tests;

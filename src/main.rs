@@ -1,4 +1,6 @@
-//! The native binary `crs`.
+//! The native binary `crs`: the environment, the allocator, and over to the command line.
+
+mod cli;
 
 use std::process::ExitCode;
 
@@ -19,7 +21,7 @@ impl Vars for Environment {
 }
 
 fn main() -> ExitCode {
-    match start() {
+    cli::run(std::env::args_os(), &Environment, || match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in error.to_string().lines() {
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
             }
             ExitCode::from(2)
         }
-    }
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet when settings are bad")]

@@ -30,6 +30,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(session::refresh))
         .routes(routes!(session::user))
         .routes(routes!(session::change_password))
+        .routes(routes!(session::reset_password))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::get, keys::change, keys::delete))
         .routes(routes!(keys::restore))

@@ -309,22 +309,8 @@ pub(super) async fn change_password(
     let Some(Password(new)) = input.new_password else {
         return Err(ApiError::missing("newPassword"));
     };
-    if new.reveal().chars().count() < SHORTEST_PASSWORD {
-        let message = format!("`newPassword` must have {SHORTEST_PASSWORD} characters or more");
-        return Err(ApiError::invalid("newPassword", message));
-    }
-    if new.reveal().len() > LONGEST_PASSWORD {
-        let message = format!("`newPassword` must have at most {LONGEST_PASSWORD} bytes");
-        return Err(ApiError::invalid("newPassword", message));
-    }
-    let username = input.new_username.map(|name| name.trim().to_owned());
-    let fits = |name: &String| {
-        (1..=LONGEST_USERNAME).contains(&name.chars().count()) && !name.contains(char::is_control)
-    };
-    if username.as_ref().is_some_and(|name| !fits(name)) {
-        let message = format!("`newUsername` must have 1 to {LONGEST_USERNAME} characters");
-        return Err(ApiError::invalid("newUsername", message));
-    }
+    fit_password("newPassword", &new)?;
+    let username = fit_username("newUsername", input.new_username)?;
 
     let admin = app.admins.get().await?.ok_or_else(no_admin)?;
     // Whoever stole a session must not find out the password with it.
@@ -332,13 +318,9 @@ pub(super) async fn change_password(
     if !check(&app, Some(&admin), current).await? {
         return Err(wrong("The current password is not right."));
     }
-    let random = app.ports.random.clone();
-    let hash = compute(&app, move || hash_password(&*random, &new))
-        .await?
-        .map_err(|error| ApiError::internal(error.to_string()))?;
     let login = NewLogin {
         username,
-        password: Some(hash),
+        password: Some(hashed(&app, new).await?),
     };
     let changed = app
         .admins
@@ -355,4 +337,97 @@ pub(super) async fn change_password(
         token: begun.token,
         expires_in: begun.expires_in,
     }))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResetInput {
+    #[schema(value_type = String, required, min_length = 8)]
+    password: Option<Password>,
+    /// Left out: stays as it is.
+    #[schema(max_length = 64)]
+    username: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct PasswordReset {
+    success: bool,
+    username: String,
+}
+
+/// Sets the admin's password without asking for the old one, and ends all sessions. Only who can read the
+/// host's files may: the local command line, not a session.
+#[utoipa::path(
+    post, path = "/web/auth/reset-password", tag = "session", security(("admin" = [])),
+    request_body = ResetInput,
+    responses(
+        (status = 200, body = PasswordReset),
+        (status = 401, body = ErrorBody<'_>),
+        (status = 403, description = "A session, not the local command line", body = ErrorBody<'_>),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn reset_password(
+    State(app): State<App>,
+    session: AdminSession,
+    Input(input): Input<ResetInput>,
+) -> Result<Json<PasswordReset>, ApiError> {
+    if session.ends.is_some() {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "local_only",
+            "Only the command line on the server's machine may do this: crs admin reset-password.",
+        ));
+    }
+    let Some(Password(new)) = input.password else {
+        return Err(ApiError::missing("password"));
+    };
+    fit_password("password", &new)?;
+    let login = NewLogin {
+        username: fit_username("username", input.username)?,
+        password: Some(hashed(&app, new).await?),
+    };
+    let admin = app
+        .admins
+        .replace(login, None, app.ports.clock.now())
+        .await?
+        .ok_or_else(no_admin)?;
+    // Who forgot the password has tried it often.
+    throttle::forget(&app, &admin.username).await?;
+    session.audit("admin.reset-password", "");
+    Ok(Json(PasswordReset {
+        success: true,
+        username: admin.username,
+    }))
+}
+
+fn fit_password(field: &str, password: &Secret) -> Result<(), ApiError> {
+    if password.reveal().chars().count() < SHORTEST_PASSWORD {
+        let message = format!("`{field}` must have {SHORTEST_PASSWORD} characters or more");
+        return Err(ApiError::invalid(field, message));
+    }
+    if password.reveal().len() > LONGEST_PASSWORD {
+        let message = format!("`{field}` must have at most {LONGEST_PASSWORD} bytes");
+        return Err(ApiError::invalid(field, message));
+    }
+    Ok(())
+}
+
+fn fit_username(field: &str, username: Option<String>) -> Result<Option<String>, ApiError> {
+    let username = username.map(|name| name.trim().to_owned());
+    let fits = |name: &String| {
+        (1..=LONGEST_USERNAME).contains(&name.chars().count()) && !name.contains(char::is_control)
+    };
+    if username.as_ref().is_some_and(|name| !fits(name)) {
+        let message = format!("`{field}` must have 1 to {LONGEST_USERNAME} characters");
+        return Err(ApiError::invalid(field, message));
+    }
+    Ok(username)
+}
+
+async fn hashed(app: &App, password: Secret) -> Result<String, ApiError> {
+    let random = app.ports.random.clone();
+    compute(app, move || hash_password(&*random, &password))
+        .await?
+        .map_err(|error| ApiError::internal(error.to_string()))
 }

@@ -53,24 +53,30 @@ impl<'a> Layered<'a> {
             .collect()
     }
 
+    /// Whether what is missing may be generated: not when there is data that only the lost key opens.
+    pub fn may_generate(&self, data_dir: &Path) -> Result<(), String> {
+        if self.missing().contains(&config::ENCRYPTION_KEY) && data_dir.join(STORE_FILE).exists() {
+            return Err(format!(
+                "ENCRYPTION_KEY is missing, and {} holds data sealed with one: set ENCRYPTION_KEY, or restore secrets.json",
+                data_dir.join(STORE_FILE).display()
+            ));
+        }
+        Ok(())
+    }
+
     /// Generates what is missing and keeps it.
     pub fn generate(&mut self, data_dir: &Path, random: &dyn Random) -> Result<(), String> {
         let missing = self.missing();
         if missing.is_empty() {
             return Ok(());
         }
-        if missing.contains(&"ENCRYPTION_KEY") && data_dir.join(STORE_FILE).exists() {
-            return Err(format!(
-                "ENCRYPTION_KEY is missing, and {} holds data sealed with one: set ENCRYPTION_KEY, or restore secrets.json",
-                data_dir.join(STORE_FILE).display()
-            ));
-        }
+        self.may_generate(data_dir)?;
         for name in missing {
             let mut bytes = [0_u8; 32];
             random.fill(&mut bytes);
             let value = hex::encode(bytes)
                 .chars()
-                .take(if name == "ENCRYPTION_KEY" { 32 } else { 64 })
+                .take(if name == config::ENCRYPTION_KEY { 32 } else { 64 })
                 .collect();
             self.kept.insert(name.to_owned(), value);
         }
@@ -105,10 +111,15 @@ pub fn login(data_dir: &Path, random: &dyn Random) -> Result<Login, String> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Login {
             username: format!("cr_admin_{}", text_of(random, HEX, 8)),
-            password: Secret::new(text_of(random, READABLE, 20)),
+            password: password(random),
         }),
         Err(error) => Err(format!("{} cannot be read: {error}", file.display())),
     }
+}
+
+/// A password for people to copy: 20 characters, about 116 bits.
+pub fn password(random: &dyn Random) -> Secret {
+    Secret::new(text_of(random, READABLE, 20))
 }
 
 /// Writes a login where the operator finds it; answers the file's path.

@@ -36,13 +36,10 @@ impl Attempt {
         let now = app.ports.clock.now();
         let window = now / WINDOW_MS;
         let ends = window.saturating_add(1).saturating_mul(WINDOW_MS);
-        let label = |whose: &str, value: &[u8]| {
-            let label = app.keyring.label(&format!("login-{whose}"), value);
-            keys::login_attempts(whose, &label, window)
-        };
+        let label = |whose: &str, value: &[u8]| label(app, whose, value, window);
         let address = address.map(|address| label("address", &network(address)));
         let attempt = Self {
-            account: label("account", username.to_lowercase().as_bytes()),
+            account: account(app, username, window),
             address,
         };
         if let Some(address) = &attempt.address
@@ -64,6 +61,21 @@ impl Attempt {
         }
         app.ports.store.run(batch).await.map(|_| ())
     }
+}
+
+/// Begins the count of a login name anew.
+pub(super) async fn forget(app: &App, username: &str) -> Result<(), StoreError> {
+    let key = account(app, username, app.ports.clock.now() / WINDOW_MS);
+    app.ports.store.run(vec![Command::Del { key }]).await.map(|_| ())
+}
+
+fn account(app: &App, username: &str, window: Millis) -> String {
+    label(app, "account", username.to_lowercase().as_bytes(), window)
+}
+
+fn label(app: &App, whose: &str, value: &[u8], window: Millis) -> String {
+    let label = app.keyring.label(&format!("login-{whose}"), value);
+    keys::login_attempts(whose, &label, window)
 }
 
 async fn add(app: &App, key: &str, ends: Millis) -> Result<i64, StoreError> {

@@ -73,12 +73,19 @@ const LAYERS: [Layer; 9] = [
     },
     Layer {
         module: "provider",
+        // Values only: settings, the parsed call, the pure readers of bodies, an opened account.
         may: &[
             "provider",
             "model",
             "error",
+            "config",
             "port::clock::Millis",
-            "port::upstream::Body",
+            "relay::body",
+            "relay::call",
+            "relay::meter",
+            "store::accounts::Credentials",
+            "store::accounts::LiveAccount",
+            "store::accounts::NewTokens",
         ],
         instead: "a provider turns values into values and is never given a port: take the value as an argument",
     },

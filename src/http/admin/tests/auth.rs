@@ -410,3 +410,48 @@ async fn without_its_store_nobody_gets_in() {
         .await
         .is(200);
 }
+
+#[tokio::test]
+async fn the_local_command_line_may_set_a_password_and_no_session_may() {
+    let bench = Bench::new().await;
+    let token = bench.login("root", PASSWORD, None).await.is(200).text("token");
+    let body = json!({"password": "a fresh password"});
+    let path = "/web/auth/reset-password";
+    let refused = bench
+        .raw("POST", path, Some(&token), body.to_string())
+        .await
+        .is(403);
+    assert_eq!(refused.json["error"], "local_only");
+    bench.raw("POST", path, None, body.to_string()).await.is(401);
+    bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(200);
+
+    for (bad, field) in [
+        (json!({}), "password"),
+        (json!({"password": "short"}), "password"),
+        (
+            json!({"password": "a fresh password", "username": " "}),
+            "username",
+        ),
+    ] {
+        let answer = bench
+            .raw("POST", path, Some(LOCAL), bad.to_string())
+            .await
+            .is(422);
+        assert_eq!(answer.json["field"], field);
+    }
+    bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(200);
+
+    // Locked out by many attempts, as who forgot the password is.
+    for _ in 0..10 {
+        bench.login("root", "is it this one?", None).await;
+    }
+    bench.login("root", PASSWORD, None).await.is(429);
+    let reset = bench
+        .raw("POST", path, Some(LOCAL), body.to_string())
+        .await
+        .is(200);
+    assert_eq!(reset.json, json!({"success": true, "username": "root"}));
+    bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(401);
+    bench.login("root", PASSWORD, None).await.is(401);
+    bench.login("root", "a fresh password", None).await.is(200);
+}

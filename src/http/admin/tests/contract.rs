@@ -14,12 +14,13 @@ const PUBLIC: [(&str, &str); 4] = [
     ("get", "/metrics"),
 ];
 
-const ROUTES: [(&str, &str); 21] = [
+const ROUTES: [(&str, &str); 22] = [
     ("post", "/web/auth/login"),
     ("post", "/web/auth/logout"),
     ("post", "/web/auth/refresh"),
     ("get", "/web/auth/user"),
     ("post", "/web/auth/change-password"),
+    ("post", "/web/auth/reset-password"),
     ("get", "/admin/api-keys"),
     ("post", "/admin/api-keys"),
     ("get", "/admin/api-keys/{id}"),

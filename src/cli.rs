@@ -1,0 +1,246 @@
+//! The command line: a thin client of the admin API, and the way to start the server.
+//!
+//! A command asks the server that runs on the same data folder; if none runs, it opens the store itself and
+//! puts the same requests to the same router. Results go to standard output, everything else to standard
+//! error. Secrets are read from files, pipes or a prompt, never from arguments: other users see those.
+
+mod account;
+mod admin;
+mod api;
+mod check;
+mod failure;
+mod input;
+mod key;
+mod output;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use crs_edge::config::Vars;
+
+use self::failure::Failure;
+use self::output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  tried, and failed: refused by the server or by the provider
+  2  a wrong argument, or a setting that must be changed
+  3  there is no such key or account
+  4  neither the server nor its store can be reached
+
+Settings come from variables: .env.example lists them, `crs check-config` checks them.
+The data folder is DATA_DIR, or `data` in the working directory.";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "crs",
+    version,
+    about = "A relay that pools provider accounts behind keys of your own"
+)]
+#[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print the result as JSON, for scripts.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay until it is told to end (what happens without a command).
+    Serve,
+    /// Say what is wrong with the settings, one line each, without starting.
+    CheckConfig,
+    /// Ask the server whether it is well.
+    Health,
+    /// The administrator's login.
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Keys for clients.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Accounts at providers.
+    #[command(subcommand)]
+    Account(AccountCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Give the administrator a new password, shown once, and end all sessions.
+    ResetPassword(ResetPassword),
+}
+
+#[derive(Debug, Args)]
+struct ResetPassword {
+    /// Change the login name too.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// Read the password from standard input instead of making one up.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and show it, once.
+    Create(KeyCreate),
+    /// List keys, newest first.
+    List(KeyList),
+    /// Show one key: its limits and state, never the key itself.
+    Show(Named),
+    /// Refuse a key from now on; running calls go on.
+    Disable(Named),
+    /// Let a disabled key in again.
+    Enable(Named),
+}
+
+#[derive(Debug, Args)]
+struct KeyCreate {
+    /// What to call it.
+    #[arg(long)]
+    name: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// How many calls may run at once; 0 is no limit.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
+    /// When it ends: 12h, 30d, 2027-01-31, or a moment such as 2027-01-31T09:30:00Z.
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    /// A service it may use: claude, openai or gemini; repeat for more. All, if left out.
+    #[arg(long, value_name = "SERVICE")]
+    service: Vec<String>,
+    /// A model it may not use; repeat for more.
+    #[arg(long, value_name = "MODEL")]
+    block_model: Vec<String>,
+    /// A tag to find it by; repeat for more.
+    #[arg(long)]
+    tag: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct KeyList {
+    /// Only those whose name or description holds this.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// The deleted ones instead.
+    #[arg(long)]
+    deleted: bool,
+}
+
+/// A record, by id or by its exact name.
+#[derive(Debug, Args)]
+struct Named {
+    /// Its id, or its exact name.
+    #[arg(value_name = "ID-OR-NAME")]
+    which: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Add an account, with an official API key or with OAuth tokens.
+    Add(AccountAdd),
+    /// List accounts.
+    List,
+    /// Make one real call of one token and show what the provider says.
+    Test(AccountTest),
+}
+
+#[derive(Debug, Args)]
+struct AccountAdd {
+    /// What to call it.
+    #[arg(long)]
+    name: String,
+    #[arg(long, default_value = "claude")]
+    platform: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// The file that holds the API key; `-` reads standard input, or asks at a terminal (as does nothing).
+    #[arg(long, value_name = "FILE", conflicts_with = "oauth_file")]
+    api_key_file: Option<PathBuf>,
+    /// The file that holds OAuth tokens, as Claude Code's .credentials.json does; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    oauth_file: Option<PathBuf>,
+    /// The provider's address, if it is another than usual.
+    #[arg(long, value_name = "URL", conflicts_with = "oauth_file")]
+    base_url: Option<String>,
+    /// Who is asked first: lower goes first.
+    #[arg(long, value_name = "N")]
+    priority: Option<u32>,
+    /// How many calls it serves at once; 0 is no limit.
+    #[arg(long, value_name = "N")]
+    max_concurrency: Option<u32>,
+    /// The file that holds the proxy's address, http://, https:// or socks5://[user:password@]host:port.
+    #[arg(long, value_name = "FILE")]
+    proxy_file: Option<PathBuf>,
+    /// Ask the provider for TO when a client names FROM; repeat for more.
+    #[arg(long, value_name = "FROM=TO")]
+    map_model: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct AccountTest {
+    #[command(flatten)]
+    named: Named,
+    /// The model to ask for.
+    #[arg(long)]
+    model: Option<String>,
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for; `serve` starts the server.
+pub(crate) fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &dyn Vars,
+    serve: impl FnOnce() -> ExitCode,
+) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap prints each where it belongs.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(failure::USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let output = Output::new(cli.json);
+    let done = match cli.command {
+        None | Some(Command::Serve) => return serve(),
+        Some(Command::CheckConfig) => check::settings(environment, &output),
+        Some(command) => wait(ask(command, environment, &output)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn wait(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("this machine gives no event loop: {error}")))?
+        .block_on(work)
+}
+
+async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    match command {
+        // Handled before there is an event loop.
+        Command::Serve | Command::CheckConfig => Ok(()),
+        Command::Health => check::health(environment, output).await,
+        Command::Admin(AdminCommand::ResetPassword(args)) => {
+            admin::reset_password(args, environment, output).await
+        }
+        Command::Key(command) => key::run(command, environment, output).await,
+        Command::Account(command) => account::run(command, environment, output).await,
+    }
+}

@@ -1,0 +1,407 @@
+//! The admin API by one of two ways: over a socket to the server that runs on this data folder, or to the
+//! same router in this process when none runs.
+//!
+//! The server leaves `server.json` in the data folder while it listens; who can read that file may ask
+//! anything. A file that a crash left behind is recognised by nobody answering there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use crs_edge::config::{self, Secret, Vars};
+use crs_edge::host::native::{Native, Setup, StartError};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::failure::Failure;
+
+/// Bound on reaching a server on this machine.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// How long a server may take to say that it is there.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// How long a request may take that calls no provider.
+const ANSWER: Duration = Duration::from_mins(1);
+
+/// Largest answer that is read; the longest page of a list is far below.
+const LARGEST: usize = 64 << 20;
+
+pub(super) struct Api {
+    way: Way,
+    token: Secret,
+}
+
+enum Way {
+    Server {
+        client: Client<HttpConnector, Body>,
+        url: String,
+    },
+    Here {
+        native: Box<Native>,
+        router: Router,
+    },
+}
+
+/// What a running server leaves in the data folder.
+#[derive(Deserialize)]
+pub(super) struct Running {
+    pub(super) url: String,
+    token: String,
+}
+
+impl Running {
+    /// The file of a server, if there is one; it need not run any more.
+    pub(super) fn read(data_dir: &Path) -> Result<Option<Self>, Failure> {
+        let file = data_dir.join("server.json");
+        match std::fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|error| Failure::Away(format!("{} cannot be understood: {error}", file.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::Away(format!(
+                "{} cannot be read ({error}): run this as the user that runs the server",
+                file.display()
+            ))),
+        }
+    }
+}
+
+/// An answer of `/health`.
+pub(super) struct Health {
+    pub(super) status: StatusCode,
+    pub(super) body: Value,
+}
+
+impl Api {
+    /// Finds the running server, or opens the store.
+    async fn find(environment: &dyn Vars) -> Result<Self, Failure> {
+        let data_dir = PathBuf::from(config::data_dir(environment));
+        if let Some(running) = Running::read(&data_dir)?
+            && let Some(health) = health(&running.url).await?
+        {
+            tracing::debug!(status = %health.status, url = running.url, "a server runs");
+            return Ok(Self {
+                way: Way::Server {
+                    client: client(),
+                    url: running.url,
+                },
+                token: Secret::new(running.token),
+            });
+        }
+        let setup = Setup::prepare(environment).map_err(unready)?;
+        let native = Native::open(&setup).await.map_err(unready)?;
+        let token = native.app.local_token.clone().ok_or_else(|| {
+            Failure::Failed("the store is open, but this process has no rights on it".to_owned())
+        })?;
+        let router = crs_edge::http::router(native.app.clone());
+        Ok(Self {
+            way: Way::Here {
+                native: Box::new(native),
+                router,
+            },
+            token,
+        })
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    /// Every record of a list, over all its pages.
+    pub(super) async fn list(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
+        let fixed = query.iter().fold(String::new(), |fixed, (name, value)| {
+            fixed + "&" + name + "=" + &escaped(value)
+        });
+        let mut all = Vec::new();
+        for page in 1_u32.. {
+            let mut answer = self
+                .get(&format!("{path}?pageSize=100&page={page}{fixed}"))
+                .await?;
+            let pages = answer.get("totalPages").and_then(Value::as_u64).unwrap_or(0);
+            match answer.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => all.extend(items),
+                _ => return Err(Failure::Failed("the server answered no list".to_owned())),
+            }
+            if u64::from(page) >= pages {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The record with this id, or else the only one with this name.
+    pub(super) async fn named(&self, path: &str, what: &str, which: &str) -> Result<Value, Failure> {
+        let looks_like_id = which.len() == 36 && which.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        if looks_like_id {
+            match self.get(&format!("{path}/{which}")).await {
+                Err(Failure::Missing(_)) => {}
+                done => return done,
+            }
+        }
+        let found = self.list(path, &[("search", which.to_owned())]).await?;
+        let mut found: Vec<Value> = found
+            .into_iter()
+            .filter(|record| record.get("name").and_then(Value::as_str) == Some(which))
+            .collect();
+        match (found.pop(), found.len()) {
+            (Some(record), 0) => Ok(record),
+            (None, _) => Err(Failure::Missing(format!(
+                "there is no {what} with the id or name {which}"
+            ))),
+            (Some(_), others) => Err(Failure::Usage(format!(
+                "{} {what}s have the name {which}: say which one by its id (crs {what} list)",
+                others + 1
+            ))),
+        }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let work = async {
+            let answer = self.send(method, path, body).await?;
+            let (head, body) = answer.into_parts();
+            let bytes = collect(body).await?;
+            if !head.status.is_success() {
+                return Err(refusal(head.status, &bytes));
+            }
+            if bytes.is_empty() {
+                return Ok(Value::Null);
+            }
+            serde_json::from_slice(&bytes)
+                .map_err(|error| Failure::Failed(format!("the server answered no JSON: {error}")))
+        };
+        tokio::time::timeout(ANSWER, work)
+            .await
+            .unwrap_or_else(|_| Err(Failure::Away("the server did not answer in time".to_owned())))
+    }
+
+    /// Sends a request whose answer is a stream of server-sent events; `event` takes the data of each.
+    pub(super) async fn stream(
+        &self,
+        path: &str,
+        body: &Value,
+        mut event: impl FnMut(Value),
+    ) -> Result<(), Failure> {
+        let answer = self.send(Method::POST, path, Some(body)).await?;
+        let (head, mut body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(refusal(head.status, &collect(body).await?));
+        }
+        let mut lines = Lines::default();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))?;
+            if let Some(data) = frame.data_ref() {
+                lines.push(data, &mut event);
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response<Body>, Failure> {
+        let base = match &self.way {
+            Way::Server { url, .. } => url.as_str(),
+            Way::Here { .. } => "",
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{base}{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.reveal()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.map_or_else(Body::empty, |value| Body::from(value.to_string())))
+            .map_err(|error| Failure::Failed(format!("this cannot be asked: {error}")))?;
+        match &self.way {
+            Way::Server { client, .. } => client
+                .request(request)
+                .await
+                .map(|answer| answer.map(Body::new))
+                .map_err(|error| Failure::Away(format!("the server cannot be asked: {error}"))),
+            Way::Here { router, .. } => {
+                let Ok(answer) = router.clone().oneshot(request).await;
+                Ok(answer)
+            }
+        }
+    }
+
+    async fn close(self) {
+        if let Way::Here { native, router } = self.way {
+            drop(router);
+            native.close().await;
+        }
+    }
+}
+
+/// Does `work` by the admin API; a store that was opened for it is closed again, whatever it came to.
+pub(super) async fn with<T>(
+    environment: &dyn Vars,
+    work: impl AsyncFnOnce(&Api) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let api = Api::find(environment).await?;
+    let done = work(&api).await;
+    api.close().await;
+    done
+}
+
+/// What the server at `url` says of itself; `None`: nobody listens there.
+pub(super) async fn health(url: &str) -> Result<Option<Health>, Failure> {
+    let asked = async {
+        let request = Request::get(format!("{url}/health"))
+            .body(Body::empty())
+            .map_err(|error| Failure::Away(format!("{url} is no address: {error}")))?;
+        let answer = match client().request(request).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_connect() => return Ok(None),
+            Err(error) => return Err(Failure::Away(format!("{url} does not answer: {error}"))),
+        };
+        let status = answer.status();
+        let body = collect(Body::new(answer.into_body())).await?;
+        Ok(Some(Health {
+            status,
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        }))
+    };
+    tokio::time::timeout(HELLO, asked).await.unwrap_or_else(|_| {
+        Err(Failure::Away(format!(
+            "{url} does not answer within {} s",
+            HELLO.as_secs()
+        )))
+    })
+}
+
+fn client() -> Client<HttpConnector, Body> {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT));
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+async fn collect(body: Body) -> Result<Bytes, Failure> {
+    let read = Limited::new(body, LARGEST).collect().await;
+    read.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))
+}
+
+fn unready(error: StartError) -> Failure {
+    match error {
+        StartError::Settings(problems) => Failure::Usage(problems.to_string()),
+        StartError::Other(text) => Failure::Away(text),
+    }
+}
+
+/// From an error body of the admin API to what a person reads.
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let message = body.get("message").and_then(Value::as_str);
+    let text = message.map_or_else(|| format!("the server answered {status}"), str::to_owned);
+    match status {
+        StatusCode::NOT_FOUND => Failure::Missing(text),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(text),
+        StatusCode::SERVICE_UNAVAILABLE => Failure::Away(text),
+        _ => Failure::Failed(text),
+    }
+}
+
+/// A value for a query string.
+fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// Splits a stream of server-sent events: each `data:` line is one JSON value here.
+#[derive(Default)]
+struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, data: &[u8], event: &mut impl FnMut(Value)) {
+        self.rest.extend_from_slice(data);
+        while let Some(end) = memchr::memchr(b'\n', &self.rest) {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            if let Some(data) = line.trim_ascii().strip_prefix(b"data:")
+                && let Ok(value) = serde_json::from_slice(data.trim_ascii())
+            {
+                event(value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn events_survive_any_cut() {
+        let stream = "event: a\ndata: {\"n\":1}\n\n: note\r\ndata:{\"s\":\"ä\"}\r\n\r\ndata: none\n";
+        for size in 1..stream.len() {
+            let mut lines = Lines::default();
+            let mut found = Vec::new();
+            for piece in stream.as_bytes().chunks(size) {
+                lines.push(piece, &mut |value| found.push(value));
+            }
+            assert_eq!(found, [json!({"n": 1}), json!({"s": "ä"})], "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn names_are_asked_for_as_they_are() {
+        assert_eq!(escaped("Ä b&c=1#"), "%C3%84%20b%26c%3D1%23");
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_message_and_gets_its_code() {
+        let body = br#"{"error":"invalid_field","message":"`name` is required","field":"name"}"#;
+        let failure = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
+        assert_eq!((failure.code(), failure.text()), (2, "`name` is required"));
+        assert_eq!(refusal(StatusCode::NOT_FOUND, b"").code(), 3);
+        assert_eq!(refusal(StatusCode::SERVICE_UNAVAILABLE, b"").code(), 4);
+        let odd = refusal(StatusCode::BAD_GATEWAY, b"<html>");
+        assert_eq!(
+            (odd.code(), odd.text()),
+            (1, "the server answered 502 Bad Gateway")
+        );
+    }
+
+    #[test]
+    fn the_file_of_a_server_is_read_or_said_to_be_unreadable() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Running::read(folder.path()).unwrap().is_none());
+        let file = folder.path().join("server.json");
+        std::fs::write(&file, r#"{"pid":1,"url":"http://127.0.0.1:9","token":"t"}"#).unwrap();
+        assert_eq!(
+            Running::read(folder.path()).unwrap().unwrap().url,
+            "http://127.0.0.1:9"
+        );
+        std::fs::write(&file, "{").unwrap();
+        assert_eq!(Running::read(folder.path()).err().unwrap().code(), 4);
+    }
+}

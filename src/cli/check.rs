@@ -1,0 +1,113 @@
+//! Is all well: the settings before a start, the server after it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crs_edge::config::{self, Config, StoreChoice, Vars};
+use crs_edge::host::native::first_run::Layered;
+use serde_json::{Value, json};
+
+use super::api::{Running, health as ask};
+use super::failure::Failure;
+use super::output::{Output, cell, record};
+
+/// Reads the settings as a start would, and writes nothing.
+pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    let data_dir = PathBuf::from(config::data_dir(environment));
+    let vars = Layered::read(environment, &data_dir).map_err(Failure::Usage)?;
+    vars.may_generate(&data_dir).map_err(Failure::Usage)?;
+    let missing = vars.missing();
+    // What is missing would be generated, so it is looked at as if it were there.
+    let config = Config::read(&Generated {
+        vars: &vars,
+        missing: &missing,
+    })
+    .map_err(|problems| Failure::Usage(problems.to_string()))?;
+    let store = match &config.store {
+        StoreChoice::Embedded => "embedded".to_owned(),
+        StoreChoice::Memory => "memory".to_owned(),
+        StoreChoice::Redis(redis) => format!("redis {}", redis.shown),
+    };
+    let value = json!({
+        "ok": true,
+        "listen": listen(&config),
+        "dataDir": data_dir.display().to_string(),
+        "store": store,
+        "claudeApiUrl": config.claude.api_url,
+        "timezoneOffsetMinutes": config.site.utc_offset_minutes,
+        "generatedAtStart": missing,
+    });
+    output.result(&value, || {
+        let rows = [
+            ("listen", "listen"),
+            ("data folder", "dataDir"),
+            ("store", "store"),
+            ("Claude", "claudeApiUrl"),
+            ("minutes east of UTC", "timezoneOffsetMinutes"),
+            ("generated at start", "generatedAtStart"),
+        ];
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(shown, field)| (*shown, cell(&value, field)))
+            .collect();
+        format!("The settings are good.\n{}", record(&rows))
+    });
+    Ok(())
+}
+
+/// The settings with stand-ins for what a start would generate.
+struct Generated<'a> {
+    vars: &'a dyn Vars,
+    missing: &'a [&'static str],
+}
+
+impl Vars for Generated<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        if self.missing.contains(&name) {
+            // Never used for anything but its form.
+            return Some("0123456789abcdef0123456789abcdef".to_owned());
+        }
+        self.vars.get(name)
+    }
+}
+
+fn listen(config: &Config) -> String {
+    let host = &config.server.host;
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]:{}", config.server.port),
+        _ => format!("{host}:{}", config.server.port),
+    }
+}
+
+/// Asks the server on this machine; what it says decides the exit code.
+pub(super) async fn health(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    let data_dir = PathBuf::from(config::data_dir(environment));
+    let url = match Running::read(&data_dir)? {
+        Some(running) => running.url,
+        None => return Err(nobody("no server runs on this data folder")),
+    };
+    let Some(health) = ask(&url).await? else {
+        return Err(nobody(&format!("nobody listens at {url}")));
+    };
+    if !health.status.is_success() {
+        let said = cell(&health.body, "status");
+        return Err(Failure::Away(format!(
+            "the server at {url} is not well: {}",
+            if said.is_empty() {
+                health.status.to_string()
+            } else {
+                said
+            }
+        )));
+    }
+    let mut value = health.body;
+    if let Value::Object(fields) = &mut value {
+        fields.insert("url".to_owned(), json!(url));
+    }
+    output.result(&value, || format!("The server at {url} is well."));
+    Ok(())
+}
+
+fn nobody(what: &str) -> Failure {
+    Failure::Away(format!("{what}: start it with `crs serve`"))
+}

@@ -1,0 +1,154 @@
+//! Keys for clients.
+
+use crs_edge::config::Vars;
+use serde_json::{Value, json};
+
+use super::api::{self, Api};
+use super::failure::Failure;
+use super::input::Fields;
+use super::output::{Output, cell, record, table};
+use super::{KeyCommand, KeyCreate, input};
+
+const PATH: &str = "/admin/api-keys";
+
+pub(super) async fn run(command: KeyCommand, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    match command {
+        KeyCommand::Create(args) => create(args, environment, output).await,
+        KeyCommand::List(args) => {
+            let mut query = vec![("deleted", args.deleted.to_string())];
+            query.extend(args.search.map(|text| ("search", text)));
+            let keys = api::with(environment, async |api| api.list(PATH, &query).await).await?;
+            output.result(&json!(keys), || listing(&keys));
+            Ok(())
+        }
+        KeyCommand::Show(named) => {
+            let key = api::with(environment, async |api| {
+                api.named(PATH, "key", &named.which).await
+            })
+            .await?;
+            output.result(&key, || shown(&key));
+            Ok(())
+        }
+        KeyCommand::Disable(named) => switch(&named.which, false, environment, output).await,
+        KeyCommand::Enable(named) => switch(&named.which, true, environment, output).await,
+    }
+}
+
+async fn create(args: KeyCreate, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    let expires = args.expires.map(|when| input::moment(&when, input::now()));
+    let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let body = Fields::new()
+        .set("name", args.name)
+        .set("description", args.description)
+        .maybe("concurrencyLimit", args.concurrency)
+        .maybe("expiresAt", expires.transpose()?)
+        .maybe("permissions", some(args.service))
+        .maybe(
+            "enableModelRestriction",
+            (!args.block_model.is_empty()).then_some(true),
+        )
+        .maybe("restrictedModels", some(args.block_model))
+        .maybe("tags", some(args.tag))
+        .json();
+    let key = api::with(environment, async |api| api.post(PATH, &body).await).await?;
+    output.result(&key, || cell(&key, "key"));
+    output.note(&format!(
+        "This is the key {}. It is stored as a hash only and cannot be shown again.",
+        cell(&key, "name")
+    ));
+    Ok(())
+}
+
+async fn switch(which: &str, active: bool, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    let key = api::with(environment, async |api: &Api| {
+        let key = api.named(PATH, "key", which).await?;
+        let path = format!("{PATH}/{}", cell(&key, "id"));
+        api.patch(&path, &json!({ "isActive": active })).await
+    })
+    .await?;
+    output.result(&key, || {
+        format!(
+            "The key {} is {}.",
+            cell(&key, "name"),
+            if active {
+                "let in again"
+            } else {
+                "refused from now on"
+            }
+        )
+    });
+    Ok(())
+}
+
+fn listing(keys: &[Value]) -> String {
+    if keys.is_empty() {
+        return "There are no keys here. Make one: crs key create --name NAME".to_owned();
+    }
+    let rows = keys.iter().map(|key| {
+        vec![
+            cell(key, "id"),
+            cell(key, "name"),
+            cell(key, "keyPreview"),
+            cell(key, "status"),
+            limit(key, "currentConcurrency", "concurrencyLimit"),
+            cell(key, "expiresAt"),
+            cell(key, "tags"),
+        ]
+    });
+    table(
+        &["ID", "NAME", "KEY", "STATUS", "RUNNING", "EXPIRES", "TAGS"],
+        rows,
+    )
+}
+
+fn shown(key: &Value) -> String {
+    let models = if cell(key, "enableModelRestriction") == "true" {
+        cell(key, "restrictedModels")
+    } else {
+        String::new()
+    };
+    let services = match cell(key, "permissions") {
+        all if all.is_empty() => "all".to_owned(),
+        some => some,
+    };
+    record(&[
+        ("id", cell(key, "id")),
+        ("name", cell(key, "name")),
+        ("description", cell(key, "description")),
+        ("key", cell(key, "keyPreview")),
+        ("status", cell(key, "status")),
+        ("running", limit(key, "currentConcurrency", "concurrencyLimit")),
+        ("services", services),
+        ("blocked models", models),
+        ("tags", cell(key, "tags")),
+        ("expires", cell(key, "expiresAt")),
+        ("created", cell(key, "createdAt")),
+        ("changed", cell(key, "updatedAt")),
+        ("deleted", cell(key, "deletedAt")),
+    ])
+}
+
+/// `2 of 5`, or `2` where there is no limit.
+pub(super) fn limit(value: &Value, now: &str, most: &str) -> String {
+    let now = match cell(value, now) {
+        unknown if unknown.is_empty() => "?".to_owned(),
+        known => known,
+    };
+    match cell(value, most).as_str() {
+        "" | "0" => now,
+        most => format!("{now} of {most}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_shown_as_people_say_them() {
+        let key = json!({"now": 2, "most": 5, "none": 0, "lost": null});
+        assert_eq!(limit(&key, "now", "most"), "2 of 5");
+        assert_eq!(limit(&key, "now", "none"), "2");
+        assert_eq!(limit(&key, "lost", "most"), "? of 5");
+    }
+}
