@@ -69,7 +69,8 @@ pub enum Source {
 pub struct Bill {
     /// Micro-USD.
     pub cost: u64,
-    /// The table's version, followed by `+override` or `+dearest` when the price is not the table's.
+    /// The table's version; then `+override` or `+dearest` if the price is not the table's, and what the
+    /// call's terms made of it: `+priority` (a tier), `+fast`, `+us`, `+2searches`.
     pub price_version: String,
     pub quality: Quality,
 }
@@ -127,7 +128,7 @@ impl PriceBook {
         };
         Bill {
             cost: priced.cost(tokens, terms),
-            price_version: priced.version(),
+            price_version: priced.version(terms),
             quality,
         }
     }
@@ -148,13 +149,28 @@ impl Priced<'_> {
         self.entry.rates(prompt, terms.tier.as_deref())
     }
 
-    pub fn version(&self) -> String {
-        let version = Table::embedded().version();
+    /// See [`Bill::price_version`].
+    pub fn version(&self, terms: &Terms) -> String {
+        let mut version = Table::embedded().version().to_owned();
         match self.source {
-            Source::Table => version.to_owned(),
-            Source::Override => format!("{version}+override"),
-            Source::Dearest => format!("{version}+dearest"),
+            Source::Table => {}
+            Source::Override => version += "+override",
+            Source::Dearest => version += "+dearest",
         }
+        if let Some(tier) = terms.tier.as_deref().filter(|tier| self.entry.sells(tier)) {
+            version += "+";
+            version += tier;
+        }
+        if terms.fast && self.entry.fast != 1_000 {
+            version += "+fast";
+        }
+        if terms.us_only && self.entry.us_only != 1_000 {
+            version += "+us";
+        }
+        if terms.searches > 0 && self.entry.search > 0 {
+            version += &format!("+{}searches", terms.searches);
+        }
+        version
     }
 
     /// Micro-USD, rounded half up, once.

@@ -89,8 +89,9 @@ impl Meter {
         }
     }
 
-    /// Whether the answer is whole by its own word: `message_stop` came, or the object closed. A body
-    /// that ends before has broken off, however politely its connection was closed.
+    /// Whether the answer is over by its own word: `message_stop` came, or at least the reason to stop or
+    /// an error; or the object closed. A body that ends before has broken off, however politely its
+    /// connection was closed.
     pub fn ended(&self) -> bool {
         match self {
             Self::Sse(tap) => tap.ended(),

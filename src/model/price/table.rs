@@ -149,15 +149,19 @@ impl Entry {
     }
 
     pub(super) fn rates(&self, prompt: u64, tier: Option<&str>) -> &Rates {
-        // OpenAI calls its priority tier `fast` since July 2026, and takes both names.
-        let tier = if tier == Some("fast") {
-            Some("priority")
-        } else {
-            tier
-        };
-        tier.and_then(|tier| self.tiers.get(tier))
+        tier.and_then(|tier| self.tier(tier))
             .unwrap_or(&self.standard)
             .at(prompt)
+    }
+
+    /// Whether the tier has prices of its own.
+    pub(super) fn sells(&self, tier: &str) -> bool {
+        self.tier(tier).is_some()
+    }
+
+    fn tier(&self, name: &str) -> Option<&Ladder> {
+        // OpenAI calls its priority tier `fast` since July 2026, and takes both names.
+        self.tiers.get(if name == "fast" { "priority" } else { name })
     }
 
     /// Makes every price at least as high as the other's, for any tier and any length of prompt.

@@ -164,6 +164,27 @@ fn terms_change_the_price() {
 }
 
 #[test]
+fn the_version_tells_what_made_the_price() {
+    let book = book();
+    let version = |model, terms: &Terms| {
+        let priced = book.price(model, Platform::Claude);
+        priced.version(terms).strip_prefix(version()).unwrap().to_owned()
+    };
+    let all = Terms {
+        tier: Some("priority".to_owned()),
+        fast: true,
+        us_only: true,
+        searches: 2,
+        longest_prompt: None,
+    };
+    assert_eq!(version("claude-opus-5-5", &Terms::default()), "");
+    assert_eq!(version("claude-opus-5-5", &all), "+fast+us+2searches");
+    assert_eq!(version("claude-sonnet-4-5", &all), "+2searches");
+    assert_eq!(version("gpt-5.6-sol", &all), "+priority");
+    assert!(version("claude-next", &all).starts_with("+dearest"));
+}
+
+#[test]
 fn names_lose_only_their_dressing() {
     let book = book();
     let at = |name: &str| {

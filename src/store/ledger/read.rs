@@ -197,7 +197,8 @@ impl Ledger {
             .collect())
     }
 
-    /// When each of these keys or accounts was last used, in the order asked. `kind`: [`Kind::Keys`] or
+    /// When each of these keys or accounts was last used, in the order asked. The batch written last tells
+    /// it: after batches out of order it may be a little early until the next call. `kind`: [`Kind::Keys`] or
     /// [`Kind::Accounts`]; of others nothing is known.
     pub async fn last_used(&self, kind: Kind<'_>, ids: &[&str]) -> Result<Vec<Option<Millis>>, StoreError> {
         let key = keys::ledger_last_used(&kind.to_string());

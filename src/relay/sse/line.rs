@@ -1,0 +1,162 @@
+//! What a line of an Anthropic event stream is about, by its first bytes.
+
+/// A line that does not say within these what it is, is judged by the `event:` line before it.
+pub(super) const HEAD_BYTES: usize = 128;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Unknown,
+    MessageStart,
+    MessageDelta,
+    MessageStop,
+    ContentDelta,
+    Error,
+    /// Known to tell nothing about usage.
+    Idle,
+}
+
+/// What the first bytes of a line say about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Not enough bytes yet.
+    Wait,
+    Skip,
+    /// An `event:` line.
+    Event(Kind),
+    /// Data, of which the payload begins at this offset.
+    Data {
+        kind: Kind,
+        payload: usize,
+        envelope: u64,
+    },
+}
+
+/// Result of looking into a line's first bytes: known, or cut too early.
+enum Peek<T> {
+    Cut,
+    Found(T),
+}
+
+impl Kind {
+    pub(super) fn of(name: &[u8]) -> Self {
+        match name {
+            b"content_block_delta" => Self::ContentDelta,
+            b"message_start" => Self::MessageStart,
+            b"message_delta" => Self::MessageDelta,
+            b"message_stop" => Self::MessageStop,
+            b"error" => Self::Error,
+            b"content_block_start" | b"content_block_stop" | b"ping" => Self::Idle,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What a delta's line holds besides its content, when that cannot be told exactly.
+pub(super) const ENVELOPE: u64 = 90;
+
+/// `all`: no more bytes of the line will be had. `event`: what the event's `event:` line said.
+#[inline]
+pub(super) fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
+    if let Some(value) = line.strip_prefix(b"data:") {
+        let space = usize::from(value.first() == Some(&b' '));
+        let payload = value.get(space..).unwrap_or_default();
+        let offset = line.len() - payload.len();
+        let data = |kind, envelope| Verdict::Data {
+            kind,
+            payload: offset,
+            envelope,
+        };
+        return match payload_kind(payload) {
+            Peek::Found(Some((Kind::ContentDelta, after))) => match delta_envelope(after) {
+                Peek::Found(rest) => data(Kind::ContentDelta, (payload.len() - after.len()) as u64 + rest),
+                Peek::Cut if all => data(Kind::ContentDelta, ENVELOPE),
+                Peek::Cut => Verdict::Wait,
+            },
+            // A type nobody knows tells nothing, unless the event was said to be an error.
+            Peek::Found(Some((Kind::Unknown, _))) if event != Kind::Error => data(Kind::Idle, 0),
+            Peek::Found(Some((kind, _))) => data(kind, 0),
+            Peek::Cut if !all => Verdict::Wait,
+            // The type is not the first key. A delta or a ping by the name of its event need not be read;
+            // its length is counted less a usual envelope.
+            Peek::Found(None) | Peek::Cut => data(event, ENVELOPE),
+        };
+    }
+    if let Some(value) = line.strip_prefix(b"event:") {
+        return if all {
+            Verdict::Event(Kind::of(value.trim_ascii()))
+        } else {
+            Verdict::Wait
+        };
+    }
+    if !all && (b"data:".starts_with(line) || b"event:".starts_with(line)) {
+        return Verdict::Wait;
+    }
+    Verdict::Skip
+}
+
+/// The `type` of the event, if it is the first key of an object, and what follows its name.
+#[inline]
+fn payload_kind(payload: &[u8]) -> Peek<Option<(Kind, &[u8])>> {
+    // As Anthropic writes it; the general way below gives the same.
+    if let Some(after) = payload.strip_prefix(br#"{"type":"content_block_delta""#) {
+        return Peek::Found(Some((Kind::ContentDelta, after)));
+    }
+    let mut rest = payload;
+    for token in [&b"{"[..], b"\"type\"", b":", b"\""] {
+        rest = rest.trim_ascii_start();
+        match rest.strip_prefix(token) {
+            Some(after) => rest = after,
+            None if token.starts_with(rest) => return Peek::Cut,
+            None => return Peek::Found(None),
+        }
+    }
+    match memchr::memchr(b'"', rest) {
+        Some(end) => {
+            let (name, after) = rest.split_at_checked(end).unwrap_or_default();
+            Peek::Found(Some((Kind::of(name), after.get(1..).unwrap_or_default())))
+        }
+        None => Peek::Cut,
+    }
+}
+
+/// How much of a delta's line, after the event's type, is not generated content: what leads to the text
+/// and the `"}}` that closes it. A signature is no output: all of it is envelope.
+#[inline]
+fn delta_envelope(after: &[u8]) -> Peek<u64> {
+    let Some(rest) = after.strip_prefix(br#","index":"#) else {
+        return if br#","index":"#.starts_with(after) {
+            Peek::Cut
+        } else {
+            Peek::Found(ENVELOPE)
+        };
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest.get(digits..).unwrap_or_default();
+    let Some(rest) = rest.strip_prefix(br#","delta":{"type":""#) else {
+        return if br#","delta":{"type":""#.starts_with(rest) {
+            Peek::Cut
+        } else {
+            Peek::Found(ENVELOPE)
+        };
+    };
+    for (name, key) in [
+        (&b"text_delta\""[..], Some(r#","text":""#)),
+        (b"input_json_delta\"", Some(r#","partial_json":""#)),
+        (b"thinking_delta\"", Some(r#","thinking":""#)),
+        (b"signature_delta\"", None),
+    ] {
+        if let Some(rest) = rest.strip_prefix(name) {
+            return Peek::Found(match key {
+                Some(key) => (after.len() - rest.len() + key.len() + CLOSING.len()) as u64,
+                None => u64::MAX >> 1,
+            });
+        }
+        if name.starts_with(rest) {
+            return Peek::Cut;
+        }
+    }
+    Peek::Found(ENVELOPE)
+}
+
+/// What closes a delta's line after its content.
+const CLOSING: &str = r#""}}"#;
