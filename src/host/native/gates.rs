@@ -63,7 +63,7 @@ impl NativeGates {
                 continue;
             };
             match serde_json::from_slice::<Pool>(&saved) {
-                Ok(pool) => *lock(&cell.pool) = pool,
+                Ok(pool) => *lock(&cell.pool) = pool.resumed(),
                 // Written by another version: what it knew heals or is learned again.
                 Err(error) => {
                     tracing::warn!(platform = platform.name(), %error, "the saved state of a pool cannot be read and is dropped")
