@@ -162,8 +162,12 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
     let server_file =
         first_run::announce(&setup.data_dir, address, &native.local_token).map_err(StartError::Other)?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let server = Server::start(&crate::http::router(native.app.clone()), threads)
-        .map_err(|error| StartError::Other(error.to_string()))?;
+    let server = Server::start(
+        &crate::http::router(native.app.clone()),
+        threads,
+        config.server.trust_proxy,
+    )
+    .map_err(|error| StartError::Other(error.to_string()))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         store = native.app.ports.store.kind(),

@@ -37,6 +37,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::get, accounts::change, accounts::delete))
         .routes(routes!(accounts::reset))
+        .routes(routes!(accounts::test_call::test))
         .routes(routes!(oem::get, oem::set))
         .routes(routes!(ops::health))
         .routes(routes!(ops::metrics))

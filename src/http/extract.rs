@@ -26,6 +26,22 @@ pub use query::Params;
 pub struct ClientAddress(pub Option<IpAddr>);
 
 impl ClientAddress {
+    /// The client's address: the peer's, or behind a trusted proxy the one that proxy saw, which is the last
+    /// of `x-forwarded-for` (those before it are the client's own words).
+    pub fn new(peer: IpAddr, headers: &HeaderMap, trust_proxy: bool) -> Self {
+        let seen_by_proxy = || {
+            let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+            let last = last.to_str().ok()?.rsplit(',').next()?.trim();
+            last.parse().ok().or_else(|| {
+                last.parse::<std::net::SocketAddr>()
+                    .ok()
+                    .map(|address| address.ip())
+            })
+        };
+        let seen = if trust_proxy { seen_by_proxy() } else { None };
+        Self(Some(seen.unwrap_or(peer)))
+    }
+
     pub(crate) fn of(extensions: &http::Extensions) -> Option<IpAddr> {
         extensions.get::<Self>().and_then(|address| address.0)
     }

@@ -16,7 +16,11 @@ pub fn start(log: &config::Log) {
     } else {
         LevelFilter::WARN
     };
-    let filter = Targets::new().with_default(others).with_target("crs_edge", level);
+    let filter = Targets::new()
+        .with_default(others)
+        .with_target("crs_edge", level)
+        // What admins did is told at every level but silence.
+        .with_target("audit", Level::INFO);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start in one process (tests) keeps the first.

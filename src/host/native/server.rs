@@ -40,10 +40,19 @@ struct EventLoop {
 
 impl Server {
     /// Starts `threads` event loops that serve `router`.
-    pub fn start(router: &Router, threads: usize) -> std::io::Result<Self> {
+    pub fn start(router: &Router, threads: usize, trust_proxy: bool) -> std::io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let loops = (0..threads.max(1))
-            .map(|number| EventLoop::start(number, router.clone(), stopped.clone()))
+            .map(|number| {
+                EventLoop::start(
+                    number,
+                    Service {
+                        router: router.clone(),
+                        trust_proxy,
+                    },
+                    stopped.clone(),
+                )
+            })
             .collect::<std::io::Result<_>>()?;
         Ok(Self { loops, stop })
     }
@@ -98,7 +107,7 @@ impl Server {
 }
 
 impl EventLoop {
-    fn start(number: usize, router: Router, stopped: watch::Receiver<bool>) -> std::io::Result<Self> {
+    fn start(number: usize, service: Service, stopped: watch::Receiver<bool>) -> std::io::Result<Self> {
         let (connections, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         let load_inside = load.clone();
@@ -107,7 +116,7 @@ impl EventLoop {
             .build()?;
         let thread = std::thread::Builder::new()
             .name(format!("crs-conn-{number}"))
-            .spawn(move || runtime.block_on(serve(inbox, router, load_inside, stopped)))?;
+            .spawn(move || runtime.block_on(serve(inbox, service, load_inside, stopped)))?;
         Ok(Self {
             connections,
             load,
@@ -118,7 +127,7 @@ impl EventLoop {
 
 async fn serve(
     mut inbox: mpsc::UnboundedReceiver<std::net::TcpStream>,
-    router: Router,
+    service: Service,
     load: Arc<AtomicUsize>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -129,10 +138,10 @@ async fn serve(
             _ = stopped.wait_for(|stop| *stop) => break,
             stream = inbox.recv() => match stream {
                 Some(stream) => {
-                    let (router, load, stop) = (router.clone(), load.clone(), stop.clone());
+                    let (service, load, stop) = (service.clone(), load.clone(), stop.clone());
                     tracker.spawn(async move {
                         let done = Counted(load);
-                        connection(stream, router, stop).await;
+                        connection(stream, service, stop).await;
                         drop(done);
                     });
                 }
@@ -149,6 +158,13 @@ async fn serve(
     }
 }
 
+/// What every connection serves.
+#[derive(Clone)]
+struct Service {
+    router: Router,
+    trust_proxy: bool,
+}
+
 /// A connection that ends, however it ends, is no load any more.
 struct Counted(Arc<AtomicUsize>);
 
@@ -158,14 +174,15 @@ impl Drop for Counted {
     }
 }
 
-async fn connection(stream: std::net::TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+async fn connection(stream: std::net::TcpStream, service: Service, mut stop: watch::Receiver<bool>) {
     let Ok((stream, peer)) = adopt(stream) else { return };
     let service = service_fn(move |request: Request<Incoming>| {
-        let router = router.clone();
+        let Service { router, trust_proxy } = service.clone();
         async move {
             let mut request = request.map(Body::new);
             crate::http::collapse_slashes(&mut request);
-            request.extensions_mut().insert(ClientAddress(Some(peer.ip())));
+            let address = ClientAddress::new(peer.ip(), request.headers(), trust_proxy);
+            request.extensions_mut().insert(address);
             router.oneshot(request).await as Result<_, Infallible>
         }
     });

@@ -1,6 +1,7 @@
 //! `/admin/accounts`: the provider accounts, of every platform.
 
 mod input;
+pub(super) mod test_call;
 mod view;
 
 use axum::Json;

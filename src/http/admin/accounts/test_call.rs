@@ -1,0 +1,116 @@
+//! The test of one account: one real token, told as it happens.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, Response, header};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::super::super::api_error::{ApiError, ErrorBody};
+use super::super::super::extract::{AdminSession, Input};
+use crate::app::App;
+use crate::error::Failure;
+use crate::provider::claude::Claude;
+use crate::relay::{probe, read_bounded};
+
+/// A model every Claude account may use, and the cheapest of them.
+const DEFAULT_MODEL: &str = "claude-haiku-4-5";
+
+/// What of an answer is read.
+const ANSWER_LIMIT: usize = 256 << 10;
+
+/// What to test with.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::http::admin) struct TestInput {
+    /// The model to ask; the cheapest common one if left out.
+    model: Option<String>,
+}
+
+/// Makes a real call of one token with this account, whatever its state, and tells how it goes: server-sent
+/// events, each `data: {"type": ..}`. `test_start`, then `content` (the text) and `message_stop` if it went
+/// well, and always last `test_complete` with `success` and, if it failed, `error`. The names are CRS's.
+#[utoipa::path(
+    post, path = "/admin/accounts/{id}/test", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    request_body(content = TestInput),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 404, body = ErrorBody<'_>),
+    )
+)]
+pub(in crate::http::admin) async fn test(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+    Input(input): Input<TestInput>,
+) -> Result<Response<Body>, ApiError> {
+    app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
+    session.audit("account.test", &id);
+    let model = input.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    Ok(events(app, id, model))
+}
+
+fn events(app: App, account: String, model: String) -> Response<Body> {
+    let start = event(&json!({ "type": "test_start", "accountId": account, "model": model }));
+    let rest = async move {
+        let began = app.ports.clock.ticks();
+        let outcome = ask(&app, &account, &model).await;
+        let ms = app.ports.clock.ticks().saturating_sub(began) / 1000;
+        match outcome {
+            Ok(text) => [
+                event(&json!({ "type": "content", "text": text })),
+                event(&json!({ "type": "message_stop" })),
+                event(&json!({ "type": "test_complete", "success": true, "durationMs": ms })),
+            ]
+            .concat(),
+            Err(error) => {
+                event(&json!({ "type": "test_complete", "success": false, "error": error, "durationMs": ms }))
+            }
+        }
+    };
+    let events = stream::once(async { start })
+        .chain(rest.into_stream())
+        .map(|event| Ok::<_, Infallible>(Bytes::from(event)));
+    let mut response = Response::new(Body::from_stream(events));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn event(value: &Value) -> String {
+    format!("data: {value}\n\n")
+}
+
+/// The text of the answer. The operator is told the provider's own words when it fails.
+async fn ask(app: &App, account: &str, model: &str) -> Result<String, String> {
+    let told = |failure: Failure| failure.detail.unwrap_or(failure.message);
+    let response = probe::probe(app, &Claude, account, model).await.map_err(told)?;
+    let (head, body) = response.into_parts();
+    let body = read_bounded(body, ANSWER_LIMIT)
+        .await
+        .map_err(|broken| broken.to_string())?;
+    if !head.status.is_success() {
+        return Err(format!(
+            "{}: {}",
+            head.status.as_u16(),
+            String::from_utf8_lossy(&body)
+        ));
+    }
+    let answer: Value =
+        serde_json::from_slice(&body).map_err(|_| "the provider's answer is not JSON".to_owned())?;
+    let text = answer
+        .pointer("/content/0/text")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Ok(text.to_owned())
+}
