@@ -20,6 +20,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .nest("/api", claude::routes())
         .nest("/claude", claude::routes())
+        .merge(claude::probes())
         .merge(admin::router(&app))
         .with_state(app)
 }

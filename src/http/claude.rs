@@ -4,7 +4,7 @@ mod about;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{OriginalUri, Request, State};
 use axum::http::Response;
 use axum::response::IntoResponse as _;
 use axum::routing::{any, get, post};
@@ -20,6 +20,13 @@ use crate::relay::call::{Call, Endpoint, request_id};
 
 /// The session header of Claude Code; older versions only have `metadata.user_id`.
 const SESSION_HEADER: &str = "x-claude-code-session-id";
+
+/// Base URLs themselves: older versions of Claude Code ask for them, without a key, before anything else.
+pub fn probes() -> Router<App> {
+    Router::new()
+        .route("/api/", get(about::hello))
+        .route("/claude/", get(about::hello))
+}
 
 /// Routes below a prefix.
 pub fn routes() -> Router<App> {
@@ -127,9 +134,9 @@ async fn wrong_method(State(app): State<App>) -> Response<Body> {
     )
 }
 
-async fn not_found(State(app): State<App>, request: Request) -> Response<Body> {
+async fn not_found(State(app): State<App>, OriginalUri(asked): OriginalUri) -> Response<Body> {
     // The path is the client's own; it is told nothing about others.
-    let path: String = request.uri().path().chars().take(200).collect();
+    let path: String = asked.path().chars().take(200).collect();
     refuse(
         &app,
         &Failure::new(

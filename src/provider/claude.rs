@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use serde::Serialize;
 
 use super::{Provider, Refreshed, Verdict};
 use crate::config::Config;
@@ -79,12 +80,28 @@ impl Provider for Claude {
 
 /// The error object of the Messages API, <https://docs.anthropic.com/en/api/errors>.
 pub fn error_body(failure: &Failure, request_id: &str) -> String {
-    serde_json::json!({
-        "type": "error",
-        "error": { "type": error_type(failure), "message": failure.message },
-        "request_id": request_id,
+    #[derive(Serialize)]
+    struct Outer<'a> {
+        r#type: &'static str,
+        error: Inner<'a>,
+        request_id: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Inner<'a> {
+        r#type: &'static str,
+        message: &'a str,
+    }
+    let error = Inner {
+        r#type: error_type(failure),
+        message: &failure.message,
+    };
+    // Strings always serialise.
+    serde_json::to_string(&Outer {
+        r#type: "error",
+        error,
+        request_id,
     })
-    .to_string()
+    .unwrap_or_default()
 }
 
 fn error_type(failure: &Failure) -> &'static str {
