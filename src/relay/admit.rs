@@ -232,59 +232,56 @@ fn nobody(
     now: Millis,
 ) -> Failure {
     let wait = earliest.map(|at| at.saturating_sub(now).div_ceil(1000).max(1));
-    if busy {
+    let cooling = |(_, skip): &(_, pool::Skip)| matches!(skip, pool::Skip::Cooling { .. });
+    let failure = if busy {
         return Failure::new(
             Code::AccountsBusy,
             "Every account is busy with as many requests as it may serve. Please try again shortly.",
         )
         .retry_after(2);
+    } else if skipped.iter().any(cooling) {
+        limited(wait)
+    } else if skipped.is_empty() {
+        let message = "No account is set up to serve this call. Ask the operator of this relay to add one.";
+        return Failure::new(Code::NoAccount, message);
+    } else {
+        let message = "No account can serve this call at present. Ask the operator of this relay to look at the accounts.";
+        Failure {
+            retry_after: wait,
+            ..Failure::new(Code::NoAccount, message)
+        }
+    };
+    failure.with_detail(format!("{skipped:?}"))
+}
+
+/// Every account is rate limited; `wait`: seconds until the first is back, if that is known.
+fn limited(wait: Option<u64>) -> Failure {
+    let message = match wait {
+        Some(wait) => format!(
+            "Every account is rate limited; the first one is expected back in {}.",
+            spoken(wait)
+        ),
+        None => "Every account is rate limited. Please try again later.".to_owned(),
+    };
+    Failure {
+        retry_after: wait,
+        ..Failure::new(Code::AccountsLimited, message)
     }
-    let detail = format!("{skipped:?}");
-    if skipped
-        .iter()
-        .any(|(_, skip)| matches!(skip, pool::Skip::Cooling { .. }))
-    {
-        let mut failure = Failure::new(
-            Code::AccountsLimited,
-            match wait {
-                Some(wait) => format!(
-                    "Every account is rate limited; the first one is expected back in {}.",
-                    spoken(wait)
-                ),
-                None => "Every account is rate limited. Please try again later.".to_owned(),
-            },
-        );
-        failure.retry_after = wait;
-        return failure.with_detail(detail);
-    }
-    if skipped.is_empty() {
-        return Failure::new(
-            Code::NoAccount,
-            "No account is set up to serve this call. Ask the operator of this relay to add one.",
-        );
-    }
-    Failure::new(
-        Code::NoAccount,
-        "No account can serve this call at present. Ask the operator of this relay to look at the accounts.",
-    )
-    .with_detail(detail)
 }
 
 /// Of the last attempt's failure and the pool's, what helps the client more: a provider in trouble is
 /// the truth even if the other accounts are limited, while a limit or a refused credential is best told
 /// with the time when somebody is back.
 pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure {
-    match last {
-        None => nobody,
-        Some(last) => match (last.code, nobody.code) {
-            (Code::AccountsLimited | Code::NoAccount, Code::AccountsLimited | Code::AccountsBusy) => {
-                Failure {
-                    detail: last.detail.or(nobody.detail),
-                    ..nobody
-                }
-            }
-            _ => last,
-        },
+    let Some(last) = last else { return nobody };
+    let told = match (last.code, nobody.code) {
+        (Code::AccountsLimited | Code::NoAccount, Code::AccountsLimited | Code::AccountsBusy) => nobody,
+        (Code::AccountsLimited, _) => limited(nobody.retry_after),
+        _ => return last,
+    };
+    Failure {
+        detail: last.detail.or(told.detail.clone()),
+        ..told
     }
 }
 

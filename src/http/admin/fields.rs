@@ -75,23 +75,38 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
     }
 }
 
-/// A moment in ISO 8601; `null` and the empty text are none.
+/// A moment in ISO 8601, or in milliseconds since 1970 as the command-line clients' credential files have
+/// it; `null` and the empty text are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment(pub(super) Option<Millis>);
 
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Option::<String>::deserialize(deserializer)?.as_deref() {
-            None | Some("") => Ok(Self(None)),
-            Some(text) => match time::parse_iso(text) {
-                Some(at) => Ok(Self(Some(at))),
-                None => Err(D::Error::custom(
-                    "must be a moment like 2026-01-31T09:30:00Z, a date like 2026-01-31, or null",
-                )),
-            },
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+            Other(serde::de::IgnoredAny),
+        }
+        let at = match Option::<Written>::deserialize(deserializer)? {
+            None => return Ok(Self(None)),
+            Some(Written::Number(at)) => (at < END_OF_TIME).then_some(at),
+            Some(Written::Text(text)) if text.is_empty() => return Ok(Self(None)),
+            Some(Written::Text(text)) => time::parse_iso(&text),
+            Some(Written::Other(_)) => None,
+        };
+        match at {
+            Some(at) => Ok(Self(Some(at))),
+            None => Err(D::Error::custom(
+                "must be a moment like 2026-01-31T09:30:00Z, a date like 2026-01-31, milliseconds since 1970, or null",
+            )),
         }
     }
 }
+
+/// The year 10000, which ISO 8601 has no place for.
+const END_OF_TIME: Millis = 253_402_300_800_000;
 
 /// Short labels: trimmed, without repetitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
