@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::support::{Key, relay};
 
-const LONG_AGO: u64 = 1_000;
+/// In milliseconds.
+const LONG_AGO: u64 = 1_600_000_000_000;
 
 struct Oauth {
     provider: FakeProvider,

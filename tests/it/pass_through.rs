@@ -146,7 +146,7 @@ async fn frames_leave_as_they_come_in() {
     r.provider.next(
         Script::message("first words, then nothing")
             .deltas(4)
-            .stall_after(3),
+            .stall_after(5),
     );
     let (head, mut raw) = r.client.messages("hi").stream().open().await;
     assert_eq!(head.status, 200);

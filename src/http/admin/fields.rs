@@ -82,7 +82,7 @@ pub(super) struct Moment(pub(super) Option<Millis>);
 
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
+        #[derive(serde::Deserialize)]
         #[serde(untagged)]
         enum Written {
             Number(u64),
@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for Moment {
         }
         let at = match Option::<Written>::deserialize(deserializer)? {
             None => return Ok(Self(None)),
-            Some(Written::Number(at)) => (at < END_OF_TIME).then_some(at),
+            Some(Written::Number(at)) => TIMES.contains(&at).then_some(at),
             Some(Written::Text(text)) if text.is_empty() => return Ok(Self(None)),
             Some(Written::Text(text)) => time::parse_iso(&text),
             Some(Written::Other(_)) => None,
@@ -105,8 +105,9 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
-/// The year 10000, which ISO 8601 has no place for.
-const END_OF_TIME: Millis = 253_402_300_800_000;
+/// From September 2001, as smaller numbers are seconds by mistake, to the year 10000, for which ISO 8601 has
+/// no place.
+const TIMES: std::ops::Range<Millis> = 1_000_000_000_000..253_402_300_800_000;
 
 /// Short labels: trimmed, without repetitions.
 #[derive(Clone, Debug, PartialEq, Eq)]

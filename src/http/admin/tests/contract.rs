@@ -14,7 +14,7 @@ const PUBLIC: [(&str, &str); 4] = [
     ("get", "/metrics"),
 ];
 
-const ROUTES: [(&str, &str); 22] = [
+const ROUTES: [(&str, &str); 23] = [
     ("post", "/web/auth/login"),
     ("post", "/web/auth/logout"),
     ("post", "/web/auth/refresh"),
@@ -33,6 +33,7 @@ const ROUTES: [(&str, &str); 22] = [
     ("patch", "/admin/accounts/{id}"),
     ("delete", "/admin/accounts/{id}"),
     ("post", "/admin/accounts/{id}/reset"),
+    ("post", "/admin/accounts/{id}/test"),
     ("get", "/admin/oem-settings"),
     ("put", "/admin/oem-settings"),
     ("get", "/health"),
