@@ -18,6 +18,7 @@ pub(crate) const SLOW_READER_MS: u64 = 5_000;
 pub(crate) const OLDER_REFUSED_MS: u64 = 600_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Freshness {
     learned: Option<Millis>,
     /// Changed elsewhere since.

@@ -124,6 +124,7 @@ pub struct Snapshot {
 
 /// See the module. `Default` is a gate that knows nothing yet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Gate {
     present: Present,
     /// `None` before the first `Learn`, or the store knows no such key.

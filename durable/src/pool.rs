@@ -36,6 +36,7 @@ use crate::{CallId, Changes, Machine, Millis, Step};
 
 /// See the module. `Default` is a pool that knows no accounts yet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pool {
     present: Present,
     freshness: Freshness,

@@ -15,6 +15,7 @@ pub(super) const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
 const MAX_COOLDOWNS: usize = 32;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Health {
     cooldowns: Vec<Cooldown>,
     backoff: Option<Backoff>,

@@ -47,15 +47,17 @@ fn a_cooldown_holds_for_its_family() {
     // One for all families holds for each.
     pool.reports(T, 1, "a", throttled(T + 10_000));
     assert_eq!(pool.nobody(T, ask(3)).earliest, Some(T + 10_000));
+    let longer = pool.reports(T, 1, "a", throttled(T + 10_001)).lasting;
+    assert!(longer, "a restart must not forget that");
     let haiku = Pick {
         family: "haiku".into(),
         ..ask(2)
     };
     assert_eq!(
         pool.nobody(T, haiku).skipped,
-        [("a".into(), cooling(T + 10_000, None))]
+        [("a".into(), cooling(T + 10_001, None))]
     );
-    assert_eq!(pool.shows(T + 9_500, "a").cooldowns, [(None, T + 10_000)]);
+    assert_eq!(pool.shows(T + 9_500, "a").cooldowns, [(None, T + 10_001)]);
 }
 
 #[test]
