@@ -12,6 +12,8 @@
 pub mod accounts;
 pub mod admins;
 pub mod api_keys;
+#[cfg(all(not(target_arch = "wasm32"), feature = "embedded"))]
+pub mod embedded;
 pub mod keys;
 pub mod ledger;
 pub mod memory;

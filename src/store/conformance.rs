@@ -3,6 +3,7 @@
 
 mod atomic;
 mod batches;
+mod crowds;
 pub(crate) mod differential;
 mod expiry;
 mod hashes;
@@ -39,6 +40,7 @@ pub(crate) async fn run(subject: &Subject) {
     expiry::run(subject).await;
     atomic::run(subject).await;
     batches::run(subject).await;
+    crowds::run(subject).await;
 }
 
 /// Names the case before it runs, so that a failure tells which it was.

@@ -3,6 +3,7 @@
 //! A call takes one lock and never waits inside it, so `atomically` is atomic and a `run` is too.
 
 mod keyspace;
+mod value;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

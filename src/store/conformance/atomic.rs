@@ -1,7 +1,5 @@
 //! Guards, and batches that happen at once or not at all.
 
-use tokio::task::JoinSet;
-
 use super::*;
 
 pub(super) async fn run(subject: &Subject) {
@@ -16,8 +14,6 @@ pub(super) async fn run(subject: &Subject) {
         a_failing_command_takes_the_whole_batch_back,
         increments_are_exact_over_the_whole_range,
         long_commands_and_long_batches,
-        compare_and_set_loses_no_increment,
-        readers_see_whole_batches_only,
     );
 }
 
@@ -469,88 +465,4 @@ async fn long_commands_and_long_batches(s: &Subject) {
         .map(|(_, value)| std::str::from_utf8(&value).unwrap().parse::<i64>().unwrap())
         .sum();
     assert_eq!(total, 5_000);
-}
-
-async fn compare_and_set_loses_no_increment(s: &Subject) {
-    s.run(vec![set("cas", "0"), hset("cas-hash", &[("n", "0")])])
-        .await;
-    let mut writers = JoinSet::new();
-    for _ in 0..200 {
-        let store = s.store.clone();
-        writers.spawn(async move {
-            loop {
-                let replies = store.run(vec![get("cas"), hget("cas-hash", "n")]).await.unwrap();
-                let [Reply::Value(Some(text)), Reply::Value(Some(number))] = replies.as_slice() else {
-                    panic!("{replies:?}");
-                };
-                let next = (std::str::from_utf8(text).unwrap().parse::<u32>().unwrap() + 1).to_string();
-                let guards = vec![
-                    Guard::Value {
-                        key: "cas".into(),
-                        is: Some(text.clone()),
-                    },
-                    Guard::Field {
-                        key: "cas-hash".into(),
-                        field: "n".into(),
-                        is: Some(number.clone()),
-                    },
-                ];
-                let batch = vec![set("cas", &next), hincr_by("cas-hash", "n", 1)];
-                if store.atomically(guards, batch).await.unwrap() == Applied::Yes {
-                    return;
-                }
-            }
-        });
-    }
-    while let Some(writer) = writers.join_next().await {
-        writer.unwrap();
-    }
-    assert_eq!(
-        s.run(vec![get("cas"), hget("cas-hash", "n")]).await,
-        [some("200"), some("200")]
-    );
-}
-
-async fn readers_see_whole_batches_only(s: &Subject) {
-    const ROUNDS: usize = 100;
-    s.one(hset("whole", &[("a", "0"), ("b", "0")])).await;
-    let mut tasks = JoinSet::new();
-    for _ in 0..2 {
-        let store = s.store.clone();
-        tasks.spawn(async move {
-            for _ in 0..ROUNDS {
-                let batch = vec![
-                    hincr_by("whole", "a", 1),
-                    zadd("whole-list", &[(1.0, "x")]),
-                    zrem("whole-list", &["x"]),
-                    hincr_by("whole", "b", 1),
-                ];
-                assert_eq!(store.atomically(vec![], batch).await.unwrap(), Applied::Yes);
-            }
-        });
-    }
-    for _ in 0..2 {
-        let store = s.store.clone();
-        tasks.spawn(async move {
-            for _ in 0..ROUNDS {
-                let replies = store
-                    .run(vec![hmget("whole", &["a", "b"]), zcard("whole-list")])
-                    .await
-                    .unwrap();
-                match &replies[0] {
-                    Reply::Values(values) => assert_eq!(values[0], values[1]),
-                    other => panic!("{other:?}"),
-                }
-                assert_eq!(replies[1], Reply::Int(0));
-            }
-        });
-    }
-    while let Some(task) = tasks.join_next().await {
-        task.unwrap();
-    }
-    let total = (2 * ROUNDS).to_string();
-    assert_eq!(
-        s.one(hmget("whole", &["a", "b"])).await,
-        Reply::Values(vec![Some(bytes(&total)); 2])
-    );
 }

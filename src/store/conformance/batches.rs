@@ -1,6 +1,4 @@
-//! Batches that are not atomic, large values, many callers.
-
-use tokio::task::JoinSet;
+//! Batches that are not atomic, and large values.
 
 use super::*;
 
@@ -10,10 +8,8 @@ pub(super) async fn run(subject: &Subject) {
         an_empty_batch_is_answered,
         commands_run_in_order,
         a_failing_command_does_not_stop_the_others,
-        a_failing_caller_does_not_disturb_the_others,
         large_values,
         large_batches,
-        what_is_acknowledged_is_seen_by_everyone,
     );
 }
 
@@ -100,37 +96,6 @@ async fn a_failing_command_does_not_stop_the_others(s: &Subject) {
     }
 }
 
-async fn a_failing_caller_does_not_disturb_the_others(s: &Subject) {
-    s.one(set("bad", "text")).await;
-    let mut callers = JoinSet::new();
-    for n in 0..60 {
-        let store = s.store.clone();
-        callers.spawn(async move {
-            match n % 3 {
-                0 => {
-                    let batch = vec![incr_by("good", 1), hset(&format!("good:{n}"), &[("a", "1")])];
-                    store.run(batch).await.unwrap();
-                }
-                1 => {
-                    let batch = vec![incr_by("half", 1), hincr_by("bad", "a", 1)];
-                    assert!(store.run(batch).await.is_err());
-                }
-                _ => {
-                    let batch = vec![incr_by("never", 1), hincr_by("bad", "a", 1)];
-                    assert!(store.atomically(vec![], batch).await.is_err());
-                }
-            }
-        });
-    }
-    while let Some(caller) = callers.join_next().await {
-        caller.unwrap();
-    }
-    assert_eq!(
-        s.run(vec![get("good"), get("half"), exists("never")]).await,
-        [some("20"), some("20"), Reply::Int(0)]
-    );
-}
-
 async fn large_values(s: &Subject) {
     let value: Bytes = (0..1_048_576_u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
@@ -193,26 +158,4 @@ async fn large_batches(s: &Subject) {
     );
     let page = members(s.one(zpage("large:list", 0.0, 5_000.0, true, 0, 2)).await);
     assert_eq!(page, ["m4998", "m4993"]);
-}
-
-async fn what_is_acknowledged_is_seen_by_everyone(s: &Subject) {
-    let mut callers = JoinSet::new();
-    for n in 0..32 {
-        let store = s.store.clone();
-        callers.spawn(async move {
-            let (key, list) = (format!("seen:{n}"), "seen");
-            for round in 0..10 {
-                let text = round.to_string();
-                store
-                    .run(vec![set(&key, &text), zadd(list, &[(f64::from(round), &key)])])
-                    .await
-                    .unwrap();
-                let replies = store.run(vec![get(&key), zscore(list, &key)]).await.unwrap();
-                assert_eq!(replies, [some(&text), Reply::Score(Some(f64::from(round)))]);
-            }
-        });
-    }
-    while let Some(caller) = callers.join_next().await {
-        caller.unwrap();
-    }
 }

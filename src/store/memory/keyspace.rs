@@ -1,13 +1,13 @@
 //! Keys, their values and their ends; a log of what was overwritten, to take an atomic batch back.
 
-use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 
+use super::value::{Sorted, Value, read, swap};
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Guard, Reply, StoreError};
-use crate::store::vocabulary::{Kind, add, rank, score, whole_number};
+use crate::store::vocabulary::{add, whole_number};
 
 /// Expired keys taken away per call: more than come, so that they do not pile up.
 const FORGOTTEN_PER_CALL: usize = 20;
@@ -24,20 +24,6 @@ pub(super) struct Keyspace {
 struct Entry {
     value: Value,
     expire_at: Option<Millis>,
-}
-
-enum Value {
-    Text(Bytes),
-    Hash(HashMap<String, Bytes>),
-    Set(HashSet<String>),
-    Sorted(Sorted),
-}
-
-#[derive(Default)]
-struct Sorted {
-    scores: HashMap<String, f64>,
-    /// The same, lowest score first, ties by member.
-    ranks: BTreeSet<(u64, String)>,
 }
 
 enum Undo {
@@ -410,118 +396,5 @@ impl Keyspace {
                 }
             }
         }
-    }
-}
-
-/// The answer of a command that only reads, from a value of its type.
-fn read(command: &Command, value: Option<&Value>) -> Reply {
-    match (command, value) {
-        (Command::Exists { .. }, value) => Reply::Int(i64::from(value.is_some())),
-        (Command::Get { .. }, Some(Value::Text(text))) => Reply::Value(Some(text.clone())),
-        (Command::HGet { field, .. }, Some(Value::Hash(fields))) => Reply::Value(fields.get(field).cloned()),
-        (Command::Get { .. } | Command::HGet { .. }, _) => Reply::Value(None),
-        (Command::HMGet { fields, .. }, Some(Value::Hash(held))) => {
-            Reply::Values(fields.iter().map(|field| held.get(field).cloned()).collect())
-        }
-        (Command::HMGet { fields, .. }, _) => Reply::Values(vec![None; fields.len()]),
-        (Command::HGetAll { .. }, Some(Value::Hash(fields))) => Reply::Entries(
-            fields
-                .iter()
-                .map(|(field, value)| (field.clone(), value.clone()))
-                .collect(),
-        ),
-        (Command::HGetAll { .. }, _) => Reply::Entries(Vec::new()),
-        (Command::SMembers { .. }, Some(Value::Set(members))) => {
-            Reply::Members(members.iter().cloned().collect())
-        }
-        (Command::SMembers { .. }, _) => Reply::Members(Vec::new()),
-        (Command::ZScore { member, .. }, Some(Value::Sorted(sorted))) => {
-            Reply::Score(sorted.scores.get(member).copied())
-        }
-        (Command::ZScore { .. }, _) => Reply::Score(None),
-        (
-            Command::ZRangeByScore {
-                min,
-                max,
-                rev,
-                offset,
-                limit,
-                ..
-            },
-            Some(Value::Sorted(sorted)),
-        ) => Reply::Scored(sorted.page(*min, *max, *rev, *offset, *limit)),
-        (Command::ZRangeByScore { .. }, _) => Reply::Scored(Vec::new()),
-        (_, value) => Reply::Int(value.map_or(0, |value| i64::try_from(value.len()).unwrap_or(i64::MAX))),
-    }
-}
-
-impl Value {
-    fn kind(&self) -> Kind {
-        match self {
-            Value::Text(_) => Kind::Text,
-            Value::Hash(_) => Kind::Hash,
-            Value::Set(_) => Kind::Set,
-            Value::Sorted(_) => Kind::Sorted,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Value::Text(text) => text.len(),
-            Value::Hash(fields) => fields.len(),
-            Value::Set(members) => members.len(),
-            Value::Sorted(sorted) => sorted.scores.len(),
-        }
-    }
-
-    /// Holds nothing any more. A text may be empty and still be there.
-    fn is_empty(&self) -> bool {
-        !matches!(self, Value::Text(_)) && self.len() == 0
-    }
-}
-
-impl Sorted {
-    fn swap(&mut self, member: &str, score: Option<f64>) -> Option<f64> {
-        let was = swap(&mut self.scores, member, score.map(|score| score + 0.0));
-        if let Some(was) = was {
-            self.ranks.remove(&(rank(was), member.to_owned()));
-        }
-        if let Some(score) = score {
-            self.ranks.insert((rank(score), member.to_owned()));
-        }
-        was
-    }
-
-    fn between(&self, min: f64, max: f64) -> impl DoubleEndedIterator<Item = &(u64, String)> {
-        // A range whose end lies before its start panics.
-        let (low, high) = (rank(min), rank(max).max(rank(min)));
-        let empty = min > max;
-        self.ranks
-            .range((low, String::new())..(high.saturating_add(1), String::new()))
-            .filter(move |_| !empty)
-    }
-
-    fn page(&self, min: f64, max: f64, rev: bool, offset: u64, limit: u64) -> Vec<(String, f64)> {
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let between = self.between(min, max);
-        let entry = |(rank, member): &(u64, String)| (member.clone(), score(*rank));
-        if rev {
-            between.rev().skip(offset).take(limit).map(entry).collect()
-        } else {
-            between.skip(offset).take(limit).map(entry).collect()
-        }
-    }
-}
-
-fn swap<V>(map: &mut HashMap<String, V>, name: &str, value: Option<V>) -> Option<V> {
-    match (map.entry(name.to_owned()), value) {
-        (Slot::Occupied(mut slot), Some(value)) => Some(slot.insert(value)),
-        (Slot::Occupied(slot), None) => Some(slot.remove()),
-        (Slot::Vacant(slot), Some(value)) => {
-            slot.insert(value);
-            None
-        }
-        (Slot::Vacant(_), None) => None,
     }
 }

@@ -1,0 +1,129 @@
+//! What the rows of collections say: values, memberships, scores.
+
+use bytes::Bytes;
+
+use super::entry::{Body, Collection};
+use crate::store::embedded::Fault;
+use crate::store::embedded::layout::rank_of;
+use crate::store::vocabulary::whole_number;
+
+/// What a row of a collection says of a field or member.
+pub(super) trait Row: Clone + PartialEq {
+    const RANKED: bool = false;
+
+    fn read(row: &[u8]) -> Result<Self, Fault>;
+    fn row(&self) -> Bytes;
+    /// Where a sorted set lists it.
+    fn rank(&self) -> u64 {
+        0
+    }
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>>;
+    fn body(collection: Collection<'_, Self>) -> Body<'_>;
+}
+
+/// A text or a field's value. What is written as a number is held as one: adding to it then costs no
+/// reading and writing of digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Number(i64),
+    Bytes(Bytes),
+}
+
+impl Value {
+    pub(super) fn number(&self) -> Option<i64> {
+        match self {
+            Value::Number(number) => Some(*number),
+            Value::Bytes(_) => None,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        match self {
+            Value::Number(number) => Bytes::from(number.to_string()),
+            Value::Bytes(bytes) => bytes.clone(),
+        }
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Value {
+        // A number has one spelling only, so nothing is lost.
+        match whole_number(&bytes) {
+            Some(number) => Value::Number(number),
+            None => Value::Bytes(bytes),
+        }
+    }
+}
+
+impl Row for Value {
+    fn read(row: &[u8]) -> Result<Self, Fault> {
+        Ok(match whole_number(row) {
+            Some(number) => Value::Number(number),
+            None => Value::Bytes(Bytes::copy_from_slice(row)),
+        })
+    }
+
+    fn row(&self) -> Bytes {
+        self.bytes()
+    }
+
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
+        match body {
+            Body::Hash(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
+    fn body(collection: Collection<'_, Self>) -> Body<'_> {
+        Body::Hash(collection)
+    }
+}
+
+impl Row for () {
+    fn read(_: &[u8]) -> Result<Self, Fault> {
+        Ok(())
+    }
+
+    fn row(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
+        match body {
+            Body::Set(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    fn body(collection: Collection<'_, Self>) -> Body<'_> {
+        Body::Set(collection)
+    }
+}
+
+/// A score, as its rank.
+impl Row for u64 {
+    const RANKED: bool = true;
+
+    fn read(row: &[u8]) -> Result<Self, Fault> {
+        rank_of(row)
+    }
+
+    fn row(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.to_be_bytes())
+    }
+
+    fn rank(&self) -> u64 {
+        *self
+    }
+
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
+        match body {
+            Body::Sorted(scores) => Some(scores),
+            _ => None,
+        }
+    }
+
+    fn body(collection: Collection<'_, Self>) -> Body<'_> {
+        Body::Sorted(collection)
+    }
+}

@@ -1,0 +1,363 @@
+//! The one thread that writes: takes what waits, commits it together, answers everybody.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use redb::ReadableTable;
+use tokio::sync::oneshot;
+
+use super::group::Group;
+use super::layout::{ENDS, TRASH, numbered};
+use super::open::{self, Open};
+use super::{Fault, Shared, away};
+use crate::port::clock::Millis;
+use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
+
+/// A group takes no more calls once it weighs as much (see [`weight`]): a transaction must fit into
+/// memory, and its first caller must not wait for long.
+const GROUP_WEIGHT: usize = 32_768;
+
+/// How often what has ended is looked for, and how soon again if there was more than one look's worth.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_ON: Duration = Duration::from_millis(20);
+
+/// Keys and rows that one look removes at most: some milliseconds of the writer's time.
+const SWEPT_KEYS: usize = 500;
+const SWEPT_ROWS: usize = 2_000;
+
+pub(super) enum Job {
+    Call(Call),
+    Sweep(Answer<()>),
+    /// The writer stands still until the other end says so.
+    #[cfg(test)]
+    Hold(Receiver<()>),
+}
+
+pub(super) enum Call {
+    Run {
+        batch: Vec<Command>,
+        answer: Answer<Vec<Reply>>,
+    },
+    Atomically {
+        guards: Vec<Guard>,
+        batch: Vec<Command>,
+        answer: Answer<Applied>,
+    },
+}
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What became of a call, told only once it is durable.
+enum Outcome {
+    Replies(Vec<Reply>),
+    Applied(Applied),
+    Failed(StoreError),
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    open: Open,
+    /// Number of the next new collection.
+    next: u64,
+    /// Ticks of the last sweep.
+    swept: u64,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, open: Open, next: u64) -> Writer {
+        let swept = shared.clock.ticks();
+        Writer {
+            shared,
+            open,
+            next,
+            swept,
+        }
+    }
+
+    /// Until nobody can send jobs any more.
+    pub(super) fn work(mut self, jobs: &Receiver<Job>) {
+        let mut pause = SWEEP_EVERY;
+        loop {
+            match jobs.recv_timeout(pause) {
+                Ok(first) => self.group(first, jobs),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // Jobs may come without a pause for hours.
+            let ticks = self.shared.clock.ticks();
+            if ticks.abs_diff(self.swept) < micros(pause) && pause == SWEEP_EVERY {
+                continue;
+            }
+            self.swept = ticks;
+            pause = match self.sweep() {
+                Ok(true) => SWEEP_ON,
+                Ok(false) => SWEEP_EVERY,
+                Err(error) => {
+                    tracing::warn!(%error, "what has ended could not be removed from the data file");
+                    SWEEP_EVERY
+                }
+            };
+        }
+    }
+
+    /// The job and all that wait behind it.
+    fn group(&mut self, first: Job, jobs: &Receiver<Job>) {
+        let mut group = Vec::new();
+        let mut weight = 0;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Call(call) => {
+                    weight += call.weight();
+                    group.push(call);
+                }
+                Job::Sweep(answer) => {
+                    let mut swept = self.sweep();
+                    while let Ok(true) = swept {
+                        swept = self.sweep();
+                    }
+                    let _ = answer.send(swept.map(drop));
+                }
+                #[cfg(test)]
+                Job::Hold(until) => drop(until.recv()),
+            }
+            next = if weight < GROUP_WEIGHT {
+                jobs.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        if group.is_empty() {
+            return;
+        }
+        match self.commit(&group) {
+            Ok(outcomes) => {
+                for (call, outcome) in group.into_iter().zip(outcomes) {
+                    call.answer(outcome);
+                }
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(%error, calls = group.len(), "the data file could not be written");
+                for call in group {
+                    call.answer(Outcome::Failed(away(reason.clone())));
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, group: &[Call]) -> Result<Vec<Outcome>, StoreError> {
+        let mut failed = HashMap::new();
+        loop {
+            let outcomes = self.transact(|commands| {
+                let mut outcomes = Vec::with_capacity(group.len());
+                for (index, call) in group.iter().enumerate() {
+                    let runs = !failed.contains_key(&index);
+                    outcomes.push(if runs {
+                        Some(call.run(index, commands)?)
+                    } else {
+                        None
+                    });
+                }
+                Ok(outcomes)
+            });
+            match outcomes {
+                Ok(outcomes) => {
+                    let told = |(index, outcome): (usize, Option<Outcome>)| match outcome {
+                        Some(outcome) => outcome,
+                        None => {
+                            Outcome::Failed(failed.remove(&index).unwrap_or_else(|| away("it was not run")))
+                        }
+                    };
+                    return Ok(outcomes.into_iter().enumerate().map(told).collect());
+                }
+                Err(Fault::Spoiled { call, error }) => drop(failed.insert(call, error)),
+                Err(fault) => return Err(self.recover(fault)),
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction of its own and makes it durable, if it changed anything.
+    fn transact<'a, T>(
+        &mut self,
+        work: impl FnOnce(&mut Group<'a, '_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let shared = self.shared.clone();
+        let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let transaction = database.as_ref().ok_or_else(Fault::closed)?.begin_write()?;
+        let mut group = Group::begin(&transaction, shared.clock.now(), self.next)?;
+        // Without an end, the transaction is taken back when it is dropped.
+        let result = work(&mut group)?;
+        let (changed, next) = group.end()?;
+        if changed {
+            transaction.commit()?;
+            self.next = next;
+            shared.commits.fetch_add(1, Ordering::Relaxed);
+        } else {
+            transaction.abort()?;
+        }
+        Ok(result)
+    }
+
+    /// After a failure of the disk redb wants the file to be opened anew; the next transaction then finds
+    /// it as the last successful one left it.
+    fn recover(&mut self, fault: Fault) -> StoreError {
+        let closed = self.database().is_none();
+        if closed || matches!(fault, Fault::Storage(_)) {
+            drop(self.database().take());
+            match open::ready(&self.open) {
+                Ok((database, next)) => {
+                    self.next = next;
+                    *self.database() = Some(database);
+                }
+                Err(error) => tracing::error!(%error, "the data file could not be opened again"),
+            }
+        }
+        fault.error()
+    }
+
+    fn database(&self) -> std::sync::RwLockWriteGuard<'_, Option<redb::Database>> {
+        self.shared
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes some of what has ended or been left behind. Gives whether there may be more.
+    fn sweep(&mut self) -> Result<bool, StoreError> {
+        let now = self.shared.clock.now();
+        match self.due(now).and_then(|due| self.remove(&due)) {
+            Ok(more) => Ok(more),
+            Err(fault) => Err(self.recover(fault)),
+        }
+    }
+
+    /// What has ended, and whether there is trash. Reads only, so that a sweep with nothing to do costs
+    /// next to nothing.
+    fn due(&self, now: Millis) -> Result<Due, Fault> {
+        let snapshot = self.shared.snapshot()?;
+        let ends = snapshot.open_table(ENDS)?;
+        let past = now.saturating_add(1).to_be_bytes();
+        let mut keys = Vec::new();
+        for row in ends.range::<&[u8]>(..past.as_slice())?.take(SWEPT_KEYS) {
+            let row = row?.0.value().to_vec();
+            let (_, key) = numbered(&row).ok_or_else(|| Fault::damaged("an end is none"))?;
+            let key = std::str::from_utf8(key)
+                .map_err(|_| Fault::damaged("a key is no text"))?
+                .to_owned();
+            keys.push((row, key));
+        }
+        let trash = snapshot.open_table(TRASH)?.first()?.is_some();
+        Ok(Due { keys, trash })
+    }
+
+    fn remove(&mut self, due: &Due) -> Result<bool, Fault> {
+        if due.keys.is_empty() && !due.trash {
+            return Ok(false);
+        }
+        self.transact(|group| {
+            for (row, key) in &due.keys {
+                group.touch(key)?;
+                group.forget_end(row)?;
+            }
+            let rest = group.empty_trash(SWEPT_ROWS)?;
+            // A large collection among the keys is trash from now on.
+            Ok(rest || !due.keys.is_empty())
+        })
+    }
+}
+
+struct Due {
+    /// Rows of `ends` and the keys they name.
+    keys: Vec<(Vec<u8>, String)>,
+    trash: bool,
+}
+
+impl Call {
+    fn weight(&self) -> usize {
+        match self {
+            Call::Run { batch, .. } | Call::Atomically { batch, .. } => batch.iter().map(weight).sum(),
+        }
+    }
+
+    fn run<'a>(&'a self, index: usize, commands: &mut Group<'a, '_>) -> Result<Outcome, Fault> {
+        match self {
+            Call::Run { batch, .. } => run(batch, commands),
+            Call::Atomically { guards, batch, .. } => atomically(index, guards, batch, commands),
+        }
+    }
+
+    /// A caller that has left is not told.
+    fn answer(self, outcome: Outcome) {
+        match (self, outcome) {
+            (Call::Run { answer, .. }, Outcome::Replies(replies)) => drop(answer.send(Ok(replies))),
+            (Call::Run { answer, .. }, Outcome::Failed(error)) => drop(answer.send(Err(error))),
+            (Call::Atomically { answer, .. }, Outcome::Applied(applied)) => drop(answer.send(Ok(applied))),
+            (Call::Atomically { answer, .. }, Outcome::Failed(error)) => drop(answer.send(Err(error))),
+            // Neither has an outcome of the other.
+            (Call::Run { .. }, Outcome::Applied(_)) | (Call::Atomically { .. }, Outcome::Replies(_)) => {}
+        }
+    }
+}
+
+/// A command and the bytes it brings, in units of a small command.
+fn weight(command: &Command) -> usize {
+    let bytes = match command {
+        Command::Set { value, .. } => value.len(),
+        Command::HSet { entries, .. } => entries
+            .iter()
+            .map(|(field, value)| field.len() + value.len())
+            .sum(),
+        Command::SAdd { members, .. } => members.iter().map(String::len).sum(),
+        Command::ZAdd { entries, .. } => entries.iter().map(|(_, member)| member.len()).sum(),
+        _ => 0,
+    };
+    1 + bytes / 256
+}
+
+/// As in a pipeline of Redis, a command that fails does not keep the later ones from running.
+fn run<'a>(batch: &'a [Command], commands: &mut Group<'a, '_>) -> Result<Outcome, Fault> {
+    let mut replies = Vec::with_capacity(batch.len());
+    let mut failed = None;
+    for command in batch {
+        match commands.apply(command) {
+            Ok(reply) => replies.push(reply),
+            Err(Fault::Command(error)) => drop(failed.get_or_insert(error)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(failed.map_or(Outcome::Replies(replies), Outcome::Failed))
+}
+
+fn atomically<'a>(
+    call: usize,
+    guards: &'a [Guard],
+    batch: &'a [Command],
+    commands: &mut Group<'a, '_>,
+) -> Result<Outcome, Fault> {
+    for (index, guard) in guards.iter().enumerate() {
+        match commands.holds(guard) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Outcome::Applied(Applied::No { guard: index })),
+            Err(Fault::Command(error)) => return Ok(Outcome::Failed(error)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    let mut begun = false;
+    for command in batch {
+        match commands.apply(command) {
+            Ok(_) => begun |= command.writes(),
+            Err(Fault::Command(error)) if begun => return Err(Fault::Spoiled { call, error }),
+            Err(Fault::Command(error)) => return Ok(Outcome::Failed(error)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(Outcome::Applied(Applied::Yes))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
