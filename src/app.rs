@@ -48,8 +48,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
     pub store_rest: StoreRest,
-    /// The price table with the operator's prices; replaced as a whole.
-    prices: RwLock<Arc<PriceBook>>,
+    /// The price table with the operator's prices, and the version of those; replaced as a whole.
+    prices: RwLock<(u64, Arc<PriceBook>)>,
     /// Proof of being an admin for who can read the host's files: the command line next to the server.
     pub local_token: Option<Secret>,
 }
@@ -84,18 +84,27 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
 impl Parts {
     /// The prices that hold now.
     pub fn prices(&self) -> Arc<PriceBook> {
-        self.prices.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let prices = self.prices.read().unwrap_or_else(PoisonError::into_inner);
+        prices.1.clone()
     }
 
-    /// Calls settled from now on are charged by these prices.
-    pub fn set_prices(&self, book: PriceBook) {
-        *self.prices.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
+    /// Calls settled from now on are charged by these prices, unless a newer version holds already.
+    pub fn set_prices(&self, version: u64, book: PriceBook) {
+        let mut prices = self.prices.write().unwrap_or_else(PoisonError::into_inner);
+        if version >= prices.0 {
+            *prices = (version, Arc::new(book));
+        }
     }
-}
 
-impl Parts {
-    /// Reads what the process keeps in memory from the start.
+    /// Reads what the process keeps in memory from the start. Where others write the same store, a host
+    /// calls it again from time to time.
     pub async fn load(&self) -> Result<(), crate::port::store::StoreError> {
+        let stored = self.settings.prices().await?;
+        match PriceBook::new(&stored.overrides) {
+            Ok(book) => self.set_prices(stored.version, book),
+            // Public prices hold then, and every event's price version says so.
+            Err(error) => tracing::error!(%error, "a price set by the operator cannot be used"),
+        }
         Ok(())
     }
 }

@@ -7,6 +7,9 @@ mod fields;
 mod keys;
 mod list;
 mod oem;
+mod prices;
+mod requests;
+mod usage;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -39,6 +42,10 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::reset))
         .routes(routes!(accounts::test_call::test))
         .routes(routes!(oem::get, oem::set))
+        .routes(routes!(usage::summary))
+        .routes(routes!(requests::list))
+        .routes(routes!(requests::get))
+        .routes(routes!(prices::get, prices::set))
         .routes(routes!(ops::health))
         .routes(routes!(ops::metrics))
 }
@@ -81,6 +88,7 @@ async fn nothing() -> ApiError {
         (name = "session", description = "Logging in and out"),
         (name = "keys", description = "Client keys"),
         (name = "accounts", description = "Provider accounts"),
+        (name = "usage", description = "What was used, by whom, for how much"),
         (name = "site", description = "The site's name and icon"),
         (name = "operations", description = "How the relay is doing"),
     ),

@@ -11,6 +11,7 @@
 //! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
 //! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
+//! | `prices` | string | the operator's own prices, JSON |
 //! | `ledger:batch:<batch>` | string, expires | a batch of events that is written |
 //! | `ledger:requests:<day>` | hash, expires | id of a call -> its event, JSON |
 //! | `ledger:requests:<day>:index` | sorted set, expires | id of a call by its time in ms |
@@ -31,6 +32,7 @@ pub const API_KEYS_BY_HASH: &str = "apikeys:by-hash";
 pub const ACCOUNTS: &str = "accounts";
 pub const ADMIN: &str = "admin";
 pub const OEM_SETTINGS: &str = "oem:settings";
+pub const PRICES: &str = "prices";
 
 pub fn ended_session(id: &str) -> String {
     format!("admin:ended:{id}")

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
 
-use super::keys::OEM_SETTINGS;
+use super::keys::{OEM_SETTINGS, PRICES};
 use super::record::{self, Change, Place};
+use crate::model::price::PriceOverrides;
 use crate::port::store::{Store, StoreError};
 
 #[derive(Clone)]
@@ -47,6 +48,16 @@ impl Default for Oem {
     }
 }
 
+/// The operator's prices, as they were set last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StoredPrices {
+    /// Grows with every change; 0: never set.
+    pub version: u64,
+    pub overrides: PriceOverrides,
+    pub updated_at: Option<Millis>,
+}
+
 impl Settings {
     pub fn new(store: Arc<dyn Store>, title: &str) -> Self {
         Self {
@@ -76,6 +87,28 @@ impl Settings {
         Ok(self.titled(changed))
     }
 
+    pub async fn prices(&self) -> Result<StoredPrices, StoreError> {
+        let stored = record::read(&*self.store, &PRICES_PLACE).await?;
+        Ok(stored.unwrap_or_default())
+    }
+
+    /// Replaces the operator's prices.
+    pub async fn set_prices(
+        &self,
+        now: Millis,
+        overrides: &PriceOverrides,
+    ) -> Result<StoredPrices, StoreError> {
+        record::change(&*self.store, &PRICES_PLACE, |stored: Option<StoredPrices>| {
+            let prices = StoredPrices {
+                version: stored.unwrap_or_default().version.saturating_add(1),
+                overrides: overrides.clone(),
+                updated_at: Some(now),
+            };
+            Change::write(prices.clone(), prices)
+        })
+        .await
+    }
+
     fn titled(&self, mut oem: Oem) -> Oem {
         if oem.site_name.is_empty() {
             oem.site_name.clone_from(&self.title);
@@ -85,6 +118,7 @@ impl Settings {
 }
 
 const PLACE: Place = Place::Text { key: OEM_SETTINGS };
+const PRICES_PLACE: Place = Place::Text { key: PRICES };
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ use crate::model::id;
 use crate::store::accounts::Edited;
 
 use input::{AccountInput, NewAccountInput};
-use view::{AccountView, Pools};
+use view::{AccountView, Doing};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -91,11 +91,11 @@ pub(super) async fn list(
         order.of(by.then_with(|| a.id.cmp(&b.id)))
     });
     let page = slice.of(accounts);
-    let pools = Pools::of(&app, page.items.iter().map(|account| account.platform)).await;
+    let doing = Doing::of(&app, &page.items).await?;
     let views = page
         .items
         .iter()
-        .map(|account| AccountView::new(&app, account, &pools));
+        .map(|account| AccountView::new(&app, account, &doing));
     Ok(Json(page.showing(views.collect())))
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn create(
     }
     changed(&app, &account).await;
     session.audit("account.create", &account.id);
-    Ok((StatusCode::CREATED, Json(view(&app, &account).await)))
+    Ok((StatusCode::CREATED, Json(view(&app, account).await?)))
 }
 
 /// One account, with how it is doing.
@@ -137,7 +137,7 @@ pub(super) async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<AccountView>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
-    Ok(Json(view(&app, &account).await))
+    view(&app, account).await.map(Json)
 }
 
 /// Changes what is sent, nothing else. In `credentials` a secret that is left out stays, as long as the type
@@ -169,7 +169,7 @@ pub(super) async fn change(
     };
     changed(&app, &account).await;
     session.audit("account.update", &id);
-    Ok(Json(view(&app, &account).await))
+    view(&app, account).await.map(Json)
 }
 
 /// Deletes an account for good, with its secrets.
@@ -211,7 +211,7 @@ pub(super) async fn reset(
     let command = pool::Command::Reset { account: id.clone() };
     app.ports.gates.pool(account.platform, command).await?;
     session.audit("account.reset", &id);
-    Ok(Json(view(&app, &account).await))
+    view(&app, account).await.map(Json)
 }
 
 fn unknown() -> ApiError {
@@ -232,7 +232,9 @@ async fn changed(app: &App, account: &Account) {
     }
 }
 
-async fn view(app: &App, account: &Account) -> AccountView {
-    let pools = Pools::of(app, std::iter::once(account.platform)).await;
-    AccountView::new(app, account, &pools)
+async fn view(app: &App, account: Account) -> Result<AccountView, ApiError> {
+    let account = [account];
+    let doing = Doing::of(app, &account).await?;
+    let [account] = &account;
+    Ok(AccountView::new(app, account, &doing))
 }

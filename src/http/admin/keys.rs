@@ -21,6 +21,7 @@ use crate::model::key::Key;
 use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 use crate::store::api_keys::KeyChange;
+use crate::store::ledger::Kind;
 
 pub(super) use view::{KeyView, NewKeyView};
 
@@ -242,8 +243,8 @@ pub(super) async fn list(
         order.of(by.then_with(|| a.id.cmp(&b.id)))
     });
     let page = slice.of(keys);
-    let items = join_all(page.items.iter().map(|key| view(&app, key))).await;
-    Ok(Json(page.showing(items)))
+    let views = views(&app, &page.items).await?;
+    Ok(Json(page.showing(views)))
 }
 
 fn ends(key: &Key) -> Millis {
@@ -293,7 +294,7 @@ pub(super) async fn create(
     }
     teach(&app, &key).await;
     session.audit("key.create", &key.id);
-    let view = NewKeyView::new(KeyView::new(&key, now, Some(0)), &issued.plain);
+    let view = NewKeyView::new(KeyView::new(&key, now, Some(0), None), &issued.plain);
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -311,7 +312,7 @@ pub(super) async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<KeyView>, ApiError> {
     let key = app.keys.get(&id).await?.ok_or_else(unknown)?;
-    Ok(Json(view(&app, &key).await))
+    view(&app, key).await.map(Json)
 }
 
 /// Changes what is sent, nothing else. Takes effect with the next call; running ones go on.
@@ -336,7 +337,7 @@ pub(super) async fn change(
     let key = done(changed, "The key is deleted: restore it first.")?;
     teach(&app, &key).await;
     session.audit("key.update", &id);
-    Ok(Json(view(&app, &key).await))
+    view(&app, key).await.map(Json)
 }
 
 /// Deletes a key, so that it can be restored. Takes effect with the next call.
@@ -357,7 +358,7 @@ pub(super) async fn delete(
     let key = done(changed, "The key is deleted already.")?;
     teach(&app, &key).await;
     session.audit("key.delete", &id);
-    Ok(Json(view(&app, &key).await))
+    view(&app, key).await.map(Json)
 }
 
 /// Undoes a deletion: the same key works again.
@@ -378,7 +379,7 @@ pub(super) async fn restore(
     let key = done(changed, "The key is not deleted.")?;
     teach(&app, &key).await;
     session.audit("key.restore", &id);
-    Ok(Json(view(&app, &key).await))
+    view(&app, key).await.map(Json)
 }
 
 fn done(changed: KeyChange, wrong_state: &str) -> Result<Key, ApiError> {
@@ -425,13 +426,28 @@ async fn teach(app: &App, key: &Key) {
     }
 }
 
-async fn view(app: &App, key: &Key) -> KeyView {
-    let live = match KeyHash::from_hex(&key.hash) {
-        Some(hash) => match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {
-            Ok(gate::Reply::Snapshot(snapshot)) => Some(snapshot.leases.len()),
-            _ => None,
-        },
-        None => None,
-    };
-    KeyView::new(key, app.ports.clock.now(), live)
+async fn view(app: &App, key: Key) -> Result<KeyView, ApiError> {
+    let views = views(app, &[key]).await?;
+    views.into_iter().next().ok_or_else(unknown)
+}
+
+/// Keys with how they are doing: what runs now, and when they were last used.
+async fn views(app: &App, keys: &[Key]) -> Result<Vec<KeyView>, ApiError> {
+    let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+    let last_used = app.ledger.last_used(Kind::Keys, &ids).await?;
+    let live = join_all(keys.iter().map(|key| live(app, key))).await;
+    let now = app.ports.clock.now();
+    let views = keys.iter().zip(live).zip(last_used);
+    Ok(views
+        .map(|((key, live), last_used)| KeyView::new(key, now, live, last_used))
+        .collect())
+}
+
+/// Calls of the key that run now; `None`: its gate cannot be asked.
+async fn live(app: &App, key: &Key) -> Option<usize> {
+    let hash = KeyHash::from_hex(&key.hash)?;
+    match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {
+        Ok(gate::Reply::Snapshot(snapshot)) => Some(snapshot.leases.len()),
+        _ => None,
+    }
 }

@@ -4,3 +4,4 @@ mod bench;
 mod contract;
 mod keys;
 mod oem;
+mod usage;

@@ -10,6 +10,8 @@ use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::model::time::iso;
 use crate::port::clock::Millis;
+use crate::port::store::StoreError;
+use crate::store::ledger::Kind;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -118,38 +120,46 @@ enum Status {
     Active,
 }
 
-/// What the pools say, asked once per platform.
-pub(super) struct Pools {
+/// What the pools say, asked once per platform, and what the ledger says.
+pub(super) struct Doing {
     now: Millis,
-    accounts: BTreeMap<String, AccountSnapshot>,
+    pools: BTreeMap<String, AccountSnapshot>,
+    last_used: BTreeMap<String, Millis>,
 }
 
-impl Pools {
-    /// A pool that cannot be asked says nothing.
-    pub(super) async fn of(app: &App, platforms: impl Iterator<Item = Platform>) -> Self {
-        let platforms: BTreeSet<Platform> = platforms.collect();
-        let mut accounts = BTreeMap::new();
+impl Doing {
+    /// How these accounts are doing. A pool that cannot be asked says nothing.
+    pub(super) async fn of(app: &App, accounts: &[Account]) -> Result<Self, StoreError> {
+        let platforms: BTreeSet<Platform> = accounts.iter().map(|account| account.platform).collect();
+        let mut pools = BTreeMap::new();
         for platform in platforms {
             match app.ports.gates.pool(platform, pool::Command::Snapshot).await {
                 Ok(pool::Reply::Snapshot(snapshot)) => {
                     let known = snapshot.accounts.into_iter();
-                    accounts.extend(known.map(|account| (account.policy.id.clone(), account)));
+                    pools.extend(known.map(|account| (account.policy.id.clone(), account)));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the pool was not asked how its accounts are doing"),
             }
         }
-        Self {
+        let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
+        let last_used = app.ledger.last_used(Kind::Accounts, &ids).await?;
+        let last_used = ids.iter().zip(last_used);
+        Ok(Self {
             now: app.ports.clock.now(),
-            accounts,
-        }
+            pools,
+            last_used: last_used
+                .filter_map(|(id, at)| Some(((*id).to_owned(), at?)))
+                .collect(),
+        })
     }
 }
 
 impl AccountView {
-    pub(super) fn new(app: &App, account: &Account, pools: &Pools) -> Self {
-        let live = pools.accounts.get(&account.id);
-        let (status, status_reason, status_until) = status(account, live, pools.now);
+    pub(super) fn new(app: &App, account: &Account, doing: &Doing) -> Self {
+        let live = doing.pools.get(&account.id);
+        let (status, status_reason, status_until) = status(account, live, doing.now);
+        let logged = doing.last_used.get(&account.id).copied();
         let cooldowns = live.map_or(&[][..], |live| &live.cooldowns);
         Self {
             id: account.id.clone(),
@@ -180,7 +190,7 @@ impl AccountView {
             status_until: status_until.map(iso),
             cooldowns: cooldowns
                 .iter()
-                .filter(|(_, until)| *until > pools.now)
+                .filter(|(_, until)| *until > doing.now)
                 .map(|(family, until)| Cooldown {
                     family: family.clone(),
                     until: iso(*until),
@@ -188,7 +198,8 @@ impl AccountView {
                 .collect(),
             current_concurrency: live.map(|live| live.leases.len()),
             sessions: live.map(|live| live.sessions),
-            last_used_at: live.and_then(|live| live.last_used).map(iso),
+            // The pool knows of calls that still run; the ledger remembers over a restart.
+            last_used_at: live.and_then(|live| live.last_used).max(logged).map(iso),
             created_at: iso(account.created_at),
             updated_at: iso(account.updated_at),
         }

@@ -33,6 +33,9 @@ pub(in super::super) struct KeyView {
     enable_model_restriction: bool,
     restricted_models: Vec<String>,
     tags: Vec<String>,
+    /// When its last call that reached a provider came.
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
@@ -53,7 +56,7 @@ enum Status {
 }
 
 impl KeyView {
-    pub(super) fn new(key: &Key, now: Millis, live: Option<usize>) -> Self {
+    pub(super) fn new(key: &Key, now: Millis, live: Option<usize>, last_used: Option<Millis>) -> Self {
         let status = if key.deleted_at.is_some() {
             Status::Deleted
         } else if !key.is_active {
@@ -77,6 +80,7 @@ impl KeyView {
             enable_model_restriction: key.enable_model_restriction,
             restricted_models: key.restricted_models.clone(),
             tags: key.tags.clone(),
+            last_used_at: last_used.map(iso),
             created_at: iso(key.created_at),
             updated_at: iso(key.updated_at),
             is_deleted: key.deleted_at.is_some(),
