@@ -26,6 +26,8 @@ const PER_ADDRESS: i64 = 30;
 pub(super) struct Attempt {
     account: String,
     address: Option<String>,
+    /// End of the window it was counted in.
+    ends: Millis,
 }
 
 impl Attempt {
@@ -41,6 +43,7 @@ impl Attempt {
         let attempt = Self {
             account: account(app, username, window),
             address,
+            ends,
         };
         if let Some(address) = &attempt.address
             && add(app, address, ends).await? > PER_ADDRESS
@@ -57,7 +60,12 @@ impl Attempt {
     pub(super) async fn succeeded(self, app: &App) -> Result<(), StoreError> {
         let mut batch = vec![Command::Del { key: self.account }];
         if let Some(key) = self.address {
-            batch.push(Command::IncrBy { key, by: -1 });
+            batch.push(Command::IncrBy {
+                key: key.clone(),
+                by: -1,
+            });
+            // If the window ended meanwhile, this is a new key.
+            batch.push(Command::PExpireAt { key, at: self.ends });
         }
         app.ports.store.run(batch).await.map(|_| ())
     }
