@@ -18,7 +18,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use crs_edge::config::Vars;
+use crs_edge::config::{self, Vars};
+use crs_edge::host::native::log;
 
 use self::failure::Failure;
 use self::output::Output;
@@ -213,7 +214,14 @@ pub(crate) fn run(
     let done = match cli.command {
         None | Some(Command::Serve) => return serve(),
         Some(Command::CheckConfig) => check::settings(environment, &output),
-        Some(command) => wait(ask(command, environment, &output)),
+        Some(command) => {
+            // What goes wrong below the surface; the rest is the command's own to say.
+            log::start(&config::Log {
+                level: "warn".to_owned(),
+                json: false,
+            });
+            wait(ask(command, environment, &output))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,7 +32,7 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
     let credentials = match &args.oauth_file {
         Some(file) => input::oauth(&input::read(file)?)?,
         None => {
-            let api_key = input::secret(args.api_key_file.as_deref(), "API key (--api-key-file)")?;
+            let api_key = input::secret(args.api_key_file.as_deref(), "API key", "--api-key-file")?;
             Fields::new()
                 .set("type", "apiKey")
                 .set("apiKey", api_key.reveal())
@@ -109,7 +109,7 @@ fn listing(accounts: &[Value]) -> String {
 }
 
 /// One real call. The server tells how it goes in events: `content` with the model's words, and last
-/// `result` with what came of it.
+/// `test_complete` with what came of it.
 async fn test(args: AccountTest, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let body = Fields::new().maybe("model", args.model).json();
     let mut words = String::new();
@@ -120,21 +120,33 @@ async fn test(args: AccountTest, environment: &dyn Vars, output: &Output) -> Res
         let path = format!("{PATH}/{}/test", cell(&account, "id"));
         api.stream(&path, &body, |event| match cell(&event, "type").as_str() {
             "content" => words.push_str(&cell(&event, "text")),
-            "result" => result = Some(event),
+            "test_complete" => result = Some(event),
             _ => {}
         })
         .await
     });
     output.waiting(&format!("Testing {which}"), asked).await?;
     let result = result.ok_or_else(|| Failure::Failed("the test broke off without a result".to_owned()))?;
+    let milliseconds = cell(&result, "durationMs");
     if result.get("success").and_then(Value::as_bool) != Some(true) {
         return Err(Failure::Failed(format!(
-            "the test failed: {}",
-            cell(&result, "message")
+            "the test of {which} failed after {milliseconds} ms: {}",
+            cell(&result, "error")
         )));
     }
-    output.result(&result, || {
-        format!("The account {which} works. It said: {}", words.trim())
+    let value = Fields::new()
+        .set("success", true)
+        .set("text", words.clone())
+        .set(
+            "durationMs",
+            result.get("durationMs").cloned().unwrap_or_default(),
+        )
+        .json();
+    output.result(&value, || {
+        format!(
+            "{which} works: an answer came after {milliseconds} ms. It begins: {}",
+            words.trim()
+        )
     });
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use crs_edge::config::{self, Secret, Vars};
+use crs_edge::config::{self, Secret, StoreChoice, Vars};
 use crs_edge::host::native::{Native, Setup, StartError};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -98,6 +98,12 @@ impl Api {
             });
         }
         let setup = Setup::prepare(environment).map_err(unready)?;
+        if matches!(setup.config.store, StoreChoice::Memory) {
+            return Err(Failure::Away(
+                "with STORE=memory the data is in the server, and none runs on this data folder: start it with `crs serve`"
+                    .to_owned(),
+            ));
+        }
         let native = Native::open(&setup).await.map_err(unready)?;
         let token = native.app.local_token.clone().ok_or_else(|| {
             Failure::Failed("the store is open, but this process has no rights on it".to_owned())

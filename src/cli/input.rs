@@ -39,14 +39,15 @@ impl Fields {
 }
 
 /// A secret from a file, from standard input (`-`), or asked for at the terminal.
-pub(super) fn secret(file: Option<&Path>, what: &str) -> Result<Secret, Failure> {
+/// `option` names the file.
+pub(super) fn secret(file: Option<&Path>, what: &str, option: &str) -> Result<Secret, Failure> {
     let text = match file {
         Some(file) if file != Path::new("-") => read_file(file)?,
         _ if std::io::stdin().is_terminal() => prompt(what)?,
         Some(_) => read_stdin()?,
         None => {
             return Err(Failure::Usage(format!(
-                "where is the {what}? name its file, or `-` for standard input"
+                "where is the {what}? {option} FILE names its file, {option} - is standard input"
             )));
         }
     };

@@ -131,7 +131,7 @@ fn shown(key: &Value) -> String {
 /// `2 of 5`, or `2` where there is no limit.
 pub(super) fn limit(value: &Value, now: &str, most: &str) -> String {
     let now = match cell(value, now) {
-        unknown if unknown.is_empty() => "?".to_owned(),
+        unknown if unknown.is_empty() => "-".to_owned(),
         known => known,
     };
     match cell(value, most).as_str() {
@@ -149,6 +149,6 @@ mod tests {
         let key = json!({"now": 2, "most": 5, "none": 0, "lost": null});
         assert_eq!(limit(&key, "now", "most"), "2 of 5");
         assert_eq!(limit(&key, "now", "none"), "2");
-        assert_eq!(limit(&key, "lost", "most"), "? of 5");
+        assert_eq!(limit(&key, "lost", "most"), "- of 5");
     }
 }

@@ -1,6 +1,7 @@
 //! The one integration binary: a module per behaviour.
 
 mod bodies;
+mod cli;
 mod durability;
 mod failover;
 mod keys;
