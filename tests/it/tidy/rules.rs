@@ -111,15 +111,19 @@ const LAYERS: [Layer; 9] = [
 ];
 
 /// Modules without `async`, clock, randomness or I/O: values in, values out.
-const PURE: [&str; 8] = [
+const PURE: [&str; 12] = [
     "model",
     "provider",
     "error",
     "config",
-    "relay::meter",
     "relay::body",
     "relay::call",
-    "relay::retry",
+    "relay::json",
+    "relay::meter",
+    "relay::sse",
+    "relay::usage",
+    "store::redis",
+    "store::vocabulary",
 ];
 
 pub(super) fn layers(source: &Source) -> Vec<String> {
