@@ -46,6 +46,10 @@ wasm:
 doc:
     cargo doc --workspace --no-deps --document-private-items --open
 
+# Renew the table of public prices from the newest litellm package, or from `--from FILE`.
+prices *ARGS:
+    scripts/update-prices {{ ARGS }}
+
 # Licences, sources and bans (needs `cargo install cargo-deny`).
 deny:
     cargo deny --workspace check licenses bans sources

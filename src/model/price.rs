@@ -4,7 +4,7 @@
 //! per token, which is the same number as micro-USD per million tokens: every published price is a whole
 //! number of it, so nothing is rounded before the one rounding at the end of [`Priced::cost`].
 //!
-//! A model is found by its exact name, then by the name less its dressing (see [`names`]), and never by
+//! A model is found by its exact name, then by the name less its dressing (see `names`), and never by
 //! likeness. A model nobody knows is priced as the dearest of its family, class by class, and the event
 //! says so: a price of zero would let the call escape every money limit. The operator's own prices
 //! ([`PriceOverrides`]) come before the table.
@@ -168,7 +168,9 @@ impl Priced<'_> {
             version += "+us";
         }
         if terms.searches > 0 && self.entry.search > 0 {
-            version += &format!("+{}searches", terms.searches);
+            version += "+";
+            version += &terms.searches.to_string();
+            version += "searches";
         }
         version
     }

@@ -133,7 +133,9 @@ proptest! {
             for ranking in [summary.keys, summary.accounts, summary.models] {
                 prop_assert!(ranking.is_sorted_by(|a, b| a.totals.cost >= b.totals.cost));
                 let mut sum = Totals::default();
-                ranking.iter().for_each(|ranked| sum += ranked.totals);
+                for ranked in &ranking {
+                    sum += ranked.totals;
+                }
                 prop_assert_eq!(sum, summary.totals);
             }
         }
