@@ -7,9 +7,24 @@ use super::clock::NativeClock;
 use crate::config;
 use crate::port::store::Store;
 
-/// The one file of the data folder.
-pub(super) fn embedded(_: &Path, clock: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
-    Ok(Arc::new(crate::store::memory::Memory::new(clock)))
+/// The one file of the data folder. Blocks until it is open.
+#[cfg(feature = "embedded")]
+pub(super) fn embedded(data_dir: &Path, clock: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+    use crate::store::embedded::{Embedded, OpenError};
+    let file = data_dir.join(super::first_run::STORE_FILE);
+    match Embedded::open(&file, clock) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(OpenError::InUse) => Err(format!(
+            "{} is in use by another crs: end that one, or set DATA_DIR to another folder",
+            file.display()
+        )),
+        Err(error) => Err(format!("{}: {error}", file.display())),
+    }
+}
+
+#[cfg(not(feature = "embedded"))]
+pub(super) fn embedded(_: &Path, _: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+    Err("this build has no store of its own: set REDIS_URL or REDIS_HOST".to_owned())
 }
 
 #[cfg(feature = "redis")]
