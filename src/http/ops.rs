@@ -56,7 +56,7 @@ struct LedgerHealth {
 }
 
 /// 200 when the store answers, 503 when it does not.
-#[utoipa::path(get, path = "/health", tag = "operations",
+#[utoipa::path(get, path = "/health", operation_id = "getHealth", tag = "operations",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub async fn health(State(app): State<App>) -> (StatusCode, Json<Health>) {
     let before = app.ports.clock.ticks();
@@ -93,7 +93,7 @@ pub async fn health(State(app): State<App>) -> (StatusCode, Json<Health>) {
 }
 
 /// Prometheus text. With METRICS_TOKEN set, only for who sends it as a bearer token.
-#[utoipa::path(get, path = "/metrics", tag = "operations",
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operations",
     responses((status = 200, content_type = "text/plain", body = String), (status = 401)))]
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
     if let Some(token) = &app.config.metrics.token {

@@ -65,7 +65,7 @@ pub(super) struct Said {
 /// Begins a session. At most 10 attempts per login name, and 30 failed ones per address, in a quarter of an
 /// hour.
 #[utoipa::path(
-    post, path = "/web/auth/login", tag = "session", request_body = LoginInput,
+    post, path = "/web/auth/login", operation_id = "login", tag = "session", request_body = LoginInput,
     responses(
         (status = 200, body = LoggedIn),
         (status = 400, description = "No username or no password", body = ErrorBody<'_>),
@@ -174,7 +174,7 @@ pub(super) struct LogoutInput {
 
 /// Ends this session, or all of them.
 #[utoipa::path(
-    post, path = "/web/auth/logout", tag = "session", security(("admin" = [])), request_body = LogoutInput,
+    post, path = "/web/auth/logout", operation_id = "logout", tag = "session", security(("admin" = [])), request_body = LogoutInput,
     responses(
         (status = 200, body = Said),
         (status = 401, body = ErrorBody<'_>),
@@ -205,7 +205,7 @@ pub(super) async fn logout(
 
 /// A fresh token for a session that has not ended. The old one stays good until its end.
 #[utoipa::path(
-    post, path = "/web/auth/refresh", tag = "session", security(("admin" = [])),
+    post, path = "/web/auth/refresh", operation_id = "refreshSession", tag = "session", security(("admin" = [])),
     responses(
         (status = 200, body = LoggedIn),
         (status = 401, body = ErrorBody<'_>),
@@ -242,7 +242,7 @@ struct User {
 
 /// Whose session this is.
 #[utoipa::path(
-    get, path = "/web/auth/user", tag = "session", security(("admin" = [])),
+    get, path = "/web/auth/user", operation_id = "getCurrentUser", tag = "session", security(("admin" = [])),
     responses(
         (status = 200, body = Me),
         (status = 401, body = ErrorBody<'_>),
@@ -286,7 +286,7 @@ pub(super) struct PasswordChanged {
 
 /// Changes the admin's password, and the username if one is sent. Ends all sessions.
 #[utoipa::path(
-    post, path = "/web/auth/change-password", tag = "session", security(("admin" = [])),
+    post, path = "/web/auth/change-password", operation_id = "changePassword", tag = "session", security(("admin" = [])),
     request_body = PasswordInput,
     responses(
         (status = 200, body = PasswordChanged),
@@ -358,7 +358,7 @@ pub(super) struct PasswordReset {
 /// Sets the admin's password without asking for the old one, and ends all sessions. Only who can read the
 /// host's files may: the local command line, not a session.
 #[utoipa::path(
-    post, path = "/web/auth/reset-password", tag = "session", security(("admin" = [])),
+    post, path = "/web/auth/reset-password", operation_id = "resetPassword", tag = "session", security(("admin" = [])),
     request_body = ResetInput,
     responses(
         (status = 200, body = PasswordReset),

@@ -56,7 +56,7 @@ pub(super) enum AccountSort {
 
 /// The accounts, one page of them, each with how it is doing.
 #[utoipa::path(
-    get, path = "/admin/accounts", tag = "accounts", security(("admin" = [])), params(AccountQuery),
+    get, path = "/admin/accounts", operation_id = "listAccounts", tag = "accounts", security(("admin" = [])), params(AccountQuery),
     responses(
         (status = 200, body = Page<AccountView>),
         (status = 422, body = ErrorBody<'_>),
@@ -101,7 +101,7 @@ pub(super) async fn list(
 
 /// Adds an account. Its secrets are sealed, and never shown again.
 #[utoipa::path(
-    post, path = "/admin/accounts", tag = "accounts", security(("admin" = [])), request_body = NewAccountInput,
+    post, path = "/admin/accounts", operation_id = "createAccount", tag = "accounts", security(("admin" = [])), request_body = NewAccountInput,
     responses(
         (status = 201, body = AccountView),
         (status = 422, body = ErrorBody<'_>),
@@ -125,7 +125,7 @@ pub(super) async fn create(
 
 /// One account, with how it is doing.
 #[utoipa::path(
-    get, path = "/admin/accounts/{id}", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    get, path = "/admin/accounts/{id}", operation_id = "getAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
         (status = 200, body = AccountView),
         (status = 404, body = ErrorBody<'_>),
@@ -143,7 +143,7 @@ pub(super) async fn get(
 /// Changes what is sent, nothing else. In `credentials` a secret that is left out stays, as long as the type
 /// is the same; `proxy` is replaced as a whole.
 #[utoipa::path(
-    patch, path = "/admin/accounts/{id}", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    patch, path = "/admin/accounts/{id}", operation_id = "updateAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = AccountInput,
     responses(
         (status = 200, body = AccountView),
@@ -174,7 +174,7 @@ pub(super) async fn change(
 
 /// Deletes an account for good, with its secrets.
 #[utoipa::path(
-    delete, path = "/admin/accounts/{id}", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    delete, path = "/admin/accounts/{id}", operation_id = "deleteAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, body = ErrorBody<'_>),
@@ -196,7 +196,7 @@ pub(super) async fn delete(
 
 /// Forgets what is held against an account: cooldowns, back-off, refused credentials.
 #[utoipa::path(
-    post, path = "/admin/accounts/{id}/reset", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    post, path = "/admin/accounts/{id}/reset", operation_id = "resetAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
         (status = 200, body = AccountView),
         (status = 404, body = ErrorBody<'_>),

@@ -207,7 +207,7 @@ pub(super) enum KeySort {
 
 /// The keys, one page of them.
 #[utoipa::path(
-    get, path = "/admin/api-keys", tag = "keys", security(("admin" = [])), params(KeyQuery),
+    get, path = "/admin/api-keys", operation_id = "listApiKeys", tag = "keys", security(("admin" = [])), params(KeyQuery),
     responses(
         (status = 200, body = Page<KeyView>),
         (status = 422, body = ErrorBody<'_>),
@@ -253,7 +253,7 @@ fn ends(key: &Key) -> Millis {
 
 /// Makes a key. Its text is in this answer and nowhere else, ever.
 #[utoipa::path(
-    post, path = "/admin/api-keys", tag = "keys", security(("admin" = [])), request_body = NewKeyInput,
+    post, path = "/admin/api-keys", operation_id = "createApiKey", tag = "keys", security(("admin" = [])), request_body = NewKeyInput,
     responses(
         (status = 201, body = NewKeyView),
         (status = 422, body = ErrorBody<'_>),
@@ -300,7 +300,7 @@ pub(super) async fn create(
 
 /// One key.
 #[utoipa::path(
-    get, path = "/admin/api-keys/{id}", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    get, path = "/admin/api-keys/{id}", operation_id = "getApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
         (status = 200, body = KeyView),
         (status = 404, body = ErrorBody<'_>),
@@ -317,7 +317,7 @@ pub(super) async fn get(
 
 /// Changes what is sent, nothing else. Takes effect with the next call; running ones go on.
 #[utoipa::path(
-    patch, path = "/admin/api-keys/{id}", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    patch, path = "/admin/api-keys/{id}", operation_id = "updateApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = KeyInput,
     responses(
         (status = 200, body = KeyView),
@@ -342,7 +342,7 @@ pub(super) async fn change(
 
 /// Deletes a key, so that it can be restored. Takes effect with the next call.
 #[utoipa::path(
-    delete, path = "/admin/api-keys/{id}", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    delete, path = "/admin/api-keys/{id}", operation_id = "deleteApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
         (status = 200, body = KeyView),
         (status = 404, body = ErrorBody<'_>),
@@ -363,7 +363,7 @@ pub(super) async fn delete(
 
 /// Undoes a deletion: the same key works again.
 #[utoipa::path(
-    post, path = "/admin/api-keys/{id}/restore", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
+    post, path = "/admin/api-keys/{id}/restore", operation_id = "restoreApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
         (status = 200, body = KeyView),
         (status = 404, body = ErrorBody<'_>),

@@ -133,7 +133,7 @@ fn is_icon(text: &str) -> bool {
 
 /// The site's name and icon, for anybody.
 #[utoipa::path(
-    get, path = "/admin/oem-settings", tag = "site",
+    get, path = "/admin/oem-settings", operation_id = "getOemSettings", tag = "site",
     responses((status = 200, body = OemView))
 )]
 pub(super) async fn get(State(app): State<App>) -> Result<Json<OemView>, ApiError> {
@@ -142,7 +142,7 @@ pub(super) async fn get(State(app): State<App>) -> Result<Json<OemView>, ApiErro
 
 /// Sets the site's name and icon.
 #[utoipa::path(
-    put, path = "/admin/oem-settings", tag = "site", security(("admin" = [])), request_body = OemInput,
+    put, path = "/admin/oem-settings", operation_id = "setOemSettings", tag = "site", security(("admin" = [])), request_body = OemInput,
     responses(
         (status = 200, body = OemView),
         (status = 413, body = ErrorBody<'_>),

@@ -49,7 +49,7 @@ pub(super) struct PricesInput {
 
 /// The operator's prices.
 #[utoipa::path(
-    get, path = "/admin/prices", tag = "usage", security(("admin" = [])),
+    get, path = "/admin/prices", operation_id = "getPrices", tag = "usage", security(("admin" = [])),
     responses((status = 200, body = PricesView))
 )]
 pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Result<Json<PricesView>, ApiError> {
@@ -58,7 +58,7 @@ pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Result<Json<
 
 /// Replaces the operator's prices. Calls that end from now on are charged by them.
 #[utoipa::path(
-    put, path = "/admin/prices", tag = "usage", security(("admin" = [])), request_body = PricesInput,
+    put, path = "/admin/prices", operation_id = "setPrices", tag = "usage", security(("admin" = [])), request_body = PricesInput,
     responses(
         (status = 200, body = PricesView),
         (status = 422, body = ErrorBody<'_>),

@@ -126,7 +126,7 @@ impl From<LedgerEvent> for RequestView {
 
 /// The calls, newest first.
 #[utoipa::path(
-    get, path = "/admin/requests", tag = "usage", security(("admin" = [])), params(RequestQuery),
+    get, path = "/admin/requests", operation_id = "listRequests", tag = "usage", security(("admin" = [])), params(RequestQuery),
     responses(
         (status = 200, body = RequestPage),
         (status = 422, body = ErrorBody<'_>),
@@ -183,7 +183,7 @@ fn moment(app: &App, field: &str, text: &str, days: u32) -> Result<Millis, ApiEr
 
 /// One call by the id that its client was told as `x-request-id`.
 #[utoipa::path(
-    get, path = "/admin/requests/{id}", tag = "usage", security(("admin" = [])), params(("id" = String, Path,)),
+    get, path = "/admin/requests/{id}", operation_id = "getRequest", tag = "usage", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
         (status = 200, body = RequestView),
         (status = 404, body = ErrorBody<'_>),

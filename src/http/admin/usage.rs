@@ -60,7 +60,7 @@ struct ModelView {
 
 /// What was used in a time, and by whom most.
 #[utoipa::path(
-    get, path = "/admin/usage/summary", tag = "usage", security(("admin" = [])), params(SummaryQuery),
+    get, path = "/admin/usage/summary", operation_id = "getUsageSummary", tag = "usage", security(("admin" = [])), params(SummaryQuery),
     responses(
         (status = 200, body = SummaryView),
         (status = 422, body = ErrorBody<'_>),

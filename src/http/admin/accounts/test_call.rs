@@ -36,7 +36,7 @@ pub(in crate::http::admin) struct TestInput {
 /// events, each `data: {"type": ..}`. `test_start`, then `content` (the text) and `message_stop` if it went
 /// well, and always last `test_complete` with `success` and, if it failed, `error`. The names are CRS's.
 #[utoipa::path(
-    post, path = "/admin/accounts/{id}/test", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    post, path = "/admin/accounts/{id}/test", operation_id = "testAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     request_body(content = TestInput),
     responses(
         (status = 200, content_type = "text/event-stream", body = String),

@@ -68,6 +68,12 @@ async fn every_route_is_described() {
     let expected: BTreeSet<(String, String)> = expected.collect();
     assert_eq!(described(&document), expected);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    // Generators of clients name functions by these.
+    let mut names = BTreeSet::new();
+    for (method, path) in ROUTES {
+        let name = document["paths"][path][method]["operationId"].as_str().unwrap();
+        assert!(names.insert(name), "{name} is there twice");
+    }
     // Every reference leads somewhere.
     let text = document.to_string();
     for part in text.split("\"$ref\":\"#/").skip(1) {
