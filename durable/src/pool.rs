@@ -57,6 +57,9 @@ struct Hold {
     /// It was given for its session's sake.
     sticky: bool,
     turn: u64,
+    /// Whether it occupies one of the account's slots.
+    #[serde(default = "yes")]
+    slot: bool,
     /// Version of the credentials the call uses, as far as the pool knows.
     credentials: u64,
 }
@@ -204,7 +207,7 @@ impl Pool {
 
     fn put(&mut self, call: CallId, lease: Lease<Hold>) {
         if let Some(account) = self.accounts.get_mut(&lease.what.account) {
-            account.held = account.held.saturating_add(1);
+            account.held = account.held.saturating_add(u32::from(lease.what.slot));
         }
         self.leases.put(call, lease);
     }
@@ -231,9 +234,14 @@ impl Pool {
     }
 }
 
+/// Holds written before some took no slot.
+fn yes() -> bool {
+    true
+}
+
 fn release(accounts: &mut BTreeMap<Number, Account>, hold: &Hold) {
     if let Some(account) = accounts.get_mut(&hold.account) {
-        account.held = account.held.saturating_sub(1);
+        account.held = account.held.saturating_sub(u32::from(hold.slot));
     }
 }
 

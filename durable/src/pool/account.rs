@@ -37,6 +37,7 @@ pub(super) struct Ask<'a> {
     pub(super) call: CallId,
     pub(super) family: &'a str,
     pub(super) tried: &'a [AccountId],
+    pub(super) slot: bool,
     pub(super) leases: &'a Leases<Hold>,
 }
 
@@ -58,6 +59,7 @@ impl<'a> Ask<'a> {
             call: pick.call,
             family: &pick.family,
             tried: &pick.tried,
+            slot: pick.slot,
             leases,
         }
     }
@@ -133,7 +135,7 @@ impl Account {
         if tried {
             return never(Skip::Tried);
         }
-        if *max_concurrency > 0 && self.held >= *max_concurrency {
+        if ask.slot && *max_concurrency > 0 && self.held >= *max_concurrency {
             return never(Skip::Full {
                 limit: *max_concurrency,
             });

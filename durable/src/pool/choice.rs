@@ -165,6 +165,7 @@ impl Pool {
             account: number,
             sticky,
             turn: self.turn,
+            slot: pick.slot,
             credentials,
         };
         self.put(

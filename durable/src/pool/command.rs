@@ -80,6 +80,8 @@ pub struct Pick {
     pub tried: Vec<AccountId>,
     /// Only this account (the operator's test of it); skips cooldowns and pauses, takes a slot.
     pub only: Option<AccountId>,
+    /// Whether the call takes one of the account's slots. One that does not is served by a full account too.
+    pub slot: bool,
     pub ttl_ms: u64,
     /// See `gate::Admit::learned_since`.
     pub learned_since: Millis,

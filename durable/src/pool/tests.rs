@@ -35,6 +35,7 @@ fn alike(count: u8) -> Pool {
 
 fn ask(call: u128) -> Pick {
     Pick {
+        slot: true,
         call: CallId(call),
         session: None,
         family: "opus".into(),

@@ -127,6 +127,7 @@ impl Subject for Pool {
 
     fn ask(&mut self, now: Millis) -> Answer {
         let pick = pool::Pick {
+            slot: true,
             call: CallId(1),
             session: None,
             family: "opus".into(),

@@ -103,6 +103,7 @@ fn picks() -> impl Strategy<Value = Pick> {
     let since = prop_oneof![9 => Just(0), 1 => Just(1)];
     (calls(), session, families(), tried, only, ttls(), since).prop_map(
         |(call, session, family, tried, only, ttl_ms, learned_since)| Pick {
+            slot: true,
             call,
             session,
             family,
@@ -340,6 +341,7 @@ proptest! {
         };
         pool.handle(9, Command::Learn { roster: limits.iter().enumerate().map(account).collect() });
         let pick = |call, tried| Pick {
+            slot: true,
             call: CallId(call),
             session: None,
             family: "opus".into(),

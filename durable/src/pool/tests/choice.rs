@@ -304,3 +304,31 @@ fn a_clock_set_back_lengthens_nothing() {
     assert_eq!(account.last_used, Some(back));
     assert_eq!(pool.given(back + HOUR, ask(3)), "a");
 }
+
+#[test]
+fn a_call_without_a_slot_is_served_by_a_full_account_and_fills_none() {
+    let mut pool = pool([AccountPolicy {
+        max_concurrency: 1,
+        ..account("a")
+    }]);
+    let free = |call| Pick {
+        slot: false,
+        ..ask(call)
+    };
+    assert_eq!(pool.given(T, free(1)), "a");
+    assert_eq!(pool.given(T, ask(2)), "a");
+    assert_eq!(pool.given(T, free(3)), "a");
+    pool.handle(
+        T,
+        Command::Report {
+            call: CallId(3),
+            account: "a".into(),
+            outcome: Outcome::Finished,
+        },
+    );
+    // The slot of call 2 is still taken.
+    let Reply::NobodyLeft { busy, .. } = pool.handle(T, Command::Pick(ask(4))).reply else {
+        panic!("a second slot was given");
+    };
+    assert!(busy);
+}
