@@ -87,14 +87,21 @@ pub struct Relay {
 }
 
 impl Relay {
+    /// How long a client may take nothing of what is sent to it before its connection is cut.
+    pub fn write_limit(&self) -> Duration {
+        self.idle
+    }
+
     /// How long a lease must last before the first byte, when nothing renews it.
     pub fn waiting_ttl(&self) -> Duration {
         self.connect + self.first_byte + LEASE_MARGIN
     }
 
     /// How long a lease must last from frame to frame.
+    ///
+    /// Between two frames the provider may be silent, and then the client slow to take what came.
     pub fn streaming_ttl(&self) -> Duration {
-        self.idle + LEASE_MARGIN
+        self.idle + self.write_limit() + LEASE_MARGIN
     }
 }
 

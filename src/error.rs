@@ -56,6 +56,8 @@ pub enum Code {
     StreamBroken,
     /// The stream was silent for too long.
     StreamIdle,
+    /// The provider's refusal of this request, passed on. Its words are in the answer, and in the log.
+    PassedOn,
     /// The client left. Nobody is told; the request log is.
     ClientLeft,
     /// Our own store or machine is away.
@@ -89,6 +91,7 @@ impl Code {
             Self::ProviderUnreachable => "provider_unreachable",
             Self::StreamBroken => "stream_broken",
             Self::StreamIdle => "stream_idle",
+            Self::PassedOn => "passed_on",
             Self::ClientLeft => "client_left",
             Self::RelayUnavailable => "relay_unavailable",
             Self::Internal => "internal",
@@ -119,6 +122,7 @@ impl Code {
             | Self::ProviderUnreachable
             | Self::StreamBroken
             | Self::StreamIdle
+            | Self::PassedOn
             | Self::ClientLeft => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }

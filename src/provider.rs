@@ -23,8 +23,13 @@ pub trait Provider: Send + Sync {
 
     fn service(&self) -> Service;
 
-    /// The request to send for this call on this account. Fails only if the account is set up wrongly.
-    fn request(&self, call: &Call, account: &LiveAccount, config: &Config) -> Result<Request<Bytes>, String>;
+    /// The request to send for this call on this account.
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable>;
 
     /// Judges an answer that is not a success, by the provider's status, headers and (bounded) body.
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict;
@@ -49,6 +54,15 @@ pub trait Provider: Send + Sync {
 
     /// Reads the answer to it.
     fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed;
+}
+
+/// Why no request can be made of a call and an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// The client sent what cannot be passed on; no account would do better.
+    Call(String),
+    /// The account is set up wrongly.
+    Account(String),
 }
 
 /// What an answer means.

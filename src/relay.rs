@@ -32,7 +32,7 @@ use self::attempt::Attempt;
 use self::call::Call;
 use self::flight::Flight;
 
-/// Provider calls one client request may lead to.
+/// Accounts one client request may try.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// No attempt begins later than this after the request's arrival: the client has better things to do
@@ -74,7 +74,7 @@ async fn attempts(
     let deadline = flight.call().started + ATTEMPTS_DEADLINE.as_micros() as u64;
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
-    loop {
+    for turn in 1.. {
         let account = match admit::pick(app, provider, flight, &tried).await? {
             admit::Pick::Account(account) => account,
             admit::Pick::Nobody(failure) => return Err(admit::the_clearer_of(last, failure)),
@@ -86,17 +86,17 @@ async fn attempts(
                 let unwell = matches!(outcome, pool::Outcome::Unwell { .. });
                 flight.release_account(outcome).await;
                 tried.push(account);
-                let attempts = flight.attempts();
-                if attempts >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
+                if turn >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
                     return Err(failure);
                 }
                 last = Some(failure);
                 if unwell {
-                    app.ports.clock.sleep(backoff(attempts, app)).await;
+                    app.ports.clock.sleep(backoff(turn, app)).await;
                 }
             }
         }
     }
+    Err(provider_failure(Code::ProviderFailed, None))
 }
 
 /// 100 ms, 200 ms, ... with jitter, so that a crowd that failed together does not return together.
@@ -108,7 +108,7 @@ fn backoff(attempts: u32, app: &App) -> Duration {
 }
 
 /// The longest error body of a provider that is read; the rest cannot matter.
-const ERROR_BODY_LIMIT: usize = 64 << 10;
+const ERROR_BODY_LIMIT: usize = 1 << 20;
 
 /// Reads a body to its end or to `limit` bytes, whichever comes first.
 pub(crate) async fn read_bounded(

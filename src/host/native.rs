@@ -23,7 +23,7 @@ use self::clock::NativeClock;
 use self::first_run::Layered;
 use self::gates::NativeGates;
 use self::random::NativeRandom;
-use self::server::Server;
+use self::server::{Server, Service};
 use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
 use crate::app::{App, Ports, assemble};
@@ -132,20 +132,20 @@ impl Native {
         })
     }
 
-    /// Writes what must not be lost.
+    /// Writes what must not be lost, within a bound. For an app that serves nobody.
     pub async fn close(self) {
-        self.app.outbox.close();
         let writes = async {
             outbox::flush(&self.app).await;
-            self.app.ports.tasks.drained().await;
-            self.gates.save().await;
+            self.last_writes().await;
         };
         if tokio::time::timeout(LAST_WRITES, writes).await.is_err() {
-            tracing::error!(
-                events = self.app.outbox.pending(),
-                "the store did not take the last ledger events in time"
-            );
+            tell_unwritten(&self.app);
         }
+    }
+
+    async fn last_writes(&self) {
+        self.app.ports.tasks.drained().await;
+        self.gates.save().await;
     }
 }
 
@@ -162,12 +162,12 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
     let server_file =
         first_run::announce(&setup.data_dir, address, &native.local_token).map_err(StartError::Other)?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let server = Server::start(
-        &crate::http::router(native.app.clone()),
-        threads,
-        config.server.trust_proxy,
-    )
-    .map_err(|error| StartError::Other(error.to_string()))?;
+    let service = Service {
+        router: crate::http::router(native.app.clone()),
+        trust_proxy: config.server.trust_proxy,
+        write_limit: config.relay.write_limit(),
+    };
+    let server = Server::start(&service, threads).map_err(|error| StartError::Other(error.to_string()))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         store = native.app.ports.store.kind(),
@@ -182,14 +182,20 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
     saver.abort();
     let _ = std::fs::remove_file(&server_file);
     native.app.outbox.close();
-    if tokio::time::timeout(LAST_WRITES, ledger).await.is_err() {
-        tracing::error!(
-            events = native.app.outbox.pending(),
-            "the store did not take the last ledger events in time"
-        );
+    let writes = async {
+        // It ends when everything is written.
+        let _ = ledger.await;
+        native.last_writes().await;
+    };
+    if tokio::time::timeout(LAST_WRITES, writes).await.is_err() {
+        tell_unwritten(&native.app);
     }
-    native.close().await;
     Ok(())
+}
+
+fn tell_unwritten(app: &App) {
+    let events = app.outbox.pending();
+    tracing::error!(events, "the store did not take the last writes in time");
 }
 
 async fn save_pools(gates: Arc<NativeGates>) {
@@ -230,31 +236,25 @@ fn local_token() -> Secret {
 async fn ensure_login(app: &App, data_dir: &Path) -> Result<(), String> {
     let generated = first_run::login(data_dir, &NativeRandom)?;
     let now = app.ports.clock.now();
-    match app
+    let admin = &app.config.admin;
+    let first = app
         .admins
-        .ensure(&app.config.admin, Some(&generated), now)
+        .get()
         .await
         .map_err(|error| error.to_string())?
-    {
-        Ensured::Created if app.config.admin.password.is_none() => {
-            let username = app
-                .config
-                .admin
-                .username
-                .clone()
-                .unwrap_or_else(|| generated.username.clone());
-            let file = first_run::keep_login(
-                data_dir,
-                &username,
-                &generated.password,
-                &crate::model::time::iso(now),
-            )?;
-            tracing::info!("the admin login is in {}", file.display());
-        }
-        Ensured::Adopted => tracing::info!(
+        .is_none();
+    if first && admin.password.is_none() {
+        // The file first: a login that is stored and told to nobody would be lost.
+        let username = admin.username.as_ref().unwrap_or(&generated.username);
+        let at = crate::model::time::iso(now);
+        let file = first_run::keep_login(data_dir, username, &generated.password, &at)?;
+        tracing::info!("the admin login is in {}", file.display());
+    }
+    let ensured = app.admins.ensure(admin, Some(&generated), now).await;
+    if ensured.map_err(|error| error.to_string())? == Ensured::Adopted {
+        tracing::info!(
             "the admin login was changed to that of ADMIN_USERNAME and ADMIN_PASSWORD; all sessions ended"
-        ),
-        Ensured::Created | Ensured::Unchanged => {}
+        );
     }
     Ok(())
 }

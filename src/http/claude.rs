@@ -21,6 +21,12 @@ use crate::relay::call::{Call, Endpoint, request_id};
 /// The session header of Claude Code; older versions only have `metadata.user_id`.
 const SESSION_HEADER: &str = "x-claude-code-session-id";
 
+/// No provider names its models with more, bytes.
+const LONGEST_MODEL: usize = 256;
+
+/// With the address before it, a longer query makes no URI any more.
+const LONGEST_QUERY: usize = 8 << 10;
+
 /// Base URLs themselves: older versions of Claude Code ask for them, without a key, before anything else.
 pub fn probes() -> Router<App> {
     Router::new()
@@ -96,6 +102,15 @@ async fn parse(
             invalid("The request names no model: `model` must be a string that is not empty.".to_owned())
         })?
         .into_owned();
+    if model.len() > LONGEST_MODEL {
+        return Err(invalid(format!("`model` is longer than {LONGEST_MODEL} bytes.")));
+    }
+    let query = client_key::query_for_provider(head.uri.query());
+    if query.as_ref().is_some_and(|query| query.len() > LONGEST_QUERY) {
+        return Err(invalid(format!(
+            "The query is longer than {LONGEST_QUERY} bytes."
+        )));
+    }
     let stream = endpoint == Endpoint::Messages && fields.is_true(Field::Stream, &body);
     let session = head
         .headers
@@ -109,7 +124,7 @@ async fn parse(
         started,
         key,
         endpoint,
-        query: client_key::query_for_provider(head.uri.query()),
+        query,
         headers: head.headers,
         fields,
         model,

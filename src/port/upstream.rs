@@ -57,6 +57,9 @@ pub enum UpstreamErrorKind {
     Timeout,
     /// The connection broke, or spoke no HTTP, before the response's head.
     Broken,
+    /// The same, on a connection that had been idle: the host had closed it, most likely, and says nothing
+    /// about the request. Sending again is in order.
+    Stale,
     /// The request cannot be sent from this host at all (bad URL, no proxies here).
     Unsendable,
 }
@@ -68,7 +71,7 @@ impl std::fmt::Display for UpstreamErrorKind {
             Self::Proxy => "the proxy failed",
             Self::Tls => "TLS failed",
             Self::Timeout => "timed out",
-            Self::Broken => "the connection broke",
+            Self::Broken | Self::Stale => "the connection broke",
             Self::Unsendable => "cannot be sent",
         })
     }

@@ -10,13 +10,16 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
-use super::{Provider, Refreshed, Verdict};
+use super::{Provider, Refreshed, Unsendable, Verdict};
 use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::Platform;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
+
+/// Model families that have limits of their own.
+const FAMILIES: [&str; 3] = ["opus", "sonnet", "haiku"];
 
 pub struct Claude;
 
@@ -29,7 +32,12 @@ impl Provider for Claude {
         Service::Claude
     }
 
-    fn request(&self, call: &Call, account: &LiveAccount, config: &Config) -> Result<Request<Bytes>, String> {
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable> {
         request::build(call, account, config)
     }
 
@@ -47,7 +55,8 @@ impl Provider for Claude {
             || *name == header::CACHE_CONTROL
             || name.as_str() == "request-id"
             || name.as_str() == "x-should-retry"
-            || name.as_str().starts_with("anthropic-")
+            // Not `anthropic-organization-id`: whose account serves is the operator's business.
+            || name.as_str().starts_with("anthropic-ratelimit-")
     }
 
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
@@ -63,7 +72,7 @@ impl Provider for Claude {
     }
 
     fn family<'a>(&self, model: &'a str) -> &'a str {
-        ["opus", "sonnet", "haiku"]
+        FAMILIES
             .into_iter()
             .find(|family| model.contains(family))
             .unwrap_or(model)

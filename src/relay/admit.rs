@@ -32,13 +32,13 @@ impl StoreRest {
         until > now && until <= now + STORE_REST_MS
     }
 
-    fn begin(&self, now: Millis) {
+    pub(super) fn begin(&self, now: Millis) {
         self.0.store(now + STORE_REST_MS, Ordering::Relaxed);
     }
 }
 
 /// The age limit for records, in the machines' terms: learned before this is too old.
-fn learned_since(app: &App, now: Millis) -> Millis {
+pub(super) fn learned_since(app: &App, now: Millis) -> Millis {
     if app.ports.store.shared() && !app.store_rest.resting(now) {
         now.saturating_sub(RECORD_AGE_MS).max(1)
     } else {
@@ -90,7 +90,7 @@ pub(super) async fn admit(app: &App, service: Service, call: &Call) -> Result<Ar
             }
             Err(away) => {
                 tracing::warn!(error = %away, "the store cannot be asked for a key; known records are used");
-                app.store_rest.begin(now);
+                app.store_rest.begin(app.ports.clock.now());
                 ask.learned_since = 0;
             }
         }
@@ -169,6 +169,7 @@ pub(super) async fn pick(
         family: provider.family(&call.model).to_owned(),
         tried: tried.to_vec(),
         only: call.only.clone(),
+        slot: call.endpoint.takes_slot(),
         ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
         learned_since: learned_since(app, now),
     };
@@ -209,7 +210,7 @@ pub(super) async fn pick(
             }
             Err(away) => {
                 tracing::warn!(error = %away, "the store cannot be asked for accounts; known ones are used");
-                app.store_rest.begin(now);
+                app.store_rest.begin(app.ports.clock.now());
                 ask.learned_since = 0;
             }
         }
@@ -246,8 +247,10 @@ fn nobody(
         return Failure::new(Code::NoAccount, message);
     } else {
         let message = "No account can serve this call at present. Ask the operator of this relay to look at the accounts.";
+        // With a time to come back at, coming back is the thing to do.
         Failure {
             retry_after: wait,
+            should_retry: if wait.is_some() { None } else { Some(false) },
             ..Failure::new(Code::NoAccount, message)
         }
     };
@@ -277,6 +280,7 @@ pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure 
     let told = match (last.code, nobody.code) {
         (Code::AccountsLimited | Code::NoAccount, Code::AccountsLimited | Code::AccountsBusy) => nobody,
         (Code::AccountsLimited, _) => limited(nobody.retry_after),
+        (Code::NoAccount, _) => nobody,
         _ => return last,
     };
     Failure {

@@ -1,19 +1,22 @@
 //! One provider call on one account, up to the first byte of its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use crs_durable::Millis;
 use crs_durable::pool::Outcome;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::flight::Flight;
+use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, provider_failure, read_bounded, refresh};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, Route, UpstreamError, UpstreamErrorKind};
-use crate::provider::{Provider, Then, Verdict};
+use crate::provider::{Provider, Then, Unsendable, Verdict};
 use crate::store::accounts::LiveAccount;
 
 pub(super) enum Attempt {
@@ -42,23 +45,20 @@ pub(super) async fn attempt(
     flight: &mut Flight,
     account: &str,
 ) -> Result<Attempt, Failure> {
-    let mut live = match refresh::usable(app, provider, flight.call().id, account).await? {
+    let mut live = match refresh::usable(app, provider, flight.call().id, account).await {
         refresh::Usable::Account(live) => live,
-        refresh::Usable::Unusable { why, outcome } => {
-            return Ok(Attempt::Failed {
-                failure: provider_failure(Code::NoAccount, None).with_detail(why),
-                outcome,
-            });
-        }
+        refresh::Usable::Unusable { failure, outcome } => return Ok(Attempt::Failed { failure, outcome }),
     };
     let mut refreshed = false;
     loop {
-        let answer = match send(app, provider, flight, &live).await {
+        // The head and the first byte share one time-out; a second try after a refused token has its own.
+        let deadline = app.ports.clock.ticks() + app.config.relay.first_byte.as_micros() as u64;
+        let answer = match send(app, provider, flight, &live, deadline).await? {
             Ok(answer) => answer,
             Err(failed) => return Ok(failed),
         };
         if answer.status().is_success() {
-            return Ok(open(app, provider, answer).await);
+            return Ok(open(app, provider, answer, deadline).await);
         }
         let (answer, verdict) = match judge(app, provider, answer).await {
             Ok(judged) => judged,
@@ -66,56 +66,90 @@ pub(super) async fn attempt(
         };
         if verdict.then == Then::RefreshFirst && !refreshed {
             refreshed = true;
-            if let Some(newer) = refresh::after_refusal(app, provider, flight.call().id, &live).await? {
-                live = newer;
-                continue;
+            match refresh::after_refusal(app, provider, flight.call().id, &live).await {
+                Renewal::Newer(newer) => {
+                    live = newer;
+                    continue;
+                }
+                // The token endpoint had a bad moment: that says nothing about the credentials.
+                Renewal::Failed => {
+                    let why = "the token was refused and could not be renewed just now";
+                    return Ok(failed(Code::ProviderUnreachable, why));
+                }
+                Renewal::Refused => {}
             }
         }
-        return Ok(conclude(answer, verdict));
+        let free = !flight.call().endpoint.takes_slot();
+        return Ok(conclude(answer, verdict, free, app.ports.clock.now()));
     }
 }
 
+/// An attempt that failed for reasons that pass.
+fn failed(code: Code, why: &str) -> Attempt {
+    Attempt::Failed {
+        failure: provider_failure(code, None).with_detail(why),
+        outcome: Outcome::Unwell { why: why.to_owned() },
+    }
+}
+
+/// The outer error ends the call, the inner one this attempt.
 async fn send(
     app: &App,
     provider: &dyn Provider,
     flight: &mut Flight,
     live: &Arc<LiveAccount>,
-) -> Result<Response<Body>, Attempt> {
-    let request = provider
-        .request(flight.call(), live, &app.config)
-        .map_err(|why| Attempt::Failed {
-            failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
-            outcome: Outcome::Denied { why, until: None },
-        })?;
-    flight.trying(live);
-    let answer = app
-        .ports
-        .upstream
-        .send(request, &route(app, live))
-        .await
-        .map_err(|error| unreachable(&error))?;
-    if answer
-        .headers()
-        .get(http::header::CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity")
-    {
-        let detail = "the provider compressed its answer although identity was asked for";
-        return Err(Attempt::Failed {
-            failure: provider_failure(Code::ProviderFailed, None).with_detail(detail),
-            outcome: Outcome::Unwell {
-                why: detail.to_owned(),
-            },
-        });
+    deadline: u64,
+) -> Result<Result<Response<Body>, Attempt>, Failure> {
+    let mut answer = send_once(app, provider, flight, live, deadline).await?;
+    if matches!(&answer, Ok(Err(error)) if error.kind == UpstreamErrorKind::Stale) {
+        answer = send_once(app, provider, flight, live, deadline).await?;
     }
-    Ok(answer)
+    Ok(match answer {
+        Err(failed) => Err(failed),
+        Ok(Err(error)) => Err(unreachable(&error)),
+        Ok(Ok(answer)) if is_compressed(&answer) => {
+            let why = "the provider compressed its answer although identity was asked for";
+            Err(failed(Code::ProviderFailed, why))
+        }
+        Ok(Ok(answer)) => Ok(answer),
+    })
 }
 
-pub(super) fn route(app: &App, live: &LiveAccount) -> Route {
-    Route {
+type Sent = Result<Response<Body>, UpstreamError>;
+
+async fn send_once(
+    app: &App,
+    provider: &dyn Provider,
+    flight: &mut Flight,
+    live: &Arc<LiveAccount>,
+    deadline: u64,
+) -> Result<Result<Sent, Attempt>, Failure> {
+    let request = match provider.request(flight.call(), live, &app.config) {
+        Ok(request) => request,
+        Err(Unsendable::Call(why)) => return Err(Failure::new(Code::InvalidBody, why)),
+        Err(Unsendable::Account(why)) => {
+            return Ok(Err(Attempt::Failed {
+                failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
+                outcome: Outcome::Denied { why, until: None },
+            }));
+        }
+    };
+    flight.trying(live);
+    let route = Route {
         proxy: live.proxy.clone(),
         connect_timeout: app.config.relay.connect,
-        head_timeout: app.config.relay.first_byte,
-    }
+        head_timeout: left(app, deadline),
+    };
+    Ok(Ok(app.ports.upstream.send(request, &route).await))
+}
+
+fn left(app: &App, deadline: u64) -> Duration {
+    Duration::from_micros(deadline.saturating_sub(app.ports.clock.ticks()))
+}
+
+fn is_compressed(answer: &Response<Body>) -> bool {
+    let encoding = answer.headers().get(http::header::CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| encoding != "identity")
 }
 
 fn unreachable(error: &UpstreamError) -> Attempt {
@@ -133,27 +167,17 @@ fn unreachable(error: &UpstreamError) -> Attempt {
 
 /// A success is not believed before its first byte: a provider may cut the connection after the head, or
 /// open the stream with an error.
-async fn open(app: &App, provider: &dyn Provider, answer: Response<Body>) -> Attempt {
+async fn open(app: &App, provider: &dyn Provider, answer: Response<Body>, deadline: u64) -> Attempt {
     let (head, mut body) = answer.into_parts();
-    let cut = |code, why: &str| Attempt::Failed {
-        failure: provider_failure(code, None).with_detail(why),
-        outcome: Outcome::Unwell { why: why.to_owned() },
-    };
-    let first = match within(
-        &*app.ports.clock,
-        app.config.relay.first_byte,
-        first_data(&mut body),
-    )
-    .await
-    {
-        None => return cut(Code::ProviderTimeout, "no first byte in time"),
-        Some(Err(broken)) => return cut(Code::ProviderUnreachable, &broken.to_string()),
-        Some(Ok(None)) => return cut(Code::ProviderFailed, "an empty answer"),
+    let patience = left(app, deadline);
+    let first = match within(&*app.ports.clock, patience, first_data(&mut body)).await {
+        None => return failed(Code::ProviderTimeout, "no first byte in time"),
+        Some(Err(broken)) => return failed(Code::ProviderUnreachable, &broken.to_string()),
+        Some(Ok(None)) => return failed(Code::ProviderFailed, "an empty answer"),
         Some(Ok(Some(first))) => first,
     };
     if let Some(verdict) = provider.judge_opening(&first) {
-        let detail =
-            String::from_utf8_lossy(first.get(..first.len().min(500)).unwrap_or_default()).into_owned();
+        let detail = excerpt(&first);
         return Attempt::Failed {
             failure: provider_failure(verdict.code, None).with_detail(detail),
             outcome: verdict.outcome,
@@ -166,6 +190,11 @@ async fn open(app: &App, provider: &dyn Provider, answer: Response<Body>) -> Att
         rest: Some(body),
         metered: true,
     })
+}
+
+/// The beginning of a provider's words, for the operator.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    String::from_utf8_lossy(body.get(..body.len().min(500)).unwrap_or_default()).into_owned()
 }
 
 /// The first bytes of a body; `None` at its end.
@@ -214,21 +243,22 @@ async fn judge(
     ))
 }
 
-fn conclude(answer: Answer, verdict: Verdict) -> Attempt {
-    match verdict.then {
-        Then::PassOn => Attempt::Answered(answer),
-        Then::NextAccount | Then::RefreshFirst => {
-            let said = String::from_utf8_lossy(
-                answer
-                    .first
-                    .get(..answer.first.len().min(500))
-                    .unwrap_or_default(),
-            );
-            let detail = format!("{}: {said}", answer.status.as_u16());
-            Attempt::Failed {
-                failure: provider_failure(verdict.code, Some(answer.status)).with_detail(detail),
-                outcome: verdict.outcome,
-            }
-        }
+/// `free`: a call that costs nothing, whose limits and rights are its own and not the account's.
+fn conclude(answer: Answer, verdict: Verdict, free: bool, now: Millis) -> Attempt {
+    if verdict.then == Then::PassOn {
+        return Attempt::Answered(answer);
     }
+    let detail = format!("{}: {}", answer.status.as_u16(), excerpt(&answer.first));
+    let mut failure = provider_failure(verdict.code, Some(answer.status)).with_detail(detail);
+    if let Outcome::Throttled {
+        until: Some(until), ..
+    } = &verdict.outcome
+    {
+        failure.retry_after = Some(until.saturating_sub(now).div_ceil(1000).max(1));
+    }
+    let outcome = match verdict.outcome {
+        Outcome::Throttled { .. } | Outcome::Denied { until: Some(_), .. } if free => Outcome::Neutral,
+        outcome => outcome,
+    };
+    Attempt::Failed { failure, outcome }
 }

@@ -7,10 +7,12 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crs_durable::gate::KeyPolicy;
 use crs_durable::{gate, pool};
 
+use super::attempt;
 use super::call::{Call, request_id};
 use super::meter::Meter;
 use crate::app::App;
@@ -99,11 +101,17 @@ impl Flight {
     pub(super) fn trying(&mut self, account: &Arc<LiveAccount>) {
         self.attempts += 1;
         self.account = Some(account.clone());
+        // A second try may come late in the lease's life.
+        let now = self.app.ports.clock.ticks();
+        if now.saturating_sub(self.renewed) > RENEW_EVERY {
+            self.renewed = now;
+            self.renew(self.app.config.relay.waiting_ttl());
+        }
     }
 
     /// An attempt failed: the pool learns how, and the account's slot is free.
     pub(super) async fn release_account(&mut self, outcome: pool::Outcome) {
-        if let Some(account) = self.held.take() {
+        if let Some(account) = self.held.clone() {
             let report = pool::Command::Report {
                 call: self.call.id,
                 account,
@@ -112,6 +120,8 @@ impl Flight {
             if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
                 tracing::warn!(error = %away, "the pool was not told of an attempt; the lease ends by itself");
             }
+            // Only now: if this future is dropped while it waits, the settlement frees the slot.
+            self.held = None;
         }
     }
 
@@ -136,7 +146,7 @@ impl Flight {
         }
         if now.saturating_sub(self.renewed) > RENEW_EVERY {
             self.renewed = now;
-            self.renew();
+            self.renew(self.app.config.relay.streaming_ttl());
         }
     }
 
@@ -144,8 +154,8 @@ impl Flight {
         self.meter.as_ref()
     }
 
-    fn renew(&self) {
-        let ttl_ms = self.app.config.relay.streaming_ttl().as_millis() as u64;
+    fn renew(&self, ttl: Duration) {
+        let ttl_ms = ttl.as_millis() as u64;
         let call = self.call.id;
         if self.held.is_some() {
             self.tell_pool(pool::Command::Renew { call, ttl_ms });
@@ -164,7 +174,13 @@ impl Flight {
     pub(super) fn failed(mut self, failure: &Failure) {
         self.status = Some(failure.status.as_u16());
         self.failure = Some((failure.code, failure.detail.clone()));
-        self.complete = true;
+        // After a time-out or a cut nobody knows what the provider did, and charges.
+        self.complete = !matches!(failure.code, Code::ProviderTimeout | Code::ProviderUnreachable);
+    }
+
+    /// The provider's own refusal goes to the client as it is.
+    pub(super) fn passed_on(&mut self, body: &[u8]) {
+        self.failure = Some((Code::PassedOn, Some(attempt::excerpt(body))));
     }
 
     /// The stream broke off after it had begun.
@@ -215,6 +231,8 @@ impl Flight {
         let policy = self.policy.take()?;
         let now = self.app.ports.clock.ticks();
         let ms = |ticks: u64| ticks.saturating_sub(self.call.started) / 1000;
+        // Whole by its own word: that the client hung up before the connection's end is no matter.
+        self.complete |= self.meter.as_ref().is_some_and(Meter::ended);
         if !self.complete && self.failure.is_none() {
             self.failure = Some((Code::ClientLeft, None));
         }
@@ -235,12 +253,10 @@ impl Flight {
             }
             None => (asked, Tokens::default(), self.nothing_to_bill(), None),
         };
-        let (error, detail) = match (self.failure.take(), provider_error) {
-            (Some((code, detail)), _) => (Some(code.name().to_owned()), detail),
-            (None, Some(error)) => (
-                Some("provider_stream_error".to_owned()),
-                Some(format!("{}: {}", error.kind, error.message)),
-            ),
+        // In a stream, the provider's own error is nearer to the cause than that the stream broke off.
+        let (error, detail) = match (provider_error, self.failure.take()) {
+            (Some(error), _) => (Some(error.kind), Some(error.message)),
+            (None, Some((code, detail))) => (Some(code.name().to_owned()), detail),
             (None, None) => (None, None),
         };
         Some(LedgerEvent {

@@ -6,11 +6,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::app::App;
 use crate::model::usage::LedgerEvent;
+use crate::port::store::StoreError;
 
 /// Events of one batch. A larger batch means fewer increments per event and a longer transaction.
 const BATCH: usize = 1_000;
@@ -21,13 +22,18 @@ const CAPACITY: usize = 50_000;
 /// Time between two batches under load. A lone event is written at once.
 const SPACING: Duration = Duration::from_millis(50);
 
+/// Refusals after which a batch is taken apart.
+const REFUSALS: u32 = 3;
+
 /// Longest pause between two tries while the store is away.
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub struct Outbox {
     queue: Mutex<VecDeque<LedgerEvent>>,
-    /// Events dropped because the queue was full.
+    /// Events of the batch that is being written.
+    writing: AtomicUsize,
+    /// Events dropped because the queue was full, or the store refused them for good.
     lost: AtomicU64,
     wake: Mutex<Option<std::task::Waker>>,
     closed: AtomicBool,
@@ -54,7 +60,7 @@ impl Outbox {
 
     /// Events not yet written.
     pub fn pending(&self) -> usize {
-        lock(&self.queue).len()
+        lock(&self.queue).len() + self.writing.load(Ordering::Relaxed)
     }
 
     pub fn lost(&self) -> u64 {
@@ -72,6 +78,7 @@ impl Outbox {
     fn take(&self) -> Vec<LedgerEvent> {
         let mut queue = lock(&self.queue);
         let count = queue.len().min(BATCH);
+        self.writing.store(count, Ordering::Relaxed);
         queue.drain(..count).collect()
     }
 
@@ -104,14 +111,54 @@ pub async fn run(app: App) {
 pub async fn flush(app: &App) {
     loop {
         let batch = app.outbox.take();
-        let Some(first) = batch.first() else { return };
-        let id = first.request_id.clone();
-        let mut pause = Duration::from_millis(100);
-        while let Err(away) = app.ledger.append(&id, &batch, app.ports.clock.now()).await {
-            tracing::warn!(error = %away, events = batch.len(), "the ledger cannot be written; trying again");
-            app.ports.clock.sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+        if batch.is_empty() {
+            return;
         }
+        if !write(app, &batch).await {
+            // Something in it cannot be written, now or ever: it must not hold up the rest.
+            for event in &batch {
+                if !write(app, std::slice::from_ref(event)).await {
+                    app.outbox.lost.fetch_add(1, Ordering::Relaxed);
+                    let event = serde_json::to_string(event).unwrap_or_default();
+                    tracing::error!(event, "a ledger event cannot be written and is only in this log");
+                }
+            }
+        }
+        app.outbox.writing.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Tries until the store has the batch. Says no if the store is there and refuses it.
+async fn write(app: &App, batch: &[LedgerEvent]) -> bool {
+    let Some(first) = batch.first() else {
+        return true;
+    };
+    let mut pause = Duration::from_millis(100);
+    let mut refusals = 0;
+    loop {
+        match app
+            .ledger
+            .append(&first.request_id, batch, app.ports.clock.now())
+            .await
+        {
+            Ok(_) => return true,
+            Err(StoreError::Away { reason, .. }) => {
+                tracing::warn!(
+                    reason,
+                    events = batch.len(),
+                    "the ledger cannot be written; trying again"
+                );
+            }
+            Err(error) => {
+                tracing::error!(%error, events = batch.len(), "the store refuses a batch of the ledger");
+                refusals += 1;
+                if refusals == REFUSALS {
+                    return false;
+                }
+            }
+        }
+        app.ports.clock.sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 

@@ -10,13 +10,15 @@ use std::time::Duration;
 use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
 
-use super::attempt::route;
-use super::read_bounded;
+use super::{admit, provider_failure, read_bounded};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::clock::within;
+use crate::port::gates::GatesError;
+use crate::port::store::StoreError;
+use crate::port::upstream::Route;
 use crate::provider::{Provider, Refreshed};
-use crate::store::accounts::{Credentials, LiveAccount, Replaced};
+use crate::store::accounts::{Credentials, LiveAccount, NewTokens, Replaced};
 
 /// A token that ends within this is renewed first.
 const MARGIN_MS: u64 = 60_000;
@@ -31,7 +33,16 @@ const LAST_PAUSE_MS: u64 = 250;
 
 pub(super) enum Usable {
     Account(Arc<LiveAccount>),
-    Unusable { why: String, outcome: Outcome },
+    Unusable { failure: Failure, outcome: Outcome },
+}
+
+/// What became of credentials that had to be newer.
+pub(super) enum Renewal {
+    Newer(Arc<LiveAccount>),
+    /// There will be none without a new login.
+    Refused,
+    /// Not now: the token endpoint, the store or a machine could not be asked.
+    Failed,
 }
 
 /// The account with credentials that will last for a call.
@@ -40,25 +51,44 @@ pub(super) async fn usable(
     provider: &'static dyn Provider,
     call: CallId,
     account: &str,
-) -> Result<Usable, Failure> {
-    let since = if app.ports.store.shared() {
-        app.ports.clock.now().saturating_sub(10_000)
-    } else {
-        1
-    };
-    let live = match app.accounts.live(account, since).await {
+) -> Usable {
+    let now = app.ports.clock.now();
+    let live = match app.accounts.live(account, admit::learned_since(app, now)).await {
         Ok(Some(live)) => live,
-        Ok(None) => return Ok(unusable("the account was deleted")),
-        Err(away) => return Err(Failure::relay_unavailable(&away)),
+        Ok(None) => return unusable("the account was deleted", Outcome::Neutral),
+        Err(StoreError::Away { reason, .. }) => {
+            app.store_rest.begin(app.ports.clock.now());
+            let failure = Failure::relay_unavailable(&reason);
+            return Usable::Unusable {
+                failure,
+                outcome: Outcome::Neutral,
+            };
+        }
+        // Sealed with another key, or not what it should be: only the operator can mend that.
+        Err(error) => {
+            let why = error.to_string();
+            return unusable(
+                &why,
+                Outcome::Denied {
+                    why: why.clone(),
+                    until: None,
+                },
+            );
+        }
     };
-    let Some(stale) = staleness(&live, app.ports.clock.now()) else {
-        return Ok(Usable::Account(live));
-    };
-    match renewed(app, provider, call, &live).await? {
-        Some(newer) => Ok(Usable::Account(newer)),
-        // Not ended yet, only about to: it serves this call still.
-        None if stale == Stale::Soon => Ok(Usable::Account(live)),
-        None => Ok(unusable("the access token has ended and could not be renewed")),
+    match staleness(&live, now) {
+        None => Usable::Account(live),
+        Some(Stale::Soon) => {
+            renew_meanwhile(app, provider, call, &live).await;
+            Usable::Account(live)
+        }
+        Some(Stale::Ended) => match renewed(app, provider, call, &live).await {
+            Renewal::Newer(newer) => Usable::Account(newer),
+            Renewal::Refused | Renewal::Failed => {
+                let why = "the access token has ended and could not be renewed";
+                unusable(why, Outcome::Unwell { why: why.to_owned() })
+            }
+        },
     }
 }
 
@@ -68,21 +98,19 @@ pub(super) async fn after_refusal(
     provider: &'static dyn Provider,
     call: CallId,
     refused: &Arc<LiveAccount>,
-) -> Result<Option<Arc<LiveAccount>>, Failure> {
+) -> Renewal {
     match &refused.credentials {
         Credentials::OAuth {
             refresh_token: Some(_),
             ..
         } => renewed(app, provider, call, refused).await,
-        _ => Ok(None),
+        _ => Renewal::Refused,
     }
 }
 
-fn unusable(why: &str) -> Usable {
-    Usable::Unusable {
-        why: why.to_owned(),
-        outcome: Outcome::Unwell { why: why.to_owned() },
-    }
+fn unusable(why: &str, outcome: Outcome) -> Usable {
+    let failure = provider_failure(Code::NoAccount, None).with_detail(why);
+    Usable::Unusable { failure, outcome }
 }
 
 #[derive(PartialEq, Eq)]
@@ -105,85 +133,93 @@ fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
     }
 }
 
-/// The account with credentials newer than `seen`, renewed here or by whoever is at it. `None`: the renewal
-/// failed, or was refused for good.
+/// The token is good for this call, and somebody should renew it: whoever is first does, and nobody waits.
+async fn renew_meanwhile(app: &App, provider: &'static dyn Provider, call: CallId, live: &Arc<LiveAccount>) {
+    if let Ok(Reply::RefreshElected) = begin(app, provider, call, live).await {
+        let (app_, live) = (app.clone(), live.clone());
+        app.ports.tasks.spawn(Box::pin(async move {
+            renew(&app_, provider, call, &live).await;
+        }));
+    }
+}
+
+/// The account with credentials newer than `seen`, renewed here or by whoever is at it.
 async fn renewed(
     app: &App,
     provider: &'static dyn Provider,
     call: CallId,
     seen: &Arc<LiveAccount>,
-) -> Result<Option<Arc<LiveAccount>>, Failure> {
-    let account = &seen.account.id;
-    let platform = provider.platform();
-    let away = |away: &dyn std::fmt::Display| Failure::relay_unavailable(away);
+) -> Renewal {
     let mut pause = FIRST_PAUSE_MS;
     let mut waited = false;
     let deadline = app.ports.clock.ticks() + ELECTION_MS * 1000;
     while app.ports.clock.ticks() < deadline {
-        let begin = Command::BeginRefresh {
-            call,
-            account: account.clone(),
-            seen: seen.account.credential_version,
-            ttl_ms: ELECTION_MS,
-        };
-        match app
-            .ports
-            .gates
-            .pool(platform, begin)
-            .await
-            .map_err(|error| away(&error))?
-        {
-            Reply::RefreshDone { .. } => {
-                return app.accounts.fresh(account).await.map_err(|error| away(&error));
+        match begin(app, provider, call, seen).await {
+            Ok(Reply::RefreshDone { .. }) => {
+                return match app.accounts.fresh(&seen.account.id).await {
+                    Ok(Some(newer)) => Renewal::Newer(newer),
+                    Ok(None) => Renewal::Refused,
+                    Err(_) => Renewal::Failed,
+                };
             }
             // Whoever was at it gave up. One failure is enough for everybody who waited for it.
-            Reply::RefreshElected if waited => {
-                end(app, provider, call, account, RefreshResult::Failed).await;
-                return Ok(None);
+            Ok(Reply::RefreshElected) if waited => {
+                end(app, provider, call, &seen.account.id, RefreshResult::Failed).await;
+                return Renewal::Failed;
             }
-            Reply::RefreshElected => {
+            Ok(Reply::RefreshElected) => {
                 let (told, outcome) = futures_channel::oneshot::channel();
                 let (app_, seen_) = (app.clone(), seen.clone());
                 app.ports.tasks.spawn(Box::pin(async move {
-                    let newer = renew(&app_, provider, call, &seen_).await;
+                    let renewal = renew(&app_, provider, call, &seen_).await;
                     // Nobody listens any more if the client left; the tokens are stored all the same.
-                    let _ = told.send(newer);
+                    let _ = told.send(renewal);
                 }));
-                return Ok(outcome.await.ok().flatten());
+                return outcome.await.unwrap_or(Renewal::Failed);
             }
-            Reply::RefreshBusy { .. } => waited = true,
-            _ => return Err(Failure::new(Code::Internal, "The relay's pool gave no answer.")),
+            Ok(Reply::RefreshBusy { .. }) => waited = true,
+            // The account is gone, or its pool cannot be reached.
+            Ok(_) | Err(_) => return Renewal::Failed,
         }
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
         pause = (pause * 2).min(LAST_PAUSE_MS);
     }
-    Ok(None)
+    Renewal::Failed
+}
+
+/// Asks to be the refresher; asking again while one is prolongs that.
+async fn begin(
+    app: &App,
+    provider: &dyn Provider,
+    call: CallId,
+    seen: &LiveAccount,
+) -> Result<Reply, GatesError> {
+    let begin = Command::BeginRefresh {
+        call,
+        account: seen.account.id.clone(),
+        seen: seen.account.credential_version,
+        ttl_ms: ELECTION_MS,
+    };
+    app.ports.gates.pool(provider.platform(), begin).await
 }
 
 /// The elected one's work: from reading the credentials again to telling the pool how it went.
-async fn renew(
-    app: &App,
-    provider: &'static dyn Provider,
-    call: CallId,
-    seen: &LiveAccount,
-) -> Option<Arc<LiveAccount>> {
+async fn renew(app: &App, provider: &'static dyn Provider, call: CallId, seen: &LiveAccount) -> Renewal {
     let account = &seen.account.id;
-    let (result, newer) = match exchange(app, provider, seen).await {
-        Ok(newer) => (
-            RefreshResult::Refreshed {
-                version: newer.account.credential_version,
-            },
-            Some(newer),
-        ),
-        Err(result) => (result, None),
+    let (result, renewal) = match exchange(app, provider, call, seen).await {
+        Ok(newer) => {
+            let version = newer.account.credential_version;
+            tracing::info!(%account, version, "access token renewed");
+            (RefreshResult::Refreshed { version }, Renewal::Newer(newer))
+        }
+        Err(RefreshResult::Refused { why }) => {
+            tracing::error!(%account, why, "the account needs a new login");
+            (RefreshResult::Refused { why }, Renewal::Refused)
+        }
+        Err(result) => (result, Renewal::Failed),
     };
-    match &result {
-        RefreshResult::Refreshed { version } => tracing::info!(%account, version, "access token renewed"),
-        RefreshResult::Refused { why } => tracing::error!(%account, why, "the account needs a new login"),
-        RefreshResult::Failed => tracing::warn!(%account, "access token not renewed"),
-    }
     end(app, provider, call, account, result).await;
-    newer
+    renewal
 }
 
 async fn end(app: &App, provider: &dyn Provider, call: CallId, account: &str, result: RefreshResult) {
@@ -201,6 +237,7 @@ async fn end(app: &App, provider: &dyn Provider, call: CallId, account: &str, re
 async fn exchange(
     app: &App,
     provider: &dyn Provider,
+    call: CallId,
     seen: &LiveAccount,
 ) -> Result<Arc<LiveAccount>, RefreshResult> {
     let seen_version = seen.account.credential_version;
@@ -218,7 +255,7 @@ async fn exchange(
         });
     };
     match ask(app, provider, &current, refresh_token.reveal()).await {
-        Refreshed::Tokens(tokens) => match store(app, &current, tokens).await {
+        Refreshed::Tokens(tokens) => match store(app, provider, call, &current, tokens).await {
             Some(()) => read_again(app, &current.account.id).await,
             None => Err(RefreshResult::Failed),
         },
@@ -226,11 +263,18 @@ async fn exchange(
             tracing::warn!(account = %current.account.id, why, "token renewal failed");
             Err(RefreshResult::Failed)
         }
-        // Another host may have spent the token a moment ago: only if nothing newer is stored is it dead.
-        Refreshed::Refused(why) => match read_again(app, &current.account.id).await {
-            Ok(newer) if newer.account.credential_version > seen_version => Ok(newer),
-            _ => Err(RefreshResult::Refused { why }),
-        },
+        // Another host may have spent the token a moment ago and be about to store what it got for it: only
+        // if nothing newer appears is it dead.
+        Refreshed::Refused(why) => {
+            let looks = if app.ports.store.shared() { 20 } else { 1 };
+            for _ in 0..looks {
+                match read_again(app, &current.account.id).await {
+                    Ok(newer) if newer.account.credential_version > seen_version => return Ok(newer),
+                    _ => app.ports.clock.sleep(Duration::from_millis(100)).await,
+                }
+            }
+            Err(RefreshResult::Refused { why })
+        }
     }
 }
 
@@ -249,11 +293,16 @@ async fn ask(app: &App, provider: &dyn Provider, live: &LiveAccount, refresh_tok
         Ok(request) => request,
         Err(why) => return Refreshed::Failed(why),
     };
+    let route = Route {
+        proxy: live.proxy.clone(),
+        connect_timeout: app.config.relay.connect,
+        head_timeout: EXCHANGE,
+    };
     let exchange = async {
         let answer = app
             .ports
             .upstream
-            .send(request, &route(app, live))
+            .send(request, &route)
             .await
             .map_err(|error| error.to_string())?;
         let (head, body) = answer.into_parts();
@@ -270,28 +319,32 @@ async fn ask(app: &App, provider: &dyn Provider, live: &LiveAccount, refresh_tok
 }
 
 /// Keeps at it while the store is away: the old refresh token may be spent, so these tokens are the
-/// account's only ones. `None`: given up, or the account is gone.
-async fn store(app: &App, current: &LiveAccount, tokens: crate::store::accounts::NewTokens) -> Option<()> {
+/// account's only ones. Stays the elected one meanwhile, so that nobody spends the old token again. `None`:
+/// given up, or the account is gone.
+async fn store(
+    app: &App,
+    provider: &dyn Provider,
+    call: CallId,
+    current: &LiveAccount,
+    tokens: NewTokens,
+) -> Option<()> {
+    let account = &current.account.id;
+    let version = current.account.credential_version;
     let mut pause = FIRST_PAUSE_MS;
-    for _ in 0..12 {
+    for _ in 0..30 {
         match app
             .accounts
-            .replace_tokens(
-                &current.account.id,
-                current.account.credential_version,
-                tokens.clone(),
-            )
+            .replace_tokens(account, version, tokens.clone())
             .await
         {
             Ok(Replaced::Stored { .. } | Replaced::Newer { .. }) => return Some(()),
             Ok(Replaced::Gone) => return None,
-            Err(away) => {
-                tracing::warn!(account = %current.account.id, error = %away, "renewed tokens are not stored yet")
-            }
+            Err(error) => tracing::warn!(%account, %error, "renewed tokens are not stored yet"),
         }
+        let _ = begin(app, provider, call, current).await;
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
         pause = (pause * 3).min(10_000);
     }
-    tracing::error!(account = %current.account.id, "renewed tokens could not be stored: the account may need a new login");
+    tracing::error!(%account, "renewed tokens could not be stored: the account may need a new login");
     None
 }

@@ -31,6 +31,9 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
         None
     };
     flight.answered(answer.status.as_u16(), meter, answer.metered);
+    if !answer.metered {
+        flight.passed_on(&answer.first);
+    }
 
     let mut response = Response::new(());
     *response.status_mut() = answer.status;
@@ -48,6 +51,10 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
         .as_ref()
         .map_or(Some(0), |rest| rest.size_hint().exact())
         .map(|rest| rest + answer.first.len() as u64);
+    if length == Some(0) {
+        // The server never asks an empty body for its end.
+        flight.completed();
+    }
     let body = Relayed {
         first: Some(answer.first),
         rest: answer.rest,
@@ -99,6 +106,8 @@ impl http_body::Body for Relayed {
                         return Poll::Ready(Some(Ok(this.pass(data))));
                     }
                 }
+                // Everything was said before the connection broke.
+                Poll::Ready(Some(Err(_))) if this.stream().is_some_and(Meter::ended) => return this.end(),
                 Poll::Ready(Some(Err(broken))) => return this.break_off(Code::StreamBroken, broken.0),
                 Poll::Ready(None) => return this.end(),
                 Poll::Pending => {

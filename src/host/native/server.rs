@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::http::extract::ClientAddress;
@@ -24,7 +25,7 @@ use crate::http::extract::ClientAddress;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long running calls may go on after the process was asked to end.
-const DRAIN: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_secs(25);
 
 /// The connection threads.
 pub struct Server {
@@ -39,20 +40,11 @@ struct EventLoop {
 }
 
 impl Server {
-    /// Starts `threads` event loops that serve `router`.
-    pub fn start(router: &Router, threads: usize, trust_proxy: bool) -> std::io::Result<Self> {
+    /// Starts `threads` event loops that serve the same.
+    pub fn start(service: &Service, threads: usize) -> std::io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let loops = (0..threads.max(1))
-            .map(|number| {
-                EventLoop::start(
-                    number,
-                    Service {
-                        router: router.clone(),
-                        trust_proxy,
-                    },
-                    stopped.clone(),
-                )
-            })
+            .map(|number| EventLoop::start(number, service.clone(), stopped.clone()))
             .collect::<std::io::Result<_>>()?;
         Ok(Self { loops, stop })
     }
@@ -160,9 +152,12 @@ async fn serve(
 
 /// What every connection serves.
 #[derive(Clone)]
-struct Service {
-    router: Router,
-    trust_proxy: bool,
+pub struct Service {
+    pub router: Router,
+    /// Whether `x-forwarded-for` is the word of a proxy of ours.
+    pub trust_proxy: bool,
+    /// A client that takes nothing of what is sent to it for this long is cut off.
+    pub write_limit: Duration,
 }
 
 /// A connection that ends, however it ends, is no load any more.
@@ -176,8 +171,15 @@ impl Drop for Counted {
 
 async fn connection(stream: std::net::TcpStream, service: Service, mut stop: watch::Receiver<bool>) {
     let Ok((stream, peer)) = adopt(stream) else { return };
+    // hyper asks a body for more only when what came is written: a client that takes nothing would hold its
+    // call for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(service.write_limit));
+    let stream = Box::pin(stream);
     let service = service_fn(move |request: Request<Incoming>| {
-        let Service { router, trust_proxy } = service.clone();
+        let Service {
+            router, trust_proxy, ..
+        } = service.clone();
         async move {
             let mut request = request.map(Body::new);
             crate::http::collapse_slashes(&mut request);
@@ -189,7 +191,6 @@ async fn connection(stream: std::net::TcpStream, service: Service, mut stop: wat
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(128)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let stopping = async move {

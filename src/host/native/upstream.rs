@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::connect::{ConnectFailure, Connector};
@@ -73,12 +74,27 @@ impl Default for NativeUpstream {
 impl Upstream for NativeUpstream {
     async fn send(&self, request: Request<Bytes>, route: &Route) -> Result<Response<Body>, UpstreamError> {
         let client = self.client(route)?;
-        let answer = client.request(request.map(Full::new));
+        let mut request = request.map(Full::new);
+        let connection = capture_connection(&mut request);
+        let answer = client.request(request);
         match tokio::time::timeout(route.head_timeout, answer).await {
             Ok(Ok(response)) => {
+                if let Some(connected) = connection.connection_metadata().as_ref() {
+                    connect::mark_used(connected);
+                }
                 Ok(response.map(|body| body.map_err(|error| BodyError(root_cause(&error))).boxed_unsync()))
             }
-            Ok(Err(error)) => Err(explain(&error)),
+            Ok(Err(error)) => {
+                let mut error = explain(&error);
+                let idle = connection
+                    .connection_metadata()
+                    .as_ref()
+                    .is_some_and(connect::was_used);
+                if error.kind == UpstreamErrorKind::Broken && idle {
+                    error.kind = UpstreamErrorKind::Stale;
+                }
+                Err(error)
+            }
             Err(_) => Err(UpstreamError {
                 kind: UpstreamErrorKind::Timeout,
                 detail: format!("no answer within {} s", route.head_timeout.as_secs_f32()),

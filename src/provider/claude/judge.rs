@@ -20,9 +20,13 @@ use serde::Deserialize;
 use crate::error::Code;
 use crate::provider::{Then, Verdict};
 
-/// A refusal that may have been about one request, or that the operator lifts elsewhere, is tried again
-/// after this long with one real request.
+use super::FAMILIES;
+
+/// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.
 const PROBE_AFTER_MS: u64 = 30 * 60_000;
+
+/// One that may have been about that request alone, after this long.
+const PROBE_SOON_MS: u64 = 2 * 60_000;
 
 pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict {
     let error = ErrorBody::read(body);
@@ -39,9 +43,13 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: 
             then: Then::RefreshFirst,
             code: Code::NoAccount,
         },
-        402 | 403 => denied(
-            error.said("the provider forbids the account"),
+        402 => denied(
+            error.said("the provider wants the account paid"),
             Some(now + PROBE_AFTER_MS),
+        ),
+        403 => denied(
+            error.said("the provider forbids the account"),
+            Some(now + PROBE_SOON_MS),
         ),
         429 => throttled(headers, now),
         529 => unwell("overloaded", Code::ProviderOverloaded),
@@ -120,6 +128,7 @@ fn throttled(headers: &HeaderMap, now: Millis) -> Verdict {
         .or_else(|| seconds("retry-after").map(|wait| now.saturating_add(wait.saturating_mul(1000))));
     let family = text("anthropic-ratelimit-unified-representative-claim")
         .and_then(|claim| claim.strip_prefix("seven_day_"))
+        .filter(|family| FAMILIES.contains(family))
         .map(str::to_owned);
     Verdict {
         outcome: Outcome::Throttled { until, family },
@@ -157,7 +166,9 @@ impl ErrorBody {
 
     fn is_about_the_account(&self) -> bool {
         let message = self.message.as_deref().unwrap_or("").to_ascii_lowercase();
-        message.contains("credit balance is too low") || message.contains("organization has been disabled")
+        // From its first word: an error may quote what the client sent.
+        message.starts_with("your credit balance is too low")
+            || message.starts_with("this organization has been disabled")
     }
 
     /// The provider's words, bounded, or ours.
@@ -253,7 +264,7 @@ mod tests {
         let Outcome::Denied { until, .. } = judge(403, &[], "").outcome else {
             panic!()
         };
-        assert_eq!(until, Some(NOW + PROBE_AFTER_MS));
+        assert_eq!(until, Some(NOW + PROBE_SOON_MS));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 
 use crate::config::Config;
+use crate::provider::Unsendable;
 use crate::relay::body;
 use crate::relay::call::Call;
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -19,7 +20,11 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
-pub(super) fn build(call: &Call, account: &LiveAccount, config: &Config) -> Result<Request<Bytes>, String> {
+pub(super) fn build(
+    call: &Call,
+    account: &LiveAccount,
+    config: &Config,
+) -> Result<Request<Bytes>, Unsendable> {
     let mut headers = HeaderMap::with_capacity(call.headers.len() + 4);
     for (name, value) in &call.headers {
         if passes(name) {
@@ -44,7 +49,7 @@ pub(super) fn build(call: &Call, account: &LiveAccount, config: &Config) -> Resu
                 header::AUTHORIZATION,
                 secret(&format!("Bearer {}", access_token.reveal()))?,
             );
-            add_oauth_beta(&mut headers)?;
+            add_oauth_beta(&mut headers);
             config.claude.api_url.as_str()
         }
     };
@@ -58,7 +63,7 @@ pub(super) fn build(call: &Call, account: &LiveAccount, config: &Config) -> Resu
     *request.method_mut() = Method::POST;
     *request.uri_mut() = format!("{base}{}{query}", call.endpoint.claude_path())
         .parse()
-        .map_err(|_| "the account's baseUrl makes no valid address".to_owned())?;
+        .map_err(|_| Unsendable::Account("the account's baseUrl makes no valid address".to_owned()))?;
     *request.headers_mut() = headers;
     Ok(request)
 }
@@ -79,29 +84,25 @@ fn passes(name: &HeaderName) -> bool {
         )
 }
 
-/// The client's list of betas stays as it is; ours joins its end unless it is there.
-fn add_oauth_beta(headers: &mut HeaderMap) -> Result<(), String> {
-    let mut list = String::new();
+/// The client's list of betas stays as it is, byte for byte; ours joins its end unless it is there.
+fn add_oauth_beta(headers: &mut HeaderMap) {
+    let mut list: Vec<u8> = Vec::new();
     for value in headers.get_all(&ANTHROPIC_BETA) {
-        let value = value
-            .to_str()
-            .map_err(|_| "the anthropic-beta header is not plain text".to_owned())?;
-        if value.split(',').any(|beta| beta.trim() == OAUTH_BETA) {
-            return Ok(());
+        let value = value.as_bytes();
+        if value
+            .split(|byte| *byte == b',')
+            .any(|beta| beta.trim_ascii() == OAUTH_BETA.as_bytes())
+        {
+            return;
         }
-        if !list.is_empty() {
-            list.push(',');
-        }
-        list.push_str(value);
+        list.extend_from_slice(value);
+        list.push(b',');
     }
-    if !list.is_empty() {
-        list.push(',');
+    list.extend_from_slice(OAUTH_BETA.as_bytes());
+    // What was a header's value makes one again.
+    if let Ok(value) = HeaderValue::from_bytes(&list) {
+        headers.insert(ANTHROPIC_BETA, value);
     }
-    list.push_str(OAUTH_BETA);
-    let value =
-        HeaderValue::from_str(&list).map_err(|_| "the anthropic-beta header is not plain text".to_owned())?;
-    headers.insert(ANTHROPIC_BETA, value);
-    Ok(())
 }
 
 fn mapped_body(call: &Call, account: &LiveAccount) -> Bytes {
@@ -111,9 +112,9 @@ fn mapped_body(call: &Call, account: &LiveAccount) -> Bytes {
     }
 }
 
-fn secret(value: &str) -> Result<HeaderValue, String> {
-    let mut value =
-        HeaderValue::from_str(value).map_err(|_| "the account's credential is not plain text".to_owned())?;
+fn secret(value: &str) -> Result<HeaderValue, Unsendable> {
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| Unsendable::Account("the account's credential is not plain text".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }

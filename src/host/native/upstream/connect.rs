@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -168,7 +169,10 @@ where
 {
     Box::pin(async move {
         match tokio::time::timeout(limit, connecting).await {
-            Ok(Ok(link)) => Ok(Link(Box::new(link))),
+            Ok(Ok(link)) => Ok(Link {
+                io: Box::new(link),
+                used: Used::default(),
+            }),
             Ok(Err(error)) => Err(explain(&*error, kind)),
             Err(_) => Err(ConnectFailure {
                 kind: UpstreamErrorKind::Timeout,
@@ -211,12 +215,35 @@ trait Io: Read + Write + Unpin {}
 impl<T: Read + Write + Unpin> Io for T {}
 
 /// A connection, whatever it goes through.
-pub(super) struct Link(Box<dyn Io + Send>);
+pub(super) struct Link {
+    io: Box<dyn Io + Send>,
+    used: Used,
+}
+
+/// Whether a connection has served a request before: only such a one can have been closed while idle.
+#[derive(Clone, Default)]
+struct Used(Arc<AtomicBool>);
 
 impl Connection for Link {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(self.used.clone())
     }
+}
+
+pub(super) fn mark_used(connected: &Connected) {
+    if let Some(used) = used(connected) {
+        used.0.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(super) fn was_used(connected: &Connected) -> bool {
+    used(connected).is_some_and(|used| used.0.load(Ordering::Relaxed))
+}
+
+fn used(connected: &Connected) -> Option<Used> {
+    let mut extras = http::Extensions::new();
+    connected.get_extras(&mut extras);
+    extras.remove::<Used>()
 }
 
 impl Read for Link {
@@ -225,7 +252,7 @@ impl Read for Link {
         context: &mut Context<'_>,
         into: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.0).poll_read(context, into)
+        Pin::new(&mut *self.io).poll_read(context, into)
     }
 }
 
@@ -235,19 +262,19 @@ impl Write for Link {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write(context, bytes)
+        Pin::new(&mut *self.io).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.0).poll_flush(context)
+        Pin::new(&mut *self.io).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.0).poll_shutdown(context)
+        Pin::new(&mut *self.io).poll_shutdown(context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -255,6 +282,6 @@ impl Write for Link {
         context: &mut Context<'_>,
         bytes: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write_vectored(context, bytes)
+        Pin::new(&mut *self.io).poll_write_vectored(context, bytes)
     }
 }
