@@ -409,6 +409,7 @@ async fn deletion_is_for_good() {
 
 async fn pick(bench: &Bench, call: u128) -> pool::Reply {
     let command = pool::Command::Pick(pool::Pick {
+        slot: true,
         call: CallId(call),
         session: None,
         family: "sonnet".to_owned(),
