@@ -35,7 +35,7 @@ async fn metrics_count_what_happened_without_naming_anybody() {
         "{text}"
     );
     assert!(text.contains("crs_ledger_lost 0"), "{text}");
-    for name in [r.key.id.as_str(), "first", "claude-sonnet"] {
+    for name in [r.key.id.as_str(), "\"first\"", "claude-sonnet"] {
         assert!(!text.contains(name), "{name} is a label");
     }
 }
