@@ -11,6 +11,7 @@ pub(super) async fn run(subject: &Subject) {
         a_guard_on_another_type_is_an_error,
         every_command_may_be_in_a_batch,
         a_batch_sees_its_own_changes,
+        what_ends_in_a_batch_is_gone_for_the_rest_of_it,
         a_failing_command_takes_the_whole_batch_back,
         increments_are_exact_over_the_whole_range,
         long_commands_and_long_batches,
@@ -274,6 +275,42 @@ async fn a_batch_sees_its_own_changes(s: &Subject) {
         s.run(vec![get("own"), hgetall("own-hash"), get("own-text")])
             .await,
         [some("15"), entries(&[("n", "2")]), some("7")]
+    );
+}
+
+async fn what_ends_in_a_batch_is_gone_for_the_rest_of_it(s: &Subject) {
+    let setup = vec![
+        hset("over:hash", &[("n", "text")]),
+        set("over:text", "text"),
+        hset("over:deleted", &[("n", "text")]),
+        set("over:set", "text"),
+    ];
+    s.run(setup).await;
+    let batch = vec![
+        expire_at("over:hash", PAST),
+        zadd("over:hash", &[(1.0, "m")]),
+        expire_at("over:text", PAST),
+        incr_by("over:text", 1),
+        del("over:deleted"),
+        hincr_by("over:deleted", "n", 1),
+        set_until("over:set", "text", PAST),
+        sadd("over:set", &["m"]),
+    ];
+    assert_eq!(s.atomically(vec![], batch).await, Applied::Yes);
+    let read = vec![
+        zcard("over:hash"),
+        get("over:text"),
+        hgetall("over:deleted"),
+        smembers("over:set"),
+    ];
+    assert_eq!(
+        s.run(read).await,
+        [
+            Reply::Int(1),
+            some("1"),
+            entries(&[("n", "1")]),
+            Reply::Members(names(&["m"]))
+        ]
     );
 }
 

@@ -63,7 +63,7 @@ async fn conforms_over_resp3() {
 #[test]
 fn agrees_with_memory() {
     let server = RedisServer::start();
-    differential::agrees_with_memory(&subject(&server.url(0), None), 200);
+    differential::agrees_with_memory(&subject(&server.url(0), None), 300);
 }
 
 #[tokio::test]
