@@ -207,7 +207,9 @@ impl Writer {
     fn recover(&mut self, fault: Fault) -> StoreError {
         let closed = self.database().is_none();
         if closed || matches!(fault, Fault::Storage(_)) {
-            drop(self.database().take());
+            // Closing may take a while; readers need not wait for it.
+            let broken = self.database().take();
+            drop(broken);
             match open::ready(&self.open) {
                 Ok((database, next)) => {
                     self.next = next;
