@@ -1,4 +1,4 @@
-//! The native binary `crs`: the environment, the allocator, and over to the command line.
+//! The native binary `crs`: the environment, and over to the command line.
 
 mod cli;
 
@@ -6,9 +6,6 @@ use std::process::ExitCode;
 
 use crs_edge::config::Vars;
 use crs_edge::host::native::{self, Setup, StartError, log};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The process's environment.
 struct Environment;

@@ -18,7 +18,6 @@ const NATIVE: [&str; 18] = [
     "rustls",
     "redb",
     "redis",
-    "mimalloc",
     "rand",
     "clap",
     "comfy_table",
