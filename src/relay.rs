@@ -37,7 +37,7 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// No attempt begins later than this after the request's arrival: the client has better things to do
 /// than to wait for a third provider time-out.
-const ATTEMPTS_DEADLINE: Duration = Duration::from_secs(120);
+const ATTEMPTS_DEADLINE: Duration = Duration::from_mins(2);
 
 /// Serves a call: admits it, finds an account, sends it, and hands on the answer as it comes.
 ///

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use self::clock::NativeClock;
 use self::first_run::Layered;
@@ -174,8 +175,7 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
         "crs-edge listens on http://{address}"
     );
 
-    let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
-    let saver = tokio::task::spawn(save_pools(native.gates.clone()));
+    let (ledger, saver) = housekeeping(&native);
     server.run(listener, asked_to_end()).await;
     tracing::info!("ending: running calls are over, the ledger is being written");
 
@@ -196,6 +196,18 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
 fn tell_unwritten(app: &App) {
     let events = app.outbox.pending();
     tracing::error!(events, "the store did not take the last writes in time");
+}
+
+/// What runs as long as the process: the ledger's writer, which ends when the outbox is closed, and what
+/// saves the pools.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "their ends are waited for by name, not with the tasks of calls"
+)]
+fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
+    let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
+    let saver = tokio::task::spawn(save_pools(native.gates.clone()));
+    (ledger, saver)
 }
 
 async fn save_pools(gates: Arc<NativeGates>) {

@@ -11,7 +11,7 @@ use crate::error::{Code, Failure};
 use crate::port::clock::{Clock, within};
 
 /// How long a client may take to send its body.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How much of a body that is too large is still taken in, so that the client comes to reading the answer.
 const SWALLOW: usize = 256 << 20;

@@ -278,9 +278,8 @@ fn limited(wait: Option<u64>) -> Failure {
 pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure {
     let Some(last) = last else { return nobody };
     let told = match (last.code, nobody.code) {
-        (Code::AccountsLimited | Code::NoAccount, Code::AccountsLimited | Code::AccountsBusy) => nobody,
+        (Code::AccountsLimited, Code::AccountsLimited | Code::AccountsBusy) | (Code::NoAccount, _) => nobody,
         (Code::AccountsLimited, _) => limited(nobody.retry_after),
-        (Code::NoAccount, _) => nobody,
         _ => return last,
     };
     Failure {

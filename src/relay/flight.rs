@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crs_durable::gate::KeyPolicy;
@@ -321,7 +321,11 @@ fn client(call: &Call) -> String {
 /// Runs a short future now if it needs no waiting, as natively; else after the response.
 fn detach(app: &App, future: impl Future<Output = ()> + Send + 'static) {
     let mut future = Box::pin(future);
-    if let Poll::Pending = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    if future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_pending()
+    {
         app.ports.tasks.spawn(future);
     }
 }

@@ -197,7 +197,7 @@ impl Relayed {
             if silent >= idle {
                 return Poll::Ready(());
             }
-            self.alarm = Some(clock.sleep(idle - silent));
+            self.alarm = Some(clock.sleep(idle.saturating_sub(silent)));
         }
     }
 }

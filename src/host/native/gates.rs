@@ -66,7 +66,7 @@ impl NativeGates {
                 Ok(pool) => *lock(&cell.pool) = pool.resumed(),
                 // Written by another version: what it knew heals or is learned again.
                 Err(error) => {
-                    tracing::warn!(platform = platform.name(), %error, "the saved state of a pool cannot be read and is dropped")
+                    tracing::warn!(platform = platform.name(), %error, "the saved state of a pool cannot be read and is dropped");
                 }
             }
         }

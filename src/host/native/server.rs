@@ -22,7 +22,7 @@ use crate::http::extract::ClientAddress;
 
 /// How long a client may take to send a request's head, and to begin another one: longer than the proxies in
 /// front of us keep idle connections, so that it is not we who close one that is just being used.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(180);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// How long running calls may go on after the process was asked to end.
 const DRAIN: Duration = Duration::from_secs(25);

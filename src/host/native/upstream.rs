@@ -30,8 +30,11 @@ const IDLE_PER_HOST: usize = 256;
 
 type Pooled = Client<Connector, Full<Bytes>>;
 
+/// What tells clients apart: the proxy, and how long connecting may take.
+type Way = (Option<Arc<Proxy>>, Duration);
+
 thread_local! {
-    static CLIENTS: RefCell<HashMap<(Option<Arc<Proxy>>, Duration), Pooled>> = RefCell::default();
+    static CLIENTS: RefCell<HashMap<Way, Pooled>> = RefCell::default();
 }
 
 pub struct NativeUpstream {

@@ -8,7 +8,7 @@ use super::source::{Source, below, tokens};
 const NATIVE_PLACES: [&str; 5] = ["host", "store::embedded", "store::tcp", "cli", "main"];
 
 /// Crates that only a native host links, or that know sockets, files, threads or a terminal.
-const NATIVE: [&str; 18] = [
+const NATIVE: [&str; 17] = [
     "tokio",
     "tokio_util",
     "hyper",
