@@ -361,7 +361,7 @@ async fn a_new_password_ends_all_sessions() {
     )
     .await
     .failed(2);
-    assert!(said.contains("8"), "{said}");
+    assert!(said.contains('8'), "{said}");
     relay.start_again().await;
     let nobody = crs_support::client::Client::new(relay.url());
     nobody

@@ -1,5 +1,14 @@
 //! The one integration binary: a module per behaviour.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that meets the unexpected ends there"
+)]
+
 mod bodies;
 mod cli;
 mod durability;

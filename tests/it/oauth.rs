@@ -48,6 +48,7 @@ impl Oauth {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test has the machine's clock")]
 fn in_an_hour() -> u64 {
     crs_support::provider::epoch(std::time::SystemTime::now()) * 1000 + 3_600_000
 }

@@ -212,7 +212,7 @@ async fn a_call_is_charged_to_the_token() {
         r.provider.next(
             Script::message("hi")
                 .model("claude-sonnet-4-5-20250929")
-                .usage(usage.clone()),
+                .usage(usage),
         );
         let call = r.client.messages("hi").model("claude-sonnet-4-5");
         let call = if stream { call.stream() } else { call };
