@@ -154,3 +154,28 @@ fn is_local(local: Option<&Secret>, token: &str) -> bool {
         !local.is_empty() && bool::from(local.ct_eq(token.as_bytes()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trusted_proxy_says_who_asks_and_nobody_else_does() {
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let address = |forwarded: &[&str], trust| {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
+            ClientAddress::new(peer, &headers, trust).0.unwrap().to_string()
+        };
+        assert_eq!(address(&["1.2.3.4"], false), "10.0.0.1");
+        assert_eq!(address(&["1.2.3.4"], true), "1.2.3.4");
+        // The client wrote the first ones itself.
+        assert_eq!(address(&["6.6.6.6, 1.2.3.4"], true), "1.2.3.4");
+        assert_eq!(address(&["6.6.6.6", "2001:db8::1"], true), "2001:db8::1");
+        assert_eq!(address(&["1.2.3.4:5678"], true), "1.2.3.4");
+        assert_eq!(address(&["unknown"], true), "10.0.0.1");
+        assert_eq!(address(&[], true), "10.0.0.1");
+    }
+}

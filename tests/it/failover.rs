@@ -281,3 +281,27 @@ async fn a_cut_plain_answer_is_cut_for_the_client_too() {
     assert!(answer.broke_off.is_some(), "a half answer must not look whole");
     assert_eq!(r.entry().await["quality"], "partial");
 }
+
+#[tokio::test]
+async fn a_providers_own_error_in_the_stream_is_the_last_word() {
+    let r = ready().await;
+    r.provider
+        .next(
+            Script::message("some words")
+                .deltas(5)
+                .error_event_after(4, "overloaded_error", "Overloaded"),
+        );
+    let answer = r.client.messages("hi").stream().send().await.good();
+    let errors: Vec<_> = answer
+        .events()
+        .into_iter()
+        .filter(|event| event.name == "error")
+        .collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].data["error"]["message"], "Overloaded");
+    let entry = r.entry().await;
+    assert_eq!(
+        (entry["error"].as_str(), entry["quality"].as_str()),
+        (Some("overloaded_error"), Some("partial"))
+    );
+}

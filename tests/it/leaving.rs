@@ -3,7 +3,7 @@
 
 use crs_support::provider::Script;
 
-use crate::support::{SOON, ready, slots_are_free};
+use crate::support::{SOON, ready, ready_with, slots_are_free};
 
 #[tokio::test]
 async fn before_the_head() {
@@ -77,4 +77,16 @@ async fn two_hundred_at_once() {
     r.provider.wait_for_open(0).await;
     slots_are_free(&r.relay, &r.key).await;
     assert_eq!(r.entries(100).await.len(), 100);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off() {
+    let r = ready_with(|setup| setup.env("STREAM_IDLE_TIMEOUT", 400)).await;
+    r.provider.next(Script::endless(16 << 10));
+    let (_, raw) = r.client.messages("hi").stream().open().await;
+    let seen = r.provider.wait_for(1).await.remove(0);
+    // It stays connected and reads no more.
+    assert!(seen.closed_within(10 * SOON).await.by_peer);
+    slots_are_free(&r.relay, &r.key).await;
+    drop(raw);
 }

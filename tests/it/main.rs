@@ -9,6 +9,7 @@
     reason = "a test that meets the unexpected ends there"
 )]
 
+mod accounts;
 mod bodies;
 mod cli;
 mod durability;
