@@ -175,7 +175,8 @@ struct AccountAdd {
     /// How many calls it serves at once; 0 is no limit.
     #[arg(long, value_name = "N")]
     max_concurrency: Option<u32>,
-    /// The file that holds the proxy's address, http://, https:// or socks5://[user:password@]host:port.
+    /// The file that holds the proxy's address: http://, https:// or socks5://, then HOST:PORT or
+    /// USER:PASSWORD@HOST:PORT.
     #[arg(long, value_name = "FILE")]
     proxy_file: Option<PathBuf>,
     /// Ask the provider for TO when a client names FROM; repeat for more.

@@ -273,6 +273,72 @@ async fn after_a_crash_commands_open_the_store_themselves() {
 }
 
 #[tokio::test]
+async fn a_store_that_another_process_holds_is_said_to_be_in_use() {
+    let mut relay = relay_at().start().await;
+    // As if the server's file had been lost: nothing says where it listens, and it holds the store.
+    std::fs::remove_file(relay.data().join("server.json")).unwrap();
+    let said = crs(&mut relay, &["key", "list"]).await.failed(4);
+    assert!(said.contains("in use by another crs"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn many_commands_at_once_lose_nothing() {
+    let mut relay = relay_at().start().await;
+    let commands: Vec<_> = (0..12)
+        .map(|number| {
+            let mut command = tokio::process::Command::from(relay.process().command());
+            let name = format!("key-{number}");
+            command
+                .args(["key", "create", "--name", &name])
+                .stdin(Stdio::null())
+                .kill_on_drop(true)
+                .output()
+        })
+        .collect();
+    let made = crs_support::within(
+        crs_support::PATIENCE,
+        "twelve keys",
+        futures_util::future::join_all(commands),
+    )
+    .await;
+    let keys: std::collections::BTreeSet<Vec<u8>> = made
+        .into_iter()
+        .map(|output| {
+            let output = output.unwrap();
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            output.stdout
+        })
+        .collect();
+    assert_eq!(keys.len(), 12);
+    let listed = crs(&mut relay, &["key", "list", "--json"]).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn lists_go_on_over_all_pages() {
+    let mut relay = relay_at().start().await;
+    for number in 0..105 {
+        relay.key(&format!("key {number} of the team")).create().await;
+    }
+    let listed = crs(&mut relay, &["key", "list", "--json"]).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 105);
+    let args = ["key", "list", "--search", "10", "--json"];
+    let found = crs(&mut relay, &args).await.json();
+    let found = found.as_array().unwrap();
+    assert!((6..=105).contains(&found.len()), "{}", found.len());
+    // A name that is a part of others is still found by itself, blanks and all.
+    let one = crs(&mut relay, &["key", "show", "key 1 of the team", "--json"])
+        .await
+        .json();
+    assert_eq!(one["name"], "key 1 of the team");
+}
+
+#[tokio::test]
 async fn a_store_in_memory_is_the_servers_alone() {
     let mut relay = relay_at().env("STORE", "memory").prepare();
     let said = crs(&mut relay, &["key", "create", "--name", "lost"])
