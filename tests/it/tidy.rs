@@ -3,11 +3,6 @@
 //! Rust's privacy ends at the crate, so the layers of ARCHITECTURE.md are kept apart by these tests over the
 //! text. Each message says what to do instead. Test code (`#[cfg(test)]`, `tests.rs`) is free.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "a file that grows long is said before it is an error"
-)]
-
 mod rules;
 mod source;
 
