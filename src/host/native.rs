@@ -37,6 +37,9 @@ use crate::store::admins::Ensured;
 /// How often changed pools are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often prices are read again from a store that others write too.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
 /// How long the ledger may take to be written at the end.
 const LAST_WRITES: Duration = Duration::from_secs(10);
 
@@ -175,11 +178,11 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
         "crs-edge listens on http://{address}"
     );
 
-    let (ledger, saver) = housekeeping(&native);
+    let (ledger, others) = housekeeping(&native);
     server.run(listener, asked_to_end()).await;
     tracing::info!("ending: running calls are over, the ledger is being written");
 
-    saver.abort();
+    others.abort();
     let _ = std::fs::remove_file(&server_file);
     native.app.outbox.close();
     let writes = async {
@@ -198,22 +201,35 @@ fn tell_unwritten(app: &App) {
     tracing::error!(events, "the store did not take the last writes in time");
 }
 
-/// What runs as long as the process: the ledger's writer, which ends when the outbox is closed, and what
-/// saves the pools.
+/// What runs as long as the process: the ledger's writer, which ends when the outbox is closed, and the
+/// others, which do not end.
 #[expect(
     clippy::disallowed_methods,
     reason = "their ends are waited for by name, not with the tasks of calls"
 )]
 fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
     let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
-    let saver = tokio::task::spawn(save_pools(native.gates.clone()));
-    (ledger, saver)
+    let (gates, app) = (native.gates.clone(), native.app.clone());
+    let others = tokio::task::spawn(async move {
+        tokio::join!(save_pools(gates), look_again(app));
+    });
+    (ledger, others)
 }
 
 async fn save_pools(gates: Arc<NativeGates>) {
     loop {
         tokio::time::sleep(SAVE_EVERY).await;
         gates.save().await;
+    }
+}
+
+/// Another process on the same store may have changed what this one keeps in memory.
+async fn look_again(app: App) {
+    while app.ports.store.shared() {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        if let Err(error) = app.load().await {
+            tracing::warn!(%error, "the prices of the operator cannot be read again");
+        }
     }
 }
 
