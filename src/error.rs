@@ -50,8 +50,10 @@ pub enum Code {
     ProviderFailed,
     ProviderOverloaded,
     ProviderTimeout,
-    /// The provider could not be reached.
+    /// The provider could not be reached: it did nothing, and charges nothing.
     ProviderUnreachable,
+    /// The provider broke the connection off before its first byte.
+    ProviderBroke,
     /// The stream broke off after it had begun.
     StreamBroken,
     /// The stream was silent for too long.
@@ -89,6 +91,7 @@ impl Code {
             Self::ProviderOverloaded => "provider_overloaded",
             Self::ProviderTimeout => "provider_timeout",
             Self::ProviderUnreachable => "provider_unreachable",
+            Self::ProviderBroke => "provider_broke",
             Self::StreamBroken => "stream_broken",
             Self::StreamIdle => "stream_idle",
             Self::PassedOn => "passed_on",
@@ -120,6 +123,7 @@ impl Code {
             Self::ProviderFailed
             | Self::ProviderOverloaded
             | Self::ProviderUnreachable
+            | Self::ProviderBroke
             | Self::StreamBroken
             | Self::StreamIdle
             | Self::PassedOn

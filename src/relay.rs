@@ -142,6 +142,7 @@ fn provider_failure(code: Code, status: Option<http::StatusCode>) -> Failure {
             code,
             "The provider cannot be reached right now. Please try again shortly.",
         ),
+        Code::ProviderBroke => Failure::new(code, "The provider broke the connection off. Please try again."),
         Code::AccountsLimited => Failure::new(
             code,
             "Every account that could serve this call is rate limited. Please try again later.",

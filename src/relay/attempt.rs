@@ -155,6 +155,7 @@ fn is_compressed(answer: &Response<Body>) -> bool {
 fn unreachable(error: &UpstreamError) -> Attempt {
     let code = match error.kind {
         UpstreamErrorKind::Timeout => Code::ProviderTimeout,
+        UpstreamErrorKind::Broken | UpstreamErrorKind::Stale => Code::ProviderBroke,
         _ => Code::ProviderUnreachable,
     };
     Attempt::Failed {
@@ -172,7 +173,7 @@ async fn open(app: &App, provider: &dyn Provider, answer: Response<Body>, deadli
     let patience = left(app, deadline);
     let first = match within(&*app.ports.clock, patience, first_data(&mut body)).await {
         None => return failed(Code::ProviderTimeout, "no first byte in time"),
-        Some(Err(broken)) => return failed(Code::ProviderUnreachable, &broken.to_string()),
+        Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
         Some(Ok(None)) => return failed(Code::ProviderFailed, "an empty answer"),
         Some(Ok(Some(first))) => first,
     };

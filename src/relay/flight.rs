@@ -175,7 +175,7 @@ impl Flight {
         self.status = Some(failure.status.as_u16());
         self.failure = Some((failure.code, failure.detail.clone()));
         // After a time-out or a cut nobody knows what the provider did, and charges.
-        self.complete = !matches!(failure.code, Code::ProviderTimeout | Code::ProviderUnreachable);
+        self.complete = !matches!(failure.code, Code::ProviderTimeout | Code::ProviderBroke);
     }
 
     /// The provider's own refusal goes to the client as it is.
