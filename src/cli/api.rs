@@ -86,9 +86,9 @@ impl Api {
     async fn find(environment: &dyn Vars) -> Result<Self, Failure> {
         let data_dir = PathBuf::from(config::data_dir(environment));
         if let Some(running) = Running::read(&data_dir)?
-            && let Some(health) = health(&running.url).await?
+            && is_ours(&running).await?
         {
-            tracing::debug!(status = %health.status, url = running.url, "a server runs");
+            tracing::debug!(url = running.url, "a server runs");
             return Ok(Self {
                 way: Way::Server {
                     client: client(),
@@ -268,10 +268,29 @@ pub(super) async fn with<T>(
     done
 }
 
+/// Whether the server of this data folder is the one that listens there. After a crash another program may
+/// have its port: it knows nothing of the token, and must not be sent anything that matters. The token itself
+/// died with its server.
+pub(super) async fn is_ours(running: &Running) -> Result<bool, Failure> {
+    let Some(said) = ask(&running.url, "/web/auth/user", Some(&running.token)).await? else {
+        return Ok(false);
+    };
+    let local = said.body.pointer("/user/username").and_then(Value::as_str) == Some("local");
+    Ok(said.status == StatusCode::OK && local)
+}
+
 /// What the server at `url` says of itself; `None`: nobody listens there.
 pub(super) async fn health(url: &str) -> Result<Option<Health>, Failure> {
+    ask(url, "/health", None).await
+}
+
+async fn ask(url: &str, path: &str, token: Option<&str>) -> Result<Option<Health>, Failure> {
     let asked = async {
-        let request = Request::get(format!("{url}/health"))
+        let mut request = Request::get(format!("{url}{path}"));
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request
             .body(Body::empty())
             .map_err(|error| Failure::Away(format!("{url} is no address: {error}")))?;
         let answer = match client().request(request).await {

@@ -43,7 +43,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
     };
     let config = Config {
         server: Server {
-            host: read.or("HOST", "0.0.0.0"),
+            host: read.host(),
             port: read.number("PORT", 3000, 0, 65_535) as u16,
             trust_proxy: read.switch("TRUST_PROXY", false),
         },
@@ -119,6 +119,28 @@ impl Reader<'_> {
         Duration::from_millis(self.number(name, default, min, max))
     }
 
+    /// An address to listen on, or a name that has one.
+    fn host(&mut self) -> String {
+        let host = self.or("HOST", "0.0.0.0");
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let numeric = bare.chars().all(|c| c.is_ascii_digit() || c == '.') || bare.contains(':');
+        let named = bare
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-');
+        let good = if numeric {
+            bare.parse::<std::net::IpAddr>().is_ok()
+        } else {
+            named
+        };
+        if !good {
+            self.problem(
+                "HOST is no address to listen on: set it to 0.0.0.0, to 127.0.0.1, or leave it out"
+                    .to_owned(),
+            );
+        }
+        host
+    }
+
     fn switch(&mut self, name: &str, default: bool) -> bool {
         let Some(value) = text(self.vars, name) else {
             return default;
@@ -192,6 +214,11 @@ impl Reader<'_> {
         if username.as_ref().is_some_and(|name| name.chars().count() > 64) {
             self.problem("ADMIN_USERNAME has more than 64 characters: set a shorter one".to_owned());
         }
+        if password.as_ref().is_some_and(|password| password.len() > 1024) {
+            self.problem("ADMIN_PASSWORD has more than 1024 bytes: set a shorter one".to_owned());
+        }
+        // A password of one's own needs a name one knows.
+        let username = username.or_else(|| password.as_ref().map(|_| "admin".to_owned()));
         Admin {
             username,
             password: password.map(Secret::new),
@@ -254,6 +281,7 @@ impl Reader<'_> {
         let parsed = url.parse::<http::Uri>().ok().filter(|uri| {
             matches!(uri.scheme_str(), Some("redis" | "rediss"))
                 && uri.host().is_some_and(|host| !host.is_empty())
+                && uri.authority().is_some_and(port_is_good)
         });
         let Some(uri) = parsed else {
             self.problem(
@@ -291,6 +319,15 @@ impl Reader<'_> {
         let user = text(self.vars, "REDIS_USERNAME")
             .map(|user| escape(&user))
             .unwrap_or_default();
+        if !user.is_empty() && text(self.vars, "REDIS_PASSWORD").is_none() {
+            self.problem("REDIS_USERNAME is set without REDIS_PASSWORD: set both, or neither".to_owned());
+        }
+        let bracketed = if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let host = bracketed.as_str();
         let login = match text(self.vars, "REDIS_PASSWORD") {
             Some(password) => format!("{user}:{}@", escape(&password)),
             None => String::new(),
@@ -311,7 +348,16 @@ impl Reader<'_> {
     fn base_url(&mut self, name: &str, default: &str, tail: &str) -> String {
         let value = self.or(name, default);
         match base_url(&value) {
-            Some(base) => base.strip_suffix(tail).unwrap_or(&base).to_owned(),
+            Some(base) => {
+                let bare = base.strip_suffix(tail).unwrap_or(&base);
+                // The paths that follow begin with it.
+                if tail.is_empty() {
+                    bare
+                } else {
+                    bare.strip_suffix("/v1").unwrap_or(bare)
+                }
+                .to_owned()
+            }
             None => {
                 self.problem(format!(
                     "{name} is not an http or https address: set it to {default}, or leave it out"
@@ -341,7 +387,8 @@ pub(crate) fn base_url(value: &str) -> Option<String> {
         .filter(|scheme| matches!(*scheme, "http" | "https"))?;
     let authority = uri
         .authority()
-        .filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())?;
+        .filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+        .filter(|authority| port_is_good(authority))?;
     if uri.query().is_some() {
         return None;
     }
@@ -349,6 +396,14 @@ pub(crate) fn base_url(value: &str) -> Option<String> {
         "{scheme}://{authority}{}",
         uri.path().trim_end_matches('/')
     ))
+}
+
+/// No port, or one that there is.
+fn port_is_good(authority: &http::uri::Authority) -> bool {
+    let text = authority.as_str();
+    let after_host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    let after_host = after_host.strip_prefix(authority.host()).unwrap_or("");
+    after_host.is_empty() || authority.port_u16().is_some_and(|port| port > 0)
 }
 
 /// Secrets that were published somewhere: in CRS's files, in ours, in tutorials.

@@ -132,6 +132,34 @@ fn provider_addresses_are_taken_as_crs_users_write_them() {
 }
 
 #[test]
+fn hosts_and_ports_that_cannot_be_are_refused() {
+    for host in ["not a host", "999.1.1.1", "::g", "a/b"] {
+        assert!(problem(&[("HOST", host)]).starts_with("HOST"), "{host}");
+    }
+    for host in ["127.0.0.1", "::1", "[::]", "localhost", "my-box.lan"] {
+        assert_eq!(read(&[("HOST", host)]).unwrap().server.host, host);
+    }
+    assert!(problem(&[("CLAUDE_API_URL", "http://x:99999")]).starts_with("CLAUDE_API_URL"));
+    assert!(problem(&[("REDIS_URL", "redis://:p@127.0.0.1:99999/0")]).starts_with("REDIS_URL"));
+    assert!(problem(&[("REDIS_HOST", "h"), ("REDIS_USERNAME", "u")]).starts_with("REDIS_USERNAME"));
+    let StoreChoice::Redis(redis) = read(&[("REDIS_HOST", "::1")]).unwrap().store else {
+        panic!()
+    };
+    assert_eq!(redis.url.reveal(), "redis://[::1]:6379/0");
+    let api = read(&[("CLAUDE_API_URL", "https://api.anthropic.com/v1")])
+        .unwrap()
+        .claude;
+    assert_eq!(api.api_url, "https://api.anthropic.com");
+}
+
+#[test]
+fn a_password_of_ones_own_comes_with_a_name_one_knows() {
+    let admin = read(&[("ADMIN_PASSWORD", "correct horse")]).unwrap().admin;
+    assert_eq!(admin.username.as_deref(), Some("admin"));
+    assert_eq!(read(&[]).unwrap().admin.username, None);
+}
+
+#[test]
 fn malformed_values_name_their_variable() {
     for (name, value) in [
         ("PORT", "70000"),

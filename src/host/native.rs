@@ -160,6 +160,9 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
         .await
         .map_err(StartError::Other)?;
     let native = Native::open(&setup).await?;
+    if let Some(file) = first_run::login_file(&setup.data_dir) {
+        tracing::info!("the admin login is in {}", file.display());
+    }
     let address = listener
         .local_addr()
         .map_err(|error| StartError::Other(error.to_string()))?;
@@ -275,8 +278,7 @@ async fn ensure_login(app: &App, data_dir: &Path) -> Result<(), String> {
         // The file first: a login that is stored and told to nobody would be lost.
         let username = admin.username.as_ref().unwrap_or(&generated.username);
         let at = crate::model::time::iso(now);
-        let file = first_run::keep_login(data_dir, username, &generated.password, &at)?;
-        tracing::info!("the admin login is in {}", file.display());
+        first_run::keep_login(data_dir, username, &generated.password, &at)?;
     }
     let ensured = app.admins.ensure(admin, Some(&generated), now).await;
     if ensured.map_err(|error| error.to_string())? == Ensured::Adopted {

@@ -105,6 +105,15 @@ pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
                 .into_response();
         }
     }
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let accepts = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    // What is written is both; older scrapers know it by the older name only.
+    let kind = if accepts.contains("application/openmetrics-text") {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    } else {
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
     ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.outbox)).into_response()
 }

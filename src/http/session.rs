@@ -99,7 +99,7 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Js
     let admin = admin.ok_or_else(|| wrong("Wrong username or password."))?;
     attempt.succeeded(&app).await?;
     tracing::info!(target: "audit", admin = %admin.username, address = ?address, "admin logged in");
-    begin(&app, &admin).map(Json)
+    begin(&app, &admin, None).map(Json)
 }
 
 fn missing() -> ApiError {
@@ -114,18 +114,17 @@ fn wrong(message: &str) -> ApiError {
     ApiError::unauthorized("invalid_credentials", message)
 }
 
-fn begin(app: &App, admin: &Admin) -> Result<LoggedIn, ApiError> {
+/// A token for a new session, or another one for the session `of`.
+fn begin(app: &App, admin: &Admin, of: Option<String>) -> Result<LoggedIn, ApiError> {
     let lifetime = app.config.admin.session.as_millis() as u64;
-    let (token, _) = app
-        .keyring
-        .sign_session(
-            &*app.ports.random,
-            &admin.username,
-            admin.epoch,
-            app.ports.clock.now(),
-            lifetime,
-        )
-        .map_err(|error| ApiError::internal(error.to_string()))?;
+    let (name, epoch, now) = (&admin.username, admin.epoch, app.ports.clock.now());
+    let signed = match of {
+        Some(id) => app.keyring.prolong_session(id, name, epoch, now, lifetime),
+        None => app
+            .keyring
+            .sign_session(&*app.ports.random, name, epoch, now, lifetime),
+    };
+    let (token, _) = signed.map_err(|error| ApiError::internal(error.to_string()))?;
     Ok(LoggedIn {
         success: true,
         token,
@@ -192,7 +191,12 @@ pub(super) async fn logout(
         "All sessions have ended."
     } else {
         if let Some(ends) = &session.ends {
-            app.admins.end_session(&ends.id, ends.expires_at).await?;
+            // Its other tokens (a refresh makes one) may end later than this one, but no later than this.
+            let lifetime = app.config.admin.session.as_millis() as u64 + 1_000;
+            let last = ends
+                .expires_at
+                .max(app.ports.clock.now().saturating_add(lifetime));
+            app.admins.end_session(&ends.id, last).await?;
         }
         session.audit("session.end", "");
         "Logged out."
@@ -203,7 +207,7 @@ pub(super) async fn logout(
     }))
 }
 
-/// A fresh token for a session that has not ended. The old one stays good until its end.
+/// A fresh token for a session that has not ended. The old one stays good until its end, or the session's.
 #[utoipa::path(
     post, path = "/web/auth/refresh", operation_id = "refreshSession", tag = "session", security(("admin" = [])),
     responses(
@@ -211,9 +215,12 @@ pub(super) async fn logout(
         (status = 401, body = ErrorBody<'_>),
     )
 )]
-pub(super) async fn refresh(State(app): State<App>, _: AdminSession) -> Result<Json<LoggedIn>, ApiError> {
+pub(super) async fn refresh(
+    State(app): State<App>,
+    session: AdminSession,
+) -> Result<Json<LoggedIn>, ApiError> {
     let admin = app.admins.get().await?.ok_or_else(no_admin)?;
-    begin(&app, &admin).map(Json)
+    begin(&app, &admin, session.ends.map(|ends| ends.id)).map(Json)
 }
 
 fn no_admin() -> ApiError {
@@ -329,7 +336,7 @@ pub(super) async fn change_password(
         .ok_or_else(|| ApiError::conflict("password_changed", "The password was changed meanwhile."))?;
     attempt.succeeded(&app).await?;
     session.audit("admin.change-password", "");
-    let begun = begin(&app, &changed)?;
+    let begun = begin(&app, &changed, None)?;
     Ok(Json(PasswordChanged {
         success: true,
         message: "The password is changed, and all sessions have ended.",

@@ -12,6 +12,7 @@ use super::call::Call;
 use super::flight::Flight;
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::port::store::StoreError;
 use crate::provider::Provider;
 
 /// How old a record may be when other processes write the same store, milliseconds.
@@ -46,6 +47,26 @@ pub(super) fn learned_since(app: &App, now: Millis) -> Millis {
     }
 }
 
+/// What a machine must be taught, as the store has it. `None`: the store cannot be asked, or is left alone;
+/// then the machine is to decide by whatever it holds (`since` becomes 0).
+async fn from_the_store<T>(
+    app: &App,
+    since: &mut Millis,
+    read: impl Future<Output = Result<T, StoreError>>,
+) -> Option<T> {
+    if !app.store_rest.resting(app.ports.clock.now()) {
+        match read.await {
+            Ok(records) => return Some(records),
+            Err(error) => {
+                tracing::warn!(%error, "the store cannot be asked; records known already are used");
+                app.store_rest.begin(app.ports.clock.now());
+            }
+        }
+    }
+    *since = 0;
+    None
+}
+
 /// Asks the key's gate. On success the call holds its slot.
 pub(super) async fn admit(app: &App, service: Service, call: &Call) -> Result<Arc<KeyPolicy>, Failure> {
     let now = app.ports.clock.now();
@@ -67,32 +88,17 @@ pub(super) async fn admit(app: &App, service: Service, call: &Call) -> Result<Ar
         {
             Ok(gate::Reply::Granted { policy }) => return Ok(policy),
             Ok(gate::Reply::Refused(refusal)) => return Err(refused(&refusal)),
+            Ok(gate::Reply::NeedPolicy) if ask.learned_since == 0 => break,
             Ok(gate::Reply::NeedPolicy) => {}
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's gate gave no answer.")),
             Err(away) => return Err(Failure::relay_unavailable(&away)),
         }
-        if ask.learned_since == 0 {
-            break;
-        }
-        if app.store_rest.resting(now) {
-            ask.learned_since = 0;
-            continue;
-        }
-        match app.keys.by_hash(&call.key).await {
-            Ok(key) => {
-                let policy = key.map(|key| Arc::new(key.policy()));
-                let learn = gate::Command::Learn { policy };
-                app.ports
-                    .gates
-                    .gate(&call.key, learn)
-                    .await
-                    .map_err(|away| Failure::relay_unavailable(&away))?;
-            }
-            Err(away) => {
-                tracing::warn!(error = %away, "the store cannot be asked for a key; known records are used");
-                app.store_rest.begin(app.ports.clock.now());
-                ask.learned_since = 0;
-            }
+        let read = app.keys.by_hash(&call.key);
+        if let Some(key) = from_the_store(app, &mut ask.learned_since, read).await {
+            let policy = key.map(|key| Arc::new(key.policy()));
+            let learn = gate::Command::Learn { policy };
+            let learned = app.ports.gates.gate(&call.key, learn).await;
+            learned.map_err(|away| Failure::relay_unavailable(&away))?;
         }
     }
     Err(Failure::relay_unavailable(&"the key's record cannot be read"))
@@ -189,30 +195,19 @@ pub(super) async fn pick(
                 earliest,
                 busy,
             }) => return Ok(Pick::Nobody(nobody(&skipped, earliest, busy, now))),
+            Ok(pool::Reply::NeedRoster) if ask.learned_since == 0 => break,
             Ok(pool::Reply::NeedRoster) => {}
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's pool gave no answer.")),
             Err(away) => return Err(Failure::relay_unavailable(&away)),
         }
-        if ask.learned_since == 0 {
-            break;
-        }
-        if app.store_rest.resting(now) {
-            ask.learned_since = 0;
-            continue;
-        }
-        match app.accounts.roster(platform).await {
-            Ok(roster) => {
-                app.ports
-                    .gates
-                    .pool(platform, pool::Command::Learn { roster })
-                    .await
-                    .map_err(|away| Failure::relay_unavailable(&away))?;
-            }
-            Err(away) => {
-                tracing::warn!(error = %away, "the store cannot be asked for accounts; known ones are used");
-                app.store_rest.begin(app.ports.clock.now());
-                ask.learned_since = 0;
-            }
+        let read = app.accounts.roster(platform);
+        if let Some(roster) = from_the_store(app, &mut ask.learned_since, read).await {
+            let learned = app
+                .ports
+                .gates
+                .pool(platform, pool::Command::Learn { roster })
+                .await;
+            learned.map_err(|away| Failure::relay_unavailable(&away))?;
         }
     }
     Err(Failure::relay_unavailable(&"the accounts cannot be read"))

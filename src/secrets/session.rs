@@ -46,7 +46,7 @@ struct Custom {
 }
 
 impl Keyring {
-    /// A token for `username` that ends `lifetime_ms` after `now`.
+    /// A new session of `username`: its token ends `lifetime_ms` after `now`.
     pub fn sign_session(
         &self,
         random: &dyn Random,
@@ -57,8 +57,20 @@ impl Keyring {
     ) -> Result<(String, Session), SessionError> {
         let mut id = [0_u8; 16];
         random.fill(&mut id);
+        self.prolong_session(hex::encode(id), username, epoch, now, lifetime_ms)
+    }
+
+    /// Another token for the session `id`: whoever ends the session ends both.
+    pub fn prolong_session(
+        &self,
+        id: String,
+        username: &str,
+        epoch: u64,
+        now: Millis,
+        lifetime_ms: u64,
+    ) -> Result<(String, Session), SessionError> {
         let session = Session {
-            id: hex::encode(id),
+            id,
             username: username.to_owned(),
             epoch,
             issued_at: now / 1000 * 1000,

@@ -154,3 +154,36 @@ async fn the_relay_with_redis() {
     relay.client(&key.secret).messages("hi").send().await.good();
     assert_eq!(entries(&relay, 2).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_stops_nobody_and_loses_nothing() {
+    let redis = crs_support::redis_server::RedisServer::start();
+    let provider = FakeProvider::start().await;
+    let relay = relay(&provider).env("REDIS_URL", redis.url(1)).start().await;
+    relay.claude_account("first", ACCOUNT_KEY).await;
+    let key = relay.key("k").create().await;
+    let client = relay.client(&key.secret);
+    client.messages("hi").send().await.good();
+    entries(&relay, 1).await;
+
+    redis.pause();
+    for _ in 0..20 {
+        client.messages("hi").send().await.good();
+    }
+    let health = crs_support::client::Client::new(relay.url())
+        .get("/health")
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert!(
+        health["components"]["ledger"]["pending"].as_u64() > Some(0),
+        "{health}"
+    );
+    // A key nobody has seen yet cannot be looked up: that is said, in bounded time.
+    let unknown = relay.client("cr_not-of-this-relay");
+    unknown.messages("hi").send().await.expect(401);
+
+    redis.resume();
+    assert_eq!(entries(&relay, 21).await.len(), 21);
+}

@@ -11,6 +11,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::{self, Secret, Vars};
 use crate::port::random::Random;
@@ -20,6 +21,8 @@ use crate::store::admins::Login;
 pub struct Layered<'a> {
     environment: &'a dyn Vars,
     kept: HashMap<String, String>,
+    /// Whether there was a file to read.
+    found: bool,
 }
 
 impl Vars for Layered<'_> {
@@ -36,13 +39,18 @@ impl<'a> Layered<'a> {
     /// Reads what an earlier run has kept; writes nothing.
     pub fn read(environment: &'a dyn Vars, data_dir: &Path) -> Result<Self, String> {
         let file = data_dir.join("secrets.json");
-        let kept = match fs::read(&file) {
+        let kept: Option<HashMap<String, String>> = match fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
                 .map_err(|error| format!("{} cannot be read ({error}): restore it from a backup, the data cannot be opened without it", file.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => HashMap::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(format!("{} cannot be read: {error}", file.display())),
         };
-        Ok(Self { environment, kept })
+        Ok(Self {
+            environment,
+            found: kept.is_some(),
+            kept: kept.unwrap_or_default(),
+        })
     }
 
     /// Names of secrets that neither the environment nor an earlier run supplied.
@@ -82,8 +90,20 @@ impl<'a> Layered<'a> {
         }
         let file = data_dir.join("secrets.json");
         let text = serde_json::to_vec_pretty(&self.kept).map_err(|error| error.to_string())?;
-        write_private(&file, &text)?;
-        tracing::info!(file = %file.display(), "secrets were generated; keep this file with your backups");
+        if self.found {
+            // An earlier run kept some of them: this one adds to them.
+            return write_private(&file, &text);
+        }
+        if !create_private(&file, &text)? {
+            // Another process was first; its secrets are the ones.
+            self.kept = Self::read(self.environment, data_dir)?.kept;
+            return self.missing().is_empty().then_some(()).ok_or_else(|| {
+                format!(
+                    "{} was made by another process just now: start again",
+                    file.display()
+                )
+            });
+        }
         Ok(())
     }
 }
@@ -133,6 +153,12 @@ pub fn keep_login(data_dir: &Path, username: &str, password: &Secret, at: &str) 
     });
     write_private(&file, format!("{init:#}\n").as_bytes())?;
     Ok(file)
+}
+
+/// The file of the first login, as long as it is there.
+pub fn login_file(data_dir: &Path) -> Option<PathBuf> {
+    let file = data_dir.join("init.json");
+    file.exists().then_some(file)
 }
 
 /// Tells the local command line where the server is and how to prove that it may read this folder.
@@ -191,17 +217,70 @@ pub fn create_data_dir(data_dir: &Path) -> Result<(), String> {
 
 /// Replaces a file in one step, readable by its owner only: a crash leaves the old one or the new one.
 pub fn write_private(file: &Path, text: &[u8]) -> Result<(), String> {
-    let draft = file.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let _ = fs::remove_file(&draft);
-        let mut out = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        out.write_all(text)?;
-        out.sync_all()?;
+        let draft = draft(file, text)?;
         fs::rename(&draft, file)
     };
     write().map_err(|error| format!("{} cannot be written: {error}", file.display()))
+}
+
+/// The same for a file that must not be there yet; says no if it is. Of many processes, one is told yes.
+fn create_private(file: &Path, text: &[u8]) -> Result<bool, String> {
+    let create = || -> std::io::Result<bool> {
+        let draft = draft(file, text)?;
+        let linked = fs::hard_link(&draft, file);
+        let _ = fs::remove_file(&draft);
+        match linked {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    create().map_err(|error| format!("{} cannot be written: {error}", file.display()))
+}
+
+/// The text on disk under a name that no other process or thread uses.
+fn draft(file: &Path, text: &[u8]) -> std::io::Result<PathBuf> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let draft = file.with_extension(format!("{}-{number}.new", std::process::id()));
+    // Left by a process of the same number that died.
+    let _ = fs::remove_file(&draft);
+    let mut out = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
+    out.write_all(text)?;
+    out.sync_all()?;
+    Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::native::random::NativeRandom;
+
+    #[test]
+    fn of_many_first_starts_at_once_all_have_the_same_secrets() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let environment = HashMap::<String, String>::new();
+            let keys: std::collections::BTreeSet<_> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            let mut vars = Layered::read(&environment, folder.path()).unwrap();
+                            vars.generate(folder.path(), &NativeRandom).unwrap();
+                            vars.get(config::ENCRYPTION_KEY).unwrap()
+                        })
+                    })
+                    .collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            assert_eq!(keys.len(), 1);
+            let files = fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(files, 1, "a draft was left");
+        }
+    }
 }

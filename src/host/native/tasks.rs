@@ -1,7 +1,10 @@
 //! Tasks on whichever event loop asks for them; those begun outside of one run on the main loop.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::port::tasks::Tasks;
@@ -9,7 +12,11 @@ use crate::port::tasks::Tasks;
 pub struct NativeTasks {
     main: Handle,
     tracker: TaskTracker,
+    computing: Arc<Semaphore>,
 }
+
+/// Computations at once. A password hash takes 19 MiB: a crowd that logs in waits its turn.
+const COMPUTING: usize = 2;
 
 impl NativeTasks {
     /// Must be called inside the main runtime.
@@ -17,6 +24,7 @@ impl NativeTasks {
         Self {
             main: Handle::current(),
             tracker: TaskTracker::new(),
+            computing: Arc::new(Semaphore::new(COMPUTING)),
         }
     }
 }
@@ -35,8 +43,14 @@ impl Tasks for NativeTasks {
     }
 
     fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        let done = self.main.spawn_blocking(job);
+        let (main, computing) = (self.main.clone(), self.computing.clone());
         Box::pin(async move {
+            // Held until the job has ended, even if its caller leaves first.
+            let turn = computing.acquire_owned().await;
+            let done = main.spawn_blocking(move || {
+                job();
+                drop(turn);
+            });
             // A job that panicked has said so in the log; its caller sees that nothing came of it.
             let _ = done.await;
         })

@@ -16,10 +16,11 @@ use crate::store::keys;
 
 const WINDOW_MS: Millis = 15 * 60 * 1000;
 
-/// Attempts for one login name in a window, until one succeeds.
-const PER_ACCOUNT: i64 = 10;
+/// Attempts for one login name in a window, until one succeeds. More than one address may make, or a single
+/// guesser could lock the admin out.
+const PER_ACCOUNT: i64 = 30;
 /// Attempts from one address in a window that do not succeed.
-const PER_ADDRESS: i64 = 30;
+const PER_ADDRESS: i64 = 10;
 
 /// A login attempt that was counted, and may be checked.
 #[must_use]
@@ -32,8 +33,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Counts an attempt for `username` from `address`; an error if there were too many. What the limit of
-    /// the address refuses does not count against the account: one guesser cannot lock the admin out alone
-    /// for longer than his own limit lasts.
+    /// the address refuses does not count against the account: one guesser cannot lock the admin out alone.
     pub(super) async fn count(app: &App, username: &str, address: Option<IpAddr>) -> Result<Self, ApiError> {
         let now = app.ports.clock.now();
         let window = now / WINDOW_MS;
