@@ -128,7 +128,7 @@ impl Reader<'_> {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-');
         let good = if numeric {
-            bare.parse::<std::net::IpAddr>().is_ok()
+            bare.parse::<core::net::IpAddr>().is_ok()
         } else {
             named
         };
