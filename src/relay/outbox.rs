@@ -14,13 +14,13 @@ use crate::model::usage::LedgerEvent;
 use crate::port::store::StoreError;
 
 /// Events of one batch. A larger batch means fewer increments per event and a longer transaction.
-const BATCH: usize = 1_000;
+const BATCH: usize = 2_000;
 
 /// Events kept while the store is away; about 1 KiB each.
 const CAPACITY: usize = 50_000;
 
 /// Time between two batches under load. A lone event is written at once.
-const SPACING: Duration = Duration::from_millis(50);
+const SPACING: Duration = Duration::from_millis(100);
 
 /// Refusals after which a batch is taken apart.
 const REFUSALS: u32 = 3;
