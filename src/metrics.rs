@@ -30,7 +30,7 @@ struct Settled {
     platform: &'static str,
     endpoint: String,
     /// `2xx`, `4xx`, ...
-    status: String,
+    status: &'static str,
     quality: &'static str,
 }
 
@@ -112,7 +112,12 @@ impl Metrics {
         let labels = Settled {
             platform: event.platform.name(),
             endpoint: event.endpoint.clone(),
-            status: format!("{}xx", event.status / 100),
+            status: match event.status {
+                200..300 => "2xx",
+                400..500 => "4xx",
+                500..600 => "5xx",
+                _ => "other",
+            },
             quality: event.quality.name(),
         };
         self.requests.get_or_create(&labels).inc();

@@ -24,6 +24,10 @@ use crate::http::extract::ClientAddress;
 /// front of us keep idle connections, so that it is not we who close one that is just being used.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(3);
 
+/// A connection's buffer may grow to this. hyper's own limit, three times as much, is kept by every connection
+/// that ever saw a large body.
+pub(super) const BUFFER: usize = 128 << 10;
+
 /// How long running calls may go on after the process was asked to end.
 const DRAIN: Duration = Duration::from_secs(25);
 
@@ -191,6 +195,7 @@ async fn connection(stream: std::net::TcpStream, service: Service, mut stop: wat
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let stopping = async move {

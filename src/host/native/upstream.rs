@@ -60,6 +60,7 @@ impl NativeUpstream {
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(IDLE_PER_HOST)
+                .http1_max_buf_size(super::server::BUFFER)
                 .build(connector);
             clients.insert((route.proxy.clone(), route.connect_timeout), client.clone());
             Ok(client)
