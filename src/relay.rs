@@ -99,7 +99,7 @@ async fn attempts(
     Err(provider_failure(Code::ProviderFailed, None))
 }
 
-/// 100 ms, 200 ms, ... with jitter, so that a crowd that failed together does not return together.
+/// About 100 ms, then about 180 ms, with jitter, so that a crowd that failed together does not return together.
 fn backoff(attempts: u32, app: &App) -> Duration {
     let mut noise = [0_u8; 1];
     app.ports.random.fill(&mut noise);

@@ -1,13 +1,13 @@
 //! From a `Failure` to a response in the caller's protocol: the one place that does.
 
 use axum::body::Body;
+use axum::http::Response;
 use axum::http::header::{self, HeaderValue};
-use axum::http::{HeaderName, Response};
 
 use crate::error::Failure;
 use crate::provider::claude;
 
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub use crate::relay::stream::X_REQUEST_ID;
 
 /// Anthropic's error object, with what its clients obey: `retry-after` and `x-should-retry`.
 pub fn anthropic(failure: &Failure, request_id: &str) -> Response<Body> {

@@ -20,7 +20,8 @@ use super::meter::Meter;
 use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The id of a request, on every answer.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Turns an answer into the client's response. The flight lives in the body from here on.
 pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
