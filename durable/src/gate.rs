@@ -3,6 +3,12 @@
 //! Commands are named by their call and may be repeated: an `Admit` whose answer was lost finds its own
 //! lease and renews it. Only an `Admit` that arrives after its call's `Settle` (a copy the network kept
 //! back) takes a slot nobody frees; that one ends with its TTL.
+//!
+//! Where the gate outlives the host of its calls (a Durable Object does), it also keeps what a call used
+//! until the store has it: `Settle` brings the event, and of a call that never settles the gate has the
+//! note it was admitted with.
+
+mod kept;
 
 use std::sync::Arc;
 
@@ -10,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::freshness::{Freshness, OLDER_REFUSED_MS};
 use crate::lease::{Lease, Leases};
+use crate::outbox::{Batch, Entry, Lost, Outbox, Sent};
+use crate::rows::Row;
 use crate::time::{Deadline, Present};
 use crate::{CallId, Changes, Machine, Millis, Step};
 
@@ -42,7 +50,7 @@ pub enum Service {
     OpenAi,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// The key's record as the store has it now; `None`: the store knows no such key.
     ///
@@ -52,14 +60,26 @@ pub enum Command {
         policy: Option<Arc<KeyPolicy>>,
     },
     Admit(Admit),
-    /// The call lives: its lease lasts at least until `now + ttl_ms`.
+    /// The call lives: its lease lasts at least until `now + ttl_ms`. A note takes the place of the one
+    /// the call was admitted with.
     Renew {
         call: CallId,
         ttl_ms: u64,
+        note: Option<String>,
     },
-    /// The call is over; its slot is free. Unknown calls are ignored (the lease had ended).
+    /// The call is over; its slot is free. Unknown calls are ignored (the lease had ended). The event, if
+    /// there is one, waits here until the store has it.
     Settle {
         call: CallId,
+        event: Option<Event>,
+    },
+    /// The events to be written now, if any are due; the gate's `wake_at` says when. Whoever takes them
+    /// tells how it went with `BatchSent`, or is given the same ones again after half a minute.
+    TakeBatch,
+    /// `last`: see [`Batch`].
+    BatchSent {
+        last: u64,
+        sent: Sent,
     },
     /// The key was changed elsewhere: the next `Admit` must ask for the record again. A record learned
     /// within 5 s of this may have been read before the change, so it is asked for once more then.
@@ -67,7 +87,19 @@ pub enum Command {
     Snapshot,
 }
 
-#[derive(Clone, Debug)]
+/// What a call used, for the store. The text means something to the host only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub text: String,
+    /// How long it may wait for others to be written with.
+    pub wait_ms: u64,
+    /// The call was granted a slot.
+    pub held: bool,
+    /// The command is sent a second time: the first may have arrived.
+    pub again: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Admit {
     pub call: CallId,
     pub service: Service,
@@ -80,9 +112,11 @@ pub struct Admit {
     /// cannot be asked, the host repeats the command with 0 and the old record decides. A host without
     /// a maximum age sends 1: with 0 it would not hear of `Invalidate` either.
     pub learned_since: Millis,
+    /// What to write of the call if nobody ever settles it. `None`: nothing.
+    pub note: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// The gate does not know the key's record, or not freshly enough: `Learn`, then repeat. Once more
     /// after a `Learn`: what was read was already out of date.
@@ -91,6 +125,9 @@ pub enum Reply {
         policy: Arc<KeyPolicy>,
     },
     Refused(Refusal),
+    Batch(Option<Batch>),
+    /// To `BatchSent`: events the store refused for good. They are nowhere else any more.
+    GivenUp(Vec<Entry>),
     Done,
     Snapshot(Snapshot),
 }
@@ -120,6 +157,9 @@ pub struct Snapshot {
     pub policy: Option<Arc<KeyPolicy>>,
     /// Live leases: the call, since when, until when.
     pub leases: Vec<(CallId, Millis, Millis)>,
+    /// Events that wait for the store, and how many were ever given up.
+    pub events: usize,
+    pub given_up: u64,
 }
 
 /// See the module. `Default` is a gate that knows nothing yet.
@@ -132,8 +172,29 @@ pub struct Gate {
     freshness: Freshness,
     /// The newest version that decided, and until when an older one is a slow reader's.
     newest: Option<(u64, Deadline)>,
-    leases: Leases<()>,
+    leases: Leases<Held>,
+    outbox: Outbox,
+    /// Rows this step touched.
+    #[serde(skip)]
+    touched: Vec<Row>,
 }
+
+/// What a call's slot is held with.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Held {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Note>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Note {
+    text: String,
+    key: Lost,
+}
+
+/// How long what is known of a lost call waits for others.
+const LOST_WAIT_MS: u64 = 10_000;
 
 impl Gate {
     /// What a host starts from whose death ended all its calls: no leases, and the record is to be
@@ -179,22 +240,83 @@ impl Gate {
         }
         match self.judge(now, admit) {
             Ok(policy) => {
-                if admit.slot && !self.leases.renew(now, admit.call, admit.ttl_ms) {
-                    let end = Deadline::after(now, admit.ttl_ms);
-                    self.leases.put(
-                        admit.call,
-                        Lease {
-                            since: now,
-                            end,
-                            what: (),
+                if admit.slot && !self.renew(now, admit.call, admit.ttl_ms, None) {
+                    let note = admit.note.clone().map(|text| Note {
+                        text,
+                        key: Lost {
+                            key_id: policy.id.clone(),
+                            key_name: policy.name.clone(),
                         },
-                    );
+                    });
+                    let lease = Lease {
+                        since: now,
+                        end: Deadline::after(now, admit.ttl_ms),
+                        what: Held { note },
+                    };
+                    self.leases.put(admit.call, lease);
+                    self.touched.push(Row::Lease(admit.call));
                 }
                 (Reply::Granted { policy }, admit.slot)
             }
             // The call will not run. It holds a slot if it was granted before and asked again.
-            Err(refusal) => (Reply::Refused(refusal), self.leases.free(admit.call).is_some()),
+            Err(refusal) => (Reply::Refused(refusal), self.free(admit.call)),
         }
+    }
+
+    /// Says whether the call has a lease.
+    fn renew(&mut self, now: Millis, call: CallId, ttl_ms: u64, note: Option<String>) -> bool {
+        let renewed = self.leases.renew(now, call, ttl_ms);
+        if renewed {
+            self.touched.push(Row::Lease(call));
+            if let (Some(text), Some(held)) = (note, self.leases.get_mut(call))
+                && let Some(note) = &mut held.note
+            {
+                note.text = text;
+            }
+        }
+        renewed
+    }
+
+    /// Says whether the call had a lease.
+    fn free(&mut self, call: CallId) -> bool {
+        let had = self.leases.free(call).is_some();
+        if had {
+            self.touched.push(Row::Lease(call));
+        }
+        had
+    }
+
+    fn settle(&mut self, now: Millis, call: CallId, event: Option<Event>) -> bool {
+        let had = self.free(call);
+        if let Some(event) = event {
+            let entry = Entry {
+                call,
+                text: event.text,
+                doubtful: event.again || (event.held && !had),
+                lost: None,
+            };
+            self.outbox.push(now, entry, event.wait_ms, &mut self.touched);
+        }
+        had
+    }
+
+    /// Frees what has ended. Nobody told how those calls went, so their notes are all there is of them.
+    fn sweep(&mut self, now: Millis) -> bool {
+        let ended = self.leases.sweep(now);
+        let any = !ended.is_empty();
+        for (call, held) in ended {
+            self.touched.push(Row::Lease(call));
+            if let Some(Note { text, key }) = held.note {
+                let entry = Entry {
+                    call,
+                    text,
+                    doubtful: true,
+                    lost: Some(key),
+                };
+                self.outbox.push(now, entry, LOST_WAIT_MS, &mut self.touched);
+            }
+        }
+        any
     }
 
     fn judge(&self, now: Millis, admit: &Admit) -> Result<Arc<KeyPolicy>, Refusal> {
@@ -243,11 +365,16 @@ impl Gate {
                 .iter()
                 .map(|(call, lease)| (call, lease.since, lease.end.until()))
                 .collect(),
+            events: self.outbox.len(),
+            given_up: self.outbox.given_up(),
         }
     }
 
     fn set_back(&mut self, now: Millis) {
         self.leases.set_back(now);
+        self.outbox.set_back(now);
+        self.touched.push(Row::Head);
+        self.touched.extend(self.leases.calls().map(Row::Lease));
         self.freshness.set_back(now);
         if let Some((_, end)) = &mut self.newest {
             end.set_back(now);
@@ -290,10 +417,11 @@ impl Machine for Gate {
             leases: tick.set_back,
             lasting: tick.set_back,
         };
-        changes.leases |= self.leases.sweep(now, |()| ());
+        changes.leases |= self.sweep(now);
         let reply = match command {
             Command::Learn { policy } => {
                 changes.lasting |= self.learn(now, policy);
+                self.touched.push(Row::Head);
                 Reply::Done
             }
             Command::Admit(admit) => {
@@ -301,17 +429,22 @@ impl Machine for Gate {
                 changes.leases |= leases;
                 reply
             }
-            Command::Renew { call, ttl_ms } => {
-                changes.leases |= self.leases.renew(now, call, ttl_ms);
+            Command::Renew { call, ttl_ms, note } => {
+                changes.leases |= self.renew(now, call, ttl_ms, note);
                 Reply::Done
             }
-            Command::Settle { call } => {
-                changes.leases |= self.leases.free(call).is_some();
+            Command::Settle { call, event } => {
+                changes.leases |= self.settle(now, call, event);
                 Reply::Done
+            }
+            Command::TakeBatch => Reply::Batch(self.outbox.take(now, &mut self.touched)),
+            Command::BatchSent { last, sent } => {
+                Reply::GivenUp(self.outbox.sent(now, last, sent, &mut self.touched))
             }
             Command::Invalidate => {
                 self.freshness.invalidated(now);
                 changes.lasting = true;
+                self.touched.push(Row::Head);
                 Reply::Done
             }
             Command::Snapshot => Reply::Snapshot(self.snapshot()),
@@ -319,7 +452,11 @@ impl Machine for Gate {
         Step {
             reply,
             changes,
-            wake_at: self.leases.earliest(),
+            wake_at: [self.leases.earliest(), self.outbox.due()]
+                .into_iter()
+                .flatten()
+                .min(),
+            rows: std::mem::take(&mut self.touched),
         }
     }
 }

@@ -48,6 +48,11 @@ impl<T> Leases<T> {
         self.held.get_mut(&call).map(|lease| &mut lease.what)
     }
 
+    /// The calls that have leases.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = CallId> {
+        self.held.keys().copied()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (CallId, &Lease<T>)> {
         self.held.iter().map(|(call, lease)| (*call, lease))
     }
@@ -80,34 +85,23 @@ impl<T> Leases<T> {
         lease
     }
 
-    /// Removes the leases that have ended and hands them to `ended`; says whether there were any.
-    pub(crate) fn sweep(&mut self, now: Millis, mut ended: impl FnMut(&T)) -> bool {
+    /// Takes out the leases that have ended.
+    pub(crate) fn sweep(&mut self, now: Millis) -> Vec<(CallId, T)> {
         if self.earliest.is_none_or(|earliest| now < earliest) {
-            return false;
+            return Vec::new();
         }
-        self.retain(|lease| {
-            let live = !lease.end.passed(now);
-            if !live {
-                ended(&lease.what);
-            }
-            live
-        })
+        self.take_where(|lease| lease.end.passed(now))
     }
 
-    /// Keeps the leases that `keep` wants; says whether any had to go.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Lease<T>) -> bool) -> bool {
-        let before = self.held.len();
-        let mut earliest: Option<Millis> = None;
-        self.held.retain(|_, lease| {
-            let stays = keep(lease);
-            if stays {
-                let end = lease.end.until();
-                earliest = Some(earliest.map_or(end, |earliest| earliest.min(end)));
-            }
-            stays
-        });
-        self.earliest = earliest;
-        self.held.len() < before
+    /// Takes out the leases that `goes` names.
+    pub(crate) fn take_where(&mut self, goes: impl Fn(&Lease<T>) -> bool) -> Vec<(CallId, T)> {
+        let gone = self
+            .held
+            .extract_if(.., |_, lease| goes(lease))
+            .map(|(call, lease)| (call, lease.what))
+            .collect();
+        self.earliest = self.held.values().map(|lease| lease.end.until()).min();
+        gone
     }
 
     /// The clock was set back: no lease is further ahead than it was when last renewed.
@@ -144,12 +138,11 @@ mod tests {
         let mut leases = Leases::default();
         leases.put(A, lease(0, 100));
         leases.put(B, lease(10, 100));
-        assert!(!leases.sweep(99, |_| panic!("none has ended")));
-        let mut ended = 0;
-        assert!(leases.sweep(100, |_| ended += 1));
-        assert_eq!((ended, leases.len()), (1, 1));
+        assert_eq!(leases.sweep(99), []);
+        assert_eq!(leases.sweep(100), [(A, 'x')]);
+        assert_eq!(leases.len(), 1);
         assert_eq!(leases.earliest(), Some(110));
-        assert!(leases.sweep(110, |_| ()));
+        assert_eq!(leases.sweep(110), [(B, 'x')]);
         assert_eq!(leases.earliest(), None);
     }
 
@@ -164,7 +157,7 @@ mod tests {
         assert!(!leases.renew(50, B, 100));
         assert_eq!(leases.len(), 1);
         assert_eq!(leases.earliest(), Some(100), "early is allowed");
-        assert!(!leases.sweep(100, |_| ()));
+        assert_eq!(leases.sweep(100), []);
         assert_eq!(leases.earliest(), Some(150), "and found out");
     }
 

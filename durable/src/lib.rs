@@ -21,15 +21,21 @@
 //! | --- | --- |
 //! | `lease` | slots with an owner and an end |
 //! | `freshness` | whether what was learned from the store may still decide |
+//! | [`outbox`] | settled events wait here until the store has them |
+//! | [`rows`] | a machine as rows of a table, of which a step touches few |
 //! | `time` | what is taken for the present; ends that a clock set back cannot push away |
 
 mod freshness;
 pub mod gate;
 mod lease;
+pub mod outbox;
 pub mod pool;
+pub mod rows;
 mod time;
 
 use serde::{Deserialize, Serialize};
+
+use self::rows::Row;
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
@@ -53,8 +59,11 @@ pub struct Step<R> {
     pub reply: R,
     pub changes: Changes,
     /// When the machine wants to be woken to tidy up, if it holds anything that ends. Any command
-    /// does it; a host sends `Snapshot`. To wake it late or not at all only costs memory.
+    /// does it; a host sends `Snapshot`. To wake it late or not at all only costs memory, but for a gate
+    /// that holds events (`gate::Command::TakeBatch`).
     pub wake_at: Option<Millis>,
+    /// The rows that are no longer what they were; some may be named twice.
+    pub rows: Vec<Row>,
 }
 
 /// Which part of the state a command touched, so that a host persists no more than it must.

@@ -11,11 +11,13 @@
 //! | `health` | cooldowns, back-off, denials, and how they heal |
 //! | `session` | sticky sessions |
 //! | `refresh` | who refreshes a token |
+//! | `kept` | the pool as rows of a table |
 
 mod account;
 mod choice;
 mod command;
 mod health;
+mod kept;
 mod refresh;
 mod session;
 
@@ -31,6 +33,7 @@ use self::health::{Hit, Turns};
 use self::session::Sessions;
 use crate::freshness::Freshness;
 use crate::lease::{Lease, Leases};
+use crate::rows::Row;
 use crate::time::Present;
 use crate::{CallId, Changes, Machine, Millis, Step};
 
@@ -48,6 +51,9 @@ pub struct Pool {
     sessions: Sessions,
     /// Grows with every account given.
     turn: u64,
+    /// Rows this step touched.
+    #[serde(skip)]
+    touched: Vec<Row>,
 }
 
 /// What a call holds.
@@ -94,11 +100,25 @@ impl Pool {
             }
         }
         if listed.len() < self.accounts.len() {
-            self.accounts.retain(|number, _| listed.contains(number));
-            self.numbers.retain(|_, number| listed.contains(number));
-            changes.leases |= self.leases.retain(|lease| listed.contains(&lease.what.account));
-            self.sessions.drop_accounts(|number| !listed.contains(&number));
+            let stays = |number: &Number| listed.contains(number);
+            self.touched.extend(
+                self.accounts
+                    .keys()
+                    .filter(|number| !stays(number))
+                    .map(|number| Row::Account(*number)),
+            );
+            self.accounts.retain(|number, _| stays(number));
+            self.numbers.retain(|_, number| stays(number));
+            let ended = self.leases.take_where(|lease| !stays(&lease.what.account));
+            changes.leases |= !ended.is_empty();
+            self.touched
+                .extend(ended.into_iter().map(|(call, _)| Row::Lease(call)));
+            self.drop_sessions(|number| !stays(&number));
             changed = true;
+        }
+        self.touched.push(Row::Head);
+        if changed {
+            self.touched.extend(listed.into_iter().map(Row::Account));
         }
         // Rosters have no version: which of two that came so shortly after one another was read first
         // is not known.
@@ -128,8 +148,9 @@ impl Pool {
             None => account.replaced_lately(now),
         };
         let (holds, serving) = (hold.is_some(), outcome == Outcome::Serving);
+        let told = !matches!(outcome, Outcome::Finished | Outcome::Neutral);
         let health = &mut account.health;
-        changes.lasting |= match outcome {
+        let news = match outcome {
             Outcome::Serving => health.serves(now),
             Outcome::Finished | Outcome::Neutral => false,
             Outcome::Throttled {
@@ -142,6 +163,11 @@ impl Pool {
             Outcome::Denied { .. } if replaced => false,
             Outcome::Denied { why, until } => health.deny(now, why, until),
         };
+        changes.lasting |= news;
+        // Marks that have ended go without being news.
+        if told {
+            self.touched.push(Row::Account(number));
+        }
         if holds && !serving {
             changes.leases |= self.free(call).is_some();
         }
@@ -149,18 +175,27 @@ impl Pool {
 
     fn flush(&mut self, account: Option<&str>) -> bool {
         match account {
-            None => self.sessions.clear(),
-            Some(id) => self
-                .numbers
-                .get(id)
-                .is_some_and(|flushed| self.sessions.drop_accounts(|number| number == *flushed)),
+            None => self.drop_sessions(|_| true),
+            Some(id) => match self.numbers.get(id).copied() {
+                Some(flushed) => self.drop_sessions(|number| number == flushed),
+                None => false,
+            },
         }
     }
 
+    /// Says whether there were any.
+    fn drop_sessions(&mut self, gone: impl Fn(Number) -> bool) -> bool {
+        let dropped = self.sessions.drop_accounts(gone);
+        let any = !dropped.is_empty();
+        self.touched.extend(dropped.into_iter().map(Row::Session));
+        any
+    }
+
     fn reset(&mut self, account: &str, changes: &mut Changes) {
-        if let Some((_, account)) = find(&self.numbers, &mut self.accounts, account) {
+        if let Some((number, account)) = find(&self.numbers, &mut self.accounts, account) {
             changes.lasting |= account.health.reset();
             changes.leases |= account.election.take().is_some();
+            self.touched.push(Row::Account(number));
         }
     }
 
@@ -209,19 +244,27 @@ impl Pool {
         if let Some(account) = self.accounts.get_mut(&lease.what.account) {
             account.held = account.held.saturating_add(u32::from(lease.what.slot));
         }
+        self.touched.push(Row::Lease(call));
         self.leases.put(call, lease);
     }
 
     fn free(&mut self, call: CallId) -> Option<Lease<Hold>> {
         let lease = self.leases.free(call)?;
+        self.touched.push(Row::Lease(call));
         release(&mut self.accounts, &lease.what);
         Some(lease)
     }
 
+    /// Says whether a lease had ended.
     fn sweep(&mut self, now: Millis) -> bool {
-        let accounts = &mut self.accounts;
-        self.sessions.sweep(now);
-        self.leases.sweep(now, |hold| release(accounts, hold))
+        let sessions = self.sessions.sweep(now);
+        self.touched.extend(sessions.into_iter().map(Row::Session));
+        let ended = self.leases.sweep(now);
+        for (call, hold) in &ended {
+            release(&mut self.accounts, hold);
+            self.touched.push(Row::Lease(*call));
+        }
+        !ended.is_empty()
     }
 
     fn set_back(&mut self, now: Millis) {
@@ -231,6 +274,11 @@ impl Pool {
         for account in self.accounts.values_mut() {
             account.set_back(now);
         }
+        self.touched.push(Row::Head);
+        self.touched.extend(self.leases.calls().map(Row::Lease));
+        self.touched.extend(self.sessions.ids().map(Row::Session));
+        self.touched
+            .extend(self.accounts.keys().copied().map(Row::Account));
     }
 }
 
@@ -276,7 +324,10 @@ impl Machine for Pool {
             }
             Command::Pick(pick) => self.pick(now, &pick, &mut changes),
             Command::Renew { call, ttl_ms } => {
-                changes.leases |= self.leases.renew(now, call, ttl_ms);
+                if self.leases.renew(now, call, ttl_ms) {
+                    changes.leases = true;
+                    self.touched.push(Row::Lease(call));
+                }
                 Reply::Done
             }
             Command::Report {
@@ -312,6 +363,7 @@ impl Machine for Pool {
             Command::Invalidate => {
                 self.freshness.invalidated(now);
                 changes.lasting = true;
+                self.touched.push(Row::Head);
                 Reply::Done
             }
             Command::Snapshot => Reply::Snapshot(Box::new(self.snapshot(now))),
@@ -324,6 +376,7 @@ impl Machine for Pool {
             reply,
             changes,
             wake_at,
+            rows: std::mem::take(&mut self.touched),
         }
     }
 }

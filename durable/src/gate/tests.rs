@@ -33,6 +33,14 @@ fn ask(call: u128) -> Admit {
         slot: true,
         ttl_ms: TTL,
         learned_since: 1,
+        note: None,
+    }
+}
+
+fn settle(call: u128) -> Command {
+    Command::Settle {
+        call: CallId(call),
+        event: None,
     }
 }
 
@@ -225,11 +233,11 @@ fn settling_frees_once_and_may_be_repeated() {
         ..policy(1)
     });
     gate.granted(T, ask(1));
-    let step = gate.handle(T, Command::Settle { call: CallId(1) });
+    let step = gate.handle(T, settle(1));
     assert!(step.changes.leases);
     assert_eq!(step.wake_at, None);
     gate.granted(T, ask(2));
-    let step = gate.handle(T, Command::Settle { call: CallId(1) });
+    let step = gate.handle(T, settle(1));
     assert_eq!(step.changes, Changes::default());
     assert_eq!(gate.leases(T).len(), 1, "nobody else's slot is freed");
 }
@@ -280,7 +288,8 @@ fn a_lease_ends_with_its_ttl_unless_renewed() {
             T + 1_000,
             Command::Renew {
                 call: CallId(1),
-                ttl_ms: TTL
+                ttl_ms: TTL,
+                note: None,
             }
         )
         .wake_at,
@@ -294,6 +303,7 @@ fn a_lease_ends_with_its_ttl_unless_renewed() {
         Command::Renew {
             call: CallId(1),
             ttl_ms: TTL,
+            note: None,
         },
     );
     assert_eq!(

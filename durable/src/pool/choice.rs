@@ -7,6 +7,7 @@
 use super::account::{Ask, Number, Standing};
 use super::{Hold, Pick, Pool, Reply, Skip};
 use crate::lease::Lease;
+use crate::rows::Row;
 use crate::time::Deadline;
 use crate::{Changes, Millis};
 
@@ -40,7 +41,8 @@ impl Pool {
         {
             match self.standing(now, pick, number) {
                 Some(Standing::Ready { backed_off: false }) => {
-                    changes.lasting |= self.sessions.touch(now, session);
+                    let kept = self.sessions.touch(now, session);
+                    changes.lasting |= self.keep_sessions(kept);
                     return self.take(now, pick, number, true, Vec::new(), changes);
                 }
                 Some(Standing::Ready { backed_off: true }) => bound = Bound::BackedOff(number),
@@ -95,10 +97,11 @@ impl Pool {
             Bound::Full | Bound::Nothing => (best, false),
         };
         if let Some(session) = pick.session {
-            changes.lasting |= match bound {
+            let kept = match bound {
                 Bound::Full => self.sessions.touch(now, session),
                 Bound::Nothing | Bound::BackedOff(_) => self.sessions.bind(now, session, number),
             };
+            changes.lasting |= self.keep_sessions(kept);
         }
         self.take(now, pick, number, sticky, skipped, changes)
     }
@@ -137,11 +140,25 @@ impl Pool {
         lease.end.extend(Deadline::after(now, pick.ttl_ms));
         let Hold { account, sticky, .. } = lease.what;
         self.put(pick.call, lease);
+        self.picked(account, sticky, Vec::new())
+    }
+
+    fn picked(&self, number: Number, sticky: bool, skipped: Vec<(super::AccountId, Skip)>) -> Reply {
+        let account = self.accounts.get(&number);
         Reply::Picked {
-            account: self.id(account),
+            account: self.id(number),
+            revision: account.map_or(0, |account| account.policy.revision),
+            on_trial: account.is_some_and(|account| account.health.on_trial()),
             sticky,
-            skipped: Vec::new(),
+            skipped,
         }
+    }
+
+    /// Says whether there were any.
+    fn keep_sessions(&mut self, kept: Vec<u64>) -> bool {
+        let any = !kept.is_empty();
+        self.touched.extend(kept.into_iter().map(Row::Session));
+        any
     }
 
     fn take(
@@ -177,11 +194,9 @@ impl Pool {
             },
         );
         changes.leases = true;
-        Reply::Picked {
-            account: self.id(number),
-            sticky,
-            skipped,
-        }
+        // The turn too: of accounts alike the next is the one used longest ago, even after a restart.
+        self.touched.push(Row::Account(number));
+        self.picked(number, sticky, skipped)
     }
 
     fn standing(&self, now: Millis, pick: &Pick, number: Number) -> Option<Standing> {

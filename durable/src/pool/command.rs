@@ -19,11 +19,14 @@ pub struct AccountPolicy {
     pub schedulable: bool,
     /// Changes when the credentials were replaced: a mark for refused credentials ends with it.
     pub credential_version: u64,
+    /// Grows with every change of the account's record.
+    #[serde(default)]
+    pub revision: u64,
     /// Why this host cannot use the account at all (e.g. a proxy where none can be had).
     pub unusable: Option<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// The platform's accounts as the store has them now. Marks and leases of accounts that are
     /// still there survive. A credential version older than the one held is a slow reader's.
@@ -69,7 +72,7 @@ pub enum Command {
     Snapshot,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pick {
     pub call: CallId,
     /// Hash of (client key, session signal): a session stays on its account while that can serve it.
@@ -87,7 +90,7 @@ pub struct Pick {
     pub learned_since: Millis,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// The pool does not know the accounts, or not freshly enough, or (`BeginRefresh`) not this one.
     NeedRoster,
@@ -95,6 +98,11 @@ pub enum Reply {
     /// the account was given for the session's sake.
     Picked {
         account: AccountId,
+        /// Of the account's record: a copy of an earlier one is out of date.
+        revision: u64,
+        /// The account was in trouble: the pool wants to hear of `Outcome::Serving`. Of others the end of
+        /// the call is news enough.
+        on_trial: bool,
         sticky: bool,
         skipped: Vec<(AccountId, Skip)>,
     },

@@ -112,6 +112,11 @@ impl Health {
         self.denial.as_ref()
     }
 
+    /// Whether there is something that serving well would end.
+    pub(super) fn on_trial(&self) -> bool {
+        self.backoff.is_some() || self.denial.is_some()
+    }
+
     /// The provider says the family (or all) is limited until then; trusted. Says whether this is news.
     pub(super) fn cool(&mut self, now: Millis, family: Option<String>, until: Millis) -> bool {
         let end = Deadline::at(now, until.min(now.saturating_add(MAX_COOLDOWN_MS)));

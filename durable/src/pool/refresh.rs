@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Pool, RefreshResult, Reply};
+use crate::rows::Row;
 use crate::time::Deadline;
 use crate::{CallId, Changes, Millis};
 
@@ -33,6 +34,7 @@ impl Pool {
             if let Some(hold) = self.leases.get_mut(call).filter(|hold| hold.account == number) {
                 hold.credentials = version;
                 changes.leases = true;
+                self.touched.push(Row::Lease(call));
             }
             return Reply::RefreshDone { version };
         }
@@ -47,6 +49,7 @@ impl Pool {
             election => *election = Some(Election { call, end, seen }),
         }
         changes.leases = true;
+        self.touched.push(Row::Account(number));
         Reply::RefreshElected
     }
 
@@ -66,11 +69,13 @@ impl Pool {
             return;
         };
         changes.leases = true;
+        self.touched.push(Row::Account(number));
         match result {
             RefreshResult::Refreshed { version } => {
                 account.refreshed(now, version);
                 if let Some(hold) = self.leases.get_mut(call).filter(|hold| hold.account == number) {
                     hold.credentials = version;
+                    self.touched.push(Row::Lease(call));
                 }
                 changes.lasting = true;
             }

@@ -57,33 +57,50 @@ impl Sessions {
         self.order.first().map(|(filed, _)| *filed)
     }
 
-    /// Binds the session; says whether a restart must not forget it.
-    pub(super) fn bind(&mut self, now: Millis, session: u64, account: Number) -> bool {
+    /// The account of one binding, and until when; for the kept form.
+    pub(super) fn binding(&self, session: u64) -> Option<(Number, Millis)> {
+        self.bound
+            .get(&session)
+            .map(|binding| (binding.account, binding.until))
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = u64> {
+        self.bound.keys().copied()
+    }
+
+    pub(super) fn restore(&mut self, session: u64, account: Number, until: Millis) {
+        self.put(session, account, until);
+    }
+
+    /// Binds the session; says which sessions a restart must not forget, or must.
+    pub(super) fn bind(&mut self, now: Millis, session: u64, account: Number) -> Vec<u64> {
         if self.get(now, session) == Some(account) {
             return self.touch(now, session);
         }
         self.put(session, account, now.saturating_add(SESSION_TTL_MS));
+        let mut changed = vec![session];
         while self.bound.len() > MAX_SESSIONS {
             let Some((_, oldest)) = self.order.pop_first() else {
                 break;
             };
             self.bound.remove(&oldest);
+            changed.push(oldest);
         }
-        true
+        changed
     }
 
-    /// The session was used; says whether a restart must not forget it.
-    pub(super) fn touch(&mut self, now: Millis, session: u64) -> bool {
+    /// The session was used; says whether a restart must not forget it: then it is named.
+    pub(super) fn touch(&mut self, now: Millis, session: u64) -> Vec<u64> {
         let Some(binding) = self.bound.get_mut(&session) else {
-            return false;
+            return Vec::new();
         };
         binding.until = binding.until.max(now.saturating_add(SESSION_TTL_MS));
         if binding.until <= binding.filed.saturating_add(REFILE_MS) {
-            return false;
+            return Vec::new();
         }
         let Binding { account, until, .. } = *binding;
         self.put(session, account, until);
-        true
+        vec![session]
     }
 
     fn put(&mut self, session: u64, account: Number, until: Millis) {
@@ -98,8 +115,9 @@ impl Sessions {
         self.order.insert((until, session));
     }
 
-    /// Drops bindings that have ended.
-    pub(super) fn sweep(&mut self, now: Millis) {
+    /// Drops bindings that have ended, and names them.
+    pub(super) fn sweep(&mut self, now: Millis) -> Vec<u64> {
+        let mut ended = Vec::new();
         while let Some((filed, session)) = self.order.first().copied().filter(|(filed, _)| *filed <= now) {
             self.order.remove(&(filed, session));
             let Some(binding) = self.bound.get_mut(&session) else {
@@ -110,22 +128,22 @@ impl Sessions {
                 self.order.insert((binding.filed, session));
             } else {
                 self.bound.remove(&session);
+                ended.push(session);
             }
         }
+        ended
     }
 
-    /// Drops the bindings to accounts that `gone` names; says whether there were any.
-    pub(super) fn drop_accounts(&mut self, gone: impl Fn(Number) -> bool) -> bool {
-        let before = self.bound.len();
-        self.bound.retain(|_, binding| !gone(binding.account));
+    /// Drops the bindings to accounts that `gone` names, and says which.
+    pub(super) fn drop_accounts(&mut self, gone: impl Fn(Number) -> bool) -> Vec<u64> {
+        let dropped = self
+            .bound
+            .extract_if(.., |_, binding| gone(binding.account))
+            .map(|(session, _)| session)
+            .collect();
         let bound = &self.bound;
         self.order.retain(|(_, session)| bound.contains_key(session));
-        self.bound.len() < before
-    }
-
-    pub(super) fn clear(&mut self) -> bool {
-        self.order.clear();
-        !std::mem::take(&mut self.bound).is_empty()
+        dropped
     }
 
     /// The clock was set back: no binding is further ahead than one made now.
@@ -173,15 +191,18 @@ mod tests {
     #[test]
     fn a_binding_lasts_its_time_from_the_last_use() {
         let mut sessions = Sessions::default();
-        assert!(sessions.bind(T, 7, A));
-        assert!(!sessions.touch(T + REFILE_MS, 7), "too little to be kept");
+        assert_eq!(sessions.bind(T, 7, A), [7]);
+        assert!(
+            sessions.touch(T + REFILE_MS, 7).is_empty(),
+            "too little to be kept"
+        );
         let end = T + REFILE_MS + SESSION_TTL_MS;
         assert_eq!(sessions.get(end - 1, 7), Some(A), "but it counts");
         assert_eq!(sessions.get(end, 7), None);
-        sessions.sweep(end - 1);
+        assert!(sessions.sweep(end - 1).is_empty());
         assert_eq!(sessions.len(), 1);
         assert_eq!(sessions.earliest(), Some(end));
-        sessions.sweep(end);
+        assert_eq!(sessions.sweep(end), [7]);
         assert_eq!((sessions.len(), sessions.earliest()), (0, None));
     }
 
@@ -190,10 +211,10 @@ mod tests {
         let mut sessions = Sessions::default();
         sessions.bind(T, 7, A);
         let kept = (1..=600)
-            .filter(|second| sessions.bind(T + second * 1_000, 7, A))
+            .filter(|second| !sessions.bind(T + second * 1_000, 7, A).is_empty())
             .count();
         assert!((8..=10).contains(&kept), "{kept}");
-        assert!(sessions.bind(T + 600_000, 7, B), "another account always is");
+        assert_eq!(sessions.bind(T + 600_000, 7, B), [7], "another account always is");
         assert_eq!((sessions.len(), sessions.order.len()), (1, 1));
     }
 
@@ -205,7 +226,7 @@ mod tests {
             sessions.bind(T + session, session, A);
         }
         sessions.touch(T + many + 2 * REFILE_MS, 0);
-        sessions.bind(T + many + 2 * REFILE_MS, many, A);
+        assert_eq!(sessions.bind(T + many + 2 * REFILE_MS, many, A), [many, 1]);
         assert_eq!(
             (sessions.len(), sessions.order.len()),
             (MAX_SESSIONS, MAX_SESSIONS)
@@ -226,11 +247,11 @@ mod tests {
     #[test]
     fn bindings_of_one_account_can_be_dropped() {
         let mut sessions: Sessions = vec![(1, A, T), (2, B, T), (3, A, T)].into();
-        assert!(sessions.drop_accounts(|account| account == A));
-        assert!(!sessions.drop_accounts(|account| account == A));
+        assert_eq!(sessions.drop_accounts(|account| account == A), [1, 3]);
+        assert!(sessions.drop_accounts(|account| account == A).is_empty());
         assert_eq!(Vec::from(sessions.clone()), [(2, B, T)]);
         assert_eq!(sessions.order.len(), 1);
-        assert!(sessions.clear());
+        assert_eq!(sessions.drop_accounts(|_| true), [2]);
         assert_eq!((sessions.len(), sessions.earliest()), (0, None));
     }
 }

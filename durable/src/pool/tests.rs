@@ -18,6 +18,7 @@ fn account(id: &str) -> AccountPolicy {
         active: true,
         schedulable: true,
         credential_version: 1,
+        revision: 1,
         unusable: None,
     }
 }

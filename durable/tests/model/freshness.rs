@@ -90,6 +90,7 @@ impl Subject for Gate {
             slot: false,
             ttl_ms: 0,
             learned_since: 1,
+            note: None,
         };
         match self.handle(now, gate::Command::Admit(admit)).reply {
             gate::Reply::NeedPolicy => Answer::Asks,
@@ -111,6 +112,7 @@ impl Subject for Pool {
             active: true,
             schedulable: true,
             credential_version: 1,
+            revision: 1,
             unusable: None,
         });
         self.handle(

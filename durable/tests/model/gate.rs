@@ -6,7 +6,7 @@ use crs_durable::gate::{Admit, Command, Gate, KeyPolicy, Refusal, Reply, Service
 use crs_durable::{CallId, Machine, Millis, Step};
 use proptest::prelude::*;
 
-use crate::world::{Clock, JITTER_MS, Leases, MAX_TTL, Move, moves};
+use crate::world::{Clock, JITTER_MS, Leases, MAX_TTL, Move, Table, moves};
 
 /// What somebody does, with the time that goes before.
 #[derive(Clone, Debug)]
@@ -82,6 +82,7 @@ fn admits() -> impl Strategy<Value = Command> {
                 slot,
                 ttl_ms,
                 learned_since,
+                note: None,
             })
         },
     )
@@ -90,8 +91,8 @@ fn admits() -> impl Strategy<Value = Command> {
 fn events() -> impl Strategy<Value = Event> {
     let act = prop_oneof![
         30 => admits().prop_map(Act::Say),
-        8 => (calls(), ttls()).prop_map(|(call, ttl_ms)| Act::Say(Command::Renew { call, ttl_ms })),
-        8 => calls().prop_map(|call| Act::Say(Command::Settle { call })),
+        8 => (calls(), ttls()).prop_map(|(call, ttl_ms)| Act::Say(Command::Renew { call, ttl_ms, note: None })),
+        8 => calls().prop_map(|call| Act::Say(Command::Settle { call, event: None })),
         1 => Just(Act::Say(Command::Snapshot)),
         1 => Just(Act::Say(Command::Invalidate)),
         1 => Just(Act::Say(Command::Learn { policy: None })),
@@ -109,6 +110,7 @@ struct Model {
     record: Option<KeyPolicy>,
     stale: bool,
     leases: Leases<()>,
+    table: Table,
 }
 
 impl Model {
@@ -189,10 +191,10 @@ impl Model {
                     (expected, reply) => panic!("expected {expected:?}, got {reply:?}"),
                 }
             }
-            (Command::Renew { call, ttl_ms }, Reply::Done) => {
+            (Command::Renew { call, ttl_ms, .. }, Reply::Done) => {
                 self.leases.renew(&self.clock, now, *call, *ttl_ms);
             }
-            (Command::Settle { call }, Reply::Done) => _ = self.leases.free(*call),
+            (Command::Settle { call, .. }, Reply::Done) => _ = self.leases.free(*call),
             (Command::Invalidate, Reply::Done) => self.stale = true,
             (Command::Snapshot, Reply::Snapshot(_)) => {}
             (command, reply) => panic!("{command:?} was answered by {reply:?}"),
@@ -237,6 +239,8 @@ fn step(gate: &mut Gate, model: &mut Model, command: Command) -> Step<Reply> {
         "woken for nothing"
     );
     model.leases.none_outlives_its_ttl(&model.clock);
+    model.table.write(gate, &step.rows);
+    assert_eq!(snapshot(&model.table.read(gate), at), after);
     step
 }
 
@@ -249,6 +253,7 @@ fn run(events: Vec<Event>, last: Move) {
         record: None,
         stale: false,
         leases: Leases(vec![]),
+        table: Table::default(),
     };
     for Event { clock, act, lost } in events {
         model.clock.moves(clock);
@@ -266,10 +271,12 @@ fn run(events: Vec<Event>, last: Move) {
                 let kept = serde_json::to_string(&gate).unwrap();
                 gate = serde_json::from_str(&kept).unwrap();
                 assert_eq!(serde_json::to_string(&gate).unwrap(), kept);
+                gate = model.table.read(&gate);
                 continue;
             }
             Act::Death => {
                 gate = gate.resumed();
+                model.table = Table::of(&gate, &model.table);
                 model.leases.0.clear();
                 model.stale = true;
                 continue;
@@ -315,7 +322,7 @@ proptest! {
         gate.handle(at, Command::Learn { policy: Some(Arc::new(policy)) });
         let mut admit = |call, at| {
             let service = Service::Claude;
-            let admit = Admit { call: CallId(call), service, model: None, slot: true, ttl_ms: 9, learned_since: 1 };
+            let admit = Admit { call: CallId(call), service, model: None, slot: true, ttl_ms: 9, learned_since: 1, note: None };
             let mut granted = matches!(gate.handle(at, Command::Admit(admit.clone())).reply, Reply::Granted { .. });
             if lost >> (call % 64) & 1 == 1 {
                 granted = matches!(gate.handle(at, Command::Admit(admit)).reply, Reply::Granted { .. });
@@ -328,7 +335,7 @@ proptest! {
         let granted = (1_000..1_200).filter(|call| admit(*call, at + 8)).count();
         prop_assert_eq!(granted, if limit == 0 { 200 } else { (limit as usize - expected).min(200) });
         for call in 0..gone as u128 {
-            gate.handle(at + 8, Command::Settle { call: CallId(call) });
+            gate.handle(at + 8, Command::Settle { call: CallId(call), event: None });
         }
         let left = snapshot(&gate, at + 8).leases.len();
         prop_assert_eq!(left, expected - gone.min(expected) + granted);

@@ -5,6 +5,8 @@
 //! `PROPTEST_CASES` sets how many histories are tried; without it, 256 of each kind.
 
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod freshness;
 #[cfg(test)]
 mod gate;

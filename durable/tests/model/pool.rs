@@ -7,7 +7,7 @@ use crs_durable::{CallId, Machine, Millis, Step};
 use proptest::prelude::*;
 
 use self::model::Model;
-use crate::world::{JITTER_MS, MAX_TTL, Move, moves};
+use crate::world::{JITTER_MS, MAX_TTL, Move, Table, moves};
 
 const ACCOUNTS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -70,6 +70,7 @@ fn rosters() -> impl Strategy<Value = Vec<AccountPolicy>> {
                     active,
                     schedulable,
                     credential_version: u64::from(grows == 0),
+                    revision: 1,
                     unusable,
                 },
             )
@@ -199,6 +200,8 @@ fn step(pool: &mut Pool, model: &mut Model, command: Command) -> Step<Reply> {
         "woken too late"
     );
     model.leases.none_outlives_its_ttl(&model.clock);
+    model.table.write(pool, &step.rows);
+    assert_eq!(snapshot(&model.table.read(pool), at), after);
     step
 }
 
@@ -283,11 +286,13 @@ fn run(first: Vec<AccountPolicy>, events: Vec<Event>, last: Move) {
         let Some(command) = command(&model, act) else {
             if death {
                 pool = pool.resumed();
+                model.table = Table::of(&pool, &model.table);
                 model.death();
             }
             let kept = serde_json::to_string(&pool).unwrap();
             pool = serde_json::from_str(&kept).unwrap();
             assert_eq!(serde_json::to_string(&pool).unwrap(), kept);
+            pool = model.table.read(&pool);
             continue;
         };
         let first = step(&mut pool, &mut model, command.clone());
@@ -337,6 +342,7 @@ proptest! {
             active: true,
             schedulable: true,
             credential_version: 1,
+            revision: 1,
             unusable: None,
         };
         pool.handle(9, Command::Learn { roster: limits.iter().enumerate().map(account).collect() });

@@ -1,5 +1,8 @@
 //! What both models need: time that jumps, and leases kept in a list.
 
+use std::collections::BTreeMap;
+
+use crs_durable::rows::{Kept, Row};
 use crs_durable::{CallId, Millis};
 use proptest::prelude::*;
 
@@ -183,4 +186,60 @@ impl<T> Leases<T> {
             );
         }
     }
+}
+
+/// What a host keeps of a machine that is kept as rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table(BTreeMap<Row, String>);
+
+impl Table {
+    /// Writes the rows a step touched. All others must be what they were.
+    pub(crate) fn write<M: Kept>(&mut self, machine: &M, touched: &[Row]) {
+        for row in touched {
+            match machine.row(*row) {
+                Some(text) => _ = self.0.insert(*row, text),
+                None => _ = self.0.remove(row),
+            }
+        }
+        for (row, text) in &self.0 {
+            let now = machine.row(*row).expect("a row that is still there");
+            assert_eq!(told(text), told(&now), "untold: {row}");
+        }
+    }
+
+    /// What is left of it when the calls of all leases are over.
+    pub(crate) fn of<M: Kept>(machine: &M, before: &Self) -> Self {
+        let rows = before.0.keys();
+        Self(rows.filter_map(|row| Some((*row, machine.row(*row)?))).collect())
+    }
+
+    /// The machine as a host finds it again, but for what is not kept at once: the latest reading of the
+    /// clock, and a session's renewal by less than a minute.
+    pub(crate) fn read<M: Kept>(&self, now: &M) -> M {
+        let mut rows = self.0.clone();
+        rows.extend(now.row(Row::Head).map(|head| (Row::Head, head)));
+        let untold = |row: &&Row| matches!(row, Row::Session(_));
+        rows.extend(
+            self.0
+                .keys()
+                .filter(untold)
+                .filter_map(|row| Some((*row, now.row(*row)?))),
+        );
+        // Whatever their order.
+        M::from_rows(rows.into_iter().rev())
+    }
+}
+
+/// A row without what changes with every reading of the clock and every renewal that need not be kept.
+fn told(text: &str) -> serde_json::Value {
+    let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("present");
+        fields.remove("held");
+    }
+    if value.is_array() {
+        // A session: its account, and an end that may be behind.
+        value[1] = serde_json::Value::Null;
+    }
+    value
 }

@@ -183,6 +183,8 @@ fn a_repeated_pick_is_given_what_it_has() {
         step.reply,
         Reply::Picked {
             account: "a".into(),
+            revision: 1,
+            on_trial: false,
             sticky: false,
             skipped: vec![]
         }

@@ -171,6 +171,8 @@ fn a_session_leaves_back_off_only_for_something_better() {
         step.reply,
         Reply::Picked {
             account: "b".into(),
+            revision: 1,
+            on_trial: false,
             sticky: false,
             skipped
         }

@@ -5,7 +5,7 @@ mod choice;
 use crs_durable::pool::{AccountPolicy, AccountSnapshot, Command, Outcome, RefreshResult, Reply, Snapshot};
 use crs_durable::{CallId, Millis};
 
-use crate::world::{Clock, End, Leases};
+use crate::world::{Clock, End, Leases, Table};
 
 const SESSION_TTL_MS: u64 = 3_600_000;
 const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
@@ -41,6 +41,8 @@ pub(crate) struct Model {
     learned: bool,
     stale: bool,
     turn: u64,
+    /// What a host keeps of the pool.
+    pub(crate) table: Table,
 }
 
 impl Default for Model {
@@ -48,6 +50,7 @@ impl Default for Model {
         Self {
             clock: Clock::new(),
             leases: Leases(vec![]),
+            table: Table::default(),
             accounts: vec![],
             sessions: vec![],
             learned: false,

@@ -147,6 +147,7 @@ impl Model {
             account,
             sticky,
             skipped,
+            ..
         } = reply
         else {
             panic!("nobody left but {best}")
