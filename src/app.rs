@@ -69,7 +69,8 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
         ),
         settings: Settings::new(store.clone(), &config.site.title),
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
-        ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes),
+        ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)
+            .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
         metrics: Metrics::default(),
         store_rest: StoreRest::default(),

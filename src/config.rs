@@ -20,6 +20,7 @@ pub struct Config {
     pub site: Site,
     pub log: Log,
     pub relay: Relay,
+    pub ledger: Ledger,
     pub store: StoreChoice,
     pub claude: Claude,
     pub metrics: Metrics,
@@ -33,6 +34,8 @@ pub struct Server {
     pub port: u16,
     /// `TRUST_PROXY`: whether the last `x-forwarded-for` entry names the client.
     pub trust_proxy: bool,
+    /// `CONSOLE_ORIGIN`: the one other origin whose pages may call the admin API; scheme, host and port.
+    pub console_origin: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +87,9 @@ pub struct Relay {
     pub idle: Duration,
     /// `CONNECT_TIMEOUT`: bound on reaching a provider.
     pub connect: Duration,
+    /// `RECORD_MAX_AGE`: how long a record is used before it is read again, where others write the same
+    /// store.
+    pub record_age: Duration,
 }
 
 impl Relay {
@@ -105,8 +111,21 @@ impl Relay {
     }
 }
 
-/// A lease outlives the time-out that ends its call, or it would be freed while the call runs.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// Leases are renewed by what happens to their calls, at most this often: on the edge each renewal is a
+/// message to another machine.
+pub const RENEW_EVERY: Duration = Duration::from_mins(1);
+
+/// A lease outlives the time-out that ends its call, or it would be freed while the call runs; and what
+/// happened last may have come just before a renewal was due.
+const LEASE_MARGIN: Duration = Duration::from_secs(90);
+
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// `LEDGER_FLUSH_INTERVAL`: how long a settled call may wait for others before it is written.
+    pub flush: Duration,
+    /// `REQUEST_LOG_DAYS`: how long the record of a single call is kept; its sums are kept longer.
+    pub request_log_days: u32,
+}
 
 /// `STORE`: embedded, redis or memory; left out, the Redis variables decide.
 #[derive(Clone, Debug)]

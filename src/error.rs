@@ -62,6 +62,8 @@ pub enum Code {
     PassedOn,
     /// The client left. Nobody is told; the request log is.
     ClientLeft,
+    /// Nobody told how the call ended: its host is gone. Only the request log is told.
+    CallLost,
     /// Our own store or machine is away.
     RelayUnavailable,
     /// A bug of ours.
@@ -96,6 +98,7 @@ impl Code {
             Self::StreamIdle => "stream_idle",
             Self::PassedOn => "passed_on",
             Self::ClientLeft => "client_left",
+            Self::CallLost => "call_lost",
             Self::RelayUnavailable => "relay_unavailable",
             Self::Internal => "internal",
         }
@@ -127,7 +130,8 @@ impl Code {
             | Self::StreamBroken
             | Self::StreamIdle
             | Self::PassedOn
-            | Self::ClientLeft => StatusCode::BAD_GATEWAY,
+            | Self::ClientLeft
+            | Self::CallLost => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -49,12 +49,15 @@ pub async fn serve(
     call: Call,
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, provider, call);
-    let served = match admit::admit(app, provider.service(), flight.call()).await {
+    let served = match admit::admit(app, provider.service(), &flight).await {
         Ok(policy) => {
             flight.admitted(policy);
             attempts(app, provider, &mut flight).await
         }
-        Err(failure) => Err(failure),
+        Err(failure) => {
+            flight.not_admitted(&failure);
+            Err(failure)
+        }
     };
     match served {
         Ok(answer) => Ok(stream::respond(answer, flight)),
@@ -75,13 +78,14 @@ async fn attempts(
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
     for turn in 1.. {
-        let account = match admit::pick(app, provider, flight, &tried).await? {
-            admit::Pick::Account(account) => account,
+        let picked = match admit::pick(app, provider, flight, &tried).await? {
+            admit::Pick::Account(picked) => picked,
             admit::Pick::Nobody(failure) => return Err(admit::the_clearer_of(last, failure)),
         };
-        match attempt::attempt(app, provider, flight, &account).await? {
+        match attempt::attempt(app, provider, flight, &picked).await? {
             Attempt::Answered(answer) => return Ok(answer),
             Attempt::Failed { failure, outcome } => {
+                let account = picked.account;
                 tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.detail.as_deref(), "attempt failed");
                 let unwell = matches!(outcome, pool::Outcome::Unwell { .. });
                 flight.release_account(outcome).await;

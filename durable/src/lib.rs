@@ -23,11 +23,14 @@
 //! | `freshness` | whether what was learned from the store may still decide |
 //! | [`outbox`] | settled events wait here until the store has them |
 //! | [`rows`] | a machine as rows of a table, of which a step touches few |
+//! | `object` | on Cloudflare: a machine in a Durable Object's storage |
 //! | `time` | what is taken for the present; ends that a clock set back cannot push away |
 
 mod freshness;
 pub mod gate;
 mod lease;
+#[cfg(target_arch = "wasm32")]
+pub mod object;
 pub mod outbox;
 pub mod pool;
 pub mod rows;

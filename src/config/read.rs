@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Admin, Claude, Config, Keys, Log, Metrics, Redis, Relay, Secret, Secrets, Server, Site, StoreChoice,
+    Admin, Claude, Config, Keys, Ledger, Log, Metrics, Redis, Relay, Secret, Secrets, Server, Site,
+    StoreChoice,
 };
 
 /// Where variables come from: the environment, a file, the bindings of a Worker, a test.
@@ -46,6 +47,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             host: read.host(),
             port: read.number("PORT", 3000, 0, 65_535) as u16,
             trust_proxy: read.switch("TRUST_PROXY", false),
+            console_origin: read.origin("CONSOLE_ORIGIN"),
         },
         secrets: Secrets {
             jwt: read.jwt_secret(),
@@ -68,6 +70,11 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             first_byte: read.milliseconds("REQUEST_TIMEOUT", 600_000, 100, 3_600_000),
             idle: read.milliseconds("STREAM_IDLE_TIMEOUT", 300_000, 100, 3_600_000),
             connect: read.milliseconds("CONNECT_TIMEOUT", 10_000, 100, 120_000),
+            record_age: read.milliseconds("RECORD_MAX_AGE", 10_000, 1_000, 3_600_000),
+        },
+        ledger: Ledger {
+            flush: read.milliseconds("LEDGER_FLUSH_INTERVAL", 10_000, 1, 600_000),
+            request_log_days: read.number("REQUEST_LOG_DAYS", 30, 3, 100) as u32,
         },
         store: read.store(),
         claude: Claude {
@@ -365,6 +372,18 @@ impl Reader<'_> {
                 default.to_owned()
             }
         }
+    }
+
+    /// Scheme, host and port, as browsers name the origin of a page.
+    fn origin(&mut self, name: &str) -> Option<String> {
+        let value = text(self.vars, name)?;
+        let origin = base_url(&value).filter(|base| base.matches('/').count() == 2);
+        if origin.is_none() {
+            self.problem(format!(
+                "{name} is not an origin: set it to scheme and host of the console, like https://console.pages.dev"
+            ));
+        }
+        origin
     }
 
     /// A token endpoint: a bare host gets Anthropic's path.

@@ -101,6 +101,7 @@ pub struct Account {
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub model_mapping: std::collections::BTreeMap<String, String>,
     pub created_at: Millis,
+    /// Grows with every change, whatever the clock does.
     pub updated_at: Millis,
     /// Fields of a newer version, kept through every change.
     #[serde(flatten)]
@@ -108,6 +109,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// The record was changed.
+    pub fn touch(&mut self, now: Millis) {
+        self.updated_at = now.max(self.updated_at.saturating_add(1));
+    }
+
     pub fn policy(&self) -> AccountPolicy {
         AccountPolicy {
             id: self.id.clone(),
@@ -116,6 +122,7 @@ impl Account {
             active: self.is_active,
             schedulable: self.schedulable,
             credential_version: self.credential_version,
+            revision: self.updated_at,
             unusable: None,
         }
     }

@@ -1,5 +1,7 @@
 //! The machines of `crs-durable`, wherever they live.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use crs_durable::{gate, pool};
 
@@ -29,6 +31,20 @@ pub trait Gates: Send + Sync {
 
     /// Sends a command to the pool of a platform.
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError>;
+
+    /// `Some`: gates outlive the host of their calls and keep events until the store has them, so each
+    /// `Settle` brings its event and each `Admit` a note. `None`: the process keeps events itself
+    /// (`relay::outbox`), as it does natively.
+    fn keeps_events(&self) -> Option<KeepsEvents> {
+        None
+    }
+}
+
+/// How gates that keep events are to keep them.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepsEvents {
+    /// How long an event may wait for others to be written with.
+    pub wait: Duration,
 }
 
 /// A machine could not be reached. Never happens natively; on the edge a Durable Object can be away.

@@ -24,6 +24,11 @@ pub trait Upstream: Send + Sync {
         request: http::Request<Bytes>,
         route: &Route,
     ) -> Result<http::Response<Body>, UpstreamError>;
+
+    /// Why a route with a proxy cannot be taken from this host; `None`: it can.
+    fn no_proxies(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// How to get there.

@@ -15,9 +15,6 @@ use crate::error::{Code, Failure};
 use crate::port::store::StoreError;
 use crate::provider::Provider;
 
-/// How old a record may be when other processes write the same store, milliseconds.
-const RECORD_AGE_MS: u64 = 10_000;
-
 /// After the store failed, records are used as they are for this long before it is asked again: a slow
 /// store must not slow every request down.
 const STORE_REST_MS: u64 = 5_000;
@@ -41,7 +38,8 @@ impl StoreRest {
 /// The age limit for records, in the machines' terms: learned before this is too old.
 pub(super) fn learned_since(app: &App, now: Millis) -> Millis {
     if app.ports.store.shared() && !app.store_rest.resting(now) {
-        now.saturating_sub(RECORD_AGE_MS).max(1)
+        now.saturating_sub(app.config.relay.record_age.as_millis() as u64)
+            .max(1)
     } else {
         1
     }
@@ -68,7 +66,8 @@ async fn from_the_store<T>(
 }
 
 /// Asks the key's gate. On success the call holds its slot.
-pub(super) async fn admit(app: &App, service: Service, call: &Call) -> Result<Arc<KeyPolicy>, Failure> {
+pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Arc<KeyPolicy>, Failure> {
+    let call = flight.call();
     let now = app.ports.clock.now();
     let mut ask = gate::Admit {
         call: call.id,
@@ -77,6 +76,7 @@ pub(super) async fn admit(app: &App, service: Service, call: &Call) -> Result<Ar
         slot: call.endpoint.takes_slot(),
         ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
         learned_since: learned_since(app, now),
+        note: app.ports.gates.keeps_events().and_then(|_| flight.note()),
     };
     // At most: ask, learn, ask; a second round if the record was invalidated in between.
     for _ in 0..3 {
@@ -154,8 +154,19 @@ fn service_name(service: Service) -> &'static str {
     }
 }
 
+/// An account as the pool gave it.
+#[derive(Clone, Debug)]
+pub(super) struct Picked {
+    pub(super) account: pool::AccountId,
+    /// Of its record: a copy of an earlier one is out of date.
+    pub(super) revision: u64,
+    /// The pool wants to hear as soon as it serves.
+    pub(super) on_trial: bool,
+}
+
 pub(super) enum Pick {
-    Account(pool::AccountId),
+    /// The flight holds its slot.
+    Account(Picked),
     Nobody(Failure),
 }
 
@@ -186,9 +197,19 @@ pub(super) async fn pick(
             .pool(platform, pool::Command::Pick(ask.clone()))
             .await
         {
-            Ok(pool::Reply::Picked { account, .. }) => {
-                flight.hold(account.clone());
-                return Ok(Pick::Account(account));
+            Ok(pool::Reply::Picked {
+                account,
+                revision,
+                on_trial,
+                ..
+            }) => {
+                let picked = Picked {
+                    account,
+                    revision,
+                    on_trial,
+                };
+                flight.hold(picked.clone());
+                return Ok(Pick::Account(picked));
             }
             Ok(pool::Reply::NobodyLeft {
                 skipped,
@@ -200,7 +221,7 @@ pub(super) async fn pick(
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's pool gave no answer.")),
             Err(away) => return Err(Failure::relay_unavailable(&away)),
         }
-        let read = app.accounts.roster(platform);
+        let read = app.accounts.roster(platform, app.ports.upstream.no_proxies());
         if let Some(roster) = from_the_store(app, &mut ask.learned_since, read).await {
             let learned = app
                 .ports

@@ -9,6 +9,7 @@ use crs_durable::pool::Outcome;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
+use super::admit::Picked;
 use super::flight::Flight;
 use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, provider_failure, read_bounded, refresh};
@@ -43,9 +44,9 @@ pub(super) async fn attempt(
     app: &App,
     provider: &'static dyn Provider,
     flight: &mut Flight,
-    account: &str,
+    picked: &Picked,
 ) -> Result<Attempt, Failure> {
-    let mut live = match refresh::usable(app, provider, flight.call().id, account).await {
+    let mut live = match refresh::usable(app, provider, flight.call().id, picked).await {
         refresh::Usable::Account(live) => live,
         refresh::Usable::Unusable { failure, outcome } => return Ok(Attempt::Failed { failure, outcome }),
     };

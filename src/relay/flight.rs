@@ -4,6 +4,9 @@
 //! because the client left), it frees the key's slot and the account's, and writes one ledger event if a
 //! provider was called. The machines ignore what they do not know, so settling too much does no harm.
 
+mod event;
+mod handover;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -12,18 +15,15 @@ use std::time::Duration;
 use crs_durable::gate::KeyPolicy;
 use crs_durable::{gate, pool};
 
+use super::admit::Picked;
 use super::attempt;
 use super::call::{Call, request_id};
 use super::meter::Meter;
 use crate::app::App;
+use crate::config::RENEW_EVERY;
 use crate::error::{Code, Failure};
-use crate::model::price::{self, Bill};
-use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
-
-/// Leases are renewed by passing frames, at most this often, microseconds.
-const RENEW_EVERY: u64 = 10_000_000;
 
 pub struct Flight {
     app: App,
@@ -31,8 +31,10 @@ pub struct Flight {
     call: Call,
     id: String,
     policy: Option<Arc<KeyPolicy>>,
+    /// The gate said no, so it holds nothing of this call.
+    refused: bool,
     /// The account whose slot is held now.
-    held: Option<pool::AccountId>,
+    held: Option<Picked>,
     /// The account of the last provider call.
     account: Option<Arc<LiveAccount>>,
     attempts: u32,
@@ -57,6 +59,7 @@ impl Flight {
             renewed: call.started,
             call,
             policy: None,
+            refused: false,
             held: None,
             account: None,
             attempts: 0,
@@ -93,8 +96,13 @@ impl Flight {
         self.policy = Some(policy);
     }
 
-    pub(super) fn hold(&mut self, account: pool::AccountId) {
-        self.held = Some(account);
+    /// The gate was asked and said no, or could not be asked.
+    pub(super) fn not_admitted(&mut self, failure: &Failure) {
+        self.refused = !matches!(failure.code, Code::RelayUnavailable | Code::Internal);
+    }
+
+    pub(super) fn hold(&mut self, picked: Picked) {
+        self.held = Some(picked);
     }
 
     /// A provider call begins: from here on the ledger has an event of this call.
@@ -103,18 +111,17 @@ impl Flight {
         self.account = Some(account.clone());
         // A second try may come late in the lease's life.
         let now = self.app.ports.clock.ticks();
-        if now.saturating_sub(self.renewed) > RENEW_EVERY {
-            self.renewed = now;
+        if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.waiting_ttl());
         }
     }
 
     /// An attempt failed: the pool learns how, and the account's slot is free.
     pub(super) async fn release_account(&mut self, outcome: pool::Outcome) {
-        if let Some(account) = self.held.clone() {
+        if let Some(held) = &self.held {
             let report = pool::Command::Report {
                 call: self.call.id,
-                account,
+                account: held.account.clone(),
                 outcome,
             };
             if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
@@ -130,10 +137,10 @@ impl Flight {
         self.status = Some(status);
         self.meter = meter;
         self.first_byte = Some(self.app.ports.clock.ticks());
-        if let (true, Some(account)) = (well, self.held.clone()) {
+        if let Some(held) = self.held.as_ref().filter(|held| well && held.on_trial) {
             self.tell_pool(pool::Command::Report {
                 call: self.call.id,
-                account,
+                account: held.account.clone(),
                 outcome: pool::Outcome::Serving,
             });
         }
@@ -144,10 +151,18 @@ impl Flight {
         if let Some(meter) = &mut self.meter {
             meter.feed(bytes);
         }
-        if now.saturating_sub(self.renewed) > RENEW_EVERY {
-            self.renewed = now;
+        if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.streaming_ttl());
         }
+    }
+
+    /// Leases are renewed by what happens to the call, not by a timer of their own.
+    fn is_renewal_due(&mut self, now: u64) -> bool {
+        let due = now.saturating_sub(self.renewed) > RENEW_EVERY.as_micros() as u64;
+        if due {
+            self.renewed = now;
+        }
+        due
     }
 
     pub(super) fn meter(&self) -> Option<&Meter> {
@@ -160,13 +175,11 @@ impl Flight {
         if self.held.is_some() {
             self.tell_pool(pool::Command::Renew { call, ttl_ms });
         }
+        let note = self.note();
         let (app, key) = (self.app.clone(), self.call.key.clone());
         detach(&self.app, async move {
-            let _ = app
-                .ports
-                .gates
-                .gate(&key, gate::Command::Renew { call, ttl_ms })
-                .await;
+            let renew = gate::Command::Renew { call, ttl_ms, note };
+            let _ = app.ports.gates.gate(&key, renew).await;
         });
     }
 
@@ -206,98 +219,20 @@ impl Flight {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        if let Some(account) = self.held.take() {
+        if let Some(held) = self.held.take() {
             self.tell_pool(pool::Command::Report {
                 call: self.call.id,
-                account,
+                account: held.account,
                 outcome: pool::Outcome::Finished,
             });
         }
-        let (app, key, call) = (self.app.clone(), self.call.key.clone(), self.call.id);
-        detach(&self.app, async move {
-            if let Err(away) = app.ports.gates.gate(&key, gate::Command::Settle { call }).await {
-                tracing::warn!(error = %away, "the gate was not reached; the lease ends by itself");
-            }
-        });
-        if let Some(event) = self.event() {
-            self.app.metrics.settled(&event);
-            self.app.outbox.push(event);
+        let event = self.event();
+        if let Some(event) = &event {
+            self.app.metrics.settled(event);
         }
-    }
-
-    /// The ledger's record, if a provider was called.
-    fn event(&mut self) -> Option<LedgerEvent> {
-        let account = self.account.take()?;
-        let policy = self.policy.take()?;
-        let now = self.app.ports.clock.ticks();
-        let ms = |ticks: u64| ticks.saturating_sub(self.call.started) / 1000;
-        // Whole by its own word: that the client hung up before the connection's end is no matter.
-        self.complete |= self.meter.as_ref().is_some_and(Meter::ended);
-        if !self.complete && self.failure.is_none() {
-            self.failure = Some((Code::ClientLeft, None));
-        }
-        let measured = self.meter.take().map(|meter| meter.finish(self.complete));
-        let asked = self.call.model.clone();
-        let (model, tokens, bill, provider_error) = match measured {
-            Some(measured) => {
-                let model = measured.model.unwrap_or(asked);
-                let platform = self.provider.platform();
-                let bill = self.app.prices().bill(
-                    &model,
-                    platform,
-                    &measured.tokens,
-                    &measured.terms,
-                    measured.quality,
-                );
-                (model, measured.tokens, bill, measured.error)
-            }
-            None => (asked, Tokens::default(), self.nothing_to_bill(), None),
-        };
-        // In a stream, the provider's own error is nearer to the cause than that the stream broke off.
-        let (error, detail) = match (provider_error, self.failure.take()) {
-            (Some(error), _) => (Some(error.kind), Some(error.message)),
-            (None, Some((code, detail))) => (Some(code.name().to_owned()), detail),
-            (None, None) => (None, None),
-        };
-        Some(LedgerEvent {
-            request_id: std::mem::take(&mut self.id),
-            at: self.call.at,
-            key_id: policy.id.clone(),
-            key_name: policy.name.clone(),
-            account_id: account.account.id.clone(),
-            account_name: account.account.name.clone(),
-            platform: self.provider.platform(),
-            endpoint: self.call.endpoint.name().to_owned(),
-            model,
-            stream: self.call.stream,
-            // 499: what nginx made the customary mark of a client that left before the answer.
-            status: self.status.unwrap_or(499),
-            error,
-            detail: detail.map(|detail| detail.chars().take(1000).collect()),
-            tokens,
-            cost: bill.cost,
-            price_version: bill.price_version,
-            quality: bill.quality,
-            first_byte_ms: self.first_byte.map(ms),
-            duration_ms: ms(now),
-            attempts: self.attempts,
-            client: client(&self.call),
-        })
-    }
-}
-
-impl Flight {
-    /// An answer without usage: an error, a free call, or none because the client left first. What a
-    /// provider charges for the last, if anything, nobody here can know.
-    fn nothing_to_bill(&self) -> Bill {
-        Bill {
-            cost: 0,
-            price_version: price::version().to_owned(),
-            quality: if self.complete {
-                Quality::Exact
-            } else {
-                Quality::Partial
-            },
+        if !self.refused || event.is_some() {
+            let settled = handover::settle(&self.app, &self.call, event);
+            detach(&self.app, settled);
         }
     }
 }
@@ -306,16 +241,6 @@ impl Drop for Flight {
     fn drop(&mut self) {
         self.settle();
     }
-}
-
-/// The client's own name for itself, bounded.
-fn client(call: &Call) -> String {
-    let agent = call
-        .headers
-        .get(http::header::USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    agent.chars().take(120).collect()
 }
 
 /// Runs a short future now if it needs no waiting, as natively; else after the response.

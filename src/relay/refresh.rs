@@ -50,10 +50,11 @@ pub(super) async fn usable(
     app: &App,
     provider: &'static dyn Provider,
     call: CallId,
-    account: &str,
+    picked: &admit::Picked,
 ) -> Usable {
     let now = app.ports.clock.now();
-    let live = match app.accounts.live(account, admit::learned_since(app, now)).await {
+    let since = admit::learned_since(app, now);
+    let live = match app.accounts.live(&picked.account, since, picked.revision).await {
         Ok(Some(live)) => live,
         Ok(None) => return unusable("the account was deleted", Outcome::Neutral),
         Err(StoreError::Away { reason, .. }) => {

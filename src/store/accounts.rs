@@ -98,12 +98,21 @@ impl Accounts {
         Ok(super::readable(ACCOUNTS, entries))
     }
 
-    /// What the pool of a platform must know of its accounts.
-    pub async fn roster(&self, platform: Platform) -> Result<Vec<AccountPolicy>, StoreError> {
+    /// What the pool of a platform must know of its accounts. `no_proxies`: why this host cannot use one
+    /// that has a proxy, see `port::upstream`.
+    pub async fn roster(
+        &self,
+        platform: Platform,
+        no_proxies: Option<&str>,
+    ) -> Result<Vec<AccountPolicy>, StoreError> {
         let mut accounts = self.list().await?;
         accounts.retain(|account| account.platform == platform);
         accounts.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(accounts.iter().map(Account::policy).collect())
+        let policy = |account: &Account| AccountPolicy {
+            unusable: no_proxies.filter(|_| account.proxy.is_some()).map(str::to_owned),
+            ..account.policy()
+        };
+        Ok(accounts.iter().map(policy).collect())
     }
 
     /// Changes an account; `None`: there is no such. `edit` may be called again when others change it
@@ -144,7 +153,7 @@ impl Accounts {
             if account.credentials != before {
                 account.credential_version = account.credential_version.saturating_add(1);
             }
-            account.updated_at = now;
+            account.touch(now);
             Change::write(account.clone(), Edited::Done(Box::new(account)))
         })
         .await;
@@ -209,7 +218,7 @@ impl Accounts {
             *expires_at = tokens.expires_at;
             let version = seen_version.saturating_add(1);
             account.credential_version = version;
-            account.updated_at = now;
+            account.touch(now);
             Change::write(account, Replaced::Stored { version })
         })
         .await;

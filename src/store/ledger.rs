@@ -27,7 +27,9 @@ mod verify;
 use std::sync::Arc;
 
 use crate::model::calendar::Calendar;
-use crate::port::store::Store;
+use crate::port::clock::Millis;
+use crate::port::store::{Command, Store, StoreError};
+use crate::store::keys;
 
 pub use self::append::Appended;
 pub use self::bucket::{Bucket, Kind, Scope};
@@ -67,6 +69,17 @@ impl Ledger {
             request_log_days: days.clamp(1, DAY_DAYS),
             ..self
         }
+    }
+
+    /// Removes the records of single calls that are older than `requestLogDays`. They end by themselves, but
+    /// those that were written while it was longer end later than it says now. One command a day that may
+    /// still be there; run it once a day.
+    pub async fn forget(&self, now: Millis) -> Result<(), StoreError> {
+        let today = self.calendar.day(now);
+        let days = (self.request_log_days + 1..=DAY_DAYS + 1).map(|ago| today.before(ago));
+        let old = days.flat_map(|day| [keys::ledger_requests(day), keys::ledger_requests_index(day)]);
+        let batch: Vec<Command> = old.map(|key| Command::Del { key }).collect();
+        self.store.run(batch).await.map(|_| ())
     }
 
     pub fn calendar(&self) -> Calendar {

@@ -48,9 +48,15 @@ pub(super) struct Opened {
 
 impl Accounts {
     /// The account, opened; `None`: there is no such. One in memory is used if it was read at
-    /// `loaded_since` or later, or if the store cannot be asked now. With 0 or 1 it has no maximum age, and
-    /// only a change by this process has it read again.
-    pub async fn live(&self, id: &str, loaded_since: Millis) -> Result<Option<Arc<LiveAccount>>, StoreError> {
+    /// `loaded_since` or later and is of `revision` or a later one, or if the store cannot be asked now.
+    /// With 0 or 1 it has no maximum age, and only a change by this process, or one the pool knows of, has
+    /// it read again.
+    pub async fn live(
+        &self,
+        id: &str,
+        loaded_since: Millis,
+        revision: u64,
+    ) -> Result<Option<Arc<LiveAccount>>, StoreError> {
         let known = {
             let cache = self.cache();
             cache
@@ -61,7 +67,8 @@ impl Accounts {
         if let Some((account, Some(loaded_at))) = &known {
             // Read "in the future": the clock was set back, so its age cannot be told.
             let tellable = *loaded_at <= self.clock.now();
-            if loaded_since <= 1 || (*loaded_at >= loaded_since && tellable) {
+            let fresh = loaded_since <= 1 || (*loaded_at >= loaded_since && tellable);
+            if fresh && account.account.updated_at >= revision {
                 return Ok(Some(account.clone()));
             }
         }

@@ -116,7 +116,7 @@ async fn secrets_are_sealed_in_the_store_and_open_in_use() {
     for secret in ["s3cret", "old-access", "old-refresh", "joe"] {
         assert!(!dump.contains(secret), "{secret}");
     }
-    let live = bench.accounts.live("a", 0).await.unwrap().unwrap();
+    let live = bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     assert_eq!(live.credentials, key);
     assert_eq!(live.proxy.as_deref(), Some(&proxy()));
     let live = bench.accounts.fresh("b").await.unwrap().unwrap();
@@ -125,24 +125,24 @@ async fn secrets_are_sealed_in_the_store_and_open_in_use() {
     for secret in ["s3cret", "old-access", "old-refresh", "joe"] {
         assert!(!shown.contains(secret), "{secret}");
     }
-    assert!(bench.accounts.live("c", 0).await.unwrap().is_none());
+    assert!(bench.accounts.live("c", 0, 0).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn kept_in_memory_as_long_as_it_is_young_enough() {
     let bench = bench();
     bench.with_oauth("a").await;
-    bench.accounts.live("a", 0).await.unwrap().unwrap();
+    bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     let calls = bench.calls();
-    bench.accounts.live("a", 0).await.unwrap().unwrap();
-    bench.accounts.live("a", 1000).await.unwrap().unwrap();
+    bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
+    bench.accounts.live("a", 1000, 0).await.unwrap().unwrap();
     assert_eq!(bench.calls(), calls);
     bench.clock.0.store(2000, Ordering::SeqCst);
-    bench.accounts.live("a", 1001).await.unwrap().unwrap();
+    bench.accounts.live("a", 1001, 0).await.unwrap().unwrap();
     assert_eq!(bench.calls(), calls + 1);
     // A clock set back: what was read "later" cannot be told to be young.
     bench.clock.0.store(500, Ordering::SeqCst);
-    bench.accounts.live("a", 400).await.unwrap().unwrap();
+    bench.accounts.live("a", 400, 0).await.unwrap().unwrap();
     assert_eq!(bench.calls(), calls + 2);
 }
 
@@ -150,17 +150,17 @@ async fn kept_in_memory_as_long_as_it_is_young_enough() {
 async fn the_last_known_serves_while_the_store_is_away() {
     let bench = bench();
     bench.with_oauth("a").await;
-    bench.accounts.live("a", 0).await.unwrap().unwrap();
+    bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     bench.store.away.store(true, Ordering::SeqCst);
-    assert!(bench.accounts.live("a", 5000).await.unwrap().is_some());
+    assert!(bench.accounts.live("a", 5000, 0).await.unwrap().is_some());
     assert!(bench.accounts.fresh("a").await.is_err());
-    assert!(bench.accounts.live("b", 0).await.is_err());
+    assert!(bench.accounts.live("b", 0, 0).await.is_err());
     // A failed write makes it doubtful, not gone.
     assert!(bench.accounts.update("a", 2, |a| a.priority = 1).await.is_err());
-    assert!(bench.accounts.live("a", 0).await.unwrap().is_some());
+    assert!(bench.accounts.live("a", 0, 0).await.unwrap().is_some());
     bench.store.away.store(false, Ordering::SeqCst);
     let calls = bench.calls();
-    bench.accounts.live("a", 0).await.unwrap().unwrap();
+    bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     assert_eq!(bench.calls(), calls + 1);
 }
 
@@ -168,7 +168,7 @@ async fn the_last_known_serves_while_the_store_is_away() {
 async fn a_change_is_seen_at_once() {
     let bench = bench();
     bench.with_oauth("a").await;
-    bench.accounts.live("a", 0).await.unwrap().unwrap();
+    bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     bench
         .accounts
         .update("a", 5, |a| a.priority = 7)
@@ -178,7 +178,7 @@ async fn a_change_is_seen_at_once() {
     assert_eq!(
         bench
             .accounts
-            .live("a", 0)
+            .live("a", 0, 0)
             .await
             .unwrap()
             .unwrap()
@@ -187,7 +187,7 @@ async fn a_change_is_seen_at_once() {
         7
     );
     assert!(bench.accounts.delete("a").await.unwrap());
-    assert!(bench.accounts.live("a", 0).await.unwrap().is_none());
+    assert!(bench.accounts.live("a", 0, 0).await.unwrap().is_none());
     assert!(!bench.accounts.delete("a").await.unwrap());
 }
 
@@ -207,7 +207,7 @@ async fn what_was_read_before_a_change_is_not_kept_after_it() {
         assert_eq!(
             bench
                 .accounts
-                .live("a", 0)
+                .live("a", 0, 0)
                 .await
                 .unwrap()
                 .unwrap()
@@ -234,7 +234,7 @@ async fn tokens_are_replaced_by_who_saw_the_newest() {
         .await
         .unwrap();
     assert_eq!(late, Replaced::Newer { version: 2 });
-    let live = bench.accounts.live("a", 0).await.unwrap().unwrap();
+    let live = bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     assert_eq!(live.account.credential_version, 2);
     // No new refresh token: the one we have stays.
     bench
@@ -242,7 +242,7 @@ async fn tokens_are_replaced_by_who_saw_the_newest() {
         .replace_tokens("a", 2, tokens("newest", None))
         .await
         .unwrap();
-    let live = bench.accounts.live("a", 0).await.unwrap().unwrap();
+    let live = bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     let expected = Credentials::OAuth {
         access_token: Secret::new("newest"),
         refresh_token: Some(Secret::new("new-refresh")),
@@ -308,7 +308,7 @@ async fn a_name_and_a_token_changed_at_once_both_stay() {
         bench.accounts.replace_tokens("a", 1, tokens("new", None)),
     );
     assert_eq!(replaced.unwrap(), Replaced::Stored { version: 2 });
-    let live = bench.accounts.live("a", 0).await.unwrap().unwrap();
+    let live = bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     assert_eq!(live.account.description.split(',').count(), 21);
     assert_eq!(live.account.credential_version, 2);
     assert!(
@@ -369,7 +369,7 @@ async fn the_roster_has_one_platform_and_survives_a_broken_record() {
     other.platform = Platform::Gemini;
     bench.accounts.create(&other).await.unwrap();
     bench.store.put_field(ACCOUNTS, "broken", "{");
-    let roster = bench.accounts.roster(Platform::Claude).await.unwrap();
+    let roster = bench.accounts.roster(Platform::Claude, None).await.unwrap();
     let ids: Vec<&str> = roster.iter().map(|policy| policy.id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
     assert_eq!(roster[0].credential_version, 1);
@@ -385,7 +385,7 @@ async fn secrets_of_another_key_are_named_not_guessed() {
         bench.clock.clone(),
         Arc::new(Counting::new()),
     );
-    let error = other.live("a", 0).await.unwrap_err().to_string();
+    let error = other.live("a", 0, 0).await.unwrap_err().to_string();
     assert!(
         error.contains("accounts[a].accessToken") && error.contains("sealed with the key"),
         "{error}"
@@ -394,5 +394,5 @@ async fn secrets_of_another_key_are_named_not_guessed() {
     let mut stolen: Account = bench.accounts.get("a").await.unwrap().unwrap();
     stolen.id = "thief".to_owned();
     bench.accounts.create(&stolen).await.unwrap();
-    assert!(bench.accounts.live("thief", 0).await.is_err());
+    assert!(bench.accounts.live("thief", 0, 0).await.is_err());
 }

@@ -47,14 +47,25 @@ impl Ledger {
         events: &[LedgerEvent],
         now: Millis,
     ) -> Result<Appended, StoreError> {
+        self.append_new(batch, events, false, now).await
+    }
+
+    /// [`append`](Self::append), and with `look` none of the events whose calls are in the log already.
+    pub async fn append_new(
+        &self,
+        batch: &str,
+        events: &[LedgerEvent],
+        look: bool,
+        now: Millis,
+    ) -> Result<Appended, StoreError> {
         let mut seen = HashSet::new();
         let mut events: Vec<&LedgerEvent> = events
             .iter()
             .filter(|event| seen.insert(event.request_id.as_str()))
             .collect();
-        let late = events.iter().any(|event| event.at.saturating_add(LATE) < now);
+        let look = look || events.iter().any(|event| event.at.saturating_add(LATE) < now);
         loop {
-            if late {
+            if look {
                 events = self.unwritten(events).await?;
             }
             if events.is_empty() {
@@ -64,7 +75,7 @@ impl Ledger {
                 key: keys::ledger_batch(batch),
                 is: None,
             }];
-            if late {
+            if look {
                 guards.extend(events.iter().map(|event| Guard::Field {
                     key: keys::ledger_requests(self.calendar.day(event.at)),
                     field: event.request_id.clone(),

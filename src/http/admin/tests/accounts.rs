@@ -26,7 +26,7 @@ async fn credentials(bench: &Bench, account: &Value) -> Credentials {
     let live = bench
         .app
         .accounts
-        .live(account["id"].as_str().unwrap(), 0)
+        .live(account["id"].as_str().unwrap(), 0, 0)
         .await
         .unwrap()
         .unwrap();
@@ -71,7 +71,7 @@ async fn a_new_account_shows_what_it_is_and_no_secret() {
     let live = bench
         .app
         .accounts
-        .live(account["id"].as_str().unwrap(), 0)
+        .live(account["id"].as_str().unwrap(), 0, 0)
         .await
         .unwrap()
         .unwrap();
@@ -396,7 +396,7 @@ async fn deletion_is_for_good() {
         bench
             .app
             .accounts
-            .live(account["id"].as_str().unwrap(), 0)
+            .live(account["id"].as_str().unwrap(), 0, 0)
             .await
             .unwrap()
             .is_none()

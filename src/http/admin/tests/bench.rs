@@ -206,6 +206,7 @@ impl Bench {
             slot: true,
             ttl_ms: 60_000,
             learned_since: 1,
+            note: None,
         });
         let reply = self.gates.gate(&hash, admit.clone()).await.unwrap();
         if reply != gate::Reply::NeedPolicy {
@@ -227,7 +228,7 @@ impl Bench {
 
     /// Teaches the pool its accounts, as the relay does before it picks one.
     pub(super) async fn learn_roster(&self) {
-        let roster = self.app.accounts.roster(Platform::Claude).await.unwrap();
+        let roster = self.app.accounts.roster(Platform::Claude, None).await.unwrap();
         self.gates
             .pool(Platform::Claude, pool::Command::Learn { roster })
             .await

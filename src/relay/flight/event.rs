@@ -1,0 +1,127 @@
+//! The ledger's record of a call: what it used, or what can be said of it if nobody tells how it ended.
+
+use super::Flight;
+use crate::error::Code;
+use crate::model::price::{self, Bill};
+use crate::model::usage::{LedgerEvent, Quality, Tokens};
+use crate::relay::call::Call;
+use crate::relay::meter::Meter;
+
+/// In place of the id and name of an account that is not known.
+const UNKNOWN: &str = "unknown";
+
+impl Flight {
+    /// What a gate that keeps events is to write if this call is never settled; `None`: this host's gates
+    /// keep none.
+    pub(in crate::relay) fn note(&self) -> Option<String> {
+        self.app.ports.gates.keeps_events()?;
+        serde_json::to_string(&self.lost()).ok()
+    }
+
+    /// The event of a call that vanished. The gate knows whose key it was.
+    fn lost(&self) -> LedgerEvent {
+        let account = self.account.as_ref().map(|live| &live.account);
+        let named = |name: Option<&String>| name.map_or(UNKNOWN, String::as_str).to_owned();
+        LedgerEvent {
+            request_id: self.id.clone(),
+            at: self.call.at,
+            key_id: String::new(),
+            key_name: String::new(),
+            account_id: named(account.map(|account| &account.id)),
+            account_name: named(account.map(|account| &account.name)),
+            platform: self.provider.platform(),
+            endpoint: self.call.endpoint.name().to_owned(),
+            model: self.call.model.clone(),
+            stream: self.call.stream,
+            // 499: what nginx made the customary mark of a client that left before the answer.
+            status: self.status.unwrap_or(499),
+            error: Some(Code::CallLost.name().to_owned()),
+            detail: None,
+            tokens: Tokens::default(),
+            cost: 0,
+            price_version: price::version().to_owned(),
+            quality: Quality::Partial,
+            first_byte_ms: self.first_byte.map(|at| self.ms(at)),
+            duration_ms: 0,
+            attempts: self.attempts,
+            client: client(&self.call),
+        }
+    }
+
+    /// From the call's arrival to these ticks.
+    fn ms(&self, ticks: u64) -> u64 {
+        ticks.saturating_sub(self.call.started) / 1000
+    }
+
+    /// The ledger's record, if a provider was called.
+    pub(super) fn event(&mut self) -> Option<LedgerEvent> {
+        self.account.as_ref()?;
+        let policy = self.policy.take()?;
+        let lost = self.lost();
+        // Whole by its own word: that the client hung up before the connection's end is no matter.
+        self.complete |= self.meter.as_ref().is_some_and(Meter::ended);
+        if !self.complete && self.failure.is_none() {
+            self.failure = Some((Code::ClientLeft, None));
+        }
+        let measured = self.meter.take().map(|meter| meter.finish(self.complete));
+        let asked = self.call.model.clone();
+        let (model, tokens, bill, provider_error) = match measured {
+            Some(measured) => {
+                let model = measured.model.unwrap_or(asked);
+                let platform = self.provider.platform();
+                let bill = self.app.prices().bill(
+                    &model,
+                    platform,
+                    &measured.tokens,
+                    &measured.terms,
+                    measured.quality,
+                );
+                (model, measured.tokens, bill, measured.error)
+            }
+            None => (asked, Tokens::default(), self.nothing_to_bill(), None),
+        };
+        // In a stream, the provider's own error is nearer to the cause than that the stream broke off.
+        let (error, detail) = match (provider_error, self.failure.take()) {
+            (Some(error), _) => (Some(error.kind), Some(error.message)),
+            (None, Some((code, detail))) => (Some(code.name().to_owned()), detail),
+            (None, None) => (None, None),
+        };
+        Some(LedgerEvent {
+            key_id: policy.id.clone(),
+            key_name: policy.name.clone(),
+            model,
+            error,
+            detail: detail.map(|detail| detail.chars().take(1000).collect()),
+            tokens,
+            cost: bill.cost,
+            price_version: bill.price_version,
+            quality: bill.quality,
+            duration_ms: self.ms(self.app.ports.clock.ticks()),
+            ..lost
+        })
+    }
+
+    /// An answer without usage: an error, a free call, or none because the client left first. What a
+    /// provider charges for the last, if anything, nobody here can know.
+    fn nothing_to_bill(&self) -> Bill {
+        Bill {
+            cost: 0,
+            price_version: price::version().to_owned(),
+            quality: if self.complete {
+                Quality::Exact
+            } else {
+                Quality::Partial
+            },
+        }
+    }
+}
+
+/// The client's own name for itself, bounded.
+fn client(call: &Call) -> String {
+    let agent = call
+        .headers
+        .get(http::header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    agent.chars().take(120).collect()
+}

@@ -1,0 +1,72 @@
+//! The end of a call is told: to its gate, and to whoever keeps events.
+//!
+//! A gate that keeps events is told again and again for as long as a task may run after its response on the
+//! edge: until it answers, this is the only place that knows what the call used.
+
+use std::time::Duration;
+
+use crs_durable::gate::{Command, Event};
+
+use crate::app::App;
+use crate::model::usage::LedgerEvent;
+use crate::relay::call::Call;
+
+/// Pauses before the gate is told once more.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+
+/// Frees the call's slot and hands its event on. Natively nothing in here waits.
+pub(super) fn settle(
+    app: &App,
+    call: &Call,
+    event: Option<LedgerEvent>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let (app, key, id) = (app.clone(), call.key.clone(), call.id);
+    let held = call.endpoint.takes_slot();
+    async move {
+        let kept = app.ports.gates.keeps_events().zip(event.as_ref());
+        let mut told = kept.and_then(|(keeps, event)| {
+            Some(Event {
+                text: serde_json::to_string(event).ok()?,
+                wait_ms: keeps.wait.as_millis() as u64,
+                held,
+                again: false,
+            })
+        });
+        if told.is_none()
+            && let Some(event) = event
+        {
+            app.outbox.push(event);
+        }
+        // A slot frees itself, an event does not.
+        let most = if told.is_some() { PAUSES.len() } else { 0 };
+        let mut pauses = PAUSES.iter().take(most);
+        loop {
+            let settle = Command::Settle {
+                call: id,
+                event: told.clone(),
+            };
+            let Err(away) = app.ports.gates.gate(&key, settle).await else {
+                return;
+            };
+            tracing::warn!(error = %away, "the gate was not reached; the lease ends by itself");
+            let Some(pause) = pauses.next() else {
+                break;
+            };
+            if let Some(event) = &mut told {
+                event.again = true;
+            }
+            app.ports.clock.sleep(*pause).await;
+        }
+        if let Some(event) = told {
+            tracing::error!(
+                event = event.text,
+                "a ledger event reached no gate and is only in this log"
+            );
+        }
+    }
+}
