@@ -4,6 +4,7 @@
 //! what to set; nothing is guessed in its place.
 
 mod read;
+mod upstash;
 
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ impl Relay {
 /// A lease outlives the time-out that ends its call, or it would be freed while the call runs.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
-/// `STORE`: embedded, redis or memory; left out, the Redis variables decide.
+/// `STORE`: embedded, redis, upstash or memory; left out, the variables of Redis and Upstash decide.
 #[derive(Clone, Debug)]
 pub enum StoreChoice {
     /// The file in `DATA_DIR`.
@@ -116,6 +117,7 @@ pub enum StoreChoice {
     /// Nothing survives a restart (`STORE=memory`): for trials.
     Memory,
     Redis(Redis),
+    Upstash(Upstash),
 }
 
 #[derive(Clone, Debug)]
@@ -124,6 +126,16 @@ pub struct Redis {
     /// `REDIS_DB`, `REDIS_ENABLE_TLS`. Holds the password.
     pub url: Secret,
     /// What of it may be shown: `host:port/db`.
+    pub shown: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstash {
+    /// `UPSTASH_REDIS_REST_URL`: https, or http to this machine.
+    pub url: String,
+    /// `UPSTASH_REDIS_REST_TOKEN`: sent as a bearer token.
+    pub token: Secret,
+    /// The address without its scheme, for messages.
     pub shown: String,
 }
 
