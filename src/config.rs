@@ -4,6 +4,7 @@
 //! what to set; nothing is guessed in its place.
 
 mod read;
+mod upstash;
 
 use std::time::Duration;
 
@@ -127,7 +128,7 @@ pub struct Ledger {
     pub request_log_days: u32,
 }
 
-/// `STORE`: embedded, redis or memory; left out, the Redis variables decide.
+/// `STORE`: embedded, redis, upstash or memory; left out, the variables of Redis and Upstash decide.
 #[derive(Clone, Debug)]
 pub enum StoreChoice {
     /// The file in `DATA_DIR`.
@@ -135,6 +136,7 @@ pub enum StoreChoice {
     /// Nothing survives a restart (`STORE=memory`): for trials.
     Memory,
     Redis(Redis),
+    Upstash(Upstash),
 }
 
 #[derive(Clone, Debug)]
@@ -143,6 +145,16 @@ pub struct Redis {
     /// `REDIS_DB`, `REDIS_ENABLE_TLS`. Holds the password.
     pub url: Secret,
     /// What of it may be shown: `host:port/db`.
+    pub shown: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstash {
+    /// `UPSTASH_REDIS_REST_URL`: https, or http to this machine.
+    pub url: String,
+    /// `UPSTASH_REDIS_REST_TOKEN`: sent as a bearer token.
+    pub token: Secret,
+    /// The address without its scheme, for messages.
     pub shown: String,
 }
 

@@ -5,6 +5,7 @@
 //! | [`memory`] | in the process; gone with it |
 //! | `embedded` | in one file beside the relay; natively only |
 //! | `tcp` | in a Redis server; natively only |
+//! | `upstash` | in a Redis at Upstash, over HTTP |
 //!
 //! They share the meaning of the commands (`vocabulary`), what goes over a wire to a Redis of any
 //! kind (`redis`), and one suite that every one of them passes (`conformance`).
@@ -22,6 +23,8 @@ pub mod redis;
 pub mod settings;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
 pub mod tcp;
+#[cfg(any(target_arch = "wasm32", feature = "upstash"))]
+pub mod upstash;
 mod vocabulary;
 
 #[cfg(test)]

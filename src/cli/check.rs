@@ -27,6 +27,7 @@ pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Fa
         StoreChoice::Embedded => "embedded".to_owned(),
         StoreChoice::Memory => "memory".to_owned(),
         StoreChoice::Redis(redis) => format!("redis {}", redis.shown),
+        StoreChoice::Upstash(upstash) => format!("upstash {}", upstash.shown),
     };
     let value = json!({
         "ok": true,

@@ -93,13 +93,13 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
     }
 }
 
-struct Reader<'a> {
-    vars: &'a dyn Vars,
+pub(super) struct Reader<'a> {
+    pub(super) vars: &'a dyn Vars,
     problems: Vec<String>,
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, line: String) {
+    pub(super) fn problem(&mut self, line: String) {
         self.problems.push(line);
     }
 
@@ -266,9 +266,14 @@ impl Reader<'_> {
         let named = text(self.vars, "STORE");
         let url = text(self.vars, "REDIS_URL");
         let host = text(self.vars, "REDIS_HOST");
+        let rest = self.upstash_vars();
         match named.as_deref() {
-            None if url.is_none() && host.is_none() => StoreChoice::Embedded,
+            None if url.is_none() && host.is_none() => match rest {
+                (None, None) => StoreChoice::Embedded,
+                rest => self.upstash(rest),
+            },
             Some("embedded") => StoreChoice::Embedded,
+            Some("upstash") => self.upstash(rest),
             Some("memory") => StoreChoice::Memory,
             None | Some("redis") => match url {
                 Some(url) => self.redis_url(url),
@@ -276,7 +281,7 @@ impl Reader<'_> {
             },
             Some(_) => {
                 self.problem(
-                    "STORE is none of embedded, redis, memory: set it to one of them, or leave it out"
+                    "STORE is none of embedded, redis, upstash, memory: set it to one of them, or leave it out"
                         .to_owned(),
                 );
                 StoreChoice::Embedded

@@ -106,6 +106,65 @@ fn redis_by_url_or_by_parts() {
     assert!(problem(&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")]).starts_with("REDIS_PORT"));
 }
 
+const UPSTASH_URL: (&str, &str) = ("UPSTASH_REDIS_REST_URL", "https://kind-cat-1.upstash.io/");
+const UPSTASH_TOKEN: (&str, &str) = ("UPSTASH_REDIS_REST_TOKEN", "AbCd_s3cr3t==");
+
+#[test]
+fn upstash_by_name_or_by_its_address() {
+    for more in [
+        &[][..],
+        &[("STORE", "upstash")],
+        &[("STORE", "upstash"), ("REDIS_HOST", "h")],
+    ] {
+        let config = read(&[&[UPSTASH_URL, UPSTASH_TOKEN], more].concat()).unwrap();
+        let StoreChoice::Upstash(upstash) = &config.store else {
+            panic!("{more:?}")
+        };
+        assert_eq!(upstash.url, "https://kind-cat-1.upstash.io");
+        assert_eq!(upstash.token.reveal(), "AbCd_s3cr3t==");
+        assert_eq!(upstash.shown, "kind-cat-1.upstash.io");
+        assert!(!format!("{config:?}").contains("s3cr3t"));
+    }
+    // Another store that is named is used, and so is the Redis of an older set-up.
+    for (other, store) in [(("STORE", "memory"), "Memory"), (("REDIS_HOST", "h"), "Redis")] {
+        let config = read(&[UPSTASH_URL, UPSTASH_TOKEN, other]).unwrap();
+        assert!(format!("{:?}", config.store).starts_with(store));
+    }
+}
+
+#[test]
+fn upstash_needs_both_of_its_variables_and_a_safe_way() {
+    for more in [&[][..], &[("STORE", "upstash")]] {
+        assert!(problem(&[&[UPSTASH_URL], more].concat()).starts_with("UPSTASH_REDIS_REST_TOKEN is missing"));
+        assert!(problem(&[&[UPSTASH_TOKEN], more].concat()).starts_with("UPSTASH_REDIS_REST_URL is missing"));
+    }
+    assert_eq!(read(&[("STORE", "upstash")]).unwrap_err().len(), 2);
+    let at = |url| read(&[("UPSTASH_REDIS_REST_URL", url), UPSTASH_TOKEN]);
+    for url in [
+        "http://127.0.0.1:8079",
+        "http://localhost",
+        "http://[::1]:8079",
+        "https://a.b/path/",
+    ] {
+        assert!(matches!(at(url).unwrap().store, StoreChoice::Upstash(_)), "{url}");
+    }
+    for url in [
+        "http://kind-cat-1.upstash.io",
+        "http://localhost.evil.example",
+        "rediss://host:6379",
+        "https://user:pass@host",
+        "kind-cat-1.upstash.io",
+    ] {
+        let problems = at(url).unwrap_err();
+        assert!(
+            problems[0].starts_with("UPSTASH_REDIS_REST_URL is not https"),
+            "{url}"
+        );
+    }
+    let token = problem(&[UPSTASH_URL, ("UPSTASH_REDIS_REST_TOKEN", "s3 cr3t")]);
+    assert!(token.starts_with("UPSTASH_REDIS_REST_TOKEN") && !token.contains("s3 cr3t"));
+}
+
 #[test]
 fn provider_addresses_are_taken_as_crs_users_write_them() {
     let api = |value| read(&[("CLAUDE_API_URL", value)]).unwrap().claude.api_url;

@@ -298,5 +298,6 @@ fn open_store(
         StoreChoice::Memory => Ok(Arc::new(crate::store::memory::Memory::new(clock))),
         StoreChoice::Embedded => backends::embedded(data_dir, clock),
         StoreChoice::Redis(redis) => backends::redis(redis),
+        StoreChoice::Upstash(upstash) => backends::upstash(upstash, clock),
     }
 }

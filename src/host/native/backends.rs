@@ -39,3 +39,19 @@ pub(super) fn redis(redis: &config::Redis) -> Result<Arc<dyn Store>, String> {
 pub(super) fn redis(_: &config::Redis) -> Result<Arc<dyn Store>, String> {
     Err("this build cannot use Redis: leave REDIS_URL and REDIS_HOST out".to_owned())
 }
+
+#[cfg(feature = "upstash")]
+pub(super) fn upstash(upstash: &config::Upstash, clock: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+    use crate::store::upstash::{Limits, Upstash};
+    let store = Upstash::new(&upstash.url, &upstash.token, clock, Limits::default())
+        .map_err(|error| format!("upstash at {}: {error}", upstash.shown))?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(not(feature = "upstash"))]
+pub(super) fn upstash(_: &config::Upstash, _: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+    Err(
+        "this build cannot use Upstash: leave UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN out"
+            .to_owned(),
+    )
+}

@@ -1,6 +1,8 @@
 mod history;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
 mod redis;
+#[cfg(all(not(target_arch = "wasm32"), feature = "upstash"))]
+mod upstash;
 
 use std::time::Duration;
 

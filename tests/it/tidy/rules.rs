@@ -5,10 +5,17 @@ use std::collections::BTreeSet;
 use super::source::{Source, below, tokens};
 
 /// Modules that may use the crates of `NATIVE`.
-const NATIVE_PLACES: [&str; 5] = ["host", "store::embedded", "store::tcp", "cli", "main"];
+const NATIVE_PLACES: [&str; 6] = [
+    "host",
+    "store::embedded",
+    "store::tcp",
+    "store::upstash::wire::native",
+    "cli",
+    "main",
+];
 
 /// Crates that only a native host links, or that know sockets, files, threads or a terminal.
-const NATIVE: [&str; 17] = [
+const NATIVE: [&str; 16] = [
     "tokio",
     "tokio_util",
     "hyper",
@@ -24,9 +31,11 @@ const NATIVE: [&str; 17] = [
     "indicatif",
     "tracing_subscriber",
     "tower_service",
-    "reqwest",
     "libc",
 ];
+
+/// Crates of one store: what it needs to be an HTTP client on both hosts.
+const UPSTASH: [&str; 2] = ["reqwest", "send_wrapper"];
 
 /// A layer and what it may name of this crate. Everything else is above it or beside it.
 struct Layer {
@@ -183,6 +192,11 @@ pub(super) fn crates(source: &Source) -> Vec<String> {
             if !native && NATIVE.contains(&head) {
                 Some(format!(
                     "{}:{line}: `{path}` is native: move this to src/host or src/cli, or ask a port for it",
+                    source.path
+                ))
+            } else if !source.is_in("store::upstash") && UPSTASH.contains(&head) {
+                Some(format!(
+                    "{}:{line}: `{path}` is the HTTP client of src/store/upstash alone: ask port::upstream, which passes bytes unchanged",
                     source.path
                 ))
             } else if !web && matches!(head, "axum" | "utoipa_axum") {
@@ -371,6 +385,13 @@ mod tests {
         assert_eq!(stray("src/store/tcp.rs", "use redis::Client;"), 0);
         assert_eq!(stray("src/store/upstash.rs", "use redis::Client;"), 1);
         assert_eq!(stray("src/store/upstash.rs", "use super::redis::encode;"), 0);
+        assert_eq!(stray("src/store/upstash/wire.rs", "use reqwest::Client;"), 0);
+        assert_eq!(stray("src/host/native/upstream.rs", "use reqwest::Client;"), 1);
+        assert_eq!(stray("src/store/upstash/line.rs", "use rustls::ClientConfig;"), 1);
+        assert_eq!(
+            stray("src/store/upstash/wire/native.rs", "use rustls::ClientConfig;"),
+            0
+        );
         assert_eq!(stray("src/main.rs", "use clap::Parser;"), 0);
         assert_eq!(stray("src/relay/a.rs", "use axum::body::Body;"), 1);
         assert_eq!(stray("src/http/a.rs", "use axum::body::Body;"), 0);

@@ -1,5 +1,6 @@
 //! What the tests and the benchmark of crs-edge stand on: a provider that does as it is told, clients that
-//! see every byte, proxies that count, the relay as a process, and the real Claude Code.
+//! see every byte, proxies that count, the relay as a process, Redis and Upstash on this machine, and the real
+//! Claude Code.
 //!
 //! Nothing in here depends on the relay's own code: a mistake in the relay cannot hide in its mirror image.
 //! Every wait is bounded and says what it waited for; everything started is ended on drop, by its id.
@@ -11,6 +12,7 @@ pub mod provider;
 pub mod proxy;
 pub mod redis_server;
 pub mod relay;
+pub mod upstash;
 pub mod wire;
 
 use std::future::Future;

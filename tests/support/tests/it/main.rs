@@ -5,3 +5,4 @@ mod claude_code;
 mod provider;
 mod proxy;
 mod relay;
+mod upstash;

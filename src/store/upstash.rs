@@ -1,0 +1,160 @@
+//! A Redis at Upstash, over its REST interface: each call is one HTTP exchange, and each command is billed.
+//!
+//! A batch is one `POST /pipeline`. An atomic batch is one `EVAL`, and not `/multi-exec`: only a script
+//! checks guards (`WATCH` needs a connection that stays), and it is billed as one command however much it
+//! does. Bodies are JSON, so what is no UTF-8 travels escaped (`escape`); texts are stored as they are.
+//!
+//! No call takes longer than [`Limits::answer`]. A server that was silent for so long, or that could not be
+//! connected, is left alone for [`Limits::rest`]; calls meanwhile fail at once. What only reads is asked
+//! once more when a connection breaks under it; what writes is not, since it may have run: its caller is
+//! told `Away`.
+
+mod answer;
+mod escape;
+mod line;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::config::Secret;
+use crate::port::clock::Clock;
+use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
+use crate::store::redis::{self as vocabulary, Args, Value};
+pub use line::Limits;
+use line::{Line, To};
+
+const KIND: &str = "upstash";
+
+pub struct Upstash {
+    line: Line,
+}
+
+/// Why there can be no exchange, whatever the server does. Names no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    #[error("the address of the Upstash database is no use: {0}")]
+    Url(String),
+    #[error("the token of the Upstash database cannot be sent: it has characters that no header may have")]
+    Token,
+    #[error("there is no HTTP client for Upstash: {0}")]
+    Client(String),
+}
+
+/// How many commands were sent: what Upstash bills. Those of a second try count again.
+#[derive(Clone, Debug, Default)]
+pub struct Commands(Arc<AtomicU64>);
+
+impl Commands {
+    /// Since the start; never falls.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, commands: u64) {
+        self.0.fetch_add(commands, Ordering::Relaxed);
+    }
+}
+
+impl Upstash {
+    /// `url` is the database's REST address, without a path as a rule. Does not connect; `ping` does.
+    pub fn new(
+        url: &str,
+        token: &Secret,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Result<Upstash, OptionsError> {
+        Ok(Upstash {
+            line: Line::new(url, token, clock, limits)?,
+        })
+    }
+
+    /// The counter of what was sent, for figures; it goes on counting.
+    pub fn commands(&self) -> Commands {
+        self.line.commands()
+    }
+
+    async fn one(&self, args: &Args, again: bool) -> Result<Value, StoreError> {
+        let body = body(&spoken(args))?;
+        self.line.ask(To::One, body, 1, again, answer::one).await
+    }
+}
+
+#[async_trait]
+impl Store for Upstash {
+    async fn run(&self, batch: Vec<Command>) -> Result<Vec<Reply>, StoreError> {
+        let pipeline = vocabulary::Pipeline::new(KIND, batch);
+        let requests: Vec<Args> = pipeline.requests().collect();
+        if requests.is_empty() {
+            return pipeline.replies(Vec::new());
+        }
+        let count = requests.len();
+        let body = body(&requests.iter().map(spoken).collect::<Vec<_>>())?;
+        drop(requests);
+        let answers = self
+            .line
+            .ask(
+                To::Pipeline,
+                body,
+                count as u64,
+                pipeline.only_reads(),
+                move |answer, secret| answer::many(answer, count, secret),
+            )
+            .await?;
+        pipeline.replies(answers)
+    }
+
+    async fn atomically(&self, guards: Vec<Guard>, batch: Vec<Command>) -> Result<Applied, StoreError> {
+        let request = vocabulary::atomically(&guards, &batch)?;
+        let again = !batch.iter().any(Command::writes);
+        let answer = self.one(&request, again).await?;
+        vocabulary::applied(KIND, &guards, &batch, answer)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        match self.one(&vec![Bytes::from_static(b"PING")], true).await? {
+            Value::Text(_) => Ok(()),
+            Value::Error { code, message } => Err(vocabulary::refusal(KIND, &code, &message)),
+            _ => Err(failed("a PING was answered in another shape")),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn shared(&self) -> bool {
+        true
+    }
+}
+
+/// The command as JSON can say it.
+fn spoken(args: &Args) -> Vec<std::borrow::Cow<'_, str>> {
+    args.iter().map(escape::escaped).collect()
+}
+
+fn body(spoken: &impl serde::Serialize) -> Result<Bytes, StoreError> {
+    serde_json::to_vec(spoken)
+        .map(Bytes::from)
+        .map_err(|error| failed(&error.to_string()))
+}
+
+fn failed(reason: &str) -> StoreError {
+    StoreError::Failed {
+        kind: KIND,
+        reason: reason.to_owned(),
+    }
+}
+
+fn away(reason: impl Into<String>) -> StoreError {
+    StoreError::Away {
+        kind: KIND,
+        reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

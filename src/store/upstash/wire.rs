@@ -1,0 +1,68 @@
+//! One request out, one whole answer in, on either host. No time limit: dropping the future ends it.
+
+#[cfg(target_arch = "wasm32")]
+mod fetch;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
+
+#[cfg(target_arch = "wasm32")]
+pub(super) use fetch::Wire;
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use native::Wire;
+
+/// Largest answer that is taken, in bytes.
+const LARGEST: usize = 32 << 20;
+
+/// Longest reason that is told, in characters.
+const SHOWN: usize = 200;
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer; with a reason that names no secret.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// There is no connection, or it broke. What was sent, as far as is known, may have run.
+    Lost {
+        sent: bool,
+        reason: String,
+    },
+    TooLarge,
+}
+
+/// What the head says, and whether the body is worth reading.
+fn head(response: &Response) -> Result<(u16, Option<Duration>), Fault> {
+    let number = |name| {
+        let headers: &HeaderMap = response.headers();
+        headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok()
+    };
+    if number(CONTENT_LENGTH).is_some_and(|length| length > LARGEST as u64) {
+        return Err(Fault::TooLarge);
+    }
+    let retry_after = number(RETRY_AFTER).map(Duration::from_secs);
+    Ok((response.status().as_u16(), retry_after))
+}
+
+/// What the client says, with its causes and without the address.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        told.push_str(": ");
+        told.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    told.chars().take(SHOWN).collect()
+}
