@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::config::{Config, Secret};
 use crate::metrics::Metrics;
 use crate::model::price::PriceBook;
+use crate::port::billed::Billed;
 use crate::port::clock::Clock;
 use crate::port::gates::Gates;
 use crate::port::random::Random;
@@ -32,6 +33,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub tasks: Arc<dyn Tasks>,
     pub random: Arc<dyn Random>,
+    /// `None`: this host's platform bills nothing by the unit.
+    pub billed: Option<Arc<dyn Billed>>,
 }
 
 pub struct Parts {

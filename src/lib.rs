@@ -27,3 +27,7 @@ pub mod provider;
 pub mod relay;
 pub mod secrets;
 pub mod store;
+
+// The Durable Objects vanish from the module's exports unless the crate's root names them.
+#[cfg(target_arch = "wasm32")]
+pub use host::worker::{GateObject, PoolObject};

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 
 use crate::error::Code;
 use crate::model::usage::LedgerEvent;
+use crate::port::billed::Service;
 use crate::relay::outbox::Outbox;
 
 pub struct Metrics {
@@ -23,6 +24,8 @@ pub struct Metrics {
     duration: Histogram,
     pending: Gauge,
     lost: Gauge,
+    billed_units: Family<Billed, Gauge>,
+    billed_monthly: Family<Billed, Gauge>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -44,6 +47,11 @@ struct Class {
     class: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Billed {
+    service: &'static str,
+}
+
 /// Seconds; a model may think for minutes.
 const BUCKETS: [f64; 12] = [
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0,
@@ -62,6 +70,8 @@ impl Default for Metrics {
             duration: Histogram::new(BUCKETS),
             pending: Gauge::default(),
             lost: Gauge::default(),
+            billed_units: Family::default(),
+            billed_monthly: Family::default(),
             registry: Registry::default(),
         };
         registry.register("calls", "Calls that reached a provider", metrics.requests.clone());
@@ -96,6 +106,16 @@ impl Default for Metrics {
             "ledger_lost",
             "Settled calls dropped because the store was away for too long",
             metrics.lost.clone(),
+        );
+        registry.register(
+            "platform_units",
+            "What the host's platform bills for, used by this isolate since it started",
+            metrics.billed_units.clone(),
+        );
+        registry.register(
+            "platform_monthly_micro_usd",
+            "Estimated bill of a month at this isolate's rate so far, beyond what plans include, in millionths of a dollar",
+            metrics.billed_monthly.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -142,7 +162,19 @@ impl Metrics {
     }
 
     /// The Prometheus text format.
-    pub fn text(&self, outbox: &Outbox) -> String {
+    pub fn text(&self, outbox: &Outbox, billed: &[Service]) -> String {
+        for Service {
+            name: service,
+            units,
+            monthly_micro_usd,
+        } in billed
+        {
+            let label = Billed { service };
+            self.billed_units.get_or_create(&label).set(*units as i64);
+            self.billed_monthly
+                .get_or_create(&label)
+                .set(*monthly_micro_usd as i64);
+        }
         self.pending.set(outbox.pending() as i64);
         self.lost.set(outbox.lost() as i64);
         let mut text = String::new();

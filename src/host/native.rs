@@ -116,6 +116,7 @@ impl Native {
             clock,
             tasks: Arc::new(NativeTasks::new()),
             random: Arc::new(NativeRandom),
+            billed: None,
         };
         let local_token = local_token();
         let app = assemble(setup.config.clone(), ports, Some(local_token.clone()));

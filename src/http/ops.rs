@@ -115,5 +115,7 @@ pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
     } else {
         "text/plain; version=0.0.4; charset=utf-8"
     };
-    ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.outbox)).into_response()
+    let billed = app.ports.billed.as_ref().map(|billed| billed.services());
+    let text = app.metrics.text(&app.outbox, &billed.unwrap_or_default());
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

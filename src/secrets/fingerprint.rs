@@ -31,30 +31,23 @@ impl Keyring {
     /// Stores the fingerprint if there is none, else compares. Of two first starts at once with
     /// different keys, one is refused.
     pub async fn check_fingerprint(&self, store: &dyn Store) -> Result<(), FingerprintError> {
-        let first = store
-            .atomically(
-                vec![Guard::Value {
-                    key: keys::FINGERPRINT.to_owned(),
-                    is: None,
-                }],
-                vec![Command::Set {
-                    key: keys::FINGERPRINT.to_owned(),
-                    value: Bytes::from(self.fingerprint.clone()),
-                    expire_at: None,
-                }],
-            )
-            .await?;
-        if first == Applied::Yes {
-            return Ok(());
+        let mut stored = stored(store).await?;
+        if stored.is_none() {
+            let guard = Guard::Value {
+                key: keys::FINGERPRINT.to_owned(),
+                is: None,
+            };
+            let set = Command::Set {
+                key: keys::FINGERPRINT.to_owned(),
+                value: Bytes::from(self.fingerprint.clone()),
+                expire_at: None,
+            };
+            if store.atomically(vec![guard], vec![set]).await? == Applied::Yes {
+                return Ok(());
+            }
+            stored = self::stored(store).await?;
         }
-        let get = Command::Get {
-            key: keys::FINGERPRINT.to_owned(),
-        };
-        let replies = store.run(vec![get]).await?;
-        let expected = match replies.first() {
-            Some(Reply::Value(Some(stored))) => String::from_utf8_lossy(stored).into_owned(),
-            _ => String::new(),
-        };
+        let expected = stored.unwrap_or_default();
         if expected == self.fingerprint {
             Ok(())
         } else {
@@ -64,6 +57,16 @@ impl Keyring {
             })
         }
     }
+}
+
+async fn stored(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    let get = Command::Get {
+        key: keys::FINGERPRINT.to_owned(),
+    };
+    Ok(match store.run(vec![get]).await?.first() {
+        Some(Reply::Value(Some(stored))) => Some(String::from_utf8_lossy(stored).into_owned()),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

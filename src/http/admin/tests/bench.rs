@@ -99,6 +99,7 @@ impl Bench {
             clock: Arc::new(clock.clone()),
             tasks: Arc::new(Tokio),
             random: Arc::new(Counting::new()),
+            billed: None,
         };
         let app = assemble(config, ports, Some(Secret::new(LOCAL)));
         app.admins.ensure(&app.config.admin, None, NOW).await.unwrap();

@@ -1,0 +1,105 @@
+//! The machines from a request's side: messages to Durable Objects.
+//!
+//! Commands may be repeated without harm, so one that got no answer is sent once more; a settlement is not,
+//! because its sender has its own way of saying that it says something twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use crs_durable::{gate, pool};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use worker::send::SendFuture;
+use worker::{Method, ObjectNamespace, RequestInit};
+
+use super::billed::Billed;
+use super::clock::EdgeClock;
+use super::objects::{COMMANDS, ROWS_WRITTEN};
+use crate::model::account::Platform;
+use crate::port::clock::{Clock as _, within};
+use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
+
+/// An object answers within milliseconds, or it is being moved and will not.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Before a command is sent once more.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) struct EdgeGates {
+    pub(super) gates: ObjectNamespace,
+    pub(super) pools: ObjectNamespace,
+    pub(super) keeps: KeepsEvents,
+    pub(super) billed: Arc<Billed>,
+    pub(super) clock: EdgeClock,
+}
+
+#[async_trait]
+impl Gates for EdgeGates {
+    async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError> {
+        let again = !matches!(command, gate::Command::Settle { .. });
+        self.tell("gate", &self.gates, &key.hex(), &command, again).await
+    }
+
+    async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError> {
+        self.tell("pool", &self.pools, platform.name(), &command, true)
+            .await
+    }
+
+    fn keeps_events(&self) -> Option<KeepsEvents> {
+        Some(self.keeps)
+    }
+}
+
+impl EdgeGates {
+    async fn tell<C: Serialize, R: DeserializeOwned>(
+        &self,
+        machine: &'static str,
+        objects: &ObjectNamespace,
+        name: &str,
+        command: &C,
+        again: bool,
+    ) -> Result<R, GatesError> {
+        let away = |reason: String| GatesError { machine, reason };
+        let command = serde_json::to_string(command).map_err(|error| away(error.to_string()))?;
+        let mut tries = 1 + u32::from(again);
+        loop {
+            let told = SendFuture::new(self.tell_once(objects, name, &command));
+            let error = match within(&self.clock, PATIENCE, told).await {
+                Some(Ok(reply)) => match serde_json::from_str(&reply) {
+                    Ok(reply) => return Ok(reply),
+                    Err(error) => return Err(away(format!("its answer cannot be read: {error}"))),
+                },
+                Some(Err(error)) => error.to_string(),
+                None => format!("no answer within {} s", PATIENCE.as_secs()),
+            };
+            tries -= 1;
+            if tries == 0 {
+                return Err(away(error));
+            }
+            self.clock.sleep(PAUSE).await;
+        }
+    }
+
+    /// A stub belongs to the request that made it.
+    async fn tell_once(
+        &self,
+        objects: &ObjectNamespace,
+        name: &str,
+        command: &str,
+    ) -> worker::Result<String> {
+        self.billed.object_call();
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post).with_body(Some(command.into()));
+        let request = worker::Request::new_with_init("https://object/", &init)?;
+        let mut answer = objects.get_by_name(name)?.fetch_with_request(request).await?;
+        let text = answer.text().await?;
+        if answer.status_code() != 200 {
+            return Err(worker::Error::RustError(text));
+        }
+        let figure = |name: &str| answer.headers().get(name).ok().flatten()?.parse().ok();
+        self.billed
+            .by_object(figure(ROWS_WRITTEN).unwrap_or(0), figure(COMMANDS).unwrap_or(0));
+        Ok(text)
+    }
+}

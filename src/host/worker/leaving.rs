@@ -1,0 +1,148 @@
+//! A client that goes away takes its call with it.
+//!
+//! The runtime does not drop the stream of a response when its client leaves, so nothing of the call would
+//! ever hear of it. What fires is the request's own signal (compatibility flag `enable_request_signal`):
+//! before the response it ends the handler, and after it a task that outlives the response takes the body
+//! away and drops it. Either way the call is settled by being dropped, as natively.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use http_body::{Body as _, Frame, SizeHint};
+use worker::wasm_bindgen::JsCast as _;
+use worker::wasm_bindgen::closure::Closure;
+use worker::{AbortSignal, web_sys};
+
+use super::body::EdgeBody;
+use super::tasks::after_response;
+
+/// Resolves when the client has left; never, if it does not.
+pub(super) struct Left {
+    fired: Option<oneshot::Receiver<()>>,
+    signal: Option<AbortSignal>,
+    _listener: Option<Closure<dyn FnMut()>>,
+}
+
+impl Left {
+    pub(super) fn new(signal: Option<AbortSignal>) -> Self {
+        let Some(signal) = signal else {
+            return Self {
+                fired: None,
+                signal: None,
+                _listener: None,
+            };
+        };
+        let (fire, fired) = oneshot::channel();
+        let mut fire = Some(fire);
+        if signal.aborted() {
+            fire.take().map(|fire| fire.send(()));
+        }
+        let listener = Closure::<dyn FnMut()>::new(move || {
+            fire.take().map(|fire| fire.send(()));
+        });
+        let raw: &web_sys::AbortSignal = &signal;
+        raw.set_onabort(Some(listener.as_ref().unchecked_ref()));
+        Self {
+            fired: Some(fired),
+            signal: Some(signal),
+            _listener: Some(listener),
+        }
+    }
+}
+
+impl Future for Left {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.fired {
+            Some(fired) => Pin::new(fired).poll(context).map(|_| ()),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if let Some(signal) = &self.signal {
+            let raw: &web_sys::AbortSignal = signal;
+            raw.set_onabort(None);
+        }
+    }
+}
+
+/// The answer of `handler`, unless the client leaves first: then `None`, and nothing of the call is left.
+pub(super) async fn unless_left(
+    signal: Option<AbortSignal>,
+    handler: impl Future<Output = http::Response<axum::body::Body>>,
+) -> Option<http::Response<EdgeBody>> {
+    let handler = std::pin::pin!(handler);
+    match select(handler, Left::new(signal)).await {
+        Either::Left((response, left)) => Some(response.map(|body| watched(body, left))),
+        Either::Right(((), _)) => None,
+    }
+}
+
+/// A body that is gone as soon as its client is.
+fn watched(body: axum::body::Body, left: Left) -> EdgeBody {
+    if body.is_end_stream() || left.fired.is_none() {
+        return EdgeBody(Box::pin(body));
+    }
+    let place = Rc::new(RefCell::new(Some(body)));
+    let (ended, end) = oneshot::channel();
+    let held = place.clone();
+    after_response(async move {
+        select(left, end).await;
+        // Outside of the borrow: dropping it settles the call.
+        let body = held.borrow_mut().take();
+        drop(body);
+    });
+    EdgeBody(Box::pin(Watched {
+        body: place,
+        ended: Some(ended),
+    }))
+}
+
+struct Watched {
+    body: Rc<RefCell<Option<axum::body::Body>>>,
+    ended: Option<oneshot::Sender<()>>,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = match self.body.borrow_mut().as_mut() {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        };
+        if matches!(polled, Poll::Ready(None | Some(Err(_))))
+            && let Some(ended) = self.ended.take()
+        {
+            // Nobody may be listening any more.
+            let _ = ended.send(());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body
+            .borrow()
+            .as_ref()
+            .is_none_or(axum::body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let body = self.body.borrow();
+        body.as_ref()
+            .map_or_else(SizeHint::default, axum::body::Body::size_hint)
+    }
+}

@@ -1,0 +1,53 @@
+//! Log lines on the console, which `wrangler tail` and Workers Logs read: one JSON object a line.
+
+use std::io::{self, Write};
+use std::sync::Once;
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config;
+
+static STARTED: Once = Once::new();
+
+/// Starts logging as the settings say, once per isolate.
+pub(super) fn start(log: &config::Log) {
+    STARTED.call_once(|| {
+        let filter = Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("crs_edge", log.level.parse().unwrap_or(Level::INFO))
+            // What admins did is told at every level but silence.
+            .with_target("audit", Level::INFO);
+        let lines = tracing_subscriber::fmt::layer()
+            .json()
+            // The platform writes its own time beside each line.
+            .without_time()
+            .with_writer(Line::default);
+        let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    });
+}
+
+/// One line, written when it is whole.
+#[derive(Default)]
+struct Line(Vec<u8>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let line = String::from_utf8_lossy(&self.0);
+        worker::console_log!("{}", line.trim_end());
+    }
+}

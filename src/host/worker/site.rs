@@ -1,0 +1,250 @@
+//! What an isolate has: settings, the app and its router, made at its first request and used by all.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::Request;
+use tower::ServiceExt as _;
+use worker::{AbortSignal, Env, HttpRequest};
+
+use super::billed::Billed;
+use super::bindings::Bindings;
+use super::body::EdgeBody;
+use super::clock::EdgeClock;
+use super::gates::EdgeGates;
+use super::leaving::unless_left;
+use super::log;
+use super::random::EdgeRandom;
+use super::refusal::Refusal;
+use super::tasks::{EdgeTasks, after_response};
+use super::upstream::EdgeUpstream;
+use crate::app::{App, Ports, assemble};
+use crate::config::{Config, StoreChoice};
+use crate::http::extract::ClientAddress;
+use crate::port::clock::{Clock, Millis, within};
+use crate::port::gates::KeepsEvents;
+use crate::port::store::Store;
+use crate::secrets::FingerprintError;
+use crate::store::upstash::{Limits, Upstash};
+
+/// How long a first request waits for the store to say whether it is the right one.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The header in which Cloudflare says whose request it is; a client cannot set it.
+const ADDRESS: &str = "cf-connecting-ip";
+
+thread_local! {
+    static SITE: OnceCell<Rc<Result<Site, Refusal>>> = const { OnceCell::new() };
+}
+
+pub(super) struct Site {
+    app: App,
+    router: Router,
+    billed: Arc<Billed>,
+    /// Whether the data is known to be of this ENCRYPTION_KEY.
+    checked: Cell<bool>,
+    /// What is wrong with it.
+    wrong: RefCell<Option<Refusal>>,
+    /// When the settings that are kept in memory were read.
+    loaded: Cell<Millis>,
+    /// Whether the variables of the admin login were adopted.
+    login: Cell<bool>,
+}
+
+/// The isolate's site, good to serve.
+pub(super) struct Serving(Rc<Result<Site, Refusal>>);
+
+impl Site {
+    /// Says what must be set if this Worker cannot serve.
+    pub(super) async fn of(env: &Env) -> Result<Serving, Refusal> {
+        let site = SITE.with(|site| site.get_or_init(|| Rc::new(Self::make(env))).clone());
+        match &*site {
+            Err(refusal) => return Err(refusal.clone()),
+            Ok(made) => made.ready().await?,
+        }
+        Ok(Serving(site))
+    }
+
+    fn make(env: &Env) -> Result<Self, Refusal> {
+        let config = Config::read(&Bindings(env));
+        let mut problems = config
+            .as_ref()
+            .err()
+            .map(|problems| problems.0.clone())
+            .unwrap_or_default();
+        // There is no file here to write a generated one to.
+        if config
+            .as_ref()
+            .is_ok_and(|config| config.admin.password.is_none())
+        {
+            problems.push("ADMIN_PASSWORD is missing: set it to 8 characters or more".to_owned());
+        }
+        let objects = |name: &str| {
+            env.durable_object(name)
+                .map_err(|_| format!("{name} is no binding of a Durable Object: deploy with wrangler.toml"))
+        };
+        let (gates, pools) = (objects("GATES"), objects("POOLS"));
+        problems.extend(
+            [&gates, &pools]
+                .into_iter()
+                .filter_map(|bound| bound.as_ref().err().cloned()),
+        );
+        let (Ok(config), Ok(gates), Ok(pools), true) = (config, gates, pools, problems.is_empty()) else {
+            return Err(Refusal(problems));
+        };
+        log::start(&config.log);
+        let billed = Arc::new(Billed::default());
+        let ports = Ports {
+            store: store(&config, &billed).map_err(|problem| Refusal(vec![problem]))?,
+            upstream: Arc::new(EdgeUpstream::default()),
+            gates: Arc::new(EdgeGates {
+                gates,
+                pools,
+                keeps: KeepsEvents {
+                    wait: config.ledger.flush,
+                },
+                billed: billed.clone(),
+                clock: EdgeClock::default(),
+            }),
+            clock: Arc::new(EdgeClock::default()),
+            tasks: Arc::new(EdgeTasks),
+            random: Arc::new(EdgeRandom),
+            billed: Some(billed.clone()),
+        };
+        let app = assemble(config, ports, None);
+        Ok(Self {
+            router: crate::http::router(app.clone()),
+            app,
+            billed,
+            checked: Cell::new(false),
+            wrong: RefCell::new(None),
+            loaded: Cell::new(0),
+            login: Cell::new(false),
+        })
+    }
+
+    /// Data written with another key must not be touched. While the store is away, what is known already
+    /// serves, and the next request asks again.
+    async fn ready(&self) -> Result<(), Refusal> {
+        if let Some(wrong) = self.wrong.borrow().as_ref() {
+            return Err(wrong.clone());
+        }
+        if self.checked.get() {
+            self.look_again();
+            return Ok(());
+        }
+        let clock = &*self.app.ports.clock;
+        let store = &*self.app.ports.store;
+        match within(clock, PATIENCE, self.app.keyring.check_fingerprint(store)).await {
+            Some(Ok(())) => {
+                self.checked.set(true);
+                self.look_again();
+                Ok(())
+            }
+            Some(Err(error @ FingerprintError::Other { .. })) => {
+                let refusal = Refusal(vec![error.to_string()]);
+                *self.wrong.borrow_mut() = Some(refusal.clone());
+                Err(refusal)
+            }
+            Some(Err(FingerprintError::Store(error))) => {
+                tracing::warn!(%error, "the store cannot be asked whose data it holds");
+                Ok(())
+            }
+            None => {
+                tracing::warn!("the store does not say in time whose data it holds");
+                Ok(())
+            }
+        }
+    }
+
+    /// What is kept in memory is read again from time to time, after the response.
+    fn look_again(&self) {
+        let now = self.app.ports.clock.now();
+        let age = self.app.config.relay.record_age.as_millis() as Millis;
+        if now.abs_diff(self.loaded.get()) < age {
+            return;
+        }
+        self.loaded.set(now);
+        let app = self.app.clone();
+        after_response(async move {
+            if let Err(error) = app.load().await {
+                tracing::warn!(%error, "the prices of the operator cannot be read");
+            }
+        });
+    }
+
+    /// The login of the variables is adopted before somebody logs in; hashing it costs too much CPU to do so
+    /// for every isolate.
+    async fn adopt_login(&self) {
+        if self.login.get() {
+            return;
+        }
+        let now = self.app.ports.clock.now();
+        match self.app.admins.ensure(&self.app.config.admin, None, now).await {
+            Ok(_) => self.login.set(true),
+            Err(error) => tracing::error!(%error, "the admin login cannot be made ready"),
+        }
+    }
+}
+
+impl Serving {
+    fn site(&self) -> Option<&Site> {
+        self.0.as_ref().as_ref().ok()
+    }
+
+    pub(super) async fn serve(&self, request: HttpRequest) -> http::Response<EdgeBody> {
+        let Some(site) = self.site() else {
+            return gone();
+        };
+        site.billed.request();
+        let (mut head, body) = request.into_parts();
+        let signal = head.extensions.remove::<AbortSignal>();
+        let address = head
+            .headers
+            .get(ADDRESS)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        head.extensions.insert(ClientAddress(address));
+        let mut request = Request::from_parts(head, axum::body::Body::new(body));
+        crate::http::collapse_slashes(&mut request);
+        if request.uri().path().starts_with("/web/auth/") {
+            site.adopt_login().await;
+        }
+        let router = site.router.clone();
+        let answered = async move {
+            match router.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        };
+        unless_left(signal, answered).await.unwrap_or_else(gone)
+    }
+
+    /// The daily work.
+    pub(super) async fn tidy(&self) {
+        let Some(site) = self.site() else { return };
+        if let Err(error) = site.app.ledger.forget(site.app.ports.clock.now()).await {
+            tracing::warn!(%error, "old records of calls are still there");
+        }
+    }
+}
+
+/// To a client that is not there any more.
+fn gone() -> http::Response<EdgeBody> {
+    let mut response = http::Response::new(EdgeBody(Box::pin(axum::body::Body::empty())));
+    *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+fn store(config: &Config, billed: &Billed) -> Result<Arc<dyn Store>, String> {
+    let StoreChoice::Upstash(upstash) = &config.store else {
+        return Err("STORE must be upstash on this host: leave it out".to_owned());
+    };
+    let clock: Arc<dyn Clock> = Arc::new(EdgeClock::default());
+    let store = Upstash::new(&upstash.url, &upstash.token, clock, Limits::default())
+        .map_err(|error| format!("upstash at {}: {error}", upstash.shown))?;
+    billed.count_commands_of(store.commands());
+    Ok(Arc::new(store))
+}
