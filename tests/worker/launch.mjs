@@ -1,0 +1,92 @@
+// Runs the built Worker in Miniflare, that is in the real workerd: `node launch.mjs CONFIG.json`.
+//
+// CONFIG: {"build": folder, "host"?, "port"?, "bindings": {NAME: text}, "persist"?: folder, "wrangler"?: file}.
+// Prints one JSON line {"url", "pid", "workerd"} when requests are served; the Worker's log goes to standard error.
+// Ends when standard input closes or a signal asks for it. However it ends, workerd ends with it.
+// Asks nothing of the internet. What wrangler.toml says (date, flags, objects) is read from there.
+
+import childProcess from "node:child_process";
+import { readFileSync } from "node:fs";
+import module from "node:module";
+import path from "node:path";
+
+import { wranglerToml } from "./wrangler-toml.mjs";
+
+const here = import.meta.dirname;
+const config = JSON.parse(readFileSync(process.argv[2], "utf8"));
+const tools = process.env.CRS_NODE_TOOLS ?? path.resolve(process.execPath, "../../../..");
+const worker = wranglerToml(config.wrangler ?? path.join(here, "../../wrangler.toml"));
+
+// Miniflare is 4 MB of source: compiled once, it starts in half the time.
+module.enableCompileCache?.(path.join(tools, ".compile-cache"));
+const workerd = watchedWorkerd();
+const { Miniflare, Log, LogLevel } = module.createRequire(path.join(tools, "package.json"))("miniflare");
+
+const miniflare = new Miniflare({
+  name: worker.name,
+  modulesRoot: path.resolve(config.build),
+  modules: [
+    { type: "ESModule", path: path.resolve(config.build, "index.js") },
+    { type: "CompiledWasm", path: path.resolve(config.build, "index_bg.wasm") },
+  ],
+  compatibilityDate: worker.compatibilityDate,
+  compatibilityFlags: worker.compatibilityFlags,
+  durableObjects: worker.durableObjects,
+  durableObjectsPersist: config.persist ? path.resolve(config.persist) : false,
+  bindings: config.bindings ?? {},
+  host: config.host ?? "127.0.0.1",
+  port: config.port ?? 0,
+  // The triggers of wrangler.toml can be pulled: GET /cdn-cgi/handler/scheduled.
+  unsafeTriggerHandlers: true,
+  // Otherwise it asks a server of Cloudflare's for the properties of a request.
+  cf: false,
+  telemetry: { enabled: false },
+  log: new Log(LogLevel.ERROR),
+  handleRuntimeStdio(stdout, stderr) {
+    stdout.pipe(process.stderr, { end: false });
+    stderr.pipe(process.stderr, { end: false });
+  },
+});
+
+let ending = false;
+async function end(code) {
+  if (ending) return;
+  ending = true;
+  try {
+    await miniflare.dispose();
+  } finally {
+    process.exit(code);
+  }
+}
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => end(0));
+process.stdin.on("end", () => end(0)).on("error", () => end(0)).resume();
+
+try {
+  const url = await miniflare.ready;
+  console.log(JSON.stringify({ url: url.origin, pid: process.pid, workerd: workerd.pid }));
+} catch (error) {
+  console.error(error);
+  await end(1);
+}
+
+// Miniflare keeps workerd's process to itself and ends it only when asked: killed, it would leave workerd behind.
+// So its `spawn` is listened to, and a shell is set beside workerd that waits for the end of this process, which
+// is when the pipe closes, and then ends workerd by its id.
+function watchedWorkerd() {
+  const seen = { pid: undefined };
+  const spawn = childProcess.spawn;
+  childProcess.spawn = (...args) => {
+    const child = spawn(...args);
+    seen.pid = child.pid;
+    const watch = spawn("/bin/sh", ["-c", 'read -r _; kill -9 "$1" 2> /dev/null', "watch", String(child.pid)], {
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true,
+    });
+    watch.unref();
+    watch.stdin.unref();
+    // Its number may be another process's once workerd is gone.
+    child.once("exit", () => watch.kill("SIGKILL"));
+    return child;
+  };
+  return seen;
+}
