@@ -101,24 +101,28 @@ impl Relay {
 
     /// How long a lease must last before the first byte, when nothing renews it.
     pub fn waiting_ttl(&self) -> Duration {
-        self.connect + self.first_byte + LEASE_MARGIN
+        self.connect + self.first_byte + self.margin()
     }
 
     /// How long a lease must last from frame to frame.
     ///
     /// Between two frames the provider may be silent, and then the client slow to take what came.
     pub fn streaming_ttl(&self) -> Duration {
-        self.idle + self.write_limit() + LEASE_MARGIN
+        self.idle + self.write_limit() + self.margin()
+    }
+
+    /// Leases are renewed by what happens to their calls, at most this often: on the edge each renewal is a
+    /// message to another machine.
+    pub fn renew_every(&self) -> Duration {
+        (self.idle / 4).min(Duration::from_mins(1))
+    }
+
+    /// A lease outlives the time-out that ends its call, or it would be freed while the call runs; and what
+    /// happened last may have come just before a renewal was due.
+    fn margin(&self) -> Duration {
+        self.renew_every() + self.idle.min(Duration::from_secs(30))
     }
 }
-
-/// Leases are renewed by what happens to their calls, at most this often: on the edge each renewal is a
-/// message to another machine.
-pub const RENEW_EVERY: Duration = Duration::from_mins(1);
-
-/// A lease outlives the time-out that ends its call, or it would be freed while the call runs; and what
-/// happened last may have come just before a renewal was due.
-const LEASE_MARGIN: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -205,6 +209,14 @@ impl Config {
 pub fn data_dir(vars: &dyn Vars) -> String {
     read::text(vars, "DATA_DIR").unwrap_or_else(|| "data".to_owned())
 }
+
+/// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has
+/// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
+pub const EDGE_DEFAULTS: [(&str, &str); 3] = [
+    ("REQUEST_MAX_SIZE_MB", "32"),
+    ("RECORD_MAX_AGE", "300000"),
+    ("STORE", "upstash"),
+];
 
 /// Variables that a native host generates once when they are missing.
 pub const GENERATED: [&str; 2] = ["JWT_SECRET", ENCRYPTION_KEY];

@@ -40,6 +40,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How often prices are read again from a store that others write too.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// How often old records are removed.
+const DAY: Duration = Duration::from_hours(24);
+
 /// How long the ledger may take to be written at the end.
 const LAST_WRITES: Duration = Duration::from_secs(10);
 
@@ -215,7 +218,7 @@ fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
     let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
     let (gates, app) = (native.gates.clone(), native.app.clone());
     let others = tokio::task::spawn(async move {
-        tokio::join!(save_pools(gates), look_again(app));
+        tokio::join!(save_pools(gates), look_again(app.clone()), tidy(app));
     });
     (ledger, others)
 }
@@ -224,6 +227,16 @@ async fn save_pools(gates: Arc<NativeGates>) {
     loop {
         tokio::time::sleep(SAVE_EVERY).await;
         gates.save().await;
+    }
+}
+
+/// What is older than it is kept for goes, once a day.
+async fn tidy(app: App) {
+    loop {
+        if let Err(error) = app.ledger.forget(app.ports.clock.now()).await {
+            tracing::warn!(%error, "old records of calls are still there");
+        }
+        tokio::time::sleep(DAY).await;
     }
 }
 

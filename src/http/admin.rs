@@ -11,11 +11,16 @@ mod prices;
 mod requests;
 mod usage;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::{any, get};
-use http::header;
+use http::Method;
+use http::header::{self, HeaderValue};
+use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -24,6 +29,8 @@ use utoipa_axum::routes;
 use super::api_error::{ApiError, ErrorBody};
 use super::{ops, session};
 use crate::app::App;
+use crate::config::Config;
+use crate::relay::stream::X_REQUEST_ID;
 
 /// Every route of the control plane.
 fn routes() -> OpenApiRouter<App> {
@@ -53,14 +60,39 @@ fn routes() -> OpenApiRouter<App> {
 /// The routes, with one envelope around them: request ids, errors of one shape, nothing cached.
 pub fn router(app: &App) -> Router<App> {
     let (routes, described) = routes().split_for_parts();
-    let openapi = described.to_json().unwrap_or_default();
-    let openapi =
-        move || async move { ([(header::CONTENT_TYPE, "application/json")], openapi).into_response() };
+    // Written when it is asked for: an isolate on the edge has better things to do when it starts.
+    let described = Arc::new(described);
+    let openapi = move || async move {
+        let text = described.to_json().unwrap_or_default();
+        ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+    };
     routes
         .route("/openapi.json", get(openapi))
         .route("/admin/{*rest}", any(nothing))
         .route("/web/auth/{*rest}", any(nothing))
         .layer(from_fn_with_state(app.clone(), envelope::wrap))
+        // Outside of the rest: a browser asks first, without a token.
+        .layer(console(&app.config))
+}
+
+/// The console may be served elsewhere; no other origin's pages may call.
+fn console(config: &Config) -> CorsLayer {
+    let origin = config.server.console_origin.as_deref();
+    let Some(origin) = origin.and_then(|origin| HeaderValue::from_str(origin).ok()) else {
+        return CorsLayer::new();
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([X_REQUEST_ID, header::RETRY_AFTER])
+        .max_age(Duration::from_hours(1))
 }
 
 /// The description alone, for who writes it to a file.

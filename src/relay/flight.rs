@@ -20,7 +20,6 @@ use super::attempt;
 use super::call::{Call, request_id};
 use super::meter::Meter;
 use crate::app::App;
-use crate::config::RENEW_EVERY;
 use crate::error::{Code, Failure};
 use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
@@ -158,7 +157,7 @@ impl Flight {
 
     /// Leases are renewed by what happens to the call, not by a timer of their own.
     fn is_renewal_due(&mut self, now: u64) -> bool {
-        let due = now.saturating_sub(self.renewed) > RENEW_EVERY.as_micros() as u64;
+        let due = now.saturating_sub(self.renewed) > self.app.config.relay.renew_every().as_micros() as u64;
         if due {
             self.renewed = now;
         }

@@ -42,11 +42,8 @@ impl Refusal {
     }
 
     fn page(&self) -> String {
-        let lines: String = self
-            .0
-            .iter()
-            .map(|line| format!("<li>{}</li>", escaped(line)))
-            .collect();
+        let lines: Vec<String> = self.0.iter().map(|line| escaped(line)).collect();
+        let lines = format!("<li>{}</li>", lines.join("</li><li>"));
         format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>crs-edge is not set up</title>\
              <body style=\"font-family:system-ui;max-width:44rem;margin:4rem auto;line-height:1.5\">\

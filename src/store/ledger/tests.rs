@@ -542,3 +542,38 @@ fn more_events_of_one_moment_than_are_read_at_once_are_all_found() {
     expected.reverse();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn an_event_that_is_there_is_not_written_again_when_it_is_looked_for() {
+    let bed = Bed::new();
+    bed.append("first", &[event(NOON, 1)]);
+    let events = [event(NOON, 1), event(NOON, 2)];
+    let append = |batch, look| done(bed.ledger.append_new(batch, &events, look, bed.now())).unwrap();
+    assert_eq!(append("second", true), Appended::Written);
+    assert_eq!(bed.total(Range::All).requests, 2);
+    assert_eq!(append("third", true), Appended::Repeated);
+    assert_eq!(bed.total(Range::All), times(2));
+}
+
+#[test]
+fn records_older_than_they_are_kept_for_go() {
+    let bed = Bed::new();
+    let long = Ledger::new(bed.store.clone(), 0).with_request_log_days(90);
+    let days = [0, 3, 4, 5, 60];
+    let events: Vec<_> = days
+        .iter()
+        .map(|ago| event(NOON - ago * DAY, 100 + u128::from(*ago)))
+        .collect();
+    done(long.append_new("all", &events, true, bed.now())).unwrap();
+    let short = Ledger::new(bed.store.clone(), 0).with_request_log_days(3);
+    done(short.forget(bed.now())).unwrap();
+    let left = days.map(|ago| {
+        let at = NOON - ago * DAY;
+        let read = Command::Exists {
+            key: keys::ledger_requests(bed.ledger.calendar().day(at)),
+        };
+        done(bed.store.run(vec![read])).unwrap() == [Reply::Int(1)]
+    });
+    assert_eq!(left, [true, true, false, false, false]);
+    assert_eq!(bed.total(Range::All), times(5), "sums stay");
+}

@@ -34,6 +34,18 @@ const NATIVE: [&str; 16] = [
     "libc",
 ];
 
+/// Crates of the edge's runtime, and where they may be named.
+const EDGE: [&str; 7] = [
+    "worker",
+    "wasm_bindgen",
+    "wasm_bindgen_futures",
+    "wasm_streams",
+    "js_sys",
+    "web_sys",
+    "console_error_panic_hook",
+];
+const EDGE_PLACES: [&str; 1] = ["host::worker"];
+
 /// Crates of one store: what it needs to be an HTTP client on both hosts.
 const UPSTASH: [&str; 2] = ["reqwest", "send_wrapper"];
 
@@ -183,6 +195,7 @@ fn neighbours(source: &Source) -> Vec<String> {
 
 pub(super) fn crates(source: &Source) -> Vec<String> {
     let native = source.path == "src/main.rs" || NATIVE_PLACES.iter().any(|place| source.is_in(place));
+    let edge = EDGE_PLACES.iter().any(|place| source.is_in(place));
     let web = native || source.is_in("http") || source.is_in("openapi");
     source
         .paths()
@@ -192,6 +205,11 @@ pub(super) fn crates(source: &Source) -> Vec<String> {
             if !native && NATIVE.contains(&head) {
                 Some(format!(
                     "{}:{line}: `{path}` is native: move this to src/host or src/cli, or ask a port for it",
+                    source.path
+                ))
+            } else if !edge && EDGE.contains(&head) {
+                Some(format!(
+                    "{}:{line}: `{path}` is of the edge's runtime: move this to src/host/worker, or ask a port for it",
                     source.path
                 ))
             } else if !source.is_in("store::upstash") && UPSTASH.contains(&head) {
@@ -391,6 +409,14 @@ mod tests {
         assert_eq!(
             stray("src/store/upstash/wire/native.rs", "use rustls::ClientConfig;"),
             0
+        );
+        assert_eq!(
+            stray("src/host/worker/gates.rs", "use worker::send::SendFuture;"),
+            0
+        );
+        assert_eq!(
+            stray("src/store/upstash/wire.rs", "use worker::send::SendFuture;"),
+            1
         );
         assert_eq!(stray("src/main.rs", "use clap::Parser;"), 0);
         assert_eq!(stray("src/relay/a.rs", "use axum::body::Body;"), 1);
