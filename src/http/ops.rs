@@ -49,10 +49,10 @@ struct StoreHealth {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LedgerHealth {
-    /// Settled calls the store does not have yet.
-    pending: usize,
-    /// Settled calls dropped because the store was away for too long.
-    lost: u64,
+    /// Settled calls the store does not have yet; `null` where each key's gate keeps its own, as on the edge.
+    pending: Option<usize>,
+    /// Settled calls dropped because the store was away for too long; `null` as above.
+    lost: Option<u64>,
 }
 
 /// 200 whenever the relay serves. A store that is away makes it `degraded`, not down: keys known already work
@@ -66,6 +66,7 @@ pub async fn health(State(app): State<App>) -> Json<Health> {
         Some(Ok(()))
     );
     let now = app.ports.clock.ticks();
+    let here = app.ports.gates.keeps_events().is_none();
     let health = Health {
         status: if up { "healthy" } else { "degraded" },
         service: "crs-edge",
@@ -78,8 +79,8 @@ pub async fn health(State(app): State<App>) -> Json<Health> {
                 latency: now.saturating_sub(before),
             },
             ledger: LedgerHealth {
-                pending: app.outbox.pending(),
-                lost: app.outbox.lost(),
+                pending: here.then(|| app.outbox.pending()),
+                lost: here.then(|| app.outbox.lost()),
             },
         },
     };

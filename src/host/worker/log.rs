@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::sync::Once;
 
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -25,18 +26,43 @@ pub(super) fn start(log: &config::Log) {
             .json()
             // The platform writes its own time beside each line.
             .without_time()
-            .with_writer(Line::default);
+            .with_writer(Console);
         let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     });
 }
 
-/// One line, written when it is whole.
-#[derive(Default)]
-struct Line(Vec<u8>);
+struct Console;
+
+impl<'a> MakeWriter<'a> for Console {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line::of(Level::INFO)
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line {
+        Line::of(*meta.level())
+    }
+}
+
+/// One line, written when it is whole, so that it can be found by its level.
+struct Line {
+    level: Level,
+    text: Vec<u8>,
+}
+
+impl Line {
+    fn of(level: Level) -> Self {
+        Self {
+            level,
+            text: Vec::new(),
+        }
+    }
+}
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
+        self.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -47,7 +73,12 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let line = String::from_utf8_lossy(&self.0);
-        worker::console_log!("{}", line.trim_end());
+        let line = String::from_utf8_lossy(&self.text);
+        let line = line.trim_end();
+        match self.level {
+            Level::ERROR => worker::console_error!("{line}"),
+            Level::WARN => worker::console_warn!("{line}"),
+            _ => worker::console_log!("{line}"),
+        }
     }
 }
