@@ -4,7 +4,7 @@ use crs_support::client::Client;
 use crs_support::provider::Script;
 use serde_json::json;
 
-use crate::support::{ready, slots_are_free};
+use super::support::{ready, slots_are_free};
 
 #[tokio::test]
 async fn a_key_is_found_in_every_place_its_protocol_puts_it() {

@@ -3,7 +3,7 @@
 
 use crs_support::provider::Script;
 
-use crate::support::{SOON, ready, ready_with, slots_are_free};
+use super::support::{SOON, ready, ready_with, slots_are_free};
 
 #[tokio::test]
 async fn before_the_head() {

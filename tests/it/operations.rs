@@ -2,14 +2,15 @@
 
 use crs_support::client::Client;
 
-use crate::support::{ready, ready_with};
+use super::HOST;
+use super::support::{ready, ready_with};
 
 #[tokio::test]
 async fn health_tells_the_state_of_its_parts() {
     let r = ready().await;
     let health = Client::new(r.relay.url()).get("/health").await.expect(200).json();
     assert_eq!(health["status"], "healthy");
-    assert_eq!(health["components"]["store"]["kind"], "embedded");
+    assert_eq!(health["components"]["store"]["kind"], HOST.store());
     assert_eq!(health["components"]["ledger"]["lost"], 0);
 }
 
