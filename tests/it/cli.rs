@@ -356,7 +356,8 @@ async fn a_store_in_memory_is_the_servers_alone() {
 async fn settings_are_checked_without_a_start() {
     let mut relay = setup().prepare();
     let good = crs(&mut relay, &["check-config", "--json"]).await.json();
-    assert_eq!(good["store"], HOST.store());
+    let store = good["store"].as_str().unwrap();
+    assert!(store.starts_with(HOST.store()), "{store}");
     assert_eq!(
         good["generatedAtStart"],
         serde_json::json!(["JWT_SECRET", "ENCRYPTION_KEY"])

@@ -323,10 +323,7 @@ async fn old_records_go_when_the_day_is_tidied() {
     );
     let long_ago = day_before(&at, 10);
     redis.command(&["HSET", &format!("ledger:requests:{long_ago}"), "req_x", "{}"]);
-    Client::new(r.relay.url())
-        .get("/cdn-cgi/handler/scheduled")
-        .await
-        .good();
+    r.relay.trigger().await;
     eventually("the old record is gone", async || {
         let left = redis.command(&["EXISTS", &format!("ledger:requests:{long_ago}")]);
         left.contains('0').then_some(())

@@ -232,7 +232,7 @@ fn every_module_is_on_every_host_or_in_the_table() {
             .into_string()
             .expect("a name");
         if let Some(module) = name.strip_suffix(".rs")
-            && source(&name).contains("use super::support::")
+            && source(&name).contains("\nuse super::support::")
         {
             assert!(
                 modules_of_all_hosts().contains(module),

@@ -224,6 +224,8 @@ enum Engine {
 #[derive(Clone, Debug)]
 struct Server {
     url: String,
+    /// Where Miniflare takes orders.
+    control: Option<String>,
     /// The process that serves.
     pid: u32,
     /// Of the local command line; on the Worker, of an admin's session.
@@ -259,6 +261,15 @@ impl Relay {
     /// The base URL to give to clients of the Anthropic API, without a slash at the end.
     pub fn api(&self) -> String {
         format!("{}/api", self.url())
+    }
+
+    /// Has Cloudflare's timer go off, for the Worker.
+    ///
+    /// # Panics
+    /// On other hosts.
+    pub async fn trigger(&self) {
+        let control = self.server().control.as_deref().expect("a Worker");
+        Client::new(control).get("/cdn-cgi/handler/scheduled").await.good();
     }
 
     /// Where its data is; on the Worker, that of the Durable Objects.
@@ -471,6 +482,7 @@ fn read_server(file: &Path, pid: u32) -> Option<Server> {
     let url = value["url"].as_str()?.trim_end_matches('/').to_owned();
     Some(Server {
         url,
+        control: value["control"].as_str().map(str::to_owned),
         // Of the Worker's two processes it is workerd that serves.
         pid: value["workerd"].as_u64().map_or(pid, |id| id as u32),
         token: value["token"].as_str().unwrap_or_default().to_owned(),
