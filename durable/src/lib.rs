@@ -60,8 +60,11 @@ pub struct Step<R> {
     pub changes: Changes,
     /// When the machine wants to be woken to tidy up, if it holds anything that ends. Any command
     /// does it; a host sends `Snapshot`. To wake it late or not at all only costs memory, but for a gate
-    /// that holds events (`gate::Command::TakeBatch`).
+    /// that holds events (`gate::Command::TakeBatch`) or at which calls wait (`wake`).
     pub wake_at: Option<Millis>,
+    /// Calls that waited at a gate and need wait no longer, in their order: each is to send its `Admit`
+    /// again. Some may have gone since. A pool names none.
+    pub wake: Vec<CallId>,
     /// The rows that are no longer what they were; some may be named twice.
     pub rows: Vec<Row>,
 }

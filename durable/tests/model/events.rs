@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, Reply, Service};
+use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, Reply};
 use crs_durable::outbox::{Batch, Sent};
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
 
-use crate::world::{START, Table};
+use crate::world::{START, Table, ask};
 
 const TTL: u64 = 60_000;
 const WAIT: u64 = 5_000;
@@ -99,11 +99,7 @@ impl World {
             name: "key".into(),
             version: 1,
             active: true,
-            expires_at: None,
-            concurrency_limit: 0,
-            permissions: vec![],
-            model_restriction: false,
-            restricted_models: vec![],
+            ..KeyPolicy::default()
         };
         world.say(Command::Learn {
             policy: Some(Arc::new(policy)),
@@ -124,13 +120,8 @@ impl World {
                 let call = CallId(self.admitted);
                 self.admitted += 1;
                 let admit = Admit {
-                    call,
-                    service: Service::Claude,
-                    model: None,
-                    slot: true,
-                    ttl_ms: TTL,
-                    learned_since: 1,
                     note: Some(format!("note {}", call.0)),
+                    ..ask(call, TTL)
                 };
                 assert!(matches!(self.say(Command::Admit(admit)), Reply::Granted { .. }));
                 self.running.push(call);
@@ -149,7 +140,7 @@ impl World {
                 let Some(call) = self.turn(*turn) else { return };
                 self.running.retain(|other| *other != call);
                 let held = match self.say(Command::Snapshot) {
-                    Reply::Snapshot(snapshot) => snapshot.leases.iter().any(|(holder, ..)| *holder == call),
+                    Reply::Snapshot(snapshot) => snapshot.leases.iter().any(|lease| lease.call == call),
                     other => panic!("{other:?}"),
                 };
                 if held {
@@ -162,7 +153,11 @@ impl World {
                         held: true,
                         again,
                     });
-                    self.say(Command::Settle { call, event });
+                    self.say(Command::Settle {
+                        call,
+                        event,
+                        usage: None,
+                    });
                 }
             }
             Act::Flush(luck) => {
