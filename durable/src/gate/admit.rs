@@ -130,7 +130,6 @@ impl Gate {
     fn start(&mut self, now: Millis, policy: &KeyPolicy, admit: &Admit) {
         let offered = self.leases.get(admit.call).map(|lease| lease.what.waited_ms);
         self.leave_queue(admit.call);
-        self.ended.take(admit.call, &mut self.told.rows);
         if policy.valid_for_ms > 0 && self.activated_at().is_none() {
             self.activated = Some(now);
             self.told.head();

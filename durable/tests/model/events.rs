@@ -1,10 +1,10 @@
-//! Every call leaves exactly one event in the store: whether it settles or vanishes, whatever is sent twice,
-//! and whenever the gate's host dies between two rows.
+//! Every call leaves exactly one event in the store, and is counted once if it settles: whether it settles in
+//! time, late or never, whatever is sent twice, and whenever the gate's host dies between two rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, Reply};
+use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, Reply, Usage};
 use crs_durable::outbox::{Batch, Sent};
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
@@ -78,6 +78,8 @@ struct World {
     store: Store,
     now: Millis,
     running: Vec<CallId>,
+    /// Calls whose settlement came, in time or not.
+    told: u64,
     admitted: u128,
     /// Calls whose settlement came in time.
     settled: BTreeSet<CallId>,
@@ -91,6 +93,7 @@ impl World {
             store: Store::default(),
             now: START,
             running: vec![],
+            told: 0,
             admitted: 0,
             settled: BTreeSet::new(),
         };
@@ -139,6 +142,7 @@ impl World {
             Act::Settle(turn, twice) => {
                 let Some(call) = self.turn(*turn) else { return };
                 self.running.retain(|other| *other != call);
+                self.told += 1;
                 let held = match self.say(Command::Snapshot) {
                     Reply::Snapshot(snapshot) => snapshot.leases.iter().any(|lease| lease.call == call),
                     other => panic!("{other:?}"),
@@ -147,17 +151,19 @@ impl World {
                     self.settled.insert(call);
                 }
                 for again in [false, true].into_iter().take(1 + usize::from(*twice)) {
+                    // Each costs one micro-dollar.
+                    let usage = Some(Usage {
+                        tokens: 0,
+                        cost: 1,
+                        opus: false,
+                    });
                     let event = Some(Event {
                         text: format!("event {}", call.0),
                         wait_ms: WAIT,
                         held: true,
                         again,
                     });
-                    self.say(Command::Settle {
-                        call,
-                        event,
-                        usage: None,
-                    });
+                    self.say(Command::Settle { call, event, usage });
                 }
             }
             Act::Flush(luck) => {
@@ -206,6 +212,7 @@ proptest! {
         }
         let Reply::Snapshot(snapshot) = world.say(Command::Snapshot) else { panic!() };
         prop_assert_eq!((snapshot.events, snapshot.given_up), (0, 0));
+        prop_assert_eq!(snapshot.total.spent, world.told, "each is counted once");
         for call in (0..world.admitted).map(CallId) {
             let events = world.store.events.get(&call).cloned().unwrap_or_default();
             prop_assert_eq!(events.len(), 1, "{:?}: {:?}", call, events);

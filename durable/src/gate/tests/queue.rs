@@ -156,6 +156,30 @@ fn a_slot_nobody_comes_for_goes_to_the_next() {
 }
 
 #[test]
+fn a_newcomer_does_not_take_a_slot_that_just_came_free() {
+    let mut gate = busy(9);
+    gate.queued(T + TTL - 1, ask(2));
+    // The lease of call 1 is over, and nobody has told the gate but this call.
+    let step = gate.handle(T + TTL, Command::Admit(ask(3)));
+    assert!(matches!(step.reply, Reply::Queued { position: 1, .. }));
+    assert_eq!(step.wake, [CallId(2)]);
+}
+
+#[test]
+fn what_is_only_offered_is_not_renewed() {
+    let mut gate = busy(9);
+    gate.queued(T, ask(2));
+    gate.say(T, settle(1));
+    let renew = Command::Renew {
+        call: CallId(2),
+        ttl_ms: TTL,
+        note: None,
+    };
+    let step = gate.handle(T + 1, renew);
+    assert_eq!((step.rows, step.wake_at), (vec![], Some(T + CLAIM_MS)));
+}
+
+#[test]
 fn nobody_waits_longer_than_it_may() {
     let mut gate = busy(9);
     let (_, until) = gate.queued(T, ask(2));

@@ -184,11 +184,17 @@ impl Plain {
         }
         for Lease { call, what, .. } in self.leases.begin(now, set_back) {
             if !what.offered {
-                self.ended.push((call, what.rounds, End::after(now, KEEP_MS)));
+                self.end(now, call, what.rounds);
             }
         }
         self.offer_slots(now);
         now
+    }
+
+    /// The call may still be counted, in the periods it was last admitted in.
+    fn end(&mut self, now: Millis, call: CallId, rounds: Rounds) {
+        self.ended.retain(|(other, _, _)| *other != call);
+        self.ended.push((call, rounds, End::after(now, KEEP_MS)));
     }
 
     fn slots(&self) -> usize {

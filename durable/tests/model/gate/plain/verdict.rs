@@ -3,7 +3,7 @@
 use crs_durable::Millis;
 use crs_durable::gate::{Admit, Estimate, KeyPolicy, Limit, LimitReached, ModelMode, Refusal, Reply, Usage};
 
-use super::{Held, KEEP_MS, Plain, Waiter, windowed};
+use super::{Held, Plain, Waiter, windowed};
 use crate::world::End;
 
 impl Plain {
@@ -140,7 +140,7 @@ impl Plain {
         if self.runs(admit.call) {
             let rounds = self.leases.get(admit.call).expect("it runs").what.rounds;
             self.cancel(now, admit.call);
-            self.ended.push((admit.call, rounds, End::after(now, KEEP_MS)));
+            self.end(now, admit.call, rounds);
         } else {
             self.cancel(now, admit.call);
         }
@@ -181,7 +181,6 @@ impl Plain {
             self.may_start(now, &policy, admit);
             let offer = self.leases.free(call);
             self.waiters.retain(|waiter| waiter.call != call);
-            self.ended.retain(|(other, _, _)| *other != call);
             if policy.valid_for_ms > 0 && self.activated_at().is_none() {
                 self.activated = Some(now);
             }
