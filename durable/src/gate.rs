@@ -1,166 +1,70 @@
-//! The gate of one client key: decides in one step whether a call may start, and holds its slot.
+//! The gate of one client key: decides in one step whether a call may start, and holds what it takes: a
+//! slot, and a share of the key's money.
+//!
+//! | # | asked of an `Admit` | why in this place |
+//! | --- | --- | --- |
+//! | 1 | is the record known, and fresh enough | nothing can be judged by a record that may be wrong |
+//! | 2 | does the key exist, is it active, has it expired | who it is comes before what it wants |
+//! | 3 | may it use this service | restrictions are the same at every moment: no waiting helps, |
+//! | 4 | may this client use it | so nobody is made to wait before hearing of them |
+//! | 5 | may it use this model | |
+//! | 6 | does the call hold its slot already | a repeated command; what follows was decided the first time |
+//! | 7 | is it free (neither slot nor estimate) | it takes nothing, so nothing below concerns it |
+//! | 8 | is it known what was spent before | limits on money would let everything pass |
+//! | 9 | is there a slot, or a place in the queue | running calls end within minutes, so this passes soonest |
+//! | 10 | is the window, the day's, the week's, the total money used up | of several the one that lasts longest |
+//! | 11 | is there a slot at once | else it waits; all of this is asked again when it comes for its slot |
+//!
+//! Only then is anything taken: slot, reservation, a request of the window, the key's activation. A refused
+//! call takes nothing, and gives back whatever it held.
+//!
+//! Money: a call reserves its estimate while it runs and is counted with what it really used when it
+//! settles. Sums are those of settled calls; a call that nobody settles gives its reservation back when its
+//! lease ends. So a limit is overshot by no more than what the calls that were not settled when the last one
+//! was admitted used over their reservations (none, for a call whose lease had ended), and the part of that
+//! last one's estimate for which there was no room: a call that runs alone is admitted with any estimate as
+//! long as something is left.
 //!
 //! Commands are named by their call and may be repeated: an `Admit` whose answer was lost finds its own
 //! lease and renews it. Only an `Admit` that arrives after its call's `Settle` (a copy the network kept
 //! back) takes a slot nobody frees; that one ends with its TTL.
 //!
+//! Calls wait for slots in the order they came. A slot that comes free is given to the first of them in the
+//! same step, held for it until it comes; so nobody can overtake and there is nothing to poll.
+//!
 //! Where the gate outlives the host of its calls (a Durable Object does), it also keeps what a call used
 //! until the store has it: `Settle` brings the event, and of a call that never settles the gate has the
 //! note it was admitted with.
 
+mod admit;
+mod calendar;
+mod command;
+mod ended;
 mod kept;
+mod policy;
+mod queue;
+mod spend;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::command::{
+    Admit, Command, Estimate, Event, LeaseSnapshot, Limit, LimitReached, Refusal, Reply, SeedSpend, Snapshot,
+    SpendSnapshot, Spent, Usage, WaiterSnapshot, WindowSnapshot,
+};
+pub use self::policy::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
+
+use self::calendar::Calendar;
+use self::ended::AllEnded;
+use self::queue::Queue;
+use self::spend::{Reserved, Rounds, Spend};
 use crate::freshness::{Freshness, OLDER_REFUSED_MS};
-use crate::lease::{Lease, Leases};
-use crate::outbox::{Batch, Entry, Lost, Outbox, Sent};
+use crate::lease::Leases;
+use crate::outbox::{Entry, Lost, Outbox};
 use crate::rows::Row;
 use crate::time::{Deadline, Present};
 use crate::{CallId, Changes, Machine, Millis, Step};
-
-/// Bounds of what a call is told to wait for a slot.
-const RETRY_MS: std::ops::RangeInclusive<u64> = 1_000..=5_000;
-
-/// What the gate must know of a key. `version` grows with every change of the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyPolicy {
-    pub id: String,
-    pub name: String,
-    pub version: u64,
-    pub active: bool,
-    pub expires_at: Option<Millis>,
-    /// Calls that may run at once; 0 is no limit.
-    pub concurrency_limit: u32,
-    /// Services the key may use; empty is all.
-    pub permissions: Vec<Service>,
-    /// Deny list of model names; used when `model_restriction` is set.
-    pub model_restriction: bool,
-    pub restricted_models: Vec<String>,
-}
-
-/// What a key can be permitted to use, by CRS's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Service {
-    Claude,
-    Gemini,
-    OpenAi,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Command {
-    /// The key's record as the store has it now; `None`: the store knows no such key.
-    ///
-    /// A version older than the one held is a slow reader's and changes nothing, so a host that
-    /// changes a key sends the new record itself: no reader can undo it.
-    Learn {
-        policy: Option<Arc<KeyPolicy>>,
-    },
-    Admit(Admit),
-    /// The call lives: its lease lasts at least until `now + ttl_ms`. A note takes the place of the one
-    /// the call was admitted with.
-    Renew {
-        call: CallId,
-        ttl_ms: u64,
-        note: Option<String>,
-    },
-    /// The call is over; its slot is free. Unknown calls are ignored (the lease had ended). The event, if
-    /// there is one, waits here until the store has it.
-    Settle {
-        call: CallId,
-        event: Option<Event>,
-    },
-    /// The events to be written now, if any are due; the gate's `wake_at` says when. Whoever takes them
-    /// tells how it went with `BatchSent`, or is given the same ones again after half a minute.
-    TakeBatch,
-    /// `last`: see [`Batch`].
-    BatchSent {
-        last: u64,
-        sent: Sent,
-    },
-    /// The key was changed elsewhere: the next `Admit` must ask for the record again. A record learned
-    /// within 5 s of this may have been read before the change, so it is asked for once more then.
-    Invalidate,
-    Snapshot,
-}
-
-/// What a call used, for the store. The text means something to the host only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    pub text: String,
-    /// How long it may wait for others to be written with.
-    pub wait_ms: u64,
-    /// The call was granted a slot.
-    pub held: bool,
-    /// The command is sent a second time: the first may have arrived.
-    pub again: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Admit {
-    pub call: CallId,
-    pub service: Service,
-    /// The model as the client named it; compared with the deny list.
-    pub model: Option<String>,
-    /// Whether the call takes a concurrency slot (`count_tokens` and listings do not).
-    pub slot: bool,
-    pub ttl_ms: u64,
-    /// A record learned before this moment is too old to decide by; the host chooses it. When the store
-    /// cannot be asked, the host repeats the command with 0 and the old record decides. A host without
-    /// a maximum age sends 1: with 0 it would not hear of `Invalidate` either.
-    pub learned_since: Millis,
-    /// What to write of the call if nobody ever settles it. `None`: nothing.
-    pub note: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Reply {
-    /// The gate does not know the key's record, or not freshly enough: `Learn`, then repeat. Once more
-    /// after a `Learn`: what was read was already out of date.
-    NeedPolicy,
-    Granted {
-        policy: Arc<KeyPolicy>,
-    },
-    Refused(Refusal),
-    Batch(Option<Batch>),
-    /// To `BatchSent`: events the store refused for good. They are nowhere else any more.
-    GivenUp(Vec<Entry>),
-    Done,
-    Snapshot(Snapshot),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refusal {
-    UnknownKey,
-    Disabled,
-    Expired {
-        at: Millis,
-    },
-    NotPermitted {
-        service: Service,
-    },
-    ModelRestricted {
-        model: String,
-    },
-    /// All `limit` slots are held; one may be free after `retry_after_ms`.
-    ConcurrencyFull {
-        limit: u32,
-        retry_after_ms: u64,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    pub policy: Option<Arc<KeyPolicy>>,
-    /// Live leases: the call, since when, until when.
-    pub leases: Vec<(CallId, Millis, Millis)>,
-    /// Events that wait for the store, and how many were ever given up.
-    pub events: usize,
-    pub given_up: u64,
-}
 
 /// See the module. `Default` is a gate that knows nothing yet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -172,22 +76,65 @@ pub struct Gate {
     freshness: Freshness,
     /// The newest version that decided, and until when an older one is a slow reader's.
     newest: Option<(u64, Deadline)>,
+    /// The key's first use, as long as the store does not know of it.
+    activated: Option<Millis>,
     leases: Leases<Held>,
+    ended: AllEnded,
+    queue: Queue,
+    spend: Spend,
     outbox: Outbox,
-    /// Rows this step touched.
     #[serde(skip)]
-    touched: Vec<Row>,
+    told: Told,
 }
 
-/// What a call's slot is held with.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What this step is to tell the host.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    rows: Vec<Row>,
+    wake: Vec<CallId>,
+    /// Something of the head changed that a restart must not forget.
+    lasting: bool,
+}
+
+impl Told {
+    fn head(&mut self) {
+        self.rows.push(Row::Head);
+        self.lasting = true;
+    }
+}
+
+/// What a call holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Held {
+    /// It counts against the concurrency limit.
+    slot: bool,
+    /// It waited, and has not come for the slot yet. Nothing else of it is decided.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    offered: bool,
+    waited_ms: u64,
+    reserved: Estimate,
+    opus: bool,
+    rounds: Rounds,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<Note>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            slot: true,
+            offered: false,
+            waited_ms: 0,
+            reserved: Estimate::default(),
+            opus: false,
+            rounds: Rounds::default(),
+            note: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Note {
     text: String,
     key: Lost,
@@ -197,11 +144,13 @@ struct Note {
 const LOST_WAIT_MS: u64 = 10_000;
 
 impl Gate {
-    /// What a host starts from whose death ended all its calls: no leases, and the record is to be
-    /// asked for again (it may have changed in the meantime).
+    /// What a host starts from whose death ended all its calls: no leases, nobody waits, and the record is
+    /// to be asked for again (it may have changed in the meantime).
     #[must_use]
     pub fn resumed(mut self) -> Self {
         self.leases = Leases::default();
+        self.ended = AllEnded::default();
+        self.queue = Queue::default();
         self.freshness.resumed();
         self
     }
@@ -230,64 +179,87 @@ impl Gate {
         }
         let changed = !self.freshness.known() || self.record != policy;
         self.freshness.learned(now);
-        self.record = policy;
+        if changed {
+            self.adopt(now, policy);
+        }
         changed
     }
 
-    fn admit(&mut self, now: Millis, admit: &Admit) -> (Reply, bool) {
-        if !self.freshness.decides(now, admit.learned_since) {
-            return (Reply::NeedPolicy, false);
+    /// The record is another one now.
+    fn adopt(&mut self, now: Millis, policy: Option<Arc<KeyPolicy>>) {
+        let old = std::mem::replace(&mut self.record, policy);
+        let Some(new) = &self.record else { return };
+        // The store knows, or the validity has no beginning any more: if it gets one again, then anew.
+        if new.activated_at.is_some() || new.valid_for_ms == 0 {
+            self.activated = None;
         }
-        match self.judge(now, admit) {
-            Ok(policy) => {
-                if admit.slot && !self.renew(now, admit.call, admit.ttl_ms, None) {
-                    let note = admit.note.clone().map(|text| Note {
-                        text,
-                        key: Lost {
-                            key_id: policy.id.clone(),
-                            key_name: policy.name.clone(),
-                        },
-                    });
-                    let lease = Lease {
-                        since: now,
-                        end: Deadline::after(now, admit.ttl_ms),
-                        what: Held { note },
-                    };
-                    self.leases.put(admit.call, lease);
-                    self.touched.push(Row::Lease(admit.call));
-                }
-                (Reply::Granted { policy }, admit.slot)
-            }
-            // The call will not run. It holds a slot if it was granted before and asked again.
-            Err(refusal) => (Reply::Refused(refusal), self.free(admit.call)),
+        let before = old.map(|old| old.limits);
+        let after = new.limits;
+        if before.is_none_or(|before| before.calendar() != after.calendar()) {
+            self.spend.realign(now, after.calendar());
+        }
+        let windows = |limits: &Limits| (limits.windowed(), limits.rate_limit_window_minutes);
+        if before.is_none_or(|before| windows(&before) != windows(&after)) {
+            self.spend.resize_window(now, &after);
         }
     }
 
-    /// Says whether the call has a lease.
-    fn renew(&mut self, now: Millis, call: CallId, ttl_ms: u64, note: Option<String>) -> bool {
-        let renewed = self.leases.renew(now, call, ttl_ms);
-        if renewed {
-            self.touched.push(Row::Lease(call));
-            if let (Some(text), Some(held)) = (note, self.leases.get_mut(call))
-                && let Some(note) = &mut held.note
-            {
-                note.text = text;
-            }
-        }
-        renewed
+    fn calendar(&self) -> Calendar {
+        let of = |policy: &Arc<KeyPolicy>| policy.limits.calendar();
+        self.record.as_ref().map(of).unwrap_or_default()
     }
 
-    /// Says whether the call had a lease.
-    fn free(&mut self, call: CallId) -> bool {
-        let had = self.leases.free(call).is_some();
-        if had {
-            self.touched.push(Row::Lease(call));
-        }
-        had
+    /// When the key was first used.
+    fn activated_at(&self) -> Option<Millis> {
+        let stored = self.record.as_ref().and_then(|policy| policy.activated_at);
+        stored.or(self.activated)
     }
 
-    fn settle(&mut self, now: Millis, call: CallId, event: Option<Event>) -> bool {
-        let had = self.free(call);
+    fn renew(&mut self, now: Millis, call: CallId, ttl_ms: u64, note: Option<String>) {
+        if !self.runs(call) {
+            return;
+        }
+        self.leases.renew(now, call, ttl_ms);
+        self.told.rows.push(Row::Lease(call));
+        if let (Some(text), Some(held)) = (note, self.leases.get_mut(call))
+            && let Some(note) = &mut held.note
+        {
+            note.text = text;
+        }
+    }
+
+    /// Whether the call was admitted and holds what it was admitted with.
+    fn runs(&self, call: CallId) -> bool {
+        self.leases.get(call).is_some_and(|lease| !lease.what.offered)
+    }
+
+    /// What the call held.
+    fn free(&mut self, call: CallId) -> Option<Held> {
+        let lease = self.leases.free(call)?;
+        self.told.rows.push(Row::Lease(call));
+        Some(lease.what)
+    }
+
+    /// Whether it waited.
+    fn leave_queue(&mut self, call: CallId) -> bool {
+        let turn = self.queue.remove(call);
+        self.told.rows.extend(turn.map(Row::Waiter));
+        turn.is_some()
+    }
+
+    fn settle(&mut self, now: Millis, call: CallId, event: Option<Event>, usage: Option<Usage>) {
+        self.leave_queue(call);
+        let held = self.free(call);
+        let had = held.is_some();
+        // What a call holds is its right to be counted, and so is gone the second time.
+        let admitted = held.filter(|held| !held.offered).map(|held| held.rounds);
+        let late = self.ended.take(call, &mut self.told.rows);
+        if let (Some(rounds), Some(usage)) = (admitted.or(late), usage)
+            && (usage.tokens > 0 || usage.cost > 0)
+        {
+            self.spend.settle(now, rounds, &usage);
+            self.told.head();
+        }
         if let Some(event) = event {
             let entry = Entry {
                 call,
@@ -295,17 +267,34 @@ impl Gate {
                 doubtful: event.again || (event.held && !had),
                 lost: None,
             };
-            self.outbox.push(now, entry, event.wait_ms, &mut self.touched);
+            self.outbox.push(now, entry, event.wait_ms, &mut self.told.rows);
         }
-        had
+    }
+
+    /// The call will not run, and holds nothing any more.
+    fn cancel(&mut self, now: Millis, call: CallId) {
+        self.leave_queue(call);
+        if let Some(held) = self.free(call)
+            && !held.offered
+            && self.spend.forget(now, held.rounds)
+        {
+            self.told.head();
+        }
     }
 
     /// Frees what has ended. Nobody told how those calls went, so their notes are all there is of them.
-    fn sweep(&mut self, now: Millis) -> bool {
-        let ended = self.leases.sweep(now);
-        let any = !ended.is_empty();
-        for (call, held) in ended {
-            self.touched.push(Row::Lease(call));
+    fn sweep(&mut self, now: Millis) {
+        self.ended.sweep(now, &mut self.told.rows);
+        for (turn, waiter) in self.queue.sweep(now) {
+            self.told.rows.push(Row::Waiter(turn));
+            self.told.wake.push(waiter.call);
+        }
+        for (call, held) in self.leases.sweep(now) {
+            self.told.rows.push(Row::Lease(call));
+            if held.offered {
+                continue;
+            }
+            self.ended.put(now, call, held.rounds, &mut self.told.rows);
             if let Some(Note { text, key }) = held.note {
                 let entry = Entry {
                     call,
@@ -313,58 +302,44 @@ impl Gate {
                     doubtful: true,
                     lost: Some(key),
                 };
-                self.outbox.push(now, entry, LOST_WAIT_MS, &mut self.touched);
+                self.outbox.push(now, entry, LOST_WAIT_MS, &mut self.told.rows);
             }
         }
-        any
     }
 
-    fn judge(&self, now: Millis, admit: &Admit) -> Result<Arc<KeyPolicy>, Refusal> {
-        let policy = self.record.as_ref().ok_or(Refusal::UnknownKey)?;
-        if !policy.active {
-            return Err(Refusal::Disabled);
-        }
-        if let Some(at) = policy.expires_at.filter(|at| *at <= now) {
-            return Err(Refusal::Expired { at });
-        }
-        if !policy.permissions.is_empty() && !policy.permissions.contains(&admit.service) {
-            return Err(Refusal::NotPermitted {
-                service: admit.service,
-            });
-        }
-        if let Some(model) = admit.model.as_ref().filter(|model| policy.denies(model)) {
-            return Err(Refusal::ModelRestricted { model: model.clone() });
-        }
-        let limit = policy.concurrency_limit;
-        let full = limit > 0 && self.leases.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        if admit.slot && full && self.leases.get(admit.call).is_none() {
-            return Err(Refusal::ConcurrencyFull {
-                limit,
-                retry_after_ms: self.retry_after(now, admit.call),
-            });
-        }
-        Ok(Arc::clone(policy))
+    fn reserved(&self, now: Millis) -> Reserved {
+        let held = self.leases.iter().map(|(_, lease)| &lease.what);
+        let calls = held.map(|held| (held.rounds, held.reserved, held.opus));
+        self.spend.reserved(now, calls)
     }
 
-    /// A slot is freed by the end of its call, which nobody can foretell, or by the end of its lease.
-    /// Calls refused together are told different times (their ids' noise is at hand), so that they do
-    /// not come back together.
-    fn retry_after(&self, now: Millis, call: CallId) -> u64 {
-        let (least, most) = (*RETRY_MS.start(), *RETRY_MS.end());
-        let spread = call.0 % u128::from(most - least + 1);
-        let guess = least + u64::try_from(spread).unwrap_or(0);
-        let ends_in = self.leases.earliest().map_or(most, |end| end.saturating_sub(now));
-        guess.min(ends_in).max(least)
-    }
-
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&self, now: Millis) -> Snapshot {
+        let reserved = self.reserved(now);
+        let [day, week, week_opus, total] = self.spend.snapshots(&reserved);
+        let lease = |(call, lease): (CallId, &crate::lease::Lease<Held>)| LeaseSnapshot {
+            call,
+            since: lease.since,
+            until: lease.end.until(),
+            slot: lease.what.slot,
+            offered: lease.what.offered,
+            reserved: lease.what.reserved,
+        };
+        let waiter = |waiter: &queue::Waiter| WaiterSnapshot {
+            call: waiter.call,
+            since: waiter.since,
+            until: waiter.end.until(),
+        };
         Snapshot {
             policy: self.record.clone(),
-            leases: self
-                .leases
-                .iter()
-                .map(|(call, lease)| (call, lease.since, lease.end.until()))
-                .collect(),
+            activated_at: self.activated_at(),
+            leases: self.leases.iter().map(lease).collect(),
+            waiters: self.queue.iter().map(waiter).collect(),
+            window: self.spend.window_snapshot(now, &reserved),
+            day,
+            week,
+            week_opus,
+            total,
+            seeded: self.spend.seeded,
             events: self.outbox.len(),
             given_up: self.outbox.given_up(),
         }
@@ -372,34 +347,53 @@ impl Gate {
 
     fn set_back(&mut self, now: Millis) {
         self.leases.set_back(now);
+        self.ended.set_back(now);
+        self.queue.set_back(now);
         self.outbox.set_back(now);
-        self.touched.push(Row::Head);
-        self.touched.extend(self.leases.calls().map(Row::Lease));
+        self.spend.set_back(now, self.calendar());
+        self.activated = self.activated.map(|at| at.min(now));
         self.freshness.set_back(now);
         if let Some((_, end)) = &mut self.newest {
             end.set_back(now);
         }
+        self.told.head();
+        self.told.rows.extend(self.leases.calls().map(Row::Lease));
+        self.told.rows.extend(self.ended.calls().map(Row::Ended));
+        self.told.rows.extend(self.queue.turns().map(Row::Waiter));
     }
-}
 
-impl KeyPolicy {
-    /// The deny list holds exact names. Case does not count, nor does the prefix by which a client
-    /// names a vendor (`ccr,` in CRS).
-    fn denies(&self, model: &str) -> bool {
-        self.model_restriction
-            && self
-                .restricted_models
-                .iter()
-                .any(|name| bare(name).eq_ignore_ascii_case(bare(model)))
-    }
-}
-
-fn bare(model: &str) -> &str {
-    const VENDOR: &str = "ccr,";
-    let model = model.trim();
-    match (model.get(..VENDOR.len()), model.get(VENDOR.len()..)) {
-        (Some(prefix), Some(rest)) if prefix.eq_ignore_ascii_case(VENDOR) => rest.trim_start(),
-        _ => model,
+    fn obey(&mut self, now: Millis, command: Command) -> Reply {
+        match command {
+            Command::Learn { policy } => {
+                self.told.lasting |= self.learn(now, policy);
+                self.told.rows.push(Row::Head);
+            }
+            Command::Admit(admit) => return self.admit(now, &admit),
+            Command::Renew { call, ttl_ms, note } => self.renew(now, call, ttl_ms, note),
+            Command::Settle { call, event, usage } => self.settle(now, call, event, usage),
+            Command::Cancel { call } => self.cancel(now, call),
+            Command::TakeBatch => return Reply::Batch(self.outbox.take(now, &mut self.told.rows)),
+            Command::BatchSent { last, sent } => {
+                return Reply::GivenUp(self.outbox.sent(now, last, sent, &mut self.told.rows));
+            }
+            Command::Invalidate => {
+                self.freshness.invalidated(now);
+                self.told.head();
+            }
+            Command::SeedSpend(seed) => {
+                self.spend.seed(&seed);
+                self.told.head();
+            }
+            Command::ResetSpend { which } => {
+                if !self.spend.can_reset(which) {
+                    return Reply::NeedSpend;
+                }
+                self.spend.reset(which);
+                self.told.head();
+            }
+            Command::Snapshot => return Reply::Snapshot(Box::new(self.snapshot(now))),
+        }
+        Reply::Done
     }
 }
 
@@ -413,50 +407,28 @@ impl Machine for Gate {
         if tick.set_back {
             self.set_back(now);
         }
-        let mut changes = Changes {
-            leases: tick.set_back,
-            lasting: tick.set_back,
-        };
-        changes.leases |= self.sweep(now);
-        let reply = match command {
-            Command::Learn { policy } => {
-                changes.lasting |= self.learn(now, policy);
-                self.touched.push(Row::Head);
-                Reply::Done
-            }
-            Command::Admit(admit) => {
-                let (reply, leases) = self.admit(now, &admit);
-                changes.leases |= leases;
-                reply
-            }
-            Command::Renew { call, ttl_ms, note } => {
-                changes.leases |= self.renew(now, call, ttl_ms, note);
-                Reply::Done
-            }
-            Command::Settle { call, event } => {
-                changes.leases |= self.settle(now, call, event);
-                Reply::Done
-            }
-            Command::TakeBatch => Reply::Batch(self.outbox.take(now, &mut self.touched)),
-            Command::BatchSent { last, sent } => {
-                Reply::GivenUp(self.outbox.sent(now, last, sent, &mut self.touched))
-            }
-            Command::Invalidate => {
-                self.freshness.invalidated(now);
-                changes.lasting = true;
-                self.touched.push(Row::Head);
-                Reply::Done
-            }
-            Command::Snapshot => Reply::Snapshot(self.snapshot()),
-        };
+        if self.spend.roll(now, self.calendar()) {
+            self.told.head();
+        }
+        self.sweep(now);
+        // Before the command, so that what has come free is not a newcomer's; and after it, for what it freed.
+        self.offer_slots(now);
+        let reply = self.obey(now, command);
+        self.offer_slots(now);
+        let Told { rows, wake, lasting } = std::mem::take(&mut self.told);
+        let of_calls = |row: &Row| matches!(row, Row::Lease(_) | Row::Ended(_) | Row::Waiter(_));
         Step {
             reply,
-            changes,
-            wake_at: [self.leases.earliest(), self.outbox.due()]
+            changes: Changes {
+                leases: tick.set_back || rows.iter().any(of_calls),
+                lasting,
+            },
+            wake_at: [self.leases.earliest(), self.outbox.due(), self.queue.earliest()]
                 .into_iter()
                 .flatten()
                 .min(),
-            rows: std::mem::take(&mut self.touched),
+            wake,
+            rows,
         }
     }
 }

@@ -36,10 +36,6 @@ impl<T> Default for Leases<T> {
 }
 
 impl<T> Leases<T> {
-    pub(crate) fn len(&self) -> usize {
-        self.held.len()
-    }
-
     pub(crate) fn get(&self, call: CallId) -> Option<&Lease<T>> {
         self.held.get(&call)
     }
@@ -140,7 +136,7 @@ mod tests {
         leases.put(B, lease(10, 100));
         assert_eq!(leases.sweep(99), []);
         assert_eq!(leases.sweep(100), [(A, 'x')]);
-        assert_eq!(leases.len(), 1);
+        assert_eq!(leases.calls().count(), 1);
         assert_eq!(leases.earliest(), Some(110));
         assert_eq!(leases.sweep(110), [(B, 'x')]);
         assert_eq!(leases.earliest(), None);
@@ -155,7 +151,7 @@ mod tests {
         assert!(leases.renew(50, A, 100));
         assert_eq!(until(&leases, A), Some(150));
         assert!(!leases.renew(50, B, 100));
-        assert_eq!(leases.len(), 1);
+        assert_eq!(leases.calls().count(), 1);
         assert_eq!(leases.earliest(), Some(100), "early is allowed");
         assert_eq!(leases.sweep(100), []);
         assert_eq!(leases.earliest(), Some(150), "and found out");

@@ -7,15 +7,18 @@
 //!
 //! | machine | one per | decides |
 //! | --- | --- | --- |
-//! | [`gate::Gate`] | client key | may this call start, and which slot does it hold |
+//! | [`gate::Gate`] | client key | may this call start, and what does it hold: a slot, a share of the money |
 //! | [`pool::Pool`] | platform | which account serves this attempt, and how accounts are doing |
 //!
 //! Invariants, checked after every step of random histories (`tests/`):
 //! 1. A slot is a lease with an owner and an end. With all clients gone and one TTL passed, none is held.
-//! 2. Never more live leases than the limit allows; exactly the limit is admitted from any crowd.
+//! 2. Never more live leases than the limit allows; exactly the limit is admitted from any crowd, of slots,
+//!    requests and money alike. What was spent is the sum of what settled calls used, what is reserved that
+//!    of what running calls may use.
 //! 3. Repeating a command (a lost reply, a retry) changes nothing the first did not.
 //! 4. Time may jump both ways: a lease outlives its TTL by no more than the jump.
 //!    (Readings may come out of order: one up to a second behind the latest counts as the latest.)
+//! 5. Nobody waits while a slot is free, and nobody who waits is overtaken.
 //!
 //! | module | promise |
 //! | --- | --- |
@@ -63,8 +66,11 @@ pub struct Step<R> {
     pub changes: Changes,
     /// When the machine wants to be woken to tidy up, if it holds anything that ends. Any command
     /// does it; a host sends `Snapshot`. To wake it late or not at all only costs memory, but for a gate
-    /// that holds events (`gate::Command::TakeBatch`).
+    /// that holds events (`gate::Command::TakeBatch`) or at which calls wait (`wake`).
     pub wake_at: Option<Millis>,
+    /// Calls that waited at a gate and need wait no longer, in their order: each is to send its `Admit`
+    /// again. Some may have gone since. A pool names none.
+    pub wake: Vec<CallId>,
     /// The rows that are no longer what they were; some may be named twice.
     pub rows: Vec<Row>,
 }

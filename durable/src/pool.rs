@@ -376,6 +376,7 @@ impl Machine for Pool {
             reply,
             changes,
             wake_at,
+            wake: Vec::new(),
             rows: std::mem::take(&mut self.touched),
         }
     }

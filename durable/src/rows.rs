@@ -14,6 +14,10 @@ pub enum Row {
     /// What there is one of.
     Head,
     Lease(CallId),
+    /// A call whose lease in a gate ended before the call was settled.
+    Ended(CallId),
+    /// A call that waits at a gate, by its turn there.
+    Waiter(u64),
     /// An account of a pool, by its number there.
     Account(u64),
     /// A sticky session of a pool.
@@ -37,9 +41,11 @@ impl fmt::Display for Row {
         match self {
             Self::Head => f.write_str("head"),
             Self::Lease(call) => write!(f, "lease:{:032x}", call.0),
+            Self::Ended(call) => write!(f, "ended:{:032x}", call.0),
+            // Turns and numbers sorted as text are in order.
+            Self::Waiter(turn) => write!(f, "waiter:{turn:020}"),
             Self::Account(number) => write!(f, "account:{number}"),
             Self::Session(session) => write!(f, "session:{session:016x}"),
-            // Sorted as text they are in order.
             Self::Event(number) => write!(f, "event:{number:020}"),
         }
     }
@@ -54,9 +60,9 @@ impl std::str::FromStr for Row {
         }
         let (kind, rest) = name.split_once(':').ok_or(())?;
         match kind {
-            "lease" => u128::from_str_radix(rest, 16)
-                .ok()
-                .map(|call| Self::Lease(CallId(call))),
+            "lease" => call(rest).map(Self::Lease),
+            "ended" => call(rest).map(Self::Ended),
+            "waiter" => rest.parse().ok().map(Self::Waiter),
             "account" => rest.parse().ok().map(Self::Account),
             "session" => u64::from_str_radix(rest, 16).ok().map(Self::Session),
             "event" => rest.parse().ok().map(Self::Event),
@@ -64,6 +70,10 @@ impl std::str::FromStr for Row {
         }
         .ok_or(())
     }
+}
+
+fn call(hex: &str) -> Option<CallId> {
+    u128::from_str_radix(hex, 16).ok().map(CallId)
 }
 
 /// A part of the state as its row's text. What machines are made of always has one.
@@ -85,6 +95,8 @@ mod tests {
             Row::Head,
             Row::Lease(CallId(7)),
             Row::Lease(CallId(u128::MAX)),
+            Row::Ended(CallId(7)),
+            Row::Waiter(5),
             Row::Account(3),
             Row::Session(u64::MAX),
             Row::Event(12),

@@ -1,10 +1,13 @@
-//! The gate as rows of a table: its head, its leases, its events.
+//! The gate as rows of a table: its head, and one for each lease, each call that waits or was not heard of
+//! again, and each event.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::spend::Spend;
 use super::{Gate, KeyPolicy};
+use crate::Millis;
 use crate::freshness::Freshness;
 use crate::outbox;
 use crate::rows::{self, Kept, Row};
@@ -18,6 +21,8 @@ struct Head {
     record: Option<Arc<KeyPolicy>>,
     freshness: Freshness,
     newest: Option<(u64, Deadline)>,
+    activated: Option<Millis>,
+    spend: Spend,
     outbox: outbox::Head,
 }
 
@@ -29,9 +34,13 @@ impl Kept for Gate {
                 record: self.record.clone(),
                 freshness: self.freshness.clone(),
                 newest: self.newest,
+                activated: self.activated,
+                spend: self.spend.clone(),
                 outbox: self.outbox.head.clone(),
             }),
             Row::Lease(call) => self.leases.get(call).and_then(rows::text),
+            Row::Ended(call) => self.ended.get(call).and_then(rows::text),
+            Row::Waiter(turn) => self.queue.get(turn).and_then(rows::text),
             Row::Event(number) => self.outbox.entry(number).and_then(rows::text),
             Row::Account(_) | Row::Session(_) => None,
         }
@@ -47,11 +56,23 @@ impl Kept for Gate {
                     gate.record = head.record;
                     gate.freshness = head.freshness;
                     gate.newest = head.newest;
+                    gate.activated = head.activated;
+                    gate.spend = head.spend;
                     gate.outbox.set_head(head.outbox);
                 }
                 Row::Lease(call) => {
                     if let Some(lease) = rows::read(&text) {
                         gate.leases.put(call, lease);
+                    }
+                }
+                Row::Ended(call) => {
+                    if let Some(ended) = rows::read(&text) {
+                        gate.ended.restore(call, ended);
+                    }
+                }
+                Row::Waiter(turn) => {
+                    if let Some(waiter) = rows::read(&text) {
+                        gate.queue.restore(turn, waiter);
                     }
                 }
                 Row::Event(number) => {

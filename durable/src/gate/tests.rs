@@ -1,5 +1,12 @@
+mod activation;
+mod limits;
+mod periods;
+mod queue;
 mod record;
+mod restrictions;
+mod settle;
 
+use super::admit::{CLAIM_MS, RETRY_MS, RETRY_QUEUE_MS};
 use super::*;
 
 const TTL: u64 = 60_000;
@@ -11,11 +18,8 @@ fn policy(version: u64) -> KeyPolicy {
         name: "key".into(),
         version,
         active: true,
-        expires_at: None,
         concurrency_limit: 2,
-        permissions: vec![],
-        model_restriction: false,
-        restricted_models: vec![],
+        ..KeyPolicy::default()
     }
 }
 
@@ -30,10 +34,22 @@ fn ask(call: u128) -> Admit {
         call: CallId(call),
         service: Service::Claude,
         model: None,
+        opus: false,
+        client: None,
         slot: true,
+        estimate: None,
         ttl_ms: TTL,
         learned_since: 1,
         note: None,
+        queued_until: None,
+    }
+}
+
+/// A call that may cost so much.
+fn ask_for(call: u128, cost: u64) -> Admit {
+    Admit {
+        estimate: Some(Estimate { tokens: cost, cost }),
+        ..ask(call)
     }
 }
 
@@ -41,7 +57,42 @@ fn settle(call: u128) -> Command {
     Command::Settle {
         call: CallId(call),
         event: None,
+        usage: None,
     }
+}
+
+/// The call cost so much.
+fn settle_at(call: u128, cost: u64) -> Command {
+    Command::Settle {
+        call: CallId(call),
+        event: None,
+        usage: Some(Usage {
+            tokens: cost,
+            cost,
+            opus: false,
+        }),
+    }
+}
+
+fn cancel(call: u128) -> Command {
+    Command::Cancel { call: CallId(call) }
+}
+
+fn no_limits() -> KeyPolicy {
+    KeyPolicy {
+        concurrency_limit: 0,
+        ..policy(1)
+    }
+}
+
+/// A gate whose key has these limits and no other; nothing was ever spent.
+fn limited(limits: Limits) -> Gate {
+    let mut gate = gate(KeyPolicy {
+        limits,
+        ..no_limits()
+    });
+    gate.say(T, Command::SeedSpend(SeedSpend::default()));
+    gate
 }
 
 impl Gate {
@@ -75,20 +126,42 @@ impl Gate {
     /// The version of the record that granted the call.
     fn granted(&mut self, now: Millis, admit: Admit) -> u64 {
         match self.asks(now, admit) {
-            Reply::Granted { policy } => policy.version,
+            Reply::Granted { policy, .. } => policy.version,
             other => panic!("not granted: {other:?}"),
         }
     }
 
     fn leases(&mut self, now: Millis) -> Vec<(u128, Millis, Millis)> {
+        let leases = self.shown(now).leases.into_iter();
+        leases
+            .map(|lease| (lease.call.0, lease.since, lease.until))
+            .collect()
+    }
+
+    fn shown(&mut self, now: Millis) -> Snapshot {
         match self.say(now, Command::Snapshot) {
-            Reply::Snapshot(snapshot) => snapshot
-                .leases
-                .into_iter()
-                .map(|(call, since, until)| (call.0, since, until))
-                .collect(),
+            Reply::Snapshot(snapshot) => *snapshot,
             other => panic!("no snapshot: {other:?}"),
         }
+    }
+
+    /// The limit that refuses the call.
+    fn reached(&mut self, now: Millis, admit: Admit) -> LimitReached {
+        match self.refusal(now, admit) {
+            Refusal::LimitReached(reached) => reached,
+            other => panic!("no limit: {other:?}"),
+        }
+    }
+
+    /// The day's, the week's, the week's Opus, and all money.
+    fn spent(&mut self, now: Millis) -> [u64; 4] {
+        let shown = self.shown(now);
+        [shown.day, shown.week, shown.week_opus, shown.total].map(|sum| sum.spent)
+    }
+
+    fn reserved_now(&mut self, now: Millis) -> [u64; 4] {
+        let shown = self.shown(now);
+        [shown.day, shown.week, shown.week_opus, shown.total].map(|sum| sum.reserved)
     }
 }
 
@@ -102,9 +175,16 @@ fn the_first_reason_in_order_is_given() {
         active: false,
         expires_at: Some(T),
         permissions: vec![Service::Gemini],
+        allowed_clients: Some(vec![]),
         model_restriction: true,
         restricted_models: vec!["opus".into()],
         concurrency_limit: 1,
+        limits: Limits {
+            rate_limit_window_minutes: 1,
+            rate_limit_requests: 1,
+            total_cost_limit: 1,
+            ..Limits::default()
+        },
         ..policy(1)
     };
     let mut version = 1;
@@ -112,6 +192,13 @@ fn the_first_reason_in_order_is_given() {
         version += 1;
         let mut gate = gate(policy(1));
         gate.granted(T, ask(1));
+        gate.say(
+            T,
+            Command::SeedSpend(SeedSpend {
+                total: 1,
+                ..SeedSpend::default()
+            }),
+        );
         gate.learns(
             T,
             Some(KeyPolicy {
@@ -143,49 +230,22 @@ fn the_first_reason_in_order_is_given() {
     worst.permissions.push(Service::Claude);
     assert_eq!(
         refusal(&worst),
+        Some(Refusal::ClientNotAllowed {
+            client: None,
+            allowed: vec![]
+        })
+    );
+    worst.allowed_clients = None;
+    assert_eq!(
+        refusal(&worst),
         Some(Refusal::ModelRestricted { model: "opus".into() })
     );
     worst.model_restriction = false;
     assert!(refusal(&worst).is_some_and(|refusal| full(&refusal)));
     worst.concurrency_limit = 2;
+    assert!(matches!(refusal(&worst), Some(Refusal::LimitReached(_))));
+    worst.limits.total_cost_limit = 0;
     assert_eq!(refusal(&worst), None);
-}
-
-#[test]
-fn the_deny_list_holds_exact_names() {
-    let policy = KeyPolicy {
-        model_restriction: true,
-        restricted_models: vec!["Claude-Opus-4".into(), "ccr,kimi".into()],
-        ..policy(1)
-    };
-    for model in [
-        "claude-opus-4",
-        "CLAUDE-OPUS-4",
-        "ccr,claude-opus-4",
-        "CCR, claude-opus-4",
-        "kimi",
-        "ccr,kimi",
-    ] {
-        assert!(policy.denies(model), "{model}");
-    }
-    for model in [
-        "claude-opus-4-1",
-        "opus",
-        "",
-        "ccr,",
-        "vendor,claude-opus-4",
-        "日本語",
-        "cé",
-    ] {
-        assert!(!policy.denies(model), "{model}");
-    }
-    assert!(
-        !KeyPolicy {
-            model_restriction: false,
-            ..policy
-        }
-        .denies("claude-opus-4")
-    );
 }
 
 #[test]

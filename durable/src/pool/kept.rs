@@ -28,7 +28,7 @@ impl Kept for Pool {
             Row::Lease(call) => self.leases.get(call).and_then(rows::text),
             Row::Account(number) => self.accounts.get(&number).and_then(rows::text),
             Row::Session(session) => self.sessions.binding(session).as_ref().and_then(rows::text),
-            Row::Event(_) => None,
+            Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => None,
         }
     }
 
@@ -56,7 +56,7 @@ impl Kept for Pool {
                         pool.sessions.restore(session, account, until);
                     }
                 }
-                Row::Event(_) => {}
+                Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => {}
             }
         }
         pool.count();

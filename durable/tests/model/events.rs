@@ -1,15 +1,15 @@
-//! Every call leaves exactly one event in the store: whether it settles or vanishes, whatever is sent twice,
-//! and whenever the gate's host dies between two rows.
+//! Every call leaves exactly one event in the store, and is counted once if it settles: whether it settles in
+//! time, late or never, whatever is sent twice, and whenever the gate's host dies between two rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, Reply, Service};
+use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, Reply, Usage};
 use crs_durable::outbox::{Batch, Sent};
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
 
-use crate::world::{START, Table};
+use crate::world::{START, Table, ask};
 
 const TTL: u64 = 60_000;
 const WAIT: u64 = 5_000;
@@ -78,6 +78,8 @@ struct World {
     store: Store,
     now: Millis,
     running: Vec<CallId>,
+    /// Calls whose settlement came, in time or not.
+    told: u64,
     admitted: u128,
     /// Calls whose settlement came in time.
     settled: BTreeSet<CallId>,
@@ -91,6 +93,7 @@ impl World {
             store: Store::default(),
             now: START,
             running: vec![],
+            told: 0,
             admitted: 0,
             settled: BTreeSet::new(),
         };
@@ -99,11 +102,7 @@ impl World {
             name: "key".into(),
             version: 1,
             active: true,
-            expires_at: None,
-            concurrency_limit: 0,
-            permissions: vec![],
-            model_restriction: false,
-            restricted_models: vec![],
+            ..KeyPolicy::default()
         };
         world.say(Command::Learn {
             policy: Some(Arc::new(policy)),
@@ -124,13 +123,8 @@ impl World {
                 let call = CallId(self.admitted);
                 self.admitted += 1;
                 let admit = Admit {
-                    call,
-                    service: Service::Claude,
-                    model: None,
-                    slot: true,
-                    ttl_ms: TTL,
-                    learned_since: 1,
                     note: Some(format!("note {}", call.0)),
+                    ..ask(call, TTL)
                 };
                 assert!(matches!(self.say(Command::Admit(admit)), Reply::Granted { .. }));
                 self.running.push(call);
@@ -148,21 +142,28 @@ impl World {
             Act::Settle(turn, twice) => {
                 let Some(call) = self.turn(*turn) else { return };
                 self.running.retain(|other| *other != call);
+                self.told += 1;
                 let held = match self.say(Command::Snapshot) {
-                    Reply::Snapshot(snapshot) => snapshot.leases.iter().any(|(holder, ..)| *holder == call),
+                    Reply::Snapshot(snapshot) => snapshot.leases.iter().any(|lease| lease.call == call),
                     other => panic!("{other:?}"),
                 };
                 if held {
                     self.settled.insert(call);
                 }
                 for again in [false, true].into_iter().take(1 + usize::from(*twice)) {
+                    // Each costs one micro-dollar.
+                    let usage = Some(Usage {
+                        tokens: 0,
+                        cost: 1,
+                        opus: false,
+                    });
                     let event = Some(Event {
                         text: format!("event {}", call.0),
                         wait_ms: WAIT,
                         held: true,
                         again,
                     });
-                    self.say(Command::Settle { call, event });
+                    self.say(Command::Settle { call, event, usage });
                 }
             }
             Act::Flush(luck) => {
@@ -211,6 +212,7 @@ proptest! {
         }
         let Reply::Snapshot(snapshot) = world.say(Command::Snapshot) else { panic!() };
         prop_assert_eq!((snapshot.events, snapshot.given_up), (0, 0));
+        prop_assert_eq!(snapshot.total.spent, world.told, "each is counted once");
         for call in (0..world.admitted).map(CallId) {
             let events = world.store.events.get(&call).cloned().unwrap_or_default();
             prop_assert_eq!(events.len(), 1, "{:?}: {:?}", call, events);

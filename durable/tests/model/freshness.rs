@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crs_durable::gate::{self, Gate, KeyPolicy, Refusal, Service};
+use crs_durable::gate::{self, Gate, KeyPolicy, Refusal};
 use crs_durable::pool::{self, AccountPolicy, Pool};
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
 
-use crate::world::START;
+use crate::world::{START, ask};
 
 /// No reader is slower than this from its read to its `Learn`.
 const SLOW_MS: u64 = 5_000;
@@ -68,11 +68,7 @@ impl Subject for Gate {
                 name: "key".into(),
                 version,
                 active: true,
-                expires_at: None,
-                concurrency_limit: 0,
-                permissions: vec![],
-                model_restriction: false,
-                restricted_models: vec![],
+                ..KeyPolicy::default()
             })
         });
         self.handle(now, gate::Command::Learn { policy });
@@ -84,17 +80,12 @@ impl Subject for Gate {
 
     fn ask(&mut self, now: Millis) -> Answer {
         let admit = gate::Admit {
-            call: CallId(1),
-            service: Service::Claude,
-            model: None,
             slot: false,
-            ttl_ms: 0,
-            learned_since: 1,
-            note: None,
+            ..ask(CallId(1), 0)
         };
         match self.handle(now, gate::Command::Admit(admit)).reply {
             gate::Reply::NeedPolicy => Answer::Asks,
-            gate::Reply::Granted { policy } => Answer::Decides(Some(policy.version)),
+            gate::Reply::Granted { policy, .. } => Answer::Decides(Some(policy.version)),
             gate::Reply::Refused(Refusal::UnknownKey) => Answer::Decides(None),
             other => panic!("{other:?}"),
         }

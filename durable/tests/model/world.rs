@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crs_durable::gate::{Admit, Service};
 use crs_durable::rows::{Kept, Row};
 use crs_durable::{CallId, Millis};
 use proptest::prelude::*;
@@ -11,6 +12,23 @@ pub(crate) const JITTER_MS: u64 = 1_000;
 
 pub(crate) const START: Millis = 1_800_000_000_000;
 pub(crate) const MAX_TTL: u64 = 60_000;
+
+/// A call that takes a slot and is not restricted in any way.
+pub(crate) fn ask(call: CallId, ttl_ms: u64) -> Admit {
+    Admit {
+        call,
+        service: Service::Claude,
+        model: None,
+        opus: false,
+        client: None,
+        slot: true,
+        estimate: None,
+        ttl_ms,
+        learned_since: 1,
+        note: None,
+        queued_until: None,
+    }
+}
 
 /// How the clock moves before a step.
 #[derive(Clone, Copy, Debug)]
@@ -120,14 +138,15 @@ pub(crate) struct Lease<T> {
 pub(crate) struct Leases<T>(pub(crate) Vec<Lease<T>>);
 
 impl<T> Leases<T> {
-    pub(crate) fn begin(&mut self, now: Millis, set_back: bool) {
+    /// Gives the leases that have ended.
+    pub(crate) fn begin(&mut self, now: Millis, set_back: bool) -> Vec<Lease<T>> {
         if set_back {
             for lease in &mut self.0 {
                 lease.end.set_back(now);
                 lease.since = lease.since.min(now);
             }
         }
-        self.0.retain(|lease| now < lease.end.until);
+        self.0.extract_if(.., |lease| lease.end.until <= now).collect()
     }
 
     pub(crate) fn get(&self, call: CallId) -> Option<&Lease<T>> {
@@ -135,6 +154,12 @@ impl<T> Leases<T> {
     }
 
     pub(crate) fn put(&mut self, clock: &Clock, now: Millis, call: CallId, ttl_ms: u64, what: T) {
+        self.put_unswept(clock, now, call, ttl_ms, what);
+        self.0.retain(|lease| now < lease.end.until);
+    }
+
+    /// It may have ended already: the next step finds that out.
+    pub(crate) fn put_unswept(&mut self, clock: &Clock, now: Millis, call: CallId, ttl_ms: u64, what: T) {
         assert!(self.get(call).is_none());
         let at = (clock.passed, clock.back);
         self.0.push(Lease {
@@ -144,7 +169,6 @@ impl<T> Leases<T> {
             what,
             at,
         });
-        self.0.retain(|lease| now < lease.end.until);
     }
 
     pub(crate) fn renew(&mut self, clock: &Clock, now: Millis, call: CallId, ttl_ms: u64) -> bool {

@@ -1,0 +1,240 @@
+//! The decision, and the queue for slots.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::command::{Admit, Refusal, Reply};
+use super::policy::KeyPolicy;
+use super::queue::Waiter;
+use super::{Gate, Held, Note};
+use crate::lease::Lease;
+use crate::outbox::Lost;
+use crate::rows::Row;
+use crate::time::Deadline;
+use crate::{CallId, Millis};
+
+/// Bounds of what a call is told to wait for a slot, or for what is only reserved.
+pub(super) const RETRY_MS: RangeInclusive<u64> = 1_000..=5_000;
+
+/// Bounds of what a call is told that waited in the queue in vain; between them, half of what it waited.
+pub(super) const RETRY_QUEUE_MS: RangeInclusive<u64> = 5_000..=30_000;
+
+/// How long a slot is held for a call that waited for it. It was woken at once, so it comes soon or its
+/// client is gone.
+pub(super) const CLAIM_MS: u64 = 3_000;
+
+/// What becomes of a call that is not refused.
+enum Verdict {
+    /// It holds nothing and needs nothing.
+    Free,
+    /// It holds already what it asks for.
+    Runs,
+    Starts,
+    Waits,
+    NeedSpend,
+}
+
+impl Gate {
+    pub(super) fn admit(&mut self, now: Millis, admit: &Admit) -> Reply {
+        if !self.freshness.decides(now, admit.learned_since) {
+            return Reply::NeedPolicy;
+        }
+        let (policy, verdict) = match self.judge(now, admit) {
+            Ok(judged) => judged,
+            Err(refusal) => {
+                self.withdraw(now, admit.call);
+                return Reply::Refused(refusal);
+            }
+        };
+        match verdict {
+            Verdict::Free => {}
+            Verdict::Runs => self.renew(now, admit.call, admit.ttl_ms, None),
+            Verdict::Starts => self.start(now, &policy, admit),
+            Verdict::Waits => return self.wait(now, &policy, admit),
+            Verdict::NeedSpend => return Reply::NeedSpend,
+        }
+        let waited_ms = self.leases.get(admit.call).map(|lease| lease.what.waited_ms);
+        Reply::Granted {
+            activated_at: self.activated,
+            waited_ms: waited_ms.unwrap_or(0),
+            policy,
+        }
+    }
+
+    fn judge(&self, now: Millis, admit: &Admit) -> Result<(Arc<KeyPolicy>, Verdict), Refusal> {
+        let policy = self.record.as_ref().ok_or(Refusal::UnknownKey)?;
+        policy.permits(now, self.activated_at(), admit)?;
+        let verdict = if self.runs(admit.call) {
+            Verdict::Runs
+        } else if !admit.metered() {
+            Verdict::Free
+        } else if !self.spend.seeded && policy.limits.of_money() && admit.learned_since > 0 {
+            Verdict::NeedSpend
+        } else {
+            let slot = !admit.slot || self.leases.get(admit.call).is_some() || self.has_slot(policy);
+            if !slot && self.queue.place(admit.call).is_none() {
+                self.may_wait(now, policy, admit)?;
+            }
+            self.within_limits(now, policy, admit)?;
+            if slot { Verdict::Starts } else { Verdict::Waits }
+        };
+        Ok((Arc::clone(policy), verdict))
+    }
+
+    /// Nobody waits while there is one: see `offer_slots`.
+    fn has_slot(&self, policy: &KeyPolicy) -> bool {
+        let limit = policy.concurrency_limit;
+        let held = || self.leases.iter().filter(|(_, lease)| lease.what.slot).count();
+        limit == 0 || held() < usize::try_from(limit).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the call may join the queue.
+    fn may_wait(&self, now: Millis, policy: &KeyPolicy, admit: &Admit) -> Result<(), Refusal> {
+        let (limit, queue) = (policy.concurrency_limit, policy.queue);
+        if admit.queued_until.is_some_and(|until| until <= now) {
+            let (least, most) = (*RETRY_QUEUE_MS.start(), *RETRY_QUEUE_MS.end());
+            return Err(Refusal::QueueTimeout {
+                limit,
+                retry_after_ms: (queue.timeout_ms / 2).clamp(least, most),
+            });
+        }
+        let retry_after_ms = self.retry_after(now, admit.call);
+        if !queue.on() {
+            return Err(Refusal::ConcurrencyFull {
+                limit,
+                retry_after_ms,
+            });
+        }
+        if self.queue.len() >= usize::try_from(queue.size).unwrap_or(usize::MAX) {
+            return Err(Refusal::QueueFull {
+                limit,
+                size: queue.size,
+                retry_after_ms,
+            });
+        }
+        Ok(())
+    }
+
+    fn within_limits(&self, now: Millis, policy: &KeyPolicy, admit: &Admit) -> Result<(), Refusal> {
+        if !policy.limits.windowed() && !policy.limits.of_money() {
+            return Ok(());
+        }
+        let ask = (admit.estimate.unwrap_or_default(), admit.opus);
+        let soon = self.retry_after(now, admit.call);
+        let reserved = self.reserved(now);
+        self.spend
+            .reached(now, &policy.limits, &reserved, ask, soon)
+            .map_or(Ok(()), |reached| Err(Refusal::LimitReached(reached)))
+    }
+
+    fn start(&mut self, now: Millis, policy: &KeyPolicy, admit: &Admit) {
+        let offered = self.leases.get(admit.call).map(|lease| lease.what.waited_ms);
+        self.leave_queue(admit.call);
+        if policy.valid_for_ms > 0 && self.activated_at().is_none() {
+            self.activated = Some(now);
+            self.told.head();
+        }
+        if policy.limits.windowed() {
+            self.told.head();
+        }
+        let note = admit.note.clone().map(|text| Note {
+            text,
+            key: Lost {
+                key_id: policy.id.clone(),
+                key_name: policy.name.clone(),
+            },
+        });
+        let held = Held {
+            slot: admit.slot,
+            offered: false,
+            waited_ms: offered.unwrap_or(0),
+            reserved: admit.estimate.unwrap_or_default(),
+            opus: admit.opus,
+            rounds: self.spend.begin(now, &policy.limits),
+            note,
+        };
+        self.hold(now, admit.call, admit.ttl_ms, held);
+    }
+
+    fn hold(&mut self, now: Millis, call: CallId, ttl_ms: u64, what: Held) {
+        let end = Deadline::after(now, ttl_ms);
+        let lease = Lease {
+            since: now,
+            end,
+            what,
+        };
+        self.leases.put(call, lease);
+        self.told.rows.push(Row::Lease(call));
+    }
+
+    fn wait(&mut self, now: Millis, policy: &KeyPolicy, admit: &Admit) -> Reply {
+        if self.queue.place(admit.call).is_none() {
+            let longest = Deadline::after(now, policy.queue.timeout_ms);
+            // Who lost its place waits no longer for that.
+            let end = match admit.queued_until {
+                Some(until) if until < longest.until() => Deadline::at(now, until),
+                _ => longest,
+            };
+            let waiter = Waiter {
+                call: admit.call,
+                since: now,
+                end,
+            };
+            let turn = self.queue.push(waiter);
+            self.told.rows.push(Row::Waiter(turn));
+        }
+        let (position, until) = self.queue.place(admit.call).unwrap_or_default();
+        Reply::Queued {
+            position,
+            until,
+            wait_ms: until.saturating_sub(now),
+        }
+    }
+
+    /// A refused call will not run. It holds something if it was granted before and asked again; if that
+    /// was a late copy and it runs all the same, what it uses is still counted.
+    fn withdraw(&mut self, now: Millis, call: CallId) {
+        let ran = self.leases.get(call).filter(|lease| !lease.what.offered);
+        let rounds = ran.map(|lease| lease.what.rounds);
+        self.cancel(now, call);
+        if let Some(rounds) = rounds {
+            self.ended.put(now, call, rounds, &mut self.told.rows);
+        }
+    }
+
+    /// Gives the slots that are free to the calls that wait, in their order. Where no call can be admitted
+    /// nobody need wait to hear it.
+    pub(super) fn offer_slots(&mut self, now: Millis) {
+        while !self.queue.is_empty() {
+            let open = self.record.as_ref().filter(|policy| policy.active);
+            if open.is_some_and(|policy| !self.has_slot(policy)) {
+                return;
+            }
+            let open = open.is_some();
+            let Some((turn, waiter)) = self.queue.pop() else {
+                return;
+            };
+            self.told.rows.push(Row::Waiter(turn));
+            self.told.wake.push(waiter.call);
+            if open {
+                let offer = Held {
+                    offered: true,
+                    waited_ms: now.saturating_sub(waiter.since),
+                    ..Held::default()
+                };
+                self.hold(now, waiter.call, CLAIM_MS, offer);
+            }
+        }
+    }
+
+    /// A slot is freed by the end of its call, which nobody can foretell, or by the end of its lease.
+    /// Calls refused together are told different times (their ids' noise is at hand), so that they do
+    /// not come back together.
+    fn retry_after(&self, now: Millis, call: CallId) -> u64 {
+        let (least, most) = (*RETRY_MS.start(), *RETRY_MS.end());
+        let spread = call.0 % u128::from(most - least + 1);
+        let guess = least + u64::try_from(spread).unwrap_or(0);
+        let ends_in = self.leases.earliest().map_or(most, |end| end.saturating_sub(now));
+        guess.min(ends_in).max(least)
+    }
+}

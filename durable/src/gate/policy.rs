@@ -1,0 +1,193 @@
+//! What the gate must know of a key, and what the record alone decides: who may call what.
+
+use serde::{Deserialize, Serialize};
+
+use super::calendar::Calendar;
+use super::command::{Admit, Refusal};
+use crate::Millis;
+
+/// `version` grows with every change of the key. A field that an older version did not write has its
+/// default, which restricts nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyPolicy {
+    pub id: String,
+    pub name: String,
+    pub version: u64,
+    pub active: bool,
+    pub expires_at: Option<Millis>,
+    /// The key expires so long after its first use; 0: it does not. With `expires_at` too, the earlier of
+    /// both counts.
+    pub valid_for_ms: u64,
+    /// When the first use was, as far as the store knows. The gate remembers it until the store does
+    /// (`Reply::Granted::activated_at`). A later version without it lets the key begin anew.
+    pub activated_at: Option<Millis>,
+    /// Calls that may run at once; 0 is no limit.
+    pub concurrency_limit: u32,
+    pub queue: QueuePolicy,
+    /// Services the key may use; empty is all.
+    pub permissions: Vec<Service>,
+    /// The host recognises clients by what they say of themselves, so this keeps honest ones apart and
+    /// stops no liar. `None` is no restriction, an empty list nobody.
+    pub allowed_clients: Option<Vec<String>>,
+    /// List of model names, read by `model_mode`; used when `model_restriction` is set.
+    pub model_restriction: bool,
+    pub model_mode: ModelMode,
+    pub restricted_models: Vec<String>,
+    pub limits: Limits,
+}
+
+/// What a key can be permitted to use, by CRS's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    Claude,
+    Gemini,
+    OpenAi,
+}
+
+/// How the list of models is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelMode {
+    /// All but those on the list, as CRS has it.
+    #[default]
+    Deny,
+    /// Only those on the list; an empty list allows none. A call without a model (a listing) passes.
+    Allow,
+}
+
+/// Calls that may wait for a slot, and for how long. With a 0 among them nobody waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueuePolicy {
+    pub size: u32,
+    pub timeout_ms: u64,
+}
+
+/// What a key may use up. Costs are integer micro-USD; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// The window begins with its first request and is over after so many minutes; 0: there is none, and
+    /// its three limits do not count.
+    pub rate_limit_window_minutes: u64,
+    pub rate_limit_requests: u64,
+    pub rate_limit_tokens: u64,
+    pub rate_limit_cost: u64,
+    pub daily_cost_limit: u64,
+    pub weekly_cost_limit: u64,
+    /// Counts what calls of the Opus class cost, and refuses only such calls.
+    pub weekly_opus_cost_limit: u64,
+    pub total_cost_limit: u64,
+    /// 1 is Monday, 7 is Sunday; anything else is Monday.
+    pub weekly_reset_day: u8,
+    /// 0 to 23, by the operator's clock.
+    pub weekly_reset_hour: u8,
+    /// How far the operator's clock is ahead of UTC. Days begin at its midnight.
+    pub utc_offset_minutes: i32,
+}
+
+impl QueuePolicy {
+    pub(super) fn on(self) -> bool {
+        self.size > 0 && self.timeout_ms > 0
+    }
+}
+
+impl Limits {
+    /// Whether there is a window to count in.
+    pub(super) fn windowed(&self) -> bool {
+        self.rate_limit_window_minutes > 0
+            && (self.rate_limit_requests > 0 || self.rate_limit_tokens > 0 || self.rate_limit_cost > 0)
+    }
+
+    pub(super) fn window_ms(&self) -> u64 {
+        self.rate_limit_window_minutes.saturating_mul(60_000)
+    }
+
+    /// Whether there is a limit that what was spent before this gate began would count against.
+    pub(super) fn of_money(&self) -> bool {
+        self.daily_cost_limit > 0
+            || self.weekly_cost_limit > 0
+            || self.weekly_opus_cost_limit > 0
+            || self.total_cost_limit > 0
+    }
+
+    pub(super) fn calendar(&self) -> Calendar {
+        Calendar {
+            utc_offset_minutes: self.utc_offset_minutes,
+            weekday: self.weekly_reset_day,
+            hour: self.weekly_reset_hour,
+        }
+    }
+}
+
+impl KeyPolicy {
+    /// Checks 2 to 6 of the gate's table. `activated_at`: the first use, as far as the gate knows.
+    pub(super) fn permits(
+        &self,
+        now: Millis,
+        activated_at: Option<Millis>,
+        admit: &Admit,
+    ) -> Result<(), Refusal> {
+        if !self.active {
+            return Err(Refusal::Disabled);
+        }
+        if let Some(at) = self.expiry(activated_at).filter(|at| *at <= now) {
+            return Err(Refusal::Expired { at });
+        }
+        if !self.permissions.is_empty() && !self.permissions.contains(&admit.service) {
+            return Err(Refusal::NotPermitted {
+                service: admit.service,
+            });
+        }
+        if let Some(allowed) = &self.allowed_clients
+            && !is_among(admit.client.as_deref(), allowed)
+        {
+            return Err(Refusal::ClientNotAllowed {
+                client: admit.client.clone(),
+                allowed: allowed.clone(),
+            });
+        }
+        if let Some(model) = admit.model.as_ref().filter(|model| self.denies(model)) {
+            return Err(Refusal::ModelRestricted { model: model.clone() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn expiry(&self, activated_at: Option<Millis>) -> Option<Millis> {
+        let used_up = activated_at
+            .filter(|_| self.valid_for_ms > 0)
+            .map(|at| at.saturating_add(self.valid_for_ms));
+        [self.expires_at, used_up].into_iter().flatten().min()
+    }
+
+    /// The list holds exact names. Case does not count, nor does the prefix by which a client names a
+    /// vendor (`ccr,` in CRS).
+    pub(super) fn denies(&self, model: &str) -> bool {
+        let listed = || {
+            self.restricted_models
+                .iter()
+                .any(|name| bare(name).eq_ignore_ascii_case(bare(model)))
+        };
+        self.model_restriction
+            && match self.model_mode {
+                ModelMode::Deny => listed(),
+                ModelMode::Allow => !listed(),
+            }
+    }
+}
+
+/// A client that was not recognised is on no list.
+fn is_among(client: Option<&str>, allowed: &[String]) -> bool {
+    client.is_some_and(|client| allowed.iter().any(|name| name.eq_ignore_ascii_case(client)))
+}
+
+fn bare(model: &str) -> &str {
+    const VENDOR: &str = "ccr,";
+    let model = model.trim();
+    match (model.get(..VENDOR.len()), model.get(VENDOR.len()..)) {
+        (Some(prefix), Some(rest)) if prefix.eq_ignore_ascii_case(VENDOR) => rest.trim_start(),
+        _ => model,
+    }
+}

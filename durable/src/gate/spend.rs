@@ -1,0 +1,396 @@
+//! What a key has used up: in its window, in the operator's day and week, ever.
+//!
+//! Each sum is the sum of what settled calls used that were admitted in that period, to the micro-dollar;
+//! whatever settles after its period is over counts only in the total. Periods are numbered, so that no
+//! jump of the clock and no change of the calendar can move a call into another one.
+//!
+//! A period ends when the clock says so. After a clock was set back it keeps what was spent, and is over
+//! no later than one whole period from now. A clock set ahead over the end of a period ends it.
+
+use serde::{Deserialize, Serialize};
+
+use super::calendar::Calendar;
+use super::command::{Estimate, Limit, LimitReached, SeedSpend, SpendSnapshot, Spent, Usage, WindowSnapshot};
+use super::policy::Limits;
+use crate::Millis;
+use crate::time::Deadline;
+
+/// Numbers of the periods in which a call was admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Rounds {
+    /// 0: the call is counted in no window.
+    window: u64,
+    day: u64,
+    week: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Spend {
+    pub(super) seeded: bool,
+    /// It may be over: the next request begins another.
+    window: Option<Window>,
+    /// Windows there ever were.
+    windows: u64,
+    day: Period,
+    week: Period,
+    week_opus: u64,
+    total: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Window {
+    round: u64,
+    start: Millis,
+    end: Deadline,
+    requests: u64,
+    used: Estimate,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Period {
+    round: u64,
+    start: Millis,
+    end: Millis,
+    spent: u64,
+}
+
+/// What running calls may still use, by the sums it would be added to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reserved {
+    window: Estimate,
+    day: u64,
+    week: u64,
+    week_opus: u64,
+    total: u64,
+}
+
+/// One limit and how far it is used up.
+struct Use {
+    which: Limit,
+    limit: u64,
+    used: u64,
+    reserved: u64,
+    asked: u64,
+    resets_at: Option<Millis>,
+}
+
+impl Period {
+    /// Begins the next period if this one is over; says whether it did.
+    fn roll(&mut self, now: Millis, span: (Millis, Millis)) -> bool {
+        let over = self.end <= now;
+        if over {
+            *self = Self {
+                round: self.round.saturating_add(1),
+                start: span.0,
+                end: span.1,
+                spent: 0,
+            };
+        }
+        over
+    }
+
+    fn realign(&mut self, span: (Millis, Millis)) {
+        (self.start, self.end) = span;
+    }
+}
+
+impl Spend {
+    /// Begins the periods whose time has come; says whether there were any.
+    pub(super) fn roll(&mut self, now: Millis, calendar: Calendar) -> bool {
+        let week = self.week.roll(now, calendar.week(now));
+        if week {
+            self.week_opus = 0;
+        }
+        self.day.roll(now, calendar.day(now)) || week
+    }
+
+    /// The clock was set back, or the operator's days begin at another time: what was spent counts in the
+    /// day and the week that it is now.
+    pub(super) fn realign(&mut self, now: Millis, calendar: Calendar) {
+        self.day.realign(calendar.day(now));
+        self.week.realign(calendar.week(now));
+    }
+
+    pub(super) fn set_back(&mut self, now: Millis, calendar: Calendar) {
+        self.realign(now, calendar);
+        if let Some(window) = &mut self.window {
+            window.end.set_back(now);
+            window.start = window.start.min(now);
+        }
+    }
+
+    /// The window is as long as the new limits say, counted from its beginning.
+    pub(super) fn resize_window(&mut self, now: Millis, limits: &Limits) {
+        match &mut self.window {
+            Some(window) if limits.windowed() => {
+                window.end = Deadline::at(now, window.start.saturating_add(limits.window_ms()));
+            }
+            window => *window = None,
+        }
+    }
+
+    /// Counts a request in the periods it is now, and says which they are.
+    pub(super) fn begin(&mut self, now: Millis, limits: &Limits) -> Rounds {
+        let mut rounds = Rounds {
+            window: 0,
+            day: self.day.round,
+            week: self.week.round,
+        };
+        if limits.windowed() {
+            if self.live(now).is_none() {
+                self.windows = self.windows.saturating_add(1);
+                self.window = Some(Window {
+                    round: self.windows,
+                    start: now,
+                    end: Deadline::after(now, limits.window_ms()),
+                    requests: 0,
+                    used: Estimate::default(),
+                });
+            }
+            if let Some(window) = &mut self.window {
+                window.requests = window.requests.saturating_add(1);
+                rounds.window = window.round;
+            }
+        }
+        rounds
+    }
+
+    /// The request will not run after all; says whether it was counted anywhere.
+    pub(super) fn forget(&mut self, now: Millis, rounds: Rounds) -> bool {
+        match &mut self.window {
+            Some(window) if window.round == rounds.window && !window.end.passed(now) => {
+                window.requests = window.requests.saturating_sub(1);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts what a call used that was admitted in these periods.
+    pub(super) fn settle(&mut self, now: Millis, rounds: Rounds, usage: &Usage) {
+        if let Some(window) = &mut self.window
+            && window.round == rounds.window
+            && !window.end.passed(now)
+        {
+            window.used.add(usage.tokens, usage.cost);
+        }
+        if self.day.round == rounds.day {
+            self.day.spent = self.day.spent.saturating_add(usage.cost);
+        }
+        if self.week.round == rounds.week {
+            self.week.spent = self.week.spent.saturating_add(usage.cost);
+            if usage.opus {
+                self.week_opus = self.week_opus.saturating_add(usage.cost);
+            }
+        }
+        self.total = self.total.saturating_add(usage.cost);
+    }
+
+    pub(super) fn seed(&mut self, seed: &SeedSpend) {
+        if self.seeded {
+            return;
+        }
+        self.seeded = true;
+        if seed.as_of >= self.day.start {
+            self.day.spent = self.day.spent.max(seed.day);
+        }
+        if seed.as_of >= self.week.start {
+            self.week.spent = self.week.spent.max(seed.week);
+            self.week_opus = self.week_opus.max(seed.week_opus);
+        }
+        self.total = self.total.max(seed.total);
+    }
+
+    /// Some of what was spent can be forgiven only when all of it is known: what is told of it later
+    /// would bring it back.
+    pub(super) fn can_reset(&self, which: Spent) -> bool {
+        self.seeded || matches!(which, Spent::All | Spent::Window)
+    }
+
+    pub(super) fn reset(&mut self, which: Spent) {
+        let these = |one| which == one || which == Spent::All;
+        // What was before the gate began is forgiven too.
+        self.seeded |= which == Spent::All;
+        if these(Spent::Window) {
+            self.window = None;
+        }
+        if these(Spent::Day) {
+            self.day.spent = 0;
+        }
+        if these(Spent::Week) {
+            self.week.spent = 0;
+        }
+        if these(Spent::WeekOpus) {
+            self.week_opus = 0;
+        }
+        if these(Spent::Total) {
+            self.total = 0;
+        }
+    }
+
+    /// Sums up what is reserved by calls, each with its periods, its estimate, and whether it is Opus's.
+    pub(super) fn reserved(
+        &self,
+        now: Millis,
+        calls: impl Iterator<Item = (Rounds, Estimate, bool)>,
+    ) -> Reserved {
+        let window = self.live(now).map(|window| window.round);
+        let mut sum = Reserved::default();
+        for (rounds, Estimate { tokens, cost }, opus) in calls {
+            if window == Some(rounds.window) {
+                sum.window.add(tokens, cost);
+            }
+            if rounds.day == self.day.round {
+                sum.day = sum.day.saturating_add(cost);
+            }
+            if rounds.week == self.week.round {
+                sum.week = sum.week.saturating_add(cost);
+                if opus {
+                    sum.week_opus = sum.week_opus.saturating_add(cost);
+                }
+            }
+            sum.total = sum.total.saturating_add(cost);
+        }
+        sum
+    }
+
+    /// The limit that refuses a call which asks for so much; of several the one that does so longest, for
+    /// no call is admitted before that. `soon`: when to ask again for what is only reserved.
+    pub(super) fn reached(
+        &self,
+        now: Millis,
+        limits: &Limits,
+        reserved: &Reserved,
+        (asked, opus): (Estimate, bool),
+        soon: u64,
+    ) -> Option<LimitReached> {
+        let (day_ends, week_ends) = (Some(self.day.end), Some(self.week.end));
+        let one = |which, limit, used, reserved, asked, resets_at| Use {
+            which,
+            limit,
+            used,
+            reserved,
+            asked,
+            resets_at,
+        };
+        let money = |which, limit, used, reserved, resets_at| {
+            one(which, limit, used, reserved, asked.cost, resets_at)
+        };
+        let window = self.live(now).filter(|_| limits.windowed()).map(|window| {
+            let ends = Some(window.end.until());
+            let (used, held) = (window.used, reserved.window);
+            let (requests, tokens) = (limits.rate_limit_requests, limits.rate_limit_tokens);
+            [
+                one(Limit::WindowRequests, requests, window.requests, 0, 0, ends),
+                one(
+                    Limit::WindowTokens,
+                    tokens,
+                    used.tokens,
+                    held.tokens,
+                    asked.tokens,
+                    ends,
+                ),
+                money(
+                    Limit::WindowCost,
+                    limits.rate_limit_cost,
+                    used.cost,
+                    held.cost,
+                    ends,
+                ),
+            ]
+        });
+        let opus_limit = if opus { limits.weekly_opus_cost_limit } else { 0 };
+        let (day, week, total) = (
+            limits.daily_cost_limit,
+            limits.weekly_cost_limit,
+            limits.total_cost_limit,
+        );
+        let calendar = [
+            money(Limit::DailyCost, day, self.day.spent, reserved.day, day_ends),
+            money(Limit::WeeklyCost, week, self.week.spent, reserved.week, week_ends),
+            money(
+                Limit::WeeklyOpusCost,
+                opus_limit,
+                self.week_opus,
+                reserved.week_opus,
+                week_ends,
+            ),
+            money(Limit::TotalCost, total, self.total, reserved.total, None),
+        ];
+        window
+            .into_iter()
+            .flatten()
+            .chain(calendar)
+            .filter(Use::refuses)
+            .map(|limit| limit.told(now, soon))
+            .max_by_key(|reached| reached.retry_after_ms.unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn window_snapshot(&self, now: Millis, reserved: &Reserved) -> Option<WindowSnapshot> {
+        self.live(now).map(|window| WindowSnapshot {
+            start: window.start,
+            end: window.end.until(),
+            requests: window.requests,
+            used: window.used,
+            reserved: reserved.window,
+        })
+    }
+
+    /// The day, the week, the week's Opus, the total.
+    pub(super) fn snapshots(&self, reserved: &Reserved) -> [SpendSnapshot; 4] {
+        let (day, week) = (Some(self.day.end), Some(self.week.end));
+        [
+            (self.day.spent, reserved.day, day),
+            (self.week.spent, reserved.week, week),
+            (self.week_opus, reserved.week_opus, week),
+            (self.total, reserved.total, None),
+        ]
+        .map(|(spent, reserved, resets_at)| SpendSnapshot {
+            spent,
+            reserved,
+            resets_at,
+        })
+    }
+
+    /// The window, if it is not over.
+    fn live(&self, now: Millis) -> Option<&Window> {
+        self.window.as_ref().filter(|window| !window.end.passed(now))
+    }
+}
+
+impl Use {
+    /// A limit lets calls start while anything of it is left and their estimates fit. One that runs alone
+    /// need not fit: an estimate is a guess, and a key with a dollar left is to be good for one more call.
+    fn refuses(&self) -> bool {
+        let taken = self.used.saturating_add(self.reserved);
+        let fits = self.reserved == 0 || taken.saturating_add(self.asked) <= self.limit;
+        self.limit > 0 && (taken >= self.limit || !fits)
+    }
+
+    fn told(self, now: Millis, soon: u64) -> LimitReached {
+        let reset = self.resets_at.map(|at| at.saturating_sub(now));
+        let retry_after_ms = if self.used < self.limit {
+            Some(reset.map_or(soon, |reset| reset.min(soon)))
+        } else {
+            reset
+        };
+        LimitReached {
+            which: self.which,
+            limit: self.limit,
+            used: self.used,
+            reserved: self.reserved,
+            resets_at: self.resets_at,
+            retry_after_ms,
+        }
+    }
+}
+
+impl Estimate {
+    fn add(&mut self, tokens: u64, cost: u64) {
+        self.tokens = self.tokens.saturating_add(tokens);
+        self.cost = self.cost.saturating_add(cost);
+    }
+}

@@ -1,0 +1,133 @@
+use super::ended::KEEP_MS;
+use super::*;
+
+#[test]
+fn a_call_is_counted_once_however_often_it_settles() {
+    let mut gate = gate(no_limits());
+    gate.granted(T, ask_for(1, 10));
+    assert!(gate.handle(T, settle_at(1, 7)).changes.lasting);
+    let again = gate.handle(T, settle_at(1, 7));
+    assert_eq!(again.changes, Changes::default());
+    assert_eq!(again.rows, []);
+    gate.say(T, settle_at(1, 9));
+    assert_eq!(gate.spent(T), [7, 7, 0, 7]);
+}
+
+#[test]
+fn a_call_whose_lease_ended_is_counted_once_all_the_same() {
+    let mut gate = gate(no_limits());
+    gate.granted(T, ask_for(1, 10));
+    assert_eq!(gate.reserved_now(T + TTL), [0; 4], "a lost call reserves nothing");
+    assert_eq!(gate.spent(T + TTL), [0; 4], "and nothing is invented");
+    for _ in 0..3 {
+        gate.say(T + TTL + 1, settle_at(1, 7));
+    }
+    assert_eq!(gate.spent(T + TTL + 1)[3], 7);
+}
+
+#[test]
+fn it_is_remembered_for_an_hour_and_not_for_ever() {
+    for (after, counted) in [(KEEP_MS - 1, 7), (KEEP_MS, 0)] {
+        let mut gate = gate(no_limits());
+        gate.granted(T, ask_for(1, 10));
+        let step = gate.handle(T + TTL, Command::Snapshot);
+        assert_eq!(step.rows, [Row::Lease(CallId(1)), Row::Ended(CallId(1))]);
+        assert_eq!(step.wake_at, None, "nobody is woken for that");
+        gate.say(T + TTL + after, settle_at(1, 7));
+        assert_eq!(gate.spent(T + TTL + after)[3], counted);
+    }
+}
+
+#[test]
+fn only_so_many_are_remembered() {
+    let mut gate = gate(no_limits());
+    for call in 0..1_500_u128 {
+        gate.granted(T + call as u64, ask_for(call, 1));
+    }
+    let end = T + 1_500 + TTL;
+    for call in 0..1_500 {
+        gate.say(end, settle_at(call, 1));
+    }
+    assert_eq!(gate.spent(end)[3], 1_000);
+}
+
+#[test]
+fn a_call_that_was_never_admitted_is_not_counted() {
+    let mut gate = gate(KeyPolicy {
+        concurrency_limit: 1,
+        queue: QueuePolicy {
+            size: 1,
+            timeout_ms: 9_000,
+        },
+        ..policy(1)
+    });
+    let free = Admit {
+        slot: false,
+        ..ask(5)
+    };
+    gate.granted(T, free);
+    gate.say(T, settle_at(5, 7));
+    gate.granted(T, ask(1));
+    gate.asks(T, ask(2));
+    gate.say(T, settle(1));
+    assert!(gate.shown(T).leases[0].offered);
+    gate.say(T, settle_at(2, 7));
+    assert_eq!(gate.spent(T), [0; 4]);
+    assert_eq!(gate.leases(T), []);
+}
+
+#[test]
+fn a_running_call_that_a_late_copy_had_refused_is_counted() {
+    let mut gate = gate(policy(1));
+    gate.granted(T, ask_for(1, 10));
+    gate.learns(
+        T,
+        Some(KeyPolicy {
+            active: false,
+            ..policy(2)
+        }),
+    );
+    assert_eq!(gate.refusal(T, ask_for(1, 10)), Refusal::Disabled);
+    assert_eq!(gate.reserved_now(T), [0; 4]);
+    gate.say(T, settle_at(1, 7));
+    gate.say(T, settle_at(1, 7));
+    assert_eq!(gate.spent(T)[3], 7);
+}
+
+#[test]
+fn a_repeated_admission_reserves_once() {
+    let mut gate = gate(no_limits());
+    for cost in [10, 10, 99] {
+        gate.granted(T, ask_for(1, cost));
+    }
+    assert_eq!(gate.reserved_now(T), [10, 10, 0, 10]);
+}
+
+#[test]
+fn a_call_costs_the_store_no_more_rows_than_it_must() {
+    let rows = |step: Step<Reply>| {
+        let mut rows = step.rows;
+        rows.sort_unstable();
+        rows.dedup();
+        rows.len()
+    };
+    let mut gate = gate(no_limits());
+    assert_eq!(rows(gate.handle(T, Command::Admit(ask_for(1, 10)))), 1);
+    assert_eq!(rows(gate.handle(T, settle(1))), 1, "it used nothing");
+    gate.asks(T, ask_for(2, 10));
+    assert_eq!(rows(gate.handle(T, settle_at(2, 10))), 2);
+}
+
+#[test]
+fn sums_do_not_overflow() {
+    let mut gate = limited(Limits {
+        total_cost_limit: u64::MAX,
+        ..Limits::default()
+    });
+    gate.granted(T, ask_for(1, u64::MAX));
+    gate.say(T, settle_at(1, u64::MAX - 1));
+    gate.granted(T, ask_for(2, u64::MAX));
+    gate.say(T, settle_at(2, u64::MAX));
+    assert_eq!(gate.spent(T)[3], u64::MAX);
+    gate.reached(T, ask(3));
+}

@@ -1,0 +1,492 @@
+//! The gate as plainly as can be: lists, sums that are summed up each time, a calendar that is walked.
+
+mod verdict;
+
+use crs_durable::gate::{
+    Command, Estimate, KeyPolicy, LeaseSnapshot, Limits, Reply, SeedSpend, Snapshot, SpendSnapshot, Spent,
+    Usage, WaiterSnapshot, WindowSnapshot,
+};
+use crs_durable::{CallId, Millis};
+
+use crate::world::{Clock, End, Lease, Leases};
+
+const CLAIM_MS: u64 = 3_000;
+const KEEP_MS: u64 = 3_600_000;
+const HOUR: u64 = 3_600_000;
+
+/// Numbers of the window, the day and the week a call was admitted in.
+type Rounds = (u64, u64, u64);
+
+#[derive(Clone, Debug)]
+struct Held {
+    slot: bool,
+    offered: bool,
+    waited_ms: u64,
+    reserved: Estimate,
+    opus: bool,
+    rounds: Rounds,
+}
+
+#[derive(Clone, Debug)]
+struct Waiter {
+    call: CallId,
+    since: Millis,
+    end: End,
+}
+
+#[derive(Clone, Debug)]
+struct Window {
+    round: u64,
+    start: Millis,
+    end: End,
+    requests: u64,
+    used: Vec<Usage>,
+}
+
+/// A day or a week: what was spent in it, payment by payment.
+#[derive(Clone, Debug, Default)]
+struct Period {
+    round: u64,
+    start: Millis,
+    end: Millis,
+    spent: Vec<u64>,
+    opus: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Plain {
+    pub(super) clock: Clock,
+    /// Calls the gate must name to be woken.
+    pub(super) woken: Vec<CallId>,
+    learned: bool,
+    record: Option<KeyPolicy>,
+    stale: bool,
+    activated: Option<Millis>,
+    leases: Leases<Held>,
+    ended: Vec<(CallId, Rounds, End)>,
+    waiters: Vec<Waiter>,
+    seeded: bool,
+    windows: u64,
+    window: Option<Window>,
+    day: Period,
+    week: Period,
+    total: Vec<u64>,
+}
+
+/// The days and weeks of a key, found by walking back hour by hour.
+fn spans(now: Millis, limits: Limits) -> [(Millis, Millis); 2] {
+    let offset = i64::from(limits.utc_offset_minutes.clamp(-840, 840)) * 60_000;
+    let local = now.strict_add_signed(offset);
+    let back = |matches: &dyn Fn(u64, u64) -> bool, days: u64| {
+        let mut hour = local / HOUR;
+        // The epoch was a Thursday.
+        while !matches((hour / 24 + 3) % 7 + 1, hour % 24) {
+            hour -= 1;
+        }
+        let start = (hour * HOUR).strict_sub_signed(offset);
+        (start, start + days * 24 * HOUR)
+    };
+    let reset_day = match limits.weekly_reset_day {
+        1..=7 => u64::from(limits.weekly_reset_day),
+        _ => 1,
+    };
+    let reset_hour = u64::from(limits.weekly_reset_hour).min(23);
+    let week = |day, hour| day == reset_day && hour == reset_hour;
+    [back(&|_, hour| hour == 0, 1), back(&week, 7)]
+}
+
+fn windowed(limits: &Limits) -> bool {
+    let any = limits.rate_limit_requests + limits.rate_limit_tokens + limits.rate_limit_cost > 0;
+    limits.rate_limit_window_minutes > 0 && any
+}
+
+fn sum(list: &[u64]) -> u64 {
+    list.iter().sum()
+}
+
+impl Plain {
+    pub(super) fn new() -> Self {
+        Self {
+            clock: Clock::new(),
+            woken: vec![],
+            learned: false,
+            record: None,
+            stale: false,
+            activated: None,
+            leases: Leases(vec![]),
+            ended: vec![],
+            waiters: vec![],
+            seeded: false,
+            windows: 0,
+            window: None,
+            day: Period::default(),
+            week: Period::default(),
+            total: vec![],
+        }
+    }
+
+    pub(super) fn death(&mut self) {
+        self.leases.0.clear();
+        self.waiters.clear();
+        self.ended.clear();
+        self.stale = true;
+    }
+
+    fn limits(&self) -> Limits {
+        self.record
+            .as_ref()
+            .map(|policy| policy.limits)
+            .unwrap_or_default()
+    }
+
+    fn activated_at(&self) -> Option<Millis> {
+        let stored = self.record.as_ref().and_then(|policy| policy.activated_at);
+        stored.or(self.activated)
+    }
+
+    fn realign(&mut self, now: Millis) {
+        let [day, week] = spans(now, self.limits());
+        (self.day.start, self.day.end) = day;
+        (self.week.start, self.week.end) = week;
+    }
+
+    /// What time alone does; gives the present.
+    pub(super) fn begin(&mut self) -> Millis {
+        let (now, set_back) = self.clock.now();
+        if set_back {
+            self.realign(now);
+            self.activated = self.activated.map(|at| at.min(now));
+            let ended = self.ended.iter_mut().map(|(_, _, end)| end);
+            ended.for_each(|end| end.set_back(now));
+            for waiter in &mut self.waiters {
+                waiter.end.set_back(now);
+                waiter.since = waiter.since.min(now);
+            }
+            if let Some(window) = &mut self.window {
+                window.end.set_back(now);
+                window.start = window.start.min(now);
+            }
+        }
+        let spans = spans(now, self.limits());
+        for (period, (start, end)) in [&mut self.day, &mut self.week].into_iter().zip(spans) {
+            if now >= period.end {
+                *period = Period {
+                    round: period.round + 1,
+                    start,
+                    end,
+                    ..Period::default()
+                };
+            }
+        }
+        self.ended.retain(|(_, _, end)| now < end.until);
+        for waiter in self.waiters.extract_if(.., |waiter| waiter.end.until <= now) {
+            self.woken.push(waiter.call);
+        }
+        for Lease { call, what, .. } in self.leases.begin(now, set_back) {
+            if !what.offered {
+                self.end(now, call, what.rounds);
+            }
+        }
+        self.offer_slots(now);
+        now
+    }
+
+    /// The call may still be counted, in the periods it was last admitted in.
+    fn end(&mut self, now: Millis, call: CallId, rounds: Rounds) {
+        self.ended.retain(|(other, _, _)| *other != call);
+        self.ended.push((call, rounds, End::after(now, KEEP_MS)));
+    }
+
+    fn slots(&self) -> usize {
+        self.leases.0.iter().filter(|lease| lease.what.slot).count()
+    }
+
+    pub(super) fn offer_slots(&mut self, now: Millis) {
+        while !self.waiters.is_empty() {
+            let active = self.record.as_ref().filter(|policy| policy.active);
+            let limit = active.map(|policy| policy.concurrency_limit as usize);
+            if limit.is_some_and(|limit| limit > 0 && self.slots() >= limit) {
+                return;
+            }
+            let waiter = self.waiters.remove(0);
+            self.woken.push(waiter.call);
+            if limit.is_some() {
+                let held = Held {
+                    slot: true,
+                    offered: true,
+                    waited_ms: now - waiter.since,
+                    reserved: Estimate::default(),
+                    opus: false,
+                    rounds: (0, 0, 0),
+                };
+                let clock = self.clock.clone();
+                self.leases.put_unswept(&clock, now, waiter.call, CLAIM_MS, held);
+            }
+        }
+    }
+
+    fn live(&self, now: Millis) -> Option<&Window> {
+        self.window.as_ref().filter(|window| now < window.end.until)
+    }
+
+    /// Estimates of the calls that `of` names.
+    fn reserved(&self, of: impl Fn(&Held) -> bool) -> Estimate {
+        let mut sum = Estimate::default();
+        for lease in self.leases.0.iter().filter(|lease| of(&lease.what)) {
+            sum.tokens += lease.what.reserved.tokens;
+            sum.cost += lease.what.reserved.cost;
+        }
+        sum
+    }
+
+    fn in_window(&self, now: Millis) -> Estimate {
+        let round = self.live(now).map(|window| window.round);
+        self.reserved(|held| Some(held.rounds.0) == round)
+    }
+
+    /// What of the day, of the week, of the week for Opus, and of all is reserved.
+    fn of_money(&self) -> [u64; 4] {
+        [
+            self.reserved(|held| held.rounds.1 == self.day.round),
+            self.reserved(|held| held.rounds.2 == self.week.round),
+            self.reserved(|held| held.rounds.2 == self.week.round && held.opus),
+            self.reserved(|_| true),
+        ]
+        .map(|estimate| estimate.cost)
+    }
+
+    fn spent(&self) -> [u64; 4] {
+        [&self.day.spent, &self.week.spent, &self.week.opus, &self.total].map(|list| sum(list))
+    }
+
+    fn runs(&self, call: CallId) -> bool {
+        self.leases.get(call).is_some_and(|lease| !lease.what.offered)
+    }
+
+    fn waits(&self, call: CallId) -> Option<usize> {
+        self.waiters.iter().position(|waiter| waiter.call == call)
+    }
+
+    fn cancel(&mut self, now: Millis, call: CallId) {
+        self.waiters.retain(|waiter| waiter.call != call);
+        if let Some(lease) = self.leases.free(call)
+            && !lease.what.offered
+            && let Some(window) = &mut self.window
+            && window.round == lease.what.rounds.0
+            && now < window.end.until
+        {
+            window.requests -= 1;
+        }
+    }
+
+    /// Counts it; gives the window's number.
+    fn request(&mut self, now: Millis, limits: &Limits) -> u64 {
+        if !windowed(limits) {
+            return 0;
+        }
+        if self.live(now).is_none() {
+            self.windows += 1;
+            self.window = Some(Window {
+                round: self.windows,
+                start: now,
+                end: End::after(now, limits.rate_limit_window_minutes * 60_000),
+                requests: 0,
+                used: vec![],
+            });
+        }
+        let window = self.window.as_mut().expect("there is one");
+        window.requests += 1;
+        window.round
+    }
+
+    fn settle(&mut self, now: Millis, call: CallId, usage: Option<Usage>) {
+        self.waiters.retain(|waiter| waiter.call != call);
+        let lease = self.leases.free(call).filter(|lease| !lease.what.offered);
+        let late = self
+            .ended
+            .iter()
+            .find(|(other, _, _)| *other == call)
+            .map(|(_, rounds, _)| *rounds);
+        self.ended.retain(|(other, _, _)| *other != call);
+        let (Some(rounds), Some(usage)) = (lease.map(|lease| lease.what.rounds).or(late), usage) else {
+            return;
+        };
+        if let Some(window) = self
+            .window
+            .as_mut()
+            .filter(|window| window.round == rounds.0 && now < window.end.until)
+        {
+            window.used.push(usage);
+        }
+        if self.day.round == rounds.1 {
+            self.day.spent.push(usage.cost);
+        }
+        if self.week.round == rounds.2 {
+            self.week.spent.push(usage.cost);
+            self.week.opus.extend(usage.opus.then_some(usage.cost));
+        }
+        self.total.push(usage.cost);
+    }
+
+    fn seed(&mut self, seed: &SeedSpend) {
+        if std::mem::replace(&mut self.seeded, true) {
+            return;
+        }
+        let at_least = |list: &mut Vec<u64>, least: u64| list.push(least.saturating_sub(sum(list)));
+        if seed.as_of >= self.day.start {
+            at_least(&mut self.day.spent, seed.day);
+        }
+        if seed.as_of >= self.week.start {
+            at_least(&mut self.week.spent, seed.week);
+            at_least(&mut self.week.opus, seed.week_opus);
+        }
+        at_least(&mut self.total, seed.total);
+    }
+
+    fn reset(&mut self, which: Spent) {
+        let all = which == Spent::All;
+        self.seeded |= all;
+        if all || which == Spent::Window {
+            self.window = None;
+        }
+        for (one, list) in [
+            (Spent::Day, &mut self.day.spent),
+            (Spent::Week, &mut self.week.spent),
+            (Spent::WeekOpus, &mut self.week.opus),
+            (Spent::Total, &mut self.total),
+        ] {
+            if all || which == one {
+                list.clear();
+            }
+        }
+    }
+
+    fn learn(&mut self, now: Millis, policy: Option<KeyPolicy>) {
+        let known = std::mem::replace(&mut self.learned, true);
+        self.stale = false;
+        if known && self.record == policy {
+            return;
+        }
+        let old = std::mem::replace(&mut self.record, policy.clone());
+        let Some(policy) = policy else { return };
+        if policy.activated_at.is_some() || policy.valid_for_ms == 0 {
+            self.activated = None;
+        }
+        self.realign(now);
+        let limits = policy.limits;
+        let window = |limits: &Limits| (windowed(limits), limits.rate_limit_window_minutes);
+        if !windowed(&limits) {
+            self.window = None;
+        } else if old.is_none_or(|old| window(&old.limits) != window(&limits))
+            && let Some(window) = &mut self.window
+        {
+            let until = window.start + limits.rate_limit_window_minutes * 60_000;
+            window.end = End {
+                until,
+                span: until.saturating_sub(now),
+            };
+        }
+    }
+
+    /// What the gate must have answered, and what it must be like then.
+    pub(super) fn check(&mut self, now: Millis, command: &Command, reply: &Reply) {
+        match (command, reply) {
+            (Command::Learn { policy }, Reply::Done) => self.learn(now, policy.as_deref().cloned()),
+            (Command::Admit(admit), Reply::NeedPolicy) => {
+                assert!(!self.learned || admit.learned_since > 0, "the old record must do");
+            }
+            (Command::Admit(admit), reply) => {
+                assert!(self.learned, "nothing was ever learned");
+                assert!(!self.stale || admit.learned_since == 0, "the record is stale");
+                match reply {
+                    Reply::NeedSpend => {
+                        assert_eq!(self.restriction(now, admit), None);
+                        assert!(!self.seeded && admit.learned_since > 0 && !self.runs(admit.call));
+                    }
+                    Reply::Granted { .. } => self.granted(now, admit, reply),
+                    Reply::Queued { .. } => self.queued(now, admit, reply),
+                    Reply::Refused(refusal) => self.refused(now, admit, refusal),
+                    other => panic!("{admit:?} was answered by {other:?}"),
+                }
+            }
+            (Command::Renew { call, ttl_ms, .. }, Reply::Done) => {
+                if self.runs(*call) {
+                    self.leases.renew(&self.clock, now, *call, *ttl_ms);
+                }
+            }
+            (Command::Settle { call, usage, .. }, Reply::Done) => self.settle(now, *call, *usage),
+            (Command::Cancel { call }, Reply::Done) => self.cancel(now, *call),
+            (Command::SeedSpend(seed), Reply::Done) => self.seed(seed),
+            (Command::ResetSpend { which }, Reply::NeedSpend) => {
+                assert!(!self.seeded && !matches!(which, Spent::All | Spent::Window));
+            }
+            (Command::ResetSpend { which }, Reply::Done) => self.reset(*which),
+            (Command::Invalidate, Reply::Done) => self.stale = true,
+            (Command::Snapshot, Reply::Snapshot(_)) => {}
+            (command, reply) => panic!("{command:?} was answered by {reply:?}"),
+        }
+    }
+
+    /// When the first lease or wait ends.
+    pub(super) fn first_end(&self) -> Option<Millis> {
+        let leases = self.leases.0.iter().map(|lease| lease.end.until);
+        leases
+            .chain(self.waiters.iter().map(|waiter| waiter.end.until))
+            .min()
+    }
+
+    /// What a snapshot taken now must be.
+    pub(super) fn shown(mut self) -> Snapshot {
+        let now = self.begin();
+        self.leases.none_outlives_its_ttl(&self.clock);
+        let mut leases: Vec<_> = self
+            .leases
+            .0
+            .iter()
+            .map(|lease| LeaseSnapshot {
+                call: lease.call,
+                since: lease.since,
+                until: lease.end.until,
+                slot: lease.what.slot,
+                offered: lease.what.offered,
+                reserved: lease.what.reserved,
+            })
+            .collect();
+        leases.sort_unstable_by_key(|lease| lease.call);
+        let waiters = self.waiters.iter().map(|waiter| WaiterSnapshot {
+            call: waiter.call,
+            since: waiter.since,
+            until: waiter.end.until,
+        });
+        let window = self.live(now).map(|window| WindowSnapshot {
+            start: window.start,
+            end: window.end.until,
+            requests: window.requests,
+            used: Estimate {
+                tokens: window.used.iter().map(|usage| usage.tokens).sum(),
+                cost: window.used.iter().map(|usage| usage.cost).sum(),
+            },
+            reserved: self.in_window(now),
+        });
+        let (spent, reserved) = (self.spent(), self.of_money());
+        let sums = |which: usize, resets_at| SpendSnapshot {
+            spent: spent[which],
+            reserved: reserved[which],
+            resets_at,
+        };
+        Snapshot {
+            activated_at: self.activated_at(),
+            waiters: waiters.collect(),
+            leases,
+            window,
+            day: sums(0, Some(self.day.end)),
+            week: sums(1, Some(self.week.end)),
+            week_opus: sums(2, Some(self.week.end)),
+            total: sums(3, None),
+            seeded: self.seeded,
+            events: 0,
+            given_up: 0,
+            policy: self.record.map(Into::into),
+        }
+    }
+}
