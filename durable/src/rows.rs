@@ -16,6 +16,9 @@ pub enum Row {
     Lease(CallId),
     /// An account of a pool, by its number there.
     Account(u64),
+    /// The recent errors of an account of a pool, by its number there: they change seldom, the account with
+    /// every call.
+    Errors(u64),
     /// A sticky session of a pool.
     Session(u64),
     /// An event of a gate's outbox, by its number there.
@@ -38,6 +41,7 @@ impl fmt::Display for Row {
             Self::Head => f.write_str("head"),
             Self::Lease(call) => write!(f, "lease:{:032x}", call.0),
             Self::Account(number) => write!(f, "account:{number}"),
+            Self::Errors(number) => write!(f, "errors:{number}"),
             Self::Session(session) => write!(f, "session:{session:016x}"),
             // Sorted as text they are in order.
             Self::Event(number) => write!(f, "event:{number:020}"),
@@ -58,6 +62,7 @@ impl std::str::FromStr for Row {
                 .ok()
                 .map(|call| Self::Lease(CallId(call))),
             "account" => rest.parse().ok().map(Self::Account),
+            "errors" => rest.parse().ok().map(Self::Errors),
             "session" => u64::from_str_radix(rest, 16).ok().map(Self::Session),
             "event" => rest.parse().ok().map(Self::Event),
             _ => None,
@@ -86,6 +91,7 @@ mod tests {
             Row::Lease(CallId(7)),
             Row::Lease(CallId(u128::MAX)),
             Row::Account(3),
+            Row::Errors(3),
             Row::Session(u64::MAX),
             Row::Event(12),
         ] {

@@ -33,7 +33,7 @@ impl Kept for Gate {
             }),
             Row::Lease(call) => self.leases.get(call).and_then(rows::text),
             Row::Event(number) => self.outbox.entry(number).and_then(rows::text),
-            Row::Account(_) | Row::Session(_) => None,
+            Row::Account(_) | Row::Errors(_) | Row::Session(_) => None,
         }
     }
 
@@ -59,7 +59,7 @@ impl Kept for Gate {
                         gate.outbox.restore(number, entry);
                     }
                 }
-                Row::Account(_) | Row::Session(_) => {}
+                Row::Account(_) | Row::Errors(_) | Row::Session(_) => {}
             }
         }
         gate

@@ -155,6 +155,7 @@ fn what_is_kept_comes_back_the_same() {
         Outcome::Throttled {
             until: Some(T + HOUR),
             family: Some("opus".into()),
+            why: String::new(),
         },
     );
     pool.tries(T, 3, "c", denied(Some(T + 1)));
