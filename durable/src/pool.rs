@@ -43,6 +43,7 @@ pub use self::command::{
 };
 use self::errors::Errors;
 pub use self::explain::{Candidate, Skip, Trace};
+use self::health::Proof;
 pub use self::policy::AccountPolicy;
 use self::session::Sessions;
 pub use self::snapshot::{AccountError, AccountSnapshot, Cooldown, CooldownKind, LeaseSnapshot, Snapshot};
@@ -90,6 +91,17 @@ struct Hold {
     /// Whose call it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     holder: String,
+}
+
+impl Hold {
+    /// What a good answer to the call proves.
+    fn proof(&self) -> Proof<'_> {
+        if self.slot {
+            Proof::Family(&self.family)
+        } else {
+            Proof::Nothing
+        }
+    }
 }
 
 impl Pool {

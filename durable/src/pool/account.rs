@@ -34,7 +34,7 @@ pub(super) struct Account {
     replaced: Option<Deadline>,
 }
 
-/// Who asks for an account.
+/// Who asks for an account. While it asks it holds none.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub(super) now: Millis,
@@ -202,12 +202,13 @@ impl Account {
             .map(|cooldown| cooldown.end.until())
             .max(day.map(|day| day.end.until()));
         if let Some(denial) = self.health.denial() {
-            let proving = || denial.probe.is_some_and(|probe| proving(probe, number, ask));
+            let proving = || denial.probe.is_some_and(holders(ask.leases, number));
             match denial.end {
                 None => return Some((Obstacle::Denied(denial), None)),
                 Some(end) if !end.passed(ask.now) => {
                     return Some((Obstacle::Denied(denial), back_at.max(Some(end.until()))));
                 }
+                // Another call is: it is while it holds its slot.
                 Some(_) if proving() => {
                     let soon = ask.now.saturating_add(PROBE_WAIT_MS);
                     return Some((Obstacle::Denied(denial), back_at.max(Some(soon))));
@@ -231,9 +232,8 @@ impl Account {
     }
 
     pub(super) fn backed_off(&self, number: Number, ask: &Ask<'_>) -> bool {
-        let Ask { now, pick, leases } = *ask;
         self.health
-            .backed_off(now, &pick.family, pick.call, holders(leases, number))
+            .backed_off(ask.now, &ask.pick.family, holders(ask.leases, number))
     }
 
     pub(super) fn set_back(&mut self, now: Millis) {
@@ -247,11 +247,6 @@ impl Account {
             end.set_back(now);
         }
     }
-}
-
-/// Whether another call is proving that the account serves again. It is while it holds its slot.
-fn proving(probe: CallId, number: Number, ask: &Ask<'_>) -> bool {
-    probe != ask.pick.call && holders(ask.leases, number)(probe)
 }
 
 /// Tells of a call whether it has a lease on the account.

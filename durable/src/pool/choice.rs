@@ -19,6 +19,7 @@
 //! the provider has cached for it is worth more. It leaves back-off and a fallback only for something better.
 
 use super::account::{Account, Ask, Number, Obstacle, Ready, Standing};
+use super::health::Proof;
 use super::{Hold, Pick, Pool, Reply, Skip, Trace};
 use crate::lease::Lease;
 use crate::rows::Row;
@@ -251,6 +252,8 @@ impl Pool {
 
     fn picked(&self, pick: &Pick, given: Given) -> Reply {
         let account = self.accounts.get(&given.account);
+        let hold = self.leases.get(pick.call).map(|lease| &lease.what);
+        let proof = hold.map_or(Proof::Nothing, Hold::proof);
         let meant = |account: &Account| {
             let binding = pick.binding.as_ref();
             binding.is_some_and(|binding| account.policy.is_meant(binding))
@@ -258,7 +261,7 @@ impl Pool {
         Reply::Picked {
             account: self.id(given.account),
             revision: account.map_or(0, |account| account.policy.revision),
-            on_trial: account.is_some_and(|account| account.health.on_trial(&pick.family)),
+            on_trial: account.is_some_and(|account| account.health.on_trial(proof)),
             sticky: given.sticky,
             bound: account.is_some_and(meant),
             trace: given.trace,
@@ -284,23 +287,22 @@ impl Pool {
     fn take(&mut self, now: Millis, pick: &Pick, given: Given, changes: &mut Changes) -> Reply {
         self.turn = self.turn.saturating_add(1);
         let number = given.account;
-        let mut credentials = 0;
-        if let Some(account) = self.accounts.get_mut(&number) {
-            account.turn = self.turn;
-            account.last_used = Some(now);
-            let holds = super::account::holders(&self.leases, number);
-            account.health.probed_by(now, pick.call, &pick.family, holds);
-            credentials = account.policy.credential_version;
-        }
-        let what = Hold {
+        let mut what = Hold {
             account: number,
             sticky: given.sticky,
             turn: self.turn,
             slot: pick.slot,
-            credentials,
+            credentials: 0,
             family: pick.family.clone(),
             holder: pick.holder.clone(),
         };
+        if let Some(account) = self.accounts.get_mut(&number) {
+            account.turn = self.turn;
+            account.last_used = Some(now);
+            let holds = super::account::holders(&self.leases, number);
+            account.health.probed_by(now, pick.call, what.proof(), holds);
+            what.credentials = account.policy.credential_version;
+        }
         self.put(
             pick.call,
             Lease {

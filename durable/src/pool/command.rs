@@ -224,7 +224,8 @@ pub enum Unbound {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The provider began to answer well; the slot stays held until `Finished`. Ends the account's
-    /// guessed cooldowns (of the call's family), and a denial whose time has passed.
+    /// guessed cooldowns (of the call's family, if the call takes a slot), and a denial whose time has
+    /// passed.
     Serving,
     /// The call is over, whatever its end; frees the slot.
     Finished,

@@ -8,7 +8,7 @@
 //! | denial: credentials refused | is excluded | until new credentials, or a time | with a good answer after that |
 //!
 //! A guess never excludes: it may be wrong, and then nobody would be served who could have been. Its time
-//! over, it is half open: the next call proves it, and others go on to prefer other accounts until that
+//! over, it is half open: the next call that takes a slot proves it, and others go on to prefer other accounts until that
 //! call's slot is free or [`PROBE_MS`] have passed. A denial that has ended is proved by one call at a time.
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,16 @@ pub(super) struct Turns {
     pub(super) given: u64,
 }
 
+/// Of what a good answer proves a guess over.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof<'a> {
+    /// Nobody knows which call it was: of everything.
+    All,
+    Family(&'a str),
+    /// It was a call that takes no slot (it counts tokens): those are answered well in most trouble.
+    Nothing,
+}
+
 impl Cooldown {
     fn holds_for(&self, family: &str) -> bool {
         self.family.as_deref().is_none_or(|cooling| cooling == family)
@@ -116,6 +126,16 @@ impl Cooldown {
     }
 }
 
+impl Proof<'_> {
+    fn is_of(self, cooldown: &Cooldown) -> bool {
+        match self {
+            Self::All => true,
+            Self::Family(family) => cooldown.holds_for(family),
+            Self::Nothing => false,
+        }
+    }
+}
+
 impl Denial {
     fn ended(&self, now: Millis) -> bool {
         self.end.is_some_and(|end| end.passed(now))
@@ -132,21 +152,13 @@ impl Health {
             .max_by_key(|cooldown| cooldown.end.until())
     }
 
-    /// Whether a guess puts the account behind others for this call: it still holds, or another call is
-    /// proving it over.
-    pub(super) fn backed_off(
-        &self,
-        now: Millis,
-        family: &str,
-        call: CallId,
-        holds: impl Fn(CallId) -> bool,
-    ) -> bool {
+    /// Whether a guess puts the account behind others for a call of the family: it still holds, or some
+    /// call is proving it over. (Whoever asks holds nothing, so it is not that call.)
+    pub(super) fn backed_off(&self, now: Millis, family: &str, holds: impl Fn(CallId) -> bool) -> bool {
         self.cooldowns
             .iter()
             .filter(|cooldown| cooldown.guess.is_some() && cooldown.holds_for(family))
-            .any(|cooldown| {
-                !cooldown.end.passed(now) || cooldown.probe(now, &holds).is_some_and(|probe| probe != call)
-            })
+            .any(|cooldown| !cooldown.end.passed(now) || cooldown.probe(now, &holds).is_some())
     }
 
     /// All but the measured ones that have ended.
@@ -169,10 +181,10 @@ impl Health {
         self.denial.as_ref()
     }
 
-    /// Whether there is something that serving a call of the family well would end.
-    pub(super) fn on_trial(&self, family: &str) -> bool {
-        let guessed = |cooldown: &Cooldown| cooldown.guess.is_some() && cooldown.holds_for(family);
-        self.denial.is_some() || self.cooldowns.iter().any(guessed)
+    /// Whether there is something that a good answer would end.
+    pub(super) fn on_trial(&self, proof: Proof<'_>) -> bool {
+        let mut guesses = self.cooldowns.iter().filter(|cooldown| cooldown.guess.is_some());
+        self.denial.is_some() || guesses.any(|cooldown| proof.is_of(cooldown))
     }
 
     /// The provider says the family (or all) is limited until then; trusted. Says whether anything
@@ -282,15 +294,15 @@ impl Health {
         &mut self,
         now: Millis,
         call: CallId,
-        family: &str,
+        proof: Proof<'_>,
         holds: impl Fn(CallId) -> bool,
     ) {
         if let Some(denial) = self.denial.as_mut().filter(|denial| denial.ended(now)) {
             denial.probe = Some(call);
         }
         for cooldown in &mut self.cooldowns {
-            let proved = cooldown.end.passed(now) && cooldown.holds_for(family);
-            if proved
+            if cooldown.end.passed(now)
+                && proof.is_of(cooldown)
                 && cooldown.probe(now, &holds).is_none()
                 && let Some(guess) = &mut cooldown.guess
             {
@@ -304,13 +316,12 @@ impl Health {
         self.denial.take().is_some()
     }
 
-    /// The account answers a call of that family well (`None`: nobody knows which): guesses are over, and
-    /// so is whatever has ended.
-    pub(super) fn serves(&mut self, now: Millis, family: Option<&str>) -> bool {
+    /// The account answers well: the guesses that this proves over go, and so does whatever has ended.
+    pub(super) fn serves(&mut self, now: Millis, proof: Proof<'_>) -> bool {
         let before = self.cooldowns.len();
         self.cooldowns.retain(|cooldown| match cooldown.guess {
             None => !cooldown.end.passed(now),
-            Some(_) => !family.is_none_or(|family| cooldown.holds_for(family)),
+            Some(_) => !proof.is_of(cooldown),
         });
         let healed = self.denial.take_if(|denial| denial.ended(now)).is_some();
         healed || self.cooldowns.len() < before

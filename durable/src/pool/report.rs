@@ -1,7 +1,7 @@
 //! What the pool learns from how an attempt went.
 
-use super::health::{Hit, Turns};
-use super::{AccountError, Outcome, Pool, Report};
+use super::health::{Hit, Proof, Turns};
+use super::{AccountError, Hold, Outcome, Pool, Report};
 use crate::rows::Row;
 use crate::{Changes, Millis};
 
@@ -57,7 +57,7 @@ impl Pool {
         let short = |why| super::short(why, MAX_WHY);
         let health = &mut account.health;
         news |= match outcome {
-            Outcome::Serving => health.serves(now, hold.map(|hold| hold.family.as_str())),
+            Outcome::Serving => health.serves(now, hold.map_or(Proof::All, Hold::proof)),
             Outcome::Finished | Outcome::Neutral => false,
             Outcome::Throttled {
                 until: Some(until),

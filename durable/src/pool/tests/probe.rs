@@ -81,6 +81,25 @@ fn nobody_is_sent_away_for_a_probe() {
 }
 
 #[test]
+fn a_call_without_a_slot_proves_no_guess_over() {
+    let (mut pool, now) = half_open();
+    let counts = |call| Pick {
+        slot: false,
+        ..ask(call)
+    };
+    let Reply::Picked {
+        account, on_trial, ..
+    } = pool.asks(now, counts(10))
+    else {
+        panic!("nobody")
+    };
+    assert_eq!((account.as_str(), on_trial), ("a", false));
+    assert!(!pool.reports(now, 10, "a", Outcome::Serving).lasting);
+    assert_eq!(pool.given(now, ask(11)), "a", "it is no probe");
+    assert_eq!(pool.given(now, counts(12)), "b", "but it makes way for one");
+}
+
+#[test]
 fn a_guess_holds_for_its_family() {
     let mut pool = pool([
         account("a"),
