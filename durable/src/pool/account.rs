@@ -61,6 +61,7 @@ pub(super) struct Ready {
 }
 
 impl Ready {
+    /// Nothing suits better.
     pub(super) const FIRST: Self = Self {
         fallback: false,
         backed_off: false,

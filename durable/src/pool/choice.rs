@@ -49,7 +49,7 @@ enum Own {
     /// It is only full: the session comes back to it.
     Full,
     /// It can serve, but there may be something better.
-    Second(Number, Ready),
+    Able(Number, Ready),
 }
 
 /// What is given, and how it was come to.
@@ -113,7 +113,7 @@ impl Pool {
             return self.pick_again(now, pick, lease, trace);
         }
         match self.own(now, pick) {
-            Own::Second(number, ready) if ready == Ready::FIRST => {
+            Own::Able(number, ready) if ready == Ready::FIRST => {
                 self.renew_session(now, pick, changes);
                 let given = Given {
                     account: number,
@@ -130,7 +130,7 @@ impl Pool {
     fn own(&self, now: Millis, pick: &Pick) -> Own {
         let own = pick.session.and_then(|session| self.sessions.get(now, session));
         match own.and_then(|number| Some((number, self.standing(now, pick, number)?))) {
-            Some((number, Standing::Ready(ready))) => Own::Second(number, ready),
+            Some((number, Standing::Ready(ready))) => Own::Able(number, ready),
             Some((
                 _,
                 Standing::Skipped {
@@ -149,8 +149,8 @@ impl Pool {
         let mut trace = self.traced(now, pick);
         let (account, sticky) = match *own {
             // Nothing is better: the session may as well stay.
-            Own::Second(own, ready) if ready <= suits => (own, true),
-            Own::Second(own, _) => {
+            Own::Able(own, ready) if ready <= suits => (own, true),
+            Own::Able(own, _) => {
                 if let Some(trace) = &mut trace {
                     trace.skipped.insert(0, (self.id(own), Skip::NotPreferred));
                 }
@@ -161,7 +161,7 @@ impl Pool {
         match (own, pick.session) {
             (_, None) => {}
             (Own::Full, Some(_)) => self.renew_session(now, pick, changes),
-            (Own::Nothing | Own::Second(..), Some(session)) => {
+            (Own::Nothing | Own::Able(..), Some(session)) => {
                 let kept = self.sessions.bind(now, session, account);
                 self.keep_sessions(kept, changes);
             }

@@ -8,8 +8,9 @@
 //! | denial: credentials refused | is excluded | until new credentials, or a time | with a good answer after that |
 //!
 //! A guess never excludes: it may be wrong, and then nobody would be served who could have been. Its time
-//! over, it is half open: the next call that takes a slot proves it, and others go on to prefer other accounts until that
-//! call's slot is free or [`PROBE_MS`] have passed. A denial that has ended is proved by one call at a time.
+//! over, it is half open: the next call that takes a slot proves it, and others go on to prefer other
+//! accounts until that call's slot is free or [`PROBE_MS`] have passed. A denial that has ended is proved
+//! by one call at a time.
 
 use serde::{Deserialize, Serialize};
 
