@@ -6,20 +6,32 @@
 //! | module | idea |
 //! | --- | --- |
 //! | `command` | what the pool is told and asked, and what it answers |
+//! | `policy` | what the operator says of an account, and whom that lets it serve |
 //! | `account` | one account, and whether it can serve a call |
 //! | `choice` | which account serves an attempt |
-//! | `health` | cooldowns, back-off, denials, and how they heal |
+//! | `explain` | why it does |
+//! | `report` | what is learned from how it went |
+//! | `health` | cooldowns and denials, and how they heal |
+//! | `quota` | what an account has left |
+//! | `errors` | what was last held against it |
 //! | `session` | sticky sessions |
 //! | `refresh` | who refreshes a token |
+//! | `snapshot` | the pool as people are shown it |
 //! | `kept` | the pool as rows of a table |
 
 mod account;
 mod choice;
 mod command;
+mod errors;
+mod explain;
 mod health;
 mod kept;
+mod policy;
+mod quota;
 mod refresh;
+mod report;
 mod session;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,10 +39,14 @@ use serde::{Deserialize, Serialize};
 
 use self::account::{Account, Number};
 pub use self::command::{
-    AccountId, AccountPolicy, AccountSnapshot, Command, Outcome, Pick, RefreshResult, Reply, Skip, Snapshot,
+    AccountId, Binding, Command, GroupId, Outcome, Pick, QuotaWindow, RefreshResult, Reply, Report, Unbound,
 };
-use self::health::{Hit, Turns};
+use self::errors::Errors;
+pub use self::explain::{Candidate, Skip, Trace};
+use self::health::Proof;
+pub use self::policy::AccountPolicy;
 use self::session::Sessions;
+pub use self::snapshot::{AccountError, AccountSnapshot, Cooldown, CooldownKind, LeaseSnapshot, Snapshot};
 use crate::freshness::Freshness;
 use crate::lease::{Lease, Leases};
 use crate::rows::Row;
@@ -47,6 +63,8 @@ pub struct Pool {
     numbers: BTreeMap<AccountId, Number>,
     /// The number of the last account that was new.
     last_number: Number,
+    /// Of the accounts that had any.
+    errors: BTreeMap<Number, Errors>,
     leases: Leases<Hold>,
     sessions: Sessions,
     /// Grows with every account given.
@@ -68,6 +86,22 @@ struct Hold {
     slot: bool,
     /// Version of the credentials the call uses, as far as the pool knows.
     credentials: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    family: String,
+    /// Whose call it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    holder: String,
+}
+
+impl Hold {
+    /// What a good answer to the call proves.
+    fn proof(&self) -> Proof<'_> {
+        if self.slot {
+            Proof::Family(&self.family)
+        } else {
+            Proof::Nothing
+        }
+    }
 }
 
 impl Pool {
@@ -105,7 +139,7 @@ impl Pool {
                 self.accounts
                     .keys()
                     .filter(|number| !stays(number))
-                    .map(|number| Row::Account(*number)),
+                    .flat_map(|number| [Row::Account(*number), Row::Errors(*number)]),
             );
             self.accounts.retain(|number, _| stays(number));
             self.numbers.retain(|_, number| stays(number));
@@ -113,7 +147,9 @@ impl Pool {
             changes.leases |= !ended.is_empty();
             self.touched
                 .extend(ended.into_iter().map(|(call, _)| Row::Lease(call)));
-            self.drop_sessions(|number| !stays(&number));
+            self.errors.retain(|number, _| stays(number));
+            let dropped = self.sessions.drop_accounts(|number| !stays(&number));
+            self.dropped(dropped);
             changed = true;
         }
         self.touched.push(Row::Head);
@@ -129,107 +165,30 @@ impl Pool {
         changes.lasting |= changed;
     }
 
-    fn report(&mut self, now: Millis, call: CallId, account: &str, outcome: Outcome, changes: &mut Changes) {
-        let Some((number, account)) = find(&self.numbers, &mut self.accounts, account) else {
-            return;
+    fn flush(&mut self, account: Option<&str>, session: Option<u64>) -> bool {
+        let number = account.map(|id| self.numbers.get(id).copied());
+        let dropped = match (number, session) {
+            (Some(None), _) => Vec::new(),
+            (Some(Some(of)), Some(session)) if self.sessions.account(session) != Some(of) => Vec::new(),
+            (_, Some(session)) => self.sessions.drop(session),
+            (Some(Some(flushed)), None) => self.sessions.drop_accounts(|number| number == flushed),
+            (None, None) => self.sessions.drop_accounts(|_| true),
         };
-        let hold = self
-            .leases
-            .get(call)
-            .map(|lease| &lease.what)
-            .filter(|hold| hold.account == number);
-        let turns = Turns {
-            of_call: hold.map(|hold| hold.turn),
-            given: self.turn,
-        };
-        // Of a call the pool knows no more (it tells late, or twice) nobody knows which it used.
-        let replaced = match hold {
-            Some(hold) => hold.credentials != account.policy.credential_version,
-            None => account.replaced_lately(now),
-        };
-        let (holds, serving) = (hold.is_some(), outcome == Outcome::Serving);
-        let told = !matches!(outcome, Outcome::Finished | Outcome::Neutral);
-        let health = &mut account.health;
-        let news = match outcome {
-            Outcome::Serving => health.serves(now),
-            Outcome::Finished | Outcome::Neutral => false,
-            Outcome::Throttled {
-                until: Some(until),
-                family,
-            } if until > now => health.cool(now, family, until),
-            // Without a reset, or with one that has passed, we can only guess.
-            Outcome::Throttled { .. } => health.hit(now, Hit::Throttled, turns),
-            Outcome::Unwell { .. } => health.hit(now, Hit::Unwell, turns),
-            Outcome::Denied { .. } if replaced => false,
-            Outcome::Denied { why, until } => health.deny(now, why, until),
-        };
-        changes.lasting |= news;
-        // Marks that have ended go without being news.
-        if told {
-            self.touched.push(Row::Account(number));
-        }
-        if holds && !serving {
-            changes.leases |= self.free(call).is_some();
-        }
-    }
-
-    fn flush(&mut self, account: Option<&str>) -> bool {
-        match account {
-            None => self.drop_sessions(|_| true),
-            Some(id) => match self.numbers.get(id).copied() {
-                Some(flushed) => self.drop_sessions(|number| number == flushed),
-                None => false,
-            },
-        }
+        self.dropped(dropped)
     }
 
     /// Says whether there were any.
-    fn drop_sessions(&mut self, gone: impl Fn(Number) -> bool) -> bool {
-        let dropped = self.sessions.drop_accounts(gone);
-        let any = !dropped.is_empty();
-        self.touched.extend(dropped.into_iter().map(Row::Session));
+    fn dropped(&mut self, sessions: Vec<u64>) -> bool {
+        let any = !sessions.is_empty();
+        self.touched.extend(sessions.into_iter().map(Row::Session));
         any
     }
 
     fn reset(&mut self, account: &str, changes: &mut Changes) {
         if let Some((number, account)) = find(&self.numbers, &mut self.accounts, account) {
-            changes.lasting |= account.health.reset();
+            changes.lasting |= account.health.reset() | account.quota.reset();
             changes.leases |= account.election.take().is_some();
             self.touched.push(Row::Account(number));
-        }
-    }
-
-    fn snapshot(&self, now: Millis) -> Snapshot {
-        let mut leases: BTreeMap<Number, Vec<_>> = BTreeMap::new();
-        for (call, lease) in self.leases.iter() {
-            leases
-                .entry(lease.what.account)
-                .or_default()
-                .push((call, lease.since, lease.end.until()));
-        }
-        let mut sessions: BTreeMap<Number, usize> = BTreeMap::new();
-        for number in self.sessions.accounts() {
-            *sessions.entry(number).or_default() += 1;
-        }
-        let account = |(number, account): (&Number, &Account)| AccountSnapshot {
-            policy: account.policy.clone(),
-            leases: leases.get(number).cloned().unwrap_or_default(),
-            cooldowns: account
-                .health
-                .cooldowns(now)
-                .map(|cooldown| (cooldown.family.clone(), cooldown.end.until()))
-                .collect(),
-            backoff_until: account.health.backoff_until(now),
-            denied: account
-                .health
-                .denial()
-                .map(|denial| (denial.why.clone(), denial.end.map(crate::time::Deadline::until))),
-            last_used: account.last_used,
-            sessions: sessions.get(number).copied().unwrap_or(0),
-        };
-        Snapshot {
-            accounts: self.accounts.iter().map(account).collect(),
-            sessions: self.sessions.len(),
         }
     }
 
@@ -274,7 +233,11 @@ impl Pool {
         for account in self.accounts.values_mut() {
             account.set_back(now);
         }
+        for errors in self.errors.values_mut() {
+            errors.set_back(now);
+        }
         self.touched.push(Row::Head);
+        self.touched.extend(self.errors.keys().copied().map(Row::Errors));
         self.touched.extend(self.leases.calls().map(Row::Lease));
         self.touched.extend(self.sessions.ids().map(Row::Session));
         self.touched
@@ -291,6 +254,12 @@ fn release(accounts: &mut BTreeMap<Number, Account>, hold: &Hold) {
     if let Some(account) = accounts.get_mut(&hold.account) {
         account.held = account.held.saturating_sub(u32::from(hold.slot));
     }
+}
+
+/// The text, or as much of it as fits.
+fn short(mut text: String, max: usize) -> String {
+    text.truncate(text.floor_char_boundary(max));
+    text
 }
 
 fn find<'a>(
@@ -330,12 +299,12 @@ impl Machine for Pool {
                 }
                 Reply::Done
             }
-            Command::Report {
-                call,
-                account,
-                outcome,
-            } => {
-                self.report(now, call, &account, outcome, &mut changes);
+            Command::Report(report) => {
+                self.report(now, report, &mut changes);
+                Reply::Done
+            }
+            Command::Release { call } => {
+                changes.leases |= self.free(call).is_some();
                 Reply::Done
             }
             Command::BeginRefresh {
@@ -356,8 +325,8 @@ impl Machine for Pool {
                 self.reset(&account, &mut changes);
                 Reply::Done
             }
-            Command::Flush { account } => {
-                changes.lasting |= self.flush(account.as_deref());
+            Command::Flush { account, session } => {
+                changes.lasting |= self.flush(account.as_deref(), session);
                 Reply::Done
             }
             Command::Invalidate => {

@@ -20,6 +20,9 @@ pub enum Row {
     Waiter(u64),
     /// An account of a pool, by its number there.
     Account(u64),
+    /// The recent errors of an account of a pool, by its number there: they change seldom, the account with
+    /// every call.
+    Errors(u64),
     /// A sticky session of a pool.
     Session(u64),
     /// An event of a gate's outbox, by its number there.
@@ -45,6 +48,7 @@ impl fmt::Display for Row {
             // Turns and numbers sorted as text are in order.
             Self::Waiter(turn) => write!(f, "waiter:{turn:020}"),
             Self::Account(number) => write!(f, "account:{number}"),
+            Self::Errors(number) => write!(f, "errors:{number}"),
             Self::Session(session) => write!(f, "session:{session:016x}"),
             Self::Event(number) => write!(f, "event:{number:020}"),
         }
@@ -64,6 +68,7 @@ impl std::str::FromStr for Row {
             "ended" => call(rest).map(Self::Ended),
             "waiter" => rest.parse().ok().map(Self::Waiter),
             "account" => rest.parse().ok().map(Self::Account),
+            "errors" => rest.parse().ok().map(Self::Errors),
             "session" => u64::from_str_radix(rest, 16).ok().map(Self::Session),
             "event" => rest.parse().ok().map(Self::Event),
             _ => None,
@@ -98,6 +103,7 @@ mod tests {
             Row::Ended(CallId(7)),
             Row::Waiter(5),
             Row::Account(3),
+            Row::Errors(3),
             Row::Session(u64::MAX),
             Row::Event(12),
         ] {

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::health::Health;
+use super::health::{Cooldown, Denial, Health};
+use super::policy::Reach;
+use super::quota::{Day, Quota};
 use super::refresh::Election;
-use super::{AccountId, AccountPolicy, Hold, Pick, Skip};
+use super::{AccountPolicy, Hold, Pick};
 use crate::freshness::OLDER_REFUSED_MS;
 use crate::lease::Leases;
 use crate::time::Deadline;
@@ -19,49 +21,73 @@ const PROBE_WAIT_MS: u64 = 1_000;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) policy: AccountPolicy,
-    /// Leases on this account.
+    /// Leases on this account that take a slot.
     pub(super) held: u32,
     /// The pool's turn when it was last chosen, 0 for never. Clocks are too coarse to order a crowd.
     pub(super) turn: u64,
     pub(super) last_used: Option<Millis>,
     pub(super) health: Health,
+    #[serde(default)]
+    pub(super) quota: Quota,
     pub(super) election: Option<Election>,
     /// The credentials were replaced: until this end, a roster with older ones is a slow reader's.
     replaced: Option<Deadline>,
 }
 
-/// Who asks for an account.
+/// Who asks for an account. While it asks it holds none.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub(super) now: Millis,
-    pub(super) call: CallId,
-    pub(super) family: &'a str,
-    pub(super) tried: &'a [AccountId],
-    pub(super) slot: bool,
+    pub(super) pick: &'a Pick,
     pub(super) leases: &'a Leases<Hold>,
 }
 
-pub(super) enum Standing {
-    Ready {
-        backed_off: bool,
-    },
+/// Nothing here is copied: a pool may look at hundreds of accounts for one call.
+pub(super) enum Standing<'a> {
+    Ready(Ready),
     Skipped {
-        skip: Skip,
+        obstacle: Obstacle<'a>,
         /// When the account may be expected back, if time alone brings it back.
         back_at: Option<Millis>,
     },
 }
 
+/// How well an account that can serve suits the call; the better is the less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ready {
+    /// The call is bound to something else.
+    pub(super) fallback: bool,
+    pub(super) backed_off: bool,
+}
+
+impl Ready {
+    /// Nothing suits better.
+    pub(super) const FIRST: Self = Self {
+        fallback: false,
+        backed_off: false,
+    };
+}
+
+/// Why an account cannot serve; see `Skip`.
+#[derive(Clone, Copy)]
+pub(super) enum Obstacle<'a> {
+    NotBound,
+    Dedicated,
+    Inactive,
+    Paused,
+    Unusable(&'a str),
+    Expired(Millis),
+    Model(&'a str),
+    Tried,
+    Cooling(&'a Cooldown),
+    Denied(&'a Denial),
+    Quota { day: &'a Day, limit: u64 },
+    Full(u32),
+}
+
 impl<'a> Ask<'a> {
     pub(super) fn new(now: Millis, pick: &'a Pick, leases: &'a Leases<Hold>) -> Self {
-        Self {
-            now,
-            call: pick.call,
-            family: &pick.family,
-            tried: &pick.tried,
-            slot: pick.slot,
-            leases,
-        }
+        Self { now, pick, leases }
     }
 }
 
@@ -73,6 +99,7 @@ impl Account {
             turn: 0,
             last_used: None,
             health: Health::default(),
+            quota: Quota::default(),
             election: None,
             replaced: None,
         }
@@ -106,79 +133,113 @@ impl Account {
         self.replaced.is_some_and(|end| !end.passed(now))
     }
 
-    pub(super) fn standing(&self, number: Number, ask: &Ask<'_>) -> Standing {
-        let AccountPolicy {
-            id,
-            active,
-            schedulable,
-            unusable,
-            max_concurrency,
-            ..
-        } = &self.policy;
-        let never = |skip| Standing::Skipped { skip, back_at: None };
-        if !active {
-            return never(Skip::Inactive);
-        }
-        if !schedulable {
-            return never(Skip::Paused);
-        }
-        if let Some(why) = unusable {
-            return never(Skip::Unusable { why: why.clone() });
-        }
-        let tried = ask.tried.iter().any(|tried| tried == id);
-        if let Some((skip, back_at)) = self.excluded(number, ask) {
+    pub(super) fn standing<'a>(&'a self, number: Number, ask: &Ask<'a>) -> Standing<'a> {
+        let Ask { now, pick, .. } = *ask;
+        let fallback = match self.refusal(now, pick) {
+            Ok(fallback) => fallback,
+            Err(obstacle) => {
+                return Standing::Skipped {
+                    obstacle,
+                    back_at: None,
+                };
+            }
+        };
+        let tried = pick.tried.contains(&self.policy.id);
+        if let Some((obstacle, back_at)) = self.excluded(number, ask) {
             return Standing::Skipped {
-                skip: if tried { Skip::Tried } else { skip },
+                obstacle: if tried { Obstacle::Tried } else { obstacle },
                 back_at,
             };
         }
-        if tried {
-            return never(Skip::Tried);
-        }
-        if ask.slot && *max_concurrency > 0 && self.held >= *max_concurrency {
-            return never(Skip::Full {
-                limit: *max_concurrency,
+        let limit = self.policy.max_concurrency;
+        let obstacle = if tried {
+            Obstacle::Tried
+        } else if pick.slot && limit > 0 && self.held >= limit {
+            Obstacle::Full(limit)
+        } else {
+            return Standing::Ready(Ready {
+                fallback,
+                backed_off: self.backed_off(number, ask),
             });
-        }
-        Standing::Ready {
-            backed_off: self.health.backoff_until(ask.now).is_some(),
+        };
+        Standing::Skipped {
+            obstacle,
+            back_at: None,
         }
     }
 
-    /// Why the account's health excludes it, and when that ends.
-    fn excluded(&self, number: Number, ask: &Ask<'_>) -> Option<(Skip, Option<Millis>)> {
-        let cooling = self.health.cooling(ask.now, ask.family);
-        let cooled = cooling.map(|cooldown| cooldown.end.until());
+    /// Whether the operator lets the account serve the call, and if, whether only as a fallback.
+    fn refusal<'a>(&'a self, now: Millis, pick: &'a Pick) -> Result<bool, Obstacle<'a>> {
+        let policy = &self.policy;
+        let fallback = match policy.reach(pick) {
+            Reach::NotBound => return Err(Obstacle::NotBound),
+            Reach::Dedicated => return Err(Obstacle::Dedicated),
+            Reach::Asked => false,
+            Reach::Fallback => true,
+        };
+        if !policy.active {
+            return Err(Obstacle::Inactive);
+        }
+        if !policy.schedulable {
+            return Err(Obstacle::Paused);
+        }
+        if let Some(why) = &policy.unusable {
+            return Err(Obstacle::Unusable(why));
+        }
+        if let Some(at) = policy.expires_at.filter(|at| *at <= now) {
+            return Err(Obstacle::Expired(at));
+        }
+        if !policy.serves_model(&pick.model) {
+            return Err(Obstacle::Model(&pick.model));
+        }
+        Ok(fallback)
+    }
+
+    /// What only time (or new credentials) can change, and when it does.
+    fn excluded<'a>(&'a self, number: Number, ask: &Ask<'a>) -> Option<(Obstacle<'a>, Option<Millis>)> {
+        let cooling = self.health.cooling(ask.now, &ask.pick.family);
+        let day = self.used_up(ask.now);
+        let back_at = cooling
+            .map(|cooldown| cooldown.end.until())
+            .max(day.map(|day| day.end.until()));
         if let Some(denial) = self.health.denial() {
-            let denied = || Skip::Denied {
-                why: denial.why.clone(),
-                until: denial.end.map(Deadline::until),
-            };
+            let proving = || denial.probe.is_some_and(holders(ask.leases, number));
             match denial.end {
-                None => return Some((denied(), None)),
+                None => return Some((Obstacle::Denied(denial), None)),
                 Some(end) if !end.passed(ask.now) => {
-                    return Some((denied(), cooled.max(Some(end.until()))));
+                    return Some((Obstacle::Denied(denial), back_at.max(Some(end.until()))));
                 }
-                Some(_) if proving(denial.probe, number, ask) => {
-                    return Some((denied(), cooled.max(Some(ask.now.saturating_add(PROBE_WAIT_MS)))));
+                // Another call is: it is while it holds its slot.
+                Some(_) if proving() => {
+                    let soon = ask.now.saturating_add(PROBE_WAIT_MS);
+                    return Some((Obstacle::Denied(denial), back_at.max(Some(soon))));
                 }
                 Some(_) => {}
             }
         }
-        cooling.map(|cooldown| {
-            let until = cooldown.end.until();
-            (
-                Skip::Cooling {
-                    until,
-                    family: cooldown.family.clone(),
-                },
-                Some(until),
-            )
-        })
+        let limit = self.policy.daily_quota;
+        let obstacle = match (cooling, day) {
+            (Some(cooldown), _) => Obstacle::Cooling(cooldown),
+            (None, Some(day)) => Obstacle::Quota { day, limit },
+            (None, None) => return None,
+        };
+        Some((obstacle, back_at))
+    }
+
+    /// The day on which its calls have cost what they may, if it is not over.
+    fn used_up(&self, now: Millis) -> Option<&Day> {
+        let limit = self.policy.daily_quota;
+        self.quota.day(now).filter(|day| limit > 0 && day.spent >= limit)
+    }
+
+    pub(super) fn backed_off(&self, number: Number, ask: &Ask<'_>) -> bool {
+        self.health
+            .backed_off(ask.now, &ask.pick.family, holders(ask.leases, number))
     }
 
     pub(super) fn set_back(&mut self, now: Millis) {
         self.health.set_back(now);
+        self.quota.set_back(now);
         self.last_used = self.last_used.map(|used| used.min(now));
         if let Some(election) = &mut self.election {
             election.end.set_back(now);
@@ -189,12 +250,7 @@ impl Account {
     }
 }
 
-/// Whether another call is proving that the account serves again. It is while it holds its slot.
-fn proving(probe: Option<CallId>, number: Number, ask: &Ask<'_>) -> bool {
-    let holds = |probe| {
-        ask.leases
-            .get(probe)
-            .is_some_and(|lease| lease.what.account == number)
-    };
-    probe.is_some_and(|probe| probe != ask.call && holds(probe))
+/// Tells of a call whether it has a lease on the account.
+pub(super) fn holders(leases: &Leases<Hold>, number: Number) -> impl Fn(CallId) -> bool {
+    move |call| leases.get(call).is_some_and(|lease| lease.what.account == number)
 }

@@ -1,23 +1,99 @@
 //! Which account serves an attempt.
 //!
-//! In this order: the account the call holds already (its answer was lost), the one its session is
-//! bound to, else of those that can serve it one that is not in back-off, then the lowest priority
-//! number, then the least recently used.
+//! First the account the call holds already (its answer was lost), then the one its session is bound to,
+//! if it can serve the call and is neither in back-off nor a fallback. Else, of those that can serve, the
+//! first in this order:
+//!
+//! | by | because |
+//! | --- | --- |
+//! | what the call is bound to, before what it may fall back to | the operator's word about the key |
+//! | not in back-off (`health`) | it would probably fail |
+//! | the lowest priority number | the operator's word about the account |
+//! | not down to its reserve of a measured window | it is kept for when it is needed: when it is alone |
+//! | the least load: slots held of slots there are | the provider throttles crowds; an account without a limit counts as one of ten |
+//! | what is left is lost soonest: the end of its longest measured window | spend what resets first; an account not measured has nothing to lose |
+//! | the least recently used, then the id | fair, and the same everywhere |
+//!
+//! Load comes before the windows: those hardly change while calls run, so all of a crowd would go to one
+//! account. A session stays where it is even when that is down to its reserve or busier than others: what
+//! the provider has cached for it is worth more. It leaves back-off and a fallback only for something better.
 
-use super::account::{Ask, Number, Standing};
-use super::{Hold, Pick, Pool, Reply, Skip};
+use super::account::{Account, Ask, Number, Obstacle, Ready, Standing};
+use super::health::Proof;
+use super::{Hold, Pick, Pool, Reply, Skip, Trace};
 use crate::lease::Lease;
 use crate::rows::Row;
 use crate::time::Deadline;
 use crate::{Changes, Millis};
 
-/// What the session is bound to.
-enum Bound {
-    /// Nothing, or an account that will not serve soon.
+/// What an account without a limit counts as.
+const NOMINAL_SLOTS: u32 = 10;
+
+/// See the module: the order of the fields is the order of the choice, the least is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank<'a> {
+    fallback: bool,
+    backed_off: bool,
+    priority: u32,
+    in_reserve: bool,
+    load_permille: u64,
+    resets_at: Millis,
+    turn: u64,
+    id: &'a str,
+}
+
+/// The account the session is bound to.
+enum Own {
+    /// There is none, or it will not serve soon.
     Nothing,
-    /// An account that is only full: the session comes back to it.
+    /// It is only full: the session comes back to it.
     Full,
-    BackedOff(Number),
+    /// It can serve, but there may be something better.
+    Able(Number, Ready),
+}
+
+/// What is given, and how it was come to.
+struct Given {
+    account: Number,
+    sticky: bool,
+    trace: Option<Box<Trace>>,
+}
+
+impl<'a> Rank<'a> {
+    pub(super) fn of(account: &'a Account, ready: Ready, ask: &Ask<'_>) -> Self {
+        let Account { policy, quota, .. } = account;
+        let family = &ask.pick.family;
+        let slots = match policy.max_concurrency {
+            0 => NOMINAL_SLOTS,
+            limit => limit,
+        };
+        let used = quota.used(ask.now, family);
+        Self {
+            fallback: ready.fallback,
+            backed_off: ready.backed_off,
+            priority: policy.priority,
+            in_reserve: used.is_some_and(|used| used >= policy.reserve_from_permille()),
+            load_permille: u64::from(account.held) * 1_000 / u64::from(slots),
+            resets_at: quota.resets_at(ask.now, family).unwrap_or(Millis::MAX),
+            turn: account.turn,
+            id: &policy.id,
+        }
+    }
+
+    pub(super) fn ready(&self) -> Ready {
+        Ready {
+            fallback: self.fallback,
+            backed_off: self.backed_off,
+        }
+    }
+
+    pub(super) fn in_reserve(&self) -> bool {
+        self.in_reserve
+    }
+
+    pub(super) fn load_permille(&self) -> u64 {
+        self.load_permille
+    }
 }
 
 impl Pool {
@@ -31,79 +107,86 @@ impl Pool {
             return self.pick_only(now, pick, only, previous, changes);
         }
         if let Some(lease) = previous
-            && let Some(Standing::Ready { .. }) = self.standing(now, pick, lease.what.account)
+            && let Some(Standing::Ready(_)) = self.standing(now, pick, lease.what.account)
         {
-            return self.pick_again(now, pick, lease);
+            let trace = self.traced(now, pick);
+            return self.pick_again(now, pick, lease, trace);
         }
-        let mut bound = Bound::Nothing;
-        if let Some(session) = pick.session
-            && let Some(number) = self.sessions.get(now, session)
-        {
-            match self.standing(now, pick, number) {
-                Some(Standing::Ready { backed_off: false }) => {
-                    let kept = self.sessions.touch(now, session);
-                    changes.lasting |= self.keep_sessions(kept);
-                    return self.take(now, pick, number, true, Vec::new(), changes);
-                }
-                Some(Standing::Ready { backed_off: true }) => bound = Bound::BackedOff(number),
-                Some(Standing::Skipped {
-                    skip: Skip::Full { .. },
-                    ..
-                }) => bound = Bound::Full,
-                Some(Standing::Skipped { .. }) | None => {}
+        match self.own(now, pick) {
+            Own::Able(number, ready) if ready == Ready::FIRST => {
+                self.renew_session(now, pick, changes);
+                let given = Given {
+                    account: number,
+                    sticky: true,
+                    trace: self.traced(now, pick),
+                };
+                self.take(now, pick, given, changes)
             }
+            own => self.pick_best(now, pick, &own, changes),
         }
-        self.pick_best(now, pick, &bound, changes)
     }
 
-    fn pick_best(&mut self, now: Millis, pick: &Pick, bound: &Bound, changes: &mut Changes) -> Reply {
-        let ask = Ask::new(now, pick, &self.leases);
-        let mut best = None;
-        let mut skipped = Vec::new();
-        let mut earliest: Option<Millis> = None;
-        let mut busy = false;
-        for (number, account) in &self.accounts {
-            match account.standing(*number, &ask) {
-                Standing::Ready { backed_off } => {
-                    let policy = &account.policy;
-                    let rank = (backed_off, policy.priority, account.turn, policy.id.as_str());
-                    if best.is_none_or(|(held, _)| rank < held) {
-                        best = Some((rank, *number));
-                    }
-                }
-                Standing::Skipped { skip, back_at } => {
-                    busy |= matches!(skip, Skip::Full { .. });
-                    earliest = [earliest, back_at].into_iter().flatten().min();
-                    skipped.push((account.policy.id.clone(), skip));
-                }
-            }
+    /// What the session is bound to.
+    fn own(&self, now: Millis, pick: &Pick) -> Own {
+        let own = pick.session.and_then(|session| self.sessions.get(now, session));
+        match own.and_then(|number| Some((number, self.standing(now, pick, number)?))) {
+            Some((number, Standing::Ready(ready))) => Own::Able(number, ready),
+            Some((
+                _,
+                Standing::Skipped {
+                    obstacle: Obstacle::Full(_),
+                    ..
+                },
+            )) => Own::Full,
+            Some((_, Standing::Skipped { .. })) | None => Own::Nothing,
         }
-        let Some(((backed_off, ..), best)) = best else {
-            return Reply::NobodyLeft {
-                skipped,
-                earliest,
-                busy,
-            };
+    }
+
+    fn pick_best(&mut self, now: Millis, pick: &Pick, own: &Own, changes: &mut Changes) -> Reply {
+        let Some((best, suits)) = self.best(now, pick) else {
+            return self.nobody_left(now, pick);
         };
-        let (number, sticky) = match *bound {
-            // Everybody is in back-off: the session may as well stay.
-            Bound::BackedOff(own) if backed_off => (own, true),
-            Bound::BackedOff(own) => {
-                if let Some(account) = self.accounts.get(&own) {
-                    skipped.push((account.policy.id.clone(), Skip::NotPreferred));
+        let mut trace = self.traced(now, pick);
+        let (account, sticky) = match *own {
+            // Nothing is better: the session may as well stay.
+            Own::Able(own, ready) if ready <= suits => (own, true),
+            Own::Able(own, _) => {
+                if let Some(trace) = &mut trace {
+                    trace.skipped.insert(0, (self.id(own), Skip::NotPreferred));
                 }
                 (best, false)
             }
-            Bound::Full | Bound::Nothing => (best, false),
+            Own::Full | Own::Nothing => (best, false),
         };
-        if let Some(session) = pick.session {
-            let kept = match bound {
-                Bound::Full => self.sessions.touch(now, session),
-                Bound::Nothing | Bound::BackedOff(_) => self.sessions.bind(now, session, number),
-            };
-            changes.lasting |= self.keep_sessions(kept);
+        match (own, pick.session) {
+            (_, None) => {}
+            (Own::Full, Some(_)) => self.renew_session(now, pick, changes),
+            (Own::Nothing | Own::Able(..), Some(session)) => {
+                let kept = self.sessions.bind(now, session, account);
+                self.keep_sessions(kept, changes);
+            }
         }
-        self.take(now, pick, number, sticky, skipped, changes)
+        let given = Given {
+            account,
+            sticky,
+            trace,
+        };
+        self.take(now, pick, given, changes)
+    }
+
+    fn best(&self, now: Millis, pick: &Pick) -> Option<(Number, Ready)> {
+        let ask = Ask::new(now, pick, &self.leases);
+        let mut best: Option<(Rank<'_>, Number)> = None;
+        for (number, account) in &self.accounts {
+            let Standing::Ready(ready) = account.standing(*number, &ask) else {
+                continue;
+            };
+            let rank = Rank::of(account, ready, &ask);
+            if best.is_none_or(|(held, _)| rank < held) {
+                best = Some((rank, *number));
+            }
+        }
+        best.map(|(rank, number)| (number, rank.ready()))
     }
 
     /// The operator's test of one account: its marks and limits do not count.
@@ -119,6 +202,7 @@ impl Pool {
             skipped,
             earliest: None,
             busy: false,
+            bound: None,
         };
         let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, only) else {
             return nobody(Vec::new());
@@ -129,62 +213,96 @@ impl Pool {
         if pick.tried.iter().any(|tried| tried == only) {
             return nobody(vec![(only.to_owned(), Skip::Tried)]);
         }
+        let trace = pick
+            .trace
+            .then(|| Box::new(self.trace_of_only(now, pick, number)));
         match previous {
-            Some(lease) if lease.what.account == number => self.pick_again(now, pick, lease),
-            _ => self.take(now, pick, number, false, Vec::new(), changes),
+            Some(lease) if lease.what.account == number => self.pick_again(now, pick, lease, trace),
+            _ => {
+                let given = Given {
+                    account: number,
+                    sticky: false,
+                    trace,
+                };
+                self.take(now, pick, given, changes)
+            }
         }
     }
 
     /// The call holds this account already: its answer was lost, or it asks once more.
-    fn pick_again(&mut self, now: Millis, pick: &Pick, mut lease: Lease<Hold>) -> Reply {
-        lease.end.extend(Deadline::after(now, pick.ttl_ms));
-        let Hold { account, sticky, .. } = lease.what;
-        self.put(pick.call, lease);
-        self.picked(account, sticky, Vec::new())
-    }
-
-    fn picked(&self, number: Number, sticky: bool, skipped: Vec<(super::AccountId, Skip)>) -> Reply {
-        let account = self.accounts.get(&number);
-        Reply::Picked {
-            account: self.id(number),
-            revision: account.map_or(0, |account| account.policy.revision),
-            on_trial: account.is_some_and(|account| account.health.on_trial()),
-            sticky,
-            skipped,
-        }
-    }
-
-    /// Says whether there were any.
-    fn keep_sessions(&mut self, kept: Vec<u64>) -> bool {
-        let any = !kept.is_empty();
-        self.touched.extend(kept.into_iter().map(Row::Session));
-        any
-    }
-
-    fn take(
+    fn pick_again(
         &mut self,
         now: Millis,
         pick: &Pick,
-        number: Number,
-        sticky: bool,
-        skipped: Vec<(super::AccountId, Skip)>,
-        changes: &mut Changes,
+        mut lease: Lease<Hold>,
+        trace: Option<Box<Trace>>,
     ) -> Reply {
+        lease.end.extend(Deadline::after(now, pick.ttl_ms));
+        let Hold { account, sticky, .. } = lease.what;
+        self.put(pick.call, lease);
+        self.picked(
+            pick,
+            Given {
+                account,
+                sticky,
+                trace,
+            },
+        )
+    }
+
+    fn picked(&self, pick: &Pick, given: Given) -> Reply {
+        let account = self.accounts.get(&given.account);
+        let hold = self.leases.get(pick.call).map(|lease| &lease.what);
+        let proof = hold.map_or(Proof::Nothing, Hold::proof);
+        let meant = |account: &Account| {
+            let binding = pick.binding.as_ref();
+            binding.is_some_and(|binding| account.policy.is_meant(binding))
+        };
+        Reply::Picked {
+            account: self.id(given.account),
+            revision: account.map_or(0, |account| account.policy.revision),
+            on_trial: account.is_some_and(|account| account.health.on_trial(proof)),
+            sticky: given.sticky,
+            bound: account.is_some_and(meant),
+            trace: given.trace,
+        }
+    }
+
+    fn traced(&self, now: Millis, pick: &Pick) -> Option<Box<Trace>> {
+        pick.trace.then(|| Box::new(self.trace(now, pick)))
+    }
+
+    fn renew_session(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) {
+        if let Some(session) = pick.session {
+            let kept = self.sessions.touch(now, session);
+            self.keep_sessions(kept, changes);
+        }
+    }
+
+    fn keep_sessions(&mut self, kept: Vec<u64>, changes: &mut Changes) {
+        changes.lasting |= !kept.is_empty();
+        self.touched.extend(kept.into_iter().map(Row::Session));
+    }
+
+    fn take(&mut self, now: Millis, pick: &Pick, given: Given, changes: &mut Changes) -> Reply {
         self.turn = self.turn.saturating_add(1);
-        let mut credentials = 0;
+        let number = given.account;
+        let mut what = Hold {
+            account: number,
+            sticky: given.sticky,
+            turn: self.turn,
+            slot: pick.slot,
+            credentials: 0,
+            family: pick.family.clone(),
+            holder: pick.holder.clone(),
+        };
         if let Some(account) = self.accounts.get_mut(&number) {
             account.turn = self.turn;
             account.last_used = Some(now);
-            account.health.probed_by(now, pick.call);
-            credentials = account.policy.credential_version;
+            let holds = super::account::holders(&self.leases, number);
+            account.health.probed_by(now, pick.call, what.proof(), holds);
+            what.credentials = account.policy.credential_version;
         }
-        let what = Hold {
-            account: number,
-            sticky,
-            turn: self.turn,
-            slot: pick.slot,
-            credentials,
-        };
         self.put(
             pick.call,
             Lease {
@@ -196,10 +314,10 @@ impl Pool {
         changes.leases = true;
         // The turn too: of accounts alike the next is the one used longest ago, even after a restart.
         self.touched.push(Row::Account(number));
-        self.picked(number, sticky, skipped)
+        self.picked(pick, given)
     }
 
-    fn standing(&self, now: Millis, pick: &Pick, number: Number) -> Option<Standing> {
+    fn standing<'a>(&'a self, now: Millis, pick: &'a Pick, number: Number) -> Option<Standing<'a>> {
         let ask = Ask::new(now, pick, &self.leases);
         self.accounts
             .get(&number)

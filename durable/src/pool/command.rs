@@ -2,29 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{AccountPolicy, Skip, Snapshot, Trace};
 use crate::{CallId, Millis};
 
 pub type AccountId = String;
-
-/// What the pool must know of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountPolicy {
-    pub id: AccountId,
-    /// Lower is chosen first, as in CRS (1 to 100, 50 by default).
-    pub priority: u32,
-    /// Calls the account may serve at once; 0 is no limit.
-    pub max_concurrency: u32,
-    pub active: bool,
-    /// The operator's switch: a paused account keeps its sessions' history but gets no calls.
-    pub schedulable: bool,
-    /// Changes when the credentials were replaced: a mark for refused credentials ends with it.
-    pub credential_version: u64,
-    /// Grows with every change of the account's record.
-    #[serde(default)]
-    pub revision: u64,
-    /// Why this host cannot use the account at all (e.g. a proxy where none can be had).
-    pub unusable: Option<String>,
-}
+pub type GroupId = String;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
@@ -38,11 +20,11 @@ pub enum Command {
         call: CallId,
         ttl_ms: u64,
     },
-    /// How the attempt went; frees the call's slot on that account unless the outcome says it goes on.
-    Report {
+    Report(Report),
+    /// The operator frees a slot by hand. Its call goes on without one, and whatever it reports later
+    /// takes nobody else's.
+    Release {
         call: CallId,
-        account: AccountId,
-        outcome: Outcome,
     },
     /// Ask to be the one who refreshes the account's token. `seen` is the credential version the
     /// caller found stale; the election ends by itself after `ttl_ms`.
@@ -58,13 +40,16 @@ pub enum Command {
         account: AccountId,
         result: RefreshResult,
     },
-    /// The operator's word: forget cooldowns, back-off and marks of the account.
+    /// The operator's word: forget cooldowns, marks and measured quota windows of the account. What its
+    /// calls have cost today and its recent errors are facts; they stay.
     Reset {
         account: AccountId,
     },
-    /// Forget sticky sessions: of one account, or all.
+    /// Forget sticky sessions: of one account or all, one session or all.
     Flush {
         account: Option<AccountId>,
+        #[serde(default)]
+        session: Option<u64>,
     },
     /// Some account was changed elsewhere: the next `Pick` must ask for the roster again; see
     /// `gate::Command::Invalidate`.
@@ -79,23 +64,112 @@ pub struct Pick {
     pub session: Option<u64>,
     /// Model family the call asks for, in the provider's terms: a cooldown may hold for one family only.
     pub family: String,
+    /// The model as the client named it; empty: an account need not support any.
+    #[serde(default)]
+    pub model: String,
     /// Accounts this call has tried already.
     pub tried: Vec<AccountId>,
-    /// Only this account (the operator's test of it); skips cooldowns and pauses, takes a slot.
+    /// Only this account (the operator's test of it); skips cooldowns, pauses and bindings, takes a slot.
     pub only: Option<AccountId>,
+    /// What the client's key is bound to.
+    #[serde(default)]
+    pub binding: Option<Binding>,
+    /// Whether a bound call may be given an account of the common pool when nothing it is bound to can
+    /// serve. Never silently: `Reply::Picked` says so.
+    #[serde(default)]
+    pub fallback: bool,
     /// Whether the call takes one of the account's slots. One that does not is served by a full account too.
     pub slot: bool,
     pub ttl_ms: u64,
     /// See `gate::Admit::learned_since`.
     pub learned_since: Millis,
+    /// Whose call it is (the client key's id), for people: shown with the lease.
+    #[serde(default)]
+    pub holder: String,
+    /// Whether the answer is to tell how it was come to.
+    #[serde(default)]
+    pub trace: bool,
+}
+
+impl Pick {
+    /// A call that takes a slot and asks for nothing in particular.
+    pub fn of(call: CallId, ttl_ms: u64) -> Self {
+        Self {
+            call,
+            session: None,
+            family: String::new(),
+            model: String::new(),
+            tried: Vec::new(),
+            only: None,
+            binding: None,
+            fallback: false,
+            slot: true,
+            ttl_ms,
+            learned_since: 0,
+            holder: String::new(),
+            trace: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Binding {
+    Account(AccountId),
+    Group(GroupId),
+}
+
+/// How the attempt went; frees the call's slot on that account unless the outcome says it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub call: CallId,
+    pub account: AccountId,
+    pub outcome: Outcome,
+    /// The provider's status, for people; `None`: there was no answer.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// What the answer told of the account's quota windows, whatever the outcome.
+    #[serde(default)]
+    pub quota: Vec<QuotaWindow>,
+    /// What the call cost, in micro-USD, for the account's daily quota. Counted once, by the report that
+    /// frees the call's lease on the account: what comes without a lease, or twice, is not.
+    #[serde(default)]
+    pub spent: u64,
+}
+
+impl Report {
+    /// Of an attempt that tells and costs nothing.
+    pub fn of(call: CallId, account: AccountId, outcome: Outcome) -> Self {
+        Self {
+            call,
+            account,
+            outcome,
+            status: None,
+            quota: Vec::new(),
+            spent: 0,
+        }
+    }
+}
+
+/// A quota window of the provider's, as one answer told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaWindow {
+    /// `unified-5h`, `unified-7d`, `codex-primary`, `requests`, ...: one of each per account. A newer
+    /// observation replaces an older one.
+    pub name: String,
+    /// Only calls of this model family use it.
+    #[serde(default)]
+    pub family: Option<String>,
+    /// The share used; more than 1,000 is more than there was.
+    pub used_permille: u16,
+    /// From then on the window counts as unused.
+    pub resets_at: Millis,
+    pub observed_at: Millis,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// The pool does not know the accounts, or not freshly enough, or (`BeginRefresh`) not this one.
     NeedRoster,
-    /// `skipped` names those that could not serve, not those that only ranked lower; it is empty when
-    /// the account was given for the session's sake.
     Picked {
         account: AccountId,
         /// Of the account's record: a copy of an earlier one is out of date.
@@ -103,15 +177,26 @@ pub enum Reply {
         /// The account was in trouble: the pool wants to hear of `Outcome::Serving`. Of others the end of
         /// the call is news enough.
         on_trial: bool,
+        /// Given for its session's sake.
         sticky: bool,
-        skipped: Vec<(AccountId, Skip)>,
+        /// It is what the call is bound to. A bound call that is given anything else has fallen back.
+        #[serde(default)]
+        bound: bool,
+        /// If it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<Box<Trace>>,
     },
-    /// Nobody can serve the call now. `earliest` is when the first account is expected back, if
-    /// waiting helps at all; `busy` says some account is only full.
+    /// Nobody can serve the call now.
     NobodyLeft {
+        /// Why, of every account that the call might be given; a bound call is told of what it is bound to.
         skipped: Vec<(AccountId, Skip)>,
+        /// When the first account is expected back, if waiting helps at all.
         earliest: Option<Millis>,
+        /// Some account is only full.
         busy: bool,
+        /// What became of the call's binding, if it has one.
+        #[serde(default)]
+        bound: Option<Unbound>,
     },
     /// You are the refresher: read the credentials again first, then refresh.
     RefreshElected,
@@ -127,44 +212,32 @@ pub enum Reply {
     Snapshot(Box<Snapshot>),
 }
 
-/// Why an account was passed over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Skip {
-    Tried,
-    Inactive,
-    Paused,
-    Unusable {
-        why: String,
-    },
-    Full {
-        limit: u32,
-    },
-    Cooling {
-        until: Millis,
-        family: Option<String>,
-    },
-    Denied {
-        why: String,
-        until: Option<Millis>,
-    },
-    /// It could serve, another was preferred. Said only of the account the session was bound to, which
-    /// is in back-off.
-    NotPreferred,
+/// Why a bound call was not given what it is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unbound {
+    /// There is no such account in the pool, or the group has none there.
+    Missing,
+    /// It cannot serve the call now.
+    Unable,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The provider began to answer well; the slot stays held until `Finished`. Ends the account's
-    /// back-off, and a denial whose time has passed.
+    /// guessed cooldowns (of the call's family, if the call takes a slot), and a denial whose time has
+    /// passed.
     Serving,
     /// The call is over, whatever its end; frees the slot.
     Finished,
-    /// Rate limited. `until` is the provider's own word (trusted, up to 8 days) or `None`: a back-off
-    /// of 15 s that doubles with each hit in a row, up to 5 min.
+    /// Rate limited. `until` is the provider's own word (trusted, up to 8 days) or `None`: others are
+    /// preferred for 15 s, doubling with each hit in a row up to 5 min.
     /// `family`: only calls of this model family are limited.
     Throttled {
         until: Option<Millis>,
         family: Option<String>,
+        /// For people.
+        #[serde(default)]
+        why: String,
     },
     /// 5xx, 529, no connection, cut before the first byte: prefer others for 5 s, doubling with each
     /// hit in a row up to 60 s. An account that is the only one left serves all the same.
@@ -174,6 +247,16 @@ pub enum Outcome {
     Denied { why: String, until: Option<Millis> },
     /// Nothing to hold against the account (client's fault, client left before an answer).
     Neutral,
+}
+
+impl Outcome {
+    /// What is said of an error that is held against the account.
+    pub(super) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Throttled { why, .. } | Self::Unwell { why } | Self::Denied { why, .. } => Some(why),
+            Self::Serving | Self::Finished | Self::Neutral => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,22 +270,4 @@ pub enum RefreshResult {
     },
     /// It could not be asked; whoever comes next may try again.
     Failed,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    pub accounts: Vec<AccountSnapshot>,
-    pub sessions: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountSnapshot {
-    pub policy: AccountPolicy,
-    pub leases: Vec<(CallId, Millis, Millis)>,
-    /// (family or all, until)
-    pub cooldowns: Vec<(Option<String>, Millis)>,
-    pub backoff_until: Option<Millis>,
-    pub denied: Option<(String, Option<Millis>)>,
-    pub last_used: Option<Millis>,
-    pub sessions: usize,
 }

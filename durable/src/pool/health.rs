@@ -1,10 +1,20 @@
-//! How one account is doing: cooldowns, back-off, refused credentials. All of it heals.
+//! How one account is doing: cooldowns and refused credentials. All of it heals.
 //!
-//! A cooldown (the provider's own word) and a denial (credentials refused) exclude the account; a
-//! back-off only puts it behind the others. A denial that has ended is proved by one call at a time.
+//! | mark | the account | lasts | ends |
+//! | --- | --- | --- | --- |
+//! | measured cooldown: the provider said until when | is excluded, for the family or all | until then, at most 8 days | at its time |
+//! | guess, throttled: a 429 that did not say | ranks behind, for the family or all | 15 s, doubling to 5 min | with a good answer |
+//! | guess, unwell: 5xx, 529, no connection | ranks behind | 5 s, doubling to 60 s | with a good answer |
+//! | denial: credentials refused | is excluded | until new credentials, or a time | with a good answer after that |
+//!
+//! A guess never excludes: it may be wrong, and then nobody would be served who could have been. Its time
+//! over, it is half open: the next call that takes a slot proves it, and others go on to prefer other
+//! accounts until that call's slot is free or [`PROBE_MS`] have passed. A denial that has ended is proved
+//! by one call at a time.
 
 use serde::{Deserialize, Serialize};
 
+use super::CooldownKind;
 use crate::time::Deadline;
 use crate::{CallId, Millis};
 
@@ -14,31 +24,39 @@ pub(super) const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
 /// Model families are few; this bounds what a host with a broken mapping can make us keep.
 const MAX_COOLDOWNS: usize = 32;
 
+/// For how long one call that proves a guess over keeps others away.
+pub(super) const PROBE_MS: u64 = 1_000;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Health {
     cooldowns: Vec<Cooldown>,
-    backoff: Option<Backoff>,
     denial: Option<Denial>,
 }
 
-/// At most one per family.
+/// At most one per family and kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cooldown {
     /// `None`: all families.
     pub(super) family: Option<String>,
     pub(super) end: Deadline,
+    #[serde(default)]
+    pub(super) why: String,
+    /// `None`: the provider's own word.
+    #[serde(default)]
+    guess: Option<Guess>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Backoff {
-    end: Deadline,
-    /// Hits since the account last answered well, by kind.
-    throttled: u32,
-    unwell: u32,
+struct Guess {
+    hit: Hit,
+    /// Hits since the account last answered well.
+    count: u32,
     /// Turns given when the last hit was counted. A call with an earlier turn was on its way already
     /// then: fifty calls cut by one outage are one hit.
     turn: u64,
+    /// The call that was let through first when the time was over.
+    probe: Option<(CallId, Deadline)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +69,7 @@ pub(super) struct Denial {
 }
 
 /// What puts an account behind the others for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Hit {
     /// Rate limited, and nobody said until when.
     Throttled,
@@ -60,7 +78,7 @@ pub(super) enum Hit {
 }
 
 impl Hit {
-    /// The back-off after `count` hits in a row: doubles up to a bound.
+    /// The guess after `count` hits in a row: doubles up to a bound.
     fn delay(self, count: u32) -> u64 {
         let (first, most): (u64, u64) = match self {
             Self::Throttled => (15_000, 300_000),
@@ -79,6 +97,46 @@ pub(super) struct Turns {
     pub(super) given: u64,
 }
 
+/// Of what a good answer proves a guess over.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof<'a> {
+    /// Nobody knows which call it was: of everything.
+    All,
+    Family(&'a str),
+    /// It was a call that takes no slot (it counts tokens): those are answered well in most trouble.
+    Nothing,
+}
+
+impl Cooldown {
+    fn holds_for(&self, family: &str) -> bool {
+        self.family.as_deref().is_none_or(|cooling| cooling == family)
+    }
+
+    pub(super) fn kind(&self) -> CooldownKind {
+        match self.guess.as_ref().map(|guess| guess.hit) {
+            None => CooldownKind::Measured,
+            Some(Hit::Throttled) => CooldownKind::Throttled,
+            Some(Hit::Unwell) => CooldownKind::Unwell,
+        }
+    }
+
+    /// The call that is proving it over. It is while it `holds` its slot, for a while.
+    pub(super) fn probe(&self, now: Millis, holds: impl Fn(CallId) -> bool) -> Option<CallId> {
+        let (call, end) = self.guess.as_ref()?.probe?;
+        (!end.passed(now) && holds(call)).then_some(call)
+    }
+}
+
+impl Proof<'_> {
+    fn is_of(self, cooldown: &Cooldown) -> bool {
+        match self {
+            Self::All => true,
+            Self::Family(family) => cooldown.holds_for(family),
+            Self::Nothing => false,
+        }
+    }
+}
+
 impl Denial {
     fn ended(&self, now: Millis) -> bool {
         self.end.is_some_and(|end| end.passed(now))
@@ -86,45 +144,77 @@ impl Denial {
 }
 
 impl Health {
-    /// The latest cooldown that holds for the family.
+    /// The latest measured cooldown that holds for the family.
     pub(super) fn cooling(&self, now: Millis, family: &str) -> Option<&Cooldown> {
         self.cooldowns
             .iter()
-            .filter(|cooldown| !cooldown.end.passed(now))
-            .filter(|cooldown| cooldown.family.as_deref().is_none_or(|cooling| cooling == family))
+            .filter(|cooldown| cooldown.guess.is_none() && !cooldown.end.passed(now))
+            .filter(|cooldown| cooldown.holds_for(family))
             .max_by_key(|cooldown| cooldown.end.until())
     }
 
+    /// Whether a guess puts the account behind others for a call of the family: it still holds, or some
+    /// call is proving it over. (Whoever asks holds nothing, so it is not that call.)
+    pub(super) fn backed_off(&self, now: Millis, family: &str, holds: impl Fn(CallId) -> bool) -> bool {
+        self.cooldowns
+            .iter()
+            .filter(|cooldown| cooldown.guess.is_some() && cooldown.holds_for(family))
+            .any(|cooldown| !cooldown.end.passed(now) || cooldown.probe(now, &holds).is_some())
+    }
+
+    /// All but the measured ones that have ended.
     pub(super) fn cooldowns(&self, now: Millis) -> impl Iterator<Item = &Cooldown> {
         self.cooldowns
             .iter()
-            .filter(move |cooldown| !cooldown.end.passed(now))
+            .filter(move |cooldown| cooldown.guess.is_some() || !cooldown.end.passed(now))
     }
 
+    /// When the last guess ends that holds now.
     pub(super) fn backoff_until(&self, now: Millis) -> Option<Millis> {
-        self.backoff
-            .as_ref()
-            .filter(|backoff| !backoff.end.passed(now))
-            .map(|backoff| backoff.end.until())
+        self.cooldowns
+            .iter()
+            .filter(|cooldown| cooldown.guess.is_some() && !cooldown.end.passed(now))
+            .map(|cooldown| cooldown.end.until())
+            .max()
     }
 
     pub(super) fn denial(&self) -> Option<&Denial> {
         self.denial.as_ref()
     }
 
-    /// Whether there is something that serving well would end.
-    pub(super) fn on_trial(&self) -> bool {
-        self.backoff.is_some() || self.denial.is_some()
+    /// Whether there is something that a good answer would end.
+    pub(super) fn on_trial(&self, proof: Proof<'_>) -> bool {
+        let mut guesses = self.cooldowns.iter().filter(|cooldown| cooldown.guess.is_some());
+        self.denial.is_some() || guesses.any(|cooldown| proof.is_of(cooldown))
     }
 
-    /// The provider says the family (or all) is limited until then; trusted. Says whether this is news.
-    pub(super) fn cool(&mut self, now: Millis, family: Option<String>, until: Millis) -> bool {
+    /// The provider says the family (or all) is limited until then; trusted. Says whether anything
+    /// changed: what has ended is tidied away with it.
+    pub(super) fn cool(&mut self, now: Millis, family: Option<String>, until: Millis, why: String) -> bool {
         let end = Deadline::at(now, until.min(now.saturating_add(MAX_COOLDOWN_MS)));
-        self.cooldowns.retain(|cooldown| !cooldown.end.passed(now));
-        if let Some(held) = self.cooldowns.iter_mut().find(|held| held.family == family) {
-            return held.end.extend(end);
+        let before = self.cooldowns.len();
+        self.cooldowns
+            .retain(|cooldown| cooldown.guess.is_some() || !cooldown.end.passed(now));
+        let tidied = self.cooldowns.len() < before;
+        let same = |held: &&mut Cooldown| held.guess.is_none() && held.family == family;
+        if let Some(held) = self.cooldowns.iter_mut().find(same) {
+            let longer = held.end.extend(end);
+            if longer {
+                held.why = why;
+            }
+            return longer || tidied;
         }
-        self.cooldowns.push(Cooldown { family, end });
+        self.put(Cooldown {
+            family,
+            end,
+            why,
+            guess: None,
+        });
+        true
+    }
+
+    fn put(&mut self, cooldown: Cooldown) {
+        self.cooldowns.push(cooldown);
         if self.cooldowns.len() > MAX_COOLDOWNS {
             let first = self
                 .cooldowns
@@ -135,32 +225,50 @@ impl Health {
                 self.cooldowns.swap_remove(first);
             }
         }
-        true
     }
 
     /// Says whether the hit changed anything.
-    pub(super) fn hit(&mut self, now: Millis, hit: Hit, turns: Turns) -> bool {
-        let before = self.backoff.clone();
-        let backoff = self.backoff.get_or_insert_with(|| Backoff {
-            end: Deadline::at(now, now),
-            throttled: 0,
-            unwell: 0,
-            turn: 0,
-        });
-        let count = match hit {
-            Hit::Throttled => &mut backoff.throttled,
-            Hit::Unwell => &mut backoff.unwell,
+    pub(super) fn hit(
+        &mut self,
+        now: Millis,
+        hit: Hit,
+        family: Option<String>,
+        why: String,
+        turns: Turns,
+    ) -> bool {
+        let found = self
+            .cooldowns
+            .iter_mut()
+            .filter(|held| held.family == family)
+            .find_map(|held| match &mut held.guess {
+                Some(guess) if guess.hit == hit => Some((&mut held.end, &mut held.why, guess)),
+                _ => None,
+            });
+        let Some((end, held_why, guess)) = found else {
+            self.put(Cooldown {
+                family,
+                end: Deadline::after(now, hit.delay(1)),
+                why,
+                guess: Some(Guess {
+                    hit,
+                    count: 1,
+                    turn: turns.given,
+                    probe: None,
+                }),
+            });
+            return true;
         };
         // A call the pool knows no more reports late or twice: that may not count either.
-        let news = turns.of_call.is_some_and(|turn| turn > backoff.turn);
-        if news || *count == 0 {
-            *count = count.saturating_add(1);
-            backoff.turn = turns.given;
-        } else if !backoff.end.passed(now) {
+        if turns.of_call.is_some_and(|turn| turn > guess.turn) {
+            guess.count = guess.count.saturating_add(1);
+            guess.turn = turns.given;
+        } else if !end.passed(now) {
             return false;
         }
-        backoff.end.extend(Deadline::after(now, hit.delay(*count)));
-        self.backoff != before
+        guess.probe = None;
+        *held_why = why;
+        end.extend(Deadline::after(now, hit.delay(guess.count)));
+        true
     }
 
     /// The stronger of the held and the new one holds.
@@ -181,11 +289,26 @@ impl Health {
         changed
     }
 
-    /// The call was given the account; if its denial has ended, the call is to prove it. (The
+    /// The call was given the account; what has ended but is not proved over, the call is to prove. (The
     /// operator's test of an account that is denied still proves nothing to others.)
-    pub(super) fn probed_by(&mut self, now: Millis, call: CallId) {
+    pub(super) fn probed_by(
+        &mut self,
+        now: Millis,
+        call: CallId,
+        proof: Proof<'_>,
+        holds: impl Fn(CallId) -> bool,
+    ) {
         if let Some(denial) = self.denial.as_mut().filter(|denial| denial.ended(now)) {
             denial.probe = Some(call);
+        }
+        for cooldown in &mut self.cooldowns {
+            if cooldown.end.passed(now)
+                && proof.is_of(cooldown)
+                && cooldown.probe(now, &holds).is_none()
+                && let Some(guess) = &mut cooldown.guess
+            {
+                guess.probe = Some((call, Deadline::after(now, PROBE_MS)));
+            }
         }
     }
 
@@ -194,11 +317,15 @@ impl Health {
         self.denial.take().is_some()
     }
 
-    /// The account answers well: whatever has ended is proved over.
-    pub(super) fn serves(&mut self, now: Millis) -> bool {
-        self.cooldowns.retain(|cooldown| !cooldown.end.passed(now));
+    /// The account answers well: the guesses that this proves over go, and so does whatever has ended.
+    pub(super) fn serves(&mut self, now: Millis, proof: Proof<'_>) -> bool {
+        let before = self.cooldowns.len();
+        self.cooldowns.retain(|cooldown| match cooldown.guess {
+            None => !cooldown.end.passed(now),
+            Some(_) => !proof.is_of(cooldown),
+        });
         let healed = self.denial.take_if(|denial| denial.ended(now)).is_some();
-        self.backoff.take().is_some() || healed
+        healed || self.cooldowns.len() < before
     }
 
     /// The operator's word; says whether there was anything to forget.
@@ -209,9 +336,9 @@ impl Health {
     pub(super) fn set_back(&mut self, now: Millis) {
         for cooldown in &mut self.cooldowns {
             cooldown.end.set_back(now);
-        }
-        if let Some(backoff) = &mut self.backoff {
-            backoff.end.set_back(now);
+            if let Some((_, end)) = cooldown.guess.as_mut().and_then(|guess| guess.probe.as_mut()) {
+                end.set_back(now);
+            }
         }
         if let Some(end) = self.denial.as_mut().and_then(|denial| denial.end.as_mut()) {
             end.set_back(now);

@@ -27,6 +27,7 @@ impl Kept for Pool {
             }),
             Row::Lease(call) => self.leases.get(call).and_then(rows::text),
             Row::Account(number) => self.accounts.get(&number).and_then(rows::text),
+            Row::Errors(number) => self.errors.get(&number).and_then(rows::text),
             Row::Session(session) => self.sessions.binding(session).as_ref().and_then(rows::text),
             Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => None,
         }
@@ -56,6 +57,11 @@ impl Kept for Pool {
                         pool.sessions.restore(session, account, until);
                     }
                 }
+                Row::Errors(number) => {
+                    if let Some(errors) = rows::read(&text) {
+                        pool.errors.insert(number, errors);
+                    }
+                }
                 Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => {}
             }
         }
@@ -72,12 +78,14 @@ impl Pool {
         self.accounts.insert(number, account);
     }
 
-    /// What is held, from the leases that are there. A lease or a session of an account that is not goes.
+    /// What is held, from the leases that are there. What belongs to an account that is not
+    /// there goes.
     fn count(&mut self) {
         for account in self.accounts.values_mut() {
             account.held = 0;
         }
         let accounts = &self.accounts;
+        self.errors.retain(|number, _| accounts.contains_key(number));
         self.leases
             .take_where(|lease| !accounts.contains_key(&lease.what.account));
         self.sessions

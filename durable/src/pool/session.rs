@@ -134,6 +134,20 @@ impl Sessions {
         ended
     }
 
+    /// The account the session is bound to, even if the binding has just ended.
+    pub(super) fn account(&self, session: u64) -> Option<Number> {
+        self.bound.get(&session).map(|binding| binding.account)
+    }
+
+    /// Drops one binding; names it if there was one.
+    pub(super) fn drop(&mut self, session: u64) -> Vec<u64> {
+        let Some(old) = self.bound.remove(&session) else {
+            return Vec::new();
+        };
+        self.order.remove(&(old.filed, session));
+        vec![session]
+    }
+
     /// Drops the bindings to accounts that `gone` names, and says which.
     pub(super) fn drop_accounts(&mut self, gone: impl Fn(Number) -> bool) -> Vec<u64> {
         let dropped = self
@@ -251,7 +265,9 @@ mod tests {
         assert!(sessions.drop_accounts(|account| account == A).is_empty());
         assert_eq!(Vec::from(sessions.clone()), [(2, B, T)]);
         assert_eq!(sessions.order.len(), 1);
-        assert_eq!(sessions.drop_accounts(|_| true), [2]);
+        assert!(sessions.drop(1).is_empty());
+        assert_eq!(sessions.drop(2), [2]);
+        assert!(sessions.drop_accounts(|_| true).is_empty());
         assert_eq!((sessions.len(), sessions.earliest()), (0, None));
     }
 }

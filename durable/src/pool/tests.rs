@@ -1,5 +1,10 @@
+mod binding;
 mod choice;
+mod errors;
+mod explain;
 mod health;
+mod probe;
+mod quota;
 mod refresh;
 mod roster;
 mod sticky;
@@ -13,13 +18,9 @@ const HOUR: u64 = 3_600_000;
 fn account(id: &str) -> AccountPolicy {
     AccountPolicy {
         id: id.into(),
-        priority: 50,
-        max_concurrency: 0,
-        active: true,
-        schedulable: true,
         credential_version: 1,
         revision: 1,
-        unusable: None,
+        ..AccountPolicy::default()
     }
 }
 
@@ -36,14 +37,9 @@ fn alike(count: u8) -> Pool {
 
 fn ask(call: u128) -> Pick {
     Pick {
-        slot: true,
-        call: CallId(call),
-        session: None,
         family: "opus".into(),
-        tried: vec![],
-        only: None,
-        ttl_ms: TTL,
         learned_since: 1,
+        ..Pick::of(CallId(call), TTL)
     }
 }
 
@@ -72,6 +68,7 @@ fn throttled(until: Millis) -> Outcome {
     Outcome::Throttled {
         until: Some(until),
         family: None,
+        why: "limited".into(),
     }
 }
 
@@ -79,6 +76,7 @@ fn guess() -> Outcome {
     Outcome::Throttled {
         until: None,
         family: None,
+        why: "429".into(),
     }
 }
 
@@ -99,6 +97,18 @@ struct Nobody {
     skipped: Vec<(AccountId, Skip)>,
     earliest: Option<Millis>,
     busy: bool,
+    bound: Option<Unbound>,
+}
+
+/// What is shown of a cooldown that nobody is proving over.
+fn cooling(family: Option<&str>, until: Millis, kind: CooldownKind, why: &str) -> Cooldown {
+    Cooldown {
+        family: family.map(str::to_owned),
+        until,
+        kind,
+        why: why.into(),
+        probe: None,
+    }
 }
 
 impl Pool {
@@ -136,8 +146,19 @@ impl Pool {
     }
 
     fn given_past(&mut self, now: Millis, pick: Pick) -> (String, Vec<(AccountId, Skip)>) {
+        let (account, trace) = self.explained(now, pick);
+        (account, trace.skipped)
+    }
+
+    /// The account the call is given, and how that was come to.
+    fn explained(&mut self, now: Millis, pick: Pick) -> (String, Trace) {
+        let pick = Pick { trace: true, ..pick };
         match self.asks(now, pick) {
-            Reply::Picked { account, skipped, .. } => (account, skipped),
+            Reply::Picked {
+                account,
+                trace: Some(trace),
+                ..
+            } => (account, *trace),
             other => panic!("nothing given: {other:?}"),
         }
     }
@@ -148,26 +169,23 @@ impl Pool {
                 skipped,
                 earliest,
                 busy,
+                bound,
             } => Nobody {
                 skipped,
                 earliest,
                 busy,
+                bound,
             },
             other => panic!("somebody left: {other:?}"),
         }
     }
 
     fn reports(&mut self, now: Millis, call: u128, account: &str, outcome: Outcome) -> Changes {
-        let (call, account) = (CallId(call), account.to_owned());
-        self.handle(
-            now,
-            Command::Report {
-                call,
-                account,
-                outcome,
-            },
-        )
-        .changes
+        self.tells(now, Report::of(CallId(call), account.into(), outcome))
+    }
+
+    fn tells(&mut self, now: Millis, report: Report) -> Changes {
+        self.handle(now, Command::Report(report)).changes
     }
 
     /// One call that is given the account and comes to that end.
@@ -199,7 +217,7 @@ impl Pool {
         self.shows(now, id)
             .leases
             .into_iter()
-            .map(|(call, ..)| call.0)
+            .map(|lease| lease.call.0)
             .collect()
     }
 }

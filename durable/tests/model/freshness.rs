@@ -99,12 +99,8 @@ impl Subject for Pool {
         let account = version.map(|version| AccountPolicy {
             id: "a".into(),
             priority: u32::try_from(version).unwrap(),
-            max_concurrency: 0,
-            active: true,
-            schedulable: true,
             credential_version: 1,
-            revision: 1,
-            unusable: None,
+            ..AccountPolicy::default()
         });
         self.handle(
             now,
@@ -120,14 +116,8 @@ impl Subject for Pool {
 
     fn ask(&mut self, now: Millis) -> Answer {
         let pick = pool::Pick {
-            slot: true,
-            call: CallId(1),
-            session: None,
-            family: "opus".into(),
-            tried: vec![],
-            only: None,
-            ttl_ms: 0,
             learned_since: 1,
+            ..pool::Pick::of(CallId(1), 0)
         };
         match self.handle(now, pool::Command::Pick(pick)).reply {
             pool::Reply::NeedRoster => Answer::Asks,

@@ -1,5 +1,18 @@
 use super::*;
 
+/// What is shown of a slot.
+fn lease(call: u128, since: Millis, until: Millis) -> LeaseSnapshot {
+    LeaseSnapshot {
+        call: CallId(call),
+        since,
+        until,
+        holder: String::new(),
+        family: "opus".into(),
+        slot: true,
+        sticky: false,
+    }
+}
+
 #[test]
 fn the_lowest_priority_then_the_least_recently_used() {
     let mut pool = pool([
@@ -66,6 +79,7 @@ fn whoever_cannot_serve_is_passed_over_with_the_reason() {
             Skip::Cooling {
                 until: T + 5_000,
                 family: None,
+                why: "limited".into(),
             },
         ),
         (
@@ -126,7 +140,8 @@ fn waiting_helps_only_for_what_time_heals() {
         Nobody {
             skipped: vec![],
             earliest: None,
-            busy: false
+            busy: false,
+            bound: None
         }
     );
 }
@@ -186,7 +201,8 @@ fn a_repeated_pick_is_given_what_it_has() {
             revision: 1,
             on_trial: false,
             sticky: false,
-            skipped: vec![]
+            bound: false,
+            trace: None
         }
     );
     assert_eq!(
@@ -196,7 +212,7 @@ fn a_repeated_pick_is_given_what_it_has() {
             lasting: false
         }
     );
-    assert_eq!(pool.shows(T + 5, "a").leases, [(CallId(1), T, T + 5 + TTL)]);
+    assert_eq!(pool.shows(T + 5, "a").leases, [lease(1, T, T + 5 + TTL)]);
     assert_eq!(pool.given(T + 6, ask(2)), "b");
     // It moves on if the account can no longer serve it.
     pool.reports(T + 7, 9, "a", throttled(T + 9_000));
@@ -231,6 +247,7 @@ fn the_operators_test_reaches_any_account_that_can_be_reached() {
         skipped,
         earliest: None,
         busy: false,
+        bound: None,
     };
     assert_eq!(pool.nobody(T, only(3, "nobody")), nobody(vec![]));
     let why = "no proxy".to_owned();
@@ -300,8 +317,12 @@ fn a_clock_set_back_lengthens_nothing() {
     );
     assert_eq!(step.wake_at, Some(back + TTL));
     let account = pool.shows(back, "a");
-    assert_eq!(account.leases, [(CallId(2), back, back + TTL)]);
-    assert_eq!(account.cooldowns, [(None, back + HOUR)]);
+    assert_eq!(account.leases, [lease(2, back, back + TTL)]);
+    let cooldowns = [
+        cooling(None, back + HOUR, CooldownKind::Measured, "limited"),
+        cooling(None, back + 5_000, CooldownKind::Unwell, "529"),
+    ];
+    assert_eq!(account.cooldowns, cooldowns);
     assert_eq!(account.backoff_until, Some(back + 5_000));
     assert_eq!(account.last_used, Some(back));
     assert_eq!(pool.given(back + HOUR, ask(3)), "a");
@@ -320,14 +341,7 @@ fn a_call_without_a_slot_is_served_by_a_full_account_and_fills_none() {
     assert_eq!(pool.given(T, free(1)), "a");
     assert_eq!(pool.given(T, ask(2)), "a");
     assert_eq!(pool.given(T, free(3)), "a");
-    pool.handle(
-        T,
-        Command::Report {
-            call: CallId(3),
-            account: "a".into(),
-            outcome: Outcome::Finished,
-        },
-    );
+    pool.reports(T, 3, "a", Outcome::Finished);
     // The slot of call 2 is still taken.
     let Reply::NobodyLeft { busy, .. } = pool.handle(T, Command::Pick(ask(4))).reply else {
         panic!("a second slot was given");

@@ -22,6 +22,7 @@ fn a_cooldown_holds_for_its_family() {
     let opus = |until| Outcome::Throttled {
         until: Some(until),
         family: Some("opus".into()),
+        why: "limited".into(),
     };
     pool.tries(T, 1, "a", opus(T + 9_000));
     pool.reports(T, 1, "a", opus(T + 5_000));
@@ -35,13 +36,14 @@ fn a_cooldown_holds_for_its_family() {
         ),
         "a"
     );
-    let cooling = |until, family: Option<&str>| Skip::Cooling {
+    let skip = |until, family: Option<&str>| Skip::Cooling {
         until,
         family: family.map(str::to_owned),
+        why: "limited".into(),
     };
     assert_eq!(
         pool.nobody(T, ask(3)).skipped,
-        [("a".into(), cooling(T + 9_000, Some("opus")))],
+        [("a".into(), skip(T + 9_000, Some("opus")))],
         "the later"
     );
     // One for all families holds for each.
@@ -55,16 +57,18 @@ fn a_cooldown_holds_for_its_family() {
     };
     assert_eq!(
         pool.nobody(T, haiku).skipped,
-        [("a".into(), cooling(T + 10_001, None))]
+        [("a".into(), skip(T + 10_001, None))]
     );
-    assert_eq!(pool.shows(T + 9_500, "a").cooldowns, [(None, T + 10_001)]);
+    let held = cooling(None, T + 10_001, CooldownKind::Measured, "limited");
+    assert_eq!(pool.shows(T + 9_500, "a").cooldowns, [held]);
 }
 
 #[test]
 fn nonsense_from_a_provider_is_bounded() {
     let mut pool = alike(1);
     pool.tries(T, 1, "a", throttled(Millis::MAX));
-    assert_eq!(pool.shows(T, "a").cooldowns, [(None, T + 8 * 24 * HOUR)]);
+    let week = cooling(None, T + 8 * 24 * HOUR, CooldownKind::Measured, "limited");
+    assert_eq!(pool.shows(T, "a").cooldowns, std::slice::from_ref(&week));
     for family in 0..1_000 {
         let family = Some(family.to_string());
         pool.reports(
@@ -74,20 +78,18 @@ fn nonsense_from_a_provider_is_bounded() {
             Outcome::Throttled {
                 until: Some(T + HOUR),
                 family,
+                why: String::new(),
             },
         );
     }
     let cooldowns = pool.shows(T, "a").cooldowns;
     assert_eq!(cooldowns.len(), 32);
-    assert_eq!(
-        cooldowns.first(),
-        Some(&(None, T + 8 * 24 * HOUR)),
-        "the shortest had to go"
-    );
+    assert_eq!(cooldowns.first(), Some(&week), "the shortest had to go");
     // A reset that lies in the past says nothing: then it is a guess.
     let mut pool = alike(1);
     assert_eq!(backoff(&mut pool, T, 1, throttled(T)), Some(15_000));
-    assert_eq!(pool.shows(T, "a").cooldowns, []);
+    let guess = cooling(None, T + 15_000, CooldownKind::Throttled, "limited");
+    assert_eq!(pool.shows(T, "a").cooldowns, [guess]);
 }
 
 #[test]
@@ -245,6 +247,7 @@ fn an_ended_denial_is_proved_by_one_call_at_a_time() {
         skipped: vec![("a".into(), skip)],
         earliest: Some(after + 1_000),
         busy: false,
+        bound: None,
     };
     assert_eq!(pool.nobody(after, ask(3)), nobody);
     // It says nothing about the credentials: the next may try.
@@ -350,7 +353,7 @@ fn a_late_report_still_tells_how_the_account_does() {
     let account = pool.shows(T + TTL, "a");
     assert_eq!(
         (account.cooldowns.len(), account.backoff_until.is_some()),
-        (1, true)
+        (2, true)
     );
     assert!(account.denied.is_some());
     assert_eq!(pool.holders(T + TTL, "a"), [2]);

@@ -155,6 +155,7 @@ fn what_is_kept_comes_back_the_same() {
         Outcome::Throttled {
             until: Some(T + HOUR),
             family: Some("opus".into()),
+            why: String::new(),
         },
     );
     pool.tries(T, 3, "c", denied(Some(T + 1)));
@@ -178,6 +179,43 @@ fn what_is_kept_comes_back_the_same() {
     for call in 100..120 {
         assert_eq!(back.asks(T + 1, ask(call)), pool.asks(T + 1, ask(call)));
     }
+}
+
+#[test]
+fn what_an_older_version_kept_is_understood() {
+    use crate::rows::Kept as _;
+    let policy = r#"{"id":"a","priority":50,"max_concurrency":0,"active":true,"schedulable":true,
+        "credential_version":1,"unusable":null}"#;
+    let policy: AccountPolicy = serde_json::from_str(policy).unwrap();
+    assert_eq!(
+        policy,
+        AccountPolicy {
+            revision: 0,
+            ..account("a")
+        }
+    );
+    let policy = serde_json::to_value(&policy).unwrap();
+    let end = serde_json::json!({ "until": T + HOUR, "span": HOUR });
+    let kept = serde_json::json!({
+        "policy": policy, "held": 1, "turn": 3, "last_used": T, "election": null, "replaced": null,
+        "health": {
+            "cooldowns": [{ "family": null, "end": end }],
+            "backoff": { "end": end, "throttled": 1, "unwell": 0, "turn": 1 },
+            "denial": null,
+        },
+    });
+    let hold = serde_json::json!({ "account": 1, "sticky": false, "turn": 3, "credentials": 1 });
+    let lease = serde_json::json!({ "since": T, "end": end, "what": hold });
+    let rows = [
+        (Row::Account(1), kept.to_string()),
+        (Row::Lease(CallId(1)), lease.to_string()),
+        (Row::Errors(9), r#"{"last":[]}"#.to_owned()),
+    ];
+    let shown = Pool::from_rows(rows).shows(T, "a");
+    assert_eq!((shown.leases.len(), shown.cooldowns.len()), (1, 1));
+    let report = r#"{"Report":{"call":1,"account":"a","outcome":"Finished"}}"#;
+    assert!(serde_json::from_str::<Command>(report).is_ok());
+    assert!(serde_json::from_str::<Command>(r#"{"Flush":{"account":null}}"#).is_ok());
 }
 
 #[test]

@@ -165,18 +165,11 @@ fn a_session_leaves_back_off_only_for_something_better() {
         "b is no better"
     );
     pool.reports(T, 9, "b", Outcome::Serving);
-    let step = pool.handle(T, Command::Pick(with_session(4, 7)));
     let skipped = vec![("a".into(), Skip::NotPreferred)];
-    assert_eq!(
-        step.reply,
-        Reply::Picked {
-            account: "b".into(),
-            revision: 1,
-            on_trial: false,
-            sticky: false,
-            skipped
-        }
-    );
+    let mut told = pool.clone();
+    assert_eq!(told.given_past(T, with_session(4, 7)), ("b".into(), skipped));
+    let step = pool.handle(T, Command::Pick(with_session(4, 7)));
+    assert!(matches!(step.reply, Reply::Picked { sticky: false, .. }));
     assert!(step.changes.lasting);
     assert_eq!(
         pool.given_sticky(T + HOUR / 2, with_session(5, 7)),
@@ -206,10 +199,26 @@ fn the_operator_can_flush_sessions() {
     }
     let flush = |account: Option<&str>| Command::Flush {
         account: account.map(str::to_owned),
+        session: None,
     };
+    let one = |account: Option<&str>, session| Command::Flush {
+        account: account.map(str::to_owned),
+        session: Some(session),
+    };
+    assert_eq!(pool.given_sticky(T, with_session(9, 3)), ("b".into(), true));
+    assert!(!pool.handle(T, one(None, 9)).changes.lasting);
+    assert!(!pool.handle(T, one(Some("a"), 3)).changes.lasting, "it is b's");
+    assert!(pool.handle(T, one(Some("b"), 3)).changes.lasting);
+    assert!(pool.handle(T, one(None, 1)).changes.lasting);
+    assert_eq!((pool.shows(T, "a").sessions, pool.shows(T, "b").sessions), (2, 0));
+    let again = Pick {
+        tried: vec!["a".into()],
+        ..with_session(8, 3)
+    };
+    assert_eq!(pool.given(T, again), "b");
     assert!(!pool.handle(T, flush(Some("nobody"))).changes.lasting);
     assert!(pool.handle(T, flush(Some("a"))).changes.lasting);
-    assert_eq!((pool.shows(T, "a").sessions, pool.shows(T, "b").sessions), (0, 2));
+    assert_eq!((pool.shows(T, "a").sessions, pool.shows(T, "b").sessions), (0, 1));
     assert!(pool.handle(T, flush(None)).changes.lasting);
     assert!(!pool.handle(T, flush(None)).changes.lasting);
     assert_eq!(pool.sessions(T), 0);

@@ -1,8 +1,12 @@
 //! What a pool must answer, worked out from lists.
 
 mod choice;
+mod quota;
 
-use crs_durable::pool::{AccountPolicy, AccountSnapshot, Command, Outcome, RefreshResult, Reply, Snapshot};
+use crs_durable::pool::{
+    AccountError, AccountPolicy, AccountSnapshot, Command, CooldownKind, LeaseSnapshot, Outcome,
+    RefreshResult, Reply, Report, Snapshot,
+};
 use crs_durable::{CallId, Millis};
 
 use crate::world::{Clock, End, Leases, Table};
@@ -18,12 +22,18 @@ pub(crate) struct Held {
     pub(crate) account: String,
     credentials: u64,
     sticky: bool,
+    slot: bool,
+    family: String,
+    holder: String,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) policy: AccountPolicy,
+    /// The measured ones. Whether a guess puts the account behind others is read from what is shown.
     cooldowns: Vec<(Option<String>, End)>,
+    quota: quota::Quota,
+    errors: Vec<AccountError>,
     denied: Option<(String, Option<End>)>,
     probe: Option<CallId>,
     election: Option<(CallId, u64, End)>,
@@ -88,6 +98,11 @@ impl Model {
                 if let Some(end) = &mut account.replaced {
                     end.set_back(now);
                 }
+                account.quota.set_back(now);
+                account
+                    .errors
+                    .iter_mut()
+                    .for_each(|error| error.at = error.at.min(now));
             }
             self.sessions
                 .iter_mut()
@@ -121,16 +136,8 @@ impl Model {
             (Command::Renew { call, ttl_ms }, Reply::Done) => {
                 self.leases.renew(&self.clock, now, *call, *ttl_ms);
             }
-            (
-                Command::Report {
-                    call,
-                    account,
-                    outcome,
-                },
-                Reply::Done,
-            ) => {
-                self.report(now, *call, account, outcome);
-            }
+            (Command::Report(report), Reply::Done) => self.report(now, report),
+            (Command::Release { call }, Reply::Done) => _ = self.leases.free(*call),
             (
                 Command::BeginRefresh {
                     call,
@@ -155,12 +162,15 @@ impl Model {
             (Command::Reset { account }, Reply::Done) => {
                 if let Some(account) = self.account_mut(account) {
                     account.cooldowns.clear();
+                    account.quota.reset();
                     (account.denied, account.probe, account.election) = (None, None, None);
                 }
             }
-            (Command::Flush { account }, Reply::Done) => {
-                self.sessions
-                    .retain(|(_, bound, _)| account.as_ref().is_some_and(|account| account != bound));
+            (Command::Flush { account, session }, Reply::Done) => {
+                self.sessions.retain(|(one, bound, _)| {
+                    account.as_ref().is_some_and(|account| account != bound)
+                        || session.is_some_and(|session| session != *one)
+                });
             }
             (Command::Invalidate, Reply::Done) => self.stale = true,
             (Command::Snapshot, Reply::Snapshot(_)) => {}
@@ -180,17 +190,16 @@ impl Model {
                 }
                 account.policy = policy.clone();
             } else {
-                let policy = policy.clone();
-                let (cooldowns, denied, probe, election, replaced, turn) =
-                    (vec![], None, None, None, None, 0);
                 self.accounts.push(Account {
-                    policy,
-                    cooldowns,
-                    denied,
-                    probe,
-                    election,
-                    replaced,
-                    turn,
+                    policy: policy.clone(),
+                    cooldowns: vec![],
+                    quota: quota::Quota::default(),
+                    errors: vec![],
+                    denied: None,
+                    probe: None,
+                    election: None,
+                    replaced: None,
+                    turn: 0,
                 });
             }
         }
@@ -203,18 +212,40 @@ impl Model {
         self.sessions.retain(|(_, bound, _)| there.contains(bound));
     }
 
-    fn report(&mut self, now: Millis, call: CallId, id: &str, outcome: &Outcome) {
+    fn report(&mut self, now: Millis, report: &Report) {
+        let (call, id, outcome) = (report.call, report.account.as_str(), &report.outcome);
         let held = self
             .leases
             .get(call)
             .map(|lease| lease.what.clone())
             .filter(|held| held.account == id);
-        if held.is_some() && *outcome != Outcome::Serving {
+        let frees = held.is_some() && *outcome != Outcome::Serving;
+        if frees {
             self.leases.free(call);
         }
         let Some(account) = self.account_mut(id) else {
             return;
         };
+        account.quota.observe(now, &report.quota);
+        if frees && account.policy.daily_quota > 0 && report.spent > 0 {
+            account
+                .quota
+                .spend(now, account.policy.utc_offset_minutes, report.spent);
+        }
+        let lately = account.replaced.is_some_and(|end| now < end.until);
+        let replaced = held.map_or(lately, |held| {
+            held.credentials != account.policy.credential_version
+        });
+        let error = match outcome {
+            Outcome::Denied { .. } if replaced => None,
+            Outcome::Throttled { why, .. } | Outcome::Unwell { why } | Outcome::Denied { why, .. } => {
+                Some(why)
+            }
+            Outcome::Serving | Outcome::Finished | Outcome::Neutral => None,
+        };
+        if let Some(why) = error {
+            account.err(now, call, report.status, why);
+        }
         match outcome {
             Outcome::Serving => {
                 account.cooldowns.retain(|(_, end)| now < end.until);
@@ -226,6 +257,7 @@ impl Model {
             Outcome::Throttled {
                 until: Some(until),
                 family,
+                ..
             } if *until > now => {
                 let end = End::after(now, (*until - now).min(MAX_COOLDOWN_MS));
                 account.cooldowns.retain(|(_, end)| now < end.until);
@@ -234,13 +266,8 @@ impl Model {
                     None => account.cooldowns.push((family.clone(), end)),
                 }
             }
+            Outcome::Denied { .. } if replaced => {}
             Outcome::Denied { why, until } => {
-                let lately = account.replaced.is_some_and(|end| now < end.until);
-                if held.map_or(lately, |held| {
-                    held.credentials != account.policy.credential_version
-                }) {
-                    return;
-                }
                 let end = until.map(|until| End {
                     until,
                     span: until.saturating_sub(now),
@@ -314,6 +341,26 @@ impl Model {
         }
     }
 
+    fn shown_leases(&self, account: &str) -> Vec<LeaseSnapshot> {
+        let mut shown: Vec<_> = self
+            .leases
+            .0
+            .iter()
+            .filter(|lease| lease.what.account == account)
+            .map(|lease| LeaseSnapshot {
+                call: lease.call,
+                since: lease.since,
+                until: lease.end.until,
+                holder: lease.what.holder.clone(),
+                family: lease.what.family.clone(),
+                slot: lease.what.slot,
+                sticky: lease.what.sticky,
+            })
+            .collect();
+        shown.sort_by_key(|lease| lease.call);
+        shown
+    }
+
     /// What is shown is what the model has.
     pub(crate) fn compare(&self, now: Millis, shown: &Snapshot) {
         assert_eq!(shown.sessions, self.sessions.len());
@@ -327,26 +374,37 @@ impl Model {
                 backoff_until,
                 denied,
                 sessions,
-                ..
+                quota,
+                spent,
+                errors,
+                last_used: _,
             } = shown;
             assert_eq!(policy, &account.policy);
-            assert_eq!(leases, &self.leases.shown(|held| held.account == policy.id));
+            assert_eq!(leases, &self.shown_leases(&policy.id));
             let mut expected: Vec<_> = account
                 .cooldowns
                 .iter()
                 .filter(|(_, end)| now < end.until)
                 .map(|(family, end)| (family.clone(), end.until))
                 .collect();
-            let mut cooldowns = cooldowns.clone();
+            let measured = cooldowns.iter().filter(|one| one.kind == CooldownKind::Measured);
+            let mut measured: Vec<_> = measured.map(|one| (one.family.clone(), one.until)).collect();
             expected.sort();
-            cooldowns.sort();
-            assert_eq!(cooldowns, expected);
+            measured.sort();
+            assert_eq!(measured, expected);
+            let guesses = || cooldowns.iter().filter(|one| one.kind != CooldownKind::Measured);
+            assert!(guesses().all(|one| one.until <= now + MAX_BACKOFF_MS));
+            let holds = guesses().map(|one| one.until).filter(|until| now < *until);
+            assert_eq!(*backoff_until, holds.max());
+            for probe in guesses().filter_map(|one| one.probe) {
+                let holder = leases.iter().any(|lease| lease.call == probe);
+                assert!(holder, "a probe that holds nothing keeps others away");
+            }
             let expected = account
                 .denied
                 .clone()
                 .map(|(why, end)| (why, end.map(|end| end.until)));
             assert_eq!(denied, &expected);
-            assert!(backoff_until.is_none_or(|until| now < until && until <= now + MAX_BACKOFF_MS));
             assert_eq!(
                 *sessions,
                 self.sessions
@@ -354,11 +412,34 @@ impl Model {
                     .filter(|(_, bound, _)| bound == &policy.id)
                     .count()
             );
-            holders.extend(leases.iter().map(|(call, ..)| *call));
+            assert_eq!(quota, &account.quota.shown(now));
+            assert_eq!(*spent, account.quota.spent(now));
+            assert_eq!(errors, &account.errors);
+            holders.extend(leases.iter().map(|lease| lease.call));
         }
         let slots = holders.len();
         holders.sort_unstable();
         holders.dedup();
         assert_eq!(holders.len(), slots, "a call holds two slots");
+    }
+}
+
+impl Account {
+    fn err(&mut self, at: Millis, call: CallId, status: Option<u16>, why: &str) {
+        let again = self.errors.iter().any(|error| {
+            (error.status, error.why.as_str()) == (status, why)
+                && (error.call == call || at < error.at + 1_000)
+        });
+        if !again {
+            let why = why.to_owned();
+            self.errors.push(AccountError {
+                at,
+                call,
+                status,
+                why,
+            });
+            let more = self.errors.len().saturating_sub(16);
+            self.errors.drain(..more);
+        }
     }
 }

@@ -1,23 +1,74 @@
 //! Which account a pool must choose.
 
-use crs_durable::Millis;
-use crs_durable::pool::{Pick, Reply, Skip, Snapshot};
+use crs_durable::pool::{AccountPolicy, Binding, CooldownKind, Pick, Reply, Skip, Snapshot, Trace, Unbound};
+use crs_durable::{CallId, Millis};
 
 use super::{Account, Held, Model, SESSION_TTL_MS};
 use crate::world::Lease;
 
+/// What accounts that can serve are ordered by.
+type Rank = (bool, bool, u32, bool, u64, Millis, u64, String);
+
+fn is_meant(policy: &AccountPolicy, binding: &Binding) -> bool {
+    match binding {
+        Binding::Account(id) => policy.id == *id,
+        Binding::Group(group) => policy.groups.contains(group),
+    }
+}
+
+/// Why the operator does not let the account serve the call.
+fn refusal(now: Millis, pick: &Pick, policy: &AccountPolicy) -> Option<Skip> {
+    let bound = pick.binding.as_ref();
+    let meant = bound.is_some_and(|binding| is_meant(policy, binding));
+    let model = |names: &std::collections::BTreeSet<String>| {
+        let model = pick.model.to_ascii_lowercase();
+        model.is_empty() || names.iter().any(|name| name.to_ascii_lowercase() == model)
+    };
+    let refusals = [
+        (bound.is_some() && !meant && !pick.fallback, Skip::NotBound),
+        (!meant && !policy.shared, Skip::Dedicated),
+        (!policy.active, Skip::Inactive),
+        (!policy.schedulable, Skip::Paused),
+        (
+            policy.unusable.is_some(),
+            Skip::Unusable {
+                why: policy.unusable.clone().unwrap_or_default(),
+            },
+        ),
+        (
+            policy.expires_at.is_some_and(|at| at <= now),
+            Skip::Expired {
+                at: policy.expires_at.unwrap_or_default(),
+            },
+        ),
+        (
+            !policy.supported_models.as_ref().is_none_or(model),
+            Skip::Model {
+                model: pick.model.clone(),
+            },
+        ),
+    ];
+    let mut refusals = refusals.into_iter();
+    refusals.find(|(refused, _)| *refused).map(|(_, refusal)| refusal)
+}
+
 impl Model {
+    fn holds(&self, call: CallId, account: &str) -> bool {
+        self.leases
+            .get(call)
+            .is_some_and(|lease| lease.what.account == account)
+    }
+
+    fn slots(&self, account: &str) -> u32 {
+        let held = self.leases.0.iter().filter(|lease| lease.what.account == account);
+        u32::try_from(held.filter(|lease| lease.what.slot).count()).unwrap()
+    }
+
     /// Why the account cannot serve, and when time heals that.
     fn obstacle(&self, now: Millis, pick: &Pick, account: &Account) -> Option<(Skip, Option<Millis>)> {
         let policy = &account.policy;
-        if !policy.active {
-            return Some((Skip::Inactive, None));
-        }
-        if !policy.schedulable {
-            return Some((Skip::Paused, None));
-        }
-        if let Some(why) = policy.unusable.clone() {
-            return Some((Skip::Unusable { why }, None));
+        if let Some(refusal) = refusal(now, pick, policy) {
+            return Some((refusal, None));
         }
         let cooling = account
             .cooldowns
@@ -27,170 +78,249 @@ impl Model {
             })
             .map(|(family, end)| (end.until, family.clone()))
             .max_by_key(|(until, _)| *until);
-        let cooled = cooling.as_ref().map(|(until, _)| *until);
-        let proving = account.probe.is_some_and(|probe| {
-            probe != pick.call
-                && self
-                    .leases
-                    .get(probe)
-                    .is_some_and(|lease| lease.what.account == policy.id)
-        });
-        let marked = match account.denied.clone() {
-            Some((why, None)) => Some((Skip::Denied { why, until: None }, None)),
-            Some((why, Some(end))) if now < end.until => Some((
-                Skip::Denied {
-                    why,
-                    until: Some(end.until),
+        let limit = policy.daily_quota;
+        let spent = account
+            .quota
+            .spent(now)
+            .filter(|(spent, _)| limit > 0 && *spent >= limit);
+        let healed = cooling
+            .as_ref()
+            .map(|(until, _)| *until)
+            .max(spent.map(|(_, until)| until));
+        let proving = account
+            .probe
+            .is_some_and(|probe| probe != pick.call && self.holds(probe, &policy.id));
+        let denied = |why: &str, until| Skip::Denied {
+            why: why.to_owned(),
+            until,
+        };
+        let marked = match (&account.denied, cooling, spent) {
+            (Some((why, None)), ..) => Some((denied(why, None), None)),
+            (Some((why, Some(end))), ..) if now < end.until => {
+                Some((denied(why, Some(end.until)), healed.max(Some(end.until))))
+            }
+            (Some((why, Some(end))), ..) if proving => {
+                Some((denied(why, Some(end.until)), healed.max(Some(now + 1_000))))
+            }
+            (_, Some((until, family)), _) => {
+                let why = "limited".to_owned();
+                Some((Skip::Cooling { until, family, why }, healed))
+            }
+            (_, None, Some((spent, resets_at))) => Some((
+                Skip::Quota {
+                    resets_at,
+                    spent,
+                    limit,
                 },
-                cooled.max(Some(end.until)),
+                healed,
             )),
-            Some((why, Some(end))) if proving => Some((
-                Skip::Denied {
-                    why,
-                    until: Some(end.until),
-                },
-                cooled.max(Some(now + 1_000)),
-            )),
-            _ => cooling.map(|(until, family)| (Skip::Cooling { until, family }, Some(until))),
+            (_, None, None) => None,
         };
         let tried = pick.tried.contains(&policy.id);
-        let full = policy.max_concurrency > 0
-            && self.leases.shown(|held| held.account == policy.id).len() >= policy.max_concurrency as usize;
+        let limit = policy.max_concurrency;
+        let full = pick.slot && limit > 0 && self.slots(&policy.id) >= limit;
         match marked {
             Some((_, back_at)) if tried => Some((Skip::Tried, back_at)),
             Some(marked) => Some(marked),
             None if tried => Some((Skip::Tried, None)),
-            None if full => Some((
-                Skip::Full {
-                    limit: policy.max_concurrency,
-                },
-                None,
-            )),
+            None if full => Some((Skip::Full { limit }, None)),
             None => None,
         }
     }
 
+    fn rank(&self, now: Millis, before: &Snapshot, pick: &Pick, account: &Account) -> Rank {
+        let policy = &account.policy;
+        let shown = before.accounts.iter().find(|shown| shown.policy.id == policy.id);
+        // A probe is over when its call is given something else.
+        let held_back = |probe| probe != pick.call && self.holds(probe, &policy.id);
+        let backed_off = shown.is_some_and(|shown| {
+            shown.cooldowns.iter().any(|one| {
+                one.kind != CooldownKind::Measured
+                    && one.family.as_ref().is_none_or(|family| *family == pick.family)
+                    && (now < one.until || one.probe.is_some_and(held_back))
+            })
+        });
+        let bound = pick.binding.as_ref();
+        let (used, resets) = account.quota.left(now, &pick.family);
+        let reserve = 1_000_u16.saturating_sub(u16::from(policy.reserve_percent) * 10);
+        let slots = match policy.max_concurrency {
+            0 => 10,
+            limit => limit,
+        };
+        (
+            bound.is_some_and(|binding| !is_meant(policy, binding)),
+            backed_off,
+            policy.priority,
+            used.is_some_and(|used| used >= reserve),
+            u64::from(self.slots(&policy.id) * 1_000 / slots),
+            resets.unwrap_or(Millis::MAX),
+            account.turn,
+            policy.id.clone(),
+        )
+    }
+
     pub(super) fn pick(&mut self, now: Millis, before: &Snapshot, pick: &Pick, reply: &Reply) {
         let previous = self.leases.free(pick.call);
-        if let Some(only) = &pick.only {
-            let usable = self
-                .account(only)
-                .is_some_and(|account| account.policy.unusable.is_none());
-            let expected = (usable && !pick.tried.contains(only)).then(|| only.clone());
-            match reply {
-                Reply::Picked { account, skipped, .. } => {
-                    assert_eq!(Some(account), expected.as_ref());
-                    assert_eq!(skipped, &[]);
-                    let same = previous.filter(|lease| lease.what.account == *account);
-                    self.take(
-                        now,
-                        pick,
-                        account,
-                        same.as_ref().is_some_and(|lease| lease.what.sticky),
-                        same,
-                    );
-                }
-                Reply::NobodyLeft {
-                    earliest: None,
-                    busy: false,
-                    ..
-                } => assert_eq!(expected, None),
-                other => panic!("{other:?}"),
+        if let Reply::Picked {
+            account,
+            bound,
+            trace,
+            ..
+        } = reply
+        {
+            let account = self.account(account).expect("an account that is there");
+            let meant = pick
+                .binding
+                .as_ref()
+                .map(|binding| is_meant(&account.policy, binding));
+            assert_eq!(*bound, meant == Some(true));
+            assert_eq!(trace.is_some(), pick.trace);
+            if pick.only.is_none() {
+                assert!(meant != Some(false) || pick.fallback, "fell back in silence");
+                assert!(
+                    meant == Some(true) || account.policy.shared,
+                    "given a dedicated one"
+                );
+                let other = account
+                    .probe
+                    .is_some_and(|probe| self.holds(probe, &account.policy.id));
+                assert!(account.denied.is_none() || !other, "a probe is alone");
             }
-            return;
         }
+        match &pick.only {
+            Some(only) => self.pick_only(now, pick, only, previous, reply),
+            None => self.pick_any(now, before, pick, previous, reply),
+        }
+    }
+
+    fn pick_only(
+        &mut self,
+        now: Millis,
+        pick: &Pick,
+        only: &String,
+        previous: Option<Lease<Held>>,
+        reply: &Reply,
+    ) {
+        let usable = self
+            .account(only)
+            .is_some_and(|account| account.policy.unusable.is_none());
+        let expected = (usable && !pick.tried.contains(only)).then(|| only.clone());
+        match reply {
+            Reply::Picked { account, .. } => {
+                assert_eq!(Some(account), expected.as_ref());
+                let same = previous.filter(|lease| lease.what.account == *account);
+                let sticky = same.as_ref().is_some_and(|lease| lease.what.sticky);
+                self.take(now, pick, account, sticky, same);
+            }
+            Reply::NobodyLeft {
+                earliest: None,
+                busy: false,
+                bound: None,
+                ..
+            } => assert_eq!(expected, None),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pick_any(
+        &mut self,
+        now: Millis,
+        before: &Snapshot,
+        pick: &Pick,
+        previous: Option<Lease<Held>>,
+        reply: &Reply,
+    ) {
         let obstacles: Vec<_> = self
             .accounts
             .iter()
             .map(|account| (account, self.obstacle(now, pick, account)))
             .collect();
-        let ready = |id: &str| {
-            obstacles
-                .iter()
-                .any(|(account, obstacle)| account.policy.id == id && obstacle.is_none())
-        };
-        let expected_skips: Vec<_> = obstacles
-            .iter()
-            .filter_map(|(account, obstacle)| Some((account.policy.id.clone(), obstacle.clone()?.0)))
-            .collect();
-        let backed_off = |id: &str| {
-            let shown = before.accounts.iter().find(|account| account.policy.id == id);
-            shown.is_some_and(|account| account.backoff_until.is_some())
-        };
-        let best = obstacles
+        let mut ranks: Vec<_> = obstacles
             .iter()
             .filter(|(_, obstacle)| obstacle.is_none())
-            .map(|(account, _)| &account.policy)
-            .min_by_key(|policy| {
-                let turn = self.account(&policy.id).map(|account| account.turn);
-                (backed_off(&policy.id), policy.priority, turn, policy.id.clone())
-            });
-        let Some(best) = best.map(|policy| policy.id.clone()) else {
-            let earliest = obstacles
-                .iter()
-                .filter_map(|(_, obstacle)| obstacle.as_ref()?.1)
-                .min();
-            let busy = expected_skips
-                .iter()
-                .any(|(_, skip)| matches!(skip, Skip::Full { .. }));
-            assert_eq!(
-                reply,
-                &Reply::NobodyLeft {
-                    skipped: expected_skips,
-                    earliest,
-                    busy
-                }
-            );
+            .map(|(account, _)| self.rank(now, before, pick, account))
+            .collect();
+        ranks.sort();
+        let skips: Vec<_> = obstacles
+            .into_iter()
+            .filter_map(|(account, obstacle)| {
+                let (skip, back_at) = obstacle?;
+                Some((account.policy.id.clone(), skip, back_at))
+            })
+            .collect();
+        let Some(best) = ranks.first() else {
+            self.check_nobody(pick, &skips, reply);
             return;
         };
         let Reply::Picked {
             account,
             sticky,
-            skipped,
+            trace,
             ..
         } = reply
         else {
-            panic!("nobody left but {best}")
+            panic!("nobody left but {best:?}")
         };
+        let rank = |id: &str| ranks.iter().find(|rank| rank.7 == id);
         // Its answer was lost: it has what it had.
         if let Some(lease) = previous
-            && ready(&lease.what.account)
+            && rank(&lease.what.account).is_some()
         {
             assert_eq!((account, *sticky), (&lease.what.account, lease.what.sticky));
+            check_trace(trace.as_deref(), &ranks, &skips, None);
             self.take(now, pick, account, *sticky, Some(lease));
             return;
         }
-        let bound = self
+        let own = self
             .sessions
             .iter()
-            .find(|(session, ..)| Some(*session) == pick.session);
-        let bound = bound.map(|(_, bound, _)| bound.clone());
-        let full = |id: &str| {
-            expected_skips
-                .iter()
-                .any(|(other, skip)| other == id && matches!(skip, Skip::Full { .. }))
+            .find(|(session, ..)| Some(*session) == pick.session)
+            .map(|(_, own, _)| own.clone());
+        let full = |id: &String| {
+            let full =
+                |(other, skip, _): &(String, Skip, _)| other == id && matches!(skip, Skip::Full { .. });
+            skips.iter().any(full)
         };
-        match bound {
-            Some(bound) if ready(&bound) && (!backed_off(&bound) || backed_off(&best)) => {
-                assert_eq!((account, *sticky), (&bound, true));
-                self.bind(now, pick.session, &bound);
-            }
-            Some(bound) => {
-                assert_eq!((account, *sticky), (&best, false));
-                let mut expected = expected_skips.clone();
-                if ready(&bound) {
-                    expected.push((bound.clone(), Skip::NotPreferred));
+        let (stays, left) = match own {
+            Some(own) => match rank(&own) {
+                Some(rank) if (rank.0, rank.1) <= (best.0, best.1) => {
+                    assert_eq!((account, *sticky), (&own, true));
+                    (own, None)
                 }
-                assert_eq!(skipped, &expected);
-                let stays = if full(&bound) { bound } else { best };
-                self.bind(now, pick.session, &stays);
-            }
-            None => {
-                assert_eq!((account, *sticky, skipped), (&best, false, &expected_skips));
-                self.bind(now, pick.session, &best);
-            }
+                Some(_) => (best.7.clone(), Some(own)),
+                None if full(&own) => (own, None),
+                None => (best.7.clone(), None),
+            },
+            None => (best.7.clone(), None),
+        };
+        if !*sticky {
+            assert_eq!(account, &best.7);
         }
+        check_trace(trace.as_deref(), &ranks, &skips, left.as_ref());
+        self.bind(now, pick.session, &stays);
         self.take(now, pick, account, *sticky, None);
+    }
+
+    fn check_nobody(&self, pick: &Pick, skips: &[(String, Skip, Option<Millis>)], reply: &Reply) {
+        let there = |binding| {
+            let mut accounts = self.accounts.iter();
+            if accounts.any(|account| is_meant(&account.policy, binding)) {
+                Unbound::Unable
+            } else {
+                Unbound::Missing
+            }
+        };
+        let own = skips.iter().filter(|(_, skip, _)| *skip != Skip::NotBound);
+        let expected = Reply::NobodyLeft {
+            skipped: own
+                .clone()
+                .map(|(id, skip, _)| (id.clone(), skip.clone()))
+                .collect(),
+            earliest: own.filter_map(|(.., back_at)| *back_at).min(),
+            busy: skips.iter().any(|(_, skip, _)| matches!(skip, Skip::Full { .. })),
+            bound: pick.binding.as_ref().map(there),
+        };
+        assert_eq!(reply, &expected);
     }
 
     fn bind(&mut self, now: Millis, session: Option<u64>, account: &str) {
@@ -220,17 +350,54 @@ impl Model {
             taken.probe = Some(pick.call);
         }
         let credentials = taken.policy.credential_version;
-        let max = taken.policy.max_concurrency as usize;
+        let max = taken.policy.max_concurrency;
         let held = Held {
             account: account.to_owned(),
             credentials,
             sticky,
+            slot: pick.slot,
+            family: pick.family.clone(),
+            holder: pick.holder.clone(),
         };
         self.leases.put(&self.clock, now, pick.call, pick.ttl_ms, held);
-        let holders = self.leases.shown(|held| held.account == account).len();
         assert!(
-            pick.only.is_some() || max == 0 || holders <= max,
+            pick.only.is_some() || !pick.slot || max == 0 || self.slots(account) <= max,
             "more slots than there are"
         );
     }
+}
+
+fn check_trace(
+    trace: Option<&Trace>,
+    ranks: &[Rank],
+    skips: &[(String, Skip, Option<Millis>)],
+    left: Option<&String>,
+) {
+    let Some(trace) = trace else { return };
+    let told = trace.candidates.iter().map(|one| {
+        let resets_at = one.resets_at.unwrap_or(Millis::MAX);
+        (
+            one.fallback,
+            one.backed_off,
+            one.priority,
+            one.in_reserve,
+            one.load_permille,
+            resets_at,
+            one.account.clone(),
+        )
+    });
+    let ranks = ranks.iter().cloned();
+    let expected = ranks.map(|(fallback, off, priority, reserve, load, resets, _, id)| {
+        (fallback, off, priority, reserve, load, resets, id)
+    });
+    assert_eq!(told.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let mut expected: Vec<_> = skips
+        .iter()
+        .map(|(id, skip, _)| (id.clone(), skip.clone()))
+        .collect();
+    expected.sort_by_key(|(_, skip)| matches!(skip, Skip::NotBound | Skip::Dedicated));
+    if let Some(left) = left {
+        expected.insert(0, (left.clone(), Skip::NotPreferred));
+    }
+    assert_eq!((&trace.skipped, trace.omitted), (&expected, 0));
 }

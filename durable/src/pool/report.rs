@@ -1,0 +1,83 @@
+//! What the pool learns from how an attempt went.
+
+use super::health::{Hit, Proof, Turns};
+use super::{AccountError, Hold, Outcome, Pool, Report};
+use crate::rows::Row;
+use crate::{Changes, Millis};
+
+/// What is kept of a reason: it is for people, and providers may send whole pages.
+const MAX_WHY: usize = 200;
+
+impl Pool {
+    pub(super) fn report(&mut self, now: Millis, report: Report, changes: &mut Changes) {
+        let Report {
+            call,
+            account,
+            outcome,
+            status,
+            quota,
+            spent,
+        } = report;
+        let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, &account) else {
+            return;
+        };
+        let hold = self
+            .leases
+            .get(call)
+            .map(|lease| &lease.what)
+            .filter(|hold| hold.account == number);
+        let turns = Turns {
+            of_call: hold.map(|hold| hold.turn),
+            given: self.turn,
+        };
+        // Of a call the pool knows no more (it tells late, or twice) nobody knows which it used.
+        let replaced = match hold {
+            Some(hold) => hold.credentials != account.policy.credential_version,
+            None => account.replaced_lately(now),
+        };
+        let frees = hold.is_some() && outcome != Outcome::Serving;
+        let replaced = replaced && matches!(outcome, Outcome::Denied { .. });
+        if let Some(why) = outcome.error().filter(|_| !replaced) {
+            let error = AccountError {
+                at: now,
+                call,
+                status,
+                why: super::short(why.to_owned(), MAX_WHY),
+            };
+            if self.errors.entry(number).or_default().add(error) {
+                changes.lasting = true;
+                self.touched.push(Row::Errors(number));
+            }
+        }
+        let mut news = account.quota.observe(now, quota);
+        if frees && spent > 0 && account.policy.daily_quota > 0 {
+            account.quota.spend(now, &account.policy, spent);
+            news = true;
+        }
+        let short = |why| super::short(why, MAX_WHY);
+        let health = &mut account.health;
+        news |= match outcome {
+            Outcome::Serving => health.serves(now, hold.map_or(Proof::All, Hold::proof)),
+            Outcome::Finished | Outcome::Neutral => false,
+            Outcome::Throttled {
+                until: Some(until),
+                family,
+                why,
+            } if until > now => health.cool(now, family, until, short(why)),
+            // Without a reset, or with one that has passed, we can only guess.
+            Outcome::Throttled { family, why, .. } => {
+                health.hit(now, Hit::Throttled, family, short(why), turns)
+            }
+            Outcome::Unwell { why } => health.hit(now, Hit::Unwell, None, short(why), turns),
+            Outcome::Denied { .. } if replaced => false,
+            Outcome::Denied { why, until } => health.deny(now, short(why), until),
+        };
+        if news {
+            changes.lasting = true;
+            self.touched.push(Row::Account(number));
+        }
+        if frees {
+            changes.leases |= self.free(call).is_some();
+        }
+    }
+}
