@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crs_durable::pool::AccountPolicy;
+
 use crate::config::{Config, Secret};
 use crate::metrics::Metrics;
+use crate::model::account::Platform;
 use crate::model::price::PriceBook;
 use crate::port::billed::Billed;
 use crate::port::clock::Clock;
@@ -98,6 +101,16 @@ impl Parts {
         if version >= prices.0 {
             *prices = (version, Arc::new(book));
         }
+    }
+
+    /// What the pool of a platform must know of its accounts, as this host can use them.
+    pub async fn roster(
+        &self,
+        platform: Platform,
+    ) -> Result<Vec<AccountPolicy>, crate::port::store::StoreError> {
+        let offset = self.config.site.utc_offset_minutes;
+        let no_proxies = self.ports.upstream.no_proxies();
+        self.accounts.roster(platform, offset, no_proxies).await
     }
 
     /// Reads what the process keeps in memory from the start. Where others write the same store, a host

@@ -32,7 +32,12 @@ pub enum Code {
     KeyDisabled,
     KeyExpired,
     ServiceNotPermitted,
+    ClientNotAllowed,
     ModelRestricted,
+    /// A limit on requests, tokens or cost per window.
+    RateLimited,
+    /// A limit on cost per day, per week or in all.
+    CostLimited,
     /// All concurrency slots of the key are held.
     ConcurrencyFull,
     InvalidBody,
@@ -79,7 +84,10 @@ impl Code {
             Self::KeyDisabled => "key_disabled",
             Self::KeyExpired => "key_expired",
             Self::ServiceNotPermitted => "service_not_permitted",
+            Self::ClientNotAllowed => "client_not_allowed",
             Self::ModelRestricted => "model_restricted",
+            Self::RateLimited => "rate_limited",
+            Self::CostLimited => "cost_limited",
             Self::ConcurrencyFull => "concurrency_full",
             Self::InvalidBody => "invalid_body",
             Self::BodyTooLarge => "body_too_large",
@@ -112,10 +120,14 @@ impl Code {
             | Self::UnknownKey
             | Self::KeyDisabled
             | Self::KeyExpired => StatusCode::UNAUTHORIZED,
-            Self::ServiceNotPermitted | Self::ModelRestricted => StatusCode::FORBIDDEN,
-            Self::ConcurrencyFull | Self::AccountsBusy | Self::AccountsLimited => {
-                StatusCode::TOO_MANY_REQUESTS
+            Self::ServiceNotPermitted | Self::ClientNotAllowed | Self::ModelRestricted => {
+                StatusCode::FORBIDDEN
             }
+            Self::ConcurrencyFull
+            | Self::RateLimited
+            | Self::CostLimited
+            | Self::AccountsBusy
+            | Self::AccountsLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidBody => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -146,6 +158,7 @@ impl Code {
                 | Self::KeyDisabled
                 | Self::KeyExpired
                 | Self::ServiceNotPermitted
+                | Self::ClientNotAllowed
                 | Self::ModelRestricted
                 | Self::InvalidBody
                 | Self::BodyTooLarge

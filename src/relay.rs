@@ -7,6 +7,8 @@ pub mod admit;
 pub mod attempt;
 pub mod body;
 pub mod call;
+pub mod client;
+mod estimate;
 pub mod flight;
 pub mod json;
 pub mod meter;
@@ -50,8 +52,8 @@ pub async fn serve(
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, provider, call);
     let served = match admit::admit(app, provider.service(), &flight).await {
-        Ok(policy) => {
-            flight.admitted(policy);
+        Ok(admitted) => {
+            flight.admitted(admitted.policy, admitted.waited_ms);
             attempts(app, provider, &mut flight).await
         }
         Err(failure) => {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use worker::{SqlStorage, SqlStorageValue, State, Storage};
 
 use crate::rows::{Kept, Row};
-use crate::{Machine, Millis};
+use crate::{CallId, Machine, Millis};
 
 /// Rows without an index of their own: each index would be one more row written.
 const TABLE: &str =
@@ -34,6 +34,8 @@ pub struct Handled<R> {
     pub reply: R,
     /// When the machine wants to be woken; give it to [`Object::wake`].
     pub wake_at: Option<Millis>,
+    /// Calls that wait and are to ask again.
+    pub wake: Vec<CallId>,
 }
 
 impl<M> Object<M>
@@ -70,6 +72,7 @@ where
         Ok(Handled {
             reply: step.reply,
             wake_at: step.wake_at,
+            wake: step.wake,
         })
     }
 

@@ -1,5 +1,7 @@
 //! A provider account: who we are to a provider, and how it is used.
 
+use std::collections::BTreeSet;
+
 use crs_durable::pool::AccountPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -100,6 +102,24 @@ pub struct Account {
     /// From the model a client names to the model this account is asked for.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub model_mapping: std::collections::BTreeMap<String, String>,
+    /// Ids of the groups it is in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
+    /// `false`: only for keys that are bound to it or to its group.
+    #[serde(default = "yes")]
+    pub shared: bool,
+    /// `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supported_models: Option<BTreeSet<String>>,
+    /// When its subscription ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription_expires_at: Option<Millis>,
+    /// Micro-USD that its calls may cost on one of the operator's days; 0: no limit.
+    #[serde(default)]
+    pub daily_quota: u64,
+    /// The share of a measured quota window that is kept back, percent.
+    #[serde(default)]
+    pub reserve_percent: u8,
     pub created_at: Millis,
     /// Grows with every change, whatever the clock does.
     pub updated_at: Millis,
@@ -108,13 +128,23 @@ pub struct Account {
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl Account {
     /// The record was changed.
     pub fn touch(&mut self, now: Millis) {
         self.updated_at = now.max(self.updated_at.saturating_add(1));
     }
 
-    pub fn policy(&self) -> AccountPolicy {
+    /// What the pool must know of the account. `utc_offset_minutes`: the operator's clock.
+    pub fn policy(&self, utc_offset_minutes: i32) -> AccountPolicy {
+        // A model the account has a name of its own for is one it supports.
+        let supported = self.supported_models.clone().map(|mut models| {
+            models.extend(self.model_mapping.keys().cloned());
+            models
+        });
         AccountPolicy {
             id: self.id.clone(),
             priority: self.priority,
@@ -124,6 +154,13 @@ impl Account {
             credential_version: self.credential_version,
             revision: self.updated_at,
             unusable: None,
+            groups: self.groups.clone(),
+            shared: self.shared,
+            supported_models: supported,
+            expires_at: self.subscription_expires_at,
+            daily_quota: self.daily_quota,
+            reserve_percent: self.reserve_percent,
+            utc_offset_minutes,
         }
     }
 }

@@ -1,12 +1,17 @@
 //! A client key: what the operator hands out.
 
-use crs_durable::gate::{KeyPolicy, Service};
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
+use crs_durable::gate::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
+use crs_durable::pool::Binding;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::model::account::Platform;
 use crate::port::clock::Millis;
 
 /// A key as the store keeps it: a hash, never the key. Field names are CRS's where CRS has the field.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Key {
     pub id: String,
@@ -29,6 +34,59 @@ pub struct Key {
     pub enable_model_restriction: bool,
     #[serde(default)]
     pub restricted_models: Vec<String>,
+    /// `deny` (the list is of models the key may not use) or `allow` (of those it may).
+    #[serde(default)]
+    pub model_restriction_mode: ModelMode,
+    #[serde(default)]
+    pub enable_client_restriction: bool,
+    #[serde(default)]
+    pub allowed_clients: Vec<String>,
+    /// Calls that may wait for a slot, and for how long, milliseconds; 0: none.
+    #[serde(default)]
+    pub concurrency_queue_size: u32,
+    #[serde(default)]
+    pub concurrency_queue_timeout: u64,
+    #[serde(default)]
+    pub expiration_mode: ExpirationMode,
+    #[serde(default)]
+    pub activation_days: u32,
+    #[serde(default)]
+    pub activation_unit: ActivationUnit,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activated_at: Option<Millis>,
+    /// Minutes; 0: no window.
+    #[serde(default)]
+    pub rate_limit_window: u64,
+    #[serde(default)]
+    pub rate_limit_requests: u64,
+    /// Micro-USD, as all costs of a record.
+    #[serde(default)]
+    pub rate_limit_cost: u64,
+    /// Tokens of a window.
+    #[serde(default)]
+    pub token_limit: u64,
+    #[serde(default)]
+    pub daily_cost_limit: u64,
+    #[serde(default)]
+    pub weekly_cost_limit: u64,
+    #[serde(default)]
+    pub weekly_opus_cost_limit: u64,
+    #[serde(default)]
+    pub total_cost_limit: u64,
+    /// 1 is Monday, 7 is Sunday.
+    #[serde(default = "monday")]
+    pub weekly_reset_day: u8,
+    #[serde(default)]
+    pub weekly_reset_hour: u8,
+    /// By platform: the id of an account, or `group:` and that of a group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bindings: BTreeMap<Platform, String>,
+    /// Whether the common pool serves when nothing the key is bound to can.
+    #[serde(default)]
+    pub binding_fallback: bool,
+    /// Whether `x-relay-trace: 1` shows the key's calls how they were served.
+    #[serde(default)]
+    pub allow_trace: bool,
     #[serde(default)]
     pub tags: Vec<String>,
     pub created_at: Millis,
@@ -41,18 +99,100 @@ pub struct Key {
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
+/// When a key expires.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExpirationMode {
+    /// At `expiresAt`.
+    #[default]
+    Fixed,
+    /// `activationDays` (or hours) after its first use.
+    Activation,
+}
+
+/// What `activationDays` counts, under CRS's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ActivationUnit {
+    #[default]
+    Days,
+    Hours,
+}
+
+impl ActivationUnit {
+    fn ms(self) -> u64 {
+        match self {
+            Self::Days => 86_400_000,
+            Self::Hours => 3_600_000,
+        }
+    }
+}
+
+fn monday() -> u8 {
+    1
+}
+
+/// What begins the name of a group in a binding.
+pub const GROUP: &str = "group:";
+
 impl Key {
-    pub fn policy(&self) -> KeyPolicy {
+    /// What the gate must know of the key. `utc_offset_minutes`: the operator's clock.
+    pub fn policy(&self, utc_offset_minutes: i32) -> KeyPolicy {
+        let binding = |bound: &String| match bound.strip_prefix(GROUP) {
+            Some(group) => Binding::Group(group.to_owned()),
+            None => Binding::Account(bound.clone()),
+        };
+        let fixed = self.expiration_mode == ExpirationMode::Fixed;
         KeyPolicy {
             id: self.id.clone(),
             name: self.name.clone(),
             version: self.version,
             active: self.is_active,
-            expires_at: self.expires_at,
+            expires_at: self.expires_at.filter(|_| fixed),
+            valid_for_ms: if fixed {
+                0
+            } else {
+                self.activation_unit
+                    .ms()
+                    .saturating_mul(u64::from(self.activation_days.max(1)))
+            },
+            activated_at: self.activated_at,
             concurrency_limit: self.concurrency_limit,
+            queue: QueuePolicy {
+                size: self.concurrency_queue_size,
+                timeout_ms: self.concurrency_queue_timeout,
+            },
             permissions: self.permissions.clone(),
+            allowed_clients: self
+                .enable_client_restriction
+                .then(|| self.allowed_clients.clone()),
             model_restriction: self.enable_model_restriction,
+            model_mode: self.model_restriction_mode,
             restricted_models: self.restricted_models.clone(),
+            limits: self.limits(utc_offset_minutes),
+            bindings: self
+                .bindings
+                .iter()
+                .map(|(platform, bound)| (platform.name().to_owned(), binding(bound)))
+                .collect(),
+            binding_fallback: self.binding_fallback,
+            may_trace: self.allow_trace,
+        }
+    }
+
+    fn limits(&self, utc_offset_minutes: i32) -> Limits {
+        Limits {
+            rate_limit_window_minutes: self.rate_limit_window,
+            rate_limit_requests: self.rate_limit_requests,
+            rate_limit_tokens: self.token_limit,
+            rate_limit_cost: self.rate_limit_cost,
+            daily_cost_limit: self.daily_cost_limit,
+            weekly_cost_limit: self.weekly_cost_limit,
+            weekly_opus_cost_limit: self.weekly_opus_cost_limit,
+            total_cost_limit: self.total_cost_limit,
+            weekly_reset_day: self.weekly_reset_day,
+            weekly_reset_hour: self.weekly_reset_hour,
+            utc_offset_minutes,
         }
     }
 }

@@ -53,6 +53,14 @@ impl std::ops::AddAssign for Totals {
     }
 }
 
+/// Whether a model is of the Opus class, which has a weekly limit of its own (CRS's `weeklyOpusCostLimit`).
+pub fn is_opus(model: &str) -> bool {
+    model
+        .as_bytes()
+        .windows(4)
+        .any(|part| part.eq_ignore_ascii_case(b"opus"))
+}
+
 /// How far a ledger event can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

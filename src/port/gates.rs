@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use crs_durable::{gate, pool};
 
 use crate::model::account::Platform;
+use crate::port::store::Command;
 
 /// Hash of a client key; names its gate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,11 +27,18 @@ impl KeyHash {
 
 #[async_trait]
 pub trait Gates: Send + Sync {
-    /// Sends a command to the gate of a key. `Learn`ing is the caller's business, see `relay::admit`.
+    /// Sends a command to the gate of a key. `Learn`ing is the caller's business, see `relay::admit`; waiting
+    /// for a slot is the host's: `Queued` is never answered.
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError>;
 
     /// Sends a command to the pool of a platform.
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError>;
+
+    /// What writes down the gate's state as it is now, to be written in one step with the events that it
+    /// counts; `None`: this host keeps it elsewhere.
+    fn kept(&self, _key: &KeyHash) -> Option<Command> {
+        None
+    }
 
     /// `Some`: gates outlive the host of their calls and keep events until the store has them, so each
     /// `Settle` brings its event and each `Admit` a note. `None`: the process keeps events itself

@@ -5,13 +5,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crs_durable::gate::{self, KeyPolicy, Refusal, Service};
+use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
 
 use super::call::Call;
 use super::flight::Flight;
+use super::{client, estimate};
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::key::Key;
+use crate::model::usage::is_opus;
 use crate::port::store::StoreError;
 use crate::provider::Provider;
 
@@ -65,47 +68,101 @@ async fn from_the_store<T>(
     None
 }
 
-/// Asks the key's gate. On success the call holds its slot.
-pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Arc<KeyPolicy>, Failure> {
+/// Asks the key's gate, and waits for a slot if the key has a queue. On success the call holds its slot.
+pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Admitted, Failure> {
     let call = flight.call();
     let now = app.ports.clock.now();
+    let takes_slot = call.endpoint.takes_slot();
     let mut ask = gate::Admit {
         call: call.id,
         service,
         model: Some(call.model.clone()),
-        slot: call.endpoint.takes_slot(),
+        opus: is_opus(&call.model),
+        client: client::recognise(&call.headers).map(str::to_owned),
+        slot: takes_slot,
+        estimate: takes_slot.then(|| estimate::of(app, call, flight.provider().platform())),
         ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
         learned_since: learned_since(app, now),
         note: app.ports.gates.keeps_events().and_then(|_| flight.note()),
+        queued_until: None,
     };
-    // At most: ask, learn, ask; a second round if the record was invalidated in between.
-    for _ in 0..3 {
-        match app
-            .ports
-            .gates
-            .gate(&call.key, gate::Command::Admit(ask.clone()))
-            .await
-        {
-            Ok(gate::Reply::Granted { policy }) => return Ok(policy),
-            Ok(gate::Reply::Refused(refusal)) => return Err(refused(&refusal)),
-            Ok(gate::Reply::NeedPolicy) if ask.learned_since == 0 => break,
-            Ok(gate::Reply::NeedPolicy) => {}
+    // At most: ask, learn, ask, seed, ask; another round if the record was invalidated in between.
+    for _ in 0..5 {
+        let admit = gate::Command::Admit(ask.clone());
+        match app.ports.gates.gate(&call.key, admit).await {
+            Ok(gate::Reply::Granted {
+                policy,
+                activated_at,
+                waited_ms,
+            }) => {
+                if let Some(at) = activated_at {
+                    activated(app, &policy, at);
+                }
+                return Ok(Admitted { policy, waited_ms });
+            }
+            Ok(gate::Reply::Refused(refusal)) => return Err(refused(&refusal, now)),
+            Ok(gate::Reply::NeedPolicy | gate::Reply::NeedSpend) if ask.learned_since == 0 => break,
+            Ok(gate::Reply::NeedPolicy) => learn(app, call, &mut ask).await?,
+            Ok(gate::Reply::NeedSpend) => seed(app, call, &mut ask).await?,
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's gate gave no answer.")),
             Err(away) => return Err(Failure::relay_unavailable(&away)),
-        }
-        let read = app.keys.by_hash(&call.key);
-        if let Some(key) = from_the_store(app, &mut ask.learned_since, read).await {
-            let policy = key.map(|key| Arc::new(key.policy()));
-            let learn = gate::Command::Learn { policy };
-            let learned = app.ports.gates.gate(&call.key, learn).await;
-            learned.map_err(|away| Failure::relay_unavailable(&away))?;
         }
     }
     Err(Failure::relay_unavailable(&"the key's record cannot be read"))
 }
 
+/// A call that may start.
+pub(super) struct Admitted {
+    pub(super) policy: Arc<KeyPolicy>,
+    /// How long it waited for its slot, milliseconds.
+    pub(super) waited_ms: u64,
+}
+
+async fn learn(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failure> {
+    let read = app.keys.by_hash(&call.key);
+    if let Some(key) = from_the_store(app, &mut ask.learned_since, read).await {
+        let offset = app.config.site.utc_offset_minutes;
+        let policy = key.map(|key| Arc::new(key.policy(offset)));
+        tell(app, call, gate::Command::Learn { policy }).await?;
+    }
+    Ok(())
+}
+
+/// Tells the gate what was spent before it began.
+async fn seed(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failure> {
+    let read = async {
+        let Some(key) = app.keys.by_hash(&call.key).await? else {
+            return Ok(None);
+        };
+        let limits = key.policy(app.config.site.utc_offset_minutes).limits;
+        let now = app.ports.clock.now();
+        app.ledger.spent(&key.id, &limits, now).await.map(Some)
+    };
+    if let Some(Some(spent)) = from_the_store(app, &mut ask.learned_since, read).await {
+        tell(app, call, gate::Command::SeedSpend(spent)).await?;
+    }
+    Ok(())
+}
+
+async fn tell(app: &App, call: &Call, command: gate::Command) -> Result<(), Failure> {
+    let told = app.ports.gates.gate(&call.key, command).await;
+    told.map(|_| ()).map_err(|away| Failure::relay_unavailable(&away))
+}
+
+/// The key's validity began with this call: its record is to say so. Until it does the gate remembers.
+fn activated(app: &App, policy: &KeyPolicy, at: Millis) {
+    let (app_, id) = (app.clone(), policy.id.clone());
+    app.ports.tasks.spawn(Box::pin(async move {
+        let now = app_.ports.clock.now();
+        let begin = |key: &mut Key| key.activated_at = key.activated_at.or(Some(at));
+        if let Err(error) = app_.keys.update(&id, now, begin).await {
+            tracing::warn!(%error, key = id, "that a key was first used is not in its record yet");
+        }
+    }));
+}
+
 /// What a refusal of the gate says to people.
-pub(crate) fn refused(refusal: &Refusal) -> Failure {
+pub(crate) fn refused(refusal: &Refusal, now: Millis) -> Failure {
     match refusal {
         Refusal::UnknownKey => Failure::new(
             Code::UnknownKey,
@@ -133,6 +190,36 @@ pub(crate) fn refused(refusal: &Refusal) -> Failure {
             Code::ModelRestricted,
             format!("This API key may not use the model {model}. Choose another model."),
         ),
+        Refusal::ClientNotAllowed { client, allowed } => Failure::new(
+            Code::ClientNotAllowed,
+            format!(
+                "This API key may only be used with {}{}. Use one of these, or ask the operator of this relay.",
+                if allowed.is_empty() { "no client".to_owned() } else { allowed.join(", ") },
+                client.as_ref().map_or(String::new(), |client| format!(", not with {client}"))
+            ),
+        ),
+        Refusal::QueueFull {
+            limit,
+            size,
+            retry_after_ms,
+        } => Failure::new(
+            Code::ConcurrencyFull,
+            format!(
+                "This API key already has {limit} requests running and {size} waiting, which are its limits. Wait until some end."
+            ),
+        )
+        .retry_after(seconds(*retry_after_ms)),
+        Refusal::QueueTimeout {
+            limit,
+            retry_after_ms,
+        } => Failure::new(
+            Code::ConcurrencyFull,
+            format!(
+                "This API key has {limit} requests running, which is its limit, and none ended while this one waited. Try again shortly."
+            ),
+        )
+        .retry_after(seconds(*retry_after_ms)),
+        Refusal::LimitReached(reached) => limit_reached(reached, now),
         Refusal::ConcurrencyFull {
             limit,
             retry_after_ms,
@@ -142,7 +229,57 @@ pub(crate) fn refused(refusal: &Refusal) -> Failure {
                 "This API key already has {limit} requests running, which is its limit. Wait until one ends."
             ),
         )
-        .retry_after(retry_after_ms.div_ceil(1000).max(1)),
+        .retry_after(seconds(*retry_after_ms)),
+    }
+}
+
+/// Seconds in which to come back, at least one.
+fn seconds(ms: u64) -> u64 {
+    ms.div_ceil(1000).max(1)
+}
+
+/// A limit that lifts at a known moment, or when running calls end, or never by itself.
+fn limit_reached(reached: &LimitReached, now: Millis) -> Failure {
+    let LimitReached {
+        which,
+        limit,
+        used,
+        resets_at,
+        retry_after_ms,
+        ..
+    } = reached;
+    let usd = |micro: u64| format!("${:.2}", micro as f64 / 1e6);
+    let (code, what, unit): (_, _, &dyn Fn(u64) -> String) = match which {
+        Limit::WindowRequests => (Code::RateLimited, "requests per window", &|count| {
+            count.to_string()
+        }),
+        Limit::WindowTokens => (Code::RateLimited, "tokens per window", &|count| count.to_string()),
+        Limit::WindowCost => (Code::RateLimited, "cost per window", &usd),
+        Limit::DailyCost => (Code::CostLimited, "cost per day", &usd),
+        Limit::WeeklyCost => (Code::CostLimited, "cost per week", &usd),
+        Limit::WeeklyOpusCost => (Code::CostLimited, "cost of Opus models per week", &usd),
+        Limit::TotalCost => (Code::CostLimited, "total cost", &usd),
+    };
+    let said = format!(
+        "This API key has reached its limit of {} for {what} (used: {}).",
+        unit(*limit),
+        unit(*used)
+    );
+    // What running calls have reserved may be given back within seconds.
+    let passing = used < limit;
+    let then = match (passing, resets_at) {
+        (true, _) => "Requests that run now have reserved the rest; try again shortly.".to_owned(),
+        (false, Some(at)) => format!(
+            "It begins anew on {}, in {}.",
+            crate::model::time::iso(*at),
+            spoken(at.saturating_sub(now).div_ceil(1000))
+        ),
+        (false, None) => "Ask the operator of this relay to raise it.".to_owned(),
+    };
+    Failure {
+        retry_after: retry_after_ms.map(seconds),
+        should_retry: if passing { None } else { Some(false) },
+        ..Failure::new(code, format!("{said} {then}"))
     }
 }
 
@@ -180,15 +317,20 @@ pub(super) async fn pick(
     let platform = provider.platform();
     let now = app.ports.clock.now();
     let call = flight.call();
+    let policy = flight.policy();
     let mut ask = pool::Pick {
-        call: call.id,
         session: call.session.as_deref().map(|session| session_hash(call, session)),
         family: provider.family(&call.model).to_owned(),
+        model: call.model.clone(),
         tried: tried.to_vec(),
         only: call.only.clone(),
+        binding: policy.and_then(|policy| policy.bindings.get(platform.name()).cloned()),
+        fallback: policy.is_some_and(|policy| policy.binding_fallback),
         slot: call.endpoint.takes_slot(),
-        ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
         learned_since: learned_since(app, now),
+        holder: policy.map(|policy| policy.id.clone()).unwrap_or_default(),
+        trace: true,
+        ..pool::Pick::of(call.id, app.config.relay.waiting_ttl().as_millis() as u64)
     };
     for _ in 0..3 {
         match app
@@ -215,13 +357,17 @@ pub(super) async fn pick(
                 skipped,
                 earliest,
                 busy,
-            }) => return Ok(Pick::Nobody(nobody(&skipped, earliest, busy, now))),
+                bound,
+            }) => {
+                let failure = nobody(&skipped, earliest, busy, now);
+                return Ok(Pick::Nobody(bound_to_nobody(failure, bound)));
+            }
             Ok(pool::Reply::NeedRoster) if ask.learned_since == 0 => break,
             Ok(pool::Reply::NeedRoster) => {}
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's pool gave no answer.")),
             Err(away) => return Err(Failure::relay_unavailable(&away)),
         }
-        let read = app.accounts.roster(platform, app.ports.upstream.no_proxies());
+        let read = app.roster(platform);
         if let Some(roster) = from_the_store(app, &mut ask.learned_since, read).await {
             let learned = app
                 .ports
@@ -240,6 +386,21 @@ fn session_hash(call: &Call, session: &str) -> u64 {
     call.key.0.hash(&mut hasher);
     session.hash(&mut hasher);
     hasher.finish()
+}
+
+/// A key that is bound to an account is told of that one.
+fn bound_to_nobody(failure: Failure, bound: Option<pool::Unbound>) -> Failure {
+    match bound {
+        Some(pool::Unbound::Missing) => Failure::new(
+            Code::NoAccount,
+            "This API key is bound to an account or a group that is not there. Ask the operator of this relay to bind it anew.",
+        ),
+        Some(pool::Unbound::Unable) => Failure {
+            message: format!("{} (This API key is bound to it.)", failure.message),
+            ..failure
+        },
+        None => failure,
+    }
 }
 
 fn nobody(

@@ -24,14 +24,24 @@ use crate::error::{Code, Failure};
 use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
 
+/// What the gate has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gated {
+    /// Nothing that was heard: it may hold a slot, or a place in its queue.
+    Asked,
+    Granted,
+    Refused,
+}
+
 pub struct Flight {
     app: App,
     provider: &'static dyn Provider,
     call: Call,
     id: String,
     policy: Option<Arc<KeyPolicy>>,
-    /// The gate said no, so it holds nothing of this call.
-    refused: bool,
+    gate: Gated,
+    /// How long the call waited for its slot, milliseconds.
+    waited: u64,
     /// The account whose slot is held now.
     held: Option<Picked>,
     /// The account of the last provider call.
@@ -58,7 +68,8 @@ impl Flight {
             renewed: call.started,
             call,
             policy: None,
-            refused: false,
+            gate: Gated::Asked,
+            waited: 0,
             held: None,
             account: None,
             attempts: 0,
@@ -91,13 +102,25 @@ impl Flight {
         self.attempts
     }
 
-    pub(super) fn admitted(&mut self, policy: Arc<KeyPolicy>) {
+    pub(super) fn admitted(&mut self, policy: Arc<KeyPolicy>, waited_ms: u64) {
         self.policy = Some(policy);
+        self.waited = waited_ms;
+        self.gate = Gated::Granted;
+    }
+
+    pub(super) fn policy(&self) -> Option<&KeyPolicy> {
+        self.policy.as_deref()
+    }
+
+    pub(super) fn waited(&self) -> u64 {
+        self.waited
     }
 
     /// The gate was asked and said no, or could not be asked.
     pub(super) fn not_admitted(&mut self, failure: &Failure) {
-        self.refused = !matches!(failure.code, Code::RelayUnavailable | Code::Internal);
+        if !matches!(failure.code, Code::RelayUnavailable | Code::Internal) {
+            self.gate = Gated::Refused;
+        }
     }
 
     pub(super) fn hold(&mut self, picked: Picked) {
@@ -118,11 +141,8 @@ impl Flight {
     /// An attempt failed: the pool learns how, and the account's slot is free.
     pub(super) async fn release_account(&mut self, outcome: pool::Outcome) {
         if let Some(held) = &self.held {
-            let report = pool::Command::Report {
-                call: self.call.id,
-                account: held.account.clone(),
-                outcome,
-            };
+            let report = pool::Report::of(self.call.id, held.account.clone(), outcome);
+            let report = pool::Command::Report(report);
             if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
                 tracing::warn!(error = %away, "the pool was not told of an attempt; the lease ends by itself");
             }
@@ -137,11 +157,9 @@ impl Flight {
         self.meter = meter;
         self.first_byte = Some(self.app.ports.clock.ticks());
         if let Some(held) = self.held.as_ref().filter(|held| well && held.on_trial) {
-            self.tell_pool(pool::Command::Report {
-                call: self.call.id,
-                account: held.account.clone(),
-                outcome: pool::Outcome::Serving,
-            });
+            let account = held.account.clone();
+            let report = pool::Report::of(self.call.id, account, pool::Outcome::Serving);
+            self.tell_pool(pool::Command::Report(report));
         }
     }
 
@@ -218,20 +236,21 @@ impl Flight {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        if let Some(held) = self.held.take() {
-            self.tell_pool(pool::Command::Report {
-                call: self.call.id,
-                account: held.account,
-                outcome: pool::Outcome::Finished,
-            });
-        }
         let event = self.event();
+        if let Some(held) = self.held.take() {
+            let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
+            report.status = event.as_ref().map(|event| event.status);
+            report.spent = event.as_ref().map_or(0, |event| event.cost);
+            self.tell_pool(pool::Command::Report(report));
+        }
         if let Some(event) = &event {
             self.app.metrics.settled(event);
         }
-        if !self.refused || event.is_some() {
-            let settled = handover::settle(&self.app, &self.call, event);
-            detach(&self.app, settled);
+        match self.gate {
+            // It said no, so it holds nothing of this call.
+            Gated::Refused if event.is_none() => {}
+            Gated::Asked => detach(&self.app, handover::cancel(&self.app, &self.call)),
+            _ => detach(&self.app, handover::settle(&self.app, &self.call, event)),
         }
     }
 }

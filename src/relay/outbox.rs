@@ -4,13 +4,14 @@
 //! its id, so a batch whose acknowledgement was lost is sent again without harm. While the store is away
 //! they pile up, bounded.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::app::App;
 use crate::model::usage::LedgerEvent;
+use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
 
 /// Events of one batch. A larger batch means fewer increments per event and a longer transaction.
@@ -28,9 +29,14 @@ const REFUSALS: u32 = 3;
 /// Longest pause between two tries while the store is away.
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 
+struct Settled {
+    key: KeyHash,
+    event: LedgerEvent,
+}
+
 #[derive(Default)]
 pub struct Outbox {
-    queue: Mutex<VecDeque<LedgerEvent>>,
+    queue: Mutex<VecDeque<Settled>>,
     /// Events of the batch that is being written.
     writing: AtomicUsize,
     /// Events dropped because the queue was full, or the store refused them for good.
@@ -40,7 +46,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub fn push(&self, event: LedgerEvent) {
+    /// `key`: whose gate counts the event.
+    pub fn push(&self, key: KeyHash, event: LedgerEvent) {
         {
             let mut queue = lock(&self.queue);
             if queue.len() >= CAPACITY {
@@ -51,7 +58,7 @@ impl Outbox {
                     );
                 }
             }
-            queue.push_back(event);
+            queue.push_back(Settled { key, event });
         }
         if let Some(waker) = lock(&self.wake).take() {
             waker.wake();
@@ -75,7 +82,7 @@ impl Outbox {
         }
     }
 
-    fn take(&self) -> Vec<LedgerEvent> {
+    fn take(&self) -> Vec<Settled> {
         let mut queue = lock(&self.queue);
         let count = queue.len().min(BATCH);
         self.writing.store(count, Ordering::Relaxed);
@@ -116,10 +123,10 @@ pub async fn flush(app: &App) {
         }
         if !write(app, &batch).await {
             // Something in it cannot be written, now or ever: it must not hold up the rest.
-            for event in &batch {
-                if !write(app, std::slice::from_ref(event)).await {
+            for settled in &batch {
+                if !write(app, std::slice::from_ref(settled)).await {
                     app.outbox.lost.fetch_add(1, Ordering::Relaxed);
-                    let event = serde_json::to_string(event).unwrap_or_default();
+                    let event = serde_json::to_string(&settled.event).unwrap_or_default();
                     tracing::error!(event, "a ledger event cannot be written and is only in this log");
                 }
             }
@@ -129,16 +136,24 @@ pub async fn flush(app: &App) {
 }
 
 /// Tries until the store has the batch. Says no if the store is there and refuses it.
-async fn write(app: &App, batch: &[LedgerEvent]) -> bool {
+async fn write(app: &App, batch: &[Settled]) -> bool {
     let Some(first) = batch.first() else {
         return true;
     };
+    let events: Vec<&LedgerEvent> = batch.iter().map(|settled| &settled.event).collect();
+    let gates: HashSet<&KeyHash> = batch.iter().map(|settled| &settled.key).collect();
     let mut pause = Duration::from_millis(100);
     let mut refusals = 0;
     loop {
         match app
             .ledger
-            .append(&first.request_id, batch, app.ports.clock.now())
+            .append_with(
+                &first.event.request_id,
+                &events,
+                // As they are by now: they count these events, and a restart must not count them less.
+                gates.iter().filter_map(|key| app.ports.gates.kept(key)).collect(),
+                app.ports.clock.now(),
+            )
             .await
         {
             Ok(_) => return true,

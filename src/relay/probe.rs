@@ -28,17 +28,13 @@ pub async fn probe(
     model: &str,
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, provider, call(app, account, model)?);
-    flight.admitted(Arc::new(KeyPolicy {
+    let policy = KeyPolicy {
         id: PROBE_KEY.to_owned(),
         name: PROBE_KEY.to_owned(),
-        version: 0,
         active: true,
-        expires_at: None,
-        concurrency_limit: 0,
-        permissions: Vec::new(),
-        model_restriction: false,
-        restricted_models: Vec::new(),
-    }));
+        ..KeyPolicy::default()
+    };
+    flight.admitted(Arc::new(policy), 0);
     match attempts(app, provider, &mut flight).await {
         Ok(answer) => Ok(stream::respond(answer, flight)),
         Err(failure) => {

@@ -103,6 +103,7 @@ impl Accounts {
     pub async fn roster(
         &self,
         platform: Platform,
+        utc_offset_minutes: i32,
         no_proxies: Option<&str>,
     ) -> Result<Vec<AccountPolicy>, StoreError> {
         let mut accounts = self.list().await?;
@@ -110,7 +111,7 @@ impl Accounts {
         accounts.sort_by(|a, b| a.id.cmp(&b.id));
         let policy = |account: &Account| AccountPolicy {
             unusable: no_proxies.filter(|_| account.proxy.is_some()).map(str::to_owned),
-            ..account.policy()
+            ..account.policy(utc_offset_minutes)
         };
         Ok(accounts.iter().map(policy).collect())
     }

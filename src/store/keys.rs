@@ -9,6 +9,7 @@
 //! | `admin` | string | the admin's login, JSON with the password's PHC string |
 //! | `admin:ended:<session>` | string, expires | a session that was logged out before its end |
 //! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
+//! | `gate:<hash of a client key>` | string | what a gate must not forget over a restart, JSON |
 //! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
 //! | `prices` | string | the operator's own prices, JSON |
@@ -45,6 +46,11 @@ pub fn login_attempts(whose: &str, label: &str, window: u64) -> String {
 
 pub fn pool(platform: crate::model::account::Platform) -> String {
     format!("pool:{}", platform.name())
+}
+
+/// `hash`: hex of the key's hash.
+pub fn gate(hash: &str) -> String {
+    format!("gate:{hash}")
 }
 
 pub fn ledger_batch(batch: &str) -> String {

@@ -20,6 +20,7 @@ mod append;
 mod bucket;
 mod read;
 mod requests;
+mod spend;
 #[cfg(test)]
 mod tests;
 mod verify;

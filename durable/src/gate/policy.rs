@@ -1,10 +1,13 @@
 //! What the gate must know of a key, and what the record alone decides: who may call what.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
 use super::command::{Admit, Refusal};
 use crate::Millis;
+use crate::pool::Binding;
 
 /// `version` grows with every change of the key. A field that an older version did not write has its
 /// default, which restricts nothing.
@@ -35,6 +38,12 @@ pub struct KeyPolicy {
     pub model_mode: ModelMode,
     pub restricted_models: Vec<String>,
     pub limits: Limits,
+    /// What the key is bound to, by the pool's name. The gate only hands it on to whoever picks.
+    pub bindings: BTreeMap<String, Binding>,
+    /// Whether a bound call may be served by the common pool when nothing it is bound to can.
+    pub binding_fallback: bool,
+    /// Whether the key's calls may be told how they were served.
+    pub may_trace: bool,
 }
 
 /// What a key can be permitted to use, by CRS's names.
@@ -111,6 +120,11 @@ impl Limits {
             || self.weekly_cost_limit > 0
             || self.weekly_opus_cost_limit > 0
             || self.total_cost_limit > 0
+    }
+
+    /// When the week of `weekly_cost_limit` that `now` is in began.
+    pub fn week_began(&self, now: Millis) -> Millis {
+        self.calendar().week(now).0
     }
 
     pub(super) fn calendar(&self) -> Calendar {

@@ -1,17 +1,23 @@
 //! The machines in this process: one lock per key, one per platform.
 //!
-//! A process that dies ends its calls, so leases are kept in memory only. What a restart must not forget
-//! (cooldowns, refused credentials, sticky sessions) is written to the store soon after it changed.
+//! A process that dies ends its calls, so leases are kept in memory only. What a restart must not forget is
+//! written to the store: of pools (cooldowns, refused credentials, sticky sessions) soon after it changed, of
+//! gates (windows, what was spent, first uses) with the ledger's batch that it belongs to, and soon after any
+//! other change. A gate is read when its key is first used.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use crs_durable::Machine as _;
 use crs_durable::gate::{self, Gate};
 use crs_durable::pool::{self, Pool};
+use crs_durable::{CallId, Machine as _};
+
+use futures_channel::oneshot;
 
 use crate::model::account::Platform;
 use crate::port::clock::Clock;
@@ -32,8 +38,16 @@ const PLATFORMS: [Platform; 4] = [
 pub struct NativeGates {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    gates: Vec<Mutex<HashMap<KeyHash, Gate>>>,
+    gates: Vec<Mutex<HashMap<KeyHash, GateCell>>>,
     pools: [PoolCell; 4],
+}
+
+#[derive(Default)]
+struct GateCell {
+    gate: Gate,
+    unsaved: bool,
+    /// Calls that wait for a slot; each is told by being dropped.
+    waiting: HashMap<CallId, oneshot::Sender<()>>,
 }
 
 #[derive(Default)]
@@ -73,8 +87,13 @@ impl NativeGates {
         Ok(gates)
     }
 
-    /// Writes the pools that changed since the last time.
+    /// Writes what changed since the last time.
     pub async fn save(&self) {
+        self.save_pools().await;
+        self.save_gates().await;
+    }
+
+    async fn save_pools(&self) {
         for (cell, platform) in self.pools.iter().zip(PLATFORMS) {
             if !cell.unsaved.swap(false, Ordering::AcqRel) {
                 continue;
@@ -93,25 +112,149 @@ impl NativeGates {
         }
     }
 
-    fn shard(&self, key: &KeyHash) -> Option<&Mutex<HashMap<KeyHash, Gate>>> {
-        let [first, ..] = key.0;
-        self.gates.get(usize::from(first) % SHARDS)
+    async fn save_gates(&self) {
+        for shard in &self.gates {
+            let writes: Vec<(KeyHash, Command)> = lock(shard)
+                .iter_mut()
+                .filter_map(|(key, cell)| {
+                    let unsaved = std::mem::take(&mut cell.unsaved);
+                    Some((key.clone(), keep(key, &cell.gate).filter(|_| unsaved)?))
+                })
+                .collect();
+            if writes.is_empty() {
+                continue;
+            }
+            let (unsaved, batch): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+            if let Err(error) = self.store.run(batch).await {
+                tracing::warn!(%error, "the state of gates cannot be saved; trying again");
+                let mut cells = lock(shard);
+                for key in unsaved {
+                    if let Some(cell) = cells.get_mut(&key) {
+                        cell.unsaved = true;
+                    }
+                }
+            }
+        }
     }
+
+    fn shard(&self, key: &KeyHash) -> Result<&Mutex<HashMap<KeyHash, GateCell>>, GatesError> {
+        let [first, ..] = key.0;
+        self.gates
+            .get(usize::from(first) % SHARDS)
+            .ok_or_else(|| GatesError {
+                machine: "gate",
+                reason: "no shard".to_owned(),
+            })
+    }
+
+    /// The gate as it was when the process last ran, unless it is in memory already.
+    async fn wake_up(&self, key: &KeyHash) -> Result<(), GatesError> {
+        if lock(self.shard(key)?).contains_key(key) {
+            return Ok(());
+        }
+        let read = vec![Command::Get {
+            key: keys::gate(&key.hex()),
+        }];
+        let kept = match self.store.run(read).await {
+            Ok(replies) => match replies.into_iter().next() {
+                Some(Reply::Value(kept)) => kept,
+                _ => None,
+            },
+            // It begins without: what was spent it is told by the ledger's sums, as soon as it asks.
+            Err(error) => {
+                tracing::warn!(%error, "the state of a gate cannot be read");
+                None
+            }
+        };
+        let gate = kept.and_then(|kept| match serde_json::from_slice::<Gate>(&kept) {
+            Ok(gate) => Some(gate.resumed()),
+            Err(error) => {
+                tracing::warn!(%error, "the saved state of a gate cannot be read and is dropped");
+                None
+            }
+        });
+        // Whoever was first has it.
+        lock(self.shard(key)?)
+            .entry(key.clone())
+            .or_insert_with(|| GateCell {
+                gate: gate.unwrap_or_default(),
+                ..GateCell::default()
+            });
+        Ok(())
+    }
+
+    /// One step. A call that is to wait for a slot is told by the receiver, or asks again after the time.
+    fn step(
+        &self,
+        key: &KeyHash,
+        command: gate::Command,
+    ) -> Result<(gate::Reply, Option<Waiting>), GatesError> {
+        let call = match &command {
+            gate::Command::Admit(admit) => Some(admit.call),
+            _ => None,
+        };
+        let mut shard = lock(self.shard(key)?);
+        let now = self.clock.now();
+        let cell = shard.entry(key.clone()).or_default();
+        let step = cell.gate.handle(now, command);
+        cell.unsaved |= step.changes.lasting;
+        for woken in step.wake {
+            cell.waiting.remove(&woken);
+        }
+        let waiting = match (&step.reply, call) {
+            (gate::Reply::Queued { wait_ms, .. }, Some(call)) => {
+                let (tell, told) = oneshot::channel();
+                cell.waiting.insert(call, tell);
+                // Something may come free by the mere passing of time.
+                let next = step.wake_at.map_or(*wait_ms, |at| at.saturating_sub(now));
+                Some(Waiting {
+                    told,
+                    at_most: Duration::from_millis((*wait_ms).min(next).max(1)),
+                })
+            }
+            _ => None,
+        };
+        Ok((step.reply, waiting))
+    }
+}
+
+struct Waiting {
+    told: oneshot::Receiver<()>,
+    at_most: Duration,
+}
+
+/// What writes the gate's state.
+fn keep(key: &KeyHash, gate: &Gate) -> Option<Command> {
+    let text = serde_json::to_vec(gate).ok()?;
+    Some(Command::Set {
+        key: keys::gate(&key.hex()),
+        value: Bytes::from(text),
+        expire_at: None,
+    })
 }
 
 #[async_trait]
 impl Gates for NativeGates {
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError> {
-        let away = || GatesError {
-            machine: "gate",
-            reason: "no shard".to_owned(),
-        };
-        let mut shard = lock(self.shard(key).ok_or_else(away)?);
-        let now = self.clock.now();
-        if let Some(gate) = shard.get_mut(key) {
-            return Ok(gate.handle(now, command).reply);
+        self.wake_up(key).await?;
+        let mut command = command;
+        loop {
+            let (reply, waiting) = self.step(key, command.clone())?;
+            let (Some(waiting), gate::Reply::Queued { until, .. }) = (waiting, &reply) else {
+                return Ok(reply);
+            };
+            if let gate::Command::Admit(admit) = &mut command {
+                admit.queued_until = Some(*until);
+            }
+            let _ = tokio::time::timeout(waiting.at_most, waiting.told).await;
         }
-        Ok(shard.entry(key.clone()).or_default().handle(now, command).reply)
+    }
+
+    fn kept(&self, key: &KeyHash) -> Option<Command> {
+        let mut shard = lock(self.shard(key).ok()?);
+        let cell = shard.get_mut(key)?;
+        cell.unsaved = false;
+        keep(key, &cell.gate)
     }
 
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError> {

@@ -1,13 +1,13 @@
 //! The machines from a request's side: messages to Durable Objects.
 //!
-//! Commands may be repeated without harm, so one that got no answer is sent once more; a settlement is not,
-//! because its sender has its own way of saying that it says something twice.
+//! Commands may be repeated without harm, so one that got no answer is sent once more, but for a settlement. A
+//! call that has to wait for its slot asks a second time, and the object holds that answer back: nobody polls.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crs_durable::{gate, pool};
+use crs_durable::{CallId, gate, pool};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::send::SendFuture;
@@ -15,7 +15,7 @@ use worker::{Method, ObjectNamespace, RequestInit};
 
 use super::billed::Billed;
 use super::clock::EdgeClock;
-use super::objects::{COMMANDS, ROWS_WRITTEN};
+use super::objects::{COMMANDS, ROWS_WRITTEN, WAIT};
 use crate::model::account::Platform;
 use crate::port::clock::{Clock as _, within};
 use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
@@ -37,18 +37,47 @@ pub(super) struct EdgeGates {
 #[async_trait]
 impl Gates for EdgeGates {
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError> {
-        let again = !matches!(command, gate::Command::Settle { .. });
-        self.tell("gate", &self.gates, &key.hex(), &command, again).await
+        let key = key.hex();
+        let mut command = command;
+        let mut how = How {
+            // A settlement's sender has its own way of saying something twice.
+            again: !matches!(command, gate::Command::Settle { .. }),
+            ..How::default()
+        };
+        loop {
+            let reply = self.tell("gate", &self.gates, &key, &command, &how).await?;
+            let (gate::Command::Admit(admit), gate::Reply::Queued { until, wait_ms, .. }) =
+                (&mut command, &reply)
+            else {
+                return Ok(reply);
+            };
+            // From now on the object holds its answer back until there is a slot, or none in time.
+            admit.queued_until = Some(*until);
+            how.wait = Some((admit.call, Duration::from_millis(*wait_ms)));
+        }
     }
 
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError> {
-        self.tell("pool", &self.pools, platform.name(), &command, true)
+        let how = How {
+            again: true,
+            ..How::default()
+        };
+        self.tell("pool", &self.pools, platform.name(), &command, &how)
             .await
     }
 
     fn keeps_events(&self) -> Option<KeepsEvents> {
         Some(self.keeps)
     }
+}
+
+/// How a command is sent.
+#[derive(Default)]
+struct How {
+    /// It may be sent once more.
+    again: bool,
+    /// The call may be made to wait for so long.
+    wait: Option<(CallId, Duration)>,
 }
 
 impl EdgeGates {
@@ -58,20 +87,21 @@ impl EdgeGates {
         objects: &ObjectNamespace,
         name: &str,
         command: &C,
-        again: bool,
+        how: &How,
     ) -> Result<R, GatesError> {
         let away = |reason: String| GatesError { machine, reason };
         let command = serde_json::to_string(command).map_err(|error| away(error.to_string()))?;
-        let mut tries = 1 + u32::from(again);
+        let patience = PATIENCE + how.wait.map_or(Duration::ZERO, |(_, wait)| wait);
+        let mut tries = 1 + u32::from(how.again);
         loop {
-            let told = SendFuture::new(self.tell_once(objects, name, &command));
-            let error = match within(&self.clock, PATIENCE, told).await {
+            let told = SendFuture::new(self.tell_once(objects, name, &command, how));
+            let error = match within(&self.clock, patience, told).await {
                 Some(Ok(reply)) => match serde_json::from_str(&reply) {
                     Ok(reply) => return Ok(reply),
                     Err(error) => return Err(away(format!("its answer cannot be read: {error}"))),
                 },
                 Some(Err(error)) => error.to_string(),
-                None => format!("no answer within {} s", PATIENCE.as_secs()),
+                None => format!("no answer within {} s", patience.as_secs()),
             };
             tries -= 1;
             if tries == 0 {
@@ -87,10 +117,14 @@ impl EdgeGates {
         objects: &ObjectNamespace,
         name: &str,
         command: &str,
+        how: &How,
     ) -> worker::Result<String> {
         self.billed.object_call();
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_body(Some(command.into()));
+        if let Some((call, _)) = how.wait {
+            init.headers.set(WAIT, &format!("{:x}", call.0))?;
+        }
         let request = worker::Request::new_with_init("https://object/", &init)?;
         let mut answer = objects.get_by_name(name)?.fetch_with_request(request).await?;
         let text = answer.text().await?;

@@ -1,13 +1,18 @@
 //! The Durable Objects: one machine each, and for gates the way of their events to the ledger.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crs_durable::CallId;
 use crs_durable::gate::{self, Gate};
 use crs_durable::object::Object;
 use crs_durable::outbox::{Batch, Entry, Sent};
-use crs_durable::pool::Pool;
+use crs_durable::pool::{self, Pool};
 use crs_durable::rows::Kept;
+use futures_channel::oneshot;
+use futures_util::future::select;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::wasm_bindgen;
@@ -27,10 +32,14 @@ use crate::store::upstash::{Commands, Limits, Upstash};
 pub(super) const ROWS_WRITTEN: &str = "x-rows-written";
 pub(super) const COMMANDS: &str = "x-store-commands";
 
+/// Header of a command: hex of the call that waits for its slot.
+pub(super) const WAIT: &str = "x-wait";
+
 /// The gate of one client key, named by the hex of its hash.
 #[durable_object]
 pub struct GateObject {
     object: OnceCell<Object<Gate>>,
+    waiting: Waiting,
     ledger: OnceCell<ToLedger>,
     state: State,
     env: Env,
@@ -40,6 +49,7 @@ impl DurableObject for GateObject {
     fn new(state: State, env: Env) -> Self {
         Self {
             object: OnceCell::new(),
+            waiting: Waiting::default(),
             ledger: OnceCell::new(),
             state,
             env,
@@ -49,7 +59,7 @@ impl DurableObject for GateObject {
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
         let object = loaded(&self.object, &self.state)?;
         let commands = self.ledger.get().map_or(0, ToLedger::take_commands);
-        serve(object, request, commands).await
+        serve(object, &self.waiting, request, commands).await
     }
 
     /// Woken to write what is due; also to free what has ended, which any command does.
@@ -58,6 +68,7 @@ impl DurableObject for GateObject {
         object.woken();
         let clock = EdgeClock::default();
         let taken = object.handle(clock.now(), gate::Command::TakeBatch)?;
+        self.waiting.tell(&taken.wake);
         let mut wake_at = taken.wake_at;
         if let gate::Reply::Batch(Some(batch)) = taken.reply {
             // Before anything is waited for: if this instance dies meanwhile, another is woken.
@@ -71,6 +82,7 @@ impl DurableObject for GateObject {
                 }
             };
             let told = object.handle(clock.now(), gate::Command::BatchSent { last, sent })?;
+            self.waiting.tell(&told.wake);
             if let gate::Reply::GivenUp(entries) = told.reply {
                 for Entry { text, .. } in entries {
                     tracing::error!(
@@ -112,14 +124,15 @@ impl DurableObject for PoolObject {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        serve(loaded(&self.object, &self.state)?, request, 0).await
+        let waiting = Waiting::default();
+        serve(loaded(&self.object, &self.state)?, &waiting, request, 0).await
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
         let object = loaded(&self.object, &self.state)?;
         object.woken();
         let now = EdgeClock::default().now();
-        let handled = object.handle(now, crs_durable::pool::Command::Snapshot)?;
+        let handled = object.handle(now, pool::Command::Snapshot)?;
         object.wake(now, handled.wake_at).await?;
         Response::empty()
     }
@@ -139,23 +152,86 @@ where
     Ok(cell.get_or_init(|| object))
 }
 
-/// One command in, one reply out. `commands`: what the store billed this object since it was last asked.
-async fn serve<M>(object: &Object<M>, mut request: Request, commands: u64) -> worker::Result<Response>
+/// Calls whose requests are held back until a slot comes free for them. They are of this instance only: if it
+/// dies they ask the next one, where their places still are.
+#[derive(Default)]
+struct Waiting(RefCell<HashMap<CallId, oneshot::Sender<()>>>);
+
+impl Waiting {
+    fn tell(&self, calls: &[CallId]) {
+        let mut waiting = self.0.borrow_mut();
+        for call in calls {
+            // It is told by being dropped.
+            waiting.remove(call);
+        }
+    }
+
+    fn wait(&self, call: CallId) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        self.0.borrow_mut().insert(call, tell);
+        told
+    }
+}
+
+/// What a reply may ask of the host.
+trait Holds {
+    /// The call is to wait for that long, and then be asked for again.
+    fn holds(&self) -> Option<Duration>;
+}
+
+impl Holds for gate::Reply {
+    fn holds(&self) -> Option<Duration> {
+        match self {
+            Self::Queued { wait_ms, .. } => Some(Duration::from_millis(*wait_ms)),
+            _ => None,
+        }
+    }
+}
+
+impl Holds for pool::Reply {
+    fn holds(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// One command in, one reply out. With the header [`WAIT`] the reply to a call that has to wait is held back
+/// until there is another. `commands`: what the store billed this object since it was last asked.
+async fn serve<M>(
+    object: &Object<M>,
+    waiting: &Waiting,
+    mut request: Request,
+    commands: u64,
+) -> worker::Result<Response>
 where
     M: Kept,
     M::Command: DeserializeOwned,
-    M::Reply: Serialize,
+    M::Reply: Serialize + Holds,
 {
+    let waits = request.headers().get(WAIT)?;
+    let waits = waits
+        .and_then(|call| u128::from_str_radix(&call, 16).ok())
+        .map(CallId);
     let text = request.text().await?;
-    let command = match serde_json::from_str(&text) {
-        Ok(command) => command,
-        // Of another version than this, during a deployment.
-        Err(error) => return Response::error(format!("a command that cannot be read: {error}"), 400),
+    let clock = EdgeClock::default();
+    let mut held = false;
+    let handled = loop {
+        let command = match serde_json::from_str(&text) {
+            Ok(command) => command,
+            // Of another version than this, during a deployment.
+            Err(error) => return Response::error(format!("a command that cannot be read: {error}"), 400),
+        };
+        let handled = object.handle(clock.now(), command)?;
+        waiting.tell(&handled.wake);
+        let (Some(call), Some(at_most), false) = (waits, handled.reply.holds(), held) else {
+            break handled;
+        };
+        let told = waiting.wait(call);
+        object.wake(clock.now(), handled.wake_at).await?;
+        select(told, clock.sleep(at_most)).await;
+        held = true;
     };
-    let now = EdgeClock::default().now();
-    let handled = object.handle(now, command)?;
     let reply = Response::from_json(&handled.reply)?;
-    object.wake(now, handled.wake_at).await?;
+    object.wake(clock.now(), handled.wake_at).await?;
     let headers = reply.headers();
     headers.set(ROWS_WRITTEN, &object.take_rows_written().to_string())?;
     headers.set(COMMANDS, &commands.to_string())?;

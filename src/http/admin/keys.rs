@@ -271,22 +271,13 @@ pub(super) async fn create(
     let issued = app.keyring.issue_key(&*app.ports.random);
     let mut key = Key {
         id: id::fresh(now, &*app.ports.random),
-        name: String::new(),
-        description: String::new(),
         hash: issued.hash.hex(),
         shown: issued.shown,
         version: 1,
         is_active: true,
-        expires_at: None,
-        concurrency_limit: 0,
-        permissions: Vec::new(),
-        enable_model_restriction: false,
-        restricted_models: Vec::new(),
-        tags: Vec::new(),
         created_at: now,
         updated_at: now,
-        deleted_at: None,
-        extra: serde_json::Map::new(),
+        ..Key::default()
     };
     input.apply(&mut key);
     if !app.keys.create(&key).await? {
@@ -405,7 +396,7 @@ async fn teach(app: &App, key: &Key) {
         tracing::error!(key = %key.id, "the key's stored hash is no hash");
         return;
     };
-    let mut policy = key.policy();
+    let mut policy = key.policy(app.config.site.utc_offset_minutes);
     let mut commands = Vec::new();
     if key.deleted_at.is_some() {
         // First the version, so that late news of an older one are refused; then that it is gone.
@@ -447,7 +438,9 @@ async fn views(app: &App, keys: &[Key]) -> Result<Vec<KeyView>, ApiError> {
 async fn live(app: &App, key: &Key) -> Option<usize> {
     let hash = KeyHash::from_hex(&key.hash)?;
     match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {
-        Ok(gate::Reply::Snapshot(snapshot)) => Some(snapshot.leases.len()),
+        Ok(gate::Reply::Snapshot(snapshot)) => {
+            Some(snapshot.leases.iter().filter(|lease| lease.slot).count())
+        }
         _ => None,
     }
 }

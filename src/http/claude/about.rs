@@ -124,10 +124,10 @@ async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
         .by_hash(&hash)
         .await
         .map_err(|away| Failure::relay_unavailable(&away))?;
-    let key = key.ok_or_else(|| admit::refused(&Refusal::UnknownKey))?;
+    let key = key.ok_or_else(|| admit::refused(&Refusal::UnknownKey, 0))?;
     match key.expires_at {
-        _ if !key.is_active => Err(admit::refused(&Refusal::Disabled)),
-        Some(at) if at <= app.ports.clock.now() => Err(admit::refused(&Refusal::Expired { at })),
+        _ if !key.is_active => Err(admit::refused(&Refusal::Disabled, 0)),
+        Some(at) if at <= app.ports.clock.now() => Err(admit::refused(&Refusal::Expired { at }, at)),
         _ => Ok(key),
     }
 }

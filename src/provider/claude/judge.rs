@@ -82,6 +82,7 @@ pub(super) fn opening(first: &[u8]) -> Opening {
             outcome: Outcome::Throttled {
                 until: None,
                 family: None,
+                why: "rate limited at the start of the stream".to_owned(),
             },
             then: Then::NextAccount,
             code: Code::AccountsLimited,
@@ -137,7 +138,11 @@ fn throttled(headers: &HeaderMap, now: Millis) -> Verdict {
         .filter(|family| FAMILIES.contains(family))
         .map(str::to_owned);
     Verdict {
-        outcome: Outcome::Throttled { until, family },
+        outcome: Outcome::Throttled {
+            until,
+            family,
+            why: "429".to_owned(),
+        },
         then: Then::NextAccount,
         code: Code::AccountsLimited,
     }
@@ -206,7 +211,7 @@ mod tests {
     }
 
     fn throttle(headers: &[(&'static str, &'static str)]) -> (Option<Millis>, Option<String>) {
-        let Outcome::Throttled { until, family } = judge(429, headers, "").outcome else {
+        let Outcome::Throttled { until, family, .. } = judge(429, headers, "").outcome else {
             panic!()
         };
         (until, family)

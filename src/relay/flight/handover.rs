@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use crs_durable::gate::{Command, Event};
+use crs_durable::gate::{Command, Event, Usage};
 
 use crate::app::App;
-use crate::model::usage::LedgerEvent;
+use crate::model::usage::{LedgerEvent, is_opus};
 use crate::relay::call::Call;
 
 /// Pauses before the gate is told once more.
@@ -28,6 +28,11 @@ pub(super) fn settle(
     let (app, key, id) = (app.clone(), call.key.clone(), call.id);
     let held = call.endpoint.takes_slot();
     async move {
+        let usage = event.as_ref().map(|event| Usage {
+            tokens: event.tokens.prompt().saturating_add(event.tokens.output),
+            cost: event.cost,
+            opus: is_opus(&event.model),
+        });
         let kept = app.ports.gates.keeps_events().zip(event.as_ref());
         let mut told = kept.and_then(|(keeps, event)| {
             Some(Event {
@@ -40,7 +45,7 @@ pub(super) fn settle(
         if told.is_none()
             && let Some(event) = event
         {
-            app.outbox.push(event);
+            app.outbox.push(key.clone(), event);
         }
         // A slot frees itself, an event does not.
         let most = if told.is_some() { PAUSES.len() } else { 0 };
@@ -49,6 +54,7 @@ pub(super) fn settle(
             let settle = Command::Settle {
                 call: id,
                 event: told.clone(),
+                usage,
             };
             let Err(away) = app.ports.gates.gate(&key, settle).await else {
                 return;
@@ -67,6 +73,16 @@ pub(super) fn settle(
                 event = event.text,
                 "a ledger event reached no gate and is only in this log"
             );
+        }
+    }
+}
+
+/// The call will not run: its client left before the gate was heard. Natively nothing in here waits.
+pub(super) fn cancel(app: &App, call: &Call) -> impl Future<Output = ()> + Send + use<> {
+    let (app, key, call) = (app.clone(), call.key.clone(), call.id);
+    async move {
+        if let Err(away) = app.ports.gates.gate(&key, Command::Cancel { call }).await {
+            tracing::warn!(error = %away, "the gate was not reached; the lease ends by itself");
         }
     }
 }

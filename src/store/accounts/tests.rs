@@ -71,6 +71,12 @@ impl Bench {
             proxy: Some(sealed),
             proxy_shown: Some(shown),
             model_mapping: std::collections::BTreeMap::new(),
+            groups: std::collections::BTreeSet::new(),
+            shared: true,
+            supported_models: None,
+            subscription_expires_at: None,
+            daily_quota: 0,
+            reserve_percent: 0,
             created_at: 1,
             updated_at: 1,
             extra: serde_json::Map::new(),
@@ -369,7 +375,7 @@ async fn the_roster_has_one_platform_and_survives_a_broken_record() {
     other.platform = Platform::Gemini;
     bench.accounts.create(&other).await.unwrap();
     bench.store.put_field(ACCOUNTS, "broken", "{");
-    let roster = bench.accounts.roster(Platform::Claude, None).await.unwrap();
+    let roster = bench.accounts.roster(Platform::Claude, 0, None).await.unwrap();
     let ids: Vec<&str> = roster.iter().map(|policy| policy.id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
     assert_eq!(roster[0].credential_version, 1);

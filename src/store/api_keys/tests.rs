@@ -8,21 +8,13 @@ fn key(id: &str, hash: &KeyHash) -> Key {
     Key {
         id: id.to_owned(),
         name: "laptop".to_owned(),
-        description: String::new(),
         hash: hash.hex(),
         shown: "cr_01234567".to_owned(),
         version: 1,
         is_active: true,
-        expires_at: None,
-        concurrency_limit: 0,
-        permissions: Vec::new(),
-        enable_model_restriction: false,
-        restricted_models: Vec::new(),
-        tags: Vec::new(),
         created_at: 5,
         updated_at: 5,
-        deleted_at: None,
-        extra: serde_json::Map::new(),
+        ..Key::default()
     }
 }
 

@@ -58,11 +58,31 @@ impl Ledger {
         look: bool,
         now: Millis,
     ) -> Result<Appended, StoreError> {
+        self.write(batch, events.iter().collect(), Vec::new(), look, now)
+            .await
+    }
+
+    /// [`append`](Self::append), in one step with what belongs to the events.
+    pub async fn append_with(
+        &self,
+        batch: &str,
+        events: &[&LedgerEvent],
+        and: Vec<Command>,
+        now: Millis,
+    ) -> Result<Appended, StoreError> {
+        self.write(batch, events.to_vec(), and, false, now).await
+    }
+
+    async fn write(
+        &self,
+        batch: &str,
+        mut events: Vec<&LedgerEvent>,
+        and: Vec<Command>,
+        look: bool,
+        now: Millis,
+    ) -> Result<Appended, StoreError> {
         let mut seen = HashSet::new();
-        let mut events: Vec<&LedgerEvent> = events
-            .iter()
-            .filter(|event| seen.insert(event.request_id.as_str()))
-            .collect();
+        events.retain(|event| seen.insert(event.request_id.as_str()));
         let look = look || events.iter().any(|event| event.at.saturating_add(LATE) < now);
         loop {
             if look {
@@ -82,7 +102,8 @@ impl Ledger {
                     is: None,
                 }));
             }
-            let commands = self.commands(batch, &events, now)?;
+            let mut commands = self.commands(batch, &events, now)?;
+            commands.extend(and.iter().cloned());
             match self.store.atomically(guards, commands).await? {
                 Applied::Yes => return Ok(Appended::Written),
                 Applied::No { guard: 0 } => return Ok(Appended::Repeated),

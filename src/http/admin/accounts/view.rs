@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crs_durable::pool::{self, AccountSnapshot};
+use crs_durable::pool::{self, AccountSnapshot, CooldownKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -190,10 +190,10 @@ impl AccountView {
             status_until: status_until.map(iso),
             cooldowns: cooldowns
                 .iter()
-                .filter(|(_, until)| *until > doing.now)
-                .map(|(family, until)| Cooldown {
-                    family: family.clone(),
-                    until: iso(*until),
+                .filter(|cooldown| cooldown.until > doing.now)
+                .map(|cooldown| Cooldown {
+                    family: cooldown.family.clone(),
+                    until: iso(cooldown.until),
                 })
                 .collect(),
             current_concurrency: live.map(|live| live.leases.len()),
@@ -234,8 +234,9 @@ fn status(
     let limited = live
         .cooldowns
         .iter()
-        .filter(|(family, until)| family.is_none() && *until > now)
-        .map(|(_, until)| *until)
+        .filter(|cooldown| cooldown.kind == CooldownKind::Measured)
+        .filter(|cooldown| cooldown.family.is_none() && cooldown.until > now)
+        .map(|cooldown| cooldown.until)
         .max();
     if limited.is_some() {
         return (Status::RateLimited, None, limited);

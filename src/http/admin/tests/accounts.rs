@@ -409,24 +409,16 @@ async fn deletion_is_for_good() {
 
 async fn pick(bench: &Bench, call: u128) -> pool::Reply {
     let command = pool::Command::Pick(pool::Pick {
-        slot: true,
-        call: CallId(call),
-        session: None,
         family: "sonnet".to_owned(),
-        tried: Vec::new(),
-        only: None,
-        ttl_ms: 60_000,
         learned_since: 1,
+        ..pool::Pick::of(CallId(call), 60_000)
     });
     bench.gates.pool(Platform::Claude, command).await.unwrap()
 }
 
 async fn report(bench: &Bench, call: u128, account: &Value, outcome: Outcome) {
-    let command = pool::Command::Report {
-        call: CallId(call),
-        account: account["id"].as_str().unwrap().to_owned(),
-        outcome,
-    };
+    let id = account["id"].as_str().unwrap().to_owned();
+    let command = pool::Command::Report(pool::Report::of(CallId(call), id, outcome));
     bench.gates.pool(Platform::Claude, command).await.unwrap();
 }
 
@@ -451,6 +443,7 @@ async fn shows_how_an_account_is_doing() {
         Outcome::Throttled {
             until: Some(NOW + 60_000),
             family: None,
+            why: "429".to_owned(),
         },
     )
     .await;

@@ -208,6 +208,10 @@ impl Bench {
             ttl_ms: 60_000,
             learned_since: 1,
             note: None,
+            opus: false,
+            client: None,
+            estimate: None,
+            queued_until: None,
         });
         let reply = self.gates.gate(&hash, admit.clone()).await.unwrap();
         if reply != gate::Reply::NeedPolicy {
@@ -219,7 +223,7 @@ impl Bench {
             .by_hash(&hash)
             .await
             .unwrap()
-            .map(|key| Arc::new(key.policy()));
+            .map(|key| Arc::new(key.policy(480)));
         self.gates
             .gate(&hash, gate::Command::Learn { policy })
             .await
@@ -229,7 +233,7 @@ impl Bench {
 
     /// Teaches the pool its accounts, as the relay does before it picks one.
     pub(super) async fn learn_roster(&self) {
-        let roster = self.app.accounts.roster(Platform::Claude, None).await.unwrap();
+        let roster = self.app.accounts.roster(Platform::Claude, 0, None).await.unwrap();
         self.gates
             .pool(Platform::Claude, pool::Command::Learn { roster })
             .await

@@ -1,0 +1,46 @@
+//! What a call may use, guessed before it is sent: reserved of the key's limits until the truth is known.
+//!
+//! The input is guessed by the body's length, at the price of input that no cache helps with. The output is
+//! what most answers stay under, or what the client allows if that is less: reserving the 128,000 tokens that
+//! clients ask for as a matter of course would shut a key with a few dollars left. Calls that run at the same
+//! time may therefore overshoot a limit, by at most what they use beyond their estimates.
+
+use crs_durable::gate::Estimate;
+
+use super::body::Field;
+use super::call::Call;
+use crate::app::App;
+use crate::model::account::Platform;
+use crate::model::price::Terms;
+use crate::model::usage::{Quality, Tokens};
+
+/// Bytes of a request's JSON per token, about.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Output that most answers stay under, tokens.
+const USUAL_OUTPUT: u64 = 4_096;
+
+pub(super) fn of(app: &App, call: &Call, platform: Platform) -> Estimate {
+    let tokens = Tokens {
+        input: call.body.len() as u64 / BYTES_PER_TOKEN,
+        output: allowed_output(call).unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
+        ..Tokens::default()
+    };
+    let bill = app.prices().bill(
+        &call.model,
+        platform,
+        &tokens,
+        &Terms::default(),
+        Quality::Estimated,
+    );
+    Estimate {
+        tokens: tokens.prompt().saturating_add(tokens.output),
+        cost: bill.cost,
+    }
+}
+
+/// `max_tokens`, if it is there and a number.
+fn allowed_output(call: &Call) -> Option<u64> {
+    let raw = call.fields.raw(Field::MaxTokens, &call.body)?;
+    std::str::from_utf8(raw).ok()?.trim().parse().ok()
+}
