@@ -269,7 +269,10 @@ impl Relay {
     /// On other hosts.
     pub async fn trigger(&self) {
         let control = self.server().control.as_deref().expect("a Worker");
-        Client::new(control).get("/cdn-cgi/handler/scheduled").await.good();
+        Client::new(control)
+            .get("/cdn-cgi/handler/scheduled")
+            .await
+            .good();
     }
 
     /// Where its data is; on the Worker, that of the Durable Objects.

@@ -53,6 +53,8 @@ pub(super) struct Load {
     pub(super) cpu: Option<f64>,
     pub(super) per_second: f64,
     pub(super) latency: Samples,
+    /// Commands given to Upstash per thousand requests.
+    pub(super) commands: Option<f64>,
 }
 
 /// Sends `count` requests, [`AT_ONCE`] at a time, over connections that are warm.
@@ -68,7 +70,7 @@ pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Resu
             connections.push((connection, request));
         }
         let left = Arc::new(AtomicUsize::new(count));
-        let cpu = target.cpu_micros();
+        let (cpu, commands) = (target.cpu_micros(), target.commands());
         let start = Instant::now();
         let mut tasks = JoinSet::new();
         for (mut connection, request) in connections {
@@ -89,13 +91,15 @@ pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Resu
             latency.extend(&samples.expect("no panic")?);
         }
         let took = start.elapsed().as_secs_f64();
-        let cpu = cpu
-            .zip(target.cpu_micros())
-            .map(|(before, after)| (after - before) as f64 / count as f64);
+        let each = |before: Option<u64>, after: Option<u64>| {
+            let used = before.zip(after);
+            used.map(|(before, after)| (after - before) as f64 / count as f64)
+        };
         Ok(Load {
-            cpu,
+            cpu: each(cpu, target.cpu_micros()),
             per_second: count as f64 / took,
             latency,
+            commands: each(commands, target.commands()).map(|each| each * 1000.0),
         })
     })
     .await
