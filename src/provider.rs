@@ -35,7 +35,7 @@ pub trait Provider: Send + Sync {
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict;
 
     /// Judges the first bytes of a success: a stream may open with an error.
-    fn judge_opening(&self, first: &[u8]) -> Option<Verdict>;
+    fn judge_opening(&self, first: &[u8]) -> Opening;
 
     /// Whether a response header may reach the client.
     fn passes_back(&self, header: &http::HeaderName) -> bool;
@@ -73,6 +73,16 @@ pub struct Verdict {
     pub then: Then,
     /// What the client is told if nothing better comes of it.
     pub code: Code,
+}
+
+/// How a success begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    Well,
+    /// With what may become an error: more of it is needed to tell.
+    Unclear,
+    /// With an error of the provider's: another account may do better.
+    Error(Verdict),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

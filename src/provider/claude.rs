@@ -10,7 +10,7 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
-use super::{Provider, Refreshed, Unsendable, Verdict};
+use super::{Opening, Provider, Refreshed, Unsendable, Verdict};
 use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::Platform;
@@ -45,7 +45,7 @@ impl Provider for Claude {
         judge::answer(status, headers, body, now)
     }
 
-    fn judge_opening(&self, first: &[u8]) -> Option<Verdict> {
+    fn judge_opening(&self, first: &[u8]) -> Opening {
         judge::opening(first)
     }
 

@@ -169,10 +169,8 @@ async fn a_store_that_does_not_answer_stops_nobody_and_loses_nothing() {
         .expect(200)
         .json();
     assert_eq!(health["status"], "degraded", "{health}");
-    assert!(
-        health["components"]["ledger"]["pending"].as_u64() > Some(0),
-        "{health}"
-    );
+    let pending = health["components"]["ledger"]["pending"].as_u64();
+    assert!(pending > Some(0) || HOST == Host::Worker, "{health}");
     // A key nobody has seen yet cannot be looked up: that is said, in bounded time.
     let unknown = r.relay.client("cr_not-of-this-relay");
     unknown.messages("hi").send().await.expect(401);

@@ -14,7 +14,7 @@ async fn fails_over(script: Script) -> Ready {
         .for_credential(second)
         .answer(Script::message("from the second"));
     let answer = r.client.messages("hi").stream().send().await.good();
-    assert_eq!(answer.text(), "from the second");
+    assert_eq!(answer.text(), "from the second", "{answer:?}\n{}", r.relay.log());
     assert_eq!(r.provider.calls(), 2);
     let entry = r.entry().await;
     assert_eq!(

@@ -175,7 +175,10 @@ async fn exactly_the_limit_is_admitted_from_any_crowd() {
         .send()
         .await
         .good();
-    drop(calls);
+    // A stalled stream's connection that is only closed looks to some servers like one that is half open.
+    for (_, raw) in calls {
+        raw.reset();
+    }
     slots_are_free(&r.relay, &key).await;
     r.provider.answer(Script::message("free again"));
     client.messages("hi").send().await.good();
