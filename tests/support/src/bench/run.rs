@@ -119,10 +119,16 @@ impl Bench {
             None,
             figures(&loads, |l| Some(l.per_second)),
         );
-        if loads.iter().flatten().any(|load| load.commands.is_some()) {
-            let title = "commands at Upstash per 1,000 requests";
-            let commands = figures(&loads, |l| l.commands);
-            self.report.row("commands", title, "1", None, commands);
+        if loads.iter().flatten().any(|load| load.billed.is_some()) {
+            let billed = [
+                ("object_messages", "messages to Durable Objects per request"),
+                ("object_rows", "rows that they write per request"),
+                ("store_commands", "commands at Upstash per request"),
+            ];
+            for (unit, (id, title)) in billed.into_iter().enumerate() {
+                let units = figures(&loads, |l| l.billed.map(|billed| billed[unit]));
+                self.report.row(id, title, "1", None, units);
+            }
         }
         let title = "p99 under that load";
         let p99 = figures(&loads, |l| Some(l.latency.percentile(99.0)));

@@ -53,8 +53,8 @@ pub(super) struct Load {
     pub(super) cpu: Option<f64>,
     pub(super) per_second: f64,
     pub(super) latency: Samples,
-    /// Commands given to Upstash per thousand requests.
-    pub(super) commands: Option<f64>,
+    /// What a platform bills for a request, see [`Target::billed`].
+    pub(super) billed: Option<[f64; 3]>,
 }
 
 /// Sends `count` requests, [`AT_ONCE`] at a time, over connections that are warm.
@@ -70,7 +70,8 @@ pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Resu
             connections.push((connection, request));
         }
         let left = Arc::new(AtomicUsize::new(count));
-        let (cpu, commands) = (target.cpu_micros(), target.commands());
+        let billed = target.billed().await;
+        let cpu = target.cpu_micros();
         let start = Instant::now();
         let mut tasks = JoinSet::new();
         for (mut connection, request) in connections {
@@ -91,15 +92,18 @@ pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Resu
             latency.extend(&samples.expect("no panic")?);
         }
         let took = start.elapsed().as_secs_f64();
-        let each = |before: Option<u64>, after: Option<u64>| {
-            let used = before.zip(after);
-            used.map(|(before, after)| (after - before) as f64 / count as f64)
-        };
+        let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / count as f64;
+        let cpu = cpu
+            .zip(target.cpu_micros())
+            .map(|(before, after)| each(before, after));
+        let billed = billed
+            .zip(target.billed().await)
+            .map(|(before, after)| std::array::from_fn(|unit| each(before[unit], after[unit])));
         Ok(Load {
-            cpu: each(cpu, target.cpu_micros()),
+            cpu,
             per_second: count as f64 / took,
             latency,
-            commands: each(commands, target.commands()).map(|each| each * 1000.0),
+            billed,
         })
     })
     .await

@@ -97,12 +97,23 @@ impl Target {
         }
     }
 
-    /// Commands it has given to Upstash so far; none if that is not its store.
-    pub(super) fn commands(&self) -> Option<u64> {
-        match &self.keeps {
-            Keeps::Relay(relay) if self.name == "worker" => Some(relay.upstash().commands()),
-            _ => None,
-        }
+    /// What its platform would bill so far, as its metrics have it: messages to Durable Objects, rows they
+    /// wrote, commands of the store. None for what runs elsewhere.
+    pub(super) async fn billed(&self) -> Option<[u64; 3]> {
+        let Keeps::Relay(relay) = &self.keeps else {
+            return None;
+        };
+        let text = Client::new(relay.url()).get("/metrics").await.good().raw_text();
+        let units = |service: &str| {
+            let line = format!("crs_platform_units{{service=\"{service}\"}} ");
+            let units = text.lines().find_map(|metric| metric.strip_prefix(&line))?;
+            units.parse().ok()
+        };
+        Some([
+            units("object_requests")?,
+            units("object_rows_written")?,
+            units("store_commands")?,
+        ])
     }
 
     /// nginx as a bare proxy, if it is installed: kept connections both ways, streams unbuffered, no log.
