@@ -367,10 +367,10 @@ fn uploaded(checkout: &Path) -> Option<f64> {
 }
 
 /// The median over each target's rounds.
-fn figures(loads: &[Vec<Load>], of: fn(&Load) -> Option<f64>) -> Vec<Option<f64>> {
+fn figures(loads: &[Vec<Load>], of: impl Fn(&Load) -> Option<f64>) -> Vec<Option<f64>> {
     loads
         .iter()
-        .map(|rounds| median(rounds.iter().filter_map(of)))
+        .map(|rounds| median(rounds.iter().filter_map(&of)))
         .collect()
 }
 
