@@ -61,7 +61,11 @@ async function end(code) {
     process.exit(code);
   }
 }
-for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => end(0));
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+  // Miniflare's own handler leaves at once, with an error.
+  process.removeAllListeners(signal);
+  process.on(signal, () => end(0));
+}
 process.stdin.on("end", () => end(0)).on("error", () => end(0)).resume();
 
 try {
