@@ -33,13 +33,14 @@ pub(super) struct Launch {
     script: PathBuf,
     build: PathBuf,
     data: PathBuf,
+    twice: bool,
     bindings: Vec<(String, String)>,
 }
 
 impl Launch {
     /// # Panics
     /// If it was not built, or its tools are not there: a test that skips itself proves nothing.
-    pub(super) fn new(checkout: &Path, env: Vec<(String, String)>, data: &Path) -> Self {
+    pub(super) fn new(checkout: &Path, env: Vec<(String, String)>, data: &Path, twice: bool) -> Self {
         let build = checkout.join("build");
         assert!(
             build.join("index.js").exists(),
@@ -57,6 +58,7 @@ impl Launch {
             script: checkout.join("tests/worker/launch.mjs"),
             build,
             data: data.to_owned(),
+            twice,
             bindings,
         }
     }
@@ -95,6 +97,7 @@ impl Launch {
             "persist": self.data.join("objects"),
             "announce": self.data.join("server.json"),
             "bindings": bindings,
+            "twice": self.twice,
         });
         std::fs::write(self.file(), config.to_string()).expect("a file to write");
     }
