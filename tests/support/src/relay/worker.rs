@@ -1,12 +1,12 @@
 //! The built Worker, started by `tests/worker/launch.mjs`: its tools, its configuration, its bindings.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
 use super::Process;
 use super::front::Front;
+use crate::node;
 
 const USERNAME: &str = "admin-of-the-tests";
 const PASSWORD: &str = "Marzipan, 3 words";
@@ -53,7 +53,7 @@ impl Launch {
             super::set(&mut bindings, &name, value);
         }
         Self {
-            tools: tools(checkout),
+            tools: node::tools(checkout),
             script: checkout.join("tests/worker/launch.mjs"),
             build,
             data: data.to_owned(),
@@ -107,23 +107,4 @@ impl Launch {
         };
         (of("ADMIN_USERNAME"), of("ADMIN_PASSWORD"))
     }
-}
-
-/// Where `scripts/node-tools` has put node and Miniflare.
-fn tools(checkout: &Path) -> PathBuf {
-    if let Some(tools) = std::env::var_os("CRS_NODE_TOOLS") {
-        return tools.into();
-    }
-    let said = Command::new(checkout.join("scripts/node-tools"))
-        .arg("--installed")
-        .stdin(Stdio::null())
-        .output()
-        .expect("scripts/node-tools runs");
-    let folder = String::from_utf8_lossy(&said.stdout).trim().to_owned();
-    assert!(
-        said.status.success() && !folder.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&said.stderr)
-    );
-    folder.into()
 }
