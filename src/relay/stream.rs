@@ -23,6 +23,9 @@ use crate::port::upstream::{Body, BodyError};
 /// The id of a request, on every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// How long a call waited for a slot of its key, in milliseconds; on answers to those that had to.
+pub const X_QUEUE_WAIT: HeaderName = HeaderName::from_static("x-queue-wait-ms");
+
 /// Turns an answer into the client's response. The flight lives in the body from here on.
 pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
     let provider = flight.provider();
@@ -46,6 +49,9 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
     }
     if let Ok(id) = HeaderValue::from_str(flight.id()) {
         headers.insert(X_REQUEST_ID, id);
+    }
+    if flight.waited() > 0 {
+        headers.insert(X_QUEUE_WAIT, HeaderValue::from(flight.waited()));
     }
     let length = answer
         .rest
