@@ -213,24 +213,25 @@ async fn an_object_that_is_evicted_forgets_nothing() {
     r.provider.next(
         Script::message("for as long as it takes")
             .deltas(8)
-            .every(Duration::from_secs(2)),
+            .stall_after(4),
     );
     let (_, mut raw) = client.messages("hi").stream().open().await;
     raw.until("message_start").await;
     let loads = || r.relay.log().matches("a machine was loaded").count();
     let before = loads();
-    // The runtime evicts an object that was idle for ten seconds.
-    tokio::time::sleep(Duration::from_secs(13)).await;
-    client.messages("hi").send().await.expect(429);
+    // The runtime evicts an object that was idle for ten seconds, when it next looks.
+    for seconds in [12, 20, 30] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        client.messages("hi").send().await.expect(429);
+        if loads() > before {
+            break;
+        }
+    }
     assert!(loads() > before, "nothing was evicted: {}", r.relay.log());
-    raw.until("message_stop").await;
+    raw.reset();
     slots_are_free(&r.relay, &key).await;
     client.messages("hi").send().await.good();
-    let entries = r.entries(2).await;
-    assert!(
-        entries.iter().all(|entry| entry["quality"] == "exact"),
-        "{entries:?}"
-    );
+    assert_eq!(r.entries(2).await.len(), 2);
 }
 
 #[tokio::test]
