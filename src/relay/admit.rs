@@ -83,7 +83,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
         estimate: takes_slot.then(|| estimate::of(app, call, flight.provider().platform())),
         ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
         learned_since: learned_since(app, now),
-        note: app.ports.gates.keeps_events().and_then(|_| flight.note()),
+        note: flight.note(),
         queued_until: None,
     };
     // At most: ask, learn, ask, seed, ask; another round if the record was invalidated in between.
@@ -329,7 +329,6 @@ pub(super) async fn pick(
         slot: call.endpoint.takes_slot(),
         learned_since: learned_since(app, now),
         holder: policy.map(|policy| policy.id.clone()).unwrap_or_default(),
-        trace: true,
         ..pool::Pick::of(call.id, app.config.relay.waiting_ttl().as_millis() as u64)
     };
     for _ in 0..3 {

@@ -248,9 +248,9 @@ impl Flight {
         }
         match self.gate {
             // It said no, so it holds nothing of this call.
-            Gated::Refused if event.is_none() => {}
+            Gated::Refused => {}
             Gated::Asked => detach(&self.app, handover::cancel(&self.app, &self.call)),
-            _ => detach(&self.app, handover::settle(&self.app, &self.call, event)),
+            Gated::Granted => detach(&self.app, handover::settle(&self.app, &self.call, event)),
         }
     }
 }

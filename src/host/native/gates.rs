@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +15,6 @@ use bytes::Bytes;
 use crs_durable::gate::{self, Gate};
 use crs_durable::pool::{self, Pool};
 use crs_durable::{CallId, Machine as _};
-
 use futures_channel::oneshot;
 
 use crate::model::account::Platform;
@@ -118,7 +116,7 @@ impl NativeGates {
                 .iter_mut()
                 .filter_map(|(key, cell)| {
                     let unsaved = std::mem::take(&mut cell.unsaved);
-                    Some((key.clone(), keep(key, &cell.gate).filter(|_| unsaved)?))
+                    unsaved.then(|| Some((key.clone(), keep(key, &cell.gate)?)))?
                 })
                 .collect();
             if writes.is_empty() {
@@ -189,8 +187,10 @@ impl NativeGates {
         key: &KeyHash,
         command: gate::Command,
     ) -> Result<(gate::Reply, Option<Waiting>), GatesError> {
+        // Whoever asks again, or leaves, waits no longer for what was told before.
         let call = match &command {
             gate::Command::Admit(admit) => Some(admit.call),
+            gate::Command::Cancel { call } => Some(*call),
             _ => None,
         };
         let mut shard = lock(self.shard(key)?);
@@ -198,8 +198,8 @@ impl NativeGates {
         let cell = shard.entry(key.clone()).or_default();
         let step = cell.gate.handle(now, command);
         cell.unsaved |= step.changes.lasting;
-        for woken in step.wake {
-            cell.waiting.remove(&woken);
+        for told in step.wake.iter().chain(&call) {
+            cell.waiting.remove(told);
         }
         let waiting = match (&step.reply, call) {
             (gate::Reply::Queued { wait_ms, .. }, Some(call)) => {
