@@ -397,3 +397,60 @@ async fn an_account_added_elsewhere_is_used_at_once() {
     assert_eq!(last.credential(), Some("sk-ant-test-another"));
     assert_ne!(last.credential(), Some(ACCOUNT_KEY));
 }
+
+#[tokio::test]
+async fn a_panic_costs_its_own_request_and_no_other() {
+    let r = ready().await;
+    r.client.messages("hi").send().await.good();
+    // A version of HTTP that the runtime's bindings take for impossible: they panic.
+    let answer = r
+        .relay
+        .with_cf("/health", &json!({ "httpProtocol": "HTTP/9" }))
+        .await;
+    assert_eq!(answer.status, 500, "{}", answer.raw_text());
+    let said = answer.raw_text();
+    assert!(
+        !said.contains("panicked") && !said.contains(".rs"),
+        "no stack: {said}"
+    );
+    assert!(
+        r.relay.log().contains("panicked"),
+        "the log says where: {}",
+        r.relay.log()
+    );
+    for _ in 0..3 {
+        r.client.messages("hi").send().await.good();
+    }
+    slots_are_free(&r.relay, &r.key).await;
+    assert_eq!(r.entries(4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn two_isolates_share_one_keys_limits() {
+    let r = ready_with(|setup| setup.twice()).await;
+    let key = r.relay.key("narrow").set("concurrencyLimit", 7).create().await;
+    r.provider
+        .answer(Script::message("slow").deltas(6).stall_after(4));
+    let clients = [r.relay.api(), format!("{}/api", r.relay.second())]
+        .map(|api| Client::new(&api).with_key(&key.secret));
+    let calls = (0..100).map(|number| clients[number % 2].messages("hi").stream().open());
+    let calls = futures_util::future::join_all(calls).await;
+    let status = |wanted| calls.iter().filter(|(head, _)| head.status == wanted).count();
+    assert_eq!((status(200), status(429)), (7, 93));
+    for (_, raw) in calls {
+        raw.reset();
+    }
+    slots_are_free(&r.relay, &key).await;
+    // A change through one is known to the other with its next call.
+    r.relay
+        .admin()
+        .patch(
+            &format!("/admin/api-keys/{}", key.id),
+            &json!({ "isActive": false }),
+        )
+        .await
+        .good();
+    for client in &clients {
+        client.messages("hi").send().await.expect(401);
+    }
+}

@@ -114,13 +114,12 @@ pub(crate) const SOON: Duration = Duration::from_secs(1);
 /// Waits until no call of the key holds a slot.
 pub(crate) async fn slots_are_free(relay: &Relay, key: &Key) {
     eventually("all slots are free", async || {
-        let record = relay
-            .admin()
-            .get(&format!("/admin/api-keys/{}", key.id))
-            .await
-            .good()
-            .json();
-        (record["currentConcurrency"] == 0).then_some(())
+        let record = relay.admin().get(&format!("/admin/api-keys/{}", key.id)).await;
+        // As above.
+        if record.status == 503 {
+            return None;
+        }
+        (record.good().json()["currentConcurrency"] == 0).then_some(())
     })
     .await;
 }

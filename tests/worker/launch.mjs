@@ -1,10 +1,11 @@
 // Runs the built Worker in Miniflare, that is in the real workerd: `node launch.mjs CONFIG.json`.
 //
 // CONFIG: {"build": folder, "host"?, "port"?, "bindings": {NAME: text}, "persist"?: folder, "announce"?: file}.
-// Prints one JSON line {"url", "control", "pid", "workerd"} when requests are served, and writes it to the file to
-// announce it in; the Worker's log goes to standard error.
+// Prints one JSON line {"url", "second", "control", "pid", "workerd"} when requests are served, and writes it to
+// the file to announce it in; the Worker's log goes to standard error.
 // At `url` the Worker answers by itself. At `control` Miniflare's own entry stands before it, which compresses
-// answers and pulls triggers: GET /cdn-cgi/handler/scheduled.
+// answers and pulls triggers: GET /cdn-cgi/handler/scheduled. With "twice" a second Worker of the same code, with
+// an isolate of its own and the same objects, answers at `second`.
 // Ends when standard input closes or a signal asks for it. However it ends, workerd ends with it.
 // Asks nothing of the internet. What wrangler.toml says (date, flags, objects) is read from there.
 
@@ -25,8 +26,8 @@ module.enableCompileCache?.(path.join(tools, ".compile-cache"));
 const workerd = watchedWorkerd();
 const { Miniflare, Log, LogLevel } = module.createRequire(path.join(tools, "package.json"))("miniflare");
 
-const miniflare = new Miniflare({
-  name: worker.name,
+const isolate = (name, port, durableObjects) => ({
+  name,
   modulesRoot: path.resolve(config.build),
   modules: [
     { type: "ESModule", path: path.resolve(config.build, "index.js") },
@@ -34,10 +35,23 @@ const miniflare = new Miniflare({
   ],
   compatibilityDate: worker.compatibilityDate,
   compatibilityFlags: worker.compatibilityFlags,
-  durableObjects: worker.durableObjects,
-  durableObjectsPersist: config.persist ? path.resolve(config.persist) : false,
+  durableObjects,
   bindings: config.bindings ?? {},
-  unsafeDirectSockets: [{ host: config.host ?? "127.0.0.1", port: config.port ?? 0 }],
+  unsafeDirectSockets: [{ host: config.host ?? "127.0.0.1", port }],
+});
+const isolates = [isolate(worker.name, config.port ?? 0, worker.durableObjects)];
+const second = `${worker.name}-second`;
+if (config.twice) {
+  const objects = Object.entries(worker.durableObjects).map(([binding, { className }]) => [
+    binding,
+    { className, scriptName: worker.name },
+  ]);
+  isolates.push(isolate(second, 0, Object.fromEntries(objects)));
+}
+
+const miniflare = new Miniflare({
+  workers: isolates,
+  durableObjectsPersist: config.persist ? path.resolve(config.persist) : false,
   host: "127.0.0.1",
   port: 0,
   unsafeTriggerHandlers: true,
@@ -61,13 +75,23 @@ async function end(code) {
     process.exit(code);
   }
 }
-for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => end(0));
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+  // Miniflare's own handler leaves at once, with an error.
+  process.removeAllListeners(signal);
+  process.on(signal, () => end(0));
+}
 process.stdin.on("end", () => end(0)).on("error", () => end(0)).resume();
 
 try {
   const control = await miniflare.ready;
-  const url = await miniflare.unsafeGetDirectURL();
-  const line = JSON.stringify({ url: url.origin, control: control.origin, pid: process.pid, workerd: workerd.pid });
+  const url = await miniflare.unsafeGetDirectURL(worker.name);
+  const line = JSON.stringify({
+    url: url.origin,
+    second: config.twice && (await miniflare.unsafeGetDirectURL(second)).origin,
+    control: control.origin,
+    pid: process.pid,
+    workerd: workerd.pid,
+  });
   if (config.announce) {
     writeFileSync(`${config.announce}.new`, line);
     renameSync(`${config.announce}.new`, config.announce);

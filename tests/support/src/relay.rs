@@ -28,7 +28,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::provider::FakeProvider;
 use crate::redis_server::RedisServer;
 use crate::upstash::UpstashFront;
@@ -51,6 +51,8 @@ const START: Duration = Duration::from_secs(30);
 pub struct Setup {
     runs: Runs,
     redis: bool,
+    /// A second Worker on the same objects.
+    twice: bool,
     env: Vec<(String, String)>,
     data: Option<PathBuf>,
 }
@@ -69,6 +71,7 @@ impl Setup {
         Self {
             runs,
             redis: false,
+            twice: false,
             env: Vec::new(),
             data: None,
         }
@@ -77,6 +80,12 @@ impl Setup {
     /// Gives it a `redis-server` of its own as its store.
     pub fn with_redis(mut self) -> Self {
         self.redis = true;
+        self
+    }
+
+    /// Runs a second Worker on the same objects, see [`Relay::second`].
+    pub fn twice(mut self) -> Self {
+        self.twice = true;
         self
     }
 
@@ -144,9 +153,16 @@ impl Setup {
 
     /// Makes the folders and starts the store it is given, but not the relay.
     pub fn prepare(self) -> Relay {
+        let memory = Path::new("/dev/shm");
+        let folder = match self.runs {
+            // Each message to a Durable Object waits until its rows are on disk: this machine's is not the one
+            // that is measured, and not what is tested.
+            Runs::Worker(_) if memory.is_dir() => memory.to_owned(),
+            _ => std::env::temp_dir(),
+        };
         let home = tempfile::Builder::new()
             .prefix("crs-test-")
-            .tempdir()
+            .tempdir_in(folder)
             .expect("a temporary folder");
         let data = self.data.unwrap_or_else(|| home.path().join("data"));
         std::fs::create_dir_all(&data).expect("the data folder");
@@ -174,7 +190,7 @@ impl Setup {
                 Engine::Inside(Inside::new(serve, env))
             }
             Runs::Worker(checkout) => {
-                let launch = Launch::new(&checkout, self.env, &data);
+                let launch = Launch::new(&checkout, self.env, &data, self.twice);
                 let process = launch.process(process_env(home.path()), home.path(), log);
                 Engine::Worker(process, launch)
             }
@@ -224,6 +240,7 @@ enum Engine {
 #[derive(Clone, Debug)]
 struct Server {
     url: String,
+    second: Option<String>,
     /// Where Miniflare takes orders.
     control: Option<String>,
     /// The process that serves.
@@ -261,6 +278,27 @@ impl Relay {
     /// The base URL to give to clients of the Anthropic API, without a slash at the end.
     pub fn api(&self) -> String {
         format!("{}/api", self.url())
+    }
+
+    /// Where the second Worker listens: another isolate, the same objects.
+    ///
+    /// # Panics
+    /// If there is none, see [`Setup::twice`].
+    pub fn second(&self) -> &str {
+        self.server().second.as_deref().expect("a second Worker")
+    }
+
+    /// Sends the Worker a request with properties of Cloudflare's that no client can set.
+    ///
+    /// # Panics
+    /// On other hosts.
+    pub async fn with_cf(&self, path: &str, cf: &Value) -> Answer {
+        let control = self.server().control.as_deref().expect("a Worker");
+        Client::new(control)
+            .call("GET", path)
+            .header("mf-cf-blob", &cf.to_string())
+            .send()
+            .await
     }
 
     /// Has Cloudflare's timer go off, for the Worker.
@@ -485,6 +523,7 @@ fn read_server(file: &Path, pid: u32) -> Option<Server> {
     let url = value["url"].as_str()?.trim_end_matches('/').to_owned();
     Some(Server {
         url,
+        second: value["second"].as_str().map(str::to_owned),
         control: value["control"].as_str().map(str::to_owned),
         // Of the Worker's two processes it is workerd that serves.
         pid: value["workerd"].as_u64().map_or(pid, |id| id as u32),

@@ -1,12 +1,12 @@
 //! The built Worker, started by `tests/worker/launch.mjs`: its tools, its configuration, its bindings.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
 use super::Process;
 use super::front::Front;
+use crate::node;
 
 const USERNAME: &str = "admin-of-the-tests";
 const PASSWORD: &str = "Marzipan, 3 words";
@@ -33,13 +33,14 @@ pub(super) struct Launch {
     script: PathBuf,
     build: PathBuf,
     data: PathBuf,
+    twice: bool,
     bindings: Vec<(String, String)>,
 }
 
 impl Launch {
     /// # Panics
     /// If it was not built, or its tools are not there: a test that skips itself proves nothing.
-    pub(super) fn new(checkout: &Path, env: Vec<(String, String)>, data: &Path) -> Self {
+    pub(super) fn new(checkout: &Path, env: Vec<(String, String)>, data: &Path, twice: bool) -> Self {
         let build = checkout.join("build");
         assert!(
             build.join("index.js").exists(),
@@ -53,10 +54,11 @@ impl Launch {
             super::set(&mut bindings, &name, value);
         }
         Self {
-            tools: tools(checkout),
+            tools: node::tools(checkout),
             script: checkout.join("tests/worker/launch.mjs"),
             build,
             data: data.to_owned(),
+            twice,
             bindings,
         }
     }
@@ -95,6 +97,7 @@ impl Launch {
             "persist": self.data.join("objects"),
             "announce": self.data.join("server.json"),
             "bindings": bindings,
+            "twice": self.twice,
         });
         std::fs::write(self.file(), config.to_string()).expect("a file to write");
     }
@@ -107,23 +110,4 @@ impl Launch {
         };
         (of("ADMIN_USERNAME"), of("ADMIN_PASSWORD"))
     }
-}
-
-/// Where `scripts/node-tools` has put node and Miniflare.
-fn tools(checkout: &Path) -> PathBuf {
-    if let Some(tools) = std::env::var_os("CRS_NODE_TOOLS") {
-        return tools.into();
-    }
-    let said = Command::new(checkout.join("scripts/node-tools"))
-        .arg("--installed")
-        .stdin(Stdio::null())
-        .output()
-        .expect("scripts/node-tools runs");
-    let folder = String::from_utf8_lossy(&said.stdout).trim().to_owned();
-    assert!(
-        said.status.success() && !folder.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&said.stderr)
-    );
-    folder.into()
 }
