@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Usd {
             fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
                 let micro = (number * MICRO).round();
                 // A number with at most six decimals is the one nearest to its count of millionths.
-                if (0.0..=MOST).contains(&number) && micro / MICRO == number {
+                if (0.0..=MOST).contains(&number) && (micro / MICRO).to_bits() == number.to_bits() {
                     Ok(micro as u64)
                 } else {
                     Err(E::invalid_value(Unexpected::Float(number), &self))
