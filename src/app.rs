@@ -21,6 +21,7 @@ use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
+use crate::store::groups::Groups;
 use crate::store::ledger::Ledger;
 use crate::store::settings::Settings;
 
@@ -46,6 +47,7 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     pub keys: ApiKeys,
     pub accounts: Accounts,
+    pub groups: Groups,
     pub settings: Settings,
     pub admins: Admins,
     pub ledger: Ledger,
@@ -73,6 +75,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
             ports.clock.clone(),
             ports.random.clone(),
         ),
+        groups: Groups::new(store.clone()),
         settings: Settings::new(store.clone(), &config.site.title),
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)

@@ -88,7 +88,7 @@ struct ResetPassword {
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
     /// Make a key and show it, once.
-    Create(KeyCreate),
+    Create(Box<KeyCreate>),
     /// List keys, newest first.
     List(KeyList),
     /// Show one key: its limits and state, never the key itself.
@@ -109,6 +109,24 @@ struct KeyCreate {
     /// How many calls may run at once; 0 is no limit.
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
+    /// What its calls may cost in a day, in USD; 0 is no limit.
+    #[arg(long, value_name = "USD")]
+    daily_cost: Option<f64>,
+    /// What its calls may cost in all, in USD; 0 is no limit.
+    #[arg(long, value_name = "USD")]
+    total_cost: Option<f64>,
+    /// Minutes over which the limits of a window are counted.
+    #[arg(long, value_name = "MINUTES")]
+    window: Option<u64>,
+    /// How many calls it may make in a window.
+    #[arg(long, value_name = "N", requires = "window")]
+    window_requests: Option<u64>,
+    /// How many tokens it may use in a window.
+    #[arg(long, value_name = "N", requires = "window")]
+    window_tokens: Option<u64>,
+    /// What its calls may cost in a window, in USD.
+    #[arg(long, value_name = "USD", requires = "window")]
+    window_cost: Option<f64>,
     /// When it ends: 12h, 30d, 2027-01-31, or a moment such as 2027-01-31T09:30:00Z.
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod calendar;
+pub mod group;
 pub mod id;
 pub mod key;
 pub mod price;

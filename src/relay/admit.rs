@@ -17,6 +17,7 @@ use crate::model::key::Key;
 use crate::model::usage::is_opus;
 use crate::port::store::StoreError;
 use crate::provider::Provider;
+use crate::store::api_keys::KeyChange;
 
 /// After the store failed, records are used as they are for this long before it is asked again: a slow
 /// store must not slow every request down.
@@ -96,7 +97,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
                 waited_ms,
             }) => {
                 if let Some(at) = activated_at {
-                    activated(app, &policy, at);
+                    activated(app, call, &policy, at);
                 }
                 return Ok(Admitted { policy, waited_ms });
             }
@@ -131,12 +132,10 @@ async fn learn(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Fail
 /// Tells the gate what was spent before it began.
 async fn seed(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failure> {
     let read = async {
-        let Some(key) = app.keys.by_hash(&call.key).await? else {
-            return Ok(None);
-        };
-        let limits = key.policy(app.config.site.utc_offset_minutes).limits;
-        let now = app.ports.clock.now();
-        app.ledger.spent(&key.id, &limits, now).await.map(Some)
+        match app.keys.by_hash(&call.key).await? {
+            Some(key) => spent_before(app, &key).await.map(Some),
+            None => Ok(None),
+        }
     };
     if let Some(Some(spent)) = from_the_store(app, &mut ask.learned_since, read).await {
         tell(app, call, gate::Command::SeedSpend(spent)).await?;
@@ -144,19 +143,40 @@ async fn seed(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failu
     Ok(())
 }
 
+/// What the key has spent by the ledger: the answer to `NeedSpend`.
+pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend, StoreError> {
+    let limits = key.policy(app.config.site.utc_offset_minutes).limits;
+    app.ledger.spent(&key.id, &limits, app.ports.clock.now()).await
+}
+
 async fn tell(app: &App, call: &Call, command: gate::Command) -> Result<(), Failure> {
     let told = app.ports.gates.gate(&call.key, command).await;
     told.map(|_| ()).map_err(|away| Failure::relay_unavailable(&away))
 }
 
-/// The key's validity began with this call: its record is to say so. Until it does the gate remembers.
-fn activated(app: &App, policy: &KeyPolicy, at: Millis) {
-    let (app_, id) = (app.clone(), policy.id.clone());
+/// The key's validity began with this call: its record is to say so. Until it does the gate remembers; then
+/// it learns the record, so that a record without a beginning lets the key begin anew.
+fn activated(app: &App, call: &Call, policy: &KeyPolicy, at: Millis) {
+    let (app_, hash, id) = (app.clone(), call.key.clone(), policy.id.clone());
     app.ports.tasks.spawn(Box::pin(async move {
         let now = app_.ports.clock.now();
         let begin = |key: &mut Key| key.activated_at = key.activated_at.or(Some(at));
-        if let Err(error) = app_.keys.update(&id, now, begin).await {
-            tracing::warn!(%error, key = id, "that a key was first used is not in its record yet");
+        let key = match app_.keys.update(&id, now, begin).await {
+            Ok(KeyChange::Done(key)) => key,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, key = id, "that a key was first used is not in its record yet");
+                return;
+            }
+        };
+        let policy = Some(Arc::new(key.policy(app_.config.site.utc_offset_minutes)));
+        if let Err(error) = app_
+            .ports
+            .gates
+            .gate(&hash, gate::Command::Learn { policy })
+            .await
+        {
+            tracing::warn!(%error, key = id, "the key's gate was not told of its first use");
         }
     }));
 }

@@ -64,3 +64,12 @@ impl Endpoint {
 pub fn request_id(id: CallId) -> String {
     format!("req_{:032x}", id.0)
 }
+
+/// Reads what [`request_id`] writes.
+pub fn call_of(request_id: &str) -> Option<CallId> {
+    let digits = request_id.trim().strip_prefix("req_")?;
+    let plain = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain
+        .then(|| u128::from_str_radix(digits, 16).ok().map(CallId))
+        .flatten()
+}

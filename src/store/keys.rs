@@ -6,6 +6,7 @@
 //! | `apikeys` | hash | id of a client key -> its record, JSON |
 //! | `apikeys:by-hash` | hash | hash of a client key, hex -> its id; deleted keys are not in it |
 //! | `accounts` | hash | id of an account -> its record, JSON with sealed secrets |
+//! | `account-groups` | hash | id of an account group -> its record, JSON |
 //! | `admin` | string | the admin's login, JSON with the password's PHC string |
 //! | `admin:ended:<session>` | string, expires | a session that was logged out before its end |
 //! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
@@ -31,6 +32,7 @@ pub const FINGERPRINT: &str = "crs:fingerprint";
 pub const API_KEYS: &str = "apikeys";
 pub const API_KEYS_BY_HASH: &str = "apikeys:by-hash";
 pub const ACCOUNTS: &str = "accounts";
+pub const ACCOUNT_GROUPS: &str = "account-groups";
 pub const ADMIN: &str = "admin";
 pub const OEM_SETTINGS: &str = "oem:settings";
 pub const PRICES: &str = "prices";

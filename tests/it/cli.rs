@@ -97,7 +97,20 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
     assert_eq!(account["platform"], "claude");
     let key = crs(
         &mut relay,
-        &["key", "create", "--name", "laptop", "--concurrency", "3"],
+        &[
+            "key",
+            "create",
+            "--name",
+            "laptop",
+            "--concurrency",
+            "3",
+            "--daily-cost",
+            "2.5",
+            "--window",
+            "60",
+            "--window-requests",
+            "100",
+        ],
     )
     .await
     .done();
@@ -109,6 +122,13 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
 
     relay.start_again().await;
     let listed = crs(&mut relay, &["key", "list", "--json"]).await.json();
+    for (field, limit) in [
+        ("dailyCostLimit", 2.5),
+        ("rateLimitWindow", 60.0),
+        ("rateLimitRequests", 100.0),
+    ] {
+        assert_eq!(listed[0][field].as_f64(), Some(limit), "{field}");
+    }
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(
         (&listed[0]["name"], &listed[0]["concurrencyLimit"]),

@@ -1,7 +1,10 @@
 mod accounts;
 mod auth;
 mod bench;
+mod concurrency;
 mod contract;
+mod groups;
 mod keys;
+mod limits;
 mod oem;
 mod usage;
