@@ -22,7 +22,12 @@ async fn admitted(r: &Ready, secret: &str, crowd: usize) -> usize {
     let answers = futures_util::future::join_all(calls).await;
     let good = answers.iter().filter(|answer| answer.status == 200).count();
     let refused = answers.iter().filter(|answer| answer.status == 429).count();
-    assert_eq!(good + refused, crowd, "others: {:?}", answers.iter().find(|a| a.status != 200 && a.status != 429));
+    assert_eq!(
+        good + refused,
+        crowd,
+        "others: {:?}",
+        answers.iter().find(|a| a.status != 200 && a.status != 429)
+    );
     good
 }
 
@@ -36,7 +41,10 @@ async fn record(r: &Ready, id: &str) -> Value {
 }
 
 fn said(answer: &Answer) -> String {
-    answer.json()["error"]["message"].as_str().expect("a message").to_owned()
+    answer.json()["error"]["message"]
+        .as_str()
+        .expect("a message")
+        .to_owned()
 }
 
 #[tokio::test]
@@ -51,15 +59,33 @@ async fn a_window_of_requests_admits_exactly_its_limit() {
         .await;
     assert_eq!(admitted(&r, &key.secret, CROWD).await, 17);
     assert_eq!(r.provider.calls(), 17);
-    let answer = r.relay.client(&key.secret).messages("hi").send().await.expect(429);
-    assert!(said(&answer).contains("17") && said(&answer).contains("requests per window"), "{}", said(&answer));
+    let answer = r
+        .relay
+        .client(&key.secret)
+        .messages("hi")
+        .send()
+        .await
+        .expect(429);
+    assert!(
+        said(&answer).contains("17") && said(&answer).contains("requests per window"),
+        "{}",
+        said(&answer)
+    );
     assert_eq!(answer.header("x-should-retry"), Some("false"));
-    let wait: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
+    let wait: u64 = answer
+        .header("retry-after")
+        .expect("a time")
+        .parse()
+        .expect("seconds");
     assert!((3_500..=3_600).contains(&wait), "{wait}");
     assert_eq!(answer.json()["error"]["type"], "rate_limit_error");
     // Counting tokens is free.
     let body = r.client.messages("hi").ask.body;
-    let count = r.relay.client(&key.secret).call("POST", "/v1/messages/count_tokens").body(body);
+    let count = r
+        .relay
+        .client(&key.secret)
+        .call("POST", "/v1/messages/count_tokens")
+        .body(body);
     count.send().await.good();
 }
 
@@ -81,9 +107,17 @@ async fn a_limit_on_cost_stops_at_what_was_spent() {
         slots_are_free(&r.relay, &key).await;
     }
     let answer = client.messages("hi").send().await.expect(429);
-    assert!(said(&answer).contains("$0.05") && said(&answer).contains("per day"), "{}", said(&answer));
+    assert!(
+        said(&answer).contains("$0.05") && said(&answer).contains("per day"),
+        "{}",
+        said(&answer)
+    );
     assert_eq!(answer.header("x-should-retry"), Some("false"));
-    let wait: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
+    let wait: u64 = answer
+        .header("retry-after")
+        .expect("a time")
+        .parse()
+        .expect("seconds");
     assert!(wait <= 86_400, "{wait}");
     // The limit's figure is the ledger's.
     let spent: u64 = entries(&r.relay, 3)
@@ -91,8 +125,13 @@ async fn a_limit_on_cost_stops_at_what_was_spent() {
         .iter()
         .map(|entry| entry["cost"].as_u64().expect("a cost"))
         .sum();
-    let shown = record(&r, &key.id).await["spend"]["day"]["spent"].as_f64().expect("a sum");
-    assert!((shown * 1e6 - spent as f64).abs() < 1.0, "{shown} USD, {spent} micro-USD");
+    let shown = record(&r, &key.id).await["spend"]["day"]["spent"]
+        .as_f64()
+        .expect("a sum");
+    assert!(
+        (shown * 1e6 - spent as f64).abs() < 1.0,
+        "{shown} USD, {spent} micro-USD"
+    );
     // Another key is not touched.
     r.client.messages("hi").send().await.good();
 }
@@ -106,8 +145,8 @@ async fn a_crowd_cannot_overshoot_a_money_limit_by_more_than_it_holds() {
                 input: 1_000,
                 output: 1_000,
                 cache_write_5m: 0,
-            cache_write_1h: 0,
-            cache_read: 0,
+                cache_write_1h: 0,
+                cache_read: 0,
             })
             .delay_head(Duration::from_millis(100)),
     );
@@ -119,7 +158,10 @@ async fn a_crowd_cannot_overshoot_a_money_limit_by_more_than_it_holds() {
     let spend = record(&r, &key.id).await["spend"]["total"].clone();
     assert_eq!(spend["reserved"].as_f64(), Some(0.0), "{spend}");
     let spent = spend["spent"].as_f64().expect("a sum");
-    assert!((spent - 0.018 * good as f64).abs() < 1e-6, "{spent} for {good} calls");
+    assert!(
+        (spent - 0.018 * good as f64).abs() < 1e-6,
+        "{spent} for {good} calls"
+    );
     // Beyond the limit only by what the calls that ran used more than they had reserved.
     assert!(spent <= 0.3 + 0.003 * good as f64, "{spent}");
 }
@@ -127,27 +169,44 @@ async fn a_crowd_cannot_overshoot_a_money_limit_by_more_than_it_holds() {
 #[tokio::test]
 async fn only_opus_is_stopped_by_its_own_limit() {
     let r = ready().await;
-    r.provider.answer(Script::message("dear").model("claude-opus-4-1").usage(Usage {
-        input: 1_000,
-        output: 1_000,
-        cache_write_5m: 0,
-        cache_write_1h: 0,
-        cache_read: 0,
-    }));
-    let key = r.relay.key("opus").set("weeklyOpusCostLimit", 0.05).create().await;
+    r.provider
+        .answer(Script::message("dear").model("claude-opus-4-1").usage(Usage {
+            input: 1_000,
+            output: 1_000,
+            cache_write_5m: 0,
+            cache_write_1h: 0,
+            cache_read: 0,
+        }));
+    let key = r
+        .relay
+        .key("opus")
+        .set("weeklyOpusCostLimit", 0.05)
+        .create()
+        .await;
     let client = r.relay.client(&key.secret);
     client.messages("hi").model("claude-opus-4-1").send().await.good();
     slots_are_free(&r.relay, &key).await;
-    let answer = client.messages("hi").model("claude-opus-4-1").send().await.expect(429);
+    let answer = client
+        .messages("hi")
+        .model("claude-opus-4-1")
+        .send()
+        .await
+        .expect(429);
     assert!(said(&answer).contains("Opus"), "{}", said(&answer));
     r.provider.answer(Script::message("cheap"));
-    client.messages("hi").model("claude-sonnet-4-5").send().await.good();
+    client
+        .messages("hi")
+        .model("claude-sonnet-4-5")
+        .send()
+        .await
+        .good();
 }
 
 #[tokio::test]
 async fn a_queue_serves_in_order_and_loses_nobody() {
     let r = ready().await;
-    r.provider.answer(Script::message("in turn").delay_head(Duration::from_millis(150)));
+    r.provider
+        .answer(Script::message("in turn").delay_head(Duration::from_millis(150)));
     let key = r
         .relay
         .key("queue")
@@ -196,7 +255,8 @@ async fn a_client_that_leaves_gives_up_its_place() {
         .create()
         .await;
     let client = r.relay.client(&key.secret);
-    r.provider.next(Script::message("holds the slot").stall_before_head());
+    r.provider
+        .next(Script::message("holds the slot").stall_before_head());
     let holder = client.messages("first").stream().sent().await;
     r.provider.wait_for(1).await;
     let waiter = client.messages("leaves").stream().sent().await;
@@ -213,7 +273,12 @@ async fn a_client_that_leaves_gives_up_its_place() {
     queued(1).await;
     holder.reset();
     stays.await.expect("a call").good();
-    assert!(!r.provider.requests().iter().any(|seen| seen.text().contains("leaves")));
+    assert!(
+        !r.provider
+            .requests()
+            .iter()
+            .any(|seen| seen.text().contains("leaves"))
+    );
     slots_are_free(&r.relay, &key).await;
 }
 
@@ -229,15 +294,27 @@ async fn a_queue_that_is_full_or_too_slow_says_so() {
         .create()
         .await;
     let client = r.relay.client(&key.secret);
-    r.provider.next(Script::message("holds the slot").stall_before_head());
+    r.provider
+        .next(Script::message("holds the slot").stall_before_head());
     let holder = client.messages("first").stream().sent().await;
     r.provider.wait_for(1).await;
     let calls = (0..4).map(|_| client.messages("hi").send());
     let answers = futures_util::future::join_all(calls).await;
     assert!(answers.iter().all(|answer| answer.status == 429));
-    let waited = answers.iter().filter(|answer| said(answer).contains("while this one waited")).count();
-    let full = answers.iter().filter(|answer| said(answer).contains("waiting")).count();
-    assert_eq!((waited, full), (1, 3), "{:?}", answers.iter().map(said).collect::<Vec<_>>());
+    let waited = answers
+        .iter()
+        .filter(|answer| said(answer).contains("while this one waited"))
+        .count();
+    let full = answers
+        .iter()
+        .filter(|answer| said(answer).contains("waiting"))
+        .count();
+    assert_eq!(
+        (waited, full),
+        (1, 3),
+        "{:?}",
+        answers.iter().map(said).collect::<Vec<_>>()
+    );
     holder.reset();
     slots_are_free(&r.relay, &key).await;
 }
@@ -258,9 +335,13 @@ async fn clients_and_models_can_be_chosen() {
     let client = r.relay.client(&key.secret);
     let refused = client.messages("hi").send().await.expect(403);
     assert!(said(&refused).contains("claude_code"), "{}", said(&refused));
-    let own = |call: crs_support::client::Call| call.header("user-agent", "claude-cli/2.1.330 (external, cli)");
+    let own =
+        |call: crs_support::client::Call| call.header("user-agent", "claude-cli/2.1.330 (external, cli)");
     own(client.messages("hi")).send().await.good();
-    own(client.messages("hi").model("claude-opus-4-1")).send().await.expect(403);
+    own(client.messages("hi").model("claude-opus-4-1"))
+        .send()
+        .await
+        .expect(403);
 }
 
 #[tokio::test]
@@ -289,7 +370,10 @@ async fn a_bound_key_never_falls_back_in_silence() {
     let accounts = r.relay.admin().get("/admin/accounts").await.good().json();
     let id = |name: &str| {
         let items = accounts["items"].as_array().expect("accounts").clone();
-        let account = items.into_iter().find(|account| account["name"] == name).expect("it");
+        let account = items
+            .into_iter()
+            .find(|account| account["name"] == name)
+            .expect("it");
         account["id"].as_str().expect("an id").to_owned()
     };
     let bound = json!({ "claude": id("second") });
@@ -341,7 +425,12 @@ async fn limits_outlive_a_crash() {
     let before = record(&r, &key.id).await["spend"]["day"]["spent"].clone();
     r.relay.kill9().await;
     r.relay.start_again().await;
-    r.relay.client(&key.secret).messages("hi").send().await.expect(429);
+    r.relay
+        .client(&key.secret)
+        .messages("hi")
+        .send()
+        .await
+        .expect(429);
     assert_eq!(record(&r, &key.id).await["spend"]["day"]["spent"], before);
 }
 
