@@ -7,4 +7,5 @@ mod groups;
 mod keys;
 mod limits;
 mod oem;
+mod spend;
 mod usage;
