@@ -37,6 +37,7 @@ fn event(at: u64, number: u128, key: &Value, account: &Value) -> LedgerEvent {
         duration_ms: 300,
         attempts: 1,
         client: "claude-cli/2.0".to_owned(),
+        trace: None,
     }
 }
 
