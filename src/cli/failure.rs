@@ -30,7 +30,11 @@ impl Failure {
 
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Failed(text) | Self::Told(text) | Self::Usage(text) | Self::Missing(text) | Self::Away(text) => text,
+            Self::Failed(text)
+            | Self::Told(text)
+            | Self::Usage(text)
+            | Self::Missing(text)
+            | Self::Away(text) => text,
         }
     }
 }

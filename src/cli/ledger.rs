@@ -18,7 +18,11 @@ pub(super) async fn verify(
         output.waiting("comparing", days(api, args.days)).await
     })
     .await?;
-    let count = |field: &str| days.iter().filter_map(|day| day.get(field)?.as_u64()).sum::<u64>();
+    let count = |field: &str| {
+        days.iter()
+            .filter_map(|day| day.get(field)?.as_u64())
+            .sum::<u64>()
+    };
     let different = count("different");
     let value = json!({ "agree": different == 0, "different": different, "days": days });
     output.result(&value, || shown(&days));
@@ -34,7 +38,9 @@ pub(super) async fn verify(
 async fn days(api: &Api, most: u32) -> Result<Vec<Value>, Failure> {
     let mut days = Vec::new();
     for ago in 1..=most {
-        let day = api.post("/admin/usage/verify", &json!({ "daysAgo": ago })).await?;
+        let day = api
+            .post("/admin/usage/verify", &json!({ "daysAgo": ago }))
+            .await?;
         let kept = day.get("daysKept").and_then(Value::as_u64).unwrap_or(0);
         days.push(day);
         if u64::from(ago) >= kept {
@@ -45,7 +51,11 @@ async fn days(api: &Api, most: u32) -> Result<Vec<Value>, Failure> {
 }
 
 fn shown(days: &[Value]) -> String {
-    let rows = days.iter().map(|day| ["day", "events", "different"].map(|field| cell(day, field)).into());
+    let rows = days.iter().map(|day| {
+        ["day", "events", "different"]
+            .map(|field| cell(day, field))
+            .into()
+    });
     let mut text = table(&["DAY", "CALLS", "DIFFERENCES"], rows);
     let differences: Vec<Vec<String>> = days.iter().flat_map(differences).collect();
     if !differences.is_empty() {

@@ -107,7 +107,8 @@ impl CallTrace {
 
     /// Leaves one thing out and says about how many bytes that saves.
     fn shorten(&mut self) -> Option<usize> {
-        let weight = |skip: TracedSkip| skip.account.len() + skip.why.len() + r#"{"account":"","why":""},"#.len();
+        let weight =
+            |skip: TracedSkip| skip.account.len() + skip.why.len() + r#"{"account":"","why":""},"#.len();
         for attempt in self.attempts.iter_mut().rev() {
             if let Some(skip) = attempt.skipped.pop() {
                 attempt.not_listed += 1;

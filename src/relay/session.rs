@@ -50,9 +50,11 @@ impl Session {
     pub fn of_claude(headers: &HeaderMap, fields: &Fields, body: &[u8]) -> Option<Self> {
         let header = || headers.get(SESSION_HEADER)?.to_str().ok().map(str::to_owned);
         let metadata = || fields.raw(Field::Metadata, body).and_then(session_id);
-        let said = |signal| move |id| Self {
-            signal,
-            id: Id::Said(id),
+        let said = |signal| {
+            move |id| Self {
+                signal,
+                id: Id::Said(id),
+            }
         };
         header()
             .filter(|id| !id.is_empty())
@@ -99,11 +101,16 @@ fn unmarked(mut text: &[u8], hasher: &mut DefaultHasher) {
     let is_between = |byte: &u8| *byte == b',' || byte.is_ascii_whitespace();
     while let Some(at) = memchr::memmem::find(text, CACHE_MARK) {
         let (before, mark) = text.split_at(at);
-        let end = before.iter().rposition(|byte| !is_between(byte)).map_or(0, |last| last + 1);
+        let end = before
+            .iter()
+            .rposition(|byte| !is_between(byte))
+            .map_or(0, |last| last + 1);
         hasher.write(before.get(..end).unwrap_or_default());
         // The value is a flat object, or `null`.
         let value = mark.get(CACHE_MARK.len()..).unwrap_or_default();
-        let begins = value.iter().find(|byte| **byte != b':' && !byte.is_ascii_whitespace());
+        let begins = value
+            .iter()
+            .find(|byte| **byte != b':' && !byte.is_ascii_whitespace());
         let rest = if begins == Some(&b'{') {
             let brace = memchr::memchr(b'}', value).unwrap_or(value.len());
             value.get(brace + 1..)
@@ -111,7 +118,10 @@ fn unmarked(mut text: &[u8], hasher: &mut DefaultHasher) {
             value.get(memchr::memchr2(b'}', b',', value).unwrap_or(value.len())..)
         };
         let rest = rest.unwrap_or_default();
-        let begin = rest.iter().position(|byte| !is_between(byte)).unwrap_or(rest.len());
+        let begin = rest
+            .iter()
+            .position(|byte| !is_between(byte))
+            .unwrap_or(rest.len());
         text = rest.get(begin..).unwrap_or_default();
         let opens = end == 0 || before.get(end - 1) == Some(&b'{');
         if !opens && !matches!(text.first(), None | Some(b'}')) {
@@ -154,17 +164,24 @@ mod tests {
     fn the_surest_signal_is_taken() {
         let id = "0c8f2a4e-1111-4222-8333-444455556666";
         let old = json!({"user_id": format!("user_ab_account__session_{id}")});
-        let new = json!({"user_id": json!({"device_id": "d", "account_uuid": "", "session_id": id}).to_string()});
+        let new =
+            json!({"user_id": json!({"device_id": "d", "account_uuid": "", "session_id": id}).to_string()});
         let mut body = long("hello", 9, 1);
         assert_eq!(session(None, &body).unwrap().signal, Signal::Prefix);
         for metadata in [old, new] {
             body["metadata"] = metadata;
             let said = session(None, &body).unwrap();
-            assert_eq!((said.signal, said.id.clone()), (Signal::Metadata, Id::Said(id.to_owned())));
+            assert_eq!(
+                (said.signal, said.id.clone()),
+                (Signal::Metadata, Id::Said(id.to_owned()))
+            );
             let header = session(Some("other"), &body).unwrap();
             assert_eq!(header.signal, Signal::Header);
             // One conversation, whichever signal names it.
-            assert_eq!(session(Some(id), &body).unwrap().hash(&KeyHash([1; 32])), said.hash(&KeyHash([1; 32])));
+            assert_eq!(
+                session(Some(id), &body).unwrap().hash(&KeyHash([1; 32])),
+                said.hash(&KeyHash([1; 32]))
+            );
             assert_eq!(session(Some(""), &body).unwrap().signal, Signal::Metadata);
         }
     }
@@ -173,12 +190,30 @@ mod tests {
     fn a_conversation_keeps_its_prefix_while_its_marks_move() {
         let first = session(None, &long("hello", 0, 1)).unwrap();
         for turns in 2..5 {
-            assert_eq!(session(None, &long("hello", turns - 1, turns)), Some(first.clone()));
+            assert_eq!(
+                session(None, &long("hello", turns - 1, turns)),
+                Some(first.clone())
+            );
         }
         assert_ne!(session(None, &long("hallo", 0, 1)), Some(first));
-        assert_eq!(session(None, &json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]})), None);
-        assert_eq!(session(None, &json!({"model": "m", "system": "s".repeat(5_000)})), None);
-        assert_eq!(session(None, &json!({"model": "m", "system": "s".repeat(5_000), "messages": []})), None);
+        assert_eq!(
+            session(
+                None,
+                &json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+            ),
+            None
+        );
+        assert_eq!(
+            session(None, &json!({"model": "m", "system": "s".repeat(5_000)})),
+            None
+        );
+        assert_eq!(
+            session(
+                None,
+                &json!({"model": "m", "system": "s".repeat(5_000), "messages": []})
+            ),
+            None
+        );
     }
 
     #[test]
@@ -191,7 +226,10 @@ mod tests {
         let plain = hash(r#"{"a":1,"b":2}"#);
         assert_ne!(plain, hash(r#"{"a":1,"b":3}"#));
         let end = hash(r#"{"a":1}"#);
-        assert_eq!(hash(r#"{"a":1, "cache_control":{"type":"ephemeral"} ,"b":2}"#), plain);
+        assert_eq!(
+            hash(r#"{"a":1, "cache_control":{"type":"ephemeral"} ,"b":2}"#),
+            plain
+        );
         for marked in [
             r#"{"a":1,"cache_control":{"type":"ephemeral"}}"#,
             r#"{"a":1, "cache_control" : {"type":"ephemeral","ttl":"5m"}}"#,

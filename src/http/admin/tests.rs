@@ -4,4 +4,8 @@ mod bench;
 mod contract;
 mod keys;
 mod oem;
+mod reading;
+#[cfg(not(target_arch = "wasm32"))]
+mod scale;
+mod trace;
 mod usage;

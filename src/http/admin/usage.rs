@@ -51,7 +51,9 @@ async fn named_keys(app: &App, ranked: Vec<Ranked>) -> Result<Vec<NamedView>, St
 /// Accounts with their names.
 async fn named_accounts(app: &App, ranked: Vec<Ranked>) -> Result<Vec<NamedView>, StoreError> {
     let accounts = try_join_all(ranked.iter().map(|ranked| app.accounts.get(&ranked.id))).await?;
-    let names = accounts.into_iter().map(|account| account.map(|account| account.name));
+    let names = accounts
+        .into_iter()
+        .map(|account| account.map(|account| account.name));
     Ok(named(ranked, names))
 }
 
@@ -107,7 +109,8 @@ impl OfView {
             (None, None, Some(model)) => of(OfKind::Model, Some(model.clone()), Some(model)),
             (key, ..) => {
                 let field = if key.is_some() { "key" } else { "account" };
-                let message = format!("`{field}` cannot be sent with another of `key`, `account` and `model`");
+                let message =
+                    format!("`{field}` cannot be sent with another of `key`, `account` and `model`");
                 Err(ApiError::invalid(field, message))
             }
         }

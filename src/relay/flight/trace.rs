@@ -172,7 +172,9 @@ impl Flight {
         if !may || self.call.headers.get(ASKED).is_none_or(|asked| asked != "1") {
             return;
         }
-        let Some(last) = self.heard.tried.last() else { return };
+        let Some(last) = self.heard.tried.last() else {
+            return;
+        };
         let skipped = last.trace.iter().flat_map(|trace| &trace.skipped);
         let skipped: Vec<String> = skipped
             .map(|(id, skip)| format!("{}={}", self.name(id), kind(skip)))
@@ -238,7 +240,9 @@ fn why(skip: &Skip) -> String {
             until: Some(until),
         } => format!("{kind} until {}: {why}", time::iso(*until)),
         Skip::Cooling { until, family, why } => {
-            let family = family.as_ref().map_or_else(String::new, |family| format!(" for {family}"));
+            let family = family
+                .as_ref()
+                .map_or_else(String::new, |family| format!(" for {family}"));
             format!("{kind}{family} until {}: {why}", time::iso(*until))
         }
         Skip::Expired { at } => format!("{kind} on {}", time::iso(*at)),
@@ -277,7 +281,10 @@ mod tests {
             family: Some("opus".to_owned()),
             why: "429".to_owned(),
         };
-        assert_eq!(why(&cooling), "cooling for opus until 1970-01-01T00:00:00.000Z: 429");
+        assert_eq!(
+            why(&cooling),
+            "cooling for opus until 1970-01-01T00:00:00.000Z: 429"
+        );
         assert_eq!(why(&Skip::Full { limit: 2 }), "full: 2 running");
         assert_eq!(why(&Skip::Tried), "tried");
     }

@@ -133,7 +133,9 @@ impl Accounts {
     }
 
     pub(super) fn learn_names(&self, all: &[Account]) {
-        let names = all.iter().map(|account| (account.id.clone(), account.name.clone()));
+        let names = all
+            .iter()
+            .map(|account| (account.id.clone(), account.name.clone()));
         self.cache().names = names.collect();
     }
 

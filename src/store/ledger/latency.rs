@@ -30,7 +30,9 @@ impl Ledger {
             (_, Range::Month) => self.days_of_month(now),
             (_, Range::All) => {
                 let today = self.calendar.day(now);
-                (0..DAY_DAYS).map(|back| Bucket::Day(today.before(back))).collect()
+                (0..DAY_DAYS)
+                    .map(|back| Bucket::Day(today.before(back)))
+                    .collect()
             }
             _ => self.buckets(range, now),
         };
@@ -48,14 +50,17 @@ impl Ledger {
 
     /// What calls failed with, the most frequent first.
     pub async fn failures(&self, range: Range, now: Millis) -> Result<Vec<Failures>, StoreError> {
-        let asks = self.buckets(range, now).into_iter().map(|bucket| Command::ZRangeByScore {
-            key: keys::ledger_failures(bucket),
-            min: f64::NEG_INFINITY,
-            max: f64::INFINITY,
-            rev: true,
-            offset: 0,
-            limit: CODES,
-        });
+        let asks = self
+            .buckets(range, now)
+            .into_iter()
+            .map(|bucket| Command::ZRangeByScore {
+                key: keys::ledger_failures(bucket),
+                min: f64::NEG_INFINITY,
+                max: f64::INFINITY,
+                rev: true,
+                offset: 0,
+                limit: CODES,
+            });
         let mut counts: HashMap<String, u64> = HashMap::new();
         for reply in self.store.run(asks.collect()).await? {
             let Reply::Scored(members) = reply else { continue };

@@ -281,7 +281,11 @@ impl Ledger {
             // Going on from the last moment, not by counting from the newest on: a day may have a million.
             if let Some((_, last)) = chunk.last() {
                 let of_it = chunk.iter().filter(|(_, at)| at == last).count() as u64;
-                let seen = if walk.newest == *last as Millis { walk.skip } else { 0 };
+                let seen = if walk.newest == *last as Millis {
+                    walk.skip
+                } else {
+                    0
+                };
                 walk.skip = seen + of_it;
                 walk.newest = *last as Millis;
             }

@@ -62,7 +62,10 @@ impl Spread {
         let mut before = 0_u64;
         for (gap, here) in self.counts.iter().copied().enumerate() {
             if before + here >= rank {
-                let from = gap.checked_sub(1).and_then(|gap| BOUNDS.get(gap)).map_or(0, |ms| *ms);
+                let from = gap
+                    .checked_sub(1)
+                    .and_then(|gap| BOUNDS.get(gap))
+                    .map_or(0, |ms| *ms);
                 let to = BOUNDS.get(gap).map_or(from, |ms| *ms);
                 let share = (rank - before) as f64 / here as f64;
                 return Some(from + ((to - from) as f64 * share).round() as u64);
@@ -109,7 +112,11 @@ impl Times {
     /// The inverse of [`figures`](Self::figures); missing ones are 0.
     pub(super) fn read(figures: impl IntoIterator<Item = u64>) -> Self {
         let mut times = Self::default();
-        let counts = times.first_byte.counts.iter_mut().chain(&mut times.duration.counts);
+        let counts = times
+            .first_byte
+            .counts
+            .iter_mut()
+            .chain(&mut times.duration.counts);
         for (count, figure) in counts.zip(figures) {
             *count = figure;
         }
@@ -177,6 +184,10 @@ mod tests {
 
     #[test]
     fn no_gap_is_wider_than_is_promised() {
-        assert!(BOUNDS.windows(2).all(|pair| pair[1] as f64 / pair[0] as f64 <= WIDEST));
+        assert!(
+            BOUNDS
+                .windows(2)
+                .all(|pair| pair[1] as f64 / pair[0] as f64 <= WIDEST)
+        );
     }
 }

@@ -1,4 +1,5 @@
 mod history;
+mod kept;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
 mod redis;
 #[cfg(all(not(target_arch = "wasm32"), feature = "upstash"))]
@@ -554,27 +555,4 @@ fn an_event_that_is_there_is_not_written_again_when_it_is_looked_for() {
     assert_eq!(bed.total(Range::All).requests, 2);
     assert_eq!(append("third", true), Appended::Repeated);
     assert_eq!(bed.total(Range::All), times(2));
-}
-
-#[test]
-fn records_older_than_they_are_kept_for_go() {
-    let bed = Bed::new();
-    let long = Ledger::new(bed.store.clone(), 0).with_request_log_days(90);
-    let days = [0, 3, 4, 5, 60];
-    let events: Vec<_> = days
-        .iter()
-        .map(|ago| event(NOON - ago * DAY, 100 + u128::from(*ago)))
-        .collect();
-    done(long.append_new("all", &events, true, bed.now())).unwrap();
-    let short = Ledger::new(bed.store.clone(), 0).with_request_log_days(3);
-    done(short.forget(bed.now())).unwrap();
-    let left = days.map(|ago| {
-        let at = NOON - ago * DAY;
-        let read = Command::Exists {
-            key: keys::ledger_requests(bed.ledger.calendar().day(at)),
-        };
-        done(bed.store.run(vec![read])).unwrap() == [Reply::Int(1)]
-    });
-    assert_eq!(left, [true, true, false, false, false]);
-    assert_eq!(bed.total(Range::All), times(5), "sums stay");
 }

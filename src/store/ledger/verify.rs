@@ -127,7 +127,10 @@ fn of_day(rollup: &Rollup<'_>, day: Day) -> impl Iterator<Item = (String, u64)> 
         let figures = times.figures();
         figures.map(|(metric, figure)| (field(&metric, *scope), figure))
     });
-    let failed = rollup.failures.iter().filter(move |((bucket, _), _)| of_day(bucket));
+    let failed = rollup
+        .failures
+        .iter()
+        .filter(move |((bucket, _), _)| of_day(bucket));
     let failed = failed.map(|((_, error), count)| (failures(error), *count));
     sums.chain(times).chain(failed).filter(|(_, figure)| *figure > 0)
 }

@@ -70,13 +70,22 @@ pub(in crate::http::admin) async fn ranking(
         (KindName::Models, None) => Kind::Models,
         (KindName::ModelsOf, Some(key)) => Kind::ModelsOf(key),
         (KindName::ModelsOf, None) => {
-            return Err(ApiError::invalid("key", "`key` must say whose models, by the key's id"));
+            return Err(ApiError::invalid(
+                "key",
+                "`key` must say whose models, by the key's id",
+            ));
         }
         (_, Some(_)) => {
-            return Err(ApiError::invalid("key", "`key` can be sent with `kind=modelsOf` only"));
+            return Err(ApiError::invalid(
+                "key",
+                "`key` can be sent with `kind=modelsOf` only",
+            ));
         }
     };
-    let ranked = app.ledger.ranking(kind, range, top, app.ports.clock.now()).await?;
+    let ranked = app
+        .ledger
+        .ranking(kind, range, top, app.ports.clock.now())
+        .await?;
     let items = match kind {
         Kind::Keys => named_keys(&app, ranked).await?,
         Kind::Accounts => named_accounts(&app, ranked).await?,
