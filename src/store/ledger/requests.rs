@@ -278,18 +278,14 @@ impl Ledger {
         loop {
             let chunk = self.chunk(&walk).await?;
             let count = chunk.len() as u64;
+            let ids: Vec<(Millis, String)> = chunk.into_iter().map(|(id, at)| (at as Millis, id)).collect();
             // Going on from the last moment, not by counting from the newest on: a day may have a million.
-            if let Some((_, last)) = chunk.last() {
-                let of_it = chunk.iter().filter(|(_, at)| at == last).count() as u64;
-                let seen = if walk.newest == *last as Millis {
-                    walk.skip
-                } else {
-                    0
-                };
+            if let Some(last) = ids.last().map(|(at, _)| *at) {
+                let of_it = ids.iter().filter(|(at, _)| *at == last).count() as u64;
+                let seen = if walk.newest == last { walk.skip } else { 0 };
                 walk.skip = seen + of_it;
-                walk.newest = *last as Millis;
+                walk.newest = last;
             }
-            let ids = chunk.into_iter().map(|(id, at)| (at as Millis, id)).collect();
             self.records(day, ids)
                 .await?
                 .into_iter()
