@@ -17,6 +17,7 @@ use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
 use crate::relay::admit::StoreRest;
 use crate::relay::outbox::Outbox;
+use crate::relay::turns::Turns;
 use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
@@ -54,6 +55,8 @@ pub struct Parts {
     /// Settled calls on their way to the ledger.
     pub outbox: Outbox,
     pub metrics: Metrics,
+    /// What the provider's cache gave each conversation last.
+    pub turns: Turns,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
     pub store_rest: StoreRest,
     /// The price table with the operator's prices, and the version of those; replaced as a whole.
@@ -82,6 +85,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
         metrics: Metrics::default(),
+        turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),
         local_token,

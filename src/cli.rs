@@ -11,6 +11,7 @@ mod check;
 mod failure;
 mod input;
 mod key;
+mod ledger;
 mod output;
 
 use std::ffi::OsString;
@@ -67,6 +68,22 @@ enum Command {
     /// Accounts at providers.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// What was used: the books.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Compare sums with the calls they are of, for days that are over; ends with 1 if they differ.
+    Verify(LedgerVerify),
+}
+
+#[derive(Debug, Args)]
+struct LedgerVerify {
+    /// How many days, yesterday the first; no more than calls are kept (REQUEST_LOG_DAYS).
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
+    days: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -268,6 +285,7 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
             admin::reset_password(args, environment, output).await
         }
         Command::Key(command) => key::run(command, environment, output).await,
+        Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
         Command::Account(command) => account::run(command, environment, output).await,
     }
 }

@@ -7,4 +7,5 @@ pub mod id;
 pub mod key;
 pub mod price;
 pub mod time;
+pub mod trace;
 pub mod usage;

@@ -1,7 +1,6 @@
 //! May this call start, and on which account: the questions to the machines, with what they must be
 //! taught first.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -339,7 +338,7 @@ pub(super) async fn pick(
     let call = flight.call();
     let policy = flight.policy();
     let mut ask = pool::Pick {
-        session: call.session.as_deref().map(|session| session_hash(call, session)),
+        session: call.session.as_ref().map(|session| session.hash(&call.key)),
         family: provider.family(&call.model).to_owned(),
         model: call.model.clone(),
         tried: tried.to_vec(),
@@ -363,14 +362,16 @@ pub(super) async fn pick(
                 account,
                 revision,
                 on_trial,
-                ..
+                sticky,
+                bound,
+                trace,
             }) => {
                 let picked = Picked {
                     account,
                     revision,
                     on_trial,
                 };
-                flight.hold(picked.clone());
+                flight.hold(picked.clone(), sticky, bound, trace);
                 return Ok(Pick::Account(picked));
             }
             Ok(pool::Reply::NobodyLeft {
@@ -380,6 +381,7 @@ pub(super) async fn pick(
                 bound,
             }) => {
                 let failure = nobody(&skipped, earliest, busy, now);
+                flight.nobody_left(skipped);
                 return Ok(Pick::Nobody(bound_to_nobody(failure, bound)));
             }
             Ok(pool::Reply::NeedRoster) if ask.learned_since == 0 => break,
@@ -398,14 +400,6 @@ pub(super) async fn pick(
         }
     }
     Err(Failure::relay_unavailable(&"the accounts cannot be read"))
-}
-
-/// Sessions of different keys never meet, whatever ids their clients invent.
-fn session_hash(call: &Call, session: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    call.key.0.hash(&mut hasher);
-    session.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// A key that is bound to an account is told of that one.

@@ -5,6 +5,7 @@ use crs_durable::{CallId, Millis};
 use http::HeaderMap;
 
 use super::body::Fields;
+use super::session::Session;
 use crate::port::gates::KeyHash;
 
 /// A call as every later step sees it. The body is the client's own bytes.
@@ -26,8 +27,8 @@ pub struct Call {
     /// The model as the client named it.
     pub model: String,
     pub stream: bool,
-    /// What ties this call to its conversation, as the client says it.
-    pub session: Option<String>,
+    /// What ties this call to its conversation.
+    pub session: Option<Session>,
     /// An attempt on this account only: the operator's test of it.
     pub only: Option<String>,
 }

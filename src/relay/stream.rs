@@ -47,6 +47,7 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
     if let Ok(id) = HeaderValue::from_str(flight.id()) {
         headers.insert(X_REQUEST_ID, id);
     }
+    flight.explain(headers);
     let length = answer
         .rest
         .as_ref()

@@ -19,6 +19,7 @@
 //! | `ledger:requests:<day>:index` | sorted set, expires | id of a call by its time in ms |
 //! | `ledger:sums:<bucket>` | hash, expires | `<metric>:<scope>` -> sum; see `store::ledger` |
 //! | `ledger:rank:<bucket>:<kind>` | sorted set, expires | keys, accounts or models by cost in micro-USD |
+//! | `ledger:failures:<bucket>` | sorted set, expires | error codes by how many calls ended so |
 //! | `ledger:last-used:<kind>` | sorted set | keys or accounts by the time of their last call in ms |
 //!
 //! A `<bucket>` is `hour:2026-01-31:09`, `day:2026-01-31`, `month:2026-01` or `all`, in the operator's time
@@ -74,6 +75,10 @@ pub fn ledger_sums(bucket: impl Display) -> String {
 
 pub fn ledger_rank(bucket: impl Display, kind: impl Display) -> String {
     format!("ledger:rank:{bucket}:{kind}")
+}
+
+pub fn ledger_failures(bucket: impl Display) -> String {
+    format!("ledger:failures:{bucket}")
 }
 
 pub fn ledger_last_used(kind: &str) -> String {

@@ -427,7 +427,7 @@ async fn a_panic_costs_its_own_request_and_no_other() {
 
 #[tokio::test]
 async fn two_isolates_share_one_keys_limits() {
-    let r = ready_with(|setup| setup.twice()).await;
+    let r = ready_with(crs_support::relay::Setup::twice).await;
     let key = r.relay.key("narrow").set("concurrencyLimit", 7).create().await;
     r.provider
         .answer(Script::message("slow").deltas(6).stall_after(4));

@@ -203,6 +203,7 @@ async fn only_opus_is_stopped_by_its_own_limit() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a client that waits beside the test")]
 async fn a_queue_serves_in_order_and_loses_nobody() {
     let r = ready().await;
     r.provider
@@ -244,6 +245,7 @@ async fn a_queue_serves_in_order_and_loses_nobody() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a client that waits beside the test")]
 async fn a_client_that_leaves_gives_up_its_place() {
     let r = ready().await;
     let key = r

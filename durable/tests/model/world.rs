@@ -187,18 +187,6 @@ impl<T> Leases<T> {
         Some(self.0.remove(index))
     }
 
-    /// As a snapshot shows them.
-    pub(crate) fn shown(&self, of: impl Fn(&T) -> bool) -> Vec<(CallId, Millis, Millis)> {
-        let mut shown: Vec<_> = self
-            .0
-            .iter()
-            .filter(|lease| of(&lease.what))
-            .map(|lease| (lease.call, lease.since, lease.end.until))
-            .collect();
-        shown.sort_unstable();
-        shown
-    }
-
     /// Invariant 4: a lease outlives its TTL by no more than the clock was set back, and what time may
     /// have stood still.
     pub(crate) fn none_outlives_its_ttl(&self, clock: &Clock) {

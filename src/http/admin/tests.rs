@@ -7,5 +7,9 @@ mod groups;
 mod keys;
 mod limits;
 mod oem;
+mod reading;
+#[cfg(not(target_arch = "wasm32"))]
+mod scale;
 mod spend;
+mod trace;
 mod usage;

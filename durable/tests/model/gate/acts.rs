@@ -106,6 +106,7 @@ pub(super) fn policies() -> impl Strategy<Value = KeyPolicy> {
                 model_mode: if allow { ModelMode::Allow } else { ModelMode::Deny },
                 restricted_models: vec!["opus".into()],
                 limits,
+                ..KeyPolicy::default()
             },
         )
 }
