@@ -17,10 +17,12 @@ use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
 use crate::relay::admit::StoreRest;
 use crate::relay::outbox::Outbox;
+use crate::relay::turns::Turns;
 use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
+use crate::store::groups::Groups;
 use crate::store::ledger::Ledger;
 use crate::store::settings::Settings;
 
@@ -46,12 +48,15 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     pub keys: ApiKeys,
     pub accounts: Accounts,
+    pub groups: Groups,
     pub settings: Settings,
     pub admins: Admins,
     pub ledger: Ledger,
     /// Settled calls on their way to the ledger.
     pub outbox: Outbox,
     pub metrics: Metrics,
+    /// What the provider's cache gave each conversation last.
+    pub turns: Turns,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
     pub store_rest: StoreRest,
     /// The price table with the operator's prices, and the version of those; replaced as a whole.
@@ -73,12 +78,14 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
             ports.clock.clone(),
             ports.random.clone(),
         ),
+        groups: Groups::new(store.clone()),
         settings: Settings::new(store.clone(), &config.site.title),
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
         metrics: Metrics::default(),
+        turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),
         local_token,

@@ -11,6 +11,7 @@ mod check;
 mod failure;
 mod input;
 mod key;
+mod ledger;
 mod output;
 
 use std::ffi::OsString;
@@ -67,6 +68,22 @@ enum Command {
     /// Accounts at providers.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// What was used: the books.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Compare sums with the calls they are of, for days that are over; ends with 1 if they differ.
+    Verify(LedgerVerify),
+}
+
+#[derive(Debug, Args)]
+struct LedgerVerify {
+    /// How many days, yesterday the first; no more than calls are kept (REQUEST_LOG_DAYS).
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
+    days: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,7 +105,7 @@ struct ResetPassword {
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
     /// Make a key and show it, once.
-    Create(KeyCreate),
+    Create(Box<KeyCreate>),
     /// List keys, newest first.
     List(KeyList),
     /// Show one key: its limits and state, never the key itself.
@@ -109,6 +126,24 @@ struct KeyCreate {
     /// How many calls may run at once; 0 is no limit.
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
+    /// What its calls may cost in a day, in USD; 0 is no limit.
+    #[arg(long, value_name = "USD")]
+    daily_cost: Option<f64>,
+    /// What its calls may cost in all, in USD; 0 is no limit.
+    #[arg(long, value_name = "USD")]
+    total_cost: Option<f64>,
+    /// Minutes over which the limits of a window are counted.
+    #[arg(long, value_name = "MINUTES")]
+    window: Option<u64>,
+    /// How many calls it may make in a window.
+    #[arg(long, value_name = "N", requires = "window")]
+    window_requests: Option<u64>,
+    /// How many tokens it may use in a window.
+    #[arg(long, value_name = "N", requires = "window")]
+    window_tokens: Option<u64>,
+    /// What its calls may cost in a window, in USD.
+    #[arg(long, value_name = "USD", requires = "window")]
+    window_cost: Option<f64>,
     /// When it ends: 12h, 30d, 2027-01-31, or a moment such as 2027-01-31T09:30:00Z.
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
@@ -250,6 +285,7 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
             admin::reset_password(args, environment, output).await
         }
         Command::Key(command) => key::run(command, environment, output).await,
+        Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
         Command::Account(command) => account::run(command, environment, output).await,
     }
 }

@@ -22,6 +22,7 @@ pub struct Metrics {
     cost: Counter,
     first_byte: Histogram,
     duration: Histogram,
+    queue_wait: Histogram,
     pending: Gauge,
     lost: Gauge,
     billed_units: Family<Billed, Gauge>,
@@ -68,6 +69,7 @@ impl Default for Metrics {
             cost: Counter::default(),
             first_byte: Histogram::new(BUCKETS),
             duration: Histogram::new(BUCKETS),
+            queue_wait: Histogram::new(BUCKETS),
             pending: Gauge::default(),
             lost: Gauge::default(),
             billed_units: Family::default(),
@@ -98,6 +100,11 @@ impl Default for Metrics {
             metrics.duration.clone(),
         );
         registry.register(
+            "queue_wait_seconds",
+            "How long calls waited for a slot of their key, of those that got one after waiting",
+            metrics.queue_wait.clone(),
+        );
+        registry.register(
             "ledger_pending",
             "Settled calls that the store does not have yet",
             metrics.pending.clone(),
@@ -126,6 +133,13 @@ impl Metrics {
         self.refusals
             .get_or_create(&Refused { reason: code.name() })
             .inc();
+    }
+
+    /// A call got its slot after so long; one that did not wait is not counted.
+    pub fn queued(&self, waited_ms: u64) {
+        if waited_ms > 0 {
+            self.queue_wait.observe(waited_ms as f64 / 1000.0);
+        }
     }
 
     pub fn settled(&self, event: &LedgerEvent) {

@@ -2,8 +2,10 @@
 
 pub mod account;
 pub mod calendar;
+pub mod group;
 pub mod id;
 pub mod key;
 pub mod price;
 pub mod time;
+pub mod trace;
 pub mod usage;

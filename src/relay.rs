@@ -15,8 +15,10 @@ pub mod meter;
 pub mod outbox;
 pub mod probe;
 pub mod refresh;
+pub mod session;
 pub mod sse;
 pub mod stream;
+pub mod turns;
 pub mod usage;
 
 use std::time::Duration;
@@ -53,6 +55,7 @@ pub async fn serve(
     let mut flight = Flight::new(app, provider, call);
     let served = match admit::admit(app, provider.service(), &flight).await {
         Ok(admitted) => {
+            app.metrics.queued(admitted.waited_ms);
             flight.admitted(admitted.policy, admitted.waited_ms);
             attempts(app, provider, &mut flight).await
         }
@@ -86,7 +89,12 @@ async fn attempts(
         };
         match attempt::attempt(app, provider, flight, &picked).await? {
             Attempt::Answered(answer) => return Ok(answer),
-            Attempt::Failed { failure, outcome } => {
+            Attempt::Failed {
+                failure,
+                outcome,
+                status,
+            } => {
+                flight.attempt_failed(&failure, status);
                 let account = picked.account;
                 tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.detail.as_deref(), "attempt failed");
                 let unwell = matches!(outcome, pool::Outcome::Unwell { .. });

@@ -15,6 +15,7 @@ pub mod admins;
 pub mod api_keys;
 #[cfg(all(not(target_arch = "wasm32"), feature = "embedded"))]
 pub mod embedded;
+pub mod groups;
 pub mod keys;
 pub mod ledger;
 pub mod memory;

@@ -291,19 +291,24 @@ impl Gate {
         }
         for (call, held) in self.leases.sweep(now) {
             self.told.rows.push(Row::Lease(call));
-            if held.offered {
-                continue;
-            }
-            self.ended.put(now, call, held.rounds, &mut self.told.rows);
-            if let Some(Note { text, key }) = held.note {
-                let entry = Entry {
-                    call,
-                    text,
-                    doubtful: true,
-                    lost: Some(key),
-                };
-                self.outbox.push(now, entry, LOST_WAIT_MS, &mut self.told.rows);
-            }
+            self.ended_untold(now, call, held);
+        }
+    }
+
+    /// The lease ended before the call told what it used.
+    fn ended_untold(&mut self, now: Millis, call: CallId, held: Held) {
+        if held.offered {
+            return;
+        }
+        self.ended.put(now, call, held.rounds, &mut self.told.rows);
+        if let Some(Note { text, key }) = held.note {
+            let entry = Entry {
+                call,
+                text,
+                doubtful: true,
+                lost: Some(key),
+            };
+            self.outbox.push(now, entry, LOST_WAIT_MS, &mut self.told.rows);
         }
     }
 
@@ -372,6 +377,11 @@ impl Gate {
             Command::Renew { call, ttl_ms, note } => self.renew(now, call, ttl_ms, note),
             Command::Settle { call, event, usage } => self.settle(now, call, event, usage),
             Command::Cancel { call } => self.cancel(now, call),
+            Command::Release { call } => {
+                if let Some(held) = self.free(call) {
+                    self.ended_untold(now, call, held);
+                }
+            }
             Command::TakeBatch => return Reply::Batch(self.outbox.take(now, &mut self.told.rows)),
             Command::BatchSent { last, sent } => {
                 return Reply::GivenUp(self.outbox.sent(now, last, sent, &mut self.told.rows));

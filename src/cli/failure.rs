@@ -12,6 +12,8 @@ pub(super) enum Failure {
     Usage(String),
     /// No such record.
     Missing(String),
+    /// Done, and what was found is bad; the result is printed already.
+    Told(String),
     /// Neither server nor store.
     Away(String),
 }
@@ -19,7 +21,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Told(_) => 1,
             Self::Usage(_) => USAGE,
             Self::Missing(_) => 3,
             Self::Away(_) => 4,
@@ -28,7 +30,11 @@ impl Failure {
 
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Failed(text) | Self::Usage(text) | Self::Missing(text) | Self::Away(text) => text,
+            Self::Failed(text)
+            | Self::Told(text)
+            | Self::Usage(text)
+            | Self::Missing(text)
+            | Self::Away(text) => text,
         }
     }
 }

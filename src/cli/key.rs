@@ -13,7 +13,7 @@ const PATH: &str = "/admin/api-keys";
 
 pub(super) async fn run(command: KeyCommand, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     match command {
-        KeyCommand::Create(args) => create(args, environment, output).await,
+        KeyCommand::Create(args) => create(*args, environment, output).await,
         KeyCommand::List(args) => {
             let mut query = vec![("deleted", args.deleted.to_string())];
             query.extend(args.search.map(|text| ("search", text)));
@@ -41,6 +41,12 @@ async fn create(args: KeyCreate, environment: &dyn Vars, output: &Output) -> Res
         .set("name", args.name)
         .set("description", args.description)
         .maybe("concurrencyLimit", args.concurrency)
+        .maybe("dailyCostLimit", args.daily_cost)
+        .maybe("totalCostLimit", args.total_cost)
+        .maybe("rateLimitWindow", args.window)
+        .maybe("rateLimitRequests", args.window_requests)
+        .maybe("tokenLimit", args.window_tokens)
+        .maybe("rateLimitCost", args.window_cost)
         .maybe("expiresAt", expires.transpose()?)
         .maybe("permissions", some(args.service))
         .maybe(
@@ -91,12 +97,16 @@ fn listing(keys: &[Value]) -> String {
             cell(key, "keyPreview"),
             cell(key, "status"),
             limit(key, "currentConcurrency", "concurrencyLimit"),
+            cost(key, "day", "dailyCostLimit"),
+            cost(key, "total", "totalCostLimit"),
             cell(key, "expiresAt"),
             cell(key, "tags"),
         ]
     });
     table(
-        &["ID", "NAME", "KEY", "STATUS", "RUNNING", "EXPIRES", "TAGS"],
+        &[
+            "ID", "NAME", "KEY", "STATUS", "RUNNING", "TODAY", "EVER", "EXPIRES", "TAGS",
+        ],
         rows,
     )
 }
@@ -118,6 +128,10 @@ fn shown(key: &Value) -> String {
         ("key", cell(key, "keyPreview")),
         ("status", cell(key, "status")),
         ("running", limit(key, "currentConcurrency", "concurrencyLimit")),
+        ("cost today", cost(key, "day", "dailyCostLimit")),
+        ("cost this week", cost(key, "week", "weeklyCostLimit")),
+        ("cost ever", cost(key, "total", "totalCostLimit")),
+        ("window", window(key)),
         ("services", services),
         ("blocked models", models),
         ("tags", cell(key, "tags")),
@@ -140,6 +154,35 @@ pub(super) fn limit(value: &Value, now: &str, most: &str) -> String {
     }
 }
 
+/// `$0.25 of $10.00`; where the relay was not asked to count, a dash for what was spent.
+fn cost(key: &Value, period: &str, most: &str) -> String {
+    let usd = |value: Option<&Value>| value.and_then(Value::as_f64);
+    let spent = usd(key.get("spend").and_then(|spend| spend.get(period)?.get("spent")));
+    let most = usd(key.get(most)).filter(|most| *most > 0.0);
+    let spent = spent.map_or_else(|| "-".to_owned(), |spent| format!("${spent:.2}"));
+    match most {
+        Some(most) => format!("{spent} of ${most:.2}"),
+        None => spent,
+    }
+}
+
+/// `60 minutes: 5 requests, 1000 tokens, $2.50`, as far as they are limited; nothing without a window.
+fn window(key: &Value) -> String {
+    let minutes = cell(key, "rateLimitWindow");
+    let limited = |field: &str| key.get(field).and_then(Value::as_f64).filter(|most| *most > 0.0);
+    let limits = [
+        limited("rateLimitRequests").map(|most| format!("{most} requests")),
+        limited("tokenLimit").map(|most| format!("{most} tokens")),
+        limited("rateLimitCost").map(|most| format!("${most:.2}")),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if limits.is_empty() {
+        String::new()
+    } else {
+        format!("{minutes} minutes: {}", limits.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +193,19 @@ mod tests {
         assert_eq!(limit(&key, "now", "most"), "2 of 5");
         assert_eq!(limit(&key, "now", "none"), "2");
         assert_eq!(limit(&key, "lost", "most"), "- of 5");
+    }
+    #[test]
+    fn costs_are_shown_as_people_say_them() {
+        let key = json!({"spend": {"day": {"spent": 0.25}}, "most": 10.0, "none": 0.0});
+        assert_eq!(cost(&key, "day", "most"), "$0.25 of $10.00");
+        assert_eq!(cost(&key, "day", "none"), "$0.25");
+        assert_eq!(
+            cost(&json!({"spend": null, "most": 10.0}), "day", "most"),
+            "- of $10.00"
+        );
+        let key =
+            json!({"rateLimitWindow": 60, "rateLimitRequests": 5, "tokenLimit": 0, "rateLimitCost": 2.5});
+        assert_eq!(window(&key), "60 minutes: 5 requests, $2.50");
+        assert_eq!(window(&json!({"rateLimitWindow": 0})), "");
     }
 }

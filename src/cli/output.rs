@@ -31,6 +31,9 @@ impl Output {
     }
 
     pub(super) fn failure(&self, failure: &Failure) {
+        if self.json && matches!(failure, Failure::Told(_)) {
+            return;
+        }
         if self.json {
             let value = json!({ "error": failure.text(), "exitCode": failure.code() });
             print(&format!("{value:#}"));

@@ -2,8 +2,10 @@
 //! the same code.
 
 mod accounts;
+mod concurrency;
 mod envelope;
 mod fields;
+mod groups;
 mod keys;
 mod list;
 mod oem;
@@ -44,12 +46,25 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::get, keys::change, keys::delete))
         .routes(routes!(keys::restore))
+        .routes(routes!(keys::reset_limits))
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::get, accounts::change, accounts::delete))
         .routes(routes!(accounts::reset))
+        .routes(routes!(accounts::flush_sessions))
+        .routes(routes!(accounts::flush_all))
         .routes(routes!(accounts::test_call::test))
+        .routes(routes!(groups::list, groups::create))
+        .routes(routes!(groups::get, groups::change, groups::delete))
+        .routes(routes!(groups::members))
+        .routes(routes!(concurrency::list))
+        .routes(routes!(concurrency::release))
         .routes(routes!(oem::get, oem::set))
-        .routes(routes!(usage::summary))
+        .routes(routes!(usage::summary::summary))
+        .routes(routes!(usage::trend::trend))
+        .routes(routes!(usage::ranking::ranking))
+        .routes(routes!(usage::latency::latency))
+        .routes(routes!(usage::latency::failures))
+        .routes(routes!(usage::verify::verify))
         .routes(routes!(requests::list))
         .routes(routes!(requests::get))
         .routes(routes!(prices::get, prices::set))

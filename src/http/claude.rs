@@ -15,11 +15,9 @@ use crate::error::{Code, Failure};
 use crate::port::random;
 use crate::provider::claude::Claude;
 use crate::relay;
-use crate::relay::body::{Field, scan, session_id};
+use crate::relay::body::{Field, scan};
 use crate::relay::call::{Call, Endpoint, request_id};
-
-/// The session header of Claude Code; older versions only have `metadata.user_id`.
-const SESSION_HEADER: &str = "x-claude-code-session-id";
+use crate::relay::session::Session;
 
 /// No provider names its models with more, bytes.
 const LONGEST_MODEL: usize = 256;
@@ -112,12 +110,7 @@ async fn parse(
         )));
     }
     let stream = endpoint == Endpoint::Messages && fields.is_true(Field::Stream, &body);
-    let session = head
-        .headers
-        .get(SESSION_HEADER)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
-        .or_else(|| fields.raw(Field::Metadata, &body).and_then(session_id));
+    let session = Session::of_claude(&head.headers, &fields, &body);
     Ok(Call {
         id,
         at,

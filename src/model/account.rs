@@ -19,6 +19,8 @@ pub enum Platform {
 }
 
 impl Platform {
+    pub const ALL: [Self; 4] = [Self::Claude, Self::OpenAi, Self::Gemini, Self::Antigravity];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Claude => "claude",

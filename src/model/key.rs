@@ -136,6 +136,21 @@ fn monday() -> u8 {
 pub const GROUP: &str = "group:";
 
 impl Key {
+    /// When the key expires, as far as that is known. `activated_at`: its first use.
+    pub fn ends_at(&self, activated_at: Option<Millis>) -> Option<Millis> {
+        match self.expiration_mode {
+            ExpirationMode::Fixed => self.expires_at,
+            ExpirationMode::Activation => activated_at.map(|at| at.saturating_add(self.valid_for_ms())),
+        }
+    }
+
+    /// How long the key is good for from its first use.
+    fn valid_for_ms(&self) -> u64 {
+        self.activation_unit
+            .ms()
+            .saturating_mul(u64::from(self.activation_days.max(1)))
+    }
+
     /// What the gate must know of the key. `utc_offset_minutes`: the operator's clock.
     pub fn policy(&self, utc_offset_minutes: i32) -> KeyPolicy {
         let binding = |bound: &String| match bound.strip_prefix(GROUP) {
@@ -149,13 +164,7 @@ impl Key {
             version: self.version,
             active: self.is_active,
             expires_at: self.expires_at.filter(|_| fixed),
-            valid_for_ms: if fixed {
-                0
-            } else {
-                self.activation_unit
-                    .ms()
-                    .saturating_mul(u64::from(self.activation_days.max(1)))
-            },
+            valid_for_ms: if fixed { 0 } else { self.valid_for_ms() },
             activated_at: self.activated_at,
             concurrency_limit: self.concurrency_limit,
             queue: QueuePolicy {

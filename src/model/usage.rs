@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::account::Platform;
+use crate::model::trace::CallTrace;
 use crate::port::clock::Millis;
 
 /// Token counts of one call, each token in exactly one class.
@@ -130,6 +131,9 @@ pub struct LedgerEvent {
     pub attempts: u32,
     /// The client's `user-agent`, bounded.
     pub client: String,
+    /// How it was served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<CallTrace>,
 }
 
 impl Quality {

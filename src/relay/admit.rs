@@ -1,7 +1,6 @@
 //! May this call start, and on which account: the questions to the machines, with what they must be
 //! taught first.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +16,7 @@ use crate::model::key::Key;
 use crate::model::usage::is_opus;
 use crate::port::store::StoreError;
 use crate::provider::Provider;
+use crate::store::api_keys::KeyChange;
 
 /// After the store failed, records are used as they are for this long before it is asked again: a slow
 /// store must not slow every request down.
@@ -96,7 +96,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
                 waited_ms,
             }) => {
                 if let Some(at) = activated_at {
-                    activated(app, &policy, at);
+                    activated(app, call, &policy, at);
                 }
                 return Ok(Admitted { policy, waited_ms });
             }
@@ -131,12 +131,10 @@ async fn learn(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Fail
 /// Tells the gate what was spent before it began.
 async fn seed(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failure> {
     let read = async {
-        let Some(key) = app.keys.by_hash(&call.key).await? else {
-            return Ok(None);
-        };
-        let limits = key.policy(app.config.site.utc_offset_minutes).limits;
-        let now = app.ports.clock.now();
-        app.ledger.spent(&key.id, &limits, now).await.map(Some)
+        match app.keys.by_hash(&call.key).await? {
+            Some(key) => spent_before(app, &key).await.map(Some),
+            None => Ok(None),
+        }
     };
     if let Some(Some(spent)) = from_the_store(app, &mut ask.learned_since, read).await {
         tell(app, call, gate::Command::SeedSpend(spent)).await?;
@@ -144,19 +142,40 @@ async fn seed(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failu
     Ok(())
 }
 
+/// What the key has spent by the ledger: the answer to `NeedSpend`.
+pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend, StoreError> {
+    let limits = key.policy(app.config.site.utc_offset_minutes).limits;
+    app.ledger.spent(&key.id, &limits, app.ports.clock.now()).await
+}
+
 async fn tell(app: &App, call: &Call, command: gate::Command) -> Result<(), Failure> {
     let told = app.ports.gates.gate(&call.key, command).await;
     told.map(|_| ()).map_err(|away| Failure::relay_unavailable(&away))
 }
 
-/// The key's validity began with this call: its record is to say so. Until it does the gate remembers.
-fn activated(app: &App, policy: &KeyPolicy, at: Millis) {
-    let (app_, id) = (app.clone(), policy.id.clone());
+/// The key's validity began with this call: its record is to say so. Until it does the gate remembers; then
+/// it learns the record, so that a record without a beginning lets the key begin anew.
+fn activated(app: &App, call: &Call, policy: &KeyPolicy, at: Millis) {
+    let (app_, hash, id) = (app.clone(), call.key.clone(), policy.id.clone());
     app.ports.tasks.spawn(Box::pin(async move {
         let now = app_.ports.clock.now();
         let begin = |key: &mut Key| key.activated_at = key.activated_at.or(Some(at));
-        if let Err(error) = app_.keys.update(&id, now, begin).await {
-            tracing::warn!(%error, key = id, "that a key was first used is not in its record yet");
+        let key = match app_.keys.update(&id, now, begin).await {
+            Ok(KeyChange::Done(key)) => key,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, key = id, "that a key was first used is not in its record yet");
+                return;
+            }
+        };
+        let policy = Some(Arc::new(key.policy(app_.config.site.utc_offset_minutes)));
+        if let Err(error) = app_
+            .ports
+            .gates
+            .gate(&hash, gate::Command::Learn { policy })
+            .await
+        {
+            tracing::warn!(%error, key = id, "the key's gate was not told of its first use");
         }
     }));
 }
@@ -319,7 +338,7 @@ pub(super) async fn pick(
     let call = flight.call();
     let policy = flight.policy();
     let mut ask = pool::Pick {
-        session: call.session.as_deref().map(|session| session_hash(call, session)),
+        session: call.session.as_ref().map(|session| session.hash(&call.key)),
         family: provider.family(&call.model).to_owned(),
         model: call.model.clone(),
         tried: tried.to_vec(),
@@ -329,6 +348,7 @@ pub(super) async fn pick(
         slot: call.endpoint.takes_slot(),
         learned_since: learned_since(app, now),
         holder: policy.map(|policy| policy.id.clone()).unwrap_or_default(),
+        trace: true,
         ..pool::Pick::of(call.id, app.config.relay.waiting_ttl().as_millis() as u64)
     };
     for _ in 0..3 {
@@ -342,14 +362,16 @@ pub(super) async fn pick(
                 account,
                 revision,
                 on_trial,
-                ..
+                sticky,
+                bound,
+                trace,
             }) => {
                 let picked = Picked {
                     account,
                     revision,
                     on_trial,
                 };
-                flight.hold(picked.clone());
+                flight.hold(picked.clone(), sticky, bound, trace);
                 return Ok(Pick::Account(picked));
             }
             Ok(pool::Reply::NobodyLeft {
@@ -359,6 +381,7 @@ pub(super) async fn pick(
                 bound,
             }) => {
                 let failure = nobody(&skipped, earliest, busy, now);
+                flight.nobody_left(skipped);
                 return Ok(Pick::Nobody(bound_to_nobody(failure, bound)));
             }
             Ok(pool::Reply::NeedRoster) if ask.learned_since == 0 => break,
@@ -377,14 +400,6 @@ pub(super) async fn pick(
         }
     }
     Err(Failure::relay_unavailable(&"the accounts cannot be read"))
-}
-
-/// Sessions of different keys never meet, whatever ids their clients invent.
-fn session_hash(call: &Call, session: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    call.key.0.hash(&mut hasher);
-    session.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// A key that is bound to an account is told of that one.

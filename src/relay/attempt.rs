@@ -26,6 +26,8 @@ pub(super) enum Attempt {
     Failed {
         failure: Failure,
         outcome: Outcome,
+        /// Of the provider's answer, if there was one.
+        status: Option<StatusCode>,
     },
 }
 
@@ -48,7 +50,13 @@ pub(super) async fn attempt(
 ) -> Result<Attempt, Failure> {
     let mut live = match refresh::usable(app, provider, flight.call().id, picked).await {
         refresh::Usable::Account(live) => live,
-        refresh::Usable::Unusable { failure, outcome } => return Ok(Attempt::Failed { failure, outcome }),
+        refresh::Usable::Unusable { failure, outcome } => {
+            return Ok(Attempt::Failed {
+                failure,
+                outcome,
+                status: None,
+            });
+        }
     };
     let mut refreshed = false;
     loop {
@@ -90,6 +98,7 @@ fn failed(code: Code, why: &str) -> Attempt {
     Attempt::Failed {
         failure: provider_failure(code, None).with_detail(why),
         outcome: Outcome::Unwell { why: why.to_owned() },
+        status: None,
     }
 }
 
@@ -132,6 +141,7 @@ async fn send_once(
             return Ok(Err(Attempt::Failed {
                 failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
                 outcome: Outcome::Denied { why, until: None },
+                status: None,
             }));
         }
     };
@@ -164,6 +174,7 @@ fn unreachable(error: &UpstreamError) -> Attempt {
         outcome: Outcome::Unwell {
             why: error.kind.to_string(),
         },
+        status: None,
     }
 }
 
@@ -183,6 +194,7 @@ async fn open(app: &App, provider: &dyn Provider, answer: Response<Body>, deadli
             return Attempt::Failed {
                 failure: provider_failure(verdict.code, None).with_detail(excerpt(&first)),
                 outcome: verdict.outcome,
+                status: Some(head.status),
             };
         }
         (first, _) => first,
@@ -254,6 +266,7 @@ async fn judge(
             outcome: Outcome::Unwell {
                 why: format!("status {} without a body", head.status.as_u16()),
             },
+            status: Some(head.status),
         });
     };
     let verdict = provider.judge(head.status, &head.headers, &body, app.ports.clock.now());
@@ -275,7 +288,8 @@ fn conclude(answer: Answer, verdict: Verdict, free: bool, now: Millis) -> Attemp
         return Attempt::Answered(answer);
     }
     let detail = format!("{}: {}", answer.status.as_u16(), excerpt(&answer.first));
-    let mut failure = provider_failure(verdict.code, Some(answer.status)).with_detail(detail);
+    let status = Some(answer.status);
+    let mut failure = provider_failure(verdict.code, status).with_detail(detail);
     if let Outcome::Throttled {
         until: Some(until), ..
     } = &verdict.outcome
@@ -286,5 +300,9 @@ fn conclude(answer: Answer, verdict: Verdict, free: bool, now: Millis) -> Attemp
         Outcome::Throttled { .. } | Outcome::Denied { until: Some(_), .. } if free => Outcome::Neutral,
         outcome => outcome,
     };
-    Attempt::Failed { failure, outcome }
+    Attempt::Failed {
+        failure,
+        outcome,
+        status,
+    }
 }

@@ -37,9 +37,13 @@ pub enum Field {
     PromptCacheKey,
     /// Google's Code Assist: the project the call is billed to.
     Project,
+    /// Anthropic's system prompt.
+    System,
+    /// Anthropic's conversation.
+    Messages,
 }
 
-const FIELDS: [(&[u8], Field); 7] = [
+const FIELDS: [(&[u8], Field); 9] = [
     (b"model", Field::Model),
     (b"stream", Field::Stream),
     (b"max_tokens", Field::MaxTokens),
@@ -47,6 +51,8 @@ const FIELDS: [(&[u8], Field); 7] = [
     (b"metadata", Field::Metadata),
     (b"prompt_cache_key", Field::PromptCacheKey),
     (b"project", Field::Project),
+    (b"system", Field::System),
+    (b"messages", Field::Messages),
 ];
 
 /// Where the fields' values lie in the body they were found in.
@@ -116,6 +122,20 @@ pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
         None => Ok(fields),
         Some(_) => Err(walk.error("unexpected text after the object")),
     }
+}
+
+/// The first element of an array, as it is written; `None`: it is no array, or an empty one.
+pub fn first_element(array: &[u8]) -> Option<&[u8]> {
+    let mut walk = Walk::new(array);
+    walk.space();
+    if walk.peek() != Some(b'[') {
+        return None;
+    }
+    walk.step();
+    walk.space();
+    let start = walk.at();
+    walk.value().ok()?;
+    array.get(start..walk.at())
 }
 
 /// The body with another model's name, every other byte as it was. A body that names no model stays.

@@ -5,6 +5,7 @@ use crs_durable::{CallId, Millis};
 use http::HeaderMap;
 
 use super::body::Fields;
+use super::session::Session;
 use crate::port::gates::KeyHash;
 
 /// A call as every later step sees it. The body is the client's own bytes.
@@ -26,8 +27,8 @@ pub struct Call {
     /// The model as the client named it.
     pub model: String,
     pub stream: bool,
-    /// What ties this call to its conversation, as the client says it.
-    pub session: Option<String>,
+    /// What ties this call to its conversation.
+    pub session: Option<Session>,
     /// An attempt on this account only: the operator's test of it.
     pub only: Option<String>,
 }
@@ -63,4 +64,13 @@ impl Endpoint {
 /// The id a call has everywhere: in the answer's `x-request-id`, the log and the ledger.
 pub fn request_id(id: CallId) -> String {
     format!("req_{:032x}", id.0)
+}
+
+/// Reads what [`request_id`] writes.
+pub fn call_of(request_id: &str) -> Option<CallId> {
+    let digits = request_id.trim().strip_prefix("req_")?;
+    let plain = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain
+        .then(|| u128::from_str_radix(digits, 16).ok().map(CallId))
+        .flatten()
 }

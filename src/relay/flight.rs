@@ -6,6 +6,7 @@
 
 mod event;
 mod handover;
+mod trace;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
+
+use self::trace::Heard;
 
 /// What the gate has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Flight {
     gate: Gated,
     /// How long the call waited for its slot, milliseconds.
     waited: u64,
+    /// How it is being served.
+    heard: Heard,
     /// The account whose slot is held now.
     held: Option<Picked>,
     /// The account of the last provider call.
@@ -70,6 +75,7 @@ impl Flight {
             policy: None,
             gate: Gated::Asked,
             waited: 0,
+            heard: Heard::default(),
             held: None,
             account: None,
             attempts: 0,
@@ -112,19 +118,11 @@ impl Flight {
         self.policy.as_deref()
     }
 
-    pub(super) fn waited(&self) -> u64 {
-        self.waited
-    }
-
     /// The gate was asked and said no, or could not be asked.
     pub(super) fn not_admitted(&mut self, failure: &Failure) {
         if !matches!(failure.code, Code::RelayUnavailable | Code::Internal) {
             self.gate = Gated::Refused;
         }
-    }
-
-    pub(super) fn hold(&mut self, picked: Picked) {
-        self.held = Some(picked);
     }
 
     /// A provider call begins: from here on the ledger has an event of this call.
@@ -155,7 +153,9 @@ impl Flight {
     pub(super) fn answered(&mut self, status: u16, meter: Option<Meter>, well: bool) {
         self.status = Some(status);
         self.meter = meter;
-        self.first_byte = Some(self.app.ports.clock.ticks());
+        let now = self.app.ports.clock.ticks();
+        self.first_byte = Some(now);
+        self.attempt_answered(status, now);
         if let Some(held) = self.held.as_ref().filter(|held| well && held.on_trial) {
             let account = held.account.clone();
             let report = pool::Report::of(self.call.id, account, pool::Outcome::Serving);

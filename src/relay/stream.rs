@@ -50,9 +50,7 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
     if let Ok(id) = HeaderValue::from_str(flight.id()) {
         headers.insert(X_REQUEST_ID, id);
     }
-    if flight.waited() > 0 {
-        headers.insert(X_QUEUE_WAIT, HeaderValue::from(flight.waited()));
-    }
+    flight.explain(headers);
     let length = answer
         .rest
         .as_ref()

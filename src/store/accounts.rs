@@ -76,6 +76,7 @@ impl Accounts {
             opened: Arc::new(Mutex::new(live::Cache {
                 generation: 0,
                 accounts: HashMap::new(),
+                names: HashMap::new(),
             })),
         }
     }
@@ -107,6 +108,7 @@ impl Accounts {
         no_proxies: Option<&str>,
     ) -> Result<Vec<AccountPolicy>, StoreError> {
         let mut accounts = self.list().await?;
+        self.learn_names(&accounts);
         accounts.retain(|account| account.platform == platform);
         accounts.sort_by(|a, b| a.id.cmp(&b.id));
         let policy = |account: &Account| AccountPolicy {

@@ -11,7 +11,7 @@ use super::keys::{API_KEYS, API_KEYS_BY_HASH};
 use super::record::{self, Change, Place, Write};
 use crate::model::key::Key;
 use crate::port::gates::KeyHash;
-use crate::port::store::{Applied, Command, Store, StoreError};
+use crate::port::store::{Applied, Command, Reply, Store, StoreError};
 
 #[derive(Clone)]
 pub struct ApiKeys {
@@ -73,6 +73,23 @@ impl ApiKeys {
         Ok(key.filter(|key| key.deleted_at.is_none() && key.hash == hash))
     }
 
+    /// Those of these keys that are there, deleted ones too, in one round trip.
+    pub async fn some(&self, ids: &[&str]) -> Result<Vec<Key>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asks = ids.iter().map(|id| Command::HGet {
+            key: API_KEYS.to_owned(),
+            field: (*id).to_owned(),
+        });
+        let replies = self.store.run(asks.collect()).await?;
+        let entries = ids.iter().zip(replies).filter_map(|(id, reply)| match reply {
+            Reply::Value(Some(text)) => Some(((*id).to_owned(), text)),
+            _ => None,
+        });
+        Ok(super::readable(API_KEYS, entries.collect()))
+    }
+
     /// Changes a key that is not deleted. `edit` may be called again when others change it meanwhile, so
     /// it must depend on nothing but its argument.
     pub async fn update(
@@ -81,16 +98,35 @@ impl ApiKeys {
         now: Millis,
         mut edit: impl FnMut(&mut Key) + Send,
     ) -> Result<KeyChange, StoreError> {
+        let changed = self
+            .try_update(id, now, |key| {
+                edit(key);
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .await?;
+        let Ok(change) = changed;
+        Ok(change)
+    }
+
+    /// [`update`](Self::update), where `edit` may refuse: then nothing is changed.
+    pub async fn try_update<E: Send>(
+        &self,
+        id: &str,
+        now: Millis,
+        mut edit: impl FnMut(&mut Key) -> Result<(), E> + Send,
+    ) -> Result<Result<KeyChange, E>, StoreError> {
         record::change(&*self.store, &at(id), |stored: Option<Key>| {
             let Some(mut key) = stored else {
-                return Change::Leave(KeyChange::Unknown);
+                return Change::Leave(Ok(KeyChange::Unknown));
             };
             if key.deleted_at.is_some() {
-                return Change::Leave(KeyChange::WrongState);
+                return Change::Leave(Ok(KeyChange::WrongState));
             }
-            edit(&mut key);
+            if let Err(refused) = edit(&mut key) {
+                return Change::Leave(Err(refused));
+            }
             touch(&mut key, now);
-            let then = KeyChange::Done(Box::new(key.clone()));
+            let then = Ok(KeyChange::Done(Box::new(key.clone())));
             Change::write(key, then)
         })
         .await

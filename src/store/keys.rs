@@ -6,6 +6,7 @@
 //! | `apikeys` | hash | id of a client key -> its record, JSON |
 //! | `apikeys:by-hash` | hash | hash of a client key, hex -> its id; deleted keys are not in it |
 //! | `accounts` | hash | id of an account -> its record, JSON with sealed secrets |
+//! | `account-groups` | hash | id of an account group -> its record, JSON |
 //! | `admin` | string | the admin's login, JSON with the password's PHC string |
 //! | `admin:ended:<session>` | string, expires | a session that was logged out before its end |
 //! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
@@ -18,6 +19,7 @@
 //! | `ledger:requests:<day>:index` | sorted set, expires | id of a call by its time in ms |
 //! | `ledger:sums:<bucket>` | hash, expires | `<metric>:<scope>` -> sum; see `store::ledger` |
 //! | `ledger:rank:<bucket>:<kind>` | sorted set, expires | keys, accounts or models by cost in micro-USD |
+//! | `ledger:failures:<bucket>` | sorted set, expires | error codes by how many calls ended so |
 //! | `ledger:last-used:<kind>` | sorted set | keys or accounts by the time of their last call in ms |
 //!
 //! A `<bucket>` is `hour:2026-01-31:09`, `day:2026-01-31`, `month:2026-01` or `all`, in the operator's time
@@ -31,6 +33,7 @@ pub const FINGERPRINT: &str = "crs:fingerprint";
 pub const API_KEYS: &str = "apikeys";
 pub const API_KEYS_BY_HASH: &str = "apikeys:by-hash";
 pub const ACCOUNTS: &str = "accounts";
+pub const ACCOUNT_GROUPS: &str = "account-groups";
 pub const ADMIN: &str = "admin";
 pub const OEM_SETTINGS: &str = "oem:settings";
 pub const PRICES: &str = "prices";
@@ -72,6 +75,10 @@ pub fn ledger_sums(bucket: impl Display) -> String {
 
 pub fn ledger_rank(bucket: impl Display, kind: impl Display) -> String {
     format!("ledger:rank:{bucket}:{kind}")
+}
+
+pub fn ledger_failures(bucket: impl Display) -> String {
+    format!("ledger:failures:{bucket}")
 }
 
 pub fn ledger_last_used(kind: &str) -> String {

@@ -12,15 +12,19 @@
 //! | sums, and model of a key | the same | day | [`DAY_DAYS`] |
 //! | sums | the same | month | [`MONTH_MONTHS`] |
 //! | sums, and model of a key | the same | all time | for good |
+//! | times ([`Times`]) of all; of keys and accounts by day | each call | hour, day, month, all | as their sums |
+//! | failures by code | all | day, month, all | as their sums |
 //! | rankings by cost | keys, accounts, models, models of a key | as their sums, from days on | as their sums |
 //!
 //! Days are the operator's ([`Calendar`]).
 
 mod append;
 mod bucket;
+mod latency;
 mod read;
 mod requests;
 mod spend;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -34,9 +38,11 @@ use crate::store::keys;
 
 pub use self::append::Appended;
 pub use self::bucket::{Bucket, Kind, Scope};
+pub use self::latency::Failures;
 pub use self::read::{Point, Range, Ranked, Summary, Unit};
 pub use self::requests::{Cursor, Filter, Page};
-pub use self::verify::Difference;
+pub use self::spread::{Percentiles, Spread, Times, WIDEST};
+pub use self::verify::{Difference, Verified};
 
 /// Days that sums by hour are kept.
 pub const HOUR_DAYS: u32 = 8;
@@ -81,6 +87,11 @@ impl Ledger {
         let old = days.flat_map(|day| [keys::ledger_requests(day), keys::ledger_requests_index(day)]);
         let batch: Vec<Command> = old.map(|key| Command::Del { key }).collect();
         self.store.run(batch).await.map(|_| ())
+    }
+
+    /// Days that events are kept.
+    pub fn request_log_days(&self) -> u32 {
+        self.request_log_days
     }
 
     pub fn calendar(&self) -> Calendar {

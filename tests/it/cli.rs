@@ -95,12 +95,10 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
     ];
     let account = crs_with(&mut relay, &args, "sk-ant-main\n").await.json();
     assert_eq!(account["platform"], "claude");
-    let key = crs(
-        &mut relay,
-        &["key", "create", "--name", "laptop", "--concurrency", "3"],
-    )
-    .await
-    .done();
+    let create =
+        "key create --name laptop --concurrency 3 --daily-cost 2.5 --window 60 --window-requests 100";
+    let create: Vec<&str> = create.split(' ').collect();
+    let key = crs(&mut relay, &create).await.done();
     let key = key.trim();
     assert!(
         key.starts_with("cr_") && !key.contains(char::is_whitespace),
@@ -109,6 +107,8 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
 
     relay.start_again().await;
     let listed = crs(&mut relay, &["key", "list", "--json"]).await.json();
+    assert_eq!(listed[0]["dailyCostLimit"], 2.5);
+    assert_eq!(listed[0]["rateLimitRequests"], 100);
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(
         (&listed[0]["name"], &listed[0]["concurrencyLimit"]),

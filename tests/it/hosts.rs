@@ -117,6 +117,12 @@ const NOT_HERE: &[NotHere] = &[
         MEMORY,
     ),
     ("failover::a_cooldown_survives_a_restart", &[InProcess], MEMORY),
+    ("limits::limits_outlive_a_crash", &[InProcess], MEMORY),
+    (
+        "limits::the_real_limits_of_a_store_that_is_away_still_hold",
+        &[InProcess, Embedded],
+        "its store is not remote",
+    ),
     ("oauth::renewed_tokens_survive_a_restart", &[InProcess], MEMORY),
     (
         "proxies::a_broken_proxy_is_an_error_and_never_a_direct_call",

@@ -28,6 +28,7 @@ mod in_process {
     mod failover;
     mod keys;
     mod leaving;
+    mod limits;
     mod oauth;
     mod operations;
     mod pass_through;
@@ -46,6 +47,7 @@ mod embedded {
     mod failover;
     mod keys;
     mod leaving;
+    mod limits;
     mod oauth;
     mod operations;
     mod pass_through;
@@ -66,6 +68,7 @@ mod redis {
     mod failover;
     mod keys;
     mod leaving;
+    mod limits;
     mod oauth;
     mod operations;
     mod pass_through;
@@ -84,6 +87,7 @@ mod worker {
     mod failover;
     mod keys;
     mod leaving;
+    mod limits;
     mod oauth;
     mod operations;
     mod pass_through;

@@ -39,6 +39,11 @@ pub enum Command {
     Cancel {
         call: CallId,
     },
+    /// The operator frees a slot by hand, as if the lease's time were up: what it reserved is free, and the
+    /// call is still counted if it tells what it used. A call that waits goes on waiting.
+    Release {
+        call: CallId,
+    },
     /// The events to be written now, if any are due; the gate's `wake_at` says when. Whoever takes them
     /// tells how it went with `BatchSent`, or is given the same ones again after half a minute.
     TakeBatch,

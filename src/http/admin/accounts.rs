@@ -1,6 +1,7 @@
 //! `/admin/accounts`: the provider accounts, of every platform.
 
 mod input;
+pub(super) mod live;
 pub(super) mod test_call;
 mod view;
 
@@ -20,7 +21,8 @@ use crate::model::id;
 use crate::store::accounts::Edited;
 
 use input::{AccountInput, NewAccountInput};
-use view::{AccountView, Doing};
+pub(super) use view::AccountView;
+use view::Doing;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -91,12 +93,8 @@ pub(super) async fn list(
         order.of(by.then_with(|| a.id.cmp(&b.id)))
     });
     let page = slice.of(accounts);
-    let doing = Doing::of(&app, &page.items).await?;
-    let views = page
-        .items
-        .iter()
-        .map(|account| AccountView::new(&app, account, &doing));
-    Ok(Json(page.showing(views.collect())))
+    let views = views(&app, &page.items).await?;
+    Ok(Json(page.showing(views)))
 }
 
 /// Adds an account. Its secrets are sealed, and never shown again.
@@ -114,6 +112,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     let now = app.ports.clock.now();
     let id = id::fresh(now, &*app.ports.random);
+    input.check_groups(&app, None).await?;
     let account = input.into_account(&app, id, now)?;
     if !app.accounts.create(&account).await? {
         return Err(ApiError::internal("a fresh account's id is taken"));
@@ -157,6 +156,10 @@ pub(super) async fn change(
     Path(id): Path<String>,
     Input(input): Input<AccountInput>,
 ) -> Result<Json<AccountView>, ApiError> {
+    if input.sends_groups() {
+        let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
+        input.check_groups(&app, Some(account.platform)).await?;
+    }
     let edit = input.sealed(&app, &id)?;
     let edited = app
         .accounts
@@ -214,6 +217,58 @@ pub(super) async fn reset(
     view(&app, account).await.map(Json)
 }
 
+/// Lets the conversations that stay on an account go: each finds an account anew with its next call.
+#[utoipa::path(
+    post, path = "/admin/accounts/{id}/flush-sessions", operation_id = "flushAccountSessions", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
+    responses(
+        (status = 200, body = AccountView),
+        (status = 404, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn flush_sessions(
+    State(app): State<App>,
+    session: AdminSession,
+    Path(id): Path<String>,
+) -> Result<Json<AccountView>, ApiError> {
+    let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
+    let command = pool::Command::Flush {
+        account: Some(id.clone()),
+        session: None,
+    };
+    app.ports.gates.pool(account.platform, command).await?;
+    session.audit("account.flushSessions", &id);
+    view(&app, account).await.map(Json)
+}
+
+/// Whose conversations to let go.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FlushInput {
+    platform: Platform,
+}
+
+/// Lets all conversations of a platform go: each finds an account anew with its next call.
+#[utoipa::path(
+    post, path = "/admin/sessions/flush", operation_id = "flushSessions", tag = "accounts", security(("admin" = [])), request_body = FlushInput,
+    responses(
+        (status = 204, description = "They are free"),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn flush_all(
+    State(app): State<App>,
+    session: AdminSession,
+    Input(input): Input<FlushInput>,
+) -> Result<StatusCode, ApiError> {
+    let command = pool::Command::Flush {
+        account: None,
+        session: None,
+    };
+    app.ports.gates.pool(input.platform, command).await?;
+    session.audit("sessions.flush", input.platform.name());
+    Ok(StatusCode::NO_CONTENT)
+}
+
 fn unknown() -> ApiError {
     ApiError::not_found("account")
 }
@@ -221,20 +276,28 @@ fn unknown() -> ApiError {
 /// Has the pool and this process read the account again before it is used next.
 async fn changed(app: &App, account: &Account) {
     app.accounts.forget(&account.id);
-    if let Err(error) = app
-        .ports
-        .gates
-        .pool(account.platform, pool::Command::Invalidate)
-        .await
-    {
+    invalidate(app, account.platform).await;
+}
+
+/// Has the pool read its accounts again before it picks one.
+pub(super) async fn invalidate(app: &App, platform: Platform) {
+    let told = app.ports.gates.pool(platform, pool::Command::Invalidate).await;
+    if let Err(error) = told {
         // It is stored; the pool sees it when its roster gets too old.
-        tracing::error!(account = %account.id, %error, "the pool was not told of a change");
+        tracing::error!(platform = platform.name(), %error, "the pool was not told of a change");
     }
 }
 
 async fn view(app: &App, account: Account) -> Result<AccountView, ApiError> {
-    let account = [account];
-    let doing = Doing::of(app, &account).await?;
-    let [account] = &account;
-    Ok(AccountView::new(app, account, &doing))
+    let views = views(app, &[account]).await?;
+    views.into_iter().next().ok_or_else(unknown)
+}
+
+/// Accounts with how they are doing.
+pub(super) async fn views(app: &App, accounts: &[Account]) -> Result<Vec<AccountView>, ApiError> {
+    let doing = Doing::of(app, accounts).await?;
+    let views = accounts
+        .iter()
+        .map(|account| AccountView::new(app, account, &doing));
+    Ok(views.collect())
 }

@@ -1,15 +1,18 @@
 //! The values that fields of requests may take. Each is checked while it is read, so that a handler only
 //! ever sees good ones, and an error names the field by itself.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use crs_durable::gate::Service;
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
-use super::super::extract::input::NOT_SUPPORTED;
 use crate::config::{self, Secret};
 use crate::model::time;
 use crate::port::clock::Millis;
+
+pub(super) use limits::{Amount, Cleared, Clients, Usd};
 
 /// One line of text of `MIN` to `MAX` characters, trimmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +131,17 @@ impl<'de> Deserialize<'de> for Models {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sent = Option::<Vec<Line<1, 200>>>::deserialize(deserializer)?.unwrap_or_default();
         distinct(sent, 200).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Ids of what is in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ids(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Ids {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = Option::<Vec<Line<1, 100>>>::deserialize(deserializer)?.unwrap_or_default();
+        distinct(sent, 100).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -263,32 +277,6 @@ impl<'de> Deserialize<'de> for BaseUrl {
                     "must be an absolute http or https address, without user, password and query",
                 )),
             },
-        }
-    }
-}
-
-/// A limit that this version cannot enforce: only the value that means "no limit" is taken. To accept a
-/// limit and not to enforce it would be a lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotYet;
-
-impl<'de> Deserialize<'de> for NotYet {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde_json::Value;
-        let neutral = match Value::deserialize(deserializer)? {
-            Value::Null | Value::Bool(false) => true,
-            Value::Bool(true) => false,
-            Value::Number(number) => number.as_f64() == Some(0.0),
-            Value::String(text) => matches!(text.as_str(), "" | "0" | "fixed" | "days"),
-            Value::Array(list) => list.is_empty(),
-            Value::Object(map) => map.is_empty(),
-        };
-        if neutral {
-            Ok(Self)
-        } else {
-            Err(D::Error::custom(format!(
-                "{NOT_SUPPORTED}is not supported by this version, so that it would not be enforced; leave it out"
-            )))
         }
     }
 }

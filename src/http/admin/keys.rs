@@ -1,5 +1,10 @@
 //! `/admin/api-keys`: the client keys.
 
+mod bindings;
+mod input;
+pub(super) mod live;
+mod reset;
+mod rules;
 mod view;
 
 use axum::Json;
@@ -8,12 +13,10 @@ use axum::http::StatusCode;
 use crs_durable::gate;
 use futures_util::future::join_all;
 use serde::Deserialize;
-use utoipa::openapi::schema::Schema;
-use utoipa::{IntoParams, PartialSchema, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::super::extract::{AdminSession, Input, Params, Sent};
-use super::fields::{Line, Models, Moment, NotYet, Permissions, Tags, Text, Whole};
+use super::super::extract::{AdminSession, Input, Params};
 use super::list::{Order, Page, Slice, by_name, found};
 use crate::app::App;
 use crate::model::id;
@@ -23,152 +26,12 @@ use crate::port::gates::KeyHash;
 use crate::store::api_keys::KeyChange;
 use crate::store::ledger::Kind;
 
-pub(super) use view::{KeyView, NewKeyView};
+use bindings::Bound;
+use input::{KeyInput, NewKeyInput};
+use live::Live;
+use view::{KeyView, NewKeyView};
 
-/// What may be said about a key. Field names are CRS's.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "limits that are not supported are read only to be refused"
-)]
-pub(super) struct KeyInput {
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
-    #[serde(default)]
-    name: Sent<Line<1, 100>>,
-    #[schema(value_type = Option<String>, max_length = 500)]
-    #[serde(default)]
-    description: Sent<Text<500>>,
-    #[schema(value_type = bool, required = false)]
-    #[serde(default)]
-    is_active: Sent<bool>,
-    /// ISO 8601; `null`: never.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(default)]
-    expires_at: Sent<Moment>,
-    /// Calls that may run at once; 0 is no limit.
-    #[schema(value_type = u32, required = false, maximum = 100_000)]
-    #[serde(default)]
-    concurrency_limit: Sent<Whole<0, 100_000>>,
-    /// `"all"`, one of `claude`, `gemini`, `openai`, or a list of them; an empty list is all.
-    #[schema(value_type = PermissionsInput, required = false)]
-    #[serde(default)]
-    permissions: Sent<Permissions>,
-    /// Whether `restrictedModels` is obeyed.
-    #[schema(value_type = bool, required = false)]
-    #[serde(default)]
-    enable_model_restriction: Sent<bool>,
-    /// Models the key may not use.
-    #[schema(value_type = Vec<String>, required = false)]
-    #[serde(default)]
-    restricted_models: Sent<Models>,
-    #[schema(value_type = Vec<String>, required = false)]
-    #[serde(default)]
-    tags: Sent<Tags>,
-
-    // CRS's further limits. They are known here so that the refusal can say why.
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<u32>, maximum = 0)]
-    #[serde(default)]
-    rate_limit_window: Sent<NotYet>,
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<u32>, maximum = 0)]
-    #[serde(default)]
-    rate_limit_requests: Sent<NotYet>,
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<f64>, maximum = 0)]
-    #[serde(default)]
-    rate_limit_cost: Sent<NotYet>,
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<u32>, maximum = 0)]
-    #[serde(default)]
-    token_limit: Sent<NotYet>,
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<f64>, maximum = 0)]
-    #[serde(default)]
-    daily_cost_limit: Sent<NotYet>,
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<f64>, maximum = 0)]
-    #[serde(default)]
-    total_cost_limit: Sent<NotYet>,
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<f64>, maximum = 0)]
-    #[serde(default)]
-    weekly_opus_cost_limit: Sent<NotYet>,
-    /// Not supported by this version: only `fixed` and null are taken.
-    #[schema(value_type = Option<String>)]
-    #[serde(default)]
-    expiration_mode: Sent<NotYet>,
-    /// Not supported by this version: only 0 and null are taken.
-    #[schema(value_type = Option<u32>, maximum = 0)]
-    #[serde(default)]
-    activation_days: Sent<NotYet>,
-    /// Not supported by this version: only `days` and null are taken.
-    #[schema(value_type = Option<String>)]
-    #[serde(default)]
-    activation_unit: Sent<NotYet>,
-    /// Not supported by this version: only false and null are taken.
-    #[schema(value_type = Option<bool>)]
-    #[serde(default)]
-    enable_client_restriction: Sent<NotYet>,
-    /// Not supported by this version: only an empty list and null are taken.
-    #[schema(value_type = Option<Vec<String>>, max_items = 0)]
-    #[serde(default)]
-    allowed_clients: Sent<NotYet>,
-}
-
-/// How permissions may be written.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes what `Permissions` reads, for OpenAPI")]
-pub(super) enum PermissionsInput {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl KeyInput {
-    fn apply(&self, key: &mut Key) {
-        if let Some(Line(name)) = self.name.as_ref() {
-            key.name.clone_from(name);
-        }
-        if let Some(Text(description)) = self.description.as_ref() {
-            key.description.clone_from(description);
-        }
-        self.is_active.put(&mut key.is_active);
-        if let Some(Moment(at)) = self.expires_at.as_ref() {
-            key.expires_at = *at;
-        }
-        if let Some(Whole(limit)) = self.concurrency_limit.as_ref() {
-            key.concurrency_limit = *limit;
-        }
-        if let Some(Permissions(services)) = self.permissions.as_ref() {
-            key.permissions.clone_from(services);
-        }
-        self.enable_model_restriction
-            .put(&mut key.enable_model_restriction);
-        if let Some(Models(models)) = self.restricted_models.as_ref() {
-            key.restricted_models.clone_from(models);
-        }
-        if let Some(Tags(tags)) = self.tags.as_ref() {
-            key.tags.clone_from(tags);
-        }
-    }
-}
-
-/// [`KeyInput`] as a new key needs it: with a name.
-pub(super) struct NewKeyInput;
-
-impl PartialSchema for NewKeyInput {
-    fn schema() -> utoipa::openapi::RefOr<Schema> {
-        super::fields::requiring(KeyInput::schema(), &["name"])
-    }
-}
-
-impl ToSchema for NewKeyInput {
-    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<Schema>)>) {
-        <KeyInput as ToSchema>::schemas(schemas);
-    }
-}
+pub(super) use reset::{__path_reset_limits, reset_limits};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -248,7 +111,7 @@ pub(super) async fn list(
 }
 
 fn ends(key: &Key) -> Millis {
-    key.expires_at.unwrap_or(Millis::MAX)
+    key.ends_at(key.activated_at).unwrap_or(Millis::MAX)
 }
 
 /// Makes a key. Its text is in this answer and nowhere else, ever.
@@ -267,6 +130,7 @@ pub(super) async fn create(
     if input.name.as_ref().is_none() {
         return Err(ApiError::missing("name"));
     }
+    let bound = Bound::of(&app, &input).await?;
     let now = app.ports.clock.now();
     let issued = app.keyring.issue_key(&*app.ports.random);
     let mut key = Key {
@@ -275,17 +139,21 @@ pub(super) async fn create(
         shown: issued.shown,
         version: 1,
         is_active: true,
+        weekly_reset_day: 1,
         created_at: now,
         updated_at: now,
         ..Key::default()
     };
-    input.apply(&mut key);
+    input.apply(&bound, &mut key)?;
     if !app.keys.create(&key).await? {
         return Err(ApiError::internal("a fresh key's id or hash is taken"));
     }
     teach(&app, &key).await;
     session.audit("key.create", &key.id);
-    let view = NewKeyView::new(KeyView::new(&key, now, Some(0), None), &issued.plain);
+    let view = NewKeyView::new(
+        KeyView::new(&key, now, Some(Live::default()), None),
+        &issued.plain,
+    );
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -323,8 +191,10 @@ pub(super) async fn change(
     Path(id): Path<String>,
     Input(input): Input<KeyInput>,
 ) -> Result<Json<KeyView>, ApiError> {
+    let bound = Bound::of(&app, &input).await?;
     let now = app.ports.clock.now();
-    let changed = app.keys.update(&id, now, |key| input.apply(key)).await?;
+    let edit = |key: &mut Key| input.apply(&bound, key);
+    let changed = app.keys.try_update(&id, now, edit).await??;
     let key = done(changed, "The key is deleted: restore it first.")?;
     teach(&app, &key).await;
     session.audit("key.update", &id);
@@ -426,21 +296,10 @@ async fn view(app: &App, key: Key) -> Result<KeyView, ApiError> {
 async fn views(app: &App, keys: &[Key]) -> Result<Vec<KeyView>, ApiError> {
     let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
     let last_used = app.ledger.last_used(Kind::Keys, &ids).await?;
-    let live = join_all(keys.iter().map(|key| live(app, key))).await;
+    let live = join_all(keys.iter().map(|key| Live::of(app, key))).await;
     let now = app.ports.clock.now();
     let views = keys.iter().zip(live).zip(last_used);
     Ok(views
         .map(|((key, live), last_used)| KeyView::new(key, now, live, last_used))
         .collect())
-}
-
-/// Calls of the key that run now; `None`: its gate cannot be asked.
-async fn live(app: &App, key: &Key) -> Option<usize> {
-    let hash = KeyHash::from_hex(&key.hash)?;
-    match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {
-        Ok(gate::Reply::Snapshot(snapshot)) => {
-            Some(snapshot.leases.iter().filter(|lease| lease.slot).count())
-        }
-        _ => None,
-    }
 }

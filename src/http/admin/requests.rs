@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::calendar::Day;
 use crate::model::time;
+use crate::model::trace::CallTrace;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::port::clock::Millis;
 use crate::store::ledger::{Cursor, Filter};
@@ -94,6 +95,16 @@ pub(super) struct RequestView {
     attempts: u32,
     /// The client's `user-agent`.
     client: String,
+}
+
+/// One call, and how it was served.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TracedRequest)]
+pub(super) struct TracedView {
+    #[serde(flatten)]
+    request: RequestView,
+    /// `null`: it is not known, of a call that was lost.
+    trace: Option<CallTrace>,
 }
 
 impl From<LedgerEvent> for RequestView {
@@ -185,7 +196,7 @@ fn moment(app: &App, field: &str, text: &str, days: u32) -> Result<Millis, ApiEr
 #[utoipa::path(
     get, path = "/admin/requests/{id}", operation_id = "getRequest", tag = "usage", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
-        (status = 200, body = RequestView),
+        (status = 200, body = TracedView),
         (status = 404, body = ErrorBody<'_>),
     )
 )]
@@ -193,8 +204,12 @@ pub(super) async fn get(
     State(app): State<App>,
     _: AdminSession,
     Path(id): Path<String>,
-) -> Result<Json<RequestView>, ApiError> {
-    let event = app.ledger.request(&id).await?;
-    let event = event.ok_or_else(|| ApiError::not_found("request in the log"))?;
-    Ok(Json(event.into()))
+) -> Result<Json<TracedView>, ApiError> {
+    let event = app.ledger.request(&id, app.ports.clock.now()).await?;
+    let mut event = event.ok_or_else(|| ApiError::not_found("request in the log"))?;
+    let trace = event.trace.take();
+    Ok(Json(TracedView {
+        request: event.into(),
+        trace,
+    }))
 }

@@ -1,7 +1,15 @@
 mod accounts;
 mod auth;
 mod bench;
+mod concurrency;
 mod contract;
+mod groups;
 mod keys;
+mod limits;
 mod oem;
+mod reading;
+#[cfg(not(target_arch = "wasm32"))]
+mod scale;
+mod spend;
+mod trace;
 mod usage;

@@ -1,46 +1,26 @@
-//! `/admin/usage`: what was used, and by whom most.
+//! `/admin/usage`: what was used, by whom most, how fast and how well; and whether the books agree.
+//!
+//! Every answer is read from sums: what it costs goes by what it shows, never by how many calls there were.
+//! The check of the books reads every call of a day, and is asked for by `crs ledger verify`.
 
-use axum::Json;
-use axum::extract::State;
+pub(super) mod latency;
+pub(super) mod ranking;
+pub(super) mod summary;
+pub(super) mod trend;
+pub(super) mod verify;
+
 use futures_util::future::try_join_all;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::super::api_error::{ApiError, ErrorBody};
-use super::super::extract::{AdminSession, Params};
+use super::super::api_error::ApiError;
 use crate::app::App;
 use crate::model::usage::Totals;
-use crate::store::ledger::{Range, Ranked};
+use crate::port::store::StoreError;
+use crate::store::ledger::{Ranked, Scope};
 
 const TOP: u32 = 10;
 const MOST: u32 = 100;
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct SummaryQuery {
-    /// In the operator's time zone; today if left out.
-    #[param(inline)]
-    range: Option<Range>,
-    /// How many keys, accounts and models; 10 if left out.
-    #[param(minimum = 1, maximum = 100)]
-    top: Option<u32>,
-}
-
-/// What was used in a time. Costs are in micro-USD.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = UsageSummary)]
-pub(super) struct SummaryView {
-    range: Range,
-    /// What the operator's clocks are ahead of UTC; rules where a day begins.
-    utc_offset_minutes: i32,
-    totals: Totals,
-    /// The dearest first, as the other two.
-    keys: Vec<NamedView>,
-    accounts: Vec<NamedView>,
-    models: Vec<ModelView>,
-}
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NamedUsage)]
@@ -51,69 +31,98 @@ struct NamedView {
     totals: Totals,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ModelUsage)]
-struct ModelView {
-    model: String,
-    totals: Totals,
+/// How many rows were asked for.
+fn rows(top: Option<u32>) -> Result<usize, ApiError> {
+    let top = top.unwrap_or(TOP);
+    if !(1..=MOST).contains(&top) {
+        let message = format!("`top` must be from 1 to {MOST}");
+        return Err(ApiError::invalid("top", message));
+    }
+    Ok(top as usize)
 }
 
-/// What was used in a time, and by whom most.
-#[utoipa::path(
-    get, path = "/admin/usage/summary", operation_id = "getUsageSummary", tag = "usage", security(("admin" = [])), params(SummaryQuery),
-    responses(
-        (status = 200, body = SummaryView),
-        (status = 422, body = ErrorBody<'_>),
-    )
-)]
-pub(super) async fn summary(
-    State(app): State<App>,
-    _: AdminSession,
-    Params(query): Params<SummaryQuery>,
-) -> Result<Json<SummaryView>, ApiError> {
-    let range = query.range.unwrap_or(Range::Today);
-    let top = query.top.unwrap_or(TOP);
-    if !(1..=MOST).contains(&top) {
-        return Err(ApiError::invalid(
-            "top",
-            format!("`top` must be from 1 to {MOST}"),
-        ));
-    }
-    let summary = app
-        .ledger
-        .summary(range, top as usize, app.ports.clock.now())
-        .await?;
-    let keys = try_join_all(summary.keys.iter().map(|ranked| app.keys.get(&ranked.id))).await?;
-    let accounts = try_join_all(summary.accounts.iter().map(|ranked| app.accounts.get(&ranked.id))).await?;
-    let key_names = keys.into_iter().map(|key| key.map(|key| key.name));
-    let account_names = accounts
+/// Keys with their names.
+async fn named_keys(app: &App, ranked: Vec<Ranked>) -> Result<Vec<NamedView>, StoreError> {
+    let keys = try_join_all(ranked.iter().map(|ranked| app.keys.get(&ranked.id))).await?;
+    let names = keys.into_iter().map(|key| key.map(|key| key.name));
+    Ok(named(ranked, names))
+}
+
+/// Accounts with their names.
+async fn named_accounts(app: &App, ranked: Vec<Ranked>) -> Result<Vec<NamedView>, StoreError> {
+    let accounts = try_join_all(ranked.iter().map(|ranked| app.accounts.get(&ranked.id))).await?;
+    let names = accounts
         .into_iter()
         .map(|account| account.map(|account| account.name));
-    Ok(Json(SummaryView {
-        range,
-        utc_offset_minutes: app.config.site.utc_offset_minutes,
-        totals: summary.totals,
-        keys: named(summary.keys, key_names),
-        accounts: named(summary.accounts, account_names),
-        models: summary
-            .models
-            .into_iter()
-            .map(|ranked| ModelView {
-                model: ranked.id,
-                totals: ranked.totals,
-            })
-            .collect(),
-    }))
+    Ok(named(ranked, names))
 }
 
 fn named(ranked: Vec<Ranked>, names: impl Iterator<Item = Option<String>>) -> Vec<NamedView> {
-    ranked
-        .into_iter()
-        .zip(names)
-        .map(|(ranked, name)| NamedView {
-            id: ranked.id,
-            name,
-            totals: ranked.totals,
-        })
-        .collect()
+    let views = ranked.into_iter().zip(names).map(|(ranked, name)| NamedView {
+        id: ranked.id,
+        name,
+        totals: ranked.totals,
+    });
+    views.collect()
+}
+
+/// What figures are of.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = UsageOf)]
+enum OfKind {
+    All,
+    Key,
+    Account,
+    Model,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageSubject)]
+struct OfView {
+    kind: OfKind,
+    /// A key's or an account's id, or a model's name; `null` for all.
+    id: Option<String>,
+    /// `null`: all, or it is gone.
+    name: Option<String>,
+}
+
+impl OfView {
+    /// At most one of these may be asked for.
+    async fn read(
+        app: &App,
+        key: Option<String>,
+        account: Option<String>,
+        model: Option<String>,
+    ) -> Result<Self, ApiError> {
+        let of = |kind, id, name| Ok(Self { kind, id, name });
+        match (key, account, model) {
+            (None, None, None) => of(OfKind::All, None, None),
+            (Some(id), None, None) => {
+                let name = app.keys.get(&id).await?.map(|key| key.name);
+                of(OfKind::Key, Some(id), name)
+            }
+            (None, Some(id), None) => {
+                let name = app.accounts.get(&id).await?.map(|account| account.name);
+                of(OfKind::Account, Some(id), name)
+            }
+            (None, None, Some(model)) => of(OfKind::Model, Some(model.clone()), Some(model)),
+            (key, ..) => {
+                let field = if key.is_some() { "key" } else { "account" };
+                let message =
+                    format!("`{field}` cannot be sent with another of `key`, `account` and `model`");
+                Err(ApiError::invalid(field, message))
+            }
+        }
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        let id = self.id.as_deref().unwrap_or_default();
+        match self.kind {
+            OfKind::All => Scope::Total,
+            OfKind::Key => Scope::Key(id),
+            OfKind::Account => Scope::Account(id),
+            OfKind::Model => Scope::Model(id),
+        }
+    }
 }

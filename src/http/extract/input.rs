@@ -94,10 +94,6 @@ pub(super) fn at_fault(path: &str, said: &str) -> ApiError {
         return ApiError::invalid(field, message);
     }
     let field = if path.is_empty() { "body" } else { path };
-    if let Some(reason) = said.strip_prefix(NOT_SUPPORTED) {
-        let message = format!("`{field}` {reason}");
-        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unsupported_field", message).at(field);
-    }
     let says_value = [
         "invalid type: ",
         "invalid value: ",
@@ -117,9 +113,6 @@ pub(super) fn at_fault(path: &str, said: &str) -> ApiError {
     };
     ApiError::invalid(field, format!("`{field}` {words}"))
 }
-
-/// How a check says that it refuses what could be right in another version.
-pub(crate) const NOT_SUPPORTED: &str = "not supported: ";
 
 /// Rust's names of types mean little to most.
 fn plainly(expected: &str) -> String {

@@ -45,11 +45,12 @@ impl Flight {
             duration_ms: 0,
             attempts: self.attempts,
             client: client(&self.call),
+            trace: None,
         }
     }
 
     /// From the call's arrival to these ticks.
-    fn ms(&self, ticks: u64) -> u64 {
+    pub(super) fn ms(&self, ticks: u64) -> u64 {
         ticks.saturating_sub(self.call.started) / 1000
     }
 
@@ -86,7 +87,9 @@ impl Flight {
             (None, Some((code, detail))) => (Some(code.name().to_owned()), detail),
             (None, None) => (None, None),
         };
+        let trace = self.trace(&tokens);
         Some(LedgerEvent {
+            trace: Some(trace),
             key_id: policy.id.clone(),
             key_name: policy.name.clone(),
             model,

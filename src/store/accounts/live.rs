@@ -38,6 +38,8 @@ pub(super) struct Cache {
     /// Grows with every `forget`, so that a record read before it is not kept after it.
     pub(super) generation: u64,
     pub(super) accounts: HashMap<String, Opened>,
+    /// By id, as the roster last told them.
+    pub(super) names: HashMap<String, String>,
 }
 
 pub(super) struct Opened {
@@ -121,6 +123,20 @@ impl Accounts {
         if let Some(opened) = cache.accounts.get_mut(id) {
             opened.loaded_at = None;
         }
+    }
+
+    /// What the account is called, if this process has heard of it.
+    pub fn known_name(&self, id: &str) -> Option<String> {
+        let cache = self.cache();
+        let opened = cache.accounts.get(id).map(|opened| &opened.account.account.name);
+        opened.or_else(|| cache.names.get(id)).cloned()
+    }
+
+    pub(super) fn learn_names(&self, all: &[Account]) {
+        let names = all
+            .iter()
+            .map(|account| (account.id.clone(), account.name.clone()));
+        self.cache().names = names.collect();
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

@@ -1,10 +1,12 @@
 //! Writing: a batch of events becomes one atomic step of the store.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 
 use super::bucket::{self, Bucket, Kind, METRICS, Scope, figures};
+use super::spread::Times;
 use super::{Ledger, REQUEST_LOG_DAYS};
 use crate::model::calendar::{self, Calendar, Day, Hour};
 use crate::model::usage::{LedgerEvent, Tokens, Totals};
@@ -25,6 +27,10 @@ const UNSERVED: &str = "(unserved)";
 
 /// Longest model name in the store, bytes.
 const NAME_BYTES: usize = 200;
+
+/// Longest error code in the store, bytes. Ours are shorter, and so are those of providers that are what
+/// they say.
+const CODE_BYTES: usize = 48;
 
 /// Sums stay far from where a 64-bit counter ends.
 const MOST: u64 = 1 << 53;
@@ -181,6 +187,10 @@ impl Ledger {
 #[derive(Debug, Default)]
 pub(super) struct Rollup<'a> {
     pub(super) sums: BTreeMap<(Bucket, Scope<'a>), Totals>,
+    /// Of all by every bucket, of keys and accounts by day: a spread is many fields.
+    pub(super) times: BTreeMap<(Bucket, Scope<'a>), Times>,
+    /// By error code, from days on.
+    pub(super) failures: BTreeMap<(Bucket, String), u64>,
     /// Who served or was served, and when last.
     keys: BTreeMap<&'a str, Millis>,
     accounts: BTreeMap<&'a str, Millis>,
@@ -190,6 +200,7 @@ impl<'a> Rollup<'a> {
     pub(super) fn of(events: &[&'a LedgerEvent], calendar: Calendar) -> Self {
         // Most events of a batch share all of these, so the many sums they enter are made once.
         let mut alike: HashMap<(Hour, &str, &str, &str), Totals> = HashMap::new();
+        let mut spreads: HashMap<(Hour, &str, &str), Times> = HashMap::new();
         let mut rollup = Self::default();
         for event in events {
             let model = model(event);
@@ -200,6 +211,11 @@ impl<'a> Rollup<'a> {
                 model,
             );
             *alike.entry(group).or_default() += bucket::of_event(event);
+            let (hour, key, account, _) = group;
+            *spreads.entry((hour, key, account)).or_default() += Times::of(event);
+            if let Some(code) = code(event) {
+                rollup.failed(hour, &code);
+            }
             for (used, id) in [
                 (&mut rollup.keys, &event.key_id),
                 (&mut rollup.accounts, &event.account_id),
@@ -232,11 +248,48 @@ impl<'a> Rollup<'a> {
                 }
             }
         }
+        for ((hour, key, account), times) in spreads {
+            let day = Bucket::Day(hour.day());
+            for of in [
+                (Bucket::Hour(hour), Scope::Total),
+                (day, Scope::Total),
+                (day, Scope::Key(key)),
+                (day, Scope::Account(account)),
+                (Bucket::Month(hour.day().month()), Scope::Total),
+                (Bucket::All, Scope::Total),
+            ] {
+                *rollup.times.entry(of).or_default() += times;
+            }
+        }
         rollup
+    }
+
+    fn failed(&mut self, hour: Hour, code: &str) {
+        let day = hour.day();
+        for bucket in [Bucket::Day(day), Bucket::Month(day.month()), Bucket::All] {
+            *self.failures.entry((bucket, code.to_owned())).or_default() += 1;
+        }
     }
 
     fn write(self, calendar: Calendar, commands: &mut Vec<Command>) {
         let mut ends = BTreeSet::new();
+        for ((bucket, scope), times) in &self.times {
+            let counted = times.figures().filter(|(_, count)| *count > 0);
+            commands.extend(counted.map(|(metric, count)| Command::HIncrBy {
+                key: keys::ledger_sums(bucket),
+                field: bucket::field(&metric, *scope),
+                by: count.min(MOST) as i64,
+            }));
+        }
+        for ((bucket, member), count) in self.failures {
+            let key = keys::ledger_failures(bucket);
+            ends.extend(bucket.expire_at(calendar).map(|at| (key.clone(), at)));
+            commands.push(Command::ZIncrBy {
+                key,
+                by: count as f64,
+                member,
+            });
+        }
         for ((bucket, scope), totals) in self.sums {
             let key = keys::ledger_sums(bucket);
             for (metric, figure) in METRICS.into_iter().zip(figures(&totals)) {
@@ -292,6 +345,19 @@ fn model(event: &LedgerEvent) -> &str {
         end -= 1;
     }
     event.model.get(..end).unwrap_or_default()
+}
+
+/// What a failed call is counted under. A provider's word for it is taken if it looks like one.
+fn code(event: &LedgerEvent) -> Option<Cow<'_, str>> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    match event.error.as_deref() {
+        Some(code) if !code.is_empty() && code.len() <= CODE_BYTES && code.chars().all(plain) => {
+            Some(Cow::Borrowed(code))
+        }
+        Some(_) => Some(Cow::Borrowed("other")),
+        None if event.status >= 400 => Some(Cow::Owned(format!("status_{}", event.status))),
+        None => None,
+    }
 }
 
 const _: () = assert!(MARKER_DAYS < REQUEST_LOG_DAYS as u64);

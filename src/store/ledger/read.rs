@@ -119,13 +119,7 @@ impl Ledger {
         now: Millis,
     ) -> Result<Vec<Ranked>, StoreError> {
         let buckets = match (kind, range) {
-            (Kind::ModelsOf(_), Range::Month) => {
-                let today = self.calendar.day(now);
-                let days = (0..31).map(|back| today.before(back));
-                days.take_while(|day| day.month() == today.month())
-                    .map(Bucket::Day)
-                    .collect()
-            }
+            (Kind::ModelsOf(_), Range::Month) => self.days_of_month(now),
             _ => self.buckets(range, now),
         };
         let [names] = self.dearest(&[kind], &buckets, top).await?;
@@ -216,7 +210,16 @@ impl Ledger {
             .collect())
     }
 
-    fn buckets(&self, range: Range, now: Millis) -> Vec<Bucket> {
+    /// This month up to today, of what is not summed by month.
+    pub(super) fn days_of_month(&self, now: Millis) -> Vec<Bucket> {
+        let today = self.calendar.day(now);
+        let days = (0..31).map(|back| today.before(back));
+        days.take_while(|day| day.month() == today.month())
+            .map(Bucket::Day)
+            .collect()
+    }
+
+    pub(super) fn buckets(&self, range: Range, now: Millis) -> Vec<Bucket> {
         let today = self.calendar.day(now);
         let days = |count| (0..count).map(|back| Bucket::Day(today.before(back))).collect();
         match range {
@@ -302,18 +305,20 @@ fn figures_of(bucket: Bucket, scopes: &[Scope<'_>]) -> Command {
 
 /// The sums in an answer to [`figures_of`]. What is missing, or is no number, counts as 0.
 fn read(reply: Reply) -> impl Iterator<Item = Totals> {
-    let figures: Vec<u64> = match reply {
-        Reply::Values(values) => values
-            .into_iter()
-            .map(|value| {
-                value
-                    .and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok())
-                    .unwrap_or_default()
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
+    let figures = numbers(reply);
     let count = figures.len() / METRICS.len();
     let mut figures = figures.into_iter();
     (0..count).map(move |_| totals(figures.by_ref().take(METRICS.len())))
+}
+
+/// The figures in an answer, in the order asked. What is missing, or is no number, counts as 0.
+pub(super) fn numbers(reply: Reply) -> Vec<u64> {
+    let Reply::Values(values) = reply else {
+        return Vec::new();
+    };
+    let number = |value: bytes::Bytes| std::str::from_utf8(&value).ok()?.parse().ok();
+    values
+        .into_iter()
+        .map(|value| value.and_then(number).unwrap_or_default())
+        .collect()
 }

@@ -114,10 +114,7 @@ impl Ledger {
             // Clocks of hosts differ a little.
             (None, None) => now.saturating_add(crate::model::calendar::HOUR),
         };
-        let first_kept = self
-            .calendar
-            .start(self.calendar.day(now).before(self.request_log_days));
-        let oldest = filter.from.unwrap_or_default().max(first_kept);
+        let oldest = filter.from.unwrap_or_default().max(self.first_kept(now));
         let mut examined = 0;
         let mut place = after.cloned();
         for day in self.days_with_events(oldest, newest).await? {
@@ -165,8 +162,14 @@ impl Ledger {
         Ok(page)
     }
 
+    /// Events from before are not shown any more, whether they are there or not.
+    fn first_kept(&self, now: Millis) -> Millis {
+        let today = self.calendar.day(now);
+        self.calendar.start(today.before(self.request_log_days))
+    }
+
     /// One event by the id of its call. The id tells when the call came.
-    pub async fn request(&self, id: &str) -> Result<Option<LedgerEvent>, StoreError> {
+    pub async fn request(&self, id: &str, now: Millis) -> Result<Option<LedgerEvent>, StoreError> {
         let Some(at) = moment(id) else { return Ok(None) };
         let day = self.calendar.day(at);
         // The day before and after too: the time zone may have been another, and a call near midnight is
@@ -182,7 +185,8 @@ impl Ledger {
         let replies = self.store.run(asks).await?;
         for (day, reply) in days.iter().zip(replies) {
             if let Reply::Value(Some(record)) = reply {
-                return Ok(event(*day, &record));
+                let kept = |event: &LedgerEvent| event.at >= self.first_kept(now);
+                return Ok(event(*day, &record).filter(kept));
             }
         }
         Ok(None)
@@ -274,7 +278,14 @@ impl Ledger {
         loop {
             let chunk = self.chunk(&walk).await?;
             let count = chunk.len() as u64;
-            let ids = chunk.into_iter().map(|(id, at)| (at as Millis, id)).collect();
+            let ids: Vec<(Millis, String)> = chunk.into_iter().map(|(id, at)| (at as Millis, id)).collect();
+            // Going on from the last moment, not by counting from the newest on: a day may have a million.
+            if let Some(last) = ids.last().map(|(at, _)| *at) {
+                let of_it = ids.iter().filter(|(at, _)| *at == last).count() as u64;
+                let seen = if walk.newest == last { walk.skip } else { 0 };
+                walk.skip = seen + of_it;
+                walk.newest = last;
+            }
             self.records(day, ids)
                 .await?
                 .into_iter()
@@ -283,7 +294,6 @@ impl Ledger {
             if count < CHUNK {
                 return Ok(());
             }
-            walk.skip += CHUNK;
         }
     }
 }

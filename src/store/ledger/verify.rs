@@ -1,6 +1,9 @@
 //! Checking the sums against the events they are of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Ledger;
 use super::append::Rollup;
@@ -10,62 +13,128 @@ use crate::model::usage::LedgerEvent;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
+/// Events summed in one go.
+const AT_ONCE: usize = 1_000;
+
 /// A sum that is not the sum of its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LedgerDifference)]
 pub struct Difference {
-    /// `<metric>:<scope>`, such as `cost:key:<id>`.
+    /// `<metric>:<scope>`, such as `cost:key:<id>`, or `failures:<error code>`.
     pub field: String,
+    /// What the sums say.
     pub stored: u64,
+    /// What the events add up to.
     pub events: u64,
 }
 
+/// What became of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Events of the day.
+    pub events: u64,
+    /// Empty: sums and events agree.
+    pub differences: Vec<Difference>,
+}
+
 impl Ledger {
-    /// Compares a day's sums with the sum of its events; empty: they agree. The day must be over and its
-    /// events still be kept. Events are read in chunks; what is held is a sum for each key, account and
-    /// model.
-    pub async fn verify(&self, day: Day) -> Result<Vec<Difference>, StoreError> {
+    /// Compares a day's sums with the sum of its events. The day must be over and its events still be kept.
+    /// Events are read in chunks; what is held is a sum for each key, account and model.
+    pub async fn verify(&self, day: Day) -> Result<Verified, StoreError> {
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
         let calendar = self.calendar;
-        self.events_of(day, |event: LedgerEvent| {
-            let events = [&event];
-            let sums = Rollup::of(&events, calendar).sums;
-            for ((_, scope), totals) in sums
-                .into_iter()
-                .filter(|((bucket, _), _)| *bucket == Bucket::Day(day))
-            {
-                for (metric, figure) in METRICS
-                    .into_iter()
-                    .zip(figures(&totals))
-                    .filter(|(_, figure)| *figure > 0)
-                {
-                    *expected.entry(field(metric, scope)).or_default() += figure;
-                }
+        let mut events = 0;
+        let mut some: Vec<LedgerEvent> = Vec::new();
+        let mut sum = |some: &mut Vec<LedgerEvent>| {
+            events += some.len() as u64;
+            let rollup = Rollup::of(&some.iter().collect::<Vec<_>>(), calendar);
+            for (field, figure) in of_day(&rollup, day) {
+                let sum = expected.entry(field).or_default();
+                *sum = sum.saturating_add(figure);
+            }
+            some.clear();
+        };
+        self.events_of(day, |event| {
+            some.push(event);
+            if some.len() >= AT_ONCE {
+                sum(&mut some);
             }
         })
         .await?;
-        let ask = Command::HGetAll {
-            key: keys::ledger_sums(Bucket::Day(day)),
-        };
-        let stored: BTreeMap<String, u64> = match self.store.run(vec![ask]).await?.pop() {
-            Some(Reply::Entries(entries)) => entries
-                .into_iter()
-                .map(|(field, text)| {
-                    let figure = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-                    (field, figure.unwrap_or_default())
-                })
-                .collect(),
-            _ => BTreeMap::new(),
-        };
-        let fields: std::collections::BTreeSet<&String> = expected.keys().chain(stored.keys()).collect();
+        sum(&mut some);
+        let stored = self.stored(day).await?;
+        let fields: BTreeSet<&String> = expected.keys().chain(stored.keys()).collect();
         let figure = |of: &BTreeMap<String, u64>, field: &String| of.get(field).copied().unwrap_or_default();
-        Ok(fields
+        let differences = fields
             .into_iter()
             .map(|field| Difference {
                 field: field.clone(),
                 stored: figure(&stored, field),
                 events: figure(&expected, field),
             })
-            .filter(|difference| difference.stored != difference.events)
-            .collect())
+            .filter(|difference| difference.stored != difference.events);
+        Ok(Verified {
+            events,
+            differences: differences.collect(),
+        })
     }
+
+    /// A day's sums as the store has them.
+    async fn stored(&self, day: Day) -> Result<BTreeMap<String, u64>, StoreError> {
+        let bucket = Bucket::Day(day);
+        let asks = vec![
+            Command::HGetAll {
+                key: keys::ledger_sums(bucket),
+            },
+            Command::ZRangeByScore {
+                key: keys::ledger_failures(bucket),
+                min: f64::NEG_INFINITY,
+                max: f64::INFINITY,
+                rev: true,
+                offset: 0,
+                limit: u64::from(u32::MAX),
+            },
+        ];
+        let mut stored = BTreeMap::new();
+        for reply in self.store.run(asks).await? {
+            match reply {
+                Reply::Entries(entries) => stored.extend(entries.into_iter().map(|(field, text)| {
+                    let figure = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+                    (field, figure.unwrap_or_default())
+                })),
+                Reply::Scored(members) => stored.extend(
+                    members
+                        .into_iter()
+                        .map(|(error, count)| (failures(&error), count as u64)),
+                ),
+                _ => {}
+            }
+        }
+        Ok(stored)
+    }
+}
+
+/// What a rollup adds to the sums of a day.
+fn of_day(rollup: &Rollup<'_>, day: Day) -> impl Iterator<Item = (String, u64)> {
+    let of_day = move |bucket: &Bucket| *bucket == Bucket::Day(day);
+    let sums = rollup.sums.iter().filter(move |((bucket, _), _)| of_day(bucket));
+    let sums = sums.flat_map(|((_, scope), totals)| {
+        let figures = METRICS.into_iter().zip(figures(totals));
+        figures.map(|(metric, figure)| (field(metric, *scope), figure))
+    });
+    let times = rollup.times.iter().filter(move |((bucket, _), _)| of_day(bucket));
+    let times = times.flat_map(|((_, scope), times)| {
+        let figures = times.figures();
+        figures.map(|(metric, figure)| (field(&metric, *scope), figure))
+    });
+    let failed = rollup
+        .failures
+        .iter()
+        .filter(move |((bucket, _), _)| of_day(bucket));
+    let failed = failed.map(|((_, error), count)| (failures(error), *count));
+    sums.chain(times).chain(failed).filter(|(_, figure)| *figure > 0)
+}
+
+fn failures(error: &str) -> String {
+    format!("failures:{error}")
 }

@@ -131,3 +131,49 @@ fn sums_do_not_overflow() {
     assert_eq!(gate.spent(T)[3], u64::MAX);
     gate.reached(T, ask(3));
 }
+
+#[test]
+fn a_slot_freed_by_hand_is_free_and_its_call_still_counts_once() {
+    let mut gate = gate(KeyPolicy {
+        concurrency_limit: 1,
+        limits: Limits {
+            total_cost_limit: 100,
+            ..Limits::default()
+        },
+        ..policy(1)
+    });
+    gate.say(T, Command::SeedSpend(SeedSpend::default()));
+    gate.granted(T, ask_for(1, 40));
+    let release = || Command::Release { call: CallId(1) };
+    gate.say(T, release());
+    gate.say(T, release());
+    assert_eq!(gate.reserved_now(T), [0; 4]);
+    gate.granted(T, ask_for(2, 40));
+    for _ in 0..2 {
+        gate.say(T, settle_at(1, 30));
+    }
+    assert_eq!(gate.spent(T)[3], 30);
+    // Of what waits or never came there is nothing to free.
+    gate.say(T, Command::Release { call: CallId(9) });
+    assert!(matches!(
+        gate.say(T, Command::Admit(ask(3))),
+        Reply::Refused(Refusal::ConcurrencyFull { .. })
+    ));
+}
+
+#[test]
+fn a_slot_freed_by_hand_leaves_the_note_of_its_call() {
+    let mut gate = gate(policy(1));
+    gate.granted(
+        T,
+        Admit {
+            note: Some("note".into()),
+            ..ask(1)
+        },
+    );
+    gate.say(T, Command::Release { call: CallId(1) });
+    let Reply::Batch(Some(batch)) = gate.say(T + 3_600_000, Command::TakeBatch) else {
+        panic!("nothing to write");
+    };
+    assert_eq!(batch.entries.len(), 1);
+}

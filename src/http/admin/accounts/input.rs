@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::super::super::api_error::ApiError;
 use super::super::super::extract::{Object, Sent};
-use super::super::fields::{BaseUrl, Credential, Line, ModelMapping, Moment, Text, Whole};
+use super::super::fields::{BaseUrl, Credential, Ids, Line, ModelMapping, Models, Moment, Text, Usd, Whole};
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::port::clock::Millis;
@@ -53,6 +53,31 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     #[serde(default)]
     model_mapping: Sent<ModelMapping>,
+    /// Ids of the account groups it is in, of its platform. Replaces all of them.
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    groups: Sent<Ids>,
+    /// `false`: only for keys that are bound to it or to one of its groups.
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    shared: Sent<bool>,
+    /// The models it serves, as clients name them; `null`: all.
+    #[schema(value_type = Option<Vec<String>>, min_items = 1)]
+    #[serde(default)]
+    supported_models: Sent<Option<Models>>,
+    /// When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    subscription_expires_at: Sent<Moment>,
+    /// USD that its calls may cost in a day of the operator's; 0 is no limit.
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    #[serde(default)]
+    daily_quota: Sent<Usd>,
+    /// Percent of the provider's quota windows that are kept back: with less left than that, others of its
+    /// priority go first.
+    #[schema(value_type = u32, required = false, maximum = 90)]
+    #[serde(default)]
+    reserve_percent: Sent<Whole<0, 90>>,
 }
 
 /// Which fields are needed depends on the type: `apiKey` for `apiKey`, `accessToken` for `oauth`.
@@ -206,6 +231,36 @@ impl AccountInput {
         Ok(account)
     }
 
+    /// The groups that were sent must be there, and of the account's platform. `platform`: of a stored
+    /// account; of a new one the input says it.
+    pub(super) async fn check_groups(&self, app: &App, platform: Option<Platform>) -> Result<(), ApiError> {
+        let Some(Ids(ids)) = self.groups.as_ref() else {
+            return Ok(());
+        };
+        let platform = platform.or(self.platform.as_ref().copied());
+        for (n, id) in ids.iter().enumerate() {
+            let group = app.groups.get(id).await?;
+            let message = match (group, platform) {
+                (None, _) => {
+                    "names no group that is there: `GET /admin/account-groups` lists them".to_owned()
+                }
+                (Some(group), Some(platform)) if group.platform != platform => format!(
+                    "names a group of the platform {}: it must be of {}",
+                    group.platform.name(),
+                    platform.name()
+                ),
+                (Some(_), _) => continue,
+            };
+            let field = format!("groups[{n}]");
+            return Err(ApiError::invalid(&field, format!("`{field}` {message}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn sends_groups(&self) -> bool {
+        self.groups.as_ref().is_some()
+    }
+
     /// Checks what does not depend on the stored account, and seals the secrets for it.
     pub(super) fn sealed(self, app: &App, id: &str) -> Result<Edit, ApiError> {
         let credentials = match self.credentials.as_ref() {
@@ -259,6 +314,36 @@ impl Edit {
         }
         if let Some(ModelMapping(mapping)) = input.model_mapping.as_ref() {
             account.model_mapping.clone_from(mapping);
+        }
+        self.apply_scheduling(account)
+    }
+
+    /// What says whom the account serves, and how much.
+    fn apply_scheduling(&self, account: &mut Account) -> Result<(), ApiError> {
+        let input = &self.input;
+        if let Some(Ids(groups)) = input.groups.as_ref() {
+            account.groups = groups.iter().cloned().collect();
+        }
+        input.shared.put(&mut account.shared);
+        if let Some(models) = input.supported_models.as_ref() {
+            if models.as_ref().is_some_and(|Models(names)| names.is_empty()) {
+                return Err(ApiError::invalid(
+                    "supportedModels",
+                    "`supportedModels` is empty, so that the account could serve nothing: name some, or send null for all",
+                ));
+            }
+            account.supported_models = models
+                .as_ref()
+                .map(|Models(names)| names.iter().cloned().collect());
+        }
+        if let Some(Moment(at)) = input.subscription_expires_at.as_ref() {
+            account.subscription_expires_at = *at;
+        }
+        if let Some(Usd(micro)) = input.daily_quota.as_ref() {
+            account.daily_quota = *micro;
+        }
+        if let Some(Whole(percent)) = input.reserve_percent.as_ref() {
+            account.reserve_percent = *percent as u8;
         }
         Ok(())
     }

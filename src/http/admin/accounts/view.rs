@@ -6,6 +6,8 @@ use crs_durable::pool::{self, AccountSnapshot, CooldownKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::super::fields::Usd;
+use super::live::{CooldownView, DailySpend, ErrorView, KeyNames, LeaseView, QuotaView};
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::model::time::iso;
@@ -30,6 +32,19 @@ pub(in super::super) struct AccountView {
     schedulable: bool,
     proxy: Option<ProxyView>,
     model_mapping: BTreeMap<String, String>,
+    /// Ids of the groups it is in.
+    groups: BTreeSet<String>,
+    /// `false`: only for keys that are bound to it or to one of its groups.
+    shared: bool,
+    /// `null`: all.
+    supported_models: Option<BTreeSet<String>>,
+    /// When its subscription ends; `null`: never.
+    #[schema(format = DateTime)]
+    subscription_expires_at: Option<String>,
+    /// USD in a day; 0 is no limit.
+    daily_quota: f64,
+    /// Percent of the provider's quota windows that are kept back.
+    reserve_percent: u8,
     #[schema(inline)]
     status: Status,
     /// Why, as far as there is more to say.
@@ -38,9 +53,17 @@ pub(in super::super) struct AccountView {
     #[schema(format = DateTime)]
     status_until: Option<String>,
     /// Rate limits the provider told of, or that were guessed.
-    cooldowns: Vec<Cooldown>,
+    cooldowns: Vec<CooldownView>,
+    /// The provider's quota windows that run, as its last answer told.
+    quota: Vec<QuotaView>,
+    /// What its calls cost today; `null`: there is no `dailyQuota`, or the pool cannot be asked.
+    daily_spend: Option<DailySpend>,
+    /// What was held against it lately, the newest first.
+    recent_errors: Vec<ErrorView>,
     /// Calls it serves now; `null`: the pool cannot be asked, or has not used it yet.
     current_concurrency: Option<usize>,
+    /// Those calls, and those that take no slot.
+    leases: Vec<LeaseView>,
     /// Conversations that stay on this account.
     sessions: Option<usize>,
     #[schema(format = DateTime)]
@@ -90,21 +113,14 @@ impl From<&Proxy> for ProxyView {
     }
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Cooldown {
-    /// The family of models it holds for; `null`: all.
-    family: Option<String>,
-    #[schema(format = DateTime)]
-    until: String,
-}
-
 /// How an account is doing. The first that fits, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum Status {
     /// `isActive` is false.
     Inactive,
+    /// Its subscription has ended.
+    Expired,
     /// This host cannot use it.
     Unusable,
     /// The provider refuses its credentials.
@@ -113,6 +129,8 @@ enum Status {
     Paused,
     /// Over the provider's limit, for all models.
     RateLimited,
+    /// Its calls have cost `dailyQuota` today.
+    QuotaReached,
     /// The provider failed just now; others are preferred for a while.
     BackingOff,
     /// `maxConcurrency` calls are running.
@@ -124,6 +142,7 @@ enum Status {
 pub(super) struct Doing {
     now: Millis,
     pools: BTreeMap<String, AccountSnapshot>,
+    names: KeyNames,
     last_used: BTreeMap<String, Millis>,
 }
 
@@ -142,12 +161,15 @@ impl Doing {
                 Err(error) => tracing::warn!(%error, "the pool was not asked how its accounts are doing"),
             }
         }
+        let shown = accounts.iter().filter_map(|account| pools.get(&account.id));
+        let names = KeyNames::of(app, shown.flat_map(|live| &live.leases)).await?;
         let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
         let last_used = app.ledger.last_used(Kind::Accounts, &ids).await?;
         let last_used = ids.iter().zip(last_used);
         Ok(Self {
             now: app.ports.clock.now(),
             pools,
+            names,
             last_used: last_used
                 .filter_map(|(id, at)| Some(((*id).to_owned(), at?)))
                 .collect(),
@@ -160,7 +182,6 @@ impl AccountView {
         let live = doing.pools.get(&account.id);
         let (status, status_reason, status_until) = status(account, live, doing.now);
         let logged = doing.last_used.get(&account.id).copied();
-        let cooldowns = live.map_or(&[][..], |live| &live.cooldowns);
         Self {
             id: account.id.clone(),
             name: account.name.clone(),
@@ -185,18 +206,38 @@ impl AccountView {
             schedulable: account.schedulable,
             proxy: app.accounts.proxy_of(account).as_ref().map(ProxyView::from),
             model_mapping: account.model_mapping.clone(),
+            groups: account.groups.clone(),
+            shared: account.shared,
+            supported_models: account.supported_models.clone(),
+            subscription_expires_at: account.subscription_expires_at.map(iso),
+            daily_quota: Usd::shown(account.daily_quota),
+            reserve_percent: account.reserve_percent,
             status,
             status_reason,
             status_until: status_until.map(iso),
-            cooldowns: cooldowns
+            cooldowns: live
                 .iter()
+                .flat_map(|live| &live.cooldowns)
                 .filter(|cooldown| cooldown.until > doing.now)
-                .map(|cooldown| Cooldown {
-                    family: cooldown.family.clone(),
-                    until: iso(cooldown.until),
-                })
+                .map(CooldownView::from)
                 .collect(),
-            current_concurrency: live.map(|live| live.leases.len()),
+            quota: live
+                .iter()
+                .flat_map(|live| &live.quota)
+                .map(QuotaView::from)
+                .collect(),
+            daily_spend: live.and_then(|live| live.spent).map(DailySpend::from),
+            recent_errors: live
+                .iter()
+                .flat_map(|live| live.errors.iter().rev())
+                .map(ErrorView::from)
+                .collect(),
+            current_concurrency: live.map(slots),
+            leases: live
+                .iter()
+                .flat_map(|live| &live.leases)
+                .map(|lease| LeaseView::new(lease, &doing.names))
+                .collect(),
             sessions: live.map(|live| live.sessions),
             // The pool knows of calls that still run; the ledger remembers over a restart.
             last_used_at: live.and_then(|live| live.last_used).max(logged).map(iso),
@@ -213,6 +254,9 @@ fn status(
 ) -> (Status, Option<String>, Option<Millis>) {
     if !account.is_active {
         return (Status::Inactive, None, None);
+    }
+    if account.subscription_expires_at.is_some_and(|at| at <= now) {
+        return (Status::Expired, None, None);
     }
     if let Some(why) = live.and_then(|live| live.policy.unusable.clone()) {
         return (Status::Unusable, Some(why), None);
@@ -241,12 +285,23 @@ fn status(
     if limited.is_some() {
         return (Status::RateLimited, None, limited);
     }
+    let spent = live
+        .spent
+        .filter(|(spent, _)| account.daily_quota > 0 && *spent >= account.daily_quota);
+    if let Some((_, until)) = spent {
+        return (Status::QuotaReached, None, Some(until));
+    }
     if let Some(until) = live.backoff_until.filter(|until| *until > now) {
         return (Status::BackingOff, None, Some(until));
     }
     let limit = account.max_concurrency as usize;
-    if limit > 0 && live.leases.len() >= limit {
+    if limit > 0 && slots(live) >= limit {
         return (Status::Busy, None, None);
     }
     (Status::Active, None, None)
+}
+
+/// Calls that hold one of the account's slots.
+fn slots(live: &AccountSnapshot) -> usize {
+    live.leases.iter().filter(|lease| lease.slot).count()
 }

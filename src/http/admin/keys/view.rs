@@ -1,11 +1,16 @@
 //! A key as it is shown: never its text, never its hash.
 
-use crs_durable::gate::Service;
+use std::collections::BTreeMap;
+
+use crs_durable::gate::{ModelMode, Service};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::super::fields::Usd;
+use super::live::{Live, SpendView, WindowView};
 use crate::config::Secret;
-use crate::model::key::Key;
+use crate::model::account::Platform;
+use crate::model::key::{ActivationUnit, ExpirationMode, Key};
 use crate::model::time::iso;
 use crate::port::clock::Millis;
 
@@ -21,18 +26,58 @@ pub(in super::super) struct KeyView {
     #[schema(inline)]
     status: Status,
     is_active: bool,
+    tags: Vec<String>,
+    /// When the key ends; `null`: never, or not known before its first use.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// 0 is no limit.
-    concurrency_limit: u32,
-    /// Calls that run now; `null`: the key's gate cannot be asked.
-    current_concurrency: Option<usize>,
+    expiration_mode: ExpirationMode,
+    activation_days: u32,
+    activation_unit: ActivationUnit,
+    /// When it was first used, if its time is counted from there.
+    #[schema(format = DateTime)]
+    activated_at: Option<String>,
     /// Empty: all.
     #[schema(value_type = Vec<String>)]
     permissions: Vec<Service>,
     enable_model_restriction: bool,
     restricted_models: Vec<String>,
-    tags: Vec<String>,
+    /// `deny` or `allow`.
+    #[schema(value_type = String)]
+    model_restriction_mode: ModelMode,
+    enable_client_restriction: bool,
+    allowed_clients: Vec<String>,
+    /// 0 is no limit, as of all limits.
+    concurrency_limit: u32,
+    concurrency_queue_size: u32,
+    /// Milliseconds.
+    concurrency_queue_timeout: u64,
+    /// Minutes.
+    rate_limit_window: u64,
+    rate_limit_requests: u64,
+    /// USD, as all costs.
+    rate_limit_cost: f64,
+    token_limit: u64,
+    daily_cost_limit: f64,
+    weekly_cost_limit: f64,
+    weekly_opus_cost_limit: f64,
+    total_cost_limit: f64,
+    /// 1 is Monday, 7 is Sunday.
+    weekly_reset_day: u8,
+    weekly_reset_hour: u8,
+    /// By platform: the id of an account, or `group:` and that of a group.
+    #[schema(value_type = BTreeMap<String, String>)]
+    bindings: BTreeMap<Platform, String>,
+    binding_fallback: bool,
+    allow_trace: bool,
+    /// Calls that run now; `null`: the key's gate cannot be asked.
+    current_concurrency: Option<usize>,
+    /// Calls that wait for a slot; `null`: the key's gate cannot be asked.
+    queued: Option<usize>,
+    /// The window that runs now; `null`: the next call begins one, or the gate cannot be asked.
+    window: Option<WindowView>,
+    /// What was spent; `null`: the gate has not asked the ledger yet, which it does when a limit on money
+    /// needs it, or cannot be asked itself.
+    spend: Option<SpendView>,
     /// When its last call that reached a provider came.
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
@@ -56,12 +101,18 @@ enum Status {
 }
 
 impl KeyView {
-    pub(super) fn new(key: &Key, now: Millis, live: Option<usize>, last_used: Option<Millis>) -> Self {
+    pub(super) fn new(key: &Key, now: Millis, live: Option<Live>, last_used: Option<Millis>) -> Self {
+        // The gate knows of a first use before the record does.
+        let activated_at = key
+            .activated_at
+            .or(live.as_ref().and_then(|live| live.activated_at))
+            .filter(|_| key.expiration_mode == ExpirationMode::Activation);
+        let expires_at = key.ends_at(activated_at);
         let status = if key.deleted_at.is_some() {
             Status::Deleted
         } else if !key.is_active {
             Status::Disabled
-        } else if key.expires_at.is_some_and(|at| at <= now) {
+        } else if expires_at.is_some_and(|at| at <= now) {
             Status::Expired
         } else {
             Status::Active
@@ -73,13 +124,38 @@ impl KeyView {
             key_preview: key.shown.clone(),
             status,
             is_active: key.is_active,
-            expires_at: key.expires_at.map(iso),
-            concurrency_limit: key.concurrency_limit,
-            current_concurrency: live,
+            tags: key.tags.clone(),
+            expires_at: expires_at.map(iso),
+            expiration_mode: key.expiration_mode,
+            activation_days: key.activation_days,
+            activation_unit: key.activation_unit,
+            activated_at: activated_at.map(iso),
             permissions: key.permissions.clone(),
             enable_model_restriction: key.enable_model_restriction,
             restricted_models: key.restricted_models.clone(),
-            tags: key.tags.clone(),
+            model_restriction_mode: key.model_restriction_mode,
+            enable_client_restriction: key.enable_client_restriction,
+            allowed_clients: key.allowed_clients.clone(),
+            concurrency_limit: key.concurrency_limit,
+            concurrency_queue_size: key.concurrency_queue_size,
+            concurrency_queue_timeout: key.concurrency_queue_timeout,
+            rate_limit_window: key.rate_limit_window,
+            rate_limit_requests: key.rate_limit_requests,
+            rate_limit_cost: Usd::shown(key.rate_limit_cost),
+            token_limit: key.token_limit,
+            daily_cost_limit: Usd::shown(key.daily_cost_limit),
+            weekly_cost_limit: Usd::shown(key.weekly_cost_limit),
+            weekly_opus_cost_limit: Usd::shown(key.weekly_opus_cost_limit),
+            total_cost_limit: Usd::shown(key.total_cost_limit),
+            weekly_reset_day: key.weekly_reset_day.clamp(1, 7),
+            weekly_reset_hour: key.weekly_reset_hour,
+            bindings: key.bindings.clone(),
+            binding_fallback: key.binding_fallback,
+            allow_trace: key.allow_trace,
+            current_concurrency: live.as_ref().map(|live| live.running),
+            queued: live.as_ref().map(|live| live.queued),
+            window: live.as_ref().and_then(|live| live.window.clone()),
+            spend: live.and_then(|live| live.spend),
             last_used_at: last_used.map(iso),
             created_at: iso(key.created_at),
             updated_at: iso(key.updated_at),

@@ -452,7 +452,10 @@ async fn shows_how_an_account_is_doing() {
     assert_eq!(limited["statusUntil"], "2025-11-24T16:01:00.000Z");
     assert_eq!(
         limited["cooldowns"],
-        json!([{"family": null, "until": "2025-11-24T16:01:00.000Z"}])
+        json!([{
+            "family": null, "kind": "measured", "reason": "429", "until": "2025-11-24T16:01:00.000Z",
+            "probing": false,
+        }])
     );
     assert_eq!(bench.get("/admin/accounts").await.json["items"][0], limited);
 

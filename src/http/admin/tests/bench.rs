@@ -1,7 +1,7 @@
 //! The control plane in a test: the real router over the memory store, the real machines, a clock that
 //! stands still.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +14,7 @@ use crs_durable::gate::{self, Gate};
 use crs_durable::pool::{self, Pool};
 use crs_durable::{CallId, Machine as _};
 use futures_util::future::BoxFuture;
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -25,6 +26,7 @@ use crate::model::account::{Platform, Proxy};
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
 use crate::port::gates::{Gates, GatesError, KeyHash};
+use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::{Body as UpstreamBody, Route, Upstream, UpstreamError, UpstreamErrorKind};
 use crate::secrets::tests::Counting;
@@ -40,6 +42,7 @@ pub(super) struct Bench {
     pub(super) store: Arc<FakeStore>,
     pub(super) clock: Movable,
     pub(super) gates: Arc<Machines>,
+    pub(super) provider: Arc<Scripted>,
     router: Router,
     /// Every answer so far, to look for what must not be in one.
     answers: Arc<Mutex<Vec<String>>>,
@@ -81,6 +84,7 @@ impl Bench {
         let clock = Movable::at(NOW);
         let store = Arc::new(FakeStore::new(Arc::new(clock.clone())));
         let gates = Arc::new(Machines::new(clock.clone()));
+        let provider = Arc::new(Scripted::default());
         let vars: HashMap<String, String> = [
             ("JWT_SECRET", "a-session-secret-of-32-characters"),
             ("ENCRYPTION_KEY", "0123456789abcdef0123456789abcdef"),
@@ -94,7 +98,7 @@ impl Bench {
         let config = Config::read(&vars).unwrap();
         let ports = Ports {
             store: store.clone(),
-            upstream: Arc::new(Nowhere),
+            upstream: provider.clone(),
             gates: gates.clone(),
             clock: Arc::new(clock.clone()),
             tasks: Arc::new(Tokio),
@@ -109,8 +113,25 @@ impl Bench {
             store,
             clock,
             gates,
+            provider,
             answers: Arc::default(),
         }
+    }
+
+    /// The same over another store.
+    pub(super) async fn over(mut self, store: Arc<dyn Store>) -> Self {
+        let ports = Ports {
+            store,
+            ..self.app.ports.clone()
+        };
+        self.app = assemble(self.app.config.clone(), ports, Some(Secret::new(LOCAL)));
+        self.app
+            .admins
+            .ensure(&self.app.config.admin, None, NOW)
+            .await
+            .unwrap();
+        self.router = router(self.app.clone());
+        self
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
@@ -316,19 +337,40 @@ impl Tasks for Tokio {
     }
 }
 
-struct Nowhere;
+/// A provider that gives the answers it was told to, and cannot be reached after those.
+#[derive(Default)]
+pub(super) struct Scripted(Mutex<VecDeque<http::Response<Bytes>>>);
+
+impl Scripted {
+    pub(super) fn answers(&self, status: u16, headers: &[(&str, &str)], body: &Value) {
+        let mut answer = http::Response::builder()
+            .status(status)
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        let answer = answer.body(body.to_string().into()).unwrap();
+        self.0.lock().unwrap().push_back(answer);
+    }
+}
 
 #[async_trait]
-impl Upstream for Nowhere {
+impl Upstream for Scripted {
     async fn send(
         &self,
         _: http::Request<Bytes>,
         route: &Route,
     ) -> Result<http::Response<UpstreamBody>, UpstreamError> {
         let _: &Option<Arc<Proxy>> = &route.proxy;
-        Err(UpstreamError {
+        let answer = self.0.lock().unwrap().pop_front();
+        let answer = answer.ok_or_else(|| UpstreamError {
             kind: UpstreamErrorKind::Unsendable,
             detail: "nobody calls a provider here".to_owned(),
-        })
+        })?;
+        Ok(answer.map(|body| {
+            http_body_util::Full::new(body)
+                .map_err(|never| match never {})
+                .boxed_unsync()
+        }))
     }
 }

@@ -10,7 +10,7 @@ use crate::model::usage::{LedgerEvent, Quality, Tokens};
 /// An hour in milliseconds.
 const HOUR: u64 = 3_600_000;
 
-fn event(at: u64, number: u128, key: &Value, account: &Value) -> LedgerEvent {
+pub(super) fn event(at: u64, number: u128, key: &Value, account: &Value) -> LedgerEvent {
     LedgerEvent {
         request_id: format!("req_{:032x}", (u128::from(at) << 80) | number),
         at,
@@ -37,10 +37,11 @@ fn event(at: u64, number: u128, key: &Value, account: &Value) -> LedgerEvent {
         duration_ms: 300,
         attempts: 1,
         client: "claude-cli/2.0".to_owned(),
+        trace: None,
     }
 }
 
-async fn key(bench: &Bench, name: &str) -> Value {
+pub(super) async fn key(bench: &Bench, name: &str) -> Value {
     bench
         .post("/admin/api-keys", json!({ "name": name }))
         .await
@@ -48,13 +49,13 @@ async fn key(bench: &Bench, name: &str) -> Value {
         .json
 }
 
-async fn account(bench: &Bench, name: &str) -> Value {
+pub(super) async fn account(bench: &Bench, name: &str) -> Value {
     let body = json!({"name": name, "platform": "claude", "credentials": {"type": "apiKey", "apiKey": "k"}});
     bench.post("/admin/accounts", body).await.is(201).json
 }
 
 /// Two keys and an account. At `NOW` it is midnight where the operator is: one call was yesterday.
-async fn used() -> (Bench, Value, Value, Value) {
+pub(super) async fn used() -> (Bench, Value, Value, Value) {
     let bench = Bench::new().await;
     let (first, second) = (key(&bench, "first").await, key(&bench, "second").await);
     let account = account(&bench, "main").await;

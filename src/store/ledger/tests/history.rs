@@ -20,11 +20,13 @@ fn any_event() -> impl Strategy<Value = LedgerEvent> {
         prop::sample::select(vec![200_u16, 200, 404, 499]),
         any::<bool>(),
         prop::sample::select(vec![Quality::Exact, Quality::Partial, Quality::Estimated]),
+        (prop::option::of(0..1_000_000_u64), 0..1_000_000_u64),
+        prop::sample::select(vec!["broken", "overloaded_error", "no code at all", ""]),
     );
     (who, when, 0..500_u128, tokens, 0..1_000_000_u64, how).prop_map(
         |(who, at, number, tokens, cost, how)| {
             let (key, account, model) = who;
-            let (status, error, quality) = how;
+            let (status, error, quality, (first_byte_ms, duration_ms), code) = how;
             let (input, output, cache_write_5m, cache_write_1h, cache_read) = tokens;
             LedgerEvent {
                 key_id: format!("key-{key}"),
@@ -39,8 +41,10 @@ fn any_event() -> impl Strategy<Value = LedgerEvent> {
                 },
                 cost,
                 status,
-                error: error.then(|| "broken".to_owned()),
+                error: error.then(|| code.to_owned()),
                 quality,
+                first_byte_ms,
+                duration_ms,
                 ..event(at, number)
             }
         },
@@ -123,9 +127,39 @@ proptest! {
                 prop_assert_eq!(figure, stored);
             }
         }
+        // Each spread is that of its events, and so are the failures.
+        for whose in [Scope::Total, Scope::Key("key-1"), Scope::Account("account-2")] {
+            for range in [Range::Today, Range::Days7, Range::All] {
+                let mut expected = Times::default();
+                for event in &events {
+                    let today = calendar.day(event.at) == calendar.day(NOON);
+                    let is_whose = match whose {
+                        Scope::Key(id) => event.key_id == id,
+                        Scope::Account(id) => event.account_id == id,
+                        _ => true,
+                    };
+                    if is_whose && (today || range != Range::Today) {
+                        expected += Times::of(event);
+                    }
+                }
+                prop_assert_eq!(done(bed.ledger.times(whose, range, bed.now())).unwrap(), expected);
+            }
+        }
+        let failures = done(bed.ledger.failures(Range::All, bed.now())).unwrap();
+        let errors = bed.total(Range::All).errors;
+        prop_assert_eq!(failures.iter().map(|failure| failure.count).sum::<u64>(), errors);
+        for failure in &failures {
+            let expected = events.iter().filter(|event| match failure.error.as_str() {
+                "other" => matches!(event.error.as_deref(), Some("no code at all" | "")),
+                "status_404" => event.error.is_none() && event.status == 404,
+                "status_499" => event.error.is_none() && event.status == 499,
+                code => event.error.as_deref() == Some(code),
+            });
+            prop_assert_eq!(failure.count, expected.count() as u64, "{}", failure.error);
+        }
         for back in 0..4 {
             let day = calendar.day(NOON).before(back);
-            prop_assert_eq!(done(bed.ledger.verify(day)).unwrap(), []);
+            prop_assert_eq!(done(bed.ledger.verify(day)).unwrap().differences, []);
         }
         // Rankings agree with sums.
         for range in [Range::Today, Range::Days7, Range::All] {

@@ -50,7 +50,7 @@ async fn a_crowd_of_writers_counts_every_batch_once() {
     );
     let days: Vec<_> = [now, now - DAY].map(|at| ledger.calendar().day(at)).into();
     for day in days {
-        assert_eq!(ledger.verify(day).await.unwrap(), []);
+        assert_eq!(ledger.verify(day).await.unwrap().differences, []);
     }
     let page = ledger
         .requests(&Filter::default(), None, 1_000, now)
@@ -63,7 +63,7 @@ async fn a_crowd_of_writers_counts_every_batch_once() {
     );
     let oldest = page.items.last().unwrap();
     assert_eq!(
-        ledger.request(&oldest.request_id).await.unwrap().as_ref(),
+        ledger.request(&oldest.request_id, now).await.unwrap().as_ref(),
         Some(oldest)
     );
     // The batch written last tells it.

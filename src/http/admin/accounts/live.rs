@@ -1,0 +1,183 @@
+//! How an account is doing, as its pool tells: what holds it back, what it has left, whom it serves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crs_durable::Millis;
+use crs_durable::pool::{AccountError, Cooldown, CooldownKind, LeaseSnapshot, QuotaWindow};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::fields::Usd;
+use crate::app::App;
+use crate::model::time::iso;
+use crate::port::store::StoreError;
+use crate::relay::call::request_id;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cooldown)]
+pub(super) struct CooldownView {
+    /// The family of models it holds for; `null`: all.
+    family: Option<String>,
+    #[schema(inline)]
+    kind: Kind,
+    /// The provider's words, or ours.
+    reason: String,
+    /// When it heals.
+    #[schema(format = DateTime)]
+    until: String,
+    /// A call is trying whether it is over.
+    probing: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// The provider said until when: the account gets no such calls.
+    Measured,
+    /// Rate limited, and nobody said until when: others go first.
+    Throttled,
+    /// The provider failed: others go first.
+    Unwell,
+}
+
+impl From<&Cooldown> for CooldownView {
+    fn from(cooldown: &Cooldown) -> Self {
+        Self {
+            family: cooldown.family.clone(),
+            kind: match cooldown.kind {
+                CooldownKind::Measured => Kind::Measured,
+                CooldownKind::Throttled => Kind::Throttled,
+                CooldownKind::Unwell => Kind::Unwell,
+            },
+            reason: cooldown.why.clone(),
+            until: iso(cooldown.until),
+            probing: cooldown.probe.is_some(),
+        }
+    }
+}
+
+/// A quota window of the provider's.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = QuotaWindow)]
+pub(super) struct QuotaView {
+    /// As the provider calls it: `unified-5h`, `unified-7d`, ...
+    name: String,
+    /// The family of models that uses it; `null`: all.
+    family: Option<String>,
+    /// More than 100 is more than there was.
+    used_percent: f64,
+    #[schema(format = DateTime)]
+    resets_at: String,
+    #[schema(format = DateTime)]
+    observed_at: String,
+}
+
+impl From<&QuotaWindow> for QuotaView {
+    fn from(window: &QuotaWindow) -> Self {
+        Self {
+            name: window.name.clone(),
+            family: window.family.clone(),
+            used_percent: f64::from(window.used_permille) / 10.0,
+            resets_at: iso(window.resets_at),
+            observed_at: iso(window.observed_at),
+        }
+    }
+}
+
+/// What the account's calls cost today, USD.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DailySpend {
+    spent: f64,
+    #[schema(format = DateTime)]
+    resets_at: String,
+}
+
+impl From<(u64, Millis)> for DailySpend {
+    fn from((spent, end): (u64, Millis)) -> Self {
+        Self {
+            spent: Usd::shown(spent),
+            resets_at: iso(end),
+        }
+    }
+}
+
+/// An error that was held against the account.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AccountError)]
+pub(super) struct ErrorView {
+    #[schema(format = DateTime)]
+    at: String,
+    request_id: String,
+    /// The provider's status; `null`: it did not answer.
+    status: Option<u16>,
+    reason: String,
+}
+
+impl From<&AccountError> for ErrorView {
+    fn from(error: &AccountError) -> Self {
+        Self {
+            at: iso(error.at),
+            request_id: request_id(error.call),
+            status: error.status,
+            reason: error.why.clone(),
+        }
+    }
+}
+
+/// A call that the account serves.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AccountLease)]
+pub(in super::super) struct LeaseView {
+    request_id: String,
+    /// Whose call it is; `null`: the operator's test.
+    key_id: Option<String>,
+    /// `null`: the key is not there any more.
+    key_name: Option<String>,
+    #[schema(format = DateTime)]
+    since: String,
+    /// When the lease ends unless the call shows that it lives.
+    #[schema(format = DateTime)]
+    until: String,
+    /// The family of models it asks for.
+    family: String,
+    /// Whether it takes one of the account's slots.
+    slot: bool,
+    /// Given to the account for its conversation's sake.
+    sticky: bool,
+}
+
+impl LeaseView {
+    pub(in super::super) fn new(lease: &LeaseSnapshot, names: &KeyNames) -> Self {
+        Self {
+            request_id: request_id(lease.call),
+            key_id: (!lease.holder.is_empty()).then(|| lease.holder.clone()),
+            key_name: names.0.get(&lease.holder).cloned(),
+            since: iso(lease.since),
+            until: iso(lease.until),
+            family: lease.family.clone(),
+            slot: lease.slot,
+            sticky: lease.sticky,
+        }
+    }
+}
+
+/// The names of the keys whose calls run, by the keys' ids.
+#[derive(Debug, Default)]
+pub(in super::super) struct KeyNames(pub(in super::super) BTreeMap<String, String>);
+
+impl KeyNames {
+    /// Reads the keys that hold these leases, and no other, in one round trip.
+    pub(super) async fn of(
+        app: &App,
+        leases: impl Iterator<Item = &LeaseSnapshot>,
+    ) -> Result<Self, StoreError> {
+        let ids: BTreeSet<&str> = leases.map(|lease| lease.holder.as_str()).collect();
+        let ids: Vec<&str> = ids.into_iter().filter(|id| !id.is_empty()).collect();
+        let keys = app.keys.some(&ids).await?;
+        Ok(Self(keys.into_iter().map(|key| (key.id, key.name)).collect()))
+    }
+}

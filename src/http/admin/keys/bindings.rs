@@ -1,0 +1,127 @@
+//! What a key is bound to: an account or a group of each platform, which must be there.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+use super::super::super::api_error::ApiError;
+use super::super::super::extract::Sent;
+use super::input::KeyInput;
+use crate::app::App;
+use crate::model::account::Platform;
+use crate::model::key::{GROUP, Key};
+
+/// The id of an account, or `group:` and that of a group; `None` for the empty text, which binds to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target(Option<String>);
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let text = text.trim();
+        // CRS marks two kinds of accounts, which are one here.
+        let text = ["api:", "responses:"]
+            .iter()
+            .find_map(|mark| text.strip_prefix(mark))
+            .unwrap_or(text);
+        if text.len() > 200 || text.chars().any(char::is_control) {
+            return Err(D::Error::custom(
+                "must be the id of an account, or `group:` and the id of a group",
+            ));
+        }
+        Ok(Self((!text.is_empty()).then(|| text.to_owned())))
+    }
+}
+
+pub(super) type BindingsInput = BTreeMap<Platform, Option<Target>>;
+
+/// The bindings of an input, each of which is there.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    /// Whether what is not among them is unbound.
+    whole: bool,
+    of: BTreeMap<Platform, Option<String>>,
+}
+
+impl Bound {
+    pub(super) async fn of(app: &App, input: &KeyInput) -> Result<Self, ApiError> {
+        let mut bound = Self::default();
+        if let Some(bindings) = input.bindings.as_ref() {
+            bound.whole = true;
+            for (platform, target) in bindings.iter().flatten() {
+                let field = format!("bindings.{}", platform.name());
+                bound.add(app, &field, *platform, target.as_ref()).await?;
+            }
+        }
+        for (field, platform, sent) in [
+            ("claudeAccountId", Platform::Claude, &input.claude_account_id),
+            ("geminiAccountId", Platform::Gemini, &input.gemini_account_id),
+            ("openaiAccountId", Platform::OpenAi, &input.openai_account_id),
+        ] {
+            let Sent::Yes(target) = sent else { continue };
+            if bound.of.contains_key(&platform) {
+                let message = format!(
+                    "`{field}` is another name for `bindings.{}`: send one of them",
+                    platform.name()
+                );
+                return Err(ApiError::invalid(field, message));
+            }
+            bound.add(app, field, platform, target.as_ref()).await?;
+        }
+        Ok(bound)
+    }
+
+    async fn add(
+        &mut self,
+        app: &App,
+        field: &str,
+        platform: Platform,
+        target: Option<&Target>,
+    ) -> Result<(), ApiError> {
+        let id = target.and_then(|target| target.0.clone());
+        if let Some(id) = &id {
+            exists(app, field, platform, id).await?;
+        }
+        self.of.insert(platform, id);
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, key: &mut Key) {
+        if self.whole {
+            key.bindings.clear();
+        }
+        for (platform, id) in &self.of {
+            match id {
+                Some(id) => key.bindings.insert(*platform, id.clone()),
+                None => key.bindings.remove(platform),
+            };
+        }
+    }
+}
+
+async fn exists(app: &App, field: &str, platform: Platform, id: &str) -> Result<(), ApiError> {
+    let (what, found) = match id.strip_prefix(GROUP) {
+        Some(group) => {
+            let group = app.groups.get(group).await?;
+            ("group", group.map(|group| group.platform))
+        }
+        None => {
+            let account = app.accounts.get(id).await?;
+            ("account", account.map(|account| account.platform))
+        }
+    };
+    let refused = match found {
+        Some(is) if is == platform => return Ok(()),
+        Some(is) => format!(
+            "`{field}` names a{} of the platform {}: it must be of {}",
+            if what == "group" { " group" } else { "n account" },
+            is.name(),
+            platform.name()
+        ),
+        None => format!(
+            "`{field}` names no {what} that is there: give the id of an account, or `group:` and the id of a group"
+        ),
+    };
+    Err(ApiError::invalid(field, refused))
+}

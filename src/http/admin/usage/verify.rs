@@ -1,0 +1,70 @@
+//! `/admin/usage/verify`: whether a day's sums are the sums of its calls.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::super::super::api_error::{ApiError, ErrorBody};
+use super::super::super::extract::{AdminSession, Input};
+use crate::app::App;
+use crate::store::ledger::Difference;
+
+/// Differences told; more of them say nothing more.
+const MOST: usize = 1_000;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::http::admin) struct VerifyInput {
+    /// Which day: 1 is yesterday. Today is not over, so it cannot be checked.
+    #[schema(minimum = 1)]
+    days_ago: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LedgerVerified)]
+pub(in crate::http::admin) struct VerifiedView {
+    /// The day that was checked, in the operator's time zone.
+    #[schema(format = Date)]
+    day: String,
+    /// How many days back calls are kept, and can be checked.
+    days_kept: u32,
+    /// Calls of the day in the log.
+    events: u64,
+    /// How many sums are not those of the calls; 0: the books agree.
+    different: usize,
+    /// The first 1000 of them.
+    differences: Vec<Difference>,
+}
+
+/// Compares a day's sums with its calls. Reads every call of that day.
+#[utoipa::path(
+    post, path = "/admin/usage/verify", operation_id = "verifyLedger", tag = "usage", security(("admin" = [])), request_body = VerifyInput,
+    responses(
+        (status = 200, body = VerifiedView),
+        (status = 422, body = ErrorBody<'_>),
+    )
+)]
+pub(in crate::http::admin) async fn verify(
+    State(app): State<App>,
+    _: AdminSession,
+    Input(input): Input<VerifyInput>,
+) -> Result<Json<VerifiedView>, ApiError> {
+    let days_kept = app.ledger.request_log_days();
+    if !(1..=days_kept).contains(&input.days_ago) {
+        let message = format!("`daysAgo` must be from 1 to {days_kept}: calls are kept that long");
+        return Err(ApiError::invalid("daysAgo", message));
+    }
+    let today = app.ledger.calendar().day(app.ports.clock.now());
+    let day = today.before(input.days_ago);
+    let verified = app.ledger.verify(day).await?;
+    let different = verified.differences.len();
+    Ok(Json(VerifiedView {
+        day: day.to_string(),
+        days_kept,
+        events: verified.events,
+        different,
+        differences: verified.differences.into_iter().take(MOST).collect(),
+    }))
+}

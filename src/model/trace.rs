@@ -1,0 +1,167 @@
+//! How a call was served, for the operator: who was asked, who was passed over and why, and what the
+//! provider's cache gave.
+//!
+//! A trace is kept with its event for as long as that, so it is small: [`CallTrace::bounded`] leaves out
+//! the least telling parts of a long one and says how many.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Longest trace as JSON, bytes.
+const MOST_BYTES: usize = 1_500;
+
+/// How a call was served.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallTrace {
+    /// What tied the call to its conversation; not there: nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Signal>,
+    /// Whether the account was given for the session's sake.
+    pub sticky: bool,
+    /// Whether the account is what the key is bound to.
+    pub bound: bool,
+    /// How long the call waited in its key's queue, in milliseconds.
+    pub waited_ms: u64,
+    pub attempts: Vec<TracedAttempt>,
+    /// Why nobody was left to try, if that ended the call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nobody_left: Vec<TracedSkip>,
+    /// What share of the prompt the provider read from its cache, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_read_share: Option<f64>,
+    /// The same of the session's call before, if this process served it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_cache_read_share: Option<f64>,
+}
+
+/// What may tie calls to a conversation, the surest first; see `relay::session`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Signal {
+    /// The client's session header.
+    Header,
+    /// The session in the body's `metadata.user_id`.
+    Metadata,
+    /// The prompt's beginning, which calls of a conversation share.
+    Prefix,
+}
+
+/// One account that was tried.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TracedAttempt {
+    pub account_id: String,
+    pub account_name: String,
+    /// Status of the provider's answer, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Stable code of why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// From the call's arrival, in milliseconds.
+    pub started_ms: u64,
+    /// Until it failed, or the first byte was there, in milliseconds.
+    pub duration_ms: u64,
+    /// How many accounts could serve.
+    pub candidates: u32,
+    /// The first of them, the best first: by name, or by id where this process does not know the name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranked: Vec<String>,
+    /// Who was passed over, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<TracedSkip>,
+    /// Accounts passed over that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_listed: u32,
+}
+
+/// An account that was passed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TracedSkip {
+    /// By name, or by id where this process does not know the name.
+    pub account: String,
+    pub why: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+impl CallTrace {
+    /// The trace without what makes it too long: first who was passed over, from the last attempt on, then
+    /// who ranked behind the first.
+    pub fn bounded(mut self) -> Self {
+        let mut over = self.bytes().saturating_sub(MOST_BYTES);
+        while over > 0 {
+            let Some(cut) = self.shorten() else { break };
+            over = over.saturating_sub(cut);
+            if over == 0 {
+                // Estimates may be short by what escapes take.
+                over = self.bytes().saturating_sub(MOST_BYTES);
+            }
+        }
+        self
+    }
+
+    /// Leaves one thing out and says about how many bytes that saves.
+    fn shorten(&mut self) -> Option<usize> {
+        let weight =
+            |skip: TracedSkip| skip.account.len() + skip.why.len() + r#"{"account":"","why":""},"#.len();
+        for attempt in self.attempts.iter_mut().rev() {
+            if let Some(skip) = attempt.skipped.pop() {
+                attempt.not_listed += 1;
+                return Some(weight(skip));
+            }
+        }
+        for attempt in self.attempts.iter_mut().rev() {
+            if let Some(name) = attempt.ranked.pop() {
+                return Some(name.len() + 3);
+            }
+        }
+        self.nobody_left.pop().map(weight)
+    }
+
+    fn bytes(&self) -> usize {
+        serde_json::to_vec(self).map_or(0, |text| text.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skip(number: usize) -> TracedSkip {
+        TracedSkip {
+            account: format!("account \"{number}\" of a long name"),
+            why: "cooling until 2026-01-31T09:30:00Z: overloaded".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_long_trace_keeps_what_was_done_and_counts_what_it_leaves_out() {
+        let attempt = TracedAttempt {
+            account_id: "0".repeat(36),
+            account_name: "n".repeat(100),
+            error: Some("provider_overloaded".to_owned()),
+            candidates: 200,
+            ranked: vec!["r".repeat(100); 8],
+            skipped: (0..16).map(skip).collect(),
+            ..TracedAttempt::default()
+        };
+        let long = CallTrace {
+            attempts: vec![attempt; 3],
+            nobody_left: (0..16).map(skip).collect(),
+            ..CallTrace::default()
+        };
+        let bounded = long.bounded();
+        assert!(bounded.bytes() <= MOST_BYTES, "{}", bounded.bytes());
+        assert_eq!(bounded.attempts.len(), 3);
+        for attempt in &bounded.attempts {
+            assert_eq!(attempt.not_listed as usize + attempt.skipped.len(), 16);
+        }
+        let short = CallTrace::default();
+        assert_eq!(short.clone().bounded(), short);
+    }
+}

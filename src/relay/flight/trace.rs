@@ -1,0 +1,289 @@
+//! How a call is being served, as its log will tell it and as a client that may know is told.
+//!
+//! While the call runs, only what the machines said and the ticks of the clock are kept; texts are made at
+//! its settlement, and for the headers of a client that asked.
+
+use crs_durable::pool::{AccountId, Skip, Trace};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Flight;
+use crate::error::{Code, Failure};
+use crate::model::time;
+use crate::model::trace::{CallTrace, TracedAttempt, TracedSkip};
+use crate::model::usage::Tokens;
+use crate::relay::admit::Picked;
+use crate::relay::stream::X_QUEUE_WAIT;
+
+/// Accounts that are named as candidates.
+const RANKED: usize = 8;
+
+/// Accounts that are named as passed over.
+const SKIPPED: usize = 16;
+
+/// Longest reason, characters.
+const WHY: usize = 80;
+
+/// A client sends `1` to be told; its key must allow it.
+const ASKED: HeaderName = HeaderName::from_static("x-relay-trace");
+
+/// What the machines said so far.
+#[derive(Default)]
+pub(super) struct Heard {
+    tried: Vec<Tried>,
+    nobody_left: Vec<(AccountId, Skip)>,
+}
+
+struct Tried {
+    account: AccountId,
+    sticky: bool,
+    bound: bool,
+    candidates: usize,
+    /// Cut to what is told of it.
+    trace: Option<Box<Trace>>,
+    /// Ticks.
+    began: u64,
+    ended: Option<u64>,
+    status: Option<u16>,
+    error: Option<Code>,
+}
+
+impl Heard {
+    fn last(&mut self) -> Option<&mut Tried> {
+        self.tried.last_mut()
+    }
+}
+
+impl Flight {
+    /// The pool gave an account: its slot is held.
+    pub(in crate::relay) fn hold(
+        &mut self,
+        picked: Picked,
+        sticky: bool,
+        bound: bool,
+        mut trace: Option<Box<Trace>>,
+    ) {
+        let mut candidates = 0;
+        if let Some(trace) = &mut trace {
+            candidates = trace.candidates.len();
+            let omitted = trace.omitted + trace.skipped.len().saturating_sub(SKIPPED);
+            trace.candidates.truncate(RANKED);
+            trace.skipped.truncate(SKIPPED);
+            trace.omitted = omitted;
+        }
+        self.heard.tried.push(Tried {
+            account: picked.account.clone(),
+            sticky,
+            bound,
+            candidates,
+            trace,
+            began: self.app.ports.clock.ticks(),
+            ended: None,
+            status: None,
+            error: None,
+        });
+        self.held = Some(picked);
+    }
+
+    pub(in crate::relay) fn nobody_left(&mut self, mut skipped: Vec<(AccountId, Skip)>) {
+        skipped.truncate(SKIPPED);
+        self.heard.nobody_left = skipped;
+    }
+
+    pub(in crate::relay) fn attempt_failed(&mut self, failure: &Failure, status: Option<http::StatusCode>) {
+        let now = self.app.ports.clock.ticks();
+        if let Some(tried) = self.heard.last() {
+            tried.ended = Some(now);
+            tried.status = status.map(|status| status.as_u16());
+            tried.error = Some(failure.code);
+        }
+    }
+
+    pub(super) fn attempt_answered(&mut self, status: u16, now: u64) {
+        if let Some(tried) = self.heard.last() {
+            tried.ended = Some(now);
+            tried.status = Some(status);
+        }
+    }
+
+    /// The log's trace, and a note of the conversation's turn.
+    pub(super) fn trace(&self, tokens: &Tokens) -> CallTrace {
+        let session = self.call.session.as_ref();
+        let share = share(tokens);
+        let follow = |share| self.app.turns.follow(session?.hash(&self.call.key), share);
+        let last = self.heard.tried.last();
+        let trace = CallTrace {
+            session: session.map(|session| session.signal),
+            sticky: last.is_some_and(|last| last.sticky),
+            bound: last.is_some_and(|last| last.bound),
+            waited_ms: self.waited,
+            attempts: self.heard.tried.iter().map(|tried| self.attempt(tried)).collect(),
+            nobody_left: self.skips(&self.heard.nobody_left),
+            cache_read_share: share,
+            previous_cache_read_share: share.and_then(follow),
+        };
+        trace.bounded()
+    }
+
+    fn attempt(&self, tried: &Tried) -> TracedAttempt {
+        let now = self.app.ports.clock.ticks();
+        let ended = tried.ended.unwrap_or(now);
+        let told = tried.trace.as_deref();
+        TracedAttempt {
+            account_name: self.name(&tried.account),
+            account_id: tried.account.clone(),
+            status: tried.status,
+            error: tried.error.map(|code| code.name().to_owned()),
+            started_ms: self.ms(tried.began),
+            duration_ms: ended.saturating_sub(tried.began) / 1000,
+            candidates: tried.candidates as u32,
+            ranked: told.map_or_else(Vec::new, |told| {
+                let ids = told.candidates.iter().map(|candidate| &candidate.account);
+                ids.map(|id| self.name(id)).collect()
+            }),
+            skipped: told.map_or_else(Vec::new, |told| self.skips(&told.skipped)),
+            not_listed: told.map_or(0, |told| told.omitted as u32),
+        }
+    }
+
+    fn skips(&self, skipped: &[(AccountId, Skip)]) -> Vec<TracedSkip> {
+        let told = skipped.iter().map(|(id, skip)| TracedSkip {
+            account: self.name(id),
+            why: why(skip).chars().take(WHY).collect(),
+        });
+        told.collect()
+    }
+
+    /// The account's name, or its id if the name is not known here.
+    fn name(&self, id: &str) -> String {
+        match self.account.as_ref().map(|live| &live.account) {
+            Some(account) if account.id == id => account.name.clone(),
+            _ => self.app.accounts.known_name(id).unwrap_or_else(|| id.to_owned()),
+        }
+    }
+
+    /// Tells the client how long it waited, and more if its key allows it and it asked.
+    pub(in crate::relay) fn explain(&self, headers: &mut HeaderMap) {
+        if self.waited > 0 {
+            headers.insert(X_QUEUE_WAIT, HeaderValue::from(self.waited));
+        }
+        let may = self.policy().is_some_and(|policy| policy.may_trace);
+        if !may || self.call.headers.get(ASKED).is_none_or(|asked| asked != "1") {
+            return;
+        }
+        let Some(last) = self.heard.tried.last() else {
+            return;
+        };
+        let skipped = last.trace.iter().flat_map(|trace| &trace.skipped);
+        let skipped: Vec<String> = skipped
+            .map(|(id, skip)| format!("{}={}", self.name(id), kind(skip)))
+            .collect();
+        for (name, value) in [
+            ("x-relay-account", self.name(&last.account)),
+            ("x-relay-attempts", self.attempts.to_string()),
+            ("x-relay-sticky", last.sticky.to_string()),
+            ("x-relay-waited-ms", self.waited.to_string()),
+            ("x-relay-skipped", skipped.join(", ")),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&in_a_header(&value)) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+/// Names may hold any character, headers only those of ASCII: others are percent-encoded.
+fn in_a_header(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if (b' '..=b'~').contains(&byte) && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// What part of the prompt was read from the cache; `None`: there was no prompt.
+fn share(tokens: &Tokens) -> Option<f64> {
+    let prompt = tokens.prompt();
+    let share = tokens.cache_read as f64 / prompt as f64;
+    (prompt > 0).then(|| (share * 1000.0).round() / 1000.0)
+}
+
+fn kind(skip: &Skip) -> &'static str {
+    match skip {
+        Skip::NotBound => "not bound",
+        Skip::Dedicated => "dedicated",
+        Skip::Inactive => "inactive",
+        Skip::Paused => "paused",
+        Skip::Unusable { .. } => "unusable",
+        Skip::Expired { .. } => "expired",
+        Skip::Model { .. } => "model",
+        Skip::Tried => "tried",
+        Skip::Cooling { .. } => "cooling",
+        Skip::Denied { .. } => "denied",
+        Skip::Quota { .. } => "quota",
+        Skip::Full { .. } => "full",
+        Skip::NotPreferred => "not preferred",
+    }
+}
+
+fn why(skip: &Skip) -> String {
+    let kind = kind(skip);
+    match skip {
+        Skip::Unusable { why } | Skip::Denied { why, until: None } => format!("{kind}: {why}"),
+        Skip::Denied {
+            why,
+            until: Some(until),
+        } => format!("{kind} until {}: {why}", time::iso(*until)),
+        Skip::Cooling { until, family, why } => {
+            let family = family
+                .as_ref()
+                .map_or_else(String::new, |family| format!(" for {family}"));
+            format!("{kind}{family} until {}: {why}", time::iso(*until))
+        }
+        Skip::Expired { at } => format!("{kind} on {}", time::iso(*at)),
+        Skip::Quota { resets_at, .. } => format!("{kind} used up until {}", time::iso(*resets_at)),
+        Skip::Full { limit } => format!("{kind}: {limit} running"),
+        _ => kind.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_of_the_whole_prompt() {
+        let tokens = Tokens {
+            input: 50,
+            output: 999,
+            cache_write_5m: 50,
+            cache_write_1h: 200,
+            cache_read: 700,
+        };
+        assert_eq!(share(&tokens), Some(0.7));
+        assert_eq!(share(&Tokens::default()), None);
+    }
+
+    #[test]
+    fn any_name_fits_into_a_header() {
+        assert_eq!(in_a_header("main 1, 50% \n é"), "main 1, 50%25 %0A %C3%A9");
+    }
+
+    #[test]
+    fn reasons_are_said_in_words() {
+        let cooling = Skip::Cooling {
+            until: 0,
+            family: Some("opus".to_owned()),
+            why: "429".to_owned(),
+        };
+        assert_eq!(
+            why(&cooling),
+            "cooling for opus until 1970-01-01T00:00:00.000Z: 429"
+        );
+        assert_eq!(why(&Skip::Full { limit: 2 }), "full: 2 running");
+        assert_eq!(why(&Skip::Tried), "tried");
+    }
+}

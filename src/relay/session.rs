@@ -1,0 +1,252 @@
+//! What ties a call to its conversation, in one place: the signals that are looked for, and in which order.
+//!
+//! A provider's cache belongs to an account, so the calls of a conversation go to the same one. For Claude:
+//!
+//! 1. `header`: `x-claude-code-session-id`, as Claude Code sends it.
+//! 2. `metadata`: the session in `metadata.user_id`, as a JSON text or behind `_session_` (older versions of
+//!    Claude Code).
+//! 3. `prefix`: a hash of `system` and of the first message, as they are written. These come first in what
+//!    the provider caches, and every call of a conversation repeats them. Only in a body longer than
+//!    [`WORTH_IT`]: what is short is not cached. Marks of the cache (`cache_control`) are left out of it,
+//!    since clients move them to the newest message. Calls with the same beginning share an account, which
+//!    is what their cache wants, too.
+//!
+//! A signal names a session of one key: whatever ids clients invent, those of other keys never meet it.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher};
+
+use http::HeaderMap;
+
+use super::body::{Field, Fields, first_element, session_id};
+use crate::model::trace::Signal;
+use crate::port::gates::KeyHash;
+
+/// The session header of Claude Code.
+const SESSION_HEADER: &str = "x-claude-code-session-id";
+
+/// A shorter body has no prefix worth keeping together, bytes.
+const WORTH_IT: usize = 4 << 10;
+
+/// Of each part of the prefix so much is read, bytes: a first message may hold megabytes of images.
+const READ: usize = 64 << 10;
+
+const CACHE_MARK: &[u8] = b"\"cache_control\"";
+
+/// A conversation, as its calls name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub signal: Signal,
+    id: Id,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Id {
+    Said(String),
+    Prefix(u64),
+}
+
+impl Session {
+    /// Of a call in Anthropic's protocol.
+    pub fn of_claude(headers: &HeaderMap, fields: &Fields, body: &[u8]) -> Option<Self> {
+        let header = || headers.get(SESSION_HEADER)?.to_str().ok().map(str::to_owned);
+        let metadata = || fields.raw(Field::Metadata, body).and_then(session_id);
+        let said = |signal| {
+            move |id| Self {
+                signal,
+                id: Id::Said(id),
+            }
+        };
+        header()
+            .filter(|id| !id.is_empty())
+            .map(said(Signal::Header))
+            .or_else(|| metadata().map(said(Signal::Metadata)))
+            .or_else(|| {
+                prefix(fields, body).map(|hash| Self {
+                    signal: Signal::Prefix,
+                    id: Id::Prefix(hash),
+                })
+            })
+    }
+
+    /// What the pool knows the session by.
+    pub fn hash(&self, key: &KeyHash) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        key.0.hash(&mut hasher);
+        match &self.id {
+            Id::Said(id) => id.hash(&mut hasher),
+            Id::Prefix(hash) => hash.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+}
+
+fn prefix(fields: &Fields, body: &[u8]) -> Option<u64> {
+    if body.len() <= WORTH_IT {
+        return None;
+    }
+    let first = first_element(fields.raw(Field::Messages, body)?)?;
+    let system = fields.raw(Field::System, body).unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    for part in [system, first] {
+        unmarked(part.get(..READ).unwrap_or(part), &mut hasher);
+        // Where the one ends and the other begins.
+        hasher.write_u8(0xff);
+    }
+    Some(hasher.finish())
+}
+
+/// Hashes JSON text without its marks of the cache, each `"cache_control":{...}` with the commas around it.
+/// In a string the quotes would be escaped, so there it is never found.
+fn unmarked(mut text: &[u8], hasher: &mut DefaultHasher) {
+    let is_between = |byte: &u8| *byte == b',' || byte.is_ascii_whitespace();
+    while let Some(at) = memchr::memmem::find(text, CACHE_MARK) {
+        let (before, mark) = text.split_at(at);
+        let end = before
+            .iter()
+            .rposition(|byte| !is_between(byte))
+            .map_or(0, |last| last + 1);
+        hasher.write(before.get(..end).unwrap_or_default());
+        // The value is a flat object, or `null`.
+        let value = mark.get(CACHE_MARK.len()..).unwrap_or_default();
+        let begins = value
+            .iter()
+            .find(|byte| **byte != b':' && !byte.is_ascii_whitespace());
+        let rest = if begins == Some(&b'{') {
+            let brace = memchr::memchr(b'}', value).unwrap_or(value.len());
+            value.get(brace + 1..)
+        } else {
+            value.get(memchr::memchr2(b'}', b',', value).unwrap_or(value.len())..)
+        };
+        let rest = rest.unwrap_or_default();
+        let begin = rest
+            .iter()
+            .position(|byte| !is_between(byte))
+            .unwrap_or(rest.len());
+        text = rest.get(begin..).unwrap_or_default();
+        let opens = end == 0 || before.get(end - 1) == Some(&b'{');
+        if !opens && !matches!(text.first(), None | Some(b'}')) {
+            hasher.write_u8(b',');
+        }
+    }
+    hasher.write(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::relay::body::scan;
+
+    fn session(header: Option<&str>, body: &Value) -> Option<Session> {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = header {
+            headers.insert(SESSION_HEADER, id.parse().unwrap());
+        }
+        let body = body.to_string();
+        Session::of_claude(&headers, &scan(body.as_bytes()).unwrap(), body.as_bytes())
+    }
+
+    /// A call of a conversation that begins with this text.
+    fn long(first: &str, marked: usize, turns: usize) -> Value {
+        let message = |turn: usize| {
+            let mut block = json!({"type": "text", "text": if turn == 0 { first } else { "and then?" }});
+            if turn == marked {
+                block["cache_control"] = json!({"type": "ephemeral", "ttl": "1h"});
+            }
+            json!({"role": "user", "content": [block]})
+        };
+        let messages: Vec<Value> = (0..turns).map(message).collect();
+        json!({"model": "m", "system": "s".repeat(5_000), "messages": messages})
+    }
+
+    #[test]
+    fn the_surest_signal_is_taken() {
+        let id = "0c8f2a4e-1111-4222-8333-444455556666";
+        let old = json!({"user_id": format!("user_ab_account__session_{id}")});
+        let new =
+            json!({"user_id": json!({"device_id": "d", "account_uuid": "", "session_id": id}).to_string()});
+        let mut body = long("hello", 9, 1);
+        assert_eq!(session(None, &body).unwrap().signal, Signal::Prefix);
+        for metadata in [old, new] {
+            body["metadata"] = metadata;
+            let said = session(None, &body).unwrap();
+            assert_eq!(
+                (said.signal, said.id.clone()),
+                (Signal::Metadata, Id::Said(id.to_owned()))
+            );
+            let header = session(Some("other"), &body).unwrap();
+            assert_eq!(header.signal, Signal::Header);
+            // One conversation, whichever signal names it.
+            assert_eq!(
+                session(Some(id), &body).unwrap().hash(&KeyHash([1; 32])),
+                said.hash(&KeyHash([1; 32]))
+            );
+            assert_eq!(session(Some(""), &body).unwrap().signal, Signal::Metadata);
+        }
+    }
+
+    #[test]
+    fn a_conversation_keeps_its_prefix_while_its_marks_move() {
+        let first = session(None, &long("hello", 0, 1)).unwrap();
+        for turns in 2..5 {
+            assert_eq!(
+                session(None, &long("hello", turns - 1, turns)),
+                Some(first.clone())
+            );
+        }
+        assert_ne!(session(None, &long("hallo", 0, 1)), Some(first));
+        assert_eq!(
+            session(
+                None,
+                &json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+            ),
+            None
+        );
+        assert_eq!(
+            session(None, &json!({"model": "m", "system": "s".repeat(5_000)})),
+            None
+        );
+        assert_eq!(
+            session(
+                None,
+                &json!({"model": "m", "system": "s".repeat(5_000), "messages": []})
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn marks_are_left_out_wherever_they_stand() {
+        let hash = |text: &str| {
+            let mut hasher = DefaultHasher::new();
+            unmarked(text.as_bytes(), &mut hasher);
+            hasher.finish()
+        };
+        let plain = hash(r#"{"a":1,"b":2}"#);
+        assert_ne!(plain, hash(r#"{"a":1,"b":3}"#));
+        let end = hash(r#"{"a":1}"#);
+        assert_eq!(
+            hash(r#"{"a":1, "cache_control":{"type":"ephemeral"} ,"b":2}"#),
+            plain
+        );
+        for marked in [
+            r#"{"a":1,"cache_control":{"type":"ephemeral"}}"#,
+            r#"{"a":1, "cache_control" : {"type":"ephemeral","ttl":"5m"}}"#,
+            r#"{"a":1,"cache_control":null}"#,
+            r#"{"cache_control":{"type":"ephemeral"},"a":1}"#,
+        ] {
+            assert_eq!(hash(marked), end, "{marked}");
+        }
+        // Cut off in the middle, and in the words of a user.
+        hash(r#"{"a":1,"cache_control":{"type":"#);
+        hash(r#"{"a":1,"cache_control""#);
+        assert_ne!(hash(r#"{"a":"\"cache_control\":{}"}"#), hash(r#"{"a":""}"#));
+    }
+
+    #[test]
+    fn sessions_of_different_keys_never_meet() {
+        let one = session(Some("s"), &json!({"model": "m"})).unwrap();
+        assert_ne!(one.hash(&KeyHash([1; 32])), one.hash(&KeyHash([2; 32])));
+    }
+}
