@@ -87,7 +87,7 @@ pub(crate) fn text(part: &impl serde::Serialize) -> Option<String> {
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_str(text).ok()
+    serde_json::from_slice(text.as_bytes()).ok()
 }
 
 #[cfg(test)]

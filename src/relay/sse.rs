@@ -330,7 +330,7 @@ impl Seen {
                 self.started = true;
                 let message = event
                     .message
-                    .and_then(|raw| serde_json::from_str::<Message>(raw.get()).ok());
+                    .and_then(|raw| serde_json::from_slice::<Message>(raw.get().as_bytes()).ok());
                 if let Some(message) = message {
                     self.model = message.model.as_str().map(|model| bounded(model, 200));
                     self.message_id = message.id.as_str().map(|id| bounded(id, 200));
@@ -340,7 +340,7 @@ impl Seen {
             Kind::MessageDelta => {
                 let delta = event
                     .delta
-                    .and_then(|raw| serde_json::from_str::<Delta>(raw.get()).ok());
+                    .and_then(|raw| serde_json::from_slice::<Delta>(raw.get().as_bytes()).ok());
                 if let Some(reason) = delta.as_ref().and_then(|delta| delta.stop_reason.as_str()) {
                     self.stop_reason = Some(bounded(reason, 64));
                 }

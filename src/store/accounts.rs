@@ -264,7 +264,7 @@ impl Accounts {
     pub(crate) fn proxy_of(&self, account: &Account) -> Option<Proxy> {
         let sealed = account.proxy.as_ref()?;
         let text = self.keyring.open(&account.id, "proxy", sealed).ok()?;
-        serde_json::from_str(text.reveal()).ok()
+        serde_json::from_slice(text.reveal().as_bytes()).ok()
     }
 
     /// Seals one secret of an account: `apiKey`, `accessToken` or `refreshToken`.

@@ -96,7 +96,7 @@ impl EdgeGates {
         loop {
             let told = SendFuture::new(self.tell_once(objects, name, &command, how));
             let error = match within(&self.clock, patience, told).await {
-                Some(Ok(reply)) => match serde_json::from_str(&reply) {
+                Some(Ok(reply)) => match serde_json::from_slice(reply.as_bytes()) {
                     Ok(reply) => return Ok(reply),
                     Err(error) => return Err(away(format!("its answer cannot be read: {error}"))),
                 },

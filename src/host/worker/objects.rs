@@ -215,7 +215,7 @@ where
     let clock = EdgeClock::default();
     let mut held = false;
     let handled = loop {
-        let command = match serde_json::from_str(&text) {
+        let command = match serde_json::from_slice(text.as_bytes()) {
             Ok(command) => command,
             // Of another version than this, during a deployment.
             Err(error) => return Response::error(format!("a command that cannot be read: {error}"), 400),
@@ -312,7 +312,7 @@ impl ToLedger {
 
 /// The event as the ledger has it. Of a lost call the gate adds whose it was.
 fn event(entry: Entry) -> Option<LedgerEvent> {
-    match serde_json::from_str::<LedgerEvent>(&entry.text) {
+    match serde_json::from_slice::<LedgerEvent>(entry.text.as_bytes()) {
         Ok(mut event) => {
             if let Some(lost) = entry.lost {
                 event.key_id = lost.key_id;

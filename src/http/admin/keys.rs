@@ -3,7 +3,7 @@
 mod bindings;
 mod input;
 pub(super) mod live;
-mod reset;
+pub(super) mod reset;
 mod rules;
 mod view;
 
@@ -30,8 +30,6 @@ use bindings::Bound;
 use input::{KeyInput, NewKeyInput};
 use live::Live;
 use view::{KeyView, NewKeyView};
-
-pub(super) use reset::{__path_reset_limits, reset_limits};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

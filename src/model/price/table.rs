@@ -109,7 +109,7 @@ impl Table {
     }
 
     fn read(json: &str) -> Result<Self, serde_json::Error> {
-        let file: File = serde_json::from_str(json)?;
+        let file: File = serde_json::from_slice(json.as_bytes())?;
         let mut table = Self {
             version: file.version,
             ..Self::default()

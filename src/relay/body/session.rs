@@ -21,7 +21,7 @@ pub fn session_id(metadata: &[u8]) -> Option<String> {
     let metadata: Metadata<'_> = serde_json::from_slice(metadata).ok()?;
     let user = metadata.user_id.trim();
     let session = if user.starts_with('{') {
-        serde_json::from_str::<UserId<'_>>(user)
+        serde_json::from_slice::<UserId<'_>>(user.as_bytes())
             .ok()?
             .session_id
             .into_owned()

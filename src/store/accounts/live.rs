@@ -173,7 +173,7 @@ impl Accounts {
             Some(sealed) => {
                 let text = open("proxy", sealed)?;
                 let proxy: Proxy =
-                    serde_json::from_str(text.reveal()).map_err(|_| StoreError::Unreadable {
+                    serde_json::from_slice(text.reveal().as_bytes()).map_err(|_| StoreError::Unreadable {
                         key: format!("{}[{id}].proxy", super::ACCOUNTS),
                         reason: "it is no proxy".to_owned(),
                     })?;

@@ -139,6 +139,10 @@ enum ProxyType {
 }
 
 /// [`AccountInput`] as a new account needs it.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "only described, and the description is made by a test")
+)]
 pub(in super::super) struct NewAccountInput;
 
 impl PartialSchema for NewAccountInput {

@@ -277,6 +277,10 @@ impl KeyInput {
 }
 
 /// [`KeyInput`] as a new key needs it: with a name.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "only described, and the description is made by a test")
+)]
 pub(in super::super) struct NewKeyInput;
 
 impl PartialSchema for NewKeyInput {

@@ -1,0 +1,104 @@
+//! What `/openapi.json` says, made of the code. Used by the test that holds `assets/openapi.json` against it, and
+//! by `scripts/update-openapi`, which is that test with a pen.
+
+use std::path::Path;
+
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+
+use super::{accounts, concurrency, groups, keys, oem, prices, requests, usage};
+use crate::http::api_error::ErrorBody;
+use crate::http::{ops, session};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "crs-edge admin API",
+        description = "Log in with `POST /web/auth/login`, then send the token as `Authorization: Bearer <token>`.\n\n\
+            Every error has the same shape (`ErrorBody`) and every answer an `x-request-id`. Secrets go in and \
+            never come out; a client key is shown once, when it is created.\n\n\
+            In a `PATCH`, what is not sent stays as it is, and `null` clears what may be empty.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    paths(
+        session::login,
+        session::logout,
+        session::refresh,
+        session::user,
+        session::change_password,
+        session::reset_password,
+        keys::list,
+        keys::create,
+        keys::get,
+        keys::change,
+        keys::delete,
+        keys::restore,
+        keys::reset::reset_limits,
+        accounts::list,
+        accounts::create,
+        accounts::get,
+        accounts::change,
+        accounts::delete,
+        accounts::reset,
+        accounts::flush_sessions,
+        accounts::flush_all,
+        accounts::test_call::test,
+        groups::list,
+        groups::create,
+        groups::get,
+        groups::change,
+        groups::delete,
+        groups::members,
+        concurrency::list,
+        concurrency::release,
+        oem::get,
+        oem::set,
+        usage::summary::summary,
+        usage::trend::trend,
+        usage::ranking::ranking,
+        usage::latency::latency,
+        usage::latency::failures,
+        usage::verify::verify,
+        requests::list,
+        requests::get,
+        prices::get,
+        prices::set,
+        ops::health,
+        ops::metrics,
+    ),
+    components(schemas(ErrorBody<'_>)),
+    modifiers(&Login),
+    tags(
+        (name = "session", description = "Logging in and out"),
+        (name = "keys", description = "Client keys"),
+        (name = "accounts", description = "Provider accounts"),
+        (name = "usage", description = "What was used, by whom, for how much"),
+        (name = "site", description = "The site's name and icon"),
+        (name = "operations", description = "How the relay is doing"),
+    ),
+)]
+struct Described;
+
+struct Login;
+
+impl utoipa::Modify for Login {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("admin", bearer);
+    }
+}
+
+#[test]
+fn the_description_that_is_served_is_made_of_the_code() {
+    let made = Described::openapi().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("CRS_WRITE_OPENAPI").is_some() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/openapi.json");
+        std::fs::write(file, made).unwrap();
+        return;
+    }
+    assert!(
+        super::OPENAPI == made,
+        "a route or a field has changed: run scripts/update-openapi"
+    );
+}
