@@ -1,36 +1,83 @@
-//! Renewal of OAuth tokens at `CLAUDE_OAUTH_URL`.
+//! Renewal of OAuth tokens, as far as the providers do it alike.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use crs_durable::Millis;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::config::{Config, Secret};
+use super::outgoing::own_headers;
+use crate::config::Secret;
 use crate::provider::Refreshed;
 use crate::store::accounts::NewTokens;
 
-pub(super) fn refresh_request(refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+/// A refresh as Anthropic takes it; `None`: the address is none.
+pub(super) fn json_request(
+    url: &str,
+    refresh_token: &str,
+    client_id: Option<&str>,
+) -> Option<Request<Bytes>> {
     let mut body = serde_json::json!({ "grant_type": "refresh_token", "refresh_token": refresh_token });
-    if let (Some(client), Some(fields)) = (&config.claude.oauth_client_id, body.as_object_mut()) {
-        fields.insert("client_id".to_owned(), client.clone().into());
+    if let (Some(client), Some(fields)) = (client_id, body.as_object_mut()) {
+        fields.insert("client_id".to_owned(), client.into());
     }
-    let mut request = Request::new(Bytes::from(body.to_string()));
+    request(
+        url,
+        body.to_string(),
+        HeaderValue::from_static("application/json"),
+    )
+}
+
+/// A refresh as RFC 6749 §6 has it: a form.
+pub(super) fn form_request(
+    url: &str,
+    refresh_token: &str,
+    more: &[(&str, Option<&str>)],
+) -> Option<Request<Bytes>> {
+    let mut form = format!("grant_type=refresh_token&refresh_token={}", escape(refresh_token));
+    for (name, value) in more {
+        if let Some(value) = value {
+            form = format!("{form}&{name}={}", escape(value));
+        }
+    }
+    request(
+        url,
+        form,
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    )
+}
+
+fn request(url: &str, body: String, kind: HeaderValue) -> Option<Request<Bytes>> {
+    let mut request = Request::new(Bytes::from(body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = config
-        .claude
-        .oauth_url
-        .parse()
-        .map_err(|_| "CLAUDE_OAUTH_URL makes no valid address".to_owned())?;
+    *request.uri_mut() = url.parse().ok()?;
     let headers = request.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("crs-edge/", env!("CARGO_PKG_VERSION"))),
-    );
-    Ok(request)
+    *headers = own_headers();
+    headers.insert(header::CONTENT_TYPE, kind);
+    Some(request)
+}
+
+/// Percent-encodes all but what never needs it.
+fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// The claims of a JSON web token. They are not proved: its holder may read them to learn about itself.
+pub(super) fn claims(token: &str) -> Option<Value> {
+    let payload = token.split('.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&payload).ok()
 }
 
 /// OAuth 2.0, RFC 6749 §5.1 and §5.2.
@@ -52,6 +99,7 @@ pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refresh
                 expires_at: tokens
                     .expires_in
                     .map(|seconds| now.saturating_add(seconds.saturating_mul(1000))),
+                tenant: None,
             }),
             _ => Refreshed::Failed("the token endpoint answered 200 without an access token".to_owned()),
         };
@@ -62,26 +110,31 @@ pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refresh
     Refreshed::Failed(format!("the token endpoint answered {}", status.as_u16()))
 }
 
-/// `{"error":"invalid_grant"}`, or Anthropic's `{"error":{"type":..}}` around it.
+/// `{"error":"invalid_grant"}`, or an object around the word: Anthropic calls it `type`, OpenAI `code`.
 fn names_a_dead_grant(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Answer {
-        error: serde_json::Value,
+        error: Value,
     }
     let dead = |word: &str| {
         matches!(
             word,
-            "invalid_grant" | "invalid_refresh_token" | "unauthorized_client"
+            "invalid_grant"
+                | "invalid_refresh_token"
+                | "unauthorized_client"
+                | "refresh_token_expired"
+                | "refresh_token_reused"
+                | "refresh_token_invalidated"
         )
     };
     match serde_json::from_slice::<Answer>(body) {
         Ok(Answer {
-            error: serde_json::Value::String(word),
+            error: Value::String(word),
         }) => dead(&word),
-        Ok(Answer { error }) => error
-            .get("type")
-            .and_then(serde_json::Value::as_str)
-            .is_some_and(dead),
+        Ok(Answer { error }) => ["type", "code"].iter().any(|name| {
+            let word = error.get(name).and_then(Value::as_str);
+            word.is_some_and(dead)
+        }),
         Err(_) => false,
     }
 }
@@ -121,6 +174,13 @@ mod tests {
             read(401, r#"{"error":{"type":"invalid_grant"}}"#),
             Refreshed::Refused(_)
         ));
+        assert!(matches!(
+            read(
+                401,
+                r#"{"error":{"message":"used","type":"invalid_request_error","code":"refresh_token_reused"}}"#
+            ),
+            Refreshed::Refused(_)
+        ));
         for (status, body) in [
             (400, r#"{"error":"invalid_request"}"#),
             (500, ""),
@@ -132,6 +192,26 @@ mod tests {
                 matches!(read(status, body), Refreshed::Failed(_)),
                 "{status} {body}"
             );
+        }
+    }
+
+    #[test]
+    fn a_form_is_escaped() {
+        let more = [("client_id", Some("a b&c")), ("client_secret", None)];
+        let request = form_request("https://h/token", "1//r=+", &more).unwrap();
+        assert_eq!(
+            request.body(),
+            "grant_type=refresh_token&refresh_token=1%2F%2Fr%3D%2B&client_id=a%20b%26c"
+        );
+        assert_eq!(form_request("no address", "r", &[]).map(|_| ()), None);
+    }
+
+    #[test]
+    fn claims_are_read_of_what_is_a_token() {
+        let token = format!("e30.{}.s", URL_SAFE_NO_PAD.encode(r#"{"exp":7}"#));
+        assert_eq!(claims(&token).unwrap()["exp"], 7);
+        for odd in ["", "a.b", "a.!!.c", "opaque"] {
+            assert_eq!(claims(odd), None, "{odd}");
         }
     }
 }

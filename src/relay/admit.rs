@@ -72,7 +72,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
     let mut ask = gate::Admit {
         call: call.id,
         service,
-        model: Some(call.model.clone()),
+        model: Some(call.model.clone()).filter(|model| !model.is_empty()),
         slot: call.endpoint.takes_slot(),
         ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
         learned_since: learned_since(app, now),
