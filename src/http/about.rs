@@ -6,16 +6,19 @@ use axum::extract::State;
 use axum::http::Response;
 use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
+use axum::routing::{self, MethodRouter};
 use crs_durable::gate::Refusal;
 use serde_json::{Value, json};
 
 use super::client_key;
+use super::dialect::{self, OnlyThese as _};
 use crate::app::App;
 use crate::error::Failure;
-use crate::http::dialect;
 use crate::model::key::Key;
-use crate::model::{price, time};
+use crate::model::price::{self, Family};
+use crate::model::time;
 use crate::port::random;
+use crate::provider::Provider;
 use crate::relay::admit;
 use crate::relay::call::request_id;
 use crate::store::ledger::{Range, Scope};
@@ -30,13 +33,22 @@ pub(super) async fn events() -> Json<Value> {
     Json(json!({ "success": true }))
 }
 
-/// Models with a known price, in a shape that Anthropic's and OpenAI's clients both read.
-pub(super) async fn models(State(app): State<App>, asked: Parts) -> Response<Body> {
-    let key = who_asks(&app, &asked).await;
-    told(&app, key.map(|key| model_list(&key)))
+/// What a key is told about something the relay knows by itself; `answer` sees the path that is asked for.
+pub(super) fn get(
+    provider: &'static dyn Provider,
+    answer: impl Fn(&str, Key) -> Result<Value, Failure> + Clone + Send + Sync + 'static,
+) -> MethodRouter<App> {
+    routing::get(move |State(app): State<App>, asked: Parts| async move {
+        let told = who_asks(&app, &asked)
+            .await
+            .and_then(|key| answer(asked.uri.path(), key));
+        tell(&app, provider, told)
+    })
+    .only_these(provider)
 }
 
-fn model_list(key: &Key) -> Value {
+/// Names of models with a known price that the key may use.
+pub(super) fn names(key: &Key, family: Family) -> Vec<&'static str> {
     let denied = |model: &str| {
         key.enable_model_restriction
             && key
@@ -44,67 +56,73 @@ fn model_list(key: &Key) -> Value {
                 .iter()
                 .any(|denied| denied.eq_ignore_ascii_case(model))
     };
-    let mut names: Vec<&str> = price::models(price::Family::Claude)
-        .filter(|model| !denied(model))
-        .collect();
+    let mut names: Vec<&str> = price::models(family).filter(|model| !denied(model)).collect();
     names.sort_unstable();
+    names
+}
+
+/// Models in a shape that Anthropic's and OpenAI's clients both read.
+pub(super) fn list(key: &Key, family: Family, owner: &str) -> Value {
+    let names = names(key, family);
     let data: Vec<Value> = names
         .iter()
         .map(|model| {
             json!({
                 "type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z",
-                "object": "model", "owned_by": "anthropic", "created": 0,
+                "object": "model", "owned_by": owner, "created": 0,
             })
         })
         .collect();
     json!({ "object": "list", "data": data, "has_more": false, "first_id": names.first(), "last_id": names.last() })
 }
 
-pub(super) async fn me(State(app): State<App>, asked: Parts) -> Response<Body> {
-    let key = who_asks(&app, &asked).await;
-    told(
-        &app,
-        key.map(|key| {
-            json!({
-                "id": format!("user_{}", key.id),
-                "type": "user",
-                "display_name": key.name,
-                "created_at": time::iso(key.created_at),
-            })
-        }),
-    )
-}
-
-pub(super) async fn usage(State(app): State<App>, asked: Parts) -> Response<Body> {
-    let answer = async {
-        let key = who_asks(&app, &asked).await?;
+pub(super) fn me(provider: &'static dyn Provider) -> MethodRouter<App> {
+    get(provider, |_, key| {
         Ok(json!({
-            "usage": used(&app, &key).await?,
-            "limits": { "tokens": 0, "requests": 0 },
-            "timestamp": time::iso(app.ports.clock.now()),
+            "id": format!("user_{}", key.id),
+            "type": "user",
+            "display_name": key.name,
+            "created_at": time::iso(key.created_at),
         }))
-    };
-    told(&app, answer.await)
+    })
 }
 
-pub(super) async fn key_info(State(app): State<App>, asked: Parts) -> Response<Body> {
-    let answer = async {
-        let key = who_asks(&app, &asked).await?;
-        Ok(json!({
-            "keyInfo": {
-                "id": key.id,
-                "name": key.name,
-                "isActive": key.is_active,
-                "expiresAt": key.expires_at.map(time::iso),
-                "concurrencyLimit": key.concurrency_limit,
-                "permissions": key.permissions,
-                "tokenLimit": 0,
+pub(super) fn usage(provider: &'static dyn Provider) -> MethodRouter<App> {
+    routing::get(move |State(app): State<App>, asked: Parts| async move {
+        let told = async {
+            let key = who_asks(&app, &asked).await?;
+            Ok(json!({
                 "usage": used(&app, &key).await?,
-            },
-            "timestamp": time::iso(app.ports.clock.now()),
-        }))
-    };
-    told(&app, answer.await)
+                "limits": { "tokens": 0, "requests": 0 },
+                "timestamp": time::iso(app.ports.clock.now()),
+            }))
+        };
+        tell(&app, provider, told.await)
+    })
+    .only_these(provider)
+}
+
+pub(super) fn key_info(provider: &'static dyn Provider) -> MethodRouter<App> {
+    routing::get(move |State(app): State<App>, asked: Parts| async move {
+        let told = async {
+            let key = who_asks(&app, &asked).await?;
+            Ok(json!({
+                "keyInfo": {
+                    "id": key.id,
+                    "name": key.name,
+                    "isActive": key.is_active,
+                    "expiresAt": key.expires_at.map(time::iso),
+                    "concurrencyLimit": key.concurrency_limit,
+                    "permissions": key.permissions,
+                    "tokenLimit": 0,
+                    "usage": used(&app, &key).await?,
+                },
+                "timestamp": time::iso(app.ports.clock.now()),
+            }))
+        };
+        tell(&app, provider, told.await)
+    })
+    .only_these(provider)
 }
 
 async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
@@ -132,13 +150,10 @@ async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
     }
 }
 
-fn told(app: &App, answer: Result<Value, Failure>) -> Response<Body> {
+fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
     let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
     match answer {
         Ok(value) => ([(dialect::X_REQUEST_ID, id)], Json(value)).into_response(),
-        Err(failure) => {
-            app.metrics.refused(failure.code);
-            dialect::anthropic(&failure, &id)
-        }
+        Err(failure) => dialect::refuse(app, provider, &failure, &id),
     }
 }
