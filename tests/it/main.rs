@@ -23,5 +23,6 @@ mod operations;
 mod pass_through;
 mod proxies;
 mod real_clients;
+mod sdks;
 mod support;
 mod tidy;
