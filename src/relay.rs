@@ -83,7 +83,9 @@ async fn attempts(
         let picked = match admit::pick(app, provider, flight, &tried).await? {
             admit::Pick::Account(picked) => picked,
             // Nobody else is there, and those who are do not serve such calls.
-            admit::Pick::Nobody(failure) if last.is_none() && failure.code == Code::NoAccount => {
+            admit::Pick::Nobody(failure)
+                if last.is_none() && failure.code == Code::NoAccount && failure.retry_after.is_none() =>
+            {
                 return Err(unfit.unwrap_or(failure));
             }
             admit::Pick::Nobody(failure) => return Err(admit::the_clearer_of(last, failure)),

@@ -3,6 +3,11 @@
 use std::io::Read;
 
 use bytes::Bytes;
+use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+/// The window that every reader of zstd should have (RFC 8878 §3.1.1.1.2).
+const LEAST_WINDOW: usize = 8 << 20;
 
 /// Why a compressed body cannot be read. The text is fit for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +28,14 @@ pub fn open(coding: &str, body: &[u8], limit: usize) -> Result<Bytes, Closed> {
         "gzip" | "x-gzip" => read(flate2::read::MultiGzDecoder::new(body), limit),
         "zstd" => {
             let mut rest = body;
-            let frame = ruzstd::decoding::StreamingDecoder::new(&mut rest).map_err(|_| Closed::Broken)?;
+            let mut decoder = FrameDecoder::new();
+            // A frame that says itself that it is larger is not begun: so much of it would be held.
+            decoder.set_max_window_size(limit.max(LEAST_WINDOW) as u64);
+            let frame =
+                StreamingDecoder::new_with_decoder(&mut rest, decoder).map_err(|error| match error {
+                    FrameDecoderError::WindowSizeTooBig { .. } => Closed::TooLarge,
+                    _ => Closed::Broken,
+                })?;
             let text = read(frame, limit)?;
             // A second frame would be read by some providers and not by others.
             if rest.is_empty() {
@@ -78,6 +90,13 @@ mod tests {
             assert!(packed.len() < 1 << 20, "{coding}: {}", packed.len());
             assert_eq!(open(coding, &packed, 1 << 20), Err(Closed::TooLarge), "{coding}");
         }
+    }
+
+    #[test]
+    fn a_frame_that_announces_too_much_is_not_begun() {
+        // A single segment of 1 GiB, and nothing behind the head.
+        let head = [0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0x40];
+        assert_eq!(open("zstd", &head, 64 << 20), Err(Closed::TooLarge));
     }
 
     #[test]
