@@ -8,6 +8,10 @@ default:
 start *ARGS:
     scripts/start {{ ARGS }}
 
+# Run the Worker here, in Miniflare, with a Redis behind a front like Upstash's.
+worker:
+    scripts/start --worker
+
 # Run the command line on the release binary: `just crs key list`.
 crs *ARGS:
     scripts/crs {{ ARGS }}
@@ -20,7 +24,7 @@ test:
 only FILTER:
     cargo nextest run --workspace {{ FILTER }}
 
-# What the relay costs: a table and bench-results/latest.json. `just bench --quick` for a first look.
+# What the relay costs: a table and bench-results/latest.json. `just bench --quick` for a first look, `--worker` too.
 bench *ARGS:
     scripts/bench {{ ARGS }}
 
@@ -38,9 +42,17 @@ lint:
     cargo clippy --workspace --all-targets --locked -- -D warnings
     cargo clippy --lib --target wasm32-unknown-unknown --locked -- -D warnings
 
-# Does the core still build for the edge?
+# Build the Worker into build/ and check it as Cloudflare will see it.
 wasm:
-    cargo check --lib --target wasm32-unknown-unknown --locked
+    scripts/check-wasm
+
+# Put the Worker on Cloudflare; `--secrets` first, `--dry-run` needs no account.
+deploy *ARGS:
+    scripts/deploy {{ ARGS }}
+
+# Cloudflare's command line: `just wrangler tail`, `just wrangler rollback`.
+wrangler *ARGS:
+    scripts/wrangler {{ ARGS }}
 
 # Read the crate's documentation.
 doc:

@@ -7,6 +7,7 @@ pub mod gemini;
 mod interval;
 mod oauth;
 pub mod openai;
+mod opening;
 mod outgoing;
 
 use bytes::Bytes;
@@ -72,7 +73,7 @@ pub trait Provider: Send + Sync {
     ) -> Verdict;
 
     /// Judges the first bytes of a success: a stream may open with an error.
-    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Option<Verdict>;
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
 
     /// How much of its limits the account has used, as far as an answer says so.
     fn quota(&self, _headers: &HeaderMap, _now: Millis) -> Quota {
@@ -206,6 +207,16 @@ pub struct Verdict {
     pub code: Code,
 }
 
+/// How a success begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    Well,
+    /// With what may become an error: more of it is needed to tell.
+    Unclear,
+    /// With an error of the provider's: another account may do better.
+    Error(Verdict),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     /// The answer is for the client as it is.
@@ -260,12 +271,6 @@ impl Verdict {
             code,
         }
     }
-}
-
-/// The data of the first event in these bytes.
-fn first_data(first: &[u8]) -> Option<&[u8]> {
-    let mut lines = first.split(|byte| matches!(byte, b'\n' | b'\r'));
-    lines.find_map(|line| line.strip_prefix(b"data:"))
 }
 
 /// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.

@@ -159,6 +159,11 @@ impl Native {
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(setup: Setup) -> Result<(), StartError> {
+    serve_until(setup, asked_to_end()).await
+}
+
+/// Serves until `end` resolves. Where it listens is told by `server.json` in the data folder.
+pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<(), StartError> {
     let config = &setup.config;
     let listener = listen(&config.server.host, config.server.port)
         .await
@@ -186,7 +191,7 @@ pub async fn serve(setup: Setup) -> Result<(), StartError> {
     );
 
     let (ledger, others) = housekeeping(&native);
-    server.run(listener, asked_to_end()).await;
+    server.run(listener, end).await;
     tracing::info!("ending: running calls are over, the ledger is being written");
 
     others.abort();

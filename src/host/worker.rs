@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `site` | what an isolate has: settings, app, router; made at its first request |
 //! | `leaving` | a client that goes away takes its call with it |
-//! | `upstream`, `body` | provider calls by `fetch` |
+//! | `upstream`, `body`, `answer` | provider calls by `fetch`, and bodies in both directions |
 //! | `gates`, `objects` | the machines: stubs on this side, Durable Objects on the other |
 //! | `billed` | what the platform bills, counted |
 //! | `bindings`, `clock`, `random`, `tasks`, `log` | the small ones |
@@ -12,6 +12,7 @@
 //! An isolate is one thread that many requests share, and it may be gone after any of them. A promise, a
 //! stream or a timer belongs to the request that made it, so nothing that waits is shared between requests.
 
+mod answer;
 mod billed;
 mod bindings;
 mod body;
@@ -27,9 +28,8 @@ mod tasks;
 mod upstream;
 
 pub use objects::{GateObject, PoolObject};
-use worker::{Context, Env, HttpRequest, ScheduleContext, ScheduledEvent, event};
+use worker::{Context, Env, HttpRequest, ScheduleContext, ScheduledEvent, event, web_sys};
 
-use self::body::EdgeBody;
 use self::site::Site;
 
 #[event(start)]
@@ -38,8 +38,8 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<http::Response<EdgeBody>> {
-    Ok(match Site::of(&env).await {
+async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<web_sys::Response> {
+    answer::to_js(match Site::of(&env).await {
         Ok(site) => site.serve(request).await,
         Err(refusal) => refusal.answer(&request),
     })

@@ -9,7 +9,7 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
-use super::{Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, oauth};
+use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, oauth};
 use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::{Account, Platform};
@@ -51,7 +51,7 @@ impl Provider for Claude {
         judge::answer(status, headers, body, now)
     }
 
-    fn judge_opening(&self, _call: &Call, first: &[u8], _now: Millis) -> Option<Verdict> {
+    fn judge_opening(&self, _call: &Call, first: &[u8], _now: Millis) -> Opening {
         judge::opening(first)
     }
 

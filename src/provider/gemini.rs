@@ -16,7 +16,7 @@ use crs_durable::Millis;
 use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
-use super::{Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, oauth};
+use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, oauth};
 use crate::config::{Config, Secret};
 use crate::error::Failure;
 use crate::model::account::{Account, Platform};
@@ -68,7 +68,7 @@ impl Provider for Gemini {
         judge::answer(self.family(&call.model), status, headers, body, now)
     }
 
-    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Option<Verdict> {
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
         judge::opening(self.family(&call.model), first, now)
     }
 

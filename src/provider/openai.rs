@@ -14,7 +14,7 @@ use crs_durable::Millis;
 use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
-use super::{Provider, Quota, Refreshed, Refusal, Trial, Unsendable, Verdict};
+use super::{Opening, Provider, Quota, Refreshed, Refusal, Trial, Unsendable, Verdict};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Platform};
@@ -55,7 +55,7 @@ impl Provider for OpenAi {
         judge::answer(self.family(&call.model), status, headers, body, now)
     }
 
-    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Option<Verdict> {
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
         judge::opening(self.family(&call.model), first, now)
     }
 

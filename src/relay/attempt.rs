@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, Route, UpstreamError, UpstreamErrorKind};
-use crate::provider::{Provider, Then, Unsendable, Verdict};
+use crate::provider::{Opening, Provider, Then, Unsendable, Verdict};
 use crate::store::accounts::LiveAccount;
 
 /// An account that could not say what a call needs to know is asked again after this long.
@@ -240,19 +240,27 @@ async fn open(
 ) -> Attempt {
     let (head, mut body) = answer.into_parts();
     let patience = left(app, deadline);
-    let first = match within(&*app.ports.clock, patience, first_data(&mut body)).await {
+    let opening = match within(
+        &*app.ports.clock,
+        patience,
+        opening(app, provider, call, &mut body),
+    )
+    .await
+    {
         None => return failed(Code::ProviderTimeout, "no first byte in time"),
         Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
-        Some(Ok(None)) => return failed(Code::ProviderFailed, "an empty answer"),
-        Some(Ok(Some(first))) => first,
+        Some(Ok(opening)) => opening,
     };
-    if let Some(verdict) = provider.judge_opening(call, &first, app.ports.clock.now()) {
-        let detail = excerpt(&first);
-        return Attempt::Failed {
-            failure: provider_failure(verdict.code, None).with_detail(detail),
-            outcome: verdict.outcome,
-        };
-    }
+    let first = match opening {
+        (first, _) if first.is_empty() => return failed(Code::ProviderFailed, "an empty answer"),
+        (first, Opening::Error(verdict)) => {
+            return Attempt::Failed {
+                failure: provider_failure(verdict.code, None).with_detail(excerpt(&first)),
+                outcome: verdict.outcome,
+            };
+        }
+        (first, _) => first,
+    };
     Attempt::Answered(Answer {
         status: head.status,
         headers: head.headers,
@@ -260,6 +268,33 @@ async fn open(
         rest: Some(body),
         metered: true,
     })
+}
+
+/// More of an opening is not waited for, bytes.
+const LONGEST_OPENING: usize = 16 << 10;
+
+/// The first bytes of a body, as many as it takes to tell whether they are an error; none if there are none.
+async fn opening(
+    app: &App,
+    provider: &dyn Provider,
+    call: &Call,
+    body: &mut Body,
+) -> Result<(Bytes, Opening), BodyError> {
+    let mut first = Bytes::new();
+    loop {
+        let Some(more) = first_data(body).await? else {
+            return Ok((first, Opening::Well));
+        };
+        first = if first.is_empty() {
+            more
+        } else {
+            [first, more].concat().into()
+        };
+        match provider.judge_opening(call, &first, app.ports.clock.now()) {
+            Opening::Unclear if first.len() < LONGEST_OPENING => {}
+            judged => return Ok((first, judged)),
+        }
+    }
 }
 
 /// The beginning of a provider's words, for the operator.

@@ -31,6 +31,10 @@ const ELECTION_MS: u64 = 40_000;
 const FIRST_PAUSE_MS: u64 = 10;
 const LAST_PAUSE_MS: u64 = 250;
 
+/// The same where each look is a message to another machine, which takes about a thousand of them a second:
+/// a crowd that waits for one token must not keep it from its work.
+const FAR_PAUSES_MS: (u64, u64) = (150, 2_000);
+
 pub(super) enum Usable {
     Account(Arc<LiveAccount>),
     Unusable { failure: Failure, outcome: Outcome },
@@ -151,7 +155,12 @@ async fn renewed(
     call: CallId,
     seen: &Arc<LiveAccount>,
 ) -> Renewal {
-    let mut pause = FIRST_PAUSE_MS;
+    let far = app.ports.gates.keeps_events().is_some();
+    let (mut pause, last_pause) = if far {
+        FAR_PAUSES_MS
+    } else {
+        (FIRST_PAUSE_MS, LAST_PAUSE_MS)
+    };
     let mut waited = false;
     let deadline = app.ports.clock.ticks() + ELECTION_MS * 1000;
     while app.ports.clock.ticks() < deadline {
@@ -183,7 +192,7 @@ async fn renewed(
             Ok(_) | Err(_) => return Renewal::Failed,
         }
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
-        pause = (pause * 2).min(LAST_PAUSE_MS);
+        pause = (pause * 2).min(last_pause);
     }
     Renewal::Failed
 }

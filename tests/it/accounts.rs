@@ -4,7 +4,7 @@ use crs_support::client::events;
 use crs_support::provider::{Route, Script};
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT_KEY, Ready, ready, relay};
+use super::support::{ACCOUNT_KEY, Ready, ready, relay};
 
 async fn test_of(r: &Ready, id: &str, body: &Value) -> Vec<Value> {
     let answer = r

@@ -2,7 +2,7 @@
 
 use crs_support::client::{Ask, Client, Raw};
 
-use crate::support::{ready, ready_with};
+use super::support::{ready, ready_with};
 
 #[tokio::test]
 async fn what_is_wrong_with_a_body_is_said() {

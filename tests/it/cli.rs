@@ -3,9 +3,12 @@
 use std::process::Stdio;
 
 use crs_support::provider::{FakeProvider, Script};
-use crs_support::relay::{Relay, Setup};
+use crs_support::relay::Relay;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
+
+use super::HOST;
+use super::support::setup;
 
 /// What a command came to.
 struct Ran {
@@ -34,10 +37,6 @@ impl Ran {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         self.err
     }
-}
-
-fn relay_at() -> Setup {
-    Relay::at(env!("CARGO_BIN_EXE_crs"))
 }
 
 async fn crs(relay: &mut Relay, args: &[&str]) -> Ran {
@@ -83,7 +82,7 @@ async fn crs_with(relay: &mut Relay, args: &[&str], stdin: &str) -> Ran {
 async fn what_was_made_without_a_server_is_there_when_one_runs() {
     let provider = FakeProvider::start().await;
     provider.answer(Script::message("hello"));
-    let mut relay = relay_at().provider(&provider).prepare();
+    let mut relay = setup().provider(&provider).prepare();
 
     let args = [
         "account",
@@ -129,7 +128,7 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
 async fn a_running_server_obeys_at_once() {
     let provider = FakeProvider::start().await;
     provider.answer(Script::message("hello"));
-    let mut relay = relay_at().provider(&provider).start().await;
+    let mut relay = setup().provider(&provider).start().await;
     relay.claude_account("main", "sk-ant-main").await;
     let key = crs(
         &mut relay,
@@ -153,7 +152,7 @@ async fn a_running_server_obeys_at_once() {
 
 #[tokio::test]
 async fn limits_are_set_as_they_are_said() {
-    let mut relay = relay_at().prepare();
+    let mut relay = setup().prepare();
     let args = [
         "key",
         "create",
@@ -201,7 +200,7 @@ async fn limits_are_set_as_they_are_said() {
 
 #[tokio::test]
 async fn codes_tell_failures_apart() {
-    let mut relay = relay_at().prepare();
+    let mut relay = setup().prepare();
     crs(&mut relay, &["key", "create"]).await.failed(2);
     crs(&mut relay, &["no-such-command"]).await.failed(2);
     let said = crs(&mut relay, &["key", "show", "nobody"]).await.failed(3);
@@ -250,7 +249,7 @@ async fn codes_tell_failures_apart() {
 
 #[tokio::test]
 async fn health_says_whether_a_server_runs() {
-    let mut relay = relay_at().prepare();
+    let mut relay = setup().prepare();
     let said = crs(&mut relay, &["health"]).await.failed(4);
     assert!(said.contains("crs serve"), "{said}");
     relay.start_again().await;
@@ -262,7 +261,7 @@ async fn health_says_whether_a_server_runs() {
 
 #[tokio::test]
 async fn after_a_crash_commands_open_the_store_themselves() {
-    let mut relay = relay_at().start().await;
+    let mut relay = setup().start().await;
     let kept = crs(&mut relay, &["key", "create", "--name", "kept", "--json"])
         .await
         .json();
@@ -274,7 +273,8 @@ async fn after_a_crash_commands_open_the_store_themselves() {
 
 #[tokio::test]
 async fn a_store_that_another_process_holds_is_said_to_be_in_use() {
-    let mut relay = relay_at().start().await;
+    applies_here!();
+    let mut relay = setup().start().await;
     // As if the server's file had been lost: nothing says where it listens, and it holds the store.
     std::fs::remove_file(relay.data().join("server.json")).unwrap();
     let said = crs(&mut relay, &["key", "list"]).await.failed(4);
@@ -284,7 +284,7 @@ async fn a_store_that_another_process_holds_is_said_to_be_in_use() {
 
 #[tokio::test]
 async fn many_commands_at_once_lose_nothing() {
-    let mut relay = relay_at().start().await;
+    let mut relay = setup().start().await;
     let commands: Vec<_> = (0..12)
         .map(|number| {
             let mut command = tokio::process::Command::from(relay.process().command());
@@ -321,7 +321,7 @@ async fn many_commands_at_once_lose_nothing() {
 
 #[tokio::test]
 async fn lists_go_on_over_all_pages() {
-    let mut relay = relay_at().start().await;
+    let mut relay = setup().start().await;
     for number in 0..105 {
         relay.key(&format!("key {number} of the team")).create().await;
     }
@@ -340,7 +340,8 @@ async fn lists_go_on_over_all_pages() {
 
 #[tokio::test]
 async fn a_store_in_memory_is_the_servers_alone() {
-    let mut relay = relay_at().env("STORE", "memory").prepare();
+    applies_here!();
+    let mut relay = setup().env("STORE", "memory").prepare();
     let said = crs(&mut relay, &["key", "create", "--name", "lost"])
         .await
         .failed(4);
@@ -353,16 +354,17 @@ async fn a_store_in_memory_is_the_servers_alone() {
 
 #[tokio::test]
 async fn settings_are_checked_without_a_start() {
-    let mut relay = relay_at().prepare();
+    let mut relay = setup().prepare();
     let good = crs(&mut relay, &["check-config", "--json"]).await.json();
-    assert_eq!(good["store"], "embedded");
+    let store = good["store"].as_str().unwrap();
+    assert!(store.starts_with(HOST.store()), "{store}");
     assert_eq!(
         good["generatedAtStart"],
         serde_json::json!(["JWT_SECRET", "ENCRYPTION_KEY"])
     );
     assert!(!relay.data().join("secrets.json").exists(), "it wrote something");
 
-    let mut relay = relay_at()
+    let mut relay = setup()
         .env("PORT", "http")
         .env("JWT_SECRET", "s3cret-token")
         .env("TIMEZONE_OFFSET", "Mars")
@@ -380,7 +382,7 @@ async fn settings_are_checked_without_a_start() {
 
 #[tokio::test]
 async fn a_new_password_ends_all_sessions() {
-    let mut relay = relay_at().start().await;
+    let mut relay = setup().start().await;
     let session = relay.login().await;
     session.get("/web/auth/user").await.good();
     let (username, old) = relay.first_login();
@@ -438,7 +440,7 @@ async fn a_new_password_ends_all_sessions() {
 
 #[tokio::test]
 async fn the_reset_is_for_the_local_command_line_only() {
-    let relay = relay_at().start().await;
+    let relay = setup().start().await;
     let session = relay.login().await;
     let body = serde_json::json!({"password": "correct horse battery"});
     session.post("/web/auth/reset-password", &body).await.expect(403);
@@ -450,7 +452,7 @@ async fn the_reset_is_for_the_local_command_line_only() {
 #[tokio::test]
 async fn claude_codes_own_login_becomes_an_account() {
     let provider = FakeProvider::start().await;
-    let mut relay = relay_at().provider(&provider).prepare();
+    let mut relay = setup().provider(&provider).prepare();
     let file = relay.data().join("credentials.json");
     let text = r#"{"claudeAiOauth":{"accessToken":"s3cret-token-a","refreshToken":"s3cret-token-r","expiresAt":4102444800000}}"#;
     std::fs::write(&file, text).unwrap();
@@ -483,7 +485,7 @@ async fn claude_codes_own_login_becomes_an_account() {
 #[tokio::test]
 async fn a_test_call_tells_what_the_provider_said() {
     let provider = FakeProvider::start().await;
-    let mut relay = relay_at().provider(&provider).start().await;
+    let mut relay = setup().provider(&provider).start().await;
     relay.claude_account("main", "sk-ant-main").await;
 
     provider.answer(Script::message("hello"));

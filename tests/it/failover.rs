@@ -3,7 +3,7 @@
 use crs_support::provider::{At, FakeProvider, How, Script};
 use serde_json::json;
 
-use crate::support::{ACCOUNT_KEY, Ready, ready, ready_with, relay};
+use super::support::{ACCOUNT_KEY, Ready, ready, ready_with, relay};
 
 /// The first account fails like this once; the second serves.
 async fn fails_over(script: Script) -> Ready {
@@ -14,7 +14,7 @@ async fn fails_over(script: Script) -> Ready {
         .for_credential(second)
         .answer(Script::message("from the second"));
     let answer = r.client.messages("hi").stream().send().await.good();
-    assert_eq!(answer.text(), "from the second");
+    assert_eq!(answer.text(), "from the second", "{answer:?}\n{}", r.relay.log());
     assert_eq!(r.provider.calls(), 2);
     let entry = r.entry().await;
     assert_eq!(
@@ -116,7 +116,7 @@ async fn from_a_first_byte_that_never_comes() {
         r.client.messages("hi").send().await.good().text(),
         "from the second"
     );
-    r.provider.requests()[0].closed_within(crate::support::SOON).await;
+    r.provider.requests()[0].closed_within(super::support::SOON).await;
 }
 
 #[tokio::test]
@@ -171,6 +171,7 @@ async fn limits_of_all_accounts_are_told_with_the_earliest_reset() {
 
 #[tokio::test]
 async fn a_cooldown_survives_a_restart() {
+    applies_here!();
     let mut r = ready().await;
     r.provider.fails_once(429).with_header("retry-after", "500");
     r.client.messages("hi").send().await.expect(429);
@@ -239,7 +240,7 @@ async fn breaks_off(script: Script, settings: (&str, u64)) {
     let entry = r.entry().await;
     assert_eq!(entry["quality"], "partial");
     assert!(entry["tokens"]["input"].as_u64() > Some(0), "{entry}");
-    crate::support::slots_are_free(&r.relay, &r.key).await;
+    super::support::slots_are_free(&r.relay, &r.key).await;
 }
 
 const NO_SETTING: (&str, u64) = ("REQUEST_TIMEOUT", 60_000);

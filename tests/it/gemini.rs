@@ -7,7 +7,7 @@ use crs_support::provider::{FakeProvider, PROJECT, Request, Route, Script, Token
 use crs_support::relay::Relay;
 use serde_json::{Value, json};
 
-use crate::support::{Key, entries, relay};
+use super::support::{Key, entries, relay};
 
 const ACCOUNT_KEY: &str = "AIza-first-account";
 

@@ -2,8 +2,11 @@
 //! was used is recorded.
 
 use crs_support::provider::Script;
+use crs_support::relay::Host;
 
-use crate::support::{SOON, ready, ready_with, slots_are_free};
+use super::HOST;
+
+use super::support::{SOON, ready, ready_with, slots_are_free};
 
 #[tokio::test]
 async fn before_the_head() {
@@ -11,7 +14,13 @@ async fn before_the_head() {
     r.provider.next(Script::message("").stall_before_head());
     let raw = r.client.messages("hi").stream().sent().await;
     let seen = r.provider.wait_for(1).await.remove(0);
-    raw.leave();
+    // workerd sees a connection that is only closed when it next writes to it; the proxies in front of it in
+    // Cloudflare's network see it at once, as hyper does.
+    if HOST == Host::Worker {
+        raw.reset();
+    } else {
+        raw.leave();
+    }
     assert!(seen.closed_within(SOON).await.by_peer);
     slots_are_free(&r.relay, &r.key).await;
     let entry = r.entry().await;

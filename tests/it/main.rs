@@ -1,4 +1,7 @@
-//! The one integration binary: a module per behaviour.
+//! The one integration binary: a module per behaviour, and each behaviour on every host it applies to.
+//!
+//! The modules below are the same files four times over; `super::support` gives each the relay of its host, and
+//! hosts.rs names what does not apply where.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,21 +11,93 @@
     clippy::string_slice,
     reason = "a test that meets the unexpected ends there"
 )]
+#![allow(clippy::duplicate_mod, reason = "the same behaviour on another host")]
+#![allow(dead_code, reason = "not every host needs all of what they share")]
 
-mod accounts;
-mod bodies;
-mod cli;
-mod durability;
-mod failover;
-mod gemini;
-mod keys;
-mod leaving;
-mod oauth;
-mod openai;
-mod operations;
-mod pass_through;
-mod proxies;
-mod real_clients;
-mod sdks;
-mod support;
+#[macro_use]
+mod hosts;
 mod tidy;
+
+/// The native host inside the test's process.
+#[path = "."]
+mod in_process {
+    const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
+    mod accounts;
+    mod bodies;
+    mod durability;
+    mod failover;
+    mod gemini;
+    mod keys;
+    mod leaving;
+    mod oauth;
+    mod openai;
+    mod operations;
+    mod pass_through;
+    mod proxies;
+    mod support;
+}
+
+/// The program as it comes.
+#[path = "."]
+mod embedded {
+    const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
+    mod accounts;
+    mod bodies;
+    mod cli;
+    mod durability;
+    mod failover;
+    mod gemini;
+    mod keys;
+    mod leaving;
+    mod oauth;
+    mod openai;
+    mod operations;
+    mod pass_through;
+    mod proxies;
+    mod real_clients;
+    mod sdks;
+    mod support;
+    mod upstash;
+}
+
+/// The program with Redis as its store.
+#[path = "."]
+mod redis {
+    const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
+    mod accounts;
+    mod bodies;
+    mod cli;
+    mod durability;
+    mod failover;
+    mod gemini;
+    mod keys;
+    mod leaving;
+    mod oauth;
+    mod openai;
+    mod operations;
+    mod pass_through;
+    mod proxies;
+    mod support;
+}
+
+/// The Worker in Miniflare. `scripts/build-worker` must have been run.
+#[path = "."]
+mod worker {
+    const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
+    mod accounts;
+    mod bodies;
+    mod durability;
+    mod edge;
+    mod failover;
+    mod gemini;
+    mod keys;
+    mod leaving;
+    mod oauth;
+    mod openai;
+    mod operations;
+    mod pass_through;
+    mod proxies;
+    mod real_clients;
+    mod sdks;
+    mod support;
+}

@@ -7,7 +7,7 @@ use crs_support::provider::{FakeProvider, Route, Script, Tokens};
 use crs_support::relay::Relay;
 use serde_json::Value;
 
-use crate::support::{Key, relay};
+use super::support::{Key, relay};
 
 /// In milliseconds.
 const LONG_AGO: u64 = 1_600_000_000_000;
@@ -119,6 +119,7 @@ async fn a_refused_token_is_renewed_once_and_the_call_served() {
 
 #[tokio::test]
 async fn renewed_tokens_survive_a_restart() {
+    applies_here!();
     let mut o = account(|provider| provider.oauth().issue_expired(), LONG_AGO).await;
     o.relay.client(&o.key.secret).messages("hi").send().await.good();
     o.relay.kill9().await;
@@ -197,9 +198,17 @@ async fn secrets_stay_inside() {
     let refresh = asked["refresh_token"].as_str().expect("a token").to_owned();
     let mut everything = vec![before, o.relay.log(), o.record().await.to_string()];
     everything.push(o.relay.admin().get("/admin/requests").await.good().raw_text());
-    for file in std::fs::read_dir(o.relay.data()).expect("the data folder") {
-        let bytes = std::fs::read(file.expect("a file").path()).expect("its bytes");
-        everything.push(String::from_utf8_lossy(&bytes).into_owned());
+    let mut folders = vec![o.relay.data().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(path).expect("its bytes");
+                everything.push(String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
     }
     for text in everything {
         for secret in [&token, &refresh, &o.key.secret] {

@@ -9,7 +9,7 @@ use crs_support::provider::{FakeProvider, OpenAiAnswer, Route, Script, Tokens};
 use crs_support::relay::{Relay, Setup};
 use serde_json::{Value, json};
 
-use crate::support::{Key, entries, relay};
+use super::support::{Key, entries, relay};
 
 const ACCOUNT_KEY: &str = "sk-openai-first-account";
 const CHATGPT_ACCOUNT: &str = "11111111-2222-4333-8444-555555555555";

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crs_support::provider::{Script, Usage};
+use crs_support::relay::Host;
 use serde_json::json;
 
-use crate::support::{ACCOUNT_KEY, ready};
+use super::HOST;
+use super::support::{ACCOUNT_KEY, ready};
 
 /// JSON as no serialiser writes it: odd spaces, escapes, an unknown field, numbers that floats cannot hold.
 const ODD_BODY: &str = "{ \"model\" :\t\"claude-sonnet-4-5\",\n \"max_tokens\": 16, \"messages\":[{\"role\":\"user\",\"content\":\"\\u4f60\\u597d 世界 🌍 \\/\"}],\n\"x_unknown\": {\"deep\": [1.000000000000000000001, 12345678901234567890123, -0.0, 1e5]}, \"stream\":false }\n";
@@ -135,6 +137,13 @@ async fn gzip_never_leaks() {
         .messages("hi")
         .header("accept-encoding", "gzip, deflate, br, zstd");
     let answer = call.send().await.good();
+    // workerd compresses what a client accepts compressed, whatever the Worker says.
+    if HOST != Host::Worker {
+        assert_eq!(answer.header("content-encoding"), None);
+        assert_eq!(answer.text(), "plain");
+    }
+    // Who does not ask for it never gets it.
+    let answer = r.client.messages("hi").send().await.good();
     assert_eq!(answer.header("content-encoding"), None);
     assert_eq!(answer.text(), "plain");
 }
@@ -236,14 +245,14 @@ async fn a_call_is_charged_to_the_token() {
 #[tokio::test]
 async fn a_slow_reader_slows_the_provider_and_not_the_relay() {
     let provider = crs_support::provider::FakeProvider::start_with_send_buffer(64 << 10).await;
-    let mut relay = crate::support::relay(&provider).start().await;
+    let relay = super::support::relay(&provider).start().await;
     relay.claude_account("first", ACCOUNT_KEY).await;
     let key = relay.key("k").create().await;
     provider.next(Script::endless(16 << 10));
     let call = relay.client(&key.secret).messages("hi").stream();
     let mut raw = crs_support::client::Raw::connect_with_receive_buffer(relay.url(), 32 << 10).await;
     raw.ask(&call.ask).await;
-    let before = relay.process().rss_kib();
+    let before = crs_support::relay::rss_kib(relay.pid());
     // The client reads little; the provider may run ahead by what the sockets and the relay hold.
     raw.read_slowly(4 << 10, Duration::from_millis(5), 512 << 10)
         .await;
@@ -252,7 +261,9 @@ async fn a_slow_reader_slows_the_provider_and_not_the_relay() {
         sent < 16 << 20,
         "the provider could send {sent} bytes to a reader of 512 KiB"
     );
-    let grown = relay.process().rss_kib().saturating_sub(before);
-    assert!(grown < 8 << 10, "the relay grew by {grown} KiB");
+    let grown = crs_support::relay::rss_kib(relay.pid()).saturating_sub(before);
+    // A whole runtime moves more than a program does.
+    let most = if HOST == Host::Worker { 64 << 10 } else { 8 << 10 };
+    assert!(grown < most, "the relay grew by {grown} KiB");
     raw.reset();
 }

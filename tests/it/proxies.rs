@@ -4,7 +4,7 @@ use crs_support::provider::FakeProvider;
 use crs_support::proxy::{FakeProxy, Manner};
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT_KEY, relay};
+use super::support::{ACCOUNT_KEY, relay};
 
 async fn call_through(proxy: &FakeProxy, kind: &str, login: Option<(&str, &str)>) -> (FakeProvider, u16) {
     let provider = FakeProvider::start().await;
@@ -28,6 +28,7 @@ async fn call_through(proxy: &FakeProxy, kind: &str, login: Option<(&str, &str)>
 
 #[tokio::test]
 async fn http() {
+    applies_here!();
     let proxy = FakeProxy::http().await;
     let (provider, status) = call_through(&proxy, "http", None).await;
     assert_eq!((status, proxy.connections()), (200, 1));
@@ -36,6 +37,7 @@ async fn http() {
 
 #[tokio::test]
 async fn http_with_a_login() {
+    applies_here!();
     let proxy = FakeProxy::http().await.with_login("user", "p@ss:word");
     let (_provider, status) = call_through(&proxy, "http", Some(("user", "p@ss:word"))).await;
     assert_eq!((status, proxy.refused()), (200, 0));
@@ -43,6 +45,7 @@ async fn http_with_a_login() {
 
 #[tokio::test]
 async fn socks5() {
+    applies_here!();
     let proxy = FakeProxy::socks5().await;
     let (provider, status) = call_through(&proxy, "socks5", None).await;
     assert_eq!(status, 200);
@@ -51,6 +54,7 @@ async fn socks5() {
 
 #[tokio::test]
 async fn socks5_with_a_login() {
+    applies_here!();
     let proxy = FakeProxy::socks5().await.with_login("user", "p@ss:word");
     let (_provider, status) = call_through(&proxy, "socks5", Some(("user", "p@ss:word"))).await;
     assert_eq!((status, proxy.refused()), (200, 0));
@@ -58,6 +62,7 @@ async fn socks5_with_a_login() {
 
 #[tokio::test]
 async fn a_broken_proxy_is_an_error_and_never_a_direct_call() {
+    applies_here!();
     for manner in [Manner::Refuses, Manner::Stalls] {
         for (proxy, kind) in [
             (FakeProxy::http().await, "http"),
@@ -73,6 +78,7 @@ async fn a_broken_proxy_is_an_error_and_never_a_direct_call() {
 
 #[tokio::test]
 async fn a_wrong_login_and_a_wrong_protocol() {
+    applies_here!();
     let strict = FakeProxy::http().await.with_login("user", "right");
     let (provider, status) = call_through(&strict, "http", Some(("user", "wrong"))).await;
     assert_eq!((status, provider.connections()), (502, 0));
@@ -85,4 +91,20 @@ async fn a_wrong_login_and_a_wrong_protocol() {
     let (provider, status) = call_through(&plain, "https", None).await;
     assert!(matches!(status, 502 | 504), "{status}");
     assert_eq!(provider.connections(), 0);
+}
+
+#[tokio::test]
+async fn where_no_proxy_can_be_used_the_account_is_left_alone() {
+    applies_here!();
+    for (proxy, kind) in [
+        (FakeProxy::http().await, "http"),
+        (FakeProxy::socks5().await, "socks5"),
+    ] {
+        let (provider, status) = call_through(&proxy, kind, None).await;
+        assert_eq!(
+            (status, provider.connections(), proxy.connections()),
+            (503, 0, 0),
+            "{kind}"
+        );
+    }
 }

@@ -4,7 +4,7 @@ use crs_support::claude_code::{ClaudeCode, versions};
 use crs_support::provider::Script;
 use serde_json::json;
 
-use crate::support::{entries, ready};
+use super::support::{entries, ready};
 
 #[tokio::test]
 async fn print_mode() {

@@ -4,7 +4,7 @@ use crs_support::provider::{FakeProvider, Route, Script};
 use crs_support::sdk;
 use serde_json::json;
 
-use crate::support::{entries, relay};
+use super::support::{entries, relay};
 
 #[tokio::test]
 async fn openai() {

@@ -1,12 +1,15 @@
 // Runs the built Worker in Miniflare, that is in the real workerd: `node launch.mjs CONFIG.json`.
 //
-// CONFIG: {"build": folder, "host"?, "port"?, "bindings": {NAME: text}, "persist"?: folder, "wrangler"?: file}.
-// Prints one JSON line {"url", "pid", "workerd"} when requests are served; the Worker's log goes to standard error.
+// CONFIG: {"build": folder, "host"?, "port"?, "bindings": {NAME: text}, "persist"?: folder, "announce"?: file}.
+// Prints one JSON line {"url", "control", "pid", "workerd"} when requests are served, and writes it to the file to
+// announce it in; the Worker's log goes to standard error.
+// At `url` the Worker answers by itself. At `control` Miniflare's own entry stands before it, which compresses
+// answers and pulls triggers: GET /cdn-cgi/handler/scheduled.
 // Ends when standard input closes or a signal asks for it. However it ends, workerd ends with it.
 // Asks nothing of the internet. What wrangler.toml says (date, flags, objects) is read from there.
 
 import childProcess from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import module from "node:module";
 import path from "node:path";
 
@@ -15,7 +18,7 @@ import { wranglerToml } from "./wrangler-toml.mjs";
 const here = import.meta.dirname;
 const config = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const tools = process.env.CRS_NODE_TOOLS ?? path.resolve(process.execPath, "../../../..");
-const worker = wranglerToml(config.wrangler ?? path.join(here, "../../wrangler.toml"));
+const worker = wranglerToml(path.join(here, "../../wrangler.toml"));
 
 // Miniflare is 4 MB of source: compiled once, it starts in half the time.
 module.enableCompileCache?.(path.join(tools, ".compile-cache"));
@@ -34,9 +37,9 @@ const miniflare = new Miniflare({
   durableObjects: worker.durableObjects,
   durableObjectsPersist: config.persist ? path.resolve(config.persist) : false,
   bindings: config.bindings ?? {},
-  host: config.host ?? "127.0.0.1",
-  port: config.port ?? 0,
-  // The triggers of wrangler.toml can be pulled: GET /cdn-cgi/handler/scheduled.
+  unsafeDirectSockets: [{ host: config.host ?? "127.0.0.1", port: config.port ?? 0 }],
+  host: "127.0.0.1",
+  port: 0,
   unsafeTriggerHandlers: true,
   // Otherwise it asks a server of Cloudflare's for the properties of a request.
   cf: false,
@@ -58,12 +61,22 @@ async function end(code) {
     process.exit(code);
   }
 }
-for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => end(0));
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+  // Miniflare's own handler leaves at once, with an error.
+  process.removeAllListeners(signal);
+  process.on(signal, () => end(0));
+}
 process.stdin.on("end", () => end(0)).on("error", () => end(0)).resume();
 
 try {
-  const url = await miniflare.ready;
-  console.log(JSON.stringify({ url: url.origin, pid: process.pid, workerd: workerd.pid }));
+  const control = await miniflare.ready;
+  const url = await miniflare.unsafeGetDirectURL();
+  const line = JSON.stringify({ url: url.origin, control: control.origin, pid: process.pid, workerd: workerd.pid });
+  if (config.announce) {
+    writeFileSync(`${config.announce}.new`, line);
+    renameSync(`${config.announce}.new`, config.announce);
+  }
+  console.log(line);
 } catch (error) {
   console.error(error);
   await end(1);

@@ -93,7 +93,13 @@ impl http_body::Body for Fetched {
             }
             None => {
                 this.end();
-                Poll::Ready(None)
+                match this.left {
+                    // It was announced longer than it is.
+                    Some(left) if left > 0 => {
+                        Poll::Ready(Some(Err(BodyError(format!("{left} bytes of it are missing")))))
+                    }
+                    _ => Poll::Ready(None),
+                }
             }
         }
     }

@@ -1,8 +1,12 @@
 //! JavaScript's clock and timers. On the edge it stands still while the CPU works.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
 use worker::send::SendFuture;
 use worker::{Date, Delay};
 
@@ -33,6 +37,35 @@ impl Clock for EdgeClock {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         // A timer that is asked for less than a millisecond may fire before the clock has moved.
         let time = time.max(Duration::from_millis(1));
-        Box::pin(SendFuture::new(async move { Delay::from(time).await }))
+        Box::pin(SendFuture::new(Sleep {
+            delay: Delay::from(time),
+            waits: Arc::default(),
+        }))
+    }
+}
+
+/// A timer that wakes whoever polled it last. The runtime's own wakes who polled it first, and a stream is
+/// polled by another task for each chunk.
+struct Sleep {
+    delay: Delay,
+    waits: Arc<Waits>,
+}
+
+#[derive(Default)]
+struct Waits(AtomicWaker);
+
+impl Wake for Waits {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.waits.0.register(context.waker());
+        let waker = Waker::from(self.waits.clone());
+        Pin::new(&mut self.delay).poll(&mut Context::from_waker(&waker))
     }
 }

@@ -3,12 +3,14 @@
 //! The runtime does not drop the stream of a response when its client leaves, so nothing of the call would
 //! ever hear of it. What fires is the request's own signal (compatibility flag `enable_request_signal`):
 //! before the response it ends the handler, and after it a task that outlives the response takes the body
-//! away and drops it. Either way the call is settled by being dropped, as natively.
+//! away and drops it. Either way the call is settled by being dropped, as natively. A client that stays and
+//! takes nothing for too long is treated as one that left.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -19,7 +21,10 @@ use worker::wasm_bindgen::closure::Closure;
 use worker::{AbortSignal, web_sys};
 
 use super::body::EdgeBody;
+use super::clock::EdgeClock;
 use super::tasks::after_response;
+use crate::port::clock::{Clock as _, Millis};
+use crate::port::upstream::BodyError;
 
 /// Resolves when the client has left; never, if it does not.
 pub(super) struct Left {
@@ -76,39 +81,70 @@ impl Drop for Left {
 }
 
 /// The answer of `handler`, unless the client leaves first: then `None`, and nothing of the call is left.
+/// `patience`: how long a client may take nothing of what is there for it.
 pub(super) async fn unless_left(
     signal: Option<AbortSignal>,
+    patience: Duration,
     handler: impl Future<Output = http::Response<axum::body::Body>>,
 ) -> Option<http::Response<EdgeBody>> {
     let handler = std::pin::pin!(handler);
     match select(handler, Left::new(signal)).await {
-        Either::Left((response, left)) => Some(response.map(|body| watched(body, left))),
+        Either::Left((response, left)) => Some(response.map(|body| watched(body, left, patience))),
         Either::Right(((), _)) => None,
     }
 }
 
 /// A body that is gone as soon as its client is.
-fn watched(body: axum::body::Body, left: Left) -> EdgeBody {
+fn watched(body: axum::body::Body, left: Left, patience: Duration) -> EdgeBody {
     if body.is_end_stream() || left.fired.is_none() {
         return EdgeBody(Box::pin(body));
     }
-    let place = Rc::new(RefCell::new(Some(body)));
+    let clock = EdgeClock::default();
+    let shared = Rc::new(Shared {
+        body: RefCell::new(Some(body)),
+        given: Cell::new(None),
+    });
     let (ended, end) = oneshot::channel();
-    let held = place.clone();
+    let held = shared.clone();
     after_response(async move {
-        select(left, end).await;
+        let gone = select(left, end);
+        select(gone, std::pin::pin!(takes_nothing(&held, patience))).await;
         // Outside of the borrow: dropping it settles the call.
-        let body = held.borrow_mut().take();
+        let body = held.body.borrow_mut().take();
         drop(body);
     });
     EdgeBody(Box::pin(Watched {
-        body: place,
+        shared,
+        clock,
         ended: Some(ended),
     }))
 }
 
+/// Resolves when a frame was given and no other asked for, for so long.
+async fn takes_nothing(shared: &Shared, patience: Duration) {
+    let clock = EdgeClock::default();
+    let limit = patience.as_millis() as u64;
+    loop {
+        clock.sleep(patience).await;
+        if shared
+            .given
+            .get()
+            .is_some_and(|given| clock.now() >= given + limit)
+        {
+            return;
+        }
+    }
+}
+
+struct Shared {
+    body: RefCell<Option<axum::body::Body>>,
+    /// When the last frame was given, if no other has been asked for since.
+    given: Cell<Option<Millis>>,
+}
+
 struct Watched {
-    body: Rc<RefCell<Option<axum::body::Body>>>,
+    shared: Rc<Shared>,
+    clock: EdgeClock,
     ended: Option<oneshot::Sender<()>>,
 }
 
@@ -120,28 +156,33 @@ impl http_body::Body for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = match self.body.borrow_mut().as_mut() {
+        self.shared.given.set(None);
+        let polled = match self.shared.body.borrow_mut().as_mut() {
             Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+            None => Poll::Ready(Some(Err(axum::Error::new(BodyError(
+                "the client is gone".to_owned(),
+            ))))),
         };
-        if matches!(polled, Poll::Ready(None | Some(Err(_))))
-            && let Some(ended) = self.ended.take()
-        {
-            // Nobody may be listening any more.
-            let _ = ended.send(());
+        match polled {
+            Poll::Ready(Some(Ok(_))) => self.shared.given.set(Some(self.clock.now())),
+            Poll::Ready(None | Some(Err(_))) => {
+                if let Some(ended) = self.ended.take() {
+                    // Nobody may be listening any more.
+                    let _ = ended.send(());
+                }
+            }
+            Poll::Pending => {}
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body
-            .borrow()
-            .as_ref()
-            .is_none_or(axum::body::Body::is_end_stream)
+        let body = self.shared.body.borrow();
+        body.as_ref().is_some_and(axum::body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let body = self.body.borrow();
+        let body = self.shared.body.borrow();
         body.as_ref()
             .map_or_else(SizeHint::default, axum::body::Body::size_hint)
     }

@@ -135,6 +135,7 @@ where
         return Ok(object);
     }
     let object = Object::load(state)?;
+    tracing::debug!(machine = std::any::type_name::<M>(), "a machine was loaded");
     Ok(cell.get_or_init(|| object))
 }
 

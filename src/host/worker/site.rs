@@ -219,7 +219,8 @@ impl Serving {
                 Err(never) => match never {},
             }
         };
-        unless_left(signal, answered).await.unwrap_or_else(gone)
+        let patience = site.app.config.relay.write_limit();
+        unless_left(signal, patience, answered).await.unwrap_or_else(gone)
     }
 
     /// The daily work.

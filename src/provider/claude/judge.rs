@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::error::Code;
-use crate::provider::{PROBE_AFTER_MS, PROBE_SOON_MS, Verdict};
+use crate::provider::{Opening, PROBE_AFTER_MS, PROBE_SOON_MS, Verdict};
 
 use super::FAMILIES;
 
@@ -45,21 +45,27 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: 
     }
 }
 
-pub(super) fn opening(first: &[u8]) -> Option<Verdict> {
-    let text = first
-        .strip_prefix(b"event: error")
-        .or_else(|| first.strip_prefix(b"event:error"))?;
-    let data = memchr::memmem::find(text, b"data:").and_then(|at| text.get(at + 5..))?;
-    let line = data.split(|byte| *byte == b'\n').next().unwrap_or(data);
+pub(super) fn opening(first: &[u8]) -> Opening {
+    const NAMES: [&[u8]; 2] = [b"event: error", b"event:error"];
+    let Some(text) = NAMES.iter().find_map(|name| first.strip_prefix(*name)) else {
+        // However the network cuts it, most of the time the first bytes tell.
+        let unclear = NAMES.iter().any(|name| name.starts_with(first));
+        return if unclear { Opening::Unclear } else { Opening::Well };
+    };
+    let data = memchr::memmem::find(text, b"data:").and_then(|at| text.get(at + 5..));
+    let line = data.and_then(|data| data.get(..memchr::memchr(b'\n', data)?));
+    let Some(line) = line else {
+        return Opening::Unclear;
+    };
     let error = ErrorBody::read(line);
-    Some(match error.kind.as_deref() {
+    Opening::Error(match error.kind.as_deref() {
         Some("overloaded_error") => Verdict::unwell("overloaded", Code::ProviderOverloaded),
         Some("rate_limit_error") => Verdict::throttled(None, None),
         Some("api_error" | "timeout_error") => Verdict::unwell(
             &error.said("an error at the start of the stream"),
             Code::ProviderFailed,
         ),
-        _ => return None,
+        _ => return Opening::Well,
     })
 }
 
@@ -284,12 +290,24 @@ mod tests {
         let open = |kind: &str| {
             opening(format!("event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\"message\":\"m\"}}}}\n\n").as_bytes())
         };
-        assert_eq!(open("overloaded_error").unwrap().code, Code::ProviderOverloaded);
+        let verdict = |opening| match opening {
+            Opening::Error(verdict) => verdict,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(verdict(open("overloaded_error")).code, Code::ProviderOverloaded);
         assert!(matches!(
-            open("rate_limit_error").unwrap().outcome,
+            verdict(open("rate_limit_error")).outcome,
             Outcome::Throttled { until: None, .. }
         ));
-        assert!(open("invalid_request_error").is_none());
-        assert!(opening(b"event: message_start\ndata: {}\n\n").is_none());
+        assert_eq!(open("invalid_request_error"), Opening::Well);
+        assert_eq!(opening(b"event: message_start\ndata: {}\n\n"), Opening::Well);
+        // Cut anywhere before its line ends, it cannot be told yet; a good stream can at once.
+        let whole = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
+        for end in 1..whole.len() - 2 {
+            assert_eq!(opening(&whole[..end]), Opening::Unclear, "{end}");
+        }
+        for good in ["event: m", "{", ": ping"] {
+            assert_eq!(opening(good.as_bytes()), Opening::Well, "{good}");
+        }
     }
 }

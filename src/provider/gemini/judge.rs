@@ -20,7 +20,13 @@ use serde_json::Value;
 
 use crate::error::Code;
 use crate::provider::interval::interval;
-use crate::provider::{PROBE_AFTER_MS, PROBE_SOON_MS, Then, Verdict, first_data};
+use crate::provider::opening::{Begins, Errors, begins};
+use crate::provider::{Opening, PROBE_AFTER_MS, PROBE_SOON_MS, Then, Verdict};
+
+const ERRORS: Errors = Errors {
+    events: &[],
+    data: &["{\"error\":"],
+};
 
 pub(super) fn answer(
     family: &str,
@@ -32,12 +38,19 @@ pub(super) fn answer(
     judge(family, status.as_u16(), headers, &ErrorBody::read(body), now)
 }
 
-pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Option<Verdict> {
-    // A stream that is no stream of events is a list.
-    let text = first_data(first).unwrap_or_else(|| first.strip_prefix(b"[").unwrap_or(first));
-    let error = ErrorBody::read(text);
-    let verdict = judge(family, error.code?, &HeaderMap::new(), &error, now);
-    (verdict.then != Then::PassOn).then_some(verdict)
+pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
+    let error = match begins(first, &ERRORS) {
+        Begins::Well => return Opening::Well,
+        Begins::Unclear => return Opening::Unclear,
+        Begins::With(text) => ErrorBody::read(text),
+    };
+    match error
+        .code
+        .map(|code| judge(family, code, &HeaderMap::new(), &error, now))
+    {
+        Some(verdict) if verdict.then != Then::PassOn => Opening::Error(verdict),
+        _ => Opening::Well,
+    }
 }
 
 fn judge(family: &str, status: u16, headers: &HeaderMap, error: &ErrorBody, now: Millis) -> Verdict {

@@ -19,7 +19,17 @@ use serde::Deserialize;
 
 use super::quota;
 use crate::error::Code;
-use crate::provider::{PROBE_AFTER_MS, PROBE_SOON_MS, Verdict, first_data};
+use crate::provider::opening::{Begins, Errors, begins};
+use crate::provider::{Opening, PROBE_AFTER_MS, PROBE_SOON_MS, Verdict};
+
+const ERRORS: Errors = Errors {
+    events: &["error", "response.failed"],
+    data: &[
+        "{\"error\":",
+        "{\"type\":\"error\"",
+        "{\"type\":\"response.failed\"",
+    ],
+};
 
 pub(super) fn answer(
     family: &str,
@@ -47,19 +57,22 @@ pub(super) fn answer(
     }
 }
 
-pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Option<Verdict> {
-    let error = ErrorBody::read(first_data(first)?);
-    let word = error.word()?;
-    match word {
-        "rate_limit_exceeded" | "usage_limit_reached" | "insufficient_quota" => {
-            Some(limited(family, &error, &HeaderMap::new(), now))
+pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
+    let error = match begins(first, &ERRORS) {
+        Begins::Well => return Opening::Well,
+        Begins::Unclear => return Opening::Unclear,
+        Begins::With(text) => ErrorBody::read(text),
+    };
+    match error.word() {
+        Some("rate_limit_exceeded" | "usage_limit_reached" | "insufficient_quota") => {
+            Opening::Error(limited(family, &error, &HeaderMap::new(), now))
         }
-        _ if error.is_overload() => Some(Verdict::unwell("overloaded", Code::ProviderOverloaded)),
-        "server_error" | "internal_server_error" => Some(Verdict::unwell(
+        _ if error.is_overload() => Opening::Error(Verdict::unwell("overloaded", Code::ProviderOverloaded)),
+        Some("server_error" | "internal_server_error") => Opening::Error(Verdict::unwell(
             &error.said("an error at the start of the stream"),
             Code::ProviderFailed,
         )),
-        _ => None,
+        _ => Opening::Well,
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::model::account::{Account, StoredCredentials};
-use crate::provider::{Trial, first_data};
+use crate::provider::Trial;
 use crate::relay::call::Endpoint;
 
 /// The cheapest model of API keys.
@@ -49,8 +49,8 @@ pub(super) fn words(answer: &[u8]) -> Option<String> {
     let mut words = String::new();
     let mut ended = false;
     let events = text.split("\n\n").filter_map(|event| {
-        let data = first_data(event.as_bytes())?;
-        serde_json::from_slice::<Event<'_>>(data).ok()
+        let data = event.lines().find_map(|line| line.strip_prefix("data:"))?;
+        serde_json::from_str::<Event<'_>>(data).ok()
     });
     for event in events {
         match event.r#type {

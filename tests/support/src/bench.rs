@@ -44,6 +44,9 @@ struct RunArgs {
     /// The relay's program.
     #[arg(long)]
     relay: Option<PathBuf>,
+    /// The checkout whose built Worker to measure beside it, in workerd.
+    #[arg(long)]
+    worker: Option<PathBuf>,
     /// Fewer requests: figures within some ten percent, in about a minute.
     #[arg(long)]
     quick: bool,

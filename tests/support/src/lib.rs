@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod claude_code;
 pub mod client;
+pub mod node;
 pub mod provider;
 pub mod proxy;
 pub mod redis_server;

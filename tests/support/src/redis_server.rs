@@ -83,6 +83,19 @@ impl RedisServer {
         self.authority.as_deref()
     }
 
+    /// What the server answers to a command, as `redis-cli` prints it.
+    pub fn command(&self, args: &[&str]) -> String {
+        let said = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "--no-auth-warning"])
+            .env("REDISCLI_AUTH", PASSWORD)
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .expect("redis-cli comes with redis-server");
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    }
+
     /// Ends the server at once; what it held is lost.
     pub fn kill(&mut self) {
         // It may have ended already.

@@ -1,4 +1,4 @@
-//! The relay as a user has it: a process with a data folder, an address, a log, and an admin.
+//! The relay as a user has it: an address, a log, an admin, and a place where its data outlives it.
 //!
 //! ```no_run
 //! # async fn example(provider: crs_support::provider::FakeProvider) {
@@ -11,9 +11,15 @@
 //! # }
 //! ```
 //!
-//! The process is killed by its id on drop, and its log shown when a wait for it fails.
+//! Where it runs is a [`Host`], and the verbs are the same on each. Whatever was started is ended on drop, by
+//! its id, and its log shown when a wait for it fails.
 
+mod admin;
+mod front;
+mod host;
+mod inside;
 mod process;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -23,10 +29,19 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::provider::{FakeProvider, Tokens};
+use crate::provider::FakeProvider;
+use crate::redis_server::RedisServer;
+use crate::upstash::UpstashFront;
 use crate::within;
 
+pub use admin::{Key, NewKey};
+pub use host::Host;
+pub use inside::Serve;
 pub use process::{Process, cpu_micros, rss_kib};
+
+use front::Front;
+use inside::Inside;
+use worker::Launch;
 
 /// Longest wait for the relay to listen or to end.
 const START: Duration = Duration::from_secs(30);
@@ -34,16 +49,40 @@ const START: Duration = Duration::from_secs(30);
 /// How a relay is to be started.
 #[derive(Debug)]
 pub struct Setup {
-    program: PathBuf,
+    runs: Runs,
+    redis: bool,
     env: Vec<(String, String)>,
     data: Option<PathBuf>,
 }
 
+/// What there is to run.
+#[derive(Debug)]
+enum Runs {
+    Program(PathBuf),
+    Inside(Serve),
+    /// The Worker built in this checkout.
+    Worker(PathBuf),
+}
+
 impl Setup {
-    /// Sets a variable of the process; an empty environment is what it starts from.
+    fn of(runs: Runs) -> Self {
+        Self {
+            runs,
+            redis: false,
+            env: Vec::new(),
+            data: None,
+        }
+    }
+
+    /// Gives it a `redis-server` of its own as its store.
+    pub fn with_redis(mut self) -> Self {
+        self.redis = true;
+        self
+    }
+
+    /// Sets a variable; on the Worker, a binding. An empty environment is what it starts from.
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
-        self.env.retain(|(n, _)| n != name);
-        self.env.push((name.into(), value.to_string()));
+        set(&mut self.env, name, value.to_string());
         self
     }
 
@@ -76,6 +115,19 @@ impl Setup {
         self
     }
 
+    /// Uses the data of another relay, which does not run now.
+    pub fn data_of(mut self, other: &Relay) -> Self {
+        self.redis = false;
+        if let Some(front) = &other.front {
+            for (name, value) in front.bindings() {
+                self = self.env(name, value);
+            }
+        } else if let Some(redis) = &other.redis {
+            self = self.env("REDIS_URL", redis.url(0));
+        }
+        self.data(&other.data)
+    }
+
     /// Starts the relay and waits until it listens.
     pub async fn start(self) -> Relay {
         let mut relay = self.prepare();
@@ -83,70 +135,125 @@ impl Setup {
         relay
     }
 
-    /// Makes the folders, and starts nothing.
+    /// Starts a Worker that serves nobody because something is not set; there is no admin.
+    pub async fn start_unready(self) -> Relay {
+        let mut relay = self.prepare();
+        relay.listen().await;
+        relay
+    }
+
+    /// Makes the folders and starts the store it is given, but not the relay.
     pub fn prepare(self) -> Relay {
+        let memory = Path::new("/dev/shm");
+        let folder = match self.runs {
+            // Each message to a Durable Object waits until its rows are on disk: this machine's is not the one
+            // that is measured, and not what is tested.
+            Runs::Worker(_) if memory.is_dir() => memory.to_owned(),
+            _ => std::env::temp_dir(),
+        };
         let home = tempfile::Builder::new()
             .prefix("crs-test-")
-            .tempdir()
+            .tempdir_in(folder)
             .expect("a temporary folder");
         let data = self.data.unwrap_or_else(|| home.path().join("data"));
         std::fs::create_dir_all(&data).expect("the data folder");
+        let redis = self.redis.then(RedisServer::start);
         let mut env = vec![
-            ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
-            ("HOME".to_owned(), home.path().display().to_string()),
             ("HOST".to_owned(), "127.0.0.1".to_owned()),
             ("PORT".to_owned(), "0".to_owned()),
             ("DATA_DIR".to_owned(), data.display().to_string()),
-            ("RUST_BACKTRACE".to_owned(), "1".to_owned()),
         ];
-        for (name, value) in self.env {
-            env.retain(|(n, _)| *n != name);
-            env.push((name, value));
+        if let Some(redis) = &redis {
+            env.push(("REDIS_URL".to_owned(), redis.url(0)));
         }
         let log = home.path().join("relay.log");
-        let process = Process::new(self.program, env, home.path().to_path_buf(), log);
+        let engine = match self.runs {
+            Runs::Program(program) => {
+                for (name, value) in process_env(home.path()).into_iter().chain(self.env) {
+                    set(&mut env, &name, value);
+                }
+                Engine::Process(Process::new(program, env, home.path().into(), log))
+            }
+            Runs::Inside(serve) => {
+                for (name, value) in self.env {
+                    set(&mut env, &name, value);
+                }
+                Engine::Inside(Inside::new(serve, env))
+            }
+            Runs::Worker(checkout) => {
+                let launch = Launch::new(&checkout, self.env, &data);
+                let process = launch.process(process_env(home.path()), home.path(), log);
+                Engine::Worker(process, launch)
+            }
+        };
         Relay {
-            process,
+            engine,
             data,
             server: None,
+            redis,
+            front: None,
             _home: home,
         }
     }
 }
 
-/// A relay in a process of its own.
+fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
+    env.retain(|(n, _)| n != name);
+    env.push((name.into(), value));
+}
+
+/// What every process is given.
+fn process_env(home: &Path) -> Vec<(String, String)> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let home = home.display().to_string();
+    [("PATH", path), ("HOME", home), ("RUST_BACKTRACE", "1".to_owned())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+}
+
+/// A relay that runs, or is ready to.
 pub struct Relay {
-    process: Process,
+    engine: Engine,
     data: PathBuf,
     server: Option<Server>,
+    redis: Option<RedisServer>,
+    front: Option<Front>,
     _home: TempDir,
 }
 
-/// What the relay writes to `server.json` once it listens.
+enum Engine {
+    Process(Process),
+    Inside(Inside),
+    Worker(Process, Launch),
+}
+
+/// What is known of it once it listens.
 #[derive(Clone, Debug)]
 struct Server {
     url: String,
+    /// Where Miniflare takes orders.
+    control: Option<String>,
+    /// The process that serves.
+    pid: u32,
+    /// Of the local command line; on the Worker, of an admin's session.
     token: String,
-}
-
-/// A key of the relay, as its maker sees it.
-#[derive(Clone, Debug)]
-pub struct Key {
-    pub id: String,
-    /// What clients show.
-    pub secret: String,
-    /// The whole answer of the admin API.
-    pub record: Value,
 }
 
 impl Relay {
     /// A relay of this program, such as `env!("CARGO_BIN_EXE_crs")`.
     pub fn at(program: impl Into<PathBuf>) -> Setup {
-        Setup {
-            program: program.into(),
-            env: Vec::new(),
-            data: None,
-        }
+        Setup::of(Runs::Program(program.into()))
+    }
+
+    /// A relay in this very process; its store is its memory.
+    pub fn inside(serve: Serve) -> Setup {
+        Setup::of(Runs::Inside(serve)).env("STORE", "memory")
+    }
+
+    /// The Worker that `scripts/build-worker` made in this checkout, in Miniflare, with Redis behind a front
+    /// that speaks like Upstash.
+    pub fn worker(checkout: impl Into<PathBuf>) -> Setup {
+        Setup::of(Runs::Worker(checkout.into())).with_redis()
     }
 
     fn server(&self) -> &Server {
@@ -163,65 +270,155 @@ impl Relay {
         format!("{}/api", self.url())
     }
 
+    /// Has Cloudflare's timer go off, for the Worker.
+    ///
+    /// # Panics
+    /// On other hosts.
+    pub async fn trigger(&self) {
+        let control = self.server().control.as_deref().expect("a Worker");
+        Client::new(control)
+            .get("/cdn-cgi/handler/scheduled")
+            .await
+            .good();
+    }
+
+    /// Where its data is; on the Worker, that of the Durable Objects.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// All it wrote to its standard output and standard error, over all starts.
+    /// The id of the process that serves, for its processor time and memory.
+    pub fn pid(&self) -> u32 {
+        self.server().pid
+    }
+
+    /// Its `redis-server`.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn redis(&self) -> &RedisServer {
+        self.redis.as_ref().expect("a relay with Redis")
+    }
+
+    /// What speaks like Upstash in front of it.
+    ///
+    /// # Panics
+    /// If it is no Worker.
+    pub fn upstash(&self) -> &UpstashFront {
+        self.front.as_ref().expect("a Worker that was started").upstash()
+    }
+
+    /// All it wrote to its standard output and standard error, over all starts. Inside this process it has
+    /// no log of its own.
     pub fn log(&self) -> String {
-        self.process.log()
+        match &self.engine {
+            Engine::Process(process) | Engine::Worker(process, _) => process.log(),
+            Engine::Inside(_) => String::new(),
+        }
     }
 
+    /// The process, to be treated as such.
+    ///
+    /// # Panics
+    /// If it is this very process.
     pub fn process(&mut self) -> &mut Process {
-        &mut self.process
+        match &mut self.engine {
+            Engine::Process(process) | Engine::Worker(process, _) => process,
+            Engine::Inside(_) => panic!("the relay runs inside this process"),
+        }
     }
 
-    /// Starts the process and waits until it listens. It may find another port than before.
+    /// Starts it and waits until it listens. It may find another port than before.
     pub async fn start_again(&mut self) {
+        let before = self.listen().await;
+        if let Engine::Worker(..) = self.engine {
+            let token = match before {
+                // A session outlives the process.
+                Some(before) => before.token,
+                None => self.session().await,
+            };
+            self.server.as_mut().expect("just now").token = token;
+        }
+    }
+
+    /// Gives what was known of it when it ran before.
+    async fn listen(&mut self) -> Option<Server> {
         let file = self.data.join("server.json");
         let _ = std::fs::remove_file(&file);
-        self.server = None;
-        let pid = self.process.start();
-        let deadline = tokio::time::Instant::now() + START;
-        loop {
-            if let Some(server) = read_server(&file, pid) {
-                self.server = Some(server);
-                return;
+        let before = self.server.take();
+        let pid = match &mut self.engine {
+            Engine::Process(process) => process.start(),
+            Engine::Inside(inside) => inside.start(),
+            Engine::Worker(process, launch) => {
+                if let (None, Some(redis)) = (&self.front, &self.redis) {
+                    self.front = Some(Front::start(redis).await);
+                }
+                launch.configure(self.front.as_ref());
+                process.start()
             }
-            if let Some(status) = self.process.exited() {
-                panic!(
-                    "the relay ended ({status}) before it listened:\n{}",
-                    self.process.log_tail()
-                );
+        };
+        let deadline = tokio::time::Instant::now() + START;
+        let server = loop {
+            if let Some(server) = read_server(&file, pid) {
+                break server;
+            }
+            if let Some(end) = self.ended() {
+                panic!("the relay ended ({end}) before it listened:\n{}", self.log_tail());
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
                 "the relay wrote no {} within {START:?}:\n{}",
                 file.display(),
-                self.process.log_tail()
+                self.log_tail()
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        self.server = Some(server);
+        before
+    }
+
+    /// How it ended, if it has.
+    fn ended(&mut self) -> Option<String> {
+        match &mut self.engine {
+            Engine::Process(process) | Engine::Worker(process, _) => {
+                process.exited().map(|status| status.to_string())
+            }
+            Engine::Inside(inside) => inside.ended(),
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        match &self.engine {
+            Engine::Process(process) | Engine::Worker(process, _) => process.log_tail(),
+            Engine::Inside(_) => String::new(),
         }
     }
 
     /// Starts the process and waits for it to end by itself: for set-ups it must refuse. Returns its exit
     /// code, and what it said.
     pub async fn refuses_to_start(&mut self) -> (Option<i32>, String) {
-        self.process.start();
-        let status = self.process.ends(START).await;
+        let process = self.process();
+        process.start();
+        let status = process.ends(START).await;
         (status.code(), self.log())
     }
 
     /// Kills it without warning, as a crash would.
     pub async fn kill9(&mut self) {
-        self.process.kill9();
-        self.process.ends(START).await;
+        let process = self.process();
+        process.kill9();
+        process.ends(START).await;
     }
 
     /// Asks it to end and waits until it has. Returns its exit code.
     pub async fn terminate(&mut self) -> Option<i32> {
-        self.process.terminate();
-        self.process.ends(START).await.code()
+        match &mut self.engine {
+            Engine::Process(process) | Engine::Worker(process, _) => {
+                process.terminate();
+                process.ends(START).await.code()
+            }
+            Engine::Inside(inside) => Some(inside.end(START).await),
+        }
     }
 
     /// Ends it politely and starts it again on the same data.
@@ -232,7 +429,10 @@ impl Relay {
 
     /// Runs the program with these arguments and the relay's environment, to its end.
     pub async fn cli(&self, args: &[&str]) -> Output {
-        let mut command = tokio::process::Command::from(self.process.command());
+        let Engine::Process(process) = &self.engine else {
+            panic!("this relay has no program")
+        };
+        let mut command = tokio::process::Command::from(process.command());
         command
             .args(args)
             .stdin(std::process::Stdio::null())
@@ -245,141 +445,56 @@ impl Relay {
 
     /// The admin login of the first run: name and password.
     pub fn first_login(&self) -> (String, String) {
+        if let Engine::Worker(_, launch) = &self.engine {
+            return launch.login();
+        }
         let path = self.data.join("init.json");
         let text = std::fs::read_to_string(&path)
-            .unwrap_or_else(|e| panic!("no {}: {e}\n{}", path.display(), self.process.log_tail()));
+            .unwrap_or_else(|e| panic!("no {}: {e}\n{}", path.display(), self.log_tail()));
         let init: Value = serde_json::from_str(&text).expect("init.json is JSON");
         let field = |name: &str| init[name].as_str().expect("a field of init.json").to_owned();
         (field("adminUsername"), field("adminPassword"))
     }
 
-    /// A client of the admin API with the token of the local command line.
+    /// A client of the admin API with the token of the local command line; on the Worker, with that of a
+    /// session.
     pub fn admin(&self) -> Client {
         Client::new(self.url()).with_bearer(&self.server().token)
     }
 
     /// A client of the admin API that logged in with name and password.
     pub async fn login(&self) -> Client {
+        Client::new(self.url()).with_bearer(&self.session().await)
+    }
+
+    /// The token of a new session.
+    async fn session(&self) -> String {
         let (username, password) = self.first_login();
         let body = json!({"username": username, "password": password});
-        let answer = Client::new(self.url())
-            .post("/web/auth/login", &body)
-            .await
-            .expect(200)
-            .json();
+        let answer = Client::new(self.url()).post("/web/auth/login", &body).await;
+        assert_eq!(
+            answer.status,
+            200,
+            "no admin session: {}\n{}",
+            answer.raw_text(),
+            self.log_tail()
+        );
+        let answer = answer.json();
         assert_eq!(answer["success"], true, "{answer}");
-        Client::new(self.url()).with_bearer(answer["token"].as_str().expect("a token"))
+        answer["token"].as_str().expect("a token").to_owned()
     }
-
-    /// Adds an account from the whole body of `POST /admin/accounts`; returns the account.
-    pub async fn add_account(&self, account: &Value) -> Value {
-        let added = self
-            .admin()
-            .post("/admin/accounts", account)
-            .await
-            .expect(201)
-            .json();
-        unwrapped(added)
-    }
-
-    /// Adds an Anthropic account with a key; returns its id.
-    pub async fn claude_account(&self, name: &str, api_key: &str) -> String {
-        let account = json!({
-            "name": name,
-            "platform": "claude",
-            "credentials": {"type": "apiKey", "apiKey": api_key},
-        });
-        id(&self.add_account(&account).await)
-    }
-
-    /// Adds an Anthropic account with tokens that expire at a moment in milliseconds since 1970; returns
-    /// its id.
-    pub async fn claude_oauth_account(&self, name: &str, tokens: &Tokens, expires_at: u64) -> String {
-        let account = json!({
-            "name": name,
-            "platform": "claude",
-            "credentials": {
-                "type": "oauth",
-                "accessToken": tokens.access,
-                "refreshToken": tokens.refresh,
-                "expiresAt": expires_at,
-            },
-        });
-        id(&self.add_account(&account).await)
-    }
-
-    /// Creates a key from the whole body of `POST /admin/api-keys`.
-    pub async fn create_key(&self, key: &Value) -> Key {
-        let record = unwrapped(self.admin().post("/admin/api-keys", key).await.expect(201).json());
-        let secret = record["key"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no key in {record}"))
-            .to_owned();
-        Key {
-            id: id(&record),
-            secret,
-            record,
-        }
-    }
-
-    /// A key to be created, without limits so far.
-    pub fn key(&self, name: &str) -> NewKey<'_> {
-        NewKey {
-            relay: self,
-            body: json!({"name": name}),
-        }
-    }
-
-    /// A client of the Anthropic API that shows this key.
-    pub fn client(&self, secret: &str) -> Client {
-        Client::new(&self.api()).with_key(secret)
-    }
-}
-
-/// A key that was not created yet.
-pub struct NewKey<'a> {
-    relay: &'a Relay,
-    body: Value,
-}
-
-impl NewKey<'_> {
-    /// Sets a field, such as `concurrencyLimit`.
-    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
-        self.body[field] = value.into();
-        self
-    }
-
-    pub async fn create(self) -> Key {
-        self.relay.create_key(&self.body).await
-    }
-}
-
-/// The record itself, where an answer wraps it as `{"success":true,"data":{..}}`.
-fn unwrapped(answer: Value) -> Value {
-    match answer.get("data") {
-        Some(data) if data.is_object() => data.clone(),
-        _ => answer,
-    }
-}
-
-fn id(record: &Value) -> String {
-    record["id"]
-        .as_str()
-        .unwrap_or_else(|| panic!("no id in {record}"))
-        .to_owned()
 }
 
 fn read_server(file: &Path, pid: u32) -> Option<Server> {
     let value: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     // The file of an earlier run would lie.
     (value["pid"].as_u64() == Some(u64::from(pid))).then_some(())?;
-    let field = |name: &str| {
-        value[name]
-            .as_str()
-            .map(|text| text.trim_end_matches('/').to_owned())
-    };
+    let url = value["url"].as_str()?.trim_end_matches('/').to_owned();
     Some(Server {
-        url: field("url")?,
-        token: field("token")?,
+        url,
+        control: value["control"].as_str().map(str::to_owned),
+        // Of the Worker's two processes it is workerd that serves.
+        pid: value["workerd"].as_u64().map_or(pid, |id| id as u32),
+        token: value["token"].as_str().unwrap_or_default().to_owned(),
     })
 }

@@ -121,7 +121,11 @@ fn failures_of_the_provider_move_on() {
 
 #[test]
 fn a_stream_may_open_with_an_error() {
-    let opens = |text: &str| opening("gemini-2.5-pro", text.as_bytes(), NOW).map(|verdict| verdict.code);
+    let opens = |text: &str| match opening("gemini-2.5-pro", text.as_bytes(), NOW) {
+        Opening::Error(verdict) => Some(verdict.code),
+        Opening::Well => None,
+        Opening::Unclear => panic!("{text}"),
+    };
     let busy = error(503, "UNAVAILABLE", json!([]));
     assert_eq!(
         opens(&format!("data: {busy}\r\n\r\n")),

@@ -1,9 +1,11 @@
 //! A run: start everything, measure in rounds, report.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::RunArgs;
@@ -32,6 +34,9 @@ pub(super) async fn run(args: RunArgs) -> u8 {
     let mut targets = Vec::new();
     if let Some(program) = &args.relay {
         targets.push(Target::relay(program, &provider.url).await);
+    }
+    if let Some(checkout) = &args.worker {
+        targets.push(Target::worker(checkout, &provider.url).await);
     }
     if let Some(url) = &args.against {
         targets.push(Target::at(
@@ -79,6 +84,7 @@ pub(super) async fn run(args: RunArgs) -> u8 {
     if wanted(Name::Memory) {
         bench.memory(20_000).await;
     }
+    bench.starts(args.worker.as_deref());
 
     println!("{}", bench.report.table());
     let facts = facts(&args);
@@ -113,6 +119,17 @@ impl Bench {
             None,
             figures(&loads, |l| Some(l.per_second)),
         );
+        if loads.iter().flatten().any(|load| load.billed.is_some()) {
+            let billed = [
+                ("object_messages", "messages to Durable Objects per request"),
+                ("object_rows", "rows that they write per request"),
+                ("store_commands", "commands at Upstash per request"),
+            ];
+            for (unit, (id, title)) in billed.into_iter().enumerate() {
+                let units = figures(&loads, |l| l.billed.map(|billed| billed[unit]));
+                self.report.row(id, title, "1", None, units);
+            }
+        }
         let title = "p99 under that load";
         let p99 = figures(&loads, |l| Some(l.latency.percentile(99.0)));
         self.report.row("p99_small", title, "us", None, p99);
@@ -316,6 +333,18 @@ impl Bench {
         );
     }
 
+    /// What can be said of them without load.
+    fn starts(&mut self, worker: Option<&Path>) {
+        let starts = self.targets.iter().map(|target| target.start).collect();
+        self.report
+            .row("start", "from start to first answer", "ms", None, starts);
+        if let Some(size) = worker.and_then(uploaded) {
+            let sizes = self.targets.iter().map(|t| (t.name == "worker").then_some(size));
+            let title = "size of the upload, compressed";
+            self.report.row("size", title, "KiB", None, sizes.collect());
+        }
+    }
+
     fn unwrapped(&mut self, what: &str, samples: Vec<io::Result<Samples>>) -> Vec<Option<Samples>> {
         let names = self.targets.iter().map(|target| target.name);
         names
@@ -325,11 +354,23 @@ impl Bench {
     }
 }
 
+/// What a checkout's Worker weighs when it is uploaded, compressed, in KiB.
+fn uploaded(checkout: &Path) -> Option<f64> {
+    let mut bytes = 0;
+    for file in ["index.js", "index_bg.wasm"] {
+        let content = std::fs::read(checkout.join("build").join(file)).ok()?;
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
+        compressed.write_all(&content).ok()?;
+        bytes += compressed.finish().ok()?.len();
+    }
+    Some(bytes as f64 / 1024.0)
+}
+
 /// The median over each target's rounds.
-fn figures(loads: &[Vec<Load>], of: fn(&Load) -> Option<f64>) -> Vec<Option<f64>> {
+fn figures(loads: &[Vec<Load>], of: impl Fn(&Load) -> Option<f64>) -> Vec<Option<f64>> {
     loads
         .iter()
-        .map(|rounds| median(rounds.iter().filter_map(of)))
+        .map(|rounds| median(rounds.iter().filter_map(&of)))
         .collect()
 }
 

@@ -45,7 +45,7 @@ pub(super) const PACED: Order = Order {
 /// Just enough of a stream to have a first byte with nothing close behind it.
 const SHORT: Order = Order { deltas: 2, pause: 3 };
 /// No measurement of one target takes longer.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// A target under full load.
 pub(super) struct Load {
@@ -53,6 +53,8 @@ pub(super) struct Load {
     pub(super) cpu: Option<f64>,
     pub(super) per_second: f64,
     pub(super) latency: Samples,
+    /// What a platform bills for a request, see [`Target::billed`].
+    pub(super) billed: Option<[f64; 3]>,
 }
 
 /// Sends `count` requests, [`AT_ONCE`] at a time, over connections that are warm.
@@ -68,6 +70,7 @@ pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Resu
             connections.push((connection, request));
         }
         let left = Arc::new(AtomicUsize::new(count));
+        let billed = target.billed().await;
         let cpu = target.cpu_micros();
         let start = Instant::now();
         let mut tasks = JoinSet::new();
@@ -89,13 +92,18 @@ pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Resu
             latency.extend(&samples.expect("no panic")?);
         }
         let took = start.elapsed().as_secs_f64();
+        let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / count as f64;
         let cpu = cpu
             .zip(target.cpu_micros())
-            .map(|(before, after)| (after - before) as f64 / count as f64);
+            .map(|(before, after)| each(before, after));
+        let billed = billed
+            .zip(target.billed().await)
+            .map(|(before, after)| std::array::from_fn(|unit| each(before[unit], after[unit])));
         Ok(Load {
             cpu,
             per_second: count as f64 / took,
             latency,
+            billed,
         })
     })
     .await
@@ -160,14 +168,22 @@ pub(super) struct Streams {
 /// Runs `count` paced streams at once, their starts spread over one pause.
 pub(super) async fn streams(target: &Target, count: usize) -> io::Result<Streams> {
     bounded(async {
-        let mut connections = Vec::new();
+        // All at once: one that is warm and then idle for some seconds may be closed by the other side.
+        let mut warm = JoinSet::new();
         for session in 0..count {
-            let mut connection = Connection::open(&target.address).await?;
+            let address = target.address.clone();
             // The provider's side is warm too: what a first request costs is measured elsewhere.
-            connection
-                .exchange(&ask(target, SMALL, Order::WHOLE, session))
-                .await?;
-            connections.push((connection, ask(target, SMALL, PACED, session)));
+            let first = ask(target, SMALL, Order::WHOLE, session);
+            let paced = ask(target, SMALL, PACED, session);
+            warm.spawn(async move {
+                let mut connection = Connection::open(&address).await?;
+                connection.exchange(&first).await?;
+                io::Result::Ok((connection, paced))
+            });
+        }
+        let mut connections = Vec::new();
+        while let Some(ready) = warm.join_next().await {
+            connections.push(ready.expect("no panic")?);
         }
         let cpu = target.cpu_micros();
         let mut tasks = JoinSet::new();

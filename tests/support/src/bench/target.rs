@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::relay::{Process, Relay, cpu_micros, rss_kib};
+use crate::client::Client;
+use crate::relay::{Process, Relay, Setup, cpu_micros, rss_kib};
 
 /// A server under load.
 pub(super) struct Target {
@@ -18,13 +19,16 @@ pub(super) struct Target {
     pub(super) key: String,
     /// Whose processor time and memory count; none if unknown.
     pub(super) processes: Vec<u32>,
+    /// From its start to its first answer, in milliseconds; none if unknown.
+    pub(super) start: Option<f64>,
     /// Kept alive while it is measured.
-    _keeps: Keeps,
+    keeps: Keeps,
 }
 
 enum Keeps {
     Nothing,
-    Relay(#[expect(dead_code, reason = "ends the relay when dropped")] Box<Relay>),
+    /// Ends the relay when dropped.
+    Relay(Box<Relay>),
     Nginx(#[expect(dead_code, reason = "ends nginx when dropped")] Nginx),
 }
 
@@ -57,25 +61,59 @@ impl Target {
             path: path.into(),
             key: key.into(),
             processes,
-            _keeps: Keeps::Nothing,
+            start: None,
+            keeps: Keeps::Nothing,
         }
     }
 
-    /// Our relay, with one account and one key made through its admin API, and all its book-keeping.
+    /// Our relay, with all its book-keeping.
     pub(super) async fn relay(program: &Path, provider: &str) -> Self {
-        let mut relay = Relay::at(program)
-            .provider_url(provider)
-            .env("LOG_LEVEL", "warn")
-            .start()
-            .await;
+        Self::with_account("relay", Relay::at(program), provider).await
+    }
+
+    /// Our Worker of this checkout, in workerd; what it costs there includes its Durable Objects.
+    pub(super) async fn worker(checkout: &Path, provider: &str) -> Self {
+        // As often as it writes where it is billed for that.
+        let setup = Relay::worker(checkout).env("LEDGER_FLUSH_INTERVAL", 10_000);
+        Self::with_account("worker", setup, provider).await
+    }
+
+    /// With one account and one key made through the admin API.
+    async fn with_account(name: &'static str, setup: Setup, provider: &str) -> Self {
+        let setup = setup.provider_url(provider).env("LOG_LEVEL", "warn");
+        let mut relay = setup.start().await;
         relay.claude_account("bench", "sk-ant-api03-bench").await;
         let key = relay.key("bench").create().await;
-        let process = relay.process().id();
-        let target = Self::at("relay", &relay.api(), &key.secret, vec![process]);
+        relay.terminate().await;
+        let begin = Instant::now();
+        relay.start_again().await;
+        Client::new(relay.url()).get("/health").await.good();
+        let start = begin.elapsed().as_secs_f64() * 1000.0;
+        let target = Self::at(name, &relay.api(), &key.secret, vec![relay.pid()]);
         Self {
-            _keeps: Keeps::Relay(Box::new(relay)),
+            start: Some(start),
+            keeps: Keeps::Relay(Box::new(relay)),
             ..target
         }
+    }
+
+    /// What its platform would bill so far, as its metrics have it: messages to Durable Objects, rows they
+    /// wrote, commands of the store. None for what runs elsewhere.
+    pub(super) async fn billed(&self) -> Option<[u64; 3]> {
+        let Keeps::Relay(relay) = &self.keeps else {
+            return None;
+        };
+        let text = Client::new(relay.url()).get("/metrics").await.good().raw_text();
+        let units = |service: &str| {
+            let line = format!("crs_platform_units{{service=\"{service}\"}} ");
+            let units = text.lines().find_map(|metric| metric.strip_prefix(&line))?;
+            units.parse().ok()
+        };
+        Some([
+            units("object_requests")?,
+            units("object_rows_written")?,
+            units("store_commands")?,
+        ])
     }
 
     /// nginx as a bare proxy, if it is installed: kept connections both ways, streams unbuffered, no log.
@@ -152,7 +190,7 @@ impl Target {
             .collect();
         let target = Self::at("nginx", &address, "sk-ant-api03-bench", processes);
         Some(Self {
-            _keeps: Keeps::Nginx(nginx),
+            keeps: Keeps::Nginx(nginx),
             ..target
         })
     }

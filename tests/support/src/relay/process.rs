@@ -1,11 +1,12 @@
-//! A process with a log file, started again at will, ended by its id.
+//! A process with a log file, started again at will, ended by its id, or by that of its group.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How much of a log is shown when something went wrong, in bytes.
 const TAIL: usize = 8 * 1024;
@@ -17,6 +18,8 @@ pub struct Process {
     env: Vec<(String, String)>,
     folder: PathBuf,
     log: PathBuf,
+    /// It starts others, and they end with it.
+    leads: bool,
     child: Option<Child>,
 }
 
@@ -29,8 +32,16 @@ impl Process {
             env,
             folder,
             log,
+            leads: false,
             child: None,
         }
+    }
+
+    /// For a program that starts others: it leads a group of processes, which is killed as a whole, and its
+    /// standard input stays open for as long as this value is there.
+    pub fn leading_a_group(mut self) -> Self {
+        self.leads = true;
+        self
     }
 
     pub fn args(mut self, args: &[&str]) -> Self {
@@ -68,10 +79,13 @@ impl Process {
                 .open(&self.log)
                 .expect("a log file to write")
         };
-        let child = self
-            .command()
+        let mut command = self.command();
+        if self.leads {
+            command.process_group(0);
+        }
+        let child = command
             .args(&self.args)
-            .stdin(Stdio::null())
+            .stdin(if self.leads { Stdio::piped() } else { Stdio::null() })
             .stdout(log())
             .stderr(log())
             .spawn()
@@ -131,15 +145,20 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process id");
-        kill_process(pid, signal).expect("the process is there");
+        kill_process(self.pid(), signal).expect("the process is there");
     }
 
-    /// Ends it at once, if it runs.
+    fn pid(&self) -> Pid {
+        let id = i32::try_from(self.id()).ok();
+        id.and_then(Pid::from_raw).expect("a process id")
+    }
+
+    /// Ends it at once, if it runs, with the group it leads.
     pub fn kill9(&mut self) {
+        if self.leads && self.child.is_some() && self.exited().is_none() {
+            // Only while it runs: afterwards the number may be another group's.
+            let _ = kill_process_group(self.pid(), Signal::KILL);
+        }
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();

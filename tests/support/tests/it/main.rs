@@ -6,3 +6,4 @@ mod provider;
 mod proxy;
 mod relay;
 mod upstash;
+mod worker;

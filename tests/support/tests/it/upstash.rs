@@ -1,9 +1,9 @@
 //! The front is what the official client takes it for, and ends when it should.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use crs_support::client::Client;
+use crs_support::node;
 use crs_support::redis_server::RedisServer;
 use crs_support::upstash::{Manner, UpstashFront};
 use crs_support::within;
@@ -11,31 +11,14 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Where the packages of tests/worker/package.json are.
-fn node_modules() -> PathBuf {
-    let folder = std::env::var_os("CRS_NODE_MODULES").map_or_else(
-        || {
-            let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-            let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-            cache.unwrap_or_else(home).join("crs-edge/node/node_modules")
-        },
-        PathBuf::from,
-    );
-    assert!(
-        folder.join("@upstash/redis").is_dir() && folder.join(".bin/node").exists(),
-        "{} does not have the packages of tests/worker/package.json: run scripts/node-tools, or set CRS_NODE_MODULES",
-        folder.display()
-    );
-    folder
-}
-
 #[tokio::test]
 async fn the_official_client_reads_back_what_it_wrote() {
-    let folder = node_modules();
+    let tools = node::tools(concat!(env!("CARGO_MANIFEST_DIR"), "/../..").as_ref());
+    let folder = tools.join("node_modules");
     let server = RedisServer::start();
     let front = UpstashFront::start(&server).await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/upstash/client.mjs");
-    let done = Command::new(folder.join(".bin/node"))
+    let done = Command::new(tools.join("bin/node"))
         .arg(script)
         .arg(&folder)
         .env("URL", front.url())

@@ -1,0 +1,399 @@
+//! What is true of the Worker only: what a call costs there, and what becomes of it when an isolate or an object is
+//! gone. The rest of the suite runs there too.
+
+use std::time::Duration;
+
+use crs_support::client::Client;
+use crs_support::provider::{FakeProvider, Script};
+use crs_support::relay::Relay;
+use crs_support::upstash::Manner;
+use crs_support::{eventually, within};
+use serde_json::{Value, json};
+
+use super::support::{ACCOUNT_KEY, Ready, entries, ready, ready_with, relay, slots_are_free};
+
+/// Long enough that no batch of the ledger is written while something is counted.
+const LATER: u64 = 60_000;
+
+/// The bound on what waits for a store, with some for the machine's being busy.
+const PROMPTLY: Duration = Duration::from_secs(4);
+
+/// What the platform would bill, as `/metrics` has it.
+async fn units(relay: &Relay, service: &str) -> u64 {
+    let text = Client::new(relay.url()).get("/metrics").await.good().raw_text();
+    let line = format!("crs_platform_units{{service=\"{service}\"}} ");
+    text.lines()
+        .find_map(|metric| metric.strip_prefix(&line))
+        .unwrap_or_else(|| panic!("no {service} in {text}"))
+        .parse()
+        .expect("a number")
+}
+
+/// Calls until machines, accounts and prices are known.
+async fn warm(r: &Ready) {
+    for _ in 0..3 {
+        r.client.messages("hi").send().await.good();
+    }
+}
+
+#[tokio::test]
+async fn a_warm_call_costs_four_messages_and_no_command() {
+    let r = ready_with(|setup| setup.env("LEDGER_FLUSH_INTERVAL", LATER)).await;
+    warm(&r).await;
+    slots_are_free(&r.relay, &r.key).await;
+    let (messages, commands) = (
+        units(&r.relay, "object_requests").await,
+        r.relay.upstash().commands(),
+    );
+    for _ in 0..10 {
+        r.client.messages("hi").send().await.good();
+        r.client.messages("hi").stream().send().await.good();
+    }
+    eventually("the calls are settled", async || {
+        let spent = units(&r.relay, "object_requests").await - messages;
+        assert!(spent <= 80, "{spent} messages for 20 calls");
+        (spent == 80).then_some(())
+    })
+    .await;
+    assert_eq!(
+        r.relay.upstash().commands() - commands,
+        0,
+        "{:?}",
+        r.relay.upstash().log()
+    );
+    // What would be billed is told, and so is what a month of it costs.
+    let text = Client::new(r.relay.url()).get("/metrics").await.good().raw_text();
+    for service in [
+        "worker_requests",
+        "object_requests",
+        "object_rows_written",
+        "store_commands",
+    ] {
+        assert!(
+            text.contains(&format!(
+                "crs_platform_monthly_micro_usd{{service=\"{service}\"}}"
+            )),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_ledger_is_written_in_batches() {
+    let r = ready_with(|setup| setup.env("LEDGER_FLUSH_INTERVAL", 1_000)).await;
+    warm(&r).await;
+    r.entries(3).await;
+    let before = scripts(&r.relay);
+    let calls = (0..60).map(|_| r.client.messages("hi").send());
+    for answer in futures_util::future::join_all(calls).await {
+        answer.good();
+    }
+    assert_eq!(r.entries(63).await.len(), 63);
+    let written = scripts(&r.relay) - before;
+    assert!(written <= 10, "{written} commands for 60 calls");
+}
+
+/// Scripts run so far: batches of the ledger, and what admins change.
+fn scripts(relay: &Relay) -> usize {
+    relay
+        .upstash()
+        .log()
+        .iter()
+        .filter(|command| command.as_str() == "EVAL")
+        .count()
+}
+
+#[tokio::test]
+async fn a_flood_of_garbage_keys_costs_nothing() {
+    let r = ready_with(|setup| setup.env("LEDGER_FLUSH_INTERVAL", LATER)).await;
+    warm(&r).await;
+    slots_are_free(&r.relay, &r.key).await;
+    let (messages, commands) = (
+        units(&r.relay, "object_requests").await,
+        r.relay.upstash().commands(),
+    );
+    let plain = Client::new(&r.relay.api());
+    let flood = (0..20).map(|lane| {
+        let plain = plain.clone();
+        async move {
+            for number in 0..500 {
+                // As long as a key of ours, and of its alphabet.
+                let garbage = format!("cr_{:064x}", lane * 1_000_000 + number);
+                plain
+                    .messages("hi")
+                    .header("x-api-key", &garbage)
+                    .send()
+                    .await
+                    .expect(401);
+            }
+        }
+    });
+    within(
+        Duration::from_mins(2),
+        "10,000 answers",
+        futures_util::future::join_all(flood),
+    )
+    .await;
+    assert_eq!(units(&r.relay, "object_requests").await, messages);
+    assert_eq!(r.relay.upstash().commands(), commands);
+    r.client.messages("hi").send().await.good();
+}
+
+#[tokio::test]
+async fn what_is_not_set_is_said_in_every_answer() {
+    let provider = FakeProvider::start().await;
+    let relay = relay(&provider)
+        .env("JWT_SECRET", "")
+        .env("ENCRYPTION_KEY", "CHANGE-THIS-32-CHARACTER-KEY-NOW")
+        .env("ADMIN_PASSWORD", "")
+        .start_unready()
+        .await;
+    let plain = Client::new(relay.url());
+    for path in ["/health", "/api/v1/models", "/admin/api-keys", "/"] {
+        let answer = plain.get(path).await.expect(503);
+        let said = answer.json()["error"]["message"]
+            .as_str()
+            .expect("a message")
+            .to_owned();
+        for name in ["JWT_SECRET", "ENCRYPTION_KEY"] {
+            assert!(said.contains(name), "{path}: {said}");
+        }
+        assert!(!said.contains("CHANGE-THIS"), "{said}");
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+    }
+    let page = plain
+        .call("GET", "/admin-next/")
+        .header("accept", "text/html,*/*")
+        .send()
+        .await
+        .expect(503);
+    assert!(
+        page.header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/html"))
+    );
+    let page = page.raw_text();
+    assert!(
+        page.contains("JWT_SECRET") && page.contains("wrangler secret put"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("panicked") && !page.contains(".rs:"),
+        "no stack: {page}"
+    );
+}
+
+#[tokio::test]
+async fn another_encryption_key_serves_nobody_and_touches_nothing() {
+    let mut r = ready().await;
+    r.client.messages("hi").send().await.good();
+    r.entries(1).await;
+    r.relay.terminate().await;
+    let other = relay(&r.provider)
+        .data_of(&r.relay)
+        .env("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3Hd8Wb5Yn0Lp6Sf2Ja")
+        .start_unready()
+        .await;
+    for path in ["/health", "/api/v1/models"] {
+        let said = Client::new(other.url()).get(path).await.expect(503).raw_text();
+        assert!(
+            said.contains("ENCRYPTION_KEY") && said.contains("fingerprint"),
+            "{said}"
+        );
+    }
+    drop(other);
+    r.relay.start_again().await;
+    r.relay.client(&r.key.secret).messages("hi").send().await.good();
+}
+
+#[tokio::test]
+async fn an_object_that_is_evicted_forgets_nothing() {
+    let r = ready_with(|setup| setup.env("LOG_LEVEL", "debug")).await;
+    let key = r.relay.key("narrow").set("concurrencyLimit", 1).create().await;
+    let client = r.relay.client(&key.secret);
+    r.provider.next(
+        Script::message("for as long as it takes")
+            .deltas(8)
+            .every(Duration::from_secs(2)),
+    );
+    let (_, mut raw) = client.messages("hi").stream().open().await;
+    raw.until("message_start").await;
+    let loads = || r.relay.log().matches("a machine was loaded").count();
+    let before = loads();
+    // The runtime evicts an object that was idle for ten seconds.
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    client.messages("hi").send().await.expect(429);
+    assert!(loads() > before, "nothing was evicted: {}", r.relay.log());
+    raw.until("message_stop").await;
+    slots_are_free(&r.relay, &key).await;
+    client.messages("hi").send().await.good();
+    let entries = r.entries(2).await;
+    assert!(
+        entries.iter().all(|entry| entry["quality"] == "exact"),
+        "{entries:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_whose_isolate_is_gone_is_recorded_and_frees_its_slot() {
+    let mut r = ready_with(|setup| {
+        setup
+            .env("CONNECT_TIMEOUT", 500)
+            .env("REQUEST_TIMEOUT", 1_500)
+            .env("STREAM_IDLE_TIMEOUT", 1_000)
+    })
+    .await;
+    let key = r.relay.key("narrow").set("concurrencyLimit", 1).create().await;
+    r.provider.next(
+        Script::message("never to be ended")
+            .deltas(50)
+            .every(Duration::from_millis(100)),
+    );
+    let (_, mut raw) = r.relay.client(&key.secret).messages("hi").stream().open().await;
+    raw.until("content_block_delta").await;
+    r.relay.kill9().await;
+    r.relay.start_again().await;
+    let client = r.relay.client(&key.secret);
+    client.messages("hi").send().await.expect(429);
+    slots_are_free(&r.relay, &key).await;
+    let entry = entries(&r.relay, 1).await.remove(0);
+    assert_eq!(
+        (entry["quality"].as_str(), entry["error"].as_str()),
+        (Some("partial"), Some("call_lost")),
+        "{entry}"
+    );
+    assert_eq!(
+        (entry["keyName"].as_str(), entry["stream"].as_bool()),
+        (Some("narrow"), Some(true))
+    );
+    client.messages("hi").send().await.good();
+    assert_eq!(entries(&r.relay, 2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn upstash_in_trouble_stops_nobody_and_loses_nothing() {
+    let r = ready().await;
+    warm(&r).await;
+    let mut calls = 3;
+    assert_eq!(r.entries(calls).await.len(), calls);
+    for manner in [
+        Manner::Silent,
+        Manner::Refuses,
+        Manner::TooMany,
+        Manner::Fails,
+        Manner::Garbage,
+        Manner::HalfAnswer,
+        Manner::Slow(Duration::from_secs(5)),
+    ] {
+        let named = format!("{manner:?}");
+        r.relay.upstash().behaves(manner);
+        for _ in 0..5 {
+            within(PROMPTLY, &named, r.client.messages("hi").send())
+                .await
+                .good();
+        }
+        calls += 5;
+        let health = Client::new(r.relay.url()).get("/health").await.expect(200).json();
+        assert_eq!(health["status"], "degraded", "{named}: {health}");
+        r.relay.upstash().behaves(Manner::Works);
+        assert_eq!(r.entries(calls).await.len(), calls, "{named}");
+    }
+    let summary = r.relay.admin().get("/admin/usage/summary").await.good().json();
+    assert_eq!(
+        summary["totals"]["requests"].as_u64(),
+        Some(calls as u64),
+        "each is counted once: {summary}"
+    );
+}
+
+#[tokio::test]
+async fn old_records_go_when_the_day_is_tidied() {
+    let r = ready_with(|setup| setup.env("REQUEST_LOG_DAYS", 3)).await;
+    r.client.messages("hi").send().await.good();
+    let entry = r.entries(1).await.remove(0);
+    let at = entry["at"].as_str().expect("a moment")[..10].to_owned();
+    let redis = r.relay.redis();
+    let days: Vec<String> = redis
+        .command(&["KEYS", "ledger:requests:*"])
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert!(
+        days.iter().any(|key| !key.ends_with(":index")),
+        "a record of {at}: {days:?}"
+    );
+    let long_ago = day_before(&at, 10);
+    redis.command(&["HSET", &format!("ledger:requests:{long_ago}"), "req_x", "{}"]);
+    r.relay.trigger().await;
+    eventually("the old record is gone", async || {
+        let left = redis.command(&["EXISTS", &format!("ledger:requests:{long_ago}")]);
+        left.contains('0').then_some(())
+    })
+    .await;
+    assert_eq!(r.entries(1).await.len(), 1);
+}
+
+/// So many days before that one.
+fn day_before(day: &str, days: u32) -> String {
+    crs_edge::model::calendar::Day::parse(day)
+        .expect("a day")
+        .before(days)
+        .to_string()
+}
+
+#[tokio::test]
+async fn only_the_consoles_own_origin_may_call() {
+    let r = ready_with(|setup| setup.env("CONSOLE_ORIGIN", "https://console.example.dev")).await;
+    let asks = |origin: &'static str| {
+        Client::new(r.relay.url())
+            .call("OPTIONS", "/admin/api-keys")
+            .header("origin", origin)
+            .header("access-control-request-method", "PATCH")
+            .header("access-control-request-headers", "authorization,content-type")
+            .send()
+    };
+    let own = asks("https://console.example.dev").await;
+    assert_eq!(
+        own.header("access-control-allow-origin"),
+        Some("https://console.example.dev")
+    );
+    assert!(
+        own.header("access-control-allow-methods")
+            .is_some_and(|methods| methods.contains("PATCH"))
+    );
+    // The browser compares; another page's origin is never the one that is named.
+    let other = asks("https://elsewhere.example.dev").await;
+    assert_ne!(
+        other.header("access-control-allow-origin"),
+        Some("https://elsewhere.example.dev")
+    );
+    let call = Client::new(&r.relay.api())
+        .call("OPTIONS", "/v1/messages")
+        .header("origin", "https://console.example.dev")
+        .header("access-control-request-method", "POST")
+        .send()
+        .await;
+    assert_eq!(
+        call.header("access-control-allow-origin"),
+        None,
+        "model calls are no page's business"
+    );
+}
+
+#[tokio::test]
+async fn an_account_added_elsewhere_is_used_at_once() {
+    let r = ready().await;
+    warm(&r).await;
+    // A change of the account reaches isolates that hold a copy, through the pool.
+    let accounts = r.relay.admin().get("/admin/accounts").await.good().json();
+    let id = accounts["items"][0]["id"].as_str().expect("an id").to_owned();
+    let change: Value = json!({ "credentials": { "type": "apiKey", "apiKey": "sk-ant-test-another" } });
+    r.relay
+        .admin()
+        .patch(&format!("/admin/accounts/{id}"), &change)
+        .await
+        .good();
+    r.client.messages("hi").send().await.good();
+    let last = r.provider.last_call();
+    assert_eq!(last.credential(), Some("sk-ant-test-another"));
+    assert_ne!(last.credential(), Some(ACCOUNT_KEY));
+}
