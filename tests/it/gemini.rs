@@ -3,7 +3,7 @@
 mod faults;
 
 use crs_support::client::{Call, Client};
-use crs_support::provider::{FakeProvider, PROJECT, Request, Route, Script, Tokens};
+use crs_support::provider::{At, FakeProvider, How, PROJECT, Request, Route, Script, Tokens};
 use crs_support::relay::Relay;
 use serde_json::{Value, json};
 
@@ -427,16 +427,6 @@ async fn an_ended_token_is_renewed_with_client_and_secret() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_while_the_project_is_asked_for() {
-    let g = empty().await;
-    let tokens = g.provider.oauth().issue_expired();
-    // Good by its own date; the provider knows better.
-    g.login(&tokens, 4_000_000_000_000).await;
-    g.api("generateContent").send().await.good();
-    assert_eq!(g.provider.oauth().refreshes(), 1);
-}
-
-#[tokio::test]
 async fn a_session_stays_on_its_account() {
     let g = with_a_key().await;
     for number in 0..4 {
@@ -491,4 +481,15 @@ async fn both_kinds_of_account_can_be_tested() {
         assert_eq!(told[1].data["text"], "Hello", "{told:?}");
         assert_eq!(told.last().expect("an event").data["success"], true);
     }
+}
+
+#[tokio::test]
+async fn a_cut_list_is_cut_for_the_client_too() {
+    applies_here!();
+    let (g, _) = with_a_login().await;
+    g.provider
+        .on(Route::Gemini)
+        .next(Script::gemini("words that break off").fails(At::AfterBytes(300), How::Reset));
+    let answer = g.api("streamGenerateContent").send().await;
+    assert!(answer.broke_off.is_some(), "half a list must not look whole");
 }

@@ -128,6 +128,11 @@ const NOT_HERE: &[NotHere] = &[
         &[Worker],
         NO_PROXY,
     ),
+    (
+        "gemini::a_cut_list_is_cut_for_the_client_too",
+        &[Worker],
+        "workerd ends a body of no known length as if it were whole; half a list is no JSON either way",
+    ),
     ("proxies::a_wrong_login_and_a_wrong_protocol", &[Worker], NO_PROXY),
     ("proxies::http", &[Worker], NO_PROXY),
     ("proxies::http_with_a_login", &[Worker], NO_PROXY),

@@ -1,9 +1,10 @@
 //! What OpenAI's clients see when something fails.
 
+use crs_support::client::Client;
 use crs_support::provider::{Route, Script};
 use serde_json::json;
 
-use super::{ACCOUNT_KEY, with_a_key, with_chatgpt};
+use super::{ACCOUNT_KEY, CODEX_BODY, with_a_key, with_chatgpt};
 
 #[tokio::test]
 async fn a_failing_provider_is_not_multiplied() {
@@ -121,4 +122,32 @@ async fn a_broken_stream_ends_with_an_error_of_its_protocol() {
     let last = answer.events().pop().expect("an event");
     assert_eq!(last.data["error"]["reason"], "stream_broken");
     assert!(!answer.raw_text().contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn a_key_without_the_right_is_told_in_openais_words() {
+    let o = with_a_key().await;
+    let key = o
+        .relay
+        .key("claude only")
+        .set("permissions", json!(["claude"]))
+        .create()
+        .await;
+    let client = Client::new(&format!("{}/openai", o.relay.url())).with_bearer(&key.secret);
+    let refused = client
+        .call("POST", "/responses")
+        .body(CODEX_BODY)
+        .send()
+        .await
+        .expect(403);
+    assert_eq!(refused.json()["error"]["code"], "service_not_permitted");
+    let garbage = Client::new(&format!("{}/openai", o.relay.url())).with_bearer("cr_garbage");
+    let refused = garbage
+        .call("POST", "/responses")
+        .body(CODEX_BODY)
+        .send()
+        .await
+        .expect(401);
+    assert_eq!(refused.json()["error"]["code"], "invalid_api_key");
+    assert!(o.provider.requests().is_empty());
 }
