@@ -26,9 +26,7 @@ pub fn probes() -> Router<App> {
 
 /// Routes below a prefix.
 pub fn routes() -> Router<App> {
-    let models = about::get(&Claude, |_, key| {
-        Ok(about::list(&key, Family::Claude, "anthropic"))
-    });
+    let models = about::get(&Claude, |_, key| about::list(&key, Family::Claude, "anthropic"));
     Router::new()
         .route("/v1/messages", post(messages).only_these(&Claude))
         .route(
