@@ -24,6 +24,7 @@ mod in_process {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
     mod accounts;
     mod bodies;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -45,6 +46,7 @@ mod embedded {
     mod accounts;
     mod bodies;
     mod cli;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -69,6 +71,7 @@ mod redis {
     mod accounts;
     mod bodies;
     mod cli;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -89,6 +92,7 @@ mod worker {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
     mod accounts;
     mod bodies;
+    mod dialects;
     mod durability;
     mod edge;
     mod failover;
