@@ -14,10 +14,11 @@ use crs_durable::Millis;
 use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
+use super::sign_in::{NoSignIn, SignIn};
 use super::{Opening, Provider, Quota, Refreshed, Refusal, Trial, Unsendable, Verdict};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, is_event_stream};
 use crate::store::accounts::LiveAccount;
@@ -101,6 +102,10 @@ impl Provider for OpenAi {
     /// Limits of API keys are a model's own.
     fn family<'a>(&self, model: &'a str) -> &'a str {
         model
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        oauth::sign_in(grant, config)
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
