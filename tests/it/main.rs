@@ -31,6 +31,7 @@ mod in_process {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -52,6 +53,7 @@ mod embedded {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -76,6 +78,7 @@ mod redis {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -97,6 +100,7 @@ mod worker {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
