@@ -9,6 +9,7 @@ mod oauth;
 pub mod openai;
 mod opening;
 mod outgoing;
+pub mod sign_in;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -18,10 +19,12 @@ use http::{HeaderMap, Request, StatusCode};
 
 use crate::config::Config;
 use crate::error::{Code, Failure};
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
+
+use self::sign_in::{NoSignIn, SignIn};
 
 /// The provider of a platform's accounts; `None`: this version has none.
 pub fn of(platform: Platform) -> Option<&'static dyn Provider> {
@@ -105,6 +108,9 @@ pub trait Provider: Send + Sync {
 
     /// The model family a limit may be confined to.
     fn family<'a>(&self, model: &'a str) -> &'a str;
+
+    /// How a person signs in for such tokens.
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn>;
 
     /// The request that turns a refresh token into new tokens.
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String>;

@@ -32,6 +32,7 @@ mod in_process {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -54,6 +55,7 @@ mod embedded {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -79,6 +81,7 @@ mod redis {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -101,6 +104,7 @@ mod worker {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
