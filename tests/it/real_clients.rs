@@ -4,10 +4,12 @@ mod codex;
 mod gemini_cli;
 
 use crs_support::claude_code::{ClaudeCode, versions};
+use crs_support::client::Client;
+use crs_support::eventually;
 use crs_support::provider::Script;
 use serde_json::json;
 
-use super::support::{entries, ready};
+use super::support::{entries, ready, slots_are_free};
 
 #[tokio::test]
 async fn print_mode() {
@@ -119,4 +121,56 @@ async fn a_limit_that_will_not_lift_soon_stops_it_at_once() {
         1,
         "the provider is asked once, whatever the client does"
     );
+}
+
+#[tokio::test]
+async fn a_limit_of_the_key_stops_it_and_says_which() {
+    let r = ready().await;
+    let key = r
+        .relay
+        .key("spent")
+        .set("dailyCostLimit", 0.000_001)
+        .create()
+        .await;
+    r.relay.client(&key.secret).messages("hi").send().await.good();
+    entries(&r.relay, 1).await;
+    for version in versions() {
+        let claude = ClaudeCode::new(&version, &format!("{}/", r.relay.api()), &key.secret).await;
+        let run = claude.print("hi").await;
+        assert!(run.code != Some(0) && !run.timed_out, "{version}: {run:?}");
+        let told = format!("{}{}", run.text(), run.stderr);
+        assert!(told.contains("per day"), "{version}: {told}");
+    }
+    assert_eq!(r.provider.calls(), 1, "what is refused goes to nobody");
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a client that runs beside the test")]
+async fn it_asks_again_for_a_slot_that_is_taken() {
+    let r = ready().await;
+    let key = r.relay.key("one").set("concurrencyLimit", 1).create().await;
+    r.provider
+        .next(Script::message("holds the slot").stall_before_head());
+    let holder = r
+        .relay
+        .client(&key.secret)
+        .messages("first")
+        .stream()
+        .sent()
+        .await;
+    r.provider.wait_for(1).await;
+    let version = versions().remove(0);
+    let claude = ClaudeCode::new(&version, &format!("{}/", r.relay.api()), &key.secret).await;
+    r.provider.answer(Script::message("served in the end"));
+    let run = tokio::spawn(async move { claude.print("hi").await });
+    eventually("it is refused once", async || {
+        let text = Client::new(r.relay.url()).get("/metrics").await.good().raw_text();
+        text.contains("crs_refusals_total{reason=\"concurrency_full\"}")
+            .then_some(())
+    })
+    .await;
+    holder.reset();
+    let run = run.await.expect("a run").good();
+    assert!(run.text().contains("served in the end"), "{}", run.text());
+    slots_are_free(&r.relay, &key).await;
 }
