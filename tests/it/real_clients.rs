@@ -1,4 +1,7 @@
-//! The real Claude Code through the relay, offline.
+//! The real clients through the relay, offline: Claude Code, Codex CLI and Gemini CLI.
+
+mod codex;
+mod gemini_cli;
 
 use crs_support::claude_code::{ClaudeCode, versions};
 use crs_support::client::Client;
