@@ -84,6 +84,16 @@ impl Target {
         let setup = setup.provider_url(provider).env("LOG_LEVEL", "warn");
         let mut relay = setup.start().await;
         relay.claude_account("bench", "sk-ant-api03-bench").await;
+        for (platform, credentials) in [
+            ("openai", json!({"type": "apiKey", "apiKey": "sk-bench"})),
+            (
+                "gemini",
+                json!({"type": "oauth", "accessToken": "ya29.bench", "tenant": "bench"}),
+            ),
+        ] {
+            let account = json!({"name": platform, "platform": platform, "credentials": credentials});
+            relay.add_account(&account).await;
+        }
         let key = key_with_every_limit(&relay).await;
         relay.terminate().await;
         let begin = Instant::now();
@@ -96,6 +106,11 @@ impl Target {
             keeps: Keeps::Relay(Box::new(relay)),
             ..target
         }
+    }
+
+    /// Under which the other protocols have their paths.
+    pub(super) fn root(&self) -> &str {
+        self.path.strip_suffix("/api").unwrap_or(&self.path)
     }
 
     /// What its platform would bill so far, as its metrics have it: messages to Durable Objects, rows they
