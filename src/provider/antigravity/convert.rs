@@ -10,7 +10,7 @@
 //! | an answer | [`answer()`], or [`Stream`] for server-sent events, cut anywhere |
 //! | an error | [`error_body`] |
 //! | `count_tokens` | [`count_tokens`] and [`counted`] |
-//! | `GET /v1/models` | [`models`] |
+//! | `GET /v1/models` | [`models()`] |
 //!
 //! What a Gemini account cannot be sent is refused by its place and name ([`Refused`]). What only tunes,
 //! accounts or caches is left out; `convert/request.rs` lists it. Choices that are not obvious:
@@ -35,6 +35,7 @@ mod error;
 mod json;
 mod models;
 mod names;
+mod object;
 mod request;
 mod schema;
 mod text;

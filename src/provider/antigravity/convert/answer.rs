@@ -10,133 +10,107 @@ mod finish;
 mod message;
 mod sse;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::{ProviderError, Wire, is_object};
+use super::error::ProviderError;
+use super::object::{List, Object};
 use super::text::Text;
 
 use self::usage::Figures;
 
 /// A `generateContent` answer, or one event of a stream of them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Chunk<'a> {
-    /// Code Assist puts the answer in here.
-    #[serde(default, borrow)]
-    response: Option<Box<Chunk<'a>>>,
-    #[serde(default, borrow)]
-    candidates: Option<Vec<Candidate<'a>>>,
-    #[serde(default, borrow)]
-    prompt_feedback: Option<Feedback<'a>>,
-    #[serde(default)]
-    usage_metadata: Option<Figures>,
-    #[serde(default, borrow)]
-    model_version: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    error: Option<Wire<'a>>,
+    answer: Object<'a>,
+    /// Only one candidate was asked for.
+    candidate: Option<Object<'a>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    #[serde(default, borrow)]
-    content: Option<Content<'a>>,
-    #[serde(default, borrow)]
-    finish_reason: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Content<'a> {
-    #[serde(default, borrow)]
-    parts: Option<Vec<Part<'a>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// Part of it.
 struct Part<'a> {
-    #[serde(default, borrow)]
     text: Option<Text<'a>>,
-    #[serde(default)]
-    thought: Option<bool>,
-    #[serde(default, borrow)]
-    thought_signature: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    function_call: Option<Call<'a>>,
-    #[serde(default, borrow)]
-    inline_data: Option<Blob<'a>>,
+    thought: bool,
+    signature: Option<Text<'a>>,
+    call: Option<Call<'a>>,
+    /// The type of what is not text.
+    media: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
 struct Call<'a> {
-    #[serde(default, borrow)]
     id: Option<Text<'a>>,
-    #[serde(default, borrow)]
     name: Text<'a>,
-    #[serde(default, borrow)]
     args: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Blob<'a> {
-    #[serde(default, borrow)]
-    mime_type: Text<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Feedback<'a> {
-    #[serde(default, borrow)]
-    block_reason: Option<Text<'a>>,
 }
 
 impl<'a> Chunk<'a> {
     /// Reads one answer out of its envelope; `None` if it is none.
-    fn read(json: &'a [u8]) -> Option<Self> {
-        if !is_object(json) {
-            return None;
-        }
-        let chunk: Self = serde_json::from_slice(json).ok()?;
-        Some(match chunk.response {
-            Some(inner) if chunk.error.is_none() => *inner,
-            _ => chunk,
-        })
+    fn read(json: &'a str) -> Option<Self> {
+        let outer = Object::of(json)?;
+        // Code Assist's.
+        let answer = match outer.get("response") {
+            Some(inner) if outer.raw("error").is_none() => inner,
+            _ => outer,
+        };
+        let candidates: List<'a> = match answer.raw("candidates") {
+            Some(list) => serde_json::from_str(list.get()).ok()?,
+            None => Vec::new(),
+        };
+        let candidate = candidates.first().and_then(|first| Object::of(first.get()));
+        Some(Self { answer, candidate })
     }
 
-    fn error(&mut self) -> Option<ProviderError> {
-        self.error.take().map(ProviderError::from)
+    fn error(&self) -> Option<ProviderError> {
+        ProviderError::of(&self.answer)
     }
 
     /// Whether it says anything at all.
     fn is_answer(&self) -> bool {
-        self.candidates.is_some() || self.prompt_feedback.is_some() || self.usage_metadata.is_some()
+        let mut members = ["candidates", "promptFeedback", "usageMetadata"].into_iter();
+        members.any(|key| self.answer.raw(key).is_some())
     }
 
-    fn parts(&mut self) -> impl Iterator<Item = Part<'a>> + use<'a> {
-        // Only one candidate was asked for.
-        let first = self
-            .candidates
-            .as_mut()
-            .and_then(|candidates| candidates.first_mut());
-        first
-            .and_then(|candidate| candidate.content.take()?.parts)
-            .into_iter()
-            .flatten()
+    fn parts(&self) -> impl Iterator<Item = Part<'a>> + use<'a> {
+        let content: Option<Object<'a>> = self.candidate.as_ref().and_then(|first| first.get("content"));
+        let parts: Option<List<'a>> = content.and_then(|content| content.get("parts"));
+        let parts = parts.into_iter().flatten();
+        parts.filter_map(|part| Object::of(part.get()).map(|part| Part::of(&part)))
     }
 
-    fn finish_reason(&self) -> Option<&str> {
-        let candidate = self.candidates.as_ref().and_then(|candidates| candidates.first());
-        candidate.and_then(|candidate| candidate.finish_reason.as_deref())
+    fn finish_reason(&self) -> Option<Text<'a>> {
+        self.candidate.as_ref()?.get("finishReason")
     }
 
     /// Why the prompt was not answered at all.
-    fn block_reason(&self) -> Option<&str> {
-        self.prompt_feedback.as_ref()?.block_reason.as_deref()
+    fn block_reason(&self) -> Option<Text<'a>> {
+        let feedback: Object<'a> = self.answer.get("promptFeedback")?;
+        feedback.get("blockReason")
     }
 
-    fn model(&self) -> Option<&str> {
-        let model = self.model_version.as_deref()?;
-        Some(model.strip_prefix("models/").unwrap_or(model))
+    fn figures(&self) -> Figures {
+        let named: Option<Object<'a>> = self.answer.get("usageMetadata");
+        named.map(|named| Figures::of(&named)).unwrap_or_default()
+    }
+
+    fn model(&self) -> Option<String> {
+        let model: Text<'a> = self.answer.get("modelVersion")?;
+        Some(model.strip_prefix("models/").unwrap_or(&model).to_owned())
+    }
+}
+
+impl<'a> Part<'a> {
+    fn of(part: &Object<'a>) -> Self {
+        let call: Option<Object<'a>> = part.get("functionCall");
+        let media: Option<Object<'a>> = part.get("inlineData");
+        let signature: Option<Text<'a>> = part.get("thoughtSignature");
+        Self {
+            text: part.get("text"),
+            thought: part.get("thought").unwrap_or_default(),
+            signature: signature.filter(|signature| !signature.is_empty()),
+            call: call.map(|call| Call {
+                id: call.get("id"),
+                name: call.get("name").unwrap_or_default(),
+                args: call.raw("args"),
+            }),
+            media: media.and_then(|media| media.get("mimeType")),
+        }
     }
 }

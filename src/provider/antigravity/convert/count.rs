@@ -1,8 +1,9 @@
 //! `count_tokens`, asked of Gemini's `countTokens`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::error::{Refused, Unusable};
+use super::object::Object;
 use super::request::{Content, Options, Part, Request, for_count, written};
 
 /// What the host's `countTokens` takes.
@@ -68,11 +69,8 @@ pub fn count_tokens(
 
 /// Anthropic's answer for Gemini's count.
 pub fn counted(body: &[u8]) -> Result<Vec<u8>, Unusable> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Count {
-        total_tokens: u64,
-    }
-    let count: Count = serde_json::from_slice(body).map_err(|_| Unusable::Unreadable)?;
-    Ok(format!("{{\"input_tokens\":{}}}", count.total_tokens).into_bytes())
+    let body = std::str::from_utf8(body).ok().and_then(Object::of);
+    let tokens: Option<u64> = body.and_then(|body| body.get("totalTokens"));
+    let tokens = tokens.ok_or(Unusable::Unreadable)?;
+    Ok(format!("{{\"input_tokens\":{tokens}}}").into_bytes())
 }

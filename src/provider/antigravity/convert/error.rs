@@ -1,7 +1,8 @@
 //! What cannot be converted, and Gemini's errors in Anthropic's words.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::object::{List, Object};
 use super::text::Text;
 
 /// Why a request cannot be sent to a Gemini account: the message of a 400 `invalid_request_error`. It
@@ -73,21 +74,23 @@ pub struct ProviderError {
 
 impl ProviderError {
     /// Reads `{"error": {...}}`, also in the list that some endpoints wrap around it.
-    pub(super) fn read(body: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Outer<'a> {
-            #[serde(borrow)]
-            error: Wire<'a>,
+    pub(super) fn read(body: &str) -> Option<Self> {
+        if let Some(outer) = Object::of(body) {
+            return Self::of(&outer);
         }
-        let outer = if is_object(body) {
-            serde_json::from_slice::<Outer<'_>>(body).ok()
-        } else {
-            serde_json::from_slice::<Vec<Outer<'_>>>(body)
-                .ok()?
-                .into_iter()
-                .next()
-        };
-        Some(outer?.error.into())
+        let list: List<'_> = serde_json::from_str(body).ok()?;
+        Self::of(&Object::of(list.first()?.get())?)
+    }
+
+    /// The error in an answer, if it is one.
+    pub(super) fn of(answer: &Object<'_>) -> Option<Self> {
+        let error: Object<'_> = answer.get("error")?;
+        let text = |key| error.get::<Text<'_>>(key).unwrap_or_default();
+        Some(Self {
+            code: error.get("code").unwrap_or_default(),
+            status: bounded(&text("status"), 100),
+            message: bounded(&text("message"), 2_000),
+        })
     }
 
     /// What Anthropic's `error` object says in its place.
@@ -103,31 +106,10 @@ impl ProviderError {
     }
 }
 
-/// The error object as it is on the wire.
-#[derive(Deserialize)]
-pub(super) struct Wire<'a> {
-    #[serde(default)]
-    code: u16,
-    #[serde(default, borrow)]
-    status: Text<'a>,
-    #[serde(default, borrow)]
-    message: Text<'a>,
-}
-
-impl From<Wire<'_>> for ProviderError {
-    fn from(wire: Wire<'_>) -> Self {
-        Self {
-            code: wire.code,
-            status: bounded(&wire.status, 100),
-            message: bounded(&wire.message, 2_000),
-        }
-    }
-}
-
 /// Anthropic's error body for a Gemini answer that is no success. `fallback` is the message for a body
 /// that does not say what is wrong.
 pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
-    let (kind, message) = match ProviderError::read(body) {
+    let (kind, message) = match std::str::from_utf8(body).ok().and_then(ProviderError::read) {
         Some(error) => ProviderError {
             code: status,
             ..error
@@ -189,23 +171,6 @@ fn too_long(message: &str) -> Option<String> {
         (Some(count), Some(most)) => format!("prompt is too long: {count} tokens > {most} maximum"),
         _ => "prompt is too long".to_owned(),
     })
-}
-
-/// Reads an object of the request's.
-pub(super) fn object<'a, T: Deserialize<'a>>(
-    json: &'a str,
-    path: impl std::fmt::Display,
-) -> Result<T, Refused> {
-    if !is_object(json.as_bytes()) {
-        return Err(Refused::at(path, "Input should be an object"));
-    }
-    serde_json::from_str(json).map_err(|error| Refused::at(path, error))
-}
-
-/// Whether this JSON is an object, if it is anything. A list would be read as one too, its items taken
-/// for the members in their order.
-pub(super) fn is_object(json: &[u8]) -> bool {
-    json.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// At most `most` bytes of `text`, whole characters only.

@@ -5,7 +5,6 @@
 //! so calls of earlier turns keep theirs; the way back is looked up among the names of the same request.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::text::Text;
@@ -18,15 +17,18 @@ const HASH: usize = 9;
 /// The names that had to be changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
-    original: HashMap<String, String>,
+    /// As sent, and as the client knows them.
+    changed: Vec<(String, String)>,
 }
 
 impl Names {
     /// The name to send, remembered if it is another.
     pub(super) fn send<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
         let sent = fitted(name);
-        if let Cow::Owned(sent) = &sent {
-            self.original.insert(sent.clone(), name.to_owned());
+        if let Cow::Owned(sent) = &sent
+            && !self.changed.iter().any(|(before, _)| before == sent)
+        {
+            self.changed.push((sent.clone(), name.to_owned()));
         }
         sent
     }
@@ -40,7 +42,9 @@ impl Names {
 
     /// The client's name of a tool.
     pub(super) fn restore<'a>(&'a self, name: &'a str) -> &'a str {
-        self.original.get(name).map_or(name, String::as_str)
+        let mut changed = self.changed.iter();
+        let known = changed.find(|(sent, _)| sent == name);
+        known.map_or(name, |(_, original)| original)
     }
 }
 
@@ -106,7 +110,7 @@ mod tests {
             );
             assert_eq!(names.restore(&sent), name);
         }
-        assert_eq!(names.original.len(), 8);
+        assert_eq!(names.changed.len(), 8);
         assert_eq!(names.restore("Bash"), "Bash");
     }
 }

@@ -15,9 +15,7 @@ mod tools;
 mod tuning;
 mod turns;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Number;
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use self::gemini::Instruction;
 pub(super) use self::gemini::{Content, Part};
@@ -25,8 +23,9 @@ use self::tools::{Tool, ToolConfig};
 use self::tuning::Tuning;
 use self::turns::Transcript;
 
-use super::error::{self, Refused};
+use super::error::Refused;
 use super::names::Names;
+use super::object::{List, Object};
 use super::schema::Form;
 use super::text::Text;
 use super::vendor::Model;
@@ -58,75 +57,6 @@ pub struct Context {
     pub(super) names: Names,
 }
 
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(default, borrow)]
-    model: Text<'a>,
-    #[serde(borrow)]
-    messages: Vec<&'a RawValue>,
-    #[serde(default, borrow)]
-    system: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    tools: Option<Vec<&'a RawValue>>,
-    #[serde(default, borrow)]
-    tool_choice: Option<ToolChoice<'a>>,
-    #[serde(default, borrow)]
-    thinking: Option<Thinking<'a>>,
-    #[serde(default, borrow)]
-    output_config: Option<OutputConfig<'a>>,
-    /// Where `output_config.format` was before.
-    #[serde(default, borrow)]
-    output_format: Option<Format<'a>>,
-    #[serde(default)]
-    max_tokens: Option<u64>,
-    #[serde(default)]
-    temperature: Option<Number>,
-    #[serde(default)]
-    top_p: Option<Number>,
-    #[serde(default)]
-    top_k: Option<Number>,
-    #[serde(default, borrow)]
-    stop_sequences: Option<Vec<Text<'a>>>,
-    #[serde(default)]
-    stream: Option<bool>,
-    #[serde(default, borrow)]
-    mcp_servers: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct ToolChoice<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    #[serde(default, borrow)]
-    name: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Thinking<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    #[serde(default)]
-    budget_tokens: Option<u64>,
-    #[serde(default, borrow)]
-    display: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct OutputConfig<'a> {
-    #[serde(default, borrow)]
-    effort: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    format: Option<Format<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Format<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Text<'a>,
-    #[serde(default, borrow)]
-    schema: Option<&'a RawValue>,
-}
-
 /// What is sent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,20 +68,20 @@ pub(super) struct Request<'a> {
     pub tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_config: Option<ToolConfig<'a>>,
-    #[serde(skip_serializing_if = "Tuning::is_empty")]
-    generation_config: Tuning<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation_config: Option<Tuning<'a>>,
 }
 
 /// Converts the body of `POST /v1/messages`.
 pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
     let body = read(body)?;
-    let named = options.model.unwrap_or(&body.model);
-    let model = Model::of(named);
+    let named = named(&body, options)?;
+    let model = Model::of(&named);
     let (request, names) = convert(&body, model, options.schemas)?;
     Ok(Converted {
         body: written(&request),
         model: model.name.to_owned(),
-        stream: body.stream.unwrap_or_default(),
+        stream: body.want("stream", "")?.unwrap_or_default(),
         context: Context {
             model: model.name.to_owned(),
             names,
@@ -159,29 +89,27 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     })
 }
 
-/// Converts the body of `POST /v1/messages/count_tokens` and hands it to `then`.
+/// Converts the body of `POST /v1/messages/count_tokens`.
 pub(super) fn for_count<T>(
     body: &[u8],
     options: &Options<'_>,
     then: impl FnOnce(&str, Request<'_>) -> T,
 ) -> Result<T, Refused> {
     let body = read(body)?;
-    let model = Model::of(options.model.unwrap_or(&body.model));
+    let named = named(&body, options)?;
+    let model = Model::of(&named);
     let (mut request, _) = convert(&body, model, options.schemas)?;
     // What is generated does not count, and `max_tokens` is not there to bound it.
-    request.generation_config = Tuning::default();
+    request.generation_config = None;
     Ok(then(model.name, request))
 }
 
-fn read(body: &[u8]) -> Result<Body<'_>, Refused> {
+fn read(body: &[u8]) -> Result<Object<'_>, Refused> {
     let place = "the request body";
     let body = std::str::from_utf8(body).map_err(|error| Refused::at(place, error))?;
-    let body: Body<'_> = error::object(body, place)?;
-    if body
-        .mcp_servers
-        .as_ref()
-        .is_some_and(|servers| !servers.is_empty())
-    {
+    let body = Object::read(body, place)?;
+    let servers: Option<List<'_>> = body.want("mcp_servers", "")?;
+    if servers.is_some_and(|servers| !servers.is_empty()) {
         return Err(Refused::at(
             "mcp_servers",
             "a Gemini account cannot call MCP servers",
@@ -190,25 +118,32 @@ fn read(body: &[u8]) -> Result<Body<'_>, Refused> {
     Ok(body)
 }
 
-fn convert<'a>(body: &'a Body<'a>, model: Model<'a>, form: Form) -> Result<(Request<'a>, Names), Refused> {
+fn named<'a>(body: &Object<'a>, options: &Options<'a>) -> Result<Text<'a>, Refused> {
+    match options.model {
+        Some(model) => Ok(model.into()),
+        None => body.must("model", ""),
+    }
+}
+
+fn convert<'a>(body: &Object<'a>, model: Model<'a>, form: Form) -> Result<(Request<'a>, Names), Refused> {
     let mut names = Names::default();
     let mut transcript = Transcript::new(model, &mut names);
-    if let Some(system) = body.system {
+    if let Some(system) = body.raw("system") {
         transcript.system(system)?;
     }
-    for (index, message) in body.messages.iter().enumerate() {
+    let messages: List<'a> = body.must("messages", "")?;
+    for (index, message) in messages.into_iter().enumerate() {
         transcript.message(message, index)?;
     }
     let talk = transcript.finish()?;
     let tools = tools::convert(body, &talk.loading, &mut names, form)?;
-    let generation_config =
-        tuning::convert(body, talk.effort.as_ref(), !tools.tools.is_empty(), model, form)?;
+    let generation_config = tuning::convert(body, talk.effort, !tools.tools.is_empty(), model, form)?;
     let request = Request {
         system_instruction: Instruction::of(talk.system),
         contents: talk.contents,
         tools: tools.tools,
         tool_config: tools.config,
-        generation_config,
+        generation_config: Some(generation_config),
     };
     Ok((request, names))
 }

@@ -82,7 +82,9 @@ impl<'s, 'a> Reducer<'s, 'a> {
             return self.typed(Vec::new());
         };
         let (true, Some(left)) = (depth < DEEP, self.left.checked_sub(1)) else {
-            return self.typed(bare(members));
+            let mut out = bare(members);
+            self.values(&mut out);
+            return self.typed(out);
         };
         self.left = left;
         let mut out = Members::new();

@@ -1,12 +1,12 @@
 //! The parts of an answer as content blocks, one after the other, whatever way they come.
 //!
 //! Parts of one kind in a row are one block: a stream cuts them anywhere. Where Gemini had put its
-//! signatures is written down by the terms of [`carry`](crate::provider::antigravity::convert::carry), so that the request that gives
-//! the blocks back gives back the same parts.
+//! signatures is written down by the terms of [`carry`], so that the request that gives the blocks back
+//! gives back the same parts.
 
 use serde_json::value::RawValue;
 
-use super::Part;
+use super::{Call, Part};
 
 use crate::provider::antigravity::convert::carry::{self, Mark, Owner};
 use crate::provider::antigravity::convert::names::Names;
@@ -81,18 +81,15 @@ impl Composer {
     }
 
     pub(super) fn part(&mut self, part: Part<'_>, sink: &mut impl Sink) {
-        let signature = part
-            .thought_signature
-            .map(|signature| signature.0.into_owned())
-            .filter(|signature| !signature.is_empty());
-        if let Some(call) = part.function_call {
-            self.call(call.id.as_deref(), &call.name, call.args, signature, sink);
-        } else if part.thought.unwrap_or_default() {
+        let signature = part.signature.map(|signature| signature.0.into_owned());
+        if let Some(call) = part.call {
+            self.call(&call, signature, sink);
+        } else if part.thought {
             self.thought(&part.text.unwrap_or_default(), signature, sink);
-        } else if let Some(blob) = part.inline_data {
+        } else if let Some(kind) = part.media {
             // The protocol has no such block in an answer.
-            self.text(&format!("[{}]", &*blob.mime_type), signature, sink);
-        } else if part.text.is_some() || signature.is_some() {
+            self.text(&format!("[{}]", &*kind), signature, sink);
+        } else {
             self.text(&part.text.unwrap_or_default(), signature, sink);
         }
     }
@@ -154,14 +151,7 @@ impl Composer {
         }
     }
 
-    fn call(
-        &mut self,
-        id: Option<&str>,
-        name: &str,
-        args: Option<&RawValue>,
-        signature: Option<String>,
-        sink: &mut impl Sink,
-    ) {
+    fn call(&mut self, call: &Call<'_>, signature: Option<String>, sink: &mut impl Sink) {
         self.mark(Owner::Call(self.calls), signature);
         self.close(sink);
         if !self.pending.is_empty() {
@@ -169,14 +159,14 @@ impl Composer {
             sink.event(Event::Start(Block::Redacted { data }));
             sink.event(Event::Stop);
         }
-        let id = carry::call_id(&self.seed, self.calls, id);
+        let id = carry::call_id(&self.seed, self.calls, call.id.as_deref());
         self.calls += 1;
         self.content = true;
         sink.event(Event::Start(Block::Call {
             id: &id,
-            name: self.names.restore(name),
+            name: self.names.restore(&call.name),
         }));
-        let args = args.map_or("{}", RawValue::get);
+        let args = call.args.map_or("{}", RawValue::get);
         // `null` for a call without arguments.
         sink.event(Event::Input(if args.starts_with('{') { args } else { "{}" }));
         sink.event(Event::Stop);

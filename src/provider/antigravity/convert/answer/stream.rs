@@ -116,7 +116,8 @@ impl State {
         if self.closed || data == b"[DONE]" {
             return;
         }
-        let Some(mut chunk) = Chunk::read(data) else {
+        let data = std::str::from_utf8(data).unwrap_or_default();
+        let Some(chunk) = Chunk::read(data) else {
             // Errors also come in a list.
             let failure = ProviderError::read(data).map_or(Unusable::Unreadable, Unusable::Error);
             self.fail(failure);
@@ -126,16 +127,14 @@ impl State {
             self.fail(Unusable::Error(error));
             return;
         }
-        if let Some(figures) = &chunk.usage_metadata {
-            self.figures.take(figures);
-        }
+        self.figures.take(chunk.figures());
         if !chunk.is_answer() {
             return;
         }
         if !self.started {
             self.started = true;
             if let Some(model) = chunk.model() {
-                model.clone_into(&mut self.model);
+                self.model = model;
             }
             let usage = self.figures.usage().unwrap_or_default().into();
             self.events
@@ -146,7 +145,7 @@ impl State {
         }
         if let Some(reason) = chunk.finish_reason() {
             let content = self.composer.has_content();
-            self.finish = Some(finish(reason, content, self.composer.has_calls()));
+            self.finish = Some(finish(&reason, content, self.composer.has_calls()));
         } else if chunk.block_reason().is_some() {
             self.finish = Some(Finish::Stop("refusal"));
         }

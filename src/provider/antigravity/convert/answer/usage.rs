@@ -1,6 +1,8 @@
 //! What an answer used.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::provider::antigravity::convert::object::Object;
 
 /// Tokens, in Anthropic's terms. Gemini names no cache writes: it caches by itself, for nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,56 +18,48 @@ pub struct Usage {
 
 /// Gemini's `usageMetadata`. Figures are of the whole answer so far, so a later one takes the place of an
 /// earlier; what a later event leaves out stays.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names of the protocol")]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
-    #[serde(default)]
-    prompt_token_count: Option<u64>,
-    #[serde(default)]
-    cached_content_token_count: Option<u64>,
-    #[serde(default)]
-    candidates_token_count: Option<u64>,
-    #[serde(default)]
-    thoughts_token_count: Option<u64>,
+    prompt: Option<u64>,
+    cached: Option<u64>,
+    candidates: Option<u64>,
+    thoughts: Option<u64>,
     /// Of results that Gemini's own tools put into the prompt.
-    #[serde(default)]
-    tool_use_prompt_token_count: Option<u64>,
+    tools: Option<u64>,
 }
 
 impl Figures {
-    pub(super) fn take(&mut self, later: &Figures) {
-        let take = |figure: &mut Option<u64>, later: Option<u64>| *figure = later.or(*figure);
-        take(&mut self.prompt_token_count, later.prompt_token_count);
-        take(
-            &mut self.cached_content_token_count,
-            later.cached_content_token_count,
-        );
-        take(&mut self.candidates_token_count, later.candidates_token_count);
-        take(&mut self.thoughts_token_count, later.thoughts_token_count);
-        take(
-            &mut self.tool_use_prompt_token_count,
-            later.tool_use_prompt_token_count,
-        );
+    pub(super) fn of(named: &Object<'_>) -> Self {
+        Self {
+            prompt: named.get("promptTokenCount"),
+            cached: named.get("cachedContentTokenCount"),
+            candidates: named.get("candidatesTokenCount"),
+            thoughts: named.get("thoughtsTokenCount"),
+            tools: named.get("toolUsePromptTokenCount"),
+        }
+    }
+
+    pub(super) fn take(&mut self, later: Figures) {
+        *self = Self {
+            prompt: later.prompt.or(self.prompt),
+            cached: later.cached.or(self.cached),
+            candidates: later.candidates.or(self.candidates),
+            thoughts: later.thoughts.or(self.thoughts),
+            tools: later.tools.or(self.tools),
+        };
     }
 
     /// `None` until a figure was named.
     pub(super) fn usage(&self) -> Option<Usage> {
-        self.prompt_token_count.or(self.candidates_token_count)?;
-        let thinking = self.thoughts_token_count.unwrap_or_default();
-        let cache_read = self.cached_content_token_count.unwrap_or_default();
+        self.prompt.or(self.candidates)?;
+        let thinking = self.thoughts.unwrap_or_default();
+        let cache_read = self.cached.unwrap_or_default();
+        // The prompt's count has the cached ones in it.
+        let input = self.prompt.unwrap_or_default().saturating_sub(cache_read);
         Some(Usage {
-            // The prompt's count has the cached ones in it.
-            input: self
-                .prompt_token_count
-                .unwrap_or_default()
-                .saturating_sub(cache_read)
-                .saturating_add(self.tool_use_prompt_token_count.unwrap_or_default()),
+            input: input.saturating_add(self.tools.unwrap_or_default()),
             cache_read,
-            output: self
-                .candidates_token_count
-                .unwrap_or_default()
-                .saturating_add(thinking),
+            output: self.candidates.unwrap_or_default().saturating_add(thinking),
             thinking,
         })
     }
@@ -73,12 +67,17 @@ impl Figures {
 
 /// Anthropic's `usage` object.
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names of the protocol")]
 pub(super) struct Told {
     input_tokens: u64,
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
     output_tokens: u64,
+    output_tokens_details: Details,
+}
+
+#[derive(Serialize)]
+struct Details {
+    thinking_tokens: u64,
 }
 
 impl From<Usage> for Told {
@@ -88,6 +87,9 @@ impl From<Usage> for Told {
             cache_creation_input_tokens: 0,
             cache_read_input_tokens: usage.cache_read,
             output_tokens: usage.output,
+            output_tokens_details: Details {
+                thinking_tokens: usage.thinking,
+            },
         }
     }
 }
@@ -100,18 +102,12 @@ mod tests {
     fn later_figures_win_and_cached_ones_count_once() {
         let mut figures = Figures::default();
         assert_eq!(figures.usage(), None);
-        figures.take(
-            &serde_json::from_str(
-                r#"{"promptTokenCount":100,"cachedContentTokenCount":60,"thoughtsTokenCount":7,"totalTokenCount":107}"#,
-            )
-            .unwrap(),
-        );
-        figures.take(
-            &serde_json::from_str(
-                r#"{"promptTokenCount":100,"candidatesTokenCount":5,"toolUsePromptTokenCount":3}"#,
-            )
-            .unwrap(),
-        );
+        for named in [
+            r#"{"promptTokenCount":100,"cachedContentTokenCount":60,"thoughtsTokenCount":7,"totalTokenCount":107}"#,
+            r#"{"promptTokenCount":100,"candidatesTokenCount":5,"toolUsePromptTokenCount":3}"#,
+        ] {
+            figures.take(Figures::of(&Object::of(named).unwrap()));
+        }
         assert_eq!(
             figures.usage(),
             Some(Usage {

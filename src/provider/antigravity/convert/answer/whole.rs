@@ -4,7 +4,7 @@ use super::Chunk;
 use super::compose::Composer;
 use super::finish::{Finish, finish};
 use super::message::{Message, Written};
-use super::usage::{Figures, Usage};
+use super::usage::Usage;
 
 use crate::provider::antigravity::convert::error::{ProviderError, Unusable};
 use crate::provider::antigravity::convert::request::Context;
@@ -23,7 +23,8 @@ pub struct Answer {
 /// Converts an answer of `generateContent`. `id`: of this answer, unlike any other's; only its letters
 /// and digits are used.
 pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusable> {
-    let Some(mut chunk) = Chunk::read(body) else {
+    let body = std::str::from_utf8(body).map_err(|_| Unusable::Unreadable)?;
+    let Some(chunk) = Chunk::read(body) else {
         return Err(ProviderError::read(body).map_or(Unusable::Unreadable, Unusable::Error));
     };
     if let Some(error) = chunk.error() {
@@ -41,7 +42,7 @@ pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusab
     }
     composer.end(&mut content);
     let finish = match (chunk.finish_reason(), chunk.block_reason()) {
-        (Some(reason), _) => finish(reason, composer.has_content(), composer.has_calls()),
+        (Some(reason), _) => finish(&reason, composer.has_content(), composer.has_calls()),
         (None, Some(_)) => Finish::Stop("refusal"),
         (None, None) => return Err(Unusable::Unfinished),
     };
@@ -49,12 +50,8 @@ pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusab
         Finish::Stop(reason) => reason,
         Finish::Failed(reason) => return Err(Unusable::Failed(reason)),
     };
-    let mut figures = Figures::default();
-    if let Some(named) = &chunk.usage_metadata {
-        figures.take(named);
-    }
-    let usage = figures.usage();
-    let model = chunk.model().unwrap_or(&context.model).to_owned();
+    let usage = chunk.figures().usage();
+    let model = chunk.model().unwrap_or_else(|| context.model.clone());
     let message = Message {
         content: &content,
         stop_reason: Some(stop_reason),

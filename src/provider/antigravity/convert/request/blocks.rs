@@ -8,153 +8,117 @@ use serde_json::value::RawValue;
 use super::gemini::{Part, Said};
 use super::source;
 
-use crate::provider::antigravity::convert::error::{self, Refused};
+use crate::provider::antigravity::convert::error::Refused;
+use crate::provider::antigravity::convert::object::{List, Object};
 use crate::provider::antigravity::convert::text::Text;
 
-/// Any block: the members of all types that are converted.
-#[derive(Deserialize)]
+/// Any block.
 pub(super) struct Block<'a> {
-    #[serde(rename = "type", borrow)]
     pub kind: Text<'a>,
-    #[serde(default, borrow)]
-    pub text: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub thinking: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub signature: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub data: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub id: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub name: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub input: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub tool_use_id: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub content: Option<&'a RawValue>,
-    #[serde(default)]
-    pub is_error: Option<bool>,
-    #[serde(default, borrow)]
-    pub source: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub title: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub context: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub tool_name: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub tool: Option<ToolChange<'a>>,
-}
-
-/// The tool of a `tool_addition` or `tool_removal`.
-#[derive(Deserialize)]
-pub(super) struct ToolChange<'a> {
-    #[serde(default, borrow)]
-    pub name: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub definition: Option<&'a RawValue>,
+    object: Object<'a>,
+    pub path: String,
 }
 
 /// The `content` of a message or block.
 pub(super) enum Blocks<'a> {
     One(Text<'a>),
-    Many(Vec<&'a RawValue>),
+    Many(Vec<Block<'a>>),
 }
 
 impl<'a> Blocks<'a> {
-    pub(super) fn read(content: &'a RawValue, path: &dyn std::fmt::Display) -> Result<Self, Refused> {
+    /// `path`: of the content; its blocks get their own.
+    pub(super) fn read(content: &'a RawValue, path: &str) -> Result<Self, Refused> {
         let raw = content.get();
-        let read = if raw.starts_with('"') {
-            serde_json::from_str(raw).map(Self::One)
-        } else {
-            serde_json::from_str(raw).map(Self::Many)
-        };
-        read.map_err(|error| {
+        let wrong = |error| {
             Refused::at(
                 path,
                 format_args!("a text or a list of blocks is wanted: {error}"),
             )
-        })
+        };
+        if raw.starts_with('"') {
+            return serde_json::from_str(raw).map(Self::One).map_err(wrong);
+        }
+        let list: List<'a> = serde_json::from_str(raw).map_err(wrong)?;
+        let blocks = list.into_iter().enumerate();
+        let blocks = blocks.map(|(index, raw)| Block::read(raw, format!("{path}.{index}")));
+        Ok(Self::Many(blocks.collect::<Result<_, _>>()?))
     }
 }
 
 impl<'a> Block<'a> {
-    pub(super) fn read(raw: &'a RawValue, path: &dyn std::fmt::Display) -> Result<Self, Refused> {
-        error::object(raw.get(), path)
+    fn read(raw: &'a RawValue, path: String) -> Result<Self, Refused> {
+        let object = Object::read(raw.get(), &path)?;
+        let kind = object.must("type", &path)?;
+        Ok(Self { kind, object, path })
+    }
+
+    pub(super) fn raw(&self, key: &str) -> Option<&'a RawValue> {
+        self.object.raw(key)
+    }
+
+    pub(super) fn want<T: Deserialize<'a>>(&self, key: &str) -> Result<Option<T>, Refused> {
+        self.object.want(key, &self.path)
+    }
+
+    pub(super) fn must<T: Deserialize<'a>>(&self, key: &str) -> Result<T, Refused> {
+        self.object.must(key, &self.path)
+    }
+
+    /// A text, if it is one.
+    pub(super) fn get(&self, key: &str) -> Option<Text<'a>> {
+        self.object.get(key)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
+        self.must(key)
+    }
+
+    /// The refusal of it.
+    pub(super) fn unknown(&self) -> Refused {
+        let kind = &*self.kind;
+        Refused::at(
+            &self.path,
+            format_args!("the block type `{kind}` cannot be sent to a Gemini account"),
+        )
     }
 }
 
-/// A member that must be there.
-pub(super) fn must<T>(member: Option<T>, name: &str, path: &dyn std::fmt::Display) -> Result<T, Refused> {
-    member.ok_or_else(|| Refused::at(format_args!("{path}.{name}"), "Field required"))
-}
-
-pub(super) fn unknown(kind: &str, path: &dyn std::fmt::Display) -> Refused {
-    Refused::at(
-        path,
-        format_args!("the block type `{kind}` cannot be sent to a Gemini account"),
-    )
-}
-
 /// Blocks that mean the same in a message, in a tool result and in a document; `false` for others.
-pub(super) fn plain<'a>(
-    block: &Block<'a>,
-    out: &mut Vec<Part<'a>>,
-    path: &dyn std::fmt::Display,
-) -> Result<bool, Refused> {
+pub(super) fn plain<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>) -> Result<bool, Refused> {
     match &*block.kind {
-        "text" => {
-            let text = must(block.text.clone(), "text", path)?;
-            // Gemini refuses a part without content.
-            if !text.is_empty() {
-                out.push(Part::text(text.0));
-            }
+        "text" => push(block.text("text")?, out),
+        "image" => out.push(source::image(block)?),
+        "document" => source::document(block, out)?,
+        // What a search by the client's own tools found, as the text it is.
+        "search_result" => {
+            let title: Option<Text<'a>> = block.want("title")?;
+            let title = title.unwrap_or_default();
+            let from = block.text("source")?;
+            out.push(Part::text(format!("{}\n{}", &*title, &*from)));
+            nested(block.must("content")?, out, &format!("{}.content", block.path))?;
         }
-        "image" => out.push(source::image(must(block.source, "source", path)?, path)?),
-        "document" => source::document(block, out, path)?,
-        "search_result" => search_result(block, out, path)?,
         _ => return Ok(false),
     }
     Ok(true)
 }
 
-/// What a search by the client's own tools found, as the text it is.
-fn search_result<'a>(
-    block: &Block<'a>,
-    out: &mut Vec<Part<'a>>,
-    path: &dyn std::fmt::Display,
-) -> Result<(), Refused> {
-    let from = must(block.source, "source", path)?;
-    let from: Text<'_> = serde_json::from_str(from.get())
-        .map_err(|error| Refused::at(format_args!("{path}.source"), error))?;
-    let title = block.title.as_deref().unwrap_or_default();
-    out.push(Part::text(format!("{title}\n{}", &*from)));
-    nested(block.content, out, path)
+/// Gemini refuses a part without content.
+pub(super) fn push<'a>(text: Text<'a>, out: &mut Vec<Part<'a>>) {
+    if !text.is_empty() {
+        out.push(Part::text(text.0));
+    }
 }
 
 /// The text and media inside a document or a search result.
-pub(super) fn nested<'a>(
-    content: Option<&'a RawValue>,
-    out: &mut Vec<Part<'a>>,
-    path: &dyn std::fmt::Display,
-) -> Result<(), Refused> {
-    let path = format!("{path}.content");
-    match Blocks::read(must(content, "content", &path)?, &path)? {
-        Blocks::One(text) => {
-            if !text.is_empty() {
-                out.push(Part::text(text.0));
-            }
-        }
-        Blocks::Many(list) => {
-            for (index, raw) in list.into_iter().enumerate() {
-                let path = format!("{path}.{index}");
-                let block = Block::read(raw, &path)?;
-                match &*block.kind {
-                    "text" | "image" => plain(&block, out, &path)?,
-                    other => return Err(unknown(other, &path)),
-                };
+pub(super) fn nested<'a>(content: &'a RawValue, out: &mut Vec<Part<'a>>, path: &str) -> Result<(), Refused> {
+    match Blocks::read(content, path)? {
+        Blocks::One(text) => push(text, out),
+        Blocks::Many(blocks) => {
+            for block in blocks {
+                // No documents, so this goes one level deep.
+                if !matches!(&*block.kind, "text" | "image") || !plain(&block, out)? {
+                    return Err(block.unknown());
+                }
             }
         }
     }
@@ -169,26 +133,20 @@ pub(super) struct Returned<'a> {
     pub loaded: Vec<Text<'a>>,
 }
 
-pub(super) fn tool_result<'a>(
-    block: &Block<'a>,
-    path: &dyn std::fmt::Display,
-) -> Result<Returned<'a>, Refused> {
+pub(super) fn tool_result<'a>(block: &Block<'a>) -> Result<Returned<'a>, Refused> {
     let mut parts = Vec::new();
     let mut loaded = Vec::new();
-    if let Some(content) = block.content {
-        let path = format!("{path}.content");
-        match Blocks::read(content, &path)? {
+    if let Some(content) = block.raw("content") {
+        match Blocks::read(content, &format!("{}.content", block.path))? {
             Blocks::One(text) => parts.push(Part::text(text.0)),
-            Blocks::Many(list) => {
-                for (index, raw) in list.into_iter().enumerate() {
-                    let path = format!("{path}.{index}");
-                    let inner = Block::read(raw, &path)?;
+            Blocks::Many(blocks) => {
+                for inner in blocks {
                     if &*inner.kind == "tool_reference" {
-                        let name = must(inner.tool_name, "tool_name", &path)?;
+                        let name = inner.text("tool_name")?;
                         parts.push(Part::text(format!("The tool {} is available now.", &*name)));
                         loaded.push(name);
-                    } else if !plain(&inner, &mut parts, &path)? {
-                        return Err(unknown(&inner.kind, &path));
+                    } else if !plain(&inner, &mut parts)? {
+                        return Err(inner.unknown());
                     }
                 }
             }
@@ -202,8 +160,9 @@ pub(super) fn tool_result<'a>(
         said.push('\n');
         said.push_str(&more);
     }
+    let failed: Option<bool> = block.want("is_error")?;
     Ok(Returned {
-        said: if block.is_error.unwrap_or_default() {
+        said: if failed.unwrap_or_default() {
             Said::Error(said)
         } else {
             Said::Output(said)

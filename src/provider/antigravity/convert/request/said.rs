@@ -33,11 +33,11 @@ impl<'a> Said<'a> {
     }
 
     /// A thought goes back only with the signature over it: without, Gemini does not look at it.
-    pub(super) fn carried(&mut self, block: Block<'a>, vendor: &str) {
-        let Some(token) = block.signature.or(block.data) else {
+    pub(super) fn carried(&mut self, block: &Block<'a>, vendor: &str) {
+        let Some(token) = block.get("signature").or_else(|| block.get("data")) else {
             return;
         };
-        let mut thought = block.thinking.map(|text| text.0).unwrap_or_default();
+        let mut thought = block.get("thinking").unwrap_or_default().0;
         for mark in carry::read(&token, vendor).unwrap_or_default() {
             let signed = |text, thought| {
                 Saying::Other(Part {

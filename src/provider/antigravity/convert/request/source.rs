@@ -1,54 +1,51 @@
 //! Images and documents.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::blocks::{Block, must, nested};
+use super::blocks::{Block, nested, push};
 use super::gemini::{Blob, File, Part};
 
-use crate::provider::antigravity::convert::error::{self, Refused};
+use crate::provider::antigravity::convert::error::Refused;
+use crate::provider::antigravity::convert::object::Object;
 use crate::provider::antigravity::convert::text::Text;
 
-#[derive(Deserialize)]
 struct Source<'a> {
-    #[serde(rename = "type", borrow)]
     kind: Text<'a>,
-    #[serde(default, borrow)]
-    media_type: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    data: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    url: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    content: Option<&'a RawValue>,
+    object: Object<'a>,
+    path: String,
 }
 
 impl<'a> Source<'a> {
-    fn read(raw: &'a RawValue, path: &str) -> Result<Self, Refused> {
-        error::object(raw.get(), path)
+    fn of(block: &Block<'a>) -> Result<Self, Refused> {
+        let object: Object<'a> = block.must("source")?;
+        let path = format!("{}.source", block.path);
+        let kind = object.must("type", &path)?;
+        Ok(Self { kind, object, path })
     }
 
-    fn unknown(&self, path: &str) -> Refused {
+    fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
+        self.object.must(key, &self.path)
+    }
+
+    fn unknown(&self) -> Refused {
         let kind = &*self.kind;
         Refused::at(
-            path,
+            &self.path,
             format_args!("the source type `{kind}` cannot be sent to a Gemini account"),
         )
     }
 
-    fn inline(self, path: &str) -> Result<Part<'a>, Refused> {
+    fn inline(&self) -> Result<Part<'a>, Refused> {
         Ok(Part {
             inline_data: Some(Blob {
-                mime_type: must(self.media_type, "media_type", &path)?.0,
-                data: must(self.data, "data", &path)?.0,
+                mime_type: self.text("media_type")?.0,
+                data: self.text("data")?.0,
             }),
             ..Part::default()
         })
     }
 
     /// Gemini fetches addresses itself, and says so if it cannot.
-    fn link(self, kind: Option<&'static str>, path: &str) -> Result<Part<'a>, Refused> {
-        let url = must(self.url, "url", &path)?;
+    fn link(&self, kind: Option<&'static str>) -> Result<Part<'a>, Refused> {
+        let url = self.text("url")?;
         Ok(Part {
             file_data: Some(File {
                 mime_type: kind.or_else(|| guess(&url)),
@@ -59,40 +56,30 @@ impl<'a> Source<'a> {
     }
 }
 
-pub(super) fn image<'a>(source: &'a RawValue, path: &dyn std::fmt::Display) -> Result<Part<'a>, Refused> {
-    let path = format!("{path}.source");
-    let source = Source::read(source, &path)?;
+pub(super) fn image<'a>(block: &Block<'a>) -> Result<Part<'a>, Refused> {
+    let source = Source::of(block)?;
     match &*source.kind {
-        "base64" => source.inline(&path),
-        "url" => source.link(None, &path),
-        _ => Err(source.unknown(&path)),
+        "base64" => source.inline(),
+        "url" => source.link(None),
+        _ => Err(source.unknown()),
     }
 }
 
-pub(super) fn document<'a>(
-    block: &Block<'a>,
-    out: &mut Vec<Part<'a>>,
-    path: &dyn std::fmt::Display,
-) -> Result<(), Refused> {
-    for about in [&block.title, &block.context].into_iter().flatten() {
-        if !about.is_empty() {
-            out.push(Part::text(about.0.clone()));
-        }
+pub(super) fn document<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>) -> Result<(), Refused> {
+    for about in ["title", "context"] {
+        let about: Option<Text<'a>> = block.want(about)?;
+        push(about.unwrap_or_default(), out);
     }
-    let raw = must(block.source, "source", path)?;
-    let path = format!("{path}.source");
-    let source = Source::read(raw, &path)?;
+    let source = Source::of(block)?;
     match &*source.kind {
-        "base64" => out.push(source.inline(&path)?),
-        "url" => out.push(source.link(Some("application/pdf"), &path)?),
-        "text" => {
-            let text = must(source.data, "data", &path)?;
-            if !text.is_empty() {
-                out.push(Part::text(text.0));
-            }
+        "base64" => out.push(source.inline()?),
+        "url" => out.push(source.link(Some("application/pdf"))?),
+        "text" => push(source.text("data")?, out),
+        "content" => {
+            let content = source.object.must("content", &source.path)?;
+            nested(content, out, &format!("{}.content", source.path))?;
         }
-        "content" => nested(source.content, out, &path)?,
-        _ => return Err(source.unknown(&path)),
+        _ => return Err(source.unknown()),
     }
     Ok(())
 }
@@ -101,11 +88,13 @@ pub(super) fn document<'a>(
 fn guess(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next()?;
     let (_, extension) = path.rsplit_once('.')?;
-    Some(match extension.to_ascii_lowercase().as_str() {
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "webp" => "image/webp",
-        "gif" => "image/gif",
-        _ => return None,
-    })
+    let known = [
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("jpeg", "image/jpeg"),
+        ("webp", "image/webp"),
+        ("gif", "image/gif"),
+    ];
+    let mut known = known.into_iter();
+    known.find_map(|(end, kind)| extension.eq_ignore_ascii_case(end).then_some(kind))
 }

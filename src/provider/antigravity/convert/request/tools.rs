@@ -15,14 +15,15 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::turns::Loading;
-use super::{Body, ToolChoice};
 
-use crate::provider::antigravity::convert::error::{self, Refused};
+use crate::provider::antigravity::convert::error::Refused;
 use crate::provider::antigravity::convert::json::Json;
 use crate::provider::antigravity::convert::names::Names;
+use crate::provider::antigravity::convert::object::{List, Object};
 use crate::provider::antigravity::convert::schema::{self, Form};
 use crate::provider::antigravity::convert::text::Text;
 
@@ -65,22 +66,32 @@ pub(super) struct Tools<'a> {
     pub config: Option<ToolConfig<'a>>,
 }
 
-#[derive(Deserialize)]
 struct Declared<'a> {
-    #[serde(default, rename = "type", borrow)]
+    /// `None`: of the client's own.
     kind: Option<Text<'a>>,
-    #[serde(default, borrow)]
     name: Text<'a>,
-    #[serde(default, borrow)]
     description: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    input_schema: Option<Json<'a>>,
-    #[serde(default)]
-    defer_loading: Option<bool>,
+    schema: Option<Json<'a>>,
+    deferred: bool,
+}
+
+impl<'a> Declared<'a> {
+    fn read(raw: &'a RawValue, path: &str) -> Result<Self, Refused> {
+        let tool = Object::read(raw.get(), path)?;
+        let kind: Option<Text<'a>> = tool.want("type", path)?;
+        let deferred: Option<bool> = tool.want("defer_loading", path)?;
+        Ok(Self {
+            kind: kind.filter(|kind| &**kind != "custom"),
+            name: tool.must("name", path)?,
+            description: tool.want("description", path)?,
+            schema: tool.want("input_schema", path)?,
+            deferred: deferred.unwrap_or_default(),
+        })
+    }
 }
 
 pub(super) fn convert<'a>(
-    body: &Body<'a>,
+    body: &Object<'a>,
     loading: &Loading<'a>,
     names: &mut Names,
     form: Form,
@@ -97,59 +108,55 @@ pub(super) fn convert<'a>(
     // Names as the client knows them, of what is sent.
     let mut sent: Vec<Text<'a>> = Vec::new();
     for tool in declared {
-        let deferred = tool.defer_loading.unwrap_or_default() && !all;
-        let absent = deferred && !loading.loaded.contains(&tool.name) || loading.removed.contains(&tool.name);
-        let kind = tool.kind.as_deref().unwrap_or("custom");
+        let absent = tool.deferred && !all && !loading.loaded.contains(&tool.name)
+            || loading.removed.contains(&tool.name);
         if absent {
             continue;
         }
-        if kind == "custom" {
-            sent.push(tool.name.clone());
-            functions.push(function(tool, names, form));
-        } else if let Some(known) = trained(kind) {
-            sent.push(tool.name.clone());
-            functions.push(function(known.declare(tool.name), names, form));
-        } else if kind.starts_with("web_search_") {
-            own.push((tool.name, Tool::GoogleSearch {}));
-        } else if kind.starts_with("web_fetch_") {
-            own.push((tool.name, Tool::UrlContext {}));
-        }
-    }
-    let mut tools = Vec::new();
-    if functions.is_empty() {
-        for (name, tool) in own {
-            sent.push(name);
-            tools.push(tool);
-        }
-        // It searches as it sees fit; there is nothing to force.
-        let config = match &body.tool_choice {
-            Some(choice) if &*choice.kind == "tool" => {
-                named(choice, &sent)?;
-                None
+        match tool.kind.as_deref() {
+            None => {
+                sent.push(tool.name.clone());
+                functions.push(function(tool, names, form));
             }
-            _ => None,
-        };
-        return Ok(Tools { tools, config });
+            Some(kind) if kind.starts_with("web_search_") => own.push((tool.name, Tool::GoogleSearch {})),
+            Some(kind) if kind.starts_with("web_fetch_") => own.push((tool.name, Tool::UrlContext {})),
+            Some(kind) => {
+                if let Some(known) = trained(kind) {
+                    sent.push(tool.name.clone());
+                    functions.push(function(known.declare(tool.name), names, form));
+                }
+            }
+        }
     }
-    tools.push(Tool::FunctionDeclarations(functions));
-    let config = body
-        .tool_choice
-        .as_ref()
-        .map(|choice| choose(choice, &sent, names))
-        .transpose()?;
-    Ok(Tools { tools, config })
+    let choice: Option<Object<'a>> = body.want("tool_choice", "")?;
+    if functions.is_empty() {
+        sent.extend(own.iter().map(|(name, _)| name.clone()));
+        if let Some(choice) = &choice
+            && choice.get("type").is_some_and(|kind: Text<'_>| &*kind == "tool")
+        {
+            // It searches as it sees fit; there is nothing to force.
+            named(choice, &sent)?;
+        }
+        return Ok(Tools {
+            tools: own.into_iter().map(|(_, tool)| tool).collect(),
+            config: None,
+        });
+    }
+    let config = choice.map(|choice| choose(&choice, &sent, names)).transpose()?;
+    Ok(Tools {
+        tools: vec![Tool::FunctionDeclarations(functions)],
+        config,
+    })
 }
 
-fn read<'a>(body: &Body<'a>, loading: &Loading<'a>) -> Result<Vec<Declared<'a>>, Refused> {
-    let tools = body.tools.iter().flatten().enumerate();
-    let tools = tools.map(|(index, raw)| (*raw, format!("tools.{index}")));
-    let added = loading.added.iter().map(|(raw, path)| (*raw, path.clone()));
+fn read<'a>(body: &Object<'a>, loading: &Loading<'a>) -> Result<Vec<Declared<'a>>, Refused> {
+    let tools: Option<List<'a>> = body.want("tools", "")?;
+    let tools = tools.into_iter().flatten().enumerate();
+    let tools = tools.map(|(index, raw)| (raw, format!("tools.{index}")));
+    let added = loading.added.iter().cloned();
     let mut declared: Vec<Declared<'a>> = Vec::new();
     for (raw, path) in tools.chain(added) {
-        let tool: Declared<'a> = error::object(raw.get(), &path)?;
-        if tool.name.is_empty() && tool.kind.is_none() {
-            return Err(Refused::at(format_args!("{path}.name"), "Field required"));
-        }
+        let tool = Declared::read(raw, &path)?;
         // A later definition of the same name takes the place of the earlier.
         match declared.iter_mut().find(|before| before.name == tool.name) {
             Some(before) => *before = tool,
@@ -160,7 +167,7 @@ fn read<'a>(body: &Body<'a>, loading: &Loading<'a>) -> Result<Vec<Declared<'a>>,
 }
 
 fn function<'a>(tool: Declared<'a>, names: &mut Names, form: Form) -> Function<'a> {
-    let schema = tool.input_schema.map(|schema| schema::reduce(&schema, form));
+    let schema = tool.schema.map(|schema| schema::reduce(&schema, form));
     let (parameters, parameters_json_schema) = match form {
         Form::JsonSchema => (None, schema),
         Form::OpenApi => (schema.filter(|schema| !schema::is_empty(schema)), None),
@@ -173,12 +180,9 @@ fn function<'a>(tool: Declared<'a>, names: &mut Names, form: Form) -> Function<'
     }
 }
 
-fn choose<'a>(
-    choice: &ToolChoice<'a>,
-    sent: &[Text<'a>],
-    names: &mut Names,
-) -> Result<ToolConfig<'a>, Refused> {
-    let (mode, only) = match &*choice.kind {
+fn choose<'a>(choice: &Object<'a>, sent: &[Text<'a>], names: &mut Names) -> Result<ToolConfig<'a>, Refused> {
+    let kind: Text<'a> = choice.must("type", "tool_choice")?;
+    let (mode, only) = match &*kind {
         "auto" => ("AUTO", None),
         "any" => ("ANY", None),
         "none" => ("NONE", None),
@@ -198,8 +202,8 @@ fn choose<'a>(
     })
 }
 
-fn named<'a>(choice: &ToolChoice<'a>, sent: &[Text<'a>]) -> Result<Text<'a>, Refused> {
-    let name = choice.name.clone().unwrap_or_default();
+fn named<'a>(choice: &Object<'a>, sent: &[Text<'a>]) -> Result<Text<'a>, Refused> {
+    let name: Text<'a> = choice.must("name", "tool_choice")?;
     if sent.contains(&name) {
         return Ok(name);
     }
@@ -224,8 +228,8 @@ impl Trained {
             kind: None,
             name,
             description: Some(self.description.into()),
-            input_schema: serde_json::from_str(self.schema).ok(),
-            defer_loading: None,
+            schema: serde_json::from_str(self.schema).ok(),
+            deferred: false,
         }
     }
 }

@@ -1,12 +1,11 @@
 //! What is asked of the generation: lengths, randomness, thinking, the form of the answer.
 
 use serde::Serialize;
-use serde_json::Number;
-
-use super::{Body, Format, Thinking};
+use serde_json::value::RawValue;
 
 use crate::provider::antigravity::convert::error::Refused;
 use crate::provider::antigravity::convert::json::Json;
+use crate::provider::antigravity::convert::object::Object;
 use crate::provider::antigravity::convert::schema::{self, Form};
 use crate::provider::antigravity::convert::text::Text;
 use crate::provider::antigravity::convert::vendor::{self, Model};
@@ -18,19 +17,19 @@ const STOPS: usize = 5;
 const LITTLE: u64 = 4_096;
 
 /// `generationConfig`.
-#[derive(Default, PartialEq, Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Tuning<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'a Number>,
+    temperature: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<&'a Number>,
+    top_p: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<&'a Number>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    stop_sequences: &'a [Text<'a>],
+    top_k: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop_sequences: Vec<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_config: Option<ThinkingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +40,7 @@ pub(super) struct Tuning<'a> {
     response_schema: Option<Json<'a>>,
 }
 
-#[derive(Default, PartialEq, Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ThinkingConfig {
     include_thoughts: bool,
@@ -51,44 +50,47 @@ struct ThinkingConfig {
     thinking_level: Option<&'static str>,
 }
 
-impl Tuning<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Tuning::default()
-    }
-}
-
 pub(super) fn convert<'a>(
-    body: &'a Body<'a>,
-    effort: Option<&Text<'a>>,
+    body: &Object<'a>,
+    effort: Option<Text<'a>>,
     tools: bool,
     model: Model<'_>,
     form: Form,
 ) -> Result<Tuning<'a>, Refused> {
-    let config = body.output_config.as_ref();
-    let stop_sequences = body.stop_sequences.as_deref().unwrap_or_default();
+    let config: Option<Object<'a>> = body.want("output_config", "")?;
+    let stops: Option<Vec<Text<'a>>> = body.want("stop_sequences", "")?;
+    let stop_sequences = stops.unwrap_or_default();
     if stop_sequences.len() > STOPS {
         return Err(Refused::at(
             "stop_sequences",
             format_args!("a Gemini account takes at most {STOPS}"),
         ));
     }
-    let effort = effort.or_else(|| config?.effort.as_ref());
+    let effort: Option<Text<'a>> = match (effort, &config) {
+        (None, Some(config)) => config.want("effort", "output_config")?,
+        (effort, _) => effort,
+    };
+    let most: Option<u64> = body.want("max_tokens", "")?;
     let mut tuning = Tuning {
-        max_output_tokens: body
-            .max_tokens
-            .map(|most| most.min(model.most_output().unwrap_or(u64::MAX))),
-        temperature: body.temperature.as_ref(),
-        top_p: body.top_p.as_ref(),
-        top_k: body.top_k.as_ref(),
+        max_output_tokens: most.map(|most| most.min(model.most_output().unwrap_or(u64::MAX))),
+        temperature: body.number("temperature", "")?,
+        top_p: body.number("top_p", "")?,
+        top_k: body.number("top_k", "")?,
         stop_sequences,
-        thinking_config: thinking(body.thinking.as_ref(), effort.map(|effort| &**effort), model)?,
+        thinking_config: thinking(body.want("thinking", "")?, effort.as_deref(), model)?,
         ..Tuning::default()
     };
-    let format = config
-        .and_then(|config| config.format.as_ref())
-        .or(body.output_format.as_ref());
+    let format: Option<Object<'a>> = match config {
+        Some(config) => config.want("format", "output_config")?,
+        None => None,
+    };
+    // Where it was before.
+    let format = match format {
+        None => body.want("output_format", "")?,
+        format => format,
+    };
     if let Some(format) = format {
-        shape(&mut tuning, format, tools, model, form)?;
+        shape(&mut tuning, &format, tools, model, form)?;
     }
     Ok(tuning)
 }
@@ -96,17 +98,17 @@ pub(super) fn convert<'a>(
 /// Structured output.
 fn shape<'a>(
     tuning: &mut Tuning<'a>,
-    format: &Format<'a>,
+    format: &Object<'a>,
     tools: bool,
     model: Model<'_>,
     form: Form,
 ) -> Result<(), Refused> {
     let path = "output_config.format";
-    if &*format.kind != "json_schema" {
-        let kind = &*format.kind;
+    let kind: Text<'a> = format.must("type", path)?;
+    if &*kind != "json_schema" {
         return Err(Refused::at(
             path,
-            format_args!("the format `{kind}` cannot be asked of a Gemini account"),
+            format_args!("the format `{}` cannot be asked of a Gemini account", &*kind),
         ));
     }
     if tools && !model.is_modern() {
@@ -115,11 +117,7 @@ fn shape<'a>(
             format_args!("{} cannot be given tools and a format at once", model.name),
         ));
     }
-    let schema = format
-        .schema
-        .ok_or_else(|| Refused::at(format_args!("{path}.schema"), "Field required"))?;
-    let schema: Json<'a> = serde_json::from_str(schema.get())
-        .map_err(|error| Refused::at(format_args!("{path}.schema"), error))?;
+    let schema: Json<'a> = format.must("schema", path)?;
     let schema = Some(schema::reduce(&schema, form));
     tuning.response_mime_type = Some("application/json");
     match form {
@@ -130,17 +128,20 @@ fn shape<'a>(
 }
 
 fn thinking(
-    asked: Option<&Thinking<'_>>,
+    asked: Option<Object<'_>>,
     effort: Option<&str>,
     model: Model<'_>,
 ) -> Result<Option<ThinkingConfig>, Refused> {
     let how = model.thinking();
-    let Some(asked) = asked.filter(|asked| &*asked.kind != "disabled") else {
-        // Others think only when they are told to.
-        return Ok(if model.is_gemini() { off(how) } else { None });
+    // Others think only when they are told to.
+    let off = || if model.is_gemini() { off(how) } else { None };
+    let Some(asked) = asked else {
+        return Ok(off());
     };
-    let budget = match &*asked.kind {
-        "enabled" => asked.budget_tokens,
+    let kind: Text<'_> = asked.must("type", "thinking")?;
+    let budget: Option<u64> = match &*kind {
+        "disabled" => return Ok(off()),
+        "enabled" => asked.want("budget_tokens", "thinking")?,
         "adaptive" => None,
         other => {
             return Err(Refused::at(
@@ -149,9 +150,11 @@ fn thinking(
             ));
         }
     };
-    let shown = asked.display.as_deref() != Some("omitted");
+    let omitted = asked
+        .get("display")
+        .is_some_and(|display: Text<'_>| &*display == "omitted");
     let mut config = ThinkingConfig {
-        include_thoughts: shown,
+        include_thoughts: !omitted,
         ..ThinkingConfig::default()
     };
     let low = effort == Some("low");

@@ -5,19 +5,17 @@
 //! side in a row become one turn, as the Messages API reads them.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::OutputConfig;
-use super::blocks::{Block, Blocks, Returned, must, plain, tool_result, unknown};
+use super::blocks::{Block, Blocks, Returned, plain, push, tool_result};
 use super::gemini::{self, Content, Part};
 use super::said::Said;
 
 use crate::provider::antigravity::convert::carry;
-use crate::provider::antigravity::convert::error::{self, Refused};
+use crate::provider::antigravity::convert::error::Refused;
 use crate::provider::antigravity::convert::names::Names;
+use crate::provider::antigravity::convert::object::Object;
 use crate::provider::antigravity::convert::text::Text;
 use crate::provider::antigravity::convert::vendor::Model;
 
@@ -26,16 +24,6 @@ const UNSIGNED: &str = "skip_thought_signature_validator";
 
 /// A system block that talks to Anthropic's servers, not to the model.
 const BILLING: &str = "x-anthropic-billing-header:";
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Text<'a>,
-    #[serde(borrow)]
-    content: &'a RawValue,
-    #[serde(default, borrow)]
-    output_config: Option<OutputConfig<'a>>,
-}
 
 /// The messages read so far.
 pub(super) struct Transcript<'a, 'n> {
@@ -61,9 +49,9 @@ pub(super) struct Talk<'a> {
 /// What the messages say of tools.
 #[derive(Default)]
 pub(super) struct Loading<'a> {
-    /// Deferred tools that were loaded, or called.
-    pub loaded: HashSet<Text<'a>>,
-    pub removed: HashSet<Text<'a>>,
+    /// Deferred tools that were loaded, or called. No list of names here is long.
+    pub loaded: Vec<Text<'a>>,
+    pub removed: Vec<Text<'a>>,
     /// Tools defined on the way.
     pub added: Vec<(&'a RawValue, String)>,
 }
@@ -92,23 +80,18 @@ impl<'a, 'n> Transcript<'a, 'n> {
 
     /// The `system` of the request.
     pub(super) fn system(&mut self, system: &'a RawValue) -> Result<(), Refused> {
-        if system.get() == "null" {
-            return Ok(());
-        }
         let mut told = |text: Text<'a>| {
-            if !text.is_empty() && !text.starts_with(BILLING) {
-                self.talk.system.push(Part::text(text.0));
+            if !text.starts_with(BILLING) {
+                push(text, &mut self.talk.system);
             }
         };
-        match Blocks::read(system, &"system")? {
+        match Blocks::read(system, "system")? {
             Blocks::One(text) => told(text),
-            Blocks::Many(list) => {
-                for (index, raw) in list.into_iter().enumerate() {
-                    let path = format!("system.{index}");
-                    let block = Block::read(raw, &path)?;
+            Blocks::Many(blocks) => {
+                for block in blocks {
                     match &*block.kind {
-                        "text" => told(must(block.text, "text", &path)?),
-                        other => return Err(unknown(other, &path)),
+                        "text" => told(block.text("text")?),
+                        _ => return Err(block.unknown()),
                     }
                 }
             }
@@ -118,16 +101,18 @@ impl<'a, 'n> Transcript<'a, 'n> {
 
     pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
         let path = format!("messages.{index}");
-        let message: Message<'a> = error::object(raw.get(), &path)?;
-        let content = Blocks::read(message.content, &format_args!("{path}.content"))?;
-        match &*message.role {
-            "user" => self.user(content, &path),
+        let message = Object::read(raw.get(), &path)?;
+        let role: Text<'a> = message.must("role", &path)?;
+        let content = Blocks::read(message.must("content", &path)?, &format!("{path}.content"))?;
+        match &*role {
+            "user" => self.user(content),
             "assistant" => self.assistant(content, &path),
             "system" => {
-                if let Some(effort) = message.output_config.and_then(|config| config.effort) {
+                let config: Option<Object<'a>> = message.want("output_config", &path)?;
+                if let Some(effort) = config.and_then(|config| config.get("effort")) {
                     self.talk.effort = Some(effort);
                 }
-                self.system_message(content, &path)
+                self.system_message(content)
             }
             other => Err(Refused::at(
                 format_args!("{path}.role"),
@@ -148,35 +133,31 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(self.talk)
     }
 
-    fn user(&mut self, content: Blocks<'a>, path: &str) -> Result<(), Refused> {
-        let list = match content {
-            Blocks::One(text) => {
-                if !text.is_empty() {
-                    self.user.push(Part::text(text.0));
+    fn user(&mut self, content: Blocks<'a>) -> Result<(), Refused> {
+        match content {
+            Blocks::One(text) => push(text, &mut self.user),
+            Blocks::Many(blocks) => {
+                for block in blocks {
+                    if &*block.kind == "tool_result" {
+                        self.result(&block)?;
+                    } else if !plain(&block, &mut self.user)? {
+                        return Err(block.unknown());
+                    }
                 }
-                return Ok(());
-            }
-            Blocks::Many(list) => list,
-        };
-        for (index, raw) in list.into_iter().enumerate() {
-            let path = format!("{path}.content.{index}");
-            let block = Block::read(raw, &path)?;
-            if &*block.kind == "tool_result" {
-                self.result(&block, &path)?;
-            } else if !plain(&block, &mut self.user, &path)? {
-                return Err(unknown(&block.kind, &path));
             }
         }
         Ok(())
     }
 
-    fn result(&mut self, block: &Block<'a>, path: &str) -> Result<(), Refused> {
-        let id = must(block.tool_use_id.clone(), "tool_use_id", &path)?;
-        let mut returned = tool_result(block, &path)?;
-        self.talk.loading.loaded.extend(returned.loaded.drain(..));
+    fn result(&mut self, block: &Block<'a>) -> Result<(), Refused> {
+        let id = block.text("tool_use_id")?;
+        let mut returned = tool_result(block)?;
+        for name in returned.loaded.drain(..) {
+            note(name, &mut self.talk.loading.loaded);
+        }
         let Some(call) = self.calls.iter_mut().find(|call| call.id == id) else {
             return Err(Refused::at(
-                path,
+                &block.path,
                 format_args!(
                     "unexpected `tool_use_id` found in `tool_result` blocks: {}. Each `tool_result` block must have \
                      a corresponding `tool_use` block in the previous message.",
@@ -186,7 +167,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
         };
         if call.result.is_some() {
             return Err(Refused::at(
-                path,
+                &block.path,
                 format_args!("each tool_use must have a single result: {} has two", &*id),
             ));
         }
@@ -195,41 +176,38 @@ impl<'a, 'n> Transcript<'a, 'n> {
     }
 
     /// Text for the model from whoever runs the client, and news of tools.
-    fn system_message(&mut self, content: Blocks<'a>, path: &str) -> Result<(), Refused> {
-        let list = match content {
+    fn system_message(&mut self, content: Blocks<'a>) -> Result<(), Refused> {
+        let blocks = match content {
             Blocks::One(text) => {
                 self.remind(text);
                 return Ok(());
             }
-            Blocks::Many(list) => list,
+            Blocks::Many(blocks) => blocks,
         };
-        for (index, raw) in list.into_iter().enumerate() {
-            let path = format!("{path}.content.{index}");
-            let block = Block::read(raw, &path)?;
+        for block in blocks {
             match &*block.kind {
                 "text" => {
-                    let text = must(block.text, "text", &path)?;
+                    let text = block.text("text")?;
                     self.remind(text);
                 }
                 "tool_addition" => {
-                    let tool = must(block.tool, "tool", &path)?;
+                    let tool: Object<'a> = block.must("tool")?;
+                    let path = format!("{}.tool", block.path);
                     let loading = &mut self.talk.loading;
-                    if let Some(name) = tool.name {
-                        loading.removed.remove(&name);
-                        loading.loaded.insert(name);
+                    if let Some(name) = tool.want("name", &path)? {
+                        loading.removed.retain(|removed| *removed != name);
+                        note(name, &mut loading.loaded);
                     } else {
-                        let path = format!("{path}.tool.definition");
-                        loading
-                            .added
-                            .push((must(tool.definition, "definition", &path)?, path));
+                        let definition = tool.must("definition", &path)?;
+                        loading.added.push((definition, format!("{path}.definition")));
                     }
                 }
                 "tool_removal" => {
-                    let tool = must(block.tool, "tool", &path)?;
-                    let removed = must(tool.name, "tool.name", &path)?;
-                    self.talk.loading.removed.insert(removed);
+                    let tool: Object<'a> = block.must("tool")?;
+                    let name = tool.must("name", &format!("{}.tool", block.path))?;
+                    note(name, &mut self.talk.loading.removed);
                 }
-                other => return Err(unknown(other, &path)),
+                _ => return Err(block.unknown()),
             }
         }
         Ok(())
@@ -254,18 +232,16 @@ impl<'a, 'n> Transcript<'a, 'n> {
         let mut turn = Said::default();
         match content {
             Blocks::One(text) => turn.text(text.0),
-            Blocks::Many(list) => {
-                for (index, raw) in list.into_iter().enumerate() {
-                    let path = format!("{path}.content.{index}");
-                    let block = Block::read(raw, &path)?;
+            Blocks::Many(blocks) => {
+                for block in blocks {
                     match &*block.kind {
-                        "text" => turn.text(must(block.text, "text", &path)?.0),
-                        "thinking" | "redacted_thinking" => turn.carried(block, self.model.vendor()),
+                        "text" => turn.text(block.text("text")?.0),
+                        "thinking" | "redacted_thinking" => turn.carried(&block, self.model.vendor()),
                         "tool_use" => {
-                            let call = self.call(block, path)?;
+                            let call = self.call(block)?;
                             turn.call(call)?;
                         }
-                        other => return Err(unknown(other, &path)),
+                        _ => return Err(block.unknown()),
                     }
                 }
             }
@@ -293,17 +269,17 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    fn call(&mut self, block: Block<'a>, path: String) -> Result<(Pending<'a>, &'a RawValue), Refused> {
-        let id = must(block.id, "id", &path)?;
-        let name = must(block.name, "name", &path)?;
-        let input = must(block.input, "input", &path)?;
+    fn call(&mut self, block: Block<'a>) -> Result<(Pending<'a>, &'a RawValue), Refused> {
+        let id = block.text("id")?;
+        let name = block.text("name")?;
+        let input: &RawValue = block.must("input")?;
         if !input.get().starts_with('{') {
             return Err(Refused::at(
-                format_args!("{path}.input"),
+                format_args!("{}.input", block.path),
                 "Input should be an object",
             ));
         }
-        self.talk.loading.loaded.insert(name.clone());
+        note(name.clone(), &mut self.talk.loading.loaded);
         let ours = within(&id, carry::gemini_id);
         // Gemini's own models may do without; others that Antigravity serves may not.
         let gemini_id = ours.or_else(|| (!self.model.is_gemini()).then(|| id.0.clone()));
@@ -311,7 +287,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
             gemini_id,
             id,
             name: self.names.send_text(name),
-            path,
+            path: block.path,
             result: None,
         };
         Ok((pending, input))
@@ -370,6 +346,12 @@ fn answered(calls: &[Pending<'_>]) -> Result<(), Refused> {
                 &*call.id
             ),
         )),
+    }
+}
+
+fn note<'a>(name: Text<'a>, names: &mut Vec<Text<'a>>) {
+    if !names.contains(&name) {
+        names.push(name);
     }
 }
 

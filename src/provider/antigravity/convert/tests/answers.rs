@@ -38,7 +38,8 @@ fn a_message() {
         json!({
             "id": "msg_req1a", "type": "message", "role": "assistant", "model": "gemini-2.5-pro-002",
             "content": [{ "type": "text", "text": "Hi" }], "stop_reason": "end_turn", "stop_sequence": null,
-            "usage": { "input_tokens": 5, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 4, "output_tokens": 5 },
+            "usage": { "input_tokens": 5, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 4, "output_tokens": 5,
+                "output_tokens_details": { "thinking_tokens": 3 } },
         })
     );
     assert_eq!(

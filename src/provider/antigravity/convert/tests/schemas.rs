@@ -132,7 +132,7 @@ fn fits(schema: &Value, form: Form, depth: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn every_schema_fits(schema in schema()) {
@@ -170,6 +170,17 @@ fn references_to_references_do_not_grow_without_end() {
     }
     let bomb = json!({ "$ref": "#/$defs/l0", "$defs": defs });
     assert!(reduced(&bomb, Form::JsonSchema).to_string().len() < 1 << 20);
+}
+
+#[test]
+fn depth_ends() {
+    let mut deep = json!({ "type": "string" });
+    for _ in 0..60 {
+        deep = json!({ "type": "object", "properties": { "a": deep }, "required": ["a"] });
+    }
+    for form in [Form::JsonSchema, Form::OpenApi] {
+        fits(&reduced(&deep, form), form, 0);
+    }
 }
 
 #[test]
