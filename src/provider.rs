@@ -2,6 +2,7 @@
 //!
 //! A provider turns values into values. It is never given a client, a store or a clock.
 
+pub mod antigravity;
 pub mod claude;
 
 use bytes::Bytes;

@@ -1,0 +1,3 @@
+//! Gemini models for clients that speak another provider's protocol.
+
+pub mod convert;
