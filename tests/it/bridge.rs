@@ -142,7 +142,7 @@ impl Bridged {
 
 /// A request with these messages.
 fn saying(messages: &Value) -> Value {
-    json!({ "model": "gemini-3-pro-preview", "max_tokens": 1000, "messages": messages })
+    json!({ "model": "gemini-3.1-pro-preview", "max_tokens": 1000, "messages": messages })
 }
 
 fn hi() -> Value {
@@ -238,7 +238,7 @@ async fn text_comes_whole_and_streamed_and_is_charged_to_the_token() {
             assert_eq!(text(&answer.body), "hello 你好 🌍", "{behind:?}");
             let message = message(&answer);
             assert_eq!(message["stop_reason"], "end_turn");
-            assert_eq!(message["model"], "gemini-3-pro-preview");
+            assert_eq!(message["model"], "gemini-3.1-pro-preview");
             assert_eq!(
                 [
                     &message["usage"]["input_tokens"],
@@ -271,7 +271,7 @@ async fn each_account_is_asked_as_its_host_wants_it() {
         b.ask(&streamed(hi())).send().await.good();
         let seen = b.asked(Route::Gemini);
         let target = match behind {
-            Behind::ApiKey => "/v1beta/models/gemini-3-pro-preview:streamGenerateContent?alt=sse",
+            Behind::ApiKey => "/v1beta/models/gemini-3.1-pro-preview:streamGenerateContent?alt=sse",
             Behind::Antigravity | Behind::Login => "/v1internal:streamGenerateContent?alt=sse",
         };
         assert_eq!(seen.target, target);
@@ -290,7 +290,7 @@ async fn each_account_is_asked_as_its_host_wants_it() {
                 assert_eq!(seen.bearer(), Some(b.tokens.access.as_str()));
                 assert_eq!(
                     (&body["project"], &body["model"]),
-                    (&json!(PROJECT), &json!("gemini-3-pro-preview"))
+                    (&json!(PROJECT), &json!("gemini-3.1-pro-preview"))
                 );
                 assert_eq!(
                     seen.header("user-agent"),
@@ -301,7 +301,7 @@ async fn each_account_is_asked_as_its_host_wants_it() {
                 assert_eq!(seen.bearer(), Some(b.tokens.access.as_str()));
                 assert_eq!(
                     (&body["project"], &body["model"]),
-                    (&json!(PROJECT), &json!("gemini-3-pro-preview"))
+                    (&json!(PROJECT), &json!("gemini-3.1-pro-preview"))
                 );
                 // The relay calls in its own name.
                 assert!(
@@ -353,13 +353,13 @@ async fn tokens_are_counted() {
         assert_eq!(counted.json(), json!({ "input_tokens": 31 }));
         let seen = b.asked(Route::Assist);
         let target = match behind {
-            Behind::ApiKey => "/v1beta/models/gemini-3-pro-preview:countTokens",
+            Behind::ApiKey => "/v1beta/models/gemini-3.1-pro-preview:countTokens",
             Behind::Antigravity | Behind::Login => "/v1internal:countTokens",
         };
         assert_eq!(seen.target, target);
         assert!(seen.text().contains("Be brief."), "{}", seen.text());
         assert!(
-            seen.text().contains("models/gemini-3-pro-preview"),
+            seen.text().contains("models/gemini-3.1-pro-preview"),
             "{}",
             seen.text()
         );

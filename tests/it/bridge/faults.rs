@@ -133,7 +133,7 @@ async fn limits_and_rights_of_the_key_hold() {
         .relay
         .key("m")
         .set("enableModelRestriction", true)
-        .set("restrictedModels", json!(["gemini-3-pro-preview"]))
+        .set("restrictedModels", json!(["gemini-3.1-pro-preview"]))
         .create()
         .await;
     of_key(&no_model.secret)
