@@ -1,7 +1,7 @@
 //! What clients of Anthropic's protocol see when something fails behind the bridge, and what is recorded.
 
 use crs_support::client::events;
-use crs_support::provider::{Route, Script};
+use crs_support::provider::{At, How, Route, Script};
 use crs_support::relay::Host;
 use serde_json::{Value, json};
 
@@ -195,7 +195,7 @@ async fn a_stream_that_breaks_ends_with_an_error() {
     for behind in ALL {
         let b = bridged(behind).await;
         for (count, script) in [
-            (1, Script::parts(&words(6)).reset_after(2)),
+            (1, Script::parts(&words(6)).close_after_frames(2)),
             (2, Script::parts(&words(6)).end_after(2)),
             (3, Script::parts_until(&words(3), "MALFORMED_FUNCTION_CALL")),
         ] {
@@ -236,7 +236,8 @@ async fn an_error_in_a_stream_is_told_and_ends_it() {
 #[tokio::test]
 async fn what_was_said_before_the_connection_broke_is_whole() {
     let b = bridged(Behind::Antigravity).await;
-    b.next(Script::parts(&words(3)).close_after_frames(3));
+    // The last event is there, the end of the body is not.
+    b.next(Script::parts(&words(3)).fails(At::AfterBytes(usize::MAX), How::Close));
     let told = message(&b.ask(&streamed(hi())).send().await.good());
     assert_eq!(told["content"][0]["text"], "word 0 word 1 word 2 ");
     assert_eq!(told["stop_reason"], "end_turn");
