@@ -7,7 +7,7 @@ use axum::http::Response;
 use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use axum::routing::{self, MethodRouter};
-use crs_durable::gate::{Refusal, Service};
+use crs_durable::gate::{KeyPolicy, Refusal, Service};
 use serde_json::{Value, json};
 
 use super::client_key;
@@ -59,16 +59,18 @@ pub(super) fn names(key: &Key, family: Family) -> Result<Vec<&'static str>, Fail
     if !policy.serves(service) {
         return Err(admit::refused(&Refusal::NotPermitted { service }, 0));
     }
-    let mut names: Vec<&str> = price::models(family)
-        .filter(|model| !policy.denies(model))
-        .collect();
+    Ok(permitted(&policy, price::models(family)))
+}
+
+/// Those of the models that the key may use.
+pub(super) fn permitted<'a>(policy: &KeyPolicy, models: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = models.filter(|model| !policy.denies(model)).collect();
     names.sort_unstable();
-    Ok(names)
+    names
 }
 
 /// Models in a shape that Anthropic's and OpenAI's clients both read.
-pub(super) fn list(key: &Key, family: Family, owner: &str) -> Result<Value, Failure> {
-    let names = names(key, family)?;
+pub(super) fn list(names: &[&str], owner: &str) -> Value {
     let data: Vec<Value> = names
         .iter()
         .map(|model| {
@@ -78,9 +80,7 @@ pub(super) fn list(key: &Key, family: Family, owner: &str) -> Result<Value, Fail
             })
         })
         .collect();
-    Ok(
-        json!({ "object": "list", "data": data, "has_more": false, "first_id": names.first(), "last_id": names.last() }),
-    )
+    json!({ "object": "list", "data": data, "has_more": false, "first_id": names.first(), "last_id": names.last() })
 }
 
 pub(super) fn me(provider: &'static dyn Provider) -> MethodRouter<App> {
@@ -142,7 +142,7 @@ async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
 }
 
 /// The key that asks about itself. Such a call reaches no provider and takes no slot.
-async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
+pub(super) async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
     let hash = client_key::client_key(app, &asked.headers, asked.uri.query())?;
     let key = app
         .keys
@@ -157,7 +157,7 @@ async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
     }
 }
 
-fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
+pub(super) fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
     let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
     match answer {
         Ok(value) => ([(dialect::X_REQUEST_ID, id)], Json(value)).into_response(),

@@ -24,6 +24,7 @@ mod in_process {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod dialects;
     mod durability;
     mod failover;
@@ -46,6 +47,7 @@ mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod cli;
     mod dialects;
     mod durability;
@@ -72,6 +74,7 @@ mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod cli;
     mod dialects;
     mod durability;
@@ -95,6 +98,7 @@ mod worker {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod dialects;
     mod durability;
     mod edge;
