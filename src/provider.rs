@@ -4,6 +4,8 @@
 
 pub mod antigravity;
 pub mod claude;
+pub mod openai;
+mod wire;
 
 use bytes::Bytes;
 use crs_durable::Millis;

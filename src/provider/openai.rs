@@ -1,0 +1,3 @@
+//! OpenAI's protocols.
+
+pub mod chat;
