@@ -191,14 +191,16 @@ struct AccountAdd {
     /// What to call it.
     #[arg(long)]
     name: String,
-    #[arg(long, default_value = "claude")]
-    platform: String,
+    /// claude, openai or gemini; left out, the one a credential file is of, and claude otherwise.
+    #[arg(long)]
+    platform: Option<String>,
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
     /// The file that holds the API key; `-` reads standard input, or asks at a terminal (as does nothing).
     #[arg(long, value_name = "FILE", conflicts_with = "oauth_file")]
     api_key_file: Option<PathBuf>,
-    /// The file that holds OAuth tokens, as Claude Code's .credentials.json does; `-` is standard input.
+    /// The file that holds OAuth tokens: .credentials.json of Claude Code, auth.json of Codex, oauth_creds.json
+    /// of Gemini CLI; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     oauth_file: Option<PathBuf>,
     /// The provider's address, if it is another than usual.

@@ -24,6 +24,8 @@ pub struct Config {
     pub ledger: Ledger,
     pub store: StoreChoice,
     pub claude: Claude,
+    pub openai: OpenAi,
+    pub gemini: Gemini,
     pub metrics: Metrics,
 }
 
@@ -170,6 +172,31 @@ pub struct Claude {
     pub oauth_url: String,
     /// `CLAUDE_OAUTH_CLIENT_ID`: sent with a refresh when set.
     pub oauth_client_id: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OpenAi {
+    /// `OPENAI_API_URL`: for API keys without a base URL of their own.
+    pub api_url: String,
+    /// `CODEX_API_URL`: what `/responses` is put after, for accounts of ChatGPT.
+    pub codex_url: String,
+    /// `OPENAI_OAUTH_URL`: the token endpoint.
+    pub oauth_url: String,
+    /// `OPENAI_OAUTH_CLIENT_ID`: sent with a refresh when set.
+    pub oauth_client_id: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Gemini {
+    /// `GEMINI_API_URL`: for API keys without a base URL of their own; without `/v1beta`.
+    pub api_url: String,
+    /// `CODE_ASSIST_URL`: what `/v1internal:...` is put after, for Google accounts.
+    pub code_assist_url: String,
+    /// `GOOGLE_OAUTH_URL`: the token endpoint.
+    pub oauth_url: String,
+    /// `GEMINI_OAUTH_CLIENT_ID`, `GEMINI_OAUTH_CLIENT_SECRET`: sent with a refresh when set.
+    pub oauth_client_id: Option<String>,
+    pub oauth_client_secret: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]

@@ -1,12 +1,16 @@
 //! The shared HTTP surface: both hosts serve exactly this router.
 
+mod about;
 pub mod admin;
 pub mod api_error;
 pub mod body;
+mod call;
 pub mod claude;
 pub mod client_key;
 pub mod dialect;
 pub mod extract;
+pub mod gemini;
+pub mod openai;
 pub mod ops;
 mod session;
 
@@ -18,8 +22,13 @@ use crate::app::App;
 /// Every route, on one screen.
 pub fn router(app: App) -> Router {
     Router::new()
-        .nest("/api", claude::routes())
+        .nest(
+            "/api",
+            claude::routes().route("/v1/chat/completions", openai::chat()),
+        )
         .nest("/claude", claude::routes())
+        .nest("/openai", openai::routes())
+        .nest("/gemini", gemini::routes())
         .merge(claude::probes())
         .merge(admin::router(&app))
         .with_state(app)

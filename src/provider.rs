@@ -4,7 +4,12 @@
 
 pub mod antigravity;
 pub mod claude;
+pub mod gemini;
+mod interval;
+mod oauth;
 pub mod openai;
+mod opening;
+mod outgoing;
 mod wire;
 
 use bytes::Bytes;
@@ -15,16 +20,41 @@ use http::{HeaderMap, Request, StatusCode};
 
 use crate::config::Config;
 use crate::error::{Code, Failure};
-use crate::model::account::Platform;
-use crate::relay::call::Call;
+use crate::model::account::{Account, Platform};
+use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
+
+/// The provider of a platform's accounts; `None`: this version has none.
+pub fn of(platform: Platform) -> Option<&'static dyn Provider> {
+    match platform {
+        Platform::Claude => Some(&claude::Claude),
+        Platform::OpenAi => Some(&openai::OpenAi),
+        Platform::Gemini => Some(&gemini::Gemini),
+        Platform::Antigravity => None,
+    }
+}
 
 /// What the relay asks of a provider's dialect.
 pub trait Provider: Send + Sync {
     fn platform(&self) -> Platform;
 
     fn service(&self) -> Service;
+
+    /// What must be asked about the account before this call can be made of it; `None`: nothing.
+    fn lookup(
+        &self,
+        _call: &Call,
+        _account: &LiveAccount,
+        _config: &Config,
+    ) -> Option<Result<Request<Bytes>, Unsendable>> {
+        None
+    }
+
+    /// For whom the account's tokens speak, read from the good answer to a look-up; or why it does not say.
+    fn looked_up(&self, _body: &[u8]) -> Result<String, String> {
+        Err("nothing was asked".to_owned())
+    }
 
     /// The request to send for this call on this account.
     fn request(
@@ -35,19 +65,45 @@ pub trait Provider: Send + Sync {
     ) -> Result<Request<Bytes>, Unsendable>;
 
     /// Judges an answer that is not a success, by the provider's status, headers and (bounded) body.
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict;
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict;
 
     /// Judges the first bytes of a success: a stream may open with an error.
-    fn judge_opening(&self, first: &[u8]) -> Opening;
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
+
+    /// How much of its limits the account has used, as far as an answer says so.
+    fn quota(&self, _headers: &HeaderMap, _now: Millis) -> Quota {
+        Quota::default()
+    }
 
     /// Whether a response header may reach the client.
     fn passes_back(&self, header: &http::HeaderName) -> bool;
 
-    /// What reads usage from the answer as it passes; `None` for calls that use nothing.
+    /// What turns the account's answer into the one the client's protocol has; `None`: it is that already,
+    /// and passes byte for byte.
+    fn rewrite(
+        &self,
+        _call: &Call,
+        _account: &LiveAccount,
+        _headers: &HeaderMap,
+    ) -> Option<Box<dyn Rewrite>> {
+        None
+    }
+
+    /// What reads usage from the answer as the client gets it; `None` for calls that use nothing.
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
 
+    /// A failure as the protocol's clients are told it.
+    fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal;
+
     /// An error as the protocol says it inside a stream that has begun.
-    fn stream_error(&self, failure: &Failure, request_id: &str) -> Bytes;
+    fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes;
 
     /// The model family a limit may be confined to.
     fn family<'a>(&self, model: &'a str) -> &'a str;
@@ -57,6 +113,79 @@ pub trait Provider: Send + Sync {
 
     /// Reads the answer to it.
     fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed;
+
+    /// The smallest real call of an account, to find out whether it works. `model`: the one to ask for
+    /// instead of a cheap one that every account may use.
+    fn trial(&self, account: &Account, model: Option<String>) -> Trial;
+
+    /// The model's words in the good answer to it.
+    fn words(&self, answer: &[u8]) -> Option<String>;
+}
+
+/// The operator's test of an account, made by the relay in its own name.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    pub endpoint: Endpoint,
+    pub model: String,
+    pub body: serde_json::Value,
+    pub stream: bool,
+}
+
+/// Status and body of an answer that is an error of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub body: String,
+    /// `x-should-retry`.
+    pub should_retry: Option<bool>,
+    /// `retry-after`, seconds.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// This body, and the rest as the failure has it.
+    pub fn of(failure: &Failure, body: String) -> Self {
+        Self {
+            status: failure.status,
+            body,
+            should_retry: failure.should_retry,
+            retry_after: failure.retry_after,
+        }
+    }
+}
+
+/// Turns one body into another as it passes.
+pub trait Rewrite: Send {
+    /// What can be passed on after these bytes; may be nothing. The error ends the answer.
+    fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String>;
+
+    /// What is left when the body has ended.
+    fn finish(&mut self) -> Bytes;
+}
+
+/// What an answer tells of an account's limits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quota {
+    pub windows: Vec<Window>,
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// As the provider calls it: `primary`, `requests`, ...
+    pub name: String,
+    /// From 0, in hundredths of a percent; above 10,000 the limit is passed.
+    pub used: u32,
+    /// When it is whole again, if the answer says so.
+    pub resets_at: Option<Millis>,
+}
+
+impl Quota {
+    /// When the exhausted limits are whole again: of several, the latest counts.
+    pub fn exhausted_until(&self) -> Option<Millis> {
+        let exhausted = self.windows.iter().filter(|window| window.used >= 10_000);
+        exhausted.filter_map(|window| window.resets_at).max()
+    }
 }
 
 /// Why no request can be made of a call and an account.
@@ -66,6 +195,8 @@ pub enum Unsendable {
     Call(String),
     /// The account is set up wrongly.
     Account(String),
+    /// The account is well, but of a kind that cannot serve such a call.
+    OtherKind(String),
 }
 
 /// What an answer means.
@@ -97,6 +228,62 @@ pub enum Then {
     /// The token was refused: renew it and try once more here, then another account.
     RefreshFirst,
 }
+
+impl Verdict {
+    /// The answer is the client's fault, or no fault at all.
+    fn passed_on() -> Self {
+        Self {
+            outcome: pool::Outcome::Neutral,
+            then: Then::PassOn,
+            code: Code::InvalidBody,
+        }
+    }
+
+    /// The provider refuses the account; `until`: it may heal by itself then.
+    fn denied(why: String, until: Option<Millis>) -> Self {
+        Self {
+            outcome: pool::Outcome::Denied { why, until },
+            then: Then::NextAccount,
+            code: Code::NoAccount,
+        }
+    }
+
+    /// The provider refuses the credentials: they are renewed first.
+    fn unauthorized(why: String) -> Self {
+        Self {
+            then: Then::RefreshFirst,
+            ..Self::denied(why, None)
+        }
+    }
+
+    /// Over a limit; `family`: of these models only.
+    fn throttled(until: Option<Millis>, family: Option<String>, why: &str) -> Self {
+        Self {
+            outcome: pool::Outcome::Throttled {
+                until,
+                family,
+                why: why.to_owned(),
+            },
+            then: Then::NextAccount,
+            code: Code::AccountsLimited,
+        }
+    }
+
+    /// The provider is in trouble.
+    fn unwell(why: &str, code: Code) -> Self {
+        Self {
+            outcome: pool::Outcome::Unwell { why: why.to_owned() },
+            then: Then::NextAccount,
+            code,
+        }
+    }
+}
+
+/// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.
+const PROBE_AFTER_MS: u64 = 30 * 60_000;
+
+/// One that may have been about that request alone, after this long.
+const PROBE_SOON_MS: u64 = 2 * 60_000;
 
 /// The answer to a refresh.
 pub enum Refreshed {

@@ -82,9 +82,17 @@ async fn attempts(
     let deadline = flight.call().started + ATTEMPTS_DEADLINE.as_micros() as u64;
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
-    for turn in 1.. {
+    let mut unfit: Option<Failure> = None;
+    let mut turn = 1;
+    loop {
         let picked = match admit::pick(app, provider, flight, &tried).await? {
             admit::Pick::Account(picked) => picked,
+            // Nobody else is there, and those who are do not serve such calls.
+            admit::Pick::Nobody(failure)
+                if last.is_none() && failure.code == Code::NoAccount && failure.retry_after.is_none() =>
+            {
+                return Err(unfit.unwrap_or(failure));
+            }
             admit::Pick::Nobody(failure) => return Err(admit::the_clearer_of(last, failure)),
         };
         match attempt::attempt(app, provider, flight, &picked).await? {
@@ -107,10 +115,17 @@ async fn attempts(
                 if unwell {
                     app.ports.clock.sleep(backoff(turn, app)).await;
                 }
+                turn += 1;
+            }
+            // Nothing was attempted, so this is no turn.
+            Attempt::OtherKind(failure) => {
+                flight.attempt_failed(&failure, None);
+                flight.release_account(pool::Outcome::Neutral).await;
+                tried.push(picked.account);
+                unfit = Some(failure);
             }
         }
     }
-    Err(provider_failure(Code::ProviderFailed, None))
 }
 
 /// About 100 ms, then about 180 ms, with jitter, so that a crowd that failed together does not return together.

@@ -29,16 +29,31 @@ pub(super) async fn run(
 }
 
 async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
-    let credentials = match &args.oauth_file {
-        Some(file) => input::oauth(&input::read(file)?)?,
+    let (of_file, credentials) = match &args.oauth_file {
+        Some(file) => {
+            let input::Login {
+                platform,
+                credentials,
+            } = input::login(&input::read(file)?)?;
+            (platform, credentials)
+        }
         None => {
             let api_key = input::secret(args.api_key_file.as_deref(), "API key", "--api-key-file")?;
-            Fields::new()
+            let credentials = Fields::new()
                 .set("type", "apiKey")
                 .set("apiKey", api_key.reveal())
                 .maybe("baseUrl", args.base_url)
-                .json()
+                .json();
+            (None, credentials)
         }
+    };
+    let platform = match (args.platform, of_file) {
+        (Some(asked), Some(of_file)) if asked != of_file => {
+            return Err(Failure::Usage(format!(
+                "these are tokens for {of_file}, not for {asked}: leave --platform out"
+            )));
+        }
+        (asked, of_file) => asked.unwrap_or_else(|| of_file.unwrap_or("claude").to_owned()),
     };
     let proxy = args
         .proxy_file
@@ -47,7 +62,7 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
     let mapping = (!args.map_model.is_empty()).then(|| input::mapping(&args.map_model));
     let body = Fields::new()
         .set("name", args.name)
-        .set("platform", args.platform)
+        .set("platform", platform)
         .set("description", args.description)
         .set("credentials", credentials)
         .maybe("priority", args.priority)

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crs_edge::config::Secret;
 use crs_edge::model::time;
+use crs_edge::provider::openai;
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -112,37 +113,108 @@ fn prompt(what: &str) -> Result<String, Failure> {
     rpassword::read_password().map_err(|error| Failure::Usage(format!("the {what} cannot be read: {error}")))
 }
 
-/// OAuth credentials for the admin API, from Claude Code's credential file or from a plain object with
-/// `accessToken`, `refreshToken` and `expiresAt` (milliseconds since 1970).
-pub(super) fn oauth(text: &str) -> Result<Value, Failure> {
-    let unfit = |why: &str| {
-        Failure::Usage(format!(
-            "these are no OAuth tokens ({why}): expected {{\"claudeAiOauth\":{{\"accessToken\",\"refreshToken\",\"expiresAt\"}}}}"
-        ))
-    };
+/// Credentials for the admin API out of the file where a client keeps its login.
+#[derive(Debug, PartialEq)]
+pub(super) struct Login {
+    /// Whose login it is, if the file says so.
+    pub(super) platform: Option<&'static str>,
+    pub(super) credentials: Value,
+}
+
+/// Reads Claude Code's `.credentials.json`, Codex's `auth.json`, Gemini CLI's `oauth_creds.json`, or a plain
+/// object with `accessToken`, `refreshToken` and `expiresAt` (milliseconds since 1970).
+pub(super) fn login(text: &str) -> Result<Login, Failure> {
     let file: Value = serde_json::from_str(text).map_err(|_| unfit("no JSON"))?;
-    let tokens = file.get("claudeAiOauth").unwrap_or(&file);
-    let token = |name: &str| match tokens.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(token)) if !token.is_empty() => Ok(Some(token.as_str())),
-        Some(_) => Err(unfit(&format!("{name} is no text"))),
-    };
-    let access = token("accessToken")?.ok_or_else(|| unfit("accessToken is missing"))?;
-    let expires_at = match tokens.get("expiresAt") {
+    if let Some(tokens) = file.get("claudeAiOauth") {
+        return of_names(
+            Some("claude"),
+            tokens,
+            ["accessToken", "refreshToken", "expiresAt"],
+        );
+    }
+    if let Some(tokens) = file.get("tokens").filter(|tokens| tokens.is_object()) {
+        return of_codex(tokens);
+    }
+    // Codex logged in with a key.
+    if let Some(Value::String(key)) = file.get("OPENAI_API_KEY") {
+        let credentials = Fields::new().set("type", "apiKey").set("apiKey", key.as_str());
+        return Ok(Login {
+            platform: Some("openai"),
+            credentials: credentials.json(),
+        });
+    }
+    if file.get("access_token").is_some() {
+        return of_names(
+            Some("gemini"),
+            &file,
+            ["access_token", "refresh_token", "expiry_date"],
+        );
+    }
+    of_names(None, &file, ["accessToken", "refreshToken", "expiresAt"])
+}
+
+fn unfit(why: &str) -> Failure {
+    Failure::Usage(format!(
+        "these are no OAuth tokens ({why}): expected the .credentials.json of Claude Code, the auth.json of Codex or the oauth_creds.json of Gemini CLI"
+    ))
+}
+
+/// `names`: what the access token, the refresh token and the end of the first are called.
+fn of_names(
+    platform: Option<&'static str>,
+    tokens: &Value,
+    [access, refresh, end]: [&str; 3],
+) -> Result<Login, Failure> {
+    let expires_at = match tokens.get(end) {
         None | Some(Value::Null) => None,
         Some(at) => {
             let at = at
                 .as_u64()
-                .ok_or_else(|| unfit("expiresAt is no number of milliseconds"))?;
+                .ok_or_else(|| unfit(&format!("{end} is no number of milliseconds")))?;
             Some(time::iso(at))
         }
     };
-    Ok(Fields::new()
+    let credentials = Fields::new()
+        .set("type", "oauth")
+        .set("accessToken", needed(tokens, access)?)
+        .maybe("refreshToken", token(tokens, refresh)?)
+        .maybe("expiresAt", expires_at);
+    Ok(Login {
+        platform,
+        credentials: credentials.json(),
+    })
+}
+
+/// The end and the account stand in the tokens themselves.
+fn of_codex(tokens: &Value) -> Result<Login, Failure> {
+    let access = needed(tokens, "access_token")?;
+    let named = || openai::tenant(token(tokens, "id_token").ok()??);
+    let account = token(tokens, "account_id")?
+        .map(str::to_owned)
+        .or_else(named)
+        .or_else(|| openai::tenant(access));
+    let credentials = Fields::new()
         .set("type", "oauth")
         .set("accessToken", access)
-        .maybe("refreshToken", token("refreshToken")?)
-        .maybe("expiresAt", expires_at)
-        .json())
+        .maybe("refreshToken", token(tokens, "refresh_token")?)
+        .maybe("expiresAt", openai::expiry(access).map(time::iso))
+        .maybe("tenant", account);
+    Ok(Login {
+        platform: Some("openai"),
+        credentials: credentials.json(),
+    })
+}
+
+fn token<'a>(tokens: &'a Value, name: &str) -> Result<Option<&'a str>, Failure> {
+    match tokens.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(token)) if !token.is_empty() => Ok(Some(token.as_str())),
+        Some(_) => Err(unfit(&format!("{name} is no text"))),
+    }
+}
+
+fn needed<'a>(tokens: &'a Value, name: &str) -> Result<&'a str, Failure> {
+    token(tokens, name)?.ok_or_else(|| unfit(&format!("{name} is missing")))
 }
 
 /// A proxy for the admin API, from its address: `scheme://[user:password@]host:port`.
@@ -239,15 +311,45 @@ mod tests {
 
     use super::*;
 
+    fn read(text: &str) -> (Option<&'static str>, Value) {
+        let login = login(text).unwrap();
+        (login.platform, login.credentials)
+    }
+
     #[test]
-    fn claude_codes_file_becomes_credentials() {
-        let file = r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1764000000000,
+    fn the_clients_files_become_credentials() {
+        let claude = r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1764000000000,
             "scopes":["user:inference"],"subscriptionType":"max"},"other":1}"#;
-        let wanted = json!({"type":"oauth","accessToken":"a","refreshToken":"r","expiresAt":"2025-11-24T16:00:00.000Z"});
-        assert_eq!(oauth(file).unwrap(), wanted);
+        let tokens = json!({"type":"oauth","accessToken":"a","refreshToken":"r","expiresAt":"2025-11-24T16:00:00.000Z"});
+        assert_eq!(read(claude), (Some("claude"), tokens.clone()));
+        let gemini = r#"{"access_token":"a","refresh_token":"r","scope":"x","token_type":"Bearer","id_token":"i",
+            "expiry_date":1764000000000}"#;
+        assert_eq!(read(gemini), (Some("gemini"), tokens));
         assert_eq!(
-            oauth(r#"{"accessToken":"a","refreshToken":null}"#).unwrap(),
-            json!({"type":"oauth","accessToken":"a"})
+            read(r#"{"accessToken":"a","refreshToken":null}"#),
+            (None, json!({"type":"oauth","accessToken":"a"}))
+        );
+    }
+
+    #[test]
+    fn codexs_file_becomes_credentials() {
+        // {"exp":1764000000} and {"https://api.openai.com/auth":{"chatgpt_account_id":"acc-2"}}
+        let access = "e30.eyJleHAiOjE3NjQwMDAwMDB9.s";
+        let id = "e30.eyJodHRwczovL2FwaS5vcGVuYWkuY29tL2F1dGgiOnsiY2hhdGdwdF9hY2NvdW50X2lkIjoiYWNjLTIifX0.s";
+        let file = |account: Value| {
+            json!({"OPENAI_API_KEY":null,"last_refresh":"2026-01-01T00:00:00Z",
+                "tokens":{"id_token":id,"access_token":access,"refresh_token":"r","account_id":account}})
+            .to_string()
+        };
+        let wanted = |account: &str| {
+            json!({"type":"oauth","accessToken":access,"refreshToken":"r",
+                "expiresAt":"2025-11-24T16:00:00.000Z","tenant":account})
+        };
+        assert_eq!(read(&file(json!("acc-1"))), (Some("openai"), wanted("acc-1")));
+        assert_eq!(read(&file(Value::Null)), (Some("openai"), wanted("acc-2")));
+        assert_eq!(
+            read(r#"{"OPENAI_API_KEY":"sk-1","tokens":null}"#),
+            (Some("openai"), json!({"type":"apiKey","apiKey":"sk-1"}))
         );
     }
 
@@ -260,12 +362,13 @@ mod tests {
                 "accessToken is missing",
             ),
             (r#"{"accessToken":["secret"]}"#, "accessToken is no text"),
+            (r#"{"tokens":{"id_token":"secret"}}"#, "access_token is missing"),
             (
-                r#"{"accessToken":"secret","expiresAt":"2027"}"#,
-                "expiresAt is no number",
+                r#"{"access_token":"secret","expiry_date":"2027"}"#,
+                "expiry_date is no number",
             ),
         ] {
-            let failure = oauth(file).unwrap_err();
+            let failure = login(file).unwrap_err();
             assert!(failure.text().contains(why), "{}", failure.text());
             assert!(!failure.text().contains("secret"), "{}", failure.text());
             assert_eq!(failure.code(), 2);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Admin, Claude, Config, Keys, Ledger, Log, Metrics, Redis, Relay, Secret, Secrets, Server, Site,
-    StoreChoice,
+    Admin, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay, Secret, Secrets, Server,
+    Site, StoreChoice,
 };
 
 /// Where variables come from: the environment, a file, the bindings of a Worker, a test.
@@ -79,8 +79,25 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
         store: read.store(),
         claude: Claude {
             api_url: read.base_url("CLAUDE_API_URL", "https://api.anthropic.com", "/v1/messages"),
-            oauth_url: read.token_url("CLAUDE_OAUTH_URL", "https://console.anthropic.com"),
+            oauth_url: read.token_url(
+                "CLAUDE_OAUTH_URL",
+                "https://console.anthropic.com",
+                "/v1/oauth/token",
+            ),
             oauth_client_id: text(vars, "CLAUDE_OAUTH_CLIENT_ID"),
+        },
+        openai: OpenAi {
+            api_url: read.base_url("OPENAI_API_URL", "https://api.openai.com", ""),
+            codex_url: read.base_url("CODEX_API_URL", "https://chatgpt.com/backend-api/codex", ""),
+            oauth_url: read.token_url("OPENAI_OAUTH_URL", "https://auth.openai.com", "/oauth/token"),
+            oauth_client_id: text(vars, "OPENAI_OAUTH_CLIENT_ID"),
+        },
+        gemini: Gemini {
+            api_url: read.base_url("GEMINI_API_URL", "https://generativelanguage.googleapis.com", ""),
+            code_assist_url: read.base_url("CODE_ASSIST_URL", "https://cloudcode-pa.googleapis.com", ""),
+            oauth_url: read.token_url("GOOGLE_OAUTH_URL", "https://oauth2.googleapis.com", "/token"),
+            oauth_client_id: text(vars, "GEMINI_OAUTH_CLIENT_ID"),
+            oauth_client_secret: text(vars, "GEMINI_OAUTH_CLIENT_SECRET").map(Secret::new),
         },
         metrics: Metrics {
             token: text(vars, "METRICS_TOKEN").map(Secret::new),
@@ -391,15 +408,11 @@ impl Reader<'_> {
         origin
     }
 
-    /// A token endpoint: a bare host gets Anthropic's path.
-    fn token_url(&mut self, name: &str, default: &str) -> String {
+    /// A token endpoint: a bare host gets the provider's path.
+    fn token_url(&mut self, name: &str, default: &str, path: &str) -> String {
         let base = self.base_url(name, default, "");
         let has_path = base.parse::<http::Uri>().is_ok_and(|uri| uri.path().len() > 1);
-        if has_path {
-            base
-        } else {
-            format!("{base}/v1/oauth/token")
-        }
+        if has_path { base } else { format!("{base}{path}") }
     }
 }
 

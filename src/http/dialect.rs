@@ -1,24 +1,31 @@
 //! From a `Failure` to a response in the caller's protocol: the one place that does.
 
 use axum::body::Body;
+use axum::extract::{OriginalUri, State};
 use axum::http::Response;
 use axum::http::header::{self, HeaderValue};
+use axum::routing::{MethodRouter, any};
 
-use crate::error::Failure;
-use crate::provider::claude;
+use crate::app::App;
+use crate::error::{Code, Failure};
+use crate::port::random;
+use crate::provider::Provider;
+use crate::relay::call::request_id;
 
 pub use crate::relay::stream::X_REQUEST_ID;
 
-/// Anthropic's error object, with what its clients obey: `retry-after` and `x-should-retry`.
-pub fn anthropic(failure: &Failure, request_id: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(claude::error_body(failure, request_id)));
-    *response.status_mut() = failure.status;
+/// The protocol's error object, with what clients obey: `retry-after` and `x-should-retry`.
+pub fn refuse(app: &App, provider: &dyn Provider, failure: &Failure, request_id: &str) -> Response<Body> {
+    app.metrics.refused(failure.code);
+    let refusal = provider.refusal(failure, request_id, app.ports.clock.now());
+    let mut response = Response::new(Body::from(refusal.body));
+    *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(seconds) = failure.retry_after {
+    if let Some(seconds) = refusal.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(should) = failure.should_retry {
+    if let Some(should) = refusal.should_retry {
         headers.insert(
             "x-should-retry",
             HeaderValue::from_static(if should { "true" } else { "false" }),
@@ -28,4 +35,42 @@ pub fn anthropic(failure: &Failure, request_id: &str) -> Response<Body> {
         headers.insert(X_REQUEST_ID, id);
     }
     response
+}
+
+/// A refusal outside of a call: it has an id all the same.
+pub(super) fn refuse_outside(app: &App, provider: &dyn Provider, failure: &Failure) -> Response<Body> {
+    let id = random::call_id(app.ports.clock.now(), &*app.ports.random);
+    refuse(app, provider, failure, &request_id(id))
+}
+
+/// Refuses methods that an address does not know.
+pub(super) trait OnlyThese {
+    fn only_these(self, provider: &'static dyn Provider) -> Self;
+}
+
+impl OnlyThese for MethodRouter<App> {
+    fn only_these(self, provider: &'static dyn Provider) -> Self {
+        self.fallback(
+            move |State(app): State<App>| async move { refuse_outside(&app, provider, &wrong_method()) },
+        )
+    }
+}
+
+pub(super) fn wrong_method() -> Failure {
+    Failure::new(
+        Code::MethodNotAllowed,
+        "This address does not know this method. Model calls are POST requests.",
+    )
+}
+
+/// Refuses addresses that there are not. `hint`: how base URLs of this protocol look.
+pub(super) fn not_found(provider: &'static dyn Provider, hint: &'static str) -> MethodRouter<App> {
+    any(
+        move |State(app): State<App>, OriginalUri(asked): OriginalUri| async move {
+            // The path is the client's own; it is told nothing about others.
+            let path: String = asked.path().chars().take(200).collect();
+            let failure = Failure::new(Code::NotFound, format!("There is nothing at {path}. {hint}"));
+            refuse_outside(&app, provider, &failure)
+        },
+    )
 }

@@ -184,5 +184,9 @@ pub enum StoredCredentials {
         /// When the access token ends; `None`: not told, so it is used until refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Millis>,
+        /// For whom at the provider the tokens speak, where calls must say so: the account of ChatGPT, the
+        /// project of Google's cloud. `None`: not known yet, or not needed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
     },
 }

@@ -37,12 +37,16 @@ pub struct CallTrace {
 
 /// What may tie calls to a conversation, the surest first; see `relay::session`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Signal {
     /// The client's session header.
     Header,
     /// The session in the body's `metadata.user_id`.
     Metadata,
+    /// The body's `prompt_cache_key`.
+    CacheKey,
+    /// The body's `session_id`.
+    SessionId,
     /// The prompt's beginning, which calls of a conversation share.
     Prefix,
 }

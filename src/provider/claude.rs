@@ -1,7 +1,6 @@
 //! Anthropic's Messages protocol, towards official API keys, compatible hosts and OAuth accounts.
 
 mod judge;
-mod oauth;
 mod request;
 
 use bytes::Bytes;
@@ -10,10 +9,10 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
-use super::{Opening, Provider, Refreshed, Unsendable, Verdict};
+use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, oauth};
 use crate::config::Config;
 use crate::error::{Code, Failure};
-use crate::model::account::Platform;
+use crate::model::account::{Account, Platform};
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
@@ -41,11 +40,18 @@ impl Provider for Claude {
         request::build(call, account, config)
     }
 
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict {
+    fn judge(
+        &self,
+        _call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict {
         judge::answer(status, headers, body, now)
     }
 
-    fn judge_opening(&self, first: &[u8]) -> Opening {
+    fn judge_opening(&self, _call: &Call, first: &[u8], _now: Millis) -> Opening {
         judge::opening(first)
     }
 
@@ -66,7 +72,11 @@ impl Provider for Claude {
         (call.endpoint == Endpoint::Messages).then(|| Meter::for_content_type(kind))
     }
 
-    fn stream_error(&self, failure: &Failure, request_id: &str) -> Bytes {
+    fn refusal(&self, failure: &Failure, request_id: &str, _now: Millis) -> Refusal {
+        Refusal::of(failure, error_body(failure, request_id))
+    }
+
+    fn stream_error(&self, _call: &Call, failure: &Failure, request_id: &str) -> Bytes {
         let body = error_body(failure, request_id);
         Bytes::from(format!("event: error\ndata: {body}\n\n"))
     }
@@ -79,16 +89,37 @@ impl Provider for Claude {
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
-        oauth::refresh_request(refresh_token, config)
+        let client = config.claude.oauth_client_id.as_deref();
+        oauth::json_request(&config.claude.oauth_url, refresh_token, client)
+            .ok_or_else(|| "CLAUDE_OAUTH_URL makes no valid address".to_owned())
     }
 
     fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
         oauth::refreshed(status, body, now)
     }
+
+    fn trial(&self, _account: &Account, model: Option<String>) -> Trial {
+        let model = model.unwrap_or_else(|| TRIAL_MODEL.to_owned());
+        Trial {
+            endpoint: Endpoint::Messages,
+            body: serde_json::json!({ "model": model, "max_tokens": 1, "messages": [{ "role": "user", "content": "Hi" }] }),
+            model,
+            stream: false,
+        }
+    }
+
+    fn words(&self, answer: &[u8]) -> Option<String> {
+        let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+        let text = answer.pointer("/content/0/text").and_then(|text| text.as_str());
+        Some(text.unwrap_or_default().to_owned())
+    }
 }
 
+/// A model every Claude account may use, and the cheapest of them.
+const TRIAL_MODEL: &str = "claude-haiku-4-5";
+
 /// The error object of the Messages API, <https://docs.anthropic.com/en/api/errors>.
-pub fn error_body(failure: &Failure, request_id: &str) -> String {
+fn error_body(failure: &Failure, request_id: &str) -> String {
     #[derive(Serialize)]
     struct Outer<'a> {
         r#type: &'static str,

@@ -1,3 +1,123 @@
-//! OpenAI's protocols.
+//! OpenAI's protocols, Responses and Chat Completions, towards API keys of OpenAI and compatible hosts, and
+//! towards accounts of ChatGPT, which serve Responses only.
 
 pub mod chat;
+
+mod error;
+mod judge;
+mod oauth;
+mod quota;
+mod reading;
+mod request;
+mod trial;
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+
+use super::{Opening, Provider, Quota, Refreshed, Refusal, Trial, Unsendable, Verdict};
+use crate::config::Config;
+use crate::error::Failure;
+use crate::model::account::{Account, Platform};
+use crate::relay::call::{Call, Endpoint};
+use crate::relay::meter::{Meter, is_event_stream};
+use crate::store::accounts::LiveAccount;
+
+pub use oauth::{expiry, tenant};
+
+pub struct OpenAi;
+
+impl Provider for OpenAi {
+    fn platform(&self) -> Platform {
+        Platform::OpenAi
+    }
+
+    fn service(&self) -> Service {
+        Service::OpenAi
+    }
+
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable> {
+        request::build(call, account, config)
+    }
+
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict {
+        judge::answer(self.family(&call.model), status, headers, body, now)
+    }
+
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
+        judge::opening(self.family(&call.model), first, now)
+    }
+
+    fn quota(&self, headers: &HeaderMap, now: Millis) -> Quota {
+        quota::read(headers, now)
+    }
+
+    fn passes_back(&self, name: &HeaderName) -> bool {
+        if *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL {
+            return true;
+        }
+        let name = name.as_str();
+        matches!(name, "retry-after-ms" | "x-should-retry" | "x-reasoning-included")
+            || name.starts_with("x-ratelimit-")
+            || name.starts_with("x-codex-")
+            // Whose account serves is the operator's business.
+            || name.starts_with("openai-") && !request::names_an_account(name)
+    }
+
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        // ChatGPT has sent streams without a `content-type`.
+        let streams = is_event_stream(kind) || (kind.is_none() && call.stream);
+        let reading = match call.endpoint {
+            Endpoint::ChatCompletions => &reading::CHAT,
+            _ => &reading::RESPONSES,
+        };
+        call.endpoint
+            .takes_slot()
+            .then(|| Meter::reading(reading, streams))
+    }
+
+    fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
+        error::refusal(failure, request_id, now)
+    }
+
+    fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes {
+        error::in_stream(call.endpoint, failure, request_id)
+    }
+
+    /// Limits of API keys are a model's own.
+    fn family<'a>(&self, model: &'a str) -> &'a str {
+        model
+    }
+
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+        oauth::refresh_request(refresh_token, config)
+    }
+
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+        oauth::refreshed(status, body, now)
+    }
+
+    fn trial(&self, account: &Account, model: Option<String>) -> Trial {
+        trial::trial(account, model)
+    }
+
+    fn words(&self, answer: &[u8]) -> Option<String> {
+        trial::words(answer)
+    }
+}

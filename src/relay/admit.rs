@@ -76,7 +76,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
     let mut ask = gate::Admit {
         call: call.id,
         service,
-        model: Some(call.model.clone()),
+        model: Some(call.model.clone()).filter(|model| !model.is_empty()),
         opus: is_opus(&call.model),
         client: client::recognise(&call.headers).map(str::to_owned),
         slot: takes_slot,

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::pool::Outcome;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::admit::Picked;
+use super::call::Call;
 use super::flight::Flight;
 use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, provider_failure, read_bounded, refresh};
@@ -20,6 +21,9 @@ use crate::port::upstream::{Body, BodyError, Route, UpstreamError, UpstreamError
 use crate::provider::{Opening, Provider, Then, Unsendable, Verdict};
 use crate::store::accounts::LiveAccount;
 
+/// An account that could not say what a call needs to know is asked again after this long.
+const ASK_AGAIN_MS: u64 = 2 * 60_000;
+
 pub(super) enum Attempt {
     Answered(Answer),
     /// Nothing has reached the client: another account may be tried.
@@ -29,6 +33,8 @@ pub(super) enum Attempt {
         /// Of the provider's answer, if there was one.
         status: Option<StatusCode>,
     },
+    /// Nobody was asked: the account is of a kind that does not serve such calls.
+    OtherKind(Failure),
 }
 
 /// An answer whose first byte is here.
@@ -59,20 +65,45 @@ pub(super) async fn attempt(
         }
     };
     let mut refreshed = false;
+    let mut known = false;
     loop {
         // The head and the first byte share one time-out; a second try after a refused token has its own.
         let deadline = app.ports.clock.ticks() + app.config.relay.first_byte.as_micros() as u64;
-        let answer = match send(app, provider, flight, &live, deadline).await? {
+        let lookup = provider
+            .lookup(flight.call(), &live, &app.config)
+            .filter(|_| !known);
+        let looks_up = lookup.is_some();
+        let request = lookup.unwrap_or_else(|| provider.request(flight.call(), &live, &app.config));
+        let request = match request {
+            Ok(request) => request,
+            Err(unsendable) => return not_sent(unsendable),
+        };
+        let answer = match send(app, flight, &live, &request, deadline).await {
             Ok(answer) => answer,
             Err(failed) => return Ok(failed),
         };
-        if answer.status().is_success() {
-            return Ok(open(app, provider, answer, deadline).await);
+        if answer.status().is_success() && !looks_up {
+            return Ok(open(app, provider, flight.call(), answer, deadline).await);
         }
-        let (answer, verdict) = match judge(app, provider, answer).await {
+        if answer.status().is_success() {
+            live = match learn(app, provider, &live, answer, deadline).await {
+                Ok(knowing) => knowing,
+                Err(failed) => return Ok(failed),
+            };
+            known = true;
+            continue;
+        }
+        let (answer, verdict) = match judge(app, provider, flight.call(), answer).await {
             Ok(judged) => judged,
             Err(failed) => return Ok(failed),
         };
+        if looks_up && verdict.then == Then::PassOn {
+            let why = format!(
+                "asked about itself, the account answered {}",
+                answer.status.as_u16()
+            );
+            return Ok(failed(Code::ProviderFailed, &why));
+        }
         if verdict.then == Then::RefreshFirst && !refreshed {
             refreshed = true;
             match refresh::after_refusal(app, provider, flight.call().id, &live).await {
@@ -102,56 +133,88 @@ fn failed(code: Code, why: &str) -> Attempt {
     }
 }
 
-/// The outer error ends the call, the inner one this attempt.
+/// The outer error ends the call.
+fn not_sent(unsendable: Unsendable) -> Result<Attempt, Failure> {
+    match unsendable {
+        Unsendable::Call(why) => Err(Failure::new(Code::InvalidBody, why)),
+        Unsendable::Account(why) => Ok(Attempt::Failed {
+            failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
+            outcome: Outcome::Denied { why, until: None },
+            status: None,
+        }),
+        Unsendable::OtherKind(why) => Ok(Attempt::OtherKind(
+            Failure::new(
+                Code::NoAccount,
+                "No account here serves this kind of call. Ask the operator of this relay to add one that does.",
+            )
+            .with_detail(why),
+        )),
+    }
+}
+
 async fn send(
     app: &App,
-    provider: &dyn Provider,
     flight: &mut Flight,
     live: &Arc<LiveAccount>,
+    request: &Request<Bytes>,
     deadline: u64,
-) -> Result<Result<Response<Body>, Attempt>, Failure> {
-    let mut answer = send_once(app, provider, flight, live, deadline).await?;
-    if matches!(&answer, Ok(Err(error)) if error.kind == UpstreamErrorKind::Stale) {
-        answer = send_once(app, provider, flight, live, deadline).await?;
+) -> Result<Response<Body>, Attempt> {
+    let mut answer = send_once(app, flight, live, request, deadline).await;
+    if matches!(&answer, Err(error) if error.kind == UpstreamErrorKind::Stale) {
+        answer = send_once(app, flight, live, request, deadline).await;
     }
-    Ok(match answer {
-        Err(failed) => Err(failed),
-        Ok(Err(error)) => Err(unreachable(&error)),
-        Ok(Ok(answer)) if is_compressed(&answer) => {
+    match answer {
+        Err(error) => Err(unreachable(&error)),
+        Ok(answer) if is_compressed(&answer) => {
             let why = "the provider compressed its answer although identity was asked for";
             Err(failed(Code::ProviderFailed, why))
         }
-        Ok(Ok(answer)) => Ok(answer),
-    })
+        Ok(answer) => Ok(answer),
+    }
 }
-
-type Sent = Result<Response<Body>, UpstreamError>;
 
 async fn send_once(
     app: &App,
-    provider: &dyn Provider,
     flight: &mut Flight,
     live: &Arc<LiveAccount>,
+    request: &Request<Bytes>,
     deadline: u64,
-) -> Result<Result<Sent, Attempt>, Failure> {
-    let request = match provider.request(flight.call(), live, &app.config) {
-        Ok(request) => request,
-        Err(Unsendable::Call(why)) => return Err(Failure::new(Code::InvalidBody, why)),
-        Err(Unsendable::Account(why)) => {
-            return Ok(Err(Attempt::Failed {
-                failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
-                outcome: Outcome::Denied { why, until: None },
-                status: None,
-            }));
-        }
-    };
+) -> Result<Response<Body>, UpstreamError> {
     flight.trying(live);
     let route = Route {
         proxy: live.proxy.clone(),
         connect_timeout: app.config.relay.connect,
         head_timeout: left(app, deadline),
     };
-    Ok(Ok(app.ports.upstream.send(request, &route).await))
+    app.ports.upstream.send(request.clone(), &route).await
+}
+
+/// Takes in what the account said about itself, and keeps it.
+async fn learn(
+    app: &App,
+    provider: &dyn Provider,
+    live: &LiveAccount,
+    answer: Response<Body>,
+    deadline: u64,
+) -> Result<Arc<LiveAccount>, Attempt> {
+    let body = read_bounded(answer.into_body(), ERROR_BODY_LIMIT);
+    let Some(Ok(body)) = within(&*app.ports.clock, left(app, deadline), body).await else {
+        let why = "the account's answer about itself broke off";
+        return Err(failed(Code::ProviderBroke, why));
+    };
+    let tenant = provider.looked_up(&body).map_err(|why| Attempt::Failed {
+        failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
+        outcome: Outcome::Denied {
+            why,
+            until: Some(app.ports.clock.now() + ASK_AGAIN_MS),
+        },
+        status: None,
+    })?;
+    if let Err(error) = app.accounts.learn_tenant(&live.account.id, &tenant).await {
+        // Known for this call; the next one asks again.
+        tracing::warn!(account = %live.account.id, %error, "what an account said about itself is not stored");
+    }
+    Ok(Arc::new(live.speaking_for(tenant)))
 }
 
 fn left(app: &App, deadline: u64) -> Duration {
@@ -180,10 +243,22 @@ fn unreachable(error: &UpstreamError) -> Attempt {
 
 /// A success is not believed before its first byte: a provider may cut the connection after the head, or
 /// open the stream with an error.
-async fn open(app: &App, provider: &dyn Provider, answer: Response<Body>, deadline: u64) -> Attempt {
+async fn open(
+    app: &App,
+    provider: &dyn Provider,
+    call: &Call,
+    answer: Response<Body>,
+    deadline: u64,
+) -> Attempt {
     let (head, mut body) = answer.into_parts();
     let patience = left(app, deadline);
-    let opening = match within(&*app.ports.clock, patience, opening(provider, &mut body)).await {
+    let opening = match within(
+        &*app.ports.clock,
+        patience,
+        opening(app, provider, call, &mut body),
+    )
+    .await
+    {
         None => return failed(Code::ProviderTimeout, "no first byte in time"),
         Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
         Some(Ok(opening)) => opening,
@@ -212,7 +287,12 @@ async fn open(app: &App, provider: &dyn Provider, answer: Response<Body>, deadli
 const LONGEST_OPENING: usize = 16 << 10;
 
 /// The first bytes of a body, as many as it takes to tell whether they are an error; none if there are none.
-async fn opening(provider: &dyn Provider, body: &mut Body) -> Result<(Bytes, Opening), BodyError> {
+async fn opening(
+    app: &App,
+    provider: &dyn Provider,
+    call: &Call,
+    body: &mut Body,
+) -> Result<(Bytes, Opening), BodyError> {
     let mut first = Bytes::new();
     loop {
         let Some(more) = first_data(body).await? else {
@@ -223,7 +303,7 @@ async fn opening(provider: &dyn Provider, body: &mut Body) -> Result<(Bytes, Ope
         } else {
             [first, more].concat().into()
         };
-        match provider.judge_opening(&first) {
+        match provider.judge_opening(call, &first, app.ports.clock.now()) {
             Opening::Unclear if first.len() < LONGEST_OPENING => {}
             judged => return Ok((first, judged)),
         }
@@ -250,6 +330,7 @@ async fn first_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
 async fn judge(
     app: &App,
     provider: &dyn Provider,
+    call: &Call,
     answer: Response<Body>,
 ) -> Result<(Answer, Verdict), Attempt> {
     let (head, body) = answer.into_parts();
@@ -269,7 +350,7 @@ async fn judge(
             status: Some(head.status),
         });
     };
-    let verdict = provider.judge(head.status, &head.headers, &body, app.ports.clock.now());
+    let verdict = provider.judge(call, head.status, &head.headers, &body, app.ports.clock.now());
     Ok((
         Answer {
             status: head.status,

@@ -9,6 +9,7 @@
 //! Of a field named twice the last is meant, as most servers read it. Two `model`s are refused: ours and
 //! the provider's reading could differ, and with it the limits that hold.
 
+pub mod coding;
 mod quotes;
 mod session;
 mod walk;
@@ -37,13 +38,37 @@ pub enum Field {
     PromptCacheKey,
     /// Google's Code Assist: the project the call is billed to.
     Project,
+    /// There too: the call as Google's other API has it.
+    Request,
+    /// In that, and in bodies of simpler clients: which conversation it is.
+    SessionId,
+    /// In an answer of Code Assist: the answer as the other API has it.
+    Response,
+    /// In any answer of Google's: what went wrong.
+    Error,
     /// Anthropic's system prompt.
     System,
-    /// Anthropic's conversation.
+    /// The conversation, as Anthropic's and OpenAI's older protocol have it.
     Messages,
+    /// OpenAI's system prompt.
+    Instructions,
+    /// OpenAI's conversation.
+    Input,
+    /// Google's system prompt.
+    SystemInstruction,
+    /// Google's conversation.
+    Contents,
+    /// Of a message in it: who says it.
+    Role,
+    /// The bound on the output in OpenAI's older protocol.
+    MaxCompletionTokens,
+    /// Google's settings of a call.
+    GenerationConfig,
+    /// In these: the bound on the output.
+    MaxOutput,
 }
 
-const FIELDS: [(&[u8], Field); 9] = [
+const FIELDS: [(&[u8], Field); 21] = [
     (b"model", Field::Model),
     (b"stream", Field::Stream),
     (b"max_tokens", Field::MaxTokens),
@@ -51,14 +76,33 @@ const FIELDS: [(&[u8], Field); 9] = [
     (b"metadata", Field::Metadata),
     (b"prompt_cache_key", Field::PromptCacheKey),
     (b"project", Field::Project),
+    (b"request", Field::Request),
+    (b"session_id", Field::SessionId),
+    (b"response", Field::Response),
+    (b"error", Field::Error),
     (b"system", Field::System),
     (b"messages", Field::Messages),
+    (b"instructions", Field::Instructions),
+    (b"input", Field::Input),
+    (b"systemInstruction", Field::SystemInstruction),
+    (b"contents", Field::Contents),
+    (b"role", Field::Role),
+    (b"max_completion_tokens", Field::MaxCompletionTokens),
+    (b"generationConfig", Field::GenerationConfig),
+    (b"maxOutputTokens", Field::MaxOutput),
 ];
 
 /// Where the fields' values lie in the body they were found in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    spans: [Option<Span>; FIELDS.len()],
+    members: [Option<Member>; FIELDS.len()],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Member {
+    /// Where its name begins.
+    start: usize,
+    value: Span,
 }
 
 /// Bytes `start..end` of the body: a value, its quotes or brackets included.
@@ -101,12 +145,18 @@ pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
             let key = walk.key()?;
             let start = walk.at();
             walk.value()?;
-            let span = Span {
+            let value = Span {
                 start,
                 end: walk.at(),
             };
             if let Some(field) = field_of(key.of(body)) {
-                fields.put(field, span)?;
+                fields.put(
+                    field,
+                    Member {
+                        start: key.start,
+                        value,
+                    },
+                )?;
             }
             walk.space();
             match walk.peek() {
@@ -124,8 +174,9 @@ pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
     }
 }
 
-/// The first element of an array, as it is written; `None`: it is no array, or an empty one.
-pub fn first_element(array: &[u8]) -> Option<&[u8]> {
+/// The start of an array, as it is written: its elements up to the first that is not `leading`, that one
+/// too. `None`: it is no array, or an empty one.
+pub fn beginning(array: &[u8], leading: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
     let mut walk = Walk::new(array);
     walk.space();
     if walk.peek() != Some(b'[') {
@@ -134,29 +185,92 @@ pub fn first_element(array: &[u8]) -> Option<&[u8]> {
     walk.step();
     walk.space();
     let start = walk.at();
-    walk.value().ok()?;
-    array.get(start..walk.at())
+    loop {
+        let element = walk.at();
+        walk.value().ok()?;
+        let end = walk.at();
+        walk.space();
+        if walk.peek() != Some(b',') || !leading(array.get(element..end)?) {
+            return array.get(start..end);
+        }
+        walk.step();
+        walk.space();
+    }
 }
 
-/// The body with another model's name, every other byte as it was. A body that names no model stays.
-pub fn patch_model(body: &Bytes, fields: &Fields, model: &str) -> Bytes {
-    let Some(span) = fields.span(Field::Model) else {
+/// One place of a body that is sent as other bytes than it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub span: Span,
+    pub with: String,
+}
+
+impl Edit {
+    /// Another string in place of a value.
+    pub fn text(span: Span, text: &str) -> Self {
+        Self {
+            span,
+            with: serde_json::Value::from(text).to_string(),
+        }
+    }
+
+    pub fn cut(span: Span) -> Self {
+        Self {
+            span,
+            with: String::new(),
+        }
+    }
+}
+
+/// The body with these places changed, every other byte as it was. The places do not overlap.
+pub fn patch(body: &Bytes, mut edits: Vec<Edit>) -> Bytes {
+    if edits.is_empty() {
         return body.clone();
-    };
-    let (Some(before), Some(after)) = (body.get(..span.start), body.get(span.end..)) else {
-        return body.clone();
-    };
-    let name = serde_json::Value::from(model).to_string();
-    let mut patched = Vec::with_capacity(before.len() + name.len() + after.len());
-    patched.extend_from_slice(before);
-    patched.extend_from_slice(name.as_bytes());
-    patched.extend_from_slice(after);
+    }
+    edits.sort_by_key(|edit| edit.span.start);
+    let grows: usize = edits.iter().map(|edit| edit.with.len()).sum();
+    let mut patched = Vec::with_capacity(body.len() + grows);
+    let mut at = 0;
+    for Edit { span, with } in &edits {
+        patched.extend_from_slice(body.get(at..span.start).unwrap_or_default());
+        patched.extend_from_slice(with.as_bytes());
+        at = span.end;
+    }
+    patched.extend_from_slice(body.get(at..).unwrap_or_default());
     patched.into()
 }
 
 impl Fields {
     pub fn span(&self, field: Field) -> Option<Span> {
-        self.spans.get(field as usize).copied().flatten()
+        self.member(field).map(|member| member.value)
+    }
+
+    /// The field with its name and one comma beside it: cut that out, and the object has it no more.
+    pub fn whole_member(&self, field: Field, body: &[u8]) -> Option<Span> {
+        let Member { start, value } = self.member(field)?;
+        let blank = |byte: &u8| byte.is_ascii_whitespace();
+        let after = body.get(value.end..)?;
+        let spaces = after.iter().take_while(|byte| blank(byte)).count();
+        if after.get(spaces) == Some(&b',') {
+            let end = value.end + spaces + 1;
+            return Some(Span { start, end });
+        }
+        let before = body.get(..start)?;
+        let spaces = before.iter().rev().take_while(|byte| blank(byte)).count();
+        let comma = before.len() - spaces;
+        let start = if before.get(comma.wrapping_sub(1)) == Some(&b',') {
+            comma - 1
+        } else {
+            start
+        };
+        Some(Span {
+            start,
+            end: value.end,
+        })
+    }
+
+    fn member(&self, field: Field) -> Option<Member> {
+        self.members.get(field as usize).copied().flatten()
     }
 
     /// The value as it is written.
@@ -186,17 +300,17 @@ impl Fields {
         serde_json::from_slice(self.raw(field, body)?).ok()
     }
 
-    fn put(&mut self, field: Field, span: Span) -> Result<(), Malformed> {
-        let Some(slot) = self.spans.get_mut(field as usize) else {
+    fn put(&mut self, field: Field, member: Member) -> Result<(), Malformed> {
+        let Some(slot) = self.members.get_mut(field as usize) else {
             return Ok(());
         };
         match *slot {
             Some(first) if field == Field::Model => Err(Malformed::TwoModels {
-                first: first.start,
-                second: span.start,
+                first: first.value.start,
+                second: member.value.start,
             }),
             _ => {
-                *slot = Some(span);
+                *slot = Some(member);
                 Ok(())
             }
         }
@@ -206,6 +320,15 @@ impl Fields {
 impl Span {
     pub fn of(self, body: &[u8]) -> &[u8] {
         body.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The same place, seen from `by` bytes before.
+    #[must_use]
+    pub fn moved(self, by: usize) -> Self {
+        Self {
+            start: self.start + by,
+            end: self.end + by,
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use crs_durable::{CallId, Millis};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
-use super::body::Fields;
+use super::body::{Edit, Fields, patch};
 use super::session::Session;
 use crate::port::gates::KeyHash;
 
@@ -22,6 +22,8 @@ pub struct Call {
     /// The query without our own `key` parameter.
     pub query: Option<String>,
     pub body: Bytes,
+    /// The body as it came, if that was compressed.
+    pub packed: Option<Packed>,
     /// Where in the body the relay found what it reads.
     pub fields: Fields,
     /// The model as the client named it.
@@ -29,35 +31,96 @@ pub struct Call {
     pub stream: bool,
     /// What ties this call to its conversation.
     pub session: Option<Session>,
+    /// The most output that the client allows, tokens.
+    pub max_output: Option<u64>,
     /// An attempt on this account only: the operator's test of it.
     pub only: Option<String>,
 }
 
+/// Bytes with their `content-encoding`.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    pub bytes: Bytes,
+    pub coding: HeaderValue,
+}
+
+impl Call {
+    /// What to send: the very bytes that came, or with these places changed. Only bytes that came compressed
+    /// and need no change have a `content-encoding`.
+    pub fn payload(&self, edits: Vec<Edit>) -> (Bytes, Option<HeaderValue>) {
+        match &self.packed {
+            Some(packed) if edits.is_empty() => (packed.bytes.clone(), Some(packed.coding.clone())),
+            _ => (patch(&self.body, edits), None),
+        }
+    }
+}
+
+/// What a call asks for, in the terms of its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
+    /// Anthropic's.
     Messages,
     CountTokens,
+    /// OpenAI's.
+    Responses,
+    CompactResponses,
+    ChatCompletions,
+    /// Google's, in either of its protocols.
+    Generate(Surface),
+    CountContent(Surface),
+    Assist(Assist),
+}
+
+/// Which of Google's protocols a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// The Gemini API: the model is in the path.
+    V1,
+    V1Beta,
+    /// Code Assist, `v1internal`: the same call in an envelope, and the answer in another.
+    Internal,
+}
+
+/// What only Code Assist has: about the account, and free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Assist {
+    LoadCodeAssist,
+    OnboardUser,
+    RetrieveUserQuota,
+    ListExperiments,
+    FetchAvailableModels,
 }
 
 impl Endpoint {
+    /// In the ledger and in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Messages => "messages",
-            Self::CountTokens => "count_tokens",
+            Self::CountTokens | Self::CountContent(_) => "count_tokens",
+            Self::Responses => "responses",
+            Self::CompactResponses => "responses_compact",
+            Self::ChatCompletions => "chat_completions",
+            Self::Generate(_) => "generate_content",
+            Self::Assist(Assist::LoadCodeAssist) => "load_code_assist",
+            Self::Assist(Assist::OnboardUser) => "onboard_user",
+            Self::Assist(Assist::RetrieveUserQuota) => "retrieve_user_quota",
+            Self::Assist(Assist::ListExperiments) => "list_experiments",
+            Self::Assist(Assist::FetchAvailableModels) => "fetch_available_models",
         }
     }
 
-    pub fn claude_path(self) -> &'static str {
-        match self {
-            Self::Messages => "/v1/messages",
-            Self::CountTokens => "/v1/messages/count_tokens",
-        }
-    }
-
-    /// Whether such a call occupies a slot of the key and the account. Counting tokens takes
-    /// milliseconds and is free, and clients do it while their one slot is busy.
+    /// Whether such a call uses anything that is limited and charged: it occupies a slot of the key and the
+    /// account then, and its answer is measured. Counting tokens takes milliseconds and is free, and clients
+    /// do it while their one slot is busy.
     pub fn takes_slot(self) -> bool {
-        self == Self::Messages
+        match self {
+            Self::Messages
+            | Self::Responses
+            | Self::CompactResponses
+            | Self::ChatCompletions
+            | Self::Generate(_) => true,
+            Self::CountTokens | Self::CountContent(_) | Self::Assist(_) => false,
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 
 use crs_durable::gate::Estimate;
 
-use super::body::Field;
 use super::call::Call;
 use crate::app::App;
 use crate::model::account::Platform;
@@ -23,7 +22,7 @@ const USUAL_OUTPUT: u64 = 4_096;
 pub(super) fn of(app: &App, call: &Call, platform: Platform) -> Estimate {
     let tokens = Tokens {
         input: call.body.len() as u64 / BYTES_PER_TOKEN,
-        output: allowed_output(call).unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
+        output: call.max_output.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
         ..Tokens::default()
     };
     let bill = app.prices().bill(
@@ -37,10 +36,4 @@ pub(super) fn of(app: &App, call: &Call, platform: Platform) -> Estimate {
         tokens: tokens.prompt().saturating_add(tokens.output),
         cost: bill.cost,
     }
-}
-
-/// `max_tokens`, if it is there and a number.
-fn allowed_output(call: &Call) -> Option<u64> {
-    let raw = call.fields.raw(Field::MaxTokens, &call.body)?;
-    std::str::from_utf8(raw).ok()?.trim().parse().ok()
 }

@@ -104,6 +104,11 @@ impl Flight {
         self.provider
     }
 
+    /// The account of the last provider call.
+    pub(super) fn account(&self) -> Option<&LiveAccount> {
+        self.account.as_deref()
+    }
+
     pub fn attempts(&self) -> u32 {
         self.attempts
     }

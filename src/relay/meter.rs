@@ -20,13 +20,24 @@ use crate::model::usage::{Quality, Tokens};
 use super::json::JsonTap;
 use super::sse::SseTap;
 
-/// Watches one response body in the Anthropic protocol.
+mod pick;
+pub mod reading;
+
+use self::reading::{Events, Reading, Whole};
+
+/// Watches one response body.
 #[derive(Debug)]
-pub enum Meter {
-    /// `text/event-stream`.
-    Sse(Box<SseTap>),
-    /// A JSON object.
-    Json(Box<JsonTap>),
+pub struct Meter(Box<dyn Tap>);
+
+/// What watches the bodies of one protocol and form.
+pub(super) trait Tap: std::fmt::Debug + Send + Sync {
+    fn feed(&mut self, chunk: &[u8]);
+    fn ended(&self) -> bool;
+    fn began(&self) -> bool;
+    fn error(&self) -> Option<&ProviderError>;
+    /// `None`: the body is no stream of events.
+    fn between_events(&self) -> Option<bool>;
+    fn finish(self: Box<Self>, complete: bool) -> Measured;
 }
 
 /// What a response told.
@@ -57,16 +68,10 @@ pub struct ProviderError {
 }
 
 impl Meter {
-    /// The meter for a body of this `content-type`. What is no event stream is taken for JSON; a body
+    /// Anthropic's meter for a body of this `content-type`. What is no event stream is taken for JSON; a body
     /// that is neither teaches it nothing.
     pub fn for_content_type(content_type: Option<&str>) -> Self {
-        let kind = content_type
-            .unwrap_or_default()
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
-        if kind.eq_ignore_ascii_case("text/event-stream") {
+        if is_event_stream(content_type) {
             Self::sse()
         } else {
             Self::json()
@@ -74,73 +79,139 @@ impl Meter {
     }
 
     pub fn sse() -> Self {
-        Self::Sse(Box::default())
+        Self(Box::<SseTap>::default())
     }
 
     pub fn json() -> Self {
-        Self::Json(Box::default())
+        Self(Box::<JsonTap>::default())
+    }
+
+    /// The meter of a protocol that is described by a table.
+    pub fn reading(reading: &'static Reading, event_stream: bool) -> Self {
+        if event_stream {
+            Self(Box::new(Events::new(reading)))
+        } else {
+            Self(Box::new(Whole::new(reading)))
+        }
     }
 
     /// The next bytes of the body.
     pub fn feed(&mut self, chunk: &[u8]) {
-        match self {
-            Self::Sse(tap) => tap.feed(chunk),
-            Self::Json(tap) => tap.feed(chunk),
-        }
+        self.0.feed(chunk);
     }
 
-    /// Whether the answer is over by its own word: `message_stop` came, or at least the reason to stop or
+    /// Whether the answer is over by its own word: its last event came, or at least the reason to stop or
     /// an error; or the object closed. A body that ends before has broken off, however politely its
     /// connection was closed.
     pub fn ended(&self) -> bool {
-        match self {
-            Self::Sse(tap) => tap.ended(),
-            Self::Json(tap) => tap.ended(),
-        }
+        self.0.ended()
     }
 
     /// Whether anything of the protocol was seen at all: an event, or the beginning of an object.
     pub fn began(&self) -> bool {
-        match self {
-            Self::Sse(tap) => tap.began(),
-            Self::Json(tap) => tap.began(),
-        }
+        self.0.began()
     }
 
     /// The provider's error, as soon as it has passed.
     pub fn error(&self) -> Option<&ProviderError> {
-        match self {
-            Self::Sse(tap) => tap.error(),
-            Self::Json(tap) => tap.error(),
-        }
+        self.0.error()
+    }
+
+    /// Whether the body is a stream of events.
+    pub fn is_stream(&self) -> bool {
+        self.0.between_events().is_some()
     }
 
     /// Whether an event of our own may be written now: the last event is closed by an empty line. If not,
     /// two line ends must go first. Always true for JSON, where nothing can be written.
     pub fn between_events(&self) -> bool {
-        match self {
-            Self::Sse(tap) => tap.between_events(),
-            Self::Json(_) => true,
-        }
+        self.0.between_events().unwrap_or(true)
     }
 
     /// `complete`: the body came to its end, and the connection neither broke nor was given up.
     pub fn finish(self, complete: bool) -> Measured {
-        match self {
-            Self::Sse(tap) => tap.finish(complete),
-            Self::Json(tap) => tap.finish(complete),
-        }
+        self.0.finish(complete)
+    }
+}
+
+/// Whether a `content-type` is that of an event stream.
+pub fn is_event_stream(content_type: Option<&str>) -> bool {
+    let kind = content_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    kind.eq_ignore_ascii_case("text/event-stream")
+}
+
+impl Tap for SseTap {
+    fn feed(&mut self, chunk: &[u8]) {
+        self.feed(chunk);
+    }
+
+    fn ended(&self) -> bool {
+        self.ended()
+    }
+
+    fn began(&self) -> bool {
+        self.began()
+    }
+
+    fn error(&self) -> Option<&ProviderError> {
+        self.error()
+    }
+
+    fn between_events(&self) -> Option<bool> {
+        Some(self.between_events())
+    }
+
+    fn finish(self: Box<Self>, complete: bool) -> Measured {
+        (*self).finish(complete)
+    }
+}
+
+impl Tap for JsonTap {
+    fn feed(&mut self, chunk: &[u8]) {
+        self.feed(chunk);
+    }
+
+    fn ended(&self) -> bool {
+        self.ended()
+    }
+
+    fn began(&self) -> bool {
+        self.began()
+    }
+
+    fn error(&self) -> Option<&ProviderError> {
+        self.error()
+    }
+
+    fn between_events(&self) -> Option<bool> {
+        None
+    }
+
+    fn finish(self: Box<Self>, complete: bool) -> Measured {
+        (*self).finish(complete)
     }
 }
 
 impl ProviderError {
-    /// Reads Anthropic's `{"type", "message"}`, and the plain string of simpler servers.
+    /// Reads Anthropic's `{"type", "message"}`, OpenAI's and Google's with the more telling `code` or
+    /// `status`, and the plain string of simpler servers.
     pub(super) fn read(error: &serde_json::Value) -> Option<Self> {
         use serde_json::Value;
-        let text = |key| error.get(key).and_then(Value::as_str).unwrap_or_default();
+        let text = |key| error.get(key).and_then(Value::as_str);
         match error {
             Value::String(message) => Some(Self::new("", message)),
-            Value::Object(_) => Some(Self::new(text("type"), text("message"))),
+            Value::Object(_) => {
+                let kind = text("code").or_else(|| text("status")).or_else(|| text("type"));
+                Some(Self::new(
+                    kind.unwrap_or_default(),
+                    text("message").unwrap_or_default(),
+                ))
+            }
             _ => None,
         }
     }

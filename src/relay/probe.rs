@@ -1,4 +1,4 @@
-//! The operator's test of one account: a real call of one token, told apart in the ledger.
+//! The operator's test of one account: the smallest real call, told apart in the ledger.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crs_durable::gate::KeyPolicy;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
 
-use super::call::{Call, Endpoint};
+use super::call::Call;
 use super::flight::Flight;
 use super::{attempts, body, stream};
 use crate::app::App;
@@ -15,19 +15,19 @@ use crate::error::{Code, Failure};
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::upstream::Body;
-use crate::provider::Provider;
+use crate::provider::{Provider, Trial};
 
 /// Ledger events of tests bear this instead of a key's id and name.
 pub const PROBE_KEY: &str = "account-test";
 
-/// Asks `account` for one token, in our own name and whatever its state. The answer is the provider's.
+/// Asks `account` for next to nothing, in our own name and whatever its state. The answer is the provider's.
 pub async fn probe(
     app: &App,
     provider: &'static dyn Provider,
     account: &str,
-    model: &str,
+    trial: Trial,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, provider, call(app, account, model)?);
+    let mut flight = Flight::new(app, provider, call(app, account, trial)?);
     let policy = KeyPolicy {
         id: PROBE_KEY.to_owned(),
         name: PROBE_KEY.to_owned(),
@@ -44,9 +44,8 @@ pub async fn probe(
     }
 }
 
-fn call(app: &App, account: &str, model: &str) -> Result<Call, Failure> {
-    let request = serde_json::json!({ "model": model, "max_tokens": 1, "messages": [{ "role": "user", "content": "Hi" }] });
-    let sent = Bytes::from(request.to_string());
+fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
+    let sent = Bytes::from(trial.body.to_string());
     let fields =
         body::scan(&sent).map_err(|_| Failure::new(Code::Internal, "The test call could not be made."))?;
     let mut headers = HeaderMap::new();
@@ -62,14 +61,16 @@ fn call(app: &App, account: &str, model: &str) -> Result<Call, Failure> {
         started: app.ports.clock.ticks(),
         // No client key: this gate is asked nothing, and is told of the end without knowing the call.
         key: KeyHash([0; 32]),
-        endpoint: Endpoint::Messages,
+        endpoint: trial.endpoint,
         headers,
         query: None,
         fields,
         body: sent,
-        model: model.to_owned(),
-        stream: false,
+        packed: None,
+        model: trial.model,
+        stream: trial.stream,
         session: None,
+        max_output: None,
         only: Some(account.to_owned()),
     })
 }

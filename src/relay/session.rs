@@ -1,15 +1,18 @@
 //! What ties a call to its conversation, in one place: the signals that are looked for, and in which order.
 //!
-//! A provider's cache belongs to an account, so the calls of a conversation go to the same one. For Claude:
+//! A provider's cache belongs to an account, so the calls of a conversation go to the same one.
 //!
-//! 1. `header`: `x-claude-code-session-id`, as Claude Code sends it.
-//! 2. `metadata`: the session in `metadata.user_id`, as a JSON text or behind `_session_` (older versions of
-//!    Claude Code).
-//! 3. `prefix`: a hash of `system` and of the first message, as they are written. These come first in what
-//!    the provider caches, and every call of a conversation repeats them. Only in a body longer than
-//!    [`WORTH_IT`]: what is short is not cached. Marks of the cache (`cache_control`) are left out of it,
-//!    since clients move them to the newest message. Calls with the same beginning share an account, which
-//!    is what their cache wants, too.
+//! | protocol | `header` | in the body | `prefix` |
+//! | --- | --- | --- | --- |
+//! | Anthropic | `x-claude-code-session-id` (Claude Code) | `metadata`: the session in `metadata.user_id`, as a JSON text or behind `_session_` (older versions) | `system`, `messages` |
+//! | OpenAI | `session-id` (Codex), `session_id` (older versions), `x-session-id` | `cacheKey`: `prompt_cache_key` | `instructions`, `input` or `messages` |
+//! | Google | | `sessionId`: `session_id` (Gemini CLI) | `systemInstruction`, `contents` |
+//!
+//! The prefix is a hash of the system prompt and of the conversation up to the first message that is no
+//! instruction, as they are written. These come first in what the provider caches, and every call of a
+//! conversation repeats them. Only in a body longer than [`WORTH_IT`]: what is short is not cached. Marks of
+//! the cache (`cache_control`) are left out of it, since clients move them to the newest message. Calls with
+//! the same beginning share an account, which is what their cache wants, too.
 //!
 //! A signal names a session of one key: whatever ids clients invent, those of other keys never meet it.
 
@@ -17,12 +20,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher};
 
 use http::HeaderMap;
 
-use super::body::{Field, Fields, first_element, session_id};
+use super::body::{Field, Fields, beginning, scan, session_id};
 use crate::model::trace::Signal;
 use crate::port::gates::KeyHash;
-
-/// The session header of Claude Code.
-const SESSION_HEADER: &str = "x-claude-code-session-id";
 
 /// A shorter body has no prefix worth keeping together, bytes.
 const WORTH_IT: usize = 4 << 10;
@@ -31,6 +31,40 @@ const WORTH_IT: usize = 4 << 10;
 const READ: usize = 64 << 10;
 
 const CACHE_MARK: &[u8] = b"\"cache_control\"";
+
+/// No session has a longer name, bytes; what is longer is something else.
+const LONGEST_ID: usize = 256;
+
+/// Where a protocol has its signals.
+pub struct Signals {
+    headers: &'static [&'static str],
+    /// A field of the body, and its signal.
+    said: (Field, Signal),
+    system: Field,
+    /// Of several the first that is there.
+    conversation: &'static [Field],
+}
+
+pub const CLAUDE: Signals = Signals {
+    headers: &["x-claude-code-session-id"],
+    said: (Field::Metadata, Signal::Metadata),
+    system: Field::System,
+    conversation: &[Field::Messages],
+};
+
+pub const OPENAI: Signals = Signals {
+    headers: &["session-id", "session_id", "x-session-id"],
+    said: (Field::PromptCacheKey, Signal::CacheKey),
+    system: Field::Instructions,
+    conversation: &[Field::Input, Field::Messages],
+};
+
+pub const GEMINI: Signals = Signals {
+    headers: &[],
+    said: (Field::SessionId, Signal::SessionId),
+    system: Field::SystemInstruction,
+    conversation: &[Field::Contents],
+};
 
 /// A conversation, as its calls name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,26 +80,29 @@ enum Id {
 }
 
 impl Session {
-    /// Of a call in Anthropic's protocol.
-    pub fn of_claude(headers: &HeaderMap, fields: &Fields, body: &[u8]) -> Option<Self> {
-        let header = || headers.get(SESSION_HEADER)?.to_str().ok().map(str::to_owned);
-        let metadata = || fields.raw(Field::Metadata, body).and_then(session_id);
-        let said = |signal| {
-            move |id| Self {
-                signal,
-                id: Id::Said(id),
-            }
-        };
-        header()
-            .filter(|id| !id.is_empty())
-            .map(said(Signal::Header))
-            .or_else(|| metadata().map(said(Signal::Metadata)))
-            .or_else(|| {
-                prefix(fields, body).map(|hash| Self {
-                    signal: Signal::Prefix,
-                    id: Id::Prefix(hash),
-                })
-            })
+    /// Of a call, by the surest signal it has.
+    pub fn of(signals: &Signals, headers: &HeaderMap, fields: &Fields, body: &[u8]) -> Option<Self> {
+        let header = signals
+            .headers
+            .iter()
+            .find_map(|name| named(headers.get(*name)?.to_str().ok()?));
+        if let Some(id) = header {
+            let id = Id::Said(id);
+            return Some(Self {
+                signal: Signal::Header,
+                id,
+            });
+        }
+        let (field, signal) = signals.said;
+        if let Some(id) = said(field, fields, body) {
+            let id = Id::Said(id);
+            return Some(Self { signal, id });
+        }
+        let id = Id::Prefix(prefix(signals, fields, body)?);
+        Some(Self {
+            signal: Signal::Prefix,
+            id,
+        })
     }
 
     /// What the pool knows the session by.
@@ -80,12 +117,27 @@ impl Session {
     }
 }
 
-fn prefix(fields: &Fields, body: &[u8]) -> Option<u64> {
+fn named(id: &str) -> Option<String> {
+    (!id.is_empty() && id.len() <= LONGEST_ID).then(|| id.to_owned())
+}
+
+fn said(field: Field, fields: &Fields, body: &[u8]) -> Option<String> {
+    match field {
+        Field::Metadata => session_id(fields.raw(field, body)?),
+        _ => named(&fields.text(field, body)?),
+    }
+}
+
+fn prefix(signals: &Signals, fields: &Fields, body: &[u8]) -> Option<u64> {
     if body.len() <= WORTH_IT {
         return None;
     }
-    let first = first_element(fields.raw(Field::Messages, body)?)?;
-    let system = fields.raw(Field::System, body).unwrap_or_default();
+    let conversation = signals
+        .conversation
+        .iter()
+        .find_map(|field| fields.raw(*field, body))?;
+    let first = beginning(conversation, is_instruction)?;
+    let system = fields.raw(signals.system, body).unwrap_or_default();
     let mut hasher = DefaultHasher::new();
     for part in [system, first] {
         unmarked(part.get(..READ).unwrap_or(part), &mut hasher);
@@ -93,6 +145,15 @@ fn prefix(fields: &Fields, body: &[u8]) -> Option<u64> {
         hasher.write_u8(0xff);
     }
     Some(hasher.finish())
+}
+
+/// Whether a message is the application's and not its user's: many conversations begin with it.
+fn is_instruction(message: &[u8]) -> bool {
+    let role = scan(message).ok().and_then(|fields| {
+        let role = fields.text(Field::Role, message)?;
+        Some(role == "system" || role == "developer")
+    });
+    role.unwrap_or(false)
 }
 
 /// Hashes JSON text without its marks of the cache, each `"cache_control":{...}` with the commas around it.
@@ -141,10 +202,15 @@ mod tests {
     fn session(header: Option<&str>, body: &Value) -> Option<Session> {
         let mut headers = HeaderMap::new();
         if let Some(id) = header {
-            headers.insert(SESSION_HEADER, id.parse().unwrap());
+            headers.insert("x-claude-code-session-id", id.parse().unwrap());
         }
         let body = body.to_string();
-        Session::of_claude(&headers, &scan(body.as_bytes()).unwrap(), body.as_bytes())
+        Session::of(
+            &CLAUDE,
+            &headers,
+            &scan(body.as_bytes()).unwrap(),
+            body.as_bytes(),
+        )
     }
 
     /// A call of a conversation that begins with this text.

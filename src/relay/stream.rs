@@ -19,6 +19,7 @@ use super::flight::Flight;
 use super::meter::Meter;
 use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
+use crate::provider::Rewrite;
 
 /// The id of a request, on every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,6 +35,10 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
     } else {
         None
     };
+    let rewrite = flight
+        .account()
+        .filter(|_| answer.metered)
+        .and_then(|account| provider.rewrite(flight.call(), account, &answer.headers));
     flight.answered(answer.status.as_u16(), meter, answer.metered);
     if !answer.metered {
         flight.passed_on(&answer.first);
@@ -55,7 +60,8 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
         .rest
         .as_ref()
         .map_or(Some(0), |rest| rest.size_hint().exact())
-        .map(|rest| rest + answer.first.len() as u64);
+        .map(|rest| rest + answer.first.len() as u64)
+        .filter(|_| rewrite.is_none());
     if length == Some(0) {
         // The server never asks an empty body for its end.
         flight.completed();
@@ -63,6 +69,7 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
     let body = Relayed {
         first: Some(answer.first),
         rest: answer.rest,
+        rewrite,
         flight,
         left: length,
         last_frame: 0,
@@ -75,6 +82,8 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
 struct Relayed {
     first: Option<Bytes>,
     rest: Option<Body>,
+    /// Makes another body of it.
+    rewrite: Option<Box<dyn Rewrite>>,
     flight: Flight,
     /// Bytes still to come, if the provider announced a length.
     left: Option<u64>,
@@ -97,18 +106,23 @@ impl http_body::Body for Relayed {
         if this.done {
             return Poll::Ready(None);
         }
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(Some(Ok(this.pass(first))));
-        }
         loop {
+            if let Some(first) = this.first.take() {
+                match this.pass(first) {
+                    Some(passed) => return passed,
+                    None => continue,
+                }
+            }
             let Some(rest) = this.rest.as_mut() else {
                 return this.end();
             };
             match Pin::new(rest).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers mean nothing to these protocols.
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(this.pass(data))));
+                    if let Ok(data) = frame.into_data()
+                        && let Some(passed) = this.pass(data)
+                    {
+                        return passed;
                     }
                 }
                 // Everything was said before the connection broke.
@@ -132,9 +146,24 @@ impl http_body::Body for Relayed {
     }
 }
 
+type Passed = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
 impl Relayed {
-    fn pass(&mut self, data: Bytes) -> Frame<Bytes> {
+    /// Hands on what came, or what is made of it; `None`: that is nothing yet.
+    fn pass(&mut self, data: Bytes) -> Option<Passed> {
         self.last_frame = self.flight.app().ports.clock.ticks();
+        let data = match &mut self.rewrite {
+            None => data,
+            Some(rewrite) => match rewrite.feed(&data) {
+                Ok(data) if data.is_empty() => return None,
+                Ok(data) => data,
+                Err(why) => return Some(self.break_off(Code::StreamBroken, why)),
+            },
+        };
+        Some(Poll::Ready(Some(Ok(self.hand_on(data)))))
+    }
+
+    fn hand_on(&mut self, data: Bytes) -> Frame<Bytes> {
         self.flight.passed(&data, self.last_frame);
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(data.len() as u64);
@@ -147,7 +176,14 @@ impl Relayed {
     }
 
     /// The provider closed the body in good order. A stream that did not say it is over was cut short.
-    fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn end(&mut self) -> Passed {
+        self.rest = None;
+        if let Some(mut rewrite) = self.rewrite.take() {
+            let last = rewrite.finish();
+            if !last.is_empty() {
+                return Poll::Ready(Some(Ok(self.hand_on(last))));
+            }
+        }
         if self.stream().is_some_and(|meter| !meter.ended()) {
             return self.break_off(
                 Code::StreamBroken,
@@ -161,10 +197,10 @@ impl Relayed {
 
     /// The meter, if the answer is a stream of events.
     fn stream(&self) -> Option<&Meter> {
-        self.flight.meter().filter(|meter| matches!(meter, Meter::Sse(_)))
+        self.flight.meter().filter(|meter| meter.is_stream())
     }
 
-    fn break_off(&mut self, code: Code, detail: String) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn break_off(&mut self, code: Code, detail: String) -> Passed {
         self.done = true;
         // Closes the provider's connection now, not when the client has read the error.
         self.rest = None;
@@ -180,7 +216,10 @@ impl Relayed {
                 _ => "The provider broke off the answer. Please try again.",
             },
         );
-        let event = self.flight.provider().stream_error(&failure, self.flight.id());
+        let event = self
+            .flight
+            .provider()
+            .stream_error(self.flight.call(), &failure, self.flight.id());
         let mut frame = bytes::BytesMut::with_capacity(event.len() + 2);
         // Ends a half event, and is nothing after a whole one.
         if !between_events {

@@ -146,7 +146,7 @@ impl Figures {
 }
 
 /// A whole number from 0, also when written as a float.
-pub(super) fn count(value: &Value) -> Option<u64> {
+pub(crate) fn count(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let float = value.as_f64()?;
         // `as` saturates, which is what a figure beyond all bounds should do.

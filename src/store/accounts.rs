@@ -48,6 +48,8 @@ pub struct NewTokens {
     /// `None`: the one we have stays good.
     pub refresh_token: Option<Secret>,
     pub expires_at: Option<Millis>,
+    /// For whom they speak, if they say so. `None`: for whom the old ones did.
+    pub tenant: Option<String>,
 }
 
 /// What storing fresh tokens came to.
@@ -199,6 +201,7 @@ impl Accounts {
                 access_token,
                 refresh_token,
                 expires_at,
+                tenant,
             } = &mut account.credentials
             else {
                 return Change::Leave(Replaced::Newer {
@@ -219,6 +222,9 @@ impl Accounts {
                 *refresh_token = Some(refresh.clone());
             }
             *expires_at = tokens.expires_at;
+            if tenant.is_none() {
+                tenant.clone_from(&tokens.tenant);
+            }
             let version = seen_version.saturating_add(1);
             account.credential_version = version;
             account.touch(now);
@@ -227,6 +233,27 @@ impl Accounts {
         .await;
         self.distrust(id);
         replaced
+    }
+
+    /// Keeps what was found out about OAuth credentials: for whom they speak. What is known already stays.
+    pub async fn learn_tenant(&self, id: &str, found: &str) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let learned = record::change(&*self.store, &at(id), |stored: Option<Account>| {
+            let Some(mut account) = stored else {
+                return Change::Leave(());
+            };
+            match &mut account.credentials {
+                StoredCredentials::OAuth { tenant, .. } if tenant.is_none() => {
+                    *tenant = Some(found.to_owned());
+                }
+                _ => return Change::Leave(()),
+            }
+            account.touch(now);
+            Change::write(account, ())
+        })
+        .await;
+        self.distrust(id);
+        learned
     }
 
     /// The credentials in the form the store keeps, sealed for the account `id`.
@@ -240,12 +267,14 @@ impl Accounts {
                 access_token,
                 refresh_token,
                 expires_at,
+                tenant,
             } => StoredCredentials::OAuth {
                 access_token: self.seal(id, "accessToken", access_token),
                 refresh_token: refresh_token
                     .as_ref()
                     .map(|token| self.seal(id, "refreshToken", token)),
                 expires_at: *expires_at,
+                tenant: tenant.clone(),
             },
         }
     }

@@ -37,6 +37,11 @@ const MODULES_NOT_HERE: &[NotHere] = &[
         &[InProcess, Redis],
         "what differs there is behind the relay, and each run takes seconds",
     ),
+    (
+        "sdks",
+        &[InProcess, Redis],
+        "what differs there is behind the relay, and each run takes seconds",
+    ),
 ];
 
 /// Tests that are not on every host their module is on.
@@ -128,6 +133,11 @@ const NOT_HERE: &[NotHere] = &[
         "proxies::a_broken_proxy_is_an_error_and_never_a_direct_call",
         &[Worker],
         NO_PROXY,
+    ),
+    (
+        "gemini::a_cut_list_is_cut_for_the_client_too",
+        &[Worker],
+        "workerd ends a body of no known length as if it were whole; half a list is no JSON either way",
     ),
     ("proxies::a_wrong_login_and_a_wrong_protocol", &[Worker], NO_PROXY),
     ("proxies::http", &[Worker], NO_PROXY),

@@ -26,10 +26,12 @@ mod in_process {
     mod bodies;
     mod durability;
     mod failover;
+    mod gemini;
     mod keys;
     mod leaving;
     mod limits;
     mod oauth;
+    mod openai;
     mod operations;
     mod pass_through;
     mod proxies;
@@ -45,14 +47,17 @@ mod embedded {
     mod cli;
     mod durability;
     mod failover;
+    mod gemini;
     mod keys;
     mod leaving;
     mod limits;
     mod oauth;
+    mod openai;
     mod operations;
     mod pass_through;
     mod proxies;
     mod real_clients;
+    mod sdks;
     mod support;
     mod upstash;
 }
@@ -66,10 +71,12 @@ mod redis {
     mod cli;
     mod durability;
     mod failover;
+    mod gemini;
     mod keys;
     mod leaving;
     mod limits;
     mod oauth;
+    mod openai;
     mod operations;
     mod pass_through;
     mod proxies;
@@ -85,13 +92,16 @@ mod worker {
     mod durability;
     mod edge;
     mod failover;
+    mod gemini;
     mod keys;
     mod leaving;
     mod limits;
     mod oauth;
+    mod openai;
     mod operations;
     mod pass_through;
     mod proxies;
     mod real_clients;
+    mod sdks;
     mod support;
 }

@@ -13,53 +13,35 @@
 //! | a stream that opens with an error event | as its type says | the same |
 
 use crs_durable::Millis;
-use crs_durable::pool::Outcome;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::error::Code;
-use crate::provider::{Opening, Then, Verdict};
+use crate::provider::{Opening, PROBE_AFTER_MS, PROBE_SOON_MS, Verdict};
 
 use super::FAMILIES;
-
-/// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.
-const PROBE_AFTER_MS: u64 = 30 * 60_000;
-
-/// One that may have been about that request alone, after this long.
-const PROBE_SOON_MS: u64 = 2 * 60_000;
 
 pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict {
     let error = ErrorBody::read(body);
     match status.as_u16() {
-        400 if error.is_about_the_account() => denied(
+        400 if error.is_about_the_account() => Verdict::denied(
             error.said("the provider disabled the account"),
             Some(now + PROBE_AFTER_MS),
         ),
-        401 => Verdict {
-            outcome: Outcome::Denied {
-                why: error.said("the provider refused the credentials"),
-                until: None,
-            },
-            then: Then::RefreshFirst,
-            code: Code::NoAccount,
-        },
-        402 => denied(
+        401 => Verdict::unauthorized(error.said("the provider refused the credentials")),
+        402 => Verdict::denied(
             error.said("the provider wants the account paid"),
             Some(now + PROBE_AFTER_MS),
         ),
-        403 => denied(
+        403 => Verdict::denied(
             error.said("the provider forbids the account"),
             Some(now + PROBE_SOON_MS),
         ),
         429 => throttled(headers, now),
-        529 => unwell("overloaded", Code::ProviderOverloaded),
-        300..=399 => unwell("a redirect, which is not followed", Code::ProviderFailed),
-        408 | 500..=599 => unwell(&format!("status {}", status.as_u16()), Code::ProviderFailed),
-        _ => Verdict {
-            outcome: Outcome::Neutral,
-            then: Then::PassOn,
-            code: Code::InvalidBody,
-        },
+        529 => Verdict::unwell("overloaded", Code::ProviderOverloaded),
+        300..=399 => Verdict::unwell("a redirect, which is not followed", Code::ProviderFailed),
+        408 | 500..=599 => Verdict::unwell(&format!("status {}", status.as_u16()), Code::ProviderFailed),
+        _ => Verdict::passed_on(),
     }
 }
 
@@ -77,38 +59,14 @@ pub(super) fn opening(first: &[u8]) -> Opening {
     };
     let error = ErrorBody::read(line);
     Opening::Error(match error.kind.as_deref() {
-        Some("overloaded_error") => unwell("overloaded", Code::ProviderOverloaded),
-        Some("rate_limit_error") => Verdict {
-            outcome: Outcome::Throttled {
-                until: None,
-                family: None,
-                why: "rate limited at the start of the stream".to_owned(),
-            },
-            then: Then::NextAccount,
-            code: Code::AccountsLimited,
-        },
-        Some("api_error" | "timeout_error") => unwell(
+        Some("overloaded_error") => Verdict::unwell("overloaded", Code::ProviderOverloaded),
+        Some("rate_limit_error") => Verdict::throttled(None, None, "rate limited at the start of the stream"),
+        Some("api_error" | "timeout_error") => Verdict::unwell(
             &error.said("an error at the start of the stream"),
             Code::ProviderFailed,
         ),
         _ => return Opening::Well,
     })
-}
-
-fn denied(why: String, until: Option<Millis>) -> Verdict {
-    Verdict {
-        outcome: Outcome::Denied { why, until },
-        then: Then::NextAccount,
-        code: Code::NoAccount,
-    }
-}
-
-fn unwell(why: &str, code: Code) -> Verdict {
-    Verdict {
-        outcome: Outcome::Unwell { why: why.to_owned() },
-        then: Then::NextAccount,
-        code,
-    }
 }
 
 /// The reset a 429 names. Subscription accounts name one per window: of several exhausted windows the
@@ -137,15 +95,7 @@ fn throttled(headers: &HeaderMap, now: Millis) -> Verdict {
         .and_then(|claim| claim.strip_prefix("seven_day_"))
         .filter(|family| FAMILIES.contains(family))
         .map(str::to_owned);
-    Verdict {
-        outcome: Outcome::Throttled {
-            until,
-            family,
-            why: "429".to_owned(),
-        },
-        then: Then::NextAccount,
-        code: Code::AccountsLimited,
-    }
+    Verdict::throttled(until, family, "429")
 }
 
 /// `{"type":"error","error":{"type":..,"message":..}}`, as far as it is there.
@@ -193,7 +143,10 @@ impl ErrorBody {
 
 #[cfg(test)]
 mod tests {
+    use crs_durable::pool::Outcome;
+
     use super::*;
+    use crate::provider::Then;
 
     const NOW: Millis = 1_800_000_000_000;
 

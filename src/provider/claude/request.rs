@@ -1,13 +1,14 @@
 //! The request to Anthropic: the client's own body and identity, with the account's credentials.
 
 use bytes::Bytes;
+use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request};
 
 use crate::config::Config;
 use crate::provider::Unsendable;
-use crate::relay::body;
-use crate::relay::call::Call;
+use crate::provider::outgoing::{bearer, mapped_model, pass, post, secret, with_query};
+use crate::relay::body::{Edit, Field};
+use crate::relay::call::{Call, Endpoint};
 use crate::store::accounts::{Credentials, LiveAccount};
 
 /// The beta that makes the API accept OAuth access tokens.
@@ -25,16 +26,7 @@ pub(super) fn build(
     account: &LiveAccount,
     config: &Config,
 ) -> Result<Request<Bytes>, Unsendable> {
-    let mut headers = HeaderMap::with_capacity(call.headers.len() + 4);
-    for (name, value) in &call.headers {
-        if passes(name) {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers
-        .entry(header::CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static("application/json"));
+    let mut headers = pass(&call.headers, passes);
     headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_VERSION);
 
     let base = match &account.credentials {
@@ -45,27 +37,31 @@ pub(super) fn build(
                 .map_or(config.claude.api_url.as_str(), plain_base)
         }
         Credentials::OAuth { access_token, .. } => {
-            headers.insert(
-                header::AUTHORIZATION,
-                secret(&format!("Bearer {}", access_token.reveal()))?,
-            );
+            headers.insert(header::AUTHORIZATION, bearer(access_token)?);
             add_oauth_beta(&mut headers);
             config.claude.api_url.as_str()
         }
     };
 
-    let query = call
-        .query
-        .as_deref()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
-    let mut request = Request::new(mapped_body(call, account));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = format!("{base}{}{query}", call.endpoint.claude_path())
-        .parse()
-        .map_err(|_| Unsendable::Account("the account's baseUrl makes no valid address".to_owned()))?;
-    *request.headers_mut() = headers;
-    Ok(request)
+    let edits = mapped_model(call, account)
+        .zip(call.fields.span(Field::Model))
+        .map(|(mapped, span)| Edit::text(span, mapped));
+    let path = match call.endpoint {
+        Endpoint::Messages => "/v1/messages",
+        Endpoint::CountTokens => "/v1/messages/count_tokens",
+        other => {
+            return Err(Unsendable::OtherKind(format!(
+                "no Claude account serves {}",
+                other.name()
+            )));
+        }
+    };
+    post(
+        call,
+        &with_query(call, format!("{base}{path}")),
+        headers,
+        edits.into_iter().collect(),
+    )
 }
 
 /// Headers that say who the client is and what it wants. Everything else stays here: our own
@@ -103,20 +99,6 @@ fn add_oauth_beta(headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::from_bytes(&list) {
         headers.insert(ANTHROPIC_BETA, value);
     }
-}
-
-fn mapped_body(call: &Call, account: &LiveAccount) -> Bytes {
-    match account.account.model_mapping.get(&call.model) {
-        Some(mapped) => body::patch_model(&call.body, &call.fields, mapped),
-        None => call.body.clone(),
-    }
-}
-
-fn secret(value: &str) -> Result<HeaderValue, Unsendable> {
-    let mut value = HeaderValue::from_str(value)
-        .map_err(|_| Unsendable::Account("the account's credential is not plain text".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// People paste the whole endpoint; the path is ours to add.

@@ -3,6 +3,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn patch_model(body: &Bytes, fields: &Fields, model: &str) -> Bytes {
+    let span = fields.span(Field::Model);
+    patch(
+        body,
+        span.map(|span| Edit::text(span, model)).into_iter().collect(),
+    )
+}
+
 fn fails(body: &str) -> String {
     scan(body.as_bytes()).unwrap_err().to_string()
 }

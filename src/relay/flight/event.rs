@@ -7,6 +7,9 @@ use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::relay::call::Call;
 use crate::relay::meter::Meter;
 
+/// In place of the model of a call that is about none.
+const NO_MODEL: &str = "(none)";
+
 /// In place of the id and name of an account that is not known.
 const UNKNOWN: &str = "unknown";
 
@@ -31,7 +34,7 @@ impl Flight {
             account_name: named(account.map(|account| &account.name)),
             platform: self.provider.platform(),
             endpoint: self.call.endpoint.name().to_owned(),
-            model: self.call.model.clone(),
+            model: self.asked().to_owned(),
             stream: self.call.stream,
             // 499: what nginx made the customary mark of a client that left before the answer.
             status: self.status.unwrap_or(499),
@@ -46,6 +49,14 @@ impl Flight {
             attempts: self.attempts,
             client: client(&self.call),
             trace: None,
+        }
+    }
+
+    /// The model the client named.
+    fn asked(&self) -> &str {
+        match self.call.model.as_str() {
+            "" => NO_MODEL,
+            model => model,
         }
     }
 
@@ -65,7 +76,7 @@ impl Flight {
             self.failure = Some((Code::ClientLeft, None));
         }
         let measured = self.meter.take().map(|meter| meter.finish(self.complete));
-        let asked = self.call.model.clone();
+        let asked = self.asked().to_owned();
         let (model, tokens, bill, provider_error) = match measured {
             Some(measured) => {
                 let model = measured.model.unwrap_or(asked);

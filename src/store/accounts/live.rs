@@ -19,6 +19,17 @@ pub struct LiveAccount {
     pub proxy: Option<Arc<Proxy>>,
 }
 
+impl LiveAccount {
+    /// The account, knowing for whom its tokens speak.
+    pub fn speaking_for(&self, whom: String) -> Self {
+        let mut account = self.clone();
+        if let Credentials::OAuth { tenant, .. } = &mut account.credentials {
+            *tenant = Some(whom);
+        }
+        account
+    }
+}
+
 /// Who we are to the provider. Debug shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
@@ -31,6 +42,8 @@ pub enum Credentials {
         access_token: Secret,
         refresh_token: Option<Secret>,
         expires_at: Option<Millis>,
+        /// See [`StoredCredentials::OAuth`].
+        tenant: Option<String>,
     },
 }
 
@@ -160,6 +173,7 @@ impl Accounts {
                 access_token,
                 refresh_token,
                 expires_at,
+                tenant,
             } => Credentials::OAuth {
                 access_token: open("accessToken", access_token)?,
                 refresh_token: refresh_token
@@ -167,6 +181,7 @@ impl Accounts {
                     .map(|token| open("refreshToken", token))
                     .transpose()?,
                 expires_at: *expires_at,
+                tenant: tenant.clone(),
             },
         };
         let proxy = match &account.proxy {

@@ -98,6 +98,7 @@ fn oauth(access: &str, refresh: Option<&str>) -> Credentials {
         access_token: Secret::new(access),
         refresh_token: refresh.map(Secret::new),
         expires_at: Some(77),
+        tenant: None,
     }
 }
 
@@ -106,6 +107,7 @@ fn tokens(access: &str, refresh: Option<&str>) -> NewTokens {
         access_token: Secret::new(access),
         refresh_token: refresh.map(Secret::new),
         expires_at: Some(99),
+        tenant: None,
     }
 }
 
@@ -253,6 +255,7 @@ async fn tokens_are_replaced_by_who_saw_the_newest() {
         access_token: Secret::new("newest"),
         refresh_token: Some(Secret::new("new-refresh")),
         expires_at: Some(99),
+        tenant: None,
     };
     assert_eq!(live.credentials, expected);
     assert_eq!(

@@ -41,25 +41,8 @@ pub fn versions() -> Vec<String> {
 }
 
 /// Where `scripts/real-clients` puts a version.
-///
-/// # Panics
-/// If it is not there: a test that skips itself proves nothing.
 fn program(version: &str) -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let path = cache
-        .expect("HOME is set")
-        .join("crs-edge/claude-code")
-        .join(version)
-        .join("claude");
-    assert!(
-        path.exists(),
-        "there is no {}; run scripts/real-clients first",
-        path.display()
-    );
-    path
+    crate::sdk::installed("claude-code", version, "claude")
 }
 
 /// One installation of the client, used by one user in one project.

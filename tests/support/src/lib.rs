@@ -13,6 +13,7 @@ pub mod provider;
 pub mod proxy;
 pub mod redis_server;
 pub mod relay;
+pub mod sdk;
 pub mod upstash;
 pub mod wire;
 

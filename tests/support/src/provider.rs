@@ -20,10 +20,13 @@
 //! answer for its credential, the next script queued for anyone, the standing answer for anyone.
 
 mod claude;
+mod gemini;
 mod headers;
 mod oauth;
+mod openai;
 mod play;
 mod request;
+mod route;
 mod script;
 mod serve;
 
@@ -39,9 +42,12 @@ use tokio::net::TcpSocket;
 use tokio::sync::{oneshot, watch};
 
 pub use claude::{Block, Message, Usage, error_body, error_type, frame, models};
+pub use gemini::{GeminiAnswer, PROJECT};
 pub use headers::{epoch, rfc3339};
 pub use oauth::Tokens;
+pub use openai::OpenAiAnswer;
 pub use request::{Closed, Outcome, Request};
+pub use route::Route;
 pub use script::{At, Chunks, How, Script};
 
 use crate::{PATIENCE, within};
@@ -49,34 +55,6 @@ use oauth::OauthState;
 
 /// What a provider says when told nothing.
 pub const GREETING: &str = "你好，世界！ 🌍 This is the fake provider — ça va?";
-
-/// The kinds of request that have scripts of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Route {
-    Messages,
-    CountTokens,
-    Models,
-    /// Refreshing of OAuth tokens.
-    Token,
-    Other,
-}
-
-impl Route {
-    fn of(request: &Request) -> Self {
-        let path = request.path().trim_end_matches('/');
-        if path.ends_with("/v1/messages") {
-            Self::Messages
-        } else if path.ends_with("/v1/messages/count_tokens") {
-            Self::CountTokens
-        } else if path.ends_with("/v1/models") {
-            Self::Models
-        } else if path.ends_with("/v1/oauth/token") {
-            Self::Token
-        } else {
-            Self::Other
-        }
-    }
-}
 
 type LaneKey = (Route, Option<String>);
 
@@ -141,6 +119,12 @@ impl State {
             (Route::Messages, "POST") => Script::message(GREETING),
             (Route::CountTokens, "POST") => Script::json(json!({"input_tokens": request.body.len() / 4})),
             (Route::Models, "GET") => Script::json(models()),
+            (Route::Responses | Route::ChatCompletions, "POST") => Script::openai(GREETING),
+            (Route::Gemini, "POST") => Script::gemini(GREETING),
+            (Route::Assist, "POST") => {
+                let method = request.path().rsplit(':').next().unwrap_or_default();
+                gemini::assist(method).map_or_else(|| Script::error(404), Script::json)
+            }
             (Route::Token, "POST") => self.oauth.grant(request),
             (Route::Other, _) => Script::error(404),
             _ => Script::error(405),

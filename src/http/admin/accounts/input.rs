@@ -24,7 +24,7 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = Option<String>, max_length = 500)]
     #[serde(default)]
     description: Sent<Text<500>>,
-    /// Cannot be changed. This version serves `claude` only.
+    /// Cannot be changed. This version serves all but `antigravity`.
     #[schema(value_type = Platform, required = false)]
     #[serde(default)]
     platform: Sent<Platform>,
@@ -102,6 +102,11 @@ pub(in super::super) struct CredentialsInput {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Sent<Moment>,
+    /// For whom the tokens speak: the id of the account at ChatGPT, the id of the project in Google's cloud.
+    /// Left out, it is found out with the first call.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 100)]
+    tenant: Sent<Option<Line<1, 100>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -172,6 +177,7 @@ struct SealedCredentials {
     access_token: Option<String>,
     refresh_token: Sent<Option<String>>,
     expires_at: Sent<Moment>,
+    tenant: Sent<Option<String>>,
 }
 
 impl AccountInput {
@@ -186,10 +192,10 @@ impl AccountInput {
         let Some(Object(credentials)) = self.credentials.as_ref() else {
             return Err(ApiError::missing("credentials"));
         };
-        if *platform != Platform::Claude {
+        if *platform == Platform::Antigravity {
             let mut error = ApiError::invalid(
                 "platform",
-                "`platform` is not supported by this version: only `claude` is",
+                "`platform` is not supported by this version: `claude`, `openai` and `gemini` are",
             );
             error.code = "unsupported_field";
             return Err(error);
@@ -204,6 +210,7 @@ impl AccountInput {
                 access_token: String::new(),
                 refresh_token: None,
                 expires_at: None,
+                tenant: None,
             },
         };
         let mut account = Account {
@@ -366,6 +373,7 @@ impl CredentialsInput {
                     "expiresAt",
                     self.expires_at.as_ref().is_some_and(|at| at.0.is_some()),
                 ),
+                ("tenant", self.tenant.as_ref().is_some_and(Option::is_some)),
             ],
             CredentialsType::OAuth => [
                 ("apiKey", self.api_key.as_ref().is_some()),
@@ -373,6 +381,7 @@ impl CredentialsInput {
                     "baseUrl",
                     self.base_url.as_ref().is_some_and(|base| base.0.is_some()),
                 ),
+                ("", false),
                 ("", false),
             ],
         };
@@ -392,6 +401,10 @@ impl CredentialsInput {
                 Sent::Yes(token) => Sent::Yes(token.as_ref().map(|token| seal("refreshToken", token))),
             },
             expires_at: self.expires_at.clone(),
+            tenant: match &self.tenant {
+                Sent::No => Sent::No,
+                Sent::Yes(tenant) => Sent::Yes(tenant.as_ref().map(|Line(tenant)| tenant.clone())),
+            },
         })
     }
 }
@@ -421,6 +434,7 @@ impl SealedCredentials {
                     access_token,
                     refresh_token,
                     expires_at,
+                    tenant,
                 },
             ) => Ok(StoredCredentials::OAuth {
                 access_token: needed(self.access_token.as_ref().or(Some(access_token)), "accessToken")?,
@@ -434,11 +448,18 @@ impl SealedCredentials {
                     (Sent::No, Some(_)) => None,
                     (Sent::No, None) => *expires_at,
                 },
+                tenant: match (&self.tenant, &self.access_token) {
+                    (Sent::Yes(tenant), _) => tenant.clone(),
+                    // So may whom it spoke for.
+                    (Sent::No, Some(_)) => None,
+                    (Sent::No, None) => tenant.clone(),
+                },
             }),
             (CredentialsType::OAuth, StoredCredentials::ApiKey { .. }) => Ok(StoredCredentials::OAuth {
                 access_token: needed(self.access_token.as_ref(), "accessToken")?,
                 refresh_token: self.refresh_token.as_ref().cloned().flatten(),
                 expires_at: self.expires_at.as_ref().and_then(|at| at.0),
+                tenant: self.tenant.as_ref().cloned().flatten(),
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! The test of one account: one real token, told as it happens.
+//! The test of one account: the smallest real call, told as it happens.
 
 use std::convert::Infallible;
 
@@ -15,11 +15,8 @@ use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input};
 use crate::app::App;
 use crate::error::Failure;
-use crate::provider::claude::Claude;
+use crate::provider::{self, Provider, Trial};
 use crate::relay::{probe, read_bounded};
-
-/// A model every Claude account may use, and the cheapest of them.
-const DEFAULT_MODEL: &str = "claude-haiku-4-5";
 
 /// What of an answer is read.
 const ANSWER_LIMIT: usize = 256 << 10;
@@ -28,11 +25,11 @@ const ANSWER_LIMIT: usize = 256 << 10;
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http::admin) struct TestInput {
-    /// The model to ask; the cheapest common one if left out.
+    /// The model to ask; a cheap common one if left out.
     model: Option<String>,
 }
 
-/// Makes a real call of one token with this account, whatever its state, and tells how it goes: server-sent
+/// Makes the smallest real call with this account, whatever its state, and tells how it goes: server-sent
 /// events, each `data: {"type": ..}`. `test_start`, then `content` (the text) and `message_stop` if it went
 /// well, and always last `test_complete` with `success` and, if it failed, `error`. The names are CRS's.
 #[utoipa::path(
@@ -49,17 +46,22 @@ pub(in crate::http::admin) async fn test(
     Path(id): Path<String>,
     Input(input): Input<TestInput>,
 ) -> Result<Response<Body>, ApiError> {
-    app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
+    let account = app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
+    let Some(provider) = provider::of(account.platform) else {
+        return Err(ApiError::invalid(
+            "platform",
+            "accounts of this platform are not served by this version",
+        ));
+    };
     session.audit("account.test", &id);
-    let model = input.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
-    Ok(events(app, id, model))
+    Ok(events(app, id, provider, provider.trial(&account, input.model)))
 }
 
-fn events(app: App, account: String, model: String) -> Response<Body> {
-    let start = event(&json!({ "type": "test_start", "accountId": account, "model": model }));
+fn events(app: App, account: String, provider: &'static dyn Provider, trial: Trial) -> Response<Body> {
+    let start = event(&json!({ "type": "test_start", "accountId": account, "model": trial.model }));
     let rest = async move {
         let began = app.ports.clock.ticks();
-        let outcome = ask(&app, &account, &model).await;
+        let outcome = ask(&app, &account, provider, trial).await;
         let ms = app.ports.clock.ticks().saturating_sub(began) / 1000;
         match outcome {
             Ok(text) => [
@@ -92,25 +94,24 @@ fn event(value: &Value) -> String {
 }
 
 /// The text of the answer. The operator is told the provider's own words when it fails.
-async fn ask(app: &App, account: &str, model: &str) -> Result<String, String> {
+async fn ask(
+    app: &App,
+    account: &str,
+    provider: &'static dyn Provider,
+    trial: Trial,
+) -> Result<String, String> {
     let told = |failure: Failure| failure.detail.unwrap_or(failure.message);
-    let response = probe::probe(app, &Claude, account, model).await.map_err(told)?;
+    let response = probe::probe(app, provider, account, trial).await.map_err(told)?;
     let (head, body) = response.into_parts();
     let body = read_bounded(body, ANSWER_LIMIT)
         .await
         .map_err(|broken| broken.to_string())?;
+    let text = String::from_utf8_lossy(&body);
     if !head.status.is_success() {
-        return Err(format!(
-            "{}: {}",
-            head.status.as_u16(),
-            String::from_utf8_lossy(&body)
-        ));
+        return Err(format!("{}: {text}", head.status.as_u16()));
     }
-    let answer: Value =
-        serde_json::from_slice(&body).map_err(|_| "the provider's answer is not JSON".to_owned())?;
-    let text = answer
-        .pointer("/content/0/text")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    Ok(text.to_owned())
+    provider.words(&body).ok_or_else(|| {
+        let begins: String = text.chars().take(500).collect();
+        format!("the provider's answer is none of its protocol; it begins: {begins}")
+    })
 }

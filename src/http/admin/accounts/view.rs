@@ -89,6 +89,9 @@ enum CredentialsView {
         /// When the access token ends; `null`: not known.
         #[schema(format = DateTime)]
         expires_at: Option<String>,
+        /// The account of ChatGPT, or the project of Google's cloud, that the tokens speak for; `null`: not
+        /// known yet, or not needed.
+        tenant: Option<String>,
     },
 }
 
@@ -194,10 +197,12 @@ impl AccountView {
                 StoredCredentials::OAuth {
                     refresh_token,
                     expires_at,
+                    tenant,
                     ..
                 } => CredentialsView::OAuth {
                     has_refresh_token: refresh_token.is_some(),
                     expires_at: expires_at.map(iso),
+                    tenant: tenant.clone(),
                 },
             },
             priority: account.priority,

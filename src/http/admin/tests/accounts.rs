@@ -112,7 +112,11 @@ async fn what_does_not_fit_is_refused_by_name() {
     let key = |more: Value| json!({"credentials": {"type": "apiKey", "apiKey": more}});
     for (body, code, field) in [
         (json!({"name": null}), "invalid_field", "name"),
-        (json!({"platform": "gemini"}), "unsupported_field", "platform"),
+        (
+            json!({"platform": "antigravity"}),
+            "unsupported_field",
+            "platform",
+        ),
         (json!({"platform": "bedrock"}), "invalid_field", "platform"),
         (json!({"priority": 0}), "invalid_field", "priority"),
         (json!({"priority": 101}), "invalid_field", "priority"),
@@ -287,14 +291,14 @@ async fn a_patch_keeps_the_secrets_it_does_not_name() {
     let answer = patch(json!({"credentials": {"type": "oauth", "accessToken": "at-1", "refreshToken": "rt-1", "expiresAt": "2026-01-01T00:00:00Z"}})).await.is(200);
     assert_eq!(
         answer.json["credentials"],
-        json!({"type": "oauth", "hasRefreshToken": true, "expiresAt": "2026-01-01T00:00:00.000Z"})
+        json!({"type": "oauth", "hasRefreshToken": true, "expiresAt": "2026-01-01T00:00:00.000Z", "tenant": null})
     );
     let answer = patch(json!({"credentials": {"type": "oauth", "accessToken": "at-2"}}))
         .await
         .is(200);
     assert_eq!(
         answer.json["credentials"],
-        json!({"type": "oauth", "hasRefreshToken": true, "expiresAt": null})
+        json!({"type": "oauth", "hasRefreshToken": true, "expiresAt": null, "tenant": null})
     );
     let answer = patch(json!({"credentials": {"type": "oauth", "refreshToken": null}}))
         .await
@@ -348,6 +352,7 @@ async fn patches_and_a_refresh_at_once_all_stay() {
         access_token: crate::config::Secret::new("at-2"),
         refresh_token: None,
         expires_at: Some(NOW + 1),
+        tenant: None,
     };
     let (_, replaced) = tokio::join!(
         join_all(all),

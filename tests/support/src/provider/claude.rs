@@ -221,7 +221,7 @@ impl Block {
 }
 
 /// Cuts a text into at most `count` pieces between characters.
-fn cut(text: &str, count: usize) -> Vec<String> {
+pub(super) fn cut(text: &str, count: usize) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let size = chars.len().div_ceil(count.max(1)).max(1);
     chars.chunks(size).map(|piece| piece.iter().collect()).collect()

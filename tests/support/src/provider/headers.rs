@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::Route;
 use super::play::request_id;
 use super::request::Request;
 
@@ -9,6 +10,11 @@ use super::request::Request;
 /// organisation.
 pub(super) fn usual(request: &Request) -> Vec<(String, String)> {
     let now = SystemTime::now();
+    match Route::of(request) {
+        Route::Responses | Route::ChatCompletions => return of_openai(request, now),
+        Route::Gemini | Route::Assist => return of_google(now),
+        _ => {}
+    }
     let mut headers = vec![
         ("date".to_owned(), httpdate::fmt_http_date(now)),
         ("request-id".to_owned(), request_id(request)),
@@ -51,6 +57,51 @@ pub(super) fn usual(request: &Request) -> Vec<(String, String)> {
         }
     }
     headers
+}
+
+/// A login of ChatGPT sees its plan's windows, a key the limits of its model.
+fn of_openai(request: &Request, now: SystemTime) -> Vec<(String, String)> {
+    let mut headers = vec![
+        ("date".to_owned(), httpdate::fmt_http_date(now)),
+        ("x-request-id".to_owned(), request_id(request)),
+        ("openai-version".to_owned(), "2020-10-01".to_owned()),
+        ("openai-organization".to_owned(), "org-of-the-operator".to_owned()),
+        ("openai-processing-ms".to_owned(), "12".to_owned()),
+        ("server".to_owned(), "cloudflare".to_owned()),
+        ("set-cookie".to_owned(), "__cf_bm=fake; path=/".to_owned()),
+    ];
+    let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+    if request.header("chatgpt-account-id").is_some() {
+        add("x-codex-primary-used-percent", "42".into());
+        add("x-codex-primary-window-minutes", "300".into());
+        add(
+            "x-codex-primary-reset-at",
+            epoch(now + Duration::from_hours(3)).to_string(),
+        );
+        add("x-codex-secondary-used-percent", "12".into());
+        add("x-codex-secondary-window-minutes", "10080".into());
+        add("x-codex-secondary-reset-after-seconds", "400000".into());
+    } else {
+        add("x-ratelimit-limit-requests", "500".into());
+        add("x-ratelimit-remaining-requests", "499".into());
+        add("x-ratelimit-reset-requests", "120ms".into());
+        add("x-ratelimit-limit-tokens", "500000".into());
+        add("x-ratelimit-remaining-tokens", "499000".into());
+        add("x-ratelimit-reset-tokens", "6m0s".into());
+    }
+    headers
+}
+
+fn of_google(now: SystemTime) -> Vec<(String, String)> {
+    [
+        ("date", httpdate::fmt_http_date(now).as_str()),
+        ("vary", "Origin"),
+        ("server", "ESF"),
+        ("x-frame-options", "SAMEORIGIN"),
+        ("server-timing", "gfet4t7; dur=812"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// Seconds since 1970.

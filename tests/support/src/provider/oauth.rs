@@ -67,6 +67,9 @@ impl OauthState {
                 "OAuth token has expired. Please obtain a new token or refresh your existing token.",
             );
         }
+        if !super::Route::of(request).is_anthropics() {
+            return None;
+        }
         let beta = request.headers.all("anthropic-beta").flat_map(|v| v.split(','));
         if !beta.into_iter().any(|flag| flag.trim().starts_with("oauth-")) {
             return refuse("OAuth authentication is currently not supported.");

@@ -69,9 +69,11 @@ impl Request {
         self.headers.get(name)
     }
 
-    /// The key or token presented: `x-api-key`, or what follows `Bearer`.
+    /// The key or token presented: `x-api-key`, `x-goog-api-key`, or what follows `Bearer`.
     pub fn credential(&self) -> Option<&str> {
-        self.header("x-api-key").or_else(|| self.bearer())
+        self.header("x-api-key")
+            .or_else(|| self.header("x-goog-api-key"))
+            .or_else(|| self.bearer())
     }
 
     pub fn bearer(&self) -> Option<&str> {

@@ -1,0 +1,159 @@
+//! What a key may ask about itself and the relay, in the shapes that CRS's users know.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Response;
+use axum::http::request::Parts;
+use axum::response::IntoResponse as _;
+use axum::routing::{self, MethodRouter};
+use crs_durable::gate::Refusal;
+use serde_json::{Value, json};
+
+use super::client_key;
+use super::dialect::{self, OnlyThese as _};
+use crate::app::App;
+use crate::error::Failure;
+use crate::model::key::Key;
+use crate::model::price::{self, Family};
+use crate::model::time;
+use crate::port::random;
+use crate::provider::Provider;
+use crate::relay::admit;
+use crate::relay::call::request_id;
+use crate::store::ledger::{Range, Scope};
+
+/// Somebody is there. Needs no key: Claude Code asks without one.
+pub(super) async fn hello() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// Claude Code's event reports end here.
+pub(super) async fn events() -> Json<Value> {
+    Json(json!({ "success": true }))
+}
+
+/// What a key is told about something the relay knows by itself; `answer` sees the path that is asked for.
+pub(super) fn get(
+    provider: &'static dyn Provider,
+    answer: impl Fn(&str, Key) -> Result<Value, Failure> + Clone + Send + Sync + 'static,
+) -> MethodRouter<App> {
+    routing::get(move |State(app): State<App>, asked: Parts| async move {
+        let told = who_asks(&app, &asked)
+            .await
+            .and_then(|key| answer(asked.uri.path(), key));
+        tell(&app, provider, told)
+    })
+    .only_these(provider)
+}
+
+/// Names of models with a known price that the key may use.
+pub(super) fn names(key: &Key, family: Family) -> Vec<&'static str> {
+    let denied = |model: &str| {
+        key.enable_model_restriction
+            && key
+                .restricted_models
+                .iter()
+                .any(|denied| denied.eq_ignore_ascii_case(model))
+    };
+    let mut names: Vec<&str> = price::models(family).filter(|model| !denied(model)).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Models in a shape that Anthropic's and OpenAI's clients both read.
+pub(super) fn list(key: &Key, family: Family, owner: &str) -> Value {
+    let names = names(key, family);
+    let data: Vec<Value> = names
+        .iter()
+        .map(|model| {
+            json!({
+                "type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z",
+                "object": "model", "owned_by": owner, "created": 0,
+            })
+        })
+        .collect();
+    json!({ "object": "list", "data": data, "has_more": false, "first_id": names.first(), "last_id": names.last() })
+}
+
+pub(super) fn me(provider: &'static dyn Provider) -> MethodRouter<App> {
+    get(provider, |_, key| {
+        Ok(json!({
+            "id": format!("user_{}", key.id),
+            "type": "user",
+            "display_name": key.name,
+            "created_at": time::iso(key.created_at),
+        }))
+    })
+}
+
+pub(super) fn usage(provider: &'static dyn Provider) -> MethodRouter<App> {
+    routing::get(move |State(app): State<App>, asked: Parts| async move {
+        let told = async {
+            let key = who_asks(&app, &asked).await?;
+            Ok(json!({
+                "usage": used(&app, &key).await?,
+                "limits": { "tokens": 0, "requests": 0 },
+                "timestamp": time::iso(app.ports.clock.now()),
+            }))
+        };
+        tell(&app, provider, told.await)
+    })
+    .only_these(provider)
+}
+
+pub(super) fn key_info(provider: &'static dyn Provider) -> MethodRouter<App> {
+    routing::get(move |State(app): State<App>, asked: Parts| async move {
+        let told = async {
+            let key = who_asks(&app, &asked).await?;
+            Ok(json!({
+                "keyInfo": {
+                    "id": key.id,
+                    "name": key.name,
+                    "isActive": key.is_active,
+                    "expiresAt": key.expires_at.map(time::iso),
+                    "concurrencyLimit": key.concurrency_limit,
+                    "permissions": key.permissions,
+                    "tokenLimit": 0,
+                    "usage": used(&app, &key).await?,
+                },
+                "timestamp": time::iso(app.ports.clock.now()),
+            }))
+        };
+        tell(&app, provider, told.await)
+    })
+    .only_these(provider)
+}
+
+async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
+    let totals = app
+        .ledger
+        .totals(&[Scope::Key(&key.id)], Range::All, app.ports.clock.now())
+        .await
+        .map_err(|away| Failure::relay_unavailable(&away))?;
+    Ok(json!({ "total": totals.first() }))
+}
+
+/// The key that asks about itself. Such a call reaches no provider and takes no slot.
+async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
+    let hash = client_key::client_key(app, &asked.headers, asked.uri.query())?;
+    let key = app
+        .keys
+        .by_hash(&hash)
+        .await
+        .map_err(|away| Failure::relay_unavailable(&away))?;
+    let key = key.ok_or_else(|| admit::refused(&Refusal::UnknownKey, 0))?;
+    match key.expires_at {
+        _ if !key.is_active => Err(admit::refused(&Refusal::Disabled, 0)),
+        Some(at) if at <= app.ports.clock.now() => Err(admit::refused(&Refusal::Expired { at }, at)),
+        _ => Ok(key),
+    }
+}
+
+fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
+    let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
+    match answer {
+        Ok(value) => ([(dialect::X_REQUEST_ID, id)], Json(value)).into_response(),
+        Err(failure) => dialect::refuse(app, provider, &failure, &id),
+    }
+}

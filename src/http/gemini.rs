@@ -1,0 +1,173 @@
+//! What Gemini CLI and Google's SDKs call, under `/gemini`: Code Assist, and the Gemini API.
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::routing::{MethodRouter, post};
+use serde_json::{Value, json};
+
+use super::about;
+use super::call::{self, Particulars, Told};
+use super::dialect::{OnlyThese as _, not_found, refuse_outside};
+use crate::app::App;
+use crate::error::{Code, Failure};
+use crate::model::price::Family;
+use crate::provider::gemini::Gemini;
+use crate::relay::body::{Field, Fields, scan};
+use crate::relay::call::{Assist, Endpoint, Surface};
+use crate::relay::session::GEMINI;
+
+const HINT: &str = "The base URL of this relay ends with /gemini.";
+
+/// Routes below `/gemini`.
+pub fn routes() -> Router<App> {
+    let mut routes = Router::new();
+    for (name, endpoint, stream) in [
+        ("generateContent", Endpoint::Generate(Surface::Internal), false),
+        (
+            "streamGenerateContent",
+            Endpoint::Generate(Surface::Internal),
+            true,
+        ),
+        ("countTokens", Endpoint::CountContent(Surface::Internal), false),
+        ("loadCodeAssist", Endpoint::Assist(Assist::LoadCodeAssist), false),
+        ("onboardUser", Endpoint::Assist(Assist::OnboardUser), false),
+        (
+            "retrieveUserQuota",
+            Endpoint::Assist(Assist::RetrieveUserQuota),
+            false,
+        ),
+        (
+            "listExperiments",
+            Endpoint::Assist(Assist::ListExperiments),
+            false,
+        ),
+        (
+            "fetchAvailableModels",
+            Endpoint::Assist(Assist::FetchAvailableModels),
+            false,
+        ),
+    ] {
+        routes = routes.route(&format!("/v1internal:{name}"), internal(endpoint, stream));
+    }
+    for (version, surface) in [("v1", Surface::V1), ("v1beta", Surface::V1Beta)] {
+        routes = routes
+            .route(
+                &format!("/{version}/models"),
+                about::get(&Gemini, |_, key| Ok(list(&key))),
+            )
+            .route(&format!("/{version}/models/{{*model}}"), of_model(surface));
+    }
+    routes
+        .route("/usage", about::usage(&Gemini))
+        .route("/key-info", about::key_info(&Gemini))
+        .fallback(not_found(&Gemini, HINT))
+}
+
+/// A method of Code Assist. The model is in the body, if there is one.
+fn internal(endpoint: Endpoint, stream: bool) -> MethodRouter<App> {
+    post(move |State(app): State<App>, request: Request| async move {
+        call::serve(&app, &Gemini, endpoint, request, |told| {
+            let model = match endpoint {
+                Endpoint::Assist(_) => String::new(),
+                Endpoint::CountContent(_) => counted_model(told)?,
+                _ => told.model()?,
+            };
+            Ok(particulars(told, bare(&model).to_owned(), stream))
+        })
+        .await
+    })
+    .only_these(&Gemini)
+}
+
+/// A method of the Gemini API: `models/{model}:{method}`.
+fn of_model(surface: Surface) -> MethodRouter<App> {
+    let one = about::get(&Gemini, |asked, key| one(asked, &key));
+    one.post(
+        move |State(app): State<App>, Path(asked): Path<String>, request: Request| async move {
+            let (model, endpoint, stream) = match asked.rsplit_once(':') {
+                Some((model, "generateContent")) => (model, Endpoint::Generate(surface), false),
+                Some((model, "streamGenerateContent")) => (model, Endpoint::Generate(surface), true),
+                Some((model, "countTokens")) => (model, Endpoint::CountContent(surface), false),
+                _ => {
+                    let message = format!(
+                        "This relay knows generateContent, streamGenerateContent and countTokens of a model. {HINT}"
+                    );
+                    return refuse_outside(&app, &Gemini, &Failure::new(Code::NotFound, message));
+                }
+            };
+            let model = model.to_owned();
+            call::serve(&app, &Gemini, endpoint, request, |told| {
+                Ok(particulars(told, model, stream))
+            })
+            .await
+        },
+    )
+}
+
+/// What a call says of itself, in its envelope or without one.
+fn particulars(told: &Told<'_>, model: String, stream: bool) -> Particulars {
+    let (session, max_output) = match opened(told, Field::Request) {
+        Some((fields, body)) => {
+            let inner = told.within(&fields, body);
+            (inner.session(&GEMINI), max_output(&inner))
+        }
+        None => (told.session(&GEMINI), max_output(told)),
+    };
+    Particulars {
+        model,
+        stream,
+        session,
+        max_output,
+    }
+}
+
+fn max_output(told: &Told<'_>) -> Option<u64> {
+    let (fields, body) = opened(told, Field::GenerationConfig)?;
+    told.within(&fields, body).number(Field::MaxOutput)
+}
+
+/// Who counts tokens names the model beside what is counted.
+fn counted_model(told: &Told<'_>) -> Result<String, Failure> {
+    let inner =
+        opened(told, Field::Request).and_then(|(fields, body)| told.within(&fields, body).text(Field::Model));
+    inner.map_or_else(|| told.model(), Ok)
+}
+
+/// An object within the body.
+fn opened<'a>(told: &Told<'a>, field: Field) -> Option<(Fields, &'a [u8])> {
+    let body = told.fields.raw(field, told.body)?;
+    Some((scan(body).ok()?, body))
+}
+
+fn bare(model: &str) -> &str {
+    model.strip_prefix("models/").unwrap_or(model)
+}
+
+fn list(key: &crate::model::key::Key) -> Value {
+    let models: Vec<Value> = about::names(key, Family::Gemini)
+        .into_iter()
+        .map(described)
+        .collect();
+    json!({ "models": models })
+}
+
+fn one(asked: &str, key: &crate::model::key::Key) -> Result<Value, Failure> {
+    let name = asked.rsplit_once("/models/").map_or(asked, |(_, name)| name);
+    about::names(key, Family::Gemini)
+        .into_iter()
+        .find(|known| *known == name)
+        .map(described)
+        .ok_or_else(|| {
+            Failure::new(
+                Code::NotFound,
+                "This relay knows no such model by name. A call of it is passed on all the same.",
+            )
+        })
+}
+
+fn described(name: &str) -> Value {
+    json!({
+        "name": format!("models/{name}"), "displayName": name,
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+    })
+}

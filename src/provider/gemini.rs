@@ -1,0 +1,158 @@
+//! Google's two protocols for one thing, the Gemini API and Code Assist (`v1internal`), towards API keys and
+//! Google accounts.
+//!
+//! An API key speaks the first, an account the second; a client may speak either. Where they differ the call
+//! is put into an envelope or taken out of one, and so is the answer, piece by piece.
+
+mod error;
+mod judge;
+mod project;
+mod reading;
+mod request;
+mod rewrite;
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+
+use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, oauth};
+use crate::config::{Config, Secret};
+use crate::error::Failure;
+use crate::model::account::{Account, Platform};
+use crate::relay::call::{Call, Endpoint, Surface};
+use crate::relay::meter::{Meter, is_event_stream};
+use crate::store::accounts::{Credentials, LiveAccount};
+
+pub struct Gemini;
+
+impl Provider for Gemini {
+    fn platform(&self) -> Platform {
+        Platform::Gemini
+    }
+
+    fn service(&self) -> Service {
+        Service::Gemini
+    }
+
+    fn lookup(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Option<Result<Request<Bytes>, Unsendable>> {
+        project::lookup(call, account, config)
+    }
+
+    fn looked_up(&self, body: &[u8]) -> Result<String, String> {
+        project::read(body)
+    }
+
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable> {
+        request::build(call, account, config)
+    }
+
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict {
+        judge::answer(self.family(&call.model), status, headers, body, now)
+    }
+
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
+        judge::opening(self.family(&call.model), first, now)
+    }
+
+    fn passes_back(&self, name: &HeaderName) -> bool {
+        *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
+    }
+
+    fn rewrite(&self, call: &Call, account: &LiveAccount, headers: &HeaderMap) -> Option<Box<dyn Rewrite>> {
+        let Endpoint::Generate(surface) = call.endpoint else {
+            return None;
+        };
+        let into = match (surface, &account.credentials) {
+            (Surface::Internal, Credentials::ApiKey { .. }) => rewrite::Into::Envelope,
+            (Surface::V1 | Surface::V1Beta, Credentials::OAuth { .. }) => rewrite::Into::Plain,
+            _ => return None,
+        };
+        Some(rewrite::rewriter(into, streams(headers)))
+    }
+
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        call.endpoint
+            .takes_slot()
+            .then(|| Meter::reading(&reading::GENERATE, streams(headers)))
+    }
+
+    fn refusal(&self, failure: &Failure, request_id: &str, _now: Millis) -> Refusal {
+        Refusal::of(failure, error::body(failure, request_id))
+    }
+
+    fn stream_error(&self, _call: &Call, failure: &Failure, request_id: &str) -> Bytes {
+        Bytes::from(format!("data: {}\r\n\r\n", error::body(failure, request_id)))
+    }
+
+    /// Google limits each model by itself.
+    fn family<'a>(&self, model: &'a str) -> &'a str {
+        model
+    }
+
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+        let google = &config.gemini;
+        let more = [
+            ("client_id", google.oauth_client_id.as_deref()),
+            (
+                "client_secret",
+                google.oauth_client_secret.as_ref().map(Secret::reveal),
+            ),
+        ];
+        oauth::form_request(&google.oauth_url, refresh_token, &more)
+            .ok_or_else(|| "GOOGLE_OAUTH_URL makes no valid address".to_owned())
+    }
+
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+        oauth::refreshed(status, body, now)
+    }
+
+    fn trial(&self, _account: &Account, model: Option<String>) -> Trial {
+        Trial {
+            endpoint: Endpoint::Generate(Surface::V1Beta),
+            model: model.unwrap_or_else(|| TRIAL_MODEL.to_owned()),
+            body: serde_json::json!({
+                "contents": [{ "role": "user", "parts": [{ "text": "Hi" }] }],
+                "generationConfig": { "maxOutputTokens": 1 },
+            }),
+            stream: false,
+        }
+    }
+
+    fn words(&self, answer: &[u8]) -> Option<String> {
+        let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+        let first = answer.pointer("/candidates/0")?;
+        // One token of thought is no word.
+        let text = first
+            .pointer("/content/parts/0/text")
+            .and_then(|text| text.as_str());
+        Some(text.unwrap_or_default().to_owned())
+    }
+}
+
+/// A cheap model that keys and accounts may use.
+const TRIAL_MODEL: &str = "gemini-2.5-flash";
+
+fn streams(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    is_event_stream(kind)
+}

@@ -1,0 +1,130 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::model::usage::Quality;
+use crate::relay::meter::{Measured, Meter};
+
+/// The answers of a stream: the last one is whole.
+fn answers() -> Vec<Value> {
+    let answer = |parts: Value, finish: Option<&str>, output: u64| {
+        let mut candidate = json!({"content": {"role": "model", "parts": parts}, "index": 0});
+        if let Some(finish) = finish {
+            candidate["finishReason"] = finish.into();
+        }
+        json!({"candidates": [candidate], "modelVersion": "gemini-2.5-pro", "responseId": "r1",
+            "usageMetadata": {"promptTokenCount": 100, "cachedContentTokenCount": 60, "candidatesTokenCount": output,
+                "thoughtsTokenCount": 30, "toolUsePromptTokenCount": 5, "totalTokenCount": 135 + output}})
+    };
+    vec![
+        answer(json!([{"text": "你好 \"usageMetadata\": {"}]), None, 1),
+        answer(
+            json!([{"thought": true, "text": "]}"}, {"functionCall": {"name": "error", "args": {"error": 1}}}]),
+            None,
+            4,
+        ),
+        answer(json!([{"text": ""}]), Some("STOP"), 9),
+    ]
+}
+
+fn events(enveloped: bool) -> String {
+    let mut text = String::new();
+    for answer in answers() {
+        let answer = if enveloped {
+            json!({"response": answer, "traceId": "t"})
+        } else {
+            answer
+        };
+        text += "data: ";
+        text += &answer.to_string();
+        text += "\r\n\r\n";
+    }
+    text
+}
+
+fn measure(stream: bool, text: &str, whole: bool) -> Measured {
+    let mut meter = Meter::reading(&GENERATE, stream);
+    meter.feed(text.as_bytes());
+    meter.finish(whole)
+}
+
+const ALL: Tokens = Tokens {
+    input: 45,
+    output: 39,
+    cache_write_5m: 0,
+    cache_write_1h: 0,
+    cache_read: 60,
+};
+
+#[test]
+fn cached_and_thought_tokens_count_in_every_form() {
+    let list = Value::from(answers()).to_string();
+    let last = answers().pop().unwrap();
+    for (stream, text) in [
+        (true, events(false)),
+        (true, events(true)),
+        (false, list),
+        (false, last.to_string()),
+        (false, json!({"response": last, "traceId": "t"}).to_string()),
+    ] {
+        let measured = measure(stream, &text, true);
+        assert_eq!(
+            (measured.tokens, measured.quality),
+            (ALL, Quality::Exact),
+            "{text}"
+        );
+        assert_eq!(measured.model.as_deref(), Some("gemini-2.5-pro"));
+        assert_eq!(measured.stop_reason.as_deref(), Some("STOP"));
+        assert_eq!(measured.error, None);
+    }
+}
+
+#[test]
+fn a_cut_stream_counts_what_was_named_last() {
+    let text: String = events(false).split_inclusive("\r\n\r\n").take(2).collect();
+    let measured = measure(true, &text, false);
+    assert_eq!(measured.quality, Quality::Partial);
+    assert!(measured.tokens.output >= 34 && measured.tokens.cache_read == 60);
+    let mut meter = Meter::reading(&GENERATE, true);
+    meter.feed(text.as_bytes());
+    assert!(!meter.ended());
+}
+
+#[test]
+fn a_refused_prompt_is_a_whole_answer() {
+    let text = format!(
+        "data: {}\r\n\r\n",
+        json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 7}})
+    );
+    let measured = measure(true, &text, true);
+    assert_eq!((measured.tokens.input, measured.quality), (7, Quality::Exact));
+}
+
+#[test]
+fn errors_are_googles() {
+    let text = json!({"error": {"code": 503, "status": "UNAVAILABLE", "message": "busy"}}).to_string();
+    for (stream, text) in [(true, format!("data: {text}\n\n")), (false, format!("[{text}]"))] {
+        let error = measure(stream, &text, true).error.unwrap();
+        assert_eq!(
+            (error.kind.as_str(), error.message.as_str()),
+            ("UNAVAILABLE", "busy")
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn cuts_make_no_difference(cuts in prop::collection::vec(0..3000_usize, 0..40), enveloped: bool, listed: bool, ends: bool) {
+        let text = if listed { Value::from(answers()).to_string() } else { events(enveloped) };
+        let text = if ends { text } else { text.chars().filter(char::is_ascii).take(900).collect() };
+        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < text.len()).collect();
+        cuts.sort_unstable();
+        let mut meter = Meter::reading(&GENERATE, !listed);
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([text.len()]) {
+            meter.feed(&text.as_bytes()[from..cut]);
+            from = cut;
+        }
+        prop_assert_eq!(meter.finish(ends), measure(!listed, &text, ends));
+    }
+}

@@ -1,0 +1,197 @@
+use crs_durable::pool::Outcome;
+
+use super::*;
+use crate::provider::Then;
+
+const NOW: Millis = 1_800_000_000_000;
+
+fn judge(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Verdict {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect();
+    answer(
+        "gpt-5",
+        StatusCode::from_u16(status).unwrap(),
+        &headers,
+        body.as_bytes(),
+        NOW,
+    )
+}
+
+fn error(kind: &str, code: &str) -> String {
+    serde_json::json!({"error": {"message": "words", "type": kind, "param": null, "code": code}}).to_string()
+}
+
+fn throttle(verdict: &Verdict) -> (Option<Millis>, Option<&str>) {
+    let Outcome::Throttled { until, family, .. } = &verdict.outcome else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        (verdict.then, verdict.code),
+        (Then::NextAccount, Code::AccountsLimited)
+    );
+    (*until, family.as_deref())
+}
+
+#[test]
+fn faults_of_the_client_are_passed_on() {
+    for status in [400, 404, 405, 409, 413, 415, 422] {
+        let verdict = judge(status, &[], &error("invalid_request_error", "model_not_found"));
+        assert_eq!(
+            (verdict.then, verdict.outcome),
+            (Then::PassOn, Outcome::Neutral),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn a_401_is_refreshed_first() {
+    let verdict = judge(401, &[], &error("invalid_request_error", "invalid_api_key"));
+    assert_eq!(verdict.then, Then::RefreshFirst);
+    assert_eq!(
+        verdict.outcome,
+        Outcome::Denied {
+            why: "words".to_owned(),
+            until: None
+        }
+    );
+    let chatgpt = judge(401, &[], r#"{"detail":"Could not parse your token."}"#);
+    assert!(matches!(chatgpt.outcome, Outcome::Denied { why, .. } if why.starts_with("Could not parse")));
+}
+
+#[test]
+fn a_402_and_a_403_mark_the_account_for_a_while() {
+    for (status, after) in [(402, PROBE_AFTER_MS), (403, PROBE_SOON_MS)] {
+        let verdict = judge(status, &[], "<html>");
+        assert_eq!((verdict.then, verdict.code), (Then::NextAccount, Code::NoAccount));
+        assert!(
+            matches!(verdict.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + after),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn an_account_without_credit_is_marked_and_not_cooled_down() {
+    let verdict = judge(
+        429,
+        &[("retry-after", "3")],
+        &error("insufficient_quota", "insufficient_quota"),
+    );
+    assert!(
+        matches!(verdict.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + PROBE_AFTER_MS)
+    );
+}
+
+#[test]
+fn a_usage_limit_holds_for_all_models_until_its_reset() {
+    for (told, until) in [
+        (r#""resets_in_seconds":3600"#, Some(NOW + 3_600_000)),
+        (r#""resets_at":1800000600"#, Some(NOW + 600_000)),
+        (r#""plan_type":"plus""#, None),
+    ] {
+        let body = format!(r#"{{"error":{{"type":"usage_limit_reached","message":"x",{told}}}}}"#);
+        assert_eq!(throttle(&judge(429, &[], &body)), (until, None), "{told}");
+    }
+    let by_headers = judge(
+        429,
+        &[
+            ("x-codex-primary-used-percent", "100"),
+            ("x-codex-primary-reset-after-seconds", "90"),
+            ("x-codex-secondary-used-percent", "12"),
+            ("x-codex-secondary-reset-after-seconds", "604800"),
+        ],
+        r#"{"error":{"type":"usage_limit_reached"}}"#,
+    );
+    assert_eq!(throttle(&by_headers), (Some(NOW + 90_000), None));
+}
+
+#[test]
+fn a_rate_limit_holds_for_its_model_until_its_reset() {
+    let body = error("rate_limit_error", "rate_limit_exceeded");
+    for (headers, until) in [
+        (&[("retry-after", "7")][..], Some(NOW + 7_000)),
+        (
+            &[("retry-after-ms", "1500"), ("retry-after", "7")],
+            Some(NOW + 1_500),
+        ),
+        (
+            &[
+                ("x-ratelimit-limit-requests", "60"),
+                ("x-ratelimit-remaining-requests", "0"),
+                ("x-ratelimit-reset-requests", "1m30s"),
+            ],
+            Some(NOW + 90_000),
+        ),
+        (&[], None),
+    ] {
+        assert_eq!(throttle(&judge(429, headers, &body)), (until, Some("gpt-5")));
+    }
+}
+
+#[test]
+fn an_overload_parks_nobody() {
+    for (status, code) in [
+        (503, "server_is_overloaded"),
+        (503, "slow_down"),
+        (429, "slow_down"),
+        (429, "server_is_overloaded"),
+    ] {
+        let verdict = judge(status, &[], &error("service_unavailable_error", code));
+        assert!(matches!(verdict.outcome, Outcome::Unwell { .. }));
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::NextAccount, Code::ProviderOverloaded)
+        );
+    }
+}
+
+#[test]
+fn failures_of_the_provider_move_on() {
+    for status in [302, 408, 500, 502, 503, 504, 520] {
+        let verdict = judge(status, &[], "oops");
+        assert!(matches!(verdict.outcome, Outcome::Unwell { .. }), "{status}");
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::NextAccount, Code::ProviderFailed)
+        );
+    }
+}
+
+#[test]
+fn a_stream_may_open_with_an_error() {
+    let opens = |text: &str| match opening("gpt-5", text.as_bytes(), NOW) {
+        Opening::Error(verdict) => Some(verdict.code),
+        Opening::Well => None,
+        Opening::Unclear => panic!("{text}"),
+    };
+    let failed = |code: &str| {
+        opens(&format!(
+            "event: response.failed\ndata: {{\"type\":\"response.failed\",\"response\":{{\"status\":\"failed\",\"error\":{{\"code\":\"{code}\",\"message\":\"words\"}}}}}}\n\n"
+        ))
+    };
+    assert_eq!(failed("server_is_overloaded"), Some(Code::ProviderOverloaded));
+    assert_eq!(failed("server_error"), Some(Code::ProviderFailed));
+    assert_eq!(failed("rate_limit_exceeded"), Some(Code::AccountsLimited));
+    assert_eq!(failed("insufficient_quota"), Some(Code::NoAccount));
+    assert_eq!(failed("context_length_exceeded"), None);
+    let bare =
+        opens("event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"m\"}\n\n");
+    assert_eq!(bare, Some(Code::ProviderFailed));
+    let chat = opens("data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\"}}\n\n");
+    assert_eq!(chat, Some(Code::ProviderFailed));
+    assert_eq!(
+        opens(
+            "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"error\":null}}\n\n"
+        ),
+        None
+    );
+    for good in ["{\"id\":\"resp_1\"}", ": a comment\n\n", "event: r\ndata: {\"typ"] {
+        assert_eq!(opens(good), None, "{good}");
+    }
+    // Cut anywhere before its line ends, an error cannot be told yet.
+    let cut = b"event: response.failed\ndata: {\"type\":\"response.failed\"";
+    assert_eq!(opening("gpt-5", cut, NOW), Opening::Unclear);
+}

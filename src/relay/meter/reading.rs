@@ -1,0 +1,374 @@
+//! Protocols described by tables: which values of an answer tell what.
+//!
+//! A provider names paths and says what the value at each means ([`Rule`]). The same table reads an answer
+//! in one piece, a list of answers, and a stream of events, each of whose data is a text of its own. However
+//! the network cuts the bytes, the same is read.
+
+use serde_json::Value;
+
+use super::pick::Picker;
+use super::{Measured, ProviderError, Tap, bounded, guess};
+use crate::model::price::Terms;
+use crate::model::usage::{Quality, Tokens};
+
+pub(crate) use crate::relay::usage::{MOST_TOKENS, count};
+
+/// How a protocol tells of usage.
+#[derive(Debug)]
+pub struct Reading {
+    /// At most 32.
+    pub rules: &'static [Rule],
+    /// Data that is no JSON and says that the stream is over.
+    pub mark: Option<&'static str>,
+}
+
+/// A value of interest. Lists are no step of a path.
+#[derive(Debug)]
+pub struct Rule {
+    pub path: &'static [&'static str],
+    pub take: Take,
+}
+
+#[derive(Debug)]
+pub enum Take {
+    Value(fn(&mut Seen, &Value)),
+    /// Generated content: its length is all that is of interest, and only if no usage is named.
+    Content,
+}
+
+impl Rule {
+    pub const fn value(path: &'static [&'static str], read: fn(&mut Seen, &Value)) -> Self {
+        Self {
+            path,
+            take: Take::Value(read),
+        }
+    }
+
+    pub const fn content(path: &'static [&'static str]) -> Self {
+        Self {
+            path,
+            take: Take::Content,
+        }
+    }
+}
+
+/// What an answer has told so far.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// As the provider named them last.
+    pub tokens: Option<Tokens>,
+    pub terms: Terms,
+    /// A figure cannot be true.
+    pub doubtful: bool,
+    pub error: Option<ProviderError>,
+    /// The answer is over by its own word.
+    pub ended: bool,
+    model: Option<String>,
+    message_id: Option<String>,
+    stop_reason: Option<String>,
+    content: u64,
+    /// Of the text under way: it is an error by its type, and what it says.
+    is_error: bool,
+    says: Option<String>,
+}
+
+impl Seen {
+    pub fn model(&mut self, value: &Value) {
+        self.model = value
+            .as_str()
+            .map(|text| bounded(text, 200))
+            .or(self.model.take());
+    }
+
+    pub fn message_id(&mut self, value: &Value) {
+        self.message_id = value
+            .as_str()
+            .map(|text| bounded(text, 200))
+            .or(self.message_id.take());
+    }
+
+    /// A reason to stop ends the answer; `null` is none.
+    pub fn stop_reason(&mut self, value: &Value) {
+        if let Some(reason) = value.as_str() {
+            self.stop_reason = Some(bounded(reason, 64));
+            self.ended = true;
+        }
+    }
+
+    pub fn error(&mut self, value: &Value) {
+        if let Some(error) = ProviderError::read(value) {
+            self.error.get_or_insert(error);
+            self.ended = true;
+        }
+    }
+
+    /// The text itself is an error, which stands in its other fields.
+    pub fn is_error(&mut self) {
+        self.is_error = true;
+    }
+
+    pub fn says(&mut self, value: &Value) {
+        self.says = value.as_str().map(|text| bounded(text, 2_000));
+    }
+
+    /// A name of a service tier.
+    pub fn tier(&mut self, value: &Value) {
+        if let Some(tier) = value.as_str() {
+            // Names are short; a long one is nobody's tier.
+            self.terms.tier = (tier.len() <= 32).then(|| tier.to_owned());
+        }
+    }
+
+    /// A figure, cut to what can be true.
+    pub fn figure(&mut self, value: Option<&Value>) -> u64 {
+        let named = value.and_then(count).unwrap_or_default();
+        self.doubtful |= named > MOST_TOKENS;
+        named.min(MOST_TOKENS)
+    }
+
+    pub(super) fn content(&mut self, bytes: u64) {
+        self.content = self.content.saturating_add(bytes);
+    }
+
+    fn text_ends(&mut self) {
+        let says = self.says.take();
+        if std::mem::take(&mut self.is_error) {
+            self.error
+                .get_or_insert_with(|| ProviderError::new("error", says.as_deref().unwrap_or_default()));
+            self.ended = true;
+        }
+    }
+
+    /// See [`super`] for how the quality is decided. `whole`: the body came to its own end.
+    fn measured(self, whole: bool, nothing: bool) -> Measured {
+        let mut tokens = self.tokens.unwrap_or_default();
+        // Servers that name no output while they send some mean "not counted".
+        let hollow = tokens.output == 0 && self.content > EMPTY_CONTENT;
+        let refused = self.error.is_some() && self.tokens.is_none() && self.content <= EMPTY_CONTENT;
+        let whole = whole && self.error.is_none();
+        let quality = if refused || (whole && self.tokens.is_some() && !hollow) {
+            if self.doubtful {
+                Quality::Estimated
+            } else {
+                Quality::Exact
+            }
+        } else {
+            tokens.output = tokens.output.max(guess(self.content));
+            if whole || nothing {
+                Quality::Estimated
+            } else {
+                Quality::Partial
+            }
+        };
+        Measured {
+            model: self.model,
+            message_id: self.message_id,
+            tokens,
+            terms: self.terms,
+            quality,
+            stop_reason: self.stop_reason,
+            error: self.error,
+            counted: None,
+        }
+    }
+}
+
+/// `[]`, or a message with nothing in it.
+const EMPTY_CONTENT: u64 = 40;
+
+/// An answer in one piece: an object, or a list of them.
+#[derive(Debug)]
+pub(super) struct Whole {
+    picker: Picker,
+    seen: Seen,
+}
+
+impl Whole {
+    pub(super) fn new(reading: &'static Reading) -> Self {
+        Self {
+            picker: Picker::new(reading.rules),
+            seen: Seen::default(),
+        }
+    }
+}
+
+impl Tap for Whole {
+    fn feed(&mut self, chunk: &[u8]) {
+        self.picker.feed(chunk, &mut self.seen);
+    }
+
+    fn ended(&self) -> bool {
+        self.picker.is_done()
+    }
+
+    fn began(&self) -> bool {
+        self.picker.began()
+    }
+
+    fn error(&self) -> Option<&ProviderError> {
+        self.seen.error.as_ref()
+    }
+
+    fn between_events(&self) -> Option<bool> {
+        None
+    }
+
+    fn finish(mut self: Box<Self>, complete: bool) -> Measured {
+        self.seen.text_ends();
+        let whole = self.picker.is_done();
+        self.seen.measured(whole, complete)
+    }
+}
+
+/// A stream of events, <https://html.spec.whatwg.org/multipage/server-sent-events.html>. Names of events
+/// are not looked at: these protocols say in the data what it is.
+#[derive(Debug)]
+pub(super) struct Events {
+    picker: Picker,
+    seen: Seen,
+    mark: Option<&'static str>,
+    /// How much of the mark the data has been so far; `None`: it is something else.
+    marked: Option<usize>,
+    line: Line,
+    /// The last byte was a CR: an LF now belongs to it.
+    after_cr: bool,
+    /// The last line was empty, or none has begun.
+    between: bool,
+    began: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// So many bytes of `data:` have come.
+    Start(usize),
+    Data,
+    Skip,
+}
+
+const DATA: &[u8] = b"data:";
+
+impl Events {
+    pub(super) fn new(reading: &'static Reading) -> Self {
+        Self {
+            picker: Picker::new(reading.rules),
+            seen: Seen::default(),
+            mark: reading.mark,
+            marked: Some(0),
+            line: Line::Start(0),
+            after_cr: false,
+            between: true,
+            began: false,
+        }
+    }
+
+    /// Bytes of one line.
+    fn part(&mut self, mut part: &[u8]) {
+        while let Line::Start(known) = self.line {
+            let Some((byte, rest)) = part.split_first() else {
+                return;
+            };
+            self.between = false;
+            if DATA.get(known) != Some(byte) {
+                self.line = Line::Skip;
+            } else if known + 1 == DATA.len() {
+                self.line = Line::Data;
+                self.began = true;
+                // Between two lines of data there is a line end.
+                self.picker.feed(b"\n", &mut self.seen);
+            } else {
+                self.line = Line::Start(known + 1);
+            }
+            part = rest;
+        }
+        if self.line == Line::Data {
+            self.compare(part);
+            self.picker.feed(part, &mut self.seen);
+        }
+    }
+
+    fn compare(&mut self, part: &[u8]) {
+        let (Some(mark), Some(marked)) = (self.mark, &mut self.marked) else {
+            return;
+        };
+        for byte in part {
+            match mark.as_bytes().get(*marked) {
+                Some(expected) if expected == byte => *marked += 1,
+                _ if byte.is_ascii_whitespace() => {}
+                _ => {
+                    self.marked = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn line_ends(&mut self) {
+        let empty = self.line == Line::Start(0);
+        // JSON in one line is whole now, and known before the event's closing line.
+        if empty || self.picker.is_done() {
+            self.event_ends();
+        }
+        self.between |= empty;
+        self.line = Line::Start(0);
+    }
+
+    fn event_ends(&mut self) {
+        self.seen.text_ends();
+        self.seen.ended |= self.mark.is_some_and(|mark| self.marked == Some(mark.len()));
+        self.marked = Some(0);
+        self.picker.again();
+    }
+}
+
+impl Tap for Events {
+    fn feed(&mut self, chunk: &[u8]) {
+        if chunk.is_empty() {
+            return;
+        }
+        let mut rest = chunk;
+        if std::mem::take(&mut self.after_cr) {
+            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+        }
+        while !rest.is_empty() {
+            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
+                self.part(rest);
+                return;
+            };
+            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            self.part(part);
+            self.line_ends();
+            rest = match tail {
+                [b'\r'] => {
+                    self.after_cr = true;
+                    return;
+                }
+                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
+                [] => return,
+            };
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.seen.ended
+    }
+
+    fn began(&self) -> bool {
+        self.began
+    }
+
+    fn error(&self) -> Option<&ProviderError> {
+        self.seen.error.as_ref()
+    }
+
+    fn between_events(&self) -> Option<bool> {
+        Some(self.between && self.line == Line::Start(0))
+    }
+
+    fn finish(mut self: Box<Self>, complete: bool) -> Measured {
+        // A last line without its end still counts, if it is whole.
+        self.event_ends();
+        let whole = self.seen.ended;
+        let nothing = complete && !self.began;
+        self.seen.measured(whole, nothing)
+    }
+}

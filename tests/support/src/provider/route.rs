@@ -1,0 +1,50 @@
+//! What a request asks for.
+
+use super::request::Request;
+
+/// The kinds of request that have scripts of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    Messages,
+    CountTokens,
+    Models,
+    /// OpenAI's and ChatGPT's `/responses`, compact ones too.
+    Responses,
+    ChatCompletions,
+    /// Generating, whole and streamed, in both of Google's protocols.
+    Gemini,
+    /// The rest of Code Assist, and counting tokens in both.
+    Assist,
+    /// Refreshing of OAuth tokens.
+    Token,
+    Other,
+}
+
+impl Route {
+    pub(super) fn of(request: &Request) -> Self {
+        let path = request.path().trim_end_matches('/');
+        if path.ends_with("/v1/messages") {
+            Self::Messages
+        } else if path.ends_with("/v1/messages/count_tokens") {
+            Self::CountTokens
+        } else if path.ends_with("/v1/models") {
+            Self::Models
+        } else if path.ends_with("/v1/oauth/token") {
+            Self::Token
+        } else if path.ends_with("/responses") || path.ends_with("/responses/compact") {
+            Self::Responses
+        } else if path.ends_with("/chat/completions") {
+            Self::ChatCompletions
+        } else if path.ends_with("enerateContent") {
+            Self::Gemini
+        } else if path.contains("/v1internal:") || path.ends_with(":countTokens") {
+            Self::Assist
+        } else {
+            Self::Other
+        }
+    }
+
+    pub(super) fn is_anthropics(self) -> bool {
+        matches!(self, Self::Messages | Self::CountTokens | Self::Models)
+    }
+}
