@@ -22,7 +22,11 @@ pub(in crate::provider) struct TooLong;
 
 impl Lines {
     /// Takes the next bytes; `each` is called with the data of every event that ends in them.
-    pub(in crate::provider) fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
+    pub(in crate::provider) fn feed(
+        &mut self,
+        chunk: &[u8],
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), TooLong> {
         let mut rest = chunk;
         while let Some(first) = rest.first() {
             if std::mem::take(&mut self.after_cr) && *first == b'\n' {

@@ -45,7 +45,12 @@ impl<'a> Json<'a> {
 
     /// An object of these members.
     pub(in crate::provider) fn map<const N: usize>(members: [(&'a str, Json<'a>); N]) -> Self {
-        Self::Map(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
+        Self::Map(
+            members
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        )
     }
 
     /// Appends a member to an object.

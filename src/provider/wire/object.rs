@@ -25,6 +25,11 @@ impl<'a> Object<'a> {
         serde_json::from_slice(json.as_bytes()).map_err(|error| Refused::at(path, error))
     }
 
+    /// Reads a whole body.
+    pub(in crate::provider) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
+
     /// What is no object has no members.
     pub(in crate::provider) fn of(json: &'a str) -> Option<Self> {
         serde_json::from_slice(json.as_bytes()).ok()
@@ -44,7 +49,11 @@ impl<'a> Object<'a> {
     }
 
     /// The member of this name, which must be of this type: for what a client sends.
-    pub(in crate::provider) fn want<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<Option<T>, Refused> {
+    pub(in crate::provider) fn want<T: Deserialize<'a>>(
+        &self,
+        key: &str,
+        path: &str,
+    ) -> Result<Option<T>, Refused> {
         let Some(raw) = self.raw(key) else {
             return Ok(None);
         };
