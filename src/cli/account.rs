@@ -48,6 +48,8 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
         }
     };
     let platform = match (args.platform, of_file) {
+        // Both are logins at Google, and look alike.
+        (Some(asked), Some("gemini")) if asked == "antigravity" => asked,
         (Some(asked), Some(of_file)) if asked != of_file => {
             return Err(Failure::Usage(format!(
                 "these are tokens for {of_file}, not for {asked}: leave --platform out"

@@ -49,21 +49,19 @@ pub(super) fn get(
 
 /// Names of models with a known price that the key may use.
 pub(super) fn names(key: &Key, family: Family) -> Vec<&'static str> {
-    let denied = |model: &str| {
-        key.enable_model_restriction
-            && key
-                .restricted_models
-                .iter()
-                .any(|denied| denied.eq_ignore_ascii_case(model))
-    };
-    let mut names: Vec<&str> = price::models(family).filter(|model| !denied(model)).collect();
+    permitted(key, price::models(family))
+}
+
+/// Those of the models that the key may use.
+pub(super) fn permitted<'a>(key: &Key, models: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let policy = key.policy(0);
+    let mut names: Vec<&str> = models.filter(|model| !policy.denies(model)).collect();
     names.sort_unstable();
     names
 }
 
 /// Models in a shape that Anthropic's and OpenAI's clients both read.
-pub(super) fn list(key: &Key, family: Family, owner: &str) -> Value {
-    let names = names(key, family);
+pub(super) fn list(names: &[&str], owner: &str) -> Value {
     let data: Vec<Value> = names
         .iter()
         .map(|model| {
@@ -135,7 +133,7 @@ async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
 }
 
 /// The key that asks about itself. Such a call reaches no provider and takes no slot.
-async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
+pub(super) async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
     let hash = client_key::client_key(app, &asked.headers, asked.uri.query())?;
     let key = app
         .keys
@@ -150,7 +148,7 @@ async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
     }
 }
 
-fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
+pub(super) fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
     let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
     match answer {
         Ok(value) => ([(dialect::X_REQUEST_ID, id)], Json(value)).into_response(),

@@ -22,6 +22,7 @@ use super::call::{Call, request_id};
 use super::meter::Meter;
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::usage::Tokens;
 use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
 
@@ -54,6 +55,8 @@ pub struct Flight {
     attempts: u32,
     /// Reads the answer's usage; `None` where there is nothing to read.
     meter: Option<Meter>,
+    /// What the provider has said that was used, before the client is told.
+    used: Option<Tokens>,
     status: Option<u16>,
     first_byte: Option<u64>,
     renewed: u64,
@@ -80,6 +83,7 @@ impl Flight {
             account: None,
             attempts: 0,
             meter: None,
+            used: None,
             status: None,
             first_byte: None,
             failure: None,
@@ -102,11 +106,6 @@ impl Flight {
 
     pub fn provider(&self) -> &'static dyn Provider {
         self.provider
-    }
-
-    /// The account of the last provider call.
-    pub(super) fn account(&self) -> Option<&LiveAccount> {
-        self.account.as_deref()
     }
 
     pub fn attempts(&self) -> u32 {
@@ -176,6 +175,11 @@ impl Flight {
         if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.streaming_ttl());
         }
+    }
+
+    /// The provider has said what was used so far.
+    pub(super) fn uses(&mut self, used: Option<Tokens>) {
+        self.used = used.or(self.used);
     }
 
     /// Leases are renewed by what happens to the call, not by a timer of their own.

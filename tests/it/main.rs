@@ -24,6 +24,7 @@ mod in_process {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod durability;
     mod failover;
     mod gemini;
@@ -44,6 +45,7 @@ mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod cli;
     mod durability;
     mod failover;
@@ -68,6 +70,7 @@ mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod cli;
     mod durability;
     mod failover;
@@ -89,6 +92,7 @@ mod worker {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod durability;
     mod edge;
     mod failover;

@@ -178,7 +178,7 @@ impl KeyPolicy {
 
     /// The list holds exact names. Case does not count, nor does the prefix by which a client names a
     /// vendor (`ccr,` in CRS).
-    pub(super) fn denies(&self, model: &str) -> bool {
+    pub fn denies(&self, model: &str) -> bool {
         let listed = || {
             self.restricted_models
                 .iter()

@@ -10,7 +10,6 @@
 //! | an answer | [`answer()`], or [`Stream`] for server-sent events, cut anywhere |
 //! | an error | [`error_body`] |
 //! | `count_tokens` | [`count_tokens`] and [`counted`] |
-//! | `GET /v1/models` | [`models()`] |
 //!
 //! What a Gemini account cannot be sent is refused by its place and name ([`Refused`]). What only tunes,
 //! accounts or caches is left out; `convert/request.rs` lists it. Choices that are not obvious:
@@ -32,7 +31,6 @@ pub mod carry;
 mod answer;
 mod count;
 mod error;
-mod models;
 mod names;
 mod request;
 mod schema;
@@ -45,7 +43,6 @@ pub use self::answer::usage::Usage;
 pub use self::answer::whole::{Answer, answer};
 pub use self::count::{CountForm, count_tokens, counted};
 pub use self::error::{ProviderError, Refused, Unusable, error_body};
-pub use self::models::models;
 pub use self::request::{Context, Converted, Options, request};
 pub use self::schema::Form;
 

@@ -24,6 +24,7 @@ mod gemini;
 mod headers;
 mod oauth;
 mod openai;
+mod parts;
 mod play;
 mod request;
 mod route;

@@ -24,7 +24,7 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = Option<String>, max_length = 500)]
     #[serde(default)]
     description: Sent<Text<500>>,
-    /// Cannot be changed. This version serves all but `antigravity`.
+    /// Cannot be changed.
     #[schema(value_type = Platform, required = false)]
     #[serde(default)]
     platform: Sent<Platform>,
@@ -192,14 +192,6 @@ impl AccountInput {
         let Some(Object(credentials)) = self.credentials.as_ref() else {
             return Err(ApiError::missing("credentials"));
         };
-        if *platform == Platform::Antigravity {
-            let mut error = ApiError::invalid(
-                "platform",
-                "`platform` is not supported by this version: `claude`, `openai` and `gemini` are",
-            );
-            error.code = "unsupported_field";
-            return Err(error);
-        }
         // What stands here is replaced, or refused, by `apply`.
         let nothing = match credentials.r#type {
             CredentialsType::ApiKey => StoredCredentials::ApiKey {
@@ -303,6 +295,14 @@ impl Edit {
         }
         if let Some(credentials) = &self.credentials {
             account.credentials = credentials.over(&account.credentials)?;
+            if let (Platform::Antigravity, StoredCredentials::ApiKey { .. }) =
+                (account.platform, &account.credentials)
+            {
+                return Err(ApiError::invalid(
+                    "credentials.type",
+                    "`credentials.type` must be `oauth`: Antigravity knows no API keys",
+                ));
+            }
         }
         if let Some(Line(name)) = input.name.as_ref() {
             account.name.clone_from(name);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{OLDER, convert, refused, tool, with, with_messages};
-use crate::provider::antigravity::convert::{CountForm, Options, count_tokens, counted, models, request};
+use crate::provider::antigravity::convert::{CountForm, Options, count_tokens, counted, request};
 
 /// The request to this model with this set.
 fn tuned(model: &str, key: &str, value: Value) -> Value {
@@ -397,21 +397,6 @@ fn counting() {
         br#"{"input_tokens":31}"#
     );
     assert!(counted(b"{}").is_err());
-}
-
-#[test]
-fn listing() {
-    let list: Value = serde_json::from_slice(&models(["models/gemini-2.5-pro", "gemini-3-pro"])).unwrap();
-    assert_eq!(list["data"][0]["id"], "gemini-2.5-pro");
-    assert_eq!(
-        (&list["first_id"], &list["last_id"]),
-        (&json!("gemini-2.5-pro"), &json!("gemini-3-pro"))
-    );
-    let none: Value = serde_json::from_slice(&models([])).unwrap();
-    assert_eq!(
-        none,
-        json!({ "data": [], "has_more": false, "first_id": null, "last_id": null })
-    );
 }
 
 #[test]
