@@ -6,6 +6,7 @@ pub mod chat;
 mod error;
 mod judge;
 mod oauth;
+mod on_messages;
 mod quota;
 mod reading;
 mod request;
@@ -25,6 +26,7 @@ use crate::relay::meter::{Meter, is_event_stream};
 use crate::store::accounts::LiveAccount;
 
 pub use oauth::{expiry, tenant};
+pub use on_messages::ChatOnMessages;
 
 pub struct OpenAi;
 

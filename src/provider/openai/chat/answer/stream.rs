@@ -87,6 +87,11 @@ impl Stream {
         self.state.take()
     }
 
+    /// Why the answer ended is known, so that [`Self::finish`] will make no error.
+    pub fn is_whole(&self) -> bool {
+        self.state.closed || self.state.stopped.is_some()
+    }
+
     /// Why the stream ended with an error.
     pub fn failure(&self) -> Option<&Unusable> {
         self.state.failure.as_ref()
