@@ -106,9 +106,9 @@ pub trait Provider: Send + Sync {
     /// Judges the first bytes of a success: a stream may open with an error.
     fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
 
-    /// How much of its limits the account has used, as far as an answer says so.
-    fn quota(&self, _headers: &HeaderMap, _now: Millis) -> Quota {
-        Quota::default()
+    /// How much of its windows the account has used, as far as an answer says so.
+    fn quota(&self, _call: &Call, _headers: &HeaderMap, _now: Millis) -> Vec<pool::QuotaWindow> {
+        Vec::new()
     }
 
     /// Whether a response header may reach the client.
@@ -238,31 +238,6 @@ impl From<Bytes> for Whole {
     }
 }
 
-/// What an answer tells of an account's limits.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quota {
-    pub windows: Vec<Window>,
-}
-
-/// One limit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Window {
-    /// As the provider calls it: `primary`, `requests`, ...
-    pub name: String,
-    /// From 0, in hundredths of a percent; above 10,000 the limit is passed.
-    pub used: u32,
-    /// When it is whole again, if the answer says so.
-    pub resets_at: Option<Millis>,
-}
-
-impl Quota {
-    /// When the exhausted limits are whole again: of several, the latest counts.
-    pub fn exhausted_until(&self) -> Option<Millis> {
-        let exhausted = self.windows.iter().filter(|window| window.used >= 10_000);
-        exhausted.filter_map(|window| window.resets_at).max()
-    }
-}
-
 /// Why no request can be made of a call and an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsendable {
@@ -352,6 +327,11 @@ impl Verdict {
             code,
         }
     }
+}
+
+/// A share as the pool has it; `as` saturates: nothing is below 0.
+fn permille(share: f64) -> u16 {
+    (share * 1000.0).round() as u16
 }
 
 /// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.

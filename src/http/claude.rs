@@ -89,7 +89,7 @@ fn count_tokens(provider: &'static dyn Provider) -> MethodRouter<App> {
 
 fn known_models(provider: &'static dyn Provider, family: Family, owner: &'static str) -> MethodRouter<App> {
     about::get(provider, move |_, key| {
-        Ok(about::list(&about::names(&key, family), owner))
+        Ok(about::list(&about::names(&key, family)?, owner))
     })
 }
 
@@ -120,7 +120,7 @@ async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
     let told: Value = serde_json::from_slice(&told).unwrap_or_default();
     let names = told.get("models").and_then(Value::as_object).into_iter();
     let names = names.flat_map(|models| models.keys().map(String::as_str));
-    let list = about::list(&about::permitted(&key, names), "antigravity");
+    let list = about::list(&about::permitted(&key.policy(0), names), "antigravity");
     head.headers.remove(CONTENT_LENGTH);
     Response::from_parts(head, Body::from(list.to_string()))
 }

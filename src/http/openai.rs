@@ -49,7 +49,7 @@ pub fn routes() -> Router<App> {
     let compact = || post(compact_responses).only_these(&OpenAi);
     let models = || {
         about::get(&OpenAi, |_, key| {
-            Ok(about::list(&about::names(&key, Family::OpenAi), "openai"))
+            Ok(about::list(&about::names(&key, Family::OpenAi)?, "openai"))
         })
     };
     Router::new()

@@ -88,6 +88,7 @@ pub(super) async fn attempt(
             Ok(answer) => answer,
             Err(failed) => return Ok(failed),
         };
+        flight.measured(answer.headers());
         if answer.status().is_success() && !looks_up {
             return Ok(open(app, provider, flight.call(), &live, answer, &kept, deadline).await);
         }

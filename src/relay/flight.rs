@@ -50,6 +50,8 @@ pub struct Flight {
     heard: Heard,
     /// The account whose slot is held now.
     held: Option<Picked>,
+    /// What its last answer told of its quota windows.
+    quota: Vec<pool::QuotaWindow>,
     /// The account of the last provider call.
     account: Option<Arc<LiveAccount>>,
     attempts: u32,
@@ -80,6 +82,7 @@ impl Flight {
             waited: 0,
             heard: Heard::default(),
             held: None,
+            quota: Vec::new(),
             account: None,
             attempts: 0,
             meter: None,
@@ -140,10 +143,18 @@ impl Flight {
         }
     }
 
+    /// An answer's head is here, whatever its status.
+    pub(super) fn measured(&mut self, headers: &http::HeaderMap) {
+        let now = self.app.ports.clock.now();
+        self.quota = self.provider.quota(&self.call, headers, now);
+    }
+
     /// An attempt failed: the pool learns how, and the account's slot is free.
-    pub(super) async fn release_account(&mut self, outcome: pool::Outcome) {
+    pub(super) async fn release_account(&mut self, outcome: pool::Outcome, status: Option<u16>) {
         if let Some(held) = &self.held {
-            let report = pool::Report::of(self.call.id, held.account.clone(), outcome);
+            let mut report = pool::Report::of(self.call.id, held.account.clone(), outcome);
+            report.status = status;
+            report.quota = std::mem::take(&mut self.quota);
             let report = pool::Command::Report(report);
             if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
                 tracing::warn!(error = %away, "the pool was not told of an attempt; the lease ends by itself");
@@ -254,6 +265,7 @@ impl Flight {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
             report.spent = event.as_ref().map_or(0, |event| event.cost);
+            report.quota = std::mem::take(&mut self.quota);
             self.tell_pool(pool::Command::Report(report));
         }
         if let Some(event) = &event {

@@ -25,6 +25,7 @@ mod in_process {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -47,6 +48,7 @@ mod embedded {
     mod bodies;
     mod bridge;
     mod cli;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -72,6 +74,7 @@ mod redis {
     mod bodies;
     mod bridge;
     mod cli;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -93,6 +96,7 @@ mod worker {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod dialects;
     mod durability;
     mod edge;
     mod failover;

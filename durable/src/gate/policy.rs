@@ -150,7 +150,7 @@ impl KeyPolicy {
         if let Some(at) = self.expiry(activated_at).filter(|at| *at <= now) {
             return Err(Refusal::Expired { at });
         }
-        if !self.permissions.is_empty() && !self.permissions.contains(&admit.service) {
+        if !self.serves(admit.service) {
             return Err(Refusal::NotPermitted {
                 service: admit.service,
             });
@@ -167,6 +167,10 @@ impl KeyPolicy {
             return Err(Refusal::ModelRestricted { model: model.clone() });
         }
         Ok(())
+    }
+
+    pub fn serves(&self, service: Service) -> bool {
+        self.permissions.is_empty() || self.permissions.contains(&service)
     }
 
     pub(super) fn expiry(&self, activated_at: Option<Millis>) -> Option<Millis> {
