@@ -29,7 +29,7 @@ fn chat_on(provider: &'static dyn Provider, family: Family, owner: &'static str)
     };
     let models = || {
         about::get(provider, move |_, key| {
-            Ok(about::list(&about::names(&key, family), owner))
+            Ok(about::list(&about::names(&key, family)?, owner))
         })
     };
     Router::new()

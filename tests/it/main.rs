@@ -25,6 +25,7 @@ mod in_process {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod dialects;
     mod durability;
     mod failover;
@@ -47,6 +48,7 @@ mod embedded {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod cli;
     mod dialects;
     mod durability;
@@ -73,6 +75,7 @@ mod redis {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod cli;
     mod dialects;
     mod durability;
@@ -96,6 +99,7 @@ mod worker {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod dialects;
     mod durability;
     mod edge;

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
+use crs_durable::pool::QuotaWindow;
 use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::chat::{self, Context, Options, Stream, Target};
@@ -15,9 +16,7 @@ use crate::error::Failure;
 use crate::model::account::{Account, Platform};
 use crate::model::usage::Tokens;
 use crate::provider::outgoing::mapped_model;
-use crate::provider::{
-    Opening, Provider, Quota, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole,
-};
+use crate::provider::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, is_event_stream};
@@ -103,8 +102,8 @@ impl Provider for ChatOnMessages {
         self.behind.judge_opening(&asking(call), first, now)
     }
 
-    fn quota(&self, headers: &HeaderMap, now: Millis) -> Quota {
-        self.behind.quota(headers, now)
+    fn quota(&self, call: &Call, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
+        self.behind.quota(&asking(call), headers, now)
     }
 
     fn passes_back(&self, name: &HeaderName) -> bool {

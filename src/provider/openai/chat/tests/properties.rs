@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::check::{Outcome, check, check_usage};
 use super::transcripts::{Block, blocks, messages, model, settings};
 use super::{context, convert_for};
+use crate::provider::antigravity::convert;
 use crate::provider::openai::chat::{Stream, Target, answer};
 
 fn usage() -> Value {
@@ -115,6 +116,15 @@ fn reason() -> impl Strategy<Value = &'static str> {
     ]
 }
 
+fn gemini() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        Just("gemini-2.0-flash"),
+        Just("gemini-2.5-pro"),
+        Just("gemini-3.1-pro-preview"),
+        Just("gemini-flash-latest"),
+    ]
+}
+
 fn line() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("\n"), Just("\r\n"), Just("\r")]
 }
@@ -130,6 +140,17 @@ proptest! {
         body["messages"] = messages.into();
         convert_for(&body, Target::Claude);
         convert_for(&body, Target::Gemini);
+    }
+
+    /// A Gemini account is reached by the next converter, which takes whatever this one makes.
+    #[test]
+    fn every_transcript_converts_twice(messages in messages(), settings in settings(), model in gemini()) {
+        let mut body = settings;
+        body["model"] = model.into();
+        body["messages"] = messages.into();
+        let sent = convert_for(&body, Target::Gemini);
+        let converted = convert::request(sent.to_string().as_bytes(), &convert::Options::default());
+        prop_assert!(converted.is_ok(), "{:?}\n{sent:#}", converted.err());
     }
 
     /// What has been said once is sent the same way again, or the cache would be of no use.
