@@ -1,9 +1,12 @@
 //! OpenAI's protocols, Responses and Chat Completions, towards API keys of OpenAI and compatible hosts, and
 //! towards accounts of ChatGPT, which serve Responses only.
 
+pub mod chat;
+
 mod error;
 mod judge;
 mod oauth;
+mod on_messages;
 mod quota;
 mod reading;
 mod request;
@@ -25,6 +28,7 @@ use crate::relay::meter::{Meter, is_event_stream};
 use crate::store::accounts::LiveAccount;
 
 pub use oauth::{expiry, tenant};
+pub use on_messages::ChatOnMessages;
 
 pub struct OpenAi;
 

@@ -25,6 +25,7 @@ mod in_process {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod dialects;
     mod durability;
     mod failover;
@@ -48,6 +49,7 @@ mod embedded {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod cli;
     mod dialects;
     mod durability;
@@ -75,6 +77,7 @@ mod redis {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod cli;
     mod dialects;
     mod durability;
@@ -99,6 +102,7 @@ mod worker {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod dialects;
     mod durability;
     mod edge;
