@@ -27,7 +27,10 @@ pub(super) async fn serve(port: u16) -> u8 {
         }
     };
     println!("http://{}", listener.local_addr().expect("an address"));
-    let answers = Arc::new(Answers::new());
+    let answers = Arc::new(Both {
+        anthropic: Answers::new(),
+        gemini: Answers::of_gemini(),
+    });
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
@@ -41,12 +44,20 @@ pub(super) async fn serve(port: u16) -> u8 {
     0
 }
 
-/// Everything said, made once.
+/// Everything said in one protocol, made once.
 struct Answers {
     whole: Vec<u8>,
     stream_head: Vec<u8>,
     first_frames: Vec<Vec<u8>>,
     last_frames: Vec<Vec<u8>>,
+    /// One delta with this text.
+    delta: fn(&str) -> bytes::Bytes,
+}
+
+/// Anthropic's protocol, and Code Assist's.
+struct Both {
+    anthropic: Answers,
+    gemini: Answers,
 }
 
 impl Answers {
@@ -58,32 +69,74 @@ impl Answers {
         let value = message
             .whole_as("claude-sonnet-4-5", "msg_01FakeBench")
             .to_string();
-        let head = |rest: &str| {
-            let mut head = String::from("HTTP/1.1 200 OK\r\n");
-            for (name, value) in HEADERS {
-                let _ = write!(head, "{name}: {value}\r\n");
-            }
-            head.push_str(rest);
-            head.push_str("\r\n");
-            head.into_bytes()
-        };
-        let mut whole = head(&format!(
-            "content-type: application/json\r\ncontent-length: {}\r\n",
-            value.len()
-        ));
-        whole.extend_from_slice(value.as_bytes());
         let frames = message.frames_as("claude-sonnet-4-5", "msg_01FakeBench");
         let chunk = |frame: &bytes::Bytes| chunk(frame);
         Self {
-            whole,
-            stream_head: head(
-                "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
-                 transfer-encoding: chunked\r\n",
-            ),
+            whole: whole(&value),
+            stream_head: stream_head(),
             first_frames: frames[..3].iter().map(chunk).collect(),
             last_frames: frames[frames.len() - 3..].iter().map(chunk).collect(),
+            delta: |text| {
+                let delta = json!({"type": "text_delta", "text": text});
+                let data = json!({"type": "content_block_delta", "index": 0, "delta": delta});
+                frame("content_block_delta", &data)
+            },
         }
     }
+
+    fn of_gemini() -> Self {
+        let answer = |text: &str, finish: bool| {
+            let mut candidate = json!({"content": {"role": "model", "parts": [{"text": text}]}});
+            if finish {
+                candidate["finishReason"] = "STOP".into();
+            }
+            let usage =
+                json!({"promptTokenCount": 1000, "candidatesTokenCount": 20, "totalTokenCount": 1020});
+            json!({
+                "response": {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "claude-sonnet-4-5"},
+            })
+            .to_string()
+        };
+        let event = |answer: &str| chunk(format!("data: {answer}\r\n\r\n").as_bytes());
+        Self {
+            whole: whole(&answer(&"A short answer, 简短的回答. ".repeat(20), true)),
+            stream_head: stream_head(),
+            first_frames: vec![event(&answer("", false))],
+            last_frames: vec![event(&answer("", true))],
+            delta: |text| {
+                let candidate = json!({"content": {"role": "model", "parts": [{"text": text}]}});
+                let data =
+                    json!({"response": {"candidates": [candidate], "modelVersion": "claude-sonnet-4-5"}});
+                format!("data: {data}\r\n\r\n").into()
+            },
+        }
+    }
+}
+
+fn head(rest: &str) -> Vec<u8> {
+    let mut head = String::from("HTTP/1.1 200 OK\r\n");
+    for (name, value) in HEADERS {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    head.push_str(rest);
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+fn stream_head() -> Vec<u8> {
+    head(
+        "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
+         transfer-encoding: chunked\r\n",
+    )
+}
+
+fn whole(body: &str) -> Vec<u8> {
+    let mut whole = head(&format!(
+        "content-type: application/json\r\ncontent-length: {}\r\n",
+        body.len()
+    ));
+    whole.extend_from_slice(body.as_bytes());
+    whole
 }
 
 /// As the real API's, and as many.
@@ -117,16 +170,21 @@ fn chunk(frame: &[u8]) -> Vec<u8> {
     chunk
 }
 
-async fn connection(mut stream: TcpStream, answers: Arc<Answers>) {
+async fn connection(mut stream: TcpStream, answers: Arc<Both>) {
     let _ = stream.set_nodelay(true);
     let mut buf = BytesMut::with_capacity(256 * 1024);
     // An error is the peer's leaving.
     while let Ok(true) = exchange(&mut stream, &mut buf, &answers).await {}
 }
 
-async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Answers) -> io::Result<bool> {
+async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Both) -> io::Result<bool> {
     let Some(head) = read_request_head(stream, buf).await? else {
         return Ok(false);
+    };
+    let answers = if head.target.contains("enerateContent") {
+        &answers.gemini
+    } else {
+        &answers.anthropic
     };
     let order = match Framing::of_request(&head)? {
         Framing::Length(length) => {
@@ -156,7 +214,7 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Answers)
     let start = Instant::now();
     for n in 0..order.deltas {
         sleep_until(start + Duration::from_millis(u64::from(order.pause) * u64::from(n + 1))).await;
-        stream.write_all(&chunk(&delta(n))).await?;
+        stream.write_all(&chunk(&delta(n, answers.delta))).await?;
     }
     for frame in &answers.last_frames {
         stream.write_all(frame).await?;
@@ -167,13 +225,15 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Answers)
 
 /// What a request asks for; a whole answer if it does not say.
 fn order(body: &[u8]) -> Order {
-    let field = b"\"max_tokens\":";
-    let Some(at) = memmem::rfind(body, field) else {
+    let fields: [&[u8]; 2] = [b"\"max_tokens\":", b"\"maxOutputTokens\":"];
+    let found = fields.into_iter().find_map(|field| {
+        let at = memmem::rfind(body, field)?;
+        body.get(at + field.len()..)
+    });
+    let Some(number) = found else {
         return Order::WHOLE;
     };
-    let digits = body[at + field.len()..]
-        .iter()
-        .skip_while(|byte| byte.is_ascii_whitespace());
+    let digits = number.iter().skip_while(|byte| byte.is_ascii_whitespace());
     let number = digits.take_while(|byte| byte.is_ascii_digit());
     Order::decode(number.fold(0, |sum: u32, digit| {
         sum.wrapping_mul(10).wrapping_add(u32::from(digit - b'0'))
@@ -181,12 +241,8 @@ fn order(body: &[u8]) -> Order {
 }
 
 /// Names itself by its number and the moment it was written, in microseconds since 1970.
-fn delta(n: u32) -> bytes::Bytes {
-    let text = format!("{n:06} {:016} token 词 ", micros());
-    frame(
-        "content_block_delta",
-        &json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
-    )
+fn delta(n: u32, frame: fn(&str) -> bytes::Bytes) -> bytes::Bytes {
+    frame(&format!("{n:06} {:016} token 词 ", micros()))
 }
 
 /// Microseconds since 1970: a clock both processes share.

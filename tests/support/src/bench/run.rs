@@ -84,6 +84,10 @@ pub(super) async fn run(args: RunArgs) -> u8 {
     if wanted(Name::Memory) {
         bench.memory(20_000).await;
     }
+    if let Some(program) = args.relay.as_ref().filter(|_| wanted(Name::Bridge)) {
+        let bridge = Target::bridge(program, &provider.url).await;
+        bench.bridge(&bridge, 1000 * times).await;
+    }
     bench.starts(args.worker.as_deref());
 
     println!("{}", bench.report.table());
@@ -331,6 +335,47 @@ impl Bench {
             Some(aim::GROWTH),
             growth,
         );
+    }
+
+    /// Figures of the relay alone: nothing else here speaks both protocols.
+    async fn bridge(&mut self, bridge: &Target, count: usize) {
+        for (id, title, size) in [
+            ("bridge_small", "bridge: CPU per request, 2 KB, 32 at once", SMALL),
+            (
+                "bridge_large",
+                "bridge: CPU per request, 100 KB, 32 at once",
+                LARGE,
+            ),
+        ] {
+            eprintln!("{title}");
+            match load(bridge, size, count).await {
+                Ok(load) => self.of_relay(id, title, load.cpu),
+                Err(error) => self.report.error(bridge.name, title, error),
+            }
+        }
+        let title = "bridge: CPU per frame, 64 paced streams";
+        eprintln!("{title}");
+        match streams(bridge, 64).await {
+            Ok(streams) => {
+                if let Some(error) = &streams.error {
+                    let error = format!("{} broken: {error}", streams.broken);
+                    self.report.error(bridge.name, title, error);
+                }
+                self.of_relay("bridge_frame", title, streams.cpu);
+                let lost = streams.seen.lost as f64;
+                self.of_relay("bridge_lost", "bridge: deltas lost", Some(lost));
+            }
+            Err(error) => self.report.error(bridge.name, title, error),
+        }
+    }
+
+    fn of_relay(&mut self, id: &'static str, title: &'static str, figure: Option<f64>) {
+        let figures = self
+            .targets
+            .iter()
+            .map(|target| figure.filter(|_| target.name == "relay"));
+        let unit = if id == "bridge_lost" { "1" } else { "us" };
+        self.report.row(id, title, unit, None, figures.collect());
     }
 
     /// What can be said of them without load.

@@ -30,6 +30,8 @@ pub(super) enum Name {
     Streams,
     /// Memory before and after many requests.
     Memory,
+    /// The first rows again for the bridge from Messages to Antigravity's accounts.
+    Bridge,
 }
 
 /// Bytes of the two bodies.

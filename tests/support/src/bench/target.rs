@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -76,6 +77,24 @@ impl Target {
         // As often as it writes where it is billed for that.
         let setup = Relay::worker(checkout).env("LEDGER_FLUSH_INTERVAL", 10_000);
         Self::with_account("worker", setup, provider).await
+    }
+
+    /// Our relay again, with an account of Antigravity behind its bridge.
+    pub(super) async fn bridge(program: &Path, provider: &str) -> Self {
+        let setup = Relay::at(program).provider_url(provider).env("LOG_LEVEL", "warn");
+        let relay = setup.start().await;
+        let account = json!({
+            "name": "bench", "platform": "antigravity",
+            "credentials": {"type": "oauth", "accessToken": "ya29.bench", "tenant": "bench"},
+        });
+        relay.add_account(&account).await;
+        let key = relay.key("bench").create().await;
+        let url = format!("{}/antigravity/api", relay.url());
+        let target = Self::at("bridge", &url, &key.secret, vec![relay.pid()]);
+        Self {
+            keeps: Keeps::Relay(Box::new(relay)),
+            ..target
+        }
     }
 
     /// With one account and one key made through the admin API.
