@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
 use super::bodies::Order;
+use super::others::Other;
 use crate::provider::{Message, frame};
 use crate::wire::{Framing, read_request_head};
 
@@ -27,10 +28,7 @@ pub(super) async fn serve(port: u16) -> u8 {
         }
     };
     println!("http://{}", listener.local_addr().expect("an address"));
-    let answers = Arc::new(Both {
-        anthropic: Answers::new(),
-        gemini: Answers::of_gemini(),
-    });
+    let answers = Arc::new(Answers::new());
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
@@ -44,20 +42,16 @@ pub(super) async fn serve(port: u16) -> u8 {
     0
 }
 
-/// Everything said in one protocol, made once.
+/// Everything said, made once.
 struct Answers {
     whole: Vec<u8>,
     stream_head: Vec<u8>,
     first_frames: Vec<Vec<u8>>,
     last_frames: Vec<Vec<u8>>,
-    /// One delta with this text.
-    delta: fn(&str) -> bytes::Bytes,
-}
-
-/// Anthropic's protocol, and Code Assist's.
-struct Both {
-    anthropic: Answers,
-    gemini: Answers,
+    /// Of the other protocols, and without the bridge: whole streams.
+    responses: Vec<u8>,
+    gemini: Vec<u8>,
+    messages: Vec<u8>,
 }
 
 impl Answers {
@@ -69,74 +63,45 @@ impl Answers {
         let value = message
             .whole_as("claude-sonnet-4-5", "msg_01FakeBench")
             .to_string();
+        let head = |rest: &str| {
+            let mut head = String::from("HTTP/1.1 200 OK\r\n");
+            for (name, value) in HEADERS {
+                let _ = write!(head, "{name}: {value}\r\n");
+            }
+            head.push_str(rest);
+            head.push_str("\r\n");
+            head.into_bytes()
+        };
+        let mut whole = head(&format!(
+            "content-type: application/json\r\ncontent-length: {}\r\n",
+            value.len()
+        ));
+        whole.extend_from_slice(value.as_bytes());
         let frames = message.frames_as("claude-sonnet-4-5", "msg_01FakeBench");
         let chunk = |frame: &bytes::Bytes| chunk(frame);
+        let stream_head = head(
+            "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
+             transfer-encoding: chunked\r\n",
+        );
+        let stream = |other: Other| {
+            let mut stream = stream_head.clone();
+            other
+                .answer()
+                .iter()
+                .for_each(|frame| stream.extend(chunk(frame)));
+            stream.extend_from_slice(b"0\r\n\r\n");
+            stream
+        };
         Self {
-            whole: whole(&value),
-            stream_head: stream_head(),
+            whole,
+            responses: stream(Other::Responses),
+            gemini: stream(Other::Gemini),
+            messages: stream(Other::Bridge),
+            stream_head: stream_head.clone(),
             first_frames: frames[..3].iter().map(chunk).collect(),
             last_frames: frames[frames.len() - 3..].iter().map(chunk).collect(),
-            delta: |text| {
-                let delta = json!({"type": "text_delta", "text": text});
-                let data = json!({"type": "content_block_delta", "index": 0, "delta": delta});
-                frame("content_block_delta", &data)
-            },
         }
     }
-
-    fn of_gemini() -> Self {
-        let answer = |text: &str, finish: bool| {
-            let mut candidate = json!({"content": {"role": "model", "parts": [{"text": text}]}});
-            if finish {
-                candidate["finishReason"] = "STOP".into();
-            }
-            let usage =
-                json!({"promptTokenCount": 1000, "candidatesTokenCount": 20, "totalTokenCount": 1020});
-            json!({
-                "response": {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "claude-sonnet-4-5"},
-            })
-            .to_string()
-        };
-        let event = |answer: &str| chunk(format!("data: {answer}\r\n\r\n").as_bytes());
-        Self {
-            whole: whole(&answer(&"A short answer, 简短的回答. ".repeat(20), true)),
-            stream_head: stream_head(),
-            first_frames: vec![event(&answer("", false))],
-            last_frames: vec![event(&answer("", true))],
-            delta: |text| {
-                let candidate = json!({"content": {"role": "model", "parts": [{"text": text}]}});
-                let data =
-                    json!({"response": {"candidates": [candidate], "modelVersion": "claude-sonnet-4-5"}});
-                format!("data: {data}\r\n\r\n").into()
-            },
-        }
-    }
-}
-
-fn head(rest: &str) -> Vec<u8> {
-    let mut head = String::from("HTTP/1.1 200 OK\r\n");
-    for (name, value) in HEADERS {
-        let _ = write!(head, "{name}: {value}\r\n");
-    }
-    head.push_str(rest);
-    head.push_str("\r\n");
-    head.into_bytes()
-}
-
-fn stream_head() -> Vec<u8> {
-    head(
-        "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
-         transfer-encoding: chunked\r\n",
-    )
-}
-
-fn whole(body: &str) -> Vec<u8> {
-    let mut whole = head(&format!(
-        "content-type: application/json\r\ncontent-length: {}\r\n",
-        body.len()
-    ));
-    whole.extend_from_slice(body.as_bytes());
-    whole
 }
 
 /// As the real API's, and as many.
@@ -170,21 +135,16 @@ fn chunk(frame: &[u8]) -> Vec<u8> {
     chunk
 }
 
-async fn connection(mut stream: TcpStream, answers: Arc<Both>) {
+async fn connection(mut stream: TcpStream, answers: Arc<Answers>) {
     let _ = stream.set_nodelay(true);
     let mut buf = BytesMut::with_capacity(256 * 1024);
     // An error is the peer's leaving.
     while let Ok(true) = exchange(&mut stream, &mut buf, &answers).await {}
 }
 
-async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Both) -> io::Result<bool> {
+async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Answers) -> io::Result<bool> {
     let Some(head) = read_request_head(stream, buf).await? else {
         return Ok(false);
-    };
-    let answers = if head.target.contains("enerateContent") {
-        &answers.gemini
-    } else {
-        &answers.anthropic
     };
     let order = match Framing::of_request(&head)? {
         Framing::Length(length) => {
@@ -201,6 +161,16 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Both) ->
         }
         mut framing => order(&framing.all(stream, buf).await?),
     };
+    let other = match Other::of(&head.target) {
+        Some(Other::Responses) => Some(&answers.responses),
+        Some(Other::Gemini) => Some(&answers.gemini),
+        Some(Other::Bridge) => Some(&answers.messages),
+        None => None,
+    };
+    if let Some(other) = other {
+        stream.write_all(other).await?;
+        return Ok(true);
+    }
     if order.deltas == 0 {
         stream.write_all(&answers.whole).await?;
         return Ok(true);
@@ -214,7 +184,7 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Both) ->
     let start = Instant::now();
     for n in 0..order.deltas {
         sleep_until(start + Duration::from_millis(u64::from(order.pause) * u64::from(n + 1))).await;
-        stream.write_all(&chunk(&delta(n, answers.delta))).await?;
+        stream.write_all(&chunk(&delta(n))).await?;
     }
     for frame in &answers.last_frames {
         stream.write_all(frame).await?;
@@ -225,15 +195,13 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Both) ->
 
 /// What a request asks for; a whole answer if it does not say.
 fn order(body: &[u8]) -> Order {
-    let fields: [&[u8]; 2] = [b"\"max_tokens\":", b"\"maxOutputTokens\":"];
-    let found = fields.into_iter().find_map(|field| {
-        let at = memmem::rfind(body, field)?;
-        body.get(at + field.len()..)
-    });
-    let Some(number) = found else {
+    let field = b"\"max_tokens\":";
+    let Some(at) = memmem::rfind(body, field) else {
         return Order::WHOLE;
     };
-    let digits = number.iter().skip_while(|byte| byte.is_ascii_whitespace());
+    let digits = body[at + field.len()..]
+        .iter()
+        .skip_while(|byte| byte.is_ascii_whitespace());
     let number = digits.take_while(|byte| byte.is_ascii_digit());
     Order::decode(number.fold(0, |sum: u32, digit| {
         sum.wrapping_mul(10).wrapping_add(u32::from(digit - b'0'))
@@ -241,8 +209,12 @@ fn order(body: &[u8]) -> Order {
 }
 
 /// Names itself by its number and the moment it was written, in microseconds since 1970.
-fn delta(n: u32, frame: fn(&str) -> bytes::Bytes) -> bytes::Bytes {
-    frame(&format!("{n:06} {:016} token 词 ", micros()))
+fn delta(n: u32) -> bytes::Bytes {
+    let text = format!("{n:06} {:016} token 词 ", micros());
+    frame(
+        "content_block_delta",
+        &json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+    )
 }
 
 /// Microseconds since 1970: a clock both processes share.

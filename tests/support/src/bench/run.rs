@@ -9,8 +9,10 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::RunArgs;
+use super::bodies::Order;
+use super::others::Other;
 use super::report::Report;
-use super::scenario::{LARGE, Load, Name, SMALL, Streams, in_turns, load, memory, streams};
+use super::scenario::{LARGE, Load, Name, SMALL, Streams, ask, in_turns, load_of, memory, streams};
 use super::stats::Samples;
 use super::target::{Provider, Target};
 
@@ -69,6 +71,9 @@ pub(super) async fn run(args: RunArgs) -> u8 {
     if wanted(Name::Large) {
         bench.large(1000 * times).await;
     }
+    if wanted(Name::Others) {
+        bench.others(1000 * times).await;
+    }
     if wanted(Name::Latency) {
         bench.latency(1000 * times).await;
     }
@@ -83,10 +88,6 @@ pub(super) async fn run(args: RunArgs) -> u8 {
     }
     if wanted(Name::Memory) {
         bench.memory(20_000).await;
-    }
-    if let Some(program) = args.relay.as_ref().filter(|_| wanted(Name::Bridge)) {
-        let bridge = Target::bridge(program, &provider.url).await;
-        bench.bridge(&bridge, 1000 * times).await;
     }
     bench.starts(args.worker.as_deref());
 
@@ -159,13 +160,62 @@ impl Bench {
         );
     }
 
+    async fn others(&mut self, count: usize) {
+        for (other, path, ids, titles) in [
+            (
+                Other::Responses,
+                "/openai/responses",
+                ["cpu_responses", "rate_responses"],
+                [
+                    "CPU per stream of /openai/responses, 100 KB, 32 at once",
+                    "streams per second of /openai/responses",
+                ],
+            ),
+            (
+                Other::Gemini,
+                "/gemini/...:streamGenerateContent",
+                ["cpu_gemini", "rate_gemini"],
+                [
+                    "CPU per stream of /gemini/...:streamGenerateContent, 100 KB, 32 at once",
+                    "streams per second of /gemini/...:streamGenerateContent",
+                ],
+            ),
+            (
+                Other::Bridge,
+                "/antigravity/api/v1/messages",
+                ["cpu_bridge", "rate_bridge"],
+                [
+                    "CPU per stream of /antigravity/api/v1/messages, 100 KB, 32 at once",
+                    "streams per second of /antigravity/api/v1/messages",
+                ],
+            ),
+        ] {
+            let ask = |target: &Target, session| other.request(target, LARGE, session);
+            let loads = self.loads_of(path, count, ask).await;
+            let cpu = figures(&loads, |l| l.cpu);
+            self.report.row(ids[0], titles[0], "us", None, cpu);
+            let rate = figures(&loads, |l| Some(l.per_second));
+            self.report.row(ids[1], titles[1], "1/s", None, rate);
+        }
+    }
+
     /// Rounds over all targets, so that whatever disturbs the machine disturbs them alike.
     async fn loads(&mut self, what: &str, size: usize, count: usize) -> Vec<Vec<Load>> {
+        let ask = |target: &Target, session| ask(target, size, Order::WHOLE, session);
+        self.loads_of(what, count, ask).await
+    }
+
+    async fn loads_of(
+        &mut self,
+        what: &str,
+        count: usize,
+        ask: impl Fn(&Target, usize) -> Vec<u8>,
+    ) -> Vec<Vec<Load>> {
         let mut loads: Vec<Vec<Load>> = self.targets.iter().map(|_| Vec::new()).collect();
         for round in 1..=ROUNDS {
             for (target, loads) in self.targets.iter().zip(&mut loads) {
                 eprintln!("{what}, round {round} of {ROUNDS}: {}", target.name);
-                match load(target, size, count).await {
+                match load_of(target, count, |session| ask(target, session)).await {
                     Ok(load) => loads.push(load),
                     Err(error) => self.report.error(target.name, what, error),
                 }
@@ -335,47 +385,6 @@ impl Bench {
             Some(aim::GROWTH),
             growth,
         );
-    }
-
-    /// Figures of the relay alone: nothing else here speaks both protocols.
-    async fn bridge(&mut self, bridge: &Target, count: usize) {
-        for (id, title, size) in [
-            ("bridge_small", "bridge: CPU per request, 2 KB, 32 at once", SMALL),
-            (
-                "bridge_large",
-                "bridge: CPU per request, 100 KB, 32 at once",
-                LARGE,
-            ),
-        ] {
-            eprintln!("{title}");
-            match load(bridge, size, count).await {
-                Ok(load) => self.of_relay(id, title, load.cpu),
-                Err(error) => self.report.error(bridge.name, title, error),
-            }
-        }
-        let title = "bridge: CPU per frame, 64 paced streams";
-        eprintln!("{title}");
-        match streams(bridge, 64).await {
-            Ok(streams) => {
-                if let Some(error) = &streams.error {
-                    let error = format!("{} broken: {error}", streams.broken);
-                    self.report.error(bridge.name, title, error);
-                }
-                self.of_relay("bridge_frame", title, streams.cpu);
-                let lost = streams.seen.lost as f64;
-                self.of_relay("bridge_lost", "bridge: deltas lost", Some(lost));
-            }
-            Err(error) => self.report.error(bridge.name, title, error),
-        }
-    }
-
-    fn of_relay(&mut self, id: &'static str, title: &'static str, figure: Option<f64>) {
-        let figures = self
-            .targets
-            .iter()
-            .map(|target| figure.filter(|_| target.name == "relay"));
-        let unit = if id == "bridge_lost" { "1" } else { "us" };
-        self.report.row(id, title, unit, None, figures.collect());
     }
 
     /// What can be said of them without load.

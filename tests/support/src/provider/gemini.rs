@@ -115,6 +115,23 @@ impl Script {
         })
     }
 
+    /// A whole tool turn: asks for the tool, and answers with `last` once its result is there.
+    pub fn gemini_tool_turn(name: &str, args: &Value, last: &str) -> Self {
+        let (call, last) = (
+            json!({"functionCall": {"name": name, "args": args}}),
+            last.to_owned(),
+        );
+        Self::decide(move |request| {
+            if request.text().contains("\"functionResponse\"") {
+                return Self::gemini(last.clone());
+            }
+            let mut asks = GeminiAnswer::text("").answer(request, "", true);
+            asks["candidates"][0]["content"]["parts"] = json!([call]);
+            let asks = GeminiAnswer::in_form(request, asks);
+            Self::frames([Bytes::from(format!("data: {asks}\r\n\r\n"))])
+        })
+    }
+
     /// An error of Google's, with these details.
     pub fn google_error(status: u16, name: &str, details: &Value) -> Self {
         let message = format!("the provider says {status}");
