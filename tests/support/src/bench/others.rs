@@ -1,23 +1,29 @@
 //! Calls as Codex and Gemini CLI send them, and streams as OpenAI and Google answer them: measured beside
-//! those of Claude Code, since other tables read their usage.
+//! those of Claude Code, since other tables read their usage. And calls of Claude Code on accounts of
+//! Antigravity, for what the bridge between them costs.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::bodies::prose;
+use super::bodies::{Order, prose, request};
 use super::target::Target;
-use crate::provider::frame;
+use crate::provider::{Message, frame};
 
-/// A protocol that is not Anthropic's.
+/// A protocol that is not Anthropic's, or not on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Other {
     /// `/openai/responses`.
     Responses,
     /// `/gemini/v1internal:streamGenerateContent`.
     Gemini,
+    /// `/antigravity/api/v1/messages`; the provider sees the one above.
+    Bridge,
 }
+
+/// Where Claude Code is served by accounts of Antigravity.
+const BRIDGE: &str = "/antigravity/api";
 
 /// Deltas of an answer.
 const DELTAS: usize = 16;
@@ -30,6 +36,8 @@ impl Other {
             Some(Self::Responses)
         } else if path.ends_with("enerateContent") {
             Some(Self::Gemini)
+        } else if path.starts_with(BRIDGE) {
+            Some(Self::Bridge)
         } else {
             None
         }
@@ -37,13 +45,21 @@ impl Other {
 
     /// A whole request, ready to be written. `session` makes it one of many users.
     pub(super) fn request(self, target: &Target, size: usize, session: usize) -> Vec<u8> {
+        if self == Self::Bridge {
+            let path = format!("{}{BRIDGE}", target.root());
+            let order = Order {
+                deltas: DELTAS as u32,
+                pause: 0,
+            };
+            return request(&target.address, &path, &target.key, size, order, session);
+        }
         let session = format!("5e551000-0000-4000-8000-{session:012}");
         let (path, agent) = match self {
             Self::Responses => (
                 "/openai/responses",
                 "codex_exec/0.169.0 (Debian 12.0.0; x86_64) dumb",
             ),
-            Self::Gemini => (
+            Self::Gemini | Self::Bridge => (
                 "/gemini/v1internal:streamGenerateContent?alt=sse",
                 "GeminiCLI-tui/0.61.0/gemini-2.5-pro (linux; x64; terminal)",
             ),
@@ -76,7 +92,7 @@ impl Other {
                     {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]},
                 ],
             }),
-            Self::Gemini => json!({
+            Self::Gemini | Self::Bridge => json!({
                 "model": "gemini-2.5-pro", "project": "bench", "user_prompt_id": session,
                 "request": {
                     "contents": [{"role": "user", "parts": [{"text": text}]}], "session_id": session,
@@ -103,6 +119,7 @@ impl Other {
                 let framed = |event: &Value| frame(event["type"].as_str().unwrap_or_default(), event);
                 events.iter().map(framed).collect()
             }
+            Self::Bridge => Message::text(text.repeat(DELTAS)).frames_as("claude-sonnet-4-5", "msg_01FakeBench"),
             Self::Gemini => (1..=DELTAS)
                 .map(|n| {
                     let mut candidate = json!({"content": {"role": "model", "parts": [{"text": text}]}, "index": 0});

@@ -48,9 +48,10 @@ struct Answers {
     stream_head: Vec<u8>,
     first_frames: Vec<Vec<u8>>,
     last_frames: Vec<Vec<u8>>,
-    /// Of the other protocols: whole streams.
+    /// Of the other protocols, and without the bridge: whole streams.
     responses: Vec<u8>,
     gemini: Vec<u8>,
+    messages: Vec<u8>,
 }
 
 impl Answers {
@@ -95,6 +96,7 @@ impl Answers {
             whole,
             responses: stream(Other::Responses),
             gemini: stream(Other::Gemini),
+            messages: stream(Other::Bridge),
             stream_head: stream_head.clone(),
             first_frames: frames[..3].iter().map(chunk).collect(),
             last_frames: frames[frames.len() - 3..].iter().map(chunk).collect(),
@@ -162,6 +164,7 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Answers)
     let other = match Other::of(&head.target) {
         Some(Other::Responses) => Some(&answers.responses),
         Some(Other::Gemini) => Some(&answers.gemini),
+        Some(Other::Bridge) => Some(&answers.messages),
         None => None,
     };
     if let Some(other) = other {

@@ -180,6 +180,15 @@ impl Bench {
                     "streams per second of /gemini/...:streamGenerateContent",
                 ],
             ),
+            (
+                Other::Bridge,
+                "/antigravity/api/v1/messages",
+                ["cpu_bridge", "rate_bridge"],
+                [
+                    "CPU per stream of /antigravity/api/v1/messages, 100 KB, 32 at once",
+                    "streams per second of /antigravity/api/v1/messages",
+                ],
+            ),
         ] {
             let ask = |target: &Target, session| other.request(target, LARGE, session);
             let loads = self.loads_of(path, count, ask).await;

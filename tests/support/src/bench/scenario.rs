@@ -20,7 +20,7 @@ pub(super) enum Name {
     Small,
     /// The same with 100 KB bodies.
     Large,
-    /// The same of streams of OpenAI's and Google's, 100 KB bodies.
+    /// The same of streams of OpenAI's and Google's, and of the bridge, 100 KB bodies.
     Others,
     /// Added latency, one request at a time.
     Latency,

@@ -90,6 +90,10 @@ impl Target {
                 "gemini",
                 json!({"type": "oauth", "accessToken": "ya29.bench", "tenant": "bench"}),
             ),
+            (
+                "antigravity",
+                json!({"type": "oauth", "accessToken": "ya29.bench", "tenant": "bench"}),
+            ),
         ] {
             let account = json!({"name": platform, "platform": platform, "credentials": credentials});
             relay.add_account(&account).await;
