@@ -8,6 +8,8 @@ mod upstash;
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 pub(crate) use read::base_url;
 pub use read::{Problems, Vars};
 
@@ -26,6 +28,7 @@ pub struct Config {
     pub claude: Claude,
     pub openai: OpenAi,
     pub gemini: Gemini,
+    pub antigravity: Antigravity,
     pub metrics: Metrics,
 }
 
@@ -210,6 +213,17 @@ pub struct Gemini {
     pub oauth_page: String,
     /// `GEMINI_OAUTH_REDIRECT_URI`: where that page leads back to.
     pub oauth_redirect: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Antigravity {
+    /// `ANTIGRAVITY_API_URL`: what `/v1internal:...` is put after.
+    pub api_url: String,
+    /// `ANTIGRAVITY_USER_AGENT`: who calls; unset, it is the relay.
+    pub user_agent: Option<HeaderValue>,
+    /// `ANTIGRAVITY_OAUTH_CLIENT_ID`, `ANTIGRAVITY_OAUTH_CLIENT_SECRET`: sent with a refresh when set.
+    pub oauth_client_id: Option<String>,
+    pub oauth_client_secret: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]

@@ -27,6 +27,8 @@ pub fn router(app: App) -> Router {
             claude::routes().route("/v1/chat/completions", openai::chat()),
         )
         .nest("/claude", claude::routes())
+        .nest("/gemini-cli/api", claude::on_gemini())
+        .nest("/antigravity/api", claude::on_antigravity())
         .nest("/openai", openai::routes())
         .nest("/gemini", gemini::routes())
         .merge(claude::probes())

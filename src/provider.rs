@@ -2,8 +2,10 @@
 //!
 //! A provider turns values into values. It is never given a client, a store or a clock.
 
+pub mod antigravity;
 pub mod claude;
 pub mod gemini;
+mod google;
 mod interval;
 mod oauth;
 pub mod openai;
@@ -15,26 +17,44 @@ use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
 use crs_durable::pool;
-use http::{HeaderMap, Request, StatusCode};
+use http::{Extensions, HeaderMap, Request, StatusCode};
 
+use self::antigravity::{Antigravity, Bridge, Form};
+use self::sign_in::{NoSignIn, SignIn};
 use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::{Account, Grant, Platform};
+use crate::model::usage::Tokens;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
 
-use self::sign_in::{NoSignIn, SignIn};
-
-/// The provider of a platform's accounts; `None`: this version has none.
-pub fn of(platform: Platform) -> Option<&'static dyn Provider> {
+/// The provider of a platform's accounts.
+pub fn of(platform: Platform) -> &'static dyn Provider {
     match platform {
-        Platform::Claude => Some(&claude::Claude),
-        Platform::OpenAi => Some(&openai::OpenAi),
-        Platform::Gemini => Some(&gemini::Gemini),
-        Platform::Antigravity => None,
+        Platform::Claude => &claude::Claude,
+        Platform::OpenAi => &openai::OpenAi,
+        Platform::Gemini => &gemini::Gemini,
+        Platform::Antigravity => &ON_ANTIGRAVITY,
     }
 }
+
+/// Anthropic's Messages protocol on Gemini accounts.
+pub static ON_GEMINI: Bridge = Bridge::new(
+    &claude::Claude,
+    &gemini::Gemini,
+    Form::JsonSchema,
+    "gemini-2.5-flash",
+);
+
+/// Anthropic's Messages protocol on Antigravity's accounts, the only one they are lent to.
+pub static ON_ANTIGRAVITY: Bridge = Bridge::new(
+    &claude::Claude,
+    &Antigravity,
+    // Not only Gemini's models are behind it, and the others know the older form alone.
+    Form::OpenApi,
+    "gemini-2.5-flash",
+);
 
 /// What the relay asks of a provider's dialect.
 pub trait Provider: Send + Sync {
@@ -57,7 +77,7 @@ pub trait Provider: Send + Sync {
         Err("nothing was asked".to_owned())
     }
 
-    /// The request to send for this call on this account.
+    /// The request to send for this call on this account. Its extensions are not sent, but kept for its answer.
     fn request(
         &self,
         call: &Call,
@@ -78,22 +98,40 @@ pub trait Provider: Send + Sync {
     /// Judges the first bytes of a success: a stream may open with an error.
     fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
 
-    /// How much of its limits the account has used, as far as an answer says so.
-    fn quota(&self, _headers: &HeaderMap, _now: Millis) -> Quota {
-        Quota::default()
+    /// How much of its windows the account has used, as far as an answer says so.
+    fn quota(&self, _call: &Call, _headers: &HeaderMap, _now: Millis) -> Vec<pool::QuotaWindow> {
+        Vec::new()
     }
 
     /// Whether a response header may reach the client.
     fn passes_back(&self, header: &http::HeaderName) -> bool;
 
     /// What turns the account's answer into the one the client's protocol has; `None`: it is that already,
-    /// and passes byte for byte.
+    /// and passes byte for byte. `kept`: of the request.
     fn rewrite(
         &self,
         _call: &Call,
         _account: &LiveAccount,
         _headers: &HeaderMap,
+        _kept: &Extensions,
     ) -> Option<Box<dyn Rewrite>> {
+        None
+    }
+
+    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`].
+    fn gathers(&self, _call: &Call, _headers: &HeaderMap) -> bool {
+        false
+    }
+
+    /// The JSON that the client's protocol has for this whole answer, or why there is none. `kept`: of the
+    /// request.
+    fn gathered(&self, _call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Bytes, String> {
+        Ok(whole)
+    }
+
+    /// The JSON that the client's protocol has for the account's own error, which is the client's to know;
+    /// `None`: it is that already.
+    fn passed_on(&self, _status: StatusCode, _error: &[u8]) -> Option<Bytes> {
         None
     }
 
@@ -165,30 +203,15 @@ pub trait Rewrite: Send {
 
     /// What is left when the body has ended.
     fn finish(&mut self) -> Bytes;
-}
 
-/// What an answer tells of an account's limits.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quota {
-    pub windows: Vec<Window>,
-}
+    /// Whether all was said, so that it is no matter how the body ends.
+    fn ended(&self) -> bool {
+        false
+    }
 
-/// One limit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Window {
-    /// As the provider calls it: `primary`, `requests`, ...
-    pub name: String,
-    /// From 0, in hundredths of a percent; above 10,000 the limit is passed.
-    pub used: u32,
-    /// When it is whole again, if the answer says so.
-    pub resets_at: Option<Millis>,
-}
-
-impl Quota {
-    /// When the exhausted limits are whole again: of several, the latest counts.
-    pub fn exhausted_until(&self) -> Option<Millis> {
-        let exhausted = self.windows.iter().filter(|window| window.used >= 10_000);
-        exhausted.filter_map(|window| window.resets_at).max()
+    /// What the provider has said that was used so far, where it says so before it tells the client.
+    fn used(&self) -> Option<Tokens> {
+        None
     }
 }
 
@@ -281,6 +304,11 @@ impl Verdict {
             code,
         }
     }
+}
+
+/// A share as the pool has it; `as` saturates: nothing is below 0.
+fn permille(share: f64) -> u16 {
+    (share * 1000.0).round() as u16
 }
 
 /// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.

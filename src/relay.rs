@@ -107,7 +107,9 @@ async fn attempts(
                 let account = picked.account;
                 tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.detail.as_deref(), "attempt failed");
                 let unwell = matches!(outcome, pool::Outcome::Unwell { .. });
-                flight.release_account(outcome).await;
+                flight
+                    .release_account(outcome, status.map(|status| status.as_u16()))
+                    .await;
                 tried.push(account);
                 if turn >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
                     return Err(failure);
@@ -121,7 +123,7 @@ async fn attempts(
             // Nothing was attempted, so this is no turn.
             Attempt::OtherKind(failure) => {
                 flight.attempt_failed(&failure, None);
-                flight.release_account(pool::Outcome::Neutral).await;
+                flight.release_account(pool::Outcome::Neutral, None).await;
                 tried.push(picked.account);
                 unfit = Some(failure);
             }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::{
-    Admin, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay, Secret, Secrets, Server,
-    Site, StoreChoice,
+    Admin, Antigravity, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay, Secret,
+    Secrets, Server, Site, StoreChoice,
 };
 
 /// Where variables come from: the environment, a file, the bindings of a Worker, a test.
@@ -116,6 +118,12 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
                 "GEMINI_OAUTH_REDIRECT_URI",
                 "https://codeassist.google.com/authcode",
             ),
+        },
+        antigravity: Antigravity {
+            api_url: read.base_url("ANTIGRAVITY_API_URL", "https://cloudcode-pa.googleapis.com", ""),
+            user_agent: read.user_agent("ANTIGRAVITY_USER_AGENT"),
+            oauth_client_id: text(vars, "ANTIGRAVITY_OAUTH_CLIENT_ID"),
+            oauth_client_secret: text(vars, "ANTIGRAVITY_OAUTH_CLIENT_SECRET").map(Secret::new),
         },
         metrics: Metrics {
             token: text(vars, "METRICS_TOKEN").map(Secret::new),
@@ -412,6 +420,18 @@ impl Reader<'_> {
                 default.to_owned()
             }
         }
+    }
+
+    fn user_agent(&mut self, name: &str) -> Option<HeaderValue> {
+        let value = text(self.vars, name)?;
+        let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let value = HeaderValue::from_str(&value).ok().filter(|_| plain);
+        if value.is_none() {
+            self.problem(format!(
+                "{name} is not plain text in one line: set it to a product and its version, or leave it out"
+            ));
+        }
+        value
     }
 
     /// Scheme, host and port, as browsers name the origin of a page.

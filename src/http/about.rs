@@ -7,7 +7,7 @@ use axum::http::Response;
 use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use axum::routing::{self, MethodRouter};
-use crs_durable::gate::Refusal;
+use crs_durable::gate::{KeyPolicy, Refusal, Service};
 use serde_json::{Value, json};
 
 use super::client_key;
@@ -48,22 +48,29 @@ pub(super) fn get(
 }
 
 /// Names of models with a known price that the key may use.
-pub(super) fn names(key: &Key, family: Family) -> Vec<&'static str> {
-    let denied = |model: &str| {
-        key.enable_model_restriction
-            && key
-                .restricted_models
-                .iter()
-                .any(|denied| denied.eq_ignore_ascii_case(model))
+pub(super) fn names(key: &Key, family: Family) -> Result<Vec<&'static str>, Failure> {
+    let service = match family {
+        Family::Claude => Service::Claude,
+        Family::OpenAi => Service::OpenAi,
+        Family::Gemini => Service::Gemini,
     };
-    let mut names: Vec<&str> = price::models(family).filter(|model| !denied(model)).collect();
+    // The operator's clock decides nothing here.
+    let policy = key.policy(0);
+    if !policy.serves(service) {
+        return Err(admit::refused(&Refusal::NotPermitted { service }, 0));
+    }
+    Ok(permitted(&policy, price::models(family)))
+}
+
+/// Those of the models that the key may use.
+pub(super) fn permitted<'a>(policy: &KeyPolicy, models: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = models.filter(|model| !policy.denies(model)).collect();
     names.sort_unstable();
     names
 }
 
 /// Models in a shape that Anthropic's and OpenAI's clients both read.
-pub(super) fn list(key: &Key, family: Family, owner: &str) -> Value {
-    let names = names(key, family);
+pub(super) fn list(names: &[&str], owner: &str) -> Value {
     let data: Vec<Value> = names
         .iter()
         .map(|model| {
@@ -93,7 +100,7 @@ pub(super) fn usage(provider: &'static dyn Provider) -> MethodRouter<App> {
             let key = who_asks(&app, &asked).await?;
             Ok(json!({
                 "usage": used(&app, &key).await?,
-                "limits": { "tokens": 0, "requests": 0 },
+                "limits": { "tokens": key.token_limit, "requests": key.rate_limit_requests },
                 "timestamp": time::iso(app.ports.clock.now()),
             }))
         };
@@ -111,10 +118,10 @@ pub(super) fn key_info(provider: &'static dyn Provider) -> MethodRouter<App> {
                     "id": key.id,
                     "name": key.name,
                     "isActive": key.is_active,
-                    "expiresAt": key.expires_at.map(time::iso),
+                    "expiresAt": key.ends_at(key.activated_at).map(time::iso),
                     "concurrencyLimit": key.concurrency_limit,
                     "permissions": key.permissions,
-                    "tokenLimit": 0,
+                    "tokenLimit": key.token_limit,
                     "usage": used(&app, &key).await?,
                 },
                 "timestamp": time::iso(app.ports.clock.now()),
@@ -135,7 +142,7 @@ async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
 }
 
 /// The key that asks about itself. Such a call reaches no provider and takes no slot.
-async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
+pub(super) async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
     let hash = client_key::client_key(app, &asked.headers, asked.uri.query())?;
     let key = app
         .keys
@@ -143,14 +150,14 @@ async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
         .await
         .map_err(|away| Failure::relay_unavailable(&away))?;
     let key = key.ok_or_else(|| admit::refused(&Refusal::UnknownKey, 0))?;
-    match key.expires_at {
+    match key.ends_at(key.activated_at) {
         _ if !key.is_active => Err(admit::refused(&Refusal::Disabled, 0)),
         Some(at) if at <= app.ports.clock.now() => Err(admit::refused(&Refusal::Expired { at }, at)),
         _ => Ok(key),
     }
 }
 
-fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
+pub(super) fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
     let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
     match answer {
         Ok(value) => ([(dialect::X_REQUEST_ID, id)], Json(value)).into_response(),

@@ -1,10 +1,14 @@
-//! What Claude Code and the Anthropic SDKs call, under `/api` and `/claude`.
+//! What Claude Code and the Anthropic SDKs call: under `/api` and `/claude` on Claude's accounts, under
+//! `/gemini-cli/api` and `/antigravity/api` on Google's.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
-use axum::routing::{get, post};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::request::Parts;
+use axum::routing::{MethodRouter, get, post};
+use serde_json::Value;
 
 use super::about;
 use super::call::{self, Particulars, Told};
@@ -13,54 +17,112 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::model::price::Family;
 use crate::provider::claude::Claude;
+use crate::provider::{ON_ANTIGRAVITY, ON_GEMINI, Provider};
 use crate::relay::body::Field;
-use crate::relay::call::Endpoint;
+use crate::relay::call::{Assist, Endpoint};
 use crate::relay::session::CLAUDE;
+
+/// What is read of a provider's list of models.
+const LONGEST_LIST: usize = 1 << 20;
 
 /// Base URLs themselves: older versions of Claude Code ask for them, without a key, before anything else.
 pub fn probes() -> Router<App> {
-    Router::new()
-        .route("/api/", get(about::hello))
-        .route("/claude/", get(about::hello))
+    ["/api/", "/claude/", "/gemini-cli/api/", "/antigravity/api/"]
+        .into_iter()
+        .fold(Router::new(), |router, path| {
+            router.route(path, get(about::hello))
+        })
 }
 
-/// Routes below a prefix.
+/// Routes below a prefix, on Claude's accounts.
 pub fn routes() -> Router<App> {
-    let models = about::get(&Claude, |_, key| {
-        Ok(about::list(&key, Family::Claude, "anthropic"))
-    });
+    served_by(&Claude, known_models(&Claude, Family::Claude, "anthropic"))
+}
+
+/// The same on Gemini's.
+pub fn on_gemini() -> Router<App> {
+    served_by(&ON_GEMINI, known_models(&ON_GEMINI, Family::Gemini, "google"))
+}
+
+/// The same on Antigravity's.
+pub fn on_antigravity() -> Router<App> {
+    served_by(&ON_ANTIGRAVITY, get(available).only_these(&ON_ANTIGRAVITY))
+}
+
+fn served_by(provider: &'static dyn Provider, models: MethodRouter<App>) -> Router<App> {
     Router::new()
-        .route("/v1/messages", post(messages).only_these(&Claude))
-        .route(
-            "/v1/messages/count_tokens",
-            post(count_tokens).only_these(&Claude),
-        )
+        .route("/v1/messages", messages(provider))
+        .route("/v1/messages/count_tokens", count_tokens(provider))
         // CRS answers below a doubled prefix as well, and set-ups in the wild rely on it.
-        .route("/claude/v1/messages", post(messages).only_these(&Claude))
+        .route("/claude/v1/messages", messages(provider))
         .route("/v1/models", models)
-        .route("/v1/me", about::me(&Claude))
-        .route("/v1/usage", about::usage(&Claude))
-        .route("/v1/key-info", about::key_info(&Claude))
+        .route("/v1/me", about::me(provider))
+        .route("/v1/usage", about::usage(provider))
+        .route("/v1/key-info", about::key_info(provider))
         // Claude Code reports events below its base URL, and asks whether anybody is there, without a key.
         .route("/api/event_logging/batch", post(about::events))
         .route("/api/event_logging/v2/batch", post(about::events))
         .route("/api/hello", get(about::hello))
         .route("/", get(about::hello))
-        .fallback(not_found(&Claude, "The base URL of this relay ends with /api/."))
+        .fallback(not_found(provider, "The base URL of this relay ends with /api/."))
 }
 
-async fn messages(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, &Claude, Endpoint::Messages, request, |told| {
-        read(told, told.fields.is_true(Field::Stream, told.body))
+fn messages(provider: &'static dyn Provider) -> MethodRouter<App> {
+    post(move |State(app): State<App>, request: Request| async move {
+        call::serve(&app, provider, Endpoint::Messages, request, |told| {
+            read(told, told.fields.is_true(Field::Stream, told.body))
+        })
+        .await
     })
-    .await
+    .only_these(provider)
 }
 
-async fn count_tokens(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, &Claude, Endpoint::CountTokens, request, |told| {
-        read(told, false)
+fn count_tokens(provider: &'static dyn Provider) -> MethodRouter<App> {
+    post(move |State(app): State<App>, request: Request| async move {
+        call::serve(&app, provider, Endpoint::CountTokens, request, |told| {
+            read(told, false)
+        })
+        .await
     })
-    .await
+    .only_these(provider)
+}
+
+fn known_models(provider: &'static dyn Provider, family: Family, owner: &'static str) -> MethodRouter<App> {
+    about::get(provider, move |_, key| {
+        Ok(about::list(&about::names(&key, family)?, owner))
+    })
+}
+
+/// Antigravity has names of its own for models, so one of its accounts is asked for them.
+async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
+    let key = match about::who_asks(&app, &asked).await {
+        Ok(key) => key,
+        Err(failure) => return about::tell(&app, &ON_ANTIGRAVITY, Err(failure)),
+    };
+    let mut request = Request::new(Body::from("{}"));
+    *request.uri_mut() = asked.uri;
+    *request.headers_mut() = asked.headers;
+    let endpoint = Endpoint::Assist(Assist::FetchAvailableModels);
+    let answer = call::serve(&app, &ON_ANTIGRAVITY, endpoint, request, |_| {
+        Ok(Particulars {
+            model: String::new(),
+            stream: false,
+            session: None,
+            max_output: None,
+        })
+    })
+    .await;
+    if !answer.status().is_success() {
+        return answer;
+    }
+    let (mut head, body) = answer.into_parts();
+    let told = to_bytes(body, LONGEST_LIST).await.unwrap_or_default();
+    let told: Value = serde_json::from_slice(&told).unwrap_or_default();
+    let names = told.get("models").and_then(Value::as_object).into_iter();
+    let names = names.flat_map(|models| models.keys().map(String::as_str));
+    let list = about::list(&about::permitted(&key.policy(0), names), "antigravity");
+    head.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(head, Body::from(list.to_string()))
 }
 
 fn read(told: &Told<'_>, stream: bool) -> Result<Particulars, Failure> {

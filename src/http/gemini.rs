@@ -10,6 +10,7 @@ use super::call::{self, Particulars, Told};
 use super::dialect::{OnlyThese as _, not_found, refuse_outside};
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::key::Key;
 use crate::model::price::Family;
 use crate::provider::gemini::Gemini;
 use crate::relay::body::{Field, Fields, scan};
@@ -53,7 +54,7 @@ pub fn routes() -> Router<App> {
         routes = routes
             .route(
                 &format!("/{version}/models"),
-                about::get(&Gemini, |_, key| Ok(list(&key))),
+                about::get(&Gemini, |_, key| list(&key)),
             )
             .route(&format!("/{version}/models/{{*model}}"), of_model(surface));
     }
@@ -143,17 +144,17 @@ fn bare(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
 
-fn list(key: &crate::model::key::Key) -> Value {
-    let models: Vec<Value> = about::names(key, Family::Gemini)
+fn list(key: &Key) -> Result<Value, Failure> {
+    let models: Vec<Value> = about::names(key, Family::Gemini)?
         .into_iter()
         .map(described)
         .collect();
-    json!({ "models": models })
+    Ok(json!({ "models": models }))
 }
 
-fn one(asked: &str, key: &crate::model::key::Key) -> Result<Value, Failure> {
+fn one(asked: &str, key: &Key) -> Result<Value, Failure> {
     let name = asked.rsplit_once("/models/").map_or(asked, |(_, name)| name);
-    about::names(key, Family::Gemini)
+    about::names(key, Family::Gemini)?
         .into_iter()
         .find(|known| *known == name)
         .map(described)

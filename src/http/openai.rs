@@ -21,7 +21,11 @@ use crate::relay::session::OPENAI;
 pub fn routes() -> Router<App> {
     let responses = || post(responses).get(web_socket).only_these(&OpenAi);
     let compact = || post(compact_responses).only_these(&OpenAi);
-    let models = || about::get(&OpenAi, |_, key| Ok(about::list(&key, Family::OpenAi, "openai")));
+    let models = || {
+        about::get(&OpenAi, |_, key| {
+            Ok(about::list(&about::names(&key, Family::OpenAi)?, "openai"))
+        })
+    };
     Router::new()
         .route("/responses", responses())
         .route("/v1/responses", responses())

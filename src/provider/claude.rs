@@ -1,11 +1,13 @@
 //! Anthropic's Messages protocol, towards official API keys, compatible hosts and OAuth accounts.
 
 mod judge;
+mod quota;
 mod request;
 
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
+use crs_durable::pool::QuotaWindow;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
@@ -57,6 +59,10 @@ impl Provider for Claude {
 
     fn judge_opening(&self, _call: &Call, first: &[u8], _now: Millis) -> Opening {
         judge::opening(first)
+    }
+
+    fn quota(&self, _call: &Call, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
+        quota::read(headers, now)
     }
 
     fn passes_back(&self, name: &HeaderName) -> bool {

@@ -5,8 +5,6 @@
 //! is put into an envelope or taken out of one, and so is the answer, piece by piece.
 
 mod error;
-mod judge;
-mod project;
 mod reading;
 mod request;
 mod rewrite;
@@ -14,11 +12,11 @@ mod rewrite;
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
-use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
-use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, oauth};
-use crate::config::{Config, Secret};
+use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, google, oauth};
+use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
 use crate::relay::call::{Call, Endpoint, Surface};
@@ -42,11 +40,13 @@ impl Provider for Gemini {
         account: &LiveAccount,
         config: &Config,
     ) -> Option<Result<Request<Bytes>, Unsendable>> {
-        project::lookup(call, account, config)
+        request::lookup(call, account, config)
     }
 
     fn looked_up(&self, body: &[u8]) -> Result<String, String> {
-        project::read(body)
+        google::project::read(body).ok_or_else(|| {
+            "the Google account has no project for Code Assist yet: log in with Gemini CLI once, or set the account's tenant".to_owned()
+        })
     }
 
     fn request(
@@ -66,18 +66,24 @@ impl Provider for Gemini {
         body: &[u8],
         now: Millis,
     ) -> Verdict {
-        judge::answer(self.family(&call.model), status, headers, body, now)
+        google::judge::answer(self.family(&call.model), status, headers, body, now)
     }
 
     fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
-        judge::opening(self.family(&call.model), first, now)
+        google::judge::opening(self.family(&call.model), first, now)
     }
 
     fn passes_back(&self, name: &HeaderName) -> bool {
         *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
     }
 
-    fn rewrite(&self, call: &Call, account: &LiveAccount, headers: &HeaderMap) -> Option<Box<dyn Rewrite>> {
+    fn rewrite(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        headers: &HeaderMap,
+        _kept: &Extensions,
+    ) -> Option<Box<dyn Rewrite>> {
         let Endpoint::Generate(surface) = call.endpoint else {
             return None;
         };
@@ -121,16 +127,13 @@ impl Provider for Gemini {
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
-        let google = &config.gemini;
-        let more = [
-            ("client_id", google.oauth_client_id.as_deref()),
-            (
-                "client_secret",
-                google.oauth_client_secret.as_ref().map(Secret::reveal),
-            ),
-        ];
-        oauth::form_request(&google.oauth_url, refresh_token, &more)
-            .ok_or_else(|| "GOOGLE_OAUTH_URL makes no valid address".to_owned())
+        let client = &config.gemini;
+        google::refresh_request(
+            &client.oauth_url,
+            refresh_token,
+            client.oauth_client_id.as_deref(),
+            client.oauth_client_secret.as_ref(),
+        )
     }
 
     fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {

@@ -12,10 +12,11 @@ mod trial;
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
+use crs_durable::pool::QuotaWindow;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{NoSignIn, SignIn};
-use super::{Opening, Provider, Quota, Refreshed, Refusal, Trial, Unsendable, Verdict};
+use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
@@ -60,8 +61,8 @@ impl Provider for OpenAi {
         judge::opening(self.family(&call.model), first, now)
     }
 
-    fn quota(&self, headers: &HeaderMap, now: Millis) -> Quota {
-        quota::read(headers, now)
+    fn quota(&self, call: &Call, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
+        quota::read(self.family(&call.model), headers, now)
     }
 
     fn passes_back(&self, name: &HeaderName) -> bool {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::pool::Outcome;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{self, HeaderValue};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::admit::Picked;
@@ -18,7 +19,7 @@ use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, Route, UpstreamError, UpstreamErrorKind};
-use crate::provider::{Opening, Provider, Then, Unsendable, Verdict};
+use crate::provider::{Opening, Provider, Rewrite, Then, Unsendable, Verdict};
 use crate::store::accounts::LiveAccount;
 
 /// An account that could not say what a call needs to know is asked again after this long.
@@ -44,6 +45,8 @@ pub(super) struct Answer {
     /// The first bytes of the body; all of it if there is no `rest`.
     pub first: Bytes,
     pub rest: Option<Body>,
+    /// Makes the client's body of it.
+    pub rewrite: Option<Box<dyn Rewrite>>,
     /// Whether the rest is an answer worth metering: false for errors that are passed on.
     pub metered: bool,
 }
@@ -74,16 +77,18 @@ pub(super) async fn attempt(
             .filter(|_| !known);
         let looks_up = lookup.is_some();
         let request = lookup.unwrap_or_else(|| provider.request(flight.call(), &live, &app.config));
-        let request = match request {
+        let mut request = match request {
             Ok(request) => request,
             Err(unsendable) => return not_sent(unsendable),
         };
+        let kept = std::mem::take(request.extensions_mut());
         let answer = match send(app, flight, &live, &request, deadline).await {
             Ok(answer) => answer,
             Err(failed) => return Ok(failed),
         };
+        flight.measured(answer.headers());
         if answer.status().is_success() && !looks_up {
-            return Ok(open(app, provider, flight.call(), answer, deadline).await);
+            return Ok(open(app, provider, flight.call(), &live, answer, &kept, deadline).await);
         }
         if answer.status().is_success() {
             live = match learn(app, provider, &live, answer, deadline).await {
@@ -222,7 +227,7 @@ fn left(app: &App, deadline: u64) -> Duration {
 }
 
 fn is_compressed(answer: &Response<Body>) -> bool {
-    let encoding = answer.headers().get(http::header::CONTENT_ENCODING);
+    let encoding = answer.headers().get(header::CONTENT_ENCODING);
     encoding.is_some_and(|encoding| encoding != "identity")
 }
 
@@ -247,10 +252,12 @@ async fn open(
     app: &App,
     provider: &dyn Provider,
     call: &Call,
+    live: &LiveAccount,
     answer: Response<Body>,
+    kept: &Extensions,
     deadline: u64,
 ) -> Attempt {
-    let (head, mut body) = answer.into_parts();
+    let (mut head, mut body) = answer.into_parts();
     let patience = left(app, deadline);
     let opening = match within(
         &*app.ports.clock,
@@ -274,13 +281,49 @@ async fn open(
         }
         (first, _) => first,
     };
+    let (first, rest) = if provider.gathers(call, &head.headers) {
+        let patience = left(app, deadline).max(app.config.relay.connect);
+        match within(&*app.ports.clock, patience, gather(first, body)).await {
+            None => return failed(Code::ProviderTimeout, "no whole answer in time"),
+            Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
+            Some(Ok(whole)) => match provider.gathered(call, kept, whole) {
+                Err(why) => return failed(Code::ProviderFailed, &why),
+                Ok(whole) => {
+                    is_json(&mut head.headers);
+                    (whole, None)
+                }
+            },
+        }
+    } else {
+        (first, Some(body))
+    };
+    let rewrite = rest
+        .as_ref()
+        .and_then(|_| provider.rewrite(call, live, &head.headers, kept));
     Attempt::Answered(Answer {
         status: head.status,
         headers: head.headers,
         first,
-        rest: Some(body),
+        rest,
+        rewrite,
         metered: true,
     })
+}
+
+/// A whole answer that is larger is given up, bytes: an isolate has 128 MB for everything.
+const LARGEST_WHOLE: usize = 32 << 20;
+
+async fn gather(first: Bytes, rest: Body) -> Result<Bytes, BodyError> {
+    let rest = read_bounded(rest, LARGEST_WHOLE).await?;
+    if rest.len() >= LARGEST_WHOLE {
+        return Err(BodyError("the answer is too large to be translated".to_owned()));
+    }
+    Ok([first, rest].concat().into())
+}
+
+/// The body is JSON of ours now, whatever the provider's was.
+pub(super) fn is_json(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 }
 
 /// More of an opening is not waited for, bytes.
@@ -357,6 +400,7 @@ async fn judge(
             headers: head.headers,
             first: body,
             rest: None,
+            rewrite: None,
             metered: false,
         },
         verdict,

@@ -22,6 +22,7 @@ use super::call::{Call, request_id};
 use super::meter::Meter;
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::usage::Tokens;
 use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
 
@@ -49,11 +50,15 @@ pub struct Flight {
     heard: Heard,
     /// The account whose slot is held now.
     held: Option<Picked>,
+    /// What its last answer told of its quota windows.
+    quota: Vec<pool::QuotaWindow>,
     /// The account of the last provider call.
     account: Option<Arc<LiveAccount>>,
     attempts: u32,
     /// Reads the answer's usage; `None` where there is nothing to read.
     meter: Option<Meter>,
+    /// What the provider has said that was used, before the client is told.
+    used: Option<Tokens>,
     status: Option<u16>,
     first_byte: Option<u64>,
     renewed: u64,
@@ -77,9 +82,11 @@ impl Flight {
             waited: 0,
             heard: Heard::default(),
             held: None,
+            quota: Vec::new(),
             account: None,
             attempts: 0,
             meter: None,
+            used: None,
             status: None,
             first_byte: None,
             failure: None,
@@ -102,11 +109,6 @@ impl Flight {
 
     pub fn provider(&self) -> &'static dyn Provider {
         self.provider
-    }
-
-    /// The account of the last provider call.
-    pub(super) fn account(&self) -> Option<&LiveAccount> {
-        self.account.as_deref()
     }
 
     pub fn attempts(&self) -> u32 {
@@ -141,10 +143,18 @@ impl Flight {
         }
     }
 
+    /// An answer's head is here, whatever its status.
+    pub(super) fn measured(&mut self, headers: &http::HeaderMap) {
+        let now = self.app.ports.clock.now();
+        self.quota = self.provider.quota(&self.call, headers, now);
+    }
+
     /// An attempt failed: the pool learns how, and the account's slot is free.
-    pub(super) async fn release_account(&mut self, outcome: pool::Outcome) {
+    pub(super) async fn release_account(&mut self, outcome: pool::Outcome, status: Option<u16>) {
         if let Some(held) = &self.held {
-            let report = pool::Report::of(self.call.id, held.account.clone(), outcome);
+            let mut report = pool::Report::of(self.call.id, held.account.clone(), outcome);
+            report.status = status;
+            report.quota = std::mem::take(&mut self.quota);
             let report = pool::Command::Report(report);
             if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
                 tracing::warn!(error = %away, "the pool was not told of an attempt; the lease ends by itself");
@@ -176,6 +186,11 @@ impl Flight {
         if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.streaming_ttl());
         }
+    }
+
+    /// The provider has said what was used so far.
+    pub(super) fn uses(&mut self, used: Option<Tokens>) {
+        self.used = used.or(self.used);
     }
 
     /// Leases are renewed by what happens to the call, not by a timer of their own.
@@ -246,6 +261,7 @@ impl Flight {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
             report.spent = event.as_ref().map_or(0, |event| event.cost);
+            report.quota = std::mem::take(&mut self.quota);
             self.tell_pool(pool::Command::Report(report));
         }
         if let Some(event) = &event {

@@ -283,6 +283,57 @@ mod tests {
     }
 
     #[test]
+    fn each_protocol_has_its_own_signals() {
+        let of = |signals: &Signals, header: &'static str, body: &Value| {
+            let mut headers = HeaderMap::new();
+            if !header.is_empty() {
+                headers.insert(header, "s".parse().unwrap());
+            }
+            let body = body.to_string();
+            Session::of(
+                signals,
+                &headers,
+                &scan(body.as_bytes()).unwrap(),
+                body.as_bytes(),
+            )
+        };
+        let signal = |signals, header, body: &Value| of(signals, header, body).map(|session| session.signal);
+        let cached = json!({"prompt_cache_key": "k"});
+        assert_eq!(signal(&OPENAI, "session-id", &cached), Some(Signal::Header));
+        assert_eq!(signal(&OPENAI, "session_id", &cached), Some(Signal::Header));
+        assert_eq!(signal(&OPENAI, "", &cached), Some(Signal::CacheKey));
+        assert_eq!(
+            signal(&OPENAI, "", &json!({"prompt_cache_key": "k".repeat(300)})),
+            None
+        );
+        assert_eq!(
+            signal(&GEMINI, "", &json!({"session_id": "g"})),
+            Some(Signal::SessionId)
+        );
+        assert_eq!(signal(&GEMINI, "session-id", &json!({})), None);
+
+        // What the application says first is not the conversation's own.
+        let item = |role: &str, text: &str| json!({"role": role, "content": text});
+        let said = |first: &str, more: &[&str]| {
+            let mut input = vec![
+                item("developer", &"d".repeat(5_000)),
+                item("system", "s"),
+                item("user", first),
+            ];
+            input.extend(more.iter().map(|text| item("assistant", text)));
+            of(&OPENAI, "", &json!({"model": "m", "input": input}))
+        };
+        let one = said("hello", &[]).unwrap();
+        assert_eq!(one.signal, Signal::Prefix);
+        assert_eq!(said("hello", &["and", "then"]), Some(one.clone()));
+        assert_ne!(said("hallo", &[]), Some(one));
+        // A text is no conversation, and nothing comes after an unfinished array.
+        assert_eq!(of(&OPENAI, "", &json!({"input": "x".repeat(5_000)})), None);
+        let contents = json!({"contents": [{"role": "user", "parts": [{"text": "x".repeat(5_000)}]}]});
+        assert_eq!(signal(&GEMINI, "", &contents), Some(Signal::Prefix));
+    }
+
+    #[test]
     fn marks_are_left_out_wherever_they_stand() {
         let hash = |text: &str| {
             let mut hasher = DefaultHasher::new();

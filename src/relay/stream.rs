@@ -14,7 +14,7 @@ use http::{HeaderName, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
-use super::attempt::Answer;
+use super::attempt::{self, Answer};
 use super::flight::Flight;
 use super::meter::Meter;
 use crate::error::{Code, Failure};
@@ -28,20 +28,20 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const X_QUEUE_WAIT: HeaderName = HeaderName::from_static("x-queue-wait-ms");
 
 /// Turns an answer into the client's response. The flight lives in the body from here on.
-pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
+pub(super) fn respond(mut answer: Answer, mut flight: Flight) -> Response<Body> {
     let provider = flight.provider();
     let meter = if answer.metered {
         provider.meter(flight.call(), &answer.headers)
     } else {
         None
     };
-    let rewrite = flight
-        .account()
-        .filter(|_| answer.metered)
-        .and_then(|account| provider.rewrite(flight.call(), account, &answer.headers));
     flight.answered(answer.status.as_u16(), meter, answer.metered);
     if !answer.metered {
         flight.passed_on(&answer.first);
+        if let Some(told) = provider.passed_on(answer.status, &answer.first) {
+            answer.first = told;
+            attempt::is_json(&mut answer.headers);
+        }
     }
 
     let mut response = Response::new(());
@@ -61,7 +61,7 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
         .as_ref()
         .map_or(Some(0), |rest| rest.size_hint().exact())
         .map(|rest| rest + answer.first.len() as u64)
-        .filter(|_| rewrite.is_none());
+        .filter(|_| answer.rewrite.is_none());
     if length == Some(0) {
         // The server never asks an empty body for its end.
         flight.completed();
@@ -69,7 +69,7 @@ pub(super) fn respond(answer: Answer, mut flight: Flight) -> Response<Body> {
     let body = Relayed {
         first: Some(answer.first),
         rest: answer.rest,
-        rewrite,
+        rewrite: answer.rewrite,
         flight,
         left: length,
         last_frame: 0,
@@ -126,11 +126,14 @@ impl http_body::Body for Relayed {
                     }
                 }
                 // Everything was said before the connection broke.
-                Poll::Ready(Some(Err(_))) if this.stream().is_some_and(Meter::ended) => return this.end(),
+                Poll::Ready(Some(Err(_))) if this.all_is_said() => return this.end(),
                 Poll::Ready(Some(Err(broken))) => return this.break_off(Code::StreamBroken, broken.0),
                 Poll::Ready(None) => return this.end(),
                 Poll::Pending => {
                     ready!(this.poll_silence(context));
+                    if this.all_is_said() {
+                        return this.end();
+                    }
                     return this.break_off(Code::StreamIdle, "the provider fell silent".to_owned());
                 }
             }
@@ -154,11 +157,15 @@ impl Relayed {
         self.last_frame = self.flight.app().ports.clock.ticks();
         let data = match &mut self.rewrite {
             None => data,
-            Some(rewrite) => match rewrite.feed(&data) {
-                Ok(data) if data.is_empty() => return None,
-                Ok(data) => data,
-                Err(why) => return Some(self.break_off(Code::StreamBroken, why)),
-            },
+            Some(rewrite) => {
+                let made = rewrite.feed(&data);
+                self.flight.uses(rewrite.used());
+                match made {
+                    Ok(data) if data.is_empty() => return None,
+                    Ok(data) => data,
+                    Err(why) => return Some(self.break_off(Code::StreamBroken, why)),
+                }
+            }
         };
         Some(Poll::Ready(Some(Ok(self.hand_on(data)))))
     }
@@ -193,6 +200,12 @@ impl Relayed {
         self.flight.completed();
         self.done = true;
         Poll::Ready(None)
+    }
+
+    /// Whether nothing is lost if the provider sends no more.
+    fn all_is_said(&self) -> bool {
+        self.stream().is_some_and(Meter::ended)
+            || self.rewrite.as_ref().is_some_and(|rewrite| rewrite.ended())
     }
 
     /// The meter, if the answer is a stream of events.

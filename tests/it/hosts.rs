@@ -124,6 +124,11 @@ const NOT_HERE: &[NotHere] = &[
     ("failover::a_cooldown_survives_a_restart", &[InProcess], MEMORY),
     ("limits::limits_outlive_a_crash", &[InProcess], MEMORY),
     (
+        "limits::a_window_that_cannot_be_read_is_not_made_up",
+        &[InProcess, Embedded, Worker],
+        "what its gates remember is not in a remote store",
+    ),
+    (
         "limits::the_real_limits_of_a_store_that_is_away_still_hold",
         &[InProcess, Embedded],
         "its store is not remote",

@@ -8,7 +8,7 @@ use crs_support::provider::{Script, Usage};
 use serde_json::{Value, json};
 
 use super::HOST;
-use super::support::{Ready, entries, ready, ready_with, slots_are_free};
+use super::support::{Ready, entries, ready, slots_are_free};
 use crs_support::eventually;
 use crs_support::relay::Host;
 
@@ -439,7 +439,7 @@ async fn limits_outlive_a_crash() {
 #[tokio::test]
 async fn the_real_limits_of_a_store_that_is_away_still_hold() {
     applies_here!();
-    let r = ready_with(|setup| setup).await;
+    let r = ready().await;
     let key = r
         .relay
         .key("away")
@@ -457,4 +457,34 @@ async fn the_real_limits_of_a_store_that_is_away_still_hold() {
     client.messages("hi").send().await.expect(429);
     r.relay.redis().resume();
     assert_eq!(entries(&r.relay, 5).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_window_that_cannot_be_read_is_not_made_up() {
+    applies_here!();
+    let mut r = ready().await;
+    let key = r
+        .relay
+        .key("unread")
+        .set("rateLimitWindow", 60)
+        .set("rateLimitRequests", 2)
+        .create()
+        .await;
+    for _ in 0..2 {
+        r.relay.client(&key.secret).messages("hi").send().await.good();
+    }
+    entries(&r.relay, 2).await;
+    r.relay.terminate().await;
+    r.relay.start_again().await;
+    // The first call since the start finds no store: it is not let through on an empty window, then or later.
+    r.relay.redis().pause();
+    let client = r.relay.client(&key.secret);
+    client.messages("hi").send().await.expect(503);
+    r.relay.redis().resume();
+    eventually("the window is remembered", async || {
+        let status = client.messages("hi").send().await.status;
+        (status == 429).then_some(())
+    })
+    .await;
+    assert_eq!(r.provider.calls(), 2);
 }

@@ -24,6 +24,8 @@ mod in_process {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
     mod accounts;
     mod bodies;
+    mod bridge;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -45,7 +47,9 @@ mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod cli;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -70,7 +74,9 @@ mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
     mod bodies;
+    mod bridge;
     mod cli;
+    mod dialects;
     mod durability;
     mod failover;
     mod gemini;
@@ -92,6 +98,8 @@ mod worker {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
     mod accounts;
     mod bodies;
+    mod bridge;
+    mod dialects;
     mod durability;
     mod edge;
     mod failover;

@@ -1,10 +1,16 @@
-//! The real Claude Code through the relay, offline.
+//! The real clients through the relay, offline: Claude Code, Codex CLI and Gemini CLI.
+
+mod codex;
+mod gemini_cli;
 
 use crs_support::claude_code::{ClaudeCode, versions};
-use crs_support::provider::Script;
+use crs_support::client::Client;
+use crs_support::eventually;
+use crs_support::provider::{FakeProvider, Route, Script};
+use crs_support::relay::Relay;
 use serde_json::json;
 
-use super::support::{entries, ready};
+use super::support::{entries, ready, relay, slots_are_free};
 
 #[tokio::test]
 async fn print_mode() {
@@ -116,4 +122,142 @@ async fn a_limit_that_will_not_lift_soon_stops_it_at_once() {
         1,
         "the provider is asked once, whatever the client does"
     );
+}
+
+#[tokio::test]
+async fn a_limit_of_the_key_stops_it_and_says_which() {
+    let r = ready().await;
+    let key = r
+        .relay
+        .key("spent")
+        .set("dailyCostLimit", 0.000_001)
+        .create()
+        .await;
+    r.relay.client(&key.secret).messages("hi").send().await.good();
+    entries(&r.relay, 1).await;
+    for version in versions() {
+        let claude = ClaudeCode::new(&version, &format!("{}/", r.relay.api()), &key.secret).await;
+        let run = claude.print("hi").await;
+        assert!(run.code != Some(0) && !run.timed_out, "{version}: {run:?}");
+        let told = format!("{}{}", run.text(), run.stderr);
+        assert!(told.contains("per day"), "{version}: {told}");
+    }
+    assert_eq!(r.provider.calls(), 1, "what is refused goes to nobody");
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a client that runs beside the test")]
+async fn it_asks_again_for_a_slot_that_is_taken() {
+    let r = ready().await;
+    let key = r.relay.key("one").set("concurrencyLimit", 1).create().await;
+    r.provider
+        .next(Script::message("holds the slot").stall_before_head());
+    let holder = r
+        .relay
+        .client(&key.secret)
+        .messages("first")
+        .stream()
+        .sent()
+        .await;
+    r.provider.wait_for(1).await;
+    let version = versions().remove(0);
+    let claude = ClaudeCode::new(&version, &format!("{}/", r.relay.api()), &key.secret).await;
+    r.provider.answer(Script::message("served in the end"));
+    let run = tokio::spawn(async move { claude.print("hi").await });
+    eventually("it is refused once", async || {
+        let text = Client::new(r.relay.url()).get("/metrics").await.good().raw_text();
+        text.contains("crs_refusals_total{reason=\"concurrency_full\"}")
+            .then_some(())
+    })
+    .await;
+    holder.reset();
+    let run = run.await.expect("a run").good();
+    assert!(run.text().contains("served in the end"), "{}", run.text());
+    slots_are_free(&r.relay, &key).await;
+}
+
+/// Claude Code with the models and the base URL that its users set for Google's accounts.
+async fn on_antigravity(version: &str) -> (FakeProvider, Relay, ClaudeCode) {
+    let provider = FakeProvider::start().await;
+    let relay = relay(&provider).start().await;
+    let account = json!({
+        "name": "a", "platform": "antigravity", "credentials": { "type": "oauth", "accessToken": "ya29.a-login" },
+    });
+    relay.add_account(&account).await;
+    let key = relay.key("k").create().await;
+    let base = format!("{}/antigravity/api/", relay.url());
+    let claude = ClaudeCode::new(version, &base, &key.secret)
+        .await
+        .env("ANTHROPIC_DEFAULT_HAIKU_MODEL", "gemini-2.5-flash")
+        .model("gemini-3.1-pro-preview");
+    (provider, relay, claude)
+}
+
+#[tokio::test]
+async fn print_mode_on_antigravity() {
+    for version in versions() {
+        let (provider, relay, claude) = on_antigravity(&version).await;
+        provider
+            .on(Route::Gemini)
+            .answer(Script::gemini("hello from the far side — 你好"));
+        let run = claude.print("say hello").await.good();
+        assert!(
+            run.text().contains("hello from the far side — 你好"),
+            "{version}: {}",
+            run.text()
+        );
+        let entry = entries(&relay, 1).await.remove(0);
+        assert_eq!(
+            (&entry["quality"], &entry["status"], &entry["platform"]),
+            (&json!("exact"), &json!(200), &json!("antigravity")),
+            "{version}: {entry}"
+        );
+        // One call a turn, at the first attempt: nothing of it was refused.
+        assert_eq!(provider.requests_to(Route::Gemini).len(), 1, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_turn_on_antigravity() {
+    for version in versions() {
+        let (provider, relay, claude) = on_antigravity(&version).await;
+        let claude = claude.allowed_tools(&["Read"]);
+        let file = claude.file("secret.txt", "the word is marzipan");
+        provider.on(Route::Gemini).answer(Script::function_turn(
+            "Read",
+            json!({ "file_path": file }),
+            "the file was read",
+        ));
+        let run = claude.print("read secret.txt").await.good();
+        assert!(
+            run.text().contains("the file was read"),
+            "{version}: {}",
+            run.text()
+        );
+        let last = provider.requests_to(Route::Gemini).pop().expect("a call");
+        let last = last.json();
+        let parts: Vec<&serde_json::Value> = last["request"]["contents"]
+            .as_array()
+            .expect("contents")
+            .iter()
+            .flat_map(|content| content["parts"].as_array().expect("parts"))
+            .collect();
+        let called = parts
+            .iter()
+            .find(|part| part.get("functionCall").is_some())
+            .expect("the call");
+        // Through the client and back.
+        assert_eq!(called["thoughtSignature"], "signed-by-the-fake", "{version}");
+        let result = parts
+            .iter()
+            .find(|part| part.get("functionResponse").is_some())
+            .expect("its result");
+        assert!(result.to_string().contains("marzipan"), "{version}: {result}");
+        assert!(
+            entries(&relay, 2)
+                .await
+                .iter()
+                .all(|entry| entry["quality"] == "exact")
+        );
+    }
 }

@@ -150,7 +150,7 @@ impl KeyPolicy {
         if let Some(at) = self.expiry(activated_at).filter(|at| *at <= now) {
             return Err(Refusal::Expired { at });
         }
-        if !self.permissions.is_empty() && !self.permissions.contains(&admit.service) {
+        if !self.serves(admit.service) {
             return Err(Refusal::NotPermitted {
                 service: admit.service,
             });
@@ -169,6 +169,10 @@ impl KeyPolicy {
         Ok(())
     }
 
+    pub fn serves(&self, service: Service) -> bool {
+        self.permissions.is_empty() || self.permissions.contains(&service)
+    }
+
     pub(super) fn expiry(&self, activated_at: Option<Millis>) -> Option<Millis> {
         let used_up = activated_at
             .filter(|_| self.valid_for_ms > 0)
@@ -178,7 +182,7 @@ impl KeyPolicy {
 
     /// The list holds exact names. Case does not count, nor does the prefix by which a client names a
     /// vendor (`ccr,` in CRS).
-    pub(super) fn denies(&self, model: &str) -> bool {
+    pub fn denies(&self, model: &str) -> bool {
         let listed = || {
             self.restricted_models
                 .iter()

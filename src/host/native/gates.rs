@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use crs_durable::gate::{self, Gate};
 use crs_durable::pool::{self, Pool};
-use crs_durable::{CallId, Machine as _};
+use crs_durable::{CallId, Machine as _, Millis};
 use futures_channel::oneshot;
 
 use crate::model::account::Platform;
@@ -145,48 +145,40 @@ impl NativeGates {
             })
     }
 
-    /// The gate as it was when the process last ran, unless it is in memory already.
+    /// Brings the gate into memory as it was when the process last ran. One that cannot be read is not made up:
+    /// it would forget its windows, and write over what the store remembers.
     async fn wake_up(&self, key: &KeyHash) -> Result<(), GatesError> {
-        if lock(self.shard(key)?).contains_key(key) {
-            return Ok(());
-        }
         let read = vec![Command::Get {
             key: keys::gate(&key.hex()),
         }];
-        let kept = match self.store.run(read).await {
-            Ok(replies) => match replies.into_iter().next() {
-                Some(Reply::Value(kept)) => kept,
-                _ => None,
+        let replies = self.store.run(read).await.map_err(|error| GatesError {
+            machine: "gate",
+            reason: format!("its state cannot be read: {error}"),
+        })?;
+        let gate = match replies.into_iter().next() {
+            Some(Reply::Value(Some(kept))) => match serde_json::from_slice::<Gate>(&kept) {
+                Ok(gate) => gate.resumed(),
+                // Written by another version. What was spent it is told by the ledger's sums.
+                Err(error) => {
+                    tracing::warn!(%error, "the saved state of a gate cannot be read and is dropped");
+                    Gate::default()
+                }
             },
-            // It begins without: what was spent it is told by the ledger's sums, as soon as it asks.
-            Err(error) => {
-                tracing::warn!(%error, "the state of a gate cannot be read");
-                None
-            }
+            _ => Gate::default(),
         };
-        let gate = kept.and_then(|kept| match serde_json::from_slice::<Gate>(&kept) {
-            Ok(gate) => Some(gate.resumed()),
-            Err(error) => {
-                tracing::warn!(%error, "the saved state of a gate cannot be read and is dropped");
-                None
-            }
-        });
         // Whoever was first has it.
         lock(self.shard(key)?)
             .entry(key.clone())
             .or_insert_with(|| GateCell {
-                gate: gate.unwrap_or_default(),
+                gate,
                 ..GateCell::default()
             });
         Ok(())
     }
 
-    /// One step. A call that is to wait for a slot is told by the receiver, or asks again after the time.
-    fn step(
-        &self,
-        key: &KeyHash,
-        command: gate::Command,
-    ) -> Result<(gate::Reply, Option<Waiting>), GatesError> {
+    /// One step, if the gate is in memory; otherwise the command, to be asked again. A call that is to wait for
+    /// a slot is told by the receiver, or asks again after the time.
+    fn step(&self, key: &KeyHash, command: gate::Command) -> Result<Step, GatesError> {
         // Whoever asks again, or leaves, waits no longer for what was told before.
         let call = match &command {
             gate::Command::Admit(admit) => Some(admit.call),
@@ -195,32 +187,42 @@ impl NativeGates {
         };
         let mut shard = lock(self.shard(key)?);
         let now = self.clock.now();
-        let cell = shard.entry(key.clone()).or_default();
+        let Some(cell) = shard.get_mut(key) else {
+            return Ok(Step::Asleep(command));
+        };
         let step = cell.gate.handle(now, command);
         cell.unsaved |= step.changes.lasting;
         for told in step.wake.iter().chain(&call) {
             cell.waiting.remove(told);
         }
-        let waiting = match (&step.reply, call) {
-            (gate::Reply::Queued { wait_ms, .. }, Some(call)) => {
-                let (tell, told) = oneshot::channel();
-                cell.waiting.insert(call, tell);
-                // Something may come free by the mere passing of time.
-                let next = step.wake_at.map_or(*wait_ms, |at| at.saturating_sub(now));
-                Some(Waiting {
-                    told,
-                    at_most: Duration::from_millis((*wait_ms).min(next).max(1)),
-                })
-            }
-            _ => None,
-        };
-        Ok((step.reply, waiting))
+        if let (gate::Reply::Queued { wait_ms, until, .. }, Some(call)) = (&step.reply, call) {
+            let (tell, told) = oneshot::channel();
+            cell.waiting.insert(call, tell);
+            // Something may come free by the mere passing of time.
+            let next = step.wake_at.map_or(*wait_ms, |at| at.saturating_sub(now));
+            return Ok(Step::Waits {
+                told,
+                at_most: Duration::from_millis((*wait_ms).min(next).max(1)),
+                until: *until,
+            });
+        }
+        Ok(Step::Done(step.reply))
     }
 }
 
-struct Waiting {
-    told: oneshot::Receiver<()>,
-    at_most: Duration,
+enum Step {
+    Done(gate::Reply),
+    /// The call waits for a slot.
+    Waits {
+        /// Dropped when the call is to ask again.
+        told: oneshot::Receiver<()>,
+        /// And when it is to ask by itself.
+        at_most: Duration,
+        /// When the queue gives it up.
+        until: Millis,
+    },
+    /// The gate is not in memory.
+    Asleep(gate::Command),
 }
 
 /// What writes the gate's state.
@@ -236,17 +238,31 @@ fn keep(key: &KeyHash, gate: &Gate) -> Option<Command> {
 #[async_trait]
 impl Gates for NativeGates {
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError> {
-        self.wake_up(key).await?;
         let mut command = command;
+        // Only a call that may have to wait is asked for again.
+        let mut again = match &command {
+            gate::Command::Admit(admit) => Some(admit.clone()),
+            _ => None,
+        };
         loop {
-            let (reply, waiting) = self.step(key, command.clone())?;
-            let (Some(waiting), gate::Reply::Queued { until, .. }) = (waiting, &reply) else {
-                return Ok(reply);
-            };
-            if let gate::Command::Admit(admit) = &mut command {
-                admit.queued_until = Some(*until);
+            match self.step(key, command)? {
+                Step::Done(reply) => return Ok(reply),
+                Step::Asleep(asked) => {
+                    self.wake_up(key).await?;
+                    command = asked;
+                }
+                Step::Waits { told, at_most, until } => {
+                    let _ = tokio::time::timeout(at_most, told).await;
+                    let Some(admit) = &mut again else {
+                        return Err(GatesError {
+                            machine: "gate",
+                            reason: "it lets something wait that is no call".to_owned(),
+                        });
+                    };
+                    admit.queued_until = Some(until);
+                    command = gate::Command::Admit(admit.clone());
+                }
             }
-            let _ = tokio::time::timeout(waiting.at_most, waiting.told).await;
         }
     }
 

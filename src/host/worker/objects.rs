@@ -20,13 +20,13 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::bindings::Bindings;
 use super::clock::EdgeClock;
-use super::log;
-use crate::config::{Config, StoreChoice};
+use super::{log, site};
+use crate::config::Config;
 use crate::model::usage::LedgerEvent;
 use crate::port::clock::Clock as _;
 use crate::port::store::{Store, StoreError};
 use crate::store::ledger::Ledger;
-use crate::store::upstash::{Commands, Limits, Upstash};
+use crate::store::upstash::Commands;
 
 /// Headers of an answer: what was billed in the object since its last one.
 pub(super) const ROWS_WRITTEN: &str = "x-rows-written";
@@ -171,6 +171,11 @@ impl Waiting {
         self.0.borrow_mut().insert(call, tell);
         told
     }
+
+    /// It asks by itself: nobody waits to be told any more.
+    fn gives_up(&self, call: CallId) {
+        self.0.borrow_mut().remove(&call);
+    }
 }
 
 /// What a reply may ask of the host.
@@ -228,6 +233,7 @@ where
         let told = waiting.wait(call);
         object.wake(clock.now(), handled.wake_at).await?;
         select(told, clock.sleep(at_most)).await;
+        waiting.gives_up(call);
         held = true;
     };
     let reply = Response::from_json(&handled.reply)?;
@@ -250,12 +256,7 @@ impl ToLedger {
     fn new(env: &Env) -> Result<Self, String> {
         let config = Config::read(&Bindings(env)).map_err(|problems| problems.to_string())?;
         log::start(&config.log);
-        let StoreChoice::Upstash(upstash) = &config.store else {
-            return Err("STORE must be upstash on this host".to_owned());
-        };
-        let clock = Arc::new(EdgeClock::default());
-        let store = Upstash::new(&upstash.url, &upstash.token, clock, Limits::default())
-            .map_err(|error| error.to_string())?;
+        let store = site::upstash(&config)?;
         let commands = store.commands();
         let store: Arc<dyn Store> = Arc::new(store);
         let ledger = Ledger::new(store.clone(), config.site.utc_offset_minutes)

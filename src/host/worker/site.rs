@@ -26,7 +26,6 @@ use crate::config::{Config, StoreChoice};
 use crate::http::extract::ClientAddress;
 use crate::port::clock::{Clock, Millis, within};
 use crate::port::gates::KeepsEvents;
-use crate::port::store::Store;
 use crate::secrets::FingerprintError;
 use crate::store::upstash::{Limits, Upstash};
 
@@ -97,8 +96,10 @@ impl Site {
         };
         log::start(&config.log);
         let billed = Arc::new(Billed::default());
+        let store = upstash(&config).map_err(|problem| Refusal(vec![problem]))?;
+        billed.count_commands_of(store.commands());
         let ports = Ports {
-            store: store(&config, &billed).map_err(|problem| Refusal(vec![problem]))?,
+            store: Arc::new(store),
             upstream: Arc::new(EdgeUpstream::default()),
             gates: Arc::new(EdgeGates {
                 gates,
@@ -239,13 +240,12 @@ fn gone() -> http::Response<EdgeBody> {
     response
 }
 
-fn store(config: &Config, billed: &Billed) -> Result<Arc<dyn Store>, String> {
+/// The only store there is on the edge.
+pub(super) fn upstash(config: &Config) -> Result<Upstash, String> {
     let StoreChoice::Upstash(upstash) = &config.store else {
         return Err("STORE must be upstash on this host: leave it out".to_owned());
     };
     let clock: Arc<dyn Clock> = Arc::new(EdgeClock::default());
-    let store = Upstash::new(&upstash.url, &upstash.token, clock, Limits::default())
-        .map_err(|error| format!("upstash at {}: {error}", upstash.shown))?;
-    billed.count_commands_of(store.commands());
-    Ok(Arc::new(store))
+    Upstash::new(&upstash.url, &upstash.token, clock, Limits::default())
+        .map_err(|error| format!("upstash at {}: {error}", upstash.shown))
 }

@@ -1,10 +1,15 @@
 //! Our own failures as Google's clients are told them: `google.rpc.Status`, <https://google.aip.dev/193>.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
 
-/// Gemini CLI looks into `RetryInfo` and not at `retry-after`.
+/// What coming back does not help is told to come back after this long, seconds.
+const NOT_TODAY: u64 = 86_400;
+
+/// Gemini CLI looks into `RetryInfo` and not at `retry-after`: it waits that long, up to five minutes, and
+/// stops at once when it is longer (0.61.0). Without it, it asks ten times within three minutes.
 pub(super) fn body(failure: &Failure, request_id: &str) -> String {
     let mut details = vec![
         json!({
@@ -13,7 +18,9 @@ pub(super) fn body(failure: &Failure, request_id: &str) -> String {
         }),
         json!({ "@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id }),
     ];
-    if let Some(wait) = failure.retry_after {
+    let retried = failure.status == StatusCode::TOO_MANY_REQUESTS || failure.status.is_server_error();
+    let never = || (retried && failure.should_retry == Some(false)).then_some(NOT_TODAY);
+    if let Some(wait) = failure.retry_after.or_else(never) {
         details.push(json!({
             "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": format!("{wait}s"),
         }));
@@ -60,6 +67,11 @@ mod tests {
         assert_eq!(error["details"][0]["reason"], "ACCOUNTS_LIMITED");
         assert_eq!(error["details"][1]["requestId"], "req_1");
         assert_eq!(error["details"][2]["retryDelay"], "34s");
+        let never = Failure {
+            should_retry: Some(false),
+            ..Failure::new(Code::CostLimited, "Ask.")
+        };
+        assert_eq!(told(&never)["details"][2]["retryDelay"], "86400s");
         assert_eq!(
             told(&Failure::new(Code::Internal, "x"))["details"]
                 .as_array()

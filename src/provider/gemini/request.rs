@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::provider::Unsendable;
-use crate::provider::outgoing::{bearer, mapped_model, pass, post, secret, send, with_query};
+use crate::provider::google::project;
+use crate::provider::outgoing::{bearer, mapped_model, own_headers, pass, post, secret, send, with_query};
 use crate::relay::body::{Edit, Field, Fields, Span, patch, scan};
 use crate::relay::call::{Assist, Call, Endpoint, Surface};
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -64,7 +65,35 @@ pub(super) fn build(
     }
 }
 
-pub(super) fn internal(config: &Config, method: &str) -> String {
+/// Asks for the account's project, if the call needs one and it is not known.
+pub(super) fn lookup(
+    call: &Call,
+    account: &LiveAccount,
+    config: &Config,
+) -> Option<Result<Request<Bytes>, Unsendable>> {
+    let Credentials::OAuth {
+        access_token,
+        tenant: None,
+        ..
+    } = &account.credentials
+    else {
+        return None;
+    };
+    let needed = match call.endpoint {
+        Endpoint::Generate(_) => true,
+        // These are how a client finds out itself.
+        Endpoint::Assist(Assist::LoadCodeAssist | Assist::OnboardUser) => false,
+        // The client names one, which may be another account's.
+        _ => call.fields.span(Field::Project).is_some(),
+    };
+    needed.then(|| {
+        let mut headers = own_headers();
+        headers.insert(header::AUTHORIZATION, bearer(access_token)?);
+        project::ask(&internal(config, "loadCodeAssist"), headers)
+    })
+}
+
+fn internal(config: &Config, method: &str) -> String {
     format!("{}/v1internal:{method}", config.gemini.code_assist_url)
 }
 

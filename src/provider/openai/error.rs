@@ -37,7 +37,7 @@ pub(super) fn refusal(failure: &Failure, request_id: &str, now: Millis) -> Refus
     } else if failure.status.is_server_error() {
         refusal.status = StatusCode::SERVICE_UNAVAILABLE;
         refusal.retry_after = None;
-    } else if is_far_off(failure).is_some() {
+    } else if is_used_up(failure) {
         refusal.should_retry = Some(false);
     }
     refusal
@@ -66,6 +66,12 @@ fn is_hopeless(failure: &Failure) -> bool {
 fn is_far_off(failure: &Failure) -> Option<u64> {
     let limited = failure.status == StatusCode::TOO_MANY_REQUESTS;
     failure.retry_after.filter(|wait| limited && *wait > SOON)
+}
+
+/// Over a limit that does not lift soon, or not by itself.
+fn is_used_up(failure: &Failure) -> bool {
+    let ends_by_itself = failure.retry_after.is_some() || failure.should_retry != Some(false);
+    is_far_off(failure).is_some() || failure.status == StatusCode::TOO_MANY_REQUESTS && !ends_by_itself
 }
 
 /// The error object, <https://platform.openai.com/docs/guides/error-codes>. `reason` and `request_id` are
@@ -104,7 +110,7 @@ impl<'a> ErrorObject<'a> {
 fn names(failure: &Failure) -> (&'static str, &'static str) {
     match failure.status.as_u16() {
         _ if is_hopeless(failure) => ("service_unavailable_error", "no_account"),
-        429 if is_far_off(failure).is_some() => ("usage_limit_reached", "usage_limit_reached"),
+        429 if is_used_up(failure) => ("usage_limit_reached", "usage_limit_reached"),
         429 => ("rate_limit_error", "rate_limit_exceeded"),
         401 => ("invalid_request_error", "invalid_api_key"),
         500.. => ("service_unavailable_error", "server_is_overloaded"),

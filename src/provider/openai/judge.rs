@@ -100,7 +100,7 @@ fn limited(family: &str, error: &ErrorBody, headers: &HeaderMap, now: Millis) ->
     let until = told
         .or_else(|| number("retry-after-ms").map(in_ms))
         .or_else(|| number("retry-after").map(|seconds| in_ms(seconds * 1000.0)))
-        .or_else(|| quota::read(headers, now).exhausted_until());
+        .or_else(|| quota::exhausted_until(&quota::read(family, headers, now)));
     // What a subscription includes is one sum for all models; limits of API keys are a model's own.
     let all = error.is("usage_limit_reached") || error.is("usage_not_included");
     Verdict::throttled(

@@ -6,49 +6,58 @@
 //! | `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` | API keys | windows of minutes, of one model |
 
 use crs_durable::Millis;
+use crs_durable::pool::QuotaWindow;
 use http::HeaderMap;
 
 use crate::provider::interval::interval;
-use crate::provider::{Quota, Window};
+use crate::provider::permille;
 
-pub(super) fn read(headers: &HeaderMap, now: Millis) -> Quota {
+/// `family`: of the model that was asked. A window that does not say when it is whole again is no use.
+pub(super) fn read(family: &str, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
     let text = |name: String| headers.get(name).and_then(|value| value.to_str().ok());
     let mut windows = Vec::new();
     for name in ["primary", "secondary"] {
         let number = |what: &str| text(format!("x-codex-{name}-{what}"))?.trim().parse::<f64>().ok();
-        let Some(percent) = number("used-percent") else {
-            continue;
-        };
         // An absolute moment is not older than its answer.
         let at = number("reset-at").map(|seconds| (seconds * 1000.0) as Millis);
         let after = number("reset-after-seconds").map(|seconds| now + (seconds * 1000.0) as Millis);
-        windows.push(Window {
-            name: name.to_owned(),
-            used: hundredths(percent / 100.0),
-            resets_at: at.filter(|at| *at > now).or(after),
+        let resets_at = at.filter(|at| *at > now).or(after);
+        let (Some(percent), Some(resets_at)) = (number("used-percent"), resets_at) else {
+            continue;
+        };
+        windows.push(QuotaWindow {
+            name: format!("codex-{name}"),
+            family: None,
+            used_permille: permille(percent / 100.0),
+            resets_at,
+            observed_at: now,
         });
     }
     for name in ["requests", "tokens"] {
         let part = |what: &str| text(format!("x-ratelimit-{what}-{name}"));
         let number = |what: &str| part(what)?.trim().parse::<f64>().ok();
-        let (Some(limit), Some(left)) = (number("limit"), number("remaining")) else {
+        let wait = part("reset").and_then(interval);
+        let (Some(limit), Some(left), Some(wait)) = (number("limit"), number("remaining"), wait) else {
             continue;
         };
         if limit <= 0.0 {
             continue;
         }
-        windows.push(Window {
+        windows.push(QuotaWindow {
             name: name.to_owned(),
-            used: hundredths((limit - left) / limit),
-            resets_at: part("reset").and_then(interval).map(|wait| now + wait),
+            family: Some(family.to_owned()),
+            used_permille: permille((limit - left) / limit),
+            resets_at: now.saturating_add(wait),
+            observed_at: now,
         });
     }
-    Quota { windows }
+    windows
 }
 
-/// `as` saturates: nothing is below 0.
-fn hundredths(share: f64) -> u32 {
-    (share * 10_000.0).round() as u32
+/// When the exhausted ones are whole again: of several, the latest counts.
+pub(super) fn exhausted_until(windows: &[QuotaWindow]) -> Option<Millis> {
+    let exhausted = windows.iter().filter(|window| window.used_permille >= 1_000);
+    exhausted.map(|window| window.resets_at).max()
 }
 
 #[cfg(test)]
@@ -57,12 +66,12 @@ mod tests {
 
     const NOW: Millis = 1_800_000_000_000;
 
-    fn of(headers: &[(&'static str, &'static str)]) -> Quota {
+    fn of(headers: &[(&'static str, &'static str)]) -> Vec<QuotaWindow> {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
-        read(&headers, NOW)
+        read("gpt-5", &headers, NOW)
     }
 
     #[test]
@@ -74,19 +83,21 @@ mod tests {
             ("x-codex-secondary-used-percent", "100"),
             ("x-codex-secondary-reset-after-seconds", "604800"),
         ]);
-        let window = |name: &str, used, resets_at| Window {
+        let window = |name: &str, used_permille, resets_at| QuotaWindow {
             name: name.to_owned(),
-            used,
+            family: None,
+            used_permille,
             resets_at,
+            observed_at: NOW,
         };
         assert_eq!(
-            quota.windows,
+            quota,
             [
-                window("primary", 4_250, Some(NOW + 600_000)),
-                window("secondary", 10_000, Some(NOW + 604_800_000))
+                window("codex-primary", 425, NOW + 600_000),
+                window("codex-secondary", 1_000, NOW + 604_800_000)
             ]
         );
-        assert_eq!(quota.exhausted_until(), Some(NOW + 604_800_000));
+        assert_eq!(exhausted_until(&quota), Some(NOW + 604_800_000));
     }
 
     #[test]
@@ -99,21 +110,26 @@ mod tests {
             ("x-ratelimit-remaining-tokens", "750"),
             ("x-ratelimit-reset-tokens", "6m0s"),
         ]);
-        let used: Vec<_> = quota.windows.iter().map(|window| window.used).collect();
-        assert_eq!(used, [10_000, 2_500]);
-        assert_eq!(quota.exhausted_until(), Some(NOW + 90_000));
+        let used: Vec<_> = quota.iter().map(|window| window.used_permille).collect();
+        assert_eq!(used, [1_000, 250]);
+        assert!(
+            quota
+                .iter()
+                .all(|window| window.family.as_deref() == Some("gpt-5"))
+        );
+        assert_eq!(exhausted_until(&quota), Some(NOW + 90_000));
     }
 
     #[test]
     fn what_is_not_there_or_odd_is_no_window() {
-        assert_eq!(of(&[]), Quota::default());
+        assert_eq!(of(&[]), []);
         assert_eq!(
             of(&[
                 ("x-codex-primary-used-percent", "many"),
                 ("x-ratelimit-limit-tokens", "0"),
                 ("x-ratelimit-remaining-tokens", "0")
             ]),
-            Quota::default()
+            []
         );
     }
 }

@@ -75,7 +75,17 @@ impl Flight {
         if !self.complete && self.failure.is_none() {
             self.failure = Some((Code::ClientLeft, None));
         }
-        let measured = self.meter.take().map(|meter| meter.finish(self.complete));
+        let mut measured = self.meter.take().map(|meter| meter.finish(self.complete));
+        if let (Some(measured), Some(used)) = (&mut measured, self.used)
+            && measured.quality == Quality::Partial
+        {
+            measured.tokens = Tokens {
+                input: used.input.max(measured.tokens.input),
+                output: used.output.max(measured.tokens.output),
+                cache_read: used.cache_read.max(measured.tokens.cache_read),
+                ..measured.tokens
+            };
+        }
         let asked = self.asked().to_owned();
         let (model, tokens, bill, provider_error) = match measured {
             Some(measured) => {

@@ -7,6 +7,7 @@
 
 mod bodies;
 mod load;
+mod others;
 mod provider;
 mod report;
 mod run;

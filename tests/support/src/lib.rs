@@ -1,13 +1,16 @@
 //! What the tests and the benchmark of crs-edge stand on: a provider that does as it is told, clients that
 //! see every byte, proxies that count, the relay as a process, Redis and Upstash on this machine, and the real
-//! Claude Code.
+//! clients.
 //!
 //! Nothing in here depends on the relay's own code: a mistake in the relay cannot hide in its mirror image.
 //! Every wait is bounded and says what it waited for; everything started is ended on drop, by its id.
 
 pub mod bench;
 pub mod claude_code;
+pub mod cli;
 pub mod client;
+pub mod codex;
+pub mod gemini_cli;
 pub mod node;
 pub mod provider;
 pub mod proxy;

@@ -25,6 +25,7 @@ mod gemini;
 mod headers;
 mod oauth;
 mod openai;
+mod parts;
 mod play;
 mod request;
 mod route;

@@ -279,6 +279,15 @@ impl Plain {
         }
     }
 
+    /// As if the lease's time were up.
+    fn release(&mut self, now: Millis, call: CallId) {
+        if let Some(lease) = self.leases.free(call)
+            && !lease.what.offered
+        {
+            self.end(now, call, lease.what.rounds);
+        }
+    }
+
     /// Counts it; gives the window's number.
     fn request(&mut self, now: Millis, limits: &Limits) -> u64 {
         if !windowed(limits) {
@@ -416,6 +425,7 @@ impl Plain {
             }
             (Command::Settle { call, usage, .. }, Reply::Done) => self.settle(now, *call, *usage),
             (Command::Cancel { call }, Reply::Done) => self.cancel(now, *call),
+            (Command::Release { call }, Reply::Done) => self.release(now, *call),
             (Command::SeedSpend(seed), Reply::Done) => self.seed(seed),
             (Command::ResetSpend { which }, Reply::NeedSpend) => {
                 assert!(!self.seeded && !matches!(which, Spent::All | Spent::Window));

@@ -32,7 +32,7 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = Option<String>, max_length = 500)]
     #[serde(default)]
     description: Sent<Text<500>>,
-    /// Cannot be changed. This version serves all but `antigravity`.
+    /// Cannot be changed.
     #[schema(value_type = Platform, required = false)]
     #[serde(default)]
     platform: Sent<Platform>,
@@ -278,6 +278,14 @@ impl Edit {
         }
         if let Some(credentials) = &self.credentials {
             account.credentials = credentials.over(&account.credentials)?;
+            if let (Platform::Antigravity, StoredCredentials::ApiKey { .. }) =
+                (account.platform, &account.credentials)
+            {
+                return Err(ApiError::invalid(
+                    "credentials.type",
+                    "`credentials.type` must be `oauth`: Antigravity knows no API keys",
+                ));
+            }
         }
         if let Some(Line(name)) = input.name.as_ref() {
             account.name.clone_from(name);

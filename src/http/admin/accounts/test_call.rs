@@ -47,12 +47,7 @@ pub(in crate::http::admin) async fn test(
     Input(input): Input<TestInput>,
 ) -> Result<Response<Body>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
-    let Some(provider) = provider::of(account.platform) else {
-        return Err(ApiError::invalid(
-            "platform",
-            "accounts of this platform are not served by this version",
-        ));
-    };
+    let provider = provider::of(account.platform);
     session.audit("account.test", &id);
     Ok(events(app, id, provider, provider.trial(&account, input.model)))
 }

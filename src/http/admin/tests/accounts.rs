@@ -114,8 +114,8 @@ async fn what_does_not_fit_is_refused_by_name() {
         (json!({"name": null}), "invalid_field", "name"),
         (
             json!({"platform": "antigravity"}),
-            "unsupported_field",
-            "platform",
+            "invalid_field",
+            "credentials.type",
         ),
         (json!({"platform": "bedrock"}), "invalid_field", "platform"),
         (json!({"priority": 0}), "invalid_field", "priority"),

@@ -159,7 +159,7 @@ fn turn(n: usize, size: usize) -> Value {
 }
 
 /// Running text of about so many bytes once it is JSON.
-fn prose(size: usize) -> String {
+pub(super) fn prose(size: usize) -> String {
     let words = "Read the file before you change it, and keep the style that is there.\n请先阅读再修改。 ";
     words.chars().cycle().take(size * 80 / 96).collect()
 }

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
 use super::bodies::Order;
+use super::others::Other;
 use crate::provider::{Message, frame};
 use crate::wire::{Framing, read_request_head};
 
@@ -47,6 +48,9 @@ struct Answers {
     stream_head: Vec<u8>,
     first_frames: Vec<Vec<u8>>,
     last_frames: Vec<Vec<u8>>,
+    /// Of the other protocols: whole streams.
+    responses: Vec<u8>,
+    gemini: Vec<u8>,
 }
 
 impl Answers {
@@ -74,12 +78,24 @@ impl Answers {
         whole.extend_from_slice(value.as_bytes());
         let frames = message.frames_as("claude-sonnet-4-5", "msg_01FakeBench");
         let chunk = |frame: &bytes::Bytes| chunk(frame);
+        let stream_head = head(
+            "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
+             transfer-encoding: chunked\r\n",
+        );
+        let stream = |other: Other| {
+            let mut stream = stream_head.clone();
+            other
+                .answer()
+                .iter()
+                .for_each(|frame| stream.extend(chunk(frame)));
+            stream.extend_from_slice(b"0\r\n\r\n");
+            stream
+        };
         Self {
             whole,
-            stream_head: head(
-                "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
-                 transfer-encoding: chunked\r\n",
-            ),
+            responses: stream(Other::Responses),
+            gemini: stream(Other::Gemini),
+            stream_head: stream_head.clone(),
             first_frames: frames[..3].iter().map(chunk).collect(),
             last_frames: frames[frames.len() - 3..].iter().map(chunk).collect(),
         }
@@ -143,6 +159,15 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Answers)
         }
         mut framing => order(&framing.all(stream, buf).await?),
     };
+    let other = match Other::of(&head.target) {
+        Some(Other::Responses) => Some(&answers.responses),
+        Some(Other::Gemini) => Some(&answers.gemini),
+        None => None,
+    };
+    if let Some(other) = other {
+        stream.write_all(other).await?;
+        return Ok(true);
+    }
     if order.deltas == 0 {
         stream.write_all(&answers.whole).await?;
         return Ok(true);

@@ -9,8 +9,10 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
 use super::RunArgs;
+use super::bodies::Order;
+use super::others::Other;
 use super::report::Report;
-use super::scenario::{LARGE, Load, Name, SMALL, Streams, in_turns, load, memory, streams};
+use super::scenario::{LARGE, Load, Name, SMALL, Streams, ask, in_turns, load_of, memory, streams};
 use super::stats::Samples;
 use super::target::{Provider, Target};
 
@@ -68,6 +70,9 @@ pub(super) async fn run(args: RunArgs) -> u8 {
     }
     if wanted(Name::Large) {
         bench.large(1000 * times).await;
+    }
+    if wanted(Name::Others) {
+        bench.others(1000 * times).await;
     }
     if wanted(Name::Latency) {
         bench.latency(1000 * times).await;
@@ -155,13 +160,53 @@ impl Bench {
         );
     }
 
+    async fn others(&mut self, count: usize) {
+        for (other, path, ids, titles) in [
+            (
+                Other::Responses,
+                "/openai/responses",
+                ["cpu_responses", "rate_responses"],
+                [
+                    "CPU per stream of /openai/responses, 100 KB, 32 at once",
+                    "streams per second of /openai/responses",
+                ],
+            ),
+            (
+                Other::Gemini,
+                "/gemini/...:streamGenerateContent",
+                ["cpu_gemini", "rate_gemini"],
+                [
+                    "CPU per stream of /gemini/...:streamGenerateContent, 100 KB, 32 at once",
+                    "streams per second of /gemini/...:streamGenerateContent",
+                ],
+            ),
+        ] {
+            let ask = |target: &Target, session| other.request(target, LARGE, session);
+            let loads = self.loads_of(path, count, ask).await;
+            let cpu = figures(&loads, |l| l.cpu);
+            self.report.row(ids[0], titles[0], "us", None, cpu);
+            let rate = figures(&loads, |l| Some(l.per_second));
+            self.report.row(ids[1], titles[1], "1/s", None, rate);
+        }
+    }
+
     /// Rounds over all targets, so that whatever disturbs the machine disturbs them alike.
     async fn loads(&mut self, what: &str, size: usize, count: usize) -> Vec<Vec<Load>> {
+        let ask = |target: &Target, session| ask(target, size, Order::WHOLE, session);
+        self.loads_of(what, count, ask).await
+    }
+
+    async fn loads_of(
+        &mut self,
+        what: &str,
+        count: usize,
+        ask: impl Fn(&Target, usize) -> Vec<u8>,
+    ) -> Vec<Vec<Load>> {
         let mut loads: Vec<Vec<Load>> = self.targets.iter().map(|_| Vec::new()).collect();
         for round in 1..=ROUNDS {
             for (target, loads) in self.targets.iter().zip(&mut loads) {
                 eprintln!("{what}, round {round} of {ROUNDS}: {}", target.name);
-                match load(target, size, count).await {
+                match load_of(target, count, |session| ask(target, session)).await {
                     Ok(load) => loads.push(load),
                     Err(error) => self.report.error(target.name, what, error),
                 }

@@ -20,6 +20,8 @@ pub(super) enum Name {
     Small,
     /// The same with 100 KB bodies.
     Large,
+    /// The same of streams of OpenAI's and Google's, 100 KB bodies.
+    Others,
     /// Added latency, one request at a time.
     Latency,
     /// Added time to the first byte of a stream.
@@ -59,10 +61,19 @@ pub(super) struct Load {
 
 /// Sends `count` requests, [`AT_ONCE`] at a time, over connections that are warm.
 pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Result<Load> {
+    load_of(target, count, |session| ask(target, size, Order::WHOLE, session)).await
+}
+
+/// The same with requests of any kind.
+pub(super) async fn load_of(
+    target: &Target,
+    count: usize,
+    ask: impl Fn(usize) -> Vec<u8>,
+) -> io::Result<Load> {
     bounded(async {
         let mut connections = Vec::new();
         for session in 0..AT_ONCE {
-            let request = ask(target, size, Order::WHOLE, session);
+            let request = ask(session);
             let mut connection = Connection::open(&target.address).await?;
             for _ in 0..3 {
                 connection.exchange(&request).await?;
@@ -229,7 +240,7 @@ pub(super) async fn memory(target: &Target, count: usize) -> io::Result<Option<(
     Ok(before.zip(target.rss_kib()))
 }
 
-fn ask(target: &Target, size: usize, order: Order, session: usize) -> Vec<u8> {
+pub(super) fn ask(target: &Target, size: usize, order: Order, session: usize) -> Vec<u8> {
     request(&target.address, &target.path, &target.key, size, order, session)
 }
 

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::relay::{Process, Relay, Setup, cpu_micros, rss_kib};
+use crate::relay::{Key, Process, Relay, Setup, cpu_micros, rss_kib};
 
 /// A server under load.
 pub(super) struct Target {
@@ -83,7 +84,17 @@ impl Target {
         let setup = setup.provider_url(provider).env("LOG_LEVEL", "warn");
         let mut relay = setup.start().await;
         relay.claude_account("bench", "sk-ant-api03-bench").await;
-        let key = relay.key("bench").create().await;
+        for (platform, credentials) in [
+            ("openai", json!({"type": "apiKey", "apiKey": "sk-bench"})),
+            (
+                "gemini",
+                json!({"type": "oauth", "accessToken": "ya29.bench", "tenant": "bench"}),
+            ),
+        ] {
+            let account = json!({"name": platform, "platform": platform, "credentials": credentials});
+            relay.add_account(&account).await;
+        }
+        let key = key_with_every_limit(&relay).await;
         relay.terminate().await;
         let begin = Instant::now();
         relay.start_again().await;
@@ -95,6 +106,11 @@ impl Target {
             keeps: Keeps::Relay(Box::new(relay)),
             ..target
         }
+    }
+
+    /// Under which the other protocols have their paths.
+    pub(super) fn root(&self) -> &str {
+        self.path.strip_suffix("/api").unwrap_or(&self.path)
     }
 
     /// What its platform would bill so far, as its metrics have it: messages to Durable Objects, rows they
@@ -239,4 +255,34 @@ impl Drop for Provider {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Nothing of it is ever reached, all of it is counted.
+async fn key_with_every_limit(relay: &Relay) -> Key {
+    let far_off = 1_000_000;
+    relay
+        .key("bench")
+        .set("expirationMode", "activation")
+        .set("activationDays", 365)
+        .set("permissions", json!(["claude", "gemini", "openai"]))
+        .set("enableModelRestriction", true)
+        .set("restrictedModels", json!(["claude-none-such"]))
+        .set("enableClientRestriction", true)
+        .set(
+            "allowedClients",
+            json!(["claude_code", "gemini_cli", "codex_cli"]),
+        )
+        .set("concurrencyLimit", 10_000)
+        .set("concurrencyQueueSize", 1_000)
+        .set("concurrencyQueueTimeout", 10_000)
+        .set("rateLimitWindow", 60)
+        .set("rateLimitRequests", 1_000_000_000)
+        .set("rateLimitCost", far_off)
+        .set("tokenLimit", 1_000_000_000_000_000_u64)
+        .set("dailyCostLimit", far_off)
+        .set("weeklyCostLimit", far_off)
+        .set("weeklyOpusCostLimit", far_off)
+        .set("totalCostLimit", far_off)
+        .create()
+        .await
 }

@@ -50,7 +50,7 @@ impl GeminiAnswer {
         })
     }
 
-    fn in_form(request: &Request, answer: Value) -> Value {
+    pub(super) fn in_form(request: &Request, answer: Value) -> Value {
         if is_internal(request) {
             json!({"response": answer, "traceId": "0123456789abcdef"})
         } else {
@@ -81,11 +81,25 @@ impl Script {
     }
 
     pub fn of_gemini(answer: GeminiAnswer) -> Self {
+        Self::whole_or_pieces(
+            {
+                let answer = answer.clone();
+                move |request| answer.whole(request)
+            },
+            move |request| answer.pieces(request),
+        )
+    }
+
+    /// One of these, as the request asks for.
+    pub(super) fn whole_or_pieces(
+        whole: impl Fn(&Request) -> Value + Send + Sync + 'static,
+        pieces: impl Fn(&Request) -> Vec<Value> + Send + Sync + 'static,
+    ) -> Self {
         Self::decide(move |request| {
             if !request.path().ends_with(":streamGenerateContent") {
-                return Self::json(answer.whole(request));
+                return Self::json(whole(request));
             }
-            let pieces = answer.pieces(request);
+            let pieces = pieces(request);
             if request.query().split('&').any(|pair| pair == "alt=sse") {
                 return Self::frames(
                     pieces
@@ -98,6 +112,23 @@ impl Script {
                 "application/json; charset=UTF-8",
                 format!("[{}\n]\n", list.join("\n,\r\n")),
             )
+        })
+    }
+
+    /// A whole tool turn: asks for the tool, and answers with `last` once its result is there.
+    pub fn gemini_tool_turn(name: &str, args: &Value, last: &str) -> Self {
+        let (call, last) = (
+            json!({"functionCall": {"name": name, "args": args}}),
+            last.to_owned(),
+        );
+        Self::decide(move |request| {
+            if request.text().contains("\"functionResponse\"") {
+                return Self::gemini(last.clone());
+            }
+            let mut asks = GeminiAnswer::text("").answer(request, "", true);
+            asks["candidates"][0]["content"]["parts"] = json!([call]);
+            let asks = GeminiAnswer::in_form(request, asks);
+            Self::frames([Bytes::from(format!("data: {asks}\r\n\r\n"))])
         })
     }
 
@@ -141,7 +172,7 @@ fn is_internal(request: &Request) -> bool {
     request.path().contains("/v1internal:")
 }
 
-fn model(request: &Request) -> String {
+pub(super) fn model(request: &Request) -> String {
     if is_internal(request) {
         let asked = request.try_json().unwrap_or_default();
         return asked["model"].as_str().unwrap_or_default().to_owned();

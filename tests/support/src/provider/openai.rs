@@ -140,6 +140,28 @@ impl Script {
         })
     }
 
+    /// A whole tool turn of Responses: asks for the tool, and answers with `last` once its result is there.
+    pub fn openai_tool_turn(name: &str, arguments: &Value, last: &str) -> Self {
+        let (name, arguments, last) = (name.to_owned(), arguments.to_string(), last.to_owned());
+        Self::decide(move |request| {
+            if request.text().contains("\"function_call_output\"") {
+                return Self::openai(last.clone());
+            }
+            let item = json!({
+                "type": "function_call", "id": "fc_1", "call_id": "call_1", "status": "completed",
+                "name": name, "arguments": arguments,
+            });
+            let mut whole = OpenAiAnswer::text("").response(request);
+            whole["output"] = json!([item]);
+            let events = [
+                json!({"type": "response.created", "response": {"id": whole["id"], "status": "in_progress"}}),
+                json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+                json!({"type": "response.completed", "response": whole}),
+            ];
+            Self::frames(events.map(|event| frame(event["type"].as_str().unwrap_or_default(), &event)))
+        })
+    }
+
     /// An error of OpenAI's API.
     pub fn openai_error(status: u16, kind: &str, code: &str) -> Self {
         let message = format!("the provider says {status}");

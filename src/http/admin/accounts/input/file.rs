@@ -42,6 +42,8 @@ impl AccountInput {
             return Err(refuse("stands for `credentials`: send one of them"));
         }
         match (file.platform, self.platform.as_ref()) {
+            // Both are logins at Google, and look alike.
+            (Some(Platform::Gemini), Some(Platform::Antigravity)) => {}
             (Some(of_file), Some(sent)) if of_file != *sent => {
                 let (of_file, sent) = (of_file.name(), sent.name());
                 return Err(refuse(&format!("holds a login for {of_file}, not for {sent}")));

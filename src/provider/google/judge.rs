@@ -28,7 +28,7 @@ const ERRORS: Errors = Errors {
     data: &["{\"error\":"],
 };
 
-pub(super) fn answer(
+pub(in crate::provider) fn answer(
     family: &str,
     status: StatusCode,
     headers: &HeaderMap,
@@ -38,7 +38,7 @@ pub(super) fn answer(
     judge(family, status.as_u16(), headers, &ErrorBody::read(body), now)
 }
 
-pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
+pub(in crate::provider) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
     let error = match begins(first, &ERRORS) {
         Begins::Well => return Opening::Well,
         Begins::Unclear => return Opening::Unclear,

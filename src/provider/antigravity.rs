@@ -1,0 +1,291 @@
+//! Anthropic's Messages protocol on accounts that speak Google's: Antigravity's, and Gemini's.
+//!
+//! A [`Bridge`] has the client's side of one provider and the [`Accounts`] of another, and translates between
+//! them by the pure [`convert`]: calls before they are sent, whole answers when they are there, streams piece
+//! by piece, errors as they pass. To the relay it is a provider like others, so that limits, sessions,
+//! failover, the ledger and the trace hold for it as they do for them.
+
+mod accounts;
+pub mod convert;
+mod login;
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
+use serde_json::Value;
+
+pub use self::accounts::Accounts;
+pub use self::convert::Form;
+pub use self::login::Antigravity;
+
+use self::convert::{Context, CountForm, Options};
+use super::outgoing::mapped_model;
+use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict};
+use crate::config::Config;
+use crate::error::Failure;
+use crate::model::account::{Account, Platform};
+use crate::model::usage::Tokens;
+use crate::relay::body::{Fields, scan};
+use crate::relay::call::{Call, Endpoint, Surface};
+use crate::relay::meter::{Meter, is_event_stream};
+use crate::store::accounts::{Credentials, LiveAccount};
+
+/// See the module.
+pub struct Bridge {
+    front: &'static dyn Provider,
+    accounts: &'static dyn Accounts,
+    /// How the accounts' host wants schemas.
+    schemas: Form,
+    /// A cheap model that every account may use.
+    trial_model: &'static str,
+}
+
+impl Bridge {
+    /// `front`: Anthropic's protocol.
+    pub const fn new(
+        front: &'static dyn Provider,
+        accounts: &'static dyn Accounts,
+        schemas: Form,
+        trial_model: &'static str,
+    ) -> Self {
+        Self {
+            front,
+            accounts,
+            schemas,
+            trial_model,
+        }
+    }
+}
+
+/// What turning an answer back takes, kept beside the request it answers.
+#[derive(Clone)]
+struct Kept(Context);
+
+impl Provider for Bridge {
+    fn platform(&self) -> Platform {
+        self.accounts.platform()
+    }
+
+    fn service(&self) -> Service {
+        self.accounts.service()
+    }
+
+    fn lookup(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Option<Result<Request<Bytes>, Unsendable>> {
+        // Otherwise there is nothing that a provider could want to know.
+        let Credentials::OAuth { tenant: None, .. } = &account.credentials else {
+            return None;
+        };
+        let endpoint = match call.endpoint {
+            Endpoint::Messages => Endpoint::Generate(Surface::V1Beta),
+            other => other,
+        };
+        let asked = behind(call, endpoint, HeaderMap::new(), Bytes::new());
+        self.accounts.lookup(&asked, account, config)
+    }
+
+    fn looked_up(&self, body: &[u8]) -> Result<String, String> {
+        self.accounts.looked_up(body)
+    }
+
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable> {
+        let options = Options {
+            model: mapped_model(call, account),
+            schemas: self.schemas,
+        };
+        let refused = |refused: convert::Refused| Unsendable::Call(refused.message);
+        let (endpoint, body, kept) = match call.endpoint {
+            Endpoint::Messages => {
+                let converted = convert::request(&call.body, &options).map_err(refused)?;
+                let kept = Some(Kept(converted.context));
+                (Endpoint::Generate(Surface::V1Beta), converted.body, kept)
+            }
+            Endpoint::CountTokens => {
+                let (surface, form) = match &account.credentials {
+                    Credentials::ApiKey { .. } => (Surface::V1Beta, CountForm::Whole),
+                    Credentials::OAuth { .. } => (Surface::Internal, CountForm::Contents),
+                };
+                let (_, mut body) = convert::count_tokens(&call.body, &options, form).map_err(refused)?;
+                if surface == Surface::Internal {
+                    body = [b"{\"request\":", &body[..], b"}"].concat();
+                }
+                (Endpoint::CountContent(surface), body, None)
+            }
+            other => (other, b"{}".to_vec(), None),
+        };
+        let asked = behind(call, endpoint, call.headers.clone(), body.into());
+        let mut request = self.accounts.request(&asked, account, config)?;
+        if let Some(kept) = kept {
+            request.extensions_mut().insert(kept);
+        }
+        Ok(request)
+    }
+
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict {
+        self.accounts.judge(call, status, headers, body, now)
+    }
+
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
+        self.accounts.judge_opening(call, first, now)
+    }
+
+    fn passes_back(&self, name: &HeaderName) -> bool {
+        *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
+    }
+
+    fn gathers(&self, _call: &Call, headers: &HeaderMap) -> bool {
+        !streams(headers)
+    }
+
+    fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Bytes, String> {
+        let told = |unusable: convert::Unusable| {
+            let (kind, message) = unusable.told();
+            format!("{kind}: {message}")
+        };
+        match call.endpoint {
+            Endpoint::Messages => {
+                let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
+                let answer = convert::answer(&whole, context, &seed(call)).map_err(told)?;
+                Ok(answer.body.into())
+            }
+            Endpoint::CountTokens => convert::counted(&whole).map(Bytes::from).map_err(told),
+            // The list of models is no message: who asks for it reads Google's.
+            _ => {
+                let answer: Value = serde_json::from_slice(&whole).unwrap_or_default();
+                let is_list = answer.get("models").is_some_and(Value::is_object);
+                is_list
+                    .then_some(whole)
+                    .ok_or_else(|| "the list of models cannot be read".to_owned())
+            }
+        }
+    }
+
+    fn rewrite(
+        &self,
+        call: &Call,
+        _account: &LiveAccount,
+        headers: &HeaderMap,
+        kept: &Extensions,
+    ) -> Option<Box<dyn Rewrite>> {
+        let Kept(context) = kept.get()?;
+        streams(headers).then(|| Box::new(Streamed(convert::Stream::new(context, &seed(call)))) as _)
+    }
+
+    fn passed_on(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
+        let told = convert::error_body(status.as_u16(), error, "The provider refused the request.");
+        Some(told.into())
+    }
+
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        self.front.meter(call, headers)
+    }
+
+    fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
+        self.front.refusal(failure, request_id, now)
+    }
+
+    fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes {
+        self.front.stream_error(call, failure, request_id)
+    }
+
+    fn family<'a>(&self, model: &'a str) -> &'a str {
+        self.accounts.family(model)
+    }
+
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+        self.accounts.refresh_request(refresh_token, config)
+    }
+
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+        self.accounts.refreshed(status, body, now)
+    }
+
+    fn trial(&self, account: &Account, model: Option<String>) -> Trial {
+        let model = model.unwrap_or_else(|| self.trial_model.to_owned());
+        self.front.trial(account, Some(model))
+    }
+
+    fn words(&self, answer: &[u8]) -> Option<String> {
+        self.front.words(answer)
+    }
+}
+
+/// The client's call, as it is made of the account.
+fn behind(call: &Call, endpoint: Endpoint, headers: HeaderMap, body: Bytes) -> Call {
+    let model = call.model.strip_prefix("models/").unwrap_or(&call.model);
+    Call {
+        id: call.id,
+        at: call.at,
+        started: call.started,
+        key: call.key.clone(),
+        endpoint,
+        headers,
+        query: call.stream.then(|| "alt=sse".to_owned()),
+        fields: match endpoint {
+            Endpoint::CountContent(Surface::Internal) => scan(&body).unwrap_or_default(),
+            _ => Fields::default(),
+        },
+        body,
+        packed: None,
+        model: model.to_owned(),
+        stream: call.stream,
+        session: call.session.clone(),
+        max_output: call.max_output,
+        only: call.only.clone(),
+    }
+}
+
+/// What no other answer's ids are made of.
+fn seed(call: &Call) -> String {
+    format!("{:032x}", call.id.0)
+}
+
+fn streams(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    is_event_stream(kind)
+}
+
+struct Streamed(convert::Stream);
+
+impl Rewrite for Streamed {
+    fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
+        Ok(self.0.feed(chunk))
+    }
+
+    fn finish(&mut self) -> Bytes {
+        self.0.finish()
+    }
+
+    fn ended(&self) -> bool {
+        self.0.ended() || self.0.failure().is_some()
+    }
+
+    fn used(&self) -> Option<Tokens> {
+        let usage = self.0.usage()?;
+        Some(Tokens {
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            ..Tokens::default()
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! Gemini's answers as Anthropic messages, whole or streamed. One machine makes both
+//! ([`compose`]), so that they cannot differ.
+
+pub(super) mod stream;
+pub(super) mod usage;
+pub(super) mod whole;
+
+mod compose;
+mod finish;
+mod message;
+mod sse;
+
+use serde_json::value::RawValue;
+
+use super::error::ProviderError;
+use super::object::{List, Object};
+use super::text::Text;
+
+use self::usage::Figures;
+
+/// A `generateContent` answer, or one event of a stream of them.
+struct Chunk<'a> {
+    answer: Object<'a>,
+    /// Only one candidate was asked for.
+    candidate: Option<Object<'a>>,
+}
+
+/// Part of it.
+struct Part<'a> {
+    text: Option<Text<'a>>,
+    thought: bool,
+    signature: Option<Text<'a>>,
+    call: Option<Call<'a>>,
+    /// The type of what is not text.
+    media: Option<Text<'a>>,
+}
+
+struct Call<'a> {
+    id: Option<Text<'a>>,
+    name: Text<'a>,
+    args: Option<&'a RawValue>,
+}
+
+impl<'a> Chunk<'a> {
+    /// Reads one answer out of its envelope; `None` if it is none.
+    fn read(json: &'a str) -> Option<Self> {
+        let outer = Object::of(json)?;
+        // Code Assist's.
+        let answer = match outer.get("response") {
+            Some(inner) if outer.raw("error").is_none() => inner,
+            _ => outer,
+        };
+        let candidates: List<'a> = match answer.raw("candidates") {
+            Some(list) => serde_json::from_str(list.get()).ok()?,
+            None => Vec::new(),
+        };
+        let candidate = candidates.first().and_then(|first| Object::of(first.get()));
+        Some(Self { answer, candidate })
+    }
+
+    fn error(&self) -> Option<ProviderError> {
+        ProviderError::of(&self.answer)
+    }
+
+    /// Whether it says anything at all.
+    fn is_answer(&self) -> bool {
+        let mut members = ["candidates", "promptFeedback", "usageMetadata"].into_iter();
+        members.any(|key| self.answer.raw(key).is_some())
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Part<'a>> + use<'a> {
+        let content: Option<Object<'a>> = self.candidate.as_ref().and_then(|first| first.get("content"));
+        let parts: Option<List<'a>> = content.and_then(|content| content.get("parts"));
+        let parts = parts.into_iter().flatten();
+        parts.filter_map(|part| Object::of(part.get()).map(|part| Part::of(&part)))
+    }
+
+    fn finish_reason(&self) -> Option<Text<'a>> {
+        self.candidate.as_ref()?.get("finishReason")
+    }
+
+    /// Why the prompt was not answered at all.
+    fn block_reason(&self) -> Option<Text<'a>> {
+        let feedback: Object<'a> = self.answer.get("promptFeedback")?;
+        feedback.get("blockReason")
+    }
+
+    fn figures(&self) -> Figures {
+        let named: Option<Object<'a>> = self.answer.get("usageMetadata");
+        named.map(|named| Figures::of(&named)).unwrap_or_default()
+    }
+
+    fn model(&self) -> Option<String> {
+        let model: Text<'a> = self.answer.get("modelVersion")?;
+        Some(model.strip_prefix("models/").unwrap_or(&model).to_owned())
+    }
+}
+
+impl<'a> Part<'a> {
+    fn of(part: &Object<'a>) -> Self {
+        let call: Option<Object<'a>> = part.get("functionCall");
+        let media: Option<Object<'a>> = part.get("inlineData");
+        let signature: Option<Text<'a>> = part.get("thoughtSignature");
+        Self {
+            text: part.get("text"),
+            thought: part.get("thought").unwrap_or_default(),
+            signature: signature.filter(|signature| !signature.is_empty()),
+            call: call.map(|call| Call {
+                id: call.get("id"),
+                name: call.get("name").unwrap_or_default(),
+                args: call.raw("args"),
+            }),
+            media: media.and_then(|media| media.get("mimeType")),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Anthropic's message and its streamed events, as they are written.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::compose::{Block, Event, Sink};
+use super::usage::Told;
+
+/// A message; in a stream its opening, without content.
+#[derive(Serialize)]
+pub(super) struct Message<'a> {
+    pub id: &'a str,
+    pub r#type: &'static str,
+    pub role: &'static str,
+    pub model: &'a str,
+    pub content: &'a [Written],
+    pub stop_reason: Option<&'a str>,
+    pub stop_sequence: Option<&'a str>,
+    pub usage: Told,
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn new(id: &'a str, model: &'a str, usage: Told) -> Self {
+        Self {
+            id,
+            r#type: "message",
+            role: "assistant",
+            model,
+            content: &[],
+            stop_reason: None,
+            stop_sequence: None,
+            usage,
+        }
+    }
+}
+
+/// A content block of a whole message.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Written {
+    Text {
+        text: String,
+    },
+    Thinking {
+        thinking: String,
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Option<Box<RawValue>>,
+    },
+}
+
+/// Puts the blocks of a whole message together.
+impl Sink for Vec<Written> {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(block) => self.push(match block {
+                Block::Text => Written::Text { text: String::new() },
+                Block::Thinking => Written::Thinking {
+                    thinking: String::new(),
+                    signature: String::new(),
+                },
+                Block::Redacted { data } => Written::RedactedThinking {
+                    data: data.to_owned(),
+                },
+                Block::Call { id, name } => Written::ToolUse {
+                    id: id.to_owned(),
+                    name: name.to_owned(),
+                    input: None,
+                },
+            }),
+            Event::Stop => {}
+            delta => match (self.last_mut(), delta) {
+                (Some(Written::Text { text }), Event::Text(more)) => text.push_str(more),
+                (Some(Written::Thinking { thinking, .. }), Event::Thinking(more)) => thinking.push_str(more),
+                (Some(Written::Thinking { signature, .. }), Event::Signature(all)) => {
+                    all.clone_into(signature);
+                }
+                (Some(Written::ToolUse { input, .. }), Event::Input(all)) => {
+                    *input = RawValue::from_string(all.to_owned()).ok();
+                }
+                _ => {}
+            },
+        }
+    }
+}
+
+/// Server-sent events, and how many blocks have begun.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    out: Vec<u8>,
+    blocks: usize,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Opening<'a> {
+    Text {
+        text: &'a str,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Empty,
+    },
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the protocol")]
+enum Delta<'a> {
+    TextDelta { text: &'a str },
+    ThinkingDelta { thinking: &'a str },
+    SignatureDelta { signature: &'a str },
+    InputJsonDelta { partial_json: &'a str },
+}
+
+#[derive(Serialize)]
+struct Stopped<'a> {
+    stop_reason: &'a str,
+    stop_sequence: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Data<'a> {
+    MessageStart {
+        message: Message<'a>,
+    },
+    ContentBlockStart {
+        index: usize,
+        content_block: Opening<'a>,
+    },
+    ContentBlockDelta {
+        index: usize,
+        delta: Delta<'a>,
+    },
+    ContentBlockStop {
+        index: usize,
+    },
+    MessageDelta {
+        delta: Stopped<'a>,
+        usage: Told,
+    },
+    MessageStop,
+}
+
+impl Events {
+    /// What has been written since the last call.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    pub(super) fn message_start(&mut self, message: Message<'_>) {
+        self.write("message_start", &Data::MessageStart { message });
+    }
+
+    pub(super) fn message_end(&mut self, stop_reason: &str, usage: Told) {
+        let delta = Stopped {
+            stop_reason,
+            stop_sequence: None,
+        };
+        self.write("message_delta", &Data::MessageDelta { delta, usage });
+        self.write("message_stop", &Data::MessageStop);
+    }
+
+    /// `body`: Anthropic's error object.
+    pub(super) fn error(&mut self, body: &[u8]) {
+        self.raw("error", body);
+    }
+
+    fn write(&mut self, name: &str, data: &Data<'_>) {
+        // Strings and numbers always serialise.
+        let data = serde_json::to_vec(data).unwrap_or_default();
+        self.raw(name, &data);
+    }
+
+    fn raw(&mut self, name: &str, data: &[u8]) {
+        for piece in [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"] {
+            self.out.extend_from_slice(piece);
+        }
+    }
+
+    fn delta(&mut self, delta: Delta<'_>) {
+        let index = self.blocks.saturating_sub(1);
+        self.write("content_block_delta", &Data::ContentBlockDelta { index, delta });
+    }
+}
+
+impl Sink for Events {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(block) => {
+                let content_block = match block {
+                    Block::Text => Opening::Text { text: "" },
+                    Block::Thinking => Opening::Thinking {
+                        thinking: "",
+                        signature: "",
+                    },
+                    Block::Redacted { data } => Opening::RedactedThinking { data },
+                    Block::Call { id, name } => Opening::ToolUse {
+                        id,
+                        name,
+                        input: Empty {},
+                    },
+                };
+                let index = self.blocks;
+                self.blocks += 1;
+                self.write(
+                    "content_block_start",
+                    &Data::ContentBlockStart { index, content_block },
+                );
+            }
+            Event::Text(text) => self.delta(Delta::TextDelta { text }),
+            Event::Thinking(thinking) => self.delta(Delta::ThinkingDelta { thinking }),
+            Event::Signature(signature) => self.delta(Delta::SignatureDelta { signature }),
+            Event::Input(partial_json) => self.delta(Delta::InputJsonDelta { partial_json }),
+            Event::Stop => {
+                let index = self.blocks.saturating_sub(1);
+                self.write("content_block_stop", &Data::ContentBlockStop { index });
+            }
+        }
+    }
+}

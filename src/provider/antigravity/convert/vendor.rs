@@ -1,0 +1,123 @@
+//! What is known of a model by its name.
+//!
+//! Only what changes the request: a name nobody has heard of is taken for Gemini's newest.
+
+/// A model's name, and what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Model<'a> {
+    pub name: &'a str,
+    gemini: bool,
+    /// `(2, 5)`; `None` if the name has no version, as `gemini-flash-latest`.
+    version: Option<(u32, u32)>,
+}
+
+/// How a model is told how much to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thinking {
+    /// It does not think, or is not told.
+    None,
+    /// `thinkingBudget`, within these; `least` is the smallest it takes, 0 where it can be switched off.
+    Budget { least: u32, most: u32 },
+    /// `thinkingLevel`; `medium` is not known to all.
+    Level { medium: bool },
+}
+
+impl<'a> Model<'a> {
+    pub(super) fn of(name: &'a str) -> Self {
+        let name = name.strip_prefix("models/").unwrap_or(name);
+        let rest = name.strip_prefix("gemini-");
+        Self {
+            name,
+            gemini: rest.is_some(),
+            version: rest.and_then(version),
+        }
+    }
+
+    /// Whose signatures it understands: `gemini`, `claude`, ...; Antigravity serves models of several
+    /// vendors.
+    pub(super) fn vendor(&self) -> &'a str {
+        let end = self.name.find(|c: char| !c.is_ascii_alphanumeric());
+        end.and_then(|end| self.name.get(..end)).unwrap_or(self.name)
+    }
+
+    pub(super) fn is_gemini(&self) -> bool {
+        self.gemini
+    }
+
+    /// Gemini 3 and later: calls must bear signatures, results may hold images, tools go together with
+    /// structured output.
+    pub(super) fn is_modern(&self) -> bool {
+        self.gemini && self.version.is_none_or(|version| version >= (3, 0))
+    }
+
+    /// The most tokens it may be asked for; it refuses more. Claude Code asks for up to 128,000.
+    pub(super) fn most_output(&self) -> Option<u64> {
+        match self.version {
+            _ if !self.gemini => None,
+            Some(version) if version < (2, 5) => Some(8_192),
+            _ => Some(65_535),
+        }
+    }
+
+    pub(super) fn thinking(&self) -> Thinking {
+        match self.version {
+            _ if !self.gemini => Thinking::Budget {
+                least: 0,
+                most: u32::MAX,
+            },
+            Some(version) if version < (2, 5) => Thinking::None,
+            Some((2, _)) if self.name.contains("pro") => Thinking::Budget {
+                least: 128,
+                most: 32_768,
+            },
+            Some((2, _)) => Thinking::Budget {
+                least: 0,
+                most: 24_576,
+            },
+            Some((3, 0)) => Thinking::Level {
+                medium: !self.name.contains("pro"),
+            },
+            _ => Thinking::Level { medium: true },
+        }
+    }
+}
+
+/// `2.5-pro` -> `(2, 5)`, `3-flash` -> `(3, 0)`.
+fn version(rest: &str) -> Option<(u32, u32)> {
+    let digits = rest.split('-').next()?;
+    let (major, minor) = digits.split_once('.').unwrap_or((digits, "0"));
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell() {
+        let model = Model::of("models/gemini-2.5-pro");
+        assert_eq!((model.name, model.vendor()), ("gemini-2.5-pro", "gemini"));
+        assert!(!model.is_modern());
+        assert_eq!(
+            model.thinking(),
+            Thinking::Budget {
+                least: 128,
+                most: 32_768
+            }
+        );
+        assert_eq!(Model::of("gemini-2.0-flash").thinking(), Thinking::None);
+        assert_eq!(Model::of("gemini-2.0-flash").most_output(), Some(8_192));
+        for (name, medium) in [
+            ("gemini-3-pro-preview", false),
+            ("gemini-3-flash", true),
+            ("gemini-3.1-pro", true),
+            ("gemini-flash-latest", true),
+        ] {
+            assert!(Model::of(name).is_modern(), "{name}");
+            assert_eq!(Model::of(name).thinking(), Thinking::Level { medium }, "{name}");
+        }
+        let claude = Model::of("claude-opus-4-5-thinking");
+        assert_eq!((claude.vendor(), claude.is_modern()), ("claude", false));
+        assert_eq!(claude.most_output(), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! The real Codex CLI, run offline, set up as README.md says. Installed by `scripts/real-clients`.
+
+use std::ops::Deref;
+
+use crate::cli::{Cli, Run, versions};
+
+/// One installation of the client, used by one user in one project.
+pub struct Codex {
+    cli: Cli,
+}
+
+impl Deref for Codex {
+    type Target = Cli;
+
+    fn deref(&self) -> &Cli {
+        &self.cli
+    }
+}
+
+impl Codex {
+    /// The newest version, with `base_url` in `config.toml` and `key` in the variable it names.
+    pub async fn new(base_url: &str, key: &str) -> Self {
+        let version = versions("codex").remove(0);
+        let cli = Cli::new(crate::sdk::installed("codex", &version, "bin/codex")).await;
+        let config = format!(
+            "model_provider = \"crs\"\n\n[model_providers.crs]\nname = \"crs\"\nbase_url = \"{base_url}\"\n\
+             wire_api = \"responses\"\nenv_key = \"CRS_OAI_KEY\"\n"
+        );
+        cli.settings(".codex/config.toml", &config);
+        Self {
+            cli: cli.env("CRS_OAI_KEY", key),
+        }
+    }
+
+    /// `codex exec PROMPT`: prints the last message. What it wants to run, it may, in a machine of its own.
+    pub async fn exec(&self, prompt: &str) -> Run {
+        self.cli
+            .run(&[
+                "exec",
+                "--skip-git-repo-check",
+                "--dangerously-bypass-approvals-and-sandbox",
+                "--color",
+                "never",
+                prompt,
+            ])
+            .await
+    }
+}
