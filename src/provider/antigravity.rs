@@ -21,10 +21,11 @@ pub use self::login::Antigravity;
 
 use self::convert::{Context, CountForm, Options};
 use super::outgoing::mapped_model;
+use super::sign_in::{NoSignIn, SignIn};
 use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::model::usage::Tokens;
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::{Call, Endpoint, Surface};
@@ -207,6 +208,10 @@ impl Provider for Bridge {
 
     fn family<'a>(&self, model: &'a str) -> &'a str {
         self.accounts.family(model)
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        self.accounts.sign_in(grant, config)
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {

@@ -15,7 +15,6 @@ use super::super::fields::{Ids, Line, ModelMapping, Models, Moment, Text, Usd, W
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::port::clock::Millis;
-use crate::provider::{self, Provider};
 
 use credentials::{CredentialsInput, SealedCredentials};
 use file::CredentialsFile;
@@ -175,7 +174,6 @@ impl AccountInput {
         let Some(platform) = self.platform.as_ref() else {
             return Err(ApiError::missing("platform"));
         };
-        served(*platform)?;
         let mut account = Account {
             name: String::new(),
             description: String::new(),
@@ -251,18 +249,6 @@ impl AccountInput {
             proxy,
         })
     }
-}
-
-/// The provider of a platform, if this version has one.
-pub(super) fn served(platform: Platform) -> Result<&'static dyn Provider, ApiError> {
-    provider::of(platform).ok_or_else(|| {
-        let mut error = ApiError::invalid(
-            "platform",
-            "`platform` is not supported by this version: `claude`, `openai` and `gemini` are",
-        );
-        error.code = "unsupported_field";
-        error
-    })
 }
 
 impl Edit {

@@ -19,13 +19,13 @@ use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input};
 use super::super::fields::Line;
 use super::AccountView;
-use super::input::{SignInInput, served};
+use super::input::SignInInput;
 use crate::app::App;
 use crate::model::account::{Account, Grant, Platform, Proxy};
 use crate::model::{id, time};
 use crate::port::upstream::UpstreamErrorKind;
 use crate::provider::sign_in::{self, NoSignIn, SignIn};
-use crate::provider::{Provider, Refreshed};
+use crate::provider::{self, Provider, Refreshed};
 use crate::relay::token_endpoint::{self, NoAnswer};
 use crate::secrets::pkce;
 use crate::store::accounts::{Credentials, NewTokens};
@@ -131,7 +131,7 @@ fn over() -> ApiError {
 
 /// How to sign in to the platform.
 fn way(app: &App, platform: Platform, grant: Grant) -> Result<(&'static dyn Provider, SignIn<'_>), ApiError> {
-    let provider = served(platform)?;
+    let provider = provider::of(platform);
     let sign_in = provider.sign_in(grant, &app.config).map_err(|none| match none {
         NoSignIn::Unset(variable) => {
             let mut error = ApiError::invalid(
