@@ -191,7 +191,7 @@ struct AccountAdd {
     /// What to call it.
     #[arg(long)]
     name: String,
-    /// claude, openai or gemini; left out, the one a credential file is of, and claude otherwise.
+    /// claude, openai, gemini or antigravity; left out, the one a credential file is of, and claude otherwise.
     #[arg(long)]
     platform: Option<String>,
     #[arg(long, default_value = "", hide_default_value = true)]
