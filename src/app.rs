@@ -25,6 +25,7 @@ use crate::store::api_keys::ApiKeys;
 use crate::store::groups::Groups;
 use crate::store::ledger::Ledger;
 use crate::store::settings::Settings;
+use crate::store::sign_ins::SignIns;
 
 /// Cheap to clone; one per process or isolate.
 pub type App = Arc<Parts>;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     pub keys: ApiKeys,
     pub accounts: Accounts,
+    /// Sign-ins at providers that were begun.
+    pub sign_ins: SignIns,
     pub groups: Groups,
     pub settings: Settings,
     pub admins: Admins,
@@ -73,6 +76,12 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
     Arc::new(Parts {
         keys: ApiKeys::new(store.clone()),
         accounts: Accounts::new(
+            store.clone(),
+            keyring.clone(),
+            ports.clock.clone(),
+            ports.random.clone(),
+        ),
+        sign_ins: SignIns::new(
             store.clone(),
             keyring.clone(),
             ports.clock.clone(),

@@ -180,6 +180,8 @@ struct Named {
 enum AccountCommand {
     /// Add an account, with an official API key or with OAuth tokens.
     Add(AccountAdd),
+    /// Add an account by signing in at the provider: shows the page to open, and asks for what comes of it.
+    Login(AccountLogin),
     /// List accounts.
     List,
     /// Make one real call of one token and show what the provider says.
@@ -191,11 +193,9 @@ struct AccountAdd {
     /// What to call it.
     #[arg(long)]
     name: String,
-    /// claude, openai, gemini or antigravity; left out, the one a credential file is of, and claude otherwise.
+    /// claude, openai, gemini or antigravity; left out, the one a credential file is of, and claude for an API key.
     #[arg(long)]
     platform: Option<String>,
-    #[arg(long, default_value = "", hide_default_value = true)]
-    description: String,
     /// The file that holds the API key; `-` reads standard input, or asks at a terminal (as does nothing).
     #[arg(long, value_name = "FILE", conflicts_with = "oauth_file")]
     api_key_file: Option<PathBuf>,
@@ -206,6 +206,30 @@ struct AccountAdd {
     /// The provider's address, if it is another than usual.
     #[arg(long, value_name = "URL", conflicts_with = "oauth_file")]
     base_url: Option<String>,
+    #[command(flatten)]
+    options: AccountOptions,
+}
+
+#[derive(Debug, Args)]
+struct AccountLogin {
+    /// claude, openai or gemini. Its OAuth client must be set: CLAUDE_OAUTH_CLIENT_ID and so on.
+    #[arg(long, default_value = "claude")]
+    platform: String,
+    /// What to call it; left out, the e-mail address that the provider tells.
+    #[arg(long)]
+    name: Option<String>,
+    /// Ask Claude for one token that lasts a year and may do nothing but call models.
+    #[arg(long)]
+    setup_token: bool,
+    #[command(flatten)]
+    options: AccountOptions,
+}
+
+/// What may be said of any new account.
+#[derive(Debug, Args)]
+struct AccountOptions {
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
     /// Who is asked first: lower goes first.
     #[arg(long, value_name = "N")]
     priority: Option<u32>,

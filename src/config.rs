@@ -173,8 +173,12 @@ pub struct Claude {
     pub api_url: String,
     /// `CLAUDE_OAUTH_URL`: the token endpoint.
     pub oauth_url: String,
-    /// `CLAUDE_OAUTH_CLIENT_ID`: sent with a refresh when set.
+    /// `CLAUDE_OAUTH_CLIENT_ID`: sent with a refresh when set, and needed for a sign-in.
     pub oauth_client_id: Option<String>,
+    /// `CLAUDE_OAUTH_AUTHORIZE_URL`: the page where a person signs in.
+    pub oauth_page: String,
+    /// `CLAUDE_OAUTH_REDIRECT_URI`: where that page leads back to.
+    pub oauth_redirect: String,
 }
 
 #[derive(Clone, Debug)]
@@ -185,8 +189,12 @@ pub struct OpenAi {
     pub codex_url: String,
     /// `OPENAI_OAUTH_URL`: the token endpoint.
     pub oauth_url: String,
-    /// `OPENAI_OAUTH_CLIENT_ID`: sent with a refresh when set.
+    /// `OPENAI_OAUTH_CLIENT_ID`: sent with a refresh when set, and needed for a sign-in.
     pub oauth_client_id: Option<String>,
+    /// `OPENAI_OAUTH_AUTHORIZE_URL`: the page where a person signs in.
+    pub oauth_page: String,
+    /// `OPENAI_OAUTH_REDIRECT_URI`: where that page leads back to.
+    pub oauth_redirect: String,
 }
 
 #[derive(Clone, Debug)]
@@ -197,9 +205,14 @@ pub struct Gemini {
     pub code_assist_url: String,
     /// `GOOGLE_OAUTH_URL`: the token endpoint.
     pub oauth_url: String,
-    /// `GEMINI_OAUTH_CLIENT_ID`, `GEMINI_OAUTH_CLIENT_SECRET`: sent with a refresh when set.
+    /// `GEMINI_OAUTH_CLIENT_ID`, `GEMINI_OAUTH_CLIENT_SECRET`: sent with a refresh when set, and needed for a
+    /// sign-in.
     pub oauth_client_id: Option<String>,
     pub oauth_client_secret: Option<Secret>,
+    /// `GOOGLE_OAUTH_AUTHORIZE_URL`: the page where a person signs in.
+    pub oauth_page: String,
+    /// `GEMINI_OAUTH_REDIRECT_URI`: where that page leads back to.
+    pub oauth_redirect: String,
 }
 
 #[derive(Clone, Debug)]
@@ -208,6 +221,8 @@ pub struct Antigravity {
     pub api_url: String,
     /// `ANTIGRAVITY_USER_AGENT`: who calls; unset, it is the relay.
     pub user_agent: Option<HeaderValue>,
+    /// `ANTIGRAVITY_OAUTH_REDIRECT_URI`: where Google's sign-in page leads back to.
+    pub oauth_redirect: String,
     /// `ANTIGRAVITY_OAUTH_CLIENT_ID`, `ANTIGRAVITY_OAUTH_CLIENT_SECRET`: sent with a refresh when set.
     pub oauth_client_id: Option<String>,
     pub oauth_client_secret: Option<Secret>,

@@ -11,6 +11,8 @@ mod oauth;
 pub mod openai;
 mod opening;
 mod outgoing;
+pub mod sign_in;
+mod wire;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -19,9 +21,12 @@ use crs_durable::pool;
 use http::{Extensions, HeaderMap, Request, StatusCode};
 
 use self::antigravity::{Antigravity, Bridge, Form};
+use self::openai::ChatOnMessages;
+use self::openai::chat::Target;
+use self::sign_in::{NoSignIn, SignIn};
 use crate::config::Config;
 use crate::error::{Code, Failure};
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::model::usage::Tokens;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
@@ -53,6 +58,13 @@ pub static ON_ANTIGRAVITY: Bridge = Bridge::new(
     Form::OpenApi,
     "gemini-2.5-flash",
 );
+
+/// OpenAI's Chat Completions on Claude's accounts.
+pub static CHAT_ON_CLAUDE: ChatOnMessages =
+    ChatOnMessages::new(&openai::OpenAi, &claude::Claude, Target::Claude);
+
+/// OpenAI's Chat Completions on Gemini accounts.
+pub static CHAT_ON_GEMINI: ChatOnMessages = ChatOnMessages::new(&openai::OpenAi, &ON_GEMINI, Target::Gemini);
 
 /// What the relay asks of a provider's dialect.
 pub trait Provider: Send + Sync {
@@ -123,8 +135,8 @@ pub trait Provider: Send + Sync {
 
     /// The JSON that the client's protocol has for this whole answer, or why there is none. `kept`: of the
     /// request.
-    fn gathered(&self, _call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Bytes, String> {
-        Ok(whole)
+    fn gathered(&self, _call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
+        Ok(whole.into())
     }
 
     /// The JSON that the client's protocol has for the account's own error, which is the client's to know;
@@ -133,7 +145,7 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// What reads usage from the answer as the client gets it; `None` for calls that use nothing.
+    /// What reads usage from the answer, as the client gets it or as a rewrite has it measured; `None` for calls that use nothing.
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
 
     /// A failure as the protocol's clients are told it.
@@ -144,6 +156,9 @@ pub trait Provider: Send + Sync {
 
     /// The model family a limit may be confined to.
     fn family<'a>(&self, model: &'a str) -> &'a str;
+
+    /// How a person signs in for such tokens.
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn>;
 
     /// The request that turns a refresh token into new tokens.
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String>;
@@ -207,6 +222,24 @@ pub trait Rewrite: Send {
     /// What the provider has said that was used so far, where it says so before it tells the client.
     fn used(&self) -> Option<Tokens> {
         None
+    }
+
+    /// What of the last step is to be measured; `None`: what the client gets.
+    fn measured(&mut self) -> Option<Bytes> {
+        None
+    }
+}
+
+/// A whole answer in the client's protocol.
+pub struct Whole {
+    pub told: Bytes,
+    /// What is to be measured; `None`: what the client gets.
+    pub measured: Option<Bytes>,
+}
+
+impl From<Bytes> for Whole {
+    fn from(told: Bytes) -> Self {
+        Self { told, measured: None }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod refresh;
 pub mod session;
 pub mod sse;
 pub mod stream;
+pub mod token_endpoint;
 pub mod turns;
 pub mod usage;
 

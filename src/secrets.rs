@@ -8,6 +8,7 @@
 mod client_key;
 mod fingerprint;
 mod password;
+pub mod pkce;
 mod seal;
 mod session;
 

@@ -22,6 +22,7 @@ pub mod memory;
 mod record;
 pub mod redis;
 pub mod settings;
+pub mod sign_ins;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
 pub mod tcp;
 #[cfg(any(target_arch = "wasm32", feature = "upstash"))]

@@ -7,10 +7,12 @@ use super::api::{self, Api};
 use super::failure::Failure;
 use super::input::Fields;
 use super::key::limit;
-use super::output::{Output, cell, table};
-use super::{AccountAdd, AccountCommand, AccountTest, input};
+use super::output::{Output, ask, cell, table};
+use super::{AccountAdd, AccountCommand, AccountLogin, AccountOptions, AccountTest, input};
 
 const PATH: &str = "/admin/accounts";
+const START: &str = "/admin/accounts/oauth/start";
+const FINISH: &str = "/admin/accounts/oauth/finish";
 
 pub(super) async fn run(
     command: AccountCommand,
@@ -19,6 +21,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match command {
         AccountCommand::Add(args) => add(args, environment, output).await,
+        AccountCommand::Login(args) => login(args, environment, output).await,
         AccountCommand::List => {
             let accounts = api::with(environment, async |api| api.list(PATH, &[]).await).await?;
             output.result(&json!(accounts), || listing(&accounts));
@@ -29,14 +32,11 @@ pub(super) async fn run(
 }
 
 async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
-    let (of_file, credentials) = match &args.oauth_file {
-        Some(file) => {
-            let input::Login {
-                platform,
-                credentials,
-            } = input::login(&input::read(file)?)?;
-            (platform, credentials)
-        }
+    let fields = match &args.oauth_file {
+        // The server knows the files, and whose they are.
+        Some(file) => Fields::new()
+            .set("credentialsFile", input::read(file)?)
+            .maybe("platform", args.platform),
         None => {
             let api_key = input::secret(args.api_key_file.as_deref(), "API key", "--api-key-file")?;
             let credentials = Fields::new()
@@ -44,49 +44,76 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
                 .set("apiKey", api_key.reveal())
                 .maybe("baseUrl", args.base_url)
                 .json();
-            (None, credentials)
+            Fields::new()
+                .set("credentials", credentials)
+                .set("platform", args.platform.unwrap_or_else(|| "claude".to_owned()))
         }
     };
-    let platform = match (args.platform, of_file) {
-        // Both are logins at Google, and look alike.
-        (Some(asked), Some("gemini")) if asked == "antigravity" => asked,
-        (Some(asked), Some(of_file)) if asked != of_file => {
-            return Err(Failure::Usage(format!(
-                "these are tokens for {of_file}, not for {asked}: leave --platform out"
-            )));
-        }
-        (asked, of_file) => asked.unwrap_or_else(|| of_file.unwrap_or("claude").to_owned()),
-    };
-    let proxy = args
-        .proxy_file
-        .as_deref()
-        .map(|file| input::proxy(&input::read(file)?));
-    let mapping = (!args.map_model.is_empty()).then(|| input::mapping(&args.map_model));
-    let body = Fields::new()
-        .set("name", args.name)
-        .set("platform", platform)
-        .set("description", args.description)
-        .set("credentials", credentials)
-        .maybe("priority", args.priority)
-        .maybe("maxConcurrency", args.max_concurrency)
-        .maybe("proxy", proxy.transpose()?)
-        .maybe("modelMapping", mapping.transpose()?)
-        .json();
+    let body = chosen(fields.set("name", args.name), args.options)?;
     let account = api::with(environment, async |api| api.post(PATH, &body).await).await?;
-    output.result(&account, || {
-        format!(
-            "The account {} is added, with the id {}.",
-            cell(&account, "name"),
-            cell(&account, "id")
-        )
-    });
+    added(&account, output);
     if args.oauth_file.is_some() {
         output.note(
             "The relay refreshes these tokens from now on; the program they came from may have to log in again.",
         );
     }
-    output.note(&format!("Try it: crs account test {}", cell(&account, "id")));
+    try_it(&account, output);
     Ok(())
+}
+
+/// Both steps of a sign-in. In between nothing is held: the store need not wait for a person.
+async fn login(args: AccountLogin, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    let fields = Fields::new()
+        .set("platform", args.platform)
+        .set("grant", if args.setup_token { "setupToken" } else { "oauth" })
+        .maybe("name", args.name);
+    let body = chosen(fields, args.options)?;
+    let begun = api::with(environment, async |api| api.post(START, &body).await).await?;
+    ask(&format!(
+        "Open this page in a browser, and allow it there:\n\n{}\n\n\
+         Then paste the code that the page shows, or the address that the browser is led to (even if that does \
+         not load), and press Enter. You have until {}.",
+        cell(&begun, "authUrl"),
+        cell(&begun, "expiresAt")
+    ));
+    let body = Fields::new()
+        .set("sessionId", cell(&begun, "sessionId"))
+        .set("codeOrCallbackUrl", input::line()?)
+        .json();
+    let account = api::with(environment, async |api| api.post(FINISH, &body).await).await?;
+    added(&account, output);
+    try_it(&account, output);
+    Ok(())
+}
+
+/// With what else was said of the account.
+fn chosen(fields: Fields, options: AccountOptions) -> Result<Value, Failure> {
+    let proxy = options
+        .proxy_file
+        .as_deref()
+        .map(|file| input::proxy(&input::read(file)?));
+    let mapping = (!options.map_model.is_empty()).then(|| input::mapping(&options.map_model));
+    Ok(fields
+        .set("description", options.description)
+        .maybe("priority", options.priority)
+        .maybe("maxConcurrency", options.max_concurrency)
+        .maybe("proxy", proxy.transpose()?)
+        .maybe("modelMapping", mapping.transpose()?)
+        .json())
+}
+
+fn added(account: &Value, output: &Output) {
+    output.result(account, || {
+        format!(
+            "The account {} is added, with the id {}.",
+            cell(account, "name"),
+            cell(account, "id")
+        )
+    });
+}
+
+fn try_it(account: &Value, output: &Output) {
+    output.note(&format!("Try it: crs account test {}", cell(account, "id")));
 }
 
 fn listing(accounts: &[Value]) -> String {

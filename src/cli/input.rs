@@ -5,7 +5,6 @@ use std::path::Path;
 
 use crs_edge::config::Secret;
 use crs_edge::model::time;
-use crs_edge::provider::openai;
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -105,116 +104,29 @@ fn read_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
+/// The first line of standard input that says anything.
+pub(super) fn line() -> Result<String, Failure> {
+    let mut text = String::new();
+    let mut lines = std::io::stdin().lock().take(LONGEST);
+    while text.trim().is_empty() {
+        text.clear();
+        let read = std::io::BufRead::read_line(&mut lines, &mut text)
+            .map_err(|error| Failure::Usage(format!("standard input cannot be read: {error}")))?;
+        if read == 0 {
+            return Err(Failure::Usage(
+                "standard input ended without an answer".to_owned(),
+            ));
+        }
+    }
+    Ok(text.trim().to_owned())
+}
+
 /// Asks without showing what is typed.
 fn prompt(what: &str) -> Result<String, Failure> {
     let mut screen = std::io::stderr().lock();
     let _ = write!(screen, "{what} (not shown): ");
     let _ = screen.flush();
     rpassword::read_password().map_err(|error| Failure::Usage(format!("the {what} cannot be read: {error}")))
-}
-
-/// Credentials for the admin API out of the file where a client keeps its login.
-#[derive(Debug, PartialEq)]
-pub(super) struct Login {
-    /// Whose login it is, if the file says so.
-    pub(super) platform: Option<&'static str>,
-    pub(super) credentials: Value,
-}
-
-/// Reads Claude Code's `.credentials.json`, Codex's `auth.json`, Gemini CLI's `oauth_creds.json`, or a plain
-/// object with `accessToken`, `refreshToken` and `expiresAt` (milliseconds since 1970).
-pub(super) fn login(text: &str) -> Result<Login, Failure> {
-    let file: Value = serde_json::from_str(text).map_err(|_| unfit("no JSON"))?;
-    if let Some(tokens) = file.get("claudeAiOauth") {
-        return of_names(
-            Some("claude"),
-            tokens,
-            ["accessToken", "refreshToken", "expiresAt"],
-        );
-    }
-    if let Some(tokens) = file.get("tokens").filter(|tokens| tokens.is_object()) {
-        return of_codex(tokens);
-    }
-    // Codex logged in with a key.
-    if let Some(Value::String(key)) = file.get("OPENAI_API_KEY") {
-        let credentials = Fields::new().set("type", "apiKey").set("apiKey", key.as_str());
-        return Ok(Login {
-            platform: Some("openai"),
-            credentials: credentials.json(),
-        });
-    }
-    if file.get("access_token").is_some() {
-        return of_names(
-            Some("gemini"),
-            &file,
-            ["access_token", "refresh_token", "expiry_date"],
-        );
-    }
-    of_names(None, &file, ["accessToken", "refreshToken", "expiresAt"])
-}
-
-fn unfit(why: &str) -> Failure {
-    Failure::Usage(format!(
-        "these are no OAuth tokens ({why}): expected the .credentials.json of Claude Code, the auth.json of Codex or the oauth_creds.json of Gemini CLI"
-    ))
-}
-
-/// `names`: what the access token, the refresh token and the end of the first are called.
-fn of_names(
-    platform: Option<&'static str>,
-    tokens: &Value,
-    [access, refresh, end]: [&str; 3],
-) -> Result<Login, Failure> {
-    let expires_at = match tokens.get(end) {
-        None | Some(Value::Null) => None,
-        Some(at) => {
-            let at = at
-                .as_u64()
-                .ok_or_else(|| unfit(&format!("{end} is no number of milliseconds")))?;
-            Some(time::iso(at))
-        }
-    };
-    let credentials = Fields::new()
-        .set("type", "oauth")
-        .set("accessToken", needed(tokens, access)?)
-        .maybe("refreshToken", token(tokens, refresh)?)
-        .maybe("expiresAt", expires_at);
-    Ok(Login {
-        platform,
-        credentials: credentials.json(),
-    })
-}
-
-/// The end and the account stand in the tokens themselves.
-fn of_codex(tokens: &Value) -> Result<Login, Failure> {
-    let access = needed(tokens, "access_token")?;
-    let named = || openai::tenant(token(tokens, "id_token").ok()??);
-    let account = token(tokens, "account_id")?
-        .map(str::to_owned)
-        .or_else(named)
-        .or_else(|| openai::tenant(access));
-    let credentials = Fields::new()
-        .set("type", "oauth")
-        .set("accessToken", access)
-        .maybe("refreshToken", token(tokens, "refresh_token")?)
-        .maybe("expiresAt", openai::expiry(access).map(time::iso))
-        .maybe("tenant", account);
-    Ok(Login {
-        platform: Some("openai"),
-        credentials: credentials.json(),
-    })
-}
-
-fn token<'a>(tokens: &'a Value, name: &str) -> Result<Option<&'a str>, Failure> {
-    match tokens.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(token)) if !token.is_empty() => Ok(Some(token.as_str())),
-        Some(_) => Err(unfit(&format!("{name} is no text"))),
-    }
-}
-
-fn needed<'a>(tokens: &'a Value, name: &str) -> Result<&'a str, Failure> {
-    token(tokens, name)?.ok_or_else(|| unfit(&format!("{name} is missing")))
 }
 
 /// A proxy for the admin API, from its address: `scheme://[user:password@]host:port`.
@@ -310,70 +222,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn read(text: &str) -> (Option<&'static str>, Value) {
-        let login = login(text).unwrap();
-        (login.platform, login.credentials)
-    }
-
-    #[test]
-    fn the_clients_files_become_credentials() {
-        let claude = r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":"r","expiresAt":1764000000000,
-            "scopes":["user:inference"],"subscriptionType":"max"},"other":1}"#;
-        let tokens = json!({"type":"oauth","accessToken":"a","refreshToken":"r","expiresAt":"2025-11-24T16:00:00.000Z"});
-        assert_eq!(read(claude), (Some("claude"), tokens.clone()));
-        let gemini = r#"{"access_token":"a","refresh_token":"r","scope":"x","token_type":"Bearer","id_token":"i",
-            "expiry_date":1764000000000}"#;
-        assert_eq!(read(gemini), (Some("gemini"), tokens));
-        assert_eq!(
-            read(r#"{"accessToken":"a","refreshToken":null}"#),
-            (None, json!({"type":"oauth","accessToken":"a"}))
-        );
-    }
-
-    #[test]
-    fn codexs_file_becomes_credentials() {
-        // {"exp":1764000000} and {"https://api.openai.com/auth":{"chatgpt_account_id":"acc-2"}}
-        let access = "e30.eyJleHAiOjE3NjQwMDAwMDB9.s";
-        let id = "e30.eyJodHRwczovL2FwaS5vcGVuYWkuY29tL2F1dGgiOnsiY2hhdGdwdF9hY2NvdW50X2lkIjoiYWNjLTIifX0.s";
-        let file = |account: Value| {
-            json!({"OPENAI_API_KEY":null,"last_refresh":"2026-01-01T00:00:00Z",
-                "tokens":{"id_token":id,"access_token":access,"refresh_token":"r","account_id":account}})
-            .to_string()
-        };
-        let wanted = |account: &str| {
-            json!({"type":"oauth","accessToken":access,"refreshToken":"r",
-                "expiresAt":"2025-11-24T16:00:00.000Z","tenant":account})
-        };
-        assert_eq!(read(&file(json!("acc-1"))), (Some("openai"), wanted("acc-1")));
-        assert_eq!(read(&file(Value::Null)), (Some("openai"), wanted("acc-2")));
-        assert_eq!(
-            read(r#"{"OPENAI_API_KEY":"sk-1","tokens":null}"#),
-            (Some("openai"), json!({"type":"apiKey","apiKey":"sk-1"}))
-        );
-    }
-
-    #[test]
-    fn other_files_are_refused_without_being_repeated() {
-        for (file, why) in [
-            ("sk-secret", "no JSON"),
-            (
-                r#"{"claudeAiOauth":{"refreshToken":"secret"}}"#,
-                "accessToken is missing",
-            ),
-            (r#"{"accessToken":["secret"]}"#, "accessToken is no text"),
-            (r#"{"tokens":{"id_token":"secret"}}"#, "access_token is missing"),
-            (
-                r#"{"access_token":"secret","expiry_date":"2027"}"#,
-                "expiry_date is no number",
-            ),
-        ] {
-            let failure = login(file).unwrap_err();
-            assert!(failure.text().contains(why), "{}", failure.text());
-            assert!(!failure.text().contains("secret"), "{}", failure.text());
-            assert_eq!(failure.code(), 2);
-        }
-    }
 
     #[test]
     fn proxies_are_taken_with_and_without_a_login() {

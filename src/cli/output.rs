@@ -69,6 +69,11 @@ impl Output {
     }
 }
 
+/// What must be read before a command can go on, also when a script wants JSON.
+pub(super) fn ask(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// A reader that has seen enough (`| head`) is no failure.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");

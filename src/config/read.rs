@@ -83,16 +83,26 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             api_url: read.base_url("CLAUDE_API_URL", "https://api.anthropic.com", "/v1/messages"),
             oauth_url: read.token_url(
                 "CLAUDE_OAUTH_URL",
-                "https://console.anthropic.com",
+                "https://platform.claude.com",
                 "/v1/oauth/token",
             ),
             oauth_client_id: text(vars, "CLAUDE_OAUTH_CLIENT_ID"),
+            oauth_page: read.page("CLAUDE_OAUTH_AUTHORIZE_URL", "https://claude.ai/oauth/authorize"),
+            oauth_redirect: read.page(
+                "CLAUDE_OAUTH_REDIRECT_URI",
+                "https://platform.claude.com/oauth/code/callback",
+            ),
         },
         openai: OpenAi {
             api_url: read.base_url("OPENAI_API_URL", "https://api.openai.com", ""),
             codex_url: read.base_url("CODEX_API_URL", "https://chatgpt.com/backend-api/codex", ""),
             oauth_url: read.token_url("OPENAI_OAUTH_URL", "https://auth.openai.com", "/oauth/token"),
             oauth_client_id: text(vars, "OPENAI_OAUTH_CLIENT_ID"),
+            oauth_page: read.page(
+                "OPENAI_OAUTH_AUTHORIZE_URL",
+                "https://auth.openai.com/oauth/authorize",
+            ),
+            oauth_redirect: read.page("OPENAI_OAUTH_REDIRECT_URI", "http://localhost:1455/auth/callback"),
         },
         gemini: Gemini {
             api_url: read.base_url("GEMINI_API_URL", "https://generativelanguage.googleapis.com", ""),
@@ -100,10 +110,19 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             oauth_url: read.token_url("GOOGLE_OAUTH_URL", "https://oauth2.googleapis.com", "/token"),
             oauth_client_id: text(vars, "GEMINI_OAUTH_CLIENT_ID"),
             oauth_client_secret: text(vars, "GEMINI_OAUTH_CLIENT_SECRET").map(Secret::new),
+            oauth_page: read.page(
+                "GOOGLE_OAUTH_AUTHORIZE_URL",
+                "https://accounts.google.com/o/oauth2/v2/auth",
+            ),
+            oauth_redirect: read.page(
+                "GEMINI_OAUTH_REDIRECT_URI",
+                "https://codeassist.google.com/authcode",
+            ),
         },
         antigravity: Antigravity {
             api_url: read.base_url("ANTIGRAVITY_API_URL", "https://cloudcode-pa.googleapis.com", ""),
             user_agent: read.user_agent("ANTIGRAVITY_USER_AGENT"),
+            oauth_redirect: read.page("ANTIGRAVITY_OAUTH_REDIRECT_URI", "http://localhost:45462"),
             oauth_client_id: text(vars, "ANTIGRAVITY_OAUTH_CLIENT_ID"),
             oauth_client_secret: text(vars, "ANTIGRAVITY_OAUTH_CLIENT_SECRET").map(Secret::new),
         },
@@ -426,6 +445,17 @@ impl Reader<'_> {
             ));
         }
         origin
+    }
+
+    /// The address of a page for people's browsers: to the letter, as providers compare it.
+    fn page(&mut self, name: &str, default: &str) -> String {
+        let value = self.or(name, default);
+        if base_url(&value).is_none() {
+            self.problem(format!(
+                "{name} is not the http or https address of a page: set it to one like {default}, or leave it out"
+            ));
+        }
+        value
     }
 
     /// A token endpoint: a bare host gets the provider's path.

@@ -71,6 +71,17 @@ fn missing_short_and_sample_secrets_are_refused_by_name() {
 }
 
 #[test]
+fn pages_are_kept_to_the_letter_and_odd_ones_named() {
+    let redirect = "http://localhost:8085/callback/";
+    let config = read(&[("GEMINI_OAUTH_REDIRECT_URI", redirect)]).unwrap();
+    assert_eq!(config.gemini.oauth_redirect, redirect);
+    for odd in ["localhost:8085", "https://h/?a=b", "https://user@h/cb"] {
+        let told = problem(&[("CLAUDE_OAUTH_AUTHORIZE_URL", odd)]);
+        assert!(told.starts_with("CLAUDE_OAUTH_AUTHORIZE_URL is not"), "{told}");
+    }
+}
+
+#[test]
 fn a_problem_never_repeats_a_secret() {
     let problems = read(&[
         ("JWT_SECRET", "s3cr3t-of-mine"),

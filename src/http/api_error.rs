@@ -105,6 +105,12 @@ impl ApiError {
         self
     }
 
+    /// What only the log is told.
+    pub fn because(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
     /// The response, with the request's id in the body once it is known.
     pub fn response(&self, request_id: Option<&str>) -> Response {
         let body = ErrorBody {

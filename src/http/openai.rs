@@ -1,4 +1,5 @@
-//! What Codex and the OpenAI SDKs call, under `/openai`.
+//! What Codex and the OpenAI SDKs call, under `/openai`; under `/openai/claude` and `/openai/gemini` on other
+//! providers' accounts.
 
 use axum::Router;
 use axum::body::Body;
@@ -13,9 +14,34 @@ use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
 use crate::provider::openai::OpenAi;
+use crate::provider::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, Provider};
 use crate::relay::body::Field;
 use crate::relay::call::Endpoint;
 use crate::relay::session::OPENAI;
+
+/// Routes below `/openai/claude` and `/openai/gemini`: Chat Completions on other providers' accounts.
+fn chat_on(provider: &'static dyn Provider, family: Family, owner: &'static str) -> Router<App> {
+    let chat = || {
+        post(move |State(app): State<App>, request: Request| async move {
+            call::serve(&app, provider, Endpoint::ChatCompletions, request, read).await
+        })
+        .only_these(provider)
+    };
+    let models = || {
+        about::get(provider, move |_, key| {
+            Ok(about::list(&about::names(&key, family)?, owner))
+        })
+    };
+    Router::new()
+        .route("/chat/completions", chat())
+        .route("/v1/chat/completions", chat())
+        .route("/models", models())
+        .route("/v1/models", models())
+        .fallback(not_found(
+            provider,
+            "The base URL of this relay ends with /v1 here, and Chat Completions are what it serves.",
+        ))
+}
 
 /// Routes below `/openai`.
 pub fn routes() -> Router<App> {
@@ -35,6 +61,8 @@ pub fn routes() -> Router<App> {
         .route("/v1/chat/completions", chat())
         .route("/models", models())
         .route("/v1/models", models())
+        .nest("/claude", chat_on(&CHAT_ON_CLAUDE, Family::Claude, "anthropic"))
+        .nest("/gemini", chat_on(&CHAT_ON_GEMINI, Family::Gemini, "google"))
         .route("/usage", about::usage(&OpenAi))
         .route("/key-info", about::key_info(&OpenAi))
         .fallback(not_found(

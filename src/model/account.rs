@@ -31,6 +31,18 @@ impl Platform {
     }
 }
 
+/// What tokens a sign-in at a provider is to give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Grant {
+    /// Those of a person's client: they end soon, and are refreshed.
+    #[default]
+    #[serde(rename = "oauth")]
+    OAuth,
+    /// Claude only: one token that lasts a year and may do nothing but call models.
+    SetupToken,
+}
+
 /// A proxy between us and the provider. There is no `Debug` of the password.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Proxy {

@@ -21,10 +21,11 @@ pub use self::login::Antigravity;
 
 use self::convert::{Context, CountForm, Options};
 use super::outgoing::mapped_model;
-use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict};
+use super::sign_in::{NoSignIn, SignIn};
+use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::model::usage::Tokens;
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::{Call, Endpoint, Surface};
@@ -154,7 +155,7 @@ impl Provider for Bridge {
         !streams(headers)
     }
 
-    fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Bytes, String> {
+    fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
         let told = |unusable: convert::Unusable| {
             let (kind, message) = unusable.told();
             format!("{kind}: {message}")
@@ -163,15 +164,18 @@ impl Provider for Bridge {
             Endpoint::Messages => {
                 let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
                 let answer = convert::answer(&whole, context, &seed(call)).map_err(told)?;
-                Ok(answer.body.into())
+                Ok(Bytes::from(answer.body).into())
             }
-            Endpoint::CountTokens => convert::counted(&whole).map(Bytes::from).map_err(told),
+            Endpoint::CountTokens => {
+                let counted = convert::counted(&whole).map_err(told)?;
+                Ok(Bytes::from(counted).into())
+            }
             // The list of models is no message: who asks for it reads Google's.
             _ => {
                 let answer: Value = serde_json::from_slice(&whole).unwrap_or_default();
                 let is_list = answer.get("models").is_some_and(Value::is_object);
                 is_list
-                    .then_some(whole)
+                    .then(|| whole.into())
                     .ok_or_else(|| "the list of models cannot be read".to_owned())
             }
         }
@@ -207,6 +211,10 @@ impl Provider for Bridge {
 
     fn family<'a>(&self, model: &'a str) -> &'a str {
         self.accounts.family(model)
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        self.accounts.sign_in(grant, config)
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {

@@ -11,13 +11,17 @@ use crs_durable::pool::QuotaWindow;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
+use super::sign_in::{self, Exchange, NoSignIn, SignIn};
 use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, oauth};
 use crate::config::Config;
 use crate::error::{Code, Failure};
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
+
+/// How the names of the variables for OAuth begin.
+const VARIABLES: &str = "CLAUDE_OAUTH";
 
 /// Model families that have limits of their own.
 const FAMILIES: [&str; 3] = ["opus", "sonnet", "haiku"];
@@ -92,6 +96,27 @@ impl Provider for Claude {
             .into_iter()
             .find(|family| model.contains(family))
             .unwrap_or(model)
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        let claude = &config.claude;
+        let (scope, lifetime) = match grant {
+            Grant::OAuth => ("org:create_api_key user:profile user:inference", None),
+            // A year, the longest that Anthropic gives.
+            Grant::SetupToken => ("user:inference", Some(31_536_000)),
+        };
+        Ok(SignIn {
+            variables: VARIABLES,
+            page: &claude.oauth_page,
+            // Has the page show the code, as nothing listens at the redirect address.
+            page_more: &[("code", "true")],
+            scope,
+            client_id: sign_in::client_id(VARIABLES, claude.oauth_client_id.as_deref())?,
+            client_secret: None,
+            redirect_uri: &claude.oauth_redirect,
+            token_url: &claude.oauth_url,
+            exchange: Exchange::Json { lifetime },
+        })
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {

@@ -14,10 +14,11 @@ use crs_durable::Millis;
 use crs_durable::gate::Service;
 use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 
+use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
 use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, google, oauth};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::relay::call::{Call, Endpoint, Surface};
 use crate::relay::meter::{Meter, is_event_stream};
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -113,6 +114,18 @@ impl Provider for Gemini {
         model
     }
 
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        let google = &config.gemini;
+        let client = GoogleClient {
+            variables: "GEMINI_OAUTH",
+            id: google.oauth_client_id.as_deref(),
+            secret: google.oauth_client_secret.as_ref(),
+            redirect_uri: &google.oauth_redirect,
+            scope: SCOPE,
+        };
+        sign_in::google(grant, google, client)
+    }
+
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
         let client = &config.gemini;
         google::refresh_request(
@@ -149,6 +162,10 @@ impl Provider for Gemini {
         Some(text.unwrap_or_default().to_owned())
     }
 }
+
+/// Calls of Code Assist, and whose account it is.
+const SCOPE: &str =
+    "https://www.googleapis.com/auth/cloud-platform https://www.googleapis.com/auth/userinfo.email";
 
 /// A cheap model that keys and accounts may use.
 const TRIAL_MODEL: &str = "gemini-2.5-flash";

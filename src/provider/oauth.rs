@@ -1,4 +1,4 @@
-//! Renewal of OAuth tokens, as far as the providers do it alike.
+//! Renewal of OAuth tokens, and what a sign-in shares with it, as far as the providers do it alike.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -37,20 +37,17 @@ pub(super) fn form_request(
     refresh_token: &str,
     more: &[(&str, Option<&str>)],
 ) -> Option<Request<Bytes>> {
-    let mut form = format!("grant_type=refresh_token&refresh_token={}", escape(refresh_token));
-    for (name, value) in more {
-        if let Some(value) = value {
-            form = format!("{form}&{name}={}", escape(value));
-        }
-    }
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    fields.extend(more.iter().filter_map(|(name, value)| Some((*name, (*value)?))));
     request(
         url,
-        form,
+        form(&fields),
         HeaderValue::from_static("application/x-www-form-urlencoded"),
     )
 }
 
-fn request(url: &str, body: String, kind: HeaderValue) -> Option<Request<Bytes>> {
+/// A question to a token endpoint.
+pub(super) fn request(url: &str, body: String, kind: HeaderValue) -> Option<Request<Bytes>> {
     let mut request = Request::new(Bytes::from(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = url.parse().ok()?;
@@ -58,6 +55,14 @@ fn request(url: &str, body: String, kind: HeaderValue) -> Option<Request<Bytes>>
     *headers = own_headers();
     headers.insert(header::CONTENT_TYPE, kind);
     Some(request)
+}
+
+/// The fields as a form, or as a query.
+pub(super) fn form(fields: &[(&str, &str)]) -> String {
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", escape(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Percent-encodes all but what never needs it.

@@ -1,9 +1,12 @@
 //! OpenAI's protocols, Responses and Chat Completions, towards API keys of OpenAI and compatible hosts, and
 //! towards accounts of ChatGPT, which serve Responses only.
 
+pub mod chat;
+
 mod error;
 mod judge;
 mod oauth;
+mod on_messages;
 mod quota;
 mod reading;
 mod request;
@@ -15,15 +18,17 @@ use crs_durable::gate::Service;
 use crs_durable::pool::QuotaWindow;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
+use super::sign_in::{NoSignIn, SignIn};
 use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Grant, Platform};
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, is_event_stream};
 use crate::store::accounts::LiveAccount;
 
 pub use oauth::{expiry, tenant};
+pub use on_messages::ChatOnMessages;
 
 pub struct OpenAi;
 
@@ -102,6 +107,10 @@ impl Provider for OpenAi {
     /// Limits of API keys are a model's own.
     fn family<'a>(&self, model: &'a str) -> &'a str {
         model
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        oauth::sign_in(grant, config)
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {

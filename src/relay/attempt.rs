@@ -47,6 +47,8 @@ pub(super) struct Answer {
     pub rest: Option<Body>,
     /// Makes the client's body of it.
     pub rewrite: Option<Box<dyn Rewrite>>,
+    /// What is to be measured in place of `first`.
+    pub measured: Option<Bytes>,
     /// Whether the rest is an answer worth metering: false for errors that are passed on.
     pub metered: bool,
 }
@@ -281,7 +283,7 @@ async fn open(
         }
         (first, _) => first,
     };
-    let (first, rest) = if provider.gathers(call, &head.headers) {
+    let (first, rest, measured) = if provider.gathers(call, &head.headers) {
         let patience = left(app, deadline).max(app.config.relay.connect);
         match within(&*app.ports.clock, patience, gather(first, body)).await {
             None => return failed(Code::ProviderTimeout, "no whole answer in time"),
@@ -290,12 +292,12 @@ async fn open(
                 Err(why) => return failed(Code::ProviderFailed, &why),
                 Ok(whole) => {
                     is_json(&mut head.headers);
-                    (whole, None)
+                    (whole.told, None, whole.measured)
                 }
             },
         }
     } else {
-        (first, Some(body))
+        (first, Some(body), None)
     };
     let rewrite = rest
         .as_ref()
@@ -306,6 +308,7 @@ async fn open(
         first,
         rest,
         rewrite,
+        measured,
         metered: true,
     })
 }
@@ -401,6 +404,7 @@ async fn judge(
             first: body,
             rest: None,
             rewrite: None,
+            measured: None,
             metered: false,
         },
         verdict,

@@ -178,11 +178,15 @@ impl Flight {
         }
     }
 
-    /// Bytes pass to the client.
-    pub(super) fn passed(&mut self, bytes: &[u8], now: u64) {
+    /// What tells of usage goes by.
+    pub(super) fn measures(&mut self, bytes: &[u8]) {
         if let Some(meter) = &mut self.meter {
             meter.feed(bytes);
         }
+    }
+
+    /// Bytes pass to the client.
+    pub(super) fn passed(&mut self, now: u64) {
         if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.streaming_ttl());
         }

@@ -10,21 +10,18 @@ use std::time::Duration;
 use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
 
-use super::{admit, provider_failure, read_bounded};
+use super::{admit, provider_failure, token_endpoint};
 use crate::app::App;
 use crate::error::{Code, Failure};
-use crate::port::clock::within;
 use crate::port::gates::GatesError;
 use crate::port::store::StoreError;
-use crate::port::upstream::Route;
 use crate::provider::{Provider, Refreshed};
 use crate::store::accounts::{Credentials, LiveAccount, NewTokens, Replaced};
 
 /// A token that ends within this is renewed first.
 const MARGIN_MS: u64 = 60_000;
 
-/// Bound on one exchange with the token endpoint; the election lasts a little longer.
-const EXCHANGE: Duration = Duration::from_secs(30);
+/// A little longer than one exchange with the token endpoint may take.
 const ELECTION_MS: u64 = 40_000;
 
 /// First pause between two looks at the pool; it doubles up to the last.
@@ -303,28 +300,9 @@ async fn ask(app: &App, provider: &dyn Provider, live: &LiveAccount, refresh_tok
         Ok(request) => request,
         Err(why) => return Refreshed::Failed(why),
     };
-    let route = Route {
-        proxy: live.proxy.clone(),
-        connect_timeout: app.config.relay.connect,
-        head_timeout: EXCHANGE,
-    };
-    let exchange = async {
-        let answer = app
-            .ports
-            .upstream
-            .send(request, &route)
-            .await
-            .map_err(|error| error.to_string())?;
-        let (head, body) = answer.into_parts();
-        let body = read_bounded(body, super::ERROR_BODY_LIMIT)
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok::<_, String>(provider.refreshed(head.status, &body, app.ports.clock.now()))
-    };
-    match within(&*app.ports.clock, EXCHANGE, exchange).await {
-        Some(Ok(refreshed)) => refreshed,
-        Some(Err(why)) => Refreshed::Failed(why),
-        None => Refreshed::Failed("the token endpoint did not answer in time".to_owned()),
+    match token_endpoint::ask(app, request, live.proxy.clone()).await {
+        Ok((status, body)) => provider.refreshed(status, &body, app.ports.clock.now()),
+        Err(none) => Refreshed::Failed(none.to_string()),
     }
 }
 

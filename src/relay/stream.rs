@@ -70,6 +70,7 @@ pub(super) fn respond(mut answer: Answer, mut flight: Flight) -> Response<Body> 
         first: Some(answer.first),
         rest: answer.rest,
         rewrite: answer.rewrite,
+        measured: answer.measured,
         flight,
         left: length,
         last_frame: 0,
@@ -84,6 +85,8 @@ struct Relayed {
     rest: Option<Body>,
     /// Makes another body of it.
     rewrite: Option<Box<dyn Rewrite>>,
+    /// What is to be measured in place of the first bytes.
+    measured: Option<Bytes>,
     flight: Flight,
     /// Bytes still to come, if the provider announced a length.
     left: Option<u64>,
@@ -155,23 +158,26 @@ impl Relayed {
     /// Hands on what came, or what is made of it; `None`: that is nothing yet.
     fn pass(&mut self, data: Bytes) -> Option<Passed> {
         self.last_frame = self.flight.app().ports.clock.ticks();
-        let data = match &mut self.rewrite {
-            None => data,
+        let (data, measured) = match &mut self.rewrite {
+            None => (data, self.measured.take()),
             Some(rewrite) => {
                 let made = rewrite.feed(&data);
                 self.flight.uses(rewrite.used());
                 match made {
-                    Ok(data) if data.is_empty() => return None,
-                    Ok(data) => data,
+                    Ok(data) => (data, rewrite.measured()),
                     Err(why) => return Some(self.break_off(Code::StreamBroken, why)),
                 }
             }
         };
+        self.flight.measures(measured.as_ref().unwrap_or(&data));
+        if data.is_empty() {
+            return None;
+        }
         Some(Poll::Ready(Some(Ok(self.hand_on(data)))))
     }
 
     fn hand_on(&mut self, data: Bytes) -> Frame<Bytes> {
-        self.flight.passed(&data, self.last_frame);
+        self.flight.passed(self.last_frame);
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(data.len() as u64);
             if *left == 0 {
@@ -187,6 +193,8 @@ impl Relayed {
         self.rest = None;
         if let Some(mut rewrite) = self.rewrite.take() {
             let last = rewrite.finish();
+            self.flight
+                .measures(&rewrite.measured().unwrap_or_else(|| last.clone()));
             if !last.is_empty() {
                 return Poll::Ready(Some(Ok(self.hand_on(last))));
             }

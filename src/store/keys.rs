@@ -10,6 +10,7 @@
 //! | `admin` | string | the admin's login, JSON with the password's PHC string |
 //! | `admin:ended:<session>` | string, expires | a session that was logged out before its end |
 //! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
+//! | `sign-in:<id>` | string, expires | a sign-in at a provider that was begun, JSON sealed as a whole |
 //! | `gate:<hash of a client key>` | string | what a gate must not forget over a restart, JSON |
 //! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
@@ -45,6 +46,10 @@ pub fn ended_session(id: &str) -> String {
 /// `whose`: `account` or `address`; `label`: a keyed hash of it; `window`: number of the time window.
 pub fn login_attempts(whose: &str, label: &str, window: u64) -> String {
     format!("login:{whose}:{label}:{window}")
+}
+
+pub fn sign_in(id: &str) -> String {
+    format!("sign-in:{id}")
 }
 
 pub fn pool(platform: crate::model::account::Platform) -> String {

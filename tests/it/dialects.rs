@@ -20,35 +20,46 @@ enum Protocol {
     Gemini,
     /// Gemini CLI's.
     Assist,
+    /// Converted, on Claude's accounts and on Gemini's.
+    ChatOnClaude,
+    ChatOnGemini,
 }
 
-use Protocol::{Assist, Chat, Gemini, Messages, Responses};
+use Protocol::{Assist, Chat, ChatOnClaude, ChatOnGemini, Gemini, Messages, Responses};
 
-const ALL: [Protocol; 5] = [Messages, Responses, Chat, Gemini, Assist];
+const ALL: [Protocol; 7] = [
+    Messages,
+    Responses,
+    Chat,
+    Gemini,
+    Assist,
+    ChatOnClaude,
+    ChatOnGemini,
+];
 
 impl Protocol {
     fn platform(self) -> &'static str {
         match self {
-            Messages => "claude",
+            Messages | ChatOnClaude => "claude",
             Responses | Chat => "openai",
-            Gemini | Assist => "gemini",
+            Gemini | Assist | ChatOnGemini => "gemini",
         }
     }
 
     fn model(self) -> &'static str {
         match self {
-            Messages => "claude-sonnet-4-5",
+            Messages | ChatOnClaude => "claude-sonnet-4-5",
             Responses | Chat => "gpt-5",
-            Gemini | Assist => "gemini-2.5-pro",
+            Gemini | Assist | ChatOnGemini => "gemini-2.5-pro",
         }
     }
 
     fn route(self) -> Route {
         match self {
-            Messages => Route::Messages,
+            Messages | ChatOnClaude => Route::Messages,
             Responses => Route::Responses,
             Chat => Route::ChatCompletions,
-            Gemini | Assist => Route::Gemini,
+            Gemini | Assist | ChatOnGemini => Route::Gemini,
         }
     }
 
@@ -63,10 +74,14 @@ impl Protocol {
                 .with_bearer(secret)
                 .call("POST", "/responses")
                 .json(&json!({ "model": self.model(), "input": said })),
-            Chat => client("/openai")
-                .with_bearer(secret)
-                .call("POST", "/v1/chat/completions")
-                .json(&json!({ "model": self.model(), "messages": said })),
+            Chat | ChatOnClaude | ChatOnGemini => client(match self {
+                ChatOnClaude => "/openai/claude",
+                ChatOnGemini => "/openai/gemini",
+                _ => "/openai",
+            })
+            .with_bearer(secret)
+            .call("POST", "/v1/chat/completions")
+            .json(&json!({ "model": self.model(), "messages": said })),
             Gemini => client("/gemini")
                 .with_header("x-goog-api-key", secret)
                 .call("POST", "/v1beta/models/gemini-2.5-pro:generateContent")
@@ -91,7 +106,7 @@ impl Protocol {
         };
         let (kind, wait) = match self {
             Messages => (text(&error["type"]), None),
-            Responses | Chat => (
+            Responses | Chat | ChatOnClaude | ChatOnGemini => (
                 text(&error["code"]),
                 error["resets_in_seconds"]
                     .as_u64()
@@ -149,9 +164,9 @@ impl Bench {
 
     fn answers(&self, protocol: Protocol, with: impl Fn(Script) -> Script) {
         let script = match protocol {
-            Messages => Script::message("hi"),
+            Messages | ChatOnClaude => Script::message("hi"),
             Responses | Chat => Script::openai("hi"),
-            Gemini | Assist => Script::gemini("hi"),
+            Gemini | Assist | ChatOnGemini => Script::gemini("hi"),
         };
         self.provider.on(protocol.route()).answer(with(script));
     }

@@ -134,6 +134,22 @@ const NOT_HERE: &[NotHere] = &[
         "its store is not remote",
     ),
     ("oauth::renewed_tokens_survive_a_restart", &[InProcess], MEMORY),
+    ("oauth_setup::a_sign_in_survives_a_restart", &[InProcess], MEMORY),
+    (
+        "oauth_setup::the_command_line_does_both_steps",
+        &[InProcess, Worker],
+        "the command line is the program's",
+    ),
+    (
+        "oauth_setup::the_tokens_are_fetched_through_the_accounts_proxy",
+        &[Worker],
+        NO_PROXY,
+    ),
+    (
+        "oauth_setup::where_no_proxy_can_be_used_none_is_taken",
+        &[InProcess, Embedded, Redis],
+        "a native host can use proxies",
+    ),
     (
         "proxies::a_broken_proxy_is_an_error_and_never_a_direct_call",
         &[Worker],

@@ -25,6 +25,7 @@ mod in_process {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod dialects;
     mod durability;
     mod failover;
@@ -33,6 +34,7 @@ mod in_process {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -47,6 +49,7 @@ mod embedded {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod cli;
     mod dialects;
     mod durability;
@@ -56,6 +59,7 @@ mod embedded {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -73,6 +77,7 @@ mod redis {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod cli;
     mod dialects;
     mod durability;
@@ -82,6 +87,7 @@ mod redis {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;
@@ -96,6 +102,7 @@ mod worker {
     mod accounts;
     mod bodies;
     mod bridge;
+    mod chat;
     mod dialects;
     mod durability;
     mod edge;
@@ -105,6 +112,7 @@ mod worker {
     mod leaving;
     mod limits;
     mod oauth;
+    mod oauth_setup;
     mod openai;
     mod operations;
     mod pass_through;

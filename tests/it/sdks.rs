@@ -59,6 +59,86 @@ except APIError as error:
 }
 
 #[tokio::test]
+async fn openai_on_other_providers_accounts() {
+    let provider = FakeProvider::start().await;
+    let relay = relay(&provider).start().await;
+    relay.claude_account("c", "sk-ant-claude").await;
+    let account = json!({
+        "name": "g", "platform": "gemini", "credentials": { "type": "apiKey", "apiKey": "AIza-a-key" },
+    });
+    relay.add_account(&account).await;
+    let key = relay.key("k").create().await;
+    let said = "hello 你好 🌍";
+    for (under, model, route, words, call) in [
+        (
+            "claude",
+            "claude-sonnet-4-5",
+            Route::Messages,
+            Script::message(said),
+            Script::tool_use("get_weather", json!({ "city": "Bern" })),
+        ),
+        (
+            "gemini",
+            "gemini-2.5-pro",
+            Route::Gemini,
+            Script::gemini(said),
+            Script::parts(&[
+                json!({ "functionCall": { "name": "get_weather", "args": { "city": "Bern" } } }),
+            ]),
+        ),
+    ] {
+        provider.on(route).answer(Script::decide(move |request| {
+            if request.text().contains("get_weather") {
+                call.clone()
+            } else {
+                words.clone()
+            }
+        }));
+        let script = r#"
+import os
+from openai import OpenAI, APIStatusError
+base, model = os.environ["BASE"] + "/openai/UNDER/v1", "MODEL"
+client = OpenAI(base_url=base, api_key=os.environ["KEY"], max_retries=0)
+hi = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "hi"}]
+whole = client.chat.completions.create(model=model, messages=hi)
+print(whole.choices[0].message.content, whole.choices[0].finish_reason, whole.usage.total_tokens > 0)
+chunks = client.chat.completions.create(model=model, messages=hi, stream=True)
+print("".join(chunk.choices[0].delta.content or "" for chunk in chunks))
+chunks = list(client.chat.completions.create(model=model, messages=hi, stream=True, stream_options={"include_usage": True}))
+print(chunks[-1].usage == whole.usage, all(chunk.usage is None for chunk in chunks[:-1]))
+tools = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]
+with client.chat.completions.stream(model=model, messages=hi, tools=tools) as stream:
+    choice = stream.get_final_completion().choices[0]
+call = choice.message.tool_calls[0]
+print(choice.finish_reason, call.function.name, call.function.arguments)
+print(model in [model.id for model in client.models.list().data])
+for messages, key in ((hi, "cr_wrong"), ([{"role": "user", "content": [{"type": "smell"}]}], os.environ["KEY"])):
+    try:
+        OpenAI(base_url=base, api_key=key).chat.completions.create(model=model, messages=messages)
+    except APIStatusError as error:
+        print(error.status_code, error.code, error.body["message"])
+"#;
+        let script = script.replace("UNDER", under).replace("MODEL", model);
+        let told = sdk::run("openai", &script, relay.url(), &key.secret).await;
+        assert_eq!(told[0], format!("{said} stop True"));
+        assert_eq!(
+            told[1..5],
+            [
+                said,
+                "True True",
+                "tool_calls get_weather {\"city\":\"Bern\"}",
+                "True"
+            ]
+        );
+        assert!(told[5].starts_with("401 invalid_api_key "), "{}", told[5]);
+        assert_eq!(
+            told[6],
+            "400 invalid_body messages.0.content.0: the content type `smell` cannot be sent to this model"
+        );
+    }
+}
+
+#[tokio::test]
 async fn google_genai() {
     let script = r#"
 import os

@@ -2,6 +2,7 @@
 
 mod input;
 pub(super) mod live;
+pub(super) mod sign_in;
 pub(super) mod test_call;
 mod view;
 
@@ -112,14 +113,24 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     let now = app.ports.clock.now();
     let id = id::fresh(now, &*app.ports.random);
+    let input = input.settled()?;
     input.check_groups(&app, None).await?;
     let account = input.into_account(&app, id, now)?;
+    add(&app, &session, account).await
+}
+
+/// Stores a new account, and tells everybody.
+async fn add(
+    app: &App,
+    session: &AdminSession,
+    account: Account,
+) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     if !app.accounts.create(&account).await? {
         return Err(ApiError::internal("a fresh account's id is taken"));
     }
-    changed(&app, &account).await;
+    changed(app, &account).await;
     session.audit("account.create", &account.id);
-    Ok((StatusCode::CREATED, Json(view(&app, account).await?)))
+    Ok((StatusCode::CREATED, Json(view(app, account).await?)))
 }
 
 /// One account, with how it is doing.
@@ -156,6 +167,7 @@ pub(super) async fn change(
     Path(id): Path<String>,
     Input(input): Input<AccountInput>,
 ) -> Result<Json<AccountView>, ApiError> {
+    let input = input.settled()?;
     if input.sends_groups() {
         let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
         input.check_groups(&app, Some(account.platform)).await?;

@@ -36,6 +36,8 @@ use crate::http::{ops, session};
         keys::reset::reset_limits,
         accounts::list,
         accounts::create,
+        accounts::sign_in::start,
+        accounts::sign_in::finish,
         accounts::get,
         accounts::change,
         accounts::delete,

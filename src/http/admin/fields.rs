@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for Moment {
         }
         let at = match Option::<Written>::deserialize(deserializer)? {
             None => return Ok(Self(None)),
-            Some(Written::Number(at)) => TIMES.contains(&at).then_some(at),
+            Some(Written::Number(at)) => Self::at(at).and_then(|moment| moment.0),
             Some(Written::Text(text)) if text.is_empty() => return Ok(Self(None)),
             Some(Written::Text(text)) => time::parse_iso(&text),
             Some(Written::Other(_)) => None,
@@ -105,6 +105,13 @@ impl<'de> Deserialize<'de> for Moment {
                 "must be a moment like 2026-01-31T09:30:00Z, a date like 2026-01-31, milliseconds since 1970, or null",
             )),
         }
+    }
+}
+
+impl Moment {
+    /// In milliseconds since 1970; `None`: more likely something else.
+    pub(super) fn at(at: Millis) -> Option<Self> {
+        TIMES.contains(&at).then_some(Self(Some(at)))
     }
 }
 
@@ -241,19 +248,23 @@ fn service(name: &str) -> Option<Service> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Credential(pub(super) Secret);
 
-impl<'de> Deserialize<'de> for Credential {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl Credential {
+    /// What the text is, or must be.
+    pub(super) fn read(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.is_empty() || text.len() > 8192 {
-            return Err(D::Error::custom("must have 1 to 8192 characters"));
+            return Err("must have 1 to 8192 characters");
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(D::Error::custom(
-                "must have no blanks and no letters beyond ASCII",
-            ));
+            return Err("must have no blanks and no letters beyond ASCII");
         }
         Ok(Self(Secret::new(text)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Credential {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

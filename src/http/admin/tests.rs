@@ -10,6 +10,7 @@ mod oem;
 mod reading;
 #[cfg(not(target_arch = "wasm32"))]
 mod scale;
+mod sign_in;
 mod spend;
 mod trace;
 mod usage;

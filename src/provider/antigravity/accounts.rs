@@ -6,7 +6,8 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::config::Config;
-use crate::model::account::Platform;
+use crate::model::account::{Grant, Platform};
+use crate::provider::sign_in::{NoSignIn, SignIn};
 use crate::provider::{Opening, Provider, Refreshed, Unsendable, Verdict};
 use crate::relay::call::Call;
 use crate::store::accounts::LiveAccount;
@@ -46,6 +47,8 @@ pub trait Accounts: Send + Sync {
     fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
 
     fn family<'a>(&self, model: &'a str) -> &'a str;
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn>;
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String>;
 
@@ -101,6 +104,10 @@ impl<P: Provider> Accounts for P {
 
     fn family<'a>(&self, model: &'a str) -> &'a str {
         Provider::family(self, model)
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        Provider::sign_in(self, grant, config)
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {

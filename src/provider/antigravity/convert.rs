@@ -31,13 +31,12 @@ pub mod carry;
 mod answer;
 mod count;
 mod error;
-mod json;
 mod names;
-mod object;
 mod request;
 mod schema;
-mod text;
 mod vendor;
+
+use crate::provider::wire::{json, object, text};
 
 pub use self::answer::stream::Stream;
 pub use self::answer::usage::Usage;

@@ -13,11 +13,17 @@ use serde_json::value::RawValue;
 
 use super::accounts::Accounts;
 use crate::config::{Config, Secret};
-use crate::model::account::Platform;
+use crate::model::account::{Grant, Platform};
 use crate::provider::outgoing::{bearer, mapped_model, own_headers, send};
+use crate::provider::sign_in::{self, GoogleClient, NoSignIn, SignIn};
 use crate::provider::{Opening, Refreshed, Unsendable, Verdict, google, oauth};
 use crate::relay::call::{Assist, Call, Endpoint, request_id};
 use crate::store::accounts::{Credentials, LiveAccount};
+
+/// Calls of Code Assist, whose account it is, and the two that Antigravity's own host asks for.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform \
+    https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile \
+    https://www.googleapis.com/auth/cclog https://www.googleapis.com/auth/experimentsandconfigs";
 
 const REQUEST_TYPE: HeaderName = HeaderName::from_static("requesttype");
 
@@ -117,6 +123,18 @@ impl Accounts for Antigravity {
 
     fn family<'a>(&self, model: &'a str) -> &'a str {
         model
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        let antigravity = &config.antigravity;
+        let client = GoogleClient {
+            variables: "ANTIGRAVITY_OAUTH",
+            id: antigravity.oauth_client_id.as_deref(),
+            secret: antigravity.oauth_client_secret.as_ref(),
+            redirect_uri: &antigravity.oauth_redirect,
+            scope: SCOPE,
+        };
+        sign_in::google(grant, &config.gemini, client)
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {

@@ -6,13 +6,41 @@ use http::{Request, StatusCode};
 use serde::Deserialize;
 
 use crate::config::Config;
+use crate::model::account::Grant;
+use crate::provider::sign_in::{self, Exchange, NoSignIn, SignIn};
 use crate::provider::{Refreshed, oauth};
+
+/// How the names of its variables begin.
+const VARIABLES: &str = "OPENAI_OAUTH";
 
 pub(super) fn refresh_request(refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
     let client = config.openai.oauth_client_id.as_deref();
     let more = [("client_id", client), ("scope", Some("openid profile email"))];
     oauth::form_request(&config.openai.oauth_url, refresh_token, &more)
         .ok_or_else(|| "OPENAI_OAUTH_URL makes no valid address".to_owned())
+}
+
+pub(super) fn sign_in(grant: Grant, config: &Config) -> Result<SignIn<'_>, NoSignIn> {
+    if grant != Grant::OAuth {
+        return Err(NoSignIn::OtherGrant);
+    }
+    let openai = &config.openai;
+    Ok(SignIn {
+        variables: VARIABLES,
+        page: &openai.oauth_page,
+        // The first has the identity token name the person's organisations; the second spares the page its
+        // questions about API keys.
+        page_more: &[
+            ("id_token_add_organizations", "true"),
+            ("codex_cli_simplified_flow", "true"),
+        ],
+        scope: "openid profile email offline_access",
+        client_id: sign_in::client_id(VARIABLES, openai.oauth_client_id.as_deref())?,
+        client_secret: None,
+        redirect_uri: &openai.oauth_redirect,
+        token_url: &openai.oauth_url,
+        exchange: Exchange::Form,
+    })
 }
 
 pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refreshed {

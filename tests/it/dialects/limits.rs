@@ -8,7 +8,7 @@ use crs_support::eventually;
 use serde_json::{Value, json};
 
 use super::super::support::{Key, slots_are_free};
-use super::{Assist, Bench, Chat, Gemini, Messages, Protocol, Responses, bench};
+use super::{Assist, Bench, Chat, ChatOnClaude, ChatOnGemini, Gemini, Messages, Protocol, Responses, bench};
 use crs_support::provider::Script;
 
 /// When a refusal is over.
@@ -45,8 +45,10 @@ fn limited(protocol: Protocol, answer: &Answer, over: Over, named: &str) {
     assert_eq!(stops, over != Over::Soon, "{protocol:?} {named}");
     match protocol {
         Messages => assert_eq!(told.kind, "rate_limit_error"),
-        Responses | Chat if over == Over::Soon => assert_eq!(told.kind, "rate_limit_exceeded"),
-        Responses | Chat => {
+        Responses | Chat | ChatOnClaude | ChatOnGemini if over == Over::Soon => {
+            assert_eq!(told.kind, "rate_limit_exceeded");
+        }
+        Responses | Chat | ChatOnClaude | ChatOnGemini => {
             assert_eq!(told.kind, "usage_limit_reached");
             assert_eq!(told.wait, wait.map(|wait| wait.to_string()));
         }
@@ -76,8 +78,8 @@ fn refused(protocol: Protocol, answer: &Answer, status: u16, named: &str) {
     let kind = match (protocol, status) {
         (Messages, 401) => "authentication_error",
         (Messages, _) => "permission_error",
-        (Responses | Chat, 401) => "invalid_api_key",
-        (Responses | Chat, _) => match named {
+        (Responses | Chat | ChatOnClaude | ChatOnGemini, 401) => "invalid_api_key",
+        (Responses | Chat | ChatOnClaude | ChatOnGemini, _) => match named {
             "may not use the model" => "model_restricted",
             "droid_cli" => "client_not_allowed",
             _ => "service_not_permitted",
@@ -110,7 +112,11 @@ async fn every_limit(protocol: Protocol) {
     let asked = || b.asked(protocol).len();
 
     // What a key may not do at all reaches no provider.
-    let elsewhere = if protocol == Messages { "gemini" } else { "claude" };
+    let elsewhere = if protocol.platform() == "claude" {
+        "gemini"
+    } else {
+        "claude"
+    };
     for (fields, status, named) in [
         (json!({ "permissions": [elsewhere] }), 403, "may not use"),
         (
@@ -211,6 +217,16 @@ async fn every_limit_is_refused_in_chat_completions() {
 }
 
 #[tokio::test]
+async fn every_limit_is_refused_in_chat_completions_on_claude() {
+    every_limit(ChatOnClaude).await;
+}
+
+#[tokio::test]
+async fn every_limit_is_refused_in_chat_completions_on_gemini() {
+    every_limit(ChatOnGemini).await;
+}
+
+#[tokio::test]
 async fn every_limit_is_refused_in_the_gemini_api() {
     every_limit(Gemini).await;
 }
@@ -227,6 +243,13 @@ async fn what_a_key_may_not_use_is_not_listed() {
     for (path, field, protocol, one) in [
         ("/api/v1/models", "data", Messages, "claude-sonnet-4-5"),
         ("/openai/v1/models", "data", Responses, "gpt-5"),
+        (
+            "/openai/claude/v1/models",
+            "data",
+            ChatOnClaude,
+            "claude-sonnet-4-5",
+        ),
+        ("/openai/gemini/v1/models", "data", ChatOnGemini, "gemini-2.5-pro"),
         ("/gemini/v1beta/models", "models", Gemini, "gemini-2.5-pro"),
     ] {
         let listed = async |fields: Value| {
@@ -254,7 +277,11 @@ async fn what_a_key_may_not_use_is_not_listed() {
         assert_eq!(names(&listed(only).await.good()), [one]);
         let but = json!({ "enableModelRestriction": true, "restrictedModels": [one] });
         assert_eq!(names(&listed(but).await.good()).len(), all.len() - 1);
-        let elsewhere = if protocol == Messages { "gemini" } else { "claude" };
+        let elsewhere = if protocol.platform() == "claude" {
+            "gemini"
+        } else {
+            "claude"
+        };
         let answer = listed(json!({ "permissions": [elsewhere] })).await;
         refused(protocol, &answer, 403, "may not use");
     }

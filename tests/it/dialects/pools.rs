@@ -5,7 +5,10 @@ use crs_support::eventually;
 use serde_json::{Value, json};
 
 use super::super::support::slots_are_free;
-use super::{ALL, Assist, Bench, Chat, Gemini, Messages, Protocol, Responses, bench, credential};
+use super::{
+    ALL, Assist, Bench, Chat, ChatOnClaude, ChatOnGemini, Gemini, Messages, Protocol, Responses, bench,
+    credential,
+};
 
 /// A session, and how its calls show it.
 type Signal = (&'static str, fn(Call) -> Call);
@@ -33,7 +36,7 @@ fn signals(protocol: Protocol) -> Vec<Signal> {
                 call.edit(|body| body["instructions"] = "s".repeat(5_000).into())
             }),
         ],
-        Chat => vec![
+        Chat | ChatOnClaude | ChatOnGemini => vec![
             ("header", |call| call.header("x-session-id", ID)),
             ("cacheKey", |call| {
                 call.edit(|body| body["prompt_cache_key"] = ID.into())

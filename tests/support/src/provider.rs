@@ -20,6 +20,7 @@
 //! answer for its credential, the next script queued for anyone, the standing answer for anyone.
 
 mod claude;
+mod consent;
 mod gemini;
 mod headers;
 mod oauth;
@@ -43,6 +44,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::{oneshot, watch};
 
 pub use claude::{Block, Message, Usage, error_body, error_type, frame, models};
+pub use consent::{Allowed, CHATGPT_ACCOUNT, EMAIL};
 pub use gemini::{GeminiAnswer, PROJECT};
 pub use headers::{epoch, rfc3339};
 pub use oauth::Tokens;
@@ -444,6 +446,11 @@ impl Oauth<'_> {
         let tokens = self.issue();
         self.expire(&tokens.access);
         tokens
+    }
+
+    /// A person opens this address, signs in and says yes. Nothing is fetched for that.
+    pub fn allow(&self, address: &str) -> Allowed {
+        self.shared.state().oauth.consents.allow(address)
     }
 
     /// From now on this access token is refused.

@@ -1,5 +1,9 @@
 //! What may be said about an account.
 
+mod credentials;
+mod file;
+mod sign_in;
+
 use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -7,15 +11,18 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::super::super::api_error::ApiError;
 use super::super::super::extract::{Object, Sent};
-use super::super::fields::{BaseUrl, Credential, Ids, Line, ModelMapping, Models, Moment, Text, Usd, Whole};
+use super::super::fields::{Ids, Line, ModelMapping, Models, Moment, Text, Usd, Whole};
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::port::clock::Millis;
-use crate::store::accounts::Accounts;
+
+use credentials::{CredentialsInput, SealedCredentials};
+use file::CredentialsFile;
+pub(super) use sign_in::SignInInput;
 
 const PRIORITY: u32 = 50;
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct AccountInput {
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
@@ -31,6 +38,12 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = CredentialsInput, required = false)]
     #[serde(default)]
     credentials: Sent<Object<CredentialsInput>>,
+    /// Instead of `credentials` and `platform`: the content of the file in which a client keeps its login, as
+    /// text or as the object that it is. Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini
+    /// CLI's `oauth_creds.json` are known.
+    #[schema(value_type = serde_json::Value, required = false, write_only)]
+    #[serde(default)]
+    credentials_file: Sent<CredentialsFile>,
     /// Lower is chosen first; 50 if left out.
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 100)]
     #[serde(default)]
@@ -80,43 +93,6 @@ pub(in super::super) struct AccountInput {
     reserve_percent: Sent<Whole<0, 90>>,
 }
 
-/// Which fields are needed depends on the type: `apiKey` for `apiKey`, `accessToken` for `oauth`.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in super::super) struct CredentialsInput {
-    r#type: CredentialsType,
-    #[serde(default)]
-    #[schema(value_type = String, required = false, write_only)]
-    api_key: Sent<Credential>,
-    /// The provider's address, if it is not the official one.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    base_url: Sent<BaseUrl>,
-    #[serde(default)]
-    #[schema(value_type = String, required = false, write_only)]
-    access_token: Sent<Credential>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>, write_only)]
-    refresh_token: Sent<Option<Credential>>,
-    /// When the access token ends, ISO 8601; `null`: it is used until refused.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Sent<Moment>,
-    /// For whom the tokens speak: the id of the account at ChatGPT, the id of the project in Google's cloud.
-    /// Left out, it is found out with the first call.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, max_length = 100)]
-    tenant: Sent<Option<Line<1, 100>>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-pub(in super::super) enum CredentialsType {
-    #[serde(rename = "apiKey")]
-    ApiKey,
-    #[serde(rename = "oauth")]
-    OAuth,
-}
-
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ProxyInput {
@@ -143,7 +119,7 @@ enum ProxyType {
     Socks5,
 }
 
-/// [`AccountInput`] as a new account needs it.
+/// [`AccountInput`] as a new account needs it: with `platform` and `credentials`, or a file in their place.
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "only described, and the description is made by a test")
@@ -152,7 +128,7 @@ pub(in super::super) struct NewAccountInput;
 
 impl PartialSchema for NewAccountInput {
     fn schema() -> RefOr<Schema> {
-        super::super::fields::requiring(AccountInput::schema(), &["name", "platform", "credentials"])
+        super::super::fields::requiring(AccountInput::schema(), &["name"])
     }
 }
 
@@ -170,46 +146,39 @@ pub(super) struct Edit {
     proxy: Option<(String, String)>,
 }
 
-struct SealedCredentials {
-    r#type: CredentialsType,
-    api_key: Option<String>,
-    base_url: Sent<BaseUrl>,
-    access_token: Option<String>,
-    refresh_token: Sent<Option<String>>,
-    expires_at: Sent<Moment>,
-    tenant: Sent<Option<String>>,
-}
-
 impl AccountInput {
     /// A new account of what was sent.
     pub(super) fn into_account(self, app: &App, id: String, now: Millis) -> Result<Account, ApiError> {
-        let Some(Line(name)) = self.name.as_ref() else {
+        if self.name.as_ref().is_none() {
             return Err(ApiError::missing("name"));
-        };
-        let Some(platform) = self.platform.as_ref() else {
+        }
+        if self.platform.as_ref().is_none() {
             return Err(ApiError::missing("platform"));
-        };
+        }
         let Some(Object(credentials)) = self.credentials.as_ref() else {
             return Err(ApiError::missing("credentials"));
         };
         // What stands here is replaced, or refused, by `apply`.
-        let nothing = match credentials.r#type {
-            CredentialsType::ApiKey => StoredCredentials::ApiKey {
-                api_key: String::new(),
-                base_url: None,
-            },
-            CredentialsType::OAuth => StoredCredentials::OAuth {
-                access_token: String::new(),
-                refresh_token: None,
-                expires_at: None,
-                tenant: None,
-            },
+        let nothing = credentials.nothing();
+        self.draft(app, id, now, nothing)
+    }
+
+    /// The same with credentials from elsewhere, and maybe without a name yet.
+    fn draft(
+        self,
+        app: &App,
+        id: String,
+        now: Millis,
+        credentials: StoredCredentials,
+    ) -> Result<Account, ApiError> {
+        let Some(platform) = self.platform.as_ref() else {
+            return Err(ApiError::missing("platform"));
         };
         let mut account = Account {
-            name: name.clone(),
+            name: String::new(),
             description: String::new(),
             platform: *platform,
-            credentials: nothing,
+            credentials,
             credential_version: 1,
             priority: PRIORITY,
             max_concurrency: 0,
@@ -358,119 +327,6 @@ impl Edit {
         }
         Ok(())
     }
-}
-
-impl CredentialsInput {
-    fn sealed(&self, accounts: &Accounts, id: &str) -> Result<SealedCredentials, ApiError> {
-        let foreign = match self.r#type {
-            CredentialsType::ApiKey => [
-                ("accessToken", self.access_token.as_ref().is_some()),
-                (
-                    "refreshToken",
-                    self.refresh_token.as_ref().is_some_and(Option::is_some),
-                ),
-                (
-                    "expiresAt",
-                    self.expires_at.as_ref().is_some_and(|at| at.0.is_some()),
-                ),
-                ("tenant", self.tenant.as_ref().is_some_and(Option::is_some)),
-            ],
-            CredentialsType::OAuth => [
-                ("apiKey", self.api_key.as_ref().is_some()),
-                (
-                    "baseUrl",
-                    self.base_url.as_ref().is_some_and(|base| base.0.is_some()),
-                ),
-                ("", false),
-                ("", false),
-            ],
-        };
-        if let Some((name, _)) = foreign.iter().find(|(_, sent)| *sent) {
-            let field = format!("credentials.{name}");
-            let message = format!("`{field}` does not belong to credentials of this type");
-            return Err(ApiError::invalid(field, message));
-        }
-        let seal = |field: &str, secret: &Credential| accounts.seal(id, field, &secret.0);
-        Ok(SealedCredentials {
-            r#type: self.r#type,
-            api_key: self.api_key.as_ref().map(|key| seal("apiKey", key)),
-            base_url: self.base_url.clone(),
-            access_token: self.access_token.as_ref().map(|token| seal("accessToken", token)),
-            refresh_token: match &self.refresh_token {
-                Sent::No => Sent::No,
-                Sent::Yes(token) => Sent::Yes(token.as_ref().map(|token| seal("refreshToken", token))),
-            },
-            expires_at: self.expires_at.clone(),
-            tenant: match &self.tenant {
-                Sent::No => Sent::No,
-                Sent::Yes(tenant) => Sent::Yes(tenant.as_ref().map(|Line(tenant)| tenant.clone())),
-            },
-        })
-    }
-}
-
-impl SealedCredentials {
-    /// What becomes of the stored credentials: of the same type, what was not sent stays.
-    fn over(&self, stored: &StoredCredentials) -> Result<StoredCredentials, ApiError> {
-        let base_url = || self.base_url.as_ref().map(|base| base.0.clone());
-        match (self.r#type, stored) {
-            (
-                CredentialsType::ApiKey,
-                StoredCredentials::ApiKey {
-                    api_key,
-                    base_url: base,
-                },
-            ) => Ok(StoredCredentials::ApiKey {
-                api_key: needed(self.api_key.as_ref().or(Some(api_key)), "apiKey")?,
-                base_url: base_url().unwrap_or_else(|| base.clone()),
-            }),
-            (CredentialsType::ApiKey, StoredCredentials::OAuth { .. }) => Ok(StoredCredentials::ApiKey {
-                api_key: needed(self.api_key.as_ref(), "apiKey")?,
-                base_url: base_url().flatten(),
-            }),
-            (
-                CredentialsType::OAuth,
-                StoredCredentials::OAuth {
-                    access_token,
-                    refresh_token,
-                    expires_at,
-                    tenant,
-                },
-            ) => Ok(StoredCredentials::OAuth {
-                access_token: needed(self.access_token.as_ref().or(Some(access_token)), "accessToken")?,
-                refresh_token: match &self.refresh_token {
-                    Sent::No => refresh_token.clone(),
-                    Sent::Yes(token) => token.clone(),
-                },
-                expires_at: match (&self.expires_at, &self.access_token) {
-                    (Sent::Yes(at), _) => at.0,
-                    // The end of the old token says nothing about the new one.
-                    (Sent::No, Some(_)) => None,
-                    (Sent::No, None) => *expires_at,
-                },
-                tenant: match (&self.tenant, &self.access_token) {
-                    (Sent::Yes(tenant), _) => tenant.clone(),
-                    // So may whom it spoke for.
-                    (Sent::No, Some(_)) => None,
-                    (Sent::No, None) => tenant.clone(),
-                },
-            }),
-            (CredentialsType::OAuth, StoredCredentials::ApiKey { .. }) => Ok(StoredCredentials::OAuth {
-                access_token: needed(self.access_token.as_ref(), "accessToken")?,
-                refresh_token: self.refresh_token.as_ref().cloned().flatten(),
-                expires_at: self.expires_at.as_ref().and_then(|at| at.0),
-                tenant: self.tenant.as_ref().cloned().flatten(),
-            }),
-        }
-    }
-}
-
-/// The sealed secret, which must be there: of a new account there is none to keep.
-fn needed(sealed: Option<&String>, name: &str) -> Result<String, ApiError> {
-    sealed
-        .filter(|sealed| !sealed.is_empty())
-        .cloned()
-        .ok_or_else(|| ApiError::missing(format!("credentials.{name}")))
 }
 
 impl ProxyInput {

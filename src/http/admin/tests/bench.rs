@@ -22,7 +22,7 @@ use crate::app::{App, Ports, assemble};
 use crate::config::{Config, Secret};
 use crate::http::extract::ClientAddress;
 use crate::http::router;
-use crate::model::account::{Platform, Proxy};
+use crate::model::account::Platform;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
 use crate::port::gates::{Gates, GatesError, KeyHash};
@@ -81,6 +81,11 @@ impl Answer {
 
 impl Bench {
     pub(super) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these variables, too.
+    pub(super) async fn with(more: &[(&str, &str)]) -> Self {
         let clock = Movable::at(NOW);
         let store = Arc::new(FakeStore::new(Arc::new(clock.clone())));
         let gates = Arc::new(Machines::new(clock.clone()));
@@ -93,8 +98,10 @@ impl Bench {
             ("WEB_TITLE", "Our relay"),
             ("STORE", "memory"),
         ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        .iter()
+        .chain(more)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
         let config = Config::read(&vars).unwrap();
         let ports = Ports {
             store: store.clone(),
@@ -339,7 +346,13 @@ impl Tasks for Tokio {
 
 /// A provider that gives the answers it was told to, and cannot be reached after those.
 #[derive(Default)]
-pub(super) struct Scripted(Mutex<VecDeque<http::Response<Bytes>>>);
+pub(super) struct Scripted {
+    to_say: Mutex<VecDeque<http::Response<Bytes>>>,
+    /// What it was asked, and through which proxy.
+    pub(super) asked: Mutex<Vec<(http::Request<Bytes>, Option<String>)>>,
+    /// This host has no proxies.
+    pub(super) direct_only: std::sync::atomic::AtomicBool,
+}
 
 impl Scripted {
     pub(super) fn answers(&self, status: u16, headers: &[(&str, &str)], body: &Value) {
@@ -350,7 +363,7 @@ impl Scripted {
             answer = answer.header(*name, *value);
         }
         let answer = answer.body(body.to_string().into()).unwrap();
-        self.0.lock().unwrap().push_back(answer);
+        self.to_say.lock().unwrap().push_back(answer);
     }
 }
 
@@ -358,11 +371,14 @@ impl Scripted {
 impl Upstream for Scripted {
     async fn send(
         &self,
-        _: http::Request<Bytes>,
+        request: http::Request<Bytes>,
         route: &Route,
     ) -> Result<http::Response<UpstreamBody>, UpstreamError> {
-        let _: &Option<Arc<Proxy>> = &route.proxy;
-        let answer = self.0.lock().unwrap().pop_front();
+        let proxy = route.proxy.as_ref().map(|proxy| proxy.shown());
+        self.asked.lock().unwrap().push((request, proxy));
+        // Others run in between, as with a real one.
+        tokio::task::yield_now().await;
+        let answer = self.to_say.lock().unwrap().pop_front();
         let answer = answer.ok_or_else(|| UpstreamError {
             kind: UpstreamErrorKind::Unsendable,
             detail: "nobody calls a provider here".to_owned(),
@@ -372,5 +388,10 @@ impl Upstream for Scripted {
                 .map_err(|never| match never {})
                 .boxed_unsync()
         }))
+    }
+
+    fn no_proxies(&self) -> Option<&'static str> {
+        let direct_only = self.direct_only.load(std::sync::atomic::Ordering::SeqCst);
+        direct_only.then_some("this host has none")
     }
 }

@@ -8,7 +8,6 @@ pub(super) mod whole;
 mod compose;
 mod finish;
 mod message;
-mod sse;
 
 use serde_json::value::RawValue;
 

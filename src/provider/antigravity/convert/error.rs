@@ -5,28 +5,7 @@ use serde::Serialize;
 use super::object::{List, Object};
 use super::text::Text;
 
-/// Why a request cannot be sent to a Gemini account: the message of a 400 `invalid_request_error`. It
-/// begins with the place, as the Messages API has it: `messages.3.content.1: ...`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub message: String,
-}
-
-impl Refused {
-    pub(super) fn at(path: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
-        Self {
-            message: format!("{path}: {why}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        to.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Refused {}
+pub use crate::provider::wire::Refused;
 
 /// An answer of which no message can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -372,6 +372,6 @@ fn kind_of(value: &Json<'_>) -> Option<&'static str> {
         Json::Bool(_) => Some("boolean"),
         Json::Number(number) if number.is_f64() => Some("number"),
         Json::Number(_) => Some("integer"),
-        Json::Null | Json::List(_) | Json::Map(_) => None,
+        Json::Null | Json::List(_) | Json::Map(_) | Json::Raw(_) => None,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::consent::{Consents, EMAIL};
 use super::request::Request;
 use super::script::Script;
 
@@ -28,6 +29,8 @@ pub(super) struct OauthState {
     pub(super) refused: usize,
     pub(super) access: HashSet<String>,
     pub(super) refresh: HashSet<String>,
+    /// What was allowed at the page where people sign in.
+    pub(super) consents: Consents,
     minted: usize,
 }
 
@@ -41,6 +44,7 @@ impl Default for OauthState {
             refused: 0,
             access: HashSet::new(),
             refresh: HashSet::new(),
+            consents: Consents::default(),
             minted: 0,
         }
     }
@@ -80,10 +84,7 @@ impl OauthState {
     /// Answers one call of the token endpoint. The grant changes at once; only the answer is delayed.
     pub(super) fn grant(&mut self, request: &Request) -> Script {
         let answer = match self.try_grant(request) {
-            Ok(value) => {
-                self.refreshes += 1;
-                Script::json(value)
-            }
+            Ok(value) => Script::json(value),
             Err((kind, why)) => {
                 self.refused += 1;
                 Script::json(json!({"error": kind, "error_description": why})).status(400)
@@ -94,8 +95,14 @@ impl OauthState {
 
     fn try_grant(&mut self, request: &Request) -> Result<Value, (&'static str, &'static str)> {
         let field = |name: &str| field(request, name).unwrap_or_default();
-        if field("grant_type") != "refresh_token" {
-            return Err(("unsupported_grant_type", "Unsupported grant type"));
+        match field("grant_type").as_str() {
+            "refresh_token" => {}
+            "authorization_code" => {
+                let answer = self.consents.redeem(&field)?;
+                let tokens = self.mint();
+                return Ok(answer.of(&tokens, self.expires_in));
+            }
+            _ => return Err(("unsupported_grant_type", "Unsupported grant type")),
         }
         let old = field("refresh_token");
         if !self.refresh.contains(&old) {
@@ -108,6 +115,7 @@ impl OauthState {
             self.refresh.remove(&new.refresh);
             new.refresh = old;
         }
+        self.refreshes += 1;
         Ok(json!({
             "token_type": "Bearer",
             "access_token": new.access,
@@ -115,7 +123,7 @@ impl OauthState {
             "refresh_token": new.refresh,
             "scope": "user:inference user:profile",
             "organization": {"uuid": "00000000-0000-4000-8000-00000000fa4e", "name": "Fake"},
-            "account": {"uuid": "00000000-0000-4000-8000-0000000acc07", "email_address": "fake@example.com"},
+            "account": {"uuid": "00000000-0000-4000-8000-0000000acc07", "email_address": EMAIL},
         }))
     }
 }
@@ -127,6 +135,24 @@ fn field(request: &Request, name: &str) -> Option<String> {
     }
     request.text().split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
-        (key == name).then(|| value.to_owned())
+        (key == name).then(|| unescaped(value))
     })
+}
+
+/// Undoes the encoding of forms and queries.
+pub(super) fn unescaped(text: &str) -> String {
+    let bytes = text.replace('+', " ").into_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            out.push(byte);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }

@@ -10,11 +10,11 @@ use super::Chunk;
 use super::compose::Composer;
 use super::finish::{Finish, finish};
 use super::message::{Events, Message};
-use super::sse::Lines;
 use super::usage::{Figures, Usage};
 
 use crate::provider::antigravity::convert::error::{self, ProviderError, Unusable};
 use crate::provider::antigravity::convert::request::Context;
+use crate::provider::wire::events::Lines;
 
 #[derive(Debug)]
 pub struct Stream {

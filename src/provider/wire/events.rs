@@ -9,7 +9,7 @@ const MOST: usize = 8 << 20;
 const KEPT: usize = 64 << 10;
 
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(in crate::provider) struct Lines {
     line: Vec<u8>,
     data: Vec<u8>,
     /// The last byte was a CR: an LF now belongs to it.
@@ -18,11 +18,15 @@ pub(super) struct Lines {
 
 /// An event was longer than [`MOST`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(in crate::provider) struct TooLong;
 
 impl Lines {
     /// Takes the next bytes; `each` is called with the data of every event that ends in them.
-    pub(super) fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
+    pub(in crate::provider) fn feed(
+        &mut self,
+        chunk: &[u8],
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), TooLong> {
         let mut rest = chunk;
         while let Some(first) = rest.first() {
             if std::mem::take(&mut self.after_cr) && *first == b'\n' {
@@ -42,7 +46,7 @@ impl Lines {
     }
 
     /// The bytes have ended: what is there is taken for a whole event.
-    pub(super) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
+    pub(in crate::provider) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
         self.end_line(&mut each);
         self.dispatch(&mut each);
     }

@@ -8,30 +8,35 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error::Refused;
+use super::Refused;
 use super::text::Text;
 
 #[derive(Debug)]
-pub(super) struct Object<'a> {
+pub(in crate::provider) struct Object<'a> {
     members: Vec<(Text<'a>, &'a RawValue)>,
 }
 
 /// A list, its items still unread.
-pub(super) type List<'a> = Vec<&'a RawValue>;
+pub(in crate::provider) type List<'a> = Vec<&'a RawValue>;
 
 impl<'a> Object<'a> {
     /// Reads an object of the request's at this place.
-    pub(super) fn read(json: &'a str, path: &str) -> Result<Self, Refused> {
-        serde_json::from_str(json).map_err(|error| Refused::at(path, error))
+    pub(in crate::provider) fn read(json: &'a str, path: &str) -> Result<Self, Refused> {
+        serde_json::from_slice(json.as_bytes()).map_err(|error| Refused::at(path, error))
+    }
+
+    /// Reads a whole body.
+    pub(in crate::provider) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
     }
 
     /// What is no object has no members.
-    pub(super) fn of(json: &'a str) -> Option<Self> {
-        serde_json::from_str(json).ok()
+    pub(in crate::provider) fn of(json: &'a str) -> Option<Self> {
+        serde_json::from_slice(json.as_bytes()).ok()
     }
 
     /// The member of this name; `null` is none.
-    pub(super) fn raw(&self, key: &str) -> Option<&'a RawValue> {
+    pub(in crate::provider) fn raw(&self, key: &str) -> Option<&'a RawValue> {
         let mut named = self.members.iter().filter(|(name, _)| &**name == key);
         // The last of several, as most readers have it.
         let (_, value) = named.next_back()?;
@@ -39,23 +44,27 @@ impl<'a> Object<'a> {
     }
 
     /// The member of this name, if it is of this type: for what a provider sends.
-    pub(super) fn get<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
-        serde_json::from_str(self.raw(key)?.get()).ok()
+    pub(in crate::provider) fn get<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
+        serde_json::from_slice(self.raw(key)?.get().as_bytes()).ok()
     }
 
     /// The member of this name, which must be of this type: for what a client sends.
-    pub(super) fn want<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<Option<T>, Refused> {
+    pub(in crate::provider) fn want<T: Deserialize<'a>>(
+        &self,
+        key: &str,
+        path: &str,
+    ) -> Result<Option<T>, Refused> {
         let Some(raw) = self.raw(key) else {
             return Ok(None);
         };
-        match serde_json::from_str(raw.get()) {
+        match serde_json::from_slice(raw.get().as_bytes()) {
             Ok(value) => Ok(Some(value)),
             Err(error) => Err(Refused::at(place(path, key), error)),
         }
     }
 
     /// The same, and it must be there.
-    pub(super) fn must<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<T, Refused> {
+    pub(in crate::provider) fn must<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<T, Refused> {
         match self.want(key, path)? {
             Some(value) => Ok(value),
             None => Err(Refused::at(place(path, key), "Field required")),
@@ -63,7 +72,7 @@ impl<'a> Object<'a> {
     }
 
     /// A number, as it is written.
-    pub(super) fn number(&self, key: &str, path: &str) -> Result<Option<&'a RawValue>, Refused> {
+    pub(in crate::provider) fn number(&self, key: &str, path: &str) -> Result<Option<&'a RawValue>, Refused> {
         let raw = self.raw(key);
         let digits = |raw: &&RawValue| raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
         match raw {
@@ -74,7 +83,7 @@ impl<'a> Object<'a> {
 }
 
 /// The path of a member.
-pub(super) fn place(path: &str, key: &str) -> String {
+pub(in crate::provider) fn place(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
     } else {

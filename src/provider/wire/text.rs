@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// `Cow` alone is always copied inside an `Option` or a `Vec`; this is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+pub(in crate::provider) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl Deref for Text<'_> {
     type Target = str;

@@ -8,54 +8,99 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Number;
+use serde_json::value::RawValue;
 
 use super::text::Text;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Json<'a> {
+pub(in crate::provider) enum Json<'a> {
     Null,
     Bool(bool),
     Number(Number),
     Text(Text<'a>),
     List(Vec<Json<'a>>),
     Map(Vec<(Text<'a>, Json<'a>)>),
+    /// Never looked into, and written as it came.
+    Raw(Raw<'a>),
+}
+
+/// JSON as it is written.
+#[derive(Clone, Debug)]
+pub(in crate::provider) struct Raw<'a>(pub Cow<'a, RawValue>);
+
+impl PartialEq for Raw<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 impl<'a> Json<'a> {
-    pub(super) fn text(text: &'a str) -> Self {
+    pub(in crate::provider) fn text(text: &'a str) -> Self {
         Self::Text(text.into())
     }
 
-    pub(super) fn as_str(&self) -> Option<&str> {
+    pub(in crate::provider) fn raw(json: &'a RawValue) -> Self {
+        Self::Raw(Raw(Cow::Borrowed(json)))
+    }
+
+    /// An object of these members.
+    pub(in crate::provider) fn map<const N: usize>(members: [(&'a str, Json<'a>); N]) -> Self {
+        Self::Map(
+            members
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        )
+    }
+
+    /// Appends a member to an object.
+    pub(in crate::provider) fn put(&mut self, name: &'a str, value: Json<'a>) {
+        if let Self::Map(members) = self {
+            members.push((name.into(), value));
+        }
+    }
+
+    /// As it is sent: names and values always serialise.
+    pub(in crate::provider) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(in crate::provider) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn as_list(&self) -> Option<&[Json<'a>]> {
+    pub(in crate::provider) fn as_list(&self) -> Option<&[Json<'a>]> {
         match self {
             Self::List(list) => Some(list),
             _ => None,
         }
     }
 
-    pub(super) fn as_map(&self) -> Option<&[(Text<'a>, Json<'a>)]> {
+    pub(in crate::provider) fn as_map(&self) -> Option<&[(Text<'a>, Json<'a>)]> {
         match self {
             Self::Map(map) => Some(map),
             _ => None,
         }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Json<'a>> {
+    pub(in crate::provider) fn get(&self, key: &str) -> Option<&Json<'a>> {
         get(self.as_map()?, key)
     }
 }
 
 /// The member of this name.
-pub(super) fn get<'m, 'a>(map: &'m [(Text<'a>, Json<'a>)], key: &str) -> Option<&'m Json<'a>> {
+pub(in crate::provider) fn get<'m, 'a>(map: &'m [(Text<'a>, Json<'a>)], key: &str) -> Option<&'m Json<'a>> {
     map.iter()
         .find_map(|(name, value)| (&**name == key).then_some(value))
+}
+
+impl<'a> From<Text<'a>> for Json<'a> {
+    fn from(text: Text<'a>) -> Self {
+        Self::Text(text)
+    }
 }
 
 impl Serialize for Json<'_> {
@@ -66,6 +111,7 @@ impl Serialize for Json<'_> {
             Self::Number(number) => number.serialize(to),
             Self::Text(text) => to.serialize_str(text),
             Self::List(list) => to.collect_seq(list),
+            Self::Raw(raw) => raw.0.serialize(to),
             Self::Map(members) => {
                 let mut map = to.serialize_map(Some(members.len()))?;
                 for (name, value) in members {

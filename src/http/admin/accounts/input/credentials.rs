@@ -1,0 +1,204 @@
+//! Who an account is at its provider: secrets that are sealed before anything else is done with them.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::super::super::super::api_error::ApiError;
+use super::super::super::super::extract::Sent;
+use super::super::super::fields::{BaseUrl, Credential, Line, Moment};
+use crate::model::account::StoredCredentials;
+use crate::store::accounts::Accounts;
+
+/// Which fields are needed depends on the type: `apiKey` for `apiKey`, `accessToken` for `oauth`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in super::super::super) struct CredentialsInput {
+    pub(super) r#type: CredentialsType,
+    #[serde(default)]
+    #[schema(value_type = String, required = false, write_only)]
+    pub(super) api_key: Sent<Credential>,
+    /// The provider's address, if it is not the official one.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) base_url: Sent<BaseUrl>,
+    #[serde(default)]
+    #[schema(value_type = String, required = false, write_only)]
+    pub(super) access_token: Sent<Credential>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, write_only)]
+    pub(super) refresh_token: Sent<Option<Credential>>,
+    /// When the access token ends, ISO 8601; `null`: it is used until refused.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(super) expires_at: Sent<Moment>,
+    /// For whom the tokens speak: the id of the account at ChatGPT, the id of the project in Google's cloud.
+    /// Left out, it is found out with the first call.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 100)]
+    pub(super) tenant: Sent<Option<Line<1, 100>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub(in super::super::super) enum CredentialsType {
+    #[serde(rename = "apiKey")]
+    ApiKey,
+    #[serde(rename = "oauth")]
+    OAuth,
+}
+
+pub(super) struct SealedCredentials {
+    r#type: CredentialsType,
+    api_key: Option<String>,
+    base_url: Sent<BaseUrl>,
+    access_token: Option<String>,
+    refresh_token: Sent<Option<String>>,
+    expires_at: Sent<Moment>,
+    tenant: Sent<Option<String>>,
+}
+
+impl CredentialsInput {
+    /// Credentials of this type of which nothing was sent.
+    pub(super) fn of(r#type: CredentialsType) -> Self {
+        Self {
+            r#type,
+            api_key: Sent::No,
+            base_url: Sent::No,
+            access_token: Sent::No,
+            refresh_token: Sent::No,
+            expires_at: Sent::No,
+            tenant: Sent::No,
+        }
+    }
+
+    /// Credentials of this type, of which nothing is there yet.
+    pub(super) fn nothing(&self) -> StoredCredentials {
+        match self.r#type {
+            CredentialsType::ApiKey => StoredCredentials::ApiKey {
+                api_key: String::new(),
+                base_url: None,
+            },
+            CredentialsType::OAuth => no_tokens(),
+        }
+    }
+
+    pub(super) fn sealed(&self, accounts: &Accounts, id: &str) -> Result<SealedCredentials, ApiError> {
+        let foreign = match self.r#type {
+            CredentialsType::ApiKey => [
+                ("accessToken", self.access_token.as_ref().is_some()),
+                (
+                    "refreshToken",
+                    self.refresh_token.as_ref().is_some_and(Option::is_some),
+                ),
+                (
+                    "expiresAt",
+                    self.expires_at.as_ref().is_some_and(|at| at.0.is_some()),
+                ),
+                ("tenant", self.tenant.as_ref().is_some_and(Option::is_some)),
+            ],
+            CredentialsType::OAuth => [
+                ("apiKey", self.api_key.as_ref().is_some()),
+                (
+                    "baseUrl",
+                    self.base_url.as_ref().is_some_and(|base| base.0.is_some()),
+                ),
+                ("", false),
+                ("", false),
+            ],
+        };
+        if let Some((name, _)) = foreign.iter().find(|(_, sent)| *sent) {
+            let field = format!("credentials.{name}");
+            let message = format!("`{field}` does not belong to credentials of this type");
+            return Err(ApiError::invalid(field, message));
+        }
+        let seal = |field: &str, secret: &Credential| accounts.seal(id, field, &secret.0);
+        Ok(SealedCredentials {
+            r#type: self.r#type,
+            api_key: self.api_key.as_ref().map(|key| seal("apiKey", key)),
+            base_url: self.base_url.clone(),
+            access_token: self.access_token.as_ref().map(|token| seal("accessToken", token)),
+            refresh_token: match &self.refresh_token {
+                Sent::No => Sent::No,
+                Sent::Yes(token) => Sent::Yes(token.as_ref().map(|token| seal("refreshToken", token))),
+            },
+            expires_at: self.expires_at.clone(),
+            tenant: match &self.tenant {
+                Sent::No => Sent::No,
+                Sent::Yes(tenant) => Sent::Yes(tenant.as_ref().map(|Line(tenant)| tenant.clone())),
+            },
+        })
+    }
+}
+
+impl SealedCredentials {
+    /// What becomes of the stored credentials: of the same type, what was not sent stays.
+    pub(super) fn over(&self, stored: &StoredCredentials) -> Result<StoredCredentials, ApiError> {
+        let base_url = || self.base_url.as_ref().map(|base| base.0.clone());
+        match (self.r#type, stored) {
+            (
+                CredentialsType::ApiKey,
+                StoredCredentials::ApiKey {
+                    api_key,
+                    base_url: base,
+                },
+            ) => Ok(StoredCredentials::ApiKey {
+                api_key: needed(self.api_key.as_ref().or(Some(api_key)), "apiKey")?,
+                base_url: base_url().unwrap_or_else(|| base.clone()),
+            }),
+            (CredentialsType::ApiKey, StoredCredentials::OAuth { .. }) => Ok(StoredCredentials::ApiKey {
+                api_key: needed(self.api_key.as_ref(), "apiKey")?,
+                base_url: base_url().flatten(),
+            }),
+            (
+                CredentialsType::OAuth,
+                StoredCredentials::OAuth {
+                    access_token,
+                    refresh_token,
+                    expires_at,
+                    tenant,
+                },
+            ) => Ok(StoredCredentials::OAuth {
+                access_token: needed(self.access_token.as_ref().or(Some(access_token)), "accessToken")?,
+                refresh_token: match &self.refresh_token {
+                    Sent::No => refresh_token.clone(),
+                    Sent::Yes(token) => token.clone(),
+                },
+                expires_at: match (&self.expires_at, &self.access_token) {
+                    (Sent::Yes(at), _) => at.0,
+                    // The end of the old token says nothing about the new one.
+                    (Sent::No, Some(_)) => None,
+                    (Sent::No, None) => *expires_at,
+                },
+                tenant: match (&self.tenant, &self.access_token) {
+                    (Sent::Yes(tenant), _) => tenant.clone(),
+                    // So may whom it spoke for.
+                    (Sent::No, Some(_)) => None,
+                    (Sent::No, None) => tenant.clone(),
+                },
+            }),
+            (CredentialsType::OAuth, StoredCredentials::ApiKey { .. }) => Ok(StoredCredentials::OAuth {
+                access_token: needed(self.access_token.as_ref(), "accessToken")?,
+                refresh_token: self.refresh_token.as_ref().cloned().flatten(),
+                expires_at: self.expires_at.as_ref().and_then(|at| at.0),
+                tenant: self.tenant.as_ref().cloned().flatten(),
+            }),
+        }
+    }
+}
+
+/// An OAuth account's credentials before it has any.
+pub(super) fn no_tokens() -> StoredCredentials {
+    StoredCredentials::OAuth {
+        access_token: String::new(),
+        refresh_token: None,
+        expires_at: None,
+        tenant: None,
+    }
+}
+
+/// The sealed secret, which must be there: of a new account there is none to keep.
+fn needed(sealed: Option<&String>, name: &str) -> Result<String, ApiError> {
+    sealed
+        .filter(|sealed| !sealed.is_empty())
+        .cloned()
+        .ok_or_else(|| ApiError::missing(format!("credentials.{name}")))
+}

@@ -1,0 +1,79 @@
+//! What is said of an account before a person signs in for it.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::credentials::no_tokens;
+use super::{AccountInput, ProxyInput};
+use crate::app::App;
+use crate::http::admin::fields::{Ids, Line, ModelMapping, Text, Whole};
+use crate::http::api_error::ApiError;
+use crate::http::extract::{Object, Sent};
+use crate::model::account::{Account, Grant, Platform};
+use crate::port::clock::Millis;
+
+/// For what to sign in. The rest is as in a new account, and can be changed later.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in super::super::super) struct SignInInput {
+    pub(in super::super) platform: Platform,
+    #[serde(default)]
+    #[schema(required = false)]
+    pub(in super::super) grant: Grant,
+    /// What to call the account; left out, the e-mail address that the provider tells.
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
+    #[serde(default)]
+    name: Sent<Line<1, 100>>,
+    #[schema(value_type = Option<String>, max_length = 500)]
+    #[serde(default)]
+    description: Sent<Text<500>>,
+    /// Lower is chosen first; 50 if left out.
+    #[schema(value_type = u32, required = false, minimum = 1, maximum = 100)]
+    #[serde(default)]
+    priority: Sent<Whole<1, 100>>,
+    /// Calls the account may serve at once; 0 is no limit.
+    #[schema(value_type = u32, required = false, maximum = 100_000)]
+    #[serde(default)]
+    max_concurrency: Sent<Whole<0, 100_000>>,
+    /// The account's proxy. The tokens are asked for through it, too.
+    #[schema(value_type = Option<ProxyInput>)]
+    #[serde(default)]
+    proxy: Sent<Option<Object<ProxyInput>>>,
+    /// From the model a client names to the model the account is asked for.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    #[serde(default)]
+    model_mapping: Sent<ModelMapping>,
+    /// Ids of the account groups it is to be in, of its platform.
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    groups: Sent<Ids>,
+    /// `false`: only for keys that are bound to it or to one of its groups.
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    shared: Sent<bool>,
+}
+
+impl SignInInput {
+    /// The account to be, without credentials, and without a name if none was sent.
+    pub(in super::super) async fn into_account(
+        self,
+        app: &App,
+        id: String,
+        now: Millis,
+    ) -> Result<Account, ApiError> {
+        let account = AccountInput {
+            platform: Sent::Yes(self.platform),
+            name: self.name,
+            description: self.description,
+            priority: self.priority,
+            max_concurrency: self.max_concurrency,
+            proxy: self.proxy,
+            model_mapping: self.model_mapping,
+            groups: self.groups,
+            shared: self.shared,
+            ..AccountInput::default()
+        };
+        account.check_groups(app, None).await?;
+        account.draft(app, id, now, no_tokens())
+    }
+}

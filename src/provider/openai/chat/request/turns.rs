@@ -1,0 +1,353 @@
+//! The messages of a chat as the turns of the Messages API.
+//!
+//! Made here, whatever the messages were: user and assistant take turns, a user begins, no text is blank,
+//! ids of calls are unique, and the results in a user's turn come first and are those of the calls in the
+//! turn before.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+
+use super::parts::{Content, is_blank, text};
+
+use crate::provider::wire::Refused;
+use crate::provider::wire::json::{Json, Raw};
+use crate::provider::wire::object::{List, Object};
+use crate::provider::wire::text::Text;
+
+/// Stands where an assistant's message has nothing before it.
+const OPENING: &str = "<system-reminder>\nThe conversation begins with your message.\n</system-reminder>";
+
+/// The messages read so far.
+#[derive(Default)]
+pub(super) struct Transcript<'a> {
+    talk: Talk<'a>,
+    /// The calls of the assistant's last turn.
+    calls: Vec<Call<'a>>,
+    /// The user's turn under way.
+    results: Vec<Json<'a>>,
+    user: Vec<Json<'a>>,
+    ids: HashSet<String>,
+}
+
+/// All there is in the messages.
+#[derive(Default)]
+pub(super) struct Talk<'a> {
+    pub system: Vec<Json<'a>>,
+    pub turns: Vec<(&'static str, Vec<Json<'a>>)>,
+    /// Names of the tools that were called.
+    pub called: Vec<Text<'a>>,
+    /// The assistant has said something before.
+    pub answered: bool,
+    /// The assistant's last turn is not over: results of its calls come last, or its own words.
+    pub open: bool,
+    /// The client marks what is to be cached.
+    pub marked: bool,
+}
+
+struct Call<'a> {
+    /// As the client knows it.
+    id: Text<'a>,
+    sent: String,
+    path: String,
+    answered: bool,
+}
+
+impl<'a> Transcript<'a> {
+    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+        let path = format!("messages.{index}");
+        let message = Object::read(raw.get(), &path)?;
+        let role: Text<'a> = message.must("role", &path)?;
+        let content = Content::of(&message, &path)?;
+        match &*role {
+            "system" | "developer" => self.system(content),
+            "user" => self.user(content),
+            "assistant" => self.assistant(&message, content, &path),
+            "tool" => self.result(&message, content, &path),
+            other => Err(Refused::at(
+                format_args!("{path}.role"),
+                format_args!("`{other}` is not `system`, `developer`, `user`, `assistant` or `tool`"),
+            )),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Talk<'a>, Refused> {
+        self.talk.open = !self.results.is_empty() || self.user.is_empty();
+        self.flush()?;
+        self.answered()?;
+        let Talk { turns, system, .. } = &mut self.talk;
+        match turns.last_mut() {
+            // Somebody has to ask.
+            None if !system.is_empty() => turns.push(("user", std::mem::take(system))),
+            None => return Err(Refused::at("messages", "there is nothing to answer in them")),
+            Some(("assistant", said)) => end_well(said),
+            Some(_) => {}
+        }
+        Ok(self.talk)
+    }
+
+    fn system(&mut self, content: Content<'a>) -> Result<(), Refused> {
+        let opening = self.talk.turns.is_empty() && self.user.is_empty();
+        let mut tell = |said: Text<'a>, mark: Option<Json<'a>>| {
+            if is_blank(&said) {
+                return;
+            }
+            let said = if opening {
+                said
+            } else {
+                format!("<system-reminder>\n{}\n</system-reminder>", &*said).into()
+            };
+            let block = marked(text(said), mark, &mut self.talk.marked);
+            if opening {
+                self.talk.system.push(block);
+            } else {
+                self.user.push(block);
+            }
+        };
+        match content {
+            Content::None => {}
+            Content::One(said) => tell(said, None),
+            Content::Many(parts) => {
+                for part in parts {
+                    match &*part.kind {
+                        "text" => tell(part.text("text")?, part.mark()),
+                        _ => return Err(part.unknown()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn user(&mut self, content: Content<'a>) -> Result<(), Refused> {
+        match content {
+            Content::None => {}
+            Content::One(said) if is_blank(&said) => {}
+            Content::One(said) => self.user.push(text(said)),
+            Content::Many(parts) => {
+                for part in parts {
+                    if let Some(block) = part.block()? {
+                        self.user.push(marked(block, part.mark(), &mut self.talk.marked));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn result(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
+        let id: Text<'a> = message.must("tool_call_id", path)?;
+        let mut calls = self.calls.iter_mut();
+        let Some(call) = calls.find(|call| call.id == id && !call.answered) else {
+            return Err(Refused::at(
+                path,
+                format_args!(
+                    "a `tool` message must follow a message whose `tool_calls` hold its id, once: `{}`",
+                    &*id
+                ),
+            ));
+        };
+        call.answered = true;
+        let mut result = Json::map([
+            ("type", Json::text("tool_result")),
+            ("tool_use_id", Text::from(call.sent.clone()).into()),
+        ]);
+        let mut blocks = Vec::new();
+        match content {
+            Content::None => {}
+            Content::One(said) if is_blank(&said) => {}
+            Content::One(said) => result.put("content", said.into()),
+            Content::Many(parts) => {
+                for part in parts {
+                    blocks.extend(part.block()?);
+                }
+            }
+        }
+        if !blocks.is_empty() {
+            result.put("content", Json::List(blocks));
+        }
+        self.results.push(result);
+        Ok(())
+    }
+
+    fn assistant(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
+        let mut said = Vec::new();
+        let mut say = |words: Text<'a>| {
+            if !is_blank(&words) {
+                said.push(text(words));
+            }
+        };
+        match content {
+            Content::None => {}
+            Content::One(words) => say(words),
+            Content::Many(parts) => {
+                for part in parts {
+                    match &*part.kind {
+                        "text" => say(part.text("text")?),
+                        "refusal" => say(part.text("refusal")?),
+                        _ => return Err(part.unknown()),
+                    }
+                }
+            }
+        }
+        if let Some(refusal) = message.want("refusal", path)? {
+            say(refusal);
+        }
+        for old in ["function_call", "audio"] {
+            if message.raw(old).is_some() {
+                return Err(Refused::at(
+                    format_args!("{path}.{old}"),
+                    "this cannot be sent to this model",
+                ));
+            }
+        }
+        let calls: Option<List<'a>> = message.want("tool_calls", path)?;
+        let calls = calls.unwrap_or_default();
+        if said.is_empty() && calls.is_empty() {
+            return Ok(());
+        }
+        self.flush()?;
+        self.answered()?;
+        for (index, raw) in calls.into_iter().enumerate() {
+            let call = self.call(raw, format!("{path}.tool_calls.{index}"))?;
+            said.push(call);
+        }
+        self.talk.answered = true;
+        let turns = &mut self.talk.turns;
+        match turns.last_mut() {
+            Some(("assistant", before)) => before.append(&mut said),
+            Some(_) => turns.push(("assistant", said)),
+            None => {
+                turns.push(("user", vec![text(OPENING.into())]));
+                turns.push(("assistant", said));
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, raw: &'a RawValue, path: String) -> Result<Json<'a>, Refused> {
+        let call = Object::read(raw.get(), &path)?;
+        let kind: Option<Text<'a>> = call.want("type", &path)?;
+        if let Some(other) = kind.filter(|kind| &**kind != "function") {
+            return Err(Refused::at(
+                &path,
+                format_args!("calls of the type `{}` cannot be sent to this model", &*other),
+            ));
+        }
+        let id: Text<'a> = call.must("id", &path)?;
+        if self.calls.iter().any(|before| before.id == id) {
+            return Err(Refused::at(
+                &path,
+                format_args!("the id `{}` is that of another call", &*id),
+            ));
+        }
+        let function: Object<'a> = call.must("function", &path)?;
+        let place = format!("{path}.function");
+        let name: Text<'a> = function.must("name", &place)?;
+        let input = input(&function, &place)?;
+        let sent = self.unique(&id);
+        if !self.talk.called.contains(&name) {
+            self.talk.called.push(name.clone());
+        }
+        self.calls.push(Call {
+            id,
+            sent: sent.clone(),
+            path,
+            answered: false,
+        });
+        Ok(Json::map([
+            ("type", Json::text("tool_use")),
+            ("id", Text::from(sent).into()),
+            ("name", name.into()),
+            ("input", input),
+        ]))
+    }
+
+    /// The id to send: in the alphabet of the Messages API, and of no other call. It follows from the
+    /// messages so far alone, so that the next request of the conversation has the same.
+    fn unique(&mut self, id: &str) -> String {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+        let fitted: String = id.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+        let fitted = if fitted.is_empty() {
+            "call".to_owned()
+        } else {
+            fitted
+        };
+        let mut sent = fitted.clone();
+        let mut number = 2;
+        while !self.ids.insert(sent.clone()) {
+            sent = format!("{fitted}_{number}");
+            number += 1;
+        }
+        sent
+    }
+
+    /// Ends the user's turn under way, if there is one.
+    fn flush(&mut self) -> Result<(), Refused> {
+        if self.results.is_empty() && self.user.is_empty() {
+            return Ok(());
+        }
+        self.answered()?;
+        self.calls.clear();
+        let mut turn = std::mem::take(&mut self.results);
+        turn.append(&mut self.user);
+        self.talk.turns.push(("user", turn));
+        Ok(())
+    }
+
+    fn answered(&self) -> Result<(), Refused> {
+        match self.calls.iter().find(|call| !call.answered) {
+            None => Ok(()),
+            Some(call) => Err(Refused::at(
+                &call.path,
+                format_args!("no `tool` message answers the call `{}`", &*call.id),
+            )),
+        }
+    }
+}
+
+fn marked<'a>(mut block: Json<'a>, mark: Option<Json<'a>>, any: &mut bool) -> Json<'a> {
+    if let Some(mark) = mark {
+        *any = true;
+        block.put("cache_control", mark);
+    }
+    block
+}
+
+/// The arguments of a call as an object.
+fn input<'a>(function: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
+    let Some(raw) = function.raw("arguments") else {
+        return Ok(Json::Map(Vec::new()));
+    };
+    // Some clients send the object itself.
+    if raw.get().starts_with('{') {
+        return Ok(Json::raw(raw));
+    }
+    let told: Text<'a> = function.must("arguments", path)?;
+    if is_blank(&told) {
+        return Ok(Json::Map(Vec::new()));
+    }
+    let json = told.trim().as_bytes();
+    let parsed: Option<Box<RawValue>> = serde_json::from_slice(json).ok();
+    Ok(match parsed.filter(|parsed| parsed.get().starts_with('{')) {
+        Some(object) => Json::Raw(Raw(Cow::Owned(object))),
+        None => Json::map([("arguments", told.into())]),
+    })
+}
+
+/// Words that the model is to go on with may not end in white space there.
+fn end_well(said: &mut Vec<Json<'_>>) {
+    if let Some(Json::Map(block)) = said.last_mut()
+        && let Some((_, Json::Text(words))) = block.iter_mut().find(|(name, _)| &**name == "text")
+    {
+        let end = words.trim_end().len();
+        words.0 = match std::mem::take(&mut words.0) {
+            Cow::Borrowed(all) => Cow::Borrowed(all.get(..end).unwrap_or_default()),
+            Cow::Owned(mut all) => {
+                all.truncate(end);
+                Cow::Owned(all)
+            }
+        };
+    }
+}

@@ -1,0 +1,273 @@
+//! Chat Completions on accounts that are reached by the Messages API: Claude's, and Gemini's over the bridge.
+//!
+//! It has the client's side of one provider and everything else of another, and translates between them by
+//! the pure [`chat`](super::chat). What is used is read from the messages, before they are turned into
+//! completions: those tell less, and in a stream nothing unless they are asked to.
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use crs_durable::pool::QuotaWindow;
+use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
+
+use super::chat::{self, Context, Options, Stream, Target};
+use crate::config::Config;
+use crate::error::Failure;
+use crate::model::account::{Account, Grant, Platform};
+use crate::model::usage::Tokens;
+use crate::provider::outgoing::mapped_model;
+use crate::provider::sign_in::{NoSignIn, SignIn};
+use crate::provider::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
+use crate::relay::body::{Fields, scan};
+use crate::relay::call::{Call, Endpoint};
+use crate::relay::meter::{Meter, is_event_stream};
+use crate::store::accounts::LiveAccount;
+
+/// See the module.
+pub struct ChatOnMessages {
+    front: &'static dyn Provider,
+    behind: &'static dyn Provider,
+    target: Target,
+}
+
+impl ChatOnMessages {
+    /// `front`: OpenAI's protocol; `behind`: one that takes messages.
+    pub const fn new(front: &'static dyn Provider, behind: &'static dyn Provider, target: Target) -> Self {
+        Self {
+            front,
+            behind,
+            target,
+        }
+    }
+}
+
+/// What turning an answer back takes, kept beside the request it answers.
+#[derive(Clone)]
+struct Kept(Context);
+
+impl Provider for ChatOnMessages {
+    fn platform(&self) -> Platform {
+        self.behind.platform()
+    }
+
+    fn service(&self) -> Service {
+        self.behind.service()
+    }
+
+    fn lookup(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Option<Result<Request<Bytes>, Unsendable>> {
+        self.behind.lookup(&asking(call), account, config)
+    }
+
+    fn looked_up(&self, body: &[u8]) -> Result<String, String> {
+        self.behind.looked_up(body)
+    }
+
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable> {
+        let options = Options {
+            target: self.target,
+            model: mapped_model(call, account),
+        };
+        let converted =
+            chat::request(&call.body, &options).map_err(|refused| Unsendable::Call(refused.message))?;
+        let mut asked = asking(call);
+        asked.headers = call.headers.clone();
+        asked.fields = scan(&converted.body).unwrap_or_default();
+        asked.body = converted.body.into();
+        let mut request = self.behind.request(&asked, account, config)?;
+        request.extensions_mut().insert(Kept(converted.context));
+        Ok(request)
+    }
+
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict {
+        self.behind.judge(&asking(call), status, headers, body, now)
+    }
+
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
+        self.behind.judge_opening(&asking(call), first, now)
+    }
+
+    fn quota(&self, call: &Call, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
+        self.behind.quota(&asking(call), headers, now)
+    }
+
+    fn passes_back(&self, name: &HeaderName) -> bool {
+        *name == header::CONTENT_TYPE
+            || *name == header::RETRY_AFTER
+            || *name == header::CACHE_CONTROL
+            || name.as_str() == "x-should-retry"
+    }
+
+    fn gathers(&self, _call: &Call, headers: &HeaderMap) -> bool {
+        !streams(headers)
+    }
+
+    fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
+        let message = self.behind.gathered(&asking(call), kept, whole)?.told;
+        let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
+        let told = chat::answer(&message, context, &seed(call), call.at / 1000);
+        let told = told.map_err(|unusable| {
+            let (kind, message) = unusable.told();
+            format!("{kind}: {message}")
+        })?;
+        Ok(Whole {
+            told: told.into(),
+            measured: Some(message),
+        })
+    }
+
+    fn rewrite(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        headers: &HeaderMap,
+        kept: &Extensions,
+    ) -> Option<Box<dyn Rewrite>> {
+        let Kept(context) = kept.get()?;
+        streams(headers).then(|| {
+            Box::new(Streamed {
+                messages: self.behind.rewrite(&asking(call), account, headers, kept),
+                chunks: Stream::new(context, &seed(call), call.at / 1000),
+                measured: Bytes::new(),
+            }) as _
+        })
+    }
+
+    fn passed_on(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
+        let message = self.behind.passed_on(status, error);
+        let error = message.as_deref().unwrap_or(error);
+        let told = chat::error_body(status.as_u16(), error, "The provider refused the request.");
+        Some(told.into())
+    }
+
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        self.behind.meter(&asking(call), headers)
+    }
+
+    fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
+        self.front.refusal(failure, request_id, now)
+    }
+
+    fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes {
+        self.front.stream_error(call, failure, request_id)
+    }
+
+    fn family<'a>(&self, model: &'a str) -> &'a str {
+        self.behind.family(model)
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        self.behind.sign_in(grant, config)
+    }
+
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+        self.behind.refresh_request(refresh_token, config)
+    }
+
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+        self.behind.refreshed(status, body, now)
+    }
+
+    fn trial(&self, account: &Account, model: Option<String>) -> Trial {
+        self.behind.trial(account, model)
+    }
+
+    fn words(&self, answer: &[u8]) -> Option<String> {
+        self.behind.words(answer)
+    }
+}
+
+/// The client's call as one for a message, without what was sent.
+fn asking(call: &Call) -> Call {
+    Call {
+        id: call.id,
+        at: call.at,
+        started: call.started,
+        key: call.key.clone(),
+        endpoint: Endpoint::Messages,
+        headers: HeaderMap::new(),
+        query: None,
+        fields: Fields::default(),
+        body: Bytes::new(),
+        packed: None,
+        model: call.model.clone(),
+        stream: call.stream,
+        session: call.session.clone(),
+        max_output: call.max_output,
+        only: call.only.clone(),
+    }
+}
+
+/// What no other answer's ids are made of.
+fn seed(call: &Call) -> String {
+    format!("{:032x}", call.id.0)
+}
+
+fn streams(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    is_event_stream(kind.and_then(|value| value.to_str().ok()))
+}
+
+struct Streamed {
+    /// Makes messages of what the account says; `None`: they are that.
+    messages: Option<Box<dyn Rewrite>>,
+    chunks: Stream,
+    /// The messages that the last step has made chunks of.
+    measured: Bytes,
+}
+
+impl Rewrite for Streamed {
+    fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
+        self.measured = match &mut self.messages {
+            Some(messages) => messages.feed(chunk)?,
+            None => Bytes::copy_from_slice(chunk),
+        };
+        let made = self.chunks.feed(&self.measured);
+        match self.chunks.failure() {
+            // Not the account's error, so the relay tells it.
+            Some(chat::Unusable::Unreadable) => Err("an event cannot be read".to_owned()),
+            _ => Ok(made),
+        }
+    }
+
+    fn finish(&mut self) -> Bytes {
+        self.measured = match &mut self.messages {
+            Some(messages) => messages.finish(),
+            None => Bytes::new(),
+        };
+        let mut last = self.chunks.feed(&self.measured).to_vec();
+        // Of one that broke off the relay says so.
+        if self.chunks.is_whole() {
+            last.extend_from_slice(&self.chunks.finish());
+        }
+        last.into()
+    }
+
+    fn ended(&self) -> bool {
+        self.chunks.is_whole() || self.messages.as_ref().is_some_and(|messages| messages.ended())
+    }
+
+    fn used(&self) -> Option<Tokens> {
+        self.messages.as_ref()?.used()
+    }
+
+    fn measured(&mut self) -> Option<Bytes> {
+        Some(std::mem::take(&mut self.measured))
+    }
+}

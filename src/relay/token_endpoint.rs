@@ -1,0 +1,49 @@
+//! One exchange with a provider's token endpoint, by an account's own way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+
+use super::read_bounded;
+use crate::app::App;
+use crate::model::account::Proxy;
+use crate::port::clock::within;
+use crate::port::upstream::{BodyError, Route, UpstreamError};
+
+/// Bound on all of it.
+const EXCHANGE: Duration = Duration::from_secs(30);
+
+/// There is no whole answer. The words hold nothing of what was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    #[error(transparent)]
+    Away(#[from] UpstreamError),
+    #[error(transparent)]
+    Broke(#[from] BodyError),
+    #[error("the token endpoint did not answer in time")]
+    Late,
+}
+
+/// Status and body of the answer, whatever they are.
+pub async fn ask(
+    app: &App,
+    request: Request<Bytes>,
+    proxy: Option<Arc<Proxy>>,
+) -> Result<(StatusCode, Bytes), NoAnswer> {
+    let route = Route {
+        proxy,
+        connect_timeout: app.config.relay.connect,
+        head_timeout: EXCHANGE,
+    };
+    let exchange = async {
+        let answer = app.ports.upstream.send(request, &route).await?;
+        let (head, body) = answer.into_parts();
+        let body = read_bounded(body, super::ERROR_BODY_LIMIT).await?;
+        Ok((head.status, body))
+    };
+    within(&*app.ports.clock, EXCHANGE, exchange)
+        .await
+        .unwrap_or(Err(NoAnswer::Late))
+}
