@@ -193,7 +193,7 @@ struct AccountAdd {
     /// What to call it.
     #[arg(long)]
     name: String,
-    /// claude, openai or gemini; left out, the one a credential file is of, and claude for an API key.
+    /// claude, openai, gemini or antigravity; left out, the one a credential file is of, and claude for an API key.
     #[arg(long)]
     platform: Option<String>,
     /// The file that holds the API key; `-` reads standard input, or asks at a terminal (as does nothing).
