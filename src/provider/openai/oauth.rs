@@ -28,12 +28,8 @@ pub(super) fn sign_in(grant: Grant, config: &Config) -> Result<SignIn<'_>, NoSig
     Ok(SignIn {
         variables: VARIABLES,
         page: &openai.oauth_page,
-        // The first has the identity token name the person's organisations; the second spares the page its
-        // questions about API keys.
-        page_more: &[
-            ("id_token_add_organizations", "true"),
-            ("codex_cli_simplified_flow", "true"),
-        ],
+        // The identity token is to name the person's organisations.
+        page_more: &[("id_token_add_organizations", "true")],
         scope: "openid profile email offline_access",
         client_id: sign_in::client_id(VARIABLES, openai.oauth_client_id.as_deref())?,
         client_secret: None,
