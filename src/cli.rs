@@ -212,7 +212,7 @@ struct AccountAdd {
 
 #[derive(Debug, Args)]
 struct AccountLogin {
-    /// claude, openai or gemini. Its OAuth client must be set: CLAUDE_OAUTH_CLIENT_ID and so on.
+    /// claude, openai, gemini or antigravity. Its OAuth client must be set: CLAUDE_OAUTH_CLIENT_ID and so on.
     #[arg(long, default_value = "claude")]
     platform: String,
     /// What to call it; left out, the e-mail address that the provider tells.

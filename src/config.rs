@@ -221,11 +221,12 @@ pub struct Antigravity {
     pub api_url: String,
     /// `ANTIGRAVITY_USER_AGENT`: who calls; unset, it is the relay.
     pub user_agent: Option<HeaderValue>,
-    /// `ANTIGRAVITY_OAUTH_REDIRECT_URI`: where Google's sign-in page leads back to.
-    pub oauth_redirect: String,
-    /// `ANTIGRAVITY_OAUTH_CLIENT_ID`, `ANTIGRAVITY_OAUTH_CLIENT_SECRET`: sent with a refresh when set.
+    /// `ANTIGRAVITY_OAUTH_CLIENT_ID`, `ANTIGRAVITY_OAUTH_CLIENT_SECRET`: sent with a refresh when set, and
+    /// needed for a sign-in.
     pub oauth_client_id: Option<String>,
     pub oauth_client_secret: Option<Secret>,
+    /// `ANTIGRAVITY_OAUTH_REDIRECT_URI`: where Google's page leads back to.
+    pub oauth_redirect: String,
 }
 
 #[derive(Clone, Debug)]

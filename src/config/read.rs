@@ -122,9 +122,9 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
         antigravity: Antigravity {
             api_url: read.base_url("ANTIGRAVITY_API_URL", "https://cloudcode-pa.googleapis.com", ""),
             user_agent: read.user_agent("ANTIGRAVITY_USER_AGENT"),
-            oauth_redirect: read.page("ANTIGRAVITY_OAUTH_REDIRECT_URI", "http://localhost:45462"),
             oauth_client_id: text(vars, "ANTIGRAVITY_OAUTH_CLIENT_ID"),
             oauth_client_secret: text(vars, "ANTIGRAVITY_OAUTH_CLIENT_SECRET").map(Secret::new),
+            oauth_redirect: read.page("ANTIGRAVITY_OAUTH_REDIRECT_URI", "http://localhost:45462"),
         },
         metrics: Metrics {
             token: text(vars, "METRICS_TOKEN").map(Secret::new),

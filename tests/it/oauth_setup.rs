@@ -16,11 +16,16 @@ use super::support::{relay, setup};
 const START: &str = "/admin/accounts/oauth/start";
 const FINISH: &str = "/admin/accounts/oauth/finish";
 
-const CLIENTS: [(&str, &str); 4] = [
+const CLIENTS: [(&str, &str); 6] = [
     ("CLAUDE_OAUTH_CLIENT_ID", "claude-client-of-the-operator"),
     ("OPENAI_OAUTH_CLIENT_ID", "openai-client-of-the-operator"),
     ("GEMINI_OAUTH_CLIENT_ID", "gemini-client-of-the-operator"),
     ("GEMINI_OAUTH_CLIENT_SECRET", "s3cret-of-the-operator"),
+    (
+        "ANTIGRAVITY_OAUTH_CLIENT_ID",
+        "antigravity-client-of-the-operator",
+    ),
+    ("ANTIGRAVITY_OAUTH_CLIENT_SECRET", "s3cret-too"),
 ];
 
 fn with_clients(setup: Setup) -> Setup {
@@ -156,6 +161,24 @@ async fn a_login_of_google_serves_gemini() {
 }
 
 #[tokio::test]
+async fn a_login_of_antigravity_serves_claude_code() {
+    let r = ready().await;
+    let begun = r.begin(json!({"platform": "antigravity"})).await;
+    let account = r
+        .finish(&begun, &begun.allowed.callback())
+        .await
+        .expect(201)
+        .json();
+    assert_eq!(
+        (&account["platform"], &account["name"]),
+        (&json!("antigravity"), &json!(EMAIL))
+    );
+    let key = r.relay.key("k").create().await;
+    let client = Client::new(&format!("{}/antigravity/api", r.relay.url())).with_key(&key.secret);
+    client.messages("hi").send().await.good();
+}
+
+#[tokio::test]
 async fn it_is_finished_once() {
     let r = ready().await;
     let begun = r.begin(json!({"platform": "claude"})).await;
@@ -227,6 +250,7 @@ async fn a_client_that_is_not_set_is_named() {
         ("claude", "CLAUDE_OAUTH_CLIENT_ID"),
         ("openai", "OPENAI_OAUTH_CLIENT_ID"),
         ("gemini", "GEMINI_OAUTH_CLIENT_ID"),
+        ("antigravity", "ANTIGRAVITY_OAUTH_CLIENT_ID"),
     ] {
         let body = json!({ "platform": platform });
         let refused = relay.admin().post(START, &body).await.expect(422).json();

@@ -20,10 +20,12 @@ use crate::provider::{Opening, Refreshed, Unsendable, Verdict, google, oauth};
 use crate::relay::call::{Assist, Call, Endpoint, request_id};
 use crate::store::accounts::{Credentials, LiveAccount};
 
-/// Calls of Code Assist, whose account it is, and the two that Antigravity's own host asks for.
+/// What the calls of Antigravity's own programs need, and whose account it is.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform \
-    https://www.googleapis.com/auth/userinfo.email https://www.googleapis.com/auth/userinfo.profile \
-    https://www.googleapis.com/auth/cclog https://www.googleapis.com/auth/experimentsandconfigs";
+    https://www.googleapis.com/auth/userinfo.email \
+    https://www.googleapis.com/auth/userinfo.profile \
+    https://www.googleapis.com/auth/cclog \
+    https://www.googleapis.com/auth/experimentsandconfigs";
 
 const REQUEST_TYPE: HeaderName = HeaderName::from_static("requesttype");
 

@@ -13,11 +13,13 @@ use super::bench::{Answer, Bench, NOW};
 use crate::secrets::pkce;
 use crate::store::accounts::Credentials;
 
-const CLIENTS: [(&str, &str); 4] = [
+const CLIENTS: [(&str, &str); 6] = [
     ("CLAUDE_OAUTH_CLIENT_ID", "our-claude"),
     ("OPENAI_OAUTH_CLIENT_ID", "our-openai"),
     ("GEMINI_OAUTH_CLIENT_ID", "our-gemini"),
     ("GEMINI_OAUTH_CLIENT_SECRET", "s3cret-client"),
+    ("ANTIGRAVITY_OAUTH_CLIENT_ID", "our-antigravity"),
+    ("ANTIGRAVITY_OAUTH_CLIENT_SECRET", "s3cret-other"),
 ];
 
 /// A sign-in that was begun.
@@ -179,7 +181,7 @@ async fn a_setup_token_is_for_claude_only() {
         (&json!("year"), &json!(false), &json!("2026-11-24T16:00:00.000Z"))
     );
     assert!(asked(&bench).1.contains(r#""expires_in":31536000"#));
-    for platform in ["openai", "gemini"] {
+    for platform in ["openai", "gemini", "antigravity"] {
         bench
             .post(
                 "/admin/accounts/oauth/start",
@@ -260,6 +262,29 @@ async fn gemini_through_a_proxy() {
 }
 
 #[tokio::test]
+async fn antigravity() {
+    let bench = Bench::with(&CLIENTS).await;
+    let begun = start(&bench, json!({"platform": "antigravity"})).await;
+    assert_eq!(begun.page, "https://accounts.google.com/o/oauth2/v2/auth");
+    assert_eq!(begun.query["redirect_uri"], "http://localhost:45462");
+    assert!(begun.query["scope"].ends_with("/auth/experimentsandconfigs"));
+    gives_tokens(
+        &bench,
+        &json!({"id_token": token(&json!({"email": "me@example.com"}))}),
+    );
+    let account = finish(&bench, &begun.session, "4/0code").await.is(201).json;
+    assert_eq!(
+        (&account["platform"], &account["name"]),
+        (&json!("antigravity"), &json!("me@example.com"))
+    );
+    let body = asked(&bench).1;
+    assert!(
+        body.contains("client_id=our-antigravity") && body.contains("client_secret=s3cret-other"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
 async fn an_unnamed_account_has_a_name_even_if_the_provider_tells_none() {
     let bench = Bench::with(&CLIENTS).await;
     let begun = start(&bench, json!({"platform": "gemini"})).await;
@@ -275,6 +300,7 @@ async fn a_client_that_is_not_set_is_named() {
         ("claude", "CLAUDE_OAUTH_CLIENT_ID"),
         ("openai", "OPENAI_OAUTH_CLIENT_ID"),
         ("gemini", "GEMINI_OAUTH_CLIENT_SECRET"),
+        ("antigravity", "ANTIGRAVITY_OAUTH_CLIENT_ID"),
     ] {
         let answer = bench
             .post("/admin/accounts/oauth/start", json!({ "platform": platform }))

@@ -376,6 +376,38 @@ async fn tokens_rotate_expire_and_need_their_flag() {
 }
 
 #[tokio::test]
+async fn a_code_is_worth_what_it_was_allowed_for_and_once() {
+    let provider = FakeProvider::start().await;
+    let url = Client::new(&provider.url());
+    // RFC 7636, appendix B.
+    let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let page = "https://login.example/authorize?response_type=code&client_id=us&redirect_uri=http%3A%2F%2Fh%2Fcb\
+        &scope=one+two&state=0123456789012345678901&code_challenge_method=S256\
+        &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let ask = |verifier: &str, client: &str, redirect: &str| {
+        let code = provider.oauth().allow(page).code;
+        json!({"grant_type": "authorization_code", "code": code, "client_id": client,
+            "redirect_uri": redirect, "code_verifier": verifier})
+    };
+    for (wrong, kind) in [
+        (ask("x", "us", "http://h/cb"), "invalid_grant"),
+        (ask(verifier, "them", "http://h/cb"), "invalid_client"),
+        (ask(verifier, "us", "http://h/"), "redirect_uri_mismatch"),
+    ] {
+        let refused = url.post("/v1/oauth/token", &wrong).await.expect(400).json();
+        assert_eq!(refused["error"], kind);
+    }
+    let right = ask(verifier, "us", "http://h/cb");
+    let granted = url.post("/v1/oauth/token", &right).await.good().json();
+    assert!(granted["refresh_token"].is_string() && granted["id_token"].is_string());
+    url.post("/v1/oauth/token", &right).await.expect(400);
+    assert_eq!(
+        provider.oauth().allow(page).callback(),
+        "http://h/cb?code=fake-code-0005&scope=s&state=0123456789012345678901"
+    );
+}
+
+#[tokio::test]
 async fn connections_are_kept_and_counted() {
     let provider = FakeProvider::start().await;
     let mut raw = Raw::connect(&provider.url()).await;
