@@ -223,3 +223,6 @@ fn product(config: &Config) -> &str {
         .filter(|product| !product.is_empty())
         .unwrap_or(env!("CARGO_PKG_NAME"))
 }
+
+#[cfg(test)]
+mod tests;
