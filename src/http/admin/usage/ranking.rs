@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
-use super::{NamedView, named, named_accounts, named_keys, rows};
+use super::{MOST, NamedView, named, named_accounts, named_keys, rows};
 use crate::app::App;
 use crate::store::ledger::{Kind, Range};
 
@@ -63,7 +63,7 @@ pub(in crate::http::admin) async fn ranking(
     Params(query): Params<RankingQuery>,
 ) -> Result<Json<RankingView>, ApiError> {
     let range = query.range.unwrap_or(Range::Today);
-    let top = rows(query.top)?;
+    let top = rows(query.top, MOST)?;
     let kind = match (query.kind, query.key.as_deref()) {
         (KindName::Keys, None) => Kind::Keys,
         (KindName::Accounts, None) => Kind::Accounts,

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
-use super::{NamedView, named_accounts, named_keys, rows};
+use super::{MOST_OF_SUMMARY, NamedView, named_accounts, named_keys, rows};
 use crate::app::App;
 use crate::model::usage::Totals;
 use crate::store::ledger::Range;
@@ -20,7 +20,7 @@ pub(in crate::http::admin) struct SummaryQuery {
     #[param(inline)]
     range: Option<Range>,
     /// How many keys, accounts and models; 10 if left out.
-    #[param(minimum = 1, maximum = 100)]
+    #[param(minimum = 1, maximum = 50)]
     top: Option<u32>,
 }
 
@@ -60,7 +60,7 @@ pub(in crate::http::admin) async fn summary(
     Params(query): Params<SummaryQuery>,
 ) -> Result<Json<SummaryView>, ApiError> {
     let range = query.range.unwrap_or(Range::Today);
-    let top = rows(query.top)?;
+    let top = rows(query.top, MOST_OF_SUMMARY)?;
     let summary = app.ledger.summary(range, top, app.ports.clock.now()).await?;
     Ok(Json(SummaryView {
         range,
