@@ -1,7 +1,7 @@
 //! Chat Completions on accounts that are reached by the Messages API: Claude's, and Gemini's over the bridge.
 //!
 //! It has the client's side of one provider and everything else of another, and translates between them by
-//! the pure [`chat`](super::chat). What is used is read from the messages, before they are turned into
+//! the pure [`chat`]. What is used is read from the messages, before they are turned into
 //! completions: those tell less, and in a stream nothing unless they are asked to.
 
 use bytes::Bytes;
