@@ -22,7 +22,7 @@ use crate::store::ledger::{Ranked, Scope};
 const TOP: u32 = 10;
 const MOST: u32 = 100;
 /// Of a summary, which has three rankings: with 2,000 keys its answer would take longer than 50 ms.
-const MOST_OF_SUMMARY: u32 = 50;
+const MOST_OF_SUMMARY: u32 = 25;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NamedUsage)]

@@ -20,7 +20,7 @@ pub(in crate::http::admin) struct SummaryQuery {
     #[param(inline)]
     range: Option<Range>,
     /// How many keys, accounts and models; 10 if left out.
-    #[param(minimum = 1, maximum = 50)]
+    #[param(minimum = 1, maximum = 25)]
     top: Option<u32>,
 }
 
