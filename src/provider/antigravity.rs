@@ -29,7 +29,7 @@ use crate::model::account::{Account, Grant, Platform};
 use crate::model::usage::Tokens;
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::{Call, Endpoint, Surface};
-use crate::relay::meter::{Meter, is_event_stream};
+use crate::relay::meter::{Meter, streams};
 use crate::store::accounts::{Credentials, LiveAccount};
 
 /// See the module.
@@ -163,7 +163,7 @@ impl Provider for Bridge {
         match call.endpoint {
             Endpoint::Messages => {
                 let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
-                let answer = convert::answer(&whole, context, &seed(call)).map_err(told)?;
+                let answer = convert::answer(&whole, context, &call.seed()).map_err(told)?;
                 Ok(Bytes::from(answer.body).into())
             }
             Endpoint::CountTokens => {
@@ -189,7 +189,7 @@ impl Provider for Bridge {
         kept: &Extensions,
     ) -> Option<Box<dyn Rewrite>> {
         let Kept(context) = kept.get()?;
-        streams(headers).then(|| Box::new(Streamed(convert::Stream::new(context, &seed(call)))) as _)
+        streams(headers).then(|| Box::new(Streamed(convert::Stream::new(context, &call.seed()))) as _)
     }
 
     fn passed_on(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
@@ -239,11 +239,6 @@ impl Provider for Bridge {
 fn behind(call: &Call, endpoint: Endpoint, headers: HeaderMap, body: Bytes) -> Call {
     let model = call.model.strip_prefix("models/").unwrap_or(&call.model);
     Call {
-        id: call.id,
-        at: call.at,
-        started: call.started,
-        key: call.key.clone(),
-        endpoint,
         headers,
         query: call.stream.then(|| "alt=sse".to_owned()),
         fields: match endpoint {
@@ -251,25 +246,9 @@ fn behind(call: &Call, endpoint: Endpoint, headers: HeaderMap, body: Bytes) -> C
             _ => Fields::default(),
         },
         body,
-        packed: None,
         model: model.to_owned(),
-        stream: call.stream,
-        session: call.session.clone(),
-        max_output: call.max_output,
-        only: call.only.clone(),
+        ..call.translated(endpoint)
     }
-}
-
-/// What no other answer's ids are made of.
-fn seed(call: &Call) -> String {
-    format!("{:032x}", call.id.0)
-}
-
-fn streams(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    is_event_stream(kind)
 }
 
 struct Streamed(convert::Stream);

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
 use crate::relay::call::{Call, Endpoint, Surface};
-use crate::relay::meter::{Meter, is_event_stream};
+use crate::relay::meter::{Meter, streams};
 use crate::store::accounts::{Credentials, LiveAccount};
 
 pub struct Gemini;
@@ -169,10 +169,3 @@ const SCOPE: &str =
 
 /// A cheap model that keys and accounts may use.
 const TRIAL_MODEL: &str = "gemini-2.5-flash";
-
-fn streams(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    is_event_stream(kind)
-}

@@ -45,6 +45,32 @@ pub struct Packed {
 }
 
 impl Call {
+    /// This call as another protocol asks it, without what was sent: for who translates it.
+    pub fn translated(&self, endpoint: Endpoint) -> Self {
+        Self {
+            id: self.id,
+            at: self.at,
+            started: self.started,
+            key: self.key.clone(),
+            endpoint,
+            headers: HeaderMap::new(),
+            query: None,
+            body: Bytes::new(),
+            packed: None,
+            fields: Fields::default(),
+            model: self.model.clone(),
+            stream: self.stream,
+            session: self.session.clone(),
+            max_output: self.max_output,
+            only: self.only.clone(),
+        }
+    }
+
+    /// What the ids of no other call's answer are made of.
+    pub fn seed(&self) -> String {
+        format!("{:032x}", self.id.0)
+    }
+
     /// What to send: the very bytes that came, or with these places changed. Only bytes that came compressed
     /// and need no change have a `content-encoding`.
     pub fn payload(&self, edits: Vec<Edit>) -> (Bytes, Option<HeaderValue>) {

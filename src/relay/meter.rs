@@ -134,6 +134,12 @@ impl Meter {
     }
 }
 
+/// Whether an answer with these headers is a stream of events.
+pub fn streams(headers: &http::HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE);
+    is_event_stream(kind.and_then(|kind| kind.to_str().ok()))
+}
+
 /// Whether a `content-type` is that of an event stream.
 pub fn is_event_stream(content_type: Option<&str>) -> bool {
     let kind = content_type

@@ -18,9 +18,9 @@ use crate::model::usage::Tokens;
 use crate::provider::outgoing::mapped_model;
 use crate::provider::sign_in::{NoSignIn, SignIn};
 use crate::provider::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
-use crate::relay::body::{Fields, scan};
+use crate::relay::body::scan;
 use crate::relay::call::{Call, Endpoint};
-use crate::relay::meter::{Meter, is_event_stream};
+use crate::relay::meter::{Meter, streams};
 use crate::store::accounts::LiveAccount;
 
 /// See the module.
@@ -60,7 +60,8 @@ impl Provider for ChatOnMessages {
         account: &LiveAccount,
         config: &Config,
     ) -> Option<Result<Request<Bytes>, Unsendable>> {
-        self.behind.lookup(&asking(call), account, config)
+        self.behind
+            .lookup(&call.translated(Endpoint::Messages), account, config)
     }
 
     fn looked_up(&self, body: &[u8]) -> Result<String, String> {
@@ -79,7 +80,7 @@ impl Provider for ChatOnMessages {
         };
         let converted =
             chat::request(&call.body, &options).map_err(|refused| Unsendable::Call(refused.message))?;
-        let mut asked = asking(call);
+        let mut asked = call.translated(Endpoint::Messages);
         asked.headers = call.headers.clone();
         asked.fields = scan(&converted.body).unwrap_or_default();
         asked.body = converted.body.into();
@@ -96,15 +97,18 @@ impl Provider for ChatOnMessages {
         body: &[u8],
         now: Millis,
     ) -> Verdict {
-        self.behind.judge(&asking(call), status, headers, body, now)
+        self.behind
+            .judge(&call.translated(Endpoint::Messages), status, headers, body, now)
     }
 
     fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
-        self.behind.judge_opening(&asking(call), first, now)
+        self.behind
+            .judge_opening(&call.translated(Endpoint::Messages), first, now)
     }
 
     fn quota(&self, call: &Call, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
-        self.behind.quota(&asking(call), headers, now)
+        self.behind
+            .quota(&call.translated(Endpoint::Messages), headers, now)
     }
 
     fn passes_back(&self, name: &HeaderName) -> bool {
@@ -119,9 +123,12 @@ impl Provider for ChatOnMessages {
     }
 
     fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
-        let message = self.behind.gathered(&asking(call), kept, whole)?.told;
+        let message = self
+            .behind
+            .gathered(&call.translated(Endpoint::Messages), kept, whole)?
+            .told;
         let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
-        let told = chat::answer(&message, context, &seed(call), call.at / 1000);
+        let told = chat::answer(&message, context, &call.seed(), call.at / 1000);
         let told = told.map_err(|unusable| {
             let (kind, message) = unusable.told();
             format!("{kind}: {message}")
@@ -142,8 +149,10 @@ impl Provider for ChatOnMessages {
         let Kept(context) = kept.get()?;
         streams(headers).then(|| {
             Box::new(Streamed {
-                messages: self.behind.rewrite(&asking(call), account, headers, kept),
-                chunks: Stream::new(context, &seed(call), call.at / 1000),
+                messages: self
+                    .behind
+                    .rewrite(&call.translated(Endpoint::Messages), account, headers, kept),
+                chunks: Stream::new(context, &call.seed(), call.at / 1000),
                 measured: Bytes::new(),
             }) as _
         })
@@ -157,7 +166,7 @@ impl Provider for ChatOnMessages {
     }
 
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
-        self.behind.meter(&asking(call), headers)
+        self.behind.meter(&call.translated(Endpoint::Messages), headers)
     }
 
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
@@ -191,37 +200,6 @@ impl Provider for ChatOnMessages {
     fn words(&self, answer: &[u8]) -> Option<String> {
         self.behind.words(answer)
     }
-}
-
-/// The client's call as one for a message, without what was sent.
-fn asking(call: &Call) -> Call {
-    Call {
-        id: call.id,
-        at: call.at,
-        started: call.started,
-        key: call.key.clone(),
-        endpoint: Endpoint::Messages,
-        headers: HeaderMap::new(),
-        query: None,
-        fields: Fields::default(),
-        body: Bytes::new(),
-        packed: None,
-        model: call.model.clone(),
-        stream: call.stream,
-        session: call.session.clone(),
-        max_output: call.max_output,
-        only: call.only.clone(),
-    }
-}
-
-/// What no other answer's ids are made of.
-fn seed(call: &Call) -> String {
-    format!("{:032x}", call.id.0)
-}
-
-fn streams(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    is_event_stream(kind.and_then(|value| value.to_str().ok()))
 }
 
 struct Streamed {

@@ -50,7 +50,7 @@ impl<'a> Chunk<'a> {
             _ => outer,
         };
         let candidates: List<'a> = match answer.raw("candidates") {
-            Some(list) => serde_json::from_str(list.get()).ok()?,
+            Some(list) => serde_json::from_slice(list.get().as_bytes()).ok()?,
             None => Vec::new(),
         };
         let candidate = candidates.first().and_then(|first| Object::of(first.get()));

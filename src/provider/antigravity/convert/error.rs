@@ -57,7 +57,7 @@ impl ProviderError {
         if let Some(outer) = Object::of(body) {
             return Self::of(&outer);
         }
-        let list: List<'_> = serde_json::from_str(body).ok()?;
+        let list: List<'_> = serde_json::from_slice(body.as_bytes()).ok()?;
         Self::of(&Object::of(list.first()?.get())?)
     }
 

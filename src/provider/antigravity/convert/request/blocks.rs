@@ -36,9 +36,11 @@ impl<'a> Blocks<'a> {
             )
         };
         if raw.starts_with('"') {
-            return serde_json::from_str(raw).map(Self::One).map_err(wrong);
+            return serde_json::from_slice(raw.as_bytes())
+                .map(Self::One)
+                .map_err(wrong);
         }
-        let list: List<'a> = serde_json::from_str(raw).map_err(wrong)?;
+        let list: List<'a> = serde_json::from_slice(raw.as_bytes()).map_err(wrong)?;
         let blocks = list.into_iter().enumerate();
         let blocks = blocks.map(|(index, raw)| Block::read(raw, format!("{path}.{index}")));
         Ok(Self::Many(blocks.collect::<Result<_, _>>()?))

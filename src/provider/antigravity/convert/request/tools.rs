@@ -228,7 +228,7 @@ impl Trained {
             kind: None,
             name,
             description: Some(self.description.into()),
-            schema: serde_json::from_str(self.schema).ok(),
+            schema: serde_json::from_slice(self.schema.as_bytes()).ok(),
             deferred: false,
         }
     }
