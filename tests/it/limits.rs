@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use crs_support::client::Answer;
+use crs_support::client::{Answer, Client, Raw};
 use crs_support::provider::{Script, Usage};
 use serde_json::{Value, json};
 
 use super::HOST;
 use super::support::{Ready, entries, ready, slots_are_free};
 use crs_support::eventually;
-use crs_support::relay::Host;
+use crs_support::relay::{Host, Key};
 
 /// Calls at once.
 const CROWD: usize = 200;
@@ -38,6 +38,26 @@ async fn record(r: &Ready, id: &str) -> Value {
         .await
         .good()
         .json()
+}
+
+/// A key with one slot and a queue behind it; `patience` in milliseconds.
+async fn one_slot(r: &Ready, queue: u32, patience: u32) -> Key {
+    r.relay
+        .key("queue")
+        .set("concurrencyLimit", 1)
+        .set("concurrencyQueueSize", queue)
+        .set("concurrencyQueueTimeout", patience)
+        .create()
+        .await
+}
+
+/// A call that has the slot until it is reset.
+async fn holds_the_slot(r: &Ready, client: &Client, words: &str) -> Raw {
+    r.provider
+        .next(Script::message("holds the slot").stall_before_head());
+    let holder = client.messages(words).stream().sent().await;
+    r.provider.wait_for(1).await;
+    holder
 }
 
 fn said(answer: &Answer) -> String {
@@ -206,20 +226,10 @@ async fn only_opus_is_stopped_by_its_own_limit() {
 #[expect(clippy::disallowed_methods, reason = "a client that waits beside the test")]
 async fn a_queue_serves_in_order_and_loses_nobody() {
     let r = ready().await;
-    r.provider
-        .next(Script::message("holds the slot").stall_before_head());
     r.provider.answer(Script::message("in turn"));
-    let key = r
-        .relay
-        .key("queue")
-        .set("concurrencyLimit", 1)
-        .set("concurrencyQueueSize", 5)
-        .set("concurrencyQueueTimeout", 20_000)
-        .create()
-        .await;
+    let key = one_slot(&r, 5, 20_000).await;
     let client = r.relay.client(&key.secret);
-    let holder = client.messages("number 0").stream().sent().await;
-    r.provider.wait_for(1).await;
+    let holder = holds_the_slot(&r, &client, "number 0").await;
     let mut calls = Vec::new();
     for number in 1..5 {
         calls.push(tokio::spawn(client.messages(&format!("number {number}")).send()));
@@ -248,19 +258,9 @@ async fn a_queue_serves_in_order_and_loses_nobody() {
 #[expect(clippy::disallowed_methods, reason = "a client that waits beside the test")]
 async fn a_client_that_leaves_gives_up_its_place() {
     let r = ready().await;
-    let key = r
-        .relay
-        .key("queue")
-        .set("concurrencyLimit", 1)
-        .set("concurrencyQueueSize", 3)
-        .set("concurrencyQueueTimeout", 20_000)
-        .create()
-        .await;
+    let key = one_slot(&r, 3, 20_000).await;
     let client = r.relay.client(&key.secret);
-    r.provider
-        .next(Script::message("holds the slot").stall_before_head());
-    let holder = client.messages("first").stream().sent().await;
-    r.provider.wait_for(1).await;
+    let holder = holds_the_slot(&r, &client, "first").await;
     let waiter = client.messages("leaves").stream().sent().await;
     let queued = async |wanted: u64| {
         eventually("the queue", async || {
@@ -287,19 +287,9 @@ async fn a_client_that_leaves_gives_up_its_place() {
 #[tokio::test]
 async fn a_queue_that_is_full_or_too_slow_says_so() {
     let r = ready().await;
-    let key = r
-        .relay
-        .key("queue")
-        .set("concurrencyLimit", 1)
-        .set("concurrencyQueueSize", 1)
-        .set("concurrencyQueueTimeout", 400)
-        .create()
-        .await;
+    let key = one_slot(&r, 1, 400).await;
     let client = r.relay.client(&key.secret);
-    r.provider
-        .next(Script::message("holds the slot").stall_before_head());
-    let holder = client.messages("first").stream().sent().await;
-    r.provider.wait_for(1).await;
+    let holder = holds_the_slot(&r, &client, "first").await;
     let calls = (0..4).map(|_| client.messages("hi").send());
     let answers = futures_util::future::join_all(calls).await;
     assert!(answers.iter().all(|answer| answer.status == 429));
