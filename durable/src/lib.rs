@@ -68,8 +68,8 @@ pub struct Step<R> {
     /// does it; a host sends `Snapshot`. To wake it late or not at all only costs memory, but for a gate
     /// that holds events (`gate::Command::TakeBatch`) or at which calls wait (`wake`).
     pub wake_at: Option<Millis>,
-    /// Calls that waited at a gate and need wait no longer, in their order: each is to send its `Admit`
-    /// again. Some may have gone since. A pool names none.
+    /// Calls that waited and need wait no longer: at a gate, in their order, each is to send its `Admit`
+    /// again; at a pool its `BeginRefresh`. Some may have gone since.
     pub wake: Vec<CallId>,
     /// The rows that are no longer what they were; some may be named twice.
     pub rows: Vec<Row>,

@@ -45,6 +45,7 @@ use self::errors::Errors;
 pub use self::explain::{Candidate, Skip, Trace};
 use self::health::Proof;
 pub use self::policy::AccountPolicy;
+use self::refresh::Applicant;
 use self::session::Sessions;
 pub use self::snapshot::{AccountError, AccountSnapshot, Cooldown, CooldownKind, LeaseSnapshot, Snapshot};
 use crate::freshness::Freshness;
@@ -72,6 +73,9 @@ pub struct Pool {
     /// Rows this step touched.
     #[serde(skip)]
     touched: Vec<Row>,
+    /// Calls that wait for a renewal and are to ask again after this step.
+    #[serde(skip)]
+    woken: Vec<CallId>,
 }
 
 /// What a call holds.
@@ -112,7 +116,7 @@ impl Pool {
         self.leases = Leases::default();
         for account in self.accounts.values_mut() {
             account.held = 0;
-            account.election = None;
+            account.renewals.stop();
         }
         self.freshness.resumed();
         self
@@ -123,7 +127,10 @@ impl Pool {
         let mut listed = BTreeSet::new();
         for policy in roster {
             if let Some((number, account)) = find(&self.numbers, &mut self.accounts, &policy.id) {
-                changed |= account.learn(now, policy);
+                if account.learn(now, policy) {
+                    changed = true;
+                    self.woken.extend(account.renewals.wake());
+                }
                 listed.insert(number);
             } else {
                 self.last_number = self.last_number.saturating_add(1);
@@ -141,7 +148,9 @@ impl Pool {
                     .filter(|number| !stays(number))
                     .flat_map(|number| [Row::Account(*number), Row::Errors(*number)]),
             );
-            self.accounts.retain(|number, _| stays(number));
+            let gone = self.accounts.extract_if(.., |number, _| !stays(number));
+            self.woken
+                .extend(gone.flat_map(|(_, mut account)| account.renewals.wake()));
             self.numbers.retain(|_, number| stays(number));
             let ended = self.leases.take_where(|lease| !stays(&lease.what.account));
             changes.leases |= !ended.is_empty();
@@ -187,7 +196,8 @@ impl Pool {
     fn reset(&mut self, account: &str, changes: &mut Changes) {
         if let Some((number, account)) = find(&self.numbers, &mut self.accounts, account) {
             changes.lasting |= account.health.reset() | account.quota.reset();
-            changes.leases |= account.election.take().is_some();
+            changes.leases |= !account.renewals.is_empty();
+            self.woken.extend(account.renewals.reset());
             self.touched.push(Row::Account(number));
         }
     }
@@ -312,7 +322,18 @@ impl Machine for Pool {
                 account,
                 seen,
                 ttl_ms,
-            } => self.begin_refresh(now, call, &account, seen, ttl_ms, &mut changes),
+                waits,
+                waited_for,
+            } => {
+                let applicant = Applicant {
+                    call,
+                    seen,
+                    ttl_ms,
+                    waits,
+                    waited_for,
+                };
+                self.begin_refresh(now, &account, &applicant, &mut changes)
+            }
             Command::EndRefresh {
                 call,
                 account,
@@ -345,7 +366,7 @@ impl Machine for Pool {
             reply,
             changes,
             wake_at,
-            wake: Vec::new(),
+            wake: std::mem::take(&mut self.woken),
             rows: std::mem::take(&mut self.touched),
         }
     }

@@ -31,7 +31,8 @@ pub trait Gates: Send + Sync {
     /// for a slot is the host's: `Queued` is never answered.
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError>;
 
-    /// Sends a command to the pool of a platform.
+    /// Sends a command to the pool of a platform. Waiting for another call's renewal of a token is the host's
+    /// business: a `BeginRefresh` that waits is never answered `RefreshBusy`. Bound the wait with `within`.
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError>;
 
     /// What writes down the gate's state as it is now, to be written in one step with the events that it

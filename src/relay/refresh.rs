@@ -2,7 +2,7 @@
 //!
 //! The pool elects the refresher. The renewal itself runs as a task of its own: the provider rotates the
 //! refresh token as it answers, so a client that leaves at that moment must not take the answer with it.
-//! Everyone, the elected included, waits for the pool to know the newer version.
+//! Everyone else waits at the pool, which tells each how the renewal ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crs_durable::{CallId, Millis};
 use super::{admit, provider_failure, token_endpoint};
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::port::clock::within;
 use crate::port::gates::GatesError;
 use crate::port::store::StoreError;
 use crate::provider::{Provider, Refreshed};
@@ -24,13 +25,13 @@ const MARGIN_MS: u64 = 60_000;
 /// A little longer than one exchange with the token endpoint may take.
 const ELECTION_MS: u64 = 40_000;
 
-/// First pause between two looks at the pool; it doubles up to the last.
+/// First pause before renewed tokens are stored once more.
 const FIRST_PAUSE_MS: u64 = 10;
-const LAST_PAUSE_MS: u64 = 250;
 
-/// The same where each look is a message to another machine, which takes about a thousand of them a second:
-/// a crowd that waits for one token must not keep it from its work.
-const FAR_PAUSES_MS: (u64, u64) = (150, 2_000);
+/// A refused token may have been spent by another host that is about to store what it got for it: pauses
+/// before each further look. Their sum delays everybody who waits; a store that is slower still marks the
+/// account until its newer record is read.
+const LOOKS_AFTER_MS: [u64; 4] = [50, 100, 200, 400];
 
 pub(super) enum Usable {
     Account(Arc<LiveAccount>),
@@ -86,7 +87,12 @@ pub(super) async fn usable(
         }
         Some(Stale::Ended) => match renewed(app, provider, call, &live).await {
             Renewal::Newer(newer) => Usable::Account(newer),
-            Renewal::Refused | Renewal::Failed => {
+            // The pool has marked the account.
+            Renewal::Refused => unusable(
+                "the access token has ended, and the provider refuses to renew it",
+                Outcome::Neutral,
+            ),
+            Renewal::Failed => {
                 let why = "the access token has ended and could not be renewed";
                 unusable(why, Outcome::Unwell { why: why.to_owned() })
             }
@@ -137,7 +143,7 @@ fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
 
 /// The token is good for this call, and somebody should renew it: whoever is first does, and nobody waits.
 async fn renew_meanwhile(app: &App, provider: &'static dyn Provider, call: CallId, live: &Arc<LiveAccount>) {
-    if let Ok(Reply::RefreshElected) = begin(app, provider, call, live).await {
+    if let Ok(Reply::RefreshElected) = begin(app, provider, call, live, Waits::No).await {
         let (app_, live) = (app.clone(), live.clone());
         app.ports.tasks.spawn(Box::pin(async move {
             renew(&app_, provider, call, &live).await;
@@ -152,46 +158,35 @@ async fn renewed(
     call: CallId,
     seen: &Arc<LiveAccount>,
 ) -> Renewal {
-    let far = app.ports.gates.keeps_events().is_some();
-    let (mut pause, last_pause) = if far {
-        FAR_PAUSES_MS
-    } else {
-        (FIRST_PAUSE_MS, LAST_PAUSE_MS)
-    };
-    let mut waited = false;
-    let deadline = app.ports.clock.ticks() + ELECTION_MS * 1000;
-    while app.ports.clock.ticks() < deadline {
-        match begin(app, provider, call, seen).await {
-            Ok(Reply::RefreshDone { .. }) => {
-                return match app.accounts.fresh(&seen.account.id).await {
-                    Ok(Some(newer)) => Renewal::Newer(newer),
-                    Ok(None) => Renewal::Refused,
-                    Err(_) => Renewal::Failed,
-                };
-            }
-            // Whoever was at it gave up. One failure is enough for everybody who waited for it.
-            Ok(Reply::RefreshElected) if waited => {
-                end(app, provider, call, &seen.account.id, RefreshResult::Failed).await;
-                return Renewal::Failed;
-            }
-            Ok(Reply::RefreshElected) => {
-                let (told, outcome) = futures_channel::oneshot::channel();
-                let (app_, seen_) = (app.clone(), seen.clone());
-                app.ports.tasks.spawn(Box::pin(async move {
-                    let renewal = renew(&app_, provider, call, &seen_).await;
-                    // Nobody listens any more if the client left; the tokens are stored all the same.
-                    let _ = told.send(renewal);
-                }));
-                return outcome.await.unwrap_or(Renewal::Failed);
-            }
-            Ok(Reply::RefreshBusy { .. }) => waited = true,
-            // The account is gone, or its pool cannot be reached.
-            Ok(_) | Err(_) => return Renewal::Failed,
+    let patience = Duration::from_millis(ELECTION_MS);
+    let asked = begin(app, provider, call, seen, Waits::Yes);
+    match within(&*app.ports.clock, patience, asked).await {
+        Some(Ok(Reply::RefreshDone { .. })) => match app.accounts.fresh(&seen.account.id).await {
+            Ok(Some(newer)) => Renewal::Newer(newer),
+            Ok(None) => Renewal::Refused,
+            Err(_) => Renewal::Failed,
+        },
+        Some(Ok(Reply::RefreshElected)) => {
+            let (told, outcome) = futures_channel::oneshot::channel();
+            let (app_, seen_) = (app.clone(), seen.clone());
+            app.ports.tasks.spawn(Box::pin(async move {
+                let renewal = renew(&app_, provider, call, &seen_).await;
+                // Nobody listens any more if the client left; the tokens are stored all the same.
+                let _ = told.send(renewal);
+            }));
+            outcome.await.unwrap_or(Renewal::Failed)
         }
-        app.ports.clock.sleep(Duration::from_millis(pause)).await;
-        pause = (pause * 2).min(last_pause);
+        Some(Ok(Reply::RefreshRefused { .. })) => Renewal::Refused,
+        // Whoever was at it failed or takes too long, the account is gone, or its pool cannot be reached.
+        Some(Ok(_) | Err(_)) | None => Renewal::Failed,
     }
-    Renewal::Failed
+}
+
+/// Whether a call waits while another renews the token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Yes,
+    No,
 }
 
 /// Asks to be the refresher; asking again while one is prolongs that.
@@ -200,12 +195,15 @@ async fn begin(
     provider: &dyn Provider,
     call: CallId,
     seen: &LiveAccount,
+    waits: Waits,
 ) -> Result<Reply, GatesError> {
     let begin = Command::BeginRefresh {
         call,
         account: seen.account.id.clone(),
         seen: seen.account.credential_version,
         ttl_ms: ELECTION_MS,
+        waits: waits == Waits::Yes,
+        waited_for: None,
     };
     app.ports.gates.pool(provider.platform(), begin).await
 }
@@ -273,14 +271,22 @@ async fn exchange(
         // Another host may have spent the token a moment ago and be about to store what it got for it: only
         // if nothing newer appears is it dead.
         Refreshed::Refused(why) => {
-            let looks = if app.ports.store.shared() { 20 } else { 1 };
-            for _ in 0..looks {
+            let pauses: &[u64] = if app.ports.store.shared() {
+                &LOOKS_AFTER_MS
+            } else {
+                &[]
+            };
+            let mut pauses = pauses.iter();
+            loop {
                 match read_again(app, &current.account.id).await {
                     Ok(newer) if newer.account.credential_version > seen_version => return Ok(newer),
-                    _ => app.ports.clock.sleep(Duration::from_millis(100)).await,
+                    _ => {}
                 }
+                let Some(pause) = pauses.next() else {
+                    return Err(RefreshResult::Refused { why });
+                };
+                app.ports.clock.sleep(Duration::from_millis(*pause)).await;
             }
-            Err(RefreshResult::Refused { why })
         }
     }
 }
@@ -329,7 +335,7 @@ async fn store(
             Ok(Replaced::Gone) => return None,
             Err(error) => tracing::warn!(%account, %error, "renewed tokens are not stored yet"),
         }
-        let _ = begin(app, provider, call, current).await;
+        let _ = begin(app, provider, call, current, Waits::No).await;
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
         pause = (pause * 3).min(10_000);
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::health::{Cooldown, Denial, Health};
 use super::policy::Reach;
 use super::quota::{Day, Quota};
-use super::refresh::Election;
+use super::refresh::Renewals;
 use super::{AccountPolicy, Hold, Pick};
 use crate::freshness::OLDER_REFUSED_MS;
 use crate::lease::Leases;
@@ -29,7 +29,8 @@ pub(super) struct Account {
     pub(super) health: Health,
     #[serde(default)]
     pub(super) quota: Quota,
-    pub(super) election: Option<Election>,
+    #[serde(default)]
+    pub(super) renewals: Renewals,
     /// The credentials were replaced: until this end, a roster with older ones is a slow reader's.
     replaced: Option<Deadline>,
 }
@@ -100,7 +101,7 @@ impl Account {
             last_used: None,
             health: Health::default(),
             quota: Quota::default(),
-            election: None,
+            renewals: Renewals::default(),
             replaced: None,
         }
     }
@@ -241,9 +242,7 @@ impl Account {
         self.health.set_back(now);
         self.quota.set_back(now);
         self.last_used = self.last_used.map(|used| used.min(now));
-        if let Some(election) = &mut self.election {
-            election.end.set_back(now);
-        }
+        self.renewals.set_back(now);
         if let Some(end) = &mut self.replaced {
             end.set_back(now);
         }

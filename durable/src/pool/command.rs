@@ -33,6 +33,14 @@ pub enum Command {
         account: AccountId,
         seen: u64,
         ttl_ms: u64,
+        /// The caller has nothing to do until the renewal is over: its host holds `RefreshBusy` back until
+        /// there is other news (`Step::wake`), or asks again by itself at the election's end.
+        #[serde(default)]
+        waits: bool,
+        /// The last round the caller was told of by `RefreshBusy`. If that round or a later one failed, the
+        /// caller hears so instead of being elected.
+        #[serde(default)]
+        waited_for: Option<u64>,
     },
     /// The refresher is done: with a new credential version, or with the provider's refusal.
     EndRefresh {
@@ -200,14 +208,23 @@ pub enum Reply {
     },
     /// You are the refresher: read the credentials again first, then refresh.
     RefreshElected,
-    /// Somebody else is at it until `until`; read the credentials again after a while.
+    /// Somebody else is at it until `until`.
     RefreshBusy {
         until: Millis,
+        /// Counts the elections of the account.
+        #[serde(default)]
+        round: u64,
     },
     /// The credentials are newer than what you saw.
     RefreshDone {
         version: u64,
     },
+    /// The provider refused to renew these credentials, and nobody is to ask it again.
+    RefreshRefused {
+        why: String,
+    },
+    /// The renewal that the caller waited for failed for a reason that may pass.
+    RefreshFailed,
     Done,
     Snapshot(Box<Snapshot>),
 }

@@ -6,7 +6,7 @@ use crate::rows::Row;
 use crate::{Changes, Millis};
 
 /// What is kept of a reason: it is for people, and providers may send whole pages.
-const MAX_WHY: usize = 200;
+pub(super) const MAX_WHY: usize = 200;
 
 impl Pool {
     pub(super) fn report(&mut self, now: Millis, report: Report, changes: &mut Changes) {

@@ -39,8 +39,10 @@ fn step(pool: &mut Pool, model: &mut Model, command: Command) -> Step<Reply> {
     let at = model.clock.reading;
     let before = snapshot(pool, at);
     let now = model.begin();
+    let waiting = model.waiting();
     let step = pool.handle(at, command.clone());
     model.check(now, &before, &command, &step.reply);
+    model.woken(&waiting, &step.wake);
     let after = snapshot(pool, at);
     model.compare(now, &after);
     let leases = |snapshot: &Snapshot| -> Vec<_> {
@@ -127,7 +129,14 @@ fn command(model: &Model, act: Act) -> Option<Command> {
             })
         }
         Act::Say(command) => command,
-        Act::Begin(call, index, old, ttl_ms) => {
+        Act::Begin {
+            call,
+            index,
+            old,
+            ttl_ms,
+            waits,
+            waited,
+        } => {
             let account = ACCOUNTS[index].to_owned();
             let seen = version(&account).saturating_sub(u64::from(old));
             Command::BeginRefresh {
@@ -135,6 +144,8 @@ fn command(model: &Model, act: Act) -> Option<Command> {
                 account,
                 seen,
                 ttl_ms,
+                waits,
+                waited_for: waited,
             }
         }
         Act::End(call, index, ended) => {

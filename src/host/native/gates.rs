@@ -18,7 +18,7 @@ use crs_durable::{CallId, Machine as _, Millis};
 use futures_channel::oneshot;
 
 use crate::model::account::Platform;
-use crate::port::clock::Clock;
+use crate::port::clock::{Clock, within};
 use crate::port::gates::{Gates, GatesError, KeyHash};
 use crate::port::store::{Command, Reply, Store};
 use crate::store::keys;
@@ -51,7 +51,60 @@ struct GateCell {
 #[derive(Default)]
 struct PoolCell {
     pool: Mutex<Pool>,
+    /// Calls that wait for a token's renewal; each is woken by its sender being dropped. Locked after `pool`.
+    waiting: Mutex<HashMap<CallId, oneshot::Sender<()>>>,
     unsaved: AtomicBool,
+}
+
+impl PoolCell {
+    fn step(&self, clock: &dyn Clock, command: pool::Command) -> PoolStep {
+        let mut pool = lock(&self.pool);
+        let waits = match &command {
+            pool::Command::BeginRefresh {
+                call, waits: true, ..
+            } => Some((*call, command.clone())),
+            _ => None,
+        };
+        let now = clock.now();
+        let step = pool.handle(now, command);
+        if step.changes.lasting {
+            self.unsaved.store(true, Ordering::Release);
+        }
+        if waits.is_some() || !step.wake.is_empty() {
+            // Whoever asks again waits no longer for what was promised before.
+            let own = waits.as_ref().map(|(call, _)| call);
+            let mut waiting = lock(&self.waiting);
+            for call in step.wake.iter().chain(own) {
+                waiting.remove(call);
+            }
+        }
+        let (pool::Reply::RefreshBusy { until, round }, Some((call, mut again))) = (&step.reply, waits)
+        else {
+            return PoolStep::Done(step.reply);
+        };
+        if let pool::Command::BeginRefresh { waited_for, .. } = &mut again {
+            *waited_for = Some(*round);
+        }
+        let (wake, woken) = oneshot::channel();
+        lock(&self.waiting).insert(call, wake);
+        PoolStep::Waits {
+            woken,
+            at_most: Duration::from_millis(until.saturating_sub(now).max(1)),
+            again,
+        }
+    }
+}
+
+enum PoolStep {
+    Done(pool::Reply),
+    /// Somebody else renews the token.
+    Waits {
+        /// Dropped when there is news.
+        woken: oneshot::Receiver<()>,
+        at_most: Duration,
+        /// What to ask then.
+        again: pool::Command,
+    },
 }
 
 impl NativeGates {
@@ -282,11 +335,20 @@ impl Gates for NativeGates {
             machine: "pool",
             reason: "unknown platform".to_owned(),
         })?;
-        let step = lock(&cell.pool).handle(self.clock.now(), command);
-        if step.changes.lasting {
-            cell.unsaved.store(true, Ordering::Release);
+        let mut command = command;
+        loop {
+            match cell.step(&*self.clock, command) {
+                PoolStep::Done(reply) => return Ok(reply),
+                PoolStep::Waits {
+                    woken,
+                    at_most,
+                    again,
+                } => {
+                    let _ = within(&*self.clock, at_most, woken).await;
+                    command = again;
+                }
+            }
         }
-        Ok(step.reply)
     }
 }
 
@@ -294,3 +356,6 @@ impl Gates for NativeGates {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! The machines from a request's side: messages to Durable Objects.
 //!
 //! Commands may be repeated without harm, so one that got no answer is sent once more, but for a settlement. A
-//! call that has to wait for its slot asks a second time, and the object holds that answer back: nobody polls.
+//! call that has to wait (for its slot, or for a token's renewal) asks a second time, and the object holds that
+//! answer back: nobody polls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,12 +59,33 @@ impl Gates for EdgeGates {
     }
 
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError> {
-        let how = How {
+        let mut command = command;
+        let mut how = How {
             again: true,
             ..How::default()
         };
-        self.tell("pool", &self.pools, platform.name(), &command, &how)
-            .await
+        loop {
+            let reply = self
+                .tell("pool", &self.pools, platform.name(), &command, &how)
+                .await?;
+            let (
+                pool::Command::BeginRefresh {
+                    call,
+                    ttl_ms,
+                    waits: true,
+                    waited_for,
+                    ..
+                },
+                pool::Reply::RefreshBusy { round, .. },
+            ) = (&mut command, &reply)
+            else {
+                return Ok(reply);
+            };
+            // From now on the object holds its answer back until the renewal is over. An election lasts no
+            // longer than its time to live, whatever the clocks of the two say.
+            *waited_for = Some(*round);
+            how.wait = Some((*call, Duration::from_millis(*ttl_ms)));
+        }
     }
 
     fn keeps_events(&self) -> Option<KeepsEvents> {

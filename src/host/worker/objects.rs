@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crs_durable::CallId;
 use crs_durable::gate::{self, Gate};
 use crs_durable::object::Object;
 use crs_durable::outbox::{Batch, Entry, Sent};
 use crs_durable::pool::{self, Pool};
 use crs_durable::rows::Kept;
+use crs_durable::{CallId, Millis};
 use futures_channel::oneshot;
 use futures_util::future::select;
 use serde::Serialize;
@@ -32,7 +32,7 @@ use crate::store::upstash::Commands;
 pub(super) const ROWS_WRITTEN: &str = "x-rows-written";
 pub(super) const COMMANDS: &str = "x-store-commands";
 
-/// Header of a command: hex of the call that waits for its slot.
+/// Header of a command: hex of the call that waits for its slot, or for a token's renewal.
 pub(super) const WAIT: &str = "x-wait";
 
 /// The gate of one client key, named by the hex of its hash.
@@ -112,6 +112,7 @@ impl GateObject {
 #[durable_object]
 pub struct PoolObject {
     object: OnceCell<Object<Pool>>,
+    waiting: Waiting,
     state: State,
 }
 
@@ -119,13 +120,13 @@ impl DurableObject for PoolObject {
     fn new(state: State, _: Env) -> Self {
         Self {
             object: OnceCell::new(),
+            waiting: Waiting::default(),
             state,
         }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        let waiting = Waiting::default();
-        serve(loaded(&self.object, &self.state)?, &waiting, request, 0).await
+        serve(loaded(&self.object, &self.state)?, &self.waiting, request, 0).await
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
@@ -152,8 +153,8 @@ where
     Ok(cell.get_or_init(|| object))
 }
 
-/// Calls whose requests are held back until a slot comes free for them. They are of this instance only: if it
-/// dies they ask the next one, where their places still are.
+/// Calls whose requests are held back until the machine wakes them. They are of this instance only: if it dies
+/// they ask the next one.
 #[derive(Default)]
 struct Waiting(RefCell<HashMap<CallId, oneshot::Sender<()>>>);
 
@@ -180,12 +181,12 @@ impl Waiting {
 
 /// What a reply may ask of the host.
 trait Holds {
-    /// The call is to wait for that long, and then be asked for again.
-    fn holds(&self) -> Option<Duration>;
+    /// How long the reply may be held back, waiting for another.
+    fn holds(&self, now: Millis) -> Option<Duration>;
 }
 
 impl Holds for gate::Reply {
-    fn holds(&self) -> Option<Duration> {
+    fn holds(&self, _: Millis) -> Option<Duration> {
         match self {
             Self::Queued { wait_ms, .. } => Some(Duration::from_millis(*wait_ms)),
             _ => None,
@@ -194,13 +195,16 @@ impl Holds for gate::Reply {
 }
 
 impl Holds for pool::Reply {
-    fn holds(&self) -> Option<Duration> {
-        None
+    fn holds(&self, now: Millis) -> Option<Duration> {
+        match self {
+            Self::RefreshBusy { until, .. } => Some(Duration::from_millis(until.saturating_sub(now).max(1))),
+            _ => None,
+        }
     }
 }
 
 /// One command in, one reply out. With the header [`WAIT`] the reply to a call that has to wait is held back
-/// until there is another. `commands`: what the store billed this object since it was last asked.
+/// until the machine wakes the call, which is then asked for again. `commands`: what the store billed this object since it was last asked.
 async fn serve<M>(
     object: &Object<M>,
     waiting: &Waiting,
@@ -225,9 +229,10 @@ where
             // Of another version than this, during a deployment.
             Err(error) => return Response::error(format!("a command that cannot be read: {error}"), 400),
         };
-        let handled = object.handle(clock.now(), command)?;
+        let now = clock.now();
+        let handled = object.handle(now, command)?;
         waiting.tell(&handled.wake);
-        let (Some(call), Some(at_most), false) = (waits, handled.reply.holds(), held) else {
+        let (Some(call), Some(at_most), false) = (waits, handled.reply.holds(now), held) else {
             break handled;
         };
         let told = waiting.wait(call);

@@ -205,6 +205,8 @@ fn the_operators_reset_forgets_everything() {
             account: "a".into(),
             seen: 1,
             ttl_ms: TTL,
+            waits: false,
+            waited_for: None,
         },
     );
     let reset = || Command::Reset { account: "a".into() };
@@ -227,6 +229,8 @@ fn the_operators_reset_forgets_everything() {
         account: "a".into(),
         seen: 1,
         ttl_ms: TTL,
+        waits: false,
+        waited_for: None,
     };
     assert_eq!(pool.say(T, elected), Reply::RefreshElected);
     assert_eq!(backoff(&mut pool, T, 4, unwell()), Some(5_000));
@@ -393,6 +397,8 @@ fn a_refusal_of_replaced_credentials_is_not_held_against_the_new_ones() {
         account: "a".into(),
         seen: 2,
         ttl_ms: TTL,
+        waits: false,
+        waited_for: None,
     };
     assert_eq!(pool.say(T, refresh), Reply::RefreshDone { version: 3 });
     assert!(pool.reports(T, 3, "a", denied(None)).lasting);

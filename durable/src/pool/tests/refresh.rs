@@ -6,6 +6,39 @@ fn begin(call: u128, seen: u64) -> Command {
         account: "a".into(),
         seen,
         ttl_ms: 10_000,
+        waits: false,
+        waited_for: None,
+    }
+}
+
+/// Waits while somebody else is at it.
+fn wait(call: u128, seen: u64, waited: Option<u64>) -> Command {
+    match begin(call, seen) {
+        Command::BeginRefresh {
+            call,
+            account,
+            seen,
+            ttl_ms,
+            ..
+        } => Command::BeginRefresh {
+            call,
+            account,
+            seen,
+            ttl_ms,
+            waits: true,
+            waited_for: waited,
+        },
+        other => other,
+    }
+}
+
+fn busy(until: Millis, round: u64) -> Reply {
+    Reply::RefreshBusy { until, round }
+}
+
+fn refusal() -> Reply {
+    Reply::RefreshRefused {
+        why: "invalid_grant".into(),
     }
 }
 
@@ -30,16 +63,13 @@ fn a_crowd_elects_one() {
         .filter(|call| pool.say(T, begin(*call, 1)) == Reply::RefreshElected)
         .collect();
     assert_eq!(elected, [0]);
-    assert_eq!(pool.say(T, begin(5, 1)), Reply::RefreshBusy { until: T + 10_000 });
+    assert_eq!(pool.say(T, begin(5, 1)), busy(T + 10_000, 1));
     assert_eq!(
         pool.say(T + 5, begin(0, 1)),
         Reply::RefreshElected,
         "its answer was lost"
     );
-    assert_eq!(
-        pool.say(T + 6, begin(5, 1)),
-        Reply::RefreshBusy { until: T + 10_005 }
-    );
+    assert_eq!(pool.say(T + 6, begin(5, 1)), busy(T + 10_005, 1));
     let step = pool.handle(T + 9, end(0, RefreshResult::Refreshed { version: 2 }));
     assert_eq!(
         step.changes,
@@ -66,10 +96,7 @@ fn a_crowd_elects_one() {
 fn an_election_ends_by_itself() {
     let mut pool = alike(1);
     pool.say(T, begin(1, 1));
-    assert_eq!(
-        pool.say(T + 9_999, begin(2, 1)),
-        Reply::RefreshBusy { until: T + 10_000 }
-    );
+    assert_eq!(pool.say(T + 9_999, begin(2, 1)), busy(T + 10_000, 1));
     assert_eq!(pool.say(T + 10_000, begin(2, 1)), Reply::RefreshElected);
     // The first is no longer listened to.
     assert_eq!(
@@ -115,10 +142,95 @@ fn a_refused_refresh_denies_the_account() {
     assert!(pool.handle(T, end(1, refused())).changes.lasting);
     assert_eq!(pool.shows(T, "a").denied, Some(("invalid_grant".into(), None)));
     pool.nobody(T, ask(2));
-    // A later refresh that works heals it.
-    assert_eq!(pool.say(T, begin(3, 1)), Reply::RefreshElected);
-    pool.say(T, end(3, RefreshResult::Refreshed { version: 2 }));
-    assert_eq!(pool.given(T, ask(4)), "a");
+    let errors = pool.shows(T, "a").errors;
+    assert_eq!((errors.len(), errors[0].why.as_str()), (1, "invalid_grant"));
+    // These credentials are never asked about again; newer ones are, and heal it.
+    assert_eq!(pool.say(T + HOUR, begin(3, 1)), refusal());
+    assert_eq!(pool.clone().resumed().say(T + HOUR, begin(3, 1)), refusal());
+    assert_eq!(pool.say(T + HOUR, begin(3, 2)), Reply::RefreshElected);
+    pool.say(T + HOUR, end(3, RefreshResult::Refreshed { version: 3 }));
+    assert_eq!(pool.given(T + HOUR, ask(4)), "a");
+}
+
+#[test]
+fn a_reset_lets_refused_credentials_be_tried_again() {
+    let mut pool = alike(1);
+    pool.say(T, begin(1, 1));
+    pool.say(T, end(1, refused()));
+    let reset = Command::Reset { account: "a".into() };
+    assert!(pool.handle(T, reset).changes.lasting);
+    assert_eq!(pool.say(T, begin(2, 1)), Reply::RefreshElected);
+}
+
+/// Twenty calls that wait for call 0.
+fn crowd(pool: &mut Pool) -> Vec<CallId> {
+    assert_eq!(pool.say(T, begin(0, 1)), Reply::RefreshElected);
+    for call in 1..=20 {
+        assert_eq!(pool.say(T, wait(call, 1, None)), busy(T + 10_000, 1));
+    }
+    (1..=20).map(CallId).collect()
+}
+
+#[test]
+fn all_who_wait_are_woken_and_hear_how_it_ended() {
+    let told = |result, reply: &Reply| {
+        let mut pool = alike(1);
+        let waiting = crowd(&mut pool);
+        assert_eq!(pool.handle(T + 1, end(0, result)).wake, waiting);
+        for call in 1..=20 {
+            assert_eq!(&pool.say(T + 1, wait(call, 1, Some(1))), reply);
+        }
+        pool
+    };
+    told(
+        RefreshResult::Refreshed { version: 2 },
+        &Reply::RefreshDone { version: 2 },
+    );
+    told(refused(), &refusal());
+    let mut pool = told(RefreshResult::Failed, &Reply::RefreshFailed);
+    assert_eq!(
+        pool.say(T + 2, wait(21, 1, None)),
+        Reply::RefreshElected,
+        "a later call tries"
+    );
+    assert_eq!(
+        pool.say(T + 2, wait(20, 1, Some(1))),
+        Reply::RefreshFailed,
+        "whoever is slow hears of its own round"
+    );
+    assert_eq!(pool.say(T + 2, wait(22, 1, None)), busy(T + 10_002, 2));
+    assert_eq!(
+        pool.handle(T + 3, end(21, RefreshResult::Failed)).wake,
+        [CallId(22)]
+    );
+    assert_eq!(pool.say(T + 3, wait(19, 1, Some(1))), Reply::RefreshFailed);
+}
+
+#[test]
+fn those_who_waited_for_a_refresher_that_died_wait_for_the_next() {
+    let mut pool = alike(1);
+    crowd(&mut pool);
+    let at = T + 10_000;
+    assert_eq!(pool.say(at, wait(5, 1, Some(1))), Reply::RefreshElected);
+    assert_eq!(pool.say(at, wait(6, 1, Some(1))), busy(at + 10_000, 2));
+    // Those who have not asked again yet are woken all the same.
+    assert_eq!(pool.handle(at, end(5, RefreshResult::Failed)).wake.len(), 19);
+    assert_eq!(pool.say(at, wait(7, 1, Some(1))), Reply::RefreshFailed);
+}
+
+#[test]
+fn who_waits_is_woken_by_whatever_changes_the_account() {
+    let newer = AccountPolicy {
+        credential_version: 2,
+        ..account("a")
+    };
+    let reset = Command::Reset { account: "a".into() };
+    let learn = |roster| Command::Learn { roster };
+    for command in [learn(vec![newer]), learn(vec![account("b")]), reset] {
+        let mut pool = alike(1);
+        let waiting = crowd(&mut pool);
+        assert_eq!(pool.handle(T, command).wake, waiting);
+    }
 }
 
 #[test]
@@ -173,12 +285,7 @@ fn an_older_result_does_not_replace_newer_credentials() {
 fn a_clock_set_back_does_not_lengthen_an_election() {
     let mut pool = alike(1);
     pool.say(T, begin(1, 1));
-    assert_eq!(
-        pool.say(T - HOUR, begin(2, 1)),
-        Reply::RefreshBusy {
-            until: T - HOUR + 10_000
-        }
-    );
+    assert_eq!(pool.say(T - HOUR, begin(2, 1)), busy(T - HOUR + 10_000, 1));
     assert_eq!(pool.say(T - HOUR + 10_000, begin(2, 1)), Reply::RefreshElected);
 }
 

@@ -113,6 +113,8 @@ fn a_slow_reader_cannot_bring_old_credentials_back() {
         account: "a".into(),
         seen: 1,
         ttl_ms: TTL,
+        waits: false,
+        waited_for: None,
     };
     pool.say(T, refresh.clone());
     let result = RefreshResult::Refreshed { version: 2 };
@@ -168,6 +170,8 @@ fn what_is_kept_comes_back_the_same() {
             account: "a".into(),
             seen: 1,
             ttl_ms: TTL,
+            waits: false,
+            waited_for: None,
         },
     );
     let kept = serde_json::to_string(&pool).unwrap();
@@ -232,6 +236,8 @@ fn after_the_death_of_the_host_no_call_is_left() {
             account: "a".into(),
             seen: 1,
             ttl_ms: TTL,
+            waits: false,
+            waited_for: None,
         },
     );
     pool.reports(T, 9, "a", unwell());
@@ -255,6 +261,8 @@ fn after_the_death_of_the_host_no_call_is_left() {
         account: "a".into(),
         seen: 1,
         ttl_ms: TTL,
+        waits: false,
+        waited_for: None,
     };
     assert_eq!(pool.say(T, refresh), Reply::RefreshElected);
 }

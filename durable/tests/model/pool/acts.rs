@@ -35,7 +35,14 @@ pub(super) enum Act {
     },
     Say(Command),
     /// Asks for the refresh of the account's credentials, which it knows or (`true`) has from before.
-    Begin(CallId, usize, bool, u64),
+    Begin {
+        call: CallId,
+        index: usize,
+        old: bool,
+        ttl_ms: u64,
+        waits: bool,
+        waited: Option<u64>,
+    },
     /// With the next version of the credentials, if there is one.
     End(CallId, usize, Ended),
     Restart,
@@ -262,8 +269,15 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         24 => reports(),
         6 => rosters().prop_map(Act::Learn),
         6 => (calls(), ttls()).prop_map(|(call, ttl_ms)| Act::Say(Command::Renew { call, ttl_ms })),
-        5 => (calls(), 0..5_usize, prop::bool::weighted(0.2), ttls())
-            .prop_map(|(call, index, old, ttl_ms)| Act::Begin(call, index, old, ttl_ms)),
+        6 => (calls(), 0..5_usize, prop::bool::weighted(0.2), ttls(), prop::bool::ANY, prop::option::of(1..4_u64))
+            .prop_map(|(call, index, old, ttl_ms, waits, waited)| Act::Begin {
+                call,
+                index,
+                old,
+                ttl_ms,
+                waits,
+                waited,
+            }),
         4 => (calls(), 0..5_usize, ended).prop_map(|(call, index, ended)| Act::End(call, index, ended)),
         2 => ids().prop_map(|account| Act::Say(Command::Reset { account })),
         1 => (prop::option::of(ids()), prop::option::of(0..4_u64))

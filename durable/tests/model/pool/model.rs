@@ -37,6 +37,12 @@ pub(crate) struct Account {
     denied: Option<(String, Option<End>)>,
     probe: Option<CallId>,
     election: Option<(CallId, u64, End)>,
+    /// Elections so far.
+    rounds: u64,
+    /// The last round that failed: its number, the version, and the refusal if it was one.
+    failed: Option<(u64, u64, Option<String>)>,
+    /// Calls that wait for the election's end.
+    waiting: std::collections::BTreeSet<CallId>,
     /// When its credentials were replaced.
     replaced: Option<End>,
     /// When it was last chosen, in the order of choices.
@@ -114,9 +120,10 @@ impl Model {
 
     pub(crate) fn death(&mut self) {
         self.leases.0.clear();
-        self.accounts
-            .iter_mut()
-            .for_each(|account| account.election = None);
+        for account in &mut self.accounts {
+            account.election = None;
+            account.waiting.clear();
+        }
         self.stale = true;
     }
 
@@ -144,10 +151,13 @@ impl Model {
                     account,
                     seen,
                     ttl_ms,
+                    waits,
+                    waited_for,
                 },
                 reply,
             ) => {
-                self.begin_refresh(now, *call, account, *seen, *ttl_ms, reply);
+                let asks = (*call, *seen, *ttl_ms, *waits, *waited_for);
+                self.begin_refresh(now, account, asks, reply);
             }
             (
                 Command::EndRefresh {
@@ -164,6 +174,7 @@ impl Model {
                     account.cooldowns.clear();
                     account.quota.reset();
                     (account.denied, account.probe, account.election) = (None, None, None);
+                    account.failed = None;
                 }
             }
             (Command::Flush { account, session }, Reply::Done) => {
@@ -198,6 +209,9 @@ impl Model {
                     denied: None,
                     probe: None,
                     election: None,
+                    rounds: 0,
+                    failed: None,
+                    waiting: std::collections::BTreeSet::new(),
                     replaced: None,
                     turn: 0,
                 });
@@ -282,7 +296,13 @@ impl Model {
         }
     }
 
-    fn begin_refresh(&mut self, now: Millis, call: CallId, id: &str, seen: u64, ttl_ms: u64, reply: &Reply) {
+    fn begin_refresh(
+        &mut self,
+        now: Millis,
+        id: &str,
+        (call, seen, ttl_ms, waits, waited_for): (CallId, u64, u64, bool, Option<u64>),
+        reply: &Reply,
+    ) {
         let Some(account) = self.account_mut(id) else {
             assert_eq!(reply, &Reply::NeedRoster);
             return;
@@ -293,10 +313,31 @@ impl Model {
             self.uses(call, id, version);
             return;
         }
+        match &account.failed {
+            Some((_, of, Some(why))) if *of == seen => {
+                assert_eq!(reply, &Reply::RefreshRefused { why: why.clone() });
+                return;
+            }
+            Some((round, _, None)) if waited_for.is_some_and(|waited| waited <= *round) => {
+                assert_eq!(reply, &Reply::RefreshFailed);
+                return;
+            }
+            _ => {}
+        }
         let end = End::after(now, ttl_ms);
         match account.election {
             Some((other, _, end)) if other != call && now < end.until => {
-                assert_eq!(reply, &Reply::RefreshBusy { until: end.until });
+                let round = account.rounds;
+                assert_eq!(
+                    reply,
+                    &Reply::RefreshBusy {
+                        until: end.until,
+                        round
+                    }
+                );
+                if waits {
+                    account.waiting.insert(call);
+                }
             }
             Some((other, of, held)) if other == call && of == seen => {
                 assert_eq!(reply, &Reply::RefreshElected);
@@ -305,8 +346,33 @@ impl Model {
             _ => {
                 assert_eq!(reply, &Reply::RefreshElected);
                 account.election = Some((call, seen, end));
+                account.rounds += 1;
+                account.waiting.remove(&call);
             }
         }
+    }
+
+    /// Whoever waits is woken once nobody is at it any more, or the account is gone. Others may be woken.
+    pub(crate) fn woken(&mut self, before: &[(String, Vec<CallId>)], wake: &[CallId]) {
+        for (id, waiting) in before {
+            let runs = self.account(id).is_some_and(|account| account.election.is_some());
+            assert!(
+                runs || waiting.iter().all(|call| wake.contains(call)),
+                "not woken"
+            );
+        }
+        for account in &mut self.accounts {
+            account.waiting.retain(|call| !wake.contains(call));
+            assert!(account.election.is_some() || account.waiting.is_empty());
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> Vec<(String, Vec<CallId>)> {
+        let waiting = |account: &Account| {
+            let calls = account.waiting.iter().copied().collect();
+            (account.policy.id.clone(), calls)
+        };
+        self.accounts.iter().map(waiting).collect()
     }
 
     fn end_refresh(&mut self, now: Millis, call: CallId, id: &str, result: &RefreshResult) {
@@ -317,8 +383,10 @@ impl Model {
             return;
         };
         account.election = None;
+        let failed = |refused| Some((account.rounds, seen, refused));
         match result {
             RefreshResult::Refreshed { version } => {
+                account.failed = None;
                 if *version >= account.policy.credential_version {
                     account.policy.credential_version = *version;
                     account.replaced = Some(End::after(now, LATELY_MS));
@@ -327,9 +395,11 @@ impl Model {
                 self.uses(call, id, *version);
             }
             RefreshResult::Refused { why } if account.policy.credential_version <= seen => {
+                account.failed = failed(Some(why.clone()));
                 account.denied = Some((why.clone(), None));
+                account.err(now, call, None, why);
             }
-            RefreshResult::Refused { .. } | RefreshResult::Failed => {}
+            RefreshResult::Refused { .. } | RefreshResult::Failed => account.failed = failed(None),
         }
     }
 

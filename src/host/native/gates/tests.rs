@@ -1,0 +1,119 @@
+//! Waiting at the machines of this process, with a clock that stands still.
+
+use crs_durable::pool::{AccountPolicy, Command, RefreshResult, Reply};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+
+use super::*;
+use crate::port::clock::movable::Movable;
+use crate::store::fake::FakeStore;
+
+const TTL: u64 = 40_000;
+
+async fn gates(clock: &Movable) -> NativeGates {
+    let gates = NativeGates::load(Arc::new(FakeStore::default()), Arc::new(clock.clone()))
+        .await
+        .unwrap();
+    let roster = vec![AccountPolicy {
+        id: "a".into(),
+        credential_version: 1,
+        ..AccountPolicy::default()
+    }];
+    gates
+        .pool(Platform::Claude, Command::Learn { roster })
+        .await
+        .unwrap();
+    gates
+}
+
+impl NativeGates {
+    async fn asks(&self, call: u128, waits: bool) -> Reply {
+        let begin = Command::BeginRefresh {
+            call: CallId(call),
+            account: "a".into(),
+            seen: 1,
+            ttl_ms: TTL,
+            waits,
+            waited_for: None,
+        };
+        self.pool(Platform::Claude, begin).await.unwrap()
+    }
+
+    async fn ends(&self, call: u128, result: RefreshResult) {
+        let end = Command::EndRefresh {
+            call: CallId(call),
+            account: "a".into(),
+            result,
+        };
+        self.pool(Platform::Claude, end).await.unwrap();
+    }
+
+    fn waiting(&self) -> usize {
+        self.pools.iter().map(|cell| lock(&cell.waiting).len()).sum()
+    }
+}
+
+/// Twenty calls wait for one refresher; all must be answered without any time passing.
+async fn crowd(result: RefreshResult, reply: Reply) {
+    let clock = Movable::at(1_000_000);
+    let gates = gates(&clock).await;
+    assert_eq!(gates.asks(0, true).await, Reply::RefreshElected);
+    let mut crowd = Box::pin(join_all((1..=20).map(|call| gates.asks(call, true))));
+    assert!((&mut crowd).now_or_never().is_none());
+    assert_eq!(gates.waiting(), 20);
+    assert!(
+        matches!(gates.asks(21, false).await, Reply::RefreshBusy { .. }),
+        "this one does not wait"
+    );
+    clock.advance(Duration::from_secs(20));
+    assert!((&mut crowd).now_or_never().is_none());
+    gates.ends(0, result).await;
+    let replies = crowd.now_or_never().expect("answers at once");
+    assert_eq!(replies, vec![reply; 20]);
+    assert_eq!(gates.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_crowd_hears_of_a_refusal_at_once() {
+    let why = "invalid_grant".to_owned();
+    crowd(
+        RefreshResult::Refused { why: why.clone() },
+        Reply::RefreshRefused { why },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_crowd_hears_of_a_failure_at_once() {
+    crowd(RefreshResult::Failed, Reply::RefreshFailed).await;
+}
+
+#[tokio::test]
+async fn a_crowd_hears_of_new_credentials_at_once() {
+    crowd(
+        RefreshResult::Refreshed { version: 2 },
+        Reply::RefreshDone { version: 2 },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn one_takes_over_from_a_refresher_that_died_and_nothing_stays_behind() {
+    let clock = Movable::at(1_000_000);
+    let gates = gates(&clock).await;
+    gates.asks(0, true).await;
+    let mut one = Box::pin(gates.asks(1, true));
+    let mut two = Box::pin(gates.asks(2, true));
+    // This one's client leaves.
+    let mut left = Box::pin(gates.asks(3, true));
+    for waiter in [&mut one, &mut two, &mut left] {
+        assert!(waiter.now_or_never().is_none());
+    }
+    drop(left);
+    clock.advance(Duration::from_millis(TTL));
+    assert_eq!(one.now_or_never(), Some(Reply::RefreshElected));
+    assert!((&mut two).now_or_never().is_none());
+    gates.ends(1, RefreshResult::Failed).await;
+    assert_eq!(two.now_or_never(), Some(Reply::RefreshFailed));
+    assert_eq!(gates.waiting(), 0);
+}
