@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use crs_durable::pool::AccountPolicy;
 
 use crate::config::{Config, Secret};
@@ -22,7 +23,9 @@ use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
+use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
+use crate::store::guesses::Guesses;
 use crate::store::ledger::Ledger;
 use crate::store::settings::Settings;
 use crate::store::sign_ins::SignIns;
@@ -43,6 +46,21 @@ pub struct Ports {
     pub billed: Option<Arc<dyn Billed>>,
 }
 
+/// How long the answer to whether the store is well is used again, microseconds.
+const HEALTH_LIFETIME: u64 = 1_000_000;
+
+/// How long the site's name and icon are used as they were read, microseconds; a change made in this process shows at
+/// once.
+const SITE_LIFETIME: u64 = 10_000_000;
+
+/// What a ping of the store said.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreProbe {
+    pub up: bool,
+    /// Microseconds.
+    pub latency: u64,
+}
+
 pub struct Parts {
     pub config: Config,
     pub ports: Ports,
@@ -54,6 +72,12 @@ pub struct Parts {
     pub groups: Groups,
     pub settings: Settings,
     pub admins: Admins,
+    /// The brake on guessing the admin's password.
+    pub guesses: Guesses,
+    /// Whether the store answers, for `/health`.
+    pub store_health: Fresh<StoreProbe>,
+    /// The site's name and icon as they are sent, for strangers.
+    pub site: Fresh<Bytes>,
     pub ledger: Ledger,
     /// Settled calls on their way to the ledger.
     pub outbox: Outbox,
@@ -90,6 +114,9 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
         groups: Groups::new(store.clone()),
         settings: Settings::new(store.clone(), &config.site.title),
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
+        guesses: Guesses::new(store.clone(), keyring.clone()),
+        store_health: Fresh::new(HEALTH_LIFETIME),
+        site: Fresh::new(SITE_LIFETIME),
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),

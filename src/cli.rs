@@ -90,6 +90,16 @@ struct LedgerVerify {
 enum AdminCommand {
     /// Give the administrator a new password, shown once, and end all sessions.
     ResetPassword(ResetPassword),
+    /// Make a link that logs its first user in as the administrator, once, for ten minutes: when the password is
+    /// forgotten, or refused after too many attempts. For a Worker, set its JWT_SECRET and name its address.
+    LoginLink(LoginLink),
+}
+
+#[derive(Debug, Args)]
+struct LoginLink {
+    /// The relay's address as a browser reaches it; left out, its address on this machine.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -310,6 +320,7 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
         Command::Admin(AdminCommand::ResetPassword(args)) => {
             admin::reset_password(args, environment, output).await
         }
+        Command::Admin(AdminCommand::LoginLink(args)) => admin::login_link(args, environment, output).await,
         Command::Key(command) => key::run(command, environment, output).await,
         Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
         Command::Account(command) => account::run(command, environment, output).await,

@@ -4,14 +4,16 @@
 //! what to set; nothing is guessed in its place.
 
 mod read;
+mod strength;
 mod upstash;
 
 use std::time::Duration;
 
 use http::HeaderValue;
 
-pub(crate) use read::base_url;
+pub use read::base_url;
 pub use read::{Problems, Vars};
+pub use strength::weakness;
 
 /// The strings a configuration is built from.
 #[derive(Clone, Debug)]
@@ -57,8 +59,10 @@ pub struct Admin {
     /// `ADMIN_USERNAME`, `ADMIN_PASSWORD`: used when there is no login yet, and whenever they change.
     pub username: Option<String>,
     pub password: Option<Secret>,
-    /// `ADMIN_SESSION_TIMEOUT`, milliseconds.
+    /// `ADMIN_SESSION_TIMEOUT`: how long a session's token is good; it may be prolonged.
     pub session: Duration,
+    /// `ADMIN_SESSION_MAX`: how long after its login a session ends, however often it was prolonged.
+    pub session_max: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -231,7 +235,8 @@ pub struct Antigravity {
 
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// `METRICS_TOKEN`: when set, `/metrics` asks for it as a bearer token.
+    /// `METRICS_TOKEN`: when set, `/metrics` asks for it as a bearer token; when not, it answers callers on this
+    /// machine only.
     pub token: Option<Secret>,
 }
 
@@ -276,7 +281,10 @@ pub const EDGE_DEFAULTS: [(&str, &str); 3] = [
 ];
 
 /// Variables that a native host generates once when they are missing.
-pub const GENERATED: [&str; 2] = ["JWT_SECRET", ENCRYPTION_KEY];
+pub const GENERATED: [&str; 2] = [JWT_SECRET, ENCRYPTION_KEY];
+
+/// The one of them that signs admin sessions and login tickets.
+pub const JWT_SECRET: &str = "JWT_SECRET";
 
 /// The one of them that opens what is stored already.
 pub const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";

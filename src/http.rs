@@ -12,6 +12,7 @@ pub mod extract;
 pub mod gemini;
 pub mod openai;
 pub mod ops;
+mod root;
 mod session;
 
 use axum::Router;
@@ -32,7 +33,11 @@ pub fn router(app: App) -> Router {
         .nest("/openai", openai::routes())
         .nest("/gemini", gemini::routes())
         .merge(claude::probes())
+        .merge(root::routes())
+        // The control plane below has words of its own for it.
+        .method_not_allowed_fallback(root::other_method)
         .merge(admin::router(&app))
+        .fallback(root::nothing)
         .with_state(app)
 }
 

@@ -7,6 +7,7 @@
 
 mod client_key;
 mod fingerprint;
+mod login_ticket;
 mod password;
 pub mod pkce;
 mod seal;
@@ -22,9 +23,10 @@ use crate::config;
 
 pub use client_key::IssuedKey;
 pub use fingerprint::FingerprintError;
+pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::SealError;
-pub use session::{Session, SessionError};
+pub use session::{Lifetimes, Session, SessionError};
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -42,6 +44,8 @@ pub struct Keyring {
     /// Names the sealing key in what it sealed.
     seal_id: String,
     session: Hs256Key,
+    /// Logins by proof of `JWT_SECRET`.
+    pub tickets: LoginTickets,
     fingerprint: String,
 }
 
@@ -65,6 +69,7 @@ impl Keyring {
             cipher: Aes256Gcm::new(&sub_key(&root, "seal").into()),
             seal_id: hex::encode([a, b, c, d]),
             session: Hs256Key::new(sub_key(&sessions, "session")),
+            tickets: LoginTickets::new(&secrets.jwt),
             fingerprint: fingerprint::shown(&sub_key(&root, "fingerprint")),
         }
     }

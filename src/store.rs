@@ -15,7 +15,9 @@ pub mod admins;
 pub mod api_keys;
 #[cfg(all(not(target_arch = "wasm32"), feature = "embedded"))]
 pub mod embedded;
+pub mod fresh;
 pub mod groups;
+pub mod guesses;
 pub mod keys;
 pub mod ledger;
 pub mod memory;

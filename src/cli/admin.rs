@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
-use crs_edge::config::{self, Vars};
+use crs_edge::config::{self, Secret, Vars};
+use crs_edge::host::native::clock::NativeClock;
 use crs_edge::host::native::first_run;
 use crs_edge::host::native::random::NativeRandom;
+use crs_edge::port::clock::Clock as _;
+use crs_edge::secrets::{LoginTickets, TICKET_LIFETIME};
 
 use super::failure::Failure;
 use super::input::Fields;
 use super::output::{Output, cell};
-use super::{ResetPassword, api, input};
+use super::{LoginLink, ResetPassword, api, check, input};
 
 /// Sets a new password and ends all sessions. A password that is made up here is shown once.
 pub(super) async fn reset_password(
@@ -48,6 +51,83 @@ pub(super) async fn reset_password(
         output.note("init.json held the old login and was removed.");
     }
     Ok(())
+}
+
+/// Makes a login ticket and shows where to use it.
+///
+/// The server that runs on this data folder makes it, if there is one: it knows its own secret for sure. Otherwise it
+/// is made here, with the secret of the environment or of the data folder: neither a server nor a store is needed.
+pub(super) async fn login_link(
+    args: LoginLink,
+    environment: &dyn Vars,
+    output: &Output,
+) -> Result<(), Failure> {
+    let given = args.url.as_deref().map(base).transpose()?;
+    // A secret that is given together with an address is the one of the relay at that address.
+    let elsewhere = given.is_some()
+        && environment
+            .get(config::JWT_SECRET)
+            .is_some_and(|secret| !secret.trim().is_empty());
+    let running = if elsewhere {
+        None
+    } else {
+        api::running(environment).await?
+    };
+    let (ticket, base) = match running {
+        Some(api) => {
+            let made = api
+                .post("/web/auth/login-tickets", &serde_json::json!({}))
+                .await?;
+            let base = given.or_else(|| api.url().map(str::to_owned));
+            (cell(&made, "ticket"), base.unwrap_or_default())
+        }
+        None => {
+            let data_dir = PathBuf::from(config::data_dir(environment));
+            let vars = first_run::Layered::read(environment, &data_dir).map_err(Failure::Usage)?;
+            let secret = vars.get(config::JWT_SECRET).ok_or_else(|| {
+                Failure::Usage(format!(
+                    "JWT_SECRET is neither set nor kept in {}: set it to the relay's, or start the relay first",
+                    data_dir.display()
+                ))
+            })?;
+            let base = match given {
+                Some(base) => base,
+                None => check::local_url(environment)?,
+            };
+            let (ticket, _) = LoginTickets::new(&Secret::new(secret.trim()))
+                .make(&NativeRandom, NativeClock::default().now())
+                .map_err(|error| Failure::Failed(error.to_string()))?;
+            (ticket, base)
+        }
+    };
+    let link = format!("{base}/admin-next/login#ticket={ticket}");
+    let body = Fields::new().set("ticket", ticket.clone()).json();
+    let curl =
+        format!("curl -sS '{base}/web/auth/login-link' -H 'content-type: application/json' -d '{body}'");
+    let value = Fields::new()
+        .set("url", link.clone())
+        .set("ticket", ticket)
+        .set("expiresInSeconds", TICKET_LIFETIME / 1000)
+        .set("curl", curl.clone())
+        .json();
+    output.result(&value, || format!("{link}\n\nWithout a browser:\n{curl}"));
+    output.note(&format!(
+        "It logs in whoever uses it first, once, within {} minutes.",
+        TICKET_LIFETIME / 60_000
+    ));
+    Ok(())
+}
+
+/// The address of a relay, as its paths follow it.
+fn base(url: &str) -> Result<String, Failure> {
+    config::base_url(url.trim())
+        .filter(|base| !base.contains('\''))
+        .ok_or_else(|| {
+            Failure::Usage(
+                "--url is not the http or https address of a relay, like https://relay.example.com"
+                    .to_owned(),
+            )
+        })
 }
 
 /// The login of the first run is no login any more, so its file would only mislead.

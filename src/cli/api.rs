@@ -12,6 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use crs_edge::config::{self, Secret, StoreChoice, Vars};
 use crs_edge::host::native::{Native, Setup, StartError};
+use crs_edge::http::extract::FromThisMachine;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper_util::client::legacy::Client;
@@ -84,18 +85,8 @@ pub(super) struct Health {
 impl Api {
     /// Finds the running server, or opens the store.
     async fn find(environment: &dyn Vars) -> Result<Self, Failure> {
-        let data_dir = PathBuf::from(config::data_dir(environment));
-        if let Some(running) = Running::read(&data_dir)?
-            && is_ours(&running).await?
-        {
-            tracing::debug!(url = running.url, "a server runs");
-            return Ok(Self {
-                way: Way::Server {
-                    client: client(),
-                    url: running.url,
-                },
-                token: Secret::new(running.token),
-            });
+        if let Some(api) = running(environment).await? {
+            return Ok(api);
         }
         let setup = Setup::prepare(environment).map_err(unready)?;
         if matches!(setup.config.store, StoreChoice::Memory) {
@@ -116,6 +107,14 @@ impl Api {
             },
             token,
         })
+    }
+
+    /// Where the server listens that is asked; `None`: there is none.
+    pub(super) fn url(&self) -> Option<&str> {
+        match &self.way {
+            Way::Server { url, .. } => Some(url),
+            Way::Here { .. } => None,
+        }
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -243,6 +242,8 @@ impl Api {
                 .map(|answer| answer.map(Body::new))
                 .map_err(|error| Failure::Away(format!("the server cannot be asked: {error}"))),
             Way::Here { router, .. } => {
+                let mut request = request;
+                request.extensions_mut().insert(FromThisMachine::in_process());
                 let Ok(answer) = router.clone().oneshot(request).await;
                 Ok(answer)
             }
@@ -255,6 +256,25 @@ impl Api {
             native.close().await;
         }
     }
+}
+
+/// The server that runs on this data folder, if one does.
+pub(super) async fn running(environment: &dyn Vars) -> Result<Option<Api>, Failure> {
+    let data_dir = PathBuf::from(config::data_dir(environment));
+    let Some(running) = Running::read(&data_dir)? else {
+        return Ok(None);
+    };
+    if !is_ours(&running).await? {
+        return Ok(None);
+    }
+    tracing::debug!(url = running.url, "a server runs");
+    Ok(Some(Api {
+        way: Way::Server {
+            client: client(),
+            url: running.url,
+        },
+        token: Secret::new(running.token),
+    }))
 }
 
 /// Does `work` by the admin API; a store that was opened for it is closed again, whatever it came to.

@@ -72,6 +72,28 @@ impl Vars for Generated<'_> {
     }
 }
 
+/// The address on this machine of a relay with these settings.
+pub(super) fn local_url(environment: &dyn Vars) -> Result<String, Failure> {
+    let data_dir = PathBuf::from(config::data_dir(environment));
+    let vars = Layered::read(environment, &data_dir).map_err(Failure::Usage)?;
+    let missing = vars.missing();
+    let mut config = Config::read(&Generated {
+        vars: &vars,
+        missing: &missing,
+    })
+    .map_err(|problems| Failure::Usage(problems.to_string()))?;
+    let everywhere = config
+        .server
+        .host
+        .trim_matches(['[', ']'])
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_unspecified());
+    if everywhere {
+        "127.0.0.1".clone_into(&mut config.server.host);
+    }
+    Ok(format!("http://{}", listen(&config)))
+}
+
 fn listen(config: &Config) -> String {
     let host = &config.server.host;
     match host.parse::<IpAddr>() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::strength::weakness;
 use super::{
     Admin, Antigravity, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay, Secret,
     Secrets, Server, Site, StoreChoice,
@@ -260,6 +261,10 @@ impl Reader<'_> {
                 self.problem("ADMIN_PASSWORD is a published sample: set a password of your own".to_owned());
             } else if password.chars().count() < 8 {
                 self.problem("ADMIN_PASSWORD has fewer than 8 characters: set a longer one".to_owned());
+            } else if password.len() <= 1024
+                && let Some(advice) = weakness(password, username.as_deref())
+            {
+                self.problem(format!("ADMIN_PASSWORD is easy to guess: {advice}"));
             }
         }
         if username.as_ref().is_some_and(|name| name.chars().count() > 64) {
@@ -274,6 +279,7 @@ impl Reader<'_> {
             username,
             password: password.map(Secret::new),
             session: self.milliseconds("ADMIN_SESSION_TIMEOUT", 86_400_000, 60_000, 2_592_000_000),
+            session_max: self.milliseconds("ADMIN_SESSION_MAX", 604_800_000, 60_000, 7_776_000_000),
         }
     }
 
@@ -467,7 +473,7 @@ impl Reader<'_> {
 }
 
 /// An absolute http(s) address without query, user or trailing slash; `None` if it is none.
-pub(crate) fn base_url(value: &str) -> Option<String> {
+pub fn base_url(value: &str) -> Option<String> {
     let uri: http::Uri = value.parse().ok()?;
     let scheme = uri
         .scheme_str()

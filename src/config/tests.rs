@@ -68,6 +68,12 @@ fn missing_short_and_sample_secrets_are_refused_by_name() {
         problem(&[("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3H")]).starts_with("ENCRYPTION_KEY has 16 characters")
     );
     assert!(problem(&[("ADMIN_PASSWORD", "hunter2")]).contains("fewer than 8"));
+    assert!(problem(&[("ADMIN_PASSWORD", "admin1234")]).contains("easy to guess"));
+    let own_name = [
+        ("ADMIN_USERNAME", "operator-of-this"),
+        ("ADMIN_PASSWORD", "operator-of-this1"),
+    ];
+    assert!(problem(&own_name).contains("easy to guess"));
 }
 
 #[test]
@@ -224,7 +230,9 @@ fn hosts_and_ports_that_cannot_be_are_refused() {
 
 #[test]
 fn a_password_of_ones_own_comes_with_a_name_one_knows() {
-    let admin = read(&[("ADMIN_PASSWORD", "correct horse")]).unwrap().admin;
+    let admin = read(&[("ADMIN_PASSWORD", "correct horse battery")])
+        .unwrap()
+        .admin;
     assert_eq!(admin.username.as_deref(), Some("admin"));
     assert_eq!(read(&[]).unwrap().admin.username, None);
 }
@@ -241,6 +249,7 @@ fn malformed_values_name_their_variable() {
         ("API_KEY_PREFIX", "a b"),
         ("STORE", "sqlite"),
         ("ADMIN_SESSION_TIMEOUT", "1"),
+        ("ADMIN_SESSION_MAX", "1"),
     ] {
         assert!(problem(&[(name, value)]).starts_with(name), "{name}={value}");
     }

@@ -39,12 +39,22 @@ pub(super) fn get(
     answer: impl Fn(&str, Key) -> Result<Value, Failure> + Clone + Send + Sync + 'static,
 ) -> MethodRouter<App> {
     routing::get(move |State(app): State<App>, asked: Parts| async move {
-        let told = who_asks(&app, &asked)
-            .await
-            .and_then(|key| answer(asked.uri.path(), key));
-        tell(&app, provider, told)
+        answered(&app, provider, &asked, answer).await
     })
     .only_these(provider)
+}
+
+/// The same, for a handler that knows only now which protocol is asked for.
+pub(super) async fn answered(
+    app: &App,
+    provider: &'static dyn Provider,
+    asked: &Parts,
+    answer: impl Fn(&str, Key) -> Result<Value, Failure>,
+) -> Response<Body> {
+    let told = who_asks(app, asked)
+        .await
+        .and_then(|key| answer(asked.uri.path(), key));
+    tell(app, provider, told)
 }
 
 /// Names of models with a known price that the key may use.

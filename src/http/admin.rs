@@ -39,8 +39,16 @@ fn routes() -> Router<App> {
         .route("/web/auth/logout", post(session::logout))
         .route("/web/auth/refresh", post(session::refresh))
         .route("/web/auth/user", get(session::user))
-        .route("/web/auth/change-password", post(session::change_password))
-        .route("/web/auth/reset-password", post(session::reset_password))
+        .route("/web/auth/login-link", post(session::link::login_with_ticket))
+        .route("/web/auth/login-tickets", post(session::link::make_ticket))
+        .route(
+            "/web/auth/change-password",
+            post(session::password::change_password),
+        )
+        .route(
+            "/web/auth/reset-password",
+            post(session::password::reset_password),
+        )
         .route("/admin/api-keys", get(keys::list).post(keys::create))
         .route(
             "/admin/api-keys/{id}",

@@ -34,6 +34,13 @@ pub fn probes() -> Router<App> {
         })
 }
 
+/// Model calls of clients whose base URL lacks its prefix.
+pub fn unprefixed() -> Router<App> {
+    Router::new()
+        .route("/v1/messages", messages(&Claude))
+        .route("/v1/messages/count_tokens", count_tokens(&Claude))
+}
+
 /// Routes below a prefix, on Claude's accounts.
 pub fn routes() -> Router<App> {
     served_by(&Claude, known_models(&Claude, Family::Claude, "anthropic"))

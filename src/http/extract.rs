@@ -1,14 +1,13 @@
 //! What admin handlers take: proof of being an admin, a body, a query.
 
 pub(super) mod input;
+mod origin;
 mod query;
 
-use std::net::IpAddr;
-
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq as _;
 
 use super::api_error::ApiError;
@@ -18,34 +17,9 @@ use crate::port::clock::Millis;
 use crate::secrets::SessionError;
 
 pub(crate) use input::Object;
-pub use input::{Input, Sent};
+pub use input::{Input, LARGE, SMALL, Sent};
+pub use origin::{ClientAddress, FromThisMachine};
 pub use query::Params;
-
-/// Where a request comes from, as the host sees it: put into the request's extensions by the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAddress(pub Option<IpAddr>);
-
-impl ClientAddress {
-    /// The client's address: the peer's, or behind a trusted proxy the one that proxy saw, which is the last
-    /// of `x-forwarded-for` (those before it are the client's own words).
-    pub fn new(peer: IpAddr, headers: &HeaderMap, trust_proxy: bool) -> Self {
-        let seen_by_proxy = || {
-            let last = headers.get_all("x-forwarded-for").iter().next_back()?;
-            let last = last.to_str().ok()?.rsplit(',').next()?.trim();
-            last.parse().ok().or_else(|| {
-                last.parse::<std::net::SocketAddr>()
-                    .ok()
-                    .map(|address| address.ip())
-            })
-        };
-        let seen = if trust_proxy { seen_by_proxy() } else { None };
-        Self(Some(seen.unwrap_or(peer)))
-    }
-
-    pub(crate) fn of(extensions: &http::Extensions) -> Option<IpAddr> {
-        extensions.get::<Self>().and_then(|address| address.0)
-    }
-}
 
 /// The id of this request, as in the answer's `x-request-id`.
 #[derive(Clone, Debug)]
@@ -64,11 +38,24 @@ pub struct AdminSession {
 #[derive(Clone, Debug)]
 pub struct SessionEnd {
     pub id: String,
-    pub issued_at: Millis,
+    /// When its person logged in; a refresh does not change it.
+    pub login_at: Millis,
+    /// When this token ends.
     pub expires_at: Millis,
+    /// When the session ends whatever is done to prolong it.
+    pub last_end: Millis,
 }
 
 impl AdminSession {
+    /// Refuses sessions: what only the local command line may do. `command`: how it does it.
+    pub(crate) fn must_be_local(&self, command: &str) -> Result<(), ApiError> {
+        if self.ends.is_none() {
+            return Ok(());
+        }
+        let message = format!("Only the command line on the server's machine may do this: {command}.");
+        Err(ApiError::new(StatusCode::FORBIDDEN, "local_only", message))
+    }
+
     /// Writes what an admin did to the log. No secrets: a verb and an id.
     pub(crate) fn audit(&self, action: &'static str, id: &str) {
         tracing::info!(
@@ -98,6 +85,12 @@ impl FromRequestParts<App> for AdminSession {
             .map(|id| id.0.clone())
             .unwrap_or_default();
         if is_local(app.local_token.as_ref(), token) {
+            if parts.extensions.get::<FromThisMachine>().is_none() {
+                return Err(ApiError::unauthorized(
+                    "local_only",
+                    "This token works on the server's own machine only, and not through a proxy.",
+                ));
+            }
             return Ok(Self {
                 username: "local".to_owned(),
                 ends: None,
@@ -114,6 +107,11 @@ impl FromRequestParts<App> for AdminSession {
                     SessionError::Expired => ended(),
                     SessionError::Invalid | SessionError::Unmade => invalid(),
                 })?;
+        // The setting may have been shortened since the token was made.
+        let longest = app.config.admin.session_max.as_millis() as Millis;
+        if app.ports.clock.now() >= session.login_at.saturating_add(longest) {
+            return Err(ended());
+        }
         let (admin, logged_out) = app.admins.with_session(&session.id).await?;
         let admin = admin.ok_or_else(invalid)?;
         if logged_out || admin.epoch != session.epoch {
@@ -123,8 +121,9 @@ impl FromRequestParts<App> for AdminSession {
             username: admin.username,
             ends: Some(SessionEnd {
                 id: session.id,
-                issued_at: session.issued_at,
+                login_at: session.login_at,
                 expires_at: session.expires_at,
+                last_end: session.last_end,
             }),
             request_id,
         })
@@ -153,29 +152,4 @@ fn is_local(local: Option<&Secret>, token: &str) -> bool {
         let local = local.reveal().as_bytes();
         !local.is_empty() && bool::from(local.ct_eq(token.as_bytes()))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trusted_proxy_says_who_asks_and_nobody_else_does() {
-        let peer: IpAddr = "10.0.0.1".parse().unwrap();
-        let address = |forwarded: &[&str], trust| {
-            let mut headers = HeaderMap::new();
-            for value in forwarded {
-                headers.append("x-forwarded-for", value.parse().unwrap());
-            }
-            ClientAddress::new(peer, &headers, trust).0.unwrap().to_string()
-        };
-        assert_eq!(address(&["1.2.3.4"], false), "10.0.0.1");
-        assert_eq!(address(&["1.2.3.4"], true), "1.2.3.4");
-        // The client wrote the first ones itself.
-        assert_eq!(address(&["6.6.6.6, 1.2.3.4"], true), "1.2.3.4");
-        assert_eq!(address(&["6.6.6.6", "2001:db8::1"], true), "2001:db8::1");
-        assert_eq!(address(&["1.2.3.4:5678"], true), "1.2.3.4");
-        assert_eq!(address(&["unknown"], true), "10.0.0.1");
-        assert_eq!(address(&[], true), "10.0.0.1");
-    }
 }

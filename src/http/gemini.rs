@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::routing::{MethodRouter, post};
 use serde_json::{Value, json};
 
@@ -19,8 +20,9 @@ use crate::relay::session::GEMINI;
 
 const HINT: &str = "The base URL of this relay ends with /gemini.";
 
-/// Routes below `/gemini`.
-pub fn routes() -> Router<App> {
+/// Model calls, and what Google's clients ask beside them: below the prefix, and for clients whose base URL lacks it.
+/// `/v1/models` and what is below it are not among them: without a prefix they may be another protocol's.
+pub fn unprefixed() -> Router<App> {
     let mut routes = Router::new();
     for (name, endpoint, stream) in [
         ("generateContent", Endpoint::Generate(Surface::Internal), false),
@@ -50,15 +52,20 @@ pub fn routes() -> Router<App> {
     ] {
         routes = routes.route(&format!("/v1internal:{name}"), internal(endpoint, stream));
     }
-    for (version, surface) in [("v1", Surface::V1), ("v1beta", Surface::V1Beta)] {
-        routes = routes
-            .route(
-                &format!("/{version}/models"),
-                about::get(&Gemini, |_, key| list(&key)),
-            )
-            .route(&format!("/{version}/models/{{*model}}"), of_model(surface));
-    }
     routes
+        .route("/v1beta/models", models())
+        .route("/v1beta/models/{*model}", of_model(Surface::V1Beta))
+}
+
+fn models() -> MethodRouter<App> {
+    about::get(&Gemini, |_, key| list(&key))
+}
+
+/// Routes below `/gemini`.
+pub fn routes() -> Router<App> {
+    unprefixed()
+        .route("/v1/models", models())
+        .route("/v1/models/{*model}", of_model(Surface::V1))
         .route("/usage", about::usage(&Gemini))
         .route("/key-info", about::key_info(&Gemini))
         .fallback(not_found(&Gemini, HINT))
@@ -80,10 +87,16 @@ fn internal(endpoint: Endpoint, stream: bool) -> MethodRouter<App> {
     .only_these(&Gemini)
 }
 
-/// A method of the Gemini API: `models/{model}:{method}`.
+/// A model, or a method of it.
 fn of_model(surface: Surface) -> MethodRouter<App> {
-    let one = about::get(&Gemini, |asked, key| one(asked, &key));
-    one.post(
+    calls_of_model(surface).get(|State(app): State<App>, asked: Parts| async move {
+        about::answered(&app, &Gemini, &asked, one).await
+    })
+}
+
+/// A method of the Gemini API: `models/{model}:{method}`.
+pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
+    post(
         move |State(app): State<App>, Path(asked): Path<String>, request: Request| async move {
             let (model, endpoint, stream) = match asked.rsplit_once(':') {
                 Some((model, "generateContent")) => (model, Endpoint::Generate(surface), false),
@@ -103,6 +116,7 @@ fn of_model(surface: Surface) -> MethodRouter<App> {
             .await
         },
     )
+    .only_these(&Gemini)
 }
 
 /// What a call says of itself, in its envelope or without one.
@@ -144,7 +158,8 @@ fn bare(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
 
-fn list(key: &Key) -> Result<Value, Failure> {
+/// Models with a known price that the key may use, as Google lists them.
+pub(super) fn list(key: &Key) -> Result<Value, Failure> {
     let models: Vec<Value> = about::names(key, Family::Gemini)?
         .into_iter()
         .map(described)
@@ -152,9 +167,10 @@ fn list(key: &Key) -> Result<Value, Failure> {
     Ok(json!({ "models": models }))
 }
 
-fn one(asked: &str, key: &Key) -> Result<Value, Failure> {
+/// One model of those.
+pub(super) fn one(asked: &str, key: Key) -> Result<Value, Failure> {
     let name = asked.rsplit_once("/models/").map_or(asked, |(_, name)| name);
-    about::names(key, Family::Gemini)?
+    about::names(&key, Family::Gemini)?
         .into_iter()
         .find(|known| *known == name)
         .map(described)

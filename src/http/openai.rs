@@ -43,15 +43,10 @@ fn chat_on(provider: &'static dyn Provider, family: Family, owner: &'static str)
         ))
 }
 
-/// Routes below `/openai`.
-pub fn routes() -> Router<App> {
+/// Model calls of clients whose base URL lacks its prefix: on OpenAI's accounts, whatever model they name.
+pub fn unprefixed() -> Router<App> {
     let responses = || post(responses).get(web_socket).only_these(&OpenAi);
     let compact = || post(compact_responses).only_these(&OpenAi);
-    let models = || {
-        about::get(&OpenAi, |_, key| {
-            Ok(about::list(&about::names(&key, Family::OpenAi)?, "openai"))
-        })
-    };
     Router::new()
         .route("/responses", responses())
         .route("/v1/responses", responses())
@@ -59,6 +54,16 @@ pub fn routes() -> Router<App> {
         .route("/v1/responses/compact", compact())
         .route("/chat/completions", chat())
         .route("/v1/chat/completions", chat())
+}
+
+/// Routes below `/openai`.
+pub fn routes() -> Router<App> {
+    let models = || {
+        about::get(&OpenAi, |_, key| {
+            Ok(about::list(&about::names(&key, Family::OpenAi)?, "openai"))
+        })
+    };
+    unprefixed()
         .route("/models", models())
         .route("/v1/models", models())
         .nest("/claude", chat_on(&CHAT_ON_CLAUDE, Family::Claude, "anthropic"))

@@ -1,16 +1,18 @@
 //! What operators' tools ask: is it well, and how much of everything.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use utoipa::ToSchema;
 
-use crate::app::App;
+use super::extract::FromThisMachine;
+use crate::app::{App, StoreProbe};
 use crate::port::clock::within;
 
 /// A store that takes longer than this to answer is not well.
@@ -60,11 +62,7 @@ struct LedgerHealth {
 #[utoipa::path(get, path = "/health", operation_id = "getHealth", tag = "operations",
     responses((status = 200, body = Health)))]
 pub async fn health(State(app): State<App>) -> Json<Health> {
-    let before = app.ports.clock.ticks();
-    let up = matches!(
-        within(&*app.ports.clock, PATIENCE, app.ports.store.ping()).await,
-        Some(Ok(()))
-    );
+    let StoreProbe { up, latency } = probe(&app).await;
     let now = app.ports.clock.ticks();
     let here = app.ports.gates.keeps_events().is_none();
     let health = Health {
@@ -76,7 +74,7 @@ pub async fn health(State(app): State<App>) -> Json<Health> {
             store: StoreHealth {
                 status: if up { "up" } else { "away" },
                 kind: app.ports.store.kind(),
-                latency: now.saturating_sub(before),
+                latency,
             },
             ledger: LedgerHealth {
                 pending: here.then(|| app.outbox.pending()),
@@ -87,10 +85,37 @@ pub async fn health(State(app): State<App>) -> Json<Health> {
     Json(health)
 }
 
-/// Prometheus text. With METRICS_TOKEN set, only for who sends it as a bearer token.
+/// Whether the store answers. Anybody may ask, so one ping a second serves them all.
+async fn probe(app: &App) -> StoreProbe {
+    let clock = &*app.ports.clock;
+    let before = clock.ticks();
+    let ping = async {
+        let up = matches!(
+            within(clock, PATIENCE, app.ports.store.ping()).await,
+            Some(Ok(()))
+        );
+        Ok::<_, Infallible>(StoreProbe {
+            up,
+            latency: clock.ticks().saturating_sub(before),
+        })
+    };
+    let Ok(probe) = app.store_health.get(before, ping).await;
+    probe
+}
+
+/// Prometheus text. With METRICS_TOKEN set, for who sends it as a bearer token; without it, for callers on the
+/// relay's own machine only. The figures include money.
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operations",
-    responses((status = 200, content_type = "text/plain", body = String), (status = 401)))]
-pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+    responses((status = 200, content_type = "text/plain", body = String), (status = 401), (status = 403)))]
+pub async fn metrics(
+    State(app): State<App>,
+    local: Option<Extension<FromThisMachine>>,
+    headers: HeaderMap,
+) -> Response {
+    if app.config.metrics.token.is_none() && local.is_none() {
+        let hint = "The figures of this relay are for its own machine. To read them from elsewhere, set METRICS_TOKEN and send it as a bearer token.\n";
+        return (StatusCode::FORBIDDEN, hint).into_response();
+    }
     if let Some(token) = &app.config.metrics.token {
         let sent = headers
             .get(header::AUTHORIZATION)

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::oauth;
 use crate::config::{self, Secret};
 use crate::model::account::Grant;
+use crate::model::text::is_hidden;
 
 /// How one platform is signed in to: where, and as which client of the operator's.
 pub struct SignIn<'a> {
@@ -162,7 +163,7 @@ pub fn email(answer: &[u8]) -> Option<String> {
         Some(email) => email.to_owned(),
         None => claims()?.get("email")?.as_str()?.to_owned(),
     };
-    let plain = email.len() <= 100 && email.contains('@') && !email.contains(|c: char| c.is_control());
+    let plain = email.len() <= 100 && email.contains('@') && !email.contains(is_hidden);
     plain.then_some(email)
 }
 

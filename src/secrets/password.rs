@@ -2,9 +2,18 @@
 //! Storage Cheat Sheet"). Both hosts verify the same strings. Each call takes tens of milliseconds of CPU:
 //! run it through `port::Tasks::compute`.
 
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+#[cfg(target_arch = "wasm32")]
+mod edge;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
 
+use argon2::password_hash::{Decimal, Output, ParamsString, PasswordHash, Salt, SaltString};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
+
+#[cfg(target_arch = "wasm32")]
+use self::edge as memory;
+#[cfg(not(target_arch = "wasm32"))]
+use self::native as memory;
 use crate::config::Secret;
 use crate::port::random::Random;
 
@@ -22,30 +31,75 @@ pub enum PasswordError {
     Stored(String),
 }
 
-fn argon2id() -> Result<Argon2<'static>, PasswordError> {
-    let params = Params::new(19_456, 2, 1, None).map_err(|e| PasswordError::Hash(e.to_string()))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-}
+/// Bytes of a hash that is made here.
+const OUTPUT: usize = 32;
 
 /// The PHC string to store.
 pub fn hash_password(random: &dyn Random, password: &Secret) -> Result<String, PasswordError> {
+    let fault = |error: argon2::password_hash::Error| PasswordError::Hash(error.to_string());
     let mut salt = [0_u8; 16];
     random.fill(&mut salt);
-    let salt = SaltString::encode_b64(&salt).map_err(|e| PasswordError::Hash(e.to_string()))?;
-    argon2id()?
-        .hash_password(password.reveal().as_bytes(), &salt)
-        .map(|phc| phc.to_string())
-        .map_err(|e| PasswordError::Hash(e.to_string()))
+    let salt = SaltString::encode_b64(&salt).map_err(fault)?;
+    let params = Params::new(19_456, 2, 1, None).map_err(|error| PasswordError::Hash(error.to_string()))?;
+    let version = Version::V0x13;
+    let phc = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Decimal::from(version)),
+        params: ParamsString::try_from(&params).map_err(fault)?,
+        salt: Some(salt.as_salt()),
+        hash: Some(
+            computed(
+                Algorithm::Argon2id,
+                version,
+                params,
+                password,
+                salt.as_salt(),
+                OUTPUT,
+            )
+            .map_err(fault)?,
+        ),
+    };
+    Ok(phc.to_string())
 }
 
 /// Whether `password` is the one `phc` was made of; compared in constant time, with `phc`'s own parameters.
 pub fn verify_password(phc: &str, password: &Secret) -> Result<bool, PasswordError> {
-    let stored = PasswordHash::new(phc).map_err(|e| PasswordError::Stored(e.to_string()))?;
-    match argon2id()?.verify_password(password.reveal().as_bytes(), &stored) {
-        Ok(()) => Ok(true),
-        Err(argon2::password_hash::Error::Password) => Ok(false),
-        Err(e) => Err(PasswordError::Stored(e.to_string())),
-    }
+    let verified = || {
+        let stored = PasswordHash::new(phc)?;
+        let (Some(salt), Some(hash)) = (stored.salt, stored.hash) else {
+            return Err(argon2::password_hash::Error::PhcStringField);
+        };
+        let algorithm = Algorithm::try_from(stored.algorithm)?;
+        let version = stored.version.map_or(Ok(Version::default()), Version::try_from)?;
+        let params = Params::try_from(&stored)?;
+        let made = computed(algorithm, version, params, password, salt, hash.len())?;
+        // `Output` compares in constant time.
+        Ok(made == hash)
+    };
+    verified().map_err(|error| PasswordError::Stored(error.to_string()))
+}
+
+/// The hash, in memory of its own that is given back.
+fn computed(
+    algorithm: Algorithm,
+    version: Version,
+    params: Params,
+    password: &Secret,
+    salt: Salt<'_>,
+    length: usize,
+) -> Result<Output, argon2::password_hash::Error> {
+    let mut buffer = [0_u8; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut buffer)?;
+    let mut memory = memory::blocks(params.block_count());
+    Output::init_with(length, |out| {
+        Argon2::new(algorithm, version, params).hash_password_into_with_memory(
+            password.reveal().as_bytes(),
+            salt,
+            out,
+            &mut memory,
+        )?;
+        Ok(())
+    })
 }
 
 /// Does the work of [`verify_password`] and finds nothing.

@@ -15,16 +15,28 @@ use crate::port::random::Random;
 /// Tokens are a few hundred bytes; more is refused unread.
 const LONGEST: usize = 2048;
 
-/// What a valid token says.
+/// What a valid token says. Times are whole seconds, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Names this session, so that it can be ended alone.
     pub id: String,
     pub username: String,
     pub epoch: u64,
-    /// Whole seconds, in milliseconds.
-    pub issued_at: Millis,
+    /// When its person logged in; the same in every token of the session.
+    pub login_at: Millis,
+    /// When this token ends.
     pub expires_at: Millis,
+    /// When the session ends: no token of it is good for longer.
+    pub last_end: Millis,
+}
+
+/// How long sessions last, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Of one token.
+    pub token: u64,
+    /// From the login to the last end, however often it is prolonged.
+    pub session: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,53 +50,71 @@ pub enum SessionError {
     Unmade,
 }
 
+/// `auth_time` and `end` in seconds since 1970. A token of an older version has neither: it can be used to its
+/// end and not be prolonged.
 #[derive(Serialize, Deserialize)]
 struct Custom {
     sub: String,
     epoch: u64,
     jti: String,
+    #[serde(default)]
+    auth_time: Option<u64>,
+    #[serde(default)]
+    end: Option<u64>,
 }
 
 impl Keyring {
-    /// A new session of `username`: its token ends `lifetime_ms` after `now`.
+    /// A new session of `username`, begun by a login at `now`.
     pub fn sign_session(
         &self,
         random: &dyn Random,
         username: &str,
         epoch: u64,
         now: Millis,
-        lifetime_ms: u64,
+        lifetimes: Lifetimes,
     ) -> Result<(String, Session), SessionError> {
         let mut id = [0_u8; 16];
         random.fill(&mut id);
-        self.prolong_session(hex::encode(id), username, epoch, now, lifetime_ms)
+        self.sign(
+            Session {
+                id: hex::encode(id),
+                username: username.to_owned(),
+                epoch,
+                login_at: now / 1000 * 1000,
+                expires_at: end(now, lifetimes.token.min(lifetimes.session)),
+                last_end: end(now, lifetimes.session),
+            },
+            now,
+        )
     }
 
-    /// Another token for the session `id`: whoever ends the session ends both.
+    /// Another token for a session, `token_ms` long but no longer than the session: whoever ends the session ends
+    /// both.
     pub fn prolong_session(
         &self,
-        id: String,
-        username: &str,
-        epoch: u64,
+        session: Session,
         now: Millis,
-        lifetime_ms: u64,
+        token_ms: u64,
     ) -> Result<(String, Session), SessionError> {
-        let session = Session {
-            id,
-            username: username.to_owned(),
-            epoch,
-            issued_at: now / 1000 * 1000,
-            expires_at: now
-                .saturating_add(lifetime_ms)
-                .div_ceil(1000)
-                .saturating_mul(1000),
-        };
+        let expires_at = end(now, token_ms).min(session.last_end);
+        self.sign(
+            Session {
+                expires_at,
+                ..session
+            },
+            now,
+        )
+    }
+
+    fn sign(&self, session: Session, now: Millis) -> Result<(String, Session), SessionError> {
         let mut claims = Claims::new(Custom {
             sub: session.username.clone(),
-            epoch,
+            epoch: session.epoch,
             jti: session.id.clone(),
+            auth_time: Some(session.login_at / 1000),
+            end: Some(session.last_end / 1000),
         });
-        claims.issued_at = Some(moment(session.issued_at)?);
+        claims.issued_at = Some(moment(now / 1000 * 1000)?);
         claims.expiration = Some(moment(session.expires_at)?);
         let header = Header::empty().with_token_type("JWT");
         let token = Hs256
@@ -109,18 +139,28 @@ impl Keyring {
                 .and_then(|moment| u64::try_from(moment.timestamp_millis()).ok())
                 .ok_or(SessionError::Invalid)
         };
+        let seconds = |claim: Option<u64>, otherwise: Millis| {
+            claim.map_or(otherwise, |seconds| seconds.saturating_mul(1000))
+        };
+        let (issued_at, expires_at) = (at(claims.issued_at)?, at(claims.expiration)?);
         let session = Session {
             id: claims.custom.jti.clone(),
             username: claims.custom.sub.clone(),
             epoch: claims.custom.epoch,
-            issued_at: at(claims.issued_at)?,
-            expires_at: at(claims.expiration)?,
+            login_at: seconds(claims.custom.auth_time, issued_at),
+            expires_at,
+            last_end: seconds(claims.custom.end, expires_at),
         };
         if now >= session.expires_at {
             return Err(SessionError::Expired);
         }
         Ok(session)
     }
+}
+
+/// The whole second that `time` milliseconds after `now` are in or end with.
+fn end(now: Millis, time: u64) -> Millis {
+    now.saturating_add(time).div_ceil(1000).saturating_mul(1000)
 }
 
 fn moment(at: Millis) -> Result<DateTime<Utc>, SessionError> {
@@ -141,12 +181,16 @@ mod tests {
     use crate::secrets::tests::{Counting, keyring};
 
     const NOW: Millis = 1_764_000_000_123;
+    const MINUTE: Lifetimes = Lifetimes {
+        token: 60_000,
+        session: 600_000,
+    };
 
     #[test]
     fn a_token_says_who_and_until_when() {
         let ring = keyring();
         let (token, session) = ring
-            .sign_session(&Counting::new(), "root", 3, NOW, 60_000)
+            .sign_session(&Counting::new(), "root", 3, NOW, MINUTE)
             .unwrap();
         assert_eq!(ring.verify_session(&token, NOW), Ok(session.clone()));
         assert_eq!((session.username.as_str(), session.epoch), ("root", 3));
@@ -162,10 +206,44 @@ mod tests {
     }
 
     #[test]
+    fn no_token_of_a_session_is_good_for_longer_than_the_session() {
+        let ring = keyring();
+        let (_, begun) = ring
+            .sign_session(&Counting::new(), "root", 3, NOW, MINUTE)
+            .unwrap();
+        assert_eq!(begun.last_end, 1_764_000_601_000);
+        let mut session = begun.clone();
+        for minute in 1..20 {
+            let now = NOW + minute * 50_000;
+            let (token, prolonged) = ring.prolong_session(session, now, 60_000).unwrap();
+            assert!(prolonged.expires_at <= begun.last_end);
+            if now < begun.last_end {
+                assert_eq!(ring.verify_session(&token, now), Ok(prolonged.clone()));
+            } else {
+                assert_eq!(ring.verify_session(&token, now), Err(SessionError::Expired));
+            }
+            assert_eq!(
+                (&prolonged.id, prolonged.login_at, prolonged.last_end),
+                (&begun.id, begun.login_at, begun.last_end)
+            );
+            session = prolonged;
+        }
+        // The token's own time never passes the session's.
+        let short = Lifetimes {
+            token: 60_000,
+            session: 1_000,
+        };
+        let (_, session) = ring
+            .sign_session(&Counting::new(), "root", 3, NOW, short)
+            .unwrap();
+        assert_eq!(session.expires_at, session.last_end);
+    }
+
+    #[test]
     fn tampering_is_seen() {
         let ring = keyring();
         let (token, _) = ring
-            .sign_session(&Counting::new(), "root", 3, NOW, 60_000)
+            .sign_session(&Counting::new(), "root", 3, NOW, MINUTE)
             .unwrap();
         let parts: Vec<&str> = token.split('.').collect();
         let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
@@ -205,7 +283,7 @@ mod tests {
     #[test]
     fn another_secret_signs_other_tokens() {
         let (token, _) = keyring()
-            .sign_session(&Counting::new(), "root", 3, NOW, 60_000)
+            .sign_session(&Counting::new(), "root", 3, NOW, MINUTE)
             .unwrap();
         let other = Keyring::new(
             &config::Secrets {
@@ -221,7 +299,7 @@ mod tests {
     fn impossible_times_are_refused() {
         assert_eq!(
             keyring()
-                .sign_session(&Counting::new(), "root", 3, u64::MAX, 1)
+                .sign_session(&Counting::new(), "root", 3, u64::MAX, MINUTE)
                 .map(|_| ()),
             Err(SessionError::Unmade)
         );

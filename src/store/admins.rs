@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{ADMIN, ended_session};
+use super::keys::{ADMIN, ended_session, used_ticket};
 use super::record::{self, Change, Place};
 use crate::config::{self, Secret};
 use crate::port::random::Random;
-use crate::port::store::{Command, Reply, Store, StoreError};
+use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::secrets::{Keyring, PasswordError, hash_password};
 
 #[derive(Clone)]
@@ -214,6 +214,21 @@ impl Admins {
             expire_at: Some(ends_at),
         };
         self.store.run(vec![mark]).await.map(|_| ())
+    }
+
+    /// Uses a login ticket up. Says no if it was used before: of many who try at once, one is told yes.
+    pub async fn use_ticket(&self, id: &str, ends_at: Millis) -> Result<bool, StoreError> {
+        let key = used_ticket(id);
+        let unused = Guard::Value {
+            key: key.clone(),
+            is: None,
+        };
+        let mark = Command::Set {
+            key,
+            value: "1".into(),
+            expire_at: Some(ends_at),
+        };
+        Ok(self.store.atomically(vec![unused], vec![mark]).await? == Applied::Yes)
     }
 
     /// The login, and whether the session `id` was ended; one round trip.

@@ -9,7 +9,11 @@
 //! | `account-groups` | hash | id of an account group -> its record, JSON |
 //! | `admin` | string | the admin's login, JSON with the password's PHC string |
 //! | `admin:ended:<session>` | string, expires | a session that was logged out before its end |
-//! | `login:<account or address>:<keyed hash>:<window>` | string, expires | login attempts in a window |
+//! | `admin:ticket:<id>` | string, expires | a login ticket that was used |
+//! | `login:source:<keyed hash>` | string, expires | failed logins of an address or a session, JSON |
+//! | `login:site:<keyed hash>:<window>` | string, expires | login attempts of strangers of one network |
+//! | `login:strangers:<window>` | string, expires | login attempts of all strangers |
+//! | `login:known` | hash | keyed hash of an address that logged in -> when it did last, ms; bounded |
 //! | `sign-in:<id>` | string, expires | a sign-in at a provider that was begun, JSON sealed as a whole |
 //! | `gate:<hash of a client key>` | string | what a gate must not forget over a restart, JSON |
 //! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
@@ -36,6 +40,7 @@ pub const API_KEYS_BY_HASH: &str = "apikeys:by-hash";
 pub const ACCOUNTS: &str = "accounts";
 pub const ACCOUNT_GROUPS: &str = "account-groups";
 pub const ADMIN: &str = "admin";
+pub const LOGIN_KNOWN: &str = "login:known";
 pub const OEM_SETTINGS: &str = "oem:settings";
 pub const PRICES: &str = "prices";
 
@@ -43,9 +48,22 @@ pub fn ended_session(id: &str) -> String {
     format!("admin:ended:{id}")
 }
 
-/// `whose`: `account` or `address`; `label`: a keyed hash of it; `window`: number of the time window.
-pub fn login_attempts(whose: &str, label: &str, window: u64) -> String {
-    format!("login:{whose}:{label}:{window}")
+pub fn used_ticket(id: &str) -> String {
+    format!("admin:ticket:{id}")
+}
+
+/// `label`: a keyed hash of an address or a session.
+pub fn login_source(label: &str) -> String {
+    format!("login:source:{label}")
+}
+
+/// `label`: a keyed hash of a network; `window`: number of the time window.
+pub fn login_site(label: &str, window: u64) -> String {
+    format!("login:site:{label}:{window}")
+}
+
+pub fn login_strangers(window: u64) -> String {
+    format!("login:strangers:{window}")
 }
 
 pub fn sign_in(id: &str) -> String {

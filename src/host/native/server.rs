@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
-use crate::http::extract::ClientAddress;
+use crate::http::extract::{ClientAddress, FromThisMachine};
 
 /// How long a client may take to send a request's head, and to begin another one: longer than the proxies in
 /// front of us keep idle connections, so that it is not we who close one that is just being used.
@@ -175,6 +175,7 @@ impl Drop for Counted {
 
 async fn connection(stream: std::net::TcpStream, service: Service, mut stop: watch::Receiver<bool>) {
     let Ok((stream, peer)) = adopt(stream) else { return };
+    let Ok(own) = stream.local_addr() else { return };
     // hyper asks a body for more only when what came is written: a client that takes nothing would hold its
     // call for ever.
     let mut stream = TimeoutStream::new(stream);
@@ -189,6 +190,9 @@ async fn connection(stream: std::net::TcpStream, service: Service, mut stop: wat
             crate::http::collapse_slashes(&mut request);
             let address = ClientAddress::new(peer.ip(), request.headers(), trust_proxy);
             request.extensions_mut().insert(address);
+            if let Some(proof) = FromThisMachine::proven(peer.ip(), own.ip(), request.headers()) {
+                request.extensions_mut().insert(proof);
+            }
             router.oneshot(request).await as Result<_, Infallible>
         }
     });

@@ -15,8 +15,9 @@ pub struct NativeTasks {
     computing: Arc<Semaphore>,
 }
 
-/// Computations at once. A password hash takes 19 MiB: a crowd that logs in waits its turn.
-const COMPUTING: usize = 2;
+/// Computations at once. A password hash takes 19 MiB: a crowd that logs in waits its turn, in a queue that
+/// `store::guesses` bounds.
+const COMPUTING: usize = 1;
 
 impl NativeTasks {
     /// Must be called inside the main runtime.

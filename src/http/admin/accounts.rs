@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::super::extract::{AdminSession, Input, Params};
+use super::super::extract::{AdminSession, Input, LARGE, Params, SMALL};
 use super::list::{Order, Page, Slice, by_name, found};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
@@ -109,7 +109,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(app): State<App>,
     session: AdminSession,
-    Input(input): Input<AccountInput>,
+    Input(input): Input<AccountInput, LARGE>,
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     let now = app.ports.clock.now();
     let id = id::fresh(now, &*app.ports.random);
@@ -165,7 +165,7 @@ pub(super) async fn change(
     State(app): State<App>,
     session: AdminSession,
     Path(id): Path<String>,
-    Input(input): Input<AccountInput>,
+    Input(input): Input<AccountInput, LARGE>,
 ) -> Result<Json<AccountView>, ApiError> {
     let input = input.settled()?;
     if input.sends_groups() {
@@ -270,7 +270,7 @@ pub(super) struct FlushInput {
 pub(super) async fn flush_all(
     State(app): State<App>,
     session: AdminSession,
-    Input(input): Input<FlushInput>,
+    Input(input): Input<FlushInput, SMALL>,
 ) -> Result<StatusCode, ApiError> {
     let command = pool::Command::Flush {
         account: None,

@@ -1,6 +1,7 @@
 //! The values that fields of requests may take. Each is checked while it is read, so that a handler only
 //! ever sees good ones, and an error names the field by itself.
 
+mod hosts;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -9,10 +10,15 @@ use crs_durable::gate::Service;
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
 use crate::config::{self, Secret};
+use crate::model::text::is_hidden;
 use crate::model::time;
 use crate::port::clock::Millis;
 
+pub(super) use hosts::Host;
 pub(super) use limits::{Amount, Cleared, Clients, Usd};
+
+/// How text that is shown must be, in words.
+const VISIBLE: &str = "without control characters and without characters that hide or reorder text";
 
 /// One line of text of `MIN` to `MAX` characters, trimmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +32,8 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Line<MIN, MAX
         if length < MIN || length > MAX {
             return Err(D::Error::custom(format!("must have {MIN} to {MAX} characters")));
         }
-        if text.chars().any(char::is_control) {
-            return Err(D::Error::custom("must be one line, without control characters"));
+        if text.chars().any(is_hidden) {
+            return Err(D::Error::custom(format!("must be one line, {VISIBLE}")));
         }
         Ok(Self(text.to_owned()))
     }
@@ -45,9 +51,9 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
         }
         if text
             .chars()
-            .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+            .any(|c| is_hidden(c) && !matches!(c, '\n' | '\r' | '\t'))
         {
-            return Err(D::Error::custom("must not have control characters"));
+            return Err(D::Error::custom(format!("must be {VISIBLE}")));
         }
         Ok(Self(text))
     }
@@ -178,7 +184,7 @@ impl<'de> Deserialize<'de> for ModelMapping {
         let mut mapping = BTreeMap::new();
         for (from, Line(to)) in sent {
             let from = from.trim();
-            if from.is_empty() || from.chars().count() > 200 || from.chars().any(char::is_control) {
+            if from.is_empty() || from.chars().count() > 200 || from.chars().any(is_hidden) {
                 return Err(D::Error::custom(
                     "must have names of models as its names, 1 to 200 characters",
                 ));

@@ -1,15 +1,20 @@
 //! `/admin/oem-settings`: the site's name and icon. Anybody may read them: the login page shows them.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::super::extract::{AdminSession, Input};
+use super::super::extract::{AdminSession, Input, LARGE};
 use super::fields::Line;
 use crate::app::App;
+use crate::model::text::is_hidden;
 use crate::store::settings::Oem;
 
 /// Largest icon, decoded, in bytes.
@@ -78,10 +83,7 @@ impl<'de> Deserialize<'de> for IconAddress {
                     && uri.host().is_some_and(|host| !host.is_empty())
             })
         };
-        if text.len() <= 500
-            && !text.chars().any(char::is_control)
-            && (text.is_empty() || is_path || is_address())
-        {
+        if text.len() <= 500 && !text.chars().any(is_hidden) && (text.is_empty() || is_path || is_address()) {
             Ok(Self(text.to_owned()))
         } else {
             Err(serde::de::Error::custom(
@@ -136,8 +138,16 @@ fn is_icon(text: &str) -> bool {
     get, path = "/admin/oem-settings", operation_id = "getOemSettings", tag = "site",
     responses((status = 200, body = OemView))
 )]
-pub(super) async fn get(State(app): State<App>) -> Result<Json<OemView>, ApiError> {
-    Ok(Json(app.settings.oem().await?.into()))
+pub(super) async fn get(State(app): State<App>) -> Result<Response, ApiError> {
+    // Made once and shared: each stranger would cost a look at the store and a copy of the icon.
+    let read = async {
+        let view = OemView::from(app.settings.oem().await?);
+        serde_json::to_vec(&view)
+            .map(Bytes::from)
+            .map_err(|error| ApiError::internal(error.to_string()))
+    };
+    let body = app.site.get(app.ports.clock.ticks(), read).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
 }
 
 /// Sets the site's name and icon.
@@ -152,7 +162,7 @@ pub(super) async fn get(State(app): State<App>) -> Result<Json<OemView>, ApiErro
 pub(super) async fn set(
     State(app): State<App>,
     session: AdminSession,
-    Input(input): Input<OemInput>,
+    Input(input): Input<OemInput, LARGE>,
 ) -> Result<Json<OemView>, ApiError> {
     let set = app
         .settings
@@ -163,6 +173,7 @@ pub(super) async fn set(
             oem.show_admin_button = input.show_admin_button;
         })
         .await?;
+    app.site.forget();
     session.audit("oem.update", "oem:settings");
     Ok(Json(set.into()))
 }

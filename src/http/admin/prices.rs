@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::super::extract::{AdminSession, Input, Object};
+use super::super::extract::{AdminSession, Input, LARGE, Object};
 use crate::app::App;
 use crate::model::price::{self, PriceBook, PriceOverride, PriceOverrides};
 use crate::model::time::iso;
@@ -67,7 +67,7 @@ pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Result<Json<
 pub(super) async fn set(
     State(app): State<App>,
     session: AdminSession,
-    Input(input): Input<PricesInput>,
+    Input(input): Input<PricesInput, LARGE>,
 ) -> Result<Json<PricesView>, ApiError> {
     if input.overrides.len() > MOST {
         let message = format!("`overrides` must have at most {MOST} entries");

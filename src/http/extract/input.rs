@@ -11,14 +11,20 @@ use super::super::body;
 use crate::app::App;
 use crate::error::Code;
 
-/// Largest body of an admin request: an icon of 350 KB in base64, and room.
-const LIMIT: usize = 1 << 20;
+/// Largest body where little is said, bytes: a login, and what strangers may send at all.
+pub const SMALL: usize = 8 << 10;
 
-/// The body, whatever its content type says. An empty body is `{}`.
+/// Largest body of most admin requests, bytes: a record with its lists of models.
+const USUAL: usize = 256 << 10;
+
+/// Largest body of an admin request, bytes: an icon of 350 KB in base64, or a table of prices or models.
+pub const LARGE: usize = 1 << 20;
+
+/// The body, of at most `LIMIT` bytes, whatever its content type says. An empty body is `{}`.
 #[derive(Debug)]
-pub struct Input<T>(pub T);
+pub struct Input<T, const LIMIT: usize = USUAL>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
+impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<App> for Input<T, LIMIT> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
@@ -27,7 +33,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
             Code::BodyTooLarge => ApiError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 failure.code.name(),
-                "The request's body is larger than 1 MiB.",
+                format!("The request's body is larger than {} KiB.", LIMIT >> 10),
             ),
             code => ApiError::new(failure.status, code.name(), failure.message),
         })?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::table::{Entry, Family, Rates};
+use crate::model::text::is_hidden;
 
 /// By model name. A name also stands for its dressed forms (dated versions, `[1m]`, vendor prefixes).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -51,7 +52,7 @@ impl PriceOverrides {
         self.0
             .iter()
             .map(|(model, price)| {
-                if model.is_empty() || model.len() > NAME_BYTES || model.chars().any(char::is_control) {
+                if model.is_empty() || model.len() > NAME_BYTES || model.chars().any(is_hidden) {
                     let reason = "must be a model's name of 1 to 200 bytes";
                     return Err(PriceOverrideError {
                         model: model.clone(),

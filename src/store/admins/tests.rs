@@ -18,6 +18,7 @@ fn variables(username: Option<&str>, password: Option<&str>) -> config::Admin {
         username: username.map(str::to_owned),
         password: password.map(Secret::new),
         session: Duration::from_mins(1),
+        session_max: Duration::from_mins(1),
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::super::super::api_error::ApiError;
 use super::super::super::extract::{Object, Sent};
-use super::super::fields::{Ids, Line, ModelMapping, Models, Moment, Text, Usd, Whole};
+use super::super::fields::{Host, Ids, Line, ModelMapping, Models, Moment, Text, Usd, Whole};
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::port::clock::Millis;
@@ -97,8 +97,8 @@ pub(in super::super) struct AccountInput {
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ProxyInput {
     r#type: ProxyType,
-    #[schema(value_type = String, max_length = 255)]
-    host: Line<1, 255>,
+    #[schema(value_type = String, max_length = 253)]
+    host: Host,
     #[schema(value_type = u16, minimum = 1)]
     port: Whole<1, 65_535>,
     #[serde(default)]
@@ -331,15 +331,6 @@ impl Edit {
 
 impl ProxyInput {
     fn checked(&self) -> Result<Proxy, ApiError> {
-        let Line(host) = &self.host;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
-        if host.is_empty() || !host.chars().all(plain) {
-            return Err(ApiError::invalid(
-                "proxy.host",
-                "`proxy.host` must be a host name or an address",
-            ));
-        }
         for (field, text) in [
             ("proxy.username", &self.username),
             ("proxy.password", &self.password),
@@ -360,7 +351,7 @@ impl ProxyInput {
                 ProxyType::Https => ProxyScheme::Https,
                 ProxyType::Socks5 => ProxyScheme::Socks5,
             },
-            host: host.to_owned(),
+            host: self.host.0.clone(),
             port: self.port.0 as u16,
             username: given(&self.username),
             password: given(&self.password),

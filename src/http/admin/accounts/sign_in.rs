@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
-use super::super::super::extract::{AdminSession, Input};
+use super::super::super::extract::{AdminSession, Input, LARGE};
 use super::super::fields::Line;
 use super::AccountView;
 use super::input::SignInInput;
@@ -56,7 +56,7 @@ pub(in crate::http::admin) struct SignInView {
 pub(in crate::http::admin) async fn start(
     State(app): State<App>,
     session: AdminSession,
-    Input(input): Input<SignInInput>,
+    Input(input): Input<SignInInput, LARGE>,
 ) -> Result<Json<SignInView>, ApiError> {
     let (platform, grant) = (input.platform, input.grant);
     let sign_in = way(&app, platform, grant)?.1;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
-use super::super::super::extract::{AdminSession, Input};
+use super::super::super::extract::{AdminSession, Input, SMALL};
 use crate::app::App;
 use crate::error::Failure;
 use crate::provider::{self, Provider, Trial};
@@ -44,7 +44,7 @@ pub(in crate::http::admin) async fn test(
     State(app): State<App>,
     session: AdminSession,
     Path(id): Path<String>,
-    Input(input): Input<TestInput>,
+    Input(input): Input<TestInput, SMALL>,
 ) -> Result<Response<Body>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
     let provider = provider::of(account.platform);

@@ -11,6 +11,7 @@ use super::input::KeyInput;
 use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::key::{GROUP, Key};
+use crate::model::text::is_hidden;
 
 /// The id of an account, or `group:` and that of a group; `None` for the empty text, which binds to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl<'de> Deserialize<'de> for Target {
             .iter()
             .find_map(|mark| text.strip_prefix(mark))
             .unwrap_or(text);
-        if text.len() > 200 || text.chars().any(char::is_control) {
+        if text.len() > 200 || text.chars().any(is_hidden) {
             return Err(D::Error::custom(
                 "must be the id of an account, or `group:` and the id of a group",
             ));

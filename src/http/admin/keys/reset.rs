@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
-use super::super::super::extract::{AdminSession, Input};
+use super::super::super::extract::{AdminSession, Input, SMALL};
 use super::view::KeyView;
 use crate::app::App;
 use crate::port::gates::KeyHash;
@@ -61,7 +61,7 @@ pub(in super::super) async fn reset_limits(
     State(app): State<App>,
     session: AdminSession,
     Path(id): Path<String>,
-    Input(input): Input<ResetInput>,
+    Input(input): Input<ResetInput, SMALL>,
 ) -> Result<Json<KeyView>, ApiError> {
     let key = app.keys.get(&id).await?.ok_or_else(super::unknown)?;
     if key.deleted_at.is_some() {

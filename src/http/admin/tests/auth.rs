@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, LOCAL, NOW, PASSWORD};
+use crate::http::extract::ClientAddress;
+use crate::secrets::TICKET_LIFETIME;
+use crate::store::guesses::rules::{FREE, OF_ALL_STRANGERS, PER_SITE};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -106,41 +110,117 @@ async fn of_200_guesses_at_once_no_more_than_the_limit_are_checked() {
         }
     });
     let statuses = join_all(guesses).await;
-    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 30);
-    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 170);
-    // The right password does not get through either, until the window ends.
-    let answer = bench.login("root", PASSWORD, None).await.is(429);
-    let wait: u64 = answer.headers["retry-after"].parse().unwrap();
-    assert!((1..=900).contains(&wait), "{wait}");
-    bench.clock.advance(Duration::from_secs(wait));
-    bench.login("root", PASSWORD, None).await.is(200);
+    let checked = statuses.iter().filter(|status| **status == 401).count();
+    assert!((1..=PER_SITE as usize).contains(&checked), "{checked}");
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 429).count(),
+        200 - checked
+    );
+    // The admin is elsewhere and gets in.
+    bench
+        .login("root", PASSWORD, Some([192, 0, 2, 1].into()))
+        .await
+        .is(200);
 }
 
 #[tokio::test]
-async fn success_ends_the_count_of_the_account() {
+async fn the_wait_grows_with_each_failure_and_ends_with_a_success() {
     let bench = Bench::new().await;
     let address = Some("192.0.2.7".parse().unwrap());
-    for _ in 0..4 {
-        for _ in 0..2 {
-            bench.login("root", "wrong", address).await.is(401);
-        }
-        bench.login("root", PASSWORD, address).await.is(200);
+    for _ in 0..FREE {
+        bench.login("root", "wrong", address).await.is(401);
     }
-    // 8 failures from this address; logins that succeeded are not among them.
-    bench.login("root", "wrong", address).await.is(401);
-    bench.login("root", "wrong", address).await.is(401);
-    bench.login("root", PASSWORD, address).await.is(429);
+    for wait in [30, 60, 120] {
+        // The right password has to wait, too.
+        let refused = bench.login("root", PASSWORD, address).await.is(429);
+        assert_eq!(refused.json["error"], "too_many_attempts");
+        assert_eq!(refused.headers["retry-after"], wait.to_string());
+        bench.clock.advance(Duration::from_secs(wait));
+        bench.login("root", "wrong", address).await.is(401);
+    }
+    bench.clock.advance(Duration::from_secs(240));
+    bench.login("root", PASSWORD, address).await.is(200);
+    for _ in 0..FREE {
+        bench.login("root", "wrong", address).await.is(401);
+    }
+}
+
+#[tokio::test]
+async fn strangers_do_not_lock_the_admin_out() {
+    let bench = Bench::new().await;
+    let home = Some("198.51.100.7".parse().unwrap());
+    bench.login("root", PASSWORD, home).await.is(200);
+    // Thirty wrong passwords from three addresses, and thirty from one IPv6 site.
+    for n in 0..30_u8 {
+        bench
+            .login("root", "guess", Some([203, 0, 113, n % 3].into()))
+            .await;
+        let site = format!("2001:db8:1:{n:x}::1");
+        bench.login("root", "guess", Some(site.parse().unwrap())).await;
+    }
+    // An address that was never seen before.
     bench
-        .login("root", PASSWORD, Some("192.0.2.8".parse().unwrap()))
+        .login("root", PASSWORD, Some("192.0.2.200".parse().unwrap()))
         .await
         .is(200);
+    // However much strangers guess, a known address gets in.
+    let window = NOW / (15 * 60 * 1000);
+    bench.store.put(
+        &crate::store::keys::login_strangers(window),
+        &OF_ALL_STRANGERS.to_string(),
+    );
+    bench
+        .login("root", PASSWORD, Some("192.0.2.99".parse().unwrap()))
+        .await
+        .is(429);
+    bench.login("root", PASSWORD, home).await.is(200);
+}
+
+#[tokio::test]
+async fn a_refused_login_costs_the_store_nothing_and_its_body_is_not_read() {
+    let bench = Bench::new().await;
+    let address = Some("192.0.2.7".parse().unwrap());
+    for _ in 0..=FREE {
+        bench.login("root", "wrong", address).await;
+    }
+    let before = bench.store.calls.load(Ordering::SeqCst);
+    for _ in 0..100 {
+        bench.login("root", "wrong", address).await.is(429);
+        let unread = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let request = Request::post("/web/auth/login")
+            .extension(ClientAddress(address))
+            .body(unread);
+        bench.send(request.unwrap()).await.is(429);
+    }
+    assert_eq!(bench.store.calls.load(Ordering::SeqCst), before);
+}
+
+#[tokio::test]
+async fn what_strangers_may_send_is_small() {
+    let bench = Bench::new().await;
+    for path in ["/web/auth/login", "/web/auth/login-link"] {
+        let answer = bench
+            .raw("POST", path, None, vec![b' '; (8 << 10) + 1])
+            .await
+            .is(413);
+        assert_eq!(answer.json["message"], "The request's body is larger than 8 KiB.");
+    }
+    bench
+        .raw(
+            "POST",
+            "/admin/api-keys",
+            Some(LOCAL),
+            vec![b' '; (256 << 10) + 1],
+        )
+        .await
+        .is(413);
 }
 
 #[tokio::test]
 async fn one_address_cannot_guess_many_names_nor_lock_the_admin_out() {
     let bench = Bench::new().await;
     let guesser = Some("2001:db8:1:2::1".parse().unwrap());
-    for n in 0..10 {
+    for n in 0..FREE {
         bench.login(&format!("user{n}"), "guess", guesser).await.is(401);
     }
     // Another address of the same network is the same guesser.
@@ -148,13 +228,13 @@ async fn one_address_cannot_guess_many_names_nor_lock_the_admin_out() {
     for _ in 0..20 {
         bench.login("root", "guess", neighbour).await.is(429);
     }
-    // What the address's limit refused did not count against the account.
+    // Nothing is counted per name.
     bench
         .login("root", PASSWORD, Some("2001:db8:1:3::1".parse().unwrap()))
         .await
         .is(200);
     // Mapped IPv4 is IPv4.
-    for _ in 0..9 {
+    for _ in 0..FREE {
         bench
             .login("root", "guess", Some("::ffff:192.0.2.1".parse().unwrap()))
             .await
@@ -292,7 +372,7 @@ async fn a_new_password_ends_all_sessions() {
                 .await
         }
     };
-    change(json!({"newPassword": "new password"}))
+    change(json!({"newPassword": "an entirely new password"}))
         .await
         .refuses(422, "missing_field", "currentPassword");
     change(json!({"currentPassword": PASSWORD}))
@@ -301,16 +381,23 @@ async fn a_new_password_ends_all_sessions() {
     change(json!({"currentPassword": PASSWORD, "newPassword": "short"}))
         .await
         .refuses(422, "invalid_field", "newPassword");
-    change(json!({"currentPassword": PASSWORD, "newPassword": "new password", "newUsername": " "}))
-        .await
-        .refuses(422, "invalid_field", "newUsername");
-    change(json!({"currentPassword": "wrong", "newPassword": "new password"}))
+    for weak in ["admin1234", "P@ssw0rd2024", "rootrootroot"] {
+        change(json!({"currentPassword": PASSWORD, "newPassword": weak}))
+            .await
+            .refuses(422, "invalid_field", "newPassword");
+    }
+    for name in [" ", "ro\u{202e}ot", "ro\u{200b}ot"] {
+        change(json!({"currentPassword": PASSWORD, "newPassword": "an entirely new password", "newUsername": name}))
+            .await
+            .refuses(422, "invalid_field", "newUsername");
+    }
+    change(json!({"currentPassword": "wrong", "newPassword": "an entirely new password"}))
         .await
         .is(401);
     bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(200);
 
     let answer =
-        change(json!({"currentPassword": PASSWORD, "newPassword": "new password", "newUsername": "boss"}))
+        change(json!({"currentPassword": PASSWORD, "newPassword": "an entirely new password", "newUsername": "boss"}))
             .await
             .is(200);
     assert_eq!(answer.json["newUsername"], "boss");
@@ -323,7 +410,10 @@ async fn a_new_password_ends_all_sessions() {
         .is(200);
     bench.login("root", PASSWORD, None).await.is(401);
     bench.login("boss", PASSWORD, None).await.is(401);
-    bench.login("boss", "new password", None).await.is(200);
+    bench
+        .login("boss", "an entirely new password", None)
+        .await
+        .is(200);
     // At the next start the variables are still those that were adopted, so they do not come back.
     bench
         .app
@@ -331,7 +421,10 @@ async fn a_new_password_ends_all_sessions() {
         .ensure(&bench.app.config.admin, None, NOW)
         .await
         .unwrap();
-    bench.login("boss", "new password", None).await.is(200);
+    bench
+        .login("boss", "an entirely new password", None)
+        .await
+        .is(200);
 }
 
 #[tokio::test]
@@ -341,7 +434,8 @@ async fn a_stolen_session_does_not_guess_the_password() {
     let guess = |n: u32| {
         let (bench, token) = (bench.clone(), token.clone());
         async move {
-            let body = json!({"currentPassword": format!("guess {n}"), "newPassword": "new password"});
+            let body =
+                json!({"currentPassword": format!("guess {n}"), "newPassword": "an entirely new password"});
             bench
                 .raw(
                     "POST",
@@ -354,8 +448,24 @@ async fn a_stolen_session_does_not_guess_the_password() {
         }
     };
     let statuses = join_all((0..40).map(guess)).await;
-    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 30);
-    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 10);
+    let checked = statuses.iter().filter(|status| **status == 401).count();
+    assert!((1..=FREE as usize).contains(&checked), "{statuses:?}");
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 429).count(),
+        40 - checked
+    );
+    // The admin, with a session of its own, changes it all the same.
+    let token = bench.token().await;
+    let body = json!({"currentPassword": PASSWORD, "newPassword": "an entirely new password"});
+    bench
+        .raw(
+            "POST",
+            "/web/auth/change-password",
+            Some(&token),
+            body.to_string(),
+        )
+        .await
+        .is(200);
 }
 
 #[tokio::test]
@@ -377,13 +487,16 @@ async fn of_two_password_changes_at_once_one_is_done() {
                 .status
         }
     };
-    let (a, b) = tokio::join!(change("the first new one"), change("the second new one"));
+    let (a, b) = tokio::join!(
+        change("an entirely new password"),
+        change("another wholly new password")
+    );
     let mut both = [a, b];
     both.sort_unstable();
     assert_eq!(both, [200, 409]);
     let (first, second) = tokio::join!(
-        bench.login("root", "the first new one", None),
-        bench.login("root", "the second new one", None)
+        bench.login("root", "an entirely new password", None),
+        bench.login("root", "another wholly new password", None)
     );
     assert_eq!(first.status.min(second.status), 200);
     assert_eq!(first.status.max(second.status), 401);
@@ -442,7 +555,7 @@ async fn the_local_command_line_may_set_a_password_and_no_session_may() {
     bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(200);
 
     // Locked out by many attempts, as who forgot the password is.
-    for _ in 0..30 {
+    for _ in 0..=FREE {
         bench.login("root", "is it this one?", None).await;
     }
     bench.login("root", PASSWORD, None).await.is(429);
@@ -454,4 +567,138 @@ async fn the_local_command_line_may_set_a_password_and_no_session_may() {
     bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(401);
     bench.login("root", PASSWORD, None).await.is(401);
     bench.login("root", "a fresh password", None).await.is(200);
+}
+
+#[tokio::test]
+async fn a_session_has_an_end_that_no_refresh_moves() {
+    let bench = Bench::new().await;
+    let mut token = bench.token().await;
+    let day = 86_400_000;
+    let begun = bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(200);
+    let ends = begun.json["user"]["sessionEndsAt"].clone();
+    assert_eq!(ends, "2025-12-01T16:00:00.000Z");
+    // Refreshed each half day.
+    for half in 1..14 {
+        bench.clock.jump(NOW + half * day / 2);
+        let fresh = bench
+            .raw("POST", "/web/auth/refresh", Some(&token), "")
+            .await
+            .is(200);
+        token = fresh.text("token");
+        let user = bench.raw("GET", "/web/auth/user", Some(&token), "").await.is(200);
+        assert_eq!(user.json["user"]["sessionEndsAt"], ends);
+        assert_eq!(user.json["user"]["loginTime"], begun.json["user"]["loginTime"]);
+        let left = 7 * day - half * day / 2;
+        assert_eq!(fresh.json["expiresIn"], left.min(day));
+    }
+    bench.clock.jump(NOW + 7 * day);
+    for path in ["/web/auth/user", "/admin/api-keys"] {
+        let answer = bench.raw("GET", path, Some(&token), "").await.is(401);
+        assert_eq!(answer.json["error"], "session_expired");
+    }
+    bench
+        .raw("POST", "/web/auth/refresh", Some(&token), "")
+        .await
+        .is(401);
+}
+
+#[tokio::test]
+async fn a_shorter_end_that_is_set_later_holds_for_older_sessions() {
+    let long = Bench::new().await;
+    let token = long.token().await;
+    let short = Bench::with(&[("ADMIN_SESSION_MAX", "3600000")]).await;
+    short.raw("GET", "/web/auth/user", Some(&token), "").await.is(200);
+    short.clock.jump(NOW + 3_600_000);
+    short.raw("GET", "/web/auth/user", Some(&token), "").await.is(401);
+    let fresh = short.login("root", PASSWORD, None).await.is(200);
+    assert_eq!(fresh.json["expiresIn"], 3_600_000);
+}
+
+#[tokio::test]
+async fn the_local_token_works_on_this_machine_only() {
+    let bench = Bench::new().await;
+    for address in [
+        Some("192.0.2.7".parse().unwrap()),
+        Some([127, 0, 0, 1].into()),
+        None,
+    ] {
+        // The host has not said that it comes from here: a proxy on this machine has its address.
+        let request = Request::get("/admin/api-keys")
+            .header("authorization", format!("Bearer {LOCAL}"))
+            .extension(ClientAddress(address))
+            .body(Body::empty());
+        let answer = bench.send(request.unwrap()).await.is(401);
+        assert_eq!(answer.json["error"], "local_only");
+    }
+    bench.get("/admin/api-keys").await.is(200);
+}
+
+#[tokio::test]
+async fn a_login_link_lets_the_operator_in_once_whatever_strangers_did() {
+    let bench = Bench::new().await;
+    let address = Some("192.0.2.7".parse().unwrap());
+    for _ in 0..=FREE {
+        bench.login("root", "wrong", address).await;
+    }
+    bench.login("root", PASSWORD, address).await.is(429);
+    let window = NOW / (15 * 60 * 1000);
+    bench.store.put(
+        &crate::store::keys::login_strangers(window),
+        &OF_ALL_STRANGERS.to_string(),
+    );
+
+    let token = {
+        let made = bench.post("/web/auth/login-tickets", json!({})).await.is(201);
+        assert_eq!(made.json["expiresIn"].as_u64().unwrap(), TICKET_LIFETIME);
+        made.text("ticket")
+    };
+    let exchange = |ticket: String| {
+        let bench = bench.clone();
+        async move {
+            let request = Request::post("/web/auth/login-link")
+                .extension(ClientAddress(address))
+                .body(Body::from(json!({ "ticket": ticket }).to_string()));
+            bench.send(request.unwrap()).await
+        }
+    };
+    let answers = join_all((0..20).map(|_| exchange(token.clone()))).await;
+    let (good, used): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!((good.len(), used.len()), (1, 19));
+    for answer in used {
+        assert_eq!(answer.is(401).json["error"], "ticket_used");
+    }
+    bench
+        .raw("GET", "/admin/api-keys", Some(&good[0].text("token")), "")
+        .await
+        .is(200);
+    // The address is the admin's from now on.
+    bench.login("root", PASSWORD, address).await.is(200);
+
+    // Old ones and made-up ones cost nothing.
+    let old = bench
+        .post("/web/auth/login-tickets", json!({}))
+        .await
+        .text("ticket");
+    bench.clock.advance(Duration::from_millis(TICKET_LIFETIME));
+    let before = bench.store.calls.load(Ordering::SeqCst);
+    assert_eq!(exchange(old).await.is(401).json["error"], "ticket_expired");
+    for bad in ["", "x", LOCAL, good[0].text("token").as_str()] {
+        assert_eq!(
+            exchange(bad.to_owned()).await.is(401).json["error"],
+            "invalid_ticket"
+        );
+    }
+    bench
+        .raw("POST", "/web/auth/login-link", None, "{}")
+        .await
+        .refuses(422, "missing_field", "ticket");
+    assert_eq!(bench.store.calls.load(Ordering::SeqCst), before);
+
+    // A session does not make one: who stole it for an hour would keep it.
+    let session = bench.login("root", PASSWORD, address).await.text("token");
+    let refused = bench
+        .raw("POST", "/web/auth/login-tickets", Some(&session), "")
+        .await
+        .is(403);
+    assert_eq!(refused.json["error"], "local_only");
 }

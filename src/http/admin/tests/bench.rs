@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use crate::app::{App, Ports, assemble};
 use crate::config::{Config, Secret};
-use crate::http::extract::ClientAddress;
+use crate::http::extract::{ClientAddress, FromThisMachine};
 use crate::http::router;
 use crate::model::account::Platform;
 use crate::port::clock::Clock as _;
@@ -141,7 +141,11 @@ impl Bench {
         self
     }
 
-    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+    /// Sends a request as from this machine, unless it says from which address it comes.
+    pub(super) async fn send(&self, mut request: Request<Body>) -> Answer {
+        if request.extensions().get::<ClientAddress>().is_none() {
+            request.extensions_mut().insert(FromThisMachine::in_process());
+        }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();

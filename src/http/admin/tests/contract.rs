@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::bench::{Bench, LOCAL, PASSWORD, ok};
 
 /// Routes that need no session.
-const PUBLIC: [(&str, &str); 4] = [
+const PUBLIC: [(&str, &str); 5] = [
     ("get", "/admin/oem-settings"),
     ("post", "/web/auth/login"),
+    ("post", "/web/auth/login-link"),
     ("get", "/health"),
     ("get", "/metrics"),
 ];
@@ -19,6 +20,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/web/auth/logout"),
     ("post", "/web/auth/refresh"),
     ("get", "/web/auth/user"),
+    ("post", "/web/auth/login-link"),
+    ("post", "/web/auth/login-tickets"),
     ("post", "/web/auth/change-password"),
     ("post", "/web/auth/reset-password"),
     ("get", "/admin/api-keys"),
@@ -278,4 +281,108 @@ async fn changes_are_whole_or_not_at_all_when_the_answer_is_lost() {
     // It was done; repeating it does no harm.
     assert_eq!(bench.get(&path).await.json["isActive"], false);
     assert!(ok(bench.patch(&path, json!({"isActive": false})).await.status));
+}
+
+#[tokio::test]
+async fn no_text_that_is_shown_hides_or_reorders_itself() {
+    let bench = Bench::new().await;
+    let key = bench.post("/admin/api-keys", json!({"name": "k"})).await.is(201);
+    let key = format!("/admin/api-keys/{}", key.text("id"));
+    let account =
+        json!({"name": "a", "platform": "claude", "credentials": {"type": "apiKey", "apiKey": "x"}});
+    let account = bench.post("/admin/accounts", account).await.is(201);
+    let account = format!("/admin/accounts/{}", account.text("id"));
+    let group = bench
+        .post(
+            "/admin/account-groups",
+            json!({"name": "g", "platform": "claude"}),
+        )
+        .await
+        .is(201);
+    let group = format!("/admin/account-groups/{}", group.text("id"));
+    for hidden in [
+        '\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{85}', '\u{2028}', '\0',
+    ] {
+        let text = format!("gpj{hidden}.exe");
+        for (method, path, field, body) in [
+            ("PATCH", &key, "name", json!({ "name": text })),
+            ("PATCH", &key, "description", json!({ "description": text })),
+            ("PATCH", &key, "tags", json!({ "tags": [text] })),
+            ("PATCH", &account, "name", json!({ "name": text })),
+            ("PATCH", &account, "description", json!({ "description": text })),
+            ("PATCH", &group, "name", json!({ "name": text })),
+            ("PATCH", &group, "description", json!({ "description": text })),
+            (
+                "PUT",
+                &"/admin/oem-settings".to_owned(),
+                "siteName",
+                json!({ "siteName": text }),
+            ),
+        ] {
+            let answer = bench.call(method, path, &body).await.is(422);
+            let at = answer.text("field");
+            assert!(at.starts_with(field), "{hidden:?} {path} {at}");
+        }
+    }
+    bench
+        .patch(
+            &key,
+            json!({"name": "名前 ❤\u{fe0f}", "description": "two\nlines"}),
+        )
+        .await
+        .is(200);
+}
+
+#[tokio::test]
+async fn a_proxy_is_at_a_host() {
+    let bench = Bench::new().await;
+    let account = |host: &str| {
+        json!({"name": "a", "platform": "claude", "credentials": {"type": "apiKey", "apiKey": "x"},
+            "proxy": {"type": "http", "host": host, "port": 8080}})
+    };
+    for bad in [
+        "::::",
+        "%00",
+        "a%00.example",
+        "fe80::1%eth0",
+        "a..b",
+        "2130706433",
+        "0x7f.1",
+    ] {
+        bench
+            .post("/admin/accounts", account(bad))
+            .await
+            .refuses(422, "invalid_field", "proxy.host");
+    }
+    for good in ["proxy.example", "10.0.0.1", "[::1]", "squid_1"] {
+        bench.post("/admin/accounts", account(good)).await.is(201);
+    }
+}
+
+#[tokio::test]
+async fn the_figures_are_for_this_machine_or_for_the_token() {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    let asked = async |vars: &[(&str, &str)], local: bool, token: Option<&str>| {
+        let bench = Bench::with(vars).await;
+        let mut request = Request::get("/metrics");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if local {
+            request = request.extension(crate::http::extract::FromThisMachine::in_process());
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let router = crate::http::router(bench.app.clone());
+        router.oneshot(request).await.unwrap().status().as_u16()
+    };
+    assert_eq!(asked(&[], true, None).await, 200);
+    assert_eq!(asked(&[], false, None).await, 403);
+    assert_eq!(asked(&[], false, Some("guess")).await, 403);
+    let set = [("METRICS_TOKEN", "t0ken-of-prometheus")];
+    assert_eq!(asked(&set, true, None).await, 401);
+    assert_eq!(asked(&set, false, Some("wrong")).await, 401);
+    assert_eq!(asked(&set, false, Some("t0ken-of-prometheus")).await, 200);
 }

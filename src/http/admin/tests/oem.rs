@@ -1,5 +1,7 @@
 //! `/admin/oem-settings`.
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -99,4 +101,48 @@ async fn icons_are_what_they_say_and_no_larger_than_they_may() {
         .raw("PUT", path, Some(LOCAL), vec![b'x'; (1 << 20) + 1])
         .await
         .is(413);
+}
+
+#[tokio::test]
+async fn a_crowd_of_strangers_costs_the_store_one_read() {
+    let bench = Bench::new().await;
+    let path = "/admin/oem-settings";
+    bench
+        .call("PUT", path, &json!({"siteName": "First"}))
+        .await
+        .is(200);
+    for path in [path, "/health"] {
+        let before = bench.store.calls.load(Ordering::SeqCst);
+        for _ in 0..100 {
+            bench.raw("GET", path, None, "").await.is(200);
+        }
+        assert_eq!(bench.store.calls.load(Ordering::SeqCst), before + 1, "{path}");
+    }
+    // What is changed here shows at once; what another process changed, soon.
+    bench
+        .call("PUT", path, &json!({"siteName": "Second"}))
+        .await
+        .is(200);
+    assert_eq!(bench.raw("GET", path, None, "").await.json["siteName"], "Second");
+    let other = crate::store::settings::Settings::new(bench.store.clone(), "x");
+    other
+        .set_oem(1, |oem| oem.site_name = "Third".to_owned())
+        .await
+        .unwrap();
+    bench.clock.advance(std::time::Duration::from_secs(10));
+    assert_eq!(bench.raw("GET", path, None, "").await.json["siteName"], "Third");
+    // The store is noticed to be away within a second.
+    bench.store.away.store(true, Ordering::SeqCst);
+    bench.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(
+        bench.raw("GET", "/health", None, "").await.json["status"],
+        "degraded"
+    );
+    // What was read before is better than nothing, after the first was told.
+    bench.clock.advance(std::time::Duration::from_secs(10));
+    bench.raw("GET", path, None, "").await.is(503);
+    assert_eq!(
+        bench.raw("GET", path, None, "").await.is(200).json["siteName"],
+        "Third"
+    );
 }

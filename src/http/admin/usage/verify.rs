@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
-use super::super::super::extract::{AdminSession, Input};
+use super::super::super::extract::{AdminSession, Input, SMALL};
 use crate::app::App;
 use crate::store::ledger::Difference;
 
@@ -49,7 +49,7 @@ pub(in crate::http::admin) struct VerifiedView {
 pub(in crate::http::admin) async fn verify(
     State(app): State<App>,
     _: AdminSession,
-    Input(input): Input<VerifyInput>,
+    Input(input): Input<VerifyInput, SMALL>,
 ) -> Result<Json<VerifiedView>, ApiError> {
     let days_kept = app.ledger.request_log_days();
     if !(1..=days_kept).contains(&input.days_ago) {

@@ -1,0 +1,162 @@
+//! A small judge: it looks for what is left of a password when the decorations that people add are taken off.
+
+/// What people choose and decorate, in small letters without decorations.
+const COMMON: [&str; 62] = [
+    "abc",
+    "access",
+    "admin",
+    "administrator",
+    "adminadmin",
+    "api",
+    "apple",
+    "asdf",
+    "asdfgh",
+    "asdfghjkl",
+    "azerty",
+    "baseball",
+    "batman",
+    "changeme",
+    "charlie",
+    "claude",
+    "computer",
+    "crs",
+    "default",
+    "demo",
+    "dragon",
+    "football",
+    "freedom",
+    "gemini",
+    "google",
+    "guest",
+    "hello",
+    "helloworld",
+    "hunter",
+    "iloveyou",
+    "killer",
+    "letmein",
+    "login",
+    "love",
+    "manager",
+    "master",
+    "michael",
+    "monkey",
+    "openai",
+    "pass",
+    "passw",
+    "password",
+    "princess",
+    "qazwsx",
+    "qwer",
+    "qwert",
+    "qwerty",
+    "qwertyuiop",
+    "relay",
+    "root",
+    "secret",
+    "server",
+    "shadow",
+    "starwars",
+    "sunshine",
+    "superman",
+    "system",
+    "test",
+    "user",
+    "welcome",
+    "whatever",
+    "zxcvbnm",
+];
+
+/// Rows of a keyboard, and what else is typed in order.
+const ROWS: [&str; 6] = [
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890",
+    "qwertyuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
+];
+
+/// Fewer different characters than this are a pattern.
+const FEWEST_DIFFERENT: usize = 6;
+
+/// Digits alone need as many as this.
+const FEWEST_DIGITS: usize = 14;
+
+/// Letters that are not part of anything common, for a password that is not all of letters and digits.
+const FEWEST_LEFT: usize = 4;
+
+pub(super) fn is_weak(password: &str, username: &str) -> bool {
+    let lower = password.to_lowercase();
+    let distinct: std::collections::BTreeSet<char> = lower.chars().collect();
+    if distinct.len() < FEWEST_DIFFERENT {
+        return true;
+    }
+    let only_digits = lower.chars().all(|c| !c.is_alphabetic());
+    if only_digits && lower.chars().count() < FEWEST_DIGITS {
+        return true;
+    }
+    let username = username.to_lowercase();
+    let mut rest = lower;
+    if username.chars().count() >= 3 {
+        rest = rest.replace(&username, " ");
+    }
+    for row in ROWS {
+        rest = without_runs(&rest, row);
+    }
+    let plain: String = rest.chars().map(plain).collect();
+    let left = [rest, plain].map(|text| {
+        let mut text = text;
+        let mut words = COMMON;
+        words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+        for word in words {
+            text = text.replace(word, " ");
+        }
+        text.chars().filter(|c| c.is_alphabetic()).count()
+    });
+    !only_digits && left.into_iter().min().unwrap_or_default() < FEWEST_LEFT
+}
+
+/// The letter that a digit or sign stands for in such spellings as `P@ssw0rd`.
+fn plain(c: char) -> char {
+    match c {
+        '@' | '4' => 'a',
+        '0' => 'o',
+        '1' | '!' => 'i',
+        '3' => 'e',
+        '$' | '5' => 's',
+        '7' => 't',
+        other => other,
+    }
+}
+
+/// The text with each run of four or more characters of `row`, in either direction, as a blank.
+fn without_runs(text: &str, row: &str) -> String {
+    const SHORTEST: usize = 4;
+    let row: Vec<char> = row.chars().collect();
+    let place = |c: char| row.iter().position(|other| *other == c);
+    let mut kept = String::with_capacity(text.len());
+    let mut run: Vec<char> = Vec::new();
+    let mut step = 0_isize;
+    let flush = |run: &mut Vec<char>, kept: &mut String| {
+        if run.len() >= SHORTEST {
+            kept.push(' ');
+        } else {
+            kept.extend(run.iter());
+        }
+        run.clear();
+    };
+    for c in text.chars() {
+        let next = match (run.last().and_then(|last| place(*last)), place(c)) {
+            (Some(before), Some(here)) => here as isize - before as isize,
+            _ => 0,
+        };
+        let goes_on = next.abs() == 1 && (run.len() == 1 || next == step);
+        if !goes_on {
+            flush(&mut run, &mut kept);
+        }
+        step = next;
+        run.push(c);
+    }
+    flush(&mut run, &mut kept);
+    kept
+}

@@ -1,0 +1,300 @@
+//! What is outside of every prefix: the front page, model calls of clients whose base URL lacks its prefix, and an
+//! answer in words for everything that there is not.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{OriginalUri, State};
+use axum::http::header::{self, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use serde_json::json;
+
+use super::api_error::ApiError;
+use super::dialect::{X_REQUEST_ID, refuse_outside, wrong_method};
+use super::{about, claude, gemini, openai};
+use crate::app::App;
+use crate::error::{Code, Failure};
+use crate::model::price::Family;
+use crate::port::random;
+use crate::provider::Provider;
+use crate::provider::claude::Claude;
+use crate::provider::gemini::Gemini;
+use crate::provider::openai::OpenAi;
+use crate::relay::call::{Surface, request_id};
+
+const PAGE: &str = include_str!("../../assets/root.html");
+
+/// Nothing but the page's own style.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
+/// How much of a path is repeated in an answer, characters.
+const LONGEST_PATH: usize = 200;
+
+/// The front page, and the calls whose path alone says which protocol they are of: each is served by the accounts of
+/// that protocol's own platform, whatever model it names.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(front))
+        .merge(claude::unprefixed())
+        .merge(openai::unprefixed())
+        .merge(gemini::unprefixed())
+        .route("/v1/models", get(models))
+        .route(
+            "/v1/models/{*model}",
+            gemini::calls_of_model(Surface::V1).get(model),
+        )
+}
+
+/// Says what this is, to a person or to a program.
+async fn front(headers: HeaderMap) -> Response<Body> {
+    let mut response = if takes_html(&headers) {
+        ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+    } else {
+        let body = json!({
+            "service": "crs-edge",
+            "version": env!("CARGO_PKG_VERSION"),
+            "health": "/health",
+            "adminApi": "/openapi.json",
+            "console": "/admin-next/ (not in this version)",
+            "baseUrls": {
+                "claude": "/api", "codex": "/openai", "openai": "/openai/v1", "gemini": "/gemini",
+            },
+        });
+        axum::Json(body).into_response()
+    };
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::VARY, "accept"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    for (name, value) in fixed {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn takes_html(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")))
+}
+
+/// A list of models, for whichever of the three protocols its headers are of.
+async fn models(State(app): State<App>, asked: Parts) -> Response<Body> {
+    match protocol_of_headers(&asked.headers, asked.uri.query()) {
+        Protocol::Anthropic => {
+            about::answered(&app, &Claude, &asked, |_, key| {
+                Ok(about::list(&about::names(&key, Family::Claude)?, "anthropic"))
+            })
+            .await
+        }
+        Protocol::OpenAi => {
+            about::answered(&app, &OpenAi, &asked, |_, key| {
+                Ok(about::list(&about::names(&key, Family::OpenAi)?, "openai"))
+            })
+            .await
+        }
+        Protocol::Google => about::answered(&app, &Gemini, &asked, |_, key| gemini::list(&key)).await,
+    }
+}
+
+/// One model, as Google's clients ask for it. The relay tells others its list only.
+async fn model(State(app): State<App>, asked: Parts) -> Response<Body> {
+    match protocol_of_headers(&asked.headers, asked.uri.query()) {
+        Protocol::Google => about::answered(&app, &Gemini, &asked, gemini::one).await,
+        other => {
+            let message = format!(
+                "This relay tells nothing of single models, /v1/models lists them. {}",
+                other.hint()
+            );
+            refuse_outside(&app, other.provider(), &Failure::new(Code::NotFound, message))
+        }
+    }
+}
+
+/// The protocols of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Anthropic,
+    OpenAi,
+    Google,
+}
+
+impl Protocol {
+    fn provider(self) -> &'static dyn Provider {
+        match self {
+            Self::Anthropic => &Claude,
+            Self::OpenAi => &OpenAi,
+            Self::Google => &Gemini,
+        }
+    }
+
+    /// Which base URL its clients need.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Anthropic => {
+                "The base URL for Claude Code and Anthropic's SDKs is the address of this relay and /api."
+            }
+            Self::OpenAi => {
+                "The base URL for Codex is the address of this relay and /openai, for OpenAI's SDKs /openai/v1."
+            }
+            Self::Google => {
+                "The base URL for Gemini CLI and Google's SDKs is the address of this relay and /gemini."
+            }
+        }
+    }
+}
+
+/// Anthropic's clients name the version of their protocol, Google's have a header of their own for the key; others
+/// are OpenAI's.
+fn protocol_of_headers(headers: &HeaderMap, query: Option<&str>) -> Protocol {
+    let has = |name: &str| headers.contains_key(name);
+    let key_in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
+    if has("anthropic-version") || has("x-api-key") {
+        Protocol::Anthropic
+    } else if has("x-goog-api-key") || key_in_query {
+        Protocol::Google
+    } else {
+        Protocol::OpenAi
+    }
+}
+
+/// Which protocol a path without a known prefix belongs to; `None`: it is of no model call.
+fn protocol_of(path: &str, headers: &HeaderMap, query: Option<&str>) -> Option<Protocol> {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let first = segments.clone().next()?;
+    let method = path.rsplit_once(':').map(|(_, method)| method);
+    let google = first.starts_with("v1beta")
+        || first.starts_with("v1alpha")
+        || first.starts_with("v1internal")
+        || method.is_some_and(|method| {
+            let lower = method.to_ascii_lowercase();
+            lower.contains("generatecontent")
+                || lower.contains("counttokens")
+                || lower.contains("embedcontent")
+        });
+    let anthropic = |segment: &str| matches!(segment, "messages" | "complete" | "count_tokens");
+    let openai = |segment: &str| {
+        matches!(
+            segment,
+            "responses"
+                | "chat"
+                | "completions"
+                | "embeddings"
+                | "images"
+                | "audio"
+                | "moderations"
+                | "assistants"
+                | "threads"
+                | "realtime"
+        )
+    };
+    if google {
+        Some(Protocol::Google)
+    } else if segments.clone().any(anthropic) {
+        Some(Protocol::Anthropic)
+    } else if segments.any(openai) {
+        Some(Protocol::OpenAi)
+    } else {
+        (first == "v1").then(|| protocol_of_headers(headers, query))
+    }
+}
+
+/// 404 for every path that no route has: in the caller's protocol, if it has one.
+pub(super) async fn nothing(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let path: String = uri.path().chars().take(LONGEST_PATH).collect();
+    if let Some(protocol) = protocol_of(uri.path(), &headers, uri.query()) {
+        let message = format!("There is nothing at {path}. {}", protocol.hint());
+        return refuse_outside(&app, protocol.provider(), &Failure::new(Code::NotFound, message));
+    }
+    let message = if path == "/admin-next" || path.starts_with("/admin-next/") {
+        "This version has no console. The command line `crs` does what it will do; with a login link, use the curl line that `crs admin login-link` prints.".to_owned()
+    } else {
+        format!(
+            "There is nothing at {path}. Model calls are below /api, /openai and /gemini; / says which client needs which. The admin API is described by /openapi.json, and /health says how the relay is."
+        )
+    };
+    told(&app, &ApiError::new(StatusCode::NOT_FOUND, "not_found", message))
+}
+
+/// 405 for a path that has other methods; the router adds the `allow` header.
+pub(super) async fn other_method(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    match protocol_of(uri.path(), &headers, uri.query()) {
+        Some(protocol) => refuse_outside(&app, protocol.provider(), &wrong_method()),
+        None => told(
+            &app,
+            &ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This address does not know this method; see the `allow` header.",
+            ),
+        ),
+    }
+}
+
+fn told(app: &App, error: &ApiError) -> Response<Body> {
+    let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
+    let mut response = error.response(Some(&id));
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_says_whose_protocol_it_is() {
+        let of = |path: &str, header: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header, HeaderValue::from_static("x"));
+            protocol_of(path, &headers, None)
+        };
+        use Protocol::{Anthropic, Google, OpenAi};
+        for (path, header, protocol) in [
+            ("/v2/messages", "a", Some(Anthropic)),
+            ("/anthropic/v1/messages", "a", Some(Anthropic)),
+            ("/v1/complete", "a", Some(Anthropic)),
+            ("/v1/embeddings", "a", Some(OpenAi)),
+            ("/x/chat/completions", "x-api-key", Some(OpenAi)),
+            ("/v1beta/files", "a", Some(Google)),
+            ("/v1beta1/models/m", "a", Some(Google)),
+            ("/v1internal:nothing", "a", Some(Google)),
+            ("/x/v1/models/m:generateContent", "a", Some(Google)),
+            ("/v1/models/m", "anthropic-version", Some(Anthropic)),
+            ("/v1/models/m", "x-goog-api-key", Some(Google)),
+            ("/v1/models/m", "authorization", Some(OpenAi)),
+            ("/v1", "authorization", Some(OpenAi)),
+            ("/", "authorization", None),
+            ("/nowhere", "x-api-key", None),
+            ("/robots.txt", "a", None),
+        ] {
+            assert_eq!(of(path, header), protocol, "{path} {header}");
+        }
+        assert_eq!(
+            protocol_of("/v1/files", &HeaderMap::new(), Some("a=b&key=c")),
+            Some(Google)
+        );
+    }
+}

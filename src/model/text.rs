@@ -1,0 +1,74 @@
+//! Text that people are shown: which characters would make it look like something else.
+
+/// Whether `c` must not be in a name or any other text that is shown to people: it moves, hides or breaks what
+/// stands beside it, so that two different texts look the same or one line looks like two.
+///
+/// That is: control characters (C0, C1), bidirectional controls, zero-width and invisible characters, line and
+/// paragraph separators, tags, and code points that no text may use. From Unicode's `Bidi_Control`,
+/// `Default_Ignorable_Code_Point` and `Noncharacter_Code_Point`; the variation selectors of emoji (U+FE00 to
+/// U+FE0F) are allowed, the joiners (U+200C, U+200D) are not.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{00AD}'
+                | '\u{034F}'
+                | '\u{061C}'
+                | '\u{115F}'..='\u{1160}'
+                | '\u{17B4}'..='\u{17B5}'
+                | '\u{180B}'..='\u{180F}'
+                | '\u{200B}'..='\u{200F}'
+                | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}'
+                | '\u{3164}'
+                | '\u{FDD0}'..='\u{FDEF}'
+                | '\u{FEFF}'
+                | '\u{FFA0}'
+                | '\u{FFF0}'..='\u{FFFB}'
+                | '\u{1BCA0}'..='\u{1BCA3}'
+                | '\u{1D173}'..='\u{1D17A}'
+                | '\u{E0000}'..='\u{E0FFF}'
+        )
+        || (c as u32) & 0xFFFE == 0xFFFE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_misleads_is_hidden_and_what_people_write_is_not() {
+        for c in [
+            '\0',
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{feff}',
+            '\u{ad}',
+            '\u{3164}',
+            '\u{e0041}',
+            '\u{ffff}',
+            '\u{1ffff}',
+            '\u{10fffe}',
+        ] {
+            assert!(is_hidden(c), "{c:?}");
+        }
+        for text in [
+            "Ä name",
+            "名前 (2)",
+            "❤\u{fe0f} 🔑",
+            "عربى",
+            "नाम",
+            "a-b_c.d:e/f@g",
+        ] {
+            assert!(!text.chars().any(is_hidden), "{text}");
+        }
+    }
+}
