@@ -23,7 +23,7 @@ use crate::config;
 pub use client_key::IssuedKey;
 pub use fingerprint::FingerprintError;
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
-pub use seal::SealError;
+pub use seal::{SealError, is_bound};
 pub use session::{Session, SessionError};
 
 type HmacSha256 = Hmac<Sha256>;
