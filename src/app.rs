@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use crs_durable::pool::AccountPolicy;
 
-use crate::config::{Config, Secret};
+use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config, Secret};
 use crate::metrics::Metrics;
 use crate::model::account::Platform;
 use crate::model::price::PriceBook;
 use crate::port::billed::Billed;
 use crate::port::clock::Clock;
+use crate::port::destination::Destinations;
 use crate::port::gates::Gates;
 use crate::port::random::Random;
 use crate::port::store::Store;
@@ -88,8 +89,19 @@ pub struct Parts {
     pub store_rest: StoreRest,
     /// The price table with the operator's prices, and the version of those; replaced as a whole.
     prices: RwLock<(u64, Arc<PriceBook>)>,
+    /// Where provider calls may go. The host's outbound client holds the same rules.
+    pub destinations: Destinations,
     /// Proof of being an admin for who can read the host's files: the command line next to the server.
     pub local_token: Option<Secret>,
+}
+
+/// Where provider calls may go, by these settings.
+pub fn destinations(config: &Config) -> Destinations {
+    Destinations::new(
+        config.relay.allow_private_upstreams,
+        ALLOW_PRIVATE_UPSTREAMS,
+        config.provider_urls(),
+    )
 }
 
 /// Builds what stands on the ports. Does no I/O; a host checks the fingerprint and ensures the admin login
@@ -124,6 +136,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
         turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),
+        destinations: destinations(&config),
         local_token,
         keyring,
         config,

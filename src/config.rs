@@ -100,6 +100,8 @@ pub struct Relay {
     /// `RECORD_MAX_AGE`: how long a record is used before it is read again, where others write the same
     /// store.
     pub record_age: Duration,
+    /// `ALLOW_PRIVATE_UPSTREAMS`: whether accounts and proxies may be on private networks and this machine.
+    pub allow_private_upstreams: bool,
 }
 
 impl Relay {
@@ -265,6 +267,28 @@ impl Config {
     pub fn read(vars: &dyn Vars) -> Result<Self, Problems> {
         read::config(vars)
     }
+
+    /// The addresses of providers that the settings name, or their defaults.
+    pub fn provider_urls(&self) -> [&str; 9] {
+        let Self {
+            claude,
+            openai,
+            gemini,
+            antigravity,
+            ..
+        } = self;
+        [
+            &claude.api_url,
+            &claude.oauth_url,
+            &openai.api_url,
+            &openai.codex_url,
+            &openai.oauth_url,
+            &gemini.api_url,
+            &gemini.code_assist_url,
+            &gemini.oauth_url,
+            &antigravity.api_url,
+        ]
+    }
 }
 
 /// `DATA_DIR`: where a native host keeps its store and generated secrets; read before the rest.
@@ -288,6 +312,9 @@ pub const JWT_SECRET: &str = "JWT_SECRET";
 
 /// The one of them that opens what is stored already.
 pub const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
+
+/// The setting behind [`Relay::allow_private_upstreams`], for messages.
+pub const ALLOW_PRIVATE_UPSTREAMS: &str = "ALLOW_PRIVATE_UPSTREAMS";
 
 #[cfg(test)]
 mod tests;

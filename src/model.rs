@@ -1,6 +1,7 @@
 //! The nouns: valid by construction, serialisable, without I/O.
 
 pub mod account;
+pub mod address;
 pub mod calendar;
 pub mod group;
 pub mod id;

@@ -4,6 +4,7 @@
 
 pub mod billed;
 pub mod clock;
+pub mod destination;
 pub mod gates;
 pub mod random;
 pub mod store;

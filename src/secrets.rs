@@ -25,7 +25,7 @@ pub use client_key::IssuedKey;
 pub use fingerprint::FingerprintError;
 pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
-pub use seal::SealError;
+pub use seal::{SealError, is_bound};
 pub use session::{Lifetimes, Session, SessionError};
 
 type HmacSha256 = Hmac<Sha256>;

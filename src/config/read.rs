@@ -74,6 +74,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             idle: read.milliseconds("STREAM_IDLE_TIMEOUT", 300_000, 100, 3_600_000),
             connect: read.milliseconds("CONNECT_TIMEOUT", 10_000, 100, 120_000),
             record_age: read.milliseconds("RECORD_MAX_AGE", 10_000, 1_000, 3_600_000),
+            allow_private_upstreams: read.switch(super::ALLOW_PRIVATE_UPSTREAMS, false),
         },
         ledger: Ledger {
             flush: read.milliseconds("LEDGER_FLUSH_INTERVAL", 10_000, 1, 600_000),

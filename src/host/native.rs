@@ -27,7 +27,7 @@ use self::random::NativeRandom;
 use self::server::{Server, Service};
 use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
-use crate::app::{App, Ports, assemble};
+use crate::app::{App, Ports, assemble, destinations};
 use crate::config::{self, Config, Problems, Secret, StoreChoice, Vars};
 use crate::port::random::Random as _;
 use crate::port::store::Store;
@@ -114,7 +114,7 @@ impl Native {
         let gates = Arc::new(gates);
         let ports = Ports {
             store: store.clone(),
-            upstream: Arc::new(NativeUpstream::new()),
+            upstream: Arc::new(NativeUpstream::new(destinations(&setup.config))),
             gates: gates.clone(),
             clock,
             tasks: Arc::new(NativeTasks::new()),

@@ -17,6 +17,9 @@ pub trait Upstream: Send + Sync {
     /// Sends one request and resolves with the response's head. Redirects are not followed, bodies not
     /// decompressed, no header added but `host` and framing. Any status is `Ok`.
     ///
+    /// Connects only where the rules of [`Destinations`](super::destination::Destinations) let it, and to the
+    /// very address that was checked.
+    ///
     /// Dropping the future or the body closes the connection: natively that is how a leaving client
     /// ends the provider's work.
     async fn send(
@@ -67,6 +70,8 @@ pub enum UpstreamErrorKind {
     Stale,
     /// The request cannot be sent from this host at all (bad URL, no proxies here).
     Unsendable,
+    /// The operator's rules do not let the relay go there, see [`Destinations`](super::destination::Destinations).
+    Forbidden,
 }
 
 impl std::fmt::Display for UpstreamErrorKind {
@@ -78,6 +83,7 @@ impl std::fmt::Display for UpstreamErrorKind {
             Self::Timeout => "timed out",
             Self::Broken | Self::Stale => "the connection broke",
             Self::Unsendable => "cannot be sent",
+            Self::Forbidden => "the address is not allowed",
         })
     }
 }

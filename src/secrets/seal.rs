@@ -1,7 +1,11 @@
 //! Sealed provider secrets: AES-256-GCM with a random 96-bit nonce, bound to the record and the field
 //! they were sealed for, so that a sealed value moved to another place of the store does not open.
 //!
-//! Text form: `v1:<id of the sealing key, 8 hex>:<base64 of nonce, ciphertext, tag>`.
+//! A secret that is sent somewhere can be bound to its destination as well ([`Keyring::seal_for`]): whoever
+//! writes another address into the record gets a secret that does not open.
+//!
+//! Text form: `v1:<id of the sealing key, 8 hex>:<base64 of nonce, ciphertext, tag>`; with a destination it
+//! begins with `v2`.
 
 use aes_gcm::aead::{Aead as _, Payload};
 use base64::Engine as _;
@@ -12,6 +16,8 @@ use crate::config::Secret;
 use crate::port::random::Random;
 
 const VERSION: &str = "v1";
+/// Of a value that is bound to a destination.
+const BOUND: &str = "v2";
 const NONCE: usize = 12;
 
 /// Why a sealed value does not open. Never holds any of it.
@@ -21,19 +27,56 @@ pub enum SealError {
     Malformed,
     #[error("it was sealed with the key {sealed_with}, this is {have}")]
     OtherKey { sealed_with: String, have: String },
-    #[error("it was changed, or sealed for another record or field")]
+    #[error("it was changed, or sealed for another record, field or destination")]
     Forged,
 }
 
 impl Keyring {
     /// Seals `plain` for one field of one record.
     pub fn seal(&self, random: &dyn Random, record_id: &str, field: &str, plain: &str) -> String {
+        self.sealed(random, VERSION, &context(record_id, field), plain)
+    }
+
+    /// Seals `plain` for one field of one record, and for the destination that it may be sent to.
+    pub fn seal_for(
+        &self,
+        random: &dyn Random,
+        record_id: &str,
+        field: &str,
+        destination: &str,
+        plain: &str,
+    ) -> String {
+        let aad = bound_context(record_id, field, destination);
+        self.sealed(random, BOUND, &aad, plain)
+    }
+
+    /// Opens what [`seal`](Self::seal) gave for the same record and field.
+    pub fn open(&self, record_id: &str, field: &str, sealed: &str) -> Result<Secret, SealError> {
+        self.opened(VERSION, &context(record_id, field), sealed)
+    }
+
+    /// Opens what [`seal_for`](Self::seal_for) gave for the same record, field and destination. A value that
+    /// [`seal`](Self::seal) gave, before destinations were part of it, opens for any.
+    pub fn open_for(
+        &self,
+        record_id: &str,
+        field: &str,
+        destination: &str,
+        sealed: &str,
+    ) -> Result<Secret, SealError> {
+        if is_bound(sealed) {
+            self.opened(BOUND, &bound_context(record_id, field, destination), sealed)
+        } else {
+            self.open(record_id, field, sealed)
+        }
+    }
+
+    fn sealed(&self, random: &dyn Random, version: &str, aad: &[u8], plain: &str) -> String {
         let mut nonce = [0_u8; NONCE];
         random.fill(&mut nonce);
-        let aad = context(record_id, field);
         let payload = Payload {
             msg: plain.as_bytes(),
-            aad: &aad,
+            aad,
         };
         let Ok(ciphertext) = self.cipher.encrypt(&nonce.into(), payload) else {
             // AES-GCM refuses only texts beyond 64 GiB.
@@ -41,15 +84,17 @@ impl Keyring {
         };
         let mut bytes = nonce.to_vec();
         bytes.extend_from_slice(&ciphertext);
-        format!("{VERSION}:{}:{}", self.seal_id, BASE64.encode(bytes))
+        format!("{version}:{}:{}", self.seal_id, BASE64.encode(bytes))
     }
 
-    /// Opens what [`seal`](Self::seal) gave for the same record and field.
-    pub fn open(&self, record_id: &str, field: &str, sealed: &str) -> Result<Secret, SealError> {
+    fn opened(&self, version: &str, aad: &[u8], sealed: &str) -> Result<Secret, SealError> {
         let mut parts = sealed.splitn(3, ':');
-        let (Some(VERSION), Some(key), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(has), Some(key), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(SealError::Malformed);
         };
+        if has != version {
+            return Err(SealError::Malformed);
+        }
         if key != self.seal_id {
             return Err(SealError::OtherKey {
                 sealed_with: key.chars().take(16).collect(),
@@ -58,11 +103,7 @@ impl Keyring {
         }
         let bytes = BASE64.decode(text).map_err(|_| SealError::Malformed)?;
         let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE>().ok_or(SealError::Malformed)?;
-        let aad = context(record_id, field);
-        let payload = Payload {
-            msg: ciphertext,
-            aad: &aad,
-        };
+        let payload = Payload { msg: ciphertext, aad };
         let plain = self
             .cipher
             .decrypt(nonce.into(), payload)
@@ -73,12 +114,29 @@ impl Keyring {
     }
 }
 
+/// Whether a sealed value is bound to a destination.
+pub fn is_bound(sealed: &str) -> bool {
+    sealed.starts_with("v2:")
+}
+
 /// Record and field as one unambiguous text: the length says where the record's id ends.
 fn context(record_id: &str, field: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + record_id.len() + field.len());
     out.extend_from_slice(&(record_id.len() as u64).to_be_bytes());
     out.extend_from_slice(record_id.as_bytes());
     out.extend_from_slice(field.as_bytes());
+    out
+}
+
+/// The same with a destination. No text of [`context`] is one of these: after the record's id there stands a
+/// length, which begins with zeros, where the name of a field would.
+fn bound_context(record_id: &str, field: &str, destination: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + record_id.len() + field.len() + destination.len());
+    for part in [record_id, field] {
+        out.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(destination.as_bytes());
     out
 }
 
@@ -102,6 +160,43 @@ mod tests {
         assert_eq!(ring.open("acc-2", "apiKey", &sealed), Err(SealError::Forged));
         assert_eq!(ring.open("acc-1", "accessToken", &sealed), Err(SealError::Forged));
         assert_eq!(ring.open("acc-1a", "piKey", &sealed), Err(SealError::Forged));
+    }
+
+    #[test]
+    fn a_bound_secret_opens_for_its_destination_only() {
+        let (ring, random) = (keyring(), Counting::new());
+        let sealed = ring.seal_for(&random, "acc-1", "apiKey", "https://a:443", "sk-ant-secret");
+        let open = |id: &str, field: &str, to: &str| ring.open_for(id, field, to, &sealed);
+        assert_eq!(
+            open("acc-1", "apiKey", "https://a:443").unwrap().reveal(),
+            "sk-ant-secret"
+        );
+        for (id, field, to) in [
+            ("acc-1", "apiKey", "https://b:443"),
+            ("acc-1", "apiKey", ""),
+            ("acc-2", "apiKey", "https://a:443"),
+            ("acc-1", "accessToken", "https://a:443"),
+            ("acc-1", "apiKeyhttps", "://a:443"),
+        ] {
+            assert_eq!(open(id, field, to), Err(SealError::Forged), "{id} {field} {to}");
+        }
+        // It cannot be passed off as one that is not bound, nor the other way round.
+        let unbound = sealed.replacen("v2:", "v1:", 1);
+        assert_eq!(
+            ring.open_for("acc-1", "apiKey", "https://a:443", &unbound),
+            Err(SealError::Forged)
+        );
+        assert_eq!(ring.open("acc-1", "apiKey", &sealed), Err(SealError::Malformed));
+        let old = ring.seal(&random, "acc-1", "apiKey", "old");
+        assert_eq!(
+            ring.open_for("acc-1", "apiKey", "x", &old).unwrap().reveal(),
+            "old"
+        );
+        let dressed = old.replacen("v1:", "v2:", 1);
+        assert_eq!(
+            ring.open_for("acc-1", "apiKey", "x", &dressed),
+            Err(SealError::Forged)
+        );
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //!
 //! A change of the credentials and a change of the rest never overwrite each other, and of two changes of
 //! the credentials the newer version stays.
+//!
+//! A secret is bound to where it is sent: see `route`. The check is here, where every change passes.
 
 mod live;
+mod route;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,6 +24,10 @@ use crate::port::store::{Applied, Command, Reply, Store, StoreError};
 use crate::secrets::Keyring;
 
 pub use live::{Credentials, LiveAccount};
+pub use route::SecretNeeded;
+
+/// The field that an API key is sealed for.
+const API_KEY: &str = "apiKey";
 
 #[derive(Clone)]
 pub struct Accounts {
@@ -39,6 +46,8 @@ pub enum Edited<E> {
     Unknown,
     /// The change was refused; nothing was written.
     Refused(E),
+    /// The change would send a stored secret to another place than it was given for; nothing was written.
+    SecretNeeded(SecretNeeded),
 }
 
 /// Fresh tokens of an OAuth account.
@@ -120,50 +129,48 @@ impl Accounts {
         Ok(accounts.iter().map(policy).collect())
     }
 
-    /// Changes an account; `None`: there is no such. `edit` may be called again when others change it
-    /// meanwhile, so it must depend on nothing but its argument. New credentials get a new version.
-    pub async fn update(
-        &self,
-        id: &str,
-        now: Millis,
-        mut edit: impl FnMut(&mut Account) + Send,
-    ) -> Result<Option<Account>, StoreError> {
-        let edited = self
-            .try_update(id, now, |account| {
-                edit(account);
-                Ok::<(), std::convert::Infallible>(())
-            })
-            .await?;
-        Ok(match edited {
-            Edited::Done(account) => Some(*account),
-            Edited::Unknown => None,
-        })
-    }
-
-    /// [`update`](Self::update), where `edit` may refuse: then nothing is changed.
+    /// Changes an account. `edit` may refuse: then nothing is changed. It may be called again when others change
+    /// the account meanwhile, so it must depend on nothing but its argument. New credentials get a new version.
+    ///
+    /// A change of the way that the secrets take (the provider's address, the proxy) must bring them along.
     pub async fn try_update<E: Send>(
         &self,
         id: &str,
         now: Millis,
         mut edit: impl FnMut(&mut Account) -> Result<(), E> + Send,
     ) -> Result<Edited<E>, StoreError> {
+        let mut moved = None;
         let changed = record::change(&*self.store, &at(id), |stored: Option<Account>| {
             let Some(mut account) = stored else {
                 return Change::Leave(Edited::Unknown);
             };
-            let before = account.credentials.clone();
+            let before = account.clone();
             if let Err(refused) = edit(&mut account) {
                 return Change::Leave(Edited::Refused(refused));
             }
-            if account.credentials != before {
+            moved = match self.moved(&before, &account) {
+                Ok(moved) => moved,
+                Err(needed) => return Change::Leave(Edited::SecretNeeded(needed)),
+            };
+            if account.credentials != before.credentials {
                 account.credential_version = account.credential_version.saturating_add(1);
             }
+            self.bind(&mut account);
             account.touch(now);
             Change::write(account.clone(), Edited::Done(Box::new(account)))
         })
         .await;
         // A write whose answer was lost may have happened.
         self.distrust(id);
+        if let (Ok(Edited::Done(_)), Some(moved)) = (&changed, moved) {
+            tracing::info!(
+                target: "audit",
+                account = id,
+                from = %moved.from,
+                to = %moved.to,
+                "account destination changed"
+            );
+        }
         changed
     }
 
@@ -260,7 +267,7 @@ impl Accounts {
     pub fn seal_credentials(&self, id: &str, credentials: &Credentials) -> StoredCredentials {
         match credentials {
             Credentials::ApiKey { api_key, base_url } => StoredCredentials::ApiKey {
-                api_key: self.seal(id, "apiKey", api_key),
+                api_key: self.seal_api_key(id, base_url.as_deref(), api_key),
                 base_url: base_url.clone(),
             },
             Credentials::OAuth {
@@ -296,7 +303,15 @@ impl Accounts {
         serde_json::from_slice(text.reveal().as_bytes()).ok()
     }
 
-    /// Seals one secret of an account: `apiKey`, `accessToken` or `refreshToken`.
+    /// Seals an API key for the account `id` and the host of this address.
+    pub(crate) fn seal_api_key(&self, id: &str, base_url: Option<&str>, key: &Secret) -> String {
+        let destination = route::destination(base_url);
+        self.keyring
+            .seal_for(&*self.random, id, API_KEY, &destination, key.reveal())
+    }
+
+    /// Seals one of an account's tokens: `accessToken` or `refreshToken`. The configuration says where they are
+    /// sent.
     pub(crate) fn seal(&self, id: &str, field: &str, secret: &Secret) -> String {
         self.keyring.seal(&*self.random, id, field, secret.reveal())
     }

@@ -4,10 +4,13 @@
 //! and every proxy understands, and one slow stream never holds up another.
 
 mod connect;
+mod guard;
+mod socks;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +22,9 @@ use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::connect::{ConnectFailure, Connector};
+use self::guard::{Guard, Resolve, SystemNames};
 use crate::model::account::Proxy;
+use crate::port::destination::Destinations;
 use crate::port::upstream::{Body, BodyError, Route, Upstream, UpstreamError, UpstreamErrorKind};
 
 /// Idle connections are kept this long: shorter than providers keep them, so that ours are seldom stale.
@@ -30,21 +35,31 @@ const IDLE_PER_HOST: usize = 256;
 
 type Pooled = Client<Connector, Full<Bytes>>;
 
-/// What tells clients apart: the proxy, and how long connecting may take.
-type Way = (Option<Arc<Proxy>>, Duration);
+/// What tells clients apart: whose rules they keep, the proxy, and how long connecting may take.
+type Way = (u64, Option<Arc<Proxy>>, Duration);
 
 thread_local! {
     static CLIENTS: RefCell<HashMap<Way, Pooled>> = RefCell::default();
 }
 
 pub struct NativeUpstream {
+    /// A connection that one of them was allowed to make is not another's: tests have several in a process.
+    id: u64,
     tls: Arc<rustls::ClientConfig>,
+    guard: Guard,
 }
 
 impl NativeUpstream {
-    pub fn new() -> Self {
+    pub fn new(destinations: Destinations) -> Self {
+        Self::resolving(destinations, Arc::new(SystemNames))
+    }
+
+    fn resolving(destinations: Destinations, names: Arc<dyn Resolve>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             tls: Arc::new(connect::tls()),
+            guard: Guard::new(destinations, names),
         }
     }
 
@@ -52,25 +67,21 @@ impl NativeUpstream {
     fn client(&self, route: &Route) -> Result<Pooled, UpstreamError> {
         CLIENTS.with(|clients| {
             let mut clients = clients.borrow_mut();
-            if let Some(client) = clients.get(&(route.proxy.clone(), route.connect_timeout)) {
+            let way = (self.id, route.proxy.clone(), route.connect_timeout);
+            if let Some(client) = clients.get(&way) {
                 return Ok(client.clone());
             }
-            let connector = Connector::new(&self.tls, route.proxy.as_deref(), route.connect_timeout)?;
+            let (proxy, limit) = (route.proxy.as_deref(), route.connect_timeout);
+            let connector = Connector::new(&self.tls, &self.guard, proxy, limit)?;
             let client = Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(IDLE_PER_HOST)
                 .http1_max_buf_size(super::server::BUFFER)
                 .build(connector);
-            clients.insert((route.proxy.clone(), route.connect_timeout), client.clone());
+            clients.insert(way, client.clone());
             Ok(client)
         })
-    }
-}
-
-impl Default for NativeUpstream {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -137,3 +148,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use super::random::EdgeRandom;
 use super::refusal::Refusal;
 use super::tasks::{EdgeTasks, after_response};
 use super::upstream::EdgeUpstream;
-use crate::app::{App, Ports, assemble};
+use crate::app::{App, Ports, assemble, destinations};
 use crate::config::{Config, StoreChoice};
 use crate::http::extract::ClientAddress;
 use crate::port::clock::{Clock, Millis, within};
@@ -100,7 +100,7 @@ impl Site {
         billed.count_commands_of(store.commands());
         let ports = Ports {
             store: Arc::new(store),
-            upstream: Arc::new(EdgeUpstream::default()),
+            upstream: Arc::new(EdgeUpstream::new(destinations(&config))),
             gates: Arc::new(EdgeGates {
                 gates,
                 pools,

@@ -19,7 +19,7 @@ use super::list::{Order, Page, Slice, by_name, found};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
 use crate::model::id;
-use crate::store::accounts::Edited;
+use crate::store::accounts::{Edited, SecretNeeded};
 
 use input::{AccountInput, NewAccountInput};
 pub(super) use view::AccountView;
@@ -151,7 +151,8 @@ pub(super) async fn get(
 }
 
 /// Changes what is sent, nothing else. In `credentials` a secret that is left out stays, as long as the type
-/// is the same; `proxy` is replaced as a whole.
+/// is the same; `proxy` is replaced as a whole. A secret is bound to where it is sent: another host in `baseUrl`
+/// or another proxy wants the account's secrets again in the same request (`secret_needed`).
 #[utoipa::path(
     patch, path = "/admin/accounts/{id}", operation_id = "updateAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = AccountInput,
@@ -172,7 +173,7 @@ pub(super) async fn change(
         let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
         input.check_groups(&app, Some(account.platform)).await?;
     }
-    let edit = input.sealed(&app, &id)?;
+    let edit = input.checked(&app, &id)?;
     let edited = app
         .accounts
         .try_update(&id, app.ports.clock.now(), |account| edit.apply(account))
@@ -181,6 +182,7 @@ pub(super) async fn change(
         Edited::Done(account) => *account,
         Edited::Unknown => return Err(unknown()),
         Edited::Refused(error) => return Err(error),
+        Edited::SecretNeeded(needed) => return Err(secret_needed(&needed)),
     };
     changed(&app, &account).await;
     session.audit("account.update", &id);
@@ -283,6 +285,18 @@ pub(super) async fn flush_all(
 
 fn unknown() -> ApiError {
     ApiError::not_found("account")
+}
+
+/// The change would send a secret elsewhere.
+pub(super) fn secret_needed(needed: &SecretNeeded) -> ApiError {
+    let SecretNeeded { field, from, to } = needed;
+    let field = format!("credentials.{field}");
+    let message = format!(
+        "`{field}` must be sent again in the same request: it was given for {from}, and this change would send it to {to}."
+    );
+    let mut error = ApiError::invalid(field, message);
+    error.code = "secret_needed";
+    error
 }
 
 /// Has the pool and this process read the account again before it is used next.

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Input, Params, Sent};
-use super::accounts::{AccountView, invalidate, views};
+use super::accounts::{AccountView, invalidate, secret_needed, views};
 use super::fields::{Line, Text, requiring};
 use super::list::{Page, Slice, by_name, found};
 use crate::app::App;
@@ -271,8 +271,10 @@ pub(super) async fn delete(
                 account.groups.remove(&id);
                 Ok::<(), ApiError>(())
             };
-            if let Edited::Refused(error) = app.accounts.try_update(&member.id, now, leave).await? {
-                return Err(error);
+            match app.accounts.try_update(&member.id, now, leave).await? {
+                Edited::Done(_) | Edited::Unknown => {}
+                Edited::Refused(error) => return Err(error),
+                Edited::SecretNeeded(needed) => return Err(secret_needed(&needed)),
             }
             app.accounts.forget(&member.id);
         }

@@ -3,6 +3,7 @@ mod auth;
 mod bench;
 mod concurrency;
 mod contract;
+mod destinations;
 mod groups;
 mod keys;
 mod limits;

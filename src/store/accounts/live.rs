@@ -166,7 +166,9 @@ impl Accounts {
         };
         let credentials = match &account.credentials {
             StoredCredentials::ApiKey { api_key, base_url } => Credentials::ApiKey {
-                api_key: open("apiKey", api_key)?,
+                api_key: self
+                    .open_api_key(id, base_url.as_deref(), api_key)
+                    .map_err(|error| unopened(id, super::API_KEY, &error))?,
                 base_url: base_url.clone(),
             },
             StoredCredentials::OAuth {

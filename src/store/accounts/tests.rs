@@ -54,7 +54,68 @@ fn proxy() -> Proxy {
     }
 }
 
+impl Accounts {
+    /// [`try_update`](Accounts::try_update) by an edit that refuses nothing and moves nothing.
+    async fn update(
+        &self,
+        id: &str,
+        now: Millis,
+        mut edit: impl FnMut(&mut Account) + Send,
+    ) -> Result<Option<Account>, StoreError> {
+        let edited = self
+            .try_update(id, now, |account| {
+                edit(account);
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .await?;
+        Ok(match edited {
+            Edited::Done(account) => Some(*account),
+            Edited::Unknown => None,
+            Edited::SecretNeeded(needed) => panic!("{needed:?}"),
+        })
+    }
+
+    /// A change of the way that must want a secret again; which one.
+    async fn refused(&self, id: &str, mut edit: impl FnMut(&mut Account) + Send) -> &'static str {
+        let before = self.get(id).await.unwrap();
+        let edited = self
+            .try_update(id, 9, |account| {
+                edit(account);
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .await
+            .unwrap();
+        assert_eq!(self.get(id).await.unwrap(), before, "nothing is written");
+        match edited {
+            Edited::SecretNeeded(needed) => needed.field,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn api_key(key: &str, base_url: Option<&str>) -> Credentials {
+    Credentials::ApiKey {
+        api_key: Secret::new(key),
+        base_url: base_url.map(str::to_owned),
+    }
+}
+
+/// Another address for the same sealed key.
+fn aim(account: &mut Account, to: Option<&str>) {
+    let StoredCredentials::ApiKey { base_url, .. } = &mut account.credentials else {
+        panic!("no API key");
+    };
+    *base_url = to.map(str::to_owned);
+}
+
 impl Bench {
+    /// An account without a proxy.
+    async fn with_key(&self, id: &str, base_url: Option<&str>) {
+        let mut account = self.account(id, &api_key("sk-s3cret", base_url));
+        (account.proxy, account.proxy_shown) = (None, None);
+        assert!(self.accounts.create(&account).await.unwrap());
+    }
+
     fn account(&self, id: &str, credentials: &Credentials) -> Account {
         let (sealed, shown) = self.accounts.seal_proxy(id, &proxy()).unwrap();
         Account {
@@ -404,4 +465,149 @@ async fn secrets_of_another_key_are_named_not_guessed() {
     stolen.id = "thief".to_owned();
     bench.accounts.create(&stolen).await.unwrap();
     assert!(bench.accounts.live("thief", 0, 0).await.is_err());
+}
+
+#[tokio::test]
+async fn a_key_stays_with_the_host_it_was_given_for() {
+    let bench = bench();
+    let accounts = &bench.accounts;
+    bench.with_key("a", Some("https://one.example/v1")).await;
+    for to in [
+        None,
+        Some("https://two.example/v1"),
+        Some("http://one.example/v1"),
+        Some("https://one.example:8443/v1"),
+    ] {
+        assert_eq!(accounts.refused("a", |a| aim(a, to)).await, "apiKey", "{to:?}");
+    }
+    bench.with_key("b", None).await;
+    let wanted = accounts
+        .refused("b", |a| aim(a, Some("https://evil.example")))
+        .await;
+    assert_eq!(wanted, "apiKey");
+    // Another path of the same host is no other place, nor is another spelling of it.
+    accounts
+        .update("a", 5, |a| aim(a, Some("https://ONE.example:443/v2")))
+        .await
+        .unwrap();
+    let live = accounts.live("a", 0, 0).await.unwrap().unwrap();
+    assert_eq!(
+        live.credentials,
+        api_key("sk-s3cret", Some("https://ONE.example:443/v2"))
+    );
+    // With the secret anything goes.
+    let sealed = accounts.seal_credentials("a", &api_key("sk-s3cret", Some("https://two.example")));
+    accounts
+        .update("a", 6, |a| a.credentials = sealed.clone())
+        .await
+        .unwrap();
+    let live = accounts.live("a", 0, 0).await.unwrap().unwrap();
+    assert_eq!(
+        live.credentials,
+        api_key("sk-s3cret", Some("https://two.example"))
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_was_changed_in_the_store_opens_no_key() {
+    let bench = bench();
+    bench.with_key("a", Some("https://one.example")).await;
+    let mut record = serde_json::to_value(bench.accounts.get("a").await.unwrap()).unwrap();
+    for to in ["https://evil.example".into(), serde_json::Value::Null] {
+        record["credentials"]["baseUrl"] = to;
+        bench.store.put_field(ACCOUNTS, "a", &record.to_string());
+        let error = bench.accounts.fresh("a").await.unwrap_err().to_string();
+        assert!(error.contains("accounts[a].apiKey"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn keys_sealed_before_they_were_bound_open_and_are_bound_with_the_next_change() {
+    let bench = bench();
+    let accounts = &bench.accounts;
+    bench.with_key("a", Some("https://one.example")).await;
+    let old = accounts.seal("a", "apiKey", &Secret::new("sk-s3cret"));
+    let mut record = serde_json::to_value(accounts.get("a").await.unwrap()).unwrap();
+    record["credentials"]["apiKey"] = old.clone().into();
+    bench.store.put_field(ACCOUNTS, "a", &record.to_string());
+    let opened = api_key("sk-s3cret", Some("https://one.example"));
+    assert_eq!(accounts.fresh("a").await.unwrap().unwrap().credentials, opened);
+    let wanted = accounts
+        .refused("a", |a| aim(a, Some("https://evil.example")))
+        .await;
+    assert_eq!(wanted, "apiKey");
+    let changed = accounts
+        .update("a", 5, |a| a.priority = 3)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(changed.credential_version, 1, "it is the same key");
+    let StoredCredentials::ApiKey { api_key: bound, .. } = &changed.credentials else {
+        panic!("no API key");
+    };
+    assert!(
+        old.starts_with("v1:") && bound.starts_with("v2:"),
+        "{old} {bound}"
+    );
+    assert_eq!(accounts.fresh("a").await.unwrap().unwrap().credentials, opened);
+}
+
+#[tokio::test]
+async fn secrets_stay_with_the_proxy_they_were_given_with() {
+    let bench = bench();
+    let accounts = &bench.accounts;
+    let through = |id: &str, change: fn(&mut Proxy)| {
+        let mut other = proxy();
+        change(&mut other);
+        let (sealed, shown) = accounts.seal_proxy(id, &other).unwrap();
+        move |account: &mut Account| {
+            account.proxy = Some(sealed.clone());
+            account.proxy_shown = Some(shown.clone());
+        }
+    };
+    let directly = |account: &mut Account| (account.proxy, account.proxy_shown) = (None, None);
+    bench.with_key("key", None).await;
+    bench.with_oauth("oauth").await;
+    assert_eq!(accounts.refused("key", through("key", |_| {})).await, "apiKey");
+    let moves: [fn(&mut Proxy); 3] = [
+        |proxy| proxy.host = "evil.example".to_owned(),
+        |proxy| proxy.port = 1,
+        |proxy| proxy.scheme = ProxyScheme::Http,
+    ];
+    for change in moves {
+        assert_eq!(
+            accounts.refused("oauth", through("oauth", change)).await,
+            "accessToken"
+        );
+    }
+    // What is shown of a proxy is not what is believed.
+    let lie = accounts
+        .seal_proxy("oauth", &Proxy { port: 9, ..proxy() })
+        .unwrap()
+        .0;
+    let wanted = accounts
+        .refused("oauth", |account| account.proxy = Some(lie.clone()))
+        .await;
+    assert_eq!(wanted, "accessToken");
+    // Every secret that is kept is wanted, not only the first.
+    let fresh = accounts.seal("oauth", "accessToken", &Secret::new("new-access"));
+    let move_it = through("oauth", |proxy| proxy.port = 1);
+    let wanted = accounts
+        .refused("oauth", |account| {
+            move_it(account);
+            if let StoredCredentials::OAuth { access_token, .. } = &mut account.credentials {
+                access_token.clone_from(&fresh);
+            }
+        })
+        .await;
+    assert_eq!(wanted, "refreshToken");
+    // Another login at the same proxy, and the direct way to a host that proves who it is.
+    let login = through("oauth", |proxy| proxy.password = Some("new".to_owned()));
+    accounts.update("oauth", 5, login).await.unwrap().unwrap();
+    accounts.update("oauth", 6, directly).await.unwrap().unwrap();
+    // By plain http the same address is another host on another network.
+    let mut plain = bench.account("plain", &api_key("sk-s3cret", Some("http://10.0.0.1")));
+    plain.id = "plain".to_owned();
+    accounts.create(&plain).await.unwrap();
+    assert_eq!(accounts.refused("plain", directly).await, "apiKey");
 }

@@ -46,6 +46,9 @@ use worker::Launch;
 /// Longest wait for the relay to listen or to end.
 const START: Duration = Duration::from_secs(30);
 
+/// Lets accounts and proxies be on this machine. A test of what is refused sets it to `false`.
+const PRIVATE: &str = "ALLOW_PRIVATE_UPSTREAMS";
+
 /// How a relay is to be started.
 #[derive(Debug)]
 pub struct Setup {
@@ -171,6 +174,8 @@ impl Setup {
             ("HOST".to_owned(), "127.0.0.1".to_owned()),
             ("PORT".to_owned(), "0".to_owned()),
             ("DATA_DIR".to_owned(), data.display().to_string()),
+            // Everything that a test calls is on this machine.
+            (PRIVATE.to_owned(), "true".to_owned()),
         ];
         if let Some(redis) = &redis {
             env.push(("REDIS_URL".to_owned(), redis.url(0)));

@@ -1,5 +1,5 @@
 //! From an address to a connection: directly, or through the account's proxy, with TLS where the address
-//! asks for it, within the connect time-out.
+//! asks for it, within the connect time-out. Every TCP connection is made by the guard.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,10 +13,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
+use super::guard::{Guard, Guarded, Refused};
+use super::socks::Socks;
 use crate::model::account::{Proxy, ProxyScheme};
 use crate::port::upstream::{UpstreamError, UpstreamErrorKind};
 
@@ -36,15 +38,16 @@ pub(super) fn tls() -> rustls::ClientConfig {
 pub(super) struct Connector {
     path: Path,
     limit: Duration,
+    guard: Guard,
 }
 
 #[derive(Clone)]
 enum Path {
-    Direct(HttpsConnector<HttpConnector>),
-    Http(HttpsConnector<Tunnel<HttpConnector>>),
+    Direct(HttpsConnector<Guarded>),
+    Http(HttpsConnector<Tunnel<Guarded>>),
     /// TLS to the proxy, and TLS to the provider inside.
-    Https(HttpsConnector<Tunnel<HttpsConnector<HttpConnector>>>),
-    Socks(HttpsConnector<SocksV5<HttpConnector>>),
+    Https(HttpsConnector<Tunnel<HttpsConnector<Guarded>>>),
+    Socks(HttpsConnector<Socks>),
 }
 
 /// No connection: whose fault, and why.
@@ -58,18 +61,23 @@ pub(super) struct ConnectFailure {
 impl Connector {
     pub(super) fn new(
         tls: &Arc<rustls::ClientConfig>,
+        guard: &Guard,
         proxy: Option<&Proxy>,
         limit: Duration,
     ) -> Result<Self, UpstreamError> {
         let path = match proxy {
-            None => Path::Direct(over_tls(tls, tcp(limit))),
-            Some(proxy) => through(tls, proxy, limit)?,
+            None => Path::Direct(over_tls(tls, guard.to_targets(limit))),
+            Some(proxy) => through(tls, proxy, guard.to_proxy(proxy, limit))?,
         };
-        Ok(Self { path, limit })
+        Ok(Self {
+            path,
+            limit,
+            guard: guard.clone(),
+        })
     }
 }
 
-fn through(tls: &Arc<rustls::ClientConfig>, proxy: &Proxy, limit: Duration) -> Result<Path, UpstreamError> {
+fn through(tls: &Arc<rustls::ClientConfig>, proxy: &Proxy, tcp: Guarded) -> Result<Path, UpstreamError> {
     let scheme = match proxy.scheme {
         ProxyScheme::Http => "http",
         ProxyScheme::Https => "https",
@@ -92,18 +100,9 @@ fn through(tls: &Arc<rustls::ClientConfig>, proxy: &Proxy, limit: Duration) -> R
         .as_ref()
         .map(|user| (user.clone(), proxy.password.clone().unwrap_or_default()));
     Ok(match proxy.scheme {
-        ProxyScheme::Http => Path::Http(over_tls(tls, tunnel(address, tcp(limit), login)?)),
-        ProxyScheme::Https => Path::Https(over_tls(tls, tunnel(address, over_tls(tls, tcp(limit)), login)?)),
-        ProxyScheme::Socks5 => {
-            let socks = SocksV5::new(address, tcp(limit));
-            Path::Socks(over_tls(
-                tls,
-                match login {
-                    Some((user, password)) => socks.with_auth(user, password),
-                    None => socks,
-                },
-            ))
-        }
+        ProxyScheme::Http => Path::Http(over_tls(tls, tunnel(address, tcp, login)?)),
+        ProxyScheme::Https => Path::Https(over_tls(tls, tunnel(address, over_tls(tls, tcp), login)?)),
+        ProxyScheme::Socks5 => Path::Socks(over_tls(tls, Socks::new(address, login, tcp))),
     })
 }
 
@@ -119,15 +118,6 @@ fn tunnel<C>(address: Uri, inner: C, login: Option<(String, String)>) -> Result<
             kind: UpstreamErrorKind::Proxy,
             detail: "the proxy's login cannot be sent".to_owned(),
         })
-}
-
-fn tcp(limit: Duration) -> HttpConnector {
-    let mut tcp = HttpConnector::new();
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(limit));
-    tcp.set_keepalive(Some(Duration::from_mins(1)));
-    tcp.enforce_http(false);
-    tcp
 }
 
 fn over_tls<C>(tls: &Arc<rustls::ClientConfig>, inner: C) -> HttpsConnector<C> {
@@ -149,6 +139,16 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
+        // The proxy resolves the name, so the name is all there is to judge.
+        if !matches!(self.path, Path::Direct(_))
+            && let Err(refusal) = self.guard.remote(&to)
+        {
+            let failure = ConnectFailure {
+                kind: UpstreamErrorKind::Forbidden,
+                detail: refusal.to_string(),
+            };
+            return Box::pin(std::future::ready(Err(failure)));
+        }
         match &mut self.path {
             Path::Direct(path) => within(self.limit, path.call(to), UpstreamErrorKind::Connect),
             Path::Http(path) => within(self.limit, path.call(to), UpstreamErrorKind::Proxy),
@@ -186,6 +186,12 @@ fn explain(error: &(dyn std::error::Error + 'static), otherwise: UpstreamErrorKi
     let mut kind = otherwise;
     let mut cause = error;
     loop {
+        if let Some(refused) = Refused::within(cause) {
+            return ConnectFailure {
+                kind: UpstreamErrorKind::Forbidden,
+                detail: refused.to_string(),
+            };
+        }
         if is_tls(cause) {
             kind = UpstreamErrorKind::Tls;
         }

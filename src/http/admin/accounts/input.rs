@@ -15,8 +15,9 @@ use super::super::fields::{Host, Ids, Line, ModelMapping, Models, Moment, Text, 
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::port::clock::Millis;
+use crate::store::accounts::Accounts;
 
-use credentials::{CredentialsInput, SealedCredentials};
+use credentials::CredentialsInput;
 use file::CredentialsFile;
 pub(super) use sign_in::SignInInput;
 
@@ -138,10 +139,11 @@ impl ToSchema for NewAccountInput {
     }
 }
 
-/// [`AccountInput`] with its secrets sealed, ready to be put into a record any number of times.
+/// [`AccountInput`], checked, ready to be put into a record any number of times.
 pub(super) struct Edit {
     input: AccountInput,
-    credentials: Option<SealedCredentials>,
+    /// Seals what was sent for where it will go, which depends on the record.
+    accounts: Accounts,
     /// Sealed, and what may be shown.
     proxy: Option<(String, String)>,
 }
@@ -198,7 +200,7 @@ impl AccountInput {
             extra: serde_json::Map::new(),
             id,
         };
-        let edit = self.sealed(app, &account.id)?;
+        let edit = self.checked(app, &account.id)?;
         edit.apply(&mut account)?;
         Ok(account)
     }
@@ -233,19 +235,25 @@ impl AccountInput {
         self.groups.as_ref().is_some()
     }
 
-    /// Checks what does not depend on the stored account, and seals the secrets for it.
-    pub(super) fn sealed(self, app: &App, id: &str) -> Result<Edit, ApiError> {
-        let credentials = match self.credentials.as_ref() {
-            Some(Object(credentials)) => Some(credentials.sealed(&app.accounts, id)?),
-            None => None,
-        };
+    /// Checks what does not depend on the stored account.
+    pub(super) fn checked(self, app: &App, id: &str) -> Result<Edit, ApiError> {
+        if let Some(Object(credentials)) = self.credentials.as_ref() {
+            credentials.check(&app.destinations)?;
+        }
         let proxy = match self.proxy.as_ref() {
-            Some(Some(Object(proxy))) => Some(app.accounts.seal_proxy(id, &proxy.checked()?)?),
+            Some(Some(Object(proxy))) => {
+                let proxy = proxy.checked()?;
+                app.destinations.proxy(&proxy).map_err(|refusal| {
+                    let message = format!("`proxy.host` cannot be used: {refusal}");
+                    ApiError::invalid("proxy.host", message)
+                })?;
+                Some(app.accounts.seal_proxy(id, &proxy)?)
+            }
             _ => None,
         };
         Ok(Edit {
             input: self,
-            credentials,
+            accounts: app.accounts.clone(),
             proxy,
         })
     }
@@ -262,8 +270,8 @@ impl Edit {
         {
             return Err(ApiError::invalid("platform", "`platform` cannot be changed"));
         }
-        if let Some(credentials) = &self.credentials {
-            account.credentials = credentials.over(&account.credentials)?;
+        if let Some(Object(credentials)) = input.credentials.as_ref() {
+            account.credentials = credentials.over(&self.accounts, &account.id, &account.credentials)?;
             if let (Platform::Antigravity, StoredCredentials::ApiKey { .. }) =
                 (account.platform, &account.credentials)
             {

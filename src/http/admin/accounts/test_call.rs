@@ -88,7 +88,8 @@ fn event(value: &Value) -> String {
     format!("data: {value}\n\n")
 }
 
-/// The text of the answer. The operator is told the provider's own words when it fails.
+/// The text of the answer. When it fails, the operator is told the status and the provider's own error fields,
+/// and nothing else of the body: whoever answers at the account's address need not be a provider.
 async fn ask(
     app: &App,
     account: &str,
@@ -101,12 +102,104 @@ async fn ask(
     let body = read_bounded(body, ANSWER_LIMIT)
         .await
         .map_err(|broken| broken.to_string())?;
-    let text = String::from_utf8_lossy(&body);
+    let status = head.status.as_u16();
     if !head.status.is_success() {
-        return Err(format!("{}: {text}", head.status.as_u16()));
+        let said = error_fields(&body).unwrap_or_else(|| NO_FIELDS.to_owned());
+        return Err(format!("{status}: {said}"));
     }
-    provider.words(&body).ok_or_else(|| {
-        let begins: String = text.chars().take(500).collect();
-        format!("the provider's answer is none of its protocol; it begins: {begins}")
-    })
+    provider
+        .words(&body)
+        .ok_or_else(|| format!("{status}: the answer is not one of the provider's protocol"))
+}
+
+const NO_FIELDS: &str = "the answer holds no error of the provider's protocol";
+
+/// Longest text of one error field that is shown, in characters.
+const FIELD_LIMIT: usize = 500;
+
+/// Type, code and message of an error as the providers write them; `None`: the body is none. The forms:
+/// `{"error": {"type", "code", "status", "message"}}` (Anthropic, OpenAI, Google; Google also in an array),
+/// `{"error", "error_description"}` (RFC 6749 §5.2), `{"detail"}` (ChatGPT).
+fn error_fields(body: &[u8]) -> Option<String> {
+    let sent: Value = serde_json::from_slice(body).ok()?;
+    let sent = sent.get(0).unwrap_or(&sent);
+    let error = sent.get("error");
+    let (kinds, message) = match error {
+        Some(Value::Object(error)) => {
+            let kinds = ["type", "code", "status"].map(|name| shown(error.get(name)));
+            (kinds.into_iter().flatten().collect(), shown(error.get("message")))
+        }
+        Some(error) => (
+            shown(Some(error)).into_iter().collect::<Vec<_>>(),
+            shown(sent.get("error_description")),
+        ),
+        None => (Vec::new(), shown(sent.get("detail"))),
+    };
+    let parts: Vec<String> = [kinds.join(", ")]
+        .into_iter()
+        .filter(|kinds| !kinds.is_empty())
+        .chain(message)
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
+}
+
+/// A text or number of an error, bounded and in one line.
+fn shown(field: Option<&Value>) -> Option<String> {
+    let text = match field? {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let text: String = text.trim().chars().take(FIELD_LIMIT).map(plain).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_fields_of_every_provider_are_shown() {
+        for (body, shown) in [
+            (
+                json!({"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+                "authentication_error: invalid x-api-key",
+            ),
+            (
+                json!({"error": {"message": "no", "type": "invalid_request_error", "param": null, "code": "invalid_api_key"}}),
+                "invalid_request_error, invalid_api_key: no",
+            ),
+            (
+                json!([{"error": {"code": 403, "message": "no", "status": "PERMISSION_DENIED"}}]),
+                "403, PERMISSION_DENIED: no",
+            ),
+            (
+                json!({"error": "invalid_grant", "error_description": "expired"}),
+                "invalid_grant: expired",
+            ),
+            (json!({"detail": "Unauthorized"}), "Unauthorized"),
+            (json!({"error": {"message": "two\nlines"}}), "two lines"),
+        ] {
+            assert_eq!(error_fields(body.to_string().as_bytes()).as_deref(), Some(shown));
+        }
+    }
+
+    #[test]
+    fn nothing_else_of_a_body_is_shown() {
+        for body in [
+            "ami-id\nhostname\niam/",
+            "<html>s3cret</html>",
+            r#"{"AccessKeyId": "s3cret", "SecretAccessKey": "s3cret"}"#,
+            r#"{"error": {"secret": "s3cret"}}"#,
+            r#"{"error": ["s3cret"]}"#,
+            r#"["s3cret"]"#,
+            "\"s3cret\"",
+            "",
+        ] {
+            assert_eq!(error_fields(body.as_bytes()), None, "{body}");
+        }
+        let long = json!({"error": {"message": "x".repeat(10_000)}}).to_string();
+        assert_eq!(error_fields(long.as_bytes()).unwrap().len(), FIELD_LIMIT);
+    }
 }

@@ -269,8 +269,15 @@ async fn a_patch_keeps_the_secrets_it_does_not_name() {
         let (bench, path) = (bench.clone(), path(&account));
         async move { bench.patch(&path, body).await }
     };
-    // Only the address of the same type of credentials.
+    // Another address wants the key again.
     patch(json!({"credentials": {"type": "apiKey", "baseUrl": "https://other.example/"}}))
+        .await
+        .refuses(422, "secret_needed", "credentials.apiKey");
+    patch(json!({"credentials": {"type": "apiKey", "apiKey": "sk-ant-s3cret", "baseUrl": "https://other.example/"}}))
+        .await
+        .is(200);
+    // Another path of the same host does not.
+    patch(json!({"credentials": {"type": "apiKey", "baseUrl": "https://other.example/v2/"}}))
         .await
         .is(200);
     let Credentials::ApiKey { api_key, base_url } = credentials(&bench, &account).await else {
@@ -278,9 +285,9 @@ async fn a_patch_keeps_the_secrets_it_does_not_name() {
     };
     assert_eq!(
         (api_key.reveal(), base_url.as_deref()),
-        ("sk-ant-s3cret", Some("https://other.example"))
+        ("sk-ant-s3cret", Some("https://other.example/v2"))
     );
-    patch(json!({"credentials": {"type": "apiKey", "baseUrl": null}}))
+    patch(json!({"credentials": {"type": "apiKey", "apiKey": "sk-ant-s3cret", "baseUrl": null}}))
         .await
         .is(200);
     // Another type needs its own.
@@ -327,7 +334,7 @@ async fn a_patch_keeps_the_secrets_it_does_not_name() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(stored.credential_version, 6);
+    assert_eq!(stored.credential_version, 7);
 }
 
 #[tokio::test]

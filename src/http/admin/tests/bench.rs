@@ -97,6 +97,7 @@ impl Bench {
             ("ADMIN_PASSWORD", PASSWORD),
             ("WEB_TITLE", "Our relay"),
             ("STORE", "memory"),
+            ("ALLOW_PRIVATE_UPSTREAMS", "true"),
         ]
         .iter()
         .chain(more)

@@ -262,6 +262,7 @@ async fn no_answer_holds_a_secret() {
             token.as_str(),
             "argon2",
             "v1:",
+            "v2:",
         ] {
             assert!(!answer.contains(secret), "{secret} in {answer}");
         }

@@ -1,5 +1,6 @@
-//! Who an account is at its provider: secrets that are sealed before anything else is done with them.
+//! Who an account is at its provider.
 
+use http::Uri;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -7,6 +8,7 @@ use super::super::super::super::api_error::ApiError;
 use super::super::super::super::extract::Sent;
 use super::super::super::fields::{BaseUrl, Credential, Line, Moment};
 use crate::model::account::StoredCredentials;
+use crate::port::destination::{Destinations, Refusal};
 use crate::store::accounts::Accounts;
 
 /// Which fields are needed depends on the type: `apiKey` for `apiKey`, `accessToken` for `oauth`.
@@ -46,16 +48,6 @@ pub(in super::super::super) enum CredentialsType {
     OAuth,
 }
 
-pub(super) struct SealedCredentials {
-    r#type: CredentialsType,
-    api_key: Option<String>,
-    base_url: Sent<BaseUrl>,
-    access_token: Option<String>,
-    refresh_token: Sent<Option<String>>,
-    expires_at: Sent<Moment>,
-    tenant: Sent<Option<String>>,
-}
-
 impl CredentialsInput {
     /// Credentials of this type of which nothing was sent.
     pub(super) fn of(r#type: CredentialsType) -> Self {
@@ -81,7 +73,8 @@ impl CredentialsInput {
         }
     }
 
-    pub(super) fn sealed(&self, accounts: &Accounts, id: &str) -> Result<SealedCredentials, ApiError> {
+    /// Refuses what does not belong to this type, and addresses that the relay does not go to.
+    pub(super) fn check(&self, destinations: &Destinations) -> Result<(), ApiError> {
         let foreign = match self.r#type {
             CredentialsType::ApiKey => [
                 ("accessToken", self.access_token.as_ref().is_some()),
@@ -110,44 +103,56 @@ impl CredentialsInput {
             let message = format!("`{field}` does not belong to credentials of this type");
             return Err(ApiError::invalid(field, message));
         }
-        let seal = |field: &str, secret: &Credential| accounts.seal(id, field, &secret.0);
-        Ok(SealedCredentials {
-            r#type: self.r#type,
-            api_key: self.api_key.as_ref().map(|key| seal("apiKey", key)),
-            base_url: self.base_url.clone(),
-            access_token: self.access_token.as_ref().map(|token| seal("accessToken", token)),
-            refresh_token: match &self.refresh_token {
-                Sent::No => Sent::No,
-                Sent::Yes(token) => Sent::Yes(token.as_ref().map(|token| seal("refreshToken", token))),
-            },
-            expires_at: self.expires_at.clone(),
-            tenant: match &self.tenant {
-                Sent::No => Sent::No,
-                Sent::Yes(tenant) => Sent::Yes(tenant.as_ref().map(|Line(tenant)| tenant.clone())),
-            },
-        })
+        if let Some(BaseUrl(Some(base))) = self.base_url.as_ref() {
+            let uri: Uri = base.parse().map_err(|_| refused_address(&Refusal::NoAddress))?;
+            destinations
+                .target(&uri)
+                .map_err(|refusal| refused_address(&refusal))?;
+        }
+        Ok(())
     }
-}
 
-impl SealedCredentials {
-    /// What becomes of the stored credentials: of the same type, what was not sent stays.
-    pub(super) fn over(&self, stored: &StoredCredentials) -> Result<StoredCredentials, ApiError> {
+    /// What becomes of the stored credentials of the account `id`: of the same type, what was not sent stays.
+    pub(super) fn over(
+        &self,
+        accounts: &Accounts,
+        id: &str,
+        stored: &StoredCredentials,
+    ) -> Result<StoredCredentials, ApiError> {
         let base_url = || self.base_url.as_ref().map(|base| base.0.clone());
+        let api_key = |base: Option<&str>| {
+            let key = self.api_key.as_ref();
+            key.map(|key| accounts.seal_api_key(id, base, &key.0))
+        };
+        let seal = |field: &str, token: &Credential| accounts.seal(id, field, &token.0);
+        let sent_access = self.access_token.as_ref().map(|token| seal("accessToken", token));
+        let sent_refresh = |stored: Option<&String>| match &self.refresh_token {
+            Sent::No => stored.cloned(),
+            Sent::Yes(token) => token.as_ref().map(|token| seal("refreshToken", token)),
+        };
+        let sent_tenant = || self.tenant.as_ref().cloned().flatten().map(|Line(tenant)| tenant);
         match (self.r#type, stored) {
             (
                 CredentialsType::ApiKey,
                 StoredCredentials::ApiKey {
-                    api_key,
-                    base_url: base,
+                    api_key: stored_key,
+                    base_url: stored_base,
                 },
-            ) => Ok(StoredCredentials::ApiKey {
-                api_key: needed(self.api_key.as_ref().or(Some(api_key)), "apiKey")?,
-                base_url: base_url().unwrap_or_else(|| base.clone()),
-            }),
-            (CredentialsType::ApiKey, StoredCredentials::OAuth { .. }) => Ok(StoredCredentials::ApiKey {
-                api_key: needed(self.api_key.as_ref(), "apiKey")?,
-                base_url: base_url().flatten(),
-            }),
+            ) => {
+                let base_url = base_url().unwrap_or_else(|| stored_base.clone());
+                let key = api_key(base_url.as_deref()).or_else(|| Some(stored_key.clone()));
+                Ok(StoredCredentials::ApiKey {
+                    api_key: needed(key, "apiKey")?,
+                    base_url,
+                })
+            }
+            (CredentialsType::ApiKey, StoredCredentials::OAuth { .. }) => {
+                let base_url = base_url().flatten();
+                Ok(StoredCredentials::ApiKey {
+                    api_key: needed(api_key(base_url.as_deref()), "apiKey")?,
+                    base_url,
+                })
+            }
             (
                 CredentialsType::OAuth,
                 StoredCredentials::OAuth {
@@ -157,32 +162,34 @@ impl SealedCredentials {
                     tenant,
                 },
             ) => Ok(StoredCredentials::OAuth {
-                access_token: needed(self.access_token.as_ref().or(Some(access_token)), "accessToken")?,
-                refresh_token: match &self.refresh_token {
-                    Sent::No => refresh_token.clone(),
-                    Sent::Yes(token) => token.clone(),
-                },
-                expires_at: match (&self.expires_at, &self.access_token) {
+                expires_at: match (&self.expires_at, &sent_access) {
                     (Sent::Yes(at), _) => at.0,
                     // The end of the old token says nothing about the new one.
                     (Sent::No, Some(_)) => None,
                     (Sent::No, None) => *expires_at,
                 },
-                tenant: match (&self.tenant, &self.access_token) {
-                    (Sent::Yes(tenant), _) => tenant.clone(),
+                tenant: match (&self.tenant, &sent_access) {
+                    (Sent::Yes(_), _) => sent_tenant(),
                     // So may whom it spoke for.
                     (Sent::No, Some(_)) => None,
                     (Sent::No, None) => tenant.clone(),
                 },
+                access_token: needed(sent_access.or_else(|| Some(access_token.clone())), "accessToken")?,
+                refresh_token: sent_refresh(refresh_token.as_ref()),
             }),
             (CredentialsType::OAuth, StoredCredentials::ApiKey { .. }) => Ok(StoredCredentials::OAuth {
-                access_token: needed(self.access_token.as_ref(), "accessToken")?,
-                refresh_token: self.refresh_token.as_ref().cloned().flatten(),
+                access_token: needed(sent_access, "accessToken")?,
+                refresh_token: sent_refresh(None),
                 expires_at: self.expires_at.as_ref().and_then(|at| at.0),
-                tenant: self.tenant.as_ref().cloned().flatten(),
+                tenant: sent_tenant(),
             }),
         }
     }
+}
+
+fn refused_address(refusal: &Refusal) -> ApiError {
+    let field = "credentials.baseUrl";
+    ApiError::invalid(field, format!("`{field}` cannot be used: {refusal}"))
 }
 
 /// An OAuth account's credentials before it has any.
@@ -196,9 +203,8 @@ pub(super) fn no_tokens() -> StoredCredentials {
 }
 
 /// The sealed secret, which must be there: of a new account there is none to keep.
-fn needed(sealed: Option<&String>, name: &str) -> Result<String, ApiError> {
+fn needed(sealed: Option<String>, name: &str) -> Result<String, ApiError> {
     sealed
         .filter(|sealed| !sealed.is_empty())
-        .cloned()
         .ok_or_else(|| ApiError::missing(format!("credentials.{name}")))
 }
