@@ -7,6 +7,7 @@ pub mod group;
 pub mod id;
 pub mod key;
 pub mod price;
+pub mod query;
 pub mod text;
 pub mod time;
 pub mod trace;

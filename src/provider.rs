@@ -2,6 +2,8 @@
 //!
 //! A provider turns values into values. It is never given a client, a store or a clock.
 
+#[doc(hidden)]
+pub mod allowed;
 pub mod antigravity;
 pub mod claude;
 pub mod gemini;

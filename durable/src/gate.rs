@@ -29,6 +29,9 @@
 //! lease and renews it. Only an `Admit` that arrives after its call's `Settle` (a copy the network kept
 //! back) takes a slot nobody frees; that one ends with its TTL.
 //!
+//! A call whose body costs something to read (large, or compressed) asks twice: `before_body` holds its slot,
+//! and the `Admit` with model and estimate decides the rest.
+//!
 //! Calls wait for slots in the order they came. A slot that comes free is given to the first of them in the
 //! same step, held for it until it comes; so nobody can overtake and there is nothing to poll.
 //!
@@ -109,7 +112,8 @@ impl Told {
 struct Held {
     /// It counts against the concurrency limit.
     slot: bool,
-    /// It waited, and has not come for the slot yet. Nothing else of it is decided.
+    /// The slot is kept for the call: it waited and has not come for it yet, or its body is still to be read.
+    /// Nothing else of it is decided.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     offered: bool,
     waited_ms: u64,

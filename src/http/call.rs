@@ -129,7 +129,7 @@ async fn parse(
     if model.len() > LONGEST_MODEL {
         return Err(invalid(format!("`model` is longer than {LONGEST_MODEL} bytes.")));
     }
-    let query = client_key::query_for_provider(head.uri.query());
+    let query = head.uri.query().map(str::to_owned);
     if query.as_ref().is_some_and(|query| query.len() > LONGEST_QUERY) {
         return Err(invalid(format!(
             "The query is longer than {LONGEST_QUERY} bytes."

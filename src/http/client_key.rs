@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::query;
 use crate::port::gates::KeyHash;
 
 /// Headers that may carry a key, as CRS accepts them. Any may say `Bearer` first.
@@ -14,18 +15,21 @@ const HEADERS: [&str; 4] = ["x-api-key", "x-goog-api-key", "authorization", "api
 /// The same key in several places is one key; two different ones are refused, because whoever checks and
 /// whoever pays must be the same.
 pub fn client_key(app: &App, headers: &HeaderMap, query: Option<&str>) -> Result<KeyHash, Failure> {
+    // In whatever spelling: the provider would read it as the relay does.
+    let in_query: Vec<_> = query
+        .into_iter()
+        .flat_map(query::pairs)
+        .filter(|(name, _)| **name == *b"key")
+        .map(|(_, value)| value)
+        .collect();
     let mut found: Option<&[u8]> = None;
     for name in HEADERS {
         for value in headers.get_all(name) {
             join(&mut found, without_bearer(value.as_bytes()))?;
         }
     }
-    let in_query = query
-        .into_iter()
-        .flat_map(|query| query.split('&'))
-        .filter_map(|pair| pair.strip_prefix("key="));
-    for value in in_query {
-        join(&mut found, value.as_bytes())?;
+    for value in &in_query {
+        join(&mut found, value)?;
     }
     let presented = found.ok_or_else(|| {
         Failure::new(
@@ -62,15 +66,6 @@ fn without_bearer(value: &[u8]) -> &[u8] {
     }
 }
 
-/// The query without our own `key` parameter, for the provider.
-pub fn query_for_provider(query: Option<&str>) -> Option<String> {
-    let kept: Vec<&str> = query?
-        .split('&')
-        .filter(|pair| !pair.starts_with("key=") && !pair.is_empty())
-        .collect();
-    (!kept.is_empty()).then(|| kept.join("&"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,16 +76,5 @@ mod tests {
             assert_eq!(without_bearer(value.as_bytes()), b"cr_1");
         }
         assert_eq!(without_bearer(b"Bear"), b"Bear");
-    }
-
-    #[test]
-    fn our_own_parameter_stays_here() {
-        assert_eq!(
-            query_for_provider(Some("beta=true&key=cr_1")).as_deref(),
-            Some("beta=true")
-        );
-        assert_eq!(query_for_provider(Some("key=cr_1")), None);
-        assert_eq!(query_for_provider(Some("monkey=1")).as_deref(), Some("monkey=1"));
-        assert_eq!(query_for_provider(None), None);
     }
 }

@@ -20,6 +20,8 @@ use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
 
+pub use self::request::ALLOWED;
+
 /// How the names of the variables for OAuth begin.
 const VARIABLES: &str = "CLAUDE_OAUTH";
 

@@ -23,6 +23,8 @@ use crate::relay::call::{Call, Endpoint, Surface};
 use crate::relay::meter::{Meter, streams};
 use crate::store::accounts::{Credentials, LiveAccount};
 
+pub use self::request::ALLOWED;
+
 pub struct Gemini;
 
 impl Provider for Gemini {

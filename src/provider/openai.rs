@@ -29,6 +29,7 @@ use crate::store::accounts::LiveAccount;
 
 pub use oauth::{expiry, tenant};
 pub use on_messages::ChatOnMessages;
+pub use request::ALLOWED;
 
 pub struct OpenAi;
 

@@ -2,28 +2,21 @@
 //! credentials, and no compressed answer unless the client can be given one.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request};
 
 use super::Unsendable;
+use super::allowed::{Allowed, allowed_headers, allowed_query};
 use crate::config::Secret;
 use crate::relay::body::Edit;
 use crate::relay::call::Call;
 use crate::store::accounts::LiveAccount;
 
-/// The headers of the client that pass, and those that every call has. A compressed answer could not be
-/// looked into, and not every client asked for one.
-pub(super) fn pass(from: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(from.len() + 4);
-    for (name, value) in from {
-        if passes(name) {
-            headers.append(name.clone(), value.clone());
-        }
-    }
+/// The headers of the client that the dialect lists, and those that every call has. A compressed answer could
+/// not be looked into, and not every client asked for one.
+pub(super) fn client_headers(call: &Call, allowed: &Allowed) -> HeaderMap {
+    let mut headers = allowed_headers(allowed, &call.headers);
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers
-        .entry(header::CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static("application/json"));
     headers
 }
 
@@ -65,9 +58,10 @@ pub(super) fn send(url: &str, headers: HeaderMap, body: Bytes) -> Result<Request
     Ok(request)
 }
 
-/// The address with the client's query.
-pub(super) fn with_query(call: &Call, url: String) -> String {
-    match &call.query {
+/// The address with the client's query, as far as the dialect lists it.
+pub(super) fn with_query(call: &Call, allowed: &Allowed, url: String) -> String {
+    let query = call.query.as_deref();
+    match query.and_then(|query| allowed_query(allowed, query)) {
         Some(query) => format!("{url}?{query}"),
         None => url,
     }

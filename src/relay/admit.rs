@@ -85,6 +85,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
         learned_since: learned_since(app, now),
         note: flight.note(),
         queued_until: None,
+        before_body: false,
     };
     // At most: ask, learn, ask, seed, ask; another round if the record was invalidated in between.
     for _ in 0..5 {

@@ -6,8 +6,9 @@
 //! It is lenient where a provider will judge anyway: UTF-8, raw control characters in strings, unpaired
 //! surrogates and the size of numbers are not checked, and nesting may go [`MOST_LEVELS`] deep.
 //!
-//! Of a field named twice the last is meant, as most servers read it. Two `model`s are refused: ours and
-//! the provider's reading could differ, and with it the limits that hold.
+//! Of a field named twice the last is meant, as most servers read it. Two of the fields that limits depend on,
+//! or that the relay writes the account's own value into, are refused: ours and the provider's reading could
+//! differ, and with it what holds.
 
 pub mod coding;
 mod quotes;
@@ -120,8 +121,12 @@ pub enum Malformed {
     Json { what: &'static str, at: usize },
     #[error("body must be a JSON object")]
     NoObject,
-    #[error("body names `model` twice, at bytes {first} and {second}")]
-    TwoModels { first: usize, second: usize },
+    #[error("body names `{name}` twice, at bytes {first} and {second}")]
+    Twice {
+        name: &'static str,
+        first: usize,
+        second: usize,
+    },
     #[error("`model` must be a string")]
     ModelNoString,
 }
@@ -304,8 +309,15 @@ impl Fields {
         let Some(slot) = self.members.get_mut(field as usize) else {
             return Ok(());
         };
-        match *slot {
-            Some(first) if field == Field::Model => Err(Malformed::TwoModels {
+        let only_one = match field {
+            Field::Model => Some("model"),
+            Field::Project => Some("project"),
+            Field::Request => Some("request"),
+            _ => None,
+        };
+        match (*slot, only_one) {
+            (Some(first), Some(name)) => Err(Malformed::Twice {
+                name,
                 first: first.value.start,
                 second: member.value.start,
             }),

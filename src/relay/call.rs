@@ -19,7 +19,7 @@ pub struct Call {
     pub key: KeyHash,
     pub endpoint: Endpoint,
     pub headers: HeaderMap,
-    /// The query without our own `key` parameter.
+    /// The query as it came, our own `key` included: a provider is sent what its dialect lists of it.
     pub query: Option<String>,
     pub body: Bytes,
     /// The body as it came, if that was compressed.

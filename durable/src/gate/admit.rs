@@ -49,6 +49,7 @@ impl Gate {
         match verdict {
             Verdict::Free => {}
             Verdict::Runs => self.renew(now, admit.call, admit.ttl_ms, None),
+            Verdict::Starts if admit.before_body => self.hold_slot(now, admit),
             Verdict::Starts => self.start(now, &policy, admit),
             Verdict::Waits => return self.wait(now, &policy, admit),
             Verdict::NeedSpend => return Reply::NeedSpend,
@@ -152,6 +153,18 @@ impl Gate {
             opus: admit.opus,
             rounds: self.spend.begin(now, &policy.limits),
             note,
+        };
+        self.hold(now, admit.call, admit.ttl_ms, held);
+    }
+
+    /// Holds a slot for a call whose body is still to be read.
+    fn hold_slot(&mut self, now: Millis, admit: &Admit) {
+        let waited = self.leases.get(admit.call).map(|lease| lease.what.waited_ms);
+        self.leave_queue(admit.call);
+        let held = Held {
+            offered: true,
+            waited_ms: waited.unwrap_or(0),
+            ..Held::default()
         };
         self.hold(now, admit.call, admit.ttl_ms, held);
     }

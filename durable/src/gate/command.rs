@@ -109,6 +109,11 @@ pub struct Admit {
     /// it, a call that lost its place (it did not come for its slot in time) waits again, behind the others.
     #[serde(default)]
     pub queued_until: Option<Millis>,
+    /// The call's body is not read yet, so model and estimate are not known. What can be decided without them
+    /// is, and the slot is held for the call as one is that it waited for; nothing is counted. The `Admit` that
+    /// follows within `ttl_ms` decides the rest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before_body: bool,
 }
 
 /// Tokens of every kind; micro-USD.
@@ -306,8 +311,8 @@ pub struct SpendSnapshot {
 }
 
 impl Admit {
-    /// Whether the call is counted: see `estimate`.
+    /// Whether the call is counted: see `estimate`. What it may use is not reserved before its body is read.
     pub(super) fn metered(&self) -> bool {
-        self.slot || self.estimate.is_some()
+        self.slot || (self.estimate.is_some() && !self.before_body)
     }
 }

@@ -1,4 +1,5 @@
 mod activation;
+mod before_body;
 mod limits;
 mod periods;
 mod queue;
@@ -42,6 +43,7 @@ fn ask(call: u128) -> Admit {
         learned_since: 1,
         note: None,
         queued_until: None,
+        before_body: false,
     }
 }
 

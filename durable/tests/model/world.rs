@@ -27,6 +27,7 @@ pub(crate) fn ask(call: CallId, ttl_ms: u64) -> Admit {
         learned_since: 1,
         note: None,
         queued_until: None,
+        before_body: false,
     }
 }
 

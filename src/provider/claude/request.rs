@@ -6,10 +6,34 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::Config;
 use crate::provider::Unsendable;
-use crate::provider::outgoing::{bearer, mapped_model, pass, post, secret, with_query};
+use crate::provider::allowed::{Allowed, Parameter};
+use crate::provider::outgoing::{bearer, client_headers, mapped_model, post, secret, with_query};
 use crate::relay::body::{Edit, Field};
 use crate::relay::call::{Call, Endpoint};
 use crate::store::accounts::{Credentials, LiveAccount};
+
+/// What clients of the Messages API say of themselves. Not the rest of `anthropic-*`: that names whose
+/// organisation or workspace it is, which is the account's.
+pub const ALLOWED: Allowed = Allowed {
+    // Claude Code's; the SDKs have none.
+    query: &[Parameter {
+        name: "beta",
+        values: &["true", "false"],
+    }],
+    headers: &[
+        "user-agent",
+        "anthropic-version",
+        "anthropic-beta",
+        "anthropic-dangerous-direct-browser-access",
+        "anthropic-client-platform",
+        "anthropic-client-version",
+        "x-app",
+        "x-client-request-id",
+        "accept-language",
+        "sec-fetch-mode",
+    ],
+    families: &["x-stainless-", "x-claude-code-"],
+};
 
 /// The beta that makes the API accept OAuth access tokens.
 const OAUTH_BETA: &str = "oauth-2025-04-20";
@@ -26,7 +50,7 @@ pub(super) fn build(
     account: &LiveAccount,
     config: &Config,
 ) -> Result<Request<Bytes>, Unsendable> {
-    let mut headers = pass(&call.headers, passes);
+    let mut headers = client_headers(call, &ALLOWED);
     headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_VERSION);
 
     let base = match &account.credentials {
@@ -58,26 +82,10 @@ pub(super) fn build(
     };
     post(
         call,
-        &with_query(call, format!("{base}{path}")),
+        &with_query(call, &ALLOWED, format!("{base}{path}")),
         headers,
         edits.into_iter().collect(),
     )
-}
-
-/// Headers that say who the client is and what it wants. Everything else stays here: our own
-/// credentials, cookies, forwarding and hop-by-hop headers.
-fn passes(name: &HeaderName) -> bool {
-    if *name == header::ACCEPT || *name == header::CONTENT_TYPE || *name == header::USER_AGENT {
-        return true;
-    }
-    let name = name.as_str();
-    name.starts_with("anthropic-")
-        || name.starts_with("x-stainless-")
-        || name.starts_with("x-claude-code-")
-        || matches!(
-            name,
-            "x-app" | "x-client-request-id" | "accept-language" | "sec-fetch-mode"
-        )
 }
 
 /// The client's list of betas stays as it is, byte for byte; ours joins its end unless it is there.

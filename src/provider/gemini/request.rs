@@ -11,11 +11,50 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::provider::Unsendable;
+use crate::provider::allowed::{Allowed, Parameter};
 use crate::provider::google::project;
-use crate::provider::outgoing::{bearer, mapped_model, own_headers, pass, post, secret, send, with_query};
+use crate::provider::outgoing::{
+    bearer, client_headers, mapped_model, own_headers, post, secret, send, with_query,
+};
 use crate::relay::body::{Edit, Field, Fields, Span, patch, scan};
 use crate::relay::call::{Assist, Call, Endpoint, Surface};
 use crate::store::accounts::{Credentials, LiveAccount};
+
+/// What Gemini CLI and Google's SDKs say of themselves, and of the system parameters of Google's APIs those
+/// about the form of the answer, as far as the relay reads it. Not `fields`: an answer without its usage would
+/// go unmeasured. Not `x-goog-request-params`: it repeats what stands in the path and the body, where the
+/// relay has written the account's.
+pub const ALLOWED: Allowed = Allowed {
+    query: &[
+        Parameter {
+            name: "alt",
+            values: &FORMS,
+        },
+        Parameter {
+            name: "$alt",
+            values: &FORMS,
+        },
+        Parameter {
+            name: "prettyPrint",
+            values: &["true", "false"],
+        },
+        Parameter {
+            name: "$prettyPrint",
+            values: &["true", "false"],
+        },
+    ],
+    headers: &[
+        "user-agent",
+        "x-goog-api-client",
+        "x-gemini-api-privileged-user-id",
+        "x-server-timeout",
+        "accept-language",
+    ],
+    families: &[],
+};
+
+/// Google's own clients in Python ask for enums as numbers.
+const FORMS: [&str; 3] = ["sse", "json", "json;enum-encoding=int"];
 
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
@@ -24,7 +63,7 @@ pub(super) fn build(
     account: &LiveAccount,
     config: &Config,
 ) -> Result<Request<Bytes>, Unsendable> {
-    let mut headers = pass(&call.headers, passes);
+    let mut headers = client_headers(call, &ALLOWED);
     match &account.credentials {
         Credentials::ApiKey { api_key, base_url } => {
             headers.insert(X_GOOG_API_KEY, secret(api_key.reveal())?);
@@ -33,7 +72,7 @@ pub(super) fn build(
             let version = if surface == Surface::V1 { "v1" } else { "v1beta" };
             let model = escape(mapped_model(call, account).unwrap_or(&call.model));
             let url = format!("{}/{version}/models/{model}:{method}", plain_base(base));
-            let url = with_query(call, url);
+            let url = with_query(call, &ALLOWED, url);
             match surface {
                 Surface::Internal => send(&url, headers, taken_out(call)?),
                 Surface::V1 | Surface::V1Beta => post(call, &url, headers, Vec::new()),
@@ -45,11 +84,14 @@ pub(super) fn build(
             headers.insert(header::AUTHORIZATION, bearer(access_token)?);
             let mapped = mapped_model(call, account);
             if let Endpoint::Assist(assist) = call.endpoint {
-                let url = with_query(call, internal(config, assist_method(assist)));
+                let url = with_query(call, &ALLOWED, internal(config, assist_method(assist)));
+                if let Some(body) = without_own_project(call, assist, tenant.as_deref()) {
+                    return send(&url, headers, body);
+                }
                 return post(call, &url, headers, project_edit(call, tenant.as_deref(), false));
             }
             let (surface, method) = generative(call)?;
-            let url = with_query(call, internal(config, method));
+            let url = with_query(call, &ALLOWED, internal(config, method));
             match surface {
                 Surface::Internal => {
                     let mut edits = project_edit(call, tenant.as_deref(), takes_project(call));
@@ -138,6 +180,39 @@ fn project_edit(call: &Call, project: Option<&str>, needed: bool) -> Vec<Edit> {
     }
 }
 
+/// A client's start-up call with the account's project in place of the one that the client has for itself, or
+/// with none if the account's is not known: Google refuses an account that asks for a stranger's project.
+/// `None`: the call names none. Names as the protocol's JSON has them, and as its reader takes them too.
+fn without_own_project(call: &Call, assist: Assist, project: Option<&str>) -> Option<Bytes> {
+    const NAMES: [&str; 4] = [
+        "cloudaicompanionProject",
+        "cloudaicompanion_project",
+        "duetProject",
+        "duet_project",
+    ];
+    if !matches!(assist, Assist::LoadCodeAssist | Assist::OnboardUser) {
+        return None;
+    }
+    let mut body: Value = serde_json::from_slice(&call.body).ok()?;
+    let mut named = false;
+    let outer = body.as_object_mut()?;
+    let mut replace = |members: &mut serde_json::Map<String, Value>| {
+        for name in NAMES {
+            if members.remove(name).is_some() {
+                named = true;
+                if let Some(project) = project {
+                    members.insert(name.to_owned(), Value::from(project));
+                }
+            }
+        }
+    };
+    replace(outer);
+    if let Some(Value::Object(metadata)) = outer.get_mut("metadata") {
+        replace(metadata);
+    }
+    named.then(|| body.to_string().into())
+}
+
 /// A member before all others. `text` ends with a comma, which an empty object does without.
 fn first_member(object: &[u8], text: String) -> Edit {
     let start = object
@@ -199,18 +274,6 @@ fn taken_out(call: &Call) -> Result<Bytes, Unsendable> {
         inner = patch(&inner, member.map(Edit::cut).into_iter().collect());
     }
     Ok(inner)
-}
-
-/// Headers that say who the client is and what it wants. Everything else stays here: our own credentials,
-/// the client's project, cookies, forwarding and hop-by-hop headers.
-fn passes(name: &HeaderName) -> bool {
-    if *name == header::ACCEPT || *name == header::CONTENT_TYPE || *name == header::USER_AGENT {
-        return true;
-    }
-    matches!(
-        name.as_str(),
-        "x-goog-api-client" | "x-goog-request-params" | "x-server-timeout" | "accept-language"
-    ) || name.as_str().starts_with("x-gemini-")
 }
 
 /// People paste the whole endpoint; version and path are ours to add.

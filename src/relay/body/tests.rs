@@ -68,12 +68,16 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
-fn two_models_are_refused_however_they_are_spelt() {
+fn two_of_a_field_that_decides_are_refused_however_they_are_spelt() {
     assert_eq!(
         fails(r#"{"model":"a","model":"b"}"#),
         "body names `model` twice, at bytes 9 and 21"
     );
     assert!(fails(r#"{"model":"a","mod\u0065l":"b"}"#).contains("twice"));
+    for name in ["project", "request"] {
+        let body = format!("{{\"{name}\":\"a\",\"x\":1,\"{name}\":\"b\"}}");
+        assert!(fails(&body).contains("twice"), "{name}");
+    }
     let escaped = br#"{"mod\u0065l":"b"}"#;
     assert_eq!(
         scan(escaped).unwrap().model(escaped).unwrap().as_deref(),
@@ -196,7 +200,7 @@ proptest! {
         }
         let ours = scan(&body);
         match serde_json::from_slice::<Value>(&body) {
-            Ok(Value::Object(_)) => prop_assert!(matches!(ours, Ok(_) | Err(Malformed::TwoModels { .. })), "{:?}", ours),
+            Ok(Value::Object(_)) => prop_assert!(matches!(ours, Ok(_) | Err(Malformed::Twice { .. })), "{:?}", ours),
             Ok(_) => prop_assert_eq!(ours, Err(Malformed::NoObject)),
             Err(error) if ours.is_ok() => {
                 let why = error.to_string();

@@ -132,10 +132,14 @@ fn admits() -> impl Strategy<Value = Admit> {
     (
         (calls(), service, model, client),
         (any::<bool>(), prop::bool::weighted(0.9), estimate),
-        (ttls(), since),
+        (ttls(), since, prop::bool::weighted(0.3)),
     )
         .prop_map(
-            |((call, service, model, client), (opus, slot, estimate), (ttl_ms, learned_since))| Admit {
+            |(
+                (call, service, model, client),
+                (opus, slot, estimate),
+                (ttl_ms, learned_since, before_body),
+            )| Admit {
                 service,
                 model,
                 client,
@@ -143,6 +147,7 @@ fn admits() -> impl Strategy<Value = Admit> {
                 slot,
                 estimate: estimate.map(|(tokens, cost)| Estimate { tokens, cost }),
                 learned_since,
+                before_body,
                 ..ask(call, ttl_ms)
             },
         )

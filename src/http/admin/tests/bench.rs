@@ -245,6 +245,7 @@ impl Bench {
             client: None,
             estimate: None,
             queued_until: None,
+            before_body: false,
         });
         let reply = self.gates.gate(&hash, admit.clone()).await.unwrap();
         if reply != gate::Reply::NeedPolicy {

@@ -44,6 +44,7 @@ async fn begin(bench: &Bench, key: &Value, call: u128) -> Reply {
         learned_since: 1,
         note: None,
         queued_until: None,
+        before_body: false,
     });
     tell(bench, key, admit).await
 }

@@ -270,3 +270,45 @@ fn each_kind_shows_its_own_credential() {
     assert_eq!(request.headers()["authorization"], "Bearer ya29.1");
     assert!(!request.headers().contains_key("x-goog-api-key"));
 }
+
+#[test]
+fn a_clients_own_project_stays_here_when_it_starts() {
+    let body = r#"{"cloudaicompanionProject":"mine","cloudaicompanion_project":"mine","metadata":{"ideType":"X","duetProject":"mine"}}"#;
+    for assist in [Assist::LoadCodeAssist, Assist::OnboardUser] {
+        let start = call(Endpoint::Assist(assist), false, "", body);
+        let (_, sent_body) = sent(&start, &account(google(Some("proj-1")), &[]));
+        assert!(
+            !sent_body.contains("mine") && sent_body.matches("proj-1").count() == 3,
+            "{sent_body}"
+        );
+        let (_, sent_body) = sent(&start, &account(google(None), &[]));
+        assert_eq!(sent_body, r#"{"metadata":{"ideType":"X"}}"#);
+    }
+    let plain = r#"{ "metadata":{"ideType":"X"}, "x":1.50 }"#;
+    let start = call(Endpoint::Assist(Assist::LoadCodeAssist), false, "", plain);
+    assert_eq!(sent(&start, &account(google(Some("proj-1")), &[])).1, plain);
+}
+
+#[test]
+fn the_query_and_the_headers_hold_no_credential_of_the_clients() {
+    let mut asked = call(
+        Endpoint::Generate(Surface::V1Beta),
+        true,
+        "gemini-2.5-pro",
+        CONTENTS,
+    );
+    asked.query = Some("%6bey=x&access_token=y&alt=sse;key=z&%61lt=sse&$fields=a&quotaUser=u".to_owned());
+    for name in [
+        "x-goog-user-project",
+        "x-goog-request-params",
+        "x-http-method-override",
+        "authorization",
+    ] {
+        asked.headers.insert(name, "of-the-client".parse().unwrap());
+    }
+    for account in [account(key(), &[]), account(google(Some("p")), &[])] {
+        let request = build(&asked, &account, &config()).unwrap();
+        assert_eq!(request.uri().query(), Some("alt=sse"));
+        assert!(!request.headers().values().any(|value| value == "of-the-client"));
+    }
+}

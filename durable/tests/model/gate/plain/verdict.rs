@@ -1,7 +1,7 @@
 //! What the gate must answer to an `Admit`.
 
-use crs_durable::Millis;
 use crs_durable::gate::{Admit, Estimate, KeyPolicy, Limit, LimitReached, ModelMode, Refusal, Reply, Usage};
+use crs_durable::{CallId, Millis};
 
 use super::{Held, Plain, Waiter, windowed};
 use crate::world::End;
@@ -97,7 +97,7 @@ impl Plain {
             assert_eq!(&expected, refusal);
         } else {
             let policy = self.record.clone().expect("it is known");
-            assert!(!self.runs(admit.call) && (admit.slot || admit.estimate.is_some()));
+            assert!(!self.runs(admit.call) && metered(admit));
             let limit = policy.concurrency_limit;
             let full = admit.slot
                 && limit > 0
@@ -177,30 +177,47 @@ impl Plain {
         let clock = self.clock.clone();
         if self.runs(call) {
             self.leases.renew(&clock, now, call, admit.ttl_ms);
-        } else if admit.slot || admit.estimate.is_some() {
+        } else if metered(admit) {
             self.may_start(now, &policy, admit);
             let offer = self.leases.free(call);
             self.waiters.retain(|waiter| waiter.call != call);
+            let waited_ms = offer.map_or(0, |offer| offer.what.waited_ms);
+            if admit.before_body {
+                let held = Held {
+                    slot: true,
+                    offered: true,
+                    waited_ms,
+                    reserved: Estimate::default(),
+                    opus: false,
+                    rounds: (0, 0, 0),
+                };
+                self.leases.put_unswept(&clock, now, call, admit.ttl_ms, held);
+                assert_eq!(reply, &self.expected(policy, call));
+                return;
+            }
             if policy.valid_for_ms > 0 && self.activated_at().is_none() {
                 self.activated = Some(now);
             }
             let held = Held {
                 slot: admit.slot,
                 offered: false,
-                waited_ms: offer.map_or(0, |offer| offer.what.waited_ms),
+                waited_ms,
                 reserved: admit.estimate.unwrap_or_default(),
                 opus: admit.opus,
                 rounds: (self.request(now, &policy.limits), self.day.round, self.week.round),
             };
             self.leases.put_unswept(&clock, now, call, admit.ttl_ms, held);
         }
+        assert_eq!(reply, &self.expected(policy, call));
+    }
+
+    fn expected(&self, policy: KeyPolicy, call: CallId) -> Reply {
         let waited_ms = self.leases.get(call).map_or(0, |lease| lease.what.waited_ms);
-        let expected = Reply::Granted {
+        Reply::Granted {
             policy: policy.into(),
             activated_at: self.activated,
             waited_ms,
-        };
-        assert_eq!(reply, &expected);
+        }
     }
 
     fn may_start(&self, now: Millis, policy: &KeyPolicy, admit: &Admit) {
@@ -245,4 +262,8 @@ impl Plain {
         };
         assert_eq!(reply, &expected);
     }
+}
+
+fn metered(admit: &Admit) -> bool {
+    admit.slot || (admit.estimate.is_some() && !admit.before_body)
 }
