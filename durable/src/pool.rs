@@ -12,6 +12,7 @@
 //! | `explain` | why it does |
 //! | `report` | what is learned from how it went |
 //! | `health` | cooldowns and denials, and how they heal |
+//! | `witness` | whose calls met a trouble |
 //! | `quota` | what an account has left |
 //! | `errors` | what was last held against it |
 //! | `session` | sticky sessions |
@@ -32,6 +33,7 @@ mod refresh;
 mod report;
 mod session;
 mod snapshot;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,6 +6,7 @@ use super::health::{Cooldown, Denial, Health};
 use super::policy::Reach;
 use super::quota::{Day, Quota};
 use super::refresh::Renewals;
+use super::witness::Doubt;
 use super::{AccountPolicy, Hold, Pick};
 use crate::freshness::OLDER_REFUSED_MS;
 use crate::lease::Leases;
@@ -58,15 +59,15 @@ pub(super) enum Standing<'a> {
 pub(super) struct Ready {
     /// The call is bound to something else.
     pub(super) fallback: bool,
-    pub(super) backed_off: bool,
+    pub(super) doubt: Doubt,
 }
 
 impl Ready {
-    /// Nothing suits better.
-    pub(super) const FIRST: Self = Self {
-        fallback: false,
-        backed_off: false,
-    };
+    /// Whether a session stays on it, whatever else there is: what the provider has cached for it is worth
+    /// more than a doubt that another key's calls have raised.
+    pub(super) fn keeps_a_session(self) -> bool {
+        !self.fallback && self.doubt <= Doubt::Slight
+    }
 }
 
 /// Why an account cannot serve; see `Skip`.
@@ -160,7 +161,7 @@ impl Account {
         } else {
             return Standing::Ready(Ready {
                 fallback,
-                backed_off: self.backed_off(number, ask),
+                doubt: self.doubt(number, ask),
             });
         };
         Standing::Skipped {
@@ -233,9 +234,10 @@ impl Account {
         self.quota.day(now).filter(|day| limit > 0 && day.spent >= limit)
     }
 
-    pub(super) fn backed_off(&self, number: Number, ask: &Ask<'_>) -> bool {
+    pub(super) fn doubt(&self, number: Number, ask: &Ask<'_>) -> Doubt {
+        let Pick { family, holder, .. } = ask.pick;
         self.health
-            .backed_off(ask.now, &ask.pick.family, holders(ask.leases, number))
+            .doubt(ask.now, family, holder, holders(ask.leases, number))
     }
 
     pub(super) fn set_back(&mut self, now: Millis) {

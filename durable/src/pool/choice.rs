@@ -7,7 +7,7 @@
 //! | by | because |
 //! | --- | --- |
 //! | what the call is bound to, before what it may fall back to | the operator's word about the key |
-//! | not in back-off (`health`) | it would probably fail |
+//! | not in back-off (`health`), nor in one of another key's making alone (`witness`) | it would probably fail, or may |
 //! | the lowest priority number | the operator's word about the account |
 //! | not down to its reserve of a measured window | it is kept for when it is needed: when it is alone |
 //! | the least load: slots held of slots there are | the provider throttles crowds; an account without a limit counts as one of ten |
@@ -16,10 +16,12 @@
 //!
 //! Load comes before the windows: those hardly change while calls run, so all of a crowd would go to one
 //! account. A session stays where it is even when that is down to its reserve or busier than others: what
-//! the provider has cached for it is worth more. It leaves back-off and a fallback only for something better.
+//! the provider has cached for it is worth more. It leaves back-off and a fallback only for something better,
+//! and what only another key has met it does not leave.
 
 use super::account::{Account, Ask, Number, Obstacle, Ready, Standing};
 use super::health::Proof;
+use super::witness::Doubt;
 use super::{Hold, Pick, Pool, Reply, Skip, Trace};
 use crate::lease::Lease;
 use crate::rows::Row;
@@ -33,7 +35,7 @@ const NOMINAL_SLOTS: u32 = 10;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank<'a> {
     fallback: bool,
-    backed_off: bool,
+    doubt: Doubt,
     priority: u32,
     in_reserve: bool,
     load_permille: u64,
@@ -70,7 +72,7 @@ impl<'a> Rank<'a> {
         let used = quota.used(ask.now, family);
         Self {
             fallback: ready.fallback,
-            backed_off: ready.backed_off,
+            doubt: ready.doubt,
             priority: policy.priority,
             in_reserve: used.is_some_and(|used| used >= policy.reserve_from_permille()),
             load_permille: u64::from(account.held) * 1_000 / u64::from(slots),
@@ -83,7 +85,7 @@ impl<'a> Rank<'a> {
     pub(super) fn ready(&self) -> Ready {
         Ready {
             fallback: self.fallback,
-            backed_off: self.backed_off,
+            doubt: self.doubt,
         }
     }
 
@@ -113,7 +115,7 @@ impl Pool {
             return self.pick_again(now, pick, lease, trace);
         }
         match self.own(now, pick) {
-            Own::Able(number, ready) if ready == Ready::FIRST => {
+            Own::Able(number, ready) if ready.keeps_a_session() => {
                 self.renew_session(now, pick, changes);
                 let given = Given {
                     account: number,

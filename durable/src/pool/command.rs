@@ -262,6 +262,14 @@ pub enum Outcome {
     /// Credentials refused. `until`: may heal by itself then, and one call at a time may try; `None`:
     /// only new credentials or a reset help. Not held against credentials replaced since the pick.
     Denied { why: String, until: Option<Millis> },
+    /// Refused, and nobody knows whether the account or the request is meant. Evidence only: it makes the
+    /// account rank behind others, for calls of that key and family; for everybody once another key has met
+    /// it with another request. A good answer ends it.
+    Refused {
+        why: String,
+        /// Fingerprint of the request.
+        request: u64,
+    },
     /// Nothing to hold against the account (client's fault, client left before an answer).
     Neutral,
 }
@@ -270,7 +278,10 @@ impl Outcome {
     /// What is said of an error that is held against the account.
     pub(super) fn error(&self) -> Option<&str> {
         match self {
-            Self::Throttled { why, .. } | Self::Unwell { why } | Self::Denied { why, .. } => Some(why),
+            Self::Throttled { why, .. }
+            | Self::Unwell { why }
+            | Self::Denied { why, .. }
+            | Self::Refused { why, .. } => Some(why),
             Self::Serving | Self::Finished | Self::Neutral => None,
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{Ask, Number, Obstacle, Ready, Standing};
 use super::choice::Rank;
+use super::witness::Doubt;
 use super::{AccountId, Binding, Pick, Pool, Reply, Unbound};
 use crate::Millis;
 use crate::time::Deadline;
@@ -30,6 +31,9 @@ pub struct Candidate {
     pub fallback: bool,
     /// In trouble a short while ago.
     pub backed_off: bool,
+    /// That trouble was met by the calls of one other key alone.
+    #[serde(default)]
+    pub others_alone: bool,
     pub priority: u32,
     /// It has used what is not kept back of some window.
     pub in_reserve: bool,
@@ -152,10 +156,10 @@ impl Pool {
         let ask = Ask::new(now, pick, &self.leases);
         let ready = Ready {
             fallback: false,
-            backed_off: self
+            doubt: self
                 .accounts
                 .get(&number)
-                .is_some_and(|account| account.backed_off(number, &ask)),
+                .map_or(Doubt::None, |account| account.doubt(number, &ask)),
         };
         Trace {
             candidates: self.candidate(number, ready, &ask).into_iter().collect(),
@@ -169,7 +173,8 @@ impl Pool {
         Some(Candidate {
             account: account.policy.id.clone(),
             fallback: ready.fallback,
-            backed_off: ready.backed_off,
+            backed_off: ready.doubt != Doubt::None,
+            others_alone: ready.doubt == Doubt::Slight,
             priority: account.policy.priority,
             in_reserve: rank.in_reserve(),
             load_permille: rank.load_permille(),

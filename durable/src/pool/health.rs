@@ -5,16 +5,21 @@
 //! | measured cooldown: the provider said until when | is excluded, for the family or all | until then, at most 8 days | at its time |
 //! | guess, throttled: a 429 that did not say | ranks behind, for the family or all | 15 s, doubling to 5 min | with a good answer |
 //! | guess, unwell: 5xx, 529, no connection | ranks behind | 5 s, doubling to 60 s | with a good answer |
+//! | guess, refused: a 403 or the like whose reason is not known | ranks behind, for the family or all, for the keys that met it | 10 min, doubling to 1 h | with a good answer |
 //! | denial: credentials refused | is excluded | until new credentials, or a time | with a good answer after that |
 //!
 //! A guess never excludes: it may be wrong, and then nobody would be served who could have been. Its time
 //! over, it is half open: the next call that takes a slot proves it, and others go on to prefer other
 //! accounts until that call's slot is free or [`PROBE_MS`] have passed. A denial that has ended is proved
 //! by one call at a time.
+//!
+//! A guess weighs by whose calls led to it (`witness`): no request of one key can make the calls of another
+//! worse off than any account that has not failed anybody.
 
 use serde::{Deserialize, Serialize};
 
 use super::CooldownKind;
+use super::witness::{Doubt, Witness, Witnesses};
 use crate::time::Deadline;
 use crate::{CallId, Millis};
 
@@ -57,6 +62,8 @@ struct Guess {
     turn: u64,
     /// The call that was let through first when the time was over.
     probe: Option<(CallId, Deadline)>,
+    #[serde(default)]
+    met_by: Witnesses,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +82,8 @@ pub(super) enum Hit {
     Throttled,
     /// 5xx, 529, no connection, cut before the first byte.
     Unwell,
+    /// Refused, and nobody knows whether the account or the request is meant.
+    Refused,
 }
 
 impl Hit {
@@ -83,6 +92,7 @@ impl Hit {
         let (first, most): (u64, u64) = match self {
             Self::Throttled => (15_000, 300_000),
             Self::Unwell => (5_000, 60_000),
+            Self::Refused => (600_000, 3_600_000),
         };
         first
             .saturating_mul(1 << count.saturating_sub(1).min(16))
@@ -117,6 +127,24 @@ impl Cooldown {
             None => CooldownKind::Measured,
             Some(Hit::Throttled) => CooldownKind::Throttled,
             Some(Hit::Unwell) => CooldownKind::Unwell,
+            Some(Hit::Refused) => CooldownKind::Refused,
+        }
+    }
+
+    /// The only key whose calls met it; `None`: several, or it is the provider's own word.
+    pub(super) fn only(&self) -> Option<&str> {
+        self.guess.as_ref()?.met_by.only()
+    }
+
+    /// What a guess that holds means for a call of this key.
+    fn doubt(&self, holder: &str) -> Doubt {
+        match &self.guess {
+            None => Doubt::None,
+            Some(guess) => match (guess.met_by.only(), guess.hit) {
+                (Some(only), Hit::Refused) if only != holder => Doubt::None,
+                (Some(only), _) if only != holder => Doubt::Slight,
+                _ => Doubt::Full,
+            },
         }
     }
 
@@ -153,13 +181,22 @@ impl Health {
             .max_by_key(|cooldown| cooldown.end.until())
     }
 
-    /// Whether a guess puts the account behind others for a call of the family: it still holds, or some
-    /// call is proving it over. (Whoever asks holds nothing, so it is not that call.)
-    pub(super) fn backed_off(&self, now: Millis, family: &str, holds: impl Fn(CallId) -> bool) -> bool {
+    /// How far guesses put the account behind others for a call of this key and family: those that still
+    /// hold, or that some call is proving over. (Whoever asks holds nothing, so it is not that call.)
+    pub(super) fn doubt(
+        &self,
+        now: Millis,
+        family: &str,
+        holder: &str,
+        holds: impl Fn(CallId) -> bool,
+    ) -> Doubt {
         self.cooldowns
             .iter()
             .filter(|cooldown| cooldown.guess.is_some() && cooldown.holds_for(family))
-            .any(|cooldown| !cooldown.end.passed(now) || cooldown.probe(now, &holds).is_some())
+            .filter(|cooldown| !cooldown.end.passed(now) || cooldown.probe(now, &holds).is_some())
+            .map(|cooldown| cooldown.doubt(holder))
+            .max()
+            .unwrap_or_default()
     }
 
     /// All but the measured ones that have ended.
@@ -235,6 +272,7 @@ impl Health {
         family: Option<String>,
         why: String,
         turns: Turns,
+        witness: Witness<'_>,
     ) -> bool {
         let found = self
             .cooldowns
@@ -254,21 +292,59 @@ impl Health {
                     count: 1,
                     turn: turns.given,
                     probe: None,
+                    met_by: Witnesses::of(witness),
                 }),
             });
             return true;
         };
+        let met_by = guess.met_by.clone();
+        // What was refused long ago is no evidence any more.
+        if hit == Hit::Refused && end.passed(now) {
+            guess.met_by = Witnesses::of(witness);
+        } else {
+            guess.met_by.add(witness);
+        }
+        let heard = guess.met_by != met_by;
         // A call the pool knows no more reports late or twice: that may not count either.
         if turns.of_call.is_some_and(|turn| turn > guess.turn) {
             guess.count = guess.count.saturating_add(1);
             guess.turn = turns.given;
         } else if !end.passed(now) {
-            return false;
+            return heard;
         }
         guess.probe = None;
         *held_why = why;
         end.extend(Deadline::after(now, hit.delay(guess.count)));
         true
+    }
+
+    /// A call of the family was refused, and nobody knows whether the account or the request is meant. Keys
+    /// that met it with different requests confirm one another: of the same family, that family ranks
+    /// behind for everybody; of different ones, the account does.
+    pub(super) fn refused(
+        &mut self,
+        now: Millis,
+        family: String,
+        why: String,
+        turns: Turns,
+        witness: Witness<'_>,
+    ) -> bool {
+        let confirms = |held: &Cooldown| {
+            let guess = held.guess.as_ref().filter(|guess| guess.hit == Hit::Refused);
+            guess.is_some_and(|guess| {
+                held.family.as_ref() != Some(&family) && !held.end.passed(now) && guess.met_by.hears(witness)
+            })
+        };
+        let everywhere = self.cooldowns.iter().any(confirms);
+        if everywhere {
+            self.hit(now, Hit::Refused, None, why.clone(), turns, witness);
+            for held in self.cooldowns.iter_mut().filter(|held| held.family.is_none()) {
+                if let Some(guess) = held.guess.as_mut().filter(|guess| guess.hit == Hit::Refused) {
+                    guess.met_by = Witnesses::Several;
+                }
+            }
+        }
+        self.hit(now, Hit::Refused, Some(family), why, turns, witness) | everywhere
     }
 
     /// The stronger of the held and the new one holds.

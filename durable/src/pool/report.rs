@@ -1,6 +1,7 @@
 //! What the pool learns from how an attempt went.
 
 use super::health::{Hit, Proof, Turns};
+use super::witness::Witness;
 use super::{AccountError, Hold, Outcome, Pool, Report};
 use crate::rows::Row;
 use crate::{Changes, Millis};
@@ -55,6 +56,10 @@ impl Pool {
             news = true;
         }
         let short = |why| super::short(why, MAX_WHY);
+        let witness = Witness {
+            holder: hold.map(|hold| hold.holder.as_str()),
+            request: None,
+        };
         let health = &mut account.health;
         news |= match outcome {
             Outcome::Serving => health.serves(now, hold.map_or(Proof::All, Hold::proof)),
@@ -66,9 +71,20 @@ impl Pool {
             } if until > now => health.cool(now, family, until, short(why)),
             // Without a reset, or with one that has passed, we can only guess.
             Outcome::Throttled { family, why, .. } => {
-                health.hit(now, Hit::Throttled, family, short(why), turns)
+                health.hit(now, Hit::Throttled, family, short(why), turns, witness)
             }
-            Outcome::Unwell { why } => health.hit(now, Hit::Unwell, None, short(why), turns),
+            Outcome::Unwell { why } => health.hit(now, Hit::Unwell, None, short(why), turns, witness),
+            Outcome::Refused { why, request } => match hold.filter(|hold| hold.slot) {
+                Some(hold) => {
+                    let witness = Witness {
+                        request: Some(request),
+                        ..witness
+                    };
+                    health.refused(now, hold.family.clone(), short(why), turns, witness)
+                }
+                // What is free has rights of its own; and of a call that is not known nobody knows whose it was.
+                None => false,
+            },
             Outcome::Denied { .. } if replaced => false,
             Outcome::Denied { why, until } => health.deny(now, short(why), until),
         };

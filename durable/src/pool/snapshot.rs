@@ -58,6 +58,9 @@ pub struct Cooldown {
     pub why: String,
     /// The call that is proving it over just now.
     pub probe: Option<CallId>,
+    /// The only key whose calls met it (`Pick::holder`): for the others it weighs less.
+    #[serde(default)]
+    pub only: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,6 +71,8 @@ pub enum CooldownKind {
     Throttled,
     /// In trouble: a guess, it prefers others.
     Unwell,
+    /// Refused for an unknown reason: a guess, it prefers others for the keys that met it.
+    Refused,
 }
 
 /// An error that was held against the account.
@@ -129,6 +134,7 @@ impl Pool {
             family: cooldown.family.clone(),
             until: cooldown.end.until(),
             kind: cooldown.kind(),
+            only: cooldown.only().map(str::to_owned),
             why: cooldown.why.clone(),
             probe: cooldown.probe(now, super::account::holders(&self.leases, number)),
         };

@@ -8,6 +8,7 @@ mod quota;
 mod refresh;
 mod roster;
 mod sticky;
+mod verdicts;
 
 use super::*;
 
@@ -100,9 +101,10 @@ struct Nobody {
     bound: Option<Unbound>,
 }
 
-/// What is shown of a cooldown that nobody is proving over.
+/// What is shown of a cooldown that nobody is proving over; guesses were met by the key without a name.
 fn cooling(family: Option<&str>, until: Millis, kind: CooldownKind, why: &str) -> Cooldown {
     Cooldown {
+        only: (kind != CooldownKind::Measured).then(String::new),
         family: family.map(str::to_owned),
         until,
         kind,

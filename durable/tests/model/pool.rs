@@ -1,6 +1,7 @@
 //! The pool against a plain model of it.
 
 mod acts;
+mod fair;
 mod model;
 
 use crs_durable::pool::{

@@ -211,7 +211,7 @@ fn picks() -> impl Strategy<Value = Pick> {
             slot,
             ttl_ms,
             learned_since,
-            holder: format!("key of {}", call.0),
+            holder: format!("key of {}", call.0 % 4),
             trace,
         }
     })
@@ -234,6 +234,7 @@ fn tellings() -> impl Strategy<Value = Told> {
             family: Some(family),
             why: "429".into(),
         })),
+        2 => (0..3_u64).prop_map(|request| Told::Plain(Outcome::Refused { why: "403".into(), request })),
         1 => Just(Told::Plain(Outcome::Denied { why: "401".into(), until: None })),
         2 => (ahead(), prop::option::of(families())).prop_map(|(by, family)| Told::Throttled(by, family)),
         2 => ahead().prop_map(Told::Denied),

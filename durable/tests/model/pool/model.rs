@@ -15,7 +15,7 @@ const SESSION_TTL_MS: u64 = 3_600_000;
 const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
 /// How long credentials count as replaced lately.
 const LATELY_MS: u64 = 600_000;
-const MAX_BACKOFF_MS: u64 = 300_000;
+const MAX_BACKOFF_MS: u64 = 3_600_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
@@ -252,9 +252,10 @@ impl Model {
         });
         let error = match outcome {
             Outcome::Denied { .. } if replaced => None,
-            Outcome::Throttled { why, .. } | Outcome::Unwell { why } | Outcome::Denied { why, .. } => {
-                Some(why)
-            }
+            Outcome::Throttled { why, .. }
+            | Outcome::Unwell { why }
+            | Outcome::Denied { why, .. }
+            | Outcome::Refused { why, .. } => Some(why),
             Outcome::Serving | Outcome::Finished | Outcome::Neutral => None,
         };
         if let Some(why) = error {
@@ -292,7 +293,11 @@ impl Model {
                     (_, end) => Some((why.clone(), end)),
                 };
             }
-            Outcome::Finished | Outcome::Neutral | Outcome::Unwell { .. } | Outcome::Throttled { .. } => {}
+            Outcome::Finished
+            | Outcome::Neutral
+            | Outcome::Unwell { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Throttled { .. } => {}
         }
     }
 

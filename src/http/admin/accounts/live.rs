@@ -14,6 +14,7 @@ use crate::port::store::StoreError;
 use crate::relay::call::request_id;
 
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = Cooldown)]
 pub(super) struct CooldownView {
     /// The family of models it holds for; `null`: all.
@@ -27,6 +28,9 @@ pub(super) struct CooldownView {
     until: String,
     /// A call is trying whether it is over.
     probing: bool,
+    /// The only client key whose calls met it, so that the cause may be in its requests; `null`: several
+    /// keys', or the provider said it of the account.
+    only_key_id: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +42,8 @@ enum Kind {
     Throttled,
     /// The provider failed: others go first.
     Unwell,
+    /// The provider refused calls and did not say that it means the account: others go first.
+    Refused,
 }
 
 impl From<&Cooldown> for CooldownView {
@@ -48,10 +54,12 @@ impl From<&Cooldown> for CooldownView {
                 CooldownKind::Measured => Kind::Measured,
                 CooldownKind::Throttled => Kind::Throttled,
                 CooldownKind::Unwell => Kind::Unwell,
+                CooldownKind::Refused => Kind::Refused,
             },
             reason: cooldown.why.clone(),
             until: iso(cooldown.until),
             probing: cooldown.probe.is_some(),
+            only_key_id: cooldown.only.clone().filter(|only| !only.is_empty()),
         }
     }
 }

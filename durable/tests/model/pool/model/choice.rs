@@ -1,13 +1,15 @@
 //! Which account a pool must choose.
 
-use crs_durable::pool::{AccountPolicy, Binding, CooldownKind, Pick, Reply, Skip, Snapshot, Trace, Unbound};
+use crs_durable::pool::{
+    AccountPolicy, Binding, Cooldown, CooldownKind, Pick, Reply, Skip, Snapshot, Trace, Unbound,
+};
 use crs_durable::{CallId, Millis};
 
 use super::{Account, Held, Model, SESSION_TTL_MS};
 use crate::world::Lease;
 
 /// What accounts that can serve are ordered by.
-type Rank = (bool, bool, u32, bool, u64, Millis, u64, String);
+type Rank = (bool, u8, u32, bool, u64, Millis, u64, String);
 
 fn is_meant(policy: &AccountPolicy, binding: &Binding) -> bool {
     match binding {
@@ -133,13 +135,18 @@ impl Model {
         let shown = before.accounts.iter().find(|shown| shown.policy.id == policy.id);
         // A probe is over when its call is given something else.
         let held_back = |probe| probe != pick.call && self.holds(probe, &policy.id);
-        let backed_off = shown.is_some_and(|shown| {
-            shown.cooldowns.iter().any(|one| {
-                one.kind != CooldownKind::Measured
-                    && one.family.as_ref().is_none_or(|family| *family == pick.family)
-                    && (now < one.until || one.probe.is_some_and(held_back))
-            })
+        let holds = |one: &&Cooldown| {
+            one.kind != CooldownKind::Measured
+                && one.family.as_ref().is_none_or(|family| *family == pick.family)
+                && (now < one.until || one.probe.is_some_and(held_back))
+        };
+        let guesses = shown.into_iter().flat_map(|shown| &shown.cooldowns).filter(holds);
+        let doubts = guesses.map(|one| match (&one.only, one.kind) {
+            (Some(only), CooldownKind::Refused) if *only != pick.holder => 0,
+            (Some(only), _) if *only != pick.holder => 1,
+            _ => 2,
         });
+        let doubt = doubts.max().unwrap_or(0);
         let bound = pick.binding.as_ref();
         let (used, resets) = account.quota.left(now, &pick.family);
         let reserve = 1_000_u16.saturating_sub(u16::from(policy.reserve_percent) * 10);
@@ -149,7 +156,7 @@ impl Model {
         };
         (
             bound.is_some_and(|binding| !is_meant(policy, binding)),
-            backed_off,
+            doubt,
             policy.priority,
             used.is_some_and(|used| used >= reserve),
             u64::from(self.slots(&policy.id) * 1_000 / slots),
@@ -283,7 +290,7 @@ impl Model {
         };
         let (stays, left) = match own {
             Some(own) => match rank(&own) {
-                Some(rank) if (rank.0, rank.1) <= (best.0, best.1) => {
+                Some(rank) if (!rank.0 && rank.1 < 2) || (rank.0, rank.1) <= (best.0, best.1) => {
                     assert_eq!((account, *sticky), (&own, true));
                     (own, None)
                 }
@@ -378,7 +385,7 @@ fn check_trace(
         let resets_at = one.resets_at.unwrap_or(Millis::MAX);
         (
             one.fallback,
-            one.backed_off,
+            u8::from(one.backed_off) * (2 - u8::from(one.others_alone)),
             one.priority,
             one.in_reserve,
             one.load_permille,
