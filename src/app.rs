@@ -19,6 +19,7 @@ use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
 use crate::relay::admit::StoreRest;
 use crate::relay::outbox::Outbox;
+use crate::relay::running::Running;
 use crate::relay::turns::Turns;
 use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
@@ -83,6 +84,8 @@ pub struct Parts {
     /// Settled calls on their way to the ledger.
     pub outbox: Outbox,
     pub metrics: Metrics,
+    /// Streams under way, so that the operator can end them.
+    pub running: Running,
     /// What the provider's cache gave each conversation last.
     pub turns: Turns,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
@@ -133,6 +136,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
         metrics: Metrics::default(),
+        running: Running::default(),
         turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),

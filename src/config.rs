@@ -95,6 +95,8 @@ pub struct Relay {
     pub first_byte: Duration,
     /// `STREAM_IDLE_TIMEOUT`: how long a stream may be silent.
     pub idle: Duration,
+    /// `STREAM_PING_INTERVAL`: how long the client of a converted stream may hear nothing.
+    pub heartbeat: Duration,
     /// `CONNECT_TIMEOUT`: bound on reaching a provider.
     pub connect: Duration,
     /// `RECORD_MAX_AGE`: how long a record is used before it is read again, where others write the same

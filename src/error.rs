@@ -63,6 +63,8 @@ pub enum Code {
     StreamBroken,
     /// The stream was silent for too long.
     StreamIdle,
+    /// The operator freed the slot of a running stream.
+    EndedByOperator,
     /// The provider's refusal of this request, passed on. Its words are in the answer, and in the log.
     PassedOn,
     /// The client left. Nobody is told; the request log is.
@@ -104,6 +106,7 @@ impl Code {
             Self::ProviderBroke => "provider_broke",
             Self::StreamBroken => "stream_broken",
             Self::StreamIdle => "stream_idle",
+            Self::EndedByOperator => "ended_by_operator",
             Self::PassedOn => "passed_on",
             Self::ClientLeft => "client_left",
             Self::CallLost => "call_lost",
@@ -133,7 +136,9 @@ impl Code {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoAccount | Self::RelayUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoAccount | Self::RelayUnavailable | Self::EndedByOperator => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ProviderFailed
             | Self::ProviderOverloaded

@@ -153,6 +153,18 @@ pub trait Provider: Send + Sync {
     /// A failure as the protocol's clients are told it.
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal;
 
+    /// What keeps the client of a converted stream waiting without telling it anything: a comment, or the
+    /// protocol's ping. `None`: the call's answer is no converted stream, and passes as it is. `began`: the
+    /// client has seen a part of the answer.
+    fn heartbeat(&self, _call: &Call, _began: bool) -> Option<&'static [u8]> {
+        None
+    }
+
+    /// The JSON of an error, as an event of a stream that has begun.
+    fn error_event(&self, error: &[u8]) -> Bytes {
+        wire::events::data(error).into()
+    }
+
     /// An error as the protocol says it inside a stream that has begun.
     fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes;
 
@@ -216,9 +228,9 @@ pub trait Rewrite: Send {
     /// What is left when the body has ended.
     fn finish(&mut self) -> Bytes;
 
-    /// Whether all was said, so that it is no matter how the body ends.
-    fn ended(&self) -> bool {
-        false
+    /// What the provider's answer says of its own end.
+    fn end(&self) -> End {
+        End::Open
     }
 
     /// What the provider has said that was used so far, where it says so before it tells the client.
@@ -230,6 +242,17 @@ pub trait Rewrite: Send {
     fn measured(&mut self) -> Option<Bytes> {
         None
     }
+}
+
+/// What an answer has said of its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing: a body that ends now was cut.
+    Open,
+    /// Why it ended, so that it is no matter how the body ends. A little may follow.
+    Named,
+    /// Its last word.
+    Final,
 }
 
 /// A whole answer in the client's protocol.

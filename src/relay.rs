@@ -15,6 +15,7 @@ pub mod meter;
 pub mod outbox;
 pub mod probe;
 pub mod refresh;
+pub mod running;
 pub mod session;
 pub mod sse;
 pub mod stream;
@@ -22,6 +23,8 @@ pub mod token_endpoint;
 pub mod turns;
 pub mod usage;
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,31 +50,52 @@ const ATTEMPTS_DEADLINE: Duration = Duration::from_mins(2);
 /// Serves a call: admits it, finds an account, sends it, and hands on the answer as it comes.
 ///
 /// Until the first byte of an answer is here, another account may be tried; after that the body reports
-/// failures in the caller's protocol. Dropping the future at any point settles the call.
+/// failures in the caller's protocol. A converted stream's head may go out before that ([`stream`]). Dropping
+/// the future at any point settles the call.
 pub async fn serve(
     app: &App,
     provider: &'static dyn Provider,
     call: Call,
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, provider, call);
-    let served = match admit::admit(app, provider.service(), &flight).await {
+    match admit::admit(app, provider.service(), &flight).await {
         Ok(admitted) => {
             app.metrics.queued(admitted.waited_ms);
             flight.admitted(admitted.policy, admitted.waited_ms);
-            attempts(app, provider, &mut flight).await
         }
         Err(failure) => {
             flight.not_admitted(&failure);
-            Err(failure)
+            flight.failed(&failure);
+            return Err(failure);
         }
-    };
-    match served {
+    }
+    if let Some(alive) = provider.heartbeat(flight.call(), false) {
+        return stream::early::serve(app, provider, flight, alive).await;
+    }
+    match answered(app, provider, &mut flight).await {
         Ok(answer) => Ok(stream::respond(answer, flight)),
         Err(failure) => {
             flight.failed(&failure);
             Err(failure)
         }
     }
+}
+
+/// The accounts' answer, unless the operator ends the call before.
+async fn answered(
+    app: &App,
+    provider: &'static dyn Provider,
+    flight: &mut Flight,
+) -> Result<attempt::Answer, Failure> {
+    let Some(lifeline) = flight.lifeline() else {
+        return attempts(app, provider, flight).await;
+    };
+    let mut attempts = pin!(attempts(app, provider, flight));
+    std::future::poll_fn(|context| match lifeline.poll_cut(context) {
+        Poll::Ready(failure) => Poll::Ready(Err(failure)),
+        Poll::Pending => attempts.as_mut().poll(context),
+    })
+    .await
 }
 
 /// The accounts, one after the other, until one begins to answer.

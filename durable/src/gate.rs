@@ -53,8 +53,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::command::{
-    Admit, Command, Estimate, Event, LeaseSnapshot, Limit, LimitReached, Refusal, Reply, SeedSpend, Snapshot,
-    SpendSnapshot, Spent, Usage, WaiterSnapshot, WindowSnapshot,
+    Admit, CallEnd, Command, Estimate, Event, LeaseSnapshot, Limit, LimitReached, Refusal, Reply, SeedSpend,
+    Snapshot, SpendSnapshot, Spent, Usage, WaiterSnapshot, WindowSnapshot,
 };
 pub use self::policy::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
 
@@ -232,6 +232,20 @@ impl Gate {
         }
     }
 
+    /// Why the operator wants the call to end, if that is so.
+    fn call_end(&self, call: CallId) -> Option<CallEnd> {
+        if self.runs(call) {
+            self.is_key_gone().then_some(CallEnd::KeyGone)
+        } else {
+            self.ended.was_released(call).then_some(CallEnd::Released)
+        }
+    }
+
+    /// Whether the key was disabled or deleted, as far as the gate was told.
+    fn is_key_gone(&self) -> bool {
+        self.freshness.known() && self.record.as_ref().is_none_or(|policy| !policy.active)
+    }
+
     /// Whether the call was admitted and holds what it was admitted with.
     fn runs(&self, call: CallId) -> bool {
         self.leases.get(call).is_some_and(|lease| !lease.what.offered)
@@ -295,16 +309,17 @@ impl Gate {
         }
         for (call, held) in self.leases.sweep(now) {
             self.told.rows.push(Row::Lease(call));
-            self.ended_untold(now, call, held);
+            self.ended_untold(now, call, held, false);
         }
     }
 
-    /// The lease ended before the call told what it used.
-    fn ended_untold(&mut self, now: Millis, call: CallId, held: Held) {
+    /// The lease ended before the call told what it used; `released`: the operator freed it.
+    fn ended_untold(&mut self, now: Millis, call: CallId, held: Held, released: bool) {
         if held.offered {
             return;
         }
-        self.ended.put(now, call, held.rounds, &mut self.told.rows);
+        self.ended
+            .put(now, call, held.rounds, released, &mut self.told.rows);
         if let Some(Note { text, key }) = held.note {
             let entry = Entry {
                 call,
@@ -378,12 +393,17 @@ impl Gate {
                 self.told.rows.push(Row::Head);
             }
             Command::Admit(admit) => return self.admit(now, &admit),
-            Command::Renew { call, ttl_ms, note } => self.renew(now, call, ttl_ms, note),
+            Command::Renew { call, ttl_ms, note } => {
+                self.renew(now, call, ttl_ms, note);
+                if let Some(why) = self.call_end(call) {
+                    return Reply::Ended(why);
+                }
+            }
             Command::Settle { call, event, usage } => self.settle(now, call, event, usage),
             Command::Cancel { call } => self.cancel(now, call),
             Command::Release { call } => {
                 if let Some(held) = self.free(call) {
-                    self.ended_untold(now, call, held);
+                    self.ended_untold(now, call, held, true);
                 }
             }
             Command::TakeBatch => return Reply::Batch(self.outbox.take(now, &mut self.told.rows)),

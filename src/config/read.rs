@@ -72,6 +72,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             max_body: (read.number("REQUEST_MAX_SIZE_MB", 100, 1, 1024) as usize) << 20,
             first_byte: read.milliseconds("REQUEST_TIMEOUT", 600_000, 100, 3_600_000),
             idle: read.milliseconds("STREAM_IDLE_TIMEOUT", 300_000, 100, 3_600_000),
+            heartbeat: read.milliseconds("STREAM_PING_INTERVAL", 10_000, 50, 15_000),
             connect: read.milliseconds("CONNECT_TIMEOUT", 10_000, 100, 120_000),
             record_age: read.milliseconds("RECORD_MAX_AGE", 10_000, 1_000, 3_600_000),
             allow_private_upstreams: read.switch(super::ALLOW_PRIVATE_UPSTREAMS, false),

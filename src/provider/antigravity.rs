@@ -22,7 +22,8 @@ pub use self::login::Antigravity;
 use self::convert::{Context, CountForm, Options};
 use super::outgoing::mapped_model;
 use super::sign_in::{NoSignIn, SignIn};
-use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
+use super::wire::events::data;
+use super::{End, Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
@@ -205,6 +206,20 @@ impl Provider for Bridge {
         self.front.refusal(failure, request_id, now)
     }
 
+    fn heartbeat(&self, call: &Call, began: bool) -> Option<&'static [u8]> {
+        // A ping may be anywhere, but some clients take the first event for `message_start`.
+        let alive: &[u8] = if began {
+            b"event: ping\ndata: {\"type\": \"ping\"}\n\n"
+        } else {
+            b": ping\n\n"
+        };
+        (call.stream && call.endpoint == Endpoint::Messages).then_some(alive)
+    }
+
+    fn error_event(&self, error: &[u8]) -> Bytes {
+        [b"event: error\n", &data(error)[..]].concat().into()
+    }
+
     fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes {
         self.front.stream_error(call, failure, request_id)
     }
@@ -262,8 +277,14 @@ impl Rewrite for Streamed {
         self.0.finish()
     }
 
-    fn ended(&self) -> bool {
-        self.0.ended() || self.0.failure().is_some()
+    fn end(&self) -> End {
+        if self.0.is_closed() {
+            End::Final
+        } else if self.0.ended() {
+            End::Named
+        } else {
+            End::Open
+        }
     }
 
     fn used(&self) -> Option<Tokens> {

@@ -90,6 +90,7 @@ pub(super) async fn attempt(
         };
         flight.measured(answer.headers());
         if answer.status().is_success() && !looks_up {
+            flight.head_is_here();
             return Ok(open(app, provider, flight.call(), &live, answer, &kept, deadline).await);
         }
         if answer.status().is_success() {

@@ -10,16 +10,20 @@ mod trace;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crs_durable::gate::KeyPolicy;
 use crs_durable::{gate, pool};
+use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
 use super::attempt;
 use super::call::{Call, request_id};
 use super::meter::Meter;
+use super::running::Lifeline;
+use super::stream::X_REQUEST_ID;
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::usage::Tokens;
@@ -61,6 +65,10 @@ pub struct Flight {
     used: Option<Tokens>,
     status: Option<u16>,
     first_byte: Option<u64>,
+    /// Told of a provider's good head, if somebody waits for that.
+    head_seen: Option<Arc<AtomicBool>>,
+    /// How the operator ends a stream; `None` for other calls.
+    lifeline: Option<Arc<Lifeline>>,
     renewed: u64,
     /// What ended the call badly, if that is known before the flight is dropped.
     failure: Option<(Code, Option<String>)>,
@@ -71,7 +79,10 @@ pub struct Flight {
 
 impl Flight {
     pub fn new(app: &App, provider: &'static dyn Provider, call: Call) -> Self {
+        let is_stream = call.stream && call.endpoint.takes_slot() && call.only.is_none();
         Self {
+            lifeline: is_stream.then(|| app.running.add(&call.key, call.id)),
+            head_seen: None,
             app: app.clone(),
             provider,
             id: request_id(call.id),
@@ -115,6 +126,42 @@ impl Flight {
         self.attempts
     }
 
+    /// Puts the call's id into the headers of its answer.
+    pub(super) fn identify(&self, headers: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::from_str(&self.id) {
+            headers.insert(X_REQUEST_ID, id);
+        }
+    }
+
+    pub(super) fn lifeline(&self) -> Option<Arc<Lifeline>> {
+        self.lifeline.clone()
+    }
+
+    /// Why the operator has ended this stream, if that was done.
+    pub(super) fn cut(&self) -> Option<Failure> {
+        self.lifeline.as_ref()?.failure()
+    }
+
+    /// Ready when the operator ends this stream; wakes the task that asked last.
+    pub(super) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<Failure> {
+        match &self.lifeline {
+            Some(lifeline) => lifeline.poll_cut(context),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Becomes true with the first good head of a provider.
+    pub(super) fn watch_head(&mut self) -> Arc<AtomicBool> {
+        self.head_seen.get_or_insert_default().clone()
+    }
+
+    /// A provider has begun to answer, and well.
+    pub(super) fn head_is_here(&self) {
+        if let Some(seen) = &self.head_seen {
+            seen.store(true, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn admitted(&mut self, policy: Arc<KeyPolicy>, waited_ms: u64) {
         self.policy = Some(policy);
         self.waited = waited_ms;
@@ -144,7 +191,7 @@ impl Flight {
     }
 
     /// An answer's head is here, whatever its status.
-    pub(super) fn measured(&mut self, headers: &http::HeaderMap) {
+    pub(super) fn measured(&mut self, headers: &HeaderMap) {
         let now = self.app.ports.clock.now();
         self.quota = self.provider.quota(&self.call, headers, now);
     }
@@ -217,10 +264,15 @@ impl Flight {
             self.tell_pool(pool::Command::Renew { call, ttl_ms });
         }
         let note = self.note();
-        let (app, key) = (self.app.clone(), self.call.key.clone());
+        let (app, key, lifeline) = (self.app.clone(), self.call.key.clone(), self.lifeline.clone());
         detach(&self.app, async move {
             let renew = gate::Command::Renew { call, ttl_ms, note };
-            let _ = app.ports.gates.gate(&key, renew).await;
+            // On the edge nobody can reach this isolate: the stream learns here that it is to end.
+            if let (Ok(gate::Reply::Ended(why)), Some(lifeline)) =
+                (app.ports.gates.gate(&key, renew).await, lifeline)
+            {
+                lifeline.cut(why);
+            }
         });
     }
 
@@ -259,6 +311,9 @@ impl Flight {
     fn settle(&mut self) {
         if std::mem::replace(&mut self.settled, true) {
             return;
+        }
+        if self.lifeline.take().is_some() {
+            self.app.running.remove(&self.call.key, self.call.id);
         }
         let event = self.event();
         if let Some(held) = self.held.take() {

@@ -3,14 +3,19 @@
 //! Nothing is buffered: a frame is asked of the provider when the client has room for it. A provider that
 //! breaks off or falls silent becomes an error event of the caller's protocol, if the answer is a stream;
 //! otherwise the connection is cut, so that a half answer is never taken for a whole one.
+//!
+//! A converted stream is never silent: what keeps its client waiting becomes comments or the protocol's pings.
+//! A stream that passes as it is gets nothing added.
+
+pub(super) mod early;
+mod pace;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::header::HeaderValue;
-use http::{HeaderName, Response};
+use http::{HeaderMap, HeaderName, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
@@ -19,7 +24,9 @@ use super::flight::Flight;
 use super::meter::Meter;
 use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
-use crate::provider::Rewrite;
+use crate::provider::{End, Rewrite};
+
+use self::pace::{Due, Limits, Pace};
 
 /// The id of a request, on every answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,57 +34,28 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a call waited for a slot of its key, in milliseconds; on answers to those that had to.
 pub const X_QUEUE_WAIT: HeaderName = HeaderName::from_static("x-queue-wait-ms");
 
-/// Turns an answer into the client's response. The flight lives in the body from here on.
-pub(super) fn respond(mut answer: Answer, mut flight: Flight) -> Response<Body> {
-    let provider = flight.provider();
-    let meter = if answer.metered {
-        provider.meter(flight.call(), &answer.headers)
-    } else {
-        None
-    };
-    flight.answered(answer.status.as_u16(), meter, answer.metered);
-    if !answer.metered {
-        flight.passed_on(&answer.first);
-        if let Some(told) = provider.passed_on(answer.status, &answer.first) {
-            answer.first = told;
-            attempt::is_json(&mut answer.headers);
-        }
-    }
+/// How long a provider's connection may stay open once nothing can follow; the time in which most close it, so
+/// that it can be used again.
+const AFTER_FINAL: Duration = Duration::from_millis(100);
 
-    let mut response = Response::new(());
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    for (name, value) in &answer.headers {
-        if provider.passes_back(name) {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    if let Ok(id) = HeaderValue::from_str(flight.id()) {
-        headers.insert(X_REQUEST_ID, id);
-    }
-    flight.explain(headers);
-    let length = answer
-        .rest
-        .as_ref()
-        .map_or(Some(0), |rest| rest.size_hint().exact())
-        .map(|rest| rest + answer.first.len() as u64)
-        .filter(|_| answer.rewrite.is_none());
-    if length == Some(0) {
-        // The server never asks an empty body for its end.
-        flight.completed();
-    }
-    let body = Relayed {
-        first: Some(answer.first),
-        rest: answer.rest,
-        rewrite: answer.rewrite,
-        measured: answer.measured,
-        flight,
-        left: length,
-        last_frame: 0,
-        alarm: None,
-        done: false,
-    };
-    response.map(|()| body.boxed_unsync())
+/// How long a converted stream waits for more after the answer's end was named: some hosts name it twice, and
+/// the usage after it.
+const AFTER_NAMED: Duration = Duration::from_millis(500);
+
+/// The same where bytes pass as they are, and more of them (`[DONE]`, an empty line) may be under way.
+const AFTER_PASSED: Duration = Duration::from_secs(5);
+
+/// A provider that sends what its client cannot see is alive: the client is told so, at most this often.
+const UNSEEN: Duration = Duration::from_millis(500);
+
+/// Turns an answer into the client's response. The flight lives in the body from here on.
+pub(super) fn respond(answer: Answer, flight: Flight) -> Response<Body> {
+    let status = answer.status;
+    let (headers, body) = Relayed::begin(answer, flight);
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 struct Relayed {
@@ -90,10 +68,9 @@ struct Relayed {
     flight: Flight,
     /// Bytes still to come, if the provider announced a length.
     left: Option<u64>,
-    /// `Clock::ticks` of the last frame.
-    last_frame: u64,
-    /// Set while the provider is silent.
-    alarm: Option<BoxFuture<'static, ()>>,
+    pace: Pace,
+    /// The client has seen a part of the answer.
+    began: bool,
     done: bool,
 }
 
@@ -110,6 +87,9 @@ impl http_body::Body for Relayed {
             return Poll::Ready(None);
         }
         loop {
+            if let Some(failure) = this.flight.cut() {
+                return this.break_off(failure, "ended by the operator".to_owned());
+            }
             if let Some(first) = this.first.take() {
                 match this.pass(first) {
                     Some(passed) => return passed,
@@ -130,14 +110,24 @@ impl http_body::Body for Relayed {
                 }
                 // Everything was said before the connection broke.
                 Poll::Ready(Some(Err(_))) if this.all_is_said() => return this.end(),
-                Poll::Ready(Some(Err(broken))) => return this.break_off(Code::StreamBroken, broken.0),
+                Poll::Ready(Some(Err(broken))) => return this.broke(broken.0),
                 Poll::Ready(None) => return this.end(),
                 Poll::Pending => {
-                    ready!(this.poll_silence(context));
-                    if this.all_is_said() {
-                        return this.end();
+                    if let Poll::Ready(failure) = this.flight.poll_cut(context) {
+                        return this.break_off(failure, "ended by the operator".to_owned());
                     }
-                    return this.break_off(Code::StreamIdle, "the provider fell silent".to_owned());
+                    let limits = this.limits();
+                    let clock = &*this.flight.app().ports.clock;
+                    match ready!(this.pace.poll(clock, limits, context)) {
+                        Due::End => return this.end(),
+                        Due::Idle if this.all_is_said() => return this.end(),
+                        Due::Idle => return this.fell_silent(),
+                        Due::Heartbeat => {
+                            if let Some(alive) = this.sign_of_life() {
+                                return alive;
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -155,9 +145,59 @@ impl http_body::Body for Relayed {
 type Passed = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 impl Relayed {
+    /// With the headers of the client's response.
+    fn begin(mut answer: Answer, mut flight: Flight) -> (HeaderMap, Self) {
+        let provider = flight.provider();
+        let meter = if answer.metered {
+            provider.meter(flight.call(), &answer.headers)
+        } else {
+            None
+        };
+        flight.answered(answer.status.as_u16(), meter, answer.metered);
+        if !answer.metered {
+            flight.passed_on(&answer.first);
+            if let Some(told) = provider.passed_on(answer.status, &answer.first) {
+                answer.first = told;
+                attempt::is_json(&mut answer.headers);
+            }
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &answer.headers {
+            if provider.passes_back(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        flight.identify(&mut headers);
+        flight.explain(&mut headers);
+        let length = answer
+            .rest
+            .as_ref()
+            .map_or(Some(0), |rest| rest.size_hint().exact())
+            .map(|rest| rest + answer.first.len() as u64)
+            .filter(|_| answer.rewrite.is_none());
+        if length == Some(0) {
+            // The server never asks an empty body for its end.
+            flight.completed();
+        }
+        let body = Self {
+            first: Some(answer.first),
+            rest: answer.rest,
+            rewrite: answer.rewrite,
+            measured: answer.measured,
+            pace: Pace::new(flight.app().ports.clock.ticks()),
+            flight,
+            left: length,
+            began: false,
+            done: false,
+        };
+        (headers, body)
+    }
+
     /// Hands on what came, or what is made of it; `None`: that is nothing yet.
     fn pass(&mut self, data: Bytes) -> Option<Passed> {
-        self.last_frame = self.flight.app().ports.clock.ticks();
+        let now = self.flight.app().ports.clock.ticks();
+        self.pace.heard = now;
+        self.flight.passed(now);
         let (data, measured) = match &mut self.rewrite {
             None => (data, self.measured.take()),
             Some(rewrite) => {
@@ -165,19 +205,54 @@ impl Relayed {
                 self.flight.uses(rewrite.used());
                 match made {
                     Ok(data) => (data, rewrite.measured()),
-                    Err(why) => return Some(self.break_off(Code::StreamBroken, why)),
+                    Err(why) => return Some(self.broke(why)),
                 }
             }
         };
         self.flight.measures(measured.as_ref().unwrap_or(&data));
         if data.is_empty() {
-            return None;
+            let silent = Duration::from_micros(now.saturating_sub(self.pace.told));
+            return (silent >= UNSEEN).then(|| self.sign_of_life()).flatten();
         }
         Some(Poll::Ready(Some(Ok(self.hand_on(data)))))
     }
 
+    /// What tells the client of a converted stream that the answer is under way. Converters write whole events,
+    /// so it is always between two of them.
+    fn sign_of_life(&mut self) -> Option<Passed> {
+        let alive = self.alive()?;
+        self.pace.told = self.flight.app().ports.clock.ticks();
+        Some(Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(alive))))))
+    }
+
+    fn alive(&self) -> Option<&'static [u8]> {
+        self.rewrite.as_ref()?;
+        self.stream()?;
+        self.flight.provider().heartbeat(self.flight.call(), self.began)
+    }
+
+    /// What may take how long while the provider is silent.
+    fn limits(&self) -> Limits {
+        let config = &self.flight.app().config.relay;
+        let end = match self.rewrite.as_ref().map(|rewrite| rewrite.end()) {
+            Some(End::Final) => Some(AFTER_FINAL),
+            Some(End::Named) => Some(AFTER_NAMED),
+            Some(End::Open) => None,
+            None => self
+                .stream()
+                .is_some_and(Meter::ended)
+                .then_some(AFTER_PASSED.min(config.idle)),
+        };
+        Limits {
+            idle: Some(config.idle),
+            end,
+            heartbeat: self.alive().map(|_| config.heartbeat),
+        }
+    }
+
     fn hand_on(&mut self, data: Bytes) -> Frame<Bytes> {
-        self.flight.passed(self.last_frame);
+        self.began = true;
+        self.pace.told = self.pace.heard;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(data.len() as u64);
             if *left == 0 {
@@ -200,10 +275,7 @@ impl Relayed {
             }
         }
         if self.stream().is_some_and(|meter| !meter.ended()) {
-            return self.break_off(
-                Code::StreamBroken,
-                "the stream ended before its last event".to_owned(),
-            );
+            return self.broke("the stream ended before its last event".to_owned());
         }
         self.flight.completed();
         self.done = true;
@@ -213,7 +285,10 @@ impl Relayed {
     /// Whether nothing is lost if the provider sends no more.
     fn all_is_said(&self) -> bool {
         self.stream().is_some_and(Meter::ended)
-            || self.rewrite.as_ref().is_some_and(|rewrite| rewrite.ended())
+            || self
+                .rewrite
+                .as_ref()
+                .is_some_and(|rewrite| rewrite.end() != End::Open)
     }
 
     /// The meter, if the answer is a stream of events.
@@ -221,22 +296,29 @@ impl Relayed {
         self.flight.meter().filter(|meter| meter.is_stream())
     }
 
-    fn break_off(&mut self, code: Code, detail: String) -> Passed {
+    fn broke(&mut self, why: String) -> Passed {
+        let told = "The provider broke off the answer. Please try again.";
+        self.break_off(Failure::new(Code::StreamBroken, told), why)
+    }
+
+    fn fell_silent(&mut self) -> Passed {
+        let told = "The provider stopped answering. Please try again.";
+        self.break_off(
+            Failure::new(Code::StreamIdle, told),
+            "the provider fell silent".to_owned(),
+        )
+    }
+
+    /// `detail`: for the operator.
+    fn break_off(&mut self, failure: Failure, detail: String) -> Passed {
         self.done = true;
         // Closes the provider's connection now, not when the client has read the error.
         self.rest = None;
-        self.flight.broke(code, detail.clone());
+        self.flight.broke(failure.code, detail.clone());
         let Some(meter) = self.stream() else {
             return Poll::Ready(Some(Err(BodyError(detail))));
         };
         let between_events = meter.between_events();
-        let failure = Failure::new(
-            code,
-            match code {
-                Code::StreamIdle => "The provider stopped answering. Please try again.",
-                _ => "The provider broke off the answer. Please try again.",
-            },
-        );
         let event = self
             .flight
             .provider()
@@ -248,21 +330,5 @@ impl Relayed {
         }
         frame.extend_from_slice(&event);
         Poll::Ready(Some(Ok(Frame::data(frame.freeze()))))
-    }
-
-    /// Ready when nothing came for the idle time-out. The timer is set once per silence, not per frame: it
-    /// finds out when it fires whether frames came meanwhile.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let clock = &self.flight.app().ports.clock;
-        let idle = self.flight.app().config.relay.idle;
-        loop {
-            let alarm = self.alarm.get_or_insert_with(|| clock.sleep(idle));
-            ready!(alarm.as_mut().poll(context));
-            let silent = std::time::Duration::from_micros(clock.ticks().saturating_sub(self.last_frame));
-            if silent >= idle {
-                return Poll::Ready(());
-            }
-            self.alarm = Some(clock.sleep(idle.saturating_sub(silent)));
-        }
     }
 }

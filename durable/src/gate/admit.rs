@@ -211,7 +211,7 @@ impl Gate {
         let rounds = ran.map(|lease| lease.what.rounds);
         self.cancel(now, call);
         if let Some(rounds) = rounds {
-            self.ended.put(now, call, rounds, &mut self.told.rows);
+            self.ended.put(now, call, rounds, false, &mut self.told.rows);
         }
     }
 

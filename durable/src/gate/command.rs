@@ -19,7 +19,7 @@ pub enum Command {
     },
     Admit(Admit),
     /// The call lives: its lease lasts at least until `now + ttl_ms`. A note takes the place of the one
-    /// the call was admitted with.
+    /// the call was admitted with. Answered by `Ended` if the operator wants the call to end.
     Renew {
         call: CallId,
         ttl_ms: u64,
@@ -179,10 +179,21 @@ pub enum Reply {
     },
     Refused(Refusal),
     Batch(Option<Batch>),
+    /// To `Renew`: the call is to end.
+    Ended(CallEnd),
     /// To `BatchSent`: events the store refused for good. They are nowhere else any more.
     GivenUp(Vec<Entry>),
     Done,
     Snapshot(Box<Snapshot>),
+}
+
+/// Why a running call is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CallEnd {
+    /// Its key was disabled or deleted.
+    KeyGone,
+    /// Its slot was freed by hand.
+    Released,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

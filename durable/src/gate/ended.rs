@@ -20,6 +20,9 @@ const CAPACITY: usize = 1_000;
 pub(super) struct Ended {
     pub(super) rounds: Rounds,
     end: Deadline,
+    /// The operator freed it: its stream is to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    released: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -36,9 +39,24 @@ impl AllEnded {
         self.calls.keys().copied()
     }
 
-    pub(super) fn put(&mut self, now: Millis, call: CallId, rounds: Rounds, rows: &mut Vec<Row>) {
-        let end = Deadline::after(now, KEEP_MS);
-        self.calls.insert(call, Ended { rounds, end });
+    pub(super) fn was_released(&self, call: CallId) -> bool {
+        self.calls.get(&call).is_some_and(|ended| ended.released)
+    }
+
+    pub(super) fn put(
+        &mut self,
+        now: Millis,
+        call: CallId,
+        rounds: Rounds,
+        released: bool,
+        rows: &mut Vec<Row>,
+    ) {
+        let ended = Ended {
+            rounds,
+            end: Deadline::after(now, KEEP_MS),
+            released,
+        };
+        self.calls.insert(call, ended);
         rows.push(Row::Ended(call));
         if self.calls.len() > CAPACITY {
             let first = self.calls.iter().min_by_key(|(_, ended)| ended.end.until());

@@ -275,8 +275,9 @@ pub(super) struct ReleaseQuery {
     key_id: Option<String>,
 }
 
-/// Frees the slots that a call holds, of its key and of its account. The call itself goes on if it still
-/// runs, and what it uses is counted when it tells.
+/// Frees the slots that a call holds, of its key and of its account. A stream ends, with an error of its
+/// protocol: natively at once, on the edge with the next renewal of its lease. Another call goes on if it still
+/// runs. What it used is counted when it tells.
 #[utoipa::path(
     delete, path = "/admin/concurrency/{id}", operation_id = "releaseConcurrency", tag = "operations", security(("admin" = [])),
     params(("id" = String, Path, description = "The call's `requestId`"), ReleaseQuery),
@@ -327,6 +328,7 @@ pub(super) async fn release(
             "running call; one that no account serves needs `keyId`",
         ));
     }
+    app.running.end_call(call);
     session.audit("concurrency.release", &id);
     Ok(StatusCode::NO_CONTENT)
 }

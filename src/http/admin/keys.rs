@@ -172,7 +172,8 @@ pub(super) async fn get(
     view(&app, key).await.map(Json)
 }
 
-/// Changes what is sent, nothing else. Takes effect with the next call; running ones go on.
+/// Changes what is sent, nothing else. Takes effect with the next call; running ones go on, but a key that is
+/// disabled ends its streams: natively at once, on the edge with the next renewal of their leases.
 #[utoipa::path(
     patch, path = "/admin/api-keys/{id}", operation_id = "updateApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = KeyInput,
@@ -199,7 +200,8 @@ pub(super) async fn change(
     view(&app, key).await.map(Json)
 }
 
-/// Deletes a key, so that it can be restored. Takes effect with the next call.
+/// Deletes a key, so that it can be restored. No call begins any more, and its streams end: natively at once, on
+/// the edge with the next renewal of their leases.
 #[utoipa::path(
     delete, path = "/admin/api-keys/{id}", operation_id = "deleteApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
@@ -282,6 +284,10 @@ async fn teach(app: &App, key: &Key) {
             // It is stored; the gate sees it when its record gets too old.
             tracing::error!(key = %key.id, %error, "the key's gate was not told of a change");
         }
+    }
+    // After the gate: a stream that begins later is refused there.
+    if key.deleted_at.is_some() || !key.is_active {
+        app.running.end_key(&hash);
     }
 }
 

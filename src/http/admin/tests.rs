@@ -13,5 +13,6 @@ mod reading;
 mod scale;
 mod sign_in;
 mod spend;
+mod streams;
 mod trace;
 mod usage;

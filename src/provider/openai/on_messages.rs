@@ -17,7 +17,9 @@ use crate::model::account::{Account, Grant, Platform};
 use crate::model::usage::Tokens;
 use crate::provider::outgoing::mapped_model;
 use crate::provider::sign_in::{NoSignIn, SignIn};
-use crate::provider::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
+use crate::provider::{
+    End, Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole,
+};
 use crate::relay::body::scan;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, streams};
@@ -173,6 +175,11 @@ impl Provider for ChatOnMessages {
         self.front.refusal(failure, request_id, now)
     }
 
+    fn heartbeat(&self, call: &Call, _began: bool) -> Option<&'static [u8]> {
+        // The protocol has no ping.
+        call.stream.then_some(b": ping\n\n")
+    }
+
     fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes {
         self.front.stream_error(call, failure, request_id)
     }
@@ -237,8 +244,18 @@ impl Rewrite for Streamed {
         last.into()
     }
 
-    fn ended(&self) -> bool {
-        self.chunks.is_whole() || self.messages.as_ref().is_some_and(|messages| messages.ended())
+    fn end(&self) -> End {
+        let behind = self
+            .messages
+            .as_ref()
+            .map_or(End::Open, |messages| messages.end());
+        if self.chunks.is_closed() {
+            End::Final
+        } else if self.chunks.is_whole() || behind != End::Open {
+            End::Named
+        } else {
+            End::Open
+        }
     }
 
     fn used(&self) -> Option<Tokens> {

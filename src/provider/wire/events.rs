@@ -20,6 +20,18 @@ pub(in crate::provider) struct Lines {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::provider) struct TooLong;
 
+/// An event of this data, without a name. Data of several lines stays that.
+pub(in crate::provider) fn data(data: &[u8]) -> Vec<u8> {
+    let mut event = Vec::with_capacity(data.len() + 8);
+    for line in data.split(|byte| *byte == b'\n') {
+        for piece in [b"data: ", line.trim_ascii_end(), b"\n"] {
+            event.extend_from_slice(piece);
+        }
+    }
+    event.push(b'\n');
+    event
+}
+
 impl Lines {
     /// Takes the next bytes; `each` is called with the data of every event that ends in them.
     pub(in crate::provider) fn feed(

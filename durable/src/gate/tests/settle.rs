@@ -177,3 +177,34 @@ fn a_slot_freed_by_hand_leaves_the_note_of_its_call() {
     };
     assert_eq!(batch.entries.len(), 1);
 }
+
+fn renew(call: u128) -> Command {
+    Command::Renew {
+        call: CallId(call),
+        ttl_ms: TTL,
+        note: None,
+    }
+}
+
+#[test]
+fn a_call_that_the_operator_ends_hears_of_it_when_it_renews() {
+    let mut gate = gate(no_limits());
+    gate.granted(T, ask_for(1, 10));
+    gate.granted(T, ask_for(2, 10));
+    assert_eq!(gate.say(T, renew(1)), Reply::Done);
+    gate.say(T, Command::Release { call: CallId(1) });
+    // On the edge the gate may be put together anew in between.
+    let kept = serde_json::to_string(&gate).unwrap();
+    let mut gate: Gate = serde_json::from_str(&kept).unwrap();
+    assert_eq!(gate.handle(T, renew(1)).reply, Reply::Ended(CallEnd::Released));
+    assert_eq!(gate.handle(T, renew(2)).reply, Reply::Done);
+    // What ended by itself, or was never known, need not end.
+    assert_eq!(gate.handle(T, renew(3)).reply, Reply::Done);
+    assert_eq!(gate.handle(T + 2 * TTL, renew(2)).reply, Reply::Done);
+    gate.granted(T + 2 * TTL, ask_for(4, 10));
+    gate.handle(T + 2 * TTL, Command::Learn { policy: None });
+    assert_eq!(
+        gate.handle(T + 2 * TTL, renew(4)).reply,
+        Reply::Ended(CallEnd::KeyGone)
+    );
+}

@@ -2,9 +2,11 @@
 
 mod verdict;
 
+use std::collections::BTreeSet;
+
 use crs_durable::gate::{
-    Command, Estimate, KeyPolicy, LeaseSnapshot, Limits, Reply, SeedSpend, Snapshot, SpendSnapshot, Spent,
-    Usage, WaiterSnapshot, WindowSnapshot,
+    CallEnd, Command, Estimate, KeyPolicy, LeaseSnapshot, Limits, Reply, SeedSpend, Snapshot, SpendSnapshot,
+    Spent, Usage, WaiterSnapshot, WindowSnapshot,
 };
 use crs_durable::{CallId, Millis};
 
@@ -64,6 +66,8 @@ pub(super) struct Plain {
     activated: Option<Millis>,
     leases: Leases<Held>,
     ended: Vec<(CallId, Rounds, End)>,
+    /// Of those, and of others, the ones that the operator freed last.
+    released: BTreeSet<CallId>,
     waiters: Vec<Waiter>,
     seeded: bool,
     windows: u64,
@@ -115,6 +119,7 @@ impl Plain {
             activated: None,
             leases: Leases(vec![]),
             ended: vec![],
+            released: BTreeSet::new(),
             waiters: vec![],
             seeded: false,
             windows: 0,
@@ -194,6 +199,7 @@ impl Plain {
     /// The call may still be counted, in the periods it was last admitted in.
     fn end(&mut self, now: Millis, call: CallId, rounds: Rounds) {
         self.ended.retain(|(other, _, _)| *other != call);
+        self.released.remove(&call);
         self.ended.push((call, rounds, End::after(now, KEEP_MS)));
     }
 
@@ -285,6 +291,7 @@ impl Plain {
             && !lease.what.offered
         {
             self.end(now, call, lease.what.rounds);
+            self.released.insert(call);
         }
     }
 
@@ -418,10 +425,17 @@ impl Plain {
                     other => panic!("{admit:?} was answered by {other:?}"),
                 }
             }
-            (Command::Renew { call, ttl_ms, .. }, Reply::Done) => {
-                if self.runs(*call) {
+            (Command::Renew { call, ttl_ms, .. }, reply) => {
+                let end = if self.runs(*call) {
                     self.leases.renew(&self.clock, now, *call, *ttl_ms);
-                }
+                    let gone = self.record.as_ref().is_none_or(|record| !record.active);
+                    (self.learned && gone).then_some(CallEnd::KeyGone)
+                } else {
+                    let mut ended = self.ended.iter();
+                    let released = ended.any(|(ended, ..)| ended == call) && self.released.contains(call);
+                    released.then_some(CallEnd::Released)
+                };
+                assert_eq!(*reply, end.map_or(Reply::Done, Reply::Ended));
             }
             (Command::Settle { call, usage, .. }, Reply::Done) => self.settle(now, *call, *usage),
             (Command::Cancel { call }, Reply::Done) => self.cancel(now, *call),

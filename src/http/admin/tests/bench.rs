@@ -43,7 +43,7 @@ pub(super) struct Bench {
     pub(super) clock: Movable,
     pub(super) gates: Arc<Machines>,
     pub(super) provider: Arc<Scripted>,
-    router: Router,
+    pub(super) router: Router,
     /// Every answer so far, to look for what must not be in one.
     answers: Arc<Mutex<Vec<String>>>,
 }
@@ -350,10 +350,12 @@ impl Tasks for Tokio {
     }
 }
 
+type Said = Result<http::Response<UpstreamBody>, UpstreamError>;
+
 /// A provider that gives the answers it was told to, and cannot be reached after those.
 #[derive(Default)]
 pub(super) struct Scripted {
-    to_say: Mutex<VecDeque<http::Response<Bytes>>>,
+    to_say: Mutex<VecDeque<BoxFuture<'static, Said>>>,
     /// What it was asked, and through which proxy.
     pub(super) asked: Mutex<Vec<(http::Request<Bytes>, Option<String>)>>,
     /// This host has no proxies.
@@ -368,8 +370,15 @@ impl Scripted {
         for (name, value) in headers {
             answer = answer.header(*name, *value);
         }
-        let answer = answer.body(body.to_string().into()).unwrap();
-        self.to_say.lock().unwrap().push_back(answer);
+        let body = http_body_util::Full::new(Bytes::from(body.to_string()));
+        let body = body.map_err(|never| match never {}).boxed_unsync();
+        let answer = answer.body(body).unwrap();
+        self.will(async { Ok(answer) });
+    }
+
+    /// The next answer comes when this future ends.
+    pub(super) fn will(&self, answer: impl Future<Output = Said> + Send + 'static) {
+        self.to_say.lock().unwrap().push_back(Box::pin(answer));
     }
 }
 
@@ -389,11 +398,7 @@ impl Upstream for Scripted {
             kind: UpstreamErrorKind::Unsendable,
             detail: "nobody calls a provider here".to_owned(),
         })?;
-        Ok(answer.map(|body| {
-            http_body_util::Full::new(body)
-                .map_err(|never| match never {})
-                .boxed_unsync()
-        }))
+        answer.await
     }
 
     fn no_proxies(&self) -> Option<&'static str> {

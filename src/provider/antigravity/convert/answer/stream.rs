@@ -87,6 +87,11 @@ impl Stream {
         matches!(self.state.finish, Some(Finish::Stop(_))) && self.state.failure.is_none()
     }
 
+    /// The message is over, or an error has ended it: nothing comes any more.
+    pub fn is_closed(&self) -> bool {
+        self.state.closed
+    }
+
     /// What was used, as far as it has been named.
     pub fn usage(&self) -> Option<Usage> {
         self.state.figures.usage()

@@ -87,6 +87,11 @@ impl Stream {
         self.state.take()
     }
 
+    /// The last event was written: nothing comes any more.
+    pub fn is_closed(&self) -> bool {
+        self.state.closed
+    }
+
     /// Why the answer ended is known, so that [`Self::finish`] will make no error.
     pub fn is_whole(&self) -> bool {
         self.state.closed || self.state.stopped.is_some()
@@ -129,7 +134,9 @@ impl State {
             }
             "message_stop" => self.end(),
             "error" => self.fail(Unusable::read(&event).unwrap_or(Unusable::Unreadable)),
-            // `ping`, and what is yet to come.
+            // A comment, which all clients skip: the protocol has no ping.
+            "ping" => self.out.extend_from_slice(b": ping\n\n"),
+            // What is yet to come.
             _ => {}
         }
     }

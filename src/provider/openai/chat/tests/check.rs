@@ -30,6 +30,9 @@ pub(super) fn check(stream: &[u8], include_usage: bool) -> Outcome {
     let mut over = false;
     for event in text.split_terminator("\n\n") {
         assert!(!over, "nothing comes after the end: {event}");
+        if event == ": ping" {
+            continue;
+        }
         let data = event.strip_prefix("data: ").expect("data alone");
         assert!(!data.contains(['\n', '\r']), "data on one line");
         if data == "[DONE]" {
