@@ -6,7 +6,7 @@
 //! other change. A gate is read when its key is first used.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct NativeGates {
     clock: Arc<dyn Clock>,
     gates: Vec<Mutex<HashMap<KeyHash, GateCell>>>,
     pools: [PoolCell; 4],
+    /// Since when the store takes none of it; 0: it took the last.
+    unsaved_since: AtomicU64,
 }
 
 #[derive(Default)]
@@ -69,6 +71,7 @@ impl NativeGates {
             clock,
             gates: (0..SHARDS).map(|_| Mutex::default()).collect(),
             pools: Default::default(),
+            unsaved_since: AtomicU64::new(0),
         };
         for (cell, (platform, reply)) in gates.pools.iter().zip(PLATFORMS.iter().zip(replies)) {
             let Reply::Value(Some(saved)) = reply else {
@@ -87,11 +90,20 @@ impl NativeGates {
 
     /// Writes what changed since the last time.
     pub async fn save(&self) {
-        self.save_pools().await;
-        self.save_gates().await;
+        let pools = self.save_pools().await;
+        let gates = self.save_gates().await;
+        if pools && gates {
+            self.unsaved_since.store(0, Ordering::Relaxed);
+        } else {
+            let now = self.clock.now().max(1);
+            let since = &self.unsaved_since;
+            let _ = since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
-    async fn save_pools(&self) {
+    /// Says whether everything was saved.
+    async fn save_pools(&self) -> bool {
+        let mut saved_all = true;
         for (cell, platform) in self.pools.iter().zip(PLATFORMS) {
             if !cell.unsaved.swap(false, Ordering::AcqRel) {
                 continue;
@@ -105,12 +117,16 @@ impl NativeGates {
             };
             if let Err(error) = self.store.run(vec![write]).await {
                 cell.unsaved.store(true, Ordering::Release);
+                saved_all = false;
                 tracing::warn!(platform = platform.name(), %error, "the state of a pool cannot be saved; trying again");
             }
         }
+        saved_all
     }
 
-    async fn save_gates(&self) {
+    /// Says whether everything was saved.
+    async fn save_gates(&self) -> bool {
+        let mut saved_all = true;
         for shard in &self.gates {
             let writes: Vec<(KeyHash, Command)> = lock(shard)
                 .iter_mut()
@@ -124,6 +140,7 @@ impl NativeGates {
             }
             let (unsaved, batch): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
             if let Err(error) = self.store.run(batch).await {
+                saved_all = false;
                 tracing::warn!(%error, "the state of gates cannot be saved; trying again");
                 let mut cells = lock(shard);
                 for key in unsaved {
@@ -133,6 +150,7 @@ impl NativeGates {
                 }
             }
         }
+        saved_all
     }
 
     fn shard(&self, key: &KeyHash) -> Result<&Mutex<HashMap<KeyHash, GateCell>>, GatesError> {
@@ -273,6 +291,10 @@ impl Gates for NativeGates {
         keep(key, &cell.gate)
     }
 
+    fn unsaved_since(&self) -> Option<Millis> {
+        Some(self.unsaved_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError> {
         let cell = PLATFORMS
             .iter()
@@ -293,4 +315,39 @@ impl Gates for NativeGates {
 /// A panic inside a machine cannot leave it half changed for long: leases end by themselves.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::port::clock::movable::Movable;
+    use crate::store::fake::FakeStore;
+
+    #[tokio::test]
+    async fn what_cannot_be_saved_is_told_since_when() {
+        let clock = Movable::at(1_000);
+        let store = Arc::new(FakeStore::new(Arc::new(clock.clone())));
+        let gates = NativeGates::load(store.clone(), Arc::new(clock.clone()))
+            .await
+            .unwrap();
+        gates.save().await;
+        assert_eq!(gates.unsaved_since(), None);
+        let key = KeyHash([1; 32]);
+        gates.gate(&key, gate::Command::Invalidate).await.unwrap();
+        store.full.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            gates.save().await;
+            clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(gates.unsaved_since(), Some(1_000));
+        store.full.store(false, Ordering::SeqCst);
+        gates.save().await;
+        assert_eq!(gates.unsaved_since(), None);
+        assert!(
+            store.text(&keys::gate(&key.hex())).is_some(),
+            "it was not forgotten"
+        );
+    }
 }
