@@ -81,7 +81,7 @@ enum LedgerCommand {
 
 #[derive(Debug, Args)]
 struct LedgerVerify {
-    /// How many days, yesterday the first; no more than calls are kept (REQUEST_LOG_DAYS).
+    /// How many days, today the first; no more than calls are kept (REQUEST_LOG_DAYS).
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     days: u32,
 }

@@ -139,7 +139,8 @@ impl Relay {
 
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// `LEDGER_FLUSH_INTERVAL`: how long a settled call may wait for others before it is written.
+    /// `LEDGER_FLUSH_INTERVAL`: how long a settled call may wait for others before it is written. Natively a
+    /// process that is killed loses the calls of this long, and of one write.
     pub flush: Duration,
     /// `REQUEST_LOG_DAYS`: how long the record of a single call is kept; its sums are kept longer.
     pub request_log_days: u32,
@@ -300,9 +301,10 @@ pub fn data_dir(vars: &dyn Vars) -> String {
 
 /// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has
 /// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
-pub const EDGE_DEFAULTS: [(&str, &str); 3] = [
+pub const EDGE_DEFAULTS: [(&str, &str); 4] = [
     ("REQUEST_MAX_SIZE_MB", "32"),
     ("RECORD_MAX_AGE", "300000"),
+    ("LEDGER_FLUSH_INTERVAL", "10000"),
     ("STORE", "upstash"),
 ];
 

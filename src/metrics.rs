@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use crate::error::Code;
 use crate::model::usage::LedgerEvent;
 use crate::port::billed::Service;
-use crate::relay::outbox::Outbox;
+use crate::relay::outbox::{CAPACITY, Outbox};
 
 pub struct Metrics {
     registry: Registry,
@@ -24,6 +24,9 @@ pub struct Metrics {
     duration: Histogram,
     queue_wait: Histogram,
     pending: Gauge,
+    pending_bytes: Gauge,
+    capacity: Gauge,
+    refusing: Gauge,
     lost: Gauge,
     billed_units: Family<Billed, Gauge>,
     billed_monthly: Family<Billed, Gauge>,
@@ -71,6 +74,9 @@ impl Default for Metrics {
             duration: Histogram::new(BUCKETS),
             queue_wait: Histogram::new(BUCKETS),
             pending: Gauge::default(),
+            pending_bytes: Gauge::default(),
+            capacity: Gauge::default(),
+            refusing: Gauge::default(),
             lost: Gauge::default(),
             billed_units: Family::default(),
             billed_monthly: Family::default(),
@@ -110,8 +116,23 @@ impl Default for Metrics {
             metrics.pending.clone(),
         );
         registry.register(
+            "ledger_pending_bytes",
+            "Memory that those take, about",
+            metrics.pending_bytes.clone(),
+        );
+        registry.register(
+            "ledger_capacity",
+            "Settled calls there is room for while the store takes no writes; of more the oldest are lost",
+            metrics.capacity.clone(),
+        );
+        registry.register(
+            "store_refusing_seconds",
+            "For how long something could not be written that must be; 0: everything is",
+            metrics.refusing.clone(),
+        );
+        registry.register(
             "ledger_lost",
-            "Settled calls dropped because the store was away for too long",
+            "Settled calls dropped because the store took no writes for too long",
             metrics.lost.clone(),
         );
         registry.register(
@@ -175,8 +196,8 @@ impl Metrics {
         self.duration.observe(event.duration_ms as f64 / 1000.0);
     }
 
-    /// The Prometheus text format.
-    pub fn text(&self, outbox: &Outbox, billed: &[Service]) -> String {
+    /// The Prometheus text format. `refusing`: for how many seconds the store has taken no writes.
+    pub fn text(&self, outbox: &Outbox, refusing: u64, billed: &[Service]) -> String {
         for Service {
             name: service,
             units,
@@ -189,7 +210,11 @@ impl Metrics {
                 .get_or_create(&label)
                 .set(*monthly_micro_usd as i64);
         }
-        self.pending.set(outbox.pending() as i64);
+        let waiting = outbox.waiting();
+        self.pending.set(waiting.events as i64);
+        self.pending_bytes.set(waiting.bytes as i64);
+        self.capacity.set(CAPACITY as i64);
+        self.refusing.set(refusing as i64);
         self.lost.set(outbox.lost() as i64);
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {

@@ -135,8 +135,8 @@ pub trait Provider: Send + Sync {
         false
     }
 
-    /// The JSON that the client's protocol has for this whole answer, or why there is none. `kept`: of the
-    /// request.
+    /// What the client's protocol has for this whole answer, in the form that the client asked for; or why there
+    /// is none. `kept`: of the request.
     fn gathered(&self, _call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
         Ok(whole.into())
     }
@@ -258,14 +258,47 @@ pub enum End {
 /// A whole answer in the client's protocol.
 pub struct Whole {
     pub told: Bytes,
+    /// It is events and no JSON: the client asked for a stream, and the account sent none.
+    pub is_stream: bool,
     /// What is to be measured; `None`: what the client gets.
     pub measured: Option<Bytes>,
 }
 
 impl From<Bytes> for Whole {
     fn from(told: Bytes) -> Self {
-        Self { told, measured: None }
+        Self {
+            told,
+            is_stream: false,
+            measured: None,
+        }
     }
+}
+
+impl Whole {
+    /// All events of a stream.
+    fn stream(events: Vec<u8>) -> Self {
+        Self {
+            is_stream: true,
+            ..Self::from(Bytes::from(events))
+        }
+    }
+}
+
+/// Whether a good answer has the other form than its client asked for: JSON in place of events, or events in
+/// place of JSON. What is neither passes as it is.
+fn is_other_form(call: &Call, headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    match kind.split(';').next().unwrap_or_default().trim() {
+        "application/json" => call.stream,
+        "text/event-stream" => !call.stream,
+        _ => false,
+    }
+}
+
+/// Whether the bytes are an object of JSON, where the alternative is a stream of events.
+fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// Why no request can be made of a call and an account.

@@ -37,7 +37,7 @@ pub(super) async fn verify(
 
 async fn days(api: &Api, most: u32) -> Result<Vec<Value>, Failure> {
     let mut days = Vec::new();
-    for ago in 1..=most {
+    for ago in 0..most {
         let day = api
             .post("/admin/usage/verify", &json!({ "daysAgo": ago }))
             .await?;

@@ -78,7 +78,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             allow_private_upstreams: read.switch(super::ALLOW_PRIVATE_UPSTREAMS, false),
         },
         ledger: Ledger {
-            flush: read.milliseconds("LEDGER_FLUSH_INTERVAL", 10_000, 1, 600_000),
+            flush: read.milliseconds("LEDGER_FLUSH_INTERVAL", 100, 1, 600_000),
             request_log_days: read.number("REQUEST_LOG_DAYS", 30, 3, 100) as u32,
         },
         store: read.store(),

@@ -209,7 +209,7 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
 }
 
 fn tell_unwritten(app: &App) {
-    let events = app.outbox.pending();
+    let events = app.outbox.waiting().events;
     tracing::error!(events, "the store did not take the last writes in time");
 }
 

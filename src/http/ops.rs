@@ -13,7 +13,9 @@ use utoipa::ToSchema;
 
 use super::extract::FromThisMachine;
 use crate::app::{App, StoreProbe};
-use crate::port::clock::within;
+use crate::model::time::iso;
+use crate::port::clock::{Millis, within};
+use crate::relay::outbox;
 
 /// A store that takes longer than this to answer is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// `healthy`, or `degraded` when the store is away: keys known already still work.
+    /// `healthy`, or `degraded` when the store is away or takes no writes: keys known already still work.
     status: &'static str,
     service: &'static str,
     version: &'static str,
@@ -41,43 +43,64 @@ struct Components {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct StoreHealth {
-    /// `up` or `away`.
+    /// `up`, `away`, or `refusing`: it answers, but what must be kept cannot be written.
     status: &'static str,
     kind: &'static str,
     /// Microseconds.
     latency: u64,
+    /// Since when something could not be written that must be; `null`: everything is.
+    #[schema(format = DateTime)]
+    refusing_since: Option<String>,
 }
 
+/// `null` throughout where each key's gate keeps its own events, as on the edge.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LedgerHealth {
-    /// Settled calls the store does not have yet; `null` where each key's gate keeps its own, as on the edge.
+    /// Settled calls the store does not have yet.
     pending: Option<usize>,
-    /// Settled calls dropped because the store was away for too long; `null` as above.
+    /// What they take of memory, about, bytes.
+    pending_bytes: Option<usize>,
+    /// Settled calls there is room for; of more the oldest are lost.
+    capacity: Option<usize>,
+    /// Settled calls dropped because the store took no writes for too long.
     lost: Option<u64>,
 }
 
-/// 200 whenever the relay serves. A store that is away makes it `degraded`, not down: keys known already work
-/// on, and a restart would lose the calls that wait for the store.
+/// 200 whenever the relay serves. A store that is away or full makes it `degraded`, not down: keys known already
+/// work on, and a restart would lose the calls that wait for the store.
 #[utoipa::path(get, path = "/health", operation_id = "getHealth", tag = "operations",
     responses((status = 200, body = Health)))]
 pub async fn health(State(app): State<App>) -> Json<Health> {
     let StoreProbe { up, latency } = probe(&app).await;
     let now = app.ports.clock.ticks();
     let here = app.ports.gates.keeps_events().is_none();
+    let waiting = here.then(|| app.outbox.waiting());
+    let refusing = refusing_since(&app);
     let health = Health {
-        status: if up { "healthy" } else { "degraded" },
+        status: if up && refusing.is_none() {
+            "healthy"
+        } else {
+            "degraded"
+        },
         service: "crs-edge",
         version: env!("CARGO_PKG_VERSION"),
         uptime: now / 1_000_000,
         components: Components {
             store: StoreHealth {
-                status: if up { "up" } else { "away" },
+                status: match (up, refusing) {
+                    (false, _) => "away",
+                    (true, Some(_)) => "refusing",
+                    (true, None) => "up",
+                },
                 kind: app.ports.store.kind(),
                 latency,
+                refusing_since: refusing.map(iso),
             },
             ledger: LedgerHealth {
-                pending: here.then(|| app.outbox.pending()),
+                pending: waiting.map(|waiting| waiting.events),
+                pending_bytes: waiting.map(|waiting| waiting.bytes),
+                capacity: here.then_some(outbox::CAPACITY),
                 lost: here.then(|| app.outbox.lost()),
             },
         },
@@ -101,6 +124,15 @@ async fn probe(app: &App) -> StoreProbe {
     };
     let Ok(probe) = app.store_health.get(before, ping).await;
     probe
+}
+
+/// Since when the ledger or the machines' state cannot be written.
+fn refusing_since(app: &App) -> Option<Millis> {
+    let ledger = app.outbox.failing_since(app.ports.clock.now());
+    [ledger, app.ports.gates.unsaved_since()]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 /// Prometheus text. With METRICS_TOKEN set, for who sends it as a bearer token; without it, for callers on the
@@ -142,6 +174,10 @@ pub async fn metrics(
         "text/plain; version=0.0.4; charset=utf-8"
     };
     let billed = app.ports.billed.as_ref().map(|billed| billed.services());
-    let text = app.metrics.text(&app.outbox, &billed.unwrap_or_default());
+    let refusing = refusing_since(&app);
+    let refusing = refusing.map_or(0, |since| app.ports.clock.now().saturating_sub(since) / 1000);
+    let text = app
+        .metrics
+        .text(&app.outbox, refusing, &billed.unwrap_or_default());
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

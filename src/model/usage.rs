@@ -108,7 +108,7 @@ pub struct LedgerEvent {
     /// The model the provider says it used, or else the one asked for.
     pub model: String,
     pub stream: bool,
-    /// Status the client got.
+    /// Status the client got, or would have got if its converted stream had not begun before the answer.
     pub status: u16,
     /// Stable code of what went wrong, if something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

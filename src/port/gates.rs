@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crs_durable::{gate, pool};
+use crs_durable::{Millis, gate, pool};
 
 use crate::model::account::Platform;
 use crate::port::store::Command;
@@ -38,6 +38,11 @@ pub trait Gates: Send + Sync {
     /// What writes down the gate's state as it is now, to be written in one step with the events that it
     /// counts; `None`: this host keeps it elsewhere.
     fn kept(&self, _key: &KeyHash) -> Option<Command> {
+        None
+    }
+
+    /// Since when the machines' own state cannot be written; `None`: it can, or this host keeps it elsewhere.
+    fn unsaved_since(&self) -> Option<Millis> {
         None
     }
 

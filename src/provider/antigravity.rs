@@ -23,7 +23,10 @@ use self::convert::{Context, CountForm, Options};
 use super::outgoing::mapped_model;
 use super::sign_in::{NoSignIn, SignIn};
 use super::wire::events::data;
-use super::{End, Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole};
+use super::wire::messages;
+use super::{
+    End, Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole, is_object,
+};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
@@ -152,8 +155,8 @@ impl Provider for Bridge {
         *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
     }
 
-    fn gathers(&self, _call: &Call, headers: &HeaderMap) -> bool {
-        !streams(headers)
+    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+        !(call.stream && streams(headers))
     }
 
     fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
@@ -164,8 +167,20 @@ impl Provider for Bridge {
         match call.endpoint {
             Endpoint::Messages => {
                 let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
-                let answer = convert::answer(&whole, context, &call.seed()).map_err(told)?;
-                Ok(Bytes::from(answer.body).into())
+                let message = if is_object(&whole) {
+                    let answer = convert::answer(&whole, context, &call.seed()).map_err(told)?;
+                    answer.body
+                } else {
+                    // A stream that nobody asked for.
+                    let mut stream = convert::Stream::new(context, &call.seed());
+                    let mut events = stream.feed(&whole).to_vec();
+                    events.extend_from_slice(&stream.finish());
+                    messages::whole(&events)?
+                };
+                if call.stream {
+                    return messages::streamed(&message).map(Whole::stream);
+                }
+                Ok(Bytes::from(message).into())
             }
             Endpoint::CountTokens => {
                 let counted = convert::counted(&whole).map_err(told)?;
@@ -190,7 +205,8 @@ impl Provider for Bridge {
         kept: &Extensions,
     ) -> Option<Box<dyn Rewrite>> {
         let Kept(context) = kept.get()?;
-        streams(headers).then(|| Box::new(Streamed(convert::Stream::new(context, &call.seed()))) as _)
+        (call.stream && streams(headers))
+            .then(|| Box::new(Streamed(convert::Stream::new(context, &call.seed()))) as _)
     }
 
     fn passed_on(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {

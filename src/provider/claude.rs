@@ -8,11 +8,14 @@ use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
 use crs_durable::pool::QuotaWindow;
-use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
 use super::sign_in::{self, Exchange, NoSignIn, SignIn};
-use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, oauth};
+use super::wire::messages;
+use super::{
+    Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, Whole, is_object, is_other_form, oauth,
+};
 use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::{Account, Grant, Platform};
@@ -75,6 +78,19 @@ impl Provider for Claude {
             || name.as_str() == "x-should-retry"
             // Not `anthropic-organization-id`: whose account serves is the operator's business.
             || name.as_str().starts_with("anthropic-ratelimit-")
+    }
+
+    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+        call.endpoint == Endpoint::Messages && is_other_form(call, headers)
+    }
+
+    fn gathered(&self, call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
+        match (call.stream, is_object(&whole)) {
+            (true, true) => messages::streamed(&whole).map(Whole::stream),
+            (true, false) => Err("the provider's answer is no message".to_owned()),
+            (false, true) => Ok(whole.into()),
+            (false, false) => messages::whole(&whole).map(|message| Bytes::from(message).into()),
+        }
     }
 
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {

@@ -4,6 +4,7 @@
 pub mod chat;
 
 mod error;
+mod forms;
 mod judge;
 mod oauth;
 mod on_messages;
@@ -16,10 +17,10 @@ use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
 use crs_durable::pool::QuotaWindow;
-use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{NoSignIn, SignIn};
-use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict};
+use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, Whole, is_other_form};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
@@ -80,6 +81,28 @@ impl Provider for OpenAi {
             || name.starts_with("x-codex-")
             // Whose account serves is the operator's business.
             || name.starts_with("openai-") && !request::names_an_account(name)
+    }
+
+    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+        let has_forms = matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Responses);
+        has_forms && is_other_form(call, headers)
+    }
+
+    fn gathered(&self, call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
+        let is_chat = call.endpoint == Endpoint::ChatCompletions;
+        match (call.stream, is_chat) {
+            (true, true) => {
+                let told = forms::chunks(&whole, forms::wants_usage(&call.body))?;
+                Ok(Whole {
+                    // Whether or not the client is told what was used, it is counted.
+                    measured: Some(forms::chunks(&whole, true)?.into()),
+                    ..Whole::stream(told)
+                })
+            }
+            (true, false) => forms::response_events(&whole).map(Whole::stream),
+            (false, true) => forms::completion(&whole).map(|whole| Bytes::from(whole).into()),
+            (false, false) => forms::response(&whole).map(|whole| Bytes::from(whole).into()),
+        }
     }
 
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {

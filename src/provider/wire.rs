@@ -3,6 +3,7 @@
 
 pub(in crate::provider) mod events;
 pub(in crate::provider) mod json;
+pub(in crate::provider) mod messages;
 pub(in crate::provider) mod object;
 pub(in crate::provider) mod text;
 

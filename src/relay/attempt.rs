@@ -292,7 +292,13 @@ async fn open(
             Some(Ok(whole)) => match provider.gathered(call, kept, whole) {
                 Err(why) => return failed(Code::ProviderFailed, &why),
                 Ok(whole) => {
-                    is_json(&mut head.headers);
+                    let kind = if whole.is_stream {
+                        "text/event-stream"
+                    } else {
+                        "application/json"
+                    };
+                    head.headers
+                        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
                     (whole.told, None, whole.measured)
                 }
             },

@@ -16,6 +16,8 @@ pub(crate) struct FakeStore {
     memory: Memory,
     /// Every call fails, having done nothing.
     pub(crate) away: AtomicBool,
+    /// Writes fail, reads do not: the disk is full.
+    pub(crate) full: AtomicBool,
     /// The next atomic batch is done, but its answer is lost.
     pub(crate) lose_answer: AtomicBool,
     pub(crate) calls: AtomicUsize,
@@ -34,6 +36,7 @@ impl FakeStore {
         Self {
             memory: Memory::new(clock),
             away: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             lose_answer: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             done: Mutex::default(),
@@ -76,14 +79,8 @@ impl FakeStore {
     }
 
     fn note(&self, batch: &[Command]) {
-        let reads = |command: &&Command| {
-            !matches!(
-                command,
-                Command::Get { .. } | Command::HGet { .. } | Command::HGetAll { .. } | Command::Exists { .. }
-            )
-        };
         let mut done = self.done.lock().unwrap();
-        for command in batch.iter().filter(reads) {
+        for command in batch.iter().filter(|command| is_write(command)) {
             done.extend(format!("{command:?}\n").chars());
         }
     }
@@ -97,6 +94,13 @@ impl FakeStore {
         }
         Ok(())
     }
+}
+
+fn is_write(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Get { .. } | Command::HGet { .. } | Command::HGetAll { .. } | Command::Exists { .. }
+    )
 }
 
 fn text(reply: Reply) -> Option<String> {
@@ -117,12 +121,18 @@ fn away() -> StoreError {
 impl Store for FakeStore {
     async fn run(&self, batch: Vec<Command>) -> Result<Vec<Reply>, StoreError> {
         self.enter().await?;
+        if self.full.load(Ordering::SeqCst) && batch.iter().any(is_write) {
+            return Err(away());
+        }
         self.note(&batch);
         self.memory.run(batch).await
     }
 
     async fn atomically(&self, guards: Vec<Guard>, batch: Vec<Command>) -> Result<Applied, StoreError> {
         self.enter().await?;
+        if self.full.load(Ordering::SeqCst) {
+            return Err(away());
+        }
         let noted = batch.clone();
         let applied = self.memory.atomically(guards, batch).await?;
         if applied == Applied::Yes {

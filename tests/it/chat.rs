@@ -5,7 +5,7 @@ mod faults;
 
 use crs_support::client::{Answer, Call, Client};
 use crs_support::provider::{Block, FakeProvider, Message, Request, Route, Script};
-use crs_support::relay::Relay;
+use crs_support::relay::{Relay, Setup};
 use serde_json::{Value, json};
 
 use super::support::{Key, entries, relay};
@@ -92,8 +92,11 @@ struct Chat {
 }
 
 async fn chat(on: On) -> Chat {
-    let provider = FakeProvider::start().await;
-    let relay = relay(&provider).start().await;
+    chat_with(on, FakeProvider::start().await, |setup| setup).await
+}
+
+async fn chat_with(on: On, provider: FakeProvider, settings: impl FnOnce(Setup) -> Setup) -> Chat {
+    let relay = settings(relay(&provider)).start().await;
     let key = relay.key("k").create().await;
     let base = format!("{}/openai/{}", relay.url(), on.platform());
     let chat = Chat {

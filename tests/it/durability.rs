@@ -134,6 +134,38 @@ async fn the_ledger_outlives_the_process() {
     assert_eq!(entries(&r.relay, 31).await.len(), 31);
 }
 
+/// What a killed process may lose: nothing that health says is written, and of the rest the newest, without holes.
+#[tokio::test]
+async fn a_killed_relay_loses_at_most_its_newest_calls() {
+    applies_here!();
+    let mut r = ready().await;
+    let id = |answer: crs_support::client::Answer| answer.header("x-request-id").expect("an id").to_owned();
+    let mut answered = Vec::new();
+    for _ in 0..30 {
+        answered.push(id(r.client.messages("hi").send().await.good()));
+    }
+    let health = crs_support::client::Client::new(r.relay.url());
+    crs_support::eventually("nothing waits", async || {
+        let health = health.get("/health").await.expect(200).json();
+        (health["components"]["ledger"]["pending"] == 0).then_some(())
+    })
+    .await;
+    // And right away after the last of these.
+    for _ in 0..30 {
+        answered.push(id(r.client.messages("hi").send().await.good()));
+    }
+    r.relay.kill9().await;
+    r.relay.start_again().await;
+    let kept = entries(&r.relay, 30).await;
+    let kept: Vec<_> = kept
+        .iter()
+        .rev()
+        .map(|entry| entry["requestId"].as_str().expect("an id"))
+        .collect();
+    assert!(kept.len() <= answered.len());
+    assert_eq!(kept, answered[..kept.len()]);
+}
+
 #[tokio::test]
 async fn asked_to_end_it_lets_a_stream_finish() {
     applies_here!();

@@ -72,6 +72,16 @@ const NOT_HERE: &[NotHere] = &[
         OWN,
     ),
     (
+        "durability::a_killed_relay_loses_at_most_its_newest_calls",
+        &[InProcess],
+        MEMORY,
+    ),
+    (
+        "durability::a_killed_relay_loses_at_most_its_newest_calls",
+        &[Worker],
+        "its gates keep what they were told, and no process does",
+    ),
+    (
         "durability::a_store_that_does_not_answer_stops_nobody_and_loses_nothing",
         &[InProcess, Embedded],
         "its store is not remote",

@@ -1,10 +1,12 @@
 //! Who may call, and how many at once.
 
+use std::time::Duration;
+
 use crs_support::client::Client;
 use crs_support::provider::Script;
 use serde_json::json;
 
-use super::support::{ready, slots_are_free};
+use super::support::{ready, ready_with, slots_are_free};
 
 #[tokio::test]
 async fn a_key_is_found_in_every_place_its_protocol_puts_it() {
@@ -252,4 +254,42 @@ async fn a_session_stays_on_its_account() {
         .filter_map(|seen| seen.credential().map(str::to_owned))
         .collect();
     assert_eq!(all.len(), 3, "new sessions go to the account used longest ago");
+}
+
+#[tokio::test]
+async fn disabling_deleting_or_freeing_ends_a_running_stream() {
+    // On the edge a stream hears of it when its lease is renewed, four times in the idle time-out.
+    let r = ready_with(|setup| setup.env("STREAM_IDLE_TIMEOUT", 400)).await;
+    for (way, code) in [
+        ("disable", "key_disabled"),
+        ("delete", "key_disabled"),
+        ("free", "ended_by_operator"),
+    ] {
+        let key = r.relay.key(way).create().await;
+        r.provider.next(
+            Script::message("on and on")
+                .deltas(2_000)
+                .every(Duration::from_millis(20)),
+        );
+        let call = r.relay.client(&key.secret).messages("hi").stream();
+        let (head, mut raw) = call.open().await;
+        raw.until("content_block_delta").await;
+        let admin = r.relay.admin();
+        let path = format!("/admin/api-keys/{}", key.id);
+        match way {
+            "disable" => admin.patch(&path, &json!({ "isActive": false })).await.good(),
+            "delete" => admin.delete(&path).await.good(),
+            _ => {
+                let call = head.header("x-request-id").expect("an id");
+                admin
+                    .delete(&format!("/admin/concurrency/{call}"))
+                    .await
+                    .expect(204)
+            }
+        };
+        let rest = raw.until("event: error\n").await;
+        assert!(rest.len() < 100_000, "{way}: it went on");
+        assert_eq!(r.entry().await["error"], code, "{way}");
+        slots_are_free(&r.relay, &key).await;
+    }
 }

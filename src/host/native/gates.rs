@@ -6,7 +6,7 @@
 //! other change. A gate is read when its key is first used.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct NativeGates {
     clock: Arc<dyn Clock>,
     gates: Vec<Mutex<HashMap<KeyHash, GateCell>>>,
     pools: [PoolCell; 4],
+    /// Since when the store takes none of it; 0: it took the last.
+    unsaved_since: AtomicU64,
 }
 
 #[derive(Default)]
@@ -122,6 +124,7 @@ impl NativeGates {
             clock,
             gates: (0..SHARDS).map(|_| Mutex::default()).collect(),
             pools: Default::default(),
+            unsaved_since: AtomicU64::new(0),
         };
         for (cell, (platform, reply)) in gates.pools.iter().zip(PLATFORMS.iter().zip(replies)) {
             let Reply::Value(Some(saved)) = reply else {
@@ -140,11 +143,20 @@ impl NativeGates {
 
     /// Writes what changed since the last time.
     pub async fn save(&self) {
-        self.save_pools().await;
-        self.save_gates().await;
+        let pools = self.save_pools().await;
+        let gates = self.save_gates().await;
+        if pools && gates {
+            self.unsaved_since.store(0, Ordering::Relaxed);
+        } else {
+            let now = self.clock.now().max(1);
+            let since = &self.unsaved_since;
+            let _ = since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
-    async fn save_pools(&self) {
+    /// Says whether everything was saved.
+    async fn save_pools(&self) -> bool {
+        let mut saved_all = true;
         for (cell, platform) in self.pools.iter().zip(PLATFORMS) {
             if !cell.unsaved.swap(false, Ordering::AcqRel) {
                 continue;
@@ -158,12 +170,16 @@ impl NativeGates {
             };
             if let Err(error) = self.store.run(vec![write]).await {
                 cell.unsaved.store(true, Ordering::Release);
+                saved_all = false;
                 tracing::warn!(platform = platform.name(), %error, "the state of a pool cannot be saved; trying again");
             }
         }
+        saved_all
     }
 
-    async fn save_gates(&self) {
+    /// Says whether everything was saved.
+    async fn save_gates(&self) -> bool {
+        let mut saved_all = true;
         for shard in &self.gates {
             let writes: Vec<(KeyHash, Command)> = lock(shard)
                 .iter_mut()
@@ -177,6 +193,7 @@ impl NativeGates {
             }
             let (unsaved, batch): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
             if let Err(error) = self.store.run(batch).await {
+                saved_all = false;
                 tracing::warn!(%error, "the state of gates cannot be saved; trying again");
                 let mut cells = lock(shard);
                 for key in unsaved {
@@ -186,6 +203,7 @@ impl NativeGates {
                 }
             }
         }
+        saved_all
     }
 
     fn shard(&self, key: &KeyHash) -> Result<&Mutex<HashMap<KeyHash, GateCell>>, GatesError> {
@@ -324,6 +342,10 @@ impl Gates for NativeGates {
         let cell = shard.get_mut(key)?;
         cell.unsaved = false;
         keep(key, &cell.gate)
+    }
+
+    fn unsaved_since(&self) -> Option<Millis> {
+        Some(self.unsaved_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError> {

@@ -17,8 +17,9 @@ use crate::model::account::{Account, Grant, Platform};
 use crate::model::usage::Tokens;
 use crate::provider::outgoing::mapped_model;
 use crate::provider::sign_in::{NoSignIn, SignIn};
+use crate::provider::wire::messages;
 use crate::provider::{
-    End, Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole,
+    End, Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole, is_object,
 };
 use crate::relay::body::scan;
 use crate::relay::call::{Call, Endpoint};
@@ -120,24 +121,40 @@ impl Provider for ChatOnMessages {
             || name.as_str() == "x-should-retry"
     }
 
-    fn gathers(&self, _call: &Call, headers: &HeaderMap) -> bool {
-        !streams(headers)
+    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+        !(call.stream && streams(headers))
     }
 
     fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
-        let message = self
+        let said = self
             .behind
             .gathered(&call.translated(Endpoint::Messages), kept, whole)?
             .told;
         let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
-        let told = chat::answer(&message, context, &call.seed(), call.at / 1000);
-        let told = told.map_err(|unusable| {
+        // The provider may have sent the other form.
+        let message = if is_object(&said) {
+            said
+        } else {
+            messages::whole(&said)?.into()
+        };
+        let created = call.at / 1000;
+        let whole = chat::answer(&message, context, &call.seed(), created).map_err(|unusable| {
             let (kind, message) = unusable.told();
             format!("{kind}: {message}")
         })?;
+        if !call.stream {
+            return Ok(Whole {
+                measured: Some(message),
+                ..Bytes::from(whole).into()
+            });
+        }
+        let events = messages::streamed(&message)?;
+        let mut stream = Stream::new(context, &call.seed(), created);
+        let mut chunks = stream.feed(&events).to_vec();
+        chunks.extend_from_slice(&stream.finish());
         Ok(Whole {
-            told: told.into(),
-            measured: Some(message),
+            measured: Some(events.into()),
+            ..Whole::stream(chunks)
         })
     }
 
@@ -149,7 +166,7 @@ impl Provider for ChatOnMessages {
         kept: &Extensions,
     ) -> Option<Box<dyn Rewrite>> {
         let Kept(context) = kept.get()?;
-        streams(headers).then(|| {
+        (call.stream && streams(headers)).then(|| {
             Box::new(Streamed {
                 messages: self
                     .behind

@@ -32,6 +32,13 @@ pub(in crate::provider) fn data(data: &[u8]) -> Vec<u8> {
     event
 }
 
+/// Writes an event with a name; the data is of one line.
+pub(in crate::provider) fn named(out: &mut Vec<u8>, name: &str, data: &[u8]) {
+    for piece in [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"] {
+        out.extend_from_slice(piece);
+    }
+}
+
 impl Lines {
     /// Takes the next bytes; `each` is called with the data of every event that ends in them.
     pub(in crate::provider) fn feed(

@@ -305,3 +305,60 @@ async fn an_account_without_a_project_says_what_to_do() {
     assert!(b.provider.requests_to(Route::Gemini).is_empty());
     assert!(entries(&b.relay, 1).await[0]["error"].is_string());
 }
+
+#[tokio::test]
+async fn a_silent_provider_is_not_silence_for_its_client() {
+    let b = super::bridged_with(Behind::Antigravity, |setup| setup.env("STREAM_PING_INTERVAL", 50)).await;
+    // Nothing comes, not even a head.
+    b.next(Script::parts(&words(2)).stall_before_head());
+    let (head, mut raw) = b.ask(&streamed(hi())).open().await;
+    assert_eq!(
+        (head.status, head.header("content-type")),
+        (200, Some("text/event-stream"))
+    );
+    for _ in 0..3 {
+        assert_eq!(raw.until("\n\n").await, ": ping\n\n");
+    }
+    let seen = b.asked(Route::Gemini);
+    raw.reset();
+    assert!(seen.closed_within(SOON).await.by_peer);
+    slots_are_free(&b.relay, &b.key).await;
+    // In the middle of an answer.
+    b.next(Script::parts(&words(3)).stall_after(1));
+    let (_, mut raw) = b.ask(&streamed(hi())).open().await;
+    raw.until("word 0").await;
+    for _ in 0..3 {
+        raw.until("event: ping\ndata: {\"type\": \"ping\"}\n\n").await;
+    }
+    raw.reset();
+    slots_are_free(&b.relay, &b.key).await;
+}
+
+#[tokio::test]
+async fn another_account_serves_behind_a_head_that_is_out() {
+    let b = super::bridged_with(Behind::Antigravity, |setup| {
+        setup.env("STREAM_PING_INTERVAL", 50).env("REQUEST_TIMEOUT", 400)
+    })
+    .await;
+    let tokens = b.provider.oauth().issue();
+    b.account("second", &tokens, 60).await;
+    b.next(Script::parts(&words(2)).stall_before_head());
+    let answer = b.ask(&streamed(hi())).send().await.good();
+    assert!(
+        answer.raw_text().starts_with(": ping\n\n"),
+        "{}",
+        answer.raw_text()
+    );
+    assert_eq!(message(&answer)["content"][0]["text"], "word 0 word 1 ");
+    assert_eq!(b.newest(1).await["accountName"], "second");
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_the_providers_connection() {
+    let b = bridged(Behind::Antigravity).await;
+    b.next(Script::parts(&words(3)).fails(At::AfterBytes(usize::MAX), How::Stall));
+    let told = message(&b.ask(&streamed(hi())).send().await.good());
+    assert_eq!(told["stop_reason"], "end_turn");
+    assert_eq!(b.newest(1).await["quality"], "exact");
+    slots_are_free(&b.relay, &b.key).await;
+}

@@ -219,3 +219,48 @@ async fn a_client_that_leaves_takes_its_call_with_it() {
         slots_are_free(&c.relay, &c.key).await;
     }
 }
+
+#[tokio::test]
+async fn the_providers_pings_and_its_silence_become_comments() {
+    let provider = crs_support::provider::FakeProvider::start().await;
+    let c = super::chat_with(On::Claude, provider, |setup| {
+        setup.env("STREAM_PING_INTERVAL", 50)
+    })
+    .await;
+    c.next(On::Claude.says("some words").stall_after(3));
+    let (_, mut raw) = c.hi().stream().open().await;
+    raw.until("chat.completion.chunk").await;
+    for _ in 0..3 {
+        raw.until(": ping\n\n").await;
+    }
+    raw.reset();
+    slots_are_free(&c.relay, &c.key).await;
+}
+
+#[tokio::test]
+async fn the_other_form_is_made_of_what_came() {
+    for on in BOTH {
+        let c = chat(on).await;
+        // As the provider answers a call that is not streamed.
+        let whole = match on {
+            On::Claude => json!({
+                "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+                "content": [{ "type": "text", "text": "whole" }], "stop_reason": "end_turn",
+                "usage": { "input_tokens": 3, "output_tokens": 4 },
+            }),
+            On::Gemini => json!({
+                "candidates": [{ "content": { "parts": [{ "text": "whole" }] }, "finishReason": "STOP" }],
+                "usageMetadata": { "promptTokenCount": 3, "candidatesTokenCount": 4 },
+            }),
+        };
+        c.next(Script::json(whole));
+        let answer = c.hi().stream().send().await.good();
+        assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+        assert_eq!(told(&answer).0["message"]["content"], "whole", "{on:?}");
+        let entry = c.newest(1).await;
+        assert_eq!(
+            (&entry["quality"], &entry["tokens"]["output"]),
+            (&json!("exact"), &json!(4))
+        );
+    }
+}

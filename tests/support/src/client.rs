@@ -18,11 +18,16 @@ pub struct Event {
     pub data: Value,
 }
 
-/// Cuts an event stream into its events. A last event without an empty line after it counts too.
+/// Cuts an event stream into its events. A last event without an empty line after it counts too; comments are
+/// none.
 pub fn events(stream: &[u8]) -> Vec<Event> {
     String::from_utf8_lossy(stream)
         .split("\n\n")
-        .filter(|frame| !frame.trim().is_empty())
+        .filter(|frame| {
+            frame
+                .lines()
+                .any(|line| !line.is_empty() && !line.starts_with(':'))
+        })
         .map(|frame| {
             let field = |name: &str| {
                 let lines = frame

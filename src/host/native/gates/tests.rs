@@ -1,4 +1,6 @@
-//! Waiting at the machines of this process, with a clock that stands still.
+//! The machines of this process, with a clock moved by hand.
+
+use std::time::Duration;
 
 use crs_durable::pool::{AccountPolicy, Command, RefreshResult, Reply};
 use futures_util::FutureExt as _;
@@ -116,4 +118,30 @@ async fn one_takes_over_from_a_refresher_that_died_and_nothing_stays_behind() {
     gates.ends(1, RefreshResult::Failed).await;
     assert_eq!(two.now_or_never(), Some(Reply::RefreshFailed));
     assert_eq!(gates.waiting(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_is_told_since_when() {
+    let clock = Movable::at(1_000);
+    let store = Arc::new(FakeStore::new(Arc::new(clock.clone())));
+    let gates = NativeGates::load(store.clone(), Arc::new(clock.clone()))
+        .await
+        .unwrap();
+    gates.save().await;
+    assert_eq!(gates.unsaved_since(), None);
+    let key = KeyHash([1; 32]);
+    gates.gate(&key, gate::Command::Invalidate).await.unwrap();
+    store.full.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        gates.save().await;
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(gates.unsaved_since(), Some(1_000));
+    store.full.store(false, Ordering::SeqCst);
+    gates.save().await;
+    assert_eq!(gates.unsaved_since(), None);
+    assert!(
+        store.text(&keys::gate(&key.hex())).is_some(),
+        "it was not forgotten"
+    );
 }

@@ -2,6 +2,7 @@
 //! provider whose frames are sent by hand.
 
 mod ends;
+mod forms;
 mod life;
 
 use axum::http::{HeaderMap, Request};
@@ -28,6 +29,9 @@ enum Way {
     Bridge,
     ChatOnClaude,
     ChatOnGemini,
+    /// These pass as they are, too.
+    Chat,
+    Responses,
 }
 
 const CONVERTED: [Way; 3] = [Way::Bridge, Way::ChatOnClaude, Way::ChatOnGemini];
@@ -37,6 +41,7 @@ impl Way {
         match self {
             Self::Messages | Self::ChatOnClaude => "claude",
             Self::Bridge | Self::ChatOnGemini => "gemini",
+            Self::Chat | Self::Responses => "openai",
         }
     }
 
@@ -46,6 +51,8 @@ impl Way {
             Self::Bridge => "/gemini-cli/api/v1/messages",
             Self::ChatOnClaude => "/openai/claude/v1/chat/completions",
             Self::ChatOnGemini => "/openai/gemini/v1/chat/completions",
+            Self::Chat => "/openai/v1/chat/completions",
+            Self::Responses => "/openai/v1/responses",
         }
     }
 
@@ -85,7 +92,8 @@ impl Way {
     fn end(self) -> &'static str {
         match self {
             Self::Messages | Self::Bridge => "message_stop",
-            Self::ChatOnClaude | Self::ChatOnGemini => "data: [DONE]\n\n",
+            Self::ChatOnClaude | Self::ChatOnGemini | Self::Chat => "data: [DONE]\n\n",
+            Self::Responses => "response.completed",
         }
     }
 }
@@ -183,10 +191,14 @@ impl Ready {
         (Head(told), Said(said))
     }
 
-    /// A call as its client sees it.
+    /// A streamed call as its client sees it.
     fn call(&self) -> Client {
+        self.asks(true)
+    }
+
+    fn asks(&self, stream: bool) -> Client {
         let body = json!({
-            "model": "claude-sonnet-4-5", "max_tokens": 9, "stream": true,
+            "model": "claude-sonnet-4-5", "max_tokens": 9, "stream": stream,
             "messages": [{"role": "user", "content": "hi"}],
         });
         let request = Request::post(self.way.path())

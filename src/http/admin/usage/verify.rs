@@ -16,8 +16,7 @@ const MOST: usize = 1_000;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http::admin) struct VerifyInput {
-    /// Which day: 1 is yesterday. Today is not over, so it cannot be checked.
-    #[schema(minimum = 1)]
+    /// Which day: 0 is today, as far as its calls are written; 1 is yesterday.
     days_ago: u32,
 }
 
@@ -52,8 +51,8 @@ pub(in crate::http::admin) async fn verify(
     Input(input): Input<VerifyInput, SMALL>,
 ) -> Result<Json<VerifiedView>, ApiError> {
     let days_kept = app.ledger.request_log_days();
-    if !(1..=days_kept).contains(&input.days_ago) {
-        let message = format!("`daysAgo` must be from 1 to {days_kept}: calls are kept that long");
+    if input.days_ago > days_kept {
+        let message = format!("`daysAgo` must be from 0 to {days_kept}: calls are kept that long");
         return Err(ApiError::invalid("daysAgo", message));
     }
     let today = app.ledger.calendar().day(app.ports.clock.now());
