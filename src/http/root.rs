@@ -264,6 +264,10 @@ fn told(app: &App, error: &ApiError) -> Response<Body> {
 mod tests {
     use super::*;
 
+    const ANTHROPIC: Option<Protocol> = Some(Protocol::Anthropic);
+    const OPENAI: Option<Protocol> = Some(Protocol::OpenAi);
+    const GOOGLE: Option<Protocol> = Some(Protocol::Google);
+
     #[test]
     fn a_path_says_whose_protocol_it_is() {
         let of = |path: &str, header: &'static str| {
@@ -271,21 +275,20 @@ mod tests {
             headers.insert(header, HeaderValue::from_static("x"));
             protocol_of(path, &headers, None)
         };
-        use Protocol::{Anthropic, Google, OpenAi};
         for (path, header, protocol) in [
-            ("/v2/messages", "a", Some(Anthropic)),
-            ("/anthropic/v1/messages", "a", Some(Anthropic)),
-            ("/v1/complete", "a", Some(Anthropic)),
-            ("/v1/embeddings", "a", Some(OpenAi)),
-            ("/x/chat/completions", "x-api-key", Some(OpenAi)),
-            ("/v1beta/files", "a", Some(Google)),
-            ("/v1beta1/models/m", "a", Some(Google)),
-            ("/v1internal:nothing", "a", Some(Google)),
-            ("/x/v1/models/m:generateContent", "a", Some(Google)),
-            ("/v1/models/m", "anthropic-version", Some(Anthropic)),
-            ("/v1/models/m", "x-goog-api-key", Some(Google)),
-            ("/v1/models/m", "authorization", Some(OpenAi)),
-            ("/v1", "authorization", Some(OpenAi)),
+            ("/v2/messages", "a", ANTHROPIC),
+            ("/anthropic/v1/messages", "a", ANTHROPIC),
+            ("/v1/complete", "a", ANTHROPIC),
+            ("/v1/embeddings", "a", OPENAI),
+            ("/x/chat/completions", "x-api-key", OPENAI),
+            ("/v1beta/files", "a", GOOGLE),
+            ("/v1beta1/models/m", "a", GOOGLE),
+            ("/v1internal:nothing", "a", GOOGLE),
+            ("/x/v1/models/m:generateContent", "a", GOOGLE),
+            ("/v1/models/m", "anthropic-version", ANTHROPIC),
+            ("/v1/models/m", "x-goog-api-key", GOOGLE),
+            ("/v1/models/m", "authorization", OPENAI),
+            ("/v1", "authorization", OPENAI),
             ("/", "authorization", None),
             ("/nowhere", "x-api-key", None),
             ("/robots.txt", "a", None),
@@ -294,7 +297,7 @@ mod tests {
         }
         assert_eq!(
             protocol_of("/v1/files", &HeaderMap::new(), Some("a=b&key=c")),
-            Some(Google)
+            GOOGLE
         );
     }
 }

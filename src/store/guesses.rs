@@ -87,7 +87,7 @@ impl Guesses {
             Some(site) if !self.is_known(&labels.source, now).await? => Some(site),
             _ => None,
         };
-        let Some(turn) = self.memo.turn(site.is_some()) else {
+        let Some(turn) = self.memo.turn(site.is_some(), now) else {
             return Err(GuessError::Refused { wait: 1000 });
         };
         match self.step(&labels.source, site.as_deref(), epoch, now).await? {

@@ -20,7 +20,7 @@ const PROMPTLY: Duration = Duration::from_secs(4);
 
 /// What the platform would bill, as `/metrics` has it.
 async fn units(relay: &Relay, service: &str) -> u64 {
-    let text = Client::new(relay.url()).get("/metrics").await.good().raw_text();
+    let text = relay.metrics().await;
     let line = format!("crs_platform_units{{service=\"{service}\"}} ");
     text.lines()
         .find_map(|metric| metric.strip_prefix(&line))
@@ -62,7 +62,7 @@ async fn a_warm_call_costs_four_messages_and_no_command() {
         r.relay.upstash().log()
     );
     // What would be billed is told, and so is what a month of it costs.
-    let text = Client::new(r.relay.url()).get("/metrics").await.good().raw_text();
+    let text = r.relay.metrics().await;
     for service in [
         "worker_requests",
         "object_requests",
@@ -454,4 +454,31 @@ async fn two_isolates_share_one_keys_limits() {
     for client in &clients {
         client.messages("hi").send().await.expect(401);
     }
+}
+
+#[tokio::test]
+async fn a_login_link_is_made_anywhere_with_the_workers_secret() {
+    const SECRET: &str = "kq8Zb1mVtY5cWx0Rg7Lp3Nh9Sd2Fj6Ua";
+    let r = ready_with(|setup| setup.env("JWT_SECRET", SECRET)).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran = tokio::process::Command::new(env!("CARGO_BIN_EXE_crs"))
+        .args(["admin", "login-link", "--json", "--url", r.relay.url()])
+        .env_clear()
+        .env("JWT_SECRET", SECRET)
+        .env("DATA_DIR", folder.path())
+        .kill_on_drop(true)
+        .output();
+    let ran = within(PROMPTLY, "the command", ran).await.expect("it runs");
+    let made: serde_json::Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    let body = json!({ "ticket": made["ticket"] });
+    let nobody = Client::new(r.relay.url());
+    let session = nobody.post("/web/auth/login-link", &body).await.good().json();
+    let token = session["token"].as_str().expect("a token");
+    nobody
+        .clone()
+        .with_bearer(token)
+        .get("/admin/api-keys")
+        .await
+        .good();
+    nobody.post("/web/auth/login-link", &body).await.expect(401);
 }

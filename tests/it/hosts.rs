@@ -143,6 +143,26 @@ const NOT_HERE: &[NotHere] = &[
         &[InProcess, Embedded],
         "its store is not remote",
     ),
+    (
+        "logins::a_crowd_of_large_bodies_is_not_held",
+        &[Worker],
+        "its memory is workerd's",
+    ),
+    (
+        "logins::a_flood_of_what_strangers_may_read_does_not_reach_the_store",
+        &[InProcess, Embedded, Redis],
+        "nobody counts what its store is asked",
+    ),
+    (
+        "logins::the_memory_of_logins_is_given_back",
+        &[Worker],
+        "its memory is workerd's",
+    ),
+    (
+        "operations::the_local_token_is_refused_to_who_comes_through_a_proxy",
+        &[Worker],
+        "a Worker has no local token",
+    ),
     ("oauth::renewed_tokens_survive_a_restart", &[InProcess], MEMORY),
     ("oauth_setup::a_sign_in_survives_a_restart", &[InProcess], MEMORY),
     (

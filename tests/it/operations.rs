@@ -28,7 +28,7 @@ async fn metrics_count_what_happened_without_naming_anybody() {
         .await
         .expect(401);
     r.entry().await;
-    let text = Client::new(r.relay.url()).get("/metrics").await.good().raw_text();
+    let text = r.relay.metrics().await;
     assert!(
         text.contains(
             "crs_calls_total{platform=\"claude\",endpoint=\"messages\",status=\"2xx\",quality=\"exact\"} 1"
@@ -43,6 +43,53 @@ async fn metrics_count_what_happened_without_naming_anybody() {
     for name in [r.key.id.as_str(), "\"first\"", "claude-sonnet"] {
         assert!(!text.contains(name), "{name} is a label");
     }
+}
+
+#[tokio::test]
+async fn metrics_are_not_for_strangers() {
+    let r = ready_with(|setup| setup.env("METRICS_TOKEN", "")).await;
+    let client = Client::new(r.relay.url());
+    // As a reverse proxy on the same machine passes a stranger's request on, and as the Worker gets any.
+    let refused = client
+        .call("GET", "/metrics")
+        .header("x-forwarded-for", "203.0.113.7")
+        .send()
+        .await
+        .expect(403)
+        .raw_text();
+    assert!(refused.contains("METRICS_TOKEN"), "{refused}");
+    let here = if HOST == Host::Worker { 403 } else { 200 };
+    client.get("/metrics").await.expect(here);
+}
+
+#[tokio::test]
+async fn the_local_token_is_refused_to_who_comes_through_a_proxy() {
+    applies_here!();
+    let r = ready().await;
+    let admin = r.relay.admin();
+    admin.get("/admin/api-keys").await.good();
+    for (name, value) in [
+        ("x-forwarded-for", "203.0.113.7"),
+        ("forwarded", "for=203.0.113.7"),
+        ("x-real-ip", "203.0.113.7"),
+        ("via", "1.1 proxy"),
+    ] {
+        let refused = admin
+            .call("GET", "/admin/api-keys")
+            .header(name, value)
+            .send()
+            .await
+            .expect(401)
+            .json();
+        assert_eq!(refused["error"], "local_only", "{name}");
+    }
+    let mut renamed = admin.call("GET", "/admin/api-keys");
+    renamed.ask.headers.retain(|(name, _)| name != "host");
+    renamed
+        .header("host", "relay.example.com")
+        .send()
+        .await
+        .expect(401);
 }
 
 #[tokio::test]

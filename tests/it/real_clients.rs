@@ -5,7 +5,6 @@ mod codex;
 mod gemini_cli;
 
 use crs_support::claude_code::{ClaudeCode, versions};
-use crs_support::client::Client;
 use crs_support::eventually;
 use crs_support::provider::Script;
 use serde_json::json;
@@ -165,7 +164,7 @@ async fn it_asks_again_for_a_slot_that_is_taken() {
     r.provider.answer(Script::message("served in the end"));
     let run = tokio::spawn(async move { claude.print("hi").await });
     eventually("it is refused once", async || {
-        let text = Client::new(r.relay.url()).get("/metrics").await.good().raw_text();
+        let text = r.relay.metrics().await;
         text.contains("crs_refusals_total{reason=\"concurrency_full\"}")
             .then_some(())
     })

@@ -4,7 +4,6 @@
 //! better.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crs_durable::Millis;
@@ -21,11 +20,12 @@ const REFUSALS: usize = 4096;
 /// last waits half a second.
 const AT_ONCE: usize = 8;
 
+/// How long an attempt takes at most. On the edge a request may end without its drops being run, so a turn is a lease.
+const LONGEST_ATTEMPT: Millis = 60 * 1000;
+
 #[derive(Default)]
 pub(super) struct Memo {
     inner: Mutex<Inner>,
-    strangers: Arc<AtomicUsize>,
-    others: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -35,6 +35,9 @@ struct Inner {
     /// The same for all strangers.
     strangers_refused: Option<(Millis, Millis)>,
     known: Option<KnownAddresses>,
+    /// Attempts that are being checked: their numbers, whether they are strangers', and since when.
+    turns: Vec<(u64, bool, Millis)>,
+    last_turn: u64,
 }
 
 struct KnownAddresses {
@@ -53,11 +56,17 @@ pub(super) enum Known {
 }
 
 /// The right to be checked now.
-pub(super) struct Turn(Arc<AtomicUsize>);
+pub(super) struct Turn {
+    memo: Arc<Memo>,
+    number: u64,
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.memo
+            .inner()
+            .turns
+            .retain(|(number, _, _)| *number != self.number);
     }
 }
 
@@ -105,12 +114,23 @@ impl Memo {
         inner.strangers_refused = None;
     }
 
-    pub(super) fn turn(&self, stranger: bool) -> Option<Turn> {
-        let count = if stranger { &self.strangers } else { &self.others };
-        let taken = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-            (count < AT_ONCE).then_some(count + 1)
-        });
-        taken.ok().map(|_| Turn(count.clone()))
+    pub(super) fn turn(self: &Arc<Self>, stranger: bool, now: Millis) -> Option<Turn> {
+        let mut inner = self.inner();
+        inner
+            .turns
+            .retain(|(_, _, since)| now.abs_diff(*since) < LONGEST_ATTEMPT);
+        let taken = inner.turns.iter().filter(|(_, is, _)| *is == stranger).count();
+        if taken >= AT_ONCE {
+            return None;
+        }
+        inner.last_turn += 1;
+        let number = inner.last_turn;
+        inner.turns.push((number, stranger, now));
+        drop(inner);
+        Some(Turn {
+            memo: self.clone(),
+            number,
+        })
     }
 
     /// Whether somebody logged in from `source`. One asker a minute is told to read again, the others get what was

@@ -214,3 +214,30 @@ async fn a_store_that_is_away_lets_nobody_guess() {
     bench.store.away.store(false, Ordering::SeqCst);
     assert!(fails(&process, at(1), NOW).await);
 }
+
+#[tokio::test]
+async fn only_so_many_are_checked_at_once_and_a_lost_turn_comes_back() {
+    let bench = Bench::new();
+    let process = bench.process();
+    let home = at(5_000);
+    let attempt = process.count(home, 1, NOW).await.unwrap();
+    attempt.succeeded(&process, NOW).await.unwrap();
+    let mut held = Vec::new();
+    for number in 0..8 {
+        held.push(process.count(at(number), 1, NOW).await.unwrap());
+    }
+    assert!(matches!(
+        process.count(at(8), 1, NOW).await,
+        Err(GuessError::Refused { wait: 1000 })
+    ));
+    // Strangers take no turn of the admin's.
+    drop(process.count(home, 1, NOW).await.unwrap());
+    drop(held.pop());
+    drop(process.count(at(9), 1, NOW).await.unwrap());
+    // A request that ended without a trace holds its turn for a minute.
+    held.into_iter().for_each(std::mem::forget);
+    let later = NOW + 60_000;
+    for number in 20..40 {
+        drop(process.count(at(number), 1, later).await.unwrap());
+    }
+}

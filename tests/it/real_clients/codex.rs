@@ -116,11 +116,7 @@ async fn it_may_be_the_only_client_of_a_key() {
 
 /// How often clients were told so.
 pub(super) async fn refusals(relay: &Relay, code: &str) -> u64 {
-    let text = crs_support::client::Client::new(relay.url())
-        .get("/metrics")
-        .await
-        .good()
-        .raw_text();
+    let text = relay.metrics().await;
     let line = text
         .lines()
         .find(|line| line.contains("refus") && line.contains(&format!("\"{code}\"")));

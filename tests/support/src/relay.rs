@@ -498,6 +498,15 @@ impl Relay {
         Client::new(self.url()).with_bearer(&self.server().token)
     }
 
+    /// What `/metrics` says.
+    pub async fn metrics(&self) -> String {
+        let mut client = Client::new(self.url());
+        if let Engine::Worker(..) = self.engine {
+            client = client.with_bearer(worker::METRICS_TOKEN);
+        }
+        client.get("/metrics").await.good().raw_text()
+    }
+
     /// A client of the admin API that logged in with name and password.
     pub async fn login(&self) -> Client {
         Client::new(self.url()).with_bearer(&self.session().await)

@@ -138,7 +138,7 @@ async fn the_wait_grows_with_each_failure_and_ends_with_a_success() {
         bench.clock.advance(Duration::from_secs(wait));
         bench.login("root", "wrong", address).await.is(401);
     }
-    bench.clock.advance(Duration::from_secs(240));
+    bench.clock.advance(Duration::from_mins(4));
     bench.login("root", PASSWORD, address).await.is(200);
     for _ in 0..FREE {
         bench.login("root", "wrong", address).await.is(401);

@@ -123,7 +123,7 @@ impl Target {
         let Keeps::Relay(relay) = &self.keeps else {
             return None;
         };
-        let text = Client::new(relay.url()).get("/metrics").await.good().raw_text();
+        let text = relay.metrics().await;
         let units = |service: &str| {
             let line = format!("crs_platform_units{{service=\"{service}\"}} ");
             let units = text.lines().find_map(|metric| metric.strip_prefix(&line))?;

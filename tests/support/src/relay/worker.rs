@@ -9,11 +9,12 @@ use super::front::Front;
 use crate::node;
 
 const USERNAME: &str = "admin-of-the-tests";
+pub(super) const METRICS_TOKEN: &str = "t0ken-of-the-tests";
 const PASSWORD: &str = "Marzipan, 3 words";
 
 /// What a Worker must be given, where a native host would generate it; a ledger that waits only as long as a
 /// test likes to; and accounts on this machine.
-const GIVEN: [(&str, &str); 6] = [
+const GIVEN: [(&str, &str); 7] = [
     (
         "JWT_SECRET",
         "5b0f3c1e9a7d42868e4bd1f0c6a39275e81d7f40ab5c6239d0e7f1846c2b9a53",
@@ -26,6 +27,8 @@ const GIVEN: [(&str, &str); 6] = [
     ("ADMIN_PASSWORD", PASSWORD),
     ("LEDGER_FLUSH_INTERVAL", "50"),
     (super::PRIVATE, "true"),
+    // No caller of a Worker is on its machine.
+    ("METRICS_TOKEN", METRICS_TOKEN),
 ];
 
 /// How the Worker is started, again and again on the same data.
