@@ -6,6 +6,17 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 say() { printf '%s\n' "$*" >&2; }
 have() { command -v "$1" > /dev/null 2>&1; }
 
+# A rustup outside the home folder (a shared machine, an empty home) keeps its toolchains beside itself.
+find_rustup_home() {
+  local beside
+  if [ -z "${RUSTUP_HOME:-}" ] && [ ! -d "$HOME/.rustup" ]; then
+    beside="$(dirname "$(dirname "$(dirname "$(readlink -f "$(command -v cargo)")")")")/.rustup"
+    if [ -d "$beside/toolchains" ]; then
+      export RUSTUP_HOME="$beside"
+    fi
+  fi
+}
+
 # Makes sure that `cargo` works in the repository, or says how to get it and leaves.
 need_cargo() {
   if ! have cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
@@ -16,14 +27,7 @@ need_cargo() {
     say "No Rust wanted? With Docker: docker compose up -d"
     exit 1
   fi
-  # A rustup outside the home folder (a shared machine, an empty home) keeps its toolchains beside itself.
-  if [ -z "${RUSTUP_HOME:-}" ] && [ ! -d "$HOME/.rustup" ]; then
-    local beside
-    beside="$(dirname "$(dirname "$(dirname "$(readlink -f "$(command -v cargo)")")")")/.rustup"
-    if [ -d "$beside/toolchains" ]; then
-      export RUSTUP_HOME="$beside"
-    fi
-  fi
+  find_rustup_home
   if ! (cd "$root" && cargo --version > /dev/null); then
     say "cargo is there but does not run (see above). Try: rustup toolchain install"
     exit 1
@@ -32,6 +36,34 @@ need_cargo() {
     say "A C compiler is missing (the TLS library needs one). On Debian or Ubuntu: sudo apt-get install build-essential"
     exit 1
   fi
+}
+
+# cargo_tool CRATE PROGRAM VERSION FOLDER: prints where the program is, after installing it below FOLDER if it has
+# to be. A version of its own folder each: what other projects have installed stays as it is.
+cargo_tool() {
+  local crate="$1" program="$2" version="$3" home="$4/rust-tools/$1-$3" found log
+  found="$(command -v "$program" || true)"
+  if [ -x "$home/bin/$program" ]; then
+    found="$home/bin/$program"
+  elif [ -z "$found" ] || [ "$("$found" --version 2> /dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1)" != "$version" ]; then
+    say "Installing $crate $version (some minutes, once)"
+    # A folder that all installations share: what two have in common is built once, and two at once take turns.
+    local install=(env "CARGO_TARGET_DIR=$4/tools" cargo install --quiet --root "$home" "$crate" --version "=$version")
+    log="$(mktemp)"
+    if ! "${install[@]}" --locked > "$log" 2>&1; then
+      # A registry's copy may be behind what the crate's lock file names. Its own version is exact all the same;
+      # of what it is made of, the newest that is there has to do. Any other failure would only come again.
+      if ! grep -q '(locked to ' "$log" || ! "${install[@]}" > "$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        say "$crate $version could not be installed (see above)."
+        return 1
+      fi
+    fi
+    rm -f "$log"
+    found="$home/bin/$program"
+  fi
+  printf '%s' "$found"
 }
 
 # Reads FILE (NAME=value lines, as Docker Compose does) into the environment without running it.

@@ -159,7 +159,9 @@ impl Provider for Claude {
 
     fn words(&self, answer: &[u8]) -> Option<String> {
         let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
-        let text = answer.pointer("/content/0/text").and_then(|text| text.as_str());
+        // A message has a list of blocks. Without one somebody else has answered.
+        let first = answer.get("content")?.as_array()?.first();
+        let text = first.and_then(|block| block.get("text")?.as_str());
         Some(text.unwrap_or_default().to_owned())
     }
 }

@@ -57,6 +57,11 @@ const NOT_HERE: &[NotHere] = &[
         "a Redis is open to many processes",
     ),
     (
+        "destinations::an_account_from_before_the_rule_reaches_nothing",
+        &[InProcess],
+        MEMORY,
+    ),
+    (
         "durability::a_first_run_makes_what_it_needs_and_tells_no_secret",
         &[InProcess],
         OWN,

@@ -14,6 +14,7 @@
 #![allow(clippy::duplicate_mod, reason = "the same behaviour on another host")]
 #![allow(dead_code, reason = "not every host needs all of what they share")]
 
+mod fuzz;
 #[macro_use]
 mod hosts;
 mod tidy;
@@ -26,6 +27,7 @@ mod in_process {
     mod bodies;
     mod bridge;
     mod chat;
+    mod destinations;
     mod dialects;
     mod durability;
     mod failover;
@@ -53,6 +55,7 @@ mod embedded {
     mod bridge;
     mod chat;
     mod cli;
+    mod destinations;
     mod dialects;
     mod durability;
     mod failover;
@@ -83,6 +86,7 @@ mod redis {
     mod bridge;
     mod chat;
     mod cli;
+    mod destinations;
     mod dialects;
     mod durability;
     mod failover;
@@ -109,6 +113,7 @@ mod worker {
     mod bodies;
     mod bridge;
     mod chat;
+    mod destinations;
     mod dialects;
     mod durability;
     mod edge;
