@@ -16,6 +16,7 @@ use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
 use crate::relay::admit::StoreRest;
+use crate::relay::body_memory::BodyMemory;
 use crate::relay::outbox::Outbox;
 use crate::relay::turns::Turns;
 use crate::secrets::Keyring;
@@ -58,6 +59,8 @@ pub struct Parts {
     /// Settled calls on their way to the ledger.
     pub outbox: Outbox,
     pub metrics: Metrics,
+    /// The request bodies that are held.
+    pub body_memory: Arc<BodyMemory>,
     /// What the provider's cache gave each conversation last.
     pub turns: Turns,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
@@ -94,6 +97,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
         metrics: Metrics::default(),
+        body_memory: Arc::new(BodyMemory::new(config.relay.body_memory)),
         turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),

@@ -87,6 +87,8 @@ pub struct Log {
 pub struct Relay {
     /// `REQUEST_MAX_SIZE_MB`, in bytes.
     pub max_body: usize,
+    /// `BODY_MEMORY_MB`, in bytes: what request bodies may hold at once.
+    pub body_memory: usize,
     /// `REQUEST_TIMEOUT`: how long a provider may take to its first byte.
     pub first_byte: Duration,
     /// `STREAM_IDLE_TIMEOUT`: how long a stream may be silent.
@@ -269,8 +271,9 @@ pub fn data_dir(vars: &dyn Vars) -> String {
 
 /// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has
 /// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
-pub const EDGE_DEFAULTS: [(&str, &str); 3] = [
+pub const EDGE_DEFAULTS: [(&str, &str); 4] = [
     ("REQUEST_MAX_SIZE_MB", "32"),
+    ("BODY_MEMORY_MB", "40"),
     ("RECORD_MAX_AGE", "300000"),
     ("STORE", "upstash"),
 ];

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use crate::error::Code;
 use crate::model::usage::LedgerEvent;
 use crate::port::billed::Service;
+use crate::relay::body_memory::BodyFigures;
 use crate::relay::outbox::Outbox;
 
 pub struct Metrics {
@@ -25,6 +26,9 @@ pub struct Metrics {
     queue_wait: Histogram,
     pending: Gauge,
     lost: Gauge,
+    body_memory: Gauge,
+    body_memory_peak: Gauge,
+    unpacked: Gauge,
     billed_units: Family<Billed, Gauge>,
     billed_monthly: Family<Billed, Gauge>,
 }
@@ -72,6 +76,9 @@ impl Default for Metrics {
             queue_wait: Histogram::new(BUCKETS),
             pending: Gauge::default(),
             lost: Gauge::default(),
+            body_memory: Gauge::default(),
+            body_memory_peak: Gauge::default(),
+            unpacked: Gauge::default(),
             billed_units: Family::default(),
             billed_monthly: Family::default(),
             registry: Registry::default(),
@@ -113,6 +120,21 @@ impl Default for Metrics {
             "ledger_lost",
             "Settled calls dropped because the store was away for too long",
             metrics.lost.clone(),
+        );
+        registry.register(
+            "body_memory_bytes",
+            "Memory that request bodies hold now",
+            metrics.body_memory.clone(),
+        );
+        registry.register(
+            "body_memory_peak_bytes",
+            "The most memory that request bodies ever held at once",
+            metrics.body_memory_peak.clone(),
+        );
+        registry.register(
+            "body_unpacked_bytes",
+            "Bytes that compressed request bodies were unpacked to, since the start",
+            metrics.unpacked.clone(),
         );
         registry.register(
             "platform_units",
@@ -176,7 +198,7 @@ impl Metrics {
     }
 
     /// The Prometheus text format.
-    pub fn text(&self, outbox: &Outbox, billed: &[Service]) -> String {
+    pub fn text(&self, outbox: &Outbox, bodies: BodyFigures, billed: &[Service]) -> String {
         for Service {
             name: service,
             units,
@@ -189,6 +211,9 @@ impl Metrics {
                 .get_or_create(&label)
                 .set(*monthly_micro_usd as i64);
         }
+        self.body_memory.set(bodies.used as i64);
+        self.body_memory_peak.set(bodies.peak as i64);
+        self.unpacked.set(bodies.unpacked as i64);
         self.pending.set(outbox.pending() as i64);
         self.lost.set(outbox.lost() as i64);
         let mut text = String::new();

@@ -117,6 +117,10 @@ pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
         "text/plain; version=0.0.4; charset=utf-8"
     };
     let billed = app.ports.billed.as_ref().map(|billed| billed.services());
-    let text = app.metrics.text(&app.outbox, &billed.unwrap_or_default());
+    let text = app.metrics.text(
+        &app.outbox,
+        app.body_memory.figures(),
+        &billed.unwrap_or_default(),
+    );
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

@@ -30,6 +30,7 @@ mod in_process {
     mod durability;
     mod failover;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;
@@ -55,6 +56,7 @@ mod embedded {
     mod durability;
     mod failover;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;
@@ -83,6 +85,7 @@ mod redis {
     mod durability;
     mod failover;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;
@@ -108,6 +111,7 @@ mod worker {
     mod edge;
     mod failover;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;

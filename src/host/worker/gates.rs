@@ -66,6 +66,10 @@ impl Gates for EdgeGates {
             .await
     }
 
+    fn in_process(&self) -> bool {
+        false
+    }
+
     fn keeps_events(&self) -> Option<KeepsEvents> {
         Some(self.keeps)
     }
