@@ -40,6 +40,10 @@ pub struct Server {
     pub port: u16,
     /// `TRUST_PROXY`: whether the last `x-forwarded-for` entry names the client.
     pub trust_proxy: bool,
+    /// `MAX_CONNECTIONS`: connections at once; 0: as many as there are descriptors for.
+    pub max_connections: usize,
+    /// `MAX_CONNECTIONS_PER_ADDRESS`: of them from one address or IPv6 /64; 0: no limit.
+    pub max_connections_per_address: usize,
     /// `CONSOLE_ORIGIN`: the one other origin whose pages may call the admin API; scheme, host and port.
     pub console_origin: Option<String>,
 }

@@ -49,6 +49,9 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             host: read.host(),
             port: read.number("PORT", 3000, 0, 65_535) as u16,
             trust_proxy: read.switch("TRUST_PROXY", false),
+            max_connections: read.number("MAX_CONNECTIONS", 0, 0, 1_000_000) as usize,
+            max_connections_per_address: read.number("MAX_CONNECTIONS_PER_ADDRESS", 512, 0, 1_000_000)
+                as usize,
             console_origin: read.origin("CONSOLE_ORIGIN"),
         },
         secrets: Secrets {

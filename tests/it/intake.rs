@@ -203,7 +203,8 @@ async fn one_keys_bodies_leave_room_for_others() {
 #[tokio::test]
 async fn a_body_is_not_held_while_its_answer_streams() {
     let r = ready().await;
-    r.provider.next(Script::message("long").deltas(6).stall_after(3));
+    r.provider
+        .next(Script::message("a long answer").deltas(6).stall_after(4));
     let (_, mut raw) = r.client.messages(&"x".repeat(2 * MB)).stream().open().await;
     raw.until("content_block_delta").await;
     assert_eq!(figure(&r.relay, "body_memory_bytes").await, 0);
