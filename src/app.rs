@@ -18,6 +18,7 @@ use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
 use crate::relay::admit::StoreRest;
+use crate::relay::body_memory::BodyMemory;
 use crate::relay::outbox::Outbox;
 use crate::relay::running::Running;
 use crate::relay::turns::Turns;
@@ -86,6 +87,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Streams under way, so that the operator can end them.
     pub running: Running,
+    /// The request bodies that are held.
+    pub body_memory: Arc<BodyMemory>,
     /// What the provider's cache gave each conversation last.
     pub turns: Turns,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
@@ -137,6 +140,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
         outbox: Outbox::default(),
         metrics: Metrics::default(),
         running: Running::default(),
+        body_memory: Arc::new(BodyMemory::new(config.relay.body_memory)),
         turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),

@@ -42,6 +42,10 @@ pub struct Server {
     pub port: u16,
     /// `TRUST_PROXY`: whether the last `x-forwarded-for` entry names the client.
     pub trust_proxy: bool,
+    /// `MAX_CONNECTIONS`: connections at once; 0: as many as there are descriptors for.
+    pub max_connections: usize,
+    /// `MAX_CONNECTIONS_PER_ADDRESS`: of them from one address or IPv6 /64; 0: no limit.
+    pub max_connections_per_address: usize,
     /// `CONSOLE_ORIGIN`: the one other origin whose pages may call the admin API; scheme, host and port.
     pub console_origin: Option<String>,
 }
@@ -91,6 +95,8 @@ pub struct Log {
 pub struct Relay {
     /// `REQUEST_MAX_SIZE_MB`, in bytes.
     pub max_body: usize,
+    /// `BODY_MEMORY_MB`, in bytes: what request bodies may hold at once.
+    pub body_memory: usize,
     /// `REQUEST_TIMEOUT`: how long a provider may take to its first byte.
     pub first_byte: Duration,
     /// `STREAM_IDLE_TIMEOUT`: how long a stream may be silent.
@@ -301,8 +307,9 @@ pub fn data_dir(vars: &dyn Vars) -> String {
 
 /// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has
 /// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
-pub const EDGE_DEFAULTS: [(&str, &str); 4] = [
+pub const EDGE_DEFAULTS: [(&str, &str); 5] = [
     ("REQUEST_MAX_SIZE_MB", "32"),
+    ("BODY_MEMORY_MB", "40"),
     ("RECORD_MAX_AGE", "300000"),
     ("LEDGER_FLUSH_INTERVAL", "10000"),
     ("STORE", "upstash"),

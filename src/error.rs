@@ -43,6 +43,8 @@ pub enum Code {
     InvalidBody,
     BodyTooLarge,
     BodyTooSlow,
+    /// Too many bodies are held at once.
+    BodyMemoryFull,
     NotFound,
     MethodNotAllowed,
     /// No account of the platform is set up or usable, and waiting will not change that.
@@ -94,6 +96,7 @@ impl Code {
             Self::InvalidBody => "invalid_body",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
+            Self::BodyMemoryFull => "body_memory_full",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoAccount => "no_account",
@@ -136,7 +139,7 @@ impl Code {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoAccount | Self::RelayUnavailable | Self::EndedByOperator => {
+            Self::NoAccount | Self::RelayUnavailable | Self::EndedByOperator | Self::BodyMemoryFull => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,

@@ -10,6 +10,7 @@ pub mod client_key;
 pub mod dialect;
 pub mod extract;
 pub mod gemini;
+mod intake;
 pub mod openai;
 pub mod ops;
 mod root;

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use crate::error::Code;
 use crate::model::usage::LedgerEvent;
 use crate::port::billed::Service;
+use crate::relay::body_memory::BodyFigures;
 use crate::relay::outbox::{CAPACITY, Outbox};
 
 pub struct Metrics {
@@ -28,6 +29,9 @@ pub struct Metrics {
     capacity: Gauge,
     refusing: Gauge,
     lost: Gauge,
+    body_memory: Gauge,
+    body_memory_peak: Gauge,
+    unpacked: Gauge,
     billed_units: Family<Billed, Gauge>,
     billed_monthly: Family<Billed, Gauge>,
 }
@@ -78,6 +82,9 @@ impl Default for Metrics {
             capacity: Gauge::default(),
             refusing: Gauge::default(),
             lost: Gauge::default(),
+            body_memory: Gauge::default(),
+            body_memory_peak: Gauge::default(),
+            unpacked: Gauge::default(),
             billed_units: Family::default(),
             billed_monthly: Family::default(),
             registry: Registry::default(),
@@ -134,6 +141,21 @@ impl Default for Metrics {
             "ledger_lost",
             "Settled calls dropped because the store took no writes for too long",
             metrics.lost.clone(),
+        );
+        registry.register(
+            "body_memory_bytes",
+            "Memory that request bodies hold now",
+            metrics.body_memory.clone(),
+        );
+        registry.register(
+            "body_memory_peak_bytes",
+            "The most memory that request bodies ever held at once",
+            metrics.body_memory_peak.clone(),
+        );
+        registry.register(
+            "body_unpacked_bytes",
+            "Bytes that compressed request bodies were unpacked to, since the start",
+            metrics.unpacked.clone(),
         );
         registry.register(
             "platform_units",
@@ -197,7 +219,7 @@ impl Metrics {
     }
 
     /// The Prometheus text format. `refusing`: for how many seconds the store has taken no writes.
-    pub fn text(&self, outbox: &Outbox, refusing: u64, billed: &[Service]) -> String {
+    pub fn text(&self, outbox: &Outbox, refusing: u64, bodies: BodyFigures, billed: &[Service]) -> String {
         for Service {
             name: service,
             units,
@@ -215,6 +237,9 @@ impl Metrics {
         self.pending_bytes.set(waiting.bytes as i64);
         self.capacity.set(CAPACITY as i64);
         self.refusing.set(refusing as i64);
+        self.body_memory.set(bodies.used as i64);
+        self.body_memory_peak.set(bodies.peak as i64);
+        self.unpacked.set(bodies.unpacked as i64);
         self.lost.set(outbox.lost() as i64);
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {

@@ -6,8 +6,10 @@
 pub mod admit;
 pub mod attempt;
 pub mod body;
+pub mod body_memory;
 pub mod call;
 pub mod client;
+pub mod entry;
 mod estimate;
 pub mod flight;
 pub mod json;
@@ -37,7 +39,9 @@ use crate::port::upstream::Body;
 use crate::provider::Provider;
 
 use self::attempt::Attempt;
+use self::body_memory::Reserved;
 use self::call::Call;
+use self::entry::Entry;
 use self::flight::Flight;
 
 /// Accounts one client request may try.
@@ -52,12 +56,18 @@ const ATTEMPTS_DEADLINE: Duration = Duration::from_mins(2);
 /// Until the first byte of an answer is here, another account may be tried; after that the body reports
 /// failures in the caller's protocol. A converted stream's head may go out before that ([`stream`]). Dropping
 /// the future at any point settles the call.
+///
+/// `entry`: what the gate holds for the call already; `memory`: what its body is counted by.
 pub async fn serve(
     app: &App,
     provider: &'static dyn Provider,
     call: Call,
+    entry: Entry,
+    memory: Reserved,
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, provider, call);
+    entry.taken_over();
+    flight.counted_by(memory);
     match admit::admit(app, provider.service(), &flight).await {
         Ok(admitted) => {
             app.metrics.queued(admitted.waited_ms);

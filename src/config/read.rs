@@ -50,6 +50,9 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             host: read.host(),
             port: read.number("PORT", 3000, 0, 65_535) as u16,
             trust_proxy: read.switch("TRUST_PROXY", false),
+            max_connections: read.number("MAX_CONNECTIONS", 0, 0, 1_000_000) as usize,
+            max_connections_per_address: read.number("MAX_CONNECTIONS_PER_ADDRESS", 512, 0, 1_000_000)
+                as usize,
             console_origin: read.origin("CONSOLE_ORIGIN"),
         },
         secrets: Secrets {
@@ -70,6 +73,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
         },
         relay: Relay {
             max_body: (read.number("REQUEST_MAX_SIZE_MB", 100, 1, 1024) as usize) << 20,
+            body_memory: read.body_memory(),
             first_byte: read.milliseconds("REQUEST_TIMEOUT", 600_000, 100, 3_600_000),
             idle: read.milliseconds("STREAM_IDLE_TIMEOUT", 300_000, 100, 3_600_000),
             heartbeat: read.milliseconds("STREAM_PING_INTERVAL", 10_000, 50, 15_000),
@@ -219,6 +223,17 @@ impl Reader<'_> {
             choices.join(", ")
         ));
         default.to_owned()
+    }
+
+    /// Four of the largest bodies, unless it is set; never less than one, or the other setting would not hold.
+    fn body_memory(&mut self) -> usize {
+        let largest = text(self.vars, "REQUEST_MAX_SIZE_MB").and_then(|value| value.parse::<u64>().ok());
+        let largest = largest.unwrap_or(100).clamp(1, 1024);
+        let megabytes = match text(self.vars, "BODY_MEMORY_MB") {
+            Some(_) => self.number("BODY_MEMORY_MB", largest * 4, 1, 65_536),
+            None => largest * 4,
+        };
+        (megabytes.max(largest) as usize) << 20
     }
 
     fn jwt_secret(&mut self) -> Secret {

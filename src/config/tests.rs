@@ -354,3 +354,16 @@ fn the_example_states_the_true_defaults_and_a_meaning_for_each() {
         }
     }
 }
+
+#[test]
+fn memory_for_bodies_follows_the_largest_body() {
+    for (vars, megabytes) in [
+        (&[][..], 400),
+        (&[("REQUEST_MAX_SIZE_MB", "10")], 40),
+        (&[("REQUEST_MAX_SIZE_MB", "10"), ("BODY_MEMORY_MB", "25")], 25),
+        (&[("REQUEST_MAX_SIZE_MB", "10"), ("BODY_MEMORY_MB", "5")], 10),
+    ] {
+        assert_eq!(read(vars).unwrap().relay.body_memory, megabytes << 20, "{vars:?}");
+    }
+    assert!(problem(&[("BODY_MEMORY_MB", "much")]).starts_with("BODY_MEMORY_MB"));
+}

@@ -5,6 +5,8 @@
 
 mod backends;
 pub mod clock;
+pub mod connections;
+mod descriptors;
 pub mod first_run;
 pub mod gates;
 pub mod log;
@@ -21,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::clock::NativeClock;
+use self::connections::{Connections, Limits};
 use self::first_run::Layered;
 use self::gates::NativeGates;
 use self::random::NativeRandom;
@@ -182,6 +185,11 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         router: crate::http::router(native.app.clone()),
         trust_proxy: config.server.trust_proxy,
         write_limit: config.relay.write_limit(),
+        connections: Arc::new(Connections::new(Limits::new(
+            descriptors::raise(),
+            config.server.max_connections,
+            config.server.max_connections_per_address,
+        ))),
     };
     let server = Server::start(&service, threads).map_err(|error| StartError::Other(error.to_string()))?;
     tracing::info!(

@@ -1,4 +1,4 @@
-//! The client's request body, read once, bounded in size and time.
+//! The client's request body, read once, bounded in size, memory and time.
 
 use std::time::Duration;
 
@@ -9,22 +9,146 @@ use http_body_util::BodyExt as _;
 
 use crate::error::{Code, Failure};
 use crate::port::clock::{Clock, within};
+use crate::relay::body_memory::Reserved;
 
 /// How long a client may take to send its body.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// And how long when the memory for bodies is full. In between, as the second half of it fills.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a body that is waited for is looked at again: how full the memory is may have changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A body that takes longer than this must come at [`RATE`] from then on.
+const SLOW_AFTER: Duration = Duration::from_secs(15);
+
+/// Bytes per second, what the worst of networks does.
+const RATE: u64 = 4 << 10;
 
 /// How much of a body that is too large is still taken in, so that the client comes to reading the answer.
 const SWALLOW: usize = 256 << 20;
+
+/// The same of a body of a call that is refused, and for how long.
+const SWALLOW_REFUSED: usize = 32 << 20;
+const SWALLOW_FOR: Duration = Duration::from_secs(5);
+
+/// What is made room for at first; most bodies are shorter.
+const FIRST_ROOM: usize = 64 << 10;
 
 /// Reads a body of at most `limit` bytes. One frame, the common case, is not copied.
 pub async fn read(body: Body, limit: usize, clock: &dyn Clock) -> Result<Bytes, Failure> {
     match within(clock, PATIENCE, collect(body, limit)).await {
         Some(read) => read,
-        None => Err(Failure::new(
-            Code::BodyTooSlow,
-            "The request's body did not arrive in time. Please try again.",
-        )),
+        None => Err(too_slow()),
     }
+}
+
+/// Reads the body of a model call. Room is made as the bytes come: who announces much and sends little holds
+/// little. Of one that is refused the rest is read and dropped, within reason.
+pub(super) async fn read_call(
+    body: Body,
+    limit: usize,
+    memory: &mut Reserved,
+    clock: &dyn Clock,
+) -> Result<Bytes, Failure> {
+    let announced = body.size_hint().exact().map(|length| length as usize);
+    if announced.is_some_and(|length| length > limit) {
+        return too_large(body, limit).await;
+    }
+    let mut arriving = Arriving {
+        body,
+        announced,
+        began: clock.ticks(),
+        read: 0,
+        clock,
+    };
+    let Some(first) = arriving.next(memory).await? else {
+        return Ok(Bytes::new());
+    };
+    if Some(first.len()) == announced {
+        memory.grow_to(first.len(), clock).await?;
+        return Ok(first);
+    }
+    let mut all = Vec::new();
+    let mut data = Some(first);
+    while let Some(more) = data {
+        let length = all.len() + more.len();
+        if length > limit {
+            drop(all);
+            memory.shrink_to(0);
+            return too_large(arriving.body, limit).await;
+        }
+        if length > all.capacity() {
+            let room = arriving.room(all.capacity(), length).min(limit.max(length));
+            memory.grow_to(room, clock).await?;
+            all.reserve_exact(room - all.len());
+        }
+        all.extend_from_slice(&more);
+        drop(more);
+        data = arriving.next(memory).await?;
+    }
+    all.shrink_to_fit();
+    memory.shrink_to(all.len());
+    Ok(all.into())
+}
+
+/// A body that is being read.
+struct Arriving<'a> {
+    body: Body,
+    announced: Option<usize>,
+    /// `Clock::ticks`.
+    began: u64,
+    /// Bytes so far.
+    read: u64,
+    clock: &'a dyn Clock,
+}
+
+impl Arriving<'_> {
+    /// What comes next, if it comes in time.
+    async fn next(&mut self, memory: &Reserved) -> Result<Option<Bytes>, Failure> {
+        loop {
+            if let Some(came) = within(self.clock, LOOK, next(&mut self.body)).await {
+                if let Ok(Some(data)) = &came {
+                    self.read += data.len() as u64;
+                }
+                return came;
+            }
+            let elapsed = Duration::from_micros(self.clock.ticks().saturating_sub(self.began));
+            let owed = elapsed.saturating_sub(SLOW_AFTER).as_secs() * RATE;
+            if elapsed >= patience(memory.memory().permille()) || self.read < owed {
+                return Err(too_slow());
+            }
+        }
+    }
+
+    /// Room for `length` bytes, and for what will come: all that was announced if that is little, or else
+    /// twice as much as before.
+    fn room(&self, before: usize, length: usize) -> usize {
+        let twice = (before * 2).max(FIRST_ROOM).max(length);
+        self.announced
+            .map_or(twice, |announced| twice.min(announced.max(length)))
+    }
+}
+
+/// How long a client may take, by the share of the memory for bodies that is in use (thousandths).
+fn patience(permille: usize) -> Duration {
+    let over = u32::try_from(permille.clamp(500, 1000) - 500).unwrap_or(500);
+    PATIENCE - (PATIENCE - LEAST_PATIENCE) * over / 500
+}
+
+/// Takes in the body of a call that is refused before it is read, so that its client comes to reading why.
+pub(super) async fn swallow(mut body: Body, clock: &dyn Clock) {
+    let taken = async {
+        let mut swallowed = 0;
+        while let Ok(Some(data)) = next(&mut body).await {
+            swallowed += data.len();
+            if swallowed > SWALLOW_REFUSED {
+                break;
+            }
+        }
+    };
+    let _ = within(clock, SWALLOW_FOR, taken).await;
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
@@ -60,6 +184,13 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Failure> {
     Ok(None)
 }
 
+fn too_slow() -> Failure {
+    Failure::new(
+        Code::BodyTooSlow,
+        "The request's body did not arrive in time. Please try again.",
+    )
+}
+
 /// A client that is still sending when the answer comes sees a broken connection instead of the answer.
 /// So the rest is read and thrown away first, within reason.
 async fn too_large(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
@@ -78,3 +209,6 @@ async fn too_large(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests;

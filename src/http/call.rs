@@ -1,19 +1,23 @@
-//! From a request to a model call and its answer, in whatever protocol: who, then how much, then what.
+//! From a request to a model call and its answer, in whatever protocol: who, then whether it may come in, then
+//! what.
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Response, header};
+use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
 
-use super::{body, client_key, dialect};
+use super::{body, client_key, dialect, intake};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::random;
 use crate::provider::Provider;
 use crate::relay;
-use crate::relay::body::coding::{self, Closed};
 use crate::relay::body::{Field, Fields, scan};
-use crate::relay::call::{Call, Endpoint, Packed, request_id};
+use crate::relay::body_memory::Reserved;
+use crate::relay::call::{Call, Endpoint, request_id};
+use crate::relay::entry::{self, Arrival, Entry};
 use crate::relay::session::{Session, Signals};
 
 /// No provider names its models with more, bytes.
@@ -21,6 +25,9 @@ const LONGEST_MODEL: usize = 256;
 
 /// With the address before it, a longer query makes no URI any more.
 const LONGEST_QUERY: usize = 8 << 10;
+
+/// How long a slot is held for a call whose body is read: longer than that, unpacking included, can take.
+const BODY_TTL: Duration = body::PATIENCE.saturating_add(Duration::from_secs(30));
 
 /// What a client sent, for its protocol to read.
 pub(super) struct Told<'a> {
@@ -87,13 +94,13 @@ pub(super) async fn serve(
     provider: &'static dyn Provider,
     endpoint: Endpoint,
     request: Request,
-    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send,
+    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Response<Body> {
     let at = app.ports.clock.now();
     let id = random::call_id(at, &*app.ports.random);
     let answered = async {
-        let call = parse(app, endpoint, id, at, request, read).await?;
-        relay::serve(app, provider, call).await
+        let (call, entry, memory) = take_in(app, provider, endpoint, id, at, request, read).await?;
+        relay::serve(app, provider, call, entry, memory).await
     };
     match answered.await {
         Ok(response) => response.map(Body::new),
@@ -101,48 +108,73 @@ pub(super) async fn serve(
     }
 }
 
-async fn parse(
+/// Who calls, whether the key's gate lets it in, and then what it sends.
+async fn take_in(
     app: &App,
+    provider: &'static dyn Provider,
     endpoint: Endpoint,
     id: crs_durable::CallId,
     at: u64,
     request: Request,
-    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send,
-) -> Result<Call, Failure> {
+    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send + 'static,
+) -> Result<(Call, Entry, Reserved), Failure> {
     let started = app.ports.clock.ticks();
     let (head, body) = request.into_parts();
     let key = client_key::client_key(app, &head.headers, head.uri.query())?;
-    let limit = app.config.relay.max_body;
-    let came = body::read(body, limit, &*app.ports.clock).await?;
-    let (body, packed) = opened(&head.headers, came, limit)?;
-    let fields = scan(&body).map_err(|error| invalid(error.to_string()))?;
+    let entered = async {
+        let coding = intake::coding(&head.headers);
+        let arrival = Arrival {
+            id,
+            key: &key,
+            endpoint,
+            headers: &head.headers,
+            costly: intake::is_costly(&head.headers, coding.as_ref().ok().copied().flatten()),
+            body_ttl_ms: BODY_TTL.as_millis() as u64,
+        };
+        let entry = entry::enter(app, provider.service(), &arrival).await?;
+        Ok((entry, coding?))
+    };
+    let (entry, coding) = match entered.await {
+        Ok(entered) => entered,
+        Err(failure) => {
+            body::swallow(body, &*app.ports.clock).await;
+            return Err(failure);
+        }
+    };
+    let mut memory = Reserved::new(&app.body_memory, &key);
+    let (body, packed) = intake::take(app, body, coding, &mut memory).await?;
+    let large = body.len() > intake::LARGE;
+    let (uri, headers) = (head.uri, head.headers);
+    let parse = move || parse(headers, body, read);
+    let (headers, body, parsed) = if large {
+        intake::apart(app, parse).await?
+    } else {
+        parse()
+    };
+    let (fields, particulars) = parsed?;
     let Particulars {
         model,
         stream,
         session,
         max_output,
-    } = read(&Told {
-        headers: &head.headers,
-        fields: &fields,
-        body: &body,
-    })?;
+    } = particulars;
     if model.len() > LONGEST_MODEL {
         return Err(invalid(format!("`model` is longer than {LONGEST_MODEL} bytes.")));
     }
-    let query = head.uri.query().map(str::to_owned);
+    let query = uri.query().map(str::to_owned);
     if query.as_ref().is_some_and(|query| query.len() > LONGEST_QUERY) {
         return Err(invalid(format!(
             "The query is longer than {LONGEST_QUERY} bytes."
         )));
     }
-    Ok(Call {
+    let call = Call {
         id,
         at,
         started,
         key,
         endpoint,
         query,
-        headers: head.headers,
+        headers,
         fields,
         model,
         stream,
@@ -151,29 +183,27 @@ async fn parse(
         body,
         packed,
         only: None,
-    })
+    };
+    Ok((call, entry, memory))
 }
 
-/// The body to read, and beside it the one that came if it came compressed.
-fn opened(headers: &HeaderMap, came: Bytes, limit: usize) -> Result<(Bytes, Option<Packed>), Failure> {
-    let Some(coding) = headers
-        .get(header::CONTENT_ENCODING)
-        .filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-    else {
-        return Ok((came, None));
-    };
-    let body = coding::open(coding.to_str().unwrap_or_default(), &came, limit).map_err(|closed| {
-        let code = match closed {
-            Closed::TooLarge => Code::BodyTooLarge,
-            Closed::Unknown | Closed::Broken => Code::InvalidBody,
-        };
-        Failure::new(code, closed.to_string())
-    })?;
-    let packed = Packed {
-        bytes: came,
-        coding: coding.clone(),
-    };
-    Ok((body, Some(packed)))
+/// Walks over the body, and has its protocol find what it must know. Gives back what it was given.
+fn parse(
+    headers: HeaderMap,
+    body: Bytes,
+    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure>,
+) -> (HeaderMap, Bytes, Result<(Fields, Particulars), Failure>) {
+    let parsed = scan(&body)
+        .map_err(|error| invalid(error.to_string()))
+        .and_then(|fields| {
+            let particulars = read(&Told {
+                headers: &headers,
+                fields: &fields,
+                body: &body,
+            })?;
+            Ok((fields, particulars))
+        });
+    (headers, body, parsed)
 }
 
 pub(super) fn invalid(message: String) -> Failure {

@@ -74,7 +74,7 @@ pub fn routes() -> Router<App> {
 /// A method of Code Assist. The model is in the body, if there is one.
 fn internal(endpoint: Endpoint, stream: bool) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, &Gemini, endpoint, request, |told| {
+        call::serve(&app, &Gemini, endpoint, request, move |told| {
             let model = match endpoint {
                 Endpoint::Assist(_) => String::new(),
                 Endpoint::CountContent(_) => counted_model(told)?,
@@ -110,7 +110,7 @@ pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
                 }
             };
             let model = model.to_owned();
-            call::serve(&app, &Gemini, endpoint, request, |told| {
+            call::serve(&app, &Gemini, endpoint, request, move |told| {
                 Ok(particulars(told, model, stream))
             })
             .await

@@ -176,8 +176,11 @@ pub async fn metrics(
     let billed = app.ports.billed.as_ref().map(|billed| billed.services());
     let refusing = refusing_since(&app);
     let refusing = refusing.map_or(0, |since| app.ports.clock.now().saturating_sub(since) / 1000);
-    let text = app
-        .metrics
-        .text(&app.outbox, refusing, &billed.unwrap_or_default());
+    let text = app.metrics.text(
+        &app.outbox,
+        refusing,
+        app.body_memory.figures(),
+        &billed.unwrap_or_default(),
+    );
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

@@ -35,6 +35,11 @@ pub trait Gates: Send + Sync {
     /// business: a `BeginRefresh` that waits is never answered `RefreshBusy`. Bound the wait with `within`.
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError>;
 
+    /// Whether asking costs no message to another machine.
+    fn in_process(&self) -> bool {
+        true
+    }
+
     /// What writes down the gate's state as it is now, to be written in one step with the events that it
     /// counts; `None`: this host keeps it elsewhere.
     fn kept(&self, _key: &KeyHash) -> Option<Command> {

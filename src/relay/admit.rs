@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
 
-use super::call::Call;
 use super::flight::Flight;
 use super::{client, estimate};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::usage::is_opus;
+use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
 use crate::provider::Provider;
 use crate::store::api_keys::KeyChange;
@@ -73,7 +73,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
     let call = flight.call();
     let now = app.ports.clock.now();
     let takes_slot = call.endpoint.takes_slot();
-    let mut ask = gate::Admit {
+    let asked = gate::Admit {
         call: call.id,
         service,
         model: Some(call.model.clone()).filter(|model| !model.is_empty()),
@@ -87,24 +87,30 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
         queued_until: None,
         before_body: false,
     };
+    ask(app, &call.key, asked).await
+}
+
+/// Asks a key's gate, and teaches it what it does not know.
+pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Result<Admitted, Failure> {
+    let now = app.ports.clock.now();
     // At most: ask, learn, ask, seed, ask; another round if the record was invalidated in between.
     for _ in 0..5 {
         let admit = gate::Command::Admit(ask.clone());
-        match app.ports.gates.gate(&call.key, admit).await {
+        match app.ports.gates.gate(key, admit).await {
             Ok(gate::Reply::Granted {
                 policy,
                 activated_at,
                 waited_ms,
             }) => {
                 if let Some(at) = activated_at {
-                    activated(app, call, &policy, at);
+                    activated(app, key, &policy, at);
                 }
                 return Ok(Admitted { policy, waited_ms });
             }
             Ok(gate::Reply::Refused(refusal)) => return Err(refused(&refusal, now)),
             Ok(gate::Reply::NeedPolicy | gate::Reply::NeedSpend) if ask.learned_since == 0 => break,
-            Ok(gate::Reply::NeedPolicy) => learn(app, call, &mut ask).await?,
-            Ok(gate::Reply::NeedSpend) => seed(app, call, &mut ask).await?,
+            Ok(gate::Reply::NeedPolicy) => learn(app, key, &mut ask).await?,
+            Ok(gate::Reply::NeedSpend) => seed(app, key, &mut ask).await?,
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's gate gave no answer.")),
             Err(away) => return Err(Failure::relay_unavailable(&away)),
         }
@@ -119,26 +125,26 @@ pub(super) struct Admitted {
     pub(super) waited_ms: u64,
 }
 
-async fn learn(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failure> {
-    let read = app.keys.by_hash(&call.key);
-    if let Some(key) = from_the_store(app, &mut ask.learned_since, read).await {
+async fn learn(app: &App, key: &KeyHash, ask: &mut gate::Admit) -> Result<(), Failure> {
+    let read = app.keys.by_hash(key);
+    if let Some(record) = from_the_store(app, &mut ask.learned_since, read).await {
         let offset = app.config.site.utc_offset_minutes;
-        let policy = key.map(|key| Arc::new(key.policy(offset)));
-        tell(app, call, gate::Command::Learn { policy }).await?;
+        let policy = record.map(|record| Arc::new(record.policy(offset)));
+        tell(app, key, gate::Command::Learn { policy }).await?;
     }
     Ok(())
 }
 
 /// Tells the gate what was spent before it began.
-async fn seed(app: &App, call: &Call, ask: &mut gate::Admit) -> Result<(), Failure> {
+async fn seed(app: &App, key: &KeyHash, ask: &mut gate::Admit) -> Result<(), Failure> {
     let read = async {
-        match app.keys.by_hash(&call.key).await? {
-            Some(key) => spent_before(app, &key).await.map(Some),
+        match app.keys.by_hash(key).await? {
+            Some(record) => spent_before(app, &record).await.map(Some),
             None => Ok(None),
         }
     };
     if let Some(Some(spent)) = from_the_store(app, &mut ask.learned_since, read).await {
-        tell(app, call, gate::Command::SeedSpend(spent)).await?;
+        tell(app, key, gate::Command::SeedSpend(spent)).await?;
     }
     Ok(())
 }
@@ -149,15 +155,15 @@ pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend
     app.ledger.spent(&key.id, &limits, app.ports.clock.now()).await
 }
 
-async fn tell(app: &App, call: &Call, command: gate::Command) -> Result<(), Failure> {
-    let told = app.ports.gates.gate(&call.key, command).await;
+async fn tell(app: &App, key: &KeyHash, command: gate::Command) -> Result<(), Failure> {
+    let told = app.ports.gates.gate(key, command).await;
     told.map(|_| ()).map_err(|away| Failure::relay_unavailable(&away))
 }
 
 /// The key's validity began with this call: its record is to say so. Until it does the gate remembers; then
 /// it learns the record, so that a record without a beginning lets the key begin anew.
-fn activated(app: &App, call: &Call, policy: &KeyPolicy, at: Millis) {
-    let (app_, hash, id) = (app.clone(), call.key.clone(), policy.id.clone());
+fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
+    let (app_, hash, id) = (app.clone(), key.clone(), policy.id.clone());
     app.ports.tasks.spawn(Box::pin(async move {
         let now = app_.ports.clock.now();
         let begin = |key: &mut Key| key.activated_at = key.activated_at.or(Some(at));

@@ -14,12 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use crs_durable::gate::KeyPolicy;
-use crs_durable::{gate, pool};
+use crs_durable::{CallId, gate, pool};
 use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
 use super::attempt;
+use super::body_memory::Reserved;
 use super::call::{Call, request_id};
 use super::meter::Meter;
 use super::running::Lifeline;
@@ -27,6 +29,7 @@ use super::stream::X_REQUEST_ID;
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::usage::Tokens;
+use crate::port::gates::KeyHash;
 use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
 
@@ -45,6 +48,8 @@ pub struct Flight {
     app: App,
     provider: &'static dyn Provider,
     call: Call,
+    /// What its body is counted by, as long as that is held.
+    memory: Option<Reserved>,
     id: String,
     policy: Option<Arc<KeyPolicy>>,
     gate: Gated,
@@ -88,6 +93,7 @@ impl Flight {
             id: request_id(call.id),
             renewed: call.started,
             call,
+            memory: None,
             policy: None,
             gate: Gated::Asked,
             waited: 0,
@@ -162,6 +168,10 @@ impl Flight {
         }
     }
 
+    pub(super) fn counted_by(&mut self, memory: Reserved) {
+        self.memory = Some(memory);
+    }
+
     pub(super) fn admitted(&mut self, policy: Arc<KeyPolicy>, waited_ms: u64) {
         self.policy = Some(policy);
         self.waited = waited_ms;
@@ -211,8 +221,11 @@ impl Flight {
         }
     }
 
-    /// The first byte of an answer is here.
+    /// The first byte of an answer is here. No other account will be asked, so the body can go.
     pub(super) fn answered(&mut self, status: u16, meter: Option<Meter>, well: bool) {
+        self.call.body = Bytes::new();
+        self.call.packed = None;
+        self.memory = None;
         self.status = Some(status);
         self.meter = meter;
         let now = self.app.ports.clock.ticks();
@@ -329,7 +342,7 @@ impl Flight {
         match self.gate {
             // It said no, so it holds nothing of this call.
             Gated::Refused => {}
-            Gated::Asked => detach(&self.app, handover::cancel(&self.app, &self.call)),
+            Gated::Asked => cancel(&self.app, &self.call.key, self.call.id),
             Gated::Granted => detach(&self.app, handover::settle(&self.app, &self.call, event)),
         }
     }
@@ -339,6 +352,11 @@ impl Drop for Flight {
     fn drop(&mut self) {
         self.settle();
     }
+}
+
+/// A call will not run: its gate gives up what it holds for it.
+pub(super) fn cancel(app: &App, key: &KeyHash, call: CallId) {
+    detach(app, handover::cancel(app, key, call));
 }
 
 /// Runs a short future now if it needs no waiting, as natively; else after the response.

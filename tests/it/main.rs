@@ -33,6 +33,7 @@ mod in_process {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;
@@ -61,6 +62,7 @@ mod embedded {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;
@@ -92,6 +94,7 @@ mod redis {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;
@@ -120,6 +123,7 @@ mod worker {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod intake;
     mod keys;
     mod leaving;
     mod limits;

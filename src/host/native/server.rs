@@ -2,31 +2,43 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use http::Request;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
+use super::connections::{Activity, Connected, ConnectionRefusal, Connections};
 use crate::http::extract::{ClientAddress, FromThisMachine};
-
-/// How long a client may take to send a request's head, and to begin another one: longer than the proxies in
-/// front of us keep idle connections, so that it is not we who close one that is just being used.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A connection's buffer may grow to this. hyper's own limit, three times as much, is kept by every connection
 /// that ever saw a large body.
 pub(super) const BUFFER: usize = 128 << 10;
+
+/// Refusals at once that are given time to arrive; further connections are just closed.
+const REFUSALS: usize = 64;
+
+/// How long a refused client may take to read why.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
+/// What a connection is told that is one too many. Nobody has read which protocol it speaks.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 141\r\n\r\n{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"This relay has as many connections as it can hold. Please try again shortly.\"}}";
 
 /// How long running calls may go on after the process was asked to end.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -34,11 +46,14 @@ const DRAIN: Duration = Duration::from_secs(25);
 /// The connection threads.
 pub struct Server {
     loops: Vec<EventLoop>,
+    connections: Arc<Connections>,
+    trust_proxy: bool,
+    refusals: Arc<Semaphore>,
     stop: watch::Sender<bool>,
 }
 
 struct EventLoop {
-    connections: mpsc::UnboundedSender<std::net::TcpStream>,
+    connections: mpsc::UnboundedSender<(std::net::TcpStream, Connected)>,
     load: Arc<AtomicUsize>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -50,7 +65,13 @@ impl Server {
         let loops = (0..threads.max(1))
             .map(|number| EventLoop::start(number, service.clone(), stopped.clone()))
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { loops, stop })
+        Ok(Self {
+            loops,
+            connections: service.connections.clone(),
+            trust_proxy: service.trust_proxy,
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            stop,
+        })
     }
 
     /// Accepts connections until `end` resolves, then lets running calls finish, within a bound.
@@ -60,7 +81,10 @@ impl Server {
             tokio::select! {
                 () = &mut end => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.hand_over(stream),
+                    Ok((stream, peer)) => match self.connections.admit(peer.ip(), self.trust_proxy) {
+                        Ok(connected) => self.hand_over(stream, connected),
+                        Err(refusal) => self.refuse(stream, peer, refusal),
+                    },
                     Err(error) => {
                         // Out of file descriptors, mostly: accepting at once again would only burn the CPU.
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -73,7 +97,31 @@ impl Server {
         self.drain().await;
     }
 
-    fn hand_over(&self, stream: TcpStream) {
+    /// Says why, and closes. A connection that is closed with bytes unread may be reset before its client reads
+    /// anything, so what it sends is read for a moment, if not too many are refused.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing is lost if it is cut at the end"
+    )]
+    fn refuse(&self, mut stream: TcpStream, peer: SocketAddr, refusal: ConnectionRefusal) {
+        tracing::debug!(%peer, ?refusal, "a connection was refused");
+        let Ok(turn) = self.refusals.clone().try_acquire_owned() else {
+            return;
+        };
+        tokio::task::spawn(async move {
+            let told = async {
+                stream.write_all(TOO_MANY).await?;
+                stream.shutdown().await?;
+                let mut sink = [0; 4096];
+                while stream.read(&mut sink).await? > 0 {}
+                Ok::<_, std::io::Error>(())
+            };
+            let _ = tokio::time::timeout(REFUSAL_TIME, told).await;
+            drop(turn);
+        });
+    }
+
+    fn hand_over(&self, stream: TcpStream, connected: Connected) {
         let Some(idlest) = self
             .loops
             .iter()
@@ -84,7 +132,7 @@ impl Server {
         match stream.into_std() {
             Ok(stream) => {
                 idlest.load.fetch_add(1, Ordering::Relaxed);
-                let _ = idlest.connections.send(stream);
+                let _ = idlest.connections.send((stream, connected));
             }
             Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
         }
@@ -122,7 +170,7 @@ impl EventLoop {
 }
 
 async fn serve(
-    mut inbox: mpsc::UnboundedReceiver<std::net::TcpStream>,
+    mut inbox: mpsc::UnboundedReceiver<(std::net::TcpStream, Connected)>,
     service: Service,
     load: Arc<AtomicUsize>,
     mut stopped: watch::Receiver<bool>,
@@ -133,11 +181,11 @@ async fn serve(
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => break,
             stream = inbox.recv() => match stream {
-                Some(stream) => {
+                Some((stream, connected)) => {
                     let (service, load, stop) = (service.clone(), load.clone(), stop.clone());
                     tracker.spawn(async move {
                         let done = Counted(load);
-                        connection(stream, service, stop).await;
+                        connection(stream, connected, service, stop).await;
                         drop(done);
                     });
                 }
@@ -162,6 +210,7 @@ pub struct Service {
     pub trust_proxy: bool,
     /// A client that takes nothing of what is sent to it for this long is cut off.
     pub write_limit: Duration,
+    pub connections: Arc<Connections>,
 }
 
 /// A connection that ends, however it ends, is no load any more.
@@ -173,7 +222,65 @@ impl Drop for Counted {
     }
 }
 
-async fn connection(stream: std::net::TcpStream, service: Service, mut stop: watch::Receiver<bool>) {
+/// A response's body, which keeps its connection from being idle until it has ended.
+struct Answering {
+    body: Body,
+    _busy: Busy,
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A request that is being served.
+struct Busy {
+    activity: Arc<Activity>,
+    began: Instant,
+}
+
+impl Busy {
+    fn new(activity: &Arc<Activity>, began: Instant) -> Self {
+        activity.begin();
+        Self {
+            activity: activity.clone(),
+            began,
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.activity.end(since(self.began));
+    }
+}
+
+/// Milliseconds.
+fn since(began: Instant) -> u64 {
+    began.elapsed().as_millis() as u64
+}
+
+async fn connection(
+    stream: std::net::TcpStream,
+    connected: Connected,
+    service: Service,
+    mut stop: watch::Receiver<bool>,
+) {
     let Ok((stream, peer)) = adopt(stream) else { return };
     let Ok(own) = stream.local_addr() else { return };
     // hyper asks a body for more only when what came is written: a client that takes nothing would hold its
@@ -181,7 +288,11 @@ async fn connection(stream: std::net::TcpStream, service: Service, mut stop: wat
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(service.write_limit));
     let stream = Box::pin(stream);
+    let (activity, began) = (Arc::<Activity>::default(), Instant::now());
+    let head_limit = service.connections.limits().idle;
+    let serving = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
+        let busy = Busy::new(&serving, began);
         let Service {
             router, trust_proxy, ..
         } = service.clone();
@@ -193,20 +304,30 @@ async fn connection(stream: std::net::TcpStream, service: Service, mut stop: wat
             if let Some(proof) = FromThisMachine::proven(peer.ip(), own.ip(), request.headers()) {
                 request.extensions_mut().insert(proof);
             }
-            router.oneshot(request).await as Result<_, Infallible>
+            let answer: Result<_, Infallible> = router.oneshot(request).await;
+            answer.map(|response| response.map(|body| Answering { body, _busy: busy }))
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_limit)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let stopping = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
+    let too_idle = async {
+        loop {
+            tokio::time::sleep(connected.look()).await;
+            if activity.idle_for(since(began)) > connected.patience() {
+                return;
+            }
+        }
+    };
     tokio::select! {
         ended = connection.as_mut() => log_end(ended, peer),
+        () = too_idle => tracing::debug!(%peer, "an idle connection made room for others"),
         () = stopping => {
             connection.as_mut().graceful_shutdown();
             log_end(connection.await, peer);
@@ -228,3 +349,6 @@ fn log_end(ended: hyper::Result<()>, peer: SocketAddr) {
         tracing::debug!(%peer, %error, "connection ended");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,10 @@ impl Gates for EdgeGates {
         }
     }
 
+    fn in_process(&self) -> bool {
+        false
+    }
+
     fn keeps_events(&self) -> Option<KeepsEvents> {
         Some(self.keeps)
     }

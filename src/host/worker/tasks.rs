@@ -3,12 +3,16 @@
 //! The runtime's own function finds the request that runs right now, so that one app can serve them all.
 //! Work may go on for 30 s after the response.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use worker::js_sys::Promise;
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{self, JsValue};
 use worker::wasm_bindgen_futures::future_to_promise;
 
+use super::clock::EdgeClock;
+use crate::port::clock::Clock as _;
 use crate::port::tasks::Tasks;
 
 #[wasm_bindgen(module = "cloudflare:workers")]
@@ -36,10 +40,10 @@ impl Tasks for EdgeTasks {
         after_response(task);
     }
 
-    /// There is one thread, and it belongs to this request.
+    /// There is one thread: the others of this isolate have a turn after the job.
     fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         job();
-        Box::pin(std::future::ready(()))
+        EdgeClock::default().sleep(Duration::ZERO)
     }
 
     /// The runtime waits by itself.

@@ -1,13 +1,40 @@
-//! Compressed request bodies, opened to be read. What goes to the provider is what came.
+//! Compressed request bodies, unpacked to be read. What goes to the provider is what came.
+//!
+//! A few bytes unpack to gigabytes, so this goes in steps: whoever drives it makes room for each step, and lets
+//! others run in between. What a body may become is bounded by [`DENSEST`] too.
 
-use std::io::Read;
+use std::io::{BufRead, Cursor, ErrorKind, Read};
 
 use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, HeaderValue};
 use ruzstd::decoding::errors::FrameDecoderError;
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// The window that every reader of zstd should have (RFC 8878 §3.1.1.1.2).
-const LEAST_WINDOW: usize = 8 << 20;
+/// The window of zstd that every reader should have, and every writer keep to (RFC 8878 §3.1.1.1.2), bytes.
+const WINDOW: usize = 8 << 20;
+
+/// The most that a block of zstd unpacks to (RFC 8878 §3.1.1.2.4), bytes.
+const BLOCK: usize = 128 << 10;
+
+/// A body unpacks to at most so many times its size, beyond [`ALWAYS`]. Conversations reach about twenty.
+pub const DENSEST: usize = 100;
+
+/// Bytes that a body may unpack to however small it came.
+pub const ALWAYS: usize = 1 << 20;
+
+/// Packed bytes that one turn takes in, where they unpack to little.
+const INPUT: usize = 64 << 10;
+
+/// Blocks of zstd that one turn decodes.
+const BLOCKS: usize = 4;
+
+/// Unpacked bytes after which a turn ends: about a millisecond.
+const OUTPUT: usize = BLOCKS * BLOCK;
+
+/// Unpacked bytes that are moved at once.
+const PIECE: usize = 32 << 10;
 
 /// Why a compressed body cannot be read. The text is fit for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,44 +46,220 @@ pub enum Closed {
     /// However small it came.
     #[error("the body is larger than this relay accepts, once it is unpacked")]
     TooLarge,
+    #[error(
+        "the body needs a window of more than 8 MiB to unpack: compress it at a lower level, or send it plain"
+    )]
+    Window,
+    #[error("the body unpacks to more than 100 times its size: send it plain")]
+    TooDense,
 }
 
-/// The text in a body of this `content-encoding`, if that is at most `limit` bytes: a few bytes can unpack to
-/// gigabytes, and are given up as soon as they pass the limit.
-pub fn open(coding: &str, body: &[u8], limit: usize) -> Result<Bytes, Closed> {
-    match coding.trim().to_ascii_lowercase().as_str() {
-        "gzip" | "x-gzip" => read(flate2::read::MultiGzDecoder::new(body), limit),
-        "zstd" => {
-            let mut rest = body;
-            let mut decoder = FrameDecoder::new();
-            // A frame that says itself that it is larger is not begun: so much of it would be held.
-            decoder.set_max_window_size(limit.max(LEAST_WINDOW) as u64);
-            let frame =
-                StreamingDecoder::new_with_decoder(&mut rest, decoder).map_err(|error| match error {
-                    FrameDecoderError::WindowSizeTooBig { .. } => Closed::TooLarge,
-                    _ => Closed::Broken,
-                })?;
-            let text = read(frame, limit)?;
-            // A second frame would be read by some providers and not by others.
-            if rest.is_empty() {
-                Ok(text)
-            } else {
-                Err(Closed::Broken)
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    Gzip,
+    Zstd,
+}
+
+impl Coding {
+    /// By the request's `content-encoding`; `None`: not at all. An empty one and `identity` are none, alone or
+    /// in a list (RFC 9110 §8.4.1, §12.5.3).
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Closed> {
+        let mut found = None;
+        for value in headers.get_all(CONTENT_ENCODING) {
+            for name in value.to_str().map_err(|_| Closed::Unknown)?.split(',') {
+                let coding = match name.trim().to_ascii_lowercase().as_str() {
+                    "" | "identity" => continue,
+                    "gzip" | "x-gzip" => Self::Gzip,
+                    "zstd" => Self::Zstd,
+                    _ => return Err(Closed::Unknown),
+                };
+                if found.replace(coding).is_some() {
+                    return Err(Closed::Unknown);
+                }
             }
         }
-        _ => Err(Closed::Unknown),
+        Ok(found)
+    }
+
+    /// As a `content-encoding`.
+    pub fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
     }
 }
 
-fn read(from: impl Read, limit: usize) -> Result<Bytes, Closed> {
-    let mut text = Vec::new();
-    from.take(limit as u64 + 1)
-        .read_to_end(&mut text)
-        .map_err(|_| Closed::Broken)?;
-    if text.len() > limit {
-        return Err(Closed::TooLarge);
+/// A body on its way from packed to plain.
+pub struct Unpacker {
+    packed: Packed,
+    text: Vec<u8>,
+    /// What the text may not pass, bytes, and what is said if it does.
+    limit: (usize, Closed),
+}
+
+enum Packed {
+    Gzip(Box<MultiGzDecoder<InTurns>>),
+    Zstd(Box<FrameDecoder>, Cursor<Bytes>),
+}
+
+impl Unpacker {
+    /// Begins with a body whose text may have `limit` bytes.
+    pub fn new(coding: Coding, body: Bytes, limit: usize) -> Result<Self, Closed> {
+        let dense = body.len().saturating_mul(DENSEST).max(ALWAYS);
+        let limit = if dense < limit {
+            (dense, Closed::TooDense)
+        } else {
+            (limit, Closed::TooLarge)
+        };
+        let packed = match coding {
+            Coding::Gzip => Packed::Gzip(Box::new(MultiGzDecoder::new(InTurns::new(body)))),
+            Coding::Zstd => {
+                let mut body = Cursor::new(body);
+                let mut decoder = FrameDecoder::new();
+                decoder.set_max_window_size(WINDOW as u64);
+                decoder.init(&mut body).map_err(|error| match error {
+                    FrameDecoderError::WindowSizeTooBig { .. } => Closed::Window,
+                    _ => Closed::Broken,
+                })?;
+                Packed::Zstd(Box::new(decoder), body)
+            }
+        };
+        Ok(Self {
+            packed,
+            text: Vec::new(),
+            limit,
+        })
     }
-    Ok(text.into())
+
+    /// Bytes that unpacking holds now, or will with the next turn: for whoever keeps account of them.
+    pub fn needs(&self) -> usize {
+        let text = self.room();
+        match &self.packed {
+            Packed::Gzip(_) => text,
+            // The decoder keeps a window of the text beside it, in a buffer that grows by doubling.
+            Packed::Zstd(decoder, _) => {
+                let decoded = decoder.blocks_decoded().saturating_mul(BLOCK);
+                text + 2 * (decoded.min(WINDOW) + OUTPUT)
+            }
+        }
+    }
+
+    /// Room for the text in the next turn, bytes: twice what it has, if no piece more fits in.
+    fn room(&self) -> usize {
+        let room = self.text.capacity();
+        if room - self.text.len() < PIECE {
+            (room * 2).max(2 * PIECE).min(self.limit.0 + 2 * PIECE)
+        } else {
+            room
+        }
+    }
+
+    /// One turn: takes in a bounded number of bytes, and gives at most as many as there is room for. True: the
+    /// text is whole.
+    pub fn turn(&mut self) -> Result<bool, Closed> {
+        self.text
+            .reserve_exact(self.room().saturating_sub(self.text.len()));
+        if let Packed::Gzip(decoder) = &mut self.packed {
+            decoder.get_mut().allowed = INPUT;
+        }
+        let mut blocks = 0;
+        let enough = self.text.len() + OUTPUT;
+        while self.text.len() < enough && self.text.capacity() - self.text.len() >= PIECE {
+            let start = self.text.len();
+            self.text.resize(start + PIECE, 0);
+            let piece = self.text.get_mut(start..).unwrap_or_default();
+            let read = match &mut self.packed {
+                Packed::Gzip(decoder) => match decoder.read(piece) {
+                    Ok(0) => Some(None),
+                    Ok(read) => Some(Some(read)),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                    Err(_) => return Err(Closed::Broken),
+                },
+                Packed::Zstd(decoder, body) => match decoder.read(piece).map_err(|_| Closed::Broken)? {
+                    0 if decoder.is_finished() => {
+                        // A second frame would be read by some providers and not by others.
+                        if body.position() < body.get_ref().len() as u64 {
+                            return Err(Closed::Broken);
+                        }
+                        Some(None)
+                    }
+                    0 if blocks == BLOCKS => None,
+                    0 => {
+                        blocks += 1;
+                        decoder
+                            .decode_blocks(body, BlockDecodingStrategy::UptoBlocks(1))
+                            .map_err(|_| Closed::Broken)?;
+                        Some(Some(0))
+                    }
+                    read => Some(Some(read)),
+                },
+            };
+            let (read, ended) = match read {
+                None => (0, None),
+                Some(None) => (0, Some(true)),
+                Some(Some(read)) => (read, Some(false)),
+            };
+            self.text.truncate(start + read);
+            if self.text.len() > self.limit.0 {
+                return Err(self.limit.1.clone());
+            }
+            match ended {
+                Some(true) => return Ok(true),
+                Some(false) => {}
+                None => break,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Bytes of the text so far.
+    pub fn text_length(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The text, once a turn said that it is whole.
+    pub fn text(mut self) -> Bytes {
+        self.text.shrink_to_fit();
+        self.text.into()
+    }
+}
+
+/// A body of which so many bytes can be read before it seems to have to be waited for.
+struct InTurns {
+    body: Bytes,
+    allowed: usize,
+}
+
+impl InTurns {
+    fn new(body: Bytes) -> Self {
+        Self { body, allowed: 0 }
+    }
+}
+
+impl BufRead for InTurns {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        let ready = self.allowed.min(self.body.len());
+        if ready == 0 && !self.body.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(self.body.get(..ready).unwrap_or_default())
+    }
+
+    fn consume(&mut self, read: usize) {
+        self.allowed = self.allowed.saturating_sub(read);
+        let read = read.min(self.body.len());
+        bytes::Buf::advance(&mut self.body, read);
+    }
+}
+
+impl Read for InTurns {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
 }
 
 #[cfg(test)]
@@ -75,20 +278,90 @@ mod tests {
         ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
-    #[test]
-    fn both_codings_open() {
-        let text = br#"{"model":"gpt-5","input":"hi hi hi hi hi"}"#;
-        assert_eq!(open("gzip", &gzip(text), 100).unwrap(), &text[..]);
-        assert_eq!(open(" GZip", &gzip(text), 100).unwrap(), &text[..]);
-        assert_eq!(open("zstd", &zstd(text), 100).unwrap(), &text[..]);
+    /// Each with what it makes of a text.
+    const CODINGS: [(Coding, fn(&[u8]) -> Vec<u8>); 2] = [(Coding::Gzip, gzip), (Coding::Zstd, zstd)];
+
+    /// The text, or why there is none; and how many turns it took.
+    fn open(coding: Coding, packed: &[u8], limit: usize) -> (Result<Bytes, Closed>, usize) {
+        let mut unpacker = match Unpacker::new(coding, Bytes::copy_from_slice(packed), limit) {
+            Ok(unpacker) => unpacker,
+            Err(closed) => return (Err(closed), 0),
+        };
+        for turn in 1.. {
+            let (needs, before) = (unpacker.needs(), unpacker.text.len());
+            let whole = unpacker.turn();
+            assert!(unpacker.text.capacity() <= needs);
+            assert!(unpacker.text.capacity() <= limit + 2 * PIECE);
+            assert!(unpacker.text.len() - before <= OUTPUT + PIECE);
+            match whole {
+                Ok(true) => return (Ok(unpacker.text()), turn),
+                Ok(false) => {}
+                Err(closed) => return (Err(closed), turn),
+            }
+        }
+        unreachable!()
+    }
+
+    /// What no coding makes smaller.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        std::iter::repeat_with(next).take(length).collect()
     }
 
     #[test]
-    fn a_bomb_is_given_up_at_the_limit() {
+    fn both_codings_open() {
+        let text = br#"{"model":"gpt-5","input":"hi hi hi hi hi"}"#;
+        for (coding, pack) in CODINGS {
+            assert_eq!(open(coding, &pack(text), 100).0.unwrap(), &text[..]);
+            assert_eq!(open(coding, &pack(b""), 100).0.unwrap(), &b""[..]);
+        }
+    }
+
+    #[test]
+    fn large_bodies_open_in_many_turns() {
+        let text = [noise(700_000), vec![b'x'; 3_000_000], noise(700_000)].concat();
+        for (coding, pack) in CODINGS {
+            let (opened, turns) = open(coding, &pack(&text), text.len());
+            assert!(opened.unwrap() == text, "{coding:?}");
+            assert!(turns > 5, "{coding:?}: {turns}");
+            let (opened, _) = open(coding, &pack(&text), text.len() - 1);
+            assert_eq!(opened, Err(Closed::TooLarge), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn what_unpacks_to_nothing_is_taken_in_by_turns_too() {
+        // Empty members, 20 bytes each.
+        let nothing = gzip(b"").repeat(50_000);
+        let (opened, turns) = open(Coding::Gzip, &nothing, 100);
+        assert_eq!(opened.unwrap(), &b""[..]);
+        assert!(turns >= nothing.len() / INPUT, "{turns}");
+        // Empty blocks, 3 bytes each, none of them the last.
+        let nothing = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &[0, 0, 0].repeat(10_000)].concat();
+        let (opened, turns) = open(Coding::Zstd, &nothing, 100);
+        assert_eq!(opened, Err(Closed::Broken));
+        assert!(turns >= 10_000 / BLOCKS, "{turns}");
+    }
+
+    #[test]
+    fn a_bomb_is_given_up_early() {
         let bomb = vec![b' '; 50 << 20];
-        for (coding, packed) in [("gzip", gzip(&bomb)), ("zstd", zstd(&bomb))] {
-            assert!(packed.len() < 1 << 20, "{coding}: {}", packed.len());
-            assert_eq!(open(coding, &packed, 1 << 20), Err(Closed::TooLarge), "{coding}");
+        for (coding, pack) in CODINGS {
+            let packed = pack(&bomb);
+            assert!(packed.len() < 1 << 20, "{coding:?}: {}", packed.len());
+            let (opened, _) = open(coding, &packed, 1 << 20);
+            assert_eq!(opened, Err(Closed::TooLarge), "{coding:?}");
+            let (opened, _) = open(coding, &packed, 100 << 20);
+            assert_eq!(opened, Err(Closed::TooDense), "{coding:?}");
+        }
+        // As small, and as dense, as what is no bomb may be.
+        let text = vec![b' '; ALWAYS];
+        for (coding, pack) in CODINGS {
+            assert_eq!(open(coding, &pack(&text), 100 << 20).0.unwrap(), text);
         }
     }
 
@@ -96,23 +369,66 @@ mod tests {
     fn a_frame_that_announces_too_much_is_not_begun() {
         // A single segment of 1 GiB, and nothing behind the head.
         let head = [0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0x40];
-        assert_eq!(open("zstd", &head, 64 << 20), Err(Closed::TooLarge));
+        assert_eq!(open(Coding::Zstd, &head, 64 << 20), (Err(Closed::Window), 0));
     }
 
     #[test]
     fn what_is_cut_or_foreign_is_refused() {
-        let text = vec![b'a'; 5_000];
-        for (coding, packed) in [("gzip", gzip(&text)), ("zstd", zstd(&text))] {
-            let cut = &packed[..packed.len() - 3];
-            assert_eq!(open(coding, cut, 10_000), Err(Closed::Broken), "{coding}");
-            assert_eq!(open(coding, b"{}", 10_000), Err(Closed::Broken), "{coding}");
+        let text = noise(100_000);
+        for (coding, pack) in CODINGS {
+            let packed = pack(&text);
+            for cut in [packed.len() - 3, packed.len() / 2, 5, 0] {
+                assert_eq!(
+                    open(coding, &packed[..cut], 200_000).0,
+                    Err(Closed::Broken),
+                    "{coding:?} {cut}"
+                );
+            }
+            assert_eq!(open(coding, b"{}", 10_000).0, Err(Closed::Broken), "{coding:?}");
         }
         assert_eq!(
-            open("zstd", &[zstd(b"{}"), zstd(b"x")].concat(), 100),
+            open(Coding::Zstd, &[zstd(b"{}"), zstd(b"x")].concat(), 100).0,
             Err(Closed::Broken)
         );
-        for coding in ["br", "gzip, zstd", ""] {
-            assert_eq!(open(coding, b"{}", 100), Err(Closed::Unknown), "{coding}");
+    }
+
+    #[test]
+    fn codings_are_named_in_many_ways() {
+        let named = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, value.parse().unwrap());
+            }
+            Coding::of(&headers)
+        };
+        for none in [
+            &[][..],
+            &[""],
+            &["identity"],
+            &["Identity"],
+            &[" IDENTITY ,, identity"],
+            &["", "identity"],
+        ] {
+            assert_eq!(named(none), Ok(None), "{none:?}");
+        }
+        for one in [
+            &["gzip"][..],
+            &["x-gzip"],
+            &[" GZip"],
+            &["gzip, identity"],
+            &["identity", "gzip"],
+        ] {
+            assert_eq!(named(one), Ok(Some(Coding::Gzip)), "{one:?}");
+        }
+        assert_eq!(named(&["zstd,"]), Ok(Some(Coding::Zstd)));
+        for other in [
+            &["br"][..],
+            &["gzip, zstd"],
+            &["gzip", "gzip"],
+            &["gzip;q=1"],
+            &["identity, br"],
+        ] {
+            assert_eq!(named(other), Err(Closed::Unknown), "{other:?}");
         }
     }
 }

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use crs_durable::CallId;
 use crs_durable::gate::{Command, Event, Usage};
 
 use crate::app::App;
 use crate::model::usage::{LedgerEvent, is_opus};
+use crate::port::gates::KeyHash;
 use crate::relay::call::Call;
 
 /// Pauses before the gate is told once more.
@@ -78,8 +80,8 @@ pub(super) fn settle(
 }
 
 /// The call will not run: its client left before the gate was heard. Natively nothing in here waits.
-pub(super) fn cancel(app: &App, call: &Call) -> impl Future<Output = ()> + Send + use<> {
-    let (app, key, call) = (app.clone(), call.key.clone(), call.id);
+pub(super) fn cancel(app: &App, key: &KeyHash, call: CallId) -> impl Future<Output = ()> + Send + use<> {
+    let (app, key) = (app.clone(), key.clone());
     async move {
         if let Err(away) = app.ports.gates.gate(&key, Command::Cancel { call }).await {
             tracing::warn!(error = %away, "the gate was not reached; the lease ends by itself");

@@ -15,7 +15,7 @@ const NATIVE_PLACES: [&str; 6] = [
 ];
 
 /// Crates that only a native host links, or that know sockets, files, threads or a terminal.
-const NATIVE: [&str; 16] = [
+const NATIVE: [&str; 17] = [
     "tokio",
     "tokio_util",
     "hyper",
@@ -32,6 +32,7 @@ const NATIVE: [&str; 16] = [
     "tracing_subscriber",
     "tower_service",
     "libc",
+    "rustix",
 ];
 
 /// Crates of the edge's runtime, and where they may be named.

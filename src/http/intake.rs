@@ -1,0 +1,112 @@
+//! A call's body from the wire to its fields: read, unpacked, walked over.
+//!
+//! What takes more than a millisecond goes in turns, beside the event loops, so that others' streams go on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+
+use super::body;
+use crate::app::App;
+use crate::error::{Code, Failure};
+use crate::relay::body::coding::{Closed, Coding, Unpacker};
+use crate::relay::body_memory::Reserved;
+use crate::relay::call::Packed;
+
+/// A body of more is costly: the slot comes before it, and it is walked over beside the event loops. Bytes.
+pub(super) const LARGE: usize = 1 << 20;
+
+/// Whether the body will take memory or time worth a question to the gate: large, compressed, or of a length
+/// that nobody told.
+pub(super) fn is_costly(headers: &HeaderMap, coding: Option<Coding>) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    coding.is_some() || length.is_none_or(|length| length > LARGE)
+}
+
+/// How the body is compressed.
+pub(super) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Failure> {
+    Coding::of(headers).map_err(closed)
+}
+
+/// The body to read, and beside it the one that came if it came compressed.
+pub(super) async fn take(
+    app: &App,
+    body: Body,
+    coding: Option<Coding>,
+    memory: &mut Reserved,
+) -> Result<(Bytes, Option<Packed>), Failure> {
+    let limit = app.config.relay.max_body;
+    let came = body::read_call(body, limit, memory, &*app.ports.clock).await?;
+    let Some(coding) = coding else {
+        return Ok((came, None));
+    };
+    let text = unpack(app, coding, came.clone(), limit, memory).await?;
+    let packed = Packed {
+        bytes: came,
+        coding: coding.header(),
+    };
+    Ok((text, Some(packed)))
+}
+
+async fn unpack(
+    app: &App,
+    coding: Coding,
+    came: Bytes,
+    limit: usize,
+    memory: &mut Reserved,
+) -> Result<Bytes, Failure> {
+    let beside = came.len();
+    let mut unpacker = Unpacker::new(coding, came, limit).map_err(closed)?;
+    let mut first = true;
+    loop {
+        memory
+            .grow_to(beside + unpacker.needs(), &*app.ports.clock)
+            .await?;
+        let before = unpacker.text_length();
+        // Nearly all bodies are small, and whole after one turn.
+        let whole = if std::mem::take(&mut first) && beside <= LARGE {
+            unpacker.turn()
+        } else {
+            let (unpacking, whole) = apart(app, move || {
+                let whole = unpacker.turn();
+                (unpacker, whole)
+            })
+            .await?;
+            unpacker = unpacking;
+            whole
+        };
+        app.body_memory.unpacked(unpacker.text_length() - before);
+        if whole.map_err(closed)? {
+            let text = unpacker.text();
+            memory.shrink_to(beside + text.len());
+            return Ok(text);
+        }
+    }
+}
+
+/// Runs `job` where it holds up no stream.
+pub(super) async fn apart<T: Send + 'static>(
+    app: &App,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let result = Arc::new(Mutex::new(None));
+    let place = result.clone();
+    let run = Box::new(move || {
+        let value = job();
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    });
+    app.ports.tasks.compute(run).await;
+    let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+    value.ok_or_else(|| Failure::new(Code::Internal, "The relay could not read the request's body."))
+}
+
+fn closed(closed: Closed) -> Failure {
+    let code = match closed {
+        Closed::TooLarge | Closed::TooDense => Code::BodyTooLarge,
+        Closed::Unknown | Closed::Broken | Closed::Window => Code::InvalidBody,
+    };
+    Failure::new(code, closed.to_string())
+}
