@@ -2,9 +2,12 @@
 
 pub mod account;
 pub mod calendar;
+pub mod charge;
 pub mod group;
 pub mod id;
 pub mod key;
+pub mod money;
+pub mod name;
 pub mod price;
 pub mod time;
 pub mod trace;

@@ -8,16 +8,15 @@ use bytes::Bytes;
 use super::{body, client_key, dialect};
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::name::ModelName;
 use crate::port::random;
 use crate::provider::Provider;
 use crate::relay;
 use crate::relay::body::coding::{self, Closed};
+use crate::relay::body::tools::HostedTools;
 use crate::relay::body::{Field, Fields, scan};
 use crate::relay::call::{Call, Endpoint, Packed, request_id};
 use crate::relay::session::{Session, Signals};
-
-/// No provider names its models with more, bytes.
-const LONGEST_MODEL: usize = 256;
 
 /// With the address before it, a longer query makes no URI any more.
 const LONGEST_QUERY: usize = 8 << 10;
@@ -38,6 +37,7 @@ pub(super) struct Particulars {
     pub(super) session: Option<Session>,
     /// The most output that the client allows, tokens.
     pub(super) max_output: Option<u64>,
+    pub(super) hosted: HostedTools,
 }
 
 impl<'a> Told<'a> {
@@ -66,6 +66,14 @@ impl<'a> Told<'a> {
     pub(super) fn text(&self, field: Field) -> Option<String> {
         let text = self.fields.text(field, self.body)?;
         (!text.is_empty()).then(|| text.into_owned())
+    }
+
+    /// Tools that the provider is to run.
+    pub(super) fn hosted(&self) -> HostedTools {
+        let tools = self.fields.raw(Field::Tools, self.body);
+        let search = self.fields.raw(Field::WebSearchOptions, self.body);
+        let read = tools.map_or_else(HostedTools::default, HostedTools::read);
+        read.and_search(search.is_some_and(|options| options.starts_with(b"{")))
     }
 
     /// The model, where the protocol has it in the body.
@@ -121,14 +129,19 @@ async fn parse(
         stream,
         session,
         max_output,
+        hosted,
     } = read(&Told {
         headers: &head.headers,
         fields: &fields,
         body: &body,
     })?;
-    if model.len() > LONGEST_MODEL {
-        return Err(invalid(format!("`model` is longer than {LONGEST_MODEL} bytes.")));
-    }
+    // Here all protocols pass: behind this line a model's name is safe in a path, and limits see the same
+    // name as the provider.
+    let model = if model.is_empty() && endpoint.is_about_no_model() {
+        ModelName::none()
+    } else {
+        ModelName::parse(&model).map_err(|why| invalid(format!("The model's name {why}.")))?
+    };
     let query = client_key::query_for_provider(head.uri.query());
     if query.as_ref().is_some_and(|query| query.len() > LONGEST_QUERY) {
         return Err(invalid(format!(
@@ -148,6 +161,7 @@ async fn parse(
         stream,
         session,
         max_output,
+        hosted,
         body,
         packed,
         only: None,

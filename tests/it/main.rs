@@ -26,6 +26,7 @@ mod in_process {
     mod bodies;
     mod bridge;
     mod chat;
+    mod costs;
     mod dialects;
     mod durability;
     mod failover;
@@ -33,6 +34,7 @@ mod in_process {
     mod keys;
     mod leaving;
     mod limits;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;
@@ -51,6 +53,7 @@ mod embedded {
     mod bridge;
     mod chat;
     mod cli;
+    mod costs;
     mod dialects;
     mod durability;
     mod failover;
@@ -58,6 +61,7 @@ mod embedded {
     mod keys;
     mod leaving;
     mod limits;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;
@@ -79,6 +83,7 @@ mod redis {
     mod bridge;
     mod chat;
     mod cli;
+    mod costs;
     mod dialects;
     mod durability;
     mod failover;
@@ -86,6 +91,7 @@ mod redis {
     mod keys;
     mod leaving;
     mod limits;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;
@@ -103,6 +109,7 @@ mod worker {
     mod bodies;
     mod bridge;
     mod chat;
+    mod costs;
     mod dialects;
     mod durability;
     mod edge;
@@ -111,6 +118,7 @@ mod worker {
     mod keys;
     mod leaving;
     mod limits;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;

@@ -7,17 +7,27 @@
 
 use serde_json::Value;
 
+use crate::model::charge::Item;
 use crate::model::usage::Tokens;
 use crate::relay::meter::reading::{Reading, Rule, Seen};
 
-pub(super) static GENERATE: Reading = Reading {
-    rules: &[
+pub(super) static GENERATE: Reading = Reading::new(
+    &[
         Rule::value(&["usageMetadata"], usage),
         Rule::value(&["modelVersion"], Seen::model),
         Rule::value(&["responseId"], Seen::message_id),
         Rule::value(&["candidates", "finishReason"], Seen::stop_reason),
         Rule::value(&["promptFeedback", "blockReason"], Seen::stop_reason),
         Rule::content(&["candidates", "content", "parts"]),
+        Rule::value(&["candidates", "groundingMetadata", "webSearchQueries"], queries),
+        Rule::value(
+            &["candidates", "groundingMetadata", "imageSearchQueries"],
+            queries,
+        ),
+        Rule::value(
+            &["candidates", "groundingMetadata", "groundingChunks", "maps"],
+            maps,
+        ),
         Rule::value(&["error"], Seen::error),
         Rule::value(&["response", "usageMetadata"], usage),
         Rule::value(&["response", "modelVersion"], Seen::model),
@@ -25,9 +35,41 @@ pub(super) static GENERATE: Reading = Reading {
         Rule::value(&["response", "candidates", "finishReason"], Seen::stop_reason),
         Rule::value(&["response", "promptFeedback", "blockReason"], Seen::stop_reason),
         Rule::content(&["response", "candidates", "content", "parts"]),
+        Rule::value(
+            &["response", "candidates", "groundingMetadata", "webSearchQueries"],
+            queries,
+        ),
+        Rule::value(
+            &[
+                "response",
+                "candidates",
+                "groundingMetadata",
+                "imageSearchQueries",
+            ],
+            queries,
+        ),
+        Rule::value(
+            &[
+                "response",
+                "candidates",
+                "groundingMetadata",
+                "groundingChunks",
+                "maps",
+            ],
+            maps,
+        ),
     ],
-    mark: None,
-};
+    None,
+);
+
+/// What was searched for with Google: charged by the query, or by the prompt, as the model has it.
+fn queries(seen: &mut Seen, value: &Value) {
+    seen.hosted().queries(value);
+}
+
+fn maps(seen: &mut Seen, _: &Value) {
+    seen.hosted().looked_at_maps();
+}
 
 fn usage(seen: &mut Seen, usage: &Value) {
     if !usage.is_object() {
@@ -46,6 +88,40 @@ fn usage(seen: &mut Seen, usage: &Value) {
         cache_read: before.cache_read.max(read),
         ..before
     });
+    kinds(seen, usage);
+}
+
+/// Tokens by kind (`AUDIO`, `IMAGE`, `VIDEO`), which are part of the figures above; those of the prompt have the
+/// cached ones in them.
+fn kinds(seen: &mut Seen, usage: &Value) {
+    let mut of = |list: &str, kind: &str| {
+        let details = usage.get(list).and_then(Value::as_array).into_iter().flatten();
+        let ours = details.filter(|part| part.get("modality").and_then(Value::as_str) == Some(kind));
+        ours.fold(0_u64, |sum, part| {
+            sum.saturating_add(seen.figure(part.get("tokenCount")))
+        })
+    };
+    let cached = of("cacheTokensDetails", "AUDIO");
+    let mut prompt = |kind: &str, cached: u64| {
+        let tools = of("toolUsePromptTokensDetails", kind);
+        of("promptTokensDetails", kind)
+            .saturating_sub(cached)
+            .saturating_add(tools)
+    };
+    let input = [
+        (Item::InputAudio, prompt("AUDIO", cached)),
+        (Item::InputImage, prompt("IMAGE", 0)),
+        (Item::InputVideo, prompt("VIDEO", 0)),
+        (Item::CachedAudio, cached),
+    ];
+    let output = [
+        (Item::OutputAudio, of("candidatesTokensDetails", "AUDIO")),
+        (Item::OutputImage, of("candidatesTokensDetails", "IMAGE")),
+        (Item::OutputVideo, of("candidatesTokensDetails", "VIDEO")),
+    ];
+    for (item, count) in input.into_iter().chain(output) {
+        seen.terms.extras.raise(item, count);
+    }
 }
 
 #[cfg(test)]

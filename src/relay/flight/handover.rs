@@ -8,7 +8,8 @@ use std::time::Duration;
 use crs_durable::gate::{Command, Event, Usage};
 
 use crate::app::App;
-use crate::model::usage::{LedgerEvent, is_opus};
+use crate::model::name::is_opus;
+use crate::model::usage::LedgerEvent;
 use crate::relay::call::Call;
 
 /// Pauses before the gate is told once more.
@@ -30,7 +31,7 @@ pub(super) fn settle(
     async move {
         let usage = event.as_ref().map(|event| Usage {
             tokens: event.tokens.prompt().saturating_add(event.tokens.output),
-            cost: event.cost,
+            cost: event.cost.0,
             opus: is_opus(&event.model),
         });
         let kept = app.ports.gates.keeps_events().zip(event.as_ref());
