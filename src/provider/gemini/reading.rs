@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::model::charge::Item;
+use crate::model::charge::{Extras, Item};
 use crate::model::usage::Tokens;
 use crate::relay::meter::reading::{Reading, Rule, Seen};
 
@@ -92,34 +92,52 @@ fn usage(seen: &mut Seen, usage: &Value) {
 }
 
 /// Tokens by kind (`AUDIO`, `IMAGE`, `VIDEO`), which are part of the figures above; those of the prompt have the
-/// cached ones in them.
+/// cached ones in them. Most calls have text alone: each list is gone through once.
 fn kinds(seen: &mut Seen, usage: &Value) {
-    let mut of = |list: &str, kind: &str| {
-        let details = usage.get(list).and_then(Value::as_array).into_iter().flatten();
-        let ours = details.filter(|part| part.get("modality").and_then(Value::as_str) == Some(kind));
-        ours.fold(0_u64, |sum, part| {
-            sum.saturating_add(seen.figure(part.get("tokenCount")))
-        })
-    };
-    let cached = of("cacheTokensDetails", "AUDIO");
-    let mut prompt = |kind: &str, cached: u64| {
-        let tools = of("toolUsePromptTokensDetails", kind);
-        of("promptTokensDetails", kind)
-            .saturating_sub(cached)
-            .saturating_add(tools)
-    };
-    let input = [
-        (Item::InputAudio, prompt("AUDIO", cached)),
-        (Item::InputImage, prompt("IMAGE", 0)),
-        (Item::InputVideo, prompt("VIDEO", 0)),
-        (Item::CachedAudio, cached),
-    ];
-    let output = [
-        (Item::OutputAudio, of("candidatesTokensDetails", "AUDIO")),
-        (Item::OutputImage, of("candidatesTokensDetails", "IMAGE")),
-        (Item::OutputVideo, of("candidatesTokensDetails", "VIDEO")),
-    ];
-    for (item, count) in input.into_iter().chain(output) {
+    let mut used = Extras::default();
+    for (list, audio, image, video) in [
+        (
+            "promptTokensDetails",
+            Item::InputAudio,
+            Item::InputImage,
+            Item::InputVideo,
+        ),
+        (
+            "toolUsePromptTokensDetails",
+            Item::InputAudio,
+            Item::InputImage,
+            Item::InputVideo,
+        ),
+        // Other kinds have the price of text in a cache.
+        (
+            "cacheTokensDetails",
+            Item::CachedAudio,
+            Item::CachedAudio,
+            Item::CachedAudio,
+        ),
+        (
+            "candidatesTokensDetails",
+            Item::OutputAudio,
+            Item::OutputImage,
+            Item::OutputVideo,
+        ),
+    ] {
+        for part in usage.get(list).and_then(Value::as_array).into_iter().flatten() {
+            let item = match part.get("modality").and_then(Value::as_str) {
+                Some("AUDIO") => audio,
+                Some("IMAGE") if image != audio => image,
+                Some("VIDEO") if video != audio => video,
+                _ => continue,
+            };
+            let count = seen.figure(part.get("tokenCount"));
+            used.set(item, used.get(item).saturating_add(count));
+        }
+    }
+    let fresh = used
+        .get(Item::InputAudio)
+        .saturating_sub(used.get(Item::CachedAudio));
+    used.set(Item::InputAudio, fresh);
+    for (item, count) in used.used() {
         seen.terms.extras.raise(item, count);
     }
 }
