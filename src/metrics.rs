@@ -199,7 +199,7 @@ impl Metrics {
         };
         self.requests.get_or_create(&labels).inc();
         self.attempts.inc_by(u64::from(event.attempts));
-        self.cost.inc_by(event.cost);
+        self.cost.inc_by(event.cost.0);
         let tokens = &event.tokens;
         for (class, count) in [
             ("input", tokens.input),

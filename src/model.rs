@@ -3,9 +3,12 @@
 pub mod account;
 pub mod address;
 pub mod calendar;
+pub mod charge;
 pub mod group;
 pub mod id;
 pub mod key;
+pub mod money;
+pub mod name;
 pub mod price;
 pub mod query;
 pub mod text;

@@ -15,6 +15,7 @@ use super::dialect::{self, OnlyThese as _};
 use crate::app::App;
 use crate::error::Failure;
 use crate::model::key::Key;
+use crate::model::name::canonical;
 use crate::model::price::{self, Family};
 use crate::model::time;
 use crate::port::random;
@@ -74,7 +75,9 @@ pub(super) fn names(key: &Key, family: Family) -> Result<Vec<&'static str>, Fail
 
 /// Those of the models that the key may use.
 pub(super) fn permitted<'a>(policy: &KeyPolicy, models: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut names: Vec<&str> = models.filter(|model| !policy.denies(model)).collect();
+    let mut names: Vec<&str> = models
+        .filter(|model| !policy.denies(model, Some(&canonical(model))))
+        .collect();
     names.sort_unstable();
     names
 }

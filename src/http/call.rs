@@ -11,17 +11,16 @@ use bytes::Bytes;
 use super::{body, client_key, dialect, intake};
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::name::ModelName;
 use crate::port::random;
 use crate::provider::Provider;
 use crate::relay;
+use crate::relay::body::tools::HostedTools;
 use crate::relay::body::{Field, Fields, scan};
 use crate::relay::body_memory::Reserved;
 use crate::relay::call::{Call, Endpoint, request_id};
 use crate::relay::entry::{self, Arrival, Entry};
 use crate::relay::session::{Session, Signals};
-
-/// No provider names its models with more, bytes.
-const LONGEST_MODEL: usize = 256;
 
 /// With the address before it, a longer query makes no URI any more.
 const LONGEST_QUERY: usize = 8 << 10;
@@ -45,6 +44,7 @@ pub(super) struct Particulars {
     pub(super) session: Option<Session>,
     /// The most output that the client allows, tokens.
     pub(super) max_output: Option<u64>,
+    pub(super) hosted: HostedTools,
 }
 
 impl<'a> Told<'a> {
@@ -73,6 +73,14 @@ impl<'a> Told<'a> {
     pub(super) fn text(&self, field: Field) -> Option<String> {
         let text = self.fields.text(field, self.body)?;
         (!text.is_empty()).then(|| text.into_owned())
+    }
+
+    /// Tools that the provider is to run.
+    pub(super) fn hosted(&self) -> HostedTools {
+        let tools = self.fields.raw(Field::Tools, self.body);
+        let search = self.fields.raw(Field::WebSearchOptions, self.body);
+        let read = tools.map_or_else(HostedTools::default, HostedTools::read);
+        read.and_search(search.is_some_and(|options| options.starts_with(b"{")))
     }
 
     /// The model, where the protocol has it in the body.
@@ -157,10 +165,15 @@ async fn take_in(
         stream,
         session,
         max_output,
+        hosted,
     } = particulars;
-    if model.len() > LONGEST_MODEL {
-        return Err(invalid(format!("`model` is longer than {LONGEST_MODEL} bytes.")));
-    }
+    // Here all protocols pass: behind this line a model's name is safe in a path, and limits see the same
+    // name as the provider.
+    let model = if model.is_empty() && endpoint.is_about_no_model() {
+        ModelName::none()
+    } else {
+        ModelName::parse(&model).map_err(|why| invalid(format!("The model's name {why}.")))?
+    };
     let query = uri.query().map(str::to_owned);
     if query.as_ref().is_some_and(|query| query.len() > LONGEST_QUERY) {
         return Err(invalid(format!(
@@ -180,6 +193,7 @@ async fn take_in(
         stream,
         session,
         max_output,
+        hosted,
         body,
         packed,
         only: None,

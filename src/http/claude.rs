@@ -19,6 +19,7 @@ use crate::model::price::Family;
 use crate::provider::claude::Claude;
 use crate::provider::{ON_ANTIGRAVITY, ON_GEMINI, Provider};
 use crate::relay::body::Field;
+use crate::relay::body::tools::HostedTools;
 use crate::relay::call::{Assist, Endpoint};
 use crate::relay::session::CLAUDE;
 
@@ -116,6 +117,7 @@ async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
             stream: false,
             session: None,
             max_output: None,
+            hosted: HostedTools::default(),
         })
     })
     .await;
@@ -138,5 +140,6 @@ fn read(told: &Told<'_>, stream: bool) -> Result<Particulars, Failure> {
         stream,
         session: told.session(&CLAUDE),
         max_output: told.number(Field::MaxTokens),
+        hosted: told.hosted(),
     })
 }

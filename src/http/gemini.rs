@@ -121,18 +121,19 @@ pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
 
 /// What a call says of itself, in its envelope or without one.
 fn particulars(told: &Told<'_>, model: String, stream: bool) -> Particulars {
-    let (session, max_output) = match opened(told, Field::Request) {
+    let (session, max_output, hosted) = match opened(told, Field::Request) {
         Some((fields, body)) => {
             let inner = told.within(&fields, body);
-            (inner.session(&GEMINI), max_output(&inner))
+            (inner.session(&GEMINI), max_output(&inner), inner.hosted())
         }
-        None => (told.session(&GEMINI), max_output(told)),
+        None => (told.session(&GEMINI), max_output(told), told.hosted()),
     };
     Particulars {
         model,
         stream,
         session,
         max_output,
+        hosted,
     }
 }
 

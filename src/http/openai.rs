@@ -123,6 +123,7 @@ fn read(told: &Told<'_>) -> Result<Particulars, Failure> {
         model: told.model()?,
         stream: told.fields.is_true(Field::Stream, told.body),
         session: told.session(&OPENAI),
+        hosted: told.hosted(),
         max_output: bounds.into_iter().find_map(|bound| told.number(bound)),
     })
 }

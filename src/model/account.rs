@@ -6,6 +6,8 @@ use crs_durable::pool::AccountPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::model::money::MicroUsd;
+use crate::model::name::{canonical, same};
 use crate::port::clock::Millis;
 
 /// Whose protocol and pool an account belongs to.
@@ -130,7 +132,7 @@ pub struct Account {
     pub subscription_expires_at: Option<Millis>,
     /// Micro-USD that its calls may cost on one of the operator's days; 0: no limit.
     #[serde(default)]
-    pub daily_quota: u64,
+    pub daily_quota: MicroUsd,
     /// The share of a measured quota window that is kept back, percent.
     #[serde(default)]
     pub reserve_percent: u8,
@@ -152,11 +154,23 @@ impl Account {
         self.updated_at = now.max(self.updated_at.saturating_add(1));
     }
 
+    /// The model to ask for in place of this one, if the operator mapped it: by this very name, or else by any
+    /// name of the same model.
+    pub fn mapped_model(&self, model: &str) -> Option<&str> {
+        let exact = self.model_mapping.get(model);
+        let mut others = self.model_mapping.iter();
+        let mapped = exact.or_else(|| others.find(|(from, _)| same(from, model)).map(|(_, to)| to));
+        mapped.map(String::as_str)
+    }
+
     /// What the pool must know of the account. `utc_offset_minutes`: the operator's clock.
     pub fn policy(&self, utc_offset_minutes: i32) -> AccountPolicy {
-        // A model the account has a name of its own for is one it supports.
+        // A model the account has a name of its own for is one it supports. Calls are compared by canonical
+        // names.
         let supported = self.supported_models.clone().map(|mut models| {
             models.extend(self.model_mapping.keys().cloned());
+            let canonical: Vec<String> = models.iter().map(|name| canonical(name)).collect();
+            models.extend(canonical);
             models
         });
         AccountPolicy {
@@ -172,7 +186,7 @@ impl Account {
             shared: self.shared,
             supported_models: supported,
             expires_at: self.subscription_expires_at,
-            daily_quota: self.daily_quota,
+            daily_quota: self.daily_quota.0,
             reserve_percent: self.reserve_percent,
             utc_offset_minutes,
         }

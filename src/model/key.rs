@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::account::Platform;
+use crate::model::money::MicroUsd;
+use crate::model::name::{canonical, moving_alias};
 use crate::port::clock::Millis;
 
 /// A key as the store keeps it: a hash, never the key. Field names are CRS's where CRS has the field.
@@ -59,20 +61,19 @@ pub struct Key {
     pub rate_limit_window: u64,
     #[serde(default)]
     pub rate_limit_requests: u64,
-    /// Micro-USD, as all costs of a record.
     #[serde(default)]
-    pub rate_limit_cost: u64,
+    pub rate_limit_cost: MicroUsd,
     /// Tokens of a window.
     #[serde(default)]
     pub token_limit: u64,
     #[serde(default)]
-    pub daily_cost_limit: u64,
+    pub daily_cost_limit: MicroUsd,
     #[serde(default)]
-    pub weekly_cost_limit: u64,
+    pub weekly_cost_limit: MicroUsd,
     #[serde(default)]
-    pub weekly_opus_cost_limit: u64,
+    pub weekly_opus_cost_limit: MicroUsd,
     #[serde(default)]
-    pub total_cost_limit: u64,
+    pub total_cost_limit: MicroUsd,
     /// 1 is Monday, 7 is Sunday.
     #[serde(default = "monday")]
     pub weekly_reset_day: u8,
@@ -178,6 +179,7 @@ impl Key {
             model_restriction: self.enable_model_restriction,
             model_mode: self.model_restriction_mode,
             restricted_models: self.restricted_models.clone(),
+            restricted_canonical: self.restricted_canonical(),
             limits: self.limits(utc_offset_minutes),
             bindings: self
                 .bindings
@@ -189,16 +191,31 @@ impl Key {
         }
     }
 
+    /// The list of models by their canonical names. Who may not use a model may not use an alias that may
+    /// mean it today; who may use a model has asked for that one, not for what an alias comes to mean.
+    fn restricted_canonical(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .restricted_models
+            .iter()
+            .map(|name| canonical(name))
+            .collect();
+        if self.model_restriction_mode == ModelMode::Deny {
+            let aliases: Vec<String> = names.iter().filter_map(|name| moving_alias(name)).collect();
+            names.extend(aliases);
+        }
+        names
+    }
+
     fn limits(&self, utc_offset_minutes: i32) -> Limits {
         Limits {
             rate_limit_window_minutes: self.rate_limit_window,
             rate_limit_requests: self.rate_limit_requests,
             rate_limit_tokens: self.token_limit,
-            rate_limit_cost: self.rate_limit_cost,
-            daily_cost_limit: self.daily_cost_limit,
-            weekly_cost_limit: self.weekly_cost_limit,
-            weekly_opus_cost_limit: self.weekly_opus_cost_limit,
-            total_cost_limit: self.total_cost_limit,
+            rate_limit_cost: self.rate_limit_cost.0,
+            daily_cost_limit: self.daily_cost_limit.0,
+            weekly_cost_limit: self.weekly_cost_limit.0,
+            weekly_opus_cost_limit: self.weekly_opus_cost_limit.0,
+            total_cost_limit: self.total_cost_limit.0,
             weekly_reset_day: self.weekly_reset_day,
             weekly_reset_hour: self.weekly_reset_hour,
             utc_offset_minutes,

@@ -1,27 +1,29 @@
-//! What tokens cost: integer micro-USD, from a table of public prices with a version.
+//! What a call costs: integer micro-USD, from a table of public prices with a version.
 //!
 //! The table is `assets/prices.json`, made by `scripts/update-prices` and embedded. Its unit is pico-USD
 //! per token, which is the same number as micro-USD per million tokens: every published price is a whole
 //! number of it, so nothing is rounded before the one rounding at the end of [`Priced::cost`].
 //!
-//! A model is found by its exact name, then by the name less its dressing (see `names`), and never by
-//! likeness. A model nobody knows is priced as the dearest of its family, class by class, and the event
+//! A model is found by its exact name, then by the name less its dressing (see [`crate::model::name`]), and
+//! never by likeness. A model nobody knows is priced as the dearest of its family, class by class, and the event
 //! says so: a price of zero would let the call escape every money limit. The operator's own prices
 //! ([`PriceOverrides`]) come before the table.
 
-mod names;
+mod charged;
 mod overrides;
 mod table;
 
 use std::collections::HashMap;
 
 use crate::model::account::Platform;
+use crate::model::charge::{Charge, Extras};
+use crate::model::money::MicroUsd;
+use crate::model::name::spellings;
 use crate::model::usage::{Quality, Tokens};
 
 pub use self::overrides::{PriceOverride, PriceOverrideError, PriceOverrides};
 pub use self::table::{Family, Rates};
 
-use self::names::candidates;
 use self::table::{Entry, Table};
 
 /// What besides the tokens decides a call's price, as the provider reported it.
@@ -34,8 +36,10 @@ pub struct Terms {
     pub fast: bool,
     /// Inference kept in the USA (`usage.inference_geo`): multiplies every price of the call.
     pub us_only: bool,
-    /// Searches the provider made on the web for the call; each has a price of its own.
-    pub searches: u64,
+    /// What the call used beside text tokens.
+    pub extras: Extras,
+    /// What OpenAI's image generation tool drew with, if it was named.
+    pub image_model: Option<String>,
     /// The longest prompt of one pass of the model, if the call took several (tools run by the provider,
     /// compaction). Long-context prices go by it; `None`: by the whole input.
     pub longest_prompt: Option<u64>,
@@ -52,6 +56,12 @@ pub struct PriceBook {
 pub struct Priced<'a> {
     entry: &'a Entry,
     source: Source,
+    /// Whose prices hold where the entry is silent.
+    family: Family,
+    /// The family's dearest: what is charged where no price is known.
+    dearest: &'a Entry,
+    /// The table's entry, where `entry` is the operator's: that has no prices of tools.
+    listed: Option<&'a Entry>,
 }
 
 /// Where a price comes from.
@@ -67,10 +77,11 @@ pub enum Source {
 /// What a call is charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bill {
-    /// Micro-USD.
-    pub cost: u64,
+    pub cost: MicroUsd,
+    /// What of it was for other things than text tokens.
+    pub charges: Vec<Charge>,
     /// The table's version; then `+override` or `+dearest` if the price is not the table's, and what the
-    /// call's terms made of it: `+priority` (a tier), `+fast`, `+us`, `+2searches`.
+    /// call's terms made of it: `+priority` (a tier), `+fast`, `+us`.
     pub price_version: String,
     pub quality: Quality,
 }
@@ -86,28 +97,27 @@ impl PriceBook {
     /// and decides the family when the name does not.
     pub fn price(&self, model: &str, platform: Platform) -> Priced<'_> {
         let table = Table::embedded();
-        if let Some(entry) = candidates(model).find_map(|name| self.overrides.get(name)) {
-            return Priced {
-                entry,
-                source: Source::Override,
-            };
-        }
-        if let Some(entry) = candidates(model).find_map(|name| table.get(name)) {
-            return Priced {
-                entry,
-                source: Source::Table,
-            };
-        }
-        let entry = match (Family::of_name(model), platform) {
-            (Some(family), _) => table.dearest(family),
-            (None, Platform::Claude) => table.dearest(Family::Claude),
-            (None, Platform::OpenAi) => table.dearest(Family::OpenAi),
-            (None, Platform::Gemini) => table.dearest(Family::Gemini),
-            (None, Platform::Antigravity) => table.dearest_of_antigravity(),
+        let names = spellings(model);
+        let listed = names.iter().find_map(|name| table.get(name));
+        let own = names.iter().find_map(|name| self.overrides.get(name));
+        let (family, dearest) = match (Family::of_name(model), platform) {
+            (Some(family), _) => (family, table.dearest(family)),
+            (None, Platform::Claude) => (Family::Claude, table.dearest(Family::Claude)),
+            (None, Platform::OpenAi) => (Family::OpenAi, table.dearest(Family::OpenAi)),
+            (None, Platform::Gemini) => (Family::Gemini, table.dearest(Family::Gemini)),
+            (None, Platform::Antigravity) => (Family::Gemini, table.dearest_of_antigravity()),
+        };
+        let (entry, source) = match (own, listed) {
+            (Some(entry), _) => (entry, Source::Override),
+            (None, Some(entry)) => (entry, Source::Table),
+            (None, None) => (dearest, Source::Dearest),
         };
         Priced {
             entry,
-            source: Source::Dearest,
+            source,
+            family,
+            dearest,
+            listed,
         }
     }
 
@@ -122,12 +132,15 @@ impl PriceBook {
         measured: Quality,
     ) -> Bill {
         let priced = self.price(model, platform);
+        let (cost, charges) = priced.charged(tokens, terms);
+        let guessed = !priced.known() || charges.iter().any(|charge| charge.guessed);
         let quality = match measured {
-            Quality::Exact if !priced.known() => Quality::Estimated,
+            Quality::Exact if guessed => Quality::Estimated,
             other => other,
         };
         Bill {
-            cost: priced.cost(tokens, terms),
+            cost,
+            charges,
             price_version: priced.version(terms),
             quality,
         }
@@ -167,42 +180,7 @@ impl Priced<'_> {
         if terms.us_only && self.entry.us_only != 1_000 {
             version += "+us";
         }
-        if terms.searches > 0 && self.entry.search > 0 {
-            version += "+";
-            version += &terms.searches.to_string();
-            version += "searches";
-        }
         version
-    }
-
-    /// Micro-USD, rounded half up, once.
-    ///
-    /// Long context is priced as the providers do it: when the prompt (everything that went in, cached
-    /// or not) is longer than a threshold, every token of the call has the higher price.
-    pub fn cost(&self, tokens: &Tokens, terms: &Terms) -> u64 {
-        /// Multipliers are thousandths, there are two of them, and a micro is 10^6 pico.
-        const SCALE: u128 = 1_000 * 1_000 * 1_000_000;
-
-        let rates = self.rates(terms.longest_prompt.unwrap_or_else(|| tokens.prompt()), terms);
-        let pico = [
-            (tokens.input, rates.input),
-            (tokens.output, rates.output),
-            (tokens.cache_write_5m, rates.cache_write),
-            (tokens.cache_write_1h, rates.cache_write_long),
-            (tokens.cache_read, rates.cache_read),
-        ]
-        .into_iter()
-        .fold(0_u128, |sum, (count, rate)| {
-            sum.saturating_add(u128::from(count).saturating_mul(u128::from(rate)))
-        });
-        let fast = if terms.fast { self.entry.fast } else { 1_000 };
-        let us = if terms.us_only { self.entry.us_only } else { 1_000 };
-        let searches = u128::from(terms.searches).saturating_mul(u128::from(self.entry.search));
-        let scaled = pico
-            .saturating_mul(u128::from(fast))
-            .saturating_mul(u128::from(us))
-            .saturating_add(searches.saturating_mul(SCALE));
-        u64::try_from(scaled.saturating_add(SCALE / 2) / SCALE).unwrap_or(u64::MAX)
     }
 }
 

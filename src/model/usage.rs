@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::account::Platform;
+use crate::model::charge::Charge;
+use crate::model::money::{MicroUsd, Usd, in_usd};
 use crate::model::trace::CallTrace;
 use crate::port::clock::Millis;
 
@@ -54,14 +56,6 @@ impl std::ops::AddAssign for Totals {
     }
 }
 
-/// Whether a model is of the Opus class, which has a weekly limit of its own (CRS's `weeklyOpusCostLimit`).
-pub fn is_opus(model: &str) -> bool {
-    model
-        .as_bytes()
-        .windows(4)
-        .any(|part| part.eq_ignore_ascii_case(b"opus"))
-}
-
 /// How far a ledger event can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -70,12 +64,13 @@ pub enum Quality {
     Exact,
     /// The stream broke or the client left: tokens are those seen until then.
     Partial,
-    /// The price (unknown model) or the tokens (the provider named none) are guessed.
+    /// A price (of an unknown model, or of something that no price list has) or the tokens (the provider
+    /// named none) are guessed.
     Estimated,
 }
 
 /// What many calls used, added up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
     pub requests: u64,
@@ -86,8 +81,10 @@ pub struct Totals {
     pub estimated: u64,
     #[serde(flatten)]
     pub tokens: Tokens,
-    /// Micro-USD.
-    pub cost: u64,
+    /// Everything that was charged: tokens, and what else has a price.
+    #[serde(serialize_with = "in_usd")]
+    #[schema(value_type = Usd)]
+    pub cost: MicroUsd,
 }
 
 /// One call that reached a provider. `request_id` is unique; writing an event twice counts it once.
@@ -117,8 +114,10 @@ pub struct LedgerEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     pub tokens: Tokens,
-    /// Micro-USD.
-    pub cost: u64,
+    pub cost: MicroUsd,
+    /// What of the cost was for other things than text tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<Charge>,
     /// Version of the price table `cost` was computed with.
     pub price_version: String,
     pub quality: Quality,

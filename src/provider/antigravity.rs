@@ -268,7 +268,6 @@ impl Provider for Bridge {
 
 /// The client's call, as it is made of the account.
 fn behind(call: &Call, endpoint: Endpoint, headers: HeaderMap, body: Bytes) -> Call {
-    let model = call.model.strip_prefix("models/").unwrap_or(&call.model);
     Call {
         headers,
         query: call.stream.then(|| "alt=sse".to_owned()),
@@ -277,7 +276,7 @@ fn behind(call: &Call, endpoint: Endpoint, headers: HeaderMap, body: Bytes) -> C
             _ => Fields::default(),
         },
         body,
-        model: model.to_owned(),
+        model: call.model.without_path(),
         ..call.translated(endpoint)
     }
 }

@@ -8,6 +8,7 @@ use http::{Method, Request};
 use super::Unsendable;
 use super::allowed::{Allowed, allowed_headers, allowed_query};
 use crate::config::Secret;
+use crate::model::name;
 use crate::relay::body::Edit;
 use crate::relay::call::Call;
 use crate::store::accounts::LiveAccount;
@@ -67,9 +68,11 @@ pub(super) fn with_query(call: &Call, allowed: &Allowed, url: String) -> String 
     }
 }
 
-/// The model the account is to be asked for instead of the one the client named.
+/// The model the account is to be asked for instead of the one the client named. A record of an older version
+/// may map to a text that is no model's name: it would become part of a path, and counts as none.
 pub(super) fn mapped_model<'a>(call: &Call, account: &'a LiveAccount) -> Option<&'a str> {
-    account.account.model_mapping.get(&call.model).map(String::as_str)
+    let mapped = account.account.mapped_model(&call.model)?;
+    name::check(mapped).is_ok().then_some(mapped)
 }
 
 pub(super) fn bearer(token: &Secret) -> Result<HeaderValue, Unsendable> {

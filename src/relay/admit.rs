@@ -12,7 +12,7 @@ use super::{client, estimate};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
-use crate::model::usage::is_opus;
+use crate::model::name::is_opus;
 use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
 use crate::provider::Provider;
@@ -76,7 +76,8 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
     let asked = gate::Admit {
         call: call.id,
         service,
-        model: Some(call.model.clone()).filter(|model| !model.is_empty()),
+        model: Some(call.model.to_string()).filter(|model| !model.is_empty()),
+        canonical: Some(call.model.canonical().to_owned()).filter(|model| !model.is_empty()),
         opus: is_opus(&call.model),
         client: client::recognise(&call.headers).map(str::to_owned),
         slot: takes_slot,
@@ -347,7 +348,7 @@ pub(super) async fn pick(
     let mut ask = pool::Pick {
         session: call.session.as_ref().map(|session| session.hash(&call.key)),
         family: provider.family(&call.model).to_owned(),
-        model: call.model.clone(),
+        model: call.model.canonical().to_owned(),
         tried: tried.to_vec(),
         only: call.only.clone(),
         binding: policy.and_then(|policy| policy.bindings.get(platform.name()).cloned()),

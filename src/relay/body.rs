@@ -13,6 +13,7 @@
 pub mod coding;
 mod quotes;
 mod session;
+pub mod tools;
 mod walk;
 
 use std::borrow::Cow;
@@ -67,9 +68,13 @@ pub enum Field {
     GenerationConfig,
     /// In these: the bound on the output.
     MaxOutput,
+    /// What the model may use: its client's tools, and the provider's own.
+    Tools,
+    /// OpenAI's older protocol: the model may search the web.
+    WebSearchOptions,
 }
 
-const FIELDS: [(&[u8], Field); 21] = [
+const FIELDS: [(&[u8], Field); 23] = [
     (b"model", Field::Model),
     (b"stream", Field::Stream),
     (b"max_tokens", Field::MaxTokens),
@@ -91,6 +96,8 @@ const FIELDS: [(&[u8], Field); 21] = [
     (b"max_completion_tokens", Field::MaxCompletionTokens),
     (b"generationConfig", Field::GenerationConfig),
     (b"maxOutputTokens", Field::MaxOutput),
+    (b"tools", Field::Tools),
+    (b"web_search_options", Field::WebSearchOptions),
 ];
 
 /// Where the fields' values lie in the body they were found in.

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use crs_durable::{CallId, Millis};
 use http::{HeaderMap, HeaderValue};
 
+use super::body::tools::HostedTools;
 use super::body::{Edit, Fields, patch};
 use super::session::Session;
+use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
 
 /// A call as every later step sees it. The body is the client's own bytes.
@@ -26,13 +28,15 @@ pub struct Call {
     pub packed: Option<Packed>,
     /// Where in the body the relay found what it reads.
     pub fields: Fields,
-    /// The model as the client named it.
-    pub model: String,
+    /// The model as the client named it; empty if the call is about none.
+    pub model: ModelName,
     pub stream: bool,
     /// What ties this call to its conversation.
     pub session: Option<Session>,
     /// The most output that the client allows, tokens.
     pub max_output: Option<u64>,
+    /// Tools that the client lets the provider run.
+    pub hosted: HostedTools,
     /// An attempt on this account only: the operator's test of it.
     pub only: Option<String>,
 }
@@ -62,6 +66,7 @@ impl Call {
             stream: self.stream,
             session: self.session.clone(),
             max_output: self.max_output,
+            hosted: self.hosted.clone(),
             only: self.only.clone(),
         }
     }
@@ -133,6 +138,11 @@ impl Endpoint {
             Self::Assist(Assist::ListExperiments) => "list_experiments",
             Self::Assist(Assist::FetchAvailableModels) => "fetch_available_models",
         }
+    }
+
+    /// Whether such a call names no model.
+    pub fn is_about_no_model(self) -> bool {
+        matches!(self, Self::Assist(_))
     }
 
     /// Whether such a call uses anything that is limited and charged: it occupies a slot of the key and the

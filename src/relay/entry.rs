@@ -66,6 +66,7 @@ pub async fn enter(app: &App, service: Service, arrival: &Arrival<'_>) -> Result
         call: arrival.id,
         service,
         model: None,
+        canonical: None,
         opus: false,
         client: client::recognise(arrival.headers).map(str::to_owned),
         slot,

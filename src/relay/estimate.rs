@@ -2,8 +2,11 @@
 //!
 //! The input is guessed by the body's length, at the price of input that no cache helps with. The output is
 //! what most answers stay under, or what the client allows if that is less: reserving the 128,000 tokens that
-//! clients ask for as a matter of course would shut a key with a few dollars left. Calls that run at the same
-//! time may therefore overshoot a limit, by at most what they use beyond their estimates.
+//! clients ask for as a matter of course would shut a key with a few dollars left. Tools that the client lets the
+//! provider run are guessed by their kind ([`HostedTools`]). Calls that run at the same time may therefore
+//! overshoot a limit, by at most what they use beyond their estimates.
+//!
+//! [`HostedTools`]: super::body::tools::HostedTools
 
 use crs_durable::gate::Estimate;
 
@@ -25,15 +28,16 @@ pub(super) fn of(app: &App, call: &Call, platform: Platform) -> Estimate {
         output: call.max_output.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
         ..Tokens::default()
     };
-    let bill = app.prices().bill(
-        &call.model,
-        platform,
-        &tokens,
-        &Terms::default(),
-        Quality::Estimated,
-    );
+    let terms = Terms {
+        extras: call.hosted.usual(),
+        image_model: call.hosted.image_model.clone(),
+        ..Terms::default()
+    };
+    let bill = app
+        .prices()
+        .bill(&call.model, platform, &tokens, &terms, Quality::Estimated);
     Estimate {
         tokens: tokens.prompt().saturating_add(tokens.output),
-        cost: bill.cost,
+        cost: bill.cost.0,
     }
 }

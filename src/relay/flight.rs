@@ -332,7 +332,7 @@ impl Flight {
         if let Some(held) = self.held.take() {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
-            report.spent = event.as_ref().map_or(0, |event| event.cost);
+            report.spent = event.as_ref().map_or(0, |event| event.cost.0);
             report.quota = std::mem::take(&mut self.quota);
             self.tell_pool(pool::Command::Report(report));
         }

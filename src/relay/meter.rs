@@ -20,6 +20,7 @@ use crate::model::usage::{Quality, Tokens};
 use super::json::JsonTap;
 use super::sse::SseTap;
 
+pub mod hosted;
 mod pick;
 pub mod reading;
 

@@ -7,11 +7,13 @@ use crs_durable::gate::KeyPolicy;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
 
+use super::body::tools::HostedTools;
 use super::call::Call;
 use super::flight::Flight;
 use super::{attempts, body, stream};
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::upstream::Body;
@@ -45,6 +47,8 @@ pub async fn probe(
 }
 
 fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
+    let model = ModelName::parse(&trial.model)
+        .map_err(|why| Failure::new(Code::InvalidBody, format!("The model's name {why}.")))?;
     let sent = Bytes::from(trial.body.to_string());
     let fields =
         body::scan(&sent).map_err(|_| Failure::new(Code::Internal, "The test call could not be made."))?;
@@ -67,10 +71,11 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         fields,
         body: sent,
         packed: None,
-        model: trial.model,
+        model,
         stream: trial.stream,
         session: None,
         max_output: None,
+        hosted: HostedTools::default(),
         only: Some(account.to_owned()),
     })
 }

@@ -4,12 +4,13 @@
 //! earlier one; `input_tokens` counts neither cache writes nor reads; `cache_creation` splits
 //! `cache_creation_input_tokens` by lifetime; with compaction or an advisor the top-level figures leave
 //! those passes out, and `iterations` lists every pass; `speed` and `inference_geo` say what multiplies
-//! the price. Servers that only imitate the protocol leave fields out, send `null`, or write whole numbers
+//! the price; `server_tool_use` counts the calls of tools that the provider ran. Servers that only imitate the protocol leave fields out, send `null`, or write whole numbers
 //! as floats: whatever is not a count is read as not named. Some fill in zeros at the end for what they
 //! named at the start, so a zero never replaces a figure: cumulative ones do not fall.
 
 use serde_json::Value;
 
+use crate::model::charge::Item;
 use crate::model::price::Terms;
 use crate::model::usage::Tokens;
 
@@ -40,11 +41,16 @@ impl Tally {
     /// Takes over what `usage` names.
     pub fn take(&mut self, usage: &Value) {
         self.doubtful |= self.top.take(usage);
-        if let Some(searches) = usage
-            .pointer("/server_tool_use/web_search_requests")
-            .and_then(count)
-        {
-            self.terms.searches = searches.min(MOST_TOKENS);
+        if let Some(tools) = usage.get("server_tool_use") {
+            let used = |name: &str| tools.get(name).and_then(count).map(|used| used.min(MOST_TOKENS));
+            let extras = &mut self.terms.extras;
+            if let Some(searches) = used("web_search_requests") {
+                extras.raise(Item::WebSearch, searches);
+            }
+            // All of a call's code runs in one container, which is what is charged.
+            if let Some(runs) = used("code_execution_requests") {
+                extras.raise(Item::CodeSession, runs.min(1));
+            }
         }
         if let Some(tier) = usage.get("service_tier").and_then(Value::as_str) {
             // Names are short; a long one is nobody's tier.
@@ -169,6 +175,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::charge::Extras;
 
     fn tally(usages: &[Value]) -> Tally {
         let mut tally = Tally::default();
@@ -261,14 +268,18 @@ mod tests {
     fn terms_are_taken_as_named() {
         let tally = tally(&[
             json!({"service_tier": "standard", "speed": "fast", "inference_geo": "us"}),
-            json!({"server_tool_use": {"web_search_requests": 2}, "service_tier": "priority"}),
+            json!({"server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 5,
+                "code_execution_requests": 3}, "service_tier": "priority"}),
+            json!({"server_tool_use": {"web_search_requests": 0}}),
         ]);
         let terms = Terms {
             tier: Some("priority".to_owned()),
             fast: true,
             us_only: true,
-            searches: 2,
-            longest_prompt: None,
+            extras: Extras::default()
+                .with(Item::WebSearch, 2)
+                .with(Item::CodeSession, 1),
+            ..Terms::default()
         };
         assert_eq!(tally.terms(), &terms);
     }

@@ -46,7 +46,7 @@ async fn a_test_is_a_real_call_of_one_token() {
     );
     let entry = r.entry().await;
     assert_eq!(entry["keyId"], "account-test");
-    assert!(entry["cost"].as_u64() > Some(0));
+    assert!(entry["cost"].as_f64() > Some(0.0));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crs_support::provider::{At, FakeProvider, How, PROJECT, Request, Route, Scri
 use crs_support::relay::Relay;
 use serde_json::{Value, json};
 
-use super::support::{Key, entries, relay};
+use super::support::{Key, entries, micro_usd, relay};
 
 const ACCOUNT_KEY: &str = "AIza-first-account";
 
@@ -257,7 +257,12 @@ async fn the_way_gemini_cli_starts_works() {
     ] {
         assert!(names.contains(&json!(name)), "{names:?}");
     }
-    assert!(entries(&g.relay, 6).await.iter().all(|entry| entry["cost"] == 0));
+    assert!(
+        entries(&g.relay, 6)
+            .await
+            .iter()
+            .all(|entry| micro_usd(&entry["cost"]) == 0)
+    );
 }
 
 #[tokio::test]
@@ -353,8 +358,8 @@ async fn a_call_is_charged_to_the_token_with_the_cache_and_the_thoughts_apart() 
         );
         // USD per million: input 1.25, output 10, cached 0.125.
         assert_eq!(
-            (&entry["cost"], &entry["model"]),
-            (&json!(500 + 700 + 75), &json!("gemini-2.5-pro"))
+            (micro_usd(&entry["cost"]), &entry["model"]),
+            (500 + 700 + 75, &json!("gemini-2.5-pro"))
         );
     }
 }

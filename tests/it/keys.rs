@@ -280,7 +280,7 @@ async fn disabling_deleting_or_freeing_ends_a_running_stream() {
             "disable" => admin.patch(&path, &json!({ "isActive": false })).await.good(),
             "delete" => admin.delete(&path).await.good(),
             _ => {
-                let call = head.header("x-request-id").expect("an id");
+                let call = head.headers.get("x-request-id").expect("an id");
                 admin
                     .delete(&format!("/admin/concurrency/{call}"))
                     .await

@@ -8,7 +8,7 @@ use crs_support::provider::{Script, Usage};
 use serde_json::{Value, json};
 
 use super::HOST;
-use super::support::{Ready, entries, ready, slots_are_free};
+use super::support::{Ready, entries, micro_usd, ready, slots_are_free};
 use crs_support::eventually;
 use crs_support::relay::{Host, Key};
 
@@ -143,7 +143,7 @@ async fn a_limit_on_cost_stops_at_what_was_spent() {
     let spent: u64 = entries(&r.relay, 3)
         .await
         .iter()
-        .map(|entry| entry["cost"].as_u64().expect("a cost"))
+        .map(|entry| micro_usd(&entry["cost"]))
         .sum();
     let shown = record(&r, &key.id).await["spend"]["day"]["spent"]
         .as_f64()

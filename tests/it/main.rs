@@ -27,6 +27,7 @@ mod in_process {
     mod bodies;
     mod bridge;
     mod chat;
+    mod costs;
     mod destinations;
     mod dialects;
     mod durability;
@@ -38,6 +39,7 @@ mod in_process {
     mod leaving;
     mod limits;
     mod logins;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;
@@ -56,6 +58,7 @@ mod embedded {
     mod bridge;
     mod chat;
     mod cli;
+    mod costs;
     mod destinations;
     mod dialects;
     mod durability;
@@ -67,6 +70,7 @@ mod embedded {
     mod leaving;
     mod limits;
     mod logins;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;
@@ -88,6 +92,7 @@ mod redis {
     mod bridge;
     mod chat;
     mod cli;
+    mod costs;
     mod destinations;
     mod dialects;
     mod durability;
@@ -99,6 +104,7 @@ mod redis {
     mod leaving;
     mod limits;
     mod logins;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;
@@ -116,6 +122,7 @@ mod worker {
     mod bodies;
     mod bridge;
     mod chat;
+    mod costs;
     mod destinations;
     mod dialects;
     mod durability;
@@ -128,6 +135,7 @@ mod worker {
     mod leaving;
     mod limits;
     mod logins;
+    mod model_names;
     mod oauth;
     mod oauth_setup;
     mod openai;

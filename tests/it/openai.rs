@@ -9,7 +9,7 @@ use crs_support::provider::{FakeProvider, OpenAiAnswer, Route, Script, Tokens};
 use crs_support::relay::{Relay, Setup};
 use serde_json::{Value, json};
 
-use super::support::{Key, entries, relay};
+use super::support::{Key, entries, micro_usd, relay};
 
 const ACCOUNT_KEY: &str = "sk-openai-first-account";
 const CHATGPT_ACCOUNT: &str = "11111111-2222-4333-8444-555555555555";
@@ -192,7 +192,7 @@ async fn a_call_is_charged_to_the_token_with_the_cache_and_the_reasoning_apart()
         );
         assert_eq!(entry["tokens"], usage, "{endpoint}");
         // USD per million: input 1.25, output 10, cached 0.125.
-        assert_eq!(entry["cost"], 500 + 700 + 75, "{entry}");
+        assert_eq!(micro_usd(&entry["cost"]), 500 + 700 + 75, "{entry}");
     }
 }
 

@@ -7,7 +7,7 @@ use crs_support::relay::Host;
 use serde_json::json;
 
 use super::HOST;
-use super::support::{ACCOUNT_KEY, ready};
+use super::support::{ACCOUNT_KEY, micro_usd, ready};
 
 /// JSON as no serialiser writes it: odd spaces, escapes, an unknown field, numbers that floats cannot hold.
 const ODD_BODY: &str = "{ \"model\" :\t\"claude-sonnet-4-5\",\n \"max_tokens\": 16, \"messages\":[{\"role\":\"user\",\"content\":\"\\u4f60\\u597d 世界 🌍 \\/\"}],\n\"x_unknown\": {\"deep\": [1.000000000000000000001, 12345678901234567890123, -0.0, 1e5]}, \"stream\":false }\n";
@@ -169,7 +169,7 @@ async fn a_mapped_model_changes_that_one_value() {
     let r = ready().await;
     let list = r.relay.admin().get("/admin/accounts").await.good().json();
     let id = list["items"][0]["id"].as_str().expect("an id");
-    let mapping = json!({ "modelMapping": { "claude-sonnet-4-5": "vendor/sonnet \"x\"" } });
+    let mapping = json!({ "modelMapping": { "claude-sonnet-4-5": "vendor/sonnet:x@1" } });
     r.relay
         .admin()
         .patch(&format!("/admin/accounts/{id}"), &mapping)
@@ -183,7 +183,7 @@ async fn a_mapped_model_changes_that_one_value() {
         .good();
     assert_eq!(
         r.provider.last_call().text(),
-        ODD_BODY.replace("\"claude-sonnet-4-5\"", "\"vendor/sonnet \\\"x\\\"\"")
+        ODD_BODY.replace("\"claude-sonnet-4-5\"", "\"vendor/sonnet:x@1\"")
     );
 }
 
@@ -201,8 +201,8 @@ async fn counting_tokens_is_passed_on_and_free() {
     assert_eq!(r.provider.requests()[0].target, "/v1/messages/count_tokens");
     let entry = r.entry().await;
     assert_eq!(
-        (entry["endpoint"].as_str(), entry["cost"].as_u64()),
-        (Some("count_tokens"), Some(0))
+        (entry["endpoint"].as_str(), micro_usd(&entry["cost"])),
+        (Some("count_tokens"), 0)
     );
     assert_eq!(entry["quality"], "exact");
 }
@@ -229,7 +229,11 @@ async fn a_call_is_charged_to_the_token() {
     }
     for entry in r.entries(2).await {
         // USD per million: input 3, output 15, writes 3.75 and 6, reads 0.30.
-        assert_eq!(entry["cost"], 3_000 + 1_500 + 7_500 + 1_800 + 12_000, "{entry}");
+        assert_eq!(
+            micro_usd(&entry["cost"]),
+            3_000 + 1_500 + 7_500 + 1_800 + 12_000,
+            "{entry}"
+        );
         assert_eq!(
             entry["tokens"],
             json!({ "input": 1000, "output": 100, "cacheWrite5m": 2000, "cacheWrite1h": 300, "cacheRead": 40000 })

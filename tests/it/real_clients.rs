@@ -36,7 +36,7 @@ async fn print_mode() {
                 .is_some_and(|client| client.starts_with("claude-cli/")),
             "{entry}"
         );
-        assert!(entry["cost"].as_u64() > Some(0));
+        assert!(entry["cost"].as_f64() > Some(0.0));
         let seen = r.provider.last_call();
         assert!(
             seen.header("anthropic-beta")

@@ -108,6 +108,12 @@ pub(crate) async fn entries(relay: &Relay, count: usize) -> Vec<Value> {
     .await
 }
 
+/// An amount of the admin API, which is in USD, in micro-USD.
+pub(crate) fn micro_usd(amount: &Value) -> u64 {
+    let usd = amount.as_f64().unwrap_or_else(|| panic!("no amount: {amount}"));
+    (usd * 1e6).round() as u64
+}
+
 /// How soon the provider must see that a client left.
 pub(crate) const SOON: Duration = Duration::from_secs(1);
 

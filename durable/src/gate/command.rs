@@ -86,6 +86,9 @@ pub struct Admit {
     pub service: Service,
     /// The model as the client named it; compared with the key's list.
     pub model: Option<String>,
+    /// The name that all names of this model have in common, as the host knows it; compared with the list's.
+    #[serde(default)]
+    pub canonical: Option<String>,
     /// The model is of the Opus class.
     #[serde(default)]
     pub opus: bool,

@@ -37,6 +37,9 @@ pub struct KeyPolicy {
     pub model_restriction: bool,
     pub model_mode: ModelMode,
     pub restricted_models: Vec<String>,
+    /// The same by the names that all names of a model have in common, as the host knows them. A policy of an
+    /// older version has none; then only the names themselves count.
+    pub restricted_canonical: Vec<String>,
     pub limits: Limits,
     /// What the key is bound to, by the pool's name. The gate only hands it on to whoever picks.
     pub bindings: BTreeMap<String, Binding>,
@@ -163,7 +166,8 @@ impl KeyPolicy {
                 allowed: allowed.clone(),
             });
         }
-        if let Some(model) = admit.model.as_ref().filter(|model| self.denies(model)) {
+        let canonical = admit.canonical.as_deref();
+        if let Some(model) = admit.model.as_ref().filter(|model| self.denies(model, canonical)) {
             return Err(Refusal::ModelRestricted { model: model.clone() });
         }
         Ok(())
@@ -180,13 +184,15 @@ impl KeyPolicy {
         [self.expires_at, used_up].into_iter().flatten().min()
     }
 
-    /// The list holds exact names. Case does not count, nor does the prefix by which a client names a
-    /// vendor (`ccr,` in CRS).
-    pub fn denies(&self, model: &str) -> bool {
+    /// Whether the list keeps the key from this model. Names are compared without regard to case and to the
+    /// prefix by which CRS's clients name a vendor (`ccr,`); where the host knows the canonical name, every
+    /// name of a listed model is on the list.
+    pub fn denies(&self, model: &str, canonical: Option<&str>) -> bool {
         let listed = || {
             self.restricted_models
                 .iter()
                 .any(|name| bare(name).eq_ignore_ascii_case(bare(model)))
+                || canonical.is_some_and(|name| self.restricted_canonical.iter().any(|listed| listed == name))
         };
         self.model_restriction
             && match self.model_mode {

@@ -39,6 +39,7 @@ fn ask(call: u128) -> Admit {
         client: None,
         slot: true,
         estimate: None,
+        canonical: None,
         ttl_ms: TTL,
         learned_since: 1,
         note: None,

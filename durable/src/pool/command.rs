@@ -72,7 +72,7 @@ pub struct Pick {
     pub session: Option<u64>,
     /// Model family the call asks for, in the provider's terms: a cooldown may hold for one family only.
     pub family: String,
-    /// The model as the client named it; empty: an account need not support any.
+    /// The model, by its canonical name; empty: an account need not support any.
     #[serde(default)]
     pub model: String,
     /// Accounts this call has tried already.

@@ -19,6 +19,7 @@ pub(crate) fn ask(call: CallId, ttl_ms: u64) -> Admit {
         call,
         service: Service::Claude,
         model: None,
+        canonical: None,
         opus: false,
         client: None,
         slot: true,

@@ -10,12 +10,13 @@ use crs_durable::gate::Service;
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
 use crate::config::{self, Secret};
+use crate::model::name;
 use crate::model::text::is_hidden;
 use crate::model::time;
 use crate::port::clock::Millis;
 
 pub(super) use hosts::Host;
-pub(super) use limits::{Amount, Cleared, Clients, Usd};
+pub(super) use limits::{Amount, Cleared, Clients};
 
 /// How text that is shown must be, in words.
 const VISIBLE: &str = "without control characters and without characters that hide or reorder text";
@@ -143,6 +144,9 @@ pub(super) struct Models(pub(super) Vec<String>);
 impl<'de> Deserialize<'de> for Models {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sent = Option::<Vec<Line<1, 200>>>::deserialize(deserializer)?.unwrap_or_default();
+        for Line(name) in &sent {
+            name::check_listed(name).map_err(|why| D::Error::custom(format!("has a name that {why}")))?;
+        }
         distinct(sent, 200).map(Self).map_err(D::Error::custom)
     }
 }
@@ -184,10 +188,8 @@ impl<'de> Deserialize<'de> for ModelMapping {
         let mut mapping = BTreeMap::new();
         for (from, Line(to)) in sent {
             let from = from.trim();
-            if from.is_empty() || from.chars().count() > 200 || from.chars().any(is_hidden) {
-                return Err(D::Error::custom(
-                    "must have names of models as its names, 1 to 200 characters",
-                ));
+            for name in [from, &to] {
+                name::check(name).map_err(|why| D::Error::custom(format!("has a model whose name {why}")))?;
             }
             mapping.insert(from.to_owned(), to);
         }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Input, LARGE, Object};
 use crate::app::App;
+use crate::model::name;
 use crate::model::price::{self, PriceBook, PriceOverride, PriceOverrides};
 use crate::model::time::iso;
 use crate::store::settings::StoredPrices;
@@ -78,6 +79,11 @@ pub(super) async fn set(
         .into_iter()
         .map(|(model, Object(price))| (model, price));
     let overrides = PriceOverrides(plain.collect());
+    for model in overrides.0.keys() {
+        name::check_listed(model).map_err(|why| {
+            ApiError::invalid("overrides", format!("`overrides` has a model whose name {why}"))
+        })?;
+    }
     let book = PriceBook::new(&overrides).map_err(|error| {
         let priced = overrides.0.contains_key(&error.model) && error.field != "the name";
         let field = if priced {

@@ -11,6 +11,8 @@ use super::list::Slice;
 use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::calendar::Day;
+use crate::model::charge::{Charge, Item};
+use crate::model::money::Usd;
 use crate::model::time;
 use crate::model::trace::CallTrace;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
@@ -83,8 +85,10 @@ pub(super) struct RequestView {
     /// The provider's own words about it.
     detail: Option<String>,
     tokens: Tokens,
-    /// Micro-USD.
-    cost: u64,
+    /// Of everything: tokens, and what else has a price.
+    cost: Usd,
+    /// What of the cost was for other things than text tokens.
+    charges: Vec<ChargeView>,
     price_version: String,
     quality: Quality,
     /// From arrival to the first byte sent to the client, in milliseconds.
@@ -95,6 +99,31 @@ pub(super) struct RequestView {
     attempts: u32,
     /// The client's `user-agent`.
     client: String,
+}
+
+/// What a call was charged for beside text tokens.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Charge)]
+struct ChargeView {
+    item: Item,
+    /// Calls, sessions, images, or tokens, as the item says.
+    count: u64,
+    /// Of all of them; part of the call's cost.
+    cost: Usd,
+    /// No price is known: the dearest comparable one was taken.
+    guessed: bool,
+}
+
+impl From<Charge> for ChargeView {
+    fn from(charge: Charge) -> Self {
+        Self {
+            item: charge.item,
+            count: charge.count,
+            cost: charge.cost.into(),
+            guessed: charge.guessed,
+        }
+    }
 }
 
 /// One call, and how it was served.
@@ -124,7 +153,8 @@ impl From<LedgerEvent> for RequestView {
             error: event.error,
             detail: event.detail,
             tokens: event.tokens,
-            cost: event.cost,
+            cost: event.cost.into(),
+            charges: event.charges.into_iter().map(ChargeView::from).collect(),
             price_version: event.price_version,
             quality: event.quality,
             first_byte_ms: event.first_byte_ms,

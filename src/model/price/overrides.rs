@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::table::{Entry, Family, Rates};
+use crate::model::name::canonical;
 use crate::model::text::is_hidden;
 
-/// By model name. A name also stands for its dressed forms (dated versions, `[1m]`, vendor prefixes).
+/// By model name. It stands for all names of the model (dated versions, aliases, vendor prefixes).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct PriceOverrides(pub BTreeMap<String, PriceOverride>);
@@ -49,20 +50,24 @@ impl PriceOverrides {
     }
 
     pub(super) fn entries(&self) -> Result<HashMap<String, Entry>, PriceOverrideError> {
-        self.0
-            .iter()
-            .map(|(model, price)| {
-                if model.is_empty() || model.len() > NAME_BYTES || model.chars().any(is_hidden) {
-                    let reason = "must be a model's name of 1 to 200 bytes";
-                    return Err(PriceOverrideError {
-                        model: model.clone(),
-                        field: "the name",
-                        reason,
-                    });
-                }
-                Ok((model.clone(), Entry::flat(price.rates(model)?)))
-            })
-            .collect()
+        let mut entries = HashMap::with_capacity(self.0.len());
+        for (model, price) in &self.0 {
+            if model.is_empty() || model.len() > NAME_BYTES || model.chars().any(is_hidden) {
+                return Err(PriceOverrideError {
+                    model: model.clone(),
+                    field: "the name",
+                    reason: "must be a model's name of 1 to 200 bytes",
+                });
+            }
+            entries.insert(model.to_ascii_lowercase(), Entry::flat(price.rates(model)?));
+        }
+        // Any other name of a model means it too, unless that name has a price of its own.
+        for model in self.0.keys() {
+            if let Some(entry) = entries.get(&model.to_ascii_lowercase()).cloned() {
+                entries.entry(canonical(model)).or_insert(entry);
+            }
+        }
+        Ok(entries)
     }
 }
 

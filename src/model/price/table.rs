@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::model::charge::Item;
+use crate::model::name::spellings;
+
 static JSON: &str = include_str!("../../../assets/prices.json");
 
 /// Whose models a name belongs to.
@@ -25,6 +28,37 @@ pub struct Rates {
     /// The longer-lived cache write (Claude: 1 hour).
     pub cache_write_long: u64,
     pub cache_read: u64,
+    pub media: Media,
+}
+
+/// Pico-USD per token of what is no text; `None`: the table has no price of its own for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Media {
+    #[serde(rename = "inAudio")]
+    pub input_audio: Option<u64>,
+    #[serde(rename = "inImage")]
+    pub input_image: Option<u64>,
+    #[serde(rename = "inVideo")]
+    pub input_video: Option<u64>,
+    #[serde(rename = "readAudio")]
+    pub cached_audio: Option<u64>,
+    #[serde(rename = "outAudio")]
+    pub output_audio: Option<u64>,
+    #[serde(rename = "outImage")]
+    pub output_image: Option<u64>,
+    #[serde(rename = "outVideo")]
+    pub output_video: Option<u64>,
+}
+
+/// Micro-USD for one call of a tool that the provider runs; `None`: the table has no price for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Calls {
+    pub(super) search: Option<u64>,
+    pub(super) search_preview: Option<u64>,
+    pub(super) file_search: Option<u64>,
+    pub(super) code_session: Option<u64>,
+    pub(super) maps: Option<u64>,
 }
 
 /// All prices of one model.
@@ -37,8 +71,9 @@ pub(super) struct Entry {
     pub(super) fast: u32,
     /// Thousandths by which every price grows when inference is kept in the USA.
     pub(super) us_only: u32,
-    /// Micro-USD for one web search.
-    pub(super) search: u64,
+    pub(super) calls: Calls,
+    /// Searches and look-ups are charged once for a prompt, however many there were.
+    pub(super) per_prompt: bool,
     /// Shut down before the table was made: still priced, but no measure for unknown models.
     retired: bool,
 }
@@ -59,12 +94,18 @@ pub(super) struct Table {
     openai: Entry,
     gemini: Entry,
     antigravity: Entry,
+    /// Of tools whose price no model's entry has.
+    claude_calls: Calls,
+    openai_calls: Calls,
+    /// What OpenAI's image generation tool draws with, by model.
+    images: HashMap<String, Rates>,
+    dearest_image: Rates,
 }
 
 impl Family {
     /// The family a name speaks of, by the first words vendors begin their models' names with.
     pub fn of_name(model: &str) -> Option<Self> {
-        super::names::candidates(model).find_map(|name| {
+        spellings(model).iter().find_map(|name| {
             let first = name.split(['-', '.', ':']).next()?;
             Some(match first {
                 "claude" => Self::Claude,
@@ -108,12 +149,36 @@ impl Table {
         &self.antigravity
     }
 
+    /// What a tool of this provider costs where the model's entry does not say. Google's all depend on the
+    /// model.
+    pub(super) fn calls(&self, family: Family) -> Calls {
+        match family {
+            Family::Claude => self.claude_calls,
+            Family::OpenAi => self.openai_calls,
+            Family::Gemini => Calls::default(),
+        }
+    }
+
+    /// The prices of a model that OpenAI's image generation tool draws with, and whether they are its own:
+    /// of an unknown one they are the dearest.
+    pub(super) fn image_model(&self, name: Option<&str>) -> (&Rates, bool) {
+        let known = name.and_then(|name| spellings(name).iter().find_map(|name| self.images.get(name)));
+        known.map_or((&self.dearest_image, false), |rates| (rates, true))
+    }
+
     fn read(json: &str) -> Result<Self, serde_json::Error> {
         let file: File = serde_json::from_slice(json.as_bytes())?;
         let mut table = Self {
             version: file.version,
+            claude_calls: file.tools.claude,
+            openai_calls: file.tools.openai,
             ..Self::default()
         };
+        for (name, prices) in file.tools.images {
+            let rates = prices.over(Family::OpenAi, None);
+            table.dearest_image = table.dearest_image.max(&rates);
+            table.images.insert(name, rates);
+        }
         for (family, rows, dearest) in [
             (Family::Claude, file.claude, &mut table.claude),
             (Family::OpenAi, file.openai, &mut table.openai),
@@ -175,7 +240,67 @@ impl Entry {
         self.standard.raise_to(&other.standard);
         self.fast = self.fast.max(other.fast);
         self.us_only = self.us_only.max(other.us_only);
-        self.search = self.search.max(other.search);
+        self.calls = self.calls.max(&other.calls);
+    }
+}
+
+impl Calls {
+    /// Call by call.
+    fn max(&self, other: &Self) -> Self {
+        Self {
+            search: self.search.max(other.search),
+            search_preview: self.search_preview.max(other.search_preview),
+            file_search: self.file_search.max(other.file_search),
+            code_session: self.code_session.max(other.code_session),
+            maps: self.maps.max(other.maps),
+        }
+    }
+
+    pub(super) fn of(&self, item: Item) -> Option<u64> {
+        match item {
+            Item::WebSearch => self.search,
+            Item::WebSearchPreview => self.search_preview,
+            Item::FileSearch => self.file_search,
+            Item::CodeSession => self.code_session,
+            Item::MapsSearch => self.maps,
+            _ => None,
+        }
+    }
+}
+
+impl Media {
+    /// Class by class; a price is more than none.
+    fn max(&self, other: &Self) -> Self {
+        self.join(other, Option::max)
+    }
+
+    fn or(&self, other: &Self) -> Self {
+        self.join(other, Option::or)
+    }
+
+    fn join(&self, other: &Self, one: impl Fn(Option<u64>, Option<u64>) -> Option<u64>) -> Self {
+        Self {
+            input_audio: one(self.input_audio, other.input_audio),
+            input_image: one(self.input_image, other.input_image),
+            input_video: one(self.input_video, other.input_video),
+            cached_audio: one(self.cached_audio, other.cached_audio),
+            output_audio: one(self.output_audio, other.output_audio),
+            output_image: one(self.output_image, other.output_image),
+            output_video: one(self.output_video, other.output_video),
+        }
+    }
+
+    pub(super) fn of(&self, item: Item) -> Option<u64> {
+        match item {
+            Item::InputAudio => self.input_audio,
+            Item::InputImage => self.input_image,
+            Item::InputVideo => self.input_video,
+            Item::CachedAudio => self.cached_audio,
+            Item::OutputAudio => self.output_audio,
+            Item::OutputImage => self.output_image,
+            Item::OutputVideo => self.output_video,
+            _ => None,
+        }
     }
 }
 
@@ -218,6 +343,7 @@ impl Rates {
             cache_write: self.cache_write.max(other.cache_write),
             cache_write_long: self.cache_write_long.max(other.cache_write_long),
             cache_read: self.cache_read.max(other.cache_read),
+            media: self.media.max(&other.media),
         }
     }
 
@@ -248,6 +374,7 @@ impl Rates {
             cache_write: write,
             cache_write_long: long,
             cache_read: read,
+            media: Media::default(),
         }
     }
 }
@@ -259,14 +386,25 @@ struct File {
     claude: BTreeMap<String, Row>,
     openai: BTreeMap<String, Row>,
     gemini: BTreeMap<String, Row>,
+    tools: Tools,
 }
 
 #[derive(Deserialize)]
+struct Tools {
+    claude: Calls,
+    openai: Calls,
+    images: BTreeMap<String, Prices>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Row {
     #[serde(flatten)]
     prices: Prices,
+    #[serde(flatten)]
+    calls: Calls,
     #[serde(default)]
-    search: u64,
+    per_prompt: bool,
     #[serde(default)]
     retired: bool,
     #[serde(default)]
@@ -285,6 +423,8 @@ struct Prices {
     #[serde(rename = "writeLong")]
     write_long: Option<u64>,
     read: Option<u64>,
+    #[serde(flatten)]
+    media: Media,
     #[serde(default)]
     above: Vec<Step>,
 }
@@ -331,7 +471,8 @@ impl Row {
             standard,
             fast: self.times.fast,
             us_only: self.times.us,
-            search: self.search,
+            calls: self.calls,
+            per_prompt: self.per_prompt,
             retired: self.retired,
         }
     }
@@ -367,14 +508,18 @@ impl Prices {
             .output
             .or(below.map(|rates| rates.output))
             .unwrap_or_default();
-        Rates::complete(
-            Some(family),
-            input,
-            output,
-            self.write,
-            self.write_long,
-            self.read,
-        )
+        let media = below.map_or(self.media, |rates| self.media.or(&rates.media));
+        Rates {
+            media,
+            ..Rates::complete(
+                Some(family),
+                input,
+                output,
+                self.write,
+                self.write_long,
+                self.read,
+            )
+        }
     }
 }
 
@@ -422,7 +567,7 @@ mod tests {
                     }
                 }
                 assert!(entry.fast <= dearest.fast && entry.us_only <= dearest.us_only);
-                assert!(entry.search <= dearest.search);
+                assert_eq!(entry.calls.max(&dearest.calls), dearest.calls, "{name}");
             }
         }
     }
@@ -439,6 +584,7 @@ mod tests {
                 cache_write: 3_750_000,
                 cache_write_long: 6_000_000,
                 cache_read: 300_000,
+                media: Media::default(),
             }
         );
         let gpt = row(

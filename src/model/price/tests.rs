@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::charge::Item;
 
 fn book() -> PriceBook {
     PriceBook::default()
@@ -16,10 +17,17 @@ fn tokens(input: u64, output: u64, write: u64, long: u64, read: u64) -> Tokens {
     }
 }
 
+impl Priced<'_> {
+    fn micro(&self, tokens: &Tokens, terms: &Terms) -> u64 {
+        self.cost(tokens, terms).0
+    }
+}
+
 fn cost(model: &str, tokens: &Tokens) -> u64 {
     book()
         .price(model, Platform::Claude)
         .cost(tokens, &Terms::default())
+        .0
 }
 
 const M: u64 = 1_000_000;
@@ -72,9 +80,9 @@ fn a_long_prompt_raises_the_whole_call() {
     };
     let priced = book();
     let priced = priced.price("claude-haiku-5-5", Platform::Claude);
-    assert_eq!(priced.cost(&tokens(120_000, 0, 0, 0, 0), &passes), 12_000);
+    assert_eq!(priced.micro(&tokens(120_000, 0, 0, 0, 0), &passes), 12_000);
     assert_eq!(
-        priced.cost(&tokens(120_000, 0, 0, 0, 0), &Terms::default()),
+        priced.micro(&tokens(120_000, 0, 0, 0, 0), &Terms::default()),
         60_000
     );
 }
@@ -85,9 +93,9 @@ fn terms_change_the_price() {
     let opus = book.price("claude-opus-5-5", Platform::Claude);
     let plain = Terms::default();
     let one = tokens(M, 0, 0, 0, 0);
-    assert_eq!(opus.cost(&one, &plain), 4_000_000);
+    assert_eq!(opus.micro(&one, &plain), 4_000_000);
     assert_eq!(
-        opus.cost(
+        opus.micro(
             &one,
             &Terms {
                 fast: true,
@@ -97,7 +105,7 @@ fn terms_change_the_price() {
         8_000_000
     );
     assert_eq!(
-        opus.cost(
+        opus.micro(
             &one,
             &Terms {
                 us_only: true,
@@ -107,7 +115,7 @@ fn terms_change_the_price() {
         4_400_000
     );
     assert_eq!(
-        opus.cost(
+        opus.micro(
             &one,
             &Terms {
                 fast: true,
@@ -119,10 +127,10 @@ fn terms_change_the_price() {
     );
     // A search costs a cent, whatever the mode.
     assert_eq!(
-        opus.cost(
+        opus.micro(
             &one,
             &Terms {
-                searches: 3,
+                extras: Extras::default().with(Item::WebSearch, 3),
                 us_only: true,
                 ..plain.clone()
             }
@@ -131,7 +139,7 @@ fn terms_change_the_price() {
     );
     // Claude's priority tier is bought in advance, not by the token.
     assert_eq!(
-        opus.cost(
+        opus.micro(
             &one,
             &Terms {
                 tier: Some("priority".into()),
@@ -141,7 +149,7 @@ fn terms_change_the_price() {
         4_000_000
     );
     let gpt = book.price("gpt-5.6-sol", Platform::OpenAi);
-    assert_eq!(gpt.cost(&one, &plain), 8_000_000, "a prompt over 272,000 tokens");
+    assert_eq!(gpt.micro(&one, &plain), 8_000_000, "a prompt over 272,000 tokens");
     let short = tokens(100_000, 0, 0, 0, 0);
     for (tier, micro) in [
         ("default", 400_000),
@@ -150,7 +158,7 @@ fn terms_change_the_price() {
         ("fast", 800_000),
     ] {
         assert_eq!(
-            gpt.cost(
+            gpt.micro(
                 &short,
                 &Terms {
                     tier: Some(tier.into()),
@@ -174,12 +182,13 @@ fn the_version_tells_what_made_the_price() {
         tier: Some("priority".to_owned()),
         fast: true,
         us_only: true,
-        searches: 2,
+        extras: Extras::default().with(Item::WebSearch, 2),
+        image_model: None,
         longest_prompt: None,
     };
     assert_eq!(version("claude-opus-5-5", &Terms::default()), "");
-    assert_eq!(version("claude-opus-5-5", &all), "+fast+us+2searches");
-    assert_eq!(version("claude-sonnet-4-5", &all), "+2searches");
+    assert_eq!(version("claude-opus-5-5", &all), "+fast+us");
+    assert_eq!(version("claude-sonnet-4-5", &all), "");
     assert_eq!(version("gpt-5.6-sol", &all), "+priority");
     assert!(version("claude-next", &all).starts_with("+dearest"));
 }
@@ -189,7 +198,7 @@ fn names_lose_only_their_dressing() {
     let book = book();
     let at = |name: &str| {
         book.price(name, Platform::Claude)
-            .cost(&tokens(M, M, 0, 0, 0), &Terms::default())
+            .micro(&tokens(M, M, 0, 0, 0), &Terms::default())
     };
     let sonnet = at("claude-sonnet-4-5");
     for name in [
@@ -273,14 +282,17 @@ fn the_operators_price_comes_first() {
         book.bill(model, Platform::Claude, tokens, &Terms::default(), Quality::Exact)
     };
     let opus = bill("claude-opus-4-5-20251101", &tokens(M, M, M, M, M));
-    assert_eq!(opus.cost, 1_000_000 + 2_000_000 + 1_250_000 + 2_000_000 + 100_000);
+    assert_eq!(
+        opus.cost.0,
+        1_000_000 + 2_000_000 + 1_250_000 + 2_000_000 + 100_000
+    );
     assert!(
         opus.price_version.ends_with("+override"),
         "{}",
         opus.price_version
     );
     let glm = bill("glm-9", &tokens(M, 0, 0, 0, M));
-    assert_eq!((glm.cost, glm.quality), (600_000, Quality::Exact));
+    assert_eq!((glm.cost.0, glm.quality), (600_000, Quality::Exact));
     assert!(
         !bill("claude-opus-4-6", &tokens(1, 0, 0, 0, 0))
             .price_version
@@ -316,8 +328,8 @@ fn any_terms() -> impl Strategy<Value = Terms> {
         tier: tier.map(str::to_owned),
         fast,
         us_only,
-        searches,
-        longest_prompt: None,
+        extras: Extras::default().with(Item::WebSearch, searches),
+        ..Terms::default()
     })
 }
 
@@ -336,7 +348,7 @@ proptest! {
     fn more_tokens_never_cost_less(model in any_model(), terms in any_terms(), a in any_tokens(400_000), b in any_tokens(400_000)) {
         let book = book();
         let priced = book.price(model, Platform::Claude);
-        prop_assert!(priced.cost(&add(&a, &b), &terms) >= priced.cost(&a, &terms));
+        prop_assert!(priced.micro(&add(&a, &b), &terms) >= priced.micro(&a, &terms));
         for class in [
             tokens(b.input, 0, 0, 0, 0),
             tokens(0, b.output, 0, 0, 0),
@@ -344,7 +356,7 @@ proptest! {
             tokens(0, 0, 0, b.cache_write_1h, 0),
             tokens(0, 0, 0, 0, b.cache_read),
         ] {
-            prop_assert!(priced.cost(&add(&a, &class), &terms) >= priced.cost(&a, &terms));
+            prop_assert!(priced.micro(&add(&a, &class), &terms) >= priced.micro(&a, &terms));
         }
     }
 
@@ -353,24 +365,24 @@ proptest! {
         let book = book();
         let priced = book.price(model, Platform::Claude);
         let terms = Terms { longest_prompt: Some(if long { 1_000_000 } else { 10 }), ..Terms::default() };
-        let whole = priced.cost(&add(&a, &b), &terms);
-        prop_assert!(whole.abs_diff(priced.cost(&a, &terms) + priced.cost(&b, &terms)) <= 1);
+        let whole = priced.micro(&add(&a, &b), &terms);
+        prop_assert!(whole.abs_diff(priced.micro(&a, &terms) + priced.micro(&b, &terms)) <= 1);
     }
 
     #[test]
     fn absurd_counts_do_not_overflow(model in any_model(), terms in any_terms(), a in any_tokens(u64::MAX), searches in any::<u64>()) {
         let book = book();
         let priced = book.price(model, Platform::Claude);
-        let terms = Terms { searches, ..terms };
-        let most = priced.cost(&tokens(u64::MAX, u64::MAX, u64::MAX, u64::MAX, u64::MAX), &terms);
-        prop_assert!(priced.cost(&a, &terms) <= most);
+        let terms = Terms { extras: terms.extras.with(Item::WebSearch, searches), ..terms };
+        let most = priced.micro(&tokens(u64::MAX, u64::MAX, u64::MAX, u64::MAX, u64::MAX), &terms);
+        prop_assert!(priced.micro(&a, &terms) <= most);
     }
 
     #[test]
     fn any_name_has_a_price(model in ".{0,40}") {
         let book = book();
         for platform in [Platform::Claude, Platform::OpenAi, Platform::Gemini, Platform::Antigravity] {
-            prop_assert!(book.price(&model, platform).cost(&tokens(M, 0, 0, 0, 0), &Terms::default()) > 0);
+            prop_assert!(book.price(&model, platform).micro(&tokens(M, 0, 0, 0, 0), &Terms::default()) > 0);
         }
     }
 }

@@ -8,11 +8,12 @@
 
 use serde_json::Value;
 
+use crate::model::charge::Item;
 use crate::model::usage::Tokens;
 use crate::relay::meter::reading::{Reading, Rule, Seen};
 
-pub(super) static RESPONSES: Reading = Reading {
-    rules: &[
+pub(super) static RESPONSES: Reading = Reading::new(
+    &[
         // A stream: each event has a type, and the last ones the response.
         Rule::value(&["type"], kind),
         Rule::value(&["response", "id"], Seen::message_id),
@@ -30,15 +31,39 @@ pub(super) static RESPONSES: Reading = Reading {
         Rule::value(&["usage"], usage),
         Rule::value(&["status"], status),
         Rule::value(&["error"], Seen::error),
-        Rule::content(&["output"]),
+        Rule::content(&["output", "content"]),
+        Rule::content(&["output", "summary"]),
+        Rule::content(&["output", "arguments"]),
+        Rule::content(&["output", "input"]),
+        Rule::content(&["output", "encrypted_content"]),
+        // Tools that OpenAI ran: in a stream as each is done, and in the list of all at the end.
+        Rule::value(&["item", "type"], |seen, value| seen.hosted().item_type(value)),
+        Rule::value(&["item", "action", "type"], |seen, value| {
+            seen.hosted().item_action(value);
+        }),
+        Rule::value(&["item", "container_id"], |seen, value| {
+            seen.hosted().item_container(value);
+        }),
+        Rule::value(&["response", "output", "type"], listed_type),
+        Rule::value(&["response", "output", "action", "type"], listed_action),
+        Rule::value(&["response", "output", "container_id"], listed_container),
+        Rule::value(&["response", "tool_usage"], tool_usage),
+        Rule::value(&["response", "tools", "type"], tool_type),
+        Rule::value(&["response", "tools", "model"], image_model),
+        Rule::value(&["output", "type"], listed_type),
+        Rule::value(&["output", "action", "type"], listed_action),
+        Rule::value(&["output", "container_id"], listed_container),
+        Rule::value(&["tool_usage"], tool_usage),
+        Rule::value(&["tools", "type"], tool_type),
+        Rule::value(&["tools", "model"], image_model),
     ],
-    mark: None,
-};
+    None,
+);
 
-pub(super) static CHAT: Reading = Reading {
-    rules: &[
+pub(super) static CHAT: Reading = Reading::new(
+    &[
         Rule::value(&["id"], Seen::message_id),
-        Rule::value(&["model"], Seen::model),
+        Rule::value(&["model"], chat_model),
         Rule::value(&["service_tier"], Seen::tier),
         Rule::value(&["usage"], usage),
         Rule::value(&["error"], Seen::error),
@@ -46,15 +71,63 @@ pub(super) static CHAT: Reading = Reading {
         Rule::content(&["choices", "delta", "content"]),
         Rule::content(&["choices", "delta", "reasoning_content"]),
         Rule::content(&["choices", "delta", "tool_calls"]),
-        Rule::content(&["choices", "message"]),
+        Rule::value(&["choices", "delta", "annotations"], annotations),
+        Rule::content(&["choices", "message", "content"]),
+        Rule::content(&["choices", "message", "reasoning_content"]),
+        Rule::content(&["choices", "message", "refusal"]),
+        Rule::content(&["choices", "message", "tool_calls"]),
+        Rule::value(&["choices", "message", "annotations"], annotations),
     ],
-    mark: Some("[DONE]"),
-};
+    Some("[DONE]"),
+);
 
-/// An event that is an error has it in the event itself.
+fn listed_type(seen: &mut Seen, value: &Value) {
+    seen.hosted().listed_type(value);
+}
+
+fn listed_action(seen: &mut Seen, value: &Value) {
+    seen.hosted().listed_action(value);
+}
+
+fn listed_container(seen: &mut Seen, value: &Value) {
+    seen.hosted().listed_container(value);
+}
+
+fn tool_usage(seen: &mut Seen, value: &Value) {
+    seen.hosted().tool_usage(value);
+}
+
+fn tool_type(seen: &mut Seen, value: &Value) {
+    seen.hosted().tool_type(value);
+}
+
+/// Of all tools only the one that generates images has a model.
+fn image_model(seen: &mut Seen, value: &Value) {
+    seen.hosted().image_model(value);
+}
+
+/// Models that are a search (`gpt-5-search-api`, `gpt-4o-search-preview`) search once for each answer; nothing
+/// counts it.
+fn chat_model(seen: &mut Seen, value: &Value) {
+    seen.model(value);
+    if value.as_str().is_some_and(|model| model.contains("-search-")) {
+        seen.hosted().searched();
+    }
+}
+
+/// Citations: the answer rests on a search.
+fn annotations(seen: &mut Seen, value: &Value) {
+    if value.as_array().is_some_and(|list| !list.is_empty()) {
+        seen.hosted().searched();
+    }
+}
+
+/// What an event is. One that is an error has it in the event itself.
 fn kind(seen: &mut Seen, kind: &Value) {
-    if kind.as_str() == Some("error") {
-        seen.is_error();
+    match kind.as_str() {
+        Some("error") => seen.is_error(),
+        Some("response.output_item.done") => seen.hosted().item_is_done(),
+        _ => {}
     }
 }
 
@@ -78,9 +151,20 @@ fn usage(seen: &mut Seen, usage: &Value) {
     let input = seen.figure(either("input_tokens", "prompt_tokens"));
     let read = seen.figure(detail("cached_tokens")).min(input);
     let written = seen.figure(detail("cache_write_tokens")).min(input - read);
+    let output = seen.figure(either("output_tokens", "completion_tokens"));
+    let made = either("output_tokens_details", "completion_tokens_details");
+    for (item, details, name) in [
+        (Item::InputAudio, details, "audio_tokens"),
+        (Item::InputImage, details, "image_tokens"),
+        (Item::OutputAudio, made, "audio_tokens"),
+        (Item::OutputImage, made, "image_tokens"),
+    ] {
+        let count = seen.figure(details.and_then(|details| details.get(name)));
+        seen.terms.extras.set(item, count);
+    }
     seen.tokens = Some(Tokens {
         input: input - read - written,
-        output: seen.figure(either("output_tokens", "completion_tokens")),
+        output,
         cache_write_5m: written,
         cache_write_1h: 0,
         cache_read: read,

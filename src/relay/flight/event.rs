@@ -2,6 +2,7 @@
 
 use super::Flight;
 use crate::error::Code;
+use crate::model::money::MicroUsd;
 use crate::model::price::{self, Bill};
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::relay::call::Call;
@@ -41,7 +42,8 @@ impl Flight {
             error: Some(Code::CallLost.name().to_owned()),
             detail: None,
             tokens: Tokens::default(),
-            cost: 0,
+            cost: MicroUsd::ZERO,
+            charges: Vec::new(),
             price_version: price::version().to_owned(),
             quality: Quality::Partial,
             first_byte_ms: self.first_byte.map(|at| self.ms(at)),
@@ -88,7 +90,9 @@ impl Flight {
         }
         let asked = self.asked().to_owned();
         let (model, tokens, bill, provider_error) = match measured {
-            Some(measured) => {
+            Some(mut measured) => {
+                let drawn_with = &mut measured.terms.image_model;
+                *drawn_with = drawn_with.take().or_else(|| self.call.hosted.image_model.clone());
                 let model = measured.model.unwrap_or(asked);
                 let platform = self.provider.platform();
                 let bill = self.app.prices().bill(
@@ -118,6 +122,7 @@ impl Flight {
             detail: detail.map(|detail| detail.chars().take(1000).collect()),
             tokens,
             cost: bill.cost,
+            charges: bill.charges,
             price_version: bill.price_version,
             quality: bill.quality,
             duration_ms: self.ms(self.app.ports.clock.ticks()),
@@ -129,7 +134,8 @@ impl Flight {
     /// provider charges for the last, if anything, nobody here can know.
     fn nothing_to_bill(&self) -> Bill {
         Bill {
-            cost: 0,
+            cost: MicroUsd::ZERO,
+            charges: Vec::new(),
             price_version: price::version().to_owned(),
             quality: if self.complete {
                 Quality::Exact

@@ -9,7 +9,8 @@ use crs_durable::CallId;
 use crs_durable::gate::{Command, Event, Usage};
 
 use crate::app::App;
-use crate::model::usage::{LedgerEvent, is_opus};
+use crate::model::name::is_opus;
+use crate::model::usage::LedgerEvent;
 use crate::port::gates::KeyHash;
 use crate::relay::call::Call;
 
@@ -32,7 +33,7 @@ pub(super) fn settle(
     async move {
         let usage = event.as_ref().map(|event| Usage {
             tokens: event.tokens.prompt().saturating_add(event.tokens.output),
-            cost: event.cost,
+            cost: event.cost.0,
             opus: is_opus(&event.model),
         });
         let kept = app.ports.gates.keeps_events().zip(event.as_ref());

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use super::reading::{Rule, Seen, Take};
+use super::reading::{Reading, Rule, Seen, Take};
 
 /// A value of interest that is longer is given up.
 pub(super) const CAPTURE_BYTES: usize = 64 << 10;
@@ -16,14 +16,42 @@ pub(super) const CAPTURE_BYTES: usize = 64 << 10;
 const KEPT_BYTES: usize = 4 << 10;
 
 /// Longer than any key of interest.
-const KEY_BYTES: usize = 24;
+pub(super) const KEY_BYTES: usize = 24;
+
+/// Steps of the longest path.
+pub(super) const MOST_STEPS: usize = 6;
+
+/// Which rules have a key of this length as that step of their path: a key is compared with these alone, so
+/// that a key of no rule costs next to nothing.
+pub(super) type ByLength = [[u64; KEY_BYTES]; MOST_STEPS];
+
+/// The masks of these rules.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated when a table is compiled: a path that is too long does not compile"
+)]
+pub(super) const fn by_length(rules: &[Rule]) -> ByLength {
+    assert!(rules.len() <= 64, "one bit for each rule");
+    let mut masks = [[0; KEY_BYTES]; MOST_STEPS];
+    let mut rule = 0;
+    while rule < rules.len() {
+        let path = rules[rule].path;
+        let mut step = 0;
+        while step < path.len() {
+            masks[step][path[step].len()] |= 1 << rule;
+            step += 1;
+        }
+        rule += 1;
+    }
+    masks
+}
 
 /// Open objects and lists on the way to values of interest. What lies deeper is stepped over.
 const MOST_LEVELS: usize = 12;
 
 #[derive(Debug)]
 pub(super) struct Picker {
-    rules: &'static [Rule],
+    reading: &'static Reading,
     state: State,
     levels: Vec<Level>,
     /// Inside a string: the last byte was a backslash.
@@ -41,7 +69,7 @@ pub(super) struct Picker {
 /// Which rules' paths lead here, one bit each, and how many steps of them are done.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    rules: u32,
+    rules: u64,
     steps: usize,
 }
 
@@ -83,16 +111,16 @@ enum Sink {
 }
 
 impl Picker {
-    pub(super) fn new(rules: &'static [Rule]) -> Self {
+    pub(super) fn new(reading: &'static Reading) -> Self {
         Self {
-            rules,
+            reading,
             state: State::Value,
             levels: Vec::new(),
             escaped: false,
             key: [0; KEY_BYTES],
             key_len: 0,
             here: Place {
-                rules: u32::MAX,
+                rules: u64::MAX,
                 steps: 0,
             },
             sink: Sink::Nothing,
@@ -109,7 +137,7 @@ impl Picker {
         *self = Self {
             capture,
             levels: std::mem::take(&mut self.levels),
-            ..Self::new(self.rules)
+            ..Self::new(self.reading)
         };
         self.levels.clear();
     }
@@ -200,10 +228,7 @@ impl Picker {
         self.sink = Sink::Nothing;
         let Place { rules, steps } = self.here;
         let mut leads_on = false;
-        for (at, rule) in self.rules.iter().enumerate() {
-            if rules & (1 << at) == 0 {
-                continue;
-            }
+        for rule in self.reading.among(rules) {
             if rule.path.len() == steps {
                 self.sink = match rule.take {
                     Take::Value(read) => Sink::Capture(read),
@@ -292,12 +317,20 @@ impl Picker {
     fn step(&self) -> Place {
         let from = self.levels.last().map_or(self.here, |level| level.place);
         let key = self.key.get(..self.key_len).unwrap_or_default();
+        let length = self.reading.by_length.get(from.steps);
+        let mut left = from.rules
+            & length
+                .and_then(|length| length.get(self.key_len))
+                .copied()
+                .unwrap_or(0);
         let mut rules = 0;
-        for (at, rule) in self.rules.iter().enumerate() {
-            let next = rule.path.get(from.steps).map(|step| step.as_bytes());
-            if from.rules & (1 << at) != 0 && next == Some(key) {
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            let path = self.reading.rules.get(at).map_or(&[][..], |rule| rule.path);
+            if path.get(from.steps).is_some_and(|step| step.as_bytes() == key) {
                 rules |= 1 << at;
             }
+            left &= left - 1;
         }
         Place {
             rules,
@@ -358,3 +391,6 @@ impl Picker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@
 
 use serde_json::Value;
 
-use super::pick::Picker;
+use super::hosted::HostedCalls;
+use super::pick::{ByLength, Picker, by_length};
 use super::{Measured, ProviderError, Tap, bounded, guess};
 use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};
@@ -16,10 +17,34 @@ pub(crate) use crate::relay::usage::{MOST_TOKENS, count};
 /// How a protocol tells of usage.
 #[derive(Debug)]
 pub struct Reading {
-    /// At most 32.
-    pub rules: &'static [Rule],
-    /// Data that is no JSON and says that the stream is over.
-    pub mark: Option<&'static str>,
+    pub(super) rules: &'static [Rule],
+    pub(super) by_length: ByLength,
+    mark: Option<&'static str>,
+}
+
+impl Reading {
+    /// At most 64 rules, with paths of at most six steps and keys of less than 24 bytes: more do not compile.
+    /// `mark`: data that is no JSON and says that the stream is over.
+    pub const fn new(rules: &'static [Rule], mark: Option<&'static str>) -> Self {
+        Self {
+            rules,
+            by_length: by_length(rules),
+            mark,
+        }
+    }
+
+    /// The rules of these bits.
+    pub(super) fn among(&self, mut bits: u64) -> impl Iterator<Item = &'static Rule> {
+        if self.rules.len() < 64 {
+            bits &= (1 << self.rules.len()) - 1;
+        }
+        let rules = self.rules;
+        std::iter::from_fn(move || {
+            let rule = rules.get(bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Some(rule)
+        })
+    }
 }
 
 /// A value of interest. Lists are no step of a path.
@@ -70,6 +95,8 @@ pub struct Seen {
     /// Of the text under way: it is an error by its type, and what it says.
     is_error: bool,
     says: Option<String>,
+    /// Tools that the provider ran for the call.
+    hosted: HostedCalls,
 }
 
 impl Seen {
@@ -119,6 +146,11 @@ impl Seen {
         }
     }
 
+    /// For what tells of tools that the provider runs.
+    pub fn hosted(&mut self) -> &mut HostedCalls {
+        &mut self.hosted
+    }
+
     /// A figure, cut to what can be true.
     pub fn figure(&mut self, value: Option<&Value>) -> u64 {
         let named = value.and_then(count).unwrap_or_default();
@@ -131,6 +163,7 @@ impl Seen {
     }
 
     fn text_ends(&mut self) {
+        self.hosted.text_ends();
         let says = self.says.take();
         if std::mem::take(&mut self.is_error) {
             self.error
@@ -142,12 +175,14 @@ impl Seen {
     /// See [`super`] for how the quality is decided. `whole`: the body came to its own end.
     fn measured(self, whole: bool, nothing: bool) -> Measured {
         let mut tokens = self.tokens.unwrap_or_default();
+        let mut terms = self.terms;
+        let unknown = self.hosted.tell(&mut terms);
         // Servers that name no output while they send some mean "not counted".
         let hollow = tokens.output == 0 && self.content > EMPTY_CONTENT;
         let refused = self.error.is_some() && self.tokens.is_none() && self.content <= EMPTY_CONTENT;
         let whole = whole && self.error.is_none();
         let quality = if refused || (whole && self.tokens.is_some() && !hollow) {
-            if self.doubtful {
+            if self.doubtful || unknown {
                 Quality::Estimated
             } else {
                 Quality::Exact
@@ -164,7 +199,7 @@ impl Seen {
             model: self.model,
             message_id: self.message_id,
             tokens,
-            terms: self.terms,
+            terms,
             quality,
             stop_reason: self.stop_reason,
             error: self.error,
@@ -186,7 +221,7 @@ pub(super) struct Whole {
 impl Whole {
     pub(super) fn new(reading: &'static Reading) -> Self {
         Self {
-            picker: Picker::new(reading.rules),
+            picker: Picker::new(reading),
             seen: Seen::default(),
         }
     }
@@ -250,7 +285,7 @@ const DATA: &[u8] = b"data:";
 impl Events {
     pub(super) fn new(reading: &'static Reading) -> Self {
         Self {
-            picker: Picker::new(reading.rules),
+            picker: Picker::new(reading),
             seen: Seen::default(),
             mark: reading.mark,
             marked: Some(0),

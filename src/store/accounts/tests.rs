@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::model::account::ProxyScheme;
+use crate::model::money::MicroUsd;
 use crate::secrets::tests::{Counting, keyring, keyring_of};
 use crate::store::fake::FakeStore;
 
@@ -136,7 +137,7 @@ impl Bench {
             shared: true,
             supported_models: None,
             subscription_expires_at: None,
-            daily_quota: 0,
+            daily_quota: MicroUsd::ZERO,
             reserve_percent: 0,
             created_at: 1,
             updated_at: 1,

@@ -317,7 +317,7 @@ impl<'a> Rollup<'a> {
             // Adding nothing still enters the name, and calls without a cost must be listed too.
             commands.push(Command::ZIncrBy {
                 key,
-                by: totals.cost.min(MOST) as f64,
+                by: totals.cost.0.min(MOST) as f64,
                 member: member.to_owned(),
             });
         }

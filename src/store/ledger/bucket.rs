@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS};
 use crate::model::calendar::{Calendar, Day, Hour, Month};
+use crate::model::money::MicroUsd;
 use crate::model::usage::{Quality, Totals};
 use crate::port::clock::Millis;
 
@@ -133,7 +134,7 @@ pub(super) fn figures(totals: &Totals) -> [u64; METRICS.len()] {
         tokens.cache_write_5m,
         tokens.cache_write_1h,
         tokens.cache_read,
-        cost,
+        cost.0,
     ]
 }
 
@@ -153,7 +154,7 @@ pub(super) fn totals(figures: impl IntoIterator<Item = u64>) -> Totals {
     totals.tokens.cache_write_5m = figure();
     totals.tokens.cache_write_1h = figure();
     totals.tokens.cache_read = figure();
-    totals.cost = figure();
+    totals.cost = MicroUsd(figure());
     totals
 }
 

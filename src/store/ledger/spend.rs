@@ -5,7 +5,7 @@ use crs_durable::gate::{Limits, SeedSpend};
 use super::bucket::{self, Bucket, Kind, Scope};
 use super::{DAY_DAYS, Ledger};
 use crate::model::calendar::HOUR;
-use crate::model::usage::is_opus;
+use crate::model::name::is_opus;
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;

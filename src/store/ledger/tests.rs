@@ -13,6 +13,7 @@ use super::requests::EXAMINED;
 use super::*;
 use crate::model::account::Platform;
 use crate::model::calendar::{DAY, HOUR};
+use crate::model::money::MicroUsd;
 use crate::model::usage::{LedgerEvent, Quality, Tokens, Totals};
 use crate::port::clock::Millis;
 use crate::port::clock::movable::Movable;
@@ -93,7 +94,8 @@ fn event(at: Millis, number: u128) -> LedgerEvent {
             cache_write_1h: 0,
             cache_read: 5,
         },
-        cost: 1_000,
+        cost: MicroUsd(1_000),
+        charges: Vec::new(),
         price_version: "v".to_owned(),
         quality: Quality::Exact,
         first_byte_ms: Some(5),
@@ -109,7 +111,7 @@ fn failed(at: Millis, number: u128, model: &str) -> LedgerEvent {
         status: 404,
         error: Some("not_found".to_owned()),
         tokens: Tokens::default(),
-        cost: 0,
+        cost: MicroUsd(0),
         model: model.to_owned(),
         ..event(at, number)
     }
@@ -130,7 +132,7 @@ fn times(count: u64) -> Totals {
             cache_read: cache_read * count,
             ..Tokens::default()
         },
-        cost: 1_000 * count,
+        cost: MicroUsd(1_000 * count),
         ..Totals::default()
     }
 }
@@ -249,7 +251,7 @@ fn the_dearest_come_first_and_the_free_are_listed() {
     let bed = Bed::new();
     let of = |number, key: &str, cost| LedgerEvent {
         key_id: key.to_owned(),
-        cost,
+        cost: MicroUsd(cost),
         ..event(NOON, number)
     };
     bed.append(

@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use super::Ledger;
 use super::append::Rollup;
 use super::bucket::{Bucket, METRICS, field, figures};
@@ -17,12 +14,11 @@ use crate::store::keys;
 const AT_ONCE: usize = 1_000;
 
 /// A sum that is not the sum of its events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = LedgerDifference)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// `<metric>:<scope>`, such as `cost:key:<id>`, or `failures:<error code>`.
     pub field: String,
-    /// What the sums say.
+    /// What the sums say; micro-USD of a `cost`.
     pub stored: u64,
     /// What the events add up to.
     pub events: u64,

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::model::account::{Platform, StoredCredentials};
+use crate::model::money::MicroUsd;
 use crate::port::clock::movable::Movable;
 use crate::secrets::tests::{Counting, keyring};
 use crate::store::fake::FakeStore;
@@ -55,7 +56,7 @@ fn account() -> Account {
         shared: true,
         supported_models: None,
         subscription_expires_at: None,
-        daily_quota: 0,
+        daily_quota: MicroUsd::ZERO,
         reserve_percent: 0,
         created_at: NOW,
         updated_at: NOW,

@@ -313,7 +313,7 @@ async fn a_silent_provider_is_not_silence_for_its_client() {
     b.next(Script::parts(&words(2)).stall_before_head());
     let (head, mut raw) = b.ask(&streamed(hi())).open().await;
     assert_eq!(
-        (head.status, head.header("content-type")),
+        (head.status, head.headers.get("content-type")),
         (200, Some("text/event-stream"))
     );
     for _ in 0..3 {

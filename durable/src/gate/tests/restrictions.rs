@@ -15,7 +15,7 @@ fn the_deny_list_holds_exact_names() {
         "kimi",
         "ccr,kimi",
     ] {
-        assert!(policy.denies(model), "{model}");
+        assert!(policy.denies(model, None), "{model}");
     }
     for model in [
         "claude-opus-4-1",
@@ -26,14 +26,14 @@ fn the_deny_list_holds_exact_names() {
         "日本語",
         "cé",
     ] {
-        assert!(!policy.denies(model), "{model}");
+        assert!(!policy.denies(model, None), "{model}");
     }
     assert!(
         !KeyPolicy {
             model_restriction: false,
             ..policy
         }
-        .denies("claude-opus-4")
+        .denies("claude-opus-4", None)
     );
 }
 
@@ -46,21 +46,53 @@ fn an_allow_list_allows_what_is_on_it_alone() {
         ..policy(1)
     };
     for model in ["claude-sonnet-4", "ccr,Claude-Sonnet-4", "kimi"] {
-        assert!(!policy.denies(model), "{model}");
+        assert!(!policy.denies(model, None), "{model}");
     }
     for model in ["claude-opus-4", "claude-sonnet-4-5", ""] {
-        assert!(policy.denies(model), "{model}");
+        assert!(policy.denies(model, None), "{model}");
     }
     let off = KeyPolicy {
         model_restriction: false,
         ..policy.clone()
     };
-    assert!(!off.denies("claude-opus-4"));
+    assert!(!off.denies("claude-opus-4", None));
     let empty = KeyPolicy {
         restricted_models: vec![],
         ..policy
     };
-    assert!(empty.denies("claude-sonnet-4"));
+    assert!(empty.denies("claude-sonnet-4", None));
+}
+
+#[test]
+fn every_name_of_a_listed_model_is_on_the_list() {
+    let deny = KeyPolicy {
+        model_restriction: true,
+        restricted_models: vec!["claude-opus-4-5".into()],
+        restricted_canonical: vec!["claude-opus-4-5".into()],
+        ..policy(1)
+    };
+    let allow = KeyPolicy {
+        model_mode: ModelMode::Allow,
+        ..deny.clone()
+    };
+    for (raw, canonical, listed) in [
+        ("claude-opus-4-5-20251101", Some("claude-opus-4-5"), true),
+        ("claude-opus-4-5", Some("claude-opus-4-5"), true),
+        ("claude-opus-4-5", None, true),
+        ("claude-opus-4-1", Some("claude-opus-4-1"), false),
+        ("claude-opus-4-5-20251101", None, false),
+    ] {
+        assert_eq!(deny.denies(raw, canonical), listed, "{raw}");
+        assert_eq!(allow.denies(raw, canonical), !listed, "{raw}");
+    }
+    let mut gate = gate(deny);
+    let dated = Admit {
+        model: Some("claude-opus-4-5-20251101".into()),
+        canonical: Some("claude-opus-4-5".into()),
+        ..ask(1)
+    };
+    let model = "claude-opus-4-5-20251101".to_owned();
+    assert_eq!(gate.refusal(T, dated), Refusal::ModelRestricted { model });
 }
 
 #[test]

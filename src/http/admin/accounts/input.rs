@@ -11,9 +11,10 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::super::super::api_error::ApiError;
 use super::super::super::extract::{Object, Sent};
-use super::super::fields::{Host, Ids, Line, ModelMapping, Models, Moment, Text, Usd, Whole};
+use super::super::fields::{Host, Ids, Line, ModelMapping, Models, Moment, Text, Whole};
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
+use crate::model::money::{MicroUsd, Usd};
 use crate::port::clock::Millis;
 use crate::store::accounts::Accounts;
 
@@ -83,8 +84,8 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     subscription_expires_at: Sent<Moment>,
-    /// USD that its calls may cost in a day of the operator's; 0 is no limit.
-    #[schema(value_type = Option<f64>, minimum = 0)]
+    /// What its calls may cost in a day of the operator's; 0 is no limit.
+    #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     daily_quota: Sent<Usd>,
     /// Percent of the provider's quota windows that are kept back: with less left than that, others of its
@@ -193,7 +194,7 @@ impl AccountInput {
             shared: true,
             supported_models: None,
             subscription_expires_at: None,
-            daily_quota: 0,
+            daily_quota: MicroUsd::ZERO,
             reserve_percent: 0,
             created_at: now,
             updated_at: now,

@@ -7,8 +7,8 @@ use crs_durable::pool::{AccountError, Cooldown, CooldownKind, LeaseSnapshot, Quo
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::fields::Usd;
 use crate::app::App;
+use crate::model::money::Usd;
 use crate::model::time::iso;
 use crate::port::store::StoreError;
 use crate::relay::call::request_id;
@@ -93,11 +93,11 @@ impl From<&QuotaWindow> for QuotaView {
     }
 }
 
-/// What the account's calls cost today, USD.
+/// What the account's calls cost today.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DailySpend {
-    spent: f64,
+    spent: Usd,
     #[schema(format = DateTime)]
     resets_at: String,
 }
@@ -105,7 +105,7 @@ pub(super) struct DailySpend {
 impl From<(u64, Millis)> for DailySpend {
     fn from((spent, end): (u64, Millis)) -> Self {
         Self {
-            spent: Usd::shown(spent),
+            spent: spent.into(),
             resets_at: iso(end),
         }
     }

@@ -6,10 +6,10 @@ use crs_durable::pool::{self, AccountSnapshot, CooldownKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::fields::Usd;
 use super::live::{CooldownView, DailySpend, ErrorView, KeyNames, LeaseView, QuotaView};
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
+use crate::model::money::{MicroUsd, Usd};
 use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::port::store::StoreError;
@@ -42,7 +42,7 @@ pub(in super::super) struct AccountView {
     #[schema(format = DateTime)]
     subscription_expires_at: Option<String>,
     /// USD in a day; 0 is no limit.
-    daily_quota: f64,
+    daily_quota: Usd,
     /// Percent of the provider's quota windows that are kept back.
     reserve_percent: u8,
     #[schema(inline)]
@@ -215,7 +215,7 @@ impl AccountView {
             shared: account.shared,
             supported_models: account.supported_models.clone(),
             subscription_expires_at: account.subscription_expires_at.map(iso),
-            daily_quota: Usd::shown(account.daily_quota),
+            daily_quota: account.daily_quota.into(),
             reserve_percent: account.reserve_percent,
             status,
             status_reason,
@@ -292,7 +292,7 @@ fn status(
     }
     let spent = live
         .spent
-        .filter(|(spent, _)| account.daily_quota > 0 && *spent >= account.daily_quota);
+        .filter(|(spent, _)| account.daily_quota > MicroUsd::ZERO && *spent >= account.daily_quota.0);
     if let Some((_, until)) = spent {
         return (Status::QuotaReached, None, Some(until));
     }

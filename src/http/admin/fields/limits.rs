@@ -1,4 +1,4 @@
-//! The values of limits: amounts, money, and the names of clients.
+//! The values of limits: amounts, and the names of clients.
 
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
@@ -29,54 +29,6 @@ impl<'de, const MAX: u64> Deserialize<'de> for Amount<MAX> {
             }
         }
         deserializer.deserialize_any(Range::<MAX>).map(Self)
-    }
-}
-
-/// USD as a number, kept as micro-USD; `null` is 0, which is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Usd(pub(in super::super) u64);
-
-const MICRO: f64 = 1e6;
-
-/// The largest amount: with it a number still tells each micro-USD apart.
-const MOST: f64 = 1e9;
-
-impl Usd {
-    /// Micro-USD as the API shows them.
-    pub(in super::super) fn shown(micro: u64) -> f64 {
-        micro as f64 / MICRO
-    }
-}
-
-impl<'de> Deserialize<'de> for Usd {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Money;
-        impl Visitor<'_> for Money {
-            type Value = u64;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("USD as a number from 0 to 1000000000 with at most 6 decimals, or null")
-            }
-
-            fn visit_unit<E: serde::de::Error>(self) -> Result<u64, E> {
-                Ok(0)
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
-                self.visit_f64(number as f64)
-            }
-
-            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
-                let micro = (number * MICRO).round();
-                // A number with at most six decimals is the one nearest to its count of millionths.
-                if (0.0..=MOST).contains(&number) && (micro / MICRO).to_bits() == number.to_bits() {
-                    Ok(micro as u64)
-                } else {
-                    Err(E::invalid_value(Unexpected::Float(number), &self))
-                }
-            }
-        }
-        deserializer.deserialize_any(Money).map(Self)
     }
 }
 
@@ -119,34 +71,6 @@ impl<'de> Deserialize<'de> for Cleared {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn money_is_kept_to_the_millionth() {
-        let micro = |text: &str| serde_json::from_str::<Usd>(text).map(|usd| usd.0).ok();
-        for (text, kept) in [
-            ("0", Some(0)),
-            ("null", Some(0)),
-            ("10", Some(10_000_000)),
-            ("0.1", Some(100_000)),
-            ("0.000001", Some(1)),
-            ("19.999999", Some(19_999_999)),
-            ("999999999.999999", Some(999_999_999_999_999)),
-            ("1e9", Some(1_000_000_000_000_000)),
-            ("0.0000001", None),
-            ("0.1000001", None),
-            ("-0.5", None),
-            ("-1", None),
-            ("1e10", None),
-            ("\"1\"", None),
-            ("true", None),
-        ] {
-            assert_eq!(micro(text), kept, "{text}");
-        }
-        for micro_usd in [1, 7, 100_003, 123_456_789_012_345] {
-            let shown = serde_json::to_string(&Usd::shown(micro_usd)).unwrap();
-            assert_eq!(micro(&shown), Some(micro_usd), "{shown}");
-        }
-    }
 
     #[test]
     fn clients_are_those_there_are() {

@@ -7,11 +7,12 @@ use utoipa::{PartialSchema, ToSchema};
 use super::super::super::api_error::ApiError;
 use super::super::super::extract::Sent;
 use super::super::fields::{
-    Amount, Cleared, Clients, Line, Models, Moment, Permissions, Tags, Text, Usd, Whole, requiring,
+    Amount, Cleared, Clients, Line, Models, Moment, Permissions, Tags, Text, Whole, requiring,
 };
 use super::bindings::{BindingsInput, Bound, Target};
 use super::rules;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
+use crate::model::money::Usd;
 use crs_durable::gate::ModelMode;
 
 /// A year.
@@ -109,28 +110,28 @@ pub(in super::super) struct KeyInput {
     #[schema(value_type = Option<u32>, maximum = 1_000_000_000)]
     #[serde(default)]
     pub(super) rate_limit_requests: Sent<Requests>,
-    /// USD in a window, at most 6 decimals; 0 is no limit.
-    #[schema(value_type = Option<f64>, minimum = 0)]
+    /// Of a window; 0 is no limit.
+    #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     pub(super) rate_limit_cost: Sent<Usd>,
     /// Tokens of every kind in a window; 0 is no limit.
     #[schema(value_type = Option<u64>)]
     #[serde(default)]
     pub(super) token_limit: Sent<TokenCount>,
-    /// USD in a day of the operator's; 0 is no limit.
-    #[schema(value_type = Option<f64>, minimum = 0)]
+    /// Of a day of the operator's; 0 is no limit.
+    #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     daily_cost_limit: Sent<Usd>,
-    /// USD in a week; 0 is no limit.
-    #[schema(value_type = Option<f64>, minimum = 0)]
+    /// Of a week; 0 is no limit.
+    #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     weekly_cost_limit: Sent<Usd>,
-    /// USD in a week for models of the Opus class; 0 is no limit.
-    #[schema(value_type = Option<f64>, minimum = 0)]
+    /// Of a week for models of the Opus class; 0 is no limit.
+    #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     weekly_opus_cost_limit: Sent<Usd>,
-    /// USD ever; 0 is no limit.
-    #[schema(value_type = Option<f64>, minimum = 0)]
+    /// For all time; 0 is no limit.
+    #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     total_cost_limit: Sent<Usd>,
     /// When weeks begin: 1 is Monday, 7 is Sunday.

@@ -4,9 +4,9 @@ use crs_durable::gate::{self, Estimate, Snapshot, SpendSnapshot, WindowSnapshot}
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::fields::Usd;
 use crate::app::App;
 use crate::model::key::Key;
+use crate::model::money::Usd;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
@@ -32,8 +32,7 @@ pub(super) struct WindowView {
     end: String,
     requests: u64,
     tokens: u64,
-    /// USD.
-    cost: f64,
+    cost: Usd,
     /// What calls that run now have reserved of it.
     reserved: ReservedView,
 }
@@ -43,15 +42,14 @@ pub(super) struct WindowView {
 #[schema(as = Reserved)]
 pub(in super::super) struct ReservedView {
     tokens: u64,
-    /// USD.
-    cost: f64,
+    cost: Usd,
 }
 
 impl From<Estimate> for ReservedView {
     fn from(estimate: Estimate) -> Self {
         Self {
             tokens: estimate.tokens,
-            cost: Usd::shown(estimate.cost),
+            cost: estimate.cost.into(),
         }
     }
 }
@@ -67,14 +65,14 @@ pub(super) struct SpendView {
     total: PeriodView,
 }
 
-/// USD.
+/// What was spent of one limit.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PeriodSpend)]
 struct PeriodView {
-    spent: f64,
+    spent: Usd,
     /// What calls that run now may cost.
-    reserved: f64,
+    reserved: Usd,
     /// When `spent` begins at 0 again; `null`: never.
     #[schema(format = DateTime)]
     resets_at: Option<String>,
@@ -87,7 +85,7 @@ impl From<&WindowSnapshot> for WindowView {
             end: iso(window.end),
             requests: window.requests,
             tokens: window.used.tokens,
-            cost: Usd::shown(window.used.cost),
+            cost: window.used.cost.into(),
             reserved: window.reserved.into(),
         }
     }
@@ -96,8 +94,8 @@ impl From<&WindowSnapshot> for WindowView {
 impl From<&SpendSnapshot> for PeriodView {
     fn from(spend: &SpendSnapshot) -> Self {
         Self {
-            spent: Usd::shown(spend.spent),
-            reserved: Usd::shown(spend.reserved),
+            spent: spend.spent.into(),
+            reserved: spend.reserved.into(),
             resets_at: spend.resets_at.map(iso),
         }
     }

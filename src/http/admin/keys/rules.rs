@@ -29,7 +29,11 @@ fn window(input: &KeyInput, key: &Key) -> Result<(), ApiError> {
             key.rate_limit_requests,
             sent(&input.rate_limit_requests),
         ),
-        ("rateLimitCost", key.rate_limit_cost, sent(&input.rate_limit_cost)),
+        (
+            "rateLimitCost",
+            key.rate_limit_cost.0,
+            sent(&input.rate_limit_cost),
+        ),
         ("tokenLimit", key.token_limit, sent(&input.token_limit)),
     ];
     if key.rate_limit_window > 0 {

@@ -6,11 +6,11 @@ use crs_durable::gate::{ModelMode, Service};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::fields::Usd;
 use super::live::{Live, SpendView, WindowView};
 use crate::config::Secret;
 use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
+use crate::model::money::Usd;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
 
@@ -54,13 +54,12 @@ pub(in super::super) struct KeyView {
     /// Minutes.
     rate_limit_window: u64,
     rate_limit_requests: u64,
-    /// USD, as all costs.
-    rate_limit_cost: f64,
+    rate_limit_cost: Usd,
     token_limit: u64,
-    daily_cost_limit: f64,
-    weekly_cost_limit: f64,
-    weekly_opus_cost_limit: f64,
-    total_cost_limit: f64,
+    daily_cost_limit: Usd,
+    weekly_cost_limit: Usd,
+    weekly_opus_cost_limit: Usd,
+    total_cost_limit: Usd,
     /// 1 is Monday, 7 is Sunday.
     weekly_reset_day: u8,
     weekly_reset_hour: u8,
@@ -141,12 +140,12 @@ impl KeyView {
             concurrency_queue_timeout: key.concurrency_queue_timeout,
             rate_limit_window: key.rate_limit_window,
             rate_limit_requests: key.rate_limit_requests,
-            rate_limit_cost: Usd::shown(key.rate_limit_cost),
+            rate_limit_cost: key.rate_limit_cost.into(),
             token_limit: key.token_limit,
-            daily_cost_limit: Usd::shown(key.daily_cost_limit),
-            weekly_cost_limit: Usd::shown(key.weekly_cost_limit),
-            weekly_opus_cost_limit: Usd::shown(key.weekly_opus_cost_limit),
-            total_cost_limit: Usd::shown(key.total_cost_limit),
+            daily_cost_limit: key.daily_cost_limit.into(),
+            weekly_cost_limit: key.weekly_cost_limit.into(),
+            weekly_opus_cost_limit: key.weekly_opus_cost_limit.into(),
+            total_cost_limit: key.total_cost_limit.into(),
             weekly_reset_day: key.weekly_reset_day.clamp(1, 7),
             weekly_reset_hour: key.weekly_reset_hour,
             bindings: key.bindings.clone(),

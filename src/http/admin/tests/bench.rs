@@ -237,6 +237,7 @@ impl Bench {
             call: CallId(call),
             service: gate::Service::Claude,
             model: Some("claude-sonnet-4-5".to_owned()),
+            canonical: None,
             slot: true,
             ttl_ms: 60_000,
             learned_since: 1,

@@ -41,9 +41,9 @@ async fn every_limit_goes_in_and_comes_back() {
         .unwrap();
     assert_eq!(
         (
-            record.daily_cost_limit,
-            record.weekly_cost_limit,
-            record.weekly_opus_cost_limit
+            record.daily_cost_limit.0,
+            record.weekly_cost_limit.0,
+            record.weekly_opus_cost_limit.0
         ),
         (10_500_000, 19_999_999, 1)
     );

@@ -78,7 +78,7 @@ async fn a_ranking_names_who_cost_most() {
         (&keys["items"][0]["id"], &keys["items"][0]["name"]),
         (&second["id"], &json!("second"))
     );
-    assert_eq!(keys["items"][1]["totals"]["cost"], 200);
+    assert_eq!(keys["items"][1]["totals"]["cost"], 0.000_2);
     assert_eq!(get("kind=keys&top=1").await["items"].as_array().unwrap().len(), 1);
     assert_eq!(get("kind=accounts&range=all").await["items"][0]["name"], "main");
     assert_eq!(

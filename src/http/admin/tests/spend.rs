@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Bench, NOW};
 use crate::model::account::Platform;
+use crate::model::money::MicroUsd;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::port::gates::{Gates as _, KeyHash};
 
@@ -33,6 +34,7 @@ async fn begin(bench: &Bench, key: &Value, call: u128) -> Reply {
         call: CallId(call),
         service: gate::Service::Claude,
         model: None,
+        canonical: None,
         opus: false,
         client: None,
         slot: true,
@@ -127,7 +129,8 @@ async fn what_was_spent_can_be_forgiven() {
         error: None,
         detail: None,
         tokens: Tokens::default(),
-        cost: 2_000_000,
+        cost: MicroUsd(2_000_000),
+        charges: Vec::new(),
         price_version: "test".to_owned(),
         quality: Quality::Exact,
         first_byte_ms: None,

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Bench, NOW};
 use crate::model::account::Platform;
+use crate::model::money::MicroUsd;
 use crate::model::price::Terms;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 
@@ -30,7 +31,8 @@ pub(super) fn event(at: u64, number: u128, key: &Value, account: &Value) -> Ledg
             output: 5,
             ..Tokens::default()
         },
-        cost: 100,
+        cost: MicroUsd(100),
+        charges: Vec::new(),
         price_version: "test".to_owned(),
         quality: Quality::Exact,
         first_byte_ms: Some(20),
@@ -63,7 +65,7 @@ pub(super) async fn used() -> (Bench, Value, Value, Value) {
     failed.status = 529;
     failed.error = Some("provider_overloaded".to_owned());
     failed.detail = Some("Overloaded".to_owned());
-    failed.cost = 900;
+    failed.cost = MicroUsd(900);
     let events = [
         event(NOW - 1, 1, &first, &account),
         event(NOW + HOUR, 2, &first, &account),
@@ -89,7 +91,7 @@ async fn sums_are_by_the_operators_day_and_name_who() {
     );
     assert_eq!(today["totals"]["requests"], 2);
     assert_eq!(today["totals"]["errors"], 1);
-    assert_eq!(today["totals"]["cost"], 1000);
+    assert_eq!(today["totals"]["cost"], 0.001);
     assert_eq!(today["totals"]["output"], 10);
     let names: Vec<&Value> = today["keys"]
         .as_array()
@@ -220,7 +222,7 @@ async fn one_call_is_found_by_its_id() {
     );
     assert_eq!(
         (&call["detail"], &call["quality"], &call["cost"]),
-        (&json!("Overloaded"), &json!("exact"), &json!(900))
+        (&json!("Overloaded"), &json!("exact"), &json!(0.000_9))
     );
     for unknown in ["nope", "req_00000000000000000000000000000000", "req_ü"] {
         let path: String = unknown.replace('ü', "%C3%BC");
@@ -257,7 +259,7 @@ async fn the_operators_prices_hold_from_the_next_call_on_and_after_a_restart() {
     assert_eq!(set["overrides"]["house-model"]["input"], 1.25);
     assert_eq!(
         (cost(&bench).cost, cost(&bench).quality),
-        (1_250_000, Quality::Exact)
+        (MicroUsd(1_250_000), Quality::Exact)
     );
     assert_eq!(bench.get("/admin/prices").await.is(200).json, set);
 
@@ -265,7 +267,7 @@ async fn the_operators_prices_hold_from_the_next_call_on_and_after_a_restart() {
     restarted.load().await.unwrap();
     let mut again = bench.clone();
     again.app = restarted;
-    assert_eq!(cost(&again).cost, 1_250_000);
+    assert_eq!(cost(&again).cost, MicroUsd(1_250_000));
 
     bench
         .call("PUT", "/admin/prices", &json!({"overrides": {}}))
@@ -337,5 +339,5 @@ async fn older_prices_do_not_come_back() {
         .app
         .prices()
         .bill("m", Platform::Claude, &tokens, &Terms::default(), Quality::Exact);
-    assert_eq!(bill.cost, 2_000_000);
+    assert_eq!(bill.cost, MicroUsd(2_000_000));
 }

@@ -38,7 +38,7 @@ pub(in crate::http::admin) struct RankingQuery {
     top: Option<u32>,
 }
 
-/// Who or what cost most. Costs are in micro-USD.
+/// Who or what cost most.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageRanking)]

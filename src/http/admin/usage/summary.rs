@@ -24,7 +24,7 @@ pub(in crate::http::admin) struct SummaryQuery {
     top: Option<u32>,
 }
 
-/// What was used in a time. Costs are in micro-USD.
+/// What was used in a time.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageSummary)]

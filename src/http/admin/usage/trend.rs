@@ -31,7 +31,7 @@ pub(in crate::http::admin) struct TrendQuery {
     model: Option<String>,
 }
 
-/// What was used over a time. Costs are in micro-USD.
+/// What was used over a time.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageTrend)]

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input, SMALL};
 use crate::app::App;
+use crate::model::money::Usd;
 use crate::store::ledger::Difference;
 
 /// Differences told; more of them say nothing more.
@@ -34,7 +35,46 @@ pub(in crate::http::admin) struct VerifiedView {
     /// How many sums are not those of the calls; 0: the books agree.
     different: usize,
     /// The first 1000 of them.
-    differences: Vec<Difference>,
+    differences: Vec<DifferenceView>,
+}
+
+/// A sum that is not the sum of its calls.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LedgerDifference)]
+struct DifferenceView {
+    /// `<metric>:<scope>`, such as `cost:key:<id>`, or `failures:<error code>`.
+    field: String,
+    /// What the sums say.
+    stored: Amount,
+    /// What the calls add up to.
+    events: Amount,
+}
+
+/// A count; of a `cost` the money.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = LedgerAmount)]
+enum Amount {
+    Count(u64),
+    Money(Usd),
+}
+
+impl From<Difference> for DifferenceView {
+    fn from(difference: Difference) -> Self {
+        let money = difference.field.starts_with("cost:");
+        let amount = |sum: u64| {
+            if money {
+                Amount::Money(sum.into())
+            } else {
+                Amount::Count(sum)
+            }
+        };
+        Self {
+            stored: amount(difference.stored),
+            events: amount(difference.events),
+            field: difference.field,
+        }
+    }
 }
 
 /// Compares a day's sums with its calls. Reads every call of that day.
@@ -64,6 +104,11 @@ pub(in crate::http::admin) async fn verify(
         days_kept,
         events: verified.events,
         different,
-        differences: verified.differences.into_iter().take(MOST).collect(),
+        differences: verified
+            .differences
+            .into_iter()
+            .take(MOST)
+            .map(DifferenceView::from)
+            .collect(),
     }))
 }

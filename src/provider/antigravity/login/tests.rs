@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::account::Account;
+use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
+use crate::relay::body::tools::HostedTools;
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::Surface;
 use crate::relay::session::{CLAUDE, Session};
@@ -55,10 +57,11 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
         body: Bytes::from_static(body.as_bytes()),
         packed: None,
         fields: Fields::default(),
-        model: "gemini-3-pro".to_owned(),
+        model: ModelName::parse("gemini-3-pro").unwrap(),
         stream: true,
         session: None,
         max_output: None,
+        hosted: HostedTools::default(),
         only: None,
     }
 }

@@ -128,3 +128,70 @@ proptest! {
         prop_assert_eq!(meter.finish(ends), measure(!listed, &text, ends));
     }
 }
+
+#[test]
+fn searches_and_kinds_of_tokens_are_told() {
+    let piece = |queries: Value, finish: Option<&str>| {
+        let mut answer = json!({"candidates": [{"content": {"parts": [{"text": "hi"}]}, "groundingMetadata": {
+                "webSearchQueries": queries, "groundingChunks": [{"web": {"uri": "https://example.com"}}]}}],
+            "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 50, "cachedContentTokenCount": 30,
+                "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 20}, {"modality": "AUDIO", "tokenCount": 60},
+                    {"modality": "IMAGE", "tokenCount": 20}],
+                "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 30}],
+                "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 40}]}});
+        if let Some(finish) = finish {
+            answer["candidates"][0]["finishReason"] = finish.into();
+        }
+        answer
+    };
+    let pieces = [
+        piece(json!(["one", ""]), None),
+        piece(json!(["one", "two", " "]), None),
+        piece(json!(["three"]), Some("STOP")),
+    ];
+    for enveloped in [false, true] {
+        let text: String = pieces
+            .iter()
+            .map(|piece| {
+                if enveloped {
+                    json!({ "response": piece })
+                } else {
+                    piece.clone()
+                }
+            })
+            .fold(String::new(), |text, piece| format!("{text}data: {piece}\n\n"));
+        let measured = measure(true, &text, true);
+        let used: Vec<_> = measured.terms.extras.used().collect();
+        assert_eq!(
+            used,
+            [
+                (Item::WebSearch, 3),
+                (Item::InputAudio, 30),
+                (Item::InputImage, 20),
+                (Item::CachedAudio, 30),
+                (Item::OutputImage, 40),
+            ]
+        );
+        assert_eq!(
+            (
+                measured.tokens.input,
+                measured.tokens.cache_read,
+                measured.tokens.output
+            ),
+            (70, 30, 50)
+        );
+        assert_eq!(measured.quality, Quality::Exact);
+    }
+}
+
+#[test]
+fn an_answer_that_rests_on_maps_says_so() {
+    let answer = json!({"candidates": [{"finishReason": "STOP", "groundingMetadata": {"groundingChunks": [
+            {"maps": {"uri": "https://maps.example.com", "title": "t"}}, {"maps": {"title": "u"}}]}}],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1}});
+    let measured = measure(false, &answer.to_string(), true);
+    assert_eq!(
+        measured.terms.extras.used().collect::<Vec<_>>(),
+        [(Item::MapsSearch, 1)]
+    );
+}

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::*;
 use crate::config::Secret;
 use crate::model::account::Account;
+use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
+use crate::relay::body::tools::HostedTools;
 
 fn config() -> Config {
     let vars: HashMap<String, String> = [
@@ -64,10 +66,11 @@ fn call(endpoint: Endpoint, stream: bool, model: &str, body: &'static str) -> Ca
         body: Bytes::from_static(body.as_bytes()),
         packed: None,
         fields: scan(body.as_bytes()).unwrap(),
-        model: model.to_owned(),
+        model: ModelName::parse(model).unwrap_or_default(),
         stream,
         session: None,
         max_output: None,
+        hosted: HostedTools::default(),
         only: None,
     }
 }
@@ -108,8 +111,55 @@ fn the_same_protocol_passes_unchanged() {
 }
 
 #[test]
+fn a_mapping_of_an_older_record_cannot_leave_its_place_in_the_path() {
+    for to in ["../../v1beta/files", "a b", "x%2F..%2Fy", "", "a//b", "?key=x"] {
+        let api = call(
+            Endpoint::Generate(Surface::V1Beta),
+            false,
+            "gemini-2.5-pro",
+            CONTENTS,
+        );
+        let (url, _) = sent(&api, &account(key(), &[("gemini-2.5-pro", to)]));
+        assert_eq!(
+            url, "http://api/v1beta/models/gemini-2.5-pro:generateContent",
+            "{to}"
+        );
+    }
+}
+
+#[test]
+fn a_mapping_holds_for_every_name_of_its_model() {
+    for named in [
+        "gemini-2.5-pro",
+        "Gemini-2.5-Pro",
+        "gemini-2.5-pro-001",
+        "google/gemini-2.5-pro",
+    ] {
+        let api = call(Endpoint::Generate(Surface::V1Beta), false, named, CONTENTS);
+        let (url, _) = sent(&api, &account(key(), &[("gemini-2.5-pro", "gemini-3-pro")]));
+        assert_eq!(
+            url, "http://api/v1beta/models/gemini-3-pro:generateContent",
+            "{named}"
+        );
+    }
+    // An exact name goes first.
+    let api = call(
+        Endpoint::Generate(Surface::V1Beta),
+        false,
+        "gemini-2.5-pro-001",
+        CONTENTS,
+    );
+    let mapping = [
+        ("gemini-2.5-pro", "gemini-3-pro"),
+        ("gemini-2.5-pro-001", "gemini-4"),
+    ];
+    let (url, _) = sent(&api, &account(key(), &mapping));
+    assert!(url.ends_with("/gemini-4:generateContent"), "{url}");
+}
+
+#[test]
 fn a_mapped_model_changes_where_the_protocol_has_it() {
-    let mapping = [("gemini-2.5-pro", "gemini-3 pro")];
+    let mapping = [("gemini-2.5-pro", "gemini-3-pro")];
     let api = call(
         Endpoint::Generate(Surface::V1Beta),
         false,
@@ -119,10 +169,7 @@ fn a_mapped_model_changes_where_the_protocol_has_it() {
     let (url, body) = sent(&api, &account(key(), &mapping));
     assert_eq!(
         (url.as_str(), body.as_str()),
-        (
-            "http://api/v1beta/models/gemini-3%20pro:generateContent",
-            CONTENTS
-        )
+        ("http://api/v1beta/models/gemini-3-pro:generateContent", CONTENTS)
     );
     let assist = call(
         Endpoint::Generate(Surface::Internal),
@@ -131,7 +178,7 @@ fn a_mapped_model_changes_where_the_protocol_has_it() {
         ENVELOPED,
     );
     let (_, body) = sent(&assist, &account(google(None), &mapping));
-    assert_eq!(body, ENVELOPED.replace("gemini-2.5-pro", "gemini-3 pro"));
+    assert_eq!(body, ENVELOPED.replace("gemini-2.5-pro", "gemini-3-pro"));
     let count = r#"{"request":{"model":"models/gemini-2.5-pro","contents":[]}}"#;
     let count = call(
         Endpoint::CountContent(Surface::Internal),
@@ -143,7 +190,7 @@ fn a_mapped_model_changes_where_the_protocol_has_it() {
     assert_eq!(url, "http://assist/v1internal:countTokens");
     assert_eq!(
         body,
-        r#"{"request":{"model":"models/gemini-3 pro","contents":[]}}"#
+        r#"{"request":{"model":"models/gemini-3-pro","contents":[]}}"#
     );
 }
 

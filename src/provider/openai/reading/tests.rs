@@ -210,3 +210,199 @@ proptest! {
         prop_assert_eq!(meter.finish(true), once.finish(true));
     }
 }
+
+/// An answer that searched ten times, as OpenAI gives it.
+fn searched(tools: Value, tool_usage: Option<Value>) -> Value {
+    let call = |at: usize, action: Value| json!({"type": "web_search_call", "id": format!("ws_{at}"), "status": "completed", "action": action});
+    let mut output: Vec<Value> = (0..10)
+        .map(|at| call(at, json!({"type": "search", "query": format!("q{at}")})))
+        .collect();
+    output.push(call(
+        10,
+        json!({"type": "open_page", "url": "https://example.com"}),
+    ));
+    output.push(json!({"type": "message", "content": [{"type": "output_text", "text": "web_search_call"}]}));
+    let mut answer = json!({"id": "resp_1", "status": "completed", "model": "gpt-5.4", "tools": tools,
+        "output": output, "usage": {"input_tokens": 1000, "output_tokens": 100}});
+    if let Some(usage) = tool_usage {
+        answer["tool_usage"] = usage;
+    }
+    answer
+}
+
+/// The same as a stream; `listed`: the end repeats what was done.
+fn as_stream(answer: &Value, listed: bool) -> String {
+    let mut end = answer.clone();
+    if !listed {
+        end["output"] = json!([]);
+    }
+    let mut events = vec![
+        json!({"type": "response.created", "response": {"id": "resp_1", "output": [],
+        "status": "in_progress", "tools": answer["tools"]}}),
+    ];
+    for item in answer["output"].as_array().unwrap() {
+        events.push(json!({"type": "response.output_item.added", "item": item}));
+        events.push(json!({"type": "response.output_item.done", "item": item}));
+    }
+    events.push(json!({"type": "response.completed", "response": end}));
+    events.iter().fold(String::new(), |text, event| {
+        format!("{text}event: x\ndata: {event}\n\n")
+    })
+}
+
+fn extras(measured: &Measured) -> Vec<(Item, u64)> {
+    measured.terms.extras.used().collect()
+}
+
+#[test]
+fn searches_are_counted_once_however_they_are_told() {
+    let tools =
+        json!([{"type": "web_search"}, {"type": "function", "name": "f", "parameters": {"model": {}}}]);
+    let preview = json!([{"type": "web_search_preview_2025_03_11"}]);
+    for (tools, item) in [(tools, Item::WebSearch), (preview, Item::WebSearchPreview)] {
+        let told = searched(tools.clone(), Some(json!({"web_search": {"num_requests": 10}})));
+        let counted = searched(tools, None);
+        for answer in [told, counted] {
+            for (stream, text) in [
+                (false, answer.to_string()),
+                (true, as_stream(&answer, true)),
+                (true, as_stream(&answer, false)),
+            ] {
+                let measured = measure(&RESPONSES, stream, &text, true);
+                assert_eq!(extras(&measured), [(item, 10)], "{text}");
+                assert_eq!(measured.quality, Quality::Exact);
+                assert_eq!((measured.tokens.input, measured.tokens.output), (1000, 100));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_providers_own_count_goes_before_a_count_of_items() {
+    let answer = searched(json!([]), Some(json!({"web_search": {"num_requests": 7}})));
+    let measured = measure(&RESPONSES, false, &answer.to_string(), true);
+    assert_eq!(extras(&measured), [(Item::WebSearch, 7)]);
+}
+
+#[test]
+fn other_tools_are_counted_too() {
+    let item = |kind: &str, more: Value| {
+        let mut item = json!({"type": kind, "id": "x", "status": "completed"});
+        item.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        item
+    };
+    let answer = |items: Vec<Value>| {
+        json!({"id": "resp_1", "status": "completed", "model": "gpt-5.4", "output": items, "tools": [],
+            "usage": {"input_tokens": 10, "output_tokens": 1}})
+    };
+    for (items, expected, quality) in [
+        (
+            vec![item("file_search_call", json!({})); 3],
+            vec![(Item::FileSearch, 3)],
+            Quality::Exact,
+        ),
+        (
+            vec![
+                item("code_interpreter_call", json!({"container_id": "c1"})),
+                item("code_interpreter_call", json!({"container_id": "c1"})),
+                item("code_interpreter_call", json!({"container_id": "c2"})),
+            ],
+            vec![(Item::CodeSession, 2)],
+            Quality::Exact,
+        ),
+        (
+            vec![item("image_generation_call", json!({"result": "iVBORw0KGgo="}))],
+            vec![(Item::ToolImage, 1)],
+            Quality::Exact,
+        ),
+        // A computer's `click` is no look at a page, and what is unknown may cost something.
+        (
+            vec![
+                item("function_call", json!({})),
+                item("computer_call", json!({"action": {"type": "click"}})),
+            ],
+            vec![],
+            Quality::Exact,
+        ),
+        (vec![item("hologram_call", json!({}))], vec![], Quality::Estimated),
+    ] {
+        let answer = answer(items);
+        for (stream, text) in [
+            (false, answer.to_string()),
+            (true, as_stream(&answer, true)),
+            (true, as_stream(&answer, false)),
+        ] {
+            let measured = measure(&RESPONSES, stream, &text, true);
+            assert_eq!(
+                (extras(&measured), measured.quality),
+                (expected.clone(), quality),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_image_tool_used_is_told_apart() {
+    let answer = json!({"id": "resp_1", "status": "completed", "model": "gpt-5.4",
+        "tools": [{"type": "image_generation", "model": "gpt-image-2"}],
+        "output": [{"type": "image_generation_call", "result": "iVBORw0KGgo="}],
+        "usage": {"input_tokens": 1000, "output_tokens": 100},
+        "tool_usage": {"image_gen": {"input_tokens": 50, "input_tokens_details": {"image_tokens": 20, "text_tokens": 30},
+            "output_tokens": 7024, "output_tokens_details": {"image_tokens": 7024}, "total_tokens": 7074}}});
+    for (stream, text) in [(false, answer.to_string()), (true, as_stream(&answer, false))] {
+        let measured = measure(&RESPONSES, stream, &text, true);
+        assert_eq!(
+            extras(&measured),
+            [
+                (Item::ToolText, 30),
+                (Item::ToolImageInput, 20),
+                (Item::ToolImageOutput, 7024)
+            ]
+        );
+        assert_eq!(measured.terms.image_model.as_deref(), Some("gpt-image-2"));
+    }
+}
+
+#[test]
+fn a_chat_that_searched_or_spoke_says_so() {
+    let usage = json!({"prompt_tokens": 100, "completion_tokens": 50,
+        "prompt_tokens_details": {"audio_tokens": 60}, "completion_tokens_details": {"audio_tokens": 40}});
+    let chunk = |model: &str, part: &str, more: Value| {
+        let mut content = json!({"content": "hi"});
+        content
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({"id": "c", "model": model, "choices": [{"index": 0, part: content, "finish_reason": "stop"}],
+            "usage": usage})
+    };
+    let cited =
+        json!({"annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.com"}}]});
+    let audio = [(Item::InputAudio, 60), (Item::OutputAudio, 40)];
+    for (model, more, searches) in [
+        ("gpt-5.4", json!({}), 0),
+        ("gpt-5.4", json!({"annotations": []}), 0),
+        ("gpt-5.4", cited, 1),
+        ("gpt-4o-search-preview-2025-03-11", json!({}), 1),
+    ] {
+        for (stream, part) in [(false, "message"), (true, "delta")] {
+            let chunk = chunk(model, part, more.clone()).to_string();
+            let text = if stream {
+                format!("data: {chunk}\n\ndata: [DONE]\n\n")
+            } else {
+                chunk
+            };
+            let measured = measure(&CHAT, stream, &text, true);
+            let searched = (searches > 0).then_some((Item::WebSearch, searches));
+            let expected: Vec<_> = searched.into_iter().chain(audio).collect();
+            assert_eq!(
+                (extras(&measured), measured.quality),
+                (expected, Quality::Exact),
+                "{text}"
+            );
+        }
+    }
+}

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::append::Rollup;
 use super::super::bucket::{self, figures};
 use super::*;
+use crate::model::money::MicroUsd;
 
 fn any_event() -> impl Strategy<Value = LedgerEvent> {
     let who = (
@@ -39,7 +40,7 @@ fn any_event() -> impl Strategy<Value = LedgerEvent> {
                     cache_write_1h,
                     cache_read,
                 },
-                cost,
+                cost: MicroUsd(cost),
                 status,
                 error: error.then(|| code.to_owned()),
                 quality,

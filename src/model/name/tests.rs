@@ -1,0 +1,239 @@
+use proptest::prelude::*;
+
+use super::InvalidModelName::{Character, Empty, Segment, TooLong};
+use super::*;
+
+#[test]
+fn dressings_come_off_one_by_one() {
+    assert_eq!(
+        spellings("ccr,anthropic/claude-sonnet-4-5-20250929[1m]"),
+        [
+            "ccr,anthropic/claude-sonnet-4-5-20250929[1m]",
+            "anthropic/claude-sonnet-4-5-20250929[1m]",
+            "claude-sonnet-4-5-20250929[1m]",
+            "claude-sonnet-4-5-20250929",
+            "claude-sonnet-4-5",
+        ]
+    );
+    assert_eq!(spellings("gpt-5-2025-08-07"), ["gpt-5-2025-08-07", "gpt-5"]);
+}
+
+#[test]
+fn all_names_of_a_model_have_one_canonical_name() {
+    for (canonical_name, others) in [
+        (
+            "claude-sonnet-4-5",
+            &[
+                "claude-sonnet-4-5-20250929",
+                "claude-sonnet-4-5@20250929",
+                "claude-sonnet-4-5@default",
+                "claude-sonnet-4-5-latest",
+                "Claude-Sonnet-4-5",
+                "CLAUDE-SONNET-4-5-20250929[1M]",
+                "anthropic/claude-sonnet-4.5",
+                "anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "bedrock/eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "vertex_ai/claude-sonnet-4-5@20250929",
+                "publishers/anthropic/models/claude-sonnet-4-5",
+                "openrouter/anthropic/claude-sonnet-4.5",
+                "claude-sonnet-4-5-thinking",
+                "ccr, claude-sonnet-4-5",
+                " claude-sonnet-4-5 ",
+            ][..],
+        ),
+        (
+            "claude-sonnet-4",
+            &["claude-sonnet-4-20250514", "claude-sonnet-4-0"],
+        ),
+        ("gpt-5.4", &["gpt-5.4-2026-03-05", "openai/gpt-5.4", "GPT-5.4"]),
+        ("gpt-4", &["gpt-4-0613"]),
+        (
+            "gemini-2.5-flash",
+            &["models/gemini-2.5-flash-001", "google/gemini-2.5-flash"],
+        ),
+        ("gemini-3-pro", &["gemini-3-pro-high", "gemini-3-pro-low"]),
+        (
+            "gemini-2.5-pro-preview",
+            &["gemini-2.5-pro-preview-06-05", "gemini-2.5-pro-preview-09-2025"],
+        ),
+        ("gemini-flash", &["gemini-flash-latest"]),
+    ] {
+        for name in others {
+            assert_eq!(canonical(name), canonical_name, "{name}");
+            assert!(same(name, canonical_name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn other_models_keep_their_names() {
+    for name in [
+        "gpt-5.1-codex-max",
+        "gpt-5-high",
+        "gpt-4-1106-preview",
+        "gpt-image-1.5",
+        "claude-opus-4-1",
+        "claude-x-001",
+        "claude-opus-4-5-2025110",
+        "claude-sonnet-4-5-max",
+        "gemini-3-pro-preview",
+        "o3-mini",
+        "",
+        "-latest",
+        "[1m]",
+        "ccr,",
+    ] {
+        assert_eq!(spellings(name), [name]);
+    }
+}
+
+#[test]
+fn an_alias_that_moves_is_found_from_its_versions() {
+    for (version, alias) in [
+        ("gemini-3.5-flash", Some("gemini-flash")),
+        ("gemini-3.1-flash-lite-preview", Some("gemini-flash-lite")),
+        ("gemini-3.1-pro-preview", Some("gemini-pro")),
+        ("gemini-flash", None),
+        ("gemini-2.5", None),
+        ("claude-opus-4-5", None),
+    ] {
+        assert_eq!(moving_alias(version).as_deref(), alias, "{version}");
+    }
+}
+
+#[test]
+fn what_could_leave_its_place_in_a_path_is_no_name() {
+    for name in [
+        "claude-opus-4-5",
+        "gpt-5.4",
+        "models/gemini-3-pro",
+        "anthropic/claude-sonnet-4.5",
+        "us.anthropic.claude-sonnet-4-5-v1:0",
+        "claude-opus-4-5@20251101",
+        "claude-sonnet-4-5[1m]",
+        "my_model",
+        "a...b",
+    ] {
+        assert_eq!(
+            ModelName::parse(name).map(|name| name.to_string()),
+            Ok(name.to_owned())
+        );
+    }
+    let long = "m".repeat(LONGEST + 1);
+    for (name, why) in [
+        ("", Empty),
+        ("[1m]", Empty),
+        (long.as_str(), TooLong),
+        ("x%2F..%2Fgemini-3-pro", Character),
+        ("%2e%2e", Character),
+        ("a b", Character),
+        ("a?b", Character),
+        ("a#b", Character),
+        ("a\\b", Character),
+        ("a\nb", Character),
+        ("a;b", Character),
+        ("ccr,claude-opus-4-5", Character),
+        ("claude[1m]x", Character),
+        ("modèle", Character),
+        ("gemini\u{202e}", Character),
+        ("x/../gemini-3-pro", Segment),
+        ("../../", Segment),
+        ("..", Segment),
+        ("./a", Segment),
+        (".../a", Segment),
+        ("/a", Segment),
+        ("a/", Segment),
+        ("a//b", Segment),
+        ("a/..[1m]", Segment),
+    ] {
+        assert_eq!(ModelName::parse(name), Err(why), "{name}");
+    }
+}
+
+#[test]
+fn an_operator_may_list_what_crs_listed() {
+    assert_eq!(check_listed("ccr,kimi"), Ok(()));
+    assert_eq!(check_listed("ccr, kimi"), Ok(()));
+    assert!(check_listed("ccr,").is_err() && check_listed("a,b").is_err());
+}
+
+#[test]
+fn opus_is_opus_by_every_name() {
+    for name in [
+        "claude-opus-4-5",
+        "Claude-3-OPUS",
+        "us.anthropic.claude-opus-4-5-v1:0",
+    ] {
+        assert!(is_opus(name) && is_opus(&canonical(name)), "{name}");
+    }
+    assert!(!is_opus("claude-sonnet-4-5"));
+}
+
+/// Names made of what dressings are made of.
+fn any_name() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec![
+        "claude-",
+        "opus",
+        "-4-5",
+        "-4.5",
+        "-20250929",
+        "-2025-09-29",
+        "@20250929",
+        "@default",
+        "-latest",
+        "[1m]",
+        "ccr,",
+        "anthropic/",
+        "anthropic.",
+        "us.",
+        "models/",
+        "publishers/",
+        "gemini-",
+        "3-pro",
+        "-001",
+        "-preview",
+        "-06-05",
+        "-09-2025",
+        "gpt-",
+        "-0613",
+        "-v1:0",
+        "-thinking",
+        "-high",
+        " ",
+        "é",
+        "/",
+        ".",
+        "CLAUDE-",
+        "-0",
+        "sonnet-4",
+    ]);
+    prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn a_canonical_name_is_its_own(name in any_name(), noise in ".{0,40}") {
+        for name in [name, noise] {
+            let once = canonical(&name);
+            prop_assert_eq!(canonical(&once), once);
+        }
+    }
+
+    #[test]
+    fn dressing_a_name_does_not_change_what_it_means(base in prop::sample::select(vec!["claude-opus-4-5", "claude-sonnet-5"]), date in 20_240_101_u32..20_271_231, prefix in prop::sample::select(vec!["", "anthropic/", "us.anthropic.", "models/", "ccr,"]), tail in prop::sample::select(vec!["", "[1m]", "-v1:0"])) {
+        let dressed = format!("{prefix}{base}-{date}{tail}");
+        prop_assert!(same(&dressed, base));
+        prop_assert!(same(&dressed.to_uppercase(), base));
+    }
+
+    #[test]
+    fn a_name_that_passes_is_safe_in_a_path(name in "[a-zA-Z0-9./:@_%-]{0,30}") {
+        if let Ok(name) = ModelName::parse(&name) {
+            let path = format!("/v1beta/models/{name}:generateContent");
+            let uri: http::Uri = path.parse().unwrap();
+            prop_assert_eq!(uri.path(), &path);
+            prop_assert!(uri.path().split('/').skip(1).all(|part| !part.is_empty() && part != ".." && part != "."));
+        }
+    }
+}
