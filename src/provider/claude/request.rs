@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::config::Config;
 use crate::provider::Unsendable;
 use crate::provider::outgoing::{bearer, mapped_model, pass, post, secret, with_query};
+use crate::provider::wire::marks;
 use crate::relay::body::{Edit, Field};
 use crate::relay::call::{Call, Endpoint};
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -43,9 +44,12 @@ pub(super) fn build(
         }
     };
 
-    let edits = mapped_model(call, account)
+    let mapped = mapped_model(call, account)
         .zip(call.fields.span(Field::Model))
         .map(|(mapped, span)| Edit::text(span, mapped));
+    // A conversation may have begun on another provider's account.
+    let mut edits = marks::of_messages(&call.body);
+    edits.extend(mapped);
     let path = match call.endpoint {
         Endpoint::Messages => "/v1/messages",
         Endpoint::CountTokens => "/v1/messages/count_tokens",
@@ -56,12 +60,7 @@ pub(super) fn build(
             )));
         }
     };
-    post(
-        call,
-        &with_query(call, format!("{base}{path}")),
-        headers,
-        edits.into_iter().collect(),
-    )
+    post(call, &with_query(call, format!("{base}{path}")), headers, edits)
 }
 
 /// Headers that say who the client is and what it wants. Everything else stays here: our own

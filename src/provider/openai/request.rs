@@ -8,6 +8,7 @@ use super::oauth;
 use crate::config::Config;
 use crate::provider::Unsendable;
 use crate::provider::outgoing::{bearer, mapped_model, pass, post, with_query};
+use crate::provider::wire::marks;
 use crate::relay::body::{Edit, Field};
 use crate::relay::call::{Call, Endpoint};
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -41,10 +42,16 @@ pub(super) fn build(
             format!("{}{}", config.openai.codex_url, path(call.endpoint)?)
         }
     };
-    let edits = mapped_model(call, account)
+    let mapped = mapped_model(call, account)
         .zip(call.fields.span(Field::Model))
         .map(|(mapped, span)| Edit::text(span, mapped));
-    post(call, &with_query(call, url), headers, edits.into_iter().collect())
+    let mut edits = match call.endpoint {
+        // A conversation may have begun on another provider's account.
+        Endpoint::ChatCompletions => marks::of_chat(&call.body),
+        _ => Vec::new(),
+    };
+    edits.extend(mapped);
+    post(call, &with_query(call, url), headers, edits)
 }
 
 fn path(endpoint: Endpoint) -> Result<&'static str, Unsendable> {
