@@ -95,6 +95,11 @@ pub trait Provider: Send + Sync {
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable>;
 
+    /// Whether [`Self::request`] reads and writes the whole body, which takes time if it is long.
+    fn converts(&self, _call: &Call) -> bool {
+        false
+    }
+
     /// Judges an answer that is not a success, by the provider's status, headers and (bounded) body.
     fn judge(
         &self,

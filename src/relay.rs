@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod body;
 pub mod call;
 pub mod client;
+mod conversion;
 mod estimate;
 pub mod flight;
 pub mod json;

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
 use super::sign_in::{self, Exchange, NoSignIn, SignIn};
+use super::wire::marks;
 use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, oauth};
 use crate::config::Config;
 use crate::error::{Code, Failure};
@@ -44,6 +45,10 @@ impl Provider for Claude {
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable> {
         request::build(call, account, config)
+    }
+
+    fn converts(&self, call: &Call) -> bool {
+        marks::are_in(&call.body)
     }
 
     fn judge(

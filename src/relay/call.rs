@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::port::gates::KeyHash;
 
 /// A call as every later step sees it. The body is the client's own bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     pub id: CallId,
     /// Arrival, wall clock.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::budget::{Budget, Overdrawn};
 use super::text::Text;
+use super::text::equal::equal;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::provider) enum Json<'a> {
@@ -95,7 +96,7 @@ impl<'a> Json<'a> {
 /// The member of this name.
 pub(in crate::provider) fn get<'m, 'a>(map: &'m [(Text<'a>, Json<'a>)], key: &str) -> Option<&'m Json<'a>> {
     map.iter()
-        .find_map(|(name, value)| (&**name == key).then_some(value))
+        .find_map(|(name, value)| equal(name, key).then_some(value))
 }
 
 impl<'a> From<Text<'a>> for Json<'a> {

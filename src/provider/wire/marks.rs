@@ -30,6 +30,11 @@ pub(in crate::provider) const SEARCH_PREFIX: &str = "srvtoolu_gts1_";
 /// The longest id of a call that all providers take, bytes.
 pub(in crate::provider) const LONGEST_ID: usize = 40;
 
+/// Whether a body may have something of ours in it.
+pub(in crate::provider) fn are_in(body: &[u8]) -> bool {
+    memchr::memmem::find(body, MARK).is_some()
+}
+
 /// The id to send in place of this one; `None`: it can be sent as it is. It follows from the id alone, so a call
 /// and its result keep the same, in every later request.
 pub(in crate::provider) fn fitted_id(id: &str) -> Option<String> {
@@ -121,7 +126,7 @@ fn messages_block<'b>(patch: &mut Patch<'b>, block: &Object<'b>) -> bool {
 
 /// The changes to a body, found message by message; `each` says whether a message stays.
 fn edits(body: &[u8], mut each: impl for<'b> FnMut(&mut Patch<'b>, &Object<'b>) -> bool) -> Vec<Edit> {
-    if memchr::memmem::find(body, MARK).is_none() {
+    if !are_in(body) {
         return Vec::new();
     }
     // As long as the body, so that places in it are places in the body.
@@ -140,7 +145,7 @@ fn edits(body: &[u8], mut each: impl for<'b> FnMut(&mut Patch<'b>, &Object<'b>) 
 }
 
 fn marked(json: &RawValue) -> bool {
-    memchr::memmem::find(json.get().as_bytes(), MARK).is_some()
+    are_in(json.get().as_bytes())
 }
 
 struct Patch<'b> {
