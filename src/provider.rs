@@ -6,6 +6,8 @@ pub mod antigravity;
 pub mod claude;
 pub mod gemini;
 mod google;
+#[cfg(test)]
+mod growth;
 mod interval;
 mod oauth;
 pub mod openai;

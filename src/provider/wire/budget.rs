@@ -183,9 +183,7 @@ mod tests {
         assert_eq!(budget.overdrawn(), Some(Overdrawn::Bytes(1 << 20)));
 
         let budget = Budget::of(100 << 20);
-        let taken = (0..MOST_VALUES + 1)
-            .take_while(|_| budget.value(0).is_ok())
-            .count();
+        let taken = (0..=MOST_VALUES).take_while(|_| budget.value(0).is_ok()).count();
         assert_eq!(taken, MOST_VALUES);
         assert_eq!(budget.overdrawn(), Some(Overdrawn::Values));
     }

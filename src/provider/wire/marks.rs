@@ -65,7 +65,7 @@ pub(in crate::provider) fn of_messages(body: &[u8]) -> Vec<Edit> {
         let Some(content) = message.raw("content").filter(|content| marked(content)) else {
             return true;
         };
-        let Some(blocks) = patch.list(content) else {
+        let Some(blocks) = list(content) else {
             return true;
         };
         patch.sweep(blocks, messages_block)
@@ -77,7 +77,7 @@ pub(in crate::provider) fn of_chat(body: &[u8]) -> Vec<Edit> {
     edits(body, |patch, message| {
         patch.id(message, "tool_call_id");
         let calls = message.raw("tool_calls").filter(|calls| marked(calls));
-        for call in calls.and_then(|calls| patch.list(calls)).into_iter().flatten() {
+        for call in calls.and_then(list).into_iter().flatten() {
             if let Some(call) = Object::of(call.get()) {
                 patch.id(&call, "id");
             }
@@ -103,9 +103,9 @@ fn messages_block<'b>(patch: &mut Patch<'b>, block: &Object<'b>) -> bool {
         "text" => {
             let citations = block.raw("citations").filter(|citations| marked(citations));
             if let Some(raw) = citations
-                && let Some(list) = patch.list(raw)
+                && let Some(cited) = list(raw)
             {
-                let some = patch.sweep(list, |_, citation| {
+                let some = patch.sweep(cited, |_, citation| {
                     let index: Option<Text<'_>> = citation.get("encrypted_index");
                     !index.is_some_and(|index| index.starts_with(PREFIX))
                 });
@@ -138,10 +138,14 @@ fn edits(body: &[u8], mut each: impl for<'b> FnMut(&mut Patch<'b>, &Object<'b>) 
     let messages = Object::parse(&readable)
         .ok()
         .and_then(|body| body.raw("messages"));
-    if let Some(messages) = messages.and_then(|messages| patch.list(messages)) {
+    if let Some(messages) = messages.and_then(list) {
         patch.sweep(messages, &mut each);
     }
     patch.edits
+}
+
+fn list(json: &RawValue) -> Option<List<'_>> {
+    serde_json::from_slice(json.get().as_bytes()).ok()
 }
 
 fn marked(json: &RawValue) -> bool {
@@ -154,10 +158,6 @@ struct Patch<'b> {
 }
 
 impl<'b> Patch<'b> {
-    fn list(&self, json: &'b RawValue) -> Option<List<'b>> {
-        serde_json::from_slice(json.get().as_bytes()).ok()
-    }
-
     /// Where a value lies, which was read out of the body.
     fn span(&self, value: &RawValue) -> Span {
         let start = value

@@ -205,12 +205,12 @@ fn convert<'a>(
     let mut talk = transcript.finish()?;
     let tools = tools::convert(body, &talk.loading, &mut names, form, budget)?;
     talk.system.extend(tools.words.map(Part::text));
-    let with_tools = !tools.tools.is_empty();
+    let with_tools = !tools.list.is_empty();
     let generation_config = tuning::convert(body, talk.effort, with_tools, model, form, budget)?;
     let request = Request {
         system_instruction: Instruction::of(talk.system),
         contents: talk.contents,
-        tools: tools.tools,
+        tools: tools.list,
         tool_config: tools.config,
         generation_config: Some(generation_config),
     };

@@ -125,7 +125,9 @@ impl<'s, 'a> Reducer<'s, 'a> {
             put(&mut draft.members, "anyOf", Json::List(any));
         } else {
             // Only one alternative is none.
-            any.into_iter().for_each(|only| draft.merge(only));
+            for only in any {
+                draft.merge(only);
+            }
         }
         let mut out = draft.finish();
         self.values(&mut out)?;

@@ -44,7 +44,7 @@ pub(super) enum Written {
     Text {
         text: String,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        citations: Vec<Cited>,
+        citations: Vec<Quote>,
     },
     Thinking {
         thinking: String,
@@ -99,7 +99,7 @@ impl Hit {
 
 /// What a text rests on.
 #[derive(Debug, Serialize)]
-pub(super) struct Cited {
+pub(super) struct Quote {
     r#type: &'static str,
     url: String,
     title: String,
@@ -107,7 +107,7 @@ pub(super) struct Cited {
     cited_text: String,
 }
 
-impl Cited {
+impl Quote {
     fn of(citation: &Citation<'_>) -> Self {
         Self {
             r#type: "web_search_result_location",
@@ -174,7 +174,7 @@ impl Sink for Vec<Written> {
             delta => match (self.last_mut(), delta) {
                 (Some(Written::Text { text, .. }), Event::Text(more)) => text.push_str(more),
                 (Some(Written::Text { citations, .. }), Event::Citation(citation)) => {
-                    citations.push(Cited::of(&citation));
+                    citations.push(Quote::of(&citation));
                 }
                 (Some(Written::Thinking { thinking, .. }), Event::Thinking(more)) => thinking.push_str(more),
                 (Some(Written::Thinking { signature, .. }), Event::Signature(all)) => {
@@ -242,7 +242,7 @@ enum Delta<'a> {
     ThinkingDelta { thinking: &'a str },
     SignatureDelta { signature: &'a str },
     InputJsonDelta { partial_json: &'a str },
-    CitationsDelta { citation: Cited },
+    CitationsDelta { citation: Quote },
 }
 
 #[derive(Serialize)]
@@ -357,7 +357,7 @@ impl Sink for Events {
             Event::Thinking(thinking) => self.delta(Delta::ThinkingDelta { thinking }),
             Event::Signature(signature) => self.delta(Delta::SignatureDelta { signature }),
             Event::Citation(citation) => self.delta(Delta::CitationsDelta {
-                citation: Cited::of(&citation),
+                citation: Quote::of(&citation),
             }),
             Event::Input(partial_json) => self.delta(Delta::InputJsonDelta { partial_json }),
             Event::Stop => {

@@ -85,7 +85,7 @@ impl<'a> Said<'a> {
                         start,
                         len,
                         signature,
-                    })
+                    });
                 }
             }
         }

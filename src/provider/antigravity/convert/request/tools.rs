@@ -64,7 +64,7 @@ struct Calling<'a> {
 }
 
 pub(super) struct Tools<'a> {
-    pub tools: Vec<Tool<'a>>,
+    pub list: Vec<Tool<'a>>,
     pub config: Option<ToolConfig<'a>>,
     /// What the model is told of the tools.
     pub words: Option<String>,
@@ -175,7 +175,7 @@ pub(super) fn convert<'a>(
             named(choice, &sent)?;
         }
         return Ok(Tools {
-            tools: Vec::new(),
+            list: Vec::new(),
             config: None,
             words: None,
             search: None,
@@ -183,7 +183,7 @@ pub(super) fn convert<'a>(
     }
     let config = choice.map(|choice| choose(&choice, &sent, names)).transpose()?;
     Ok(Tools {
-        tools: vec![Tool::FunctionDeclarations(functions)],
+        list: vec![Tool::FunctionDeclarations(functions)],
         config,
         words: None,
         search: None,
@@ -196,7 +196,7 @@ const MOST_DOMAINS: usize = 100;
 /// It searches as it sees fit; there is nothing to force. `max_uses` and `user_location` only tune.
 fn searching<'a>(search: &Declared<'a>, choice: Option<&Object<'a>>) -> Result<Tools<'a>, Refused> {
     let mut tools = Tools {
-        tools: vec![Tool::GoogleSearch {}],
+        list: vec![Tool::GoogleSearch {}],
         config: None,
         words: None,
         search: Some(search.name.to_string()),
@@ -205,7 +205,7 @@ fn searching<'a>(search: &Declared<'a>, choice: Option<&Object<'a>>) -> Result<T
         let kind: Text<'a> = choice.must("type", "tool_choice")?;
         match &*kind {
             "none" => {
-                tools.tools.clear();
+                tools.list.clear();
                 tools.search = None;
                 return Ok(tools);
             }

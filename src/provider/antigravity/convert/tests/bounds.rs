@@ -177,7 +177,7 @@ fn calls_of_one_turn_are_linear_work() {
 fn signed_texts_are_linear_work() {
     grows_linearly(|count| {
         let texts = list(count, |_| r#"{"type":"text","text":"ab"}"#.to_owned());
-        let marks: String = (0..count).map(|at| format!("t{at}+0+1+1:S")).collect();
+        let marks = list(count, |at| format!("t{at}+0+1+1:S")).replace(',', "");
         format!(
             r#"{{"model":"gemini-3-pro","messages":[{{"role":"user","content":"go"}},{{"role":"assistant","content":[
                 {{"type":"redacted_thinking","data":"gts1.gemini.{marks}"}},{texts}]}},{{"role":"user","content":"so"}}]}}"#
