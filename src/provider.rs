@@ -8,6 +8,8 @@ pub mod antigravity;
 pub mod claude;
 pub mod gemini;
 mod google;
+#[cfg(test)]
+mod growth;
 mod interval;
 mod oauth;
 pub mod openai;
@@ -96,6 +98,11 @@ pub trait Provider: Send + Sync {
         account: &LiveAccount,
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable>;
+
+    /// Whether [`Self::request`] reads and writes the whole body, which takes time if it is long.
+    fn converts(&self, _call: &Call) -> bool {
+        false
+    }
 
     /// Judges an answer that is not a success, by the provider's status, headers and (bounded) body.
     fn judge(

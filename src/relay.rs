@@ -9,6 +9,7 @@ pub mod body;
 pub mod body_memory;
 pub mod call;
 pub mod client;
+mod conversion;
 pub mod entry;
 mod estimate;
 pub mod flight;

@@ -9,6 +9,11 @@ pub trait Tasks: Send + Sync {
     /// Runs a computation that takes milliseconds of CPU (password hashing) where it holds up no stream.
     fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 
+    /// Runs a computation on a long body where it holds up no stream, and where it waits for no password.
+    fn convert(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        self.compute(job)
+    }
+
     /// Resolves when every spawned task has ended.
     fn drained(&self) -> BoxFuture<'static, ()>;
 }

@@ -136,6 +136,10 @@ impl Provider for Bridge {
         Ok(request)
     }
 
+    fn converts(&self, _call: &Call) -> bool {
+        true
+    }
+
     fn judge(
         &self,
         call: &Call,

@@ -12,7 +12,7 @@ use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 use serde::Serialize;
 
 use super::sign_in::{self, Exchange, NoSignIn, SignIn};
-use super::wire::messages;
+use super::wire::{marks, messages};
 use super::{
     Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, Whole, is_object, is_other_form, oauth,
 };
@@ -49,6 +49,10 @@ impl Provider for Claude {
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable> {
         request::build(call, account, config)
+    }
+
+    fn converts(&self, call: &Call) -> bool {
+        marks::are_in(&call.body)
     }
 
     fn judge(

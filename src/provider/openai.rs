@@ -20,6 +20,7 @@ use crs_durable::pool::QuotaWindow;
 use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{NoSignIn, SignIn};
+use super::wire::marks;
 use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, Whole, is_other_form};
 use crate::config::Config;
 use crate::error::Failure;
@@ -50,6 +51,10 @@ impl Provider for OpenAi {
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable> {
         request::build(call, account, config)
+    }
+
+    fn converts(&self, call: &Call) -> bool {
+        marks::are_in(&call.body)
     }
 
     fn judge(

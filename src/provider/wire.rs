@@ -1,11 +1,23 @@
 //! What the converters of protocols read and write with: objects whose members are found but not yet read,
 //! JSON that keeps its order, the data of event streams, and refusals that name a place.
 
+pub(in crate::provider) mod budget;
 pub(in crate::provider) mod events;
 pub(in crate::provider) mod json;
+pub(in crate::provider) mod marks;
 pub(in crate::provider) mod messages;
 pub(in crate::provider) mod object;
 pub(in crate::provider) mod text;
+
+pub use self::budget::allowance;
+
+/// A member that a conversion from another protocol adds to a Messages request: what its client takes in an answer,
+/// a list of `text` and `image`; empty: images are taken if the model makes some. The Messages API has no images in
+/// answers, so without it none are asked for.
+pub(in crate::provider) const MODALITIES: &str = "relay_output_modalities";
+
+/// The longest message of a refusal, bytes: it may quote what the client sent.
+const LONGEST: usize = 2_000;
 
 /// Why a request cannot be converted: the message of a 400. It begins with the place:
 /// `messages.3.content.1: ...`.
@@ -16,9 +28,9 @@ pub struct Refused {
 
 impl Refused {
     pub(in crate::provider) fn at(path: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
-        Self {
-            message: format!("{path}: {why}"),
-        }
+        let mut message = format!("{path}: {why}");
+        message.truncate(message.floor_char_boundary(LONGEST));
+        Self { message }
     }
 }
 

@@ -14,7 +14,7 @@ use super::admit::Picked;
 use super::call::Call;
 use super::flight::Flight;
 use super::refresh::Renewal;
-use super::{ERROR_BODY_LIMIT, provider_failure, read_bounded, refresh};
+use super::{ERROR_BODY_LIMIT, conversion, provider_failure, read_bounded, refresh};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::clock::within;
@@ -78,7 +78,10 @@ pub(super) async fn attempt(
             .lookup(flight.call(), &live, &app.config)
             .filter(|_| !known);
         let looks_up = lookup.is_some();
-        let request = lookup.unwrap_or_else(|| provider.request(flight.call(), &live, &app.config));
+        let request = match lookup {
+            Some(lookup) => lookup,
+            None => conversion::request(app, provider, flight.call(), &live).await,
+        };
         let mut request = match request {
             Ok(request) => request,
             Err(unsendable) => return not_sent(unsendable),
@@ -253,7 +256,7 @@ fn unreachable(error: &UpstreamError) -> Attempt {
 /// open the stream with an error.
 async fn open(
     app: &App,
-    provider: &dyn Provider,
+    provider: &'static dyn Provider,
     call: &Call,
     live: &LiveAccount,
     answer: Response<Body>,
@@ -289,7 +292,7 @@ async fn open(
         match within(&*app.ports.clock, patience, gather(first, body)).await {
             None => return failed(Code::ProviderTimeout, "no whole answer in time"),
             Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
-            Some(Ok(whole)) => match provider.gathered(call, kept, whole) {
+            Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
                 Err(why) => return failed(Code::ProviderFailed, &why),
                 Ok(whole) => {
                     let kind = if whole.is_stream {

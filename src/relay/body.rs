@@ -13,6 +13,7 @@
 pub mod coding;
 mod quotes;
 mod session;
+mod surrogates;
 pub mod tools;
 mod walk;
 
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 pub use self::session::session_id;
+pub use self::surrogates::mended;
 pub use self::walk::MOST_LEVELS;
 
 use self::walk::Walk;
@@ -371,7 +373,7 @@ fn field_of(key: &[u8]) -> Option<Field> {
 fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
     let plain = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if plain.iter().any(|byte| *byte == b'\\' || *byte < b' ') {
-        return serde_json::from_slice(raw).ok().map(Cow::Owned);
+        return serde_json::from_slice(&mended(raw)).ok().map(Cow::Owned);
     }
     std::str::from_utf8(plain).ok().map(Cow::Borrowed)
 }

@@ -11,7 +11,7 @@ use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
 
 /// A call as every later step sees it. The body is the client's own bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     pub id: CallId,
     /// Arrival, wall clock.

@@ -1,7 +1,10 @@
 //! Claude Code and Anthropic's SDKs on Google's accounts: Gemini's under `/gemini-cli/api`, Antigravity's
 //! under `/antigravity/api`.
 
+mod bounds;
+mod elsewhere;
 mod faults;
+mod searches;
 mod talk;
 
 use crs_support::client::{Answer, Call, Client, Event, text};
@@ -197,6 +200,14 @@ fn assembled(events: &[Event]) -> Value {
                     "text_delta" => "text",
                     "thinking_delta" => "thinking",
                     "signature_delta" => "signature",
+                    "citations_delta" => {
+                        let citation = delta["citation"].clone();
+                        match block["citations"].as_array_mut() {
+                            Some(citations) => citations.push(citation),
+                            None => block["citations"] = json!([citation]),
+                        }
+                        continue;
+                    }
                     "input_json_delta" => {
                         input.push_str(delta["partial_json"].as_str().expect("text"));
                         continue;
@@ -210,7 +221,7 @@ fn assembled(events: &[Event]) -> Value {
                 assert!(open && index == Some(blocks.len() - 1), "{data}");
                 open = false;
                 let block = blocks.last_mut().expect("a block");
-                if block["type"] == "tool_use" {
+                if block["type"] == "tool_use" || block["type"] == "server_tool_use" {
                     block["input"] = serde_json::from_str(&input).expect("JSON");
                 }
             }

@@ -418,3 +418,35 @@ async fn what_is_not_there_is_said_in_openais_words() {
         assert_eq!(c.provider.calls(), 0);
     }
 }
+
+#[tokio::test]
+async fn an_image_that_gemini_makes_is_delivered() {
+    let c = chat(On::Gemini).await;
+    c.answers(Script::parts(&[
+        json!({ "text": "Here it is" }),
+        json!({ "inlineData": { "mimeType": "image/png", "data": "iVBORw0KGgo=" } }),
+    ]));
+    let image = json!([{ "type": "image_url", "index": 0, "image_url": { "url": "data:image/png;base64,iVBORw0KGgo=" } }]);
+    let ask = || {
+        c.hi().edit(|body| {
+            body["model"] = "gemini-2.5-flash-image".into();
+            body["modalities"] = json!(["image", "text"]);
+        })
+    };
+    let (choice, _) = told(&ask().send().await.good());
+    assert_eq!(
+        (&choice["message"]["content"], &choice["message"]["images"]),
+        (&json!("Here it is"), &image)
+    );
+    assert_eq!(
+        c.asked().json()["generationConfig"]["responseModalities"],
+        json!(["IMAGE", "TEXT"])
+    );
+    let streamed = ask().stream().send().await.good();
+    let images: Vec<Value> = streamed
+        .events()
+        .iter()
+        .filter_map(|event| event.data["choices"][0]["delta"].get("images").cloned())
+        .collect();
+    assert_eq!(images, [image]);
+}

@@ -13,11 +13,15 @@ pub struct NativeTasks {
     main: Handle,
     tracker: TaskTracker,
     computing: Arc<Semaphore>,
+    converting: Arc<Semaphore>,
 }
 
 /// Computations at once. A password hash takes 19 MiB: a crowd that logs in waits its turn, in a queue that
 /// `store::guesses` bounds.
 const COMPUTING: usize = 1;
+
+/// Conversions at once. Each holds several times its body: a crowd with long bodies waits its turn.
+const CONVERTING: usize = 2;
 
 impl NativeTasks {
     /// Must be called inside the main runtime.
@@ -26,6 +30,7 @@ impl NativeTasks {
             main: Handle::current(),
             tracker: TaskTracker::new(),
             computing: Arc::new(Semaphore::new(COMPUTING)),
+            converting: Arc::new(Semaphore::new(CONVERTING)),
         }
     }
 }
@@ -44,17 +49,11 @@ impl Tasks for NativeTasks {
     }
 
     fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        let (main, computing) = (self.main.clone(), self.computing.clone());
-        Box::pin(async move {
-            // Held until the job has ended, even if its caller leaves first.
-            let turn = computing.acquire_owned().await;
-            let done = main.spawn_blocking(move || {
-                job();
-                drop(turn);
-            });
-            // A job that panicked has said so in the log; its caller sees that nothing came of it.
-            let _ = done.await;
-        })
+        blocking(self.main.clone(), self.computing.clone(), job)
+    }
+
+    fn convert(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        blocking(self.main.clone(), self.converting.clone(), job)
     }
 
     fn drained(&self) -> BoxFuture<'static, ()> {
@@ -62,4 +61,18 @@ impl Tasks for NativeTasks {
         let tracker = self.tracker.clone();
         Box::pin(async move { tracker.wait().await })
     }
+}
+
+/// Runs the job on a thread for such, when it is its turn.
+fn blocking(main: Handle, turns: Arc<Semaphore>, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        // Held until the job has ended, even if its caller leaves first.
+        let turn = turns.acquire_owned().await;
+        let done = main.spawn_blocking(move || {
+            job();
+            drop(turn);
+        });
+        // A job that panicked has said so in the log; its caller sees that nothing came of it.
+        let _ = done.await;
+    })
 }

@@ -36,7 +36,7 @@ mod request;
 mod schema;
 mod vendor;
 
-use crate::provider::wire::{json, object, text};
+use crate::provider::wire::{budget, json, object, text};
 
 pub use self::answer::stream::Stream;
 pub use self::answer::usage::Usage;
@@ -45,6 +45,8 @@ pub use self::count::{CountForm, count_tokens, counted};
 pub use self::error::{ProviderError, Refused, Unusable, error_body};
 pub use self::request::{Context, Converted, Options, request};
 pub use self::schema::Form;
+#[doc(hidden)]
+pub use crate::provider::wire::allowance;
 
 #[cfg(test)]
 mod tests;

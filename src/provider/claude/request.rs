@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::provider::Unsendable;
 use crate::provider::allowed::{Allowed, Parameter};
 use crate::provider::outgoing::{bearer, client_headers, mapped_model, post, secret, with_query};
+use crate::provider::wire::marks;
 use crate::relay::body::{Edit, Field};
 use crate::relay::call::{Call, Endpoint};
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -67,9 +68,12 @@ pub(super) fn build(
         }
     };
 
-    let edits = mapped_model(call, account)
+    let mapped = mapped_model(call, account)
         .zip(call.fields.span(Field::Model))
         .map(|(mapped, span)| Edit::text(span, mapped));
+    // A conversation may have begun on another provider's account.
+    let mut edits = marks::of_messages(&call.body);
+    edits.extend(mapped);
     let path = match call.endpoint {
         Endpoint::Messages => "/v1/messages",
         Endpoint::CountTokens => "/v1/messages/count_tokens",
@@ -80,12 +84,8 @@ pub(super) fn build(
             )));
         }
     };
-    post(
-        call,
-        &with_query(call, &ALLOWED, format!("{base}{path}")),
-        headers,
-        edits.into_iter().collect(),
-    )
+    let url = with_query(call, &ALLOWED, format!("{base}{path}"));
+    post(call, &url, headers, edits)
 }
 
 /// The client's list of betas stays as it is, byte for byte; ours joins its end unless it is there.

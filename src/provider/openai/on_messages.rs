@@ -92,6 +92,10 @@ impl Provider for ChatOnMessages {
         Ok(request)
     }
 
+    fn converts(&self, _call: &Call) -> bool {
+        true
+    }
+
     fn judge(
         &self,
         call: &Call,

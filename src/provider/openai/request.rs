@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::provider::Unsendable;
 use crate::provider::allowed::{Allowed, Parameter};
 use crate::provider::outgoing::{bearer, client_headers, mapped_model, post, with_query};
+use crate::provider::wire::marks;
 use crate::relay::body::{Edit, Field};
 use crate::relay::call::{Call, Endpoint};
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -68,15 +69,16 @@ pub(super) fn build(
             format!("{}{}", config.openai.codex_url, path(call.endpoint)?)
         }
     };
-    let edits = mapped_model(call, account)
+    let mapped = mapped_model(call, account)
         .zip(call.fields.span(Field::Model))
         .map(|(mapped, span)| Edit::text(span, mapped));
-    post(
-        call,
-        &with_query(call, &ALLOWED, url),
-        headers,
-        edits.into_iter().collect(),
-    )
+    let mut edits = match call.endpoint {
+        // A conversation may have begun on another provider's account.
+        Endpoint::ChatCompletions => marks::of_chat(&call.body),
+        _ => Vec::new(),
+    };
+    edits.extend(mapped);
+    post(call, &with_query(call, &ALLOWED, url), headers, edits)
 }
 
 fn path(endpoint: Endpoint) -> Result<&'static str, Unsendable> {

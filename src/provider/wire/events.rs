@@ -2,8 +2,9 @@
 //!
 //! Lines end in LF, CR LF or CR. Only `data` fields are of interest here.
 
-/// Data longer than this is given up: a call that writes a whole file has a few hundred kilobytes.
-const MOST: usize = 8 << 20;
+/// Data longer than this is given up, bytes: a call that writes a whole file has a few hundred kilobytes, a large
+/// image in base64 some 20 MB.
+const MOST: usize = 24 << 20;
 
 /// Capacity kept for the next event.
 const KEPT: usize = 64 << 10;

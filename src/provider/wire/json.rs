@@ -5,12 +5,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
+use super::budget::{Budget, Overdrawn};
 use super::text::Text;
+use super::text::equal::equal;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::provider) enum Json<'a> {
@@ -94,7 +96,7 @@ impl<'a> Json<'a> {
 /// The member of this name.
 pub(in crate::provider) fn get<'m, 'a>(map: &'m [(Text<'a>, Json<'a>)], key: &str) -> Option<&'m Json<'a>> {
     map.iter()
-        .find_map(|(name, value)| (&**name == key).then_some(value))
+        .find_map(|(name, value)| equal(name, key).then_some(value))
 }
 
 impl<'a> From<Text<'a>> for Json<'a> {
@@ -123,62 +125,116 @@ impl Serialize for Json<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Any)
+impl<'a> Json<'a> {
+    /// Reads any value, within the budget.
+    pub(in crate::provider) fn read(json: &'a RawValue, budget: &Budget) -> Result<Self, serde_json::Error> {
+        let mut from = serde_json::Deserializer::from_slice(json.get().as_bytes());
+        let value = Any(budget).deserialize(&mut from)?;
+        from.end()?;
+        Ok(value)
+    }
+
+    /// Bytes of its texts, and the number of its values: what a copy of it takes from a budget.
+    pub(in crate::provider) fn take_copy(&self, budget: &Budget) -> Result<(), Overdrawn> {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => budget.value(0),
+            Self::Text(text) => budget.value(text.len()),
+            Self::Raw(raw) => budget.value(raw.0.get().len()),
+            Self::List(list) => {
+                budget.value(0)?;
+                list.iter().try_for_each(|item| item.take_copy(budget))
+            }
+            Self::Map(members) => {
+                budget.value(0)?;
+                members.iter().try_for_each(|(name, value)| {
+                    budget.text(name.len())?;
+                    value.take_copy(budget)
+                })
+            }
+        }
+    }
+
+    /// A copy, taken from the budget.
+    pub(in crate::provider) fn copied(&self, budget: &Budget) -> Result<Self, Overdrawn> {
+        self.take_copy(budget)?;
+        Ok(self.clone())
     }
 }
 
-struct Any;
+/// Reads any value within a budget.
+struct Any<'b>(&'b Budget);
 
-impl<'de> Visitor<'de> for Any {
+impl Any<'_> {
+    fn took<T, E: Error>(&self, bytes: usize, value: T) -> Result<T, E> {
+        match self.0.value(bytes) {
+            Ok(()) => Ok(value),
+            Err(overdrawn) => Err(E::custom(overdrawn)),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Any<'_> {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Any<'_> {
     type Value = Json<'de>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("any JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Json::Null)
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        self.took(0, Json::Null)
     }
 
-    fn visit_bool<E>(self, bool: bool) -> Result<Self::Value, E> {
-        Ok(Json::Bool(bool))
+    fn visit_bool<E: Error>(self, bool: bool) -> Result<Self::Value, E> {
+        self.took(0, Json::Bool(bool))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Json::Number(number.into()))
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        self.took(0, Json::Number(number.into()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Json::Number(number.into()))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        self.took(0, Json::Number(number.into()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
         // JSON has no infinities to begin with.
-        Ok(Number::from_f64(number).map_or(Json::Null, Json::Number))
+        self.took(0, Number::from_f64(number).map_or(Json::Null, Json::Number))
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Json::text(text))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        self.took(text.len(), Json::text(text))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        self.took(text.len(), ())?;
         Ok(Json::Text(Text(Cow::Owned(text.to_owned()))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        self.took(0, ())?;
         let mut list = Vec::new();
-        while let Some(item) = seq.next_element()? {
+        while let Some(item) = seq.next_element_seed(Any(self.0))? {
             list.push(item);
         }
         Ok(Json::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        self.took(0, ())?;
         let mut map = Vec::new();
-        while let Some(member) = members.next_entry()? {
-            map.push(member);
+        while let Some(name) = members.next_key::<Text<'de>>()? {
+            if let Err(overdrawn) = self.0.text(name.len()) {
+                return Err(A::Error::custom(overdrawn));
+            }
+            map.push((name, members.next_value_seed(Any(self.0))?));
         }
         Ok(Json::Map(map))
     }

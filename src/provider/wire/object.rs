@@ -5,10 +5,12 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Refused;
+use super::budget::Budget;
+use super::json::Json;
 use super::text::Text;
 
 #[derive(Debug)]
@@ -16,8 +18,68 @@ pub(in crate::provider) struct Object<'a> {
     members: Vec<(Text<'a>, &'a RawValue)>,
 }
 
+/// Members that an object may have: each takes memory, however short it is. Those of the protocols have some
+/// thirty; what has more is not looked into this way.
+const MOST_MEMBERS: usize = 1_000;
+
+/// Items that a list may have. Anthropic's own bound on messages.
+const MOST_ITEMS: usize = 100_000;
+
 /// A list, its items still unread.
-pub(in crate::provider) type List<'a> = Vec<&'a RawValue>;
+#[derive(Debug, Default)]
+pub(in crate::provider) struct List<'a>(Vec<&'a RawValue>);
+
+impl<'a> List<'a> {
+    pub(in crate::provider) fn first(&self) -> Option<&'a RawValue> {
+        self.0.first().copied()
+    }
+
+    pub(in crate::provider) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(in crate::provider) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for List<'a> {
+    type Item = &'a RawValue;
+    type IntoIter = std::vec::IntoIter<&'a RawValue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(Items)
+    }
+}
+
+struct Items;
+
+impl<'de> Visitor<'de> for Items {
+    type Value = List<'de>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = from.next_element()? {
+            if items.len() == MOST_ITEMS {
+                let why =
+                    format!("a list of more than {MOST_ITEMS} items cannot be converted for this model");
+                return Err(A::Error::custom(why));
+            }
+            items.push(item);
+        }
+        Ok(List(items))
+    }
+}
 
 impl<'a> Object<'a> {
     /// Reads an object of the request's at this place.
@@ -71,6 +133,46 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The member of this name, read in full.
+    pub(in crate::provider) fn json(
+        &self,
+        key: &str,
+        path: &str,
+        budget: &Budget,
+    ) -> Result<Option<Json<'a>>, Refused> {
+        let Some(raw) = self.raw(key) else {
+            return Ok(None);
+        };
+        match (Json::read(raw, budget), budget.overdrawn()) {
+            (Ok(value), _) => Ok(Some(value)),
+            (Err(_), Some(overdrawn)) => Err(Refused::at(place(path, key), overdrawn)),
+            (Err(error), None) => Err(Refused::at(place(path, key), error)),
+        }
+    }
+
+    /// A list of texts, of at most so many.
+    pub(in crate::provider) fn texts(
+        &self,
+        key: &str,
+        path: &str,
+        most: usize,
+    ) -> Result<Option<Vec<Text<'a>>>, Refused> {
+        let list: Option<List<'a>> = self.want(key, path)?;
+        let Some(list) = list else {
+            return Ok(None);
+        };
+        if list.len() > most {
+            return Err(Refused::at(
+                place(path, key),
+                format_args!("at most {most} can be sent to this model"),
+            ));
+        }
+        let read = |raw: &'a RawValue| {
+            serde_json::from_slice(raw.get().as_bytes()).map_err(|error| Refused::at(place(path, key), error))
+        };
+        list.into_iter().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
     /// A number, as it is written.
     pub(in crate::provider) fn number(&self, key: &str, path: &str) -> Result<Option<&'a RawValue>, Refused> {
         let raw = self.raw(key);
@@ -109,6 +211,12 @@ impl<'de> Visitor<'de> for Members {
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = from.next_entry()? {
+            if members.len() == MOST_MEMBERS {
+                let why = format!(
+                    "an object of more than {MOST_MEMBERS} members cannot be converted for this model"
+                );
+                return Err(A::Error::custom(why));
+            }
             members.push(member);
         }
         Ok(Object { members })

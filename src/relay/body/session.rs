@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::mended;
+
 /// The client's session id from the raw value of `metadata`, if its `user_id` names one. Claude Code
 /// writes the `user_id` as a JSON text with a `session_id` (2.1 and later), and wrote
 /// `user_<hash>_account_<uuid>_session_<uuid>` before.
@@ -18,10 +20,11 @@ pub fn session_id(metadata: &[u8]) -> Option<String> {
         #[serde(borrow)]
         session_id: Cow<'a, str>,
     }
-    let metadata: Metadata<'_> = serde_json::from_slice(metadata).ok()?;
+    let metadata = mended(metadata);
+    let metadata: Metadata<'_> = serde_json::from_slice(&metadata).ok()?;
     let user = metadata.user_id.trim();
     let session = if user.starts_with('{') {
-        serde_json::from_slice::<UserId<'_>>(user.as_bytes())
+        serde_json::from_slice::<UserId<'_>>(&mended(user.as_bytes()))
             .ok()?
             .session_id
             .into_owned()

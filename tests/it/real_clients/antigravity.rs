@@ -9,14 +9,21 @@ use super::super::support::{entries, relay};
 
 /// Claude Code with the models and the base URL that its users set for Google's accounts.
 async fn on_antigravity(version: &str) -> (FakeProvider, Relay, ClaudeCode) {
+    on_google(version, "/antigravity/api/").await
+}
+
+/// The same, on the accounts that are behind this prefix.
+async fn on_google(version: &str, prefix: &str) -> (FakeProvider, Relay, ClaudeCode) {
     let provider = FakeProvider::start().await;
     let relay = relay(&provider).start().await;
-    let account = json!({
-        "name": "a", "platform": "antigravity", "credentials": { "type": "oauth", "accessToken": "ya29.a-login" },
-    });
-    relay.add_account(&account).await;
+    for platform in ["antigravity", "gemini"] {
+        let account = json!({
+            "name": platform, "platform": platform, "credentials": { "type": "oauth", "accessToken": "ya29.a-login" },
+        });
+        relay.add_account(&account).await;
+    }
     let key = relay.key("k").create().await;
-    let base = format!("{}/antigravity/api/", relay.url());
+    let base = format!("{}{prefix}", relay.url());
     let claude = ClaudeCode::new(version, &base, &key.secret)
         .await
         .env("ANTHROPIC_DEFAULT_HAIKU_MODEL", "gemini-2.5-flash")
@@ -90,5 +97,52 @@ async fn a_tool_turn() {
                 .iter()
                 .all(|entry| entry["quality"] == "exact")
         );
+    }
+}
+
+/// Claude Code's WebSearch makes a call of its own, with Anthropic's search as its one tool, and shows the model what
+/// it found.
+#[tokio::test]
+async fn a_web_search() {
+    for version in versions() {
+        for prefix in ["/antigravity/api/", "/gemini-cli/api/"] {
+            let (provider, relay, claude) = on_google(&version, prefix).await;
+            let claude = claude.allowed_tools(&["WebSearch"]);
+            provider.on(Route::Gemini).answer(Script::decide(|request| {
+                let body = request.text();
+                if body.contains("\"googleSearch\"") {
+                    let grounding = json!({
+                        "webSearchQueries": ["rust 2027"],
+                        "groundingChunks": [{ "web": { "uri": "https://blog.rust-lang.org/x", "title": "rust-lang.org" } }],
+                        "groundingSupports": [{ "segment": { "startIndex": 0, "endIndex": 9, "text": "Rust 2027" },
+                            "groundingChunkIndices": [0] }],
+                    });
+                    return Script::grounded(&[json!({ "text": "Rust 2027 is planned." })], grounding);
+                }
+                if body.contains("\"functionResponse\"") {
+                    return Script::gemini("it is planned");
+                }
+                Script::parts(&[json!({ "functionCall": { "name": "WebSearch", "args": { "query": "rust 2027" } } })])
+            }));
+            let run = claude.print("search the web for rust 2027").await.good();
+            assert!(run.text().contains("it is planned"), "{version}: {}", run.text());
+            let asked = provider.requests_to(Route::Gemini);
+            let searches = asked
+                .iter()
+                .filter(|request| request.text().contains("\"googleSearch\""));
+            assert_eq!(searches.count(), 1, "{version} {prefix}");
+            // What the tool showed the model: the page, and the words that rest on it.
+            let last = asked.last().expect("a call").text();
+            for shown in ["https://blog.rust-lang.org/x", "Rust 2027"] {
+                assert!(last.contains(shown), "{version} {prefix}: {last}");
+            }
+            assert!(
+                entries(&relay, asked.len())
+                    .await
+                    .iter()
+                    .all(|entry| entry["status"] == 200),
+                "{version} {prefix}"
+            );
+        }
     }
 }

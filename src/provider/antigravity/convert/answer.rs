@@ -8,6 +8,7 @@ pub(super) mod whole;
 mod compose;
 mod finish;
 mod message;
+mod search;
 
 use serde_json::value::RawValue;
 
@@ -15,6 +16,7 @@ use super::error::ProviderError;
 use super::object::{List, Object};
 use super::text::Text;
 
+use self::search::Grounding;
 use self::usage::Figures;
 
 /// A `generateContent` answer, or one event of a stream of them.
@@ -30,8 +32,14 @@ struct Part<'a> {
     thought: bool,
     signature: Option<Text<'a>>,
     call: Option<Call<'a>>,
-    /// The type of what is not text.
-    media: Option<Text<'a>>,
+    media: Option<Media<'a>>,
+}
+
+/// What is not text.
+struct Media<'a> {
+    kind: Text<'a>,
+    /// Base64.
+    data: Text<'a>,
 }
 
 struct Call<'a> {
@@ -51,7 +59,7 @@ impl<'a> Chunk<'a> {
         };
         let candidates: List<'a> = match answer.raw("candidates") {
             Some(list) => serde_json::from_slice(list.get().as_bytes()).ok()?,
-            None => Vec::new(),
+            None => List::default(),
         };
         let candidate = candidates.first().and_then(|first| Object::of(first.get()));
         Some(Self { answer, candidate })
@@ -72,6 +80,11 @@ impl<'a> Chunk<'a> {
         let parts: Option<List<'a>> = content.and_then(|content| content.get("parts"));
         let parts = parts.into_iter().flatten();
         parts.filter_map(|part| Object::of(part.get()).map(|part| Part::of(&part)))
+    }
+
+    fn grounding(&self) -> Option<Grounding> {
+        let metadata: Object<'a> = self.candidate.as_ref()?.get("groundingMetadata")?;
+        Some(Grounding::read(&metadata))
     }
 
     fn finish_reason(&self) -> Option<Text<'a>> {
@@ -109,7 +122,10 @@ impl<'a> Part<'a> {
                 name: call.get("name").unwrap_or_default(),
                 args: call.raw("args"),
             }),
-            media: media.and_then(|media| media.get("mimeType")),
+            media: media.map(|media| Media {
+                kind: media.get("mimeType").unwrap_or_default(),
+                data: media.get("data").unwrap_or_default(),
+            }),
         }
     }
 }

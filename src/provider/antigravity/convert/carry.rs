@@ -21,17 +21,21 @@
 //! them takes another's signature; what a token does not fit is dropped, as is a real Claude's signature.
 //! It is not authenticated: it only tells the client's own provider account what that account's model had
 //! said, and the provider checks its signatures itself.
+//!
+//! A client may go on with the same conversation elsewhere: at Anthropic, at OpenAI. All that is made here has
+//! [`MARK`] in it, so that the requests to those can be rid of it (`provider::wire::marks`). Ids have to stay, and
+//! are short and plain enough for all: 40 letters, digits, `_` and `-` (OpenAI's bound on the id of a call in Chat
+//! Completions; 64 in Responses; Anthropic takes `^[a-zA-Z0-9_-]+$`).
 
 use std::fmt::Write as _;
 
-/// Begins every token of this form. No base64, so no signature of another kind begins so.
-const PREFIX: &str = "gts1.";
+use crate::provider::wire::marks::{ID_PREFIX, LONGEST_ID, OLD_ID_PREFIX, PREFIX, SEARCH_PREFIX};
 
-/// Ids of calls that an answer of ours made begin so; the ones of real Claude with `toolu_01`.
-const ID_PREFIX: &str = "toolu_gts1_";
+/// The longest piece of a seed in an id: 128 bits in base 62.
+const SEED: usize = 22;
 
-/// The longest id of Gemini's that goes into one of ours.
-const ID_BYTES: usize = 64;
+/// More than an answer has; each takes memory.
+const MOST_MARKS: usize = 10_000;
 
 /// Whose a signature is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,9 @@ pub fn read(token: &str, vendor: &str) -> Option<Vec<Mark>> {
         .strip_prefix('.')?;
     let mut marks = Vec::new();
     while !rest.is_empty() {
+        if marks.len() == MOST_MARKS {
+            return None;
+        }
         let (head, tail) = rest.split_once(':')?;
         let (kind, numbers) = head.split_at_checked(1)?;
         let mut numbers = numbers.split('+').map(|digits| digits.parse::<usize>().ok());
@@ -108,21 +115,56 @@ pub fn read(token: &str, vendor: &str) -> Option<Vec<Mark>> {
 }
 
 /// The id of the `number`th call of an answer. `seed` makes it unique among answers and has letters and
-/// digits only; the id Gemini gave the call, if any, is kept inside.
+/// digits only; the id Gemini gave the call, if any, is kept inside where there is room. Without it Gemini pairs
+/// calls and results by their order.
 pub fn call_id(seed: &str, number: usize, id: Option<&str>) -> String {
+    let mut made = format!("{ID_PREFIX}{}_{number}", short(seed));
+    let room = LONGEST_ID.saturating_sub(made.len() + 1);
     let fits = |id: &&str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        !id.is_empty() && id.len() <= ID_BYTES && id.bytes().all(plain)
+        !id.is_empty() && id.len() <= room && id.bytes().all(plain)
     };
-    match id.filter(fits) {
-        Some(id) => format!("{ID_PREFIX}{seed}_{number}_{id}"),
-        None => format!("{ID_PREFIX}{seed}_{number}"),
+    if let Some(id) = id.filter(fits) {
+        made.push('_');
+        made.push_str(id);
     }
+    made
 }
 
-/// The number of the call with this id of ours, and the id Gemini gave it.
+/// The id of the `number`th search of an answer.
+pub fn search_id(seed: &str, number: usize) -> String {
+    format!("{SEARCH_PREFIX}{}_{number}", short(seed))
+}
+
+/// Whether a search with this id was Gemini's.
+pub fn is_search_id(id: &str) -> bool {
+    id.starts_with(SEARCH_PREFIX)
+}
+
+/// The seed, in fewer letters: 32 hexadecimal digits are written in base 62.
+fn short(seed: &str) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let number = (seed.len() == 32)
+        .then(|| u128::from_str_radix(seed, 16).ok())
+        .flatten();
+    let Some(mut number) = number else {
+        return seed.chars().take(SEED).collect();
+    };
+    let mut short = String::with_capacity(SEED);
+    for _ in 0..SEED {
+        let digit = DIGITS.get((number % 62) as usize).copied().unwrap_or(b'0');
+        short.push(char::from(digit));
+        number /= 62;
+    }
+    short
+}
+
+/// The number of the call with this id of ours, and the id Gemini gave it. Ids of earlier versions were longer.
 pub fn read_id(id: &str) -> Option<(usize, Option<&str>)> {
-    let (_seed, rest) = id.strip_prefix(ID_PREFIX)?.split_once('_')?;
+    let rest = id
+        .strip_prefix(ID_PREFIX)
+        .or_else(|| id.strip_prefix(OLD_ID_PREFIX))?;
+    let (_seed, rest) = rest.split_once('_')?;
     let (number, id) = match rest.split_once('_') {
         Some((number, id)) => (number, Some(id)),
         None => (rest, None),
@@ -189,11 +231,33 @@ mod tests {
 
     #[test]
     fn ids_keep_ids() {
-        for id in ["call_1", "_", "-a_b-", &"x".repeat(64)] {
-            let ours = call_id("Abc9", 12, Some(id));
+        let seed = "01a2210a113c7606acb2719c56bf3111";
+        for id in ["q7Xk2aPz", "_", "-a_b-"] {
+            let ours = call_id(seed, 12, Some(id));
             assert_eq!(read_id(&ours), Some((12, Some(id))));
-            assert!(ours.len() <= 128);
         }
+        for number in [0, 9, 99_999] {
+            for id in [None, Some("x"), Some("12345678"), Some(&*"x".repeat(64))] {
+                let ours = call_id(seed, number, id);
+                assert!(ours.len() <= 40, "{ours}");
+                assert!(
+                    ours.bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+                    "{ours}"
+                );
+                assert_eq!(read_id(&ours).unwrap().0, number);
+            }
+        }
+        assert_ne!(
+            call_id(seed, 0, None),
+            call_id("01a2210a113c7606acb2719c56bf3112", 0, None)
+        );
+        assert!(search_id(seed, 999).len() <= 40);
+        // Those of earlier versions.
+        assert_eq!(
+            read_id("toolu_gts1_01a2210a113c7606acb2719c56bf3111_3_q7Xk2aPz"),
+            Some((3, Some("q7Xk2aPz")))
+        );
         for id in [None, Some(""), Some("a.b"), Some("ä")] {
             assert_eq!(read_id(&call_id("Abc9", 0, id)), Some((0, None)));
         }

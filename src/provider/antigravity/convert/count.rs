@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::budget::written;
 use super::error::{Refused, Unusable};
 use super::object::Object;
-use super::request::{Content, Options, Part, Request, for_count, written};
+use super::request::{Content, Options, Part, Request, for_count};
 
 /// What the host's `countTokens` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +39,15 @@ pub fn count_tokens(
         model: String,
         contents: Vec<Content<'a>>,
     }
-    for_count(body, options, |name, mut request| {
+    for_count(body, options, |name, mut request, budget| {
         let model = format!("models/{name}");
         let body = match form {
-            CountForm::Whole => written(&Whole {
-                generate_content_request: Named { model, request },
-            }),
+            CountForm::Whole => written(
+                &Whole {
+                    generate_content_request: Named { model, request },
+                },
+                budget,
+            ),
             CountForm::Contents => {
                 let mut before = request
                     .system_instruction
@@ -57,13 +61,16 @@ pub fn count_tokens(
                     before.append(&mut first.parts);
                     first.parts = before;
                 }
-                written(&Contents {
-                    model,
-                    contents: request.contents,
-                })
+                written(
+                    &Contents {
+                        model,
+                        contents: request.contents,
+                    },
+                    budget,
+                )
             }
         };
-        (name.to_owned(), body)
+        Ok((name.to_owned(), body?))
     })
 }
 

@@ -18,6 +18,10 @@ pub enum Unusable {
     Failed(String),
     /// It ended without a `finishReason`.
     Unfinished,
+    /// It holds media of this type, which the client's protocol has no place for.
+    Media(String),
+    /// More would have to be held at once than an answer has.
+    TooLarge,
 }
 
 impl Unusable {
@@ -36,6 +40,16 @@ impl Unusable {
             Self::Unfinished => (
                 "api_error",
                 "the answer of the model's provider broke off".to_owned(),
+            ),
+            Self::Media(kind) => (
+                "api_error",
+                format!(
+                    "the model answered with {kind}, which has no place in this protocol: ask it by the Gemini API"
+                ),
+            ),
+            Self::TooLarge => (
+                "api_error",
+                "the answer of the model's provider is too large to be translated".to_owned(),
             ),
         }
     }

@@ -5,6 +5,7 @@
 //! so calls of earlier turns keep theirs; the way back is looked up among the names of the same request.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::text::Text;
@@ -17,8 +18,8 @@ const HASH: usize = 9;
 /// The names that had to be changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
-    /// As sent, and as the client knows them.
-    changed: Vec<(String, String)>,
+    /// The client's names, by those that are sent.
+    changed: HashMap<String, String>,
 }
 
 impl Names {
@@ -26,9 +27,9 @@ impl Names {
     pub(super) fn send<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
         let sent = fitted(name);
         if let Cow::Owned(sent) = &sent
-            && !self.changed.iter().any(|(before, _)| before == sent)
+            && !self.changed.contains_key(sent)
         {
-            self.changed.push((sent.clone(), name.to_owned()));
+            self.changed.insert(sent.clone(), name.to_owned());
         }
         sent
     }
@@ -42,9 +43,7 @@ impl Names {
 
     /// The client's name of a tool.
     pub(super) fn restore<'a>(&'a self, name: &'a str) -> &'a str {
-        let mut changed = self.changed.iter();
-        let known = changed.find(|(sent, _)| sent == name);
-        known.map_or(name, |(_, original)| original)
+        self.changed.get(name).map_or(name, String::as_str)
     }
 }
 

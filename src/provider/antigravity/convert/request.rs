@@ -10,6 +10,7 @@
 mod blocks;
 mod gemini;
 mod said;
+mod searched;
 mod source;
 mod tools;
 mod tuning;
@@ -23,12 +24,15 @@ use self::tools::{Tool, ToolConfig};
 use self::tuning::Tuning;
 use self::turns::Transcript;
 
+use super::budget::{Budget, written};
 use super::error::Refused;
 use super::names::Names;
 use super::object::{List, Object};
 use super::schema::Form;
 use super::text::Text;
 use super::vendor::Model;
+use crate::provider::wire::MODALITIES;
+use crate::relay::body::mended;
 
 /// How the account's host wants its requests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +59,10 @@ pub struct Converted {
 pub struct Context {
     pub(super) model: String,
     pub(super) names: Names,
+    /// The client's name of the web search, if Gemini may search.
+    pub(super) search: Option<String>,
+    /// The client's protocol, behind this one, has images in answers.
+    pub(super) images: bool,
 }
 
 /// What is sent.
@@ -74,34 +82,85 @@ pub(super) struct Request<'a> {
 
 /// Converts the body of `POST /v1/messages`.
 pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
-    let body = read(body)?;
+    let body = mended(body);
+    let budget = Budget::of(body.len());
+    let body = read(&body)?;
     let named = named(&body, options)?;
     let model = Model::of(&named);
-    let (request, names) = convert(&body, model, options.schemas)?;
+    let images = Images::of(&body)?;
+    if model.makes_images() && images == Images::Unknown {
+        return Err(Refused::at(
+            "model",
+            format_args!(
+                "`{}` answers with images, which have no place in an answer of the Messages API: ask it by Chat \
+                 Completions or by the Gemini API",
+                model.name
+            ),
+        ));
+    }
+    let (mut request, names, search) = convert(&body, model, options.schemas, &budget)?;
+    if let (Images::Asked(kinds), Some(config)) = (&images, &mut request.generation_config) {
+        config.answer_with(kinds.clone());
+    }
     Ok(Converted {
-        body: written(&request),
+        body: written(&request, &budget)?,
         model: model.name.to_owned(),
         stream: body.want("stream", "")?.unwrap_or_default(),
         context: Context {
             model: model.name.to_owned(),
             names,
+            search,
+            images: images != Images::Unknown,
         },
     })
+}
+
+/// Whether the client's protocol has images in answers, see [`MODALITIES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Images {
+    Unknown,
+    Accepted,
+    /// The client names what the answer is to be made of.
+    Asked(Vec<&'static str>),
+}
+
+impl Images {
+    fn of(body: &Object<'_>) -> Result<Self, Refused> {
+        let kinds = body.texts(MODALITIES, "", 2)?;
+        let Some(kinds) = kinds else {
+            return Ok(Self::Unknown);
+        };
+        let kinds: Vec<&'static str> = kinds
+            .iter()
+            .filter_map(|kind| match &**kind {
+                "text" => Some("TEXT"),
+                "image" => Some("IMAGE"),
+                _ => None,
+            })
+            .collect();
+        Ok(if kinds.contains(&"IMAGE") {
+            Self::Asked(kinds)
+        } else {
+            Self::Accepted
+        })
+    }
 }
 
 /// Converts the body of `POST /v1/messages/count_tokens`.
 pub(super) fn for_count<T>(
     body: &[u8],
     options: &Options<'_>,
-    then: impl FnOnce(&str, Request<'_>) -> T,
+    then: impl FnOnce(&str, Request<'_>, &Budget) -> Result<T, Refused>,
 ) -> Result<T, Refused> {
-    let body = read(body)?;
+    let body = mended(body);
+    let budget = Budget::of(body.len());
+    let body = read(&body)?;
     let named = named(&body, options)?;
     let model = Model::of(&named);
-    let (mut request, _) = convert(&body, model, options.schemas)?;
+    let (mut request, ..) = convert(&body, model, options.schemas, &budget)?;
     // What is generated does not count, and `max_tokens` is not there to bound it.
     request.generation_config = None;
-    Ok(then(model.name, request))
+    then(model.name, request, &budget)
 }
 
 fn read(body: &[u8]) -> Result<Object<'_>, Refused> {
@@ -125,9 +184,17 @@ fn named<'a>(body: &Object<'a>, options: &Options<'a>) -> Result<Text<'a>, Refus
     }
 }
 
-fn convert<'a>(body: &Object<'a>, model: Model<'a>, form: Form) -> Result<(Request<'a>, Names), Refused> {
+/// What is sent, the names that were changed, and the client's name of the web search.
+type Made<'a> = (Request<'a>, Names, Option<String>);
+
+fn convert<'a>(
+    body: &Object<'a>,
+    model: Model<'a>,
+    form: Form,
+    budget: &Budget,
+) -> Result<Made<'a>, Refused> {
     let mut names = Names::default();
-    let mut transcript = Transcript::new(model, &mut names);
+    let mut transcript = Transcript::new(model, &mut names, budget);
     if let Some(system) = body.raw("system") {
         transcript.system(system)?;
     }
@@ -135,20 +202,17 @@ fn convert<'a>(body: &Object<'a>, model: Model<'a>, form: Form) -> Result<(Reque
     for (index, message) in messages.into_iter().enumerate() {
         transcript.message(message, index)?;
     }
-    let talk = transcript.finish()?;
-    let tools = tools::convert(body, &talk.loading, &mut names, form)?;
-    let generation_config = tuning::convert(body, talk.effort, !tools.tools.is_empty(), model, form)?;
+    let mut talk = transcript.finish()?;
+    let tools = tools::convert(body, &talk.loading, &mut names, form, budget)?;
+    talk.system.extend(tools.words.map(Part::text));
+    let with_tools = !tools.list.is_empty();
+    let generation_config = tuning::convert(body, talk.effort, with_tools, model, form, budget)?;
     let request = Request {
         system_instruction: Instruction::of(talk.system),
         contents: talk.contents,
-        tools: tools.tools,
+        tools: tools.list,
         tool_config: tools.config,
         generation_config: Some(generation_config),
     };
-    Ok((request, names))
-}
-
-/// Everything here serialises: maps have names for keys, and raw parts were read as JSON.
-pub(super) fn written(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+    Ok((request, names, tools.search))
 }

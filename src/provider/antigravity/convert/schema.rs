@@ -4,13 +4,26 @@
 //! `anyOf`, and keywords outside the form's own list go: Gemini refuses a whole request for one keyword it
 //! does not know. What goes is only a check that the client makes again when it gets the call. A schema
 //! may not grow without end: a reference to what is being written out, anything [`DEEP`] levels down, and
-//! what is left when [`MANY`] schemas have been written, allow anything of their type.
+//! what is left when [`MANY`] schemas have been written, allow anything of their type. That keeps real schemas
+//! with many references small; what bounds the bytes is the [`Budget`], from which all that is written is taken
+//! before it is copied.
+//!
+//! The work is linear in what is read and written: names are looked up by hash.
 
+mod joined;
+
+use std::collections::HashMap;
+
+use self::joined::Joined;
+use super::budget::{Budget, Overdrawn};
 use super::json::{Json, get};
 use super::text::Text;
 
 /// Gemini refuses schemas nested much deeper than real ones are.
 const DEEP: usize = 24;
+
+/// Types that JSON Schema has.
+const TYPES: usize = 7;
 
 /// References to references can write out exponentially many.
 const MANY: usize = 4_000;
@@ -47,15 +60,17 @@ impl Form {
     }
 }
 
-/// The schema in the form given.
-pub(super) fn reduce<'a>(schema: &Json<'a>, form: Form) -> Json<'a> {
+/// The schema in the form given, taken from the budget.
+pub(super) fn reduce<'a>(schema: &Json<'a>, form: Form, budget: &Budget) -> Result<Json<'a>, Overdrawn> {
     let mut reducer = Reducer {
         root: schema,
         form,
+        budget,
         open: Vec::new(),
         left: MANY,
+        indexes: HashMap::new(),
     };
-    Json::Map(reducer.schema(schema, 0))
+    reducer.schema(schema, 0).map(Json::Map)
 }
 
 /// Whether a schema says nothing about any property. The older form refuses an object without some.
@@ -69,97 +84,150 @@ type Members<'a> = Vec<(Text<'a>, Json<'a>)>;
 struct Reducer<'s, 'a> {
     root: &'s Json<'a>,
     form: Form,
+    budget: &'s Budget,
     /// The references being written out.
     open: Vec<&'s str>,
     /// Schemas that may still be written.
     left: usize,
+    /// Members of the objects that references lead through, by the address of the object.
+    indexes: HashMap<usize, HashMap<&'s str, &'s Json<'a>>>,
+}
+
+/// A schema under way.
+#[derive(Default)]
+struct Draft<'a> {
+    members: Members<'a>,
+    properties: Joined<'a, Json<'a>>,
+    required: Joined<'a, ()>,
 }
 
 impl<'s, 'a> Reducer<'s, 'a> {
-    fn schema(&mut self, schema: &'s Json<'a>, depth: usize) -> Members<'a> {
+    fn schema(&mut self, schema: &'s Json<'a>, depth: usize) -> Result<Members<'a>, Overdrawn> {
+        self.budget.value(0)?;
         // `true`, or nonsense: anything goes. (`false` nobody can fill in.)
         let Json::Map(members) = schema else {
             return self.typed(Vec::new());
         };
         let (true, Some(left)) = (depth < DEEP, self.left.checked_sub(1)) else {
-            let mut out = bare(members);
-            self.values(&mut out);
+            let mut out = self.bare(members)?;
+            self.values(&mut out)?;
             return self.typed(out);
         };
         self.left = left;
-        let mut out = Members::new();
+        let mut draft = Draft::default();
         let mut any = Vec::new();
         let whole = get(members, "type").and_then(Json::as_str) == Some("integer");
         for (key, value) in members {
-            match &**key {
-                "$ref" => {
-                    let target = self.reference(value, depth);
-                    merge(&mut out, target);
-                }
-                "allOf" => {
-                    for branch in value.as_list().unwrap_or_default() {
-                        let branch = self.schema(branch, depth + 1);
-                        merge(&mut out, branch);
-                    }
-                }
-                "anyOf" | "oneOf" => {
-                    for branch in value.as_list().unwrap_or_default() {
-                        if self.form == Form::OpenApi && is_null(branch) {
-                            put(&mut out, "nullable", Json::Bool(true));
-                        } else {
-                            any.push(self.schema(branch, depth + 1));
-                        }
-                    }
-                }
-                "const" => put(&mut out, "enum", Json::List(vec![value.clone()])),
-                "enum" => put(&mut out, "enum", value.clone()),
-                "type" => put(&mut out, "type", value.clone()),
-                "properties" => {
-                    let properties = value.as_map().unwrap_or_default().iter();
-                    let reduced = properties
-                        .map(|(name, schema)| (name.clone(), Json::Map(self.schema(schema, depth + 1))))
-                        .collect();
-                    merge(&mut out, vec![("properties".into(), Json::Map(reduced))]);
-                }
-                "required" => merge(&mut out, vec![(key.clone(), value.clone())]),
-                "items" => match value {
-                    // The older spelling of `prefixItems`.
-                    Json::List(list) => self.tuple(&mut out, list, depth),
-                    _ => {
-                        let items = Json::Map(self.schema(value, depth + 1));
-                        put(&mut out, "items", items);
-                    }
-                },
-                "prefixItems" => self.tuple(&mut out, value.as_list().unwrap_or_default(), depth),
-                "additionalProperties" if self.form == Form::JsonSchema => {
-                    let reduced = match value {
-                        Json::Bool(_) => value.clone(),
-                        _ => Json::Map(self.schema(value, depth + 1)),
-                    };
-                    put(&mut out, "additionalProperties", reduced);
-                }
-                "exclusiveMinimum" => bound(&mut out, "minimum", value, whole, 1),
-                "exclusiveMaximum" => bound(&mut out, "maximum", value, whole, -1),
-                key if self.form.takes(key) => put(&mut out, key, value.clone()),
-                _ => {}
+            self.keyword(key, value, whole, depth, &mut draft, &mut any)?;
+        }
+        if any.len() > 1 {
+            let any = any.into_iter().map(Json::Map).collect();
+            put(&mut draft.members, "anyOf", Json::List(any));
+        } else {
+            // Only one alternative is none.
+            for only in any {
+                draft.merge(only);
             }
         }
-        alternatives(&mut out, any);
-        self.values(&mut out);
-        only_known(&mut out);
+        let mut out = draft.finish();
+        self.values(&mut out)?;
         self.typed(out)
     }
 
+    fn keyword(
+        &mut self,
+        key: &'s Text<'a>,
+        value: &'s Json<'a>,
+        whole: bool,
+        depth: usize,
+        draft: &mut Draft<'a>,
+        any: &mut Vec<Members<'a>>,
+    ) -> Result<(), Overdrawn> {
+        match &**key {
+            "$ref" => {
+                let target = self.reference(value, depth)?;
+                draft.merge(target);
+            }
+            "allOf" => {
+                for branch in value.as_list().unwrap_or_default() {
+                    let branch = self.schema(branch, depth + 1)?;
+                    draft.merge(branch);
+                }
+            }
+            "anyOf" | "oneOf" => {
+                for branch in value.as_list().unwrap_or_default() {
+                    if self.form == Form::OpenApi && is_null(branch) {
+                        put(&mut draft.members, "nullable", Json::Bool(true));
+                    } else {
+                        any.push(self.schema(branch, depth + 1)?);
+                    }
+                }
+            }
+            "const" => {
+                let only = value.copied(self.budget)?;
+                put(&mut draft.members, "enum", Json::List(vec![only]));
+            }
+            "enum" | "type" => {
+                let value = value.copied(self.budget)?;
+                put(&mut draft.members, key, value);
+            }
+            "properties" => {
+                draft.has("properties");
+                for (name, schema) in value.as_map().unwrap_or_default() {
+                    self.budget.text(name.len())?;
+                    let reduced = Json::Map(self.schema(schema, depth + 1)?);
+                    draft.properties.join(name.clone(), reduced);
+                }
+            }
+            "required" => {
+                draft.has("required");
+                for name in value.as_list().unwrap_or_default() {
+                    if let Json::Text(name) = name {
+                        self.budget.value(name.len())?;
+                        draft.required.join(name.clone(), ());
+                    }
+                }
+            }
+            "items" => match value {
+                // The older spelling of `prefixItems`.
+                Json::List(list) => self.tuple(&mut draft.members, list, depth)?,
+                _ => {
+                    let items = Json::Map(self.schema(value, depth + 1)?);
+                    put(&mut draft.members, "items", items);
+                }
+            },
+            "prefixItems" => {
+                let places = value.as_list().unwrap_or_default();
+                self.tuple(&mut draft.members, places, depth)?;
+            }
+            "additionalProperties" if self.form == Form::JsonSchema => {
+                let reduced = match value {
+                    Json::Bool(bool) => Json::Bool(*bool),
+                    _ => Json::Map(self.schema(value, depth + 1)?),
+                };
+                put(&mut draft.members, "additionalProperties", reduced);
+            }
+            "exclusiveMinimum" => bound(&mut draft.members, "minimum", value, whole, 1),
+            "exclusiveMaximum" => bound(&mut draft.members, "maximum", value, whole, -1),
+            key if self.form.takes(key) => {
+                let value = value.copied(self.budget)?;
+                put(&mut draft.members, key, value);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// What a `$ref` points to, written out.
-    fn reference(&mut self, reference: &'s Json<'a>, depth: usize) -> Members<'a> {
+    fn reference(&mut self, reference: &'s Json<'a>, depth: usize) -> Result<Members<'a>, Overdrawn> {
         let Some(pointer) = reference.as_str() else {
-            return Members::new();
+            return Ok(Members::new());
         };
-        let Some(target) = find(self.root, pointer) else {
-            return Members::new();
+        let Some(target) = self.find(pointer) else {
+            return Ok(Members::new());
         };
         if self.open.contains(&pointer) {
-            return bare(target.as_map().unwrap_or_default());
+            return self.bare(target.as_map().unwrap_or_default());
         }
         self.open.push(pointer);
         let written = self.schema(target, depth + 1);
@@ -167,25 +235,64 @@ impl<'s, 'a> Reducer<'s, 'a> {
         written
     }
 
+    /// Follows a JSON pointer: `#/$defs/Node`.
+    fn find(&mut self, pointer: &str) -> Option<&'s Json<'a>> {
+        let path = pointer.strip_prefix('#')?;
+        path.split('/').skip(1).try_fold(self.root, |place, step| {
+            let step = step.replace("~1", "/").replace("~0", "~");
+            match place {
+                Json::List(list) => list.get(step.parse::<usize>().ok()?),
+                Json::Map(members) => {
+                    // Nothing moves while the root is borrowed, so that an address names one object.
+                    let index = self.indexes.entry(members.as_ptr().addr()).or_insert_with(|| {
+                        // The first of several of one name is meant.
+                        let members = members.iter().rev();
+                        members.map(|(name, value)| (&**name, value)).collect()
+                    });
+                    index.get(&*step).copied()
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// What is said of a schema that is not written out.
+    fn bare(&self, members: &'s [(Text<'a>, Json<'a>)]) -> Result<Members<'a>, Overdrawn> {
+        let mut out = Members::new();
+        for (key, value) in members {
+            if matches!(&**key, "type" | "description") && matches!(value, Json::Text(_)) {
+                let value = value.copied(self.budget)?;
+                put(&mut out, key, value);
+            }
+        }
+        Ok(out)
+    }
+
     /// A list whose items differ by place.
-    fn tuple(&mut self, out: &mut Members<'a>, places: &'s [Json<'a>], depth: usize) {
-        let mut places: Vec<Json<'a>> = places
-            .iter()
-            .map(|place| Json::Map(self.schema(place, depth + 1)))
-            .collect();
-        match (self.form, places.len()) {
+    fn tuple(
+        &mut self,
+        out: &mut Members<'a>,
+        places: &'s [Json<'a>],
+        depth: usize,
+    ) -> Result<(), Overdrawn> {
+        let mut reduced = Vec::new();
+        for place in places {
+            reduced.push(Json::Map(self.schema(place, depth + 1)?));
+        }
+        match (self.form, reduced.len()) {
             (_, 0) => {}
-            (Form::JsonSchema, _) => put(out, "prefixItems", Json::List(places)),
-            (Form::OpenApi, 1) => out.extend(places.pop().map(|only| ("items".into(), only))),
+            (Form::JsonSchema, _) => put(out, "prefixItems", Json::List(reduced)),
+            (Form::OpenApi, 1) => out.extend(reduced.pop().map(|only| ("items".into(), only))),
             (Form::OpenApi, _) => {
-                let any = vec![("anyOf".into(), Json::List(places))];
+                let any = vec![("anyOf".into(), Json::List(reduced))];
                 put(out, "items", Json::Map(any));
             }
         }
+        Ok(())
     }
 
     /// Makes `enum` and `type` what the form allows.
-    fn values(&self, out: &mut Members<'a>) {
+    fn values(&self, out: &mut Members<'a>) -> Result<(), Overdrawn> {
         let mut null = false;
         if let Some(values) = take(out, "enum") {
             let mut list = match values {
@@ -207,7 +314,7 @@ impl<'s, 'a> Reducer<'s, 'a> {
             }
         }
         if self.form == Form::JsonSchema {
-            return;
+            return Ok(());
         }
         if let Some(types) = take(out, "type") {
             let mut names: Vec<Json<'a>> = match types {
@@ -217,41 +324,53 @@ impl<'s, 'a> Reducer<'s, 'a> {
             let before = names.len();
             names.retain(|name| name.as_str() != Some("null"));
             null |= names.len() < before;
-            let mut names = names.iter().filter_map(Json::as_str).map(str::to_ascii_uppercase);
-            match (names.next(), names.next()) {
-                (Some(first), None) => put(out, "type", Json::Text(first.into())),
-                (Some(first), Some(second)) if get(out, "anyOf").is_none() => {
-                    let branch = |name: String| self.branch(out, name);
-                    let branches = [first, second].into_iter().chain(names).map(branch).collect();
-                    out.retain(|(key, _)| !matches!(&**key, "items" | "properties" | "required" | "enum"));
-                    put(out, "anyOf", Json::List(branches));
+            // There are seven types: each is one branch, however often it is named.
+            let mut known: Vec<String> = Vec::new();
+            for name in names.iter().filter_map(Json::as_str) {
+                let name = name.to_ascii_uppercase();
+                if known.len() < TYPES && !known.contains(&name) {
+                    known.push(name);
                 }
-                _ => {}
+            }
+            if let [only] = known.as_slice() {
+                put(out, "type", Json::Text(only.clone().into()));
+            } else if !known.is_empty() && get(out, "anyOf").is_none() {
+                let mut branches = Vec::new();
+                for name in known {
+                    branches.push(self.branch(out, name)?);
+                }
+                out.retain(|(key, _)| !matches!(&**key, "items" | "properties" | "required" | "enum"));
+                put(out, "anyOf", Json::List(branches));
             }
         }
         if null {
             put(out, "nullable", Json::Bool(true));
         }
+        Ok(())
     }
 
     /// One of several types, with the keywords that are about it.
-    fn branch(&self, members: &Members<'a>, name: String) -> Json<'a> {
+    fn branch(&self, members: &Members<'a>, name: String) -> Result<Json<'a>, Overdrawn> {
         let about: &[&str] = match name.as_str() {
             "ARRAY" => &["items"],
             "OBJECT" => &["properties", "required"],
             "STRING" => &["enum"],
             _ => &[],
         };
+        self.budget.value(name.len())?;
         let mut branch = vec![("type".into(), Json::Text(name.into()))];
-        branch.extend(members.iter().filter(|(key, _)| about.contains(&&**key)).cloned());
-        Json::Map(self.typed(branch))
+        for (key, value) in members.iter().filter(|(key, _)| about.contains(&&**key)) {
+            branch.push((key.clone(), value.copied(self.budget)?));
+        }
+        self.typed(branch).map(Json::Map)
     }
 
     /// The older form refuses a schema that does not say its type, and a list that does not say of what.
-    fn typed(&self, mut out: Members<'a>) -> Members<'a> {
+    fn typed(&self, mut out: Members<'a>) -> Result<Members<'a>, Overdrawn> {
         if self.form == Form::JsonSchema {
-            return out;
+            return Ok(out);
         }
+        self.budget.value(0)?;
         if get(&out, "type").is_none() && get(&out, "anyOf").is_none() {
             let guess = if get(&out, "properties").is_some() {
                 "OBJECT"
@@ -266,29 +385,71 @@ impl<'s, 'a> Reducer<'s, 'a> {
             let anything = vec![("type".into(), Json::text("STRING"))];
             put(&mut out, "items", Json::Map(anything));
         }
-        out
+        Ok(out)
     }
 }
 
-/// Follows a JSON pointer: `#/$defs/Node`.
-fn find<'s, 'a>(root: &'s Json<'a>, pointer: &str) -> Option<&'s Json<'a>> {
-    let path = pointer.strip_prefix('#')?;
-    path.split('/').skip(1).try_fold(root, |place, step| {
-        let step = step.replace("~1", "/").replace("~0", "~");
-        match place {
-            Json::List(list) => list.get(step.parse::<usize>().ok()?),
-            _ => place.get(&step),
+impl<'a> Draft<'a> {
+    /// Keeps the place of this keyword, whose value is put together beside.
+    fn has(&mut self, keyword: &'static str) {
+        if get(&self.members, keyword).is_none() {
+            self.members.push((keyword.into(), Json::Null));
         }
-    })
-}
+    }
 
-/// What is said of a schema that is not written out.
-fn bare<'a>(members: &[(Text<'a>, Json<'a>)]) -> Members<'a> {
-    members
-        .iter()
-        .filter(|(key, value)| matches!(&**key, "type" | "description") && matches!(value, Json::Text(_)))
-        .cloned()
-        .collect()
+    /// Both schemas must hold: properties and required names are joined, of all else the first is kept.
+    fn merge(&mut self, other: Members<'a>) {
+        for (key, value) in other {
+            match (&*key, value) {
+                ("properties", Json::Map(theirs)) => {
+                    self.has("properties");
+                    for (name, schema) in theirs {
+                        self.properties.join(name, schema);
+                    }
+                }
+                ("required", Json::List(theirs)) => {
+                    self.has("required");
+                    for name in theirs {
+                        if let Json::Text(name) = name {
+                            self.required.join(name, ());
+                        }
+                    }
+                }
+                (_, value) => {
+                    if get(&self.members, &key).is_none() {
+                        self.members.push((key, value));
+                    }
+                }
+            }
+        }
+    }
+
+    /// `required` may name properties only, and may not be empty.
+    fn finish(self) -> Members<'a> {
+        let Self {
+            mut members,
+            properties,
+            required,
+        } = self;
+        let names = required.into_iter().map(|(name, ())| name);
+        let names: Vec<Json<'a>> = names
+            .filter(|name| properties.has(name))
+            .map(Json::Text)
+            .collect();
+        if names.is_empty() {
+            take(&mut members, "required");
+        } else {
+            put(&mut members, "required", Json::List(names));
+        }
+        if get(&members, "properties").is_some() {
+            put(
+                &mut members,
+                "properties",
+                Json::Map(properties.into_iter().collect()),
+            );
+        }
+        members
+    }
 }
 
 fn put<'a>(out: &mut Members<'a>, key: &str, value: Json<'a>) {
@@ -301,35 +462,6 @@ fn put<'a>(out: &mut Members<'a>, key: &str, value: Json<'a>) {
 fn take<'a>(out: &mut Members<'a>, key: &str) -> Option<Json<'a>> {
     let at = out.iter().position(|(name, _)| &**name == key)?;
     Some(out.remove(at).1)
-}
-
-/// Both schemas must hold: properties and required names are joined, of all else the first is kept.
-fn merge<'a>(out: &mut Members<'a>, other: Members<'a>) {
-    for (key, value) in other {
-        match (out.iter_mut().find(|(name, _)| *name == key), value) {
-            (None, value) => out.push((key, value)),
-            (Some((_, Json::Map(ours))), Json::Map(theirs)) if &*key == "properties" => merge(ours, theirs),
-            (Some((_, Json::List(ours))), Json::List(theirs)) if &*key == "required" => {
-                for name in theirs {
-                    if !ours.contains(&name) {
-                        ours.push(name);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Takes in the branches of `anyOf` and `oneOf`.
-fn alternatives<'a>(out: &mut Members<'a>, any: Vec<Members<'a>>) {
-    if any.len() > 1 {
-        put(out, "anyOf", Json::List(any.into_iter().map(Json::Map).collect()));
-    } else {
-        for only in any {
-            merge(out, only);
-        }
-    }
 }
 
 /// An exclusive bound as an inclusive one: the next whole number, or itself where others lie between. The
@@ -346,19 +478,6 @@ fn bound<'a>(out: &mut Members<'a>, key: &str, value: &Json<'a>, whole: bool, st
             key,
             next.map_or_else(|| value.clone(), |next| Json::Number(next.into())),
         );
-    }
-}
-
-/// `required` may name properties only.
-fn only_known(out: &mut Members<'_>) {
-    let Some(Json::List(mut names)) = take(out, "required") else {
-        return;
-    };
-    if let Some(properties) = get(out, "properties") {
-        names.retain(|name| name.as_str().is_some_and(|name| properties.get(name).is_some()));
-        if !names.is_empty() {
-            put(out, "required", Json::List(names));
-        }
     }
 }
 

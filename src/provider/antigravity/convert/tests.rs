@@ -2,12 +2,15 @@
 //! the way through the client.
 
 mod answers;
+mod bounds;
 mod check;
 mod gemini;
 mod golden;
+mod kinds;
 mod properties;
 mod requests;
 mod schemas;
+mod searches;
 mod tools;
 mod transcripts;
 

@@ -50,6 +50,12 @@ impl<'a> Model<'a> {
         self.gemini && self.version.is_none_or(|version| version >= (3, 0))
     }
 
+    /// It answers with images: `gemini-2.5-flash-image`, `gemini-3-pro-image-preview`,
+    /// `gemini-2.0-flash-exp-image-generation`.
+    pub(super) fn makes_images(&self) -> bool {
+        self.gemini && self.name.split('-').any(|word| word == "image")
+    }
+
     /// The most tokens it may be asked for; it refuses more. Claude Code asks for up to 128,000.
     pub(super) fn most_output(&self) -> Option<u64> {
         match self.version {

@@ -6,6 +6,8 @@ pub(super) mod whole;
 mod usage;
 
 use crate::provider::wire::json::Json;
+use crate::provider::wire::object::Object;
+use crate::provider::wire::text::Text;
 
 /// `stop_reason` as `finish_reason`. One that is not known here has ended the answer all the same.
 fn finish(stop_reason: &str) -> &'static str {
@@ -26,6 +28,21 @@ fn head<'a>(object: &'static str, id: &'a str, created: u64, model: &'a str) -> 
         ("created", Json::Number(created.into())),
         ("model", Json::text(model)),
     ])
+}
+
+/// An image that the model made, as an item of `images`. OpenAI's own protocol has no place for one; OpenRouter,
+/// LiteLLM and Vercel's gateway tell of them so, and clients know it from there
+/// (<https://docs.litellm.ai/docs/completion/image_generation_chat>).
+fn image(block: &Object<'_>, index: u64) -> Option<Json<'static>> {
+    let source: Object<'_> = block.get("source")?;
+    let kind: Text<'_> = source.get("media_type")?;
+    let data: Text<'_> = source.get("data")?;
+    let url = format!("data:{};base64,{}", &*kind, &*data);
+    Some(Json::map([
+        ("type", Json::text("image_url")),
+        ("index", Json::Number(index.into())),
+        ("image_url", Json::map([("url", Json::Text(url.into()))])),
+    ]))
 }
 
 /// One choice, of a message or a delta under this name.

@@ -13,12 +13,17 @@ mod tuning;
 mod turns;
 
 use super::model::Model;
-use crate::provider::wire::Refused;
+use crate::provider::wire::budget::{Budget, written};
 use crate::provider::wire::json::Json;
 use crate::provider::wire::object::{List, Object};
 use crate::provider::wire::text::Text;
+use crate::provider::wire::{MODALITIES, Refused};
+use crate::relay::body::mended;
 
 use self::turns::{Talk, Transcript};
+
+/// Text and images.
+const MOST_MODALITIES: usize = 2;
 
 /// Who is to answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,14 +62,17 @@ pub struct Context {
 
 /// Converts the body of `POST /v1/chat/completions`.
 pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
-    let body = Object::parse(body).map_err(|error| Refused::at("the request body", error))?;
+    let body = mended(body);
+    let budget = Budget::of(body.len());
+    let body = Object::parse(&body).map_err(|error| Refused::at("the request body", error))?;
     refuse(&body)?;
+    let modalities = modalities(&body, options.target)?;
     let name = match options.model {
         Some(model) => model.into(),
         None => body.must::<Text<'_>>("model", "")?,
     };
     let model = Model::of(&name, options.target);
-    let talk = talk(&body)?;
+    let talk = talk(&body, options.target, &budget)?;
     let stream = body.want("stream", "")?.unwrap_or_default();
     let told: Option<Object<'_>> = body.want("stream_options", "")?;
     let include_usage = match told {
@@ -75,33 +83,39 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
         model: name.0.clone().into_owned(),
         include_usage,
     };
-    let body = written(&body, name, model, talk, stream)?;
+    let mut sent = converted(&body, name, model, talk, &budget)?;
+    if stream {
+        sent.put("stream", Json::Bool(true));
+    }
+    if let Some(modalities) = modalities {
+        sent.put(MODALITIES, modalities);
+    }
     Ok(Converted {
-        body,
+        body: written(&sent, &budget)?,
         stream,
         context,
     })
 }
 
-fn talk<'a>(body: &Object<'a>) -> Result<Talk<'a>, Refused> {
+fn talk<'a>(body: &Object<'a>, target: Target, budget: &Budget) -> Result<Talk<'a>, Refused> {
     let messages: List<'a> = body.must("messages", "")?;
-    let mut transcript = Transcript::default();
+    let mut transcript = Transcript::new(target, budget);
     for (index, message) in messages.into_iter().enumerate() {
         transcript.message(message, index)?;
     }
     transcript.finish()
 }
 
-fn written<'a>(
+fn converted<'a>(
     body: &Object<'a>,
     name: Text<'a>,
     model: Model,
     mut talk: Talk<'a>,
-    stream: bool,
-) -> Result<Vec<u8>, Refused> {
-    let mut tools = tools::convert(body, std::mem::take(&mut talk.called))?;
+    budget: &Budget,
+) -> Result<Json<'a>, Refused> {
+    let mut tools = tools::convert(body, std::mem::take(&mut talk.called), budget)?;
     let mut out = Json::map([("model", name.into())]);
-    let line = tuning::convert(body, model, talk.open, tools.forced, &mut out)?;
+    let line = tuning::convert(body, model, talk.open, tools.forced, &mut out, budget)?;
     if let Some(line) = line {
         talk.system.push(parts::text(line.into()));
     }
@@ -123,10 +137,22 @@ fn written<'a>(
     if let Some(choice) = tools.choice {
         out.put("tool_choice", choice);
     }
-    if stream {
-        out.put("stream", Json::Bool(true));
+    Ok(out)
+}
+
+/// What the client takes in an answer, for who makes it; `None`: text alone.
+fn modalities<'a>(body: &Object<'a>, target: Target) -> Result<Option<Json<'a>>, Refused> {
+    let asked = body.texts("modalities", "", MOST_MODALITIES)?.unwrap_or_default();
+    let images = target == Target::Gemini;
+    for kind in &asked {
+        if &**kind != "text" && !(images && &**kind == "image") {
+            return Err(Refused::at(
+                "modalities",
+                format_args!("`{}` cannot be had here", &**kind),
+            ));
+        }
     }
-    Ok(out.to_bytes())
+    Ok(images.then(|| Json::List(asked.into_iter().map(Json::from).collect())))
 }
 
 /// Marks the ends of what the next request of the conversation will begin with.
@@ -150,13 +176,6 @@ fn refuse(body: &Object<'_>) -> Result<(), Refused> {
         || body.raw("top_logprobs").is_some_and(|top| top.get() != "0")
     {
         return Err(Refused::at("logprobs", "the model here tells none"));
-    }
-    let modalities: Option<Vec<Text<'_>>> = body.want("modalities", "")?;
-    if let Some(other) = modalities.iter().flatten().find(|kind| &***kind != "text") {
-        return Err(Refused::at(
-            "modalities",
-            format_args!("`{}` cannot be had here", &**other),
-        ));
     }
     for old in ["functions", "function_call"] {
         if body.raw(old).is_some() {

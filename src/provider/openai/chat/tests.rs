@@ -1,8 +1,11 @@
 //! The converter as a whole: every valid transcript converts, every stream is valid.
 
 mod answers;
+mod bounds;
 mod check;
 mod golden;
+mod images;
+mod kinds;
 mod messages;
 mod properties;
 mod requests;

@@ -35,6 +35,36 @@ impl Script {
         )
     }
 
+    /// Answers with these parts, and says at the end what it found on the web: `groundingMetadata`.
+    pub fn grounded(parts: &[Value], grounding: Value) -> Self {
+        let parts = parts.to_vec();
+        let last = move |mut answer: Value| {
+            // In an envelope or out of it.
+            let inner = if answer.get("response").is_some() {
+                &mut answer["response"]
+            } else {
+                &mut answer
+            };
+            inner["candidates"][0]["groundingMetadata"] = grounding.clone();
+            answer
+        };
+        Self::whole_or_pieces(
+            {
+                let (parts, last) = (parts.clone(), last.clone());
+                move |request| last(answer(request, &parts, parts.len(), Some("STOP")))
+            },
+            move |request| {
+                let count = parts.len();
+                let piece = |(at, part): (usize, &Value)| {
+                    let finish = (at + 1 == count).then_some("STOP");
+                    let piece = answer(request, std::slice::from_ref(part), at + 1, finish);
+                    if finish.is_some() { last(piece) } else { piece }
+                };
+                parts.iter().enumerate().map(piece).collect()
+            },
+        )
+    }
+
     /// Has a function called, and once its result is there answers with `last`.
     pub fn function_turn(name: &str, args: Value, last: &str) -> Self {
         let (name, last) = (name.to_owned(), last.to_owned());

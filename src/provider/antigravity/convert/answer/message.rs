@@ -3,8 +3,11 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::compose::{Block, Event, Sink};
+use super::compose::{Block, Citation, Event, Sink};
+use super::search::Source;
 use super::usage::Told;
+
+use crate::provider::wire::marks::PREFIX;
 
 /// A message; in a stream its opening, without content.
 #[derive(Serialize)]
@@ -40,6 +43,8 @@ impl<'a> Message<'a> {
 pub(super) enum Written {
     Text {
         text: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<Quote>,
     },
     Thinking {
         thinking: String,
@@ -53,6 +58,82 @@ pub(super) enum Written {
         name: String,
         input: Option<Box<RawValue>>,
     },
+    ServerToolUse {
+        id: String,
+        name: String,
+        input: Option<Box<RawValue>>,
+    },
+    WebSearchToolResult {
+        tool_use_id: String,
+        content: Vec<Hit>,
+    },
+    Image {
+        source: Base64,
+    },
+}
+
+/// A page that a search found. What Anthropic seals for its own models is a mark of ours.
+#[derive(Debug, Serialize)]
+pub(super) struct Hit {
+    r#type: &'static str,
+    title: String,
+    url: String,
+    encrypted_content: &'static str,
+    page_age: Option<&'static str>,
+}
+
+impl Hit {
+    fn all(sources: &[Source]) -> Vec<Self> {
+        let pages = sources.iter().filter(|source| !source.url.is_empty());
+        pages
+            .map(|source| Self {
+                r#type: "web_search_result",
+                title: source.title.clone(),
+                url: source.url.clone(),
+                encrypted_content: PREFIX,
+                page_age: None,
+            })
+            .collect()
+    }
+}
+
+/// What a text rests on.
+#[derive(Debug, Serialize)]
+pub(super) struct Quote {
+    r#type: &'static str,
+    url: String,
+    title: String,
+    encrypted_index: &'static str,
+    cited_text: String,
+}
+
+impl Quote {
+    fn of(citation: &Citation<'_>) -> Self {
+        Self {
+            r#type: "web_search_result_location",
+            url: citation.source.url.clone(),
+            title: citation.source.title.clone(),
+            encrypted_index: PREFIX,
+            cited_text: citation.words.to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Base64 {
+    r#type: &'static str,
+    media_type: String,
+    data: String,
+}
+
+impl Base64 {
+    fn of(kind: &str, data: &str) -> Self {
+        Self {
+            r#type: "base64",
+            media_type: kind.to_owned(),
+            data: data.to_owned(),
+        }
+    }
 }
 
 /// Puts the blocks of a whole message together.
@@ -60,7 +141,10 @@ impl Sink for Vec<Written> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Start(block) => self.push(match block {
-                Block::Text => Written::Text { text: String::new() },
+                Block::Text => Written::Text {
+                    text: String::new(),
+                    citations: Vec::new(),
+                },
                 Block::Thinking => Written::Thinking {
                     thinking: String::new(),
                     signature: String::new(),
@@ -73,15 +157,33 @@ impl Sink for Vec<Written> {
                     name: name.to_owned(),
                     input: None,
                 },
+                Block::Search { id, name } => Written::ServerToolUse {
+                    id: id.to_owned(),
+                    name: name.to_owned(),
+                    input: None,
+                },
+                Block::Found { id, sources } => Written::WebSearchToolResult {
+                    tool_use_id: id.to_owned(),
+                    content: Hit::all(sources),
+                },
+                Block::Image { kind, data } => Written::Image {
+                    source: Base64::of(kind, data),
+                },
             }),
             Event::Stop => {}
             delta => match (self.last_mut(), delta) {
-                (Some(Written::Text { text }), Event::Text(more)) => text.push_str(more),
+                (Some(Written::Text { text, .. }), Event::Text(more)) => text.push_str(more),
+                (Some(Written::Text { citations, .. }), Event::Citation(citation)) => {
+                    citations.push(Quote::of(&citation));
+                }
                 (Some(Written::Thinking { thinking, .. }), Event::Thinking(more)) => thinking.push_str(more),
                 (Some(Written::Thinking { signature, .. }), Event::Signature(all)) => {
                     all.clone_into(signature);
                 }
-                (Some(Written::ToolUse { input, .. }), Event::Input(all)) => {
+                (
+                    Some(Written::ToolUse { input, .. } | Written::ServerToolUse { input, .. }),
+                    Event::Input(all),
+                ) => {
                     *input = RawValue::from_string(all.to_owned()).ok();
                 }
                 _ => {}
@@ -115,6 +217,18 @@ enum Opening<'a> {
         name: &'a str,
         input: Empty,
     },
+    ServerToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Empty,
+    },
+    WebSearchToolResult {
+        tool_use_id: &'a str,
+        content: Vec<Hit>,
+    },
+    Image {
+        source: Base64,
+    },
 }
 
 #[derive(Serialize)]
@@ -128,6 +242,7 @@ enum Delta<'a> {
     ThinkingDelta { thinking: &'a str },
     SignatureDelta { signature: &'a str },
     InputJsonDelta { partial_json: &'a str },
+    CitationsDelta { citation: Quote },
 }
 
 #[derive(Serialize)]
@@ -218,6 +333,18 @@ impl Sink for Events {
                         name,
                         input: Empty {},
                     },
+                    Block::Search { id, name } => Opening::ServerToolUse {
+                        id,
+                        name,
+                        input: Empty {},
+                    },
+                    Block::Found { id, sources } => Opening::WebSearchToolResult {
+                        tool_use_id: id,
+                        content: Hit::all(sources),
+                    },
+                    Block::Image { kind, data } => Opening::Image {
+                        source: Base64::of(kind, data),
+                    },
                 };
                 let index = self.blocks;
                 self.blocks += 1;
@@ -229,6 +356,9 @@ impl Sink for Events {
             Event::Text(text) => self.delta(Delta::TextDelta { text }),
             Event::Thinking(thinking) => self.delta(Delta::ThinkingDelta { thinking }),
             Event::Signature(signature) => self.delta(Delta::SignatureDelta { signature }),
+            Event::Citation(citation) => self.delta(Delta::CitationsDelta {
+                citation: Quote::of(&citation),
+            }),
             Event::Input(partial_json) => self.delta(Delta::InputJsonDelta { partial_json }),
             Event::Stop => {
                 let index = self.blocks.saturating_sub(1);

@@ -10,11 +10,12 @@ use super::Chunk;
 use super::compose::Composer;
 use super::finish::{Finish, finish};
 use super::message::{Events, Message};
-use super::usage::{Figures, Usage};
+use super::usage::{Figures, Told, Usage};
 
 use crate::provider::antigravity::convert::error::{self, ProviderError, Unusable};
 use crate::provider::antigravity::convert::request::Context;
 use crate::provider::wire::events::Lines;
+use crate::relay::body::mended;
 
 #[derive(Debug)]
 pub struct Stream {
@@ -121,7 +122,8 @@ impl State {
         if self.closed || data == b"[DONE]" {
             return;
         }
-        let data = std::str::from_utf8(data).unwrap_or_default();
+        let data = mended(data);
+        let data = std::str::from_utf8(&data).unwrap_or_default();
         let Some(chunk) = Chunk::read(data) else {
             // Errors also come in a list.
             let failure = ProviderError::read(data).map_or(Unusable::Unreadable, Unusable::Error);
@@ -148,6 +150,13 @@ impl State {
         for part in chunk.parts() {
             self.composer.part(part, &mut self.events);
         }
+        if let Some(grounding) = chunk.grounding() {
+            self.composer.grounded(grounding);
+        }
+        if let Some(failure) = self.composer.failure() {
+            self.fail(failure);
+            return;
+        }
         if let Some(reason) = chunk.finish_reason() {
             let content = self.composer.has_content();
             self.finish = Some(finish(&reason, content, self.composer.has_calls()));
@@ -163,12 +172,17 @@ impl State {
         match self.finish.take() {
             Some(Finish::Stop(reason)) => {
                 self.composer.end(&mut self.events);
+                if let Some(failure) = self.composer.failure() {
+                    self.fail(failure);
+                    return;
+                }
                 // Parts may have come after the reason.
                 let reason = match reason {
                     "end_turn" if self.composer.has_calls() => "tool_use",
                     reason => reason,
                 };
-                let usage = self.figures.usage().unwrap_or_default().into();
+                let usage = Told::from(self.figures.usage().unwrap_or_default());
+                let usage = usage.searched(self.composer.searches());
                 self.events.message_end(reason, usage);
                 self.finish = Some(Finish::Stop(reason));
                 self.closed = true;
@@ -180,6 +194,10 @@ impl State {
 
     fn fail(&mut self, failure: Unusable) {
         let (kind, message) = failure.told();
+        if self.started && !self.closed {
+            // What was said so far is the client's, searched for or not.
+            self.composer.release(&mut self.events);
+        }
         self.failure.get_or_insert(failure);
         self.close_with(&error::written(kind, &message));
     }

@@ -73,11 +73,30 @@ pub(super) struct Told {
     cache_read_input_tokens: u64,
     output_tokens: u64,
     output_tokens_details: Details,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_tool_use: Option<ServerToolUse>,
 }
 
 #[derive(Serialize)]
 struct Details {
     thinking_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct ServerToolUse {
+    web_search_requests: usize,
+}
+
+impl Told {
+    /// The same, with so many searches of the web.
+    pub(super) fn searched(self, searches: usize) -> Self {
+        Self {
+            server_tool_use: (searches > 0).then_some(ServerToolUse {
+                web_search_requests: searches,
+            }),
+            ..self
+        }
+    }
 }
 
 impl From<Usage> for Told {
@@ -90,6 +109,7 @@ impl From<Usage> for Told {
             output_tokens_details: Details {
                 thinking_tokens: usage.thinking,
             },
+            server_tool_use: None,
         }
     }
 }

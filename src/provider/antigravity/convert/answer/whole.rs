@@ -4,10 +4,11 @@ use super::Chunk;
 use super::compose::Composer;
 use super::finish::{Finish, finish};
 use super::message::{Message, Written};
-use super::usage::Usage;
+use super::usage::{Told, Usage};
 
 use crate::provider::antigravity::convert::error::{ProviderError, Unusable};
 use crate::provider::antigravity::convert::request::Context;
+use crate::relay::body::mended;
 
 /// An Anthropic message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,8 @@ pub struct Answer {
 /// Converts an answer of `generateContent`. `id`: of this answer, unlike any other's; only its letters
 /// and digits are used.
 pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusable> {
-    let body = std::str::from_utf8(body).map_err(|_| Unusable::Unreadable)?;
+    let body = mended(body);
+    let body = std::str::from_utf8(&body).map_err(|_| Unusable::Unreadable)?;
     let Some(chunk) = Chunk::read(body) else {
         return Err(ProviderError::read(body).map_or(Unusable::Unreadable, Unusable::Error));
     };
@@ -40,7 +42,13 @@ pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusab
     for part in chunk.parts() {
         composer.part(part, &mut content);
     }
+    if let Some(grounding) = chunk.grounding() {
+        composer.grounded(grounding);
+    }
     composer.end(&mut content);
+    if let Some(failure) = composer.failure() {
+        return Err(failure);
+    }
     let finish = match (chunk.finish_reason(), chunk.block_reason()) {
         (Some(reason), _) => finish(&reason, composer.has_content(), composer.has_calls()),
         (None, Some(_)) => Finish::Stop("refusal"),
@@ -55,7 +63,11 @@ pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusab
     let message = Message {
         content: &content,
         stop_reason: Some(stop_reason),
-        ..Message::new(&id, &model, usage.unwrap_or_default().into())
+        ..Message::new(
+            &id,
+            &model,
+            Told::from(usage.unwrap_or_default()).searched(composer.searches()),
+        )
     };
     // Strings, numbers and raw JSON always serialise.
     let body = serde_json::to_vec(&message).unwrap_or_default();

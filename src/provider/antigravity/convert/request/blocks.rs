@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::gemini::{Part, Said};
 use super::source;
 
+use crate::provider::antigravity::convert::budget::Budget;
 use crate::provider::antigravity::convert::error::Refused;
 use crate::provider::antigravity::convert::object::{List, Object};
 use crate::provider::antigravity::convert::text::Text;
@@ -27,7 +28,7 @@ pub(super) enum Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     /// `path`: of the content; its blocks get their own.
-    pub(super) fn read(content: &'a RawValue, path: &str) -> Result<Self, Refused> {
+    pub(super) fn read(content: &'a RawValue, path: &str, budget: &Budget) -> Result<Self, Refused> {
         let raw = content.get();
         let wrong = |error| {
             Refused::at(
@@ -42,7 +43,10 @@ impl<'a> Blocks<'a> {
         }
         let list: List<'a> = serde_json::from_slice(raw.as_bytes()).map_err(wrong)?;
         let blocks = list.into_iter().enumerate();
-        let blocks = blocks.map(|(index, raw)| Block::read(raw, format!("{path}.{index}")));
+        let blocks = blocks.map(|(index, raw)| {
+            budget.value(raw.get().len())?;
+            Block::read(raw, format!("{path}.{index}"))
+        });
         Ok(Self::Many(blocks.collect::<Result<_, _>>()?))
     }
 }
@@ -86,18 +90,27 @@ impl<'a> Block<'a> {
 }
 
 /// Blocks that mean the same in a message, in a tool result and in a document; `false` for others.
-pub(super) fn plain<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>) -> Result<bool, Refused> {
+pub(super) fn plain<'a>(
+    block: &Block<'a>,
+    out: &mut Vec<Part<'a>>,
+    budget: &Budget,
+) -> Result<bool, Refused> {
     match &*block.kind {
         "text" => push(block.text("text")?, out),
         "image" => out.push(source::image(block)?),
-        "document" => source::document(block, out)?,
+        "document" => source::document(block, out, budget)?,
         // What a search by the client's own tools found, as the text it is.
         "search_result" => {
             let title: Option<Text<'a>> = block.want("title")?;
             let title = title.unwrap_or_default();
             let from = block.text("source")?;
             out.push(Part::text(format!("{}\n{}", &*title, &*from)));
-            nested(block.must("content")?, out, &format!("{}.content", block.path))?;
+            nested(
+                block.must("content")?,
+                out,
+                &format!("{}.content", block.path),
+                budget,
+            )?;
         }
         _ => return Ok(false),
     }
@@ -112,13 +125,18 @@ pub(super) fn push<'a>(text: Text<'a>, out: &mut Vec<Part<'a>>) {
 }
 
 /// The text and media inside a document or a search result.
-pub(super) fn nested<'a>(content: &'a RawValue, out: &mut Vec<Part<'a>>, path: &str) -> Result<(), Refused> {
-    match Blocks::read(content, path)? {
+pub(super) fn nested<'a>(
+    content: &'a RawValue,
+    out: &mut Vec<Part<'a>>,
+    path: &str,
+    budget: &Budget,
+) -> Result<(), Refused> {
+    match Blocks::read(content, path, budget)? {
         Blocks::One(text) => push(text, out),
         Blocks::Many(blocks) => {
             for block in blocks {
                 // No documents, so this goes one level deep.
-                if !matches!(&*block.kind, "text" | "image") || !plain(&block, out)? {
+                if !matches!(&*block.kind, "text" | "image") || !plain(&block, out, budget)? {
                     return Err(block.unknown());
                 }
             }
@@ -135,11 +153,11 @@ pub(super) struct Returned<'a> {
     pub loaded: Vec<Text<'a>>,
 }
 
-pub(super) fn tool_result<'a>(block: &Block<'a>) -> Result<Returned<'a>, Refused> {
+pub(super) fn tool_result<'a>(block: &Block<'a>, budget: &Budget) -> Result<Returned<'a>, Refused> {
     let mut parts = Vec::new();
     let mut loaded = Vec::new();
     if let Some(content) = block.raw("content") {
-        match Blocks::read(content, &format!("{}.content", block.path))? {
+        match Blocks::read(content, &format!("{}.content", block.path), budget)? {
             Blocks::One(text) => parts.push(Part::text(text.0)),
             Blocks::Many(blocks) => {
                 for inner in blocks {
@@ -147,7 +165,7 @@ pub(super) fn tool_result<'a>(block: &Block<'a>) -> Result<Returned<'a>, Refused
                         let name = inner.text("tool_name")?;
                         parts.push(Part::text(format!("The tool {} is available now.", &*name)));
                         loaded.push(name);
-                    } else if !plain(&inner, &mut parts)? {
+                    } else if !plain(&inner, &mut parts, budget)? {
                         return Err(inner.unknown());
                     }
                 }

@@ -22,20 +22,21 @@ impl<'a> Instruction<'a> {
     }
 }
 
-/// One of its first five, with what else may stand beside it.
+/// One of its first five, with what else may stand beside it. All but the text are boxed: a conversation may have
+/// a million parts.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::provider::antigravity::convert) struct Part<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub inline_data: Option<Blob<'a>>,
+    pub inline_data: Option<Box<Blob<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub file_data: Option<File<'a>>,
+    pub file_data: Option<Box<File<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub function_call: Option<Call<'a>>,
+    pub function_call: Option<Box<Call<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub function_response: Option<Returned<'a>>,
+    pub function_response: Option<Box<Returned<'a>>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub thought: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! One assistant message as parts of the model's turn, each with the signature that Gemini gave it.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
@@ -8,16 +9,30 @@ use super::blocks::Block;
 use super::gemini::{Call, Part};
 use super::turns::Pending;
 
-use crate::provider::antigravity::convert::carry::{self, Mark, Owner};
+use crate::provider::antigravity::convert::budget::Budget;
+use crate::provider::antigravity::convert::carry::{self, Owner};
 use crate::provider::antigravity::convert::error::Refused;
+use crate::provider::antigravity::convert::text::Text;
 
 /// One assistant message.
 #[derive(Default)]
 pub(super) struct Said<'a> {
     blocks: Vec<Saying<'a>>,
-    /// What blocks of ours carry, for parts that may come before or after.
-    marks: Vec<Mark>,
+    /// Signatures that blocks of ours carry for calls, which may come before or after. Each goes to one call:
+    /// no answer has two of one number.
+    signed_calls: HashMap<usize, String>,
+    /// The same for texts, by the number of the block.
+    signed_texts: HashMap<usize, Vec<Signed>>,
+    /// The calls, and the ids they have.
     pub calls: Vec<Pending<'a>>,
+    ids: HashSet<Text<'a>>,
+}
+
+/// A part of a text that Gemini had signed.
+struct Signed {
+    start: usize,
+    len: usize,
+    signature: String,
 }
 
 enum Saying<'a> {
@@ -32,39 +47,61 @@ impl<'a> Said<'a> {
         self.blocks.push(Saying::Text(text));
     }
 
+    /// A part of another kind.
+    pub(super) fn part(&mut self, part: Part<'a>) {
+        self.blocks.push(Saying::Other(part));
+    }
+
     /// A thought goes back only with the signature over it: without, Gemini does not look at it.
-    pub(super) fn carried(&mut self, block: &Block<'a>, vendor: &str) {
+    pub(super) fn carried(
+        &mut self,
+        block: &Block<'a>,
+        vendor: &str,
+        budget: &Budget,
+    ) -> Result<(), Refused> {
         let Some(token) = block.get("signature").or_else(|| block.get("data")) else {
-            return;
+            return Ok(());
         };
         let mut thought = block.get("thinking").unwrap_or_default().0;
         for mark in carry::read(&token, vendor).unwrap_or_default() {
+            budget.value(mark.signature.len())?;
+            let signature = mark.signature;
             let signed = |text, thought| {
                 Saying::Other(Part {
                     text: Some(text),
                     thought,
-                    thought_signature: Some(mark.signature.clone().into()),
+                    thought_signature: Some(signature.clone().into()),
                     ..Part::default()
                 })
             };
             match mark.owner {
                 Owner::Thought => self.blocks.push(signed(std::mem::take(&mut thought), true)),
                 Owner::Empty => self.blocks.push(signed(Cow::Borrowed(""), false)),
-                Owner::Call(_) | Owner::Text { .. } => self.marks.push(mark),
+                Owner::Call(number) => {
+                    self.signed_calls.entry(number).or_insert(signature);
+                }
+                Owner::Text { block, start, len } => {
+                    self.signed_texts.entry(block).or_default().push(Signed {
+                        start,
+                        len,
+                        signature,
+                    });
+                }
             }
         }
+        Ok(())
     }
 
     pub(super) fn call(&mut self, (call, args): (Pending<'a>, &'a RawValue)) -> Result<(), Refused> {
-        if self.calls.iter().any(|before| before.id == call.id) {
+        if !self.ids.insert(call.id.clone()) {
             return Err(call.twice());
         }
         let part = Part {
-            function_call: Some(Call {
+            function_call: Some(Box::new(Call {
                 id: call.gemini_id.clone(),
                 name: call.name.clone(),
                 args,
-            }),
+            })),
             ..Part::default()
         };
         let number = carry::read_id(&call.id).map(|(number, _)| number);
@@ -80,14 +117,12 @@ impl<'a> Said<'a> {
         for saying in self.blocks.drain(..) {
             match saying {
                 Saying::Text(text) => {
-                    split(text, texts, &self.marks, &mut parts);
+                    split(text, self.signed_texts.remove(&texts), &mut parts);
                     texts += 1;
                 }
                 Saying::Call(mut part, number) => {
-                    let mut marks = self.marks.iter();
-                    let mark =
-                        marks.find(|mark| number.is_some_and(|number| mark.owner == Owner::Call(number)));
-                    part.thought_signature = mark.map(|mark| mark.signature.clone().into());
+                    let signature = number.and_then(|number| self.signed_calls.remove(&number));
+                    part.thought_signature = signature.map(Cow::Owned);
                     parts.push(part);
                 }
                 Saying::Other(part) => parts.push(part),
@@ -97,15 +132,16 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Cuts the text block of this number into the parts that Gemini had signed and what lay between. A
-/// client may have trimmed it: what a mark says is held to what there is.
-fn split<'a>(text: Cow<'a, str>, number: usize, marks: &[Mark], out: &mut Vec<Part<'a>>) {
+/// Cuts a text block into the parts that Gemini had signed and what lay between. A client may have trimmed it:
+/// what a mark says is held to what there is.
+fn split<'a>(text: Cow<'a, str>, signed: Option<Vec<Signed>>, out: &mut Vec<Part<'a>>) {
     let mut at = 0;
-    for mark in marks {
-        let (start, len) = match mark.owner {
-            Owner::Text { block, start, len } if block == number => (start, len),
-            _ => continue,
-        };
+    for Signed {
+        start,
+        len,
+        signature,
+    } in signed.into_iter().flatten()
+    {
         let start = text.floor_char_boundary(start).max(at);
         let end = text.floor_char_boundary(start.saturating_add(len)).max(start);
         if start > at {
@@ -113,7 +149,7 @@ fn split<'a>(text: Cow<'a, str>, number: usize, marks: &[Mark], out: &mut Vec<Pa
         }
         out.push(Part {
             text: Some(piece(&text, start, end)),
-            thought_signature: Some(mark.signature.clone().into()),
+            thought_signature: Some(signature.into()),
             ..Part::default()
         });
         at = end;

@@ -3,6 +3,7 @@
 use super::blocks::{Block, nested, push};
 use super::gemini::{Blob, File, Part};
 
+use crate::provider::antigravity::convert::budget::Budget;
 use crate::provider::antigravity::convert::error::Refused;
 use crate::provider::antigravity::convert::object::Object;
 use crate::provider::antigravity::convert::text::Text;
@@ -35,10 +36,10 @@ impl<'a> Source<'a> {
 
     fn inline(&self) -> Result<Part<'a>, Refused> {
         Ok(Part {
-            inline_data: Some(Blob {
+            inline_data: Some(Box::new(Blob {
                 mime_type: self.text("media_type")?.0,
                 data: self.text("data")?.0,
-            }),
+            })),
             ..Part::default()
         })
     }
@@ -47,10 +48,10 @@ impl<'a> Source<'a> {
     fn link(&self, kind: Option<&'static str>) -> Result<Part<'a>, Refused> {
         let url = self.text("url")?;
         Ok(Part {
-            file_data: Some(File {
+            file_data: Some(Box::new(File {
                 mime_type: kind.or_else(|| guess(&url)),
                 file_uri: url.0,
-            }),
+            })),
             ..Part::default()
         })
     }
@@ -65,7 +66,11 @@ pub(super) fn image<'a>(block: &Block<'a>) -> Result<Part<'a>, Refused> {
     }
 }
 
-pub(super) fn document<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>) -> Result<(), Refused> {
+pub(super) fn document<'a>(
+    block: &Block<'a>,
+    out: &mut Vec<Part<'a>>,
+    budget: &Budget,
+) -> Result<(), Refused> {
     for about in ["title", "context"] {
         let about: Option<Text<'a>> = block.want(about)?;
         push(about.unwrap_or_default(), out);
@@ -77,7 +82,7 @@ pub(super) fn document<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>) -> Result
         "text" => push(source.text("data")?, out),
         "content" => {
             let content = source.object.must("content", &source.path)?;
-            nested(content, out, &format!("{}.content", source.path))?;
+            nested(content, out, &format!("{}.content", source.path), budget)?;
         }
         _ => return Err(source.unknown()),
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::provider::antigravity::convert::budget::Budget;
 use crate::provider::antigravity::convert::error::Refused;
 use crate::provider::antigravity::convert::json::Json;
 use crate::provider::antigravity::convert::object::Object;
@@ -38,6 +39,15 @@ pub(super) struct Tuning<'a> {
     response_json_schema: Option<Json<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_schema: Option<Json<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    response_modalities: Vec<&'static str>,
+}
+
+impl Tuning<'_> {
+    /// What the answer is to be made of: `TEXT`, `IMAGE`.
+    pub(super) fn answer_with(&mut self, kinds: Vec<&'static str>) {
+        self.response_modalities = kinds;
+    }
 }
 
 #[derive(Default, Serialize)]
@@ -56,16 +66,10 @@ pub(super) fn convert<'a>(
     tools: bool,
     model: Model<'_>,
     form: Form,
+    budget: &Budget,
 ) -> Result<Tuning<'a>, Refused> {
     let config: Option<Object<'a>> = body.want("output_config", "")?;
-    let stops: Option<Vec<Text<'a>>> = body.want("stop_sequences", "")?;
-    let stop_sequences = stops.unwrap_or_default();
-    if stop_sequences.len() > STOPS {
-        return Err(Refused::at(
-            "stop_sequences",
-            format_args!("a Gemini account takes at most {STOPS}"),
-        ));
-    }
+    let stop_sequences = body.texts("stop_sequences", "", STOPS)?.unwrap_or_default();
     let effort: Option<Text<'a>> = match (effort, &config) {
         (None, Some(config)) => config.want("effort", "output_config")?,
         (effort, _) => effort,
@@ -90,7 +94,7 @@ pub(super) fn convert<'a>(
         format => format,
     };
     if let Some(format) = format {
-        shape(&mut tuning, &format, tools, model, form)?;
+        shape(&mut tuning, &format, tools, model, form, budget)?;
     }
     Ok(tuning)
 }
@@ -102,6 +106,7 @@ fn shape<'a>(
     tools: bool,
     model: Model<'_>,
     form: Form,
+    budget: &Budget,
 ) -> Result<(), Refused> {
     let path = "output_config.format";
     let kind: Text<'a> = format.must("type", path)?;
@@ -117,8 +122,11 @@ fn shape<'a>(
             format_args!("{} cannot be given tools and a format at once", model.name),
         ));
     }
-    let schema: Json<'a> = format.must("schema", path)?;
-    let schema = Some(schema::reduce(&schema, form));
+    let Some(schema) = format.json("schema", path, budget)? else {
+        return Err(Refused::at(format_args!("{path}.schema"), "Field required"));
+    };
+    let schema = schema::reduce(&schema, form, budget);
+    let schema = Some(schema.map_err(|overdrawn| Refused::at(format_args!("{path}.schema"), overdrawn))?);
     tuning.response_mime_type = Some("application/json");
     match form {
         Form::JsonSchema => tuning.response_json_schema = schema,

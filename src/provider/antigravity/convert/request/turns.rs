@@ -5,13 +5,17 @@
 //! side in a row become one turn, as the Messages API reads them.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
 use super::blocks::{Block, Blocks, Returned, plain, push, tool_result};
 use super::gemini::{self, Content, Part};
 use super::said::Said;
+use super::searched::{self, Told};
+use super::source;
 
+use crate::provider::antigravity::convert::budget::Budget;
 use crate::provider::antigravity::convert::carry;
 use crate::provider::antigravity::convert::error::Refused;
 use crate::provider::antigravity::convert::names::Names;
@@ -29,9 +33,14 @@ const BILLING: &str = "x-anthropic-billing-header:";
 pub(super) struct Transcript<'a, 'n> {
     model: Model<'a>,
     names: &'n mut Names,
+    budget: &'n Budget,
     talk: Talk<'a>,
     /// The calls of the last model's turn, with their results as they come.
     calls: Vec<Pending<'a>>,
+    /// Where in that list the call of an id is.
+    places: HashMap<Text<'a>, usize>,
+    /// How many of them have their result.
+    returned: usize,
     /// The user's turn under way, but for the results.
     user: Vec<Part<'a>>,
 }
@@ -49,9 +58,9 @@ pub(super) struct Talk<'a> {
 /// What the messages say of tools.
 #[derive(Default)]
 pub(super) struct Loading<'a> {
-    /// Deferred tools that were loaded, or called. No list of names here is long.
-    pub loaded: Vec<Text<'a>>,
-    pub removed: Vec<Text<'a>>,
+    /// Deferred tools that were loaded, or called.
+    pub loaded: HashSet<Text<'a>>,
+    pub removed: HashSet<Text<'a>>,
     /// Tools defined on the way.
     pub added: Vec<(&'a RawValue, String)>,
 }
@@ -68,12 +77,15 @@ pub(super) struct Pending<'a> {
 }
 
 impl<'a, 'n> Transcript<'a, 'n> {
-    pub(super) fn new(model: Model<'a>, names: &'n mut Names) -> Self {
+    pub(super) fn new(model: Model<'a>, names: &'n mut Names, budget: &'n Budget) -> Self {
         Self {
             model,
             names,
+            budget,
             talk: Talk::default(),
             calls: Vec::new(),
+            places: HashMap::new(),
+            returned: 0,
             user: Vec::new(),
         }
     }
@@ -85,7 +97,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 push(text, &mut self.talk.system);
             }
         };
-        match Blocks::read(system, "system")? {
+        match Blocks::read(system, "system", self.budget)? {
             Blocks::One(text) => told(text),
             Blocks::Many(blocks) => {
                 for block in blocks {
@@ -100,10 +112,12 @@ impl<'a, 'n> Transcript<'a, 'n> {
     }
 
     pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+        self.budget.value(0)?;
         let path = format!("messages.{index}");
         let message = Object::read(raw.get(), &path)?;
         let role: Text<'a> = message.must("role", &path)?;
-        let content = Blocks::read(message.must("content", &path)?, &format!("{path}.content"))?;
+        let place = format!("{path}.content");
+        let content = Blocks::read(message.must("content", &path)?, &place, self.budget)?;
         match &*role {
             "user" => self.user(content),
             "assistant" => self.assistant(content, &path),
@@ -140,7 +154,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 for block in blocks {
                     if &*block.kind == "tool_result" {
                         self.result(&block)?;
-                    } else if !plain(&block, &mut self.user)? {
+                    } else if !plain(&block, &mut self.user, self.budget)? {
                         return Err(block.unknown());
                     }
                 }
@@ -151,11 +165,10 @@ impl<'a, 'n> Transcript<'a, 'n> {
 
     fn result(&mut self, block: &Block<'a>) -> Result<(), Refused> {
         let id = block.text("tool_use_id")?;
-        let mut returned = tool_result(block)?;
-        for name in returned.loaded.drain(..) {
-            note(name, &mut self.talk.loading.loaded);
-        }
-        let Some(call) = self.calls.iter_mut().find(|call| call.id == id) else {
+        let mut returned = tool_result(block, self.budget)?;
+        self.talk.loading.loaded.extend(returned.loaded.drain(..));
+        let place = self.places.get(&id).copied();
+        let Some(call) = place.and_then(|place| self.calls.get_mut(place)) else {
             return Err(Refused::at(
                 &block.path,
                 format_args!(
@@ -172,6 +185,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
             ));
         }
         call.result = Some(returned);
+        self.returned += 1;
         Ok(())
     }
 
@@ -179,7 +193,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
     fn system_message(&mut self, content: Blocks<'a>) -> Result<(), Refused> {
         let blocks = match content {
             Blocks::One(text) => {
-                self.remind(text);
+                self.remind(text)?;
                 return Ok(());
             }
             Blocks::Many(blocks) => blocks,
@@ -188,15 +202,15 @@ impl<'a, 'n> Transcript<'a, 'n> {
             match &*block.kind {
                 "text" => {
                     let text = block.text("text")?;
-                    self.remind(text);
+                    self.remind(text)?;
                 }
                 "tool_addition" => {
                     let tool: Object<'a> = block.must("tool")?;
                     let path = format!("{}.tool", block.path);
                     let loading = &mut self.talk.loading;
                     if let Some(name) = tool.want("name", &path)? {
-                        loading.removed.retain(|removed| *removed != name);
-                        note(name, &mut loading.loaded);
+                        loading.removed.remove(&name);
+                        loading.loaded.insert(name);
                     } else {
                         let definition = tool.must("definition", &path)?;
                         loading.added.push((definition, format!("{path}.definition")));
@@ -205,7 +219,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 "tool_removal" => {
                     let tool: Object<'a> = block.must("tool")?;
                     let name = tool.must("name", &format!("{}.tool", block.path))?;
-                    note(name, &mut self.talk.loading.removed);
+                    self.talk.loading.removed.insert(name);
                 }
                 _ => return Err(block.unknown()),
             }
@@ -213,9 +227,9 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    fn remind(&mut self, text: Text<'a>) {
+    fn remind(&mut self, text: Text<'a>) -> Result<(), Refused> {
         if text.is_empty() {
-            return;
+            return Ok(());
         }
         let opening = self.user.is_empty() && self.talk.contents.is_empty();
         if opening {
@@ -224,8 +238,10 @@ impl<'a, 'n> Transcript<'a, 'n> {
             self.user.push(Part::text(text.0));
         } else {
             let text = format!("<system-reminder>\n{}\n</system-reminder>", &*text);
+            self.budget.value(text.len())?;
             self.user.push(Part::text(text));
         }
+        Ok(())
     }
 
     fn assistant(&mut self, content: Blocks<'a>, path: &str) -> Result<(), Refused> {
@@ -236,12 +252,34 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 for block in blocks {
                     match &*block.kind {
                         "text" => turn.text(block.text("text")?.0),
-                        "thinking" | "redacted_thinking" => turn.carried(&block, self.model.vendor()),
+                        "thinking" | "redacted_thinking" => {
+                            turn.carried(&block, self.model.vendor(), self.budget)?;
+                        }
                         "tool_use" => {
                             let call = self.call(block)?;
                             turn.call(call)?;
                         }
-                        _ => return Err(block.unknown()),
+                        // Made by the model, in a protocol that has such.
+                        "image" => {
+                            let mut part = source::image(&block)?;
+                            if self.model.is_modern() {
+                                part.thought_signature = Some(Cow::Borrowed(UNSIGNED));
+                            }
+                            turn.part(part);
+                        }
+                        _ => {
+                            let told = match &*block.kind {
+                                "server_tool_use" => searched::asked(&block)?,
+                                "web_search_tool_result" => searched::found(&block, self.budget)?,
+                                "tool_search_tool_result" => searched::tools(&block, self.budget)?,
+                                _ => return Err(block.unknown()),
+                            };
+                            match told {
+                                Told::Nothing => {}
+                                Told::Text(said) => turn.part(Part::text(said)),
+                                Told::Loaded(names) => self.talk.loading.loaded.extend(names),
+                            }
+                        }
                     }
                 }
             }
@@ -251,14 +289,12 @@ impl<'a, 'n> Transcript<'a, 'n> {
             return Ok(());
         }
         self.flush()?;
-        if let Some(twice) = turn
-            .calls
-            .iter()
-            .find(|new| self.calls.iter().any(|call| call.id == new.id))
-        {
-            return Err(twice.twice());
+        for call in turn.calls.drain(..) {
+            if self.places.insert(call.id.clone(), self.calls.len()).is_some() {
+                return Err(call.twice());
+            }
+            self.calls.push(call);
         }
-        self.calls.append(&mut turn.calls);
         match self.talk.contents.last_mut() {
             None => {
                 return Err(Refused::at(path, "the first message must use the role `user`"));
@@ -279,7 +315,8 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 "Input should be an object",
             ));
         }
-        note(name.clone(), &mut self.talk.loading.loaded);
+        fits(&name, &block.path)?;
+        self.talk.loading.loaded.insert(name.clone());
         let ours = within(&id, carry::gemini_id);
         // Gemini's own models may do without; others that Antigravity serves may not.
         let gemini_id = ours.or_else(|| (!self.model.is_gemini()).then(|| id.0.clone()));
@@ -295,12 +332,14 @@ impl<'a, 'n> Transcript<'a, 'n> {
 
     /// Ends the user's turn under way, if there is one.
     fn flush(&mut self) -> Result<(), Refused> {
-        if self.user.is_empty() && self.calls.iter().all(|call| call.result.is_none()) {
+        if self.user.is_empty() && self.returned == 0 {
             return Ok(());
         }
         answered(&self.calls)?;
         let mut parts = Vec::with_capacity(self.calls.len() + self.user.len());
         let mut beside = Vec::new();
+        self.places.clear();
+        self.returned = 0;
         for call in self.calls.drain(..) {
             let Some(returned) = call.result else { continue };
             // Older models take media beside the results only.
@@ -311,12 +350,12 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 beside.extend(outside);
             }
             parts.push(Part {
-                function_response: Some(gemini::Returned {
+                function_response: Some(Box::new(gemini::Returned {
                     id: call.gemini_id,
                     name: call.name,
                     response: returned.said,
                     parts: inside,
-                }),
+                })),
                 ..Part::default()
             });
         }
@@ -349,10 +388,18 @@ fn answered(calls: &[Pending<'_>]) -> Result<(), Refused> {
     }
 }
 
-fn note<'a>(name: Text<'a>, names: &mut Vec<Text<'a>>) {
-    if !names.contains(&name) {
-        names.push(name);
+/// The longest name of a tool, bytes. Anthropic's own bound is 128.
+const LONGEST_NAME: usize = 512;
+
+/// A name is repeated for each call of its tool, in requests and in answers.
+pub(super) fn fits(name: &str, path: &str) -> Result<(), Refused> {
+    if name.len() <= LONGEST_NAME {
+        return Ok(());
     }
+    Err(Refused::at(
+        format_args!("{path}.name"),
+        format_args!("a tool's name may have at most {LONGEST_NAME} bytes"),
+    ))
 }
 
 fn within<'a>(text: &Text<'a>, part: for<'x> fn(&'x str) -> Option<&'x str>) -> Option<Cow<'a, str>> {

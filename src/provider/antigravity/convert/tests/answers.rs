@@ -183,8 +183,8 @@ fn names_and_ids_come_back() {
     assert_eq!(
         message["content"],
         json!([
-            { "type": "tool_use", "id": "toolu_gts1_abc_0_call_7", "name": long, "input": { "a": 1.0 } },
-            { "type": "tool_use", "id": "toolu_gts1_abc_1", "name": "Bash", "input": {} },
+            { "type": "tool_use", "id": "gts1_abc_0_call_7", "name": long, "input": { "a": 1.0 } },
+            { "type": "tool_use", "id": "gts1_abc_1", "name": "Bash", "input": {} },
         ])
     );
 }
@@ -198,7 +198,7 @@ fn signatures_ride_where_the_client_keeps_them() {
         content(json!([{ "text": "Hm.", "thought": true }, call("SIG=".into())])),
         json!([
             { "type": "thinking", "thinking": "Hm.", "signature": "gts1.gemini.c0+4:SIG=" },
-            { "type": "tool_use", "id": "toolu_gts1_req1a_0", "name": "A", "input": {} },
+            { "type": "tool_use", "id": "gts1_req1a_0", "name": "A", "input": {} },
         ])
     );
     // Else in a block of its own, with that of the text before it.
@@ -209,8 +209,8 @@ fn signatures_ride_where_the_client_keeps_them() {
         json!([
             { "type": "text", "text": "I go" },
             { "type": "redacted_thinking", "data": "gts1.gemini.t0+2+2+1:Tc0+4:SIG=" },
-            { "type": "tool_use", "id": "toolu_gts1_req1a_0", "name": "A", "input": {} },
-            { "type": "tool_use", "id": "toolu_gts1_req1a_1", "name": "A", "input": {} },
+            { "type": "tool_use", "id": "gts1_req1a_0", "name": "A", "input": {} },
+            { "type": "tool_use", "id": "gts1_req1a_1", "name": "A", "input": {} },
         ])
     );
     // A text that comes signed after its thought.

@@ -90,6 +90,21 @@ fn step(state: State, name: &str, data: &Value, message: &mut Value, ids: &mut H
                     assert!(id.bytes().all(plain) && id.len() <= 128, "{id}");
                     assert!(ids.insert(id.to_owned()), "ids are unique: {id}");
                 }
+                "server_tool_use" => {
+                    assert_eq!(block["input"], json!({}));
+                    let id = block["id"].as_str().unwrap();
+                    assert!(id.starts_with("srvtoolu_") && id.len() <= 40, "{id}");
+                    assert!(ids.insert(id.to_owned()), "ids are unique: {id}");
+                }
+                "web_search_tool_result" => {
+                    let asked = &content.last().expect("the search before its result")["id"];
+                    assert_eq!(&block["tool_use_id"], asked);
+                    for page in block["content"].as_array().unwrap() {
+                        assert!(page["url"].is_string() && page["title"].is_string());
+                        assert!(page["encrypted_content"].is_string());
+                    }
+                }
+                "image" => assert!(!block["source"]["data"].as_str().unwrap().is_empty()),
                 other => panic!("no such block: {other}"),
             }
             content.push(block);
@@ -122,7 +137,15 @@ fn step(state: State, name: &str, data: &Value, message: &mut Value, ids: &mut H
                     assert!(!text("signature").is_empty());
                     block["signature"] = delta["signature"].clone();
                 }
-                ("tool_use", "input_json_delta") => input.push_str(text("partial_json")),
+                ("text", "citations_delta") => {
+                    let citation = delta["citation"].clone();
+                    assert_eq!(citation["type"], "web_search_result_location");
+                    match block["citations"].as_array_mut() {
+                        Some(citations) => citations.push(citation),
+                        None => block["citations"] = json!([citation]),
+                    }
+                }
+                ("tool_use" | "server_tool_use", "input_json_delta") => input.push_str(text("partial_json")),
                 pair => panic!("no such delta of such a block: {pair:?}"),
             }
             State::Block { input, signed }
@@ -134,7 +157,7 @@ fn step(state: State, name: &str, data: &Value, message: &mut Value, ids: &mut H
             match block["type"].as_str().unwrap() {
                 "thinking" => assert!(signed, "a thought has its signature"),
                 "text" => assert_ne!(block["text"], "", "no text is empty"),
-                "tool_use" => {
+                "tool_use" | "server_tool_use" => {
                     let input: Value = serde_json::from_str(&input).expect("the input is JSON");
                     assert!(input.is_object());
                     block["input"] = input;

@@ -93,9 +93,9 @@ fn tools() {
                     { "role": "system", "content": "The sandbox is on.", "output_config": { "effort": "medium" } },
                     { "role": "assistant", "content": [
                         { "type": "text", "text": "Let me look." },
-                        { "type": "tool_use", "id": "toolu_gts1_r1_0_call9", "name": "Bash", "input": { "command": "ls" } },
+                        { "type": "tool_use", "id": "gts1_r1_0_call9", "name": "Bash", "input": { "command": "ls" } },
                     ] },
-                    { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "toolu_gts1_r1_0_call9", "content": "a.txt\nb.txt", "is_error": false, "cache_control": { "type": "ephemeral" } }] },
+                    { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "gts1_r1_0_call9", "content": "a.txt\nb.txt", "is_error": false, "cache_control": { "type": "ephemeral" } }] },
                 ],
             })
         )

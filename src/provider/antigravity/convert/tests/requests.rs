@@ -139,7 +139,7 @@ fn what_cannot_be_sent_is_named() {
         ),
         (
             with_messages(json!([go, { "role": "assistant", "content": [
-                { "type": "server_tool_use", "id": "s", "name": "web_search", "input": {} } ] }])),
+                { "type": "server_tool_use", "id": "s", "name": "code_execution", "input": {} } ] }])),
             "messages.1.content.0: the block type `server_tool_use` cannot be sent to a Gemini account",
         ),
         (
@@ -201,7 +201,7 @@ fn what_cannot_be_sent_is_named() {
         ),
         (
             with("stop_sequences", json!(["1", "2", "3", "4", "5", "6"])),
-            "stop_sequences: a Gemini account takes at most 5",
+            "stop_sequences: at most 5 can be sent to this model",
         ),
         (
             with("thinking", json!({ "type": "deep" })),

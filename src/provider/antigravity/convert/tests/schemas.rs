@@ -3,14 +3,23 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use serde_json::value::RawValue;
+
 use crate::provider::antigravity::convert::Form;
+use crate::provider::antigravity::convert::budget::{Budget, Overdrawn};
 use crate::provider::antigravity::convert::json::Json;
 use crate::provider::antigravity::convert::schema::reduce;
 
 fn reduced(schema: &Value, form: Form) -> Value {
     let text = schema.to_string();
-    let schema: Json<'_> = serde_json::from_str(&text).expect("JSON");
-    serde_json::to_value(reduce(&schema, form)).expect("JSON")
+    let budget = Budget::of(text.len());
+    serde_json::to_value(reduced_within(&text, form, &budget).expect("fits")).expect("JSON")
+}
+
+fn reduced_within<'a>(text: &'a str, form: Form, budget: &Budget) -> Result<Json<'a>, Overdrawn> {
+    let raw: &RawValue = serde_json::from_str(text).expect("JSON");
+    let schema = Json::read(raw, budget).map_err(|_| budget.overdrawn().expect("JSON"))?;
+    reduce(&schema, form, budget)
 }
 
 fn schema() -> impl Strategy<Value = Value> {
@@ -186,11 +195,9 @@ fn depth_ends() {
 #[test]
 fn the_order_of_properties_stays() {
     let text = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"string"}}}"#;
-    let schema: Json<'_> = serde_json::from_str(text).unwrap();
-    assert_eq!(
-        serde_json::to_string(&reduce(&schema, Form::JsonSchema)).unwrap(),
-        text
-    );
+    let budget = Budget::of(text.len());
+    let reduced = reduced_within(text, Form::JsonSchema, &budget).unwrap();
+    assert_eq!(serde_json::to_string(&reduced).unwrap(), text);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::usage::Figures;
-use super::{choice, finish, head};
+use super::{choice, finish, head, image};
 
 use crate::provider::openai::chat::error::{self, Unusable};
 use crate::provider::openai::chat::request::Context;
@@ -14,6 +14,7 @@ use crate::provider::wire::events::Lines;
 use crate::provider::wire::json::Json;
 use crate::provider::wire::object::Object;
 use crate::provider::wire::text::Text;
+use crate::relay::body::mended;
 
 #[derive(Debug)]
 pub struct Stream {
@@ -33,6 +34,8 @@ struct State {
     started: bool,
     /// Calls begun.
     calls: u64,
+    /// Images told.
+    images: u64,
     /// The block under way is a call, of which this much of the input is still to be told.
     call: Option<Input>,
     stopped: Option<&'static str>,
@@ -62,6 +65,7 @@ impl Stream {
                 figures: Figures::default(),
                 started: false,
                 calls: 0,
+                images: 0,
                 call: None,
                 stopped: None,
                 failure: None,
@@ -112,7 +116,8 @@ impl State {
         if self.closed {
             return;
         }
-        let Ok(event) = Object::parse(data) else {
+        let data = mended(data);
+        let Ok(event) = Object::parse(&data) else {
             self.fail(Unusable::Unreadable);
             return;
         };
@@ -188,6 +193,13 @@ impl State {
                 let input = block.raw("input").map_or("{}", |input| input.get());
                 self.call = Some(Input::Opening(input.to_owned()));
                 self.chunk(Json::map([("tool_calls", Json::List(vec![call]))]), None);
+            }
+            "image" => {
+                if let Some(image) = image(&block, self.images) {
+                    self.open();
+                    self.images += 1;
+                    self.chunk(Json::map([("images", Json::List(vec![image]))]), None);
+                }
             }
             _ => {}
         }

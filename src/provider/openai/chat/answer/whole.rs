@@ -1,18 +1,20 @@
 //! A whole message as a whole completion.
 
 use super::usage::Figures;
-use super::{choice, finish, head};
+use super::{choice, finish, head, image};
 
 use crate::provider::openai::chat::error::Unusable;
 use crate::provider::openai::chat::request::Context;
 use crate::provider::wire::json::Json;
 use crate::provider::wire::object::{List, Object};
 use crate::provider::wire::text::Text;
+use crate::relay::body::mended;
 
 /// Converts an answer of `POST /v1/messages`. `id`: of this answer, unlike any other's, of which only letters
 /// and digits are used; `created`: seconds.
 pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<Vec<u8>, Unusable> {
-    let message = Object::parse(body).map_err(|_| Unusable::Unreadable)?;
+    let body = mended(body);
+    let message = Object::parse(&body).map_err(|_| Unusable::Unreadable)?;
     if let Some(error) = Unusable::read(&message) {
         return Err(error);
     }
@@ -20,6 +22,7 @@ pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<
     let mut said = String::new();
     let mut thought = String::new();
     let mut calls = Vec::new();
+    let mut images = Vec::new();
     for block in blocks {
         let Some(block) = Object::of(block.get()) else {
             continue;
@@ -37,6 +40,7 @@ pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<
                     ("function", function),
                 ]));
             }
+            "image" => images.extend(image(&block, images.len() as u64)),
             // What the provider's own tools did, and thoughts nobody may read.
             _ => {}
         }
@@ -55,6 +59,9 @@ pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<
     ]);
     if !thought.is_empty() {
         reply.put("reasoning_content", Text::from(thought).into());
+    }
+    if !images.is_empty() {
+        reply.put("images", Json::List(images));
     }
     if !calls.is_empty() {
         reply.put("tool_calls", Json::List(calls));

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use crate::provider::wire::Refused;
+use crate::provider::wire::budget::Budget;
 use crate::provider::wire::json::Json;
 use crate::provider::wire::object::{List, Object};
 use crate::provider::wire::text::Text;
@@ -26,7 +27,7 @@ pub(super) struct Part<'a> {
 
 impl<'a> Content<'a> {
     /// Of the message at this place.
-    pub(super) fn of(message: &Object<'a>, path: &str) -> Result<Self, Refused> {
+    pub(super) fn of(message: &Object<'a>, path: &str, budget: &Budget) -> Result<Self, Refused> {
         let Some(raw) = message.raw("content") else {
             return Ok(Self::None);
         };
@@ -42,13 +43,21 @@ impl<'a> Content<'a> {
             return serde_json::from_slice(json).map(Self::One).map_err(wrong);
         }
         let list: List<'a> = serde_json::from_slice(json).map_err(wrong)?;
-        let parts = list.into_iter().enumerate();
-        let parts = parts.map(|(index, raw)| Part::read(raw, format!("{path}.{index}")));
-        Ok(Self::Many(parts.collect::<Result<_, _>>()?))
+        Part::list(list, &path, budget).map(Self::Many)
     }
 }
 
 impl<'a> Part<'a> {
+    /// The parts in a list at this place.
+    pub(super) fn list(list: List<'a>, path: &str, budget: &Budget) -> Result<Vec<Self>, Refused> {
+        let parts = list.into_iter().enumerate();
+        let parts = parts.map(|(index, raw)| {
+            budget.value(0)?;
+            Self::read(raw, format!("{path}.{index}"))
+        });
+        parts.collect()
+    }
+
     fn read(raw: &'a RawValue, path: String) -> Result<Self, Refused> {
         let object = Object::read(raw.get(), &path)?;
         let kind = object.must("type", &path)?;

@@ -1,8 +1,11 @@
 //! Tools, and which of them must be called.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use crate::provider::wire::Refused;
+use crate::provider::wire::budget::Budget;
 use crate::provider::wire::json::Json;
 use crate::provider::wire::object::{List, Object};
 use crate::provider::wire::text::Text;
@@ -16,13 +19,17 @@ pub(super) struct Tools<'a> {
 }
 
 /// `called`: names of the tools that were called before.
-pub(super) fn convert<'a>(body: &Object<'a>, called: Vec<Text<'a>>) -> Result<Tools<'a>, Refused> {
+pub(super) fn convert<'a>(
+    body: &Object<'a>,
+    called: Vec<Text<'a>>,
+    budget: &Budget,
+) -> Result<Tools<'a>, Refused> {
     let declared: Option<List<'a>> = body.want("tools", "")?;
     let mut tools = Tools::default();
     let mut names = Vec::new();
     for (index, raw) in declared.into_iter().flatten().enumerate() {
         let path = format!("tools.{index}");
-        let (name, tool) = tool(raw, &path)?;
+        let (name, tool) = tool(raw, &path, budget)?;
         names.push(name);
         tools.list.push(tool);
     }
@@ -48,9 +55,11 @@ pub(super) fn convert<'a>(body: &Object<'a>, called: Vec<Text<'a>>) -> Result<To
         Some(Choice::One(name)) if names.contains(&name) => ("tool", Some(name)),
         Some(Choice::One(name)) => return Err(unknown(&name)),
         Some(Choice::Of(allowed, required)) => {
-            if let Some(name) = allowed.iter().find(|name| !names.contains(name)) {
+            let known: HashSet<&Text<'a>> = names.iter().collect();
+            if let Some(name) = allowed.iter().find(|name| !known.contains(name)) {
                 return Err(unknown(name));
             }
+            let allowed: HashSet<&Text<'a>> = allowed.iter().collect();
             let mut names = names.iter();
             tools
                 .list
@@ -70,7 +79,8 @@ pub(super) fn convert<'a>(body: &Object<'a>, called: Vec<Text<'a>>) -> Result<To
     Ok(tools)
 }
 
-fn tool<'a>(raw: &'a RawValue, path: &str) -> Result<(Text<'a>, Json<'a>), Refused> {
+fn tool<'a>(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<(Text<'a>, Json<'a>), Refused> {
+    budget.value(raw.get().len())?;
     let tool = Object::read(raw.get(), path)?;
     let kind: Text<'a> = tool.must("type", path)?;
     if &*kind != "function" {
@@ -90,7 +100,9 @@ fn tool<'a>(raw: &'a RawValue, path: &str) -> Result<(Text<'a>, Json<'a>), Refus
             if object.raw("type").is_some() {
                 Json::raw(raw)
             } else {
-                let mut schema: Json<'a> = function.must("parameters", &path)?;
+                let mut schema = function
+                    .json("parameters", &path, budget)?
+                    .unwrap_or_else(anything);
                 schema.put("type", Json::text("object"));
                 schema
             }

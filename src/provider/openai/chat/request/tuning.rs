@@ -6,9 +6,13 @@ use super::schema;
 
 use crate::provider::openai::chat::model::{Model, Thinking};
 use crate::provider::wire::Refused;
+use crate::provider::wire::budget::Budget;
 use crate::provider::wire::json::Json;
 use crate::provider::wire::object::Object;
 use crate::provider::wire::text::Text;
+
+/// Sequences that end an answer: more than any provider takes.
+const MOST_STOPS: usize = 100;
 
 /// The least budget that is taken.
 const LEAST: u64 = 1_024;
@@ -22,6 +26,7 @@ pub(super) fn convert<'a>(
     open: bool,
     forced: bool,
     out: &mut Json<'a>,
+    budget: &Budget,
 ) -> Result<Option<&'static str>, Refused> {
     let most: Option<u64> = match body.want("max_completion_tokens", "")? {
         None => body.want("max_tokens", "")?,
@@ -45,7 +50,7 @@ pub(super) fn convert<'a>(
     };
     sampling(body, model, thinks, out)?;
     stops(body, out)?;
-    let line = shape(body, model, &mut config)?;
+    let line = shape(body, model, &mut config, budget)?;
     if !matches!(&config, Json::Map(members) if members.is_empty()) {
         out.put("output_config", config);
     }
@@ -169,7 +174,7 @@ fn stops<'a>(body: &Object<'a>, out: &mut Json<'a>) -> Result<(), Refused> {
     let stops: Vec<Text<'a>> = if raw.get().starts_with('"') {
         vec![body.must("stop", "")?]
     } else {
-        body.must("stop", "")?
+        body.texts("stop", "", MOST_STOPS)?.unwrap_or_default()
     };
     if !stops.is_empty() {
         let stops = stops.into_iter().map(Json::from).collect();
@@ -183,6 +188,7 @@ fn shape<'a>(
     body: &Object<'a>,
     model: Model,
     config: &mut Json<'a>,
+    budget: &Budget,
 ) -> Result<Option<&'static str>, Refused> {
     let path = "response_format";
     let format: Option<Object<'a>> = body.want(path, "")?;
@@ -197,7 +203,9 @@ fn shape<'a>(
         "json_schema" => {
             let place = format!("{path}.json_schema");
             let wanted: Object<'a> = format.must("json_schema", path)?;
-            let schema: Json<'a> = wanted.must("schema", &place)?;
+            let Some(schema) = wanted.json("schema", &place, budget)? else {
+                return Err(Refused::at(format_args!("{place}.schema"), "Field required"));
+            };
             if !model.takes_schema() {
                 return Err(Refused::at(path, "this model cannot be held to a schema"));
             }

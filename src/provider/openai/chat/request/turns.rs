@@ -5,14 +5,17 @@
 //! turn before.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
-use super::parts::{Content, is_blank, text};
+use super::Target;
+use super::parts::{Content, Part, is_blank, text};
 
 use crate::provider::wire::Refused;
+use crate::provider::wire::budget::Budget;
 use crate::provider::wire::json::{Json, Raw};
+use crate::provider::wire::marks;
 use crate::provider::wire::object::{List, Object};
 use crate::provider::wire::text::Text;
 
@@ -20,15 +23,21 @@ use crate::provider::wire::text::Text;
 const OPENING: &str = "<system-reminder>\nThe conversation begins with your message.\n</system-reminder>";
 
 /// The messages read so far.
-#[derive(Default)]
-pub(super) struct Transcript<'a> {
+pub(super) struct Transcript<'a, 'b> {
+    target: Target,
+    budget: &'b Budget,
     talk: Talk<'a>,
     /// The calls of the assistant's last turn.
     calls: Vec<Call<'a>>,
+    /// Where in that list the call of an id is.
+    places: HashMap<Text<'a>, usize>,
     /// The user's turn under way.
     results: Vec<Json<'a>>,
     user: Vec<Json<'a>>,
-    ids: HashSet<String>,
+    /// Ids that were sent, and the number that the next call of the same id gets.
+    ids: HashMap<String, usize>,
+    /// Names of `talk.called`.
+    known: HashSet<Text<'a>>,
 }
 
 /// All there is in the messages.
@@ -54,12 +63,27 @@ struct Call<'a> {
     answered: bool,
 }
 
-impl<'a> Transcript<'a> {
+impl<'a, 'b> Transcript<'a, 'b> {
+    pub(super) fn new(target: Target, budget: &'b Budget) -> Self {
+        Self {
+            target,
+            budget,
+            talk: Talk::default(),
+            calls: Vec::new(),
+            places: HashMap::new(),
+            results: Vec::new(),
+            user: Vec::new(),
+            ids: HashMap::new(),
+            known: HashSet::new(),
+        }
+    }
+
     pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+        self.budget.value(raw.get().len())?;
         let path = format!("messages.{index}");
         let message = Object::read(raw.get(), &path)?;
         let role: Text<'a> = message.must("role", &path)?;
-        let content = Content::of(&message, &path)?;
+        let content = Content::of(&message, &path, self.budget)?;
         match &*role {
             "system" | "developer" => self.system(content),
             "user" => self.user(content),
@@ -138,8 +162,9 @@ impl<'a> Transcript<'a> {
 
     fn result(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
         let id: Text<'a> = message.must("tool_call_id", path)?;
-        let mut calls = self.calls.iter_mut();
-        let Some(call) = calls.find(|call| call.id == id && !call.answered) else {
+        let place = self.places.get(&id).copied();
+        let call = place.and_then(|place| self.calls.get_mut(place));
+        let Some(call) = call.filter(|call| !call.answered) else {
             return Err(Refused::at(
                 path,
                 format_args!(
@@ -173,6 +198,8 @@ impl<'a> Transcript<'a> {
 
     fn assistant(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
         let mut said = Vec::new();
+        // Made by the model in an earlier answer.
+        let mut images = Vec::new();
         let mut say = |words: Text<'a>| {
             if !is_blank(&words) {
                 said.push(text(words));
@@ -186,6 +213,7 @@ impl<'a> Transcript<'a> {
                     match &*part.kind {
                         "text" => say(part.text("text")?),
                         "refusal" => say(part.text("refusal")?),
+                        "image_url" if self.target == Target::Gemini => images.extend(part.block()?),
                         _ => return Err(part.unknown()),
                     }
                 }
@@ -202,6 +230,16 @@ impl<'a> Transcript<'a> {
                 ));
             }
         }
+        if message.raw("images").is_some() {
+            let place = format!("{path}.images");
+            for part in Part::list(message.must("images", path)?, &place, self.budget)? {
+                if self.target != Target::Gemini || &*part.kind != "image_url" {
+                    return Err(part.unknown());
+                }
+                images.extend(part.block()?);
+            }
+        }
+        said.append(&mut images);
         let calls: Option<List<'a>> = message.want("tool_calls", path)?;
         let calls = calls.unwrap_or_default();
         if said.is_empty() && calls.is_empty() {
@@ -227,6 +265,7 @@ impl<'a> Transcript<'a> {
     }
 
     fn call(&mut self, raw: &'a RawValue, path: String) -> Result<Json<'a>, Refused> {
+        self.budget.value(raw.get().len())?;
         let call = Object::read(raw.get(), &path)?;
         let kind: Option<Text<'a>> = call.want("type", &path)?;
         if let Some(other) = kind.filter(|kind| &**kind != "function") {
@@ -236,7 +275,7 @@ impl<'a> Transcript<'a> {
             ));
         }
         let id: Text<'a> = call.must("id", &path)?;
-        if self.calls.iter().any(|before| before.id == id) {
+        if self.places.contains_key(&id) {
             return Err(Refused::at(
                 &path,
                 format_args!("the id `{}` is that of another call", &*id),
@@ -247,9 +286,10 @@ impl<'a> Transcript<'a> {
         let name: Text<'a> = function.must("name", &place)?;
         let input = input(&function, &place)?;
         let sent = self.unique(&id);
-        if !self.talk.called.contains(&name) {
+        if self.known.insert(name.clone()) {
             self.talk.called.push(name.clone());
         }
+        self.places.insert(id.clone(), self.calls.len());
         self.calls.push(Call {
             id,
             sent: sent.clone(),
@@ -268,19 +308,30 @@ impl<'a> Transcript<'a> {
     /// messages so far alone, so that the next request of the conversation has the same.
     fn unique(&mut self, id: &str) -> String {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
-        let fitted: String = id.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+        let fitted: String = match marks::fitted_id(id).filter(|_| self.target == Target::Claude) {
+            Some(fitted) => fitted,
+            None => id.chars().map(|c| if plain(c) { c } else { '_' }).collect(),
+        };
         let fitted = if fitted.is_empty() {
             "call".to_owned()
         } else {
             fitted
         };
-        let mut sent = fitted.clone();
-        let mut number = 2;
-        while !self.ids.insert(sent.clone()) {
-            sent = format!("{fitted}_{number}");
+        let Some(number) = self.ids.get(&fitted).copied() else {
+            self.ids.insert(fitted.clone(), 2);
+            return fitted;
+        };
+        // Some other call may have been given such an id by its client.
+        let mut number = number;
+        loop {
+            let sent = format!("{fitted}_{number}");
             number += 1;
+            if !self.ids.contains_key(&sent) {
+                self.ids.insert(sent.clone(), 2);
+                self.ids.insert(fitted, number);
+                return sent;
+            }
         }
-        sent
     }
 
     /// Ends the user's turn under way, if there is one.
@@ -290,6 +341,7 @@ impl<'a> Transcript<'a> {
         }
         self.answered()?;
         self.calls.clear();
+        self.places.clear();
         let mut turn = std::mem::take(&mut self.results);
         turn.append(&mut self.user);
         self.talk.turns.push(("user", turn));

@@ -105,6 +105,13 @@ fn append(message: &mut Map<String, Value>, calls: &mut Vec<Value>, delta: &Map<
                 let before = message.entry(name.clone()).or_insert(json!(""));
                 *before = format!("{}{}", before.as_str().unwrap(), more.as_str().unwrap()).into();
             }
+            "images" => {
+                let before = message.entry(name.clone()).or_insert(json!([]));
+                before
+                    .as_array_mut()
+                    .unwrap()
+                    .extend(more.as_array().unwrap().clone());
+            }
             "tool_calls" => {
                 for part in more.as_array().unwrap() {
                     let index = usize::try_from(part["index"].as_u64().unwrap()).unwrap();
