@@ -4,6 +4,7 @@ mod bench;
 mod concurrency;
 mod contract;
 mod groups;
+mod guesses;
 mod keys;
 mod limits;
 mod oem;
