@@ -5,6 +5,7 @@ mod concurrency;
 mod contract;
 mod destinations;
 mod groups;
+mod guesses;
 mod health;
 mod keys;
 mod limits;
