@@ -32,7 +32,7 @@ pub fn check(data: &[u8]) {
     let plain = br#"{"model":"gemini-2.5-pro","messages":[{"role":"user","content":"hi"}]}"#;
     let Ok(converted) = request(asked, &Options::default()).or_else(|_| request(plain, &Options::default()))
     else {
-        unreachable!("a plain request converts");
+        panic!("a plain request converts");
     };
     let context = &converted.context;
     if let Ok(message) = answer(answered, context, "f") {

@@ -116,6 +116,7 @@ impl Network {
         }
     }
 
+    #[expect(clippy::match_same_arms, reason = "each range has a reason of its own")]
     fn of_v4(address: Ipv4Addr) -> Self {
         match address.octets() {
             // Alibaba Cloud, in the shared range; Azure, in a public one.
@@ -141,26 +142,25 @@ impl Network {
         }
     }
 
+    #[expect(clippy::match_same_arms, reason = "each range has a reason of its own")]
     fn of_v6(address: Ipv6Addr) -> Self {
-        let [a, b, c, d, e, f, g, h] = address.segments();
-        let low = Ipv4Addr::from((u32::from(g) << 16) | u32::from(h));
-        match [a, b, c, d, e, f] {
-            [0, 0, 0, 0, 0, 0] if g == 0 && h == 1 => Self::Loopback,
-            [0, 0, 0, 0, 0, 0] => Self::Forbidden(THIS_NETWORK),
+        // Where an IPv4 address stands inside, mostly.
+        let low = Ipv4Addr::from(u128::from(address) as u32);
+        match address.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
+            [0, 0, 0, 0, 0, 0, ..] => Self::Forbidden(THIS_NETWORK),
             // The same address, written as IPv6: the system connects by IPv4.
-            [0, 0, 0, 0, 0, 0xffff] => Self::of_v4(low),
+            [0, 0, 0, 0, 0, 0xffff, ..] => Self::of_v4(low),
             // Through a translator (RFC 6052, RFC 2765). In a network without IPv4 every public IPv4 address
             // looks like this. The translator's own loopback is not this machine.
-            [0x64, 0xff9b, 0, 0, 0, 0] | [0, 0, 0, 0, 0xffff, 0] => match Self::of_v4(low) {
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => match Self::of_v4(low) {
                 Self::Loopback => Self::Forbidden(TUNNEL),
                 network => network,
             },
             // Translators of a local network (RFC 8215): the place of the IPv4 address is not known.
             [0x64, 0xff9b, 1, ..] => Self::Forbidden(TUNNEL),
-            // AWS, Google Cloud, Oracle Cloud, Scaleway, each in the private range.
-            [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..] | [0xfd00, 0xc1, ..] | [0xfd00, 0x42, ..] => {
-                Self::Forbidden(METADATA)
-            }
+            // AWS, Oracle Cloud, Scaleway; Google Cloud. Each in the private range.
+            [0xfd00, 0xec2 | 0xc1 | 0x42, ..] | [0xfd20, 0xce, ..] => Self::Forbidden(METADATA),
             [0xfc00..=0xfdff, ..] => Self::Private,
             [0xfe80..=0xfebf, ..] => Self::Forbidden(LINK_LOCAL),
             [0xff00..=0xffff, ..] => Self::Forbidden(MULTICAST),

@@ -65,6 +65,10 @@ struct Bench {
 }
 
 /// A server on this machine that answers 200 and closes, and a client with these rules.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the server is the test's own, and ends with it"
+)]
 async fn bench(allow_private: bool, configured: &[&str]) -> Bench {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
