@@ -151,6 +151,9 @@ fn usage(seen: &mut Seen, usage: &Value) {
     let input = seen.figure(either("input_tokens", "prompt_tokens"));
     let read = seen.figure(detail("cached_tokens")).min(input);
     let written = seen.figure(detail("cache_write_tokens")).min(input - read);
+    if let Some(tools) = usage.get("tool_usage") {
+        seen.hosted().tool_usage(tools);
+    }
     let output = seen.figure(either("output_tokens", "completion_tokens"));
     let made = either("output_tokens_details", "completion_tokens_details");
     for (item, details, name) in [

@@ -16,7 +16,7 @@ use crate::relay::usage::{MOST_TOKENS, count};
 const MOST_DISTINCT: usize = 1_000;
 
 /// Types of items that cost nothing beside their tokens, though their names end like those that do.
-const FREE: [&str; 8] = [
+const FREE: [&str; 7] = [
     "function_call",
     "custom_tool_call",
     "computer_call",
@@ -24,7 +24,6 @@ const FREE: [&str; 8] = [
     "apply_patch_call",
     "mcp_call",
     "tool_search_call",
-    "mcp_approval_call",
 ];
 
 /// What is known so far.

@@ -352,7 +352,14 @@ fn what_the_image_tool_used_is_told_apart() {
         "usage": {"input_tokens": 1000, "output_tokens": 100},
         "tool_usage": {"image_gen": {"input_tokens": 50, "input_tokens_details": {"image_tokens": 20, "text_tokens": 30},
             "output_tokens": 7024, "output_tokens_details": {"image_tokens": 7024}, "total_tokens": 7074}}});
-    for (stream, text) in [(false, answer.to_string()), (true, as_stream(&answer, false))] {
+    // Some write it into the usage.
+    let mut within = answer.clone();
+    within["usage"]["tool_usage"] = within["tool_usage"].take();
+    for (stream, text) in [
+        (false, answer.to_string()),
+        (false, within.to_string()),
+        (true, as_stream(&answer, false)),
+    ] {
         let measured = measure(&RESPONSES, stream, &text, true);
         assert_eq!(
             extras(&measured),
