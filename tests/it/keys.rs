@@ -79,15 +79,9 @@ async fn what_is_wrong_with_a_key_is_said_and_final() {
 }
 
 #[tokio::test]
-async fn a_key_disabled_in_the_middle_of_a_stream_ends_with_that_stream() {
+async fn a_disabled_key_is_refused_and_works_again_once_it_is_enabled() {
     let r = ready().await;
-    r.provider.next(
-        Script::message("to the very end")
-            .deltas(5)
-            .every(std::time::Duration::from_millis(30)),
-    );
-    let (_, mut raw) = r.client.messages("hi").stream().open().await;
-    raw.until("message_start").await;
+    r.client.messages("hi").send().await.good();
     r.relay
         .admin()
         .patch(
@@ -102,7 +96,6 @@ async fn a_key_disabled_in_the_middle_of_a_stream_ends_with_that_stream() {
             .as_str()
             .is_some_and(|text| text.contains("disabled"))
     );
-    raw.until("message_stop").await;
     r.relay
         .admin()
         .patch(
@@ -260,10 +253,10 @@ async fn a_session_stays_on_its_account() {
 async fn disabling_deleting_or_freeing_ends_a_running_stream() {
     // On the edge a stream hears of it when its lease is renewed, four times in the idle time-out.
     let r = ready_with(|setup| setup.env("STREAM_IDLE_TIMEOUT", 400)).await;
-    for (way, code) in [
-        ("disable", "key_disabled"),
-        ("delete", "key_disabled"),
-        ("free", "ended_by_operator"),
+    for (count, way, code) in [
+        (1, "disable", "key_disabled"),
+        (2, "delete", "key_disabled"),
+        (3, "free", "ended_by_operator"),
     ] {
         let key = r.relay.key(way).create().await;
         r.provider.next(
@@ -289,7 +282,7 @@ async fn disabling_deleting_or_freeing_ends_a_running_stream() {
         };
         let rest = raw.until("event: error\n").await;
         assert!(rest.len() < 100_000, "{way}: it went on");
-        assert_eq!(r.entry().await["error"], code, "{way}");
+        assert_eq!(r.entries(count).await[0]["error"], code, "{way}");
         slots_are_free(&r.relay, &key).await;
     }
 }

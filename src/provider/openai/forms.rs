@@ -79,7 +79,9 @@ pub(super) fn completion(chunks: &[u8]) -> Result<Vec<u8>, String> {
     let mut choices: Vec<Value> = Vec::new();
     each_event(chunks, |mut chunk| {
         if let Some(Value::Array(said)) = chunk.get_mut("choices").map(Value::take) {
-            said.into_iter().for_each(|choice| choose(&mut choices, choice));
+            for choice in said {
+                choose(&mut choices, choice);
+            }
         }
         let usage = chunk.get_mut("usage").map(Value::take).unwrap_or_default();
         let whole = whole.get_or_insert(chunk);
@@ -121,7 +123,9 @@ fn choose(choices: &mut Vec<Value>, mut said: Value) {
                 Value::Null => {}
                 Value::String(text) if member != "role" => append(message, &member, &text.into()),
                 Value::Array(calls) if member == "tool_calls" => {
-                    calls.into_iter().for_each(|call| call_tool(message, call));
+                    for call in calls {
+                        call_tool(message, call);
+                    }
                 }
                 value => put(message, &member, value),
             }

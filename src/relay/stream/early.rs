@@ -118,7 +118,7 @@ enum State {
         /// The first sign of life went out with the head.
         greeted: bool,
     },
-    Relaying(Relayed),
+    Relaying(Box<Relayed>),
     Done,
 }
 
@@ -132,7 +132,7 @@ impl http_body::Body for Early {
         let this = self.get_mut();
         loop {
             let (flight, answer) = match &mut this.state {
-                State::Relaying(relayed) => return Pin::new(relayed).poll_frame(context),
+                State::Relaying(relayed) => return Pin::new(&mut **relayed).poll_frame(context),
                 State::Done => return Poll::Ready(None),
                 State::Waiting { greeted, .. } if !*greeted => {
                     *greeted = true;
@@ -153,7 +153,7 @@ impl http_body::Body for Early {
             };
             let event = match answer {
                 Ok(answer) if answer.metered => {
-                    this.state = State::Relaying(Relayed::begin(answer, flight).1);
+                    this.state = State::Relaying(Box::new(Relayed::begin(answer, flight).1));
                     continue;
                 }
                 Ok(refusal) => passed_on(&refusal, flight),

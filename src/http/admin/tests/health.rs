@@ -21,7 +21,7 @@ async fn health(bench: &Bench) -> Value {
 }
 
 /// The value of a metric.
-async fn metric(bench: &Bench, name: &str) -> f64 {
+async fn metric(bench: &Bench, name: &str) -> usize {
     let request = Request::get("/metrics").body(Body::empty()).unwrap();
     let response = bench.router.clone().oneshot(request).await.unwrap();
     let text = axum::body::to_bytes(response.into_body(), usize::MAX)
@@ -79,9 +79,9 @@ async fn a_store_that_takes_no_writes_is_told_with_what_waits() {
     let ledger = &ill["components"]["ledger"];
     assert_eq!((&ledger["pending"], &ledger["lost"]), (&json!(3), &json!(0)));
     assert!(ledger["pendingBytes"].as_u64() > Some(600), "{ledger}");
-    assert_eq!(metric(&bench, "crs_ledger_pending").await, 3.0);
-    assert_eq!(metric(&bench, "crs_ledger_capacity").await, CAPACITY as f64);
-    assert_eq!(metric(&bench, "crs_store_refusing_seconds").await, 90.0);
+    assert_eq!(metric(&bench, "crs_ledger_pending").await, 3);
+    assert_eq!(metric(&bench, "crs_ledger_capacity").await, CAPACITY);
+    assert_eq!(metric(&bench, "crs_store_refusing_seconds").await, 90);
 
     bench.store.full.store(false, Ordering::SeqCst);
     // The longest pause between two tries.
@@ -91,7 +91,7 @@ async fn a_store_that_takes_no_writes_is_told_with_what_waits() {
     assert_eq!(well["status"], "healthy", "{well}");
     assert_eq!(well["components"]["ledger"]["pending"], 0);
     assert_eq!(well["components"]["ledger"]["pendingBytes"], 0);
-    assert_eq!(metric(&bench, "crs_store_refusing_seconds").await, 0.0);
+    assert_eq!(metric(&bench, "crs_store_refusing_seconds").await, 0);
     assert_eq!(written(&bench).await, 3);
 }
 

@@ -208,8 +208,8 @@ impl Ready {
         Client::Waits(Box::pin(self.bench.router.clone().oneshot(request)))
     }
 
-    /// Time passes, in steps that no timer is longer than.
-    async fn pass(&self, seconds: f64) {
+    /// Time passes.
+    fn pass(&self, seconds: f64) {
         self.bench
             .clock
             .advance(std::time::Duration::from_secs_f64(seconds));
@@ -272,7 +272,7 @@ impl Client {
     async fn hears(&mut self) -> (String, bool) {
         self.head().await.expect("a head");
         let Self::Reads(_, _, body) = self else {
-            unreachable!()
+            panic!("the head was read");
         };
         let mut heard = String::new();
         loop {

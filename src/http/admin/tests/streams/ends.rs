@@ -15,7 +15,7 @@ async fn a_converted_stream_ends_with_the_answer_and_not_with_the_connection() {
         let (at_once, over) = client.hears().await;
         assert!(!over);
         // The connection stays open.
-        r.pass(0.5).await;
+        r.pass(0.5);
         let (then, over) = client.hears().await;
         let heard = at_once + &then;
         assert!(over && heard.contains(way.end()), "{way:?}: {heard}");
@@ -34,7 +34,7 @@ async fn what_follows_the_reason_to_stop_is_not_lost() {
     })));
     let mut client = r.call();
     assert!(client.hears().await.0.contains("one"));
-    r.pass(0.4).await;
+    r.pass(0.4);
     said.frame(&Way::Bridge.last());
     drop(said);
     let (heard, over) = client.hears().await;
@@ -52,13 +52,13 @@ async fn a_stream_that_passes_as_it_is_ends_soon_after_its_last_event() {
     said.frame(&all);
     let mut client = r.call();
     assert_eq!(client.hears().await, (all, false));
-    r.pass(4.0).await;
+    r.pass(4.0);
     // What comes late still passes.
     said.frame("\n");
     assert_eq!(client.hears().await, ("\n".to_owned(), false));
-    r.pass(4.0).await;
+    r.pass(4.0);
     assert_eq!(client.hears().await, (String::new(), false));
-    r.pass(1.0).await;
+    r.pass(1.0);
     assert_eq!(client.hears().await, (String::new(), true));
     assert_eq!(r.settled(client).await, (Value::Null, json!(200)));
 }
@@ -136,7 +136,7 @@ async fn the_operator_ends_a_stream_that_has_not_begun() {
     let (head, _said) = r.next();
     let mut client = r.call();
     assert_eq!(client.head().await, None);
-    r.pass(10.0).await;
+    r.pass(10.0);
     client.hears().await;
     Ends::Deletes.done(&r, "").await;
     let (heard, over) = client.hears().await;
@@ -193,7 +193,7 @@ async fn where_nobody_can_reach_a_stream_the_renewal_of_its_lease_ends_it() {
         r.bench.app.ports.gates.gate(&hash, command).await.unwrap();
         assert_eq!(client.hears().await, (String::new(), false));
         // Leases are renewed by frames, once a minute.
-        r.pass(61.0).await;
+        r.pass(61.0);
         said.frame("\n");
         let (heard, over) = client.hears().await;
         assert!(over && heard.contains("event: error\n"), "{ends:?}: {heard}");

@@ -126,7 +126,7 @@ async fn of_half_an_answer_none_is_made() {
             None,
             "another account is asked after a pause"
         );
-        r.pass(1.0).await;
+        r.pass(1.0);
         let (heard, _) = client.hears().await;
         assert!(heard.contains("words"), "{way:?}: {heard}");
     }
