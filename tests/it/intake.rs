@@ -355,9 +355,9 @@ async fn a_key_in_the_query_is_found_however_it_is_spelt_and_stays_here() {
     let escaped = r
         .key
         .secret
-        .replace('_', "%5F")
+        .replace('1', "%31")
         .replace('a', "%61")
-        .replace('1', "%31");
+        .replace('_', "%5F");
     for query in [
         format!("key={}", r.key.secret),
         format!("%6bey={}", r.key.secret),
