@@ -131,12 +131,14 @@ async fn a_slot_is_held_while_a_compressed_body_is_read() {
     let mut first = Raw::connect(r.relay.url()).await;
     first.send(&head).await;
     first.send(&body[..10]).await;
+    let path = format!("/admin/api-keys/{}", key.id);
     eventually("the slot is held", async || {
-        let call = client.call("POST", "/v1/messages").body(body.clone());
-        let answer = call.header("content-encoding", "gzip").send().await;
-        (answer.status == 429).then_some(())
+        let record = r.relay.admin().get(&path).await.good().json();
+        (record["currentConcurrency"] == 1).then_some(())
     })
     .await;
+    let call = client.call("POST", "/v1/messages").body(body.clone());
+    call.header("content-encoding", "gzip").send().await.expect(429);
     first.send(&body[10..]).await;
     assert_eq!(first.head().await.status, 200);
     slots_are_free(&r.relay, &key).await;
