@@ -35,6 +35,7 @@ fn say(line: &str) {
 }
 
 fn start() -> Result<(), StartError> {
+    native::allocator::fix_sizes(&Environment, std::env::args_os());
     let setup = Setup::prepare(&Environment)?;
     log::start(&setup.config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()

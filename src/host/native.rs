@@ -3,6 +3,7 @@
 //! Each connection thread is an event loop of its own, with its own connections to providers: a frame from
 //! a provider to its client never changes threads. Accounting and housekeeping run on the main thread.
 
+pub mod allocator;
 mod backends;
 pub mod clock;
 pub mod connections;

@@ -63,34 +63,18 @@ pub(super) async fn read_call(
         read: 0,
         clock,
     };
-    let Some(first) = arriving.next(memory).await? else {
-        return Ok(Bytes::new());
-    };
-    if Some(first.len()) == announced {
-        memory.grow_to(first.len(), clock).await?;
-        return Ok(first);
-    }
-    let mut all = Vec::new();
-    let mut data = Some(first);
-    while let Some(more) = data {
-        let length = all.len() + more.len();
-        if length > limit {
-            drop(all);
+    match arriving.collect(limit, memory).await {
+        Err(failure) if failure.code == Code::BodyTooLarge => {
             memory.shrink_to(0);
-            return too_large(arriving.body, limit).await;
+            too_large(arriving.body, limit).await
         }
-        if length > all.capacity() {
-            let room = arriving.room(all.capacity(), length).min(limit.max(length));
-            memory.grow_to(room, clock).await?;
-            all.reserve_exact(room - all.len());
+        Err(failure) if failure.code == Code::BodyMemoryFull => {
+            memory.shrink_to(0);
+            swallow(arriving.body, clock).await;
+            Err(failure)
         }
-        all.extend_from_slice(&more);
-        drop(more);
-        data = arriving.next(memory).await?;
+        read => read,
     }
-    all.shrink_to_fit();
-    memory.shrink_to(all.len());
-    Ok(all.into())
 }
 
 /// A body that is being read.
@@ -105,6 +89,35 @@ struct Arriving<'a> {
 }
 
 impl Arriving<'_> {
+    async fn collect(&mut self, limit: usize, memory: &mut Reserved) -> Result<Bytes, Failure> {
+        let Some(first) = self.next(memory).await? else {
+            return Ok(Bytes::new());
+        };
+        if Some(first.len()) == self.announced {
+            memory.grow_to(first.len(), self.clock).await?;
+            return Ok(first);
+        }
+        let mut all = Vec::new();
+        let mut data = Some(first);
+        while let Some(more) = data {
+            let length = all.len() + more.len();
+            if length > limit {
+                return Err(Failure::new(Code::BodyTooLarge, ""));
+            }
+            if length > all.capacity() {
+                let room = self.room(all.capacity(), length).min(limit);
+                memory.grow_to(room, self.clock).await?;
+                all.reserve_exact(room - all.len());
+            }
+            all.extend_from_slice(&more);
+            drop(more);
+            data = self.next(memory).await?;
+        }
+        all.shrink_to_fit();
+        memory.shrink_to(all.len());
+        Ok(all.into())
+    }
+
     /// What comes next, if it comes in time.
     async fn next(&mut self, memory: &Reserved) -> Result<Option<Bytes>, Failure> {
         loop {
@@ -134,7 +147,7 @@ impl Arriving<'_> {
 /// How long a client may take, by the share of the memory for bodies that is in use (thousandths).
 fn patience(permille: usize) -> Duration {
     let over = u32::try_from(permille.clamp(500, 1000) - 500).unwrap_or(500);
-    PATIENCE - (PATIENCE - LEAST_PATIENCE) * over / 500
+    PATIENCE.saturating_sub(PATIENCE.saturating_sub(LEAST_PATIENCE) * over / 500)
 }
 
 /// Takes in the body of a call that is refused before it is read, so that its client comes to reading why.

@@ -137,6 +137,16 @@ const NOT_HERE: &[NotHere] = &[
         MEMORY,
     ),
     ("failover::a_cooldown_survives_a_restart", &[InProcess], MEMORY),
+    (
+        "intake::memory_is_given_back_after_large_bodies",
+        &[InProcess],
+        OWN,
+    ),
+    (
+        "intake::memory_is_given_back_after_large_bodies",
+        &[Worker],
+        "an isolate's memory is workerd's to give back",
+    ),
     ("limits::limits_outlive_a_crash", &[InProcess], MEMORY),
     (
         "limits::a_window_that_cannot_be_read_is_not_made_up",

@@ -145,7 +145,9 @@ impl Connected {
             share(state.total, limits.total).max(of_site.map_or(0, |count| share(count, limits.per_address)));
         let over = u32::try_from(fill.clamp(500, 1000) - 500).unwrap_or(500);
         let least = limits.least_idle.min(limits.idle);
-        limits.idle - (limits.idle - least) * over / 500
+        limits
+            .idle
+            .saturating_sub(limits.idle.saturating_sub(least) * over / 500)
     }
 
     pub fn look(&self) -> Duration {

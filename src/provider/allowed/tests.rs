@@ -79,6 +79,14 @@ fn headers(list: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
+/// Every byte percent-encoded.
+fn escaped(text: &str) -> String {
+    let hex = hex::encode(text);
+    hex.as_bytes().chunks(2).fold(String::new(), |out, digits| {
+        out + "%" + &String::from_utf8_lossy(digits)
+    })
+}
+
 #[test]
 fn no_dialect_lists_a_credential_or_a_destination() {
     for (name, allowed) in DIALECTS {
@@ -100,8 +108,8 @@ fn no_dialect_lists_a_credential_or_a_destination() {
 fn no_spelling_brings_a_credential_into_the_query() {
     for (name, allowed) in DIALECTS {
         for hostile in HOSTILE_PARAMETERS {
-            let escaped: String = hostile.bytes().map(|byte| format!("%{byte:02x}")).collect();
-            let half = format!("%{:02X}{}", hostile.as_bytes()[0], &hostile[1..]);
+            let escaped = escaped(hostile);
+            let half = hostile.replacen('e', "%65", 1).replacen('o', "%6F", 1);
             for spelling in [
                 hostile,
                 &escaped,
@@ -116,7 +124,7 @@ fn no_spelling_brings_a_credential_into_the_query() {
                 for query in [
                     format!("{spelling}=x"),
                     format!("&{spelling}=x&"),
-                    format!("{spelling}"),
+                    spelling.to_owned(),
                     format!("{spelling}[]=x"),
                     format!("{spelling}%5B%5D=x"),
                 ] {

@@ -279,7 +279,9 @@ mod tests {
     }
 
     /// Each with what it makes of a text.
-    const CODINGS: [(Coding, fn(&[u8]) -> Vec<u8>); 2] = [(Coding::Gzip, gzip), (Coding::Zstd, zstd)];
+    type Pack = fn(&[u8]) -> Vec<u8>;
+
+    const CODINGS: [(Coding, Pack); 2] = [(Coding::Gzip, gzip), (Coding::Zstd, zstd)];
 
     /// The text, or why there is none; and how many turns it took.
     fn open(coding: Coding, packed: &[u8], limit: usize) -> (Result<Bytes, Closed>, usize) {
@@ -287,7 +289,9 @@ mod tests {
             Ok(unpacker) => unpacker,
             Err(closed) => return (Err(closed), 0),
         };
-        for turn in 1.. {
+        let mut turn = 0;
+        loop {
+            turn += 1;
             let (needs, before) = (unpacker.needs(), unpacker.text.len());
             let whole = unpacker.turn();
             assert!(unpacker.text.capacity() <= needs);
@@ -299,7 +303,6 @@ mod tests {
                 Err(closed) => return (Err(closed), turn),
             }
         }
-        unreachable!()
     }
 
     /// What no coding makes smaller.
