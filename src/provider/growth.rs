@@ -17,9 +17,10 @@ const SIZES: [usize; 6] = [256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 100 
 /// A body of the largest size may take so many times as long for each byte as one of the smallest.
 const WORSE: f64 = 4.0;
 
-/// Items of a list, as many as a body of this size may have.
+/// Items of a list, of about so many bytes each; of a size where there would be too many they are longer.
 fn items(size: usize, each: usize, item: impl Fn(usize, &str) -> String) -> String {
-    let count = (size / each).clamp(1, 90_000);
+    // What is larger has more values, and a conversion holds a million.
+    let count = (size / each).clamp(1, if each < 1_000 { 90_000 } else { 15_000 });
     let filling = "x".repeat((size / count).saturating_sub(each * 9 / 10));
     let mut list = String::with_capacity(size + (64 << 10));
     for number in 0..count {
