@@ -156,10 +156,10 @@ async fn parse(
 
 /// The body to read, and beside it the one that came if it came compressed.
 fn opened(headers: &HeaderMap, came: Bytes, limit: usize) -> Result<(Bytes, Option<Packed>), Failure> {
-    let Some(coding) = headers
-        .get(header::CONTENT_ENCODING)
-        .filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-    else {
+    let Some(coding) = headers.get(header::CONTENT_ENCODING).filter(|coding| {
+        let coding = coding.as_bytes().trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    }) else {
         return Ok((came, None));
     };
     let body = coding::open(coding.to_str().unwrap_or_default(), &came, limit).map_err(|closed| {

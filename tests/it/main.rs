@@ -40,6 +40,7 @@ mod in_process {
     mod pass_through;
     mod proxies;
     mod support;
+    mod verdicts;
 }
 
 /// The program as it comes.
@@ -68,6 +69,7 @@ mod embedded {
     mod sdks;
     mod support;
     mod upstash;
+    mod verdicts;
 }
 
 /// The program with Redis as its store.
@@ -93,6 +95,7 @@ mod redis {
     mod pass_through;
     mod proxies;
     mod support;
+    mod verdicts;
 }
 
 /// The Worker in Miniflare. `scripts/build-worker` must have been run.
@@ -120,4 +123,5 @@ mod worker {
     mod real_clients;
     mod sdks;
     mod support;
+    mod verdicts;
 }

@@ -126,7 +126,12 @@ fn evidence_is_forgotten_in_time_and_kept_over_a_restart() {
     let mut restarted: Pool = serde_json::from_str::<Pool>(&kept).unwrap().resumed();
     restarted.learns(T, [account("a")]);
     restarted.met(T + 1, 2, "k2", "a", refused(2));
-    assert!(restarted.kinds(T + 1, "a").iter().any(|(.., only)| only.is_none()));
+    assert!(
+        restarted
+            .kinds(T + 1, "a")
+            .iter()
+            .any(|(.., only)| only.is_none())
+    );
     // Ten minutes later the first one's word is old.
     pool.met(T + 600_000, 2, "k2", "a", refused(2));
     assert!(
@@ -150,7 +155,11 @@ fn an_account_that_failed_one_key_comes_before_those_that_failed_several() {
     }
     assert_eq!(pool.given(T, of("k2", 1)), "d");
     assert_eq!(pool.given(T, of("k9", 2)), "d");
-    assert_ne!(pool.given(T, of("k1", 3)), "d", "the key itself tries others first");
+    assert_ne!(
+        pool.given(T, of("k1", 3)),
+        "d",
+        "the key itself tries others first"
+    );
 }
 
 #[test]

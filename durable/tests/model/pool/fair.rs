@@ -138,7 +138,9 @@ impl Relay {
         self.calls += 1;
         let pick = Pick {
             family: act.family.clone(),
-            session: act.session.map(|session| session + u64::from(holder == "other") * 100),
+            session: act
+                .session
+                .map(|session| session + u64::from(holder == "other") * 100),
             slot: act.slot,
             holder: holder.to_owned(),
             tried: tried.iter().cloned().collect(),
@@ -161,7 +163,9 @@ impl Relay {
         self.now += act.pass_ms;
         let mut tried = BTreeSet::new();
         for answer in &act.answers {
-            let Some(account) = self.pick("one", act, &tried) else { break };
+            let Some(account) = self.pick("one", act, &tried) else {
+                break;
+            };
             if let Answer::Outcome(outcome) = answer {
                 self.report(&account, outcome.clone());
             }
