@@ -77,9 +77,6 @@ async fn no_answer_to_one_key_takes_accounts_from_another() {
             "rate_limit_error",
             "Extra usage is required for long context requests.",
         ),
-        json(429, "rate_limit_error", "too large")
-            .with_header("retry-after", "600")
-            .with_header("anthropic-ratelimit-input-tokens-remaining", "10"),
         json(400, "invalid_request_error", "no"),
         json(404, "not_found_error", "no"),
         Script::bytes("text/html", PAGE).status(404),
@@ -94,7 +91,7 @@ async fn no_answer_to_one_key_takes_accounts_from_another() {
     ] {
         let answer = script.clone();
         r.provider.answer(Script::decide(move |request| {
-            if String::from_utf8_lossy(&request.body).contains("poison") {
+            if request.text().contains("poison") {
                 answer.clone()
             } else {
                 Script::message("fine")

@@ -7,7 +7,6 @@
 //! | 401 | account's | refresh once, then next account; marked until reset or new credentials |
 //! | other 402, 403 | not known | another account; what it says, too, is the client's |
 //! | 429 with known words about the request | request's | the same, without any mark |
-//! | 429 while something is left of every limit | request's size | next account; others are preferred for a short while |
 //! | 429 with a reset | account's | next account; cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
 //! | 529 | provider's load | next account; others are preferred for a short while |
@@ -149,7 +148,6 @@ fn throttled(headers: &HeaderMap, now: Millis) -> Verdict {
     let reset = windows
         .max()
         .or_else(|| seconds("anthropic-ratelimit-unified-reset"));
-    let rejected = reset.is_some();
     let until = reset
         .and_then(|at| at_seconds(now, at as f64))
         .or_else(|| retry_at(headers, now));
@@ -157,21 +155,7 @@ fn throttled(headers: &HeaderMap, now: Millis) -> Verdict {
         .and_then(|claim| claim.strip_prefix("seven_day_"))
         .filter(|family| FAMILIES.contains(family))
         .map(str::to_owned);
-    if !rejected && is_something_left(headers) {
-        return Verdict::too_much_at_once(until, family, "429");
-    }
     Verdict::throttled(until, family, "429")
-}
-
-/// Whether every limit of an API key that the headers name has something left, so that smaller requests may
-/// be served. `anthropic-ratelimit-{requests,tokens,..}-remaining`: Claude API documentation, Rate limits.
-fn is_something_left(headers: &HeaderMap) -> bool {
-    let mut remaining = headers.iter().filter_map(|(name, value)| {
-        let limit = name.as_str().strip_prefix("anthropic-ratelimit-")?;
-        limit.strip_suffix("-remaining")?;
-        value.to_str().ok()?.trim().parse::<u64>().ok()
-    });
-    remaining.next().is_some_and(|first| first > 0) && remaining.all(|left| left > 0)
 }
 
 /// `{"type":"error","error":{"type":..,"message":..}}`, as far as it is there.

@@ -126,7 +126,7 @@ pub(in crate::provider) fn opening(family: &str, first: &[u8], now: Millis) -> O
         (Then::Confirm, Ok(status)) => Opening::Refusal {
             verdict,
             status,
-            error: Bytes::copy_from_slice(text),
+            error: Bytes::copy_from_slice(text.trim_ascii()),
         },
         _ => Opening::Error(verdict),
     }

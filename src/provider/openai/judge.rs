@@ -7,7 +7,6 @@
 //! | 400, 402, 403, 429 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
 //! | 401, 429 with known words about the request | request's | another account, without any mark; what it says, too, is the client's |
 //! | other 402, 403 | not known | the same, and evidence for the pool |
-//! | 429 while something is left of every limit | request's size | next account; others are preferred for a short while |
 //! | 429 `usage_limit_reached` with a reset | account's | next account; cools down until exactly then, for all models |
 //! | other 429 with a reset | account's | next account; this model cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
@@ -176,23 +175,7 @@ fn limited(family: &str, error: &ErrorBody, headers: &HeaderMap, now: Millis) ->
     let all = error.is("usage_limit_reached") || error.is("usage_not_included");
     let family = (!all).then(|| family.to_owned());
     let why = error.word().unwrap_or("429");
-    if !all && is_something_left(headers) {
-        return Verdict::too_much_at_once(until, family, why);
-    }
     Verdict::throttled(until, family, why)
-}
-
-/// Whether an API key has something left of both its limits, so that smaller requests may be served.
-/// `x-ratelimit-remaining-{requests,tokens}`: OpenAI documentation, Rate limits.
-fn is_something_left(headers: &HeaderMap) -> bool {
-    ["x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens"]
-        .iter()
-        .all(|name| {
-            let left = headers
-                .get(*name)
-                .and_then(|left| left.to_str().ok()?.trim().parse::<f64>().ok());
-            left.is_some_and(|left| left >= 1.0)
-        })
 }
 
 /// `{"error":{"type":..,"code":..,"message":..}}`, the same inside of `response`, or ChatGPT's `{"detail":..}`,

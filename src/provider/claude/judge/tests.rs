@@ -152,23 +152,6 @@ fn a_403_of_unknown_words_is_another_accounts_to_confirm() {
 }
 
 #[test]
-fn a_429_while_something_is_left_is_about_the_requests_size() {
-    let headers = [
-        ("anthropic-ratelimit-requests-remaining", "49"),
-        ("anthropic-ratelimit-input-tokens-remaining", "8000"),
-        ("retry-after", "30"),
-    ];
-    assert_eq!(throttle(&headers).0, None, "others are served meanwhile");
-    assert_eq!(judge(429, &headers, "").retry_at, Some(NOW + 30_000));
-    let used_up = [
-        ("anthropic-ratelimit-requests-remaining", "49"),
-        ("anthropic-ratelimit-input-tokens-remaining", "0"),
-        ("retry-after", "30"),
-    ];
-    assert_eq!(throttle(&used_up).0, Some(NOW + 30_000));
-}
-
-#[test]
 fn a_measured_reset_is_trusted() {
     assert_eq!(throttle(&[("retry-after", "30")]).0, Some(NOW + 30_000));
     assert_eq!(

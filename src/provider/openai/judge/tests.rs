@@ -147,22 +147,6 @@ fn a_403_of_unknown_words_is_another_accounts_to_confirm() {
 }
 
 #[test]
-fn a_429_while_something_is_left_is_about_the_requests_size() {
-    let headers = [
-        ("x-ratelimit-remaining-requests", "499"),
-        ("x-ratelimit-remaining-tokens", "1000"),
-        ("retry-after", "8"),
-    ];
-    let verdict = judge(429, &headers, &error("tokens", "rate_limit_exceeded"));
-    assert_eq!(
-        throttle(&verdict),
-        (None, Some("gpt-5")),
-        "others are served meanwhile"
-    );
-    assert_eq!(verdict.retry_at, Some(NOW + 8_000));
-}
-
-#[test]
 fn an_account_without_credit_is_marked_and_not_cooled_down() {
     let verdict = judge(
         429,
