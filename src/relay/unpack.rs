@@ -153,9 +153,10 @@ impl http_body::Body for Unpacked {
                     {
                         this.began = true;
                         // What is left over belongs to nobody: the decoder was offered it and wanted more.
-                        this.input = match this.input.is_empty() {
-                            true => data,
-                            false => [&this.input[..], &data[..]].concat().into(),
+                        this.input = if this.input.is_empty() {
+                            data
+                        } else {
+                            [this.input.as_ref(), data.as_ref()].concat().into()
                         };
                     }
                 }

@@ -54,9 +54,8 @@ impl Decode for Gzip {
                 let (step, ended) = inflate(inflater, input, output)?;
                 crc.update(output.get(..step.wrote).unwrap_or_default());
                 if ended {
-                    let [a, b, c, d] = crc.sum().to_le_bytes();
-                    let [e, f, g, h] = crc.amount().to_le_bytes();
-                    self.0 = Member::Sums(Vec::new(), [a, b, c, d, e, f, g, h]);
+                    let sums = u64::from(crc.amount()) << 32 | u64::from(crc.sum());
+                    self.0 = Member::Sums(Vec::new(), sums.to_le_bytes());
                 }
                 Ok(step)
             }
