@@ -17,7 +17,8 @@ mod root;
 mod session;
 
 use axum::Router;
-use axum::http::{Request, Uri};
+use axum::http::header::{self, HeaderValue};
+use axum::http::{Request, Response, Uri};
 
 use crate::app::App;
 
@@ -39,7 +40,17 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(root::other_method)
         .merge(admin::router(&app))
         .fallback(root::nothing)
+        .layer(axum::middleware::map_response(take_as_named))
         .with_state(app)
+}
+
+/// Nobody is to guess what an answer is: some of it are a provider's words.
+async fn take_as_named(mut response: Response<axum::body::Body>) -> Response<axum::body::Body> {
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
 }
 
 /// Clients glue base URLs and paths together, and some end up with `//`. A host passes every request

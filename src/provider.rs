@@ -11,6 +11,8 @@ mod google;
 #[cfg(test)]
 mod growth;
 mod interval;
+mod known;
+mod moments;
 mod oauth;
 pub mod openai;
 mod opening;
@@ -23,6 +25,8 @@ use crs_durable::Millis;
 use crs_durable::gate::Service;
 use crs_durable::pool;
 use http::{Extensions, HeaderMap, Request, StatusCode};
+
+pub use self::opening::begins_like_an_error;
 
 use self::antigravity::{Antigravity, Bridge, Form};
 use self::openai::ChatOnMessages;
@@ -327,6 +331,8 @@ pub struct Verdict {
     pub then: Then,
     /// What the client is told if nothing better comes of it.
     pub code: Code,
+    /// When the provider allows the next try, if it says so: for the client.
+    pub retry_at: Option<Millis>,
 }
 
 /// How a success begins.
@@ -337,6 +343,14 @@ pub enum Opening {
     Unclear,
     /// With an error of the provider's: another account may do better.
     Error(Verdict),
+    /// With a refusal that another account is to confirm.
+    Refusal {
+        verdict: Verdict,
+        /// The one that such an error has when no stream has begun.
+        status: StatusCode,
+        /// Its JSON.
+        error: Bytes,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,6 +359,9 @@ pub enum Then {
     PassOn,
     /// Another account may do better.
     NextAccount,
+    /// Nobody knows whether the account or the request is meant: another account is asked, once. If it
+    /// says the same, the answer is for the client as it is.
+    Confirm,
     /// The token was refused: renew it and try once more here, then another account.
     RefreshFirst,
 }
@@ -356,6 +373,26 @@ impl Verdict {
             outcome: pool::Outcome::Neutral,
             then: Then::PassOn,
             code: Code::InvalidBody,
+            retry_at: None,
+        }
+    }
+
+    /// A refusal, and nobody knows of what: evidence for the pool, no mark.
+    fn refused(why: String) -> Self {
+        Self {
+            // The request's fingerprint is the relay's to add.
+            outcome: pool::Outcome::Refused { why, request: 0 },
+            ..Self::about_the_request()
+        }
+    }
+
+    /// This request is refused on accounts like this one; others are served.
+    fn about_the_request() -> Self {
+        Self {
+            outcome: pool::Outcome::Neutral,
+            then: Then::Confirm,
+            code: Code::PassedOn,
+            retry_at: None,
         }
     }
 
@@ -365,6 +402,7 @@ impl Verdict {
             outcome: pool::Outcome::Denied { why, until },
             then: Then::NextAccount,
             code: Code::NoAccount,
+            retry_at: None,
         }
     }
 
@@ -386,6 +424,16 @@ impl Verdict {
             },
             then: Then::NextAccount,
             code: Code::AccountsLimited,
+            retry_at: until,
+        }
+    }
+
+    /// Over a limit with this request, while smaller ones may still be served: the account goes to the back
+    /// and is not excluded.
+    fn too_much_at_once(retry_at: Option<Millis>, family: Option<String>, why: &str) -> Self {
+        Self {
+            retry_at,
+            ..Self::throttled(None, family, why)
         }
     }
 
@@ -395,6 +443,7 @@ impl Verdict {
             outcome: pool::Outcome::Unwell { why: why.to_owned() },
             then: Then::NextAccount,
             code,
+            retry_at: None,
         }
     }
 }
@@ -407,8 +456,8 @@ fn permille(share: f64) -> u16 {
 /// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.
 const PROBE_AFTER_MS: u64 = 30 * 60_000;
 
-/// One that may have been about that request alone, after this long.
-const PROBE_SOON_MS: u64 = 2 * 60_000;
+/// An account that was refused what the relay itself asked about it is tried again after this long.
+pub const PROBE_SOON_MS: u64 = 2 * 60_000;
 
 /// The answer to a refresh.
 pub enum Refreshed {

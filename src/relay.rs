@@ -14,16 +14,20 @@ pub mod entry;
 mod estimate;
 pub mod flight;
 pub mod json;
+pub(crate) mod mask;
+mod media;
 pub mod meter;
 pub mod outbox;
 pub mod probe;
 pub mod refresh;
+mod refusal;
 pub mod running;
 pub mod session;
 pub mod sse;
 pub mod stream;
 pub mod token_endpoint;
 pub mod turns;
+mod unpack;
 pub mod usage;
 
 use std::pin::pin;
@@ -44,6 +48,7 @@ use self::body_memory::Reserved;
 use self::call::Call;
 use self::entry::Entry;
 use self::flight::Flight;
+use self::refusal::Refusals;
 
 /// Accounts one client request may try.
 const MAX_ATTEMPTS: u32 = 3;
@@ -119,6 +124,7 @@ async fn attempts(
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
     let mut unfit: Option<Failure> = None;
+    let mut refusals = Refusals::default();
     let mut turn = 1;
     loop {
         let picked = match admit::pick(app, provider, flight, &tried).await? {
@@ -127,9 +133,12 @@ async fn attempts(
             admit::Pick::Nobody(failure)
                 if last.is_none() && failure.code == Code::NoAccount && failure.retry_after.is_none() =>
             {
-                return Err(unfit.unwrap_or(failure));
+                return refusals.or(unfit.unwrap_or(failure), None);
             }
-            admit::Pick::Nobody(failure) => return Err(admit::the_clearer_of(last, failure)),
+            admit::Pick::Nobody(failure) => {
+                let attempted = last.as_ref().map(|last| last.code);
+                return refusals.or(admit::the_clearer_of(last, failure), attempted);
+            }
         };
         match attempt::attempt(app, provider, flight, &picked).await? {
             Attempt::Answered(answer) => return Ok(answer),
@@ -147,11 +156,27 @@ async fn attempts(
                     .await;
                 tried.push(account);
                 if turn >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
-                    return Err(failure);
+                    let attempted = failure.code;
+                    return refusals.or(failure, Some(attempted));
                 }
                 last = Some(failure);
                 if unwell {
                     app.ports.clock.sleep(backoff(turn, app)).await;
+                }
+                turn += 1;
+            }
+            Attempt::Refused { answer, outcome } => {
+                let (status, failure) = (answer.status, refusal::unconfirmed(&answer));
+                flight.attempt_failed(&failure, Some(status));
+                tracing::info!(request = %flight.id(), account = %picked.account, detail = failure.detail.as_deref(), "the provider refused the request");
+                flight.release_account(outcome, Some(status.as_u16())).await;
+                tried.push(picked.account);
+                if let Some(confirmed) = refusals.confirmed(answer) {
+                    return Ok(confirmed);
+                }
+                if turn >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
+                    let attempted = last.as_ref().map(|last| last.code);
+                    return refusals.or(last.unwrap_or(failure), attempted);
                 }
                 turn += 1;
             }

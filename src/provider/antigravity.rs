@@ -156,7 +156,10 @@ impl Provider for Bridge {
     }
 
     fn passes_back(&self, name: &HeaderName) -> bool {
-        *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
+        *name == header::CONTENT_TYPE
+            || *name == header::RETRY_AFTER
+            || *name == header::CACHE_CONTROL
+            || name.as_str() == "x-should-retry"
     }
 
     fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {

@@ -52,11 +52,19 @@ pub(super) fn post(
 pub(super) fn send(url: &str, headers: HeaderMap, body: Bytes) -> Result<Request<Bytes>, Unsendable> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = url
-        .parse()
-        .map_err(|_| Unsendable::Account("the account's baseUrl makes no valid address".to_owned()))?;
+    *request.uri_mut() = url.parse().map_err(|_| no_address(url))?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Whose fault it is that there is no such address: behind the host it is made of the call.
+fn no_address(url: &str) -> Unsendable {
+    let host = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    if host.parse::<http::Uri>().is_ok() {
+        Unsendable::Call("the request's model or query makes no valid address".to_owned())
+    } else {
+        Unsendable::Account("the account's baseUrl makes no valid address".to_owned())
+    }
 }
 
 /// The address with the client's query, as far as the dialect lists it.

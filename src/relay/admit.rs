@@ -478,7 +478,7 @@ pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure 
     let Some(last) = last else { return nobody };
     let told = match (last.code, nobody.code) {
         (Code::AccountsLimited, Code::AccountsLimited | Code::AccountsBusy) | (Code::NoAccount, _) => nobody,
-        (Code::AccountsLimited, _) => limited(nobody.retry_after),
+        (Code::AccountsLimited, _) => limited(nobody.retry_after.or(last.retry_after)),
         _ => return last,
     };
     Failure {

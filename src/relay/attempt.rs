@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use crs_durable::Millis;
 use crs_durable::pool::Outcome;
 use http::header::{self, HeaderValue};
@@ -13,13 +13,15 @@ use http_body_util::BodyExt as _;
 use super::admit::Picked;
 use super::call::Call;
 use super::flight::Flight;
+use super::mask::{SecretMask, hide_headers};
+use super::media::{self, Media};
 use super::refresh::Renewal;
-use super::{ERROR_BODY_LIMIT, conversion, provider_failure, read_bounded, refresh};
+use super::{ERROR_BODY_LIMIT, conversion, provider_failure, read_bounded, refresh, unpack};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, Route, UpstreamError, UpstreamErrorKind};
-use crate::provider::{Opening, Provider, Rewrite, Then, Unsendable, Verdict};
+use crate::provider::{Opening, PROBE_SOON_MS, Provider, Rewrite, Then, Unsendable, Verdict};
 use crate::store::accounts::LiveAccount;
 
 /// An account that could not say what a call needs to know is asked again after this long.
@@ -33,6 +35,12 @@ pub(super) enum Attempt {
         outcome: Outcome,
         /// Of the provider's answer, if there was one.
         status: Option<StatusCode>,
+    },
+    /// The provider refused the call, and nobody knows whether it means the account or the request: another
+    /// account is to confirm it.
+    Refused {
+        answer: Answer,
+        outcome: Outcome,
     },
     /// Nobody was asked: the account is of a kind that does not serve such calls.
     OtherKind(Failure),
@@ -104,10 +112,20 @@ pub(super) async fn attempt(
             known = true;
             continue;
         }
-        let (answer, verdict) = match judge(app, provider, flight.call(), answer).await {
+        let (answer, verdict) = match judge(app, provider, flight.call(), &live, answer).await {
             Ok(judged) => judged,
             Err(failed) => return Ok(failed),
         };
+        if looks_up && verdict.then == Then::Confirm {
+            // The question was the relay's own: whatever is refused, it is the account that is.
+            let why = format!("asked about itself: {}", excerpt(&answer.first));
+            let until = Some(app.ports.clock.now() + PROBE_SOON_MS);
+            return Ok(Attempt::Failed {
+                failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
+                outcome: Outcome::Denied { why, until },
+                status: Some(answer.status),
+            });
+        }
         if looks_up && verdict.then == Then::PassOn {
             let why = format!(
                 "asked about itself, the account answered {}",
@@ -130,8 +148,7 @@ pub(super) async fn attempt(
                 Renewal::Refused => {}
             }
         }
-        let free = !flight.call().endpoint.takes_slot();
-        return Ok(conclude(answer, verdict, free, app.ports.clock.now()));
+        return Ok(conclude(answer, verdict, flight.call(), app.ports.clock.now()));
     }
 }
 
@@ -174,14 +191,21 @@ async fn send(
     if matches!(&answer, Err(error) if error.kind == UpstreamErrorKind::Stale) {
         answer = send_once(app, flight, live, request, deadline).await;
     }
-    match answer {
-        Err(error) => Err(unreachable(&error)),
-        Ok(answer) if is_compressed(&answer) => {
-            let why = "the provider compressed its answer although identity was asked for";
-            Err(failed(Code::ProviderFailed, why))
-        }
-        Ok(answer) => Ok(answer),
+    let answer = answer.map_err(|error| unreachable(&error))?;
+    let status = answer.status();
+    if !media::is_final(status) {
+        let why = format!(
+            "the provider answered {}, which no answer can have",
+            status.as_u16()
+        );
+        return Err(failed(Code::ProviderFailed, &why));
     }
+    let mut answer = match unpack::opened(answer) {
+        Ok(answer) => answer,
+        Err(why) => return Err(failed(Code::ProviderFailed, &why)),
+    };
+    hide_headers(live, answer.headers_mut());
+    Ok(answer)
 }
 
 async fn send_once(
@@ -232,11 +256,6 @@ fn left(app: &App, deadline: u64) -> Duration {
     Duration::from_micros(deadline.saturating_sub(app.ports.clock.ticks()))
 }
 
-fn is_compressed(answer: &Response<Body>) -> bool {
-    let encoding = answer.headers().get(header::CONTENT_ENCODING);
-    encoding.is_some_and(|encoding| encoding != "identity")
-}
-
 fn unreachable(error: &UpstreamError) -> Attempt {
     let code = match error.kind {
         UpstreamErrorKind::Timeout => Code::ProviderTimeout,
@@ -279,21 +298,53 @@ async fn open(
     let first = match opening {
         (first, _) if first.is_empty() => return failed(Code::ProviderFailed, "an empty answer"),
         (first, Opening::Error(verdict)) => {
+            let first = SecretMask::of(live).body(first);
             return Attempt::Failed {
                 failure: provider_failure(verdict.code, None).with_detail(excerpt(&first)),
-                outcome: verdict.outcome,
+                outcome: hidden(live, verdict.outcome),
                 status: Some(head.status),
             };
         }
+        (
+            _,
+            Opening::Refusal {
+                mut verdict,
+                status,
+                error,
+            },
+        ) => {
+            verdict.outcome = hidden(live, verdict.outcome);
+            let error = SecretMask::of(live).body(error);
+            is_json(&mut head.headers);
+            return conclude(
+                refusal(status, head.headers, error),
+                verdict,
+                call,
+                app.ports.clock.now(),
+            );
+        }
         (first, _) => first,
     };
+    match Media::of(&head.headers, &first) {
+        Media::Foreign => {
+            let first = SecretMask::of(live).body(first);
+            let why = format!("an answer that is not of its protocol: {}", excerpt(&first));
+            return failed(Code::ProviderFailed, &why);
+        }
+        media => media.name(&mut head.headers),
+    }
     let (first, rest, measured) = if provider.gathers(call, &head.headers) {
         let patience = left(app, deadline).max(app.config.relay.connect);
         match within(&*app.ports.clock, patience, gather(first, body)).await {
             None => return failed(Code::ProviderTimeout, "no whole answer in time"),
             Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
+            Some(Ok(whole)) if whole.len() > LARGEST_WHOLE => {
+                let why =
+                    format!("an answer of more than {LARGEST_WHOLE} bytes that must be held as a whole");
+                return failed(Code::ProviderFailed, &why);
+            }
             Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
-                Err(why) => return failed(Code::ProviderFailed, &why),
+                Err(why) => return failed(Code::ProviderFailed, &SecretMask::of(live).text(&why)),
                 Ok(whole) => {
                     let kind = if whole.is_stream {
                         "text/event-stream"
@@ -326,12 +377,15 @@ async fn open(
 /// A whole answer that is larger is given up, bytes: an isolate has 128 MB for everything.
 const LARGEST_WHOLE: usize = 32 << 20;
 
-async fn gather(first: Bytes, rest: Body) -> Result<Bytes, BodyError> {
-    let rest = read_bounded(rest, LARGEST_WHOLE).await?;
-    if rest.len() >= LARGEST_WHOLE {
-        return Err(BodyError("the answer is too large to be translated".to_owned()));
+/// The whole answer; one that is larger than [`LARGEST_WHOLE`] is given up just behind that.
+async fn gather(first: Bytes, mut rest: Body) -> Result<Bytes, BodyError> {
+    let mut whole = BytesMut::from(first);
+    while whole.len() <= LARGEST_WHOLE
+        && let Some(more) = first_data(&mut rest).await?
+    {
+        whole.extend_from_slice(&more);
     }
-    Ok([first, rest].concat().into())
+    Ok(whole.freeze())
 }
 
 /// The body is JSON of ours now, whatever the provider's was.
@@ -387,6 +441,7 @@ async fn judge(
     app: &App,
     provider: &dyn Provider,
     call: &Call,
+    live: &LiveAccount,
     answer: Response<Body>,
 ) -> Result<(Answer, Verdict), Attempt> {
     let (head, body) = answer.into_parts();
@@ -406,42 +461,89 @@ async fn judge(
             status: Some(head.status),
         });
     };
+    // What the provider says is hidden before anybody reads it.
+    let body = SecretMask::of(live).body(body);
     let verdict = provider.judge(call, head.status, &head.headers, &body, app.ports.clock.now());
-    Ok((
-        Answer {
-            status: head.status,
-            headers: head.headers,
-            first: body,
-            rest: None,
-            rewrite: None,
-            measured: None,
-            metered: false,
-        },
-        verdict,
-    ))
+    Ok((refusal(head.status, head.headers, body), verdict))
 }
 
-/// `free`: a call that costs nothing, whose limits and rights are its own and not the account's.
-fn conclude(answer: Answer, verdict: Verdict, free: bool, now: Millis) -> Attempt {
-    if verdict.then == Then::PassOn {
-        return Attempt::Answered(answer);
+/// An error's answer, which is here as a whole.
+fn refusal(status: StatusCode, headers: HeaderMap, body: Bytes) -> Answer {
+    Answer {
+        status,
+        headers,
+        first: body,
+        rest: None,
+        rewrite: None,
+        measured: None,
+        metered: false,
+    }
+}
+
+/// The outcome, with no secret of the account in its words.
+fn hidden(live: &LiveAccount, outcome: Outcome) -> Outcome {
+    let hide = |why: String| SecretMask::of(live).text(&why).into_owned();
+    match outcome {
+        Outcome::Unwell { why } => Outcome::Unwell { why: hide(why) },
+        Outcome::Denied { why, until } => Outcome::Denied {
+            why: hide(why),
+            until,
+        },
+        Outcome::Refused { why, request } => Outcome::Refused {
+            why: hide(why),
+            request,
+        },
+        Outcome::Throttled { until, family, why } => Outcome::Throttled {
+            until,
+            family,
+            why: hide(why),
+        },
+        other => other,
+    }
+}
+
+/// Of a call that costs nothing, limits and rights are its own and not the account's.
+fn conclude(answer: Answer, verdict: Verdict, call: &Call, now: Millis) -> Attempt {
+    let free = !call.endpoint.takes_slot();
+    let outcome = match verdict.outcome {
+        Outcome::Throttled { .. } | Outcome::Denied { until: Some(_), .. } | Outcome::Refused { .. }
+            if free =>
+        {
+            Outcome::Neutral
+        }
+        Outcome::Refused { why, .. } => Outcome::Refused {
+            why,
+            request: fingerprint(call),
+        },
+        outcome => outcome,
+    };
+    match verdict.then {
+        Then::PassOn => return Attempt::Answered(answer),
+        Then::Confirm => return Attempt::Refused { answer, outcome },
+        Then::NextAccount | Then::RefreshFirst => {}
     }
     let detail = format!("{}: {}", answer.status.as_u16(), excerpt(&answer.first));
     let status = Some(answer.status);
     let mut failure = provider_failure(verdict.code, status).with_detail(detail);
-    if let Outcome::Throttled {
-        until: Some(until), ..
-    } = &verdict.outcome
-    {
-        failure.retry_after = Some(until.saturating_sub(now).div_ceil(1000).max(1));
-    }
-    let outcome = match verdict.outcome {
-        Outcome::Throttled { .. } | Outcome::Denied { until: Some(_), .. } if free => Outcome::Neutral,
-        outcome => outcome,
-    };
+    failure.retry_after = verdict
+        .retry_at
+        .map(|at| at.saturating_sub(now).div_ceil(1000).max(1))
+        .or(failure.retry_after);
     Attempt::Failed {
         failure,
         outcome,
         status,
     }
+}
+
+/// Tells requests apart that were refused.
+fn fingerprint(call: &Call) -> u64 {
+    use sha2::{Digest as _, Sha256};
+    let sum = Sha256::new()
+        .chain_update(call.model.as_bytes())
+        .chain_update(&call.body)
+        .finalize();
+    sum.iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

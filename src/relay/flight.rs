@@ -23,6 +23,7 @@ use super::admit::Picked;
 use super::attempt;
 use super::body_memory::Reserved;
 use super::call::{Call, request_id};
+use super::mask::EventMask;
 use super::meter::Meter;
 use super::running::Lifeline;
 use super::stream::X_REQUEST_ID;
@@ -66,6 +67,8 @@ pub struct Flight {
     attempts: u32,
     /// Reads the answer's usage; `None` where there is nothing to read.
     meter: Option<Meter>,
+    /// Hides the account's secrets in the stream's errors.
+    mask: Option<EventMask>,
     /// What the provider has said that was used, before the client is told.
     used: Option<Tokens>,
     status: Option<u16>,
@@ -103,6 +106,7 @@ impl Flight {
             account: None,
             attempts: 0,
             meter: None,
+            mask: None,
             used: None,
             status: None,
             first_byte: None,
@@ -227,6 +231,9 @@ impl Flight {
         self.call.packed = None;
         self.memory = None;
         self.status = Some(status);
+        if let (Some(meter), Some(account)) = (&meter, &self.account) {
+            self.mask = Some(EventMask::new(account.clone(), meter.is_stream()));
+        }
         self.meter = meter;
         let now = self.app.ports.clock.ticks();
         self.first_byte = Some(now);
@@ -297,9 +304,26 @@ impl Flight {
         self.complete = !matches!(failure.code, Code::ProviderTimeout | Code::ProviderBroke);
     }
 
-    /// The provider's own refusal goes to the client as it is.
-    pub(super) fn passed_on(&mut self, body: &[u8]) {
-        self.failure = Some((Code::PassedOn, Some(attempt::excerpt(body))));
+    /// The provider's own refusal goes to the client. `cut`: its body was longer than what was read.
+    pub(super) fn passed_on(&mut self, body: &[u8], cut: bool) {
+        let mut words = attempt::excerpt(body);
+        if cut {
+            words.push_str(" [.. cut at 1 MiB]");
+        }
+        self.failure = Some((Code::PassedOn, Some(words)));
+    }
+
+    /// What of a stream may go on, with no secret of the account in its errors.
+    pub(super) fn hide(&mut self, data: Bytes) -> Bytes {
+        match &mut self.mask {
+            Some(mask) => mask.pass(data),
+            None => data,
+        }
+    }
+
+    /// What of it was held back until its end.
+    pub(super) fn held_back(&mut self) -> Bytes {
+        self.mask.as_mut().map(EventMask::rest).unwrap_or_default()
     }
 
     /// The stream broke off after it had begun.

@@ -19,9 +19,10 @@ use http::{HeaderMap, HeaderName, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
-use super::attempt::{self, Answer};
+use super::attempt::Answer;
 use super::flight::Flight;
 use super::meter::Meter;
+use super::refusal;
 use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
 use crate::provider::{End, Rewrite};
@@ -155,11 +156,7 @@ impl Relayed {
         };
         flight.answered(answer.status.as_u16(), meter, answer.metered);
         if !answer.metered {
-            flight.passed_on(&answer.first);
-            if let Some(told) = provider.passed_on(answer.status, &answer.first) {
-                answer.first = told;
-                attempt::is_json(&mut answer.headers);
-            }
+            refusal::tell(&mut answer, &mut flight);
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &answer.headers {
@@ -210,6 +207,7 @@ impl Relayed {
             }
         };
         self.flight.measures(measured.as_ref().unwrap_or(&data));
+        let data = self.flight.hide(data);
         if data.is_empty() {
             let silent = Duration::from_micros(now.saturating_sub(self.pace.told));
             return (silent >= UNSEEN).then(|| self.sign_of_life()).flatten();
@@ -270,9 +268,14 @@ impl Relayed {
             let last = rewrite.finish();
             self.flight
                 .measures(&rewrite.measured().unwrap_or_else(|| last.clone()));
+            let last = self.flight.hide(last);
             if !last.is_empty() {
                 return Poll::Ready(Some(Ok(self.hand_on(last))));
             }
+        }
+        let held = self.flight.held_back();
+        if !held.is_empty() {
+            return Poll::Ready(Some(Ok(self.hand_on(held))));
         }
         if self.stream().is_some_and(|meter| !meter.ended()) {
             return self.broke("the stream ended before its last event".to_owned());
@@ -323,7 +326,7 @@ impl Relayed {
             .flight
             .provider()
             .stream_error(self.flight.call(), &failure, self.flight.id());
-        let mut frame = bytes::BytesMut::with_capacity(event.len() + 2);
+        let mut frame = bytes::BytesMut::from(self.flight.held_back());
         // Ends a half event, and is nothing after a whole one.
         if !between_events {
             frame.extend_from_slice(b"\n\n");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 
-use super::read_bounded;
+use super::{read_bounded, unpack};
 use crate::app::App;
 use crate::model::account::Proxy;
 use crate::port::clock::within;
@@ -39,7 +39,7 @@ pub async fn ask(
     };
     let exchange = async {
         let answer = app.ports.upstream.send(request, &route).await?;
-        let (head, body) = answer.into_parts();
+        let (head, body) = unpack::opened(answer).map_err(BodyError)?.into_parts();
         let body = read_bounded(body, super::ERROR_BODY_LIMIT).await?;
         Ok((head.status, body))
     };

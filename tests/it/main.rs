@@ -47,6 +47,7 @@ mod in_process {
     mod pass_through;
     mod proxies;
     mod support;
+    mod verdicts;
 }
 
 /// The program as it comes.
@@ -81,6 +82,7 @@ mod embedded {
     mod sdks;
     mod support;
     mod upstash;
+    mod verdicts;
 }
 
 /// The program with Redis as its store.
@@ -112,6 +114,7 @@ mod redis {
     mod pass_through;
     mod proxies;
     mod support;
+    mod verdicts;
 }
 
 /// The Worker in Miniflare. `scripts/build-worker` must have been run.
@@ -145,4 +148,5 @@ mod worker {
     mod real_clients;
     mod sdks;
     mod support;
+    mod verdicts;
 }

@@ -98,10 +98,14 @@ fn to_js(request: &Request<Bytes>) -> Result<web_sys::Request, JsValue> {
 fn from_js(response: &web_sys::Response, aborts: Aborts) -> Result<Response<Body>, UpstreamError> {
     let broken = |what: &str| failed(UpstreamErrorKind::Broken, what);
     let status = StatusCode::from_u16(response.status()).map_err(|_| broken("no status there is"))?;
-    let headers = headers(&response.headers());
-    // Of a compressed body the length is another: it is decompressed on its way here.
-    let whole = !headers.contains_key(http::header::CONTENT_ENCODING);
-    let length = headers.get(http::header::CONTENT_LENGTH).filter(|_| whole);
+    let mut headers = headers(&response.headers());
+    // The runtime opens these on the way here and leaves their headers as they were.
+    let coding = headers.get(http::header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| coding == "gzip" || coding == "br") {
+        headers.remove(http::header::CONTENT_ENCODING);
+        headers.remove(http::header::CONTENT_LENGTH);
+    }
+    let length = headers.get(http::header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let body = Fetched::new(response.body(), aborts, length);
     let mut answer = Response::new(body.boxed_unsync());

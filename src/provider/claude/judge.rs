@@ -3,9 +3,10 @@
 //! | answer | whose | what follows |
 //! | --- | --- | --- |
 //! | 400, 404, 405, 413, 422 and other 4xx | client's | passed on unchanged |
-//! | 400 "credit balance is too low", "organization has been disabled" | account's | next account; marked |
+//! | 400, 402, 403 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
 //! | 401 | account's | refresh once, then next account; marked until reset or new credentials |
-//! | 402, 403 | account's | next account; marked, one probe after a while |
+//! | other 402, 403 | not known | another account; what it says, too, is the client's |
+//! | 429 with known words about the request | request's | the same, without any mark |
 //! | 429 with a reset | account's | next account; cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
 //! | 529 | provider's load | next account; others are preferred for a short while |
@@ -17,26 +18,86 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::error::Code;
-use crate::provider::{Opening, PROBE_AFTER_MS, PROBE_SOON_MS, Verdict};
+use crate::provider::known::{About, Known, Says, about};
+use crate::provider::moments::{at_seconds, retry_at};
+use crate::provider::{Opening, Verdict};
 
 use super::FAMILIES;
 
+/// What Anthropic's words are about.
+const KNOWN: &[Known] = &[
+    Known {
+        status: 400,
+        says: Says::Begins("your credit balance is too low"),
+        about: About::Account,
+        source: "reported in public threads (Aider-AI/aider#804)",
+    },
+    Known {
+        status: 400,
+        says: Says::Begins("this organization has been disabled"),
+        about: About::Account,
+        source: "reported in public threads (anthropics/claude-code#19028)",
+    },
+    Known {
+        status: 400,
+        says: Says::Begins("you have reached your specified api usage limits"),
+        about: About::Account,
+        source: "Claude API documentation, Errors: spend limit reached",
+    },
+    Known {
+        status: 402,
+        says: Says::Word("billing_error"),
+        about: About::Account,
+        source: "Claude API documentation, Errors",
+    },
+    Known {
+        status: 403,
+        says: Says::Begins("this organization has been disabled"),
+        about: About::Account,
+        source: "the words of the 400, with the status that fits them",
+    },
+    Known {
+        status: 403,
+        says: Says::Begins("oauth token has been revoked"),
+        about: About::Credentials,
+        source: "reported in public threads (anthropics/claude-code#9635)",
+    },
+    Known {
+        status: 403,
+        says: Says::Begins("oauth authentication is currently not allowed for this organization"),
+        about: About::Account,
+        source: "reported in public threads (anthropics/claude-code#65714)",
+    },
+    Known {
+        status: 403,
+        says: Says::Begins("oauth token does not meet scope requirement any_of(user:inference"),
+        about: About::Account,
+        source: "reported in public threads (can1357/oh-my-pi#38)",
+    },
+    Known {
+        status: 403,
+        says: Says::Begins(
+            "oauth token lacks required scopes. token must have the following scopes: user:inference",
+        ),
+        about: About::Account,
+        source: "reported in public threads (anomalyco/opencode#2026)",
+    },
+    Known {
+        status: 429,
+        says: Says::Begins("extra usage is required for long context requests"),
+        about: About::Request,
+        source: "reported in public threads (router-for-me/CLIProxyAPI#2464)",
+    },
+];
+
 pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict {
     let error = ErrorBody::read(body);
+    if let Some(about) = error.about(status.as_u16()) {
+        return about.verdict(error.said("the provider refuses the account"), now);
+    }
     match status.as_u16() {
-        400 if error.is_about_the_account() => Verdict::denied(
-            error.said("the provider disabled the account"),
-            Some(now + PROBE_AFTER_MS),
-        ),
         401 => Verdict::unauthorized(error.said("the provider refused the credentials")),
-        402 => Verdict::denied(
-            error.said("the provider wants the account paid"),
-            Some(now + PROBE_AFTER_MS),
-        ),
-        403 => Verdict::denied(
-            error.said("the provider forbids the account"),
-            Some(now + PROBE_SOON_MS),
-        ),
+        402 | 403 => Verdict::refused(error.said(&format!("status {}", status.as_u16()))),
         429 => throttled(headers, now),
         529 => Verdict::unwell("overloaded", Code::ProviderOverloaded),
         300..=399 => Verdict::unwell("a redirect, which is not followed", Code::ProviderFailed),
@@ -86,11 +147,10 @@ fn throttled(headers: &HeaderMap, now: Millis) -> Verdict {
     });
     let reset = windows
         .max()
-        .or_else(|| seconds("anthropic-ratelimit-unified-reset"))
-        .map(|at| at.saturating_mul(1000));
+        .or_else(|| seconds("anthropic-ratelimit-unified-reset"));
     let until = reset
-        .filter(|at| *at > now)
-        .or_else(|| seconds("retry-after").map(|wait| now.saturating_add(wait.saturating_mul(1000))));
+        .and_then(|at| at_seconds(now, at as f64))
+        .or_else(|| retry_at(headers, now));
     let family = text("anthropic-ratelimit-unified-representative-claim")
         .and_then(|claim| claim.strip_prefix("seven_day_"))
         .filter(|family| FAMILIES.contains(family))
@@ -125,11 +185,9 @@ impl ErrorBody {
         }
     }
 
-    fn is_about_the_account(&self) -> bool {
-        let message = self.message.as_deref().unwrap_or("").to_ascii_lowercase();
-        // From its first word: an error may quote what the client sent.
-        message.starts_with("your credit balance is too low")
-            || message.starts_with("this organization has been disabled")
+    fn about(&self, status: u16) -> Option<About> {
+        let message = self.message.as_deref().unwrap_or_default();
+        about(KNOWN, status, |word| self.kind.as_deref() == Some(word), message)
     }
 
     /// The provider's words, bounded, or ours.
@@ -142,172 +200,4 @@ impl ErrorBody {
 }
 
 #[cfg(test)]
-mod tests {
-    use crs_durable::pool::Outcome;
-
-    use super::*;
-    use crate::provider::Then;
-
-    const NOW: Millis = 1_800_000_000_000;
-
-    fn judge(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Verdict {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect();
-        answer(
-            StatusCode::from_u16(status).unwrap(),
-            &headers,
-            body.as_bytes(),
-            NOW,
-        )
-    }
-
-    fn throttle(headers: &[(&'static str, &'static str)]) -> (Option<Millis>, Option<String>) {
-        let Outcome::Throttled { until, family, .. } = judge(429, headers, "").outcome else {
-            panic!()
-        };
-        (until, family)
-    }
-
-    #[test]
-    fn faults_of_the_client_are_passed_on() {
-        for status in [400, 404, 405, 409, 413, 422] {
-            let verdict = judge(
-                status,
-                &[],
-                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long"}}"#,
-            );
-            assert_eq!(
-                (verdict.then, verdict.outcome),
-                (Then::PassOn, Outcome::Neutral),
-                "{status}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_400_about_the_account_moves_on() {
-        for message in [
-            "Your credit balance is too low to access the API.",
-            "This organization has been disabled.",
-        ] {
-            let verdict = judge(
-                400,
-                &[],
-                &format!(
-                    r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}}}}"#
-                ),
-            );
-            assert_eq!(verdict.then, Then::NextAccount);
-            assert_eq!(
-                verdict.outcome,
-                Outcome::Denied {
-                    why: message.to_owned(),
-                    until: Some(NOW + PROBE_AFTER_MS)
-                }
-            );
-        }
-    }
-
-    #[test]
-    fn refused_credentials_are_refreshed_once_and_marked_for_good() {
-        let verdict = judge(401, &[], "not json");
-        assert_eq!(verdict.then, Then::RefreshFirst);
-        assert_eq!(
-            verdict.outcome,
-            Outcome::Denied {
-                why: "the provider refused the credentials".to_owned(),
-                until: None
-            }
-        );
-    }
-
-    #[test]
-    fn a_403_is_probed_later() {
-        let Outcome::Denied { until, .. } = judge(403, &[], "").outcome else {
-            panic!()
-        };
-        assert_eq!(until, Some(NOW + PROBE_SOON_MS));
-    }
-
-    #[test]
-    fn a_measured_reset_is_trusted() {
-        assert_eq!(throttle(&[("retry-after", "30")]).0, Some(NOW + 30_000));
-        assert_eq!(
-            throttle(&[
-                ("anthropic-ratelimit-unified-reset", "1800000900"),
-                ("retry-after", "30")
-            ])
-            .0,
-            Some(1_800_000_900_000)
-        );
-        assert_eq!(throttle(&[]), (None, None));
-    }
-
-    #[test]
-    fn of_several_exhausted_windows_the_latest_counts() {
-        let headers = [
-            ("anthropic-ratelimit-unified-reset", "1800000100"),
-            ("anthropic-ratelimit-unified-5h-status", "rejected"),
-            ("anthropic-ratelimit-unified-5h-reset", "1800000100"),
-            ("anthropic-ratelimit-unified-7d-status", "rejected"),
-            ("anthropic-ratelimit-unified-7d-reset", "1800300000"),
-            ("anthropic-ratelimit-unified-7d_opus-status", "allowed"),
-            ("anthropic-ratelimit-unified-7d_opus-reset", "1800900000"),
-        ];
-        assert_eq!(throttle(&headers).0, Some(1_800_300_000_000));
-    }
-
-    #[test]
-    fn a_limit_of_one_family_is_confined_to_it() {
-        let headers = [
-            (
-                "anthropic-ratelimit-unified-representative-claim",
-                "seven_day_opus",
-            ),
-            ("retry-after", "60"),
-        ];
-        assert_eq!(throttle(&headers).1.as_deref(), Some("opus"));
-        assert_eq!(
-            throttle(&[("anthropic-ratelimit-unified-representative-claim", "five_hour")]).1,
-            None
-        );
-    }
-
-    #[test]
-    fn trouble_at_the_provider_parks_nobody() {
-        for status in [302, 408, 500, 502, 503, 504, 520, 529] {
-            let verdict = judge(status, &[], "");
-            assert_eq!(verdict.then, Then::NextAccount, "{status}");
-            assert!(matches!(verdict.outcome, Outcome::Unwell { .. }), "{status}");
-        }
-        assert_eq!(judge(529, &[], "").code, Code::ProviderOverloaded);
-    }
-
-    #[test]
-    fn a_stream_may_open_with_an_error() {
-        let open = |kind: &str| {
-            opening(format!("event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\"message\":\"m\"}}}}\n\n").as_bytes())
-        };
-        let verdict = |opening| match opening {
-            Opening::Error(verdict) => verdict,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(verdict(open("overloaded_error")).code, Code::ProviderOverloaded);
-        assert!(matches!(
-            verdict(open("rate_limit_error")).outcome,
-            Outcome::Throttled { until: None, .. }
-        ));
-        assert_eq!(open("invalid_request_error"), Opening::Well);
-        assert_eq!(opening(b"event: message_start\ndata: {}\n\n"), Opening::Well);
-        // Cut anywhere before its line ends, it cannot be told yet; a good stream can at once.
-        let whole = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
-        for end in 1..whole.len() - 2 {
-            assert_eq!(opening(&whole[..end]), Opening::Unclear, "{end}");
-        }
-        for good in ["event: m", "{", ": ping"] {
-            assert_eq!(opening(good.as_bytes()), Opening::Well, "{good}");
-        }
-    }
-}
+mod tests;

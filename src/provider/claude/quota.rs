@@ -7,6 +7,7 @@ use crs_durable::pool::QuotaWindow;
 use http::HeaderMap;
 
 use super::FAMILIES;
+use crate::provider::moments::at_seconds;
 use crate::provider::permille;
 
 pub(super) fn read(headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
@@ -20,7 +21,7 @@ pub(super) fn read(headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
         if !name.starts_with("unified-") {
             return None;
         }
-        let resets_at = (number(&format!("{prefix}{name}-reset"))? * 1000.0) as Millis;
+        let resets_at = at_seconds(now, number(&format!("{prefix}{name}-reset"))?)?;
         Some(QuotaWindow {
             name: name.to_owned(),
             family: FAMILIES
@@ -32,7 +33,7 @@ pub(super) fn read(headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
             observed_at: now,
         })
     });
-    windows.filter(|window| window.resets_at > now).collect()
+    windows.collect()
 }
 
 #[cfg(test)]

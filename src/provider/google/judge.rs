@@ -4,15 +4,17 @@
 //! | --- | --- | --- |
 //! | 400, 404, 405, 409, 413 and other 4xx | client's | passed on unchanged |
 //! | 400 `API_KEY_INVALID` | account's | next account; marked until reset or new credentials |
-//! | 400 about the account's place or billing (`FAILED_PRECONDITION`) | account's | next account; marked, one probe after a while |
+//! | 400, 403 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
 //! | 401 | account's | refresh once, then next account; marked until reset or new credentials |
-//! | 402, 403 | account's | next account; marked, one probe after a while |
+//! | other 402, 403 | not known | another account; what it says, too, is the client's; evidence for the pool |
+//! | 429 over limits on tokens alone | request's size | next account; others are preferred for a short while |
 //! | 429 with a delay or a reset | account's | next account; this model cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
 //! | 429, 503 for lack of capacity | provider's load | next account; others are preferred for a short while |
 //! | 3xx, 408, 499, 5xx | provider's | the same |
 //! | a stream that opens with an error | as its code says | the same |
 
+use bytes::Bytes;
 use crs_durable::Millis;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -20,8 +22,78 @@ use serde_json::Value;
 
 use crate::error::Code;
 use crate::provider::interval::interval;
+use crate::provider::known::{About, Known, Says, about};
+use crate::provider::moments::{after_ms, retry_at};
 use crate::provider::opening::{Begins, Errors, begins};
-use crate::provider::{Opening, PROBE_AFTER_MS, PROBE_SOON_MS, Then, Verdict};
+use crate::provider::{Opening, Then, Verdict};
+
+/// The services that calls of these accounts go to. A reason that names another one is about what the request
+/// wanted of that.
+const SERVICES: [&str; 4] = [
+    "generativelanguage.googleapis.com",
+    "cloudaicompanion.googleapis.com",
+    "cloudcode-pa.googleapis.com",
+    "daily-cloudcode-pa.googleapis.com",
+];
+
+/// `google.api.ErrorReason`: Google Cloud API design guide, Errors.
+const ERROR_REASON: &str = "google.api.ErrorReason, in Google's documentation of its API errors";
+
+const fn reason(reason: &'static str, source: &'static str) -> Known {
+    Known {
+        status: 403,
+        says: Says::Word(reason),
+        about: About::Account,
+        source,
+    }
+}
+
+/// What Google's words are about.
+const KNOWN: &[Known] = &[
+    Known {
+        status: 400,
+        says: Says::Begins("user location is not supported for the api use"),
+        about: About::Account,
+        source: "Gemini API documentation, Available regions",
+    },
+    Known {
+        status: 400,
+        says: Says::Begins("gemini api free tier is not available in your country"),
+        about: About::Account,
+        source: "Gemini API documentation, Troubleshooting guide",
+    },
+    reason("SERVICE_DISABLED", ERROR_REASON),
+    reason("BILLING_DISABLED", ERROR_REASON),
+    reason("CONSUMER_SUSPENDED", ERROR_REASON),
+    reason("CONSUMER_INVALID", ERROR_REASON),
+    reason("API_KEY_SERVICE_BLOCKED", ERROR_REASON),
+    reason("API_KEY_HTTP_REFERRER_BLOCKED", ERROR_REASON),
+    reason("API_KEY_IP_ADDRESS_BLOCKED", ERROR_REASON),
+    reason("API_KEY_ANDROID_APP_BLOCKED", ERROR_REASON),
+    reason("API_KEY_IOS_APP_BLOCKED", ERROR_REASON),
+    reason("ACCOUNT_STATE_INVALID", ERROR_REASON),
+    reason("ACCESS_TOKEN_SCOPE_INSUFFICIENT", ERROR_REASON),
+    reason(
+        "SUBSCRIPTION_REQUIRED",
+        "reported in public threads (google-gemini/gemini-cli#19472)",
+    ),
+    reason(
+        "VALIDATION_REQUIRED",
+        "what Gemini CLI looks for in Code Assist's answers",
+    ),
+    Known {
+        status: 403,
+        says: Says::Begins("this service has been disabled in this account for violation of terms"),
+        about: About::Account,
+        source: "reported in public threads (google-gemini/gemini-cli#19501)",
+    },
+    Known {
+        status: 403,
+        says: Says::Begins("gemini has been disabled in this account for violation of terms"),
+        about: About::Account,
+        source: "reported in public threads (lbjlaq/Antigravity-Manager#1653)",
+    },
+];
 
 const ERRORS: Errors = Errors {
     events: &[],
@@ -39,42 +111,48 @@ pub(in crate::provider) fn answer(
 }
 
 pub(in crate::provider) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
-    let error = match begins(first, &ERRORS) {
+    let text = match begins(first, &ERRORS) {
         Begins::Well => return Opening::Well,
         Begins::Unclear => return Opening::Unclear,
-        Begins::With(text) => ErrorBody::read(text),
+        Begins::With(text) => text,
     };
-    match error
-        .code
-        .map(|code| judge(family, code, &HeaderMap::new(), &error, now))
-    {
-        Some(verdict) if verdict.then != Then::PassOn => Opening::Error(verdict),
-        _ => Opening::Well,
+    let error = ErrorBody::read(text);
+    let Some(code) = error.code else {
+        return Opening::Well;
+    };
+    let verdict = judge(family, code, &HeaderMap::new(), &error, now);
+    match (verdict.then, StatusCode::from_u16(code)) {
+        (Then::PassOn, _) => Opening::Well,
+        (Then::Confirm, Ok(status)) => Opening::Refusal {
+            verdict,
+            status,
+            error: Bytes::copy_from_slice(text.trim_ascii()),
+        },
+        _ => Opening::Error(verdict),
     }
 }
 
 fn judge(family: &str, status: u16, headers: &HeaderMap, error: &ErrorBody, now: Millis) -> Verdict {
+    if status == 400 && error.has_reason("API_KEY_INVALID") {
+        return Verdict::denied(error.said("the provider refused the API key"), None);
+    }
+    if let Some(about) = error.about(status) {
+        return about.verdict(error.said("the provider does not serve the account"), now);
+    }
     match status {
-        400 if error.has_reason("API_KEY_INVALID") => {
-            Verdict::denied(error.said("the provider refused the API key"), None)
-        }
-        400 if error.status.as_deref() == Some("FAILED_PRECONDITION") => Verdict::denied(
-            error.said("the provider does not serve the account"),
-            Some(now + PROBE_AFTER_MS),
-        ),
         401 => Verdict::unauthorized(error.said("the provider refused the credentials")),
-        402 => Verdict::denied(
-            error.said("the provider wants the account paid"),
-            Some(now + PROBE_AFTER_MS),
-        ),
-        403 => Verdict::denied(
-            error.said("the provider forbids the account"),
-            Some(now + PROBE_SOON_MS),
-        ),
+        402 | 403 => Verdict::refused(error.said(&format!("status {status}"))),
         429 | 503 if error.has_reason("MODEL_CAPACITY_EXHAUSTED") => {
             Verdict::unwell("overloaded", Code::ProviderOverloaded)
         }
-        429 => Verdict::throttled(error.until(headers, now), Some(family.to_owned()), "429"),
+        429 => {
+            let (until, family) = (error.until(headers, now), Some(family.to_owned()));
+            if error.is_over_tokens_alone() {
+                Verdict::too_much_at_once(until, family, "429")
+            } else {
+                Verdict::throttled(until, family, "429")
+            }
+        }
         503 => Verdict::unwell("overloaded", Code::ProviderOverloaded),
         300..=399 => Verdict::unwell("a redirect, which is not followed", Code::ProviderFailed),
         408 | 499 | 500..=599 => Verdict::unwell(&format!("status {status}"), Code::ProviderFailed),
@@ -86,7 +164,6 @@ fn judge(family: &str, status: u16, headers: &HeaderMap, error: &ErrorBody, now:
 #[derive(Default)]
 struct ErrorBody {
     code: Option<u16>,
-    status: Option<String>,
     message: Option<String>,
     details: Vec<Value>,
 }
@@ -100,7 +177,6 @@ impl ErrorBody {
         #[derive(Deserialize)]
         struct Inner {
             code: Option<u16>,
-            status: Option<String>,
             message: Option<String>,
             #[serde(default)]
             details: Vec<Value>,
@@ -116,10 +192,27 @@ impl ErrorBody {
         };
         Self {
             code: error.code,
-            status: error.status,
             message: error.message,
             details: error.details,
         }
+    }
+
+    fn about(&self, status: u16) -> Option<About> {
+        let of_these = |detail: &Value| {
+            let service = detail.pointer("/metadata/service").and_then(Value::as_str);
+            service.is_none_or(|service| SERVICES.contains(&service))
+        };
+        let has_word = |word: &str| {
+            let mut details = self.details.iter();
+            details
+                .any(|detail| detail.get("reason").and_then(Value::as_str) == Some(word) && of_these(detail))
+        };
+        about(
+            KNOWN,
+            status,
+            has_word,
+            self.message.as_deref().unwrap_or_default(),
+        )
     }
 
     fn has_reason(&self, reason: &str) -> bool {
@@ -138,11 +231,23 @@ impl ErrorBody {
         let delay = text("/retryDelay")
             .or_else(|| text("/metadata/quotaResetDelay"))
             .and_then(interval);
-        let header = || {
-            let seconds = headers.get("retry-after")?.to_str().ok()?.trim().parse::<u64>();
-            Some(seconds.ok()?.saturating_mul(1000))
-        };
-        delay.or_else(header).map(|wait| now.saturating_add(wait))
+        delay
+            .and_then(|wait| after_ms(now, wait as f64))
+            .or_else(|| retry_at(headers, now))
+    }
+
+    /// Whether every limit that the answer names is one of tokens: a smaller request may be served meanwhile.
+    /// `google.rpc.QuotaFailure`, with ids such as `GenerateContentInputTokensPerModelPerMinute-FreeTier`.
+    fn is_over_tokens_alone(&self) -> bool {
+        let violations = self
+            .details
+            .iter()
+            .filter_map(|detail| detail.get("violations")?.as_array());
+        let mut ids = violations
+            .flatten()
+            .map(|violation| violation.get("quotaId").and_then(Value::as_str));
+        let is_of_tokens = |id: Option<&str>| id.is_some_and(|id| id.contains("Tokens"));
+        ids.next().is_some_and(is_of_tokens) && ids.all(is_of_tokens)
     }
 
     /// The provider's words, bounded, or ours.

@@ -4,8 +4,9 @@
 //! | --- | --- | --- |
 //! | 400, 404, 405, 409, 413, 415, 422 and other 4xx | client's | passed on unchanged |
 //! | 401 | account's | refresh once, then next account; marked until reset or new credentials |
-//! | 402, 403 | account's | next account; marked, one probe after a while |
-//! | 429 `insufficient_quota` | account's | next account; marked, one probe after a while |
+//! | 400, 402, 403, 429 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
+//! | 401, 429 with known words about the request | request's | another account, without any mark; what it says, too, is the client's |
+//! | other 402, 403 | not known | the same, and evidence for the pool |
 //! | 429 `usage_limit_reached` with a reset | account's | next account; cools down until exactly then, for all models |
 //! | other 429 with a reset | account's | next account; this model cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
@@ -19,8 +20,86 @@ use serde::Deserialize;
 
 use super::quota;
 use crate::error::Code;
+use crate::provider::known::{About, Known, Says, about};
+use crate::provider::moments::{after_seconds, at_seconds, retry_at};
 use crate::provider::opening::{Begins, Errors, begins};
-use crate::provider::{Opening, PROBE_AFTER_MS, PROBE_SOON_MS, Verdict};
+use crate::provider::{Opening, Then, Verdict};
+
+/// What the words of OpenAI and of hosts that speak its protocol are about.
+const KNOWN: &[Known] = &[
+    Known {
+        status: 400,
+        says: Says::Word("billing_hard_limit_reached"),
+        about: About::Account,
+        source: "reported in public threads",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("you have insufficient permissions for this operation"),
+        about: About::Request,
+        source: "reported in public threads: the key's scopes lack what this endpoint wants",
+    },
+    Known {
+        status: 402,
+        says: Says::Word("deactivated_workspace"),
+        about: About::Account,
+        source: "reported in public threads (HKUDS/nanobot#1738)",
+    },
+    Known {
+        status: 402,
+        says: Says::Begins("insufficient balance"),
+        about: About::Account,
+        source: "DeepSeek API documentation, Error Codes",
+    },
+    Known {
+        status: 402,
+        says: Says::Begins("insufficient credits"),
+        about: About::Account,
+        source: "OpenRouter documentation, Errors",
+    },
+    Known {
+        status: 403,
+        says: Says::Word("unsupported_country_region_territory"),
+        about: About::Account,
+        source: "OpenAI documentation, Error codes",
+    },
+    Known {
+        status: 403,
+        says: Says::Word("invalid_workspace_selected"),
+        about: About::Account,
+        source: "reported in public threads (openai/codex#24495)",
+    },
+    Known {
+        status: 403,
+        says: Says::Word("account_deactivated"),
+        about: About::Account,
+        source: "the code of the 401, with the status that fits it",
+    },
+    Known {
+        status: 429,
+        says: Says::Word("insufficient_quota"),
+        about: About::Account,
+        source: "OpenAI documentation, Error codes",
+    },
+    Known {
+        status: 429,
+        says: Says::Word("credit_balance_exhausted"),
+        about: About::Account,
+        source: "OpenAI documentation, Error codes",
+    },
+    Known {
+        status: 429,
+        says: Says::Word("billing_not_active"),
+        about: About::Account,
+        source: "reported in public threads",
+    },
+    Known {
+        status: 429,
+        says: Says::Begins("request too large for"),
+        about: About::Request,
+        source: "OpenAI documentation, Rate limits",
+    },
+];
 
 const ERRORS: Errors = Errors {
     events: &["error", "response.failed"],
@@ -39,16 +118,12 @@ pub(super) fn answer(
     now: Millis,
 ) -> Verdict {
     let error = ErrorBody::read(body);
+    if let Some(about) = error.about(status.as_u16()) {
+        return about.verdict(error.said("the provider refuses the account"), now);
+    }
     match status.as_u16() {
         401 => Verdict::unauthorized(error.said("the provider refused the credentials")),
-        402 => Verdict::denied(
-            error.said("the provider wants the account paid"),
-            Some(now + PROBE_AFTER_MS),
-        ),
-        403 => Verdict::denied(
-            error.said("the provider forbids the account"),
-            Some(now + PROBE_SOON_MS),
-        ),
+        402 | 403 => Verdict::refused(error.said(&format!("status {}", status.as_u16()))),
         429 => limited(family, &error, headers, now),
         300..=399 => Verdict::unwell("a redirect, which is not followed", Code::ProviderFailed),
         _ if error.is_overload() => Verdict::unwell("overloaded", Code::ProviderOverloaded),
@@ -65,7 +140,15 @@ pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
     };
     match error.word() {
         Some("rate_limit_exceeded" | "usage_limit_reached" | "insufficient_quota") => {
-            Opening::Error(limited(family, &error, &HeaderMap::new(), now))
+            match error
+                .about(429)
+                .map(|about| about.verdict(error.said("a limit"), now))
+            {
+                // What goes to the client is the stream, as it began.
+                Some(verdict) if verdict.then == Then::Confirm => Opening::Well,
+                Some(verdict) => Opening::Error(verdict),
+                None => Opening::Error(limited(family, &error, &HeaderMap::new(), now)),
+            }
         }
         _ if error.is_overload() => Opening::Error(Verdict::unwell("overloaded", Code::ProviderOverloaded)),
         Some("server_error" | "internal_server_error") => Opening::Error(Verdict::unwell(
@@ -80,34 +163,19 @@ fn limited(family: &str, error: &ErrorBody, headers: &HeaderMap, now: Millis) ->
     if error.is_overload() {
         return Verdict::unwell("overloaded", Code::ProviderOverloaded);
     }
-    if error.is("insufficient_quota") {
-        return Verdict::denied(
-            error.said("the account's credit is used up"),
-            Some(now + PROBE_AFTER_MS),
-        );
-    }
-    let number = |name: &str| {
-        let text = headers.get(name)?.to_str().ok()?;
-        text.trim().parse::<f64>().ok()
-    };
-    // `as` saturates, which is what a moment beyond all bounds should do.
-    let in_ms = |ms: f64| now.saturating_add(ms.ceil() as Millis);
     let told = error
         .resets_in_seconds
-        .map(|seconds| in_ms(seconds * 1000.0))
-        .or_else(|| error.resets_at.map(|at| (at * 1000.0) as Millis))
-        .filter(|at| *at > now);
+        .and_then(|seconds| after_seconds(now, seconds))
+        .or_else(|| at_seconds(now, error.resets_at?));
+    let windows = quota::read(family, headers, now);
     let until = told
-        .or_else(|| number("retry-after-ms").map(in_ms))
-        .or_else(|| number("retry-after").map(|seconds| in_ms(seconds * 1000.0)))
-        .or_else(|| quota::exhausted_until(&quota::read(family, headers, now)));
+        .or_else(|| retry_at(headers, now))
+        .or_else(|| quota::exhausted_until(&windows));
     // What a subscription includes is one sum for all models; limits of API keys are a model's own.
     let all = error.is("usage_limit_reached") || error.is("usage_not_included");
-    Verdict::throttled(
-        until,
-        (!all).then(|| family.to_owned()),
-        error.word().unwrap_or("429"),
-    )
+    let family = (!all).then(|| family.to_owned());
+    let why = error.word().unwrap_or("429");
+    Verdict::throttled(until, family, why)
 }
 
 /// `{"error":{"type":..,"code":..,"message":..}}`, the same inside of `response`, or ChatGPT's `{"detail":..}`,
@@ -165,10 +233,23 @@ impl ErrorBody {
                 ..Self::default()
             },
             None => Self {
+                code: outer
+                    .detail
+                    .as_ref()
+                    .and_then(|detail| Some(detail.get("code")?.as_str()?.to_owned())),
                 message: text(outer.detail),
                 ..Self::default()
             },
         }
+    }
+
+    fn about(&self, status: u16) -> Option<About> {
+        about(
+            KNOWN,
+            status,
+            |word| self.is(word),
+            self.message.as_deref().unwrap_or_default(),
+        )
     }
 
     fn is(&self, word: &str) -> bool {

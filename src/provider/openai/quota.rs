@@ -10,6 +10,7 @@ use crs_durable::pool::QuotaWindow;
 use http::HeaderMap;
 
 use crate::provider::interval::interval;
+use crate::provider::moments::{after_ms, after_seconds, at_seconds};
 use crate::provider::permille;
 
 /// `family`: of the model that was asked. A window that does not say when it is whole again is no use.
@@ -19,9 +20,9 @@ pub(super) fn read(family: &str, headers: &HeaderMap, now: Millis) -> Vec<QuotaW
     for name in ["primary", "secondary"] {
         let number = |what: &str| text(format!("x-codex-{name}-{what}"))?.trim().parse::<f64>().ok();
         // An absolute moment is not older than its answer.
-        let at = number("reset-at").map(|seconds| (seconds * 1000.0) as Millis);
-        let after = number("reset-after-seconds").map(|seconds| now + (seconds * 1000.0) as Millis);
-        let resets_at = at.filter(|at| *at > now).or(after);
+        let at = number("reset-at").and_then(|seconds| at_seconds(now, seconds));
+        let after = || after_seconds(now, number("reset-after-seconds")?);
+        let resets_at = at.or_else(after);
         let (Some(percent), Some(resets_at)) = (number("used-percent"), resets_at) else {
             continue;
         };
@@ -37,7 +38,9 @@ pub(super) fn read(family: &str, headers: &HeaderMap, now: Millis) -> Vec<QuotaW
         let part = |what: &str| text(format!("x-ratelimit-{what}-{name}"));
         let number = |what: &str| part(what)?.trim().parse::<f64>().ok();
         let wait = part("reset").and_then(interval);
-        let (Some(limit), Some(left), Some(wait)) = (number("limit"), number("remaining"), wait) else {
+        let resets_at = wait.and_then(|wait| after_ms(now, wait as f64));
+        let (Some(limit), Some(left), Some(resets_at)) = (number("limit"), number("remaining"), resets_at)
+        else {
             continue;
         };
         if limit <= 0.0 {
@@ -47,7 +50,7 @@ pub(super) fn read(family: &str, headers: &HeaderMap, now: Millis) -> Vec<QuotaW
             name: name.to_owned(),
             family: Some(family.to_owned()),
             used_permille: permille((limit - left) / limit),
-            resets_at: now.saturating_add(wait),
+            resets_at,
             observed_at: now,
         });
     }

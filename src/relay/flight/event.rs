@@ -6,6 +6,7 @@ use crate::model::money::MicroUsd;
 use crate::model::price::{self, Bill};
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::relay::call::Call;
+use crate::relay::mask::SecretMask;
 use crate::relay::meter::Meter;
 
 /// In place of the model of a call that is about none.
@@ -112,6 +113,7 @@ impl Flight {
             (None, Some((code, detail))) => (Some(code.name().to_owned()), detail),
             (None, None) => (None, None),
         };
+        let detail = detail.map(|detail| self.hidden(detail));
         let trace = self.trace(&tokens);
         Some(LedgerEvent {
             trace: Some(trace),
@@ -128,6 +130,14 @@ impl Flight {
             duration_ms: self.ms(self.app.ports.clock.ticks()),
             ..lost
         })
+    }
+
+    /// The provider's words, with no secret of the account in them.
+    fn hidden(&self, words: String) -> String {
+        match &self.account {
+            Some(account) => SecretMask::of(account).text(&words).into_owned(),
+            None => words,
+        }
     }
 
     /// An answer without usage: an error, a free call, or none because the client left first. What a

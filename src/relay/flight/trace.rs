@@ -99,7 +99,8 @@ impl Flight {
     }
 
     pub(super) fn attempt_answered(&mut self, status: u16, now: u64) {
-        if let Some(tried) = self.heard.last() {
+        // One that failed is told already: the answer is that of an account before it.
+        if let Some(tried) = self.heard.last().filter(|tried| tried.error.is_none()) {
             tried.ended = Some(now);
             tried.status = Some(status);
         }

@@ -16,6 +16,7 @@ use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 
+use super::super::refusal;
 use super::pace::{Limits, Pace};
 use super::{Relayed, respond};
 use crate::app::App;
@@ -156,7 +157,7 @@ impl http_body::Body for Early {
                     this.state = State::Relaying(Box::new(Relayed::begin(answer, flight).1));
                     continue;
                 }
-                Ok(refusal) => passed_on(&refusal, flight),
+                Ok(answer) => passed_on(answer, flight),
                 Err(failure) => {
                     this.app.metrics.refused(failure.code);
                     let event = flight
@@ -192,11 +193,9 @@ fn said(event: Bytes) -> Polled {
 }
 
 /// The provider's own refusal of the call, as an event. The record keeps its status.
-fn passed_on(refusal: &Answer, mut flight: Flight) -> Bytes {
-    flight.answered(refusal.status.as_u16(), None, false);
-    flight.passed_on(&refusal.first);
+fn passed_on(mut answer: Answer, mut flight: Flight) -> Bytes {
+    flight.answered(answer.status.as_u16(), None, false);
+    refusal::tell(&mut answer, &mut flight);
     flight.completed();
-    let provider = flight.provider();
-    let told = provider.passed_on(refusal.status, &refusal.first);
-    provider.error_event(told.as_deref().unwrap_or(&refusal.first))
+    flight.provider().error_event(&answer.first)
 }

@@ -54,7 +54,7 @@ async fn the_providers_refusals_are_told_in_anthropics_words() {
                 404,
                 Script::bytes("text/html", "<html>no such page</html>").status(404),
                 "not_found_error",
-                "The provider refused the request.",
+                "The provider answered 404, not in its protocol: no such page",
             ),
         ] {
             b.next(script);

@@ -16,6 +16,7 @@ use super::super::super::extract::{AdminSession, Input, SMALL};
 use crate::app::App;
 use crate::error::Failure;
 use crate::provider::{self, Provider, Trial};
+use crate::relay::mask::SecretMask;
 use crate::relay::{probe, read_bounded};
 
 /// What of an answer is read.
@@ -96,7 +97,13 @@ async fn ask(
     provider: &'static dyn Provider,
     trial: Trial,
 ) -> Result<String, String> {
-    let told = |failure: Failure| failure.detail.unwrap_or(failure.message);
+    let live = app.accounts.live(account, 0, 0).await.ok().flatten();
+    let mask = live.as_deref().map(SecretMask::of);
+    let hidden = |words: String| match &mask {
+        Some(mask) => mask.text(&words).into_owned(),
+        None => words,
+    };
+    let told = |failure: Failure| hidden(failure.detail.unwrap_or(failure.message));
     let response = probe::probe(app, provider, account, trial).await.map_err(told)?;
     let (head, body) = response.into_parts();
     let body = read_bounded(body, ANSWER_LIMIT)
@@ -104,7 +111,7 @@ async fn ask(
         .map_err(|broken| broken.to_string())?;
     let status = head.status.as_u16();
     if !head.status.is_success() {
-        let said = error_fields(&body).unwrap_or_else(|| NO_FIELDS.to_owned());
+        let said = error_fields(&body).map_or_else(|| NO_FIELDS.to_owned(), hidden);
         return Err(format!("{status}: {said}"));
     }
     provider

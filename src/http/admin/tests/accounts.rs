@@ -466,7 +466,7 @@ async fn shows_how_an_account_is_doing() {
         limited["cooldowns"],
         json!([{
             "family": null, "kind": "measured", "reason": "429", "until": "2025-11-24T16:01:00.000Z",
-            "probing": false,
+            "probing": false, "onlyKeyId": null,
         }])
     );
     assert_eq!(bench.get("/admin/accounts").await.json["items"][0], limited);

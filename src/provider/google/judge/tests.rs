@@ -2,6 +2,7 @@ use crs_durable::pool::Outcome;
 use serde_json::json;
 
 use super::*;
+use crate::provider::{PROBE_AFTER_MS, known};
 
 const NOW: Millis = 1_800_000_000_000;
 
@@ -44,22 +45,85 @@ fn a_refused_key_is_the_accounts_fault_although_it_is_a_400() {
     let verdict = judged(400, &error(400, "INVALID_ARGUMENT", details));
     assert_eq!(verdict.then, Then::NextAccount);
     assert!(matches!(verdict.outcome, Outcome::Denied { until: None, why } if why == "words"));
-    let place = judged(400, &error(400, "FAILED_PRECONDITION", json!([])));
-    assert!(
-        matches!(place.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + PROBE_AFTER_MS)
-    );
 }
 
 #[test]
-fn credentials_are_renewed_and_rights_proved_again() {
+fn refused_credentials_are_renewed_first() {
     assert_eq!(judged(401, "").then, Then::RefreshFirst);
-    for (status, after) in [(402, PROBE_AFTER_MS), (403, PROBE_SOON_MS)] {
-        let verdict = judged(status, &error(status, "PERMISSION_DENIED", json!([])));
-        assert_eq!((verdict.then, verdict.code), (Then::NextAccount, Code::NoAccount));
+}
+
+/// What follows each row of the table.
+#[test]
+fn known_words_are_about_whom_the_table_says() {
+    known::tests::check(KNOWN);
+    let is_marked = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + PROBE_AFTER_MS);
+    for row in KNOWN {
+        let (message, details) = match row.says {
+            Says::Begins(begin) => (format!("{begin}. Ask."), json!([])),
+            Says::Word(reason) => (
+                "words".to_owned(),
+                json!([{"reason": reason, "metadata": {"service": SERVICES[0]}}]),
+            ),
+        };
+        let body = json!({"error": {"code": row.status, "message": message, "details": details}});
         assert!(
-            matches!(verdict.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + after)
+            is_marked(&judged(row.status, &body.to_string())),
+            "{:?}",
+            row.says
         );
     }
+    // As they were reported.
+    for (status, body) in [
+        (
+            400,
+            json!({"error": {"code": 400, "message": "User location is not supported for the API use.", "status": "FAILED_PRECONDITION"}}),
+        ),
+        (
+            403,
+            json!([{"error": {"code": 403, "message": "This service has been disabled in this account for violation of Terms of\n\t\tService. If you believe this is an error, ..", "status": "PERMISSION_DENIED"}}]),
+        ),
+        (
+            403,
+            json!({"error": {"code": 403, "message": "Permission denied: Consumer 'x' has been suspended.", "status": "PERMISSION_DENIED", "details": [{"reason": "CONSUMER_SUSPENDED", "domain": "googleapis.com"}]}}),
+        ),
+    ] {
+        assert!(is_marked(&judged(status, &body.to_string())), "{body}");
+    }
+}
+
+#[test]
+fn what_a_request_wanted_is_not_held_against_the_account() {
+    let file = json!({"error": {"code": 400, "status": "FAILED_PRECONDITION", "message": "The File x is not in an ACTIVE state and usage is not allowed."}});
+    assert_eq!(judged(400, &file.to_string()).then, Then::PassOn);
+    let other = json!([{"reason": "SERVICE_DISABLED", "metadata": {"service": "places.googleapis.com"}}]);
+    for body in [
+        error(403, "PERMISSION_DENIED", other),
+        error(403, "PERMISSION_DENIED", json!([])),
+        "<html>".to_owned(),
+    ] {
+        let verdict = judged(403, &body);
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::Confirm, Code::PassedOn),
+            "{body}"
+        );
+        assert!(matches!(verdict.outcome, Outcome::Refused { .. }), "{body}");
+    }
+}
+
+#[test]
+fn a_request_over_the_tokens_of_a_minute_parks_nobody() {
+    let limits = |ids: &[&str]| {
+        let violations: Vec<_> = ids.iter().map(|id| json!({"quotaId": id})).collect();
+        let details = json!([{"violations": violations}, {"retryDelay": "20s"}]);
+        judged(429, &error(429, "RESOURCE_EXHAUSTED", details))
+    };
+    let tokens = "GenerateContentInputTokensPerModelPerMinute-FreeTier";
+    let verdict = limits(&[tokens]);
+    assert_eq!(verdict.retry_at, Some(NOW + 20_000));
+    assert_eq!(limited_until(verdict), None);
+    let requests = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier";
+    assert_eq!(limited_until(limits(&[tokens, requests])), Some(NOW + 20_000));
 }
 
 #[test]
@@ -125,6 +189,14 @@ fn a_stream_may_open_with_an_error() {
         Opening::Error(verdict) => Some(verdict.code),
         Opening::Well => None,
         Opening::Unclear => panic!("{text}"),
+        Opening::Refusal {
+            verdict,
+            status,
+            error,
+        } => {
+            assert!(status == 403 && error.starts_with(b"{\"error\""));
+            Some(verdict.code)
+        }
     };
     let busy = error(503, "UNAVAILABLE", json!([]));
     assert_eq!(
@@ -139,6 +211,8 @@ fn a_stream_may_open_with_an_error() {
         )),
         None
     );
+    let denied = error(403, "PERMISSION_DENIED", json!([]));
+    assert_eq!(opens(&format!("data: {denied}\n\n")), Some(Code::PassedOn));
     assert_eq!(opens("data: {\"candidates\":[]}\r\n\r\n"), None);
     assert_eq!(opens("[{\"candidates\":[]}"), None);
     assert_eq!(opens("{\"totalTokens\":3}"), None);

@@ -1,7 +1,7 @@
 use crs_durable::pool::Outcome;
 
 use super::*;
-use crate::provider::Then;
+use crate::provider::{PROBE_AFTER_MS, known};
 
 const NOW: Millis = 1_800_000_000_000;
 
@@ -61,15 +61,88 @@ fn a_401_is_refreshed_first() {
     assert!(matches!(chatgpt.outcome, Outcome::Denied { why, .. } if why.starts_with("Could not parse")));
 }
 
+/// What follows each row of the table.
 #[test]
-fn a_402_and_a_403_mark_the_account_for_a_while() {
-    for (status, after) in [(402, PROBE_AFTER_MS), (403, PROBE_SOON_MS)] {
-        let verdict = judge(status, &[], "<html>");
-        assert_eq!((verdict.then, verdict.code), (Then::NextAccount, Code::NoAccount));
-        assert!(
-            matches!(verdict.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + after),
-            "{status}"
+fn known_words_are_about_whom_the_table_says() {
+    known::tests::check(KNOWN);
+    let says = |status: u16, code: &str, message: &str| {
+        let error =
+            serde_json::json!({"error": {"message": message, "type": "request_forbidden", "code": code}});
+        judge(status, &[], &error.to_string())
+    };
+    for (status, code, message) in [
+        (
+            400,
+            "billing_hard_limit_reached",
+            "Billing hard limit has been reached",
+        ),
+        (402, "invalid_request_error", "Insufficient Balance"),
+        (402, "402", "Insufficient credits. Add more."),
+        (
+            403,
+            "unsupported_country_region_territory",
+            "Country, region, or territory not supported",
+        ),
+        (403, "account_deactivated", "Your account has been deactivated"),
+        (429, "insufficient_quota", "You exceeded your current quota"),
+        (429, "credit_balance_exhausted", "No credit is left"),
+        (429, "billing_not_active", "Your account is not active"),
+    ] {
+        let verdict = says(status, code, message);
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::NextAccount, Code::NoAccount),
+            "{message}"
         );
+        let until = Some(NOW + PROBE_AFTER_MS);
+        assert_eq!(
+            verdict.outcome,
+            Outcome::Denied {
+                why: message.to_owned(),
+                until
+            }
+        );
+    }
+    for (status, code) in [
+        (402, "deactivated_workspace"),
+        (403, "invalid_workspace_selected"),
+    ] {
+        let verdict = judge(status, &[], &format!(r#"{{"detail":{{"code":"{code}"}}}}"#));
+        assert!(
+            matches!(verdict.outcome, Outcome::Denied { until: Some(_), .. }),
+            "{code}"
+        );
+    }
+    for (status, message) in [
+        (
+            401,
+            "You have insufficient permissions for this operation. Missing scopes: api.responses.write.",
+        ),
+        (
+            429,
+            "Request too large for gpt-5 in organization org-x on tokens per min (TPM): Limit 30000, Requested 60000.",
+        ),
+    ] {
+        let verdict = says(status, "rate_limit_exceeded", message);
+        assert_eq!(
+            (verdict.then, verdict.outcome),
+            (Then::Confirm, Outcome::Neutral),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_403_of_unknown_words_is_another_accounts_to_confirm() {
+    let model = r#"{"error":{"message":"Project `proj_abc` does not have access to model `gpt-image-2`","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#;
+    for (status, body) in [(403, model), (403, "<html>"), (403, ""), (402, "{}")] {
+        let verdict = judge(status, &[], body);
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::Confirm, Code::PassedOn),
+            "{body}"
+        );
+        assert!(matches!(verdict.outcome, Outcome::Refused { .. }), "{body}");
     }
 }
 
@@ -165,7 +238,7 @@ fn a_stream_may_open_with_an_error() {
     let opens = |text: &str| match opening("gpt-5", text.as_bytes(), NOW) {
         Opening::Error(verdict) => Some(verdict.code),
         Opening::Well => None,
-        Opening::Unclear => panic!("{text}"),
+        Opening::Unclear | Opening::Refusal { .. } => panic!("{text}"),
     };
     let failed = |code: &str| {
         opens(&format!(

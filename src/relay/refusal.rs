@@ -1,0 +1,215 @@
+//! What a provider refuses, and how the client is told it.
+//!
+//! A refusal that may be about the account or about the request is asked for once more, of another account
+//! ([`Refusals`]). What is passed on are the provider's own words and status, if they are of its protocol;
+//! a page, half a text or none becomes the protocol's own error, with the provider's status ([`tell`]).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{HeaderName, StatusCode};
+use serde::de::IgnoredAny;
+
+use super::attempt::{self, Answer};
+use super::flight::Flight;
+use super::{ERROR_BODY_LIMIT, media};
+use crate::error::{Code, Failure};
+
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Letters of a page that a client is told.
+const MOST_WORDS: usize = 300;
+
+/// The refusals that one call has met.
+#[derive(Default)]
+pub(super) struct Refusals(Option<Answer>);
+
+impl Refusals {
+    /// One more. `Some`: an account before it has said the same, so this is for the client.
+    pub(super) fn confirmed(&mut self, mut answer: Answer) -> Option<Answer> {
+        // SDKs try a 429 again, and would meet the same.
+        answer
+            .headers
+            .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        let class = |status: StatusCode| status.as_u16() / 100;
+        match &self.0 {
+            Some(first) if class(first.status) == class(answer.status) => Some(answer),
+            Some(_) => None,
+            None => {
+                self.0 = Some(answer);
+                None
+            }
+        }
+    }
+
+    /// Nobody else can be asked, and `failure` is the reason. What another account refused is told in place of
+    /// it, unless trying again may help.
+    pub(super) fn or(&mut self, failure: Failure, attempted: Option<Code>) -> Result<Answer, Failure> {
+        let passing = attempted.is_some_and(|code| !matches!(code, Code::NoAccount | Code::PassedOn));
+        match self.0.take_if(|_| !passing) {
+            Some(answer) => Ok(answer),
+            None => Err(failure),
+        }
+    }
+}
+
+/// What the log has of a refusal that another account is to confirm.
+pub(super) fn unconfirmed(answer: &Answer) -> Failure {
+    let detail = format!("{}: {}", answer.status.as_u16(), attempt::excerpt(&answer.first));
+    Failure::new(Code::PassedOn, "The provider refused the request.")
+        .with_status(answer.status)
+        .with_detail(detail)
+}
+
+/// Makes of the account's error what the client's protocol has for it, and keeps the words for the log.
+pub(super) fn tell(answer: &mut Answer, flight: &mut Flight) {
+    let (status, body) = (answer.status, answer.first.clone());
+    let cut = body.len() >= ERROR_BODY_LIMIT;
+    flight.passed_on(&body, cut);
+    let told = if is_json(&body) {
+        flight.provider().passed_on(status, &body)
+    } else {
+        let failure = Failure::new(Code::PassedOn, message(status, &body, cut)).with_status(status);
+        let now = flight.app().ports.clock.now();
+        let refusal = flight.provider().refusal(&failure, flight.id(), now);
+        Some(refusal.body.into())
+    };
+    if let Some(told) = told {
+        answer.first = told;
+    }
+    media::Media::Json.name(&mut answer.headers);
+}
+
+/// Whether the body is an object or a list, as the protocols' errors are, and is all here.
+fn is_json(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+        && serde_json::from_slice::<IgnoredAny>(body).is_ok()
+}
+
+fn message(status: StatusCode, body: &Bytes, cut: bool) -> String {
+    let words = words(&String::from_utf8_lossy(
+        body.get(..body.len().min(16 << 10)).unwrap_or_default(),
+    ));
+    let status = status.as_u16();
+    match (words.as_str(), cut) {
+        ("", _) => format!("The provider answered {status} and said no more."),
+        (words, false) => format!("The provider answered {status}, not in its protocol: {words}"),
+        (words, true) => format!("The provider answered {status} with more than 1 MiB; it begins: {words}"),
+    }
+}
+
+/// What a person reads of a page: its text without tags, scripts and styles, in one line.
+fn words(page: &str) -> String {
+    let mut text = String::new();
+    let mut rest: Cow<'_, str> = Cow::Borrowed(page);
+    for hidden in ["script", "style", "!--"] {
+        let end = if hidden == "!--" {
+            "-->".to_owned()
+        } else {
+            format!("</{hidden}>")
+        };
+        while let Some(from) = find(&rest, &format!("<{hidden}")) {
+            let to = find(rest.get(from..).unwrap_or_default(), &end).map(|at| from + at + end.len());
+            let (before, after) = (rest.get(..from), to.and_then(|to| rest.get(to..)));
+            rest = Cow::Owned([before.unwrap_or_default(), " ", after.unwrap_or_default()].concat());
+        }
+    }
+    let mut within_tag = false;
+    for letter in rest.chars() {
+        match letter {
+            '<' => within_tag = true,
+            '>' if within_tag => {
+                within_tag = false;
+                text.push(' ');
+            }
+            _ if within_tag => {}
+            letter if letter.is_control() => text.push(' '),
+            letter => text.push(letter),
+        }
+    }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(MOST_WORDS).collect()
+}
+
+/// Whatever the case of ASCII letters.
+fn find(text: &str, what: &str) -> Option<usize> {
+    text.as_bytes()
+        .windows(what.len())
+        .position(|window| window.eq_ignore_ascii_case(what.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn answer(status: u16, body: &'static str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            first: Bytes::from_static(body.as_bytes()),
+            rest: None,
+            rewrite: None,
+            measured: None,
+            metered: false,
+        }
+    }
+
+    #[test]
+    fn a_second_account_confirms() {
+        let mut refusals = Refusals::default();
+        assert!(refusals.confirmed(answer(403, "first")).is_none());
+        let told = refusals.confirmed(answer(429, "second")).expect("the same class");
+        assert_eq!((told.status.as_u16(), &told.first[..]), (429, &b"second"[..]));
+        assert_eq!(told.headers["x-should-retry"], "false");
+    }
+
+    #[test]
+    fn what_was_refused_is_told_in_place_of_our_own_words() {
+        let nobody = || Failure::new(Code::NoAccount, "ours");
+        let mut refusals = Refusals::default();
+        assert!(refusals.or(nobody(), None).is_err(), "nothing was refused");
+        for attempted in [None, Some(Code::NoAccount), Some(Code::PassedOn)] {
+            let _ = refusals.confirmed(answer(403, "theirs"));
+            assert!(
+                refusals
+                    .or(nobody(), attempted)
+                    .is_ok_and(|told| told.first == "theirs")
+            );
+        }
+        // An account that did not refuse may serve soon.
+        let _ = refusals.confirmed(answer(403, "theirs"));
+        assert!(refusals.or(nobody(), Some(Code::ProviderOverloaded)).is_err());
+    }
+
+    #[test]
+    fn a_page_is_told_in_words() {
+        for (page, told) in [
+            ("", ""),
+            ("  plain\n words ", "plain words"),
+            (
+                "<!DOCTYPE html><html><head><title>403 Forbidden</title><style>a{b}</style></head><body><!-- c --><h1>Sorry,</h1><SCRIPT>x()</SCRIPT>you are\u{0}blocked</body>",
+                "403 Forbidden Sorry, you are blocked",
+            ),
+            ("a <script>never closed", "a"),
+            ("1 < 2", "1"),
+        ] {
+            assert_eq!(words(page), told, "{page}");
+        }
+        assert_eq!(words(&"ä".repeat(9_999)).chars().count(), MOST_WORDS);
+    }
+
+    #[test]
+    fn only_whole_objects_and_lists_are_the_protocols() {
+        for json in ["{}", " [{\"error\":{}}]"] {
+            assert!(is_json(json.as_bytes()), "{json}");
+        }
+        for other in ["", "\"words\"", "5", "{\"error\":", "<html>", "{}x"] {
+            assert!(!is_json(other.as_bytes()), "{other}");
+        }
+        let cut = message(StatusCode::BAD_REQUEST, &Bytes::from_static(b"{\"a\":"), true);
+        assert!(cut.contains("more than 1 MiB"), "{cut}");
+    }
+}

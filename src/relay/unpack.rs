@@ -1,0 +1,177 @@
+//! Answers that come compressed although identity was asked for: opened as they pass.
+//!
+//! Each chunk gives what can be made of it, in pieces of at most [`PIECE`] bytes, and the next piece is made
+//! when the client has room for it: a few bytes that stand for gigabytes fill no memory. Whoever holds an
+//! answer as a whole has a bound of its own.
+//!
+//! | coding | as it comes |
+//! | --- | --- |
+//! | `gzip`, `x-gzip` | several members too; sums are checked |
+//! | `deflate` | within zlib's frame, or bare, as some servers have it |
+//! | `br` | |
+//! | `zstd` | windows of at most 8 MiB; what a window holds back comes with the frame's end |
+
+mod brotli;
+mod deflate;
+mod zstd;
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+
+use crate::port::upstream::{Body, BodyError};
+
+/// The most that one step gives, bytes.
+const PIECE: usize = 16 << 10;
+
+/// No answer is packed more often.
+const MOST_CODINGS: usize = 3;
+
+/// What one step of a decoder did. One that did nothing wants more input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Step {
+    read: usize,
+    wrote: usize,
+}
+
+/// The body is not what its coding says.
+#[derive(Debug)]
+struct Broken;
+
+trait Decode: Send {
+    /// Goes on with this input, which is asked for again as far as it was not read.
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken>;
+
+    /// Whether the text may end here.
+    fn is_whole(&self) -> bool;
+}
+
+/// The answer without its codings; the headers say so. The error names a coding that nobody here can open.
+pub(super) fn opened(answer: Response<Body>) -> Result<Response<Body>, String> {
+    let codings = codings(answer.headers())?;
+    if codings.is_empty() {
+        return Ok(answer);
+    }
+    let (mut head, mut body) = answer.into_parts();
+    head.headers.remove(header::CONTENT_ENCODING);
+    head.headers.remove(header::CONTENT_LENGTH);
+    // They are named in the order in which they were applied.
+    for decoder in codings.into_iter().rev() {
+        body = Unpacked::new(body, decoder).boxed_unsync();
+    }
+    Ok(Response::from_parts(head, body))
+}
+
+fn codings(headers: &HeaderMap) -> Result<Vec<Box<dyn Decode>>, String> {
+    let mut codings: Vec<Box<dyn Decode>> = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let list = value.to_str().unwrap_or("of no name");
+        for coding in list.split(',').map(str::trim) {
+            match coding.to_ascii_lowercase().as_str() {
+                "" | "identity" => continue,
+                "gzip" | "x-gzip" => codings.push(Box::new(deflate::Gzip::default())),
+                "deflate" => codings.push(Box::new(deflate::Deflate::default())),
+                "br" => codings.push(Box::new(brotli::Brotli::new())),
+                "zstd" => codings.push(Box::new(zstd::Zstd::new())),
+                other => {
+                    let other: String = other.chars().take(40).collect();
+                    return Err(format!(
+                        "the provider packed its answer in an unknown way ({other})"
+                    ));
+                }
+            }
+            if codings.len() > MOST_CODINGS {
+                return Err("the provider packed its answer too many times".to_owned());
+            }
+        }
+    }
+    Ok(codings)
+}
+
+struct Unpacked {
+    /// `None`: it has ended.
+    inner: Option<Body>,
+    decoder: Box<dyn Decode>,
+    input: Bytes,
+    scratch: Vec<u8>,
+    /// Whether there was any input: no body at all is an empty text, however it is packed.
+    began: bool,
+}
+
+impl Unpacked {
+    fn new(inner: Body, decoder: Box<dyn Decode>) -> Self {
+        Self {
+            inner: Some(inner),
+            decoder,
+            input: Bytes::new(),
+            scratch: vec![0; PIECE],
+            began: false,
+        }
+    }
+
+    fn broke(&mut self, why: &str) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.inner = None;
+        self.input.clear();
+        self.began = false;
+        Poll::Ready(Some(Err(BodyError(why.to_owned()))))
+    }
+}
+
+impl http_body::Body for Unpacked {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        loop {
+            if this.began {
+                let Ok(step) = this.decoder.step(&this.input, &mut this.scratch) else {
+                    return this.broke("the compressed answer is damaged");
+                };
+                drop(this.input.split_to(step.read.min(this.input.len())));
+                if let Some(piece) = this.scratch.get(..step.wrote).filter(|piece| !piece.is_empty()) {
+                    return Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(piece)))));
+                }
+                if step.read > 0 {
+                    continue;
+                }
+            }
+            let Some(inner) = &mut this.inner else {
+                return Poll::Ready(None);
+            };
+            match ready!(Pin::new(inner).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        this.began = true;
+                        // What is left over belongs to nobody: the decoder was offered it and wanted more.
+                        this.input = if this.input.is_empty() {
+                            data
+                        } else {
+                            [this.input.as_ref(), data.as_ref()].concat().into()
+                        };
+                    }
+                }
+                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
+                None => {
+                    this.inner = None;
+                    if this.began && !this.decoder.is_whole() {
+                        return this.broke("the compressed answer is cut");
+                    }
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! `br`, RFC 7932.
+
+use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+
+use super::{Broken, Decode, Step};
+
+pub(super) struct Brotli {
+    state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
+    ended: bool,
+}
+
+impl Brotli {
+    pub(super) fn new() -> Self {
+        let alloc = StandardAlloc::default;
+        Self {
+            state: Box::new(BrotliState::new(alloc(), alloc(), alloc())),
+            ended: false,
+        }
+    }
+}
+
+impl Decode for Brotli {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken> {
+        if self.ended {
+            // Nothing belongs behind it.
+            return if input.is_empty() {
+                Ok(Step::default())
+            } else {
+                Err(Broken)
+            };
+        }
+        let (mut left, mut read) = (input.len(), 0);
+        let (mut room, mut wrote, mut sum) = (output.len(), 0, 0);
+        let result = BrotliDecompressStream(
+            &mut left,
+            &mut read,
+            input,
+            &mut room,
+            &mut wrote,
+            output,
+            &mut sum,
+            &mut self.state,
+        );
+        match result {
+            BrotliResult::ResultFailure => return Err(Broken),
+            BrotliResult::ResultSuccess => self.ended = true,
+            BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
+        }
+        Ok(Step { read, wrote })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.ended
+    }
+}
