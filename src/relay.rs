@@ -12,6 +12,7 @@ mod estimate;
 pub mod flight;
 pub mod json;
 pub mod meter;
+pub mod origin;
 pub mod outbox;
 pub mod probe;
 pub mod refresh;
@@ -93,6 +94,11 @@ async fn attempts(
                 if last.is_none() && failure.code == Code::NoAccount && failure.retry_after.is_none() =>
             {
                 return Err(unfit.unwrap_or(failure));
+            }
+            // What another account's provider would say of it is a riddle; what went wrong on its own is not.
+            admit::Pick::OriginAway(failure) => {
+                let trouble = |last: &Failure| !matches!(last.code, Code::AccountsLimited | Code::NoAccount);
+                return Err(last.filter(trouble).unwrap_or(failure));
             }
             admit::Pick::Nobody(failure) => return Err(admit::the_clearer_of(last, failure)),
         };

@@ -14,6 +14,7 @@ use crate::relay;
 use crate::relay::body::coding::{self, Closed};
 use crate::relay::body::{Field, Fields, scan};
 use crate::relay::call::{Call, Endpoint, Packed, request_id};
+use crate::relay::origin;
 use crate::relay::session::{Session, Signals};
 
 /// No provider names its models with more, bytes.
@@ -136,6 +137,7 @@ async fn parse(
         )));
     }
     Ok(Call {
+        refers_to: origin::referred_to(endpoint, &fields, &body),
         id,
         at,
         started,

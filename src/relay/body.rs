@@ -66,9 +66,25 @@ pub enum Field {
     GenerationConfig,
     /// In these: the bound on the output.
     MaxOutput,
+    /// OpenAI's: the stored response that this one continues.
+    PreviousResponseId,
+    /// OpenAI's: the stored conversation that it belongs to.
+    Conversation,
+    /// OpenAI's: whether the answer is kept.
+    Store,
+    /// Google's: what was cached before.
+    CachedContent,
+    /// Anthropic's: where code runs.
+    Container,
+    /// Of an object that stands for something kept elsewhere.
+    Id,
+    /// Of an item of OpenAI's conversation.
+    Type,
+    /// There: what only the account that made it can read.
+    EncryptedContent,
 }
 
-const FIELDS: [(&[u8], Field); 21] = [
+const FIELDS: [(&[u8], Field); 29] = [
     (b"model", Field::Model),
     (b"stream", Field::Stream),
     (b"max_tokens", Field::MaxTokens),
@@ -90,6 +106,14 @@ const FIELDS: [(&[u8], Field); 21] = [
     (b"max_completion_tokens", Field::MaxCompletionTokens),
     (b"generationConfig", Field::GenerationConfig),
     (b"maxOutputTokens", Field::MaxOutput),
+    (b"previous_response_id", Field::PreviousResponseId),
+    (b"conversation", Field::Conversation),
+    (b"store", Field::Store),
+    (b"cachedContent", Field::CachedContent),
+    (b"container", Field::Container),
+    (b"id", Field::Id),
+    (b"type", Field::Type),
+    (b"encrypted_content", Field::EncryptedContent),
 ];
 
 /// Where the fields' values lie in the body they were found in.
@@ -196,6 +220,30 @@ pub fn beginning(array: &[u8], leading: impl Fn(&[u8]) -> bool) -> Option<&[u8]>
         walk.step();
         walk.space();
     }
+}
+
+/// Where the elements of an array lie in it. `None`: it is no array.
+pub fn elements(array: &[u8]) -> Option<Vec<Span>> {
+    let mut walk = Walk::new(array);
+    walk.space();
+    if walk.peek() != Some(b'[') {
+        return None;
+    }
+    walk.step();
+    walk.space();
+    let mut elements = Vec::new();
+    while walk.peek() != Some(b']') {
+        let start = walk.at();
+        walk.value().ok()?;
+        let end = walk.at();
+        elements.push(Span { start, end });
+        walk.space();
+        if walk.peek() == Some(b',') {
+            walk.step();
+            walk.space();
+        }
+    }
+    Some(elements)
 }
 
 /// One place of a body that is sent as other bytes than it came.

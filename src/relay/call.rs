@@ -5,6 +5,7 @@ use crs_durable::{CallId, Millis};
 use http::{HeaderMap, HeaderValue};
 
 use super::body::{Edit, Fields, patch};
+use super::origin::Reference;
 use super::session::Session;
 use crate::port::gates::KeyHash;
 
@@ -31,6 +32,8 @@ pub struct Call {
     pub stream: bool,
     /// What ties this call to its conversation.
     pub session: Option<Session>,
+    /// What it refers to that a provider keeps for one account.
+    pub refers_to: Vec<Reference>,
     /// The most output that the client allows, tokens.
     pub max_output: Option<u64>,
     /// An attempt on this account only: the operator's test of it.
@@ -61,6 +64,7 @@ impl Call {
             model: self.model.clone(),
             stream: self.stream,
             session: self.session.clone(),
+            refers_to: Vec::new(),
             max_output: self.max_output,
             only: self.only.clone(),
         }

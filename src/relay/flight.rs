@@ -13,13 +13,16 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use crs_durable::gate::KeyPolicy;
 use crs_durable::{gate, pool};
 
 use super::admit::Picked;
 use super::attempt;
+use super::body::Fields;
 use super::call::{Call, request_id};
 use super::meter::Meter;
+use super::origin::Reference;
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::usage::Tokens;
@@ -66,6 +69,10 @@ pub struct Flight {
     failure: Option<(Code, Option<String>)>,
     /// Whether the answer came to its own end.
     complete: bool,
+    /// Whether the account began to answer well, and nothing went wrong after that.
+    served: bool,
+    /// What the answer made that the provider keeps for the account.
+    made: Vec<Reference>,
     settled: bool,
 }
 
@@ -91,6 +98,8 @@ impl Flight {
             first_byte: None,
             failure: None,
             complete: false,
+            served: false,
+            made: Vec::new(),
             settled: false,
         }
     }
@@ -143,6 +152,14 @@ impl Flight {
         }
     }
 
+    /// The account cannot read some of what was sent: from now on the call is this.
+    pub(super) fn sends_instead(&mut self, body: Bytes, fields: Fields, left_out: u32) {
+        self.call.body = body;
+        self.call.fields = fields;
+        self.call.packed = None;
+        self.reasoning_left_out(left_out);
+    }
+
     /// An answer's head is here, whatever its status.
     pub(super) fn measured(&mut self, headers: &http::HeaderMap) {
         let now = self.app.ports.clock.now();
@@ -170,6 +187,7 @@ impl Flight {
         self.meter = meter;
         let now = self.app.ports.clock.ticks();
         self.first_byte = Some(now);
+        self.served = well;
         self.attempt_answered(status, now);
         if let Some(held) = self.held.as_ref().filter(|held| well && held.on_trial) {
             let account = held.account.clone();
@@ -260,12 +278,16 @@ impl Flight {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
+        self.served &= self.failure.is_none();
         let event = self.event();
         if let Some(held) = self.held.take() {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
             report.spent = event.as_ref().map_or(0, |event| event.cost);
             report.quota = std::mem::take(&mut self.quota);
+            report.served = self.served;
+            let made = self.made.iter().filter(|_| self.served);
+            report.made = made.map(|made| made.origin(&self.call.key)).collect();
             self.tell_pool(pool::Command::Report(report));
         }
         if let Some(event) = &event {

@@ -70,6 +70,7 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         model: trial.model,
         stream: trial.stream,
         session: None,
+        refers_to: Vec::new(),
         max_output: None,
         only: Some(account.to_owned()),
     })

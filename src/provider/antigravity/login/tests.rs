@@ -58,6 +58,7 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
         model: "gemini-3-pro".to_owned(),
         stream: true,
         session: None,
+        refers_to: Vec::new(),
         max_output: None,
         only: None,
     }

@@ -67,6 +67,7 @@ fn call(endpoint: Endpoint, stream: bool, model: &str, body: &'static str) -> Ca
         model: model.to_owned(),
         stream,
         session: None,
+        refers_to: Vec::new(),
         max_output: None,
         only: None,
     }
