@@ -1,13 +1,11 @@
 //! What OpenAI keeps for one account: stored responses and encrypted reasoning.
 
-use std::collections::BTreeSet;
-
 use crs_support::client::{Call, Client};
 use crs_support::eventually;
 use crs_support::provider::{Route, Script};
 use serde_json::{Value, json};
 
-use super::{OpenAi, with_a_key};
+use super::{ACCOUNT_KEY, OpenAi, with_a_key};
 
 const SECOND: &str = "sk-openai-second-account";
 
@@ -50,14 +48,21 @@ impl OpenAi {
         .await;
     }
 
-    async fn pause(&self, key: &str) {
+    /// Calls that nothing ties to an account go to this one.
+    async fn prefer(&self, key: &str) {
+        for other in [ACCOUNT_KEY, SECOND] {
+            let priority = if other == key { 1 } else { 50 };
+            self.change(other, &json!({ "priority": priority })).await;
+        }
+    }
+
+    async fn change(&self, key: &str, change: &Value) {
         let name = if key == SECOND { "second" } else { "first" };
         let accounts = self.accounts().await;
         let account = accounts.iter().find(|account| account["name"] == name);
         let id = account.and_then(|account| account["id"].as_str()).expect("an id");
-        let change = json!({ "schedulable": false });
         let path = format!("/admin/accounts/{id}");
-        self.relay.admin().patch(&path, &change).await.good();
+        self.relay.admin().patch(&path, change).await.good();
     }
 }
 
@@ -65,32 +70,36 @@ impl OpenAi {
 async fn a_stored_response_is_continued_where_it_is() {
     let o = two_accounts().await;
     let mut made = Vec::new();
-    for _ in 0..4 {
-        let answer = o.stored(&o.client, None).send().await.good();
-        o.settled().await;
-        made.push((
-            answer.json()["id"].as_str().expect("an id").to_owned(),
-            o.served(),
-        ));
+    for key in [ACCOUNT_KEY, SECOND] {
+        o.prefer(key).await;
+        for streamed in [false, true] {
+            let call = o.stored(&o.client, None);
+            let answer = if streamed { call.stream() } else { call };
+            let answer = answer.send().await.good();
+            o.settled().await;
+            assert_eq!(o.served(), key);
+            let id = if streamed {
+                answer.events()[0].data["response"]["id"].clone()
+            } else {
+                answer.json()["id"].clone()
+            };
+            made.push((id.as_str().expect("an id").to_owned(), key));
+        }
     }
-    let accounts: BTreeSet<_> = made.iter().map(|(_, account)| account.clone()).collect();
-    assert_eq!(accounts.len(), 2, "they are spread");
-    for (id, account) in made.iter().chain(&made) {
-        o.stored(&o.client, Some(id)).send().await.good();
-        assert_eq!(&o.served(), account);
+    for preferred in [ACCOUNT_KEY, SECOND] {
+        o.prefer(preferred).await;
+        for (id, key) in &made {
+            o.stored(&o.client, Some(id)).send().await.good();
+            assert_eq!(&o.served(), key);
+        }
     }
-    // Streamed it is known as well, and one that is not stored is not.
-    let streamed = o.stored(&o.client, None).stream().send().await.good();
+    // What is not stored cannot be continued, so it ties nothing.
+    let answer = o.responses().send().await.good();
     o.settled().await;
-    let events = streamed.events();
-    let id = events[0].data["response"]["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
-    let home = o.served();
-    o.stored(&o.client, None).send().await.good();
+    o.prefer(ACCOUNT_KEY).await;
+    let id = answer.json()["id"].as_str().expect("an id").to_owned();
     o.stored(&o.client, Some(&id)).send().await.good();
-    assert_eq!(o.served(), home);
+    assert_eq!(o.served(), ACCOUNT_KEY);
 }
 
 #[tokio::test]
@@ -102,9 +111,9 @@ async fn a_stored_response_whose_account_is_away_is_said_to_be() {
         answer.json()["id"].as_str().expect("an id").to_owned(),
         o.served(),
     );
-    o.pause(&home).await;
+    o.change(&home, &json!({ "schedulable": false })).await;
     let before = o.provider.calls();
-    let refused = o.stored(&o.client, Some(&id)).send().await.expect(503);
+    let refused = o.stored(&o.client, Some(&id)).send().await.expect(400);
     let message = refused.json()["error"]["message"]
         .as_str()
         .expect("words")
@@ -143,12 +152,15 @@ async fn encrypted_reasoning_goes_to_the_account_that_made_it() {
     o.responses().stream().send().await.good();
     o.settled().await;
     let home = o.served();
+    let other = if home == SECOND { ACCOUNT_KEY } else { SECOND };
+    o.prefer(other).await;
     for session in ["s-1", "s-2", "s-3"] {
         goes_on(&o, session, reasoning).send().await.good();
         o.settled().await;
         assert_eq!(o.served(), home);
-        o.stored(&o.client, None).send().await.good();
     }
+    goes_on(&o, "s-4", "of nobody").send().await.good();
+    assert_eq!(o.served(), other);
 }
 
 #[tokio::test]
