@@ -152,6 +152,12 @@ pub trait Provider: Send + Sync {
         Ok(whole.into())
     }
 
+    /// The call's body without what this account cannot read, if its error says that there is such, and how
+    /// many items were left out; `None`: the error is about something else, or the call makes no sense without.
+    fn without_unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Option<(Bytes, u32)> {
+        None
+    }
+
     /// The JSON that the client's protocol has for the account's own error, which is the client's to know;
     /// `None`: it is that already.
     fn passed_on(&self, _status: StatusCode, _error: &[u8]) -> Option<Bytes> {

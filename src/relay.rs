@@ -17,6 +17,7 @@ pub mod json;
 pub(crate) mod mask;
 mod media;
 pub mod meter;
+pub mod origin;
 pub mod outbox;
 pub mod probe;
 pub mod refresh;
@@ -138,6 +139,12 @@ async fn attempts(
             admit::Pick::Nobody(failure) => {
                 let attempted = last.as_ref().map(|last| last.code);
                 return refusals.or(admit::the_clearer_of(last, failure), attempted);
+            }
+            // What another account's provider would say of it is a riddle; what went wrong on its own is not.
+            admit::Pick::OriginAway(failure) => {
+                let trouble = |last: &Failure| !matches!(last.code, Code::AccountsLimited | Code::NoAccount);
+                let attempted = last.as_ref().map(|last| last.code);
+                return refusals.or(last.filter(trouble).unwrap_or(failure), attempted);
             }
         };
         match attempt::attempt(app, provider, flight, &picked).await? {

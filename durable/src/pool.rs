@@ -15,23 +15,25 @@
 //! | `witness` | whose calls met a trouble |
 //! | `quota` | what an account has left |
 //! | `errors` | what was last held against it |
-//! | `session` | sticky sessions |
+//! | `bindings` | which account a name belongs to, for a while, with a share for each key |
+//! | `origin` | what ties a call to an account: what it refers to, and its session |
 //! | `refresh` | who refreshes a token |
 //! | `snapshot` | the pool as people are shown it |
 //! | `kept` | the pool as rows of a table |
 
 mod account;
+mod bindings;
 mod choice;
 mod command;
 mod errors;
 mod explain;
 mod health;
 mod kept;
+mod origin;
 mod policy;
 mod quota;
 mod refresh;
 mod report;
-mod session;
 mod snapshot;
 mod witness;
 
@@ -40,15 +42,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use self::account::{Account, Number};
+use self::bindings::{Origins, Owner, Sessions};
 pub use self::command::{
-    AccountId, Binding, Command, GroupId, Outcome, Pick, QuotaWindow, RefreshResult, Reply, Report, Unbound,
+    AccountId, Binding, Command, GroupId, Origin, Outcome, Pick, QuotaWindow, RefreshResult, Reply, Report,
+    Unbound,
 };
 use self::errors::Errors;
 pub use self::explain::{Candidate, Skip, Trace};
 use self::health::Proof;
 pub use self::policy::AccountPolicy;
 use self::refresh::Applicant;
-use self::session::Sessions;
 pub use self::snapshot::{AccountError, AccountSnapshot, Cooldown, CooldownKind, LeaseSnapshot, Snapshot};
 use crate::freshness::Freshness;
 use crate::lease::{Lease, Leases};
@@ -69,7 +72,14 @@ pub struct Pool {
     /// Of the accounts that had any.
     errors: BTreeMap<Number, Errors>,
     leases: Leases<Hold>,
+    /// Persisted under another name than before its bindings had owners.
+    #[serde(rename = "bound_sessions")]
     sessions: Sessions,
+    /// What providers keep for one account.
+    origins: Origins,
+    /// Sessions that calls are being served for: session, turn and call. Derived from the leases.
+    #[serde(skip)]
+    serving: BTreeSet<(u64, u64, CallId)>,
     /// Grows with every account given.
     turn: u64,
     /// Rows this step touched.
@@ -97,6 +107,13 @@ struct Hold {
     /// Whose call it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     holder: String,
+    /// The session to be bound to the account if it serves the call well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<u64>,
+    #[serde(default)]
+    owner: Owner,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<Origin>,
 }
 
 impl Hold {
@@ -116,6 +133,7 @@ impl Pool {
     #[must_use]
     pub fn resumed(mut self) -> Self {
         self.leases = Leases::default();
+        self.serving.clear();
         for account in self.accounts.values_mut() {
             account.held = 0;
             account.renewals.stop();
@@ -156,11 +174,15 @@ impl Pool {
             self.numbers.retain(|_, number| stays(number));
             let ended = self.leases.take_where(|lease| !stays(&lease.what.account));
             changes.leases |= !ended.is_empty();
-            self.touched
-                .extend(ended.into_iter().map(|(call, _)| Row::Lease(call)));
+            for (call, hold) in ended {
+                self.serving.remove(&served_by(call, &hold));
+                self.touched.push(Row::Lease(call));
+            }
             self.errors.retain(|number, _| stays(number));
             let dropped = self.sessions.drop_accounts(|number| !stays(&number));
             self.dropped(dropped);
+            let dropped = self.origins.drop_accounts(|number| !stays(&number));
+            self.touched.extend(dropped.into_iter().map(Row::Origin));
             changed = true;
         }
         self.touched.push(Row::Head);
@@ -216,22 +238,33 @@ impl Pool {
             account.held = account.held.saturating_add(u32::from(lease.what.slot));
         }
         self.touched.push(Row::Lease(call));
+        self.serves(call, &lease.what);
         self.leases.put(call, lease);
     }
 
     fn free(&mut self, call: CallId) -> Option<Lease<Hold>> {
         let lease = self.leases.free(call)?;
         self.touched.push(Row::Lease(call));
+        self.serving.remove(&served_by(call, &lease.what));
         release(&mut self.accounts, &lease.what);
         Some(lease)
+    }
+
+    fn serves(&mut self, call: CallId, hold: &Hold) {
+        if hold.session.is_some() {
+            self.serving.insert(served_by(call, hold));
+        }
     }
 
     /// Says whether a lease had ended.
     fn sweep(&mut self, now: Millis) -> bool {
         let sessions = self.sessions.sweep(now);
         self.touched.extend(sessions.into_iter().map(Row::Session));
+        let origins = self.origins.sweep(now);
+        self.touched.extend(origins.into_iter().map(Row::Origin));
         let ended = self.leases.sweep(now);
         for (call, hold) in &ended {
+            self.serving.remove(&served_by(*call, hold));
             release(&mut self.accounts, hold);
             self.touched.push(Row::Lease(*call));
         }
@@ -242,6 +275,7 @@ impl Pool {
         self.freshness.set_back(now);
         self.leases.set_back(now);
         self.sessions.set_back(now);
+        self.origins.set_back(now);
         for account in self.accounts.values_mut() {
             account.set_back(now);
         }
@@ -251,7 +285,8 @@ impl Pool {
         self.touched.push(Row::Head);
         self.touched.extend(self.errors.keys().copied().map(Row::Errors));
         self.touched.extend(self.leases.calls().map(Row::Lease));
-        self.touched.extend(self.sessions.ids().map(Row::Session));
+        self.touched.extend(self.sessions.names().map(Row::Session));
+        self.touched.extend(self.origins.names().map(Row::Origin));
         self.touched
             .extend(self.accounts.keys().copied().map(Row::Account));
     }
@@ -260,6 +295,11 @@ impl Pool {
 /// Holds written before some took no slot.
 fn yes() -> bool {
     true
+}
+
+/// The entry in `Pool::serving` of a call that is served for a session.
+fn served_by(call: CallId, hold: &Hold) -> (u64, u64, CallId) {
+    (hold.session.unwrap_or_default(), hold.turn, call)
 }
 
 fn release(accounts: &mut BTreeMap<Number, Account>, hold: &Hold) {
@@ -360,10 +400,14 @@ impl Machine for Pool {
             }
             Command::Snapshot => Reply::Snapshot(Box::new(self.snapshot(now))),
         };
-        let wake_at = [self.leases.earliest(), self.sessions.earliest()]
-            .into_iter()
-            .flatten()
-            .min();
+        let wake_at = [
+            self.leases.earliest(),
+            self.sessions.earliest(),
+            self.origins.earliest(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         Step {
             reply,
             changes,

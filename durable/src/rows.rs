@@ -25,6 +25,8 @@ pub enum Row {
     Errors(u64),
     /// A sticky session of a pool.
     Session(u64),
+    /// What a provider keeps for one account of a pool.
+    Origin(u64),
     /// An event of a gate's outbox, by its number there.
     Event(u64),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Row {
             Self::Account(number) => write!(f, "account:{number}"),
             Self::Errors(number) => write!(f, "errors:{number}"),
             Self::Session(session) => write!(f, "session:{session:016x}"),
+            Self::Origin(origin) => write!(f, "origin:{origin:016x}"),
             Self::Event(number) => write!(f, "event:{number:020}"),
         }
     }
@@ -70,6 +73,7 @@ impl std::str::FromStr for Row {
             "account" => rest.parse().ok().map(Self::Account),
             "errors" => rest.parse().ok().map(Self::Errors),
             "session" => u64::from_str_radix(rest, 16).ok().map(Self::Session),
+            "origin" => u64::from_str_radix(rest, 16).ok().map(Self::Origin),
             "event" => rest.parse().ok().map(Self::Event),
             _ => None,
         }
@@ -105,6 +109,7 @@ mod tests {
             Row::Account(3),
             Row::Errors(3),
             Row::Session(u64::MAX),
+            Row::Origin(u64::MAX),
             Row::Event(12),
         ] {
             assert_eq!(row.to_string().parse(), Ok(row));

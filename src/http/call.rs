@@ -20,6 +20,7 @@ use crate::relay::body::{Field, Fields, scan};
 use crate::relay::body_memory::Reserved;
 use crate::relay::call::{Call, Endpoint, request_id};
 use crate::relay::entry::{self, Arrival, Entry};
+use crate::relay::origin;
 use crate::relay::session::{Session, Signals};
 
 /// With the address before it, a longer query makes no URI any more.
@@ -181,6 +182,7 @@ async fn take_in(
         )));
     }
     let call = Call {
+        refers_to: origin::referred_to(endpoint, &fields, &body),
         id,
         at,
         started,

@@ -21,6 +21,10 @@ pub struct CallTrace {
     pub sticky: bool,
     /// Whether the account is what the key is bound to.
     pub bound: bool,
+    /// What the call refers to that only this account keeps (`response`, `conversation`, `container`,
+    /// `cache`, `file`); not there: nothing known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<String>,
     /// How long the call waited in its key's queue, in milliseconds.
     pub waited_ms: u64,
     pub attempts: Vec<TracedAttempt>,
@@ -63,6 +67,9 @@ pub struct TracedAttempt {
     /// Stable code of why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Items of encrypted reasoning that were left out because this account could not read them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning_left_out: u32,
     /// From the call's arrival, in milliseconds.
     pub started_ms: u64,
     /// Until it failed, or the first byte was there, in milliseconds.

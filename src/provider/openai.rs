@@ -10,6 +10,7 @@ mod oauth;
 mod on_messages;
 mod quota;
 mod reading;
+mod reasoning;
 mod request;
 mod trial;
 
@@ -123,6 +124,11 @@ impl Provider for OpenAi {
         call.endpoint
             .takes_slot()
             .then(|| Meter::reading(reading, streams))
+    }
+
+    fn without_unreadable(&self, call: &Call, status: StatusCode, error: &[u8]) -> Option<(Bytes, u32)> {
+        let unreadable = status == StatusCode::BAD_REQUEST && judge::is_unreadable(error);
+        unreadable.then(|| reasoning::left_out(call))?
     }
 
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {

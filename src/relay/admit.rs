@@ -8,6 +8,7 @@ use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
 
 use super::flight::Flight;
+use super::origin::{self, Kind};
 use super::{client, estimate};
 use crate::app::App;
 use crate::error::{Code, Failure};
@@ -332,6 +333,19 @@ pub(super) enum Pick {
     /// The flight holds its slot.
     Account(Picked),
     Nobody(Failure),
+    /// The account that keeps what the call refers to cannot serve it now.
+    OriginAway(Failure),
+}
+
+/// For what reason the pool gave an account.
+#[derive(Clone, Copy)]
+pub(super) struct Given {
+    /// For its session's sake.
+    pub(super) sticky: bool,
+    /// It is what the key is bound to.
+    pub(super) bound: bool,
+    /// It keeps something of this kind that the call refers to.
+    pub(super) followed: Option<Kind>,
 }
 
 /// Asks the platform's pool. On success the flight holds the account's slot.
@@ -345,8 +359,20 @@ pub(super) async fn pick(
     let now = app.ports.clock.now();
     let call = flight.call();
     let policy = flight.policy();
+    let origins: Vec<_> = call
+        .refers_to
+        .iter()
+        .map(|reference| reference.origin(&call.key))
+        .collect();
+    // What is called so to the pool is this of the call's.
+    let kind = |name: Option<u64>| {
+        let at = origins.iter().position(|origin| Some(origin.id) == name)?;
+        flight.call().refers_to.get(at).map(|reference| reference.kind)
+    };
     let mut ask = pool::Pick {
         session: call.session.as_ref().map(|session| session.hash(&call.key)),
+        origins: origins.clone(),
+        owner: origin::fingerprint(&call.key.0),
         family: provider.family(&call.model).to_owned(),
         model: call.model.canonical().to_owned(),
         tried: tried.to_vec(),
@@ -372,6 +398,7 @@ pub(super) async fn pick(
                 on_trial,
                 sticky,
                 bound,
+                origin,
                 trace,
             }) => {
                 let picked = Picked {
@@ -379,7 +406,13 @@ pub(super) async fn pick(
                     revision,
                     on_trial,
                 };
-                flight.hold(picked.clone(), sticky, bound, trace);
+                let followed = kind(origin);
+                let given = Given {
+                    sticky,
+                    bound,
+                    followed,
+                };
+                flight.hold(picked.clone(), given, trace);
                 return Ok(Pick::Account(picked));
             }
             Ok(pool::Reply::NobodyLeft {
@@ -387,8 +420,13 @@ pub(super) async fn pick(
                 earliest,
                 busy,
                 bound,
+                origin,
             }) => {
                 let failure = nobody(&skipped, earliest, busy, now);
+                if let Some(kind) = kind(origin) {
+                    flight.nobody_left(skipped);
+                    return Ok(Pick::OriginAway(origin_away(failure, kind)));
+                }
                 flight.nobody_left(skipped);
                 return Ok(Pick::Nobody(bound_to_nobody(failure, bound)));
             }
@@ -408,6 +446,29 @@ pub(super) async fn pick(
         }
     }
     Err(Failure::relay_unavailable(&"the accounts cannot be read"))
+}
+
+/// What the call refers to is kept by an account that is away: said in place of the provider's riddle that any
+/// other account would answer.
+fn origin_away(failure: Failure, kind: Kind) -> Failure {
+    let state = match failure.code {
+        Code::AccountsBusy => "is busy with as many requests as it may serve",
+        Code::AccountsLimited => "is rate limited",
+        _ => "cannot serve requests at present",
+    };
+    let then = match failure.retry_after {
+        Some(wait) => format!("Try again in {}, or start a new conversation.", spoken(wait)),
+        None => {
+            "Start a new conversation, or ask the operator of this relay to look at the account.".to_owned()
+        }
+    };
+    Failure {
+        message: format!(
+            "This request refers to {}, which only one account of this relay keeps, and that account {state}. {then}",
+            kind.told()
+        ),
+        ..failure
+    }
 }
 
 /// A key that is bound to an account is told of that one.

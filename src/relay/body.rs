@@ -74,9 +74,25 @@ pub enum Field {
     Tools,
     /// OpenAI's older protocol: the model may search the web.
     WebSearchOptions,
+    /// OpenAI's: the stored response that this one continues.
+    PreviousResponseId,
+    /// OpenAI's: the stored conversation that it belongs to.
+    Conversation,
+    /// OpenAI's: whether the answer is kept.
+    Store,
+    /// Google's: what was cached before.
+    CachedContent,
+    /// Anthropic's: where code runs.
+    Container,
+    /// Of an object that stands for something kept elsewhere.
+    Id,
+    /// Of an item of OpenAI's conversation.
+    Type,
+    /// There: what only the account that made it can read.
+    EncryptedContent,
 }
 
-const FIELDS: [(&[u8], Field); 23] = [
+const FIELDS: [(&[u8], Field); 31] = [
     (b"model", Field::Model),
     (b"stream", Field::Stream),
     (b"max_tokens", Field::MaxTokens),
@@ -100,6 +116,14 @@ const FIELDS: [(&[u8], Field); 23] = [
     (b"maxOutputTokens", Field::MaxOutput),
     (b"tools", Field::Tools),
     (b"web_search_options", Field::WebSearchOptions),
+    (b"previous_response_id", Field::PreviousResponseId),
+    (b"conversation", Field::Conversation),
+    (b"store", Field::Store),
+    (b"cachedContent", Field::CachedContent),
+    (b"container", Field::Container),
+    (b"id", Field::Id),
+    (b"type", Field::Type),
+    (b"encrypted_content", Field::EncryptedContent),
 ];
 
 /// Where the fields' values lie in the body they were found in.
@@ -210,6 +234,30 @@ pub fn beginning(array: &[u8], leading: impl Fn(&[u8]) -> bool) -> Option<&[u8]>
         walk.step();
         walk.space();
     }
+}
+
+/// Where the elements of an array lie in it. `None`: it is no array.
+pub fn elements(array: &[u8]) -> Option<Vec<Span>> {
+    let mut walk = Walk::new(array);
+    walk.space();
+    if walk.peek() != Some(b'[') {
+        return None;
+    }
+    walk.step();
+    walk.space();
+    let mut elements = Vec::new();
+    while walk.peek() != Some(b']') {
+        let start = walk.at();
+        walk.value().ok()?;
+        let end = walk.at();
+        elements.push(Span { start, end });
+        walk.space();
+        if walk.peek() == Some(b',') {
+            walk.step();
+            walk.space();
+        }
+    }
+    Some(elements)
 }
 
 /// One place of a body that is sent as other bytes than it came.

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::body::tools::HostedTools;
 use super::body::{Edit, Fields, patch};
+use super::origin::Reference;
 use super::session::Session;
 use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
@@ -33,6 +34,8 @@ pub struct Call {
     pub stream: bool,
     /// What ties this call to its conversation.
     pub session: Option<Session>,
+    /// What it refers to that a provider keeps for one account.
+    pub refers_to: Vec<Reference>,
     /// The most output that the client allows, tokens.
     pub max_output: Option<u64>,
     /// Tools that the client lets the provider run.
@@ -65,6 +68,7 @@ impl Call {
             model: self.model.clone(),
             stream: self.stream,
             session: self.session.clone(),
+            refers_to: Vec::new(),
             max_output: self.max_output,
             hosted: self.hosted.clone(),
             only: self.only.clone(),

@@ -21,10 +21,12 @@ use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
 use super::attempt;
+use super::body::Fields;
 use super::body_memory::Reserved;
 use super::call::{Call, request_id};
 use super::mask::EventMask;
 use super::meter::Meter;
+use super::origin::Reference;
 use super::running::Lifeline;
 use super::stream::X_REQUEST_ID;
 use crate::app::App;
@@ -82,6 +84,10 @@ pub struct Flight {
     failure: Option<(Code, Option<String>)>,
     /// Whether the answer came to its own end.
     complete: bool,
+    /// Whether the account began to answer well, and nothing went wrong after that.
+    served: bool,
+    /// What the answer made that the provider keeps for the account.
+    made: Vec<Reference>,
     settled: bool,
 }
 
@@ -112,6 +118,8 @@ impl Flight {
             first_byte: None,
             failure: None,
             complete: false,
+            served: false,
+            made: Vec::new(),
             settled: false,
         }
     }
@@ -204,6 +212,14 @@ impl Flight {
         }
     }
 
+    /// The account cannot read some of what was sent: from now on the call is this.
+    pub(super) fn sends_instead(&mut self, body: Bytes, fields: Fields, left_out: u32) {
+        self.call.body = body;
+        self.call.fields = fields;
+        self.call.packed = None;
+        self.reasoning_left_out(left_out);
+    }
+
     /// An answer's head is here, whatever its status.
     pub(super) fn measured(&mut self, headers: &HeaderMap) {
         let now = self.app.ports.clock.now();
@@ -237,6 +253,7 @@ impl Flight {
         self.meter = meter;
         let now = self.app.ports.clock.ticks();
         self.first_byte = Some(now);
+        self.served = well;
         self.attempt_answered(status, now);
         if let Some(held) = self.held.as_ref().filter(|held| well && held.on_trial) {
             let account = held.account.clone();
@@ -352,12 +369,16 @@ impl Flight {
         if self.lifeline.take().is_some() {
             self.app.running.remove(&self.call.key, self.call.id);
         }
+        self.served &= self.failure.is_none();
         let event = self.event();
         if let Some(held) = self.held.take() {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
             report.spent = event.as_ref().map_or(0, |event| event.cost.0);
             report.quota = std::mem::take(&mut self.quota);
+            report.served = self.served;
+            let made = self.made.iter().filter(|_| self.served);
+            report.made = made.map(|made| made.origin(&self.call.key)).collect();
             self.tell_pool(pool::Command::Report(report));
         }
         if let Some(event) = &event {

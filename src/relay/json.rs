@@ -191,6 +191,7 @@ impl JsonTap {
             }
         };
         Measured {
+            reasoning: None,
             model: self.model,
             message_id: self.message_id,
             tokens,

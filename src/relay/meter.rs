@@ -48,6 +48,8 @@ pub struct Measured {
     pub model: Option<String>,
     /// The provider's id of the message.
     pub message_id: Option<String>,
+    /// Fingerprint of the last encrypted reasoning in it, see `relay::origin`.
+    pub reasoning: Option<u64>,
     pub tokens: Tokens,
     pub terms: Terms,
     /// Of the tokens; whether the price is known is another matter.

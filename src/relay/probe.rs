@@ -74,6 +74,7 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         model,
         stream: trial.stream,
         session: None,
+        refers_to: Vec::new(),
         max_output: None,
         hosted: HostedTools::default(),
         only: Some(account.to_owned()),

@@ -14,13 +14,14 @@
 //! the cache (`cache_control`) are left out of it, since clients move them to the newest message. Calls with
 //! the same beginning share an account, which is what their cache wants, too.
 //!
-//! A signal names a session of one key: whatever ids clients invent, those of other keys never meet it.
-
-use std::hash::{DefaultHasher, Hash as _, Hasher};
+//! A signal names a session of one key: whatever ids clients invent, those of other keys never meet it. Its
+//! hash is the same in every build: the pool's bindings outlive a deployment.
 
 use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
 
 use super::body::{Field, Fields, beginning, scan, session_id};
+use super::origin;
 use crate::model::trace::Signal;
 use crate::port::gates::KeyHash;
 
@@ -28,7 +29,7 @@ use crate::port::gates::KeyHash;
 const WORTH_IT: usize = 4 << 10;
 
 /// Of each part of the prefix so much is read, bytes: a first message may hold megabytes of images.
-const READ: usize = 64 << 10;
+const READ: usize = 16 << 10;
 
 const CACHE_MARK: &[u8] = b"\"cache_control\"";
 
@@ -107,13 +108,20 @@ impl Session {
 
     /// What the pool knows the session by.
     pub fn hash(&self, key: &KeyHash) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        key.0.hash(&mut hasher);
+        let mut hasher = Sha256::new();
+        hasher.update(b"session");
+        hasher.update(key.0);
         match &self.id {
-            Id::Said(id) => id.hash(&mut hasher),
-            Id::Prefix(hash) => hash.hash(&mut hasher),
+            Id::Said(id) => {
+                hasher.update(b"said");
+                hasher.update(id);
+            }
+            Id::Prefix(hash) => {
+                hasher.update(b"prefix");
+                hasher.update(hash.to_be_bytes());
+            }
         }
-        hasher.finish()
+        origin::short(&hasher.finalize())
     }
 }
 
@@ -138,13 +146,13 @@ fn prefix(signals: &Signals, fields: &Fields, body: &[u8]) -> Option<u64> {
         .find_map(|field| fields.raw(*field, body))?;
     let first = beginning(conversation, is_instruction)?;
     let system = fields.raw(signals.system, body).unwrap_or_default();
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Sha256::new();
     for part in [system, first] {
         unmarked(part.get(..READ).unwrap_or(part), &mut hasher);
         // Where the one ends and the other begins.
-        hasher.write_u8(0xff);
+        hasher.update([0xff]);
     }
-    Some(hasher.finish())
+    Some(origin::short(&hasher.finalize()))
 }
 
 /// Whether a message is the application's and not its user's: many conversations begin with it.
@@ -158,7 +166,7 @@ fn is_instruction(message: &[u8]) -> bool {
 
 /// Hashes JSON text without its marks of the cache, each `"cache_control":{...}` with the commas around it.
 /// In a string the quotes would be escaped, so there it is never found.
-fn unmarked(mut text: &[u8], hasher: &mut DefaultHasher) {
+fn unmarked(mut text: &[u8], hasher: &mut Sha256) {
     let is_between = |byte: &u8| *byte == b',' || byte.is_ascii_whitespace();
     while let Some(at) = memchr::memmem::find(text, CACHE_MARK) {
         let (before, mark) = text.split_at(at);
@@ -166,7 +174,7 @@ fn unmarked(mut text: &[u8], hasher: &mut DefaultHasher) {
             .iter()
             .rposition(|byte| !is_between(byte))
             .map_or(0, |last| last + 1);
-        hasher.write(before.get(..end).unwrap_or_default());
+        hasher.update(before.get(..end).unwrap_or_default());
         // The value is a flat object, or `null`.
         let value = mark.get(CACHE_MARK.len()..).unwrap_or_default();
         let begins = value
@@ -186,10 +194,10 @@ fn unmarked(mut text: &[u8], hasher: &mut DefaultHasher) {
         text = rest.get(begin..).unwrap_or_default();
         let opens = end == 0 || before.get(end - 1) == Some(&b'{');
         if !opens && !matches!(text.first(), None | Some(b'}')) {
-            hasher.write_u8(b',');
+            hasher.update(b",");
         }
     }
-    hasher.write(text);
+    hasher.update(text);
 }
 
 #[cfg(test)]
@@ -336,9 +344,9 @@ mod tests {
     #[test]
     fn marks_are_left_out_wherever_they_stand() {
         let hash = |text: &str| {
-            let mut hasher = DefaultHasher::new();
+            let mut hasher = Sha256::new();
             unmarked(text.as_bytes(), &mut hasher);
-            hasher.finish()
+            origin::short(&hasher.finalize())
         };
         let plain = hash(r#"{"a":1,"b":2}"#);
         assert_ne!(plain, hash(r#"{"a":1,"b":3}"#));
@@ -365,5 +373,17 @@ mod tests {
     fn sessions_of_different_keys_never_meet() {
         let one = session(Some("s"), &json!({"model": "m"})).unwrap();
         assert_ne!(one.hash(&KeyHash([1; 32])), one.hash(&KeyHash([2; 32])));
+    }
+
+    /// Written in the store: with other numbers every deployment would forget all sessions.
+    #[test]
+    fn hashes_are_the_same_in_every_build() {
+        let said = session(Some("s"), &json!({"model": "m"})).unwrap();
+        let prefix = session(None, &long("hello", 9, 1)).unwrap();
+        let key = KeyHash([1; 32]);
+        assert_eq!(
+            (said.hash(&key), prefix.hash(&key)),
+            (0xe723_2f50_61fe_d730, 0x4bd0_ef52_992a_8f72)
+        );
     }
 }

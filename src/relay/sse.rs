@@ -400,6 +400,7 @@ impl Seen {
             quality => quality,
         };
         Measured {
+            reasoning: None,
             model: self.model,
             message_id: self.message_id,
             tokens,

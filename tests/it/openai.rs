@@ -1,5 +1,6 @@
 //! Codex and the OpenAI SDKs on OpenAI's accounts: keys, compatible hosts, and logins of ChatGPT.
 
+mod bound;
 mod faults;
 
 use std::io::Write as _;

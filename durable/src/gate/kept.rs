@@ -42,7 +42,7 @@ impl Kept for Gate {
             Row::Ended(call) => self.ended.get(call).and_then(rows::text),
             Row::Waiter(turn) => self.queue.get(turn).and_then(rows::text),
             Row::Event(number) => self.outbox.entry(number).and_then(rows::text),
-            Row::Account(_) | Row::Errors(_) | Row::Session(_) => None,
+            Row::Account(_) | Row::Errors(_) | Row::Session(_) | Row::Origin(_) => None,
         }
     }
 
@@ -80,7 +80,7 @@ impl Kept for Gate {
                         gate.outbox.restore(number, entry);
                     }
                 }
-                Row::Account(_) | Row::Errors(_) | Row::Session(_) => {}
+                Row::Account(_) | Row::Errors(_) | Row::Session(_) | Row::Origin(_) => {}
             }
         }
         gate

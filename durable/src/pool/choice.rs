@@ -1,8 +1,8 @@
 //! Which account serves an attempt.
 //!
-//! First the account the call holds already (its answer was lost), then the one its session is bound to,
-//! if it can serve the call and is neither in back-off nor a fallback. Else, of those that can serve, the
-//! first in this order:
+//! First the account the call holds already (its answer was lost), then the one that keeps what the call
+//! refers to (`origin`), then the one its session is bound to, or is just being served by, if it can serve
+//! the call and is neither in back-off nor a fallback. Else, of those that can serve, the first in this order:
 //!
 //! | by | because |
 //! | --- | --- |
@@ -58,6 +58,8 @@ enum Own {
 struct Given {
     account: Number,
     sticky: bool,
+    /// The call's session is to be bound to it once it has served.
+    binds: bool,
     trace: Option<Box<Trace>>,
 }
 
@@ -114,12 +116,16 @@ impl Pool {
             let trace = self.traced(now, pick);
             return self.pick_again(now, pick, lease, trace);
         }
+        if let Some(reply) = self.pick_origin(now, pick, changes) {
+            return reply;
+        }
         match self.own(now, pick) {
             Own::Able(number, ready) if ready.keeps_a_session() => {
                 self.renew_session(now, pick, changes);
                 let given = Given {
                     account: number,
                     sticky: true,
+                    binds: true,
                     trace: self.traced(now, pick),
                 };
                 self.take(now, pick, given, changes)
@@ -128,20 +134,53 @@ impl Pool {
         }
     }
 
-    /// What the session is bound to.
+    /// Of the accounts that keep something the call can do without, have its session, or serve it just now:
+    /// the first of those that suit the call best.
     fn own(&self, now: Millis, pick: &Pick) -> Own {
-        let own = pick.session.and_then(|session| self.sessions.get(now, session));
-        match own.and_then(|number| Some((number, self.standing(now, pick, number)?))) {
-            Some((number, Standing::Ready(ready))) => Own::Able(number, ready),
-            Some((
-                _,
-                Standing::Skipped {
-                    obstacle: Obstacle::Full(_),
-                    ..
-                },
-            )) => Own::Full,
-            Some((_, Standing::Skipped { .. })) | None => Own::Nothing,
+        let bound = pick.session.and_then(|session| self.sessions.get(now, session));
+        let full = bound.and_then(|number| self.standing(now, pick, number));
+        let full = matches!(
+            full,
+            Some(Standing::Skipped {
+                obstacle: Obstacle::Full(_),
+                ..
+            })
+        );
+        let serving = pick.session.filter(|_| !full).into_iter();
+        let serving = serving.flat_map(|session| self.serving(session));
+        let own = self
+            .loose_origin(now, pick)
+            .into_iter()
+            .chain(bound)
+            .chain(serving);
+        let able = own.filter_map(|number| match self.standing(now, pick, number)? {
+            Standing::Ready(ready) => Some((number, ready)),
+            Standing::Skipped { .. } => None,
+        });
+        match able.min_by_key(|(_, ready)| *ready) {
+            Some((number, ready)) => Own::Able(number, ready),
+            None if full => Own::Full,
+            None => Own::Nothing,
         }
+    }
+
+    /// The account that keeps what the call cannot do without, if one is known: that one or none.
+    fn pick_origin(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) -> Option<Reply> {
+        let (origin, number) = self.strict_origin(now, pick)?;
+        if !matches!(self.standing(now, pick, number)?, Standing::Ready(_)) {
+            return Some(self.origin_away(now, pick, origin, number));
+        }
+        let given = Given {
+            account: number,
+            sticky: false,
+            binds: true,
+            trace: self.traced(now, pick),
+        };
+        let mut reply = self.take(now, pick, given, changes);
+        if let Reply::Picked { origin: told, .. } = &mut reply {
+            *told = Some(origin);
+        }
+        Some(reply)
     }
 
     fn pick_best(&mut self, now: Millis, pick: &Pick, own: &Own, changes: &mut Changes) -> Reply {
@@ -160,17 +199,14 @@ impl Pool {
             }
             Own::Full | Own::Nothing => (best, false),
         };
-        match (own, pick.session) {
-            (_, None) => {}
-            (Own::Full, Some(_)) => self.renew_session(now, pick, changes),
-            (Own::Nothing | Own::Able(..), Some(session)) => {
-                let kept = self.sessions.bind(now, session, account);
-                self.keep_sessions(kept, changes);
-            }
+        let full = matches!(own, Own::Full);
+        if full || sticky {
+            self.renew_session(now, pick, changes);
         }
         let given = Given {
             account,
             sticky,
+            binds: !full,
             trace,
         };
         self.take(now, pick, given, changes)
@@ -205,6 +241,7 @@ impl Pool {
             earliest: None,
             busy: false,
             bound: None,
+            origin: None,
         };
         let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, only) else {
             return nobody(Vec::new());
@@ -224,6 +261,7 @@ impl Pool {
                 let given = Given {
                     account: number,
                     sticky: false,
+                    binds: false,
                     trace,
                 };
                 self.take(now, pick, given, changes)
@@ -247,6 +285,7 @@ impl Pool {
             Given {
                 account,
                 sticky,
+                binds: false,
                 trace,
             },
         )
@@ -266,6 +305,7 @@ impl Pool {
             on_trial: account.is_some_and(|account| account.health.on_trial(proof)),
             sticky: given.sticky,
             bound: account.is_some_and(meant),
+            origin: None,
             trace: given.trace,
         }
     }
@@ -275,15 +315,11 @@ impl Pool {
     }
 
     fn renew_session(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) {
-        if let Some(session) = pick.session {
+        if let Some(session) = pick.session.filter(|_| pick.slot) {
             let kept = self.sessions.touch(now, session);
-            self.keep_sessions(kept, changes);
+            changes.lasting |= !kept.is_empty();
+            self.touched.extend(kept.into_iter().map(Row::Session));
         }
-    }
-
-    fn keep_sessions(&mut self, kept: Vec<u64>, changes: &mut Changes) {
-        changes.lasting |= !kept.is_empty();
-        self.touched.extend(kept.into_iter().map(Row::Session));
     }
 
     fn take(&mut self, now: Millis, pick: &Pick, given: Given, changes: &mut Changes) -> Reply {
@@ -297,6 +333,14 @@ impl Pool {
             credentials: 0,
             family: pick.family.clone(),
             holder: pick.holder.clone(),
+            // What is free binds nothing.
+            session: pick.session.filter(|_| pick.slot && given.binds),
+            owner: pick.owner,
+            origins: if pick.slot {
+                pick.origins.clone()
+            } else {
+                Vec::new()
+            },
         };
         if let Some(account) = self.accounts.get_mut(&number) {
             account.turn = self.turn;

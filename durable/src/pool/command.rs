@@ -70,6 +70,12 @@ pub struct Pick {
     pub call: CallId,
     /// Hash of (client key, session signal): a session stays on its account while that can serve it.
     pub session: Option<u64>,
+    /// What the call refers to that a provider keeps for one account, the most binding first.
+    #[serde(default)]
+    pub origins: Vec<Origin>,
+    /// Hash of the client key: what its calls bind counts as its share.
+    #[serde(default)]
+    pub owner: u64,
     /// Model family the call asks for, in the provider's terms: a cooldown may hold for one family only.
     pub family: String,
     /// The model, by its canonical name; empty: an account need not support any.
@@ -105,6 +111,8 @@ impl Pick {
         Self {
             call,
             session: None,
+            origins: Vec::new(),
+            owner: 0,
             family: String::new(),
             model: String::new(),
             tried: Vec::new(),
@@ -118,6 +126,16 @@ impl Pick {
             trace: false,
         }
     }
+}
+
+/// Something that a provider keeps for one account: a stored response, a file, encrypted reasoning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Hash of (client key, what it is, its id): a key is only routed by what it used or made itself.
+    pub id: u64,
+    /// Another account may serve the call without it.
+    #[serde(default)]
+    pub loose: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +160,12 @@ pub struct Report {
     /// frees the call's lease on the account: what comes without a lease, or twice, is not.
     #[serde(default)]
     pub spent: u64,
+    /// The account served the call well: its session and what it referred to belong there.
+    #[serde(default)]
+    pub served: bool,
+    /// What the answer made that the provider keeps for the account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<Origin>,
 }
 
 impl Report {
@@ -154,6 +178,8 @@ impl Report {
             status: None,
             quota: Vec::new(),
             spent: 0,
+            served: false,
+            made: Vec::new(),
         }
     }
 }
@@ -190,6 +216,9 @@ pub enum Reply {
         /// It is what the call is bound to. A bound call that is given anything else has fallen back.
         #[serde(default)]
         bound: bool,
+        /// The one of the call's origins for which it was given: it could go nowhere else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<u64>,
         /// If it was asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trace: Option<Box<Trace>>,
@@ -205,6 +234,10 @@ pub enum Reply {
         /// What became of the call's binding, if it has one.
         #[serde(default)]
         bound: Option<Unbound>,
+        /// The one of the call's origins that is kept by an account that cannot serve now; that account alone
+        /// is `skipped`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<u64>,
     },
     /// You are the refresher: read the credentials again first, then refresh.
     RefreshElected,

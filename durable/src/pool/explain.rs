@@ -93,7 +93,7 @@ pub enum Skip {
 }
 
 impl Obstacle<'_> {
-    fn told(self) -> Skip {
+    pub(super) fn told(self) -> Skip {
         match self {
             Self::NotBound => Skip::NotBound,
             Self::Dedicated => Skip::Dedicated,
@@ -210,6 +210,7 @@ impl Pool {
             earliest,
             busy,
             bound: pick.binding.as_ref().map(|binding| self.unbound(binding)),
+            origin: None,
         }
     }
 

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Number, Pool};
-use crate::Millis;
 use crate::freshness::Freshness;
 use crate::rows::{self, Kept, Row};
 use crate::time::Present;
@@ -29,6 +28,7 @@ impl Kept for Pool {
             Row::Account(number) => self.accounts.get(&number).and_then(rows::text),
             Row::Errors(number) => self.errors.get(&number).and_then(rows::text),
             Row::Session(session) => self.sessions.binding(session).as_ref().and_then(rows::text),
+            Row::Origin(origin) => self.origins.binding(origin).as_ref().and_then(rows::text),
             Row::Event(_) | Row::Ended(_) | Row::Waiter(_) => None,
         }
     }
@@ -53,8 +53,15 @@ impl Kept for Pool {
                     }
                 }
                 Row::Session(session) => {
-                    if let Some((account, until)) = rows::read::<(Number, Millis)>(&text) {
-                        pool.sessions.restore(session, account, until);
+                    // Before bindings had owners there was none in the row. It ends within the hour.
+                    let unowned = || rows::read(&text).map(|(account, until)| (account, until, 0));
+                    if let Some(binding) = rows::read(&text).or_else(unowned) {
+                        pool.sessions.restore(session, binding);
+                    }
+                }
+                Row::Origin(origin) => {
+                    if let Some(binding) = rows::read(&text) {
+                        pool.origins.restore(origin, binding);
                     }
                 }
                 Row::Errors(number) => {
@@ -90,7 +97,12 @@ impl Pool {
             .take_where(|lease| !accounts.contains_key(&lease.what.account));
         self.sessions
             .drop_accounts(|number| !accounts.contains_key(&number));
-        for (_, lease) in self.leases.iter() {
+        self.origins
+            .drop_accounts(|number| !accounts.contains_key(&number));
+        for (call, lease) in self.leases.iter() {
+            if lease.what.session.is_some() {
+                self.serving.insert(super::served_by(call, &lease.what));
+            }
             self.turn = self.turn.max(lease.what.turn);
             if let Some(account) = self.accounts.get_mut(&lease.what.account) {
                 account.held = account.held.saturating_add(u32::from(lease.what.slot));

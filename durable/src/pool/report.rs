@@ -18,6 +18,8 @@ impl Pool {
             status,
             quota,
             spent,
+            served,
+            made,
         } = report;
         let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, &account) else {
             return;
@@ -92,8 +94,11 @@ impl Pool {
             changes.lasting = true;
             self.touched.push(Row::Account(number));
         }
-        if frees {
-            changes.leases |= self.free(call).is_some();
+        if frees && let Some(lease) = self.free(call) {
+            changes.leases = true;
+            if served {
+                self.served(now, &lease.what, &made, changes);
+            }
         }
     }
 }

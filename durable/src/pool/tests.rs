@@ -3,6 +3,7 @@ mod choice;
 mod errors;
 mod explain;
 mod health;
+mod origin;
 mod probe;
 mod quota;
 mod refresh;
@@ -172,6 +173,7 @@ impl Pool {
                 earliest,
                 busy,
                 bound,
+                ..
             } => Nobody {
                 skipped,
                 earliest,
@@ -183,7 +185,9 @@ impl Pool {
     }
 
     fn reports(&mut self, now: Millis, call: u128, account: &str, outcome: Outcome) -> Changes {
-        self.tells(now, Report::of(CallId(call), account.into(), outcome))
+        let served = outcome == Outcome::Finished;
+        let report = Report::of(CallId(call), account.into(), outcome);
+        self.tells(now, Report { served, ..report })
     }
 
     fn tells(&mut self, now: Millis, report: Report) -> Changes {

@@ -96,6 +96,8 @@ fn command(model: &Model, act: Act) -> Option<Command> {
             status,
             quota,
             spent,
+            served,
+            made,
         } => {
             let held = model
                 .leases
@@ -127,6 +129,8 @@ fn command(model: &Model, act: Act) -> Option<Command> {
                 status,
                 quota: quota.into_iter().map(window).collect(),
                 spent,
+                served,
+                made,
             })
         }
         Act::Say(command) => command,
@@ -187,6 +191,8 @@ fn run(first: Vec<AccountPolicy>, events: Vec<Event>, last: Move) {
             pool = serde_json::from_str(&kept).unwrap();
             assert_eq!(serde_json::to_string(&pool).unwrap(), kept);
             pool = model.table.read(&pool);
+            // Whoever waited lost its connection, and asks again.
+            model.restarted();
             continue;
         };
         let first = step(&mut pool, &mut model, command.clone());

@@ -232,7 +232,7 @@ impl Table {
     pub(crate) fn read<M: Kept>(&self, now: &M) -> M {
         let mut rows = self.0.clone();
         rows.extend(now.row(Row::Head).map(|head| (Row::Head, head)));
-        let untold = |row: &&Row| matches!(row, Row::Session(_));
+        let untold = |row: &&Row| matches!(row, Row::Session(_) | Row::Origin(_));
         rows.extend(
             self.0
                 .keys()

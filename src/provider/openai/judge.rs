@@ -159,6 +159,11 @@ pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
     }
 }
 
+/// Whether the account cannot read encrypted reasoning that was sent: another made it.
+pub(super) fn is_unreadable(error: &[u8]) -> bool {
+    ErrorBody::read(error).is("invalid_encrypted_content")
+}
+
 fn limited(family: &str, error: &ErrorBody, headers: &HeaderMap, now: Millis) -> Verdict {
     if error.is_overload() {
         return Verdict::unwell("overloaded", Code::ProviderOverloaded);

@@ -24,6 +24,12 @@ pub(super) static RESPONSES: Reading = Reading::new(
         Rule::value(&["response", "error"], Seen::error),
         Rule::value(&["message"], Seen::says),
         Rule::content(&["delta"]),
+        // An item is done: encrypted reasoning is whole.
+        Rule::value(&["item", "encrypted_content"], Seen::encrypted_reasoning),
+        Rule::value(
+            &["response", "output", "encrypted_content"],
+            Seen::encrypted_reasoning,
+        ),
         // In one piece: the response itself.
         Rule::value(&["id"], Seen::message_id),
         Rule::value(&["model"], Seen::model),

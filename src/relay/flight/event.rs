@@ -8,6 +8,7 @@ use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::relay::call::Call;
 use crate::relay::mask::SecretMask;
 use crate::relay::meter::Meter;
+use crate::relay::origin;
 
 /// In place of the model of a call that is about none.
 const NO_MODEL: &str = "(none)";
@@ -88,6 +89,10 @@ impl Flight {
                 cache_read: used.cache_read.max(measured.tokens.cache_read),
                 ..measured.tokens
             };
+        }
+        if let Some(measured) = &measured {
+            self.served &= measured.error.is_none();
+            self.made = origin::made(&self.call, measured.message_id.as_deref(), measured.reasoning);
         }
         let asked = self.asked().to_owned();
         let (model, tokens, bill, provider_error) = match measured {

@@ -11,7 +11,7 @@ use crate::error::{Code, Failure};
 use crate::model::time;
 use crate::model::trace::{CallTrace, TracedAttempt, TracedSkip};
 use crate::model::usage::Tokens;
-use crate::relay::admit::Picked;
+use crate::relay::admit::{Given, Picked};
 use crate::relay::stream::X_QUEUE_WAIT;
 
 /// Accounts that are named as candidates.
@@ -35,8 +35,9 @@ pub(super) struct Heard {
 
 struct Tried {
     account: AccountId,
-    sticky: bool,
-    bound: bool,
+    given: Given,
+    /// Items of encrypted reasoning that were left out, since this account cannot read them.
+    left_out: u32,
     candidates: usize,
     /// Cut to what is told of it.
     trace: Option<Box<Trace>>,
@@ -55,13 +56,7 @@ impl Heard {
 
 impl Flight {
     /// The pool gave an account: its slot is held.
-    pub(in crate::relay) fn hold(
-        &mut self,
-        picked: Picked,
-        sticky: bool,
-        bound: bool,
-        mut trace: Option<Box<Trace>>,
-    ) {
+    pub(in crate::relay) fn hold(&mut self, picked: Picked, given: Given, mut trace: Option<Box<Trace>>) {
         let mut candidates = 0;
         if let Some(trace) = &mut trace {
             candidates = trace.candidates.len();
@@ -72,8 +67,8 @@ impl Flight {
         }
         self.heard.tried.push(Tried {
             account: picked.account.clone(),
-            sticky,
-            bound,
+            given,
+            left_out: 0,
             candidates,
             trace,
             began: self.app.ports.clock.ticks(),
@@ -98,6 +93,12 @@ impl Flight {
         }
     }
 
+    pub(super) fn reasoning_left_out(&mut self, items: u32) {
+        if let Some(tried) = self.heard.last() {
+            tried.left_out += items;
+        }
+    }
+
     pub(super) fn attempt_answered(&mut self, status: u16, now: u64) {
         // One that failed is told already: the answer is that of an account before it.
         if let Some(tried) = self.heard.last().filter(|tried| tried.error.is_none()) {
@@ -114,8 +115,11 @@ impl Flight {
         let last = self.heard.tried.last();
         let trace = CallTrace {
             session: session.map(|session| session.signal),
-            sticky: last.is_some_and(|last| last.sticky),
-            bound: last.is_some_and(|last| last.bound),
+            sticky: last.is_some_and(|last| last.given.sticky),
+            bound: last.is_some_and(|last| last.given.bound),
+            followed: last
+                .and_then(|last| last.given.followed)
+                .map(|kind| kind.name().to_owned()),
             waited_ms: self.waited,
             attempts: self.heard.tried.iter().map(|tried| self.attempt(tried)).collect(),
             nobody_left: self.skips(&self.heard.nobody_left),
@@ -134,6 +138,7 @@ impl Flight {
             account_id: tried.account.clone(),
             status: tried.status,
             error: tried.error.map(|code| code.name().to_owned()),
+            reasoning_left_out: tried.left_out,
             started_ms: self.ms(tried.began),
             duration_ms: ended.saturating_sub(tried.began) / 1000,
             candidates: tried.candidates as u32,
@@ -181,7 +186,7 @@ impl Flight {
         for (name, value) in [
             ("x-relay-account", self.name(&last.account)),
             ("x-relay-attempts", self.attempts.to_string()),
-            ("x-relay-sticky", last.sticky.to_string()),
+            ("x-relay-sticky", last.given.sticky.to_string()),
             ("x-relay-waited-ms", self.waited.to_string()),
             ("x-relay-skipped", skipped.join(", ")),
         ] {

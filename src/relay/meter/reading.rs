@@ -12,6 +12,8 @@ use super::{Measured, ProviderError, Tap, bounded, guess};
 use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};
 
+use crate::relay::origin;
+
 pub(crate) use crate::relay::usage::{MOST_TOKENS, count};
 
 /// How a protocol tells of usage.
@@ -90,6 +92,7 @@ pub struct Seen {
     pub ended: bool,
     model: Option<String>,
     message_id: Option<String>,
+    reasoning: Option<u64>,
     stop_reason: Option<String>,
     content: u64,
     /// Of the text under way: it is an error by its type, and what it says.
@@ -112,6 +115,13 @@ impl Seen {
             .as_str()
             .map(|text| bounded(text, 200))
             .or(self.message_id.take());
+    }
+
+    /// What only the account that made it can read, to be sent back in the conversation's next call.
+    pub fn encrypted_reasoning(&mut self, value: &Value) {
+        if let Some(content) = value.as_str() {
+            self.reasoning = Some(origin::fingerprint(content.as_bytes()));
+        }
     }
 
     /// A reason to stop ends the answer; `null` is none.
@@ -198,6 +208,7 @@ impl Seen {
         Measured {
             model: self.model,
             message_id: self.message_id,
+            reasoning: self.reasoning,
             tokens,
             terms,
             quality,

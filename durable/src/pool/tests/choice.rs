@@ -202,6 +202,7 @@ fn a_repeated_pick_is_given_what_it_has() {
             on_trial: false,
             sticky: false,
             bound: false,
+            origin: None,
             trace: None
         }
     );

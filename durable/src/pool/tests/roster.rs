@@ -229,6 +229,8 @@ fn after_the_death_of_the_host_no_call_is_left() {
         ..account("a")
     }]);
     pool.given(T, with_session(1, 7));
+    pool.reports(T, 1, "a", Outcome::Finished);
+    pool.given(T, with_session(1, 8));
     pool.say(
         T,
         Command::BeginRefresh {

@@ -12,6 +12,9 @@ fn a_session_stays_on_its_account() {
             ("b".into(), true)
         );
     }
+    assert_eq!(pool.sessions(T), 0, "nothing has succeeded yet");
+    pool.reports(T, 1, "a", Outcome::Finished);
+    pool.reports(T, 2, "b", Outcome::Finished);
     assert_eq!(
         (
             pool.shows(T, "a").sessions,
@@ -137,6 +140,67 @@ fn a_session_moves_for_good_when_its_account_fails() {
     }
 }
 
+/// A session is bound by a call that succeeded, not by a pick.
+#[test]
+fn what_fails_binds_nothing() {
+    let ended = |outcome| Report::of(CallId(1), "a".into(), outcome);
+    for outcome in [unwell(), Outcome::Neutral, throttled(T + 1), Outcome::Finished] {
+        let mut pool = alike(2);
+        pool.given(T, with_session(1, 7));
+        assert!(
+            pool.handle(T, Command::Report(ended(outcome)))
+                .rows
+                .iter()
+                .all(|row| !matches!(row, Row::Session(_)))
+        );
+        assert_eq!(pool.sessions(T), 0);
+        assert_eq!(pool.given_sticky(T + 1, with_session(2, 7)).1, false);
+    }
+}
+
+#[test]
+fn free_calls_follow_a_session_and_bind_nothing() {
+    let mut pool = alike(3);
+    let free = |call, session| Pick {
+        slot: false,
+        ..with_session(call, session)
+    };
+    pool.given(T, with_session(1, 7));
+    pool.reports(T, 1, "a", Outcome::Finished);
+    assert_eq!(pool.given_sticky(T + 1, free(2, 7)), ("a".into(), true));
+    pool.given(T + 1, free(3, 8));
+    pool.reports(T + 1, 3, "b", Outcome::Finished);
+    assert_eq!(pool.sessions(T + 1), 1);
+    assert!(!pool.given_sticky(T + 1, free(4, 8)).1);
+    assert_eq!(
+        pool.given_sticky(T + HOUR, free(5, 7)).1,
+        false,
+        "nor do they prolong one"
+    );
+}
+
+#[test]
+fn parallel_first_calls_of_a_session_go_to_one_account_while_it_serves() {
+    let mut pool = alike(3);
+    assert_eq!(pool.given_sticky(T, with_session(1, 7)), ("a".into(), false));
+    assert_eq!(pool.given_sticky(T, with_session(2, 7)), ("a".into(), true));
+    // The first fails over: its session follows, for want of one that succeeded.
+    pool.reports(T, 1, "a", throttled(T + 9_000));
+    let again = Pick {
+        tried: vec!["a".into()],
+        ..with_session(1, 7)
+    };
+    assert_eq!(pool.given(T, again), "b");
+    assert_eq!(pool.given_sticky(T, with_session(3, 7)), ("b".into(), true));
+    pool.reports(T, 2, "a", Outcome::Neutral);
+    pool.reports(T, 1, "b", Outcome::Neutral);
+    pool.reports(T, 3, "b", Outcome::Neutral);
+    assert!(
+        !pool.given_sticky(T, with_session(4, 7)).1,
+        "none of them is left"
+    );
+}
+
 #[test]
 fn a_session_moves_when_its_account_was_tried() {
     let mut pool = alike(2);
@@ -147,6 +211,7 @@ fn a_session_moves_when_its_account_was_tried() {
         ..with_session(1, 7)
     };
     assert_eq!(pool.given_sticky(T, again), ("b".into(), false));
+    pool.reports(T, 1, "b", Outcome::Finished);
     assert_eq!(
         pool.given_sticky(T + HOUR / 2, with_session(2, 7)),
         ("b".into(), true)
@@ -157,7 +222,8 @@ fn a_session_moves_when_its_account_was_tried() {
 fn a_session_leaves_back_off_only_for_something_better() {
     let mut pool = alike(2);
     pool.given(T, with_session(1, 7));
-    pool.reports(T, 1, "a", unwell());
+    pool.reports(T, 1, "a", Outcome::Finished);
+    pool.tries(T, 1, "a", unwell());
     pool.tries(T, 2, "b", unwell());
     assert_eq!(
         pool.given_sticky(T, with_session(3, 7)),
@@ -170,7 +236,8 @@ fn a_session_leaves_back_off_only_for_something_better() {
     assert_eq!(told.given_past(T, with_session(4, 7)), ("b".into(), skipped));
     let step = pool.handle(T, Command::Pick(with_session(4, 7)));
     assert!(matches!(step.reply, Reply::Picked { sticky: false, .. }));
-    assert!(step.changes.lasting);
+    assert!(!step.changes.lasting, "it may fail there, too");
+    assert!(pool.reports(T, 4, "b", Outcome::Finished).lasting);
     assert_eq!(
         pool.given_sticky(T + HOUR / 2, with_session(5, 7)),
         ("b".into(), true)
@@ -181,22 +248,27 @@ fn a_session_leaves_back_off_only_for_something_better() {
 fn use_of_a_session_is_kept_by_the_minute() {
     let mut pool = alike(1);
     let mut lasting = |at, call| {
-        pool.handle(at, Command::Pick(with_session(call, 7)))
+        let picked = pool
+            .handle(at, Command::Pick(with_session(call, 7)))
             .changes
-            .lasting
+            .lasting;
+        (picked, pool.reports(at, call, "a", Outcome::Finished).lasting)
     };
-    assert!(lasting(T, 1), "new");
-    assert!(!lasting(T + 60_000, 2));
-    assert!(lasting(T + 60_001, 3));
-    assert!(!lasting(T + 60_002, 4));
+    assert_eq!(lasting(T, 1), (false, true), "new");
+    assert_eq!(lasting(T + 60_000, 2), (false, false));
+    assert_eq!(lasting(T + 60_001, 3), (true, false));
+    assert_eq!(lasting(T + 60_002, 4), (false, false));
 }
 
 #[test]
 fn the_operator_can_flush_sessions() {
     let mut pool = alike(2);
     for session in 0..4 {
-        pool.given(T, with_session(session.into(), session));
+        let account = pool.given(T, with_session(session.into(), session));
+        pool.reports(T, session.into(), &account, Outcome::Finished);
     }
+    pool.given(T, only(10, "a"));
+    pool.given(T, only(11, "b"));
     let flush = |account: Option<&str>| Command::Flush {
         account: account.map(str::to_owned),
         session: None,
@@ -216,11 +288,12 @@ fn the_operator_can_flush_sessions() {
         ..with_session(8, 3)
     };
     assert_eq!(pool.given(T, again), "b");
+    pool.reports(T, 8, "b", Outcome::Finished);
     assert!(!pool.handle(T, flush(Some("nobody"))).changes.lasting);
     assert!(pool.handle(T, flush(Some("a"))).changes.lasting);
     assert_eq!((pool.shows(T, "a").sessions, pool.shows(T, "b").sessions), (0, 1));
     assert!(pool.handle(T, flush(None)).changes.lasting);
     assert!(!pool.handle(T, flush(None)).changes.lasting);
     assert_eq!(pool.sessions(T), 0);
-    assert_eq!(pool.holders(T, "a").len(), 2, "calls that run go on");
+    assert_eq!(pool.holders(T, "a"), [10], "calls that run go on");
 }

@@ -1,7 +1,7 @@
 //! What can happen to a pool.
 
 use crs_durable::CallId;
-use crs_durable::pool::{AccountPolicy, Binding, Command, Outcome, Pick, QuotaWindow};
+use crs_durable::pool::{AccountPolicy, Binding, Command, Origin, Outcome, Pick, QuotaWindow};
 use proptest::prelude::*;
 
 use crate::world::{MAX_TTL, Move, moves};
@@ -32,6 +32,8 @@ pub(super) enum Act {
         status: Option<u16>,
         quota: Vec<QuotaWindow>,
         spent: u64,
+        served: bool,
+        made: Vec<Origin>,
     },
     Say(Command),
     /// Asks for the refresh of the account's credentials, which it knows or (`true`) has from before.
@@ -178,11 +180,17 @@ fn families() -> impl Strategy<Value = String> {
     prop_oneof![Just("opus".to_owned()), Just("haiku".to_owned())]
 }
 
+/// Those below 3 are such that a call can do without.
+fn origins() -> impl Strategy<Value = Vec<Origin>> {
+    let origin = (0..6_u64).prop_map(|id| Origin { id, loose: id < 3 });
+    prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec(origin, 1..3)]
+}
+
 fn picks() -> impl Strategy<Value = Pick> {
     let tried = prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec(ids(), 0..3)];
     let model = prop_oneof![2 => Just(String::new()), 1 => models(), 1 => Just("other".to_owned())];
     let asks = (
-        prop::option::weighted(0.6, 0..4_u64),
+        (prop::option::weighted(0.6, 0..4_u64), origins()),
         families(),
         model,
         tried,
@@ -197,11 +205,13 @@ fn picks() -> impl Strategy<Value = Pick> {
         prop::bool::ANY,
     );
     (calls(), asks, terms).prop_map(|(call, asks, terms)| {
-        let (session, family, model, tried, only, binding, fallback) = asks;
+        let ((session, origins), family, model, tried, only, binding, fallback) = asks;
         let (slot, ttl_ms, learned_since, trace) = terms;
         Pick {
             call,
             session,
+            origins,
+            owner: u64::try_from(call.0 % 3).unwrap_or_default(),
             family,
             model,
             tried,
@@ -251,16 +261,21 @@ fn reports() -> impl Strategy<Value = Act> {
         prop::option::of(Just(529)),
         quota,
         prop_oneof![Just(0), 0..100_u64],
+        (prop::bool::ANY, origins()),
     )
-        .prop_map(|(call, index, own, told, status, quota, spent)| Act::Report {
-            call,
-            index,
-            own,
-            told,
-            status,
-            quota,
-            spent,
-        })
+        .prop_map(
+            |(call, index, own, told, status, quota, spent, (served, made))| Act::Report {
+                call,
+                index,
+                own,
+                told,
+                status,
+                quota,
+                spent,
+                served,
+                made,
+            },
+        )
 }
 
 pub(super) fn events() -> impl Strategy<Value = Event> {

@@ -4,7 +4,7 @@ mod choice;
 mod quota;
 
 use crs_durable::pool::{
-    AccountError, AccountPolicy, AccountSnapshot, Command, CooldownKind, LeaseSnapshot, Outcome,
+    AccountError, AccountPolicy, AccountSnapshot, Command, CooldownKind, LeaseSnapshot, Origin, Outcome,
     RefreshResult, Reply, Report, Snapshot,
 };
 use crs_durable::{CallId, Millis};
@@ -12,6 +12,7 @@ use crs_durable::{CallId, Millis};
 use crate::world::{Clock, End, Leases, Table};
 
 const SESSION_TTL_MS: u64 = 3_600_000;
+const ORIGIN_TTL_MS: u64 = 7 * 86_400_000;
 const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
 /// How long credentials count as replaced lately.
 const LATELY_MS: u64 = 600_000;
@@ -25,6 +26,10 @@ pub(crate) struct Held {
     slot: bool,
     family: String,
     holder: String,
+    /// The session it is served for, and in which order it was given.
+    session: Option<u64>,
+    turn: u64,
+    origins: Vec<Origin>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +59,7 @@ pub(crate) struct Model {
     pub(crate) leases: Leases<Held>,
     accounts: Vec<Account>,
     sessions: Vec<(u64, String, Millis)>,
+    origins: Vec<(u64, String, Millis)>,
     learned: bool,
     stale: bool,
     turn: u64,
@@ -69,6 +75,7 @@ impl Default for Model {
             table: Table::default(),
             accounts: vec![],
             sessions: vec![],
+            origins: vec![],
             learned: false,
             stale: false,
             turn: 0,
@@ -83,6 +90,14 @@ impl Model {
 
     fn account_mut(&mut self, id: &str) -> Option<&mut Account> {
         self.accounts.iter_mut().find(|account| account.policy.id == id)
+    }
+
+    /// Sessions and origins, with their times to live.
+    fn bindings(&mut self) -> [(&mut Vec<(u64, String, Millis)>, u64); 2] {
+        [
+            (&mut self.sessions, SESSION_TTL_MS),
+            (&mut self.origins, ORIGIN_TTL_MS),
+        ]
     }
 
     /// What time does before a command.
@@ -110,20 +125,29 @@ impl Model {
                     .iter_mut()
                     .for_each(|error| error.at = error.at.min(now));
             }
-            self.sessions
-                .iter_mut()
-                .for_each(|(.., until)| *until = (*until).min(now + SESSION_TTL_MS));
+            for (bindings, ttl) in self.bindings() {
+                bindings
+                    .iter_mut()
+                    .for_each(|(.., until)| *until = (*until).min(now + ttl));
+            }
         }
-        self.sessions.retain(|(.., until)| now < *until);
+        for (bindings, _) in self.bindings() {
+            bindings.retain(|(.., until)| now < *until);
+        }
         now
+    }
+
+    pub(crate) fn restarted(&mut self) {
+        self.accounts
+            .iter_mut()
+            .for_each(|account| account.waiting.clear());
     }
 
     pub(crate) fn death(&mut self) {
         self.leases.0.clear();
-        for account in &mut self.accounts {
-            account.election = None;
-            account.waiting.clear();
-        }
+        self.accounts
+            .iter_mut()
+            .for_each(|account| account.election = None);
         self.stale = true;
     }
 
@@ -223,7 +247,29 @@ impl Model {
             .map(|account| account.policy.id.clone())
             .collect();
         self.leases.0.retain(|lease| there.contains(&lease.what.account));
-        self.sessions.retain(|(_, bound, _)| there.contains(bound));
+        for (bindings, _) in self.bindings() {
+            bindings.retain(|(_, bound, _)| there.contains(bound));
+        }
+    }
+
+    /// The call was served well.
+    fn served(&mut self, now: Millis, held: &Held, made: &[Origin]) {
+        fn bind(bindings: &mut Vec<(u64, String, Millis)>, name: u64, account: &str, until: Millis) {
+            bindings.retain(|(other, ..)| *other != name);
+            bindings.push((name, account.to_owned(), until));
+        }
+        if let Some(session) = held.session {
+            bind(&mut self.sessions, session, &held.account, now + SESSION_TTL_MS);
+        }
+        if made.iter().any(|origin| origin.loose) {
+            let old = |id: u64| held.origins.iter().any(|origin| origin.loose && origin.id == id);
+            self.origins.retain(|(id, ..)| !old(*id));
+        }
+        let renewed = made.iter().any(|origin| origin.loose);
+        let kept = held.origins.iter().filter(|origin| !origin.loose || !renewed);
+        for origin in kept.chain(made) {
+            bind(&mut self.origins, origin.id, &held.account, now + ORIGIN_TTL_MS);
+        }
     }
 
     fn report(&mut self, now: Millis, report: &Report) {
@@ -236,6 +282,12 @@ impl Model {
         let frees = held.is_some() && *outcome != Outcome::Serving;
         if frees {
             self.leases.free(call);
+            if let Some(held) = held
+                .as_ref()
+                .filter(|_| report.served && self.account(id).is_some())
+            {
+                self.served(now, held, &report.made);
+            }
         }
         let Some(account) = self.account_mut(id) else {
             return;

@@ -267,6 +267,12 @@ async fn sessions_are_let_go() {
     ] {
         calls += 1;
         pick(&bench, calls, &Value::Null).await;
+        let served = pool::Report {
+            served: true,
+            ..pool::Report::of(CallId(calls), id.clone(), pool::Outcome::Finished)
+        };
+        let report = pool::Command::Report(served);
+        bench.gates.pool(Platform::Claude, report).await.unwrap();
         assert_eq!(bench.get(&path).await.json["sessions"], 1);
         let body = if flush.starts_with(&path) {
             Value::Null

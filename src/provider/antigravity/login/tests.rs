@@ -60,6 +60,7 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
         model: ModelName::parse("gemini-3-pro").unwrap(),
         stream: true,
         session: None,
+        refers_to: Vec::new(),
         max_output: None,
         hosted: HostedTools::default(),
         only: None,

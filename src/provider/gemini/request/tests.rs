@@ -69,6 +69,7 @@ fn call(endpoint: Endpoint, stream: bool, model: &str, body: &'static str) -> Ca
         model: ModelName::parse(model).unwrap_or_default(),
         stream,
         session: None,
+        refers_to: Vec::new(),
         max_output: None,
         hosted: HostedTools::default(),
         only: None,

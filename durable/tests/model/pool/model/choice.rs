@@ -223,6 +223,7 @@ impl Model {
                 earliest: None,
                 busy: false,
                 bound: None,
+                origin: None,
                 ..
             } => assert_eq!(expected, None),
             other => panic!("{other:?}"),
@@ -255,6 +256,14 @@ impl Model {
                 Some((account.policy.id.clone(), skip, back_at))
             })
             .collect();
+        let rank = |id: &str| ranks.iter().find(|rank| rank.7 == id);
+        let lost = previous
+            .as_ref()
+            .is_some_and(|lease| rank(&lease.what.account).is_some());
+        if !lost && let Some((origin, home)) = self.strict_origin(pick) {
+            self.pick_origin(now, pick, (origin, &home), rank(&home).is_some(), &skips, reply);
+            return;
+        }
         let Some(best) = ranks.first() else {
             self.check_nobody(pick, &skips, reply);
             return;
@@ -268,7 +277,6 @@ impl Model {
         else {
             panic!("nobody left but {best:?}")
         };
-        let rank = |id: &str| ranks.iter().find(|rank| rank.7 == id);
         // Its answer was lost: it has what it had.
         if let Some(lease) = previous
             && rank(&lease.what.account).is_some()
@@ -278,34 +286,114 @@ impl Model {
             self.take(now, pick, account, *sticky, Some(lease));
             return;
         }
-        let own = self
-            .sessions
-            .iter()
-            .find(|(session, ..)| Some(*session) == pick.session)
-            .map(|(_, own, _)| own.clone());
+        let bound = self.bound(pick);
         let full = |id: &String| {
             let full =
                 |(other, skip, _): &(String, Skip, _)| other == id && matches!(skip, Skip::Full { .. });
             skips.iter().any(full)
         };
-        let (stays, left) = match own {
-            Some(own) => match rank(&own) {
+        let loose = pick.origins.iter().filter(|origin| origin.loose);
+        let loose = loose.filter_map(|origin| self.made(origin.id)).next();
+        let crowded = bound.as_ref().is_some_and(full);
+        let serving = if crowded { vec![] } else { self.serving(pick) };
+        let able = loose.into_iter().chain(bound.clone()).chain(serving);
+        let able = able.filter_map(|home| rank(&home).map(|rank| ((rank.0, rank.1), home)));
+        let home = able.min_by_key(|(suits, _)| *suits).map(|(_, home)| home);
+        let home = home.or(bound.filter(|_| crowded));
+        let (binds, left) = match home {
+            Some(home) => match rank(&home) {
                 Some(rank) if (!rank.0 && rank.1 < 2) || (rank.0, rank.1) <= (best.0, best.1) => {
-                    assert_eq!((account, *sticky), (&own, true));
-                    (own, None)
+                    assert_eq!((account, *sticky), (&home, true));
+                    (true, None)
                 }
-                Some(_) => (best.7.clone(), Some(own)),
-                None if full(&own) => (own, None),
-                None => (best.7.clone(), None),
+                Some(_) => (true, Some(home)),
+                None => (false, None),
             },
-            None => (best.7.clone(), None),
+            None => (true, None),
         };
         if !*sticky {
             assert_eq!(account, &best.7);
         }
         check_trace(trace.as_deref(), &ranks, &skips, left.as_ref());
-        self.bind(now, pick.session, &stays);
-        self.take(now, pick, account, *sticky, None);
+        if *sticky || !binds {
+            self.touch(now, pick);
+        }
+        self.take_for(now, pick, account, *sticky, binds);
+    }
+
+    /// What the call cannot do without, and who keeps it.
+    fn strict_origin(&self, pick: &Pick) -> Option<(u64, String)> {
+        let mut strict = pick.origins.iter().filter(|origin| !origin.loose);
+        strict.find_map(|origin| Some((origin.id, self.made(origin.id)?)))
+    }
+
+    fn made(&self, origin: u64) -> Option<String> {
+        let found = self.origins.iter().find(|(id, ..)| *id == origin);
+        found.map(|(_, account, _)| account.clone())
+    }
+
+    fn bound(&self, pick: &Pick) -> Option<String> {
+        let mut sessions = self.sessions.iter();
+        let found = sessions.find(|(session, ..)| Some(*session) == pick.session);
+        found.map(|(_, account, _)| account.clone())
+    }
+
+    /// Where the session's calls of those that run are served, the first of them first.
+    fn serving(&self, pick: &Pick) -> Vec<String> {
+        let Some(session) = pick.session else {
+            return vec![];
+        };
+        let leases = self
+            .leases
+            .0
+            .iter()
+            .filter(|lease| lease.what.session == Some(session));
+        let mut calls: Vec<_> = leases
+            .map(|lease| (lease.what.turn, &lease.what.account))
+            .collect();
+        calls.sort();
+        calls.into_iter().map(|(_, account)| account.clone()).collect()
+    }
+
+    fn pick_origin(
+        &mut self,
+        now: Millis,
+        pick: &Pick,
+        (origin, home): (u64, &str),
+        able: bool,
+        skips: &[(String, Skip, Option<Millis>)],
+        reply: &Reply,
+    ) {
+        match reply {
+            Reply::Picked {
+                account,
+                sticky: false,
+                origin: Some(told),
+                ..
+            } if able => {
+                assert_eq!((account.as_str(), *told), (home, origin));
+                self.take_for(now, pick, home, false, true);
+            }
+            _ => {
+                let (id, skip, earliest) = skips.iter().find(|(id, ..)| id == home).cloned().unwrap();
+                let expected = Reply::NobodyLeft {
+                    busy: matches!(skip, Skip::Full { .. }),
+                    skipped: vec![(id, skip)],
+                    earliest,
+                    bound: None,
+                    origin: Some(origin),
+                };
+                assert_eq!(reply, &expected);
+            }
+        }
+    }
+
+    fn take_for(&mut self, now: Millis, pick: &Pick, account: &str, sticky: bool, binds: bool) {
+        self.take(now, pick, account, sticky, None);
+        let lease = self.leases.0.iter_mut().find(|lease| lease.call == pick.call);
+        if let Some(lease) = lease.filter(|_| pick.slot) {
+            lease.what.session = pick.session.filter(|_| binds);
+        }
     }
 
     fn check_nobody(&self, pick: &Pick, skips: &[(String, Skip, Option<Millis>)], reply: &Reply) {
@@ -326,15 +414,19 @@ impl Model {
             earliest: own.filter_map(|(.., back_at)| *back_at).min(),
             busy: skips.iter().any(|(_, skip, _)| matches!(skip, Skip::Full { .. })),
             bound: pick.binding.as_ref().map(there),
+            origin: None,
         };
         assert_eq!(reply, &expected);
     }
 
-    fn bind(&mut self, now: Millis, session: Option<u64>, account: &str) {
-        let Some(session) = session else { return };
-        let until = now + SESSION_TTL_MS;
-        self.sessions.retain(|(other, ..)| *other != session);
-        self.sessions.push((session, account.to_owned(), until));
+    /// The session was used.
+    fn touch(&mut self, now: Millis, pick: &Pick) {
+        let used = |session: &u64| pick.slot && Some(*session) == pick.session;
+        for (session, _, until) in &mut self.sessions {
+            if used(session) {
+                *until = (*until).max(now + SESSION_TTL_MS);
+            }
+        }
     }
 
     fn take(&mut self, now: Millis, pick: &Pick, account: &str, sticky: bool, again: Option<Lease<Held>>) {
@@ -365,6 +457,9 @@ impl Model {
             slot: pick.slot,
             family: pick.family.clone(),
             holder: pick.holder.clone(),
+            session: None,
+            turn,
+            origins: if pick.slot { pick.origins.clone() } else { vec![] },
         };
         self.leases.put(&self.clock, now, pick.call, pick.ttl_ms, held);
         assert!(

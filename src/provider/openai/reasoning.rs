@@ -1,0 +1,108 @@
+//! Encrypted reasoning that another account made.
+//!
+//! OpenAI answers 400 with the code `invalid_encrypted_content` and does not say which item it means
+//! (<https://github.com/openai/codex/issues/8145>). The model's words and its calls of tools are items of
+//! their own, so without the reasoning a conversation is whole; what is lost is thought.
+
+use bytes::Bytes;
+
+use crate::relay::body::{Edit, Field, Fields, Span, elements, patch, scan};
+use crate::relay::call::{Call, Endpoint};
+
+/// The call's body without its encrypted reasoning, and how many items that were; `None`: it has none. A
+/// compacted history is encrypted, too, but without that nothing would be left: it stays.
+pub(super) fn left_out(call: &Call) -> Option<(Bytes, u32)> {
+    if !matches!(call.endpoint, Endpoint::Responses | Endpoint::CompactResponses) {
+        return None;
+    }
+    without(&call.fields, &call.body)
+}
+
+fn without(fields: &Fields, body: &Bytes) -> Option<(Bytes, u32)> {
+    let input = fields.span(Field::Input)?;
+    let array = input.of(body);
+    let items = elements(array)?;
+    let unreadable: Vec<bool> = items.iter().map(|item| is_encrypted(item.of(array))).collect();
+    let count = unreadable.iter().filter(|unreadable| **unreadable).count();
+    if count == 0 {
+        return None;
+    }
+    let mut edits = Vec::new();
+    let mut kept_before = None;
+    let mut cut_from = None;
+    for (item, unreadable) in items.iter().zip(unreadable) {
+        match (unreadable, cut_from) {
+            (true, None) => cut_from = Some(item.start),
+            (false, Some(start)) => {
+                let end = item.start;
+                edits.push(Edit::cut(Span { start, end }.moved(input.start)));
+                cut_from = None;
+            }
+            _ => {}
+        }
+        if !unreadable {
+            kept_before = Some(item.end);
+        }
+    }
+    // At the end the comma before goes, too.
+    if let (Some(start), Some(last)) = (cut_from, items.last()) {
+        let start = kept_before.unwrap_or(start);
+        let end = last.end;
+        edits.push(Edit::cut(Span { start, end }.moved(input.start)));
+    }
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    Some((patch(body, edits), count))
+}
+
+fn is_encrypted(item: &[u8]) -> bool {
+    let Ok(fields) = scan(item) else {
+        return false;
+    };
+    fields.text(Field::Type, item).as_deref() == Some("reasoning")
+        && fields.text(Field::EncryptedContent, item).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn left(input: Value) -> Option<(Value, u32)> {
+        let body: Bytes = json!({"model": "m", "input": input, "store": false})
+            .to_string()
+            .into();
+        let (body, count) = without(&scan(&body).unwrap(), &body)?;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["store"], false);
+        Some((body["input"].clone(), count))
+    }
+
+    #[test]
+    fn exactly_the_encrypted_reasoning_goes() {
+        let thought = || json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "x", "summary": []});
+        let said = |text: &str| json!({"role": "user", "content": text});
+        let shown = json!({"type": "reasoning", "summary": [{"text": "kept"}], "encrypted_content": null});
+        let compacted = json!({"type": "compaction", "encrypted_content": "y"});
+        for (input, expected, count) in [
+            (
+                json!([said("a"), thought(), said("b")]),
+                json!([said("a"), said("b")]),
+                1,
+            ),
+            (json!([thought(), said("b")]), json!([said("b")]), 1),
+            (json!([said("a"), thought(), thought()]), json!([said("a")]), 2),
+            (
+                json!([thought(), said("a"), thought(), said("b"), thought()]),
+                json!([said("a"), said("b")]),
+                3,
+            ),
+            (json!([thought()]), json!([]), 1),
+            (json!([shown, thought(), compacted]), json!([shown, compacted]), 1),
+        ] {
+            assert_eq!(left(input), Some((expected, count)));
+        }
+        assert_eq!(left(json!([said("a"), compacted])), None);
+        assert_eq!(left(json!("text")), None);
+    }
+}
