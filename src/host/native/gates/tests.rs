@@ -1,6 +1,7 @@
 //! Waiting at the machines of this process, with a clock that stands still.
 
-use crs_durable::pool::{AccountPolicy, Command, RefreshResult, Reply};
+use crs_durable::gate::KeyPolicy;
+use crs_durable::pool::{AccountPolicy, Command as ToPool, RefreshResult, Reply};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
@@ -20,7 +21,7 @@ async fn gates(clock: &Movable) -> NativeGates {
         ..AccountPolicy::default()
     }];
     gates
-        .pool(Platform::Claude, Command::Learn { roster })
+        .pool(Platform::Claude, ToPool::Learn { roster })
         .await
         .unwrap();
     gates
@@ -28,7 +29,7 @@ async fn gates(clock: &Movable) -> NativeGates {
 
 impl NativeGates {
     async fn asks(&self, call: u128, waits: bool) -> Reply {
-        let begin = Command::BeginRefresh {
+        let begin = ToPool::BeginRefresh {
             call: CallId(call),
             account: "a".into(),
             seen: 1,
@@ -40,7 +41,7 @@ impl NativeGates {
     }
 
     async fn ends(&self, call: u128, result: RefreshResult) {
-        let end = Command::EndRefresh {
+        let end = ToPool::EndRefresh {
             call: CallId(call),
             account: "a".into(),
             result,
@@ -116,4 +117,53 @@ async fn one_takes_over_from_a_refresher_that_died_and_nothing_stays_behind() {
     gates.ends(1, RefreshResult::Failed).await;
     assert_eq!(two.now_or_never(), Some(Reply::RefreshFailed));
     assert_eq!(gates.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_gates_row_ends_with_its_key() {
+    let clock = Movable::at(1_000_000);
+    let store = Arc::new(FakeStore::default());
+    let gates = NativeGates::load(store.clone(), Arc::new(clock.clone()))
+        .await
+        .unwrap();
+    let key = KeyHash([7; 32]);
+    let row = keys::gate(&key.hex());
+    let policy = Arc::new(KeyPolicy {
+        id: "k".into(),
+        active: true,
+        ..KeyPolicy::default()
+    });
+    let say = async |command| gates.gate(&key, command).await.unwrap();
+    say(gate::Command::Learn { policy: Some(policy) }).await;
+    let admit = gate::Admit {
+        call: CallId(1),
+        service: gate::Service::Claude,
+        model: None,
+        opus: false,
+        client: None,
+        slot: true,
+        estimate: None,
+        ttl_ms: TTL,
+        learned_since: 1,
+        note: None,
+        queued_until: None,
+    };
+    let granted = say(gate::Command::Admit(admit)).await;
+    assert!(matches!(granted, gate::Reply::Granted { .. }), "{granted:?}");
+    gates.save().await;
+    assert!(store.text(&row).is_some());
+    // The key is deleted while a call of it runs: what that used is still to be counted.
+    say(gate::Command::Learn { policy: None }).await;
+    gates.save().await;
+    assert!(store.text(&row).is_some());
+    say(gate::Command::Settle {
+        call: CallId(1),
+        event: None,
+        usage: None,
+    })
+    .await;
+    gates.save().await;
+    assert_eq!(store.text(&row), None);
+    // Batches of the ledger that name it do not bring it back.
+    assert!(matches!(gates.kept(&key), Some(Command::Del { .. })));
 }
