@@ -159,6 +159,19 @@ impl Gate {
         self
     }
 
+    /// Whether nothing is lost if the host forgets this gate: the store knows no such key, no call holds
+    /// anything or waits, and the store has all events. (If the key is restored, its window begins anew; what
+    /// was spent is in the ledger.)
+    pub fn is_over(&self) -> bool {
+        self.record.is_none()
+            && self.freshness.known()
+            && self.activated.is_none()
+            && self.leases.calls().next().is_none()
+            && self.ended.calls().next().is_none()
+            && self.queue.is_empty()
+            && self.outbox.len() == 0
+    }
+
     /// Says whether the record changed.
     fn learn(&mut self, now: Millis, policy: Option<Arc<KeyPolicy>>) -> bool {
         let live = |end: &Deadline| !end.passed(now);

@@ -27,6 +27,8 @@ pub struct Object<M> {
     /// When the object is to be woken, as far as this instance knows.
     alarm: Cell<Option<Millis>>,
     rows_written: Cell<u64>,
+    /// Whether the storage has the table: see [`Object::forget`].
+    has_table: Cell<bool>,
 }
 
 /// What a command led to.
@@ -55,6 +57,7 @@ where
             storage,
             alarm: Cell::new(None),
             rows_written: Cell::new(0),
+            has_table: Cell::new(true),
         })
     }
 
@@ -63,6 +66,9 @@ where
         let mut machine = self.machine.borrow_mut();
         let step = Machine::handle(&mut *machine, now, command);
         let touched: BTreeSet<Row> = step.rows.into_iter().collect();
+        if !touched.is_empty() && !self.has_table.replace(true) {
+            self.sql.exec(TABLE, None)?;
+        }
         for row in touched {
             if let Err(error) = self.write(&machine, row) {
                 *machine = read(&self.sql)?;
@@ -86,6 +92,23 @@ where
         self.rows_written.set(self.rows_written.get() + 1);
         let ahead = i64::try_from(at.saturating_sub(now)).unwrap_or(i64::MAX);
         self.storage.set_alarm(ahead).await
+    }
+
+    /// Asks the machine without a step.
+    pub fn ask<T>(&self, question: impl FnOnce(&M) -> T) -> T {
+        question(&self.machine.borrow())
+    }
+
+    /// Deletes all that is stored, alarm included: an object without storage ceases to exist once it is evicted.
+    /// For a machine that holds nothing which must not be lost. No other event is delivered while the storage
+    /// is busy, so no step comes in between.
+    pub async fn forget(&self) -> worker::Result<()> {
+        if !self.has_table.replace(false) {
+            return Ok(());
+        }
+        self.alarm.set(None);
+        self.storage.delete_alarm().await?;
+        self.storage.delete_all().await
     }
 
     /// The alarm has come.

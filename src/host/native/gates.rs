@@ -46,6 +46,8 @@ pub struct NativeGates {
 struct GateCell {
     gate: Gate,
     unsaved: bool,
+    /// The store may have a row of it.
+    stored: bool,
     /// Calls that wait for a slot; each is told by being dropped.
     waiting: HashMap<CallId, oneshot::Sender<()>>,
 }
@@ -185,7 +187,7 @@ impl NativeGates {
                 .iter_mut()
                 .filter_map(|(key, cell)| {
                     let unsaved = std::mem::take(&mut cell.unsaved);
-                    unsaved.then(|| Some((key.clone(), keep(key, &cell.gate)?)))?
+                    unsaved.then(|| Some((key.clone(), cell.keep(key)?)))?
                 })
                 .collect();
             if writes.is_empty() {
@@ -226,7 +228,9 @@ impl NativeGates {
             machine: "gate",
             reason: format!("its state cannot be read: {error}"),
         })?;
-        let gate = match replies.into_iter().next() {
+        let kept = replies.into_iter().next();
+        let stored = matches!(kept, Some(Reply::Value(Some(_))));
+        let gate = match kept {
             Some(Reply::Value(Some(kept))) => match serde_json::from_slice::<Gate>(&kept) {
                 Ok(gate) => gate.resumed(),
                 // Written by another version. What was spent it is told by the ledger's sums.
@@ -242,6 +246,7 @@ impl NativeGates {
             .entry(key.clone())
             .or_insert_with(|| GateCell {
                 gate,
+                stored,
                 ..GateCell::default()
             });
         Ok(())
@@ -262,7 +267,7 @@ impl NativeGates {
             return Ok(Step::Asleep(command));
         };
         let step = cell.gate.handle(now, command);
-        cell.unsaved |= step.changes.lasting;
+        cell.unsaved |= step.changes.lasting || (cell.stored && cell.gate.is_over());
         for told in step.wake.iter().chain(&call) {
             cell.waiting.remove(told);
         }
@@ -296,14 +301,21 @@ enum Step {
     Asleep(gate::Command),
 }
 
-/// What writes the gate's state.
-fn keep(key: &KeyHash, gate: &Gate) -> Option<Command> {
-    let text = serde_json::to_vec(gate).ok()?;
-    Some(Command::Set {
-        key: keys::gate(&key.hex()),
-        value: Bytes::from(text),
-        expire_at: None,
-    })
+impl GateCell {
+    /// What writes the gate's state; it ends with its key.
+    fn keep(&mut self, key: &KeyHash) -> Option<Command> {
+        let key = keys::gate(&key.hex());
+        self.stored = !self.gate.is_over();
+        if !self.stored {
+            return Some(Command::Del { key });
+        }
+        let text = serde_json::to_vec(&self.gate).ok()?;
+        Some(Command::Set {
+            key,
+            value: Bytes::from(text),
+            expire_at: None,
+        })
+    }
 }
 
 #[async_trait]
@@ -341,7 +353,7 @@ impl Gates for NativeGates {
         let mut shard = lock(self.shard(key).ok()?);
         let cell = shard.get_mut(key)?;
         cell.unsaved = false;
-        keep(key, &cell.gate)
+        cell.keep(key)
     }
 
     fn unsaved_since(&self) -> Option<Millis> {

@@ -59,7 +59,9 @@ impl DurableObject for GateObject {
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
         let object = loaded(&self.object, &self.state)?;
         let commands = self.ledger.get().map_or(0, ToLedger::take_commands);
-        serve(object, &self.waiting, request, commands).await
+        let answer = serve(object, &self.waiting, request, commands).await?;
+        forget_if_over(object).await;
+        Ok(answer)
     }
 
     /// Woken to write what is due; also to free what has ended, which any command does.
@@ -94,7 +96,17 @@ impl DurableObject for GateObject {
             wake_at = told.wake_at;
         }
         object.wake(clock.now(), wake_at).await?;
+        forget_if_over(object).await;
         Response::empty()
+    }
+}
+
+/// A gate's storage ends with its key.
+async fn forget_if_over(object: &Object<Gate>) {
+    if object.ask(Gate::is_over)
+        && let Err(error) = object.forget().await
+    {
+        tracing::warn!(%error, "the storage of a deleted key's gate is still there");
     }
 }
 

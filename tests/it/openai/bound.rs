@@ -16,16 +16,16 @@ async fn two_accounts() -> OpenAi {
     o
 }
 
-impl OpenAi {
-    /// Short: nothing else ties it to a conversation.
-    fn stored(&self, client: &Client, previous: Option<&str>) -> Call {
-        let mut body = json!({ "model": "gpt-5.4", "store": true, "input": "question" });
-        if let Some(id) = previous {
-            body["previous_response_id"] = id.into();
-        }
-        client.call("POST", "/responses").json(&body)
+/// Short: nothing else ties it to a conversation.
+fn stored(client: &Client, previous: Option<&str>) -> Call {
+    let mut body = json!({ "model": "gpt-5.4", "store": true, "input": "question" });
+    if let Some(id) = previous {
+        body["previous_response_id"] = id.into();
     }
+    client.call("POST", "/responses").json(&body)
+}
 
+impl OpenAi {
     /// The account that was asked last.
     fn served(&self) -> String {
         self.asked(Route::Responses).bearer().expect("a key").to_owned()
@@ -73,7 +73,7 @@ async fn a_stored_response_is_continued_where_it_is() {
     for key in [ACCOUNT_KEY, SECOND] {
         o.prefer(key).await;
         for streamed in [false, true] {
-            let call = o.stored(&o.client, None);
+            let call = stored(&o.client, None);
             let answer = if streamed { call.stream() } else { call };
             let answer = answer.send().await.good();
             o.settled().await;
@@ -89,7 +89,7 @@ async fn a_stored_response_is_continued_where_it_is() {
     for preferred in [ACCOUNT_KEY, SECOND] {
         o.prefer(preferred).await;
         for (id, key) in &made {
-            o.stored(&o.client, Some(id)).send().await.good();
+            stored(&o.client, Some(id)).send().await.good();
             assert_eq!(&o.served(), key);
         }
     }
@@ -98,14 +98,14 @@ async fn a_stored_response_is_continued_where_it_is() {
     o.settled().await;
     o.prefer(ACCOUNT_KEY).await;
     let id = answer.json()["id"].as_str().expect("an id").to_owned();
-    o.stored(&o.client, Some(&id)).send().await.good();
+    stored(&o.client, Some(&id)).send().await.good();
     assert_eq!(o.served(), ACCOUNT_KEY);
 }
 
 #[tokio::test]
 async fn a_stored_response_whose_account_is_away_is_said_to_be() {
     let o = two_accounts().await;
-    let answer = o.stored(&o.client, None).send().await.good();
+    let answer = stored(&o.client, None).send().await.good();
     o.settled().await;
     let (id, home) = (
         answer.json()["id"].as_str().expect("an id").to_owned(),
@@ -113,7 +113,7 @@ async fn a_stored_response_whose_account_is_away_is_said_to_be() {
     );
     o.change(&home, &json!({ "schedulable": false })).await;
     let before = o.provider.calls();
-    let refused = o.stored(&o.client, Some(&id)).send().await.expect(400);
+    let refused = stored(&o.client, Some(&id)).send().await.expect(400);
     let message = refused.json()["error"]["message"]
         .as_str()
         .expect("words")
@@ -124,10 +124,10 @@ async fn a_stored_response_whose_account_is_away_is_said_to_be() {
     );
     assert_eq!(o.provider.calls(), before, "nobody else is asked");
     // Everything else goes on, and another key finds out nothing with the id.
-    o.stored(&o.client, None).send().await.good();
+    stored(&o.client, None).send().await.good();
     let key = o.relay.key("other").create().await;
     let other = Client::new(&format!("{}/openai", o.relay.url())).with_bearer(&key.secret);
-    o.stored(&other, Some(&id)).send().await.good();
+    stored(&other, Some(&id)).send().await.good();
     assert_ne!(o.served(), home);
 }
 

@@ -154,7 +154,7 @@ fn what_fails_binds_nothing() {
                 .all(|row| !matches!(row, Row::Session(_)))
         );
         assert_eq!(pool.sessions(T), 0);
-        assert_eq!(pool.given_sticky(T + 1, with_session(2, 7)).1, false);
+        assert!(!pool.given_sticky(T + 1, with_session(2, 7)).1);
     }
 }
 
@@ -172,9 +172,8 @@ fn free_calls_follow_a_session_and_bind_nothing() {
     pool.reports(T + 1, 3, "b", Outcome::Finished);
     assert_eq!(pool.sessions(T + 1), 1);
     assert!(!pool.given_sticky(T + 1, free(4, 8)).1);
-    assert_eq!(
-        pool.given_sticky(T + HOUR, free(5, 7)).1,
-        false,
+    assert!(
+        !pool.given_sticky(T + HOUR, free(5, 7)).1,
         "nor do they prolong one"
     );
 }

@@ -54,12 +54,15 @@ pub(crate) struct Account {
     turn: u64,
 }
 
+/// Name, account and end.
+type Bindings = Vec<(u64, String, Millis)>;
+
 pub(crate) struct Model {
     pub(crate) clock: Clock,
     pub(crate) leases: Leases<Held>,
     accounts: Vec<Account>,
-    sessions: Vec<(u64, String, Millis)>,
-    origins: Vec<(u64, String, Millis)>,
+    sessions: Bindings,
+    origins: Bindings,
     learned: bool,
     stale: bool,
     turn: u64,
@@ -93,7 +96,7 @@ impl Model {
     }
 
     /// Sessions and origins, with their times to live.
-    fn bindings(&mut self) -> [(&mut Vec<(u64, String, Millis)>, u64); 2] {
+    fn bindings(&mut self) -> [(&mut Bindings, u64); 2] {
         [
             (&mut self.sessions, SESSION_TTL_MS),
             (&mut self.origins, ORIGIN_TTL_MS),
@@ -126,9 +129,9 @@ impl Model {
                     .for_each(|error| error.at = error.at.min(now));
             }
             for (bindings, ttl) in self.bindings() {
-                bindings
-                    .iter_mut()
-                    .for_each(|(.., until)| *until = (*until).min(now + ttl));
+                for (.., until) in bindings {
+                    *until = (*until).min(now + ttl);
+                }
             }
         }
         for (bindings, _) in self.bindings() {
@@ -254,7 +257,7 @@ impl Model {
 
     /// The call was served well.
     fn served(&mut self, now: Millis, held: &Held, made: &[Origin]) {
-        fn bind(bindings: &mut Vec<(u64, String, Millis)>, name: u64, account: &str, until: Millis) {
+        fn bind(bindings: &mut Bindings, name: u64, account: &str, until: Millis) {
             bindings.retain(|(other, ..)| *other != name);
             bindings.push((name, account.to_owned(), until));
         }

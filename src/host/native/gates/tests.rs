@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crs_durable::pool::{AccountPolicy, Command, RefreshResult, Reply};
+use crs_durable::gate::KeyPolicy;
+use crs_durable::pool::{AccountPolicy, Command as ToPool, RefreshResult, Reply};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
@@ -22,7 +23,7 @@ async fn gates(clock: &Movable) -> NativeGates {
         ..AccountPolicy::default()
     }];
     gates
-        .pool(Platform::Claude, Command::Learn { roster })
+        .pool(Platform::Claude, ToPool::Learn { roster })
         .await
         .unwrap();
     gates
@@ -30,7 +31,7 @@ async fn gates(clock: &Movable) -> NativeGates {
 
 impl NativeGates {
     async fn asks(&self, call: u128, waits: bool) -> Reply {
-        let begin = Command::BeginRefresh {
+        let begin = ToPool::BeginRefresh {
             call: CallId(call),
             account: "a".into(),
             seen: 1,
@@ -42,7 +43,7 @@ impl NativeGates {
     }
 
     async fn ends(&self, call: u128, result: RefreshResult) {
-        let end = Command::EndRefresh {
+        let end = ToPool::EndRefresh {
             call: CallId(call),
             account: "a".into(),
             result,
@@ -144,4 +145,55 @@ async fn what_cannot_be_saved_is_told_since_when() {
         store.text(&keys::gate(&key.hex())).is_some(),
         "it was not forgotten"
     );
+}
+
+#[tokio::test]
+async fn a_gates_row_ends_with_its_key() {
+    let clock = Movable::at(1_000_000);
+    let store = Arc::new(FakeStore::default());
+    let gates = NativeGates::load(store.clone(), Arc::new(clock.clone()))
+        .await
+        .unwrap();
+    let key = KeyHash([7; 32]);
+    let row = keys::gate(&key.hex());
+    let policy = Arc::new(KeyPolicy {
+        id: "k".into(),
+        active: true,
+        ..KeyPolicy::default()
+    });
+    let say = async |command| gates.gate(&key, command).await.unwrap();
+    say(gate::Command::Learn { policy: Some(policy) }).await;
+    let admit = gate::Admit {
+        call: CallId(1),
+        service: gate::Service::Claude,
+        model: None,
+        canonical: None,
+        opus: false,
+        client: None,
+        slot: true,
+        estimate: None,
+        ttl_ms: TTL,
+        learned_since: 1,
+        note: None,
+        queued_until: None,
+        before_body: false,
+    };
+    let granted = say(gate::Command::Admit(admit)).await;
+    assert!(matches!(granted, gate::Reply::Granted { .. }), "{granted:?}");
+    gates.save().await;
+    assert!(store.text(&row).is_some());
+    // The key is deleted while a call of it runs: what that used is still to be counted.
+    say(gate::Command::Learn { policy: None }).await;
+    gates.save().await;
+    assert!(store.text(&row).is_some());
+    say(gate::Command::Settle {
+        call: CallId(1),
+        event: None,
+        usage: None,
+    })
+    .await;
+    gates.save().await;
+    assert_eq!(store.text(&row), None);
+    // Batches of the ledger that name it do not bring it back.
+    assert!(matches!(gates.kept(&key), Some(Command::Del { .. })));
 }

@@ -292,8 +292,8 @@ impl Model {
                 |(other, skip, _): &(String, Skip, _)| other == id && matches!(skip, Skip::Full { .. });
             skips.iter().any(full)
         };
-        let loose = pick.origins.iter().filter(|origin| origin.loose);
-        let loose = loose.filter_map(|origin| self.made(origin.id)).next();
+        let mut loose = pick.origins.iter().filter(|origin| origin.loose);
+        let loose = loose.find_map(|origin| self.made(origin.id));
         let crowded = bound.as_ref().is_some_and(full);
         let serving = if crowded { vec![] } else { self.serving(pick) };
         let able = loose.into_iter().chain(bound.clone()).chain(serving);
