@@ -183,6 +183,7 @@ async fn take_in(
     }
     let call = Call {
         refers_to: origin::referred_to(endpoint, &fields, &body),
+        stored: origin::is_stored(&fields, &body),
         id,
         at,
         started,

@@ -36,6 +36,8 @@ pub struct Call {
     pub session: Option<Session>,
     /// What it refers to that a provider keeps for one account.
     pub refers_to: Vec<Reference>,
+    /// Whether the provider keeps the answer for later calls; read while the body is here.
+    pub stored: bool,
     /// The most output that the client allows, tokens.
     pub max_output: Option<u64>,
     /// Tools that the client lets the provider run.
@@ -69,6 +71,7 @@ impl Call {
             stream: self.stream,
             session: self.session.clone(),
             refers_to: Vec::new(),
+            stored: false,
             max_output: self.max_output,
             hosted: self.hosted.clone(),
             only: self.only.clone(),

@@ -140,13 +140,17 @@ pub fn referred_to(endpoint: Endpoint, fields: &Fields, body: &[u8]) -> Vec<Refe
     found.0
 }
 
+/// Whether the provider keeps the answer, so that a later call can refer to it.
+pub fn is_stored(fields: &Fields, body: &[u8]) -> bool {
+    fields.raw(Field::Store, body) != Some(b"false")
+}
+
 /// What the call's answer made, by its id and the fingerprint of its last encrypted reasoning.
 pub fn made(call: &Call, answer: Option<&str>, reasoning: Option<u64>) -> Vec<Reference> {
     if !matches!(call.endpoint, Endpoint::Responses) {
         return Vec::new();
     }
-    let stored = call.fields.raw(Field::Store, &call.body) != Some(b"false");
-    let response = answer.filter(|_| stored);
+    let response = answer.filter(|_| call.stored);
     let response = response.map(|id| Reference::new(Kind::Response, id.as_bytes()));
     let kind = Kind::Reasoning;
     let reasoning = reasoning.map(|id| Reference { kind, id });

@@ -75,6 +75,7 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         stream: trial.stream,
         session: None,
         refers_to: Vec::new(),
+        stored: false,
         max_output: None,
         hosted: HostedTools::default(),
         only: Some(account.to_owned()),

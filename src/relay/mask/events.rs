@@ -86,7 +86,14 @@ impl EventMask {
         while passed < whole.len() {
             let rest = whole.slice(passed..);
             let starts = !self.within;
-            let end = if starts {
+            let blank = rest
+                .iter()
+                .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+                .count();
+            let end = if starts && blank > 0 {
+                // Empty lines between events are of neither.
+                Some(blank)
+            } else if starts {
                 event_end(&rest)
             } else {
                 self.end_of_begun(&rest)

@@ -22,7 +22,11 @@ async fn health(bench: &Bench) -> Value {
 
 /// The value of a metric.
 async fn metric(bench: &Bench, name: &str) -> usize {
-    let request = Request::get("/metrics").body(Body::empty()).unwrap();
+    let local = crate::http::extract::FromThisMachine::in_process();
+    let request = Request::get("/metrics")
+        .extension(local)
+        .body(Body::empty())
+        .unwrap();
     let response = bench.router.clone().oneshot(request).await.unwrap();
     let text = axum::body::to_bytes(response.into_body(), usize::MAX)
         .await

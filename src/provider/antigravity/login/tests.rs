@@ -61,6 +61,7 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
         stream: true,
         session: None,
         refers_to: Vec::new(),
+        stored: false,
         max_output: None,
         hosted: HostedTools::default(),
         only: None,

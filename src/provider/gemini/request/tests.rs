@@ -70,6 +70,7 @@ fn call(endpoint: Endpoint, stream: bool, model: &str, body: &'static str) -> Ca
         stream,
         session: None,
         refers_to: Vec::new(),
+        stored: false,
         max_output: None,
         hosted: HostedTools::default(),
         only: None,
