@@ -139,7 +139,8 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
         metrics: Metrics::default(),
-        running: Running::default(),
+        // Gates keep events where requests share nothing that waits.
+        running: Running::new(ports.gates.keeps_events().is_none()),
         body_memory: Arc::new(BodyMemory::new(config.relay.body_memory)),
         turns: Turns::default(),
         store_rest: StoreRest::default(),

@@ -21,10 +21,21 @@ const SHARDS: usize = 16;
 type Streams = BTreeMap<(KeyHash, CallId), Arc<Lifeline>>;
 
 /// The registry.
-#[derive(Default)]
-pub struct Running([Mutex<Streams>; SHARDS]);
+pub struct Running {
+    shards: [Mutex<Streams>; SHARDS],
+    wakes: bool,
+}
 
 impl Running {
+    /// `wakes`: whether one request may wake another's task. On the edge that is an error of the runtime, so a
+    /// stream finds out there when it is polled next: with its next frame, or when its lease is renewed.
+    pub fn new(wakes: bool) -> Self {
+        Self {
+            shards: Default::default(),
+            wakes,
+        }
+    }
+
     /// Registers a stream. Its owner must [`Self::remove`] it.
     pub(super) fn add(&self, key: &KeyHash, call: CallId) -> Arc<Lifeline> {
         let lifeline = Arc::<Lifeline>::default();
@@ -41,25 +52,32 @@ impl Running {
         let first = (key.clone(), CallId(0));
         let last = (key.clone(), CallId(u128::MAX));
         for (_, lifeline) in self.shard(key).range(first..=last) {
-            lifeline.cut(CallEnd::KeyGone);
+            self.cut(lifeline, CallEnd::KeyGone);
         }
     }
 
     /// Ends one call's stream, whosever it is. Looks at all streams.
     pub fn end_call(&self, call: CallId) {
-        for shard in &self.0 {
+        for shard in &self.shards {
             for ((_, running), lifeline) in lock(shard).iter() {
                 if *running == call {
-                    lifeline.cut(CallEnd::Released);
+                    self.cut(lifeline, CallEnd::Released);
                 }
             }
         }
     }
 
+    fn cut(&self, lifeline: &Lifeline, why: CallEnd) {
+        lifeline.mark(why);
+        if self.wakes {
+            lifeline.waker.wake();
+        }
+    }
+
     fn shard(&self, key: &KeyHash) -> MutexGuard<'_, Streams> {
         let [first, ..] = key.0;
-        let [zeroth, ..] = &self.0;
-        lock(self.0.get(usize::from(first) % SHARDS).unwrap_or(zeroth))
+        let [zeroth, ..] = &self.shards;
+        lock(self.shards.get(usize::from(first) % SHARDS).unwrap_or(zeroth))
     }
 }
 
@@ -75,8 +93,13 @@ const KEY_GONE: u8 = 1;
 const RELEASED: u8 = 2;
 
 impl Lifeline {
-    /// Ends the stream. The first reason stays.
+    /// Ends the stream of the request that says so. The first reason stays.
     pub(super) fn cut(&self, why: CallEnd) {
+        self.mark(why);
+        self.waker.wake();
+    }
+
+    fn mark(&self, why: CallEnd) {
         let why = match why {
             CallEnd::KeyGone => KEY_GONE,
             CallEnd::Released => RELEASED,
@@ -84,7 +107,6 @@ impl Lifeline {
         let _ = self
             .cut
             .compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
-        self.waker.wake();
     }
 
     /// Why the stream must end, as its client is told; `None`: it need not.
@@ -128,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_key_ends_its_own_streams_and_a_call_its_own() {
-        let running = Running::default();
+        let running = Running::new(true);
         let (one, other) = (KeyHash([1; 32]), KeyHash([17; 32]));
         let lines: Vec<_> = (1..=3).map(|call| running.add(&one, CallId(call))).collect();
         let others = running.add(&other, CallId(9));
@@ -151,8 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_woken() {
-        let running = Running::default();
+    fn whoever_waits_is_woken_where_that_may_be() {
+        for wakes in [true, false] {
+            woken_or_not(wakes);
+        }
+    }
+
+    fn woken_or_not(wakes: bool) {
+        let running = Running::new(wakes);
         let key = KeyHash([1; 32]);
         let line = running.add(&key, CallId(1));
         let woken = Arc::new(Woken::default());
@@ -160,7 +188,7 @@ mod tests {
         let mut context = Context::from_waker(&waker);
         assert!(line.poll_cut(&mut context).is_pending());
         running.end_key(&key);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!(woken.0.load(Ordering::SeqCst), u8::from(wakes));
         assert!(line.poll_cut(&mut context).is_ready());
     }
 }
