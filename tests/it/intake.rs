@@ -32,7 +32,7 @@ fn zstd_bomb(blocks: usize) -> Vec<u8> {
 
 /// A figure of `/metrics`.
 async fn figure(relay: &Relay, name: &str) -> usize {
-    let text = Client::new(relay.url()).get("/metrics").await.good().raw_text();
+    let text = relay.metrics().await;
     let line = format!("crs_{name} ");
     text.lines()
         .find_map(|metric| metric.strip_prefix(&line)?.parse().ok())
