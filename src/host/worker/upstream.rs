@@ -13,7 +13,8 @@ use http_body_util::BodyExt as _;
 use worker::js_sys::{Array, Uint8Array};
 use worker::send::SendFuture;
 use worker::wasm_bindgen::{JsCast as _, JsValue};
-use worker::{AbortController, Fetch, web_sys};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{AbortController, web_sys};
 
 use super::body::{Aborts, Fetched, reason};
 use super::clock::EdgeClock;
@@ -69,9 +70,13 @@ async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, UpstreamError>
     let controller = AbortController::default();
     let signal = controller.signal();
     let aborts = Aborts::new(controller);
-    match Fetch::Request(request.into()).send_with_signal(&signal).await {
-        Ok(response) => from_js(&response.into(), aborts),
-        Err(error) => Err(lost(&JsValue::from(error))),
+    let init = web_sys::RequestInit::new();
+    init.set_signal(Some(&signal));
+    // `worker::Fetch` makes a response of its own of the answer, and panics where the status is above 599.
+    let scope: web_sys::WorkerGlobalScope = worker::js_sys::global().unchecked_into();
+    match JsFuture::from(scope.fetch_with_request_and_init(&request, &init)).await {
+        Ok(response) => from_js(response.unchecked_ref(), aborts),
+        Err(error) => Err(lost(&error)),
     }
 }
 
