@@ -48,6 +48,14 @@ impl Freshness {
         learned_since == 0 || (!self.stale && learned >= learned_since && !self.doubt.is_some_and(doubted))
     }
 
+    /// When what is known stops to decide, if nothing is learned until then.
+    pub(crate) fn doubted_at(&self, now: Millis) -> Option<Millis> {
+        let doubt = self.doubt.filter(|doubt| !self.stale && !doubt.passed(now))?;
+        self.learned
+            .is_some_and(|learned| learned < doubt.until())
+            .then(|| doubt.until())
+    }
+
     pub(crate) fn learned(&mut self, now: Millis) {
         self.learned = Some(now);
         self.stale = false;

@@ -44,6 +44,7 @@ mod calendar;
 mod command;
 mod ended;
 mod kept;
+mod news;
 mod policy;
 mod queue;
 mod spend;
@@ -60,6 +61,7 @@ pub use self::policy::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
 
 use self::calendar::Calendar;
 use self::ended::AllEnded;
+use self::news::Reader;
 use self::queue::Queue;
 use self::spend::{Reserved, Rounds, Spend};
 use crate::freshness::{Freshness, OLDER_REFUSED_MS};
@@ -84,6 +86,8 @@ pub struct Gate {
     leases: Leases<Held>,
     ended: AllEnded,
     queue: Queue,
+    #[serde(skip)]
+    reader: Option<Reader>,
     spend: Spend,
     outbox: Outbox,
     #[serde(skip)]
@@ -95,6 +99,8 @@ pub struct Gate {
 struct Told {
     rows: Vec<Row>,
     wake: Vec<CallId>,
+    /// The record changed so that calls that wait may be decided differently.
+    decides_anew: bool,
     /// Something of the head changed that a restart must not forget.
     lasting: bool,
 }
@@ -155,6 +161,7 @@ impl Gate {
         self.leases = Leases::default();
         self.ended = AllEnded::default();
         self.queue = Queue::default();
+        self.reader = None;
         self.freshness.resumed();
         self
     }
@@ -206,6 +213,7 @@ impl Gate {
     fn adopt(&mut self, now: Millis, policy: Option<Arc<KeyPolicy>>) {
         let old = std::mem::replace(&mut self.record, policy);
         let Some(new) = &self.record else { return };
+        self.told.decides_anew |= old.as_ref().is_none_or(|old| !old.decides_like(new));
         // The store knows, or the validity has no beginning any more: if it gets one again, then anew.
         if new.activated_at.is_some() || new.valid_for_ms == 0 {
             self.activated = None;
@@ -386,6 +394,9 @@ impl Gate {
         self.leases.set_back(now);
         self.ended.set_back(now);
         self.queue.set_back(now);
+        if let Some(reader) = &mut self.reader {
+            reader.set_back(now);
+        }
         self.outbox.set_back(now);
         self.spend.set_back(now, self.calendar());
         self.activated = self.activated.map(|at| at.min(now));
@@ -425,6 +436,8 @@ impl Gate {
             }
             Command::Invalidate => {
                 self.freshness.invalidated(now);
+                // Whoever reads now may have read before the change.
+                self.reader = None;
                 self.told.head();
             }
             Command::SeedSpend(seed) => {
@@ -462,7 +475,11 @@ impl Machine for Gate {
         self.offer_slots(now);
         let reply = self.obey(now, command);
         self.offer_slots(now);
-        let Told { rows, wake, lasting } = std::mem::take(&mut self.told);
+        self.wake_waiters(now);
+        let next_news = self.next_news(now);
+        let Told {
+            rows, wake, lasting, ..
+        } = std::mem::take(&mut self.told);
         let of_calls = |row: &Row| matches!(row, Row::Lease(_) | Row::Ended(_) | Row::Waiter(_));
         Step {
             reply,
@@ -470,10 +487,15 @@ impl Machine for Gate {
                 leases: tick.set_back || rows.iter().any(of_calls),
                 lasting,
             },
-            wake_at: [self.leases.earliest(), self.outbox.due(), self.queue.earliest()]
-                .into_iter()
-                .flatten()
-                .min(),
+            wake_at: [
+                self.leases.earliest(),
+                self.outbox.due(),
+                self.queue.earliest(),
+                next_news,
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
             wake,
             rows,
         }

@@ -23,6 +23,9 @@ use crate::store::api_keys::KeyChange;
 /// store must not slow every request down.
 const STORE_REST_MS: u64 = 5_000;
 
+/// How often a call asks its gate.
+const ROUNDS: u32 = 8;
+
 /// Until when the store is left alone.
 #[derive(Default)]
 pub struct StoreRest(AtomicU64);
@@ -95,8 +98,12 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
 /// Asks a key's gate, and teaches it what it does not know.
 pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Result<Admitted, Failure> {
     let now = app.ports.clock.now();
-    // At most: ask, learn, ask, seed, ask; another round if the record was invalidated in between.
-    for _ in 0..5 {
+    // At most: ask, learn, ask, seed, ask; another round whenever the record was invalidated in between, which may
+    // be often while the call waits for its slot. In the last round what is known decides.
+    for round in 1..=ROUNDS {
+        if round == ROUNDS {
+            ask.learned_since = 0;
+        }
         let admit = gate::Command::Admit(ask.clone());
         match app.ports.gates.gate(key, admit).await {
             Ok(gate::Reply::Granted {

@@ -285,6 +285,49 @@ async fn a_client_that_leaves_gives_up_its_place() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "clients that wait beside the test")]
+async fn a_queued_call_hears_that_its_key_was_disabled() {
+    let r = ready().await;
+    // Far longer than the test may take: only news of the key ends the wait.
+    let key = one_slot(&r, 3, 240_000).await;
+    let client = r.relay.client(&key.secret);
+    let holder = holds_the_slot(&r, &client, "first").await;
+    let path = format!("/admin/api-keys/{}", key.id);
+    let queued = async |wanted: u64| {
+        eventually("the queue", async || {
+            (record(&r, &key.id).await["queued"].as_u64() == Some(wanted)).then_some(())
+        })
+        .await;
+    };
+    let changed = async |change: Value| {
+        r.relay.admin().patch(&path, &change).await.good();
+    };
+    let waits = tokio::spawn(client.messages("waits").send());
+    queued(1).await;
+    changed(json!({ "permissions": ["gemini"] })).await;
+    let refused = waits.await.expect("a call").expect(403);
+    assert!(said(&refused).contains("may not use"), "{}", said(&refused));
+    changed(json!({ "permissions": [] })).await;
+    let calls: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(client.messages("waits").send()))
+        .collect();
+    queued(3).await;
+    changed(json!({ "isActive": false })).await;
+    for call in calls {
+        let refused = call.await.expect("a call");
+        assert!(said(&refused).contains("disabled"), "{}", said(&refused));
+    }
+    assert!(
+        !r.provider
+            .requests()
+            .iter()
+            .any(|seen| seen.text().contains("waits"))
+    );
+    holder.reset();
+    slots_are_free(&r.relay, &key).await;
+}
+
+#[tokio::test]
 async fn a_queue_that_is_full_or_too_slow_says_so() {
     let r = ready().await;
     let key = one_slot(&r, 1, 400).await;

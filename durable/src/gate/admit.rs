@@ -37,7 +37,7 @@ enum Verdict {
 impl Gate {
     pub(super) fn admit(&mut self, now: Millis, admit: &Admit) -> Reply {
         if !self.freshness.decides(now, admit.learned_since) {
-            return Reply::NeedPolicy;
+            return self.undecided(now, admit.call);
         }
         let (policy, verdict) = match self.judge(now, admit) {
             Ok(judged) => judged,
@@ -196,12 +196,17 @@ impl Gate {
             let turn = self.queue.push(waiter);
             self.told.rows.push(Row::Waiter(turn));
         }
-        let (position, until) = self.queue.place(admit.call).unwrap_or_default();
-        Reply::Queued {
+        self.queued_reply(now, admit.call).unwrap_or(Reply::NeedPolicy)
+    }
+
+    /// The reply to a call that has a place in the queue.
+    pub(super) fn queued_reply(&self, now: Millis, call: CallId) -> Option<Reply> {
+        let (position, until) = self.queue.place(call)?;
+        Some(Reply::Queued {
             position,
             until,
             wait_ms: until.saturating_sub(now),
-        }
+        })
     }
 
     /// A refused call will not run. It holds something if it was granted before and asked again; if that
@@ -219,7 +224,9 @@ impl Gate {
     /// nobody need wait to hear it.
     pub(super) fn offer_slots(&mut self, now: Millis) {
         while !self.queue.is_empty() {
-            let open = self.record.as_ref().filter(|policy| policy.active);
+            let activated_at = self.activated_at();
+            let open = |policy: &&Arc<KeyPolicy>| policy.is_open(now, activated_at).is_ok();
+            let open = self.record.as_ref().filter(open);
             if open.is_some_and(|policy| !self.has_slot(policy)) {
                 return;
             }

@@ -52,7 +52,8 @@ pub enum Command {
         last: u64,
         sent: Sent,
     },
-    /// The key was changed elsewhere: the next `Admit` must ask for the record again. A record learned
+    /// The key was changed elsewhere: the next `Admit` must ask for the record again; of the calls that wait one
+    /// is woken to do so. A record learned
     /// within 5 s of this may have been read before the change, so it is asked for once more then.
     Invalidate,
     /// What the key had spent, by the ledger, before this gate began; the answer to `NeedSpend`. Only the
@@ -172,7 +173,7 @@ pub enum Reply {
         waited_ms: u64,
     },
     /// All slots are held; the call waits for one. `Step::wake` names it when it is to ask again: a slot
-    /// is held for it, or it waited in vain. Whoever hears nothing asks after `wait_ms`.
+    /// is held for it, its key changed, or it waited in vain. Whoever hears nothing asks after `wait_ms`.
     Queued {
         /// 1 is the next.
         position: u32,

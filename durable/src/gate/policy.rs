@@ -147,12 +147,7 @@ impl KeyPolicy {
         activated_at: Option<Millis>,
         admit: &Admit,
     ) -> Result<(), Refusal> {
-        if !self.active {
-            return Err(Refusal::Disabled);
-        }
-        if let Some(at) = self.expiry(activated_at).filter(|at| *at <= now) {
-            return Err(Refusal::Expired { at });
-        }
+        self.is_open(now, activated_at)?;
         if !self.serves(admit.service) {
             return Err(Refusal::NotPermitted {
                 service: admit.service,
@@ -171,6 +166,34 @@ impl KeyPolicy {
             return Err(Refusal::ModelRestricted { model: model.clone() });
         }
         Ok(())
+    }
+
+    /// Whether the key admits calls at all.
+    pub(super) fn is_open(&self, now: Millis, activated_at: Option<Millis>) -> Result<(), Refusal> {
+        if !self.active {
+            return Err(Refusal::Disabled);
+        }
+        match self.expiry(activated_at) {
+            Some(at) if at <= now => Err(Refusal::Expired { at }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a call that waits is decided by this record as by the other. A place in the queue, once given,
+    /// does not depend on `queue`; slots are offered by `concurrency_limit` itself.
+    pub(super) fn decides_like(&self, other: &Self) -> bool {
+        let without_the_rest = |policy: &Self| Self {
+            id: String::new(),
+            name: String::new(),
+            version: 0,
+            concurrency_limit: 0,
+            queue: QueuePolicy::default(),
+            bindings: BTreeMap::new(),
+            binding_fallback: false,
+            may_trace: false,
+            ..policy.clone()
+        };
+        without_the_rest(self) == without_the_rest(other)
     }
 
     pub fn serves(&self, service: Service) -> bool {

@@ -54,6 +54,13 @@ impl Queue {
             .map(|(waiter, place)| (place, waiter.end.until()))
     }
 
+    /// The call behind this one; the first if this one is the last or does not wait.
+    pub(super) fn after(&self, call: Option<CallId>) -> Option<CallId> {
+        let mut calls = self.iter().map(|waiter| waiter.call);
+        let next = call.and_then(|call| calls.find(|other| *other == call).and_then(|_| calls.next()));
+        next.or_else(|| self.iter().next().map(|waiter| waiter.call))
+    }
+
     /// At the end.
     pub(super) fn push(&mut self, waiter: Waiter) -> Turn {
         let last = self.waiters.last_key_value().map(|(turn, _)| *turn);

@@ -1,6 +1,7 @@
 mod activation;
 mod before_body;
 mod limits;
+mod news;
 mod periods;
 mod queue;
 mod record;

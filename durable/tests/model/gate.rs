@@ -131,6 +131,7 @@ impl World {
         let step = gate.handle(at, command.clone());
         model.check(now, &command, &step.reply);
         model.offer_slots(now);
+        model.wake_waiters(now, &step.wake);
         assert_eq!(step.wake, std::mem::take(&mut model.woken), "after {command:?}");
         let after = snapshot(gate, at);
         assert_eq!(after, model.clone().shown(), "after {command:?}");
@@ -251,6 +252,7 @@ impl World {
                 self.gate = serde_json::from_str(&kept).unwrap();
                 assert_eq!(serde_json::to_string(&self.gate).unwrap(), kept);
                 self.gate = self.table.read(&self.gate);
+                self.model.reader = None;
             }
             Act::Death => {
                 self.gate = self.gate.clone().resumed();

@@ -48,8 +48,15 @@ struct GateCell {
     unsaved: bool,
     /// The store may have a row of it.
     stored: bool,
-    /// Calls that wait for a slot; each is told by being dropped.
-    waiting: HashMap<CallId, oneshot::Sender<()>>,
+    /// Calls that wait for a slot.
+    waiting: HashMap<CallId, WaitingCall>,
+}
+
+struct WaitingCall {
+    /// Dropped when the call is to ask again.
+    _wake: oneshot::Sender<()>,
+    /// When it asks by itself.
+    asks_at: Millis,
 }
 
 #[derive(Default)]
@@ -272,15 +279,20 @@ impl NativeGates {
             cell.waiting.remove(told);
         }
         if let (gate::Reply::Queued { wait_ms, until, .. }, Some(call)) = (&step.reply, call) {
-            let (tell, told) = oneshot::channel();
-            cell.waiting.insert(call, tell);
+            let (wake, told) = oneshot::channel();
             // Something may come free by the mere passing of time.
             let next = step.wake_at.map_or(*wait_ms, |at| at.saturating_sub(now));
+            let at_most = (*wait_ms).min(next).max(1);
+            let asks_at = now.saturating_add(at_most);
+            cell.waiting.insert(call, WaitingCall { _wake: wake, asks_at });
             return Ok(Step::Waits {
                 told,
-                at_most: Duration::from_millis((*wait_ms).min(next).max(1)),
+                at_most: Duration::from_millis(at_most),
                 until: *until,
             });
+        }
+        if let Some(at) = step.wake_at {
+            cell.ensure_asked_at(at.max(now.saturating_add(1)));
         }
         Ok(Step::Done(step.reply))
     }
@@ -302,6 +314,15 @@ enum Step {
 }
 
 impl GateCell {
+    /// The timers of the calls that wait are all that tells the gate that time has passed. If none of them ends
+    /// by then (the call whose timer did has left, or there is news since), one asks at once and gets a new one.
+    fn ensure_asked_at(&mut self, at: Millis) {
+        if self.waiting.values().all(|waiting| waiting.asks_at > at) {
+            let any = self.waiting.keys().next().copied();
+            any.and_then(|call| self.waiting.remove(&call));
+        }
+    }
+
     /// What writes the gate's state; it ends with its key.
     fn keep(&mut self, key: &KeyHash) -> Option<Command> {
         let key = keys::gate(&key.hex());

@@ -41,7 +41,7 @@ pub(super) static RESPONSES: Reading = Reading::new(
         Rule::content(&["output", "summary"]),
         Rule::content(&["output", "arguments"]),
         Rule::content(&["output", "input"]),
-        Rule::content(&["output", "encrypted_content"]),
+        Rule::value(&["output", "encrypted_content"], Seen::encrypted_output),
         // Tools that OpenAI ran: in a stream as each is done, and in the list of all at the end.
         Rule::value(&["item", "type"], |seen, value| seen.hosted().item_type(value)),
         Rule::value(&["item", "action", "type"], |seen, value| {

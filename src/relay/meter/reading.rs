@@ -124,6 +124,12 @@ impl Seen {
         }
     }
 
+    /// Encrypted reasoning of an answer in one piece: the last one's fingerprint counts, and all of it is content.
+    pub fn encrypted_output(&mut self, value: &Value) {
+        self.encrypted_reasoning(value);
+        self.content(value.as_str().map_or(0, str::len) as u64);
+    }
+
     /// A reason to stop ends the answer; `null` is none.
     pub fn stop_reason(&mut self, value: &Value) {
         if let Some(reason) = value.as_str() {

@@ -132,8 +132,8 @@ async fn a_stored_response_whose_account_is_away_is_said_to_be() {
 }
 
 /// A conversation that sends its encrypted reasoning back.
-fn goes_on(o: &OpenAi, session: &str, reasoning: &str) -> Call {
-    o.client.call("POST", "/responses").json(&json!({
+fn goes_on(client: &Client, session: &str, reasoning: &str) -> Call {
+    client.call("POST", "/responses").json(&json!({
         "model": "gpt-5.4", "stream": true, "store": false,
         "include": ["reasoning.encrypted_content"], "prompt_cache_key": session,
         "input": [
@@ -149,18 +149,31 @@ async fn encrypted_reasoning_goes_to_the_account_that_made_it() {
     let o = two_accounts().await;
     // What every answer of this provider has.
     let reasoning = "gAAAA==";
-    o.responses().stream().send().await.good();
-    o.settled().await;
-    let home = o.served();
-    let other = if home == SECOND { ACCOUNT_KEY } else { SECOND };
-    o.prefer(other).await;
-    for session in ["s-1", "s-2", "s-3"] {
-        goes_on(&o, session, reasoning).send().await.good();
+    for streamed in [true, false] {
+        // A key of its own: what one key's calls made is of no other's concern.
+        let key = o.relay.key("conversation").create().await;
+        let client = Client::new(&format!("{}/openai", o.relay.url())).with_bearer(&key.secret);
+        for account in [ACCOUNT_KEY, SECOND] {
+            o.change(account, &json!({ "priority": 50 })).await;
+        }
+        let first = stored(&client, None);
+        let first = if streamed { first.stream() } else { first };
+        first.send().await.good();
         o.settled().await;
-        assert_eq!(o.served(), home);
+        let home = o.served();
+        let other = if home == SECOND { ACCOUNT_KEY } else { SECOND };
+        o.prefer(other).await;
+        for session in ["s-1", "s-2", "s-3"] {
+            let session = format!("{session}-{streamed}");
+            goes_on(&client, &session, reasoning).send().await.good();
+            o.settled().await;
+            assert_eq!(o.served(), home, "streamed: {streamed}");
+        }
+        let session = format!("s-4-{streamed}");
+        goes_on(&client, &session, "of nobody").send().await.good();
+        o.settled().await;
+        assert_eq!(o.served(), other);
     }
-    goes_on(&o, "s-4", "of nobody").send().await.good();
-    assert_eq!(o.served(), other);
 }
 
 #[tokio::test]
@@ -176,7 +189,10 @@ async fn reasoning_that_an_account_cannot_read_is_left_out() {
         }
         Script::openai("went on")
     }));
-    let answer = goes_on(&o, "s-1", "of another account").send().await.good();
+    let answer = goes_on(&o.client, "s-1", "of another account")
+        .send()
+        .await
+        .good();
     let asked = o.provider.requests_to(Route::Responses);
     assert_eq!(asked.len(), 2, "once more, and on the same account");
     assert_eq!(asked[0].bearer(), asked[1].bearer());

@@ -1,9 +1,9 @@
 use super::*;
 
-const TIMEOUT: u64 = 20_000;
+pub(super) const TIMEOUT: u64 = 20_000;
 
 /// One slot, which call 1 holds; so many may wait.
-fn busy(size: u32) -> Gate {
+pub(super) fn busy(size: u32) -> Gate {
     let mut gate = gate(KeyPolicy {
         concurrency_limit: 1,
         queue: QueuePolicy {
@@ -25,7 +25,7 @@ fn again(call: u128, queued_until: Millis) -> Admit {
 
 impl Gate {
     /// The call's place and until when it waits.
-    fn queued(&mut self, now: Millis, admit: Admit) -> (u32, Millis) {
+    pub(super) fn queued(&mut self, now: Millis, admit: Admit) -> (u32, Millis) {
         match self.asks(now, admit) {
             Reply::Queued {
                 position,
@@ -39,17 +39,17 @@ impl Gate {
         }
     }
 
-    fn waiting(&mut self, now: Millis) -> Vec<u128> {
+    pub(super) fn waiting(&mut self, now: Millis) -> Vec<u128> {
         let waiters = self.shown(now).waiters.into_iter();
         waiters.map(|waiter| waiter.call.0).collect()
     }
 
-    fn wakes(&mut self, now: Millis, command: Command) -> Vec<u128> {
+    pub(super) fn wakes(&mut self, now: Millis, command: Command) -> Vec<u128> {
         let woken = self.handle(now, command).wake;
         woken.into_iter().map(|call| call.0).collect()
     }
 
-    fn waited(&mut self, now: Millis, admit: Admit) -> u64 {
+    pub(super) fn waited(&mut self, now: Millis, admit: Admit) -> u64 {
         match self.asks(now, admit) {
             Reply::Granted { waited_ms, .. } => waited_ms,
             other => panic!("not granted: {other:?}"),

@@ -13,6 +13,7 @@ use crs_durable::{CallId, Millis};
 use crate::world::{Clock, End, Lease, Leases};
 
 const CLAIM_MS: u64 = 3_000;
+const READ_MS: u64 = 5_000;
 const KEEP_MS: u64 = 3_600_000;
 const HOUR: u64 = 3_600_000;
 
@@ -60,6 +61,8 @@ pub(super) struct Plain {
     pub(super) clock: Clock,
     /// Calls the gate must name to be woken.
     pub(super) woken: Vec<CallId>,
+    /// The record changed in what decides calls that wait.
+    decides_anew: bool,
     learned: bool,
     record: Option<KeyPolicy>,
     stale: bool,
@@ -69,6 +72,8 @@ pub(super) struct Plain {
     /// Of those, and of others, the ones that the operator freed last.
     released: BTreeSet<CallId>,
     waiters: Vec<Waiter>,
+    /// The call that waits and was last woken, or told, to read the record for the others, until when alone.
+    pub(super) reader: Option<(CallId, End)>,
     seeded: bool,
     windows: u64,
     window: Option<Window>,
@@ -113,6 +118,7 @@ impl Plain {
         Self {
             clock: Clock::new(),
             woken: vec![],
+            decides_anew: false,
             learned: false,
             record: None,
             stale: false,
@@ -121,6 +127,7 @@ impl Plain {
             ended: vec![],
             released: BTreeSet::new(),
             waiters: vec![],
+            reader: None,
             seeded: false,
             windows: 0,
             window: None,
@@ -133,6 +140,7 @@ impl Plain {
     pub(super) fn death(&mut self) {
         self.leases.0.clear();
         self.waiters.clear();
+        self.reader = None;
         self.ended.clear();
         self.stale = true;
     }
@@ -163,6 +171,9 @@ impl Plain {
             self.activated = self.activated.map(|at| at.min(now));
             let ended = self.ended.iter_mut().map(|(_, _, end)| end);
             ended.for_each(|end| end.set_back(now));
+            if let Some((_, end)) = &mut self.reader {
+                end.set_back(now);
+            }
             for waiter in &mut self.waiters {
                 waiter.end.set_back(now);
                 waiter.since = waiter.since.min(now);
@@ -209,8 +220,12 @@ impl Plain {
 
     pub(super) fn offer_slots(&mut self, now: Millis) {
         while !self.waiters.is_empty() {
-            let active = self.record.as_ref().filter(|policy| policy.active);
-            let limit = active.map(|policy| policy.concurrency_limit as usize);
+            let open = |policy: &&KeyPolicy| policy.active && self.expiry().is_none_or(|at| now < at);
+            let limit = self
+                .record
+                .as_ref()
+                .filter(open)
+                .map(|policy| policy.concurrency_limit as usize);
             if limit.is_some_and(|limit| limit > 0 && self.slots() >= limit) {
                 return;
             }
@@ -228,6 +243,47 @@ impl Plain {
                 let clock = self.clock.clone();
                 self.leases.put_unswept(&clock, now, waiter.call, CLAIM_MS, held);
             }
+        }
+    }
+
+    /// When the key expires.
+    pub(super) fn expiry(&self) -> Option<Millis> {
+        let policy = self.record.as_ref()?;
+        let by_use = self.activated_at().map(|at| at + policy.valid_for_ms);
+        let by_use = by_use.filter(|_| policy.valid_for_ms > 0);
+        [policy.expires_at, by_use].into_iter().flatten().min()
+    }
+
+    /// Whether a call that waits reads the record, and has time left.
+    fn is_being_read(&self, now: Millis) -> bool {
+        self.reader
+            .is_some_and(|(call, end)| now < end.until && self.waits(call).is_some())
+    }
+
+    /// Who must be woken after the command, and who may be: when it is in doubt what is known, one call reads.
+    pub(super) fn wake_waiters(&mut self, now: Millis, woken: &[CallId]) {
+        if std::mem::take(&mut self.decides_anew) {
+            self.woken.extend(self.waiters.iter().map(|waiter| waiter.call));
+        }
+        if woken.len() == self.woken.len() + 1
+            && let Some(reader) = woken.last().copied()
+        {
+            assert!(
+                self.waits(reader).is_some(),
+                "only a call that waits reads for the others"
+            );
+            assert!(
+                !self.stale || !self.is_being_read(now),
+                "two read the record at once"
+            );
+            self.reader = Some((reader, End::after(now, READ_MS)));
+            self.woken.push(reader);
+        }
+        if self.stale && !self.waiters.is_empty() {
+            assert!(
+                self.is_being_read(now),
+                "nobody reads the record for those who wait"
+            );
         }
     }
 
@@ -380,11 +436,30 @@ impl Plain {
     fn learn(&mut self, now: Millis, policy: Option<KeyPolicy>) {
         let known = std::mem::replace(&mut self.learned, true);
         self.stale = false;
+        self.reader = None;
         if known && self.record == policy {
             return;
         }
         let old = std::mem::replace(&mut self.record, policy.clone());
         let Some(policy) = policy else { return };
+        let deciding = |policy: &KeyPolicy| {
+            (
+                (
+                    policy.active,
+                    policy.expires_at,
+                    policy.valid_for_ms,
+                    policy.activated_at,
+                ),
+                (policy.permissions.clone(), policy.allowed_clients.clone()),
+                (
+                    policy.model_restriction,
+                    policy.model_mode,
+                    policy.restricted_models.clone(),
+                ),
+                policy.limits,
+            )
+        };
+        self.decides_anew = old.as_ref().is_none_or(|old| deciding(old) != deciding(&policy));
         if policy.activated_at.is_some() || policy.valid_for_ms == 0 {
             self.activated = None;
         }
@@ -410,9 +485,29 @@ impl Plain {
             (Command::Learn { policy }, Reply::Done) => self.learn(now, policy.as_deref().cloned()),
             (Command::Admit(admit), Reply::NeedPolicy) => {
                 assert!(!self.learned || admit.learned_since > 0, "the old record must do");
+                if self.waits(admit.call).is_some() {
+                    let alone = self.reader.is_some_and(|(call, _)| call == admit.call);
+                    assert!(
+                        !self.stale || alone || !self.is_being_read(now),
+                        "two read the record at once"
+                    );
+                    if !(alone && self.is_being_read(now)) {
+                        self.reader = Some((admit.call, End::after(now, READ_MS)));
+                    }
+                }
             }
             (Command::Admit(admit), reply) => {
                 assert!(self.learned, "nothing was ever learned");
+                let other_reads =
+                    self.reader.is_some_and(|(call, _)| call != admit.call) && self.is_being_read(now);
+                if admit.learned_since > 0
+                    && other_reads
+                    && self.waits(admit.call).is_some()
+                    && matches!(reply, Reply::Queued { .. })
+                {
+                    self.still_waits(now, admit.call, reply);
+                    return;
+                }
                 assert!(!self.stale || admit.learned_since == 0, "the record is stale");
                 match reply {
                     Reply::NeedSpend => {
@@ -445,7 +540,10 @@ impl Plain {
                 assert!(!self.seeded && !matches!(which, Spent::All | Spent::Window));
             }
             (Command::ResetSpend { which }, Reply::Done) => self.reset(*which),
-            (Command::Invalidate, Reply::Done) => self.stale = true,
+            (Command::Invalidate, Reply::Done) => {
+                self.stale = true;
+                self.reader = None;
+            }
             (Command::Snapshot, Reply::Snapshot(_)) => {}
             (command, reply) => panic!("{command:?} was answered by {reply:?}"),
         }
@@ -456,6 +554,7 @@ impl Plain {
         let leases = self.leases.0.iter().map(|lease| lease.end.until);
         leases
             .chain(self.waiters.iter().map(|waiter| waiter.end.until))
+            .chain(self.expiry().filter(|_| !self.waiters.is_empty()))
             .min()
     }
 

@@ -147,6 +147,77 @@ async fn what_cannot_be_saved_is_told_since_when() {
     );
 }
 
+fn admit(call: u128) -> gate::Command {
+    gate::Command::Admit(gate::Admit {
+        call: CallId(call),
+        service: gate::Service::Claude,
+        model: None,
+        canonical: None,
+        opus: false,
+        client: None,
+        slot: true,
+        estimate: None,
+        ttl_ms: TTL,
+        learned_since: 1,
+        note: None,
+        queued_until: None,
+        before_body: false,
+    })
+}
+
+/// A key with one slot, and twenty calls that wait for it: all must be answered without any time passing.
+#[tokio::test]
+async fn a_queue_hears_at_once_of_its_key() {
+    let clock = Movable::at(1_000_000);
+    let gates = gates(&clock).await;
+    let key = KeyHash([7; 32]);
+    let learn = |version, change: fn(&mut KeyPolicy)| {
+        let mut policy = KeyPolicy {
+            version,
+            active: true,
+            concurrency_limit: 1,
+            queue: gate::QueuePolicy {
+                size: 50,
+                timeout_ms: 600_000,
+            },
+            ..KeyPolicy::default()
+        };
+        change(&mut policy);
+        let policy = Some(Arc::new(policy));
+        gate::Command::Learn { policy }
+    };
+    let say = async |command| gates.gate(&key, command).await.unwrap();
+    say(learn(1, |_| {})).await;
+    say(admit(0)).await;
+    let mut crowd = Box::pin(join_all((1..=20).map(|call| say(admit(call)))));
+    assert!((&mut crowd).now_or_never().is_none());
+    say(learn(2, |key| key.permissions = vec![gate::Service::Claude])).await;
+    assert!((&mut crowd).now_or_never().is_none(), "nothing changes for them");
+    say(learn(3, |key| key.active = false)).await;
+    let replies = crowd.now_or_never().expect("answers at once");
+    assert_eq!(replies, vec![gate::Reply::Refused(gate::Refusal::Disabled); 20]);
+
+    // One of the crowd reads an invalidated record; the others wait on, and hear what it learned.
+    say(learn(4, |_| {})).await;
+    let mut waiting: Vec<_> = (1..=20).map(|call| Box::pin(say(admit(call)))).collect();
+    for call in &mut waiting {
+        assert!(call.now_or_never().is_none());
+    }
+    say(gate::Command::Invalidate).await;
+    let asked: Vec<_> = waiting.iter_mut().map(|call| call.now_or_never()).collect();
+    let asked: Vec<_> = asked
+        .into_iter()
+        .enumerate()
+        .filter(|(_, reply)| reply.is_some())
+        .collect();
+    assert_eq!(asked, [(0, Some(gate::Reply::NeedPolicy))]);
+    say(gate::Command::Learn { policy: None }).await;
+    for call in waiting.into_iter().skip(1) {
+        let unknown = gate::Reply::Refused(gate::Refusal::UnknownKey);
+        assert_eq!(call.now_or_never(), Some(unknown));
+    }
+}
+
 #[tokio::test]
 async fn a_gates_row_ends_with_its_key() {
     let clock = Movable::at(1_000_000);
@@ -163,22 +234,7 @@ async fn a_gates_row_ends_with_its_key() {
     });
     let say = async |command| gates.gate(&key, command).await.unwrap();
     say(gate::Command::Learn { policy: Some(policy) }).await;
-    let admit = gate::Admit {
-        call: CallId(1),
-        service: gate::Service::Claude,
-        model: None,
-        canonical: None,
-        opus: false,
-        client: None,
-        slot: true,
-        estimate: None,
-        ttl_ms: TTL,
-        learned_since: 1,
-        note: None,
-        queued_until: None,
-        before_body: false,
-    };
-    let granted = say(gate::Command::Admit(admit)).await;
+    let granted = say(admit(1)).await;
     assert!(matches!(granted, gate::Reply::Granted { .. }), "{granted:?}");
     gates.save().await;
     assert!(store.text(&row).is_some());

@@ -106,6 +106,27 @@ fn an_answer_in_one_piece_is_read_as_well() {
 }
 
 #[test]
+fn the_last_encrypted_reasoning_is_learned_streamed_or_not() {
+    let output = json!([
+        {"type": "reasoning", "encrypted_content": "first"},
+        {"type": "reasoning", "encrypted_content": "last", "summary": []},
+        {"type": "reasoning", "encrypted_content": null},
+        {"type": "reasoning", "encrypted_content": "x".repeat(65 << 10)},
+        {"type": "message", "content": [{"text": "\"encrypted_content\": \"no\""}]},
+    ]);
+    let whole = json!({"id": "resp_1", "status": "completed", "output": output});
+    let last = Some(crate::relay::origin::fingerprint(b"last"));
+    let measured = measure(&RESPONSES, false, &whole.to_string(), true);
+    assert_eq!(measured.reasoning, last);
+    let stream = event(&json!({"type": "response.completed", "response": whole}));
+    assert_eq!(measure(&RESPONSES, true, &stream, true).reasoning, last);
+    // Without usage its length still counts as generated.
+    let whole = json!({"status": "completed", "output": [{"encrypted_content": "y".repeat(4_000)}]});
+    let measured = measure(&RESPONSES, false, &whole.to_string(), true);
+    assert!(measured.tokens.output > 0, "{:?}", measured.tokens);
+}
+
+#[test]
 fn chat_names_usage_in_a_chunk_of_its_own_or_not_at_all() {
     let measured = measure(&CHAT, true, &chat(), true);
     assert_eq!(

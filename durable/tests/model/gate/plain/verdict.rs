@@ -11,9 +11,6 @@ impl Plain {
         let Some(policy) = &self.record else {
             return Some(Refusal::UnknownKey);
         };
-        let by_use = self.activated_at().map(|at| at + policy.valid_for_ms);
-        let by_use = by_use.filter(|_| policy.valid_for_ms > 0);
-        let expiry = [policy.expires_at, by_use].into_iter().flatten().min();
         let permitted = policy.permissions.is_empty() || policy.permissions.contains(&admit.service);
         let allowed = policy.allowed_clients.clone();
         let client = allowed.filter(|list| list.is_empty() || admit.client.is_none());
@@ -22,7 +19,7 @@ impl Plain {
         let model = admit.model.clone().filter(|_| policy.model_restriction && wrong);
         if !policy.active {
             Some(Refusal::Disabled)
-        } else if let Some(at) = expiry.filter(|at| now >= *at) {
+        } else if let Some(at) = self.expiry().filter(|at| now >= *at) {
             Some(Refusal::Expired { at })
         } else if !permitted {
             Some(Refusal::NotPermitted {
@@ -253,7 +250,11 @@ impl Plain {
                 end,
             });
         }
-        let place = self.waits(admit.call).expect("it waits");
+        self.still_waits(now, admit.call, reply);
+    }
+
+    pub(super) fn still_waits(&self, now: Millis, call: CallId, reply: &Reply) {
+        let place = self.waits(call).expect("it waits");
         let until = self.waiters[place].end.until;
         let expected = Reply::Queued {
             position: place as u32 + 1,
