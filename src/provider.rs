@@ -35,6 +35,7 @@ use self::sign_in::{NoSignIn, SignIn};
 use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
 use crate::model::usage::Tokens;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
@@ -185,8 +186,9 @@ pub trait Provider: Send + Sync {
     /// An error as the protocol says it inside a stream that has begun.
     fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes;
 
-    /// The model family a limit may be confined to.
-    fn family<'a>(&self, model: &'a str) -> &'a str;
+    /// The model family a limit may be confined to. It depends on the canonical name only: all names of one
+    /// model cool together.
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str;
 
     /// How a person signs in for such tokens.
     fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn>;
@@ -472,4 +474,39 @@ pub enum Refreshed {
     Refused(String),
     /// No clear word; the next one may try again.
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_names_of_one_model_cool_together() {
+        for (platform, one, other) in [
+            (Platform::OpenAi, "gpt-5.4", "gpt-5.4-2026-03-05"),
+            (Platform::OpenAi, "gpt-5.4", "openai/GPT-5.4"),
+            (
+                Platform::Gemini,
+                "gemini-2.5-flash",
+                "models/gemini-2.5-flash-001",
+            ),
+            (
+                Platform::Antigravity,
+                "claude-opus-4-5",
+                "claude-opus-4-5-20251101",
+            ),
+            (
+                Platform::Claude,
+                "claude-sonnet-4-5",
+                "Claude-Sonnet-4-5-20250929",
+            ),
+        ] {
+            let [one, other] = [one, other].map(|name| ModelName::parse(name).unwrap());
+            let provider = of(platform);
+            assert_eq!(provider.family(&one), provider.family(&other), "{one} {other}");
+        }
+        let [one, other] = ["gpt-5.4", "gpt-5.4-mini"].map(|name| ModelName::parse(name).unwrap());
+        let openai = of(Platform::OpenAi);
+        assert_ne!(openai.family(&one), openai.family(&other));
+    }
 }

@@ -30,6 +30,7 @@ use super::{
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
 use crate::model::usage::Tokens;
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::{Call, Endpoint, Surface};
@@ -247,7 +248,7 @@ impl Provider for Bridge {
         self.front.stream_error(call, failure, request_id)
     }
 
-    fn family<'a>(&self, model: &'a str) -> &'a str {
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
         self.accounts.family(model)
     }
 

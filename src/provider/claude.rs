@@ -19,6 +19,7 @@ use super::{
 use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
@@ -113,7 +114,8 @@ impl Provider for Claude {
         Bytes::from(format!("event: error\ndata: {body}\n\n"))
     }
 
-    fn family<'a>(&self, model: &'a str) -> &'a str {
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
+        let model = model.canonical();
         FAMILIES
             .into_iter()
             .find(|family| model.contains(family))

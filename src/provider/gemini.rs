@@ -19,6 +19,7 @@ use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, V
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint, Surface};
 use crate::relay::meter::{Meter, streams};
 use crate::store::accounts::{Credentials, LiveAccount};
@@ -112,8 +113,8 @@ impl Provider for Gemini {
     }
 
     /// Google limits each model by itself.
-    fn family<'a>(&self, model: &'a str) -> &'a str {
-        model
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
+        model.canonical()
     }
 
     fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {

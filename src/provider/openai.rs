@@ -26,6 +26,7 @@ use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, W
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, is_event_stream};
 use crate::store::accounts::LiveAccount;
@@ -140,8 +141,8 @@ impl Provider for OpenAi {
     }
 
     /// Limits of API keys are a model's own.
-    fn family<'a>(&self, model: &'a str) -> &'a str {
-        model
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
+        model.canonical()
     }
 
     fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {

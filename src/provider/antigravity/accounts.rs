@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, StatusCode};
 
 use crate::config::Config;
 use crate::model::account::{Grant, Platform};
+use crate::model::name::ModelName;
 use crate::provider::sign_in::{NoSignIn, SignIn};
 use crate::provider::{Opening, Provider, Refreshed, Unsendable, Verdict};
 use crate::relay::call::Call;
@@ -46,7 +47,7 @@ pub trait Accounts: Send + Sync {
 
     fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
 
-    fn family<'a>(&self, model: &'a str) -> &'a str;
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str;
 
     fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn>;
 
@@ -102,7 +103,7 @@ impl<P: Provider> Accounts for P {
         Provider::judge_opening(self, call, first, now)
     }
 
-    fn family<'a>(&self, model: &'a str) -> &'a str {
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
         Provider::family(self, model)
     }
 

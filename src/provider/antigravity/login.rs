@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::accounts::Accounts;
 use crate::config::{Config, Secret};
 use crate::model::account::{Grant, Platform};
+use crate::model::name::ModelName;
 use crate::provider::outgoing::{bearer, mapped_model, own_headers, send};
 use crate::provider::sign_in::{self, GoogleClient, NoSignIn, SignIn};
 use crate::provider::{Opening, Refreshed, Unsendable, Verdict, google, oauth};
@@ -123,8 +124,8 @@ impl Accounts for Antigravity {
         google::judge::opening(self.family(&call.model), first, now)
     }
 
-    fn family<'a>(&self, model: &'a str) -> &'a str {
-        model
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
+        model.canonical()
     }
 
     fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {

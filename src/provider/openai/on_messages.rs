@@ -14,6 +14,7 @@ use super::chat::{self, Context, Options, Stream, Target};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
 use crate::model::usage::Tokens;
 use crate::provider::outgoing::mapped_model;
 use crate::provider::sign_in::{NoSignIn, SignIn};
@@ -205,7 +206,7 @@ impl Provider for ChatOnMessages {
         self.front.stream_error(call, failure, request_id)
     }
 
-    fn family<'a>(&self, model: &'a str) -> &'a str {
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
         self.behind.family(model)
     }
 
