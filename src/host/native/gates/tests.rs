@@ -204,7 +204,10 @@ async fn a_queue_hears_at_once_of_its_key() {
         assert!(call.now_or_never().is_none());
     }
     say(gate::Command::Invalidate).await;
-    let asked: Vec<_> = waiting.iter_mut().map(|call| call.now_or_never()).collect();
+    let asked: Vec<_> = waiting
+        .iter_mut()
+        .map(futures_util::FutureExt::now_or_never)
+        .collect();
     let asked: Vec<_> = asked
         .into_iter()
         .enumerate()
