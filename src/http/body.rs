@@ -26,19 +26,28 @@ const SLOW_AFTER: Duration = Duration::from_secs(15);
 /// Bytes per second, what the worst of networks does.
 const RATE: u64 = 4 << 10;
 
-/// How much of a body that is too large is still taken in, so that the client comes to reading the answer.
-const SWALLOW: usize = 256 << 20;
+/// How much of a refused body is still read, bytes: at least this,
+const LEAST_SWALLOWED: usize = 64 << 10;
+/// and at most this, which is what is read of a model call's.
+pub(super) const MOST_SWALLOWED: usize = 32 << 20;
 
-/// The same of a body of a call that is refused, and for how long.
-const SWALLOW_REFUSED: usize = 32 << 20;
-const SWALLOW_FOR: Duration = Duration::from_secs(5);
+/// How long a refused client may go on sending.
+const SWALLOW_FOR: Duration = Duration::from_secs(2);
+
+/// The same for a model call, whose client may have megabytes to send.
+const SWALLOW_LARGE_FOR: Duration = Duration::from_secs(5);
 
 /// What is made room for at first; most bodies are shorter.
 const FIRST_ROOM: usize = 64 << 10;
 
 /// Reads a body of at most `limit` bytes. One frame, the common case, is not copied.
-pub async fn read(body: Body, limit: usize, clock: &dyn Clock) -> Result<Bytes, Failure> {
-    match within(clock, PATIENCE, collect(body, limit)).await {
+pub async fn read(mut body: Body, limit: usize, clock: &dyn Clock) -> Result<Bytes, Failure> {
+    match within(clock, PATIENCE, collect(&mut body, limit)).await {
+        Some(Err(failure)) if failure.code == Code::BodyTooLarge => {
+            let most = limit.saturating_mul(2).clamp(LEAST_SWALLOWED, MOST_SWALLOWED);
+            swallow(body, most, clock).await;
+            Err(failure)
+        }
         Some(read) => read,
         None => Err(too_slow()),
     }
@@ -54,7 +63,8 @@ pub(super) async fn read_call(
 ) -> Result<Bytes, Failure> {
     let announced = body.size_hint().exact().map(|length| length as usize);
     if announced.is_some_and(|length| length > limit) {
-        return too_large(body, limit).await;
+        swallow(body, MOST_SWALLOWED, clock).await;
+        return Err(too_large(limit));
     }
     let mut arriving = Arriving {
         body,
@@ -64,13 +74,9 @@ pub(super) async fn read_call(
         clock,
     };
     match arriving.collect(limit, memory).await {
-        Err(failure) if failure.code == Code::BodyTooLarge => {
+        Err(failure) if matches!(failure.code, Code::BodyTooLarge | Code::BodyMemoryFull) => {
             memory.shrink_to(0);
-            too_large(arriving.body, limit).await
-        }
-        Err(failure) if failure.code == Code::BodyMemoryFull => {
-            memory.shrink_to(0);
-            swallow(arriving.body, clock).await;
+            swallow(arriving.body, MOST_SWALLOWED, clock).await;
             Err(failure)
         }
         read => read,
@@ -102,7 +108,7 @@ impl Arriving<'_> {
         while let Some(more) = data {
             let length = all.len() + more.len();
             if length > limit {
-                return Err(Failure::new(Code::BodyTooLarge, ""));
+                return Err(too_large(limit));
             }
             if length > all.capacity() {
                 let room = self.room(all.capacity(), length).min(limit);
@@ -150,37 +156,46 @@ fn patience(permille: usize) -> Duration {
     PATIENCE.saturating_sub(PATIENCE.saturating_sub(LEAST_PATIENCE) * over / 500)
 }
 
-/// Takes in the body of a call that is refused before it is read, so that its client comes to reading why.
-pub(super) async fn swallow(mut body: Body, clock: &dyn Clock) {
-    let taken = async {
+/// Reads and drops the rest of a refused body, `most` bytes of it: a client that is still sending when the
+/// answer comes sees a broken connection instead of the answer. Beyond that, and after a few seconds, a client
+/// is not worth the time.
+pub(super) async fn swallow(mut body: Body, most: usize, clock: &dyn Clock) {
+    let time = if most < MOST_SWALLOWED {
+        SWALLOW_FOR
+    } else {
+        SWALLOW_LARGE_FOR
+    };
+    let reads = async {
         let mut swallowed = 0;
-        while let Ok(Some(data)) = next(&mut body).await {
+        while swallowed <= most
+            && let Ok(Some(data)) = next(&mut body).await
+        {
             swallowed += data.len();
-            if swallowed > SWALLOW_REFUSED {
-                break;
-            }
         }
     };
-    let _ = within(clock, SWALLOW_FOR, taken).await;
+    let _ = within(clock, time, reads).await;
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
     let announced = body.size_hint().exact().map_or(0, |length| length as usize);
     if announced > limit {
-        return too_large(body, limit).await;
+        return Err(too_large(limit));
     }
-    let Some(first) = next(&mut body).await? else {
+    let Some(first) = next(body).await? else {
         return Ok(Bytes::new());
     };
+    // One of no announced length may be too large with its first frame.
+    if first.len() > limit {
+        return Err(too_large(limit));
+    }
     if first.len() == announced {
         return Ok(first);
     }
     let mut all = BytesMut::with_capacity(announced.max(first.len()));
     all.extend_from_slice(&first);
-    while let Some(data) = next(&mut body).await? {
+    while let Some(data) = next(body).await? {
         if all.len() + data.len() > limit {
-            drop(all);
-            return too_large(body, limit).await;
+            return Err(too_large(limit));
         }
         all.extend_from_slice(&data);
     }
@@ -204,23 +219,14 @@ fn too_slow() -> Failure {
     )
 }
 
-/// A client that is still sending when the answer comes sees a broken connection instead of the answer.
-/// So the rest is read and thrown away first, within reason.
-async fn too_large(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
-    let mut swallowed = 0;
-    while let Ok(Some(data)) = next(&mut body).await {
-        swallowed += data.len();
-        if swallowed > SWALLOW {
-            break;
-        }
-    }
-    Err(Failure::new(
+fn too_large(limit: usize) -> Failure {
+    Failure::new(
         Code::BodyTooLarge,
         format!(
             "The request's body is larger than the {} MB this relay accepts. Shorten the conversation, or ask the operator to raise REQUEST_MAX_SIZE_MB.",
             limit >> 20
         ),
-    ))
+    )
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ async fn take_in(
     let (entry, coding) = match entered.await {
         Ok(entered) => entered,
         Err(failure) => {
-            body::swallow(body, &*app.ports.clock).await;
+            body::swallow(body, body::MOST_SWALLOWED, &*app.ports.clock).await;
             return Err(failure);
         }
     };

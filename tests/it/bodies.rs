@@ -52,7 +52,8 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
         .await
         .good();
     assert_eq!(r.provider.last_call().body.len(), 2 << 20);
-    for length in [(2 << 20) + 1, 100 << 20] {
+    // What is sent of a body beyond 32 MiB may break the connection before the answer is read.
+    for length in [(2 << 20) + 1, 30 << 20] {
         let answer = r
             .client
             .call("POST", "/v1/messages")

@@ -147,6 +147,11 @@ const NOT_HERE: &[NotHere] = &[
         &[Worker],
         "an isolate's memory is workerd's to give back",
     ),
+    (
+        "leaving::a_client_that_closes_its_sending_half_gets_its_answer",
+        &[Worker],
+        "Cloudflare's network holds the client's connection, a Worker sees no FIN of it",
+    ),
     ("limits::limits_outlive_a_crash", &[InProcess], MEMORY),
     (
         "limits::a_window_that_cannot_be_read_is_not_made_up",

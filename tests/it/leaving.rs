@@ -1,6 +1,8 @@
 //! A client that leaves takes its call with it: the provider is told at once, slots come free, and what
 //! was used is recorded.
 
+use std::time::Duration;
+
 use crs_support::provider::Script;
 use crs_support::relay::Host;
 
@@ -29,6 +31,41 @@ async fn before_the_head() {
         (Some("partial"), Some(499))
     );
     assert_eq!(entry["error"], "client_left");
+}
+
+/// As `nc -N` and some health checkers do: to the relay it looks as if they left.
+#[tokio::test]
+async fn a_client_that_closes_its_sending_half_gets_its_answer() {
+    applies_here!();
+    let r = ready().await;
+    // The FIN is there long before the answer.
+    let late = Duration::from_millis(400);
+    let words = "words to a half-closed client";
+    for stream in [false, true] {
+        let script = Script::message(words).deltas(5);
+        r.provider
+            .next(script.delay_head(late).delay_body(Duration::from_millis(10)));
+        let mut call = r.client.messages("hi");
+        if stream {
+            call = call.stream();
+        }
+        let mut raw = call.sent().await;
+        raw.close_sending_half().await;
+        let head = raw.head().await;
+        assert_eq!(head.status, 200);
+        let body = raw.body().await;
+        let text = String::from_utf8_lossy(&body);
+        if stream {
+            assert!(text.contains("message_stop"), "{text}");
+        } else {
+            assert!(text.contains(words), "{text}");
+        }
+        raw.closed_by_server().await.unwrap();
+        slots_are_free(&r.relay, &r.key).await;
+        let entry = r.entry().await;
+        assert_eq!(entry["status"], 200, "{entry}");
+        assert!(entry["error"].is_null(), "{entry}");
+    }
 }
 
 #[tokio::test]

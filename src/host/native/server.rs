@@ -1,5 +1,7 @@
 //! Listening: one acceptor, one event loop per core, graceful end.
 
+mod client_socket;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
+use self::client_socket::{ClientSocket, Watch};
 use super::connections::{Activity, Connected, ConnectionRefusal, Connections};
 use crate::http::extract::{ClientAddress, FromThisMachine};
 
@@ -252,14 +255,16 @@ impl http_body::Body for Answering {
 struct Busy {
     activity: Arc<Activity>,
     began: Instant,
+    watch: Watch,
 }
 
 impl Busy {
-    fn new(activity: &Arc<Activity>, began: Instant) -> Self {
+    fn new(activity: &Arc<Activity>, began: Instant, watch: &Watch) -> Self {
         activity.begin();
         Self {
             activity: activity.clone(),
             began,
+            watch: watch.clone(),
         }
     }
 }
@@ -267,6 +272,7 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.activity.end(since(self.began));
+        self.watch.answered();
     }
 }
 
@@ -283,21 +289,22 @@ async fn connection(
 ) {
     let Ok((stream, peer)) = adopt(stream) else { return };
     let Ok(own) = stream.local_addr() else { return };
+    let (socket, watch) = ClientSocket::new(stream);
     // hyper asks a body for more only when what came is written: a client that takes nothing would hold its
     // call for ever.
-    let mut stream = TimeoutStream::new(stream);
+    let mut stream = TimeoutStream::new(socket);
     stream.set_write_timeout(Some(service.write_limit));
     let stream = Box::pin(stream);
     let (activity, began) = (Arc::<Activity>::default(), Instant::now());
     let head_limit = service.connections.limits().idle;
-    let serving = activity.clone();
+    let (serving, requests) = (activity.clone(), watch.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let busy = Busy::new(&serving, began);
+        let busy = Busy::new(&serving, began, &requests);
+        let mut request = requests.request(request);
         let Service {
             router, trust_proxy, ..
         } = service.clone();
         async move {
-            let mut request = request.map(Body::new);
             crate::http::collapse_slashes(&mut request);
             let address = ClientAddress::new(peer.ip(), request.headers(), trust_proxy);
             request.extensions_mut().insert(address);
@@ -312,6 +319,8 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(head_limit)
         .max_buf_size(BUFFER)
+        // It takes no FIN for a client that leaves: the watch knows better.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let stopping = async move {
@@ -325,13 +334,21 @@ async fn connection(
             }
         }
     };
-    tokio::select! {
-        ended = connection.as_mut() => log_end(ended, peer),
-        () = too_idle => tracing::debug!(%peer, "an idle connection made room for others"),
-        () = stopping => {
-            connection.as_mut().graceful_shutdown();
-            log_end(connection.await, peer);
+    let served = async {
+        tokio::select! {
+            ended = connection.as_mut() => log_end(ended, peer),
+            () = too_idle => tracing::debug!(%peer, "an idle connection made room for others"),
+            () = stopping => {
+                connection.as_mut().graceful_shutdown();
+                log_end(connection.await, peer);
+            }
         }
+    };
+    tokio::select! {
+        // First, so that the watch knows what has been written.
+        biased;
+        () = served => {}
+        () = watch.gone() => tracing::debug!(%peer, "the client left before it was answered"),
     }
 }
 

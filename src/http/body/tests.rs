@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
@@ -111,12 +112,63 @@ async fn a_body_for_which_there_is_no_memory_is_refused_after_a_while() {
     assert_eq!(memory.figures().peak, 90 * KB);
 }
 
+/// A body of `count` chunks of this size, each counted as it is read.
+fn counted(size: usize, count: usize) -> (Body, Arc<AtomicUsize>) {
+    let read = Arc::<AtomicUsize>::default();
+    let counter = read.clone();
+    let data = stream::iter(0..count).map(move |_| {
+        counter.fetch_add(size, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(vec![b'x'; size])
+    });
+    (Body::from_stream(data), read)
+}
+
 #[tokio::test]
-async fn a_refused_body_is_taken_in_for_a_bounded_time() {
+async fn of_a_body_that_is_too_large_little_is_read() {
     let clock = Movable::at(0);
-    swallow(chunks(&[10 * KB; 30], true), &clock).await;
-    let mut taken = Box::pin(swallow(chunks(&[10], false), &clock));
-    assert!(taken.as_mut().now_or_never().is_none());
+    let chunk = 16 * KB;
+    for (limit, most) in [
+        (8 * KB, 64 * KB),
+        (256 * KB, 3 * 256 * KB),
+        (20 << 20, (20 << 20) + (32 << 20)),
+    ] {
+        let (body, taken) = counted(chunk, 10_000);
+        let refused = read(body, limit, &clock).await.unwrap_err();
+        assert_eq!(refused.code, Code::BodyTooLarge);
+        let taken = taken.load(Ordering::Relaxed);
+        assert!((most..=most + 3 * chunk).contains(&taken), "{limit}: {taken}");
+    }
+    // One that is a little too large is read to its end: its client comes to reading the answer.
+    let (body, taken) = counted(KB, 60);
+    read(body, 8 * KB, &clock).await.unwrap_err();
+    assert_eq!(taken.load(Ordering::Relaxed), 60 * KB);
+    // More is read of the body of a call, for which no memory is held meanwhile.
+    let (memory, mut held) = memory(1 << 30);
+    let (body, taken) = counted(chunk, 10_000);
+    let refused = read_call(body, 1 << 20, &mut held, &clock).await.unwrap_err();
+    assert_eq!((refused.code, memory.figures().used), (Code::BodyTooLarge, 0));
+    let taken = taken.load(Ordering::Relaxed);
+    assert!((32 << 20..=(33 << 20) + 3 * chunk).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn a_refused_body_is_read_for_a_bounded_time() {
+    let clock = Movable::at(0);
+    swallow(chunks(&[10 * KB; 30], true), MOST_SWALLOWED, &clock).await;
+    for (most, time) in [
+        (LEAST_SWALLOWED, SWALLOW_FOR),
+        (MOST_SWALLOWED, SWALLOW_LARGE_FOR),
+    ] {
+        let mut reads = Box::pin(swallow(chunks(&[10], false), most, &clock));
+        assert!(reads.as_mut().now_or_never().is_none());
+        clock.advance(time / 2);
+        assert!(reads.as_mut().now_or_never().is_none());
+        clock.advance(time);
+        reads.await;
+    }
+    // Who sends one byte too many and then stalls is answered as soon.
+    let mut reads = Box::pin(read(chunks(&[9 * KB], false), 8 * KB, &clock));
+    assert!(reads.as_mut().now_or_never().is_none());
     clock.advance(SWALLOW_FOR);
-    taken.await;
+    assert_eq!(reads.await.unwrap_err().code, Code::BodyTooLarge);
 }

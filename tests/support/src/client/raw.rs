@@ -215,6 +215,11 @@ impl Raw {
         .await
     }
 
+    /// Closes the sending half only, as `nc -N` does at the end of its input.
+    pub async fn close_sending_half(&mut self) {
+        self.stream.shutdown().await.expect("a FIN");
+    }
+
     /// Leaves politely.
     pub fn leave(self) {}
 
