@@ -20,13 +20,14 @@ fn woken_by(change: impl Fn(&mut KeyPolicy)) -> (Gate, Vec<u128>) {
     (gate, woken)
 }
 
+type Change = fn(&mut KeyPolicy);
+
 #[test]
 fn whoever_waits_hears_at_once_of_a_change_that_decides_it() {
     let of_model = || Admit {
         model: Some("opus".to_owned()),
         ..ask(3)
     };
-    type Change = fn(&mut KeyPolicy);
     let refusals: [(Change, Refusal); 5] = [
         (|key| key.active = false, Refusal::Disabled),
         (|key| key.expires_at = Some(T), Refusal::Expired { at: T }),
