@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crs_durable::gate::KeyPolicy;
 use crs_durable::pool::{AccountPolicy, Command as ToPool, RefreshResult, Reply};
-use futures_util::FutureExt as _;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use super::*;
@@ -204,10 +204,7 @@ async fn a_queue_hears_at_once_of_its_key() {
         assert!(call.now_or_never().is_none());
     }
     say(gate::Command::Invalidate).await;
-    let asked: Vec<_> = waiting
-        .iter_mut()
-        .map(futures_util::FutureExt::now_or_never)
-        .collect();
+    let asked: Vec<_> = waiting.iter_mut().map(FutureExt::now_or_never).collect();
     let asked: Vec<_> = asked
         .into_iter()
         .enumerate()

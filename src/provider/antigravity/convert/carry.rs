@@ -23,7 +23,7 @@
 //! said, and the provider checks its signatures itself.
 //!
 //! A client may go on with the same conversation elsewhere: at Anthropic, at OpenAI. All that is made here has
-//! [`MARK`] in it, so that the requests to those can be rid of it (`provider::wire::marks`). Ids have to stay, and
+//! `gts1` in it, so that the requests to those can be rid of it (`provider::wire::marks`). Ids have to stay, and
 //! are short and plain enough for all: 40 letters, digits, `_` and `-` (OpenAI's bound on the id of a call in Chat
 //! Completions; 64 in Responses; Anthropic takes `^[a-zA-Z0-9_-]+$`).
 
