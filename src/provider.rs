@@ -26,8 +26,6 @@ use crs_durable::gate::Service;
 use crs_durable::pool;
 use http::{Extensions, HeaderMap, Request, StatusCode};
 
-pub use self::opening::begins_like_an_error;
-
 use self::antigravity::{Antigravity, Bridge, Form};
 use self::openai::ChatOnMessages;
 use self::openai::chat::Target;

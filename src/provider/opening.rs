@@ -21,21 +21,6 @@ pub(super) struct Errors {
     pub(super) data: &'static [&'static str],
 }
 
-/// How errors begin in any of the protocols.
-const ANY: Errors = Errors {
-    events: &["error", "response.failed"],
-    data: &[
-        "{\"error\":",
-        "{\"type\":\"error\"",
-        "{\"type\":\"response.failed\"",
-    ],
-};
-
-/// Whether an event of any of the protocols, or as much of it as is here, begins like an error.
-pub fn begins_like_an_error(event: &[u8]) -> bool {
-    begins(event, &ANY) != Begins::Well
-}
-
 pub(super) fn begins<'a>(first: &'a [u8], errors: &Errors) -> Begins<'a> {
     let named = match after(first, "event:") {
         After::Rest(named) => named,

@@ -150,7 +150,7 @@ pub(super) async fn attempt(
             refreshed = true;
             match refresh::after_refusal(app, provider, flight.call().id, &live).await {
                 Renewal::Newer(newer) => {
-                    live = newer;
+                    live = Arc::new(newer.in_place_of(&live));
                     continue;
                 }
                 // The token endpoint had a bad moment: that says nothing about the credentials.

@@ -24,7 +24,7 @@ use super::attempt;
 use super::body::Fields;
 use super::body_memory::Reserved;
 use super::call::{Call, request_id};
-use super::mask::EventMask;
+use super::mask::StreamMask;
 use super::meter::Meter;
 use super::origin::Reference;
 use super::running::Lifeline;
@@ -70,7 +70,7 @@ pub struct Flight {
     /// Reads the answer's usage; `None` where there is nothing to read.
     meter: Option<Meter>,
     /// Hides the account's secrets in the stream's errors.
-    mask: Option<EventMask>,
+    mask: Option<StreamMask>,
     /// What the provider has said that was used, before the client is told.
     used: Option<Tokens>,
     status: Option<u16>,
@@ -248,7 +248,7 @@ impl Flight {
         self.memory = None;
         self.status = Some(status);
         if let (Some(meter), Some(account)) = (&meter, &self.account) {
-            self.mask = Some(EventMask::new(account.clone(), meter.is_stream()));
+            self.mask = Some(StreamMask::new(account.clone(), meter.is_stream()));
         }
         self.meter = meter;
         let now = self.app.ports.clock.ticks();
@@ -340,7 +340,7 @@ impl Flight {
 
     /// What of it was held back until its end.
     pub(super) fn held_back(&mut self) -> Bytes {
-        self.mask.as_mut().map(EventMask::rest).unwrap_or_default()
+        self.mask.as_mut().map(StreamMask::rest).unwrap_or_default()
     }
 
     /// The stream broke off after it had begun.

@@ -4,18 +4,18 @@
 //! here before it is judged, stored, logged or passed on, so that nothing later has to think of it. A secret is
 //! overwritten by as many asterisks: lengths and JSON stay what they were.
 
-mod events;
+mod stream;
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use memchr::memmem;
 use serde_json::Value;
 
-pub(super) use self::events::EventMask;
+pub(super) use self::stream::StreamMask;
 use crate::store::accounts::{Credentials, LiveAccount};
 
 /// Shorter secrets are words that may be meant otherwise, and no secrets, bytes.
@@ -54,6 +54,48 @@ impl SecretMask {
         self.hidden(&body).map_or(body, Bytes::from)
     }
 
+    /// As [`Self::raw`], of a text that goes on: its end stays as it is.
+    fn within(&self, text: Bytes) -> Bytes {
+        self.overwritten(&text).map_or(text, Bytes::from)
+    }
+
+    /// How many bytes at the text's end may be the beginning of a secret.
+    fn begun_at_the_end(&self, text: &[u8]) -> usize {
+        let begun = self.0.iter().map(|form| stream::begun(text, form));
+        begun.max().unwrap_or(0)
+    }
+
+    /// Lines of data whose JSON writes a secret in escapes.
+    fn escaped_events(&self, events: Bytes) -> Bytes {
+        if memchr::memchr(b'\\', &events).is_none() {
+            return events;
+        }
+        let lines = events.split_inclusive(|byte| *byte == b'\n');
+        let lines: Vec<_> = lines
+            .map(|line| {
+                (
+                    line,
+                    line.strip_prefix(b"data:").and_then(|json| self.escaped(json)),
+                )
+            })
+            .collect();
+        if lines.iter().all(|(_, hidden)| hidden.is_none()) {
+            return events;
+        }
+        let mut told = BytesMut::with_capacity(events.len());
+        for (line, hidden) in lines {
+            match hidden {
+                Some(json) => {
+                    told.extend_from_slice(b"data: ");
+                    told.extend_from_slice(&json);
+                    told.extend_from_slice(line.get(line.trim_ascii_end().len()..).unwrap_or_default());
+                }
+                None => told.extend_from_slice(line),
+            }
+        }
+        told.freeze()
+    }
+
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.hidden(text.as_bytes()) {
             // Forms are whole UTF-8, and so is what is left.
@@ -64,26 +106,29 @@ impl SecretMask {
 
     /// `None`: there is nothing to hide.
     fn hidden(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut hidden = self.overwritten(text);
+        // A text that was cut may end within one.
+        for form in &self.0 {
+            let length = stream::begun(hidden.as_deref().unwrap_or(text), form);
+            if length >= SHORTEST {
+                let hidden = hidden.get_or_insert_with(|| text.to_vec());
+                let from = hidden.len() - length;
+                if let Some(place) = hidden.get_mut(from..) {
+                    place.fill(b'*');
+                }
+            }
+        }
+        hidden
+    }
+
+    /// Whole secrets only.
+    fn overwritten(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut hidden: Option<Vec<u8>> = None;
         for form in &self.0 {
             let found: Vec<usize> = memmem::find_iter(hidden.as_deref().unwrap_or(text), form).collect();
             for at in found {
                 let hidden = hidden.get_or_insert_with(|| text.to_vec());
                 if let Some(place) = hidden.get_mut(at..at + form.len()) {
-                    place.fill(b'*');
-                }
-            }
-            // A text that was cut may end within one.
-            let end = hidden.as_deref().unwrap_or(text);
-            let cut = (SHORTEST..form.len().min(end.len() + 1)).rev();
-            let cut = cut.into_iter().find(|length| {
-                let beginning = form.get(..*length);
-                beginning.is_some_and(|beginning| end.ends_with(beginning))
-            });
-            if let Some(length) = cut {
-                let hidden = hidden.get_or_insert_with(|| text.to_vec());
-                let from = hidden.len() - length;
-                if let Some(place) = hidden.get_mut(from..) {
                     place.fill(b'*');
                 }
             }
@@ -144,17 +189,19 @@ pub(super) fn hide_headers(account: &LiveAccount, headers: &mut HeaderMap) {
 }
 
 fn secrets(account: &LiveAccount) -> impl Iterator<Item = &str> {
-    let own = match &account.credentials {
-        Credentials::ApiKey { api_key, .. } => [Some(api_key), None],
+    let of = |credentials| match credentials {
+        &Credentials::ApiKey { ref api_key, .. } => [Some(api_key), None],
         Credentials::OAuth {
             access_token,
             refresh_token,
             ..
         } => [Some(access_token), refresh_token.as_ref()],
     };
+    let own = [Some(&account.credentials), account.replaced.as_deref()];
+    let own = own.into_iter().flatten().flat_map(of);
     let proxy = account.proxy.as_deref();
     let login = proxy.map(|proxy| [proxy.username.as_deref(), proxy.password.as_deref()]);
-    let own = own.into_iter().flatten().map(crate::config::Secret::reveal);
+    let own = own.flatten().map(crate::config::Secret::reveal);
     own.chain(login.into_iter().flatten().flatten())
         .filter(|secret| secret.len() >= SHORTEST)
 }
@@ -177,7 +224,19 @@ fn add_forms(forms: &mut Vec<Vec<u8>>, secret: &str) {
     }
     let json = Value::from(secret).to_string();
     let json = json.trim_matches('"');
-    for form in [upper.as_str(), &lower, json, &json.replace('/', "\\/")] {
+    // Without the end, which depends on what follows it in the encoded text.
+    let whole = secret.get(..secret.len() - secret.len() % 3).unwrap_or(secret);
+    let (base64, url) = (STANDARD.encode(whole), URL_SAFE_NO_PAD.encode(whole));
+    let hex = hex::encode(secret);
+    for form in [
+        upper.as_str(),
+        &lower,
+        json,
+        &json.replace('/', "\\/"),
+        &base64,
+        &url,
+        &hex,
+    ] {
         if form != secret {
             forms.push(form.as_bytes().to_vec());
         }

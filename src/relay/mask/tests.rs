@@ -5,6 +5,7 @@ use crate::config::Secret;
 use crate::model::account::{Proxy, ProxyScheme, StoredCredentials};
 
 const TOKEN: &str = "sk-ant-api03/AB+cd==\"x";
+const OLD: &str = "the-token-before";
 const REFRESH: &str = "1//refresh-token-value";
 
 fn account() -> Arc<LiveAccount> {
@@ -28,6 +29,10 @@ fn account() -> Arc<LiveAccount> {
             username: Some("short".into()),
             password: Some("proxy-password".into()),
         })),
+        replaced: Some(Box::new(Credentials::ApiKey {
+            api_key: Secret::new(OLD.to_owned()),
+            base_url: None,
+        })),
     })
 }
 
@@ -45,7 +50,9 @@ fn every_form_of_every_secret_is_hidden() {
     for form in [
         TOKEN,
         REFRESH,
+        OLD,
         "proxy-password",
+        &hex::encode(REFRESH),
         "sk-ant-api03%2FAB%2Bcd%3D%3D%22x",
         "sk-ant-api03%2fAB%2bcd%3d%3d%22x",
         "sk-ant-api03/AB+cd==\\\"x",
@@ -95,7 +102,7 @@ fn headers_that_repeat_it_are_dropped() {
 }
 
 fn streamed(chunks: &[&str], events: bool) -> String {
-    let mut mask = EventMask::new(account(), events);
+    let mut mask = StreamMask::new(account(), events);
     let mut out = Vec::new();
     for chunk in chunks {
         out.extend_from_slice(&mask.pass(Bytes::from((*chunk).to_owned())));
@@ -105,50 +112,77 @@ fn streamed(chunks: &[&str], events: bool) -> String {
 }
 
 #[test]
-fn error_events_are_hidden_across_every_cut_and_content_never() {
-    let content = format!("event: content_block_delta\ndata: {{\"text\":\"an error {REFRESH}\"}}\n\n");
+fn streams_are_hidden_across_every_cut_whatever_form_the_error_has() {
+    let content = "event: content_block_delta\ndata: {\"text\":\"an error 1//refresh\"}\n\n";
     for error in [
-        format!("event: error\ndata: {{\"type\":\"error\",\"error\":{{\"message\":\"key {REFRESH}\"}}}}\n\n"),
-        format!("data: {{\"error\":{{\"message\":\"key {REFRESH}\"}}}}\r\n\r\n"),
-        format!("event: response.failed\ndata: {{\"type\":\"response.failed\",\"k\":\"{REFRESH}\"}}\n\n"),
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"message\":\"key KEY\"}}\n\n",
+        "id: 7\nevent: error\ndata: {\"message\":\"key KEY\"}\n\n",
+        ": hi\nretry: 7\ndata: {\"message\":\"key KEY\"}\n\n",
+        "\u{feff}data: {\"error\":{\"message\":\"key KEY\"}}\r\n\r\n",
+        "data: {\"error\":\"KEY\"}\r\r",
+        "data: {\"object\":\"chat.completion.chunk\",\"error\":{\"message\":\"KEY\"},\"choices\":[]}\n\n",
+        "data: {\"response\":{\"error\":{\"message\":\"KEY\"}},\"type\":\"response.failed\"}\n\n",
+        "data: {\"fine\": \"KEY",
+        "KEYKEY",
     ] {
-        let stream = format!("{content}{content}{error}{content}");
-        let told = format!(
-            "{content}{content}{}{content}",
-            error.replace(REFRESH, &stars(REFRESH))
-        );
-        assert_eq!(streamed(&[&stream], true), told);
-        for at in 1..stream.len() {
-            let (first, second) = stream.split_at(at);
-            assert_eq!(streamed(&[first, second], true), told, "cut at {at}");
+        let error = error.replace("KEY", REFRESH);
+        let stream = format!("{content}{error}{content}");
+        let told = stream.replace(REFRESH, &stars(REFRESH));
+        for events in [true, false] {
+            assert_eq!(streamed(&[&stream], events), told);
+            for at in 1..stream.len() {
+                let Some((first, second)) = stream.split_at_checked(at) else {
+                    continue;
+                };
+                assert_eq!(streamed(&[first, second], events), told, "cut at {at}");
+            }
+            let letters: Vec<String> = stream.chars().map(|c| c.to_string()).collect();
+            let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
+            assert_eq!(streamed(&letters, events), told);
         }
-        let bytes: Vec<String> = stream.chars().map(|c| c.to_string()).collect();
-        let bytes: Vec<&str> = bytes.iter().map(String::as_str).collect();
-        assert_eq!(streamed(&bytes, true), told);
     }
-    let list = format!("[{{\"candidates\":[]}},{{\"error\":{{\"message\":\"{REFRESH}\"}}}}]");
-    assert_eq!(streamed(&[&list], false), list.replace(REFRESH, &stars(REFRESH)));
 }
 
 #[test]
-fn whole_events_pass_uncopied() {
-    let mut mask = EventMask::new(account(), true);
-    let chunk = Bytes::from_static(b"event: a\ndata: {}\n\n");
-    assert_eq!(mask.pass(chunk.clone()).as_ptr(), chunk.as_ptr());
-    let half = Bytes::from_static(b"event: a\ndata: {\"a\"");
+fn a_secret_behind_much_padding_is_hidden() {
+    let padding = "x".repeat(70 << 10);
+    let begin = format!("event: error\ndata: {{\"a\":\"{padding}");
+    let end = format!("{REFRESH}\"}}\n\n");
     assert_eq!(
-        mask.pass(half.clone()),
-        half,
-        "what is no error waits for nothing"
+        streamed(&[&begin, &end], true),
+        format!("{begin}{}", end.replace(REFRESH, &stars(REFRESH)))
     );
 }
 
 #[test]
-fn an_endless_error_event_is_not_held_for_ever() {
-    let mut mask = EventMask::new(account(), true);
-    let mut passed = mask.pass(Bytes::from_static(b"event: error\ndata: ")).len();
-    for _ in 0..100 {
-        passed += mask.pass(Bytes::from(vec![b'x'; 4 << 10])).len();
+fn an_error_event_may_write_it_in_escapes() {
+    let escaped: String = REFRESH
+        .chars()
+        .map(|c| format!("\\u{:04x}", u32::from(c)))
+        .collect();
+    let event = format!("event: error\ndata: {{\"error\":\"{escaped}\"}}\n\n");
+    let told = format!("event: error\ndata: {{\"error\":\"{}\"}}\n\n", stars(REFRESH));
+    assert_eq!(streamed(&[&event], true), told);
+}
+
+#[test]
+fn what_holds_no_secret_passes_uncopied() {
+    let mut mask = StreamMask::new(account(), true);
+    for chunk in [
+        "event: a\ndata: {}\n\n",
+        "event: error\ndata: {\"a\"",
+        ":\"\\u0041\"}\n\n",
+    ] {
+        let chunk = Bytes::from_static(chunk.as_bytes());
+        assert_eq!(mask.pass(chunk.clone()).as_ptr(), chunk.as_ptr());
     }
-    assert!(passed > 300 << 10);
+}
+
+#[test]
+fn what_is_held_back_is_shorter_than_a_secret() {
+    let mut mask = StreamMask::new(account(), true);
+    let sent = "1//refresh-token-valu".repeat(100);
+    let passed = mask.pass(Bytes::from(sent.clone())).len();
+    assert!(sent.len() - passed < REFRESH.len());
+    assert_eq!(passed + mask.rest().len(), sent.len());
 }

@@ -17,9 +17,19 @@ pub struct LiveAccount {
     pub account: Account,
     pub credentials: Credentials,
     pub proxy: Option<Arc<Proxy>>,
+    /// Of a call that had them replaced under way: what its provider was sent before, and may repeat.
+    pub replaced: Option<Box<Credentials>>,
 }
 
 impl LiveAccount {
+    /// The account, remembering the credentials that a call used before these.
+    pub fn in_place_of(&self, earlier: &Self) -> Self {
+        Self {
+            replaced: Some(Box::new(earlier.credentials.clone())),
+            ..self.clone()
+        }
+    }
+
     /// The account, knowing for whom its tokens speak.
     pub fn speaking_for(&self, whom: String) -> Self {
         let mut account = self.clone();
@@ -202,6 +212,7 @@ impl Accounts {
             account,
             credentials,
             proxy,
+            replaced: None,
         })
     }
 }

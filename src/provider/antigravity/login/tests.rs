@@ -42,6 +42,7 @@ fn account(project: Option<&str>, mapping: &Value) -> LiveAccount {
             tenant: project.map(str::to_owned),
         },
         proxy: None,
+        replaced: None,
     }
 }
 

@@ -35,6 +35,7 @@ fn account(credentials: Credentials, mapping: &[(&str, &str)]) -> LiveAccount {
         account,
         credentials,
         proxy: None::<Arc<_>>,
+        replaced: None,
     }
 }
 

@@ -1,0 +1,92 @@
+//! A body as it passes, without the account's secrets, wherever in it its provider repeats them.
+//!
+//! Compatible hosts write errors in more forms than can be listed, so the whole body is searched. Most chunks
+//! hold not even the first bytes of a secret and pass as they are, uncopied. A chunk that ends within a secret
+//! keeps that end back until the next chunk is here.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
+
+use super::{SHORTEST, SecretMask, secrets};
+use crate::store::accounts::LiveAccount;
+
+pub(in crate::relay) struct StreamMask {
+    account: Arc<LiveAccount>,
+    /// Made when it is needed first.
+    mask: Option<SecretMask>,
+    /// Whether the body is a stream of events. Of another body the length must stay what it was.
+    events: bool,
+    /// The end of what came, where it may be the beginning of a secret.
+    held: BytesMut,
+}
+
+impl StreamMask {
+    pub(in crate::relay) fn new(account: Arc<LiveAccount>, events: bool) -> Self {
+        Self {
+            account,
+            mask: None,
+            events,
+            held: BytesMut::new(),
+        }
+    }
+
+    /// What of the body may go on; the same bytes, most of the time.
+    pub(in crate::relay) fn pass(&mut self, data: Bytes) -> Bytes {
+        if self.held.is_empty() && !self.may_hold_a_secret(&data) {
+            return data;
+        }
+        let data = if self.held.is_empty() {
+            data
+        } else {
+            self.held.extend_from_slice(&data);
+            self.held.split().freeze()
+        };
+        let events = self.events;
+        let mask = self.mask();
+        let mut data = mask.within(data);
+        if events {
+            data = mask.escaped_events(data);
+        }
+        let passes = data.len() - mask.begun_at_the_end(&data);
+        self.held.extend_from_slice(&data.split_off(passes));
+        data
+    }
+
+    /// What was held when the body ended.
+    pub(in crate::relay) fn rest(&mut self) -> Bytes {
+        let rest = self.held.split().freeze();
+        if rest.is_empty() {
+            rest
+        } else {
+            self.mask().raw(rest)
+        }
+    }
+
+    /// A quick look, without false negatives for secrets that are written as they are.
+    fn may_hold_a_secret(&self, data: &[u8]) -> bool {
+        let speaks_of_errors = || memmem::find(data, b"error").is_some();
+        secrets(&self.account).any(|secret| {
+            let secret = secret.as_bytes();
+            let head = secret.get(..SHORTEST).unwrap_or(secret);
+            memmem::find(data, head).is_some() || ends_within(data, secret)
+        }) || (self.events && memmem::find(data, b"\\u00").is_some() && speaks_of_errors())
+    }
+
+    fn mask(&mut self) -> &SecretMask {
+        self.mask.get_or_insert_with(|| SecretMask::of(&self.account))
+    }
+}
+
+/// Whether the data ends with a beginning of the secret. No secret has a line break in it.
+fn ends_within(data: &[u8], secret: &[u8]) -> bool {
+    data.last().is_some_and(|last| *last != b'\n') && begun(data, secret) > 0
+}
+
+/// How many bytes at the data's end are a beginning of the form, but not all of it.
+pub(super) fn begun(data: &[u8], form: &[u8]) -> usize {
+    let most = data.len().min(form.len().saturating_sub(1));
+    let is_begun = |length: &usize| form.get(..*length).is_some_and(|begin| data.ends_with(begin));
+    (1..=most).rev().find(is_begun).unwrap_or(0)
+}
