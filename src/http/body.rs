@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
@@ -40,30 +40,19 @@ const SWALLOW_LARGE_FOR: Duration = Duration::from_secs(5);
 /// What is made room for at first; most bodies are shorter.
 const FIRST_ROOM: usize = 64 << 10;
 
-/// Reads a body of at most `limit` bytes. One frame, the common case, is not copied.
-pub async fn read(mut body: Body, limit: usize, clock: &dyn Clock) -> Result<Bytes, Failure> {
-    match within(clock, PATIENCE, collect(&mut body, limit)).await {
-        Some(Err(failure)) if failure.code == Code::BodyTooLarge => {
-            let most = limit.saturating_mul(2).clamp(LEAST_SWALLOWED, MOST_SWALLOWED);
-            swallow(body, most, clock).await;
-            Err(failure)
-        }
-        Some(read) => read,
-        None => Err(too_slow()),
-    }
-}
-
-/// Reads the body of a model call. Room is made as the bytes come: who announces much and sends little holds
-/// little. Of one that is refused the rest is read and dropped, within reason.
-pub(super) async fn read_call(
+/// Reads a body of at most `limit` bytes. Room is made as the bytes come: a client that announces much and sends
+/// little holds little. One frame, the common case, is not copied. Of a refused body the rest is read and dropped,
+/// within reason.
+pub(super) async fn read(
     body: Body,
     limit: usize,
     memory: &mut Reserved,
     clock: &dyn Clock,
 ) -> Result<Bytes, Failure> {
     let announced = body.size_hint().exact().map(|length| length as usize);
+    let most = limit.saturating_mul(2).clamp(LEAST_SWALLOWED, MOST_SWALLOWED);
     if announced.is_some_and(|length| length > limit) {
-        swallow(body, MOST_SWALLOWED, clock).await;
+        swallow(body, most, clock).await;
         return Err(too_large(limit));
     }
     let mut arriving = Arriving {
@@ -76,7 +65,7 @@ pub(super) async fn read_call(
     match arriving.collect(limit, memory).await {
         Err(failure) if matches!(failure.code, Code::BodyTooLarge | Code::BodyMemoryFull) => {
             memory.shrink_to(0);
-            swallow(arriving.body, MOST_SWALLOWED, clock).await;
+            swallow(arriving.body, most, clock).await;
             Err(failure)
         }
         read => read,
@@ -99,7 +88,7 @@ impl Arriving<'_> {
         let Some(first) = self.next(memory).await? else {
             return Ok(Bytes::new());
         };
-        if Some(first.len()) == self.announced {
+        if first.len() <= limit && Some(first.len()) == self.announced {
             memory.grow_to(first.len(), self.clock).await?;
             return Ok(first);
         }
@@ -174,32 +163,6 @@ pub(super) async fn swallow(mut body: Body, most: usize, clock: &dyn Clock) {
         }
     };
     let _ = within(clock, time, reads).await;
-}
-
-async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, Failure> {
-    let announced = body.size_hint().exact().map_or(0, |length| length as usize);
-    if announced > limit {
-        return Err(too_large(limit));
-    }
-    let Some(first) = next(body).await? else {
-        return Ok(Bytes::new());
-    };
-    // One of no announced length may be too large with its first frame.
-    if first.len() > limit {
-        return Err(too_large(limit));
-    }
-    if first.len() == announced {
-        return Ok(first);
-    }
-    let mut all = BytesMut::with_capacity(announced.max(first.len()));
-    all.extend_from_slice(&first);
-    while let Some(data) = next(body).await? {
-        if all.len() + data.len() > limit {
-            return Err(too_large(limit));
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(all.freeze())
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Failure> {

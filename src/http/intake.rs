@@ -39,7 +39,7 @@ pub(super) async fn take(
     memory: &mut Reserved,
 ) -> Result<(Bytes, Option<Packed>), Failure> {
     let limit = app.config.relay.max_body;
-    let came = body::read_call(body, limit, memory, &*app.ports.clock).await?;
+    let came = body::read(body, limit, memory, &*app.ports.clock).await?;
     let Some(coding) = coding else {
         return Ok((came, None));
     };

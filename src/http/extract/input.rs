@@ -10,6 +10,8 @@ use super::super::api_error::ApiError;
 use super::super::body;
 use crate::app::App;
 use crate::error::Code;
+use crate::port::gates::KeyHash;
+use crate::relay::body_memory::Reserved;
 
 /// Largest body where little is said, bytes: a login, and what strangers may send at all.
 pub const SMALL: usize = 8 << 10;
@@ -20,6 +22,9 @@ const USUAL: usize = 256 << 10;
 /// Largest body of an admin request, bytes: an icon of 350 KB in base64, or a table of prices or models.
 pub const LARGE: usize = 1 << 20;
 
+/// As whose the bodies of the control plane count in the memory for bodies: they have one share together.
+const CONTROL_PLANE: KeyHash = KeyHash([0; 32]);
+
 /// The body, of at most `LIMIT` bytes, whatever its content type says. An empty body is `{}`.
 #[derive(Debug)]
 pub struct Input<T, const LIMIT: usize = USUAL>(pub T);
@@ -28,7 +33,8 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<App> for Input<T, LIMI
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let read = body::read(request.into_body(), LIMIT, &*app.ports.clock).await;
+        let mut memory = Reserved::new(&app.body_memory, &CONTROL_PLANE);
+        let read = body::read(request.into_body(), LIMIT, &mut memory, &*app.ports.clock).await;
         let body = read.map_err(|failure| match failure.code {
             Code::BodyTooLarge => ApiError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
