@@ -57,7 +57,7 @@ enum Command {
     Serve,
     /// Say what is wrong with the settings, one line each, without starting.
     CheckConfig,
-    /// Ask the server whether it is well.
+    /// Ask the server whether it is well. Exits with 0 while it serves, degraded or not.
     Health,
     /// The administrator's login.
     #[command(subcommand)]

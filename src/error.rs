@@ -1,9 +1,16 @@
 //! What failed, whose fault it was, and whether trying again can help.
 //!
 //! A `Failure` is what a client is told. `http::error` turns it into the caller's dialect, once.
-//! What only the operator may read travels in `detail` and ends in the request log.
+//! What only the operator may read travels in `detail` and `words` and ends in the request log.
 
+use bytes::Bytes;
 use http::StatusCode;
+
+/// Most of a provider's words that a failure holds, bytes: error bodies of the providers are shorter.
+const WORDS_LIMIT: usize = 16 << 10;
+
+/// Most of a provider's words that one entry of a log holds, bytes.
+const EXCERPT_LIMIT: usize = 500;
 
 /// A call that ends without the provider's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +23,11 @@ pub struct Failure {
     pub retry_after: Option<u64>,
     /// `x-should-retry`: Claude Code and the SDKs obey it before anything else.
     pub should_retry: Option<bool>,
-    /// For the operator.
+    /// For the operator, in our own words: holds nothing of what a provider sent.
     pub detail: Option<String>,
+    /// What the provider sent, for the request log only, cut after 16 KiB. Nobody knows whether it was a
+    /// provider that sent it, so an API answer shows at most the error fields of its protocol.
+    pub words: Option<Bytes>,
 }
 
 /// Stable names of failures, for logs, metrics and scripts.
@@ -186,6 +196,7 @@ impl Failure {
             retry_after: None,
             should_retry: code.final_for_client().then_some(false),
             detail: None,
+            words: None,
         }
     }
 
@@ -205,6 +216,21 @@ impl Failure {
         self
     }
 
+    /// Copies the beginning of `sent`, so that a large body is not held for it. Secrets must be masked before.
+    pub fn with_words(mut self, sent: &[u8]) -> Self {
+        self.words = Some(Bytes::copy_from_slice(beginning(sent, WORDS_LIMIT)));
+        self
+    }
+
+    /// Entry for the request log: the detail, then the beginning of the provider's words.
+    pub fn log_entry(&self) -> Option<String> {
+        match (&self.detail, &self.words) {
+            (Some(detail), Some(words)) => Some(format!("{detail}: {}", excerpt(words))),
+            (None, Some(words)) => Some(excerpt(words)),
+            (detail, None) => detail.clone(),
+        }
+    }
+
     /// The store or a machine cannot be asked.
     pub fn relay_unavailable(reason: &dyn std::fmt::Display) -> Self {
         Self::new(
@@ -213,5 +239,36 @@ impl Failure {
         )
         .retry_after(2)
         .with_detail(reason.to_string())
+    }
+}
+
+/// The beginning of a provider's words, for the operator.
+pub fn excerpt(sent: &[u8]) -> String {
+    String::from_utf8_lossy(beginning(sent, EXCERPT_LIMIT)).into_owned()
+}
+
+fn beginning(sent: &[u8], limit: usize) -> &[u8] {
+    sent.get(..limit).unwrap_or(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_entry_joins_detail_and_words() {
+        let failure = || Failure::new(Code::ProviderFailed, "no");
+        assert_eq!(failure().log_entry(), None);
+        assert_eq!(failure().with_detail("500").log_entry().as_deref(), Some("500"));
+        assert_eq!(failure().with_words(b"sent").log_entry().as_deref(), Some("sent"));
+        let both = failure().with_detail("500").with_words(b"sent");
+        assert_eq!(both.log_entry().as_deref(), Some("500: sent"));
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        let failure = Failure::new(Code::ProviderFailed, "no").with_words(&vec![b'x'; 1 << 20]);
+        assert_eq!(failure.words.as_ref().unwrap().len(), WORDS_LIMIT);
+        assert_eq!(failure.log_entry().unwrap().len(), EXCERPT_LIMIT);
     }
 }

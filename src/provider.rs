@@ -268,6 +268,8 @@ pub enum End {
     Open,
     /// Why it ended, so that it is no matter how the body ends. A little may follow.
     Named,
+    /// The same, but what it used is still to come.
+    Unmetered,
     /// Its last word.
     Final,
 }
@@ -370,6 +372,8 @@ pub enum Then {
     Confirm,
     /// The token was refused: renew it and try once more here, then another account.
     RefreshFirst,
+    /// As [`Self::RefreshFirst`]; what is refused with the newer token, too, is [`Self::Confirm`].
+    RefreshThenConfirm,
 }
 
 impl Verdict {
@@ -417,6 +421,15 @@ impl Verdict {
         Self {
             then: Then::RefreshFirst,
             ..Self::denied(why, None)
+        }
+    }
+
+    /// A 401 whose words are not about the credentials. A stale token is ruled out by renewing it; what is
+    /// still refused may be the request's fault, so it is evidence for the pool and no mark.
+    fn unauthorized_unconfirmed(why: String) -> Self {
+        Self {
+            then: Then::RefreshThenConfirm,
+            ..Self::refused(why)
         }
     }
 

@@ -156,7 +156,7 @@ async fn attempts(
             } => {
                 flight.attempt_failed(&failure, status);
                 let account = picked.account;
-                tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.detail.as_deref(), "attempt failed");
+                tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.log_entry(), "attempt failed");
                 let unwell = matches!(outcome, pool::Outcome::Unwell { .. });
                 flight
                     .release_account(outcome, status.map(|status| status.as_u16()))
@@ -173,9 +173,9 @@ async fn attempts(
                 turn += 1;
             }
             Attempt::Refused { answer, outcome } => {
-                let (status, failure) = (answer.status, refusal::unconfirmed(&answer));
+                let (status, failure) = (answer.status, refusal::as_failure(&answer));
                 flight.attempt_failed(&failure, Some(status));
-                tracing::info!(request = %flight.id(), account = %picked.account, detail = failure.detail.as_deref(), "the provider refused the request");
+                tracing::info!(request = %flight.id(), account = %picked.account, detail = failure.log_entry(), "the provider refused the request");
                 flight.release_account(outcome, Some(status.as_u16())).await;
                 tried.push(picked.account);
                 if let Some(confirmed) = refusals.confirmed(answer) {

@@ -102,7 +102,9 @@ fn listen(config: &Config) -> String {
     }
 }
 
-/// Asks the server on this machine; what it says decides the exit code.
+/// Asks the server on this machine, and fails when it does not serve. A degraded one serves, so it is no failure:
+/// Docker's health check runs this command, and who restarts a container because its store takes no writes
+/// loses the calls that wait for the store.
 pub(super) async fn health(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let data_dir = PathBuf::from(config::data_dir(environment));
     let url = match Running::read(&data_dir)? {
@@ -127,10 +129,81 @@ pub(super) async fn health(environment: &dyn Vars, output: &Output) -> Result<()
     if let Value::Object(fields) = &mut value {
         fields.insert("url".to_owned(), json!(url));
     }
-    output.result(&value, || format!("The server at {url} is well."));
+    output.result(&value, || state(&value, &url));
     Ok(())
+}
+
+/// An answer of `/health` for people: one line, which begins with `degraded:` when the server is not well.
+fn state(health: &Value, url: &str) -> String {
+    let status = cell(health, "status");
+    if status == "healthy" {
+        return format!("The server at {url} is well.");
+    }
+    let part = |name| health.pointer(name).unwrap_or(&Value::Null);
+    let (store, ledger) = (part("/components/store"), part("/components/ledger"));
+    let kind = cell(store, "kind");
+    let mut reasons = vec![match &*cell(store, "status") {
+        "away" => format!("its {kind} store does not answer"),
+        "refusing" => format!("its {kind} store takes no writes"),
+        other => format!("its {kind} store is {other}"),
+    }];
+    let since = cell(store, "refusingSince");
+    if !since.is_empty() {
+        reasons.push(format!("nothing was written since {since}"));
+    }
+    let count = |field| {
+        ledger
+            .get(field)
+            .and_then(Value::as_u64)
+            .filter(|count| *count > 0)
+    };
+    if let Some(pending) = count("pending") {
+        let capacity = cell(ledger, "capacity");
+        reasons.push(format!("calls that wait to be recorded: {pending} of {capacity}"));
+    }
+    if let Some(lost) = count("lost") {
+        reasons.push(format!("records of calls lost: {lost}"));
+    }
+    format!(
+        "{status}: the server at {url} serves, but {}.",
+        reasons.join("; ")
+    )
 }
 
 fn nobody(what: &str) -> Failure {
     Failure::Away(format!("{what}: start it with `crs serve`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "http://127.0.0.1:3000";
+
+    #[test]
+    fn a_degraded_server_is_not_called_well() {
+        let health = |status: &str, store: Value, ledger: Value| json!({ "status": status, "components": { "store": store, "ledger": ledger } });
+        let full = health(
+            "degraded",
+            json!({ "status": "refusing", "kind": "embedded", "refusingSince": "2026-01-02T03:04:05.000Z" }),
+            json!({ "pending": 3, "capacity": 100, "lost": 2 }),
+        );
+        assert_eq!(
+            state(&full, URL),
+            "degraded: the server at http://127.0.0.1:3000 serves, but its embedded store takes no writes; \
+             nothing was written since 2026-01-02T03:04:05.000Z; \
+             calls that wait to be recorded: 3 of 100; records of calls lost: 2."
+        );
+        let away = health(
+            "degraded",
+            json!({ "status": "away", "kind": "redis", "refusingSince": null }),
+            json!({ "pending": 0, "capacity": 100, "lost": 0 }),
+        );
+        assert_eq!(
+            state(&away, URL),
+            "degraded: the server at http://127.0.0.1:3000 serves, but its redis store does not answer."
+        );
+        let well = health("healthy", json!({ "status": "up" }), json!({ "pending": 1 }));
+        assert_eq!(state(&well, URL), "The server at http://127.0.0.1:3000 is well.");
+    }
 }

@@ -17,18 +17,61 @@ use self::edge as estimator;
 #[cfg(not(target_arch = "wasm32"))]
 use self::native as estimator;
 
+/// Words that a guesser tries first here: the product's own, and those of the services it relays to. In small letters.
+const OWN_WORDS: [&str; 12] = [
+    "crs-edge",
+    "cr_admin",
+    "anthropic",
+    "claude",
+    "gemini",
+    "openai",
+    "admin",
+    "codex",
+    "relay",
+    "edge",
+    "crs",
+    "cr_",
+];
+
+/// Shorter login names occur in other words by chance. Characters.
+const SHORTEST_USERNAME: usize = 3;
+
 /// What to do instead of using this password, as part of a sentence; `None`: it is good. `username`: what somebody
 /// who guesses knows of its owner.
 pub fn weakness(password: &str, username: Option<&str>) -> Option<&'static str> {
-    estimator::is_weak(password, username.unwrap_or_default())
+    let username = username.unwrap_or_default().to_lowercase();
+    estimator::is_weak(password, &known_words(&username))
         .then_some("set one of several unrelated words, or of 12 or more random characters")
+}
+
+/// The words that add nothing to a password, longest first. `username` is in small letters.
+fn known_words(username: &str) -> Vec<&str> {
+    let mut words = OWN_WORDS.to_vec();
+    if username.chars().count() >= SHORTEST_USERNAME {
+        words.push(username);
+    }
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
+}
+
+/// The letter that a digit or sign stands for in such spellings as `P@ssw0rd`.
+fn plain(c: char) -> char {
+    match c {
+        '@' | '4' => 'a',
+        '0' => 'o',
+        '1' | '!' => 'i',
+        '3' => 'e',
+        '$' | '5' => 's',
+        '7' => 't',
+        other => other,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WEAK: [&str; 14] = [
+    const WEAK: [&str; 25] = [
         "admin1234",
         "Admin@123",
         "password1",
@@ -43,14 +86,27 @@ mod tests {
         "iloveyou!!",
         "20241231",
         "operator-of-this",
+        "operator-of-this-2025",
+        "cr_admin1234",
+        "cr_admin_2025",
+        "crs-edge123",
+        "Crs_Edge!2024",
+        "claude-relay",
+        "Cl4ude-R3lay!",
+        "claude-relay-gemini",
+        "openai/anthropic",
+        "codex+admin+edge",
+        "crsedge-codex-1234",
     ];
-    const GOOD: [&str; 6] = [
+    const GOOD: [&str; 8] = [
         "correct horse battery",
         "Marzipan, 3 words",
         "a fresh password of ours",
         "x7Gq2mVt9Lw4",
         "tr0mb0ne-Zebra-91",
         "kJ8#mN2$pQ5!",
+        "claude eats marzipan trombones",
+        "knowledge-trombone-zebra",
     ];
 
     #[test]
@@ -69,10 +125,16 @@ mod tests {
     #[test]
     fn so_it_is_on_the_edge() {
         for password in WEAK {
-            assert!(edge::is_weak(password, "operator-of-this"), "{password}");
+            assert!(
+                edge::is_weak(password, &known_words("operator-of-this")),
+                "{password}"
+            );
         }
         for password in GOOD {
-            assert!(!edge::is_weak(password, "operator-of-this"), "{password}");
+            assert!(
+                !edge::is_weak(password, &known_words("operator-of-this")),
+                "{password}"
+            );
         }
     }
 }

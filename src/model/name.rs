@@ -12,6 +12,7 @@
 //! | `us.anthropic.` `anthropic.`, `-v1:0` | Bedrock's spelling |
 //! | `[1m]` | Claude Code's mark for the long context |
 //! | `-latest`, `@default` | an alias of the newest dated version |
+//! | `:thinking` `:free` `:001` `@001` of `claude-` `gpt-` `o3` `gemini-` `codex` | a variant or version of one model (OpenRouter, Vertex); of other models a tag can mean another model, as in Ollama's `llama3:8b` |
 //! | `-20250929` `-2025-09-29` `@20250929` | a dated version of a model |
 //! | `-0613` of `gpt-`, `-001` of `gemini-`, `-preview-06-05`, `-preview-09-2025` | the same as these vendors write it |
 //! | `claude-opus-4.5` for `claude-opus-4-5`, `claude-sonnet-4-0` for `claude-sonnet-4` | other spellings of Anthropic's versions |
@@ -201,6 +202,7 @@ fn undress(name: &str) -> Option<Cow<'_, str>> {
         .or_else(|| strip_bedrock_version(name))
         .or_else(|| strip_date(name))
         .or_else(|| strip_level(name))
+        .or_else(|| strip_variant(name))
         .map(str::trim)
         .filter(|rest| !rest.is_empty());
     cut.map(Cow::Borrowed)
@@ -256,6 +258,30 @@ fn strip_level(name: &str) -> Option<&str> {
     let levels = ["-high", "-medium", "-low"];
     let level = || levels.iter().find_map(|level| name.strip_suffix(level));
     name.starts_with("gemini-").then(level).flatten()
+}
+
+/// Any `:variant` or `@version` of a hosted model. An empty one counts, too: `gpt-5:` is `gpt-5`.
+fn strip_variant(name: &str) -> Option<&str> {
+    let (rest, _) = name.rsplit_once([':', '@'])?;
+    is_hosted(rest).then_some(rest)
+}
+
+/// Whether the vendor alone hosts the model, so that a tag cannot select other weights. `gpt-oss`, `gpt-j` and
+/// `gpt-neo` are open: `gpt-oss:20b` and `gpt-oss:120b` are two models.
+fn is_hosted(name: &str) -> bool {
+    let open = ["gpt-oss", "gpt-j", "gpt-neo"];
+    let hosted = ["claude-", "gpt-", "gemini-", "codex"];
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    (starts(&hosted) && !starts(&open)) || is_o_series(name)
+}
+
+/// `o3`, `o4-mini`.
+fn is_o_series(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix('o') else {
+        return false;
+    };
+    let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    after.len() < rest.len() && (after.is_empty() || after.starts_with(['-', ':', '@']))
 }
 
 /// Anthropic's versions with a dash, where other vendors write a dot.

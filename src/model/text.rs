@@ -5,7 +5,8 @@
 ///
 /// That is: control characters (C0, C1), bidirectional controls, zero-width and invisible characters, line and
 /// paragraph separators, tags, and code points that no text may use. From Unicode's `Bidi_Control`,
-/// `Default_Ignorable_Code_Point` and `Noncharacter_Code_Point`; the variation selectors of emoji (U+FE00 to
+/// `Default_Ignorable_Code_Point` and `Noncharacter_Code_Point`, and the braille blank (U+2800), which is a symbol
+/// without ink, so that trimming does not find it; the variation selectors of emoji (U+FE00 to
 /// U+FE0F) are allowed, the joiners (U+200C, U+200D) are not.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -20,6 +21,7 @@ pub fn is_hidden(c: char) -> bool {
                 | '\u{200B}'..='\u{200F}'
                 | '\u{2028}'..='\u{202E}'
                 | '\u{2060}'..='\u{206F}'
+                | '\u{2800}'
                 | '\u{3164}'
                 | '\u{FDD0}'..='\u{FDEF}'
                 | '\u{FEFF}'
@@ -52,13 +54,19 @@ mod tests {
             '\u{2029}',
             '\u{feff}',
             '\u{ad}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{2800}',
             '\u{3164}',
+            '\u{ffa0}',
             '\u{e0041}',
             '\u{ffff}',
             '\u{1ffff}',
             '\u{10fffe}',
         ] {
             assert!(is_hidden(c), "{c:?}");
+            // A selector behind it does not make it visible.
+            assert!(format!("{c}\u{fe0f}").contains(is_hidden), "{c:?}");
         }
         for text in [
             "Ä name",
@@ -66,6 +74,7 @@ mod tests {
             "❤\u{fe0f} 🔑",
             "عربى",
             "नाम",
+            "⠝⠁⠍⠑",
             "a-b_c.d:e/f@g",
         ] {
             assert!(!text.chars().any(is_hidden), "{text}");

@@ -303,10 +303,12 @@ impl Rewrite for Streamed {
     fn end(&self) -> End {
         if self.0.is_closed() {
             End::Final
-        } else if self.0.ended() {
+        } else if !self.0.ended() {
+            End::Open
+        } else if self.0.is_metered() {
             End::Named
         } else {
-            End::Open
+            End::Unmetered
         }
     }
 

@@ -1,7 +1,8 @@
 //! Known words of providers, and whom they are about: each provider has a table of them, with a source for
 //! each row.
 //!
-//! A refusal (403 and its like) may be about the account or about the request, and the status does not tell.
+//! A refusal (401, 403 and their like) may be about the account or about the request, and the status does not
+//! tell.
 //! Only known words mark an account; whatever is not known is another account's to confirm.
 
 use crs_durable::Millis;
@@ -17,6 +18,8 @@ pub(super) enum About {
     Account,
     /// The request, on an account like this one: no mark.
     Request,
+    /// The request's size against what is left of a limit: smaller ones may be served meanwhile.
+    Size,
 }
 
 /// How words are recognised.
@@ -64,12 +67,13 @@ pub(super) fn about(
 }
 
 impl About {
-    /// What follows. `why`: the provider's words, bounded.
-    pub(super) fn verdict(self, why: String, now: Millis) -> Verdict {
+    /// What follows. `why`: the provider's words, bounded. `retry_at`: when the provider allows the next try.
+    pub(super) fn verdict(self, why: String, retry_at: Option<Millis>, now: Millis) -> Verdict {
         match self {
             Self::Credentials => Verdict::unauthorized(why),
             Self::Account => Verdict::denied(why, Some(now + PROBE_AFTER_MS)),
             Self::Request => Verdict::about_the_request(),
+            Self::Size => Verdict::too_much_at_once(retry_at, None, &why),
         }
     }
 }

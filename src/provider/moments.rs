@@ -6,8 +6,9 @@
 //! | milliseconds | `retry-after-ms: 1500` | OpenAI, and what its and Anthropic's SDKs read first |
 //! | an HTTP date, in any of its three forms | `retry-after: Sat, 28 Nov 2026 08:22:22 GMT` | RFC 9110 §5.6.7 |
 //!
-//! What is negative, no number or in the past says nothing. What is beyond [`FURTHEST_MS`] is cut to that: the
-//! longest real wait is a week's.
+//! What is negative, no number or in the past says nothing. A quota window's reset beyond [`FURTHEST_MS`] is cut
+//! to that: the longest real window is a week's. A bare `retry-after` proves no window: it is cut to
+//! [`LONGEST_RETRY_MS`].
 
 use chrono::NaiveDateTime;
 use crs_durable::Millis;
@@ -16,7 +17,10 @@ use http::HeaderMap;
 /// No wait is longer, milliseconds.
 const FURTHEST_MS: f64 = 31.0 * 86_400_000.0;
 
-/// When an answer's headers allow the next try.
+/// No bare `retry-after` holds for longer, milliseconds.
+pub(super) const LONGEST_RETRY_MS: u64 = 3_600_000;
+
+/// When an answer's headers allow the next try, at most [`LONGEST_RETRY_MS`] from now.
 pub(super) fn retry_at(headers: &HeaderMap, now: Millis) -> Option<Millis> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let in_ms = || after_ms(now, text("retry-after-ms")?.parse().ok()?);
@@ -27,7 +31,8 @@ pub(super) fn retry_at(headers: &HeaderMap, now: Millis) -> Option<Millis> {
             Err(_) => not_past(now, http_date(told)? as f64),
         }
     };
-    in_ms().or_else(told)
+    let at = in_ms().or_else(told)?;
+    Some(at.min(now.saturating_add(LONGEST_RETRY_MS)))
 }
 
 /// So many seconds from now.
@@ -89,7 +94,7 @@ mod tests {
             ("Sat, 28 Nov 2026 08:22:22 GMT", 90_000),
             ("Sunday, 28-Nov-26 08:22:22 GMT", 90_000),
             ("Sat Nov 28 08:22:22 2026", 90_000),
-            ("Tue Dec  1 08:20:52 2026", 3 * 86_400_000),
+            ("Sat Nov 28 09:20:52 2026", 3_600_000),
         ] {
             assert_eq!(told("retry-after", value), Some(wait), "{value}");
         }
@@ -124,9 +129,16 @@ mod tests {
         ] {
             assert_eq!(told("retry-after", odd), None, "{odd}");
         }
-        for much in ["1e300", "99999999999999999999", "Sat, 28 Nov 9026 08:22:22 GMT"] {
-            assert_eq!(told("retry-after", much), Some(FURTHEST_MS as u64), "{much}");
+        for much in [
+            "3601",
+            "9999999999",
+            "1e300",
+            "99999999999999999999",
+            "Sat, 28 Nov 9026 08:22:22 GMT",
+        ] {
+            assert_eq!(told("retry-after", much), Some(LONGEST_RETRY_MS), "{much}");
         }
+        assert_eq!(told("retry-after-ms", "1e15"), Some(LONGEST_RETRY_MS));
     }
 
     #[test]

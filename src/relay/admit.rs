@@ -549,8 +549,12 @@ pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure 
         (Code::AccountsLimited, _) => limited(nobody.retry_after.or(last.retry_after)),
         _ => return last,
     };
+    if last.log_entry().is_none() {
+        return told;
+    }
     Failure {
-        detail: last.detail.or(told.detail.clone()),
+        detail: last.detail,
+        words: last.words,
         ..told
     }
 }

@@ -19,7 +19,7 @@ use super::media::{self, Media};
 use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, conversion, provider_failure, read_bounded, refresh, unpack};
 use crate::app::App;
-use crate::error::{Code, Failure};
+use crate::error::{Code, Failure, excerpt};
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, Route, UpstreamError, UpstreamErrorKind};
 use crate::provider::{Opening, PROBE_SOON_MS, Provider, Rewrite, Then, Unsendable, Verdict};
@@ -118,13 +118,32 @@ pub(super) async fn attempt(
             Ok(judged) => judged,
             Err(failed) => return Ok(failed),
         };
-        if looks_up && verdict.then == Then::Confirm {
+        if matches!(verdict.then, Then::RefreshFirst | Then::RefreshThenConfirm) && !refreshed {
+            refreshed = true;
+            match refresh::after_refusal(app, provider, flight.call().id, &live).await {
+                Renewal::Newer(newer) => {
+                    live = Arc::new(newer.in_place_of(&live));
+                    continue;
+                }
+                // The token endpoint had a bad moment: that says nothing about the credentials.
+                Renewal::Failed => {
+                    let why = "the token was refused and could not be renewed just now";
+                    return Ok(failed(Code::ProviderUnreachable, why));
+                }
+                Renewal::Refused => {}
+            }
+        }
+        if looks_up && matches!(verdict.then, Then::Confirm | Then::RefreshThenConfirm) {
             // The question was the relay's own: whatever is refused, it is the account that is.
-            let why = format!("asked about itself: {}", excerpt(&answer.first));
-            let until = Some(app.ports.clock.now() + PROBE_SOON_MS);
+            let failure = provider_failure(Code::NoAccount, None)
+                .with_detail("asked about itself")
+                .with_words(&answer.first);
             return Ok(Attempt::Failed {
-                failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
-                outcome: Outcome::Denied { why, until },
+                outcome: Outcome::Denied {
+                    why: format!("asked about itself: {}", excerpt(&answer.first)),
+                    until: Some(app.ports.clock.now() + PROBE_SOON_MS),
+                },
+                failure,
                 status: Some(answer.status),
             });
         }
@@ -145,21 +164,6 @@ pub(super) async fn attempt(
                 answer.status.as_u16()
             );
             return Ok(failed(Code::ProviderFailed, &why));
-        }
-        if verdict.then == Then::RefreshFirst && !refreshed {
-            refreshed = true;
-            match refresh::after_refusal(app, provider, flight.call().id, &live).await {
-                Renewal::Newer(newer) => {
-                    live = Arc::new(newer.in_place_of(&live));
-                    continue;
-                }
-                // The token endpoint had a bad moment: that says nothing about the credentials.
-                Renewal::Failed => {
-                    let why = "the token was refused and could not be renewed just now";
-                    return Ok(failed(Code::ProviderUnreachable, why));
-                }
-                Renewal::Refused => {}
-            }
         }
         return Ok(conclude(answer, verdict, flight.call(), app.ports.clock.now()));
     }
@@ -313,7 +317,7 @@ async fn open(
         (first, Opening::Error(verdict)) => {
             let first = SecretMask::of(live).body(first);
             return Attempt::Failed {
-                failure: provider_failure(verdict.code, None).with_detail(excerpt(&first)),
+                failure: provider_failure(verdict.code, None).with_words(&first),
                 outcome: hidden(live, verdict.outcome),
                 status: Some(head.status),
             };
@@ -341,8 +345,16 @@ async fn open(
     match Media::of(&head.headers, &first) {
         Media::Foreign => {
             let first = SecretMask::of(live).body(first);
-            let why = format!("an answer that is not of its protocol: {}", excerpt(&first));
-            return failed(Code::ProviderFailed, &why);
+            let detail = "an answer that is not of its protocol";
+            return Attempt::Failed {
+                failure: provider_failure(Code::ProviderFailed, None)
+                    .with_detail(detail)
+                    .with_words(&first),
+                outcome: Outcome::Unwell {
+                    why: format!("{detail}: {}", excerpt(&first)),
+                },
+                status: None,
+            };
         }
         media => media.name(&mut head.headers),
     }
@@ -357,7 +369,15 @@ async fn open(
                 return failed(Code::ProviderFailed, &why);
             }
             Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
-                Err(why) => return failed(Code::ProviderFailed, &SecretMask::of(live).text(&why)),
+                Err(why) => {
+                    // The reason may quote the answer, so it counts as the provider's words.
+                    let why = SecretMask::of(live).text(&why).into_owned();
+                    return Attempt::Failed {
+                        failure: provider_failure(Code::ProviderFailed, None).with_words(why.as_bytes()),
+                        outcome: Outcome::Unwell { why },
+                        status: None,
+                    };
+                }
                 Ok(whole) => {
                     let kind = if whole.is_stream {
                         "text/event-stream"
@@ -431,11 +451,6 @@ async fn opening(
             judged => return Ok((first, judged)),
         }
     }
-}
-
-/// The beginning of a provider's words, for the operator.
-pub(super) fn excerpt(body: &[u8]) -> String {
-    String::from_utf8_lossy(body.get(..body.len().min(500)).unwrap_or_default()).into_owned()
 }
 
 /// The first bytes of a body; `None` at its end.
@@ -532,12 +547,13 @@ fn conclude(answer: Answer, verdict: Verdict, call: &Call, now: Millis) -> Attem
     };
     match verdict.then {
         Then::PassOn => return Attempt::Answered(answer),
-        Then::Confirm => return Attempt::Refused { answer, outcome },
+        Then::Confirm | Then::RefreshThenConfirm => return Attempt::Refused { answer, outcome },
         Then::NextAccount | Then::RefreshFirst => {}
     }
-    let detail = format!("{}: {}", answer.status.as_u16(), excerpt(&answer.first));
     let status = Some(answer.status);
-    let mut failure = provider_failure(verdict.code, status).with_detail(detail);
+    let mut failure = provider_failure(verdict.code, status)
+        .with_detail(answer.status.as_u16().to_string())
+        .with_words(&answer.first);
     failure.retry_after = verdict
         .retry_at
         .map(|at| at.saturating_sub(now).div_ceil(1000).max(1))

@@ -20,7 +20,6 @@ use crs_durable::{CallId, gate, pool};
 use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
-use super::attempt;
 use super::body::Fields;
 use super::body_memory::Reserved;
 use super::call::{Call, request_id};
@@ -30,7 +29,7 @@ use super::origin::Reference;
 use super::running::Lifeline;
 use super::stream::X_REQUEST_ID;
 use crate::app::App;
-use crate::error::{Code, Failure};
+use crate::error::{Code, Failure, excerpt};
 use crate::model::usage::Tokens;
 use crate::port::gates::KeyHash;
 use crate::provider::Provider;
@@ -316,14 +315,14 @@ impl Flight {
     /// The call ends without an answer to the client.
     pub(super) fn failed(mut self, failure: &Failure) {
         self.status = Some(failure.status.as_u16());
-        self.failure = Some((failure.code, failure.detail.clone()));
+        self.failure = Some((failure.code, failure.log_entry()));
         // After a time-out or a cut nobody knows what the provider did, and charges.
         self.complete = !matches!(failure.code, Code::ProviderTimeout | Code::ProviderBroke);
     }
 
     /// The provider's own refusal goes to the client. `cut`: its body was longer than what was read.
     pub(super) fn passed_on(&mut self, body: &[u8], cut: bool) {
-        let mut words = attempt::excerpt(body);
+        let mut words = excerpt(body);
         if cut {
             words.push_str(" [.. cut at 1 MiB]");
         }

@@ -188,9 +188,9 @@ pub(super) fn hide_headers(account: &LiveAccount, headers: &mut HeaderMap) {
     }
 }
 
-fn secrets(account: &LiveAccount) -> impl Iterator<Item = &str> {
-    let of = |credentials| match credentials {
-        &Credentials::ApiKey { ref api_key, .. } => [Some(api_key), None],
+fn secrets<'a>(account: &'a LiveAccount) -> impl Iterator<Item = &'a str> {
+    let of = |credentials: &'a Credentials| match credentials {
+        Credentials::ApiKey { api_key, .. } => [Some(api_key), None],
         Credentials::OAuth {
             access_token,
             refresh_token,

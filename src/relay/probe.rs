@@ -10,7 +10,7 @@ use http::{HeaderMap, Response};
 use super::body::tools::HostedTools;
 use super::call::Call;
 use super::flight::Flight;
-use super::{attempts, body, stream};
+use super::{attempts, body, refusal, stream};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
@@ -22,7 +22,8 @@ use crate::provider::{Provider, Trial};
 /// Ledger events of tests bear this instead of a key's id and name.
 pub const PROBE_KEY: &str = "account-test";
 
-/// Asks `account` for next to nothing, in our own name and whatever its state. The answer is the provider's.
+/// Asks `account` for next to nothing, in our own name and whatever its state. The answer is the provider's
+/// success. A refusal is a failure with its status and the provider's words: no client is there to get it.
 pub async fn probe(
     app: &App,
     provider: &'static dyn Provider,
@@ -38,7 +39,13 @@ pub async fn probe(
     };
     flight.admitted(Arc::new(policy), 0);
     match attempts(app, provider, &mut flight).await {
-        Ok(answer) => Ok(stream::respond(answer, flight)),
+        Ok(answer) if answer.metered => Ok(stream::respond(answer, flight)),
+        Ok(answer) => {
+            let failure = refusal::as_failure(&answer);
+            flight.answered(answer.status.as_u16(), None, false);
+            flight.failed(&failure);
+            Err(failure)
+        }
         Err(failure) => {
             flight.failed(&failure);
             Err(failure)

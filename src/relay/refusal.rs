@@ -11,7 +11,7 @@ use http::header::HeaderValue;
 use http::{HeaderName, StatusCode};
 use serde::de::IgnoredAny;
 
-use super::attempt::{self, Answer};
+use super::attempt::Answer;
 use super::flight::Flight;
 use super::{ERROR_BODY_LIMIT, media};
 use crate::error::{Code, Failure};
@@ -54,12 +54,12 @@ impl Refusals {
     }
 }
 
-/// What the log has of a refusal that another account is to confirm.
-pub(super) fn unconfirmed(answer: &Answer) -> Failure {
-    let detail = format!("{}: {}", answer.status.as_u16(), attempt::excerpt(&answer.first));
+/// The refusal as a failure, where it does not go to a client: another account is to confirm it, or there is none.
+pub(super) fn as_failure(answer: &Answer) -> Failure {
     Failure::new(Code::PassedOn, "The provider refused the request.")
         .with_status(answer.status)
-        .with_detail(detail)
+        .with_detail(answer.status.as_u16().to_string())
+        .with_words(&answer.first)
 }
 
 /// Makes of the account's error what the client's protocol has for it, and keeps the words for the log.

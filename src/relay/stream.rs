@@ -44,6 +44,7 @@ const AFTER_FINAL: Duration = Duration::from_millis(100);
 const AFTER_NAMED: Duration = Duration::from_millis(500);
 
 /// The same where bytes pass as they are, and more of them (`[DONE]`, an empty line) may be under way.
+/// Also the time for the usage, if the end was named without it: unbilled tokens cost more than a slow end.
 const AFTER_PASSED: Duration = Duration::from_secs(5);
 
 /// A provider that sends what its client cannot see is alive: the client is told so, at most this often.
@@ -235,6 +236,7 @@ impl Relayed {
         let end = match self.rewrite.as_ref().map(|rewrite| rewrite.end()) {
             Some(End::Final) => Some(AFTER_FINAL),
             Some(End::Named) => Some(AFTER_NAMED),
+            Some(End::Unmetered) => Some(AFTER_PASSED.min(config.idle)),
             Some(End::Open) => None,
             None => self
                 .stream()

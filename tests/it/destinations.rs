@@ -126,6 +126,24 @@ async fn a_test_call_shows_no_foreign_body() {
             "{status}: {error}"
         );
     }
+    for (status, kind, body) in [
+        (500, "text/plain", "INSIDE trace"),
+        (302, "text/html", "<html>INSIDE</html>"),
+        (400, "text/html", "<html>INSIDE</html>"),
+        (404, "text/plain", "INSIDE"),
+        (200, "text/html", "<html>INSIDE</html>"),
+    ] {
+        provider.next(
+            Script::raw_stream(body)
+                .status(status)
+                .with_header("content-type", kind),
+        );
+        let error = failed_test(&relay, &id).await;
+        assert!(
+            error.contains("holds no error") && !error.contains("INSIDE"),
+            "{status} {kind}: {error}"
+        );
+    }
     provider.next(Script::error_saying(404, "not_found_error", "model: nothing"));
     let error = failed_test(&relay, &id).await;
     assert!(error.contains("404: not_found_error: model: nothing"), "{error}");

@@ -72,6 +72,19 @@ async fn no_answer_to_one_key_takes_accounts_from_another() {
         json(403, "permission_error", "no such file for you"),
         Script::bytes("text/html", PAGE).status(403),
         Script::bytes("text/plain", "forbidden").status(402),
+        json(401, "authentication_error", "Unauthorized"),
+        json(
+            401,
+            "authentication_error",
+            "This authentication style is incompatible with the long context beta header.",
+        ),
+        Script::bytes("text/html", PAGE).status(401),
+        json(
+            429,
+            "rate_limit_error",
+            "This request would exceed your organization's rate limit of 30,000 input tokens per minute.",
+        )
+        .with_header("retry-after", "50"),
         json(
             429,
             "rate_limit_error",
@@ -103,6 +116,30 @@ async fn no_answer_to_one_key_takes_accounts_from_another() {
         other.messages("hi").send().await.good();
         assert_eq!(r.provider.calls(), before + 1, "{script:?}");
     }
+    for name in ["first", "second"] {
+        assert_ne!(status_of(&r.relay, name).await, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn a_401_about_a_request_reaches_its_client_and_nobody_else() {
+    let r = ready().await;
+    r.second_account().await;
+    let other = another(&r).await;
+    let words = r#"{"error":{"message":"Unauthorized"}}"#;
+    for n in 1..=3 {
+        let refused = Script::bytes("application/json", words).status(401);
+        r.provider.next(refused.clone());
+        r.provider.next(refused);
+        let answer = r.client.messages("poison").send().await.expect(401);
+        assert_eq!(answer.raw_text(), words, "the provider's own words");
+        assert_eq!(
+            r.provider.calls(),
+            2 * n,
+            "each is asked of another account, once"
+        );
+    }
+    other.messages("hi").send().await.good();
     for name in ["first", "second"] {
         assert_ne!(status_of(&r.relay, name).await, "unauthorized");
     }
@@ -192,7 +229,8 @@ async fn a_model_that_a_project_may_not_use_is_said_in_openais_words() {
 async fn a_wait_is_read_however_it_is_written() {
     for (value, wait) in [
         ("90.5", 80..=91),
-        ("Fri, 31 Dec 2055 08:22:22 GMT", 600_000..=700_000),
+        ("Fri, 31 Dec 2055 08:22:22 GMT", 3_590..=3_600),
+        ("9999999999", 3_590..=3_600),
     ] {
         let r = ready().await;
         r.provider.fails_once(429).with_header("retry-after", value);

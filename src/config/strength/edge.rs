@@ -1,10 +1,11 @@
 //! A small judge: it looks for what is left of a password when the decorations that people add are taken off.
 
+use super::plain;
+
 /// What people choose and decorate, in small letters without decorations.
-const COMMON: [&str; 62] = [
+const COMMON: [&str; 56] = [
     "abc",
     "access",
-    "admin",
     "administrator",
     "adminadmin",
     "api",
@@ -17,15 +18,12 @@ const COMMON: [&str; 62] = [
     "batman",
     "changeme",
     "charlie",
-    "claude",
     "computer",
-    "crs",
     "default",
     "demo",
     "dragon",
     "football",
     "freedom",
-    "gemini",
     "google",
     "guest",
     "hello",
@@ -40,7 +38,6 @@ const COMMON: [&str; 62] = [
     "master",
     "michael",
     "monkey",
-    "openai",
     "pass",
     "passw",
     "password",
@@ -50,7 +47,6 @@ const COMMON: [&str; 62] = [
     "qwert",
     "qwerty",
     "qwertyuiop",
-    "relay",
     "root",
     "secret",
     "server",
@@ -85,7 +81,7 @@ const FEWEST_DIGITS: usize = 14;
 /// Letters that are not part of anything common, for a password that is not all of letters and digits.
 const FEWEST_LEFT: usize = 4;
 
-pub(super) fn is_weak(password: &str, username: &str) -> bool {
+pub(super) fn is_weak(password: &str, known: &[&str]) -> bool {
     let lower = password.to_lowercase();
     let distinct: std::collections::BTreeSet<char> = lower.chars().collect();
     if distinct.len() < FEWEST_DIFFERENT {
@@ -95,38 +91,24 @@ pub(super) fn is_weak(password: &str, username: &str) -> bool {
     if only_digits && lower.chars().count() < FEWEST_DIGITS {
         return true;
     }
-    let username = username.to_lowercase();
-    let mut rest = lower;
-    if username.chars().count() >= 3 {
-        rest = rest.replace(&username, " ");
-    }
+    // Before the runs: a run may be part of a known word.
+    let mut rest = without_words(lower, known);
     for row in ROWS {
         rest = without_runs(&rest, row);
     }
     let plain: String = rest.chars().map(plain).collect();
+    let mut words = [&COMMON, known].concat();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     let left = [rest, plain].map(|text| {
-        let mut text = text;
-        let mut words = COMMON;
-        words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
-        for word in words {
-            text = text.replace(word, " ");
-        }
+        let text = without_words(text, &words);
         text.chars().filter(|c| c.is_alphabetic()).count()
     });
     !only_digits && left.into_iter().min().unwrap_or_default() < FEWEST_LEFT
 }
 
-/// The letter that a digit or sign stands for in such spellings as `P@ssw0rd`.
-fn plain(c: char) -> char {
-    match c {
-        '@' | '4' => 'a',
-        '0' => 'o',
-        '1' | '!' => 'i',
-        '3' => 'e',
-        '$' | '5' => 's',
-        '7' => 't',
-        other => other,
-    }
+/// The text with a blank for each of the words.
+fn without_words(text: String, words: &[&str]) -> String {
+    words.iter().fold(text, |text, word| text.replace(word, " "))
 }
 
 /// The text with each run of four or more characters of `row`, in either direction, as a blank.

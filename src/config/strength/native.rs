@@ -2,7 +2,37 @@
 
 use zxcvbn::Score;
 
+use super::plain;
+
 /// Fewer than 10^8 guesses. The throttle lets strangers make some seven million in a year (`store::guesses`).
-pub(super) fn is_weak(password: &str, username: &str) -> bool {
-    zxcvbn::zxcvbn(password, &[username, "crs", "relay", "claude"]).score() < Score::Three
+///
+/// zxcvbn counts 10^4 for each part after the first, even a lone `-`: three known parts are enough for it. So what
+/// is left without the known words must be hard to guess, too.
+pub(super) fn is_weak(password: &str, known: &[&str]) -> bool {
+    let guessed = |text: &str| zxcvbn::zxcvbn(text, known).score() < Score::Three;
+    guessed(password) || without(password, known).is_some_and(|rest| guessed(&rest))
+}
+
+/// The password without the known words, in any case and with digits for letters. `None`: it has none of them.
+/// `known` has longer words first.
+fn without(password: &str, known: &[&str]) -> Option<String> {
+    let known: Vec<Vec<char>> = known.iter().map(|word| word.chars().collect()).collect();
+    let lower: Vec<char> = password.to_lowercase().chars().collect();
+    let mut rest = lower.as_slice();
+    let mut kept = String::with_capacity(password.len());
+    while let Some((first, others)) = rest.split_first() {
+        if let Some(after) = known.iter().find_map(|word| after_word(rest, word)) {
+            rest = after;
+        } else {
+            kept.push(*first);
+            rest = others;
+        }
+    }
+    (kept.chars().count() < lower.len()).then_some(kept)
+}
+
+fn after_word<'a>(text: &'a [char], word: &[char]) -> Option<&'a [char]> {
+    let (head, rest) = text.split_at_checked(word.len())?;
+    let same = |(c, letter): (&char, &char)| c == letter || plain(*c) == *letter;
+    head.iter().zip(word).all(same).then_some(rest)
 }

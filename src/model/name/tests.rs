@@ -89,6 +89,77 @@ fn other_models_keep_their_names() {
 }
 
 #[test]
+fn a_variant_is_the_model_it_is_a_variant_of() {
+    for (base, names) in [
+        (
+            "gpt-5",
+            &[
+                "gpt-5:x",
+                "gpt-5@x",
+                "gpt-5:",
+                "gpt-5@",
+                "openai/gpt-5:free:nitro",
+                "gpt-5@x-20250929",
+            ][..],
+        ),
+        (
+            "claude-opus-4-1",
+            &[
+                "claude-opus-4-1:thinking",
+                "anthropic/claude-opus-4.1:thinking",
+                "claude-opus-4-1-20250805:beta",
+                "claude-opus-4-1:thinking[1m]",
+                "us.anthropic.claude-opus-4-1-20250805-v1:0:200k",
+                "CLAUDE-OPUS-4-1:Thinking",
+                "claude-opus-4-1@x",
+            ],
+        ),
+        (
+            "gemini-3-pro",
+            &[
+                "gemini-3-pro:001",
+                "gemini-3-pro@001",
+                "models/gemini-3-pro-high:x",
+            ],
+        ),
+        ("gemini-3-pro-preview", &["gemini-3-pro-preview:x"]),
+        ("o3", &["o3:x", "o3@2025"]),
+        ("o4-mini", &["o4-mini:high"]),
+        ("gpt-5-codex", &["gpt-5-codex:x"]),
+        ("codex-mini", &["codex-mini:x", "codex-mini-latest@1"]),
+    ] {
+        for name in names {
+            assert_eq!(canonical(name), base, "{name}");
+        }
+    }
+    assert_eq!(
+        spellings("claude-opus-4-1-20250805:beta"),
+        [
+            "claude-opus-4-1-20250805:beta",
+            "claude-opus-4-1-20250805",
+            "claude-opus-4-1"
+        ]
+    );
+}
+
+#[test]
+fn a_tag_of_open_weights_selects_a_model() {
+    for name in [
+        "llama3:8b",
+        "llama3:70b",
+        "qwen3:32b",
+        "gpt-oss:20b",
+        "gpt-oss:120b",
+        "ft:gpt-4o-mini:org::id",
+        "olmo:7b",
+        "o3x:7b",
+        "my-model@2",
+    ] {
+        assert_eq!(canonical(name), name);
+    }
+}
+
+#[test]
 fn an_alias_that_moves_is_found_from_its_versions() {
     for (version, alias) in [
         ("gemini-3.5-flash", Some("gemini-flash")),
@@ -198,6 +269,13 @@ fn any_name() -> impl Strategy<Value = String> {
         "gpt-",
         "-0613",
         "-v1:0",
+        ":",
+        "@",
+        ":thinking",
+        "@001",
+        "o3",
+        "codex",
+        "gpt-oss",
         "-thinking",
         "-high",
         " ",

@@ -3,10 +3,12 @@
 //! | answer | whose | what follows |
 //! | --- | --- | --- |
 //! | 400, 404, 405, 413, 422 and other 4xx | client's | passed on unchanged |
-//! | 400, 402, 403 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
-//! | 401 | account's | refresh once, then next account; marked until reset or new credentials |
-//! | other 402, 403 | not known | another account; what it says, too, is the client's |
-//! | 429 with known words about the request | request's | the same, without any mark |
+//! | 400, 401, 402, 403 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
+//! | 401, 403 with known words about the credentials | account's | refresh once, then next account; marked until reset or new credentials |
+//! | 401, 429 with known words about the request | request's | another account, without any mark; what it says, too, is the client's |
+//! | other 402, 403 | not known | the same, and evidence for the pool |
+//! | other 401 | not known | refresh once, then the same |
+//! | 429 with known words about its size, no window used up | request's size | next account; others are preferred for a short while |
 //! | 429 with a reset | account's | next account; cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
 //! | 529 | provider's load | next account; others are preferred for a short while |
@@ -43,6 +45,60 @@ const KNOWN: &[Known] = &[
         says: Says::Begins("you have reached your specified api usage limits"),
         about: About::Account,
         source: "Claude API documentation, Errors: spend limit reached",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("invalid x-api-key"),
+        about: About::Credentials,
+        source: "what people report of a mistyped key; not in the documentation",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("invalid bearer token"),
+        about: About::Credentials,
+        source: "what people report of a wrong OAuth token; not in the documentation",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("invalid authentication credentials"),
+        about: About::Credentials,
+        source: "what people report of ended logins; not in the documentation",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("oauth token has expired"),
+        about: About::Credentials,
+        source: "reported in public threads (winfunc/opcode#91)",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("oauth token has been revoked"),
+        about: About::Credentials,
+        source: "the words of the 403 (anthropics/claude-code#9635)",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("invalid oauth token"),
+        about: About::Credentials,
+        source: "reported in public threads (anthropics/claude-code#3247)",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("oauth authentication is currently not allowed for this organization"),
+        about: About::Account,
+        source: "reported in public threads (winfunc/opcode#91)",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("oauth authentication is currently not supported"),
+        about: About::Request,
+        source: "reported in public threads (anthropics/claude-code#6131): what this request's headers want",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("this authentication style is incompatible with"),
+        about: About::Request,
+        source: "reported by a tester of this relay",
     },
     Known {
         status: 402,
@@ -84,19 +140,42 @@ const KNOWN: &[Known] = &[
     },
     Known {
         status: 429,
-        says: Says::Begins("extra usage is required for long context requests"),
+        says: Says::Begins("extra usage is required"),
         about: About::Request,
         source: "reported in public threads (router-for-me/CLIProxyAPI#2464)",
+    },
+    Known {
+        status: 429,
+        says: Says::Begins("long context requests require"),
+        about: About::Request,
+        source: "a guess: the words above in another order",
+    },
+    Known {
+        status: 429,
+        says: Says::Begins("number of request tokens has exceeded"),
+        about: About::Size,
+        source: "reported in public threads (brianpetro/obsidian-smart-connections#725)",
+    },
+    Known {
+        status: 429,
+        says: Says::Begins("this request would exceed"),
+        about: About::Size,
+        source: "reported in public threads (continuedev/continue#12057)",
     },
 ];
 
 pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Millis) -> Verdict {
     let error = ErrorBody::read(body);
-    if let Some(about) = error.about(status.as_u16()) {
-        return about.verdict(error.said("the provider refuses the account"), now);
+    // Words about the size also stand above windows that are used up: there the headers decide.
+    let about = error
+        .about(status.as_u16())
+        .filter(|about| *about != About::Size || !names_a_used_up_window(headers));
+    if let Some(about) = about {
+        let why = error.said("the provider refuses the account");
+        return about.verdict(why, retry_at(headers, now), now);
     }
     match status.as_u16() {
-        401 => Verdict::unauthorized(error.said("the provider refused the credentials")),
+        401 => Verdict::unauthorized_unconfirmed(error.said("the provider refused the credentials")),
         402 | 403 => Verdict::refused(error.said(&format!("status {}", status.as_u16()))),
         429 => throttled(headers, now),
         529 => Verdict::unwell("overloaded", Code::ProviderOverloaded),
@@ -127,6 +206,16 @@ pub(super) fn opening(first: &[u8]) -> Opening {
             Code::ProviderFailed,
         ),
         _ => return Opening::Well,
+    })
+}
+
+/// Whether the headers say that a window is used up, whatever the request's size.
+fn names_a_used_up_window(headers: &HeaderMap) -> bool {
+    headers.iter().any(|(name, value)| {
+        let name = name.as_str();
+        let is_status = name.starts_with("anthropic-ratelimit-unified-") && name.ends_with("status");
+        (is_status && value == "rejected")
+            || (name == "anthropic-ratelimit-requests-remaining" && value == "0")
     })
 }
 

@@ -5,8 +5,9 @@
 //! | 400, 404, 405, 409, 413 and other 4xx | client's | passed on unchanged |
 //! | 400 `API_KEY_INVALID` | account's | next account; marked until reset or new credentials |
 //! | 400, 403 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
-//! | 401 | account's | refresh once, then next account; marked until reset or new credentials |
+//! | 401 with known words about the credentials | account's | refresh once, then next account; marked until reset or new credentials |
 //! | other 402, 403 | not known | another account; what it says, too, is the client's; evidence for the pool |
+//! | other 401 | not known | refresh once, then the same |
 //! | 429 over limits on tokens alone | request's size | next account; others are preferred for a short while |
 //! | 429 with a delay or a reset | account's | next account; this model cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
@@ -61,6 +62,24 @@ const KNOWN: &[Known] = &[
         says: Says::Begins("gemini api free tier is not available in your country"),
         about: About::Account,
         source: "Gemini API documentation, Troubleshooting guide",
+    },
+    Known {
+        status: 401,
+        says: Says::Word("ACCESS_TOKEN_EXPIRED"),
+        about: About::Credentials,
+        source: ERROR_REASON,
+    },
+    Known {
+        status: 401,
+        says: Says::Word("API_KEY_INVALID"),
+        about: About::Credentials,
+        source: ERROR_REASON,
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("request had invalid authentication credentials"),
+        about: About::Credentials,
+        source: "Google's answer to a token that is none or has ended",
     },
     reason("SERVICE_DISABLED", ERROR_REASON),
     reason("BILLING_DISABLED", ERROR_REASON),
@@ -123,7 +142,7 @@ pub(in crate::provider) fn opening(family: &str, first: &[u8], now: Millis) -> O
     let verdict = judge(family, code, &HeaderMap::new(), &error, now);
     match (verdict.then, StatusCode::from_u16(code)) {
         (Then::PassOn, _) => Opening::Well,
-        (Then::Confirm, Ok(status)) => Opening::Refusal {
+        (Then::Confirm | Then::RefreshThenConfirm, Ok(status)) => Opening::Refusal {
             verdict,
             status,
             error: Bytes::copy_from_slice(text.trim_ascii()),
@@ -133,14 +152,15 @@ pub(in crate::provider) fn opening(family: &str, first: &[u8], now: Millis) -> O
 }
 
 fn judge(family: &str, status: u16, headers: &HeaderMap, error: &ErrorBody, now: Millis) -> Verdict {
-    if status == 400 && error.has_reason("API_KEY_INVALID") {
+    if status == 400 && error.has_reason_of_these("API_KEY_INVALID") {
         return Verdict::denied(error.said("the provider refused the API key"), None);
     }
     if let Some(about) = error.about(status) {
-        return about.verdict(error.said("the provider does not serve the account"), now);
+        let why = error.said("the provider does not serve the account");
+        return about.verdict(why, error.until(headers, now), now);
     }
     match status {
-        401 => Verdict::unauthorized(error.said("the provider refused the credentials")),
+        401 => Verdict::unauthorized_unconfirmed(error.said("the provider refused the credentials")),
         402 | 403 => Verdict::refused(error.said(&format!("status {status}"))),
         429 | 503 if error.has_reason("MODEL_CAPACITY_EXHAUSTED") => {
             Verdict::unwell("overloaded", Code::ProviderOverloaded)
@@ -198,21 +218,22 @@ impl ErrorBody {
     }
 
     fn about(&self, status: u16) -> Option<About> {
-        let of_these = |detail: &Value| {
-            let service = detail.pointer("/metadata/service").and_then(Value::as_str);
-            service.is_none_or(|service| SERVICES.contains(&service))
-        };
-        let has_word = |word: &str| {
-            let mut details = self.details.iter();
-            details
-                .any(|detail| detail.get("reason").and_then(Value::as_str) == Some(word) && of_these(detail))
-        };
+        let has_word = |word: &str| self.has_reason_of_these(word);
         about(
             KNOWN,
             status,
             has_word,
             self.message.as_deref().unwrap_or_default(),
         )
+    }
+
+    /// The same reason, given by one of [`SERVICES`] or by no named one.
+    fn has_reason_of_these(&self, reason: &str) -> bool {
+        self.details.iter().any(|detail| {
+            let service = detail.pointer("/metadata/service").and_then(Value::as_str);
+            detail.get("reason").and_then(Value::as_str) == Some(reason)
+                && service.is_none_or(|service| SERVICES.contains(&service))
+        })
     }
 
     fn has_reason(&self, reason: &str) -> bool {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::provider::wire::events::{Lines, data, named};
 use crate::provider::wire::messages::{append, put};
+use crate::relay::body::mended;
 
 /// The part of a chat request that says what its stream tells.
 #[derive(Default, Deserialize)]
@@ -262,7 +263,7 @@ pub(super) fn response(events: &[u8]) -> Result<Vec<u8>, String> {
 fn each_event(events: &[u8], mut each: impl FnMut(Value)) -> Result<(), String> {
     let mut error = None;
     let mut read = |data: &[u8]| {
-        let Ok(event) = serde_json::from_slice::<Value>(data) else {
+        let Ok(event) = serde_json::from_slice::<Value>(&mended(data)) else {
             return;
         };
         let is_error = event.get("type").is_some_and(|kind| kind == "error");
@@ -283,8 +284,8 @@ fn each_event(events: &[u8], mut each: impl FnMut(Value)) -> Result<(), String> 
 }
 
 fn read(answer: &[u8]) -> Result<Value, String> {
-    let answer: Value =
-        serde_json::from_slice(answer).map_err(|_| "the provider's answer cannot be read".to_owned())?;
+    let answer: Value = serde_json::from_slice(&mended(answer))
+        .map_err(|_| "the provider's answer cannot be read".to_owned())?;
     match answer.get("error").filter(|error| !error.is_null()) {
         Some(error) if answer.get("output").is_none() => {
             Err(format!("the provider's answer is an error: {error}"))

@@ -3,10 +3,11 @@
 //! | answer | whose | what follows |
 //! | --- | --- | --- |
 //! | 400, 404, 405, 409, 413, 415, 422 and other 4xx | client's | passed on unchanged |
-//! | 401 | account's | refresh once, then next account; marked until reset or new credentials |
+//! | 401 with known words about the credentials | account's | refresh once, then next account; marked until reset or new credentials |
 //! | 400, 402, 403, 429 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
 //! | 401, 429 with known words about the request | request's | another account, without any mark; what it says, too, is the client's |
 //! | other 402, 403 | not known | the same, and evidence for the pool |
+//! | other 401 | not known | refresh once, then the same |
 //! | 429 `usage_limit_reached` with a reset | account's | next account; cools down until exactly then, for all models |
 //! | other 429 with a reset | account's | next account; this model cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
@@ -21,7 +22,7 @@ use serde::Deserialize;
 use super::quota;
 use crate::error::Code;
 use crate::provider::known::{About, Known, Says, about};
-use crate::provider::moments::{after_seconds, at_seconds, retry_at};
+use crate::provider::moments::{LONGEST_RETRY_MS, after_seconds, at_seconds, retry_at};
 use crate::provider::opening::{Begins, Errors, begins};
 use crate::provider::{Opening, Then, Verdict};
 
@@ -32,6 +33,66 @@ const KNOWN: &[Known] = &[
         says: Says::Word("billing_hard_limit_reached"),
         about: About::Account,
         source: "reported in public threads",
+    },
+    Known {
+        status: 401,
+        says: Says::Word("invalid_api_key"),
+        about: About::Credentials,
+        source: "OpenAI documentation, Error codes",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("incorrect api key provided"),
+        about: About::Credentials,
+        source: "OpenAI documentation, Error codes",
+    },
+    Known {
+        status: 401,
+        says: Says::Word("token_expired"),
+        about: About::Credentials,
+        source: "what people report of ChatGPT logins; not in the documentation",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("provided authentication token is expired"),
+        about: About::Credentials,
+        source: "the message of token_expired",
+    },
+    Known {
+        status: 401,
+        says: Says::Word("token_invalidated"),
+        about: About::Credentials,
+        source: "reported in public threads (router-for-me/CLIProxyAPI#3654)",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("your authentication token has been invalidated"),
+        about: About::Credentials,
+        source: "the message of token_invalidated",
+    },
+    Known {
+        status: 401,
+        says: Says::Word("token_revoked"),
+        about: About::Credentials,
+        source: "what people report of ChatGPT logins; not in the documentation",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("could not parse your authentication token"),
+        about: About::Credentials,
+        source: "what people report of ChatGPT logins; not in the documentation",
+    },
+    Known {
+        status: 401,
+        says: Says::Word("account_deactivated"),
+        about: About::Credentials,
+        source: "reported in public threads",
+    },
+    Known {
+        status: 401,
+        says: Says::Begins("authentication fails"),
+        about: About::Credentials,
+        source: "DeepSeek API documentation, Error Codes",
     },
     Known {
         status: 401,
@@ -119,10 +180,11 @@ pub(super) fn answer(
 ) -> Verdict {
     let error = ErrorBody::read(body);
     if let Some(about) = error.about(status.as_u16()) {
-        return about.verdict(error.said("the provider refuses the account"), now);
+        let why = error.said("the provider refuses the account");
+        return about.verdict(why, retry_at(headers, now), now);
     }
     match status.as_u16() {
-        401 => Verdict::unauthorized(error.said("the provider refused the credentials")),
+        401 => Verdict::unauthorized_unconfirmed(error.said("the provider refused the credentials")),
         402 | 403 => Verdict::refused(error.said(&format!("status {}", status.as_u16()))),
         429 => limited(family, &error, headers, now),
         300..=399 => Verdict::unwell("a redirect, which is not followed", Code::ProviderFailed),
@@ -142,7 +204,7 @@ pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
         Some("rate_limit_exceeded" | "usage_limit_reached" | "insufficient_quota") => {
             match error
                 .about(429)
-                .map(|about| about.verdict(error.said("a limit"), now))
+                .map(|about| about.verdict(error.said("a limit"), None, now))
             {
                 // What goes to the client is the stream, as it began.
                 Some(verdict) if verdict.then == Then::Confirm => Opening::Well,
@@ -173,9 +235,13 @@ fn limited(family: &str, error: &ErrorBody, headers: &HeaderMap, now: Millis) ->
         .and_then(|seconds| after_seconds(now, seconds))
         .or_else(|| at_seconds(now, error.resets_at?));
     let windows = quota::read(family, headers, now);
-    let until = told
-        .or_else(|| retry_at(headers, now))
-        .or_else(|| quota::exhausted_until(&windows));
+    let window = quota::exhausted_until(&windows);
+    // A header that was cut says less than a window that is used up.
+    let by_header = retry_at(headers, now).map(|at| match window {
+        Some(window) if at >= now.saturating_add(LONGEST_RETRY_MS) => window.max(at),
+        _ => at,
+    });
+    let until = told.or(by_header).or(window);
     // What a subscription includes is one sum for all models; limits of API keys are a model's own.
     let all = error.is("usage_limit_reached") || error.is("usage_not_included");
     let family = (!all).then(|| family.to_owned());

@@ -267,16 +267,14 @@ impl Rewrite for Streamed {
     }
 
     fn end(&self) -> End {
-        let behind = self
-            .messages
-            .as_ref()
-            .map_or(End::Open, |messages| messages.end());
         if self.chunks.is_closed() {
-            End::Final
-        } else if self.chunks.is_whole() || behind != End::Open {
-            End::Named
-        } else {
-            End::Open
+            return End::Final;
+        }
+        match self.messages.as_ref().map(|messages| messages.end()) {
+            Some(End::Named | End::Final) => End::Named,
+            Some(End::Open) | None if !self.chunks.is_whole() => End::Open,
+            Some(End::Open) | None if self.chunks.is_metered() => End::Named,
+            Some(End::Unmetered | End::Open) | None => End::Unmetered,
         }
     }
 

@@ -7,11 +7,12 @@
 use serde_json::{Map, Value, json};
 
 use super::events::{Lines, named};
+use crate::relay::body::mended;
 
 /// The events of a whole message; or why there are none.
 pub(in crate::provider) fn streamed(message: &[u8]) -> Result<Vec<u8>, String> {
-    let mut message: Value =
-        serde_json::from_slice(message).map_err(|_| "the provider's message cannot be read".to_owned())?;
+    let mut message: Value = serde_json::from_slice(&mended(message))
+        .map_err(|_| "the provider's message cannot be read".to_owned())?;
     if message.get("type").is_some_and(|kind| kind != "message") {
         return Err("the provider's answer is no message".to_owned());
     }
@@ -117,7 +118,7 @@ struct Folded {
 
 impl Folded {
     fn event(&mut self, data: &[u8]) {
-        let Ok(mut event) = serde_json::from_slice::<Value>(data) else {
+        let Ok(mut event) = serde_json::from_slice::<Value>(&mended(data)) else {
             return;
         };
         let mut take = |member: &str| event.get_mut(member).map(Value::take).unwrap_or_default();
@@ -129,8 +130,9 @@ impl Folded {
             }
             "content_block_delta" => self.delta(take("delta")),
             "content_block_stop" => {
-                if let (Some(block), Ok(input)) = (self.content.last_mut(), serde_json::from_str(&self.input))
-                {
+                // The text is JSON of its own, whole only now: its escapes were no escapes of the event.
+                let input = serde_json::from_slice(&mended(self.input.as_bytes()));
+                if let (Some(block), Ok(input)) = (self.content.last_mut(), input) {
                     put(block, "input", input);
                 }
             }
@@ -230,6 +232,38 @@ mod tests {
         assert!(text.contains(r#""partial_json":"{\"query\":\"q\"}""#), "{text}");
         let back: Value = serde_json::from_slice(&whole(&events).unwrap()).unwrap();
         assert_eq!(back, message());
+    }
+
+    #[test]
+    fn half_a_pair_of_surrogates_is_a_replacement_character() {
+        let mut events = String::new();
+        for data in [
+            r#"{"type":"message_start","message":{"type":"message","usage":{}}}"#,
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"cut \ud83d"}}"#,
+            r#"{"type":"content_block_stop","index":0}"#,
+            r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","input":{}}}"#,
+            r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":\"\\ud8"}}"#,
+            r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"3d\"}"}}"#,
+            r#"{"type":"content_block_stop","index":1}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{}}"#,
+            r#"{"type":"message_stop"}"#,
+        ] {
+            events.push_str("data: ");
+            events.push_str(data);
+            events.push_str("\n\n");
+        }
+        let message: Value = serde_json::from_slice(&whole(events.as_bytes()).unwrap()).unwrap();
+        assert_eq!(message["content"][0]["text"], "cut \u{fffd}", "{message}");
+        assert_eq!(
+            message["content"][1]["input"],
+            json!({ "a": "\u{fffd}" }),
+            "{message}"
+        );
+        let message =
+            br#"{"type":"message","content":[{"type":"text","text":"cut \ud83d"}],"stop_reason":"end_turn"}"#;
+        let events = String::from_utf8(streamed(message).unwrap()).unwrap();
+        assert!(events.contains("cut \u{fffd}"), "{events}");
     }
 
     #[test]

@@ -156,10 +156,11 @@ fn a_secret_behind_much_padding_is_hidden() {
 
 #[test]
 fn an_error_event_may_write_it_in_escapes() {
-    let escaped: String = REFRESH
+    let escapes: Vec<String> = REFRESH
         .chars()
         .map(|c| format!("\\u{:04x}", u32::from(c)))
         .collect();
+    let escaped = escapes.concat();
     let event = format!("event: error\ndata: {{\"error\":\"{escaped}\"}}\n\n");
     let told = format!("event: error\ndata: {{\"error\":\"{}\"}}\n\n", stars(REFRESH));
     assert_eq!(streamed(&[&event], true), told);

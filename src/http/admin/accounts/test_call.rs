@@ -103,20 +103,29 @@ async fn ask(
         Some(mask) => mask.text(&words).into_owned(),
         None => words,
     };
-    let told = |failure: Failure| hidden(failure.detail.unwrap_or(failure.message));
-    let response = probe::probe(app, provider, account, trial).await.map_err(told)?;
+    let response = probe::probe(app, provider, account, trial)
+        .await
+        .map_err(|failure| hidden(explained(failure)))?;
     let (head, body) = response.into_parts();
     let body = read_bounded(body, ANSWER_LIMIT)
         .await
         .map_err(|broken| broken.to_string())?;
     let status = head.status.as_u16();
-    if !head.status.is_success() {
-        let said = error_fields(&body).map_or_else(|| NO_FIELDS.to_owned(), hidden);
-        return Err(format!("{status}: {said}"));
-    }
     provider
         .words(&body)
         .ok_or_else(|| format!("{status}: the answer is not one of the provider's protocol"))
+}
+
+/// What the operator is told of a failure: our words, and of the provider's the error fields.
+fn explained(failure: Failure) -> String {
+    let Some(words) = failure.words else {
+        return failure.detail.unwrap_or(failure.message);
+    };
+    let said = error_fields(&words).unwrap_or_else(|| NO_FIELDS.to_owned());
+    match failure.detail {
+        Some(detail) => format!("{detail}: {said}"),
+        None => said,
+    }
 }
 
 const NO_FIELDS: &str = "the answer holds no error of the provider's protocol";
@@ -165,6 +174,7 @@ fn shown(field: Option<&Value>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
 
     #[test]
     fn the_error_fields_of_every_provider_are_shown() {
@@ -189,6 +199,33 @@ mod tests {
             (json!({"error": {"message": "two\nlines"}}), "two lines"),
         ] {
             assert_eq!(error_fields(body.to_string().as_bytes()).as_deref(), Some(shown));
+        }
+    }
+
+    #[test]
+    fn of_a_failure_the_detail_and_the_error_fields_are_shown() {
+        let failure = || Failure::new(Code::ProviderFailed, "failed");
+        assert_eq!(explained(failure()), "failed");
+        assert_eq!(explained(failure().with_detail("ours")), "ours");
+        let fields = json!({"error": {"type": "api_error", "message": "no"}, "secret": "s3cret"}).to_string();
+        let told = failure().with_detail("500").with_words(fields.as_bytes());
+        assert_eq!(explained(told), "500: api_error: no");
+        assert_eq!(
+            explained(failure().with_words(fields.as_bytes())),
+            "api_error: no"
+        );
+        // Longer than an entry of the log.
+        let long = json!({"details": "x".repeat(2_000), "error": {"message": "no"}}).to_string();
+        assert_eq!(explained(failure().with_words(long.as_bytes())), "no");
+        for foreign in [
+            "s3cret trace",
+            "<html>s3cret</html>",
+            r#"{"secret": "s3cret"}"#,
+            "",
+        ] {
+            let told = failure().with_detail("500").with_words(foreign.as_bytes());
+            assert_eq!(explained(told), format!("500: {NO_FIELDS}"));
+            assert_eq!(explained(failure().with_words(foreign.as_bytes())), NO_FIELDS);
         }
     }
 

@@ -19,6 +19,10 @@ fn judge(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> V
     )
 }
 
+fn error(kind: &str, message: &str) -> String {
+    serde_json::json!({"type": "error", "error": {"type": kind, "message": message}}).to_string()
+}
+
 fn throttle(headers: &[(&'static str, &'static str)]) -> (Option<Millis>, Option<String>) {
     let Outcome::Throttled { until, family, .. } = judge(429, headers, "").outcome else {
         panic!()
@@ -44,25 +48,82 @@ fn faults_of_the_client_are_passed_on() {
 
 #[test]
 fn refused_credentials_are_refreshed_once_and_marked_for_good() {
-    let verdict = judge(401, &[], "not json");
-    assert_eq!(verdict.then, Then::RefreshFirst);
-    assert_eq!(
-        verdict.outcome,
-        Outcome::Denied {
-            why: "the provider refused the credentials".to_owned(),
-            until: None
+    for message in [
+        "invalid x-api-key",
+        "Invalid bearer token",
+        "Invalid OAuth token. The provided token was not found or is malformed.",
+        "Invalid authentication credentials",
+        "OAuth token has expired. Please obtain a new token or refresh your existing token.",
+        "OAuth token has been revoked. Please obtain a new token.",
+    ] {
+        let verdict = judge(401, &[], &error("authentication_error", message));
+        assert_eq!(verdict.then, Then::RefreshFirst);
+        let why = message.to_owned();
+        assert_eq!(verdict.outcome, Outcome::Denied { why, until: None });
+    }
+}
+
+#[test]
+fn a_401_of_unknown_words_marks_nobody() {
+    for body in [
+        String::new(),
+        "<html>401</html>".to_owned(),
+        r#"{"error":{"message":"Unauthorized"}}"#.to_owned(),
+        error("authentication_error", "no"),
+        error("authentication_error", "You said: invalid x-api-key"),
+        error(
+            "authentication_error",
+            "You have insufficient permissions for this operation",
+        ),
+    ] {
+        let verdict = judge(401, &[], &body);
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::RefreshThenConfirm, Code::PassedOn),
+            "{body}"
+        );
+        assert!(matches!(verdict.outcome, Outcome::Refused { .. }), "{body}");
+    }
+    for message in [
+        "This authentication style is incompatible with the long context beta header.",
+        "OAuth authentication is currently not supported.",
+    ] {
+        let verdict = judge(401, &[], &error("authentication_error", message));
+        assert_eq!((verdict.then, verdict.outcome), (Then::Confirm, Outcome::Neutral));
+    }
+}
+
+#[test]
+fn a_request_over_the_tokens_of_a_minute_parks_nobody() {
+    for message in [
+        "Number of request tokens has exceeded your per-minute rate limit",
+        "This request would exceed your organization's rate limit of 30,000 input tokens per minute.",
+    ] {
+        let judged = |more: &[(&'static str, &'static str)]| {
+            let headers = [&[("retry-after", "40")], more].concat();
+            judge(429, &headers, &error("rate_limit_error", message))
+        };
+        let until = |verdict: &Verdict| match verdict.outcome {
+            Outcome::Throttled { until, .. } => until,
+            _ => panic!("{verdict:?}"),
+        };
+        let verdict = judged(&[]);
+        assert_eq!((until(&verdict), verdict.retry_at), (None, Some(NOW + 40_000)));
+        for used_up in [
+            ("anthropic-ratelimit-unified-status", "rejected"),
+            ("anthropic-ratelimit-unified-5h-status", "rejected"),
+            ("anthropic-ratelimit-requests-remaining", "0"),
+        ] {
+            assert_eq!(until(&judged(&[used_up])), Some(NOW + 40_000), "{used_up:?}");
         }
-    );
+    }
 }
 
 /// What follows each row of the table.
 #[test]
 fn known_words_are_about_whom_the_table_says() {
     known::tests::check(KNOWN);
-    let says = |status: u16, kind: &str, message: &str| {
-        let error = serde_json::json!({"type": "error", "error": {"type": kind, "message": message}});
-        judge(status, &[], &error.to_string())
-    };
+    let says = |status: u16, kind: &str, message: &str| judge(status, &[], &error(kind, message));
     for (status, kind, message) in [
         (
             400,
@@ -78,6 +139,11 @@ fn known_words_are_about_whom_the_table_says() {
             400,
             "invalid_request_error",
             "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+        ),
+        (
+            401,
+            "authentication_error",
+            "OAuth authentication is currently not allowed for this organization.",
         ),
         (402, "billing_error", "There is an issue with your billing."),
         (403, "permission_error", "This organization has been disabled."),
@@ -118,12 +184,14 @@ fn known_words_are_about_whom_the_table_says() {
         "OAuth token has been revoked. Please obtain a new token.",
     );
     assert_eq!(revoked.then, Then::RefreshFirst);
-    let long = says(
-        429,
-        "rate_limit_error",
+    for message in [
         "Extra usage is required for long context requests.",
-    );
-    assert_eq!((long.then, long.outcome), (Then::Confirm, Outcome::Neutral));
+        "Extra usage is required for 1M context.",
+        "Long context requests require extra usage.",
+    ] {
+        let long = says(429, "rate_limit_error", message);
+        assert_eq!((long.then, long.outcome), (Then::Confirm, Outcome::Neutral));
+    }
 }
 
 #[test]

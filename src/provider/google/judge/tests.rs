@@ -49,7 +49,41 @@ fn a_refused_key_is_the_accounts_fault_although_it_is_a_400() {
 
 #[test]
 fn refused_credentials_are_renewed_first() {
-    assert_eq!(judged(401, "").then, Then::RefreshFirst);
+    let expired = json!([{"reason": "ACCESS_TOKEN_EXPIRED", "metadata": {"service": SERVICES[0]}}]);
+    let message = "Request had invalid authentication credentials. Expected OAuth 2 access token, ..";
+    for body in [
+        error(401, "UNAUTHENTICATED", expired),
+        error(401, "UNAUTHENTICATED", json!([{"reason": "API_KEY_INVALID"}])),
+        json!({"error": {"code": 401, "message": message, "status": "UNAUTHENTICATED"}}).to_string(),
+    ] {
+        let verdict = judged(401, &body);
+        assert_eq!(verdict.then, Then::RefreshFirst, "{body}");
+        assert!(matches!(verdict.outcome, Outcome::Denied { until: None, .. }));
+    }
+}
+
+#[test]
+fn a_401_of_unknown_words_marks_nobody() {
+    let message = "API keys are not supported by this API. Expected OAuth2 access token or other ..";
+    let other = json!([{"reason": "API_KEY_INVALID", "metadata": {"service": "places.googleapis.com"}}]);
+    for body in [
+        String::new(),
+        "<html>401</html>".to_owned(),
+        json!({"error": {"code": 401, "message": message, "status": "UNAUTHENTICATED"}}).to_string(),
+        error(401, "UNAUTHENTICATED", other.clone()),
+    ] {
+        let verdict = judged(401, &body);
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::RefreshThenConfirm, Code::PassedOn),
+            "{body}"
+        );
+        assert!(matches!(verdict.outcome, Outcome::Refused { .. }), "{body}");
+    }
+    assert_eq!(
+        judged(400, &error(400, "INVALID_ARGUMENT", other)).then,
+        Then::PassOn
+    );
 }
 
 /// What follows each row of the table.
@@ -57,7 +91,7 @@ fn refused_credentials_are_renewed_first() {
 fn known_words_are_about_whom_the_table_says() {
     known::tests::check(KNOWN);
     let is_marked = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + PROBE_AFTER_MS);
-    for row in KNOWN {
+    for row in KNOWN.iter().filter(|row| row.about == About::Account) {
         let (message, details) = match row.says {
             Says::Begins(begin) => (format!("{begin}. Ask."), json!([])),
             Says::Word(reason) => (

@@ -57,8 +57,63 @@ fn a_401_is_refreshed_first() {
             until: None
         }
     );
-    let chatgpt = judge(401, &[], r#"{"detail":"Could not parse your token."}"#);
-    assert!(matches!(chatgpt.outcome, Outcome::Denied { why, .. } if why.starts_with("Could not parse")));
+    for code in [
+        "token_expired",
+        "token_invalidated",
+        "token_revoked",
+        "account_deactivated",
+    ] {
+        assert_eq!(
+            judge(401, &[], &error("x", code)).then,
+            Then::RefreshFirst,
+            "{code}"
+        );
+    }
+    for detail in [
+        "Could not parse your authentication token. Please try signing in again.",
+        "Provided authentication token is expired. Please try signing in again.",
+        "Your authentication token has been invalidated. Please try signing in again.",
+        "Incorrect API key provided: sk-x. You can find your API key at ..",
+        "Authentication Fails, Your api key: ****0000 is invalid",
+    ] {
+        let verdict = judge(401, &[], &serde_json::json!({ "detail": detail }).to_string());
+        assert_eq!(verdict.then, Then::RefreshFirst, "{detail}");
+        let why = detail.to_owned();
+        assert_eq!(verdict.outcome, Outcome::Denied { why, until: None });
+    }
+}
+
+#[test]
+fn a_401_of_unknown_words_marks_nobody() {
+    for body in [
+        "",
+        "<html>401</html>",
+        r#"{"error":{"message":"Unauthorized"}}"#,
+        r#"{"error":"Unauthorized"}"#,
+        r#"{"error":{"message":"model `Incorrect API key provided` is not yours","type":"authentication_error"}}"#,
+    ] {
+        let verdict = judge(401, &[], body);
+        assert_eq!(
+            (verdict.then, verdict.code),
+            (Then::RefreshThenConfirm, Code::PassedOn),
+            "{body}"
+        );
+        assert!(matches!(verdict.outcome, Outcome::Refused { .. }), "{body}");
+    }
+}
+
+#[test]
+fn a_window_says_more_than_a_header_that_was_cut() {
+    let windows = [
+        ("x-codex-primary-used-percent", "100"),
+        ("x-codex-primary-reset-after-seconds", "9000"),
+    ];
+    let body = r#"{"error":{"type":"usage_limit_reached"}}"#;
+    let until =
+        |wait, windows: &[_]| throttle(&judge(429, &[&[("retry-after", wait)], windows].concat(), body)).0;
+    assert_eq!(until("9999999999", &windows), Some(NOW + 9_000_000));
+    assert_eq!(until("9999999999", &[]), Some(NOW + 3_600_000));
+    assert_eq!(until("60", &windows), Some(NOW + 60_000));
 }
 
 /// What follows each row of the table.

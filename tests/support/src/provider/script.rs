@@ -155,11 +155,12 @@ impl Script {
 
     /// An error of the API, in its form and with its name for that status.
     pub fn error(status: u16) -> Self {
-        Self::error_saying(
-            status,
-            claude::error_type(status),
-            &format!("the provider says {status}"),
-        )
+        let message = match status {
+            // The API's own: other words of a 401 say nothing about the credentials.
+            401 => "invalid x-api-key".to_owned(),
+            _ => format!("the provider says {status}"),
+        };
+        Self::error_saying(status, claude::error_type(status), &message)
     }
 
     pub fn error_saying(status: u16, kind: &str, message: &str) -> Self {

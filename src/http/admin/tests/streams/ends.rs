@@ -43,6 +43,78 @@ async fn what_follows_the_reason_to_stop_is_not_lost() {
     assert_eq!(heard.matches("event: message_stop").count(), 1);
 }
 
+/// The reason to stop, and no usage with it.
+fn unmetered(way: Way) -> String {
+    match way.platform() {
+        "claude" => [
+            claude("content_block_stop", &json!({"index": 0})),
+            claude("message_delta", &json!({"delta": {"stop_reason": "end_turn"}})),
+        ]
+        .concat(),
+        _ => google(&json!({
+            "candidates": [{"content": {"parts": [{"text": "."}]}, "finishReason": "STOP"}],
+        })),
+    }
+}
+
+/// The usage alone.
+fn usage(way: Way) -> String {
+    match way.platform() {
+        "claude" => claude(
+            "message_delta",
+            &json!({"delta": {}, "usage": {"output_tokens": 5}}),
+        ),
+        _ => google(&json!({"usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 5}})),
+    }
+}
+
+#[tokio::test]
+async fn usage_that_comes_after_the_reason_to_stop_is_waited_for() {
+    for way in CONVERTED {
+        let r = ready(way).await;
+        let (head, said) = r.next();
+        head.comes(200);
+        said.frame(&(way.piece() + &unmetered(way)));
+        let mut client = r.call();
+        assert!(!client.hears().await.1);
+        r.pass(4.0);
+        assert!(!client.hears().await.1, "{way:?}");
+        said.frame(&usage(way));
+        assert!(!client.hears().await.1, "{way:?}");
+        // With the usage nothing more is waited for than before.
+        r.pass(0.5);
+        let (heard, over) = client.hears().await;
+        assert!(over && heard.contains(way.end()), "{way:?}: {heard}");
+        assert_eq!(r.settled(client).await, (Value::Null, json!(200)), "{way:?}");
+        let listed = r.bench.get("/admin/requests").await.is(200).json;
+        let tokens = &listed["items"][0]["tokens"];
+        assert_eq!(
+            (&tokens["input"], &tokens["output"]),
+            (&json!(9), &json!(5)),
+            "{way:?}: {listed}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn usage_that_never_comes_does_not_keep_a_stream_open() {
+    for way in CONVERTED {
+        let r = ready(way).await;
+        let (head, said) = r.next();
+        head.comes(200);
+        said.frame(&(way.piece() + &unmetered(way)));
+        let mut client = r.call();
+        client.hears().await;
+        r.pass(4.9);
+        assert!(!client.hears().await.1, "{way:?}");
+        r.pass(0.1);
+        let (heard, over) = client.hears().await;
+        assert!(over && heard.contains(way.end()), "{way:?}: {heard}");
+        assert!(!said.is_read());
+        assert_eq!(r.settled(client).await, (Value::Null, json!(200)), "{way:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_passes_as_it_is_ends_soon_after_its_last_event() {
     let r = ready(Way::Messages).await;

@@ -33,6 +33,8 @@ struct State {
     figures: Figures,
     started: bool,
     finish: Option<Finish>,
+    /// Usage was named with the reason to stop or after it. Figures named earlier are of a part of the answer.
+    metered: bool,
     failure: Option<Unusable>,
     closed: bool,
 }
@@ -51,6 +53,7 @@ impl Stream {
                 figures: Figures::default(),
                 started: false,
                 finish: None,
+                metered: false,
                 failure: None,
                 closed: false,
             },
@@ -86,6 +89,11 @@ impl Stream {
     /// Gemini has said why the answer ended, so it is whole: [`Self::finish`] will not make an error.
     pub fn ended(&self) -> bool {
         matches!(self.state.finish, Some(Finish::Stop(_))) && self.state.failure.is_none()
+    }
+
+    /// Usage was named with the reason to stop or after it, so it is of the whole answer.
+    pub fn is_metered(&self) -> bool {
+        self.state.metered
     }
 
     /// The message is over, or an error has ended it: nothing comes any more.
@@ -134,8 +142,11 @@ impl State {
             self.fail(Unusable::Error(error));
             return;
         }
-        self.figures.take(chunk.figures());
+        let figures = chunk.figures();
+        self.figures.take(figures);
+        let measured = figures.usage().is_some();
         if !chunk.is_answer() {
+            self.metered |= measured && self.finish.is_some();
             return;
         }
         if !self.started {
@@ -163,6 +174,7 @@ impl State {
         } else if chunk.block_reason().is_some() {
             self.finish = Some(Finish::Stop("refusal"));
         }
+        self.metered |= measured && self.finish.is_some();
     }
 
     fn end(&mut self) {

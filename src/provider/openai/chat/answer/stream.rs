@@ -39,6 +39,8 @@ struct State {
     /// The block under way is a call, of which this much of the input is still to be told.
     call: Option<Input>,
     stopped: Option<&'static str>,
+    /// Usage was named with the reason to stop or after it. What the start named is of the prompt alone.
+    metered: bool,
     failure: Option<Unusable>,
     closed: bool,
 }
@@ -68,6 +70,7 @@ impl Stream {
                 images: 0,
                 call: None,
                 stopped: None,
+                metered: false,
                 failure: None,
                 closed: false,
             },
@@ -99,6 +102,11 @@ impl Stream {
     /// Why the answer ended is known, so that [`Self::finish`] will make no error.
     pub fn is_whole(&self) -> bool {
         self.state.closed || self.state.stopped.is_some()
+    }
+
+    /// Usage was named with the reason to stop or after it, so it is of the whole answer.
+    pub fn is_metered(&self) -> bool {
+        self.state.metered
     }
 
     /// Why the stream ended with an error.
@@ -135,6 +143,7 @@ impl State {
                 }
                 if let Some(usage) = event.get("usage") {
                     self.figures.take(&usage);
+                    self.metered |= self.stopped.is_some();
                 }
             }
             "message_stop" => self.end(),

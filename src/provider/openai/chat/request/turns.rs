@@ -18,6 +18,7 @@ use crate::provider::wire::json::{Json, Raw};
 use crate::provider::wire::marks;
 use crate::provider::wire::object::{List, Object};
 use crate::provider::wire::text::Text;
+use crate::relay::body::mended;
 
 /// Stands where an assistant's message has nothing before it.
 const OPENING: &str = "<system-reminder>\nThe conversation begins with your message.\n</system-reminder>";
@@ -380,8 +381,9 @@ fn input<'a>(function: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
     if is_blank(&told) {
         return Ok(Json::Map(Vec::new()));
     }
-    let json = told.trim().as_bytes();
-    let parsed: Option<Box<RawValue>> = serde_json::from_slice(json).ok();
+    // The text is JSON of its own: its escapes became visible only now.
+    let json = mended(told.trim().as_bytes());
+    let parsed: Option<Box<RawValue>> = serde_json::from_slice(&json).ok();
     Ok(match parsed.filter(|parsed| parsed.get().starts_with('{')) {
         Some(object) => Json::Raw(Raw(Cow::Owned(object))),
         None => Json::map([("arguments", told.into())]),

@@ -112,3 +112,21 @@ fn half_a_pair_of_surrogates_is_a_replacement_character() {
         assert!(sent.contains("cut \u{fffd}"), "{sent}");
     }
 }
+
+#[test]
+fn half_a_pair_in_the_arguments_of_a_call_is_a_replacement_character() {
+    let body = r#"{"model":"claude-sonnet-4-5","messages":[{"role":"user","content":"go"},
+        {"role":"assistant","tool_calls":[{"id":"c","type":"function",
+            "function":{"name":"t","arguments":"{\"a\":\"\\ud83d\",\"b\":\"\\ud83d\\ude00\"}"}}]},
+        {"role":"tool","tool_call_id":"c","content":"done"}]}"#;
+    for target in [Target::Claude, Target::Gemini] {
+        // A lone escape makes this fail.
+        let sent: serde_json::Value = serde_json::from_slice(&converted(body, target).unwrap()).unwrap();
+        let input = &sent["messages"][1]["content"][0]["input"];
+        assert_eq!(
+            *input,
+            serde_json::json!({"a": "\u{fffd}", "b": "\u{1f600}"}),
+            "{sent}"
+        );
+    }
+}
