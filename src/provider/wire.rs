@@ -9,7 +9,7 @@ pub(in crate::provider) mod messages;
 pub(in crate::provider) mod object;
 pub(in crate::provider) mod text;
 
-pub use self::budget::allowance;
+pub use self::budget::{Spent, allowance};
 
 /// A member that a conversion from another protocol adds to a Messages request: what its client takes in an answer,
 /// a list of `text` and `image`; empty: images are taken if the model makes some. The Messages API has no images in

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
-use targets::{address, bridge};
+use targets::{address, bridge, headers, model_name, query, schema};
 
 /// An address that must be refused, and more: spelled in one of the ways that there are.
 fn spelled() -> impl Strategy<Value = String> {
@@ -78,6 +78,135 @@ proptest! {
         let mut data = vec![u8::try_from(cut.min(255)).unwrap()];
         data.extend(asked.bytes().chain(answered.bytes()));
         bridge::check(&data);
+    }
+}
+
+proptest! {
+    #[test]
+    fn query_of_any_text(text in "\\PC{0,80}") {
+        query::check(text.as_bytes());
+    }
+
+    #[test]
+    fn query_of_what_looks_like_one(
+        text in "(((%24|\\$)?(a|%61|A)(l|%6c)t|key|%6bey|access_token|page(S|%53)ize)(=|%3d|==)(sse|json|x|%ff|\\+|%26key%3d1|y{250,260})?[&;]{0,2}){0,6}",
+    ) {
+        query::check(text.as_bytes());
+    }
+
+    #[test]
+    fn headers_of_any_bytes(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        headers::check(&data);
+    }
+
+    #[test]
+    fn headers_of_what_looks_like_some(
+        lines in prop::collection::vec(
+            "(Authorization|x-goog-api-key|anthropic-(beta|version|organization-id)|x-stainless-(os)?|content-type|accept(-encoding)?): ?((application/(json|\\*|x)|text/event-stream|\\*/\\*|[a-z/]{0,9})[;,]? ?){0,3}",
+            0..5,
+        ),
+    ) {
+        headers::check(lines.join("\n").as_bytes());
+    }
+
+    #[test]
+    fn model_name_of_any_text(text in "\\PC{0,60}") {
+        model_name::check(text.as_bytes());
+    }
+
+    #[test]
+    fn model_name_of_what_looks_like_one(
+        text in "( |ccr,|models/|anthropic/|us\\.|anthropic\\.|~){0,3}(claude-|gpt-|gemini-)?([a-zA-Z0-9._:@/-]{1,8}|%2[fFeE]|\\.\\.|/|n{180,199}){0,3}(-latest|@default|-20250929|-2025-09-29|-0613|-001|-preview-06-05|-v1:0|-thinking|-high|\\[1m\\]){0,4}",
+    ) {
+        model_name::check(text.as_bytes());
+    }
+
+    #[test]
+    fn schema_of_any_text(text in "[\\[\\]{}\",:0-9a-z$#/ ]{0,60}") {
+        schema::check(text.as_bytes());
+    }
+}
+
+/// A schema of what the converter knows, as JSON.
+fn any_schema() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("true".to_owned()),
+        Just("{}".to_owned()),
+        Just(r#"{"type":["string","array","null"],"items":{"type":"string"}}"#.to_owned()),
+        Just(r#"{"type":"array"}"#.to_owned()),
+        Just(r#"{"enum":["a",1,true,null]}"#.to_owned()),
+        Just(r##"{"$ref":"#"}"##.to_owned()),
+        "[a-c]".prop_map(|name| format!(r##"{{"$ref":"#/$defs/{name}"}}"##)),
+        "\\PC{0,9}".prop_map(|text| serde_json::json!({ "const": text, "description": text }).to_string()),
+        "[\u{1}-\u{1f}]{0,40}".prop_map(|text| serde_json::json!({ "pattern": text }).to_string()),
+    ];
+    leaf.prop_recursive(5, 60, 5, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..5).prop_map(|list| list.join(","));
+        let map = prop::collection::vec(("[a-c]", inner.clone()), 0..5).prop_map(|members| {
+            let members = members
+                .iter()
+                .map(|(name, schema)| format!(r#""{name}":{schema}"#));
+            members.collect::<Vec<_>>().join(",")
+        });
+        prop_oneof![
+            (
+                prop::sample::select(vec![
+                    "allOf",
+                    "anyOf",
+                    "oneOf",
+                    "prefixItems",
+                    "items",
+                    "required"
+                ]),
+                list
+            )
+                .prop_map(|(keyword, list)| format!(r#"{{"{keyword}":[{list}]}}"#)),
+            (map.clone(), map).prop_map(|(properties, defs)| format!(
+                r#"{{"properties":{{{properties}}},"$defs":{{{defs}}},"required":["a"]}}"#
+            )),
+            inner.prop_map(|more| format!(r#"{{"additionalProperties":{more},"items":{more}}}"#)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn schema_of_what_looks_like_one(
+        schema in any_schema(),
+        defs in prop::collection::vec(any_schema(), 3),
+    ) {
+        let (a, b, c) = (&defs[0], &defs[1], &defs[2]);
+        schema::check(format!(r#"{{"allOf":[{schema}],"$defs":{{"a":{a},"b":{b},"c":{c}}}}}"#).as_bytes());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// What a reference leads to is long to write, or long to read.
+    #[test]
+    fn schema_whose_references_repeat_what_is_long(
+        references in 1..3_000_usize,
+        length in 1..20_000_usize,
+        target in 0..4_u8,
+        place in prop::sample::select(vec![
+            r##"{"$ref":"#/$defs/a"}"##,
+            r##"{"allOf":[{"$ref":"#/$defs/a"}]}"##,
+            r##"{"anyOf":[{"$ref":"#/$defs/a"},{"type":"null"}]}"##,
+        ]),
+    ) {
+        let target = match target {
+            0 => format!(r#"{{"type":"string","description":"{}"}}"#, "x".repeat(length)),
+            1 => format!(r#"{{"$comment":1{}}}"#, r#","x":1"#.repeat(length)),
+            2 => format!(r#"{{"required":[1{}]}}"#, ",1".repeat(length)),
+            _ => format!(r##"{{"$ref":"#/{}"}}"##, "x".repeat(length)),
+        };
+        let properties: Vec<String> = (0..references).map(|at| format!(r#""p{at}":{place}"#)).collect();
+        let properties = properties.join(",");
+        let schema = format!(r#"{{"type":"object","$defs":{{"a":{target}}},"properties":{{{properties}}}}}"#);
+        schema::check(schema.as_bytes());
     }
 }
 

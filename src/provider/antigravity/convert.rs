@@ -46,7 +46,9 @@ pub use self::error::{ProviderError, Refused, Unusable, error_body};
 pub use self::request::{Context, Converted, Options, request};
 pub use self::schema::Form;
 #[doc(hidden)]
-pub use crate::provider::wire::allowance;
+pub use self::schema::reduced;
+#[doc(hidden)]
+pub use crate::provider::wire::{Spent, allowance};
 
 #[cfg(test)]
 mod tests;

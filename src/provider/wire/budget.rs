@@ -1,9 +1,12 @@
-//! How much one conversion may write and hold.
+//! How much one conversion may write, hold, and read again.
 //!
 //! Conversions write most things once, but some more often: a schema for each reference to it, a signature for
 //! each call it belongs to, a name for each use. So every writer takes what it is about to write from one
 //! budget, before the memory is used. Two things are counted: bytes of text, and values (each block, list item
 //! and schema member takes up memory of its own, however short it is).
+//!
+//! Reading the same thing again takes time even if nothing is written. So whoever reads a part of the input more
+//! than once takes steps from the budget too.
 
 use std::cell::Cell;
 
@@ -37,6 +40,7 @@ pub(in crate::provider) struct Budget {
     allowed: usize,
     bytes: Cell<usize>,
     values: Cell<usize>,
+    steps: Cell<usize>,
     overdrawn: Cell<Option<Overdrawn>>,
 }
 
@@ -46,6 +50,17 @@ pub(in crate::provider) enum Overdrawn {
     /// More than this many bytes would be written.
     Bytes(usize),
     Values,
+    /// More than this many steps would be taken.
+    Steps(usize),
+}
+
+/// What a conversion took from its budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Bytes of text, and [`VALUE`] for each value.
+    pub bytes: usize,
+    pub values: usize,
+    pub steps: usize,
 }
 
 impl Budget {
@@ -56,6 +71,7 @@ impl Budget {
             allowed,
             bytes: Cell::new(allowed),
             values: Cell::new(MOST_VALUES),
+            steps: Cell::new(allowed),
             overdrawn: Cell::new(None),
         }
     }
@@ -78,6 +94,26 @@ impl Budget {
         };
         self.values.set(left);
         self.text(bytes.saturating_add(VALUE))
+    }
+
+    /// Takes so many steps: members looked at, or bytes of a reference followed. As many are allowed as bytes,
+    /// so that the work is linear in the input, like the output.
+    pub(in crate::provider) fn steps(&self, steps: usize) -> Result<(), Overdrawn> {
+        match self.steps.get().checked_sub(steps) {
+            Some(left) => {
+                self.steps.set(left);
+                Ok(())
+            }
+            None => Err(self.overdraw(Overdrawn::Steps(self.allowed))),
+        }
+    }
+
+    pub(in crate::provider) fn spent(&self) -> Spent {
+        Spent {
+            bytes: self.allowed - self.bytes.get(),
+            values: MOST_VALUES - self.values.get(),
+            steps: self.allowed - self.steps.get(),
+        }
     }
 
     /// What it was overdrawn by, if it was: for callers that were told so through another error.
@@ -108,6 +144,11 @@ impl std::fmt::Display for Overdrawn {
                 to,
                 "it has more than {MOST_VALUES} blocks, list items and schema members, which cannot be converted \
                  for this model"
+            ),
+            Self::Steps(allowed) => write!(
+                to,
+                "it would take more than {allowed} steps to convert it for this model; large schemas that are \
+                 referred to often are the usual cause"
             ),
         }
     }
@@ -186,6 +227,21 @@ mod tests {
         let taken = (0..=MOST_VALUES).take_while(|_| budget.value(0).is_ok()).count();
         assert_eq!(taken, MOST_VALUES);
         assert_eq!(budget.overdrawn(), Some(Overdrawn::Values));
+    }
+
+    #[test]
+    fn steps_run_out_by_themselves() {
+        let budget = Budget::of(0);
+        assert_eq!(budget.steps(1 << 20), Ok(()));
+        assert_eq!(budget.steps(1), Err(Overdrawn::Steps(1 << 20)));
+        assert_eq!(budget.overdrawn(), Some(Overdrawn::Steps(1 << 20)));
+        assert_eq!(budget.value(4), Ok(()));
+        let spent = Spent {
+            bytes: 4 + VALUE,
+            values: 1,
+            steps: 1 << 20,
+        };
+        assert_eq!(budget.spent(), spent);
     }
 
     #[test]

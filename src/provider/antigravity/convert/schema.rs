@@ -8,14 +8,19 @@
 //! with many references small; what bounds the bytes is the [`Budget`], from which all that is written is taken
 //! before it is copied.
 //!
-//! The work is linear in what is read and written: names are looked up by hash.
+//! The work is linear in what is read and written: names are looked up by hash. A reference has its target read
+//! again, keywords that go included, so what is read is taken from the budget as well.
 
+mod draft;
 mod joined;
 
 use std::collections::HashMap;
 
-use self::joined::Joined;
-use super::budget::{Budget, Overdrawn};
+use serde_json::value::RawValue;
+
+use self::draft::{Draft, put, take};
+use super::Refused;
+use super::budget::{Budget, Overdrawn, Spent, written};
 use super::json::{Json, get};
 use super::text::Text;
 
@@ -73,6 +78,20 @@ pub(super) fn reduce<'a>(schema: &Json<'a>, form: Form, budget: &Budget) -> Resu
     reducer.schema(schema, 0).map(Json::Map)
 }
 
+/// Converts one schema on a budget of its own: for tests from outside, which want to know what was spent.
+pub fn reduced(schema: &str, form: Form) -> (Result<Vec<u8>, Refused>, Spent) {
+    let budget = Budget::of(schema.len());
+    let place = "the schema";
+    let result = serde_json::from_str::<&RawValue>(schema)
+        .and_then(|raw| Json::read(raw, &budget))
+        .map_err(|error| Refused::at(place, error))
+        .and_then(|schema| {
+            let reduced = reduce(&schema, form, &budget).and_then(|reduced| written(&reduced, &budget));
+            reduced.map_err(|overdrawn| Refused::at(place, overdrawn))
+        });
+    (result, budget.spent())
+}
+
 /// Whether a schema says nothing about any property. The older form refuses an object without some.
 pub(super) fn is_empty(schema: &Json<'_>) -> bool {
     let properties = schema.get("properties").and_then(Json::as_map);
@@ -93,14 +112,6 @@ struct Reducer<'s, 'a> {
     indexes: HashMap<usize, HashMap<&'s str, &'s Json<'a>>>,
 }
 
-/// A schema under way.
-#[derive(Default)]
-struct Draft<'a> {
-    members: Members<'a>,
-    properties: Joined<'a, Json<'a>>,
-    required: Joined<'a, ()>,
-}
-
 impl<'s, 'a> Reducer<'s, 'a> {
     fn schema(&mut self, schema: &'s Json<'a>, depth: usize) -> Result<Members<'a>, Overdrawn> {
         self.budget.value(0)?;
@@ -108,6 +119,7 @@ impl<'s, 'a> Reducer<'s, 'a> {
         let Json::Map(members) = schema else {
             return self.typed(Vec::new());
         };
+        self.budget.steps(members.len())?;
         let (true, Some(left)) = (depth < DEEP, self.left.checked_sub(1)) else {
             let mut out = self.bare(members)?;
             self.values(&mut out)?;
@@ -156,7 +168,7 @@ impl<'s, 'a> Reducer<'s, 'a> {
             }
             "anyOf" | "oneOf" => {
                 for branch in value.as_list().unwrap_or_default() {
-                    if self.form == Form::OpenApi && is_null(branch) {
+                    if self.form == Form::OpenApi && self.is_null(branch)? {
                         put(&mut draft.members, "nullable", Json::Bool(true));
                     } else {
                         any.push(self.schema(branch, depth + 1)?);
@@ -181,7 +193,9 @@ impl<'s, 'a> Reducer<'s, 'a> {
             }
             "required" => {
                 draft.has("required");
-                for name in value.as_list().unwrap_or_default() {
+                let names = value.as_list().unwrap_or_default();
+                self.budget.steps(names.len())?;
+                for name in names {
                     if let Json::Text(name) = name {
                         self.budget.value(name.len())?;
                         draft.required.join(name.clone(), ());
@@ -223,11 +237,14 @@ impl<'s, 'a> Reducer<'s, 'a> {
         let Some(pointer) = reference.as_str() else {
             return Ok(Members::new());
         };
+        self.budget.steps(pointer.len())?;
         let Some(target) = self.find(pointer) else {
             return Ok(Members::new());
         };
         if self.open.contains(&pointer) {
-            return self.bare(target.as_map().unwrap_or_default());
+            let members = target.as_map().unwrap_or_default();
+            self.budget.steps(members.len())?;
+            return self.bare(members);
         }
         self.open.push(pointer);
         let written = self.schema(target, depth + 1);
@@ -266,6 +283,12 @@ impl<'s, 'a> Reducer<'s, 'a> {
             }
         }
         Ok(out)
+    }
+
+    fn is_null(&self, schema: &Json<'_>) -> Result<bool, Overdrawn> {
+        let members = schema.as_map().unwrap_or_default();
+        self.budget.steps(members.len())?;
+        Ok(get(members, "type").and_then(Json::as_str) == Some("null"))
     }
 
     /// A list whose items differ by place.
@@ -389,81 +412,6 @@ impl<'s, 'a> Reducer<'s, 'a> {
     }
 }
 
-impl<'a> Draft<'a> {
-    /// Keeps the place of this keyword, whose value is put together beside.
-    fn has(&mut self, keyword: &'static str) {
-        if get(&self.members, keyword).is_none() {
-            self.members.push((keyword.into(), Json::Null));
-        }
-    }
-
-    /// Both schemas must hold: properties and required names are joined, of all else the first is kept.
-    fn merge(&mut self, other: Members<'a>) {
-        for (key, value) in other {
-            match (&*key, value) {
-                ("properties", Json::Map(theirs)) => {
-                    self.has("properties");
-                    for (name, schema) in theirs {
-                        self.properties.join(name, schema);
-                    }
-                }
-                ("required", Json::List(theirs)) => {
-                    self.has("required");
-                    for name in theirs {
-                        if let Json::Text(name) = name {
-                            self.required.join(name, ());
-                        }
-                    }
-                }
-                (_, value) => {
-                    if get(&self.members, &key).is_none() {
-                        self.members.push((key, value));
-                    }
-                }
-            }
-        }
-    }
-
-    /// `required` may name properties only, and may not be empty.
-    fn finish(self) -> Members<'a> {
-        let Self {
-            mut members,
-            properties,
-            required,
-        } = self;
-        let names = required.into_iter().map(|(name, ())| name);
-        let names: Vec<Json<'a>> = names
-            .filter(|name| properties.has(name))
-            .map(Json::Text)
-            .collect();
-        if names.is_empty() {
-            take(&mut members, "required");
-        } else {
-            put(&mut members, "required", Json::List(names));
-        }
-        if get(&members, "properties").is_some() {
-            put(
-                &mut members,
-                "properties",
-                Json::Map(properties.into_iter().collect()),
-            );
-        }
-        members
-    }
-}
-
-fn put<'a>(out: &mut Members<'a>, key: &str, value: Json<'a>) {
-    match out.iter_mut().find(|(name, _)| &**name == key) {
-        Some((_, old)) => *old = value,
-        None => out.push((Text::from(key.to_owned()), value)),
-    }
-}
-
-fn take<'a>(out: &mut Members<'a>, key: &str) -> Option<Json<'a>> {
-    let at = out.iter().position(|(name, _)| &**name == key)?;
-    Some(out.remove(at).1)
-}
-
 /// An exclusive bound as an inclusive one: the next whole number, or itself where others lie between. The
 /// boolean of older drafts goes.
 fn bound<'a>(out: &mut Members<'a>, key: &str, value: &Json<'a>, whole: bool, step: i64) {
@@ -479,10 +427,6 @@ fn bound<'a>(out: &mut Members<'a>, key: &str, value: &Json<'a>, whole: bool, st
             next.map_or_else(|| value.clone(), |next| Json::Number(next.into())),
         );
     }
-}
-
-fn is_null(schema: &Json<'_>) -> bool {
-    schema.get("type").and_then(Json::as_str) == Some("null")
 }
 
 fn kind_of(value: &Json<'_>) -> Option<&'static str> {

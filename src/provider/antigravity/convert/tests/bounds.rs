@@ -219,3 +219,44 @@ fn schemas_are_linear_work() {
         ))
     });
 }
+
+#[test]
+fn what_references_lead_to_is_not_read_without_end() {
+    // Each is small when it is written, and large to read.
+    let unknown = list(10_000, |at| format!(r#""x{at}":1"#));
+    let numbers = list(20_000, |_| "1".to_owned());
+    let long = "x".repeat(100_000);
+    let shapes = [
+        ("d", format!(r#"{{{unknown},"type":"string"}}"#)),
+        ("d", format!(r#"{{"required":[{numbers}]}}"#)),
+        ("d", format!(r#"{{"anyOf":[{{{unknown},"type":"null"}},true]}}"#)),
+        (&*long, r#"{"type":"string"}"#.to_owned()),
+    ];
+    for (name, target) in shapes {
+        let body = |references| {
+            let properties = list(references, |at| format!(r##""p{at}":{{"$ref":"#/$defs/d"}}"##));
+            let target = match name {
+                "d" => target.clone(),
+                _ => format!(r##"{{"anyOf":[{{"$ref":"#/$defs/{name}"}},{{"$ref":"#/$defs/{name}"}}]}}"##),
+            };
+            with_tools(&format!(
+                r#"{{"name":"t","input_schema":{{"type":"object","properties":{{{properties}}},"$defs":{{"d":{target},"{long}":true}}}}}}"#
+            ))
+        };
+        for options in [Options::default(), OLDER] {
+            let few = body(10);
+            request(few.as_bytes(), &options).unwrap_or_else(|refused| panic!("{refused}"));
+            let many = body(1_900);
+            let compared = comparisons(|| {
+                if let Err(refused) = request(many.as_bytes(), &options) {
+                    assert!(refused.message.contains("steps to convert it"), "{refused}");
+                }
+            });
+            assert!(
+                compared <= allowance(many.len()),
+                "{compared} comparisons for {} bytes",
+                many.len()
+            );
+        }
+    }
+}
