@@ -4,13 +4,18 @@ use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, Sta
 
 use super::{Broken, Decode, Step};
 
-pub(super) struct Brotli {
+#[expect(clippy::unnecessary_wraps, reason = "on the edge there is none")]
+pub(super) fn decoder() -> Result<Box<dyn Decode>, String> {
+    Ok(Box::new(Brotli::new()))
+}
+
+struct Brotli {
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
     ended: bool,
 }
 
 impl Brotli {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let alloc = StandardAlloc::default;
         Self {
             state: Box::new(BrotliState::new(alloc(), alloc(), alloc())),
