@@ -2,8 +2,6 @@
 //!
 //! What takes more than a millisecond goes in turns, beside the event loops, so that others' streams go on.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
@@ -11,6 +9,7 @@ use bytes::Bytes;
 use super::body;
 use crate::app::App;
 use crate::error::{Code, Failure};
+use crate::port::tasks::computed;
 use crate::relay::body::coding::{Closed, Coding, Unpacker};
 use crate::relay::body_memory::Reserved;
 use crate::relay::call::Packed;
@@ -92,14 +91,7 @@ pub(super) async fn apart<T: Send + 'static>(
     app: &App,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
-    let result = Arc::new(Mutex::new(None));
-    let place = result.clone();
-    let run = Box::new(move || {
-        let value = job();
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    });
-    app.ports.tasks.compute(run).await;
-    let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let value = computed(&*app.ports.tasks, job).await;
     value.ok_or_else(|| Failure::new(Code::Internal, "The relay could not read the request's body."))
 }
 

@@ -34,6 +34,15 @@ pub fn is_hidden(c: char) -> bool {
         || (c as u32) & 0xFFFE == 0xFFFE
 }
 
+/// Whether people see anything of `text`, and nothing in it is hidden ([`is_hidden`]): a name of blanks or of
+/// variation selectors alone looks like no name.
+pub fn is_shown(text: &str) -> bool {
+    let mut shown = text
+        .chars()
+        .filter(|c| !c.is_whitespace() && !('\u{FE00}'..='\u{FE0F}').contains(c));
+    shown.next().is_some() && !text.contains(is_hidden)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +86,14 @@ mod tests {
             "⠝⠁⠍⠑",
             "a-b_c.d:e/f@g",
         ] {
-            assert!(!text.chars().any(is_hidden), "{text}");
+            assert!(is_shown(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn text_without_ink_is_not_shown() {
+        for text in ["", " ", "\u{fe0f}", "\u{3000}\u{fe00}", "a\u{202e}"] {
+            assert!(!is_shown(text), "{text:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Work that outlives the response, or must not hold up the others.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use futures_util::future::BoxFuture;
 
 pub trait Tasks: Send + Sync {
@@ -16,4 +18,20 @@ pub trait Tasks: Send + Sync {
 
     /// Resolves when every spawned task has ended.
     fn drained(&self) -> BoxFuture<'static, ()>;
+}
+
+/// The result of [`Tasks::compute`]; `None`: the computation was not run to its end (it panicked, or the process
+/// ends).
+pub async fn computed<T: Send + 'static>(
+    tasks: &dyn Tasks,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let result = Arc::new(Mutex::new(None));
+    let place = result.clone();
+    let run = Box::new(move || {
+        let value = job();
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    });
+    tasks.compute(run).await;
+    result.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

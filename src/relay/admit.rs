@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
 
-use super::flight::Flight;
+use super::flight::{Flight, skip_name};
 use super::origin::{self, Kind};
 use super::{client, estimate};
 use crate::app::App;
@@ -521,7 +521,21 @@ fn nobody(
             ..Failure::new(Code::NoAccount, message)
         }
     };
-    failure.with_detail(format!("{skipped:?}"))
+    failure.with_detail(skip_counts(skipped))
+}
+
+/// How many accounts were passed over, by reason. The reasons' own words may be a provider's, and a detail is shown
+/// outside of the log.
+fn skip_counts(skipped: &[(pool::AccountId, pool::Skip)]) -> String {
+    let mut counts = std::collections::BTreeMap::<_, usize>::new();
+    for (_, skip) in skipped {
+        *counts.entry(skip_name(skip)).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{name}: {count}"))
+        .collect();
+    format!("accounts passed over: {}", counts.join(", "))
 }
 
 /// Every account is rate limited; `wait`: seconds until the first is back, if that is known.

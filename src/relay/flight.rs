@@ -36,6 +36,7 @@ use crate::provider::Provider;
 use crate::store::accounts::LiveAccount;
 
 use self::trace::Heard;
+pub(super) use self::trace::skip_name;
 
 /// What the gate has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

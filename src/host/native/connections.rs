@@ -1,16 +1,26 @@
 //! Who is connected: caps on connections, in all and per address, and shorter waits as they fill.
 //!
 //! A connection costs a descriptor, and one to a provider while it calls. Whoever has nothing to say must not use
-//! them up: the fuller it is, the sooner an idle connection is closed, and at the caps new ones are refused.
+//! them up: the fuller it is, the sooner an idle connection is closed. At the caps a new one takes the place of the
+//! one that has been idle for the longest time; where none is idle, the new one is refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 /// Descriptors for everything but connections: the store, the log, the listener.
 const OTHERS: usize = 64;
+
+/// Evicted connections at once whose descriptors are not back yet. Part of [`OTHERS`].
+const LEAVING: usize = 32;
+
+/// How many connections are looked at to find one to evict: the next ones in turn, so that a crowd at the caps costs
+/// no walk over all of them for each attempt.
+const SEARCHED: usize = 256;
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +34,8 @@ pub struct Limits {
     pub idle: Duration,
     /// And when there is none.
     pub least_idle: Duration,
+    /// A connection that is idle for less is not evicted: its first request, or its next, may be on the way.
+    pub evictable: Duration,
     /// How often each connection looks whether it was idle for too long.
     pub look: Duration,
 }
@@ -39,6 +51,7 @@ impl Limits {
             per_address,
             idle: Duration::from_mins(3),
             least_idle: Duration::from_secs(5),
+            evictable: Duration::from_secs(1),
             look: Duration::from_secs(5),
         }
     }
@@ -52,8 +65,88 @@ pub struct Connections {
 
 #[derive(Default)]
 struct State {
-    total: usize,
-    by_site: HashMap<Site, usize>,
+    /// By place; places are used again.
+    open: Vec<Option<Arc<Slot>>>,
+    free: Vec<usize>,
+    by_site: HashMap<Site, HashSet<usize>>,
+    /// Evicted and not yet closed. They count no more, but still have their descriptors.
+    leaving: usize,
+    /// Where the next search for an idle connection begins.
+    cursor: usize,
+}
+
+impl State {
+    fn total(&self) -> usize {
+        self.open.len() - self.free.len()
+    }
+
+    fn of_site(&self, site: Option<Site>) -> usize {
+        site.and_then(|site| self.by_site.get(&site))
+            .map_or(0, HashSet::len)
+    }
+
+    fn insert(&mut self, slot: Arc<Slot>) -> usize {
+        let site = slot.site;
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                self.open.push(None);
+                self.open.len() - 1
+            }
+        };
+        if let Some(open) = self.open.get_mut(place) {
+            *open = Some(slot);
+        }
+        if let Some(site) = site {
+            self.by_site.entry(site).or_default().insert(place);
+        }
+        place
+    }
+
+    /// `None`: it was removed before, and its place may be somebody else's by now.
+    fn remove(&mut self, place: usize, slot: &Arc<Slot>) -> Option<()> {
+        let open = self.open.get_mut(place)?;
+        open.take_if(|open| Arc::ptr_eq(open, slot))?;
+        self.free.push(place);
+        if let Some(site) = slot.site
+            && let Some(places) = self.by_site.get_mut(&site)
+        {
+            places.remove(&place);
+            if places.is_empty() {
+                self.by_site.remove(&site);
+            }
+        }
+        Some(())
+    }
+
+    /// Evicts one of the idle connections among `places`: of the site that has the most, whichever is idle for the
+    /// longest time. False: none of them has been idle for `least`, or too many are leaving already.
+    fn evict(&mut self, places: impl Iterator<Item = usize>, least: Duration, now: u64) -> bool {
+        if self.leaving >= LEAVING {
+            return false;
+        }
+        let idle = places.filter_map(|place| {
+            let slot = self.open.get(place)?.as_ref()?;
+            let idle = slot.activity.idle_for(now);
+            (idle >= least).then(|| (self.of_site(slot.site), idle, place, slot.clone()))
+        });
+        let Some((_, _, place, slot)) = idle.max_by_key(|(of_site, idle, _, _)| (*of_site, *idle)) else {
+            return false;
+        };
+        if self.remove(place, &slot).is_none() {
+            return false;
+        }
+        self.leaving += 1;
+        slot.evicted.notify_one();
+        true
+    }
+}
+
+/// An open connection.
+struct Slot {
+    site: Option<Site>,
+    activity: Activity,
+    evicted: Notify,
 }
 
 /// What counts as one address. A host with IPv6 has a /64 of them.
@@ -95,30 +188,48 @@ impl Connections {
         &self.limits
     }
 
-    /// Counts a connection from this address. `behind_proxy`: whoever connects is a proxy of ours, so that the
-    /// address says nothing.
+    /// Counts a connection from this address, `now` milliseconds after the server began. At a cap the longest idle
+    /// connection of those under that cap is evicted. `behind_proxy`: whoever connects is a proxy of ours, so that
+    /// the address says nothing.
     pub fn admit(
         self: &Arc<Self>,
         address: IpAddr,
         behind_proxy: bool,
+        now: u64,
     ) -> Result<Connected, ConnectionRefusal> {
         let site = Site::of(address).filter(|_| !behind_proxy && self.limits.per_address > 0);
         let mut state = self.state();
-        if state.total >= self.limits.total {
-            return Err(ConnectionRefusal::Full);
-        }
-        if let Some(site) = site {
-            let of_site = state.by_site.entry(site).or_default();
-            if *of_site >= self.limits.per_address {
+        if site.is_some() && state.of_site(site) >= self.limits.per_address {
+            let places: Vec<usize> = site
+                .and_then(|site| state.by_site.get(&site))
+                .into_iter()
+                .flatten()
+                .copied()
+                .take(SEARCHED)
+                .collect();
+            if !state.evict(places.into_iter(), self.limits.evictable, now) {
                 return Err(ConnectionRefusal::Address);
             }
-            *of_site += 1;
         }
-        state.total += 1;
+        if state.total() >= self.limits.total {
+            let (from, all) = (state.cursor, state.open.len().max(1));
+            state.cursor = (from + SEARCHED) % all;
+            let places = (from..from + SEARCHED.min(all)).map(|place| place % all);
+            if !state.evict(places, self.limits.evictable, now) {
+                return Err(ConnectionRefusal::Full);
+            }
+        }
+        let slot = Arc::new(Slot {
+            site,
+            activity: Activity::new(now),
+            evicted: Notify::new(),
+        });
+        let place = state.insert(slot.clone());
         drop(state);
         Ok(Connected {
             connections: self.clone(),
-            site,
+            slot,
+            place,
         })
     }
 
@@ -127,10 +238,11 @@ impl Connections {
     }
 }
 
-/// A connection that is counted, until it is dropped.
+/// A connection that is counted, until it is dropped or evicted.
 pub struct Connected {
     connections: Arc<Connections>,
-    site: Option<Site>,
+    slot: Arc<Slot>,
+    place: usize,
 }
 
 impl Connected {
@@ -139,10 +251,9 @@ impl Connected {
     pub fn patience(&self) -> Duration {
         let limits = &self.connections.limits;
         let state = self.connections.state();
-        let of_site = self.site.and_then(|site| state.by_site.get(&site)).copied();
         let share = |count: usize, of: usize| count.saturating_mul(1000) / of.max(1);
-        let fill =
-            share(state.total, limits.total).max(of_site.map_or(0, |count| share(count, limits.per_address)));
+        let of_site = state.of_site(self.slot.site);
+        let fill = share(state.total(), limits.total).max(share(of_site, limits.per_address));
         let over = u32::try_from(fill.clamp(500, 1000) - 500).unwrap_or(500);
         let least = limits.least_idle.min(limits.idle);
         limits
@@ -153,33 +264,42 @@ impl Connected {
     pub fn look(&self) -> Duration {
         self.connections.limits.look
     }
+
+    pub fn activity(&self) -> &Activity {
+        &self.slot.activity
+    }
+
+    /// Resolves when this connection has to make room for another.
+    pub async fn evicted(&self) {
+        self.slot.evicted.notified().await;
+    }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
         let mut state = self.connections.state();
-        state.total = state.total.saturating_sub(1);
-        if let Some(site) = self.site
-            && let Some(of_site) = state.by_site.get_mut(&site)
-        {
-            *of_site = of_site.saturating_sub(1);
-            if *of_site == 0 {
-                state.by_site.remove(&site);
-            }
+        if state.remove(self.place, &self.slot).is_none() {
+            state.leaving = state.leaving.saturating_sub(1);
         }
     }
 }
 
 /// Whether a connection serves a request, and since when it does not.
-#[derive(Default)]
 pub struct Activity {
     requests: AtomicUsize,
-    /// Milliseconds since the connection began.
+    /// Milliseconds since the server began.
     idle_since: AtomicU64,
 }
 
 impl Activity {
-    /// How long the connection has served nothing, `now` milliseconds after it began.
+    fn new(now: u64) -> Self {
+        Self {
+            requests: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(now),
+        }
+    }
+
+    /// How long the connection has served nothing, `now` milliseconds after the server began.
     pub fn idle_for(&self, now: u64) -> Duration {
         if self.requests.load(Ordering::Acquire) > 0 {
             return Duration::ZERO;
@@ -199,6 +319,8 @@ impl Activity {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn connections(total: usize, per_address: usize) -> Arc<Connections> {
@@ -221,7 +343,7 @@ mod tests {
     #[test]
     fn an_address_has_a_cap_and_a_site_is_an_address() {
         let all = connections(100, 2);
-        let from = |address: &str| all.admit(ip(address), false);
+        let from = |address: &str| all.admit(ip(address), false, 0);
         let _held = [from("192.0.2.1").unwrap(), from("::ffff:192.0.2.1").unwrap()];
         assert_eq!(from("192.0.2.1").err(), Some(ConnectionRefusal::Address));
         let other = from("192.0.2.2").unwrap();
@@ -235,7 +357,7 @@ mod tests {
         let _local: Vec<_> = (0..10).map(|_| from("127.0.0.1").unwrap()).collect();
         let _six: Vec<_> = (0..10).map(|_| from("::1").unwrap()).collect();
         let _proxied: Vec<_> = (0..10)
-            .map(|_| all.admit(ip("192.0.2.1"), true).unwrap())
+            .map(|_| all.admit(ip("192.0.2.1"), true, 0).unwrap())
             .collect();
         drop(other);
         assert!(
@@ -248,39 +370,118 @@ mod tests {
     #[test]
     fn at_the_cap_nobody_is_taken_until_somebody_leaves() {
         let all = connections(2, 0);
-        let first = all.admit(ip("127.0.0.1"), false).unwrap();
-        let _second = all.admit(ip("192.0.2.1"), false).unwrap();
+        let first = all.admit(ip("127.0.0.1"), false, 0).unwrap();
+        let _second = all.admit(ip("192.0.2.1"), false, 0).unwrap();
         assert_eq!(
-            all.admit(ip("192.0.2.2"), false).err(),
+            all.admit(ip("192.0.2.2"), false, 0).err(),
             Some(ConnectionRefusal::Full)
         );
         drop(first);
-        all.admit(ip("192.0.2.2"), false).unwrap();
+        all.admit(ip("192.0.2.2"), false, 0).unwrap();
+    }
+
+    #[test]
+    fn at_the_cap_the_longest_idle_makes_room_and_who_serves_stays() {
+        let all = connections(3, 0);
+        let local = |now| all.admit(ip("127.0.0.1"), false, now);
+        let (busy, older, newer) = (local(0).unwrap(), local(100).unwrap(), local(200).unwrap());
+        busy.activity().begin();
+        assert_eq!(
+            local(1_000).err(),
+            Some(ConnectionRefusal::Full),
+            "nobody is idle for long"
+        );
+        let next = local(1_150).unwrap();
+        assert!(older.evicted().now_or_never().is_some());
+        assert!(newer.evicted().now_or_never().is_none());
+        assert_eq!(all.state().total(), 3);
+        // Its place is another's, and its end frees nothing again.
+        drop(older);
+        assert_eq!(all.state().total(), 3);
+        assert_eq!(all.state().leaving, 0);
+        newer.activity().begin();
+        newer.activity().end(2_000);
+        let last = local(2_500).unwrap();
+        assert!(next.evicted().now_or_never().is_some());
+        drop((busy, newer, next, last));
+        assert_eq!(all.state().total(), 0);
+    }
+
+    #[test]
+    fn who_holds_the_most_makes_room_first() {
+        let all = connections(6, 4);
+        let held: Vec<_> = [
+            "192.0.2.9",
+            "192.0.2.1",
+            "192.0.2.1",
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.2",
+        ]
+        .into_iter()
+        .map(|address| all.admit(ip(address), false, 0).unwrap())
+        .collect();
+        let _next = all.admit(ip("192.0.2.3"), false, 60_000).unwrap();
+        let evicted: Vec<bool> = held
+            .iter()
+            .map(|one| one.evicted().now_or_never().is_some())
+            .collect();
+        assert_eq!(evicted.iter().filter(|evicted| **evicted).count(), 1);
+        assert!(evicted[1] || evicted[2] || evicted[3], "{evicted:?}");
+    }
+
+    #[test]
+    fn an_address_at_its_cap_evicts_its_own() {
+        let all = connections(100, 2);
+        let from = |address: &str, now| all.admit(ip(address), false, now);
+        let other = from("192.0.2.2", 0).unwrap();
+        let (first, second) = (from("192.0.2.1", 10).unwrap(), from("192.0.2.1", 20).unwrap());
+        let _third = from("192.0.2.1", 5_000).unwrap();
+        assert!(first.evicted().now_or_never().is_some());
+        assert!(second.evicted().now_or_never().is_none());
+        assert!(other.evicted().now_or_never().is_none());
+    }
+
+    #[test]
+    fn descriptors_on_their_way_back_are_bounded() {
+        let all = connections(100, 0);
+        let mut held: Vec<_> = (0..100)
+            .map(|_| all.admit(ip("127.0.0.1"), false, 0).unwrap())
+            .collect();
+        let mut more: Vec<_> = (0..LEAVING)
+            .map(|_| all.admit(ip("127.0.0.1"), false, 5_000).unwrap())
+            .collect();
+        let refused = all.admit(ip("127.0.0.1"), false, 5_000).err();
+        assert_eq!(refused, Some(ConnectionRefusal::Full));
+        held.retain(|one| one.evicted().now_or_never().is_none());
+        assert_eq!(held.len(), 100 - LEAVING);
+        more.push(all.admit(ip("127.0.0.1"), false, 5_000).unwrap());
+        assert_eq!(all.state().total(), 100);
     }
 
     #[test]
     fn the_fuller_it_is_the_shorter_the_waits() {
         let all = connections(20, 10);
-        let mut held = vec![all.admit(ip("192.0.2.1"), false).unwrap()];
+        let mut held = vec![all.admit(ip("192.0.2.1"), false, 0).unwrap()];
         let mut last = held[0].patience();
         assert_eq!(last, Duration::from_mins(3));
         for count in 2..=10 {
-            held.push(all.admit(ip("192.0.2.1"), false).unwrap());
+            held.push(all.admit(ip("192.0.2.1"), false, 0).unwrap());
             let patience = held[0].patience();
             assert!(patience < last || count <= 5, "{count}: {patience:?}");
             last = patience;
         }
         assert_eq!(last, Duration::from_secs(5), "its address is full");
-        let other = all.admit(ip("192.0.2.2"), false).unwrap();
+        let other = all.admit(ip("192.0.2.2"), false, 0).unwrap();
         assert!(other.patience() > Duration::from_mins(2));
-        held.extend((0..9).map(|_| all.admit(ip("127.0.0.1"), false).unwrap()));
+        held.extend((0..9).map(|_| all.admit(ip("127.0.0.1"), false, 0).unwrap()));
         assert_eq!(other.patience(), Duration::from_secs(5));
     }
 
     #[test]
     fn a_connection_that_serves_is_not_idle() {
-        let activity = Activity::default();
-        assert_eq!(activity.idle_for(7_000), Duration::from_secs(7));
+        let activity = Activity::new(2_000);
+        assert_eq!(activity.idle_for(9_000), Duration::from_secs(7));
         activity.begin();
         assert_eq!(activity.idle_for(900_000), Duration::ZERO);
         activity.begin();

@@ -27,7 +27,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use self::client_socket::{ClientSocket, Watch};
-use super::connections::{Activity, Connected, ConnectionRefusal, Connections};
+use super::connections::{Connected, ConnectionRefusal, Connections};
 use crate::http::extract::{ClientAddress, FromThisMachine};
 
 /// A connection's buffer may grow to this. hyper's own limit, three times as much, is kept by every connection
@@ -51,6 +51,7 @@ pub struct Server {
     loops: Vec<EventLoop>,
     connections: Arc<Connections>,
     trust_proxy: bool,
+    began: Instant,
     refusals: Arc<Semaphore>,
     stop: watch::Sender<bool>,
 }
@@ -65,13 +66,15 @@ impl Server {
     /// Starts `threads` event loops that serve the same.
     pub fn start(service: &Service, threads: usize) -> std::io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
+        let began = Instant::now();
         let loops = (0..threads.max(1))
-            .map(|number| EventLoop::start(number, service.clone(), stopped.clone()))
+            .map(|number| EventLoop::start(number, service.clone(), began, stopped.clone()))
             .collect::<std::io::Result<_>>()?;
         Ok(Self {
             loops,
             connections: service.connections.clone(),
             trust_proxy: service.trust_proxy,
+            began,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             stop,
         })
@@ -84,7 +87,7 @@ impl Server {
             tokio::select! {
                 () = &mut end => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => match self.connections.admit(peer.ip(), self.trust_proxy) {
+                    Ok((stream, peer)) => match self.admit(peer) {
                         Ok(connected) => self.hand_over(stream, connected),
                         Err(refusal) => self.refuse(stream, peer, refusal),
                     },
@@ -98,6 +101,11 @@ impl Server {
         }
         drop(listener);
         self.drain().await;
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Result<Connected, ConnectionRefusal> {
+        self.connections
+            .admit(peer.ip(), self.trust_proxy, since(self.began))
     }
 
     /// Says why, and closes. A connection that is closed with bytes unread may be reset before its client reads
@@ -154,7 +162,12 @@ impl Server {
 }
 
 impl EventLoop {
-    fn start(number: usize, service: Service, stopped: watch::Receiver<bool>) -> std::io::Result<Self> {
+    fn start(
+        number: usize,
+        service: Service,
+        began: Instant,
+        stopped: watch::Receiver<bool>,
+    ) -> std::io::Result<Self> {
         let (connections, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         let load_inside = load.clone();
@@ -163,7 +176,7 @@ impl EventLoop {
             .build()?;
         let thread = std::thread::Builder::new()
             .name(format!("crs-conn-{number}"))
-            .spawn(move || runtime.block_on(serve(inbox, service, load_inside, stopped)))?;
+            .spawn(move || runtime.block_on(serve(inbox, service, began, load_inside, stopped)))?;
         Ok(Self {
             connections,
             load,
@@ -175,6 +188,7 @@ impl EventLoop {
 async fn serve(
     mut inbox: mpsc::UnboundedReceiver<(std::net::TcpStream, Connected)>,
     service: Service,
+    began: Instant,
     load: Arc<AtomicUsize>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -188,7 +202,7 @@ async fn serve(
                     let (service, load, stop) = (service.clone(), load.clone(), stop.clone());
                     tracker.spawn(async move {
                         let done = Counted(load);
-                        connection(stream, connected, service, stop).await;
+                        connection(stream, connected, service, began, stop).await;
                         drop(done);
                     });
                 }
@@ -253,16 +267,16 @@ impl http_body::Body for Answering {
 
 /// A request that is being served.
 struct Busy {
-    activity: Arc<Activity>,
+    connected: Arc<Connected>,
     began: Instant,
     watch: Watch,
 }
 
 impl Busy {
-    fn new(activity: &Arc<Activity>, began: Instant, watch: &Watch) -> Self {
-        activity.begin();
+    fn new(connected: &Arc<Connected>, began: Instant, watch: &Watch) -> Self {
+        connected.activity().begin();
         Self {
-            activity: activity.clone(),
+            connected: connected.clone(),
             began,
             watch: watch.clone(),
         }
@@ -271,7 +285,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.activity.end(since(self.began));
+        self.connected.activity().end(since(self.began));
         self.watch.answered();
     }
 }
@@ -285,6 +299,7 @@ async fn connection(
     stream: std::net::TcpStream,
     connected: Connected,
     service: Service,
+    began: Instant,
     mut stop: watch::Receiver<bool>,
 ) {
     let Ok((stream, peer)) = adopt(stream) else { return };
@@ -295,9 +310,9 @@ async fn connection(
     let mut stream = TimeoutStream::new(socket);
     stream.set_write_timeout(Some(service.write_limit));
     let stream = Box::pin(stream);
-    let (activity, began) = (Arc::<Activity>::default(), Instant::now());
+    let connected = Arc::new(connected);
     let head_limit = service.connections.limits().idle;
-    let (serving, requests) = (activity.clone(), watch.clone());
+    let (serving, requests) = (connected.clone(), watch.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let busy = Busy::new(&serving, began, &requests);
         let mut request = requests.request(request);
@@ -326,18 +341,24 @@ async fn connection(
     let stopping = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
+    let idle_for = || connected.activity().idle_for(since(began));
     let too_idle = async {
-        loop {
+        while idle_for() <= connected.patience() {
             tokio::time::sleep(connected.look()).await;
-            if activity.idle_for(since(began)) > connected.patience() {
-                return;
-            }
         }
     };
     let served = async {
         tokio::select! {
             ended = connection.as_mut() => log_end(ended, peer),
             () = too_idle => tracing::debug!(%peer, "an idle connection made room for others"),
+            () = connected.evicted() => {
+                tracing::debug!(%peer, "a connection was evicted for another");
+                // A request that began in between is served.
+                if idle_for() == Duration::ZERO {
+                    connection.as_mut().graceful_shutdown();
+                    log_end(connection.await, peer);
+                }
+            }
             () = stopping => {
                 connection.as_mut().graceful_shutdown();
                 log_end(connection.await, peer);

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
 use crate::config::{self, Secret};
 use crate::model::name;
-use crate::model::text::is_hidden;
+use crate::model::text::{is_hidden, is_shown};
 use crate::model::time;
 use crate::port::clock::Millis;
 
@@ -35,6 +35,9 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Line<MIN, MAX
         }
         if text.chars().any(is_hidden) {
             return Err(D::Error::custom(format!("must be one line, {VISIBLE}")));
+        }
+        if !text.is_empty() && !is_shown(text) {
+            return Err(D::Error::custom("must have a character that people can see"));
         }
         Ok(Self(text.to_owned()))
     }

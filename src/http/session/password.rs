@@ -1,7 +1,5 @@
 //! The admin's password: checked, changed, set anew.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -12,7 +10,8 @@ use super::super::extract::{AdminSession, Input, SMALL};
 use super::{begin, no_admin, refused, wrong};
 use crate::app::App;
 use crate::config::{Secret, weakness};
-use crate::model::text::is_hidden;
+use crate::model::text::is_shown;
+use crate::port::tasks::computed;
 use crate::secrets::{hash_password, verify_dummy, verify_password};
 use crate::store::admins::{Admin, NewLogin};
 use crate::store::guesses::Guesser;
@@ -46,19 +45,12 @@ pub(super) async fn check(app: &App, admin: Option<&Admin>, password: Secret) ->
     checked.map_err(|error| ApiError::internal(error.to_string()))
 }
 
-/// Runs `job` where it holds up no stream, and gives its result.
+/// Runs `job` where it holds up no stream.
 async fn compute<T: Send + 'static>(
     app: &App,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let result = Arc::new(Mutex::new(None));
-    let place = result.clone();
-    let run = Box::new(move || {
-        let value = job();
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    });
-    app.ports.tasks.compute(run).await;
-    let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let value = computed(&*app.ports.tasks, job).await;
     value.ok_or_else(|| ApiError::internal("a computation ended without a result"))
 }
 
@@ -224,11 +216,10 @@ fn fit_password(field: &str, password: &Secret, username: &str) -> Result<(), Ap
 
 fn fit_username(field: &str, username: Option<String>) -> Result<Option<String>, ApiError> {
     let username = username.map(|name| name.trim().to_owned());
-    let fits =
-        |name: &String| (1..=LONGEST_USERNAME).contains(&name.chars().count()) && !name.contains(is_hidden);
+    let fits = |name: &String| (1..=LONGEST_USERNAME).contains(&name.chars().count()) && is_shown(name);
     if username.as_ref().is_some_and(|name| !fits(name)) {
         let message = format!(
-            "`{field}` must have 1 to {LONGEST_USERNAME} characters, none of which hides or reorders text"
+            "`{field}` must have 1 to {LONGEST_USERNAME} visible characters, none of which hides or reorders text"
         );
         return Err(ApiError::invalid(field, message));
     }

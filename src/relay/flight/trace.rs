@@ -181,7 +181,7 @@ impl Flight {
         };
         let skipped = last.trace.iter().flat_map(|trace| &trace.skipped);
         let skipped: Vec<String> = skipped
-            .map(|(id, skip)| format!("{}={}", self.name(id), kind(skip)))
+            .map(|(id, skip)| format!("{}={}", self.name(id), skip_name(skip)))
             .collect();
         for (name, value) in [
             ("x-relay-account", self.name(&last.account)),
@@ -217,7 +217,7 @@ fn share(tokens: &Tokens) -> Option<f64> {
     (prompt > 0).then(|| (share * 1000.0).round() / 1000.0)
 }
 
-fn kind(skip: &Skip) -> &'static str {
+pub(in crate::relay) fn skip_name(skip: &Skip) -> &'static str {
     match skip {
         Skip::NotBound => "not bound",
         Skip::Dedicated => "dedicated",
@@ -236,7 +236,7 @@ fn kind(skip: &Skip) -> &'static str {
 }
 
 fn why(skip: &Skip) -> String {
-    let kind = kind(skip);
+    let kind = skip_name(skip);
     match skip {
         Skip::Unusable { why } | Skip::Denied { why, until: None } => format!("{kind}: {why}"),
         Skip::Denied {

@@ -61,7 +61,11 @@ async fn closed(stream: &mut TcpStream) {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_the_others_go_on() {
-    let (address, _end) = started(limits(2)).await;
+    let (address, _end) = started(Limits {
+        evictable: Duration::from_hours(1),
+        ..limits(2)
+    })
+    .await;
     let (mut first, mut second) = (connect(address).await, connect(address).await);
     assert!(ask(&mut first, "/").await.starts_with("HTTP/1.1 200"));
     assert!(ask(&mut second, "/").await.starts_with("HTTP/1.1 200"));
@@ -104,5 +108,27 @@ async fn when_it_is_full_idle_connections_make_room_and_busy_ones_stay() {
     closed(&mut half).await;
     let mut nothing = [0];
     let silent = busy.try_read(&mut nothing);
+    assert!(silent.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+}
+
+#[tokio::test]
+async fn a_crowd_that_holds_every_connection_keeps_nobody_out() {
+    let (address, _end) = started(Limits {
+        evictable: Duration::ZERO,
+        ..limits(8)
+    })
+    .await;
+    let mut busy = connect(address).await;
+    ask(&mut busy, "/slow").await;
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(connect(address).await);
+        let mut honest = connect(address).await;
+        assert!(ask(&mut honest, "/").await.starts_with("HTTP/1.1 200"));
+    }
+    for mut evicted in crowd.drain(..30) {
+        closed(&mut evicted).await;
+    }
+    let silent = busy.try_read(&mut [0]);
     assert!(silent.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
 }
