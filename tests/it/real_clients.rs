@@ -3,6 +3,7 @@
 mod antigravity;
 mod codex;
 mod gemini_cli;
+mod pasted;
 
 use crs_support::claude_code::{ClaudeCode, versions};
 use crs_support::eventually;

@@ -108,6 +108,20 @@ impl Cli {
         std::fs::write(&path, content).expect("a file to write");
     }
 
+    /// Puts a program of this name before all others: `/bin/sh` runs `script`.
+    pub(crate) fn command(mut self, name: &str, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = self.home().join("bin");
+        std::fs::create_dir_all(&folder).expect("a folder to make");
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a program to write");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode to set");
+        let before = std::env::var("PATH").unwrap_or_default();
+        self = self.env("PATH", &format!("{}:{before}", folder.display()));
+        self
+    }
+
     /// `host:port` of everything it wanted to reach beyond this machine.
     pub fn outside(&self) -> Vec<String> {
         self.outside.targets()

@@ -12,6 +12,7 @@ pub mod client;
 pub mod codex;
 pub mod gemini_cli;
 pub mod node;
+pub mod pasted;
 pub mod provider;
 pub mod proxy;
 pub mod redis_server;
