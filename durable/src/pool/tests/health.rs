@@ -207,6 +207,7 @@ fn the_operators_reset_forgets_everything() {
             ttl_ms: TTL,
             waits: false,
             waited_for: None,
+            refused: false,
         },
     );
     let reset = || Command::Reset { account: "a".into() };
@@ -231,6 +232,7 @@ fn the_operators_reset_forgets_everything() {
         ttl_ms: TTL,
         waits: false,
         waited_for: None,
+        refused: false,
     };
     assert_eq!(pool.say(T, elected), Reply::RefreshElected);
     assert_eq!(backoff(&mut pool, T, 4, unwell()), Some(5_000));
@@ -399,6 +401,7 @@ fn a_refusal_of_replaced_credentials_is_not_held_against_the_new_ones() {
         ttl_ms: TTL,
         waits: false,
         waited_for: None,
+        refused: false,
     };
     assert_eq!(pool.say(T, refresh), Reply::RefreshDone { version: 3 });
     assert!(pool.reports(T, 3, "a", denied(None)).lasting);
