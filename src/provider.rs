@@ -151,9 +151,9 @@ pub trait Provider: Send + Sync {
         Ok(whole.into())
     }
 
-    /// Fingerprints (`relay::origin`) of the call's encrypted items, the oldest first, if the account's error
-    /// says that it cannot read one of them. It does not say which.
-    fn unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Vec<u64> {
+    /// The call's encrypted items, as they are written, the oldest first, if the account's error says that it
+    /// cannot read one of them. It does not say which.
+    fn unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Vec<Bytes> {
         Vec::new()
     }
 

@@ -83,7 +83,10 @@ fn http_date(text: &str) -> Option<i64> {
 
 /// Seconds east of Greenwich: `GMT`, `UTC`, `Z`, `+0000`, `-05:00`.
 fn zone_seconds(zone: &str) -> Option<i64> {
-    if ["gmt", "utc", "ut", "z"].iter().any(|name| zone.eq_ignore_ascii_case(name)) {
+    if ["gmt", "utc", "ut", "z"]
+        .iter()
+        .any(|name| zone.eq_ignore_ascii_case(name))
+    {
         return Some(0);
     }
     let (sign, digits) = match zone.split_at_checked(1)? {

@@ -131,9 +131,9 @@ impl Provider for OpenAi {
             .then(|| Meter::reading(reading, streams))
     }
 
-    fn unreadable(&self, call: &Call, status: StatusCode, error: &[u8]) -> Vec<u64> {
+    fn unreadable(&self, call: &Call, status: StatusCode, error: &[u8]) -> Vec<Bytes> {
         if status == StatusCode::BAD_REQUEST && judge::is_unreadable(error) {
-            reasoning::fingerprints(call)
+            reasoning::sealed(call)
         } else {
             Vec::new()
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
 use http::StatusCode;
@@ -465,18 +466,18 @@ pub(super) async fn pick(
     Err(Failure::relay_unavailable(&"the accounts cannot be read"))
 }
 
-/// Of each of these items of encrypted reasoning (fingerprints, the oldest first) whether the account made it;
+/// Of each of these items of encrypted reasoning (the oldest first) whether the account made it;
 /// `None`: nobody knows. Of many only the newest are asked about.
 pub(super) async fn makers(
     app: &App,
     provider: &dyn Provider,
     call: &Call,
     account: &str,
-    items: &[u64],
+    items: &[Bytes],
 ) -> Vec<Option<bool>> {
     let older = items.len().saturating_sub(MOST_ITEMS);
     let newest = items.get(older..).unwrap_or_default();
-    let origins = newest.iter().map(|item| origin::of_reasoning(*item, &call.key));
+    let origins = newest.iter().map(|item| origin::of_reasoning(item, &call.key));
     let asked = pool::Command::MadeBy {
         account: account.to_owned(),
         origins: origins.collect(),

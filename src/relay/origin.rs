@@ -100,10 +100,9 @@ pub fn fingerprint(id: &[u8]) -> u64 {
     short(&Sha256::digest(id))
 }
 
-/// What the pool knows encrypted reasoning by, of which this is the fingerprint.
-pub(super) fn of_reasoning(id: u64, key: &KeyHash) -> u64 {
-    let kind = Kind::Reasoning;
-    Reference { kind, id }.origin(key).id
+/// What the pool knows this encrypted reasoning by.
+pub(super) fn of_reasoning(sealed: &[u8], key: &KeyHash) -> u64 {
+    Reference::new(Kind::Reasoning, sealed).origin(key).id
 }
 
 /// Which items of a conversation, the oldest first, an account made, when its maker is known of some: the pool

@@ -156,10 +156,7 @@ impl Pool {
         );
         let serving = pick.session.filter(|_| !full).into_iter();
         let serving = serving.flat_map(|session| self.serving(session));
-        let own = loose
-            .into_iter()
-            .chain(bound)
-            .chain(serving);
+        let own = loose.into_iter().chain(bound).chain(serving);
         let able = own.filter_map(|number| match self.standing(now, pick, number)? {
             Standing::Ready(ready) => Some((number, ready)),
             Standing::Skipped { .. } => None,

@@ -234,7 +234,11 @@ fn limited(family: &str, error: &ErrorBody, headers: &HeaderMap, now: Millis) ->
     if error.is_overload() {
         return Verdict::unwell("overloaded", Code::ProviderOverloaded);
     }
-    let rate = error.message.as_deref().and_then(RateLimit::read).unwrap_or_default();
+    let rate = error
+        .message
+        .as_deref()
+        .and_then(RateLimit::read)
+        .unwrap_or_default();
     if rate.is_too_small_for_the_request() {
         return Verdict::about_the_request();
     }

@@ -18,7 +18,11 @@ pub(super) struct RateLimit {
 }
 
 /// How such messages begin, in lower case. Others may quote what the client sent.
-const BEGINS: [&str; 3] = ["rate limit reached for", "rate limit exceeded", "requests to the "];
+const BEGINS: [&str; 3] = [
+    "rate limit reached for",
+    "rate limit exceeded",
+    "requests to the ",
+];
 
 /// What stands before the wait, in lower case.
 const WAITS: [&str; 2] = ["try again in ", "retry after "];
@@ -30,7 +34,11 @@ impl RateLimit {
         if !BEGINS.iter().any(|begin| message.starts_with(begin)) {
             return None;
         }
-        let number = |name| message.split_once(name).and_then(|(_, rest)| leading_number(rest));
+        let number = |name| {
+            message
+                .split_once(name)
+                .and_then(|(_, rest)| leading_number(rest))
+        };
         let wait = WAITS.iter().find_map(|words| message.split_once(words));
         Some(Self {
             limit: number("limit "),
@@ -47,7 +55,9 @@ impl RateLimit {
 
 /// `30000`, `30,000`.
 fn leading_number(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != ',')
+        .unwrap_or(text.len());
     let digits: String = text.get(..end)?.chars().filter(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
@@ -101,7 +111,12 @@ mod tests {
                 Some(7_000),
             ),
             ("Rate limit reached for x.", None, None, None),
-            ("Rate limit reached for x. Please try again in a while.", None, None, None),
+            (
+                "Rate limit reached for x. Please try again in a while.",
+                None,
+                None,
+                None,
+            ),
         ] {
             let expected = RateLimit {
                 limit,
@@ -110,7 +125,10 @@ mod tests {
             };
             assert_eq!(RateLimit::read(message), Some(expected), "{message}");
         }
-        assert_eq!(RateLimit::read("You said: Rate limit reached for x: Limit 1, Requested 2"), None);
+        assert_eq!(
+            RateLimit::read("You said: Rate limit reached for x: Limit 1, Requested 2"),
+            None
+        );
     }
 
     #[test]

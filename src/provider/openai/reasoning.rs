@@ -8,10 +8,9 @@ use bytes::Bytes;
 
 use crate::relay::body::{Edit, Field, Fields, Span, elements, patch, scan};
 use crate::relay::call::{Call, Endpoint};
-use crate::relay::origin::fingerprint;
 
-/// Fingerprints of the call's items of encrypted reasoning, the oldest first.
-pub(super) fn fingerprints(call: &Call) -> Vec<u64> {
+/// The call's items of encrypted reasoning, as they are written, the oldest first.
+pub(super) fn sealed(call: &Call) -> Vec<Bytes> {
     if !matches!(call.endpoint, Endpoint::Responses | Endpoint::CompactResponses) {
         return Vec::new();
     }
@@ -20,7 +19,7 @@ pub(super) fn fingerprints(call: &Call) -> Vec<u64> {
     items
         .iter()
         .filter_map(|item| encrypted(item.of(array)))
-        .map(fingerprint)
+        .map(|sealed| call.body.slice_ref(sealed))
         .collect()
 }
 

@@ -344,22 +344,15 @@ fn a_refusal_of_new_credentials_is_no_reason_to_renew_them() {
     pool.say(at, end(4, RefreshResult::Refreshed { version: 3 }));
     assert_eq!(
         pool.say(at, after_401(5, 3)),
-        Reply::RefreshTooSoon {
-            at: at + 20 * MINUTE
-        }
+        Reply::RefreshTooSoon { at: at + 20 * MINUTE }
     );
     // Credentials that end are renewed whenever that is, and are new then.
     assert_eq!(pool.say(at, begin(6, 3)), Reply::RefreshElected);
-    assert!(matches!(
-        pool.say(at, after_401(7, 3)),
-        Reply::RefreshBusy { .. }
-    ));
+    assert!(matches!(pool.say(at, after_401(7, 3)), Reply::RefreshBusy { .. }));
     pool.say(at, end(6, RefreshResult::Refreshed { version: 4 }));
     assert_eq!(
         pool.say(at, after_401(7, 4)),
-        Reply::RefreshTooSoon {
-            at: at + 10 * MINUTE
-        }
+        Reply::RefreshTooSoon { at: at + 10 * MINUTE }
     );
     // The operator's word.
     pool.say(at, Command::Reset { account: "a".into() });

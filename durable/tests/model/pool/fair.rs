@@ -212,7 +212,10 @@ impl Relay {
             let id = ACCOUNTS[index];
             let outcome = match nature {
                 Nature::Good | Nature::Broken => continue,
-                Nature::KnownBroken => Outcome::Unwell { why: "500".into(), until: None },
+                Nature::KnownBroken => Outcome::Unwell {
+                    why: "500".into(),
+                    until: None,
+                },
                 Nature::Denied => Outcome::Denied {
                     why: "This organization has been disabled".into(),
                     until: None,

@@ -57,6 +57,9 @@ pub(crate) struct Account {
 /// Name, account and end.
 type Bindings = Vec<(u64, String, Millis)>;
 
+/// The account of what a deleted one made.
+const GONE: &str = "(gone)";
+
 pub(crate) struct Model {
     pub(crate) clock: Clock,
     pub(crate) leases: Leases<Held>,
@@ -252,6 +255,12 @@ impl Model {
             .collect();
         self.leases.0.retain(|lease| there.contains(&lease.what.account));
         self.sessions.retain(|(_, bound, _)| there.contains(bound));
+        // An account that comes later is another one, whatever its id.
+        for (_, bound, _) in &mut self.origins {
+            if !there.contains(bound) {
+                GONE.clone_into(bound);
+            }
+        }
     }
 
     /// The call was served well.
@@ -273,8 +282,7 @@ impl Model {
         let own = |origin: &&Origin| !(origin.loose && foreign.contains(&origin.id));
         if renewed {
             let old = |id: u64| held.origins.iter().any(|origin| origin.loose && origin.id == id);
-            self.origins
-                .retain(|(id, ..)| !old(*id) || foreign.contains(id));
+            self.origins.retain(|(id, ..)| !old(*id) || foreign.contains(id));
         }
         let kept = held
             .origins

@@ -120,7 +120,9 @@ pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
                 code: status,
                 ..error
             };
-            error.in_its_words().unwrap_or_else(|| (kind(status), error.named()))
+            error
+                .in_its_words()
+                .unwrap_or_else(|| (kind(status), error.named()))
         }
         None => {
             let said = words::of(body.as_bytes());

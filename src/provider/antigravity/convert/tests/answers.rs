@@ -291,10 +291,26 @@ fn error_bodies() {
         json!({ "type": "permission_error", "message": "project x" })
     );
     for (status, body, message) in [
-        (403, r#"{"error":{"code":403,"message":"no such file for you"}}"#, "no such file for you"),
-        (403, r#"{"error":{"code":403}}"#, "the model's provider reported 403"),
-        (429, r#"{"error":{"code":429,"message":"too large for this tier"}}"#, "too large for this tier"),
-        (403, r#"{"error":"access_denied","error_description":"Not for you."}"#, "Not for you."),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"no such file for you"}}"#,
+            "no such file for you",
+        ),
+        (
+            403,
+            r#"{"error":{"code":403}}"#,
+            "the model's provider reported 403",
+        ),
+        (
+            429,
+            r#"{"error":{"code":429,"message":"too large for this tier"}}"#,
+            "too large for this tier",
+        ),
+        (
+            403,
+            r#"{"error":"access_denied","error_description":"Not for you."}"#,
+            "Not for you.",
+        ),
         (403, r#"{"message":"Forbidden by policy"}"#, "Forbidden by policy"),
         (403, r#"{"x":1}"#, "Something is wrong."),
     ] {
