@@ -151,9 +151,15 @@ pub trait Provider: Send + Sync {
         Ok(whole.into())
     }
 
-    /// The call's body without what this account cannot read, if its error says that there is such, and how
-    /// many items were left out; `None`: the error is about something else, or the call makes no sense without.
-    fn without_unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Option<(Bytes, u32)> {
+    /// The call's encrypted items, as they are written, the oldest first, if the account's error says that it
+    /// cannot read one of them. It does not say which.
+    fn unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// The call's body without its encrypted items but the `readable` ones (in the order of
+    /// [`Self::unreadable`]; what is beyond its end is not), and how many were left out; `None`: none.
+    fn without_unreadable(&self, _call: &Call, _readable: &[bool]) -> Option<(Bytes, u32)> {
         None
     }
 
@@ -459,11 +465,24 @@ impl Verdict {
     /// The provider is in trouble.
     fn unwell(why: &str, code: Code) -> Self {
         Self {
-            outcome: pool::Outcome::Unwell { why: why.to_owned() },
+            outcome: pool::Outcome::Unwell {
+                why: why.to_owned(),
+                until: None,
+            },
             then: Then::NextAccount,
             code,
             retry_at: None,
         }
+    }
+
+    /// With the provider's word on when to try again (`retry-after`), if it gave one. It speaks of its trouble
+    /// and of no limit, so the account ranks behind until then and stays in use.
+    fn back_at(mut self, at: Option<Millis>) -> Self {
+        if let pool::Outcome::Unwell { until, .. } = &mut self.outcome {
+            *until = at;
+            self.retry_at = at;
+        }
+        self
     }
 }
 

@@ -181,8 +181,7 @@ impl Pool {
             self.errors.retain(|number, _| stays(number));
             let dropped = self.sessions.drop_accounts(|number| !stays(&number));
             self.dropped(dropped);
-            let dropped = self.origins.drop_accounts(|number| !stays(&number));
-            self.touched.extend(dropped.into_iter().map(Row::Origin));
+            // `origins` stay until they end: whoever refers to them is told that the account is gone.
             changed = true;
         }
         self.touched.push(Row::Head);
@@ -366,6 +365,7 @@ impl Machine for Pool {
                 ttl_ms,
                 waits,
                 waited_for,
+                refused,
             } => {
                 let applicant = Applicant {
                     call,
@@ -373,6 +373,7 @@ impl Machine for Pool {
                     ttl_ms,
                     waits,
                     waited_for,
+                    refused,
                 };
                 self.begin_refresh(now, &account, &applicant, &mut changes)
             }
@@ -384,6 +385,7 @@ impl Machine for Pool {
                 self.end_refresh(now, call, &account, result, &mut changes);
                 Reply::Done
             }
+            Command::MadeBy { account, origins } => self.made_by(now, &account, &origins),
             Command::Reset { account } => {
                 self.reset(&account, &mut changes);
                 Reply::Done

@@ -14,18 +14,23 @@
 //! | `-latest`, `@default` | an alias of the newest dated version |
 //! | `:thinking` `:free` `:001` `@001` of `claude-` `gpt-` `o3` `gemini-` `codex` | a variant or version of one model (OpenRouter, Vertex); of other models a tag can mean another model, as in Ollama's `llama3:8b` |
 //! | `-20250929` `-2025-09-29` `@20250929` | a dated version of a model |
-//! | `-0613` of `gpt-`, `-001` of `gemini-`, `-preview-06-05`, `-preview-09-2025` | the same as these vendors write it |
+//! | `-0613` of `gpt-`, `-001` of `gemini-` | the same as these vendors write it |
+//! | `-preview`, `-preview-06-05`, `-exp-03-25`, `-preview-tts`: see [`vendor`] | an early release of the model |
 //! | `claude-opus-4.5` for `claude-opus-4-5`, `claude-sonnet-4-0` for `claude-sonnet-4` | other spellings of Anthropic's versions |
 //! | `-thinking` of `claude-`, `-high` `-medium` `-low` of `gemini-` | Antigravity's names for a model with a level of thinking |
+//! | `projects/.../models/` | Vertex' full path of a model |
 //!
-//! A preview is a model of its own.
+//! Whoever may not use a model may not use its early releases, and the other way round. A release may have a
+//! price of its own all the same: see [`spellings`].
+
+mod vendor;
 
 use std::borrow::Cow;
 
 /// No provider has longer names, bytes.
 pub const LONGEST: usize = 200;
 
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 15] = [
     "ccr,",
     "anthropic/",
     "openai/",
@@ -33,6 +38,9 @@ const PREFIXES: [&str; 12] = [
     "gemini/",
     "models/",
     "vertex_ai/",
+    "vertex/",
+    "azure/",
+    "azure_ai/",
     "bedrock/",
     "openrouter/",
     "publishers/",
@@ -42,12 +50,6 @@ const PREFIXES: [&str; 12] = [
 
 /// Regions that Bedrock writes before `anthropic.`.
 const REGIONS: [&str; 7] = ["us.", "eu.", "apac.", "jp.", "au.", "ca.", "global."];
-
-/// Another spelling of a name, where no rule makes one of the other.
-const ALIASES: [(&str, &str); 2] = [
-    ("claude-sonnet-4-0", "claude-sonnet-4"),
-    ("claude-opus-4-0", "claude-opus-4"),
-];
 
 /// A model's name as a client or an operator wrote it, safe in a path and in a log. Empty: no model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -196,10 +198,12 @@ fn undress(name: &str) -> Option<Cow<'_, str>> {
         .iter()
         .find_map(|prefix| name.strip_prefix(prefix))
         .or_else(|| strip_region(name))
+        .or_else(|| strip_full_path(name))
         .or_else(|| name.strip_suffix("[1m]"))
         .or_else(|| name.strip_suffix("-latest"))
         .or_else(|| name.strip_suffix("@default"))
         .or_else(|| strip_bedrock_version(name))
+        .or_else(|| vendor::alias(name))
         .or_else(|| strip_date(name))
         .or_else(|| strip_level(name))
         .or_else(|| strip_variant(name))
@@ -207,10 +211,13 @@ fn undress(name: &str) -> Option<Cow<'_, str>> {
         .filter(|rest| !rest.is_empty());
     cut.map(Cow::Borrowed)
         .or_else(|| dashed(name).map(Cow::Owned))
-        .or_else(|| {
-            let (_, meant) = ALIASES.iter().find(|(alias, _)| *alias == name)?;
-            Some(Cow::Borrowed(*meant))
-        })
+        .or_else(|| vendor::without_stage(name).map(Cow::Owned))
+}
+
+/// `projects/{project}/locations/{location}/publishers/{vendor}/models/{model}`.
+fn strip_full_path(name: &str) -> Option<&str> {
+    let path = name.strip_prefix("projects/")?;
+    path.split_once("/models/").map(|(_, model)| model)
 }
 
 fn strip_region(name: &str) -> Option<&str> {
@@ -238,9 +245,6 @@ fn strip_date(name: &str) -> Option<&str> {
         return Some(rest);
     }
     let (head, middle) = rest.rsplit_once('-')?;
-    if head.ends_with("-preview") && shaped(middle, "dd") && (shaped(tail, "dd") || shaped(tail, "dddd")) {
-        return Some(head);
-    }
     let (head, year) = head.rsplit_once('-')?;
     (shaped(year, "dddd") && shaped(middle, "dd") && shaped(tail, "dd")).then_some(head)
 }

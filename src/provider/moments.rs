@@ -5,12 +5,13 @@
 //! | seconds, whole or with a fraction | `retry-after: 90`, `90.5` | RFC 9110 §10.2.3, OpenAI |
 //! | milliseconds | `retry-after-ms: 1500` | OpenAI, and what its and Anthropic's SDKs read first |
 //! | an HTTP date, in any of its three forms | `retry-after: Sat, 28 Nov 2026 08:22:22 GMT` | RFC 9110 §5.6.7 |
+//! | the same in any case, in another zone, as mail dates and ISO moments have it | `... 08:22:22 +0000`, `2026-11-28T08:22:22Z` | RFC 5322 §3.3, RFC 3339, seen of proxies |
 //!
 //! What is negative, no number or in the past says nothing. A quota window's reset beyond [`FURTHEST_MS`] is cut
 //! to that: the longest real window is a week's. A bare `retry-after` proves no window: it is cut to
 //! [`LONGEST_RETRY_MS`].
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, NaiveDateTime};
 use crs_durable::Millis;
 use http::HeaderMap;
 
@@ -57,17 +58,49 @@ fn not_past(now: Millis, at: f64) -> Option<Millis> {
     (wait > 0.0).then(|| after_ms(now, wait)).flatten()
 }
 
-/// Milliseconds since 1970 of an HTTP date. The weekday is not checked: some servers' is wrong.
+/// Milliseconds since 1970 of an HTTP date. The weekday is not checked: some servers' is wrong, and some leave it
+/// out. Names of months are read in any case.
 fn http_date(text: &str) -> Option<i64> {
-    let read = |text: &str, form| NaiveDateTime::parse_from_str(text.trim(), form).ok();
-    let date = match text.split_once(',') {
-        Some((_, rest)) => {
-            read(rest, "%d %b %Y %H:%M:%S GMT").or_else(|| read(rest, "%d-%b-%y %H:%M:%S GMT"))
-        }
-        // asctime: `Sun Nov  6 08:49:37 1994`.
-        None => read(text.split_once(' ')?.1, "%b %e %H:%M:%S %Y"),
+    let text = text.trim();
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Some(moment.timestamp_millis());
+    }
+    let (date, zone) = match text.rsplit_once(' ') {
+        // asctime, the only form without a zone, ends with the year and means UTC.
+        Some((_, year)) if year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()) => (text, 0),
+        Some((date, zone)) => (date.trim_end(), zone_seconds(zone)?),
+        None => return None,
     };
-    Some(date?.and_utc().timestamp_millis())
+    let bare = date.split_once(',').map_or(date, |(_, rest)| rest).trim();
+    let read = |text: &str, form| NaiveDateTime::parse_from_str(text, form).ok();
+    let date = ["%d %b %Y %H:%M:%S", "%d-%b-%y %H:%M:%S", "%d-%b-%Y %H:%M:%S"]
+        .iter()
+        .filter(|_| date.len() < text.len())
+        .find_map(|form| read(bare, form))
+        .or_else(|| read(bare.split_once(' ')?.1.trim(), "%b %e %H:%M:%S %Y"));
+    Some(date?.and_utc().timestamp_millis() - zone * 1000)
+}
+
+/// Seconds east of Greenwich: `GMT`, `UTC`, `Z`, `+0000`, `-05:00`.
+fn zone_seconds(zone: &str) -> Option<i64> {
+    if ["gmt", "utc", "ut", "z"]
+        .iter()
+        .any(|name| zone.eq_ignore_ascii_case(name))
+    {
+        return Some(0);
+    }
+    let (sign, digits) = match zone.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = digits.split_at_checked(2)?;
+    let minutes = minutes.strip_prefix(':').unwrap_or(minutes);
+    let number = |text: &str| {
+        let two = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        two.then(|| text.parse::<i64>().ok()).flatten()
+    };
+    Some(sign * (number(hours)? * 3600 + number(minutes)? * 60))
 }
 
 #[cfg(test)]
@@ -95,6 +128,20 @@ mod tests {
             ("Sunday, 28-Nov-26 08:22:22 GMT", 90_000),
             ("Sat Nov 28 08:22:22 2026", 90_000),
             ("Sat Nov 28 09:20:52 2026", 3_600_000),
+            ("sat, 28 nov 2026 08:22:22 gmt", 90_000),
+            ("SAT, 28 NOV 2026 08:22:22 GMT", 90_000),
+            ("Sat, 28 Nov 2026 08:22:22 +0000", 90_000),
+            ("Sat, 28 Nov 2026 08:22:22 -0000", 90_000),
+            ("Sat, 28 Nov 2026 09:22:22 +0100", 90_000),
+            ("Sat, 28 Nov 2026 03:22:22 -05:00", 90_000),
+            ("Sat, 28 Nov 2026 08:22:22 UTC", 90_000),
+            ("28 Nov 2026 08:22:22 GMT", 90_000),
+            ("saturday, 28-nov-26 08:22:22 gmt", 90_000),
+            ("Saturday, 28-Nov-26 08:22:22 +0000", 90_000),
+            ("Sat, 28-Nov-2026 08:22:22 GMT", 90_000),
+            ("sat nov 28 08:22:22 2026", 90_000),
+            ("2026-11-28T08:22:22Z", 90_000),
+            ("2026-11-28T09:22:22.5+01:00", 90_500),
         ] {
             assert_eq!(told("retry-after", value), Some(wait), "{value}");
         }
@@ -126,6 +173,11 @@ mod tests {
             "Thu, 01 Jan 1970 00:00:00 GMT",
             "Sat, 31 Nov 2026 08:22:22 GMT",
             "Sat, 28 Nov 2026 08:22:22",
+            "Sat, 28 Nov 2026 08:22:22 +00",
+            "Sat, 28 Nov 2026 08:22:22 +é0",
+            "Sat, 28 Nov 2026 08:22:22 XYZ",
+            "GMT",
+            " ",
         ] {
             assert_eq!(told("retry-after", odd), None, "{odd}");
         }

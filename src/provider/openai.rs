@@ -9,6 +9,7 @@ mod judge;
 mod oauth;
 mod on_messages;
 mod quota;
+mod rate;
 mod reading;
 mod reasoning;
 mod request;
@@ -56,7 +57,10 @@ impl Provider for OpenAi {
     }
 
     fn converts(&self, call: &Call) -> bool {
-        marks::are_in(&call.body)
+        match call.endpoint {
+            Endpoint::ChatCompletions => marks::ids::long_in_chat(&call.body),
+            _ => marks::ids::long_in_responses(&call.body),
+        }
     }
 
     fn judge(
@@ -127,9 +131,16 @@ impl Provider for OpenAi {
             .then(|| Meter::reading(reading, streams))
     }
 
-    fn without_unreadable(&self, call: &Call, status: StatusCode, error: &[u8]) -> Option<(Bytes, u32)> {
-        let unreadable = status == StatusCode::BAD_REQUEST && judge::is_unreadable(error);
-        unreadable.then(|| reasoning::left_out(call))?
+    fn unreadable(&self, call: &Call, status: StatusCode, error: &[u8]) -> Vec<Bytes> {
+        if status == StatusCode::BAD_REQUEST && judge::is_unreadable(error) {
+            reasoning::sealed(call)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn without_unreadable(&self, call: &Call, readable: &[bool]) -> Option<(Bytes, u32)> {
+        reasoning::left_out(call, readable)
     }
 
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {

@@ -8,6 +8,7 @@ pub(in crate::provider) mod marks;
 pub(in crate::provider) mod messages;
 pub(in crate::provider) mod object;
 pub(in crate::provider) mod text;
+pub(in crate::provider) mod words;
 
 pub use self::budget::{Spent, allowance};
 

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
+use http::StatusCode;
 
+use super::call::Call;
 use super::flight::{Flight, skip_name};
 use super::origin::{self, Kind};
 use super::{client, estimate};
@@ -326,6 +329,9 @@ fn service_name(service: Service) -> &'static str {
     }
 }
 
+/// Items of one call that the pool is asked about.
+const MOST_ITEMS: usize = 256;
+
 /// An account as the pool gave it.
 #[derive(Clone, Debug)]
 pub(super) struct Picked {
@@ -431,8 +437,13 @@ pub(super) async fn pick(
             }) => {
                 let failure = nobody(&skipped, earliest, busy, now);
                 if let Some(kind) = kind(origin) {
+                    let failure = if skipped.is_empty() {
+                        origin_gone(kind)
+                    } else {
+                        origin_away(failure, kind)
+                    };
                     flight.nobody_left(skipped);
-                    return Ok(Pick::OriginAway(origin_away(failure, kind)));
+                    return Ok(Pick::OriginAway(failure));
                 }
                 flight.nobody_left(skipped);
                 return Ok(Pick::Nobody(bound_to_nobody(failure, bound)));
@@ -453,6 +464,29 @@ pub(super) async fn pick(
         }
     }
     Err(Failure::relay_unavailable(&"the accounts cannot be read"))
+}
+
+/// Of each of these items of encrypted reasoning (the oldest first) whether the account made it;
+/// `None`: nobody knows. Of many only the newest are asked about.
+pub(super) async fn makers(
+    app: &App,
+    provider: &dyn Provider,
+    call: &Call,
+    account: &str,
+    items: &[Bytes],
+) -> Vec<Option<bool>> {
+    let older = items.len().saturating_sub(MOST_ITEMS);
+    let newest = items.get(older..).unwrap_or_default();
+    let origins = newest.iter().map(|item| origin::of_reasoning(item, &call.key));
+    let asked = pool::Command::MadeBy {
+        account: account.to_owned(),
+        origins: origins.collect(),
+    };
+    let mut made = vec![None; older];
+    if let Ok(pool::Reply::MadeBy { made: newest }) = app.ports.gates.pool(provider.platform(), asked).await {
+        made.extend(newest);
+    }
+    made
 }
 
 /// What the call refers to is kept by an account that is away: said in place of the provider's riddle that any
@@ -476,6 +510,15 @@ fn origin_away(failure: Failure, kind: Kind) -> Failure {
         ),
         ..failure
     }
+}
+
+/// The same, when the account was deleted: nothing brings it back. A 400 is what every client shows at once.
+fn origin_gone(kind: Kind) -> Failure {
+    let message = format!(
+        "This request refers to {}, which only one account of this relay kept, and that account is gone: the operator has removed it. Start a new conversation, or leave the reference out.",
+        kind.told()
+    );
+    Failure::new(Code::NotFound, message).with_status(StatusCode::BAD_REQUEST)
 }
 
 /// A key that is bound to an account is told of that one.
@@ -574,7 +617,7 @@ pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure 
 }
 
 /// Seconds as a person says them.
-fn spoken(seconds: u64) -> String {
+pub(super) fn spoken(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} seconds"),
         120..7200 => format!("{} minutes", seconds.div_ceil(60)),

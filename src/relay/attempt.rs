@@ -10,14 +10,14 @@ use http::header::{self, HeaderValue};
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
-use super::admit::Picked;
+use super::admit::{self, Picked};
 use super::body::scan;
 use super::call::Call;
 use super::flight::Flight;
 use super::mask::{SecretMask, hide_headers};
 use super::media::{self, Media};
 use super::refresh::Renewal;
-use super::{ERROR_BODY_LIMIT, conversion, provider_failure, read_bounded, refresh, unpack};
+use super::{ERROR_BODY_LIMIT, conversion, origin, provider_failure, read_bounded, refresh, unpack};
 use crate::app::App;
 use crate::error::{Code, Failure, excerpt};
 use crate::port::clock::within;
@@ -79,7 +79,8 @@ pub(super) async fn attempt(
         }
     };
     let mut refreshed = false;
-    let mut left_out = false;
+    let mut too_soon = None;
+    let mut left_out = LeftOut::Nothing;
     let mut known = false;
     loop {
         // The head and the first byte share one time-out; a second try after a refused token has its own.
@@ -114,7 +115,7 @@ pub(super) async fn attempt(
             known = true;
             continue;
         }
-        let (answer, verdict) = match judge(app, provider, flight.call(), &live, answer).await {
+        let (answer, mut verdict) = match judge(app, provider, flight.call(), &live, answer).await {
             Ok(judged) => judged,
             Err(failed) => return Ok(failed),
         };
@@ -130,8 +131,13 @@ pub(super) async fn attempt(
                     let why = "the token was refused and could not be renewed just now";
                     return Ok(failed(Code::ProviderUnreachable, why));
                 }
+                Renewal::TooSoon(at) => too_soon = Some(at),
                 Renewal::Refused => {}
             }
+        }
+        if let (Some(at), Outcome::Denied { until, .. }) = (too_soon, &mut verdict.outcome) {
+            // From then on a refusal is a reason to renew the token again, which may mend it.
+            *until = Some(until.map_or(at, |until| until.min(at)));
         }
         if looks_up && matches!(verdict.then, Then::Confirm | Then::RefreshThenConfirm) {
             // The question was the relay's own: whatever is refused, it is the account that is.
@@ -147,13 +153,13 @@ pub(super) async fn attempt(
                 status: Some(answer.status),
             });
         }
-        if !left_out
-            && !looks_up
+        if !looks_up
+            && left_out != LeftOut::All
+            && let said = (answer.status, answer.first.clone())
             && let Some((body, items)) =
-                provider.without_unreadable(flight.call(), answer.status, &answer.first)
+                readable(app, provider, flight.call(), &live, said, &mut left_out).await
             && let Ok(fields) = scan(&body)
         {
-            left_out = true;
             tracing::info!(request = %flight.id(), items, "encrypted reasoning of another account is left out");
             flight.sends_instead(body, fields, items);
             continue;
@@ -169,11 +175,50 @@ pub(super) async fn attempt(
     }
 }
 
+/// What was left out of a call because its account could not read it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LeftOut {
+    Nothing,
+    /// What the account has not made, as far as that is known.
+    Others,
+    All,
+}
+
+/// The call without what the account cannot read, if it says that there is such: first without what it has not
+/// made, then without any of the kind.
+async fn readable(
+    app: &App,
+    provider: &dyn Provider,
+    call: &Call,
+    live: &LiveAccount,
+    (status, error): (StatusCode, Bytes),
+    left_out: &mut LeftOut,
+) -> Option<(Bytes, u32)> {
+    let items = provider.unreadable(call, status, &error);
+    if items.is_empty() {
+        return None;
+    }
+    if *left_out == LeftOut::Nothing {
+        let made = admit::makers(app, provider, call, &live.account.id, &items).await;
+        let readable = origin::by_parts(&made);
+        let some = readable.contains(&true);
+        if let Some(without) = provider.without_unreadable(call, &readable).filter(|_| some) {
+            *left_out = LeftOut::Others;
+            return Some(without);
+        }
+    }
+    *left_out = LeftOut::All;
+    provider.without_unreadable(call, &[])
+}
+
 /// An attempt that failed for reasons that pass.
 fn failed(code: Code, why: &str) -> Attempt {
     Attempt::Failed {
         failure: provider_failure(code, None).with_detail(why),
-        outcome: Outcome::Unwell { why: why.to_owned() },
+        outcome: Outcome::Unwell {
+            why: why.to_owned(),
+            until: None,
+        },
         status: None,
     }
 }
@@ -283,6 +328,7 @@ fn unreachable(error: &UpstreamError) -> Attempt {
         failure: provider_failure(code, None).with_detail(error.to_string()),
         outcome: Outcome::Unwell {
             why: error.kind.to_string(),
+            until: None,
         },
         status: None,
     }
@@ -352,6 +398,7 @@ async fn open(
                     .with_words(&first),
                 outcome: Outcome::Unwell {
                     why: format!("{detail}: {}", excerpt(&first)),
+                    until: None,
                 },
                 status: None,
             };
@@ -374,7 +421,7 @@ async fn open(
                     let why = SecretMask::of(live).text(&why).into_owned();
                     return Attempt::Failed {
                         failure: provider_failure(Code::ProviderFailed, None).with_words(why.as_bytes()),
-                        outcome: Outcome::Unwell { why },
+                        outcome: Outcome::Unwell { why, until: None },
                         status: None,
                     };
                 }
@@ -485,6 +532,7 @@ async fn judge(
                 .with_detail("the provider's error broke off"),
             outcome: Outcome::Unwell {
                 why: format!("status {} without a body", head.status.as_u16()),
+                until: None,
             },
             status: Some(head.status),
         });
@@ -512,7 +560,10 @@ fn refusal(status: StatusCode, headers: HeaderMap, body: Bytes) -> Answer {
 fn hidden(live: &LiveAccount, outcome: Outcome) -> Outcome {
     let hide = |why: String| SecretMask::of(live).text(&why).into_owned();
     match outcome {
-        Outcome::Unwell { why } => Outcome::Unwell { why: hide(why) },
+        Outcome::Unwell { why, until } => Outcome::Unwell {
+            why: hide(why),
+            until,
+        },
         Outcome::Denied { why, until } => Outcome::Denied {
             why: hide(why),
             until,
@@ -554,10 +605,15 @@ fn conclude(answer: Answer, verdict: Verdict, call: &Call, now: Millis) -> Attem
     let mut failure = provider_failure(verdict.code, status)
         .with_detail(answer.status.as_u16().to_string())
         .with_words(&answer.first);
-    failure.retry_after = verdict
-        .retry_at
-        .map(|at| at.saturating_sub(now).div_ceil(1000).max(1))
-        .or(failure.retry_after);
+    if let Some(at) = verdict.retry_at {
+        let wait = at.saturating_sub(now).div_ceil(1000).max(1);
+        failure.retry_after = Some(wait);
+        if verdict.code == Code::ProviderOverloaded {
+            // Not every protocol's clients are told it by a header.
+            let spoken = admit::spoken(wait);
+            failure.message = format!("The provider is overloaded. Please try again in {spoken}.");
+        }
+    }
     Attempt::Failed {
         failure,
         outcome,

@@ -100,6 +100,27 @@ pub fn fingerprint(id: &[u8]) -> u64 {
     short(&Sha256::digest(id))
 }
 
+/// What the pool knows this encrypted reasoning by.
+pub(super) fn of_reasoning(sealed: &[u8], key: &KeyHash) -> u64 {
+    Reference::new(Kind::Reasoning, sealed).origin(key).id
+}
+
+/// Which items of a conversation, the oldest first, an account made, when its maker is known of some: the pool
+/// remembers the newest item of each part, so what comes before that is of the same maker.
+pub(super) fn by_parts(made: &[Option<bool>]) -> Vec<bool> {
+    let mut maker = None;
+    let mut readable: Vec<bool> = made
+        .iter()
+        .rev()
+        .map(|made| {
+            maker = made.or(maker);
+            maker == Some(true)
+        })
+        .collect();
+    readable.reverse();
+    readable
+}
+
 /// The beginning of a digest as a number.
 pub(super) fn short(digest: &[u8]) -> u64 {
     let first = digest.first_chunk().copied().unwrap_or_default();
@@ -295,6 +316,17 @@ mod tests {
         let outer = json!({"model": "m", "request": inner});
         assert_eq!(of(Endpoint::Generate(Surface::Internal), &outer), expected);
         assert_eq!(of(Endpoint::Responses, &json!({"input": "hi"})), []);
+    }
+
+    #[test]
+    fn the_newest_item_of_a_part_speaks_for_those_before_it() {
+        let (its, others) = (Some(true), Some(false));
+        assert_eq!(
+            by_parts(&[None, others, None, None, its, None]),
+            [false, false, true, true, true, false]
+        );
+        assert_eq!(by_parts(&[None, None]), [false, false]);
+        assert!(by_parts(&[]).is_empty());
     }
 
     #[test]

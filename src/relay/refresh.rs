@@ -45,6 +45,8 @@ pub(super) enum Renewal {
     Refused,
     /// Not now: the token endpoint, the store or a machine could not be asked.
     Failed,
+    /// They are so new that they are not renewed for the provider's refusal alone before this moment.
+    TooSoon(Millis),
 }
 
 /// The account with credentials that will last for a call.
@@ -85,16 +87,20 @@ pub(super) async fn usable(
             renew_meanwhile(app, provider, call, &live).await;
             Usable::Account(live)
         }
-        Some(Stale::Ended) => match renewed(app, provider, call, &live).await {
+        Some(Stale::Ended) => match renewed(app, provider, call, &live, Reason::Ended).await {
             Renewal::Newer(newer) => Usable::Account(newer),
             // The pool has marked the account.
             Renewal::Refused => unusable(
                 "the access token has ended, and the provider refuses to renew it",
                 Outcome::Neutral,
             ),
-            Renewal::Failed => {
+            Renewal::Failed | Renewal::TooSoon(_) => {
                 let why = "the access token has ended and could not be renewed";
-                unusable(why, Outcome::Unwell { why: why.to_owned() })
+                let outcome = Outcome::Unwell {
+                    why: why.to_owned(),
+                    until: None,
+                };
+                unusable(why, outcome)
             }
         },
     }
@@ -111,7 +117,7 @@ pub(super) async fn after_refusal(
         Credentials::OAuth {
             refresh_token: Some(_),
             ..
-        } => renewed(app, provider, call, refused).await,
+        } => renewed(app, provider, call, refused, Reason::Refused).await,
         _ => Renewal::Refused,
     }
 }
@@ -143,7 +149,7 @@ fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
 
 /// The token is good for this call, and somebody should renew it: whoever is first does, and nobody waits.
 async fn renew_meanwhile(app: &App, provider: &'static dyn Provider, call: CallId, live: &Arc<LiveAccount>) {
-    if let Ok(Reply::RefreshElected) = begin(app, provider, call, live, Waits::No).await {
+    if let Ok(Reply::RefreshElected) = begin(app, provider, call, live, Waits::No, Reason::Ended).await {
         let (app_, live) = (app.clone(), live.clone());
         app.ports.tasks.spawn(Box::pin(async move {
             renew(&app_, provider, call, &live).await;
@@ -157,9 +163,10 @@ async fn renewed(
     provider: &'static dyn Provider,
     call: CallId,
     seen: &Arc<LiveAccount>,
+    reason: Reason,
 ) -> Renewal {
     let patience = Duration::from_millis(ELECTION_MS);
-    let asked = begin(app, provider, call, seen, Waits::Yes);
+    let asked = begin(app, provider, call, seen, Waits::Yes, reason);
     match within(&*app.ports.clock, patience, asked).await {
         Some(Ok(Reply::RefreshDone { .. })) => match app.accounts.fresh(&seen.account.id).await {
             Ok(Some(newer)) => Renewal::Newer(newer),
@@ -177,6 +184,7 @@ async fn renewed(
             outcome.await.unwrap_or(Renewal::Failed)
         }
         Some(Ok(Reply::RefreshRefused { .. })) => Renewal::Refused,
+        Some(Ok(Reply::RefreshTooSoon { at })) => Renewal::TooSoon(at),
         // Whoever was at it failed or takes too long, the account is gone, or its pool cannot be reached.
         Some(Ok(_) | Err(_)) | None => Renewal::Failed,
     }
@@ -189,6 +197,15 @@ enum Waits {
     No,
 }
 
+/// Why credentials are to be renewed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// They have ended, or soon will.
+    Ended,
+    /// The provider refused them.
+    Refused,
+}
+
 /// Asks to be the refresher; asking again while one is prolongs that.
 async fn begin(
     app: &App,
@@ -196,6 +213,7 @@ async fn begin(
     call: CallId,
     seen: &LiveAccount,
     waits: Waits,
+    reason: Reason,
 ) -> Result<Reply, GatesError> {
     let begin = Command::BeginRefresh {
         call,
@@ -204,6 +222,7 @@ async fn begin(
         ttl_ms: ELECTION_MS,
         waits: waits == Waits::Yes,
         waited_for: None,
+        refused: reason == Reason::Refused,
     };
     app.ports.gates.pool(provider.platform(), begin).await
 }
@@ -335,7 +354,7 @@ async fn store(
             Ok(Replaced::Gone) => return None,
             Err(error) => tracing::warn!(%account, %error, "renewed tokens are not stored yet"),
         }
-        let _ = begin(app, provider, call, current, Waits::No).await;
+        let _ = begin(app, provider, call, current, Waits::No, Reason::Ended).await;
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
         pause = (pause * 3).min(10_000);
     }

@@ -140,7 +140,12 @@ async fn a_denied_model_is_denied_under_all_its_names() {
     let denied = n
         .restricted(
             "deny",
-            json!(["claude-sonnet-4-5", "GPT-5.4-2026-03-05", "gemini-3.5-flash"]),
+            json!([
+                "claude-sonnet-4-5",
+                "GPT-5.4-2026-03-05",
+                "gemini-3.5-flash",
+                "gemini-2.5-pro"
+            ]),
         )
         .await;
     for model in [
@@ -154,6 +159,10 @@ async fn a_denied_model_is_denied_under_all_its_names() {
         "gpt-5.4-2026-03-05",
         "models/gemini-3.5-flash",
         "gemini-3.5-flash-001",
+        "gemini-2.5-pro-preview-06-05",
+        "gemini-2.5-pro-exp-03-25",
+        "gemini-3.5-flash-preview",
+        "gpt-5.4-preview",
         // An alias that may be it today.
         "gemini-flash-latest",
     ] {

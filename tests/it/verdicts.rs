@@ -395,3 +395,94 @@ async fn an_answer_without_end_that_must_be_held_is_given_up() {
     let sent = r.provider.last_call().sent();
     assert!(sent < 96 << 20, "{sent} bytes were taken");
 }
+
+#[tokio::test]
+async fn a_provider_in_trouble_says_until_when_it_rests() {
+    for status in [503, 529] {
+        let r = ready().await;
+        let second = r.second_account().await;
+        let trouble = Script::error(status).with_header("retry-after", "40");
+        r.provider.for_credential(ACCOUNT_KEY).answer(trouble.clone());
+        r.provider.for_credential(&second).next(trouble);
+        let answer = r.client.messages("hi").send().await.expect(status);
+        let told: u64 = answer
+            .header("retry-after")
+            .and_then(|wait| wait.parse().ok())
+            .expect("seconds");
+        assert!((30..=40).contains(&told), "{told}");
+        let words = answer.json()["error"]["message"].to_string();
+        assert!(status != 529 || words.contains("seconds"), "{words}");
+    }
+}
+
+/// A provider answers 401 to one key's odd requests, with words that may mean anything.
+#[tokio::test]
+async fn odd_requests_do_not_renew_tokens_again_and_again() {
+    let provider = FakeProvider::start().await;
+    let relay = relay(&provider)
+        .env("CLAUDE_OAUTH_CLIENT_ID", "client-of-the-operator")
+        .start()
+        .await;
+    for name in ["first", "second"] {
+        let tokens = provider.oauth().issue();
+        relay.claude_oauth_account(name, &tokens, 4_000_000_000_000).await;
+    }
+    provider.answer(Script::decide(|request| {
+        if request.text().contains("poison") {
+            Script::error_saying(401, "authentication_error", "Unauthorized")
+        } else {
+            Script::message("fine")
+        }
+    }));
+    let keys = [relay.key("odd").create().await, relay.key("other").create().await];
+    let [odd, other] = keys.map(|key| relay.client(&key.secret));
+    for n in 0..6 {
+        let answer = odd.messages(&format!("poison {n}")).send().await.expect(401);
+        assert_eq!(answer.json()["error"]["message"], "Unauthorized");
+        other.messages("hi").send().await.good();
+    }
+    assert_eq!(provider.oauth().refreshes(), 2, "once for each account");
+    for name in ["first", "second"] {
+        assert_ne!(status_of(&relay, name).await, "unauthorized");
+    }
+}
+
+const TOO_LARGE: &str = "Rate limit reached for gpt-5.4 in organization org-1 on tokens per min (TPM): Limit 30000, Used 12, Requested 45000. Please try again in 30.2s.";
+
+const FULL: &str = "Rate limit reached for gpt-5.4 in organization org-1 on tokens per min (TPM): Limit 30000, Used 22999, Requested 12528. Please try again in 30.2s.";
+
+#[tokio::test]
+async fn a_limit_on_tokens_per_minute_is_the_requests_or_lasts_for_seconds() {
+    let provider = FakeProvider::start().await;
+    let relay = relay(&provider).start().await;
+    relay
+        .add_account(&json!({
+            "name": "one", "platform": "openai",
+            "credentials": { "type": "apiKey", "apiKey": "sk-openai-one" },
+        }))
+        .await;
+    let key = relay.key("k").create().await;
+    let client = Client::new(&format!("{}/openai", relay.url())).with_bearer(&key.secret);
+    let limited = |words: &str| {
+        let error = json!({ "error": {
+            "message": words, "type": "tokens", "param": null, "code": "rate_limit_exceeded",
+        } });
+        Script::json(error).status(429).with_header("retry-after", "3000")
+    };
+    let body = |model: &str| json!({ "model": model, "input": "hi" });
+    provider.on(Route::Responses).next(limited(TOO_LARGE));
+    let answer = client.post("/v1/responses", &body("gpt-5.4")).await.expect(429);
+    assert_eq!(answer.json()["error"]["message"], TOO_LARGE);
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    client.post("/v1/responses", &body("gpt-5.4")).await.good();
+
+    provider.on(Route::Responses).next(limited(FULL));
+    let answer = client.post("/v1/responses", &body("gpt-5.4")).await.expect(429);
+    let told: u64 = answer
+        .header("retry-after")
+        .and_then(|wait| wait.parse().ok())
+        .expect("seconds");
+    assert!((1..=31).contains(&told), "{told}");
+    client.post("/v1/responses", &body("gpt-5.4")).await.expect(429);
+    client.post("/v1/responses", &body("gpt-5.5")).await.good();
+}

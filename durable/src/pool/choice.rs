@@ -138,6 +138,14 @@ impl Pool {
     /// the first of those that suit the call best.
     fn own(&self, now: Millis, pick: &Pick) -> Own {
         let bound = pick.session.and_then(|session| self.sessions.get(now, session));
+        let loose = self.loose_origin(now, pick);
+        if let Some(number) = loose
+            && let Some(Standing::Ready(ready)) = self.standing(now, pick, number)
+            && ready.keeps_a_session()
+        {
+            // Elsewhere the call is served with a loss; away from its session, without.
+            return Own::Able(number, ready);
+        }
         let full = bound.and_then(|number| self.standing(now, pick, number));
         let full = matches!(
             full,
@@ -148,11 +156,7 @@ impl Pool {
         );
         let serving = pick.session.filter(|_| !full).into_iter();
         let serving = serving.flat_map(|session| self.serving(session));
-        let own = self
-            .loose_origin(now, pick)
-            .into_iter()
-            .chain(bound)
-            .chain(serving);
+        let own = loose.into_iter().chain(bound).chain(serving);
         let able = own.filter_map(|number| match self.standing(now, pick, number)? {
             Standing::Ready(ready) => Some((number, ready)),
             Standing::Skipped { .. } => None,
@@ -164,10 +168,11 @@ impl Pool {
         }
     }
 
-    /// The account that keeps what the call cannot do without, if one is known: that one or none.
+    /// The account that keeps what the call cannot do without, if one is known: that one or none, also when the
+    /// account was deleted.
     fn pick_origin(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) -> Option<Reply> {
         let (origin, number) = self.strict_origin(now, pick)?;
-        if !matches!(self.standing(now, pick, number)?, Standing::Ready(_)) {
+        if !matches!(self.standing(now, pick, number), Some(Standing::Ready(_))) {
             return Some(self.origin_away(now, pick, origin, number));
         }
         let given = Given {

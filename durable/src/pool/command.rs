@@ -26,6 +26,11 @@ pub enum Command {
     Release {
         call: CallId,
     },
+    /// Which of these did the account make? See [`Origin::id`].
+    MadeBy {
+        account: AccountId,
+        origins: Vec<u64>,
+    },
     /// Ask to be the one who refreshes the account's token. `seen` is the credential version the
     /// caller found stale; the election ends by itself after `ttl_ms`.
     BeginRefresh {
@@ -41,6 +46,10 @@ pub enum Command {
         /// caller hears so instead of being elected.
         #[serde(default)]
         waited_for: Option<u64>,
+        /// The provider refused these credentials although they have not ended. Credentials that were renewed
+        /// a moment ago are not renewed for that reason: see `Reply::RefreshTooSoon`.
+        #[serde(default)]
+        refused: bool,
     },
     /// The refresher is done: with a new credential version, or with the provider's refusal.
     EndRefresh {
@@ -235,7 +244,7 @@ pub enum Reply {
         #[serde(default)]
         bound: Option<Unbound>,
         /// The one of the call's origins that is kept by an account that cannot serve now; that account alone
-        /// is `skipped`.
+        /// is `skipped`. Nobody is, if the account was deleted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<u64>,
     },
@@ -258,6 +267,15 @@ pub enum Reply {
     },
     /// The renewal that the caller waited for failed for a reason that may pass.
     RefreshFailed,
+    /// The credentials were renewed (or could not be) so lately that a refusal of them is evidence about the
+    /// request. From `at` on it is a reason to renew them again.
+    RefreshTooSoon {
+        at: Millis,
+    },
+    /// In the order of the question (the first 256); `None`: nobody knows.
+    MadeBy {
+        made: Vec<Option<bool>>,
+    },
     Done,
     Snapshot(Box<Snapshot>),
 }
@@ -291,7 +309,13 @@ pub enum Outcome {
     },
     /// 5xx, 529, no connection, cut before the first byte: prefer others for 5 s, doubling with each
     /// hit in a row up to 60 s. An account that is the only one left serves all the same.
-    Unwell { why: String },
+    Unwell {
+        why: String,
+        /// The provider's word on when to try again; believed for up to 5 min, since it is no measure of a
+        /// limit and may follow one request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Millis>,
+    },
     /// Credentials refused. `until`: may heal by itself then, and one call at a time may try; `None`:
     /// only new credentials or a reset help. Not held against credentials replaced since the pick.
     Denied { why: String, until: Option<Millis> },
@@ -312,7 +336,7 @@ impl Outcome {
     pub(super) fn error(&self) -> Option<&str> {
         match self {
             Self::Throttled { why, .. }
-            | Self::Unwell { why }
+            | Self::Unwell { why, .. }
             | Self::Denied { why, .. }
             | Self::Refused { why, .. } => Some(why),
             Self::Serving | Self::Finished | Self::Neutral => None,

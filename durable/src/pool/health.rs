@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | measured cooldown: the provider said until when | is excluded, for the family or all | until then, at most 8 days | at its time |
 //! | guess, throttled: a 429 that did not say | ranks behind, for the family or all | 15 s, doubling to 5 min | with a good answer |
-//! | guess, unwell: 5xx, 529, no connection | ranks behind | 5 s, doubling to 60 s | with a good answer |
+//! | guess, unwell: 5xx, 529, no connection | ranks behind | 5 s, doubling to 60 s; until the provider's `retry-after`, at most 5 min | with a good answer |
 //! | guess, refused: a 403 or the like whose reason is not known | ranks behind, for the family or all, for the keys that met it | 10 min, doubling to 1 h | with a good answer |
 //! | denial: credentials refused | is excluded | until new credentials, or a time | with a good answer after that |
 //!
@@ -28,6 +28,9 @@ pub(super) const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
 
 /// Model families are few; this bounds what a host with a broken mapping can make us keep.
 const MAX_COOLDOWNS: usize = 32;
+
+/// For how long at most a provider's word on when to try again keeps an account behind others.
+const MAX_REST_MS: u64 = 300_000;
 
 /// For how long one call that proves a guess over keeps others away.
 pub(super) const PROBE_MS: u64 = 1_000;
@@ -316,6 +319,14 @@ impl Health {
         *held_why = why;
         end.extend(Deadline::after(now, hit.delay(guess.count)));
         true
+    }
+
+    /// The provider named the moment at which it will be well again. Says whether that is later than the guess.
+    pub(super) fn rest(&mut self, now: Millis, until: Millis) -> bool {
+        let end = Deadline::at(now, until.min(now.saturating_add(MAX_REST_MS)));
+        let unwell = |held: &&mut Cooldown| held.kind() == CooldownKind::Unwell && held.family.is_none();
+        let held = self.cooldowns.iter_mut().find(unwell);
+        held.is_some_and(|held| held.end.extend(end))
     }
 
     /// A call of the family was refused, and nobody knows whether the account or the request is meant. Keys

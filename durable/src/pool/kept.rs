@@ -85,8 +85,8 @@ impl Pool {
         self.accounts.insert(number, account);
     }
 
-    /// What is held, from the leases that are there. What belongs to an account that is not
-    /// there goes.
+    /// What is held, from the leases that are there. What belongs to an account that is not there goes, but for
+    /// what it made: see `Pool::learn`.
     fn count(&mut self) {
         for account in self.accounts.values_mut() {
             account.held = 0;
@@ -96,8 +96,6 @@ impl Pool {
         self.leases
             .take_where(|lease| !accounts.contains_key(&lease.what.account));
         self.sessions
-            .drop_accounts(|number| !accounts.contains_key(&number));
-        self.origins
             .drop_accounts(|number| !accounts.contains_key(&number));
         for (call, lease) in self.leases.iter() {
             if lease.what.session.is_some() {

@@ -14,6 +14,9 @@ use crate::{CallId, Changes, Millis};
 /// Of one call at most so many are looked at and remembered.
 const MAX_ORIGINS: usize = 16;
 
+/// In one question about makers so many are answered.
+const MAX_ASKED: usize = 256;
+
 /// Of a session's running calls at most so many are looked at.
 const MAX_SERVING: usize = 16;
 
@@ -79,6 +82,11 @@ impl Pool {
         // A conversation's newer reasoning stands for all before it.
         let renewed = made.iter().any(|origin| origin.loose);
         for origin in hold.origins.iter().take(MAX_ORIGINS) {
+            let maker = self.origins.get(now, origin.id);
+            if origin.loose && maker.is_some_and(|maker| maker != account) {
+                // The account has done without it. It marks where the other's part of the conversation ends.
+                continue;
+            }
             let kept = if origin.loose && renewed && made.iter().all(|new| new.id != origin.id) {
                 self.origins.drop(origin.id)
             } else {
@@ -92,6 +100,14 @@ impl Pool {
         }
         changes.lasting |= !touched.is_empty();
         self.touched.extend(touched);
+    }
+
+    /// Of each of these whether the account made it; `None`: nobody knows.
+    pub(super) fn made_by(&self, now: Millis, account: &str, origins: &[u64]) -> Reply {
+        let number = self.numbers.get(account).copied();
+        let is_its = |origin: &u64| Some(Some(self.origins.get(now, *origin)?) == number);
+        let made = origins.iter().take(MAX_ASKED).map(is_its).collect();
+        Reply::MadeBy { made }
     }
 
     fn bind_origin(&mut self, now: Millis, origin: &Origin, account: Number, owner: Owner) -> Vec<u64> {

@@ -4,6 +4,12 @@
 //! refusal, or a failure. A refusal is remembered for as long as these credentials are the account's: the
 //! provider is not asked again. A failure is for those who began to wait before it; whoever comes later may
 //! try. Elections are numbered, since the clocks of those who wait differ.
+//!
+//! A refusal (401) of credentials that have not ended is a reason to renew them, but not again and again: a
+//! provider may refuse one odd request so, whatever the token. Credentials that were renewed within
+//! [`RENEWED_MS`] are as good as can be, and their refusal is evidence about the request. Each further renewal
+//! for that reason doubles the time, until credentials are renewed because they ended. A renewal for that reason
+//! that failed is not tried again within [`FAILED_MS`].
 
 use std::collections::BTreeSet;
 
@@ -15,6 +21,15 @@ use crate::rows::Row;
 use crate::time::Deadline;
 use crate::{CallId, Changes, Millis};
 
+/// After a renewal a refusal is no reason for another for this long; doubles with each.
+const RENEWED_MS: u64 = 600_000;
+
+/// And never for longer than this.
+const LONGEST_MS: u64 = 4 * 3_600_000;
+
+/// The same after a renewal that failed.
+const FAILED_MS: u64 = 30_000;
+
 /// The renewals of an account's credentials.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -23,6 +38,10 @@ pub(super) struct Renewals {
     /// Elections so far; the running one has this number.
     rounds: u64,
     failure: Option<Failure>,
+    /// Until then a refusal is no reason for a renewal.
+    settled: Option<Deadline>,
+    /// Renewals in a row that followed a refusal.
+    after_refusal: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +50,9 @@ struct Election {
     end: Deadline,
     /// The credential version to be replaced.
     seen: u64,
+    /// Whether it began with a refusal of credentials that had not ended.
+    #[serde(default)]
+    refused: bool,
     /// Calls to be woken when it is over. Not persisted: whoever lost its connection asks again.
     #[serde(skip)]
     waiting: BTreeSet<CallId>,
@@ -52,6 +74,7 @@ pub(super) struct Applicant {
     pub(super) ttl_ms: u64,
     pub(super) waits: bool,
     pub(super) waited_for: Option<u64>,
+    pub(super) refused: bool,
 }
 
 impl Renewals {
@@ -59,6 +82,8 @@ impl Renewals {
     /// that wait.
     pub(super) fn reset(&mut self) -> BTreeSet<CallId> {
         self.failure = None;
+        self.settled = None;
+        self.after_refusal = 0;
         self.stop()
     }
 
@@ -69,7 +94,7 @@ impl Renewals {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.election.is_none() && self.failure.is_none()
+        self.election.is_none() && self.failure.is_none() && self.settled.is_none()
     }
 
     /// The calls that wait, to be woken since the account is not what it was.
@@ -84,6 +109,37 @@ impl Renewals {
         if let Some(election) = &mut self.election {
             election.end.set_back(now);
         }
+        if let Some(settled) = &mut self.settled {
+            settled.set_back(now);
+        }
+    }
+
+    /// Whether the applicant's reason is none at present.
+    fn too_soon(&self, now: Millis, applicant: &Applicant) -> Option<Reply> {
+        let settled = self
+            .settled
+            .filter(|settled| applicant.refused && !settled.passed(now))?;
+        // Whoever is at it brings newer ones.
+        let nobody = self.election.as_ref().is_none_or(|held| held.end.passed(now));
+        nobody.then(|| Reply::RefreshTooSoon { at: settled.until() })
+    }
+
+    /// A renewal has ended well (or not), and had begun with a refusal (or not).
+    fn settle(&mut self, now: Millis, refused: bool, well: bool) {
+        let pause = match (well, refused) {
+            (true, true) => {
+                let pause = RENEWED_MS.saturating_mul(1 << self.after_refusal.min(16));
+                self.after_refusal = self.after_refusal.saturating_add(1);
+                pause.min(LONGEST_MS)
+            }
+            (true, false) => {
+                self.after_refusal = 0;
+                RENEWED_MS
+            }
+            (false, true) => FAILED_MS,
+            (false, false) => return,
+        };
+        self.settled = Some(Deadline::after(now, pause));
     }
 
     /// How the renewal of these credentials failed, if the applicant is to hear of it.
@@ -101,7 +157,11 @@ impl Renewals {
     /// Elects the applicant unless somebody else is at it.
     fn elect(&mut self, now: Millis, applicant: &Applicant) -> Reply {
         let Applicant {
-            call, seen, ttl_ms, ..
+            call,
+            seen,
+            ttl_ms,
+            refused,
+            ..
         } = *applicant;
         let end = Deadline::after(now, ttl_ms);
         match &mut self.election {
@@ -125,6 +185,7 @@ impl Renewals {
                     call,
                     end,
                     seen,
+                    refused,
                     waiting,
                 });
             }
@@ -158,6 +219,9 @@ impl Pool {
         if let Some(failed) = account.renewals.failed(applicant) {
             return failed;
         }
+        if let Some(too_soon) = account.renewals.too_soon(now, applicant) {
+            return too_soon;
+        }
         let reply = account.renewals.elect(now, applicant);
         if reply == Reply::RefreshElected {
             changes.leases = true;
@@ -179,7 +243,13 @@ impl Pool {
             return;
         };
         let elected = |election: &mut Election| election.call == call;
-        let Some(Election { seen, waiting, .. }) = account.renewals.election.take_if(elected) else {
+        let Some(Election {
+            seen,
+            refused,
+            waiting,
+            ..
+        }) = account.renewals.election.take_if(elected)
+        else {
             return;
         };
         self.woken.extend(waiting);
@@ -190,6 +260,7 @@ impl Pool {
         match result {
             RefreshResult::Refreshed { version } => {
                 account.renewals.failure = None;
+                account.renewals.settle(now, refused, true);
                 account.refreshed(now, version);
                 if let Some(hold) = self.leases.get_mut(call).filter(|hold| hold.account == number) {
                     hold.credentials = version;
@@ -215,6 +286,7 @@ impl Pool {
             }
             RefreshResult::Refused { .. } | RefreshResult::Failed => {
                 account.renewals.failure = failure(None);
+                account.renewals.settle(now, refused, false);
             }
         }
     }

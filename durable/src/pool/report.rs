@@ -75,7 +75,10 @@ impl Pool {
             Outcome::Throttled { family, why, .. } => {
                 health.hit(now, Hit::Throttled, family, short(why), turns, witness)
             }
-            Outcome::Unwell { why } => health.hit(now, Hit::Unwell, None, short(why), turns, witness),
+            Outcome::Unwell { why, until } => {
+                let hit = health.hit(now, Hit::Unwell, None, short(why), turns, witness);
+                hit | until.is_some_and(|until| health.rest(now, until))
+            }
             Outcome::Refused { why, request } => match hold.filter(|hold| hold.slot) {
                 Some(hold) => {
                     let witness = Witness {

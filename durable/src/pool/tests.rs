@@ -83,7 +83,10 @@ fn guess() -> Outcome {
 }
 
 fn unwell() -> Outcome {
-    Outcome::Unwell { why: "529".into() }
+    Outcome::Unwell {
+        why: "529".into(),
+        until: None,
+    }
 }
 
 fn denied(until: Option<Millis>) -> Outcome {

@@ -151,6 +151,8 @@ fn command(model: &Model, act: Act) -> Option<Command> {
                 ttl_ms,
                 waits,
                 waited_for: waited,
+                // What follows a refusal is `fair`'s to check.
+                refused: false,
             }
         }
         Act::End(call, index, ended) => {
@@ -262,7 +264,7 @@ proptest! {
         // Some end, some fail over, the others vanish.
         for (call, account) in held {
             if call < gone {
-                let outcome = if call % 2 == 0 { Outcome::Finished } else { Outcome::Unwell { why: String::new() } };
+                let outcome = if call % 2 == 0 { Outcome::Finished } else { Outcome::Unwell { why: String::new(), until: None } };
                 pool.handle(20, Command::Report(Report::of(CallId(call), account.clone(), outcome)));
                 if call % 2 == 1 {
                     pool.handle(20, Command::Pick(pick(call, vec![account])));

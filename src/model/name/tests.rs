@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 
 use super::InvalidModelName::{Character, Empty, Segment, TooLong};
@@ -54,9 +56,71 @@ fn all_names_of_a_model_have_one_canonical_name() {
         ),
         ("gemini-3-pro", &["gemini-3-pro-high", "gemini-3-pro-low"]),
         (
-            "gemini-2.5-pro-preview",
-            &["gemini-2.5-pro-preview-06-05", "gemini-2.5-pro-preview-09-2025"],
+            "gemini-2.5-pro",
+            &[
+                "gemini-2.5-pro-preview",
+                "gemini-2.5-pro-preview-06-05",
+                "gemini-2.5-pro-preview-09-2025",
+                "gemini-2.5-pro-exp-03-25",
+                "gemini-2.5-pro-experimental",
+                "models/gemini-2.5-pro-preview-06-05",
+                "projects/p/locations/l/publishers/google/models/gemini-2.5-pro@001",
+            ],
         ),
+        (
+            "gemini-2.5-flash-tts",
+            &[
+                "gemini-2.5-flash-preview-tts",
+                "google/Gemini-2.5-Flash-Preview-TTS",
+            ],
+        ),
+        (
+            "gemini-2.5-flash-lite",
+            &[
+                "gemini-2.5-flash-lite-preview-06-17",
+                "gemini-2.5-flash-lite-preview-09-2025",
+            ],
+        ),
+        (
+            "gemini-2.0-flash",
+            &["gemini-2.0-flash-exp", "gemini-2.0-flash-001"],
+        ),
+        (
+            "gemini-2.0-flash-image-generation",
+            &[
+                "gemini-2.0-flash-exp-image-generation",
+                "gemini-2.0-flash-preview-image-generation",
+            ],
+        ),
+        (
+            "gemini-3.1-pro",
+            &["gemini-3.1-pro-preview", "gemini-3.1-pro-preview-customtools"],
+        ),
+        (
+            "gemini-3-pro-image",
+            &["gemini-3-pro-image-preview", "nano-banana-pro-preview"],
+        ),
+        ("deep-research-pro", &["deep-research-pro-preview-12-2025"]),
+        ("claude-mythos", &["claude-mythos-preview"]),
+        (
+            "gpt-4-turbo",
+            &[
+                "gpt-4-turbo-preview",
+                "gpt-4-turbo-2024-04-09",
+                "gpt-4-1106-preview",
+                "gpt-4-0125-preview",
+            ],
+        ),
+        (
+            "gpt-4o-audio",
+            &["gpt-4o-audio-preview", "gpt-4o-audio-preview-2024-12-17"],
+        ),
+        ("gpt-5-chat", &["gpt-5-chat-latest"]),
+        (
+            "gpt-4.5",
+            &["gpt-4.5-preview-2025-02-27", "azure/gpt-4.5-preview"],
+        ),
+        ("o1", &["o1-preview", "o1-preview-2024-09-12"]),
         ("gemini-flash", &["gemini-flash-latest"]),
     ] {
         for name in others {
@@ -71,13 +135,14 @@ fn other_models_keep_their_names() {
     for name in [
         "gpt-5.1-codex-max",
         "gpt-5-high",
-        "gpt-4-1106-preview",
         "gpt-image-1.5",
         "claude-opus-4-1",
         "claude-x-001",
         "claude-opus-4-5-2025110",
         "claude-sonnet-4-5-max",
-        "gemini-3-pro-preview",
+        "gemini-exp-1206",
+        "gemini-exp",
+        "qwen-preview",
         "o3-mini",
         "",
         "-latest",
@@ -122,7 +187,7 @@ fn a_variant_is_the_model_it_is_a_variant_of() {
                 "models/gemini-3-pro-high:x",
             ],
         ),
-        ("gemini-3-pro-preview", &["gemini-3-pro-preview:x"]),
+        ("gemini-3-pro", &["gemini-3-pro-preview:x"]),
         ("o3", &["o3:x", "o3@2025"]),
         ("o4-mini", &["o4-mini:high"]),
         ("gpt-5-codex", &["gpt-5-codex:x"]),
@@ -163,14 +228,70 @@ fn a_tag_of_open_weights_selects_a_model() {
 fn an_alias_that_moves_is_found_from_its_versions() {
     for (version, alias) in [
         ("gemini-3.5-flash", Some("gemini-flash")),
-        ("gemini-3.1-flash-lite-preview", Some("gemini-flash-lite")),
-        ("gemini-3.1-pro-preview", Some("gemini-pro")),
+        ("gemini-3.1-flash-lite", Some("gemini-flash-lite")),
+        ("gemini-3.1-pro", Some("gemini-pro")),
         ("gemini-flash", None),
         ("gemini-2.5", None),
         ("claude-opus-4-5", None),
     ] {
         assert_eq!(moving_alias(version).as_deref(), alias, "{version}");
     }
+}
+
+/// The names of the public price table that mean the same model, and no others.
+#[test]
+fn releases_in_the_price_table_are_folded() {
+    let table: serde_json::Value = serde_json::from_str(include_str!("../../../assets/prices.json")).unwrap();
+    let mut groups: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for vendor in ["claude", "openai", "gemini"] {
+        for name in table[vendor].as_object().unwrap().keys() {
+            groups.entry(canonical(name)).or_default().insert(name);
+        }
+    }
+    // By the plainest reading of a name: what follows the word for a release, or is a date, is dropped.
+    let is_digits = |part: &str| part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let names: BTreeSet<&str> = groups.values().flatten().copied().collect();
+    for name in names.iter().filter(|name| vendor::alias(name).is_none()) {
+        let mut parts: Vec<&str> = name.split('-').collect();
+        while parts.len() > 1 {
+            let last = parts.pop().unwrap_or_default();
+            if !is_digits(last) && !["preview", "exp", "latest"].contains(&last) {
+                break;
+            }
+            let base = parts.join("-");
+            if names.contains(&*base) {
+                assert!(same(name, &base), "{name} {base}");
+            }
+        }
+    }
+    let several: Vec<Vec<&str>> = groups
+        .into_values()
+        .filter(|names| names.len() > 1)
+        .map(|names| names.into_iter().collect())
+        .collect();
+    assert_eq!(
+        several,
+        [
+            &[
+                "gemini-3-pro-image",
+                "gemini-3-pro-image-preview",
+                "nano-banana-pro-preview"
+            ][..],
+            &["gemini-3.1-flash-image", "gemini-3.1-flash-image-preview"],
+            &["gemini-3.1-flash-lite", "gemini-3.1-flash-lite-preview"],
+            &["gemini-3.1-pro-preview", "gemini-3.1-pro-preview-customtools"],
+            &["gpt-3.5-turbo", "gpt-3.5-turbo-0125", "gpt-3.5-turbo-1106"],
+            &["gpt-4", "gpt-4-0613"],
+            &["gpt-4-1106-preview", "gpt-4-turbo"],
+            &["gpt-4o", "gpt-4o-2024-05-13"],
+            &[
+                "gpt-4o-audio-preview-2024-12-17",
+                "gpt-4o-audio-preview-2025-06-03"
+            ],
+            &["gpt-5-chat", "gpt-5-chat-latest"],
+            &["gpt-5.5-cyber", "gpt-5.5-cyber-preview"],
+        ]
+    );
 }
 
 #[test]
@@ -264,6 +385,10 @@ fn any_name() -> impl Strategy<Value = String> {
         "3-pro",
         "-001",
         "-preview",
+        "-exp",
+        "-customtools",
+        "nano-banana-pro",
+        "-1106",
         "-06-05",
         "-09-2025",
         "gpt-",

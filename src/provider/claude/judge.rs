@@ -11,7 +11,7 @@
 //! | 429 with known words about its size, no window used up | request's size | next account; others are preferred for a short while |
 //! | 429 with a reset | account's | next account; cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
-//! | 529 | provider's load | next account; others are preferred for a short while |
+//! | 529 | provider's load | next account; others are preferred for a short while, or until its `retry-after` |
 //! | 3xx, 408, 5xx | provider's | the same |
 //! | a stream that opens with an error event | as its type says | the same |
 
@@ -174,7 +174,7 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: 
         let why = error.said("the provider refuses the account");
         return about.verdict(why, retry_at(headers, now), now);
     }
-    match status.as_u16() {
+    let verdict = match status.as_u16() {
         401 => Verdict::unauthorized_unconfirmed(error.said("the provider refused the credentials")),
         402 | 403 => Verdict::refused(error.said(&format!("status {}", status.as_u16()))),
         429 => throttled(headers, now),
@@ -182,7 +182,8 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: 
         300..=399 => Verdict::unwell("a redirect, which is not followed", Code::ProviderFailed),
         408 | 500..=599 => Verdict::unwell(&format!("status {}", status.as_u16()), Code::ProviderFailed),
         _ => Verdict::passed_on(),
-    }
+    };
+    verdict.back_at(retry_at(headers, now))
 }
 
 pub(super) fn opening(first: &[u8]) -> Opening {

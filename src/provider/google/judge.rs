@@ -11,7 +11,7 @@
 //! | 429 over limits on tokens alone | request's size | next account; others are preferred for a short while |
 //! | 429 with a delay or a reset | account's | next account; this model cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
-//! | 429, 503 for lack of capacity | provider's load | next account; others are preferred for a short while |
+//! | 429, 503 for lack of capacity | provider's load | next account; others are preferred for a short while, or until the delay it tells |
 //! | 3xx, 408, 499, 5xx | provider's | the same |
 //! | a stream that opens with an error | as its code says | the same |
 
@@ -159,7 +159,7 @@ fn judge(family: &str, status: u16, headers: &HeaderMap, error: &ErrorBody, now:
         let why = error.said("the provider does not serve the account");
         return about.verdict(why, error.until(headers, now), now);
     }
-    match status {
+    let verdict = match status {
         401 => Verdict::unauthorized_unconfirmed(error.said("the provider refused the credentials")),
         402 | 403 => Verdict::refused(error.said(&format!("status {status}"))),
         429 | 503 if error.has_reason("MODEL_CAPACITY_EXHAUSTED") => {
@@ -177,7 +177,8 @@ fn judge(family: &str, status: u16, headers: &HeaderMap, error: &ErrorBody, now:
         300..=399 => Verdict::unwell("a redirect, which is not followed", Code::ProviderFailed),
         408 | 499 | 500..=599 => Verdict::unwell(&format!("status {status}"), Code::ProviderFailed),
         _ => Verdict::passed_on(),
-    }
+    };
+    verdict.back_at(error.until(headers, now))
 }
 
 /// `google.rpc.Status` as JSON, as far as it is there.

@@ -9,6 +9,8 @@
 //! | other 402, 403 | not known | the same, and evidence for the pool |
 //! | other 401 | not known | refresh once, then the same |
 //! | 429 `usage_limit_reached` with a reset | account's | next account; cools down until exactly then, for all models |
+//! | 429 over a limit per minute or day that is smaller than the request alone | request's | another account, without any mark; what it says, too, is the client's |
+//! | 429 that says when to try again | account's | next account; this model cools down for just that long |
 //! | other 429 with a reset | account's | next account; this model cools down until exactly then |
 //! | 429 without | account's | next account; others are preferred for a short while |
 //! | 429, 503 `server_is_overloaded`, `slow_down` | provider's load | next account; others are preferred for a short while |
@@ -20,9 +22,10 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::quota;
+use super::rate::RateLimit;
 use crate::error::Code;
 use crate::provider::known::{About, Known, Says, about};
-use crate::provider::moments::{LONGEST_RETRY_MS, after_seconds, at_seconds, retry_at};
+use crate::provider::moments::{LONGEST_RETRY_MS, after_ms, after_seconds, at_seconds, retry_at};
 use crate::provider::opening::{Begins, Errors, begins};
 use crate::provider::{Opening, Then, Verdict};
 
@@ -183,7 +186,7 @@ pub(super) fn answer(
         let why = error.said("the provider refuses the account");
         return about.verdict(why, retry_at(headers, now), now);
     }
-    match status.as_u16() {
+    let verdict = match status.as_u16() {
         401 => Verdict::unauthorized_unconfirmed(error.said("the provider refused the credentials")),
         402 | 403 => Verdict::refused(error.said(&format!("status {}", status.as_u16()))),
         429 => limited(family, &error, headers, now),
@@ -191,7 +194,8 @@ pub(super) fn answer(
         _ if error.is_overload() => Verdict::unwell("overloaded", Code::ProviderOverloaded),
         408 | 500..=599 => Verdict::unwell(&format!("status {}", status.as_u16()), Code::ProviderFailed),
         _ => Verdict::passed_on(),
-    }
+    };
+    verdict.back_at(retry_at(headers, now))
 }
 
 pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
@@ -202,14 +206,14 @@ pub(super) fn opening(family: &str, first: &[u8], now: Millis) -> Opening {
     };
     match error.word() {
         Some("rate_limit_exceeded" | "usage_limit_reached" | "insufficient_quota") => {
-            match error
-                .about(429)
-                .map(|about| about.verdict(error.said("a limit"), None, now))
-            {
+            let verdict = match error.about(429) {
+                Some(about) => about.verdict(error.said("a limit"), None, now),
+                None => limited(family, &error, &HeaderMap::new(), now),
+            };
+            match verdict.then {
                 // What goes to the client is the stream, as it began.
-                Some(verdict) if verdict.then == Then::Confirm => Opening::Well,
-                Some(verdict) => Opening::Error(verdict),
-                None => Opening::Error(limited(family, &error, &HeaderMap::new(), now)),
+                Then::Confirm => Opening::Well,
+                _ => Opening::Error(verdict),
             }
         }
         _ if error.is_overload() => Opening::Error(Verdict::unwell("overloaded", Code::ProviderOverloaded)),
@@ -230,10 +234,19 @@ fn limited(family: &str, error: &ErrorBody, headers: &HeaderMap, now: Millis) ->
     if error.is_overload() {
         return Verdict::unwell("overloaded", Code::ProviderOverloaded);
     }
+    let rate = error
+        .message
+        .as_deref()
+        .and_then(RateLimit::read)
+        .unwrap_or_default();
+    if rate.is_too_small_for_the_request() {
+        return Verdict::about_the_request();
+    }
     let told = error
         .resets_in_seconds
         .and_then(|seconds| after_seconds(now, seconds))
-        .or_else(|| at_seconds(now, error.resets_at?));
+        .or_else(|| at_seconds(now, error.resets_at?))
+        .or_else(|| after_ms(now, rate.wait_ms? as f64));
     let windows = quota::read(family, headers, now);
     let window = quota::exhausted_until(&windows);
     // A header that was cut says less than a window that is used up.

@@ -9,20 +9,39 @@ use bytes::Bytes;
 use crate::relay::body::{Edit, Field, Fields, Span, elements, patch, scan};
 use crate::relay::call::{Call, Endpoint};
 
-/// The call's body without its encrypted reasoning, and how many items that were; `None`: it has none. A
-/// compacted history is encrypted, too, but without that nothing would be left: it stays.
-pub(super) fn left_out(call: &Call) -> Option<(Bytes, u32)> {
+/// The call's items of encrypted reasoning, as they are written, the oldest first.
+pub(super) fn sealed(call: &Call) -> Vec<Bytes> {
+    if !matches!(call.endpoint, Endpoint::Responses | Endpoint::CompactResponses) {
+        return Vec::new();
+    }
+    let array = call.fields.raw(Field::Input, &call.body).unwrap_or_default();
+    let items = elements(array).unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| encrypted(item.of(array)))
+        .map(|sealed| call.body.slice_ref(sealed))
+        .collect()
+}
+
+/// The call's body without its encrypted reasoning but what is `readable`, by the order of the items, and how
+/// many items that were; `None`: there are none. A compacted history is encrypted, too, but without that nothing
+/// would be left: it stays.
+pub(super) fn left_out(call: &Call, readable: &[bool]) -> Option<(Bytes, u32)> {
     if !matches!(call.endpoint, Endpoint::Responses | Endpoint::CompactResponses) {
         return None;
     }
-    without(&call.fields, &call.body)
+    without(&call.fields, &call.body, readable)
 }
 
-fn without(fields: &Fields, body: &Bytes) -> Option<(Bytes, u32)> {
+fn without(fields: &Fields, body: &Bytes, readable: &[bool]) -> Option<(Bytes, u32)> {
     let input = fields.span(Field::Input)?;
     let array = input.of(body);
     let items = elements(array)?;
-    let unreadable: Vec<bool> = items.iter().map(|item| is_encrypted(item.of(array))).collect();
+    let mut readable = readable.iter().copied();
+    let unreadable: Vec<bool> = items
+        .iter()
+        .map(|item| encrypted(item.of(array)).is_some() && !readable.next().unwrap_or(false))
+        .collect();
     let count = unreadable.iter().filter(|unreadable| **unreadable).count();
     if count == 0 {
         return None;
@@ -54,12 +73,14 @@ fn without(fields: &Fields, body: &Bytes) -> Option<(Bytes, u32)> {
     Some((patch(body, edits), count))
 }
 
-fn is_encrypted(item: &[u8]) -> bool {
-    let Ok(fields) = scan(item) else {
-        return false;
-    };
-    fields.text(Field::Type, item).as_deref() == Some("reasoning")
-        && fields.text(Field::EncryptedContent, item).is_some()
+/// What is encrypted of an item of reasoning, as it is written.
+fn encrypted(item: &[u8]) -> Option<&[u8]> {
+    let fields = scan(item).ok()?;
+    if fields.text(Field::Type, item).as_deref() != Some("reasoning") {
+        return None;
+    }
+    let raw = fields.raw(Field::EncryptedContent, item)?;
+    raw.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 #[cfg(test)]
@@ -69,10 +90,14 @@ mod tests {
     use super::*;
 
     fn left(input: Value) -> Option<(Value, u32)> {
+        left_but(input, &[])
+    }
+
+    fn left_but(input: Value, readable: &[bool]) -> Option<(Value, u32)> {
         let body: Bytes = json!({"model": "m", "input": input, "store": false})
             .to_string()
             .into();
-        let (body, count) = without(&scan(&body).unwrap(), &body)?;
+        let (body, count) = without(&scan(&body).unwrap(), &body, readable)?;
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["store"], false);
         Some((body["input"].clone(), count))
@@ -103,6 +128,12 @@ mod tests {
             assert_eq!(left(input), Some((expected, count)));
         }
         assert_eq!(left(json!([said("a"), compacted])), None);
+        let mixed = || json!([thought(), said("a"), shown, thought(), said("b"), thought()]);
+        assert_eq!(
+            left_but(mixed(), &[false, true]),
+            Some((json!([said("a"), shown, thought(), said("b")]), 2))
+        );
+        assert_eq!(left_but(mixed(), &[true, true, true]), None);
         assert_eq!(left(json!("text")), None);
     }
 }

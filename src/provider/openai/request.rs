@@ -74,7 +74,8 @@ pub(super) fn build(
         .map(|(mapped, span)| Edit::text(span, mapped));
     let mut edits = match call.endpoint {
         // A conversation may have begun on another provider's account.
-        Endpoint::ChatCompletions => marks::of_chat(&call.body),
+        Endpoint::ChatCompletions => marks::ids::of_chat(&call.body),
+        Endpoint::Responses | Endpoint::CompactResponses => marks::ids::of_responses(&call.body),
         _ => Vec::new(),
     };
     edits.extend(mapped);

@@ -3,8 +3,10 @@
 //!
 //! A client keeps what an answer had and sends it with every later request, to whatever account it goes. Signatures
 //! of Gemini's and searches that it made mean nothing to Anthropic, which refuses a signature it has not made; ids
-//! that earlier versions made are longer than OpenAI takes. A body without [`MARK`] is not looked into. In one with
-//! it exactly these places are changed, and every other byte stays.
+//! that earlier versions made are longer than OpenAI takes ([`ids`]). A body without [`MARK`] is not looked into. In
+//! one with it exactly these places are changed, and every other byte stays.
+
+pub(in crate::provider) mod ids;
 
 use serde_json::value::RawValue;
 
@@ -69,20 +71,6 @@ pub(in crate::provider) fn of_messages(body: &[u8]) -> Vec<Edit> {
             return true;
         };
         patch.sweep(blocks, messages_block)
-    })
-}
-
-/// What a chat completion request has to be rid of before OpenAI gets it: long ids are shortened.
-pub(in crate::provider) fn of_chat(body: &[u8]) -> Vec<Edit> {
-    edits(body, |patch, message| {
-        patch.id(message, "tool_call_id");
-        let calls = message.raw("tool_calls").filter(|calls| marked(calls));
-        for call in calls.and_then(list).into_iter().flatten() {
-            if let Some(call) = Object::of(call.get()) {
-                patch.id(&call, "id");
-            }
-        }
-        true
     })
 }
 
@@ -173,9 +161,14 @@ impl<'b> Patch<'b> {
 
     /// Shortens the id in this member.
     fn id(&mut self, object: &Object<'_>, key: &str) {
+        self.fit(object, key, fitted_id);
+    }
+
+    /// Puts another id in this member, if `fitted` has one for it.
+    fn fit(&mut self, object: &Object<'_>, key: &str, fitted: impl Fn(&str) -> Option<String>) {
         if let Some(raw) = object.raw(key)
             && let Some(id) = object.get::<Text<'_>>(key)
-            && let Some(fitted) = fitted_id(&id)
+            && let Some(fitted) = fitted(&id)
         {
             let span = self.span(raw);
             self.edits.push(Edit::text(span, &fitted));

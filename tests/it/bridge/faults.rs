@@ -362,3 +362,14 @@ async fn the_end_does_not_wait_for_the_providers_connection() {
     assert_eq!(b.newest(1).await["quality"], "exact");
     slots_are_free(&b.relay, &b.key).await;
 }
+
+#[tokio::test]
+async fn what_google_says_of_a_403_reaches_the_client() {
+    for behind in ALL {
+        let b = bridged(behind).await;
+        let words = "The caller does not have permission to this file.";
+        b.answers(Script::json(json!({ "error": { "code": 403, "message": words } })).status(403));
+        let refused = b.ask(&hi()).send().await.expect(403);
+        assert_eq!(error(&refused.json()), ("permission_error", words), "{behind:?}");
+    }
+}

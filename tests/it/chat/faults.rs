@@ -264,3 +264,15 @@ async fn the_other_form_is_made_of_what_came() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_the_provider_says_of_a_403_reaches_the_client() {
+    for on in BOTH {
+        let c = chat(on).await;
+        let words = "The caller does not have permission to this file.";
+        c.answers(Script::json(json!({ "error": { "code": 403, "message": words } })).status(403));
+        let refused = c.hi().send().await.expect(403).json();
+        assert_eq!(refused["error"]["message"], words, "{on:?}");
+        assert_eq!(refused["error"]["type"], "permission_error", "{on:?}");
+    }
+}

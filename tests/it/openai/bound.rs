@@ -215,3 +215,132 @@ async fn reasoning_that_an_account_cannot_read_is_left_out() {
     let refused = o.responses().send().await.expect(400);
     assert_eq!(refused.json()["error"]["code"], "invalid_encrypted_content");
 }
+
+#[tokio::test]
+async fn a_deleted_account_is_said_to_be_gone() {
+    let o = two_accounts().await;
+    let answer = stored(&o.client, None).send().await.good();
+    o.settled().await;
+    let (id, home) = (
+        answer.json()["id"].as_str().expect("an id").to_owned(),
+        o.served(),
+    );
+    let name = if home == SECOND { "second" } else { "first" };
+    let accounts = o.accounts().await;
+    let account = accounts.iter().find(|account| account["name"] == name);
+    let path = account.and_then(|account| account["id"].as_str()).expect("an id");
+    o.relay
+        .admin()
+        .delete(&format!("/admin/accounts/{path}"))
+        .await
+        .good();
+    let before = o.provider.calls();
+    let refused = stored(&o.client, Some(&id)).send().await.expect(400);
+    let message = refused.json()["error"]["message"].to_string();
+    assert!(
+        message.contains("previous_response_id") && message.contains("gone"),
+        "{message}"
+    );
+    assert_eq!(o.provider.calls(), before, "nobody else is asked");
+    stored(&o.client, None).send().await.good();
+}
+
+/// Two accounts took part in a conversation: the one that made its newest reasoning gets all that it made.
+#[tokio::test]
+async fn of_two_makers_reasoning_that_of_the_newest_is_kept() {
+    let o = two_accounts().await;
+    let said = |marks: &[&str]| {
+        let mut input = vec![json!({ "role": "user", "content": "hi" })];
+        for mark in marks {
+            input
+                .push(json!({ "type": "reasoning", "id": "rs_1", "encrypted_content": mark, "summary": [] }));
+            input.push(json!({ "role": "user", "content": "go on" }));
+        }
+        json!({ "model": "gpt-5.4", "store": false, "prompt_cache_key": "s-1", "input": input })
+    };
+    // Each account reads what it made itself, and makes something new with each answer.
+    o.provider.on(Route::Responses).answer(Script::decide(|request| {
+        let own = if request.bearer() == Some(SECOND) { "two" } else { "one" };
+        let body = request.json();
+        let items = body["input"].as_array().expect("items");
+        let sealed = items.iter().filter_map(|item| item["encrypted_content"].as_str());
+        let mut count = 0;
+        for mark in sealed {
+            if !mark.starts_with(own) {
+                let error = json!({ "error": { "code": "invalid_encrypted_content", "message": "no" } });
+                return Script::json(error).status(400);
+            }
+            count += 1;
+        }
+        Script::json(json!({
+            "id": "resp_1", "object": "response", "status": "completed", "model": "gpt-5.4",
+            "output": [{ "type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": format!("{own}-{count}-{}", items.len()) }],
+            "usage": { "input_tokens": 1, "output_tokens": 1, "total_tokens": 2 },
+        }))
+    }));
+    let mut marks: Vec<String> = Vec::new();
+    let go_on = async |marks: &mut Vec<String>| {
+        let carried: Vec<&str> = marks.iter().map(String::as_str).collect();
+        let call = o.client.call("POST", "/responses").json(&said(&carried));
+        let answer = call.send().await.good();
+        o.settled().await;
+        let made = answer.json()["output"][0]["encrypted_content"].clone();
+        marks.push(made.as_str().expect("reasoning").to_owned());
+        answer
+    };
+    o.prefer(ACCOUNT_KEY).await;
+    go_on(&mut marks).await;
+    go_on(&mut marks).await;
+    // The other account takes over, and cannot read these.
+    o.change(ACCOUNT_KEY, &json!({ "schedulable": false })).await;
+    go_on(&mut marks).await;
+    go_on(&mut marks).await;
+    o.change(ACCOUNT_KEY, &json!({ "schedulable": true })).await;
+    o.prefer(ACCOUNT_KEY).await;
+    let before = o.provider.requests_to(Route::Responses).len();
+    let answer = go_on(&mut marks).await;
+    let asked = o.provider.requests_to(Route::Responses).split_off(before);
+    assert_eq!(asked.len(), 2);
+    assert!(
+        asked.iter().all(|request| request.bearer() == Some(SECOND)),
+        "{marks:?}"
+    );
+    let kept = asked[1].json()["input"].to_string();
+    let (theirs, own) = marks[..4].split_at(2);
+    assert!(theirs.iter().all(|mark| !kept.contains(mark)), "{kept}");
+    assert!(own.iter().all(|mark| kept.contains(mark)), "{kept}");
+    let id = answer.header("x-request-id").expect("an id");
+    let path = format!("/admin/requests/{id}");
+    let told = eventually("the call is in the log", async || {
+        let answer = o.relay.admin().get(&path).await;
+        (answer.status == 200).then(|| answer.json())
+    })
+    .await;
+    assert_eq!(told["trace"]["attempts"][0]["reasoningLeftOut"], 2, "{told}");
+}
+
+#[tokio::test]
+async fn call_ids_that_are_too_long_are_shortened_alike() {
+    let o = with_a_key().await;
+    for id in [
+        "toolu_gts1_01a2210a113c7606acb2719c56bf3111_0_q7Xk2aPz",
+        &"x".repeat(80),
+    ] {
+        let body = json!({ "model": "gpt-5.4", "input": [
+            { "type": "function_call", "id": id, "call_id": id, "name": "f", "arguments": "{}" },
+            { "type": "function_call_output", "call_id": id, "output": "r" },
+        ] });
+        o.client
+            .call("POST", "/responses")
+            .json(&body)
+            .send()
+            .await
+            .good();
+        let sent = o.asked(Route::Responses).json();
+        let call = sent["input"][0]["call_id"].as_str().expect("an id").to_owned();
+        assert!(call.len() <= 40, "{call}");
+        assert_eq!(sent["input"][1]["call_id"], *call);
+        let item = sent["input"][0]["id"].as_str().expect("an id");
+        assert!(item.starts_with("fc_") && item.len() <= 64, "{item}");
+    }
+}

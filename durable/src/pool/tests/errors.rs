@@ -8,7 +8,10 @@ fn errors(pool: &mut Pool, now: Millis) -> Vec<(u128, Option<u16>, String)> {
 }
 
 fn error(call: u128, status: Option<u16>, why: &str) -> Report {
-    let outcome = Outcome::Unwell { why: why.into() };
+    let outcome = Outcome::Unwell {
+        why: why.into(),
+        until: None,
+    };
     Report {
         status,
         ..Report::of(CallId(call), "a".into(), outcome)

@@ -207,6 +207,7 @@ fn the_operators_reset_forgets_everything() {
             ttl_ms: TTL,
             waits: false,
             waited_for: None,
+            refused: false,
         },
     );
     let reset = || Command::Reset { account: "a".into() };
@@ -231,6 +232,7 @@ fn the_operators_reset_forgets_everything() {
         ttl_ms: TTL,
         waits: false,
         waited_for: None,
+        refused: false,
     };
     assert_eq!(pool.say(T, elected), Reply::RefreshElected);
     assert_eq!(backoff(&mut pool, T, 4, unwell()), Some(5_000));
@@ -399,7 +401,27 @@ fn a_refusal_of_replaced_credentials_is_not_held_against_the_new_ones() {
         ttl_ms: TTL,
         waits: false,
         waited_for: None,
+        refused: false,
     };
     assert_eq!(pool.say(T, refresh), Reply::RefreshDone { version: 3 });
     assert!(pool.reports(T, 3, "a", denied(None)).lasting);
+}
+
+#[test]
+fn a_provider_that_says_when_it_is_well_again_is_left_alone_until_then() {
+    let mut pool = alike(2);
+    let trouble = |until| Outcome::Unwell {
+        why: "529".into(),
+        until: Some(until),
+    };
+    pool.tries(T, 1, "a", trouble(T + 40_000));
+    assert_eq!(pool.shows(T, "a").backoff_until, Some(T + 40_000));
+    // Not for long, whatever it says, and never as the only one.
+    pool.tries(T, 2, "b", trouble(T + 86_400_000));
+    assert_eq!(pool.shows(T, "b").backoff_until, Some(T + 300_000));
+    assert_eq!(pool.given(T + 1, ask(3)), "a");
+    // A moment that has passed shortens nothing.
+    let mut pool = alike(1);
+    pool.tries(T, 1, "a", trouble(T - 1));
+    assert_eq!(pool.shows(T, "a").backoff_until, Some(T + 5_000));
 }

@@ -134,14 +134,73 @@ fn when_the_account_is_away_nobody_else_is_asked() {
         // What it can do without does not hold it.
         assert_eq!(pool.given(T, refers(3, &[loose(REASONING)])), "b");
     }
-    // With the account its bindings are gone, too.
+    // A deleted account is away for good, also after a restart.
     let mut pool = alike(2);
     pool.makes(T, ask(1), &[strict(RESPONSE)]);
     pool.learns(T, [account("b")]);
-    assert_eq!(
-        pool.origin_of(T, refers(2, &[strict(RESPONSE)])),
-        (Some("b".into()), None)
+    let kept = serde_json::to_string(&pool).unwrap();
+    let expected = Reply::NobodyLeft {
+        skipped: vec![],
+        earliest: None,
+        busy: false,
+        bound: None,
+        origin: Some(RESPONSE),
+    };
+    for mut pool in [pool, serde_json::from_str(&kept).unwrap()] {
+        assert_eq!(pool.asks(T, refers(2, &[strict(RESPONSE)])), expected);
+        // A new account is another one, whatever it is called.
+        pool.learns(T, [account("a"), account("b")]);
+        assert_eq!(pool.asks(T, refers(3, &[strict(RESPONSE)])), expected);
+    }
+}
+
+#[test]
+fn the_maker_of_reasoning_comes_before_the_session_unless_it_is_in_trouble() {
+    let mut pool = alike(2);
+    assert_eq!(pool.makes(T, with_session(1, 7), &[]), "a");
+    assert_eq!(pool.makes(T, ask(2), &[loose(REASONING)]), "b");
+    let on = |call| Pick {
+        session: Some(7),
+        holder: "own".into(),
+        ..refers(call, &[loose(REASONING)])
+    };
+    // Another key's calls have gone wrong there: a doubt, and no reason to lose what the call carries.
+    let other = Pick {
+        holder: "other".into(),
+        ..only(3, "b")
+    };
+    pool.asks(T, other);
+    pool.reports(T, 3, "b", unwell());
+    assert_eq!(pool.given(T, on(4)), "b");
+    pool.reports(T, 4, "b", unwell());
+    assert_eq!(pool.given(T, on(5)), "a", "its own calls fail there");
+}
+
+#[test]
+fn the_makers_of_a_conversation_are_known_by_the_newest_of_each_part() {
+    let mut pool = alike(2);
+    let (first, second, third) = (80, 81, 82);
+    assert_eq!(pool.makes(T, ask(1), &[loose(first)]), "a");
+    assert_eq!(pool.makes(T, refers(2, &[loose(first)]), &[loose(second)]), "a");
+    pool.learns(
+        T,
+        [
+            AccountPolicy {
+                schedulable: false,
+                ..account("a")
+            },
+            account("b"),
+        ],
     );
+    assert_eq!(pool.makes(T, refers(3, &[loose(second)]), &[loose(third)]), "b");
+    let asked = |account: &str| Command::MadeBy {
+        account: account.into(),
+        origins: vec![first, second, third],
+    };
+    let made = |made: [Option<bool>; 3]| Reply::MadeBy { made: made.to_vec() };
+    assert_eq!(pool.say(T, asked("a")), made([None, Some(true), Some(false)]));
+    assert_eq!(pool.say(T, asked("b")), made([None, Some(false), Some(true)]));
+    assert_eq!(pool.say(T, asked("x")), made([None, Some(false), Some(false)]));
 }
 
 #[test]

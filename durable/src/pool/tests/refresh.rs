@@ -8,6 +8,7 @@ fn begin(call: u128, seen: u64) -> Command {
         ttl_ms: 10_000,
         waits: false,
         waited_for: None,
+        refused: false,
     }
 }
 
@@ -27,6 +28,7 @@ fn wait(call: u128, seen: u64, waited: Option<u64>) -> Command {
             ttl_ms,
             waits: true,
             waited_for: waited,
+            refused: false,
         },
         other => other,
     }
@@ -296,4 +298,75 @@ fn an_account_that_is_gone_is_not_refreshed() {
     pool.learns(T, [account("b")]);
     assert_eq!(pool.say(T, begin(1, 1)), Reply::NeedRoster);
     assert_eq!(pool.handle(T, end(1, refused())).changes, Changes::default());
+}
+
+/// After a 401 by credentials that have not ended.
+fn after_401(call: u128, seen: u64) -> Command {
+    match begin(call, seen) {
+        Command::BeginRefresh {
+            call,
+            account,
+            seen,
+            ttl_ms,
+            ..
+        } => Command::BeginRefresh {
+            call,
+            account,
+            seen,
+            ttl_ms,
+            waits: true,
+            waited_for: None,
+            refused: true,
+        },
+        other => other,
+    }
+}
+
+const MINUTE: u64 = 60_000;
+
+#[test]
+fn a_refusal_of_new_credentials_is_no_reason_to_renew_them() {
+    let mut pool = alike(1);
+    assert_eq!(pool.say(T, after_401(1, 1)), Reply::RefreshElected);
+    pool.say(T, end(1, RefreshResult::Refreshed { version: 2 }));
+    assert_eq!(
+        pool.say(T, after_401(2, 1)),
+        Reply::RefreshDone { version: 2 },
+        "the older are another matter"
+    );
+    let at = T + 10 * MINUTE;
+    assert_eq!(pool.say(at - 1, after_401(2, 2)), Reply::RefreshTooSoon { at });
+    let kept = serde_json::to_string(&pool).unwrap();
+    let mut pool: Pool = serde_json::from_str(&kept).unwrap();
+    assert_eq!(pool.say(at - 1, after_401(3, 2)), Reply::RefreshTooSoon { at });
+    // Each further one doubles the time.
+    assert_eq!(pool.say(at, after_401(4, 2)), Reply::RefreshElected);
+    pool.say(at, end(4, RefreshResult::Refreshed { version: 3 }));
+    assert_eq!(
+        pool.say(at, after_401(5, 3)),
+        Reply::RefreshTooSoon { at: at + 20 * MINUTE }
+    );
+    // Credentials that end are renewed whenever that is, and are new then.
+    assert_eq!(pool.say(at, begin(6, 3)), Reply::RefreshElected);
+    assert!(matches!(pool.say(at, after_401(7, 3)), Reply::RefreshBusy { .. }));
+    pool.say(at, end(6, RefreshResult::Refreshed { version: 4 }));
+    assert_eq!(
+        pool.say(at, after_401(7, 4)),
+        Reply::RefreshTooSoon { at: at + 10 * MINUTE }
+    );
+    // The operator's word.
+    pool.say(at, Command::Reset { account: "a".into() });
+    assert_eq!(pool.say(at, after_401(8, 4)), Reply::RefreshElected);
+}
+
+#[test]
+fn a_renewal_that_failed_after_a_refusal_is_tried_again_a_little_later() {
+    let mut pool = alike(1);
+    assert_eq!(pool.say(T, after_401(1, 1)), Reply::RefreshElected);
+    pool.say(T, end(1, RefreshResult::Failed));
+    let at = T + 30_000;
+    assert_eq!(pool.say(T, after_401(2, 1)), Reply::RefreshTooSoon { at });
+    assert_eq!(pool.say(T, begin(3, 1)), Reply::RefreshElected, "it has ended");
+    pool.say(T, end(3, RefreshResult::Failed));
+    assert_eq!(pool.say(at, after_401(4, 1)), Reply::RefreshElected);
 }

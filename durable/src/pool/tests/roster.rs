@@ -115,6 +115,7 @@ fn a_slow_reader_cannot_bring_old_credentials_back() {
         ttl_ms: TTL,
         waits: false,
         waited_for: None,
+        refused: false,
     };
     pool.say(T, refresh.clone());
     let result = RefreshResult::Refreshed { version: 2 };
@@ -172,6 +173,7 @@ fn what_is_kept_comes_back_the_same() {
             ttl_ms: TTL,
             waits: false,
             waited_for: None,
+            refused: false,
         },
     );
     let kept = serde_json::to_string(&pool).unwrap();
@@ -240,6 +242,7 @@ fn after_the_death_of_the_host_no_call_is_left() {
             ttl_ms: TTL,
             waits: false,
             waited_for: None,
+            refused: false,
         },
     );
     pool.reports(T, 9, "a", unwell());
@@ -265,6 +268,7 @@ fn after_the_death_of_the_host_no_call_is_left() {
         ttl_ms: TTL,
         waits: false,
         waited_for: None,
+        refused: false,
     };
     assert_eq!(pool.say(T, refresh), Reply::RefreshElected);
 }

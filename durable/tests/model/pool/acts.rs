@@ -233,7 +233,7 @@ fn tellings() -> impl Strategy<Value = Told> {
         4 => Just(Told::Plain(Outcome::Serving)),
         3 => Just(Told::Plain(Outcome::Finished)),
         1 => Just(Told::Plain(Outcome::Neutral)),
-        3 => Just(Told::Plain(Outcome::Unwell { why: "529".into() })),
+        3 => Just(Told::Plain(Outcome::Unwell { why: "529".into(), until: None })),
         1 => Just(Told::Plain(Outcome::Throttled {
             until: None,
             family: None,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crs_durable::pool::{AccountPolicy, Command, Outcome, Pick, Pool, Reply, Report};
+use crs_durable::pool::{AccountPolicy, Command, Outcome, Pick, Pool, RefreshResult, Reply, Report};
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
 
@@ -51,7 +51,8 @@ fn answers() -> impl Strategy<Value = Answer> {
     let family = prop::option::of(Just("opus".to_owned()));
     prop_oneof![
         4 => (0..5_u64).prop_map(|request| Answer::Outcome(Outcome::Refused { why: "403".into(), request })),
-        3 => Just(Answer::Outcome(Outcome::Unwell { why: "500".into() })),
+        3 => prop::option::of(0..10_000_000_u64)
+            .prop_map(|until| Answer::Outcome(Outcome::Unwell { why: "500".into(), until })),
         2 => family.prop_map(|family| Answer::Outcome(Outcome::Throttled {
             until: None,
             family,
@@ -199,7 +200,7 @@ impl Relay {
                 return true;
             }
             let why = "500".to_owned();
-            self.report(&account, Outcome::Unwell { why });
+            self.report(&account, Outcome::Unwell { why, until: None });
             tried.insert(account);
         }
         false
@@ -211,7 +212,10 @@ impl Relay {
             let id = ACCOUNTS[index];
             let outcome = match nature {
                 Nature::Good | Nature::Broken => continue,
-                Nature::KnownBroken => Outcome::Unwell { why: "500".into() },
+                Nature::KnownBroken => Outcome::Unwell {
+                    why: "500".into(),
+                    until: None,
+                },
                 Nature::Denied => Outcome::Denied {
                     why: "This organization has been disabled".into(),
                     until: None,
@@ -232,7 +236,92 @@ impl Relay {
     }
 }
 
+/// What follows a 401 that a call has met.
+#[derive(Clone, Copy, Debug)]
+enum Renewal {
+    Well,
+    /// The token endpoint had a bad moment.
+    Failed,
+    /// Another process renewed the credentials, and the pool reads so.
+    Elsewhere,
+}
+
+fn renewals() -> impl Strategy<Value = Vec<(u64, Renewal, bool)>> {
+    let one = prop_oneof![
+        6 => Just(Renewal::Well),
+        1 => Just(Renewal::Failed),
+        1 => Just(Renewal::Elsewhere),
+    ];
+    prop::collection::vec((0..120_000_u64, one, prop::bool::weighted(0.05)), 1..400)
+}
+
 proptest! {
+    /// A provider answers every odd request with 401, whatever the token: the account's credentials are renewed
+    /// for that reason a bounded number of times, not with each.
+    #[test]
+    fn refusals_alone_renew_credentials_at_a_bounded_rate(acts in renewals()) {
+        let mut relay = Relay::new(&[Nature::Good], &[1]);
+        let mut version = 1;
+        let (mut renewed, mut failed) = (Vec::new(), Vec::new());
+        for (pass_ms, renewal, restart) in acts {
+            relay.now += pass_ms;
+            relay.calls += 1;
+            let begin = Command::BeginRefresh {
+                call: CallId(relay.calls),
+                account: ACCOUNTS[0].to_owned(),
+                seen: version,
+                ttl_ms: 40_000,
+                waits: true,
+                waited_for: None,
+                refused: true,
+            };
+            match relay.say(begin) {
+                Reply::RefreshElected => {
+                    let result = match renewal {
+                        Renewal::Well => {
+                            version += 1;
+                            renewed.push(relay.now);
+                            RefreshResult::Refreshed { version }
+                        }
+                        Renewal::Failed => {
+                            failed.push(relay.now);
+                            RefreshResult::Failed
+                        }
+                        Renewal::Elsewhere => {
+                            version += 1;
+                            renewed.push(relay.now);
+                            let policy = AccountPolicy {
+                                id: ACCOUNTS[0].to_owned(),
+                                credential_version: version,
+                                priority: 1,
+                                ..AccountPolicy::default()
+                            };
+                            relay.say(Command::Learn { roster: vec![policy] });
+                            RefreshResult::Refreshed { version }
+                        }
+                    };
+                    let account = ACCOUNTS[0].to_owned();
+                    let call = CallId(relay.calls);
+                    relay.say(Command::EndRefresh { call, account, result });
+                }
+                Reply::RefreshTooSoon { at } => prop_assert!(at > relay.now),
+                other => prop_assert!(false, "{other:?}"),
+            }
+            if restart {
+                let kept = serde_json::to_string(&relay.pool).unwrap();
+                relay.pool = serde_json::from_str(&kept).unwrap();
+            }
+        }
+        // 10, 20, 40 ... minutes, at most 4 hours.
+        for (n, pair) in renewed.windows(2).enumerate() {
+            let least = (600_000_u64 << n.min(16)).min(14_400_000);
+            prop_assert!(pair[1] - pair[0] >= least, "{renewed:?}");
+        }
+        prop_assert!(failed.windows(2).all(|pair| pair[1] - pair[0] >= 30_000), "{failed:?}");
+        // Nothing of it keeps the account from others.
+        prop_assert!(relay.is_served(&[Nature::Good], "opus"));
+    }
+
     #[test]
     fn one_keys_requests_never_make_anothers_fail(
         natures in natures(),

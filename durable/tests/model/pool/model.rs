@@ -57,6 +57,9 @@ pub(crate) struct Account {
 /// Name, account and end.
 type Bindings = Vec<(u64, String, Millis)>;
 
+/// The account of what a deleted one made.
+const GONE: &str = "(gone)";
+
 pub(crate) struct Model {
     pub(crate) clock: Clock,
     pub(crate) leases: Leases<Held>,
@@ -180,6 +183,7 @@ impl Model {
                     ttl_ms,
                     waits,
                     waited_for,
+                    refused: false,
                 },
                 reply,
             ) => {
@@ -250,8 +254,12 @@ impl Model {
             .map(|account| account.policy.id.clone())
             .collect();
         self.leases.0.retain(|lease| there.contains(&lease.what.account));
-        for (bindings, _) in self.bindings() {
-            bindings.retain(|(_, bound, _)| there.contains(bound));
+        self.sessions.retain(|(_, bound, _)| there.contains(bound));
+        // An account that comes later is another one, whatever its id.
+        for (_, bound, _) in &mut self.origins {
+            if !there.contains(bound) {
+                GONE.clone_into(bound);
+            }
         }
     }
 
@@ -264,12 +272,23 @@ impl Model {
         if let Some(session) = held.session {
             bind(&mut self.sessions, session, &held.account, now + SESSION_TTL_MS);
         }
-        if made.iter().any(|origin| origin.loose) {
-            let old = |id: u64| held.origins.iter().any(|origin| origin.loose && origin.id == id);
-            self.origins.retain(|(id, ..)| !old(*id));
-        }
         let renewed = made.iter().any(|origin| origin.loose);
-        let kept = held.origins.iter().filter(|origin| !origin.loose || !renewed);
+        let foreign: Vec<u64> = self
+            .origins
+            .iter()
+            .filter(|(_, bound, _)| *bound != held.account)
+            .map(|(id, ..)| *id)
+            .collect();
+        let own = |origin: &&Origin| !(origin.loose && foreign.contains(&origin.id));
+        if renewed {
+            let old = |id: u64| held.origins.iter().any(|origin| origin.loose && origin.id == id);
+            self.origins.retain(|(id, ..)| !old(*id) || foreign.contains(id));
+        }
+        let kept = held
+            .origins
+            .iter()
+            .filter(own)
+            .filter(|origin| !origin.loose || !renewed);
         for origin in kept.chain(made) {
             bind(&mut self.origins, origin.id, &held.account, now + ORIGIN_TTL_MS);
         }
@@ -308,7 +327,7 @@ impl Model {
         let error = match outcome {
             Outcome::Denied { .. } if replaced => None,
             Outcome::Throttled { why, .. }
-            | Outcome::Unwell { why }
+            | Outcome::Unwell { why, .. }
             | Outcome::Denied { why, .. }
             | Outcome::Refused { why, .. } => Some(why),
             Outcome::Serving | Outcome::Finished | Outcome::Neutral => None,

@@ -38,6 +38,7 @@ impl NativeGates {
             ttl_ms: TTL,
             waits,
             waited_for: None,
+            refused: false,
         };
         self.pool(Platform::Claude, begin).await.unwrap()
     }

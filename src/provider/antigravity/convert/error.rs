@@ -6,6 +6,7 @@ use super::object::{List, Object};
 use super::text::Text;
 
 pub use crate::provider::wire::Refused;
+use crate::provider::wire::words;
 
 /// An answer of which no message can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +56,7 @@ impl Unusable {
     }
 }
 
-/// Gemini's `error` object. The message is for the operator, and for clients only where it is about
-/// their request: others name projects and quotas.
+/// Gemini's `error` object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderError {
     pub code: u16,
@@ -86,29 +86,48 @@ impl ProviderError {
         })
     }
 
-    /// What Anthropic's `error` object says in its place.
+    /// What Anthropic's `error` object says in its place. Limits and failures are the account's, and their
+    /// messages name projects and quotas: the client of a stream is told only which they are.
     pub(super) fn told(&self) -> (&'static str, String) {
-        let kind = kind(self.code);
-        let message = match self.code {
-            400..=499 if !matches!(self.code, 401 | 403 | 429) => {
-                too_long(&self.message).unwrap_or_else(|| self.message.clone())
-            }
-            _ => format!("the model's provider reported {} ({})", self.status, self.code),
-        };
-        (kind, message)
+        let is_of_the_request = matches!(self.code, 400..=499) && self.code != 429;
+        match self.in_its_words().filter(|_| is_of_the_request) {
+            Some(told) => told,
+            None => (kind(self.code), self.named()),
+        }
+    }
+
+    /// The same of an answer that is the client's to know, whatever its status. `None`: it has no message.
+    fn in_its_words(&self) -> Option<(&'static str, String)> {
+        let message = too_long(&self.message).unwrap_or_else(|| self.message.clone());
+        (!message.trim().is_empty()).then(|| (kind(self.code), message))
+    }
+
+    fn named(&self) -> String {
+        match self.status.as_str() {
+            "" => format!("the model's provider reported {}", self.code),
+            status => format!("the model's provider reported {status} ({})", self.code),
+        }
     }
 }
 
-/// Anthropic's error body for a Gemini answer that is no success. `fallback` is the message for a body
-/// that does not say what is wrong.
+/// Anthropic's error body for a Gemini answer that is no success and that is the client's to know, in Gemini's
+/// words. `fallback` is the message for a body that does not say what is wrong.
 pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
-    let (kind, message) = match std::str::from_utf8(body).ok().and_then(ProviderError::read) {
-        Some(error) => ProviderError {
-            code: status,
-            ..error
+    let body = String::from_utf8_lossy(body);
+    let (kind, message) = match ProviderError::read(&body) {
+        Some(error) => {
+            let error = ProviderError {
+                code: status,
+                ..error
+            };
+            error
+                .in_its_words()
+                .unwrap_or_else(|| (kind(status), error.named()))
         }
-        .told(),
-        None => (kind(status), fallback.to_owned()),
+        None => {
+            let said = words::of(body.as_bytes());
+            (kind(status), said.unwrap_or_else(|| fallback.to_owned()))
+        }
     };
     written(kind, &message)
 }

@@ -298,3 +298,18 @@ fn a_stream_may_open_with_an_error() {
         assert_eq!(opening(good.as_bytes()), Opening::Well, "{good}");
     }
 }
+
+#[test]
+fn a_provider_in_trouble_may_say_until_when() {
+    for status in [500, 503, 529] {
+        for (value, wait) in [("30", 30_000), ("999999", 3_600_000)] {
+            let verdict = judge(status, &[("retry-after", value)], "");
+            let until = Some(NOW + wait);
+            assert!(matches!(&verdict.outcome, Outcome::Unwell { until: told, .. } if *told == until));
+            assert_eq!(verdict.retry_at, until);
+        }
+        assert_eq!(judge(status, &[], "").retry_at, None);
+    }
+    // What is the client's stays so.
+    assert_eq!(judge(404, &[("retry-after", "30")], "").outcome, Outcome::Neutral);
+}

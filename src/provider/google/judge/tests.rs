@@ -251,3 +251,22 @@ fn a_stream_may_open_with_an_error() {
     assert_eq!(opens("[{\"candidates\":[]}"), None);
     assert_eq!(opens("{\"totalTokens\":3}"), None);
 }
+
+#[test]
+fn a_provider_in_trouble_may_say_until_when() {
+    let headers = [("retry-after", "30")]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect();
+    let told = answer("m", StatusCode::SERVICE_UNAVAILABLE, &headers, b"{}", NOW);
+    assert_eq!(told.retry_at, Some(NOW + 30_000));
+    let delay = br#"{"error":{"code":503,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"7s"}]}}"#;
+    let told = answer(
+        "m",
+        StatusCode::SERVICE_UNAVAILABLE,
+        &HeaderMap::new(),
+        delay,
+        NOW,
+    );
+    assert!(matches!(told.outcome, Outcome::Unwell { until: Some(at), .. } if at == NOW + 7_000));
+}

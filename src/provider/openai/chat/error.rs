@@ -3,6 +3,10 @@
 use crate::provider::wire::json::Json;
 use crate::provider::wire::object::Object;
 use crate::provider::wire::text::Text;
+use crate::provider::wire::words;
+
+/// The type of an error that does not say its own.
+const UNTYPED: &str = "server_error";
 
 /// An answer of which no completion can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ impl Unusable {
         let error: Object<'_> = outer.get("error")?;
         let text = |key| error.get::<Text<'_>>(key).map(|text| text.0.into_owned());
         Some(Self::Error(
-            text("type").unwrap_or_else(|| "server_error".to_owned()),
+            text("type").unwrap_or_else(|| UNTYPED.to_owned()),
             text("message").unwrap_or_default(),
         ))
     }
@@ -44,8 +48,14 @@ impl Unusable {
 pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
     let read = Object::parse(body).ok().and_then(|outer| Unusable::read(&outer));
     match &read {
-        Some(Unusable::Error(kind, message)) if !message.is_empty() => written(kind, message),
-        _ => written(kind(status), fallback),
+        Some(Unusable::Error(_, message)) if message.trim().is_empty() => written(kind(status), fallback),
+        // An error that does not say its type has that of its status.
+        Some(Unusable::Error(said, message)) if said == UNTYPED => written(kind(status), message),
+        Some(Unusable::Error(kind, message)) => written(kind, message),
+        _ => match words::of(body) {
+            Some(said) => written(kind(status), &said),
+            None => written(kind(status), fallback),
+        },
     }
 }
 

@@ -323,3 +323,47 @@ fn a_stream_may_open_with_an_error() {
     let cut = b"event: response.failed\ndata: {\"type\":\"response.failed\"";
     assert_eq!(opening("gpt-5", cut, NOW), Opening::Unclear);
 }
+
+#[test]
+fn a_limit_per_minute_rests_the_model_for_the_wait_it_tells() {
+    let says = |limit: u64, requested: u64| {
+        let message = format!(
+            "Rate limit reached for gpt-5 in organization org-1 on tokens per min (TPM): Limit {limit}, Used 22999, Requested {requested}. Please try again in 6.2s. Visit https://platform.openai.com/account/rate-limits to learn more."
+        );
+        serde_json::json!({"error": {"message": message, "type": "tokens", "param": null, "code": "rate_limit_exceeded"}})
+            .to_string()
+    };
+    let windows = [
+        ("x-ratelimit-limit-tokens", "30000"),
+        ("x-ratelimit-remaining-tokens", "0"),
+        ("x-ratelimit-reset-tokens", "46s"),
+        ("retry-after", "46"),
+    ];
+    for headers in [&windows[..], &[]] {
+        let verdict = judge(429, headers, &says(30_000, 12_528));
+        assert_eq!(throttle(&verdict), (Some(NOW + 6_200), Some("gpt-5")));
+        assert_eq!(verdict.retry_at, Some(NOW + 6_200));
+        // More than the limit at once: nothing that others ask is meant.
+        let verdict = judge(429, headers, &says(30_000, 30_001));
+        assert_eq!((verdict.then, verdict.outcome), (Then::Confirm, Outcome::Neutral));
+    }
+    let opening = |limit, requested| {
+        let event = format!("event: error\ndata: {}\n\n", says(limit, requested));
+        super::opening("gpt-5", event.as_bytes(), NOW)
+    };
+    let Opening::Error(verdict) = opening(30_000, 12_528) else {
+        panic!("an error")
+    };
+    assert_eq!(throttle(&verdict), (Some(NOW + 6_200), Some("gpt-5")));
+    assert_eq!(opening(30_000, 30_001), Opening::Well, "the client's to read");
+}
+
+#[test]
+fn a_provider_in_trouble_may_say_until_when() {
+    for status in [500, 502, 503] {
+        let verdict = judge(status, &[("retry-after", "30")], &error("server_error", "x"));
+        let until = Some(NOW + 30_000);
+        assert!(matches!(&verdict.outcome, Outcome::Unwell { until: told, .. } if *told == until));
+        assert_eq!(verdict.retry_at, until);
+    }
+}

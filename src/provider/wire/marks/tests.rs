@@ -26,7 +26,7 @@ fn a_body_without_marks_is_not_changed() {
         r#"{"messages":"gts1."}"#,
     ] {
         assert_eq!(of_messages(body.as_bytes()), [], "{body}");
-        assert_eq!(of_chat(body.as_bytes()), [], "{body}");
+        assert_eq!(ids::of_chat(body.as_bytes()), [], "{body}");
     }
 }
 
@@ -115,7 +115,7 @@ fn long_ids_are_shortened_alike() {
         { "role": "assistant", "tool_calls": [{ "id": long, "type": "function" }, { "id": "call_1", "type": "function" }] },
         { "role": "tool", "tool_call_id": long, "content": long },
     ] });
-    let rid: Value = serde_json::from_str(&rid(of_chat, &body.to_string())).unwrap();
+    let rid: Value = serde_json::from_str(&rid(ids::of_chat, &body.to_string())).unwrap();
     let mut expected = body;
     expected["messages"][0]["tool_calls"][0]["id"] = short.clone().into();
     expected["messages"][1]["tool_call_id"] = short.clone().into();
@@ -128,4 +128,54 @@ fn long_ids_are_shortened_alike() {
         ])
     };
     assert_eq!(messages(&talk(long)), talk(&short));
+}
+
+#[test]
+fn ids_that_are_longer_than_openai_takes_are_shortened_alike() {
+    let (old, long) = (
+        "toolu_gts1_01a2210a113c7606acb2719c56bf3111_0_q7Xk2aPz",
+        "x".repeat(65),
+    );
+    let fine = "y".repeat(64);
+    let read = |ids: fn(&[u8]) -> Vec<Edit>, body: &Value| -> Value {
+        serde_json::from_str(&rid(ids, &body.to_string())).unwrap()
+    };
+    let talk = |id: &str, fc: &str, rs: &str| {
+        json!({ "input": [
+            { "role": "user", "content": format!("\"id\": \"{long}\"") },
+            { "type": "reasoning", "id": rs, "encrypted_content": "z", "summary": [] },
+            { "type": "function_call", "id": fc, "call_id": id, "name": "f", "arguments": "{}" },
+            { "type": "function_call_output", "call_id": id, "output": long },
+            { "type": "item_reference", "id": long },
+        ] })
+    };
+    for id in [old, &long] {
+        let sent = read(ids::of_responses, &talk(id, id, &long));
+        let text = |pointer: &str| sent.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+        let (call, output) = (text("/input/2/call_id"), text("/input/3/call_id"));
+        assert_eq!(call, output);
+        assert!(call.len() <= 40 && call.starts_with("call_"), "{call}");
+        assert!(text("/input/1/id").starts_with("rs_") && text("/input/1/id").len() <= 64);
+        assert!(text("/input/2/id").starts_with("fc_"));
+        let expected = talk(&call, &text("/input/2/id"), &text("/input/1/id"));
+        assert_eq!(sent, expected, "and nothing else is changed");
+    }
+    assert_eq!(fitted_id(old).unwrap(), {
+        let sent = read(ids::of_responses, &talk(old, "fc_1", "rs_1"));
+        sent["input"][2]["call_id"].as_str().unwrap().to_owned()
+    });
+    let short = json!({ "input": [{ "type": "function_call", "id": "fc_1", "call_id": fine }] });
+    assert!(ids::of_responses(short.to_string().as_bytes()).is_empty());
+    assert!(ids::of_responses(b"{\"input\": \"gts1\"}").is_empty());
+    assert!(ids::of_responses(b"no JSON, gts1").is_empty());
+
+    let chat = |id: &str| {
+        json!({ "messages": [
+            { "role": "assistant", "tool_calls": [{ "id": id, "type": "function" }] },
+            { "role": "tool", "tool_call_id": id, "content": "r" },
+        ] })
+    };
+    let sent = read(ids::of_chat, &chat(&fine));
+    assert_eq!(sent, chat(&shortened(&fine)));
+    assert!(ids::of_chat(chat(&"x".repeat(40)).to_string().as_bytes()).is_empty());
 }

@@ -296,9 +296,12 @@ impl Model {
         let loose = loose.find_map(|origin| self.made(origin.id));
         let crowded = bound.as_ref().is_some_and(full);
         let serving = if crowded { vec![] } else { self.serving(pick) };
+        let keeps = |home: &String| rank(home).is_some_and(|rank| !rank.0 && rank.1 < 2);
+        let made = loose.clone().filter(keeps);
         let able = loose.into_iter().chain(bound.clone()).chain(serving);
         let able = able.filter_map(|home| rank(&home).map(|rank| ((rank.0, rank.1), home)));
         let home = able.min_by_key(|(suits, _)| *suits).map(|(_, home)| home);
+        let home = made.or(home);
         let home = home.or(bound.filter(|_| crowded));
         let (binds, left) = match home {
             Some(home) => match rank(&home) {
@@ -375,11 +378,13 @@ impl Model {
                 self.take_for(now, pick, home, false, true);
             }
             _ => {
-                let (id, skip, earliest) = skips.iter().find(|(id, ..)| id == home).cloned().unwrap();
+                // Of a deleted account there is nothing to say.
+                let found = skips.iter().find(|(id, ..)| id == home).cloned();
+                assert_eq!(found.is_none(), home == super::GONE);
                 let expected = Reply::NobodyLeft {
-                    busy: matches!(skip, Skip::Full { .. }),
-                    skipped: vec![(id, skip)],
-                    earliest,
+                    busy: matches!(found, Some((_, Skip::Full { .. }, _))),
+                    earliest: found.as_ref().and_then(|(.., earliest)| *earliest),
+                    skipped: found.into_iter().map(|(id, skip, _)| (id, skip)).collect(),
                     bound: None,
                     origin: Some(origin),
                 };

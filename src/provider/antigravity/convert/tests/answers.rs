@@ -288,6 +288,32 @@ fn error_bodies() {
             403,
             r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"project x"}}"#
         ),
-        json!({ "type": "permission_error", "message": "the model's provider reported PERMISSION_DENIED (403)" })
+        json!({ "type": "permission_error", "message": "project x" })
     );
+    for (status, body, message) in [
+        (
+            403,
+            r#"{"error":{"code":403,"message":"no such file for you"}}"#,
+            "no such file for you",
+        ),
+        (
+            403,
+            r#"{"error":{"code":403}}"#,
+            "the model's provider reported 403",
+        ),
+        (
+            429,
+            r#"{"error":{"code":429,"message":"too large for this tier"}}"#,
+            "too large for this tier",
+        ),
+        (
+            403,
+            r#"{"error":"access_denied","error_description":"Not for you."}"#,
+            "Not for you.",
+        ),
+        (403, r#"{"message":"Forbidden by policy"}"#, "Forbidden by policy"),
+        (403, r#"{"x":1}"#, "Something is wrong."),
+    ] {
+        assert_eq!(told(status, body)["message"], message, "{body}");
+    }
 }
