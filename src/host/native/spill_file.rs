@@ -23,11 +23,11 @@ const HEAD: usize = 64;
 const SIZE: usize = 4 << 20;
 
 #[derive(Debug)]
-pub struct SpillFile(File);
+pub(super) struct SpillFile(File);
 
 impl SpillFile {
     /// Opens the file, or reserves it. The error is that of a disk without room, or a folder without rights.
-    pub fn open(data_dir: &Path) -> io::Result<Self> {
+    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -95,7 +95,7 @@ async fn what_has_no_room_is_counted_with_its_cost() {
     }
     let unwritten = bench.app.outbox.unwritten();
     let all = Tally::of(unwritten.iter().map(|settled| settled.event()));
-    let mut room = Reserved(2_000, None);
+    let mut room = Reserved(600, None);
     let lost = put(&mut room, unwritten, Vec::new()).unwrap();
     assert!(lost.records > 0 && lost.records < 200, "{lost:?}");
     let kept = restore(&bench.app, &mut room, true).await.unwrap();
