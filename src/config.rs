@@ -148,6 +148,8 @@ pub struct Ledger {
     /// `LEDGER_FLUSH_INTERVAL`: how long a settled call may wait for others before it is written. Natively a
     /// process that is killed loses the calls of this long, and of one write.
     pub flush: Duration,
+    /// `LEDGER_LAST_WRITES`: how long a native process that ends tries to write what the store does not take.
+    pub last_writes: Duration,
     /// `REQUEST_LOG_DAYS`: how long the record of a single call is kept; its sums are kept longer.
     pub request_log_days: u32,
 }

@@ -13,6 +13,7 @@ mod conversion;
 pub mod entry;
 mod estimate;
 pub mod flight;
+mod gather;
 pub mod json;
 pub(crate) mod mask;
 mod media;

@@ -83,6 +83,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
         },
         ledger: Ledger {
             flush: read.milliseconds("LEDGER_FLUSH_INTERVAL", 100, 1, 600_000),
+            last_writes: read.milliseconds("LEDGER_LAST_WRITES", 8_000, 1, 600_000),
             request_log_days: read.number("REQUEST_LOG_DAYS", 30, 3, 100) as u32,
         },
         store: read.store(),

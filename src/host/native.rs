@@ -13,6 +13,7 @@ pub mod gates;
 pub mod log;
 pub mod random;
 pub mod server;
+mod spill_file;
 pub mod tasks;
 pub mod upstream;
 
@@ -29,6 +30,7 @@ use self::first_run::Layered;
 use self::gates::NativeGates;
 use self::random::NativeRandom;
 use self::server::{Server, Service};
+use self::spill_file::SpillFile;
 use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
 use crate::app::{App, Ports, assemble, destinations};
@@ -36,6 +38,7 @@ use crate::config::{self, Config, Problems, Secret, StoreChoice, Vars};
 use crate::port::random::Random as _;
 use crate::port::store::Store;
 use crate::relay::outbox;
+use crate::relay::outbox::spill::{self, Tally};
 use crate::store::admins::Ensured;
 
 /// How often changed pools are saved.
@@ -47,10 +50,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How often old records are removed.
 const DAY: Duration = Duration::from_hours(24);
 
-/// How long the ledger may take to be written at the end.
-const LAST_WRITES: Duration = Duration::from_secs(10);
+/// After this long without success they are kept elsewhere as well.
+const SOON: Duration = Duration::from_secs(1);
 
-/// Why the relay does not start.
+/// Why the relay does not start, or has not ended well.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// One line per setting that must be changed.
@@ -58,6 +61,9 @@ pub enum StartError {
     Settings(#[from] Problems),
     #[error("{0}")]
     Other(String),
+    /// It has run and ends, but records of calls are lost.
+    #[error("{0}")]
+    RecordsLost(String),
 }
 
 /// The settings of this machine: the environment, and what an earlier run generated.
@@ -150,7 +156,10 @@ impl Native {
             outbox::flush(&self.app).await;
             self.last_writes().await;
         };
-        if tokio::time::timeout(LAST_WRITES, writes).await.is_err() {
+        if tokio::time::timeout(self.app.config.ledger.last_writes, writes)
+            .await
+            .is_err()
+        {
             tell_unwritten(&self.app);
         }
     }
@@ -173,6 +182,8 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         .await
         .map_err(StartError::Other)?;
     let native = Native::open(&setup).await?;
+    let mut room = reserve(&setup);
+    let mut left = restore(&native.app, room.as_mut(), true).await;
     if let Some(file) = first_run::login_file(&setup.data_dir) {
         tracing::info!("the admin login is in {}", file.display());
     }
@@ -199,8 +210,20 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         "crs-edge listens on http://{address}"
     );
 
-    let (ledger, others) = housekeeping(&native);
-    server.run(listener, end).await;
+    let (mut ledger, others) = housekeeping(&native);
+    {
+        let mut end = std::pin::pin!(server.run(listener, end));
+        // What an earlier run left is tried again until the store takes it.
+        while left {
+            tokio::select! {
+                () = &mut end => break,
+                () = tokio::time::sleep(LOOK_AGAIN) => left = restore(&native.app, room.as_mut(), false).await,
+            }
+        }
+        if !left {
+            end.await;
+        }
+    }
     tracing::info!("ending: running calls are over, the ledger is being written");
 
     others.abort();
@@ -208,13 +231,102 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
     native.app.outbox.close();
     let writes = async {
         // It ends when everything is written.
-        let _ = ledger.await;
+        let _ = (&mut ledger).await;
         native.last_writes().await;
     };
-    if tokio::time::timeout(LAST_WRITES, writes).await.is_err() {
-        tell_unwritten(&native.app);
+    last_words(&native.app, room, writes).await
+}
+
+/// Waits for the last writes, within a bound. Records that the store does not take at once are kept in the room
+/// reserved for them, before whoever ends the process loses patience.
+async fn last_words(
+    app: &App,
+    mut room: Option<SpillFile>,
+    writes: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let mut writes = std::pin::pin!(writes);
+    let limit = app.config.ledger.last_writes;
+    let soon = SOON.min(limit / 2);
+    if tokio::time::timeout(soon, &mut writes).await.is_ok() {
+        return Ok(());
     }
-    Ok(())
+    keep(app, room.as_mut());
+    if tokio::time::timeout(limit.saturating_sub(soon), &mut writes)
+        .await
+        .is_ok()
+    {
+        // The ledger has these records by now, so this only forgets them. What an earlier run left may be there, too.
+        restore(app, room.as_mut(), false).await;
+        return Ok(());
+    }
+    let unwritten = app.outbox.unwritten();
+    let waited = Tally::of(unwritten.iter().map(outbox::Settled::event));
+    if waited.records == 0 {
+        tracing::error!("the store did not take the last state of limits and accounts in time");
+        return Ok(());
+    }
+    // A call's end may have come since.
+    let lost = keep(app, room.as_mut());
+    if lost.records == 0 {
+        tracing::error!(
+            records = waited.records,
+            cost = %waited.cost,
+            "the store did not take the last records of calls; they are kept in the data folder for the next start"
+        );
+        return Ok(());
+    }
+    tracing::error!(records = lost.records, cost = %lost.cost, "records of calls are lost: the store did not take them in time");
+    Err(StartError::RecordsLost(format!(
+        "{} records of calls, {} in all, are lost: the store did not take them, and the data folder has no room reserved for them",
+        lost.records, lost.cost
+    )))
+}
+
+/// Keeps what is unwritten. Returns what of it could not be kept.
+fn keep(app: &App, room: Option<&mut SpillFile>) -> Tally {
+    let unwritten = app.outbox.unwritten();
+    let all = Tally::of(unwritten.iter().map(outbox::Settled::event));
+    let keys: std::collections::HashSet<_> = unwritten.iter().map(outbox::Settled::key).cloned().collect();
+    let gates = keys.iter().filter_map(|key| app.ports.gates.kept(key)).collect();
+    let Some(room) = room else {
+        return all;
+    };
+    spill::put(room, unwritten, gates).unwrap_or_else(|error| {
+        tracing::error!(%error, "records of calls cannot be kept in the data folder");
+        all
+    })
+}
+
+/// Reserves room for records that the store does not take at the end; a store in memory has no next start.
+fn reserve(setup: &Setup) -> Option<SpillFile> {
+    if matches!(setup.config.store, StoreChoice::Memory) {
+        return None;
+    }
+    SpillFile::open(&setup.data_dir)
+        .inspect_err(|error| {
+            tracing::warn!(%error, "no room is reserved in the data folder for records that the store does not take at the end");
+        })
+        .ok()
+}
+
+/// Writes what an earlier run left to the ledger. Says whether some of it is left still.
+async fn restore(app: &App, room: Option<&mut SpillFile>, before: bool) -> bool {
+    let Some(room) = room else { return false };
+    match spill::restore(app, room, before).await {
+        Ok(Tally { records: 0, .. }) => false,
+        Ok(Tally { records, cost }) => {
+            tracing::info!(records, %cost, "records of calls that an earlier run could not write are in the ledger");
+            false
+        }
+        Err(spill::RestoreError::Damaged(error)) => {
+            tracing::error!(%error, "records of calls that an earlier run kept cannot be read");
+            false
+        }
+        Err(error) => {
+            tracing::error!(%error, "records of calls that an earlier run kept cannot be written yet");
+            true
+        }
+    }
 }
 
 fn tell_unwritten(app: &App) {

@@ -20,6 +20,7 @@ pub use self::convert::Form;
 pub use self::login::Antigravity;
 
 use self::convert::{Context, CountForm, Options};
+use super::google::forms;
 use super::outgoing::mapped_model;
 use super::sign_in::{NoSignIn, SignIn};
 use super::wire::events::data;
@@ -175,6 +176,12 @@ impl Provider for Bridge {
         match call.endpoint {
             Endpoint::Messages => {
                 let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
+                // Google streams a list to who does not ask for events.
+                let whole = if forms::is_list(&whole) {
+                    forms::events(&whole, None)?.into()
+                } else {
+                    whole
+                };
                 let message = if is_object(&whole) {
                     let answer = convert::answer(&whole, context, &call.seed()).map_err(told)?;
                     answer.body

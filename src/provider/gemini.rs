@@ -14,8 +14,12 @@ use crs_durable::Millis;
 use crs_durable::gate::Service;
 use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 
+use super::google::forms::{self, Shape};
 use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
-use super::{Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, google, oauth};
+use super::{
+    Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole, google, is_other_form,
+    oauth,
+};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
@@ -78,6 +82,24 @@ impl Provider for Gemini {
 
     fn passes_back(&self, name: &HeaderName) -> bool {
         *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
+    }
+
+    /// A stream without `alt=sse` may come as a list or as events: either is a stream.
+    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+        matches!(call.endpoint, Endpoint::Generate(_))
+            && is_other_form(call, headers)
+            && (!call.stream || forms::wants_events(call))
+    }
+
+    fn gathered(&self, call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
+        let shape = match call.endpoint {
+            Endpoint::Generate(Surface::Internal) => Shape::Enveloped,
+            _ => Shape::Plain,
+        };
+        if call.stream {
+            return forms::events(&whole, Some(shape)).map(Whole::stream);
+        }
+        forms::object(&whole, shape).map(|object| Bytes::from(object).into())
     }
 
     fn rewrite(

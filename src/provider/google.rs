@@ -1,6 +1,7 @@
 //! What Google's accounts have in common, whichever product they log in to: what answers mean, whose project
 //! pays, how tokens are renewed.
 
+pub(super) mod forms;
 pub(super) mod judge;
 pub(super) mod project;
 

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::pool::Outcome;
 use http::header::{self, HeaderValue};
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 
 use super::admit::{self, Picked};
 use super::body::scan;
 use super::call::Call;
 use super::flight::Flight;
+use super::gather::{self, first_data, joined};
 use super::mask::{SecretMask, hide_headers};
 use super::media::{self, Media};
+use super::meter::streams;
 use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, conversion, origin, provider_failure, read_bounded, refresh, unpack};
 use crate::app::App;
@@ -347,10 +348,11 @@ async fn open(
 ) -> Attempt {
     let (mut head, mut body) = answer.into_parts();
     let patience = left(app, deadline);
+    let mut opening_was_packed = false;
     let opening = match within(
         &*app.ports.clock,
         patience,
-        opening(app, provider, call, &mut body),
+        opening(app, provider, call, &mut body, &mut opening_was_packed),
     )
     .await
     {
@@ -405,41 +407,56 @@ async fn open(
         }
         media => media.name(&mut head.headers),
     }
-    let (first, rest, measured) = if provider.gathers(call, &head.headers) {
-        let patience = left(app, deadline).max(app.config.relay.connect);
-        match within(&*app.ports.clock, patience, gather(first, body)).await {
-            None => return failed(Code::ProviderTimeout, "no whole answer in time"),
-            Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
-            Some(Ok(whole)) if whole.len() > LARGEST_WHOLE => {
-                let why =
-                    format!("an answer of more than {LARGEST_WHOLE} bytes that must be held as a whole");
-                return failed(Code::ProviderFailed, &why);
+    let is_packed = head.extensions.get::<unpack::WasPacked>().is_some() || opening_was_packed;
+    let (first, rest, measured) =
+        if is_packed && !streams(&head.headers) && !provider.gathers(call, &head.headers) {
+            // Only the end of a compressed text shows whether it is whole. Nobody has seen any of it, so
+            // another account may still do better.
+            let idle = app.config.relay.idle;
+            match gather::while_it_comes(app, first, &mut body, idle).await {
+                None => return failed(Code::ProviderTimeout, "the answer stopped halfway"),
+                Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
+                // One that is too large to be held goes on as it comes.
+                Some(Ok((whole, true))) => (whole, None, None),
+                Some(Ok((begun, false))) => (begun, Some(body), None),
             }
-            Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
-                Err(why) => {
-                    // The reason may quote the answer, so it counts as the provider's words.
-                    let why = SecretMask::of(live).text(&why).into_owned();
-                    return Attempt::Failed {
-                        failure: provider_failure(Code::ProviderFailed, None).with_words(why.as_bytes()),
-                        outcome: Outcome::Unwell { why, until: None },
-                        status: None,
-                    };
+        } else if provider.gathers(call, &head.headers) {
+            let patience = left(app, deadline).max(app.config.relay.connect);
+            match within(&*app.ports.clock, patience, gather::whole(first, body)).await {
+                None => return failed(Code::ProviderTimeout, "no whole answer in time"),
+                Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
+                Some(Ok(whole)) if whole.len() > gather::LARGEST_WHOLE => {
+                    let why = format!(
+                        "an answer of more than {} bytes that must be held as a whole",
+                        gather::LARGEST_WHOLE
+                    );
+                    return failed(Code::ProviderFailed, &why);
                 }
-                Ok(whole) => {
-                    let kind = if whole.is_stream {
-                        "text/event-stream"
-                    } else {
-                        "application/json"
-                    };
-                    head.headers
-                        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-                    (whole.told, None, whole.measured)
-                }
-            },
-        }
-    } else {
-        (first, Some(body), None)
-    };
+                Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
+                    Err(why) => {
+                        // The reason may quote the answer, so it counts as the provider's words.
+                        let why = SecretMask::of(live).text(&why).into_owned();
+                        return Attempt::Failed {
+                            failure: provider_failure(Code::ProviderFailed, None).with_words(why.as_bytes()),
+                            outcome: Outcome::Unwell { why, until: None },
+                            status: None,
+                        };
+                    }
+                    Ok(whole) => {
+                        let kind = if whole.is_stream {
+                            "text/event-stream"
+                        } else {
+                            "application/json"
+                        };
+                        head.headers
+                            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+                        (whole.told, None, whole.measured)
+                    }
+                },
+            }
+        } else {
+            (first, Some(body), None)
+        };
     let rewrite = rest
         .as_ref()
         .and_then(|_| provider.rewrite(call, live, &head.headers, kept));
@@ -452,20 +469,6 @@ async fn open(
         measured,
         metered: true,
     })
-}
-
-/// A whole answer that is larger is given up, bytes: an isolate has 128 MB for everything.
-const LARGEST_WHOLE: usize = 32 << 20;
-
-/// The whole answer; one that is larger than [`LARGEST_WHOLE`] is given up just behind that.
-async fn gather(first: Bytes, mut rest: Body) -> Result<Bytes, BodyError> {
-    let mut whole = BytesMut::from(first);
-    while whole.len() <= LARGEST_WHOLE
-        && let Some(more) = first_data(&mut rest).await?
-    {
-        whole.extend_from_slice(&more);
-    }
-    Ok(whole.freeze())
 }
 
 /// The body is JSON of ours now, whatever the provider's was.
@@ -482,33 +485,24 @@ async fn opening(
     provider: &dyn Provider,
     call: &Call,
     body: &mut Body,
+    was_packed: &mut bool,
 ) -> Result<(Bytes, Opening), BodyError> {
     let mut first = Bytes::new();
     loop {
         let Some(more) = first_data(body).await? else {
             return Ok((first, Opening::Well));
         };
-        first = if first.is_empty() {
-            more
-        } else {
-            [first, more].concat().into()
-        };
+        if first.is_empty() && !*was_packed && unpack::is_gzip(&more) {
+            *was_packed = true;
+            unpack::open_gzip(more, body);
+            continue;
+        }
+        first = joined(first, more);
         match provider.judge_opening(call, &first, app.ports.clock.now()) {
             Opening::Unclear if first.len() < LONGEST_OPENING => {}
             judged => return Ok((first, judged)),
         }
     }
-}
-
-/// The first bytes of a body; `None` at its end.
-async fn first_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
-    while let Some(frame) = body.frame().await {
-        match frame?.into_data() {
-            Ok(data) if !data.is_empty() => return Ok(Some(data)),
-            _ => {}
-        }
-    }
-    Ok(None)
 }
 
 /// Reads an answer that is no success, bounded in size and time, and asks the provider's table.
@@ -519,13 +513,21 @@ async fn judge(
     live: &LiveAccount,
     answer: Response<Body>,
 ) -> Result<(Answer, Verdict), Attempt> {
-    let (head, body) = answer.into_parts();
-    let read = within(
-        &*app.ports.clock,
-        app.config.relay.connect,
-        read_bounded(body, ERROR_BODY_LIMIT),
-    )
-    .await;
+    let (head, mut body) = answer.into_parts();
+    let read = async {
+        let first = first_data(&mut body).await?.unwrap_or_default();
+        if unpack::is_gzip(&first) {
+            unpack::open_gzip(first, &mut body);
+            return read_bounded(body, ERROR_BODY_LIMIT).await;
+        }
+        let rest = read_bounded(body, ERROR_BODY_LIMIT.saturating_sub(first.len())).await?;
+        Ok::<_, BodyError>({
+            let mut body = joined(first, rest);
+            body.truncate(ERROR_BODY_LIMIT);
+            body
+        })
+    };
+    let read = within(&*app.ports.clock, app.config.relay.connect, read).await;
     let Some(Ok(body)) = read else {
         return Err(Attempt::Failed {
             failure: provider_failure(Code::ProviderFailed, Some(head.status))

@@ -290,6 +290,10 @@ impl Flight {
         due
     }
 
+    pub(super) fn meter_mut(&mut self) -> Option<&mut Meter> {
+        self.meter.as_mut()
+    }
+
     pub(super) fn meter(&self) -> Option<&Meter> {
         self.meter.as_ref()
     }

@@ -22,14 +22,17 @@ pub(super) enum Media {
 
 impl Media {
     /// By the answer's own word, or by its first bytes if it has another one or none: compatible hosts name
-    /// their streams `text/plain`, and ChatGPT has sent some without a name.
+    /// their streams `text/plain`, and ChatGPT has sent some without a name. First bytes that cannot be what the
+    /// word says have it their way: no stream begins with a bracket, no JSON with the name of a field.
     pub(super) fn of(headers: &HeaderMap, first: &[u8]) -> Self {
         let named = headers
             .get(header::CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok());
-        named
-            .and_then(Self::named)
-            .unwrap_or_else(|| Self::of_text(first))
+        let seen = Self::of_text(first);
+        match named.and_then(Self::named) {
+            Some(named) if seen == Self::Foreign => named,
+            _ => seen,
+        }
     }
 
     fn named(kind: &str) -> Option<Self> {

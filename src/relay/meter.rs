@@ -20,6 +20,8 @@ use crate::model::usage::{Quality, Tokens};
 use super::json::JsonTap;
 use super::sse::SseTap;
 
+#[cfg(test)]
+pub(crate) mod cuts;
 pub mod hosted;
 mod pick;
 pub mod reading;
@@ -38,7 +40,18 @@ pub(super) trait Tap: std::fmt::Debug + Send + Sync {
     fn error(&self) -> Option<&ProviderError>;
     /// `None`: the body is no stream of events.
     fn between_events(&self) -> Option<bool>;
+    /// See [`Meter::close`].
+    fn close(&mut self) -> Last;
     fn finish(self: Box<Self>, complete: bool) -> Measured;
+}
+
+/// How the bytes of a stream stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// Between two events, or behind the whole data of one: some servers send no empty line at the end.
+    Whole,
+    /// Within an event.
+    Cut,
 }
 
 /// What a response told.
@@ -131,6 +144,22 @@ impl Meter {
         self.0.between_events().unwrap_or(true)
     }
 
+    /// No more bytes come. What is here of the last event counts as that event if it is whole. A stream ended
+    /// well if this returns [`Last::Whole`] and [`Self::ended`] is true afterwards:
+    ///
+    /// | protocol | its end |
+    /// | --- | --- |
+    /// | Messages | `message_stop`; or `message_delta` with a `stop_reason`, as some servers send nothing after it |
+    /// | Responses | `response.completed`, `.incomplete`, `.failed`: a `status` that is final |
+    /// | Chat Completions | `[DONE]`, or a `finish_reason`, as some servers send no `[DONE]` |
+    /// | Gemini, Code Assist | a `finishReason`, or the prompt's `blockReason` |
+    /// | all | an error |
+    ///
+    /// A body that is no stream is always [`Last::Whole`]: its length or its JSON tells.
+    pub fn close(&mut self) -> Last {
+        self.0.close()
+    }
+
     /// `complete`: the body came to its end, and the connection neither broke nor was given up.
     pub fn finish(self, complete: bool) -> Measured {
         self.0.finish(complete)
@@ -175,6 +204,10 @@ impl Tap for SseTap {
         Some(self.between_events())
     }
 
+    fn close(&mut self) -> Last {
+        self.close()
+    }
+
     fn finish(self: Box<Self>, complete: bool) -> Measured {
         (*self).finish(complete)
     }
@@ -199,6 +232,10 @@ impl Tap for JsonTap {
 
     fn between_events(&self) -> Option<bool> {
         None
+    }
+
+    fn close(&mut self) -> Last {
+        Last::Whole
     }
 
     fn finish(self: Box<Self>, complete: bool) -> Measured {

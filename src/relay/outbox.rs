@@ -8,13 +8,15 @@
 //! longer. That, and the time of one write, is what a killed process loses.
 
 mod backlog;
+pub mod spill;
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::backlog::{Backlog, Settled};
+use self::backlog::Backlog;
+pub use self::backlog::Settled;
 use crate::app::App;
 use crate::model::usage::LedgerEvent;
 use crate::port::clock::{Millis, within};
@@ -35,6 +37,9 @@ const REFUSALS: u32 = 3;
 
 /// Longest pause between two tries while the store is away.
 const LAST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The same once the process is ending: there is little time left.
+const LAST_PAUSE_AT_END: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
 pub struct Outbox {
@@ -92,6 +97,11 @@ impl Outbox {
         let of = |at: &AtomicU64| Some(at.load(Ordering::Relaxed)).filter(|at| *at > 0);
         let slow = of(&self.began).filter(|began| now.saturating_sub(*began) > SLOW_MS);
         of(&self.failing).or(slow)
+    }
+
+    /// Events that are not known to be in the store, those of the batch under way among them.
+    pub fn unwritten(&self) -> Vec<Settled> {
+        lock(&self.backlog).unwritten()
     }
 
     /// Lets `run` end once everything is written.
@@ -154,7 +164,7 @@ pub async fn flush(app: &App) {
         app.outbox.began.store(app.ports.clock.now(), Ordering::Relaxed);
         if !write(app, &batch).await {
             // Something in it cannot be written, now or ever: it must not hold up the rest.
-            for settled in &batch {
+            for settled in batch.iter() {
                 if !write(app, std::slice::from_ref(settled)).await {
                     app.outbox.lost.fetch_add(1, Ordering::Relaxed);
                     let event = serde_json::to_string(&settled.event).unwrap_or_default();
@@ -217,7 +227,11 @@ async fn write(app: &App, batch: &[Settled]) -> bool {
         let now = app.ports.clock.now().max(1);
         let failing = &app.outbox.failing;
         let _ = failing.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        app.ports.clock.sleep(pause).await;
+        if app.outbox.is_closed() {
+            app.ports.clock.sleep(pause.min(LAST_PAUSE_AT_END)).await;
+        } else {
+            within(&*app.ports.clock, pause, app.outbox.closed()).await;
+        }
         pause = (pause * 2).min(LAST_PAUSE);
     }
 }

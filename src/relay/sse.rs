@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use self::line::{ENVELOPE, HEAD_BYTES, Kind, Verdict, classify};
 
-use super::meter::{Measured, ProviderError, bounded, guess};
+use super::meter::{Last, Measured, ProviderError, bounded, guess};
 use super::usage::Tally;
 use crate::model::usage::Quality;
 
@@ -39,6 +39,10 @@ pub struct SseTap {
     capture: Vec<u8>,
     /// The event's data was too long to keep.
     gave_up: bool,
+    /// The event under way has begun, and its data is not known to be whole.
+    unfinished: bool,
+    /// The line under way is one of data.
+    is_data: bool,
     seen: Seen,
 }
 
@@ -87,6 +91,8 @@ impl Default for SseTap {
             event: Kind::Unknown,
             capture: Vec::new(),
             gave_up: false,
+            unfinished: false,
+            is_data: false,
             seen: Seen::default(),
         }
     }
@@ -140,6 +146,29 @@ impl SseTap {
         self.between && self.line == Line::Start && self.head_len == 0
     }
 
+    /// See [`Meter::close`](super::meter::Meter::close).
+    pub fn close(&mut self) -> Last {
+        let held = self.head.get(..self.head_len).unwrap_or_default();
+        if !held.is_empty() {
+            // A line too short to be classified: a comment, or a field of which nothing is known.
+            let data = held.strip_prefix(b"data:");
+            let is_whole =
+                held.starts_with(b":") && !self.unfinished || data.is_some_and(|data| is_json(data));
+            return if is_whole { Last::Whole } else { Last::Cut };
+        }
+        if !self.unfinished {
+            return Last::Whole;
+        }
+        if self.capture.is_empty() || !is_json(&self.capture) {
+            return Last::Cut;
+        }
+        self.seen.read(&self.capture, self.event);
+        self.capture.clear();
+        self.line = Line::Skip;
+        self.unfinished = false;
+        Last::Whole
+    }
+
     /// See [`super::meter`] for how the quality is decided.
     pub fn finish(mut self, complete: bool) -> Measured {
         // A last line without its end still counts, if it is whole.
@@ -164,6 +193,11 @@ impl SseTap {
             // lines is read once, at the event's end: trying at each line would cost the square of them.
             if self.line == (Line::Capture { first: true }) && self.seen.read(&self.capture, self.event) {
                 self.capture.clear();
+                self.line = Line::Skip;
+            }
+            // Data that is not held counts as whole with its line.
+            if self.is_data && (self.gave_up || !matches!(self.line, Line::Capture { .. })) {
+                self.unfinished = false;
             }
             self.line = Line::Start;
         }
@@ -220,15 +254,21 @@ impl SseTap {
         }
         self.between = false;
         self.line = Line::Skip;
+        self.is_data = false;
         match *verdict {
             Verdict::Wait | Verdict::Skip => {}
-            Verdict::Event(kind) => self.event = kind,
+            Verdict::Event(kind) => {
+                self.event = kind;
+                self.unfinished = true;
+            }
             Verdict::Data {
                 kind,
                 payload,
                 envelope,
             } => {
                 self.seen.began = true;
+                self.is_data = true;
+                self.unfinished = true;
                 let payload = line.get(payload..).unwrap_or_default();
                 match kind {
                     _ if self.gave_up => {}
@@ -238,7 +278,6 @@ impl SseTap {
                         self.line = Line::Capture { first: false };
                     }
                     Kind::Idle => {}
-                    Kind::MessageStop => self.seen.stopped = true,
                     Kind::ContentDelta => self.line = self.seen.delta(payload.len() as u64, envelope),
                     // Whole and here: read where it lies.
                     _ if ends && payload.len() <= CAPTURE_BYTES && self.seen.read(payload, self.event) => {}
@@ -268,6 +307,7 @@ impl SseTap {
     fn dispatch(&mut self) {
         self.between = true;
         self.gave_up = false;
+        self.unfinished = false;
         if !self.capture.is_empty() {
             if !self.seen.read(&self.capture, self.event) && self.event == Kind::Error {
                 // Not JSON, but said to be an error.
@@ -281,6 +321,10 @@ impl SseTap {
         }
         self.event = Kind::Unknown;
     }
+}
+
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 impl Seen {
@@ -361,6 +405,7 @@ impl Seen {
                 self.delta(data.len() as u64, ENVELOPE);
             }
             Kind::Error | Kind::Unknown => {
+                self.stopped |= event_line == Kind::MessageStop;
                 let error = ProviderError::read(&event.error).or_else(|| {
                     // The error itself, without the usual wrapping.
                     let bare = || {

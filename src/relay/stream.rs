@@ -21,7 +21,7 @@ use http_body_util::BodyExt as _;
 
 use super::attempt::Answer;
 use super::flight::Flight;
-use super::meter::Meter;
+use super::meter::{Last, Meter};
 use super::refusal;
 use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
@@ -278,6 +278,10 @@ impl Relayed {
         let held = self.flight.held_back();
         if !held.is_empty() {
             return Poll::Ready(Some(Ok(self.hand_on(held))));
+        }
+        let last = self.flight.meter_mut().map(Meter::close);
+        if last == Some(Last::Cut) {
+            return self.broke("the stream ended within an event".to_owned());
         }
         if self.stream().is_some_and(|meter| !meter.ended()) {
             return self.broke("the stream ended before its last event".to_owned());

@@ -1,4 +1,5 @@
-//! Answers that come compressed although identity was asked for: opened as they pass.
+//! Answers that come compressed although identity was asked for, whether or not they say so (gzip is known by
+//! its first byte): opened as they pass.
 //!
 //! Each chunk gives what can be made of it, in pieces of at most [`PIECE`] bytes, and the next piece is made
 //! when the client has room for it: a few bytes that stand for gigabytes fill no memory. Whoever holds an
@@ -9,7 +10,7 @@
 //! | `gzip`, `x-gzip` | several members too; sums are checked |
 //! | `deflate` | within zlib's frame, or bare, as some servers have it |
 //! | `br` | on the edge the runtime opens it, and nobody here could |
-//! | `zstd` | windows of at most 8 MiB; what a window holds back comes with the frame's end |
+//! | `zstd` | windows of at most 8 MiB; on the edge, what a window holds back comes with the frame's end |
 
 #[cfg(not(target_arch = "wasm32"))]
 mod brotli;
@@ -17,7 +18,13 @@ mod brotli;
 #[path = "unpack/no_brotli.rs"]
 mod brotli;
 mod deflate;
+#[cfg(not(target_arch = "wasm32"))]
 mod zstd;
+#[cfg(target_arch = "wasm32")]
+#[path = "unpack/zstd_by_window.rs"]
+mod zstd;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod zstd_by_window;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -54,6 +61,28 @@ trait Decode: Send {
     fn is_whole(&self) -> bool;
 }
 
+/// In the extensions of an answer whose codings were taken off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WasPacked;
+
+/// Whether a body that should be JSON or events begins like gzip: neither begins with that byte.
+pub(super) fn is_gzip(first: &[u8]) -> bool {
+    first.first() == Some(&GZIP_MAGIC)
+}
+
+/// The first byte of a gzip member, RFC 1952.
+const GZIP_MAGIC: u8 = 0x1f;
+
+/// Opens a body that is gzip without saying so, of which these first bytes are read already.
+pub(super) fn open_gzip(first: Bytes, body: &mut Body) {
+    let nothing = http_body_util::Empty::new().map_err(|never| match never {});
+    let rest = std::mem::replace(body, nothing.boxed_unsync());
+    let mut unpacked = Unpacked::new(rest, Box::<deflate::Gzip>::default());
+    unpacked.began = true;
+    unpacked.input = first;
+    *body = unpacked.boxed_unsync();
+}
+
 /// The answer without its codings; the headers say so. The error names a coding that nobody here can open.
 pub(super) fn opened(answer: Response<Body>) -> Result<Response<Body>, String> {
     let codings = codings(answer.headers())?;
@@ -63,6 +92,7 @@ pub(super) fn opened(answer: Response<Body>) -> Result<Response<Body>, String> {
     let (mut head, mut body) = answer.into_parts();
     head.headers.remove(header::CONTENT_ENCODING);
     head.headers.remove(header::CONTENT_LENGTH);
+    head.extensions.insert(WasPacked);
     // They are named in the order in which they were applied.
     for decoder in codings.into_iter().rev() {
         body = Unpacked::new(body, decoder).boxed_unsync();

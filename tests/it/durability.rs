@@ -7,7 +7,7 @@ use crs_support::relay::Host;
 use serde_json::json;
 
 use super::HOST;
-use super::support::{entries, ready, relay};
+use super::support::{entries, ready, ready_with, relay};
 
 #[tokio::test]
 async fn a_first_run_makes_what_it_needs_and_tells_no_secret() {
@@ -209,4 +209,30 @@ async fn a_store_that_does_not_answer_stops_nobody_and_loses_nothing() {
 
     r.relay.redis().resume();
     assert_eq!(r.entries(21).await.len(), 21);
+}
+
+/// The store takes nothing while the process ends: the records are in the data folder, and the next start writes
+/// them, once.
+#[tokio::test]
+async fn records_that_the_store_does_not_take_at_the_end_are_there_after_the_next_start() {
+    applies_here!();
+    let mut r = ready_with(|setup| setup.env("LEDGER_LAST_WRITES", 100)).await;
+    r.client.messages("hi").send().await.good();
+    r.entry().await;
+    r.relay.redis().pause();
+    for _ in 0..3 {
+        r.client.messages("hi").send().await.good();
+    }
+    assert_eq!(r.relay.terminate().await, Some(0));
+    assert!(
+        r.relay.log().contains("kept in the data folder"),
+        "{}",
+        r.relay.log()
+    );
+    r.relay.redis().resume();
+    for _ in 0..2 {
+        r.relay.start_again().await;
+        assert_eq!(entries(&r.relay, 4).await.len(), 4);
+        r.relay.terminate().await;
+    }
 }

@@ -1,6 +1,7 @@
 //! Gemini CLI and Google's SDKs on Google's accounts: keys of the Gemini API, and logins for Code Assist.
 
 mod faults;
+mod forms;
 
 use crs_support::client::{Call, Client};
 use crs_support::provider::{At, FakeProvider, How, PROJECT, Request, Route, Script, Tokens};

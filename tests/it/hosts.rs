@@ -87,6 +87,16 @@ const NOT_HERE: &[NotHere] = &[
         "its gates keep what they were told, and no process does",
     ),
     (
+        "durability::records_that_the_store_does_not_take_at_the_end_are_there_after_the_next_start",
+        &[InProcess, Embedded],
+        "its store cannot be stopped from outside",
+    ),
+    (
+        "durability::records_that_the_store_does_not_take_at_the_end_are_there_after_the_next_start",
+        &[Worker],
+        "a Worker has no end: its gates keep records until the store has them",
+    ),
+    (
         "durability::a_store_that_does_not_answer_stops_nobody_and_loses_nothing",
         &[InProcess, Embedded],
         "its store is not remote",

@@ -281,6 +281,65 @@ async fn a_compressed_answer_is_opened() {
     assert_eq!(entries[0]["tokens"], entries[1]["tokens"]);
 }
 
+/// Nobody has seen any of it, so another account serves; if none does, the client hears so in its protocol.
+#[tokio::test]
+async fn a_compressed_answer_that_is_cut_is_asked_for_again() {
+    let r = ready().await;
+    let plain = r.client.messages("hi").send().await.good();
+    let packed = gzip(&plain.body);
+    let damaged = {
+        let mut packed = packed.clone();
+        let end = packed.len() - 6;
+        packed[end] ^= 1;
+        packed
+    };
+    let second = r.second_account().await;
+    let broken = |bytes: &[u8]| {
+        Script::bytes("application/json", bytes.to_vec()).with_header("content-encoding", "gzip")
+    };
+    for bytes in [&packed[..packed.len() - 9], &packed[..packed.len() / 2], &damaged] {
+        r.provider.next(broken(bytes));
+        let answer = r.client.messages("hi").send().await.good();
+        assert_eq!(answer.text(), plain.text());
+        assert_eq!(r.provider.last_call().credential(), Some(second));
+    }
+    r.provider.answer(broken(&packed[..packed.len() - 9]));
+    let answer = r.client.messages("hi").send().await.expect(502);
+    assert_eq!(answer.json()["type"], "error", "{}", answer.raw_text());
+}
+
+#[tokio::test]
+async fn a_compressed_stream_that_is_cut_ends_with_an_error() {
+    let r = ready().await;
+    let plain = r.client.messages("hi").stream().send().await.good();
+    let packed = gzip(&plain.body);
+    let script = Script::bytes("text/event-stream", packed[..packed.len() - 20].to_vec())
+        .with_header("content-encoding", "gzip");
+    r.provider.next(script);
+    let answer = r.client.messages("hi").stream().send().await.good();
+    assert_eq!(answer.events().pop().expect("an event").name, "error");
+}
+
+#[tokio::test]
+async fn gzip_that_does_not_say_so_is_opened() {
+    let r = ready().await;
+    for streams in [false, true] {
+        let call = || {
+            let call = r.client.messages("hi");
+            if streams { call.stream() } else { call }
+        };
+        let plain = call().send().await.good();
+        let kind = plain.header("content-type").expect("a type").to_owned();
+        r.provider.next(Script::bytes(&kind, gzip(&plain.body)));
+        assert_eq!(call().send().await.good().text(), plain.text());
+    }
+    let words =
+        r#"{"type": "error", "error": {"type": "invalid_request_error", "message": "messages.3: no"}}"#;
+    r.provider
+        .next(Script::bytes("application/json", gzip(words.as_bytes())).status(400));
+    assert_eq!(r.client.messages("hi").send().await.expect(400).raw_text(), words);
+}
+
 /// The provider repeats what it was sent, and nobody is told.
 #[tokio::test]
 async fn a_credential_that_a_provider_repeats_is_hidden() {

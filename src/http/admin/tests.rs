@@ -15,6 +15,7 @@ mod reading;
 mod scale;
 mod sign_in;
 mod spend;
+mod spill;
 mod streams;
 mod trace;
 mod usage;

@@ -59,7 +59,7 @@ pub(super) static GENERATE: Reading = Reading::new(
             maps,
         ),
     ],
-    None,
+    false,
 );
 
 /// What was searched for with Google: charged by the query, or by the prompt, as the model has it.

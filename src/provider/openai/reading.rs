@@ -63,7 +63,7 @@ pub(super) static RESPONSES: Reading = Reading::new(
         Rule::value(&["tools", "type"], tool_type),
         Rule::value(&["tools", "model"], image_model),
     ],
-    None,
+    false,
 );
 
 pub(super) static CHAT: Reading = Reading::new(
@@ -84,7 +84,7 @@ pub(super) static CHAT: Reading = Reading::new(
         Rule::content(&["choices", "message", "tool_calls"]),
         Rule::value(&["choices", "message", "annotations"], annotations),
     ],
-    Some("[DONE]"),
+    true,
 );
 
 fn listed_type(seen: &mut Seen, value: &Value) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::hosted::HostedCalls;
 use super::pick::{ByLength, Picker, by_length};
-use super::{Measured, ProviderError, Tap, bounded, guess};
+use super::{Last, Measured, ProviderError, Tap, bounded, guess};
 use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};
 
@@ -21,13 +21,13 @@ pub(crate) use crate::relay::usage::{MOST_TOKENS, count};
 pub struct Reading {
     pub(super) rules: &'static [Rule],
     pub(super) by_length: ByLength,
-    mark: Option<&'static str>,
+    mark: bool,
 }
 
 impl Reading {
     /// At most 64 rules, with paths of at most six steps and keys of less than 24 bytes: more do not compile.
-    /// `mark`: data that is no JSON and says that the stream is over.
-    pub const fn new(rules: &'static [Rule], mark: Option<&'static str>) -> Self {
+    /// `mark`: a stream is over when `[DONE]` has come.
+    pub const fn new(rules: &'static [Rule], mark: bool) -> Self {
         Self {
             rules,
             by_length: by_length(rules),
@@ -265,6 +265,10 @@ impl Tap for Whole {
         None
     }
 
+    fn close(&mut self) -> Last {
+        Last::Whole
+    }
+
     fn finish(mut self: Box<Self>, complete: bool) -> Measured {
         self.seen.text_ends();
         let whole = self.picker.is_done();
@@ -278,9 +282,12 @@ impl Tap for Whole {
 pub(super) struct Events {
     picker: Picker,
     seen: Seen,
-    mark: Option<&'static str>,
-    /// How much of the mark the data has been so far; `None`: it is something else.
+    /// Whether [`DONE`] ends the answer.
+    mark: bool,
+    /// How much of [`DONE`] the data has been so far; `None`: it is something else.
     marked: Option<usize>,
+    /// What is here of the event under way.
+    event: Event,
     line: Line,
     /// The last byte was a CR: an LF now belongs to it.
     after_cr: bool,
@@ -297,7 +304,19 @@ enum Line {
     Skip,
 }
 
+/// Of an event whose empty line has not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// Comments at most.
+    Nothing,
+    Fields,
+    Data,
+}
+
 const DATA: &[u8] = b"data:";
+
+/// Data that is no JSON, and OpenAI's way to say that a stream is over. Hosts send it in other protocols, too.
+const DONE: &[u8] = b"[DONE]";
 
 impl Events {
     pub(super) fn new(reading: &'static Reading) -> Self {
@@ -305,6 +324,7 @@ impl Events {
             picker: Picker::new(reading),
             seen: Seen::default(),
             mark: reading.mark,
+            event: Event::Nothing,
             marked: Some(0),
             line: Line::Start(0),
             after_cr: false,
@@ -320,10 +340,14 @@ impl Events {
                 return;
             };
             self.between = false;
+            if known == 0 && *byte != b':' && self.event == Event::Nothing {
+                self.event = Event::Fields;
+            }
             if DATA.get(known) != Some(byte) {
                 self.line = Line::Skip;
             } else if known + 1 == DATA.len() {
                 self.line = Line::Data;
+                self.event = Event::Data;
                 self.began = true;
                 // Between two lines of data there is a line end.
                 self.picker.feed(b"\n", &mut self.seen);
@@ -339,11 +363,11 @@ impl Events {
     }
 
     fn compare(&mut self, part: &[u8]) {
-        let (Some(mark), Some(marked)) = (self.mark, &mut self.marked) else {
+        let Some(marked) = &mut self.marked else {
             return;
         };
         for byte in part {
-            match mark.as_bytes().get(*marked) {
+            match DONE.get(*marked) {
                 Some(expected) if expected == byte => *marked += 1,
                 _ if byte.is_ascii_whitespace() => {}
                 _ => {
@@ -364,10 +388,15 @@ impl Events {
         self.line = Line::Start(0);
     }
 
+    fn is_marked(&self) -> bool {
+        self.marked == Some(DONE.len())
+    }
+
     fn event_ends(&mut self) {
         self.seen.text_ends();
-        self.seen.ended |= self.mark.is_some_and(|mark| self.marked == Some(mark.len()));
+        self.seen.ended |= self.mark && self.is_marked();
         self.marked = Some(0);
+        self.event = Event::Nothing;
         self.picker.again();
     }
 }
@@ -414,6 +443,23 @@ impl Tap for Events {
 
     fn between_events(&self) -> Option<bool> {
         Some(self.between && self.line == Line::Start(0))
+    }
+
+    fn close(&mut self) -> Last {
+        let is_whole = match self.event {
+            Event::Nothing => return Last::Whole,
+            Event::Fields => false,
+            // A text that is no JSON is whole with its line.
+            Event::Data => {
+                let is_text = self.line == Line::Start(0) && !self.picker.began();
+                is_text || self.picker.is_done() || self.is_marked()
+            }
+        };
+        if !is_whole {
+            return Last::Cut;
+        }
+        self.event_ends();
+        Last::Whole
     }
 
     fn finish(mut self: Box<Self>, complete: bool) -> Measured {

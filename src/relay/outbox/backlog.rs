@@ -1,6 +1,7 @@
 //! Events that wait, counted.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{CAPACITY, Waiting};
 use crate::model::usage::LedgerEvent;
@@ -9,9 +10,21 @@ use crate::port::gates::KeyHash;
 /// Shares of the room, percent, of which the operator is told while there is still time.
 const MARKS: [usize; 3] = [25, 50, 90];
 
-pub(super) struct Settled {
+/// An event, and whose gate counts it.
+#[derive(Clone)]
+pub struct Settled {
     pub(super) key: KeyHash,
     pub(super) event: LedgerEvent,
+}
+
+impl Settled {
+    pub fn key(&self) -> &KeyHash {
+        &self.key
+    }
+
+    pub fn event(&self) -> &LedgerEvent {
+        &self.event
+    }
 }
 
 /// In the order they came.
@@ -22,6 +35,7 @@ pub(super) struct Backlog {
     bytes: usize,
     /// Taken and not written yet.
     writing: Waiting,
+    batch: Arc<Vec<Settled>>,
     /// How many of [`MARKS`] were passed since the backlog was last below the first.
     passed: usize,
 }
@@ -54,18 +68,25 @@ impl Backlog {
     }
 
     /// The oldest, at most so many. They count until [`Self::written`].
-    pub(super) fn take(&mut self, most: usize) -> Vec<Settled> {
+    pub(super) fn take(&mut self, most: usize) -> Arc<Vec<Settled>> {
         let count = self.queue.len().min(most);
         let taken: Vec<_> = self.queue.drain(..count).collect();
         let bytes = taken.iter().map(size).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
         self.writing = Waiting { events: count, bytes };
-        taken
+        self.batch = Arc::new(taken);
+        self.batch.clone()
+    }
+
+    /// Everything that is not known to be in the store, the oldest first.
+    pub(super) fn unwritten(&self) -> Vec<Settled> {
+        self.batch.iter().chain(&self.queue).cloned().collect()
     }
 
     /// What was taken is in the store.
     pub(super) fn written(&mut self) {
         self.writing = Waiting::default();
+        self.batch = Arc::default();
         let used = self.queue.len() * 100 / CAPACITY;
         if MARKS.first().is_some_and(|first| used < *first) {
             self.passed = 0;

@@ -366,3 +366,12 @@ proptest! {
         prop_assert_eq!(measure(&stream, false).tokens.output, (bytes as u64).div_ceil(4).max(1));
     }
 }
+
+#[test]
+fn a_stream_that_is_cut_within_an_event_has_not_ended() {
+    use crate::relay::meter::{Meter, cuts};
+    let stream = [START, TEXT, END].concat();
+    for stream in [stream.clone(), stream.replace('\n', "\r\n")] {
+        cuts::each(&stream, "\"output_tokens\":77}}", Meter::sse);
+    }
+}

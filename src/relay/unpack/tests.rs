@@ -203,3 +203,74 @@ fn a_stream_passes_as_it_is_flushed() {
         assert!(body.next().now_or_never().unwrap().is_none(), "{coding}");
     }
 }
+
+#[test]
+fn each_block_of_zstd_is_given_at_once() {
+    let mut encoder = zstd_safe::CCtx::create();
+    let mut chunks = Vec::new();
+    for number in 0..4 {
+        let text = format!("data: {{\"n\":{number}}}\n\n");
+        let mut chunk = Vec::with_capacity(4_096);
+        let mut target = zstd_safe::OutBuffer::around(&mut chunk);
+        let mut source = zstd_safe::InBuffer::around(text.as_bytes());
+        encoder.compress_stream(&mut target, &mut source).unwrap();
+        assert_eq!(encoder.flush_stream(&mut target).unwrap(), 0);
+        drop(target);
+        chunks.push(chunk);
+    }
+    let mut end = Vec::with_capacity(64);
+    encoder
+        .end_stream(&mut zstd_safe::OutBuffer::around(&mut end))
+        .unwrap();
+    chunks.push(end);
+    let mut body = opened(answer("zstd", chunks))
+        .unwrap()
+        .into_body()
+        .into_data_stream();
+    for number in 0..4 {
+        let piece = body.next().now_or_never().expect("at once").unwrap().unwrap();
+        assert_eq!(piece, format!("data: {{\"n\":{number}}}\n\n"));
+    }
+    assert!(body.next().now_or_never().unwrap().is_none());
+}
+
+#[test]
+fn the_edges_zstd_opens_the_same() {
+    let packed = zstd(TEXT);
+    for size in [1, 2, 3, 7, packed.len()] {
+        let frames = packed
+            .chunks(size)
+            .map(|part| Ok(Frame::data(Bytes::copy_from_slice(part))));
+        let inner = StreamBody::new(stream::iter(frames.collect::<Vec<_>>())).boxed_unsync();
+        let body = Unpacked::new(inner, Box::new(zstd_by_window::Zstd::new()));
+        let text = read_bounded(body.boxed_unsync(), 1 << 20).now_or_never().unwrap();
+        assert_eq!(text.unwrap(), TEXT, "by {size}");
+    }
+}
+
+/// Whole texts of one coding, cut or damaged at every byte, are never taken for whole.
+#[test]
+fn no_cut_is_taken_for_a_whole_text() {
+    let mut all = packed(TEXT).to_vec();
+    all.push(("br", BROTLI.to_vec()));
+    for (coding, packed) in all {
+        for end in 1..packed.len() {
+            let cut = packed.get(..end).unwrap().to_vec();
+            assert!(read(coding, vec![cut], 1 << 20).is_err(), "{coding} cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn gzip_without_its_name_is_opened_however_it_is_cut() {
+    let packed = gzip(TEXT);
+    assert!(is_gzip(&packed) && !is_gzip(TEXT) && !is_gzip(b"") && !is_gzip(b"{"));
+    for at in 1..packed.len() {
+        let (first, rest) = packed.split_at(at);
+        let frames = [Ok(Frame::data(Bytes::copy_from_slice(rest)))];
+        let mut body = StreamBody::new(stream::iter(frames)).boxed_unsync();
+        open_gzip(Bytes::copy_from_slice(first), &mut body);
+        let text = read_bounded(body, 1 << 20).now_or_never().unwrap();
+        assert_eq!(text.unwrap(), TEXT, "{at}");
+    }
+}

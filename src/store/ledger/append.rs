@@ -79,6 +79,17 @@ impl Ledger {
         self.write(batch, events.to_vec(), and, false, now).await
     }
 
+    /// [`append_with`](Self::append_with), and none of the events whose calls are in the log already.
+    pub async fn append_unwritten(
+        &self,
+        batch: &str,
+        events: &[LedgerEvent],
+        and: Vec<Command>,
+        now: Millis,
+    ) -> Result<Appended, StoreError> {
+        self.write(batch, events.iter().collect(), and, true, now).await
+    }
+
     async fn write(
         &self,
         batch: &str,

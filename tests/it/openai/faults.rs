@@ -125,6 +125,36 @@ async fn a_broken_stream_ends_with_an_error_of_its_protocol() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_cut_within_its_last_event_ends_with_an_error() {
+    let o = with_a_key().await;
+    let chat =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let response = "data: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"output\":[]}}";
+    for (route, call, sent, is_cut) in [
+        (Route::ChatCompletions, o.chat(), format!("{chat}data: [DO"), true),
+        (
+            Route::ChatCompletions,
+            o.chat(),
+            format!("{chat}data: [DONE]"),
+            false,
+        ),
+        (Route::ChatCompletions, o.chat(), chat.to_owned(), false),
+        (Route::Responses, o.responses(), response.to_owned(), false),
+        (
+            Route::Responses,
+            o.responses(),
+            response[..response.len() - 1].to_owned(),
+            true,
+        ),
+    ] {
+        o.provider.on(route).next(Script::raw_stream(sent.clone()));
+        let answer = call.stream().send().await.good();
+        assert_eq!(answer.raw_text().contains("stream_broken"), is_cut, "{sent}");
+        assert_eq!(answer.raw_text() == sent, !is_cut, "{sent}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_without_the_right_is_told_in_openais_words() {
     let o = with_a_key().await;
     let key = o

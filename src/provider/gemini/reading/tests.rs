@@ -195,3 +195,14 @@ fn an_answer_that_rests_on_maps_says_so() {
         [(Item::MapsSearch, 1)]
     );
 }
+
+#[test]
+fn a_stream_that_is_cut_within_an_event_has_not_ended() {
+    let stream = [
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hi\"}]}}]}\r\n\r\n",
+        "data: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":1}}\r\n\r\n",
+    ];
+    crate::relay::meter::cuts::each(&stream.concat(), "\"promptTokenCount\":1}}", || {
+        Meter::reading(&GENERATE, true)
+    });
+}

@@ -434,3 +434,21 @@ fn a_chat_that_searched_or_spoke_says_so() {
         }
     }
 }
+
+#[test]
+fn a_stream_that_is_cut_within_an_event_has_not_ended() {
+    use crate::relay::meter::cuts;
+    cuts::each(&responses(), "\"output_tokens\":70", || {
+        Meter::reading(&RESPONSES, true)
+    });
+    let chat = [
+        "data: {\"choices\":[{\"delta\":{\"content\":\"hi {\"}}]}\n\n",
+        ": ping\n\n",
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n",
+        "data: [DONE]\n\n",
+    ];
+    cuts::each(&chat.concat(), "\"finish_reason\":\"stop\"}]}", || {
+        Meter::reading(&CHAT, true)
+    });
+}

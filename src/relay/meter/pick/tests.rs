@@ -10,7 +10,7 @@ static READING: Reading = Reading::new(
         Rule::value(&["response", "output", "type"], ignore),
         Rule::content(&["delta"]),
     ],
-    None,
+    false,
 );
 
 /// Which rules a key of this length may belong to, at this step.
@@ -32,7 +32,7 @@ fn a_key_is_compared_with_rules_of_its_length_alone() {
 #[test]
 fn more_than_half_of_the_rules_may_be_used() {
     const MANY: [Rule; 64] = [const { Rule::value(&["a"], ignore) }; 64];
-    static FULL: Reading = Reading::new(&MANY, None);
+    static FULL: Reading = Reading::new(&MANY, false);
     assert_eq!(FULL.among(u64::MAX).count(), 64);
     assert_eq!(FULL.among(1 << 63).count(), 1);
     assert_eq!(READING.among(u64::MAX).count(), 5);

@@ -1,0 +1,63 @@
+//! Bodies of answers that must be here before anything is made of them.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+
+use crate::app::App;
+use crate::port::clock::within;
+use crate::port::upstream::{Body, BodyError};
+
+/// A whole answer that is larger is given up, bytes: an isolate has 128 MB for everything.
+pub(super) const LARGEST_WHOLE: usize = 32 << 20;
+
+/// The whole answer; one that is larger than [`LARGEST_WHOLE`] is given up just behind that.
+pub(super) async fn whole(first: Bytes, mut rest: Body) -> Result<Bytes, BodyError> {
+    let mut whole = BytesMut::from(first);
+    while whole.len() <= LARGEST_WHOLE
+        && let Some(more) = first_data(&mut rest).await?
+    {
+        whole.extend_from_slice(&more);
+    }
+    Ok(whole.freeze())
+}
+
+/// The whole answer, or what is here of one that is larger than [`LARGEST_WHOLE`]: false. `None`: nothing came for
+/// as long as `idle`.
+pub(super) async fn while_it_comes(
+    app: &App,
+    first: Bytes,
+    rest: &mut Body,
+    idle: Duration,
+) -> Option<Result<(Bytes, bool), BodyError>> {
+    let mut whole = BytesMut::from(first);
+    while whole.len() <= LARGEST_WHOLE {
+        match within(&*app.ports.clock, idle, first_data(rest)).await? {
+            Ok(Some(more)) => whole.extend_from_slice(&more),
+            Ok(None) => return Some(Ok((whole.freeze(), true))),
+            Err(broken) => return Some(Err(broken)),
+        }
+    }
+    Some(Ok((whole.freeze(), false)))
+}
+
+/// One text of two.
+pub(super) fn joined(first: Bytes, more: Bytes) -> Bytes {
+    match (first.is_empty(), more.is_empty()) {
+        (true, _) => more,
+        (_, true) => first,
+        _ => [first, more].concat().into(),
+    }
+}
+
+/// The first bytes of a body; `None` at its end.
+pub(super) async fn first_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
