@@ -162,7 +162,7 @@ async fn what_is_not_set_is_said_in_every_answer() {
         assert_eq!(answer.header("x-should-retry"), Some("false"));
     }
     let page = plain
-        .call("GET", "/admin-next/")
+        .call("GET", "/")
         .header("accept", "text/html,*/*")
         .send()
         .await
