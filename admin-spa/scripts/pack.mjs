@@ -1,18 +1,19 @@
-// Makes of `dist/` what hosts serve: `node pack.mjs`, called by scripts/build-console.
+// Makes of `dist/` what hosts serve; called by scripts/build-console.
 //
-// embedded/  each file compressed with brotli and gzip, for the native binary (build.rs)
-// site/      the files below admin-next/, with `_headers` and `_redirects`, for Workers static assets and Pages
-//
-// pages/     with CRS_API_ORIGIN=https://...: site/ for a console that is served from another origin than the API
+// `node pack.mjs` makes
+//   embedded/  each file compressed with brotli and gzip, for the native binary (build.rs)
+//   site/      the files below admin-next/, with `_headers` and `_redirects`, for the Worker's static assets
+// `node pack.mjs ORIGIN FOLDER` makes such a site in FOLDER, for a console that is served from another origin than its
+// API at ORIGIN: Cloudflare Pages, and tests.
 
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import zlib from "node:zlib";
 
 const root = path.join(import.meta.dirname, "..");
 const dist = path.join(root, "dist");
-const api = process.env.CRS_API_ORIGIN ?? "";
-if (api !== "" && new URL(api).origin !== api) throw new Error(`CRS_API_ORIGIN is no origin: ${api}`);
+const [api = "", elsewhere] = process.argv.slice(2);
+if (api !== "" && new URL(api).origin !== api) throw new Error(`this is no origin: ${api}`);
 
 // Hidden files are Vite's own, such as .vite/manifest.json. Maps are for developers.
 const files = readdirSync(dist, { recursive: true, withFileTypes: true })
@@ -22,15 +23,24 @@ const files = readdirSync(dist, { recursive: true, withFileTypes: true })
   .sort();
 if (!files.includes("index.html")) throw new Error(`there is no index.html in ${dist}`);
 
-embed();
-site("");
-if (api !== "") site(api);
+if (api === "") {
+  embed();
+  site(path.join(root, "site"));
+} else {
+  site(elsewhere);
+}
 
 function embed() {
   const folder = path.join(root, "embedded");
-  for (const entry of readdirSync(folder)) {
-    if (entry !== ".gitignore") rmSync(path.join(folder, entry), { recursive: true });
+  const kept = new Set(files.flatMap((file) => [`${file}.br`, `${file}.gz`]));
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const file = path.relative(folder, path.join(entry.parentPath, entry.name)).split(path.sep).join("/");
+    if (entry.isFile() && file !== ".gitignore" && !kept.has(file)) rmSync(path.join(folder, file));
   }
+  // A file that stays as it is keeps its time, or cargo would build the binary again.
+  const write = (file, content) => {
+    if (!existsSync(file) || !readFileSync(file).equals(content)) writeFileSync(file, content);
+  };
   for (const file of files) {
     const content = readFileSync(path.join(dist, file));
     const target = path.join(folder, file);
@@ -39,13 +49,12 @@ function embed() {
       [zlib.constants.BROTLI_PARAM_QUALITY]: 11,
       [zlib.constants.BROTLI_PARAM_SIZE_HINT]: content.length,
     };
-    writeFileSync(`${target}.br`, zlib.brotliCompressSync(content, { params }));
-    writeFileSync(`${target}.gz`, zlib.gzipSync(content, { level: 9 }));
+    write(`${target}.br`, zlib.brotliCompressSync(content, { params }));
+    write(`${target}.gz`, zlib.gzipSync(content, { level: 9 }));
   }
 }
 
-function site(api) {
-  const folder = path.join(root, api === "" ? "site" : "pages");
+function site(folder) {
   rmSync(folder, { recursive: true, force: true });
   for (const file of files) cpSync(path.join(dist, file), path.join(folder, "admin-next", file));
   if (api !== "") {
@@ -56,12 +65,12 @@ function site(api) {
     writeFileSync(page, html.replace(meta, `<meta name="crs-api" content="${api}">`));
   }
   const single = files.filter((file) => !file.includes("/") && file !== "index.html");
-  writeFileSync(path.join(folder, "_headers"), headers(single, api));
-  writeFileSync(path.join(folder, "_redirects"), redirects(single, api));
+  writeFileSync(path.join(folder, "_headers"), headers(single));
+  writeFileSync(path.join(folder, "_redirects"), redirects(single));
 }
 
 /** The headers that src/http/console/embedded.rs sets; tests/it/console.rs compares the two. */
-function headers(single, api) {
+function headers(single) {
   const policy = [
     "default-src 'none'",
     "script-src 'self'",
@@ -93,7 +102,7 @@ function headers(single, api) {
 }
 
 /** Every address of the console is answered with its page, and files with themselves. The first rule that fits holds. */
-function redirects(single, api) {
+function redirects(single) {
   return [
     // On Pages, where no relay answers at `/`.
     ...(api === "" ? [] : ["/ /admin-next/ 302"]),
