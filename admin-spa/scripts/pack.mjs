@@ -32,6 +32,7 @@ if (api === "") {
 
 function embed() {
   const folder = path.join(root, "embedded");
+  mkdirSync(folder, { recursive: true });
   const kept = new Set(files.flatMap((file) => [`${file}.br`, `${file}.gz`]));
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const file = path.relative(folder, path.join(entry.parentPath, entry.name)).split(path.sep).join("/");

@@ -1,7 +1,7 @@
 // What a test of the console runs against: the scripted provider, the relay as a process or as a Worker in Miniflare,
 // and a static host. Everything listens on a free port of 127.0.0.1, has data of its own, and ends with the test.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -33,16 +33,18 @@ export interface Relay extends Running {
   password: string;
 }
 
-/** Starts a program; resolves to the first line it prints that fits. Its input closes when it is to end. */
+/**
+ * Starts a program; resolves to what `wanted` finds in the first line it prints that fits, be it an error or not. Its
+ * input closes when it is to end.
+ */
 async function start(
   command: string,
   args: string[],
   env: Record<string, string>,
   wanted = /^(.+)$/,
-): Promise<{ child: ChildProcess; found: string; log: () => string; stop: () => Promise<void> }> {
+): Promise<{ found: string; stop: () => Promise<void> }> {
   const child = spawn(command, args, { env, stdio: ["pipe", "pipe", "pipe"] });
   let log = "";
-  child.stderr.on("data", (piece) => (log += String(piece)));
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const stop = async () => {
     child.stdin.end();
@@ -52,19 +54,27 @@ async function start(
     await ended;
     clearTimeout(impatient);
   };
-  const found = await new Promise<string>((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`${command} did not start:\n${log}`)), PATIENCE);
+  let late: NodeJS.Timeout | undefined;
+  const started = new Promise<string>((resolve, reject) => {
+    late = setTimeout(() => reject(new Error(`${command} did not start:\n${log}`)), PATIENCE);
     child.once("error", reject);
     void ended.then(() => reject(new Error(`${command} ended:\n${log}`)));
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      log += `${line}\n`;
-      const match = wanted.exec(line);
-      if (match?.[1] === undefined) return;
-      clearTimeout(late);
-      resolve(match[1]);
-    });
+    for (const input of [child.stdout, child.stderr]) {
+      createInterface({ input }).on("line", (line) => {
+        log += `${line}\n`;
+        const match = wanted.exec(line);
+        if (match?.[1] !== undefined) resolve(match[1]);
+      });
+    }
   });
-  return { child, found, log: () => log, stop };
+  try {
+    return { found: await started, stop };
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 /** The provider that all accounts of a relay lead to; see `./provider.ts` for how to steer it. */
@@ -199,7 +209,7 @@ function rulesOf(text: string): { pattern: RegExp; headers: [string, string][] }
     .split("\n\n")
     .map((block) => block.trim().split("\n"))
     .map(([pattern = "", ...lines]) => ({
-      pattern: new RegExp(`^${pattern.split("*").map(RegExp.escape).join(".*")}$`),
+      pattern: new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`),
       headers: lines
         .map((line) => line.trim())
         .filter((line) => !line.startsWith("!"))
