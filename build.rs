@@ -15,6 +15,10 @@ use std::{env, fs, io};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    // On the edge the files are static assets, see src/http/console/elsewhere.rs.
+    if env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32" {
+        return Ok(());
+    }
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("admin-spa/embedded");
     let mut files = Vec::new();
     if folder.is_dir() {

@@ -105,9 +105,14 @@ async fn answer(app: App, uri: OriginalUri, path: &str, headers: HeaderMap) -> R
 
 /// 404: a page for a browser, in words for everybody else.
 async fn not_built(app: App, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
-    if !takes_html(&headers) {
-        return root::nothing(State(app), uri, headers).await;
+    if takes_html(&headers) {
+        not_built_page()
+    } else {
+        root::nothing(State(app), uri, headers).await
     }
+}
+
+fn not_built_page() -> Response<Body> {
     let fixed = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, NOT_BUILT_POLICY),

@@ -177,6 +177,19 @@ fn every_answer_has_the_security_headers_and_sets_no_cookie() {
 }
 
 #[test]
+fn without_the_console_a_page_says_how_to_get_it() {
+    let response = not_built_page();
+    assert_eq!(response.status(), 404);
+    assert_eq!(header_of(&response, "cache-control"), "no-store");
+    assert!(header_of(&response, "content-security-policy").starts_with("default-src 'none'"));
+    let page = String::from_utf8(body(response).to_vec()).unwrap();
+    assert!(
+        page.contains("scripts/build-console") && page.contains("scripts/crs --help"),
+        "{page}"
+    );
+}
+
+#[test]
 fn files_of_a_build_are_whole() {
     // Of the console itself, if this was built with it.
     assert_eq!(BUILT, FILES.iter().any(|file| file.path == INDEX));
