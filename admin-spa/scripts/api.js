@@ -1,7 +1,6 @@
 // Makes src/api/generated from ../assets/openapi.json. With --check: fails if it is not current.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const checkedIn = 'src/api/generated'
@@ -22,9 +21,9 @@ function files(folder) {
     .sort()
 }
 
-const made = mkdtempSync(join(tmpdir(), 'crs-api-'))
+// Beside the real one, since the client imports `../client`.
+const out = mkdtempSync('src/api/generated-')
 try {
-  const out = join(made, 'generated')
   execFileSync(process.execPath, ['node_modules/@hey-api/openapi-ts/bin/run.js'], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, CRS_API_OUT: out },
@@ -40,8 +39,8 @@ try {
     }
   } else {
     rmSync(checkedIn, { recursive: true, force: true })
-    cpSync(out, checkedIn, { recursive: true })
+    renameSync(out, checkedIn)
   }
 } finally {
-  rmSync(made, { recursive: true, force: true })
+  rmSync(out, { recursive: true, force: true })
 }
