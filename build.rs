@@ -28,14 +28,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut table = String::from("[\n");
     for gzip in files {
-        let brotli = gzip.with_extension("br");
         let name = gzip.strip_prefix(&folder)?.with_extension("");
-        let name = name
-            .to_str()
-            .ok_or("a file name that is not UTF-8")?
-            .replace('\\', "/");
+        let name = text(&name)?.replace('\\', "/");
         let mut hash = DefaultHasher::new();
         hash.write(&fs::read(&gzip)?);
+        let brotli = gzip.with_extension("br");
+        let (brotli, gzip) = (text(&brotli)?, text(&gzip)?);
         writeln!(
             table,
             "    File {{ path: {name:?}, tag: \"W/\\\"{:016x}\\\"\", brotli: include_bytes!({brotli:?}), gzip: include_bytes!({gzip:?}) }},",
@@ -45,6 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.push(']');
     fs::write(Path::new(&env::var("OUT_DIR")?).join("console.rs"), table)?;
     Ok(())
+}
+
+fn text(path: &Path) -> Result<&str, Box<dyn Error>> {
+    Ok(path.to_str().ok_or("a path that is not UTF-8")?)
 }
 
 /// The `.gz` file of each file below a folder.

@@ -58,7 +58,7 @@ test("each page is small by itself", async (t) => {
     // A new context has an empty cache.
     await made.look();
     if (!isPublic) {
-      await made.login("dashboard");
+      await made.login();
       const storage = await made.page.evaluate(() => JSON.stringify(sessionStorage));
       await made.look();
       await made.context.addInitScript((stored) => {
@@ -78,7 +78,7 @@ test("each page is small by itself", async (t) => {
 test("one more page adds little", async (t) => {
   const made = await Console.start(t);
   const files = collect(made);
-  await made.login("dashboard");
+  await made.login();
   for (const { path } of PAGES.filter(({ isPublic }) => !isPublic)) {
     const before = new Set(files);
     await made.open(path);

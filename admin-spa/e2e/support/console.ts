@@ -9,6 +9,7 @@ import { type Browser, type BrowserContext, type Page, chromium } from "playwrig
 import type { AxeResults } from "axe-core";
 
 import { Provider } from "./provider.ts";
+import { START } from "./pages.ts";
 import { type Relay, startProvider, startRelay } from "./servers.ts";
 import { Watch } from "./watch.ts";
 
@@ -128,7 +129,7 @@ export class Console {
   }
 
   /** Logs in by the page, and is at `path` afterwards. */
-  async login(path = "dashboard"): Promise<Page> {
+  async login(path = START ?? ""): Promise<Page> {
     await this.open(path);
     await this.page.waitForURL(/\/admin-next\/login/);
     await this.submitLogin();

@@ -30,3 +30,6 @@ const ALL: PageOfConsole[] = [
 export const PAGES = ALL.filter(({ folder }) =>
   existsSync(path.join(import.meta.dirname, "../../src/pages", folder, "route.ts")),
 );
+
+/** Where a login leads when no page was asked for. */
+export const START = (PAGES.find(({ path }) => path === "dashboard") ?? PAGES.find(({ isPublic }) => !isPublic))?.path;
