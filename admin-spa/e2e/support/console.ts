@@ -4,13 +4,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import path from "node:path";
 import type { TestContext } from "node:test";
 import { type Browser, type BrowserContext, type Page, chromium } from "playwright-core";
 import type { AxeResults } from "axe-core";
 
 import { Provider } from "./provider.ts";
 import { START } from "./pages.ts";
-import { type Relay, startProvider, startRelay } from "./servers.ts";
+import { type Relay, startProvider, startRelay, startSite } from "./servers.ts";
 import { Watch } from "./watch.ts";
 
 export type Theme = "light" | "dark";
@@ -83,10 +84,21 @@ export class Console {
     t.after(() => provider.stop());
     const relay = await (options.relay?.(provider.url) ?? startRelay(provider.url, options.settings));
     t.after(() => relay.stop());
-    const origin = (await options.site?.(relay)) ?? relay.url;
+    let origin = (await options.site?.(relay)) ?? relay.url;
+    if (options.relay === undefined && process.env.CRS_CONSOLE_SITE) {
+      const site = await startSite(process.env.CRS_CONSOLE_SITE, relay.url);
+      t.after(() => site.stop());
+      origin = site.url;
+    }
     const made = new Console(new Provider(provider.url), relay, origin);
     await made.look(options);
     t.after(async () => {
+      if (!t.passed) {
+        const picture = path.join(import.meta.dirname, "../../screenshots", `failed-${t.name.replaceAll(/\W+/g, "-")}.png`);
+        await made.page.screenshot({ path: picture }).catch(() => {});
+        for (const complaint of made.watch.complaints) t.diagnostic(complaint);
+        t.diagnostic(`${made.page.url()} looked like ${picture}`);
+      }
       await made.context.close();
       assert.deepEqual(made.watch.complaints, [], "the browser complained");
     });

@@ -20,7 +20,7 @@ export async function seed(console: Console): Promise<Seed> {
   const accounts: string[] = [];
   for (const [name, apiKey] of [
     ["Team account", "sk-ant-one"],
-    ["Spare <b>account</b> \u202e reversed", "sk-ant-two"],
+    ["Spare <b>account</b> \" onload=x", "sk-ant-two"],
   ]) {
     const account = await make("/admin/accounts", {
       name,

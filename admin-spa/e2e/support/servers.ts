@@ -3,7 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { type IncomingMessage, type ServerResponse, createServer, request as ask } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -168,11 +168,23 @@ const MEDIA: Record<string, string> = {
 
 /**
  * A host like Cloudflare Pages, for a folder that `admin-spa/scripts/pack.mjs ORIGIN FOLDER` made: an origin of its
- * own, with the headers that `_headers` says. The folder may be made once the address is known.
+ * own, with the headers that `_headers` says. The folder may be made once the address is known. With a relay, all that
+ * is not the console's goes there, so that a console can be tried that is not in the program yet.
  */
-export async function startSite(folder: string): Promise<Running> {
+export async function startSite(folder: string, relay?: string): Promise<Running> {
   const answer = (request: IncomingMessage, response: ServerResponse) => {
     const { pathname } = new URL(request.url ?? "/", "http://site");
+    if (relay !== undefined && !pathname.startsWith("/admin-next/")) {
+      const { method, headers, url = "/" } = request;
+      const forward = ask(relay + url, { method, headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      forward.on("error", () => response.writeHead(502).end());
+      response.on("close", () => forward.destroy());
+      request.pipe(forward);
+      return;
+    }
     if (pathname === "/") {
       response.writeHead(302, { location: "/admin-next/" }).end();
       return;
