@@ -25,8 +25,13 @@ export interface PageRoute {
   children?: Omit<PageRoute, 'nav' | 'children'>[]
 }
 
-/** What `route.ts` of a page exports as its default. */
-export const definePage = (page: PageRoute): PageRoute => page
+/**
+ * What `route.ts` of a page exports as its default. A declaration, because it is hoisted: the routes, which call it,
+ * are imported here and run first.
+ */
+export function definePage(page: PageRoute): PageRoute {
+  return page
+}
 
 const found = import.meta.glob<PageRoute>('@/pages/*/route.ts', { eager: true, import: 'default' })
 export const pages: PageRoute[] = Object.values(found)
