@@ -25,9 +25,13 @@ test("a wrong password is said in place, and the password can be typed again", a
   made.watch.allowStatus(401);
   await made.open("login");
   await made.submitLogin("not the password");
-  const alert = made.page.locator("[role=alert]").first();
-  await alert.waitFor();
-  assert.notEqual((await alert.innerText()).trim(), "");
+  const password = made.page.locator("input[autocomplete=current-password][aria-invalid=true]");
+  await password.waitFor();
+  const reason = await password.evaluate((input) => {
+    const ids = input.getAttribute("aria-describedby")?.split(" ") ?? [];
+    return ids.map((id) => document.getElementById(id)?.textContent ?? "").join(" ");
+  });
+  assert.match(reason, /wrong/);
   assert.match(made.page.url(), /\/admin-next\/login/);
   const focused = await made.page.evaluate(() => document.activeElement?.getAttribute("autocomplete"));
   assert.equal(focused, "current-password");

@@ -16,13 +16,12 @@ test("a console at another origin works with a Worker that knows its origin", as
   const folder = mkdtempSync(path.join(tmpdir(), "crs-pages-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const site = await startSite(folder);
-  t.after(() => site.stop());
   const made = await Console.start(t, {
     relay: (provider) => startWorker(provider, { CONSOLE_ORIGIN: site.url }),
-    site: async (relay) => {
+    site,
+    ready: (relay) => {
       const pack = path.join(import.meta.dirname, "../scripts/pack.mjs");
       execFileSync(process.execPath, [pack, relay.url, folder]);
-      return site.url;
     },
   });
   await made.login("accounts");

@@ -11,7 +11,7 @@ import type { AxeResults } from "axe-core";
 
 import { Provider } from "./provider.ts";
 import { START } from "./pages.ts";
-import { type Relay, startProvider, startRelay, startSite } from "./servers.ts";
+import { type Relay, type Running, startProvider, startRelay, startSite } from "./servers.ts";
 import { Watch } from "./watch.ts";
 
 export type Theme = "light" | "dark";
@@ -34,8 +34,10 @@ export interface Options extends View {
   settings?: Record<string, string>;
   /** Another relay than the program, such as the Worker. */
   relay?: (provider: string) => Promise<Relay>;
-  /** Where the console is served, if not by the relay itself. */
-  site?: (relay: Relay) => Promise<string>;
+  /** Where the console is served, if not by the relay itself. It ends with the test. */
+  site?: Running;
+  /** Called with the relay before the browser starts. */
+  ready?: (relay: Relay) => void;
 }
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -80,29 +82,43 @@ export class Console {
 
   /** Starts everything for one test; it ends with it. */
   static async start(t: TestContext, options: Options = {}): Promise<Console> {
+    const started: Running[] = options.site === undefined ? [] : [options.site];
+    let made: Console | undefined;
+    t.after(async () => {
+      try {
+        await made?.finish(t);
+      } finally {
+        // What asks others ends before them.
+        for (const server of started.reverse()) await server.stop();
+      }
+    });
     const provider = await startProvider();
-    t.after(() => provider.stop());
+    started.push(provider);
     const relay = await (options.relay?.(provider.url) ?? startRelay(provider.url, options.settings));
-    t.after(() => relay.stop());
-    let origin = (await options.site?.(relay)) ?? relay.url;
+    started.push(relay);
+    options.ready?.(relay);
+    let origin = options.site?.url ?? relay.url;
     if (options.relay === undefined && process.env.CRS_CONSOLE_SITE) {
       const site = await startSite(process.env.CRS_CONSOLE_SITE, relay.url);
-      t.after(() => site.stop());
+      started.push(site);
       origin = site.url;
     }
-    const made = new Console(new Provider(provider.url), relay, origin);
+    made = new Console(new Provider(provider.url), relay, origin);
     await made.look(options);
-    t.after(async () => {
-      if (!t.passed) {
-        const picture = path.join(import.meta.dirname, "../../screenshots", `failed-${t.name.replaceAll(/\W+/g, "-")}.png`);
-        await made.page.screenshot({ path: picture }).catch(() => {});
-        for (const complaint of made.watch.complaints) t.diagnostic(complaint);
-        t.diagnostic(`${made.page.url()} looked like ${picture}`);
-      }
-      await made.context.close();
-      assert.deepEqual(made.watch.complaints, [], "the browser complained");
-    });
     return made;
+  }
+
+  /** Closes the browser's window; fails if it complained. Of a test that failed there is a picture. */
+  private async finish(t: TestContext): Promise<void> {
+    if (!(t as TestContext & { passed: boolean }).passed) {
+      const name = `failed-${t.name.replaceAll(/\W+/g, "-")}.png`;
+      const picture = path.join(import.meta.dirname, "../../screenshots", name);
+      await this.page.screenshot({ path: picture }).catch(() => {});
+      for (const complaint of this.watch.complaints) t.diagnostic(complaint);
+      t.diagnostic(`${this.page.url()} looked like ${picture}`);
+    }
+    await this.context.close();
+    assert.deepEqual(this.watch.complaints, [], "the browser complained");
   }
 
   /** A new window of a person who prefers this; what they were logged in to is gone. */
