@@ -35,9 +35,6 @@ async fn served() -> (Relay, Client, bool) {
         built || HOST != Host::Worker,
         "a Worker is always deployed with it"
     );
-    if !built {
-        println!("built without the console: run scripts/build-console");
-    }
     (relay, client, built)
 }
 
@@ -273,6 +270,17 @@ async fn pages_of_exactly_the_consoles_origin_may_call() {
         .await
         .good();
     assert_eq!(call.header("access-control-allow-origin"), Some(origin));
+    let model_call = client
+        .call("OPTIONS", "/api/v1/messages")
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .send()
+        .await;
+    assert_eq!(
+        model_call.header("access-control-allow-origin"),
+        None,
+        "model calls are no page's business"
+    );
     let exposed = call.header("access-control-expose-headers").unwrap_or_default();
     assert!(
         exposed.contains("x-request-id") && exposed.contains("retry-after"),
