@@ -1,6 +1,14 @@
 # syntax=docker/dockerfile:1
 # The relay as an image: one binary, one volume, no root.
 
+# The console: the same on every machine, so that it is built once for an image of several.
+FROM --platform=$BUILDPLATFORM node:24-bookworm-slim AS console
+WORKDIR /src/admin-spa
+COPY admin-spa/package.json admin-spa/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+COPY admin-spa ./
+RUN npm run build && node scripts/pack.mjs
+
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 
@@ -15,7 +23,9 @@ RUN mkdir -p src durable/src tests/it tests/support/src \
 
 COPY durable/src durable/src
 COPY assets assets
+COPY build.rs ./
 COPY src src
+COPY --from=console /src/admin-spa/embedded admin-spa/embedded
 # Cargo goes by time, and a checkout may be older than the layer above.
 RUN find src durable/src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin crs \

@@ -20,6 +20,14 @@ crs *ARGS:
 test:
     scripts/test
 
+# The console: types, lints, unit tests, then a browser against the release binary; `login` runs e2e/login.test.ts alone.
+test-console *ARGS:
+    scripts/test-console {{ ARGS }}
+
+# Pictures of all pages of the console, into admin-spa/screenshots.
+screenshots *ARGS:
+    scripts/test-console screenshots {{ ARGS }}
+
 # Only the tests whose names contain FILTER.
 only FILTER:
     cargo nextest run --workspace {{ FILTER }}

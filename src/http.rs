@@ -7,6 +7,7 @@ pub mod body;
 mod call;
 pub mod claude;
 pub mod client_key;
+mod console;
 pub mod dialect;
 pub mod extract;
 pub mod gemini;
@@ -36,6 +37,7 @@ pub fn router(app: App) -> Router {
         .nest("/gemini", gemini::routes())
         .merge(claude::probes())
         .merge(root::routes())
+        .merge(console::routes())
         // The control plane below has words of its own for it.
         .method_not_allowed_fallback(root::other_method)
         .merge(admin::router(&app))

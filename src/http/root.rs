@@ -12,6 +12,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use super::api_error::ApiError;
+use super::console::{self, takes_html};
 use super::dialect::{X_REQUEST_ID, refuse_outside, wrong_method};
 use super::{about, claude, gemini, openai};
 use crate::app::App;
@@ -47,8 +48,11 @@ pub(super) fn routes() -> Router<App> {
         )
 }
 
-/// Says what this is, to a person or to a program.
+/// Leads a person to the console, or says what this is where there is none; says it to a program anyway.
 async fn front(headers: HeaderMap) -> Response<Body> {
+    if console::BUILT && takes_html(&headers) {
+        return console::redirect();
+    }
     let mut response = if takes_html(&headers) {
         ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
     } else {
@@ -57,7 +61,7 @@ async fn front(headers: HeaderMap) -> Response<Body> {
             "version": env!("CARGO_PKG_VERSION"),
             "health": "/health",
             "adminApi": "/openapi.json",
-            "console": "/admin-next/ (not in this version)",
+            "console": if console::BUILT { console::HOME } else { "/admin-next/ (not in this build)" },
             "baseUrls": {
                 "claude": "/api", "codex": "/openai", "openai": "/openai/v1", "gemini": "/gemini",
             },
@@ -76,13 +80,6 @@ async fn front(headers: HeaderMap) -> Response<Body> {
             .insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-fn takes_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")))
 }
 
 /// A list of models, for whichever of the three protocols its headers are of.
@@ -217,8 +214,10 @@ pub(super) async fn nothing(
         let message = format!("There is nothing at {path}. {}", protocol.hint());
         return refuse_outside(&app, protocol.provider(), &Failure::new(Code::NotFound, message));
     }
-    let message = if path == "/admin-next" || path.starts_with("/admin-next/") {
-        "This version has no console. The command line `crs` does what it will do; with a login link, use the curl line that `crs admin login-link` prints.".to_owned()
+    let message = if console::is_below(&path) && !console::BUILT {
+        "This relay was built without its console: scripts/build-console builds it, and needs npm. Until then the command line `crs` does the same; with a login link, use the curl line that `crs admin login-link` prints.".to_owned()
+    } else if console::is_below(&path) {
+        format!("The console has no file {path}. If it was upgraded a moment ago, load its page again.")
     } else {
         format!(
             "There is nothing at {path}. Model calls are below /api, /openai and /gemini; / says which client needs which. The admin API is described by /openapi.json, and /health says how the relay is."

@@ -162,7 +162,7 @@ async fn what_is_not_set_is_said_in_every_answer() {
         assert_eq!(answer.header("x-should-retry"), Some("false"));
     }
     let page = plain
-        .call("GET", "/admin-next/")
+        .call("GET", "/")
         .header("accept", "text/html,*/*")
         .send()
         .await
@@ -339,45 +339,6 @@ fn day_before(day: &str, days: u32) -> String {
         .expect("a day")
         .before(days)
         .to_string()
-}
-
-#[tokio::test]
-async fn only_the_consoles_own_origin_may_call() {
-    let r = ready_with(|setup| setup.env("CONSOLE_ORIGIN", "https://console.example.dev")).await;
-    let asks = |origin: &'static str| {
-        Client::new(r.relay.url())
-            .call("OPTIONS", "/admin/api-keys")
-            .header("origin", origin)
-            .header("access-control-request-method", "PATCH")
-            .header("access-control-request-headers", "authorization,content-type")
-            .send()
-    };
-    let own = asks("https://console.example.dev").await;
-    assert_eq!(
-        own.header("access-control-allow-origin"),
-        Some("https://console.example.dev")
-    );
-    assert!(
-        own.header("access-control-allow-methods")
-            .is_some_and(|methods| methods.contains("PATCH"))
-    );
-    // The browser compares; another page's origin is never the one that is named.
-    let other = asks("https://elsewhere.example.dev").await;
-    assert_ne!(
-        other.header("access-control-allow-origin"),
-        Some("https://elsewhere.example.dev")
-    );
-    let call = Client::new(&r.relay.api())
-        .call("OPTIONS", "/v1/messages")
-        .header("origin", "https://console.example.dev")
-        .header("access-control-request-method", "POST")
-        .send()
-        .await;
-    assert_eq!(
-        call.header("access-control-allow-origin"),
-        None,
-        "model calls are no page's business"
-    );
 }
 
 #[tokio::test]

@@ -57,6 +57,11 @@ const NOT_HERE: &[NotHere] = &[
         "a Redis is open to many processes",
     ),
     (
+        "console::files_are_sent_compressed_as_the_client_takes_them",
+        &[Worker],
+        "Cloudflare's network compresses what static assets answer, workerd does not",
+    ),
+    (
         "destinations::an_account_from_before_the_rule_reaches_nothing",
         &[InProcess],
         MEMORY,

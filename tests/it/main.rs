@@ -27,6 +27,7 @@ mod in_process {
     mod bodies;
     mod bridge;
     mod chat;
+    mod console;
     mod costs;
     mod destinations;
     mod dialects;
@@ -59,6 +60,7 @@ mod embedded {
     mod bridge;
     mod chat;
     mod cli;
+    mod console;
     mod costs;
     mod destinations;
     mod dialects;
@@ -94,6 +96,7 @@ mod redis {
     mod bridge;
     mod chat;
     mod cli;
+    mod console;
     mod costs;
     mod destinations;
     mod dialects;
@@ -125,6 +128,7 @@ mod worker {
     mod bodies;
     mod bridge;
     mod chat;
+    mod console;
     mod costs;
     mod destinations;
     mod dialects;

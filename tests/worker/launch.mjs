@@ -37,6 +37,12 @@ const isolate = (name, port, durableObjects) => ({
   compatibilityFlags: worker.compatibilityFlags,
   durableObjects,
   bindings: config.bindings ?? {},
+  // In front of the Worker, as on Cloudflare: what has an address of the console's never gets to it.
+  assets: {
+    directory: path.join(here, "../..", worker.assets.directory),
+    workerName: name,
+    routerConfig: { has_user_worker: true },
+  },
   unsafeDirectSockets: [{ host: config.host ?? "127.0.0.1", port }],
 });
 const isolates = [isolate(worker.name, config.port ?? 0, worker.durableObjects)];

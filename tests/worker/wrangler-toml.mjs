@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 
-/** {name, compatibilityDate, compatibilityFlags, durableObjects} as Miniflare takes them. */
+/** {name, compatibilityDate, compatibilityFlags, durableObjects, assets} as Miniflare takes them. */
 export function wranglerToml(file) {
   const toml = parse(readFileSync(file, "utf8"), file);
   const sqlite = new Set((toml.migrations ?? []).flatMap((migration) => migration.new_sqlite_classes ?? []));
@@ -18,6 +18,7 @@ export function wranglerToml(file) {
     compatibilityDate: toml.compatibility_date,
     compatibilityFlags: toml.compatibility_flags ?? [],
     durableObjects: Object.fromEntries(objects),
+    assets: toml.assets,
   };
 }
 

@@ -1,3 +1,32 @@
+import { session } from '@/app/session'
 import type { CreateClientConfig } from './generated/client.gen'
+import { apiOrigin } from './origin'
 
-export const createClientConfig: CreateClientConfig = (config) => ({ ...config, baseUrl: '' })
+/** These answer 401 for a wrong password, not for an ended session. */
+const ownUnauthorized = /\/web\/auth\/(login|login-link|change-password|logout)$|\/apiStats\//
+
+/**
+ * Sends with the session's token. A 401 opens the login over the page; after it, the same request goes out once
+ * more, so that nothing that was typed is lost.
+ */
+export async function apiFetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  const request = new Request(input, init)
+  const send = (token: string | undefined) => {
+    const copy = request.clone()
+    if (token && !copy.url.includes('/apiStats/')) copy.headers.set('authorization', `Bearer ${token}`)
+    return fetch(copy)
+  }
+  const token = session.token()
+  const response = await send(token)
+  if (response.status !== 401 || ownUnauthorized.test(new URL(request.url).pathname)) return response
+  const fresh = session.token() !== token ? session.token() : await session.loginAgain()
+  return fresh ? send(fresh) : response
+}
+
+export const createClientConfig: CreateClientConfig = (config) => ({
+  ...config,
+  baseUrl: apiOrigin || location.origin,
+  fetch: apiFetch,
+  credentials: 'omit',
+  cache: 'no-store',
+})

@@ -21,6 +21,7 @@
 
 mod claude;
 mod consent;
+mod control;
 mod gemini;
 mod headers;
 mod oauth;
@@ -45,6 +46,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use claude::{Block, Message, Usage, error_body, error_type, frame, models};
 pub use consent::{Allowed, CHATGPT_ACCOUNT, EMAIL};
+pub use control::steered;
 pub use gemini::{GeminiAnswer, PROJECT};
 pub use headers::{epoch, rfc3339};
 pub use oauth::Tokens;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod claude_code;
+mod control;
 mod provider;
 mod proxy;
 mod relay;

@@ -1,0 +1,36 @@
+// The console at an origin of its own, as on Cloudflare Pages, with the Worker as its API; and from the Worker itself.
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
+import assert from "node:assert/strict";
+
+import { Console, closeBrowser } from "./support/console.ts";
+import { startSite, startWorker } from "./support/servers.ts";
+
+after(closeBrowser);
+
+test("a console at another origin works with a Worker that knows its origin", async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), "crs-pages-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const site = await startSite(folder);
+  const made = await Console.start(t, {
+    relay: (provider) => startWorker(provider, { CONSOLE_ORIGIN: site.url }),
+    site,
+    ready: (relay) => {
+      const pack = path.join(import.meta.dirname, "../scripts/pack.mjs");
+      execFileSync(process.execPath, [pack, relay.url, folder]);
+    },
+  });
+  await made.login("accounts");
+  assert.equal(new URL(made.page.url()).origin, site.url);
+  assert.deepEqual(await made.context.cookies(), []);
+});
+
+test("the Worker serves the console itself", async (t) => {
+  const made = await Console.start(t, { relay: (provider) => startWorker(provider) });
+  await made.login("accounts");
+  assert.equal(new URL(made.page.url()).origin, made.relay.url);
+});

@@ -1,0 +1,209 @@
+// The fixture: a provider, a relay with a new data folder, and a browser on its console. A test that leaves the
+// browser with a complaint fails.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import type { TestContext } from "node:test";
+import { type Browser, type BrowserContext, type Page, chromium } from "playwright-core";
+import type { AxeResults } from "axe-core";
+
+import { Provider } from "./provider.ts";
+import { START } from "./pages.ts";
+import { type Relay, type Running, startProvider, startRelay, startSite } from "./servers.ts";
+import { Watch } from "./watch.ts";
+
+export type Theme = "light" | "dark";
+export type Language = "en" | "zh";
+
+export const THEMES: Theme[] = ["light", "dark"];
+export const LANGUAGES: Language[] = ["en", "zh"];
+/** Of a desk and of a phone, CSS pixels. */
+export const WIDTHS = [1280, 360];
+
+export interface View {
+  theme?: Theme;
+  language?: Language;
+  width?: number;
+  timezone?: string;
+}
+
+export interface Options extends View {
+  /** Variables of the relay. */
+  settings?: Record<string, string>;
+  /** Another relay than the program, such as the Worker. */
+  relay?: (provider: string) => Promise<Relay>;
+  /** Where the console is served, if not by the relay itself. It ends with the test. */
+  site?: Running;
+  /** Called with the relay before the browser starts. */
+  ready?: (relay: Relay) => void;
+}
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let browser: Promise<Browser> | undefined;
+
+/** One browser for all tests of a file; each has a context of its own. */
+async function launch(): Promise<Browser> {
+  browser ??= chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--no-sandbox",
+      "--disable-dev-shm-usage",
+      // Nothing but this machine, even if a page asks.
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ],
+  });
+  return browser;
+}
+
+/** Ends the browser; to be called in `after` of each file. */
+export async function closeBrowser(): Promise<void> {
+  await (await browser)?.close();
+  browser = undefined;
+}
+
+export class Console {
+  readonly provider: Provider;
+  readonly relay: Relay;
+  /** Where the console is, without a slash at its end. */
+  readonly origin: string;
+  context!: BrowserContext;
+  page!: Page;
+  watch!: Watch;
+  #token: string | undefined;
+
+  private constructor(provider: Provider, relay: Relay, origin: string) {
+    this.provider = provider;
+    this.relay = relay;
+    this.origin = origin;
+  }
+
+  /** Starts everything for one test; it ends with it. */
+  static async start(t: TestContext, options: Options = {}): Promise<Console> {
+    const started: Running[] = options.site === undefined ? [] : [options.site];
+    let made: Console | undefined;
+    t.after(async () => {
+      try {
+        await made?.finish(t);
+      } finally {
+        // What asks others ends before them.
+        for (const server of started.reverse()) await server.stop();
+      }
+    });
+    const provider = await startProvider();
+    started.push(provider);
+    const relay = await (options.relay?.(provider.url) ?? startRelay(provider.url, options.settings));
+    started.push(relay);
+    options.ready?.(relay);
+    let origin = options.site?.url ?? relay.url;
+    if (options.relay === undefined && process.env.CRS_CONSOLE_SITE) {
+      const site = await startSite(process.env.CRS_CONSOLE_SITE, relay.url);
+      started.push(site);
+      origin = site.url;
+    }
+    made = new Console(new Provider(provider.url), relay, origin);
+    await made.look(options);
+    return made;
+  }
+
+  /** Closes the browser's window; fails if it complained. Of a test that failed there is a picture. */
+  private async finish(t: TestContext): Promise<void> {
+    if (!(t as TestContext & { passed: boolean }).passed) {
+      const name = `failed-${t.name.replaceAll(/\W+/g, "-")}.png`;
+      const picture = path.join(import.meta.dirname, "../../screenshots", name);
+      await this.page.screenshot({ path: picture }).catch(() => {});
+      for (const complaint of this.watch.complaints) t.diagnostic(complaint);
+      t.diagnostic(`${this.page.url()} looked like ${picture}`);
+    }
+    await this.context.close();
+    assert.deepEqual(this.watch.complaints, [], "the browser complained");
+  }
+
+  /** A new window of a person who prefers this; what they were logged in to is gone. */
+  async look(view: View = {}): Promise<Page> {
+    const complaints = this.watch?.complaints ?? [];
+    await this.context?.close();
+    const width = view.width ?? 1280;
+    this.context = await (await launch()).newContext({
+      viewport: { width, height: width < 600 ? 740 : 800 },
+      colorScheme: view.theme ?? "light",
+      locale: view.language === "zh" ? "zh-CN" : "en-US",
+      timezoneId: view.timezone ?? "America/Los_Angeles",
+      reducedMotion: "reduce",
+      hasTouch: width < 600,
+    });
+    this.context.setDefaultTimeout(15_000);
+    this.watch = new Watch([this.origin, this.relay.url]);
+    this.watch.complaints.push(...complaints);
+    await this.watch.attach(this.context);
+    await this.context.addInitScript({ content: AXE });
+    this.page = await this.context.newPage();
+    return this.page;
+  }
+
+  /** Opens a path below `/admin-next/`. */
+  async open(path: string): Promise<Page> {
+    await this.page.goto(`${this.origin}/admin-next/${path}`);
+    return this.page;
+  }
+
+  /** Fills in the login and sends it; by default the right one. */
+  async submitLogin(password = this.relay.password, username = this.relay.username): Promise<void> {
+    await this.page.locator("input[autocomplete=username]").fill(username);
+    await this.page.locator("input[autocomplete=current-password]").fill(password);
+    await this.page.locator("input[autocomplete=current-password]").press("Enter");
+  }
+
+  /** Logs in by the page, and is at `path` afterwards. */
+  async login(path = START ?? ""): Promise<Page> {
+    await this.open(path);
+    await this.page.waitForURL(/\/admin-next\/login/);
+    await this.submitLogin();
+    await this.page.waitForURL((url) => url.pathname === `/admin-next/${path.split("?")[0]}`);
+    await this.settled();
+    return this.page;
+  }
+
+  /** Waits until the page has what it asked for. */
+  async settled(): Promise<void> {
+    await this.page.waitForLoadState("networkidle");
+    await this.page.locator("main, [role=main]").first().waitFor();
+  }
+
+  /** Calls the admin API beside the browser, as a test that sets the scene does. */
+  async api<T>(method: string, path: string, body?: unknown): Promise<T> {
+    this.#token ??= await this.#session();
+    const response = await fetch(`${this.relay.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const text = await response.text();
+    assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
+    return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+
+  async #session(): Promise<string> {
+    const response = await fetch(`${this.relay.url}/web/auth/login`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ username: this.relay.username, password: this.relay.password }),
+    });
+    return ((await response.json()) as { token: string }).token;
+  }
+
+  /** Fails on any serious finding of axe, and on a page that is wider than its window. */
+  async accessible(what: string): Promise<void> {
+    const results = await this.page.evaluate(
+      () => (window as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
+    );
+    const serious = results.violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).join("; ")}`);
+    assert.deepEqual(serious, [], `${what}: axe`);
+    const overflow = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${what} is ${overflow} px wider than its window`);
+  }
+}

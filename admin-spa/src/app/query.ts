@@ -1,0 +1,81 @@
+import { keepPreviousData, QueryClient, useMutation, useQuery } from '@tanstack/vue-query'
+import { computed, effectScope, ref, watch } from 'vue'
+import { ApiError } from '@/api/error'
+import { activity } from './activity'
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 5_000,
+      refetchOnWindowFocus: false,
+      // A refusal stays one; only an answer that did not come is worth another try.
+      retry: (count, error) => count < 1 && error instanceof ApiError && (error.status === 0 || error.status >= 502),
+      retryDelay: 1_000,
+    },
+  },
+})
+
+/** How often live data is read again, in milliseconds: each answer of a Worker costs quota. */
+export const pollEvery = ref(15_000)
+export const setHost = (storeKind: string) =>
+  (pollEvery.value = ['embedded', 'redis', 'memory'].includes(storeKind) ? 15_000 : 60_000)
+
+let lastPoll = Date.now()
+
+/** Starts the one poll clock. It runs in a visible tab while somebody is there. */
+export function startPolling() {
+  effectScope(true).run(() =>
+    watch([activity.now, activity.visible], ([now, visible]) => {
+      if (!visible || activity.idle.value || now - lastPoll < pollEvery.value) return
+      lastPoll = now
+      void queryClient.refetchQueries({ type: 'active', predicate: (query) => query.meta?.live === true })
+    }),
+  )
+}
+
+export interface ReadOptions {
+  /** `true`: read again by the poll clock. Never for what costs a call per row on the edge. */
+  live?: boolean
+  /** `false`: not yet, for example since an id is missing. */
+  enabled?: boolean
+  /** Milliseconds for which an answer counts as fresh. */
+  staleTime?: number
+}
+
+/**
+ * Reads from the API. `key` and `options` are getters, so that they follow the URL. The last answer stays visible
+ * while the next one loads (`isPlaceholderData`).
+ */
+export function useRead<T>(key: () => readonly unknown[], call: (signal: AbortSignal) => Promise<T>, options: () => ReadOptions = () => ({})) {
+  const query = useQuery<T, ApiError>(
+    computed(() => {
+      const { live = false, enabled = true, staleTime } = options()
+      return {
+        queryKey: key(),
+        queryFn: ({ signal }: { signal: AbortSignal }) => call(signal),
+        placeholderData: keepPreviousData,
+        enabled,
+        meta: { live },
+        ...(staleTime === undefined ? {} : { staleTime }),
+      }
+    }) as never,
+  )
+  /** Three polls were missed: what is shown is old. */
+  const stale = computed(
+    () => query.data.value !== undefined && options().live === true && activity.now.value - query.dataUpdatedAt.value > 3 * pollEvery.value + 5_000,
+  )
+  return { ...query, stale }
+}
+
+/** Changes something. While it runs (`isPending`) a second call does nothing. `touches`: key heads to read again. */
+export function useWrite<Input, Output>(call: (input: Input) => Promise<Output>, touches: readonly string[] = []) {
+  const mutation = useMutation<Output, ApiError, Input>({
+    mutationFn: call,
+    onSettled: () => Promise.all(touches.map((head) => queryClient.invalidateQueries({ queryKey: [head] }))).then(() => undefined),
+  })
+  const run = async (input: Input): Promise<Output | undefined> => {
+    if (mutation.isPending.value) return undefined
+    return mutation.mutateAsync(input)
+  }
+  return { ...mutation, run }
+}

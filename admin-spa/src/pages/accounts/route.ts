@@ -1,0 +1,9 @@
+import { Server } from 'lucide-vue-next'
+import { definePage } from '@/app/pages'
+
+export default definePage({
+  name: 'accounts',
+  path: 'accounts',
+  component: () => import('./AccountsPage.vue'),
+  nav: { icon: Server, order: 20, section: 'work' },
+})

@@ -1,0 +1,251 @@
+//! In the native binary: compressed files, found by their exact name, so that no request names anything else.
+
+use std::io::Read as _;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use bytes::Bytes;
+
+use super::{redirect, takes_html};
+use crate::app::App;
+use crate::http::root;
+
+/// One file of the console.
+struct File {
+    /// Below `/admin-next/`, without a slash at its beginning.
+    path: &'static str,
+    /// Of the content, whatever the encoding: a weak entity tag, RFC 9110 §8.8.3.
+    tag: &'static str,
+    brotli: &'static [u8],
+    gzip: &'static [u8],
+}
+
+/// Made by `build.rs` from `admin-spa/embedded`.
+static FILES: &[File] = &include!(concat!(env!("OUT_DIR"), "/console.rs"));
+
+/// Whether this binary was built with the console.
+pub(in crate::http) const BUILT: bool = !FILES.is_empty();
+
+/// The page that every address of the console begins with; the router of `admin-spa` reads the rest.
+const INDEX: &str = "index.html";
+
+/// Files below it have a hash of their content in their name, so their content never changes.
+const HASHED: &str = "assets/";
+
+/// Shown where the console would be, when it was not built.
+const NOT_BUILT: &str = include_str!("../../../assets/no-console.html");
+
+/// Of the page that is shown when the console was not built: nothing but its own style.
+const NOT_BUILT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// On every answer. What runs on a page is the console's own, talks to this relay only, and stands in no frame.
+/// `scripts/build-console` writes the same for static hosts, and `tests/it/console.rs` compares them.
+const SECURITY: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+         trusted-types vue",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+pub(in crate::http) fn routes() -> Router<App> {
+    Router::new()
+        .route("/admin-next", get(home))
+        .route("/admin-next/", get(page))
+        .route("/admin-next/{*path}", get(file))
+}
+
+async fn home(State(app): State<App>, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
+    if BUILT {
+        redirect()
+    } else {
+        not_built(app, uri, headers).await
+    }
+}
+
+async fn page(State(app): State<App>, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
+    answer(app, uri, "", headers).await
+}
+
+async fn file(
+    State(app): State<App>,
+    uri: OriginalUri,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    answer(app, uri, &path, headers).await
+}
+
+async fn answer(app: App, uri: OriginalUri, path: &str, headers: HeaderMap) -> Response<Body> {
+    if !BUILT {
+        return not_built(app, uri, headers).await;
+    }
+    match served(FILES, path, &headers) {
+        Some(response) => response,
+        None => root::nothing(State(app), uri, headers).await,
+    }
+}
+
+/// 404: a page for a browser, in words for everybody else.
+async fn not_built(app: App, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
+    if takes_html(&headers) {
+        not_built_page()
+    } else {
+        root::nothing(State(app), uri, headers).await
+    }
+}
+
+fn not_built_page() -> Response<Body> {
+    let fixed = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, NOT_BUILT_POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (StatusCode::NOT_FOUND, fixed, NOT_BUILT).into_response()
+}
+
+/// The answer for a path below `/admin-next/`; `None`: there is no such file, and it is no page's address either.
+fn served(files: &[File], path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
+    let named = |name: &str| files.iter().find(|file| file.path == name);
+    let file = match named(path) {
+        Some(file) => file,
+        None if is_page(path) => named(INDEX)?,
+        None => return None,
+    };
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static(keeping(file.path)),
+    );
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if file.path != INDEX {
+        headers.insert(header::ETAG, HeaderValue::from_static(file.tag));
+        if has_it(asked, file.tag) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return Some(response);
+        }
+    }
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(media_type(file.path)),
+    );
+    let body = match coding(asked) {
+        Some(coding) => {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+            let bytes = if coding == "br" { file.brotli } else { file.gzip };
+            Bytes::from_static(bytes)
+        }
+        None => unpacked(file.gzip),
+    };
+    *response.body_mut() = Body::from(body);
+    Some(response)
+}
+
+/// Whether the console's router is to read this path. What looks like a file and is not there is none: a browser
+/// that was given a page for a script would only say that the script is broken.
+fn is_page(path: &str) -> bool {
+    let is_file = path.starts_with(HASHED) || (!path.contains('/') && path.contains('.'));
+    !is_file
+}
+
+fn keeping(path: &str) -> &'static str {
+    if path == INDEX {
+        // It names the other files, and after an upgrade they are others.
+        "no-store"
+    } else if path.starts_with(HASHED) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    }
+}
+
+fn media_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json" | "map") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        Some("webp") => "image/webp",
+        Some("woff2") => "font/woff2",
+        Some("txt") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Whether the client has this content already; entity tags are compared weakly, RFC 9110 §13.1.2.
+fn has_it(asked: &HeaderMap, tag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let tag = opaque(tag);
+    asked.get_all(header::IF_NONE_MATCH).iter().any(|value| {
+        value.to_str().is_ok_and(|value| {
+            value
+                .split(',')
+                .any(|one| one.trim() == "*" || opaque(one) == tag)
+        })
+    })
+}
+
+/// The best coding that the client takes, RFC 9110 §12.5.3; `None`: the content as it is.
+fn coding(asked: &HeaderMap) -> Option<&'static str> {
+    let mut accepts: [Option<f32>; 3] = [None; 3];
+    let [brotli, gzip, any] = &mut accepts;
+    for value in &asked.get_all(header::ACCEPT_ENCODING) {
+        for one in value.to_str().unwrap_or_default().split(',') {
+            let mut parts = one.split(';').map(str::trim);
+            let place = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "br" => &mut *brotli,
+                "gzip" | "x-gzip" => &mut *gzip,
+                "*" => &mut *any,
+                _ => continue,
+            };
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            *place = Some(weight.map_or(1.0, |weight| weight.trim().parse().unwrap_or(0.0)));
+        }
+    }
+    let weight = |own: Option<f32>| own.or(*any).unwrap_or(0.0);
+    let (brotli, gzip) = (weight(*brotli), weight(*gzip));
+    if brotli > 0.0 && brotli >= gzip {
+        Some("br")
+    } else if gzip > 0.0 {
+        Some("gzip")
+    } else {
+        None
+    }
+}
+
+/// The content itself, for the rare client that takes no coding. What cannot be unpacked is cut.
+fn unpacked(gzip: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(gzip.len() * 4);
+    if let Err(error) = flate2::read::GzDecoder::new(gzip).read_to_end(&mut bytes) {
+        tracing::error!(%error, "a file of the console is damaged");
+    }
+    bytes.into()
+}
+
+#[cfg(test)]
+mod tests;
