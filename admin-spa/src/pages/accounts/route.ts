@@ -1,5 +1,5 @@
 import { Server } from 'lucide-vue-next'
-import { definePage } from '@/app/pages'
+import { definePage } from '@/app/page'
 
 export default definePage({
   name: 'accounts',

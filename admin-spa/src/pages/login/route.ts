@@ -1,3 +1,3 @@
-import { definePage } from '@/app/pages'
+import { definePage } from '@/app/page'
 
 export default definePage({ name: 'login', path: 'login', bare: true, component: () => import('./LoginPage.vue') })
