@@ -152,8 +152,7 @@ impl SseTap {
         if !held.is_empty() {
             // A line too short to be classified: a comment, or a field of which nothing is known.
             let data = held.strip_prefix(b"data:");
-            let is_whole =
-                held.starts_with(b":") && !self.unfinished || data.is_some_and(|data| is_json(data));
+            let is_whole = held.starts_with(b":") && !self.unfinished || data.is_some_and(is_json);
             return if is_whole { Last::Whole } else { Last::Cut };
         }
         if !self.unfinished {

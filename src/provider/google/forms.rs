@@ -145,7 +145,9 @@ fn add_members(known: &mut Value, candidate: Value) {
             put(content, "role", role);
         }
         if let (Some(Value::Array(new)), Some(Value::Array(all))) = (parts, content.get_mut("parts")) {
-            new.into_iter().for_each(|part| add_part(all, part));
+            for part in new {
+                add_part(all, part);
+            }
         }
     }
 }
@@ -187,7 +189,9 @@ fn each_piece(answer: &[u8], mut each: impl FnMut(&[u8]) -> Result<(), String>) 
         Some(b'{') => take(answer),
         Some(b'[') => {
             let pieces: Vec<&RawValue> = serde_json::from_slice(answer).map_err(|_| unreadable())?;
-            pieces.into_iter().for_each(|piece| take(piece.get().as_bytes()));
+            for piece in pieces {
+                take(piece.get().as_bytes());
+            }
         }
         _ => {
             let mut lines = Lines::default();

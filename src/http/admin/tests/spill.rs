@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::bench::{Bench, NOW};
 use super::usage::{account, event, key};
 use crate::port::gates::KeyHash;
+use crate::relay::outbox::Settled;
 use crate::relay::outbox::spill::{Room, Tally, put, restore};
 
 const KEY: KeyHash = KeyHash([7; 32]);
@@ -94,7 +95,7 @@ async fn what_has_no_room_is_counted_with_its_cost() {
         bench.app.outbox.push(KEY, event(NOW, number, &key, &account));
     }
     let unwritten = bench.app.outbox.unwritten();
-    let all = Tally::of(unwritten.iter().map(|settled| settled.event()));
+    let all = Tally::of(unwritten.iter().map(Settled::event));
     let mut room = Reserved(600, None);
     let lost = put(&mut room, unwritten, Vec::new()).unwrap();
     assert!(lost.records > 0 && lost.records < 200, "{lost:?}");
