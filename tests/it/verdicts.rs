@@ -466,7 +466,7 @@ async fn a_provider_in_trouble_says_until_when_it_rests() {
         let second = r.second_account().await;
         let trouble = Script::error(status).with_header("retry-after", "40");
         r.provider.for_credential(ACCOUNT_KEY).answer(trouble.clone());
-        r.provider.for_credential(&second).next(trouble);
+        r.provider.for_credential(second).next(trouble);
         let answer = r.client.messages("hi").send().await.expect(status);
         let told: u64 = answer
             .header("retry-after")
