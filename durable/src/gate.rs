@@ -451,6 +451,12 @@ impl Gate {
                 self.spend.reset(which);
                 self.told.head();
             }
+            Command::Inherit(from) => {
+                if self.spend.inherit(now, &from) {
+                    self.activated = self.activated.or(from.activated_at);
+                    self.told.head();
+                }
+            }
             Command::Snapshot => return Reply::Snapshot(Box::new(self.snapshot(now))),
         }
         Reply::Done

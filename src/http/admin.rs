@@ -50,6 +50,9 @@ fn routes() -> Router<App> {
             post(session::password::reset_password),
         )
         .route("/admin/api-keys", get(keys::list).post(keys::create))
+        .route("/admin/api-keys/tags", get(keys::tags::tags))
+        .route("/admin/api-keys/{id}/rotate", post(keys::secret::rotate))
+        .route("/admin/api-keys/{id}/permanent", delete(keys::secret::purge))
         .route(
             "/admin/api-keys/{id}",
             get(keys::get).patch(keys::change).delete(keys::delete),

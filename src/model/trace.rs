@@ -79,6 +79,9 @@ pub struct TracedAttempt {
     /// The first of them, the best first: by name, or by id where this process does not know the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ranked: Vec<String>,
+    /// What the first of `ranked` were ranked by, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<RankFigures>,
     /// Who was passed over, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<TracedSkip>,
@@ -93,6 +96,81 @@ pub struct TracedSkip {
     /// By name, or by id where this process does not know the name.
     pub account: String,
     pub why: String,
+    /// The same as data; not there: the call was logged before there were codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub code: Option<SkipReason>,
+}
+
+/// Why an account was passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The key is bound to something else.
+    NotBound,
+    /// It serves only keys that are bound to it or to one of its groups.
+    Dedicated,
+    /// It is disabled.
+    Inactive,
+    /// `schedulable` is false.
+    Paused,
+    /// This host cannot use it.
+    Unusable,
+    /// Its subscription has ended.
+    Expired,
+    /// It does not serve the model.
+    Model,
+    /// The call has tried it already.
+    Tried,
+    /// Over a limit of the provider's that it said the end of.
+    Cooling,
+    /// The provider refuses its credentials.
+    Denied,
+    /// Its calls have cost `dailyQuota` today.
+    Quota,
+    /// `maxConcurrency` calls are running.
+    Full,
+    /// It could serve, and another was better than the account the session was bound to.
+    NotPreferred,
+    /// A reason of a newer version.
+    #[serde(other)]
+    Other,
+}
+
+/// What an account was ranked by, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RankFigures {
+    /// The key is bound to something else and may fall back to it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub fallback: bool,
+    /// In trouble a short while ago.
+    #[serde(skip_serializing_if = "is_false")]
+    pub backed_off: bool,
+    /// Lower is chosen first.
+    pub priority: u32,
+    /// It has used what is not kept back of some quota window.
+    #[serde(skip_serializing_if = "is_false")]
+    pub in_reserve: bool,
+    /// Slots held of slots there are, in thousandths; an account without a limit counts as one of ten.
+    pub load_permille: u64,
+    /// Calls that held a slot.
+    pub held: u32,
+    /// 0 is no limit.
+    pub max_concurrency: u32,
+    /// The largest share used of a quota window, in thousandths; not there: none was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub used_permille: Option<u16>,
+    /// When what is left of its longest window is lost; ISO 8601.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub resets_at: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -118,8 +196,15 @@ impl CallTrace {
 
     /// Leaves one thing out and says about how many bytes that saves.
     fn shorten(&mut self) -> Option<usize> {
-        let weight =
-            |skip: TracedSkip| skip.account.len() + skip.why.len() + r#"{"account":"","why":""},"#.len();
+        let weight = |skip: TracedSkip| {
+            skip.account.len() + skip.why.len() + r#"{"account":"","why":"","code":""},"#.len()
+        };
+        for attempt in self.attempts.iter_mut().rev() {
+            // Of the first alone the figures say the most.
+            if attempt.figures.len() > 1 && attempt.figures.pop().is_some() {
+                return Some(r#"{"priority":50,"loadPermille":0,"held":0,"maxConcurrency":0},"#.len());
+            }
+        }
         for attempt in self.attempts.iter_mut().rev() {
             if let Some(skip) = attempt.skipped.pop() {
                 attempt.not_listed += 1;
@@ -129,6 +214,9 @@ impl CallTrace {
         for attempt in self.attempts.iter_mut().rev() {
             if let Some(name) = attempt.ranked.pop() {
                 return Some(name.len() + 3);
+            }
+            if attempt.figures.pop().is_some() {
+                return Some(r#"{"priority":50,"loadPermille":0,"held":0,"maxConcurrency":0},"#.len());
             }
         }
         self.nobody_left.pop().map(weight)
@@ -147,6 +235,7 @@ mod tests {
         TracedSkip {
             account: format!("account \"{number}\" of a long name"),
             why: "cooling until 2026-01-31T09:30:00Z: overloaded".to_owned(),
+            code: Some(SkipReason::Cooling),
         }
     }
 
@@ -158,6 +247,7 @@ mod tests {
             error: Some("provider_overloaded".to_owned()),
             candidates: 200,
             ranked: vec!["r".repeat(100); 8],
+            figures: vec![RankFigures::default(); 3],
             skipped: (0..16).map(skip).collect(),
             ..TracedAttempt::default()
         };

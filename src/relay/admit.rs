@@ -187,6 +187,10 @@ fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
                 return;
             }
         };
+        // The key was given another secret meanwhile: the gate of this one must not learn the record again.
+        if key.hash != hash.hex() {
+            return;
+        }
         let policy = Some(Arc::new(key.policy(app_.config.site.utc_offset_minutes)));
         if let Err(error) = app_
             .ports

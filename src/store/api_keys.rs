@@ -37,19 +37,20 @@ impl ApiKeys {
 
     /// Stores a new key; `false` if its id or hash is there already.
     pub async fn create(&self, key: &Key) -> Result<bool, StoreError> {
-        let place = at(&key.id);
-        let by_hash = index(&key.hash);
-        let applied = self
-            .store
-            .atomically(
-                vec![place.guard(None), by_hash.guard(None)],
-                vec![
-                    place.set(record::text(&place, key)?),
-                    by_hash.set(key.id.clone().into()),
-                ],
-            )
-            .await?;
-        Ok(applied == Applied::Yes)
+        self.create_all(std::slice::from_ref(key)).await
+    }
+
+    /// Stores new keys, all of them or none; `false` if an id or a hash is there already.
+    pub async fn create_all(&self, keys: &[Key]) -> Result<bool, StoreError> {
+        let mut guards = Vec::with_capacity(keys.len() * 2);
+        let mut batch = Vec::with_capacity(keys.len() * 2);
+        for key in keys {
+            let (place, by_hash) = (at(&key.id), index(&key.hash));
+            guards.extend([place.guard(None), by_hash.guard(None)]);
+            batch.push(place.set(record::text(&place, key)?));
+            batch.push(by_hash.set(key.id.clone().into()));
+        }
+        Ok(self.store.atomically(guards, batch).await? == Applied::Yes)
     }
 
     pub async fn get(&self, id: &str) -> Result<Option<Key>, StoreError> {
@@ -152,6 +153,59 @@ impl ApiKeys {
                 then: KeyChange::Done(Box::new(key.clone())),
                 record: key,
             })
+        })
+        .await
+    }
+
+    /// Gives the key a new secret in place of the one with the hash `old`: from then on it is found by the new
+    /// hash only. [`KeyChange::Taken`]: the key has another secret than `old` by now, so somebody else
+    /// replaced it at the same time.
+    pub async fn rotate(
+        &self,
+        id: &str,
+        old: &str,
+        (hash, shown): (&str, &str),
+        now: Millis,
+    ) -> Result<KeyChange, StoreError> {
+        record::change(&*self.store, &at(id), |stored: Option<Key>| {
+            let Some(mut key) = stored else {
+                return Change::Leave(KeyChange::Unknown);
+            };
+            if key.deleted_at.is_some() {
+                return Change::Leave(KeyChange::WrongState);
+            }
+            // A write whose answer was lost may have been done.
+            if key.hash == hash {
+                return Change::Leave(KeyChange::Done(Box::new(key)));
+            }
+            if key.hash != old {
+                return Change::Leave(KeyChange::Taken);
+            }
+            hash.clone_into(&mut key.hash);
+            shown.clone_into(&mut key.shown);
+            touch(&mut key, now);
+            Change::Write(Write {
+                and: vec![
+                    Command::HDel {
+                        key: API_KEYS_BY_HASH.to_owned(),
+                        fields: vec![old.to_owned()],
+                    },
+                    index(hash).set(key.id.clone().into()),
+                ],
+                only_if: Some((index(hash).guard(None), KeyChange::Taken)),
+                then: KeyChange::Done(Box::new(key.clone())),
+                record: key,
+            })
+        })
+        .await
+    }
+
+    /// Takes away the record of a deleted key for good. [`KeyChange::WrongState`]: the key is not deleted.
+    pub async fn purge(&self, id: &str) -> Result<KeyChange, StoreError> {
+        record::change(&*self.store, &at(id), |stored: Option<Key>| match stored {
+            None => Change::Leave(KeyChange::Unknown),
+            Some(key) if key.deleted_at.is_none() => Change::Leave(KeyChange::WrongState),
+            Some(key) => Change::Remove(KeyChange::Done(Box::new(key))),
         })
         .await
     }

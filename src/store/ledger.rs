@@ -20,6 +20,7 @@
 
 mod append;
 mod bucket;
+mod known;
 mod latency;
 mod read;
 mod requests;

@@ -45,6 +45,18 @@ impl Place {
         }
     }
 
+    fn remove(&self) -> Command {
+        match self {
+            Self::Field { key, field } => Command::HDel {
+                key: (*key).to_owned(),
+                fields: vec![field.clone()],
+            },
+            Self::Text { key } => Command::Del {
+                key: (*key).to_owned(),
+            },
+        }
+    }
+
     pub(crate) fn guard(&self, is: Option<Bytes>) -> Guard {
         match self {
             Self::Field { key, field } => Guard::Field {
@@ -76,6 +88,8 @@ pub(crate) enum Change<T, R> {
     /// Leave everything as it is.
     Leave(R),
     Write(Write<T, R>),
+    /// Take the record away.
+    Remove(R),
 }
 
 /// A record to write in one atomic step with what belongs to it.
@@ -144,6 +158,13 @@ where
         let write = match decide(record) {
             Change::Leave(answer) => return Ok(answer),
             Change::Write(write) => write,
+            Change::Remove(answer) => {
+                let guards = vec![place.guard(stored)];
+                match store.atomically(guards, vec![place.remove()]).await? {
+                    Applied::Yes => return Ok(answer),
+                    Applied::No { .. } => continue,
+                }
+            }
         };
         let mut guards = vec![place.guard(stored.clone())];
         let mut otherwise = None;

@@ -38,6 +38,9 @@ pub struct Begun {
     pub verifier: String,
     /// The account to be, all but its credentials. Without a name if none was chosen.
     pub account: Account,
+    /// `account` is there already, and is to be given new tokens.
+    #[serde(default)]
+    pub renews: bool,
     pub ends_at: Millis,
 }
 
@@ -63,14 +66,20 @@ impl SignIns {
         }
     }
 
-    /// Begins one for an account to be; its id, and what the page must be told.
-    pub async fn begin(&self, grant: Grant, account: Account) -> Result<(String, Begun), StoreError> {
+    /// Begins one for an account to be, or (`renews`) for one that is there; its id, and what the page must be told.
+    pub async fn begin(
+        &self,
+        grant: Grant,
+        account: Account,
+        renews: bool,
+    ) -> Result<(String, Begun), StoreError> {
         let id = pkce::token(&*self.random);
         let begun = Begun {
             grant,
             state: pkce::token(&*self.random),
             verifier: pkce::token(&*self.random),
             account,
+            renews,
             ends_at: self.clock.now().saturating_add(LIFETIME_MS),
         };
         let key = keys::sign_in(&id);

@@ -66,6 +66,10 @@ pub enum Command {
     ResetSpend {
         which: Spent,
     },
+    /// The key has a new secret, and this is the new secret's gate: what the gate of the old secret counted
+    /// goes on here. What its running calls had reserved counts as spent, since they settle with the old gate.
+    /// Changes nothing if this gate has counted anything, so it may be sent again.
+    Inherit(Box<Snapshot>),
     Snapshot,
 }
 

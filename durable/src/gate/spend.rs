@@ -10,7 +10,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
-use super::command::{Estimate, Limit, LimitReached, SeedSpend, SpendSnapshot, Spent, Usage, WindowSnapshot};
+use super::command::{
+    Estimate, Limit, LimitReached, SeedSpend, Snapshot, SpendSnapshot, Spent, Usage, WindowSnapshot,
+};
 use super::policy::Limits;
 use crate::Millis;
 use crate::time::Deadline;
@@ -202,6 +204,40 @@ impl Spend {
             self.week_opus = self.week_opus.max(seed.week_opus);
         }
         self.total = self.total.max(seed.total);
+    }
+
+    /// Takes over what the gate of the key's former secret counted, with what was reserved there, unless
+    /// something was counted here already. Says whether it did. A period that is over is left out.
+    pub(super) fn inherit(&mut self, now: Millis, from: &Snapshot) -> bool {
+        if self.seeded || self.windows > 0 || self.total > 0 {
+            return false;
+        }
+        let taken = |sum: &SpendSnapshot| {
+            let running = sum.resets_at.is_none_or(|end| end > now);
+            if running {
+                sum.spent.saturating_add(sum.reserved)
+            } else {
+                0
+            }
+        };
+        self.seeded = from.seeded;
+        self.day.spent = taken(&from.day);
+        self.week.spent = taken(&from.week);
+        self.week_opus = taken(&from.week_opus);
+        self.total = taken(&from.total);
+        if let Some(window) = from.window.as_ref().filter(|window| window.end > now) {
+            let mut used = window.used;
+            used.add(window.reserved.tokens, window.reserved.cost);
+            self.windows = 1;
+            self.window = Some(Window {
+                round: 1,
+                start: window.start,
+                end: Deadline::at(now, window.end),
+                requests: window.requests,
+                used,
+            });
+        }
+        true
     }
 
     /// Some of what was spent can be forgiven only when all of it is known: what is told of it later

@@ -1,5 +1,6 @@
 //! `/admin/accounts`: the provider accounts, of every platform.
 
+mod find;
 mod input;
 pub(super) mod live;
 pub(super) mod sign_in;
@@ -11,53 +12,23 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use crs_durable::pool;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Input, LARGE, Params, SMALL};
-use super::list::{Order, Page, Slice, by_name, found};
+use super::list::{Page, Slice};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
 use crate::model::id;
 use crate::store::accounts::{Edited, SecretNeeded};
 
+use find::AccountQuery;
 use input::{AccountInput, NewAccountInput};
 pub(super) use view::AccountView;
 use view::Doing;
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct AccountQuery {
-    /// Counts from 1.
-    #[param(minimum = 1)]
-    page: Option<u32>,
-    /// 20 if left out.
-    #[param(minimum = 1, maximum = 100)]
-    page_size: Option<u32>,
-    /// Found in name, description or id.
-    search: Option<String>,
-    platform: Option<Platform>,
-    is_active: Option<bool>,
-    #[param(inline)]
-    sort_by: Option<AccountSort>,
-    #[param(inline)]
-    sort_order: Option<Order>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum AccountSort {
-    Name,
-    #[default]
-    CreatedAt,
-    UpdatedAt,
-    Priority,
-    Platform,
-    IsActive,
-}
-
-/// The accounts, one page of them, each with how it is doing.
+/// The accounts, one page of them, each with how it is doing. Reads all accounts once and asks each platform's pool
+/// once, however many are shown.
 #[utoipa::path(
     get, path = "/admin/accounts", operation_id = "listAccounts", tag = "accounts", security(("admin" = [])), params(AccountQuery),
     responses(
@@ -71,29 +42,7 @@ pub(super) async fn list(
     Params(query): Params<AccountQuery>,
 ) -> Result<Json<Page<AccountView>>, ApiError> {
     let slice = Slice::read(query.page, query.page_size)?;
-    let mut accounts = app.accounts.list().await?;
-    accounts.retain(|account| {
-        query.platform.is_none_or(|platform| account.platform == platform)
-            && query.is_active.is_none_or(|active| account.is_active == active)
-            && found(
-                query.search.as_deref(),
-                &[&account.name, &account.description, &account.id],
-            )
-    });
-    let sort = query.sort_by.unwrap_or_default();
-    let order = query.sort_order.unwrap_or_default();
-    accounts.sort_by(|a, b| {
-        let by = match sort {
-            AccountSort::Name => by_name(&a.name, &b.name),
-            AccountSort::CreatedAt => a.created_at.cmp(&b.created_at),
-            AccountSort::UpdatedAt => a.updated_at.cmp(&b.updated_at),
-            AccountSort::Priority => a.priority.cmp(&b.priority),
-            AccountSort::Platform => a.platform.cmp(&b.platform),
-            AccountSort::IsActive => a.is_active.cmp(&b.is_active),
-        };
-        order.of(by.then_with(|| a.id.cmp(&b.id)))
-    });
-    let page = slice.of(accounts);
+    let page = slice.of(query.find(&app).await?);
     let views = views(&app, &page.items).await?;
     Ok(Json(page.showing(views)))
 }

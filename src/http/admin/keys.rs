@@ -1,10 +1,13 @@
 //! `/admin/api-keys`: the client keys.
 
 mod bindings;
+mod find;
 mod input;
 pub(super) mod live;
 pub(super) mod reset;
 mod rules;
+pub(super) mod secret;
+pub(super) mod tags;
 mod view;
 
 use axum::Json;
@@ -12,61 +15,25 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use crs_durable::gate;
 use futures_util::future::join_all;
-use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
 
 use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Input, Params};
-use super::list::{Order, Page, Slice, by_name, found};
+use super::list::{Page, Slice};
 use crate::app::App;
 use crate::model::id;
 use crate::model::key::Key;
-use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 use crate::store::api_keys::KeyChange;
 use crate::store::ledger::Kind;
 
 use bindings::Bound;
+use find::KeyQuery;
 use input::{KeyInput, NewKeyInput};
 use live::Live;
-use view::{KeyView, NewKeyView};
+use view::{KeyView, NewKeyView, Used};
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct KeyQuery {
-    /// Counts from 1.
-    #[param(minimum = 1)]
-    page: Option<u32>,
-    /// 20 if left out.
-    #[param(minimum = 1, maximum = 100)]
-    page_size: Option<u32>,
-    /// Found in name, description, id or the shown beginning of the key.
-    search: Option<String>,
-    /// With this tag.
-    tag: Option<String>,
-    is_active: Option<bool>,
-    /// `true`: the deleted ones; else those that are not.
-    deleted: Option<bool>,
-    #[param(inline)]
-    sort_by: Option<KeySort>,
-    #[param(inline)]
-    sort_order: Option<Order>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum KeySort {
-    Name,
-    #[default]
-    CreatedAt,
-    UpdatedAt,
-    /// Never is later than any moment.
-    ExpiresAt,
-    IsActive,
-}
-
-/// The keys, one page of them.
+/// The keys, one page of them. Reads all keys once, and what the ledger knows of them once if it is sorted by that; on
+/// the edge each key that is shown is one call of a Durable Object.
 #[utoipa::path(
     get, path = "/admin/api-keys", operation_id = "listApiKeys", tag = "keys", security(("admin" = [])), params(KeyQuery),
     responses(
@@ -80,36 +47,9 @@ pub(super) async fn list(
     Params(query): Params<KeyQuery>,
 ) -> Result<Json<Page<KeyView>>, ApiError> {
     let slice = Slice::read(query.page, query.page_size)?;
-    let mut keys = app.keys.list().await?;
-    let deleted = query.deleted.unwrap_or(false);
-    keys.retain(|key| {
-        key.deleted_at.is_some() == deleted
-            && query.is_active.is_none_or(|active| key.is_active == active)
-            && query.tag.as_ref().is_none_or(|tag| key.tags.contains(tag))
-            && found(
-                query.search.as_deref(),
-                &[&key.name, &key.description, &key.id, &key.shown],
-            )
-    });
-    let sort = query.sort_by.unwrap_or_default();
-    let order = query.sort_order.unwrap_or_default();
-    keys.sort_by(|a, b| {
-        let by = match sort {
-            KeySort::Name => by_name(&a.name, &b.name),
-            KeySort::CreatedAt => a.created_at.cmp(&b.created_at),
-            KeySort::UpdatedAt => a.updated_at.cmp(&b.updated_at),
-            KeySort::ExpiresAt => ends(a).cmp(&ends(b)),
-            KeySort::IsActive => a.is_active.cmp(&b.is_active),
-        };
-        order.of(by.then_with(|| a.id.cmp(&b.id)))
-    });
-    let page = slice.of(keys);
+    let page = slice.of(query.find(&app).await?);
     let views = views(&app, &page.items).await?;
     Ok(Json(page.showing(views)))
-}
-
-fn ends(key: &Key) -> Millis {
-    key.ends_at(key.activated_at).unwrap_or(Millis::MAX)
 }
 
 /// Makes a key. Its text is in this answer and nowhere else, ever.
@@ -149,7 +89,7 @@ pub(super) async fn create(
     teach(&app, &key).await;
     session.audit("key.create", &key.id);
     let view = NewKeyView::new(
-        KeyView::new(&key, now, Some(Live::default()), None),
+        KeyView::new(&key, now, Some(Live::default()), Used::default()),
         &issued.plain,
     );
     Ok((StatusCode::CREATED, Json(view)))
@@ -296,14 +236,17 @@ async fn view(app: &App, key: Key) -> Result<KeyView, ApiError> {
     views.into_iter().next().ok_or_else(unknown)
 }
 
-/// Keys with how they are doing: what runs now, and when they were last used.
+/// Keys with how they are doing: what runs now, when they were last used, and what they cost.
 async fn views(app: &App, keys: &[Key]) -> Result<Vec<KeyView>, ApiError> {
     let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
-    let last_used = app.ledger.last_used(Kind::Keys, &ids).await?;
-    let live = join_all(keys.iter().map(|key| Live::of(app, key))).await;
     let now = app.ports.clock.now();
-    let views = keys.iter().zip(live).zip(last_used);
+    let last_used = app.ledger.last_used(Kind::Keys, &ids).await?;
+    let costs = app.ledger.costs_of(Kind::Keys, &ids, now).await?;
+    let live = join_all(keys.iter().map(|key| Live::of(app, key))).await;
+    let used = last_used.into_iter().zip(costs);
+    let used = used.map(|(last, (today, total))| Used { last, today, total });
+    let views = keys.iter().zip(live).zip(used);
     Ok(views
-        .map(|((key, live), last_used)| KeyView::new(key, now, live, last_used))
+        .map(|((key, live), used)| KeyView::new(key, now, live, used))
         .collect())
 }

@@ -4,6 +4,7 @@ mod bench;
 mod concurrency;
 mod contract;
 mod destinations;
+mod find;
 mod groups;
 mod guesses;
 mod health;
@@ -11,6 +12,7 @@ mod keys;
 mod limits;
 mod oem;
 mod reading;
+mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
 mod scale;
 mod sign_in;

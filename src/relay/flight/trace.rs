@@ -3,19 +3,22 @@
 //! While the call runs, only what the machines said and the ticks of the clock are kept; texts are made at
 //! its settlement, and for the headers of a client that asked.
 
-use crs_durable::pool::{AccountId, Skip, Trace};
+use crs_durable::pool::{AccountId, Candidate, Skip, Trace};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Flight;
 use crate::error::{Code, Failure};
 use crate::model::time;
-use crate::model::trace::{CallTrace, TracedAttempt, TracedSkip};
+use crate::model::trace::{CallTrace, RankFigures, SkipReason, TracedAttempt, TracedSkip};
 use crate::model::usage::Tokens;
 use crate::relay::admit::{Given, Picked};
 use crate::relay::stream::X_QUEUE_WAIT;
 
 /// Accounts that are named as candidates.
 const RANKED: usize = 8;
+
+/// Accounts whose figures are kept.
+const FIGURES: usize = 3;
 
 /// Accounts that are named as passed over.
 const SKIPPED: usize = 16;
@@ -146,6 +149,9 @@ impl Flight {
                 let ids = told.candidates.iter().map(|candidate| &candidate.account);
                 ids.map(|id| self.name(id)).collect()
             }),
+            figures: told.map_or_else(Vec::new, |told| {
+                told.candidates.iter().take(FIGURES).map(figures).collect()
+            }),
             skipped: told.map_or_else(Vec::new, |told| self.skips(&told.skipped)),
             not_listed: told.map_or(0, |told| told.omitted as u32),
         }
@@ -155,6 +161,7 @@ impl Flight {
         let told = skipped.iter().map(|(id, skip)| TracedSkip {
             account: self.name(id),
             why: why(skip).chars().take(WHY).collect(),
+            code: Some(code(skip)),
         });
         told.collect()
     }
@@ -215,6 +222,38 @@ fn share(tokens: &Tokens) -> Option<f64> {
     let prompt = tokens.prompt();
     let share = tokens.cache_read as f64 / prompt as f64;
     (prompt > 0).then(|| (share * 1000.0).round() / 1000.0)
+}
+
+fn figures(candidate: &Candidate) -> RankFigures {
+    RankFigures {
+        fallback: candidate.fallback,
+        backed_off: candidate.backed_off,
+        priority: candidate.priority,
+        in_reserve: candidate.in_reserve,
+        load_permille: candidate.load_permille,
+        held: candidate.held,
+        max_concurrency: candidate.max_concurrency,
+        used_permille: candidate.used_permille,
+        resets_at: candidate.resets_at.map(time::iso),
+    }
+}
+
+fn code(skip: &Skip) -> SkipReason {
+    match skip {
+        Skip::NotBound => SkipReason::NotBound,
+        Skip::Dedicated => SkipReason::Dedicated,
+        Skip::Inactive => SkipReason::Inactive,
+        Skip::Paused => SkipReason::Paused,
+        Skip::Unusable { .. } => SkipReason::Unusable,
+        Skip::Expired { .. } => SkipReason::Expired,
+        Skip::Model { .. } => SkipReason::Model,
+        Skip::Tried => SkipReason::Tried,
+        Skip::Cooling { .. } => SkipReason::Cooling,
+        Skip::Denied { .. } => SkipReason::Denied,
+        Skip::Quota { .. } => SkipReason::Quota,
+        Skip::Full { .. } => SkipReason::Full,
+        Skip::NotPreferred => SkipReason::NotPreferred,
+    }
 }
 
 pub(in crate::relay) fn skip_name(skip: &Skip) -> &'static str {

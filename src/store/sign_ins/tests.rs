@@ -66,7 +66,10 @@ fn account() -> Account {
 
 impl Bench {
     async fn begun(&self) -> (String, Begun) {
-        self.sign_ins.begin(Grant::SetupToken, account()).await.unwrap()
+        self.sign_ins
+            .begin(Grant::SetupToken, account(), false)
+            .await
+            .unwrap()
     }
 }
 

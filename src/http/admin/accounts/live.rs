@@ -21,6 +21,7 @@ pub(super) struct CooldownView {
     family: Option<String>,
     #[schema(inline)]
     kind: Kind,
+    code: AccountReason,
     /// The provider's words, or ours.
     reason: String,
     /// When it heals.
@@ -46,6 +47,46 @@ enum Kind {
     Refused,
 }
 
+/// What holds an account back, or one of its families of models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AccountReason {
+    /// `isActive` is false.
+    Disabled,
+    /// `schedulable` is false.
+    Paused,
+    SubscriptionEnded,
+    /// It has a proxy, and this host cannot call through one.
+    ProxyUnsupported,
+    /// The provider refuses its credentials, and only new ones or a reset help.
+    CredentialsRefused,
+    /// The provider refuses it until a moment, from which on it is tried again.
+    RefusedUntil,
+    /// Over a limit of the provider's, which said until when.
+    ProviderLimit,
+    /// Rate limited, and the provider did not say until when.
+    Throttled,
+    /// The provider failed or could not be reached.
+    ProviderTrouble,
+    /// The provider refused calls and did not say that it means the account.
+    UnexplainedRefusal,
+    /// Its calls have cost `dailyQuota` today.
+    DailyQuota,
+    /// `maxConcurrency` calls are running.
+    Busy,
+}
+
+impl From<CooldownKind> for AccountReason {
+    fn from(kind: CooldownKind) -> Self {
+        match kind {
+            CooldownKind::Measured => Self::ProviderLimit,
+            CooldownKind::Throttled => Self::Throttled,
+            CooldownKind::Unwell => Self::ProviderTrouble,
+            CooldownKind::Refused => Self::UnexplainedRefusal,
+        }
+    }
+}
+
 impl From<&Cooldown> for CooldownView {
     fn from(cooldown: &Cooldown) -> Self {
         Self {
@@ -56,6 +97,7 @@ impl From<&Cooldown> for CooldownView {
                 CooldownKind::Unwell => Kind::Unwell,
                 CooldownKind::Refused => Kind::Refused,
             },
+            code: cooldown.kind.into(),
             reason: cooldown.why.clone(),
             until: iso(cooldown.until),
             probing: cooldown.probe.is_some(),

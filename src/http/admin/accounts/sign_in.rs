@@ -5,6 +5,7 @@
 //! they may reach different hosts.
 
 mod pasted;
+mod renew;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(in crate::http::admin) struct SignInView {
     post, path = "/admin/accounts/oauth/start", operation_id = "startSignIn", tag = "accounts", security(("admin" = [])), request_body = SignInInput,
     responses(
         (status = 200, body = SignInView),
+        (status = 404, body = ErrorBody<'_>, description = "There is no account of this `accountId`"),
         (status = 422, body = ErrorBody<'_>, description = "`client_unset`: a variable must be set first"),
     )
 )]
@@ -61,11 +63,20 @@ pub(in crate::http::admin) async fn start(
     let (platform, grant) = (input.platform, input.grant);
     let sign_in = way(&app, platform, grant)?.1;
     let now = app.ports.clock.now();
-    let account = input
-        .into_account(&app, id::fresh(now, &*app.ports.random), now)
-        .await?;
+    let there = match input.renewed()? {
+        Some(id) => Some(renew::stored(&app, id, platform).await?),
+        None => None,
+    };
+    let renews = there.is_some();
+    let account = match there {
+        Some(account) => account,
+        None => {
+            let id = id::fresh(now, &*app.ports.random);
+            input.into_account(&app, id, now).await?
+        }
+    };
     usable_proxy(&app, &account)?;
-    let (session_id, begun) = app.sign_ins.begin(grant, account).await?;
+    let (session_id, begun) = app.sign_ins.begin(grant, account, renews).await?;
     session.audit("account.oauthStart", platform.name());
     Ok(Json(SignInView {
         auth_url: sign_in.address(&begun.state, &pkce::challenge(&begun.verifier)),
@@ -86,11 +97,13 @@ pub(in crate::http::admin) struct FinishInput {
     code_or_callback_url: String,
 }
 
-/// Turns what came of the provider's page into an account.
+/// Turns what came of the provider's page into an account, or into new tokens of the account that `start` named.
 #[utoipa::path(
     post, path = "/admin/accounts/oauth/finish", operation_id = "finishSignIn", tag = "accounts", security(("admin" = [])), request_body = FinishInput,
     responses(
+        (status = 200, body = AccountView, description = "The account of `accountId` has new tokens; what was held against the old ones is forgotten"),
         (status = 201, body = AccountView),
+        (status = 409, body = ErrorBody<'_>, description = "`other_account`: the tokens speak for another account of the provider than those they were to replace"),
         (status = 404, body = ErrorBody<'_>, description = "It was finished already, or its ten minutes are over"),
         (status = 422, body = ErrorBody<'_>, description = "`wrong_state`, `sign_in_refused`, `code_refused` or `client_refused`: what was brought back is of another sign-in, or the provider refuses it"),
         (status = 502, body = ErrorBody<'_>, description = "`provider_unreachable` or `provider_failed`"),
@@ -107,14 +120,24 @@ pub(in crate::http::admin) async fn finish(
     // What can be put right by pasting something else leaves the sign-in open.
     let code = pasted::code(&input.code_or_callback_url, &begun.state)?;
     let (provider, sign_in) = way(&app, begun.account.platform, begun.grant)?;
-    usable_proxy(&app, &begun.account)?;
-    let proxy = proxy_of(&app, &begun.account)?;
+    // It may have changed meanwhile, and its tokens are asked for the way it is called now.
+    let there = match begun.renews {
+        true => Some(renew::stored(&app, &begun.account.id, begun.account.platform).await?),
+        false => None,
+    };
+    let by = there.as_ref().unwrap_or(&begun.account);
+    usable_proxy(&app, by)?;
+    let proxy = proxy_of(&app, by)?;
     let groups = groups_left(&app, &begun.account).await?;
     // From here on the code may be spent, so nobody else may try.
     if !app.sign_ins.take(&found).await? {
         return Err(over());
     }
     let (tokens, email) = exchange(&app, provider, &sign_in, begun, &code, proxy).await?;
+    if let Some(there) = there {
+        let account = renew::renew(&app, &session, &there.id, tokens).await?;
+        return Ok((StatusCode::OK, Json(account)));
+    }
     let account = Account {
         groups,
         ..finished(&app, found.begun.account, tokens, email)

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crs_durable::pool::{self, AccountSnapshot, CooldownKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::live::{CooldownView, DailySpend, ErrorView, KeyNames, LeaseView, QuotaView};
+use super::live::{AccountReason, CooldownView, DailySpend, ErrorView, KeyNames, LeaseView, QuotaView};
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::model::money::{MicroUsd, Usd};
@@ -47,6 +47,8 @@ pub(in super::super) struct AccountView {
     reserve_percent: u8,
     #[schema(inline)]
     status: Status,
+    /// Why, as data; `null`: it is active.
+    status_code: Option<AccountReason>,
     /// Why, as far as there is more to say.
     status_reason: Option<String>,
     /// Until when, if it ends by itself.
@@ -117,9 +119,9 @@ impl From<&Proxy> for ProxyView {
 }
 
 /// How an account is doing. The first that fits, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-enum Status {
+pub(super) enum Status {
     /// `isActive` is false.
     Inactive,
     /// Its subscription has ended.
@@ -140,6 +142,28 @@ enum Status {
     Busy,
     Active,
 }
+
+impl Status {
+    /// What needs a person comes first, then what heals by itself, then what is well, then what the operator
+    /// has put aside.
+    pub(super) fn urgency(self) -> u8 {
+        match self {
+            Self::Unauthorized => 0,
+            Self::Unusable => 1,
+            Self::Expired => 2,
+            Self::RateLimited => 3,
+            Self::QuotaReached => 4,
+            Self::BackingOff => 5,
+            Self::Busy => 6,
+            Self::Active => 7,
+            Self::Paused => 8,
+            Self::Inactive => 9,
+        }
+    }
+}
+
+/// Of more accounts than this the whole ranking of last uses is read at once.
+const MANY: usize = 100;
 
 /// What the pools say, asked once per platform, and what the ledger says.
 pub(super) struct Doing {
@@ -167,16 +191,32 @@ impl Doing {
         let shown = accounts.iter().filter_map(|account| pools.get(&account.id));
         let names = KeyNames::of(app, shown.flat_map(|live| &live.leases)).await?;
         let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
-        let last_used = app.ledger.last_used(Kind::Accounts, &ids).await?;
-        let last_used = ids.iter().zip(last_used);
+        let last_used = if ids.len() > MANY {
+            app.ledger.last_uses(Kind::Accounts).await?.into_iter().collect()
+        } else {
+            let last_used = app.ledger.last_used(Kind::Accounts, &ids).await?;
+            let last_used = ids.iter().zip(last_used);
+            last_used
+                .filter_map(|(id, at)| Some(((*id).to_owned(), at?)))
+                .collect()
+        };
         Ok(Self {
             now: app.ports.clock.now(),
             pools,
             names,
-            last_used: last_used
-                .filter_map(|(id, at)| Some(((*id).to_owned(), at?)))
-                .collect(),
+            last_used,
         })
+    }
+
+    pub(super) fn status(&self, account: &Account) -> Status {
+        status(account, self.pools.get(&account.id), self.now).0
+    }
+
+    /// When it was last used. The pool knows of calls that still run; the ledger remembers over a restart.
+    pub(super) fn last_used(&self, account: &Account) -> Option<Millis> {
+        let logged = self.last_used.get(&account.id).copied();
+        let pool = self.pools.get(&account.id);
+        pool.and_then(|live| live.last_used).max(logged)
     }
 }
 
@@ -184,7 +224,6 @@ impl AccountView {
     pub(super) fn new(app: &App, account: &Account, doing: &Doing) -> Self {
         let live = doing.pools.get(&account.id);
         let (status, status_reason, status_until) = status(account, live, doing.now);
-        let logged = doing.last_used.get(&account.id).copied();
         Self {
             id: account.id.clone(),
             name: account.name.clone(),
@@ -218,6 +257,7 @@ impl AccountView {
             daily_quota: account.daily_quota.into(),
             reserve_percent: account.reserve_percent,
             status,
+            status_code: code(status, status_until, live),
             status_reason,
             status_until: status_until.map(iso),
             cooldowns: live
@@ -244,8 +284,7 @@ impl AccountView {
                 .map(|lease| LeaseView::new(lease, &doing.names))
                 .collect(),
             sessions: live.map(|live| live.sessions),
-            // The pool knows of calls that still run; the ledger remembers over a restart.
-            last_used_at: live.and_then(|live| live.last_used).max(logged).map(iso),
+            last_used_at: doing.last_used(account).map(iso),
             created_at: iso(account.created_at),
             updated_at: iso(account.updated_at),
         }
@@ -304,6 +343,28 @@ fn status(
         return (Status::Busy, None, None);
     }
     (Status::Active, None, None)
+}
+
+/// The status's reason as data.
+fn code(status: Status, until: Option<Millis>, live: Option<&AccountSnapshot>) -> Option<AccountReason> {
+    Some(match status {
+        Status::Active => return None,
+        Status::Inactive => AccountReason::Disabled,
+        Status::Expired => AccountReason::SubscriptionEnded,
+        Status::Unusable => AccountReason::ProxyUnsupported,
+        Status::Unauthorized if until.is_some() => AccountReason::RefusedUntil,
+        Status::Unauthorized => AccountReason::CredentialsRefused,
+        Status::Paused => AccountReason::Paused,
+        Status::RateLimited => AccountReason::ProviderLimit,
+        Status::QuotaReached => AccountReason::DailyQuota,
+        Status::BackingOff => {
+            let guesses = live.into_iter().flat_map(|live| &live.cooldowns);
+            let guesses = guesses.filter(|cooldown| cooldown.kind != CooldownKind::Measured);
+            let last = guesses.max_by_key(|cooldown| cooldown.until);
+            last.map_or(AccountReason::ProviderTrouble, |cooldown| cooldown.kind.into())
+        }
+        Status::Busy => AccountReason::Busy,
+    })
 }
 
 /// Calls that hold one of the account's slots.

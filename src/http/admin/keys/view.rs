@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crs_durable::gate::{ModelMode, Service};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::live::{Live, SpendView, WindowView};
 use crate::config::Secret;
 use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
-use crate::model::money::Usd;
+use crate::model::money::{MicroUsd, Usd};
 use crate::model::time::iso;
 use crate::port::clock::Millis;
 
@@ -80,6 +80,10 @@ pub(in super::super) struct KeyView {
     /// When its last call that reached a provider came.
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
+    /// What today's calls cost, by the ledger; forgiving what was spent does not change it.
+    cost_today: Usd,
+    /// What all calls cost, by the ledger.
+    cost_total: Usd,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
@@ -90,38 +94,52 @@ pub(in super::super) struct KeyView {
 }
 
 /// Whether the key works, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+pub(in super::super) enum Status {
     Active,
     Disabled,
     Expired,
     Deleted,
 }
 
+impl Status {
+    /// `activated_at`: the key's first use, as far as it is known.
+    pub(in super::super) fn of(key: &Key, activated_at: Option<Millis>, now: Millis) -> Self {
+        if key.deleted_at.is_some() {
+            Self::Deleted
+        } else if !key.is_active {
+            Self::Disabled
+        } else if key.ends_at(activated_at).is_some_and(|at| at <= now) {
+            Self::Expired
+        } else {
+            Self::Active
+        }
+    }
+}
+
+/// What the ledger knows of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Used {
+    pub(super) last: Option<Millis>,
+    pub(super) today: MicroUsd,
+    pub(super) total: MicroUsd,
+}
+
 impl KeyView {
-    pub(super) fn new(key: &Key, now: Millis, live: Option<Live>, last_used: Option<Millis>) -> Self {
+    pub(super) fn new(key: &Key, now: Millis, live: Option<Live>, used: Used) -> Self {
         // The gate knows of a first use before the record does.
         let activated_at = key
             .activated_at
             .or(live.as_ref().and_then(|live| live.activated_at))
             .filter(|_| key.expiration_mode == ExpirationMode::Activation);
         let expires_at = key.ends_at(activated_at);
-        let status = if key.deleted_at.is_some() {
-            Status::Deleted
-        } else if !key.is_active {
-            Status::Disabled
-        } else if expires_at.is_some_and(|at| at <= now) {
-            Status::Expired
-        } else {
-            Status::Active
-        };
         Self {
             id: key.id.clone(),
             name: key.name.clone(),
             description: key.description.clone(),
             key_preview: key.shown.clone(),
-            status,
+            status: Status::of(key, activated_at, now),
             is_active: key.is_active,
             tags: key.tags.clone(),
             expires_at: expires_at.map(iso),
@@ -155,7 +173,9 @@ impl KeyView {
             queued: live.as_ref().map(|live| live.queued),
             window: live.as_ref().and_then(|live| live.window.clone()),
             spend: live.and_then(|live| live.spend),
-            last_used_at: last_used.map(iso),
+            last_used_at: used.last.map(iso),
+            cost_today: used.today.into(),
+            cost_total: used.total.into(),
             created_at: iso(key.created_at),
             updated_at: iso(key.updated_at),
             is_deleted: key.deleted_at.is_some(),

@@ -495,3 +495,69 @@ async fn a_store_that_is_away_spends_no_code() {
     gives_tokens(&bench, &json!({}));
     finish(&bench, &begun.session, "code").await.is(201);
 }
+
+#[tokio::test]
+async fn an_account_that_is_there_gets_new_tokens_and_keeps_the_rest() {
+    let bench = Bench::with(&CLIENTS).await;
+    let first = json!({"platform": "openai", "name": "mine", "priority": 7,
+        "proxy": {"type": "http", "host": "proxy.example", "port": 8080}});
+    let begun = start(&bench, first).await;
+    let of = |tenant: &str| {
+        let claims = json!({"https://api.openai.com/auth": {"chatgpt_account_id": tenant}});
+        json!({"id_token": token(&claims), "access_token": token(&claims)})
+    };
+    gives_tokens(&bench, &of("org-1"));
+    let code = format!("c&state={}", begun.query["state"]);
+    let account = finish(&bench, &begun.session, &code).await.is(201).json;
+    let id = account["id"].clone();
+
+    let anew = json!({"platform": "openai", "accountId": id});
+    let begun = start(&bench, anew.clone()).await;
+    gives_tokens(&bench, &of("org-1"));
+    let code = format!("c&state={}", begun.query["state"]);
+    let renewed = finish(&bench, &begun.session, &code).await.is(200).json;
+    for kept in ["id", "name", "priority", "proxy", "createdAt"] {
+        assert_eq!(renewed[kept], account[kept], "{kept}");
+    }
+    assert!(asked(&bench).2.is_some(), "through the account's proxy");
+    let stored = bench
+        .app
+        .accounts
+        .get(id.as_str().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored.credential_version, 2);
+    assert_eq!(bench.get("/admin/accounts").await.is(200).json["total"], 1);
+
+    // Another login's tokens are not put in the place of these.
+    let begun = start(&bench, anew.clone()).await;
+    gives_tokens(&bench, &of("org-2"));
+    let code = format!("c&state={}", begun.query["state"]);
+    let refused = finish(&bench, &begun.session, &code).await.is(409);
+    assert_eq!(refused.json["error"], "other_account");
+
+    let path = "/admin/accounts/oauth/start";
+    let mut more = anew.clone();
+    more["name"] = json!("x");
+    bench.post(path, more).await.refuses(422, "invalid_field", "name");
+    let mut other = anew.clone();
+    other["platform"] = json!("gemini");
+    bench
+        .post(path, other)
+        .await
+        .refuses(422, "invalid_field", "platform");
+    bench
+        .post(path, json!({"platform": "openai", "accountId": "none"}))
+        .await
+        .is(404);
+
+    // Deleted while its person was at the provider's page.
+    let begun = start(&bench, anew).await;
+    bench
+        .delete(&format!("/admin/accounts/{}", id.as_str().unwrap()))
+        .await
+        .is(204);
+    let code = format!("c&state={}", begun.query["state"]);
+    finish(&bench, &begun.session, &code).await.is(404);
+}

@@ -81,7 +81,17 @@ async fn a_call_tells_who_was_asked_and_why_others_were_not() {
     assert_eq!(attempts[0]["ranked"], json!(["first é", "second"]));
     assert_eq!(
         attempts[0]["skipped"],
-        json!([{"account": "paused", "why": "inactive"}])
+        json!([{"account": "paused", "why": "inactive", "code": "inactive"}])
+    );
+    let figures = &attempts[0]["figures"];
+    assert_eq!(
+        (&figures[0]["priority"], &figures[1]["priority"]),
+        (&json!(1), &json!(50)),
+        "in the order of `ranked`"
+    );
+    assert_eq!(
+        (&figures[0]["held"], &figures[0]["backedOff"]),
+        (&json!(0), &Value::Null)
     );
     assert_eq!(
         (&attempts[1]["accountId"], &attempts[1]["status"]),

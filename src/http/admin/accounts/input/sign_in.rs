@@ -20,6 +20,11 @@ pub(in super::super::super) struct SignInInput {
     #[serde(default)]
     #[schema(required = false)]
     pub(in super::super) grant: Grant,
+    /// An account that is there already, to be given new tokens: id, name, proxy, groups and history stay, and no
+    /// field but `platform` and `grant` may be sent with it.
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
+    #[serde(default)]
+    account_id: Sent<Line<1, 100>>,
     /// What to call the account; left out, the e-mail address that the provider tells.
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
     #[serde(default)]
@@ -54,6 +59,32 @@ pub(in super::super::super) struct SignInInput {
 }
 
 impl SignInInput {
+    /// The id of the account that is to be given new tokens, if it is there already.
+    pub(in super::super) fn renewed(&self) -> Result<Option<&str>, ApiError> {
+        let Some(Line(id)) = self.account_id.as_ref() else {
+            return Ok(None);
+        };
+        let sent = [
+            ("name", self.name.as_ref().is_some()),
+            ("description", self.description.as_ref().is_some()),
+            ("priority", self.priority.as_ref().is_some()),
+            ("maxConcurrency", self.max_concurrency.as_ref().is_some()),
+            ("proxy", self.proxy.as_ref().is_some()),
+            ("modelMapping", self.model_mapping.as_ref().is_some()),
+            ("groups", self.groups.as_ref().is_some()),
+            ("shared", self.shared.as_ref().is_some()),
+        ];
+        match sent.iter().find(|(_, sent)| *sent) {
+            None => Ok(Some(id)),
+            Some((field, _)) => Err(ApiError::invalid(
+                *field,
+                format!(
+                    "`{field}` cannot be sent with `accountId`: signing in anew changes only the credentials"
+                ),
+            )),
+        }
+    }
+
     /// The account to be, without credentials, and without a name if none was sent.
     pub(in super::super) async fn into_account(
         self,
