@@ -34,11 +34,8 @@ impl RateLimit {
         if !BEGINS.iter().any(|begin| message.starts_with(begin)) {
             return None;
         }
-        let number = |name| {
-            message
-                .split_once(name)
-                .and_then(|(_, rest)| leading_number(rest))
-        };
+        // `rate limit reached` has the word, too, but no number behind it.
+        let number = |name| message.split(name).skip(1).find_map(leading_number);
         let wait = WAITS.iter().find_map(|words| message.split_once(words));
         Some(Self {
             limit: number("limit "),
