@@ -302,7 +302,11 @@ async fn a_rotated_key_works_with_its_new_secret_only_and_a_purged_one_is_gone()
         .json();
     assert_eq!(rotated["id"], json!(r.key.id));
     let answer = r.client.messages("hi").send().await.expect(401);
-    assert!(answer.raw_text().contains("not known here"), "{}", answer.raw_text());
+    assert!(
+        answer.raw_text().contains("not known here"),
+        "{}",
+        answer.raw_text()
+    );
     let client = r.relay.client(rotated["key"].as_str().expect("a key"));
     client.messages("hi").send().await.good();
     // Both secrets' calls are the same key's.
