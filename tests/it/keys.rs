@@ -286,3 +286,37 @@ async fn disabling_deleting_or_freeing_ends_a_running_stream() {
         slots_are_free(&r.relay, &key).await;
     }
 }
+
+#[tokio::test]
+async fn a_rotated_key_works_with_its_new_secret_only_and_a_purged_one_is_gone() {
+    let r = ready().await;
+    let path = format!("/admin/api-keys/{}", r.key.id);
+    // The key's gate knows the old secret well.
+    r.client.messages("hi").send().await.good();
+    let rotated = r
+        .relay
+        .admin()
+        .post(&format!("{path}/rotate"), &json!({}))
+        .await
+        .good()
+        .json();
+    assert_eq!(rotated["id"], json!(r.key.id));
+    let answer = r.client.messages("hi").send().await.expect(401);
+    assert!(
+        answer.raw_text().contains("not known here"),
+        "{}",
+        answer.raw_text()
+    );
+    let client = r.relay.client(rotated["key"].as_str().expect("a key"));
+    client.messages("hi").send().await.good();
+    // Both secrets' calls are the same key's.
+    for entry in r.entries(2).await {
+        assert_eq!(entry["keyId"], json!(r.key.id));
+    }
+    let purge = format!("{path}/permanent");
+    assert_eq!(r.relay.admin().delete(&purge).await.status, 409);
+    r.relay.admin().delete(&path).await.good();
+    assert_eq!(r.relay.admin().delete(&purge).await.status, 204);
+    assert_eq!(r.relay.admin().get(&path).await.status, 404);
+    client.messages("hi").send().await.expect(401);
+}

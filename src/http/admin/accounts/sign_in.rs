@@ -121,9 +121,10 @@ pub(in crate::http::admin) async fn finish(
     let code = pasted::code(&input.code_or_callback_url, &begun.state)?;
     let (provider, sign_in) = way(&app, begun.account.platform, begun.grant)?;
     // It may have changed meanwhile, and its tokens are asked for the way it is called now.
-    let there = match begun.renews {
-        true => Some(renew::stored(&app, &begun.account.id, begun.account.platform).await?),
-        false => None,
+    let there = if begun.renews {
+        Some(renew::stored(&app, &begun.account.id, begun.account.platform).await?)
+    } else {
+        None
     };
     let by = there.as_ref().unwrap_or(&begun.account);
     usable_proxy(&app, by)?;

@@ -465,7 +465,8 @@ async fn shows_how_an_account_is_doing() {
     assert_eq!(
         limited["cooldowns"],
         json!([{
-            "family": null, "kind": "measured", "reason": "429", "until": "2025-11-24T16:01:00.000Z",
+            "family": null, "kind": "measured", "code": "provider_limit", "reason": "429",
+            "until": "2025-11-24T16:01:00.000Z",
             "probing": false, "onlyKeyId": null,
         }])
     );

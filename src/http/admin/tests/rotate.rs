@@ -151,7 +151,7 @@ async fn what_was_spent_forgiven_and_reserved_goes_on_with_the_new_secret() {
 }
 
 #[tokio::test]
-async fn of_two_rotations_at_once_each_secret_that_was_given_out_last_works() {
+async fn of_two_rotations_at_once_one_secret_works() {
     let bench = Bench::new().await;
     let key = made(&bench, json!({"name": "k"})).await;
     let at = format!("{}/rotate", path(&key));
@@ -169,12 +169,9 @@ async fn of_two_rotations_at_once_each_secret_that_was_given_out_last_works() {
     }
     assert_eq!(working, 1);
     // Made from a hash that is not the key's any more.
-    let (old, new) = ("0".repeat(64), "1".repeat(64));
-    let stale = bench
-        .app
-        .keys
-        .rotate(key["id"].as_str().unwrap(), &old, (&new, "cr_1"), NOW);
-    assert_eq!(stale.await.unwrap(), crate::store::api_keys::KeyChange::Taken);
+    let (id, old, new) = (key["id"].as_str().unwrap(), "0".repeat(64), "1".repeat(64));
+    let stale = bench.app.keys.rotate(id, &old, (&new, "cr_1"), NOW).await;
+    assert_eq!(stale.unwrap(), crate::store::api_keys::KeyChange::Taken);
 }
 
 #[tokio::test]
