@@ -18,7 +18,7 @@ export async function apiFetch(input: RequestInfo | URL, init?: RequestInit): Pr
   }
   const token = session.token()
   const response = await send(token)
-  if (response.status !== 401 || ownUnauthorized.test(new URL(request.url).pathname)) return response
+  if (response.status !== 401 || !token || ownUnauthorized.test(new URL(request.url).pathname)) return response
   const fresh = session.token() !== token ? session.token() : await session.loginAgain()
   return fresh ? send(fresh) : response
 }

@@ -32,8 +32,16 @@ export const whole = (standard: number, least = 1, most = Number.MAX_SAFE_INTEGE
 
 export const flag = (): Param<boolean> => ({ read: (value) => value === '1', write: (value) => (value ? '1' : undefined) })
 
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return ''
+  }
+}
+
 export const list = (): Param<string[]> => ({
-  read: (value) => (value ? value.split(',').map(decodeURIComponent).filter(Boolean) : []),
+  read: (value) => (value ? value.split(',').map(decode).filter(Boolean) : []),
   write: (value) => (value.length ? value.map(encodeURIComponent).join(',') : undefined),
 })
 

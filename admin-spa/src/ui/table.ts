@@ -7,8 +7,8 @@ export interface Column<K extends string = string> {
   number?: boolean
   /** The label is for screen readers only (actions). */
   quiet?: boolean
-  /** Where it goes on a phone: first line, end of the first line, a line of its own, else the second line. */
-  phone?: 'title' | 'end' | 'full'
+  /** Where it goes on a phone: first line, end of the first line, begin of the second, a line of its own; else the second line. */
+  phone?: 'title' | 'end' | 'lead' | 'full'
   /** Classes of its cells on a wide screen, for widths. */
   class?: string
 }

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { ApiError } from '@/api/error'
+import { useDraft } from './draft'
+
+const start = () => ({ name: 'a', limit: 5, tags: ['x'], proxy: { host: 'h', port: 1 } as { host: string; port: number } | null })
+
+test('only what changed is sent', async () => {
+  const draft = useDraft(start())
+  expect(draft.dirty.value).toBe(false)
+  draft.value.limit = 6
+  draft.value.tags.push('y')
+  draft.value.tags.pop()
+  draft.value.proxy = null
+  let sent: unknown
+  expect(await draft.submit(async (patch) => void (sent = patch))).toBe(true)
+  expect(sent).toEqual({ limit: 6, proxy: null })
+  expect(draft.dirty.value).toBe(false)
+})
+
+test('a change that was taken back is none', () => {
+  const draft = useDraft(start())
+  draft.value.proxy!.port = 2
+  expect(draft.changes.value).toEqual([{ field: 'proxy', from: { host: 'h', port: 1 }, to: { host: 'h', port: 2 } }])
+  draft.value.proxy!.port = 1
+  expect(draft.dirty.value).toBe(false)
+})
+
+test("the server's complaint lands at its field, and goes with the next try", async () => {
+  const draft = useDraft(start())
+  draft.value.name = ''
+  const refuse = async () => {
+    throw new ApiError(422, 'invalid_field', 'no host', 'req_1', 'proxy.host')
+  }
+  expect(await draft.submit(refuse)).toBe(false)
+  expect(draft.errorOf('proxy')).toBe('no host')
+  expect(draft.errorOf('proxy.host')).toBe('no host')
+  expect(draft.errorOf('name')).toBeUndefined()
+  expect(draft.problem.value).toBeUndefined()
+  await draft.submit(async () => undefined)
+  expect(draft.errors).toEqual({})
+})
+
+test('a refusal without a field is the problem of the whole form, and other errors are thrown', async () => {
+  const draft = useDraft(start())
+  const conflict = new ApiError(409, 'conflict', 'taken')
+  await draft.submit(() => Promise.reject(conflict))
+  expect(draft.problem.value?.code).toBe('conflict')
+  await expect(draft.submit(() => Promise.reject(new TypeError('bug')))).rejects.toThrow('bug')
+})
+
+test('fresh data keeps what was typed and reports what clashes', () => {
+  const draft = useDraft(start())
+  draft.value.name = 'mine'
+  draft.load({ ...start(), name: 'theirs', limit: 9 })
+  expect(draft.value.name).toBe('mine')
+  expect(draft.value.limit).toBe(9)
+  expect(draft.theirs.value).toEqual([{ field: 'name', from: 'mine', to: 'theirs' }])
+  expect(draft.patch.value).toEqual({ name: 'mine' })
+  draft.reset()
+  expect(draft.value.name).toBe('theirs')
+  expect(draft.theirs.value).toEqual([])
+})
