@@ -34,6 +34,11 @@ pub trait Upstream: Send + Sync {
     }
 }
 
+/// In the extensions of an answer whose body the host has decompressed. The host may not tell a body that was cut
+/// from a whole one.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenedByHost;
+
 /// How to get there.
 #[derive(Clone, Debug)]
 pub struct Route {

@@ -22,7 +22,7 @@ use super::{ERROR_BODY_LIMIT, conversion, origin, provider_failure, read_bounded
 use crate::app::App;
 use crate::error::{Code, Failure, excerpt};
 use crate::port::clock::within;
-use crate::port::upstream::{Body, BodyError, Route, UpstreamError, UpstreamErrorKind};
+use crate::port::upstream::{Body, BodyError, OpenedByHost, Route, UpstreamError, UpstreamErrorKind};
 use crate::provider::{Opening, PROBE_SOON_MS, Provider, Rewrite, Then, Unsendable, Verdict};
 use crate::store::accounts::LiveAccount;
 
@@ -407,7 +407,9 @@ async fn open(
         }
         media => media.name(&mut head.headers),
     }
-    let is_packed = head.extensions.get::<unpack::WasPacked>().is_some() || opening_was_packed;
+    let opened_by_host = head.extensions.get::<OpenedByHost>().is_some();
+    let is_packed =
+        opening_was_packed || opened_by_host || head.extensions.get::<unpack::WasPacked>().is_some();
     let (first, rest, measured) =
         if is_packed && !streams(&head.headers) && !provider.gathers(call, &head.headers) {
             // Only the end of a compressed text shows whether it is whole. Nobody has seen any of it, so
@@ -416,6 +418,9 @@ async fn open(
             match gather::while_it_comes(app, first, &mut body, idle).await {
                 None => return failed(Code::ProviderTimeout, "the answer stopped halfway"),
                 Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
+                Some(Ok((whole, true))) if opened_by_host && gather::is_cut(&whole) => {
+                    return failed(Code::ProviderBroke, "the compressed answer is cut");
+                }
                 // One that is too large to be held goes on as it comes.
                 Some(Ok((whole, true))) => (whole, None, None),
                 Some(Ok((begun, false))) => (begun, Some(body), None),

@@ -42,6 +42,12 @@ pub(super) async fn while_it_comes(
     Some(Ok((whole.freeze(), false)))
 }
 
+/// Whether a JSON text ends before its value does.
+pub(super) fn is_cut(text: &[u8]) -> bool {
+    let read = serde_json::from_slice::<serde::de::IgnoredAny>(text);
+    read.is_err_and(|error| error.is_eof())
+}
+
 /// One text of two.
 pub(super) fn joined(first: Bytes, more: Bytes) -> Bytes {
     match (first.is_empty(), more.is_empty()) {
@@ -60,4 +66,20 @@ pub(super) async fn first_data(body: &mut Body) -> Result<Option<Bytes>, BodyErr
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cut_of_a_json_text_is_seen() {
+        let text = br#" {"a":[1,"x\"}",{"b":null}],"c":"\ud83d"} "#;
+        let last = text.len() - 1;
+        for end in 0..last {
+            assert!(is_cut(&text[..end]), "{end}");
+        }
+        assert!(!is_cut(&text[..last]) && !is_cut(text));
+        assert!(!is_cut(b"<html>"), "that is another fault");
+    }
 }

@@ -20,7 +20,7 @@ use super::body::{Aborts, Fetched, reason};
 use super::clock::EdgeClock;
 use crate::port::clock::within;
 use crate::port::destination::Destinations;
-use crate::port::upstream::{Body, Route, Upstream, UpstreamError, UpstreamErrorKind};
+use crate::port::upstream::{Body, OpenedByHost, Route, Upstream, UpstreamError, UpstreamErrorKind};
 
 /// Told to the operator of each account with a proxy.
 const NO_PROXIES: &str = "it has a proxy, and a Worker cannot use one";
@@ -106,7 +106,8 @@ fn from_js(response: &web_sys::Response, aborts: Aborts) -> Result<Response<Body
     let mut headers = headers(&response.headers());
     // The runtime opens these on the way here and leaves their headers as they were.
     let coding = headers.get(http::header::CONTENT_ENCODING);
-    if coding.is_some_and(|coding| coding == "gzip" || coding == "br") {
+    let is_opened = coding.is_some_and(|coding| coding == "gzip" || coding == "br");
+    if is_opened {
         headers.remove(http::header::CONTENT_ENCODING);
         headers.remove(http::header::CONTENT_LENGTH);
     }
@@ -116,6 +117,9 @@ fn from_js(response: &web_sys::Response, aborts: Aborts) -> Result<Response<Body
     let mut answer = Response::new(body.boxed_unsync());
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
+    if is_opened {
+        answer.extensions_mut().insert(OpenedByHost);
+    }
     Ok(answer)
 }
 
