@@ -23,6 +23,7 @@ use super::sse::SseTap;
 pub mod hosted;
 mod pick;
 pub mod reading;
+pub mod shape;
 
 use self::reading::{Events, Reading, Whole};
 
