@@ -349,9 +349,8 @@ impl JsonTap {
             Want::StopReason => self.stop_reason = text(64),
             Want::Error => self.error = ProviderError::read(&value),
             Want::Container if value.is_object() => self.tally.ran_code(),
-            Want::Container => {}
             Want::InputTokens => self.counted = count(&value),
-            Want::Nothing | Want::Content => {}
+            Want::Nothing | Want::Content | Want::Container => {}
         }
     }
 }
