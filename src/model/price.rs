@@ -38,6 +38,8 @@ pub struct Terms {
     pub us_only: bool,
     /// What the call used beside text tokens.
     pub extras: Extras,
+    /// The provider named an output and not of what kinds it is: all of it may be images.
+    pub undivided_output: bool,
     /// What OpenAI's image generation tool drew with, if it was named.
     pub image_model: Option<String>,
     /// The longest prompt of one pass of the model, if the call took several (tools run by the provider,
@@ -133,7 +135,9 @@ impl PriceBook {
     ) -> Bill {
         let priced = self.price(model, platform);
         let (cost, charges) = priced.charged(tokens, terms);
-        let guessed = !priced.known() || charges.iter().any(|charge| charge.guessed);
+        // Whoever serves a model in fast mode that has no known price there charges more than the standard.
+        let unlisted_speed = terms.fast && priced.entry.fast == 1_000;
+        let guessed = !priced.known() || unlisted_speed || charges.iter().any(|charge| charge.guessed);
         let quality = match measured {
             Quality::Exact if guessed => Quality::Estimated,
             other => other,

@@ -75,6 +75,8 @@ enum Want {
     Id,
     StopReason,
     Error,
+    /// Where the provider ran code for the call.
+    Container,
     /// The answer to a token count.
     InputTokens,
 }
@@ -271,6 +273,7 @@ impl JsonTap {
             b"id" => Want::Id,
             b"stop_reason" => Want::StopReason,
             b"error" => Want::Error,
+            b"container" => Want::Container,
             b"input_tokens" => Want::InputTokens,
             _ => Want::Nothing,
         }
@@ -345,8 +348,9 @@ impl JsonTap {
             Want::Id => self.message_id = text(200),
             Want::StopReason => self.stop_reason = text(64),
             Want::Error => self.error = ProviderError::read(&value),
+            Want::Container if value.is_object() => self.tally.ran_code(),
             Want::InputTokens => self.counted = count(&value),
-            Want::Nothing | Want::Content => {}
+            Want::Nothing | Want::Content | Want::Container => {}
         }
     }
 }

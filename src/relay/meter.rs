@@ -25,6 +25,7 @@ pub(crate) mod cuts;
 pub mod hosted;
 mod pick;
 pub mod reading;
+pub mod shape;
 
 use self::reading::{Events, Reading, Whole};
 

@@ -359,11 +359,15 @@ impl Seen {
             model: Value,
             #[serde(default)]
             usage: Value,
+            #[serde(default)]
+            container: Value,
         }
         #[derive(Deserialize)]
         struct Delta {
             #[serde(default)]
             stop_reason: Value,
+            #[serde(default)]
+            container: Value,
         }
         let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else {
             return false;
@@ -378,6 +382,9 @@ impl Seen {
                     self.model = message.model.as_str().map(|model| bounded(model, 200));
                     self.message_id = message.id.as_str().map(|id| bounded(id, 200));
                     self.tally.take(&message.usage);
+                    if message.container.is_object() {
+                        self.tally.ran_code();
+                    }
                 }
             }
             Kind::MessageDelta => {
@@ -386,6 +393,9 @@ impl Seen {
                     .and_then(|raw| serde_json::from_slice::<Delta>(raw.get().as_bytes()).ok());
                 if let Some(reason) = delta.as_ref().and_then(|delta| delta.stop_reason.as_str()) {
                     self.stop_reason = Some(bounded(reason, 64));
+                }
+                if delta.is_some_and(|delta| delta.container.is_object()) {
+                    self.tally.ran_code();
                 }
                 self.tally.take(&event.usage);
                 if event

@@ -14,9 +14,53 @@ use crate::model::charge::Item;
 use crate::model::price::Terms;
 use crate::model::usage::Tokens;
 
+use super::meter::shape::{Field, Shape};
+
 /// More tokens of one class than any call can use: a figure above it is the provider's mistake. It is cut
 /// to this, so that one bad answer cannot spoil sums for good, and the measurement becomes an estimate.
 pub const MOST_TOKENS: u64 = 1_000_000_000;
+
+/// Fields of `usage` that are read here, or have no price beside the tokens.
+static USAGE: Shape = Shape(&[
+    ("input_tokens", Field::Any),
+    ("output_tokens", Field::Any),
+    ("cache_creation_input_tokens", Field::Any),
+    ("cache_read_input_tokens", Field::Any),
+    ("cache_creation", Field::Inner(&CACHE_CREATION)),
+    ("server_tool_use", Field::Inner(&SERVER_TOOL_USE)),
+    ("service_tier", Field::Words(&["standard", "priority", "batch"])),
+    ("speed", Field::Words(&["standard", "fast"])),
+    ("inference_geo", Field::Any),
+    // Checked pass by pass.
+    ("iterations", Field::Any),
+    // Parts of the output.
+    ("output_tokens_details", Field::Inner(&OUTPUT_DETAILS)),
+]);
+
+static CACHE_CREATION: Shape = Shape(&[
+    ("ephemeral_5m_input_tokens", Field::Any),
+    ("ephemeral_1h_input_tokens", Field::Any),
+]);
+
+/// Fetched pages are free beside their tokens.
+static SERVER_TOOL_USE: Shape = Shape(&[
+    ("web_search_requests", Field::Any),
+    ("web_fetch_requests", Field::Any),
+    ("code_execution_requests", Field::Any),
+]);
+
+static OUTPUT_DETAILS: Shape = Shape(&[("thinking_tokens", Field::Any)]);
+
+static PASS: Shape = Shape(&[
+    ("type", Field::Any),
+    ("model", Field::Any),
+    ("input_tokens", Field::Any),
+    ("output_tokens", Field::Any),
+    ("cache_creation_input_tokens", Field::Any),
+    ("cache_read_input_tokens", Field::Any),
+    ("cache_creation", Field::Inner(&CACHE_CREATION)),
+    ("output_tokens_details", Field::Inner(&OUTPUT_DETAILS)),
+]);
 
 /// What is known of a call's usage so far: the last word on each figure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +84,7 @@ struct Figures {
 impl Tally {
     /// Takes over what `usage` names.
     pub fn take(&mut self, usage: &Value) {
-        self.doubtful |= self.top.take(usage);
+        self.doubtful |= self.top.take(usage) | !USAGE.covers(usage);
         if let Some(tools) = usage.get("server_tool_use") {
             let used = |name: &str| tools.get(name).and_then(count).map(|used| used.min(MOST_TOKENS));
             let extras = &mut self.terms.extras;
@@ -76,7 +120,7 @@ impl Tally {
         let mut longest = 0;
         for pass in passes {
             let mut figures = Figures::default();
-            self.doubtful |= figures.take(pass);
+            self.doubtful |= figures.take(pass) | !PASS.covers(pass);
             // An advisor's pass is another model's, at its prices.
             let kind = pass.get("type").and_then(Value::as_str);
             self.doubtful |= !matches!(kind, None | Some("message" | "compaction"));
@@ -95,7 +139,12 @@ impl Tally {
         self.top != Figures::default()
     }
 
-    /// Whether a figure cannot be true, or some tokens have another model's price.
+    /// Code ran in a container of the provider's. Its time is charged, and `usage` may not count it.
+    pub fn ran_code(&mut self) {
+        self.terms.extras.raise(Item::CodeSession, 1);
+    }
+
+    /// Whether a figure cannot be true, is of a kind not known here, or has another model's price.
     pub fn doubtful(&self) -> bool {
         self.doubtful
     }
@@ -262,6 +311,26 @@ mod tests {
             {"type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 50, "output_tokens": 60}]})]);
         assert_eq!(advised.tokens(), tokens(55, 66, 0, 0, 0));
         assert!(advised.doubtful());
+    }
+
+    #[test]
+    fn an_unknown_counter_or_word_is_doubted() {
+        for unknown in [
+            json!({"input_tokens": 5, "server_tool_use": {"image_generation_requests": 1}}),
+            json!({"input_tokens": 5, "browser_minutes": 2}),
+            json!({"input_tokens": 5, "speed": "ultra"}),
+            json!({"input_tokens": 5, "service_tier": "gold"}),
+            json!({"input_tokens": 5, "cache_creation": {"ephemeral_1d_input_tokens": 9}}),
+            json!({"input_tokens": 5, "iterations": [{"type": "message", "video_tokens": 4}]}),
+        ] {
+            assert!(
+                tally(&[unknown.clone(), json!({"output_tokens": 3})]).doubtful(),
+                "{unknown}"
+            );
+        }
+        let known = json!({"input_tokens": 5, "server_tool_use": {"web_fetch_requests": 2, "other_requests": 0},
+            "speed": "standard", "service_tier": "standard", "inference_geo": "global"});
+        assert!(!tally(&[known]).doubtful());
     }
 
     #[test]

@@ -238,3 +238,37 @@ async fn claudes_searches_are_charged_and_code_is_an_estimate() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_no_reader_knows_makes_an_estimate_in_every_protocol() {
+    let c = ready().await;
+    let claude = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-haiku-4-5",
+        "content": [{ "type": "text", "text": "hi" }], "stop_reason": "end_turn",
+        "usage": { "input_tokens": 1000, "output_tokens": 100, "server_tool_use": { "browser_requests": 2 } } });
+    c.provider.next(Script::json(claude));
+    let client = c.relay.client(&c.key.secret);
+    client.messages("hi").send().await.good();
+    assert_eq!(c.newest(1).await["quality"], "estimated");
+
+    let mut openai = ten_searches();
+    openai["usage"]["video_tokens"] = 5.into();
+    c.provider.on(Route::Responses).next(Script::json(openai));
+    c.responses(&c.key.secret, &json!([{ "type": "web_search" }]))
+        .send()
+        .await
+        .good();
+    assert_eq!(c.newest(2).await["quality"], "estimated");
+
+    // The model makes images, and no kinds of its output are named.
+    let gemini = json!({ "modelVersion": "gemini-2.5-flash-image", "responseId": "r", "candidates": [{
+        "finishReason": "STOP", "content": { "role": "model", "parts": [{ "text": "hi" }] } }],
+        "usageMetadata": { "promptTokenCount": 0, "candidatesTokenCount": 1000, "totalTokenCount": 1000 } });
+    c.provider.on(Route::Gemini).next(Script::json(gemini));
+    c.gemini("gemini-2.5-flash-image").send().await.good();
+    let entry = c.newest(3).await;
+    assert_eq!(
+        (micro_usd(&entry["cost"]), &entry["quality"]),
+        (30_000, &json!("estimated")),
+        "{entry}"
+    );
+}

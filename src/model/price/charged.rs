@@ -88,6 +88,21 @@ impl Priced<'_> {
                 guessed: !known,
             });
         }
+        if terms.undivided_output
+            && text.output > 0
+            && self.source == Source::Table
+            && let Some(rate) = rates.media.output_image.filter(|rate| *rate > rates.output)
+        {
+            let count = std::mem::take(&mut text.output);
+            let scaled = product(count, rate).saturating_mul(times);
+            sum = sum.saturating_add(scaled);
+            charges.push(Charge {
+                item: Item::OutputImage,
+                count,
+                cost: rounded(scaled),
+                guessed: true,
+            });
+        }
         let pico = [
             (text.input, rates.input),
             (text.output, rates.output),

@@ -183,6 +183,7 @@ fn the_version_tells_what_made_the_price() {
         fast: true,
         us_only: true,
         extras: Extras::default().with(Item::WebSearch, 2),
+        undivided_output: false,
         image_model: None,
         longest_prompt: None,
     };

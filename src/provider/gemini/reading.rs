@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::model::charge::{Extras, Item};
 use crate::model::usage::Tokens;
 use crate::relay::meter::reading::{Reading, Rule, Seen};
+use crate::relay::meter::shape::{Field, Shape};
 
 pub(super) static GENERATE: Reading = Reading::new(
     &[
@@ -27,6 +28,10 @@ pub(super) static GENERATE: Reading = Reading::new(
         Rule::value(
             &["candidates", "groundingMetadata", "groundingChunks", "maps"],
             maps,
+        ),
+        Rule::value(
+            &["candidates", "groundingMetadata", "groundingChunks", "web"],
+            cited,
         ),
         Rule::value(&["error"], Seen::error),
         Rule::value(&["response", "usageMetadata"], usage),
@@ -58,9 +63,50 @@ pub(super) static GENERATE: Reading = Reading::new(
             ],
             maps,
         ),
+        Rule::value(
+            &[
+                "response",
+                "candidates",
+                "groundingMetadata",
+                "groundingChunks",
+                "web",
+            ],
+            cited,
+        ),
     ],
     false,
 );
+
+/// Fields of `usageMetadata` that are read here, or repeat what is.
+static USAGE: Shape = Shape(&[
+    ("promptTokenCount", Field::Any),
+    ("cachedContentTokenCount", Field::Any),
+    ("candidatesTokenCount", Field::Any),
+    ("thoughtsTokenCount", Field::Any),
+    ("toolUsePromptTokenCount", Field::Any),
+    ("totalTokenCount", Field::Any),
+    ("promptTokensDetails", Field::Inner(&PART)),
+    ("cacheTokensDetails", Field::Inner(&PART)),
+    ("candidatesTokensDetails", Field::Inner(&PART)),
+    ("toolUsePromptTokensDetails", Field::Inner(&PART)),
+    // What it names is charged as the model's standard, as Vertex does for on-demand and provisioned calls.
+    (
+        "trafficType",
+        Field::Words(&["ON_DEMAND", "PROVISIONED_THROUGHPUT", "TRAFFIC_TYPE_UNSPECIFIED"]),
+    ),
+    (
+        "serviceTier",
+        Field::Words(&["standard", "SERVICE_TIER_STANDARD", "unspecified"]),
+    ),
+]);
+
+static PART: Shape = Shape(&[
+    (
+        "modality",
+        Field::Words(&["TEXT", "AUDIO", "IMAGE", "VIDEO", "DOCUMENT"]),
+    ),
+    ("tokenCount", Field::Any),
+]);
 
 /// What was searched for with Google: charged by the query, or by the prompt, as the model has it.
 fn queries(seen: &mut Seen, value: &Value) {
@@ -71,10 +117,20 @@ fn maps(seen: &mut Seen, _: &Value) {
     seen.hosted().looked_at_maps();
 }
 
+/// The answer cites a page of the web, so there was a search, whether or not its queries are named.
+fn cited(seen: &mut Seen, _: &Value) {
+    seen.hosted().cited();
+}
+
 fn usage(seen: &mut Seen, usage: &Value) {
     if !usage.is_object() {
         return;
     }
+    seen.doubtful |= !USAGE.covers(usage);
+    // Without the kinds, all of the output may be images. A stream may name them in its last piece alone.
+    let undivided = |details: Option<&Value>| details.and_then(Value::as_array).is_none_or(Vec::is_empty);
+    seen.terms.undivided_output =
+        undivided(usage.get("candidatesTokensDetails")) && seen.terms.extras.get(Item::OutputImage) == 0;
     let mut figure = |name: &str| seen.figure(usage.get(name));
     let prompt = figure("promptTokenCount");
     let read = figure("cachedContentTokenCount").min(prompt);

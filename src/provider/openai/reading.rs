@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::model::charge::Item;
 use crate::model::usage::Tokens;
 use crate::relay::meter::reading::{Reading, Rule, Seen};
+use crate::relay::meter::shape::{Field, Shape};
 
 pub(super) static RESPONSES: Reading = Reading::new(
     &[
@@ -147,10 +148,52 @@ fn status(seen: &mut Seen, status: &Value) {
     }
 }
 
+/// Fields of `usage` that are read here, or repeat what is. Compatible hosts repeat the cache's figures under names
+/// of their own.
+static USAGE: Shape = Shape(&[
+    ("input_tokens", Field::Any),
+    ("prompt_tokens", Field::Any),
+    ("output_tokens", Field::Any),
+    ("completion_tokens", Field::Any),
+    ("total_tokens", Field::Any),
+    ("input_tokens_details", Field::Inner(&INPUT)),
+    ("prompt_tokens_details", Field::Inner(&INPUT)),
+    ("output_tokens_details", Field::Inner(&OUTPUT)),
+    ("completion_tokens_details", Field::Inner(&OUTPUT)),
+    ("tool_usage", Field::Any),
+    ("prompt_cache_hit_tokens", Field::Any),
+    ("prompt_cache_miss_tokens", Field::Any),
+    ("reasoning_tokens", Field::Any),
+    // Seconds that the host took.
+    ("queue_time", Field::Any),
+    ("prompt_time", Field::Any),
+    ("completion_time", Field::Any),
+    ("total_time", Field::Any),
+]);
+
+static INPUT: Shape = Shape(&[
+    ("cached_tokens", Field::Any),
+    ("cache_write_tokens", Field::Any),
+    ("audio_tokens", Field::Any),
+    ("image_tokens", Field::Any),
+    ("text_tokens", Field::Any),
+]);
+
+/// Predicted tokens that were not used are billed as output, and counted there.
+static OUTPUT: Shape = Shape(&[
+    ("reasoning_tokens", Field::Any),
+    ("accepted_prediction_tokens", Field::Any),
+    ("rejected_prediction_tokens", Field::Any),
+    ("audio_tokens", Field::Any),
+    ("image_tokens", Field::Any),
+    ("text_tokens", Field::Any),
+]);
+
 fn usage(seen: &mut Seen, usage: &Value) {
     if !usage.is_object() {
         return;
     }
+    seen.doubtful |= !USAGE.covers(usage);
     let either = |one: &str, other: &str| usage.get(one).or_else(|| usage.get(other));
     let details = either("input_tokens_details", "prompt_tokens_details");
     let detail = |name: &str| details.and_then(|details| details.get(name));

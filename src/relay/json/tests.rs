@@ -210,3 +210,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_container_of_the_message_is_charged_though_nothing_counts_it() {
+    for (container, sessions) in [(r#"{"id":"container_1"}"#, 1), ("null", 0)] {
+        let mut tap = JsonTap::default();
+        tap.feed(
+            format!(
+                r#"{{"content":[],"container":{container},"usage":{{"input_tokens":5,"output_tokens":7}}}}"#
+            )
+            .as_bytes(),
+        );
+        let extras = tap.finish(true).terms.extras;
+        assert_eq!(extras.get(crate::model::charge::Item::CodeSession), sessions);
+    }
+}

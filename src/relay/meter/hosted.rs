@@ -44,6 +44,7 @@ pub struct HostedCalls {
     preview: bool,
     queries: Vec<u64>,
     searched: bool,
+    cited: bool,
     maps: bool,
 }
 
@@ -146,6 +147,11 @@ impl HostedCalls {
         self.searched = true;
     }
 
+    /// The answer cites pages of the web. How often was searched for them is known only if the queries are named.
+    pub fn cited(&mut self) {
+        self.cited = true;
+    }
+
     /// The answer rests on Google Maps.
     pub fn looked_at_maps(&mut self) {
         self.maps = true;
@@ -177,7 +183,7 @@ impl HostedCalls {
         let counted = items.web.saturating_sub(items.looks);
         let queries = self.queries.len() as u64;
         let searches = if told.searches > 0 { told.searches } else { counted };
-        let searches = searches.max(queries).max(u64::from(self.searched));
+        let searches = searches.max(queries).max(u64::from(self.searched || self.cited));
         let search = if self.preview {
             Item::WebSearchPreview
         } else {
@@ -202,7 +208,7 @@ impl HostedCalls {
         if self.image_model.is_some() {
             terms.image_model = self.image_model;
         }
-        items.unknown
+        items.unknown || (self.cited && queries == 0)
     }
 }
 

@@ -375,3 +375,27 @@ fn a_stream_that_is_cut_within_an_event_has_not_ended() {
         cuts::each(&stream, "\"output_tokens\":77}}", Meter::sse);
     }
 }
+
+#[test]
+fn a_container_of_the_message_is_charged_though_nothing_counts_it() {
+    let start =
+        r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":5,"output_tokens":1}}}"#;
+    let container = r#"{"id":"container_1","expires_at":"2027-01-01T00:00:00Z"}"#;
+    for (container, sessions) in [(container, 1), ("null", 0)] {
+        let mut tap = SseTap::default();
+        for (name, data) in [
+            ("message_start", start.to_owned()),
+            (
+                "message_delta",
+                format!(
+                    r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn","container":{container}}},"usage":{{"output_tokens":7}}}}"#
+                ),
+            ),
+            ("message_stop", r#"{"type":"message_stop"}"#.to_owned()),
+        ] {
+            tap.feed(format!("event: {name}\ndata: {data}\n\n").as_bytes());
+        }
+        let extras = tap.finish(true).terms.extras;
+        assert_eq!(extras.get(crate::model::charge::Item::CodeSession), sessions);
+    }
+}

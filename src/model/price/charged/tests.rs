@@ -226,3 +226,36 @@ proptest! {
         prop_assert!(bill.cost.0 > 0);
     }
 }
+
+#[test]
+fn an_output_of_unnamed_kinds_is_charged_as_images_where_the_model_makes_them() {
+    let undivided = Terms {
+        undivided_output: true,
+        ..Terms::default()
+    };
+    let told = bill("gemini-2.5-flash-image", &tokens(0, 1_000, 0), &undivided);
+    assert_eq!((told.cost.0, told.quality), (30_000, Quality::Estimated));
+    assert_eq!(
+        (told.charges[0].item, told.charges[0].count),
+        (Item::OutputImage, 1_000)
+    );
+    // A model that makes text alone has one price.
+    let told = bill("gemini-2.5-flash", &tokens(0, 1_000, 0), &undivided);
+    assert_eq!((told.cost.0, told.quality), (2_500, Quality::Exact));
+    assert!(told.charges.is_empty());
+}
+
+#[test]
+fn a_speed_without_a_known_price_is_an_estimate() {
+    let fast = Terms {
+        fast: true,
+        ..Terms::default()
+    };
+    for (model, cost, quality) in [
+        ("claude-opus-5", 10_000, Quality::Exact),
+        ("claude-haiku-4-5", 1_000, Quality::Estimated),
+    ] {
+        let told = bill(model, &tokens(1_000, 0, 0), &fast);
+        assert_eq!((told.cost.0, told.quality), (cost, quality), "{model}");
+    }
+}

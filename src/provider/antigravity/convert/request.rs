@@ -1,7 +1,7 @@
 //! An Anthropic request as the body of `generateContent`.
 //!
 //! Fields of the request that are left out, because they account for a call, tune how Anthropic serves
-//! it, or save it work: `metadata`, `service_tier`, `inference_geo`, `container`, `context_management`,
+//! it, or save it work: `metadata`, `service_tier`, `inference_geo`, `context_management`,
 //! `safeguards`, `speed`, `betas`, `fallbacks`, `cache_control` wherever it stands; of tools
 //! `strict`, `input_examples`, `allowed_callers`, `eager_input_streaming`; of `tool_choice`
 //! `disable_parallel_tool_use`, which Gemini cannot be told. A field that is not known here is left out
@@ -172,6 +172,15 @@ fn read(body: &[u8]) -> Result<Object<'_>, Refused> {
         return Err(Refused::at(
             "mcp_servers",
             "a Gemini account cannot call MCP servers",
+        ));
+    }
+    if body
+        .raw("container")
+        .is_some_and(|container| container.get() != "null")
+    {
+        return Err(Refused::at(
+            "container",
+            "a Gemini account has no containers to run code in",
         ));
     }
     Ok(body)

@@ -206,3 +206,72 @@ fn a_stream_that_is_cut_within_an_event_has_not_ended() {
         Meter::reading(&GENERATE, true)
     });
 }
+
+#[test]
+fn an_unknown_counter_or_kind_makes_an_estimate() {
+    let quality = |usage: Value, grounding: Value| {
+        let answer = json!({"candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP",
+            "groundingMetadata": grounding}], "usageMetadata": usage});
+        let enveloped = json!({"response": answer});
+        let stream = format!("data: {answer}\r\n\r\n");
+        let qualities = [
+            (false, answer.to_string()),
+            (false, enveloped.to_string()),
+            (true, stream),
+        ]
+        .map(|(streams, text)| measure(streams, &text, true).quality);
+        assert!(
+            qualities.iter().all(|quality| *quality == qualities[0]),
+            "{answer}"
+        );
+        qualities[0]
+    };
+    let part = |modality: &str| {
+        json!({"promptTokenCount": 9, "candidatesTokenCount": 3, "totalTokenCount": 12,
+            "promptTokensDetails": [{"modality": modality, "tokenCount": 9}]})
+    };
+    let more = json!({"promptTokenCount": 9, "candidatesTokenCount": 3, "hologramTokenCount": 1});
+    let page = json!([{"web": {"uri": "https://example.com", "title": "t"}}]);
+    for (usage, grounding, expected) in [
+        (part("TEXT"), json!({}), Quality::Exact),
+        (part("DOCUMENT"), json!({}), Quality::Exact),
+        (part("HOLOGRAM"), json!({}), Quality::Estimated),
+        (more, json!({}), Quality::Estimated),
+        (part("TEXT"), json!({"groundingChunks": page}), Quality::Estimated),
+        (
+            part("TEXT"),
+            json!({"groundingChunks": page, "webSearchQueries": ["q"]}),
+            Quality::Exact,
+        ),
+    ] {
+        assert_eq!(
+            quality(usage.clone(), grounding.clone()),
+            expected,
+            "{usage} {grounding}"
+        );
+    }
+}
+
+#[test]
+fn cited_pages_were_searched_for() {
+    let answer = json!({"candidates": [{"finishReason": "STOP", "groundingMetadata": {"groundingChunks": [
+        {"web": {"uri": "https://a.example"}}, {"web": {"uri": "https://b.example"}}]}}],
+        "usageMetadata": {"promptTokenCount": 9}});
+    let measured = measure(false, &answer.to_string(), true);
+    assert_eq!(measured.terms.extras.get(Item::WebSearch), 1);
+}
+
+#[test]
+fn an_output_whose_kinds_are_not_named_may_be_images() {
+    for (details, undivided) in [
+        (json!(null), true),
+        (json!([]), true),
+        (json!([{"modality": "TEXT", "tokenCount": 3}]), false),
+        (json!([{"modality": "IMAGE", "tokenCount": 3}]), false),
+    ] {
+        let answer = json!({"candidates": [{"finishReason": "STOP"}],
+            "usageMetadata": {"candidatesTokenCount": 3, "candidatesTokensDetails": details}});
+        let measured = measure(false, &answer.to_string(), true);
+        assert_eq!(measured.terms.undivided_output, undivided, "{answer}");
+    }
+}

@@ -452,3 +452,47 @@ fn a_stream_that_is_cut_within_an_event_has_not_ended() {
         Meter::reading(&CHAT, true)
     });
 }
+
+#[test]
+fn an_unknown_counter_makes_an_estimate() {
+    for (more, quality) in [
+        (json!({}), Quality::Exact),
+        (
+            json!({"total_tokens": 12, "input_tokens_details": {"cached_tokens": 1}}),
+            Quality::Exact,
+        ),
+        (json!({"video_tokens": 0}), Quality::Exact),
+        (json!({"video_tokens": 4}), Quality::Estimated),
+        (
+            json!({"output_tokens_details": {"video_tokens": 4}}),
+            Quality::Estimated,
+        ),
+    ] {
+        let mut usage = json!({"input_tokens": 9, "output_tokens": 3});
+        usage
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let response = json!({"id": "resp_1", "status": "completed", "output": [], "usage": usage});
+        let chat = json!({"id": "c", "choices": [{"finish_reason": "stop", "message": {"content": "hi"}}], "usage": usage});
+        let last = json!({"type": "response.completed", "response": response});
+        for (reading, streams, text) in [
+            (&RESPONSES, false, response.to_string()),
+            (&RESPONSES, true, format!("data: {last}\n\n")),
+            (&CHAT, false, chat.to_string()),
+        ] {
+            let mut meter = Meter::reading(reading, streams);
+            meter.feed(text.as_bytes());
+            assert_eq!(meter.finish(true).quality, quality, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_queued_answer_names_no_usage_and_is_an_estimate() {
+    let queued = json!({"id": "resp_1", "background": true, "status": "queued", "error": null, "output": [],
+        "model": "gpt-5.4", "usage": null});
+    let mut meter = Meter::reading(&RESPONSES, false);
+    meter.feed(queued.to_string().as_bytes());
+    assert_eq!(meter.finish(true).quality, Quality::Estimated);
+}

@@ -128,7 +128,13 @@ fn what_cannot_be_sent_is_named() {
     let call = json!({ "role": "assistant", "content": [{ "type": "tool_use", "id": "t1", "name": "A", "input": {} }] });
     let result = json!({ "type": "tool_result", "tool_use_id": "t1", "content": "x" });
     let go = json!({ "role": "user", "content": "go" });
+    let mut contained = with_messages(json!([go]));
+    contained["container"] = "container_1".into();
     let cases = [
+        (
+            contained,
+            "container: a Gemini account has no containers to run code in",
+        ),
         (
             user(json!({ "type": "container_upload", "file_id": "f" })),
             "messages.0.content.1: the block type `container_upload` cannot be sent to a Gemini account",
