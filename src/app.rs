@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use crs_durable::pool::AccountPolicy;
 
+use crate::brake::Brake;
 use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config, Secret};
 use crate::metrics::Metrics;
 use crate::model::account::Platform;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub admins: Admins,
     /// The brake on guessing the admin's password.
     pub guesses: Guesses,
+    /// How often strangers may ask for statistics.
+    pub stats_brake: Brake,
     /// Whether the store answers, for `/health`.
     pub store_health: Fresh<StoreProbe>,
     /// The site's name and icon as they are sent, for strangers.
@@ -133,6 +136,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
         settings: Settings::new(store.clone(), &config.site.title),
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
         guesses: Guesses::new(store.clone(), keyring.clone()),
+        stats_brake: Brake::default(),
         store_health: Fresh::new(HEALTH_LIFETIME),
         site: Fresh::new(SITE_LIFETIME),
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)
