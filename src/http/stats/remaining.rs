@@ -28,7 +28,7 @@ impl Spend {
     pub(super) async fn of(
         app: &App,
         key: &Key,
-        snapshot: Option<&Box<Snapshot>>,
+        snapshot: Option<&Snapshot>,
         now: Millis,
     ) -> Result<Self, ApiError> {
         if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.seeded) {
@@ -143,7 +143,7 @@ impl NowView {
     pub(super) fn new(
         app: &App,
         key: &Key,
-        snapshot: Option<&Box<Snapshot>>,
+        snapshot: Option<&Snapshot>,
         spend: &Spend,
         failures: Vec<Failures>,
         now: Millis,
@@ -228,7 +228,7 @@ impl Level {
 }
 
 /// Of the limits that are set.
-fn levels(limits: &Limits, snapshot: Option<&Box<Snapshot>>, spend: &Spend, now: Millis) -> Vec<Level> {
+fn levels(limits: &Limits, snapshot: Option<&Snapshot>, spend: &Spend, now: Millis) -> Vec<Level> {
     let window = snapshot.and_then(|snapshot| snapshot.window.clone());
     let window = window.filter(|window| window.end > now).unwrap_or_default();
     let window_ends = Some(window.end).filter(|end| *end > 0);

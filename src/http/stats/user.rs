@@ -122,7 +122,7 @@ pub(in crate::http) async fn user_stats(
     let key = find(&app, &whose).await?;
     let now = app.ports.clock.now();
     let snapshot = snapshot(&app, &key).await;
-    let spend = Spend::of(&app, &key, snapshot.as_ref(), now).await?;
+    let spend = Spend::of(&app, &key, snapshot.as_deref(), now).await?;
     let used = app.ledger.totals(&[Scope::Key(&key.id)], Range::All, now).await?;
     let failures = app
         .ledger
@@ -178,7 +178,7 @@ pub(in crate::http) async fn user_stats(
             enable_client_restriction: key.enable_client_restriction,
             allowed_clients: key.allowed_clients.clone(),
         },
-        now: NowView::new(&app, &key, snapshot.as_ref(), &spend, failures, now),
+        now: NowView::new(&app, &key, snapshot.as_deref(), &spend, failures, now),
         id: key.id,
         name: key.name,
         description: key.description,
