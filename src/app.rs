@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use crs_durable::pool::AccountPolicy;
 
-use crate::brake::Brake;
 use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config, Secret};
 use crate::metrics::Metrics;
 use crate::model::account::Platform;
@@ -27,6 +26,7 @@ use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
+use crate::store::brake::Brake;
 use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
 use crate::store::guesses::Guesses;

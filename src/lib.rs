@@ -3,7 +3,6 @@
 //! | module | what is there |
 //! | --- | --- |
 //! | [`app`] | `App`: everything a request may touch, as a struct of ports |
-//! | [`brake`] | how often strangers may ask for statistics |
 //! | [`config`] | every setting, read once at start |
 //! | [`error`] | what failed, whose fault it was, whether to try again |
 //! | [`host`] | the only code that knows where it runs |
@@ -17,7 +16,6 @@
 //! | [`store`] | backends of the `Store` port, and the repositories over it |
 
 pub mod app;
-pub mod brake;
 pub mod config;
 pub mod error;
 pub mod host;

@@ -23,13 +23,13 @@ use utoipa::ToSchema;
 use super::api_error::{ApiError, ErrorBody};
 use super::extract::{ClientAddress, Input, SMALL};
 use crate::app::App;
-use crate::brake::Source;
 use crate::config::Secret;
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::money::MicroUsd;
 use crate::model::usage::Totals;
 use crate::relay::admit::refused;
+use crate::store::brake::Source;
 
 /// Length of the text that may be a key, bytes; CRS's bounds.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 10..=512;

@@ -46,6 +46,7 @@ mod in_process {
     mod operations;
     mod pass_through;
     mod proxies;
+    mod statistics;
     mod support;
     mod verdicts;
 }
@@ -80,6 +81,7 @@ mod embedded {
     mod proxies;
     mod real_clients;
     mod sdks;
+    mod statistics;
     mod support;
     mod upstash;
     mod verdicts;
@@ -113,6 +115,7 @@ mod redis {
     mod operations;
     mod pass_through;
     mod proxies;
+    mod statistics;
     mod support;
     mod verdicts;
 }
@@ -147,6 +150,7 @@ mod worker {
     mod proxies;
     mod real_clients;
     mod sdks;
+    mod statistics;
     mod support;
     mod verdicts;
 }

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::super::api_error::{ApiError, ErrorBody};
 use super::{Answer, UsageView, is_id, read, refusal, slow};
 use crate::app::App;
-use crate::brake::Source;
 use crate::model::key::Key;
 use crate::model::usage::Totals;
+use crate::store::brake::Source;
 use crate::store::ledger::{Range, Scope};
 
 /// Keys of one request, as in CRS.

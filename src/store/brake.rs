@@ -1,4 +1,4 @@
-//! How often strangers may ask for statistics. Kept in memory, for each process or isolate: what it protects is the
+//! How often strangers may ask for statistics. Kept in memory only, for each process or isolate: what it protects is the
 //! store and the gates, and an answer costs little.
 
 use std::collections::HashMap;
