@@ -21,7 +21,7 @@ async fn a_call_shows_to_its_holder_in_its_session_and_in_the_table() {
     assert!(!session.contains("conversation"), "{session}");
 
     // Nobody logs in: the key in the body is enough.
-    let stranger = Client::new(&r.relay.url());
+    let stranger = Client::new(r.relay.url());
     let whose = json!({ "apiKey": r.key.secret });
     let stats = stranger
         .post("/apiStats/api/user-stats", &whose)
