@@ -26,6 +26,7 @@ use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
+use crate::store::brake::Brake;
 use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
 use crate::store::guesses::Guesses;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub admins: Admins,
     /// The brake on guessing the admin's password.
     pub guesses: Guesses,
+    /// How often strangers may ask for statistics.
+    pub stats_brake: Brake,
     /// Whether the store answers, for `/health`.
     pub store_health: Fresh<StoreProbe>,
     /// The site's name and icon as they are sent, for strangers.
@@ -133,6 +136,7 @@ pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> Ap
         settings: Settings::new(store.clone(), &config.site.title),
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
         guesses: Guesses::new(store.clone(), keyring.clone()),
+        stats_brake: Brake::default(),
         store_health: Fresh::new(HEALTH_LIFETIME),
         site: Fresh::new(SITE_LIFETIME),
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)

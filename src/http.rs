@@ -16,6 +16,7 @@ pub mod openai;
 pub mod ops;
 mod root;
 mod session;
+mod stats;
 
 use axum::Router;
 use axum::http::header::{self, HeaderValue};

@@ -23,7 +23,7 @@ use http::header::{self, HeaderValue};
 use tower_http::cors::CorsLayer;
 
 use super::api_error::ApiError;
-use super::{ops, session};
+use super::{ops, session, stats};
 use crate::app::App;
 use crate::config::Config;
 use crate::relay::stream::X_REQUEST_ID;
@@ -94,8 +94,17 @@ fn routes() -> Router<App> {
         .route("/admin/usage/failures", get(usage::latency::failures))
         .route("/admin/usage/verify", post(usage::verify::verify))
         .route("/admin/requests", get(requests::list))
+        .route("/admin/requests.csv", get(requests::csv::export))
         .route("/admin/requests/{id}", get(requests::get))
         .route("/admin/prices", get(prices::get).put(prices::set))
+        .route("/apiStats/api/get-key-id", post(stats::get_key_id))
+        .route("/apiStats/api/user-stats", post(stats::user::user_stats))
+        .route(
+            "/apiStats/api/user-model-stats",
+            post(stats::models::user_model_stats),
+        )
+        .route("/apiStats/api/user-trend", post(stats::trend::user_trend))
+        .route("/apiStats/api/batch-stats", post(stats::batch::batch_stats))
         .route("/health", get(ops::health))
         .route("/metrics", get(ops::metrics))
 }
@@ -106,6 +115,7 @@ pub fn router(app: &App) -> Router<App> {
         .route("/openapi.json", get(openapi))
         .route("/admin/{*rest}", any(nothing))
         .route("/web/auth/{*rest}", any(nothing))
+        .route("/apiStats/api/{*rest}", any(nothing))
         .layer(from_fn_with_state(app.clone(), envelope::wrap))
         // Outside of the rest: a browser asks first, without a token.
         .layer(console(&app.config))

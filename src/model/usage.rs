@@ -130,6 +130,9 @@ pub struct LedgerEvent {
     pub attempts: u32,
     /// The client's `user-agent`, bounded.
     pub client: String,
+    /// Which conversation of its key the call belongs to: 16 hex digits of a hash, as the pool knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// How it was served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<CallTrace>,

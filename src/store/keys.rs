@@ -28,7 +28,8 @@
 //! | `ledger:last-used:<kind>` | sorted set | keys or accounts by the time of their last call in ms |
 //!
 //! A `<bucket>` is `hour:2026-01-31:09`, `day:2026-01-31`, `month:2026-01` or `all`, in the operator's time
-//! zone; `all` does not expire. A `<kind>` is `keys`, `accounts`, `models` or `models-of:<key>`.
+//! zone; `all` does not expire. A `<kind>` is `keys`, `accounts`, `models`, `models-of:<key>`, `keys-of:<account>` or
+//! `accounts-of:<key>`.
 
 use std::fmt::Display;
 

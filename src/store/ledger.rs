@@ -9,12 +9,15 @@
 //! | --- | --- | --- | --- |
 //! | events | each call | day | `requestLogDays` |
 //! | sums | all, key, account, model | hour | [`HOUR_DAYS`] |
-//! | sums, and model of a key | the same | day | [`DAY_DAYS`] |
+//! | sums, model of a key, account of a key | the same | day | [`DAY_DAYS`] |
 //! | sums | the same | month | [`MONTH_MONTHS`] |
 //! | sums, and model of a key | the same | all time | for good |
-//! | times ([`Times`]) of all; of keys and accounts by day | each call | hour, day, month, all | as their sums |
-//! | failures by code | all | day, month, all | as their sums |
-//! | rankings by cost | keys, accounts, models, models of a key | as their sums, from days on | as their sums |
+//! | times ([`Times`]) of all; of keys, accounts and models by day | each call | hour, day, month, all | as their sums |
+//! | failures by code, of all; of keys, accounts and models by day | failed calls | day, month, all | as their sums |
+//! | rankings by cost | keys, accounts, models, models of a key, keys of an account, accounts of a key | as their sums, from days on | as their sums |
+//!
+//! Sums that earlier versions did not keep are counted by a figure of their own (`detailed`), so that a day of which
+//! they are missing reads as incomplete and not as wrong.
 //!
 //! Days are the operator's ([`Calendar`]).
 
@@ -24,6 +27,8 @@ mod known;
 mod latency;
 mod read;
 mod requests;
+mod series;
+mod span;
 mod spend;
 mod spread;
 #[cfg(test)]
@@ -39,9 +44,11 @@ use crate::store::keys;
 
 pub use self::append::Appended;
 pub use self::bucket::{Bucket, Kind, Scope};
-pub use self::latency::Failures;
-pub use self::read::{Point, Range, Ranked, Summary, Unit};
+pub use self::latency::{Failures, OfDay};
+pub use self::read::{Ranked, Summary};
 pub use self::requests::{Cursor, Filter, Page};
+pub use self::series::{Group, Grouped, Point, Previous};
+pub use self::span::{Range, Span, Unit, Window};
 pub use self::spread::{Percentiles, Spread, Times, WIDEST};
 pub use self::verify::{Difference, Verified};
 

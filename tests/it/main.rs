@@ -47,6 +47,7 @@ mod in_process {
     mod operations;
     mod pass_through;
     mod proxies;
+    mod statistics;
     mod support;
     mod verdicts;
 }
@@ -82,6 +83,7 @@ mod embedded {
     mod proxies;
     mod real_clients;
     mod sdks;
+    mod statistics;
     mod support;
     mod upstash;
     mod verdicts;
@@ -116,6 +118,7 @@ mod redis {
     mod operations;
     mod pass_through;
     mod proxies;
+    mod statistics;
     mod support;
     mod verdicts;
 }
@@ -151,6 +154,7 @@ mod worker {
     mod proxies;
     mod real_clients;
     mod sdks;
+    mod statistics;
     mod support;
     mod verdicts;
 }

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::{accounts, concurrency, groups, keys, oem, prices, requests, usage};
 use crate::http::api_error::ErrorBody;
-use crate::http::{ops, session};
+use crate::http::{ops, session, stats};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -68,8 +68,14 @@ use crate::http::{ops, session};
         usage::verify::verify,
         requests::list,
         requests::get,
+        requests::csv::export,
         prices::get,
         prices::set,
+        stats::get_key_id,
+        stats::user::user_stats,
+        stats::models::user_model_stats,
+        stats::trend::user_trend,
+        stats::batch::batch_stats,
         ops::health,
         ops::metrics,
     ),
@@ -80,6 +86,7 @@ use crate::http::{ops, session};
         (name = "keys", description = "Client keys"),
         (name = "accounts", description = "Provider accounts"),
         (name = "usage", description = "What was used, by whom, for how much"),
+        (name = "statistics", description = "What the holder of a key may see; without a session"),
         (name = "site", description = "The site's name and icon"),
         (name = "operations", description = "How the relay is doing"),
     ),

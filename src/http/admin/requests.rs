@@ -1,5 +1,7 @@
 //! `/admin/requests`: the log of calls that reached a provider.
 
+pub(super) mod csv;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::calendar::Day;
 use crate::model::charge::{Charge, Item};
-use crate::model::money::Usd;
+use crate::model::money::{MicroUsd, Usd};
 use crate::model::time;
 use crate::model::trace::CallTrace;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
@@ -42,6 +44,17 @@ pub(super) struct RequestQuery {
     status: Option<u16>,
     /// Only calls whose answer was an error, or broke off.
     errors_only: Option<bool>,
+    /// Only calls that ended with this code, exactly.
+    error: Option<String>,
+    #[param(inline)]
+    platform: Option<Platform>,
+    /// Only calls that took at least so many milliseconds.
+    slower_than: Option<u64>,
+    /// Only calls that cost at least so much, in USD.
+    #[param(minimum = 0)]
+    dearer_than: Option<f64>,
+    /// Only calls of this conversation, by `session` of one of them.
+    session: Option<String>,
     /// From this moment on: ISO 8601, or a day of the operator's time zone.
     from: Option<String>,
     /// Up to before this moment; of a day, up to its end.
@@ -99,6 +112,9 @@ pub(super) struct RequestView {
     attempts: u32,
     /// The client's `user-agent`.
     client: String,
+    /// Which conversation of its key the call belongs to: a hash, for the filter. `null`: it named none, or was logged
+    /// by a version that did not keep it.
+    session: Option<String>,
 }
 
 /// What a call was charged for beside text tokens.
@@ -161,11 +177,12 @@ impl From<LedgerEvent> for RequestView {
             duration_ms: event.duration_ms,
             attempts: event.attempts,
             client: event.client,
+            session: event.session,
         }
     }
 }
 
-/// The calls, newest first.
+/// The calls, newest first. Looks at 5000 calls at most: a filter that matches little gives a short page that goes on.
 #[utoipa::path(
     get, path = "/admin/requests", operation_id = "listRequests", tag = "usage", security(("admin" = [])), params(RequestQuery),
     responses(
@@ -195,6 +212,11 @@ pub(super) async fn list(
         model: query.model,
         status: query.status,
         errors_only: query.errors_only.unwrap_or(false),
+        error: query.error,
+        platform: query.platform,
+        slower_than: query.slower_than,
+        dearer_than: query.dearer_than.map(cost).transpose()?,
+        session: query.session,
         from: from.transpose()?,
         to: to.transpose()?,
     };
@@ -208,6 +230,15 @@ pub(super) async fn list(
         page_size: slice.size() as u32,
         next_cursor: page.next.map(|cursor| cursor.to_string()),
     }))
+}
+
+/// An amount of the query, in USD.
+fn cost(usd: f64) -> Result<MicroUsd, ApiError> {
+    if !(0.0..=1e9).contains(&usd) {
+        let message = "`dearerThan` must be USD from 0 to 1000000000";
+        return Err(ApiError::invalid("dearerThan", message));
+    }
+    Ok(MicroUsd((usd * 1e6).round() as u64))
 }
 
 /// A moment of the query. A bare date is a day of the operator's: its beginning, `days` later.

@@ -5,6 +5,7 @@
 
 pub(super) mod latency;
 pub(super) mod ranking;
+mod span;
 pub(super) mod summary;
 pub(super) mod trend;
 pub(super) mod verify;

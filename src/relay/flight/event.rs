@@ -52,8 +52,15 @@ impl Flight {
             duration_ms: 0,
             attempts: self.attempts,
             client: client(&self.call),
+            session: self.session(),
             trace: None,
         }
+    }
+
+    /// The name of the call's conversation in the log.
+    fn session(&self) -> Option<String> {
+        let session = self.call.session.as_ref()?;
+        Some(format!("{:016x}", session.hash(&self.call.key)))
     }
 
     /// The model the client named.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::bucket::{self, Bucket, Kind, METRICS, Scope, figures};
+use super::bucket::{self, Bucket, DETAILED, METRICS, Scope, figures};
 use super::spread::Times;
 use super::{Ledger, REQUEST_LOG_DAYS};
 use crate::model::calendar::{self, Calendar, Day, Hour};
@@ -198,10 +198,10 @@ impl Ledger {
 #[derive(Debug, Default)]
 pub(super) struct Rollup<'a> {
     pub(super) sums: BTreeMap<(Bucket, Scope<'a>), Totals>,
-    /// Of all by every bucket, of keys and accounts by day: a spread is many fields.
+    /// Of all by every bucket, of keys, accounts and models by day: a spread is many fields.
     pub(super) times: BTreeMap<(Bucket, Scope<'a>), Times>,
-    /// By error code, from days on.
-    pub(super) failures: BTreeMap<(Bucket, String), u64>,
+    /// By error code, from days on; of keys, accounts and models by day.
+    pub(super) failures: BTreeMap<(Bucket, Scope<'a>, String), u64>,
     /// Who served or was served, and when last.
     keys: BTreeMap<&'a str, Millis>,
     accounts: BTreeMap<&'a str, Millis>,
@@ -210,22 +210,17 @@ pub(super) struct Rollup<'a> {
 impl<'a> Rollup<'a> {
     pub(super) fn of(events: &[&'a LedgerEvent], calendar: Calendar) -> Self {
         // Most events of a batch share all of these, so the many sums they enter are made once.
-        let mut alike: HashMap<(Hour, &str, &str, &str), Totals> = HashMap::new();
-        let mut spreads: HashMap<(Hour, &str, &str), Times> = HashMap::new();
+        let mut alike: HashMap<(Hour, &str, &str, &str), (Totals, Times)> = HashMap::new();
         let mut rollup = Self::default();
         for event in events {
-            let model = model(event);
-            let group = (
-                calendar.hour(event.at),
-                event.key_id.as_str(),
-                event.account_id.as_str(),
-                model,
-            );
-            *alike.entry(group).or_default() += bucket::of_event(event);
-            let (hour, key, account, _) = group;
-            *spreads.entry((hour, key, account)).or_default() += Times::of(event);
+            let hour = calendar.hour(event.at);
+            let (key, account, model) = (event.key_id.as_str(), event.account_id.as_str(), model(event));
+            let (totals, times) = alike.entry((hour, key, account, model)).or_default();
+            *totals += bucket::of_event(event);
+            *times += Times::of(event);
             if let Some(code) = code(event) {
-                rollup.failed(hour, &code);
+                let of = [Scope::Key(key), Scope::Account(account), Scope::Model(model)];
+                rollup.failed(hour, of, &code);
             }
             for (used, id) in [
                 (&mut rollup.keys, &event.key_id),
@@ -235,7 +230,7 @@ impl<'a> Rollup<'a> {
                 *last = event.at.max(*last);
             }
         }
-        for ((hour, key, account, model), totals) in alike {
+        for ((hour, key, account, model), (totals, times)) in alike {
             let day = hour.day();
             for bucket in [
                 Bucket::Hour(hour),
@@ -258,14 +253,17 @@ impl<'a> Rollup<'a> {
                         .or_default() += totals;
                 }
             }
-        }
-        for ((hour, key, account), times) in spreads {
-            let day = Bucket::Day(hour.day());
+            *rollup
+                .sums
+                .entry((Bucket::Day(day), Scope::KeyAccount(key, account)))
+                .or_default() += totals;
+            let day = Bucket::Day(day);
             for of in [
                 (Bucket::Hour(hour), Scope::Total),
                 (day, Scope::Total),
                 (day, Scope::Key(key)),
                 (day, Scope::Account(account)),
+                (day, Scope::Model(model)),
                 (Bucket::Month(hour.day().month()), Scope::Total),
                 (Bucket::All, Scope::Total),
             ] {
@@ -275,10 +273,11 @@ impl<'a> Rollup<'a> {
         rollup
     }
 
-    fn failed(&mut self, hour: Hour, code: &str) {
-        let day = hour.day();
-        for bucket in [Bucket::Day(day), Bucket::Month(day.month()), Bucket::All] {
-            *self.failures.entry((bucket, code.to_owned())).or_default() += 1;
+    fn failed(&mut self, hour: Hour, of: [Scope<'a>; 3], code: &str) {
+        let day = Bucket::Day(hour.day());
+        let all = [day, Bucket::Month(hour.day().month()), Bucket::All].map(|bucket| (bucket, Scope::Total));
+        for (bucket, scope) in all.into_iter().chain(of.map(|scope| (day, scope))) {
+            *self.failures.entry((bucket, scope, code.to_owned())).or_default() += 1;
         }
     }
 
@@ -292,13 +291,22 @@ impl<'a> Rollup<'a> {
                 by: count.min(MOST) as i64,
             }));
         }
-        for ((bucket, member), count) in self.failures {
+        for ((bucket, scope, code), count) in self.failures {
+            // Those of one scope are asked for by the codes of all.
+            if scope != Scope::Total {
+                commands.push(Command::HIncrBy {
+                    key: keys::ledger_sums(bucket),
+                    field: bucket::field(&bucket::failure_metric(&code), scope),
+                    by: count.min(MOST) as i64,
+                });
+                continue;
+            }
             let key = keys::ledger_failures(bucket);
             ends.extend(bucket.expire_at(calendar).map(|at| (key.clone(), at)));
             commands.push(Command::ZIncrBy {
                 key,
                 by: count as f64,
-                member,
+                member: code,
             });
         }
         for ((bucket, scope), totals) in self.sums {
@@ -313,24 +321,28 @@ impl<'a> Rollup<'a> {
                     });
                 }
             }
+            if let (Bucket::Day(_), Scope::Total) = (bucket, scope) {
+                commands.push(Command::HIncrBy {
+                    key: key.clone(),
+                    field: bucket::field(DETAILED, scope),
+                    by: totals.requests.min(MOST) as i64,
+                });
+            }
             let expire_at = bucket.expire_at(calendar);
             ends.extend(expire_at.map(|at| (key, at)));
-            let (kind, member) = match scope {
-                _ if matches!(bucket, Bucket::Hour(_)) => continue,
-                Scope::Total => continue,
-                Scope::Key(id) => (Kind::Keys, id),
-                Scope::Account(id) => (Kind::Accounts, id),
-                Scope::Model(name) => (Kind::Models, name),
-                Scope::KeyModel(id, name) => (Kind::ModelsOf(id), name),
-            };
-            let key = keys::ledger_rank(bucket, kind);
-            ends.extend(expire_at.map(|at| (key.clone(), at)));
-            // Adding nothing still enters the name, and calls without a cost must be listed too.
-            commands.push(Command::ZIncrBy {
-                key,
-                by: totals.cost.0.min(MOST) as f64,
-                member: member.to_owned(),
-            });
+            if matches!(bucket, Bucket::Hour(_)) {
+                continue;
+            }
+            for (kind, member) in scope.rankings() {
+                let key = keys::ledger_rank(bucket, kind);
+                ends.extend(expire_at.map(|at| (key.clone(), at)));
+                // Adding nothing still enters the name, and calls without a cost must be listed too.
+                commands.push(Command::ZIncrBy {
+                    key,
+                    by: totals.cost.0.min(MOST) as f64,
+                    member: member.to_owned(),
+                });
+            }
         }
         commands.extend(ends.into_iter().map(|(key, at)| Command::PExpireAt { key, at }));
         for (kind, used) in [("keys", self.keys), ("accounts", self.accounts)] {

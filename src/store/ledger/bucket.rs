@@ -29,6 +29,8 @@ pub enum Scope<'a> {
     Model(&'a str),
     /// A model as one key used it: (id of the key, name). By day and all time only.
     KeyModel(&'a str, &'a str),
+    /// A key's calls on one account: (id of the key, id of the account). By day only.
+    KeyAccount(&'a str, &'a str),
 }
 
 /// Who is ranked.
@@ -39,6 +41,10 @@ pub enum Kind<'a> {
     Models,
     /// The models of one key, by its id. By day and all time only.
     ModelsOf(&'a str),
+    /// The keys that used one account, by its id. By day only.
+    KeysOf(&'a str),
+    /// The accounts that served one key, by its id. By day only.
+    AccountsOf(&'a str),
 }
 
 impl Bucket {
@@ -49,6 +55,16 @@ impl Bucket {
             Self::Day(day) => Some(calendar.start(day.after(DAY_DAYS + 1))),
             Self::Month(month) => Some(calendar.start(month.first_day().after(31 * (MONTH_MONTHS + 1)))),
             Self::All => None,
+        }
+    }
+
+    /// Its name among others of its length: `2026-01-31:09`, `2026-01-31` or `2026-01`.
+    pub(super) fn label(self) -> String {
+        match self {
+            Self::Hour(hour) => hour.to_string(),
+            Self::Day(day) => day.to_string(),
+            Self::Month(month) => month.to_string(),
+            Self::All => self.to_string(),
         }
     }
 }
@@ -73,6 +89,7 @@ impl fmt::Display for Scope<'_> {
             Self::Account(id) => write!(f, "account:{id}"),
             Self::Model(name) => write!(f, "model:{name}"),
             Self::KeyModel(id, name) => write!(f, "key-model:{id}:{name}"),
+            Self::KeyAccount(key, account) => write!(f, "key-account:{key}:{account}"),
         }
     }
 }
@@ -84,6 +101,8 @@ impl fmt::Display for Kind<'_> {
             Self::Accounts => f.write_str("accounts"),
             Self::Models => f.write_str("models"),
             Self::ModelsOf(id) => write!(f, "models-of:{id}"),
+            Self::KeysOf(id) => write!(f, "keys-of:{id}"),
+            Self::AccountsOf(id) => write!(f, "accounts-of:{id}"),
         }
     }
 }
@@ -96,7 +115,32 @@ impl<'a> Kind<'a> {
             Self::Accounts => Scope::Account(member),
             Self::Models => Scope::Model(member),
             Self::ModelsOf(key) => Scope::KeyModel(key, member),
+            Self::KeysOf(account) => Scope::KeyAccount(member, account),
+            Self::AccountsOf(key) => Scope::KeyAccount(key, member),
         }
+    }
+
+    /// Whether the ranking is kept by day only.
+    pub(super) fn by_day_only(self) -> bool {
+        matches!(self, Self::KeysOf(_) | Self::AccountsOf(_))
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// The rankings that list this scope, and as which member.
+    pub(super) fn rankings(self) -> impl Iterator<Item = (Kind<'a>, &'a str)> {
+        let (first, second) = match self {
+            Self::Total => (None, None),
+            Self::Key(id) => (Some((Kind::Keys, id)), None),
+            Self::Account(id) => (Some((Kind::Accounts, id)), None),
+            Self::Model(name) => (Some((Kind::Models, name)), None),
+            Self::KeyModel(id, name) => (Some((Kind::ModelsOf(id), name)), None),
+            Self::KeyAccount(key, account) => (
+                Some((Kind::KeysOf(account), key)),
+                Some((Kind::AccountsOf(key), account)),
+            ),
+        };
+        first.into_iter().chain(second)
     }
 }
 
@@ -156,6 +200,27 @@ pub(super) fn totals(figures: impl IntoIterator<Item = u64>) -> Totals {
     totals.tokens.cache_read = figure();
     totals.cost = MicroUsd(figure());
     totals
+}
+
+/// How many calls of a day have the sums that [`is_detail`] names. Versions before these sums did not keep them:
+/// where this is less than the day's `requests`, the sums are of a part of the calls.
+pub(super) const DETAILED: &str = "detailed";
+
+/// The metric that counts the failed calls of a scope by error code. Codes have no colon.
+pub(super) fn failure_metric(code: &str) -> String {
+    format!("failure.{code}")
+}
+
+/// Whether a field of a day's sums is one that [`DETAILED`] counts.
+pub(super) fn is_detail(field: &str) -> bool {
+    let Some((metric, scope)) = field.split_once(':') else {
+        return false;
+    };
+    let is_time = metric.contains('<');
+    metric == DETAILED
+        || metric.starts_with("failure.")
+        || scope.starts_with("key-account:")
+        || (is_time && scope.starts_with("model:"))
 }
 
 /// The field of a sum in its bucket's hash.

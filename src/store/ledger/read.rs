@@ -1,14 +1,10 @@
 //! Reading sums: who spent what in a time, in two round trips whatever the time.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
+use super::Ledger;
 use super::bucket::{Bucket, Kind, METRICS, Scope, field, totals};
-use super::{DAY_DAYS, HOUR_DAYS, Ledger, MONTH_MONTHS};
-use crate::model::calendar;
+use super::span::{Range, Span};
 use crate::model::usage::Totals;
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
@@ -17,33 +13,6 @@ use crate::store::keys;
 /// Of each day's ranking so many are looked at. With more keys than this in use on one day, the tail of a
 /// ranking over several days may miss some that are small on every day.
 const RANKED: u64 = 500;
-
-/// A time to look back on, in the operator's days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum Range {
-    #[serde(rename = "today")]
-    Today,
-    /// Today and the six days before.
-    #[serde(rename = "7days")]
-    Days7,
-    /// Today and the 29 days before.
-    #[serde(rename = "30days")]
-    Days30,
-    /// This calendar month.
-    #[serde(rename = "month")]
-    Month,
-    #[serde(rename = "all")]
-    All,
-}
-
-/// Length of a point of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    Hour,
-    Day,
-    Month,
-}
 
 /// What was used in a time, and by whom most.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,33 +31,15 @@ pub struct Ranked {
     pub totals: Totals,
 }
 
-/// The sum of one hour, day or month.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Point {
-    /// `2026-01-31:09`, `2026-01-31` or `2026-01`.
-    pub label: String,
-    pub totals: Totals,
-}
-
-impl FromStr for Range {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        Ok(match name {
-            "today" => Self::Today,
-            "7days" => Self::Days7,
-            "30days" => Self::Days30,
-            "month" => Self::Month,
-            "all" => Self::All,
-            _ => return Err(()),
-        })
-    }
-}
-
 impl Ledger {
     /// Sums of a time, with at most `top` of each ranking.
-    pub async fn summary(&self, range: Range, top: usize, now: Millis) -> Result<Summary, StoreError> {
-        let buckets = self.buckets(range, now);
+    pub async fn summary(
+        &self,
+        span: impl Into<Span>,
+        top: usize,
+        now: Millis,
+    ) -> Result<Summary, StoreError> {
+        let buckets = self.buckets(span, now);
         let kinds = [Kind::Keys, Kind::Accounts, Kind::Models];
         let names = self.dearest(&kinds, &buckets, top).await?;
         let scopes = std::iter::once(Scope::Total).chain(
@@ -110,17 +61,22 @@ impl Ledger {
     }
 
     /// The members of one ranking with their sums, the dearest first. The models of a key are not summed by
-    /// month: for them [`Range::Month`] takes the month's days.
+    /// month: for them [`Range::Month`] takes the month's days. Who used an account and what served a key is summed
+    /// by day only: [`Range::All`] is the days that are kept.
     pub async fn ranking(
         &self,
         kind: Kind<'_>,
-        range: Range,
+        span: impl Into<Span>,
         top: usize,
         now: Millis,
     ) -> Result<Vec<Ranked>, StoreError> {
-        let buckets = match (kind, range) {
-            (Kind::ModelsOf(_), Range::Month) => self.days_of_month(now),
-            _ => self.buckets(range, now),
+        let span = span.into();
+        let by_day =
+            kind.by_day_only() || matches!((kind, span), (Kind::ModelsOf(_), Span::Named(Range::Month)));
+        let buckets = if by_day {
+            self.by_day(span, now)
+        } else {
+            self.buckets(span, now)
         };
         let [names] = self.dearest(&[kind], &buckets, top).await?;
         let scopes: Vec<Scope<'_>> = names.iter().map(|name| kind.scope(name)).collect();
@@ -132,63 +88,10 @@ impl Ledger {
     pub async fn totals(
         &self,
         scopes: &[Scope<'_>],
-        range: Range,
+        span: impl Into<Span>,
         now: Millis,
     ) -> Result<Vec<Totals>, StoreError> {
-        self.sums(scopes, &self.buckets(range, now)).await
-    }
-
-    /// The last `count` hours, days or months, oldest first, the current one last; no more than are kept.
-    pub async fn series(
-        &self,
-        scope: Scope<'_>,
-        unit: Unit,
-        count: u32,
-        now: Millis,
-    ) -> Result<Vec<Point>, StoreError> {
-        let today = self.calendar.day(now);
-        let mut buckets: Vec<Bucket> = match unit {
-            Unit::Hour => (0..count.min(24 * HOUR_DAYS))
-                .map(|back| {
-                    Bucket::Hour(
-                        self.calendar
-                            .hour(now.saturating_sub(u64::from(back) * calendar::HOUR)),
-                    )
-                })
-                .collect(),
-            Unit::Day => (0..count.min(DAY_DAYS))
-                .map(|back| Bucket::Day(today.before(back)))
-                .collect(),
-            Unit::Month => std::iter::successors(Some(today.month()), |month| {
-                Some(month.first_day().before(1).month())
-            })
-            .take(count.min(MONTH_MONTHS) as usize)
-            .map(Bucket::Month)
-            .collect(),
-        };
-        buckets.reverse();
-        let replies = self
-            .store
-            .run(
-                buckets
-                    .iter()
-                    .map(|bucket| figures_of(*bucket, &[scope]))
-                    .collect(),
-            )
-            .await?;
-        Ok(buckets
-            .iter()
-            .zip(replies)
-            .map(|(bucket, reply)| Point {
-                label: match bucket {
-                    Bucket::Hour(hour) => hour.to_string(),
-                    Bucket::Day(day) => day.to_string(),
-                    Bucket::Month(month) => month.to_string(),
-                    Bucket::All => bucket.to_string(),
-                },
-                totals: read(reply).next().unwrap_or_default(),
-            })
-            .collect())
+        self.sums(scopes, &self.buckets(span, now)).await
     }
 
     /// When each of these keys or accounts was last used, in the order asked. The batch written last tells
@@ -210,29 +113,8 @@ impl Ledger {
             .collect())
     }
 
-    /// This month up to today, of what is not summed by month.
-    pub(super) fn days_of_month(&self, now: Millis) -> Vec<Bucket> {
-        let today = self.calendar.day(now);
-        let days = (0..31).map(|back| today.before(back));
-        days.take_while(|day| day.month() == today.month())
-            .map(Bucket::Day)
-            .collect()
-    }
-
-    pub(super) fn buckets(&self, range: Range, now: Millis) -> Vec<Bucket> {
-        let today = self.calendar.day(now);
-        let days = |count| (0..count).map(|back| Bucket::Day(today.before(back))).collect();
-        match range {
-            Range::Today => days(1),
-            Range::Days7 => days(7),
-            Range::Days30 => days(30),
-            Range::Month => vec![Bucket::Month(today.month())],
-            Range::All => vec![Bucket::All],
-        }
-    }
-
     /// The `top` members of each ranking by their cost over all `buckets`.
-    async fn dearest<const N: usize>(
+    pub(super) async fn dearest<const N: usize>(
         &self,
         kinds: &[Kind<'_>; N],
         buckets: &[Bucket],
@@ -270,7 +152,11 @@ impl Ledger {
     }
 
     /// The sum of each scope over `buckets`: one command for each bucket.
-    async fn sums(&self, scopes: &[Scope<'_>], buckets: &[Bucket]) -> Result<Vec<Totals>, StoreError> {
+    pub(super) async fn sums(
+        &self,
+        scopes: &[Scope<'_>],
+        buckets: &[Bucket],
+    ) -> Result<Vec<Totals>, StoreError> {
         let mut sums = vec![Totals::default(); scopes.len()];
         if scopes.is_empty() {
             return Ok(sums);
@@ -293,7 +179,7 @@ fn ranked(names: Vec<String>, sums: &mut impl Iterator<Item = Totals>) -> Vec<Ra
         .collect()
 }
 
-fn figures_of(bucket: Bucket, scopes: &[Scope<'_>]) -> Command {
+pub(super) fn figures_of(bucket: Bucket, scopes: &[Scope<'_>]) -> Command {
     let fields = scopes
         .iter()
         .flat_map(|scope| METRICS.map(|metric| field(metric, *scope)));
@@ -304,7 +190,7 @@ fn figures_of(bucket: Bucket, scopes: &[Scope<'_>]) -> Command {
 }
 
 /// The sums in an answer to [`figures_of`]. What is missing, or is no number, counts as 0.
-fn read(reply: Reply) -> impl Iterator<Item = Totals> {
+pub(super) fn read(reply: Reply) -> impl Iterator<Item = Totals> {
     let figures = numbers(reply);
     let count = figures.len() / METRICS.len();
     let mut figures = figures.into_iter();

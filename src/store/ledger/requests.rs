@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Ledger;
+use crate::model::account::Platform;
 use crate::model::calendar::Day;
+use crate::model::money::MicroUsd;
 use crate::model::usage::LedgerEvent;
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
@@ -26,6 +28,15 @@ pub struct Filter {
     pub status: Option<u16>,
     /// Only calls whose answer was an error, or broke off.
     pub errors_only: bool,
+    /// The code of what went wrong, exactly.
+    pub error: Option<String>,
+    pub platform: Option<Platform>,
+    /// Calls that took at least so long, milliseconds.
+    pub slower_than: Option<u64>,
+    /// Calls that cost at least so much.
+    pub dearer_than: Option<MicroUsd>,
+    /// Calls of this conversation, by its name in the log.
+    pub session: Option<String>,
     /// From this moment on.
     pub from: Option<Millis>,
     /// Up to before this moment.
@@ -89,6 +100,11 @@ impl Filter {
             && is(&self.account_id, &event.account_id)
             && is(&self.model, &event.model)
             && self.status.is_none_or(|status| status == event.status)
+            && (self.error.is_none() || self.error == event.error)
+            && (self.session.is_none() || self.session == event.session)
+            && self.platform.is_none_or(|platform| platform == event.platform)
+            && self.slower_than.is_none_or(|ms| event.duration_ms >= ms)
+            && self.dearer_than.is_none_or(|cost| event.cost >= cost)
             && (!self.errors_only || event.status >= 400 || event.error.is_some())
     }
 }

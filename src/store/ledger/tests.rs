@@ -1,3 +1,4 @@
+mod detail;
 mod history;
 mod kept;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
@@ -102,6 +103,7 @@ fn event(at: Millis, number: u128) -> LedgerEvent {
         duration_ms: 50,
         attempts: 1,
         client: "test".to_owned(),
+        session: None,
         trace: None,
     }
 }
@@ -215,7 +217,11 @@ fn ranges_look_back_as_far_as_they_say() {
         assert_eq!(bed.total(range).requests, count, "{range:?}");
     }
     let count = |unit, count| {
-        let points = done(bed.ledger.series(Scope::Key("key-a"), unit, count, bed.now())).unwrap();
+        let points = done(
+            bed.ledger
+                .series(Scope::Key("key-a"), unit, Window::Last(count), bed.now()),
+        )
+        .unwrap();
         let label = points.first().unwrap().label.clone();
         (
             label,

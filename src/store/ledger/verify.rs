@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Ledger;
 use super::append::Rollup;
-use super::bucket::{Bucket, METRICS, field, figures};
+use super::bucket::{Bucket, DETAILED, METRICS, Scope, failure_metric, field, figures, is_detail};
 use crate::model::calendar::Day;
 use crate::model::usage::LedgerEvent;
 use crate::port::store::{Command, Reply, StoreError};
@@ -31,6 +31,9 @@ pub struct Verified {
     pub events: u64,
     /// Empty: sums and events agree.
     pub differences: Vec<Difference>,
+    /// `false`: some calls of the day were written by a version that did not keep all of today's sums, so those it
+    /// did not keep are left out of the comparison.
+    pub complete: bool,
 }
 
 impl Ledger {
@@ -63,8 +66,11 @@ impl Ledger {
         .await?;
         sum(&mut some);
         let after = self.stored(day).await?;
-        let fields: BTreeSet<&String> = expected.keys().chain(before.keys()).chain(after.keys()).collect();
         let figure = |of: &BTreeMap<String, u64>, field: &String| of.get(field).copied().unwrap_or_default();
+        let detailed = field(DETAILED, Scope::Total);
+        let complete = (figure(&before, &detailed)..=figure(&after, &detailed)).contains(&events);
+        let fields = expected.keys().chain(before.keys()).chain(after.keys());
+        let fields: BTreeSet<&String> = fields.filter(|field| complete || !is_detail(field)).collect();
         let differences = fields.into_iter().filter_map(|field| {
             let events = figure(&expected, field);
             let (least, most) = (figure(&before, field), figure(&after, field));
@@ -77,6 +83,7 @@ impl Ledger {
         Ok(Verified {
             events,
             differences: differences.collect(),
+            complete,
         })
     }
 
@@ -120,7 +127,8 @@ fn of_day(rollup: &Rollup<'_>, day: Day) -> impl Iterator<Item = (String, u64)> 
     let of_day = move |bucket: &Bucket| *bucket == Bucket::Day(day);
     let sums = rollup.sums.iter().filter(move |((bucket, _), _)| of_day(bucket));
     let sums = sums.flat_map(|((_, scope), totals)| {
-        let figures = METRICS.into_iter().zip(figures(totals));
+        let detailed = (*scope == Scope::Total).then_some((DETAILED, totals.requests));
+        let figures = METRICS.into_iter().zip(figures(totals)).chain(detailed);
         figures.map(|(metric, figure)| (field(metric, *scope), figure))
     });
     let times = rollup.times.iter().filter(move |((bucket, _), _)| of_day(bucket));
@@ -131,8 +139,11 @@ fn of_day(rollup: &Rollup<'_>, day: Day) -> impl Iterator<Item = (String, u64)> 
     let failed = rollup
         .failures
         .iter()
-        .filter(move |((bucket, _), _)| of_day(bucket));
-    let failed = failed.map(|((_, error), count)| (failures(error), *count));
+        .filter(move |((bucket, ..), _)| of_day(bucket));
+    let failed = failed.map(|((_, scope, error), count)| match scope {
+        Scope::Total => (failures(error), *count),
+        scope => (field(&failure_metric(error), *scope), *count),
+    });
     sums.chain(times).chain(failed).filter(|(_, figure)| *figure > 0)
 }
 

@@ -7,12 +7,17 @@ use serde_json::{Value, json};
 use super::bench::{Bench, LOCAL, PASSWORD, ok};
 
 /// Routes that need no session.
-const PUBLIC: [(&str, &str); 5] = [
+const PUBLIC: [(&str, &str); 10] = [
     ("get", "/admin/oem-settings"),
     ("post", "/web/auth/login"),
     ("post", "/web/auth/login-link"),
     ("get", "/health"),
     ("get", "/metrics"),
+    ("post", "/apiStats/api/get-key-id"),
+    ("post", "/apiStats/api/user-stats"),
+    ("post", "/apiStats/api/user-model-stats"),
+    ("post", "/apiStats/api/user-trend"),
+    ("post", "/apiStats/api/batch-stats"),
 ];
 
 const ROUTES: &[(&str, &str)] = &[
@@ -62,9 +67,15 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/admin/usage/failures"),
     ("post", "/admin/usage/verify"),
     ("get", "/admin/requests"),
+    ("get", "/admin/requests.csv"),
     ("get", "/admin/requests/{id}"),
     ("get", "/admin/prices"),
     ("put", "/admin/prices"),
+    ("post", "/apiStats/api/get-key-id"),
+    ("post", "/apiStats/api/user-stats"),
+    ("post", "/apiStats/api/user-model-stats"),
+    ("post", "/apiStats/api/user-trend"),
+    ("post", "/apiStats/api/batch-stats"),
     ("get", "/health"),
     ("get", "/metrics"),
 ];

@@ -161,7 +161,7 @@ async fn the_books_are_compared_by_day() {
     let yesterday = verify(1).await.is(200).json;
     assert_eq!(
         yesterday,
-        json!({"day": "2025-11-24", "daysKept": 30, "events": 1, "different": 0, "differences": []})
+        json!({"day": "2025-11-24", "daysKept": 30, "events": 1, "different": 0, "differences": [], "complete": true})
     );
     let day = bench.app.ledger.calendar().day(NOW).before(1);
     let count = crate::port::store::Command::HIncrBy {

@@ -137,6 +137,7 @@ async fn what_was_spent_can_be_forgiven() {
         duration_ms: 1,
         attempts: 1,
         client: String::new(),
+        session: None,
         trace: None,
     };
     bench.app.ledger.append("b1", &[event], NOW).await.unwrap();

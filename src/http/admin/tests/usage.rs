@@ -39,6 +39,7 @@ pub(super) fn event(at: u64, number: u128, key: &Value, account: &Value) -> Ledg
         duration_ms: 300,
         attempts: 1,
         client: "claude-cli/2.0".to_owned(),
+        session: None,
         trace: None,
     }
 }

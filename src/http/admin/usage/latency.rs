@@ -8,20 +8,29 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
 use super::OfView;
+use super::span::AskedSpan;
 use crate::app::App;
-use crate::store::ledger::{Percentiles, Range, WIDEST};
+use crate::store::ledger::{Failures, Percentiles, Range, Scope, WIDEST};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http::admin) struct LatencyQuery {
-    /// In the operator's time zone; today if left out. Of a key or an account, `all` is the last 100 days.
+    /// In the operator's time zone; today if left out. Of a key, an account or a model, `all` is the last 100 days.
     #[param(inline)]
     range: Option<Range>,
+    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    from: Option<String>,
+    /// Up to the end of this day; today if left out.
+    to: Option<String>,
     /// Of this key only, by id.
     key: Option<String>,
     /// Of this account only, by id.
     account: Option<String>,
+    /// Of this model only.
+    model: Option<String>,
+    /// `true`: day by day, too.
+    series: Option<bool>,
 }
 
 /// How long calls took, in milliseconds.
@@ -29,8 +38,18 @@ pub(in crate::http::admin) struct LatencyQuery {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Latency)]
 pub(in crate::http::admin) struct LatencyView {
-    range: Range,
+    /// `null`: days were asked for.
+    range: Option<Range>,
+    /// The first day in the operator's time zone; `null`: of all time.
+    #[schema(format = Date)]
+    from: Option<String>,
+    /// The last day.
+    #[schema(format = Date)]
+    to: Option<String>,
     of: OfView,
+    /// `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
+    /// them.
+    complete: bool,
     /// From arrival to the first byte sent to the client, waiting in a queue included.
     first_byte: Percentiles,
     /// From arrival to the end.
@@ -38,9 +57,22 @@ pub(in crate::http::admin) struct LatencyView {
     /// Percentiles are interpolated between fixed bounds: a true one is at most so many times larger or
     /// smaller. Below 20 ms they are off by at most those; above 10 minutes they say 10 minutes.
     error_factor: f64,
+    /// Day by day, oldest first; `null`: not asked for.
+    points: Option<Vec<LatencyPointView>>,
 }
 
-/// How long calls took.
+/// How long the calls of one day took.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LatencyPoint)]
+struct LatencyPointView {
+    #[schema(format = Date)]
+    label: String,
+    first_byte: Percentiles,
+    duration: Percentiles,
+}
+
+/// How long calls took. Reads 42 fields for each day of the time; at most 100 days, in one step.
 #[utoipa::path(
     get, path = "/admin/usage/latency", operation_id = "getLatency", tag = "usage", security(("admin" = [])), params(LatencyQuery),
     responses(
@@ -53,15 +85,35 @@ pub(in crate::http::admin) async fn latency(
     _: AdminSession,
     Params(query): Params<LatencyQuery>,
 ) -> Result<Json<LatencyView>, ApiError> {
-    let range = query.range.unwrap_or(Range::Today);
-    let of = OfView::read(&app, query.key, query.account, None).await?;
-    let times = app.ledger.times(of.scope(), range, app.ports.clock.now()).await?;
+    let now = app.ports.clock.now();
+    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
+    let of = OfView::read(&app, query.key, query.account, query.model).await?;
+    let times = app.ledger.times(of.scope(), asked.span, now).await?;
+    let points = if query.series.unwrap_or(false) {
+        let days = app.ledger.times_by_day(of.scope(), asked.span, now).await?;
+        let points = days.into_iter().map(|day| LatencyPointView {
+            label: day.label,
+            first_byte: day.value.first_byte.percentiles(),
+            duration: day.value.duration.percentiles(),
+        });
+        Some(points.collect())
+    } else {
+        None
+    };
+    let complete = match of.scope() {
+        Scope::Model(_) => app.ledger.is_complete(asked.span, now).await?,
+        _ => true,
+    };
     Ok(Json(LatencyView {
-        range,
+        range: asked.range,
+        from: asked.from(),
+        to: asked.to(),
         of,
+        complete,
         first_byte: times.first_byte.percentiles(),
         duration: times.duration.percentiles(),
         error_factor: WIDEST,
+        points,
     }))
 }
 
@@ -72,6 +124,18 @@ pub(in crate::http::admin) struct FailuresQuery {
     /// In the operator's time zone; today if left out.
     #[param(inline)]
     range: Option<Range>,
+    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    from: Option<String>,
+    /// Up to the end of this day; today if left out.
+    to: Option<String>,
+    /// Of this key only, by id.
+    key: Option<String>,
+    /// Of this account only, by id.
+    account: Option<String>,
+    /// Of this model only.
+    model: Option<String>,
+    /// `true`: day by day, too.
+    series: Option<bool>,
 }
 
 /// How calls that reached a provider failed.
@@ -79,9 +143,32 @@ pub(in crate::http::admin) struct FailuresQuery {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Failures)]
 pub(in crate::http::admin) struct FailuresView {
-    range: Range,
+    /// `null`: days were asked for.
+    range: Option<Range>,
+    /// The first day in the operator's time zone; `null`: of all time.
+    #[schema(format = Date)]
+    from: Option<String>,
+    /// The last day.
+    #[schema(format = Date)]
+    to: Option<String>,
+    of: OfView,
+    /// `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
+    /// them.
+    complete: bool,
     total: u64,
     /// The most frequent first.
+    items: Vec<FailureView>,
+    /// Day by day, oldest first; `null`: not asked for.
+    points: Option<Vec<FailurePointView>>,
+}
+
+/// How calls of one day failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FailurePoint)]
+struct FailurePointView {
+    #[schema(format = Date)]
+    label: String,
+    total: u64,
     items: Vec<FailureView>,
 }
 
@@ -94,7 +181,20 @@ struct FailureView {
     count: u64,
 }
 
-/// How many calls failed, by error code.
+impl FailureView {
+    fn of(failures: Vec<Failures>) -> (u64, Vec<Self>) {
+        let total = failures.iter().map(|failures| failures.count).sum();
+        let items = failures.into_iter().map(|failures| Self {
+            error: failures.error,
+            count: failures.count,
+        });
+        (total, items.collect())
+    }
+}
+
+/// How many calls failed, by error code. A failed call without tokens has the model `(unserved)`, as in the rankings:
+/// its name is only the client's word. Reads the codes of each day, and of a key, an account or a model one field for
+/// each.
 #[utoipa::path(
     get, path = "/admin/usage/failures", operation_id = "getFailures", tag = "usage", security(("admin" = [])), params(FailuresQuery),
     responses(
@@ -107,16 +207,36 @@ pub(in crate::http::admin) async fn failures(
     _: AdminSession,
     Params(query): Params<FailuresQuery>,
 ) -> Result<Json<FailuresView>, ApiError> {
-    let range = query.range.unwrap_or(Range::Today);
-    let failures = app.ledger.failures(range, app.ports.clock.now()).await?;
-    let items = failures.into_iter().map(|failures| FailureView {
-        error: failures.error,
-        count: failures.count,
-    });
-    let items: Vec<FailureView> = items.collect();
+    let now = app.ports.clock.now();
+    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
+    let of = OfView::read(&app, query.key, query.account, query.model).await?;
+    let (total, items) = FailureView::of(app.ledger.failures(of.scope(), asked.span, now).await?);
+    let points = if query.series.unwrap_or(false) {
+        let days = app.ledger.failures_by_day(of.scope(), asked.span, now).await?;
+        let points = days.into_iter().map(|day| {
+            let (total, items) = FailureView::of(day.value);
+            FailurePointView {
+                label: day.label,
+                total,
+                items,
+            }
+        });
+        Some(points.collect())
+    } else {
+        None
+    };
+    let complete = match of.scope() {
+        Scope::Total => true,
+        _ => app.ledger.is_complete(asked.span, now).await?,
+    };
     Ok(Json(FailuresView {
-        range,
-        total: items.iter().map(|item| item.count).sum(),
+        range: asked.range,
+        from: asked.from(),
+        to: asked.to(),
+        of,
+        complete,
+        total,
         items,
+        points,
     }))
 }

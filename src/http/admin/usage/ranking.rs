@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
+use super::span::AskedSpan;
 use super::{MOST, NamedView, named, named_accounts, named_keys, rows};
 use crate::app::App;
 use crate::store::ledger::{Kind, Range};
@@ -20,6 +21,10 @@ enum KindName {
     Models,
     /// The models of one key.
     ModelsOf,
+    /// The keys that used one account; of the last 100 days at most.
+    KeysOf,
+    /// The accounts that served one key; of the last 100 days at most.
+    AccountsOf,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,11 +33,17 @@ enum KindName {
 pub(in crate::http::admin) struct RankingQuery {
     #[param(inline)]
     kind: KindName,
-    /// Whose models, by the key's id; for `modelsOf` only.
+    /// Whose models or accounts, by the key's id; for `modelsOf` and `accountsOf` only.
     key: Option<String>,
+    /// Whose keys, by the account's id; for `keysOf` only.
+    account: Option<String>,
     /// In the operator's time zone; today if left out.
     #[param(inline)]
     range: Option<Range>,
+    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    from: Option<String>,
+    /// Up to the end of this day; today if left out.
+    to: Option<String>,
     /// How many; 10 if left out.
     #[param(minimum = 1, maximum = 100)]
     top: Option<u32>,
@@ -44,7 +55,16 @@ pub(in crate::http::admin) struct RankingQuery {
 #[schema(as = UsageRanking)]
 pub(in crate::http::admin) struct RankingView {
     kind: KindName,
-    range: Range,
+    /// `null`: days were asked for.
+    range: Option<Range>,
+    /// The first day in the operator's time zone; `null`: of all time.
+    #[schema(format = Date)]
+    from: Option<String>,
+    /// The last day.
+    #[schema(format = Date)]
+    to: Option<String>,
+    /// `false`: some calls of the time were counted by a version that did not keep these sums, and are not among them.
+    complete: bool,
     /// The dearest first. A model's id is its name.
     items: Vec<NamedView>,
 }
@@ -62,33 +82,18 @@ pub(in crate::http::admin) async fn ranking(
     _: AdminSession,
     Params(query): Params<RankingQuery>,
 ) -> Result<Json<RankingView>, ApiError> {
-    let range = query.range.unwrap_or(Range::Today);
+    let now = app.ports.clock.now();
+    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
     let top = rows(query.top, MOST)?;
-    let kind = match (query.kind, query.key.as_deref()) {
-        (KindName::Keys, None) => Kind::Keys,
-        (KindName::Accounts, None) => Kind::Accounts,
-        (KindName::Models, None) => Kind::Models,
-        (KindName::ModelsOf, Some(key)) => Kind::ModelsOf(key),
-        (KindName::ModelsOf, None) => {
-            return Err(ApiError::invalid(
-                "key",
-                "`key` must say whose models, by the key's id",
-            ));
-        }
-        (_, Some(_)) => {
-            return Err(ApiError::invalid(
-                "key",
-                "`key` can be sent with `kind=modelsOf` only",
-            ));
-        }
+    let kind = kind(&query)?;
+    let ranked = app.ledger.ranking(kind, asked.span, top, now).await?;
+    let complete = match kind {
+        Kind::KeysOf(_) | Kind::AccountsOf(_) => app.ledger.is_complete(asked.span, now).await?,
+        _ => true,
     };
-    let ranked = app
-        .ledger
-        .ranking(kind, range, top, app.ports.clock.now())
-        .await?;
     let items = match kind {
-        Kind::Keys => named_keys(&app, ranked).await?,
-        Kind::Accounts => named_accounts(&app, ranked).await?,
+        Kind::Keys | Kind::KeysOf(_) => named_keys(&app, ranked).await?,
+        Kind::Accounts | Kind::AccountsOf(_) => named_accounts(&app, ranked).await?,
         Kind::Models | Kind::ModelsOf(_) => {
             let names: Vec<_> = ranked.iter().map(|ranked| Some(ranked.id.clone())).collect();
             named(ranked, names.into_iter())
@@ -96,7 +101,44 @@ pub(in crate::http::admin) async fn ranking(
     };
     Ok(Json(RankingView {
         kind: query.kind,
-        range,
+        range: asked.range,
+        from: asked.from(),
+        to: asked.to(),
+        complete,
         items,
     }))
+}
+
+/// The ranking that is asked for, with whose it is.
+fn kind(query: &RankingQuery) -> Result<Kind<'_>, ApiError> {
+    let (needs_key, needs_account) = match query.kind {
+        KindName::Keys | KindName::Accounts | KindName::Models => (false, false),
+        KindName::ModelsOf | KindName::AccountsOf => (true, false),
+        KindName::KeysOf => (false, true),
+    };
+    let key = owner("key", query.key.as_deref(), needs_key)?;
+    let account = owner("account", query.account.as_deref(), needs_account)?;
+    Ok(match query.kind {
+        KindName::Keys => Kind::Keys,
+        KindName::Accounts => Kind::Accounts,
+        KindName::Models => Kind::Models,
+        KindName::ModelsOf => Kind::ModelsOf(key),
+        KindName::AccountsOf => Kind::AccountsOf(key),
+        KindName::KeysOf => Kind::KeysOf(account),
+    })
+}
+
+fn owner<'a>(field: &str, id: Option<&'a str>, needed: bool) -> Result<&'a str, ApiError> {
+    match (id, needed) {
+        (Some(id), true) => Ok(id),
+        (None, false) => Ok(""),
+        (None, true) => {
+            let message = format!("`{field}` must say whose ranking it is, by the id of the {field}");
+            Err(ApiError::invalid(field, message))
+        }
+        (Some(_), false) => {
+            let message = format!("`{field}` cannot be sent with this `kind`");
+            Err(ApiError::invalid(field, message))
+        }
+    }
 }

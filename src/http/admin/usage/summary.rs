@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
+use super::span::AskedSpan;
 use super::{MOST_OF_SUMMARY, NamedView, named_accounts, named_keys, rows};
 use crate::app::App;
 use crate::model::usage::Totals;
@@ -19,6 +20,10 @@ pub(in crate::http::admin) struct SummaryQuery {
     /// In the operator's time zone; today if left out.
     #[param(inline)]
     range: Option<Range>,
+    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    from: Option<String>,
+    /// Up to the end of this day; today if left out.
+    to: Option<String>,
     /// How many keys, accounts and models; 10 if left out.
     #[param(minimum = 1, maximum = 25)]
     top: Option<u32>,
@@ -29,14 +34,37 @@ pub(in crate::http::admin) struct SummaryQuery {
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageSummary)]
 pub(in crate::http::admin) struct SummaryView {
-    range: Range,
+    /// `null`: days were asked for.
+    range: Option<Range>,
+    /// The first day in the operator's time zone; `null`: of all time.
+    #[schema(format = Date)]
+    from: Option<String>,
+    /// The last day.
+    #[schema(format = Date)]
+    to: Option<String>,
     /// What the operator's clocks are ahead of UTC; rules where a day begins.
     utc_offset_minutes: i32,
     totals: Totals,
+    /// The time before; `null`: it is not kept, or there is none.
+    previous: Option<PreviousView>,
     /// The dearest first, as the other two.
     keys: Vec<NamedView>,
     accounts: Vec<NamedView>,
     models: Vec<ModelView>,
+}
+
+/// What was used in as many days before, or in the calendar month before.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PreviousUsage)]
+struct PreviousView {
+    #[schema(format = Date)]
+    from: String,
+    #[schema(format = Date)]
+    to: String,
+    totals: Totals,
+    /// Of yesterday, if today was asked for: up to this hour of the day, which is included.
+    until_now: Option<Totals>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,7 +74,8 @@ struct ModelView {
     totals: Totals,
 }
 
-/// What was used in a time, and by whom most.
+/// What was used in a time, and by whom most, and what was used in the time before. Reads a few fields for each day
+/// of both times, and a record for each row.
 #[utoipa::path(
     get, path = "/admin/usage/summary", operation_id = "getUsageSummary", tag = "usage", security(("admin" = [])), params(SummaryQuery),
     responses(
@@ -59,11 +88,21 @@ pub(in crate::http::admin) async fn summary(
     _: AdminSession,
     Params(query): Params<SummaryQuery>,
 ) -> Result<Json<SummaryView>, ApiError> {
-    let range = query.range.unwrap_or(Range::Today);
+    let now = app.ports.clock.now();
+    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
     let top = rows(query.top, MOST_OF_SUMMARY)?;
-    let summary = app.ledger.summary(range, top, app.ports.clock.now()).await?;
+    let summary = app.ledger.summary(asked.span, top, now).await?;
+    let previous = app.ledger.previous(asked.span, now).await?;
     Ok(Json(SummaryView {
-        range,
+        range: asked.range,
+        from: asked.from(),
+        to: asked.to(),
+        previous: previous.map(|previous| PreviousView {
+            from: previous.first.to_string(),
+            to: previous.last.to_string(),
+            totals: previous.totals,
+            until_now: previous.until_now,
+        }),
         utc_offset_minutes: app.config.site.utc_offset_minutes,
         totals: summary.totals,
         keys: named_keys(&app, summary.keys).await?,

@@ -36,6 +36,9 @@ pub(in crate::http::admin) struct VerifiedView {
     different: usize,
     /// The first 1000 of them.
     differences: Vec<DifferenceView>,
+    /// `false`: some calls of the day were counted by a version that did not keep all sums; those it did not keep are
+    /// not compared.
+    complete: bool,
 }
 
 /// A sum that is not the sum of its calls.
@@ -104,6 +107,7 @@ pub(in crate::http::admin) async fn verify(
         days_kept,
         events: verified.events,
         different,
+        complete: verified.complete,
         differences: verified
             .differences
             .into_iter()

@@ -1,0 +1,320 @@
+//! `/apiStats/api`: what the holder of a key sees.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+
+use super::bench::{Answer, Bench, NOW};
+use super::usage::{account, event};
+use crate::http::extract::ClientAddress;
+use crate::model::money::MicroUsd;
+
+const ROUTES: [&str; 4] = ["get-key-id", "user-stats", "user-model-stats", "user-trend"];
+
+async fn ask_from(bench: &Bench, from: &str, route: &str, body: Value) -> Answer {
+    let address: IpAddr = from.parse().unwrap();
+    let request = Request::post(format!("/apiStats/api/{route}")).extension(ClientAddress(Some(address)));
+    bench
+        .send(request.body(Body::from(body.to_string())).unwrap())
+        .await
+}
+
+async fn ask(bench: &Bench, route: &str, body: Value) -> Answer {
+    ask_from(bench, "10.0.0.1", route, body).await
+}
+
+/// A key with these fields, and its text.
+async fn key(bench: &Bench, mut fields: Value) -> (Value, String) {
+    fields["name"] = json!("alice");
+    let key = bench.post("/admin/api-keys", fields).await.is(201).json;
+    let text = key["key"].as_str().unwrap().to_owned();
+    (key, text)
+}
+
+#[tokio::test]
+async fn a_holder_sees_what_was_used_and_what_is_left() {
+    let bench = Bench::new().await;
+    let (key, text) = key(
+        &bench,
+        json!({"dailyCostLimit": 10, "weeklyCostLimit": 100, "concurrencyLimit": 4}),
+    )
+    .await;
+    let account = account(&bench, "the-secret-account").await;
+    let mut dear = event(NOW, 1, &key, &account);
+    dear.cost = MicroUsd(7_200_000);
+    let mut broken = event(NOW, 2, &key, &account);
+    broken.error = Some("stream_broken".to_owned());
+    broken.cost = MicroUsd(0);
+    bench.app.ledger.append("b", &[dear, broken], NOW).await.unwrap();
+
+    let id = ask(&bench, "get-key-id", json!({"apiKey": text}))
+        .await
+        .is(200)
+        .json;
+    assert_eq!(id, json!({"success": true, "data": {"id": key["id"]}}));
+    for whose in [json!({"apiKey": text}), json!({"apiId": key["id"]})] {
+        let stats = ask(&bench, "user-stats", whose.clone()).await.is(200).json;
+        assert!(!stats.to_string().contains("the-secret-account") && !stats.to_string().contains(&text));
+        assert!(!stats.to_string().contains(account["id"].as_str().unwrap()));
+        let data = &stats["data"];
+        assert_eq!(
+            (&data["name"], &data["isActive"]),
+            (&json!("alice"), &json!(true))
+        );
+        assert_eq!(data["accounts"]["claudeAccountId"], Value::Null);
+        let total = &data["usage"]["total"];
+        assert_eq!((&total["requests"], &total["allTokens"]), (&json!(2), &json!(30)));
+        assert_eq!(
+            (&total["cost"], &total["formattedCost"]),
+            (&json!(7.2), &json!("$7.20"))
+        );
+        assert_eq!(
+            (
+                &data["limits"]["dailyCostLimit"],
+                &data["limits"]["currentDailyCost"]
+            ),
+            (&json!(10.0), &json!(7.2))
+        );
+        let now = &data["now"];
+        assert_eq!((&now["refused"], &now["running"]), (&Value::Null, &json!(0)));
+        // The tightest first. It is midnight where the operator is.
+        assert_eq!(
+            now["remaining"][0],
+            json!({"limit": "dailyCost", "unit": "usd", "most": 10.0, "used": 7.2, "reserved": 0.0, "left": 2.8,
+                "resetsAt": "2025-11-25T16:00:00.000Z"})
+        );
+        assert_eq!(now["remaining"][1]["limit"], "weeklyCost");
+        assert_eq!(now["failures"], json!([{"error": "stream_broken", "count": 1}]));
+
+        let models = ask(&bench, "user-model-stats", whose.clone()).await.is(200).json;
+        assert_eq!(models["period"], "monthly");
+        let model = &models["data"][0];
+        assert_eq!(
+            (&model["model"], &model["requests"]),
+            (&json!("claude-sonnet-4-5"), &json!(2))
+        );
+        assert_eq!(
+            (&model["costs"]["total"], &model["pricing"]["input"]),
+            (&json!(7.2), &json!(3.0))
+        );
+        // 20 tokens at 3 USD for a million.
+        assert_eq!(
+            (&model["costs"]["input"], &model["formatted"]["input"]),
+            (&json!(0.00006), &json!("$0.000060"))
+        );
+
+        let mut trend = whose;
+        trend["unit"] = json!("day");
+        trend["count"] = json!(2);
+        let trend = ask(&bench, "user-trend", trend).await.is(200).json;
+        let costs: Vec<&Value> = trend["data"]["points"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|point| &point["cost"])
+            .collect();
+        assert_eq!(costs, [&json!(0.0), &json!(7.2)]);
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_is_reached_is_told_with_when_it_lifts() {
+    let bench = Bench::new().await;
+    let (key, text) = key(&bench, json!({"dailyCostLimit": 5, "weeklyOpusCostLimit": 1})).await;
+    let account = account(&bench, "main").await;
+    let stats = async || {
+        ask(&bench, "user-stats", json!({"apiKey": text}))
+            .await
+            .is(200)
+            .json["data"]["now"]
+            .clone()
+    };
+    let spend = async |number, model: &str, cost| {
+        let mut event = event(NOW, number, &key, &account);
+        (event.model, event.cost) = (model.to_owned(), MicroUsd(cost));
+        bench
+            .app
+            .ledger
+            .append(&format!("b{number}"), &[event], NOW)
+            .await
+            .unwrap();
+    };
+    spend(1, "claude-opus-4-1", 1_000_000).await;
+    let opus = stats().await;
+    assert_eq!(
+        (&opus["refused"]["opusOnly"], &opus["refused"]["code"]),
+        (&json!(true), &json!("cost_limited"))
+    );
+    spend(2, "claude-sonnet-4-5", 4_000_000).await;
+    let all = stats().await;
+    assert_eq!(all["refused"]["opusOnly"], false);
+    assert_eq!(all["refused"]["until"], "2025-11-25T16:00:00.000Z");
+    assert!(
+        all["refused"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("$5.00 for cost per day"),
+        "{all}"
+    );
+}
+
+#[tokio::test]
+async fn each_key_that_does_not_work_is_told_what_to_do() {
+    let bench = Bench::new().await;
+    let (disabled, disabled_text) = key(&bench, json!({})).await;
+    let (expired, expired_text) = key(&bench, json!({"expiresAt": "2025-11-24T17:00:00Z"})).await;
+    let (deleted, deleted_text) = key(&bench, json!({})).await;
+    let path = |key: &Value| format!("/admin/api-keys/{}", key["id"].as_str().unwrap());
+    bench
+        .call("PATCH", &path(&disabled), &json!({"isActive": false}))
+        .await
+        .is(200);
+    bench.delete(&path(&deleted)).await.is(200);
+    bench.clock.jump(NOW + 2 * 3_600_000);
+    for route in ROUTES {
+        for (text, status, code, says) in [
+            (disabled_text.as_str(), 401, "key_disabled", "Ask the operator"),
+            (&expired_text, 401, "key_expired", "2025-11-24"),
+            (&deleted_text, 401, "unknown_key", "copied whole"),
+            ("cr_0123456789abcdef", 401, "unknown_key", "copied whole"),
+            ("short", 400, "invalid_key_format", "copied whole"),
+        ] {
+            let answer = ask(&bench, route, json!({"apiKey": text})).await.is(status);
+            assert_eq!(answer.json["error"], code, "{route}");
+            assert!(
+                answer.json["message"].as_str().unwrap().contains(says),
+                "{}",
+                answer.json
+            );
+            assert!(!answer.json.to_string().contains(text));
+        }
+        let answer = ask(&bench, route, json!({})).await.is(400);
+        assert_eq!(answer.json["error"], "missing_key");
+        bench
+            .clock
+            .jump(crate::port::clock::Clock::now(&bench.clock) + 60_000);
+    }
+    let by_id = async |key: &Value| ask(&bench, "user-stats", json!({"apiId": key["id"]})).await;
+    assert_eq!(by_id(&disabled).await.is(403).json["error"], "key_disabled");
+    assert_eq!(by_id(&expired).await.is(403).json["error"], "key_expired");
+    by_id(&deleted).await.is(404);
+    ask(&bench, "user-stats", json!({"apiId": "*"})).await.is(404);
+}
+
+#[tokio::test]
+async fn what_was_never_a_key_costs_no_reads() {
+    let bench = Bench::new().await;
+    let calls = || bench.store.calls.load(Ordering::Relaxed);
+    let before = calls();
+    for route in ROUTES {
+        ask(&bench, route, json!({"apiKey": "cr_0123456789abcdef"})).await;
+        ask(&bench, route, json!({"apiId": "not-an-id"})).await;
+    }
+    ask(&bench, "batch-stats", json!({"apiIds": ["x", "*"]}))
+        .await
+        .is(200);
+    assert_eq!(calls(), before);
+}
+
+#[tokio::test]
+async fn several_keys_are_summed_and_those_that_do_not_work_left_out() {
+    let bench = Bench::new().await;
+    let (first, _) = key(&bench, json!({})).await;
+    let (second, _) = key(&bench, json!({})).await;
+    let (disabled, _) = key(&bench, json!({"isActive": false})).await;
+    let account = account(&bench, "main").await;
+    let events = [
+        event(NOW, 1, &first, &account),
+        event(NOW - 1, 2, &second, &account),
+        event(NOW, 3, &disabled, &account),
+    ];
+    bench.app.ledger.append("b", &events, NOW).await.unwrap();
+    let ids = json!([
+        first["id"],
+        second["id"],
+        disabled["id"],
+        "00000000-0000-0000-0000-000000000000"
+    ]);
+    let batch = ask(&bench, "batch-stats", json!({"apiIds": ids}))
+        .await
+        .is(200)
+        .json;
+    let sum = &batch["data"]["aggregated"];
+    assert_eq!((&sum["totalKeys"], &sum["activeKeys"]), (&json!(4), &json!(2)));
+    assert_eq!(
+        (&sum["usage"]["requests"], &sum["dailyUsage"]["requests"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(batch["data"]["individual"].as_array().unwrap().len(), 2);
+    assert_eq!(batch["data"]["individual"][0]["usage"]["cost"], 0.0001);
+    for ids in [json!([]), json!(vec!["x"; 31])] {
+        ask(&bench, "batch-stats", json!({"apiIds": ids})).await.is(400);
+    }
+}
+
+#[tokio::test]
+async fn who_asks_too_often_waits_and_others_do_not() {
+    let bench = Bench::new().await;
+    let (first, text) = key(&bench, json!({})).await;
+    let (_, other) = key(&bench, json!({})).await;
+    // Of one key, from many addresses.
+    for number in 0..30 {
+        ask_from(
+            &bench,
+            &format!("10.0.1.{number}"),
+            "get-key-id",
+            json!({"apiKey": text}),
+        )
+        .await
+        .is(200);
+    }
+    let slow = ask_from(&bench, "10.0.2.1", "get-key-id", json!({"apiKey": text}))
+        .await
+        .is(429);
+    assert_eq!(
+        (&slow.json["error"], slow.headers["retry-after"].as_str()),
+        (&json!("too_many_requests"), "2")
+    );
+    ask_from(&bench, "10.0.2.1", "user-stats", json!({"apiId": first["id"]}))
+        .await
+        .is(429);
+    ask_from(&bench, "10.0.2.1", "get-key-id", json!({"apiKey": other}))
+        .await
+        .is(200);
+    // From one address, with whatever.
+    for _ in 0..60 {
+        ask_from(
+            &bench,
+            "10.0.3.1",
+            "get-key-id",
+            json!({"apiKey": "no key at all"}),
+        )
+        .await
+        .is(401);
+    }
+    ask_from(&bench, "10.0.3.1", "get-key-id", json!({"apiKey": other}))
+        .await
+        .is(429);
+    bench.clock.jump(NOW + 2_000);
+    ask_from(&bench, "10.0.3.1", "get-key-id", json!({"apiKey": text}))
+        .await
+        .is(200);
+}
+
+#[tokio::test]
+async fn the_page_may_be_on_another_origin() {
+    let bench = Bench::with(&[("CONSOLE_ORIGIN", "https://console.example.com")]).await;
+    let request = Request::builder()
+        .method("OPTIONS")
+        .uri("/apiStats/api/user-stats")
+        .header("origin", "https://console.example.com")
+        .header("access-control-request-method", "POST");
+    let answer = bench.send(request.body(Body::empty()).unwrap()).await.is(200);
+    assert_eq!(
+        answer.headers["access-control-allow-origin"],
+        "https://console.example.com"
+    );
+}

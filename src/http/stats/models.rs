@@ -1,0 +1,178 @@
+//! `user-model-stats`: what a key used of each model.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::super::api_error::{ApiError, ErrorBody};
+use super::{UsageView, Whose, find, formatted, read, usd};
+use crate::app::App;
+use crate::model::account::Platform;
+use crate::model::money::MicroUsd;
+use crate::model::price::{PriceBook, Terms};
+use crate::model::usage::Tokens;
+use crate::store::ledger::{Kind, Range, Ranked};
+
+/// Models that are told.
+const MODELS: usize = 50;
+
+#[derive(Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = StatsPeriod)]
+enum Period {
+    /// Today.
+    Daily,
+    /// This calendar month.
+    #[default]
+    Monthly,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ModelStatsInput)]
+pub(in crate::http) struct ModelsInput {
+    #[serde(flatten)]
+    whose: Whose,
+    /// Monthly if left out.
+    period: Option<Period>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelStats)]
+pub(in crate::http) struct ModelsView {
+    /// Always true: failures have another status.
+    success: bool,
+    /// The dearest first.
+    data: Vec<ModelView>,
+    period: Period,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelStatsRow)]
+struct ModelView {
+    model: String,
+    #[serde(flatten)]
+    usage: UsageView,
+    costs: CostsView<f64>,
+    formatted: CostsView<String>,
+    pricing: PricingView,
+}
+
+/// What the tokens of each class cost by today's prices, which need not add up to the total: that is what was charged.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CostsView<T> {
+    input: T,
+    output: T,
+    cache_write: T,
+    cache_read: T,
+    total: T,
+}
+
+/// USD for a million tokens.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StatsPricing)]
+struct PricingView {
+    input: f64,
+    output: f64,
+    cache_write: f64,
+    cache_read: f64,
+}
+
+/// What a key used of each model. Reads one ranking and a few sums, by month for each of its days.
+#[utoipa::path(
+    post, path = "/apiStats/api/user-model-stats", operation_id = "getKeyModelStats", tag = "statistics", request_body = ModelsInput,
+    responses(
+        (status = 200, body = ModelsView),
+        (status = 400, description = "No key", body = ErrorBody<'_>),
+        (status = 401, description = "Not a key, or one that is disabled or has expired", body = ErrorBody<'_>),
+        (status = 403, description = "By id: the key is disabled or has expired", body = ErrorBody<'_>),
+        (status = 404, description = "By id: there is no such key", body = ErrorBody<'_>),
+        (status = 422, body = ErrorBody<'_>),
+        (status = 429, description = "Asked too often; see `retry-after`", body = ErrorBody<'_>),
+    )
+)]
+pub(in crate::http) async fn user_model_stats(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Json<ModelsView>, ApiError> {
+    let (input, _) = read::<ModelsInput>(&app, request).await?;
+    let key = find(&app, &input.whose).await?;
+    let period = input.period.unwrap_or_default();
+    let range = match period {
+        Period::Daily => Range::Today,
+        Period::Monthly => Range::Month,
+    };
+    let kind = Kind::ModelsOf(&key.id);
+    let models = app
+        .ledger
+        .ranking(kind, range, MODELS, app.ports.clock.now())
+        .await?;
+    let prices = app.prices();
+    let rows = models.into_iter().map(|model| row(model, &prices));
+    Ok(Json(ModelsView {
+        success: true,
+        data: rows.collect(),
+        period,
+    }))
+}
+
+fn row(ranked: Ranked, prices: &PriceBook) -> ModelView {
+    let tokens = ranked.totals.tokens;
+    // The tokens are of many calls: no threshold of a single call's length holds for them.
+    let terms = Terms {
+        longest_prompt: Some(0),
+        ..Terms::default()
+    };
+    // Which platform served it matters only for names of no known family.
+    let priced = prices.price(&ranked.id, Platform::Claude);
+    let rates = priced.rates(0, &terms);
+    let cost = |tokens: Tokens| priced.cost(&tokens, &terms);
+    let costs = CostsView {
+        input: cost(Tokens {
+            input: tokens.input,
+            ..Tokens::default()
+        }),
+        output: cost(Tokens {
+            output: tokens.output,
+            ..Tokens::default()
+        }),
+        cache_write: cost(Tokens {
+            cache_write_5m: tokens.cache_write_5m,
+            cache_write_1h: tokens.cache_write_1h,
+            ..Tokens::default()
+        }),
+        cache_read: cost(Tokens {
+            cache_read: tokens.cache_read,
+            ..Tokens::default()
+        }),
+        total: ranked.totals.cost,
+    };
+    // From pico-USD per token.
+    let per_million = |rate: u64| rate as f64 / 1e6;
+    ModelView {
+        pricing: PricingView {
+            input: per_million(rates.input),
+            output: per_million(rates.output),
+            cache_write: per_million(rates.cache_write),
+            cache_read: per_million(rates.cache_read),
+        },
+        formatted: costs.map(formatted),
+        costs: costs.map(usd),
+        usage: ranked.totals.into(),
+        model: ranked.id,
+    }
+}
+
+impl CostsView<MicroUsd> {
+    fn map<T>(&self, show: impl Fn(MicroUsd) -> T) -> CostsView<T> {
+        CostsView {
+            input: show(self.input),
+            output: show(self.output),
+            cache_write: show(self.cache_write),
+            cache_read: show(self.cache_read),
+            total: show(self.total),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What is left of a key's limits, when each begins anew, and whether a call would be refused now.
+
+use crs_durable::gate::{Limit, LimitReached, Limits, Refusal, Snapshot, SpendSnapshot};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::api_error::ApiError;
+use crate::app::App;
+use crate::model::calendar::DAY;
+use crate::model::key::Key;
+use crate::model::time::iso;
+use crate::port::clock::Millis;
+use crate::relay::admit::{refused, spent_before};
+use crate::store::ledger::Failures;
+
+const WEEK: Millis = 7 * DAY;
+
+/// What was spent against the limits on money, micro-USD.
+pub(super) struct Spend {
+    pub(super) day: SpendSnapshot,
+    pub(super) week: SpendSnapshot,
+    pub(super) week_opus: SpendSnapshot,
+    pub(super) total: SpendSnapshot,
+}
+
+impl Spend {
+    /// By the gate, or by the ledger where the gate was not told yet what went before, or cannot be asked.
+    pub(super) async fn of(
+        app: &App,
+        key: &Key,
+        snapshot: Option<&Snapshot>,
+        now: Millis,
+    ) -> Result<Self, ApiError> {
+        if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.seeded) {
+            return Ok(Self {
+                day: snapshot.day.clone(),
+                week: snapshot.week.clone(),
+                week_opus: snapshot.week_opus.clone(),
+                total: snapshot.total.clone(),
+            });
+        }
+        let limits = key.policy(app.config.site.utc_offset_minutes).limits;
+        let calendar = app.ledger.calendar();
+        let spent = spent_before(app, key).await?;
+        let of = |spent, resets_at| SpendSnapshot {
+            spent,
+            reserved: 0,
+            resets_at,
+        };
+        let week_ends = limits.week_began(now) + WEEK;
+        Ok(Self {
+            day: of(spent.day, Some(calendar.start(calendar.day(now).after(1)))),
+            week: of(spent.week, Some(week_ends)),
+            week_opus: of(spent.week_opus, Some(week_ends)),
+            total: of(spent.total, None),
+        })
+    }
+}
+
+/// How the key is doing at this moment.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StatsNow)]
+pub(super) struct NowView {
+    #[schema(format = DateTime)]
+    at: String,
+    /// What the operator's clocks are ahead of UTC; rules where a day begins.
+    utc_offset_minutes: i32,
+    /// Why a call would be refused now; `null`: it would be let through.
+    refused: Option<RefusedView>,
+    /// Calls that run now; `null`: the key's gate cannot be asked.
+    running: Option<usize>,
+    /// Calls that wait for a slot; `null`: the key's gate cannot be asked.
+    queued: Option<usize>,
+    /// The limits that are set, the tightest first.
+    remaining: Vec<RemainingView>,
+    /// The key's failed calls of the last 7 days, the most frequent first.
+    failures: Vec<FailedView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StatsRefused)]
+struct RefusedView {
+    /// As a client is told it.
+    code: &'static str,
+    message: String,
+    /// `null`: when running calls end, or not by itself.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+    /// Only calls of the Opus class are refused.
+    opus_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StatsLimit)]
+enum LimitName {
+    WindowRequests,
+    WindowTokens,
+    WindowCost,
+    DailyCost,
+    WeeklyCost,
+    WeeklyOpusCost,
+    TotalCost,
+    Concurrency,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = StatsUnit)]
+enum Unit {
+    Usd,
+    Requests,
+    Tokens,
+    Calls,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StatsRemaining)]
+struct RemainingView {
+    limit: LimitName,
+    unit: Unit,
+    most: f64,
+    used: f64,
+    /// What calls that run now may use.
+    reserved: f64,
+    left: f64,
+    /// When `used` begins at 0 again; `null`: never, or no window runs.
+    #[schema(format = DateTime)]
+    resets_at: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatsFailure)]
+struct FailedView {
+    error: String,
+    count: u64,
+}
+
+impl NowView {
+    pub(super) fn new(
+        app: &App,
+        key: &Key,
+        snapshot: Option<&Snapshot>,
+        spend: &Spend,
+        failures: Vec<Failures>,
+        now: Millis,
+    ) -> Self {
+        let offset = app.config.site.utc_offset_minutes;
+        let running = snapshot.map(|snapshot| snapshot.leases.iter().filter(|lease| lease.slot).count());
+        let levels = levels(&key.policy(offset).limits, snapshot, spend, now);
+        let mut remaining: Vec<(f64, RemainingView)> =
+            levels.iter().map(|level| (level.share(), level.view())).collect();
+        if let (Some(running), most @ 1..) = (running, key.concurrency_limit) {
+            let (most, used) = (f64::from(most), running as f64);
+            let view = RemainingView {
+                limit: LimitName::Concurrency,
+                unit: Unit::Calls,
+                most,
+                used,
+                reserved: 0.0,
+                left: (most - used).max(0.0),
+                resets_at: None,
+            };
+            remaining.push((used / most, view));
+        }
+        remaining.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let failures = failures.into_iter().map(|failures| FailedView {
+            error: failures.error,
+            count: failures.count,
+        });
+        Self {
+            at: iso(now),
+            utc_offset_minutes: offset,
+            refused: refusal(key, &levels, running, now),
+            running,
+            queued: snapshot.map(|snapshot| snapshot.waiters.len()),
+            remaining: remaining.into_iter().map(|(_, view)| view).collect(),
+            failures: failures.collect(),
+        }
+    }
+}
+
+/// How much of one limit is used up. Micro-USD, tokens or requests.
+struct Level {
+    which: Limit,
+    most: u64,
+    used: u64,
+    reserved: u64,
+    resets_at: Option<Millis>,
+}
+
+impl Level {
+    fn taken(&self) -> u64 {
+        self.used.saturating_add(self.reserved)
+    }
+
+    fn share(&self) -> f64 {
+        self.taken() as f64 / self.most as f64
+    }
+
+    fn view(&self) -> RemainingView {
+        let (limit, unit) = match self.which {
+            Limit::WindowRequests => (LimitName::WindowRequests, Unit::Requests),
+            Limit::WindowTokens => (LimitName::WindowTokens, Unit::Tokens),
+            Limit::WindowCost => (LimitName::WindowCost, Unit::Usd),
+            Limit::DailyCost => (LimitName::DailyCost, Unit::Usd),
+            Limit::WeeklyCost => (LimitName::WeeklyCost, Unit::Usd),
+            Limit::WeeklyOpusCost => (LimitName::WeeklyOpusCost, Unit::Usd),
+            Limit::TotalCost => (LimitName::TotalCost, Unit::Usd),
+        };
+        let figure = |count: u64| match unit {
+            Unit::Usd => count as f64 / 1e6,
+            _ => count as f64,
+        };
+        RemainingView {
+            limit,
+            unit,
+            most: figure(self.most),
+            used: figure(self.used),
+            reserved: figure(self.reserved),
+            left: figure(self.most.saturating_sub(self.taken())),
+            resets_at: self.resets_at.map(iso),
+        }
+    }
+}
+
+/// Of the limits that are set.
+fn levels(limits: &Limits, snapshot: Option<&Snapshot>, spend: &Spend, now: Millis) -> Vec<Level> {
+    let window = snapshot.and_then(|snapshot| snapshot.window.clone());
+    let window = window.filter(|window| window.end > now).unwrap_or_default();
+    let window_ends = Some(window.end).filter(|end| *end > 0);
+    let windowed = |limit| {
+        if limits.rate_limit_window_minutes > 0 {
+            limit
+        } else {
+            0
+        }
+    };
+    let in_window = |which, most, used, reserved| Level {
+        which,
+        most: windowed(most),
+        used,
+        reserved,
+        resets_at: window_ends,
+    };
+    let of = |which, most, spend: &SpendSnapshot| Level {
+        which,
+        most,
+        used: spend.spent,
+        reserved: spend.reserved,
+        resets_at: spend.resets_at,
+    };
+    let (used, reserved) = (&window.used, &window.reserved);
+    let mut levels = vec![
+        in_window(
+            Limit::WindowRequests,
+            limits.rate_limit_requests,
+            window.requests,
+            0,
+        ),
+        in_window(
+            Limit::WindowTokens,
+            limits.rate_limit_tokens,
+            used.tokens,
+            reserved.tokens,
+        ),
+        in_window(
+            Limit::WindowCost,
+            limits.rate_limit_cost,
+            used.cost,
+            reserved.cost,
+        ),
+        of(Limit::DailyCost, limits.daily_cost_limit, &spend.day),
+        of(Limit::WeeklyCost, limits.weekly_cost_limit, &spend.week),
+        of(
+            Limit::WeeklyOpusCost,
+            limits.weekly_opus_cost_limit,
+            &spend.week_opus,
+        ),
+        of(Limit::TotalCost, limits.total_cost_limit, &spend.total),
+    ];
+    levels.retain(|level| level.most > 0);
+    levels
+}
+
+/// Why a call would be refused. What refuses every call is told before what refuses some.
+fn refusal(key: &Key, levels: &[Level], running: Option<usize>, now: Millis) -> Option<RefusedView> {
+    let is_opus = |level: &Level| level.which == Limit::WeeklyOpusCost;
+    let reached = || levels.iter().filter(|level| level.taken() >= level.most);
+    let level = reached().find(|level| !is_opus(level));
+    let full = running.is_some_and(|running| {
+        let limit = key.concurrency_limit as usize;
+        limit > 0 && running >= limit && key.concurrency_queue_size == 0
+    });
+    if level.is_none() && full {
+        let failure = refused(
+            &Refusal::ConcurrencyFull {
+                limit: key.concurrency_limit,
+                retry_after_ms: 1_000,
+            },
+            now,
+        );
+        return Some(RefusedView {
+            code: failure.code.name(),
+            message: failure.message,
+            until: None,
+            opus_only: false,
+        });
+    }
+    let level = level.or_else(|| reached().next())?;
+    let passing = level.used < level.most;
+    let resets_at = level.resets_at.filter(|_| !passing);
+    let failure = refused(
+        &Refusal::LimitReached(LimitReached {
+            which: level.which,
+            limit: level.most,
+            used: level.used,
+            reserved: level.reserved,
+            resets_at: level.resets_at,
+            retry_after_ms: resets_at.map(|at| at.saturating_sub(now)),
+        }),
+        now,
+    );
+    Some(RefusedView {
+        code: failure.code.name(),
+        message: failure.message,
+        until: resets_at.map(iso),
+        opus_only: is_opus(level),
+    })
+}

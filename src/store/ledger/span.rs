@@ -1,0 +1,174 @@
+//! Which time is asked for, and which buckets hold it.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::bucket::Bucket;
+use super::{DAY_DAYS, HOUR_DAYS, Ledger, MONTH_MONTHS};
+use crate::model::calendar::{self, Day};
+use crate::port::clock::Millis;
+
+/// A time to look back on, in the operator's days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Range {
+    #[serde(rename = "today")]
+    Today,
+    /// Today and the six days before.
+    #[serde(rename = "7days")]
+    Days7,
+    /// Today and the 29 days before.
+    #[serde(rename = "30days")]
+    Days30,
+    /// This calendar month.
+    #[serde(rename = "month")]
+    Month,
+    #[serde(rename = "all")]
+    All,
+}
+
+/// A range by its name, or any days of the last [`DAY_DAYS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    Named(Range),
+    /// Both included; `first` is not after `last`.
+    Days {
+        first: Day,
+        last: Day,
+    },
+}
+
+/// Length of a point of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    Hour,
+    Day,
+    Month,
+}
+
+/// Which points a series has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// The last so many, the current one included; no more than are kept.
+    Last(u32),
+    /// Those of these days, both included; of months, the months of these days.
+    Days { first: Day, last: Day },
+}
+
+impl FromStr for Range {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Ok(match name {
+            "today" => Self::Today,
+            "7days" => Self::Days7,
+            "30days" => Self::Days30,
+            "month" => Self::Month,
+            "all" => Self::All,
+            _ => return Err(()),
+        })
+    }
+}
+
+impl From<Range> for Span {
+    fn from(range: Range) -> Self {
+        Self::Named(range)
+    }
+}
+
+/// The days from `last` down to `first`, at most [`DAY_DAYS`].
+fn back(first: Day, last: Day) -> impl Iterator<Item = Day> {
+    let days = (0..DAY_DAYS).map(move |back| last.before(back));
+    days.take_while(move |day| *day >= first)
+}
+
+/// How many days that is, both included.
+fn length(first: Day, last: Day) -> u32 {
+    back(first, last).count() as u32
+}
+
+impl Ledger {
+    /// The first and last day of a span; `None` for [`Range::All`].
+    pub fn days_of(&self, span: impl Into<Span>, now: Millis) -> Option<(Day, Day)> {
+        let today = self.calendar.day(now);
+        Some(match span.into() {
+            Span::Days { first, last } => (first, last),
+            Span::Named(Range::Today) => (today, today),
+            Span::Named(Range::Days7) => (today.before(6), today),
+            Span::Named(Range::Days30) => (today.before(29), today),
+            Span::Named(Range::Month) => (today.month().first_day(), today),
+            Span::Named(Range::All) => return None,
+        })
+    }
+
+    /// The days of the same length before a span, or the whole calendar month before; `None` where these are not
+    /// kept any more, and for [`Range::All`].
+    pub fn days_before(&self, span: Span, now: Millis) -> Option<(Day, Day)> {
+        let (first, last) = self.days_of(span, now)?;
+        let before = first.before(1);
+        let from = match span {
+            Span::Named(Range::Month) => before.month().first_day(),
+            _ => first.before(length(first, last)),
+        };
+        (from >= self.first_day_kept(now)).then_some((from, before))
+    }
+
+    /// The first day that has sums of its own.
+    pub fn first_day_kept(&self, now: Millis) -> Day {
+        self.calendar.day(now).before(DAY_DAYS - 1)
+    }
+
+    /// The buckets of a span, newest first: as few as there are.
+    pub(super) fn buckets(&self, span: impl Into<Span>, now: Millis) -> Vec<Bucket> {
+        match span.into() {
+            Span::Named(Range::Month) => vec![Bucket::Month(self.calendar.day(now).month())],
+            Span::Named(Range::All) => vec![Bucket::All],
+            span => self.by_day(span, now),
+        }
+    }
+
+    /// The days of a span, newest first, for what is summed by day only. [`Range::All`] is the days that are kept.
+    pub(super) fn by_day(&self, span: impl Into<Span>, now: Millis) -> Vec<Bucket> {
+        let kept = || (self.first_day_kept(now), self.calendar.day(now));
+        let (first, last) = self.days_of(span, now).unwrap_or_else(kept);
+        back(first, last).map(Bucket::Day).collect()
+    }
+
+    /// The buckets of a series, oldest first.
+    pub(super) fn steps(&self, unit: Unit, window: Window, now: Millis) -> Vec<Bucket> {
+        let today = self.calendar.day(now);
+        let hours_until = |at: Millis, count: u32| {
+            let hours = (0..count).map(move |back| at.saturating_sub(u64::from(back) * calendar::HOUR));
+            hours.map(|at| Bucket::Hour(self.calendar.hour(at))).collect()
+        };
+        let months = |last: Day| {
+            std::iter::successors(Some(last.month()), |month| {
+                Some(month.first_day().before(1).month())
+            })
+        };
+        let mut buckets: Vec<Bucket> = match (unit, window) {
+            (Unit::Hour, Window::Last(count)) => hours_until(now, count.min(24 * HOUR_DAYS)),
+            (Unit::Hour, Window::Days { first, last }) => {
+                let end = self.calendar.start(last.after(1)).saturating_sub(1);
+                hours_until(end, 24 * length(first, last).min(HOUR_DAYS))
+            }
+            (Unit::Day, Window::Last(count)) => (0..count.min(DAY_DAYS))
+                .map(|back| Bucket::Day(today.before(back)))
+                .collect(),
+            (Unit::Day, Window::Days { first, last }) => back(first, last).map(Bucket::Day).collect(),
+            (Unit::Month, Window::Last(count)) => months(today)
+                .take(count.min(MONTH_MONTHS) as usize)
+                .map(Bucket::Month)
+                .collect(),
+            (Unit::Month, Window::Days { first, last }) => months(last)
+                .take(MONTH_MONTHS as usize)
+                .take_while(|month| *month >= first.month())
+                .map(Bucket::Month)
+                .collect(),
+        };
+        buckets.reverse();
+        buckets
+    }
+}
