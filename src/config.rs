@@ -26,6 +26,8 @@ pub struct Config {
     pub log: Log,
     pub relay: Relay,
     pub ledger: Ledger,
+    /// `AUDIT_LOG_DAYS`: how long entries of the audit log are kept.
+    pub audit_log_days: u32,
     pub store: StoreChoice,
     pub claude: Claude,
     pub openai: OpenAi,

@@ -1,6 +1,7 @@
 //! The control plane: `/web/auth`, `/admin`, `/health`, `/metrics`, and `/openapi.json`, which describes them.
 
 mod accounts;
+mod audit;
 mod concurrency;
 mod envelope;
 mod fields;
@@ -95,6 +96,7 @@ fn routes() -> Router<App> {
         .route("/admin/usage/verify", post(usage::verify::verify))
         .route("/admin/requests", get(requests::list))
         .route("/admin/requests/{id}", get(requests::get))
+        .route("/admin/audit", get(audit::list))
         .route("/admin/prices", get(prices::get).put(prices::set))
         .route("/health", get(ops::health))
         .route("/metrics", get(ops::metrics))

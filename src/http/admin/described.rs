@@ -6,7 +6,7 @@ use std::path::Path;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use super::{accounts, concurrency, groups, keys, oem, prices, requests, usage};
+use super::{accounts, audit, concurrency, groups, keys, oem, prices, requests, usage};
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session};
 
@@ -68,6 +68,7 @@ use crate::http::{ops, session};
         usage::verify::verify,
         requests::list,
         requests::get,
+        audit::list,
         prices::get,
         prices::set,
         ops::health,

@@ -1,4 +1,5 @@
 mod accounts;
+mod audit;
 mod auth;
 mod bench;
 mod concurrency;
