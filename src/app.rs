@@ -121,7 +121,7 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
         ports.store.clone(),
         ports.clock.clone(),
         ports.random.clone(),
-        config.audit_log_days,
+        config.audit.days,
     );
     // From here on nobody has the bare store: no change of a record goes by the log.
     ports.store = Arc::new(Audited::new(audit.clone()));

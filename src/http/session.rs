@@ -227,6 +227,9 @@ pub(super) async fn refresh(
     }) = session.ends
     else {
         // The local token has no end; what is asked for is a session.
+        app.audit
+            .event("admin.login", "admin".to_owned(), &admin.username)
+            .await?;
         return begin(&app, &admin).map(Json);
     };
     let session = Session {

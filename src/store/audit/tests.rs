@@ -1,31 +1,20 @@
 use super::diff::{Kind, compare};
 use super::*;
+use crate::port::clock::movable::Movable;
 use crate::port::store::{Applied, Guard};
 use crate::secrets::tests::Counting;
 use crate::store::fake::FakeStore;
-
-#[derive(Debug)]
-struct At(Millis);
-
-impl Clock for At {
-    fn now(&self) -> Millis {
-        self.0
-    }
-
-    fn ticks(&self) -> u64 {
-        self.0 * 1000
-    }
-
-    fn sleep(&self, _: std::time::Duration) -> futures_util::future::BoxFuture<'static, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 const NOW: Millis = 1_764_000_000_000;
 
 fn log() -> (Arc<FakeStore>, AuditLog) {
     let store = Arc::new(FakeStore::default());
-    let log = AuditLog::new(store.clone(), Arc::new(At(NOW)), Arc::new(Counting::new()), 365);
+    let log = AuditLog::new(
+        store.clone(),
+        Arc::new(Movable::at(NOW)),
+        Arc::new(Counting::new()),
+        365,
+    );
     (store, log)
 }
 
