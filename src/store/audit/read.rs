@@ -96,9 +96,8 @@ impl AuditLog {
                 offset: place.seen,
                 limit: CHUNK as u64,
             };
-            let found = match self.store.run(vec![command]).await?.pop() {
-                Some(Reply::Scored(found)) => found,
-                _ => return Err(unreadable(key)),
+            let Some(Reply::Scored(found)) = self.store.run(vec![command]).await?.pop() else {
+                return Err(unreadable(key));
             };
             let ended = found.len() < CHUNK;
             for (member, score) in found {

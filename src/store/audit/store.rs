@@ -117,9 +117,12 @@ fn mark(command: &Command) -> Option<(&'static str, String)> {
         .then(|| ("admin.login", "admin".to_owned()))
 }
 
+/// A field of a hash (`None`: the whole key) and its new text (`None`: none).
+type FieldText<'a> = (Option<&'a str>, Option<&'a [u8]>);
+
 /// The records that a command writes.
 fn writes(command: &Command) -> impl Iterator<Item = RecordWrite<'_>> {
-    let (key, fields): (&str, Vec<(Option<&str>, Option<&[u8]>)>) = match command {
+    let (key, fields): (&str, Vec<FieldText<'_>>) = match command {
         Command::Set { key, value, .. } if Kind::of(key).is_some() => (key, vec![(None, Some(&**value))]),
         Command::Del { key } | Command::IncrBy { key, .. } | Command::PExpireAt { key, .. }
             if Kind::of(key).is_some() =>
