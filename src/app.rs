@@ -26,6 +26,7 @@ use crate::secrets::Keyring;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
+use crate::store::audit::{AuditLog, Audited};
 use crate::store::brake::Brake;
 use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
@@ -76,6 +77,8 @@ pub struct Parts {
     pub groups: Groups,
     pub settings: Settings,
     pub admins: Admins,
+    /// Who changed what.
+    pub audit: AuditLog,
     /// The brake on guessing the admin's password.
     pub guesses: Guesses,
     /// How often strangers may ask for statistics.
@@ -115,10 +118,19 @@ pub fn destinations(config: &Config) -> Destinations {
 
 /// Builds what stands on the ports. Does no I/O; a host checks the fingerprint and ensures the admin login
 /// itself, at start.
-pub fn assemble(config: Config, ports: Ports, local_token: Option<Secret>) -> App {
+pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -> App {
     let keyring = Arc::new(Keyring::new(&config.secrets, &config.keys.prefix));
+    let audit = AuditLog::new(
+        ports.store.clone(),
+        ports.clock.clone(),
+        ports.random.clone(),
+        config.audit.days,
+    );
+    // From here on nobody has the bare store: no change of a record goes by the log.
+    ports.store = Arc::new(Audited::new(audit.clone()));
     let store = &ports.store;
     Arc::new(Parts {
+        audit,
         keys: ApiKeys::new(store.clone()),
         accounts: Accounts::new(
             store.clone(),

@@ -26,6 +26,7 @@ pub struct Config {
     pub log: Log,
     pub relay: Relay,
     pub ledger: Ledger,
+    pub audit: Audit,
     pub store: StoreChoice,
     pub claude: Claude,
     pub openai: OpenAi,
@@ -152,6 +153,12 @@ pub struct Ledger {
     pub last_writes: Duration,
     /// `REQUEST_LOG_DAYS`: how long the record of a single call is kept; its sums are kept longer.
     pub request_log_days: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// `AUDIT_LOG_DAYS`: how long entries of the audit log are kept.
+    pub days: u32,
 }
 
 /// `STORE`: embedded, redis, upstash or memory; left out, the variables of Redis and Upstash decide.

@@ -13,6 +13,7 @@
 pub mod accounts;
 pub mod admins;
 pub mod api_keys;
+pub mod audit;
 pub mod brake;
 #[cfg(all(not(target_arch = "wasm32"), feature = "embedded"))]
 pub mod embedded;

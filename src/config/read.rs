@@ -6,8 +6,8 @@ use http::HeaderValue;
 
 use super::strength::weakness;
 use super::{
-    Admin, Antigravity, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay, Secret,
-    Secrets, Server, Site, StoreChoice,
+    Admin, Antigravity, Audit, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay,
+    Secret, Secrets, Server, Site, StoreChoice,
 };
 
 /// Where variables come from: the environment, a file, the bindings of a Worker, a test.
@@ -85,6 +85,9 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             flush: read.milliseconds("LEDGER_FLUSH_INTERVAL", 100, 1, 600_000),
             last_writes: read.milliseconds("LEDGER_LAST_WRITES", 8_000, 1, 600_000),
             request_log_days: read.number("REQUEST_LOG_DAYS", 30, 3, 100) as u32,
+        },
+        audit: Audit {
+            days: read.number("AUDIT_LOG_DAYS", 365, 1, 3_650) as u32,
         },
         store: read.store(),
         claude: Claude {

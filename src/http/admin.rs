@@ -1,6 +1,7 @@
 //! The control plane: `/web/auth`, `/admin`, `/health`, `/metrics`, and `/openapi.json`, which describes them.
 
 mod accounts;
+mod audit;
 mod concurrency;
 mod envelope;
 mod fields;
@@ -96,6 +97,7 @@ fn routes() -> Router<App> {
         .route("/admin/requests", get(requests::list))
         .route("/admin/requests.csv", get(requests::csv::export))
         .route("/admin/requests/{id}", get(requests::get))
+        .route("/admin/audit", get(audit::list))
         .route("/admin/prices", get(prices::get).put(prices::set))
         .route("/apiStats/api/get-key-id", post(stats::get_key_id))
         .route("/apiStats/api/user-stats", post(stats::user::user_stats))

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::config::Secret;
 use crate::port::clock::Millis;
 use crate::secrets::SessionError;
+use crate::store::audit::{self, Actor};
 
 pub(crate) use input::Object;
 pub use input::{Input, LARGE, SMALL, Sent};
@@ -91,6 +92,12 @@ impl FromRequestParts<App> for AdminSession {
                     "This token works on the server's own machine only, and not through a proxy.",
                 ));
             }
+            audit::act_as(Actor {
+                actor: "local".to_owned(),
+                address: None,
+                request_id: Some(request_id.clone()),
+                session: None,
+            });
             return Ok(Self {
                 username: "local".to_owned(),
                 ends: None,
@@ -117,6 +124,12 @@ impl FromRequestParts<App> for AdminSession {
         if logged_out || admin.epoch != session.epoch {
             return Err(ended());
         }
+        audit::act_as(Actor {
+            actor: admin.username.clone(),
+            address: ClientAddress::of(&parts.extensions),
+            request_id: Some(request_id.clone()),
+            session: Some(session.id.clone()),
+        });
         Ok(Self {
             username: admin.username,
             ends: Some(SessionEnd {

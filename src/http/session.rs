@@ -20,6 +20,7 @@ use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::secrets::{Lifetimes, Session, SessionError};
 use crate::store::admins::{Admin, NewLogin};
+use crate::store::audit::{Actor, act_as};
 use crate::store::guesses::{GuessError, Guesser};
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -93,12 +94,27 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Js
     let admin = stored.filter(|admin| bool::from(admin.username.as_bytes().ct_eq(username.as_bytes())));
     if !check(&app, admin.as_ref(), password).await? {
         tracing::warn!(target: "audit", address = ?address, "admin login refused");
+        app.audit.login_refused(address).await;
         return Err(wrong("Wrong username or password."));
     }
     let admin = admin.ok_or_else(|| wrong("Wrong username or password."))?;
     attempt.succeeded(&app.guesses, app.ports.clock.now()).await?;
     tracing::info!(target: "audit", admin = %admin.username, address = ?address, "admin logged in");
+    act_as(login_by(&admin, address));
+    app.audit
+        .event("admin.login", "admin".to_owned(), &admin.username)
+        .await?;
     begin(&app, &admin).map(Json)
+}
+
+/// The admin who logs in now.
+fn login_by(admin: &Admin, address: Option<IpAddr>) -> Actor {
+    Actor {
+        actor: admin.username.clone(),
+        address,
+        request_id: None,
+        session: None,
+    }
 }
 
 fn missing() -> ApiError {
@@ -211,6 +227,9 @@ pub(super) async fn refresh(
     }) = session.ends
     else {
         // The local token has no end; what is asked for is a session.
+        app.audit
+            .event("admin.login", "admin".to_owned(), &admin.username)
+            .await?;
         return begin(&app, &admin).map(Json);
     };
     let session = Session {

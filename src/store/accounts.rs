@@ -20,7 +20,7 @@ use crate::config::Secret;
 use crate::model::account::{Account, Platform, Proxy, StoredCredentials};
 use crate::port::clock::Clock;
 use crate::port::random::Random;
-use crate::port::store::{Applied, Command, Reply, Store, StoreError};
+use crate::port::store::{Applied, Store, StoreError};
 use crate::secrets::Keyring;
 
 pub use live::{Credentials, LiveAccount};
@@ -176,15 +176,18 @@ impl Accounts {
 
     /// `false`: there is no such account.
     pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let replies = self
-            .store
-            .run(vec![Command::HDel {
-                key: ACCOUNTS.to_owned(),
-                fields: vec![id.to_owned()],
-            }])
-            .await;
+        // As JSON of any kind: a record that cannot be read must be deletable.
+        let gone = record::change(
+            &*self.store,
+            &at(id),
+            |stored: Option<serde_json::Value>| match stored {
+                None => Change::Leave(false),
+                Some(_) => Change::Remove(true),
+            },
+        )
+        .await;
         self.forget(id);
-        Ok(replies?.first() == Some(&Reply::Int(1)))
+        gone
     }
 
     /// Stores refreshed tokens, made from the credentials of version `seen_version`. Touches nothing else

@@ -213,7 +213,7 @@ impl Admins {
             value: "1".into(),
             expire_at: Some(ends_at),
         };
-        self.store.run(vec![mark]).await.map(|_| ())
+        self.store.atomically(Vec::new(), vec![mark]).await.map(|_| ())
     }
 
     /// Uses a login ticket up. Says no if it was used before: of many who try at once, one is told yes.

@@ -7,7 +7,7 @@ use crs_durable::Millis;
 use super::keys::ACCOUNT_GROUPS;
 use super::record::{self, Change, Place};
 use crate::model::group::Group;
-use crate::port::store::{Applied, Command, Reply, Store, StoreError};
+use crate::port::store::{Applied, Store, StoreError};
 
 #[derive(Clone)]
 pub struct Groups {
@@ -58,12 +58,15 @@ impl Groups {
 
     /// `false`: there is no such group.
     pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let command = Command::HDel {
-            key: ACCOUNT_GROUPS.to_owned(),
-            fields: vec![id.to_owned()],
-        };
-        let replies = self.store.run(vec![command]).await?;
-        Ok(replies.first() == Some(&Reply::Int(1)))
+        record::change(
+            &*self.store,
+            &at(id),
+            |stored: Option<serde_json::Value>| match stored {
+                None => Change::Leave(false),
+                Some(_) => Change::Remove(true),
+            },
+        )
+        .await
     }
 }
 

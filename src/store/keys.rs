@@ -18,6 +18,7 @@
 //! | `gate:<hash of a client key>` | string | what a gate must not forget over a restart, JSON |
 //! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
+//! | `audit:<month>` | sorted set, expires | entries of the audit log, JSON, by their time in ms |
 //! | `prices` | string | the operator's own prices, JSON |
 //! | `ledger:batch:<batch>` | string, expires | a batch of events that is written |
 //! | `ledger:requests:<day>` | hash, expires | id of a call -> its event, JSON |
@@ -47,6 +48,11 @@ pub const PRICES: &str = "prices";
 
 pub fn ended_session(id: &str) -> String {
     format!("admin:ended:{id}")
+}
+
+/// `month`: in UTC.
+pub fn audit(month: crate::model::calendar::Month) -> String {
+    format!("audit:{month}")
 }
 
 pub fn used_ticket(id: &str) -> String {

@@ -167,3 +167,54 @@ async fn a_session_says_when_it_ends_for_good() {
     let user = again.get("/web/auth/user").await.good().json();
     assert_eq!(user["user"]["sessionEndsAt"], ends);
 }
+
+#[tokio::test]
+async fn the_audit_log_says_who_changed_what_and_from_where() {
+    let relay = relay().await;
+    let (username, password) = relay.first_login();
+    login(&relay, "203.0.113.9", "a wrong one").await.expect(401);
+    let session = login(&relay, "198.51.100.7", &password).await.good().json();
+    let bearer = format!("Bearer {}", session["token"].as_str().expect("a token"));
+    let call = |method: &str, path: &str| {
+        Client::new(relay.url())
+            .call(method, path)
+            .header("authorization", &bearer)
+            .header(ADDRESS, "198.51.100.7")
+    };
+    let made = call("POST", "/admin/api-keys")
+        .json(&json!({"name": "bob", "dailyCostLimit": 10}))
+        .send()
+        .await
+        .expect(201)
+        .json();
+    let id = made["id"].as_str().expect("an id");
+    call("PATCH", &format!("/admin/api-keys/{id}"))
+        .json(&json!({"dailyCostLimit": 5}))
+        .send()
+        .await
+        .good();
+    let log = call("GET", &format!("/admin/audit?subject=key:{id}"))
+        .send()
+        .await
+        .good()
+        .json();
+    let items = log["items"].as_array().expect("entries");
+    assert_eq!(items.len(), 2, "{log}");
+    assert_eq!(
+        items[0]["changes"],
+        json!([{"field": "dailyCostLimit", "from": 10.0, "to": 5.0, "secret": false}])
+    );
+    for item in items {
+        assert_eq!(
+            (&item["actor"], &item["address"]),
+            (&json!(username), &json!("198.51.100.7"))
+        );
+    }
+    let all = call("GET", "/admin/audit").send().await.good().json();
+    let refused = all["items"].as_array().expect("entries").iter();
+    let refused: Vec<_> = refused.filter(|item| item["actor"] == "stranger").collect();
+    assert_eq!(refused.len(), 1, "{all}");
+    assert_eq!(refused[0]["address"], "203.0.113.0");
+    let secret = made["key"].as_str().expect("a key");
+    assert!(!all.to_string().contains(secret) && !all.to_string().contains(&password));
+}

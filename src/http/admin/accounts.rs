@@ -174,6 +174,8 @@ pub(super) async fn reset(
     Path(id): Path<String>,
 ) -> Result<Json<AccountView>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
+    let subject = format!("account:{id}");
+    app.audit.event("account.reset", subject, &account.name).await?;
     let command = pool::Command::Reset { account: id.clone() };
     app.ports.gates.pool(account.platform, command).await?;
     session.audit("account.reset", &id);
@@ -194,6 +196,10 @@ pub(super) async fn flush_sessions(
     Path(id): Path<String>,
 ) -> Result<Json<AccountView>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
+    let subject = format!("account:{id}");
+    app.audit
+        .event("account.flush_sessions", subject, &account.name)
+        .await?;
     let command = pool::Command::Flush {
         account: Some(id.clone()),
         session: None,
@@ -223,6 +229,8 @@ pub(super) async fn flush_all(
     session: AdminSession,
     Input(input): Input<FlushInput, SMALL>,
 ) -> Result<StatusCode, ApiError> {
+    let subject = format!("platform:{}", input.platform.name());
+    app.audit.event("account.flush_sessions", subject, "").await?;
     let command = pool::Command::Flush {
         account: None,
         session: None,

@@ -305,6 +305,10 @@ pub(super) async fn release(
         let Some(lease) = account.leases.into_iter().find(|lease| lease.call == call) else {
             continue;
         };
+        if !held {
+            let subject = format!("call:{id}");
+            app.audit.event("lease.release", subject, "").await?;
+        }
         app.ports
             .gates
             .pool(platform, pool::Command::Release { call })
@@ -317,7 +321,12 @@ pub(super) async fn release(
         && let Some(hash) = KeyHash::from_hex(&key.hash)
     {
         let holds = snapshot(&app, &key).await;
-        held |= holds.is_some_and(|snapshot| snapshot.leases.iter().any(|lease| lease.call == call));
+        let holds = holds.is_some_and(|snapshot| snapshot.leases.iter().any(|lease| lease.call == call));
+        if holds && !held {
+            let subject = format!("call:{id}");
+            app.audit.event("lease.release", subject, &key.name).await?;
+        }
+        held |= holds;
         app.ports
             .gates
             .gate(&hash, gate::Command::Release { call })

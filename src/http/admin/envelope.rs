@@ -11,6 +11,7 @@ use super::super::extract::RequestId;
 use crate::app::App;
 use crate::port::random::call_id;
 use crate::relay::call::request_id;
+use crate::store::audit;
 
 pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request_id(call_id(app.ports.clock.now(), &*app.ports.random));
@@ -18,7 +19,7 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(RequestId(id.clone()));
 
-    let mut response = next.run(request).await;
+    let mut response = audit::scope(next.run(request)).await;
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => Some(error),
         // Axum's own answer has no body; the methods that are known stay in its `allow`.

@@ -1,11 +1,12 @@
 mod accounts;
+mod audit;
 mod auth;
 mod bench;
 mod concurrency;
 mod contract;
 mod destinations;
-mod find;
 mod figures;
+mod find;
 mod groups;
 mod guesses;
 mod health;

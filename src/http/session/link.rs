@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, ClientAddress, Input, SMALL};
-use super::{LoggedIn, arrived, no_admin};
+use super::{LoggedIn, arrived, login_by, no_admin};
 use crate::app::App;
 use crate::secrets::TicketError;
+use crate::store::audit::act_as;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +52,7 @@ pub(in super::super) async fn login_with_ticket(
             ),
         })?;
     let admin = app.admins.get().await?.ok_or_else(no_admin)?;
+    act_as(login_by(&admin, address));
     if !app.admins.use_ticket(&ticket.id, ticket.expires_at).await? {
         return Err(ApiError::unauthorized(
             "ticket_used",
@@ -92,6 +94,9 @@ pub(in super::super) async fn make_ticket(
         .tickets
         .make(&*app.ports.random, now)
         .map_err(|error| ApiError::internal(error.to_string()))?;
+    app.audit
+        .event("admin.make_ticket", "admin".to_owned(), "")
+        .await?;
     session.audit("admin.login-ticket", "");
     let made = TicketMade {
         success: true,

@@ -49,6 +49,8 @@ pub(in crate::http::admin) async fn test(
 ) -> Result<Response<Body>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
     let provider = provider::of(account.platform);
+    let subject = format!("account:{id}");
+    app.audit.event("account.test", subject, &account.name).await?;
     session.audit("account.test", &id);
     Ok(events(app, id, provider, provider.trial(&account, input.model)))
 }

@@ -74,6 +74,8 @@ pub(in super::super) async fn reset_limits(
         KeyHash::from_hex(&key.hash).ok_or_else(|| ApiError::internal("the key's stored hash is no hash"))?;
     // The record says when days and weeks begin.
     super::teach(&app, &key).await;
+    let subject = format!("key:{id}");
+    app.audit.event("key.reset_limits", subject, &key.name).await?;
     let reset = || gate::Command::ResetSpend {
         which: input.which.into(),
     };

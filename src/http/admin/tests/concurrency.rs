@@ -145,6 +145,12 @@ async fn a_slot_is_freed_by_hand() {
     let with_key = format!("{}?keyId={}", at(2), key["id"].as_str().unwrap());
     bench.delete(&with_key).await.is(204);
     bench.delete(&with_key).await.is(404);
+    let log = bench.get("/admin/audit?action=lease.release").await.is(200).json;
+    assert_eq!(
+        log["items"].as_array().unwrap().len(),
+        2,
+        "one for each call that held something: {log}"
+    );
     assert!(matches!(bench.admit(plain, 3).await, gate::Reply::Granted { .. }));
     for wrong in ["x", "req_1", "req_zz"] {
         bench

@@ -60,6 +60,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/admin/accounts/{id}/test"),
     ("get", "/admin/oem-settings"),
     ("put", "/admin/oem-settings"),
+    ("get", "/admin/audit"),
     ("get", "/admin/usage/summary"),
     ("get", "/admin/usage/trend"),
     ("get", "/admin/usage/ranking"),

@@ -83,6 +83,26 @@ fn asked(bench: &Bench) -> (String, String, Option<String>) {
 }
 
 #[tokio::test]
+async fn a_sign_in_writes_one_entry() {
+    let bench = Bench::with(&CLIENTS).await;
+    let begun = start(&bench, json!({"platform": "claude"})).await;
+    gives_tokens(&bench, &json!({"account": {"email_address": "me@example.com"}}));
+    let code = format!("the-code#{}", begun.query["state"]);
+    let account = finish(&bench, &begun.session, &code).await.is(201).json;
+    let log = bench.get("/admin/audit?actor=local").await.is(200).json;
+    let items = log["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{log}");
+    assert_eq!(
+        (&items[0]["action"], &items[0]["subject"]),
+        (
+            &json!("account.create"),
+            &json!(format!("account:{}", account["id"].as_str().unwrap()))
+        )
+    );
+    assert!(!log.to_string().contains("s3cret"));
+}
+
+#[tokio::test]
 async fn claude() {
     let bench = Bench::with(&CLIENTS).await;
     let begun = start(&bench, json!({"platform": "claude"})).await;

@@ -1,0 +1,87 @@
+//! Who the running request acts for. Set by the control plane around each request and filled in when the admin is
+//! proven; what a task does that the request spawned is the system's.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// Who acts, and from where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Actor {
+    /// The admin's name, `local`, `system` or `stranger`.
+    pub actor: String,
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// The session of an admin; not stored with entries.
+    #[serde(skip)]
+    pub session: Option<String>,
+}
+
+impl Actor {
+    /// The relay itself: a first start, variables that are adopted.
+    pub fn system() -> Self {
+        Self {
+            actor: "system".to_owned(),
+            address: None,
+            request_id: None,
+            session: None,
+        }
+    }
+}
+
+type Slot = Arc<Mutex<Option<Actor>>>;
+
+thread_local! {
+    /// Set only while the future of a [`scope`] is polled.
+    static CURRENT: RefCell<Option<Slot>> = const { RefCell::new(None) };
+}
+
+/// Restores the slot that was current before.
+struct Entered(Option<Slot>);
+
+impl Entered {
+    fn enter(slot: &Slot) -> Self {
+        Self(CURRENT.replace(Some(slot.clone())))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+/// Runs the work of one request; nobody acts in it until [`act_as`] says who.
+pub async fn scope<F: Future>(work: F) -> F::Output {
+    let slot = Slot::default();
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let _entered = Entered::enter(&slot);
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+/// From here on the running request acts for `actor`. Outside of a [`scope`] nothing happens.
+pub fn act_as(actor: Actor) {
+    CURRENT.with_borrow(|current| {
+        if let Some(slot) = current {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+        }
+    });
+}
+
+/// Who acts in the running request. `None`: nobody was proven, or this is not a request of an admin.
+pub fn acting() -> Option<Actor> {
+    CURRENT.with_borrow(|current| {
+        let slot = current.as_ref()?;
+        slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    })
+}
