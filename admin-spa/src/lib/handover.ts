@@ -1,7 +1,8 @@
 import type { Key } from '@/api/generated/types.gen'
-import { textIn, type Language } from '@/app/i18n'
+import { textIn, type Language, type TextKey } from '@/app/i18n'
 import { client, type ClientId } from '@/connect/clients'
 import { systemBlocks, type System } from '@/connect/systems'
+import type messages from '@/locales/en/handover.json'
 import { showUsd } from './money'
 
 const tag = (language: Language) => (language === 'zh' ? 'zh-CN' : 'en')
@@ -10,7 +11,7 @@ type Limits = Pick<Key, 'dailyCostLimit' | 'weeklyCostLimit' | 'weeklyOpusCostLi
 
 /** Each limit as a sentence with its reset moment. The texts `handover` of the language must be loaded. */
 export function limitSentences(key: Limits, language: Language): string[] {
-  const say = (name: string, values: Record<string, unknown>) => textIn(language, `handover.${name}`, values)
+  const say = (name: TextKey<typeof messages>, values: Record<string, unknown>) => textIn(language, `handover.${name}`, values)
   const money = (amount: Key['dailyCostLimit']) => showUsd(amount, tag(language))
   const count = (number: number) => new Intl.NumberFormat(tag(language)).format(number)
   const day = new Intl.DateTimeFormat(tag(language), { weekday: 'long', timeZone: 'UTC' }).format(Date.UTC(2024, 0, key.weeklyResetDay))
@@ -33,7 +34,7 @@ export function limitSentences(key: Limits, language: Language): string[] {
 
 /** What is handed over with a key: the key, the address, the limits, and the set-up for the receiver. */
 export function handoverMessage(key: Limits & Pick<Key, 'name'>, secret: string, address: string, language: Language, to: { client: ClientId; system: System }): string {
-  const say = (name: string, values: Record<string, unknown> = {}) => textIn(language, `handover.${name}`, values)
+  const say = (name: TextKey<typeof messages>, values: Record<string, unknown> = {}) => textIn(language, `handover.${name}`, values)
   const limits = limitSentences(key, language)
   const one = client(to.client)
   const blocks = systemBlocks(one, to.system, { address, key: secret }, true)
