@@ -35,6 +35,12 @@ export async function loadText(...names: string[]) {
   await Promise.all(names.map((name) => loadOne(i18n.global.locale.value as Language, name)))
 }
 
+/** Loads texts in a language that need not be the one on screen: for what is handed to another person. */
+export const loadTextIn = (language: Language, name: string) => loadOne(language, name)
+
+/** A text in a language that `loadTextIn` loaded. */
+export const textIn = (language: Language, path: string, values: Record<string, unknown> = {}) => i18n.global.t(path, values, { locale: language })
+
 export const language = computed(() => i18n.global.locale.value as Language)
 /** For `Intl` and `lang`. */
 export const languageTag = computed(() => (language.value === 'zh' ? 'zh-CN' : 'en'))

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import type { Key } from '@/api/generated/types.gen'
+import { limitsOf, percentOf } from './limits'
+
+const now = Date.parse('2026-11-28T14:00:00Z')
+const period = (spent: number, reserved = 0) => ({ spent, reserved, resetsAt: '2026-11-29T00:00:00Z' })
+const key = (change: object) =>
+  ({
+    dailyCostLimit: 0, weeklyCostLimit: 0, weeklyOpusCostLimit: 0, totalCostLimit: 0, rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: 0, concurrencyLimit: 0, currentConcurrency: 0, window: null,
+    spend: { day: period(7.2, 0.8), week: period(8), weekOpus: period(0), total: period(90) },
+    ...change,
+  }) as unknown as Key
+
+test('only limits that are set count', () => expect(limitsOf(key({}), now)).toEqual([]))
+
+test('the tightest comes first, with what is reserved', () => {
+  const [first, second] = limitsOf(key({ weeklyCostLimit: 100, dailyCostLimit: 10 }), now)
+  expect([first!.limit, percentOf(first!), second!.limit]).toEqual(['dailyCost', 80, 'weeklyCost'])
+})
+
+test('a window that is over is empty, and counts only if there is a window', () => {
+  const window = { start: '', end: '2026-11-28T13:59:59Z', requests: 9, tokens: 5, cost: 1, reserved: { tokens: 1, cost: 1 } }
+  const limits = { rateLimitRequests: 10, window }
+  expect(limitsOf(key(limits), now)).toEqual([])
+  expect(limitsOf(key({ ...limits, rateLimitWindow: 60 }), now)[0]).toMatchObject({ used: 0, resetsAt: null })
+  const running = { ...window, end: '2026-11-28T14:00:01Z' }
+  expect(limitsOf(key({ ...limits, rateLimitWindow: 60, window: running }), now)[0]).toMatchObject({ used: 9, resetsAt: running.end })
+})
+
+test('what cannot be asked is unknown, not 0', () =>
+  expect(limitsOf(key({ spend: null, dailyCostLimit: 1, currentConcurrency: null }), now)[0]!.used).toBeUndefined())
