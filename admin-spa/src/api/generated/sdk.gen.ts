@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -87,7 +87,8 @@ export const listAccountGroupMembers = <ThrowOnError extends boolean = true>(opt
 });
 
 /**
- * The accounts, one page of them, each with how it is doing.
+ * The accounts, one page of them, each with how it is doing. Reads all accounts once and asks each platform's pool
+ * once, however many are shown.
  */
 export const listAccounts = <ThrowOnError extends boolean = true>(options?: Options<ListAccountsData, ThrowOnError>): RequestResult<ListAccountsResponses, ListAccountsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListAccountsResponses, ListAccountsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -111,7 +112,7 @@ export const createAccount = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * Turns what came of the provider's page into an account.
+ * Turns what came of the provider's page into an account, or into new tokens of the account that `start` named.
  */
 export const finishSignIn = <ThrowOnError extends boolean = true>(options: Options<FinishSignInData, ThrowOnError>): RequestResult<FinishSignInResponses, FinishSignInErrors, ThrowOnError, 'data'> => (options.client ?? client).post<FinishSignInResponses, FinishSignInErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -212,7 +213,8 @@ export const testAccount = <ThrowOnError extends boolean = true>(options: Option
 });
 
 /**
- * The keys, one page of them.
+ * The keys, one page of them. Reads all keys once, and what the ledger knows of them once if it is sorted by that; on
+ * the edge each key that is shown is one call of a Durable Object.
  */
 export const listApiKeys = <ThrowOnError extends boolean = true>(options?: Options<ListApiKeysData, ThrowOnError>): RequestResult<ListApiKeysResponses, ListApiKeysErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListApiKeysResponses, ListApiKeysErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -233,6 +235,16 @@ export const createApiKey = <ThrowOnError extends boolean = true>(options: Optio
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * The tags of all keys, with how many have each. Reads all keys once.
+ */
+export const listApiKeyTags = <ThrowOnError extends boolean = true>(options?: Options<ListApiKeyTagsData, ThrowOnError>): RequestResult<ListApiKeyTagsResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<ListApiKeyTagsResponses, unknown, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/api-keys/tags',
+    ...options
 });
 
 /**
@@ -272,6 +284,17 @@ export const updateApiKey = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
+ * Deletes a key for good: its record is gone, and it cannot be restored. Only for a key that is deleted already.
+ * The ledger keeps its calls and sums under its id. Asks 1 gate.
+ */
+export const purgeApiKey = <ThrowOnError extends boolean = true>(options: Options<PurgeApiKeyData, ThrowOnError>): RequestResult<PurgeApiKeyResponses, PurgeApiKeyErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<PurgeApiKeyResponses, PurgeApiKeyErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/api-keys/{id}/permanent',
+    ...options
+});
+
+/**
  * Forgives what a key has spent, so that the limit begins at 0. The ledger keeps what was spent.
  */
 export const resetApiKeyLimits = <ThrowOnError extends boolean = true>(options: Options<ResetApiKeyLimitsData, ThrowOnError>): RequestResult<ResetApiKeyLimitsResponses, ResetApiKeyLimitsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResetApiKeyLimitsResponses, ResetApiKeyLimitsErrors, ThrowOnError, 'data'>({
@@ -292,6 +315,31 @@ export const restoreApiKey = <ThrowOnError extends boolean = true>(options: Opti
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/api-keys/{id}/restore',
+    ...options
+});
+
+/**
+ * Gives a key a new secret. Id, limits, bindings, history and what is spent stay. The old secret is refused from
+ * then on, and its streams end: natively at once, on the edge with the next renewal of their leases. What its
+ * running calls had reserved counts as spent. Of two rotations at once one is refused. The new secret is in this
+ * answer and nowhere else. Asks 2 gates.
+ */
+export const rotateApiKey = <ThrowOnError extends boolean = true>(options: Options<RotateApiKeyData, ThrowOnError>): RequestResult<RotateApiKeyResponses, RotateApiKeyErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RotateApiKeyResponses, RotateApiKeyErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/api-keys/{id}/rotate',
+    ...options
+});
+
+/**
+ * Who changed what and when, newest first. Kept for `AUDIT_LOG_DAYS`. Reads the entries shown, those that the filter
+ * leaves out (at most about 1,000 of a request), and one round trip of the store for each month looked into; no
+ * Durable Object.
+ */
+export const listAudit = <ThrowOnError extends boolean = true>(options?: Options<ListAuditData, ThrowOnError>): RequestResult<ListAuditResponses, ListAuditErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListAuditResponses, ListAuditErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/audit',
     ...options
 });
 
@@ -365,12 +413,26 @@ export const setPrices = <ThrowOnError extends boolean = true>(options: Options<
 });
 
 /**
- * The calls, newest first.
+ * The calls, newest first. Looks at 5000 calls at most: a filter that matches little gives a short page that goes on.
  */
 export const listRequests = <ThrowOnError extends boolean = true>(options?: Options<ListRequestsData, ThrowOnError>): RequestResult<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/requests',
+    ...options
+});
+
+/**
+ * The calls that match, newest first, as CSV (RFC 4180, UTF-8).
+ *
+ * Streamed in pieces of 500 calls, each read when the client took the one before. A store that fails breaks the answer
+ * off; it never ends early as if it were whole. A field that a spreadsheet would take for a formula has a `'` before
+ * it. Reads the calls of the time, whether they match or not.
+ */
+export const exportRequests = <ThrowOnError extends boolean = true>(options?: Options<ExportRequestsData, ThrowOnError>): RequestResult<ExportRequestsResponses, ExportRequestsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ExportRequestsResponses, ExportRequestsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/requests.csv',
     ...options
 });
 
@@ -399,7 +461,9 @@ export const flushSessions = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * How many calls failed, by error code.
+ * How many calls failed, by error code. A failed call without tokens has the model `(unserved)`, as in the rankings:
+ * its name is only the client's word. Reads the codes of each day, and of a key, an account or a model one field for
+ * each.
  */
 export const getFailures = <ThrowOnError extends boolean = true>(options?: Options<GetFailuresData, ThrowOnError>): RequestResult<GetFailuresResponses, GetFailuresErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetFailuresResponses, GetFailuresErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -409,7 +473,7 @@ export const getFailures = <ThrowOnError extends boolean = true>(options?: Optio
 });
 
 /**
- * How long calls took.
+ * How long calls took. Reads 42 fields for each day of the time; at most 100 days, in one step.
  */
 export const getLatency = <ThrowOnError extends boolean = true>(options?: Options<GetLatencyData, ThrowOnError>): RequestResult<GetLatencyResponses, GetLatencyErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetLatencyResponses, GetLatencyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -429,7 +493,8 @@ export const getUsageRanking = <ThrowOnError extends boolean = true>(options: Op
 });
 
 /**
- * What was used in a time, and by whom most.
+ * What was used in a time, and by whom most, and what was used in the time before. Reads a few fields for each day
+ * of both times, and a record for each row.
  */
 export const getUsageSummary = <ThrowOnError extends boolean = true>(options?: Options<GetUsageSummaryData, ThrowOnError>): RequestResult<GetUsageSummaryResponses, GetUsageSummaryErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetUsageSummaryResponses, GetUsageSummaryErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -439,7 +504,8 @@ export const getUsageSummary = <ThrowOnError extends boolean = true>(options?: O
 });
 
 /**
- * What was used hour by hour, day by day or month by month.
+ * What was used hour by hour, day by day or month by month; with `groupBy` also by those that cost most. Reads a few
+ * fields for each point and group, in two steps, and a record for each group.
  */
 export const getUsageTrend = <ThrowOnError extends boolean = true>(options?: Options<GetUsageTrendData, ThrowOnError>): RequestResult<GetUsageTrendResponses, GetUsageTrendErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetUsageTrendResponses, GetUsageTrendErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -455,6 +521,75 @@ export const verifyLedger = <ThrowOnError extends boolean = true>(options: Optio
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/usage/verify',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What several keys used. Reads the keys in one step and their sums in three.
+ */
+export const getBatchStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchStatsData, ThrowOnError>): RequestResult<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api/batch-stats',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The id of a key. Reads one record, and nothing for a text that was never a key of this relay.
+ *
+ * An address may ask 60 times at once and then once a second, and about one key 30 times at once and then once in two
+ * seconds; that holds for all of `/apiStats/api` together.
+ */
+export const getKeyId = <ThrowOnError extends boolean = true>(options: Options<GetKeyIdData, ThrowOnError>): RequestResult<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api/get-key-id',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What a key used of each model. Reads one ranking and a few sums, by month for each of its days.
+ */
+export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyModelStatsData, ThrowOnError>): RequestResult<GetKeyModelStatsResponses, GetKeyModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyModelStatsResponses, GetKeyModelStatsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api/user-model-stats',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What a key used, and what is left of its limits. Does not begin the time of a key that is counted from its first
+ * use. Asks the key's gate (one Durable Object call on the edge) and reads two records and a few sums.
+ */
+export const getKeyStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyStatsData, ThrowOnError>): RequestResult<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api/user-stats',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What a key used over a time. Reads a few fields for each point.
+ */
+export const getKeyTrend = <ThrowOnError extends boolean = true>(options: Options<GetKeyTrendData, ThrowOnError>): RequestResult<GetKeyTrendResponses, GetKeyTrendErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyTrendResponses, GetKeyTrendErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api/user-trend',
     ...options,
     headers: {
         'Content-Type': 'application/json',

@@ -71,6 +71,7 @@ export type Account = {
      * How an account is doing. The first that fits, in this order.
      */
     status: 'inactive' | 'expired' | 'unusable' | 'unauthorized' | 'paused' | 'rateLimited' | 'quotaReached' | 'backingOff' | 'busy' | 'active';
+    statusCode?: null | AccountReason;
     /**
      * Why, as far as there is more to say.
      */
@@ -218,9 +219,171 @@ export type AccountLease = {
 };
 
 /**
+ * What holds an account back, or one of its families of models.
+ */
+export type AccountReason = 'disabled' | 'paused' | 'subscription_ended' | 'proxy_unsupported' | 'credentials_refused' | 'refused_until' | 'provider_limit' | 'throttled' | 'provider_trouble' | 'unexplained_refusal' | 'daily_quota' | 'busy';
+
+/**
  * What `activationDays` counts, under CRS's name.
  */
 export type ActivationUnit = 'days' | 'hours';
+
+/**
+ * Every answer that is no error.
+ */
+export type AnswerBatchStats = {
+    data: {
+        aggregated: BatchStatsTotal;
+        individual: Array<BatchStatsKey>;
+    };
+    /**
+     * Always true: failures have another status.
+     */
+    success: boolean;
+};
+
+/**
+ * Every answer that is no error.
+ */
+export type AnswerStatsKey = {
+    data: {
+        accounts: StatsAccounts;
+        activatedAt?: string | null;
+        activationDays: number;
+        createdAt: string;
+        description: string;
+        expirationMode: ExpirationMode;
+        expiresAt?: string | null;
+        id: string;
+        isActivated: boolean;
+        isActive: boolean;
+        limits: StatsLimits;
+        name: string;
+        now: StatsNow;
+        /**
+         * Empty: all.
+         */
+        permissions: Array<string>;
+        restrictions: StatsRestrictions;
+        usage: StatsTotal;
+    };
+    /**
+     * Always true: failures have another status.
+     */
+    success: boolean;
+};
+
+/**
+ * Every answer that is no error.
+ */
+export type AnswerStatsKeyId = {
+    data: {
+        id: string;
+    };
+    /**
+     * Always true: failures have another status.
+     */
+    success: boolean;
+};
+
+/**
+ * Every answer that is no error.
+ */
+export type AnswerTrendStats = {
+    data: {
+        /**
+         * Oldest first; the last one is the current one.
+         */
+        points: Array<TrendStatsPoint>;
+        unit: Unit;
+        /**
+         * What the operator's clocks are ahead of UTC; rules where a day begins.
+         */
+        utcOffsetMinutes: number;
+    };
+    /**
+     * Always true: failures have another status.
+     */
+    success: boolean;
+};
+
+export type AuditChange = {
+    field: string;
+    /**
+     * `null`: nothing was set. Amounts are in USD, moments ISO 8601, long values cut.
+     */
+    from: unknown;
+    /**
+     * It changed; its values are not stored here.
+     */
+    secret: boolean;
+    to: unknown;
+};
+
+export type AuditEntry = {
+    action: string;
+    /**
+     * The admin's name, `local` (the command line), `system` (the relay's start) or `stranger` (refused logins).
+     */
+    actor: string;
+    /**
+     * Of refused logins the network. `null`: the relay's own machine, or not known.
+     */
+    address?: string | null;
+    at: string;
+    changes: Array<AuditChange>;
+    /**
+     * More than 1: refused logins of one network within a quarter of an hour, at least so many.
+     */
+    count: number;
+    id: string;
+    /**
+     * The subject's name at that time.
+     */
+    name: string;
+    requestId?: string | null;
+    subject: string;
+};
+
+export type AuditList = {
+    /**
+     * Newest first.
+     */
+    items: Array<AuditEntry>;
+    /**
+     * Where to go on; `null`: there is no more. A filter that matches little may give a short page that goes on.
+     */
+    nextCursor?: string | null;
+};
+
+export type BatchStats = {
+    aggregated: BatchStatsTotal;
+    individual: Array<BatchStatsKey>;
+};
+
+export type BatchStatsInput = {
+    /**
+     * Ids of keys. Those that are not there, disabled or expired are left out of the answer.
+     */
+    apiIds: Array<string>;
+};
+
+export type BatchStatsKey = StatsPeriods & {
+    apiId: string;
+    isActive: boolean;
+    name: string;
+};
+
+export type BatchStatsTotal = StatsPeriods & {
+    /**
+     * Keys that are there and work.
+     */
+    activeKeys: number;
+    /**
+     * Ids that were asked for.
+     */
+    totalKeys: number;
+};
 
 /**
  * How a call was served.
@@ -300,6 +463,7 @@ export type Concurrency = {
 };
 
 export type Cooldown = {
+    code: AccountReason;
     /**
      * The family of models it holds for; `null`: all.
      */
@@ -322,6 +486,28 @@ export type Cooldown = {
      * When it heals.
      */
     until: string;
+};
+
+/**
+ * What the tokens of each class cost by today's prices, which need not add up to the total: that is what was charged.
+ */
+export type CostsViewString = {
+    cacheRead: string;
+    cacheWrite: string;
+    input: string;
+    output: string;
+    total: string;
+};
+
+/**
+ * What the tokens of each class cost by today's prices, which need not add up to the total: that is what was charged.
+ */
+export type CostsViewF64 = {
+    cacheRead: number;
+    cacheWrite: number;
+    input: number;
+    output: number;
+    total: number;
 };
 
 /**
@@ -414,14 +600,41 @@ export type FailureCount = {
 };
 
 /**
+ * How calls of one day failed.
+ */
+export type FailurePoint = {
+    items: Array<FailureCount>;
+    label: string;
+    total: number;
+};
+
+/**
  * How calls that reached a provider failed.
  */
 export type Failures = {
     /**
+     * `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
+     * them.
+     */
+    complete: boolean;
+    /**
+     * The first day in the operator's time zone; `null`: of all time.
+     */
+    from?: string | null;
+    /**
      * The most frequent first.
      */
     items: Array<FailureCount>;
-    range: Range;
+    of: UsageSubject;
+    /**
+     * Day by day, oldest first; `null`: not asked for.
+     */
+    points?: Array<FailurePoint> | null;
+    range?: null | Range;
+    /**
+     * The last day.
+     */
+    to?: string | null;
     total: number;
 };
 
@@ -495,6 +708,14 @@ export type Key = {
      * Milliseconds.
      */
     concurrencyQueueTimeout: number;
+    /**
+     * What today's calls cost, by the ledger; forgiving what was spent does not change it.
+     */
+    costToday: Usd;
+    /**
+     * What all calls cost, by the ledger.
+     */
+    costTotal: Usd;
     createdAt: string;
     /**
      * Calls that run now; `null`: the key's gate cannot be asked.
@@ -721,6 +942,11 @@ export type KeyWindow = {
  */
 export type Latency = {
     /**
+     * `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
+     * them.
+     */
+    complete: boolean;
+    /**
      * From arrival to the end.
      */
     duration: Percentiles;
@@ -733,8 +959,29 @@ export type Latency = {
      * From arrival to the first byte sent to the client, waiting in a queue included.
      */
     firstByte: Percentiles;
+    /**
+     * The first day in the operator's time zone; `null`: of all time.
+     */
+    from?: string | null;
     of: UsageSubject;
-    range: Range;
+    /**
+     * Day by day, oldest first; `null`: not asked for.
+     */
+    points?: Array<LatencyPoint> | null;
+    range?: null | Range;
+    /**
+     * The last day.
+     */
+    to?: string | null;
+};
+
+/**
+ * How long the calls of one day took.
+ */
+export type LatencyPoint = {
+    duration: Percentiles;
+    firstByte: Percentiles;
+    label: string;
 };
 
 /**
@@ -783,6 +1030,11 @@ export type LedgerHealth = {
 };
 
 export type LedgerVerified = {
+    /**
+     * `false`: some calls of the day were counted by a version that did not keep all sums; those it did not keep are
+     * not compared.
+     */
+    complete: boolean;
     /**
      * The day that was checked, in the operator's time zone.
      */
@@ -854,6 +1106,29 @@ export type Me = {
         sessionEndsAt?: string | null;
         username: string;
     };
+};
+
+export type ModelStats = {
+    /**
+     * The dearest first.
+     */
+    data: Array<ModelStatsRow>;
+    period: StatsPeriod;
+    /**
+     * Always true: failures have another status.
+     */
+    success: boolean;
+};
+
+export type ModelStatsInput = StatsInput & {
+    period?: null | StatsPeriod;
+};
+
+export type ModelStatsRow = StatsUsage & {
+    costs: CostsViewF64;
+    formatted: CostsViewString;
+    model: string;
+    pricing: StatsPricing;
 };
 
 export type ModelUsage = {
@@ -1160,6 +1435,7 @@ export type PageAccount = {
          * How an account is doing. The first that fits, in this order.
          */
         status: 'inactive' | 'expired' | 'unusable' | 'unauthorized' | 'paused' | 'rateLimited' | 'quotaReached' | 'backingOff' | 'busy' | 'active';
+        statusCode?: null | AccountReason;
         /**
          * Why, as far as there is more to say.
          */
@@ -1253,6 +1529,14 @@ export type PageKey = {
          * Milliseconds.
          */
         concurrencyQueueTimeout: number;
+        /**
+         * What today's calls cost, by the ledger; forgiving what was spent does not change it.
+         */
+        costToday: Usd;
+        /**
+         * What all calls cost, by the ledger.
+         */
+        costTotal: Usd;
         createdAt: string;
         /**
          * Calls that run now; `null`: the key's gate cannot be asked.
@@ -1437,6 +1721,16 @@ export type PermissionsInput = string | Array<string>;
 export type Platform = 'claude' | 'openai' | 'gemini' | 'antigravity';
 
 /**
+ * What was used in as many days before, or in the calendar month before.
+ */
+export type PreviousUsage = {
+    from: string;
+    to: string;
+    totals: Totals;
+    untilNow?: null | Totals;
+};
+
+/**
  * USD per million tokens, at most six decimals. It holds for every length of prompt and every tier.
  */
 export type PriceOverride = {
@@ -1529,7 +1823,49 @@ export type QuotaWindow = {
  */
 export type Range = 'today' | '7days' | '30days' | 'month' | 'all';
 
-export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf';
+/**
+ * What an account was ranked by, in this order.
+ */
+export type RankFigures = {
+    /**
+     * In trouble a short while ago.
+     */
+    backedOff?: boolean;
+    /**
+     * The key is bound to something else and may fall back to it.
+     */
+    fallback?: boolean;
+    /**
+     * Calls that held a slot.
+     */
+    held?: number;
+    /**
+     * It has used what is not kept back of some quota window.
+     */
+    inReserve?: boolean;
+    /**
+     * Slots held of slots there are, in thousandths; an account without a limit counts as one of ten.
+     */
+    loadPermille?: number;
+    /**
+     * 0 is no limit.
+     */
+    maxConcurrency?: number;
+    /**
+     * Lower is chosen first.
+     */
+    priority?: number;
+    /**
+     * When what is left of its longest window is lost; ISO 8601.
+     */
+    resetsAt?: string;
+    /**
+     * The largest share used of a quota window, in thousandths; not there: none was measured.
+     */
+    usedPermille?: number;
+};
+
+export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
 
 /**
  * One call.
@@ -1588,6 +1924,11 @@ export type Request = {
     quality: Quality;
     requestId: string;
     /**
+     * Which conversation of its key the call belongs to: a hash, for the filter. `null`: it named none, or was logged
+     * by a version that did not keep it.
+     */
+    session?: string | null;
+    /**
      * Status the client got.
      */
     status: number;
@@ -1632,6 +1973,11 @@ export type Said = {
  * For what to sign in. The rest is as in a new account, and can be changed later.
  */
 export type SignInInput = {
+    /**
+     * An account that is there already, to be given new tokens: id, name, proxy, groups and history stay, and no
+     * field but `platform` and `grant` may be sent with it.
+     */
+    accountId?: string;
     description?: string | null;
     grant?: Grant;
     /**
@@ -1687,7 +2033,223 @@ export type SignInView = {
  */
 export type Signal = 'header' | 'metadata' | 'cacheKey' | 'sessionId' | 'prefix';
 
+/**
+ * Why an account was passed over.
+ */
+export type SkipReason = 'not_bound' | 'dedicated' | 'inactive' | 'paused' | 'unusable' | 'expired' | 'model' | 'tried' | 'cooling' | 'denied' | 'quota' | 'full' | 'not_preferred' | 'other';
+
 export type SpendPeriod = 'window' | 'day' | 'week' | 'weekOpus' | 'total' | 'all';
+
+/**
+ * Nothing is told of accounts: CRS's fields, always `null`.
+ */
+export type StatsAccounts = {
+    claudeAccountId?: string | null;
+    details?: {
+        [key: string]: string;
+    } | null;
+    geminiAccountId?: string | null;
+    openaiAccountId?: string | null;
+};
+
+export type StatsFailure = {
+    count: number;
+    error: string;
+};
+
+/**
+ * Whose figures: one of the two. With both, `apiId` counts.
+ */
+export type StatsInput = {
+    /**
+     * The key's id, from `get-key-id`.
+     */
+    apiId?: string | null;
+    /**
+     * The key.
+     */
+    apiKey?: string | null;
+};
+
+export type StatsKey = {
+    accounts: StatsAccounts;
+    activatedAt?: string | null;
+    activationDays: number;
+    createdAt: string;
+    description: string;
+    expirationMode: ExpirationMode;
+    expiresAt?: string | null;
+    id: string;
+    isActivated: boolean;
+    isActive: boolean;
+    limits: StatsLimits;
+    name: string;
+    now: StatsNow;
+    /**
+     * Empty: all.
+     */
+    permissions: Array<string>;
+    restrictions: StatsRestrictions;
+    usage: StatsTotal;
+};
+
+export type StatsKeyId = {
+    id: string;
+};
+
+export type StatsLimit = 'windowRequests' | 'windowTokens' | 'windowCost' | 'dailyCost' | 'weeklyCost' | 'weeklyOpusCost' | 'totalCost' | 'concurrency';
+
+/**
+ * 0 is no limit.
+ */
+export type StatsLimits = {
+    concurrencyLimit: number;
+    currentDailyCost: Usd;
+    currentTotalCost: Usd;
+    currentWindowCost: Usd;
+    currentWindowRequests: number;
+    currentWindowTokens: number;
+    dailyCostLimit: Usd;
+    rateLimitCost: Usd;
+    rateLimitRequests: number;
+    /**
+     * Minutes.
+     */
+    rateLimitWindow: number;
+    tokenLimit: number;
+    totalCostLimit: Usd;
+    weeklyCost: Usd;
+    weeklyCostLimit: Usd;
+    weeklyOpusCost: Usd;
+    weeklyOpusCostLimit: Usd;
+    windowEndTime?: null | U64;
+    windowRemainingSeconds?: number | null;
+    windowStartTime?: null | U64;
+};
+
+/**
+ * How the key is doing at this moment.
+ */
+export type StatsNow = {
+    at: string;
+    /**
+     * The key's failed calls of the last 7 days, the most frequent first.
+     */
+    failures: Array<StatsFailure>;
+    /**
+     * Calls that wait for a slot; `null`: the key's gate cannot be asked.
+     */
+    queued?: number | null;
+    refused?: null | StatsRefused;
+    /**
+     * The limits that are set, the tightest first.
+     */
+    remaining: Array<StatsRemaining>;
+    /**
+     * Calls that run now; `null`: the key's gate cannot be asked.
+     */
+    running?: number | null;
+    /**
+     * What the operator's clocks are ahead of UTC; rules where a day begins.
+     */
+    utcOffsetMinutes: number;
+};
+
+export type StatsPeriod = 'daily' | 'monthly';
+
+export type StatsPeriods = {
+    /**
+     * Of today.
+     */
+    dailyUsage: StatsUsage;
+    /**
+     * Of this calendar month.
+     */
+    monthlyUsage: StatsUsage;
+    /**
+     * Of all time.
+     */
+    usage: StatsUsage;
+};
+
+/**
+ * USD for a million tokens.
+ */
+export type StatsPricing = {
+    cacheRead: number;
+    cacheWrite: number;
+    input: number;
+    output: number;
+};
+
+export type StatsRefused = {
+    /**
+     * As a client is told it.
+     */
+    code: string;
+    message: string;
+    /**
+     * Only calls of the Opus class are refused.
+     */
+    opusOnly: boolean;
+    /**
+     * `null`: when running calls end, or not by itself.
+     */
+    until?: string | null;
+};
+
+export type StatsRemaining = {
+    left: number;
+    limit: StatsLimit;
+    most: number;
+    /**
+     * What calls that run now may use.
+     */
+    reserved: number;
+    /**
+     * When `used` begins at 0 again; `null`: never, or no window runs.
+     */
+    resetsAt?: string | null;
+    unit: StatsUnit;
+    used: number;
+};
+
+export type StatsRestrictions = {
+    allowedClients: Array<string>;
+    enableClientRestriction: boolean;
+    enableModelRestriction: boolean;
+    restrictedModels: Array<string>;
+};
+
+export type StatsTotal = {
+    total: StatsUsage;
+};
+
+export type StatsUnit = 'usd' | 'requests' | 'tokens' | 'calls';
+
+/**
+ * What was used, as CRS tells it.
+ */
+export type StatsUsage = {
+    /**
+     * With those of the cache.
+     */
+    allTokens: number;
+    cacheCreateTokens: number;
+    cacheReadTokens: number;
+    /**
+     * USD.
+     */
+    cost: number;
+    formattedCost: string;
+    inputTokens: number;
+    outputTokens: number;
+    requests: number;
+    /**
+     * Input and output.
+     */
+    tokens: number;
+};
 
 export type StoreHealth = {
     kind: string;
@@ -1703,6 +2265,21 @@ export type StoreHealth = {
      * `up`, `away`, or `refusing`: it answers, but what must be kept cannot be written.
      */
     status: string;
+};
+
+export type TagCount = {
+    /**
+     * Keys that have it; deleted ones do not count.
+     */
+    count: number;
+    tag: string;
+};
+
+export type TagList = {
+    /**
+     * The most used first, then by name.
+     */
+    items: Array<TagCount>;
 };
 
 /**
@@ -1796,6 +2373,10 @@ export type TracedAttempt = {
      */
     error?: string | null;
     /**
+     * What the first of `ranked` were ranked by, in the same order.
+     */
+    figures?: Array<RankFigures>;
+    /**
      * Accounts passed over that are not listed.
      */
     notListed?: number;
@@ -1836,13 +2417,66 @@ export type TracedSkip = {
      * By name, or by id where this process does not know the name.
      */
     account: string;
+    /**
+     * The same as data; not there: the call was logged before there were codes.
+     */
+    code?: SkipReason;
     why: string;
+};
+
+export type TrendStats = {
+    /**
+     * Oldest first; the last one is the current one.
+     */
+    points: Array<TrendStatsPoint>;
+    unit: Unit;
+    /**
+     * What the operator's clocks are ahead of UTC; rules where a day begins.
+     */
+    utcOffsetMinutes: number;
+};
+
+export type TrendStatsInput = StatsInput & {
+    /**
+     * How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or 12 months if left
+     * out.
+     */
+    count?: number | null;
+    unit?: null | Unit;
+};
+
+export type TrendStatsPoint = StatsUsage & {
+    /**
+     * `2026-01-31:09`, `2026-01-31` or `2026-01`, in the operator's time zone.
+     */
+    label: string;
 };
 
 /**
  * Length of a point of a series.
  */
 export type Unit = 'hour' | 'day' | 'month';
+
+/**
+ * What one of those that cost most used. Each list has a figure for each point.
+ */
+export type UsageGroup = {
+    cost: Array<Usd>;
+    errors: Array<number>;
+    /**
+     * A key's or an account's id, or a model's name.
+     */
+    id: string;
+    /**
+     * `null`: it is gone.
+     */
+    name?: string | null;
+    requests: Array<number>;
+    /**
+     * Of all classes together.
+     */
+    tokens: Array<number>;
+};
 
 /**
  * What figures are of.
@@ -1862,11 +2496,23 @@ export type UsagePoint = {
  */
 export type UsageRanking = {
     /**
+     * `false`: some calls of the time were counted by a version that did not keep these sums, and are not among them.
+     */
+    complete: boolean;
+    /**
+     * The first day in the operator's time zone; `null`: of all time.
+     */
+    from?: string | null;
+    /**
      * The dearest first. A model's id is its name.
      */
     items: Array<NamedUsage>;
     kind: RankingKind;
-    range: Range;
+    range?: null | Range;
+    /**
+     * The last day.
+     */
+    to?: string | null;
 };
 
 export type UsageSubject = {
@@ -1887,11 +2533,20 @@ export type UsageSubject = {
 export type UsageSummary = {
     accounts: Array<NamedUsage>;
     /**
+     * The first day in the operator's time zone; `null`: of all time.
+     */
+    from?: string | null;
+    /**
      * The dearest first, as the other two.
      */
     keys: Array<NamedUsage>;
     models: Array<ModelUsage>;
-    range: Range;
+    previous?: null | PreviousUsage;
+    range?: null | Range;
+    /**
+     * The last day.
+     */
+    to?: string | null;
     totals: Totals;
     /**
      * What the operator's clocks are ahead of UTC; rules where a day begins.
@@ -1903,6 +2558,11 @@ export type UsageSummary = {
  * What was used over a time.
  */
 export type UsageTrend = {
+    /**
+     * Those that cost most in the time, the dearest first; `null`: not asked for. All calls are `points`, so the rest is
+     * what is left of these.
+     */
+    groups?: Array<UsageGroup> | null;
     of: UsageSubject;
     /**
      * Oldest first; the last one is the current one. Those without calls are there too.
@@ -1928,6 +2588,8 @@ export type VerifyInput = {
      */
     daysAgo: number;
 };
+
+export type U64 = number;
 
 export type AccountInputWritable = {
     credentials?: CredentialsInputWritable;
@@ -2097,6 +2759,11 @@ export type ProxyInputWritable = {
  * For what to sign in. The rest is as in a new account, and can be changed later.
  */
 export type SignInInputWritable = {
+    /**
+     * An account that is there already, to be given new tokens: id, name, proxy, groups and history stay, and no
+     * field but `platform` and `grant` may be sent with it.
+     */
+    accountId?: string;
     description?: string | null;
     grant?: Grant;
     /**
@@ -2307,7 +2974,15 @@ export type ListAccountsData = {
         search?: string;
         platform?: Platform;
         isActive?: boolean;
-        sortBy?: 'name' | 'createdAt' | 'updatedAt' | 'priority' | 'platform' | 'isActive';
+        /**
+         * How the account is doing, as `status` of an account says; one of several, separated by commas.
+         */
+        status?: string;
+        /**
+         * In the account group of this id.
+         */
+        group?: string;
+        sortBy?: 'name' | 'createdAt' | 'updatedAt' | 'priority' | 'platform' | 'isActive' | 'lastUsedAt' | 'status';
         sortOrder?: 'asc' | 'desc';
     };
     url: '/admin/accounts';
@@ -2357,6 +3032,10 @@ export type FinishSignInErrors = {
      */
     404: ErrorBody;
     /**
+     * `other_account`: the tokens speak for another account of the provider than those they were to replace
+     */
+    409: ErrorBody;
+    /**
      * `wrong_state`, `sign_in_refused`, `code_refused` or `client_refused`: what was brought back is of another sign-in, or the provider refuses it
      */
     422: ErrorBody;
@@ -2373,6 +3052,10 @@ export type FinishSignInErrors = {
 export type FinishSignInError = FinishSignInErrors[keyof FinishSignInErrors];
 
 export type FinishSignInResponses = {
+    /**
+     * The account of `accountId` has new tokens; what was held against the old ones is forgotten
+     */
+    200: Account;
     201: Account;
 };
 
@@ -2386,6 +3069,10 @@ export type StartSignInData = {
 };
 
 export type StartSignInErrors = {
+    /**
+     * There is no account of this `accountId`
+     */
+    404: ErrorBody;
     /**
      * `client_unset`: a variable must be set first
      */
@@ -2550,12 +3237,24 @@ export type ListApiKeysData = {
          * With this tag.
          */
         tag?: string;
+        /**
+         * With all of these tags, separated by commas.
+         */
+        tags?: string;
         isActive?: boolean;
         /**
-         * `true`: the deleted ones; else those that are not.
+         * Whether the key works, and if not, why.
+         */
+        status?: 'active' | 'disabled' | 'expired' | 'deleted';
+        /**
+         * Bound to this: the id of an account, or `group:` and the id of a group.
+         */
+        boundTo?: string;
+        /**
+         * `true`: the deleted ones; else those that are not, unless `status` is `deleted`.
          */
         deleted?: boolean;
-        sortBy?: 'name' | 'createdAt' | 'updatedAt' | 'expiresAt' | 'isActive';
+        sortBy?: 'name' | 'createdAt' | 'updatedAt' | 'expiresAt' | 'isActive' | 'lastUsedAt' | 'costToday' | 'costTotal';
         sortOrder?: 'asc' | 'desc';
     };
     url: '/admin/api-keys';
@@ -2591,6 +3290,19 @@ export type CreateApiKeyResponses = {
 };
 
 export type CreateApiKeyResponse = CreateApiKeyResponses[keyof CreateApiKeyResponses];
+
+export type ListApiKeyTagsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/api-keys/tags';
+};
+
+export type ListApiKeyTagsResponses = {
+    200: TagList;
+};
+
+export type ListApiKeyTagsResponse = ListApiKeyTagsResponses[keyof ListApiKeyTagsResponses];
 
 export type DeleteApiKeyData = {
     body?: never;
@@ -2664,6 +3376,34 @@ export type UpdateApiKeyResponses = {
 
 export type UpdateApiKeyResponse = UpdateApiKeyResponses[keyof UpdateApiKeyResponses];
 
+export type PurgeApiKeyData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/admin/api-keys/{id}/permanent';
+};
+
+export type PurgeApiKeyErrors = {
+    404: ErrorBody;
+    /**
+     * The key is not deleted: delete it first
+     */
+    409: ErrorBody;
+};
+
+export type PurgeApiKeyError = PurgeApiKeyErrors[keyof PurgeApiKeyErrors];
+
+export type PurgeApiKeyResponses = {
+    /**
+     * It is gone
+     */
+    204: void;
+};
+
+export type PurgeApiKeyResponse = PurgeApiKeyResponses[keyof PurgeApiKeyResponses];
+
 export type ResetApiKeyLimitsData = {
     body: ResetInput;
     path: {
@@ -2714,6 +3454,80 @@ export type RestoreApiKeyResponses = {
 };
 
 export type RestoreApiKeyResponse = RestoreApiKeyResponses[keyof RestoreApiKeyResponses];
+
+export type RotateApiKeyData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/admin/api-keys/{id}/rotate';
+};
+
+export type RotateApiKeyErrors = {
+    404: ErrorBody;
+    /**
+     * `wrong_state`: the key is deleted; `changed_meanwhile`: somebody else rotated it at the same moment
+     */
+    409: ErrorBody;
+    /**
+     * The key's gate cannot be reached; nothing has changed
+     */
+    503: ErrorBody;
+};
+
+export type RotateApiKeyError = RotateApiKeyErrors[keyof RotateApiKeyErrors];
+
+export type RotateApiKeyResponses = {
+    200: NewKey;
+};
+
+export type RotateApiKeyResponse = RotateApiKeyResponses[keyof RotateApiKeyResponses];
+
+export type ListAuditData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * `nextCursor` of the page before.
+         */
+        cursor?: string;
+        /**
+         * 50 if left out.
+         */
+        limit?: number;
+        /**
+         * `key:<id>`, `account:<id>`, `group:<id>`, `session:<id>`, `platform:<name>`, `prices`, `site` or `admin`.
+         */
+        subject?: string;
+        /**
+         * The admin's name, `local`, `system` or `stranger`.
+         */
+        actor?: string;
+        action?: string;
+        /**
+         * From this moment on, ISO 8601.
+         */
+        from?: string;
+        /**
+         * Up to before this moment.
+         */
+        to?: string;
+    };
+    url: '/admin/audit';
+};
+
+export type ListAuditErrors = {
+    422: ErrorBody;
+};
+
+export type ListAuditError = ListAuditErrors[keyof ListAuditErrors];
+
+export type ListAuditResponses = {
+    200: AuditList;
+};
+
+export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
 
 export type ListConcurrencyData = {
     body?: never;
@@ -2884,6 +3698,26 @@ export type ListRequestsData = {
          */
         errorsOnly?: boolean;
         /**
+         * Only calls that ended with this code, exactly.
+         */
+        error?: string;
+        /**
+         * Whose protocol and pool an account belongs to.
+         */
+        platform?: 'claude' | 'openai' | 'gemini' | 'antigravity';
+        /**
+         * Only calls that took at least so many milliseconds.
+         */
+        slowerThan?: number;
+        /**
+         * Only calls that cost at least so much, in USD.
+         */
+        dearerThan?: number;
+        /**
+         * Only calls of this conversation, by `session` of one of them.
+         */
+        session?: string;
+        /**
          * From this moment on: ISO 8601, or a day of the operator's time zone.
          */
         from?: string;
@@ -2906,6 +3740,69 @@ export type ListRequestsResponses = {
 };
 
 export type ListRequestsResponse = ListRequestsResponses[keyof ListRequestsResponses];
+
+export type ExportRequestsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Rows at most; 10000 if left out. Where more calls match, the last row is `(more)` alone.
+         */
+        limit?: number;
+        keyId?: string;
+        accountId?: string;
+        model?: string;
+        /**
+         * Status the client got.
+         */
+        status?: number;
+        /**
+         * Only calls whose answer was an error, or broke off.
+         */
+        errorsOnly?: boolean;
+        /**
+         * Only calls that ended with this code, exactly.
+         */
+        error?: string;
+        /**
+         * Whose protocol and pool an account belongs to.
+         */
+        platform?: 'claude' | 'openai' | 'gemini' | 'antigravity';
+        /**
+         * Only calls that took at least so many milliseconds.
+         */
+        slowerThan?: number;
+        /**
+         * Only calls that cost at least so much, in USD.
+         */
+        dearerThan?: number;
+        /**
+         * Only calls of this conversation, by `session` of one of them.
+         */
+        session?: string;
+        /**
+         * From this moment on: ISO 8601, or a day of the operator's time zone.
+         */
+        from?: string;
+        /**
+         * Up to before this moment; of a day, up to its end.
+         */
+        to?: string;
+    };
+    url: '/admin/requests.csv';
+};
+
+export type ExportRequestsErrors = {
+    422: ErrorBody;
+};
+
+export type ExportRequestsError = ExportRequestsErrors[keyof ExportRequestsErrors];
+
+export type ExportRequestsResponses = {
+    200: string;
+};
+
+export type ExportRequestsResponse = ExportRequestsResponses[keyof ExportRequestsResponses];
 
 export type GetRequestData = {
     body?: never;
@@ -2958,6 +3855,30 @@ export type GetFailuresData = {
          * A time to look back on, in the operator's days.
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
+        /**
+         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         */
+        from?: string;
+        /**
+         * Up to the end of this day; today if left out.
+         */
+        to?: string;
+        /**
+         * Of this key only, by id.
+         */
+        key?: string;
+        /**
+         * Of this account only, by id.
+         */
+        account?: string;
+        /**
+         * Of this model only.
+         */
+        model?: string;
+        /**
+         * `true`: day by day, too.
+         */
+        series?: boolean;
     };
     url: '/admin/usage/failures';
 };
@@ -2983,6 +3904,14 @@ export type GetLatencyData = {
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
         /**
+         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         */
+        from?: string;
+        /**
+         * Up to the end of this day; today if left out.
+         */
+        to?: string;
+        /**
          * Of this key only, by id.
          */
         key?: string;
@@ -2990,6 +3919,14 @@ export type GetLatencyData = {
          * Of this account only, by id.
          */
         account?: string;
+        /**
+         * Of this model only.
+         */
+        model?: string;
+        /**
+         * `true`: day by day, too.
+         */
+        series?: boolean;
     };
     url: '/admin/usage/latency';
 };
@@ -3010,15 +3947,27 @@ export type GetUsageRankingData = {
     body?: never;
     path?: never;
     query: {
-        kind: 'keys' | 'accounts' | 'models' | 'modelsOf';
+        kind: 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
         /**
-         * Whose models, by the key's id; for `modelsOf` only.
+         * Whose models or accounts, by the key's id; for `modelsOf` and `accountsOf` only.
          */
         key?: string;
+        /**
+         * Whose keys, by the account's id; for `keysOf` only.
+         */
+        account?: string;
         /**
          * A time to look back on, in the operator's days.
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
+        /**
+         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         */
+        from?: string;
+        /**
+         * Up to the end of this day; today if left out.
+         */
+        to?: string;
         /**
          * How many; 10 if left out.
          */
@@ -3047,6 +3996,14 @@ export type GetUsageSummaryData = {
          * A time to look back on, in the operator's days.
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
+        /**
+         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         */
+        from?: string;
+        /**
+         * Up to the end of this day; today if left out.
+         */
+        to?: string;
         /**
          * How many keys, accounts and models; 10 if left out.
          */
@@ -3080,6 +4037,23 @@ export type GetUsageTrendData = {
          * 12 months if left out.
          */
         count?: number;
+        /**
+         * From this day on, like `2026-01-31`, instead of `count`. Hours reach back 8 days, days 100; of months, those of
+         * the days from `from` to `to`.
+         */
+        from?: string;
+        /**
+         * Up to the end of this day; today if left out.
+         */
+        to?: string;
+        /**
+         * What those that cost most used, too; not with `key`, `account` or `model`.
+         */
+        groupBy?: 'key' | 'account' | 'model';
+        /**
+         * How many groups; 5 if left out.
+         */
+        top?: number;
         /**
          * Of this key only, by id.
          */
@@ -3126,6 +4100,179 @@ export type VerifyLedgerResponses = {
 };
 
 export type VerifyLedgerResponse = VerifyLedgerResponses[keyof VerifyLedgerResponses];
+
+export type GetBatchStatsData = {
+    body: BatchStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/batch-stats';
+};
+
+export type GetBatchStatsErrors = {
+    /**
+     * No id, or more than 30
+     */
+    400: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetBatchStatsError = GetBatchStatsErrors[keyof GetBatchStatsErrors];
+
+export type GetBatchStatsResponses = {
+    200: AnswerBatchStats;
+};
+
+export type GetBatchStatsResponse = GetBatchStatsResponses[keyof GetBatchStatsResponses];
+
+export type GetKeyIdData = {
+    body: StatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/get-key-id';
+};
+
+export type GetKeyIdErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetKeyIdError = GetKeyIdErrors[keyof GetKeyIdErrors];
+
+export type GetKeyIdResponses = {
+    200: AnswerStatsKeyId;
+};
+
+export type GetKeyIdResponse = GetKeyIdResponses[keyof GetKeyIdResponses];
+
+export type GetKeyModelStatsData = {
+    body: ModelStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/user-model-stats';
+};
+
+export type GetKeyModelStatsErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    /**
+     * By id: the key is disabled or has expired
+     */
+    403: ErrorBody;
+    /**
+     * By id: there is no such key
+     */
+    404: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetKeyModelStatsError = GetKeyModelStatsErrors[keyof GetKeyModelStatsErrors];
+
+export type GetKeyModelStatsResponses = {
+    200: ModelStats;
+};
+
+export type GetKeyModelStatsResponse = GetKeyModelStatsResponses[keyof GetKeyModelStatsResponses];
+
+export type GetKeyStatsData = {
+    body: StatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/user-stats';
+};
+
+export type GetKeyStatsErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    /**
+     * By id: the key is disabled or has expired
+     */
+    403: ErrorBody;
+    /**
+     * By id: there is no such key
+     */
+    404: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetKeyStatsError = GetKeyStatsErrors[keyof GetKeyStatsErrors];
+
+export type GetKeyStatsResponses = {
+    200: AnswerStatsKey;
+};
+
+export type GetKeyStatsResponse = GetKeyStatsResponses[keyof GetKeyStatsResponses];
+
+export type GetKeyTrendData = {
+    body: TrendStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/user-trend';
+};
+
+export type GetKeyTrendErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    /**
+     * By id: the key is disabled or has expired
+     */
+    403: ErrorBody;
+    /**
+     * By id: there is no such key
+     */
+    404: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetKeyTrendError = GetKeyTrendErrors[keyof GetKeyTrendErrors];
+
+export type GetKeyTrendResponses = {
+    200: AnswerTrendStats;
+};
+
+export type GetKeyTrendResponse = GetKeyTrendResponses[keyof GetKeyTrendResponses];
 
 export type GetHealthData = {
     body?: never;
