@@ -83,10 +83,10 @@ export class Console {
   /** Starts everything for one test; it ends with it. */
   static async start(t: TestContext, options: Options = {}): Promise<Console> {
     const started: Running[] = options.site === undefined ? [] : [options.site];
-    let made: Console | undefined;
+    const made: { console?: Console } = {};
     t.after(async () => {
       try {
-        await made?.finish(t);
+        await made.console?.finish(t);
       } finally {
         // What asks others ends before them.
         for (const server of started.reverse()) await server.stop();
@@ -103,9 +103,10 @@ export class Console {
       started.push(site);
       origin = site.url;
     }
-    made = new Console(new Provider(provider.url), relay, origin);
-    await made.look(options);
-    return made;
+    const console = new Console(new Provider(provider.url), relay, origin);
+    made.console = console;
+    await console.look(options);
+    return console;
   }
 
   /** Closes the browser's window; fails if it complained. Of a test that failed there is a picture. */

@@ -298,6 +298,10 @@ async fn every_route_that_changes_something_writes_one_entry_without_secrets() {
 
     let described: Value = serde_json::from_str(super::super::OPENAPI).unwrap();
     for (path, methods) in described["paths"].as_object().unwrap() {
+        // The public statistics ask by POST, so that keys stand in no address, and change nothing.
+        if path.starts_with("/apiStats/") {
+            continue;
+        }
         for method in methods
             .as_object()
             .unwrap()
