@@ -9,7 +9,8 @@
 //! provider may refuse one odd request so, whatever the token. Credentials that were renewed within
 //! [`RENEWED_MS`] are as good as can be, and their refusal is evidence about the request. Each further renewal
 //! for that reason doubles the time, until credentials are renewed because they ended. A renewal for that reason
-//! that failed is not tried again within [`FAILED_MS`].
+//! that failed may be tried again at once, and each further one in a row waits longer, up to [`FAILED_MS`]: the
+//! token endpoint's trouble is not the account's.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +28,11 @@ const RENEWED_MS: u64 = 600_000;
 /// And never for longer than this.
 const LONGEST_MS: u64 = 4 * 3_600_000;
 
-/// The same after a renewal that failed.
+/// The longest pause after renewals that failed.
 const FAILED_MS: u64 = 30_000;
+
+/// The pause after the second one in a row; doubles with each.
+const FAILED_TWICE_MS: u64 = 1_000;
 
 /// The renewals of an account's credentials.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -42,6 +46,8 @@ pub(super) struct Renewals {
     settled: Option<Deadline>,
     /// Renewals in a row that followed a refusal.
     after_refusal: u32,
+    /// Of those, how many failed since the last one that went well.
+    failed: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,6 +90,7 @@ impl Renewals {
         self.failure = None;
         self.settled = None;
         self.after_refusal = 0;
+        self.failed = 0;
         self.stop()
     }
 
@@ -136,9 +143,19 @@ impl Renewals {
                 self.after_refusal = 0;
                 RENEWED_MS
             }
-            (false, true) => FAILED_MS,
+            (false, true) => {
+                let doublings = self.failed;
+                self.failed = doublings.saturating_add(1);
+                match doublings.checked_sub(1) {
+                    None => return,
+                    Some(doublings) => (FAILED_TWICE_MS << doublings.min(16)).min(FAILED_MS),
+                }
+            }
             (false, false) => return,
         };
+        if well {
+            self.failed = 0;
+        }
         self.settled = Some(Deadline::after(now, pause));
     }
 

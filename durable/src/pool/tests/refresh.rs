@@ -360,13 +360,34 @@ fn a_refusal_of_new_credentials_is_no_reason_to_renew_them() {
 }
 
 #[test]
-fn a_renewal_that_failed_after_a_refusal_is_tried_again_a_little_later() {
+fn renewals_that_fail_after_refusals_are_tried_again_at_once_and_then_later_and_later() {
     let mut pool = alike(1);
-    assert_eq!(pool.say(T, after_401(1, 1)), Reply::RefreshElected);
-    pool.say(T, end(1, RefreshResult::Failed));
-    let at = T + 30_000;
-    assert_eq!(pool.say(T, after_401(2, 1)), Reply::RefreshTooSoon { at });
-    assert_eq!(pool.say(T, begin(3, 1)), Reply::RefreshElected, "it has ended");
-    pool.say(T, end(3, RefreshResult::Failed));
-    assert_eq!(pool.say(at, after_401(4, 1)), Reply::RefreshElected);
+    let mut now = T;
+    for (call, pause) in [0, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]
+        .into_iter()
+        .enumerate()
+    {
+        let call = 10 * call as u128;
+        assert_eq!(pool.say(now, after_401(call, 1)), Reply::RefreshElected, "{call}");
+        pool.say(now, end(call, RefreshResult::Failed));
+        if pause > 0 {
+            let at = now + pause;
+            assert_eq!(
+                pool.say(now, after_401(call + 1, 1)),
+                Reply::RefreshTooSoon { at }
+            );
+            now = at;
+        }
+    }
+    assert_eq!(pool.say(now, begin(98, 1)), Reply::RefreshElected, "it has ended");
+    pool.say(now, end(98, RefreshResult::Refreshed { version: 2 }));
+    let later = now + 600_000;
+    for call in [100, 101] {
+        assert_eq!(
+            pool.say(later, after_401(call, 2)),
+            Reply::RefreshElected,
+            "they went well since"
+        );
+        pool.say(later, end(call, RefreshResult::Failed));
+    }
 }

@@ -285,6 +285,10 @@ impl Plain {
                 "nobody reads the record for those who wait"
             );
         }
+        // Whoever reads a record that is known by now reads for nobody.
+        if !self.stale || self.waiters.is_empty() {
+            self.reader = None;
+        }
     }
 
     fn live(&self, now: Millis) -> Option<&Window> {
