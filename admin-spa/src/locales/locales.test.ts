@@ -74,6 +74,10 @@ test('every value of the enums that people see has a text', () => {
   const wanted = [
     ...schemas.Platform!.enum!.map((value) => ['common', `platform.${value}`]),
     ...schemas.Account!.properties!.status!.enum!.map((value) => ['accounts', `status.${value}`]),
+    ...schemas.AccountReason!.enum!.map((value) => ['accounts', `code.${value}`]),
+    ...schemas.Cooldown!.properties!.kind!.enum!.map((value) => ['accounts', `kind.${value}`]),
+    ...schemas.AccountAction!.enum!.map((value) => ['accounts', `batch.kinds.${value}`]),
+    ...Object.keys(schemas.AccountChange!.properties!).map((value) => ['accounts', `field.${value}`]),
   ]
   for (const [file, key] of wanted) expect(read('en', `${file}.json`).has(key!), `${file}: ${key}`).toBe(true)
 })
