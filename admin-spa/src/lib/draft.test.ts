@@ -60,3 +60,16 @@ test('fresh data keeps what was typed and reports what clashes', () => {
   expect(draft.value.name).toBe('theirs')
   expect(draft.theirs.value).toEqual([])
 })
+
+test('a value that was reached into can be sent and loaded', async () => {
+  const draft = useDraft({ ...start(), mapping: {} as Record<string, string> })
+  draft.value.mapping.a = 'b'
+  draft.value.tags.push('y')
+  let sent: unknown
+  await draft.submit((patch) => Promise.resolve((sent = patch)))
+  expect(sent).toEqual({ mapping: { a: 'b' }, tags: ['x', 'y'] })
+  draft.value.proxy!.port = 9
+  draft.load({ ...start(), tags: ['z'], mapping: {} })
+  expect(draft.value.proxy).toEqual({ host: 'h', port: 9 })
+  expect(draft.value.tags).toEqual(['z'])
+})
