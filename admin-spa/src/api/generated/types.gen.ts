@@ -356,6 +356,14 @@ export type AuditList = {
     nextCursor?: string | null;
 };
 
+export type BatchModelStatsInput = {
+    /**
+     * Ids of keys. Those that are not there, disabled or expired count nothing.
+     */
+    apiIds: Array<string>;
+    period?: null | StatsPeriod;
+};
+
 export type BatchStats = {
     aggregated: BatchStatsTotal;
     individual: Array<BatchStatsKey>;
@@ -920,6 +928,28 @@ export type KeySpend = {
     total: PeriodSpend;
     week: PeriodSpend;
     weekOpus: PeriodSpend;
+};
+
+/**
+ * What to test with.
+ */
+export type KeyTestInput = {
+    /**
+     * The key. Its id is not enough: a call is charged to it.
+     */
+    apiKey: string;
+    /**
+     * 1 to 4096 tokens; 1000 if left out.
+     */
+    maxTokens?: number | null;
+    /**
+     * `claude-sonnet-4-5-20250929` if left out.
+     */
+    model?: string | null;
+    /**
+     * `hi` if left out.
+     */
+    prompt?: string | null;
 };
 
 /**
@@ -4100,6 +4130,64 @@ export type VerifyLedgerResponses = {
 };
 
 export type VerifyLedgerResponse = VerifyLedgerResponses[keyof VerifyLedgerResponses];
+
+export type TestKeyData = {
+    body: KeyTestInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api-key/test';
+};
+
+export type TestKeyErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type TestKeyError = TestKeyErrors[keyof TestKeyErrors];
+
+export type TestKeyResponses = {
+    200: string;
+};
+
+export type TestKeyResponse = TestKeyResponses[keyof TestKeyResponses];
+
+export type GetBatchModelStatsData = {
+    body: BatchModelStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/batch-model-stats';
+};
+
+export type GetBatchModelStatsErrors = {
+    /**
+     * No id, or more than 30
+     */
+    400: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetBatchModelStatsError = GetBatchModelStatsErrors[keyof GetBatchModelStatsErrors];
+
+export type GetBatchModelStatsResponses = {
+    200: ModelStats;
+};
+
+export type GetBatchModelStatsResponse = GetBatchModelStatsResponses[keyof GetBatchModelStatsResponses];
 
 export type GetBatchStatsData = {
     body: BatchStatsInput;
