@@ -95,7 +95,7 @@ pub(in crate::http) async fn test(
         app,
         began,
         told: VecDeque::from([start]),
-        phase: Phase::Calls(call),
+        phase: Phase::Calls(Box::new(call)),
     };
     let events = stream::unfold(test, |mut test| async {
         let event = test.next().await?;
@@ -144,7 +144,7 @@ struct Test {
 }
 
 enum Phase {
-    Calls(Request),
+    Calls(Box<Request>),
     Reads(Box<Answer>),
     Over,
 }
@@ -171,7 +171,7 @@ impl Test {
                 return Some(event);
             }
             match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Calls(request) => self.call(request).await,
+                Phase::Calls(request) => self.call(*request).await,
                 Phase::Reads(answer) => self.read(*answer).await,
                 Phase::Over => return None,
             }

@@ -348,7 +348,9 @@ async fn a_test_of_a_key_is_a_real_call_that_is_told_in_events() {
     let (_, text) = key(&bench, json!({})).await;
     account(&bench, "the-secret-account").await;
     let say = |events: &[Value]| {
-        let text: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+        let text = events
+            .iter()
+            .fold(String::new(), |text, event| text + &format!("data: {event}\n\n"));
         let body = http_body_util::Full::new(bytes::Bytes::from(text));
         let body = body.map_err(|never| match never {}).boxed_unsync();
         let answer = http::Response::builder()
