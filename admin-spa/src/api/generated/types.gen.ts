@@ -92,6 +92,72 @@ export type Account = {
 };
 
 /**
+ * What is done to each account of a batch.
+ */
+export type AccountAction = 'reset' | 'flushSessions' | 'delete' | 'enable' | 'disable' | 'pause' | 'resume';
+
+/**
+ * Which accounts, and what of `change` and `action` to do to each.
+ */
+export type AccountBatchInput = {
+    action?: AccountAction;
+    /**
+     * As in `PATCH /admin/accounts/{id}`, without what is one account's own.
+     */
+    change?: AccountChange;
+    /**
+     * Change nothing, and say what would change.
+     */
+    dryRun?: boolean;
+    ids: Array<string>;
+};
+
+export type AccountChange = {
+    dailyQuota?: null | Usd;
+    description?: string | null;
+    /**
+     * Ids of the account groups it is in, of its platform. Replaces all of them.
+     */
+    groups?: Array<string> | null;
+    isActive?: boolean;
+    /**
+     * Calls the account may serve at once; 0 is no limit.
+     */
+    maxConcurrency?: number;
+    /**
+     * From the model a client names to the model the account is asked for.
+     */
+    modelMapping?: {
+        [key: string]: string;
+    } | null;
+    /**
+     * Lower is chosen first; 50 if left out.
+     */
+    priority?: number;
+    /**
+     * Percent of the provider's quota windows that are kept back: with less left than that, others of its
+     * priority go first.
+     */
+    reservePercent?: number;
+    /**
+     * `false` pauses the account: it gets no calls, and keeps all else.
+     */
+    schedulable?: boolean;
+    /**
+     * `false`: only for keys that are bound to it or to one of its groups.
+     */
+    shared?: boolean;
+    /**
+     * When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+     */
+    subscriptionExpiresAt?: string | null;
+    /**
+     * The models it serves, as clients name them; `null`: all.
+     */
+    supportedModels?: Array<string> | null;
+};
+
+/**
  * An error that was held against the account.
  */
 export type AccountError = {
@@ -356,12 +422,62 @@ export type AuditList = {
     nextCursor?: string | null;
 };
 
-export type BatchModelStatsInput = {
+/**
+ * A field with its values before and after.
+ */
+export type BatchChange = {
+    field: string;
+    from: unknown;
+    to: unknown;
+};
+
+/**
+ * Why one record was left as it is.
+ */
+export type BatchError = {
     /**
-     * Ids of keys. Those that are not there, disabled or expired count nothing.
+     * A stable code, for scripts.
      */
-    apiIds: Array<string>;
-    period?: null | StatsPeriod;
+    error: string;
+    /**
+     * The field of `change` that is at fault.
+     */
+    field?: string | null;
+    message: string;
+};
+
+/**
+ * What became of one record.
+ */
+export type BatchItem = {
+    /**
+     * The fields of the record that change, with their values as the record shows them. Empty: it was like that
+     * already, or the action changes no field.
+     */
+    changes: Array<BatchChange>;
+    error?: null | BatchError;
+    id: string;
+    /**
+     * `null`: there is no such record.
+     */
+    name?: string | null;
+    ok: boolean;
+};
+
+/**
+ * What a batch came to.
+ */
+export type BatchResult = {
+    /**
+     * Nothing was changed: the results say what would be.
+     */
+    dryRun: boolean;
+    failed: number;
+    /**
+     * In the order of `ids`.
+     */
+    results: Array<BatchItem>;
+    succeeded: number;
 };
 
 export type BatchStats = {
@@ -391,31 +507,6 @@ export type BatchStatsTotal = StatsPeriods & {
      * Ids that were asked for.
      */
     totalKeys: number;
-};
-
-export type CallCostPart = {
-    class: TokenClass;
-    cost: Usd;
-    /**
-     * USD, of this call: long context, tier, fast mode and region are in it.
-     */
-    pricePerMillion: number;
-    tokens: number;
-};
-
-/**
- * What the tokens of a call cost at the prices that hold now.
- */
-export type CallCosts = {
-    /**
-     * `true`: with `charges` they are the call's cost. `false`: prices changed since, or what decided them is not
-     * known any more.
-     */
-    asCharged: boolean;
-    /**
-     * The classes of which there are tokens.
-     */
-    parts: Array<CallCostPart>;
 };
 
 /**
@@ -550,14 +641,14 @@ export type Credentials = {
     /**
      * `null`: the official address.
      */
-    base_url?: string | null;
+    baseUrl?: string | null;
     type: 'apiKey';
 } | {
     /**
      * When the access token ends; `null`: not known.
      */
-    expires_at?: string | null;
-    has_refresh_token: boolean;
+    expiresAt?: string | null;
+    hasRefreshToken: boolean;
     /**
      * The account of ChatGPT, or the project of Google's cloud, that the tokens speak for; `null`: not
      * known yet, or not needed.
@@ -953,28 +1044,6 @@ export type KeySpend = {
     total: PeriodSpend;
     week: PeriodSpend;
     weekOpus: PeriodSpend;
-};
-
-/**
- * What to test with.
- */
-export type KeyTestInput = {
-    /**
-     * The key. Its id is not enough: a call is charged to it.
-     */
-    apiKey: string;
-    /**
-     * 1 to 4096 tokens; 1000 if left out.
-     */
-    maxTokens?: number | null;
-    /**
-     * `claude-sonnet-4-5-20250929` if left out.
-     */
-    model?: string | null;
-    /**
-     * `hi` if left out.
-     */
-    prompt?: string | null;
 };
 
 /**
@@ -1706,54 +1775,6 @@ export type PageKeyHolding = {
     totalPages: number;
 };
 
-/**
- * One page of a list.
- */
-export type PageRefusal = {
-    items: Array<{
-        /**
-         * Stable code of why, as the client was told it.
-         */
-        code: string;
-        /**
-         * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
-         */
-        keyId?: string | null;
-        /**
-         * `null` if the key is purged, too.
-         */
-        keyName?: string | null;
-        lastAt: string;
-        /**
-         * What the client was told the last time, in English.
-         */
-        lastMessage: string;
-        /**
-         * `x-request-id` of the last one. It is not in the log of requests.
-         */
-        lastRequestId: string;
-        /**
-         * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
-         */
-        nextAllowedAt?: string | null;
-        today: number;
-        yesterday: number;
-    }>;
-    /**
-     * Counts from 1.
-     */
-    page: number;
-    pageSize: number;
-    /**
-     * How many there are on all pages.
-     */
-    total: number;
-    /**
-     * 0 when there is nothing.
-     */
-    totalPages: number;
-};
-
 export type PasswordChanged = {
     /**
      * Milliseconds until the token ends.
@@ -1969,39 +1990,6 @@ export type RankFigures = {
 };
 
 export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
-
-/**
- * How often calls of a key were refused with a code, today and yesterday in the operator's time zone.
- */
-export type Refusal = {
-    /**
-     * Stable code of why, as the client was told it.
-     */
-    code: string;
-    /**
-     * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
-     */
-    keyId?: string | null;
-    /**
-     * `null` if the key is purged, too.
-     */
-    keyName?: string | null;
-    lastAt: string;
-    /**
-     * What the client was told the last time, in English.
-     */
-    lastMessage: string;
-    /**
-     * `x-request-id` of the last one. It is not in the log of requests.
-     */
-    lastRequestId: string;
-    /**
-     * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
-     */
-    nextAllowedAt?: string | null;
-    today: number;
-    yesterday: number;
-};
 
 /**
  * One call.
@@ -2276,10 +2264,6 @@ export type StatsNow = {
      * Calls that wait for a slot; `null`: the key's gate cannot be asked.
      */
     queued?: number | null;
-    /**
-     * The key's calls that were refused before a provider was called, today and yesterday; the last first.
-     */
-    refusals: Array<StatsRefusal>;
     refused?: null | StatsRefused;
     /**
      * The limits that are set, the tightest first.
@@ -2320,17 +2304,6 @@ export type StatsPricing = {
     cacheWrite: number;
     input: number;
     output: number;
-};
-
-export type StatsRefusal = {
-    code: string;
-    lastAt: string;
-    /**
-     * When a call may be tried again, as the last one was told; `null`: now, or waiting does not help.
-     */
-    nextAllowedAt?: string | null;
-    today: number;
-    yesterday: number;
 };
 
 export type StatsRefused = {
@@ -2466,11 +2439,6 @@ export type TicketMade = {
 };
 
 /**
- * A class of tokens, with the names of `tokens`.
- */
-export type TokenClass = 'input' | 'cacheRead' | 'cacheWrite5m' | 'cacheWrite1h' | 'output';
-
-/**
  * Token counts of one call, each token in exactly one class.
  */
 export type Tokens = {
@@ -2562,7 +2530,6 @@ export type TracedAttempt = {
  * One call, and how it was served.
  */
 export type TracedRequest = Request & {
-    costs: CallCosts;
     trace?: null | CallTrace;
 };
 
@@ -3175,6 +3142,28 @@ export type CreateAccountResponses = {
 };
 
 export type CreateAccountResponse = CreateAccountResponses[keyof CreateAccountResponses];
+
+export type BatchAccountsData = {
+    body: AccountBatchInput;
+    path?: never;
+    query?: never;
+    url: '/admin/accounts/batch';
+};
+
+export type BatchAccountsErrors = {
+    422: ErrorBody;
+};
+
+export type BatchAccountsError = BatchAccountsErrors[keyof BatchAccountsErrors];
+
+export type BatchAccountsResponses = {
+    /**
+     * Also if some failed
+     */
+    200: BatchResult;
+};
+
+export type BatchAccountsResponse = BatchAccountsResponses[keyof BatchAccountsResponses];
 
 export type FinishSignInData = {
     body: FinishInputWritable;
@@ -3827,42 +3816,6 @@ export type SetPricesResponses = {
 
 export type SetPricesResponse = SetPricesResponses[keyof SetPricesResponses];
 
-export type ListRefusalsData = {
-    body?: never;
-    path?: never;
-    query?: {
-        /**
-         * Of this key only, by id.
-         */
-        keyId?: string;
-        /**
-         * With this code only, like `cost_limited`.
-         */
-        code?: string;
-        /**
-         * Counts from 1.
-         */
-        page?: number;
-        /**
-         * 20 if left out.
-         */
-        pageSize?: number;
-    };
-    url: '/admin/refusals';
-};
-
-export type ListRefusalsErrors = {
-    422: ErrorBody;
-};
-
-export type ListRefusalsError = ListRefusalsErrors[keyof ListRefusalsErrors];
-
-export type ListRefusalsResponses = {
-    200: PageRefusal;
-};
-
-export type ListRefusalsResponse = ListRefusalsResponses[keyof ListRefusalsResponses];
-
 export type ListRequestsData = {
     body?: never;
     path?: never;
@@ -4293,64 +4246,6 @@ export type VerifyLedgerResponses = {
 };
 
 export type VerifyLedgerResponse = VerifyLedgerResponses[keyof VerifyLedgerResponses];
-
-export type TestKeyData = {
-    body: KeyTestInput;
-    path?: never;
-    query?: never;
-    url: '/apiStats/api-key/test';
-};
-
-export type TestKeyErrors = {
-    /**
-     * No key
-     */
-    400: ErrorBody;
-    /**
-     * Not a key, or one that is disabled or has expired
-     */
-    401: ErrorBody;
-    422: ErrorBody;
-    /**
-     * Asked too often; see `retry-after`
-     */
-    429: ErrorBody;
-};
-
-export type TestKeyError = TestKeyErrors[keyof TestKeyErrors];
-
-export type TestKeyResponses = {
-    200: string;
-};
-
-export type TestKeyResponse = TestKeyResponses[keyof TestKeyResponses];
-
-export type GetBatchModelStatsData = {
-    body: BatchModelStatsInput;
-    path?: never;
-    query?: never;
-    url: '/apiStats/api/batch-model-stats';
-};
-
-export type GetBatchModelStatsErrors = {
-    /**
-     * No id, or more than 30
-     */
-    400: ErrorBody;
-    422: ErrorBody;
-    /**
-     * Asked too often; see `retry-after`
-     */
-    429: ErrorBody;
-};
-
-export type GetBatchModelStatsError = GetBatchModelStatsErrors[keyof GetBatchModelStatsErrors];
-
-export type GetBatchModelStatsResponses = {
-    200: ModelStats;
-};
-
-export type GetBatchModelStatsResponse = GetBatchModelStatsResponses[keyof GetBatchModelStatsResponses];
 
 export type GetBatchStatsData = {
     body: BatchStatsInput;
