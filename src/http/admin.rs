@@ -11,6 +11,7 @@ mod keys;
 mod list;
 mod oem;
 mod prices;
+mod refusals;
 mod requests;
 mod usage;
 
@@ -99,6 +100,7 @@ fn routes() -> Router<App> {
         .route("/admin/requests", get(requests::list))
         .route("/admin/requests.csv", get(requests::csv::export))
         .route("/admin/requests/{id}", get(requests::get))
+        .route("/admin/refusals", get(refusals::list))
         .route("/admin/audit", get(audit::list))
         .route("/admin/prices", get(prices::get).put(prices::set))
         .route("/apiStats/api/get-key-id", post(stats::get_key_id))
@@ -109,6 +111,11 @@ fn routes() -> Router<App> {
         )
         .route("/apiStats/api/user-trend", post(stats::trend::user_trend))
         .route("/apiStats/api/batch-stats", post(stats::batch::batch_stats))
+        .route(
+            "/apiStats/api/batch-model-stats",
+            post(stats::models::batch_model_stats),
+        )
+        .route("/apiStats/api-key/test", post(stats::test_call::test))
         .route("/health", get(ops::health))
         .route("/metrics", get(ops::metrics))
 }
