@@ -23,7 +23,8 @@ use super::AccountView;
 use super::input::SignInInput;
 use crate::app::App;
 use crate::model::account::{Account, Grant, Platform, Proxy};
-use crate::model::{id, time};
+use crate::model::time;
+use crate::port::random;
 use crate::port::upstream::UpstreamErrorKind;
 use crate::provider::sign_in::{self, NoSignIn, SignIn};
 use crate::provider::{self, Provider, Refreshed};
@@ -71,7 +72,7 @@ pub(in crate::http::admin) async fn start(
     let account = match there {
         Some(account) => account,
         None => {
-            let id = id::fresh(now, &*app.ports.random);
+            let id = random::record_id(now, &*app.ports.random);
             input.into_account(&app, id, now).await?
         }
     };
