@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use crs_durable::pool::AccountPolicy;
 
-use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config, Secret};
+use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config};
 use crate::metrics::Metrics;
 use crate::model::account::Platform;
 use crate::model::price::PriceBook;
+use crate::model::secret::Secret;
 use crate::port::billed::Billed;
 use crate::port::clock::Clock;
 use crate::port::destination::Destinations;

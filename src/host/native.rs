@@ -34,12 +34,14 @@ use self::spill_file::SpillFile;
 use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
 use crate::app::{App, Ports, assemble, destinations};
-use crate::config::{self, Config, Problems, Secret, StoreChoice, Vars};
+use crate::config::{self, Config, Problems, StoreChoice, Vars};
+use crate::model::secret::Secret;
 use crate::port::random::Random as _;
 use crate::port::store::Store;
 use crate::relay::outbox;
 use crate::relay::outbox::spill::{self, Tally};
 use crate::store::admins::Ensured;
+use crate::store::fingerprint::check_fingerprint;
 
 /// How often changed pools are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -133,8 +135,7 @@ impl Native {
         };
         let local_token = local_token();
         let app = assemble(setup.config.clone(), ports, Some(local_token.clone()));
-        app.keyring
-            .check_fingerprint(&*store)
+        check_fingerprint(&*store, &app.keyring)
             .await
             .map_err(|error| StartError::Other(error.to_string()))?;
         app.load()

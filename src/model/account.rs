@@ -1,5 +1,7 @@
 //! A provider account: who we are to a provider, and how it is used.
 
+pub mod live;
+
 use std::collections::BTreeSet;
 
 use crs_durable::Millis;

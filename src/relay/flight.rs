@@ -30,10 +30,10 @@ use super::running::Lifeline;
 use super::stream::X_REQUEST_ID;
 use crate::app::App;
 use crate::error::{Code, Failure, excerpt};
+use crate::model::account::live::LiveAccount;
 use crate::model::usage::Tokens;
 use crate::port::gates::KeyHash;
 use crate::provider::Provider;
-use crate::store::accounts::LiveAccount;
 
 use self::trace::Heard;
 pub(super) use self::trace::skip_name;

@@ -22,6 +22,7 @@ use super::super::fields::Line;
 use super::AccountView;
 use super::input::SignInInput;
 use crate::app::App;
+use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Grant, Platform, Proxy};
 use crate::model::time;
 use crate::port::random;
@@ -30,7 +31,6 @@ use crate::provider::sign_in::{self, NoSignIn, SignIn};
 use crate::provider::{self, Provider, Refreshed};
 use crate::relay::token_endpoint::{self, NoAnswer};
 use crate::secrets::pkce;
-use crate::store::accounts::{Credentials, NewTokens};
 use crate::store::sign_ins::Begun;
 
 /// Where to sign in, and how to go on.
