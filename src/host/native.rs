@@ -38,8 +38,9 @@ use crate::config::{self, Config, Problems, StoreChoice, Vars};
 use crate::model::secret::Secret;
 use crate::port::random::Random as _;
 use crate::port::store::Store;
-use crate::relay::outbox;
-use crate::relay::outbox::spill::{self, Tally};
+use crate::relay::ledger_writer;
+use crate::relay::ledger_writer::spill::{self, Tally};
+use crate::state::outbox;
 use crate::store::admins::Ensured;
 use crate::store::fingerprint::check_fingerprint;
 
@@ -154,7 +155,7 @@ impl Native {
     /// Writes what must not be lost, within a bound. For an app that serves nobody.
     pub async fn close(self) {
         let writes = async {
-            outbox::flush(&self.app).await;
+            ledger_writer::flush(&self.app).await;
             self.last_writes().await;
         };
         if tokio::time::timeout(self.app.config.ledger.last_writes, writes)
@@ -342,7 +343,7 @@ fn tell_unwritten(app: &App) {
     reason = "their ends are waited for by name, not with the tasks of calls"
 )]
 fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
-    let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
+    let ledger = tokio::task::spawn(ledger_writer::run(native.app.clone()));
     let (gates, app) = (native.gates.clone(), native.app.clone());
     let others = tokio::task::spawn(async move {
         tokio::join!(save_pools(gates), look_again(app.clone()), tidy(app));

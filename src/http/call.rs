@@ -17,11 +17,11 @@ use crate::provider::Provider;
 use crate::relay;
 use crate::relay::body::tools::HostedTools;
 use crate::relay::body::{Field, Fields, scan};
-use crate::relay::body_memory::Reserved;
 use crate::relay::call::{Call, Endpoint, request_id};
 use crate::relay::entry::{self, Arrival, Entry};
 use crate::relay::origin;
 use crate::relay::session::{Session, Signals};
+use crate::state::body_memory::Reserved;
 
 /// With the address before it, a longer query makes no URI any more.
 const LONGEST_QUERY: usize = 8 << 10;

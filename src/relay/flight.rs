@@ -21,12 +21,10 @@ use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
 use super::body::Fields;
-use super::body_memory::Reserved;
 use super::call::{Call, request_id};
 use super::mask::StreamMask;
 use super::meter::Meter;
 use super::origin::Reference;
-use super::running::Lifeline;
 use super::stream::X_REQUEST_ID;
 use crate::app::App;
 use crate::error::{Code, Failure, excerpt};
@@ -34,6 +32,8 @@ use crate::model::account::live::LiveAccount;
 use crate::model::usage::Tokens;
 use crate::port::gates::KeyHash;
 use crate::provider::Provider;
+use crate::state::body_memory::Reserved;
+use crate::state::running::Lifeline;
 
 use self::trace::Heard;
 pub(super) use self::trace::skip_name;

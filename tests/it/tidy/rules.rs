@@ -65,7 +65,7 @@ const BACKENDS: [&str; 5] = [
     "store::redis",
 ];
 
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer {
         module: "model",
         may: &["model"],
@@ -107,6 +107,11 @@ const LAYERS: [Layer; 9] = [
         instead: "a provider turns values into values and is never given a port: take the value as an argument",
     },
     Layer {
+        module: "state",
+        may: &["state", "error", "model", "port"],
+        instead: "state is memory: what does I/O with it is the relay's",
+    },
+    Layer {
         module: "store",
         may: &["store", "port", "model", "config", "secrets", "error"],
         instead: "a store knows nothing of requests: pass in values, return values",
@@ -114,14 +119,15 @@ const LAYERS: [Layer; 9] = [
     Layer {
         module: "relay",
         may: &[
-            "relay", "provider", "model", "port", "error", "config", "app", "store", "secrets",
+            "relay", "provider", "model", "port", "error", "config", "app", "state", "store", "secrets",
         ],
         instead: "the relay reaches the world through app::Ports: add a question to a port",
     },
     Layer {
         module: "http",
         may: &[
-            "http", "relay", "provider", "model", "port", "error", "config", "app", "store", "secrets",
+            "http", "relay", "provider", "model", "port", "error", "config", "app", "state", "store",
+            "secrets",
         ],
         instead: "both hosts serve the same router: reach the world through app::Ports",
     },
