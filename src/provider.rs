@@ -34,12 +34,12 @@ use self::openai::chat::Target;
 use self::sign_in::{NoSignIn, SignIn};
 use crate::config::Config;
 use crate::error::{Code, Failure};
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::model::usage::Tokens;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
-use crate::store::accounts::LiveAccount;
 
 /// The provider of a platform's accounts.
 pub fn of(platform: Platform) -> &'static dyn Provider {
@@ -501,7 +501,7 @@ pub const PROBE_SOON_MS: u64 = 2 * 60_000;
 
 /// The answer to a refresh.
 pub enum Refreshed {
-    Tokens(crate::store::accounts::NewTokens),
+    Tokens(crate::model::account::live::NewTokens),
     /// The refresh token is no good any more.
     Refused(String),
     /// No clear word; the next one may try again.

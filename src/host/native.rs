@@ -34,13 +34,16 @@ use self::spill_file::SpillFile;
 use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
 use crate::app::{App, Ports, assemble, destinations};
-use crate::config::{self, Config, Problems, Secret, StoreChoice, Vars};
+use crate::config::{self, Config, Problems, StoreChoice, Vars};
+use crate::model::secret::Secret;
 use crate::port::random::Random as _;
 use crate::port::store::Store;
-use crate::relay::outbox;
-use crate::relay::outbox::spill::{self, Tally};
-use crate::relay::refusal_tally;
+use crate::relay::ledger_writer;
+use crate::relay::ledger_writer::spill::{self, Tally};
+use crate::relay::refusal_writer;
+use crate::state::outbox;
 use crate::store::admins::Ensured;
+use crate::store::fingerprint::check_fingerprint;
 
 /// How often changed pools are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -134,8 +137,7 @@ impl Native {
         };
         let local_token = local_token();
         let app = assemble(setup.config.clone(), ports, Some(local_token.clone()));
-        app.keyring
-            .check_fingerprint(&*store)
+        check_fingerprint(&*store, &app.keyring)
             .await
             .map_err(|error| StartError::Other(error.to_string()))?;
         app.load()
@@ -154,7 +156,7 @@ impl Native {
     /// Writes what must not be lost, within a bound. For an app that serves nobody.
     pub async fn close(self) {
         let writes = async {
-            outbox::flush(&self.app).await;
+            ledger_writer::flush(&self.app).await;
             self.last_writes().await;
         };
         if tokio::time::timeout(self.app.config.ledger.last_writes, writes)
@@ -167,7 +169,7 @@ impl Native {
 
     async fn last_writes(&self) {
         self.app.ports.tasks.drained().await;
-        refusal_tally::write_logged(&self.app).await;
+        refusal_writer::write_logged(&self.app).await;
         self.gates.save().await;
     }
 }
@@ -343,7 +345,7 @@ fn tell_unwritten(app: &App) {
     reason = "their ends are waited for by name, not with the tasks of calls"
 )]
 fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
-    let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
+    let ledger = tokio::task::spawn(ledger_writer::run(native.app.clone()));
     let (gates, app) = (native.gates.clone(), native.app.clone());
     let others = tokio::task::spawn(async move {
         tokio::join!(
@@ -365,8 +367,8 @@ async fn save_pools(gates: Arc<NativeGates>) {
 
 async fn write_refusals(app: App) {
     loop {
-        tokio::time::sleep(refusal_tally::WRITE_EVERY).await;
-        refusal_tally::write_logged(&app).await;
+        tokio::time::sleep(refusal_writer::WRITE_EVERY).await;
+        refusal_writer::write_logged(&app).await;
     }
 }
 

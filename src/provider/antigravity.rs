@@ -30,13 +30,13 @@ use super::{
 };
 use crate::config::Config;
 use crate::error::Failure;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::model::usage::Tokens;
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::{Call, Endpoint, Surface};
 use crate::relay::meter::{Meter, streams};
-use crate::store::accounts::{Credentials, LiveAccount};
 
 /// See the module.
 pub struct Bridge {

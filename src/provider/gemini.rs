@@ -22,11 +22,11 @@ use super::{
 };
 use crate::config::Config;
 use crate::error::Failure;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint, Surface};
 use crate::relay::meter::{Meter, streams};
-use crate::store::accounts::{Credentials, LiveAccount};
 
 pub use self::request::ALLOWED;
 

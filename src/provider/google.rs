@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Request;
 
 use super::oauth;
-use crate::config::Secret;
+use crate::model::secret::Secret;
 
 /// A refresh at Google, which wants the client's secret as well. `url`: that of `GOOGLE_OAUTH_URL`.
 pub(super) fn refresh_request(

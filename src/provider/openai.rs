@@ -26,11 +26,11 @@ use super::wire::marks;
 use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, Whole, is_other_form};
 use crate::config::Config;
 use crate::error::Failure;
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, is_event_stream};
-use crate::store::accounts::LiveAccount;
 
 pub use oauth::{expiry, tenant};
 pub use on_messages::ChatOnMessages;

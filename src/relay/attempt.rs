@@ -21,10 +21,10 @@ use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, conversion, origin, provider_failure, read_bounded, refresh, unpack};
 use crate::app::App;
 use crate::error::{Code, Failure, excerpt};
+use crate::model::account::live::LiveAccount;
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, OpenedByHost, Route, UpstreamError, UpstreamErrorKind};
 use crate::provider::{Opening, PROBE_SOON_MS, Provider, Rewrite, Then, Unsendable, Verdict};
-use crate::store::accounts::LiveAccount;
 
 /// An account that could not say what a call needs to know is asked again after this long.
 const ASK_AGAIN_MS: u64 = 2 * 60_000;

@@ -21,20 +21,20 @@ use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
 use super::body::Fields;
-use super::body_memory::Reserved;
 use super::call::{Call, request_id};
 use super::mask::StreamMask;
 use super::meter::Meter;
 use super::origin::Reference;
-use super::refusal_tally;
-use super::running::Lifeline;
+use super::refusal_writer;
 use super::stream::X_REQUEST_ID;
 use crate::app::App;
 use crate::error::{Code, Failure, excerpt};
+use crate::model::account::live::LiveAccount;
 use crate::model::usage::Tokens;
 use crate::port::gates::KeyHash;
 use crate::provider::Provider;
-use crate::store::accounts::LiveAccount;
+use crate::state::body_memory::Reserved;
+use crate::state::running::Lifeline;
 
 use self::trace::Heard;
 pub(super) use self::trace::skip_name;
@@ -322,7 +322,7 @@ impl Flight {
     pub(super) fn failed(mut self, failure: &Failure) {
         // Others are in the ledger, and a probe is nobody's call.
         if self.attempts == 0 && self.call.only.is_none() {
-            refusal_tally::count(&self.app, Some(&self.call.key), self.call.id, failure);
+            refusal_writer::count(&self.app, Some(&self.call.key), self.call.id, failure);
         }
         self.status = Some(failure.status.as_u16());
         self.failure = Some((failure.code, failure.log_entry()));

@@ -20,7 +20,7 @@ use super::super::extract::{AdminSession, Input, LARGE, Params, SMALL};
 use super::list::{Page, Slice};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
-use crate::model::id;
+use crate::port::random;
 use crate::store::accounts::{Edited, SecretNeeded};
 
 use find::AccountQuery;
@@ -62,7 +62,7 @@ pub(super) async fn create(
     Input(input): Input<AccountInput, LARGE>,
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     let now = app.ports.clock.now();
-    let id = id::fresh(now, &*app.ports.random);
+    let id = random::record_id(now, &*app.ports.random);
     let input = input.settled()?;
     input.check_groups(&app, None).await?;
     let account = input.into_account(&app, id, now)?;

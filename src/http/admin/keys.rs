@@ -20,9 +20,9 @@ use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Input, Params};
 use super::list::{Page, Slice};
 use crate::app::App;
-use crate::model::id;
 use crate::model::key::Key;
 use crate::port::gates::KeyHash;
+use crate::port::random;
 use crate::store::api_keys::KeyChange;
 use crate::store::ledger::Kind;
 
@@ -72,7 +72,7 @@ pub(super) async fn create(
     let now = app.ports.clock.now();
     let issued = app.keyring.issue_key(&*app.ports.random);
     let mut key = Key {
-        id: id::fresh(now, &*app.ports.random),
+        id: random::record_id(now, &*app.ports.random),
         hash: issued.hash.hex(),
         shown: issued.shown,
         version: 1,

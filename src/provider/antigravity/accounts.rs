@@ -6,12 +6,12 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::config::Config;
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Grant, Platform};
 use crate::model::name::ModelName;
 use crate::provider::sign_in::{NoSignIn, SignIn};
 use crate::provider::{Opening, Provider, Refreshed, Unsendable, Verdict};
 use crate::relay::call::Call;
-use crate::store::accounts::LiveAccount;
 
 /// The methods are those of [`Provider`]. Calls are Google's: `generateContent` of the Gemini API, tokens
 /// counted in either of its protocols, and what Code Assist has besides.

@@ -13,6 +13,7 @@ use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 use super::chat::{self, Context, Options, Stream, Target};
 use crate::config::Config;
 use crate::error::Failure;
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::model::usage::Tokens;
@@ -25,7 +26,6 @@ use crate::provider::{
 use crate::relay::body::scan;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, streams};
-use crate::store::accounts::LiveAccount;
 
 /// See the module.
 pub struct ChatOnMessages {

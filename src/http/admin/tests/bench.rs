@@ -19,10 +19,11 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::app::{App, Ports, assemble};
-use crate::config::{Config, Secret};
+use crate::config::Config;
 use crate::http::extract::{ClientAddress, FromThisMachine};
 use crate::http::router;
 use crate::model::account::Platform;
+use crate::model::secret::Secret;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
 use crate::port::gates::{Gates, GatesError, KeyHash};

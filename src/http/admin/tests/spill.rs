@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use super::bench::{Bench, NOW};
 use super::usage::{account, event, key};
 use crate::port::gates::KeyHash;
-use crate::relay::outbox::Settled;
-use crate::relay::outbox::spill::{Room, Tally, put, restore};
+use crate::relay::ledger_writer::spill::{Room, Tally, put, restore};
+use crate::state::outbox::Settled;
 
 const KEY: KeyHash = KeyHash([7; 32]);
 
@@ -52,7 +52,7 @@ async fn what_a_full_store_refuses_is_written_once_by_the_next_start() {
     bench.store.full.store(true, Ordering::SeqCst);
     (1..=3).for_each(push);
     // Those under way are unwritten as well.
-    let mut writing = Box::pin(crate::relay::outbox::flush(&bench.app));
+    let mut writing = Box::pin(crate::relay::ledger_writer::flush(&bench.app));
     assert!(futures_util::poll!(&mut writing).is_pending());
     (4..=5).for_each(push);
     let unwritten = bench.app.outbox.unwritten();

@@ -12,11 +12,12 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{BATCH, Settled};
+use super::BATCH;
 use crate::app::App;
 use crate::model::money::MicroUsd;
 use crate::model::usage::LedgerEvent;
 use crate::port::store::{Command, StoreError};
+use crate::state::outbox::Settled;
 
 /// No text is longer once it is unpacked, bytes.
 const LONGEST: u64 = 512 << 20;
@@ -72,7 +73,7 @@ pub fn put(room: &mut dyn Room, settled: Vec<Settled>, gates: Vec<Command>) -> s
         .iter()
         .map(|event| event.request_id.clone())
         .collect();
-    let new = settled.into_iter().map(|settled| settled.event);
+    let new = settled.into_iter().map(Settled::into_event);
     spilled
         .events
         .extend(new.filter(|event| !known.contains(&event.request_id)));
