@@ -10,6 +10,7 @@ mod keys;
 mod list;
 mod oem;
 mod prices;
+mod refusals;
 mod requests;
 mod usage;
 
@@ -97,6 +98,7 @@ fn routes() -> Router<App> {
         .route("/admin/requests", get(requests::list))
         .route("/admin/requests.csv", get(requests::csv::export))
         .route("/admin/requests/{id}", get(requests::get))
+        .route("/admin/refusals", get(refusals::list))
         .route("/admin/audit", get(audit::list))
         .route("/admin/prices", get(prices::get).put(prices::set))
         .route("/apiStats/api/get-key-id", post(stats::get_key_id))

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod oem;
 mod reading;
+mod refusals;
 mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
 mod scale;
