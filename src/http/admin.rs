@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod batch;
 mod concurrency;
 mod envelope;
 mod fields;
