@@ -9,6 +9,7 @@ mod fields;
 mod groups;
 mod keys;
 mod list;
+mod logged_error;
 mod oem;
 mod prices;
 mod refusals;
@@ -53,6 +54,11 @@ fn routes() -> Router<App> {
             post(session::password::reset_password),
         )
         .route("/admin/api-keys", get(keys::list).post(keys::create))
+        .route("/admin/api-keys/batch", post(keys::batch::batch))
+        .route(
+            "/admin/api-keys/create-many",
+            post(keys::create_many::create_many),
+        )
         .route("/admin/api-keys/tags", get(keys::tags::tags))
         .route("/admin/api-keys/{id}/rotate", post(keys::secret::rotate))
         .route("/admin/api-keys/{id}/permanent", delete(keys::secret::purge))

@@ -31,6 +31,8 @@ use crate::http::{ops, session, stats};
         session::password::reset_password,
         keys::list,
         keys::create,
+        keys::batch::batch,
+        keys::create_many::create_many,
         keys::tags::tags,
         keys::secret::rotate,
         keys::secret::purge,

@@ -10,6 +10,7 @@ mod find;
 mod groups;
 mod guesses;
 mod health;
+mod key_batch;
 mod keys;
 mod limits;
 mod oem;

@@ -356,6 +356,64 @@ export type AuditList = {
     nextCursor?: string | null;
 };
 
+/**
+ * A field with its values before and after.
+ */
+export type BatchChange = {
+    field: string;
+    from: unknown;
+    to: unknown;
+};
+
+/**
+ * Why one record was left as it is.
+ */
+export type BatchError = {
+    /**
+     * A stable code, for scripts.
+     */
+    error: string;
+    /**
+     * The field of `change` that is at fault.
+     */
+    field?: string | null;
+    message: string;
+};
+
+/**
+ * What became of one record.
+ */
+export type BatchItem = {
+    /**
+     * The fields of the record that change, with their values as the record shows them. Empty: it was like that
+     * already, or the action changes no field.
+     */
+    changes: Array<BatchChange>;
+    error?: null | BatchError;
+    id: string;
+    /**
+     * `null`: there is no such record.
+     */
+    name?: string | null;
+    ok: boolean;
+};
+
+/**
+ * What a batch came to.
+ */
+export type BatchResult = {
+    /**
+     * Nothing was changed: the results say what would be.
+     */
+    dryRun: boolean;
+    failed: number;
+    /**
+     * In the order of `ids`.
+     */
+    results: Array<BatchItem>;
+    succeeded: number;
+};
+
 export type BatchStats = {
     aggregated: BatchStatsTotal;
     individual: Array<BatchStatsKey>;
@@ -536,6 +594,17 @@ export type CostsViewF64 = {
 };
 
 /**
+ * How many keys, and what each is like.
+ */
+export type CreateManyInput = {
+    count: number;
+    /**
+     * The keys are named like this, with a number behind: `class 1`, `class 2`.
+     */
+    key: NewKeyInput;
+};
+
+/**
  * What of the credentials may be shown.
  */
 export type Credentials = {
@@ -611,6 +680,11 @@ export type ErrorBody = {
 };
 
 /**
+ * Stable names of failures, for logs, metrics and scripts.
+ */
+export type ErrorCode = 'missing_key' | 'ambiguous_key' | 'unknown_key' | 'key_disabled' | 'key_expired' | 'service_not_permitted' | 'client_not_allowed' | 'model_restricted' | 'rate_limited' | 'cost_limited' | 'concurrency_full' | 'invalid_body' | 'body_too_large' | 'body_too_slow' | 'body_memory_full' | 'not_found' | 'method_not_allowed' | 'no_account' | 'accounts_busy' | 'accounts_limited' | 'provider_failed' | 'provider_overloaded' | 'provider_timeout' | 'provider_unreachable' | 'provider_broke' | 'stream_broken' | 'stream_idle' | 'ended_by_operator' | 'passed_on' | 'client_left' | 'call_lost' | 'relay_unavailable' | 'internal';
+
+/**
  * When a key expires.
  */
 export type ExpirationMode = 'fixed' | 'activation';
@@ -621,7 +695,7 @@ export type FailureCount = {
      * As `error` in the request log. `status_<n>`: the answer was an error without a code; `other`: the
      * provider named it in a way that is no code.
      */
-    error: string;
+    error: LoggedError;
 };
 
 /**
@@ -804,6 +878,35 @@ export type Key = {
     weeklyResetDay: number;
     weeklyResetHour: number;
     window?: null | KeyWindow;
+};
+
+/**
+ * What is done to each key of a batch.
+ */
+export type KeyAction = 'delete' | 'restore' | 'purge' | 'enable' | 'disable';
+
+/**
+ * Which keys, and what to do to each: a change of fields and tags, or an action.
+ */
+export type KeyBatchInput = {
+    action?: KeyAction;
+    /**
+     * Tags that each key gets beside those it has. Not with `change.tags`.
+     */
+    addTags?: Array<string>;
+    /**
+     * As in `PATCH /admin/api-keys/{id}`.
+     */
+    change?: KeyInput;
+    /**
+     * Change nothing, and say what would change.
+     */
+    dryRun?: boolean;
+    ids: Array<string>;
+    /**
+     * Tags that are taken off each key. Not with `change.tags`.
+     */
+    removeTags?: Array<string>;
 };
 
 /**
@@ -1083,6 +1186,11 @@ export type LedgerVerified = {
 };
 
 /**
+ * Why a call failed. Where a stream ended with the provider's own error: its name for it.
+ */
+export type LoggedError = ErrorCode | string;
+
+/**
  * A session begun.
  */
 export type LoggedIn = {
@@ -1357,6 +1465,16 @@ export type NewKeyInput = {
      * The hour weeks begin at, by the operator's clock.
      */
     weeklyResetHour?: number;
+};
+
+/**
+ * Keys just made.
+ */
+export type NewKeys = {
+    /**
+     * In the order of their numbers.
+     */
+    items: Array<NewKey>;
 };
 
 export type OemSettings = {
@@ -1682,9 +1800,9 @@ export type PageKeyHolding = {
 export type PageRefusal = {
     items: Array<{
         /**
-         * Stable code of why, as the client was told it.
+         * Why, as the client was told it.
          */
-        code: string;
+        code: ErrorCode;
         /**
          * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
          */
@@ -1945,9 +2063,9 @@ export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf'
  */
 export type Refusal = {
     /**
-     * Stable code of why, as the client was told it.
+     * Why, as the client was told it.
      */
-    code: string;
+    code: ErrorCode;
     /**
      * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
      */
@@ -2011,10 +2129,7 @@ export type Request = {
      */
     durationMs: number;
     endpoint: string;
-    /**
-     * Stable code of what went wrong, if something did.
-     */
-    error?: string | null;
+    error?: null | LoggedError;
     /**
      * From arrival to the first byte sent to the client, in milliseconds.
      */
@@ -2494,10 +2609,7 @@ export type TracedAttempt = {
      * Until it failed, or the first byte was there, in milliseconds.
      */
     durationMs: number;
-    /**
-     * Stable code of why it failed.
-     */
-    error?: string | null;
+    error?: null | ErrorCode;
     /**
      * What the first of `ranked` were ranked by, in the same order.
      */
@@ -2815,6 +2927,11 @@ export type FinishInputWritable = {
  * A count; of a `cost` the money.
  */
 export type LedgerAmountWritable = number | Usd;
+
+/**
+ * Why a call failed. Where a stream ended with the provider's own error: its name for it.
+ */
+export type LoggedErrorWritable = ErrorCode | string;
 
 export type NewAccountInputWritable = {
     credentials?: CredentialsInputWritable;
@@ -3417,6 +3534,47 @@ export type CreateApiKeyResponses = {
 };
 
 export type CreateApiKeyResponse = CreateApiKeyResponses[keyof CreateApiKeyResponses];
+
+export type BatchApiKeysData = {
+    body: KeyBatchInput;
+    path?: never;
+    query?: never;
+    url: '/admin/api-keys/batch';
+};
+
+export type BatchApiKeysErrors = {
+    422: ErrorBody;
+};
+
+export type BatchApiKeysError = BatchApiKeysErrors[keyof BatchApiKeysErrors];
+
+export type BatchApiKeysResponses = {
+    /**
+     * Also if some failed
+     */
+    200: BatchResult;
+};
+
+export type BatchApiKeysResponse = BatchApiKeysResponses[keyof BatchApiKeysResponses];
+
+export type CreateManyApiKeysData = {
+    body: CreateManyInput;
+    path?: never;
+    query?: never;
+    url: '/admin/api-keys/create-many';
+};
+
+export type CreateManyApiKeysErrors = {
+    422: ErrorBody;
+};
+
+export type CreateManyApiKeysError = CreateManyApiKeysErrors[keyof CreateManyApiKeysErrors];
+
+export type CreateManyApiKeysResponses = {
+    201: NewKeys;
+};
+
+export type CreateManyApiKeysResponse = CreateManyApiKeysResponses[keyof CreateManyApiKeysResponses];
 
 export type ListApiKeyTagsData = {
     body?: never;
