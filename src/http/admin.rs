@@ -72,6 +72,7 @@ fn routes() -> Router<App> {
             post(keys::reset::reset_limits),
         )
         .route("/admin/accounts", get(accounts::list).post(accounts::create))
+        .route("/admin/accounts/batch", post(accounts::batch::batch))
         .route("/admin/accounts/oauth/start", post(accounts::sign_in::start))
         .route("/admin/accounts/oauth/finish", post(accounts::sign_in::finish))
         .route(

@@ -43,6 +43,7 @@ use crate::http::{ops, session, stats};
         keys::reset::reset_limits,
         accounts::list,
         accounts::create,
+        accounts::batch::batch,
         accounts::sign_in::start,
         accounts::sign_in::finish,
         accounts::get,
