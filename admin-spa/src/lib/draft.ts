@@ -1,4 +1,4 @@
-import { computed, reactive, ref, toRaw, type Ref } from 'vue'
+import { computed, reactive, ref, type Ref } from 'vue'
 import { ApiError } from '@/api/error'
 
 type Plain = Record<string, unknown>
@@ -23,7 +23,11 @@ export function diff<T extends object>(from: T, to: T): Partial<T> {
   return Object.fromEntries(Object.entries(to).filter(([name, value]) => !same((from as Plain)[name], value))) as Partial<T>
 }
 
-const copy = <T>(value: T): T => structuredClone(toRaw(value))
+/** A copy of JSON without the proxies that Vue puts around it, at any depth: `structuredClone` takes none of them. */
+function copy<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(copy) as T
+  return isPlain(value) ? (Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copy(inner)])) as T) : value
+}
 
 /**
  * A form's state: `value` to edit, what differs from what was loaded, and the server's complaint by field.
