@@ -71,3 +71,16 @@ test('an answer that Vue has wrapped is taken, and not changed through the draft
   expect(answer).toEqual(start())
   expect(draft.patch.value).toEqual({ tags: ['x', 'y'], proxy: { host: 'other', port: 1 } })
 })
+
+test('a value that was reached into can be sent and loaded', async () => {
+  const draft = useDraft({ ...start(), mapping: {} as Record<string, string> })
+  draft.value.mapping.a = 'b'
+  draft.value.tags.push('y')
+  let sent: unknown
+  await draft.submit((patch) => Promise.resolve((sent = patch)))
+  expect(sent).toEqual({ mapping: { a: 'b' }, tags: ['x', 'y'] })
+  draft.value.proxy!.port = 9
+  draft.load({ ...start(), tags: ['z'], mapping: {} })
+  expect(draft.value.proxy).toEqual({ host: 'h', port: 9 })
+  expect(draft.value.tags).toEqual(['z'])
+})

@@ -1,4 +1,4 @@
-import { computed, reactive, ref, type Ref } from 'vue'
+import { computed, reactive, ref, toRaw, type Ref } from 'vue'
 import { ApiError } from '@/api/error'
 
 type Plain = Record<string, unknown>
@@ -23,10 +23,12 @@ export function diff<T extends object>(from: T, to: T): Partial<T> {
   return Object.fromEntries(Object.entries(to).filter(([name, value]) => !same((from as Plain)[name], value))) as Partial<T>
 }
 
-/** A copy of JSON without the proxies that Vue puts around it, at any depth: `structuredClone` takes none of them. */
+/** A copy without Vue's proxies, which `structuredClone` refuses at any depth. Drafts hold plain JSON. */
 function copy<T>(value: T): T {
-  if (Array.isArray(value)) return value.map(copy) as T
-  return isPlain(value) ? (Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copy(inner)])) as T) : value
+  const raw: unknown = toRaw(value)
+  if (Array.isArray(raw)) return raw.map(copy) as T
+  if (isPlain(raw)) return Object.fromEntries(Object.entries(raw).map(([name, one]) => [name, copy(one)])) as T
+  return raw as T
 }
 
 /**

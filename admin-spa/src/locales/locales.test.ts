@@ -79,6 +79,10 @@ test('every value of the enums that people see has a text', () => {
     ...schemas.ChargedItem!.enum!.map((value) => ['requests', `item.${value}`]),
     ...schemas.TokenClass!.enum!.map((value) => ['requests', `class.${value}`]),
     ...schemas.ErrorCode!.enum!.map((value) => ['common', `errors.${value}`]),
+    ...schemas.AccountReason!.enum!.map((value) => ['accounts', `code.${value}`]),
+    ...schemas.Cooldown!.properties!.kind!.enum!.map((value) => ['accounts', `kind.${value}`]),
+    ...schemas.AccountAction!.enum!.map((value) => ['accounts', `batch.kinds.${value}`]),
+    ...Object.keys(schemas.AccountChange!.properties!).map((value) => ['accounts', `field.${value}`]),
   ]
   for (const [file, key] of wanted) expect(read('en', `${file}.json`).has(key!), `${file}: ${key}`).toBe(true)
 })
