@@ -135,7 +135,7 @@ test("in the row a limit is raised, a key extended and disabled with two clicks 
   const [one, two] = await keys(console);
   assert.deepEqual([one!.dailyCostLimit, two!.dailyCostLimit, one!.isActive], [20, 10, false]);
   assert.ok(Date.parse(one!.expiresAt!) > Date.now() + 29 * 86_400_000);
-  await page.getByRole("button", { name: "Undo" }).first().click();
+  await page.getByRole("button", { name: "Undo" }).last().click();
   await page.getByRole("button", { name: "Disable one" }).waitFor();
 });
 
