@@ -20,6 +20,8 @@ mod outgoing;
 pub mod sign_in;
 mod wire;
 
+pub(crate) use self::wire::events::Lines as EventLines;
+
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;

@@ -117,6 +117,11 @@ fn routes() -> Router<App> {
         )
         .route("/apiStats/api/user-trend", post(stats::trend::user_trend))
         .route("/apiStats/api/batch-stats", post(stats::batch::batch_stats))
+        .route(
+            "/apiStats/api/batch-model-stats",
+            post(stats::models::batch_model_stats),
+        )
+        .route("/apiStats/api-key/test", post(stats::test_call::test))
         .route("/health", get(ops::health))
         .route("/metrics", get(ops::metrics))
 }

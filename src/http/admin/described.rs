@@ -81,6 +81,8 @@ use crate::http::{ops, session, stats};
         stats::models::user_model_stats,
         stats::trend::user_trend,
         stats::batch::batch_stats,
+        stats::models::batch_model_stats,
+        stats::test_call::test,
         ops::health,
         ops::metrics,
     ),

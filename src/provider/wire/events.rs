@@ -10,7 +10,7 @@ const MOST: usize = 24 << 20;
 const KEPT: usize = 64 << 10;
 
 #[derive(Debug, Default)]
-pub(in crate::provider) struct Lines {
+pub(crate) struct Lines {
     line: Vec<u8>,
     data: Vec<u8>,
     /// The last byte was a CR: an LF now belongs to it.
@@ -19,7 +19,7 @@ pub(in crate::provider) struct Lines {
 
 /// An event was longer than [`MOST`].
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::provider) struct TooLong;
+pub(crate) struct TooLong;
 
 /// An event of this data, without a name. Data of several lines stays that.
 pub(in crate::provider) fn data(data: &[u8]) -> Vec<u8> {
@@ -42,11 +42,7 @@ pub(in crate::provider) fn named(out: &mut Vec<u8>, name: &str, data: &[u8]) {
 
 impl Lines {
     /// Takes the next bytes; `each` is called with the data of every event that ends in them.
-    pub(in crate::provider) fn feed(
-        &mut self,
-        chunk: &[u8],
-        mut each: impl FnMut(&[u8]),
-    ) -> Result<(), TooLong> {
+    pub(crate) fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
         let mut rest = chunk;
         while let Some(first) = rest.first() {
             if std::mem::take(&mut self.after_cr) && *first == b'\n' {
@@ -66,7 +62,7 @@ impl Lines {
     }
 
     /// The bytes have ended: what is there is taken for a whole event.
-    pub(in crate::provider) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
+    pub(crate) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
         self.end_line(&mut each);
         self.dispatch(&mut each);
     }
