@@ -6,7 +6,7 @@ use std::path::Path;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use super::{accounts, audit, concurrency, groups, keys, oem, prices, requests, usage};
+use super::{accounts, audit, concurrency, groups, keys, models, oem, prices, requests, settings, usage};
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};
 
@@ -25,6 +25,8 @@ use crate::http::{ops, session, stats};
         session::logout,
         session::refresh,
         session::user,
+        session::list::list,
+        session::list::end,
         session::link::login_with_ticket,
         session::link::make_ticket,
         session::password::change_password,
@@ -70,6 +72,8 @@ use crate::http::{ops, session, stats};
         requests::get,
         requests::csv::export,
         audit::list,
+        models::list,
+        settings::get,
         prices::get,
         prices::set,
         stats::get_key_id,

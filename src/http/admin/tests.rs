@@ -17,6 +17,8 @@ mod reading;
 mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
 mod scale;
+mod sessions;
+mod settings;
 mod sign_in;
 mod spend;
 mod spill;

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, EndSessionData, EndSessionErrors, EndSessionResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -366,6 +366,17 @@ export const releaseConcurrency = <ThrowOnError extends boolean = true>(options:
 });
 
 /**
+ * Every model that has a price or was called in the last 30 days, with the price that holds for it now. Three round
+ * trips of the store: the operator's prices, and the models of 30 days by cost (at most 300); no Durable Object.
+ */
+export const listModels = <ThrowOnError extends boolean = true>(options?: Options<ListModelsData, ThrowOnError>): RequestResult<ListModelsResponses, ListModelsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListModelsResponses, ListModelsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/models',
+    ...options
+});
+
+/**
  * The site's name and icon, for anybody.
  */
 export const getOemSettings = <ThrowOnError extends boolean = true>(options?: Options<GetOemSettingsData, ThrowOnError>): RequestResult<GetOemSettingsResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<GetOemSettingsResponses, unknown, ThrowOnError, 'data'>({
@@ -458,6 +469,16 @@ export const flushSessions = <ThrowOnError extends boolean = true>(options: Opti
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * What this relay is and how it is set up. Reads nothing but the session that asks.
+ */
+export const getSettings = <ThrowOnError extends boolean = true>(options?: Options<GetSettingsData, ThrowOnError>): RequestResult<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/settings',
+    ...options
 });
 
 /**
@@ -711,6 +732,27 @@ export const resetPassword = <ThrowOnError extends boolean = true>(options: Opti
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * The sessions of the admin that have not ended. Reads the store twice, O(sessions shown); no Durable Object.
+ */
+export const listSessions = <ThrowOnError extends boolean = true>(options?: Options<ListSessionsData, ThrowOnError>): RequestResult<ListSessionsResponses, ListSessionsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSessionsResponses, ListSessionsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/web/auth/sessions',
+    ...options
+});
+
+/**
+ * Ends one session: none of its tokens is good from now on, on any host. Ending one's own is logging out. One read
+ * and one write of the store; no Durable Object.
+ */
+export const endSession = <ThrowOnError extends boolean = true>(options: Options<EndSessionData, ThrowOnError>): RequestResult<EndSessionResponses, EndSessionErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<EndSessionResponses, EndSessionErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/web/auth/sessions/{id}',
+    ...options
 });
 
 /**

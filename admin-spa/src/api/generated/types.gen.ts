@@ -229,6 +229,30 @@ export type AccountReason = 'disabled' | 'paused' | 'subscription_ended' | 'prox
 export type ActivationUnit = 'days' | 'hours';
 
 /**
+ * A session that has not ended. Its id is no secret: nobody can make a token of it.
+ */
+export type AdminSession = {
+    /**
+     * Where it began; `null`: not known, or the relay's own machine.
+     */
+    address?: string | null;
+    begunAt: string;
+    /**
+     * The session that asks.
+     */
+    current: boolean;
+    /**
+     * When it ends, however often it is refreshed.
+     */
+    endsAt: string;
+    id: string;
+    /**
+     * Exact to five minutes.
+     */
+    lastSeenAt: string;
+};
+
+/**
  * Every answer that is no error.
  */
 export type AnswerBatchStats = {
@@ -683,6 +707,11 @@ export type Health = {
     version: string;
 };
 
+/**
+ * Which of the two hosts this is.
+ */
+export type HostKind = 'native' | 'worker';
+
 export type Key = {
     /**
      * When it was first used, if its time is counted from there.
@@ -1106,6 +1135,30 @@ export type Me = {
         sessionEndsAt?: string | null;
         username: string;
     };
+};
+
+export type ModelFamily = 'claude' | 'openai' | 'gemini';
+
+export type ModelList = {
+    /**
+     * Those that were called and are charged by a guess first, the dearest of them first; then by family and name.
+     */
+    items: Array<PricedModel>;
+    /**
+     * Version of the table of public prices.
+     */
+    tableVersion: string;
+};
+
+/**
+ * USD per million tokens.
+ */
+export type ModelPrice = {
+    cacheRead: number;
+    cacheWrite1h: number;
+    cacheWrite5m: number;
+    input: number;
+    output: number;
 };
 
 export type ModelStats = {
@@ -1757,6 +1810,32 @@ export type PriceOverrides = {
     [key: string]: PriceOverride;
 };
 
+export type PriceSource = 'table' | 'override' | 'dearestOfFamily';
+
+/**
+ * A model and the price that holds for it.
+ */
+export type PricedModel = {
+    /**
+     * Calls of the last 30 days that were charged, under any name of the model.
+     */
+    calls: number;
+    cost: Usd;
+    family?: null | ModelFamily;
+    listed?: null | ModelPrice;
+    model: string;
+    /**
+     * The model whose entry in `/admin/prices` this price is; another name of the same model, or its own.
+     */
+    overriddenBy?: string | null;
+    price?: null | ModelPrice;
+    source: PriceSource;
+    /**
+     * Long prompts, other service tiers, fast mode or a region have other prices.
+     */
+    varies: boolean;
+};
+
 export type Prices = {
     /**
      * The operator's prices by model, in USD per million tokens.
@@ -1868,6 +1947,31 @@ export type RankFigures = {
 export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
 
 /**
+ * What this relay is. No secret, and nothing that can be changed while it runs.
+ */
+export type RelaySettings = {
+    host: HostKind;
+    /**
+     * Whether accounts can be called through a proxy from here.
+     */
+    proxies: boolean;
+    /**
+     * `PUBLIC_ADDRESS`: where clients reach the relay, without a trailing slash. `null`: it is not set, and the
+     * address that the console was opened with is the best guess.
+     */
+    publicAddress?: string | null;
+    retention: Retention;
+    sessions: SessionLifetimes;
+    signIns: SignIns;
+    store: StoreKind;
+    /**
+     * What the operator's clocks are ahead of UTC: where days begin.
+     */
+    utcOffsetMinutes: number;
+    version: string;
+};
+
+/**
  * One call.
  */
 export type Request = {
@@ -1964,9 +2068,60 @@ export type ResetInput = {
     which: SpendPeriod;
 };
 
+/**
+ * How long data is kept.
+ */
+export type Retention = {
+    /**
+     * The audit log, days (`AUDIT_LOG_DAYS`).
+     */
+    audit: number;
+    /**
+     * Sums by day, days.
+     */
+    days: number;
+    /**
+     * Sums by hour, days.
+     */
+    hours: number;
+    /**
+     * Sums by month, months.
+     */
+    months: number;
+    /**
+     * Records of single calls, days (`REQUEST_LOG_DAYS`).
+     */
+    requests: number;
+};
+
 export type Said = {
     message: string;
     success: boolean;
+};
+
+/**
+ * How long admin sessions last.
+ */
+export type SessionLifetimes = {
+    /**
+     * From the login to the last end, seconds (`ADMIN_SESSION_MAX`).
+     */
+    longest: number;
+    /**
+     * Of one token, seconds (`ADMIN_SESSION_TIMEOUT`).
+     */
+    token: number;
+};
+
+export type SessionList = {
+    /**
+     * The one seen last first; at most 100.
+     */
+    items: Array<AdminSession>;
+    /**
+     * There are more than these, seen before them.
+     */
+    more: boolean;
 };
 
 /**
@@ -2026,6 +2181,16 @@ export type SignInView = {
      * For `finish`.
      */
     sessionId: string;
+};
+
+/**
+ * At which platforms one can sign in: whether the relay was given an OAuth client for it. Pasted tokens need none.
+ */
+export type SignIns = {
+    antigravity: boolean;
+    claude: boolean;
+    gemini: boolean;
+    openai: boolean;
 };
 
 /**
@@ -2266,6 +2431,11 @@ export type StoreHealth = {
      */
     status: string;
 };
+
+/**
+ * What holds the data.
+ */
+export type StoreKind = 'embedded' | 'redis' | 'upstash' | 'memory';
 
 export type TagCount = {
     /**
@@ -3605,6 +3775,25 @@ export type ReleaseConcurrencyResponses = {
 
 export type ReleaseConcurrencyResponse = ReleaseConcurrencyResponses[keyof ReleaseConcurrencyResponses];
 
+export type ListModelsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/models';
+};
+
+export type ListModelsErrors = {
+    401: ErrorBody;
+};
+
+export type ListModelsError = ListModelsErrors[keyof ListModelsErrors];
+
+export type ListModelsResponses = {
+    200: ModelList;
+};
+
+export type ListModelsResponse = ListModelsResponses[keyof ListModelsResponses];
+
 export type GetOemSettingsData = {
     body?: never;
     path?: never;
@@ -3846,6 +4035,25 @@ export type FlushSessionsResponses = {
 };
 
 export type FlushSessionsResponse = FlushSessionsResponses[keyof FlushSessionsResponses];
+
+export type GetSettingsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/settings';
+};
+
+export type GetSettingsErrors = {
+    401: ErrorBody;
+};
+
+export type GetSettingsError = GetSettingsErrors[keyof GetSettingsErrors];
+
+export type GetSettingsResponses = {
+    200: RelaySettings;
+};
+
+export type GetSettingsResponse = GetSettingsResponses[keyof GetSettingsResponses];
 
 export type GetFailuresData = {
     body?: never;
@@ -4467,6 +4675,50 @@ export type ResetPasswordResponses = {
 };
 
 export type ResetPasswordResponse = ResetPasswordResponses[keyof ResetPasswordResponses];
+
+export type ListSessionsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/web/auth/sessions';
+};
+
+export type ListSessionsErrors = {
+    401: ErrorBody;
+};
+
+export type ListSessionsError = ListSessionsErrors[keyof ListSessionsErrors];
+
+export type ListSessionsResponses = {
+    200: SessionList;
+};
+
+export type ListSessionsResponse = ListSessionsResponses[keyof ListSessionsResponses];
+
+export type EndSessionData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/web/auth/sessions/{id}';
+};
+
+export type EndSessionErrors = {
+    401: ErrorBody;
+    /**
+     * There is no such session, or it is over
+     */
+    404: ErrorBody;
+};
+
+export type EndSessionError = EndSessionErrors[keyof EndSessionErrors];
+
+export type EndSessionResponses = {
+    204: void;
+};
+
+export type EndSessionResponse = EndSessionResponses[keyof EndSessionResponses];
 
 export type GetCurrentUserData = {
     body?: never;
