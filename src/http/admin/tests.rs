@@ -21,6 +21,8 @@ mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
 mod scale;
 mod schema;
+mod sessions;
+mod settings;
 mod sign_in;
 mod spend;
 mod spill;

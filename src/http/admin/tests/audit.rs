@@ -25,6 +25,10 @@ const WITHOUT: &[(&str, &str)] = &[
         "needs a provider: `sign_in::a_sign_in_writes_one_entry` counts its entries",
     ),
     (
+        "delete /web/auth/sessions/{id}",
+        "needs a session that is not one's own: `sessions::one_session_is_ended_and_the_others_go_on` counts its entries",
+    ),
+    (
         "delete /admin/concurrency/{id}",
         "needs leases: `a_slot_is_freed_by_hand` counts its entries",
     ),
