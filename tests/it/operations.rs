@@ -109,3 +109,27 @@ async fn metrics_may_ask_for_a_token() {
         .await
         .good();
 }
+
+#[tokio::test]
+async fn the_relay_says_which_host_it_is_and_what_models_cost() {
+    let r = ready_with(|setup| setup.env("PUBLIC_ADDRESS", "https://relay.example.com/")).await;
+    let admin = r.relay.admin();
+    let told = admin.get("/admin/settings").await.good().json();
+    let worker = HOST == Host::Worker;
+    assert_eq!(told["host"], if worker { "worker" } else { "native" });
+    assert_eq!(told["store"], HOST.store());
+    // A Worker cannot call through one.
+    assert_eq!(told["proxies"], !worker);
+    assert_eq!(told["publicAddress"], "https://relay.example.com");
+
+    r.client.messages("hi").model("claude-next-9").send().await.good();
+    r.entry().await;
+    let models = admin.get("/admin/models").await.good().json();
+    let first = &models["items"][0];
+    assert_eq!(
+        (&first["model"], &first["source"]),
+        (&"claude-next-9".into(), &"dearestOfFamily".into()),
+        "{models}"
+    );
+    assert_eq!(first["calls"], 1);
+}

@@ -18,7 +18,7 @@ const ALL: PageOfConsole[] = [
   { path: "tutorial", folder: "tutorial", isPublic: true },
   { path: "dashboard", folder: "dashboard" },
   { path: "accounts", folder: "accounts" },
-  { path: "accounts/new", folder: "account-wizard" },
+  { path: "accounts/new", folder: "accounts" },
   { path: "api-keys", folder: "api-keys" },
   { path: "requests", folder: "requests" },
   { path: "usage", folder: "usage" },

@@ -11,6 +11,7 @@ mod find;
 mod groups;
 mod guesses;
 mod health;
+mod key_batch;
 mod keys;
 mod limits;
 mod oem;
@@ -20,6 +21,8 @@ mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
 mod scale;
 mod schema;
+mod sessions;
+mod settings;
 mod sign_in;
 mod spend;
 mod spill;

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, BatchApiKeysData, BatchApiKeysErrors, BatchApiKeysResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, CreateManyApiKeysData, CreateManyApiKeysErrors, CreateManyApiKeysResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -257,6 +257,40 @@ export const createApiKey = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
+ * Changes up to 100 keys, or does the same to each: exactly one of an action and a change (`change`, `addTags`,
+ * `removeTags`). Each key is changed in an atomic step of its own, and one that fails leaves the others changed: see
+ * `results`. A key that is already as asked is not written. What is wrong whatever the key is a 422, and nothing is
+ * changed.
+ *
+ * Costs two round trips of the store and one call of its gate for each key that changes.
+ */
+export const batchApiKeys = <ThrowOnError extends boolean = true>(options: Options<BatchApiKeysData, ThrowOnError>): RequestResult<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/api-keys/batch',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Makes up to 100 keys that are alike: all of them in one atomic step, or none. Their texts are in this answer and
+ * nowhere else, ever. Costs one round trip of the store; no Durable Object is called.
+ */
+export const createManyApiKeys = <ThrowOnError extends boolean = true>(options: Options<CreateManyApiKeysData, ThrowOnError>): RequestResult<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/api-keys/create-many',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * The tags of all keys, with how many have each. Reads all keys once.
  */
 export const listApiKeyTags = <ThrowOnError extends boolean = true>(options?: Options<ListApiKeyTagsData, ThrowOnError>): RequestResult<ListApiKeyTagsResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<ListApiKeyTagsResponses, unknown, ThrowOnError, 'data'>({
@@ -432,6 +466,20 @@ export const setPrices = <ThrowOnError extends boolean = true>(options: Options<
 });
 
 /**
+ * Calls that were refused before a provider was called (limits, keys that are unknown, disabled or expired, rights,
+ * clients, models, bodies, no account left), by key and code, the last refusal first. `/admin/requests` has the calls
+ * that reached a provider. Counts of this process are exact; those of others are at most 10 seconds old, and a process
+ * that is killed loses that much. Two round trips of the store (three if there are counts to write): the counts of two
+ * days, and the names of the keys shown. No Durable Object.
+ */
+export const listRefusals = <ThrowOnError extends boolean = true>(options?: Options<ListRefusalsData, ThrowOnError>): RequestResult<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/refusals',
+    ...options
+});
+
+/**
  * The calls, newest first. Looks at 5000 calls at most: a filter that matches little gives a short page that goes on.
  */
 export const listRequests = <ThrowOnError extends boolean = true>(options?: Options<ListRequestsData, ThrowOnError>): RequestResult<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'>({
@@ -591,7 +639,8 @@ export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: O
 
 /**
  * What a key used, and what is left of its limits. Does not begin the time of a key that is counted from its first
- * use. Asks the key's gate (one Durable Object call on the edge) and reads two records and a few sums.
+ * use. Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
+ * of refusals.
  */
 export const getKeyStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyStatsData, ThrowOnError>): RequestResult<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',

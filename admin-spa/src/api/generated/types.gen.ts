@@ -509,6 +509,31 @@ export type BatchStatsTotal = StatsPeriods & {
     totalKeys: number;
 };
 
+export type CallCostPart = {
+    class: TokenClass;
+    cost: Usd;
+    /**
+     * USD, of this call: long context, tier, fast mode and region are in it.
+     */
+    pricePerMillion: number;
+    tokens: number;
+};
+
+/**
+ * What the tokens of a call cost at the prices that hold now.
+ */
+export type CallCosts = {
+    /**
+     * `true`: with `charges` they are the call's cost. `false`: prices changed since, or what decided them is not
+     * known any more.
+     */
+    asCharged: boolean;
+    /**
+     * The classes of which there are tokens.
+     */
+    parts: Array<CallCostPart>;
+};
+
 /**
  * How a call was served.
  */
@@ -635,6 +660,17 @@ export type CostsViewF64 = {
 };
 
 /**
+ * How many keys, and what each is like.
+ */
+export type CreateManyInput = {
+    count: number;
+    /**
+     * The keys are named like this, with a number behind: `class 1`, `class 2`.
+     */
+    key: NewKeyInput;
+};
+
+/**
  * What of the credentials may be shown.
  */
 export type Credentials = {
@@ -710,6 +746,11 @@ export type ErrorBody = {
 };
 
 /**
+ * Stable names of failures, for logs, metrics and scripts.
+ */
+export type ErrorCode = 'missing_key' | 'ambiguous_key' | 'unknown_key' | 'key_disabled' | 'key_expired' | 'service_not_permitted' | 'client_not_allowed' | 'model_restricted' | 'rate_limited' | 'cost_limited' | 'concurrency_full' | 'invalid_body' | 'body_too_large' | 'body_too_slow' | 'body_memory_full' | 'not_found' | 'method_not_allowed' | 'no_account' | 'accounts_busy' | 'accounts_limited' | 'provider_failed' | 'provider_overloaded' | 'provider_timeout' | 'provider_unreachable' | 'provider_broke' | 'stream_broken' | 'stream_idle' | 'ended_by_operator' | 'passed_on' | 'client_left' | 'call_lost' | 'relay_unavailable' | 'internal';
+
+/**
  * When a key expires.
  */
 export type ExpirationMode = 'fixed' | 'activation';
@@ -720,7 +761,7 @@ export type FailureCount = {
      * As `error` in the request log. `status_<n>`: the answer was an error without a code; `other`: the
      * provider named it in a way that is no code.
      */
-    error: string;
+    error: LoggedError;
 };
 
 /**
@@ -903,6 +944,35 @@ export type Key = {
     weeklyResetDay: number;
     weeklyResetHour: number;
     window?: null | KeyWindow;
+};
+
+/**
+ * What is done to each key of a batch.
+ */
+export type KeyAction = 'delete' | 'restore' | 'purge' | 'enable' | 'disable';
+
+/**
+ * Which keys, and what to do to each: a change of fields and tags, or an action.
+ */
+export type KeyBatchInput = {
+    action?: KeyAction;
+    /**
+     * Tags that each key gets beside those it has. Not with `change.tags`.
+     */
+    addTags?: Array<string>;
+    /**
+     * As in `PATCH /admin/api-keys/{id}`.
+     */
+    change?: KeyInput;
+    /**
+     * Change nothing, and say what would change.
+     */
+    dryRun?: boolean;
+    ids: Array<string>;
+    /**
+     * Tags that are taken off each key. Not with `change.tags`.
+     */
+    removeTags?: Array<string>;
 };
 
 /**
@@ -1182,6 +1252,11 @@ export type LedgerVerified = {
 };
 
 /**
+ * Why a call failed. Where a stream ended with the provider's own error: its name for it.
+ */
+export type LoggedError = ErrorCode | string;
+
+/**
  * A session begun.
  */
 export type LoggedIn = {
@@ -1456,6 +1531,16 @@ export type NewKeyInput = {
      * The hour weeks begin at, by the operator's clock.
      */
     weeklyResetHour?: number;
+};
+
+/**
+ * Keys just made.
+ */
+export type NewKeys = {
+    /**
+     * In the order of their numbers.
+     */
+    items: Array<NewKey>;
 };
 
 export type OemSettings = {
@@ -1775,6 +1860,54 @@ export type PageKeyHolding = {
     totalPages: number;
 };
 
+/**
+ * One page of a list.
+ */
+export type PageRefusal = {
+    items: Array<{
+        /**
+         * Why, as the client was told it.
+         */
+        code: ErrorCode;
+        /**
+         * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+         */
+        keyId?: string | null;
+        /**
+         * `null` if the key is purged, too.
+         */
+        keyName?: string | null;
+        lastAt: string;
+        /**
+         * What the client was told the last time, in English.
+         */
+        lastMessage: string;
+        /**
+         * `x-request-id` of the last one. It is not in the log of requests.
+         */
+        lastRequestId: string;
+        /**
+         * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+         */
+        nextAllowedAt?: string | null;
+        today: number;
+        yesterday: number;
+    }>;
+    /**
+     * Counts from 1.
+     */
+    page: number;
+    pageSize: number;
+    /**
+     * How many there are on all pages.
+     */
+    total: number;
+    /**
+     * 0 when there is nothing.
+     */
+    totalPages: number;
+};
+
 export type PasswordChanged = {
     /**
      * Milliseconds until the token ends.
@@ -1992,6 +2125,39 @@ export type RankFigures = {
 export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
 
 /**
+ * How often calls of a key were refused with a code, today and yesterday in the operator's time zone.
+ */
+export type Refusal = {
+    /**
+     * Why, as the client was told it.
+     */
+    code: ErrorCode;
+    /**
+     * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+     */
+    keyId?: string | null;
+    /**
+     * `null` if the key is purged, too.
+     */
+    keyName?: string | null;
+    lastAt: string;
+    /**
+     * What the client was told the last time, in English.
+     */
+    lastMessage: string;
+    /**
+     * `x-request-id` of the last one. It is not in the log of requests.
+     */
+    lastRequestId: string;
+    /**
+     * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+     */
+    nextAllowedAt?: string | null;
+    today: number;
+    yesterday: number;
+};
+
+/**
  * One call.
  */
 export type Request = {
@@ -2029,10 +2195,7 @@ export type Request = {
      */
     durationMs: number;
     endpoint: string;
-    /**
-     * Stable code of what went wrong, if something did.
-     */
-    error?: string | null;
+    error?: null | LoggedError;
     /**
      * From arrival to the first byte sent to the client, in milliseconds.
      */
@@ -2264,6 +2427,10 @@ export type StatsNow = {
      * Calls that wait for a slot; `null`: the key's gate cannot be asked.
      */
     queued?: number | null;
+    /**
+     * The key's calls that were refused before a provider was called, today and yesterday; the last first.
+     */
+    refusals: Array<StatsRefusal>;
     refused?: null | StatsRefused;
     /**
      * The limits that are set, the tightest first.
@@ -2304,6 +2471,17 @@ export type StatsPricing = {
     cacheWrite: number;
     input: number;
     output: number;
+};
+
+export type StatsRefusal = {
+    code: string;
+    lastAt: string;
+    /**
+     * When a call may be tried again, as the last one was told; `null`: now, or waiting does not help.
+     */
+    nextAllowedAt?: string | null;
+    today: number;
+    yesterday: number;
 };
 
 export type StatsRefused = {
@@ -2439,6 +2617,11 @@ export type TicketMade = {
 };
 
 /**
+ * A class of tokens, with the names of `tokens`.
+ */
+export type TokenClass = 'input' | 'cacheRead' | 'cacheWrite5m' | 'cacheWrite1h' | 'output';
+
+/**
  * Token counts of one call, each token in exactly one class.
  */
 export type Tokens = {
@@ -2492,10 +2675,7 @@ export type TracedAttempt = {
      * Until it failed, or the first byte was there, in milliseconds.
      */
     durationMs: number;
-    /**
-     * Stable code of why it failed.
-     */
-    error?: string | null;
+    error?: null | ErrorCode;
     /**
      * What the first of `ranked` were ranked by, in the same order.
      */
@@ -2530,6 +2710,7 @@ export type TracedAttempt = {
  * One call, and how it was served.
  */
 export type TracedRequest = Request & {
+    costs: CallCosts;
     trace?: null | CallTrace;
 };
 
@@ -2812,6 +2993,11 @@ export type FinishInputWritable = {
  * A count; of a `cost` the money.
  */
 export type LedgerAmountWritable = number | Usd;
+
+/**
+ * Why a call failed. Where a stream ended with the provider's own error: its name for it.
+ */
+export type LoggedErrorWritable = ErrorCode | string;
 
 export type NewAccountInputWritable = {
     credentials?: CredentialsInputWritable;
@@ -3437,6 +3623,47 @@ export type CreateApiKeyResponses = {
 
 export type CreateApiKeyResponse = CreateApiKeyResponses[keyof CreateApiKeyResponses];
 
+export type BatchApiKeysData = {
+    body: KeyBatchInput;
+    path?: never;
+    query?: never;
+    url: '/admin/api-keys/batch';
+};
+
+export type BatchApiKeysErrors = {
+    422: ErrorBody;
+};
+
+export type BatchApiKeysError = BatchApiKeysErrors[keyof BatchApiKeysErrors];
+
+export type BatchApiKeysResponses = {
+    /**
+     * Also if some failed
+     */
+    200: BatchResult;
+};
+
+export type BatchApiKeysResponse = BatchApiKeysResponses[keyof BatchApiKeysResponses];
+
+export type CreateManyApiKeysData = {
+    body: CreateManyInput;
+    path?: never;
+    query?: never;
+    url: '/admin/api-keys/create-many';
+};
+
+export type CreateManyApiKeysErrors = {
+    422: ErrorBody;
+};
+
+export type CreateManyApiKeysError = CreateManyApiKeysErrors[keyof CreateManyApiKeysErrors];
+
+export type CreateManyApiKeysResponses = {
+    201: NewKeys;
+};
+
+export type CreateManyApiKeysResponse = CreateManyApiKeysResponses[keyof CreateManyApiKeysResponses];
+
 export type ListApiKeyTagsData = {
     body?: never;
     path?: never;
@@ -3815,6 +4042,42 @@ export type SetPricesResponses = {
 };
 
 export type SetPricesResponse = SetPricesResponses[keyof SetPricesResponses];
+
+export type ListRefusalsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Of this key only, by id.
+         */
+        keyId?: string;
+        /**
+         * With this code only, like `cost_limited`.
+         */
+        code?: string;
+        /**
+         * Counts from 1.
+         */
+        page?: number;
+        /**
+         * 20 if left out.
+         */
+        pageSize?: number;
+    };
+    url: '/admin/refusals';
+};
+
+export type ListRefusalsErrors = {
+    422: ErrorBody;
+};
+
+export type ListRefusalsError = ListRefusalsErrors[keyof ListRefusalsErrors];
+
+export type ListRefusalsResponses = {
+    200: PageRefusal;
+};
+
+export type ListRefusalsResponse = ListRefusalsResponses[keyof ListRefusalsResponses];
 
 export type ListRequestsData = {
     body?: never;

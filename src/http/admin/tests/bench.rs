@@ -18,8 +18,9 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::app::{App, Ports, assemble};
+use crate::app::{App, HostKind, Ports, assemble};
 use crate::config::Config;
+use crate::model::secret::Secret;
 use crate::http::extract::{ClientAddress, FromThisMachine};
 use crate::http::router;
 use crate::model::account::Platform;
@@ -113,6 +114,7 @@ impl Bench {
             tasks: Arc::new(Tokio),
             random: Arc::new(Counting::new()),
             billed: None,
+            host: HostKind::Native,
         };
         let app = assemble(config, ports, Some(Secret::new(LOCAL)));
         app.admins.ensure(&app.config.admin, None, NOW).await.unwrap();
