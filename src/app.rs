@@ -20,6 +20,7 @@ use crate::port::upstream::Upstream;
 use crate::relay::admit::StoreRest;
 use crate::relay::body_memory::BodyMemory;
 use crate::relay::outbox::Outbox;
+use crate::relay::refusal_tally::RefusalTally;
 use crate::relay::running::Running;
 use crate::relay::turns::Turns;
 use crate::secrets::Keyring;
@@ -32,6 +33,7 @@ use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
 use crate::store::guesses::Guesses;
 use crate::store::ledger::Ledger;
+use crate::store::refusals::RefusalLog;
 use crate::store::settings::Settings;
 use crate::store::sign_ins::SignIns;
 
@@ -90,6 +92,10 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Settled calls on their way to the ledger.
     pub outbox: Outbox,
+    /// Calls that reached no provider, counted.
+    pub refusals: RefusalLog,
+    /// Those that the store does not have yet.
+    pub refusal_tally: RefusalTally,
     pub metrics: Metrics,
     /// Streams under way, so that the operator can end them.
     pub running: Running,
@@ -154,6 +160,8 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
+        refusals: RefusalLog::new(store.clone(), config.site.utc_offset_minutes),
+        refusal_tally: RefusalTally::default(),
         metrics: Metrics::default(),
         // Gates keep events where requests share nothing that waits.
         running: Running::new(ports.gates.keeps_events().is_none()),

@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod probe;
 pub mod refresh;
 mod refusal;
+pub mod refusal_tally;
 pub mod running;
 pub mod session;
 pub mod sse;

@@ -39,6 +39,7 @@ use crate::port::random::Random as _;
 use crate::port::store::Store;
 use crate::relay::outbox;
 use crate::relay::outbox::spill::{self, Tally};
+use crate::relay::refusal_tally;
 use crate::store::admins::Ensured;
 
 /// How often changed pools are saved.
@@ -166,6 +167,7 @@ impl Native {
 
     async fn last_writes(&self) {
         self.app.ports.tasks.drained().await;
+        refusal_tally::write_logged(&self.app).await;
         self.gates.save().await;
     }
 }
@@ -344,7 +346,12 @@ fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
     let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
     let (gates, app) = (native.gates.clone(), native.app.clone());
     let others = tokio::task::spawn(async move {
-        tokio::join!(save_pools(gates), look_again(app.clone()), tidy(app));
+        tokio::join!(
+            save_pools(gates),
+            write_refusals(app.clone()),
+            look_again(app.clone()),
+            tidy(app)
+        );
     });
     (ledger, others)
 }
@@ -353,6 +360,13 @@ async fn save_pools(gates: Arc<NativeGates>) {
     loop {
         tokio::time::sleep(SAVE_EVERY).await;
         gates.save().await;
+    }
+}
+
+async fn write_refusals(app: App) {
+    loop {
+        tokio::time::sleep(refusal_tally::WRITE_EVERY).await;
+        refusal_tally::write_logged(&app).await;
     }
 }
 

@@ -51,6 +51,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("delete", "/admin/concurrency/{id}"),
     ("get", "/admin/accounts"),
     ("post", "/admin/accounts"),
+    ("post", "/admin/accounts/batch"),
     ("post", "/admin/accounts/oauth/start"),
     ("post", "/admin/accounts/oauth/finish"),
     ("get", "/admin/accounts/{id}"),
