@@ -464,6 +464,14 @@ export type BatchItem = {
     ok: boolean;
 };
 
+export type BatchModelStatsInput = {
+    /**
+     * Ids of keys. Those that are not there, disabled or expired count nothing.
+     */
+    apiIds: Array<string>;
+    period?: null | StatsPeriod;
+};
+
 /**
  * What a batch came to.
  */
@@ -507,6 +515,31 @@ export type BatchStatsTotal = StatsPeriods & {
      * Ids that were asked for.
      */
     totalKeys: number;
+};
+
+export type CallCostPart = {
+    class: TokenClass;
+    cost: Usd;
+    /**
+     * USD, of this call: long context, tier, fast mode and region are in it.
+     */
+    pricePerMillion: number;
+    tokens: number;
+};
+
+/**
+ * What the tokens of a call cost at the prices that hold now.
+ */
+export type CallCosts = {
+    /**
+     * `true`: with `charges` they are the call's cost. `false`: prices changed since, or what decided them is not
+     * known any more.
+     */
+    asCharged: boolean;
+    /**
+     * The classes of which there are tokens.
+     */
+    parts: Array<CallCostPart>;
 };
 
 /**
@@ -1044,6 +1077,28 @@ export type KeySpend = {
     total: PeriodSpend;
     week: PeriodSpend;
     weekOpus: PeriodSpend;
+};
+
+/**
+ * What to test with.
+ */
+export type KeyTestInput = {
+    /**
+     * The key. Its id is not enough: a call is charged to it.
+     */
+    apiKey: string;
+    /**
+     * 1 to 4096 tokens; 1000 if left out.
+     */
+    maxTokens?: number | null;
+    /**
+     * `claude-sonnet-4-5-20250929` if left out.
+     */
+    model?: string | null;
+    /**
+     * `hi` if left out.
+     */
+    prompt?: string | null;
 };
 
 /**
@@ -1775,6 +1830,54 @@ export type PageKeyHolding = {
     totalPages: number;
 };
 
+/**
+ * One page of a list.
+ */
+export type PageRefusal = {
+    items: Array<{
+        /**
+         * Stable code of why, as the client was told it.
+         */
+        code: string;
+        /**
+         * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+         */
+        keyId?: string | null;
+        /**
+         * `null` if the key is purged, too.
+         */
+        keyName?: string | null;
+        lastAt: string;
+        /**
+         * What the client was told the last time, in English.
+         */
+        lastMessage: string;
+        /**
+         * `x-request-id` of the last one. It is not in the log of requests.
+         */
+        lastRequestId: string;
+        /**
+         * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+         */
+        nextAllowedAt?: string | null;
+        today: number;
+        yesterday: number;
+    }>;
+    /**
+     * Counts from 1.
+     */
+    page: number;
+    pageSize: number;
+    /**
+     * How many there are on all pages.
+     */
+    total: number;
+    /**
+     * 0 when there is nothing.
+     */
+    totalPages: number;
+};
+
 export type PasswordChanged = {
     /**
      * Milliseconds until the token ends.
@@ -1990,6 +2093,39 @@ export type RankFigures = {
 };
 
 export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
+
+/**
+ * How often calls of a key were refused with a code, today and yesterday in the operator's time zone.
+ */
+export type Refusal = {
+    /**
+     * Stable code of why, as the client was told it.
+     */
+    code: string;
+    /**
+     * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+     */
+    keyId?: string | null;
+    /**
+     * `null` if the key is purged, too.
+     */
+    keyName?: string | null;
+    lastAt: string;
+    /**
+     * What the client was told the last time, in English.
+     */
+    lastMessage: string;
+    /**
+     * `x-request-id` of the last one. It is not in the log of requests.
+     */
+    lastRequestId: string;
+    /**
+     * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+     */
+    nextAllowedAt?: string | null;
+    today: number;
+    yesterday: number;
+};
 
 /**
  * One call.
@@ -2264,6 +2400,10 @@ export type StatsNow = {
      * Calls that wait for a slot; `null`: the key's gate cannot be asked.
      */
     queued?: number | null;
+    /**
+     * The key's calls that were refused before a provider was called, today and yesterday; the last first.
+     */
+    refusals: Array<StatsRefusal>;
     refused?: null | StatsRefused;
     /**
      * The limits that are set, the tightest first.
@@ -2304,6 +2444,17 @@ export type StatsPricing = {
     cacheWrite: number;
     input: number;
     output: number;
+};
+
+export type StatsRefusal = {
+    code: string;
+    lastAt: string;
+    /**
+     * When a call may be tried again, as the last one was told; `null`: now, or waiting does not help.
+     */
+    nextAllowedAt?: string | null;
+    today: number;
+    yesterday: number;
 };
 
 export type StatsRefused = {
@@ -2439,6 +2590,11 @@ export type TicketMade = {
 };
 
 /**
+ * A class of tokens, with the names of `tokens`.
+ */
+export type TokenClass = 'input' | 'cacheRead' | 'cacheWrite5m' | 'cacheWrite1h' | 'output';
+
+/**
  * Token counts of one call, each token in exactly one class.
  */
 export type Tokens = {
@@ -2530,6 +2686,7 @@ export type TracedAttempt = {
  * One call, and how it was served.
  */
 export type TracedRequest = Request & {
+    costs: CallCosts;
     trace?: null | CallTrace;
 };
 
@@ -3816,6 +3973,42 @@ export type SetPricesResponses = {
 
 export type SetPricesResponse = SetPricesResponses[keyof SetPricesResponses];
 
+export type ListRefusalsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Of this key only, by id.
+         */
+        keyId?: string;
+        /**
+         * With this code only, like `cost_limited`.
+         */
+        code?: string;
+        /**
+         * Counts from 1.
+         */
+        page?: number;
+        /**
+         * 20 if left out.
+         */
+        pageSize?: number;
+    };
+    url: '/admin/refusals';
+};
+
+export type ListRefusalsErrors = {
+    422: ErrorBody;
+};
+
+export type ListRefusalsError = ListRefusalsErrors[keyof ListRefusalsErrors];
+
+export type ListRefusalsResponses = {
+    200: PageRefusal;
+};
+
+export type ListRefusalsResponse = ListRefusalsResponses[keyof ListRefusalsResponses];
+
 export type ListRequestsData = {
     body?: never;
     path?: never;
@@ -4246,6 +4439,64 @@ export type VerifyLedgerResponses = {
 };
 
 export type VerifyLedgerResponse = VerifyLedgerResponses[keyof VerifyLedgerResponses];
+
+export type TestKeyData = {
+    body: KeyTestInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api-key/test';
+};
+
+export type TestKeyErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type TestKeyError = TestKeyErrors[keyof TestKeyErrors];
+
+export type TestKeyResponses = {
+    200: string;
+};
+
+export type TestKeyResponse = TestKeyResponses[keyof TestKeyResponses];
+
+export type GetBatchModelStatsData = {
+    body: BatchModelStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/batch-model-stats';
+};
+
+export type GetBatchModelStatsErrors = {
+    /**
+     * No id, or more than 30
+     */
+    400: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetBatchModelStatsError = GetBatchModelStatsErrors[keyof GetBatchModelStatsErrors];
+
+export type GetBatchModelStatsResponses = {
+    200: ModelStats;
+};
+
+export type GetBatchModelStatsResponse = GetBatchModelStatsResponses[keyof GetBatchModelStatsResponses];
 
 export type GetBatchStatsData = {
     body: BatchStatsInput;
