@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, BatchApiKeysData, BatchApiKeysErrors, BatchApiKeysResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, CreateManyApiKeysData, CreateManyApiKeysErrors, CreateManyApiKeysResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchModelStatsData, GetBatchModelStatsErrors, GetBatchModelStatsResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, TestKeyData, TestKeyErrors, TestKeyResponse, TestKeyResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -249,40 +249,6 @@ export const createApiKey = <ThrowOnError extends boolean = true>(options: Optio
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/api-keys',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
-});
-
-/**
- * Changes up to 100 keys, or does the same to each: exactly one of an action and a change (`change`, `addTags`,
- * `removeTags`). Each key is changed in an atomic step of its own, and one that fails leaves the others changed: see
- * `results`. A key that is already as asked is not written. What is wrong whatever the key is a 422, and nothing is
- * changed.
- *
- * Costs two round trips of the store and one call of its gate for each key that changes.
- */
-export const batchApiKeys = <ThrowOnError extends boolean = true>(options: Options<BatchApiKeysData, ThrowOnError>): RequestResult<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    security: [{ scheme: 'bearer', type: 'http' }],
-    url: '/admin/api-keys/batch',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
-});
-
-/**
- * Makes up to 100 keys that are alike: all of them in one atomic step, or none. Their texts are in this answer and
- * nowhere else, ever. Costs one round trip of the store; no Durable Object is called.
- */
-export const createManyApiKeys = <ThrowOnError extends boolean = true>(options: Options<CreateManyApiKeysData, ThrowOnError>): RequestResult<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    security: [{ scheme: 'bearer', type: 'http' }],
-    url: '/admin/api-keys/create-many',
     ...options,
     headers: {
         'Content-Type': 'application/json',
@@ -596,6 +562,38 @@ export const verifyLedger = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
+ * Makes a real call of the Messages API with a key, as any client of it would, and tells how it goes. The call is
+ * charged to the key, counts in its limits, and may be refused by them.
+ *
+ * Server-sent events, each `data: {"type": ..}`, with CRS's names: `test_start`; `content` with the next `text`;
+ * `message_stop`; `error` with the words of an error within the stream; and always last `test_complete` with
+ * `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Nothing is told of accounts.
+ */
+export const testKey = <ThrowOnError extends boolean = true>(options: Options<TestKeyData, ThrowOnError, TestKeyResponse>): Promise<ServerSentEventsResult<TestKeyResponses>> => (options.client ?? client).sse.post<TestKeyResponses, TestKeyErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api-key/test',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What several keys used of each model, together. Reads the keys in one step, a ranking for each key and day of the
+ * period in one, and the sums of what those list in one.
+ */
+export const getBatchModelStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchModelStatsData, ThrowOnError>): RequestResult<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api/batch-model-stats',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * What several keys used. Reads the keys in one step and their sums in three.
  */
 export const getBatchStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchStatsData, ThrowOnError>): RequestResult<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'>({
@@ -612,7 +610,7 @@ export const getBatchStats = <ThrowOnError extends boolean = true>(options: Opti
  * The id of a key. Reads one record, and nothing for a text that was never a key of this relay.
  *
  * An address may ask 60 times at once and then once a second, and about one key 30 times at once and then once in two
- * seconds; that holds for all of `/apiStats/api` together.
+ * seconds; that holds for all of `/apiStats` together.
  */
 export const getKeyId = <ThrowOnError extends boolean = true>(options: Options<GetKeyIdData, ThrowOnError>): RequestResult<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',

@@ -464,6 +464,14 @@ export type BatchItem = {
     ok: boolean;
 };
 
+export type BatchModelStatsInput = {
+    /**
+     * Ids of keys. Those that are not there, disabled or expired count nothing.
+     */
+    apiIds: Array<string>;
+    period?: null | StatsPeriod;
+};
+
 /**
  * What a batch came to.
  */
@@ -660,17 +668,6 @@ export type CostsViewF64 = {
 };
 
 /**
- * How many keys, and what each is like.
- */
-export type CreateManyInput = {
-    count: number;
-    /**
-     * The keys are named like this, with a number behind: `class 1`, `class 2`.
-     */
-    key: NewKeyInput;
-};
-
-/**
  * What of the credentials may be shown.
  */
 export type Credentials = {
@@ -746,11 +743,6 @@ export type ErrorBody = {
 };
 
 /**
- * Stable names of failures, for logs, metrics and scripts.
- */
-export type ErrorCode = 'missing_key' | 'ambiguous_key' | 'unknown_key' | 'key_disabled' | 'key_expired' | 'service_not_permitted' | 'client_not_allowed' | 'model_restricted' | 'rate_limited' | 'cost_limited' | 'concurrency_full' | 'invalid_body' | 'body_too_large' | 'body_too_slow' | 'body_memory_full' | 'not_found' | 'method_not_allowed' | 'no_account' | 'accounts_busy' | 'accounts_limited' | 'provider_failed' | 'provider_overloaded' | 'provider_timeout' | 'provider_unreachable' | 'provider_broke' | 'stream_broken' | 'stream_idle' | 'ended_by_operator' | 'passed_on' | 'client_left' | 'call_lost' | 'relay_unavailable' | 'internal';
-
-/**
  * When a key expires.
  */
 export type ExpirationMode = 'fixed' | 'activation';
@@ -761,7 +753,7 @@ export type FailureCount = {
      * As `error` in the request log. `status_<n>`: the answer was an error without a code; `other`: the
      * provider named it in a way that is no code.
      */
-    error: LoggedError;
+    error: string;
 };
 
 /**
@@ -947,35 +939,6 @@ export type Key = {
 };
 
 /**
- * What is done to each key of a batch.
- */
-export type KeyAction = 'delete' | 'restore' | 'purge' | 'enable' | 'disable';
-
-/**
- * Which keys, and what to do to each: a change of fields and tags, or an action.
- */
-export type KeyBatchInput = {
-    action?: KeyAction;
-    /**
-     * Tags that each key gets beside those it has. Not with `change.tags`.
-     */
-    addTags?: Array<string>;
-    /**
-     * As in `PATCH /admin/api-keys/{id}`.
-     */
-    change?: KeyInput;
-    /**
-     * Change nothing, and say what would change.
-     */
-    dryRun?: boolean;
-    ids: Array<string>;
-    /**
-     * Tags that are taken off each key. Not with `change.tags`.
-     */
-    removeTags?: Array<string>;
-};
-
-/**
  * What may be said about a key. Field names are CRS's.
  */
 export type KeyInput = {
@@ -1117,6 +1080,28 @@ export type KeySpend = {
 };
 
 /**
+ * What to test with.
+ */
+export type KeyTestInput = {
+    /**
+     * The key. Its id is not enough: a call is charged to it.
+     */
+    apiKey: string;
+    /**
+     * 1 to 4096 tokens; 1000 if left out.
+     */
+    maxTokens?: number | null;
+    /**
+     * `claude-sonnet-4-5-20250929` if left out.
+     */
+    model?: string | null;
+    /**
+     * `hi` if left out.
+     */
+    prompt?: string | null;
+};
+
+/**
  * The window that runs now.
  */
 export type KeyWindow = {
@@ -1250,11 +1235,6 @@ export type LedgerVerified = {
      */
     events: number;
 };
-
-/**
- * Why a call failed. Where a stream ended with the provider's own error: its name for it.
- */
-export type LoggedError = ErrorCode | string;
 
 /**
  * A session begun.
@@ -1531,16 +1511,6 @@ export type NewKeyInput = {
      * The hour weeks begin at, by the operator's clock.
      */
     weeklyResetHour?: number;
-};
-
-/**
- * Keys just made.
- */
-export type NewKeys = {
-    /**
-     * In the order of their numbers.
-     */
-    items: Array<NewKey>;
 };
 
 export type OemSettings = {
@@ -1866,9 +1836,9 @@ export type PageKeyHolding = {
 export type PageRefusal = {
     items: Array<{
         /**
-         * Why, as the client was told it.
+         * Stable code of why, as the client was told it.
          */
-        code: ErrorCode;
+        code: string;
         /**
          * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
          */
@@ -2129,9 +2099,9 @@ export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf'
  */
 export type Refusal = {
     /**
-     * Why, as the client was told it.
+     * Stable code of why, as the client was told it.
      */
-    code: ErrorCode;
+    code: string;
     /**
      * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
      */
@@ -2195,7 +2165,10 @@ export type Request = {
      */
     durationMs: number;
     endpoint: string;
-    error?: null | LoggedError;
+    /**
+     * Stable code of what went wrong, if something did.
+     */
+    error?: string | null;
     /**
      * From arrival to the first byte sent to the client, in milliseconds.
      */
@@ -2675,7 +2648,10 @@ export type TracedAttempt = {
      * Until it failed, or the first byte was there, in milliseconds.
      */
     durationMs: number;
-    error?: null | ErrorCode;
+    /**
+     * Stable code of why it failed.
+     */
+    error?: string | null;
     /**
      * What the first of `ranked` were ranked by, in the same order.
      */
@@ -2993,11 +2969,6 @@ export type FinishInputWritable = {
  * A count; of a `cost` the money.
  */
 export type LedgerAmountWritable = number | Usd;
-
-/**
- * Why a call failed. Where a stream ended with the provider's own error: its name for it.
- */
-export type LoggedErrorWritable = ErrorCode | string;
 
 export type NewAccountInputWritable = {
     credentials?: CredentialsInputWritable;
@@ -3622,47 +3593,6 @@ export type CreateApiKeyResponses = {
 };
 
 export type CreateApiKeyResponse = CreateApiKeyResponses[keyof CreateApiKeyResponses];
-
-export type BatchApiKeysData = {
-    body: KeyBatchInput;
-    path?: never;
-    query?: never;
-    url: '/admin/api-keys/batch';
-};
-
-export type BatchApiKeysErrors = {
-    422: ErrorBody;
-};
-
-export type BatchApiKeysError = BatchApiKeysErrors[keyof BatchApiKeysErrors];
-
-export type BatchApiKeysResponses = {
-    /**
-     * Also if some failed
-     */
-    200: BatchResult;
-};
-
-export type BatchApiKeysResponse = BatchApiKeysResponses[keyof BatchApiKeysResponses];
-
-export type CreateManyApiKeysData = {
-    body: CreateManyInput;
-    path?: never;
-    query?: never;
-    url: '/admin/api-keys/create-many';
-};
-
-export type CreateManyApiKeysErrors = {
-    422: ErrorBody;
-};
-
-export type CreateManyApiKeysError = CreateManyApiKeysErrors[keyof CreateManyApiKeysErrors];
-
-export type CreateManyApiKeysResponses = {
-    201: NewKeys;
-};
-
-export type CreateManyApiKeysResponse = CreateManyApiKeysResponses[keyof CreateManyApiKeysResponses];
 
 export type ListApiKeyTagsData = {
     body?: never;
@@ -4509,6 +4439,64 @@ export type VerifyLedgerResponses = {
 };
 
 export type VerifyLedgerResponse = VerifyLedgerResponses[keyof VerifyLedgerResponses];
+
+export type TestKeyData = {
+    body: KeyTestInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api-key/test';
+};
+
+export type TestKeyErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type TestKeyError = TestKeyErrors[keyof TestKeyErrors];
+
+export type TestKeyResponses = {
+    200: string;
+};
+
+export type TestKeyResponse = TestKeyResponses[keyof TestKeyResponses];
+
+export type GetBatchModelStatsData = {
+    body: BatchModelStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/batch-model-stats';
+};
+
+export type GetBatchModelStatsErrors = {
+    /**
+     * No id, or more than 30
+     */
+    400: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetBatchModelStatsError = GetBatchModelStatsErrors[keyof GetBatchModelStatsErrors];
+
+export type GetBatchModelStatsResponses = {
+    200: ModelStats;
+};
+
+export type GetBatchModelStatsResponse = GetBatchModelStatsResponses[keyof GetBatchModelStatsResponses];
 
 export type GetBatchStatsData = {
     body: BatchStatsInput;
