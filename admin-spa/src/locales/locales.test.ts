@@ -74,6 +74,9 @@ test('every value of the enums that people see has a text', () => {
   const wanted = [
     ...schemas.Platform!.enum!.map((value) => ['common', `platform.${value}`]),
     ...schemas.Account!.properties!.status!.enum!.map((value) => ['accounts', `status.${value}`]),
+    ...schemas.PriceSource!.enum!.map((value) => ['settings', `prices.sources.${value}`]),
+    ...schemas.StoreKind!.enum!.map((value) => ['settings', `about.stores.${value}`]),
+    ...schemas.HostKind!.enum!.map((value) => ['settings', `about.hosts.${value}`]),
   ]
   for (const [file, key] of wanted) expect(read('en', `${file}.json`).has(key!), `${file}: ${key}`).toBe(true)
 })
