@@ -83,6 +83,9 @@ test('every value of the enums that people see has a text', () => {
     ...schemas.Cooldown!.properties!.kind!.enum!.map((value) => ['accounts', `kind.${value}`]),
     ...schemas.AccountAction!.enum!.map((value) => ['accounts', `batch.kinds.${value}`]),
     ...Object.keys(schemas.AccountChange!.properties!).map((value) => ['accounts', `field.${value}`]),
+    ...schemas.PriceSource!.enum!.map((value) => ['settings', `prices.sources.${value}`]),
+    ...schemas.StoreKind!.enum!.map((value) => ['settings', `about.stores.${value}`]),
+    ...schemas.HostKind!.enum!.map((value) => ['settings', `about.hosts.${value}`]),
   ]
   for (const [file, key] of wanted) expect(read('en', `${file}.json`).has(key!), `${file}: ${key}`).toBe(true)
 })
