@@ -34,7 +34,6 @@ use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
-use crate::model::usage::Tokens;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
 use crate::store::accounts::LiveAccount;
@@ -169,8 +168,20 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// What reads usage from the answer, as the client gets it or as a rewrite has it measured; `None` for calls that use nothing.
+    /// What reads the answer as the client gets it or as a rewrite has it measured; `None` for calls that use
+    /// nothing. Usage is read from it if there is no [`Self::source_meter`].
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
+
+    /// What reads usage from the provider's own bytes, before [`Self::rewrite`] or [`Self::gathered`] converts
+    /// them: a conversion may fail, and may have no place for everything that is billed. `headers`: the
+    /// provider's. `None`: the answer passes as it is, or uses nothing.
+    fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        if self.gathers(call, headers) {
+            self.meter(call, headers)
+        } else {
+            None
+        }
+    }
 
     /// A failure as the protocol's clients are told it.
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal;
@@ -254,11 +265,6 @@ pub trait Rewrite: Send {
     /// What the provider's answer says of its own end.
     fn end(&self) -> End {
         End::Open
-    }
-
-    /// What the provider has said that was used so far, where it says so before it tells the client.
-    fn used(&self) -> Option<Tokens> {
-        None
     }
 
     /// What of the last step is to be measured; `None`: what the client gets.

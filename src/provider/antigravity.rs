@@ -32,7 +32,6 @@ use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
-use crate::model::usage::Tokens;
 use crate::relay::body::{Fields, scan};
 use crate::relay::call::{Call, Endpoint, Surface};
 use crate::relay::meter::{Meter, streams};
@@ -233,6 +232,10 @@ impl Provider for Bridge {
         self.front.meter(call, headers)
     }
 
+    fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        (call.endpoint == Endpoint::Messages).then(|| self.accounts.generate_meter(streams(headers)))
+    }
+
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
         self.front.refusal(failure, request_id, now)
     }
@@ -317,15 +320,5 @@ impl Rewrite for Streamed {
         } else {
             End::Unmetered
         }
-    }
-
-    fn used(&self) -> Option<Tokens> {
-        let usage = self.0.usage()?;
-        Some(Tokens {
-            input: usage.input,
-            output: usage.output,
-            cache_read: usage.cache_read,
-            ..Tokens::default()
-        })
     }
 }

@@ -5,7 +5,6 @@
 //! is put into an envelope or taken out of one, and so is the answer, piece by piece.
 
 mod error;
-mod reading;
 mod request;
 mod rewrite;
 
@@ -123,7 +122,7 @@ impl Provider for Gemini {
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
         call.endpoint
             .takes_slot()
-            .then(|| Meter::reading(&reading::GENERATE, streams(headers)))
+            .then(|| Meter::reading(&google::reading::GENERATE, streams(headers)))
     }
 
     fn refusal(&self, failure: &Failure, request_id: &str, _now: Millis) -> Refusal {

@@ -16,7 +16,7 @@ use super::flight::Flight;
 use super::gather::{self, first_data, joined};
 use super::mask::{SecretMask, hide_headers};
 use super::media::{self, Media};
-use super::meter::streams;
+use super::meter::{Meter, streams};
 use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, conversion, origin, provider_failure, read_bounded, refresh, unpack};
 use crate::app::App;
@@ -106,7 +106,12 @@ pub(super) async fn attempt(
         flight.measured(answer.headers());
         if answer.status().is_success() && !looks_up {
             flight.head_is_here();
-            return Ok(open(app, provider, flight.call(), &live, answer, &kept, deadline).await);
+            let (call, source) = flight.call_and_source();
+            let opened = open(app, provider, call, &live, answer, &kept, deadline, source).await;
+            if !matches!(&opened, Attempt::Answered(answer) if answer.metered) {
+                flight.source_failed();
+            }
+            return Ok(opened);
         }
         if answer.status().is_success() {
             live = match learn(app, provider, &live, answer, deadline).await {
@@ -336,7 +341,8 @@ fn unreachable(error: &UpstreamError) -> Attempt {
 }
 
 /// A success is not believed before its first byte: a provider may cut the connection after the head, or
-/// open the stream with an error.
+/// open the stream with an error. `source` becomes what reads the provider's bytes, if they will be converted.
+#[expect(clippy::too_many_arguments, reason = "one caller, and each is a different part of the call")]
 async fn open(
     app: &App,
     provider: &'static dyn Provider,
@@ -345,6 +351,7 @@ async fn open(
     answer: Response<Body>,
     kept: &Extensions,
     deadline: u64,
+    source: &mut Option<Meter>,
 ) -> Attempt {
     let (mut head, mut body) = answer.into_parts();
     let patience = left(app, deadline);
@@ -407,6 +414,7 @@ async fn open(
         }
         media => media.name(&mut head.headers),
     }
+    *source = provider.source_meter(call, &head.headers);
     let opened_by_host = head.extensions.get::<OpenedByHost>().is_some();
     let is_packed =
         opening_was_packed || opened_by_host || head.extensions.get::<unpack::WasPacked>().is_some();
@@ -427,7 +435,7 @@ async fn open(
             }
         } else if provider.gathers(call, &head.headers) {
             let patience = left(app, deadline).max(app.config.relay.connect);
-            match within(&*app.ports.clock, patience, gather::whole(first, body)).await {
+            match within(&*app.ports.clock, patience, gather::whole(first, body, source)).await {
                 None => return failed(Code::ProviderTimeout, "no whole answer in time"),
                 Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
                 Some(Ok(whole)) if whole.len() > gather::LARGEST_WHOLE => {

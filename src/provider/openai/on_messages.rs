@@ -15,7 +15,6 @@ use crate::config::Config;
 use crate::error::Failure;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
-use crate::model::usage::Tokens;
 use crate::provider::outgoing::mapped_model;
 use crate::provider::sign_in::{NoSignIn, SignIn};
 use crate::provider::wire::messages;
@@ -193,6 +192,12 @@ impl Provider for ChatOnMessages {
         self.behind.meter(&call.translated(Endpoint::Messages), headers)
     }
 
+    fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        let asked = call.translated(Endpoint::Messages);
+        let source = self.behind.source_meter(&asked, headers);
+        source.or_else(|| self.behind.meter(&asked, headers))
+    }
+
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
         self.front.refusal(failure, request_id, now)
     }
@@ -276,10 +281,6 @@ impl Rewrite for Streamed {
             Some(End::Open) | None if self.chunks.is_metered() => End::Named,
             Some(End::Unmetered | End::Open) | None => End::Unmetered,
         }
-    }
-
-    fn used(&self) -> Option<Tokens> {
-        self.messages.as_ref()?.used()
     }
 
     fn measured(&mut self) -> Option<Bytes> {
