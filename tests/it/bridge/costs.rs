@@ -112,7 +112,7 @@ async fn what_messages_have_no_place_for_is_billed_or_estimated() {
 #[tokio::test]
 async fn chat_on_a_gemini_account_is_billed_by_its_figures() {
     let b = bridged(Behind::ApiKey).await;
-    let chat = Client::new(&format!("{}/gemini-cli/v1", b.relay.url())).with_bearer(&b.key.secret);
+    let chat = Client::new(&format!("{}/openai/gemini/v1", b.relay.url())).with_bearer(&b.key.secret);
     let body = json!({ "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": "hi" }] });
     let mut count = 0;
     for (reason, quality, fails) in [("STOP", "estimated", false), ("MALFORMED_FUNCTION_CALL", "estimated", true)] {
