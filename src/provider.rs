@@ -139,8 +139,9 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`].
-    fn gathers(&self, _call: &Call, _headers: &HeaderMap) -> bool {
+    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`]. `first`: the
+    /// first bytes of its body, at least one.
+    fn gathers(&self, _call: &Call, _headers: &HeaderMap, _first: &[u8]) -> bool {
         false
     }
 
@@ -174,13 +175,9 @@ pub trait Provider: Send + Sync {
 
     /// What reads usage from the provider's own bytes, before [`Self::rewrite`] or [`Self::gathered`] converts
     /// them: a conversion may fail, and may have no place for everything that is billed. `headers`: the
-    /// provider's. `None`: the answer passes as it is, or uses nothing.
-    fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
-        if self.gathers(call, headers) {
-            self.meter(call, headers)
-        } else {
-            None
-        }
+    /// provider's. `None`: the provider's protocol is the client's, or the call uses nothing.
+    fn source_meter(&self, _call: &Call, _headers: &HeaderMap) -> Option<Meter> {
+        None
     }
 
     /// A failure as the protocol's clients are told it.

@@ -125,7 +125,7 @@ impl Provider for ChatOnMessages {
             || name.as_str() == "x-should-retry"
     }
 
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
         !(call.stream && streams(headers))
     }
 

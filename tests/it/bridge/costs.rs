@@ -24,7 +24,10 @@ const LITE: u64 = 100_000 + 40_000;
 async fn answers_of_which_no_message_can_be_made_are_billed() {
     for behind in ALL {
         let b = bridged(behind).await;
-        b.answers(Script::generated(answer("gemini-2.5-flash", "MALFORMED_FUNCTION_CALL")));
+        b.answers(Script::generated(answer(
+            "gemini-2.5-flash",
+            "MALFORMED_FUNCTION_CALL",
+        )));
         for (at, body) in [hi(), streamed(hi())].into_iter().enumerate() {
             let told = b.ask(&body).send().await;
             assert_eq!(told.status == 200, at == 1, "{}", told.raw_text());
@@ -36,7 +39,12 @@ async fn answers_of_which_no_message_can_be_made_are_billed() {
                     &entry["model"],
                     &entry["tokens"]["input"]
                 ),
-                (FLASH, &json!("exact"), &json!("gemini-2.5-flash"), &json!(1_000_000)),
+                (
+                    FLASH,
+                    &json!("exact"),
+                    &json!("gemini-2.5-flash"),
+                    &json!(1_000_000)
+                ),
                 "{behind:?} {entry}"
             );
             assert!(entry["error"].is_string(), "{entry}");
@@ -50,7 +58,10 @@ async fn each_attempt_is_billed_with_its_own_model() {
         let b = bridged(behind).await;
         let tokens = b.provider.oauth().issue();
         b.account("second", &tokens, 60).await;
-        b.next(Script::generated(answer("gemini-2.5-flash", "MALFORMED_FUNCTION_CALL")));
+        b.next(Script::generated(answer(
+            "gemini-2.5-flash",
+            "MALFORMED_FUNCTION_CALL",
+        )));
         b.answers(Script::generated(answer("gemini-2.5-flash-lite", "STOP")));
         b.ask(&hi()).send().await.good();
         let entry = b.newest(1).await;
@@ -115,7 +126,10 @@ async fn chat_on_a_gemini_account_is_billed_by_its_figures() {
     let chat = Client::new(&format!("{}/openai/gemini/v1", b.relay.url())).with_bearer(&b.key.secret);
     let body = json!({ "model": "gemini-2.5-flash", "messages": [{ "role": "user", "content": "hi" }] });
     let mut count = 0;
-    for (reason, quality, fails) in [("STOP", "estimated", false), ("MALFORMED_FUNCTION_CALL", "estimated", true)] {
+    for (reason, quality, fails) in [
+        ("STOP", "estimated", false),
+        ("MALFORMED_FUNCTION_CALL", "estimated", true),
+    ] {
         let mut used = answer("gemini-2.5-flash", reason);
         used["usageMetadata"]["videoSeconds"] = 5.into();
         b.provider.on(Route::Gemini).answer(Script::generated(used));

@@ -198,7 +198,11 @@ async fn a_stream_that_breaks_ends_with_an_error() {
             (1, Script::parts(&words(6)).close_after_frames(2), "partial"),
             (2, Script::parts(&words(6)).end_after(2), "partial"),
             // The provider named all that it bills.
-            (3, Script::parts_until(&words(3), "MALFORMED_FUNCTION_CALL"), "exact"),
+            (
+                3,
+                Script::parts_until(&words(3), "MALFORMED_FUNCTION_CALL"),
+                "exact",
+            ),
         ] {
             b.next(script);
             let answer = b.ask(&streamed(hi())).send().await.good();

@@ -27,7 +27,10 @@ pub(in crate::provider::antigravity::convert) static FIELDS: Fields = Fields {
         (MODALITIES, Converted),
         // An empty list is none.
         ("mcp_servers", Converted),
-        ("container", Refused("a Gemini account has no containers to run code in")),
+        (
+            "container",
+            Refused("a Gemini account has no containers to run code in"),
+        ),
         (
             "thread",
             Refused("a Gemini account keeps no conversations: send all of it in `messages`"),

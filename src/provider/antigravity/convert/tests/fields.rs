@@ -26,8 +26,14 @@ fn sample(field: &str) -> Value {
         "output_config" => json!({ "format": { "type": "json_schema", "schema": { "type": "object" } } }),
         "output_format" => json!({ "type": "json_schema", "schema": { "type": "object" } }),
         "mcp_servers" => json!([{ "type": "url", "name": "s", "url": "https://s" }]),
-        "container" | "inference_geo" | "service_tier" | "speed" | "user_profile_id" | "workspace_id"
-        | "fallback_credit_token" | "anthropic_version" => json!("MARK"),
+        "container"
+        | "inference_geo"
+        | "service_tier"
+        | "speed"
+        | "user_profile_id"
+        | "workspace_id"
+        | "fallback_credit_token"
+        | "anthropic_version" => json!("MARK"),
         "thread" | "metadata" | "cache_control" | "context_management" | "compaction" | "diagnostics" => {
             json!({ "type": "MARK" })
         }

@@ -27,10 +27,23 @@ fn sample(field: &str) -> Value {
         "tools" => json!([tool("A")]),
         "n" | "top_logprobs" | "seed" | "top_k" => json!(3),
         "functions" => json!([{ "name": "MARK" }]),
-        "function_call" | "user" | "safety_identifier" | "prompt_cache_key" | "prompt_cache_retention"
-        | "service_tier" | "verbosity" => json!("MARK"),
-        "audio" | "web_search_options" | "moderation" | "metadata" | "prediction" | "prompt_cache_options"
-        | "logit_bias" | "usage" | "reasoning" | "thinking" => json!({ "a": 1 }),
+        "function_call"
+        | "user"
+        | "safety_identifier"
+        | "prompt_cache_key"
+        | "prompt_cache_retention"
+        | "service_tier"
+        | "verbosity" => json!("MARK"),
+        "audio"
+        | "web_search_options"
+        | "moderation"
+        | "metadata"
+        | "prediction"
+        | "prompt_cache_options"
+        | "logit_bias"
+        | "usage"
+        | "reasoning"
+        | "thinking" => json!({ "a": 1 }),
         "frequency_penalty" | "presence_penalty" | "top_a" | "min_p" | "repetition_penalty" => json!(0.5),
         other => panic!("`{other}` has no sample"),
     }
@@ -89,8 +102,18 @@ fn a_field_that_is_not_in_the_table_is_refused_by_its_name() {
 #[test]
 fn every_type_of_tool_is_converted_or_refused_by_its_place() {
     assert!(made(&with("tools", json!([tool("A")]))).is_ok());
-    for kind in ["custom", "web_search", "file_search", "code_interpreter", "mcp", "novelty"] {
-        let why = refused(&with("tools", json!([tool("A"), { "type": kind, kind: { "name": "B" } }])));
+    for kind in [
+        "custom",
+        "web_search",
+        "file_search",
+        "code_interpreter",
+        "mcp",
+        "novelty",
+    ] {
+        let why = refused(&with(
+            "tools",
+            json!([tool("A"), { "type": kind, kind: { "name": "B" } }]),
+        ));
         assert!(why.starts_with("tools.1: ") && why.contains(kind), "{why}");
     }
 }
