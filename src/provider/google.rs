@@ -4,6 +4,7 @@
 pub(super) mod forms;
 pub(super) mod judge;
 pub(super) mod project;
+pub(super) mod reading;
 
 use bytes::Bytes;
 use http::Request;
