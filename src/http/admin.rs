@@ -9,6 +9,7 @@ mod groups;
 mod keys;
 mod list;
 mod oem;
+mod overview;
 mod prices;
 mod requests;
 mod usage;
@@ -88,6 +89,7 @@ fn routes() -> Router<App> {
         .route("/admin/concurrency", get(concurrency::list))
         .route("/admin/concurrency/{id}", delete(concurrency::release))
         .route("/admin/oem-settings", get(oem::get).put(oem::set))
+        .route("/admin/overview", get(overview::overview))
         .route("/admin/usage/summary", get(usage::summary::summary))
         .route("/admin/usage/trend", get(usage::trend::trend))
         .route("/admin/usage/ranking", get(usage::ranking::ranking))

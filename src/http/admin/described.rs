@@ -6,7 +6,7 @@ use std::path::Path;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use super::{accounts, audit, concurrency, groups, keys, oem, prices, requests, usage};
+use super::{accounts, audit, concurrency, groups, keys, oem, overview, prices, requests, usage};
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};
 
@@ -60,6 +60,7 @@ use crate::http::{ops, session, stats};
         concurrency::release,
         oem::get,
         oem::set,
+        overview::overview,
         usage::summary::summary,
         usage::trend::trend,
         usage::ranking::ranking,

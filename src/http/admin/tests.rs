@@ -13,6 +13,7 @@ mod health;
 mod keys;
 mod limits;
 mod oem;
+mod overview;
 mod reading;
 mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
