@@ -74,6 +74,8 @@ test('every value of the enums that people see has a text', () => {
   const wanted = [
     ...schemas.Platform!.enum!.map((value) => ['common', `platform.${value}`]),
     ...schemas.Account!.properties!.status!.enum!.map((value) => ['accounts', `status.${value}`]),
+    ...schemas.AccountReason!.enum!.map((value) => ['dashboard', `reason.${value}`]),
+    ...schemas.StatsLimit!.enum!.map((value) => ['dashboard', `limit.${value}`]),
   ]
   for (const [file, key] of wanted) expect(read('en', `${file}.json`).has(key!), `${file}: ${key}`).toBe(true)
 })
