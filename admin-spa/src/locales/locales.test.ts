@@ -86,6 +86,8 @@ test('every value of the enums that people see has a text', () => {
     ...schemas.PriceSource!.enum!.map((value) => ['settings', `prices.sources.${value}`]),
     ...schemas.StoreKind!.enum!.map((value) => ['settings', `about.stores.${value}`]),
     ...schemas.HostKind!.enum!.map((value) => ['settings', `about.hosts.${value}`]),
+    ...schemas.AccountReason!.enum!.map((value) => ['dashboard', `reason.${value}`]),
+    ...schemas.StatsLimit!.enum!.map((value) => ['dashboard', `limit.${value}`]),
   ]
   for (const [file, key] of wanted) expect(read('en', `${file}.json`).has(key!), `${file}: ${key}`).toBe(true)
 })

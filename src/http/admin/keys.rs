@@ -10,7 +10,7 @@ pub(super) mod reset;
 mod rules;
 pub(super) mod secret;
 pub(super) mod tags;
-mod view;
+pub(super) mod view;
 
 use axum::Json;
 use axum::extract::{Path, State};

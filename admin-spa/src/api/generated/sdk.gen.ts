@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchModelStatsData, GetBatchModelStatsErrors, GetBatchModelStatsResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, TestKeyData, TestKeyErrors, TestKeyResponse, TestKeyResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetOverviewData, GetOverviewResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -104,25 +104,6 @@ export const createAccount = <ThrowOnError extends boolean = true>(options: Opti
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/accounts',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
-});
-
-/**
- * Changes up to 100 accounts, or does the same to each: exactly one of `change` and `action`. Each account is
- * changed in an atomic step of its own, and one that fails leaves the others changed: see `results`. An account that
- * is already as asked is not written. What is wrong whatever the account is a 422, and nothing is changed.
- *
- * Costs two round trips of the store for each account, and one call of each platform's pool; `reset` and
- * `flushSessions` one call of a pool for each account.
- */
-export const batchAccounts = <ThrowOnError extends boolean = true>(options: Options<BatchAccountsData, ThrowOnError>): RequestResult<BatchAccountsResponses, BatchAccountsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BatchAccountsResponses, BatchAccountsErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    security: [{ scheme: 'bearer', type: 'http' }],
-    url: '/admin/accounts/batch',
     ...options,
     headers: {
         'Content-Type': 'application/json',
@@ -408,6 +389,21 @@ export const setOemSettings = <ThrowOnError extends boolean = true>(options: Opt
 });
 
 /**
+ * What needs attention first: keys near a limit or about to end, accounts in trouble and when they return, platforms
+ * where nobody can serve, models that are charged a guessed price.
+ *
+ * Reads all keys and all accounts once, the ledger's ranking of keys of the days that limits look back on (1 to 8
+ * days) and of the models of 7 days, asks the pool of each platform that has accounts, and at most 20 keys' gates. On
+ * the edge that is at most 24 calls of Durable Objects. It may be polled.
+ */
+export const getOverview = <ThrowOnError extends boolean = true>(options?: Options<GetOverviewData, ThrowOnError>): RequestResult<GetOverviewResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<GetOverviewResponses, unknown, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/overview',
+    ...options
+});
+
+/**
  * The operator's prices.
  */
 export const getPrices = <ThrowOnError extends boolean = true>(options?: Options<GetPricesData, ThrowOnError>): RequestResult<GetPricesResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<GetPricesResponses, unknown, ThrowOnError, 'data'>({
@@ -429,20 +425,6 @@ export const setPrices = <ThrowOnError extends boolean = true>(options: Options<
         'Content-Type': 'application/json',
         ...options.headers
     }
-});
-
-/**
- * Calls that were refused before a provider was called (limits, keys that are unknown, disabled or expired, rights,
- * clients, models, bodies, no account left), by key and code, the last refusal first. `/admin/requests` has the calls
- * that reached a provider. Counts of this process are exact; those of others are at most 10 seconds old, and a process
- * that is killed loses that much. Two round trips of the store (three if there are counts to write): the counts of two
- * days, and the names of the keys shown. No Durable Object.
- */
-export const listRefusals = <ThrowOnError extends boolean = true>(options?: Options<ListRefusalsData, ThrowOnError>): RequestResult<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    security: [{ scheme: 'bearer', type: 'http' }],
-    url: '/admin/refusals',
-    ...options
 });
 
 /**
@@ -562,38 +544,6 @@ export const verifyLedger = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Makes a real call of the Messages API with a key, as any client of it would, and tells how it goes. The call is
- * charged to the key, counts in its limits, and may be refused by them.
- *
- * Server-sent events, each `data: {"type": ..}`, with CRS's names: `test_start`; `content` with the next `text`;
- * `message_stop`; `error` with the words of an error within the stream; and always last `test_complete` with
- * `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Nothing is told of accounts.
- */
-export const testKey = <ThrowOnError extends boolean = true>(options: Options<TestKeyData, ThrowOnError, TestKeyResponse>): Promise<ServerSentEventsResult<TestKeyResponses>> => (options.client ?? client).sse.post<TestKeyResponses, TestKeyErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    url: '/apiStats/api-key/test',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
-});
-
-/**
- * What several keys used of each model, together. Reads the keys in one step, a ranking for each key and day of the
- * period in one, and the sums of what those list in one.
- */
-export const getBatchModelStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchModelStatsData, ThrowOnError>): RequestResult<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'>({
-    responseStyle: 'data',
-    url: '/apiStats/api/batch-model-stats',
-    ...options,
-    headers: {
-        'Content-Type': 'application/json',
-        ...options.headers
-    }
-});
-
-/**
  * What several keys used. Reads the keys in one step and their sums in three.
  */
 export const getBatchStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchStatsData, ThrowOnError>): RequestResult<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'>({
@@ -610,7 +560,7 @@ export const getBatchStats = <ThrowOnError extends boolean = true>(options: Opti
  * The id of a key. Reads one record, and nothing for a text that was never a key of this relay.
  *
  * An address may ask 60 times at once and then once a second, and about one key 30 times at once and then once in two
- * seconds; that holds for all of `/apiStats` together.
+ * seconds; that holds for all of `/apiStats/api` together.
  */
 export const getKeyId = <ThrowOnError extends boolean = true>(options: Options<GetKeyIdData, ThrowOnError>): RequestResult<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -637,8 +587,7 @@ export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: O
 
 /**
  * What a key used, and what is left of its limits. Does not begin the time of a key that is counted from its first
- * use. Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
- * of refusals.
+ * use. Asks the key's gate (one Durable Object call on the edge) and reads two records and a few sums.
  */
 export const getKeyStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyStatsData, ThrowOnError>): RequestResult<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',

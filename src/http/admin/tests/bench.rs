@@ -293,6 +293,8 @@ pub(super) struct Machines {
     gates: Mutex<HashMap<KeyHash, Gate>>,
     pools: Mutex<HashMap<Platform, Pool>>,
     pub(super) away: std::sync::atomic::AtomicBool,
+    /// Commands that gates were sent.
+    pub(super) to_gates: std::sync::atomic::AtomicUsize,
 }
 
 impl Machines {
@@ -302,6 +304,7 @@ impl Machines {
             gates: Mutex::default(),
             pools: Mutex::default(),
             away: std::sync::atomic::AtomicBool::new(false),
+            to_gates: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -320,6 +323,7 @@ impl Machines {
 impl Gates for Machines {
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError> {
         self.reached("gate")?;
+        self.to_gates.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let mut gates = self.gates.lock().unwrap();
         Ok(gates
             .entry(key.clone())
