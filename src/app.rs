@@ -4,11 +4,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use crs_durable::pool::AccountPolicy;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config, Secret};
+use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config};
 use crate::metrics::Metrics;
 use crate::model::account::Platform;
 use crate::model::price::PriceBook;
+use crate::model::secret::Secret;
 use crate::port::billed::Billed;
 use crate::port::clock::Clock;
 use crate::port::destination::Destinations;
@@ -17,13 +20,13 @@ use crate::port::random::Random;
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
-use crate::relay::admit::StoreRest;
-use crate::relay::body_memory::BodyMemory;
-use crate::relay::outbox::Outbox;
-use crate::relay::refusal_tally::RefusalTally;
-use crate::relay::running::Running;
-use crate::relay::turns::Turns;
 use crate::secrets::Keyring;
+use crate::state::body_memory::BodyMemory;
+use crate::state::outbox::Outbox;
+use crate::state::refusal_tally::RefusalTally;
+use crate::state::running::Running;
+use crate::state::store_rest::StoreRest;
+use crate::state::turns::Turns;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
@@ -40,6 +43,14 @@ use crate::store::sign_ins::SignIns;
 /// Cheap to clone; one per process or isolate.
 pub type App = Arc<Parts>;
 
+/// Which of the two hosts this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HostKind {
+    Native,
+    Worker,
+}
+
 /// What a host supplies.
 #[derive(Clone)]
 pub struct Ports {
@@ -51,6 +62,7 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// `None`: this host's platform bills nothing by the unit.
     pub billed: Option<Arc<dyn Billed>>,
+    pub host: HostKind,
 }
 
 /// How long the answer to whether the store is well is used again, microseconds.

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::api_error::ApiError;
 use crate::app::App;
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::clock::Millis;
 use crate::secrets::SessionError;
 use crate::store::audit::{self, Actor};
@@ -124,6 +124,7 @@ impl FromRequestParts<App> for AdminSession {
         if logged_out || admin.epoch != session.epoch {
             return Err(ended());
         }
+        app.admins.see_session(&session.id, app.ports.clock.now()).await;
         audit::act_as(Actor {
             actor: admin.username.clone(),
             address: ClientAddress::of(&parts.extensions),

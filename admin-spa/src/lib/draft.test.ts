@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { reactive, readonly } from 'vue'
 import { ApiError } from '@/api/error'
 import { useDraft } from './draft'
 
@@ -59,6 +60,16 @@ test('fresh data keeps what was typed and reports what clashes', () => {
   draft.reset()
   expect(draft.value.name).toBe('theirs')
   expect(draft.theirs.value).toEqual([])
+})
+
+test('an answer that Vue has wrapped is taken, and not changed through the draft', () => {
+  const answer = reactive(start())
+  const draft = useDraft({ ...readonly(answer) } as ReturnType<typeof start>)
+  draft.value.tags.push('y')
+  draft.value.proxy!.host = 'other'
+  draft.load({ ...readonly(answer), limit: 9 } as ReturnType<typeof start>)
+  expect(answer).toEqual(start())
+  expect(draft.patch.value).toEqual({ tags: ['x', 'y'], proxy: { host: 'other', port: 1 } })
 })
 
 test('a value that was reached into can be sent and loaded', async () => {

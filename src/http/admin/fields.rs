@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use crs_durable::gate::Service;
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
-use crate::config::{self, Secret};
+use crate::config;
 use crate::model::name;
+use crate::model::secret::Secret;
 use crate::model::text::{is_hidden, is_shown};
 use crate::model::time;
 use crate::port::clock::Millis;
@@ -304,10 +305,6 @@ impl<'de> Deserialize<'de> for BaseUrl {
 }
 
 /// A schema of which some fields are required.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "only described, and the description is made by a test")
-)]
 pub(super) fn requiring(
     schema: utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>,
     fields: &[&str],

@@ -11,9 +11,10 @@ use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Params};
 use super::list::{Page, Slice};
 use crate::app::App;
+use crate::model::code::Code;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
-use crate::relay::refusal_tally;
+use crate::relay::refusal_writer;
 use crate::store::refusals::RefusalRow;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -41,7 +42,8 @@ pub(super) struct RefusalView {
     key_id: Option<String>,
     /// `null` if the key is purged, too.
     key_name: Option<String>,
-    /// Stable code of why, as the client was told it.
+    /// Why, as the client was told it.
+    #[schema(value_type = Code)]
     code: String,
     today: u64,
     yesterday: u64,
@@ -91,7 +93,7 @@ pub(super) async fn list(
     Params(query): Params<RefusalQuery>,
 ) -> Result<Json<Page<RefusalView>>, ApiError> {
     let slice = Slice::read(query.page, query.page_size)?;
-    refusal_tally::write_logged(&app).await;
+    refusal_writer::write_logged(&app).await;
     let now = app.ports.clock.now();
     let mut rows = match &query.key_id {
         Some(key_id) => app.refusals.rows_of(key_id, now).await?,

@@ -1,0 +1,91 @@
+//! The fingerprint of `ENCRYPTION_KEY`: stored at the first start, compared at every other. With a wrong
+//! key nothing sealed would open and no client key would be known, so the start is refused instead.
+
+use bytes::Bytes;
+
+use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
+use crate::secrets::Keyring;
+use crate::store::keys;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FingerprintError {
+    #[error(
+        "ENCRYPTION_KEY is not the one this data was written with: its fingerprint is {had}, the data \
+         expects {expected}. Set ENCRYPTION_KEY to the old value; nothing was changed"
+    )]
+    Other { expected: String, had: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Stores the fingerprint if the store has none, and compares it otherwise. If two processes with different
+/// keys start on an empty store at the same time, one of them is refused.
+pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(), FingerprintError> {
+    let mut stored = stored_fingerprint(store).await?;
+    if stored.is_none() {
+        let guard = Guard::Value {
+            key: keys::FINGERPRINT.to_owned(),
+            is: None,
+        };
+        let set = Command::Set {
+            key: keys::FINGERPRINT.to_owned(),
+            value: Bytes::from(keyring.fingerprint().to_owned()),
+            expire_at: None,
+        };
+        if store.atomically(vec![guard], vec![set]).await? == Applied::Yes {
+            return Ok(());
+        }
+        stored = stored_fingerprint(store).await?;
+    }
+    let expected = stored.unwrap_or_default();
+    if expected == keyring.fingerprint() {
+        Ok(())
+    } else {
+        Err(FingerprintError::Other {
+            expected,
+            had: keyring.fingerprint().to_owned(),
+        })
+    }
+}
+
+async fn stored_fingerprint(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    let get = Command::Get {
+        key: keys::FINGERPRINT.to_owned(),
+    };
+    Ok(match store.run(vec![get]).await?.first() {
+        Some(Reply::Value(Some(stored))) => Some(String::from_utf8_lossy(stored).into_owned()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::tests::{keyring, keyring_of};
+    use crate::store::fake::FakeStore;
+
+    #[tokio::test]
+    async fn the_first_key_stays_the_only_one() {
+        let store = FakeStore::default();
+        let (right, wrong) = (keyring(), keyring_of("fedcba9876543210fedcba9876543210"));
+        check_fingerprint(&store, &right).await.unwrap();
+        check_fingerprint(&store, &right).await.unwrap();
+        let before = store.ever_done();
+        let error = check_fingerprint(&store, &wrong).await.unwrap_err().to_string();
+        assert!(
+            error.contains(right.fingerprint()) && error.contains(wrong.fingerprint()),
+            "{error}"
+        );
+        assert!(error.contains("ENCRYPTION_KEY"), "{error}");
+        assert_eq!(store.ever_done(), before);
+        assert!(!before.contains("0123456789abcdef0123456789abcdef"));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_no_match() {
+        let store = FakeStore::default();
+        store.away.store(true, std::sync::atomic::Ordering::SeqCst);
+        let checked = check_fingerprint(&store, &keyring()).await;
+        assert!(matches!(checked, Err(FingerprintError::Store(_))));
+    }
+}
