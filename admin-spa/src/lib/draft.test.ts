@@ -60,3 +60,16 @@ test('fresh data keeps what was typed and reports what clashes', () => {
   expect(draft.value.name).toBe('theirs')
   expect(draft.theirs.value).toEqual([])
 })
+
+test('what is nested in a draft is sent, and not shared with what was loaded', async () => {
+  const loaded = { sheet: { a: { input: '1', tags: ['x'] } } as Record<string, { input: string; tags: string[] }> }
+  const draft = useDraft(loaded)
+  draft.value.sheet.b = { input: '2', tags: [] }
+  draft.value.sheet.a!.tags.push('y')
+  // What Vue hands out is a proxy all the way down.
+  draft.value.sheet = { ...draft.value.sheet }
+  let sent: unknown
+  expect(await draft.submit(async (_, whole) => void (sent = whole))).toBe(true)
+  expect(sent).toEqual({ sheet: { a: { input: '1', tags: ['x', 'y'] }, b: { input: '2', tags: [] } } })
+  expect(loaded.sheet).toEqual({ a: { input: '1', tags: ['x'] } })
+})
