@@ -174,6 +174,7 @@ test("every tab can be used by everybody, in each theme, language and width", as
       await made.open(`settings?tab=${tab}`);
       await made.settled();
       await made.accessible(`${tab} ${theme} ${language} ${width}`);
+      // The pictures of scripts/test-console screenshots show the first tab only.
       if (process.env.CRS_PICTURES) await made.page.screenshot({ path: `screenshots/settings-${tab}-${theme}-${language}-${width}.png` });
     }
   }

@@ -84,3 +84,16 @@ test('a value that was reached into can be sent and loaded', async () => {
   expect(draft.value.proxy).toEqual({ host: 'h', port: 9 })
   expect(draft.value.tags).toEqual(['z'])
 })
+
+test('what is nested in a draft is sent, and not shared with what was loaded', async () => {
+  const loaded = { sheet: { a: { input: '1', tags: ['x'] } } as Record<string, { input: string; tags: string[] }> }
+  const draft = useDraft(loaded)
+  draft.value.sheet.b = { input: '2', tags: [] }
+  draft.value.sheet.a!.tags.push('y')
+  // What Vue hands out is a proxy all the way down.
+  draft.value.sheet = { ...draft.value.sheet }
+  let sent: unknown
+  expect(await draft.submit(async (_, whole) => void (sent = whole))).toBe(true)
+  expect(sent).toEqual({ sheet: { a: { input: '1', tags: ['x', 'y'] }, b: { input: '2', tags: [] } } })
+  expect(loaded.sheet).toEqual({ a: { input: '1', tags: ['x'] } })
+})

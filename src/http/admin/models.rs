@@ -13,7 +13,7 @@ use super::super::extract::AdminSession;
 use crate::app::App;
 use crate::model::money::{MicroUsd, Usd};
 use crate::model::price::{self, Family, PriceBook, Rates, Source};
-use crate::store::ledger::{Kind, Range};
+use crate::store::ledger::{Kind, Range, UNSERVED};
 
 /// Models that were called, by their cost.
 const MOST_CALLED: usize = 300;
@@ -141,7 +141,7 @@ pub(super) async fn list(State(app): State<App>, _: AdminSession) -> Result<Json
         .priced_models()
         .map(|model| (model, Default::default()))
         .collect();
-    for model in &called {
+    for model in called.iter().filter(|model| model.id != UNSERVED) {
         let (calls, cost) = rows.entry(book.listed_as(&model.id)).or_default();
         *calls = calls.saturating_add(model.totals.requests);
         *cost = cost.saturating_add(model.totals.cost);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::bench::{Bench, LOCAL, NOW};
 use super::usage::event;
 use crate::model::money::MicroUsd;
-use crate::model::usage::LedgerEvent;
+use crate::model::usage::{LedgerEvent, Tokens};
 
 #[tokio::test]
 async fn settings_are_told_without_a_look_at_the_store() {
@@ -57,7 +57,7 @@ async fn models_say_what_they_cost_and_why() {
         ("claude-next-9", 5_000_000),
         ("somebody-elses", 50_000_000),
     ];
-    let events: Vec<_> = (1_u128..)
+    let mut events: Vec<_> = (1_u128..)
         .zip(calls)
         .map(|(number, (model, cost))| LedgerEvent {
             model: model.to_owned(),
@@ -65,6 +65,14 @@ async fn models_say_what_they_cost_and_why() {
             ..event(NOW, number, &somebody, &somebody)
         })
         .collect();
+    // Of a call that nobody served there is no model, so no price.
+    events.push(LedgerEvent {
+        status: 404,
+        error: Some("not_found".to_owned()),
+        tokens: Tokens::default(),
+        cost: MicroUsd(0),
+        ..event(NOW, 9, &somebody, &somebody)
+    });
     bench.app.ledger.append("b1", &events, NOW).await.unwrap();
     let models = bench
         .raw("GET", "/admin/models", Some(LOCAL), "")
@@ -101,6 +109,8 @@ async fn models_say_what_they_cost_and_why() {
         (&table["source"], &table["price"], &table["calls"]),
         (&json!("table"), &table["listed"], &json!(0))
     );
+
+    assert!(!models.to_string().contains("(unserved)"));
 
     // Guesses come first, the dearest of them first.
     let first = &models["items"][0];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::super::{Admins, Login, NewLogin};
 use super::*;
 use crate::config;
+use crate::model::secret::Secret;
 use crate::port::clock::movable::Movable;
 use crate::port::store::Store as _;
 use crate::secrets::tests::{Counting, keyring};
@@ -39,7 +40,7 @@ impl Rig {
         };
         let login = Login {
             username: "root".to_owned(),
-            password: config::Secret::new("a good password"),
+            password: Secret::new("a good password"),
         };
         admins.ensure(&none, Some(&login), NOW).await.unwrap();
         Self {
