@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -25,7 +26,7 @@ use crate::http::router;
 use crate::model::account::Platform;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
-use crate::port::gates::{Gates, GatesError, KeyHash};
+use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::{Body as UpstreamBody, Route, Upstream, UpstreamError, UpstreamErrorKind};
@@ -286,6 +287,8 @@ pub(super) struct Machines {
     gates: Mutex<HashMap<KeyHash, Gate>>,
     pools: Mutex<HashMap<Platform, Pool>>,
     pub(super) away: std::sync::atomic::AtomicBool,
+    /// They say that they outlive their callers, as on the edge.
+    pub(super) keep: std::sync::atomic::AtomicBool,
 }
 
 impl Machines {
@@ -295,6 +298,7 @@ impl Machines {
             gates: Mutex::default(),
             pools: Mutex::default(),
             away: std::sync::atomic::AtomicBool::new(false),
+            keep: std::sync::atomic::AtomicBool::new(false),
         }
     }
 
@@ -329,6 +333,12 @@ impl Gates for Machines {
             .or_default()
             .handle(self.clock.now(), command)
             .reply)
+    }
+
+    fn keeps_events(&self) -> Option<KeepsEvents> {
+        let wait = Duration::from_secs(1);
+        let keep = self.keep.load(std::sync::atomic::Ordering::SeqCst);
+        keep.then_some(KeepsEvents { wait })
     }
 }
 
