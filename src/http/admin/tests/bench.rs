@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -26,7 +27,7 @@ use crate::model::account::Platform;
 use crate::model::secret::Secret;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
-use crate::port::gates::{Gates, GatesError, KeyHash};
+use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::{Body as UpstreamBody, Route, Upstream, UpstreamError, UpstreamErrorKind};
@@ -294,6 +295,8 @@ pub(super) struct Machines {
     pub(super) away: std::sync::atomic::AtomicBool,
     /// Commands that gates were sent.
     pub(super) to_gates: std::sync::atomic::AtomicUsize,
+    /// They say that they outlive their callers, as on the edge.
+    pub(super) keep: std::sync::atomic::AtomicBool,
 }
 
 impl Machines {
@@ -304,6 +307,7 @@ impl Machines {
             pools: Mutex::default(),
             away: std::sync::atomic::AtomicBool::new(false),
             to_gates: std::sync::atomic::AtomicUsize::new(0),
+            keep: std::sync::atomic::AtomicBool::new(false),
         }
     }
 
@@ -339,6 +343,12 @@ impl Gates for Machines {
             .or_default()
             .handle(self.clock.now(), command)
             .reply)
+    }
+
+    fn keeps_events(&self) -> Option<KeepsEvents> {
+        let wait = Duration::from_secs(1);
+        let keep = self.keep.load(std::sync::atomic::Ordering::SeqCst);
+        keep.then_some(KeepsEvents { wait })
     }
 }
 
