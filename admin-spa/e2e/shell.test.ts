@@ -3,6 +3,7 @@
 import { after, test } from "node:test";
 
 import { Console, closeBrowser } from "./support/console.ts";
+import { seed } from "./support/seed.ts";
 
 after(closeBrowser);
 
@@ -19,9 +20,10 @@ test("CRS's addresses lead to their pages", async (t) => {
   await made.open("admin-login");
   await made.page.waitForURL(/\/admin-next\/login/);
   await made.login();
+  const { accounts, keys } = await seed(made);
   for (const [old, path, query] of [
-    ["api-keys/key_1/usage-records", "requests", "keyId=key_1"],
-    ["accounts/acc_1/usage-records", "requests", "accountId=acc_1"],
+    [`api-keys/${keys[0]?.id}/usage-records`, "requests", `keyId=${keys[0]?.id}`],
+    [`accounts/${accounts[0]}/usage-records`, "requests", `accountId=${accounts[0]}`],
   ]) {
     await made.open(old ?? "");
     await made.page.waitForURL((url) => url.pathname === `/admin-next/${path}` && url.search.includes(query ?? ""));

@@ -31,6 +31,8 @@ export function keepSession() {
 
 /** Ends the session here and in all tabs. It is gone locally even if the relay cannot be reached. */
 export async function endSession() {
+  // What is under way would come back refused.
+  await queryClient.cancelQueries()
   await logout({ body: {} }).catch(() => undefined)
   session.end()
   queryClient.clear()
