@@ -195,7 +195,7 @@ async fn where_nothing_runs_between_requests_one_of_them_leaves_a_task_that_writ
     others_run().await;
     bench
         .clock
-        .advance(refusal_tally::WRITE_EVERY.saturating_sub(Duration::from_millis(1)));
+        .advance(refusal_writer::WRITE_EVERY.saturating_sub(Duration::from_millis(1)));
     others_run().await;
     assert_eq!(calls(), before);
     bench.clock.advance(Duration::from_millis(1));
@@ -205,7 +205,7 @@ async fn where_nothing_runs_between_requests_one_of_them_leaves_a_task_that_writ
     // The next one leaves a task again.
     call(&bench, "garbage").await.is(401);
     others_run().await;
-    bench.clock.advance(refusal_tally::WRITE_EVERY);
+    bench.clock.advance(refusal_writer::WRITE_EVERY);
     others_run().await;
     assert_eq!(today().await, 51);
 }
