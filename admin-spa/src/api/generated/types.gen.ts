@@ -295,6 +295,30 @@ export type AccountReason = 'disabled' | 'paused' | 'subscription_ended' | 'prox
 export type ActivationUnit = 'days' | 'hours';
 
 /**
+ * A session that has not ended. Its id is no secret: nobody can make a token of it.
+ */
+export type AdminSession = {
+    /**
+     * Where it began; `null`: not known, or the relay's own machine.
+     */
+    address?: string | null;
+    begunAt: string;
+    /**
+     * The session that asks.
+     */
+    current: boolean;
+    /**
+     * When it ends, however often it is refreshed.
+     */
+    endsAt: string;
+    id: string;
+    /**
+     * Exact to five minutes.
+     */
+    lastSeenAt: string;
+};
+
+/**
  * Every answer that is no error.
  */
 export type AnswerBatchStats = {
@@ -462,6 +486,14 @@ export type BatchItem = {
      */
     name?: string | null;
     ok: boolean;
+};
+
+export type BatchModelStatsInput = {
+    /**
+     * Ids of keys. Those that are not there, disabled or expired count nothing.
+     */
+    apiIds: Array<string>;
+    period?: null | StatsPeriod;
 };
 
 /**
@@ -848,6 +880,11 @@ export type Health = {
     version: string;
 };
 
+/**
+ * Which of the two hosts this is.
+ */
+export type HostKind = 'native' | 'worker';
+
 export type Key = {
     /**
      * When it was first used, if its time is counted from there.
@@ -1117,6 +1154,28 @@ export type KeySpend = {
 };
 
 /**
+ * What to test with.
+ */
+export type KeyTestInput = {
+    /**
+     * The key. Its id is not enough: a call is charged to it.
+     */
+    apiKey: string;
+    /**
+     * 1 to 4096 tokens; 1000 if left out.
+     */
+    maxTokens?: number | null;
+    /**
+     * `claude-sonnet-4-5-20250929` if left out.
+     */
+    model?: string | null;
+    /**
+     * `hi` if left out.
+     */
+    prompt?: string | null;
+};
+
+/**
  * The window that runs now.
  */
 export type KeyWindow = {
@@ -1305,6 +1364,30 @@ export type Me = {
         sessionEndsAt?: string | null;
         username: string;
     };
+};
+
+export type ModelFamily = 'claude' | 'openai' | 'gemini';
+
+export type ModelList = {
+    /**
+     * Those that were called and are charged by a guess first, the dearest of them first; then by family and name.
+     */
+    items: Array<PricedModel>;
+    /**
+     * Version of the table of public prices.
+     */
+    tableVersion: string;
+};
+
+/**
+ * USD per million tokens.
+ */
+export type ModelPrice = {
+    cacheRead: number;
+    cacheWrite1h: number;
+    cacheWrite5m: number;
+    input: number;
+    output: number;
 };
 
 export type ModelStats = {
@@ -2014,6 +2097,32 @@ export type PriceOverrides = {
     [key: string]: PriceOverride;
 };
 
+export type PriceSource = 'table' | 'override' | 'dearestOfFamily';
+
+/**
+ * A model and the price that holds for it.
+ */
+export type PricedModel = {
+    /**
+     * Calls of the last 30 days that were charged, under any name of the model.
+     */
+    calls: number;
+    cost: Usd;
+    family?: null | ModelFamily;
+    listed?: null | ModelPrice;
+    model: string;
+    /**
+     * The model whose entry in `/admin/prices` this price is; another name of the same model, or its own.
+     */
+    overriddenBy?: string | null;
+    price?: null | ModelPrice;
+    source: PriceSource;
+    /**
+     * Long prompts, other service tiers, fast mode or a region have other prices.
+     */
+    varies: boolean;
+};
+
 export type Prices = {
     /**
      * The operator's prices by model, in USD per million tokens.
@@ -2158,6 +2267,31 @@ export type Refusal = {
 };
 
 /**
+ * What this relay is. No secret, and nothing that can be changed while it runs.
+ */
+export type RelaySettings = {
+    host: HostKind;
+    /**
+     * Whether accounts can be called through a proxy from here.
+     */
+    proxies: boolean;
+    /**
+     * `PUBLIC_ADDRESS`: where clients reach the relay, without a trailing slash. `null`: it is not set, and the
+     * address that the console was opened with is the best guess.
+     */
+    publicAddress?: string | null;
+    retention: Retention;
+    sessions: SessionLifetimes;
+    signIns: SignIns;
+    store: StoreKind;
+    /**
+     * What the operator's clocks are ahead of UTC: where days begin.
+     */
+    utcOffsetMinutes: number;
+    version: string;
+};
+
+/**
  * One call.
  */
 export type Request = {
@@ -2251,9 +2385,60 @@ export type ResetInput = {
     which: SpendPeriod;
 };
 
+/**
+ * How long data is kept.
+ */
+export type Retention = {
+    /**
+     * The audit log, days (`AUDIT_LOG_DAYS`).
+     */
+    audit: number;
+    /**
+     * Sums by day, days.
+     */
+    days: number;
+    /**
+     * Sums by hour, days.
+     */
+    hours: number;
+    /**
+     * Sums by month, months.
+     */
+    months: number;
+    /**
+     * Records of single calls, days (`REQUEST_LOG_DAYS`).
+     */
+    requests: number;
+};
+
 export type Said = {
     message: string;
     success: boolean;
+};
+
+/**
+ * How long admin sessions last.
+ */
+export type SessionLifetimes = {
+    /**
+     * From the login to the last end, seconds (`ADMIN_SESSION_MAX`).
+     */
+    longest: number;
+    /**
+     * Of one token, seconds (`ADMIN_SESSION_TIMEOUT`).
+     */
+    token: number;
+};
+
+export type SessionList = {
+    /**
+     * The one seen last first; at most 100.
+     */
+    items: Array<AdminSession>;
+    /**
+     * There are more than these, seen before them.
+     */
+    more: boolean;
 };
 
 /**
@@ -2313,6 +2498,16 @@ export type SignInView = {
      * For `finish`.
      */
     sessionId: string;
+};
+
+/**
+ * At which platforms one can sign in: whether the relay was given an OAuth client for it. Pasted tokens need none.
+ */
+export type SignIns = {
+    antigravity: boolean;
+    claude: boolean;
+    gemini: boolean;
+    openai: boolean;
 };
 
 /**
@@ -2568,6 +2763,11 @@ export type StoreHealth = {
      */
     status: string;
 };
+
+/**
+ * What holds the data.
+ */
+export type StoreKind = 'embedded' | 'redis' | 'upstash' | 'memory';
 
 export type TagCount = {
     /**
@@ -3978,6 +4178,25 @@ export type ReleaseConcurrencyResponses = {
 
 export type ReleaseConcurrencyResponse = ReleaseConcurrencyResponses[keyof ReleaseConcurrencyResponses];
 
+export type ListModelsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/models';
+};
+
+export type ListModelsErrors = {
+    401: ErrorBody;
+};
+
+export type ListModelsError = ListModelsErrors[keyof ListModelsErrors];
+
+export type ListModelsResponses = {
+    200: ModelList;
+};
+
+export type ListModelsResponse = ListModelsResponses[keyof ListModelsResponses];
+
 export type GetOemSettingsData = {
     body?: never;
     path?: never;
@@ -4256,6 +4475,25 @@ export type FlushSessionsResponses = {
 
 export type FlushSessionsResponse = FlushSessionsResponses[keyof FlushSessionsResponses];
 
+export type GetSettingsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/settings';
+};
+
+export type GetSettingsErrors = {
+    401: ErrorBody;
+};
+
+export type GetSettingsError = GetSettingsErrors[keyof GetSettingsErrors];
+
+export type GetSettingsResponses = {
+    200: RelaySettings;
+};
+
+export type GetSettingsResponse = GetSettingsResponses[keyof GetSettingsResponses];
+
 export type GetFailuresData = {
     body?: never;
     path?: never;
@@ -4509,6 +4747,64 @@ export type VerifyLedgerResponses = {
 };
 
 export type VerifyLedgerResponse = VerifyLedgerResponses[keyof VerifyLedgerResponses];
+
+export type TestKeyData = {
+    body: KeyTestInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api-key/test';
+};
+
+export type TestKeyErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type TestKeyError = TestKeyErrors[keyof TestKeyErrors];
+
+export type TestKeyResponses = {
+    200: string;
+};
+
+export type TestKeyResponse = TestKeyResponses[keyof TestKeyResponses];
+
+export type GetBatchModelStatsData = {
+    body: BatchModelStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/batch-model-stats';
+};
+
+export type GetBatchModelStatsErrors = {
+    /**
+     * No id, or more than 30
+     */
+    400: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetBatchModelStatsError = GetBatchModelStatsErrors[keyof GetBatchModelStatsErrors];
+
+export type GetBatchModelStatsResponses = {
+    200: ModelStats;
+};
+
+export type GetBatchModelStatsResponse = GetBatchModelStatsResponses[keyof GetBatchModelStatsResponses];
 
 export type GetBatchStatsData = {
     body: BatchStatsInput;
@@ -4876,6 +5172,50 @@ export type ResetPasswordResponses = {
 };
 
 export type ResetPasswordResponse = ResetPasswordResponses[keyof ResetPasswordResponses];
+
+export type ListSessionsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/web/auth/sessions';
+};
+
+export type ListSessionsErrors = {
+    401: ErrorBody;
+};
+
+export type ListSessionsError = ListSessionsErrors[keyof ListSessionsErrors];
+
+export type ListSessionsResponses = {
+    200: SessionList;
+};
+
+export type ListSessionsResponse = ListSessionsResponses[keyof ListSessionsResponses];
+
+export type EndSessionData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/web/auth/sessions/{id}';
+};
+
+export type EndSessionErrors = {
+    401: ErrorBody;
+    /**
+     * There is no such session, or it is over
+     */
+    404: ErrorBody;
+};
+
+export type EndSessionError = EndSessionErrors[keyof EndSessionErrors];
+
+export type EndSessionResponses = {
+    204: void;
+};
+
+export type EndSessionResponse = EndSessionResponses[keyof EndSessionResponses];
 
 export type GetCurrentUserData = {
     body?: never;
