@@ -9,6 +9,8 @@ mod upstash;
 
 use std::time::Duration;
 
+use crate::model::secret::Secret;
+
 use http::HeaderValue;
 
 pub use read::base_url;
@@ -261,26 +263,6 @@ pub struct Metrics {
     /// `METRICS_TOKEN`: when set, `/metrics` asks for it as a bearer token; when not, it answers callers on this
     /// machine only.
     pub token: Option<Secret>,
-}
-
-/// A string that never shows itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
-    }
 }
 
 impl Config {

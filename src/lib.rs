@@ -13,6 +13,7 @@
 //! | [`provider`] | one dialect each, pure translation |
 //! | [`relay`] | the verb: serve one model call |
 //! | [`secrets`] | what is derived from the operator's secrets: client keys, sealing, passwords, sessions |
+//! | [`state`] | what one process keeps in memory for all calls |
 //! | [`store`] | backends of the `Store` port, and the repositories over it |
 
 pub mod app;
@@ -26,6 +27,7 @@ pub mod port;
 pub mod provider;
 pub mod relay;
 pub mod secrets;
+pub mod state;
 pub mod store;
 
 // The Durable Objects vanish from the module's exports unless the crate's root names them.

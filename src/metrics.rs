@@ -11,8 +11,8 @@ use prometheus_client::registry::Registry;
 use crate::error::Code;
 use crate::model::usage::LedgerEvent;
 use crate::port::billed::Service;
-use crate::relay::body_memory::BodyFigures;
-use crate::relay::outbox::{CAPACITY, Outbox};
+use crate::state::body_memory::BodyFigures;
+use crate::state::outbox::{CAPACITY, Outbox};
 
 pub struct Metrics {
     registry: Registry,

@@ -12,6 +12,7 @@ pub mod money;
 pub mod name;
 pub mod price;
 pub mod query;
+pub mod secret;
 pub mod text;
 pub mod time;
 pub mod trace;

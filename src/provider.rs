@@ -34,12 +34,11 @@ use self::openai::chat::Target;
 use self::sign_in::{NoSignIn, SignIn};
 use crate::config::Config;
 use crate::error::{Code, Failure};
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
-use crate::model::usage::Tokens;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
-use crate::store::accounts::LiveAccount;
 
 /// The provider of a platform's accounts.
 pub fn of(platform: Platform) -> &'static dyn Provider {
@@ -142,8 +141,9 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`].
-    fn gathers(&self, _call: &Call, _headers: &HeaderMap) -> bool {
+    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`]. `first`: the
+    /// first bytes of its body, at least one.
+    fn gathers(&self, _call: &Call, _headers: &HeaderMap, _first: &[u8]) -> bool {
         false
     }
 
@@ -171,8 +171,16 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// What reads usage from the answer, as the client gets it or as a rewrite has it measured; `None` for calls that use nothing.
+    /// What reads the answer as the client gets it or as a rewrite has it measured; `None` for calls that use
+    /// nothing. Usage is read from it if there is no [`Self::source_meter`].
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
+
+    /// What reads usage from the provider's own bytes, before [`Self::rewrite`] or [`Self::gathered`] converts
+    /// them: a conversion may fail, and may have no place for everything that is billed. `headers`: the
+    /// provider's. `None`: the provider's protocol is the client's, or the call uses nothing.
+    fn source_meter(&self, _call: &Call, _headers: &HeaderMap) -> Option<Meter> {
+        None
+    }
 
     /// A failure as the protocol's clients are told it.
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal;
@@ -256,11 +264,6 @@ pub trait Rewrite: Send {
     /// What the provider's answer says of its own end.
     fn end(&self) -> End {
         End::Open
-    }
-
-    /// What the provider has said that was used so far, where it says so before it tells the client.
-    fn used(&self) -> Option<Tokens> {
-        None
     }
 
     /// What of the last step is to be measured; `None`: what the client gets.
@@ -501,7 +504,7 @@ pub const PROBE_SOON_MS: u64 = 2 * 60_000;
 
 /// The answer to a refresh.
 pub enum Refreshed {
-    Tokens(crate::store::accounts::NewTokens),
+    Tokens(crate::model::account::live::NewTokens),
     /// The refresh token is no good any more.
     Refused(String),
     /// No clear word; the next one may try again.

@@ -6,7 +6,6 @@
 pub mod admit;
 pub mod attempt;
 pub mod body;
-pub mod body_memory;
 pub mod call;
 pub mod client;
 mod conversion;
@@ -15,21 +14,19 @@ mod estimate;
 pub mod flight;
 mod gather;
 pub mod json;
+pub mod ledger_writer;
 pub(crate) mod mask;
 mod media;
 pub mod meter;
 pub mod origin;
-pub mod outbox;
 pub mod probe;
 pub mod refresh;
 mod refusal;
-pub mod refusal_tally;
-pub mod running;
+pub mod refusal_writer;
 pub mod session;
 pub mod sse;
 pub mod stream;
 pub mod token_endpoint;
-pub mod turns;
 mod unpack;
 pub mod usage;
 
@@ -47,11 +44,11 @@ use crate::port::upstream::Body;
 use crate::provider::Provider;
 
 use self::attempt::Attempt;
-use self::body_memory::Reserved;
 use self::call::Call;
 use self::entry::Entry;
 use self::flight::Flight;
 use self::refusal::Refusals;
+use crate::state::body_memory::Reserved;
 
 /// Accounts one client request may try.
 const MAX_ATTEMPTS: u32 = 3;

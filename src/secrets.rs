@@ -1,12 +1,10 @@
 //! Everything derived from the operator's two secrets: client keys, sealed provider secrets, passwords,
-//! admin sessions. Pure computation: no I/O but for the check of the fingerprint, no clock, no randomness
-//! of its own.
+//! admin sessions. Pure computation: no I/O, no clock, no randomness of its own.
 //!
 //! Each purpose has its own sub-key (HKDF-SHA256, RFC 5869, one label per purpose), so that what leaks or
 //! is replaced for one purpose says nothing about another.
 
 mod client_key;
-mod fingerprint;
 mod login_ticket;
 mod password;
 pub mod pkce;
@@ -22,7 +20,6 @@ use sha2::Sha256;
 use crate::config;
 
 pub use client_key::IssuedKey;
-pub use fingerprint::FingerprintError;
 pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};
@@ -55,7 +52,17 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
+/// Hex of the first 8 bytes of a sub-key. It tells keys apart, and no key can be computed from it.
+fn fingerprint(sub_key: &[u8; 32]) -> String {
+    hex::encode(sub_key.first_chunk::<8>().unwrap_or(&[0; 8]))
+}
+
 impl Keyring {
+    /// The fingerprint of `ENCRYPTION_KEY`, stored beside the data that was written with it.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// `prefix` begins every client key (`API_KEY_PREFIX`).
     pub fn new(secrets: &config::Secrets, prefix: &str) -> Self {
         let root = Hkdf::<Sha256>::new(Some(SALT), secrets.encryption.reveal().as_bytes());
@@ -70,7 +77,7 @@ impl Keyring {
             seal_id: hex::encode([a, b, c, d]),
             session: Hs256Key::new(sub_key(&sessions, "session")),
             tickets: LoginTickets::new(&secrets.jwt),
-            fingerprint: fingerprint::shown(&sub_key(&root, "fingerprint")),
+            fingerprint: fingerprint(&sub_key(&root, "fingerprint")),
         }
     }
 
@@ -113,7 +120,7 @@ fn impossible(what: &str) -> ! {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::model::secret::Secret;
     use crate::port::random::Random;
 
     /// Predictable bytes, different at every call.

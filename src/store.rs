@@ -17,6 +17,7 @@ pub mod audit;
 pub mod brake;
 #[cfg(all(not(target_arch = "wasm32"), feature = "embedded"))]
 pub mod embedded;
+pub mod fingerprint;
 pub mod fresh;
 pub mod groups;
 pub mod guesses;

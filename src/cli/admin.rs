@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use crs_edge::config::{self, Secret, Vars};
+use crs_edge::config::{self, Vars};
 use crs_edge::host::native::clock::NativeClock;
 use crs_edge::host::native::first_run;
 use crs_edge::host::native::random::NativeRandom;
+use crs_edge::model::secret::Secret;
 use crs_edge::port::clock::Clock as _;
 use crs_edge::secrets::{LoginTickets, TICKET_LIFETIME};
 

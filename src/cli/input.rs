@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
-use crs_edge::config::Secret;
+use crs_edge::model::secret::Secret;
 use crs_edge::model::time;
 use serde_json::Value;
 

@@ -7,8 +7,9 @@ use http::HeaderValue;
 use super::strength::weakness;
 use super::{
     Admin, Antigravity, Audit, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay,
-    Secret, Secrets, Server, Site, StoreChoice,
+    Secrets, Server, Site, StoreChoice,
 };
+use crate::model::secret::Secret;
 
 /// Where variables come from: the environment, a file, the bindings of a Worker, a test.
 pub trait Vars {

@@ -1,7 +1,8 @@
 //! The address and the token of a database at Upstash, which come together or not at all.
 
 use super::read::{Reader, base_url, text};
-use super::{Secret, StoreChoice, Upstash};
+use super::{StoreChoice, Upstash};
+use crate::model::secret::Secret;
 
 impl Reader<'_> {
     /// Address and token, as they are set.

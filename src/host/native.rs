@@ -34,13 +34,16 @@ use self::spill_file::SpillFile;
 use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
 use crate::app::{App, HostKind, Ports, assemble, destinations};
-use crate::config::{self, Config, Problems, Secret, StoreChoice, Vars};
+use crate::config::{self, Config, Problems, StoreChoice, Vars};
+use crate::model::secret::Secret;
 use crate::port::random::Random as _;
 use crate::port::store::Store;
-use crate::relay::outbox;
-use crate::relay::outbox::spill::{self, Tally};
-use crate::relay::refusal_tally;
+use crate::relay::ledger_writer;
+use crate::relay::ledger_writer::spill::{self, Tally};
+use crate::relay::refusal_writer;
+use crate::state::outbox;
 use crate::store::admins::Ensured;
+use crate::store::fingerprint::check_fingerprint;
 
 /// How often changed pools are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -135,8 +138,7 @@ impl Native {
         };
         let local_token = local_token();
         let app = assemble(setup.config.clone(), ports, Some(local_token.clone()));
-        app.keyring
-            .check_fingerprint(&*store)
+        check_fingerprint(&*store, &app.keyring)
             .await
             .map_err(|error| StartError::Other(error.to_string()))?;
         app.load()
@@ -155,7 +157,7 @@ impl Native {
     /// Writes what must not be lost, within a bound. For an app that serves nobody.
     pub async fn close(self) {
         let writes = async {
-            outbox::flush(&self.app).await;
+            ledger_writer::flush(&self.app).await;
             self.last_writes().await;
         };
         if tokio::time::timeout(self.app.config.ledger.last_writes, writes)
@@ -168,7 +170,7 @@ impl Native {
 
     async fn last_writes(&self) {
         self.app.ports.tasks.drained().await;
-        refusal_tally::write_logged(&self.app).await;
+        refusal_writer::write_logged(&self.app).await;
         self.gates.save().await;
     }
 }
@@ -186,7 +188,16 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         .map_err(StartError::Other)?;
     let native = Native::open(&setup).await?;
     let mut room = reserve(&setup);
-    let mut left = restore(&native.app, room.as_mut(), true).await;
+    if let Some(room) = &room {
+        // Limits on money count what the store does not know of yet, also if it refuses again.
+        match spill::gates(room) {
+            Ok(kept) => native.gates.resume(kept),
+            Err(error) => {
+                tracing::error!(%error, "the states of gates that an earlier run kept cannot be read")
+            }
+        }
+    }
+    let mut left = restore(&native.app, room.as_mut()).await;
     if let Some(file) = first_run::login_file(&setup.data_dir) {
         tracing::info!("the admin login is in {}", file.display());
     }
@@ -220,7 +231,7 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         while left {
             tokio::select! {
                 () = &mut end => break,
-                () = tokio::time::sleep(LOOK_AGAIN) => left = restore(&native.app, room.as_mut(), false).await,
+                () = tokio::time::sleep(LOOK_AGAIN) => left = restore(&native.app, room.as_mut()).await,
             }
         }
         if !left {
@@ -259,7 +270,7 @@ async fn last_words(
         .is_ok()
     {
         // The ledger has these records by now, so this only forgets them. What an earlier run left may be there, too.
-        restore(app, room.as_mut(), false).await;
+        restore(app, room.as_mut()).await;
         return Ok(());
     }
     let unwritten = app.outbox.unwritten();
@@ -313,9 +324,9 @@ fn reserve(setup: &Setup) -> Option<SpillFile> {
 }
 
 /// Writes what an earlier run left to the ledger. Says whether some of it is left still.
-async fn restore(app: &App, room: Option<&mut SpillFile>, before: bool) -> bool {
+async fn restore(app: &App, room: Option<&mut SpillFile>) -> bool {
     let Some(room) = room else { return false };
-    match spill::restore(app, room, before).await {
+    match spill::restore(app, room).await {
         Ok(Tally { records: 0, .. }) => false,
         Ok(Tally { records, cost }) => {
             tracing::info!(records, %cost, "records of calls that an earlier run could not write are in the ledger");
@@ -344,7 +355,7 @@ fn tell_unwritten(app: &App) {
     reason = "their ends are waited for by name, not with the tasks of calls"
 )]
 fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
-    let ledger = tokio::task::spawn(outbox::run(native.app.clone()));
+    let ledger = tokio::task::spawn(ledger_writer::run(native.app.clone()));
     let (gates, app) = (native.gates.clone(), native.app.clone());
     let others = tokio::task::spawn(async move {
         tokio::join!(
@@ -366,8 +377,8 @@ async fn save_pools(gates: Arc<NativeGates>) {
 
 async fn write_refusals(app: App) {
     loop {
-        tokio::time::sleep(refusal_tally::WRITE_EVERY).await;
-        refusal_tally::write_logged(&app).await;
+        tokio::time::sleep(refusal_writer::WRITE_EVERY).await;
+        refusal_writer::write_logged(&app).await;
     }
 }
 

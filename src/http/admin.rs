@@ -12,6 +12,7 @@ mod list;
 mod logged_error;
 mod models;
 mod oem;
+mod overview;
 mod prices;
 mod refusals;
 mod requests;
@@ -101,6 +102,7 @@ fn routes() -> Router<App> {
         .route("/admin/concurrency", get(concurrency::list))
         .route("/admin/concurrency/{id}", delete(concurrency::release))
         .route("/admin/oem-settings", get(oem::get).put(oem::set))
+        .route("/admin/overview", get(overview::overview))
         .route("/admin/usage/summary", get(usage::summary::summary))
         .route("/admin/usage/trend", get(usage::trend::trend))
         .route("/admin/usage/ranking", get(usage::ranking::ranking))

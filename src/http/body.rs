@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 
 use crate::error::{Code, Failure};
 use crate::port::clock::{Clock, within};
-use crate::relay::body_memory::Reserved;
+use crate::state::body_memory::Reserved;
 
 /// How long a client may take to send its body.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);

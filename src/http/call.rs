@@ -18,12 +18,12 @@ use crate::provider::Provider;
 use crate::relay;
 use crate::relay::body::tools::HostedTools;
 use crate::relay::body::{Field, Fields, scan};
-use crate::relay::body_memory::Reserved;
 use crate::relay::call::{Call, Endpoint, request_id};
 use crate::relay::entry::{self, Arrival, Entry};
 use crate::relay::origin;
-use crate::relay::refusal_tally;
+use crate::relay::refusal_writer;
 use crate::relay::session::{Session, Signals};
+use crate::state::body_memory::Reserved;
 
 /// With the address before it, a longer query makes no URI any more.
 const LONGEST_QUERY: usize = 8 << 10;
@@ -112,7 +112,7 @@ pub(super) async fn serve(
     let started = app.ports.clock.ticks();
     let answered = async {
         let key = client_key::client_key(app, request.headers(), request.uri().query())
-            .inspect_err(|failure| refusal_tally::count(app, None, id, failure))?;
+            .inspect_err(|failure| refusal_writer::count(app, None, id, failure))?;
         let caller = Caller {
             id,
             at,
@@ -121,7 +121,7 @@ pub(super) async fn serve(
         };
         let (call, entry, memory) = take_in(app, provider, endpoint, caller, request, read)
             .await
-            .inspect_err(|failure| refusal_tally::count(app, Some(&key), id, failure))?;
+            .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
         relay::serve(app, provider, call, entry, memory).await
     };
     match answered.await {

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::api_error::ApiError;
 use crate::app::App;
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::clock::Millis;
 use crate::secrets::SessionError;
 use crate::store::audit::{self, Actor};

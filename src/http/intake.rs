@@ -11,8 +11,8 @@ use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::tasks::computed;
 use crate::relay::body::coding::{Closed, Coding, Unpacker};
-use crate::relay::body_memory::Reserved;
 use crate::relay::call::Packed;
+use crate::state::body_memory::Reserved;
 
 /// A body of more is costly: the slot comes before it, and it is walked over beside the event loops. Bytes.
 pub(super) const LARGE: usize = 1 << 20;

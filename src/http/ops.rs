@@ -15,7 +15,7 @@ use super::extract::FromThisMachine;
 use crate::app::{App, StoreProbe};
 use crate::model::time::iso;
 use crate::port::clock::{Millis, within};
-use crate::relay::outbox;
+use crate::state::outbox;
 
 /// A store that takes longer than this to answer is not well.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@
 
 pub(super) mod batch;
 pub(super) mod models;
-mod remaining;
+pub(in crate::http) mod remaining;
 pub(super) mod test_call;
 pub(super) mod trend;
 pub(super) mod user;
@@ -24,10 +24,10 @@ use utoipa::ToSchema;
 use super::api_error::{ApiError, ErrorBody};
 use super::extract::{ClientAddress, Input, SMALL};
 use crate::app::App;
-use crate::config::Secret;
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::money::MicroUsd;
+use crate::model::secret::Secret;
 use crate::model::usage::Totals;
 use crate::relay::admit::refused;
 use crate::store::brake::Source;

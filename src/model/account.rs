@@ -1,14 +1,16 @@
 //! A provider account: who we are to a provider, and how it is used.
 
+pub mod live;
+
 use std::collections::BTreeSet;
 
+use crs_durable::Millis;
 use crs_durable::pool::AccountPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::money::MicroUsd;
 use crate::model::name::{canonical, same};
-use crate::port::clock::Millis;
 
 /// Whose protocol and pool an account belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]

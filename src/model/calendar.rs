@@ -7,9 +7,8 @@
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate};
+use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
-
-use crate::port::clock::Millis;
 
 const MINUTE: u64 = 60_000;
 pub const HOUR: u64 = 60 * MINUTE;

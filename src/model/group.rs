@@ -1,9 +1,9 @@
 //! A group of accounts, which keys can be bound to.
 
+use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Platform;
-use crate::port::clock::Millis;
 
 /// A group as the store keeps it, under CRS's names. Which accounts are in it stands in their records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crs_durable::Millis;
 use crs_durable::gate::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
 use crs_durable::pool::Binding;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,6 @@ use utoipa::ToSchema;
 use crate::model::account::Platform;
 use crate::model::money::MicroUsd;
 use crate::model::name::{canonical, moving_alias};
-use crate::port::clock::Millis;
 
 /// A key as the store keeps it: a hash, never the key. Field names are CRS's where CRS has the field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

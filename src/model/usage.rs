@@ -1,5 +1,6 @@
 //! What a call used: token counts, and the ledger event made of them.
 
+use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -7,7 +8,6 @@ use crate::model::account::Platform;
 use crate::model::charge::Charge;
 use crate::model::money::{MicroUsd, Usd, in_usd};
 use crate::model::trace::CallTrace;
-use crate::port::clock::Millis;
 
 /// Token counts of one call, each token in exactly one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

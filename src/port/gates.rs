@@ -53,7 +53,7 @@ pub trait Gates: Send + Sync {
 
     /// `Some`: gates outlive the host of their calls and keep events until the store has them, so each
     /// `Settle` brings its event and each `Admit` a note. `None`: the process keeps events itself
-    /// (`relay::outbox`), as it does natively.
+    /// (`state::outbox`), as it does natively.
     fn keeps_events(&self) -> Option<KeepsEvents> {
         None
     }

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::config::Config;
 use crate::error::{Code, Failure};
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::Meter;
-use crate::store::accounts::LiveAccount;
 
 pub use self::request::ALLOWED;
 
@@ -85,7 +85,7 @@ impl Provider for Claude {
             || name.as_str().starts_with("anthropic-ratelimit-")
     }
 
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
         call.endpoint == Endpoint::Messages && is_other_form(call, headers)
     }
 

@@ -5,7 +5,6 @@
 //! is put into an envelope or taken out of one, and so is the answer, piece by piece.
 
 mod error;
-mod reading;
 mod request;
 mod rewrite;
 
@@ -17,16 +16,16 @@ use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 use super::google::forms::{self, Shape};
 use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
 use super::{
-    Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole, google, is_other_form,
-    oauth,
+    Opening, Provider, Refreshed, Refusal, Rewrite, Trial, Unsendable, Verdict, Whole, google, is_object,
+    is_other_form, oauth,
 };
 use crate::config::Config;
 use crate::error::Failure;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint, Surface};
 use crate::relay::meter::{Meter, streams};
-use crate::store::accounts::{Credentials, LiveAccount};
 
 pub use self::request::ALLOWED;
 
@@ -84,11 +83,16 @@ impl Provider for Gemini {
         *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
     }
 
-    /// A stream without `alt=sse` may come as a list or as events: either is a stream.
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
-        matches!(call.endpoint, Endpoint::Generate(_))
-            && is_other_form(call, headers)
-            && (!call.stream || forms::wants_events(call))
+    /// Who asks for one answer gets an object, who asks for a stream a list, or events with `alt=sse`.
+    fn gathers(&self, call: &Call, headers: &HeaderMap, first: &[u8]) -> bool {
+        if !matches!(call.endpoint, Endpoint::Generate(_)) {
+            return false;
+        }
+        match (call.stream, forms::wants_events(call)) {
+            (true, true) => is_other_form(call, headers),
+            (true, false) => streams(headers) || is_object(first),
+            (false, _) => streams(headers) || forms::is_list(first),
+        }
     }
 
     fn gathered(&self, call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
@@ -96,10 +100,11 @@ impl Provider for Gemini {
             Endpoint::Generate(Surface::Internal) => Shape::Enveloped,
             _ => Shape::Plain,
         };
-        if call.stream {
-            return forms::events(&whole, Some(shape)).map(Whole::stream);
+        match (call.stream, forms::wants_events(call)) {
+            (true, true) => forms::events(&whole, Some(shape)).map(Whole::stream),
+            (true, false) => forms::list(&whole, shape).map(|list| Bytes::from(list).into()),
+            (false, _) => forms::object(&whole, shape).map(|object| Bytes::from(object).into()),
         }
-        forms::object(&whole, shape).map(|object| Bytes::from(object).into())
     }
 
     fn rewrite(
@@ -123,7 +128,7 @@ impl Provider for Gemini {
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
         call.endpoint
             .takes_slot()
-            .then(|| Meter::reading(&reading::GENERATE, streams(headers)))
+            .then(|| Meter::reading(&google::reading::GENERATE, streams(headers)))
     }
 
     fn refusal(&self, failure: &Failure, request_id: &str, _now: Millis) -> Refusal {

@@ -4,12 +4,13 @@
 pub(super) mod forms;
 pub(super) mod judge;
 pub(super) mod project;
+pub(super) mod reading;
 
 use bytes::Bytes;
 use http::Request;
 
 use super::oauth;
-use crate::config::Secret;
+use crate::model::secret::Secret;
 
 /// A refresh at Google, which wants the client's secret as well. `url`: that of `GOOGLE_OAUTH_URL`.
 pub(super) fn refresh_request(

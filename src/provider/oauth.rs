@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::outgoing::own_headers;
-use crate::config::Secret;
+use crate::model::account::live::NewTokens;
+use crate::model::secret::Secret;
 use crate::provider::Refreshed;
-use crate::store::accounts::NewTokens;
 
 /// A refresh as Anthropic takes it; `None`: the address is none.
 pub(super) fn json_request(

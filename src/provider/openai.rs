@@ -26,11 +26,11 @@ use super::wire::marks;
 use super::{Opening, Provider, Refreshed, Refusal, Trial, Unsendable, Verdict, Whole, is_other_form};
 use crate::config::Config;
 use crate::error::Failure;
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::relay::call::{Call, Endpoint};
 use crate::relay::meter::{Meter, is_event_stream};
-use crate::store::accounts::LiveAccount;
 
 pub use oauth::{expiry, tenant};
 pub use on_messages::ChatOnMessages;
@@ -94,7 +94,7 @@ impl Provider for OpenAi {
             || name.starts_with("openai-") && !request::names_an_account(name)
     }
 
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
         let has_forms = matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Responses);
         has_forms && is_other_form(call, headers)
     }

@@ -7,11 +7,11 @@ use http::{Method, Request};
 
 use super::Unsendable;
 use super::allowed::{Allowed, allowed_headers, allowed_query};
-use crate::config::Secret;
+use crate::model::account::live::LiveAccount;
 use crate::model::name;
+use crate::model::secret::Secret;
 use crate::relay::body::Edit;
 use crate::relay::call::Call;
-use crate::store::accounts::LiveAccount;
 
 /// The headers of the client that the dialect lists, and those that every call has. A compressed answer could
 /// not be looked into, and not every client asked for one.

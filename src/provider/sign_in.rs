@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::oauth;
-use crate::config::{self, Secret};
+use crate::config;
 use crate::model::account::Grant;
+use crate::model::secret::Secret;
 use crate::model::text::is_hidden;
 
 /// How one platform is signed in to: where, and as which client of the operator's.

@@ -3,6 +3,7 @@
 
 pub(in crate::provider) mod budget;
 pub(in crate::provider) mod events;
+pub(in crate::provider) mod fields;
 pub(in crate::provider) mod json;
 pub(in crate::provider) mod marks;
 pub(in crate::provider) mod messages;

@@ -2,7 +2,6 @@
 //! taught first.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
@@ -22,28 +21,8 @@ use crate::port::store::StoreError;
 use crate::provider::Provider;
 use crate::store::api_keys::KeyChange;
 
-/// After the store failed, records are used as they are for this long before it is asked again: a slow
-/// store must not slow every request down.
-const STORE_REST_MS: u64 = 5_000;
-
 /// How often a call asks its gate.
 const ROUNDS: u32 = 8;
-
-/// Until when the store is left alone.
-#[derive(Default)]
-pub struct StoreRest(AtomicU64);
-
-impl StoreRest {
-    fn resting(&self, now: Millis) -> bool {
-        let until = self.0.load(Ordering::Relaxed);
-        // A clock that jumped back must not keep it at rest for longer than the rest.
-        until > now && until <= now + STORE_REST_MS
-    }
-
-    pub(super) fn begin(&self, now: Millis) {
-        self.0.store(now + STORE_REST_MS, Ordering::Relaxed);
-    }
-}
 
 /// The age limit for records, in the machines' terms: learned before this is too old.
 pub(super) fn learned_since(app: &App, now: Millis) -> Millis {

@@ -14,8 +14,8 @@ use http::{Extensions, Request};
 
 use super::call::Call;
 use crate::app::App;
+use crate::model::account::live::LiveAccount;
 use crate::provider::{Provider, Unsendable, Whole};
-use crate::store::accounts::LiveAccount;
 
 /// A longer body is converted elsewhere, bytes.
 const LONG: usize = 256 << 10;

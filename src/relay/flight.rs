@@ -6,6 +6,7 @@
 
 mod event;
 mod handover;
+mod source;
 mod trace;
 
 use std::future::Future;
@@ -21,21 +22,21 @@ use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
 use super::body::Fields;
-use super::body_memory::Reserved;
 use super::call::{Call, request_id};
 use super::mask::StreamMask;
 use super::meter::Meter;
 use super::origin::Reference;
-use super::refusal_tally;
-use super::running::Lifeline;
+use super::refusal_writer;
 use super::stream::X_REQUEST_ID;
 use crate::app::App;
 use crate::error::{Code, Failure, excerpt};
-use crate::model::usage::Tokens;
+use crate::model::account::live::LiveAccount;
 use crate::port::gates::KeyHash;
 use crate::provider::Provider;
-use crate::store::accounts::LiveAccount;
+use crate::state::body_memory::Reserved;
+use crate::state::running::Lifeline;
 
+use self::source::Source;
 use self::trace::Heard;
 pub(super) use self::trace::skip_name;
 
@@ -72,8 +73,8 @@ pub struct Flight {
     meter: Option<Meter>,
     /// Hides the account's secrets in the stream's errors.
     mask: Option<StreamMask>,
-    /// What the provider has said that was used, before the client is told.
-    used: Option<Tokens>,
+    /// Usage in the provider's own bytes, where the client gets others.
+    source: Source,
     status: Option<u16>,
     first_byte: Option<u64>,
     /// Told of a provider's good head, if somebody waits for that.
@@ -114,7 +115,7 @@ impl Flight {
             attempts: 0,
             meter: None,
             mask: None,
-            used: None,
+            source: Source::default(),
             status: None,
             first_byte: None,
             failure: None,
@@ -229,9 +230,11 @@ impl Flight {
 
     /// An attempt failed: the pool learns how, and the account's slot is free.
     pub(super) async fn release_account(&mut self, outcome: pool::Outcome, status: Option<u16>) {
+        let spent = self.report_failed();
         if let Some(held) = &self.held {
             let mut report = pool::Report::of(self.call.id, held.account.clone(), outcome);
             report.status = status;
+            report.spent = spent;
             report.quota = std::mem::take(&mut self.quota);
             let report = pool::Command::Report(report);
             if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
@@ -277,11 +280,6 @@ impl Flight {
         }
     }
 
-    /// The provider has said what was used so far.
-    pub(super) fn uses(&mut self, used: Option<Tokens>) {
-        self.used = used.or(self.used);
-    }
-
     /// Leases are renewed by what happens to the call, not by a timer of their own.
     fn is_renewal_due(&mut self, now: u64) -> bool {
         let due = now.saturating_sub(self.renewed) > self.app.config.relay.renew_every().as_micros() as u64;
@@ -322,7 +320,7 @@ impl Flight {
     pub(super) fn failed(mut self, failure: &Failure) {
         // Others are in the ledger, and a probe is nobody's call.
         if self.attempts == 0 && self.call.only.is_none() {
-            refusal_tally::count(&self.app, Some(&self.call.key), self.call.id, failure);
+            refusal_writer::count(&self.app, Some(&self.call.key), self.call.id, failure);
         }
         self.status = Some(failure.status.as_u16());
         self.failure = Some((failure.code, failure.log_entry()));
@@ -383,7 +381,8 @@ impl Flight {
         if let Some(held) = self.held.take() {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
-            report.spent = event.as_ref().map_or(0, |event| event.cost.0);
+            let cost = event.as_ref().map_or(0, |event| event.cost.0);
+            report.spent = cost.saturating_sub(self.reported());
             report.quota = std::mem::take(&mut self.quota);
             report.served = self.served;
             let made = self.made.iter().filter(|_| self.served);

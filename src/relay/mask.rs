@@ -16,7 +16,7 @@ use memchr::memmem;
 use serde_json::Value;
 
 pub(super) use self::stream::StreamMask;
-use crate::store::accounts::{Credentials, LiveAccount};
+use crate::model::account::live::{Credentials, LiveAccount};
 
 /// Shorter secrets are words that may be meant otherwise, and no secrets, bytes.
 const SHORTEST: usize = 8;
@@ -201,7 +201,7 @@ fn secrets<'a>(account: &'a LiveAccount) -> impl Iterator<Item = &'a str> {
     let own = own.into_iter().flatten().flat_map(of);
     let proxy = account.proxy.as_deref();
     let login = proxy.map(|proxy| [proxy.username.as_deref(), proxy.password.as_deref()]);
-    let own = own.flatten().map(crate::config::Secret::reveal);
+    let own = own.flatten().map(crate::model::secret::Secret::reveal);
     own.chain(login.into_iter().flatten().flatten())
         .filter(|secret| secret.len() >= SHORTEST)
 }

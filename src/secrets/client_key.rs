@@ -7,7 +7,7 @@ use hmac::Mac as _;
 use subtle::ConstantTimeEq as _;
 
 use super::Keyring;
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::gates::KeyHash;
 use crate::port::random::Random;
 
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn an_empty_prefix_works() {
         let secrets = crate::config::Secrets {
-            jwt: crate::config::Secret::new("x"),
-            encryption: crate::config::Secret::new("0123456789abcdef0123456789abcdef"),
+            jwt: crate::model::secret::Secret::new("x"),
+            encryption: crate::model::secret::Secret::new("0123456789abcdef0123456789abcdef"),
         };
         let ring = crate::secrets::Keyring::new(&secrets, "");
         let issued = ring.issue_key(&Counting::new());

@@ -10,7 +10,7 @@ use jwt_compact::{AlgorithmExt as _, Claims, Header, UntrustedToken};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::clock::Millis;
 use crate::port::random::Random;
 

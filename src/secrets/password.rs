@@ -14,7 +14,7 @@ use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
 use self::edge as memory;
 #[cfg(not(target_arch = "wasm32"))]
 use self::native as memory;
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::random::Random;
 
 /// The hash of no password: verified against when the user is unknown, so that the answer takes the same

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 
 use super::Keyring;
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::random::Random;
 
 const VERSION: &str = "v1";

@@ -287,8 +287,8 @@ mod tests {
             .unwrap();
         let other = Keyring::new(
             &config::Secrets {
-                jwt: config::Secret::new("another-session-secret-of-32-chars"),
-                encryption: config::Secret::new("0123456789abcdef0123456789abcdef"),
+                jwt: crate::model::secret::Secret::new("another-session-secret-of-32-chars"),
+                encryption: crate::model::secret::Secret::new("0123456789abcdef0123456789abcdef"),
             },
             "cr_",
         );

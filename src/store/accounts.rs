@@ -16,14 +16,14 @@ use crs_durable::pool::AccountPolicy;
 
 use super::keys::ACCOUNTS;
 use super::record::{self, Change, Place};
-use crate::config::Secret;
+use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Platform, Proxy, StoredCredentials};
+use crate::model::secret::Secret;
 use crate::port::clock::Clock;
 use crate::port::random::Random;
 use crate::port::store::{Applied, Store, StoreError};
 use crate::secrets::Keyring;
 
-pub use live::{Credentials, LiveAccount};
 pub use route::SecretNeeded;
 
 /// The field that an API key is sealed for.
@@ -48,17 +48,6 @@ pub enum Edited<E> {
     Refused(E),
     /// The change would send a stored secret to another place than it was given for; nothing was written.
     SecretNeeded(SecretNeeded),
-}
-
-/// Fresh tokens of an OAuth account.
-#[derive(Clone, Debug)]
-pub struct NewTokens {
-    pub access_token: Secret,
-    /// `None`: the one we have stays good.
-    pub refresh_token: Option<Secret>,
-    pub expires_at: Option<Millis>,
-    /// For whom they speak, if they say so. `None`: for whom the old ones did.
-    pub tenant: Option<String>,
 }
 
 /// What storing fresh tokens came to.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{ADMIN, ended_session, used_ticket};
 use super::record::{self, Change, Place, Write};
-use crate::config::{self, Secret};
+use crate::config;
+use crate::model::secret::Secret;
 use crate::port::random::Random;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::secrets::{Keyring, PasswordError, hash_password};

@@ -18,9 +18,8 @@ use serde_json::Value;
 
 use super::keys;
 use crate::model::calendar::Calendar;
-use crate::model::id;
 use crate::port::clock::{Clock, Millis};
-use crate::port::random::Random;
+use crate::port::random::{self, Random};
 use crate::port::store::{Command, Store, StoreError};
 
 pub use actor::{Actor, act_as, acting, scope};
@@ -113,7 +112,7 @@ impl AuditLog {
     ) -> Entry {
         let now = self.clock.now();
         Entry {
-            id: id::fresh(now, &*self.random),
+            id: random::record_id(now, &*self.random),
             at: now,
             by: by.unwrap_or_else(Actor::system),
             action: action.to_owned(),

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::clock::Clock;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::store::redis::{self as vocabulary, Args, Value};

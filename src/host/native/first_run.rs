@@ -13,7 +13,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config::{self, Secret, Vars};
+use crate::config::{self, Vars};
+use crate::model::secret::Secret;
 use crate::port::random::Random;
 use crate::store::admins::Login;
 

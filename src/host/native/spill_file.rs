@@ -11,7 +11,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::relay::outbox::spill::Room;
+use crate::relay::ledger_writer::spill::Room;
 
 const NAME: &str = "unwritten.bin";
 

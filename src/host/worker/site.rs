@@ -26,7 +26,7 @@ use crate::config::{Config, StoreChoice};
 use crate::http::extract::ClientAddress;
 use crate::port::clock::{Clock, Millis, within};
 use crate::port::gates::KeepsEvents;
-use crate::secrets::FingerprintError;
+use crate::store::fingerprint::{FingerprintError, check_fingerprint};
 use crate::store::upstash::{Limits, Upstash};
 
 /// How long a first request waits for the store to say whether it is the right one.
@@ -140,7 +140,7 @@ impl Site {
         }
         let clock = &*self.app.ports.clock;
         let store = &*self.app.ports.store;
-        match within(clock, PATIENCE, self.app.keyring.check_fingerprint(store)).await {
+        match within(clock, PATIENCE, check_fingerprint(store, &self.app.keyring)).await {
             Some(Ok(())) => {
                 self.checked.set(true);
                 self.look_again();

@@ -4,9 +4,10 @@ pub(super) mod batch;
 mod find;
 mod input;
 pub(super) mod live;
+pub(super) mod pools;
 pub(super) mod sign_in;
 pub(super) mod test_call;
-mod view;
+pub(super) mod view;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -20,7 +21,7 @@ use super::super::extract::{AdminSession, Input, LARGE, Params, SMALL};
 use super::list::{Page, Slice};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
-use crate::model::id;
+use crate::port::random;
 use crate::store::accounts::{Edited, SecretNeeded};
 
 use find::AccountQuery;
@@ -62,7 +63,7 @@ pub(super) async fn create(
     Input(input): Input<AccountInput, LARGE>,
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     let now = app.ports.clock.now();
-    let id = id::fresh(now, &*app.ports.random);
+    let id = random::record_id(now, &*app.ports.random);
     let input = input.settled()?;
     input.check_groups(&app, None).await?;
     let account = input.into_account(&app, id, now)?;

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::{
-    accounts, audit, concurrency, groups, keys, models, oem, prices, refusals, requests, settings, usage,
+    accounts, audit, concurrency, groups, keys, models, oem, overview, prices, refusals, requests, settings, usage,
 };
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};
@@ -67,6 +67,7 @@ use crate::http::{ops, session, stats};
         concurrency::release,
         oem::get,
         oem::set,
+        overview::overview,
         usage::summary::summary,
         usage::trend::trend,
         usage::ranking::ranking,

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use crs_durable::gate::Service;
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
-use crate::config::{self, Secret};
+use crate::config;
 use crate::model::name;
+use crate::model::secret::Secret;
 use crate::model::text::{is_hidden, is_shown};
 use crate::model::time;
 use crate::port::clock::Millis;

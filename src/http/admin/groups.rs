@@ -18,9 +18,9 @@ use super::list::{Page, Slice, by_name, found};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
 use crate::model::group::Group;
-use crate::model::id;
 use crate::model::key::GROUP;
 use crate::model::time::iso;
+use crate::port::random;
 use crate::store::accounts::Edited;
 
 /// How many names a refusal tells.
@@ -172,7 +172,7 @@ pub(super) async fn create(
     };
     let now = app.ports.clock.now();
     let mut group = Group {
-        id: id::fresh(now, &*app.ports.random),
+        id: random::record_id(now, &*app.ports.random),
         name: String::new(),
         description: String::new(),
         platform: *platform,

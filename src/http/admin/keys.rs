@@ -10,7 +10,7 @@ pub(super) mod reset;
 mod rules;
 pub(super) mod secret;
 pub(super) mod tags;
-mod view;
+pub(super) mod view;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -22,11 +22,11 @@ use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Input, Params};
 use super::list::{Page, Slice};
 use crate::app::App;
-use crate::config::Secret;
-use crate::model::id;
+use crate::model::secret::Secret;
 use crate::model::key::Key;
 use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
+use crate::port::random;
 use crate::store::api_keys::KeyChange;
 use crate::store::ledger::Kind;
 
@@ -92,7 +92,7 @@ pub(super) async fn create(
 fn fresh(app: &App, now: Millis) -> (Key, Secret) {
     let issued = app.keyring.issue_key(&*app.ports.random);
     let key = Key {
-        id: id::fresh(now, &*app.ports.random),
+        id: random::record_id(now, &*app.ports.random),
         hash: issued.hash.hex(),
         shown: issued.shown,
         version: 1,

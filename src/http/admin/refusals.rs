@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::model::code::Code;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
-use crate::relay::refusal_tally;
+use crate::relay::refusal_writer;
 use crate::store::refusals::RefusalRow;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -93,7 +93,7 @@ pub(super) async fn list(
     Params(query): Params<RefusalQuery>,
 ) -> Result<Json<Page<RefusalView>>, ApiError> {
     let slice = Slice::read(query.page, query.page_size)?;
-    refusal_tally::write_logged(&app).await;
+    refusal_writer::write_logged(&app).await;
     let now = app.ports.clock.now();
     let mut rows = match &query.key_id {
         Some(key_id) => app.refusals.rows_of(key_id, now).await?,

@@ -15,6 +15,7 @@ mod key_batch;
 mod keys;
 mod limits;
 mod oem;
+mod overview;
 mod reading;
 mod refusals;
 mod rotate;

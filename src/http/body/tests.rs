@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::*;
 use crate::port::clock::movable::Movable;
 use crate::port::gates::KeyHash;
-use crate::relay::body_memory::BodyMemory;
+use crate::state::body_memory::BodyMemory;
 
 const KB: usize = 1 << 10;
 

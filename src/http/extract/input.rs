@@ -11,7 +11,7 @@ use super::super::body;
 use crate::app::App;
 use crate::error::Code;
 use crate::port::gates::KeyHash;
-use crate::relay::body_memory::Reserved;
+use crate::state::body_memory::Reserved;
 
 /// Largest body where little is said, bytes: a login, and what strangers may send at all.
 pub const SMALL: usize = 8 << 10;

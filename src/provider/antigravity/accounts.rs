@@ -6,12 +6,14 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::config::Config;
+use crate::model::account::live::LiveAccount;
 use crate::model::account::{Grant, Platform};
 use crate::model::name::ModelName;
+use crate::provider::google::reading::GENERATE;
 use crate::provider::sign_in::{NoSignIn, SignIn};
 use crate::provider::{Opening, Provider, Refreshed, Unsendable, Verdict};
 use crate::relay::call::Call;
-use crate::store::accounts::LiveAccount;
+use crate::relay::meter::Meter;
 
 /// The methods are those of [`Provider`]. Calls are Google's: `generateContent` of the Gemini API, tokens
 /// counted in either of its protocols, and what Code Assist has besides.
@@ -54,6 +56,11 @@ pub trait Accounts: Send + Sync {
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String>;
 
     fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed;
+
+    /// What reads usage from an answer of `generateContent`; `is_stream`: it is a stream of events.
+    fn generate_meter(&self, is_stream: bool) -> Meter {
+        Meter::reading(&GENERATE, is_stream)
+    }
 }
 
 /// A provider that has clients of its own lends its accounts to others'.

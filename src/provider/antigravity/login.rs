@@ -12,14 +12,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::accounts::Accounts;
-use crate::config::{Config, Secret};
+use crate::config::Config;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Grant, Platform};
 use crate::model::name::ModelName;
+use crate::model::secret::Secret;
 use crate::provider::outgoing::{bearer, mapped_model, own_headers, send};
 use crate::provider::sign_in::{self, GoogleClient, NoSignIn, SignIn};
 use crate::provider::{Opening, Refreshed, Unsendable, Verdict, google, oauth};
 use crate::relay::call::{Assist, Call, Endpoint, request_id};
-use crate::store::accounts::{Credentials, LiveAccount};
 
 /// What the calls of Antigravity's own programs need, and whose account it is.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform \

@@ -5,13 +5,13 @@ use http::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::Config;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::provider::Unsendable;
 use crate::provider::allowed::{Allowed, Parameter};
 use crate::provider::outgoing::{bearer, client_headers, mapped_model, post, secret, with_query};
 use crate::provider::wire::marks;
 use crate::relay::body::{Edit, Field};
 use crate::relay::call::{Call, Endpoint};
-use crate::store::accounts::{Credentials, LiveAccount};
 
 /// What clients of the Messages API say of themselves. Not the rest of `anthropic-*`: that names whose
 /// organisation or workspace it is, which is the account's.

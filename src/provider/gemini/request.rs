@@ -10,6 +10,7 @@ use http::header::{self, HeaderName};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::provider::Unsendable;
 use crate::provider::allowed::{Allowed, Parameter};
 use crate::provider::google::project;
@@ -18,7 +19,6 @@ use crate::provider::outgoing::{
 };
 use crate::relay::body::{Edit, Field, Fields, Span, patch, scan};
 use crate::relay::call::{Assist, Call, Endpoint, Surface};
-use crate::store::accounts::{Credentials, LiveAccount};
 
 /// What Gemini CLI and Google's SDKs say of themselves, and of the system parameters of Google's APIs those
 /// about the form of the answer, as far as the relay reads it. Not `fields`: an answer without its usage would

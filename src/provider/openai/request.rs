@@ -6,13 +6,13 @@ use http::header::{self, HeaderName, HeaderValue};
 
 use super::oauth;
 use crate::config::Config;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::provider::Unsendable;
 use crate::provider::allowed::{Allowed, Parameter};
 use crate::provider::outgoing::{bearer, client_headers, mapped_model, post, with_query};
 use crate::provider::wire::marks;
 use crate::relay::body::{Edit, Field};
 use crate::relay::call::{Call, Endpoint};
-use crate::store::accounts::{Credentials, LiveAccount};
 
 /// What Codex and the SDKs say of themselves. Not the rest of `openai-*`: that names whose organisation or
 /// project it is, which is the account's, as `chatgpt-account-id` is.

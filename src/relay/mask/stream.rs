@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
 use super::{SHORTEST, SecretMask, secrets};
-use crate::store::accounts::LiveAccount;
+use crate::model::account::live::LiveAccount;
 
 pub(in crate::relay) struct StreamMask {
     account: Arc<LiveAccount>,

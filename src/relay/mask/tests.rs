@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::Secret;
 use crate::model::account::{Proxy, ProxyScheme, StoredCredentials};
+use crate::model::secret::Secret;
 
 const TOKEN: &str = "sk-ant-api03/AB+cd==\"x";
 const OLD: &str = "the-token-before";

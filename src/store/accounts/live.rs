@@ -1,4 +1,4 @@
-//! Accounts opened for use: decrypted once, kept in memory, never shown.
+//! Accounts opened for use: decrypted once and cached in memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -6,56 +6,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use crs_durable::Millis;
 
 use super::Accounts;
-use crate::config::Secret;
+use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, Proxy, StoredCredentials};
 use crate::port::store::StoreError;
 use crate::secrets::SealError;
-
-/// An account with its secrets in the clear.
-#[derive(Clone, Debug)]
-pub struct LiveAccount {
-    pub account: Account,
-    pub credentials: Credentials,
-    pub proxy: Option<Arc<Proxy>>,
-    /// Of a call that had them replaced under way: what its provider was sent before, and may repeat.
-    pub replaced: Option<Box<Credentials>>,
-}
-
-impl LiveAccount {
-    /// The account, remembering the credentials that a call used before these.
-    pub fn in_place_of(&self, earlier: &Self) -> Self {
-        Self {
-            replaced: Some(Box::new(earlier.credentials.clone())),
-            ..self.clone()
-        }
-    }
-
-    /// The account, knowing for whom its tokens speak.
-    pub fn speaking_for(&self, whom: String) -> Self {
-        let mut account = self.clone();
-        if let Credentials::OAuth { tenant, .. } = &mut account.credentials {
-            *tenant = Some(whom);
-        }
-        account
-    }
-}
-
-/// Who we are to the provider. Debug shows no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    ApiKey {
-        api_key: Secret,
-        /// `None`: the provider's own address.
-        base_url: Option<String>,
-    },
-    OAuth {
-        access_token: Secret,
-        refresh_token: Option<Secret>,
-        expires_at: Option<Millis>,
-        /// See [`StoredCredentials::OAuth`].
-        tenant: Option<String>,
-    },
-}
 
 pub(super) struct Cache {
     /// Grows with every `forget`, so that a record read before it is not kept after it.

@@ -9,8 +9,8 @@
 use std::fmt;
 
 use super::{API_KEY, Accounts};
-use crate::config::Secret;
 use crate::model::account::{Account, StoredCredentials};
+use crate::model::secret::Secret;
 use crate::port::destination::Origin;
 use crate::secrets::{SealError, is_bound};
 

@@ -10,7 +10,7 @@ use reqwest::{Body, Method, Request, Url};
 use super::answer::Refused;
 use super::wire::{Answer, Fault, Wire};
 use super::{Commands, OptionsError, away, failed};
-use crate::config::Secret;
+use crate::model::secret::Secret;
 use crate::port::clock::{Clock, within};
 use crate::port::store::StoreError;
 

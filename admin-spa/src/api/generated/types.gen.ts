@@ -290,6 +290,25 @@ export type AccountLease = {
 export type AccountReason = 'disabled' | 'paused' | 'subscription_ended' | 'proxy_unsupported' | 'credentials_refused' | 'refused_until' | 'provider_limit' | 'throttled' | 'provider_trouble' | 'unexplained_refusal' | 'daily_quota' | 'busy';
 
 /**
+ * An account that does not serve as it should.
+ */
+export type AccountTrouble = {
+    accountId: string;
+    accountName: string;
+    code: AccountReason;
+    platform: Platform;
+    /**
+     * The provider's words, or ours, as far as there is more to say.
+     */
+    reason?: string | null;
+    status: string;
+    /**
+     * When it returns; `null`: not by itself.
+     */
+    until?: string | null;
+};
+
+/**
  * What `activationDays` counts, under CRS's name.
  */
 export type ActivationUnit = 'days' | 'hours';
@@ -755,6 +774,19 @@ export type DailySpend = {
     spent: Usd;
 };
 
+export type EndingKey = {
+    endsAt: string;
+    keyId: string;
+    keyName: string;
+};
+
+export type EndingSubscription = {
+    accountId: string;
+    accountName: string;
+    endsAt: string;
+    platform: Platform;
+};
+
 /**
  * The body of every error of the admin API.
  */
@@ -1010,6 +1042,17 @@ export type KeyBatchInput = {
      * Tags that are taken off each key. Not with `change.tags`.
      */
     removeTags?: Array<string>;
+};
+
+export type KeyCounts = {
+    active: number;
+    deleted: number;
+    disabled: number;
+    expired: number;
+    /**
+     * All but deleted ones.
+     */
+    total: number;
 };
 
 /**
@@ -1427,6 +1470,19 @@ export type NamedUsage = {
     totals: Totals;
 };
 
+/**
+ * A key and the limit it is nearest to.
+ */
+export type NearLimit = {
+    keyId: string;
+    keyName: string;
+    level: StatsRemaining;
+    /**
+     * What is used and reserved of the limit; more than 100 is possible.
+     */
+    usedPercent: number;
+};
+
 export type NewAccountInput = {
     credentials?: CredentialsInput;
     /**
@@ -1654,6 +1710,57 @@ export type OemSettingsInput = {
      */
     siteIconData?: string | null;
     siteName: string;
+};
+
+export type Overview = {
+    asOf: string;
+    /**
+     * Active keys that end within 7 days, the soonest first; at most 20.
+     */
+    endingKeys: Array<EndingKey>;
+    endingKeysCount: number;
+    /**
+     * Accounts whose subscription ends within 7 days, the soonest first; at most 20.
+     */
+    endingSubscriptions: Array<EndingSubscription>;
+    endingSubscriptionsCount: number;
+    keys: KeyCounts;
+    /**
+     * Active keys that have used or reserved at least 90 % of a limit, each with its tightest, the tightest first;
+     * at most 20.
+     */
+    nearLimit: Array<NearLimit>;
+    /**
+     * `false`: more keys may be near a limit than one answer looks at.
+     */
+    nearLimitComplete: boolean;
+    /**
+     * Those that have accounts.
+     */
+    platforms: Array<PlatformOverview>;
+    /**
+     * Platforms whose pool did not answer: what is said of their accounts is from the records alone.
+     */
+    poolsAway: Array<Platform>;
+    /**
+     * Calls that have reached a provider, ever. 0: nobody has used the relay yet.
+     */
+    requests: number;
+    /**
+     * Calls that accounts serve now.
+     */
+    running: number;
+    /**
+     * Accounts that are switched on and do not serve as they should: those that only a person can mend first, then
+     * the others by when they return; at most 50.
+     */
+    trouble: Array<AccountTrouble>;
+    troubleCount: number;
+    /**
+     * Models of the last 7 days' calls that have no price of their own, the dearest first: their calls are charged
+     * the dearest price of the family.
+     */
+    unpricedModels: Array<UnpricedModel>;
 };
 
 /**
@@ -2059,6 +2166,33 @@ export type PermissionsInput = string | Array<string>;
  * Whose protocol and pool an account belongs to.
  */
 export type Platform = 'claude' | 'openai' | 'gemini' | 'antigravity';
+
+/**
+ * How the accounts of one platform are doing.
+ */
+export type PlatformOverview = {
+    accounts: number;
+    /**
+     * When the first account returns by itself to a platform that is blocked; `null`: not by itself, or it is not
+     * blocked.
+     */
+    backAt?: string | null;
+    /**
+     * There are accounts that are not disabled, and none of them is usable: calls fail.
+     */
+    blocked: boolean;
+    /**
+     * Accounts by `status`; what there is none of is left out.
+     */
+    byStatus: {
+        [key: string]: number;
+    };
+    platform: Platform;
+    /**
+     * Accounts that can serve a call now, or as soon as one that runs has ended.
+     */
+    usable: number;
+};
 
 /**
  * What was used in as many days before, or in the calendar month before.
@@ -2961,6 +3095,18 @@ export type TrendStatsPoint = StatsUsage & {
  * Length of a point of a series.
  */
 export type Unit = 'hour' | 'day' | 'month';
+
+export type UnpricedModel = {
+    /**
+     * What they were charged, by a guessed price.
+     */
+    cost: Usd;
+    model: string;
+    /**
+     * Calls of the last 7 days.
+     */
+    requests: number;
+};
 
 /**
  * What one of those that cost most used. Each list has a figure for each point.
@@ -4229,6 +4375,19 @@ export type SetOemSettingsResponses = {
 };
 
 export type SetOemSettingsResponse = SetOemSettingsResponses[keyof SetOemSettingsResponses];
+
+export type GetOverviewData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/overview';
+};
+
+export type GetOverviewResponses = {
+    200: Overview;
+};
+
+export type GetOverviewResponse = GetOverviewResponses[keyof GetOverviewResponses];
 
 export type GetPricesData = {
     body?: never;

@@ -22,14 +22,15 @@ use super::super::fields::Line;
 use super::AccountView;
 use super::input::SignInInput;
 use crate::app::App;
+use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Grant, Platform, Proxy};
-use crate::model::{id, time};
+use crate::model::time;
+use crate::port::random;
 use crate::port::upstream::UpstreamErrorKind;
 use crate::provider::sign_in::{self, NoSignIn, SignIn};
 use crate::provider::{self, Provider, Refreshed};
 use crate::relay::token_endpoint::{self, NoAnswer};
 use crate::secrets::pkce;
-use crate::store::accounts::{Credentials, NewTokens};
 use crate::store::sign_ins::Begun;
 
 /// Where to sign in, and how to go on.
@@ -71,7 +72,7 @@ pub(in crate::http::admin) async fn start(
     let account = match there {
         Some(account) => account,
         None => {
-            let id = id::fresh(now, &*app.ports.random);
+            let id = random::record_id(now, &*app.ports.random);
             input.into_account(&app, id, now).await?
         }
     };

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::live::{Live, SpendView, WindowView};
-use crate::config::Secret;
 use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
 use crate::model::money::{MicroUsd, Usd};
+use crate::model::secret::Secret;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::bench::{Bench, NOW};
 use crate::model::account::Platform;
+use crate::model::account::live::Credentials;
 use crate::port::gates::Gates as _;
-use crate::store::accounts::Credentials;
 
 async fn made(bench: &Bench, more: Value) -> Value {
     let mut body = json!({"name": "main", "platform": "claude", "credentials": {"type": "apiKey", "apiKey": "sk-ant-s3cret"}});
@@ -355,8 +355,8 @@ async fn patches_and_a_refresh_at_once_all_stay() {
         let (bench, path) = (bench.clone(), path(&account));
         async move { bench.patch(&path, body.clone()).await.is(200) }
     });
-    let tokens = crate::store::accounts::NewTokens {
-        access_token: crate::config::Secret::new("at-2"),
+    let tokens = crate::model::account::live::NewTokens {
+        access_token: crate::model::secret::Secret::new("at-2"),
         refresh_token: None,
         expires_at: Some(NOW + 1),
         tenant: None,

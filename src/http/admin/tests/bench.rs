@@ -19,10 +19,12 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::app::{App, HostKind, Ports, assemble};
-use crate::config::{Config, Secret};
+use crate::config::Config;
+use crate::model::secret::Secret;
 use crate::http::extract::{ClientAddress, FromThisMachine};
 use crate::http::router;
 use crate::model::account::Platform;
+use crate::model::secret::Secret;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
 use crate::port::gates::{Gates, GatesError, KeyHash};
@@ -291,6 +293,8 @@ pub(super) struct Machines {
     gates: Mutex<HashMap<KeyHash, Gate>>,
     pools: Mutex<HashMap<Platform, Pool>>,
     pub(super) away: std::sync::atomic::AtomicBool,
+    /// Commands that gates were sent.
+    pub(super) to_gates: std::sync::atomic::AtomicUsize,
 }
 
 impl Machines {
@@ -300,6 +304,7 @@ impl Machines {
             gates: Mutex::default(),
             pools: Mutex::default(),
             away: std::sync::atomic::AtomicBool::new(false),
+            to_gates: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -318,6 +323,7 @@ impl Machines {
 impl Gates for Machines {
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError> {
         self.reached("gate")?;
+        self.to_gates.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let mut gates = self.gates.lock().unwrap();
         Ok(gates
             .entry(key.clone())

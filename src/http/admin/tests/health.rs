@@ -12,7 +12,8 @@ use super::bench::{Bench, NOW};
 use super::usage::{account, event, key};
 use crate::model::time::iso;
 use crate::port::gates::KeyHash;
-use crate::relay::outbox::{self, CAPACITY};
+use crate::relay::ledger_writer;
+use crate::state::outbox::CAPACITY;
 
 const KEY: KeyHash = KeyHash([7; 32]);
 
@@ -50,7 +51,7 @@ async fn settle() {
 /// The ledger's writer, as a native host runs it.
 fn writer(bench: &Bench) {
     #[expect(clippy::disallowed_methods, reason = "this is the test's host")]
-    drop(tokio::spawn(outbox::run(bench.app.clone())));
+    drop(tokio::spawn(ledger_writer::run(bench.app.clone())));
 }
 
 async fn written(bench: &Bench) -> usize {
@@ -147,7 +148,7 @@ async fn a_store_that_does_not_answer_is_told_too() {
     let (key, account) = (key(&bench, "k").await, account(&bench, "a").await);
     // It hangs: the batch is under way for ever.
     bench.app.outbox.push(KEY, event(NOW, 1, &key, &account));
-    let mut writing = Box::pin(outbox::flush(&bench.app));
+    let mut writing = Box::pin(ledger_writer::flush(&bench.app));
     assert!(futures_util::poll!(&mut writing).is_pending());
     assert_eq!(bench.app.outbox.failing_since(NOW + 5_000), None);
     assert_eq!(bench.app.outbox.failing_since(NOW + 5_001), Some(NOW));

@@ -8,7 +8,7 @@ use axum::http::Request;
 use serde_json::{Value, json};
 
 use super::bench::{Answer, Bench, NOW};
-use crate::relay::refusal_tally;
+use crate::relay::refusal_writer;
 
 /// A model call with this key.
 async fn call(bench: &Bench, key: &str) -> Answer {
@@ -133,9 +133,9 @@ async fn refusing_asks_the_store_nothing_and_a_batch_is_written_once() {
     );
     // The store is there, and its answer is lost.
     bench.store.lose_answer.store(true, Ordering::SeqCst);
-    assert!(refusal_tally::write(&bench.app).await.is_err());
+    assert!(refusal_writer::write(&bench.app).await.is_err());
     call(&bench, &key).await.is(401);
-    refusal_tally::write(&bench.app).await.unwrap();
+    refusal_writer::write(&bench.app).await.unwrap();
     let calls = bench.store.calls.load(Ordering::SeqCst) - before;
     assert_eq!(calls, 6, "three tries, each the ids and the counts");
     let mut all = rows(&bench, "").await;
@@ -151,7 +151,7 @@ async fn counts_wait_while_the_store_is_away_and_go_after_two_days() {
     let bench = Bench::new().await;
     call(&bench, "garbage").await.is(401);
     bench.store.away.store(true, Ordering::SeqCst);
-    assert!(refusal_tally::write(&bench.app).await.is_err());
+    assert!(refusal_writer::write(&bench.app).await.is_err());
     call(&bench, "garbage").await.is(401);
     bench.store.away.store(false, Ordering::SeqCst);
     assert_eq!(rows(&bench, "").await[0]["today"], 2);

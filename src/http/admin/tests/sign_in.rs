@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::bench::{Answer, Bench, NOW};
+use crate::model::account::live::Credentials;
 use crate::secrets::pkce;
-use crate::store::accounts::Credentials;
 
 const CLIENTS: [(&str, &str); 6] = [
     ("CLAUDE_OAUTH_CLIENT_ID", "our-claude"),

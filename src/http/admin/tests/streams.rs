@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use super::bench::Bench;
 use crate::port::upstream::{BodyError, UpstreamError, UpstreamErrorKind};
-use crate::relay::outbox;
+use crate::relay::ledger_writer;
 
 /// What a client of the Messages protocol is told while nothing happens.
 const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
@@ -219,7 +219,7 @@ impl Ready {
     /// Its error and status.
     async fn settled(&self, client: Client) -> (Value, Value) {
         drop(client);
-        outbox::flush(&self.bench.app).await;
+        ledger_writer::flush(&self.bench.app).await;
         let key = self
             .bench
             .get(&format!("/admin/api-keys/{}", self.id))

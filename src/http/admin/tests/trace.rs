@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Answer, Bench};
 use super::usage::account;
-use crate::relay::outbox;
+use crate::relay::ledger_writer;
 
 async fn call(bench: &Bench, key: &str, asks: bool) -> Answer {
     let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 1, "messages": []});
@@ -25,7 +25,7 @@ fn answers(bench: &Bench, read: u64) {
 }
 
 async fn trace(bench: &Bench, answer: &Answer) -> Value {
-    outbox::flush(&bench.app).await;
+    ledger_writer::flush(&bench.app).await;
     let id = &answer.headers["x-request-id"];
     let shown = bench.get(&format!("/admin/requests/{id}")).await.is(200).json;
     assert!(shown["priceVersion"].is_string());

@@ -6,9 +6,9 @@ use http::HeaderMap;
 use serde_json::json;
 
 use super::*;
-use crate::config::Secret;
 use crate::model::account::Account;
 use crate::model::name::ModelName;
+use crate::model::secret::Secret;
 use crate::port::gates::KeyHash;
 use crate::relay::body::tools::HostedTools;
 

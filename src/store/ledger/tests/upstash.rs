@@ -4,8 +4,8 @@ use crs_support::redis_server::RedisServer;
 use crs_support::upstash::UpstashFront;
 
 use super::*;
-use crate::config::Secret;
 use crate::host::native::clock::NativeClock;
+use crate::model::secret::Secret;
 use crate::store::upstash::{Limits, Upstash};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

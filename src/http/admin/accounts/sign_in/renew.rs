@@ -4,8 +4,9 @@ use super::super::super::super::api_error::ApiError;
 use super::super::super::super::extract::AdminSession;
 use super::super::AccountView;
 use crate::app::App;
+use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Platform, StoredCredentials};
-use crate::store::accounts::{Credentials, Edited, NewTokens};
+use crate::store::accounts::Edited;
 
 /// The account that is to be given new tokens.
 pub(super) async fn stored(app: &App, id: &str, platform: Platform) -> Result<Account, ApiError> {

@@ -12,7 +12,7 @@ use crate::model::usage::Tokens;
 use crate::relay::meter::reading::{Reading, Rule, Seen};
 use crate::relay::meter::shape::{Field, Shape};
 
-pub(super) static GENERATE: Reading = Reading::new(
+pub(in crate::provider) static GENERATE: Reading = Reading::new(
     &[
         Rule::value(&["usageMetadata"], usage),
         Rule::value(&["modelVersion"], Seen::model),

@@ -20,7 +20,7 @@ const SHARDS: usize = 16;
 
 type Streams = BTreeMap<(KeyHash, CallId), Arc<Lifeline>>;
 
-/// The registry.
+/// The registry of streams under way.
 pub struct Running {
     shards: [Mutex<Streams>; SHARDS],
     wakes: bool,
@@ -37,13 +37,13 @@ impl Running {
     }
 
     /// Registers a stream. Its owner must [`Self::remove`] it.
-    pub(super) fn add(&self, key: &KeyHash, call: CallId) -> Arc<Lifeline> {
+    pub(crate) fn add(&self, key: &KeyHash, call: CallId) -> Arc<Lifeline> {
         let lifeline = Arc::<Lifeline>::default();
         self.shard(key).insert((key.clone(), call), lifeline.clone());
         lifeline
     }
 
-    pub(super) fn remove(&self, key: &KeyHash, call: CallId) {
+    pub(crate) fn remove(&self, key: &KeyHash, call: CallId) {
         self.shard(key).remove(&(key.clone(), call));
     }
 
@@ -83,7 +83,7 @@ impl Running {
 
 /// Tells one stream that it must end.
 #[derive(Default)]
-pub(super) struct Lifeline {
+pub(crate) struct Lifeline {
     /// A [`CallEnd`]; 0: none.
     cut: AtomicU8,
     waker: AtomicWaker,
@@ -94,7 +94,7 @@ const RELEASED: u8 = 2;
 
 impl Lifeline {
     /// Ends the stream of the request that says so. The first reason stays.
-    pub(super) fn cut(&self, why: CallEnd) {
+    pub(crate) fn cut(&self, why: CallEnd) {
         self.mark(why);
         self.waker.wake();
     }
@@ -110,7 +110,7 @@ impl Lifeline {
     }
 
     /// Why the stream must end, as its client is told; `None`: it need not.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(crate) fn failure(&self) -> Option<Failure> {
         match self.cut.load(Ordering::Acquire) {
             KEY_GONE => Some(Failure::new(
                 Code::KeyDisabled,
@@ -125,7 +125,7 @@ impl Lifeline {
     }
 
     /// Ready when the stream must end. Wakes the last task that asked.
-    pub(super) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<Failure> {
+    pub(crate) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<Failure> {
         self.waker.register(context.waker());
         self.failure().map_or(Poll::Pending, Poll::Ready)
     }

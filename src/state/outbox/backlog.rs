@@ -22,6 +22,10 @@ impl Settled {
         &self.key
     }
 
+    pub fn into_event(self) -> LedgerEvent {
+        self.event
+    }
+
     pub fn event(&self) -> &LedgerEvent {
         &self.event
     }

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 
-use super::Keyring;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
+use crate::secrets::Keyring;
 use crate::store::keys;
 
 #[derive(Debug, thiserror::Error)]
@@ -18,48 +18,37 @@ pub enum FingerprintError {
     Store(#[from] StoreError),
 }
 
-/// Hex of the first 8 of the sub-key's bytes: tells keys apart, and cannot be turned back into one.
-pub(super) fn shown(sub_key: &[u8; 32]) -> String {
-    hex::encode(sub_key.first_chunk::<8>().unwrap_or(&[0; 8]))
-}
-
-impl Keyring {
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+/// Stores the fingerprint if the store has none, and compares it otherwise. If two processes with different
+/// keys start on an empty store at the same time, one of them is refused.
+pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(), FingerprintError> {
+    let mut stored = stored_fingerprint(store).await?;
+    if stored.is_none() {
+        let guard = Guard::Value {
+            key: keys::FINGERPRINT.to_owned(),
+            is: None,
+        };
+        let set = Command::Set {
+            key: keys::FINGERPRINT.to_owned(),
+            value: Bytes::from(keyring.fingerprint().to_owned()),
+            expire_at: None,
+        };
+        if store.atomically(vec![guard], vec![set]).await? == Applied::Yes {
+            return Ok(());
+        }
+        stored = stored_fingerprint(store).await?;
     }
-
-    /// Stores the fingerprint if there is none, else compares. Of two first starts at once with
-    /// different keys, one is refused.
-    pub async fn check_fingerprint(&self, store: &dyn Store) -> Result<(), FingerprintError> {
-        let mut stored = stored(store).await?;
-        if stored.is_none() {
-            let guard = Guard::Value {
-                key: keys::FINGERPRINT.to_owned(),
-                is: None,
-            };
-            let set = Command::Set {
-                key: keys::FINGERPRINT.to_owned(),
-                value: Bytes::from(self.fingerprint.clone()),
-                expire_at: None,
-            };
-            if store.atomically(vec![guard], vec![set]).await? == Applied::Yes {
-                return Ok(());
-            }
-            stored = self::stored(store).await?;
-        }
-        let expected = stored.unwrap_or_default();
-        if expected == self.fingerprint {
-            Ok(())
-        } else {
-            Err(FingerprintError::Other {
-                expected,
-                had: self.fingerprint.clone(),
-            })
-        }
+    let expected = stored.unwrap_or_default();
+    if expected == keyring.fingerprint() {
+        Ok(())
+    } else {
+        Err(FingerprintError::Other {
+            expected,
+            had: keyring.fingerprint().to_owned(),
+        })
     }
 }
 
-async fn stored(store: &dyn Store) -> Result<Option<String>, StoreError> {
+async fn stored_fingerprint(store: &dyn Store) -> Result<Option<String>, StoreError> {
     let get = Command::Get {
         key: keys::FINGERPRINT.to_owned(),
     };
@@ -79,10 +68,10 @@ mod tests {
     async fn the_first_key_stays_the_only_one() {
         let store = FakeStore::default();
         let (right, wrong) = (keyring(), keyring_of("fedcba9876543210fedcba9876543210"));
-        right.check_fingerprint(&store).await.unwrap();
-        right.check_fingerprint(&store).await.unwrap();
+        check_fingerprint(&store, &right).await.unwrap();
+        check_fingerprint(&store, &right).await.unwrap();
         let before = store.ever_done();
-        let error = wrong.check_fingerprint(&store).await.unwrap_err().to_string();
+        let error = check_fingerprint(&store, &wrong).await.unwrap_err().to_string();
         assert!(
             error.contains(right.fingerprint()) && error.contains(wrong.fingerprint()),
             "{error}"
@@ -96,7 +85,7 @@ mod tests {
     async fn a_store_that_is_away_is_no_match() {
         let store = FakeStore::default();
         store.away.store(true, std::sync::atomic::Ordering::SeqCst);
-        let checked = keyring().check_fingerprint(&store).await;
+        let checked = check_fingerprint(&store, &keyring()).await;
         assert!(matches!(checked, Err(FingerprintError::Store(_))));
     }
 }
