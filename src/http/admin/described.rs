@@ -7,7 +7,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::{
-    accounts, audit, concurrency, groups, keys, models, oem, overview, prices, refusals, requests, settings, usage,
+    accounts, audit, concurrency, groups, keys, models, oem, overview, prices, refusals, requests, settings,
+    usage,
 };
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};

@@ -20,7 +20,6 @@ use tower::ServiceExt as _;
 
 use crate::app::{App, HostKind, Ports, assemble};
 use crate::config::Config;
-use crate::model::secret::Secret;
 use crate::http::extract::{ClientAddress, FromThisMachine};
 use crate::http::router;
 use crate::model::account::Platform;

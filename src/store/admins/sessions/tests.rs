@@ -39,7 +39,7 @@ impl Rig {
         };
         let login = Login {
             username: "root".to_owned(),
-            password: config::Secret::new("a good password"),
+            password: crate::model::secret::Secret::new("a good password"),
         };
         admins.ensure(&none, Some(&login), NOW).await.unwrap();
         Self {
