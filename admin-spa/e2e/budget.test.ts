@@ -69,14 +69,14 @@ test("each page is small by itself", async (t) => {
     }
     const files = collect(made);
     await made.open(path);
-    await made.page.waitForLoadState("networkidle");
+    await made.settled();
     if (path === "api-stats") {
       // With what a holder comes for.
       const { key } = await made.api<{ key: string }>("POST", "/admin/api-keys", { name: "Ada" });
       await made.page.locator("input[type=password]").fill(key);
       await made.page.keyboard.press("Enter");
       await made.page.getByRole("img").waitFor();
-      await made.page.waitForLoadState("networkidle");
+      await made.settled();
     }
     assert.ok(made.page.url().includes(path), `${path} led to ${made.page.url()}`);
     within(path, files, isPublic ? PUBLIC : COLD);
@@ -90,7 +90,7 @@ test("one more page adds little", async (t) => {
   for (const { path } of PAGES.filter(({ isPublic }) => !isPublic)) {
     const before = new Set(files);
     await made.open(path);
-    await made.page.waitForLoadState("networkidle");
+    await made.settled();
     within(`further: ${path}`, new Set([...files].filter((file) => !before.has(file))), FURTHER);
   }
 });
