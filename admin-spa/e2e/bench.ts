@@ -151,7 +151,7 @@ async function lists(bench: Bench): Promise<void> {
   const { page } = bench.made;
   const sight: Sight = { has: ["main tbody tr"], moved: true };
   for (const [path, column] of [["api-keys", "Name"], ["api-keys", "Today"], ["accounts", "Name"]] as const) {
-    await bench.go("dashboard");
+    await bench.go("settings");
     await bench.go(path);
     const header = page.locator("main thead button", { hasText: column });
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -159,7 +159,7 @@ async function lists(bench: Bench): Promise<void> {
     }
   }
   for (const [path, name] of [["api-keys", "Next page"], ["accounts", "Next page"], ["requests", /older/i]] as const) {
-    await bench.go("dashboard");
+    await bench.go("settings");
     await bench.go(path);
     const next = page.getByRole("button", { name });
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -171,7 +171,7 @@ async function lists(bench: Bench): Promise<void> {
 async function details(bench: Bench): Promise<void> {
   const { page } = bench.made;
   for (const [path, has] of [["api-keys", ["main dl dd", "main section ul li"]], ["accounts", ["main dl dd"]], ["requests", ["[role=dialog] dl dd"]]] as const) {
-    await bench.go("dashboard");
+    await bench.go("settings");
     await bench.go(path);
     for (let round = 0; round < ROUNDS; round += 1) {
       const row = page.locator("main tbody tr").nth(round);
