@@ -134,7 +134,7 @@ test("names do no harm on any page, however they are written", async (t) => {
         const made = document.querySelector("#crs-hit, img[src='x']")?.outerHTML;
         return { loose, made, hit: "crsHit" in window };
       });
-      const wide = await made.page.evaluate(widest);
+      const wide = await window.page.evaluate(widest);
       if (found.loose || found.made || found.hit || wide) harm.push(`${path} ${width}: ${JSON.stringify({ ...found, wide })}`);
     });
   });

@@ -50,12 +50,14 @@ export function install(sight: Sight): void {
   let awaited = "";
   const table = () => document.querySelector("main table");
   const rowsOf = () => [...(table()?.querySelectorAll("tbody tr") ?? [])];
+  // By its link, since moments in a row tick.
+  const nameOf = (row: Element | undefined) => row?.querySelector("a")?.getAttribute("href") ?? "";
   const met = () => {
     const rows = rowsOf();
     if (wanted.at !== undefined && !location.pathname.endsWith(wanted.at)) return false;
     if (wanted.fresh && document.querySelector("[data-crs-old]")) return false;
     if (table()?.getAttribute("aria-busy")) return false;
-    if (wanted.moved && (rows.length === 0 || rows[0]?.textContent === firstRow)) return false;
+    if (wanted.moved && (rows.length === 0 || nameOf(rows[0]) === firstRow)) return false;
     const word = wanted.rows?.toLowerCase();
     if (word !== undefined && (rows.length === 0 || !rows.every((row) => row.textContent?.toLowerCase().includes(word)))) return false;
     return wanted.has.every((selector) => document.querySelector(selector));
@@ -69,7 +71,7 @@ export function install(sight: Sight): void {
       awaited = event;
       probe.begin = -1;
       probe.seen = probe.last = 0;
-      firstRow = rowsOf()[0]?.textContent ?? "";
+      firstRow = nameOf(rowsOf()[0]);
       if (next.fresh) for (const old of document.querySelectorAll("main > *")) old.setAttribute("data-crs-old", "");
     },
   };
