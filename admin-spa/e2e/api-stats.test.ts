@@ -197,7 +197,7 @@ test("the page is for everyone, with a key and without", async (t) => {
         await made.accessible(`no key ${theme} ${language} ${width}`);
         await made.open(`api-stats?apiId=${keys[0]?.id}`);
         await made.page.getByRole("meter").first().waitFor();
-        await made.page.waitForLoadState("networkidle");
+        await made.settled();
         await made.accessible(`a key ${theme} ${language} ${width}`);
       }
     }

@@ -9,7 +9,7 @@ after(closeBrowser);
 
 test("the right login leads to the page that was asked for", async (t) => {
   const made = await Console.start(t);
-  const page = await made.login("accounts");
+  const page = await made.loginByHand("accounts");
   assert.match(page.url(), /\/admin-next\/accounts$/);
   // Nothing of it outlives the tab, and nothing of it is in an address.
   const stored = await page.evaluate(() => JSON.stringify(localStorage));

@@ -32,7 +32,7 @@ test("screenshots", async (t) => {
             loggedIn = true;
           }
           await made.open(page.path);
-          await made.page.waitForLoadState("networkidle");
+          await made.settled();
           const name = `${page.path.replaceAll("/", "-")}-${theme}-${language}-${width}.png`;
           await made.page.screenshot({ path: path.join(folder, name), fullPage: true });
         }

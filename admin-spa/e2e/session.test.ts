@@ -22,7 +22,7 @@ function asked(page: Page): string[] {
 
 test("the token is in sessionStorage only, in all tabs, and gone from all at logout", async (t) => {
   const made = await Console.start(t);
-  const first = await made.login("accounts");
+  const first = await made.loginByHand("accounts");
   const second = await made.context.newPage();
   await second.goto(`${made.origin}/admin-next/api-keys`);
   await second.getByRole("heading", { name: "Keys" }).waitFor();
@@ -47,7 +47,7 @@ test("the token is in sessionStorage only, in all tabs, and gone from all at log
 test("a token is renewed once before its end, for all tabs", async (t) => {
   const made = await Console.start(t);
   await made.page.clock.install();
-  const page = await made.login("accounts");
+  const page = await made.loginByHand("accounts");
   const other = await made.context.newPage();
   await other.goto(`${made.origin}/admin-next/accounts`);
   await other.getByRole("heading", { name: "Accounts" }).waitFor();

@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import type { TestContext } from "node:test";
 import { type Browser, type BrowserContext, type Page, chromium } from "playwright-core";
-import type { AxeResults } from "axe-core";
+import type { AxeResults, RunOptions } from "axe-core";
 
 import { Provider } from "./provider.ts";
 import { START } from "./pages.ts";
@@ -27,6 +27,14 @@ export interface View {
   language?: Language;
   width?: number;
   timezone?: string;
+}
+
+/** An answer of the login. */
+interface Session {
+  token: string;
+  /** Milliseconds. */
+  expiresIn: number;
+  username: string;
 }
 
 export interface Options extends View {
@@ -73,7 +81,8 @@ export class Console {
   context!: BrowserContext;
   page!: Page;
   watch!: Watch;
-  #token: string | undefined;
+  #session: Promise<Session> | undefined;
+  readonly #beside: Console[] = [];
 
   private constructor(provider: Provider, relay: Relay, origin: string) {
     this.provider = provider;
@@ -110,10 +119,20 @@ export class Console {
     return console;
   }
 
-  /** Closes the browser's window; fails if it complained. Of a test that failed there is a picture. */
+  /** A second window with a profile of its own, on the same relay. It ends with the test, and may not complain either. */
+  async beside(view: View = {}): Promise<Console> {
+    const other = new Console(this.provider, this.relay, this.origin);
+    other.#session = this.#login();
+    await other.look(view);
+    this.#beside.push(other);
+    return other;
+  }
+
+  /** Closes the browser's windows; fails if they complained. Of a test that failed there are pictures. */
   private async finish(t: TestContext): Promise<void> {
+    for (const other of this.#beside) await other.finish(t);
     if (!(t as TestContext & { passed: boolean }).passed) {
-      const name = `failed-${t.name.replaceAll(/\W+/g, "-")}.png`;
+      const name = `failed-${`${t.name} ${new URL(this.page.url()).pathname}`.replaceAll(/\W+/g, "-")}.png`;
       const picture = path.join(import.meta.dirname, "../../screenshots", name);
       await this.page.screenshot({ path: picture }).catch(() => {});
       for (const complaint of this.watch.complaints) t.diagnostic(complaint);
@@ -159,7 +178,7 @@ export class Console {
   }
 
   /** Logs in by the page, and is at `path` afterwards. */
-  async login(path = START ?? ""): Promise<Page> {
+  async loginByHand(path = START ?? ""): Promise<Page> {
     await this.open(path);
     await this.page.waitForURL(/\/admin-next\/login/);
     await this.submitLogin();
@@ -168,18 +187,35 @@ export class Console {
     return this.page;
   }
 
+  /** Opens `path` as somebody who has logged in: with a session that this test shares, without the login page. */
+  async login(path = START ?? ""): Promise<Page> {
+    const { token, expiresIn, username } = await this.#login();
+    // Of the console's origin, and without a script of it.
+    const blank = `${this.origin}/admin-next/blank-for-tests`;
+    await this.page.route(blank, (route) => route.fulfill({ contentType: "text/html", body: "<title>blank</title>" }));
+    await this.page.goto(blank);
+    await this.page.evaluate(
+      (session) => sessionStorage.setItem("crs-session", JSON.stringify(session)),
+      { token, username, expiresAt: Date.now() + expiresIn },
+    );
+    await this.page.unroute(blank);
+    await this.open(path);
+    await this.settled();
+    return this.page;
+  }
+
   /** Waits until the page has what it asked for. */
   async settled(): Promise<void> {
-    await this.page.waitForLoadState("networkidle");
     await this.page.locator("main, [role=main]").first().waitFor();
+    await this.watch.quiet(this.page);
   }
 
   /** Calls the admin API beside the browser, as a test that sets the scene does. */
   async api<T>(method: string, path: string, body?: unknown): Promise<T> {
-    this.#token ??= await this.#session();
+    const { token } = await this.#login();
     const response = await fetch(`${this.relay.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const text = await response.text();
@@ -187,25 +223,35 @@ export class Console {
     return (text === "" ? undefined : JSON.parse(text)) as T;
   }
 
-  async #session(): Promise<string> {
+  /** The session of this test, begun when it is first needed. */
+  #login(): Promise<Session> {
+    this.#session ??= this.newSession();
+    return this.#session;
+  }
+
+  /** Logs in anew, beside the browser. */
+  async newSession(): Promise<Session> {
     const response = await fetch(`${this.relay.url}/web/auth/login`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ username: this.relay.username, password: this.relay.password }),
     });
-    return ((await response.json()) as { token: string }).token;
+    assert.equal(response.status, 200, "the login was refused");
+    return (await response.json()) as Session;
   }
 
   /** Fails on any serious finding of axe, and on a page that is wider than its window. */
   async accessible(what: string): Promise<void> {
     // What waits for newer rows is dimmed on purpose.
     await this.page.waitForFunction(() => !document.querySelector("[aria-busy=true]"));
-    const results = await this.page.evaluate(
-      () => (window as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
-    );
-    const serious = results.violations
-      .filter(({ impact }) => impact === "serious" || impact === "critical")
-      .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).join("; ")}`);
+    // Only what counts leaves the browser: all that axe has to say of a page takes longer than to find it.
+    const serious = await this.page.evaluate(async () => {
+      const { axe } = window as unknown as { axe: { run(options: RunOptions): Promise<AxeResults> } };
+      const { violations } = await axe.run({ resultTypes: ["violations"] });
+      return violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).join("; ")}`);
+    });
     assert.deepEqual(serious, [], `${what}: axe`);
     assert.equal(await this.page.evaluate(widest), "", `${what} is wider than its window`);
   }

@@ -58,6 +58,11 @@ export class Provider {
     return (await this.#ask("requests")) as Call[];
   }
 
+  /** Forgets the calls so far. */
+  async forget(): Promise<void> {
+    await this.#ask("forget", {});
+  }
+
   async #ask(verb: string, body?: unknown): Promise<unknown> {
     const response = await fetch(`${this.url}/control/${verb}`, {
       method: body === undefined ? "GET" : "POST",

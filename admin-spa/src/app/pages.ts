@@ -5,15 +5,15 @@ import type { PageRoute } from './page'
 const found = import.meta.glob<PageRoute>('@/pages/*/route.ts', { eager: true, import: 'default' })
 export const pages: PageRoute[] = Object.values(found)
 
+/** What a page needs, each part on its way at once: the shell would otherwise be asked for after the page. */
+const load = (page: Omit<PageRoute, 'children'>) =>
+  Promise.all([page.component(), loadText(page.name.split('.')[0]!, ...(page.texts ?? [])), page.bare ? undefined : import('./Shell.vue')])
+
 function record(page: Omit<PageRoute, 'children'>): RouteRecordRaw {
   return {
     name: page.name,
     path: `/${page.path}`,
-    // The texts come beside the code, not after it.
-    component: async () => {
-      const [module] = await Promise.all([page.component(), loadText(page.name.split('.')[0]!, ...(page.texts ?? []))])
-      return module.default
-    },
+    component: async () => (await load(page))[0].default,
     meta: { bare: page.bare ?? false, page: page.name },
   }
 }

@@ -17,7 +17,12 @@ export const queryClient = new QueryClient({
 
 /** How often live data is read again, in milliseconds: each answer of a Worker costs quota. */
 export const pollEvery = ref(15_000)
-export const setHost = (host: 'native' | 'worker') => (pollEvery.value = host === 'worker' ? 60_000 : 15_000)
+/** How long a person pauses in a word before it is looked for, in milliseconds. On a Worker each try costs quota. */
+export const typingPause = ref(100)
+export function setHost(host: 'native' | 'worker') {
+  pollEvery.value = host === 'worker' ? 60_000 : 15_000
+  typingPause.value = host === 'worker' ? 250 : 100
+}
 
 let lastPoll = Date.now()
 

@@ -1,5 +1,6 @@
 import { createRouter, createWebHistory, type RouteLocationNormalized, type RouteRecordRaw } from 'vue-router'
 import { pageRecords, pages } from './pages'
+import { preloading } from './preload'
 import { session } from './session'
 
 const first = (value: unknown) => (Array.isArray(value) ? value[0] : value) as string | undefined
@@ -48,5 +49,6 @@ export function reloadForUpgrade(error: unknown, to?: RouteLocationNormalized): 
 
 router.onError((error, to) => void reloadForUpgrade(error, to))
 addEventListener('vite:preloadError', (event) => {
+  if (preloading()) return
   if (reloadForUpgrade((event as Event & { payload?: unknown }).payload)) event.preventDefault()
 })
