@@ -67,6 +67,9 @@ async function take(console: Console, all: Picture[], prefix = ""): Promise<void
     for (const language of asked(LANGUAGES)) {
       for (const width of asked(WIDTHS)) {
         await console.look({ theme, language, width });
+        // Keys that are ended or disabled, calls that are not there any more.
+        console.watch.allowStatus(401);
+        console.watch.allowStatus(404);
         // Those without a login are taken before there is one.
         const pages = [...all].sort((a, b) => Number(b.isPublic ?? false) - Number(a.isPublic ?? false));
         let loggedIn = false;
@@ -106,9 +109,6 @@ test("of a relay that people use", { skip: wanted.includes("first") }, async (t)
   if (made.rich === undefined) throw new Error("there is no week before");
   const rich = await today(console, made.rich);
   t.after(() => rich.stop());
-  // Keys that are ended or disabled, calls that are not there any more.
-  console.watch.allowStatus(401);
-  console.watch.allowStatus(404);
   await take(console, pictures(rich));
 });
 

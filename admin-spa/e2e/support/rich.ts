@@ -236,8 +236,8 @@ export async function today(console: Console, rich: Rich): Promise<Rich> {
   await through("limited");
   await trouble("throttled", { status: 429, kind: "rate_limit_error", message: "Number of requests has exceeded your per-minute rate limit", headers: { "retry-after": "900" } }, "claude-opus-4-5");
   await trouble("long", { status: 529, kind: "overloaded_error", message: "Overloaded" });
-  await trouble("quota", { text: "Hello", usage: { input: 20_000, output: 9_000 } });
   await ask("PATCH", `/admin/accounts/${accounts.quota}`, { dailyQuota: 0.05 });
+  await trouble("quota", { text: "Hello", usage: { input: 20_000, output: 9_000 } });
   await ask("PATCH", `/admin/accounts/${accounts.ended}`, { subscriptionExpiresAt: inDays(-3) });
   await ask("PATCH", `/admin/accounts/${accounts.beijing}`, { isActive: true, proxy: null });
 
@@ -250,9 +250,8 @@ export async function today(console: Console, rich: Rich): Promise<Rich> {
   // Keys: at 96 % of a limit, over it, nearly out of their total, ended, deleted.
   const spent = async (name: string) => {
     const key = await ask<{ data?: unknown } & Record<string, unknown>>("GET", `/admin/api-keys/${keys[name]?.id}`);
-    const spend = ((key.data ?? key) as { spend: Record<string, { used?: number } | number> }).spend;
-    const of = (part: string) => (typeof spend[part] === "number" ? spend[part] : (spend[part]?.used ?? 0));
-    return { day: of("day"), total: of("total") };
+    const { spend } = (key.data ?? key) as { spend: Record<"day" | "total", { spent: number }> };
+    return { day: spend.day.spent, total: spend.total.spent };
   };
   const share = (amount: number, part: number) => Math.max(0.01, Math.round((amount / part) * 100) / 100);
   await ask("PATCH", `/admin/api-keys/${keys.near?.id}`, { dailyCostLimit: share((await spent("near")).day, 0.96) });
