@@ -5,29 +5,21 @@
 
 pub mod admit;
 pub mod attempt;
-pub mod body;
-pub mod call;
 pub mod client;
 mod conversion;
 pub mod entry;
 mod estimate;
 pub mod flight;
 mod gather;
-pub mod json;
 pub mod ledger_writer;
 pub(crate) mod mask;
 mod media;
-pub mod meter;
-pub mod origin;
 pub mod probe;
 pub mod refresh;
 mod refusal;
-pub mod session;
-pub mod sse;
 pub mod stream;
 pub mod token_endpoint;
 mod unpack;
-pub mod usage;
 
 use std::pin::pin;
 use std::task::Poll;
@@ -37,16 +29,16 @@ use bytes::Bytes;
 use crs_durable::pool;
 use http::Response;
 
+use crate::account::Provider;
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::upstream::Body;
-use crate::provider::Provider;
 
 use self::attempt::Attempt;
-use self::call::Call;
 use self::entry::Entry;
 use self::flight::Flight;
 use self::refusal::Refusals;
+use crate::dialect::call::Call;
 use crate::state::body_memory::Reserved;
 
 /// Accounts one client request may try.

@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use super::client_key;
 use super::dialect::{self, OnlyThese as _};
+use crate::account::Provider;
 use crate::app::App;
+use crate::dialect::call::request_id;
 use crate::error::Failure;
 use crate::model::key::Key;
 use crate::model::name::canonical;
 use crate::model::price::{self, Family};
 use crate::model::time;
 use crate::port::random;
-use crate::provider::Provider;
 use crate::relay::admit;
-use crate::relay::call::request_id;
 use crate::store::ledger::{Range, Scope};
 
 /// Somebody is there. Needs no key: Claude Code asks without one.

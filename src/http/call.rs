@@ -9,18 +9,18 @@ use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
 
 use super::{body, client_key, dialect, intake};
+use crate::account::Provider;
 use crate::app::App;
+use crate::dialect::body::tools::HostedTools;
+use crate::dialect::body::{Field, Fields, scan};
+use crate::dialect::call::{Call, Endpoint, request_id};
+use crate::dialect::origin;
+use crate::dialect::session::{Session, Signals};
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
 use crate::port::random;
-use crate::provider::Provider;
 use crate::relay;
-use crate::relay::body::tools::HostedTools;
-use crate::relay::body::{Field, Fields, scan};
-use crate::relay::call::{Call, Endpoint, request_id};
 use crate::relay::entry::{self, Arrival, Entry};
-use crate::relay::origin;
-use crate::relay::session::{Session, Signals};
 use crate::state::body_memory::Reserved;
 
 /// With the address before it, a longer query makes no URI any more.

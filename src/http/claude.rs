@@ -13,15 +13,15 @@ use serde_json::Value;
 use super::about;
 use super::call::{self, Particulars, Told};
 use super::dialect::{OnlyThese as _, not_found};
+use crate::account::claude::Claude;
+use crate::account::{ON_ANTIGRAVITY, ON_GEMINI, Provider};
 use crate::app::App;
+use crate::dialect::body::Field;
+use crate::dialect::body::tools::HostedTools;
+use crate::dialect::call::{Assist, Endpoint};
+use crate::dialect::session::CLAUDE;
 use crate::error::Failure;
 use crate::model::price::Family;
-use crate::provider::claude::Claude;
-use crate::provider::{ON_ANTIGRAVITY, ON_GEMINI, Provider};
-use crate::relay::body::Field;
-use crate::relay::body::tools::HostedTools;
-use crate::relay::call::{Assist, Endpoint};
-use crate::relay::session::CLAUDE;
 
 /// What is read of a provider's list of models.
 const LONGEST_LIST: usize = 1 << 20;

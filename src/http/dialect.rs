@@ -6,11 +6,11 @@ use axum::http::Response;
 use axum::http::header::{self, HeaderValue};
 use axum::routing::{MethodRouter, any};
 
+use crate::account::Provider;
 use crate::app::App;
+use crate::dialect::call::request_id;
 use crate::error::{Code, Failure};
 use crate::port::random;
-use crate::provider::Provider;
-use crate::relay::call::request_id;
 
 pub use crate::relay::stream::X_REQUEST_ID;
 

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::about;
 use super::call::{self, Particulars, Told};
 use super::dialect::{OnlyThese as _, not_found, refuse_outside};
+use crate::account::gemini::Gemini;
 use crate::app::App;
+use crate::dialect::body::{Field, Fields, scan};
+use crate::dialect::call::{Assist, Endpoint, Surface};
+use crate::dialect::session::GEMINI;
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::price::Family;
-use crate::provider::gemini::Gemini;
-use crate::relay::body::{Field, Fields, scan};
-use crate::relay::call::{Assist, Endpoint, Surface};
-use crate::relay::session::GEMINI;
 
 const HINT: &str = "The base URL of this relay ends with /gemini.";
 

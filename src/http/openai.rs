@@ -10,14 +10,14 @@ use axum::routing::{MethodRouter, post};
 use super::about;
 use super::call::{self, Particulars, Told};
 use super::dialect::{OnlyThese as _, not_found, refuse_outside, wrong_method};
+use crate::account::openai::OpenAi;
+use crate::account::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, Provider};
 use crate::app::App;
+use crate::dialect::body::Field;
+use crate::dialect::call::Endpoint;
+use crate::dialect::session::OPENAI;
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
-use crate::provider::openai::OpenAi;
-use crate::provider::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, Provider};
-use crate::relay::body::Field;
-use crate::relay::call::Endpoint;
-use crate::relay::session::OPENAI;
 
 /// Routes below `/openai/claude` and `/openai/gemini`: Chat Completions on other providers' accounts.
 fn chat_on(provider: &'static dyn Provider, family: Family, owner: &'static str) -> Router<App> {

@@ -15,15 +15,15 @@ use super::api_error::ApiError;
 use super::console::{self, takes_html};
 use super::dialect::{X_REQUEST_ID, refuse_outside, wrong_method};
 use super::{about, claude, gemini, openai};
+use crate::account::Provider;
+use crate::account::claude::Claude;
+use crate::account::gemini::Gemini;
+use crate::account::openai::OpenAi;
 use crate::app::App;
+use crate::dialect::call::{Surface, request_id};
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
 use crate::port::random;
-use crate::provider::Provider;
-use crate::provider::claude::Claude;
-use crate::provider::gemini::Gemini;
-use crate::provider::openai::OpenAi;
-use crate::relay::call::{Surface, request_id};
 
 const PAGE: &str = include_str!("../../assets/root.html");
 

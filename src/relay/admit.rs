@@ -8,17 +8,17 @@ use crs_durable::gate::{self, KeyPolicy, Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
 use http::StatusCode;
 
-use super::call::Call;
 use super::flight::{Flight, skip_name};
-use super::origin::{self, Kind};
 use super::{client, estimate};
+use crate::account::Provider;
 use crate::app::App;
+use crate::dialect::call::Call;
+use crate::dialect::origin::{self, Kind};
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::name::is_opus;
 use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
-use crate::provider::Provider;
 use crate::store::api_keys::KeyChange;
 
 /// How often a call asks its gate.

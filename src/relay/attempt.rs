@@ -10,21 +10,23 @@ use http::header::{self, HeaderValue};
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 
 use super::admit::{self, Picked};
-use super::body::scan;
-use super::call::Call;
 use super::flight::Flight;
 use super::gather::{self, first_data, joined};
 use super::mask::{SecretMask, hide_headers};
 use super::media::{self, Media};
-use super::meter::streams;
 use super::refresh::Renewal;
-use super::{ERROR_BODY_LIMIT, conversion, origin, provider_failure, read_bounded, refresh, unpack};
+use super::{ERROR_BODY_LIMIT, conversion, provider_failure, read_bounded, refresh, unpack};
+use crate::account::{Opening, PROBE_SOON_MS, Provider, Then, Unsendable, Verdict};
 use crate::app::App;
+use crate::dialect::answer::Rewrite;
+use crate::dialect::body::scan;
+use crate::dialect::call::Call;
+use crate::dialect::meter::streams;
+use crate::dialect::origin;
 use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, OpenedByHost, Route, UpstreamError, UpstreamErrorKind};
-use crate::provider::{Opening, PROBE_SOON_MS, Provider, Rewrite, Then, Unsendable, Verdict};
 
 /// An account that could not say what a call needs to know is asked again after this long.
 const ASK_AGAIN_MS: u64 = 2 * 60_000;

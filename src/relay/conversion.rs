@@ -12,10 +12,11 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use http::{Extensions, Request};
 
-use super::call::Call;
+use crate::account::{Provider, Unsendable};
 use crate::app::App;
+use crate::dialect::answer::Whole;
+use crate::dialect::call::Call;
 use crate::model::account::live::LiveAccount;
-use crate::provider::{Provider, Unsendable, Whole};
 
 /// A longer body is converted elsewhere, bytes.
 const LONG: usize = 256 << 10;

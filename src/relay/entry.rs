@@ -8,9 +8,9 @@ use crs_durable::CallId;
 use crs_durable::gate::{self, Service};
 use http::HeaderMap;
 
-use super::call::Endpoint;
 use super::{admit, client, flight};
 use crate::app::App;
+use crate::dialect::call::Endpoint;
 use crate::error::{Code, Failure};
 use crate::port::gates::KeyHash;
 

@@ -20,18 +20,18 @@ use crs_durable::{CallId, gate, pool};
 use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
-use super::body::Fields;
-use super::call::{Call, request_id};
 use super::mask::StreamMask;
-use super::meter::Meter;
-use super::origin::Reference;
 use super::stream::X_REQUEST_ID;
+use crate::account::Provider;
 use crate::app::App;
+use crate::dialect::body::Fields;
+use crate::dialect::call::{Call, request_id};
+use crate::dialect::meter::Meter;
+use crate::dialect::origin::Reference;
 use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
 use crate::model::usage::Tokens;
 use crate::port::gates::KeyHash;
-use crate::provider::Provider;
 use crate::state::body_memory::Reserved;
 use crate::state::running::Lifeline;
 

@@ -7,17 +7,18 @@ use crs_durable::gate::KeyPolicy;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
 
-use super::body::tools::HostedTools;
-use super::call::Call;
 use super::flight::Flight;
-use super::{attempts, body, refusal, stream};
+use super::{attempts, refusal, stream};
+use crate::account::{Provider, Trial};
 use crate::app::App;
+use crate::dialect::body;
+use crate::dialect::body::tools::HostedTools;
+use crate::dialect::call::Call;
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::upstream::Body;
-use crate::provider::{Provider, Trial};
 
 /// Ledger events of tests bear this instead of a key's id and name.
 pub const PROBE_KEY: &str = "account-test";

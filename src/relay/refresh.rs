@@ -11,13 +11,13 @@ use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
 
 use super::{admit, provider_failure, token_endpoint};
+use crate::account::{Provider, Refreshed};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::account::live::{Credentials, LiveAccount, NewTokens};
 use crate::port::clock::within;
 use crate::port::gates::GatesError;
 use crate::port::store::StoreError;
-use crate::provider::{Provider, Refreshed};
 use crate::store::accounts::Replaced;
 
 /// A token that ends within this is renewed first.

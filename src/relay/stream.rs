@@ -21,11 +21,11 @@ use http_body_util::BodyExt as _;
 
 use super::attempt::Answer;
 use super::flight::Flight;
-use super::meter::{Last, Meter};
 use super::refusal;
+use crate::dialect::answer::{End, Rewrite};
+use crate::dialect::meter::{Last, Meter};
 use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
-use crate::provider::{End, Rewrite};
 
 use self::pace::{Due, Limits, Pace};
 

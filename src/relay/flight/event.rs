@@ -1,14 +1,14 @@
 //! The ledger's record of a call: what it used, or what can be said of it if nobody tells how it ended.
 
 use super::Flight;
+use crate::dialect::call::Call;
+use crate::dialect::meter::Meter;
+use crate::dialect::origin;
 use crate::error::Code;
 use crate::model::money::MicroUsd;
 use crate::model::price::{self, Bill};
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
-use crate::relay::call::Call;
 use crate::relay::mask::SecretMask;
-use crate::relay::meter::Meter;
-use crate::relay::origin;
 
 /// In place of the model of a call that is about none.
 const NO_MODEL: &str = "(none)";

@@ -13,9 +13,9 @@ use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input, SMALL};
+use crate::account::{self, Provider, Trial};
 use crate::app::App;
 use crate::error::Failure;
-use crate::provider::{self, Provider, Trial};
 use crate::relay::mask::SecretMask;
 use crate::relay::{probe, read_bounded};
 
@@ -48,7 +48,7 @@ pub(in crate::http::admin) async fn test(
     Input(input): Input<TestInput, SMALL>,
 ) -> Result<Response<Body>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
-    let provider = provider::of(account.platform);
+    let provider = account::of(account.platform);
     let subject = format!("account:{id}");
     app.audit.event("account.test", subject, &account.name).await?;
     session.audit("account.test", &id);

@@ -1,0 +1,434 @@
+//! One folder per provider: pure translation between a call and that provider's HTTP.
+//!
+//! A provider turns values into values. It is never given a client, a store or a clock.
+
+#[doc(hidden)]
+pub mod allowed;
+pub mod antigravity;
+pub mod claude;
+pub mod gemini;
+mod google;
+mod interval;
+mod known;
+mod moments;
+mod oauth;
+pub mod openai;
+mod opening;
+mod outgoing;
+pub mod sign_in;
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use crs_durable::pool;
+use http::{Extensions, HeaderMap, Request, StatusCode};
+
+use self::antigravity::{Antigravity, Bridge, Form};
+use self::openai::ChatOnMessages;
+use self::sign_in::{NoSignIn, SignIn};
+use crate::config::Config;
+use crate::convert::chat_to_messages::Target;
+use crate::dialect::answer::{Rewrite, Whole};
+use crate::dialect::call::{Call, Endpoint};
+use crate::dialect::meter::Meter;
+use crate::dialect::refusal::Refusal;
+use crate::error::{Code, Failure};
+use crate::model::account::live::LiveAccount;
+use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
+
+/// The provider of a platform's accounts.
+pub fn of(platform: Platform) -> &'static dyn Provider {
+    match platform {
+        Platform::Claude => &claude::Claude,
+        Platform::OpenAi => &openai::OpenAi,
+        Platform::Gemini => &gemini::Gemini,
+        Platform::Antigravity => &ON_ANTIGRAVITY,
+    }
+}
+
+/// Anthropic's Messages protocol on Gemini accounts.
+pub static ON_GEMINI: Bridge = Bridge::new(
+    &claude::Claude,
+    &gemini::Gemini,
+    Form::JsonSchema,
+    "gemini-2.5-flash",
+);
+
+/// Anthropic's Messages protocol on Antigravity's accounts, the only one they are lent to.
+pub static ON_ANTIGRAVITY: Bridge = Bridge::new(
+    &claude::Claude,
+    &Antigravity,
+    // Not only Gemini's models are behind it, and the others know the older form alone.
+    Form::OpenApi,
+    "gemini-2.5-flash",
+);
+
+/// OpenAI's Chat Completions on Claude's accounts.
+pub static CHAT_ON_CLAUDE: ChatOnMessages =
+    ChatOnMessages::new(&openai::OpenAi, &claude::Claude, Target::Claude);
+
+/// OpenAI's Chat Completions on Gemini accounts.
+pub static CHAT_ON_GEMINI: ChatOnMessages = ChatOnMessages::new(&openai::OpenAi, &ON_GEMINI, Target::Gemini);
+
+/// What the relay asks of a provider's dialect.
+pub trait Provider: Send + Sync {
+    fn platform(&self) -> Platform;
+
+    fn service(&self) -> Service;
+
+    /// What must be asked about the account before this call can be made of it; `None`: nothing.
+    fn lookup(
+        &self,
+        _call: &Call,
+        _account: &LiveAccount,
+        _config: &Config,
+    ) -> Option<Result<Request<Bytes>, Unsendable>> {
+        None
+    }
+
+    /// For whom the account's tokens speak, read from the good answer to a look-up; or why it does not say.
+    fn looked_up(&self, _body: &[u8]) -> Result<String, String> {
+        Err("nothing was asked".to_owned())
+    }
+
+    /// The request to send for this call on this account. Its extensions are not sent, but kept for its answer.
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable>;
+
+    /// Whether [`Self::request`] reads and writes the whole body, which takes time if it is long.
+    fn converts(&self, _call: &Call) -> bool {
+        false
+    }
+
+    /// Judges an answer that is not a success, by the provider's status, headers and (bounded) body.
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict;
+
+    /// Judges the first bytes of a success: a stream may open with an error.
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
+
+    /// How much of its windows the account has used, as far as an answer says so.
+    fn quota(&self, _call: &Call, _headers: &HeaderMap, _now: Millis) -> Vec<pool::QuotaWindow> {
+        Vec::new()
+    }
+
+    /// Whether a response header may reach the client.
+    fn passes_back(&self, header: &http::HeaderName) -> bool;
+
+    /// What turns the account's answer into the one the client's protocol has; `None`: it is that already,
+    /// and passes byte for byte. `kept`: of the request.
+    fn rewrite(
+        &self,
+        _call: &Call,
+        _account: &LiveAccount,
+        _headers: &HeaderMap,
+        _kept: &Extensions,
+    ) -> Option<Box<dyn Rewrite>> {
+        None
+    }
+
+    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`].
+    fn gathers(&self, _call: &Call, _headers: &HeaderMap) -> bool {
+        false
+    }
+
+    /// What the client's protocol has for this whole answer, in the form that the client asked for; or why there
+    /// is none. `kept`: of the request.
+    fn gathered(&self, _call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
+        Ok(whole.into())
+    }
+
+    /// The call's encrypted items, as they are written, the oldest first, if the account's error says that it
+    /// cannot read one of them. It does not say which.
+    fn unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// The call's body without its encrypted items but the `readable` ones (in the order of
+    /// [`Self::unreadable`]; what is beyond its end is not), and how many were left out; `None`: none.
+    fn without_unreadable(&self, _call: &Call, _readable: &[bool]) -> Option<(Bytes, u32)> {
+        None
+    }
+
+    /// The JSON that the client's protocol has for the account's own error, which is the client's to know;
+    /// `None`: it is that already.
+    fn passed_on(&self, _status: StatusCode, _error: &[u8]) -> Option<Bytes> {
+        None
+    }
+
+    /// What reads usage from the answer, as the client gets it or as a rewrite has it measured; `None` for calls that use nothing.
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
+
+    /// A failure as the protocol's clients are told it.
+    fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal;
+
+    /// What keeps the client of a converted stream waiting without telling it anything: a comment, or the
+    /// protocol's ping. `None`: the call's answer is no converted stream, and passes as it is. `began`: the
+    /// client has seen a part of the answer.
+    fn heartbeat(&self, _call: &Call, _began: bool) -> Option<&'static [u8]> {
+        None
+    }
+
+    /// The JSON of an error, as an event of a stream that has begun.
+    fn error_event(&self, error: &[u8]) -> Bytes {
+        crate::dialect::wire::events::data(error).into()
+    }
+
+    /// An error as the protocol says it inside a stream that has begun.
+    fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes;
+
+    /// The model family a limit may be confined to. It depends on the canonical name only: all names of one
+    /// model cool together.
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str;
+
+    /// How a person signs in for such tokens.
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn>;
+
+    /// The request that turns a refresh token into new tokens.
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String>;
+
+    /// Reads the answer to it.
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed;
+
+    /// The smallest real call of an account, to find out whether it works. `model`: the one to ask for
+    /// instead of a cheap one that every account may use.
+    fn trial(&self, account: &Account, model: Option<String>) -> Trial;
+
+    /// The model's words in the good answer to it.
+    fn words(&self, answer: &[u8]) -> Option<String>;
+}
+
+/// The operator's test of an account, made by the relay in its own name.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    pub endpoint: Endpoint,
+    pub model: String,
+    pub body: serde_json::Value,
+    pub stream: bool,
+}
+
+/// Why no request can be made of a call and an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// The client sent what cannot be passed on; no account would do better.
+    Call(String),
+    /// The account is set up wrongly.
+    Account(String),
+    /// The account is well, but of a kind that cannot serve such a call.
+    OtherKind(String),
+}
+
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What the pool learns about the account.
+    pub outcome: pool::Outcome,
+    pub then: Then,
+    /// What the client is told if nothing better comes of it.
+    pub code: Code,
+    /// When the provider allows the next try, if it says so: for the client.
+    pub retry_at: Option<Millis>,
+}
+
+/// How a success begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    Well,
+    /// With what may become an error: more of it is needed to tell.
+    Unclear,
+    /// With an error of the provider's: another account may do better.
+    Error(Verdict),
+    /// With a refusal that another account is to confirm.
+    Refusal {
+        verdict: Verdict,
+        /// The one that such an error has when no stream has begun.
+        status: StatusCode,
+        /// Its JSON.
+        error: Bytes,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The answer is for the client as it is.
+    PassOn,
+    /// Another account may do better.
+    NextAccount,
+    /// Nobody knows whether the account or the request is meant: another account is asked, once. If it
+    /// says the same, the answer is for the client as it is.
+    Confirm,
+    /// The token was refused: renew it and try once more here, then another account.
+    RefreshFirst,
+    /// As [`Self::RefreshFirst`]; what is refused with the newer token, too, is [`Self::Confirm`].
+    RefreshThenConfirm,
+}
+
+impl Verdict {
+    /// The answer is the client's fault, or no fault at all.
+    fn passed_on() -> Self {
+        Self {
+            outcome: pool::Outcome::Neutral,
+            then: Then::PassOn,
+            code: Code::InvalidBody,
+            retry_at: None,
+        }
+    }
+
+    /// A refusal, and nobody knows of what: evidence for the pool, no mark.
+    fn refused(why: String) -> Self {
+        Self {
+            // The request's fingerprint is the relay's to add.
+            outcome: pool::Outcome::Refused { why, request: 0 },
+            ..Self::about_the_request()
+        }
+    }
+
+    /// This request is refused on accounts like this one; others are served.
+    fn about_the_request() -> Self {
+        Self {
+            outcome: pool::Outcome::Neutral,
+            then: Then::Confirm,
+            code: Code::PassedOn,
+            retry_at: None,
+        }
+    }
+
+    /// The provider refuses the account; `until`: it may heal by itself then.
+    fn denied(why: String, until: Option<Millis>) -> Self {
+        Self {
+            outcome: pool::Outcome::Denied { why, until },
+            then: Then::NextAccount,
+            code: Code::NoAccount,
+            retry_at: None,
+        }
+    }
+
+    /// The provider refuses the credentials: they are renewed first.
+    fn unauthorized(why: String) -> Self {
+        Self {
+            then: Then::RefreshFirst,
+            ..Self::denied(why, None)
+        }
+    }
+
+    /// A 401 whose words are not about the credentials. A stale token is ruled out by renewing it; what is
+    /// still refused may be the request's fault, so it is evidence for the pool and no mark.
+    fn unauthorized_unconfirmed(why: String) -> Self {
+        Self {
+            then: Then::RefreshThenConfirm,
+            ..Self::refused(why)
+        }
+    }
+
+    /// Over a limit; `family`: of these models only.
+    fn throttled(until: Option<Millis>, family: Option<String>, why: &str) -> Self {
+        Self {
+            outcome: pool::Outcome::Throttled {
+                until,
+                family,
+                why: why.to_owned(),
+            },
+            then: Then::NextAccount,
+            code: Code::AccountsLimited,
+            retry_at: until,
+        }
+    }
+
+    /// Over a limit with this request, while smaller ones may still be served: the account goes to the back
+    /// and is not excluded.
+    fn too_much_at_once(retry_at: Option<Millis>, family: Option<String>, why: &str) -> Self {
+        Self {
+            retry_at,
+            ..Self::throttled(None, family, why)
+        }
+    }
+
+    /// The provider is in trouble.
+    fn unwell(why: &str, code: Code) -> Self {
+        Self {
+            outcome: pool::Outcome::Unwell {
+                why: why.to_owned(),
+                until: None,
+            },
+            then: Then::NextAccount,
+            code,
+            retry_at: None,
+        }
+    }
+
+    /// With the provider's word on when to try again (`retry-after`), if it gave one. It speaks of its trouble
+    /// and of no limit, so the account ranks behind until then and stays in use.
+    fn back_at(mut self, at: Option<Millis>) -> Self {
+        if let pool::Outcome::Unwell { until, .. } = &mut self.outcome {
+            *until = at;
+            self.retry_at = at;
+        }
+        self
+    }
+}
+
+/// A share as the pool has it; `as` saturates: nothing is below 0.
+fn permille(share: f64) -> u16 {
+    (share * 1000.0).round() as u16
+}
+
+/// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.
+const PROBE_AFTER_MS: u64 = 30 * 60_000;
+
+/// An account that was refused what the relay itself asked about it is tried again after this long.
+pub const PROBE_SOON_MS: u64 = 2 * 60_000;
+
+/// The answer to a refresh.
+pub enum Refreshed {
+    Tokens(crate::model::account::live::NewTokens),
+    /// The refresh token is no good any more.
+    Refused(String),
+    /// No clear word; the next one may try again.
+    Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_names_of_one_model_cool_together() {
+        for (platform, one, other) in [
+            (Platform::OpenAi, "gpt-5.4", "gpt-5.4-2026-03-05"),
+            (Platform::OpenAi, "gpt-5.4", "openai/GPT-5.4"),
+            (
+                Platform::Gemini,
+                "gemini-2.5-flash",
+                "models/gemini-2.5-flash-001",
+            ),
+            (
+                Platform::Antigravity,
+                "claude-opus-4-5",
+                "claude-opus-4-5-20251101",
+            ),
+            (
+                Platform::Claude,
+                "claude-sonnet-4-5",
+                "Claude-Sonnet-4-5-20250929",
+            ),
+        ] {
+            let [one, other] = [one, other].map(|name| ModelName::parse(name).unwrap());
+            let provider = of(platform);
+            assert_eq!(provider.family(&one), provider.family(&other), "{one} {other}");
+        }
+        let [one, other] = ["gpt-5.4", "gpt-5.4-mini"].map(|name| ModelName::parse(name).unwrap());
+        let openai = of(Platform::OpenAi);
+        assert_ne!(openai.family(&one), openai.family(&other));
+    }
+}

@@ -1,0 +1,196 @@
+//! Google's two protocols for one thing, the Gemini API and Code Assist (`v1internal`), towards API keys and
+//! Google accounts.
+//!
+//! An API key speaks the first, an account the second; a client may speak either. Where they differ the call
+//! is put into an envelope or taken out of one, and so is the answer, piece by piece.
+
+mod request;
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
+
+use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
+use super::{Opening, Provider, Refreshed, Trial, Unsendable, Verdict, google, oauth};
+use crate::config::Config;
+use crate::dialect::answer::{Rewrite, Whole, is_other_form};
+use crate::dialect::call::{Call, Endpoint, Surface};
+use crate::dialect::gemini::envelope;
+use crate::dialect::gemini::forms::{self, Shape};
+use crate::dialect::meter::{Meter, streams};
+use crate::dialect::refusal::Refusal;
+use crate::error::Failure;
+use crate::model::account::live::{Credentials, LiveAccount};
+use crate::model::account::{Account, Grant, Platform};
+use crate::model::name::ModelName;
+
+pub use self::request::ALLOWED;
+
+pub struct Gemini;
+
+impl Provider for Gemini {
+    fn platform(&self) -> Platform {
+        Platform::Gemini
+    }
+
+    fn service(&self) -> Service {
+        Service::Gemini
+    }
+
+    fn lookup(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Option<Result<Request<Bytes>, Unsendable>> {
+        request::lookup(call, account, config)
+    }
+
+    fn looked_up(&self, body: &[u8]) -> Result<String, String> {
+        google::project::read(body).ok_or_else(|| {
+            "the Google account has no project for Code Assist yet: log in with Gemini CLI once, or set the account's tenant".to_owned()
+        })
+    }
+
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable> {
+        request::build(call, account, config)
+    }
+
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict {
+        google::judge::answer(self.family(&call.model), status, headers, body, now)
+    }
+
+    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
+        google::judge::opening(self.family(&call.model), first, now)
+    }
+
+    fn passes_back(&self, name: &HeaderName) -> bool {
+        *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
+    }
+
+    /// A stream without `alt=sse` may come as a list or as events: either is a stream.
+    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+        matches!(call.endpoint, Endpoint::Generate(_))
+            && is_other_form(call, headers)
+            && (!call.stream || forms::wants_events(call))
+    }
+
+    fn gathered(&self, call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
+        let shape = match call.endpoint {
+            Endpoint::Generate(Surface::Internal) => Shape::Enveloped,
+            _ => Shape::Plain,
+        };
+        if call.stream {
+            return forms::events(&whole, Some(shape)).map(Whole::stream);
+        }
+        forms::object(&whole, shape).map(|object| Bytes::from(object).into())
+    }
+
+    fn rewrite(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        headers: &HeaderMap,
+        _kept: &Extensions,
+    ) -> Option<Box<dyn Rewrite>> {
+        let Endpoint::Generate(surface) = call.endpoint else {
+            return None;
+        };
+        let into = match (surface, &account.credentials) {
+            (Surface::Internal, Credentials::ApiKey { .. }) => envelope::Into::Envelope,
+            (Surface::V1 | Surface::V1Beta, Credentials::OAuth { .. }) => envelope::Into::Plain,
+            _ => return None,
+        };
+        Some(envelope::rewriter(into, streams(headers)))
+    }
+
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        call.endpoint
+            .takes_slot()
+            .then(|| Meter::reading(&crate::dialect::gemini::reading::GENERATE, streams(headers)))
+    }
+
+    fn refusal(&self, failure: &Failure, request_id: &str, _now: Millis) -> Refusal {
+        Refusal::of(failure, crate::dialect::gemini::error::body(failure, request_id))
+    }
+
+    fn stream_error(&self, _call: &Call, failure: &Failure, request_id: &str) -> Bytes {
+        Bytes::from(format!(
+            "data: {}\r\n\r\n",
+            crate::dialect::gemini::error::body(failure, request_id)
+        ))
+    }
+
+    /// Google limits each model by itself.
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
+        model.canonical()
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        let google = &config.gemini;
+        let client = GoogleClient {
+            variables: "GEMINI_OAUTH",
+            id: google.oauth_client_id.as_deref(),
+            secret: google.oauth_client_secret.as_ref(),
+            redirect_uri: &google.oauth_redirect,
+            scope: SCOPE,
+        };
+        sign_in::google(grant, google, client)
+    }
+
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+        let client = &config.gemini;
+        google::refresh_request(
+            &client.oauth_url,
+            refresh_token,
+            client.oauth_client_id.as_deref(),
+            client.oauth_client_secret.as_ref(),
+        )
+    }
+
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+        oauth::refreshed(status, body, now)
+    }
+
+    fn trial(&self, _account: &Account, model: Option<String>) -> Trial {
+        Trial {
+            endpoint: Endpoint::Generate(Surface::V1Beta),
+            model: model.unwrap_or_else(|| TRIAL_MODEL.to_owned()),
+            body: serde_json::json!({
+                "contents": [{ "role": "user", "parts": [{ "text": "Hi" }] }],
+                "generationConfig": { "maxOutputTokens": 1 },
+            }),
+            stream: false,
+        }
+    }
+
+    fn words(&self, answer: &[u8]) -> Option<String> {
+        let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+        let first = answer.pointer("/candidates/0")?;
+        // One token of thought is no word.
+        let text = first
+            .pointer("/content/parts/0/text")
+            .and_then(|text| text.as_str());
+        Some(text.unwrap_or_default().to_owned())
+    }
+}
+
+/// Calls of Code Assist, and whose account it is.
+const SCOPE: &str =
+    "https://www.googleapis.com/auth/cloud-platform https://www.googleapis.com/auth/userinfo.email";
+
+/// A cheap model that keys and accounts may use.
+const TRIAL_MODEL: &str = "gemini-2.5-flash";
