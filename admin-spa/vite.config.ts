@@ -53,7 +53,7 @@ export default defineConfig({
     vue(),
     tailwindcss(),
     // Messages are compiled to functions here: the browser needs no compiler, which would need `eval`.
-    vueI18n({ include: [path('./src/locales/*/*.json')], runtimeOnly: true, strictMessage: true, defaultSFCLang: 'json' }),
+    vueI18n({ include: [path('./src/locales/*/*.json')], runtimeOnly: true, dropMessageCompiler: true, strictMessage: true, defaultSFCLang: 'json' }),
     beforePaint(),
   ],
   build: {

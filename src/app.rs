@@ -21,6 +21,7 @@ use crate::port::upstream::Upstream;
 use crate::secrets::Keyring;
 use crate::state::body_memory::BodyMemory;
 use crate::state::outbox::Outbox;
+use crate::state::refusal_tally::RefusalTally;
 use crate::state::running::Running;
 use crate::state::store_rest::StoreRest;
 use crate::state::turns::Turns;
@@ -33,6 +34,7 @@ use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
 use crate::store::guesses::Guesses;
 use crate::store::ledger::Ledger;
+use crate::store::refusals::RefusalLog;
 use crate::store::settings::Settings;
 use crate::store::sign_ins::SignIns;
 
@@ -91,6 +93,10 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Settled calls on their way to the ledger.
     pub outbox: Outbox,
+    /// Calls that reached no provider, counted.
+    pub refusals: RefusalLog,
+    /// Those that the store does not have yet.
+    pub refusal_tally: RefusalTally,
     pub metrics: Metrics,
     /// Streams under way, so that the operator can end them.
     pub running: Running,
@@ -155,6 +161,8 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
+        refusals: RefusalLog::new(store.clone(), config.site.utc_offset_minutes),
+        refusal_tally: RefusalTally::default(),
         metrics: Metrics::default(),
         // Gates keep events where requests share nothing that waits.
         running: Running::new(ports.gates.keeps_events().is_none()),

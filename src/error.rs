@@ -31,7 +31,7 @@ pub struct Failure {
 }
 
 /// Stable names of failures, for logs, metrics and scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// No key in the request.
     MissingKey,
@@ -90,6 +90,43 @@ pub enum Code {
 }
 
 impl Code {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 33] = [
+        Self::MissingKey,
+        Self::AmbiguousKey,
+        Self::UnknownKey,
+        Self::KeyDisabled,
+        Self::KeyExpired,
+        Self::ServiceNotPermitted,
+        Self::ClientNotAllowed,
+        Self::ModelRestricted,
+        Self::RateLimited,
+        Self::CostLimited,
+        Self::ConcurrencyFull,
+        Self::InvalidBody,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+        Self::BodyMemoryFull,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NoAccount,
+        Self::AccountsBusy,
+        Self::AccountsLimited,
+        Self::ProviderFailed,
+        Self::ProviderOverloaded,
+        Self::ProviderTimeout,
+        Self::ProviderUnreachable,
+        Self::ProviderBroke,
+        Self::StreamBroken,
+        Self::StreamIdle,
+        Self::EndedByOperator,
+        Self::PassedOn,
+        Self::ClientLeft,
+        Self::CallLost,
+        Self::RelayUnavailable,
+        Self::Internal,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::MissingKey => "missing_key",
@@ -187,6 +224,9 @@ impl Code {
     }
 }
 
+// A new code stands before `Internal`, and in `ALL`.
+const _: () = assert!(Code::ALL.len() == Code::Internal as usize + 1);
+
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
@@ -254,6 +294,13 @@ fn beginning(sent: &[u8], limit: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_codes_are_listed_once() {
+        for (place, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, place, "{}", code.name());
+        }
+    }
 
     #[test]
     fn a_log_entry_joins_detail_and_words() {

@@ -17,6 +17,7 @@ mod media;
 pub mod probe;
 pub mod refresh;
 mod refusal;
+pub mod refusal_writer;
 pub mod stream;
 pub mod token_endpoint;
 mod unpack;

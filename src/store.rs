@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod memory;
 mod record;
 pub mod redis;
+pub mod refusals;
 pub mod settings;
 pub mod sign_ins;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]

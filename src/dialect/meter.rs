@@ -63,7 +63,7 @@ pub struct Measured {
     pub model: Option<String>,
     /// The provider's id of the message.
     pub message_id: Option<String>,
-    /// Fingerprint of the last encrypted reasoning in it, see `relay::origin`.
+    /// Fingerprint of the last encrypted reasoning in it, see `dialect::origin`.
     pub reasoning: Option<u64>,
     pub tokens: Tokens,
     pub terms: Terms,

@@ -40,6 +40,7 @@ use crate::port::random::Random as _;
 use crate::port::store::Store;
 use crate::relay::ledger_writer;
 use crate::relay::ledger_writer::spill::{self, Tally};
+use crate::relay::refusal_writer;
 use crate::state::outbox;
 use crate::store::admins::Ensured;
 use crate::store::fingerprint::check_fingerprint;
@@ -168,6 +169,7 @@ impl Native {
 
     async fn last_writes(&self) {
         self.app.ports.tasks.drained().await;
+        refusal_writer::write_logged(&self.app).await;
         self.gates.save().await;
     }
 }
@@ -346,7 +348,12 @@ fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
     let ledger = tokio::task::spawn(ledger_writer::run(native.app.clone()));
     let (gates, app) = (native.gates.clone(), native.app.clone());
     let others = tokio::task::spawn(async move {
-        tokio::join!(save_pools(gates), look_again(app.clone()), tidy(app));
+        tokio::join!(
+            save_pools(gates),
+            write_refusals(app.clone()),
+            look_again(app.clone()),
+            tidy(app)
+        );
     });
     (ledger, others)
 }
@@ -355,6 +362,13 @@ async fn save_pools(gates: Arc<NativeGates>) {
     loop {
         tokio::time::sleep(SAVE_EVERY).await;
         gates.save().await;
+    }
+}
+
+async fn write_refusals(app: App) {
+    loop {
+        tokio::time::sleep(refusal_writer::WRITE_EVERY).await;
+        refusal_writer::write_logged(&app).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod batch;
 mod concurrency;
 mod envelope;
 mod fields;
@@ -10,6 +11,7 @@ mod keys;
 mod list;
 mod oem;
 mod prices;
+mod refusals;
 mod requests;
 mod usage;
 
@@ -64,6 +66,7 @@ fn routes() -> Router<App> {
             post(keys::reset::reset_limits),
         )
         .route("/admin/accounts", get(accounts::list).post(accounts::create))
+        .route("/admin/accounts/batch", post(accounts::batch::batch))
         .route("/admin/accounts/oauth/start", post(accounts::sign_in::start))
         .route("/admin/accounts/oauth/finish", post(accounts::sign_in::finish))
         .route(
@@ -97,6 +100,7 @@ fn routes() -> Router<App> {
         .route("/admin/requests", get(requests::list))
         .route("/admin/requests.csv", get(requests::csv::export))
         .route("/admin/requests/{id}", get(requests::get))
+        .route("/admin/refusals", get(refusals::list))
         .route("/admin/audit", get(audit::list))
         .route("/admin/prices", get(prices::get).put(prices::set))
         .route("/apiStats/api/get-key-id", post(stats::get_key_id))
@@ -107,6 +111,11 @@ fn routes() -> Router<App> {
         )
         .route("/apiStats/api/user-trend", post(stats::trend::user_trend))
         .route("/apiStats/api/batch-stats", post(stats::batch::batch_stats))
+        .route(
+            "/apiStats/api/batch-model-stats",
+            post(stats::models::batch_model_stats),
+        )
+        .route("/apiStats/api-key/test", post(stats::test_call::test))
         .route("/health", get(ops::health))
         .route("/metrics", get(ops::metrics))
 }

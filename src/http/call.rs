@@ -18,9 +18,11 @@ use crate::dialect::origin;
 use crate::dialect::session::{Session, Signals};
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
+use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::relay;
 use crate::relay::entry::{self, Arrival, Entry};
+use crate::relay::refusal_writer;
 use crate::state::body_memory::Reserved;
 
 /// With the address before it, a longer query makes no URI any more.
@@ -107,8 +109,19 @@ pub(super) async fn serve(
 ) -> Response<Body> {
     let at = app.ports.clock.now();
     let id = random::call_id(at, &*app.ports.random);
+    let started = app.ports.clock.ticks();
     let answered = async {
-        let (call, entry, memory) = take_in(app, provider, endpoint, id, at, request, read).await?;
+        let key = client_key::client_key(app, request.headers(), request.uri().query())
+            .inspect_err(|failure| refusal_writer::count(app, None, id, failure))?;
+        let caller = Caller {
+            id,
+            at,
+            started,
+            key: key.clone(),
+        };
+        let (call, entry, memory) = take_in(app, provider, endpoint, caller, request, read)
+            .await
+            .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
         relay::serve(app, provider, call, entry, memory).await
     };
     match answered.await {
@@ -117,19 +130,27 @@ pub(super) async fn serve(
     }
 }
 
-/// Who calls, whether the key's gate lets it in, and then what it sends.
+/// Whose call it is, and since when.
+struct Caller {
+    id: crs_durable::CallId,
+    /// Wall clock, milliseconds.
+    at: u64,
+    /// Ticks of the clock.
+    started: u64,
+    key: KeyHash,
+}
+
+/// Whether the key's gate lets the caller in, and then what it sends.
 async fn take_in(
     app: &App,
     provider: &'static dyn Provider,
     endpoint: Endpoint,
-    id: crs_durable::CallId,
-    at: u64,
+    caller: Caller,
     request: Request,
     read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Result<(Call, Entry, Reserved), Failure> {
-    let started = app.ports.clock.ticks();
+    let Caller { id, at, started, key } = caller;
     let (head, body) = request.into_parts();
-    let key = client_key::client_key(app, &head.headers, head.uri.query())?;
     let entered = async {
         let coding = intake::coding(&head.headers);
         let arrival = Arrival {

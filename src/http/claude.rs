@@ -76,13 +76,16 @@ fn served_by(provider: &'static dyn Provider, models: MethodRouter<App>) -> Rout
 }
 
 fn messages(provider: &'static dyn Provider) -> MethodRouter<App> {
-    post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, provider, Endpoint::Messages, request, |told| {
-            read(told, told.fields.is_true(Field::Stream, told.body))
-        })
-        .await
+    post(move |State(app): State<App>, request: Request| async move { ask(&app, provider, request).await })
+        .only_these(provider)
+}
+
+/// Serves one call of the Messages API.
+pub(super) async fn ask(app: &App, provider: &'static dyn Provider, request: Request) -> Response<Body> {
+    call::serve(app, provider, Endpoint::Messages, request, |told| {
+        read(told, told.fields.is_true(Field::Stream, told.body))
     })
-    .only_these(provider)
+    .await
 }
 
 fn count_tokens(provider: &'static dyn Provider) -> MethodRouter<App> {

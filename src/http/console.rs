@@ -19,12 +19,20 @@ pub(super) use embedded::{BUILT, routes};
 /// Where the console is.
 pub(super) const HOME: &str = "/admin-next/";
 
+/// Where key holders look at their key, as in CRS.
+pub(super) const STATISTICS: &str = "/admin-next/api-stats";
+
 /// Leads a person's browser to the console.
 pub(super) fn redirect() -> Response<Body> {
+    redirect_to(HeaderValue::from_static(HOME))
+}
+
+/// Leads a person's browser to a page of the console.
+pub(super) fn redirect_to(page: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, HeaderValue::from_static(HOME));
+    headers.insert(header::LOCATION, page);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
     response

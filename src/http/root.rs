@@ -38,6 +38,7 @@ const LONGEST_PATH: usize = 200;
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(front))
+        .route("/apiStats", get(statistics))
         .merge(claude::unprefixed())
         .merge(openai::unprefixed())
         .merge(gemini::unprefixed())
@@ -46,6 +47,16 @@ pub(super) fn routes() -> Router<App> {
             "/v1/models/{*model}",
             gemini::calls_of_model(Surface::V1).get(model),
         )
+}
+
+/// CRS's address of the page for key holders. Its query is CRS's too: `apiId`, `apiIds`.
+async fn statistics(OriginalUri(asked): OriginalUri) -> Response<Body> {
+    let page = match asked.query() {
+        Some(query) => format!("{}?{query}", console::STATISTICS),
+        None => console::STATISTICS.to_owned(),
+    };
+    let page = HeaderValue::try_from(page);
+    console::redirect_to(page.unwrap_or(HeaderValue::from_static(console::STATISTICS)))
 }
 
 /// Leads a person to the console, or says what this is where there is none; says it to a program anyway.

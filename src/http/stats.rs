@@ -1,4 +1,4 @@
-//! `/apiStats/api`: what the holder of a key may see of it. Paths and fields are CRS's, so that scripts for it work
+//! `/apiStats`: what the holder of a key may see of it. Paths and fields are CRS's, so that scripts for it work
 //! here; what is ours stands under `now` and in `user-trend`.
 //!
 //! Nobody logs in. The key, or its id, comes in the body, so that it is in no address and no log. Nothing is told of
@@ -7,6 +7,7 @@
 pub(super) mod batch;
 pub(super) mod models;
 mod remaining;
+pub(super) mod test_call;
 pub(super) mod trend;
 pub(super) mod user;
 
@@ -81,7 +82,7 @@ pub(super) struct IdView {
 /// The id of a key. Reads one record, and nothing for a text that was never a key of this relay.
 ///
 /// An address may ask 60 times at once and then once a second, and about one key 30 times at once and then once in two
-/// seconds; that holds for all of `/apiStats/api` together.
+/// seconds; that holds for all of `/apiStats` together.
 #[utoipa::path(
     post, path = "/apiStats/api/get-key-id", operation_id = "getKeyId", tag = "statistics", request_body = Whose,
     responses(

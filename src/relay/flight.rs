@@ -21,6 +21,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::admit::Picked;
 use super::mask::StreamMask;
+use super::refusal_writer;
 use super::stream::X_REQUEST_ID;
 use crate::account::Provider;
 use crate::app::App;
@@ -319,6 +320,10 @@ impl Flight {
 
     /// The call ends without an answer to the client.
     pub(super) fn failed(mut self, failure: &Failure) {
+        // Others are in the ledger, and a probe is nobody's call.
+        if self.attempts == 0 && self.call.only.is_none() {
+            refusal_writer::count(&self.app, Some(&self.call.key), self.call.id, failure);
+        }
         self.status = Some(failure.status.as_u16());
         self.failure = Some((failure.code, failure.log_entry()));
         // After a time-out or a cut nobody knows what the provider did, and charges.

@@ -74,6 +74,24 @@ impl ApiKeys {
         Ok(key.filter(|key| key.deleted_at.is_none() && key.hash == hash))
     }
 
+    /// The ids of the keys with these hashes, in the same order and one round trip. `None`: there is no such key, or
+    /// it is deleted.
+    pub async fn ids(&self, hashes: &[KeyHash]) -> Result<Vec<Option<String>>, StoreError> {
+        if hashes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ask = Command::HMGet {
+            key: API_KEYS_BY_HASH.to_owned(),
+            fields: hashes.iter().map(KeyHash::hex).collect(),
+        };
+        let replies = self.store.run(vec![ask]).await?;
+        let Some(Reply::Values(ids)) = replies.into_iter().next() else {
+            return Ok(vec![None; hashes.len()]);
+        };
+        let text = |id: bytes::Bytes| String::from_utf8_lossy(&id).into_owned();
+        Ok(ids.into_iter().map(|id| id.map(text)).collect())
+    }
+
     /// Those of these keys that are there, deleted ones too, in one round trip.
     pub async fn some(&self, ids: &[&str]) -> Result<Vec<Key>, StoreError> {
         if ids.is_empty() {

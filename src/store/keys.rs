@@ -27,6 +27,8 @@
 //! | `ledger:rank:<bucket>:<kind>` | sorted set, expires | keys, accounts or models by cost in micro-USD |
 //! | `ledger:failures:<bucket>` | sorted set, expires | error codes by how many calls ended so |
 //! | `ledger:last-used:<kind>` | sorted set | keys or accounts by the time of their last call in ms |
+//! | `refusals:<day>` | hash, expires | `<key id>|<code>|count` -> refused calls, `<key id>|<code>|last` -> the last one, JSON; `-` for no key |
+//! | `refusals:batch:<batch>` | string, expires | a batch of refusals that is written |
 //!
 //! A `<bucket>` is `hour:2026-01-31:09`, `day:2026-01-31`, `month:2026-01` or `all`, in the operator's time
 //! zone; `all` does not expire. A `<kind>` is `keys`, `accounts`, `models`, `models-of:<key>`, `keys-of:<account>` or
@@ -113,4 +115,13 @@ pub fn ledger_failures(bucket: impl Display) -> String {
 
 pub fn ledger_last_used(kind: &str) -> String {
     format!("ledger:last-used:{kind}")
+}
+
+/// `day`: of the operator.
+pub fn refusals(day: Day) -> String {
+    format!("refusals:{day}")
+}
+
+pub fn refusals_batch(batch: &str) -> String {
+    format!("refusals:batch:{batch}")
 }

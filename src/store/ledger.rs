@@ -25,6 +25,7 @@ mod append;
 mod bucket;
 mod known;
 mod latency;
+mod models_of;
 mod read;
 mod requests;
 mod series;

@@ -231,6 +231,11 @@ const NOT_HERE: &[NotHere] = &[
     ("proxies::socks5", &[Worker], NO_PROXY),
     ("proxies::socks5_with_a_login", &[Worker], NO_PROXY),
     (
+        "refusals::counts_of_refusals_outlive_the_relay",
+        &[InProcess],
+        MEMORY,
+    ),
+    (
         "proxies::where_no_proxy_can_be_used_the_account_is_left_alone",
         &[InProcess, Embedded, Redis],
         "a native host can use proxies",

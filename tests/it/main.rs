@@ -47,6 +47,7 @@ mod in_process {
     mod operations;
     mod pass_through;
     mod proxies;
+    mod refusals;
     mod statistics;
     mod support;
     mod verdicts;
@@ -82,6 +83,7 @@ mod embedded {
     mod pass_through;
     mod proxies;
     mod real_clients;
+    mod refusals;
     mod sdks;
     mod statistics;
     mod support;
@@ -118,6 +120,7 @@ mod redis {
     mod operations;
     mod pass_through;
     mod proxies;
+    mod refusals;
     mod statistics;
     mod support;
     mod verdicts;
@@ -153,6 +156,7 @@ mod worker {
     mod pass_through;
     mod proxies;
     mod real_clients;
+    mod refusals;
     mod sdks;
     mod statistics;
     mod support;

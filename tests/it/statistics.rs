@@ -1,7 +1,7 @@
 //! What the holder of a key and the operator see of real calls.
 
 use crs_support::client::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::{ready, slots_are_free};
 
@@ -59,4 +59,41 @@ async fn a_call_shows_to_its_holder_in_its_session_and_in_the_table() {
     let ranking = admin.get(&ranking).await.good().json();
     assert_eq!(ranking["items"][0]["totals"]["requests"], 2, "{ranking}");
     assert_eq!(ranking["complete"], true);
+}
+
+#[tokio::test]
+async fn a_holder_tests_the_key_by_a_real_call_and_sees_it_by_model() {
+    let r = ready().await;
+    let stranger = Client::new(r.relay.url());
+    let test = json!({ "apiKey": r.key.secret, "model": "claude-sonnet-4-5", "prompt": "hi" });
+    let events = stranger.post("/apiStats/api-key/test", &test).await.good();
+    let events: Vec<Value> = events
+        .raw_text()
+        .split_terminator("\n\n")
+        .map(|event| serde_json::from_str(event.trim_start_matches("data: ")).expect("an event of JSON"))
+        .collect();
+    let last = events.last().expect("events");
+    assert_eq!(events[0]["type"], "test_start", "{events:?}");
+    assert!(
+        events.iter().any(|event| event["type"] == "content"),
+        "{events:?}"
+    );
+    assert_eq!(last["success"], true, "{events:?}");
+    assert!(!format!("{events:?}").contains("first"), "no account: {events:?}");
+    // It is a call like others: charged to the key, and found by the id that was told.
+    let entry = r.entry().await;
+    assert_eq!(entry["requestId"], last["requestId"], "{entry}");
+    assert_eq!(entry["keyId"], r.key.id.as_str());
+    slots_are_free(&r.relay, &r.key).await;
+    let wrong = json!({ "apiKey": "cr_not-a-key-of-this-relay" });
+    stranger.post("/apiStats/api-key/test", &wrong).await.expect(401);
+
+    let models = json!({ "apiIds": [r.key.id, "*"], "period": "monthly" });
+    let models = stranger
+        .post("/apiStats/api/batch-model-stats", &models)
+        .await
+        .good()
+        .json();
+    assert_eq!(models["data"].as_array().expect("a list").len(), 1, "{models}");
+    assert_eq!(models["data"][0]["requests"], 1, "{models}");
 }

@@ -66,6 +66,16 @@ test('Chinese is Chinese: no text of words was left as it was in English', () =>
   expect(same).toEqual([])
 })
 
+/** Every code that a call may end with, from where the relay names them. */
+function errorCodes(): string[] {
+  const source = readFileSync(join(root, '../../src/error.rs'), 'utf8')
+  return [...source.matchAll(/^ +Self::\w+ => "(\w+)",$/gm)].map((one) => one[1]!)
+}
+
+test('the codes are found', () => {
+  expect(errorCodes()).toContain('cost_limited')
+})
+
 test('every value of the enums that people see has a text', () => {
   const api = JSON.parse(readFileSync(join(root, '../../assets/openapi.json'), 'utf8')) as {
     components: { schemas: Record<string, { enum?: string[]; properties?: Record<string, { enum?: string[] }> }> }
@@ -74,6 +84,11 @@ test('every value of the enums that people see has a text', () => {
   const wanted = [
     ...schemas.Platform!.enum!.map((value) => ['common', `platform.${value}`]),
     ...schemas.Account!.properties!.status!.enum!.map((value) => ['accounts', `status.${value}`]),
+    ...schemas.SkipReason!.enum!.map((value) => ['requests', `skip.${value}`]),
+    ...schemas.Signal!.enum!.map((value) => ['requests', `signal.${value}`]),
+    ...schemas.ChargedItem!.enum!.map((value) => ['requests', `item.${value}`]),
+    ...schemas.TokenClass!.enum!.map((value) => ['requests', `class.${value}`]),
+    ...errorCodes().map((value) => ['common', `errors.${value}`]),
   ]
   for (const [file, key] of wanted) expect(read('en', `${file}.json`).has(key!), `${file}: ${key}`).toBe(true)
 })

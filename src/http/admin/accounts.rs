@@ -1,5 +1,6 @@
 //! `/admin/accounts`: the provider accounts, of every platform.
 
+pub(super) mod batch;
 mod find;
 mod input;
 pub(super) mod live;
@@ -174,12 +175,19 @@ pub(super) async fn reset(
     Path(id): Path<String>,
 ) -> Result<Json<AccountView>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
-    let subject = format!("account:{id}");
-    app.audit.event("account.reset", subject, &account.name).await?;
-    let command = pool::Command::Reset { account: id.clone() };
-    app.ports.gates.pool(account.platform, command).await?;
-    session.audit("account.reset", &id);
+    forget_held(&app, &session, &account).await?;
     view(&app, account).await.map(Json)
+}
+
+async fn forget_held(app: &App, session: &AdminSession, account: &Account) -> Result<(), ApiError> {
+    let subject = format!("account:{}", account.id);
+    app.audit.event("account.reset", subject, &account.name).await?;
+    let command = pool::Command::Reset {
+        account: account.id.clone(),
+    };
+    app.ports.gates.pool(account.platform, command).await?;
+    session.audit("account.reset", &account.id);
+    Ok(())
 }
 
 /// Lets the conversations that stay on an account go: each finds an account anew with its next call.
@@ -196,17 +204,22 @@ pub(super) async fn flush_sessions(
     Path(id): Path<String>,
 ) -> Result<Json<AccountView>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(unknown)?;
-    let subject = format!("account:{id}");
+    let_sessions_go(&app, &session, &account).await?;
+    view(&app, account).await.map(Json)
+}
+
+async fn let_sessions_go(app: &App, session: &AdminSession, account: &Account) -> Result<(), ApiError> {
+    let subject = format!("account:{}", account.id);
     app.audit
         .event("account.flush_sessions", subject, &account.name)
         .await?;
     let command = pool::Command::Flush {
-        account: Some(id.clone()),
+        account: Some(account.id.clone()),
         session: None,
     };
     app.ports.gates.pool(account.platform, command).await?;
-    session.audit("account.flushSessions", &id);
-    view(&app, account).await.map(Json)
+    session.audit("account.flushSessions", &account.id);
+    Ok(())
 }
 
 /// Whose conversations to let go.

@@ -6,7 +6,7 @@ use std::path::Path;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use super::{accounts, audit, concurrency, groups, keys, oem, prices, requests, usage};
+use super::{accounts, audit, concurrency, groups, keys, oem, prices, refusals, requests, usage};
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};
 
@@ -41,6 +41,7 @@ use crate::http::{ops, session, stats};
         keys::reset::reset_limits,
         accounts::list,
         accounts::create,
+        accounts::batch::batch,
         accounts::sign_in::start,
         accounts::sign_in::finish,
         accounts::get,
@@ -69,6 +70,7 @@ use crate::http::{ops, session, stats};
         requests::list,
         requests::get,
         requests::csv::export,
+        refusals::list,
         audit::list,
         prices::get,
         prices::set,
@@ -77,6 +79,8 @@ use crate::http::{ops, session, stats};
         stats::models::user_model_stats,
         stats::trend::user_trend,
         stats::batch::batch_stats,
+        stats::models::batch_model_stats,
+        stats::test_call::test,
         ops::health,
         ops::metrics,
     ),

@@ -1,5 +1,6 @@
 //! `/admin/requests`: the log of calls that reached a provider.
 
+mod costs;
 pub(super) mod csv;
 
 use axum::Json;
@@ -20,6 +21,8 @@ use crate::model::trace::CallTrace;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::port::clock::Millis;
 use crate::store::ledger::{Cursor, Filter};
+
+use costs::CostsView;
 
 /// Deepest place that a page number reaches; a cursor goes on from anywhere.
 const DEEPEST: usize = 5_000;
@@ -150,6 +153,7 @@ pub(super) struct TracedView {
     request: RequestView,
     /// `null`: it is not known, of a call that was lost.
     trace: Option<CallTrace>,
+    costs: CostsView,
 }
 
 impl From<LedgerEvent> for RequestView {
@@ -270,6 +274,7 @@ pub(super) async fn get(
     let mut event = event.ok_or_else(|| ApiError::not_found("request in the log"))?;
     let trace = event.trace.take();
     Ok(Json(TracedView {
+        costs: CostsView::of(&event, &app.prices()),
         request: event.into(),
         trace,
     }))

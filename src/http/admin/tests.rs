@@ -1,6 +1,7 @@
 mod accounts;
 mod audit;
 mod auth;
+mod batch;
 mod bench;
 mod concurrency;
 mod contract;
@@ -14,9 +15,11 @@ mod keys;
 mod limits;
 mod oem;
 mod reading;
+mod refusals;
 mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
 mod scale;
+mod schema;
 mod sign_in;
 mod spend;
 mod spill;

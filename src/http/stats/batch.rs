@@ -1,7 +1,10 @@
 //! `batch-stats`: what several keys used, each and together.
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -81,25 +84,9 @@ pub(in crate::http) async fn batch_stats(
     State(app): State<App>,
     request: Request,
 ) -> Result<Json<Answer<BatchView>>, ApiError> {
-    let (BatchInput { mut api_ids }, address) = read::<BatchInput>(&app, request).await?;
-    if api_ids.is_empty() || api_ids.len() > MOST {
-        let message = format!("`apiIds` must be a list of 1 to {MOST} ids");
-        let error = ApiError::new(axum::http::StatusCode::BAD_REQUEST, "invalid_field", message);
-        return Err(error.at("apiIds"));
-    }
+    let (BatchInput { api_ids }, address) = read::<BatchInput>(&app, request).await?;
     let total_keys = api_ids.len();
-    api_ids.retain(|id| is_id(id));
-    api_ids.sort_unstable();
-    api_ids.dedup();
-    // The request itself is counted already.
-    slow(
-        &app,
-        Source::address(address),
-        (api_ids.len() as u64).saturating_sub(1),
-    )?;
-    let ids: Vec<&str> = api_ids.iter().map(String::as_str).collect();
-    let mut keys: Vec<Key> = app.keys.some(&ids).await?;
-    keys.retain(|key| key.deleted_at.is_none() && refusal(&app, key).is_none());
+    let keys = working(&app, api_ids, address).await?;
 
     let scopes: Vec<Scope<'_>> = keys.iter().map(|key| Scope::Key(&key.id)).collect();
     let now = app.ports.clock.now();
@@ -130,6 +117,32 @@ pub(in crate::http) async fn batch_stats(
         aggregated,
         individual: individual.collect(),
     }))
+}
+
+/// The keys of these ids that are there and work. `address`: of who asks; each key counts as a request.
+pub(super) async fn working(
+    app: &App,
+    mut ids: Vec<String>,
+    address: Option<IpAddr>,
+) -> Result<Vec<Key>, ApiError> {
+    if ids.is_empty() || ids.len() > MOST {
+        let message = format!("`apiIds` must be a list of 1 to {MOST} ids");
+        let error = ApiError::new(StatusCode::BAD_REQUEST, "invalid_field", message);
+        return Err(error.at("apiIds"));
+    }
+    ids.retain(|id| is_id(id));
+    ids.sort_unstable();
+    ids.dedup();
+    // The request itself is counted already.
+    slow(
+        app,
+        Source::address(address),
+        (ids.len() as u64).saturating_sub(1),
+    )?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut keys: Vec<Key> = app.keys.some(&ids).await?;
+    keys.retain(|key| key.deleted_at.is_none() && refusal(app, key).is_none());
+    Ok(keys)
 }
 
 fn sum(parts: &[Totals]) -> Totals {

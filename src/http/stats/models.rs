@@ -1,4 +1,4 @@
-//! `user-model-stats`: what a key used of each model.
+//! `user-model-stats` and `batch-model-stats`: what one or several keys used of each model.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
+use super::batch::working;
 use super::{UsageView, Whose, find, formatted, read, usd};
 use crate::app::App;
 use crate::model::account::Platform;
@@ -26,6 +27,15 @@ enum Period {
     /// This calendar month.
     #[default]
     Monthly,
+}
+
+impl Period {
+    fn range(self) -> Range {
+        match self {
+            Self::Daily => Range::Today,
+            Self::Monthly => Range::Month,
+        }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -100,22 +110,58 @@ pub(in crate::http) async fn user_model_stats(
     let (input, _) = read::<ModelsInput>(&app, request).await?;
     let key = find(&app, &input.whose).await?;
     let period = input.period.unwrap_or_default();
-    let range = match period {
-        Period::Daily => Range::Today,
-        Period::Monthly => Range::Month,
-    };
     let kind = Kind::ModelsOf(&key.id);
     let models = app
         .ledger
-        .ranking(kind, range, MODELS, app.ports.clock.now())
+        .ranking(kind, period.range(), MODELS, app.ports.clock.now())
         .await?;
+    Ok(answer(&app, models, period))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = BatchModelStatsInput)]
+pub(in crate::http) struct BatchModelsInput {
+    /// Ids of keys. Those that are not there, disabled or expired count nothing.
+    #[schema(min_items = 1, max_items = 30)]
+    api_ids: Vec<String>,
+    /// Daily if left out, as in CRS.
+    period: Option<Period>,
+}
+
+/// What several keys used of each model, together. Reads the keys in one step, a ranking for each key and day of the
+/// period in one, and the sums of what those list in one.
+#[utoipa::path(
+    post, path = "/apiStats/api/batch-model-stats", operation_id = "getBatchModelStats", tag = "statistics",
+    request_body = BatchModelsInput,
+    responses(
+        (status = 200, body = ModelsView),
+        (status = 400, description = "No id, or more than 30", body = ErrorBody<'_>),
+        (status = 422, body = ErrorBody<'_>),
+        (status = 429, description = "Asked too often; see `retry-after`", body = ErrorBody<'_>),
+    )
+)]
+pub(in crate::http) async fn batch_model_stats(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Json<ModelsView>, ApiError> {
+    let (input, address) = read::<BatchModelsInput>(&app, request).await?;
+    let keys = working(&app, input.api_ids, address).await?;
+    let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+    let period = input.period.unwrap_or(Period::Daily);
+    let now = app.ports.clock.now();
+    let models = app.ledger.models_of(&ids, period.range(), MODELS, now).await?;
+    Ok(answer(&app, models, period))
+}
+
+fn answer(app: &App, models: Vec<Ranked>, period: Period) -> Json<ModelsView> {
     let prices = app.prices();
     let rows = models.into_iter().map(|model| row(model, &prices));
-    Ok(Json(ModelsView {
+    Json(ModelsView {
         success: true,
         data: rows.collect(),
         period,
-    }))
+    })
 }
 
 fn row(ranked: Ranked, prices: &PriceBook) -> ModelView {

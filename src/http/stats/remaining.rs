@@ -12,6 +12,7 @@ use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::relay::admit::{refused, spent_before};
 use crate::store::ledger::Failures;
+use crate::store::refusals::RefusalRow;
 
 const WEEK: Millis = 7 * DAY;
 
@@ -76,6 +77,8 @@ pub(super) struct NowView {
     remaining: Vec<RemainingView>,
     /// The key's failed calls of the last 7 days, the most frequent first.
     failures: Vec<FailedView>,
+    /// The key's calls that were refused before a provider was called, today and yesterday; the last first.
+    refusals: Vec<RefusalCountView>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -139,13 +142,33 @@ struct FailedView {
     count: u64,
 }
 
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = StatsRefusal)]
+struct RefusalCountView {
+    code: String,
+    today: u64,
+    yesterday: u64,
+    #[schema(format = DateTime)]
+    last_at: String,
+    /// When a call may be tried again, as the last one was told; `null`: now, or waiting does not help.
+    #[schema(format = DateTime)]
+    next_allowed_at: Option<String>,
+}
+
+/// Calls of the key that came to nothing.
+pub(super) struct Unserved {
+    pub(super) failures: Vec<Failures>,
+    pub(super) refusals: Vec<RefusalRow>,
+}
+
 impl NowView {
     pub(super) fn new(
         app: &App,
         key: &Key,
         snapshot: Option<&Snapshot>,
         spend: &Spend,
-        failures: Vec<Failures>,
+        unserved: Unserved,
         now: Millis,
     ) -> Self {
         let offset = app.config.site.utc_offset_minutes;
@@ -167,9 +190,16 @@ impl NowView {
             remaining.push((used / most, view));
         }
         remaining.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let failures = failures.into_iter().map(|failures| FailedView {
+        let failures = unserved.failures.into_iter().map(|failures| FailedView {
             error: failures.error,
             count: failures.count,
+        });
+        let refusals = unserved.refusals.into_iter().map(|row| RefusalCountView {
+            next_allowed_at: row.next_allowed_at(now).map(iso),
+            code: row.code,
+            today: row.today,
+            yesterday: row.yesterday,
+            last_at: iso(row.last.at),
         });
         Self {
             at: iso(now),
@@ -179,6 +209,7 @@ impl NowView {
             queued: snapshot.map(|snapshot| snapshot.waiters.len()),
             remaining: remaining.into_iter().map(|(_, view)| view).collect(),
             failures: failures.collect(),
+            refusals: refusals.collect(),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::remaining::{NowView, Spend};
+use super::remaining::{NowView, Spend, Unserved};
 use super::{Answer, UsageView, Whose, find, read};
 use crate::app::App;
 use crate::model::key::{ExpirationMode, Key};
@@ -102,7 +102,8 @@ struct RestrictionsView {
 }
 
 /// What a key used, and what is left of its limits. Does not begin the time of a key that is counted from its first
-/// use. Asks the key's gate (one Durable Object call on the edge) and reads two records and a few sums.
+/// use. Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
+/// of refusals.
 #[utoipa::path(
     post, path = "/apiStats/api/user-stats", operation_id = "getKeyStats", tag = "statistics", request_body = Whose,
     responses(
@@ -124,10 +125,13 @@ pub(in crate::http) async fn user_stats(
     let snapshot = snapshot(&app, &key).await;
     let spend = Spend::of(&app, &key, snapshot.as_deref(), now).await?;
     let used = app.ledger.totals(&[Scope::Key(&key.id)], Range::All, now).await?;
-    let failures = app
-        .ledger
-        .failures(Scope::Key(&key.id), Range::Days7, now)
-        .await?;
+    let unserved = Unserved {
+        failures: app
+            .ledger
+            .failures(Scope::Key(&key.id), Range::Days7, now)
+            .await?,
+        refusals: app.refusals.rows_of(&key.id, now).await?,
+    };
     let window = snapshot.as_ref().and_then(|snapshot| snapshot.window.as_ref());
     let window = window.filter(|window| window.end > now);
     let (requests, tokens, cost) = window.map_or((0, 0, 0), |window| {
@@ -178,7 +182,7 @@ pub(in crate::http) async fn user_stats(
             enable_client_restriction: key.enable_client_restriction,
             allowed_clients: key.allowed_clients.clone(),
         },
-        now: NowView::new(&app, &key, snapshot.as_deref(), &spend, failures, now),
+        now: NowView::new(&app, &key, snapshot.as_deref(), &spend, unserved, now),
         id: key.id,
         name: key.name,
         description: key.description,

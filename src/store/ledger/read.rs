@@ -12,7 +12,7 @@ use crate::store::keys;
 
 /// Of each day's ranking so many are looked at. With more keys than this in use on one day, the tail of a
 /// ranking over several days may miss some that are small on every day.
-const RANKED: u64 = 500;
+pub(super) const RANKED: u64 = 500;
 
 /// What was used in a time, and by whom most.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,19 +135,13 @@ impl Ledger {
                 limit,
             })
         });
-        let mut replies = self.store.run(asks.collect()).await?.into_iter();
+        let replies = self.store.run(asks.collect()).await?;
+        let rankings: Vec<Vec<(String, f64)>> = replies.into_iter().map(members).collect();
+        let mut of_kinds = rankings.chunks(buckets.len().max(1));
         Ok(kinds.map(|_| {
-            let mut costs: HashMap<String, f64> = HashMap::new();
-            for reply in replies.by_ref().take(buckets.len()) {
-                let Reply::Scored(members) = reply else { continue };
-                for (member, cost) in members {
-                    *costs.entry(member).or_default() += cost;
-                }
-            }
-            let mut ranking: Vec<(String, f64)> = costs.into_iter().collect();
-            ranking.sort_by(|(a, cost_a), (b, cost_b)| cost_b.total_cmp(cost_a).then_with(|| a.cmp(b)));
-            ranking.truncate(top);
-            ranking.into_iter().map(|(member, _)| member).collect()
+            let rankings = of_kinds.next().unwrap_or_default();
+            let names = dearest_of(rankings, top).into_iter();
+            names.map(str::to_owned).collect()
         }))
     }
 
@@ -169,6 +163,26 @@ impl Ledger {
         }
         Ok(sums)
     }
+}
+
+/// The members of one ranking with their costs.
+pub(super) fn members(reply: Reply) -> Vec<(String, f64)> {
+    match reply {
+        Reply::Scored(members) => members,
+        _ => Vec::new(),
+    }
+}
+
+/// The `top` members by their cost over all of these rankings.
+pub(super) fn dearest_of(rankings: &[Vec<(String, f64)>], top: usize) -> Vec<&str> {
+    let mut costs: HashMap<&str, f64> = HashMap::new();
+    for (member, cost) in rankings.iter().flatten() {
+        *costs.entry(member).or_default() += cost;
+    }
+    let mut ranking: Vec<(&str, f64)> = costs.into_iter().collect();
+    ranking.sort_by(|(a, cost_a), (b, cost_b)| cost_b.total_cmp(cost_a).then_with(|| a.cmp(b)));
+    ranking.truncate(top);
+    ranking.into_iter().map(|(member, _)| member).collect()
 }
 
 fn ranked(names: Vec<String>, sums: &mut impl Iterator<Item = Totals>) -> Vec<Ranked> {

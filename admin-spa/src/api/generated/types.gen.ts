@@ -92,6 +92,72 @@ export type Account = {
 };
 
 /**
+ * What is done to each account of a batch.
+ */
+export type AccountAction = 'reset' | 'flushSessions' | 'delete' | 'enable' | 'disable' | 'pause' | 'resume';
+
+/**
+ * Which accounts, and what of `change` and `action` to do to each.
+ */
+export type AccountBatchInput = {
+    action?: AccountAction;
+    /**
+     * As in `PATCH /admin/accounts/{id}`, without what is one account's own.
+     */
+    change?: AccountChange;
+    /**
+     * Change nothing, and say what would change.
+     */
+    dryRun?: boolean;
+    ids: Array<string>;
+};
+
+export type AccountChange = {
+    dailyQuota?: null | Usd;
+    description?: string | null;
+    /**
+     * Ids of the account groups it is in, of its platform. Replaces all of them.
+     */
+    groups?: Array<string> | null;
+    isActive?: boolean;
+    /**
+     * Calls the account may serve at once; 0 is no limit.
+     */
+    maxConcurrency?: number;
+    /**
+     * From the model a client names to the model the account is asked for.
+     */
+    modelMapping?: {
+        [key: string]: string;
+    } | null;
+    /**
+     * Lower is chosen first; 50 if left out.
+     */
+    priority?: number;
+    /**
+     * Percent of the provider's quota windows that are kept back: with less left than that, others of its
+     * priority go first.
+     */
+    reservePercent?: number;
+    /**
+     * `false` pauses the account: it gets no calls, and keeps all else.
+     */
+    schedulable?: boolean;
+    /**
+     * `false`: only for keys that are bound to it or to one of its groups.
+     */
+    shared?: boolean;
+    /**
+     * When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+     */
+    subscriptionExpiresAt?: string | null;
+    /**
+     * The models it serves, as clients name them; `null`: all.
+     */
+    supportedModels?: Array<string> | null;
+};
+
+/**
  * An error that was held against the account.
  */
 export type AccountError = {
@@ -356,6 +422,64 @@ export type AuditList = {
     nextCursor?: string | null;
 };
 
+/**
+ * A field with its values before and after.
+ */
+export type BatchChange = {
+    field: string;
+    from: unknown;
+    to: unknown;
+};
+
+/**
+ * Why one record was left as it is.
+ */
+export type BatchError = {
+    /**
+     * A stable code, for scripts.
+     */
+    error: string;
+    /**
+     * The field of `change` that is at fault.
+     */
+    field?: string | null;
+    message: string;
+};
+
+/**
+ * What became of one record.
+ */
+export type BatchItem = {
+    /**
+     * The fields of the record that change, with their values as the record shows them. Empty: it was like that
+     * already, or the action changes no field.
+     */
+    changes: Array<BatchChange>;
+    error?: null | BatchError;
+    id: string;
+    /**
+     * `null`: there is no such record.
+     */
+    name?: string | null;
+    ok: boolean;
+};
+
+/**
+ * What a batch came to.
+ */
+export type BatchResult = {
+    /**
+     * Nothing was changed: the results say what would be.
+     */
+    dryRun: boolean;
+    failed: number;
+    /**
+     * In the order of `ids`.
+     */
+    results: Array<BatchItem>;
+    succeeded: number;
+};
+
 export type BatchStats = {
     aggregated: BatchStatsTotal;
     individual: Array<BatchStatsKey>;
@@ -517,14 +641,14 @@ export type Credentials = {
     /**
      * `null`: the official address.
      */
-    base_url?: string | null;
+    baseUrl?: string | null;
     type: 'apiKey';
 } | {
     /**
      * When the access token ends; `null`: not known.
      */
-    expires_at?: string | null;
-    has_refresh_token: boolean;
+    expiresAt?: string | null;
+    hasRefreshToken: boolean;
     /**
      * The account of ChatGPT, or the project of Google's cloud, that the tokens speak for; `null`: not
      * known yet, or not needed.
@@ -3018,6 +3142,28 @@ export type CreateAccountResponses = {
 };
 
 export type CreateAccountResponse = CreateAccountResponses[keyof CreateAccountResponses];
+
+export type BatchAccountsData = {
+    body: AccountBatchInput;
+    path?: never;
+    query?: never;
+    url: '/admin/accounts/batch';
+};
+
+export type BatchAccountsErrors = {
+    422: ErrorBody;
+};
+
+export type BatchAccountsError = BatchAccountsErrors[keyof BatchAccountsErrors];
+
+export type BatchAccountsResponses = {
+    /**
+     * Also if some failed
+     */
+    200: BatchResult;
+};
+
+export type BatchAccountsResponse = BatchAccountsResponses[keyof BatchAccountsResponses];
 
 export type FinishSignInData = {
     body: FinishInputWritable;

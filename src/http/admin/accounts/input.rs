@@ -2,6 +2,7 @@
 
 mod credentials;
 mod file;
+mod many;
 mod sign_in;
 
 use serde::Deserialize;
@@ -20,6 +21,7 @@ use crate::store::accounts::Accounts;
 
 use credentials::CredentialsInput;
 use file::CredentialsFile;
+pub(super) use many::{AccountChange, SharedEdit};
 pub(super) use sign_in::SignInInput;
 
 const PRIORITY: u32 = 50;
@@ -140,6 +142,21 @@ impl ToSchema for NewAccountInput {
     }
 }
 
+/// Groups of these platforms must all be of the account's.
+fn of_platform(groups: &[Platform], platform: Platform) -> Result<(), ApiError> {
+    let other = groups.iter().enumerate().find(|(_, of)| **of != platform);
+    let Some((n, of)) = other else {
+        return Ok(());
+    };
+    let field = format!("groups[{n}]");
+    let message = format!(
+        "`{field}` names a group of the platform {}: it must be of {}",
+        of.name(),
+        platform.name()
+    );
+    Err(ApiError::invalid(field, message))
+}
+
 /// [`AccountInput`], checked, ready to be put into a record any number of times.
 pub(super) struct Edit {
     input: AccountInput,
@@ -209,27 +226,27 @@ impl AccountInput {
     /// The groups that were sent must be there, and of the account's platform. `platform`: of a stored
     /// account; of a new one the input says it.
     pub(super) async fn check_groups(&self, app: &App, platform: Option<Platform>) -> Result<(), ApiError> {
-        let Some(Ids(ids)) = self.groups.as_ref() else {
-            return Ok(());
-        };
-        let platform = platform.or(self.platform.as_ref().copied());
-        for (n, id) in ids.iter().enumerate() {
-            let group = app.groups.get(id).await?;
-            let message = match (group, platform) {
-                (None, _) => {
-                    "names no group that is there: `GET /admin/account-groups` lists them".to_owned()
-                }
-                (Some(group), Some(platform)) if group.platform != platform => format!(
-                    "names a group of the platform {}: it must be of {}",
-                    group.platform.name(),
-                    platform.name()
-                ),
-                (Some(_), _) => continue,
-            };
-            let field = format!("groups[{n}]");
-            return Err(ApiError::invalid(&field, format!("`{field}` {message}")));
+        let groups = self.group_platforms(app).await?;
+        match platform.or(self.platform.as_ref().copied()) {
+            Some(platform) => of_platform(&groups, platform),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The platforms of the groups that were sent, which must be there.
+    async fn group_platforms(&self, app: &App) -> Result<Vec<Platform>, ApiError> {
+        let ids = self.groups.as_ref().map_or(&[][..], |Ids(ids)| ids);
+        let mut platforms = Vec::with_capacity(ids.len());
+        for (n, id) in ids.iter().enumerate() {
+            let Some(group) = app.groups.get(id).await? else {
+                let field = format!("groups[{n}]");
+                let message =
+                    format!("`{field}` names no group that is there: `GET /admin/account-groups` lists them");
+                return Err(ApiError::invalid(field, message));
+            };
+            platforms.push(group.platform);
+        }
+        Ok(platforms)
     }
 
     pub(super) fn sends_groups(&self) -> bool {
@@ -238,6 +255,7 @@ impl AccountInput {
 
     /// Checks what does not depend on the stored account.
     pub(super) fn checked(self, app: &App, id: &str) -> Result<Edit, ApiError> {
+        self.check_models()?;
         if let Some(Object(credentials)) = self.credentials.as_ref() {
             credentials.check(&app.destinations)?;
         }
@@ -257,6 +275,16 @@ impl AccountInput {
             accounts: app.accounts.clone(),
             proxy,
         })
+    }
+
+    fn check_models(&self) -> Result<(), ApiError> {
+        match self.supported_models.as_ref() {
+            Some(Some(Models(names))) if names.is_empty() => Err(ApiError::invalid(
+                "supportedModels",
+                "`supportedModels` is empty, so that the account could serve nothing: name some, or send null for all",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -304,23 +332,18 @@ impl Edit {
         if let Some(ModelMapping(mapping)) = input.model_mapping.as_ref() {
             account.model_mapping.clone_from(mapping);
         }
-        self.apply_scheduling(account)
+        self.apply_scheduling(account);
+        Ok(())
     }
 
     /// What says whom the account serves, and how much.
-    fn apply_scheduling(&self, account: &mut Account) -> Result<(), ApiError> {
+    fn apply_scheduling(&self, account: &mut Account) {
         let input = &self.input;
         if let Some(Ids(groups)) = input.groups.as_ref() {
             account.groups = groups.iter().cloned().collect();
         }
         input.shared.put(&mut account.shared);
         if let Some(models) = input.supported_models.as_ref() {
-            if models.as_ref().is_some_and(|Models(names)| names.is_empty()) {
-                return Err(ApiError::invalid(
-                    "supportedModels",
-                    "`supportedModels` is empty, so that the account could serve nothing: name some, or send null for all",
-                ));
-            }
             account.supported_models = models
                 .as_ref()
                 .map(|Models(names)| names.iter().cloned().collect());
@@ -334,7 +357,6 @@ impl Edit {
         if let Some(Whole(percent)) = input.reserve_percent.as_ref() {
             account.reserve_percent = *percent as u8;
         }
-        Ok(())
     }
 }
 

@@ -78,14 +78,16 @@ pub(in super::super) struct AccountView {
 
 /// What of the credentials may be shown.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all = "camelCase")]
 #[schema(as = Credentials)]
 enum CredentialsView {
+    // Not once for all variants: `utoipa` does not know `rename_all_fields`.
+    #[serde(rename_all = "camelCase")]
     ApiKey {
         /// `null`: the official address.
         base_url: Option<String>,
     },
-    #[serde(rename = "oauth")]
+    #[serde(rename = "oauth", rename_all = "camelCase")]
     OAuth {
         has_refresh_token: bool,
         /// When the access token ends; `null`: not known.

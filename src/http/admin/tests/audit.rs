@@ -210,6 +210,10 @@ async fn every_route_that_changes_something_writes_one_entry_without_secrets() {
             )
             .await;
     }
+    let route = "post /admin/accounts/batch";
+    let batch = json!({"ids": [&account], "change": {"priority": 7}});
+    let subject = format!("account:{account}");
+    audit.route(route, "", batch, "account.update", &subject).await;
     let claude = json!({"platform": "claude"});
     let route = "post /admin/sessions/flush";
     audit

@@ -148,6 +148,7 @@ impl Bench {
         if request.extensions().get::<ClientAddress>().is_none() {
             request.extensions_mut().insert(FromThisMachine::in_process());
         }
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -161,6 +162,9 @@ impl Bench {
         } else {
             serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
         };
+        if let Err(wrong) = super::schema::check(&method, &path, head.status.as_u16(), &json) {
+            panic!("{method} {path} answers otherwise than described: {wrong}");
+        }
         Answer {
             status: head.status.as_u16(),
             headers: head

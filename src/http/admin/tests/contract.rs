@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::bench::{Bench, LOCAL, PASSWORD, ok};
 
 /// Routes that need no session.
-const PUBLIC: [(&str, &str); 10] = [
+const PUBLIC: [(&str, &str); 12] = [
     ("get", "/admin/oem-settings"),
     ("post", "/web/auth/login"),
     ("post", "/web/auth/login-link"),
@@ -18,6 +18,8 @@ const PUBLIC: [(&str, &str); 10] = [
     ("post", "/apiStats/api/user-model-stats"),
     ("post", "/apiStats/api/user-trend"),
     ("post", "/apiStats/api/batch-stats"),
+    ("post", "/apiStats/api/batch-model-stats"),
+    ("post", "/apiStats/api-key/test"),
 ];
 
 const ROUTES: &[(&str, &str)] = &[
@@ -49,6 +51,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("delete", "/admin/concurrency/{id}"),
     ("get", "/admin/accounts"),
     ("post", "/admin/accounts"),
+    ("post", "/admin/accounts/batch"),
     ("post", "/admin/accounts/oauth/start"),
     ("post", "/admin/accounts/oauth/finish"),
     ("get", "/admin/accounts/{id}"),
@@ -77,6 +80,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/apiStats/api/user-model-stats"),
     ("post", "/apiStats/api/user-trend"),
     ("post", "/apiStats/api/batch-stats"),
+    ("post", "/apiStats/api/batch-model-stats"),
+    ("post", "/apiStats/api-key/test"),
     ("get", "/health"),
     ("get", "/metrics"),
 ];

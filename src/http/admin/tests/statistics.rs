@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::Request;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use super::bench::{Answer, Bench, NOW};
 use super::usage::{account, event};
@@ -253,6 +255,202 @@ async fn several_keys_are_summed_and_those_that_do_not_work_left_out() {
     for ids in [json!([]), json!(vec!["x"; 31])] {
         ask(&bench, "batch-stats", json!({"apiIds": ids})).await.is(400);
     }
+}
+
+#[tokio::test]
+async fn models_of_several_keys_are_summed() {
+    let bench = Bench::new().await;
+    let (first, _) = key(&bench, json!({})).await;
+    let (second, _) = key(&bench, json!({})).await;
+    let (disabled, _) = key(&bench, json!({"isActive": false})).await;
+    let account = account(&bench, "main").await;
+    let of = |number, key: &Value, model: &str, cost, at| {
+        let mut event = event(at, number, key, &account);
+        (event.model, event.cost) = (model.to_owned(), MicroUsd(cost));
+        event
+    };
+    let events = [
+        of(1, &first, "claude-opus-4-1", 5_000_000, NOW),
+        of(2, &first, "claude-sonnet-4-5", 3_000_000, NOW),
+        of(3, &second, "claude-sonnet-4-5", 4_000_000, NOW),
+        of(4, &disabled, "claude-haiku-4-5", 9_000_000, NOW),
+        // Of this month, not of today: it is past midnight where the operator is.
+        of(5, &second, "claude-opus-4-1", 1_000_000, NOW - 3 * 86_400_000),
+        of(6, &second, "claude-haiku-4-5", 500_000, NOW - 40 * 86_400_000),
+    ];
+    bench.app.ledger.append("b", &events, NOW).await.unwrap();
+    let ids = json!([first["id"], second["id"], disabled["id"], "*"]);
+    let rows = async |body: Value| {
+        let answer = ask(&bench, "batch-model-stats", body).await.is(200).json;
+        let rows: Vec<(String, u64, f64)> = answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                (
+                    row["model"].as_str().unwrap().to_owned(),
+                    row["requests"].as_u64().unwrap(),
+                    row["costs"]["total"].as_f64().unwrap(),
+                )
+            })
+            .collect();
+        (answer["period"].as_str().unwrap().to_owned(), rows)
+    };
+    let row = |model: &str, requests, cost| (model.to_owned(), requests, cost);
+    assert_eq!(
+        rows(json!({"apiIds": ids})).await,
+        (
+            "daily".to_owned(),
+            vec![row("claude-sonnet-4-5", 2, 7.0), row("claude-opus-4-1", 1, 5.0)]
+        )
+    );
+    assert_eq!(
+        rows(json!({"apiIds": ids, "period": "monthly"})).await,
+        (
+            "monthly".to_owned(),
+            vec![row("claude-sonnet-4-5", 2, 7.0), row("claude-opus-4-1", 2, 6.0)]
+        )
+    );
+    assert_eq!(
+        rows(json!({"apiIds": [disabled["id"]]})).await,
+        ("daily".to_owned(), Vec::new())
+    );
+    for ids in [json!([]), json!(vec!["x"; 31])] {
+        ask(&bench, "batch-model-stats", json!({"apiIds": ids}))
+            .await
+            .is(400);
+    }
+}
+
+/// The events of a test call.
+async fn test_call(bench: &Bench, body: Value) -> Vec<Value> {
+    let request = Request::post("/apiStats/api-key/test")
+        .extension(ClientAddress(None))
+        .header("user-agent", "a-script/1.0")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let response = bench.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX)
+        .await
+        .unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let events = text.split_terminator("\n\n");
+    events
+        .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_test_of_a_key_is_a_real_call_that_is_told_in_events() {
+    let bench = Bench::new().await;
+    let (_, text) = key(&bench, json!({})).await;
+    account(&bench, "the-secret-account").await;
+    let say = |events: &[Value]| {
+        let text = events
+            .iter()
+            .fold(String::new(), |text, event| text + &format!("data: {event}\n\n"));
+        let body = http_body_util::Full::new(bytes::Bytes::from(text));
+        let body = body.map_err(|never| match never {}).boxed_unsync();
+        let answer = http::Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(body)
+            .unwrap();
+        bench.provider.will(async { Ok(answer) });
+    };
+    let start = json!({"type": "message_start", "message": {"id": "m", "model": "claude-opus-4-1", "usage": {"input_tokens": 1, "output_tokens": 1}}});
+    let delta = |text: &str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}});
+    say(&[
+        start.clone(),
+        delta("Hel"),
+        delta("lo"),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}),
+        json!({"type": "message_stop"}),
+    ]);
+    let events = test_call(
+        &bench,
+        json!({"apiKey": text, "model": "claude-opus-4-1", "prompt": "ping", "maxTokens": 100}),
+    )
+    .await;
+    let kinds: Vec<&str> = events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "test_start",
+            "content",
+            "content",
+            "message_stop",
+            "test_complete"
+        ]
+    );
+    assert_eq!(
+        (&events[1]["text"], &events[2]["text"]),
+        (&json!("Hel"), &json!("lo"))
+    );
+    let last = &events[4];
+    assert_eq!((&last["success"], &last["error"]), (&json!(true), &Value::Null));
+    assert!(last["requestId"].as_str().unwrap().starts_with("req_"), "{last}");
+    {
+        let asked = bench.provider.asked.lock().unwrap();
+        let (request, _) = &asked[0];
+        let sent: Value = serde_json::from_slice(request.body()).unwrap();
+        assert_eq!(
+            sent,
+            json!({"model": "claude-opus-4-1", "max_tokens": 100, "stream": true,
+                "messages": [{"role": "user", "content": "ping"}]})
+        );
+        assert_eq!(request.headers()["user-agent"], "a-script/1.0");
+        assert!(!format!("{:?}", request.headers()).contains(&text));
+    }
+    // An error within the stream, and a stream that ends too early.
+    say(&[
+        start.clone(),
+        json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy now"}}),
+    ]);
+    let events = test_call(&bench, json!({"apiKey": text})).await;
+    let last = events.last().unwrap();
+    assert_eq!(last["success"], false, "{events:?}");
+    say(&[start, delta("Hel")]);
+    let events = test_call(&bench, json!({"apiKey": text})).await;
+    assert_eq!(events.last().unwrap()["success"], false, "{events:?}");
+    assert!(!format!("{events:?}").contains("the-secret-account"));
+}
+
+#[tokio::test]
+async fn a_test_of_a_key_that_is_refused_says_why() {
+    let bench = Bench::new().await;
+    let (_, text) = key(&bench, json!({"permissions": ["openai"]})).await;
+    let events = test_call(&bench, json!({"apiKey": text})).await;
+    let last = events.last().unwrap();
+    assert_eq!(last["success"], false);
+    assert!(!last["error"].as_str().unwrap().is_empty() && last["requestId"].is_string());
+    assert!(bench.provider.asked.lock().unwrap().is_empty());
+    let asked = async |body: Value| {
+        let request = Request::post("/apiStats/api-key/test").extension(ClientAddress(None));
+        bench
+            .send(request.body(Body::from(body.to_string())).unwrap())
+            .await
+    };
+    assert_eq!(asked(json!({})).await.is(400).json["error"], "missing_key");
+    assert_eq!(
+        asked(json!({"apiKey": "cr_0123456789abcdef"})).await.is(401).json["error"],
+        "unknown_key"
+    );
+    asked(json!({"apiKey": text, "maxTokens": 5_000}))
+        .await
+        .refuses(422, "invalid_field", "maxTokens");
+}
+
+#[tokio::test]
+async fn the_address_of_crs_leads_to_the_page() {
+    let bench = Bench::new().await;
+    let request = Request::get("/apiStats?apiId=1").body(Body::empty()).unwrap();
+    let answer = bench.send(request).await.is(302);
+    assert_eq!(answer.headers["location"], "/admin-next/api-stats?apiId=1");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ async fn trace(bench: &Bench, answer: &Answer) -> Value {
     let id = &answer.headers["x-request-id"];
     let shown = bench.get(&format!("/admin/requests/{id}")).await.is(200).json;
     assert!(shown["priceVersion"].is_string());
+    assert_eq!(shown["costs"]["asCharged"], true, "{shown}");
     shown["trace"].clone()
 }
 

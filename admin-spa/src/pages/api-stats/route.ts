@@ -1,0 +1,3 @@
+import { definePage } from '@/app/page'
+
+export default definePage({ name: 'api-stats', path: 'api-stats', bare: true, component: () => import('./ApiStatsPage.vue') })

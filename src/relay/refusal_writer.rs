@@ -1,0 +1,92 @@
+//! Writes the counts of refused calls to the store, in batches.
+//!
+//! A batch is written at most once every [`WRITE_EVERY`] by a process or isolate: natively by a task of the process,
+//! on the edge by a task that the first refusal after a batch leaves behind its response. So a killed process or an
+//! evicted isolate loses what was refused in the last [`WRITE_EVERY`]; while the store is away the counts stay in
+//! memory ([`RefusalTally`](crate::state::refusal_tally::RefusalTally)).
+//!
+//! The counts name keys by hash. Their ids are read when a batch is written, in one round trip for all of them; a
+//! hash that is no longer a key of this relay counts as no key.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crs_durable::CallId;
+
+use crate::app::App;
+use crate::dialect::call::request_id;
+use crate::error::Failure;
+use crate::port::gates::KeyHash;
+use crate::port::random::record_id;
+use crate::port::store::StoreError;
+use crate::state::refusal_tally::Batch;
+use crate::store::refusals::{LastRefusal, NewRefusals, RefusalPlace};
+
+/// How long a refusal waits for others to be written with. Below the 30 s that a Worker may go on after a response.
+pub const WRITE_EVERY: Duration = Duration::from_secs(10);
+
+/// Counts a call that ends without a provider having been called. `key`: `None` if it presented no key of this relay.
+pub fn count(app: &App, key: Option<&KeyHash>, call: CallId, failure: &Failure) {
+    let now = app.ports.clock.now();
+    let day = app.refusals.calendar().day(now);
+    app.refusal_tally.count(day, key, call, failure, now);
+    // A native process has a task of its own for it.
+    if app.ports.gates.keeps_events().is_some() && app.refusal_tally.schedule(now) {
+        let app_ = app.clone();
+        app.ports.tasks.spawn(Box::pin(async move {
+            app_.ports.clock.sleep(WRITE_EVERY).await;
+            app_.refusal_tally.unschedule();
+            write_logged(&app_).await;
+        }));
+    }
+}
+
+/// [`write`], with a failure logged: the counts stay, and are tried again with the next.
+pub async fn write_logged(app: &App) {
+    if let Err(error) = write(app).await {
+        tracing::warn!(%error, "refused calls are not counted in the store yet");
+    }
+}
+
+/// Writes everything that was counted, unless somebody else is writing.
+pub async fn write(app: &App) -> Result<(), StoreError> {
+    let fresh_id = || record_id(app.ports.clock.now(), &*app.ports.random);
+    while let Some(writing) = app.refusal_tally.begin_batch(app.ports.clock.now(), fresh_id) {
+        let counts = resolved(app, &writing.batch).await?;
+        app.refusals
+            .add(&writing.batch.id, &counts, app.ports.clock.now())
+            .await?;
+        writing.done();
+    }
+    Ok(())
+}
+
+/// The counts by ids of keys.
+async fn resolved(app: &App, batch: &Batch) -> Result<BTreeMap<RefusalPlace, NewRefusals>, StoreError> {
+    let mut hashes: Vec<KeyHash> = batch.counts.keys().filter_map(|row| row.key.clone()).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    let found = app.keys.ids(&hashes).await?;
+    let ids: HashMap<KeyHash, Option<String>> = hashes.into_iter().zip(found).collect();
+    let mut counts: BTreeMap<RefusalPlace, NewRefusals> = BTreeMap::new();
+    for (row, counted) in &batch.counts {
+        let key_id = row.key.as_ref().and_then(|hash| ids.get(hash).cloned().flatten());
+        let last = LastRefusal {
+            at: counted.at,
+            request_id: request_id(counted.call),
+            message: counted.message.clone(),
+            retry_at: counted.retry_at,
+        };
+        let place = counts
+            .entry((row.day, key_id, row.code))
+            .or_insert_with(|| NewRefusals {
+                count: 0,
+                last: LastRefusal::default(),
+            });
+        place.count = place.count.saturating_add(counted.count);
+        if last.at >= place.last.at {
+            place.last = last;
+        }
+    }
+    Ok(counts)
+}

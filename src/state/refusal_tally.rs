@@ -1,0 +1,179 @@
+//! Counts of calls that were refused before a provider was called, until the store has them.
+//!
+//! Counting costs a lock and an entry of a map, no message. While the store is away the counts stay here, in at
+//! most [`MOST_ROWS`] rows. `relay::refusal_writer` writes them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crs_durable::CallId;
+
+use crate::error::{Code, Failure};
+use crate::model::calendar::Day;
+use crate::port::clock::Millis;
+use crate::port::gates::KeyHash;
+
+/// Pairs of key and code that are counted apart between two batches. Calls of more keys count as of no key.
+const MOST_ROWS: usize = 1_000;
+
+/// Longest message that is kept, bytes.
+const MESSAGE_BYTES: usize = 300;
+
+/// A task that has not come back for this long ended with its request, milliseconds.
+const TASK_LOST_MS: u64 = 60_000;
+
+#[derive(Default)]
+pub struct RefusalTally(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    counts: HashMap<Row, Counted>,
+    /// Taken from `counts`, and not known to be in the store.
+    batch: Option<Arc<Batch>>,
+    /// Since when a batch is being written.
+    writing: Option<Millis>,
+    /// Since when a request's task waits to write.
+    scheduled: Option<Millis>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Row {
+    pub(crate) day: Day,
+    pub(crate) key: Option<KeyHash>,
+    pub(crate) code: Code,
+}
+
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) count: u64,
+    pub(crate) at: Millis,
+    pub(crate) call: CallId,
+    pub(crate) message: String,
+    pub(crate) retry_at: Option<Millis>,
+}
+
+/// Counts that are written together.
+pub(crate) struct Batch {
+    pub(crate) id: String,
+    pub(crate) counts: HashMap<Row, Counted>,
+}
+
+impl RefusalTally {
+    /// Counts one refused call.
+    pub(crate) fn count(
+        &self,
+        day: Day,
+        key: Option<&KeyHash>,
+        call: CallId,
+        failure: &Failure,
+        now: Millis,
+    ) {
+        lock(self).count(day, key, call, failure, now);
+    }
+
+    /// Whether the caller is to write the counts later. False while another request's task waits to do so.
+    pub(crate) fn schedule(&self, now: Millis) -> bool {
+        let mut state = lock(self);
+        let is_first = !is_under_way(state.scheduled, now);
+        if is_first {
+            state.scheduled = Some(now);
+        }
+        is_first
+    }
+
+    /// The task of [`Self::schedule`] no longer waits.
+    pub(crate) fn unschedule(&self) {
+        lock(self).scheduled = None;
+    }
+
+    /// Takes what was counted, to be written now. `None` if there is nothing, or another task is writing.
+    pub(crate) fn begin_batch(&self, now: Millis, fresh_id: impl FnOnce() -> String) -> Option<Writing<'_>> {
+        let mut state = lock(self);
+        if is_under_way(state.writing, now) || (state.batch.is_none() && state.counts.is_empty()) {
+            return None;
+        }
+        if state.batch.is_none() {
+            let counts = std::mem::take(&mut state.counts);
+            state.batch = Some(Arc::new(Batch {
+                id: fresh_id(),
+                counts,
+            }));
+        }
+        let batch = state.batch.clone()?;
+        state.writing = Some(now);
+        Some(Writing { tally: self, batch })
+    }
+}
+
+impl State {
+    fn count(&mut self, day: Day, key: Option<&KeyHash>, call: CallId, failure: &Failure, now: Millis) {
+        let mut row = Row {
+            day,
+            key: key.cloned(),
+            code: failure.code,
+        };
+        if self.counts.len() >= MOST_ROWS && !self.counts.contains_key(&row) {
+            row.key = None;
+        }
+        let counted = self.counts.entry(row).or_insert_with(|| Counted {
+            count: 0,
+            at: now,
+            call,
+            message: String::new(),
+            retry_at: None,
+        });
+        counted.count = counted.count.saturating_add(1);
+        counted.at = now;
+        counted.call = call;
+        counted.message.clear();
+        counted
+            .message
+            .push_str(beginning(&failure.message, MESSAGE_BYTES));
+        counted.retry_at = failure
+            .retry_after
+            .map(|seconds| now.saturating_add(seconds.saturating_mul(1000)));
+    }
+}
+
+/// The batch that is being written. Dropped before it is done, it is tried again later under the same id.
+pub(crate) struct Writing<'a> {
+    tally: &'a RefusalTally,
+    pub(crate) batch: Arc<Batch>,
+}
+
+impl Writing<'_> {
+    /// The store has the batch.
+    pub(crate) fn done(self) {
+        let mut state = lock(self.tally);
+        // Another task may have written it meanwhile, and taken the next one.
+        if state
+            .batch
+            .as_ref()
+            .is_some_and(|batch| batch.id == self.batch.id)
+        {
+            state.batch = None;
+        }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        lock(self.tally).writing = None;
+    }
+}
+
+/// Whether a task that began then may still come back. A clock that jumped back must not keep others waiting.
+fn is_under_way(since: Option<Millis>, now: Millis) -> bool {
+    since.is_some_and(|since| since <= now && now - since < TASK_LOST_MS)
+}
+
+fn beginning(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}
+
+fn lock(tally: &RefusalTally) -> std::sync::MutexGuard<'_, State> {
+    tally.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
