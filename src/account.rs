@@ -138,8 +138,9 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`].
-    fn gathers(&self, _call: &Call, _headers: &HeaderMap) -> bool {
+    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`]. `first`: the
+    /// first bytes of its body, at least one.
+    fn gathers(&self, _call: &Call, _headers: &HeaderMap, _first: &[u8]) -> bool {
         false
     }
 
@@ -167,8 +168,16 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// What reads usage from the answer, as the client gets it or as a rewrite has it measured; `None` for calls that use nothing.
+    /// What reads the answer as the client gets it or as a rewrite has it measured; `None` for calls that use
+    /// nothing. Usage is read from it if there is no [`Self::source_meter`].
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
+
+    /// What reads usage from the provider's own bytes, before [`Self::rewrite`] or [`Self::gathered`] converts
+    /// them: a conversion may fail, and may have no place for everything that is billed. `headers`: the
+    /// provider's. `None`: the provider's protocol is the client's, or the call uses nothing.
+    fn source_meter(&self, _call: &Call, _headers: &HeaderMap) -> Option<Meter> {
+        None
+    }
 
     /// A failure as the protocol's clients are told it.
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal;

@@ -34,7 +34,6 @@ use crate::error::Failure;
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
-use crate::model::usage::Tokens;
 
 /// See the module.
 pub struct Bridge {
@@ -163,7 +162,7 @@ impl Provider for Bridge {
             || name.as_str() == "x-should-retry"
     }
 
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
         !(call.stream && streams(headers))
     }
 
@@ -231,6 +230,10 @@ impl Provider for Bridge {
 
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
         self.front.meter(call, headers)
+    }
+
+    fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        (call.endpoint == Endpoint::Messages).then(|| self.accounts.generate_meter(streams(headers)))
     }
 
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
@@ -317,15 +320,5 @@ impl Rewrite for Streamed {
         } else {
             End::Unmetered
         }
-    }
-
-    fn used(&self) -> Option<Tokens> {
-        let usage = self.0.usage()?;
-        Some(Tokens {
-            input: usage.input,
-            output: usage.output,
-            cache_read: usage.cache_read,
-            ..Tokens::default()
-        })
     }
 }

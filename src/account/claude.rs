@@ -86,7 +86,7 @@ impl Provider for Claude {
             || name.as_str().starts_with("anthropic-ratelimit-")
     }
 
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
         call.endpoint == Endpoint::Messages && is_other_form(call, headers)
     }
 

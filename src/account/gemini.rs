@@ -14,7 +14,7 @@ use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
 use super::{Opening, Provider, Refreshed, Trial, Unsendable, Verdict, google, oauth};
 use crate::config::Config;
-use crate::dialect::answer::{Rewrite, Whole, is_other_form};
+use crate::dialect::answer::{Rewrite, Whole, is_object, is_other_form};
 use crate::dialect::call::{Call, Endpoint, Surface};
 use crate::dialect::gemini::envelope;
 use crate::dialect::gemini::forms::{self, Shape};
@@ -81,11 +81,16 @@ impl Provider for Gemini {
         *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
     }
 
-    /// A stream without `alt=sse` may come as a list or as events: either is a stream.
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
-        matches!(call.endpoint, Endpoint::Generate(_))
-            && is_other_form(call, headers)
-            && (!call.stream || forms::wants_events(call))
+    /// Who asks for one answer gets an object, who asks for a stream a list, or events with `alt=sse`.
+    fn gathers(&self, call: &Call, headers: &HeaderMap, first: &[u8]) -> bool {
+        if !matches!(call.endpoint, Endpoint::Generate(_)) {
+            return false;
+        }
+        match (call.stream, forms::wants_events(call)) {
+            (true, true) => is_other_form(call, headers),
+            (true, false) => streams(headers) || is_object(first),
+            (false, _) => streams(headers) || forms::is_list(first),
+        }
     }
 
     fn gathered(&self, call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
@@ -93,10 +98,11 @@ impl Provider for Gemini {
             Endpoint::Generate(Surface::Internal) => Shape::Enveloped,
             _ => Shape::Plain,
         };
-        if call.stream {
-            return forms::events(&whole, Some(shape)).map(Whole::stream);
+        match (call.stream, forms::wants_events(call)) {
+            (true, true) => forms::events(&whole, Some(shape)).map(Whole::stream),
+            (true, false) => forms::list(&whole, shape).map(|list| Bytes::from(list).into()),
+            (false, _) => forms::object(&whole, shape).map(|object| Bytes::from(object).into()),
         }
-        forms::object(&whole, shape).map(|object| Bytes::from(object).into())
     }
 
     fn rewrite(

@@ -91,7 +91,7 @@ impl Provider for OpenAi {
             || name.starts_with("openai-") && !request::names_an_account(name)
     }
 
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
         let has_forms = matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::Responses);
         has_forms && is_other_form(call, headers)
     }

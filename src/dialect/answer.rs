@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::call::Call;
-use crate::model::usage::Tokens;
 
 /// Turns one body into another as it passes.
 pub trait Rewrite: Send {
@@ -17,11 +16,6 @@ pub trait Rewrite: Send {
     /// What the provider's answer says of its own end.
     fn end(&self) -> End {
         End::Open
-    }
-
-    /// What the provider has said that was used so far, where it says so before it tells the client.
-    fn used(&self) -> Option<Tokens> {
-        None
     }
 
     /// What of the last step is to be measured; `None`: what the client gets.

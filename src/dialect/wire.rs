@@ -3,6 +3,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod events;
+pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod marks;
 pub(crate) mod object;

@@ -187,7 +187,16 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         .map_err(StartError::Other)?;
     let native = Native::open(&setup).await?;
     let mut room = reserve(&setup);
-    let mut left = restore(&native.app, room.as_mut(), true).await;
+    if let Some(room) = &room {
+        // Limits on money count what the store does not know of yet, also if it refuses again.
+        match spill::gates(room) {
+            Ok(kept) => native.gates.resume(kept),
+            Err(error) => {
+                tracing::error!(%error, "the states of gates that an earlier run kept cannot be read")
+            }
+        }
+    }
+    let mut left = restore(&native.app, room.as_mut()).await;
     if let Some(file) = first_run::login_file(&setup.data_dir) {
         tracing::info!("the admin login is in {}", file.display());
     }
@@ -221,7 +230,7 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         while left {
             tokio::select! {
                 () = &mut end => break,
-                () = tokio::time::sleep(LOOK_AGAIN) => left = restore(&native.app, room.as_mut(), false).await,
+                () = tokio::time::sleep(LOOK_AGAIN) => left = restore(&native.app, room.as_mut()).await,
             }
         }
         if !left {
@@ -260,7 +269,7 @@ async fn last_words(
         .is_ok()
     {
         // The ledger has these records by now, so this only forgets them. What an earlier run left may be there, too.
-        restore(app, room.as_mut(), false).await;
+        restore(app, room.as_mut()).await;
         return Ok(());
     }
     let unwritten = app.outbox.unwritten();
@@ -314,9 +323,9 @@ fn reserve(setup: &Setup) -> Option<SpillFile> {
 }
 
 /// Writes what an earlier run left to the ledger. Says whether some of it is left still.
-async fn restore(app: &App, room: Option<&mut SpillFile>, before: bool) -> bool {
+async fn restore(app: &App, room: Option<&mut SpillFile>) -> bool {
     let Some(room) = room else { return false };
-    match spill::restore(app, room, before).await {
+    match spill::restore(app, room).await {
         Ok(Tally { records: 0, .. }) => false,
         Ok(Tally { records, cost }) => {
             tracing::info!(records, %cost, "records of calls that an earlier run could not write are in the ledger");

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::dialect::answer::Rewrite;
 use crate::dialect::body::scan;
 use crate::dialect::call::Call;
-use crate::dialect::meter::streams;
+use crate::dialect::meter::{Meter, streams};
 use crate::dialect::origin;
 use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
@@ -108,7 +108,12 @@ pub(super) async fn attempt(
         flight.measured(answer.headers());
         if answer.status().is_success() && !looks_up {
             flight.head_is_here();
-            return Ok(open(app, provider, flight.call(), &live, answer, &kept, deadline).await);
+            let (call, source) = flight.call_and_source();
+            let opened = open(app, provider, call, &live, answer, &kept, deadline, source).await;
+            if !matches!(&opened, Attempt::Answered(answer) if answer.metered) {
+                flight.source_failed();
+            }
+            return Ok(opened);
         }
         if answer.status().is_success() {
             live = match learn(app, provider, &live, answer, deadline).await {
@@ -338,7 +343,11 @@ fn unreachable(error: &UpstreamError) -> Attempt {
 }
 
 /// A success is not believed before its first byte: a provider may cut the connection after the head, or
-/// open the stream with an error.
+/// open the stream with an error. `source` becomes what reads the provider's bytes, if they will be converted.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, and each is a different part of the call"
+)]
 async fn open(
     app: &App,
     provider: &'static dyn Provider,
@@ -347,6 +356,7 @@ async fn open(
     answer: Response<Body>,
     kept: &Extensions,
     deadline: u64,
+    source: &mut Option<Meter>,
 ) -> Attempt {
     let (mut head, mut body) = answer.into_parts();
     let patience = left(app, deadline);
@@ -409,61 +419,65 @@ async fn open(
         }
         media => media.name(&mut head.headers),
     }
+    let gathers = provider.gathers(call, &head.headers, &first);
+    *source = provider.source_meter(call, &head.headers);
+    if source.is_none() && gathers {
+        *source = provider.meter(call, &head.headers);
+    }
     let opened_by_host = head.extensions.get::<OpenedByHost>().is_some();
     let is_packed =
         opening_was_packed || opened_by_host || head.extensions.get::<unpack::WasPacked>().is_some();
-    let (first, rest, measured) =
-        if is_packed && !streams(&head.headers) && !provider.gathers(call, &head.headers) {
-            // Only the end of a compressed text shows whether it is whole. Nobody has seen any of it, so
-            // another account may still do better.
-            let idle = app.config.relay.idle;
-            match gather::while_it_comes(app, first, &mut body, idle).await {
-                None => return failed(Code::ProviderTimeout, "the answer stopped halfway"),
-                Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
-                Some(Ok((whole, true))) if opened_by_host && gather::is_cut(&whole) => {
-                    return failed(Code::ProviderBroke, "the compressed answer is cut");
-                }
-                // One that is too large to be held goes on as it comes.
-                Some(Ok((whole, true))) => (whole, None, None),
-                Some(Ok((begun, false))) => (begun, Some(body), None),
+    let (first, rest, measured) = if is_packed && !streams(&head.headers) && !gathers {
+        // Only the end of a compressed text shows whether it is whole. Nobody has seen any of it, so
+        // another account may still do better.
+        let idle = app.config.relay.idle;
+        match gather::while_it_comes(app, first, &mut body, idle).await {
+            None => return failed(Code::ProviderTimeout, "the answer stopped halfway"),
+            Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
+            Some(Ok((whole, true))) if opened_by_host && gather::is_cut(&whole) => {
+                return failed(Code::ProviderBroke, "the compressed answer is cut");
             }
-        } else if provider.gathers(call, &head.headers) {
-            let patience = left(app, deadline).max(app.config.relay.connect);
-            match within(&*app.ports.clock, patience, gather::whole(first, body)).await {
-                None => return failed(Code::ProviderTimeout, "no whole answer in time"),
-                Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
-                Some(Ok(whole)) if whole.len() > gather::LARGEST_WHOLE => {
-                    let why = format!(
-                        "an answer of more than {} bytes that must be held as a whole",
-                        gather::LARGEST_WHOLE
-                    );
-                    return failed(Code::ProviderFailed, &why);
-                }
-                Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
-                    Err(why) => {
-                        // The reason may quote the answer, so it counts as the provider's words.
-                        let why = SecretMask::of(live).text(&why).into_owned();
-                        return Attempt::Failed {
-                            failure: provider_failure(Code::ProviderFailed, None).with_words(why.as_bytes()),
-                            outcome: Outcome::Unwell { why, until: None },
-                            status: None,
-                        };
-                    }
-                    Ok(whole) => {
-                        let kind = if whole.is_stream {
-                            "text/event-stream"
-                        } else {
-                            "application/json"
-                        };
-                        head.headers
-                            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-                        (whole.told, None, whole.measured)
-                    }
-                },
+            // One that is too large to be held goes on as it comes.
+            Some(Ok((whole, true))) => (whole, None, None),
+            Some(Ok((begun, false))) => (begun, Some(body), None),
+        }
+    } else if gathers {
+        let patience = left(app, deadline).max(app.config.relay.connect);
+        match within(&*app.ports.clock, patience, gather::whole(first, body, source)).await {
+            None => return failed(Code::ProviderTimeout, "no whole answer in time"),
+            Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
+            Some(Ok(whole)) if whole.len() > gather::LARGEST_WHOLE => {
+                let why = format!(
+                    "an answer of more than {} bytes that must be held as a whole",
+                    gather::LARGEST_WHOLE
+                );
+                return failed(Code::ProviderFailed, &why);
             }
-        } else {
-            (first, Some(body), None)
-        };
+            Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
+                Err(why) => {
+                    // The reason may quote the answer, so it counts as the provider's words.
+                    let why = SecretMask::of(live).text(&why).into_owned();
+                    return Attempt::Failed {
+                        failure: provider_failure(Code::ProviderFailed, None).with_words(why.as_bytes()),
+                        outcome: Outcome::Unwell { why, until: None },
+                        status: None,
+                    };
+                }
+                Ok(whole) => {
+                    let kind = if whole.is_stream {
+                        "text/event-stream"
+                    } else {
+                        "application/json"
+                    };
+                    head.headers
+                        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+                    (whole.told, None, whole.measured)
+                }
+            },
+        }
+    } else {
+        (first, Some(body), None)
+    };
     let rewrite = rest
         .as_ref()
         .and_then(|_| provider.rewrite(call, live, &head.headers, kept));

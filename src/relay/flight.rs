@@ -6,6 +6,7 @@
 
 mod event;
 mod handover;
+mod source;
 mod trace;
 
 use std::future::Future;
@@ -31,11 +32,11 @@ use crate::dialect::meter::Meter;
 use crate::dialect::origin::Reference;
 use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
-use crate::model::usage::Tokens;
 use crate::port::gates::KeyHash;
 use crate::state::body_memory::Reserved;
 use crate::state::running::Lifeline;
 
+use self::source::Source;
 use self::trace::Heard;
 pub(super) use self::trace::skip_name;
 
@@ -72,8 +73,8 @@ pub struct Flight {
     meter: Option<Meter>,
     /// Hides the account's secrets in the stream's errors.
     mask: Option<StreamMask>,
-    /// What the provider has said that was used, before the client is told.
-    used: Option<Tokens>,
+    /// Usage in the provider's own bytes, where the client gets others.
+    source: Source,
     status: Option<u16>,
     first_byte: Option<u64>,
     /// Told of a provider's good head, if somebody waits for that.
@@ -114,7 +115,7 @@ impl Flight {
             attempts: 0,
             meter: None,
             mask: None,
-            used: None,
+            source: Source::default(),
             status: None,
             first_byte: None,
             failure: None,
@@ -229,9 +230,11 @@ impl Flight {
 
     /// An attempt failed: the pool learns how, and the account's slot is free.
     pub(super) async fn release_account(&mut self, outcome: pool::Outcome, status: Option<u16>) {
+        let spent = self.report_failed();
         if let Some(held) = &self.held {
             let mut report = pool::Report::of(self.call.id, held.account.clone(), outcome);
             report.status = status;
+            report.spent = spent;
             report.quota = std::mem::take(&mut self.quota);
             let report = pool::Command::Report(report);
             if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
@@ -275,11 +278,6 @@ impl Flight {
         if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.streaming_ttl());
         }
-    }
-
-    /// The provider has said what was used so far.
-    pub(super) fn uses(&mut self, used: Option<Tokens>) {
-        self.used = used.or(self.used);
     }
 
     /// Leases are renewed by what happens to the call, not by a timer of their own.
@@ -383,7 +381,8 @@ impl Flight {
         if let Some(held) = self.held.take() {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
-            report.spent = event.as_ref().map_or(0, |event| event.cost.0);
+            let cost = event.as_ref().map_or(0, |event| event.cost.0);
+            report.spent = cost.saturating_sub(self.reported());
             report.quota = std::mem::take(&mut self.quota);
             report.served = self.served;
             let made = self.made.iter().filter(|_| self.served);

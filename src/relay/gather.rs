@@ -6,18 +6,31 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
 use crate::app::App;
+use crate::dialect::meter::Meter;
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError};
 
 /// A whole answer that is larger is given up, bytes: an isolate has 128 MB for everything.
 pub(super) const LARGEST_WHOLE: usize = 32 << 20;
 
-/// The whole answer; one that is larger than [`LARGEST_WHOLE`] is given up just behind that.
-pub(super) async fn whole(first: Bytes, mut rest: Body) -> Result<Bytes, BodyError> {
+/// The whole answer; one that is larger than [`LARGEST_WHOLE`] is given up just behind that. `meter` reads it as it
+/// comes, so that it knows what was used if the rest never comes.
+pub(super) async fn whole(
+    first: Bytes,
+    mut rest: Body,
+    meter: &mut Option<Meter>,
+) -> Result<Bytes, BodyError> {
+    let mut feed = |bytes: &[u8]| {
+        if let Some(meter) = meter {
+            meter.feed(bytes);
+        }
+    };
+    feed(&first);
     let mut whole = BytesMut::from(first);
     while whole.len() <= LARGEST_WHOLE
         && let Some(more) = first_data(&mut rest).await?
     {
+        feed(&more);
         whole.extend_from_slice(&more);
     }
     Ok(whole.freeze())

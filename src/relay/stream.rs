@@ -199,9 +199,8 @@ impl Relayed {
         let (data, measured) = match &mut self.rewrite {
             None => (data, self.measured.take()),
             Some(rewrite) => {
-                let made = rewrite.feed(&data);
-                self.flight.uses(rewrite.used());
-                match made {
+                self.flight.measures_source(&data);
+                match rewrite.feed(&data) {
                     Ok(data) => (data, rewrite.measured()),
                     Err(why) => return Some(self.broke(why)),
                 }

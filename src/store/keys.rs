@@ -83,9 +83,12 @@ pub fn pool(platform: crate::model::account::Platform) -> String {
     format!("pool:{}", platform.name())
 }
 
+/// What a gate's row begins with.
+pub const GATE_PREFIX: &str = "gate:";
+
 /// `hash`: hex of the key's hash.
 pub fn gate(hash: &str) -> String {
-    format!("gate:{hash}")
+    format!("{GATE_PREFIX}{hash}")
 }
 
 pub fn ledger_batch(batch: &str) -> String {

@@ -2,6 +2,7 @@
 //! under `/antigravity/api`.
 
 mod bounds;
+mod costs;
 mod elsewhere;
 mod faults;
 mod searches;

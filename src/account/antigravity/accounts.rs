@@ -9,6 +9,8 @@ use crate::account::sign_in::{NoSignIn, SignIn};
 use crate::account::{Opening, Provider, Refreshed, Unsendable, Verdict};
 use crate::config::Config;
 use crate::dialect::call::Call;
+use crate::dialect::gemini::reading::GENERATE;
+use crate::dialect::meter::Meter;
 use crate::model::account::live::LiveAccount;
 use crate::model::account::{Grant, Platform};
 use crate::model::name::ModelName;
@@ -54,6 +56,11 @@ pub trait Accounts: Send + Sync {
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String>;
 
     fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed;
+
+    /// What reads usage from an answer of `generateContent`; `is_stream`: it is a stream of events.
+    fn generate_meter(&self, is_stream: bool) -> Meter {
+        Meter::reading(&GENERATE, is_stream)
+    }
 }
 
 /// A provider that has clients of its own lends its accounts to others'.

@@ -25,7 +25,6 @@ use crate::error::Failure;
 use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
-use crate::model::usage::Tokens;
 
 /// See the module.
 pub struct ChatOnMessages {
@@ -126,7 +125,7 @@ impl Provider for ChatOnMessages {
             || name.as_str() == "x-should-retry"
     }
 
-    fn gathers(&self, call: &Call, headers: &HeaderMap) -> bool {
+    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
         !(call.stream && streams(headers))
     }
 
@@ -192,6 +191,12 @@ impl Provider for ChatOnMessages {
 
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
         self.behind.meter(&call.translated(Endpoint::Messages), headers)
+    }
+
+    fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        let asked = call.translated(Endpoint::Messages);
+        let source = self.behind.source_meter(&asked, headers);
+        source.or_else(|| self.behind.meter(&asked, headers))
     }
 
     fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
@@ -277,10 +282,6 @@ impl Rewrite for Streamed {
             Some(End::Open) | None if self.chunks.is_metered() => End::Named,
             Some(End::Unmetered | End::Open) | None => End::Unmetered,
         }
-    }
-
-    fn used(&self) -> Option<Tokens> {
-        self.messages.as_ref()?.used()
     }
 
     fn measured(&mut self) -> Option<Bytes> {

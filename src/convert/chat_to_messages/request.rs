@@ -1,11 +1,9 @@
 //! A chat completion request as the body of `POST /v1/messages`.
 //!
-//! Fields that are left out, because they account for a call, tune how it is served, or only shift chances:
-//! `frequency_penalty`, `presence_penalty`, `logit_bias`, `seed`, `metadata`, `store`, `user`,
-//! `safety_identifier`, `prompt_cache_key`, `service_tier`, `prediction`, `verbosity`; of messages `name`; of
-//! tools `strict`; of images `detail`. A field that is not known here is left out too: tools send what other
-//! hosts understand.
+//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these
+//! are left out: of messages `name`; of tools `strict`; of images `detail`.
 
+pub(super) mod fields;
 mod parts;
 mod schema;
 mod tools;
@@ -177,15 +175,5 @@ fn refuse(body: &Object<'_>) -> Result<(), Refused> {
     {
         return Err(Refused::at("logprobs", "the model here tells none"));
     }
-    for old in ["functions", "function_call"] {
-        if body.raw(old).is_some() {
-            return Err(Refused::at(old, "send `tools` and `tool_choice` in its place"));
-        }
-    }
-    for own in ["audio", "web_search_options"] {
-        if body.raw(own).is_some() {
-            return Err(Refused::at(own, "only OpenAI's own models know of it"));
-        }
-    }
-    Ok(())
+    fields::FIELDS.check(body)
 }

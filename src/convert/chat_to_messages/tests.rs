@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod check;
+mod fields;
 mod golden;
 mod images;
 mod kinds;

@@ -1,13 +1,11 @@
 //! An Anthropic request as the body of `generateContent`.
 //!
-//! Fields of the request that are left out, because they account for a call, tune how Anthropic serves
-//! it, or save it work: `metadata`, `service_tier`, `inference_geo`, `context_management`,
-//! `safeguards`, `speed`, `betas`, `fallbacks`, `cache_control` wherever it stands; of tools
-//! `strict`, `input_examples`, `allowed_callers`, `eager_input_streaming`; of `tool_choice`
-//! `disable_parallel_tool_use`, which Gemini cannot be told. A field that is not known here is left out
-//! too: clients add such fields faster than relays learn them, and those that came so far all tuned.
+//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these
+//! are left out: `cache_control` wherever it stands; of tools `strict`, `input_examples`, `allowed_callers`,
+//! `eager_input_streaming`; of `tool_choice` `disable_parallel_tool_use`, which Gemini cannot be told.
 
 mod blocks;
+pub(super) mod fields;
 mod gemini;
 mod said;
 mod searched;
@@ -174,15 +172,7 @@ fn read(body: &[u8]) -> Result<Object<'_>, Refused> {
             "a Gemini account cannot call MCP servers",
         ));
     }
-    if body
-        .raw("container")
-        .is_some_and(|container| container.get() != "null")
-    {
-        return Err(Refused::at(
-            "container",
-            "a Gemini account has no containers to run code in",
-        ));
-    }
+    fields::FIELDS.check(&body)?;
     Ok(body)
 }
 

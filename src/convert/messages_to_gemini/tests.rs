@@ -4,6 +4,7 @@
 mod answers;
 mod bounds;
 mod check;
+mod fields;
 mod gemini;
 mod golden;
 mod kinds;

@@ -39,21 +39,7 @@ pub(crate) fn events(answer: &[u8], shape: Option<Shape>) -> Result<Vec<u8>, Str
     let mut out = Vec::with_capacity(answer.len() + 64);
     let pieces = each_piece(answer, |piece| {
         out.extend_from_slice(b"data: ");
-        let mut write = |text: &[u8]| {
-            // Line ends in JSON lie between its tokens. Google's clients read data of one line.
-            out.extend(text.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
-        };
-        let fields = scan(piece).map_err(|_| unreadable())?;
-        let inner = fields.raw(Field::Response, piece);
-        match (shape, inner) {
-            (Some(Shape::Plain), Some(inner)) => write(inner),
-            (Some(Shape::Enveloped), None) => {
-                for part in [b"{\"response\":", piece, b"}"] {
-                    write(part);
-                }
-            }
-            _ => write(piece),
-        }
+        write_piece(piece, shape, &mut out)?;
         out.extend_from_slice(b"\r\n\r\n");
         Ok(())
     })?;
@@ -61,6 +47,39 @@ pub(crate) fn events(answer: &[u8], shape: Option<Shape>) -> Result<Vec<u8>, Str
         return Err(unreadable());
     }
     Ok(out)
+}
+
+/// The JSON list of an answer in any form, as a stream without `alt=sse` has it; or why there is none. A list says
+/// nothing of its end, so an answer that was cut becomes none.
+pub(crate) fn list(answer: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
+    object(answer, shape)?;
+    let mut out = Vec::with_capacity(answer.len() + 64);
+    each_piece(answer, |piece| {
+        out.extend_from_slice(if out.is_empty() { b"[" } else { b",\r\n" });
+        write_piece(piece, Some(shape), &mut out)
+    })?;
+    out.extend_from_slice(b"]\n");
+    Ok(out)
+}
+
+/// Writes a piece in one line; `shape`: in or out of the envelope, `None`: as it is.
+fn write_piece(piece: &[u8], shape: Option<Shape>, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut write = |text: &[u8]| {
+        // Line ends in JSON lie between its tokens. Google's clients read data of one line.
+        out.extend(text.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
+    };
+    let fields = scan(piece).map_err(|_| unreadable())?;
+    let inner = fields.raw(Field::Response, piece);
+    match (shape, inner) {
+        (Some(Shape::Plain), Some(inner)) => write(inner),
+        (Some(Shape::Enveloped), None) => {
+            for part in [b"{\"response\":", piece, b"}"] {
+                write(part);
+            }
+        }
+        _ => write(piece),
+    }
+    Ok(())
 }
 
 /// The one object of an answer in any form; or why there is none.
@@ -270,6 +289,25 @@ mod tests {
         }
         let one = serde_json::to_vec_pretty(&plain[2]).unwrap();
         assert_eq!(of_events(&events(&one, Some(Shape::Plain)).unwrap()), plain[2..]);
+    }
+
+    #[test]
+    fn events_and_objects_become_a_list() {
+        let plain = pieces();
+        let read = |list: Vec<u8>| serde_json::from_slice::<Vec<Value>>(&list).unwrap();
+        for answer in [stream(&plain), stream(&enveloped(&plain))] {
+            assert_eq!(read(list(&answer, Shape::Plain).unwrap()), plain);
+            let told = read(list(&answer, Shape::Enveloped).unwrap());
+            assert!(
+                told.iter()
+                    .zip(&plain)
+                    .all(|(told, plain)| told["response"] == *plain)
+            );
+        }
+        let one = plain[2].to_string();
+        assert_eq!(read(list(one.as_bytes(), Shape::Plain).unwrap()), plain[2..]);
+        let cut = stream(&plain[..2]);
+        assert!(list(&cut, Shape::Plain).is_err());
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub struct JsonTap {
     counted: Option<u64>,
     /// Bytes of the value of `content`.
     content: u64,
+    /// Results of web searches in there.
+    searches: u64,
+    /// The last text of a block was the name of its type.
+    after_type: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +103,8 @@ impl Default for JsonTap {
             error: None,
             counted: None,
             content: 0,
+            searches: 0,
+            after_type: false,
         }
     }
 }
@@ -175,7 +181,8 @@ impl JsonTap {
 
     /// See [`crate::dialect::meter`] for how the quality is decided. Here the usage is the final one if it is there
     /// at all, and an error body means that nothing is billed.
-    pub fn finish(self, complete: bool) -> Measured {
+    pub fn finish(mut self, complete: bool) -> Measured {
+        self.tally.shows_searches(self.searches);
         let mut tokens = self.tally.tokens();
         let hollow = tokens.output == 0 && self.content > EMPTY_CONTENT;
         let free = self.error.is_some() || self.counted.is_some();
@@ -239,6 +246,7 @@ impl JsonTap {
             }
             State::NestedString { depth } => {
                 self.in_string(part);
+                self.block_text(depth);
                 self.state = State::Nested { depth };
             }
             _ => {
@@ -250,7 +258,7 @@ impl JsonTap {
     }
 
     fn in_string(&mut self, part: &[u8]) {
-        if self.state == State::Key {
+        if self.state == State::Key || self.is_block_text() {
             for byte in part
                 .iter()
                 .take(KEY_BYTES.saturating_sub(self.key_len))
@@ -261,9 +269,31 @@ impl JsonTap {
                 }
             }
             self.key_len += part.len();
-        } else {
+        }
+        if self.state != State::Key {
             self.hold(part);
         }
+    }
+
+    /// Whether a key or text of a block, or of an object in it, is under way.
+    fn is_block_text(&self) -> bool {
+        self.want == Want::Content && matches!(self.state, State::NestedString { depth: 2 | 3 })
+    }
+
+    /// Such a text has ended, with its closing quote.
+    fn block_text(&mut self, depth: u32) {
+        if !self.is_block_text() {
+            return;
+        }
+        let text = self.key.get(..self.key_len.min(KEY_BYTES)).unwrap_or_default();
+        if self.after_type && depth == 2 && text == b"web_search_tool_result\"" {
+            self.searches += 1;
+        }
+        // In place of the results: a failed search, which is free.
+        if self.after_type && depth == 3 && self.key_len == ERROR_TYPE.len() && ERROR_TYPE.starts_with(text) {
+            self.searches = self.searches.saturating_sub(1);
+        }
+        self.after_type = text == b"type\"";
     }
 
     fn wanted(&self) -> Want {
@@ -285,6 +315,8 @@ impl JsonTap {
         self.gave_up = false;
         if self.want == Want::Content {
             self.content = 0;
+            self.searches = 0;
+            self.after_type = false;
         }
         self.state = match byte {
             b'"' => State::String,
@@ -312,6 +344,7 @@ impl JsonTap {
                     self.end_value();
                 } else {
                     self.state = State::NestedString { depth };
+                    self.key_len = 0;
                 }
                 return tail;
             }
@@ -355,6 +388,9 @@ impl JsonTap {
         }
     }
 }
+
+/// With its closing quote.
+const ERROR_TYPE: &[u8] = b"web_search_tool_result_error\"";
 
 /// `[]`, or a block of text with nothing in it.
 const EMPTY_CONTENT: u64 = 40;

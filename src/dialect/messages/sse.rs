@@ -63,6 +63,8 @@ struct Seen {
     error: Option<ProviderError>,
     /// Bytes of generated content in deltas.
     content: u64,
+    /// Results of web searches.
+    searches: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,7 +278,8 @@ impl SseTap {
                         self.keep(payload);
                         self.line = Line::Capture { first: false };
                     }
-                    Kind::Idle => {}
+                    Kind::Idle | Kind::ContentStart => {}
+                    Kind::SearchResult => self.seen.searches += 1,
                     Kind::ContentDelta => self.line = self.seen.delta(payload.len() as u64, envelope),
                     // Whole and here: read where it lies.
                     _ if ends && payload.len() <= CAPTURE_BYTES && self.seen.read(payload, self.event) => {}
@@ -428,12 +431,13 @@ impl Seen {
                     self.error.get_or_insert(error);
                 }
             }
-            Kind::Idle => {}
+            Kind::Idle | Kind::ContentStart | Kind::SearchResult => {}
         }
         true
     }
 
-    fn measure(self, complete: bool) -> Measured {
+    fn measure(mut self, complete: bool) -> Measured {
+        self.tally.shows_searches(self.searches);
         let mut tokens = self.tally.tokens();
         let refused = self.error.is_some() && !self.started;
         let whole = self.error.is_none() && (self.stopped || (complete && self.stop_reason.is_some()));

@@ -141,6 +141,16 @@ impl Tally {
         self.terms.extras.raise(Item::CodeSession, 1);
     }
 
+    /// The answer shows the results of so many searches of the web. `usage` counts them as well; what it leaves out
+    /// was charged or not, nobody here knows. Searches that failed are free.
+    pub fn shows_searches(&mut self, shown: u64) {
+        let shown = shown.min(MOST_TOKENS);
+        if shown > self.terms.extras.get(Item::WebSearch) {
+            self.terms.extras.raise(Item::WebSearch, shown);
+            self.doubtful = true;
+        }
+    }
+
     /// Whether a figure cannot be true, is of a kind not known here, or has another model's price.
     pub fn doubtful(&self) -> bool {
         self.doubtful

@@ -97,6 +97,12 @@ impl<'a> Object<'a> {
         serde_json::from_slice(json.as_bytes()).ok()
     }
 
+    /// Names of the members that have a value; `null` is none.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let valued = self.members.iter().filter(|(_, value)| value.get() != "null");
+        valued.map(|(name, _)| &**name)
+    }
+
     /// The member of this name; `null` is none.
     pub(crate) fn raw(&self, key: &str) -> Option<&'a RawValue> {
         let mut named = self.members.iter().filter(|(name, _)| &**name == key);

@@ -150,6 +150,28 @@ impl NativeGates {
         Ok(gates)
     }
 
+    /// Takes over states that an earlier run has kept because the store did not take them. Call it before any gate
+    /// is in use: the store's rows are older than these.
+    pub fn resume(&self, kept: Vec<(KeyHash, String)>) {
+        for (key, text) in kept {
+            let Ok(shard) = self.shard(&key) else { continue };
+            match serde_json::from_str::<Gate>(&text) {
+                Ok(gate) => {
+                    let cell = GateCell {
+                        gate: gate.resumed(),
+                        unsaved: true,
+                        stored: true,
+                        ..GateCell::default()
+                    };
+                    lock(shard).insert(key, cell);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the state of a gate that an earlier run kept cannot be read and is dropped");
+                }
+            }
+        }
+    }
+
     /// Writes what changed since the last time.
     pub async fn save(&self) {
         let pools = self.save_pools().await;

@@ -64,7 +64,7 @@ impl Flight {
     }
 
     /// The model the client named.
-    fn asked(&self) -> &str {
+    pub(super) fn asked(&self) -> &str {
         match self.call.model.as_str() {
             "" => NO_MODEL,
             model => model,
@@ -86,23 +86,15 @@ impl Flight {
         if !self.complete && self.failure.is_none() {
             self.failure = Some((Code::ClientLeft, None));
         }
-        let mut measured = self.meter.take().map(|meter| meter.finish(self.complete));
-        if let (Some(measured), Some(used)) = (&mut measured, self.used)
-            && measured.quality == Quality::Partial
-        {
-            measured.tokens = Tokens {
-                input: used.input.max(measured.tokens.input),
-                output: used.output.max(measured.tokens.output),
-                cache_read: used.cache_read.max(measured.tokens.cache_read),
-                ..measured.tokens
-            };
-        }
+        let told = self.meter.take().map(|meter| meter.finish(self.complete));
+        let measured = self.source.measured(told, self.complete);
         if let Some(measured) = &measured {
             self.served &= measured.error.is_none();
             self.made = origin::made(&self.call, measured.message_id.as_deref(), measured.reasoning);
         }
         let asked = self.asked().to_owned();
-        let (model, tokens, bill, provider_error) = match measured {
+        let has_answer = measured.is_some();
+        let (mut model, mut tokens, mut bill, provider_error) = match measured {
             Some(mut measured) => {
                 let drawn_with = &mut measured.terms.image_model;
                 *drawn_with = drawn_with.take().or_else(|| self.call.hosted.image_model.clone());
@@ -119,6 +111,11 @@ impl Flight {
             }
             None => (asked, Tokens::default(), self.nothing_to_bill(), None),
         };
+        if let Some(failed) = self.add_failed(&mut tokens, &mut bill)
+            && !has_answer
+        {
+            model = failed;
+        }
         // In a stream, the provider's own error is nearer to the cause than that the stream broke off.
         let (error, detail) = match (provider_error, self.failure.take()) {
             (Some(error), _) => (Some(error.kind), Some(error.message)),

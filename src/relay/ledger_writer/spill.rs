@@ -16,8 +16,10 @@ use super::BATCH;
 use crate::app::App;
 use crate::model::money::MicroUsd;
 use crate::model::usage::LedgerEvent;
+use crate::port::gates::KeyHash;
 use crate::port::store::{Command, StoreError};
 use crate::state::outbox::Settled;
+use crate::store::keys::GATE_PREFIX;
 
 /// No text is longer once it is unpacked, bytes.
 const LONGEST: u64 = 512 << 20;
@@ -115,22 +117,42 @@ fn unpacked(text: &[u8]) -> serde_json::Result<Spilled> {
     serde_json::from_reader(std::io::BufReader::new(unpacked))
 }
 
-/// Writes what an earlier run has kept to the ledger, and forgets it then. The gates' states are written as well
-/// if `before` any gate of this run is in use. On an error everything is still there.
-pub async fn restore(app: &App, room: &mut dyn Room, before: bool) -> Result<Tally, RestoreError> {
+/// The states of gates that an earlier run has kept, as text. They count events that may not be in the ledger yet,
+/// so gates must go on from them and not from the store's rows.
+pub fn gates(room: &dyn Room) -> Result<Vec<(KeyHash, String)>, RestoreError> {
+    let Some(text) = room.text()? else {
+        return Ok(Vec::new());
+    };
+    let spilled = unpacked(&text).map_err(|error| RestoreError::Damaged(error.to_string()))?;
+    let rows = spilled.gates.into_iter();
+    Ok(rows
+        .filter_map(|(row, value)| Some((gate_of(&row)?, value)))
+        .collect())
+}
+
+/// The key of a gate's row.
+fn gate_of(row: &str) -> Option<KeyHash> {
+    KeyHash::from_hex(row.strip_prefix(GATE_PREFIX)?)
+}
+
+/// Writes what an earlier run has kept to the ledger, and forgets it then. With it go the states of the gates that
+/// count it: as they are now where this run has them in memory. On an error everything is still there.
+pub async fn restore(app: &App, room: &mut dyn Room) -> Result<Tally, RestoreError> {
     let Some(text) = room.text()? else {
         return Ok(Tally::default());
     };
     let spilled = unpacked(&text).map_err(|error| RestoreError::Damaged(error.to_string()))?;
-    let mut gates: Vec<Command> = Vec::new();
-    if before {
-        let rows = spilled.gates.into_iter();
-        gates.extend(rows.map(|(key, value)| Command::Set {
-            key,
-            value: value.into(),
-            expire_at: None,
-        }));
-    }
+    let rows = spilled.gates.into_iter();
+    let mut gates: Vec<Command> = rows
+        .map(|(row, value)| {
+            let now = gate_of(&row).and_then(|key| app.ports.gates.kept(&key));
+            now.unwrap_or_else(|| Command::Set {
+                key: row,
+                value: value.into(),
+                expire_at: None,
+            })
+        })
+        .collect();
     for batch in spilled.events.chunks(BATCH) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
             continue;

@@ -52,6 +52,54 @@ async fn json_becomes_the_stream_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn events_and_objects_become_the_list_that_was_asked_for() {
+    let (with_login, _) = with_a_login().await;
+    for (g, wraps) in [(with_a_key().await, false), (with_login, true)] {
+        let sent = if wraps { in_envelopes(&pieces()) } else { pieces() };
+        let last = sent[1].clone();
+        for (call, in_envelope) in [
+            (g.api("streamGenerateContent"), false),
+            (g.assist("streamGenerateContent"), true),
+        ] {
+            for (script, count) in [
+                (events(&sent), 2),
+                (Script::json(json!(sent)), 2),
+                (Script::json(last.clone()), 1),
+            ] {
+                g.provider.on(Route::Gemini).next(script);
+                let answer = call.clone().send().await.good();
+                assert_eq!(answer.header("content-type"), Some("application/json"));
+                let list = answer.json();
+                let list = list.as_array().expect("a list");
+                assert_eq!(list.len(), count);
+                assert!(
+                    list.iter()
+                        .all(|piece| piece.get("response").is_some() == in_envelope)
+                );
+            }
+        }
+        let entry = g.newest(6).await;
+        assert_eq!(
+            (&entry["quality"], &entry["tokens"]["output"]),
+            (&json!("exact"), &json!(4))
+        );
+        // A stream that was cut is no list.
+        g.provider.on(Route::Gemini).answer(events(&sent[..1]));
+        let refused = g.api("streamGenerateContent").send().await;
+        assert!(refused.status >= 500, "{}", refused.raw_text());
+    }
+}
+
+#[tokio::test]
+async fn a_list_becomes_the_object_that_was_asked_for() {
+    let g = with_a_key().await;
+    g.provider.on(Route::Gemini).next(Script::json(json!(pieces())));
+    let answer = g.api("generateContent").send().await.good();
+    assert_eq!(text(&answer), "one two");
+    assert!(answer.json().is_object());
+}
+
+#[tokio::test]
 async fn a_stream_becomes_the_object_that_was_asked_for() {
     let (with_login, _) = with_a_login().await;
     for (g, wraps) in [(with_a_key().await, false), (with_login, true)] {

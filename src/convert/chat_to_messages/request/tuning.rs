@@ -79,11 +79,11 @@ fn effort(body: &Object<'_>) -> Result<Option<Effort>, Refused> {
         "low" => Effort::Low,
         "medium" => Effort::Medium,
         "high" => Effort::High,
-        "xhigh" => Effort::XHigh,
+        "xhigh" | "max" => Effort::XHigh,
         other => {
             return Err(Refused::at(
                 path,
-                format_args!("`{other}` is not `none`, `minimal`, `low`, `medium`, `high` or `xhigh`"),
+                format_args!("`{other}` is not `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`"),
             ));
         }
     }))

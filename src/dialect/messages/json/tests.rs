@@ -225,3 +225,50 @@ fn a_container_of_the_message_is_charged_though_nothing_counts_it() {
         assert_eq!(extras.get(crate::model::charge::Item::CodeSession), sessions);
     }
 }
+
+/// An answer whose usage counts so many searches, with results of three and the failure of one.
+fn searched(named: Option<u64>) -> String {
+    let result = |content: Value| json!({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": content});
+    let page = json!([{"type": "web_search_result", "url": "https://x", "title": "web_search_tool_result"}]);
+    let failure = json!({"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"});
+    let mut answer = json!({
+        "model": "claude-opus-5-5", "stop_reason": "end_turn",
+        "content": [
+            {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "type"}},
+            result(page.clone()), result(page.clone()), result(failure), result(page),
+            {"type": "text", "text": "web_search_tool_result", "x": {"type": "web_search_tool_result"}},
+        ],
+        "usage": {"input_tokens": 12, "output_tokens": 77},
+    });
+    if let Some(named) = named {
+        answer["usage"]["server_tool_use"] = json!({"web_search_requests": named});
+    }
+    answer.to_string()
+}
+
+#[test]
+fn searches_that_are_shown_are_charged() {
+    for (named, searches, quality) in [
+        (None, 3, Quality::Estimated),
+        (Some(1), 3, Quality::Estimated),
+        (Some(3), 3, Quality::Exact),
+        (Some(5), 5, Quality::Exact),
+    ] {
+        let body = searched(named);
+        for cut in 0..body.len() {
+            let (head, tail) = body.as_bytes().split_at(cut);
+            let mut tap = JsonTap::default();
+            tap.feed(head);
+            tap.feed(tail);
+            let measured = tap.finish(true);
+            assert_eq!(
+                (
+                    measured.terms.extras.get(crate::model::charge::Item::WebSearch),
+                    measured.quality
+                ),
+                (searches, quality),
+                "{named:?} cut at {cut}"
+            );
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! What a line of an Anthropic event stream is about, by its first bytes.
 
 /// A line that does not say within these what it is, is judged by the `event:` line before it.
-pub(super) const HEAD_BYTES: usize = 128;
+///
+/// The start of a block with search results is told from that of a failed search by its first 190 bytes.
+pub(super) const HEAD_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -10,6 +12,9 @@ pub(super) enum Kind {
     MessageDelta,
     MessageStop,
     ContentDelta,
+    ContentStart,
+    /// A [`Self::ContentStart`] with the results of a web search.
+    SearchResult,
     Error,
     /// Known to tell nothing about usage.
     Idle,
@@ -45,7 +50,8 @@ impl Kind {
             b"message_delta" => Self::MessageDelta,
             b"message_stop" => Self::MessageStop,
             b"error" => Self::Error,
-            b"content_block_start" | b"content_block_stop" | b"ping" => Self::Idle,
+            b"content_block_start" => Self::ContentStart,
+            b"content_block_stop" | b"ping" => Self::Idle,
             _ => Self::Unknown,
         }
     }
@@ -72,6 +78,10 @@ pub(super) fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
                 Peek::Cut if all => data(Kind::ContentDelta, ENVELOPE),
                 Peek::Cut => Verdict::Wait,
             },
+            Peek::Found(Some((Kind::ContentStart, _))) if !all => Verdict::Wait,
+            Peek::Found(Some((Kind::ContentStart, after))) if is_search_result(after) => {
+                data(Kind::SearchResult, 0)
+            }
             // A type nobody knows tells nothing, unless the event was said to be an error.
             Peek::Found(Some((Kind::Unknown, _))) if event != Kind::Error => data(Kind::Idle, 0),
             Peek::Found(Some((kind, _))) => data(kind, 0),
@@ -92,6 +102,17 @@ pub(super) fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
         return Verdict::Wait;
     }
     Verdict::Skip
+}
+
+/// Whether a block begins with the results of a search, and not with its failure. `after`: what follows the event's
+/// type, as far as it is here.
+fn is_search_result(after: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(after, br#""web_search_tool_result""#) else {
+        return false;
+    };
+    let key = after.get(..at).unwrap_or_default().trim_ascii_end();
+    let key = key.strip_suffix(b":").unwrap_or_default().trim_ascii_end();
+    key.ends_with(br#""type""#) && memchr::memmem::find(after, br#""web_search_tool_result_error""#).is_none()
 }
 
 /// The `type` of the event, if it is the first key of an object, and what follows its name.

@@ -399,3 +399,67 @@ fn a_container_of_the_message_is_charged_though_nothing_counts_it() {
         assert_eq!(extras.get(crate::model::charge::Item::CodeSession), sessions);
     }
 }
+
+/// A block of a stream, from its start to its stop.
+fn block(index: usize, block: &str) -> String {
+    format!(
+        "event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":{index},\"content_block\":{block}}}\n\n\
+         event: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":{index}}}\n\n"
+    )
+}
+
+#[test]
+fn searches_that_are_shown_are_charged() {
+    let id = "srvtoolu_01WYG3ziw53XMcoyKL4XcZmE";
+    let page = format!(
+        r#"{{"type":"web_search_tool_result","tool_use_id":"{id}","content":[{{"type":"web_search_result","title":"{}"}}]}}"#,
+        "t".repeat(300)
+    );
+    let failure = format!(
+        r#"{{"type":"web_search_tool_result","tool_use_id":"{id}","content":{{"type":"web_search_tool_result_error","error_code":"unavailable"}}}}"#
+    );
+    let own = r#"{"type":"tool_use","id":"toolu_1","name":"web_search_tool_result","input":{}}"#;
+    let blocks = [page.as_str(), &page, &failure, own, &page];
+    let blocks: String = blocks
+        .iter()
+        .enumerate()
+        .map(|(at, text)| block(at, text))
+        .collect();
+    for (named, searches, quality) in [
+        ("", 3, Quality::Estimated),
+        (
+            r#","server_tool_use":{"web_search_requests":1}"#,
+            3,
+            Quality::Estimated,
+        ),
+        (
+            r#","server_tool_use":{"web_search_requests":3}"#,
+            3,
+            Quality::Exact,
+        ),
+        (
+            r#","server_tool_use":{"web_search_requests":5}"#,
+            5,
+            Quality::Exact,
+        ),
+    ] {
+        let end = END.replace(r#""output_tokens":77"#, &format!(r#""output_tokens":77{named}"#));
+        let stream = [START, &blocks, &end].concat();
+        // Cuts around the heads of lines are what matters; the texts between them are alike.
+        for cut in (0..stream.len()).step_by(7) {
+            let (head, tail) = stream.as_bytes().split_at(cut);
+            let mut tap = SseTap::default();
+            tap.feed(head);
+            tap.feed(tail);
+            let measured = tap.finish(true);
+            assert_eq!(
+                (
+                    measured.terms.extras.get(crate::model::charge::Item::WebSearch),
+                    measured.quality
+                ),
+                (searches, quality),
+                "{named} cut at {cut}"
+            );
+        }
+    }
+}

@@ -254,3 +254,61 @@ async fn a_gates_row_ends_with_its_key() {
     // Batches of the ledger that name it do not bring it back.
     assert!(matches!(gates.kept(&key), Some(Command::Del { .. })));
 }
+
+/// A store that refuses at the end of one run and at the start of the next: what was spent is not forgotten.
+#[tokio::test]
+async fn a_gate_goes_on_from_what_the_store_did_not_take() {
+    let clock = Movable::at(1_000_000);
+    let store = Arc::new(FakeStore::new(Arc::new(clock.clone())));
+    let load = async || {
+        NativeGates::load(store.clone(), Arc::new(clock.clone()))
+            .await
+            .unwrap()
+    };
+    let key = KeyHash([1; 32]);
+    let spent = async |gates: &NativeGates| match gates.gate(&key, gate::Command::Snapshot).await.unwrap() {
+        gate::Reply::Snapshot(snapshot) => snapshot.total.spent,
+        other => panic!("{other:?}"),
+    };
+    let policy = KeyPolicy {
+        version: 1,
+        active: true,
+        ..KeyPolicy::default()
+    };
+    let learn = gate::Command::Learn {
+        policy: Some(Arc::new(policy)),
+    };
+
+    let first = load().await;
+    first.gate(&key, learn.clone()).await.unwrap();
+    first.gate(&key, admit(1)).await.unwrap();
+    first.save().await;
+    let before = spent(&first).await;
+    store.full.store(true, Ordering::SeqCst);
+    let usage = gate::Usage {
+        cost: 5_000,
+        ..gate::Usage::default()
+    };
+    let settle = gate::Command::Settle {
+        call: CallId(1),
+        event: None,
+        usage: Some(usage),
+    };
+    first.gate(&key, settle).await.unwrap();
+    let after = spent(&first).await;
+    assert!(after > before);
+    let Some(Command::Set { value, .. }) = first.kept(&key) else {
+        panic!("the gate has no state");
+    };
+    let text = String::from_utf8(value.to_vec()).unwrap();
+
+    // The next start finds the store as it was.
+    let second = load().await;
+    second.resume(vec![(key.clone(), text)]);
+    assert_eq!(spent(&second).await, after);
+    second.save().await;
+    assert!(second.unsaved_since().is_some());
+    store.full.store(false, Ordering::SeqCst);
+    second.save().await;
+    assert_eq!(spent(&load().await).await, after, "the store has it now");
+}

@@ -61,7 +61,7 @@ async fn what_a_full_store_refuses_is_written_once_by_the_next_start() {
     drop(writing);
 
     // A start that still finds the disk full loses nothing, and nor does another end.
-    assert!(restore(&bench.app, &mut room, true).await.is_err());
+    assert!(restore(&bench.app, &mut room).await.is_err());
     push(6);
     let again = bench.app.outbox.unwritten();
     assert_eq!(put(&mut room, again, Vec::new()).unwrap(), Tally::default());
@@ -75,7 +75,7 @@ async fn what_a_full_store_refuses_is_written_once_by_the_next_start() {
         .await
         .unwrap();
     let kept = room.1.clone();
-    let restored = restore(&bench.app, &mut room, true).await.unwrap();
+    let restored = restore(&bench.app, &mut room).await.unwrap();
     assert_eq!(restored.records, 6);
     assert_eq!(room.1, None);
     let ids = listed(&bench).await;
@@ -83,7 +83,7 @@ async fn what_a_full_store_refuses_is_written_once_by_the_next_start() {
 
     // Killed before it forgot them: they are written once all the same.
     room.1 = kept;
-    restore(&bench.app, &mut room, true).await.unwrap();
+    restore(&bench.app, &mut room).await.unwrap();
     assert_eq!(listed(&bench).await.len(), 6);
 }
 
@@ -99,7 +99,7 @@ async fn what_has_no_room_is_counted_with_its_cost() {
     let mut room = Reserved(600, None);
     let lost = put(&mut room, unwritten, Vec::new()).unwrap();
     assert!(lost.records > 0 && lost.records < 200, "{lost:?}");
-    let kept = restore(&bench.app, &mut room, true).await.unwrap();
+    let kept = restore(&bench.app, &mut room).await.unwrap();
     assert_eq!(kept.records + lost.records, all.records);
     assert_eq!(kept.cost.saturating_add(lost.cost), all.cost);
 }

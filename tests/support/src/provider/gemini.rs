@@ -90,6 +90,15 @@ impl Script {
         )
     }
 
+    /// This answer of `generateContent`, whole or as the only piece of a stream.
+    pub fn generated(answer: Value) -> Self {
+        let piece = answer.clone();
+        Self::whole_or_pieces(
+            move |request| GeminiAnswer::in_form(request, answer.clone()),
+            move |request| vec![GeminiAnswer::in_form(request, piece.clone())],
+        )
+    }
+
     /// One of these, as the request asks for.
     pub(super) fn whole_or_pieces(
         whole: impl Fn(&Request) -> Value + Send + Sync + 'static,
