@@ -1,6 +1,17 @@
-//! One folder per provider: pure translation between a call and that provider's HTTP.
+//! The accounts of providers, pure: a call becomes a request, an answer a verdict. Values in, values out: no client,
+//! no store, no clock.
 //!
-//! A provider turns values into values. It is never given a client, a store or a clock.
+//! | module | what it has |
+//! | --- | --- |
+//! | [`claude`], [`openai`], [`gemini`], [`antigravity`] | one provider each |
+//! | [`allowed`] | which parts of a client's query and headers are sent |
+//! | `google` | what Gemini's and Antigravity's accounts share |
+//! | `known` | known words of providers, and whom they are about |
+//! | `moments`, `interval` | times and waits in headers and bodies |
+//! | `oauth`, [`sign_in`] | renewal of tokens, and signing in |
+//! | `opening` | errors at the beginning of a success |
+//! | `outgoing` | requests, as far as providers take them alike |
+//! | `trial` | the operator's test of an account |
 
 #[doc(hidden)]
 pub mod allowed;
@@ -16,68 +27,46 @@ pub mod openai;
 mod opening;
 mod outgoing;
 pub mod sign_in;
+mod trial;
 
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
 use crs_durable::pool;
-use http::{Extensions, HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 
-use self::antigravity::{Antigravity, Bridge, Form};
-use self::openai::ChatOnMessages;
 use self::sign_in::{NoSignIn, SignIn};
 use crate::config::Config;
-use crate::convert::chat_to_messages::Target;
-use crate::dialect::answer::{Rewrite, Whole};
+use crate::dialect::Dialect;
+use crate::dialect::answer::Rewrite;
 use crate::dialect::call::{Call, Endpoint};
-use crate::dialect::meter::Meter;
-use crate::dialect::refusal::Refusal;
-use crate::error::{Code, Failure};
+use crate::error::Code;
 use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
 
-/// The provider of a platform's accounts.
-pub fn of(platform: Platform) -> &'static dyn Provider {
+/// The accounts of a platform.
+pub fn of(platform: Platform) -> &'static dyn Accounts {
     match platform {
         Platform::Claude => &claude::Claude,
         Platform::OpenAi => &openai::OpenAi,
         Platform::Gemini => &gemini::Gemini,
-        Platform::Antigravity => &ON_ANTIGRAVITY,
+        Platform::Antigravity => &antigravity::Antigravity,
     }
 }
 
-/// Anthropic's Messages protocol on Gemini accounts.
-pub static ON_GEMINI: Bridge = Bridge::new(
-    &claude::Claude,
-    &gemini::Gemini,
-    Form::JsonSchema,
-    "gemini-2.5-flash",
-);
-
-/// Anthropic's Messages protocol on Antigravity's accounts, the only one they are lent to.
-pub static ON_ANTIGRAVITY: Bridge = Bridge::new(
-    &claude::Claude,
-    &Antigravity,
-    // Not only Gemini's models are behind it, and the others know the older form alone.
-    Form::OpenApi,
-    "gemini-2.5-flash",
-);
-
-/// OpenAI's Chat Completions on Claude's accounts.
-pub static CHAT_ON_CLAUDE: ChatOnMessages =
-    ChatOnMessages::new(&openai::OpenAi, &claude::Claude, Target::Claude);
-
-/// OpenAI's Chat Completions on Gemini accounts.
-pub static CHAT_ON_GEMINI: ChatOnMessages = ChatOnMessages::new(&openai::OpenAi, &ON_GEMINI, Target::Gemini);
-
-/// What the relay asks of a provider's dialect.
-pub trait Provider: Send + Sync {
+/// The accounts of one provider: how they are called, and what their answers mean.
+pub trait Accounts: Send + Sync {
     fn platform(&self) -> Platform;
 
+    /// The permission that a key needs.
     fn service(&self) -> Service;
 
-    /// What must be asked about the account before this call can be made of it; `None`: nothing.
+    /// The protocol that they speak.
+    fn dialect(&self) -> &'static dyn Dialect;
+
+    /// A request about the account itself that must be answered before this call can be sent. `None` if there is
+    /// nothing to ask.
     fn lookup(
         &self,
         _call: &Call,
@@ -87,12 +76,13 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// For whom the account's tokens speak, read from the good answer to a look-up; or why it does not say.
+    /// The tenant that the account's tokens belong to, from a good answer to [`Self::lookup`]; or why the answer
+    /// names none.
     fn looked_up(&self, _body: &[u8]) -> Result<String, String> {
         Err("nothing was asked".to_owned())
     }
 
-    /// The request to send for this call on this account. Its extensions are not sent, but kept for its answer.
+    /// The request to send for this call on this account.
     fn request(
         &self,
         call: &Call,
@@ -100,15 +90,15 @@ pub trait Provider: Send + Sync {
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable>;
 
-    /// Whether [`Self::request`] reads and writes the whole body, which takes time if it is long.
-    fn converts(&self, _call: &Call) -> bool {
+    /// Whether [`Self::request`] edits the body in many places, which takes time if it is long.
+    fn edits_long(&self, _call: &Call) -> bool {
         false
     }
 
-    /// Judges an answer that is not a success, by the provider's status, headers and (bounded) body.
+    /// Judges an answer that is not a success, by its status, headers and (bounded) body.
     fn judge(
         &self,
-        call: &Call,
+        model: &ModelName,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
@@ -116,88 +106,39 @@ pub trait Provider: Send + Sync {
     ) -> Verdict;
 
     /// Judges the first bytes of a success: a stream may open with an error.
-    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening;
+    fn judge_opening(&self, model: &ModelName, first: &[u8], now: Millis) -> Opening;
 
     /// How much of its windows the account has used, as far as an answer says so.
-    fn quota(&self, _call: &Call, _headers: &HeaderMap, _now: Millis) -> Vec<pool::QuotaWindow> {
+    fn quota(&self, _model: &ModelName, _headers: &HeaderMap, _now: Millis) -> Vec<pool::QuotaWindow> {
         Vec::new()
     }
 
-    /// Whether a response header may reach the client.
+    /// Whether a response header may reach a client of the same protocol.
     fn passes_back(&self, header: &http::HeaderName) -> bool;
 
-    /// What turns the account's answer into the one the client's protocol has; `None`: it is that already,
-    /// and passes byte for byte. `kept`: of the request.
+    /// Changes an answer for a client of the same protocol. `None`: it passes byte for byte.
     fn rewrite(
         &self,
         _call: &Call,
         _account: &LiveAccount,
         _headers: &HeaderMap,
-        _kept: &Extensions,
     ) -> Option<Box<dyn Rewrite>> {
         None
     }
 
-    /// Whether a success must be here as a whole before it can be the client's, see [`Self::gathered`]. `first`: the
-    /// first bytes of its body, at least one.
-    fn gathers(&self, _call: &Call, _headers: &HeaderMap, _first: &[u8]) -> bool {
-        false
-    }
-
-    /// What the client's protocol has for this whole answer, in the form that the client asked for; or why there
-    /// is none. `kept`: of the request.
-    fn gathered(&self, _call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
-        Ok(whole.into())
-    }
-
     /// The call's encrypted items, as they are written, the oldest first, if the account's error says that it
-    /// cannot read one of them. It does not say which.
+    /// cannot read one of them. The error does not say which.
     fn unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Vec<Bytes> {
         Vec::new()
     }
 
-    /// The call's body without its encrypted items but the `readable` ones (in the order of
-    /// [`Self::unreadable`]; what is beyond its end is not), and how many were left out; `None`: none.
+    /// The call's body with only the `readable` ones of its encrypted items (in the order of
+    /// [`Self::unreadable`]; items beyond its end are not readable), and how many were left out. `None`: none.
     fn without_unreadable(&self, _call: &Call, _readable: &[bool]) -> Option<(Bytes, u32)> {
         None
     }
 
-    /// The JSON that the client's protocol has for the account's own error, which is the client's to know;
-    /// `None`: it is that already.
-    fn passed_on(&self, _status: StatusCode, _error: &[u8]) -> Option<Bytes> {
-        None
-    }
-
-    /// What reads the answer as the client gets it or as a rewrite has it measured; `None` for calls that use
-    /// nothing. Usage is read from it if there is no [`Self::source_meter`].
-    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
-
-    /// What reads usage from the provider's own bytes, before [`Self::rewrite`] or [`Self::gathered`] converts
-    /// them: a conversion may fail, and may have no place for everything that is billed. `headers`: the
-    /// provider's. `None`: the provider's protocol is the client's, or the call uses nothing.
-    fn source_meter(&self, _call: &Call, _headers: &HeaderMap) -> Option<Meter> {
-        None
-    }
-
-    /// A failure as the protocol's clients are told it.
-    fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal;
-
-    /// What keeps the client of a converted stream waiting without telling it anything: a comment, or the
-    /// protocol's ping. `None`: the call's answer is no converted stream, and passes as it is. `began`: the
-    /// client has seen a part of the answer.
-    fn heartbeat(&self, _call: &Call, _began: bool) -> Option<&'static [u8]> {
-        None
-    }
-
-    /// The JSON of an error, as an event of a stream that has begun.
-    fn error_event(&self, error: &[u8]) -> Bytes {
-        crate::dialect::wire::events::data(error).into()
-    }
-
-    /// An error as the protocol says it inside a stream that has begun.
-    fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes;
-
-    /// The model family a limit may be confined to. It depends on the canonical name only: all names of one
+    /// The model family that a limit may be confined to. It depends on the canonical name only: all names of one
     /// model cool together.
     fn family<'a>(&self, model: &'a ModelName) -> &'a str;
 
@@ -214,7 +155,7 @@ pub trait Provider: Send + Sync {
     /// instead of a cheap one that every account may use.
     fn trial(&self, account: &Account, model: Option<String>) -> Trial;
 
-    /// The model's words in the good answer to it.
+    /// The model's words in a good answer to it.
     fn words(&self, answer: &[u8]) -> Option<String>;
 }
 
@@ -433,8 +374,8 @@ mod tests {
             ),
         ] {
             let [one, other] = [one, other].map(|name| ModelName::parse(name).unwrap());
-            let provider = of(platform);
-            assert_eq!(provider.family(&one), provider.family(&other), "{one} {other}");
+            let accounts = of(platform);
+            assert_eq!(accounts.family(&one), accounts.family(&other), "{one} {other}");
         }
         let [one, other] = ["gpt-5.4", "gpt-5.4-mini"].map(|name| ModelName::parse(name).unwrap());
         let openai = of(Platform::OpenAi);

@@ -12,6 +12,7 @@
 //! | [`http`] | the shared axum surface: router, extractors, errors, endpoints |
 //! | [`metrics`] | figures for Prometheus |
 //! | [`model`] | the nouns: key, account, usage, price |
+//! | [`plan`] | which converters and accounts serve a protocol |
 //! | [`port`] | what the core asks of a host, traits only |
 //! | [`relay`] | the verb: serve one model call |
 //! | [`secrets`] | what is derived from the operator's secrets: client keys, sealing, passwords, sessions |
@@ -28,6 +29,7 @@ pub mod host;
 pub mod http;
 pub mod metrics;
 pub mod model;
+pub mod plan;
 pub mod port;
 pub mod relay;
 pub mod secrets;

@@ -30,7 +30,6 @@ use bytes::Bytes;
 use crs_durable::pool;
 use http::Response;
 
-use crate::account::Provider;
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::upstream::Body;
@@ -40,6 +39,7 @@ use self::entry::Entry;
 use self::flight::Flight;
 use self::refusal::Refusals;
 use crate::dialect::call::Call;
+use crate::plan::Plan;
 use crate::state::body_memory::Reserved;
 
 /// Accounts one client request may try.
@@ -58,15 +58,15 @@ const ATTEMPTS_DEADLINE: Duration = Duration::from_mins(2);
 /// `entry`: what the gate holds for the call already; `memory`: what its body is counted by.
 pub async fn serve(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     call: Call,
     entry: Entry,
     memory: Reserved,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, provider, call);
+    let mut flight = Flight::new(app, plan, call);
     entry.taken_over();
     flight.counted_by(memory);
-    match admit::admit(app, provider.service(), &flight).await {
+    match admit::admit(app, plan.service(), &flight).await {
         Ok(admitted) => {
             app.metrics.queued(admitted.waited_ms);
             flight.admitted(admitted.policy, admitted.waited_ms);
@@ -77,10 +77,10 @@ pub async fn serve(
             return Err(failure);
         }
     }
-    if let Some(alive) = provider.heartbeat(flight.call(), false) {
-        return stream::early::serve(app, provider, flight, alive).await;
+    if let Some(alive) = plan.heartbeat(flight.call(), false) {
+        return stream::early::serve(app, plan, flight, alive).await;
     }
-    match answered(app, provider, &mut flight).await {
+    match answered(app, plan, &mut flight).await {
         Ok(answer) => Ok(stream::respond(answer, flight)),
         Err(failure) => {
             flight.failed(&failure);
@@ -90,15 +90,11 @@ pub async fn serve(
 }
 
 /// The accounts' answer, unless the operator ends the call before.
-async fn answered(
-    app: &App,
-    provider: &'static dyn Provider,
-    flight: &mut Flight,
-) -> Result<attempt::Answer, Failure> {
+async fn answered(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result<attempt::Answer, Failure> {
     let Some(lifeline) = flight.lifeline() else {
-        return attempts(app, provider, flight).await;
+        return attempts(app, plan, flight).await;
     };
-    let mut attempts = pin!(attempts(app, provider, flight));
+    let mut attempts = pin!(attempts(app, plan, flight));
     std::future::poll_fn(|context| match lifeline.poll_cut(context) {
         Poll::Ready(failure) => Poll::Ready(Err(failure)),
         Poll::Pending => attempts.as_mut().poll(context),
@@ -107,11 +103,7 @@ async fn answered(
 }
 
 /// The accounts, one after the other, until one begins to answer.
-async fn attempts(
-    app: &App,
-    provider: &'static dyn Provider,
-    flight: &mut Flight,
-) -> Result<attempt::Answer, Failure> {
+async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result<attempt::Answer, Failure> {
     let deadline = flight.call().started + ATTEMPTS_DEADLINE.as_micros() as u64;
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
@@ -119,7 +111,7 @@ async fn attempts(
     let mut refusals = Refusals::default();
     let mut turn = 1;
     loop {
-        let picked = match admit::pick(app, provider, flight, &tried).await? {
+        let picked = match admit::pick(app, plan, flight, &tried).await? {
             admit::Pick::Account(picked) => picked,
             // Nobody else is there, and those who are do not serve such calls.
             admit::Pick::Nobody(failure)
@@ -138,7 +130,7 @@ async fn attempts(
                 return refusals.or(last.filter(trouble).unwrap_or(failure), attempted);
             }
         };
-        match attempt::attempt(app, provider, flight, &picked).await? {
+        match attempt::attempt(app, plan, flight, &picked).await? {
             Attempt::Answered(answer) => return Ok(answer),
             Attempt::Failed {
                 failure,

@@ -1,78 +1,50 @@
-//! Anthropic's Messages protocol on accounts that speak Google's: Antigravity's, and Gemini's.
+//! Antigravity's accounts: Google logins, called as Code Assist is, in an envelope of their own.
 //!
-//! A [`Bridge`] has the client's side of one provider and the [`Accounts`] of another, and translates between
-//! them by the pure [`convert`]: calls before they are sent, whole answers when they are there, streams piece
-//! by piece, errors as they pass. To the relay it is a provider like others, so that limits, sessions,
-//! failover, the ledger and the trace hold for it as they do for them.
-
-mod accounts;
-mod login;
+//! The envelope names who calls. That is this relay, unless the operator has `ANTIGRAVITY_USER_AGENT` say
+//! otherwise. Beside Gemini's models there are others', all asked in Gemini's form.
 
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
-use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
-use serde_json::Value;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
-pub use self::accounts::Accounts;
-pub use self::login::Antigravity;
-pub use crate::convert::messages_to_gemini::Form;
-
-use super::outgoing::mapped_model;
-use super::sign_in::{NoSignIn, SignIn};
-use super::{Opening, Provider, Refreshed, Trial, Unsendable, Verdict};
+use crate::account::outgoing::{bearer, own_headers, send};
+use crate::account::sign_in::{self, GoogleClient, NoSignIn, SignIn};
+use crate::account::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict, google, oauth, trial};
 use crate::config::Config;
-use crate::convert::messages_to_gemini::{self, Context, CountForm, Options};
-use crate::dialect::answer::{End, Rewrite, Whole, is_object};
-use crate::dialect::body::{Fields, scan};
-use crate::dialect::call::{Call, Endpoint, Surface};
-use crate::dialect::gemini::forms;
-use crate::dialect::meter::{Meter, streams};
-use crate::dialect::refusal::Refusal;
-use crate::dialect::wire::events::data;
-use crate::error::Failure;
+use crate::dialect::call::{Assist, Call, Endpoint, request_id};
+use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
+use crate::model::secret::Secret;
 
-/// See the module.
-pub struct Bridge {
-    front: &'static dyn Provider,
-    accounts: &'static dyn Accounts,
-    /// How the accounts' host wants schemas.
-    schemas: Form,
-    /// A cheap model that every account may use.
-    trial_model: &'static str,
-}
+/// What the calls of Antigravity's own programs need, and whose account it is.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform \
+    https://www.googleapis.com/auth/userinfo.email \
+    https://www.googleapis.com/auth/userinfo.profile \
+    https://www.googleapis.com/auth/cclog \
+    https://www.googleapis.com/auth/experimentsandconfigs";
 
-impl Bridge {
-    /// `front`: Anthropic's protocol.
-    pub const fn new(
-        front: &'static dyn Provider,
-        accounts: &'static dyn Accounts,
-        schemas: Form,
-        trial_model: &'static str,
-    ) -> Self {
-        Self {
-            front,
-            accounts,
-            schemas,
-            trial_model,
-        }
-    }
-}
+const REQUEST_TYPE: HeaderName = HeaderName::from_static("requesttype");
 
-/// What turning an answer back takes, kept beside the request it answers.
-#[derive(Clone)]
-struct Kept(Context);
+pub struct Antigravity;
 
-impl Provider for Bridge {
+impl Accounts for Antigravity {
     fn platform(&self) -> Platform {
-        self.accounts.platform()
+        Platform::Antigravity
     }
 
+    fn dialect(&self) -> &'static dyn Dialect {
+        &dialect::gemini::Gemini
+    }
+
+    /// Keys have no right to Antigravity alone: its models are asked in Gemini's form.
     fn service(&self) -> Service {
-        self.accounts.service()
+        Service::Gemini
     }
 
     fn lookup(
@@ -81,20 +53,24 @@ impl Provider for Bridge {
         account: &LiveAccount,
         config: &Config,
     ) -> Option<Result<Request<Bytes>, Unsendable>> {
-        // Otherwise there is nothing that a provider could want to know.
-        let Credentials::OAuth { tenant: None, .. } = &account.credentials else {
+        let Credentials::OAuth {
+            access_token,
+            tenant: None,
+            ..
+        } = &account.credentials
+        else {
             return None;
         };
-        let endpoint = match call.endpoint {
-            Endpoint::Messages => Endpoint::Generate(Surface::V1Beta),
-            other => other,
-        };
-        let asked = behind(call, endpoint, HeaderMap::new(), Bytes::new());
-        self.accounts.lookup(&asked, account, config)
+        matches!(call.endpoint, Endpoint::Generate(_)).then(|| {
+            let headers = headers(access_token, config)?;
+            google::project::ask(&address(config, "loadCodeAssist"), headers)
+        })
     }
 
     fn looked_up(&self, body: &[u8]) -> Result<String, String> {
-        self.accounts.looked_up(body)
+        google::project::read(body).ok_or_else(|| {
+            "the Google account has no project for Antigravity yet: log in with Antigravity once, or set the account's tenant".to_owned()
+        })
     }
 
     fn request(
@@ -103,222 +79,172 @@ impl Provider for Bridge {
         account: &LiveAccount,
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable> {
-        let options = Options {
-            model: mapped_model(call, account),
-            schemas: self.schemas,
+        let Credentials::OAuth {
+            access_token, tenant, ..
+        } = &account.credentials
+        else {
+            let why = "Antigravity knows no API keys, only logins";
+            return Err(Unsendable::Account(why.to_owned()));
         };
-        let refused = |refused: messages_to_gemini::Refused| Unsendable::Call(refused.message);
-        let (endpoint, body, kept) = match call.endpoint {
-            Endpoint::Messages => {
-                let converted = messages_to_gemini::request(&call.body, &options).map_err(refused)?;
-                let kept = Some(Kept(converted.context));
-                (Endpoint::Generate(Surface::V1Beta), converted.body, kept)
-            }
-            Endpoint::CountTokens => {
-                let (surface, form) = match &account.credentials {
-                    Credentials::ApiKey { .. } => (Surface::V1Beta, CountForm::Whole),
-                    Credentials::OAuth { .. } => (Surface::Internal, CountForm::Contents),
+        let mut headers = headers(access_token, config)?;
+        let project = tenant.as_deref();
+        let (method, body) = match call.endpoint {
+            Endpoint::Generate(_) => {
+                headers.insert(REQUEST_TYPE, HeaderValue::from_static("agent"));
+                let method = if call.stream {
+                    "streamGenerateContent?alt=sse"
+                } else {
+                    "generateContent"
                 };
-                let (_, mut body) =
-                    messages_to_gemini::count_tokens(&call.body, &options, form).map_err(refused)?;
-                if surface == Surface::Internal {
-                    body = [b"{\"request\":", &body[..], b"}"].concat();
-                }
-                (Endpoint::CountContent(surface), body, None)
+                (method, envelope(call, account, project, config)?)
             }
-            other => (other, b"{}".to_vec(), None),
+            Endpoint::CountContent(_) => ("countTokens", call.body.clone()),
+            Endpoint::Assist(Assist::FetchAvailableModels) => {
+                let body = project.map(|project| serde_json::json!({ "project": project }).to_string());
+                (
+                    "fetchAvailableModels",
+                    body.unwrap_or_else(|| "{}".to_owned()).into(),
+                )
+            }
+            other => {
+                let why = format!("{} is not asked of Antigravity", other.name());
+                return Err(Unsendable::OtherKind(why));
+            }
         };
-        let asked = behind(call, endpoint, call.headers.clone(), body.into());
-        let mut request = self.accounts.request(&asked, account, config)?;
-        if let Some(kept) = kept {
-            request.extensions_mut().insert(kept);
-        }
-        Ok(request)
-    }
-
-    fn converts(&self, _call: &Call) -> bool {
-        true
+        send(&address(config, method), headers, body)
     }
 
     fn judge(
         &self,
-        call: &Call,
+        model: &ModelName,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         now: Millis,
     ) -> Verdict {
-        self.accounts.judge(call, status, headers, body, now)
+        google::judge::answer(self.family(model), status, headers, body, now)
     }
 
-    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
-        self.accounts.judge_opening(call, first, now)
-    }
-
-    fn passes_back(&self, name: &HeaderName) -> bool {
-        *name == header::CONTENT_TYPE
-            || *name == header::RETRY_AFTER
-            || *name == header::CACHE_CONTROL
-            || name.as_str() == "x-should-retry"
-    }
-
-    fn gathers(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
-        !(call.stream && streams(headers))
-    }
-
-    fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
-        let told = |unusable: messages_to_gemini::Unusable| {
-            let (kind, message) = unusable.told();
-            format!("{kind}: {message}")
-        };
-        match call.endpoint {
-            Endpoint::Messages => {
-                let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
-                // Google streams a list to who does not ask for events.
-                let whole = if forms::is_list(&whole) {
-                    forms::events(&whole, None)?.into()
-                } else {
-                    whole
-                };
-                let message = if is_object(&whole) {
-                    let answer = messages_to_gemini::answer(&whole, context, &call.seed()).map_err(told)?;
-                    answer.body
-                } else {
-                    // A stream that nobody asked for.
-                    let mut stream = messages_to_gemini::Stream::new(context, &call.seed());
-                    let mut events = stream.feed(&whole).to_vec();
-                    events.extend_from_slice(&stream.finish());
-                    crate::dialect::messages::forms::whole(&events)?
-                };
-                if call.stream {
-                    return crate::dialect::messages::forms::streamed(&message).map(Whole::stream);
-                }
-                Ok(Bytes::from(message).into())
-            }
-            Endpoint::CountTokens => {
-                let counted = messages_to_gemini::counted(&whole).map_err(told)?;
-                Ok(Bytes::from(counted).into())
-            }
-            // The list of models is no message: who asks for it reads Google's.
-            _ => {
-                let answer: Value = serde_json::from_slice(&whole).unwrap_or_default();
-                let is_list = answer.get("models").is_some_and(Value::is_object);
-                is_list
-                    .then(|| whole.into())
-                    .ok_or_else(|| "the list of models cannot be read".to_owned())
-            }
-        }
-    }
-
-    fn rewrite(
-        &self,
-        call: &Call,
-        _account: &LiveAccount,
-        headers: &HeaderMap,
-        kept: &Extensions,
-    ) -> Option<Box<dyn Rewrite>> {
-        let Kept(context) = kept.get()?;
-        (call.stream && streams(headers))
-            .then(|| Box::new(Streamed(messages_to_gemini::Stream::new(context, &call.seed()))) as _)
-    }
-
-    fn passed_on(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
-        let told =
-            messages_to_gemini::error_body(status.as_u16(), error, "The provider refused the request.");
-        Some(told.into())
-    }
-
-    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
-        self.front.meter(call, headers)
-    }
-
-    fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
-        (call.endpoint == Endpoint::Messages).then(|| self.accounts.generate_meter(streams(headers)))
-    }
-
-    fn refusal(&self, failure: &Failure, request_id: &str, now: Millis) -> Refusal {
-        self.front.refusal(failure, request_id, now)
-    }
-
-    fn heartbeat(&self, call: &Call, began: bool) -> Option<&'static [u8]> {
-        // A ping may be anywhere, but some clients take the first event for `message_start`.
-        let alive: &[u8] = if began {
-            b"event: ping\ndata: {\"type\": \"ping\"}\n\n"
-        } else {
-            b": ping\n\n"
-        };
-        (call.stream && call.endpoint == Endpoint::Messages).then_some(alive)
-    }
-
-    fn error_event(&self, error: &[u8]) -> Bytes {
-        [b"event: error\n", &data(error)[..]].concat().into()
-    }
-
-    fn stream_error(&self, call: &Call, failure: &Failure, request_id: &str) -> Bytes {
-        self.front.stream_error(call, failure, request_id)
+    fn judge_opening(&self, model: &ModelName, first: &[u8], now: Millis) -> Opening {
+        google::judge::opening(self.family(model), first, now)
     }
 
     fn family<'a>(&self, model: &'a ModelName) -> &'a str {
-        self.accounts.family(model)
+        model.canonical()
     }
 
     fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
-        self.accounts.sign_in(grant, config)
+        let antigravity = &config.antigravity;
+        let client = GoogleClient {
+            variables: "ANTIGRAVITY_OAUTH",
+            id: antigravity.oauth_client_id.as_deref(),
+            secret: antigravity.oauth_client_secret.as_ref(),
+            redirect_uri: &antigravity.oauth_redirect,
+            scope: SCOPE,
+        };
+        sign_in::google(grant, &config.gemini, client)
     }
 
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
-        self.accounts.refresh_request(refresh_token, config)
+        let client = &config.antigravity;
+        google::refresh_request(
+            &config.gemini.oauth_url,
+            refresh_token,
+            client.oauth_client_id.as_deref(),
+            client.oauth_client_secret.as_ref(),
+        )
     }
 
     fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
-        self.accounts.refreshed(status, body, now)
+        oauth::refreshed(status, body, now)
     }
 
-    fn trial(&self, account: &Account, model: Option<String>) -> Trial {
-        let model = model.unwrap_or_else(|| self.trial_model.to_owned());
-        self.front.trial(account, Some(model))
+    /// No client of the provider's own protocol is served, so no header of it passes.
+    fn passes_back(&self, _name: &HeaderName) -> bool {
+        false
+    }
+
+    fn trial(&self, _account: &Account, model: Option<String>) -> Trial {
+        trial::messages(model.unwrap_or_else(|| TRIAL_MODEL.to_owned()))
     }
 
     fn words(&self, answer: &[u8]) -> Option<String> {
-        self.front.words(answer)
+        trial::message_words(answer)
     }
 }
 
-/// The client's call, as it is made of the account.
-fn behind(call: &Call, endpoint: Endpoint, headers: HeaderMap, body: Bytes) -> Call {
-    Call {
-        headers,
-        query: call.stream.then(|| "alt=sse".to_owned()),
-        fields: match endpoint {
-            Endpoint::CountContent(Surface::Internal) => scan(&body).unwrap_or_default(),
-            _ => Fields::default(),
-        },
-        body,
-        model: call.model.without_path(),
-        ..call.translated(endpoint)
-    }
+/// A cheap model that every account may use.
+const TRIAL_MODEL: &str = "gemini-2.5-flash";
+
+fn address(config: &Config, method: &str) -> String {
+    format!("{}/v1internal:{method}", config.antigravity.api_url)
 }
 
-struct Streamed(messages_to_gemini::Stream);
-
-impl Rewrite for Streamed {
-    fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
-        Ok(self.0.feed(chunk))
+fn headers(access_token: &Secret, config: &Config) -> Result<HeaderMap, Unsendable> {
+    let mut headers = own_headers();
+    headers.insert(header::AUTHORIZATION, bearer(access_token)?);
+    if let Some(agent) = &config.antigravity.user_agent {
+        headers.insert(header::USER_AGENT, agent.clone());
     }
-
-    fn finish(&mut self) -> Bytes {
-        self.0.finish()
-    }
-
-    fn end(&self) -> End {
-        if self.0.is_closed() {
-            End::Final
-        } else if !self.0.ended() {
-            End::Open
-        } else if self.0.is_metered() {
-            End::Named
-        } else {
-            End::Unmetered
-        }
-    }
+    Ok(headers)
 }
+
+/// The call in Antigravity's envelope.
+fn envelope(
+    call: &Call,
+    account: &LiveAccount,
+    project: Option<&str>,
+    config: &Config,
+) -> Result<Bytes, Unsendable> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Envelope<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        project: Option<&'a str>,
+        request_id: String,
+        model: &'a str,
+        user_agent: &'a str,
+        request: &'a RawValue,
+    }
+    let unreadable = |_| Unsendable::Call("The request's body is no JSON object.".to_owned());
+    let inner = in_session(call);
+    let envelope = Envelope {
+        project,
+        request_id: request_id(call.id),
+        model: account.mapped_model(&call.model).unwrap_or(&call.model),
+        user_agent: product(config),
+        request: serde_json::from_slice(&inner).map_err(unreadable)?,
+    };
+    serde_json::to_vec(&envelope).map(Bytes::from).map_err(unreadable)
+}
+
+/// The inner request with the name of its conversation, by which the provider finds its cache. The name is
+/// the relay's own: what clients call their sessions is no business of the provider's.
+fn in_session(call: &Call) -> Bytes {
+    let Some(session) = &call.session else {
+        return call.body.clone();
+    };
+    let Some(members) = call.body.strip_prefix(b"{") else {
+        return call.body.clone();
+    };
+    let name = format!("{{\"sessionId\":\"{:016x}\"", session.hash(&call.key));
+    let comma: &[u8] = if members.trim_ascii_start().starts_with(b"}") {
+        b""
+    } else {
+        b","
+    };
+    [name.as_bytes(), comma, members].concat().into()
+}
+
+/// The first word of the user agent, without its version.
+fn product(config: &Config) -> &str {
+    let agent = config.antigravity.user_agent.as_ref();
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    let product = agent.and_then(|agent| agent.split(['/', ' ']).next());
+    product
+        .filter(|product| !product.is_empty())
+        .unwrap_or(env!("CARGO_PKG_NAME"))
+}
+
+#[cfg(test)]
+mod tests;

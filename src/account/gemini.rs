@@ -1,5 +1,4 @@
-//! Google's two protocols for one thing, the Gemini API and Code Assist (`v1internal`), towards API keys and
-//! Google accounts.
+//! Gemini's accounts: keys of the Gemini API, and Google logins, which are served by Code Assist (`v1internal`).
 //!
 //! An API key speaks the first, an account the second; a client may speak either. Where they differ the call
 //! is put into an envelope or taken out of one, and so is the answer, piece by piece.
@@ -9,18 +8,16 @@ mod request;
 use bytes::Bytes;
 use crs_durable::Millis;
 use crs_durable::gate::Service;
-use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
-use super::{Opening, Provider, Refreshed, Trial, Unsendable, Verdict, google, oauth};
+use super::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict, google, oauth};
 use crate::config::Config;
-use crate::dialect::answer::{Rewrite, Whole, is_object, is_other_form};
+use crate::dialect::answer::Rewrite;
 use crate::dialect::call::{Call, Endpoint, Surface};
 use crate::dialect::gemini::envelope;
-use crate::dialect::gemini::forms::{self, Shape};
-use crate::dialect::meter::{Meter, streams};
-use crate::dialect::refusal::Refusal;
-use crate::error::Failure;
+use crate::dialect::meter::streams;
+use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, Grant, Platform};
 use crate::model::name::ModelName;
@@ -29,9 +26,13 @@ pub use self::request::ALLOWED;
 
 pub struct Gemini;
 
-impl Provider for Gemini {
+impl Accounts for Gemini {
     fn platform(&self) -> Platform {
         Platform::Gemini
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &dialect::gemini::Gemini
     }
 
     fn service(&self) -> Service {
@@ -64,54 +65,24 @@ impl Provider for Gemini {
 
     fn judge(
         &self,
-        call: &Call,
+        model: &ModelName,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         now: Millis,
     ) -> Verdict {
-        google::judge::answer(self.family(&call.model), status, headers, body, now)
+        google::judge::answer(self.family(model), status, headers, body, now)
     }
 
-    fn judge_opening(&self, call: &Call, first: &[u8], now: Millis) -> Opening {
-        google::judge::opening(self.family(&call.model), first, now)
+    fn judge_opening(&self, model: &ModelName, first: &[u8], now: Millis) -> Opening {
+        google::judge::opening(self.family(model), first, now)
     }
 
     fn passes_back(&self, name: &HeaderName) -> bool {
         *name == header::CONTENT_TYPE || *name == header::RETRY_AFTER || *name == header::CACHE_CONTROL
     }
 
-    /// Who asks for one answer gets an object, who asks for a stream a list, or events with `alt=sse`.
-    fn gathers(&self, call: &Call, headers: &HeaderMap, first: &[u8]) -> bool {
-        if !matches!(call.endpoint, Endpoint::Generate(_)) {
-            return false;
-        }
-        match (call.stream, forms::wants_events(call)) {
-            (true, true) => is_other_form(call, headers),
-            (true, false) => streams(headers) || is_object(first),
-            (false, _) => streams(headers) || forms::is_list(first),
-        }
-    }
-
-    fn gathered(&self, call: &Call, _kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
-        let shape = match call.endpoint {
-            Endpoint::Generate(Surface::Internal) => Shape::Enveloped,
-            _ => Shape::Plain,
-        };
-        match (call.stream, forms::wants_events(call)) {
-            (true, true) => forms::events(&whole, Some(shape)).map(Whole::stream),
-            (true, false) => forms::list(&whole, shape).map(|list| Bytes::from(list).into()),
-            (false, _) => forms::object(&whole, shape).map(|object| Bytes::from(object).into()),
-        }
-    }
-
-    fn rewrite(
-        &self,
-        call: &Call,
-        account: &LiveAccount,
-        headers: &HeaderMap,
-        _kept: &Extensions,
-    ) -> Option<Box<dyn Rewrite>> {
+    fn rewrite(&self, call: &Call, account: &LiveAccount, headers: &HeaderMap) -> Option<Box<dyn Rewrite>> {
         let Endpoint::Generate(surface) = call.endpoint else {
             return None;
         };
@@ -121,23 +92,6 @@ impl Provider for Gemini {
             _ => return None,
         };
         Some(envelope::rewriter(into, streams(headers)))
-    }
-
-    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
-        call.endpoint
-            .takes_slot()
-            .then(|| Meter::reading(&crate::dialect::gemini::reading::GENERATE, streams(headers)))
-    }
-
-    fn refusal(&self, failure: &Failure, request_id: &str, _now: Millis) -> Refusal {
-        Refusal::of(failure, crate::dialect::gemini::error::body(failure, request_id))
-    }
-
-    fn stream_error(&self, _call: &Call, failure: &Failure, request_id: &str) -> Bytes {
-        Bytes::from(format!(
-            "data: {}\r\n\r\n",
-            crate::dialect::gemini::error::body(failure, request_id)
-        ))
     }
 
     /// Google limits each model by itself.

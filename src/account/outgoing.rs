@@ -9,8 +9,6 @@ use super::Unsendable;
 use super::allowed::{Allowed, allowed_headers, allowed_query};
 use crate::dialect::body::Edit;
 use crate::dialect::call::Call;
-use crate::model::account::live::LiveAccount;
-use crate::model::name;
 use crate::model::secret::Secret;
 
 /// The headers of the client that the dialect lists, and those that every call has. A compressed answer could
@@ -74,13 +72,6 @@ pub(super) fn with_query(call: &Call, allowed: &Allowed, url: String) -> String 
         Some(query) => format!("{url}?{query}"),
         None => url,
     }
-}
-
-/// The model the account is to be asked for instead of the one the client named. A record of an older version
-/// may map to a text that is no model's name: it would become part of a path, and counts as none.
-pub(super) fn mapped_model<'a>(call: &Call, account: &'a LiveAccount) -> Option<&'a str> {
-    let mapped = account.account.mapped_model(&call.model)?;
-    name::check(mapped).is_ok().then_some(mapped)
 }
 
 pub(super) fn bearer(token: &Secret) -> Result<HeaderValue, Unsendable> {

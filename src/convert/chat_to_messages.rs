@@ -30,12 +30,14 @@
 //! | `json_object` | a schema of any object for Gemini, a line of the instructions for Claude | Claude has no such thing |
 
 mod answer;
+mod converter;
 mod error;
 mod model;
 mod request;
 
 pub use self::answer::stream::Stream;
 pub use self::answer::whole::answer;
+pub use self::converter::ChatToMessages;
 pub use self::error::{Unusable, error_body};
 pub use self::request::{Context, Converted, Options, Target, request};
 pub use crate::dialect::wire::Refused;

@@ -29,6 +29,7 @@
 pub mod carry;
 
 mod answer;
+mod converter;
 mod count;
 mod error;
 mod names;
@@ -41,6 +42,7 @@ use crate::dialect::wire::{budget, json, object, text};
 pub use self::answer::stream::Stream;
 pub use self::answer::usage::Usage;
 pub use self::answer::whole::{Answer, answer};
+pub use self::converter::MessagesToGemini;
 pub use self::count::{CountForm, count_tokens, counted};
 pub use self::error::{ProviderError, Refused, Unusable, error_body};
 pub use self::request::{Context, Converted, Options, request};

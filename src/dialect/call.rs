@@ -180,3 +180,32 @@ pub fn call_of(request_id: &str) -> Option<CallId> {
         .then(|| u128::from_str_radix(digits, 16).ok().map(CallId))
         .flatten()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A call without a body, of nobody.
+    pub(crate) fn call(endpoint: Endpoint) -> Call {
+        Call {
+            id: CallId(1),
+            at: 0,
+            started: 0,
+            key: KeyHash([0; 32]),
+            endpoint,
+            headers: HeaderMap::new(),
+            query: None,
+            body: Bytes::new(),
+            packed: None,
+            fields: Fields::default(),
+            model: ModelName::none(),
+            stream: false,
+            session: None,
+            refers_to: Vec::new(),
+            stored: false,
+            max_output: None,
+            hosted: HostedTools::default(),
+            only: None,
+        }
+    }
+}

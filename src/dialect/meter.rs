@@ -17,9 +17,6 @@
 use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};
 
-use crate::dialect::messages::json::JsonTap;
-use crate::dialect::messages::sse::SseTap;
-
 pub mod count;
 #[cfg(test)]
 pub(crate) mod cuts;
@@ -86,22 +83,9 @@ pub struct ProviderError {
 }
 
 impl Meter {
-    /// Anthropic's meter for a body of this `content-type`. What is no event stream is taken for JSON; a body
-    /// that is neither teaches it nothing.
-    pub fn for_content_type(content_type: Option<&str>) -> Self {
-        if is_event_stream(content_type) {
-            Self::sse()
-        } else {
-            Self::json()
-        }
-    }
-
-    pub fn sse() -> Self {
-        Self(Box::<SseTap>::default())
-    }
-
-    pub fn json() -> Self {
-        Self(Box::<JsonTap>::default())
+    /// A meter that reads with `tap`.
+    pub(crate) fn with(tap: Box<dyn Tap>) -> Self {
+        Self(tap)
     }
 
     /// The meter of a protocol that is described by a table.
@@ -183,66 +167,6 @@ pub fn is_event_stream(content_type: Option<&str>) -> bool {
         .unwrap_or_default()
         .trim();
     kind.eq_ignore_ascii_case("text/event-stream")
-}
-
-impl Tap for SseTap {
-    fn feed(&mut self, chunk: &[u8]) {
-        self.feed(chunk);
-    }
-
-    fn ended(&self) -> bool {
-        self.ended()
-    }
-
-    fn began(&self) -> bool {
-        self.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.error()
-    }
-
-    fn between_events(&self) -> Option<bool> {
-        Some(self.between_events())
-    }
-
-    fn close(&mut self) -> Last {
-        self.close()
-    }
-
-    fn finish(self: Box<Self>, complete: bool) -> Measured {
-        (*self).finish(complete)
-    }
-}
-
-impl Tap for JsonTap {
-    fn feed(&mut self, chunk: &[u8]) {
-        self.feed(chunk);
-    }
-
-    fn ended(&self) -> bool {
-        self.ended()
-    }
-
-    fn began(&self) -> bool {
-        self.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.error()
-    }
-
-    fn between_events(&self) -> Option<bool> {
-        None
-    }
-
-    fn close(&mut self) -> Last {
-        Last::Whole
-    }
-
-    fn finish(self: Box<Self>, complete: bool) -> Measured {
-        (*self).finish(complete)
-    }
 }
 
 impl ProviderError {

@@ -10,13 +10,13 @@ use http::StatusCode;
 
 use super::flight::{Flight, skip_name};
 use super::{client, estimate};
-use crate::account::Provider;
 use crate::app::App;
 use crate::dialect::call::Call;
 use crate::dialect::origin::{self, Kind};
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::name::is_opus;
+use crate::plan::Plan;
 use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
 use crate::store::api_keys::KeyChange;
@@ -67,7 +67,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
         opus: is_opus(&call.model),
         client: client::recognise(&call.headers).map(str::to_owned),
         slot: takes_slot,
-        estimate: takes_slot.then(|| estimate::of(app, call, flight.provider().platform())),
+        estimate: takes_slot.then(|| estimate::of(app, call, flight.plan().platform())),
         ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
         learned_since: learned_since(app, now),
         note: flight.note(),
@@ -347,11 +347,11 @@ pub(super) struct Given {
 /// Asks the platform's pool. On success the flight holds the account's slot.
 pub(super) async fn pick(
     app: &App,
-    provider: &dyn Provider,
+    plan: &'static Plan,
     flight: &mut Flight,
     tried: &[pool::AccountId],
 ) -> Result<Pick, Failure> {
-    let platform = provider.platform();
+    let platform = plan.platform();
     let now = app.ports.clock.now();
     let call = flight.call();
     let policy = flight.policy();
@@ -369,7 +369,7 @@ pub(super) async fn pick(
         session: call.session.as_ref().map(|session| session.hash(&call.key)),
         origins: origins.clone(),
         owner: origin::fingerprint(&call.key.0),
-        family: provider.family(&call.model).to_owned(),
+        family: plan.accounts.family(&call.model).to_owned(),
         model: call.model.canonical().to_owned(),
         tried: tried.to_vec(),
         only: call.only.clone(),
@@ -453,7 +453,7 @@ pub(super) async fn pick(
 /// `None`: nobody knows. Of many only the newest are asked about.
 pub(super) async fn makers(
     app: &App,
-    provider: &dyn Provider,
+    plan: &'static Plan,
     call: &Call,
     account: &str,
     items: &[Bytes],
@@ -466,7 +466,7 @@ pub(super) async fn makers(
         origins: origins.collect(),
     };
     let mut made = vec![None; older];
-    if let Ok(pool::Reply::MadeBy { made: newest }) = app.ports.gates.pool(provider.platform(), asked).await {
+    if let Ok(pool::Reply::MadeBy { made: newest }) = app.ports.gates.pool(plan.platform(), asked).await {
         made.extend(newest);
     }
     made

@@ -16,7 +16,7 @@ use super::mask::{SecretMask, hide_headers};
 use super::media::{self, Media};
 use super::refresh::Renewal;
 use super::{ERROR_BODY_LIMIT, conversion, provider_failure, read_bounded, refresh, unpack};
-use crate::account::{Opening, PROBE_SOON_MS, Provider, Then, Unsendable, Verdict};
+use crate::account::{Opening, PROBE_SOON_MS, Then, Unsendable, Verdict};
 use crate::app::App;
 use crate::dialect::answer::Rewrite;
 use crate::dialect::body::scan;
@@ -25,6 +25,7 @@ use crate::dialect::meter::{Meter, streams};
 use crate::dialect::origin;
 use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
+use crate::plan::Plan;
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError, OpenedByHost, Route, UpstreamError, UpstreamErrorKind};
 
@@ -67,11 +68,11 @@ pub(super) struct Answer {
 
 pub(super) async fn attempt(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     flight: &mut Flight,
     picked: &Picked,
 ) -> Result<Attempt, Failure> {
-    let mut live = match refresh::usable(app, provider, flight.call().id, picked).await {
+    let mut live = match refresh::usable(app, plan.accounts, flight.call().id, picked).await {
         refresh::Usable::Account(live) => live,
         refresh::Usable::Unusable { failure, outcome } => {
             return Ok(Attempt::Failed {
@@ -88,13 +89,11 @@ pub(super) async fn attempt(
     loop {
         // The head and the first byte share one time-out; a second try after a refused token has its own.
         let deadline = app.ports.clock.ticks() + app.config.relay.first_byte.as_micros() as u64;
-        let lookup = provider
-            .lookup(flight.call(), &live, &app.config)
-            .filter(|_| !known);
+        let lookup = plan.lookup(flight.call(), &live, &app.config).filter(|_| !known);
         let looks_up = lookup.is_some();
         let request = match lookup {
             Some(lookup) => lookup,
-            None => conversion::request(app, provider, flight.call(), &live).await,
+            None => conversion::request(app, plan, flight.call(), &live).await,
         };
         let mut request = match request {
             Ok(request) => request,
@@ -109,27 +108,27 @@ pub(super) async fn attempt(
         if answer.status().is_success() && !looks_up {
             flight.head_is_here();
             let (call, source) = flight.call_and_source();
-            let opened = open(app, provider, call, &live, answer, &kept, deadline, source).await;
+            let opened = open(app, plan, call, &live, answer, &kept, deadline, source).await;
             if !matches!(&opened, Attempt::Answered(answer) if answer.metered) {
                 flight.source_failed();
             }
             return Ok(opened);
         }
         if answer.status().is_success() {
-            live = match learn(app, provider, &live, answer, deadline).await {
+            live = match learn(app, plan, &live, answer, deadline).await {
                 Ok(knowing) => knowing,
                 Err(failed) => return Ok(failed),
             };
             known = true;
             continue;
         }
-        let (answer, mut verdict) = match judge(app, provider, flight.call(), &live, answer).await {
+        let (answer, mut verdict) = match judge(app, plan, flight.call(), &live, answer).await {
             Ok(judged) => judged,
             Err(failed) => return Ok(failed),
         };
         if matches!(verdict.then, Then::RefreshFirst | Then::RefreshThenConfirm) && !refreshed {
             refreshed = true;
-            match refresh::after_refusal(app, provider, flight.call().id, &live).await {
+            match refresh::after_refusal(app, plan.accounts, flight.call().id, &live).await {
                 Renewal::Newer(newer) => {
                     live = Arc::new(newer.in_place_of(&live));
                     continue;
@@ -164,8 +163,7 @@ pub(super) async fn attempt(
         if !looks_up
             && left_out != LeftOut::All
             && let said = (answer.status, answer.first.clone())
-            && let Some((body, items)) =
-                readable(app, provider, flight.call(), &live, said, &mut left_out).await
+            && let Some((body, items)) = readable(app, plan, flight.call(), &live, said, &mut left_out).await
             && let Ok(fields) = scan(&body)
         {
             tracing::info!(request = %flight.id(), items, "encrypted reasoning of another account is left out");
@@ -196,27 +194,27 @@ enum LeftOut {
 /// made, then without any of the kind.
 async fn readable(
     app: &App,
-    provider: &dyn Provider,
+    plan: &'static Plan,
     call: &Call,
     live: &LiveAccount,
     (status, error): (StatusCode, Bytes),
     left_out: &mut LeftOut,
 ) -> Option<(Bytes, u32)> {
-    let items = provider.unreadable(call, status, &error);
+    let items = plan.unreadable(call, status, &error);
     if items.is_empty() {
         return None;
     }
     if *left_out == LeftOut::Nothing {
-        let made = admit::makers(app, provider, call, &live.account.id, &items).await;
+        let made = admit::makers(app, plan, call, &live.account.id, &items).await;
         let readable = origin::by_parts(&made);
         let some = readable.contains(&true);
-        if let Some(without) = provider.without_unreadable(call, &readable).filter(|_| some) {
+        if let Some(without) = plan.accounts.without_unreadable(call, &readable).filter(|_| some) {
             *left_out = LeftOut::Others;
             return Some(without);
         }
     }
     *left_out = LeftOut::All;
-    provider.without_unreadable(call, &[])
+    plan.accounts.without_unreadable(call, &[])
 }
 
 /// An attempt that failed for reasons that pass.
@@ -297,7 +295,7 @@ async fn send_once(
 /// Takes in what the account said about itself, and keeps it.
 async fn learn(
     app: &App,
-    provider: &dyn Provider,
+    plan: &'static Plan,
     live: &LiveAccount,
     answer: Response<Body>,
     deadline: u64,
@@ -307,7 +305,7 @@ async fn learn(
         let why = "the account's answer about itself broke off";
         return Err(failed(Code::ProviderBroke, why));
     };
-    let tenant = provider.looked_up(&body).map_err(|why| Attempt::Failed {
+    let tenant = plan.accounts.looked_up(&body).map_err(|why| Attempt::Failed {
         failure: provider_failure(Code::NoAccount, None).with_detail(why.clone()),
         outcome: Outcome::Denied {
             why,
@@ -350,7 +348,7 @@ fn unreachable(error: &UpstreamError) -> Attempt {
 )]
 async fn open(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     call: &Call,
     live: &LiveAccount,
     answer: Response<Body>,
@@ -364,7 +362,7 @@ async fn open(
     let opening = match within(
         &*app.ports.clock,
         patience,
-        opening(app, provider, call, &mut body, &mut opening_was_packed),
+        opening(app, plan, call, &mut body, &mut opening_was_packed),
     )
     .await
     {
@@ -419,10 +417,10 @@ async fn open(
         }
         media => media.name(&mut head.headers),
     }
-    let gathers = provider.gathers(call, &head.headers, &first);
-    *source = provider.source_meter(call, &head.headers);
+    let gathers = plan.gathers(call, &head.headers, &first);
+    *source = plan.source_meter(call, &head.headers);
     if source.is_none() && gathers {
-        *source = provider.meter(call, &head.headers);
+        *source = plan.meter(call, &head.headers);
     }
     let opened_by_host = head.extensions.get::<OpenedByHost>().is_some();
     let is_packed =
@@ -453,7 +451,7 @@ async fn open(
                 );
                 return failed(Code::ProviderFailed, &why);
             }
-            Some(Ok(whole)) => match conversion::gathered(app, provider, call, kept, whole).await {
+            Some(Ok(whole)) => match conversion::gathered(app, plan, call, kept, whole).await {
                 Err(why) => {
                     // The reason may quote the answer, so it counts as the provider's words.
                     let why = SecretMask::of(live).text(&why).into_owned();
@@ -480,7 +478,7 @@ async fn open(
     };
     let rewrite = rest
         .as_ref()
-        .and_then(|_| provider.rewrite(call, live, &head.headers, kept));
+        .and_then(|_| plan.rewrite(call, live, &head.headers, kept));
     Attempt::Answered(Answer {
         status: head.status,
         headers: head.headers,
@@ -503,7 +501,7 @@ const LONGEST_OPENING: usize = 16 << 10;
 /// The first bytes of a body, as many as it takes to tell whether they are an error; none if there are none.
 async fn opening(
     app: &App,
-    provider: &dyn Provider,
+    plan: &'static Plan,
     call: &Call,
     body: &mut Body,
     was_packed: &mut bool,
@@ -519,7 +517,10 @@ async fn opening(
             continue;
         }
         first = joined(first, more);
-        match provider.judge_opening(call, &first, app.ports.clock.now()) {
+        match plan
+            .accounts
+            .judge_opening(&call.model, &first, app.ports.clock.now())
+        {
             Opening::Unclear if first.len() < LONGEST_OPENING => {}
             judged => return Ok((first, judged)),
         }
@@ -529,7 +530,7 @@ async fn opening(
 /// Reads an answer that is no success, bounded in size and time, and asks the provider's table.
 async fn judge(
     app: &App,
-    provider: &dyn Provider,
+    plan: &'static Plan,
     call: &Call,
     live: &LiveAccount,
     answer: Response<Body>,
@@ -562,7 +563,13 @@ async fn judge(
     };
     // What the provider says is hidden before anybody reads it.
     let body = SecretMask::of(live).body(body);
-    let verdict = provider.judge(call, head.status, &head.headers, &body, app.ports.clock.now());
+    let verdict = plan.accounts.judge(
+        &call.model,
+        head.status,
+        &head.headers,
+        &body,
+        app.ports.clock.now(),
+    );
     Ok((refusal(head.status, head.headers, body), verdict))
 }
 

@@ -9,13 +9,14 @@ use http::{HeaderMap, Response};
 
 use super::flight::Flight;
 use super::{attempts, refusal, stream};
-use crate::account::{Provider, Trial};
+use crate::account::Trial;
 use crate::app::App;
 use crate::dialect::body;
 use crate::dialect::body::tools::HostedTools;
 use crate::dialect::call::Call;
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
+use crate::plan::Plan;
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::upstream::Body;
@@ -27,11 +28,11 @@ pub const PROBE_KEY: &str = "account-test";
 /// success. A refusal is a failure with its status and the provider's words: no client is there to get it.
 pub async fn probe(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     account: &str,
     trial: Trial,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, provider, call(app, account, trial)?);
+    let mut flight = Flight::new(app, plan, call(app, account, trial)?);
     let policy = KeyPolicy {
         id: PROBE_KEY.to_owned(),
         name: PROBE_KEY.to_owned(),
@@ -39,7 +40,7 @@ pub async fn probe(
         ..KeyPolicy::default()
     };
     flight.admitted(Arc::new(policy), 0);
-    match attempts(app, provider, &mut flight).await {
+    match attempts(app, plan, &mut flight).await {
         Ok(answer) if answer.metered => Ok(stream::respond(answer, flight)),
         Ok(answer) => {
             let failure = refusal::as_failure(&answer);

@@ -11,7 +11,7 @@ use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
 
 use super::{admit, provider_failure, token_endpoint};
-use crate::account::{Provider, Refreshed};
+use crate::account::{Accounts, Refreshed};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::account::live::{Credentials, LiveAccount, NewTokens};
@@ -53,7 +53,7 @@ pub(super) enum Renewal {
 /// The account with credentials that will last for a call.
 pub(super) async fn usable(
     app: &App,
-    provider: &'static dyn Provider,
+    accounts: &'static dyn Accounts,
     call: CallId,
     picked: &admit::Picked,
 ) -> Usable {
@@ -85,10 +85,10 @@ pub(super) async fn usable(
     match staleness(&live, now) {
         None => Usable::Account(live),
         Some(Stale::Soon) => {
-            renew_meanwhile(app, provider, call, &live).await;
+            renew_meanwhile(app, accounts, call, &live).await;
             Usable::Account(live)
         }
-        Some(Stale::Ended) => match renewed(app, provider, call, &live, Reason::Ended).await {
+        Some(Stale::Ended) => match renewed(app, accounts, call, &live, Reason::Ended).await {
             Renewal::Newer(newer) => Usable::Account(newer),
             // The pool has marked the account.
             Renewal::Refused => unusable(
@@ -110,7 +110,7 @@ pub(super) async fn usable(
 /// After a 401: the account with newer credentials than the refused ones, if there can be any.
 pub(super) async fn after_refusal(
     app: &App,
-    provider: &'static dyn Provider,
+    accounts: &'static dyn Accounts,
     call: CallId,
     refused: &Arc<LiveAccount>,
 ) -> Renewal {
@@ -118,7 +118,7 @@ pub(super) async fn after_refusal(
         Credentials::OAuth {
             refresh_token: Some(_),
             ..
-        } => renewed(app, provider, call, refused, Reason::Refused).await,
+        } => renewed(app, accounts, call, refused, Reason::Refused).await,
         _ => Renewal::Refused,
     }
 }
@@ -149,11 +149,11 @@ fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
 }
 
 /// The token is good for this call, and somebody should renew it: whoever is first does, and nobody waits.
-async fn renew_meanwhile(app: &App, provider: &'static dyn Provider, call: CallId, live: &Arc<LiveAccount>) {
-    if let Ok(Reply::RefreshElected) = begin(app, provider, call, live, Waits::No, Reason::Ended).await {
+async fn renew_meanwhile(app: &App, accounts: &'static dyn Accounts, call: CallId, live: &Arc<LiveAccount>) {
+    if let Ok(Reply::RefreshElected) = begin(app, accounts, call, live, Waits::No, Reason::Ended).await {
         let (app_, live) = (app.clone(), live.clone());
         app.ports.tasks.spawn(Box::pin(async move {
-            renew(&app_, provider, call, &live).await;
+            renew(&app_, accounts, call, &live).await;
         }));
     }
 }
@@ -161,13 +161,13 @@ async fn renew_meanwhile(app: &App, provider: &'static dyn Provider, call: CallI
 /// The account with credentials newer than `seen`, renewed here or by whoever is at it.
 async fn renewed(
     app: &App,
-    provider: &'static dyn Provider,
+    accounts: &'static dyn Accounts,
     call: CallId,
     seen: &Arc<LiveAccount>,
     reason: Reason,
 ) -> Renewal {
     let patience = Duration::from_millis(ELECTION_MS);
-    let asked = begin(app, provider, call, seen, Waits::Yes, reason);
+    let asked = begin(app, accounts, call, seen, Waits::Yes, reason);
     match within(&*app.ports.clock, patience, asked).await {
         Some(Ok(Reply::RefreshDone { .. })) => match app.accounts.fresh(&seen.account.id).await {
             Ok(Some(newer)) => Renewal::Newer(newer),
@@ -178,7 +178,7 @@ async fn renewed(
             let (told, outcome) = futures_channel::oneshot::channel();
             let (app_, seen_) = (app.clone(), seen.clone());
             app.ports.tasks.spawn(Box::pin(async move {
-                let renewal = renew(&app_, provider, call, &seen_).await;
+                let renewal = renew(&app_, accounts, call, &seen_).await;
                 // Nobody listens any more if the client left; the tokens are stored all the same.
                 let _ = told.send(renewal);
             }));
@@ -210,7 +210,7 @@ enum Reason {
 /// Asks to be the refresher; asking again while one is prolongs that.
 async fn begin(
     app: &App,
-    provider: &dyn Provider,
+    accounts: &dyn Accounts,
     call: CallId,
     seen: &LiveAccount,
     waits: Waits,
@@ -225,13 +225,13 @@ async fn begin(
         waited_for: None,
         refused: reason == Reason::Refused,
     };
-    app.ports.gates.pool(provider.platform(), begin).await
+    app.ports.gates.pool(accounts.platform(), begin).await
 }
 
 /// The elected one's work: from reading the credentials again to telling the pool how it went.
-async fn renew(app: &App, provider: &'static dyn Provider, call: CallId, seen: &LiveAccount) -> Renewal {
+async fn renew(app: &App, accounts: &'static dyn Accounts, call: CallId, seen: &LiveAccount) -> Renewal {
     let account = &seen.account.id;
-    let (result, renewal) = match exchange(app, provider, call, seen).await {
+    let (result, renewal) = match exchange(app, accounts, call, seen).await {
         Ok(newer) => {
             let version = newer.account.credential_version;
             tracing::info!(%account, version, "access token renewed");
@@ -243,17 +243,17 @@ async fn renew(app: &App, provider: &'static dyn Provider, call: CallId, seen: &
         }
         Err(result) => (result, Renewal::Failed),
     };
-    end(app, provider, call, account, result).await;
+    end(app, accounts, call, account, result).await;
     renewal
 }
 
-async fn end(app: &App, provider: &dyn Provider, call: CallId, account: &str, result: RefreshResult) {
+async fn end(app: &App, accounts: &dyn Accounts, call: CallId, account: &str, result: RefreshResult) {
     let end = Command::EndRefresh {
         call,
         account: account.to_owned(),
         result,
     };
-    if let Err(away) = app.ports.gates.pool(provider.platform(), end).await {
+    if let Err(away) = app.ports.gates.pool(accounts.platform(), end).await {
         // The election ends by itself.
         tracing::warn!(error = %away, "the pool was not told how a token renewal went");
     }
@@ -261,7 +261,7 @@ async fn end(app: &App, provider: &dyn Provider, call: CallId, account: &str, re
 
 async fn exchange(
     app: &App,
-    provider: &dyn Provider,
+    accounts: &dyn Accounts,
     call: CallId,
     seen: &LiveAccount,
 ) -> Result<Arc<LiveAccount>, RefreshResult> {
@@ -279,8 +279,8 @@ async fn exchange(
             why: "the account has no refresh token".to_owned(),
         });
     };
-    match ask(app, provider, &current, refresh_token.reveal()).await {
-        Refreshed::Tokens(tokens) => match store(app, provider, call, &current, tokens).await {
+    match ask(app, accounts, &current, refresh_token.reveal()).await {
+        Refreshed::Tokens(tokens) => match store(app, accounts, call, &current, tokens).await {
             Some(()) => read_again(app, &current.account.id).await,
             None => Err(RefreshResult::Failed),
         },
@@ -321,13 +321,13 @@ async fn read_again(app: &App, account: &str) -> Result<Arc<LiveAccount>, Refres
     }
 }
 
-async fn ask(app: &App, provider: &dyn Provider, live: &LiveAccount, refresh_token: &str) -> Refreshed {
-    let request = match provider.refresh_request(refresh_token, &app.config) {
+async fn ask(app: &App, accounts: &dyn Accounts, live: &LiveAccount, refresh_token: &str) -> Refreshed {
+    let request = match accounts.refresh_request(refresh_token, &app.config) {
         Ok(request) => request,
         Err(why) => return Refreshed::Failed(why),
     };
     match token_endpoint::ask(app, request, live.proxy.clone()).await {
-        Ok((status, body)) => provider.refreshed(status, &body, app.ports.clock.now()),
+        Ok((status, body)) => accounts.refreshed(status, &body, app.ports.clock.now()),
         Err(none) => Refreshed::Failed(none.to_string()),
     }
 }
@@ -337,7 +337,7 @@ async fn ask(app: &App, provider: &dyn Provider, live: &LiveAccount, refresh_tok
 /// given up, or the account is gone.
 async fn store(
     app: &App,
-    provider: &dyn Provider,
+    accounts: &dyn Accounts,
     call: CallId,
     current: &LiveAccount,
     tokens: NewTokens,
@@ -355,7 +355,7 @@ async fn store(
             Ok(Replaced::Gone) => return None,
             Err(error) => tracing::warn!(%account, %error, "renewed tokens are not stored yet"),
         }
-        let _ = begin(app, provider, call, current, Waits::No, Reason::Ended).await;
+        let _ = begin(app, accounts, call, current, Waits::No, Reason::Ended).await;
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
         pause = (pause * 3).min(10_000);
     }

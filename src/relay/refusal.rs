@@ -68,11 +68,11 @@ pub(super) fn tell(answer: &mut Answer, flight: &mut Flight) {
     let cut = body.len() >= ERROR_BODY_LIMIT;
     flight.passed_on(&body, cut);
     let told = if is_json(&body) {
-        flight.provider().passed_on(status, &body)
+        flight.plan().passed_on(status, &body)
     } else {
         let failure = Failure::new(Code::PassedOn, message(status, &body, cut)).with_status(status);
         let now = flight.app().ports.clock.now();
-        let refusal = flight.provider().refusal(&failure, flight.id(), now);
+        let refusal = flight.plan().dialect.refusal(&failure, flight.id(), now);
         Some(refusal.body.into())
     };
     if let Some(told) = told {

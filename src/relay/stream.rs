@@ -149,9 +149,9 @@ type Passed = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 impl Relayed {
     /// With the headers of the client's response.
     fn begin(mut answer: Answer, mut flight: Flight) -> (HeaderMap, Self) {
-        let provider = flight.provider();
+        let plan = flight.plan();
         let meter = if answer.metered {
-            provider.meter(flight.call(), &answer.headers)
+            plan.meter(flight.call(), &answer.headers)
         } else {
             None
         };
@@ -161,7 +161,7 @@ impl Relayed {
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &answer.headers {
-            if provider.passes_back(name) {
+            if plan.passes_back(name) {
                 headers.append(name.clone(), value.clone());
             }
         }
@@ -226,7 +226,7 @@ impl Relayed {
     fn alive(&self) -> Option<&'static [u8]> {
         self.rewrite.as_ref()?;
         self.stream()?;
-        self.flight.provider().heartbeat(self.flight.call(), self.began)
+        self.flight.plan().heartbeat(self.flight.call(), self.began)
     }
 
     /// What may take how long while the provider is silent.
@@ -327,10 +327,11 @@ impl Relayed {
             return Poll::Ready(Some(Err(BodyError(detail))));
         };
         let between_events = meter.between_events();
-        let event = self
-            .flight
-            .provider()
-            .stream_error(self.flight.call(), &failure, self.flight.id());
+        let event =
+            self.flight
+                .plan()
+                .dialect
+                .stream_error(self.flight.call().endpoint, &failure, self.flight.id());
         let mut frame = bytes::BytesMut::from(self.flight.held_back());
         // Ends a half event, and is nothing after a whole one.
         if !between_events {

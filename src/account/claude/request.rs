@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::account::Unsendable;
 use crate::account::allowed::{Allowed, Parameter};
-use crate::account::outgoing::{bearer, client_headers, mapped_model, post, secret, with_query};
+use crate::account::outgoing::{bearer, client_headers, post, secret, with_query};
 use crate::config::Config;
 use crate::dialect::body::{Edit, Field};
 use crate::dialect::call::{Call, Endpoint};
@@ -68,7 +68,8 @@ pub(super) fn build(
         }
     };
 
-    let mapped = mapped_model(call, account)
+    let mapped = account
+        .mapped_model(&call.model)
         .zip(call.fields.span(Field::Model))
         .map(|(mapped, span)| Edit::text(span, mapped));
     // A conversation may have begun on another provider's account.

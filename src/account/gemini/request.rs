@@ -12,9 +12,7 @@ use serde_json::Value;
 use crate::account::Unsendable;
 use crate::account::allowed::{Allowed, Parameter};
 use crate::account::google::project;
-use crate::account::outgoing::{
-    bearer, client_headers, mapped_model, own_headers, post, secret, send, with_query,
-};
+use crate::account::outgoing::{bearer, client_headers, own_headers, post, secret, send, with_query};
 use crate::config::Config;
 use crate::dialect::body::{Edit, Field, Fields, Span, patch, scan};
 use crate::dialect::call::{Assist, Call, Endpoint, Surface};
@@ -70,7 +68,7 @@ pub(super) fn build(
             let base = base_url.as_deref().unwrap_or(&config.gemini.api_url);
             let (surface, method) = generative(call)?;
             let version = if surface == Surface::V1 { "v1" } else { "v1beta" };
-            let model = escape(mapped_model(call, account).unwrap_or(&call.model));
+            let model = escape(account.mapped_model(&call.model).unwrap_or(&call.model));
             let url = format!("{}/{version}/models/{model}:{method}", plain_base(base));
             let url = with_query(call, &ALLOWED, url);
             match surface {
@@ -82,7 +80,7 @@ pub(super) fn build(
             access_token, tenant, ..
         } => {
             headers.insert(header::AUTHORIZATION, bearer(access_token)?);
-            let mapped = mapped_model(call, account);
+            let mapped = account.mapped_model(&call.model);
             if let Endpoint::Assist(assist) = call.endpoint {
                 let url = with_query(call, &ALLOWED, internal(config, assist_method(assist)));
                 if let Some(body) = without_own_project(call, assist, tenant.as_deref()) {

@@ -7,7 +7,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use super::oauth;
 use crate::account::Unsendable;
 use crate::account::allowed::{Allowed, Parameter};
-use crate::account::outgoing::{bearer, client_headers, mapped_model, post, with_query};
+use crate::account::outgoing::{bearer, client_headers, post, with_query};
 use crate::config::Config;
 use crate::dialect::body::{Edit, Field};
 use crate::dialect::call::{Call, Endpoint};
@@ -69,7 +69,8 @@ pub(super) fn build(
             format!("{}{}", config.openai.codex_url, path(call.endpoint)?)
         }
     };
-    let mapped = mapped_model(call, account)
+    let mapped = account
+        .mapped_model(&call.model)
         .zip(call.fields.span(Field::Model))
         .map(|(mapped, span)| Edit::text(span, mapped));
     let mut edits = match call.endpoint {

@@ -35,7 +35,7 @@ impl Flight {
             key_name: String::new(),
             account_id: named(account.map(|account| &account.id)),
             account_name: named(account.map(|account| &account.name)),
-            platform: self.provider.platform(),
+            platform: self.plan.platform(),
             endpoint: self.call.endpoint.name().to_owned(),
             model: self.asked().to_owned(),
             stream: self.call.stream,
@@ -99,7 +99,7 @@ impl Flight {
                 let drawn_with = &mut measured.terms.image_model;
                 *drawn_with = drawn_with.take().or_else(|| self.call.hosted.image_model.clone());
                 let model = measured.model.unwrap_or(asked);
-                let platform = self.provider.platform();
+                let platform = self.plan.platform();
                 let bill = self.app.prices().bill(
                     &model,
                     platform,

@@ -82,7 +82,7 @@ impl Flight {
         let measured = meter.finish(ended);
         if used_anything(&measured) {
             let model = measured.model.unwrap_or_else(|| self.asked().to_owned());
-            let platform = self.provider.platform();
+            let platform = self.plan.platform();
             let (tokens, terms) = (measured.tokens, &measured.terms);
             let prices = self.app.prices();
             self.source.failed.push(Failed {

@@ -369,10 +369,14 @@ proptest! {
 
 #[test]
 fn a_stream_that_is_cut_within_an_event_has_not_ended() {
-    use crate::dialect::meter::{Meter, cuts};
+    use crate::dialect::meter::cuts;
     let stream = [START, TEXT, END].concat();
     for stream in [stream.clone(), stream.replace('\n', "\r\n")] {
-        cuts::each(&stream, "\"output_tokens\":77}}", Meter::sse);
+        cuts::each(
+            &stream,
+            "\"output_tokens\":77}}",
+            crate::dialect::messages::stream_meter,
+        );
     }
 }
 

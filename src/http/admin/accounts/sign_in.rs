@@ -22,7 +22,7 @@ use super::super::fields::Line;
 use super::AccountView;
 use super::input::SignInInput;
 use crate::account::sign_in::{self, NoSignIn, SignIn};
-use crate::account::{self, Provider, Refreshed};
+use crate::account::{self, Accounts, Refreshed};
 use crate::app::App;
 use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Grant, Platform, Proxy};
@@ -155,7 +155,7 @@ fn over() -> ApiError {
 }
 
 /// How to sign in to the platform.
-fn way(app: &App, platform: Platform, grant: Grant) -> Result<(&'static dyn Provider, SignIn<'_>), ApiError> {
+fn way(app: &App, platform: Platform, grant: Grant) -> Result<(&'static dyn Accounts, SignIn<'_>), ApiError> {
     let provider = account::of(platform);
     let sign_in = provider.sign_in(grant, &app.config).map_err(|none| match none {
         NoSignIn::Unset(variable) => {
@@ -196,7 +196,7 @@ fn proxy_of(app: &App, account: &Account) -> Result<Option<Arc<Proxy>>, ApiError
 /// The tokens for a code, and who has signed in, if the provider tells.
 async fn exchange(
     app: &App,
-    provider: &dyn Provider,
+    provider: &dyn Accounts,
     sign_in: &SignIn<'_>,
     begun: &Begun,
     code: &str,
