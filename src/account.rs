@@ -42,7 +42,7 @@ use crate::dialect::answer::Rewrite;
 use crate::dialect::call::{Call, Endpoint};
 use crate::error::Code;
 use crate::model::account::live::LiveAccount;
-use crate::model::account::{Account, Grant, Platform};
+use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 
 /// The accounts of a platform.
@@ -64,6 +64,9 @@ pub trait Accounts: Send + Sync {
 
     /// The protocol that they speak.
     fn dialect(&self) -> &'static dyn Dialect;
+
+    /// Whether accounts of this kind can serve such a call. `endpoint`: of the call as the accounts get it.
+    fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool;
 
     /// A request about the account itself that must be answered before this call can be sent. `None` if there is
     /// nothing to ask.
@@ -168,15 +171,21 @@ pub struct Trial {
     pub stream: bool,
 }
 
-/// Why no request can be made of a call and an account.
+/// Why no request can be made of a call and an account. The pool gives accounts of kinds that serve the call
+/// ([`Accounts::serves`]), so that is not among the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsendable {
     /// The client sent what cannot be passed on; no account would do better.
     Call(String),
     /// The account is set up wrongly.
     Account(String),
-    /// The account is well, but of a kind that cannot serve such a call.
-    OtherKind(String),
+}
+
+impl Unsendable {
+    /// Accounts of this kind do not serve such calls. A pool whose roster is out of date may give one all the same.
+    fn not_served(endpoint: Endpoint) -> Self {
+        Self::Call(format!("No account of this relay serves {}.", endpoint.name()))
+    }
 }
 
 /// What an answer means.

@@ -26,8 +26,8 @@ use crate::dialect::answer::{Rewrite, Whole};
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::meter::{Meter, streams};
 use crate::dialect::{self, Dialect};
-use crate::model::account::Platform;
 use crate::model::account::live::{Credentials, LiveAccount};
+use crate::model::account::{AccountKind, Platform};
 
 /// See the module.
 pub struct Plan {
@@ -116,6 +116,17 @@ impl Plan {
     /// The permission that a key needs.
     pub fn service(&self) -> Service {
         self.accounts.service()
+    }
+
+    /// The kinds of accounts that can serve such a call, as their roster names them. `None`: every kind.
+    pub fn kinds(&self, endpoint: Endpoint) -> Option<Vec<String>> {
+        let target = self.target(endpoint);
+        let serves = |kind: &AccountKind| self.accounts.serves(*kind, target);
+        if AccountKind::ALL.iter().all(serves) {
+            return None;
+        }
+        let kinds = AccountKind::ALL.into_iter().filter(serves);
+        Some(kinds.map(|kind| kind.name().to_owned()).collect())
     }
 
     fn converts(&self) -> bool {
@@ -306,6 +317,42 @@ mod tests {
         for platform in Platform::ALL {
             assert_eq!(account::of(platform).platform(), platform);
             assert_eq!(of_trial(platform).platform(), platform);
+        }
+    }
+
+    /// The table of what is served by whom, as it was found out by asking the providers.
+    #[test]
+    fn a_call_is_asked_of_the_kinds_that_serve_it() {
+        use crate::dialect::call::{Assist, Surface};
+        let assist = Endpoint::Assist(Assist::LoadCodeAssist);
+        let models = Endpoint::Assist(Assist::FetchAvailableModels);
+        let internal = Endpoint::Generate(Surface::Internal);
+        let any: Option<&[&str]> = None;
+        let (key, login, nobody): (_, _, Option<&[&str]>) =
+            (Some(&["key"][..]), Some(&["login"][..]), Some(&[]));
+        for (plan, endpoint, expected) in [
+            (&MESSAGES_ON_CLAUDE, Endpoint::Messages, any),
+            (&MESSAGES_ON_CLAUDE, Endpoint::CountTokens, any),
+            (&MESSAGES_ON_CLAUDE, Endpoint::Responses, nobody),
+            (&MESSAGES_ON_GEMINI, Endpoint::Messages, any),
+            (&MESSAGES_ON_GEMINI, Endpoint::CountTokens, any),
+            (&MESSAGES_ON_ANTIGRAVITY, Endpoint::Messages, login),
+            (&MESSAGES_ON_ANTIGRAVITY, Endpoint::CountTokens, login),
+            (&MESSAGES_ON_ANTIGRAVITY, models, login),
+            (&OPENAI, Endpoint::Responses, any),
+            (&OPENAI, Endpoint::CompactResponses, any),
+            (&OPENAI, Endpoint::ChatCompletions, key),
+            (&CHAT_ON_CLAUDE, Endpoint::ChatCompletions, any),
+            (&CHAT_ON_GEMINI, Endpoint::ChatCompletions, any),
+            (&GEMINI, internal, any),
+            (&GEMINI, Endpoint::CountContent(Surface::V1), any),
+            (&GEMINI, assist, login),
+        ] {
+            let kinds = plan.kinds(endpoint);
+            let kinds: Option<Vec<&str>> = kinds
+                .as_ref()
+                .map(|kinds| kinds.iter().map(String::as_str).collect());
+            assert_eq!(kinds.as_deref(), expected, "{:?} {endpoint:?}", plan.platform());
         }
     }
 

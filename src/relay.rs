@@ -107,18 +107,11 @@ async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
     let deadline = flight.call().started + ATTEMPTS_DEADLINE.as_micros() as u64;
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
-    let mut unfit: Option<Failure> = None;
     let mut refusals = Refusals::default();
     let mut turn = 1;
     loop {
         let picked = match admit::pick(app, plan, flight, &tried).await? {
             admit::Pick::Account(picked) => picked,
-            // Nobody else is there, and those who are do not serve such calls.
-            admit::Pick::Nobody(failure)
-                if last.is_none() && failure.code == Code::NoAccount && failure.retry_after.is_none() =>
-            {
-                return refusals.or(unfit.unwrap_or(failure), None);
-            }
             admit::Pick::Nobody(failure) => {
                 let attempted = last.as_ref().map(|last| last.code);
                 return refusals.or(admit::the_clearer_of(last, failure), attempted);
@@ -169,13 +162,6 @@ async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
                     return refusals.or(last.unwrap_or(failure), attempted);
                 }
                 turn += 1;
-            }
-            // Nothing was attempted, so this is no turn.
-            Attempt::OtherKind(failure) => {
-                flight.attempt_failed(&failure, None);
-                flight.release_account(pool::Outcome::Neutral, None).await;
-                tried.push(picked.account);
-                unfit = Some(failure);
             }
         }
     }

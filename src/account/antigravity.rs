@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::dialect::call::{Assist, Call, Endpoint, request_id};
 use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
-use crate::model::account::{Account, Grant, Platform};
+use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::model::secret::Secret;
 
@@ -45,6 +45,16 @@ impl Accounts for Antigravity {
     /// Keys have no right to Antigravity alone: its models are asked in Gemini's form.
     fn service(&self) -> Service {
         Service::Gemini
+    }
+
+    fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
+        let served = matches!(
+            endpoint,
+            Endpoint::Generate(_)
+                | Endpoint::CountContent(_)
+                | Endpoint::Assist(Assist::FetchAvailableModels)
+        );
+        served && kind == AccountKind::Login
     }
 
     fn lookup(
@@ -106,10 +116,7 @@ impl Accounts for Antigravity {
                     body.unwrap_or_else(|| "{}".to_owned()).into(),
                 )
             }
-            other => {
-                let why = format!("{} is not asked of Antigravity", other.name());
-                return Err(Unsendable::OtherKind(why));
-            }
+            other => return Err(Unsendable::not_served(other)),
         };
         send(&address(config, method), headers, body)
     }

@@ -14,11 +14,11 @@ use super::sign_in::{self, Exchange, NoSignIn, SignIn};
 use super::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict, oauth, trial};
 use crate::config::Config;
 use crate::dialect::Dialect;
-use crate::dialect::call::Call;
+use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::messages::Messages;
 use crate::dialect::wire::marks;
 use crate::model::account::live::LiveAccount;
-use crate::model::account::{Account, Grant, Platform};
+use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 
 pub use self::request::ALLOWED;
@@ -42,6 +42,10 @@ impl Accounts for Claude {
 
     fn service(&self) -> Service {
         Service::Claude
+    }
+
+    fn serves(&self, _kind: AccountKind, endpoint: Endpoint) -> bool {
+        matches!(endpoint, Endpoint::Messages | Endpoint::CountTokens)
     }
 
     fn request(

@@ -19,7 +19,7 @@ use crate::dialect::gemini::envelope;
 use crate::dialect::meter::streams;
 use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
-use crate::model::account::{Account, Grant, Platform};
+use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 
 pub use self::request::ALLOWED;
@@ -37,6 +37,15 @@ impl Accounts for Gemini {
 
     fn service(&self) -> Service {
         Service::Gemini
+    }
+
+    fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Generate(_) | Endpoint::CountContent(_) => true,
+            // About the Google account behind a login.
+            Endpoint::Assist(_) => kind == AccountKind::Login,
+            _ => false,
+        }
     }
 
     fn lookup(

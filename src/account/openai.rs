@@ -22,7 +22,7 @@ use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::wire::marks;
 use crate::dialect::{self, Dialect};
 use crate::model::account::live::LiveAccount;
-use crate::model::account::{Account, Grant, Platform};
+use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 
 pub use oauth::{expiry, tenant};
@@ -41,6 +41,15 @@ impl Accounts for OpenAi {
 
     fn service(&self) -> Service {
         Service::OpenAi
+    }
+
+    fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Responses | Endpoint::CompactResponses => true,
+            // ChatGPT has no such endpoint.
+            Endpoint::ChatCompletions => kind == AccountKind::Key,
+            _ => false,
+        }
     }
 
     fn request(

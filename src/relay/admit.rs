@@ -371,6 +371,7 @@ pub(super) async fn pick(
         owner: origin::fingerprint(&call.key.0),
         family: plan.accounts.family(&call.model).to_owned(),
         model: call.model.canonical().to_owned(),
+        kinds: plan.kinds(call.endpoint),
         tried: tried.to_vec(),
         only: call.only.clone(),
         binding: policy.and_then(|policy| policy.bindings.get(platform.name()).cloned()),

@@ -47,8 +47,6 @@ pub(super) enum Attempt {
         answer: Answer,
         outcome: Outcome,
     },
-    /// Nobody was asked: the account is of a kind that does not serve such calls.
-    OtherKind(Failure),
 }
 
 /// An answer whose first byte is here.
@@ -238,13 +236,6 @@ fn not_sent(unsendable: Unsendable) -> Result<Attempt, Failure> {
             outcome: Outcome::Denied { why, until: None },
             status: None,
         }),
-        Unsendable::OtherKind(why) => Ok(Attempt::OtherKind(
-            Failure::new(
-                Code::NoAccount,
-                "No account here serves this kind of call. Ask the operator of this relay to add one that does.",
-            )
-            .with_detail(why),
-        )),
     }
 }
 

@@ -95,6 +95,9 @@ pub enum Skip {
 impl Obstacle<'_> {
     pub(super) fn told(self) -> Skip {
         match self {
+            Self::OtherKind => Skip::Unusable {
+                why: "accounts of its kind do not serve such calls".to_owned(),
+            },
             Self::NotBound => Skip::NotBound,
             Self::Dedicated => Skip::Dedicated,
             Self::Inactive => Skip::Inactive,
@@ -195,7 +198,7 @@ impl Pool {
             match account.standing(*number, &ask) {
                 Standing::Ready(_)
                 | Standing::Skipped {
-                    obstacle: Obstacle::NotBound,
+                    obstacle: Obstacle::NotBound | Obstacle::OtherKind,
                     ..
                 } => {}
                 Standing::Skipped { obstacle, back_at } => {

@@ -165,5 +165,5 @@ fn other_calls_go_to_their_methods() {
         )
     );
     let unknown = Antigravity.request(&call(Endpoint::Responses, "{}"), &known, &config(None));
-    assert!(matches!(unknown, Err(Unsendable::OtherKind(_))));
+    assert!(matches!(unknown, Err(Unsendable::Call(_))));
 }

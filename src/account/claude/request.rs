@@ -79,10 +79,7 @@ pub(super) fn build(
         Endpoint::Messages => "/v1/messages",
         Endpoint::CountTokens => "/v1/messages/count_tokens",
         other => {
-            return Err(Unsendable::OtherKind(format!(
-                "no Claude account serves {}",
-                other.name()
-            )));
+            return Err(Unsendable::not_served(other));
         }
     };
     let url = with_query(call, &ALLOWED, format!("{base}{path}"));

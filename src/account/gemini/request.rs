@@ -142,10 +142,7 @@ fn generative(call: &Call) -> Result<(Surface, &'static str), Unsendable> {
         Endpoint::Generate(surface) if call.stream => Ok((surface, "streamGenerateContent")),
         Endpoint::Generate(surface) => Ok((surface, "generateContent")),
         Endpoint::CountContent(surface) => Ok((surface, "countTokens")),
-        other => {
-            let why = format!("{} is of Google accounts, not of API keys", other.name());
-            Err(Unsendable::OtherKind(why))
-        }
+        other => Err(Unsendable::not_served(other)),
     }
 }
 

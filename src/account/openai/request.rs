@@ -58,8 +58,7 @@ pub(super) fn build(
             access_token, tenant, ..
         } => {
             if call.endpoint == Endpoint::ChatCompletions {
-                let why = "accounts of ChatGPT serve no chat completions";
-                return Err(Unsendable::OtherKind(why.to_owned()));
+                return Err(Unsendable::not_served(call.endpoint));
             }
             headers.insert(header::AUTHORIZATION, bearer(access_token)?);
             let account = tenant.clone().or_else(|| oauth::tenant(access_token.reveal()));
@@ -88,10 +87,7 @@ fn path(endpoint: Endpoint) -> Result<&'static str, Unsendable> {
         Endpoint::Responses => Ok("/responses"),
         Endpoint::CompactResponses => Ok("/responses/compact"),
         Endpoint::ChatCompletions => Ok("/chat/completions"),
-        other => Err(Unsendable::OtherKind(format!(
-            "no OpenAI account serves {}",
-            other.name()
-        ))),
+        other => Err(Unsendable::not_served(other)),
     }
 }
 

@@ -28,6 +28,7 @@ impl Converter for MessagesToGemini {
     fn target(&self, endpoint: Endpoint) -> Endpoint {
         match endpoint {
             Endpoint::Messages => Endpoint::Generate(Surface::V1Beta),
+            Endpoint::CountTokens => Endpoint::CountContent(Surface::V1Beta),
             other => other,
         }
     }

@@ -65,7 +65,7 @@ const BACKENDS: [&str; 5] = [
     "store::redis",
 ];
 
-const LAYERS: [Layer; 12] = [
+const LAYERS: [Layer; 13] = [
     Layer {
         module: "model",
         may: &["model"],
@@ -134,7 +134,7 @@ const LAYERS: [Layer; 12] = [
     Layer {
         module: "relay",
         may: &[
-            "relay", "account", "convert", "dialect", "model", "port", "error", "config", "app", "state",
+            "relay", "plan", "account", "dialect", "model", "port", "error", "config", "app", "state",
             "store", "secrets",
         ],
         instead: "the relay reaches the world through app::Ports: add a question to a port",
@@ -142,7 +142,7 @@ const LAYERS: [Layer; 12] = [
     Layer {
         module: "http",
         may: &[
-            "http", "relay", "account", "convert", "dialect", "model", "port", "error", "config", "app",
+            "http", "relay", "plan", "account", "dialect", "model", "port", "error", "config", "app",
             "state", "store", "secrets",
         ],
         instead: "both hosts serve the same router: reach the world through app::Ports",
@@ -150,7 +150,8 @@ const LAYERS: [Layer; 12] = [
 ];
 
 /// Modules without `async`, clock, randomness or I/O: values in, values out.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
+    "plan",
     "model",
     "account",
     "convert",

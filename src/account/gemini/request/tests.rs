@@ -294,7 +294,7 @@ fn what_is_of_google_accounts_is_not_asked_of_keys() {
     let load = call(Endpoint::Assist(Assist::LoadCodeAssist), false, "", "{}");
     assert!(matches!(
         build(&load, &account(key(), &[]), &config()),
-        Err(Unsendable::OtherKind(_))
+        Err(Unsendable::Call(_))
     ));
 }
 
