@@ -4,6 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use crs_durable::pool::AccountPolicy;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config};
 use crate::metrics::Metrics;
@@ -41,6 +43,14 @@ use crate::store::sign_ins::SignIns;
 /// Cheap to clone; one per process or isolate.
 pub type App = Arc<Parts>;
 
+/// Which of the two hosts this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HostKind {
+    Native,
+    Worker,
+}
+
 /// What a host supplies.
 #[derive(Clone)]
 pub struct Ports {
@@ -52,6 +62,7 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// `None`: this host's platform bills nothing by the unit.
     pub billed: Option<Arc<dyn Billed>>,
+    pub host: HostKind,
 }
 
 /// How long the answer to whether the store is well is used again, microseconds.

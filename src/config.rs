@@ -51,6 +51,9 @@ pub struct Server {
     pub max_connections_per_address: usize,
     /// `CONSOLE_ORIGIN`: the one other origin whose pages may call the admin API; scheme, host and port.
     pub console_origin: Option<String>,
+    /// `PUBLIC_ADDRESS`: the address by which clients reach the relay, without a trailing slash, for what the console
+    /// hands out.
+    pub public_address: Option<String>,
 }
 
 #[derive(Clone, Debug)]

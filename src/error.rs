@@ -6,6 +6,8 @@
 use bytes::Bytes;
 use http::StatusCode;
 
+pub use crate::model::code::Code;
+
 /// Most of a provider's words that a failure holds, bytes: error bodies of the providers are shorter.
 const WORDS_LIMIT: usize = 16 << 10;
 
@@ -30,141 +32,7 @@ pub struct Failure {
     pub words: Option<Bytes>,
 }
 
-/// Stable names of failures, for logs, metrics and scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Code {
-    /// No key in the request.
-    MissingKey,
-    /// Two different keys in one request: nobody can say which one was meant.
-    AmbiguousKey,
-    /// Not a key of this relay, or one that was deleted.
-    UnknownKey,
-    KeyDisabled,
-    KeyExpired,
-    ServiceNotPermitted,
-    ClientNotAllowed,
-    ModelRestricted,
-    /// A limit on requests, tokens or cost per window.
-    RateLimited,
-    /// A limit on cost per day, per week or in all.
-    CostLimited,
-    /// All concurrency slots of the key are held.
-    ConcurrencyFull,
-    InvalidBody,
-    BodyTooLarge,
-    BodyTooSlow,
-    /// Too many bodies are held at once.
-    BodyMemoryFull,
-    NotFound,
-    MethodNotAllowed,
-    /// No account of the platform is set up or usable, and waiting will not change that.
-    NoAccount,
-    /// Every account is full; slots come free by themselves.
-    AccountsBusy,
-    /// Every account is rate limited.
-    AccountsLimited,
-    /// The provider failed on every account that was tried.
-    ProviderFailed,
-    ProviderOverloaded,
-    ProviderTimeout,
-    /// The provider could not be reached: it did nothing, and charges nothing.
-    ProviderUnreachable,
-    /// The provider broke the connection off before its first byte.
-    ProviderBroke,
-    /// The stream broke off after it had begun.
-    StreamBroken,
-    /// The stream was silent for too long.
-    StreamIdle,
-    /// The operator freed the slot of a running stream.
-    EndedByOperator,
-    /// The provider's refusal of this request, passed on. Its words are in the answer, and in the log.
-    PassedOn,
-    /// The client left. Nobody is told; the request log is.
-    ClientLeft,
-    /// Nobody told how the call ended: its host is gone. Only the request log is told.
-    CallLost,
-    /// Our own store or machine is away.
-    RelayUnavailable,
-    /// A bug of ours.
-    Internal,
-}
-
 impl Code {
-    /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 33] = [
-        Self::MissingKey,
-        Self::AmbiguousKey,
-        Self::UnknownKey,
-        Self::KeyDisabled,
-        Self::KeyExpired,
-        Self::ServiceNotPermitted,
-        Self::ClientNotAllowed,
-        Self::ModelRestricted,
-        Self::RateLimited,
-        Self::CostLimited,
-        Self::ConcurrencyFull,
-        Self::InvalidBody,
-        Self::BodyTooLarge,
-        Self::BodyTooSlow,
-        Self::BodyMemoryFull,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NoAccount,
-        Self::AccountsBusy,
-        Self::AccountsLimited,
-        Self::ProviderFailed,
-        Self::ProviderOverloaded,
-        Self::ProviderTimeout,
-        Self::ProviderUnreachable,
-        Self::ProviderBroke,
-        Self::StreamBroken,
-        Self::StreamIdle,
-        Self::EndedByOperator,
-        Self::PassedOn,
-        Self::ClientLeft,
-        Self::CallLost,
-        Self::RelayUnavailable,
-        Self::Internal,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::MissingKey => "missing_key",
-            Self::AmbiguousKey => "ambiguous_key",
-            Self::UnknownKey => "unknown_key",
-            Self::KeyDisabled => "key_disabled",
-            Self::KeyExpired => "key_expired",
-            Self::ServiceNotPermitted => "service_not_permitted",
-            Self::ClientNotAllowed => "client_not_allowed",
-            Self::ModelRestricted => "model_restricted",
-            Self::RateLimited => "rate_limited",
-            Self::CostLimited => "cost_limited",
-            Self::ConcurrencyFull => "concurrency_full",
-            Self::InvalidBody => "invalid_body",
-            Self::BodyTooLarge => "body_too_large",
-            Self::BodyTooSlow => "body_too_slow",
-            Self::BodyMemoryFull => "body_memory_full",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::NoAccount => "no_account",
-            Self::AccountsBusy => "accounts_busy",
-            Self::AccountsLimited => "accounts_limited",
-            Self::ProviderFailed => "provider_failed",
-            Self::ProviderOverloaded => "provider_overloaded",
-            Self::ProviderTimeout => "provider_timeout",
-            Self::ProviderUnreachable => "provider_unreachable",
-            Self::ProviderBroke => "provider_broke",
-            Self::StreamBroken => "stream_broken",
-            Self::StreamIdle => "stream_idle",
-            Self::EndedByOperator => "ended_by_operator",
-            Self::PassedOn => "passed_on",
-            Self::ClientLeft => "client_left",
-            Self::CallLost => "call_lost",
-            Self::RelayUnavailable => "relay_unavailable",
-            Self::Internal => "internal",
-        }
-    }
-
     /// The status a client sees, unless the provider's own is passed on.
     fn status(self) -> StatusCode {
         match self {
@@ -223,9 +91,6 @@ impl Code {
         )
     }
 }
-
-// A new code stands before `Internal`, and in `ALL`.
-const _: () = assert!(Code::ALL.len() == Code::Internal as usize + 1);
 
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
@@ -294,13 +159,6 @@ fn beginning(sent: &[u8], limit: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn all_codes_are_listed_once() {
-        for (place, code) in Code::ALL.into_iter().enumerate() {
-            assert_eq!(code as usize, place, "{}", code.name());
-        }
-    }
 
     #[test]
     fn a_log_entry_joins_detail_and_words() {

@@ -4,6 +4,7 @@ pub mod account;
 pub mod address;
 pub mod calendar;
 pub mod charge;
+pub mod code;
 pub mod group;
 pub mod id;
 pub mod key;

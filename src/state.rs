@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`body_memory`] | the budget of bytes for request bodies |
 //! | [`outbox`] | settled events that the ledger does not have yet |
-//! | [`refusal_tally`] | counts of refused calls that the store does not have yet |
+//! | [`refusal_tally`] | calls that were refused, counted until the store has the counts |
 //! | [`running`] | the streams under way, so that the operator can end them |
 //! | [`store_rest`] | whether the store failed a moment ago |
 //! | [`turns`] | what the provider's cache gave each conversation last |

@@ -24,8 +24,19 @@ test("a console at another origin works with a Worker that knows its origin", as
       execFileSync(process.execPath, [pack, relay.url, folder]);
     },
   });
-  await made.login("accounts");
+  await made.api("POST", "/admin/api-keys", { name: "Ada's laptop" });
+  await made.login("api-keys");
   assert.equal(new URL(made.page.url()).origin, site.url);
+  await made.page.getByRole("link", { name: "Ada's laptop" }).waitFor();
+  // A key's holder as well: the page is there, the API here.
+  const { key } = await made.api<{ key: string }>("POST", "/admin/api-keys", { name: "Holder", dailyCostLimit: 5 });
+  await made.open("api-stats");
+  await made.page.locator("input[type=password]").fill(key);
+  await made.page.keyboard.press("Enter");
+  await made.page.getByText("Calls go through").waitFor();
+  // Whoever asks from elsewhere is told nothing: the relay names the console's origin alone.
+  const stranger = await fetch(`${made.relay.url}/admin/api-keys`, { headers: { origin: "http://evil.example" } });
+  assert.notEqual(stranger.headers.get("access-control-allow-origin"), "http://evil.example");
   assert.deepEqual(await made.context.cookies(), []);
 });
 

@@ -128,6 +128,16 @@ test("filters are in the address, J and K stay within them, and the table can be
   await page.getByText("Nothing matches").waitFor();
   await page.getByRole("button", { name: "Clear filters" }).first().click();
   await opens.nth(4).waitFor();
+  await page.getByRole("button", { name: "More filters" }).click();
+  await page.getByRole("searchbox", { name: "Key" }).fill("bo");
+  await page.getByRole("button", { name: "Bob" }).click();
+  await page.getByRole("button", { name: "Show", exact: true }).click();
+  await page.getByRole("button", { name: "Remove the filter: Key: Bob" }).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+  await page.getByRole("button", { name: "Live", exact: true }).click();
+  await page.waitForURL(/live=1/);
+  await page.getByRole("table").hover();
+  await page.getByRole("button", { name: "Live, paused" }).waitFor();
 });
 
 test("older pages follow, and J goes on to them", async (t) => {
@@ -177,6 +187,9 @@ test("why a key's calls were refused is one click away, and a refused id leads t
   assert.equal(await page.getByRole("row").count(), 2);
   await made.open(`requests/req_${"0".repeat(32)}`);
   await panel.getByText("This call is not in the log").waitFor();
+  await made.open(`api-keys/${keys[1]!.id}`);
+  await page.getByRole("region", { name: "Refused calls" }).getByText("The key's window is used up").waitFor();
+  await made.accessible("a key with refused calls");
 });
 
 test("the list, a call and the refused are accessible in each theme, language and width", async (t) => {

@@ -55,6 +55,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             max_connections_per_address: read.number("MAX_CONNECTIONS_PER_ADDRESS", 512, 0, 1_000_000)
                 as usize,
             console_origin: read.origin("CONSOLE_ORIGIN"),
+            public_address: read.public_address("PUBLIC_ADDRESS"),
         },
         secrets: Secrets {
             jwt: read.jwt_secret(),
@@ -473,6 +474,18 @@ impl Reader<'_> {
             ));
         }
         origin
+    }
+
+    /// An address of the relay itself.
+    fn public_address(&mut self, name: &str) -> Option<String> {
+        let value = text(self.vars, name)?;
+        let address = base_url(&value);
+        if address.is_none() {
+            self.problem(format!(
+                "{name} is not an http or https address: set it to the one that clients reach the relay by, like https://relay.example.com, or leave it out"
+            ));
+        }
+        address
     }
 
     /// The address of a page for people's browsers: to the letter, as providers compare it.

@@ -33,7 +33,7 @@ use self::server::{Server, Service};
 use self::spill_file::SpillFile;
 use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
-use crate::app::{App, Ports, assemble, destinations};
+use crate::app::{App, HostKind, Ports, assemble, destinations};
 use crate::config::{self, Config, Problems, StoreChoice, Vars};
 use crate::model::secret::Secret;
 use crate::port::random::Random as _;
@@ -134,6 +134,7 @@ impl Native {
             tasks: Arc::new(NativeTasks::new()),
             random: Arc::new(NativeRandom),
             billed: None,
+            host: HostKind::Native,
         };
         let local_token = local_token();
         let app = assemble(setup.config.clone(), ports, Some(local_token.clone()));

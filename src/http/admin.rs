@@ -9,10 +9,14 @@ mod fields;
 mod groups;
 mod keys;
 mod list;
+mod logged_error;
+mod models;
 mod oem;
+mod overview;
 mod prices;
 mod refusals;
 mod requests;
+mod settings;
 mod usage;
 
 use std::time::Duration;
@@ -42,6 +46,8 @@ fn routes() -> Router<App> {
         .route("/web/auth/logout", post(session::logout))
         .route("/web/auth/refresh", post(session::refresh))
         .route("/web/auth/user", get(session::user))
+        .route("/web/auth/sessions", get(session::list::list))
+        .route("/web/auth/sessions/{id}", delete(session::list::end))
         .route("/web/auth/login-link", post(session::link::login_with_ticket))
         .route("/web/auth/login-tickets", post(session::link::make_ticket))
         .route(
@@ -53,6 +59,11 @@ fn routes() -> Router<App> {
             post(session::password::reset_password),
         )
         .route("/admin/api-keys", get(keys::list).post(keys::create))
+        .route("/admin/api-keys/batch", post(keys::batch::batch))
+        .route(
+            "/admin/api-keys/create-many",
+            post(keys::create_many::create_many),
+        )
         .route("/admin/api-keys/tags", get(keys::tags::tags))
         .route("/admin/api-keys/{id}/rotate", post(keys::secret::rotate))
         .route("/admin/api-keys/{id}/permanent", delete(keys::secret::purge))
@@ -91,6 +102,7 @@ fn routes() -> Router<App> {
         .route("/admin/concurrency", get(concurrency::list))
         .route("/admin/concurrency/{id}", delete(concurrency::release))
         .route("/admin/oem-settings", get(oem::get).put(oem::set))
+        .route("/admin/overview", get(overview::overview))
         .route("/admin/usage/summary", get(usage::summary::summary))
         .route("/admin/usage/trend", get(usage::trend::trend))
         .route("/admin/usage/ranking", get(usage::ranking::ranking))
@@ -102,6 +114,8 @@ fn routes() -> Router<App> {
         .route("/admin/requests/{id}", get(requests::get))
         .route("/admin/refusals", get(refusals::list))
         .route("/admin/audit", get(audit::list))
+        .route("/admin/models", get(models::list))
+        .route("/admin/settings", get(settings::get))
         .route("/admin/prices", get(prices::get).put(prices::set))
         .route("/apiStats/api/get-key-id", post(stats::get_key_id))
         .route("/apiStats/api/user-stats", post(stats::user::user_stats))

@@ -124,6 +124,7 @@ impl FromRequestParts<App> for AdminSession {
         if logged_out || admin.epoch != session.epoch {
             return Err(ended());
         }
+        app.admins.see_session(&session.id, app.ports.clock.now()).await;
         audit::act_as(Actor {
             actor: admin.username.clone(),
             address: ClientAddress::of(&parts.extensions),

@@ -1,6 +1,7 @@
 //! `/web/auth`: logging in and out. Paths and fields are CRS's.
 
 pub(super) mod link;
+pub(super) mod list;
 pub(super) mod password;
 
 use std::net::IpAddr;
@@ -104,7 +105,7 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Js
     app.audit
         .event("admin.login", "admin".to_owned(), &admin.username)
         .await?;
-    begin(&app, &admin).map(Json)
+    begin(&app, &admin, address).await.map(Json)
 }
 
 /// The admin who logs in now.
@@ -142,8 +143,8 @@ fn refused(error: GuessError) -> ApiError {
     }
 }
 
-/// A new session.
-fn begin(app: &App, admin: &Admin) -> Result<LoggedIn, ApiError> {
+/// A new session, listed as begun at `address`.
+async fn begin(app: &App, admin: &Admin, address: Option<IpAddr>) -> Result<LoggedIn, ApiError> {
     let lifetimes = Lifetimes {
         token: app.config.admin.session.as_millis() as u64,
         session: app.config.admin.session_max.as_millis() as u64,
@@ -152,11 +153,17 @@ fn begin(app: &App, admin: &Admin) -> Result<LoggedIn, ApiError> {
     let signed = app
         .keyring
         .sign_session(&*app.ports.random, name, epoch, now, lifetimes);
-    logged_in(signed, now)
+    logged_in(app, signed, address, now).await
 }
 
-fn logged_in(signed: Result<(String, Session), SessionError>, now: Millis) -> Result<LoggedIn, ApiError> {
+async fn logged_in(
+    app: &App,
+    signed: Result<(String, Session), SessionError>,
+    address: Option<IpAddr>,
+    now: Millis,
+) -> Result<LoggedIn, ApiError> {
     let (token, session) = signed.map_err(|error| ApiError::internal(error.to_string()))?;
+    app.admins.list_session(&session, address, now).await?;
     Ok(LoggedIn {
         success: true,
         token,
@@ -216,6 +223,7 @@ pub(super) async fn logout(
 )]
 pub(super) async fn refresh(
     State(app): State<App>,
+    ClientAddress(address): ClientAddress,
     session: AdminSession,
 ) -> Result<Json<LoggedIn>, ApiError> {
     let admin = app.admins.get().await?.ok_or_else(no_admin)?;
@@ -230,7 +238,7 @@ pub(super) async fn refresh(
         app.audit
             .event("admin.login", "admin".to_owned(), &admin.username)
             .await?;
-        return begin(&app, &admin).map(Json);
+        return begin(&app, &admin, address).await.map(Json);
     };
     let session = Session {
         id,
@@ -241,7 +249,9 @@ pub(super) async fn refresh(
         last_end,
     };
     let (now, lifetime) = (app.ports.clock.now(), app.config.admin.session.as_millis() as u64);
-    logged_in(app.keyring.prolong_session(session, now, lifetime), now).map(Json)
+    // Lists a session that a version before this one began.
+    let signed = app.keyring.prolong_session(session, now, lifetime);
+    logged_in(&app, signed, address, now).await.map(Json)
 }
 
 fn no_admin() -> ApiError {
@@ -296,7 +306,7 @@ pub(super) async fn user(State(app): State<App>, session: AdminSession) -> Json<
 /// The session after a change that ended all others, with the admin's address known as such.
 async fn arrived(app: &App, admin: &Admin, address: Option<IpAddr>) -> Result<LoggedIn, ApiError> {
     app.guesses.welcome(address, app.ports.clock.now()).await?;
-    begin(app, admin)
+    begin(app, admin, address).await
 }
 
 #[cfg(test)]

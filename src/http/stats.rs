@@ -6,7 +6,7 @@
 
 pub(super) mod batch;
 pub(super) mod models;
-mod remaining;
+pub(in crate::http) mod remaining;
 pub(super) mod test_call;
 pub(super) mod trend;
 pub(super) mod user;

@@ -10,6 +10,7 @@
 //! ([`PriceOverrides`]) come before the table.
 
 mod charged;
+mod list;
 mod overrides;
 mod table;
 
@@ -21,9 +22,11 @@ use crate::model::money::MicroUsd;
 use crate::model::name::spellings;
 use crate::model::usage::{Quality, Tokens};
 
+pub use self::list::ListedPrice;
 pub use self::overrides::{PriceOverride, PriceOverrideError, PriceOverrides};
 pub use self::table::{Family, Rates};
 
+use self::overrides::OwnPrice;
 use self::table::{Entry, Table};
 
 /// What besides the tokens decides a call's price, as the provider reported it.
@@ -50,7 +53,7 @@ pub struct Terms {
 /// The price table with the operator's prices laid over it. Built anew when those change.
 #[derive(Debug, Default)]
 pub struct PriceBook {
-    overrides: HashMap<String, Entry>,
+    overrides: HashMap<String, OwnPrice>,
 }
 
 /// How one model is priced.
@@ -110,7 +113,7 @@ impl PriceBook {
             (None, Platform::Antigravity) => (Family::Gemini, table.dearest_of_antigravity()),
         };
         let (entry, source) = match (own, listed) {
-            (Some(entry), _) => (entry, Source::Override),
+            (Some(own), _) => (&own.entry, Source::Override),
             (None, Some(entry)) => (entry, Source::Table),
             (None, None) => (dearest, Source::Dearest),
         };

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::code::Code;
+
 /// Longest trace as JSON, bytes.
 const MOST_BYTES: usize = 1_500;
 
@@ -66,6 +68,7 @@ pub struct TracedAttempt {
     pub status: Option<u16>,
     /// Stable code of why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Code>)]
     pub error: Option<String>,
     /// Items of encrypted reasoning that were left out because this account could not read them.
     #[serde(default, skip_serializing_if = "is_zero")]

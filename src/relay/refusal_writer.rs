@@ -1,12 +1,12 @@
-//! Writes the counts of refused calls to the store, in batches.
+//! Writes the counts of refused calls ([`crate::state::refusal_tally`]) to the store.
 //!
-//! A batch is written at most once every [`WRITE_EVERY`] by a process or isolate: natively by a task of the process,
-//! on the edge by a task that the first refusal after a batch leaves behind its response. So a killed process or an
-//! evicted isolate loses what was refused in the last [`WRITE_EVERY`]; while the store is away the counts stay in
-//! memory ([`RefusalTally`](crate::state::refusal_tally::RefusalTally)).
+//! A refused call costs a lock and an entry of a map, no message. Counts are written in batches, at most one every
+//! [`WRITE_EVERY`] of a process or isolate: natively by a task of the process, on the edge by a task that the first
+//! refusal after a batch leaves behind its response. So a killed process or an evicted isolate loses what was
+//! refused in the last [`WRITE_EVERY`], and while the store is away counts wait here, bounded in number.
 //!
-//! The counts name keys by hash. Their ids are read when a batch is written, in one round trip for all of them; a
-//! hash that is no longer a key of this relay counts as no key.
+//! Only hashes of keys are known here. Their ids are read when a batch is written, one round trip for all of them;
+//! a hash that is no key of this relay any more counts as no key.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::app::App;
 use crate::dialect::call::request_id;
 use crate::error::Failure;
 use crate::port::gates::KeyHash;
-use crate::port::random::record_id;
+use crate::port::random;
 use crate::port::store::StoreError;
-use crate::state::refusal_tally::Batch;
+use crate::state::refusal_tally::{Batch, Writing};
 use crate::store::refusals::{LastRefusal, NewRefusals, RefusalPlace};
 
 /// How long a refusal waits for others to be written with. Below the 30 s that a Worker may go on after a response.
@@ -31,11 +31,11 @@ pub fn count(app: &App, key: Option<&KeyHash>, call: CallId, failure: &Failure) 
     let day = app.refusals.calendar().day(now);
     app.refusal_tally.count(day, key, call, failure, now);
     // A native process has a task of its own for it.
-    if app.ports.gates.keeps_events().is_some() && app.refusal_tally.schedule(now) {
+    if app.ports.gates.keeps_events().is_some() && app.refusal_tally.wants_task(now) {
         let app_ = app.clone();
         app.ports.tasks.spawn(Box::pin(async move {
             app_.ports.clock.sleep(WRITE_EVERY).await;
-            app_.refusal_tally.unschedule();
+            app_.refusal_tally.task_is_back();
             write_logged(&app_).await;
         }));
     }
@@ -50,8 +50,7 @@ pub async fn write_logged(app: &App) {
 
 /// Writes everything that was counted, unless somebody else is writing.
 pub async fn write(app: &App) -> Result<(), StoreError> {
-    let fresh_id = || record_id(app.ports.clock.now(), &*app.ports.random);
-    while let Some(writing) = app.refusal_tally.begin_batch(app.ports.clock.now(), fresh_id) {
+    while let Some(writing) = begin(app) {
         let counts = resolved(app, &writing.batch).await?;
         app.refusals
             .add(&writing.batch.id, &counts, app.ports.clock.now())
@@ -59,6 +58,12 @@ pub async fn write(app: &App) -> Result<(), StoreError> {
         writing.done();
     }
     Ok(())
+}
+
+fn begin(app: &App) -> Option<Writing<'_>> {
+    let now = app.ports.clock.now();
+    app.refusal_tally
+        .begin(now, || random::record_id(now, &*app.ports.random))
 }
 
 /// The counts by ids of keys.

@@ -1,7 +1,6 @@
-//! Counts of calls that were refused before a provider was called, until the store has them.
+//! Calls that were refused before a provider was called, counted until the store has the counts.
 //!
-//! Counting costs a lock and an entry of a map, no message. While the store is away the counts stay here, in at
-//! most [`MOST_ROWS`] rows. `relay::refusal_writer` writes them.
+//! Memory is bounded by [`MOST_ROWS`]. `relay::refusal_writer` writes the counts in batches.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +24,43 @@ const TASK_LOST_MS: u64 = 60_000;
 #[derive(Default)]
 pub struct RefusalTally(Mutex<State>);
 
+impl RefusalTally {
+    /// Counts one call.
+    pub fn count(&self, day: Day, key: Option<&KeyHash>, call: CallId, failure: &Failure, now: Millis) {
+        lock(self).count(day, key, call, failure, now);
+    }
+
+    /// Whether the caller is to leave a task behind that writes: true once until [`Self::task_is_back`].
+    pub fn wants_task(&self, now: Millis) -> bool {
+        let mut state = lock(self);
+        let wanted = !is_under_way(state.scheduled, now);
+        if wanted {
+            state.scheduled = Some(now);
+        }
+        wanted
+    }
+
+    pub fn task_is_back(&self) {
+        lock(self).scheduled = None;
+    }
+
+    /// The batch to write: the one that failed before, or everything counted since. `None` if there is nothing, or if
+    /// somebody else is writing. `fresh`: an id for a new batch.
+    pub fn begin(&self, now: Millis, fresh: impl FnOnce() -> String) -> Option<Writing<'_>> {
+        let mut state = lock(self);
+        if is_under_way(state.writing, now) || (state.batch.is_none() && state.counts.is_empty()) {
+            return None;
+        }
+        if state.batch.is_none() {
+            let counts = std::mem::take(&mut state.counts);
+            state.batch = Some(Arc::new(Batch { id: fresh(), counts }));
+        }
+        let batch = state.batch.clone()?;
+        state.writing = Some(now);
+        Some(Writing { tally: self, batch })
+    }
+}
+
 #[derive(Default)]
 struct State {
     counts: HashMap<Row, Counted>,
@@ -37,72 +73,25 @@ struct State {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Row {
-    pub(crate) day: Day,
-    pub(crate) key: Option<KeyHash>,
-    pub(crate) code: Code,
+pub struct Row {
+    pub day: Day,
+    pub key: Option<KeyHash>,
+    pub code: Code,
 }
 
 #[derive(Debug)]
-pub(crate) struct Counted {
-    pub(crate) count: u64,
-    pub(crate) at: Millis,
-    pub(crate) call: CallId,
-    pub(crate) message: String,
-    pub(crate) retry_at: Option<Millis>,
+pub struct Counted {
+    pub count: u64,
+    /// When the last one was refused.
+    pub at: Millis,
+    pub call: CallId,
+    pub message: String,
+    pub retry_at: Option<Millis>,
 }
 
-/// Counts that are written together.
-pub(crate) struct Batch {
-    pub(crate) id: String,
-    pub(crate) counts: HashMap<Row, Counted>,
-}
-
-impl RefusalTally {
-    /// Counts one refused call.
-    pub(crate) fn count(
-        &self,
-        day: Day,
-        key: Option<&KeyHash>,
-        call: CallId,
-        failure: &Failure,
-        now: Millis,
-    ) {
-        lock(self).count(day, key, call, failure, now);
-    }
-
-    /// Whether the caller is to write the counts later. False while another request's task waits to do so.
-    pub(crate) fn schedule(&self, now: Millis) -> bool {
-        let mut state = lock(self);
-        let is_first = !is_under_way(state.scheduled, now);
-        if is_first {
-            state.scheduled = Some(now);
-        }
-        is_first
-    }
-
-    /// The task of [`Self::schedule`] no longer waits.
-    pub(crate) fn unschedule(&self) {
-        lock(self).scheduled = None;
-    }
-
-    /// Takes what was counted, to be written now. `None` if there is nothing, or another task is writing.
-    pub(crate) fn begin_batch(&self, now: Millis, fresh_id: impl FnOnce() -> String) -> Option<Writing<'_>> {
-        let mut state = lock(self);
-        if is_under_way(state.writing, now) || (state.batch.is_none() && state.counts.is_empty()) {
-            return None;
-        }
-        if state.batch.is_none() {
-            let counts = std::mem::take(&mut state.counts);
-            state.batch = Some(Arc::new(Batch {
-                id: fresh_id(),
-                counts,
-            }));
-        }
-        let batch = state.batch.clone()?;
-        state.writing = Some(now);
-        Some(Writing { tally: self, batch })
-    }
+pub struct Batch {
+    pub id: String,
+    pub counts: HashMap<Row, Counted>,
 }
 
 impl State {
@@ -136,14 +125,14 @@ impl State {
 }
 
 /// The batch that is being written. Dropped before it is done, it is tried again later under the same id.
-pub(crate) struct Writing<'a> {
+pub struct Writing<'a> {
     tally: &'a RefusalTally,
-    pub(crate) batch: Arc<Batch>,
+    pub batch: Arc<Batch>,
 }
 
 impl Writing<'_> {
     /// The store has the batch.
-    pub(crate) fn done(self) {
+    pub fn done(self) {
         let mut state = lock(self.tally);
         // Another task may have written it meanwhile, and taken the next one.
         if state

@@ -1,23 +1,28 @@
 //! The admin's login. There is one; its epoch ends all sessions when it grows.
 
+mod sessions;
+
 use std::sync::Arc;
 
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{ADMIN, ended_session, used_ticket};
-use super::record::{self, Change, Place};
+use super::record::{self, Change, Place, Write};
 use crate::config;
 use crate::model::secret::Secret;
 use crate::port::random::Random;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::secrets::{Keyring, PasswordError, hash_password};
 
+pub use self::sessions::ListedSession;
+
 #[derive(Clone)]
 pub struct Admins {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     random: Arc<dyn Random>,
+    seen: Arc<sessions::Seen>,
 }
 
 /// The login as the store keeps it.
@@ -85,6 +90,7 @@ impl Admins {
             store,
             keyring,
             random,
+            seen: Arc::default(),
         }
     }
 
@@ -174,7 +180,7 @@ impl Admins {
                 }
                 login.epoch = login.epoch.saturating_add(1);
                 login.updated_at = now;
-                Change::write(login, Some(Ensured::Adopted))
+                and_end_all(login, Some(Ensured::Adopted))
             }
         })
         .await?;
@@ -200,21 +206,11 @@ impl Admins {
                 }
                 login.epoch = login.epoch.saturating_add(1);
                 login.updated_at = now;
-                Change::write(login.clone(), Some(login))
+                and_end_all(login.clone(), Some(login))
             }
             _ => Change::Leave(None),
         })
         .await
-    }
-
-    /// Ends one session before its time.
-    pub async fn end_session(&self, id: &str, ends_at: Millis) -> Result<(), StoreError> {
-        let mark = Command::Set {
-            key: ended_session(id),
-            value: "1".into(),
-            expire_at: Some(ends_at),
-        };
-        self.store.atomically(Vec::new(), vec![mark]).await.map(|_| ())
     }
 
     /// Uses a login ticket up. Says no if it was used before: of many who try at once, one is told yes.
@@ -259,6 +255,16 @@ impl Admins {
             }),
         }
     }
+}
+
+/// Writes a login of a new epoch: all sessions are over.
+fn and_end_all<R>(login: Admin, then: R) -> Change<Admin, R> {
+    Change::Write(Write {
+        record: login,
+        and: vec![sessions::unlisted()],
+        only_if: None,
+        then,
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 //! | `accounts` | hash | id of an account -> its record, JSON with sealed secrets |
 //! | `account-groups` | hash | id of an account group -> its record, JSON |
 //! | `admin` | string | the admin's login, JSON with the password's PHC string |
+//! | `admin:sessions` | sorted set, expires | id of a session by when it was seen last, ms |
+//! | `admin:session:<session>` | string, expires | when and where a session began, JSON; not one that ended |
 //! | `admin:ended:<session>` | string, expires | a session that was logged out before its end |
 //! | `admin:ticket:<id>` | string, expires | a login ticket that was used |
 //! | `login:source:<keyed hash>` | string, expires | failed logins of an address or a session, JSON |
@@ -44,9 +46,14 @@ pub const API_KEYS_BY_HASH: &str = "apikeys:by-hash";
 pub const ACCOUNTS: &str = "accounts";
 pub const ACCOUNT_GROUPS: &str = "account-groups";
 pub const ADMIN: &str = "admin";
+pub const ADMIN_SESSIONS: &str = "admin:sessions";
 pub const LOGIN_KNOWN: &str = "login:known";
 pub const OEM_SETTINGS: &str = "oem:settings";
 pub const PRICES: &str = "prices";
+
+pub fn listed_session(id: &str) -> String {
+    format!("admin:session:{id}")
+}
 
 pub fn ended_session(id: &str) -> String {
     format!("admin:ended:{id}")

@@ -43,7 +43,7 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Store, StoreError};
 use crate::store::keys;
 
-pub use self::append::Appended;
+pub use self::append::{Appended, UNSERVED};
 pub use self::bucket::{Bucket, Kind, Scope};
 pub use self::latency::{Failures, OfDay};
 pub use self::read::{Ranked, Summary};

@@ -320,3 +320,39 @@ async fn a_rotated_key_works_with_its_new_secret_only_and_a_purged_one_is_gone()
     assert_eq!(r.relay.admin().get(&path).await.status, 404);
     client.messages("hi").send().await.expect(401);
 }
+
+#[tokio::test]
+async fn a_hundred_keys_are_made_at_once_and_disabled_at_once() {
+    let r = ready().await;
+    let admin = r.relay.admin();
+    let many = json!({"count": 100, "key": {"name": "class", "concurrencyLimit": 2, "tags": ["2026"]}});
+    let answer = admin.post("/admin/api-keys/create-many", &many).await;
+    assert_eq!(answer.status, 201);
+    let made = answer.json();
+    let made = made["items"].as_array().expect("keys");
+    assert_eq!(made.len(), 100);
+    let [first, last] = [&made[0], &made[99]].map(|key| {
+        let secret = key["key"].as_str().expect("a key");
+        r.relay.client(secret)
+    });
+    first.messages("hi").send().await.good();
+    last.messages("hi").send().await.good();
+    let ids: Vec<_> = made.iter().map(|key| &key["id"]).collect();
+    let batch = |action: &str| json!({"ids": ids, "action": action});
+    let done = admin
+        .post("/admin/api-keys/batch", &batch("disable"))
+        .await
+        .good()
+        .json();
+    assert_eq!((&done["succeeded"], &done["failed"]), (&json!(100), &json!(0)));
+    first.messages("hi").send().await.expect(401);
+    last.messages("hi").send().await.expect(401);
+    let done = admin
+        .post("/admin/api-keys/batch", &batch("delete"))
+        .await
+        .good()
+        .json();
+    assert_eq!(done["succeeded"], json!(100));
+    let left = admin.get("/admin/api-keys?tags=2026").await.good().json();
+    assert_eq!(left["total"], json!(0));
+}

@@ -218,3 +218,46 @@ async fn the_audit_log_says_who_changed_what_and_from_where() {
     let secret = made["key"].as_str().expect("a key");
     assert!(!all.to_string().contains(secret) && !all.to_string().contains(&password));
 }
+
+#[tokio::test]
+async fn a_session_that_is_ended_stops_at_once() {
+    let relay = relay().await;
+    let (_, password) = relay.first_login();
+    let mut tokens = Vec::new();
+    for from in ["198.51.100.7", "198.51.100.8"] {
+        let begun = login(&relay, from, &password).await.good().json();
+        tokens.push(begun["token"].as_str().expect("a token").to_owned());
+    }
+    let [here, there] = tokens.as_slice() else {
+        panic!("two sessions")
+    };
+    let of = |token: &str| Client::new(relay.url()).with_bearer(token);
+    of(there).get("/admin/settings").await.good();
+    let list = of(here).get("/web/auth/sessions").await.good().json();
+    let items = list["items"].as_array().expect("sessions");
+    let from = |address: &str| {
+        let found = items.iter().find(|item| item["address"] == address);
+        found.unwrap_or_else(|| panic!("{address} is not in {list}"))
+    };
+    let (own, other) = (from("198.51.100.7"), from("198.51.100.8"));
+    assert_eq!(
+        (&own["current"], &other["current"]),
+        (&json!(true), &json!(false))
+    );
+    assert!(tokens.iter().all(|token| !list.to_string().contains(token)));
+
+    let id = other["id"].as_str().expect("an id");
+    let path = format!("/web/auth/sessions/{id}");
+    of(here).call("DELETE", &path).send().await.expect(204);
+    of(there).get("/admin/settings").await.expect(401);
+    of(here).get("/admin/settings").await.good();
+    of(here).call("DELETE", &path).send().await.expect(404);
+    let list = of(here).get("/web/auth/sessions").await.good().json();
+    assert!(!list.to_string().contains(id), "{list}");
+    let log = of(here)
+        .get(&format!("/admin/audit?subject=session:{id}"))
+        .await
+        .good()
+        .json();
+    assert_eq!(log["items"][0]["action"], "admin.end_session", "{log}");
+}

@@ -1,11 +1,12 @@
 //! Health and metrics.
 
 use crs_support::client::Client;
+use crs_support::eventually;
 
 use crs_support::relay::Host;
 
 use super::HOST;
-use super::support::{ready, ready_with};
+use super::support::{ready, ready_with, slots_are_free};
 
 #[tokio::test]
 async fn health_tells_the_state_of_its_parts() {
@@ -108,4 +109,63 @@ async fn metrics_may_ask_for_a_token() {
         .get("/metrics")
         .await
         .good();
+}
+
+#[tokio::test]
+async fn the_relay_says_which_host_it_is_and_what_models_cost() {
+    let r = ready_with(|setup| setup.env("PUBLIC_ADDRESS", "https://relay.example.com/")).await;
+    let admin = r.relay.admin();
+    let told = admin.get("/admin/settings").await.good().json();
+    let worker = HOST == Host::Worker;
+    assert_eq!(told["host"], if worker { "worker" } else { "native" });
+    assert_eq!(told["store"], HOST.store());
+    // A Worker cannot call through one.
+    assert_eq!(told["proxies"], !worker);
+    assert_eq!(told["publicAddress"], "https://relay.example.com");
+
+    r.client.messages("hi").model("claude-next-9").send().await.good();
+    r.entry().await;
+    let models = admin.get("/admin/models").await.good().json();
+    let first = &models["items"][0];
+    assert_eq!(
+        (&first["model"], &first["source"]),
+        (&"claude-next-9".into(), &"dearestOfFamily".into()),
+        "{models}"
+    );
+    assert_eq!(first["calls"], 1);
+}
+
+#[tokio::test]
+async fn the_overview_names_the_key_near_its_limit_and_the_account_that_is_limited() {
+    let r = ready().await;
+    // Any call is dearer than the limit.
+    let near = r
+        .relay
+        .key("near")
+        .set("dailyCostLimit", 0.000_001)
+        .create()
+        .await;
+    let before = r.relay.admin().get("/admin/overview").await.good().json();
+    assert_eq!(before["requests"], 0, "{before}");
+    assert_eq!(before["platforms"][0]["usable"], 1, "{before}");
+    assert_eq!(before["nearLimit"], serde_json::json!([]));
+
+    r.relay.client(&near.secret).messages("hi").send().await.good();
+    slots_are_free(&r.relay, &near).await;
+    r.entry().await;
+    r.provider.fails_once(429).with_header("retry-after", "500");
+    r.client.messages("hi").send().await.expect(429);
+    r.entries(2).await;
+    let told = eventually("the overview has what the calls left", async || {
+        let told = r.relay.admin().get("/admin/overview").await.good().json();
+        (told["platforms"][0]["blocked"] == true && told["running"] == 0).then_some(told)
+    })
+    .await;
+    assert_eq!(told["requests"], 2, "{told}");
+    assert_eq!(told["nearLimit"][0]["keyId"], near.id.as_str(), "{told}");
+    assert_eq!(told["nearLimit"][0]["level"]["limit"], "dailyCost", "{told}");
+    assert_eq!(told["trouble"][0]["accountName"], "first", "{told}");
+    assert_eq!(told["trouble"][0]["code"], "provider_limit", "{told}");
+    assert_eq!(told["trouble"][0]["until"], told["platforms"][0]["backAt"]);
+    assert!(told["trouble"][0]["until"].is_string(), "{told}");
 }

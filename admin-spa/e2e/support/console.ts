@@ -51,8 +51,9 @@ async function launch(): Promise<Browser> {
     args: [
       "--no-sandbox",
       "--disable-dev-shm-usage",
-      // Nothing but this machine, even if a page asks.
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+      // Nothing but this machine, even if a page asks. It has a second name, which browsers do not trust as they trust
+      // an address of their own machine.
+      "--host-resolver-rules=MAP plain.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ],
   });
   return browser;

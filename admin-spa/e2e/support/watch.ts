@@ -20,6 +20,11 @@ export class Watch {
     this.#hosts = new Set(origins.map((origin) => new URL(origin).host));
   }
 
+  /** The pages are at another name of the same relay. */
+  allowOrigin(origin: string): void {
+    this.#hosts.add(new URL(origin).host);
+  }
+
   /** A test that provokes a failure says which words of the browser's console it expects. */
   allow(words: RegExp): void {
     this.#allowed.push(words);

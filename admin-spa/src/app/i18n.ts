@@ -56,12 +56,20 @@ export async function setLanguage(value: Language) {
 export type TextKey<T> = { [K in keyof T & string]: T[K] extends string ? K : `${K}.${TextKey<T[K]>}` }[keyof T & string]
 export type Text<T> = (key: TextKey<T>, values?: Record<string, unknown>, plural?: number) => string
 
+const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/
+
+/** Isolates what a person typed, so that a name written from right to left does not reorder the sentence around it. */
+export const isolate = (text: string): string => (rightToLeft.test(text) ? `\u2068${text}\u2069` : text)
+
+export const isolated = (values: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? isolate(value) : value]))
+
 /** Texts of `locales/<language>/<name>.json`; `T` is the type of the English file. */
 export function useText<T>(name: string): Text<T> {
   return (key, values = {}, plural) =>
     plural === undefined
-      ? i18n.global.t(`${name}.${key}`, values)
-      : i18n.global.t(`${name}.${key}`, { n: plural, ...values }, plural)
+      ? i18n.global.t(`${name}.${key}`, isolated(values))
+      : i18n.global.t(`${name}.${key}`, { n: plural, ...isolated(values) }, plural)
 }
 
 /** Texts of the ui kit and those that all pages share. */

@@ -17,8 +17,7 @@ export const queryClient = new QueryClient({
 
 /** How often live data is read again, in milliseconds: each answer of a Worker costs quota. */
 export const pollEvery = ref(15_000)
-export const setHost = (storeKind: string) =>
-  (pollEvery.value = ['embedded', 'redis', 'memory'].includes(storeKind) ? 15_000 : 60_000)
+export const setHost = (host: 'native' | 'worker') => (pollEvery.value = host === 'worker' ? 60_000 : 15_000)
 
 let lastPoll = Date.now()
 

@@ -15,7 +15,8 @@ export function keepSession() {
   watch([activity.now, session.current], async ([now, one]) => {
     if (!one || running || activity.idle.value) return
     const left = one.expiresAt - now
-    if (left > Math.max(lifetime / 5, 60_000) || left < 0) return
+    // A minute at least, but of a short session no more than half.
+    if (left > Math.max(lifetime / 5, Math.min(60_000, lifetime / 2)) || left < 0) return
     running = true
     try {
       session.begin(await refreshSession())
@@ -30,6 +31,8 @@ export function keepSession() {
 
 /** Ends the session here and in all tabs. It is gone locally even if the relay cannot be reached. */
 export async function endSession() {
+  // What is under way would come back refused.
+  await queryClient.cancelQueries()
   await logout({ body: {} }).catch(() => undefined)
   session.end()
   queryClient.clear()

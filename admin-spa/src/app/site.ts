@@ -28,7 +28,11 @@ export async function loadSite() {
     // A broken entry is as good as none.
   }
   const read = await getOemSettings().catch(() => undefined)
-  if (!read) return
+  if (read) showSite(read)
+}
+
+/** Shows the site as the relay has it now, and the next time from the start. */
+export function showSite(read: { siteName: string; siteIconData: string; showAdminButton: boolean }) {
   apply({ name: read.siteName, icon: read.siteIconData, showAdminButton: read.showAdminButton })
   try {
     localStorage.setItem(store, JSON.stringify(state))

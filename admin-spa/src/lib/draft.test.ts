@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { reactive, readonly } from 'vue'
 import { ApiError } from '@/api/error'
 import { useDraft } from './draft'
 
@@ -59,4 +60,40 @@ test('fresh data keeps what was typed and reports what clashes', () => {
   draft.reset()
   expect(draft.value.name).toBe('theirs')
   expect(draft.theirs.value).toEqual([])
+})
+
+test('an answer that Vue has wrapped is taken, and not changed through the draft', () => {
+  const answer = reactive(start())
+  const draft = useDraft({ ...readonly(answer) } as ReturnType<typeof start>)
+  draft.value.tags.push('y')
+  draft.value.proxy!.host = 'other'
+  draft.load({ ...readonly(answer), limit: 9 } as ReturnType<typeof start>)
+  expect(answer).toEqual(start())
+  expect(draft.patch.value).toEqual({ tags: ['x', 'y'], proxy: { host: 'other', port: 1 } })
+})
+
+test('a value that was reached into can be sent and loaded', async () => {
+  const draft = useDraft({ ...start(), mapping: {} as Record<string, string> })
+  draft.value.mapping.a = 'b'
+  draft.value.tags.push('y')
+  let sent: unknown
+  await draft.submit((patch) => Promise.resolve((sent = patch)))
+  expect(sent).toEqual({ mapping: { a: 'b' }, tags: ['x', 'y'] })
+  draft.value.proxy!.port = 9
+  draft.load({ ...start(), tags: ['z'], mapping: {} })
+  expect(draft.value.proxy).toEqual({ host: 'h', port: 9 })
+  expect(draft.value.tags).toEqual(['z'])
+})
+
+test('what is nested in a draft is sent, and not shared with what was loaded', async () => {
+  const loaded = { sheet: { a: { input: '1', tags: ['x'] } } as Record<string, { input: string; tags: string[] }> }
+  const draft = useDraft(loaded)
+  draft.value.sheet.b = { input: '2', tags: [] }
+  draft.value.sheet.a!.tags.push('y')
+  // What Vue hands out is a proxy all the way down.
+  draft.value.sheet = { ...draft.value.sheet }
+  let sent: unknown
+  expect(await draft.submit(async (_, whole) => void (sent = whole))).toBe(true)
+  expect(sent).toEqual({ sheet: { a: { input: '1', tags: ['x', 'y'] }, b: { input: '2', tags: [] } } })
+  expect(loaded.sheet).toEqual({ a: { input: '1', tags: ['x'] } })
 })

@@ -23,7 +23,13 @@ export function diff<T extends object>(from: T, to: T): Partial<T> {
   return Object.fromEntries(Object.entries(to).filter(([name, value]) => !same((from as Plain)[name], value))) as Partial<T>
 }
 
-const copy = <T>(value: T): T => structuredClone(toRaw(value))
+/** A copy without Vue's proxies, which `structuredClone` refuses at any depth. Drafts hold plain JSON. */
+function copy<T>(value: T): T {
+  const raw: unknown = toRaw(value)
+  if (Array.isArray(raw)) return raw.map(copy) as T
+  if (isPlain(raw)) return Object.fromEntries(Object.entries(raw).map(([name, one]) => [name, copy(one)])) as T
+  return raw as T
+}
 
 /**
  * A form's state: `value` to edit, what differs from what was loaded, and the server's complaint by field.

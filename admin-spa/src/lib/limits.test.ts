@@ -6,7 +6,7 @@ const now = Date.parse('2026-11-28T14:00:00Z')
 const period = (spent: number, reserved = 0) => ({ spent, reserved, resetsAt: '2026-11-29T00:00:00Z' })
 const key = (change: object) =>
   ({
-    dailyCostLimit: 0, weeklyCostLimit: 0, weeklyOpusCostLimit: 0, totalCostLimit: 0, rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: 0, concurrencyLimit: 0, currentConcurrency: 0, window: null,
+    dailyCostLimit: 0, weeklyCostLimit: 0, weeklyOpusCostLimit: 0, totalCostLimit: 0, rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: 0, concurrencyLimit: 0, currentConcurrency: 0, window: null, lastUsedAt: '2026-11-28T13:00:00Z',
     spend: { day: period(7.2, 0.8), week: period(8), weekOpus: period(0), total: period(90) },
     ...change,
   }) as unknown as Key
@@ -29,3 +29,6 @@ test('a window that is over is empty, and counts only if there is a window', () 
 
 test('what cannot be asked is unknown, not 0', () =>
   expect(limitsOf(key({ spend: null, dailyCostLimit: 1, currentConcurrency: null }), now)[0]!.used).toBeUndefined())
+
+test('a key without calls has used nothing', () =>
+  expect(limitsOf(key({ spend: null, dailyCostLimit: 1, lastUsedAt: null }), now)[0]!.used).toBe(0))

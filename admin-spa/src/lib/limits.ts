@@ -21,9 +21,11 @@ export const percentOf = (limit: Limit) => (((limit.used ?? 0) + limit.reserved)
 export function limitsOf(key: Key, now: number): Limit[] {
   const { spend } = key
   const window = key.window && Date.parse(key.window.end) > now ? key.window : null
+  // A gate asks the ledger with the first call: of a key without calls there is nothing to ask.
+  const unused = !key.lastUsedAt
   const known = key.window !== undefined && key.currentConcurrency != null
   const period = (limit: Limit['limit'], field: Limit['field'], most: number, of: 'day' | 'week' | 'weekOpus' | 'total'): Limit => ({
-    limit, field, unit: 'usd', most, used: spend?.[of].spent, reserved: spend?.[of].reserved ?? 0, resetsAt: spend?.[of].resetsAt ?? null,
+    limit, field, unit: 'usd', most, used: spend?.[of].spent ?? (unused ? 0 : undefined), reserved: spend?.[of].reserved ?? 0, resetsAt: spend?.[of].resetsAt ?? null,
   })
   const counted = (limit: Limit['limit'], field: Limit['field'], unit: Limit['unit'], most: number, used: number | undefined, reserved: number): Limit => ({
     limit, field, unit, most, used: window ? used : known ? 0 : undefined, reserved: window ? reserved : 0, resetsAt: window?.end ?? null,

@@ -1,5 +1,6 @@
 mod activation;
 mod before_body;
+mod inherit;
 mod limits;
 mod news;
 mod periods;

@@ -21,7 +21,7 @@ use super::random::EdgeRandom;
 use super::refusal::Refusal;
 use super::tasks::{EdgeTasks, after_response};
 use super::upstream::EdgeUpstream;
-use crate::app::{App, Ports, assemble, destinations};
+use crate::app::{App, HostKind, Ports, assemble, destinations};
 use crate::config::{Config, StoreChoice};
 use crate::http::extract::ClientAddress;
 use crate::port::clock::{Clock, Millis, within};
@@ -114,6 +114,7 @@ impl Site {
             tasks: Arc::new(EdgeTasks),
             random: Arc::new(EdgeRandom),
             billed: Some(billed.clone()),
+            host: HostKind::Worker,
         };
         let app = assemble(config, ports, None);
         Ok(Self {

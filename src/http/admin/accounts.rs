@@ -4,9 +4,10 @@ pub(super) mod batch;
 mod find;
 mod input;
 pub(super) mod live;
+pub(super) mod pools;
 pub(super) mod sign_in;
 pub(super) mod test_call;
-mod view;
+pub(super) mod view;
 
 use axum::Json;
 use axum::extract::{Path, State};

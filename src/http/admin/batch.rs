@@ -71,7 +71,7 @@ struct BatchItem {
 /// A field with its values before and after.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct BatchChange {
-    field: String,
+    pub(super) field: String,
     from: Value,
     to: Value,
 }
@@ -180,12 +180,17 @@ pub(super) fn changes<T: Serialize>(before: &T, after: &T) -> Vec<BatchChange> {
 }
 
 /// An error about `change`, whose checks know the names of its fields only.
-pub(super) fn in_change(mut error: ApiError) -> ApiError {
+pub(super) fn in_change(error: ApiError) -> ApiError {
+    within("change", error)
+}
+
+/// An error about `parent`, whose checks know the names of its fields only.
+pub(super) fn within(parent: &str, mut error: ApiError) -> ApiError {
     if let Some(field) = &error.field {
         error.message = error
             .message
-            .replacen(&format!("`{field}`"), &format!("`change.{field}`"), 1);
-        error.field = Some(format!("change.{field}"));
+            .replacen(&format!("`{field}`"), &format!("`{parent}.{field}`"), 1);
+        error.field = Some(format!("{parent}.{field}"));
     }
     error
 }

@@ -255,7 +255,8 @@ impl KeyHolding {
     }
 }
 
-async fn snapshot(app: &App, key: &Key) -> Option<Box<gate::Snapshot>> {
+/// `None`: the key's gate cannot be asked.
+pub(super) async fn snapshot(app: &App, key: &Key) -> Option<Box<gate::Snapshot>> {
     let hash = KeyHash::from_hex(&key.hash)?;
     match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {
         Ok(gate::Reply::Snapshot(snapshot)) => Some(snapshot),

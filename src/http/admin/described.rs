@@ -6,7 +6,10 @@ use std::path::Path;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use super::{accounts, audit, concurrency, groups, keys, oem, prices, refusals, requests, usage};
+use super::{
+    accounts, audit, concurrency, groups, keys, models, oem, overview, prices, refusals, requests, settings,
+    usage,
+};
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};
 
@@ -25,12 +28,16 @@ use crate::http::{ops, session, stats};
         session::logout,
         session::refresh,
         session::user,
+        session::list::list,
+        session::list::end,
         session::link::login_with_ticket,
         session::link::make_ticket,
         session::password::change_password,
         session::password::reset_password,
         keys::list,
         keys::create,
+        keys::batch::batch,
+        keys::create_many::create_many,
         keys::tags::tags,
         keys::secret::rotate,
         keys::secret::purge,
@@ -61,6 +68,7 @@ use crate::http::{ops, session, stats};
         concurrency::release,
         oem::get,
         oem::set,
+        overview::overview,
         usage::summary::summary,
         usage::trend::trend,
         usage::ranking::ranking,
@@ -72,6 +80,8 @@ use crate::http::{ops, session, stats};
         requests::csv::export,
         refusals::list,
         audit::list,
+        models::list,
+        settings::get,
         prices::get,
         prices::set,
         stats::get_key_id,

@@ -305,10 +305,6 @@ impl<'de> Deserialize<'de> for BaseUrl {
 }
 
 /// A schema of which some fields are required.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "only described, and the description is made by a test")
-)]
 pub(super) fn requiring(
     schema: utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>,
     fields: &[&str],

@@ -1,6 +1,8 @@
 //! `/admin/api-keys`: the client keys.
 
+pub(super) mod batch;
 mod bindings;
+pub(super) mod create_many;
 mod find;
 mod input;
 pub(super) mod live;
@@ -8,7 +10,7 @@ pub(super) mod reset;
 mod rules;
 pub(super) mod secret;
 pub(super) mod tags;
-mod view;
+pub(super) mod view;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -21,6 +23,8 @@ use super::super::extract::{AdminSession, Input, Params};
 use super::list::{Page, Slice};
 use crate::app::App;
 use crate::model::key::Key;
+use crate::model::secret::Secret;
+use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::store::api_keys::KeyChange;
@@ -70,8 +74,24 @@ pub(super) async fn create(
     }
     let bound = Bound::of(&app, &input).await?;
     let now = app.ports.clock.now();
+    let (mut key, plain) = fresh(&app, now);
+    input.apply(&bound, &mut key)?;
+    if !app.keys.create(&key).await? {
+        return Err(ApiError::internal("a fresh key's id or hash is taken"));
+    }
+    teach(&app, &key).await;
+    session.audit("key.create", &key.id);
+    let view = NewKeyView::new(
+        KeyView::new(&key, now, Some(Live::default()), Used::default()),
+        &plain,
+    );
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// A key with a secret of its own and nothing else, which is not stored yet.
+fn fresh(app: &App, now: Millis) -> (Key, Secret) {
     let issued = app.keyring.issue_key(&*app.ports.random);
-    let mut key = Key {
+    let key = Key {
         id: random::record_id(now, &*app.ports.random),
         hash: issued.hash.hex(),
         shown: issued.shown,
@@ -82,17 +102,7 @@ pub(super) async fn create(
         updated_at: now,
         ..Key::default()
     };
-    input.apply(&bound, &mut key)?;
-    if !app.keys.create(&key).await? {
-        return Err(ApiError::internal("a fresh key's id or hash is taken"));
-    }
-    teach(&app, &key).await;
-    session.audit("key.create", &key.id);
-    let view = NewKeyView::new(
-        KeyView::new(&key, now, Some(Live::default()), Used::default()),
-        &issued.plain,
-    );
-    Ok((StatusCode::CREATED, Json(view)))
+    (key, issued.plain)
 }
 
 /// One key.
@@ -155,9 +165,7 @@ pub(super) async fn delete(
     session: AdminSession,
     Path(id): Path<String>,
 ) -> Result<Json<KeyView>, ApiError> {
-    let changed = app.keys.delete(&id, app.ports.clock.now()).await?;
-    let key = done(changed, "The key is deleted already.")?;
-    teach(&app, &key).await;
+    let key = deleted(&app, &id).await?;
     session.audit("key.delete", &id);
     view(&app, key).await.map(Json)
 }
@@ -176,11 +184,23 @@ pub(super) async fn restore(
     session: AdminSession,
     Path(id): Path<String>,
 ) -> Result<Json<KeyView>, ApiError> {
-    let changed = app.keys.restore(&id, app.ports.clock.now()).await?;
-    let key = done(changed, "The key is not deleted.")?;
-    teach(&app, &key).await;
+    let key = restored(&app, &id).await?;
     session.audit("key.restore", &id);
     view(&app, key).await.map(Json)
+}
+
+async fn deleted(app: &App, id: &str) -> Result<Key, ApiError> {
+    let changed = app.keys.delete(id, app.ports.clock.now()).await?;
+    let key = done(changed, "The key is deleted already.")?;
+    teach(app, &key).await;
+    Ok(key)
+}
+
+async fn restored(app: &App, id: &str) -> Result<Key, ApiError> {
+    let changed = app.keys.restore(id, app.ports.clock.now()).await?;
+    let key = done(changed, "The key is not deleted.")?;
+    teach(app, &key).await;
+    Ok(key)
 }
 
 fn done(changed: KeyChange, wrong_state: &str) -> Result<Key, ApiError> {

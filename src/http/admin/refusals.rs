@@ -11,6 +11,7 @@ use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Params};
 use super::list::{Page, Slice};
 use crate::app::App;
+use crate::model::code::Code;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::relay::refusal_writer;
@@ -41,7 +42,8 @@ pub(super) struct RefusalView {
     key_id: Option<String>,
     /// `null` if the key is purged, too.
     key_name: Option<String>,
-    /// Stable code of why, as the client was told it.
+    /// Why, as the client was told it.
+    #[schema(value_type = Code)]
     code: String,
     today: u64,
     yesterday: u64,

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, Params};
 use super::list::Slice;
+use super::logged_error::LoggedError;
 use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::calendar::Day;
@@ -96,7 +97,8 @@ pub(super) struct RequestView {
     stream: bool,
     /// Status the client got.
     status: u16,
-    /// Stable code of what went wrong, if something did.
+    /// What went wrong, if something did.
+    #[schema(value_type = Option<LoggedError>)]
     error: Option<String>,
     /// The provider's own words about it.
     detail: Option<String>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::super::extract::{AdminSession, Input, SMALL};
+use super::super::extract::{AdminSession, ClientAddress, Input, SMALL};
 use super::{begin, no_admin, refused, wrong};
 use crate::app::App;
 use crate::config::weakness;
@@ -92,6 +92,7 @@ pub(in super::super) struct PasswordChanged {
 )]
 pub(in super::super) async fn change_password(
     State(app): State<App>,
+    ClientAddress(address): ClientAddress,
     session: AdminSession,
     Input(input): Input<PasswordInput, SMALL>,
 ) -> Result<Json<PasswordChanged>, ApiError> {
@@ -130,7 +131,7 @@ pub(in super::super) async fn change_password(
         .ok_or_else(|| ApiError::conflict("password_changed", "The password was changed meanwhile."))?;
     attempt.succeeded(&app.guesses, app.ports.clock.now()).await?;
     session.audit("admin.change-password", "");
-    let begun = begin(&app, &changed)?;
+    let begun = begin(&app, &changed, address).await?;
     Ok(Json(PasswordChanged {
         success: true,
         message: "The password is changed, and all sessions have ended.",

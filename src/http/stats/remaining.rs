@@ -17,7 +17,7 @@ use crate::store::refusals::RefusalRow;
 const WEEK: Millis = 7 * DAY;
 
 /// What was spent against the limits on money, micro-USD.
-pub(super) struct Spend {
+pub(in crate::http) struct Spend {
     pub(super) day: SpendSnapshot,
     pub(super) week: SpendSnapshot,
     pub(super) week_opus: SpendSnapshot,
@@ -26,7 +26,7 @@ pub(super) struct Spend {
 
 impl Spend {
     /// By the gate, or by the ledger where the gate was not told yet what went before, or cannot be asked.
-    pub(super) async fn of(
+    pub(in crate::http) async fn of(
         app: &App,
         key: &Key,
         snapshot: Option<&Snapshot>,
@@ -122,7 +122,7 @@ enum Unit {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsRemaining)]
-struct RemainingView {
+pub(in crate::http) struct RemainingView {
     limit: LimitName,
     unit: Unit,
     most: f64,
@@ -215,7 +215,7 @@ impl NowView {
 }
 
 /// How much of one limit is used up. Micro-USD, tokens or requests.
-struct Level {
+pub(in crate::http) struct Level {
     which: Limit,
     most: u64,
     used: u64,
@@ -228,11 +228,12 @@ impl Level {
         self.used.saturating_add(self.reserved)
     }
 
-    fn share(&self) -> f64 {
+    /// What is used and reserved, of 1.
+    pub(in crate::http) fn share(&self) -> f64 {
         self.taken() as f64 / self.most as f64
     }
 
-    fn view(&self) -> RemainingView {
+    pub(in crate::http) fn view(&self) -> RemainingView {
         let (limit, unit) = match self.which {
             Limit::WindowRequests => (LimitName::WindowRequests, Unit::Requests),
             Limit::WindowTokens => (LimitName::WindowTokens, Unit::Tokens),
@@ -259,7 +260,12 @@ impl Level {
 }
 
 /// Of the limits that are set.
-fn levels(limits: &Limits, snapshot: Option<&Snapshot>, spend: &Spend, now: Millis) -> Vec<Level> {
+pub(in crate::http) fn levels(
+    limits: &Limits,
+    snapshot: Option<&Snapshot>,
+    spend: &Spend,
+    now: Millis,
+) -> Vec<Level> {
     let window = snapshot.and_then(|snapshot| snapshot.window.clone());
     let window = window.filter(|window| window.end > now).unwrap_or_default();
     let window_ends = Some(window.end).filter(|end| *end > 0);

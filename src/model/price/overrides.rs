@@ -41,6 +41,14 @@ pub struct PriceOverrideError {
     pub reason: &'static str,
 }
 
+/// The operator's price as it is looked up, under one of the names it holds for.
+#[derive(Clone, Debug)]
+pub(super) struct OwnPrice {
+    /// The model's name as the operator wrote it.
+    pub(super) model: String,
+    pub(super) entry: Entry,
+}
+
 const MOST: f64 = 1_000_000.0;
 const NAME_BYTES: usize = 200;
 
@@ -49,7 +57,7 @@ impl PriceOverrides {
         self.entries().map(drop)
     }
 
-    pub(super) fn entries(&self) -> Result<HashMap<String, Entry>, PriceOverrideError> {
+    pub(super) fn entries(&self) -> Result<HashMap<String, OwnPrice>, PriceOverrideError> {
         let mut entries = HashMap::with_capacity(self.0.len());
         for (model, price) in &self.0 {
             if model.is_empty() || model.len() > NAME_BYTES || model.chars().any(is_hidden) {
@@ -59,7 +67,11 @@ impl PriceOverrides {
                     reason: "must be a model's name of 1 to 200 bytes",
                 });
             }
-            entries.insert(model.to_ascii_lowercase(), Entry::flat(price.rates(model)?));
+            let own = OwnPrice {
+                model: model.clone(),
+                entry: Entry::flat(price.rates(model)?),
+            };
+            entries.insert(model.to_ascii_lowercase(), own);
         }
         // Any other name of a model means it too, unless that name has a price of its own.
         for model in self.0.keys() {

@@ -75,7 +75,9 @@ pub(super) struct Entry {
     /// Searches and look-ups are charged once for a prompt, however many there were.
     pub(super) per_prompt: bool,
     /// Shut down before the table was made: still priced, but no measure for unknown models.
-    retired: bool,
+    pub(super) retired: bool,
+    /// Of an entry of the table.
+    pub(super) family: Option<Family>,
 }
 
 /// Prices by the length of the prompt.
@@ -130,6 +132,15 @@ impl Table {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(String::as_str)
+    }
+
+    /// A name as the table has it.
+    pub(super) fn name(&self, name: &str) -> Option<&str> {
+        self.models.get_key_value(name).map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.models.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
@@ -217,6 +228,13 @@ impl Entry {
         tier.and_then(|tier| self.tier(tier))
             .unwrap_or(&self.standard)
             .at(prompt)
+    }
+
+    /// Whether long prompts, other tiers, fast mode or a region have other prices than [`Self::rates`] of a short
+    /// prompt.
+    pub(super) fn varies(&self) -> bool {
+        let times = self.fast.max(self.us_only);
+        !self.tiers.is_empty() || !self.standard.above.is_empty() || times > 1_000
     }
 
     /// Whether the tier has prices of its own.
@@ -474,6 +492,7 @@ impl Row {
             calls: self.calls,
             per_prompt: self.per_prompt,
             retired: self.retired,
+            family: Some(family),
         }
     }
 }

@@ -23,7 +23,7 @@ const LATE: u64 = (MARKER_DAYS - 1) * calendar::DAY;
 
 /// Where the calls are counted whose model is only a client's word: it asked, and no provider served it.
 /// A client could invent names without end.
-const UNSERVED: &str = "(unserved)";
+pub const UNSERVED: &str = "(unserved)";
 
 /// Longest model name in the store, bytes.
 const NAME_BYTES: usize = 200;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Kind, Ledger, Range};
+use super::{Kind, Ledger, Range, Span};
 use crate::model::money::MicroUsd;
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
@@ -15,14 +15,14 @@ use crate::store::keys;
 const MOST: u64 = 20_000;
 
 impl Ledger {
-    /// What each member has cost over each of these times. Who is missing has cost nothing.
+    /// What each member has cost over each of these times, in one round trip. Who is missing has cost nothing.
     pub async fn costs(
         &self,
         kind: Kind<'_>,
-        ranges: &[Range],
+        spans: &[Span],
         now: Millis,
     ) -> Result<Vec<HashMap<String, MicroUsd>>, StoreError> {
-        let buckets: Vec<_> = ranges.iter().map(|range| self.buckets(*range, now)).collect();
+        let buckets: Vec<_> = spans.iter().map(|span| self.buckets(*span, now)).collect();
         let asks = buckets
             .iter()
             .flatten()

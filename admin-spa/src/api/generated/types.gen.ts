@@ -290,6 +290,25 @@ export type AccountLease = {
 export type AccountReason = 'disabled' | 'paused' | 'subscription_ended' | 'proxy_unsupported' | 'credentials_refused' | 'refused_until' | 'provider_limit' | 'throttled' | 'provider_trouble' | 'unexplained_refusal' | 'daily_quota' | 'busy';
 
 /**
+ * An account that does not serve as it should.
+ */
+export type AccountTrouble = {
+    accountId: string;
+    accountName: string;
+    code: AccountReason;
+    platform: Platform;
+    /**
+     * The provider's words, or ours, as far as there is more to say.
+     */
+    reason?: string | null;
+    status: string;
+    /**
+     * When it returns; `null`: not by itself.
+     */
+    until?: string | null;
+};
+
+/**
  * What `activationDays` counts, under CRS's name.
  */
 export type ActivationUnit = 'days' | 'hours';
@@ -464,6 +483,14 @@ export type BatchItem = {
     ok: boolean;
 };
 
+export type BatchModelStatsInput = {
+    /**
+     * Ids of keys. Those that are not there, disabled or expired count nothing.
+     */
+    apiIds: Array<string>;
+    period?: null | StatsPeriod;
+};
+
 /**
  * What a batch came to.
  */
@@ -507,6 +534,31 @@ export type BatchStatsTotal = StatsPeriods & {
      * Ids that were asked for.
      */
     totalKeys: number;
+};
+
+export type CallCostPart = {
+    class: TokenClass;
+    cost: Usd;
+    /**
+     * USD, of this call: long context, tier, fast mode and region are in it.
+     */
+    pricePerMillion: number;
+    tokens: number;
+};
+
+/**
+ * What the tokens of a call cost at the prices that hold now.
+ */
+export type CallCosts = {
+    /**
+     * `true`: with `charges` they are the call's cost. `false`: prices changed since, or what decided them is not
+     * known any more.
+     */
+    asCharged: boolean;
+    /**
+     * The classes of which there are tokens.
+     */
+    parts: Array<CallCostPart>;
 };
 
 /**
@@ -685,6 +737,19 @@ export type CredentialsType = 'apiKey' | 'oauth';
 export type DailySpend = {
     resetsAt: string;
     spent: Usd;
+};
+
+export type EndingKey = {
+    endsAt: string;
+    keyId: string;
+    keyName: string;
+};
+
+export type EndingSubscription = {
+    accountId: string;
+    accountName: string;
+    endsAt: string;
+    platform: Platform;
 };
 
 /**
@@ -905,6 +970,17 @@ export type Key = {
     window?: null | KeyWindow;
 };
 
+export type KeyCounts = {
+    active: number;
+    deleted: number;
+    disabled: number;
+    expired: number;
+    /**
+     * All but deleted ones.
+     */
+    total: number;
+};
+
 /**
  * What may be said about a key. Field names are CRS's.
  */
@@ -1044,6 +1120,28 @@ export type KeySpend = {
     total: PeriodSpend;
     week: PeriodSpend;
     weekOpus: PeriodSpend;
+};
+
+/**
+ * What to test with.
+ */
+export type KeyTestInput = {
+    /**
+     * The key. Its id is not enough: a call is charged to it.
+     */
+    apiKey: string;
+    /**
+     * 1 to 4096 tokens; 1000 if left out.
+     */
+    maxTokens?: number | null;
+    /**
+     * `claude-sonnet-4-5-20250929` if left out.
+     */
+    model?: string | null;
+    /**
+     * `hi` if left out.
+     */
+    prompt?: string | null;
 };
 
 /**
@@ -1269,6 +1367,19 @@ export type NamedUsage = {
     totals: Totals;
 };
 
+/**
+ * A key and the limit it is nearest to.
+ */
+export type NearLimit = {
+    keyId: string;
+    keyName: string;
+    level: StatsRemaining;
+    /**
+     * What is used and reserved of the limit; more than 100 is possible.
+     */
+    usedPercent: number;
+};
+
 export type NewAccountInput = {
     credentials?: CredentialsInput;
     /**
@@ -1486,6 +1597,57 @@ export type OemSettingsInput = {
      */
     siteIconData?: string | null;
     siteName: string;
+};
+
+export type Overview = {
+    asOf: string;
+    /**
+     * Active keys that end within 7 days, the soonest first; at most 20.
+     */
+    endingKeys: Array<EndingKey>;
+    endingKeysCount: number;
+    /**
+     * Accounts whose subscription ends within 7 days, the soonest first; at most 20.
+     */
+    endingSubscriptions: Array<EndingSubscription>;
+    endingSubscriptionsCount: number;
+    keys: KeyCounts;
+    /**
+     * Active keys that have used or reserved at least 90 % of a limit, each with its tightest, the tightest first;
+     * at most 20.
+     */
+    nearLimit: Array<NearLimit>;
+    /**
+     * `false`: more keys may be near a limit than one answer looks at.
+     */
+    nearLimitComplete: boolean;
+    /**
+     * Those that have accounts.
+     */
+    platforms: Array<PlatformOverview>;
+    /**
+     * Platforms whose pool did not answer: what is said of their accounts is from the records alone.
+     */
+    poolsAway: Array<Platform>;
+    /**
+     * Calls that have reached a provider, ever. 0: nobody has used the relay yet.
+     */
+    requests: number;
+    /**
+     * Calls that accounts serve now.
+     */
+    running: number;
+    /**
+     * Accounts that are switched on and do not serve as they should: those that only a person can mend first, then
+     * the others by when they return; at most 50.
+     */
+    trouble: Array<AccountTrouble>;
+    troubleCount: number;
+    /**
+     * Models of the last 7 days' calls that have no price of their own, the dearest first: their calls are charged
+     * the dearest price of the family.
+     */
+    unpricedModels: Array<UnpricedModel>;
 };
 
 /**
@@ -1775,6 +1937,54 @@ export type PageKeyHolding = {
     totalPages: number;
 };
 
+/**
+ * One page of a list.
+ */
+export type PageRefusal = {
+    items: Array<{
+        /**
+         * Stable code of why, as the client was told it.
+         */
+        code: string;
+        /**
+         * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+         */
+        keyId?: string | null;
+        /**
+         * `null` if the key is purged, too.
+         */
+        keyName?: string | null;
+        lastAt: string;
+        /**
+         * What the client was told the last time, in English.
+         */
+        lastMessage: string;
+        /**
+         * `x-request-id` of the last one. It is not in the log of requests.
+         */
+        lastRequestId: string;
+        /**
+         * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+         */
+        nextAllowedAt?: string | null;
+        today: number;
+        yesterday: number;
+    }>;
+    /**
+     * Counts from 1.
+     */
+    page: number;
+    pageSize: number;
+    /**
+     * How many there are on all pages.
+     */
+    total: number;
+    /**
+     * 0 when there is nothing.
+     */
+    totalPages: number;
+};
+
 export type PasswordChanged = {
     /**
      * Milliseconds until the token ends.
@@ -1843,6 +2053,33 @@ export type PermissionsInput = string | Array<string>;
  * Whose protocol and pool an account belongs to.
  */
 export type Platform = 'claude' | 'openai' | 'gemini' | 'antigravity';
+
+/**
+ * How the accounts of one platform are doing.
+ */
+export type PlatformOverview = {
+    accounts: number;
+    /**
+     * When the first account returns by itself to a platform that is blocked; `null`: not by itself, or it is not
+     * blocked.
+     */
+    backAt?: string | null;
+    /**
+     * There are accounts that are not disabled, and none of them is usable: calls fail.
+     */
+    blocked: boolean;
+    /**
+     * Accounts by `status`; what there is none of is left out.
+     */
+    byStatus: {
+        [key: string]: number;
+    };
+    platform: Platform;
+    /**
+     * Accounts that can serve a call now, or as soon as one that runs has ended.
+     */
+    usable: number;
+};
 
 /**
  * What was used in as many days before, or in the calendar month before.
@@ -1990,6 +2227,39 @@ export type RankFigures = {
 };
 
 export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
+
+/**
+ * How often calls of a key were refused with a code, today and yesterday in the operator's time zone.
+ */
+export type Refusal = {
+    /**
+     * Stable code of why, as the client was told it.
+     */
+    code: string;
+    /**
+     * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+     */
+    keyId?: string | null;
+    /**
+     * `null` if the key is purged, too.
+     */
+    keyName?: string | null;
+    lastAt: string;
+    /**
+     * What the client was told the last time, in English.
+     */
+    lastMessage: string;
+    /**
+     * `x-request-id` of the last one. It is not in the log of requests.
+     */
+    lastRequestId: string;
+    /**
+     * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+     */
+    nextAllowedAt?: string | null;
+    today: number;
+    yesterday: number;
+};
 
 /**
  * One call.
@@ -2264,6 +2534,10 @@ export type StatsNow = {
      * Calls that wait for a slot; `null`: the key's gate cannot be asked.
      */
     queued?: number | null;
+    /**
+     * The key's calls that were refused before a provider was called, today and yesterday; the last first.
+     */
+    refusals: Array<StatsRefusal>;
     refused?: null | StatsRefused;
     /**
      * The limits that are set, the tightest first.
@@ -2304,6 +2578,17 @@ export type StatsPricing = {
     cacheWrite: number;
     input: number;
     output: number;
+};
+
+export type StatsRefusal = {
+    code: string;
+    lastAt: string;
+    /**
+     * When a call may be tried again, as the last one was told; `null`: now, or waiting does not help.
+     */
+    nextAllowedAt?: string | null;
+    today: number;
+    yesterday: number;
 };
 
 export type StatsRefused = {
@@ -2439,6 +2724,11 @@ export type TicketMade = {
 };
 
 /**
+ * A class of tokens, with the names of `tokens`.
+ */
+export type TokenClass = 'input' | 'cacheRead' | 'cacheWrite5m' | 'cacheWrite1h' | 'output';
+
+/**
  * Token counts of one call, each token in exactly one class.
  */
 export type Tokens = {
@@ -2530,6 +2820,7 @@ export type TracedAttempt = {
  * One call, and how it was served.
  */
 export type TracedRequest = Request & {
+    costs: CallCosts;
     trace?: null | CallTrace;
 };
 
@@ -2580,6 +2871,18 @@ export type TrendStatsPoint = StatsUsage & {
  * Length of a point of a series.
  */
 export type Unit = 'hour' | 'day' | 'month';
+
+export type UnpricedModel = {
+    /**
+     * What they were charged, by a guessed price.
+     */
+    cost: Usd;
+    model: string;
+    /**
+     * Calls of the last 7 days.
+     */
+    requests: number;
+};
 
 /**
  * What one of those that cost most used. Each list has a figure for each point.
@@ -3784,6 +4087,19 @@ export type SetOemSettingsResponses = {
 
 export type SetOemSettingsResponse = SetOemSettingsResponses[keyof SetOemSettingsResponses];
 
+export type GetOverviewData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/overview';
+};
+
+export type GetOverviewResponses = {
+    200: Overview;
+};
+
+export type GetOverviewResponse = GetOverviewResponses[keyof GetOverviewResponses];
+
 export type GetPricesData = {
     body?: never;
     path?: never;
@@ -3815,6 +4131,42 @@ export type SetPricesResponses = {
 };
 
 export type SetPricesResponse = SetPricesResponses[keyof SetPricesResponses];
+
+export type ListRefusalsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Of this key only, by id.
+         */
+        keyId?: string;
+        /**
+         * With this code only, like `cost_limited`.
+         */
+        code?: string;
+        /**
+         * Counts from 1.
+         */
+        page?: number;
+        /**
+         * 20 if left out.
+         */
+        pageSize?: number;
+    };
+    url: '/admin/refusals';
+};
+
+export type ListRefusalsErrors = {
+    422: ErrorBody;
+};
+
+export type ListRefusalsError = ListRefusalsErrors[keyof ListRefusalsErrors];
+
+export type ListRefusalsResponses = {
+    200: PageRefusal;
+};
+
+export type ListRefusalsResponse = ListRefusalsResponses[keyof ListRefusalsResponses];
 
 export type ListRequestsData = {
     body?: never;
@@ -4246,6 +4598,64 @@ export type VerifyLedgerResponses = {
 };
 
 export type VerifyLedgerResponse = VerifyLedgerResponses[keyof VerifyLedgerResponses];
+
+export type TestKeyData = {
+    body: KeyTestInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api-key/test';
+};
+
+export type TestKeyErrors = {
+    /**
+     * No key
+     */
+    400: ErrorBody;
+    /**
+     * Not a key, or one that is disabled or has expired
+     */
+    401: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type TestKeyError = TestKeyErrors[keyof TestKeyErrors];
+
+export type TestKeyResponses = {
+    200: string;
+};
+
+export type TestKeyResponse = TestKeyResponses[keyof TestKeyResponses];
+
+export type GetBatchModelStatsData = {
+    body: BatchModelStatsInput;
+    path?: never;
+    query?: never;
+    url: '/apiStats/api/batch-model-stats';
+};
+
+export type GetBatchModelStatsErrors = {
+    /**
+     * No id, or more than 30
+     */
+    400: ErrorBody;
+    422: ErrorBody;
+    /**
+     * Asked too often; see `retry-after`
+     */
+    429: ErrorBody;
+};
+
+export type GetBatchModelStatsError = GetBatchModelStatsErrors[keyof GetBatchModelStatsErrors];
+
+export type GetBatchModelStatsResponses = {
+    200: ModelStats;
+};
+
+export type GetBatchModelStatsResponse = GetBatchModelStatsResponses[keyof GetBatchModelStatsResponses];
 
 export type GetBatchStatsData = {
     body: BatchStatsInput;

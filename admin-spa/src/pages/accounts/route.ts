@@ -6,4 +6,8 @@ export default definePage({
   path: 'accounts',
   component: () => import('./AccountsPage.vue'),
   nav: { icon: Server, order: 20, section: 'work' },
+  children: [
+    { name: 'accounts.new', path: 'accounts/new', component: () => import('./NewAccountPage.vue') },
+    { name: 'accounts.one', path: 'accounts/:id', component: () => import('./AccountPage.vue') },
+  ],
 })

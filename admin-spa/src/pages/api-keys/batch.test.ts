@@ -1,22 +1,41 @@
 import { expect, test } from 'vitest'
 import type { Key } from '@/api'
 import { usd } from '@/lib/money'
-import { each, everyPage, patchOf } from './batch'
+import { each, everyPage, requestsOf } from './batch'
 import { emptyConfig, extended, preset } from './config'
 
 const now = Date.parse('2026-11-28T00:00:00Z')
-const key = (change: Partial<Key>) => ({ ...emptyConfig(), isActive: true, ...change }) as Key
+let made = 0
+const key = (change: Partial<Key>) => ({ ...emptyConfig(), id: `k${++made}`, isActive: true, ...change }) as Key
 
-test('a patch has only what changes', () => {
-  expect(patchOf(key({ dailyCostLimit: usd(5) }), { kind: 'limit', field: 'dailyCostLimit', how: 'set', amount: usd(5) }, now)).toEqual({})
-  expect(patchOf(key({ dailyCostLimit: usd(0.1) }), { kind: 'limit', field: 'dailyCostLimit', how: 'add', amount: usd(0.2) }, now)).toEqual({ dailyCostLimit: 0.3 })
-  expect(patchOf(key({ tags: ['a', 'b'] }), { kind: 'removeTag', tag: 'a' }, now)).toEqual({ tags: ['b'] })
-  expect(patchOf(key({ tags: ['a'] }), { kind: 'addTag', tag: 'a' }, now)).toEqual({})
+test('keys that become the same share a request, up to a hundred', () => {
+  const keys = Array.from({ length: 205 }, (_, at) => key({ id: `id${at}` }))
+  const requests = requestsOf(keys, { kind: 'limit', field: 'dailyCostLimit', how: 'set', amount: usd(5) }, now)
+  expect(requests.map((one) => one.ids.length)).toEqual([100, 100, 5])
+  expect(requests.flatMap((one) => one.ids)).toEqual(keys.map((one) => one.id))
+  expect(requests[0]!.change).toEqual({ dailyCostLimit: 5 })
+})
+
+test('what is added depends on what is there', () => {
+  const keys = [key({ id: 'a', dailyCostLimit: usd(0.1) }), key({ id: 'b', dailyCostLimit: usd(1) }), key({ id: 'c', dailyCostLimit: usd(0.1) })]
+  expect(requestsOf(keys, { kind: 'limit', field: 'dailyCostLimit', how: 'add', amount: usd(0.2) }, now)).toEqual([
+    { ids: ['a', 'c'], change: { dailyCostLimit: 0.3 } },
+    { ids: ['b'], change: { dailyCostLimit: 1.2 } },
+  ])
 })
 
 test('nothing gets a limit or an end that had none', () => {
-  expect(patchOf(key({}), { kind: 'limit', field: 'totalCostLimit', how: 'add', amount: usd(1) }, now)).toEqual({})
-  expect(patchOf(key({ expiresAt: null }), { kind: 'extend', days: 7 }, now)).toEqual({})
+  expect(requestsOf([key({})], { kind: 'limit', field: 'totalCostLimit', how: 'add', amount: usd(1) }, now)).toEqual([])
+  expect(requestsOf([key({ expiresAt: null })], { kind: 'extend', days: 7 }, now)).toEqual([])
+  // The end of a key that counts from its first use is no field that can be set.
+  expect(requestsOf([key({ expiresAt: '2026-12-01T00:00:00Z', expirationMode: 'activation' })], { kind: 'extend', days: 7 }, now)).toEqual([])
+})
+
+test('tags and actions are the same for all', () => {
+  const keys = [key({ id: 'a' }), key({ id: 'b' })]
+  expect(requestsOf(keys, { kind: 'addTag', tag: 'x' }, now)).toEqual([{ ids: ['a', 'b'], addTags: ['x'] }])
+  expect(requestsOf(keys, { kind: 'removeTag', tag: 'x' }, now)).toEqual([{ ids: ['a', 'b'], removeTags: ['x'] }])
+  expect(requestsOf(keys, { kind: 'action', action: 'delete' }, now)).toEqual([{ ids: ['a', 'b'], action: 'delete' }])
 })
 
 test('time is added to the end, or to now if that is over', () => {
@@ -33,7 +52,7 @@ test('one failure keeps no other item back, and no more run than may', async () 
     await Promise.resolve()
     running--
     if (item === 2) throw new Error('no')
-  }, (item, error) => error && failed.push(item))
+  }, (item, result) => result instanceof Error && failed.push(item))
   expect([most, failed]).toEqual([2, [2]])
 })
 

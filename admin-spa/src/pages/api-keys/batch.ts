@@ -1,47 +1,57 @@
-import type { Key } from '@/api'
-import { diff, type Change } from '@/lib/draft'
+import type { Key, KeyBatchInput } from '@/api'
 import { addUsd, type Usd } from '@/lib/money'
-import { extended, pickConfig, type KeyConfig } from './config'
+import { extended } from './config'
 
-export type BatchChange =
+export type BatchTask =
   | { kind: 'limit'; field: 'dailyCostLimit' | 'weeklyCostLimit' | 'weeklyOpusCostLimit' | 'totalCostLimit'; how: 'set' | 'add'; amount: Usd }
   | { kind: 'concurrency'; value: number }
   | { kind: 'extend'; days: number }
   | { kind: 'addTag' | 'removeTag'; tag: string }
-  | { kind: 'active'; value: boolean }
-  | { kind: 'delete' | 'restore' | 'purge' }
+  | { kind: 'action'; action: NonNullable<KeyBatchInput['action']> }
 
-/** What PATCH is sent for one key; empty: it has that already. */
-export function patchOf(key: Key, change: BatchChange, now: number): Partial<KeyConfig & Pick<Key, 'isActive'>> {
-  const before = { ...pickConfig(key), isActive: key.isActive }
-  const after = { ...before }
-  switch (change.kind) {
-    case 'limit':
-      // Adding to "no limit" would make a limit where there was none.
-      if (change.how === 'set') after[change.field] = change.amount
-      else if (before[change.field] > 0) after[change.field] = addUsd(before[change.field], change.amount)
-      break
-    case 'concurrency': after.concurrencyLimit = change.value; break
-    case 'extend':
-      if (key.expiresAt) after.expiresAt = extended(key.expiresAt, change.days, now)
-      break
-    case 'addTag': if (!before.tags.includes(change.tag)) after.tags = [...before.tags, change.tag]; break
-    case 'removeTag': after.tags = before.tags.filter((tag) => tag !== change.tag); break
-    case 'active': after.isActive = change.value; break
+type Body = Omit<KeyBatchInput, 'ids' | 'dryRun'>
+/** Most keys of one request. */
+const MOST = 100
+
+/** What one key is to become; nothing: it has no such limit or end, and gets none. */
+function bodyOf(key: Key, task: BatchTask, now: number): Body | undefined {
+  switch (task.kind) {
+    case 'limit': {
+      if (task.how === 'set') return { change: { [task.field]: task.amount } }
+      const limit = key[task.field]
+      return limit > 0 ? { change: { [task.field]: addUsd(limit, task.amount) } } : undefined
+    }
+    case 'concurrency': return { change: { concurrencyLimit: task.value } }
+    case 'extend': return key.expiresAt && key.expirationMode === 'fixed' ? { change: { expiresAt: extended(key.expiresAt, task.days, now) } } : undefined
+    case 'addTag': return { addTags: [task.tag] }
+    case 'removeTag': return { removeTags: [task.tag] }
+    case 'action': return { action: task.action }
   }
-  return diff(before, after)
 }
 
-export const changesOf = (key: Key, patch: object): Change[] =>
-  Object.entries(patch).map(([field, to]) => ({ field, from: key[field as keyof Key], to }))
+/** As few requests as can be: keys that become the same share one, up to 100. */
+export function requestsOf(keys: readonly Key[], task: BatchTask, now: number): Omit<KeyBatchInput, 'dryRun'>[] {
+  const groups = new Map<string, { body: Body; ids: string[] }>()
+  for (const key of keys) {
+    const body = bodyOf(key, task, now)
+    if (!body) continue
+    const same = JSON.stringify(body)
+    const group = groups.get(same) ?? { body, ids: [] }
+    group.ids.push(key.id)
+    groups.set(same, group)
+  }
+  return [...groups.values()].flatMap(({ body, ids }) =>
+    Array.from({ length: Math.ceil(ids.length / MOST) }, (_, at) => ({ ...body, ids: ids.slice(at * MOST, (at + 1) * MOST) })),
+  )
+}
 
 /** Runs `work` for each item, `width` at a time, in order; never throws. `done` is told of each result. */
-export async function each<T>(items: readonly T[], width: number, work: (item: T) => Promise<unknown>, done: (item: T, error?: Error) => void) {
+export async function each<T, R>(items: readonly T[], width: number, work: (item: T) => Promise<R>, done: (item: T, result: R | Error) => void) {
   let next = 0
   const worker = async () => {
     while (next < items.length) {
       const item = items[next++]!
-      await work(item).then(() => done(item), (error: Error) => done(item, error))
+      await work(item).then((result) => done(item, result), (error: Error) => done(item, error))
     }
   }
   await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker))

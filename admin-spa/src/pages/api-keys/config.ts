@@ -14,7 +14,7 @@ export const pickConfig = (key: Key) => Object.fromEntries(CONFIG.map((name) => 
 /** A key without limits. The server's standard for the week: Monday, 0:00. */
 export const emptyConfig = (): KeyConfig => ({
   name: '', description: '', tags: [], dailyCostLimit: usd(0), weeklyCostLimit: usd(0), weeklyOpusCostLimit: usd(0), totalCostLimit: usd(0), weeklyResetDay: 1, weeklyResetHour: 0,
-  rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: usd(0), concurrencyLimit: 0, concurrencyQueueSize: 0, concurrencyQueueTimeout: 10_000,
+  rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: usd(0), concurrencyLimit: 0, concurrencyQueueSize: 0, concurrencyQueueTimeout: 0,
   expirationMode: 'fixed', expiresAt: null, activationDays: 0, activationUnit: 'days', permissions: [], enableModelRestriction: false, modelRestrictionMode: 'deny', restrictedModels: [],
   enableClientRestriction: false, allowedClients: [], bindings: {}, bindingFallback: false, allowTrace: false,
 })

@@ -53,7 +53,7 @@ pub(in super::super) enum AccountAction {
 }
 
 enum Task {
-    Edit(SharedEdit),
+    Edit(Box<SharedEdit>),
     Set(fn(&mut Account)),
     Reset,
     FlushSessions,
@@ -94,7 +94,7 @@ pub(in super::super) async fn batch(
 ) -> Result<Json<BatchResult>, ApiError> {
     exactly_one(input.change.is_some(), input.action.is_some())?;
     let task = match (input.change, input.action) {
-        (Some(change), _) => Task::Edit(change.checked(&app).await?),
+        (Some(change), _) => Task::Edit(Box::new(change.checked(&app).await?)),
         (None, Some(action)) => action.into(),
         (None, None) => return Err(ApiError::missing("change")),
     };

@@ -50,7 +50,7 @@ enum Kind {
 /// What holds an account back, or one of its families of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum AccountReason {
+pub(in super::super) enum AccountReason {
     /// `isActive` is false.
     Disabled,
     /// `schedulable` is false.

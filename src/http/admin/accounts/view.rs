@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crs_durable::pool::{self, AccountSnapshot, CooldownKind};
+use crs_durable::pool::{AccountSnapshot, CooldownKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::live::{AccountReason, CooldownView, DailySpend, ErrorView, KeyNames, LeaseView, QuotaView};
+use super::pools::Pools;
 use crate::app::App;
 use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::model::money::{MicroUsd, Usd};
@@ -121,9 +122,9 @@ impl From<&Proxy> for ProxyView {
 }
 
 /// How an account is doing. The first that fits, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Status {
+pub(in super::super) enum Status {
     /// `isActive` is false.
     Inactive,
     /// Its subscription has ended.
@@ -148,7 +149,7 @@ pub(super) enum Status {
 impl Status {
     /// What needs a person comes first, then what heals by itself, then what is well, then what the operator
     /// has put aside.
-    pub(super) fn urgency(self) -> u8 {
+    pub(in super::super) fn urgency(self) -> u8 {
         match self {
             Self::Unauthorized => 0,
             Self::Unusable => 1,
@@ -179,17 +180,7 @@ impl Doing {
     /// How these accounts are doing. A pool that cannot be asked says nothing.
     pub(super) async fn of(app: &App, accounts: &[Account]) -> Result<Self, StoreError> {
         let platforms: BTreeSet<Platform> = accounts.iter().map(|account| account.platform).collect();
-        let mut pools = BTreeMap::new();
-        for platform in platforms {
-            match app.ports.gates.pool(platform, pool::Command::Snapshot).await {
-                Ok(pool::Reply::Snapshot(snapshot)) => {
-                    let known = snapshot.accounts.into_iter();
-                    pools.extend(known.map(|account| (account.policy.id.clone(), account)));
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the pool was not asked how its accounts are doing"),
-            }
-        }
+        let pools = Pools::ask(app, platforms).await.accounts;
         let shown = accounts.iter().filter_map(|account| pools.get(&account.id));
         let names = KeyNames::of(app, shown.flat_map(|live| &live.leases)).await?;
         let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
@@ -225,7 +216,7 @@ impl Doing {
 impl AccountView {
     pub(super) fn new(app: &App, account: &Account, doing: &Doing) -> Self {
         let live = doing.pools.get(&account.id);
-        let (status, status_reason, status_until) = status(account, live, doing.now);
+        let condition = Condition::of(account, live, doing.now);
         Self {
             id: account.id.clone(),
             name: account.name.clone(),
@@ -258,10 +249,10 @@ impl AccountView {
             subscription_expires_at: account.subscription_expires_at.map(iso),
             daily_quota: account.daily_quota.into(),
             reserve_percent: account.reserve_percent,
-            status,
-            status_code: code(status, status_until, live),
-            status_reason,
-            status_until: status_until.map(iso),
+            status: condition.status,
+            status_code: condition.code,
+            status_reason: condition.reason,
+            status_until: condition.until.map(iso),
             cooldowns: live
                 .iter()
                 .flat_map(|live| &live.cooldowns)
@@ -289,6 +280,31 @@ impl AccountView {
             last_used_at: doing.last_used(account).map(iso),
             created_at: iso(account.created_at),
             updated_at: iso(account.updated_at),
+        }
+    }
+}
+
+/// How an account is doing, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) struct Condition {
+    pub(in super::super) status: Status,
+    /// `None`: it is active.
+    pub(in super::super) code: Option<AccountReason>,
+    /// As far as there is more to say: the provider's words, or ours.
+    pub(in super::super) reason: Option<String>,
+    /// Until when, if it ends by itself.
+    pub(in super::super) until: Option<Millis>,
+}
+
+impl Condition {
+    /// `live`: what the account's pool knows of it, if it answered.
+    pub(in super::super) fn of(account: &Account, live: Option<&AccountSnapshot>, now: Millis) -> Self {
+        let (status, reason, until) = status(account, live, now);
+        Self {
+            status,
+            code: code(status, until, live),
+            reason,
+            until,
         }
     }
 }

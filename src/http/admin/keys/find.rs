@@ -122,7 +122,7 @@ impl Figures {
             KeySort::CostTotal => Range::All,
             _ => return Ok(Self::default()),
         };
-        let costs = app.ledger.costs(Kind::Keys, &[range], now).await?;
+        let costs = app.ledger.costs(Kind::Keys, &[range.into()], now).await?;
         let figures = costs.into_iter().flatten().map(|(id, MicroUsd(cost))| (id, cost));
         Ok(Self(figures.collect()))
     }

@@ -180,6 +180,10 @@ pub(in super::super) enum PermissionsInput {
 }
 
 impl KeyInput {
+    pub(super) fn sets_tags(&self) -> bool {
+        self.tags.as_ref().is_some()
+    }
+
     /// Changes what was sent, or refuses it. `bound`: of the same input.
     pub(super) fn apply(&self, bound: &Bound, key: &mut Key) -> Result<(), ApiError> {
         if let Some(Line(name)) = self.name.as_ref() {
@@ -278,10 +282,6 @@ impl KeyInput {
 }
 
 /// [`KeyInput`] as a new key needs it: with a name.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "only described, and the description is made by a test")
-)]
 pub(in super::super) struct NewKeyInput;
 
 impl PartialSchema for NewKeyInput {

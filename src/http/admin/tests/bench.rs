@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -18,7 +19,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::app::{App, Ports, assemble};
+use crate::app::{App, HostKind, Ports, assemble};
 use crate::config::Config;
 use crate::http::extract::{ClientAddress, FromThisMachine};
 use crate::http::router;
@@ -26,7 +27,7 @@ use crate::model::account::Platform;
 use crate::model::secret::Secret;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
-use crate::port::gates::{Gates, GatesError, KeyHash};
+use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::{Body as UpstreamBody, Route, Upstream, UpstreamError, UpstreamErrorKind};
@@ -113,6 +114,7 @@ impl Bench {
             tasks: Arc::new(Tokio),
             random: Arc::new(Counting::new()),
             billed: None,
+            host: HostKind::Native,
         };
         let app = assemble(config, ports, Some(Secret::new(LOCAL)));
         app.admins.ensure(&app.config.admin, None, NOW).await.unwrap();
@@ -291,6 +293,10 @@ pub(super) struct Machines {
     gates: Mutex<HashMap<KeyHash, Gate>>,
     pools: Mutex<HashMap<Platform, Pool>>,
     pub(super) away: std::sync::atomic::AtomicBool,
+    /// Commands that gates were sent.
+    pub(super) to_gates: std::sync::atomic::AtomicUsize,
+    /// They say that they outlive their callers, as on the edge.
+    pub(super) keep: std::sync::atomic::AtomicBool,
 }
 
 impl Machines {
@@ -300,6 +306,8 @@ impl Machines {
             gates: Mutex::default(),
             pools: Mutex::default(),
             away: std::sync::atomic::AtomicBool::new(false),
+            to_gates: std::sync::atomic::AtomicUsize::new(0),
+            keep: std::sync::atomic::AtomicBool::new(false),
         }
     }
 
@@ -318,6 +326,7 @@ impl Machines {
 impl Gates for Machines {
     async fn gate(&self, key: &KeyHash, command: gate::Command) -> Result<gate::Reply, GatesError> {
         self.reached("gate")?;
+        self.to_gates.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let mut gates = self.gates.lock().unwrap();
         Ok(gates
             .entry(key.clone())
@@ -334,6 +343,12 @@ impl Gates for Machines {
             .or_default()
             .handle(self.clock.now(), command)
             .reply)
+    }
+
+    fn keeps_events(&self) -> Option<KeepsEvents> {
+        let wait = Duration::from_secs(1);
+        let keep = self.keep.load(std::sync::atomic::Ordering::SeqCst);
+        keep.then_some(KeepsEvents { wait })
     }
 }
 

@@ -3,9 +3,10 @@
 use crs_durable::pool;
 use serde_json::{Value, json};
 
-use super::bench::Bench;
-use super::usage::account;
+use super::bench::{Bench, NOW};
+use super::usage::{account, event, used};
 use crate::model::account::Platform;
+use crate::model::money::MicroUsd;
 use crate::port::gates::Gates as _;
 
 async fn names(bench: &Bench, path: &str) -> Vec<String> {
@@ -60,6 +61,67 @@ async fn keys_are_found_by_status_tags_and_binding() {
         tags["items"],
         json!([{"tag": "x", "count": 2}, {"tag": "y", "count": 1}, {"tag": "z", "count": 1}])
     );
+}
+
+#[tokio::test]
+async fn keys_are_found_by_a_group_and_accounts_by_theirs() {
+    let bench = Bench::new().await;
+    let group = bench
+        .post(
+            "/admin/account-groups",
+            json!({"name": "team", "platform": "claude"}),
+        )
+        .await
+        .is(201)
+        .text("id");
+    let inside = account(&bench, "inside").await["id"].clone();
+    account(&bench, "outside").await;
+    let path = format!("/admin/accounts/{}", inside.as_str().unwrap());
+    bench.patch(&path, json!({"groups": [group]})).await.is(200);
+    for (name, target) in [
+        ("to the group", json!(format!("group:{group}"))),
+        ("to the account", inside),
+    ] {
+        let key = json!({"name": name, "bindings": {"claude": target}});
+        bench.post("/admin/api-keys", key).await.is(201);
+    }
+    let keys = format!("/admin/api-keys?boundTo=group:{group}");
+    assert_eq!(names(&bench, &keys).await, ["to the group"]);
+    let accounts = format!("/admin/accounts?group={group}");
+    assert_eq!(names(&bench, &accounts).await, ["inside"]);
+}
+
+#[tokio::test]
+async fn keys_are_sorted_by_their_last_use_and_what_they_cost() {
+    let (bench, first, second, account) = used().await;
+    // Yesterday `first` was dear: over all time it cost more than `second`, today less.
+    let mut dear = event(NOW - 2, 4, &first, &account);
+    dear.cost = MicroUsd(5_000);
+    let now = bench.app.ports.clock.now();
+    bench.app.ledger.append("b2", &[dear], now).await.unwrap();
+    bench
+        .post("/admin/api-keys", json!({"name": "never"}))
+        .await
+        .is(201);
+    let shown = bench.get("/admin/api-keys").await.is(200).json;
+    let of = |id: &Value, field: &str| -> Value {
+        let items = shown["items"].as_array().unwrap();
+        items.iter().find(|item| item["id"] == *id).unwrap()[field].clone()
+    };
+    for (field, up) in [
+        ("lastUsedAt", ["never", "first", "second"]),
+        ("costToday", ["never", "first", "second"]),
+        ("costTotal", ["never", "second", "first"]),
+    ] {
+        let down: Vec<&str> = up.iter().rev().copied().collect();
+        for (order, expected) in [("asc", up.to_vec()), ("desc", down)] {
+            let path = format!("/admin/api-keys?sortBy={field}&sortOrder={order}");
+            assert_eq!(names(&bench, &path).await, expected, "{field} {order}");
+        }
+    }
+    assert_eq!(of(&first["id"], "costToday"), 0.0001);
+    assert_eq!(of(&first["id"], "costTotal"), 0.0052);
+    assert_eq!(of(&second["id"], "lastUsedAt"), "2025-11-24T18:00:00.000Z");
 }
 
 #[tokio::test]

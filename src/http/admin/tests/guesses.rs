@@ -164,7 +164,7 @@ async fn one_address_cannot_guess_many_names_nor_lock_the_admin_out() {
 }
 
 #[tokio::test]
-async fn neither_names_nor_passwords_are_stored_and_addresses_in_the_audit_log_only() {
+async fn neither_names_nor_passwords_are_stored_and_addresses_in_the_log_and_the_list_of_sessions_only() {
     let bench = Bench::new().await;
     bench
         .login("somebody", "s3cret-guess", Some("198.51.100.77".parse().unwrap()))
@@ -178,8 +178,17 @@ async fn neither_names_nor_passwords_are_stored_and_addresses_in_the_audit_log_o
     for secret in ["somebody", "s3cret-guess", PASSWORD] {
         assert!(!stored.contains(secret), "{secret}");
     }
-    // The audit log says from where a person logged in, and from which network others tried; nothing else does.
+    // The audit log says from where a person logged in, and from which network others tried. So does the list of
+    // sessions, of those that last; nothing else does.
     let (log, rest): (Vec<&str>, Vec<&str>) = stored.lines().partition(|line| line.contains("\"audit:"));
+    let (sessions, rest): (Vec<&str>, Vec<&str>) = rest
+        .into_iter()
+        .partition(|line| line.contains("\"admin:session:"));
+    assert!(
+        sessions.len() == 1
+            && sessions[0].contains("198.51.100.77")
+            && sessions[0].contains("expire_at: Some(")
+    );
     assert!(rest.iter().all(|line| !line.contains("198.51.100.77")));
     let refused: Vec<&&str> = log.iter().filter(|line| line.contains("login_refused")).collect();
     assert!(!refused.is_empty() && refused.iter().all(|line| !line.contains("198.51.100.77")));

@@ -166,3 +166,46 @@ async fn counts_wait_while_the_store_is_away_and_go_after_two_days() {
     assert_eq!(rows(&bench, "").await.len(), 0);
     assert!(bench.app.ports.clock.now() > NOW);
 }
+
+/// Lets the tasks run that requests left behind.
+async fn others_run() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_runs_between_requests_one_of_them_leaves_a_task_that_writes() {
+    let bench = Bench::new().await;
+    bench.gates.keep.store(true, Ordering::SeqCst);
+    let calls = || bench.store.calls.load(Ordering::SeqCst);
+    let today = async || {
+        let rows = bench
+            .app
+            .refusals
+            .rows(bench.app.ports.clock.now())
+            .await
+            .unwrap();
+        rows.iter().map(|row| row.today).sum::<u64>()
+    };
+    let before = calls();
+    for _ in 0..50 {
+        call(&bench, "garbage").await.is(401);
+    }
+    others_run().await;
+    bench
+        .clock
+        .advance(refusal_writer::WRITE_EVERY.saturating_sub(Duration::from_millis(1)));
+    others_run().await;
+    assert_eq!(calls(), before);
+    bench.clock.advance(Duration::from_millis(1));
+    others_run().await;
+    assert_eq!(calls() - before, 1, "one batch");
+    assert_eq!(today().await, 50);
+    // The next one leaves a task again.
+    call(&bench, "garbage").await.is(401);
+    others_run().await;
+    bench.clock.advance(refusal_writer::WRITE_EVERY);
+    others_run().await;
+    assert_eq!(today().await, 51);
+}

@@ -86,6 +86,7 @@ async fn every_answer_is_quick_with_a_million_calls() {
     let mut slow = Vec::new();
     println!("{:<60} {:>9} {:>9}", "answer", "median", "slowest");
     for path in [
+        "/admin/overview".to_owned(),
         "/admin/usage/summary".to_owned(),
         "/admin/usage/summary?range=30days&top=25".to_owned(),
         "/admin/usage/summary?range=all&top=25".to_owned(),

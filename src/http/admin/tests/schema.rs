@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(super::super::OPENAPI).unwrap());
 
@@ -136,7 +136,7 @@ fn merged(parts: &[Value]) -> Value {
         all.extend(part["properties"].as_object().cloned().unwrap_or_default());
         required.extend(part["required"].as_array().cloned().unwrap_or_default());
     }
-    serde_json::json!({"type": "object", "properties": all, "required": required})
+    json!({"type": "object", "properties": all, "required": required})
 }
 
 #[test]
@@ -145,7 +145,6 @@ fn a_field_under_another_name_is_found() {
         let fields = &DOCUMENT["components"]["schemas"]["Credentials"];
         fits(fields, &credentials, "")
     };
-    use serde_json::json;
     assert_eq!(account(json!({"type": "apiKey", "baseUrl": null})), Ok(()));
     for wrong in [
         json!({"type": "apiKey", "base_url": null}),

@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
+use super::super::logged_error::LoggedError;
 use super::OfView;
 use super::span::AskedSpan;
 use crate::app::App;
@@ -177,6 +178,7 @@ struct FailurePointView {
 struct FailureView {
     /// As `error` in the request log. `status_<n>`: the answer was an error without a code; `other`: the
     /// provider named it in a way that is no code.
+    #[schema(value_type = LoggedError)]
     error: String,
     count: u64,
 }

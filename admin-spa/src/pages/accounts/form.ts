@@ -1,0 +1,74 @@
+import type { NewAccountInputWritable as NewAccountInput, Platform, ProxyInputWritable as ProxyInput, SignInInputWritable as SignInInput } from '@/api'
+
+/** How an account gets its credentials. */
+export const WAYS = ['apiKey', 'signIn', 'file', 'tokens'] as const
+export type Way = (typeof WAYS)[number]
+
+export const PLATFORMS = ['claude', 'openai', 'gemini', 'antigravity'] as const satisfies readonly Platform[]
+
+/** The ways of a platform, the one to recommend first. Antigravity has no API keys, and no client's file. */
+export const waysOf = (platform: Platform): readonly Way[] => (platform === 'antigravity' ? ['signIn', 'tokens'] : WAYS)
+
+/** Whether the credentials are those of a person's subscription, which providers' terms speak about. */
+export const isSubscription = (way: Way) => way !== 'apiKey'
+
+export interface SecretsForm {
+  apiKey: string
+  baseUrl: string
+  accessToken: string
+  refreshToken: string
+  /** As a date-and-time input has it; empty: not known. */
+  expiresAt: string
+  tenant: string
+  file: string
+}
+export const emptySecrets = (): SecretsForm => ({ apiKey: '', baseUrl: '', accessToken: '', refreshToken: '', expiresAt: '', tenant: '', file: '' })
+
+/** The field that has to be there for this way; `undefined`: nothing is typed. */
+export function neededOf(way: Way): 'apiKey' | 'accessToken' | 'file' | undefined {
+  return way === 'apiKey' ? 'apiKey' : way === 'tokens' ? 'accessToken' : way === 'file' ? 'file' : undefined
+}
+
+/** Credentials as they are sent, for a new account and for one that gets others. */
+export function credentialsOf(way: Exclude<Way, 'signIn'>, form: SecretsForm): Pick<NewAccountInput, 'credentials' | 'credentialsFile'> {
+  if (way === 'file') return { credentialsFile: form.file.trim() }
+  if (way === 'apiKey') return { credentials: { type: 'apiKey', apiKey: form.apiKey.trim(), baseUrl: form.baseUrl.trim() || null } }
+  return {
+    credentials: {
+      type: 'oauth',
+      accessToken: form.accessToken.trim(),
+      refreshToken: form.refreshToken.trim() || null,
+      ...(form.expiresAt ? { expiresAt: new Date(form.expiresAt).toISOString() } : {}),
+      ...(form.tenant.trim() ? { tenant: form.tenant.trim() } : {}),
+    },
+  }
+}
+
+export interface SettingsForm {
+  name: string
+  groups: string[]
+  priority: number
+  maxConcurrency: number
+  shared: boolean
+}
+export const emptySettings = (): SettingsForm => ({ name: '', groups: [], priority: 50, maxConcurrency: 0, shared: true })
+
+/** Settings as they are sent: only what differs from the relay's standard. */
+export function settingsOf(form: SettingsForm, proxy: ProxyInput | null): Partial<SignInInput> {
+  return {
+    ...(form.name.trim() ? { name: form.name.trim() } : {}),
+    ...(form.groups.length ? { groups: form.groups } : {}),
+    ...(form.priority !== 50 ? { priority: form.priority } : {}),
+    ...(form.maxConcurrency ? { maxConcurrency: form.maxConcurrency } : {}),
+    ...(form.shared ? {} : { shared: false }),
+    ...(proxy ? { proxy } : {}),
+  }
+}
+
+/** What is sent for a new account. */
+export const newAccount = (platform: Platform, way: Exclude<Way, 'signIn'>, secrets: SecretsForm, settings: SettingsForm, proxy: ProxyInput | null): NewAccountInput => ({
+  ...settingsOf(settings, proxy),
+  name: settings.name.trim(),
+  platform,
+  ...credentialsOf(way, secrets),
+})

@@ -1,0 +1,1 @@
+export const tabs = ['branding', 'prices', 'sessions', 'password', 'groups', 'about'] as const

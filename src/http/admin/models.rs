@@ -1,0 +1,178 @@
+//! `/admin/models`: what each model costs, and which ones are charged by a guess.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::api_error::{ApiError, ErrorBody};
+use super::super::extract::AdminSession;
+use crate::app::App;
+use crate::model::money::{MicroUsd, Usd};
+use crate::model::price::{self, Family, PriceBook, Rates, Source};
+use crate::store::ledger::{Kind, Range, UNSERVED};
+
+/// Models that were called, by their cost.
+const MOST_CALLED: usize = 300;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ModelList)]
+pub(super) struct ModelsView {
+    /// Version of the table of public prices.
+    table_version: &'static str,
+    /// Those that were called and are charged by a guess first, the dearest of them first; then by family and name.
+    items: Vec<ModelView>,
+}
+
+/// A model and the price that holds for it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PricedModel)]
+struct ModelView {
+    model: String,
+    /// `null`: neither the table nor the name tells.
+    family: Option<FamilyName>,
+    source: SourceName,
+    /// Of a short prompt in the standard tier. `null`: the dearest price of the platform whose account serves the call.
+    price: Option<ModelPrice>,
+    /// What the table of public prices says of this model; `null`: it does not know it.
+    listed: Option<ModelPrice>,
+    /// The model whose entry in `/admin/prices` this price is; another name of the same model, or its own.
+    overridden_by: Option<String>,
+    /// Long prompts, other service tiers, fast mode or a region have other prices.
+    varies: bool,
+    /// Calls of the last 30 days that were charged, under any name of the model.
+    calls: u64,
+    #[schema(value_type = Usd)]
+    cost: Usd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ModelFamily)]
+enum FamilyName {
+    Claude,
+    OpenAi,
+    Gemini,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PriceSource)]
+enum SourceName {
+    Table,
+    /// The operator's own price.
+    Override,
+    /// A guess: the model is unknown, and the dearest of its family is charged.
+    DearestOfFamily,
+}
+
+/// USD per million tokens.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ModelPrice {
+    input: f64,
+    output: f64,
+    #[serde(rename = "cacheWrite5m")]
+    cache_write_5m: f64,
+    #[serde(rename = "cacheWrite1h")]
+    cache_write_1h: f64,
+    cache_read: f64,
+}
+
+impl From<&Rates> for ModelPrice {
+    fn from(rates: &Rates) -> Self {
+        // Pico-USD per token is micro-USD per million.
+        let usd = |pico: u64| pico as f64 / 1e6;
+        Self {
+            input: usd(rates.input),
+            output: usd(rates.output),
+            cache_write_5m: usd(rates.cache_write),
+            cache_write_1h: usd(rates.cache_write_long),
+            cache_read: usd(rates.cache_read),
+        }
+    }
+}
+
+impl From<Family> for FamilyName {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::Claude => Self::Claude,
+            Family::OpenAi => Self::OpenAi,
+            Family::Gemini => Self::Gemini,
+        }
+    }
+}
+
+impl From<Source> for SourceName {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Table => Self::Table,
+            Source::Override => Self::Override,
+            Source::Dearest => Self::DearestOfFamily,
+        }
+    }
+}
+
+/// Every model that has a price or was called in the last 30 days, with the price that holds for it now. Three round
+/// trips of the store: the operator's prices, and the models of 30 days by cost (at most 300); no Durable Object.
+#[utoipa::path(
+    get, path = "/admin/models", operation_id = "listModels", tag = "usage", security(("admin" = [])),
+    responses(
+        (status = 200, body = ModelsView),
+        (status = 401, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn list(State(app): State<App>, _: AdminSession) -> Result<Json<ModelsView>, ApiError> {
+    // Not the prices in memory: another process may have set newer ones.
+    let stored = app.settings.prices().await?;
+    let book = PriceBook::new(&stored.overrides).map_err(|error| ApiError::internal(error.to_string()))?;
+    let now = app.ports.clock.now();
+    let called = app
+        .ledger
+        .ranking(Kind::Models, Range::Days30, MOST_CALLED, now)
+        .await?;
+
+    let mut rows: BTreeMap<&str, (u64, MicroUsd)> = book
+        .priced_models()
+        .map(|model| (model, Default::default()))
+        .collect();
+    for model in called.iter().filter(|model| model.id != UNSERVED) {
+        let (calls, cost) = rows.entry(book.listed_as(&model.id)).or_default();
+        *calls = calls.saturating_add(model.totals.requests);
+        *cost = cost.saturating_add(model.totals.cost);
+    }
+    let mut items: Vec<ModelView> = rows
+        .into_iter()
+        .map(|(model, (calls, cost))| view(&book, model, calls, cost))
+        .collect();
+    items.sort_by_key(|item| {
+        let guessed = item.source == SourceName::DearestOfFamily;
+        let cost = if guessed { item.cost.0.0 } else { 0 };
+        // Stable: by name after that.
+        (!guessed, Reverse(cost), item.family)
+    });
+    Ok(Json(ModelsView {
+        table_version: price::version(),
+        items,
+    }))
+}
+
+fn view(book: &PriceBook, model: &str, calls: u64, cost: MicroUsd) -> ModelView {
+    let listed = book.listed(model);
+    ModelView {
+        model: model.to_owned(),
+        family: listed.family.map(FamilyName::from),
+        source: listed.source.into(),
+        price: listed.rates.map(ModelPrice::from),
+        listed: listed.table.map(ModelPrice::from),
+        overridden_by: listed.overridden_by.map(str::to_owned),
+        varies: listed.varies,
+        calls,
+        cost: cost.into(),
+    }
+}

@@ -1,0 +1,247 @@
+//! Keys near a limit or about to end.
+
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::super::api_error::ApiError;
+use super::super::super::stats::remaining::{RemainingView, Spend, levels};
+use super::super::concurrency::snapshot;
+use super::super::keys::view::Status;
+use super::SOON;
+use crate::app::App;
+use crate::model::key::{ExpirationMode, Key};
+use crate::model::money::MicroUsd;
+use crate::model::time::iso;
+use crate::port::clock::Millis;
+use crate::store::ledger::{Kind, Range, Span};
+
+/// Most keys of one list.
+pub(super) const SHOWN: usize = 20;
+/// Most gates that one answer asks.
+const ASKED: usize = 20;
+/// What the ledger must know of a limit for the key's gate to be asked, of 1. Below [`NEAR`]: the gate knows of calls
+/// that still run.
+const WORTH_ASKING: f64 = 0.8;
+/// Used or reserved of a limit, of 1.
+const NEAR: f64 = 0.9;
+
+const MINUTE: Millis = 60_000;
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct KeyCounts {
+    /// All but deleted ones.
+    total: usize,
+    active: usize,
+    disabled: usize,
+    expired: usize,
+    deleted: usize,
+}
+
+impl KeyCounts {
+    pub(super) fn of(keys: &[Key], now: Millis) -> Self {
+        let mut counts = Self::default();
+        for key in keys {
+            *match status(key, now) {
+                Status::Active => &mut counts.active,
+                Status::Disabled => &mut counts.disabled,
+                Status::Expired => &mut counts.expired,
+                Status::Deleted => &mut counts.deleted,
+            } += 1;
+        }
+        counts.total = counts.active + counts.disabled + counts.expired;
+        counts
+    }
+}
+
+/// A key and the limit it is nearest to.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NearLimit)]
+pub(super) struct NearLimitView {
+    key_id: String,
+    key_name: String,
+    /// What is used and reserved of the limit; more than 100 is possible.
+    used_percent: f64,
+    level: RemainingView,
+}
+
+impl std::fmt::Debug for NearLimitView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {} %", self.key_id, self.used_percent)
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndingKey {
+    key_id: String,
+    key_name: String,
+    #[schema(format = DateTime)]
+    ends_at: String,
+}
+
+fn status(key: &Key, now: Millis) -> Status {
+    Status::of(key, key.activated_at, now)
+}
+
+fn ends_at(key: &Key) -> Option<Millis> {
+    let activated_at = key
+        .activated_at
+        .filter(|_| key.expiration_mode == ExpirationMode::Activation);
+    key.ends_at(activated_at)
+}
+
+/// All active keys that end soon, the soonest first.
+pub(super) fn ending(keys: &[Key], now: Millis) -> Vec<EndingKey> {
+    let mut ending: Vec<(Millis, &Key)> = keys
+        .iter()
+        .filter(|key| status(key, now) == Status::Active)
+        .filter_map(|key| Some((ends_at(key)?, key)))
+        .filter(|(at, _)| *at <= now.saturating_add(SOON))
+        .collect();
+    ending.sort_by_key(|(at, key)| (*at, key.id.clone()));
+    let views = ending.into_iter().map(|(at, key)| EndingKey {
+        key_id: key.id.clone(),
+        key_name: key.name.clone(),
+        ends_at: iso(at),
+    });
+    views.collect()
+}
+
+pub(super) struct NearLimit {
+    /// The tightest first.
+    pub(super) shown: Vec<NearLimitView>,
+    /// Every key that may be near a limit was asked about.
+    pub(super) complete: bool,
+}
+
+/// The active keys that are near a limit. The ledger names the candidates; gates say how it is.
+pub(super) async fn near_limit(app: &App, keys: &[Key], now: Millis) -> Result<NearLimit, ApiError> {
+    let active: Vec<&Key> = keys
+        .iter()
+        .filter(|key| status(key, now) == Status::Active)
+        .collect();
+    let known = Known::read(app, &active, now).await?;
+    let mut candidates: Vec<(f64, &Key)> = active
+        .into_iter()
+        .map(|key| (known.share(key, now), key))
+        .filter(|(share, _)| *share >= WORTH_ASKING)
+        .collect();
+    candidates.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.id.cmp(&y.id)));
+    let complete = candidates.len() <= ASKED;
+    candidates.truncate(ASKED);
+    let asked = candidates.iter().map(|(_, key)| tightest(app, key, now));
+    let mut near: Vec<NearLimitView> = try_join_all(asked).await?.into_iter().flatten().collect();
+    near.sort_by(|a, b| {
+        let by = b.used_percent.total_cmp(&a.used_percent);
+        by.then_with(|| a.key_id.cmp(&b.key_id))
+    });
+    Ok(NearLimit {
+        shown: near,
+        complete,
+    })
+}
+
+/// The key's tightest limit, if it is near.
+async fn tightest(app: &App, key: &Key, now: Millis) -> Result<Option<NearLimitView>, ApiError> {
+    let snapshot = snapshot(app, key).await;
+    let spend = Spend::of(app, key, snapshot.as_deref(), now).await?;
+    let limits = key.policy(app.config.site.utc_offset_minutes).limits;
+    let levels = levels(&limits, snapshot.as_deref(), &spend, now);
+    let tightest = levels
+        .iter()
+        .max_by(|a, b| a.share().total_cmp(&b.share()))
+        .filter(|level| level.share() >= NEAR);
+    Ok(tightest.map(|level| NearLimitView {
+        key_id: key.id.clone(),
+        key_name: key.name.clone(),
+        // One decimal.
+        used_percent: (level.share() * 1_000.0).round() / 10.0,
+        level: level.view(),
+    }))
+}
+
+/// What the ledger knows of all keys at once: never less than what counts against a limit, except for calls that the
+/// ledger does not have yet.
+#[derive(Debug, Default)]
+struct Known {
+    today: HashMap<String, MicroUsd>,
+    /// Of 8 days: a week that began within a day counts all of that day.
+    week: HashMap<String, MicroUsd>,
+    total: HashMap<String, MicroUsd>,
+    last_uses: HashMap<String, Millis>,
+}
+
+impl Known {
+    /// Reads only what a limit of these keys needs.
+    async fn read(app: &App, keys: &[&Key], now: Millis) -> Result<Self, ApiError> {
+        let any = |has: fn(&Key) -> bool| keys.iter().any(|key| has(key));
+        let today = app.ledger.calendar().day(now);
+        let week = Span::Days {
+            first: today.before(7),
+            last: today,
+        };
+        let mut known = Self::default();
+        let asks = [
+            (any(|key| key.daily_cost_limit.0 > 0), Range::Today.into()),
+            (any(has_weekly), week),
+            (any(|key| key.total_cost_limit.0 > 0), Range::All.into()),
+        ];
+        let spans: Vec<Span> = asks
+            .iter()
+            .filter(|(any, _)| *any)
+            .map(|(_, span)| *span)
+            .collect();
+        let mut costs = app.ledger.costs(Kind::Keys, &spans, now).await?.into_iter();
+        for ((any, _), to) in asks
+            .iter()
+            .zip([&mut known.today, &mut known.week, &mut known.total])
+        {
+            if *any {
+                *to = costs.next().unwrap_or_default();
+            }
+        }
+        if any(has_window) {
+            known.last_uses = app.ledger.last_uses(Kind::Keys).await?;
+        }
+        Ok(known)
+    }
+
+    /// How near the key may be to a limit, of 1. The ledger does not know of windows: a key that was used within the
+    /// length of its window may be near.
+    fn share(&self, key: &Key, now: Millis) -> f64 {
+        let of = |costs: &HashMap<String, MicroUsd>, limit: MicroUsd| {
+            let cost = costs.get(&key.id).map_or(0, |cost| cost.0);
+            if limit.0 == 0 {
+                0.0
+            } else {
+                cost as f64 / limit.0 as f64
+            }
+        };
+        let shares = [
+            of(&self.today, key.daily_cost_limit),
+            of(&self.week, key.weekly_cost_limit),
+            of(&self.week, key.weekly_opus_cost_limit),
+            of(&self.total, key.total_cost_limit),
+        ];
+        let share = shares.into_iter().fold(0.0, f64::max);
+        let length = key.rate_limit_window.saturating_mul(MINUTE);
+        let used = self.last_uses.get(&key.id);
+        if has_window(key) && used.is_some_and(|used| used.saturating_add(length) > now) {
+            return share.max(WORTH_ASKING);
+        }
+        share
+    }
+}
+
+fn has_weekly(key: &Key) -> bool {
+    key.weekly_cost_limit.0 > 0 || key.weekly_opus_cost_limit.0 > 0
+}
+
+fn has_window(key: &Key) -> bool {
+    let limited = key.rate_limit_requests > 0 || key.token_limit > 0 || key.rate_limit_cost.0 > 0;
+    key.rate_limit_window > 0 && limited
+}

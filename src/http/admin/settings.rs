@@ -1,0 +1,122 @@
+//! `/admin/settings`: what this relay is and how it is set up, for the console.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::api_error::ErrorBody;
+use super::super::extract::AdminSession;
+use crate::account;
+use crate::app::{App, HostKind};
+use crate::model::account::{Grant, Platform};
+use crate::store::ledger::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS};
+
+/// What this relay is. No secret, and nothing that can be changed while it runs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RelaySettings)]
+pub(super) struct SettingsView {
+    version: &'static str,
+    host: HostKind,
+    store: StoreKind,
+    /// `PUBLIC_ADDRESS`: where clients reach the relay, without a trailing slash. `null`: it is not set, and the
+    /// address that the console was opened with is the best guess.
+    public_address: Option<String>,
+    /// What the operator's clocks are ahead of UTC: where days begin.
+    utc_offset_minutes: i32,
+    retention: Retention,
+    /// Whether accounts can be called through a proxy from here.
+    proxies: bool,
+    sign_ins: SignIns,
+    sessions: SessionLifetimes,
+}
+
+/// What holds the data.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum StoreKind {
+    Embedded,
+    Redis,
+    Upstash,
+    /// Nothing outlives the process.
+    Memory,
+}
+
+/// How long data is kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Retention {
+    /// Records of single calls, days (`REQUEST_LOG_DAYS`).
+    requests: u32,
+    /// The audit log, days (`AUDIT_LOG_DAYS`).
+    audit: u32,
+    /// Sums by hour, days.
+    hours: u32,
+    /// Sums by day, days.
+    days: u32,
+    /// Sums by month, months.
+    months: u32,
+}
+
+/// At which platforms one can sign in: whether the relay was given an OAuth client for it. Pasted tokens need none.
+#[derive(Debug, Serialize, ToSchema)]
+struct SignIns {
+    claude: bool,
+    openai: bool,
+    gemini: bool,
+    antigravity: bool,
+}
+
+/// How long admin sessions last.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionLifetimes {
+    /// Of one token, seconds (`ADMIN_SESSION_TIMEOUT`).
+    token: u64,
+    /// From the login to the last end, seconds (`ADMIN_SESSION_MAX`).
+    longest: u64,
+}
+
+/// What this relay is and how it is set up. Reads nothing but the session that asks.
+#[utoipa::path(
+    get, path = "/admin/settings", operation_id = "getSettings", tag = "site", security(("admin" = [])),
+    responses(
+        (status = 200, body = SettingsView),
+        (status = 401, body = ErrorBody<'_>),
+    )
+)]
+pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Json<SettingsView> {
+    let config = &app.config;
+    let can = |platform| provider::of(platform).sign_in(Grant::OAuth, config).is_ok();
+    Json(SettingsView {
+        version: env!("CARGO_PKG_VERSION"),
+        host: app.ports.host,
+        store: match app.ports.store.kind() {
+            "redis" => StoreKind::Redis,
+            "upstash" => StoreKind::Upstash,
+            "embedded" => StoreKind::Embedded,
+            _ => StoreKind::Memory,
+        },
+        public_address: config.server.public_address.clone(),
+        utc_offset_minutes: config.site.utc_offset_minutes,
+        retention: Retention {
+            requests: config.ledger.request_log_days,
+            audit: config.audit.days,
+            hours: HOUR_DAYS,
+            days: DAY_DAYS,
+            months: MONTH_MONTHS,
+        },
+        proxies: app.ports.upstream.no_proxies().is_none(),
+        sign_ins: SignIns {
+            claude: can(Platform::Claude),
+            openai: can(Platform::OpenAi),
+            gemini: can(Platform::Gemini),
+            antigravity: can(Platform::Antigravity),
+        },
+        sessions: SessionLifetimes {
+            token: config.admin.session.as_secs(),
+            longest: config.admin.session_max.as_secs(),
+        },
+    })
+}
