@@ -88,7 +88,7 @@ struct SessionLifetimes {
 )]
 pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Json<SettingsView> {
     let config = &app.config;
-    let can = |platform| provider::of(platform).sign_in(Grant::OAuth, config).is_ok();
+    let can = |platform| account::of(platform).sign_in(Grant::OAuth, config).is_ok();
     Json(SettingsView {
         version: env!("CARGO_PKG_VERSION"),
         host: app.ports.host,

@@ -65,7 +65,7 @@ const BACKENDS: [&str; 5] = [
     "store::redis",
 ];
 
-const LAYERS: [Layer; 13] = [
+const LAYERS: [Layer; 12] = [
     Layer {
         module: "model",
         may: &["model"],
