@@ -59,6 +59,19 @@ test("a new key is handed over with three clicks, and leaving uncopied asks", as
   assert.ok(!(await page.content()).includes(key), "the secret stayed in the page");
 });
 
+test("what is handed over names the address that the operator gives to clients", async (t) => {
+  const console = await Console.start(t, { settings: { PUBLIC_ADDRESS: "https://relay.example.com" } });
+  const page = await console.login("api-keys/new");
+  await page.getByLabel("Name", { exact: true }).fill("Ada");
+  await page.keyboard.press("Enter");
+  await page.getByText("Show the message").click();
+  await page.getByText("Address: https://relay.example.com").waitFor();
+  await page.getByText("ANTHROPIC_BASE_URL=https://relay.example.com/api/").last().waitFor();
+  await page.getByRole("button", { name: "Copy", exact: true }).first().click();
+  await page.getByRole("link", { name: "Open", exact: true }).click();
+  await page.getByText("ANTHROPIC_BASE_URL=https://relay.example.com/api/").waitFor();
+});
+
 test("a class of keys is made at once and saved as a table", async (t) => {
   const console = await Console.start(t);
   const page = await console.login("api-keys/new");

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetOverviewData, GetOverviewResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, BatchApiKeysData, BatchApiKeysErrors, BatchApiKeysResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, CreateManyApiKeysData, CreateManyApiKeysErrors, CreateManyApiKeysResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, EndSessionData, EndSessionErrors, EndSessionResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchModelStatsData, GetBatchModelStatsErrors, GetBatchModelStatsResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetOverviewData, GetOverviewResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, TestKeyData, TestKeyErrors, TestKeyResponse, TestKeyResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -104,6 +104,25 @@ export const createAccount = <ThrowOnError extends boolean = true>(options: Opti
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/accounts',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Changes up to 100 accounts, or does the same to each: exactly one of `change` and `action`. Each account is
+ * changed in an atomic step of its own, and one that fails leaves the others changed: see `results`. An account that
+ * is already as asked is not written. What is wrong whatever the account is a 422, and nothing is changed.
+ *
+ * Costs two round trips of the store for each account, and one call of each platform's pool; `reset` and
+ * `flushSessions` one call of a pool for each account.
+ */
+export const batchAccounts = <ThrowOnError extends boolean = true>(options: Options<BatchAccountsData, ThrowOnError>): RequestResult<BatchAccountsResponses, BatchAccountsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BatchAccountsResponses, BatchAccountsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/accounts/batch',
     ...options,
     headers: {
         'Content-Type': 'application/json',
@@ -230,6 +249,40 @@ export const createApiKey = <ThrowOnError extends boolean = true>(options: Optio
     responseStyle: 'data',
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/api-keys',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Changes up to 100 keys, or does the same to each: exactly one of an action and a change (`change`, `addTags`,
+ * `removeTags`). Each key is changed in an atomic step of its own, and one that fails leaves the others changed: see
+ * `results`. A key that is already as asked is not written. What is wrong whatever the key is a 422, and nothing is
+ * changed.
+ *
+ * Costs two round trips of the store and one call of its gate for each key that changes.
+ */
+export const batchApiKeys = <ThrowOnError extends boolean = true>(options: Options<BatchApiKeysData, ThrowOnError>): RequestResult<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/api-keys/batch',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Makes up to 100 keys that are alike: all of them in one atomic step, or none. Their texts are in this answer and
+ * nowhere else, ever. Costs one round trip of the store; no Durable Object is called.
+ */
+export const createManyApiKeys = <ThrowOnError extends boolean = true>(options: Options<CreateManyApiKeysData, ThrowOnError>): RequestResult<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/api-keys/create-many',
     ...options,
     headers: {
         'Content-Type': 'application/json',
@@ -366,6 +419,17 @@ export const releaseConcurrency = <ThrowOnError extends boolean = true>(options:
 });
 
 /**
+ * Every model that has a price or was called in the last 30 days, with the price that holds for it now. Three round
+ * trips of the store: the operator's prices, and the models of 30 days by cost (at most 300); no Durable Object.
+ */
+export const listModels = <ThrowOnError extends boolean = true>(options?: Options<ListModelsData, ThrowOnError>): RequestResult<ListModelsResponses, ListModelsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListModelsResponses, ListModelsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/models',
+    ...options
+});
+
+/**
  * The site's name and icon, for anybody.
  */
 export const getOemSettings = <ThrowOnError extends boolean = true>(options?: Options<GetOemSettingsData, ThrowOnError>): RequestResult<GetOemSettingsResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<GetOemSettingsResponses, unknown, ThrowOnError, 'data'>({
@@ -428,6 +492,20 @@ export const setPrices = <ThrowOnError extends boolean = true>(options: Options<
 });
 
 /**
+ * Calls that were refused before a provider was called (limits, keys that are unknown, disabled or expired, rights,
+ * clients, models, bodies, no account left), by key and code, the last refusal first. `/admin/requests` has the calls
+ * that reached a provider. Counts of this process are exact; those of others are at most 10 seconds old, and a process
+ * that is killed loses that much. Two round trips of the store (three if there are counts to write): the counts of two
+ * days, and the names of the keys shown. No Durable Object.
+ */
+export const listRefusals = <ThrowOnError extends boolean = true>(options?: Options<ListRefusalsData, ThrowOnError>): RequestResult<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/refusals',
+    ...options
+});
+
+/**
  * The calls, newest first. Looks at 5000 calls at most: a filter that matches little gives a short page that goes on.
  */
 export const listRequests = <ThrowOnError extends boolean = true>(options?: Options<ListRequestsData, ThrowOnError>): RequestResult<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'>({
@@ -473,6 +551,16 @@ export const flushSessions = <ThrowOnError extends boolean = true>(options: Opti
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * What this relay is and how it is set up. Reads nothing but the session that asks.
+ */
+export const getSettings = <ThrowOnError extends boolean = true>(options?: Options<GetSettingsData, ThrowOnError>): RequestResult<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/settings',
+    ...options
 });
 
 /**
@@ -544,6 +632,38 @@ export const verifyLedger = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
+ * Makes a real call of the Messages API with a key, as any client of it would, and tells how it goes. The call is
+ * charged to the key, counts in its limits, and may be refused by them.
+ *
+ * Server-sent events, each `data: {"type": ..}`, with CRS's names: `test_start`; `content` with the next `text`;
+ * `message_stop`; `error` with the words of an error within the stream; and always last `test_complete` with
+ * `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Nothing is told of accounts.
+ */
+export const testKey = <ThrowOnError extends boolean = true>(options: Options<TestKeyData, ThrowOnError, TestKeyResponse>): Promise<ServerSentEventsResult<TestKeyResponses>> => (options.client ?? client).sse.post<TestKeyResponses, TestKeyErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api-key/test',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * What several keys used of each model, together. Reads the keys in one step, a ranking for each key and day of the
+ * period in one, and the sums of what those list in one.
+ */
+export const getBatchModelStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchModelStatsData, ThrowOnError>): RequestResult<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    url: '/apiStats/api/batch-model-stats',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * What several keys used. Reads the keys in one step and their sums in three.
  */
 export const getBatchStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchStatsData, ThrowOnError>): RequestResult<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'>({
@@ -560,7 +680,7 @@ export const getBatchStats = <ThrowOnError extends boolean = true>(options: Opti
  * The id of a key. Reads one record, and nothing for a text that was never a key of this relay.
  *
  * An address may ask 60 times at once and then once a second, and about one key 30 times at once and then once in two
- * seconds; that holds for all of `/apiStats/api` together.
+ * seconds; that holds for all of `/apiStats` together.
  */
 export const getKeyId = <ThrowOnError extends boolean = true>(options: Options<GetKeyIdData, ThrowOnError>): RequestResult<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -587,7 +707,8 @@ export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: O
 
 /**
  * What a key used, and what is left of its limits. Does not begin the time of a key that is counted from its first
- * use. Asks the key's gate (one Durable Object call on the edge) and reads two records and a few sums.
+ * use. Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
+ * of refusals.
  */
 export const getKeyStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyStatsData, ThrowOnError>): RequestResult<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -726,6 +847,27 @@ export const resetPassword = <ThrowOnError extends boolean = true>(options: Opti
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * The sessions of the admin that have not ended. Reads the store twice, O(sessions shown); no Durable Object.
+ */
+export const listSessions = <ThrowOnError extends boolean = true>(options?: Options<ListSessionsData, ThrowOnError>): RequestResult<ListSessionsResponses, ListSessionsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSessionsResponses, ListSessionsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/web/auth/sessions',
+    ...options
+});
+
+/**
+ * Ends one session: none of its tokens is good from now on, on any host. Ending one's own is logging out. One read
+ * and one write of the store; no Durable Object.
+ */
+export const endSession = <ThrowOnError extends boolean = true>(options: Options<EndSessionData, ThrowOnError>): RequestResult<EndSessionResponses, EndSessionErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<EndSessionResponses, EndSessionErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/web/auth/sessions/{id}',
+    ...options
 });
 
 /**

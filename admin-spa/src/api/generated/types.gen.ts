@@ -314,6 +314,30 @@ export type AccountTrouble = {
 export type ActivationUnit = 'days' | 'hours';
 
 /**
+ * A session that has not ended. Its id is no secret: nobody can make a token of it.
+ */
+export type AdminSession = {
+    /**
+     * Where it began; `null`: not known, or the relay's own machine.
+     */
+    address?: string | null;
+    begunAt: string;
+    /**
+     * The session that asks.
+     */
+    current: boolean;
+    /**
+     * When it ends, however often it is refreshed.
+     */
+    endsAt: string;
+    id: string;
+    /**
+     * Exact to five minutes.
+     */
+    lastSeenAt: string;
+};
+
+/**
  * Every answer that is no error.
  */
 export type AnswerBatchStats = {
@@ -687,6 +711,17 @@ export type CostsViewF64 = {
 };
 
 /**
+ * How many keys, and what each is like.
+ */
+export type CreateManyInput = {
+    count: number;
+    /**
+     * The keys are named like this, with a number behind: `class 1`, `class 2`.
+     */
+    key: NewKeyInput;
+};
+
+/**
  * What of the credentials may be shown.
  */
 export type Credentials = {
@@ -775,6 +810,11 @@ export type ErrorBody = {
 };
 
 /**
+ * Stable names of failures, for logs, metrics and scripts.
+ */
+export type ErrorCode = 'missing_key' | 'ambiguous_key' | 'unknown_key' | 'key_disabled' | 'key_expired' | 'service_not_permitted' | 'client_not_allowed' | 'model_restricted' | 'rate_limited' | 'cost_limited' | 'concurrency_full' | 'invalid_body' | 'body_too_large' | 'body_too_slow' | 'body_memory_full' | 'not_found' | 'method_not_allowed' | 'no_account' | 'accounts_busy' | 'accounts_limited' | 'provider_failed' | 'provider_overloaded' | 'provider_timeout' | 'provider_unreachable' | 'provider_broke' | 'stream_broken' | 'stream_idle' | 'ended_by_operator' | 'passed_on' | 'client_left' | 'call_lost' | 'relay_unavailable' | 'internal';
+
+/**
  * When a key expires.
  */
 export type ExpirationMode = 'fixed' | 'activation';
@@ -785,7 +825,7 @@ export type FailureCount = {
      * As `error` in the request log. `status_<n>`: the answer was an error without a code; `other`: the
      * provider named it in a way that is no code.
      */
-    error: string;
+    error: LoggedError;
 };
 
 /**
@@ -871,6 +911,11 @@ export type Health = {
     uptime: number;
     version: string;
 };
+
+/**
+ * Which of the two hosts this is.
+ */
+export type HostKind = 'native' | 'worker';
 
 export type Key = {
     /**
@@ -968,6 +1013,35 @@ export type Key = {
     weeklyResetDay: number;
     weeklyResetHour: number;
     window?: null | KeyWindow;
+};
+
+/**
+ * What is done to each key of a batch.
+ */
+export type KeyAction = 'delete' | 'restore' | 'purge' | 'enable' | 'disable';
+
+/**
+ * Which keys, and what to do to each: a change of fields and tags, or an action.
+ */
+export type KeyBatchInput = {
+    action?: KeyAction;
+    /**
+     * Tags that each key gets beside those it has. Not with `change.tags`.
+     */
+    addTags?: Array<string>;
+    /**
+     * As in `PATCH /admin/api-keys/{id}`.
+     */
+    change?: KeyInput;
+    /**
+     * Change nothing, and say what would change.
+     */
+    dryRun?: boolean;
+    ids: Array<string>;
+    /**
+     * Tags that are taken off each key. Not with `change.tags`.
+     */
+    removeTags?: Array<string>;
 };
 
 export type KeyCounts = {
@@ -1280,6 +1354,11 @@ export type LedgerVerified = {
 };
 
 /**
+ * Why a call failed. Where a stream ended with the provider's own error: its name for it.
+ */
+export type LoggedError = ErrorCode | string;
+
+/**
  * A session begun.
  */
 export type LoggedIn = {
@@ -1328,6 +1407,30 @@ export type Me = {
         sessionEndsAt?: string | null;
         username: string;
     };
+};
+
+export type ModelFamily = 'claude' | 'openai' | 'gemini';
+
+export type ModelList = {
+    /**
+     * Those that were called and are charged by a guess first, the dearest of them first; then by family and name.
+     */
+    items: Array<PricedModel>;
+    /**
+     * Version of the table of public prices.
+     */
+    tableVersion: string;
+};
+
+/**
+ * USD per million tokens.
+ */
+export type ModelPrice = {
+    cacheRead: number;
+    cacheWrite1h: number;
+    cacheWrite5m: number;
+    input: number;
+    output: number;
 };
 
 export type ModelStats = {
@@ -1567,6 +1670,16 @@ export type NewKeyInput = {
      * The hour weeks begin at, by the operator's clock.
      */
     weeklyResetHour?: number;
+};
+
+/**
+ * Keys just made.
+ */
+export type NewKeys = {
+    /**
+     * In the order of their numbers.
+     */
+    items: Array<NewKey>;
 };
 
 export type OemSettings = {
@@ -1943,9 +2056,9 @@ export type PageKeyHolding = {
 export type PageRefusal = {
     items: Array<{
         /**
-         * Stable code of why, as the client was told it.
+         * Why, as the client was told it.
          */
-        code: string;
+        code: ErrorCode;
         /**
          * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
          */
@@ -2118,6 +2231,32 @@ export type PriceOverrides = {
     [key: string]: PriceOverride;
 };
 
+export type PriceSource = 'table' | 'override' | 'dearestOfFamily';
+
+/**
+ * A model and the price that holds for it.
+ */
+export type PricedModel = {
+    /**
+     * Calls of the last 30 days that were charged, under any name of the model.
+     */
+    calls: number;
+    cost: Usd;
+    family?: null | ModelFamily;
+    listed?: null | ModelPrice;
+    model: string;
+    /**
+     * The model whose entry in `/admin/prices` this price is; another name of the same model, or its own.
+     */
+    overriddenBy?: string | null;
+    price?: null | ModelPrice;
+    source: PriceSource;
+    /**
+     * Long prompts, other service tiers, fast mode or a region have other prices.
+     */
+    varies: boolean;
+};
+
 export type Prices = {
     /**
      * The operator's prices by model, in USD per million tokens.
@@ -2233,9 +2372,9 @@ export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf'
  */
 export type Refusal = {
     /**
-     * Stable code of why, as the client was told it.
+     * Why, as the client was told it.
      */
-    code: string;
+    code: ErrorCode;
     /**
      * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
      */
@@ -2259,6 +2398,31 @@ export type Refusal = {
     nextAllowedAt?: string | null;
     today: number;
     yesterday: number;
+};
+
+/**
+ * What this relay is. No secret, and nothing that can be changed while it runs.
+ */
+export type RelaySettings = {
+    host: HostKind;
+    /**
+     * Whether accounts can be called through a proxy from here.
+     */
+    proxies: boolean;
+    /**
+     * `PUBLIC_ADDRESS`: where clients reach the relay, without a trailing slash. `null`: it is not set, and the
+     * address that the console was opened with is the best guess.
+     */
+    publicAddress?: string | null;
+    retention: Retention;
+    sessions: SessionLifetimes;
+    signIns: SignIns;
+    store: StoreKind;
+    /**
+     * What the operator's clocks are ahead of UTC: where days begin.
+     */
+    utcOffsetMinutes: number;
+    version: string;
 };
 
 /**
@@ -2299,10 +2463,7 @@ export type Request = {
      */
     durationMs: number;
     endpoint: string;
-    /**
-     * Stable code of what went wrong, if something did.
-     */
-    error?: string | null;
+    error?: null | LoggedError;
     /**
      * From arrival to the first byte sent to the client, in milliseconds.
      */
@@ -2358,9 +2519,60 @@ export type ResetInput = {
     which: SpendPeriod;
 };
 
+/**
+ * How long data is kept.
+ */
+export type Retention = {
+    /**
+     * The audit log, days (`AUDIT_LOG_DAYS`).
+     */
+    audit: number;
+    /**
+     * Sums by day, days.
+     */
+    days: number;
+    /**
+     * Sums by hour, days.
+     */
+    hours: number;
+    /**
+     * Sums by month, months.
+     */
+    months: number;
+    /**
+     * Records of single calls, days (`REQUEST_LOG_DAYS`).
+     */
+    requests: number;
+};
+
 export type Said = {
     message: string;
     success: boolean;
+};
+
+/**
+ * How long admin sessions last.
+ */
+export type SessionLifetimes = {
+    /**
+     * From the login to the last end, seconds (`ADMIN_SESSION_MAX`).
+     */
+    longest: number;
+    /**
+     * Of one token, seconds (`ADMIN_SESSION_TIMEOUT`).
+     */
+    token: number;
+};
+
+export type SessionList = {
+    /**
+     * The one seen last first; at most 100.
+     */
+    items: Array<AdminSession>;
+    /**
+     * There are more than these, seen before them.
+     */
+    more: boolean;
 };
 
 /**
@@ -2420,6 +2632,16 @@ export type SignInView = {
      * For `finish`.
      */
     sessionId: string;
+};
+
+/**
+ * At which platforms one can sign in: whether the relay was given an OAuth client for it. Pasted tokens need none.
+ */
+export type SignIns = {
+    antigravity: boolean;
+    claude: boolean;
+    gemini: boolean;
+    openai: boolean;
 };
 
 /**
@@ -2676,6 +2898,11 @@ export type StoreHealth = {
     status: string;
 };
 
+/**
+ * What holds the data.
+ */
+export type StoreKind = 'embedded' | 'redis' | 'upstash' | 'memory';
+
 export type TagCount = {
     /**
      * Keys that have it; deleted ones do not count.
@@ -2782,10 +3009,7 @@ export type TracedAttempt = {
      * Until it failed, or the first byte was there, in milliseconds.
      */
     durationMs: number;
-    /**
-     * Stable code of why it failed.
-     */
-    error?: string | null;
+    error?: null | ErrorCode;
     /**
      * What the first of `ranked` were ranked by, in the same order.
      */
@@ -3115,6 +3339,11 @@ export type FinishInputWritable = {
  * A count; of a `cost` the money.
  */
 export type LedgerAmountWritable = number | Usd;
+
+/**
+ * Why a call failed. Where a stream ended with the provider's own error: its name for it.
+ */
+export type LoggedErrorWritable = ErrorCode | string;
 
 export type NewAccountInputWritable = {
     credentials?: CredentialsInputWritable;
@@ -3740,6 +3969,47 @@ export type CreateApiKeyResponses = {
 
 export type CreateApiKeyResponse = CreateApiKeyResponses[keyof CreateApiKeyResponses];
 
+export type BatchApiKeysData = {
+    body: KeyBatchInput;
+    path?: never;
+    query?: never;
+    url: '/admin/api-keys/batch';
+};
+
+export type BatchApiKeysErrors = {
+    422: ErrorBody;
+};
+
+export type BatchApiKeysError = BatchApiKeysErrors[keyof BatchApiKeysErrors];
+
+export type BatchApiKeysResponses = {
+    /**
+     * Also if some failed
+     */
+    200: BatchResult;
+};
+
+export type BatchApiKeysResponse = BatchApiKeysResponses[keyof BatchApiKeysResponses];
+
+export type CreateManyApiKeysData = {
+    body: CreateManyInput;
+    path?: never;
+    query?: never;
+    url: '/admin/api-keys/create-many';
+};
+
+export type CreateManyApiKeysErrors = {
+    422: ErrorBody;
+};
+
+export type CreateManyApiKeysError = CreateManyApiKeysErrors[keyof CreateManyApiKeysErrors];
+
+export type CreateManyApiKeysResponses = {
+    201: NewKeys;
+};
+
+export type CreateManyApiKeysResponse = CreateManyApiKeysResponses[keyof CreateManyApiKeysResponses];
+
 export type ListApiKeyTagsData = {
     body?: never;
     path?: never;
@@ -4054,6 +4324,25 @@ export type ReleaseConcurrencyResponses = {
 
 export type ReleaseConcurrencyResponse = ReleaseConcurrencyResponses[keyof ReleaseConcurrencyResponses];
 
+export type ListModelsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/models';
+};
+
+export type ListModelsErrors = {
+    401: ErrorBody;
+};
+
+export type ListModelsError = ListModelsErrors[keyof ListModelsErrors];
+
+export type ListModelsResponses = {
+    200: ModelList;
+};
+
+export type ListModelsResponse = ListModelsResponses[keyof ListModelsResponses];
+
 export type GetOemSettingsData = {
     body?: never;
     path?: never;
@@ -4344,6 +4633,25 @@ export type FlushSessionsResponses = {
 };
 
 export type FlushSessionsResponse = FlushSessionsResponses[keyof FlushSessionsResponses];
+
+export type GetSettingsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/settings';
+};
+
+export type GetSettingsErrors = {
+    401: ErrorBody;
+};
+
+export type GetSettingsError = GetSettingsErrors[keyof GetSettingsErrors];
+
+export type GetSettingsResponses = {
+    200: RelaySettings;
+};
+
+export type GetSettingsResponse = GetSettingsResponses[keyof GetSettingsResponses];
 
 export type GetFailuresData = {
     body?: never;
@@ -5023,6 +5331,50 @@ export type ResetPasswordResponses = {
 };
 
 export type ResetPasswordResponse = ResetPasswordResponses[keyof ResetPasswordResponses];
+
+export type ListSessionsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/web/auth/sessions';
+};
+
+export type ListSessionsErrors = {
+    401: ErrorBody;
+};
+
+export type ListSessionsError = ListSessionsErrors[keyof ListSessionsErrors];
+
+export type ListSessionsResponses = {
+    200: SessionList;
+};
+
+export type ListSessionsResponse = ListSessionsResponses[keyof ListSessionsResponses];
+
+export type EndSessionData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/web/auth/sessions/{id}';
+};
+
+export type EndSessionErrors = {
+    401: ErrorBody;
+    /**
+     * There is no such session, or it is over
+     */
+    404: ErrorBody;
+};
+
+export type EndSessionError = EndSessionErrors[keyof EndSessionErrors];
+
+export type EndSessionResponses = {
+    204: void;
+};
+
+export type EndSessionResponse = EndSessionResponses[keyof EndSessionResponses];
 
 export type GetCurrentUserData = {
     body?: never;

@@ -144,7 +144,7 @@ async fn what_is_ended_is_over_once_and_nothing_brings_it_back() {
     rig.wait(SEEN_EVERY);
     rig.admins.see_session(&session.id, rig.now()).await;
     rig.admins.list_session(&session, None, rig.now()).await.unwrap();
-    assert_eq!(rig.listed().await, [other.id.clone()]);
+    assert_eq!(rig.listed().await, std::slice::from_ref(&other.id));
     // Logging out is the same.
     rig.admins.end_session(&other.id, other.last_end).await.unwrap();
     assert!(rig.listed().await.is_empty());
