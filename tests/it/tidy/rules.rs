@@ -65,7 +65,7 @@ const BACKENDS: [&str; 5] = [
     "store::redis",
 ];
 
-const LAYERS: [Layer; 12] = [
+const LAYERS: [Layer; 13] = [
     Layer {
         module: "model",
         may: &["model"],
@@ -108,18 +108,15 @@ const LAYERS: [Layer; 12] = [
         instead: "a converter knows two protocols and no accounts",
     },
     Layer {
+        module: "plan",
+        may: &["plan", "account", "convert", "dialect", "model", "config"],
+        instead: "a plan only puts together what others do",
+    },
+    Layer {
         module: "account",
         // Values only: settings, the parsed call, an opened account.
-        may: &[
-            "account",
-            "convert",
-            "dialect",
-            "model",
-            "error",
-            "config",
-            "port::clock::Millis",
-        ],
-        instead: "an account kind turns values into values and is never given a port: take the value as an argument",
+        may: &["account", "dialect", "model", "error", "config"],
+        instead: "account modules turn values into values and are never given a port: take the value as an argument",
     },
     Layer {
         module: "state",
