@@ -193,7 +193,7 @@ pub async fn serve_until(setup: Setup, end: impl Future<Output = ()>) -> Result<
         match spill::gates(room) {
             Ok(kept) => native.gates.resume(kept),
             Err(error) => {
-                tracing::error!(%error, "the states of gates that an earlier run kept cannot be read")
+                tracing::error!(%error, "the states of gates that an earlier run kept cannot be read");
             }
         }
     }

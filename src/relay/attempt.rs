@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use crs_durable::Millis;
 use crs_durable::pool::Outcome;
 use http::header::{self, HeaderValue};
@@ -420,15 +420,26 @@ async fn open(
         // Only the end of a compressed text shows whether it is whole. Nobody has seen any of it, so
         // another account may still do better.
         let idle = app.config.relay.idle;
-        match gather::while_it_comes(app, first, &mut body, idle).await {
-            None => return failed(Code::ProviderTimeout, "the answer stopped halfway"),
-            Some(Err(broken)) => return failed(Code::ProviderBroke, &broken.to_string()),
-            Some(Ok((whole, true))) if opened_by_host && gather::is_cut(&whole) => {
-                return failed(Code::ProviderBroke, "the compressed answer is cut");
+        let mut held = BytesMut::from(first);
+        let is_whole = match gather::while_it_comes(app, &mut held, &mut body, idle).await {
+            None => Err((Code::ProviderTimeout, "the answer stopped halfway".to_owned())),
+            Some(Err(broken)) => Err((Code::ProviderBroke, broken.to_string())),
+            Some(Ok(true)) if opened_by_host && gather::is_cut(&held) => {
+                Err((Code::ProviderBroke, "the compressed answer is cut".to_owned()))
+            }
+            Some(Ok(is_whole)) => Ok(is_whole),
+        };
+        match is_whole {
+            Err((code, why)) => {
+                // What was generated is billed, whoever answers in its place.
+                *source = provider.meter(call, &head.headers);
+                if let Some(meter) = source {
+                    meter.feed(&held);
+                }
+                return failed(code, &why);
             }
             // One that is too large to be held goes on as it comes.
-            Some(Ok((whole, true))) => (whole, None, None),
-            Some(Ok((begun, false))) => (begun, Some(body), None),
+            Ok(is_whole) => (held.freeze(), (!is_whole).then_some(body), None),
         }
     } else if gathers {
         let patience = left(app, deadline).max(app.config.relay.connect);

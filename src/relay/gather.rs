@@ -36,23 +36,22 @@ pub(super) async fn whole(
     Ok(whole.freeze())
 }
 
-/// The whole answer, or what is here of one that is larger than [`LARGEST_WHOLE`]: false. `None`: nothing came for
-/// as long as `idle`.
+/// Adds the rest of an answer to what is `held` of it, or as much as makes it larger than [`LARGEST_WHOLE`]: false.
+/// `None`: nothing came for as long as `idle`.
 pub(super) async fn while_it_comes(
     app: &App,
-    first: Bytes,
+    held: &mut BytesMut,
     rest: &mut Body,
     idle: Duration,
-) -> Option<Result<(Bytes, bool), BodyError>> {
-    let mut whole = BytesMut::from(first);
-    while whole.len() <= LARGEST_WHOLE {
+) -> Option<Result<bool, BodyError>> {
+    while held.len() <= LARGEST_WHOLE {
         match within(&*app.ports.clock, idle, first_data(rest)).await? {
-            Ok(Some(more)) => whole.extend_from_slice(&more),
-            Ok(None) => return Some(Ok((whole.freeze(), true))),
+            Ok(Some(more)) => held.extend_from_slice(&more),
+            Ok(None) => return Some(Ok(true)),
             Err(broken) => return Some(Err(broken)),
         }
     }
-    Some(Ok((whole.freeze(), false)))
+    Some(Ok(false))
 }
 
 /// Whether a JSON text ends before its value does.

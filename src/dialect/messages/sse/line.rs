@@ -78,14 +78,13 @@ pub(super) fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
                 Peek::Cut if all => data(Kind::ContentDelta, ENVELOPE),
                 Peek::Cut => Verdict::Wait,
             },
-            Peek::Found(Some((Kind::ContentStart, _))) if !all => Verdict::Wait,
+            Peek::Found(Some((Kind::ContentStart, _))) | Peek::Cut if !all => Verdict::Wait,
             Peek::Found(Some((Kind::ContentStart, after))) if is_search_result(after) => {
                 data(Kind::SearchResult, 0)
             }
             // A type nobody knows tells nothing, unless the event was said to be an error.
             Peek::Found(Some((Kind::Unknown, _))) if event != Kind::Error => data(Kind::Idle, 0),
             Peek::Found(Some((kind, _))) => data(kind, 0),
-            Peek::Cut if !all => Verdict::Wait,
             // The type is not the first key. A delta or a ping by the name of its event need not be read;
             // its length is counted less a usual envelope.
             Peek::Found(None) | Peek::Cut => data(event, ENVELOPE),
