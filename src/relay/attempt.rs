@@ -432,7 +432,7 @@ async fn open(
         match is_whole {
             Err((code, why)) => {
                 // What was generated is billed, whoever answers in its place.
-                *source = provider.meter(call, &head.headers);
+                *source = plan.meter(call, &head.headers);
                 if let Some(meter) = source {
                     meter.feed(&held);
                 }

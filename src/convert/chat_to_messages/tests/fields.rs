@@ -15,14 +15,12 @@ fn sample(field: &str) -> Value {
         "messages" => json!([{ "role": "user", "content": "MARK" }]),
         "max_completion_tokens" | "max_tokens" => json!(77),
         "modalities" => json!(["text", "audio"]),
-        "parallel_tool_calls" | "logprobs" | "store" => json!(true),
+        "parallel_tool_calls" | "logprobs" | "store" | "stream" => json!(true),
         "reasoning_effort" => json!("high"),
         "response_format" => json!({ "type": "json_object" }),
         "stop" => json!(["MARK"]),
-        "stream" => json!(true),
         "stream_options" => json!({ "include_usage": true }),
         "temperature" => json!(0.25),
-        "top_p" => json!(0.5),
         "tool_choice" => json!({ "type": "function", "function": { "name": "Unknown" } }),
         "tools" => json!([tool("A")]),
         "n" | "top_logprobs" | "seed" | "top_k" => json!(3),
@@ -44,7 +42,9 @@ fn sample(field: &str) -> Value {
         | "usage"
         | "reasoning"
         | "thinking" => json!({ "a": 1 }),
-        "frequency_penalty" | "presence_penalty" | "top_a" | "min_p" | "repetition_penalty" => json!(0.5),
+        "top_p" | "frequency_penalty" | "presence_penalty" | "top_a" | "min_p" | "repetition_penalty" => {
+            json!(0.5)
+        }
         other => panic!("`{other}` has no sample"),
     }
 }

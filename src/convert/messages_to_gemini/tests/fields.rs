@@ -14,8 +14,6 @@ fn sample(field: &str) -> Value {
         "model" => json!("gemini-2.5-flash"),
         "messages" => json!([{ "role": "user", "content": "MARK" }]),
         "max_tokens" => json!(77),
-        "system" => json!("MARK"),
-        "stop_sequences" => json!(["MARK"]),
         "stream" => json!(true),
         "temperature" => json!(0.25),
         "top_k" => json!(7),
@@ -26,7 +24,8 @@ fn sample(field: &str) -> Value {
         "output_config" => json!({ "format": { "type": "json_schema", "schema": { "type": "object" } } }),
         "output_format" => json!({ "type": "json_schema", "schema": { "type": "object" } }),
         "mcp_servers" => json!([{ "type": "url", "name": "s", "url": "https://s" }]),
-        "container"
+        "system"
+        | "container"
         | "inference_geo"
         | "service_tier"
         | "speed"
@@ -37,7 +36,7 @@ fn sample(field: &str) -> Value {
         "thread" | "metadata" | "cache_control" | "context_management" | "compaction" | "diagnostics" => {
             json!({ "type": "MARK" })
         }
-        "fallbacks" | "betas" | "anthropic_beta" | "safeguards" => json!(["MARK"]),
+        "stop_sequences" | "fallbacks" | "betas" | "anthropic_beta" | "safeguards" => json!(["MARK"]),
         MODALITIES => json!(["text", "image"]),
         other => panic!("`{other}` has no sample"),
     }
