@@ -158,7 +158,7 @@ pub fn spellings(model: &str) -> Vec<String> {
     let mut all = Vec::with_capacity(3);
     // Each step but the respelling shortens the name, so this ends.
     while let Some(next) = undress(&name) {
-        let next = next.into_owned();
+        let next = next.trim().to_owned();
         all.push(std::mem::replace(&mut name, next));
     }
     all.push(name);

@@ -9,6 +9,7 @@ use crate::convert::chat_to_messages::request::fields::FIELDS;
 use crate::dialect::wire::fields::Fate;
 
 /// A value of the field that differs from what is assumed without it. Panics for a field without one.
+#[allow(clippy::match_same_arms, reason = "in the order of the table")]
 fn sample(field: &str) -> Value {
     match field {
         "model" => json!("claude-opus-4-5"),

@@ -78,6 +78,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/admin/requests"),
     ("get", "/admin/requests.csv"),
     ("get", "/admin/requests/{id}"),
+    ("get", "/admin/overview"),
     ("get", "/admin/models"),
     ("get", "/admin/settings"),
     ("get", "/admin/prices"),
