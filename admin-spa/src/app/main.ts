@@ -20,10 +20,11 @@ async function start() {
   keepSession()
   startPolling()
   // A logout in another tab empties this one, too.
-  session.onChange((one) => {
-    if (one || router.currentRoute.value.meta.bare) return
-    queryClient.clear()
-    void router.push('/login')
+  session.onChange(async (one) => {
+    if (one) return
+    if (!router.currentRoute.value.meta.bare) await router.push('/login')
+    // After the page has gone: it would ask again for what it misses.
+    if (!session.token()) queryClient.clear()
   })
   await router.isReady().catch(() => undefined)
   app.mount('#app')

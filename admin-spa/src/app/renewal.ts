@@ -1,7 +1,6 @@
 import { watch } from 'vue'
 import { logout, refreshSession } from '@/api'
 import { activity } from './activity'
-import { queryClient } from './query'
 import { session } from './session'
 
 /** Renews the token when a fifth of its time is left, while somebody is there. Tabs share the new one. */
@@ -31,9 +30,8 @@ export function keepSession() {
 
 /** Ends the session here and in all tabs. It is gone locally even if the relay cannot be reached. */
 export async function endSession() {
-  // What is under way would come back refused.
-  await queryClient.cancelQueries()
-  await logout({ body: {} }).catch(() => undefined)
+  const token = session.token()
+  // First here: the tabs stop asking before the relay refuses what they ask.
   session.end()
-  queryClient.clear()
+  if (token) await logout({ body: {}, headers: { authorization: `Bearer ${token}` }, keepalive: true }).catch(() => undefined)
 }

@@ -46,8 +46,8 @@ pub(super) struct Renewals {
     settled: Option<Deadline>,
     /// Renewals in a row that followed a refusal.
     after_refusal: u32,
-    /// Of those, how many failed since the last one that went well.
-    failed: u32,
+    /// Renewals in a row that followed a refusal and failed.
+    failures: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ impl Renewals {
         self.failure = None;
         self.settled = None;
         self.after_refusal = 0;
-        self.failed = 0;
+        self.failures = 0;
         self.stop()
     }
 
@@ -144,17 +144,16 @@ impl Renewals {
                 RENEWED_MS
             }
             (false, true) => {
-                let doublings = self.failed;
-                self.failed = doublings.saturating_add(1);
-                match doublings.checked_sub(1) {
-                    None => return,
-                    Some(doublings) => (FAILED_TWICE_MS << doublings.min(16)).min(FAILED_MS),
-                }
+                self.failures = self.failures.saturating_add(1);
+                let Some(doublings) = self.failures.checked_sub(2) else {
+                    return;
+                };
+                (FAILED_TWICE_MS << doublings.min(16)).min(FAILED_MS)
             }
             (false, false) => return,
         };
         if well {
-            self.failed = 0;
+            self.failures = 0;
         }
         self.settled = Some(Deadline::after(now, pause));
     }

@@ -285,7 +285,7 @@ impl Plain {
                 "nobody reads the record for those who wait"
             );
         }
-        // Whoever reads a record that is known by now reads for nobody.
+        // The record is known, or nobody waits for it: that read is of no more use.
         if !self.stale || self.waiters.is_empty() {
             self.reader = None;
         }
