@@ -5,7 +5,7 @@
 //! | [`messages`] | Anthropic's Messages |
 //! | [`openai`] | OpenAI's Responses and Chat Completions |
 //! | [`gemini`] | Google's `generateContent`, and Code Assist's envelope around it |
-//! | [`call`] | a parsed call, whatever its protocol |
+//! | [`call`], `endpoint` | a parsed call, whatever its protocol, and what it can ask for |
 //! | [`body`] | request bodies: finds fields without parsing, edits them in place |
 //! | [`session`], [`origin`] | the conversation of a call, and the provider's objects that it refers to |
 //! | [`answer`] | answers that are rewritten for the client, whole or piece by piece |
@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod body;
 pub mod call;
+mod endpoint;
 pub mod gemini;
 pub mod messages;
 pub mod meter;

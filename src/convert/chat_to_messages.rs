@@ -39,7 +39,8 @@ pub use self::answer::stream::Stream;
 pub use self::answer::whole::answer;
 pub use self::converter::ChatToMessages;
 pub use self::error::{Unusable, error_body};
-pub use self::request::{Context, Converted, Options, Target, request};
+pub use self::model::Target;
+pub use self::request::{Context, Converted, Options, request};
 pub use crate::dialect::wire::Refused;
 
 #[cfg(test)]

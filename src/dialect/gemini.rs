@@ -19,10 +19,24 @@ use http::HeaderMap;
 use self::forms::Shape;
 use super::Dialect;
 use super::answer::{Whole, is_object, is_other_form};
+use super::body::Field;
 use super::call::{Call, Endpoint, Surface};
 use super::meter::{Meter, streams};
 use super::refusal::Refusal;
+use super::session::{BodySignal, Signals};
 use crate::error::Failure;
+use crate::model::trace::Signal;
+
+/// How its clients name a conversation.
+pub const SESSION: Signals = Signals {
+    headers: &[],
+    body: BodySignal {
+        signal: Signal::SessionId,
+        read: |fields, body| Some(fields.text(Field::SessionId, body)?.into_owned()),
+    },
+    system: Field::SystemInstruction,
+    conversation: &[Field::Contents],
+};
 
 pub struct Gemini;
 

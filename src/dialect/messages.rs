@@ -19,14 +19,29 @@ use bytes::Bytes;
 use crs_durable::Millis;
 use http::{HeaderMap, header};
 
+use self::session::session_id;
 use super::Dialect;
 use super::answer::{Whole, is_object, is_other_form};
+use super::body::Field;
 use super::call::{Call, Endpoint};
 use super::meter::{Last, Measured, Meter, ProviderError, Tap, is_event_stream};
 
 use super::refusal::Refusal;
+use super::session::{BodySignal, Signals};
 use super::wire::events::data;
 use crate::error::Failure;
+use crate::model::trace::Signal;
+
+/// How its clients name a conversation.
+pub const SESSION: Signals = Signals {
+    headers: &["x-claude-code-session-id"],
+    body: BodySignal {
+        signal: Signal::Metadata,
+        read: |fields, body| session_id(fields.raw(Field::Metadata, body)?),
+    },
+    system: Field::System,
+    conversation: &[Field::Messages],
+};
 
 pub struct Messages;
 

@@ -16,10 +16,24 @@ use http::{HeaderMap, header};
 
 use super::Dialect;
 use super::answer::{Whole, is_other_form};
+use super::body::Field;
 use super::call::{Call, Endpoint};
 use super::meter::{Meter, is_event_stream};
 use super::refusal::Refusal;
+use super::session::{BodySignal, Signals};
 use crate::error::Failure;
+use crate::model::trace::Signal;
+
+/// How its clients name a conversation.
+pub const SESSION: Signals = Signals {
+    headers: &["session-id", "session_id", "x-session-id"],
+    body: BodySignal {
+        signal: Signal::CacheKey,
+        read: |fields, body| Some(fields.text(Field::PromptCacheKey, body)?.into_owned()),
+    },
+    system: Field::Instructions,
+    conversation: &[Field::Input, Field::Messages],
+};
 
 /// Both protocols: they have their errors in common, and a call's endpoint says which it is.
 pub struct OpenAi;

@@ -21,7 +21,7 @@ use crs_durable::pool::Origin;
 use sha2::{Digest as _, Sha256};
 
 use super::body::{Field, Fields, scan};
-use super::call::{Call, Endpoint};
+use super::endpoint::Endpoint;
 use crate::port::gates::KeyHash;
 
 /// References looked at in one call.
@@ -166,12 +166,17 @@ pub fn is_stored(fields: &Fields, body: &[u8]) -> bool {
     fields.raw(Field::Store, body) != Some(b"false")
 }
 
-/// What the call's answer made, by its id and the fingerprint of its last encrypted reasoning.
-pub fn made(call: &Call, answer: Option<&str>, reasoning: Option<u64>) -> Vec<Reference> {
-    if !matches!(call.endpoint, Endpoint::Responses) {
+/// What an answer made: its id, if the provider stores it, and the fingerprint of its last encrypted reasoning.
+pub fn made(
+    endpoint: Endpoint,
+    stored: bool,
+    answer: Option<&str>,
+    reasoning: Option<u64>,
+) -> Vec<Reference> {
+    if !matches!(endpoint, Endpoint::Responses) {
         return Vec::new();
     }
-    let response = answer.filter(|_| call.stored);
+    let response = answer.filter(|_| stored);
     let response = response.map(|id| Reference::new(Kind::Response, id.as_bytes()));
     let kind = Kind::Reasoning;
     let reasoning = reasoning.map(|id| Reference { kind, id });
@@ -258,7 +263,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::dialect::call::Surface;
+    use crate::dialect::endpoint::Surface;
 
     fn of(endpoint: Endpoint, body: &Value) -> Vec<Reference> {
         let body = body.to_string();

@@ -22,7 +22,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::{Field, Fields, beginning, scan};
 use super::origin;
-use crate::dialect::messages::session::session_id;
 use crate::model::trace::Signal;
 use crate::port::gates::KeyHash;
 
@@ -37,36 +36,21 @@ const CACHE_MARK: &[u8] = b"\"cache_control\"";
 /// No session has a longer name, bytes; what is longer is something else.
 const LONGEST_ID: usize = 256;
 
-/// Where a protocol has its signals.
+/// Where a protocol has its signals. Each dialect has its own.
 pub struct Signals {
-    headers: &'static [&'static str],
-    /// A field of the body, and its signal.
-    said: (Field, Signal),
-    system: Field,
-    /// Of several the first that is there.
-    conversation: &'static [Field],
+    pub(in crate::dialect) headers: &'static [&'static str],
+    pub(in crate::dialect) body: BodySignal,
+    pub(in crate::dialect) system: Field,
+    /// The first of these that is there.
+    pub(in crate::dialect) conversation: &'static [Field],
 }
 
-pub const CLAUDE: Signals = Signals {
-    headers: &["x-claude-code-session-id"],
-    said: (Field::Metadata, Signal::Metadata),
-    system: Field::System,
-    conversation: &[Field::Messages],
-};
-
-pub const OPENAI: Signals = Signals {
-    headers: &["session-id", "session_id", "x-session-id"],
-    said: (Field::PromptCacheKey, Signal::CacheKey),
-    system: Field::Instructions,
-    conversation: &[Field::Input, Field::Messages],
-};
-
-pub const GEMINI: Signals = Signals {
-    headers: &[],
-    said: (Field::SessionId, Signal::SessionId),
-    system: Field::SystemInstruction,
-    conversation: &[Field::Contents],
-};
+/// A session's name in the body.
+#[derive(Clone, Copy)]
+pub(in crate::dialect) struct BodySignal {
+    pub(in crate::dialect) signal: Signal,
+    pub(in crate::dialect) read: fn(&Fields, &[u8]) -> Option<String>,
+}
 
 /// A conversation, as its calls name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +79,8 @@ impl Session {
                 id,
             });
         }
-        let (field, signal) = signals.said;
-        if let Some(id) = said(field, fields, body) {
+        let BodySignal { signal, read } = signals.body;
+        if let Some(id) = read(fields, body).and_then(|id| named(&id)) {
             let id = Id::Said(id);
             return Some(Self { signal, id });
         }
@@ -128,13 +112,6 @@ impl Session {
 
 fn named(id: &str) -> Option<String> {
     (!id.is_empty() && id.len() <= LONGEST_ID).then(|| id.to_owned())
-}
-
-fn said(field: Field, fields: &Fields, body: &[u8]) -> Option<String> {
-    match field {
-        Field::Metadata => session_id(fields.raw(field, body)?),
-        _ => named(&fields.text(field, body)?),
-    }
 }
 
 fn prefix(signals: &Signals, fields: &Fields, body: &[u8]) -> Option<u64> {
@@ -207,6 +184,9 @@ mod tests {
 
     use super::*;
     use crate::dialect::body::scan;
+    use crate::dialect::gemini::SESSION as GEMINI;
+    use crate::dialect::messages::SESSION as CLAUDE;
+    use crate::dialect::openai::SESSION as OPENAI;
 
     fn session(header: Option<&str>, body: &Value) -> Option<Session> {
         let mut headers = HeaderMap::new();

@@ -18,7 +18,7 @@ use crate::dialect::body::Field;
 use crate::dialect::body::tools::HostedTools;
 use crate::dialect::call::{Assist, Endpoint};
 use crate::dialect::messages::Messages;
-use crate::dialect::session::CLAUDE;
+use crate::dialect::messages::SESSION;
 use crate::error::Failure;
 use crate::model::price::Family;
 use crate::plan::{MESSAGES_ON_ANTIGRAVITY, MESSAGES_ON_CLAUDE, MESSAGES_ON_GEMINI, Plan};
@@ -144,7 +144,7 @@ fn read(told: &Told<'_>, stream: bool) -> Result<Particulars, Failure> {
     Ok(Particulars {
         model: told.model()?,
         stream,
-        session: told.session(&CLAUDE),
+        session: told.session(&SESSION),
         max_output: told.number(Field::MaxTokens),
         hosted: told.hosted(),
     })

@@ -12,8 +12,7 @@ use super::dialect::{OnlyThese as _, not_found, refuse_outside};
 use crate::app::App;
 use crate::dialect::body::{Field, Fields, scan};
 use crate::dialect::call::{Assist, Endpoint, Surface};
-use crate::dialect::gemini::Gemini;
-use crate::dialect::session;
+use crate::dialect::gemini::{self, Gemini};
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::price::Family;
@@ -126,12 +125,12 @@ fn particulars(told: &Told<'_>, model: String, stream: bool) -> Particulars {
         Some((fields, body)) => {
             let inner = told.within(&fields, body);
             (
-                inner.session(&session::GEMINI),
+                inner.session(&gemini::SESSION),
                 max_output(&inner),
                 inner.hosted(),
             )
         }
-        None => (told.session(&session::GEMINI), max_output(told), told.hosted()),
+        None => (told.session(&gemini::SESSION), max_output(told), told.hosted()),
     };
     Particulars {
         model,

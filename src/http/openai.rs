@@ -13,8 +13,7 @@ use super::dialect::{OnlyThese as _, not_found, refuse_outside, wrong_method};
 use crate::app::App;
 use crate::dialect::body::Field;
 use crate::dialect::call::Endpoint;
-use crate::dialect::openai::OpenAi;
-use crate::dialect::session;
+use crate::dialect::openai::{self, OpenAi};
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
 use crate::plan::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, OPENAI, Plan};
@@ -122,7 +121,7 @@ fn read(told: &Told<'_>) -> Result<Particulars, Failure> {
     Ok(Particulars {
         model: told.model()?,
         stream: told.fields.is_true(Field::Stream, told.body),
-        session: told.session(&session::OPENAI),
+        session: told.session(&openai::SESSION),
         hosted: told.hosted(),
         max_output: bounds.into_iter().find_map(|bound| told.number(bound)),
     })

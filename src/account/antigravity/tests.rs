@@ -7,7 +7,8 @@ use super::*;
 use crate::dialect::body::tools::HostedTools;
 use crate::dialect::body::{Fields, scan};
 use crate::dialect::call::Surface;
-use crate::dialect::session::{CLAUDE, Session};
+use crate::dialect::messages::SESSION;
+use crate::dialect::session::Session;
 use crate::model::account::Account;
 use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
@@ -108,7 +109,7 @@ fn a_session_has_a_name_that_is_the_relays() {
     headers.insert("x-claude-code-session-id", "of-the-client".parse().unwrap());
     for (body, other) in [("{\"contents\":[]}", Some("contents")), ("{ }", None)] {
         let mut asked = call(GENERATE, body);
-        asked.session = Session::of(&CLAUDE, &headers, &scan(b"{}").unwrap(), b"{}");
+        asked.session = Session::of(&SESSION, &headers, &scan(b"{}").unwrap(), b"{}");
         let (_, body, _) = sent(&asked, &account(None, &json!({})), None);
         let inner = body["request"].as_object().unwrap();
         let name = inner["sessionId"].as_str().unwrap();

@@ -4,7 +4,15 @@
 //! effort; from 4.7 on none takes a temperature or `top_p`; structured output came with 4.5 and Opus 4.1.
 //! A Claude nobody has heard of is taken for the newest.
 
-use super::request::Target;
+/// Who is to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// A host of the Messages API.
+    #[default]
+    Claude,
+    /// A Gemini account, once more converted.
+    Gemini,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Model {

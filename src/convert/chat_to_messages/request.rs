@@ -10,7 +10,7 @@ mod tools;
 mod tuning;
 mod turns;
 
-use super::model::Model;
+use super::model::{Model, Target};
 use crate::dialect::body::mended;
 use crate::dialect::wire::budget::{Budget, written};
 use crate::dialect::wire::json::Json;
@@ -22,16 +22,6 @@ use self::turns::{Talk, Transcript};
 
 /// Text and images.
 const MOST_MODALITIES: usize = 2;
-
-/// Who is to answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Target {
-    /// A host of the Messages API.
-    #[default]
-    Claude,
-    /// A Gemini account, once more converted.
-    Gemini,
-}
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {

@@ -90,7 +90,12 @@ impl Flight {
         let measured = self.source.measured(told, self.complete);
         if let Some(measured) = &measured {
             self.served &= measured.error.is_none();
-            self.made = origin::made(&self.call, measured.message_id.as_deref(), measured.reasoning);
+            self.made = origin::made(
+                self.call.endpoint,
+                self.call.stored,
+                measured.message_id.as_deref(),
+                measured.reasoning,
+            );
         }
         let asked = self.asked().to_owned();
         let has_answer = measured.is_some();

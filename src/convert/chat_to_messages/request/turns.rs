@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
-use super::Target;
 use super::parts::{Content, Part, is_blank, text};
+use crate::convert::chat_to_messages::Target;
 
 use crate::dialect::body::mended;
 use crate::dialect::wire::Refused;
