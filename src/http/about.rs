@@ -21,7 +21,7 @@ use crate::model::name::canonical;
 use crate::model::price::{self, Family};
 use crate::model::time;
 use crate::port::random;
-use crate::relay::admit;
+use crate::relay::failures;
 use crate::store::ledger::{Range, Scope};
 
 /// Somebody is there. Needs no key: Claude Code asks without one.
@@ -68,7 +68,7 @@ pub(super) fn names(key: &Key, family: Family) -> Result<Vec<&'static str>, Fail
     // The operator's clock decides nothing here.
     let policy = key.policy(0);
     if !policy.serves(service) {
-        return Err(admit::refused(&Refusal::NotPermitted { service }, 0));
+        return Err(failures::of_gate(&Refusal::NotPermitted { service }, 0));
     }
     Ok(permitted(&policy, price::models(family)))
 }
@@ -162,10 +162,10 @@ pub(super) async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
         .by_hash(&hash)
         .await
         .map_err(|away| Failure::relay_unavailable(&away))?;
-    let key = key.ok_or_else(|| admit::refused(&Refusal::UnknownKey, 0))?;
+    let key = key.ok_or_else(|| failures::of_gate(&Refusal::UnknownKey, 0))?;
     match key.ends_at(key.activated_at) {
-        _ if !key.is_active => Err(admit::refused(&Refusal::Disabled, 0)),
-        Some(at) if at <= app.ports.clock.now() => Err(admit::refused(&Refusal::Expired { at }, at)),
+        _ if !key.is_active => Err(failures::of_gate(&Refusal::Disabled, 0)),
+        Some(at) if at <= app.ports.clock.now() => Err(failures::of_gate(&Refusal::Expired { at }, at)),
         _ => Ok(key),
     }
 }

@@ -12,7 +12,7 @@ use crate::dialect::call::request_id;
 use crate::error::{Code, Failure};
 use crate::port::random;
 
-pub use crate::relay::stream::X_REQUEST_ID;
+pub use crate::relay::headers::X_REQUEST_ID;
 
 /// The protocol's error object, with what clients obey: `retry-after` and `x-should-retry`.
 pub fn refuse(app: &App, dialect: &dyn Dialect, failure: &Failure, request_id: &str) -> Response<Body> {

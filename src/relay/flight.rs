@@ -6,6 +6,7 @@
 
 mod event;
 mod handover;
+mod picked;
 mod source;
 mod trace;
 
@@ -20,10 +21,9 @@ use crs_durable::gate::KeyPolicy;
 use crs_durable::{CallId, gate, pool};
 use http::{HeaderMap, HeaderValue};
 
-use super::admit::Picked;
+use super::headers::X_REQUEST_ID;
 use super::mask::StreamMask;
 use super::refusal_writer;
-use super::stream::X_REQUEST_ID;
 use crate::app::App;
 use crate::dialect::body::Fields;
 use crate::dialect::call::{Call, request_id};
@@ -36,9 +36,9 @@ use crate::port::gates::KeyHash;
 use crate::state::body_memory::Reserved;
 use crate::state::running::Lifeline;
 
+pub(super) use self::picked::{PickReason, Picked};
 use self::source::Source;
 use self::trace::Heard;
-pub(super) use self::trace::skip_name;
 
 /// What the gate has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -69,6 +69,23 @@ pub(super) fn joined(first: Bytes, more: Bytes) -> Bytes {
     }
 }
 
+/// Reads a body to its end or to `limit` bytes, whichever comes first.
+pub(crate) async fn read_bounded(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            read.extend_from_slice(
+                data.get(..limit.saturating_sub(read.len()).min(data.len()))
+                    .unwrap_or(&data),
+            );
+        }
+        if read.len() >= limit {
+            break;
+        }
+    }
+    Ok(read.freeze())
+}
+
 /// The first bytes of a body; `None` at its end.
 pub(super) async fn first_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
     while let Some(frame) = body.frame().await {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
 
-use super::{admit, provider_failure, token_endpoint};
+use super::flight::Picked;
+use super::{failures, records, token_endpoint};
 use crate::account::{Accounts, Refreshed};
 use crate::app::App;
 use crate::error::{Code, Failure};
@@ -34,9 +35,11 @@ const FIRST_PAUSE_MS: u64 = 10;
 /// account until its newer record is read.
 const LOOKS_AFTER_MS: [u64; 4] = [50, 100, 200, 400];
 
-pub(super) enum Usable {
-    Account(Arc<LiveAccount>),
-    Unusable { failure: Failure, outcome: Outcome },
+/// Why the account cannot be used for a call.
+pub(super) struct Unusable {
+    pub(super) failure: Failure,
+    /// What the pool learns of the account.
+    pub(super) outcome: Outcome,
 }
 
 /// What became of credentials that had to be newer.
@@ -55,53 +58,51 @@ pub(super) async fn usable(
     app: &App,
     accounts: &'static dyn Accounts,
     call: CallId,
-    picked: &admit::Picked,
-) -> Usable {
+    picked: &Picked,
+) -> Result<Arc<LiveAccount>, Unusable> {
     let now = app.ports.clock.now();
-    let since = admit::learned_since(app, now);
+    let since = records::learned_since(app, now);
     let live = match app.accounts.live(&picked.account, since, picked.revision).await {
         Ok(Some(live)) => live,
-        Ok(None) => return unusable("the account was deleted", Outcome::Neutral),
+        Ok(None) => return Err(unusable("the account was deleted", Outcome::Neutral)),
         Err(StoreError::Away { reason, .. }) => {
             app.store_rest.begin(app.ports.clock.now());
             let failure = Failure::relay_unavailable(&reason);
-            return Usable::Unusable {
+            return Err(Unusable {
                 failure,
                 outcome: Outcome::Neutral,
-            };
+            });
         }
         // Sealed with another key, or not what it should be: only the operator can mend that.
         Err(error) => {
             let why = error.to_string();
-            return unusable(
-                &why,
-                Outcome::Denied {
-                    why: why.clone(),
-                    until: None,
-                },
-            );
+            let outcome = Outcome::Denied {
+                why: why.clone(),
+                until: None,
+            };
+            return Err(unusable(&why, outcome));
         }
     };
     match staleness(&live, now) {
-        None => Usable::Account(live),
+        None => Ok(live),
         Some(Stale::Soon) => {
             renew_meanwhile(app, accounts, call, &live).await;
-            Usable::Account(live)
+            Ok(live)
         }
         Some(Stale::Ended) => match renewed(app, accounts, call, &live, Reason::Ended).await {
-            Renewal::Newer(newer) => Usable::Account(newer),
+            Renewal::Newer(newer) => Ok(newer),
             // The pool has marked the account.
-            Renewal::Refused => unusable(
+            Renewal::Refused => Err(unusable(
                 "the access token has ended, and the provider refuses to renew it",
                 Outcome::Neutral,
-            ),
+            )),
             Renewal::Failed | Renewal::TooSoon(_) => {
                 let why = "the access token has ended and could not be renewed";
                 let outcome = Outcome::Unwell {
                     why: why.to_owned(),
                     until: None,
                 };
-                unusable(why, outcome)
+                Err(unusable(why, outcome))
             }
         },
     }
@@ -123,9 +124,9 @@ pub(super) async fn after_refusal(
     }
 }
 
-fn unusable(why: &str, outcome: Outcome) -> Usable {
-    let failure = provider_failure(Code::NoAccount, None).with_detail(why);
-    Usable::Unusable { failure, outcome }
+fn unusable(why: &str, outcome: Outcome) -> Unusable {
+    let failure = failures::of_provider(Code::NoAccount, None).with_detail(why);
+    Unusable { failure, outcome }
 }
 
 #[derive(PartialEq, Eq)]

@@ -11,7 +11,7 @@ use http::header::HeaderValue;
 use http::{HeaderName, StatusCode};
 use serde::de::IgnoredAny;
 
-use super::attempt::Answer;
+use super::answer::Answer;
 use super::flight::Flight;
 use super::{ERROR_BODY_LIMIT, media};
 use crate::error::{Code, Failure};
@@ -146,15 +146,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &'static str) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::new(),
-            first: Bytes::from_static(body.as_bytes()),
-            rest: None,
-            rewrite: None,
-            measured: None,
-            metered: false,
-        }
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer::refusal(status, HeaderMap::new(), Bytes::from_static(body.as_bytes()))
     }
 
     #[test]

@@ -15,11 +15,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
-use super::attempt::Answer;
+use super::answer::Answer;
 use super::flight::Flight;
 use super::refusal;
 use crate::dialect::answer::{End, Rewrite};
@@ -28,12 +28,6 @@ use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
 
 use self::pace::{Due, Limits, Pace};
-
-/// The id of a request, on every answer.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// How long a call waited for a slot of its key, in milliseconds; on answers to those that had to.
-pub const X_QUEUE_WAIT: HeaderName = HeaderName::from_static("x-queue-wait-ms");
 
 /// How long a provider's connection may stay open once nothing can follow; the time in which most close it, so
 /// that it can be used again.

@@ -92,6 +92,27 @@ pub enum Skip {
     NotPreferred,
 }
 
+impl Skip {
+    /// For people, in a word or two.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotBound => "not bound",
+            Self::Dedicated => "dedicated",
+            Self::Inactive => "inactive",
+            Self::Paused => "paused",
+            Self::Unusable { .. } => "unusable",
+            Self::Expired { .. } => "expired",
+            Self::Model { .. } => "model",
+            Self::Tried => "tried",
+            Self::Cooling { .. } => "cooling",
+            Self::Denied { .. } => "denied",
+            Self::Quota { .. } => "quota",
+            Self::Full { .. } => "full",
+            Self::NotPreferred => "not preferred",
+        }
+    }
+}
+
 impl Obstacle<'_> {
     pub(super) fn told(self) -> Skip {
         match self {

@@ -23,8 +23,8 @@ use crate::app::App;
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::port::upstream::{Body, BodyError};
+use crate::relay::answer::Answer;
 use crate::relay::answered;
-use crate::relay::attempt::Answer;
 use crate::relay::flight::Flight;
 
 /// From a provider's head to ours: what a provider refuses in its first event is refused with a status then.
