@@ -39,6 +39,8 @@ pub mod refresh;
 mod refusal;
 pub mod refusal_writer;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod token_endpoint;
 mod unpack;
 

@@ -378,7 +378,7 @@ impl Gates for NativeGates {
                     command = asked;
                 }
                 Step::Waits { told, at_most, until } => {
-                    let _ = tokio::time::timeout(at_most, told).await;
+                    let _ = within(&*self.clock, at_most, told).await;
                     let Some(admit) = &mut again else {
                         return Err(GatesError {
                             machine: "gate",
