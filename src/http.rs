@@ -26,6 +26,20 @@ use crate::app::App;
 
 /// Every route, on one screen.
 pub fn router(app: App) -> Router {
+    model_calls()
+        .merge(claude::probes())
+        .merge(root::routes())
+        .merge(console::routes())
+        // The control plane below has words of its own for it.
+        .method_not_allowed_fallback(root::other_method)
+        .merge(admin::router(&app))
+        .fallback(root::nothing)
+        .layer(axum::middleware::map_response(take_as_named))
+        .with_state(app)
+}
+
+/// The routes of the client protocols.
+pub(crate) fn model_calls() -> Router<App> {
     Router::new()
         .nest(
             "/api",
@@ -36,15 +50,6 @@ pub fn router(app: App) -> Router {
         .nest("/antigravity/api", claude::on_antigravity())
         .nest("/openai", openai::routes())
         .nest("/gemini", gemini::routes())
-        .merge(claude::probes())
-        .merge(root::routes())
-        .merge(console::routes())
-        // The control plane below has words of its own for it.
-        .method_not_allowed_fallback(root::other_method)
-        .merge(admin::router(&app))
-        .fallback(root::nothing)
-        .layer(axum::middleware::map_response(take_as_named))
-        .with_state(app)
 }
 
 /// Nobody is to guess what an answer is: some of it are a provider's words.

@@ -2,29 +2,35 @@
 //!
 //! | module | what is there |
 //! | --- | --- |
+//! | [`account`] | one folder for each provider that has accounts: requests, judgement of answers, sign-in |
 //! | [`app`] | `App`: everything a request may touch, as a struct of ports |
 //! | [`config`] | every setting, read once at start |
+//! | [`convert`] | converters between protocols |
+//! | [`dialect`] | the protocols that clients speak |
 //! | [`error`] | what failed, whose fault it was, whether to try again |
 //! | [`host`] | the only code that knows where it runs |
 //! | [`http`] | the shared axum surface: router, extractors, errors, endpoints |
 //! | [`metrics`] | figures for Prometheus |
 //! | [`model`] | the nouns: key, account, usage, price |
+//! | [`plan`] | which converters and accounts serve a protocol |
 //! | [`port`] | what the core asks of a host, traits only |
-//! | [`provider`] | one dialect each, pure translation |
 //! | [`relay`] | the verb: serve one model call |
 //! | [`secrets`] | what is derived from the operator's secrets: client keys, sealing, passwords, sessions |
 //! | [`state`] | what one process keeps in memory for all calls |
 //! | [`store`] | backends of the `Store` port, and the repositories over it |
 
+pub mod account;
 pub mod app;
 pub mod config;
+pub mod convert;
+pub mod dialect;
 pub mod error;
 pub mod host;
 pub mod http;
 pub mod metrics;
 pub mod model;
+pub mod plan;
 pub mod port;
-pub mod provider;
 pub mod relay;
 pub mod secrets;
 pub mod state;

@@ -2,52 +2,68 @@
 //!
 //! `serve` is the life of a request from the parsed call to the response's head; the body then carries
 //! itself ([`stream`]), and whatever happens, [`flight`] settles the call once.
+//!
+//! | room | what is there |
+//! | --- | --- |
+//! | `entry` | the key's gate is asked before a costly body is read |
+//! | `admit`, `pick` | the questions to the key's gate and to the platform's pool |
+//! | `records` | what both are taught of the store's records |
+//! | `attempt` | one call on one account, up to the first byte of the answer |
+//! | `refresh`, `token_endpoint` | OAuth tokens are renewed, by one refresher |
+//! | `answer`, `gather`, `media`, `unpack`, `conversion` | the answer: its parts, read as a whole, its content type, unpacked, converted |
+//! | `refusal`, `failures`, `mask` | refusals of providers and how a second account confirms them; the failures that clients get; secrets hidden in both |
+//! | `stream` | the response's body |
+//! | `flight` | what a call holds, and its one settlement |
+//! | `ledger_writer`, `refusal_writer` | what is written behind the calls |
+//! | `probe` | the operator's test of an account |
+//! | `client`, `estimate`, `headers` | which client it is, what a call will cost at most, our own header names |
 
 pub mod admit;
+mod answer;
 pub mod attempt;
-pub mod body;
-pub mod call;
 pub mod client;
 mod conversion;
 pub mod entry;
 mod estimate;
+pub(crate) mod failures;
 pub mod flight;
 mod gather;
-pub mod json;
+pub(crate) mod headers;
 pub mod ledger_writer;
 pub(crate) mod mask;
 mod media;
-pub mod meter;
-pub mod origin;
+mod pick;
 pub mod probe;
+mod records;
 pub mod refresh;
 mod refusal;
 pub mod refusal_writer;
-pub mod session;
-pub mod sse;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod token_endpoint;
 mod unpack;
-pub mod usage;
 
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crs_durable::pool;
 use http::Response;
 
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::port::upstream::Body;
-use crate::provider::Provider;
 
-use self::attempt::Attempt;
-use self::call::Call;
+use self::answer::Answer;
+use self::attempt::{Attempt, FailedAttempt};
 use self::entry::Entry;
 use self::flight::Flight;
+pub(crate) use self::gather::read_bounded;
+use self::pick::Pick;
 use self::refusal::Refusals;
+use crate::dialect::call::Call;
+use crate::plan::Plan;
 use crate::state::body_memory::Reserved;
 
 /// Accounts one client request may try.
@@ -66,15 +82,15 @@ const ATTEMPTS_DEADLINE: Duration = Duration::from_mins(2);
 /// `entry`: what the gate holds for the call already; `memory`: what its body is counted by.
 pub async fn serve(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     call: Call,
     entry: Entry,
     memory: Reserved,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, provider, call);
+    let mut flight = Flight::new(app, plan, call);
     entry.taken_over();
     flight.counted_by(memory);
-    match admit::admit(app, provider.service(), &flight).await {
+    match admit::admit(app, plan.service(), &flight).await {
         Ok(admitted) => {
             app.metrics.queued(admitted.waited_ms);
             flight.admitted(admitted.policy, admitted.waited_ms);
@@ -85,10 +101,10 @@ pub async fn serve(
             return Err(failure);
         }
     }
-    if let Some(alive) = provider.heartbeat(flight.call(), false) {
-        return stream::early::serve(app, provider, flight, alive).await;
+    if let Some(alive) = plan.heartbeat(flight.call(), false) {
+        return stream::early::serve(app, plan, flight, alive).await;
     }
-    match answered(app, provider, &mut flight).await {
+    match answered(app, plan, &mut flight).await {
         Ok(answer) => Ok(stream::respond(answer, flight)),
         Err(failure) => {
             flight.failed(&failure);
@@ -98,15 +114,11 @@ pub async fn serve(
 }
 
 /// The accounts' answer, unless the operator ends the call before.
-async fn answered(
-    app: &App,
-    provider: &'static dyn Provider,
-    flight: &mut Flight,
-) -> Result<attempt::Answer, Failure> {
+async fn answered(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result<Answer, Failure> {
     let Some(lifeline) = flight.lifeline() else {
-        return attempts(app, provider, flight).await;
+        return attempts(app, plan, flight).await;
     };
-    let mut attempts = pin!(attempts(app, provider, flight));
+    let mut attempts = pin!(attempts(app, plan, flight));
     std::future::poll_fn(|context| match lifeline.poll_cut(context) {
         Poll::Ready(failure) => Poll::Ready(Err(failure)),
         Poll::Pending => attempts.as_mut().poll(context),
@@ -115,44 +127,33 @@ async fn answered(
 }
 
 /// The accounts, one after the other, until one begins to answer.
-async fn attempts(
-    app: &App,
-    provider: &'static dyn Provider,
-    flight: &mut Flight,
-) -> Result<attempt::Answer, Failure> {
+async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result<Answer, Failure> {
     let deadline = flight.call().started + ATTEMPTS_DEADLINE.as_micros() as u64;
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
-    let mut unfit: Option<Failure> = None;
     let mut refusals = Refusals::default();
     let mut turn = 1;
     loop {
-        let picked = match admit::pick(app, provider, flight, &tried).await? {
-            admit::Pick::Account(picked) => picked,
-            // Nobody else is there, and those who are do not serve such calls.
-            admit::Pick::Nobody(failure)
-                if last.is_none() && failure.code == Code::NoAccount && failure.retry_after.is_none() =>
-            {
-                return refusals.or(unfit.unwrap_or(failure), None);
-            }
-            admit::Pick::Nobody(failure) => {
+        let picked = match pick::pick(app, plan, flight, &tried).await? {
+            Pick::Account(picked) => picked,
+            Pick::Nobody(failure) => {
                 let attempted = last.as_ref().map(|last| last.code);
-                return refusals.or(admit::the_clearer_of(last, failure), attempted);
+                return refusals.or(failures::the_clearer_of(last, failure), attempted);
             }
             // What another account's provider would say of it is a riddle; what went wrong on its own is not.
-            admit::Pick::OriginAway(failure) => {
+            Pick::OriginAway(failure) => {
                 let trouble = |last: &Failure| !matches!(last.code, Code::AccountsLimited | Code::NoAccount);
                 let attempted = last.as_ref().map(|last| last.code);
                 return refusals.or(last.filter(trouble).unwrap_or(failure), attempted);
             }
         };
-        match attempt::attempt(app, provider, flight, &picked).await? {
+        match attempt::attempt(app, plan, flight, &picked).await? {
             Attempt::Answered(answer) => return Ok(answer),
-            Attempt::Failed {
+            Attempt::Failed(FailedAttempt {
                 failure,
                 outcome,
                 status,
-            } => {
+            }) => {
                 flight.attempt_failed(&failure, status);
                 let account = picked.account;
                 tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.log_entry(), "attempt failed");
@@ -186,13 +187,6 @@ async fn attempts(
                 }
                 turn += 1;
             }
-            // Nothing was attempted, so this is no turn.
-            Attempt::OtherKind(failure) => {
-                flight.attempt_failed(&failure, None);
-                flight.release_account(pool::Outcome::Neutral, None).await;
-                tried.push(picked.account);
-                unfit = Some(failure);
-            }
         }
     }
 }
@@ -207,59 +201,3 @@ fn backoff(attempts: u32, app: &App) -> Duration {
 
 /// The longest error body of a provider that is read; the rest cannot matter.
 const ERROR_BODY_LIMIT: usize = 1 << 20;
-
-/// Reads a body to its end or to `limit` bytes, whichever comes first.
-pub(crate) async fn read_bounded(
-    mut body: Body,
-    limit: usize,
-) -> Result<Bytes, crate::port::upstream::BodyError> {
-    use http_body_util::BodyExt as _;
-    let mut read = bytes::BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            read.extend_from_slice(
-                data.get(..limit.saturating_sub(read.len()).min(data.len()))
-                    .unwrap_or(&data),
-            );
-        }
-        if read.len() >= limit {
-            break;
-        }
-    }
-    Ok(read.freeze())
-}
-
-/// What a client is told when the provider let every attempt down.
-fn provider_failure(code: Code, status: Option<http::StatusCode>) -> Failure {
-    let failure = match code {
-        Code::ProviderOverloaded => {
-            Failure::new(code, "The provider is overloaded. Please try again shortly.")
-        }
-        Code::ProviderTimeout => Failure::new(code, "The provider did not answer in time. Please try again."),
-        Code::ProviderUnreachable => Failure::new(
-            code,
-            "The provider cannot be reached right now. Please try again shortly.",
-        ),
-        Code::ProviderBroke => Failure::new(code, "The provider broke the connection off. Please try again."),
-        Code::AccountsLimited => Failure::new(
-            code,
-            "Every account that could serve this call is rate limited. Please try again later.",
-        ),
-        Code::NoAccount => Failure::new(
-            code,
-            "No account can serve this call: the provider refused those that were tried. Please ask the operator of this relay to look at them.",
-        ),
-        _ => Failure::new(
-            Code::ProviderFailed,
-            "The provider failed to answer. Please try again.",
-        ),
-    };
-    match status {
-        Some(status)
-            if status.is_server_error() && failure.status.is_server_error() && code != Code::NoAccount =>
-        {
-            failure.with_status(status)
-        }
-        _ => failure,
-    }
-}

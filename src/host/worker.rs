@@ -5,7 +5,7 @@
 //! | `site` | what an isolate has: settings, app, router; made at its first request |
 //! | `leaving` | a client that goes away takes its call with it |
 //! | `upstream`, `body`, `answer` | provider calls by `fetch`, and bodies in both directions |
-//! | `gates`, `objects` | the machines: stubs on this side, Durable Objects on the other |
+//! | `gates`, `objects`, `messages` | the machines: stubs on this side, Durable Objects on the other, headers between them |
 //! | `billed` | what the platform bills, counted |
 //! | `bindings`, `clock`, `random`, `tasks`, `log` | the small ones |
 //!
@@ -20,6 +20,7 @@ mod clock;
 mod gates;
 mod leaving;
 mod log;
+mod messages;
 mod objects;
 mod random;
 mod refusal;

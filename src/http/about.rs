@@ -11,17 +11,17 @@ use crs_durable::gate::{KeyPolicy, Refusal, Service};
 use serde_json::{Value, json};
 
 use super::client_key;
-use super::dialect::{self, OnlyThese as _};
+use super::dialect::{OnlyThese as _, X_REQUEST_ID, refuse};
 use crate::app::App;
+use crate::dialect::Dialect;
+use crate::dialect::call::request_id;
 use crate::error::Failure;
 use crate::model::key::Key;
 use crate::model::name::canonical;
 use crate::model::price::{self, Family};
 use crate::model::time;
 use crate::port::random;
-use crate::provider::Provider;
-use crate::relay::admit;
-use crate::relay::call::request_id;
+use crate::relay::failures;
 use crate::store::ledger::{Range, Scope};
 
 /// Somebody is there. Needs no key: Claude Code asks without one.
@@ -36,26 +36,26 @@ pub(super) async fn events() -> Json<Value> {
 
 /// What a key is told about something the relay knows by itself; `answer` sees the path that is asked for.
 pub(super) fn get(
-    provider: &'static dyn Provider,
+    dialect: &'static dyn Dialect,
     answer: impl Fn(&str, Key) -> Result<Value, Failure> + Clone + Send + Sync + 'static,
 ) -> MethodRouter<App> {
     routing::get(move |State(app): State<App>, asked: Parts| async move {
-        answered(&app, provider, &asked, answer).await
+        answered(&app, dialect, &asked, answer).await
     })
-    .only_these(provider)
+    .only_these(dialect)
 }
 
 /// The same, for a handler that knows only now which protocol is asked for.
 pub(super) async fn answered(
     app: &App,
-    provider: &'static dyn Provider,
+    dialect: &'static dyn Dialect,
     asked: &Parts,
     answer: impl Fn(&str, Key) -> Result<Value, Failure>,
 ) -> Response<Body> {
     let told = who_asks(app, asked)
         .await
         .and_then(|key| answer(asked.uri.path(), key));
-    tell(app, provider, told)
+    tell(app, dialect, told)
 }
 
 /// Names of models with a known price that the key may use.
@@ -68,7 +68,7 @@ pub(super) fn names(key: &Key, family: Family) -> Result<Vec<&'static str>, Fail
     // The operator's clock decides nothing here.
     let policy = key.policy(0);
     if !policy.serves(service) {
-        return Err(admit::refused(&Refusal::NotPermitted { service }, 0));
+        return Err(failures::of_gate(&Refusal::NotPermitted { service }, 0));
     }
     Ok(permitted(&policy, price::models(family)))
 }
@@ -96,8 +96,8 @@ pub(super) fn list(names: &[&str], owner: &str) -> Value {
     json!({ "object": "list", "data": data, "has_more": false, "first_id": names.first(), "last_id": names.last() })
 }
 
-pub(super) fn me(provider: &'static dyn Provider) -> MethodRouter<App> {
-    get(provider, |_, key| {
+pub(super) fn me(dialect: &'static dyn Dialect) -> MethodRouter<App> {
+    get(dialect, |_, key| {
         Ok(json!({
             "id": format!("user_{}", key.id),
             "type": "user",
@@ -107,7 +107,7 @@ pub(super) fn me(provider: &'static dyn Provider) -> MethodRouter<App> {
     })
 }
 
-pub(super) fn usage(provider: &'static dyn Provider) -> MethodRouter<App> {
+pub(super) fn usage(dialect: &'static dyn Dialect) -> MethodRouter<App> {
     routing::get(move |State(app): State<App>, asked: Parts| async move {
         let told = async {
             let key = who_asks(&app, &asked).await?;
@@ -117,12 +117,12 @@ pub(super) fn usage(provider: &'static dyn Provider) -> MethodRouter<App> {
                 "timestamp": time::iso(app.ports.clock.now()),
             }))
         };
-        tell(&app, provider, told.await)
+        tell(&app, dialect, told.await)
     })
-    .only_these(provider)
+    .only_these(dialect)
 }
 
-pub(super) fn key_info(provider: &'static dyn Provider) -> MethodRouter<App> {
+pub(super) fn key_info(dialect: &'static dyn Dialect) -> MethodRouter<App> {
     routing::get(move |State(app): State<App>, asked: Parts| async move {
         let told = async {
             let key = who_asks(&app, &asked).await?;
@@ -140,9 +140,9 @@ pub(super) fn key_info(provider: &'static dyn Provider) -> MethodRouter<App> {
                 "timestamp": time::iso(app.ports.clock.now()),
             }))
         };
-        tell(&app, provider, told.await)
+        tell(&app, dialect, told.await)
     })
-    .only_these(provider)
+    .only_these(dialect)
 }
 
 async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
@@ -162,18 +162,18 @@ pub(super) async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
         .by_hash(&hash)
         .await
         .map_err(|away| Failure::relay_unavailable(&away))?;
-    let key = key.ok_or_else(|| admit::refused(&Refusal::UnknownKey, 0))?;
+    let key = key.ok_or_else(|| failures::of_gate(&Refusal::UnknownKey, 0))?;
     match key.ends_at(key.activated_at) {
-        _ if !key.is_active => Err(admit::refused(&Refusal::Disabled, 0)),
-        Some(at) if at <= app.ports.clock.now() => Err(admit::refused(&Refusal::Expired { at }, at)),
+        _ if !key.is_active => Err(failures::of_gate(&Refusal::Disabled, 0)),
+        Some(at) if at <= app.ports.clock.now() => Err(failures::of_gate(&Refusal::Expired { at }, at)),
         _ => Ok(key),
     }
 }
 
-pub(super) fn tell(app: &App, provider: &dyn Provider, answer: Result<Value, Failure>) -> Response<Body> {
+pub(super) fn tell(app: &App, dialect: &dyn Dialect, answer: Result<Value, Failure>) -> Response<Body> {
     let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
     match answer {
-        Ok(value) => ([(dialect::X_REQUEST_ID, id)], Json(value)).into_response(),
-        Err(failure) => dialect::refuse(app, provider, &failure, &id),
+        Ok(value) => ([(X_REQUEST_ID, id)], Json(value)).into_response(),
+        Err(failure) => refuse(app, dialect, &failure, &id),
     }
 }

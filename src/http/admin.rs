@@ -33,7 +33,7 @@ use super::api_error::ApiError;
 use super::{ops, session, stats};
 use crate::app::App;
 use crate::config::Config;
-use crate::relay::stream::X_REQUEST_ID;
+use crate::relay::headers::X_REQUEST_ID;
 
 /// The description of every route, for `/openapi.json`: made of the code by `scripts/update-openapi`, and a
 /// test holds it against the code. Made beforehand because what makes it would be a tenth of the Worker.

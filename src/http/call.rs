@@ -10,19 +10,19 @@ use bytes::Bytes;
 
 use super::{body, client_key, dialect, intake};
 use crate::app::App;
+use crate::dialect::body::tools::HostedTools;
+use crate::dialect::body::{Field, Fields, scan};
+use crate::dialect::call::{Call, Endpoint, request_id};
+use crate::dialect::origin;
+use crate::dialect::session::{Session, Signals};
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
+use crate::plan::Plan;
 use crate::port::gates::KeyHash;
 use crate::port::random;
-use crate::provider::Provider;
 use crate::relay;
-use crate::relay::body::tools::HostedTools;
-use crate::relay::body::{Field, Fields, scan};
-use crate::relay::call::{Call, Endpoint, request_id};
 use crate::relay::entry::{self, Arrival, Entry};
-use crate::relay::origin;
 use crate::relay::refusal_writer;
-use crate::relay::session::{Session, Signals};
 use crate::state::body_memory::Reserved;
 
 /// With the address before it, a longer query makes no URI any more.
@@ -102,7 +102,7 @@ impl<'a> Told<'a> {
 /// Serves one call of this kind; `read` is its protocol.
 pub(super) async fn serve(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     endpoint: Endpoint,
     request: Request,
     read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send + 'static,
@@ -119,14 +119,14 @@ pub(super) async fn serve(
             started,
             key: key.clone(),
         };
-        let (call, entry, memory) = take_in(app, provider, endpoint, caller, request, read)
+        let (call, entry, memory) = take_in(app, plan, endpoint, caller, request, read)
             .await
             .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
-        relay::serve(app, provider, call, entry, memory).await
+        relay::serve(app, plan, call, entry, memory).await
     };
     match answered.await {
         Ok(response) => response.map(Body::new),
-        Err(failure) => dialect::refuse(app, provider, &failure, &request_id(id)),
+        Err(failure) => dialect::refuse(app, plan.dialect, &failure, &request_id(id)),
     }
 }
 
@@ -143,7 +143,7 @@ struct Caller {
 /// Whether the key's gate lets the caller in, and then what it sends.
 async fn take_in(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     endpoint: Endpoint,
     caller: Caller,
     request: Request,
@@ -161,7 +161,7 @@ async fn take_in(
             costly: intake::is_costly(&head.headers, coding.as_ref().ok().copied().flatten()),
             body_ttl_ms: BODY_TTL.as_millis() as u64,
         };
-        let entry = entry::enter(app, provider.service(), &arrival).await?;
+        let entry = entry::enter(app, plan.service(), &arrival).await?;
         Ok((entry, coding?))
     };
     let (entry, coding) = match entered.await {

@@ -14,14 +14,14 @@ use super::about;
 use super::call::{self, Particulars, Told};
 use super::dialect::{OnlyThese as _, not_found};
 use crate::app::App;
+use crate::dialect::body::Field;
+use crate::dialect::body::tools::HostedTools;
+use crate::dialect::call::{Assist, Endpoint};
+use crate::dialect::messages::Messages;
+use crate::dialect::messages::SESSION;
 use crate::error::Failure;
 use crate::model::price::Family;
-use crate::provider::claude::Claude;
-use crate::provider::{ON_ANTIGRAVITY, ON_GEMINI, Provider};
-use crate::relay::body::Field;
-use crate::relay::body::tools::HostedTools;
-use crate::relay::call::{Assist, Endpoint};
-use crate::relay::session::CLAUDE;
+use crate::plan::{MESSAGES_ON_ANTIGRAVITY, MESSAGES_ON_CLAUDE, MESSAGES_ON_GEMINI, Plan};
 
 /// What is read of a provider's list of models.
 const LONGEST_LIST: usize = 1 << 20;
@@ -38,68 +38,71 @@ pub fn probes() -> Router<App> {
 /// Model calls of clients whose base URL lacks its prefix.
 pub fn unprefixed() -> Router<App> {
     Router::new()
-        .route("/v1/messages", messages(&Claude))
-        .route("/v1/messages/count_tokens", count_tokens(&Claude))
+        .route("/v1/messages", messages(&MESSAGES_ON_CLAUDE))
+        .route("/v1/messages/count_tokens", count_tokens(&MESSAGES_ON_CLAUDE))
 }
 
 /// Routes below a prefix, on Claude's accounts.
 pub fn routes() -> Router<App> {
-    served_by(&Claude, known_models(&Claude, Family::Claude, "anthropic"))
+    served_by(&MESSAGES_ON_CLAUDE, known_models(Family::Claude, "anthropic"))
 }
 
 /// The same on Gemini's.
 pub fn on_gemini() -> Router<App> {
-    served_by(&ON_GEMINI, known_models(&ON_GEMINI, Family::Gemini, "google"))
+    served_by(&MESSAGES_ON_GEMINI, known_models(Family::Gemini, "google"))
 }
 
 /// The same on Antigravity's.
 pub fn on_antigravity() -> Router<App> {
-    served_by(&ON_ANTIGRAVITY, get(available).only_these(&ON_ANTIGRAVITY))
+    served_by(&MESSAGES_ON_ANTIGRAVITY, get(available).only_these(&Messages))
 }
 
-fn served_by(provider: &'static dyn Provider, models: MethodRouter<App>) -> Router<App> {
+fn served_by(plan: &'static Plan, models: MethodRouter<App>) -> Router<App> {
     Router::new()
-        .route("/v1/messages", messages(provider))
-        .route("/v1/messages/count_tokens", count_tokens(provider))
+        .route("/v1/messages", messages(plan))
+        .route("/v1/messages/count_tokens", count_tokens(plan))
         // CRS answers below a doubled prefix as well, and set-ups in the wild rely on it.
-        .route("/claude/v1/messages", messages(provider))
+        .route("/claude/v1/messages", messages(plan))
         .route("/v1/models", models)
-        .route("/v1/me", about::me(provider))
-        .route("/v1/usage", about::usage(provider))
-        .route("/v1/key-info", about::key_info(provider))
+        .route("/v1/me", about::me(&Messages))
+        .route("/v1/usage", about::usage(&Messages))
+        .route("/v1/key-info", about::key_info(&Messages))
         // Claude Code reports events below its base URL, and asks whether anybody is there, without a key.
         .route("/api/event_logging/batch", post(about::events))
         .route("/api/event_logging/v2/batch", post(about::events))
         .route("/api/hello", get(about::hello))
         .route("/", get(about::hello))
-        .fallback(not_found(provider, "The base URL of this relay ends with /api/."))
+        .fallback(not_found(
+            &Messages,
+            "The base URL of this relay ends with /api/.",
+        ))
 }
 
-fn messages(provider: &'static dyn Provider) -> MethodRouter<App> {
-    post(move |State(app): State<App>, request: Request| async move { ask(&app, provider, request).await })
-        .only_these(provider)
+fn messages(plan: &'static Plan) -> MethodRouter<App> {
+    post(move |State(app): State<App>, request: Request| async move { ask(&app, plan, request).await })
+        .only_these(&Messages)
 }
 
 /// Serves one call of the Messages API.
-pub(super) async fn ask(app: &App, provider: &'static dyn Provider, request: Request) -> Response<Body> {
-    call::serve(app, provider, Endpoint::Messages, request, |told| {
+pub(super) async fn ask(app: &App, plan: &'static Plan, request: Request) -> Response<Body> {
+    call::serve(app, plan, Endpoint::Messages, request, |told| {
         read(told, told.fields.is_true(Field::Stream, told.body))
     })
     .await
 }
 
-fn count_tokens(provider: &'static dyn Provider) -> MethodRouter<App> {
+fn count_tokens(plan: &'static Plan) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, provider, Endpoint::CountTokens, request, |told| {
+        call::serve(&app, plan, Endpoint::CountTokens, request, |told| {
             read(told, false)
         })
         .await
     })
-    .only_these(provider)
+    .only_these(&Messages)
 }
 
-fn known_models(provider: &'static dyn Provider, family: Family, owner: &'static str) -> MethodRouter<App> {
-    about::get(provider, move |_, key| {
+fn known_models(family: Family, owner: &'static str) -> MethodRouter<App> {
+    about::get(&Messages, move |_, key| {
         Ok(about::list(&about::names(&key, family)?, owner))
     })
 }
@@ -108,13 +111,13 @@ fn known_models(provider: &'static dyn Provider, family: Family, owner: &'static
 async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
     let key = match about::who_asks(&app, &asked).await {
         Ok(key) => key,
-        Err(failure) => return about::tell(&app, &ON_ANTIGRAVITY, Err(failure)),
+        Err(failure) => return about::tell(&app, &Messages, Err(failure)),
     };
     let mut request = Request::new(Body::from("{}"));
     *request.uri_mut() = asked.uri;
     *request.headers_mut() = asked.headers;
     let endpoint = Endpoint::Assist(Assist::FetchAvailableModels);
-    let answer = call::serve(&app, &ON_ANTIGRAVITY, endpoint, request, |_| {
+    let answer = call::serve(&app, &MESSAGES_ON_ANTIGRAVITY, endpoint, request, |_| {
         Ok(Particulars {
             model: String::new(),
             stream: false,
@@ -141,7 +144,7 @@ fn read(told: &Told<'_>, stream: bool) -> Result<Particulars, Failure> {
     Ok(Particulars {
         model: told.model()?,
         stream,
-        session: told.session(&CLAUDE),
+        session: told.session(&SESSION),
         max_output: told.number(Field::MaxTokens),
         hosted: told.hosted(),
     })

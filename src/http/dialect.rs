@@ -7,17 +7,17 @@ use axum::http::header::{self, HeaderValue};
 use axum::routing::{MethodRouter, any};
 
 use crate::app::App;
+use crate::dialect::Dialect;
+use crate::dialect::call::request_id;
 use crate::error::{Code, Failure};
 use crate::port::random;
-use crate::provider::Provider;
-use crate::relay::call::request_id;
 
-pub use crate::relay::stream::X_REQUEST_ID;
+pub use crate::relay::headers::X_REQUEST_ID;
 
 /// The protocol's error object, with what clients obey: `retry-after` and `x-should-retry`.
-pub fn refuse(app: &App, provider: &dyn Provider, failure: &Failure, request_id: &str) -> Response<Body> {
+pub fn refuse(app: &App, dialect: &dyn Dialect, failure: &Failure, request_id: &str) -> Response<Body> {
     app.metrics.refused(failure.code);
-    let refusal = provider.refusal(failure, request_id, app.ports.clock.now());
+    let refusal = dialect.refusal(failure, request_id, app.ports.clock.now());
     let mut response = Response::new(Body::from(refusal.body));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
@@ -38,20 +38,20 @@ pub fn refuse(app: &App, provider: &dyn Provider, failure: &Failure, request_id:
 }
 
 /// A refusal outside of a call: it has an id all the same.
-pub(super) fn refuse_outside(app: &App, provider: &dyn Provider, failure: &Failure) -> Response<Body> {
+pub(super) fn refuse_outside(app: &App, dialect: &dyn Dialect, failure: &Failure) -> Response<Body> {
     let id = random::call_id(app.ports.clock.now(), &*app.ports.random);
-    refuse(app, provider, failure, &request_id(id))
+    refuse(app, dialect, failure, &request_id(id))
 }
 
 /// Refuses methods that an address does not know.
 pub(super) trait OnlyThese {
-    fn only_these(self, provider: &'static dyn Provider) -> Self;
+    fn only_these(self, dialect: &'static dyn Dialect) -> Self;
 }
 
 impl OnlyThese for MethodRouter<App> {
-    fn only_these(self, provider: &'static dyn Provider) -> Self {
+    fn only_these(self, dialect: &'static dyn Dialect) -> Self {
         self.fallback(
-            move |State(app): State<App>| async move { refuse_outside(&app, provider, &wrong_method()) },
+            move |State(app): State<App>| async move { refuse_outside(&app, dialect, &wrong_method()) },
         )
     }
 }
@@ -64,13 +64,13 @@ pub(super) fn wrong_method() -> Failure {
 }
 
 /// Refuses addresses that there are not. `hint`: how base URLs of this protocol look.
-pub(super) fn not_found(provider: &'static dyn Provider, hint: &'static str) -> MethodRouter<App> {
+pub(super) fn not_found(dialect: &'static dyn Dialect, hint: &'static str) -> MethodRouter<App> {
     any(
         move |State(app): State<App>, OriginalUri(asked): OriginalUri| async move {
             // The path is the client's own; it is told nothing about others.
             let path: String = asked.path().chars().take(200).collect();
             let failure = Failure::new(Code::NotFound, format!("There is nothing at {path}. {hint}"));
-            refuse_outside(&app, provider, &failure)
+            refuse_outside(&app, dialect, &failure)
         },
     )
 }

@@ -10,13 +10,13 @@ use super::about;
 use super::call::{self, Particulars, Told};
 use super::dialect::{OnlyThese as _, not_found, refuse_outside};
 use crate::app::App;
+use crate::dialect::body::{Field, Fields, scan};
+use crate::dialect::call::{Assist, Endpoint, Surface};
+use crate::dialect::gemini::{self, Gemini};
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::price::Family;
-use crate::provider::gemini::Gemini;
-use crate::relay::body::{Field, Fields, scan};
-use crate::relay::call::{Assist, Endpoint, Surface};
-use crate::relay::session::GEMINI;
+use crate::plan::GEMINI;
 
 const HINT: &str = "The base URL of this relay ends with /gemini.";
 
@@ -74,7 +74,7 @@ pub fn routes() -> Router<App> {
 /// A method of Code Assist. The model is in the body, if there is one.
 fn internal(endpoint: Endpoint, stream: bool) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, &Gemini, endpoint, request, move |told| {
+        call::serve(&app, &GEMINI, endpoint, request, move |told| {
             let model = match endpoint {
                 Endpoint::Assist(_) => String::new(),
                 Endpoint::CountContent(_) => counted_model(told)?,
@@ -110,7 +110,7 @@ pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
                 }
             };
             let model = model.to_owned();
-            call::serve(&app, &Gemini, endpoint, request, move |told| {
+            call::serve(&app, &GEMINI, endpoint, request, move |told| {
                 Ok(particulars(told, model, stream))
             })
             .await
@@ -124,9 +124,13 @@ fn particulars(told: &Told<'_>, model: String, stream: bool) -> Particulars {
     let (session, max_output, hosted) = match opened(told, Field::Request) {
         Some((fields, body)) => {
             let inner = told.within(&fields, body);
-            (inner.session(&GEMINI), max_output(&inner), inner.hosted())
+            (
+                inner.session(&gemini::SESSION),
+                max_output(&inner),
+                inner.hosted(),
+            )
         }
-        None => (told.session(&GEMINI), max_output(told), told.hosted()),
+        None => (told.session(&gemini::SESSION), max_output(told), told.hosted()),
     };
     Particulars {
         model,

@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use super::body;
 use crate::app::App;
+use crate::dialect::body::coding::{Closed, Coding, Unpacker};
+use crate::dialect::call::Packed;
 use crate::error::{Code, Failure};
 use crate::port::tasks::computed;
-use crate::relay::body::coding::{Closed, Coding, Unpacker};
-use crate::relay::call::Packed;
 use crate::state::body_memory::Reserved;
 
 /// A body of more is costly: the slot comes before it, and it is walked over beside the event loops. Bytes.

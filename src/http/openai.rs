@@ -11,24 +11,23 @@ use super::about;
 use super::call::{self, Particulars, Told};
 use super::dialect::{OnlyThese as _, not_found, refuse_outside, wrong_method};
 use crate::app::App;
+use crate::dialect::body::Field;
+use crate::dialect::call::Endpoint;
+use crate::dialect::openai::{self, OpenAi};
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
-use crate::provider::openai::OpenAi;
-use crate::provider::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, Provider};
-use crate::relay::body::Field;
-use crate::relay::call::Endpoint;
-use crate::relay::session::OPENAI;
+use crate::plan::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, OPENAI, Plan};
 
 /// Routes below `/openai/claude` and `/openai/gemini`: Chat Completions on other providers' accounts.
-fn chat_on(provider: &'static dyn Provider, family: Family, owner: &'static str) -> Router<App> {
+fn chat_on(plan: &'static Plan, family: Family, owner: &'static str) -> Router<App> {
     let chat = || {
         post(move |State(app): State<App>, request: Request| async move {
-            call::serve(&app, provider, Endpoint::ChatCompletions, request, read).await
+            call::serve(&app, plan, Endpoint::ChatCompletions, request, read).await
         })
-        .only_these(provider)
+        .only_these(&OpenAi)
     };
     let models = || {
-        about::get(provider, move |_, key| {
+        about::get(&OpenAi, move |_, key| {
             Ok(about::list(&about::names(&key, family)?, owner))
         })
     };
@@ -38,7 +37,7 @@ fn chat_on(provider: &'static dyn Provider, family: Family, owner: &'static str)
         .route("/models", models())
         .route("/v1/models", models())
         .fallback(not_found(
-            provider,
+            &OpenAi,
             "The base URL of this relay ends with /v1 here, and Chat Completions are what it serves.",
         ))
 }
@@ -82,15 +81,15 @@ pub fn chat() -> MethodRouter<App> {
 }
 
 async fn responses(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, &OpenAi, Endpoint::Responses, request, read).await
+    call::serve(&app, &OPENAI, Endpoint::Responses, request, read).await
 }
 
 async fn compact_responses(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, &OpenAi, Endpoint::CompactResponses, request, read).await
+    call::serve(&app, &OPENAI, Endpoint::CompactResponses, request, read).await
 }
 
 async fn chat_completions(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, &OpenAi, Endpoint::ChatCompletions, request, read).await
+    call::serve(&app, &OPENAI, Endpoint::ChatCompletions, request, read).await
 }
 
 /// Codex tries a WebSocket first, if it is set up to. This status makes it take POST at once; after others it
@@ -122,7 +121,7 @@ fn read(told: &Told<'_>) -> Result<Particulars, Failure> {
     Ok(Particulars {
         model: told.model()?,
         stream: told.fields.is_true(Field::Stream, told.body),
-        session: told.session(&OPENAI),
+        session: told.session(&openai::SESSION),
         hosted: told.hosted(),
         max_output: bounds.into_iter().find_map(|bound| told.number(bound)),
     })

@@ -16,14 +16,14 @@ use super::console::{self, takes_html};
 use super::dialect::{X_REQUEST_ID, refuse_outside, wrong_method};
 use super::{about, claude, gemini, openai};
 use crate::app::App;
+use crate::dialect::Dialect;
+use crate::dialect::call::{Surface, request_id};
+use crate::dialect::gemini::Gemini;
+use crate::dialect::messages::Messages;
+use crate::dialect::openai::OpenAi;
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
 use crate::port::random;
-use crate::provider::Provider;
-use crate::provider::claude::Claude;
-use crate::provider::gemini::Gemini;
-use crate::provider::openai::OpenAi;
-use crate::relay::call::{Surface, request_id};
 
 const PAGE: &str = include_str!("../../assets/root.html");
 
@@ -97,7 +97,7 @@ async fn front(headers: HeaderMap) -> Response<Body> {
 async fn models(State(app): State<App>, asked: Parts) -> Response<Body> {
     match protocol_of_headers(&asked.headers, asked.uri.query()) {
         Protocol::Anthropic => {
-            about::answered(&app, &Claude, &asked, |_, key| {
+            about::answered(&app, &Messages, &asked, |_, key| {
                 Ok(about::list(&about::names(&key, Family::Claude)?, "anthropic"))
             })
             .await
@@ -121,7 +121,7 @@ async fn model(State(app): State<App>, asked: Parts) -> Response<Body> {
                 "This relay tells nothing of single models, /v1/models lists them. {}",
                 other.hint()
             );
-            refuse_outside(&app, other.provider(), &Failure::new(Code::NotFound, message))
+            refuse_outside(&app, other.dialect(), &Failure::new(Code::NotFound, message))
         }
     }
 }
@@ -135,9 +135,9 @@ enum Protocol {
 }
 
 impl Protocol {
-    fn provider(self) -> &'static dyn Provider {
+    fn dialect(self) -> &'static dyn Dialect {
         match self {
-            Self::Anthropic => &Claude,
+            Self::Anthropic => &Messages,
             Self::OpenAi => &OpenAi,
             Self::Google => &Gemini,
         }
@@ -223,7 +223,7 @@ pub(super) async fn nothing(
     let path: String = uri.path().chars().take(LONGEST_PATH).collect();
     if let Some(protocol) = protocol_of(uri.path(), &headers, uri.query()) {
         let message = format!("There is nothing at {path}. {}", protocol.hint());
-        return refuse_outside(&app, protocol.provider(), &Failure::new(Code::NotFound, message));
+        return refuse_outside(&app, protocol.dialect(), &Failure::new(Code::NotFound, message));
     }
     let message = if console::is_below(&path) && !console::BUILT {
         "This relay was built without its console: scripts/build-console builds it, and needs npm. Until then the command line `crs` does the same; with a login link, use the curl line that `crs admin login-link` prints.".to_owned()
@@ -244,7 +244,7 @@ pub(super) async fn other_method(
     headers: HeaderMap,
 ) -> Response<Body> {
     match protocol_of(uri.path(), &headers, uri.query()) {
-        Some(protocol) => refuse_outside(&app, protocol.provider(), &wrong_method()),
+        Some(protocol) => refuse_outside(&app, protocol.dialect(), &wrong_method()),
         None => told(
             &app,
             &ApiError::new(

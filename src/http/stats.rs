@@ -29,7 +29,7 @@ use crate::model::key::Key;
 use crate::model::money::MicroUsd;
 use crate::model::secret::Secret;
 use crate::model::usage::Totals;
-use crate::relay::admit::refused;
+use crate::relay::failures;
 use crate::store::brake::Source;
 
 /// Length of the text that may be a key, bytes; CRS's bounds.
@@ -129,13 +129,13 @@ async fn by_text(app: &App, KeyText(text): &KeyText) -> Result<Key, ApiError> {
             message,
         ));
     }
-    let unknown = || unauthorized(refused(&Refusal::UnknownKey, 0));
+    let unknown = || unauthorized(failures::of_gate(&Refusal::UnknownKey, 0));
     // By arithmetic alone: what was never a key of this relay costs no I/O.
     let hash = app.keyring.recognise(text.reveal()).ok_or_else(unknown)?;
     slow(app, Source::Key(hash.hex()), 1)?;
     let key = app.keys.by_hash(&hash).await?.ok_or_else(unknown)?;
     match refusal(app, &key) {
-        Some(refusal) => Err(unauthorized(refused(&refusal, app.ports.clock.now()))),
+        Some(refusal) => Err(unauthorized(failures::of_gate(&refusal, app.ports.clock.now()))),
         None => Ok(key),
     }
 }
@@ -153,7 +153,7 @@ async fn by_id(app: &App, id: &str) -> Result<Key, ApiError> {
     slow(app, Source::Key(key.hash.clone()), 1)?;
     match refusal(app, &key) {
         Some(refusal) => {
-            let failure = refused(&refusal, app.ports.clock.now());
+            let failure = failures::of_gate(&refusal, app.ports.clock.now());
             Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 failure.code.name(),

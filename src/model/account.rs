@@ -165,6 +165,13 @@ impl Account {
         mapped.map(String::as_str)
     }
 
+    pub fn kind(&self) -> AccountKind {
+        match self.credentials {
+            StoredCredentials::ApiKey { .. } => AccountKind::Key,
+            StoredCredentials::OAuth { .. } => AccountKind::Login,
+        }
+    }
+
     /// What the pool must know of the account. `utc_offset_minutes`: the operator's clock.
     pub fn policy(&self, utc_offset_minutes: i32) -> AccountPolicy {
         // A model the account has a name of its own for is one it supports. Calls are compared by canonical
@@ -177,6 +184,7 @@ impl Account {
         });
         AccountPolicy {
             id: self.id.clone(),
+            kind: Some(self.kind().name().to_owned()),
             priority: self.priority,
             max_concurrency: self.max_concurrency,
             active: self.is_active,
@@ -191,6 +199,27 @@ impl Account {
             daily_quota: self.daily_quota.0,
             reserve_percent: self.reserve_percent,
             utc_offset_minutes,
+        }
+    }
+}
+
+/// What an account is at its provider. It decides which calls the account can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountKind {
+    /// A key of the provider's API, or of a compatible host.
+    Key,
+    /// The login of a person.
+    Login,
+}
+
+impl AccountKind {
+    pub const ALL: [Self; 2] = [Self::Key, Self::Login];
+
+    /// In the pool's roster.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Login => "login",
         }
     }
 }

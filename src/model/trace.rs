@@ -41,7 +41,7 @@ pub struct CallTrace {
     pub previous_cache_read_share: Option<f64>,
 }
 
-/// What may tie calls to a conversation, the surest first; see `relay::session`.
+/// What may tie calls to a conversation, the surest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Signal {

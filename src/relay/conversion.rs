@@ -12,26 +12,28 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use http::{Extensions, Request};
 
-use super::call::Call;
+use crate::account::Unsendable;
 use crate::app::App;
+use crate::dialect::answer::Whole;
+use crate::dialect::call::Call;
 use crate::model::account::live::LiveAccount;
-use crate::provider::{Provider, Unsendable, Whole};
+use crate::plan::Plan;
 
 /// A longer body is converted elsewhere, bytes.
 const LONG: usize = 256 << 10;
 
-/// The request to send for this call, see [`Provider::request`].
+/// The request to send for this call, see [`Plan::request`].
 pub(super) async fn request(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     call: &Call,
     live: &Arc<LiveAccount>,
 ) -> Result<Request<Bytes>, Unsendable> {
-    if call.body.len() < LONG || !provider.converts(call) {
-        return provider.request(call, live, &app.config);
+    if call.body.len() < LONG || !plan.is_slow(call) {
+        return plan.request(call, live, &app.config);
     }
     let (call, live, parts) = (call.clone(), live.clone(), app.clone());
-    let made = elsewhere(app, move || provider.request(&call, &live, &parts.config)).await;
+    let made = elsewhere(app, move || plan.request(&call, &live, &parts.config)).await;
     made.unwrap_or_else(|| {
         Err(Unsendable::Account(
             "the request could not be converted".to_owned(),
@@ -39,19 +41,19 @@ pub(super) async fn request(
     })
 }
 
-/// The client's form of a whole answer, see [`Provider::gathered`].
+/// The client's form of a whole answer, see [`Plan::gathered`].
 pub(super) async fn gathered(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     call: &Call,
     kept: &Extensions,
     whole: Bytes,
 ) -> Result<Whole, String> {
     if whole.len() < LONG {
-        return provider.gathered(call, kept, whole);
+        return plan.gathered(call, kept, whole);
     }
-    let (call, kept) = (call.translated(call.endpoint), kept.clone());
-    let made = elsewhere(app, move || provider.gathered(&call, &kept, whole)).await;
+    let (call, kept) = (call.clone(), kept.clone());
+    let made = elsewhere(app, move || plan.gathered(&call, &kept, whole)).await;
     made.unwrap_or_else(|| Err("the answer could not be converted".to_owned()))
 }
 

@@ -8,9 +8,9 @@ use crs_durable::CallId;
 use crs_durable::gate::{self, Service};
 use http::HeaderMap;
 
-use super::call::Endpoint;
-use super::{admit, client, flight};
+use super::{admit, client, flight, records};
 use crate::app::App;
+use crate::dialect::call::Endpoint;
 use crate::error::{Code, Failure};
 use crate::port::gates::KeyHash;
 
@@ -72,7 +72,7 @@ pub async fn enter(app: &App, service: Service, arrival: &Arrival<'_>) -> Result
         slot,
         estimate: None,
         ttl_ms: arrival.body_ttl_ms,
-        learned_since: admit::learned_since(app, app.ports.clock.now()),
+        learned_since: records::learned_since(app, app.ports.clock.now()),
         note: None,
         queued_until: None,
         before_body: true,

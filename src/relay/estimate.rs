@@ -6,12 +6,12 @@
 //! provider run are guessed by their kind ([`HostedTools`]). Calls that run at the same time may therefore
 //! overshoot a limit, by at most what they use beyond their estimates.
 //!
-//! [`HostedTools`]: super::body::tools::HostedTools
+//! [`HostedTools`]: crate::dialect::body::tools::HostedTools
 
 use crs_durable::gate::Estimate;
 
-use super::call::Call;
 use crate::app::App;
+use crate::dialect::call::Call;
 use crate::model::account::Platform;
 use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};

@@ -6,6 +6,7 @@
 
 mod event;
 mod handover;
+mod picked;
 mod source;
 mod trace;
 
@@ -20,25 +21,24 @@ use crs_durable::gate::KeyPolicy;
 use crs_durable::{CallId, gate, pool};
 use http::{HeaderMap, HeaderValue};
 
-use super::admit::Picked;
-use super::body::Fields;
-use super::call::{Call, request_id};
+use super::headers::X_REQUEST_ID;
 use super::mask::StreamMask;
-use super::meter::Meter;
-use super::origin::Reference;
 use super::refusal_writer;
-use super::stream::X_REQUEST_ID;
 use crate::app::App;
+use crate::dialect::body::Fields;
+use crate::dialect::call::{Call, request_id};
+use crate::dialect::meter::Meter;
+use crate::dialect::origin::Reference;
 use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
+use crate::plan::Plan;
 use crate::port::gates::KeyHash;
-use crate::provider::Provider;
 use crate::state::body_memory::Reserved;
 use crate::state::running::Lifeline;
 
+pub(super) use self::picked::{PickReason, Picked};
 use self::source::Source;
 use self::trace::Heard;
-pub(super) use self::trace::skip_name;
 
 /// What the gate has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ enum Gated {
 
 pub struct Flight {
     app: App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     call: Call,
     /// What its body is counted by, as long as that is held.
     memory: Option<Reserved>,
@@ -94,13 +94,13 @@ pub struct Flight {
 }
 
 impl Flight {
-    pub fn new(app: &App, provider: &'static dyn Provider, call: Call) -> Self {
+    pub fn new(app: &App, plan: &'static Plan, call: Call) -> Self {
         let is_stream = call.stream && call.endpoint.takes_slot() && call.only.is_none();
         Self {
             lifeline: is_stream.then(|| app.running.add(&call.key, call.id)),
             head_seen: None,
             app: app.clone(),
-            provider,
+            plan,
             id: request_id(call.id),
             renewed: call.started,
             call,
@@ -138,8 +138,8 @@ impl Flight {
         &self.app
     }
 
-    pub fn provider(&self) -> &'static dyn Provider {
-        self.provider
+    pub fn plan(&self) -> &'static Plan {
+        self.plan
     }
 
     pub fn attempts(&self) -> u32 {
@@ -225,7 +225,7 @@ impl Flight {
     /// An answer's head is here, whatever its status.
     pub(super) fn measured(&mut self, headers: &HeaderMap) {
         let now = self.app.ports.clock.now();
-        self.quota = self.provider.quota(&self.call, headers, now);
+        self.quota = self.plan.accounts.quota(&self.call.model, headers, now);
     }
 
     /// An attempt failed: the pool learns how, and the account's slot is free.
@@ -237,7 +237,7 @@ impl Flight {
             report.spent = spent;
             report.quota = std::mem::take(&mut self.quota);
             let report = pool::Command::Report(report);
-            if let Err(away) = self.app.ports.gates.pool(self.provider.platform(), report).await {
+            if let Err(away) = self.app.ports.gates.pool(self.plan.platform(), report).await {
                 tracing::warn!(error = %away, "the pool was not told of an attempt; the lease ends by itself");
             }
             // Only now: if this future is dropped while it waits, the settlement frees the slot.
@@ -361,7 +361,7 @@ impl Flight {
     }
 
     fn tell_pool(&self, command: pool::Command) {
-        let (app, platform) = (self.app.clone(), self.provider.platform());
+        let (app, platform) = (self.app.clone(), self.plan.platform());
         detach(&self.app, async move {
             if let Err(away) = app.ports.gates.pool(platform, command).await {
                 tracing::warn!(error = %away, "the pool was not reached; leases end by themselves");

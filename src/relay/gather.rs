@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
-use super::meter::Meter;
 use crate::app::App;
+use crate::dialect::meter::Meter;
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError};
 
@@ -67,6 +67,23 @@ pub(super) fn joined(first: Bytes, more: Bytes) -> Bytes {
         (_, true) => first,
         _ => [first, more].concat().into(),
     }
+}
+
+/// Reads a body to its end or to `limit` bytes, whichever comes first.
+pub(crate) async fn read_bounded(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            read.extend_from_slice(
+                data.get(..limit.saturating_sub(read.len()).min(data.len()))
+                    .unwrap_or(&data),
+            );
+        }
+        if read.len() >= limit {
+            break;
+        }
+    }
+    Ok(read.freeze())
 }
 
 /// The first bytes of a body; `None` at its end.

@@ -7,17 +7,19 @@ use crs_durable::gate::KeyPolicy;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
 
-use super::body::tools::HostedTools;
-use super::call::Call;
 use super::flight::Flight;
-use super::{attempts, body, refusal, stream};
+use super::{attempts, refusal, stream};
+use crate::account::Trial;
 use crate::app::App;
+use crate::dialect::body;
+use crate::dialect::body::tools::HostedTools;
+use crate::dialect::call::Call;
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
+use crate::plan::Plan;
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::upstream::Body;
-use crate::provider::{Provider, Trial};
 
 /// Ledger events of tests bear this instead of a key's id and name.
 pub const PROBE_KEY: &str = "account-test";
@@ -26,11 +28,11 @@ pub const PROBE_KEY: &str = "account-test";
 /// success. A refusal is a failure with its status and the provider's words: no client is there to get it.
 pub async fn probe(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     account: &str,
     trial: Trial,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, provider, call(app, account, trial)?);
+    let mut flight = Flight::new(app, plan, call(app, account, trial)?);
     let policy = KeyPolicy {
         id: PROBE_KEY.to_owned(),
         name: PROBE_KEY.to_owned(),
@@ -38,7 +40,7 @@ pub async fn probe(
         ..KeyPolicy::default()
     };
     flight.admitted(Arc::new(policy), 0);
-    match attempts(app, provider, &mut flight).await {
+    match attempts(app, plan, &mut flight).await {
         Ok(answer) if answer.metered => Ok(stream::respond(answer, flight)),
         Ok(answer) => {
             let failure = refusal::as_failure(&answer);

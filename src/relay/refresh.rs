@@ -10,14 +10,15 @@ use std::time::Duration;
 use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
 
-use super::{admit, provider_failure, token_endpoint};
+use super::flight::Picked;
+use super::{failures, records, token_endpoint};
+use crate::account::{Accounts, Refreshed};
 use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::account::live::{Credentials, LiveAccount, NewTokens};
 use crate::port::clock::within;
 use crate::port::gates::GatesError;
 use crate::port::store::StoreError;
-use crate::provider::{Provider, Refreshed};
 use crate::store::accounts::Replaced;
 
 /// A token that ends within this is renewed first.
@@ -34,9 +35,11 @@ const FIRST_PAUSE_MS: u64 = 10;
 /// account until its newer record is read.
 const LOOKS_AFTER_MS: [u64; 4] = [50, 100, 200, 400];
 
-pub(super) enum Usable {
-    Account(Arc<LiveAccount>),
-    Unusable { failure: Failure, outcome: Outcome },
+/// Why the account cannot be used for a call.
+pub(super) struct Unusable {
+    pub(super) failure: Failure,
+    /// What the pool learns of the account.
+    pub(super) outcome: Outcome,
 }
 
 /// What became of credentials that had to be newer.
@@ -53,55 +56,53 @@ pub(super) enum Renewal {
 /// The account with credentials that will last for a call.
 pub(super) async fn usable(
     app: &App,
-    provider: &'static dyn Provider,
+    accounts: &'static dyn Accounts,
     call: CallId,
-    picked: &admit::Picked,
-) -> Usable {
+    picked: &Picked,
+) -> Result<Arc<LiveAccount>, Unusable> {
     let now = app.ports.clock.now();
-    let since = admit::learned_since(app, now);
+    let since = records::learned_since(app, now);
     let live = match app.accounts.live(&picked.account, since, picked.revision).await {
         Ok(Some(live)) => live,
-        Ok(None) => return unusable("the account was deleted", Outcome::Neutral),
+        Ok(None) => return Err(unusable("the account was deleted", Outcome::Neutral)),
         Err(StoreError::Away { reason, .. }) => {
             app.store_rest.begin(app.ports.clock.now());
             let failure = Failure::relay_unavailable(&reason);
-            return Usable::Unusable {
+            return Err(Unusable {
                 failure,
                 outcome: Outcome::Neutral,
-            };
+            });
         }
         // Sealed with another key, or not what it should be: only the operator can mend that.
         Err(error) => {
             let why = error.to_string();
-            return unusable(
-                &why,
-                Outcome::Denied {
-                    why: why.clone(),
-                    until: None,
-                },
-            );
+            let outcome = Outcome::Denied {
+                why: why.clone(),
+                until: None,
+            };
+            return Err(unusable(&why, outcome));
         }
     };
     match staleness(&live, now) {
-        None => Usable::Account(live),
+        None => Ok(live),
         Some(Stale::Soon) => {
-            renew_meanwhile(app, provider, call, &live).await;
-            Usable::Account(live)
+            renew_meanwhile(app, accounts, call, &live).await;
+            Ok(live)
         }
-        Some(Stale::Ended) => match renewed(app, provider, call, &live, Reason::Ended).await {
-            Renewal::Newer(newer) => Usable::Account(newer),
+        Some(Stale::Ended) => match renewed(app, accounts, call, &live, Reason::Ended).await {
+            Renewal::Newer(newer) => Ok(newer),
             // The pool has marked the account.
-            Renewal::Refused => unusable(
+            Renewal::Refused => Err(unusable(
                 "the access token has ended, and the provider refuses to renew it",
                 Outcome::Neutral,
-            ),
+            )),
             Renewal::Failed | Renewal::TooSoon(_) => {
                 let why = "the access token has ended and could not be renewed";
                 let outcome = Outcome::Unwell {
                     why: why.to_owned(),
                     until: None,
                 };
-                unusable(why, outcome)
+                Err(unusable(why, outcome))
             }
         },
     }
@@ -110,7 +111,7 @@ pub(super) async fn usable(
 /// After a 401: the account with newer credentials than the refused ones, if there can be any.
 pub(super) async fn after_refusal(
     app: &App,
-    provider: &'static dyn Provider,
+    accounts: &'static dyn Accounts,
     call: CallId,
     refused: &Arc<LiveAccount>,
 ) -> Renewal {
@@ -118,14 +119,14 @@ pub(super) async fn after_refusal(
         Credentials::OAuth {
             refresh_token: Some(_),
             ..
-        } => renewed(app, provider, call, refused, Reason::Refused).await,
+        } => renewed(app, accounts, call, refused, Reason::Refused).await,
         _ => Renewal::Refused,
     }
 }
 
-fn unusable(why: &str, outcome: Outcome) -> Usable {
-    let failure = provider_failure(Code::NoAccount, None).with_detail(why);
-    Usable::Unusable { failure, outcome }
+fn unusable(why: &str, outcome: Outcome) -> Unusable {
+    let failure = failures::of_provider(Code::NoAccount, None).with_detail(why);
+    Unusable { failure, outcome }
 }
 
 #[derive(PartialEq, Eq)]
@@ -149,11 +150,11 @@ fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
 }
 
 /// The token is good for this call, and somebody should renew it: whoever is first does, and nobody waits.
-async fn renew_meanwhile(app: &App, provider: &'static dyn Provider, call: CallId, live: &Arc<LiveAccount>) {
-    if let Ok(Reply::RefreshElected) = begin(app, provider, call, live, Waits::No, Reason::Ended).await {
+async fn renew_meanwhile(app: &App, accounts: &'static dyn Accounts, call: CallId, live: &Arc<LiveAccount>) {
+    if let Ok(Reply::RefreshElected) = begin(app, accounts, call, live, Waits::No, Reason::Ended).await {
         let (app_, live) = (app.clone(), live.clone());
         app.ports.tasks.spawn(Box::pin(async move {
-            renew(&app_, provider, call, &live).await;
+            renew(&app_, accounts, call, &live).await;
         }));
     }
 }
@@ -161,13 +162,13 @@ async fn renew_meanwhile(app: &App, provider: &'static dyn Provider, call: CallI
 /// The account with credentials newer than `seen`, renewed here or by whoever is at it.
 async fn renewed(
     app: &App,
-    provider: &'static dyn Provider,
+    accounts: &'static dyn Accounts,
     call: CallId,
     seen: &Arc<LiveAccount>,
     reason: Reason,
 ) -> Renewal {
     let patience = Duration::from_millis(ELECTION_MS);
-    let asked = begin(app, provider, call, seen, Waits::Yes, reason);
+    let asked = begin(app, accounts, call, seen, Waits::Yes, reason);
     match within(&*app.ports.clock, patience, asked).await {
         Some(Ok(Reply::RefreshDone { .. })) => match app.accounts.fresh(&seen.account.id).await {
             Ok(Some(newer)) => Renewal::Newer(newer),
@@ -178,7 +179,7 @@ async fn renewed(
             let (told, outcome) = futures_channel::oneshot::channel();
             let (app_, seen_) = (app.clone(), seen.clone());
             app.ports.tasks.spawn(Box::pin(async move {
-                let renewal = renew(&app_, provider, call, &seen_).await;
+                let renewal = renew(&app_, accounts, call, &seen_).await;
                 // Nobody listens any more if the client left; the tokens are stored all the same.
                 let _ = told.send(renewal);
             }));
@@ -210,7 +211,7 @@ enum Reason {
 /// Asks to be the refresher; asking again while one is prolongs that.
 async fn begin(
     app: &App,
-    provider: &dyn Provider,
+    accounts: &dyn Accounts,
     call: CallId,
     seen: &LiveAccount,
     waits: Waits,
@@ -225,13 +226,13 @@ async fn begin(
         waited_for: None,
         refused: reason == Reason::Refused,
     };
-    app.ports.gates.pool(provider.platform(), begin).await
+    app.ports.gates.pool(accounts.platform(), begin).await
 }
 
 /// The elected one's work: from reading the credentials again to telling the pool how it went.
-async fn renew(app: &App, provider: &'static dyn Provider, call: CallId, seen: &LiveAccount) -> Renewal {
+async fn renew(app: &App, accounts: &'static dyn Accounts, call: CallId, seen: &LiveAccount) -> Renewal {
     let account = &seen.account.id;
-    let (result, renewal) = match exchange(app, provider, call, seen).await {
+    let (result, renewal) = match exchange(app, accounts, call, seen).await {
         Ok(newer) => {
             let version = newer.account.credential_version;
             tracing::info!(%account, version, "access token renewed");
@@ -243,17 +244,17 @@ async fn renew(app: &App, provider: &'static dyn Provider, call: CallId, seen: &
         }
         Err(result) => (result, Renewal::Failed),
     };
-    end(app, provider, call, account, result).await;
+    end(app, accounts, call, account, result).await;
     renewal
 }
 
-async fn end(app: &App, provider: &dyn Provider, call: CallId, account: &str, result: RefreshResult) {
+async fn end(app: &App, accounts: &dyn Accounts, call: CallId, account: &str, result: RefreshResult) {
     let end = Command::EndRefresh {
         call,
         account: account.to_owned(),
         result,
     };
-    if let Err(away) = app.ports.gates.pool(provider.platform(), end).await {
+    if let Err(away) = app.ports.gates.pool(accounts.platform(), end).await {
         // The election ends by itself.
         tracing::warn!(error = %away, "the pool was not told how a token renewal went");
     }
@@ -261,7 +262,7 @@ async fn end(app: &App, provider: &dyn Provider, call: CallId, account: &str, re
 
 async fn exchange(
     app: &App,
-    provider: &dyn Provider,
+    accounts: &dyn Accounts,
     call: CallId,
     seen: &LiveAccount,
 ) -> Result<Arc<LiveAccount>, RefreshResult> {
@@ -279,8 +280,8 @@ async fn exchange(
             why: "the account has no refresh token".to_owned(),
         });
     };
-    match ask(app, provider, &current, refresh_token.reveal()).await {
-        Refreshed::Tokens(tokens) => match store(app, provider, call, &current, tokens).await {
+    match ask(app, accounts, &current, refresh_token.reveal()).await {
+        Refreshed::Tokens(tokens) => match store(app, accounts, call, &current, tokens).await {
             Some(()) => read_again(app, &current.account.id).await,
             None => Err(RefreshResult::Failed),
         },
@@ -321,13 +322,13 @@ async fn read_again(app: &App, account: &str) -> Result<Arc<LiveAccount>, Refres
     }
 }
 
-async fn ask(app: &App, provider: &dyn Provider, live: &LiveAccount, refresh_token: &str) -> Refreshed {
-    let request = match provider.refresh_request(refresh_token, &app.config) {
+async fn ask(app: &App, accounts: &dyn Accounts, live: &LiveAccount, refresh_token: &str) -> Refreshed {
+    let request = match accounts.refresh_request(refresh_token, &app.config) {
         Ok(request) => request,
         Err(why) => return Refreshed::Failed(why),
     };
     match token_endpoint::ask(app, request, live.proxy.clone()).await {
-        Ok((status, body)) => provider.refreshed(status, &body, app.ports.clock.now()),
+        Ok((status, body)) => accounts.refreshed(status, &body, app.ports.clock.now()),
         Err(none) => Refreshed::Failed(none.to_string()),
     }
 }
@@ -337,7 +338,7 @@ async fn ask(app: &App, provider: &dyn Provider, live: &LiveAccount, refresh_tok
 /// given up, or the account is gone.
 async fn store(
     app: &App,
-    provider: &dyn Provider,
+    accounts: &dyn Accounts,
     call: CallId,
     current: &LiveAccount,
     tokens: NewTokens,
@@ -355,7 +356,7 @@ async fn store(
             Ok(Replaced::Gone) => return None,
             Err(error) => tracing::warn!(%account, %error, "renewed tokens are not stored yet"),
         }
-        let _ = begin(app, provider, call, current, Waits::No, Reason::Ended).await;
+        let _ = begin(app, accounts, call, current, Waits::No, Reason::Ended).await;
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
         pause = (pause * 3).min(10_000);
     }

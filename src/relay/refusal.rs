@@ -11,7 +11,7 @@ use http::header::HeaderValue;
 use http::{HeaderName, StatusCode};
 use serde::de::IgnoredAny;
 
-use super::attempt::Answer;
+use super::answer::Answer;
 use super::flight::Flight;
 use super::{ERROR_BODY_LIMIT, media};
 use crate::error::{Code, Failure};
@@ -68,11 +68,11 @@ pub(super) fn tell(answer: &mut Answer, flight: &mut Flight) {
     let cut = body.len() >= ERROR_BODY_LIMIT;
     flight.passed_on(&body, cut);
     let told = if is_json(&body) {
-        flight.provider().passed_on(status, &body)
+        flight.plan().passed_on(status, &body)
     } else {
         let failure = Failure::new(Code::PassedOn, message(status, &body, cut)).with_status(status);
         let now = flight.app().ports.clock.now();
-        let refusal = flight.provider().refusal(&failure, flight.id(), now);
+        let refusal = flight.plan().dialect.refusal(&failure, flight.id(), now);
         Some(refusal.body.into())
     };
     if let Some(told) = told {
@@ -146,15 +146,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &'static str) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::new(),
-            first: Bytes::from_static(body.as_bytes()),
-            rest: None,
-            rewrite: None,
-            measured: None,
-            metered: false,
-        }
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer::refusal(status, HeaderMap::new(), Bytes::from_static(body.as_bytes()))
     }
 
     #[test]

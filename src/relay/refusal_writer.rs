@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use crs_durable::CallId;
 
-use super::call::request_id;
 use crate::app::App;
+use crate::dialect::call::request_id;
 use crate::error::{Code, Failure};
 use crate::port::gates::KeyHash;
 use crate::port::random;

@@ -15,25 +15,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
-use super::attempt::Answer;
+use super::answer::Answer;
 use super::flight::Flight;
-use super::meter::{Last, Meter};
 use super::refusal;
+use crate::dialect::answer::{End, Rewrite};
+use crate::dialect::meter::{Last, Meter};
 use crate::error::{Code, Failure};
 use crate::port::upstream::{Body, BodyError};
-use crate::provider::{End, Rewrite};
 
 use self::pace::{Due, Limits, Pace};
-
-/// The id of a request, on every answer.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// How long a call waited for a slot of its key, in milliseconds; on answers to those that had to.
-pub const X_QUEUE_WAIT: HeaderName = HeaderName::from_static("x-queue-wait-ms");
 
 /// How long a provider's connection may stay open once nothing can follow; the time in which most close it, so
 /// that it can be used again.
@@ -149,9 +143,9 @@ type Passed = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 impl Relayed {
     /// With the headers of the client's response.
     fn begin(mut answer: Answer, mut flight: Flight) -> (HeaderMap, Self) {
-        let provider = flight.provider();
+        let plan = flight.plan();
         let meter = if answer.metered {
-            provider.meter(flight.call(), &answer.headers)
+            plan.meter(flight.call(), &answer.headers)
         } else {
             None
         };
@@ -161,7 +155,7 @@ impl Relayed {
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &answer.headers {
-            if provider.passes_back(name) {
+            if plan.passes_back(name) {
                 headers.append(name.clone(), value.clone());
             }
         }
@@ -226,7 +220,7 @@ impl Relayed {
     fn alive(&self) -> Option<&'static [u8]> {
         self.rewrite.as_ref()?;
         self.stream()?;
-        self.flight.provider().heartbeat(self.flight.call(), self.began)
+        self.flight.plan().heartbeat(self.flight.call(), self.began)
     }
 
     /// What may take how long while the provider is silent.
@@ -327,10 +321,11 @@ impl Relayed {
             return Poll::Ready(Some(Err(BodyError(detail))));
         };
         let between_events = meter.between_events();
-        let event = self
-            .flight
-            .provider()
-            .stream_error(self.flight.call(), &failure, self.flight.id());
+        let event =
+            self.flight
+                .plan()
+                .dialect
+                .stream_error(self.flight.call().endpoint, &failure, self.flight.id());
         let mut frame = bytes::BytesMut::from(self.flight.held_back());
         // Ends a half event, and is nothing after a whole one.
         if !between_events {

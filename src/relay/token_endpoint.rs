@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 
-use super::{read_bounded, unpack};
+use super::gather::read_bounded;
+use super::unpack;
 use crate::app::App;
 use crate::model::account::Proxy;
 use crate::port::clock::within;

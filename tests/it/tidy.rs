@@ -3,6 +3,7 @@
 //! Rust's privacy ends at the crate, so the layers of ARCHITECTURE.md are kept apart by these tests over the
 //! text. Each message says what to do instead. Test code (`#[cfg(test)]`, `tests.rs`) is free.
 
+mod picture;
 mod rules;
 mod source;
 
@@ -21,6 +22,23 @@ fn none(findings: Vec<String>) {
 #[test]
 fn layers_name_only_what_lies_below_them() {
     none(load("src").iter().flat_map(rules::layers).collect());
+}
+
+#[test]
+fn folders_name_what_the_picture_says_and_nothing_goes_in_a_circle() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let architecture = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("readable");
+    let drawn = picture::drawn(&architecture);
+    let found = picture::found(&load("src"));
+    assert!(found.len() > 20, "{found:?}");
+    none(picture::differences(&drawn, &found));
+    // What the code does is what is drawn, so this is of the code.
+    assert_eq!(picture::circles(&drawn), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn files_side_by_side_do_not_name_each_other() {
+    none(picture::unexpected(&picture::circles_below(&load("src"))));
 }
 
 #[test]

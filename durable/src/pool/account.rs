@@ -73,6 +73,8 @@ impl Ready {
 /// Why an account cannot serve; see `Skip`.
 #[derive(Clone, Copy)]
 pub(super) enum Obstacle<'a> {
+    /// It is of a kind that cannot serve the call.
+    OtherKind,
     NotBound,
     Dedicated,
     Inactive,
@@ -83,7 +85,10 @@ pub(super) enum Obstacle<'a> {
     Tried,
     Cooling(&'a Cooldown),
     Denied(&'a Denial),
-    Quota { day: &'a Day, limit: u64 },
+    Quota {
+        day: &'a Day,
+        limit: u64,
+    },
     Full(u32),
 }
 
@@ -173,6 +178,9 @@ impl Account {
     /// Whether the operator lets the account serve the call, and if, whether only as a fallback.
     fn refusal<'a>(&'a self, now: Millis, pick: &'a Pick) -> Result<bool, Obstacle<'a>> {
         let policy = &self.policy;
+        if !policy.is_of_kind(pick) {
+            return Err(Obstacle::OtherKind);
+        }
         let fallback = match policy.reach(pick) {
             Reach::NotBound => return Err(Obstacle::NotBound),
             Reach::Dedicated => return Err(Obstacle::Dedicated),

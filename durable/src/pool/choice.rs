@@ -102,7 +102,7 @@ impl<'a> Rank<'a> {
 
 impl Pool {
     pub(super) fn pick(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) -> Reply {
-        if !self.freshness.decides(now, pick.learned_since) {
+        if !self.freshness.decides(now, pick.learned_since) || self.lacks_kinds(pick) {
             return Reply::NeedRoster;
         }
         let previous = self.free(pick.call);
@@ -132,6 +132,17 @@ impl Pool {
             }
             own => self.pick_best(now, pick, &own, changes),
         }
+    }
+
+    /// Whether the call needs the accounts' kinds and the roster, of an older version, does not have them. With
+    /// `learned_since` 0 the store cannot be asked, and the pool decides without them.
+    fn lacks_kinds(&self, pick: &Pick) -> bool {
+        pick.kinds.is_some()
+            && pick.learned_since > 0
+            && self
+                .accounts
+                .values()
+                .any(|account| account.policy.kind.is_none())
     }
 
     /// Of the accounts that keep something the call can do without, have its session, or serve it just now:

@@ -90,6 +90,9 @@ pub struct Pick {
     /// The model, by its canonical name; empty: an account need not support any.
     #[serde(default)]
     pub model: String,
+    /// Kinds of accounts that can serve the call. `None`: every kind.
+    #[serde(default)]
+    pub kinds: Option<Vec<String>>,
     /// Accounts this call has tried already.
     pub tried: Vec<AccountId>,
     /// Only this account (the operator's test of it); skips cooldowns, pauses and bindings, takes a slot.
@@ -124,6 +127,7 @@ impl Pick {
             owner: 0,
             family: String::new(),
             model: String::new(),
+            kinds: None,
             tried: Vec::new(),
             only: None,
             binding: None,

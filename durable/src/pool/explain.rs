@@ -92,9 +92,33 @@ pub enum Skip {
     NotPreferred,
 }
 
+impl Skip {
+    /// For people, in a word or two.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotBound => "not bound",
+            Self::Dedicated => "dedicated",
+            Self::Inactive => "inactive",
+            Self::Paused => "paused",
+            Self::Unusable { .. } => "unusable",
+            Self::Expired { .. } => "expired",
+            Self::Model { .. } => "model",
+            Self::Tried => "tried",
+            Self::Cooling { .. } => "cooling",
+            Self::Denied { .. } => "denied",
+            Self::Quota { .. } => "quota",
+            Self::Full { .. } => "full",
+            Self::NotPreferred => "not preferred",
+        }
+    }
+}
+
 impl Obstacle<'_> {
     pub(super) fn told(self) -> Skip {
         match self {
+            Self::OtherKind => Skip::Unusable {
+                why: "accounts of its kind do not serve such calls".to_owned(),
+            },
             Self::NotBound => Skip::NotBound,
             Self::Dedicated => Skip::Dedicated,
             Self::Inactive => Skip::Inactive,
@@ -195,7 +219,7 @@ impl Pool {
             match account.standing(*number, &ask) {
                 Standing::Ready(_)
                 | Standing::Skipped {
-                    obstacle: Obstacle::NotBound,
+                    obstacle: Obstacle::NotBound | Obstacle::OtherKind,
                     ..
                 } => {}
                 Standing::Skipped { obstacle, back_at } => {

@@ -11,6 +11,10 @@ use crate::Millis;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountPolicy {
     pub id: AccountId,
+    /// What it is at its provider, in the host's terms; see [`Pick::kinds`]. `None`: the roster was written by a
+    /// version that did not say.
+    #[serde(default)]
+    pub kind: Option<String>,
     /// Lower is chosen first, as in CRS (1 to 100, 50 by default).
     pub priority: u32,
     /// Calls the account may serve at once; 0 is no limit.
@@ -62,6 +66,7 @@ impl Default for AccountPolicy {
     fn default() -> Self {
         Self {
             id: AccountId::new(),
+            kind: None,
             priority: 50,
             max_concurrency: 0,
             active: true,
@@ -98,6 +103,14 @@ impl AccountPolicy {
         match binding {
             Binding::Account(id) => *id == self.id,
             Binding::Group(group) => self.groups.contains(group),
+        }
+    }
+
+    /// Whether an account of this kind can serve the call. An unknown kind counts as one that can.
+    pub(super) fn is_of_kind(&self, pick: &Pick) -> bool {
+        match (&pick.kinds, &self.kind) {
+            (Some(kinds), Some(kind)) => kinds.contains(kind),
+            _ => true,
         }
     }
 

@@ -3,6 +3,7 @@ mod choice;
 mod errors;
 mod explain;
 mod health;
+mod kinds;
 mod origin;
 mod probe;
 mod quota;

@@ -101,7 +101,7 @@ impl PoolCell {
         PoolStep::Waits {
             woken,
             at_most: Duration::from_millis(until.saturating_sub(now).max(1)),
-            again,
+            again: Box::new(again),
         }
     }
 }
@@ -114,7 +114,7 @@ enum PoolStep {
         woken: oneshot::Receiver<()>,
         at_most: Duration,
         /// What to ask then.
-        again: pool::Command,
+        again: Box<pool::Command>,
     },
 }
 
@@ -378,7 +378,7 @@ impl Gates for NativeGates {
                     command = asked;
                 }
                 Step::Waits { told, at_most, until } => {
-                    let _ = tokio::time::timeout(at_most, told).await;
+                    let _ = within(&*self.clock, at_most, told).await;
                     let Some(admit) = &mut again else {
                         return Err(GatesError {
                             machine: "gate",
@@ -422,7 +422,7 @@ impl Gates for NativeGates {
                     again,
                 } => {
                     let _ = within(&*self.clock, at_most, woken).await;
-                    command = again;
+                    command = *again;
                 }
             }
         }

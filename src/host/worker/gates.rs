@@ -16,7 +16,7 @@ use worker::{Method, ObjectNamespace, RequestInit};
 
 use super::billed::Billed;
 use super::clock::EdgeClock;
-use super::objects::{COMMANDS, ROWS_WRITTEN, WAIT};
+use super::messages::{COMMANDS, ROWS_WRITTEN, WAIT};
 use crate::model::account::Platform;
 use crate::port::clock::{Clock as _, within};
 use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};

@@ -20,6 +20,7 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::bindings::Bindings;
 use super::clock::EdgeClock;
+use super::messages::{COMMANDS, ROWS_WRITTEN, WAIT};
 use super::{log, site};
 use crate::config::Config;
 use crate::model::usage::LedgerEvent;
@@ -27,13 +28,6 @@ use crate::port::clock::Clock as _;
 use crate::port::store::{Store, StoreError};
 use crate::store::ledger::Ledger;
 use crate::store::upstash::Commands;
-
-/// Headers of an answer: what was billed in the object since its last one.
-pub(super) const ROWS_WRITTEN: &str = "x-rows-written";
-pub(super) const COMMANDS: &str = "x-store-commands";
-
-/// Header of a command: hex of the call that waits for its slot, or for a token's renewal.
-pub(super) const WAIT: &str = "x-wait";
 
 /// The gate of one client key, named by the hex of its hash.
 #[durable_object]

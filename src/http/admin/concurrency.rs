@@ -20,11 +20,11 @@ use super::accounts::live::{KeyNames, LeaseView};
 use super::keys::live::ReservedView;
 use super::list::{Page, Slice, by_name};
 use crate::app::App;
+use crate::dialect::call::{call_of, request_id};
 use crate::model::account::Platform;
 use crate::model::key::Key;
 use crate::model::time::iso;
 use crate::port::gates::KeyHash;
-use crate::relay::call::{call_of, request_id};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

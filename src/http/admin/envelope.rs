@@ -9,8 +9,8 @@ use super::super::api_error::ApiError;
 use super::super::dialect::X_REQUEST_ID;
 use super::super::extract::RequestId;
 use crate::app::App;
+use crate::dialect::call::request_id;
 use crate::port::random::call_id;
-use crate::relay::call::request_id;
 use crate::store::audit;
 
 pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Next) -> Response {

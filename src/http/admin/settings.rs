@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use super::super::api_error::ErrorBody;
 use super::super::extract::AdminSession;
+use crate::account;
 use crate::app::{App, HostKind};
 use crate::model::account::{Grant, Platform};
-use crate::provider;
 use crate::store::ledger::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS};
 
 /// What this relay is. No secret, and nothing that can be changed while it runs.
@@ -88,7 +88,7 @@ struct SessionLifetimes {
 )]
 pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Json<SettingsView> {
     let config = &app.config;
-    let can = |platform| provider::of(platform).sign_in(Grant::OAuth, config).is_ok();
+    let can = |platform| account::of(platform).sign_in(Grant::OAuth, config).is_ok();
     Json(SettingsView {
         version: env!("CARGO_PKG_VERSION"),
         host: app.ports.host,

@@ -10,7 +10,8 @@ use crate::model::calendar::DAY;
 use crate::model::key::Key;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
-use crate::relay::admit::{refused, spent_before};
+use crate::relay::admit::spent_before;
+use crate::relay::failures;
 use crate::store::ledger::Failures;
 use crate::store::refusals::RefusalRow;
 
@@ -333,7 +334,7 @@ fn refusal(key: &Key, levels: &[Level], running: Option<usize>, now: Millis) -> 
         limit > 0 && running >= limit && key.concurrency_queue_size == 0
     });
     if level.is_none() && full {
-        let failure = refused(
+        let failure = failures::of_gate(
             &Refusal::ConcurrencyFull {
                 limit: key.concurrency_limit,
                 retry_after_ms: 1_000,
@@ -350,7 +351,7 @@ fn refusal(key: &Key, levels: &[Level], running: Option<usize>, now: Millis) -> 
     let level = level.or_else(|| reached().next())?;
     let passing = level.used < level.most;
     let resets_at = level.resets_at.filter(|_| !passing);
-    let failure = refused(
+    let failure = failures::of_gate(
         &Refusal::LimitReached(LimitReached {
             which: level.which,
             limit: level.most,

@@ -19,8 +19,8 @@ use super::super::claude;
 use super::super::dialect::X_REQUEST_ID;
 use super::{KeyText, by_text, no_key, read};
 use crate::app::App;
-use crate::provider::EventLines;
-use crate::provider::claude::Claude;
+use crate::dialect::wire::events::Lines as EventLines;
+use crate::plan::MESSAGES_ON_CLAUDE;
 
 /// CRS's model if none is named.
 const MODEL: &str = "claude-sonnet-4-5-20250929";
@@ -179,7 +179,7 @@ impl Test {
     }
 
     async fn call(&mut self, request: Request) {
-        let response = claude::ask(&self.app, &Claude, request).await;
+        let response = claude::ask(&self.app, &MESSAGES_ON_CLAUDE, request).await;
         let (head, body) = response.into_parts();
         let id = head.headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
         let request_id = id.map(str::to_owned);

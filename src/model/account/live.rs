@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crs_durable::Millis;
 
 use super::{Account, Proxy};
+use crate::model::name::{self, ModelName};
 use crate::model::secret::Secret;
 
 /// An account with its secrets in the clear.
@@ -24,6 +25,13 @@ impl LiveAccount {
             replaced: Some(Box::new(earlier.credentials.clone())),
             ..self.clone()
         }
+    }
+
+    /// The model to ask for in place of the one that the client named, if the account maps it. A record of an older
+    /// version may map to a text that is no model's name, which counts as none: it would become part of a path.
+    pub fn mapped_model(&self, model: &ModelName) -> Option<&str> {
+        let mapped = self.account.mapped_model(model)?;
+        name::check(mapped).is_ok().then_some(mapped)
     }
 
     /// The account, knowing for whom its tokens speak.

@@ -1,8 +1,9 @@
 //! A clock for tests: it stands still until it is moved, and wakes its sleepers then.
 
-use std::future::poll_fn;
+use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,7 +17,9 @@ pub(crate) struct Movable(Arc<Mutex<State>>);
 struct State {
     now: Millis,
     ticks: u64,
-    sleepers: Vec<Waker>,
+    /// Who sleeps, by the tick at which the sleep ends and a number of its own.
+    sleepers: BTreeMap<(u64, u64), Waker>,
+    numbers: u64,
 }
 
 impl Movable {
@@ -29,24 +32,31 @@ impl Movable {
 
     /// Time passes, on both clocks.
     pub(crate) fn advance(&self, time: Duration) {
-        self.change(|state| {
+        let over: Vec<Waker> = self.read(|state| {
             state.now += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             state.ticks += u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            let asleep = state.sleepers.split_off(&(state.ticks + 1, 0));
+            std::mem::replace(&mut state.sleepers, asleep)
+                .into_values()
+                .collect()
         });
+        over.into_iter().for_each(Waker::wake);
+    }
+
+    /// How long until the first sleeper wakes; `None`: nobody sleeps.
+    pub(crate) fn until_first_wakes(&self) -> Option<Duration> {
+        self.read(|state| {
+            let ((end, _), _) = state.sleepers.first_key_value()?;
+            // Both clocks agree on whole milliseconds.
+            Some(Duration::from_millis(
+                end.saturating_sub(state.ticks).div_ceil(1000),
+            ))
+        })
     }
 
     /// Somebody sets the wall clock, forwards or back.
     pub(crate) fn jump(&self, now: Millis) {
-        self.change(|state| state.now = now);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let sleepers = {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut state);
-            std::mem::take(&mut state.sleepers)
-        };
-        sleepers.into_iter().for_each(Waker::wake);
+        self.read(|state| state.now = now);
     }
 
     fn read<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
@@ -64,19 +74,43 @@ impl Clock for Movable {
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        let clock = self.clone();
         let end = self
             .ticks()
             .saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        Box::pin(poll_fn(move |context| {
-            clock.read(|state| {
-                if state.ticks >= end {
-                    return Poll::Ready(());
-                }
-                state.sleepers.push(context.waker().clone());
-                Poll::Pending
-            })
-        }))
+        let number = self.read(|state| {
+            state.numbers += 1;
+            state.numbers
+        });
+        Box::pin(Sleep {
+            clock: self.clone(),
+            place: (end, number),
+        })
+    }
+}
+
+struct Sleep {
+    clock: Movable,
+    place: (u64, u64),
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.clock.read(|state| {
+            if state.ticks >= self.place.0 {
+                return Poll::Ready(());
+            }
+            state.sleepers.insert(self.place, context.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        // The waker is dropped outside of the lock.
+        let _waker = self.clock.read(|state| state.sleepers.remove(&self.place));
     }
 }
 

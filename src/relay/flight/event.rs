@@ -1,14 +1,14 @@
 //! The ledger's record of a call: what it used, or what can be said of it if nobody tells how it ended.
 
 use super::Flight;
+use crate::dialect::call::Call;
+use crate::dialect::meter::Meter;
+use crate::dialect::origin;
 use crate::error::Code;
 use crate::model::money::MicroUsd;
 use crate::model::price::{self, Bill};
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
-use crate::relay::call::Call;
 use crate::relay::mask::SecretMask;
-use crate::relay::meter::Meter;
-use crate::relay::origin;
 
 /// In place of the model of a call that is about none.
 const NO_MODEL: &str = "(none)";
@@ -35,7 +35,7 @@ impl Flight {
             key_name: String::new(),
             account_id: named(account.map(|account| &account.id)),
             account_name: named(account.map(|account| &account.name)),
-            platform: self.provider.platform(),
+            platform: self.plan.platform(),
             endpoint: self.call.endpoint.name().to_owned(),
             model: self.asked().to_owned(),
             stream: self.call.stream,
@@ -90,7 +90,12 @@ impl Flight {
         let measured = self.source.measured(told, self.complete);
         if let Some(measured) = &measured {
             self.served &= measured.error.is_none();
-            self.made = origin::made(&self.call, measured.message_id.as_deref(), measured.reasoning);
+            self.made = origin::made(
+                self.call.endpoint,
+                self.call.stored,
+                measured.message_id.as_deref(),
+                measured.reasoning,
+            );
         }
         let asked = self.asked().to_owned();
         let has_answer = measured.is_some();
@@ -99,7 +104,7 @@ impl Flight {
                 let drawn_with = &mut measured.terms.image_model;
                 *drawn_with = drawn_with.take().or_else(|| self.call.hosted.image_model.clone());
                 let model = measured.model.unwrap_or(asked);
-                let platform = self.provider.platform();
+                let platform = self.plan.platform();
                 let bill = self.app.prices().bill(
                     &model,
                     platform,

@@ -9,10 +9,10 @@ use crs_durable::CallId;
 use crs_durable::gate::{Command, Event, Usage};
 
 use crate::app::App;
+use crate::dialect::call::Call;
 use crate::model::name::is_opus;
 use crate::model::usage::LedgerEvent;
 use crate::port::gates::KeyHash;
-use crate::relay::call::Call;
 
 /// Pauses before the gate is told once more.
 const PAUSES: [Duration; 4] = [

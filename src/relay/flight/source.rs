@@ -4,12 +4,12 @@
 //! The provider bills them all the same.
 
 use super::Flight;
+use crate::dialect::call::Call;
+use crate::dialect::meter::{Measured, Meter};
 use crate::model::charge::Charge;
 use crate::model::money::MicroUsd;
 use crate::model::price::Bill;
 use crate::model::usage::{Quality, Tokens};
-use crate::relay::call::Call;
-use crate::relay::meter::{Measured, Meter};
 
 /// Usage of all attempts of a call whose answers are converted.
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl Flight {
             // Figures of an answer that broke off may be those of a part.
             let quality = if ended { measured.quality } else { Quality::Partial };
             let model = measured.model.unwrap_or_else(|| self.asked().to_owned());
-            let platform = self.provider.platform();
+            let platform = self.plan.platform();
             let (tokens, terms) = (measured.tokens, &measured.terms);
             let prices = self.app.prices();
             self.source.failed.push(Failed {

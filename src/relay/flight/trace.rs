@@ -6,13 +6,12 @@
 use crs_durable::pool::{AccountId, Candidate, Skip, Trace};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Flight;
+use super::{Flight, PickReason, Picked};
 use crate::error::{Code, Failure};
 use crate::model::time;
 use crate::model::trace::{CallTrace, RankFigures, SkipReason, TracedAttempt, TracedSkip};
 use crate::model::usage::Tokens;
-use crate::relay::admit::{Given, Picked};
-use crate::relay::stream::X_QUEUE_WAIT;
+use crate::relay::headers::X_QUEUE_WAIT;
 
 /// Accounts that are named as candidates.
 const RANKED: usize = 8;
@@ -38,7 +37,7 @@ pub(super) struct Heard {
 
 struct Tried {
     account: AccountId,
-    given: Given,
+    reason: PickReason,
     /// Items of encrypted reasoning that were left out, since this account cannot read them.
     left_out: u32,
     candidates: usize,
@@ -59,7 +58,12 @@ impl Heard {
 
 impl Flight {
     /// The pool gave an account: its slot is held.
-    pub(in crate::relay) fn hold(&mut self, picked: Picked, given: Given, mut trace: Option<Box<Trace>>) {
+    pub(in crate::relay) fn hold(
+        &mut self,
+        picked: Picked,
+        reason: PickReason,
+        mut trace: Option<Box<Trace>>,
+    ) {
         let mut candidates = 0;
         if let Some(trace) = &mut trace {
             candidates = trace.candidates.len();
@@ -70,7 +74,7 @@ impl Flight {
         }
         self.heard.tried.push(Tried {
             account: picked.account.clone(),
-            given,
+            reason,
             left_out: 0,
             candidates,
             trace,
@@ -118,10 +122,10 @@ impl Flight {
         let last = self.heard.tried.last();
         let trace = CallTrace {
             session: session.map(|session| session.signal),
-            sticky: last.is_some_and(|last| last.given.sticky),
-            bound: last.is_some_and(|last| last.given.bound),
+            sticky: last.is_some_and(|last| last.reason.sticky),
+            bound: last.is_some_and(|last| last.reason.bound),
             followed: last
-                .and_then(|last| last.given.followed)
+                .and_then(|last| last.reason.followed)
                 .map(|kind| kind.name().to_owned()),
             waited_ms: self.waited,
             attempts: self.heard.tried.iter().map(|tried| self.attempt(tried)).collect(),
@@ -188,12 +192,12 @@ impl Flight {
         };
         let skipped = last.trace.iter().flat_map(|trace| &trace.skipped);
         let skipped: Vec<String> = skipped
-            .map(|(id, skip)| format!("{}={}", self.name(id), skip_name(skip)))
+            .map(|(id, skip)| format!("{}={}", self.name(id), skip.name()))
             .collect();
         for (name, value) in [
             ("x-relay-account", self.name(&last.account)),
             ("x-relay-attempts", self.attempts.to_string()),
-            ("x-relay-sticky", last.given.sticky.to_string()),
+            ("x-relay-sticky", last.reason.sticky.to_string()),
             ("x-relay-waited-ms", self.waited.to_string()),
             ("x-relay-skipped", skipped.join(", ")),
         ] {
@@ -256,26 +260,8 @@ fn code(skip: &Skip) -> SkipReason {
     }
 }
 
-pub(in crate::relay) fn skip_name(skip: &Skip) -> &'static str {
-    match skip {
-        Skip::NotBound => "not bound",
-        Skip::Dedicated => "dedicated",
-        Skip::Inactive => "inactive",
-        Skip::Paused => "paused",
-        Skip::Unusable { .. } => "unusable",
-        Skip::Expired { .. } => "expired",
-        Skip::Model { .. } => "model",
-        Skip::Tried => "tried",
-        Skip::Cooling { .. } => "cooling",
-        Skip::Denied { .. } => "denied",
-        Skip::Quota { .. } => "quota",
-        Skip::Full { .. } => "full",
-        Skip::NotPreferred => "not preferred",
-    }
-}
-
 fn why(skip: &Skip) -> String {
-    let kind = skip_name(skip);
+    let kind = skip.name();
     match skip {
         Skip::Unusable { why } | Skip::Denied { why, until: None } => format!("{kind}: {why}"),
         Skip::Denied {

@@ -21,10 +21,10 @@ use super::pace::{Limits, Pace};
 use super::{Relayed, respond};
 use crate::app::App;
 use crate::error::Failure;
+use crate::plan::Plan;
 use crate::port::upstream::{Body, BodyError};
-use crate::provider::Provider;
+use crate::relay::answer::Answer;
 use crate::relay::answered;
-use crate::relay::attempt::Answer;
 use crate::relay::flight::Flight;
 
 /// From a provider's head to ours: what a provider refuses in its first event is refused with a status then.
@@ -36,7 +36,7 @@ type Work = BoxFuture<'static, (Flight, Result<Answer, Failure>)>;
 /// the first piece.
 pub(in crate::relay) async fn serve(
     app: &App,
-    provider: &'static dyn Provider,
+    plan: &'static Plan,
     mut flight: Flight,
     alive: &'static [u8],
 ) -> Result<Response<Body>, Failure> {
@@ -47,7 +47,7 @@ pub(in crate::relay) async fn serve(
     let mut work: Work = {
         let app = app.clone();
         Box::pin(async move {
-            let answer = answered(&app, provider, &mut flight).await;
+            let answer = answered(&app, plan, &mut flight).await;
             (flight, answer)
         })
     };
@@ -160,9 +160,11 @@ impl http_body::Body for Early {
                 Ok(answer) => passed_on(answer, flight),
                 Err(failure) => {
                     this.app.metrics.refused(failure.code);
-                    let event = flight
-                        .provider()
-                        .stream_error(flight.call(), &failure, flight.id());
+                    let event =
+                        flight
+                            .plan()
+                            .dialect
+                            .stream_error(flight.call().endpoint, &failure, flight.id());
                     flight.failed(&failure);
                     event
                 }
@@ -197,5 +199,5 @@ fn passed_on(mut answer: Answer, mut flight: Flight) -> Bytes {
     flight.answered(answer.status.as_u16(), None, false);
     refusal::tell(&mut answer, &mut flight);
     flight.completed();
-    flight.provider().error_event(&answer.first)
+    flight.plan().dialect.error_event(&answer.first)
 }

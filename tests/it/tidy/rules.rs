@@ -65,7 +65,7 @@ const BACKENDS: [&str; 5] = [
     "store::redis",
 ];
 
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 13] = [
     Layer {
         module: "model",
         may: &["model"],
@@ -92,19 +92,31 @@ const LAYERS: [Layer; 10] = [
         instead: "take bytes and ports as arguments",
     },
     Layer {
-        module: "provider",
-        // Values only: settings, the parsed call, the pure readers of bodies, an opened account.
+        module: "dialect",
         may: &[
-            "provider",
+            "dialect",
             "model",
             "error",
-            "config",
             "port::clock::Millis",
-            "relay::body",
-            "relay::call",
-            "relay::meter",
+            "port::gates::KeyHash",
         ],
-        instead: "a provider turns values into values and is never given a port: take the value as an argument",
+        instead: "a protocol is values in, values out, whoever serves it: take the value as an argument",
+    },
+    Layer {
+        module: "convert",
+        may: &["convert", "dialect", "model"],
+        instead: "a converter knows two protocols and no accounts",
+    },
+    Layer {
+        module: "plan",
+        may: &["plan", "account", "convert", "dialect", "model", "config"],
+        instead: "a plan only puts together what others do",
+    },
+    Layer {
+        module: "account",
+        // Values only: settings, the parsed call, an opened account.
+        may: &["account", "dialect", "model", "error", "config"],
+        instead: "account modules turn values into values and are never given a port: take the value as an argument",
     },
     Layer {
         module: "state",
@@ -119,32 +131,30 @@ const LAYERS: [Layer; 10] = [
     Layer {
         module: "relay",
         may: &[
-            "relay", "provider", "model", "port", "error", "config", "app", "state", "store", "secrets",
+            "relay", "plan", "account", "dialect", "model", "port", "error", "config", "app", "state",
+            "store", "secrets",
         ],
         instead: "the relay reaches the world through app::Ports: add a question to a port",
     },
     Layer {
         module: "http",
         may: &[
-            "http", "relay", "provider", "model", "port", "error", "config", "app", "state", "store",
-            "secrets",
+            "http", "relay", "plan", "account", "dialect", "model", "port", "error", "config", "app",
+            "state", "store", "secrets",
         ],
         instead: "both hosts serve the same router: reach the world through app::Ports",
     },
 ];
 
 /// Modules without `async`, clock, randomness or I/O: values in, values out.
-const PURE: [&str; 12] = [
+const PURE: [&str; 9] = [
+    "plan",
     "model",
-    "provider",
+    "account",
+    "convert",
+    "dialect",
     "error",
     "config",
-    "relay::body",
-    "relay::call",
-    "relay::json",
-    "relay::meter",
-    "relay::sse",
-    "relay::usage",
     "store::redis",
     "store::vocabulary",
 ];
@@ -167,29 +177,29 @@ pub(super) fn layers(source: &Source) -> Vec<String> {
             }
         }
     }
-    if source.is_in("provider") {
+    if source.is_in("account") {
         findings.extend(neighbours(source));
     }
     findings
 }
 
-/// Providers do not know each other.
+/// Providers do not name each other.
 fn neighbours(source: &Source) -> Vec<String> {
     let Some(own) = source.module.get(2) else {
         return Vec::new();
     };
-    let dialects = ["claude", "openai", "gemini", "antigravity"];
+    let providers = ["claude", "openai", "gemini", "antigravity"];
     source
         .paths()
         .into_iter()
         .filter(|(_, path)| {
-            path.strip_prefix("crate::provider::")
+            path.strip_prefix("crate::account::")
                 .and_then(|rest| rest.split("::").next())
-                .is_some_and(|other| other != own && dialects.contains(&other))
+                .is_some_and(|other| other != own && providers.contains(&other))
         })
         .map(|(line, path)| {
             format!(
-                "{}:{line}: the provider `{own}` must not name `{path}`: move what both need up into provider.rs",
+                "{}:{line}: the provider `{own}` must not name `{path}`: move what both need up into account.rs",
                 source.path
             )
         })
@@ -380,15 +390,15 @@ mod tests {
         assert_eq!(reach("src/relay/a.rs", "use crate::store::ledger;"), 0);
         assert_eq!(reach("src/relay/a.rs", "use crate::store::memory::Memory;"), 1);
         assert_eq!(reach("src/http/a.rs", "use super::super::host::native;"), 1);
-        assert_eq!(reach("src/store/tcp.rs", "use crate::relay::call::Call;"), 1);
+        assert_eq!(reach("src/store/tcp.rs", "use crate::dialect::call::Call;"), 1);
         assert_eq!(
             reach(
-                "src/provider/openai/request.rs",
-                "use crate::provider::claude::beta;"
+                "src/account/openai/request.rs",
+                "use crate::account::claude::beta;"
             ),
             1
         );
-        assert_eq!(reach("src/provider/claude/request.rs", "use super::oauth;"), 0);
+        assert_eq!(reach("src/account/claude/request.rs", "use super::oauth;"), 0);
         assert_eq!(
             reach("src/host/native.rs", "use crate::{store::memory, http, relay};"),
             0
@@ -432,7 +442,7 @@ mod tests {
         assert_eq!(impure("durable/src/gate.rs", "async fn f() {}"), 1);
         assert_eq!(impure("durable/src/object.rs", "async fn f() {}"), 0);
         assert_eq!(
-            impure("src/relay/meter.rs", "fn f() { std::time::Instant::now() }"),
+            impure("src/dialect/meter.rs", "fn f() { std::time::Instant::now() }"),
             1
         );
         assert_eq!(impure("src/relay/serve.rs", "async fn f() {}"), 0);

@@ -2645,7 +2645,7 @@ export type SignIns = {
 };
 
 /**
- * What may tie calls to a conversation, the surest first; see `relay::session`.
+ * What may tie calls to a conversation, the surest first.
  */
 export type Signal = 'header' | 'metadata' | 'cacheKey' | 'sessionId' | 'prefix';
 

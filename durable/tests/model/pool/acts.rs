@@ -94,6 +94,7 @@ fn policies(index: usize) -> impl Strategy<Value = AccountPolicy> {
         let (expires_at, daily_quota, utc_offset_minutes, reserve_percent) = limits;
         AccountPolicy {
             id: ACCOUNTS[index].to_owned(),
+            kind: None,
             priority,
             max_concurrency,
             active,
@@ -214,6 +215,7 @@ fn picks() -> impl Strategy<Value = Pick> {
             owner: u64::try_from(call.0 % 3).unwrap_or_default(),
             family,
             model,
+            kinds: None,
             tried,
             only,
             binding,

@@ -8,10 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::dialect::call::request_id;
 use crate::model::money::Usd;
 use crate::model::time::iso;
 use crate::port::store::StoreError;
-use crate::relay::call::request_id;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -21,14 +21,14 @@ use super::super::super::extract::{AdminSession, Input, LARGE};
 use super::super::fields::Line;
 use super::AccountView;
 use super::input::SignInInput;
+use crate::account::sign_in::{self, NoSignIn, SignIn};
+use crate::account::{self, Accounts, Refreshed};
 use crate::app::App;
 use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Grant, Platform, Proxy};
 use crate::model::time;
 use crate::port::random;
 use crate::port::upstream::UpstreamErrorKind;
-use crate::provider::sign_in::{self, NoSignIn, SignIn};
-use crate::provider::{self, Provider, Refreshed};
 use crate::relay::token_endpoint::{self, NoAnswer};
 use crate::secrets::pkce;
 use crate::store::sign_ins::Begun;
@@ -155,8 +155,8 @@ fn over() -> ApiError {
 }
 
 /// How to sign in to the platform.
-fn way(app: &App, platform: Platform, grant: Grant) -> Result<(&'static dyn Provider, SignIn<'_>), ApiError> {
-    let provider = provider::of(platform);
+fn way(app: &App, platform: Platform, grant: Grant) -> Result<(&'static dyn Accounts, SignIn<'_>), ApiError> {
+    let provider = account::of(platform);
     let sign_in = provider.sign_in(grant, &app.config).map_err(|none| match none {
         NoSignIn::Unset(variable) => {
             let mut error = ApiError::invalid(
@@ -196,7 +196,7 @@ fn proxy_of(app: &App, account: &Account) -> Result<Option<Arc<Proxy>>, ApiError
 /// The tokens for a code, and who has signed in, if the provider tells.
 async fn exchange(
     app: &App,
-    provider: &dyn Provider,
+    provider: &dyn Accounts,
     sign_in: &SignIn<'_>,
     begun: &Begun,
     code: &str,

@@ -13,9 +13,10 @@ use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input, SMALL};
+use crate::account::Trial;
 use crate::app::App;
 use crate::error::Failure;
-use crate::provider::{self, Provider, Trial};
+use crate::plan::{self, Plan};
 use crate::relay::mask::SecretMask;
 use crate::relay::{probe, read_bounded};
 
@@ -48,18 +49,18 @@ pub(in crate::http::admin) async fn test(
     Input(input): Input<TestInput, SMALL>,
 ) -> Result<Response<Body>, ApiError> {
     let account = app.accounts.get(&id).await?.ok_or_else(super::unknown)?;
-    let provider = provider::of(account.platform);
+    let plan = plan::of_trial(account.platform);
     let subject = format!("account:{id}");
     app.audit.event("account.test", subject, &account.name).await?;
     session.audit("account.test", &id);
-    Ok(events(app, id, provider, provider.trial(&account, input.model)))
+    Ok(events(app, id, plan, plan.accounts.trial(&account, input.model)))
 }
 
-fn events(app: App, account: String, provider: &'static dyn Provider, trial: Trial) -> Response<Body> {
+fn events(app: App, account: String, plan: &'static Plan, trial: Trial) -> Response<Body> {
     let start = event(&json!({ "type": "test_start", "accountId": account, "model": trial.model }));
     let rest = async move {
         let began = app.ports.clock.ticks();
-        let outcome = ask(&app, &account, provider, trial).await;
+        let outcome = ask(&app, &account, plan, trial).await;
         let ms = app.ports.clock.ticks().saturating_sub(began) / 1000;
         match outcome {
             Ok(text) => [
@@ -93,19 +94,14 @@ fn event(value: &Value) -> String {
 
 /// The text of the answer. When it fails, the operator is told the status and the provider's own error fields,
 /// and nothing else of the body: whoever answers at the account's address need not be a provider.
-async fn ask(
-    app: &App,
-    account: &str,
-    provider: &'static dyn Provider,
-    trial: Trial,
-) -> Result<String, String> {
+async fn ask(app: &App, account: &str, plan: &'static Plan, trial: Trial) -> Result<String, String> {
     let live = app.accounts.live(account, 0, 0).await.ok().flatten();
     let mask = live.as_deref().map(SecretMask::of);
     let hidden = |words: String| match &mask {
         Some(mask) => mask.text(&words).into_owned(),
         None => words,
     };
-    let response = probe::probe(app, provider, account, trial)
+    let response = probe::probe(app, plan, account, trial)
         .await
         .map_err(|failure| hidden(explained(failure)))?;
     let (head, body) = response.into_parts();
@@ -113,7 +109,7 @@ async fn ask(
         .await
         .map_err(|broken| broken.to_string())?;
     let status = head.status.as_u16();
-    provider
+    plan.accounts
         .words(&body)
         .ok_or_else(|| format!("{status}: the answer is not one of the provider's protocol"))
 }

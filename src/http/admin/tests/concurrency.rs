@@ -5,9 +5,9 @@ use crs_durable::{CallId, gate};
 use serde_json::{Value, json};
 
 use super::bench::{Bench, NOW};
+use crate::dialect::call::request_id;
 use crate::model::account::Platform;
 use crate::port::gates::Gates as _;
-use crate::relay::call::request_id;
 
 async fn account(bench: &Bench, more: Value) -> String {
     let mut body =

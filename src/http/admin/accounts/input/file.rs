@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use super::AccountInput;
 use super::credentials::{CredentialsInput, CredentialsType};
+use crate::account::openai;
 use crate::http::admin::fields::{Credential, Line, Moment};
 use crate::http::api_error::ApiError;
 use crate::http::extract::{Object, Sent};
 use crate::model::account::Platform;
-use crate::provider::openai;
 
 /// A login that was read from such a file.
 #[derive(Debug)]

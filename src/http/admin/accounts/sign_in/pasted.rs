@@ -3,8 +3,8 @@
 
 use subtle::ConstantTimeEq as _;
 
+use crate::account::sign_in::is_word;
 use crate::http::api_error::ApiError;
-use crate::provider::sign_in::is_word;
 
 const FIELD: &str = "codeOrCallbackUrl";
 

@@ -251,7 +251,7 @@ async fn where_nobody_can_reach_a_stream_the_renewal_of_its_lease_ends_it() {
         client.hears().await;
         // Another isolate's registry has no such stream: only the gate hears of it.
         let hash = r.bench.app.keyring.recognise(&r.key).unwrap();
-        let call = crate::relay::call::call_of(client.header("x-request-id")).unwrap();
+        let call = crate::dialect::call::call_of(client.header("x-request-id")).unwrap();
         let mut record = r.bench.app.keys.get(&r.id).await.unwrap().unwrap();
         record.is_active = false;
         record.version += 1;

@@ -1,0 +1,142 @@
+//! Claude's accounts: official API keys, keys of compatible hosts, and logins.
+
+mod judge;
+mod quota;
+mod request;
+
+use bytes::Bytes;
+use crs_durable::Millis;
+use crs_durable::gate::Service;
+use crs_durable::pool::QuotaWindow;
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+
+use super::sign_in::{self, Exchange, NoSignIn, SignIn};
+use super::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict, oauth, trial};
+use crate::config::Config;
+use crate::dialect::Dialect;
+use crate::dialect::call::{Call, Endpoint};
+use crate::dialect::messages::Messages;
+use crate::dialect::wire::marks;
+use crate::model::account::live::LiveAccount;
+use crate::model::account::{Account, AccountKind, Grant, Platform};
+use crate::model::name::ModelName;
+
+pub use self::request::ALLOWED;
+
+/// How the names of the variables for OAuth begin.
+const VARIABLES: &str = "CLAUDE_OAUTH";
+
+/// Model families that have limits of their own.
+const FAMILIES: [&str; 3] = ["opus", "sonnet", "haiku"];
+
+pub struct Claude;
+
+impl Accounts for Claude {
+    fn platform(&self) -> Platform {
+        Platform::Claude
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Messages
+    }
+
+    fn service(&self) -> Service {
+        Service::Claude
+    }
+
+    fn serves(&self, _kind: AccountKind, endpoint: Endpoint) -> bool {
+        matches!(endpoint, Endpoint::Messages | Endpoint::CountTokens)
+    }
+
+    fn request(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        config: &Config,
+    ) -> Result<Request<Bytes>, Unsendable> {
+        request::build(call, account, config)
+    }
+
+    fn edits_long(&self, call: &Call) -> bool {
+        marks::are_in(&call.body)
+    }
+
+    fn judge(
+        &self,
+        _model: &ModelName,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Verdict {
+        judge::answer(status, headers, body, now)
+    }
+
+    fn judge_opening(&self, _model: &ModelName, first: &[u8], _now: Millis) -> Opening {
+        judge::opening(first)
+    }
+
+    fn quota(&self, _model: &ModelName, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
+        quota::read(headers, now)
+    }
+
+    fn passes_back(&self, name: &HeaderName) -> bool {
+        *name == header::CONTENT_TYPE
+            || *name == header::RETRY_AFTER
+            || *name == header::CACHE_CONTROL
+            || name.as_str() == "request-id"
+            || name.as_str() == "x-should-retry"
+            // Not `anthropic-organization-id`: whose account serves is the operator's business.
+            || name.as_str().starts_with("anthropic-ratelimit-")
+    }
+
+    fn family<'a>(&self, model: &'a ModelName) -> &'a str {
+        let model = model.canonical();
+        FAMILIES
+            .into_iter()
+            .find(|family| model.contains(family))
+            .unwrap_or(model)
+    }
+
+    fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn> {
+        let claude = &config.claude;
+        let (scope, lifetime) = match grant {
+            Grant::OAuth => ("org:create_api_key user:profile user:inference", None),
+            // A year, the longest that Anthropic gives.
+            Grant::SetupToken => ("user:inference", Some(31_536_000)),
+        };
+        Ok(SignIn {
+            variables: VARIABLES,
+            page: &claude.oauth_page,
+            // Has the page show the code, as nothing listens at the redirect address.
+            page_more: &[("code", "true")],
+            scope,
+            client_id: sign_in::client_id(VARIABLES, claude.oauth_client_id.as_deref())?,
+            client_secret: None,
+            redirect_uri: &claude.oauth_redirect,
+            token_url: &claude.oauth_url,
+            exchange: Exchange::Json { lifetime },
+        })
+    }
+
+    fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
+        let client = config.claude.oauth_client_id.as_deref();
+        oauth::json_request(&config.claude.oauth_url, refresh_token, client)
+            .ok_or_else(|| "CLAUDE_OAUTH_URL makes no valid address".to_owned())
+    }
+
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+        oauth::refreshed(status, body, now)
+    }
+
+    fn trial(&self, _account: &Account, model: Option<String>) -> Trial {
+        trial::messages(model.unwrap_or_else(|| TRIAL_MODEL.to_owned()))
+    }
+
+    fn words(&self, answer: &[u8]) -> Option<String> {
+        trial::message_words(answer)
+    }
+}
+
+/// A model every Claude account may use, and the cheapest of them.
+const TRIAL_MODEL: &str = "claude-haiku-4-5";

@@ -1,0 +1,222 @@
+//! Renewal of OAuth tokens, and what a sign-in shares with it, as far as the providers do it alike.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use crs_durable::Millis;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::outgoing::own_headers;
+use crate::account::Refreshed;
+use crate::model::account::live::NewTokens;
+use crate::model::secret::Secret;
+
+/// A refresh as Anthropic takes it; `None`: the address is none.
+pub(super) fn json_request(
+    url: &str,
+    refresh_token: &str,
+    client_id: Option<&str>,
+) -> Option<Request<Bytes>> {
+    let mut body = serde_json::json!({ "grant_type": "refresh_token", "refresh_token": refresh_token });
+    if let (Some(client), Some(fields)) = (client_id, body.as_object_mut()) {
+        fields.insert("client_id".to_owned(), client.into());
+    }
+    request(
+        url,
+        body.to_string(),
+        HeaderValue::from_static("application/json"),
+    )
+}
+
+/// A refresh as RFC 6749 §6 has it: a form.
+pub(super) fn form_request(
+    url: &str,
+    refresh_token: &str,
+    more: &[(&str, Option<&str>)],
+) -> Option<Request<Bytes>> {
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    fields.extend(more.iter().filter_map(|(name, value)| Some((*name, (*value)?))));
+    request(
+        url,
+        form(&fields),
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    )
+}
+
+/// A question to a token endpoint.
+pub(super) fn request(url: &str, body: String, kind: HeaderValue) -> Option<Request<Bytes>> {
+    let mut request = Request::new(Bytes::from(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = url.parse().ok()?;
+    let headers = request.headers_mut();
+    *headers = own_headers();
+    headers.insert(header::CONTENT_TYPE, kind);
+    Some(request)
+}
+
+/// The fields as a form, or as a query.
+pub(super) fn form(fields: &[(&str, &str)]) -> String {
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", escape(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Percent-encodes all but what never needs it.
+fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// The claims of a JSON web token. They are not proved: its holder may read them to learn about itself.
+pub(super) fn claims(token: &str) -> Option<Value> {
+    let payload = token.split('.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// OAuth 2.0, RFC 6749 §5.1 and §5.2.
+pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+    #[derive(Deserialize)]
+    struct Tokens {
+        access_token: String,
+        refresh_token: Option<String>,
+        expires_in: Option<u64>,
+    }
+    if status.is_success() {
+        return match serde_json::from_slice::<Tokens>(body) {
+            Ok(tokens) if !tokens.access_token.is_empty() => Refreshed::Tokens(NewTokens {
+                access_token: Secret::new(tokens.access_token),
+                refresh_token: tokens
+                    .refresh_token
+                    .filter(|token| !token.is_empty())
+                    .map(Secret::new),
+                expires_at: tokens
+                    .expires_in
+                    .map(|seconds| now.saturating_add(seconds.saturating_mul(1000))),
+                tenant: None,
+            }),
+            _ => Refreshed::Failed("the token endpoint answered 200 without an access token".to_owned()),
+        };
+    }
+    if matches!(status.as_u16(), 400 | 401 | 403) && names_a_dead_grant(body) {
+        return Refreshed::Refused("the provider refused the refresh token (invalid_grant)".to_owned());
+    }
+    Refreshed::Failed(format!("the token endpoint answered {}", status.as_u16()))
+}
+
+/// `{"error":"invalid_grant"}`, or an object around the word: Anthropic calls it `type`, OpenAI `code`.
+fn names_a_dead_grant(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Value,
+    }
+    let dead = |word: &str| {
+        matches!(
+            word,
+            "invalid_grant"
+                | "invalid_refresh_token"
+                | "unauthorized_client"
+                | "refresh_token_expired"
+                | "refresh_token_reused"
+                | "refresh_token_invalidated"
+        )
+    };
+    match serde_json::from_slice::<Answer>(body) {
+        Ok(Answer {
+            error: Value::String(word),
+        }) => dead(&word),
+        Ok(Answer { error }) => ["type", "code"].iter().any(|name| {
+            let word = error.get(name).and_then(Value::as_str);
+            word.is_some_and(dead)
+        }),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: u16, body: &str) -> Refreshed {
+        refreshed(StatusCode::from_u16(status).unwrap(), body.as_bytes(), 1_000)
+    }
+
+    #[test]
+    fn new_tokens_carry_their_end() {
+        let Refreshed::Tokens(tokens) =
+            read(200, r#"{"access_token":"a","refresh_token":"r","expires_in":60}"#)
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (tokens.access_token.reveal(), tokens.expires_at),
+            ("a", Some(61_000))
+        );
+        let Refreshed::Tokens(tokens) = read(200, r#"{"access_token":"a"}"#) else {
+            panic!()
+        };
+        assert!(tokens.refresh_token.is_none() && tokens.expires_at.is_none());
+    }
+
+    #[test]
+    fn only_a_dead_grant_is_final() {
+        assert!(matches!(
+            read(400, r#"{"error":"invalid_grant"}"#),
+            Refreshed::Refused(_)
+        ));
+        assert!(matches!(
+            read(401, r#"{"error":{"type":"invalid_grant"}}"#),
+            Refreshed::Refused(_)
+        ));
+        assert!(matches!(
+            read(
+                401,
+                r#"{"error":{"message":"used","type":"invalid_request_error","code":"refresh_token_reused"}}"#
+            ),
+            Refreshed::Refused(_)
+        ));
+        for (status, body) in [
+            (400, r#"{"error":"invalid_request"}"#),
+            (500, ""),
+            (429, "{}"),
+            (200, "{}"),
+            (403, "<html>"),
+        ] {
+            assert!(
+                matches!(read(status, body), Refreshed::Failed(_)),
+                "{status} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_form_is_escaped() {
+        let more = [("client_id", Some("a b&c")), ("client_secret", None)];
+        let request = form_request("https://h/token", "1//r=+", &more).unwrap();
+        assert_eq!(
+            request.body(),
+            "grant_type=refresh_token&refresh_token=1%2F%2Fr%3D%2B&client_id=a%20b%26c"
+        );
+        assert_eq!(form_request("no address", "r", &[]).map(|_| ()), None);
+    }
+
+    #[test]
+    fn claims_are_read_of_what_is_a_token() {
+        let token = format!("e30.{}.s", URL_SAFE_NO_PAD.encode(r#"{"exp":7}"#));
+        assert_eq!(claims(&token).unwrap()["exp"], 7);
+        for odd in ["", "a.b", "a.!!.c", "opaque"] {
+            assert_eq!(claims(odd), None, "{odd}");
+        }
+    }
+}

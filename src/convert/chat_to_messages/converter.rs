@@ -1,0 +1,149 @@
+//! OpenAI's Chat Completions on accounts that are reached by Anthropic's Messages, as a [`Converter`].
+//!
+//! The meter reads the messages before they become completions: completions say less, and in a stream they say
+//! nothing of usage unless the client asks for it.
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, StatusCode};
+
+use super::{Context, Options, Stream, Target, Unusable};
+use crate::convert::Converter;
+use crate::dialect::Dialect as _;
+use crate::dialect::answer::{End, Rewrite, Whole, is_object};
+use crate::dialect::body::scan;
+use crate::dialect::call::{Call, Endpoint};
+use crate::dialect::messages::{Messages, forms};
+use crate::dialect::meter::Meter;
+use crate::model::account::live::LiveAccount;
+
+pub struct ChatToMessages {
+    /// Whose models are behind the Messages API.
+    pub target: Target,
+}
+
+/// What the answer is converted with, kept beside the request.
+#[derive(Clone)]
+struct Kept(Context);
+
+impl Converter for ChatToMessages {
+    fn target(&self, _endpoint: Endpoint) -> Endpoint {
+        Endpoint::Messages
+    }
+
+    fn request(&self, call: &Call, account: &LiveAccount, kept: &mut Extensions) -> Result<Call, String> {
+        let options = Options {
+            target: self.target,
+            model: account.mapped_model(&call.model),
+        };
+        let converted = super::request(&call.body, &options).map_err(|refused| refused.message)?;
+        let mut asked = call.translated(Endpoint::Messages);
+        asked.headers = call.headers.clone();
+        asked.fields = scan(&converted.body).unwrap_or_default();
+        asked.body = converted.body.into();
+        kept.insert(Kept(converted.context));
+        Ok(asked)
+    }
+
+    fn whole(&self, call: &Call, kept: &Extensions, answer: Bytes) -> Result<Whole, String> {
+        let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
+        // The provider may have sent the other form.
+        let message = if is_object(&answer) {
+            answer
+        } else {
+            forms::whole(&answer)?.into()
+        };
+        let created = call.at / 1000;
+        let whole = super::answer(&message, context, &call.seed(), created).map_err(|unusable| {
+            let (kind, message) = unusable.told();
+            format!("{kind}: {message}")
+        })?;
+        if !call.stream {
+            return Ok(Whole {
+                measured: Some(message),
+                ..Bytes::from(whole).into()
+            });
+        }
+        let events = forms::streamed(&message)?;
+        let mut stream = Stream::new(context, &call.seed(), created);
+        let mut chunks = stream.feed(&events).to_vec();
+        chunks.extend_from_slice(&stream.finish());
+        Ok(Whole {
+            measured: Some(events.into()),
+            ..Whole::stream(chunks)
+        })
+    }
+
+    fn stream(
+        &self,
+        call: &Call,
+        kept: &Extensions,
+        messages: Option<Box<dyn Rewrite>>,
+    ) -> Option<Box<dyn Rewrite>> {
+        let Kept(context) = kept.get()?;
+        Some(Box::new(Streamed {
+            messages,
+            chunks: Stream::new(context, &call.seed(), call.at / 1000),
+            measured: Bytes::new(),
+        }))
+    }
+
+    fn error(&self, status: StatusCode, error: &[u8]) -> Bytes {
+        super::error_body(status.as_u16(), error, "The provider refused the request.").into()
+    }
+
+    fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
+        Messages.meter(Endpoint::Messages, call.stream, headers)
+    }
+}
+
+struct Streamed {
+    /// Makes messages of what the account says; `None`: they are that.
+    messages: Option<Box<dyn Rewrite>>,
+    chunks: Stream,
+    /// The messages that the last step has made chunks of.
+    measured: Bytes,
+}
+
+impl Rewrite for Streamed {
+    fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
+        self.measured = match &mut self.messages {
+            Some(messages) => messages.feed(chunk)?,
+            None => Bytes::copy_from_slice(chunk),
+        };
+        let made = self.chunks.feed(&self.measured);
+        match self.chunks.failure() {
+            // Not the account's error, so the relay tells it.
+            Some(Unusable::Unreadable) => Err("an event cannot be read".to_owned()),
+            _ => Ok(made),
+        }
+    }
+
+    fn finish(&mut self) -> Bytes {
+        self.measured = match &mut self.messages {
+            Some(messages) => messages.finish(),
+            None => Bytes::new(),
+        };
+        let mut last = self.chunks.feed(&self.measured).to_vec();
+        // Of one that broke off the relay says so.
+        if self.chunks.is_whole() {
+            last.extend_from_slice(&self.chunks.finish());
+        }
+        last.into()
+    }
+
+    fn end(&self) -> End {
+        if self.chunks.is_closed() {
+            return End::Final;
+        }
+        match self.messages.as_ref().map(|messages| messages.end()) {
+            Some(End::Named | End::Final) => End::Named,
+            Some(End::Open) | None if !self.chunks.is_whole() => End::Open,
+            Some(End::Open) | None if self.chunks.is_metered() => End::Named,
+            Some(End::Unmetered | End::Open) | None => End::Unmetered,
+        }
+    }
+
+    fn measured(&mut self) -> Option<Bytes> {
+        Some(std::mem::take(&mut self.measured))
+    }
+}

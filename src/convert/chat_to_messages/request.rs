@@ -1,0 +1,169 @@
+//! A chat completion request as the body of `POST /v1/messages`.
+//!
+//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these
+//! are left out: of messages `name`; of tools `strict`; of images `detail`.
+
+pub(super) mod fields;
+mod parts;
+mod schema;
+mod tools;
+mod tuning;
+mod turns;
+
+use super::model::{Model, Target};
+use crate::dialect::body::mended;
+use crate::dialect::wire::budget::{Budget, written};
+use crate::dialect::wire::json::Json;
+use crate::dialect::wire::object::{List, Object};
+use crate::dialect::wire::text::Text;
+use crate::dialect::wire::{MODALITIES, Refused};
+
+use self::turns::{Talk, Transcript};
+
+/// Text and images.
+const MOST_MODALITIES: usize = 2;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    pub target: Target,
+    /// The model to ask for, where it is not the one the client named.
+    pub model: Option<&'a str>,
+}
+
+/// A request of the Messages API.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    pub body: Vec<u8>,
+    /// The client wants the answer streamed.
+    pub stream: bool,
+    pub context: Context,
+}
+
+/// What turning the answer back takes.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The model that was asked.
+    pub model: String,
+    /// The client wants a last chunk with the figures.
+    pub include_usage: bool,
+}
+
+/// Converts the body of `POST /v1/chat/completions`.
+pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
+    let body = mended(body);
+    let budget = Budget::of(body.len());
+    let body = Object::parse(&body).map_err(|error| Refused::at("the request body", error))?;
+    refuse(&body)?;
+    let modalities = modalities(&body, options.target)?;
+    let name = match options.model {
+        Some(model) => model.into(),
+        None => body.must::<Text<'_>>("model", "")?,
+    };
+    let model = Model::of(&name, options.target);
+    let talk = talk(&body, options.target, &budget)?;
+    let stream = body.want("stream", "")?.unwrap_or_default();
+    let told: Option<Object<'_>> = body.want("stream_options", "")?;
+    let include_usage = match told {
+        Some(told) => told.want("include_usage", "stream_options")?.unwrap_or_default(),
+        None => false,
+    };
+    let context = Context {
+        model: name.0.clone().into_owned(),
+        include_usage,
+    };
+    let mut sent = converted(&body, name, model, talk, &budget)?;
+    if stream {
+        sent.put("stream", Json::Bool(true));
+    }
+    if let Some(modalities) = modalities {
+        sent.put(MODALITIES, modalities);
+    }
+    Ok(Converted {
+        body: written(&sent, &budget)?,
+        stream,
+        context,
+    })
+}
+
+fn talk<'a>(body: &Object<'a>, target: Target, budget: &Budget) -> Result<Talk<'a>, Refused> {
+    let messages: List<'a> = body.must("messages", "")?;
+    let mut transcript = Transcript::new(target, budget);
+    for (index, message) in messages.into_iter().enumerate() {
+        transcript.message(message, index)?;
+    }
+    transcript.finish()
+}
+
+fn converted<'a>(
+    body: &Object<'a>,
+    name: Text<'a>,
+    model: Model,
+    mut talk: Talk<'a>,
+    budget: &Budget,
+) -> Result<Json<'a>, Refused> {
+    let mut tools = tools::convert(body, std::mem::take(&mut talk.called), budget)?;
+    let mut out = Json::map([("model", name.into())]);
+    let line = tuning::convert(body, model, talk.open, tools.forced, &mut out, budget)?;
+    if let Some(line) = line {
+        talk.system.push(parts::text(line.into()));
+    }
+    if model != Model::Gemini && !talk.marked && (talk.answered || !tools.list.is_empty()) {
+        mark(&mut talk, &mut tools.list);
+    }
+    if !talk.system.is_empty() {
+        out.put("system", Json::List(talk.system));
+    }
+    let turns = talk.turns.into_iter();
+    let turns = turns.map(|(role, content)| {
+        let content = Json::List(content);
+        Json::map([("role", Json::text(role)), ("content", content)])
+    });
+    out.put("messages", Json::List(turns.collect()));
+    if !tools.list.is_empty() {
+        out.put("tools", Json::List(tools.list));
+    }
+    if let Some(choice) = tools.choice {
+        out.put("tool_choice", choice);
+    }
+    Ok(out)
+}
+
+/// What the client takes in an answer, for who makes it; `None`: text alone.
+fn modalities<'a>(body: &Object<'a>, target: Target) -> Result<Option<Json<'a>>, Refused> {
+    let asked = body.texts("modalities", "", MOST_MODALITIES)?.unwrap_or_default();
+    let images = target == Target::Gemini;
+    for kind in &asked {
+        if &**kind != "text" && !(images && &**kind == "image") {
+            return Err(Refused::at(
+                "modalities",
+                format_args!("`{}` cannot be had here", &**kind),
+            ));
+        }
+    }
+    Ok(images.then(|| Json::List(asked.into_iter().map(Json::from).collect())))
+}
+
+/// Marks the ends of what the next request of the conversation will begin with.
+fn mark<'a>(talk: &mut Talk<'a>, tools: &mut [Json<'a>]) {
+    let last = talk.turns.last_mut().and_then(|(_, content)| content.last_mut());
+    for block in [talk.system.last_mut().or(tools.last_mut()), last]
+        .into_iter()
+        .flatten()
+    {
+        block.put("cache_control", Json::map([("type", Json::text("ephemeral"))]));
+    }
+}
+
+/// What nobody but OpenAI answers.
+fn refuse(body: &Object<'_>) -> Result<(), Refused> {
+    let wanted = body.want("n", "")?.unwrap_or(1_u64);
+    if wanted != 1 {
+        return Err(Refused::at("n", "only one choice can be had here"));
+    }
+    if body.want("logprobs", "")?.unwrap_or(false)
+        || body.raw("top_logprobs").is_some_and(|top| top.get() != "0")
+    {
+        return Err(Refused::at("logprobs", "the model here tells none"));
+    }
+    fields::FIELDS.check(body)
+}

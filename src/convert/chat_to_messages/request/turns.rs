@@ -1,0 +1,407 @@
+//! The messages of a chat as the turns of the Messages API.
+//!
+//! Made here, whatever the messages were: user and assistant take turns, a user begins, no text is blank,
+//! ids of calls are unique, and the results in a user's turn come first and are those of the calls in the
+//! turn before.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use serde_json::value::RawValue;
+
+use super::parts::{Content, Part, is_blank, text};
+use crate::convert::chat_to_messages::Target;
+
+use crate::dialect::body::mended;
+use crate::dialect::wire::Refused;
+use crate::dialect::wire::budget::Budget;
+use crate::dialect::wire::json::{Json, Raw};
+use crate::dialect::wire::marks;
+use crate::dialect::wire::object::{List, Object};
+use crate::dialect::wire::text::Text;
+
+/// Stands where an assistant's message has nothing before it.
+const OPENING: &str = "<system-reminder>\nThe conversation begins with your message.\n</system-reminder>";
+
+/// The messages read so far.
+pub(super) struct Transcript<'a, 'b> {
+    target: Target,
+    budget: &'b Budget,
+    talk: Talk<'a>,
+    /// The calls of the assistant's last turn.
+    calls: Vec<Call<'a>>,
+    /// Where in that list the call of an id is.
+    places: HashMap<Text<'a>, usize>,
+    /// The user's turn under way.
+    results: Vec<Json<'a>>,
+    user: Vec<Json<'a>>,
+    /// Ids that were sent, and the number that the next call of the same id gets.
+    ids: HashMap<String, usize>,
+    /// Names of `talk.called`.
+    known: HashSet<Text<'a>>,
+}
+
+/// All there is in the messages.
+#[derive(Default)]
+pub(super) struct Talk<'a> {
+    pub system: Vec<Json<'a>>,
+    pub turns: Vec<(&'static str, Vec<Json<'a>>)>,
+    /// Names of the tools that were called.
+    pub called: Vec<Text<'a>>,
+    /// The assistant has said something before.
+    pub answered: bool,
+    /// The assistant's last turn is not over: results of its calls come last, or its own words.
+    pub open: bool,
+    /// The client marks what is to be cached.
+    pub marked: bool,
+}
+
+struct Call<'a> {
+    /// As the client knows it.
+    id: Text<'a>,
+    sent: String,
+    path: String,
+    answered: bool,
+}
+
+impl<'a, 'b> Transcript<'a, 'b> {
+    pub(super) fn new(target: Target, budget: &'b Budget) -> Self {
+        Self {
+            target,
+            budget,
+            talk: Talk::default(),
+            calls: Vec::new(),
+            places: HashMap::new(),
+            results: Vec::new(),
+            user: Vec::new(),
+            ids: HashMap::new(),
+            known: HashSet::new(),
+        }
+    }
+
+    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+        self.budget.value(raw.get().len())?;
+        let path = format!("messages.{index}");
+        let message = Object::read(raw.get(), &path)?;
+        let role: Text<'a> = message.must("role", &path)?;
+        let content = Content::of(&message, &path, self.budget)?;
+        match &*role {
+            "system" | "developer" => self.system(content),
+            "user" => self.user(content),
+            "assistant" => self.assistant(&message, content, &path),
+            "tool" => self.result(&message, content, &path),
+            other => Err(Refused::at(
+                format_args!("{path}.role"),
+                format_args!("`{other}` is not `system`, `developer`, `user`, `assistant` or `tool`"),
+            )),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Talk<'a>, Refused> {
+        self.talk.open = !self.results.is_empty() || self.user.is_empty();
+        self.flush()?;
+        self.answered()?;
+        let Talk { turns, system, .. } = &mut self.talk;
+        match turns.last_mut() {
+            // Somebody has to ask.
+            None if !system.is_empty() => turns.push(("user", std::mem::take(system))),
+            None => return Err(Refused::at("messages", "there is nothing to answer in them")),
+            Some(("assistant", said)) => end_well(said),
+            Some(_) => {}
+        }
+        Ok(self.talk)
+    }
+
+    fn system(&mut self, content: Content<'a>) -> Result<(), Refused> {
+        let opening = self.talk.turns.is_empty() && self.user.is_empty();
+        let mut tell = |said: Text<'a>, mark: Option<Json<'a>>| {
+            if is_blank(&said) {
+                return;
+            }
+            let said = if opening {
+                said
+            } else {
+                format!("<system-reminder>\n{}\n</system-reminder>", &*said).into()
+            };
+            let block = marked(text(said), mark, &mut self.talk.marked);
+            if opening {
+                self.talk.system.push(block);
+            } else {
+                self.user.push(block);
+            }
+        };
+        match content {
+            Content::None => {}
+            Content::One(said) => tell(said, None),
+            Content::Many(parts) => {
+                for part in parts {
+                    match &*part.kind {
+                        "text" => tell(part.text("text")?, part.mark()),
+                        _ => return Err(part.unknown()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn user(&mut self, content: Content<'a>) -> Result<(), Refused> {
+        match content {
+            Content::None => {}
+            Content::One(said) if is_blank(&said) => {}
+            Content::One(said) => self.user.push(text(said)),
+            Content::Many(parts) => {
+                for part in parts {
+                    if let Some(block) = part.block()? {
+                        self.user.push(marked(block, part.mark(), &mut self.talk.marked));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn result(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
+        let id: Text<'a> = message.must("tool_call_id", path)?;
+        let place = self.places.get(&id).copied();
+        let call = place.and_then(|place| self.calls.get_mut(place));
+        let Some(call) = call.filter(|call| !call.answered) else {
+            return Err(Refused::at(
+                path,
+                format_args!(
+                    "a `tool` message must follow a message whose `tool_calls` hold its id, once: `{}`",
+                    &*id
+                ),
+            ));
+        };
+        call.answered = true;
+        let mut result = Json::map([
+            ("type", Json::text("tool_result")),
+            ("tool_use_id", Text::from(call.sent.clone()).into()),
+        ]);
+        let mut blocks = Vec::new();
+        match content {
+            Content::None => {}
+            Content::One(said) if is_blank(&said) => {}
+            Content::One(said) => result.put("content", said.into()),
+            Content::Many(parts) => {
+                for part in parts {
+                    blocks.extend(part.block()?);
+                }
+            }
+        }
+        if !blocks.is_empty() {
+            result.put("content", Json::List(blocks));
+        }
+        self.results.push(result);
+        Ok(())
+    }
+
+    fn assistant(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
+        let mut said = Vec::new();
+        // Made by the model in an earlier answer.
+        let mut images = Vec::new();
+        let mut say = |words: Text<'a>| {
+            if !is_blank(&words) {
+                said.push(text(words));
+            }
+        };
+        match content {
+            Content::None => {}
+            Content::One(words) => say(words),
+            Content::Many(parts) => {
+                for part in parts {
+                    match &*part.kind {
+                        "text" => say(part.text("text")?),
+                        "refusal" => say(part.text("refusal")?),
+                        "image_url" if self.target == Target::Gemini => images.extend(part.block()?),
+                        _ => return Err(part.unknown()),
+                    }
+                }
+            }
+        }
+        if let Some(refusal) = message.want("refusal", path)? {
+            say(refusal);
+        }
+        for old in ["function_call", "audio"] {
+            if message.raw(old).is_some() {
+                return Err(Refused::at(
+                    format_args!("{path}.{old}"),
+                    "this cannot be sent to this model",
+                ));
+            }
+        }
+        if message.raw("images").is_some() {
+            let place = format!("{path}.images");
+            for part in Part::list(message.must("images", path)?, &place, self.budget)? {
+                if self.target != Target::Gemini || &*part.kind != "image_url" {
+                    return Err(part.unknown());
+                }
+                images.extend(part.block()?);
+            }
+        }
+        said.append(&mut images);
+        let calls: Option<List<'a>> = message.want("tool_calls", path)?;
+        let calls = calls.unwrap_or_default();
+        if said.is_empty() && calls.is_empty() {
+            return Ok(());
+        }
+        self.flush()?;
+        self.answered()?;
+        for (index, raw) in calls.into_iter().enumerate() {
+            let call = self.call(raw, format!("{path}.tool_calls.{index}"))?;
+            said.push(call);
+        }
+        self.talk.answered = true;
+        let turns = &mut self.talk.turns;
+        match turns.last_mut() {
+            Some(("assistant", before)) => before.append(&mut said),
+            Some(_) => turns.push(("assistant", said)),
+            None => {
+                turns.push(("user", vec![text(OPENING.into())]));
+                turns.push(("assistant", said));
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, raw: &'a RawValue, path: String) -> Result<Json<'a>, Refused> {
+        self.budget.value(raw.get().len())?;
+        let call = Object::read(raw.get(), &path)?;
+        let kind: Option<Text<'a>> = call.want("type", &path)?;
+        if let Some(other) = kind.filter(|kind| &**kind != "function") {
+            return Err(Refused::at(
+                &path,
+                format_args!("calls of the type `{}` cannot be sent to this model", &*other),
+            ));
+        }
+        let id: Text<'a> = call.must("id", &path)?;
+        if self.places.contains_key(&id) {
+            return Err(Refused::at(
+                &path,
+                format_args!("the id `{}` is that of another call", &*id),
+            ));
+        }
+        let function: Object<'a> = call.must("function", &path)?;
+        let place = format!("{path}.function");
+        let name: Text<'a> = function.must("name", &place)?;
+        let input = input(&function, &place)?;
+        let sent = self.unique(&id);
+        if self.known.insert(name.clone()) {
+            self.talk.called.push(name.clone());
+        }
+        self.places.insert(id.clone(), self.calls.len());
+        self.calls.push(Call {
+            id,
+            sent: sent.clone(),
+            path,
+            answered: false,
+        });
+        Ok(Json::map([
+            ("type", Json::text("tool_use")),
+            ("id", Text::from(sent).into()),
+            ("name", name.into()),
+            ("input", input),
+        ]))
+    }
+
+    /// The id to send: in the alphabet of the Messages API, and of no other call. It follows from the
+    /// messages so far alone, so that the next request of the conversation has the same.
+    fn unique(&mut self, id: &str) -> String {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+        let fitted: String = match marks::fitted_id(id).filter(|_| self.target == Target::Claude) {
+            Some(fitted) => fitted,
+            None => id.chars().map(|c| if plain(c) { c } else { '_' }).collect(),
+        };
+        let fitted = if fitted.is_empty() {
+            "call".to_owned()
+        } else {
+            fitted
+        };
+        let Some(number) = self.ids.get(&fitted).copied() else {
+            self.ids.insert(fitted.clone(), 2);
+            return fitted;
+        };
+        // Some other call may have been given such an id by its client.
+        let mut number = number;
+        loop {
+            let sent = format!("{fitted}_{number}");
+            number += 1;
+            if !self.ids.contains_key(&sent) {
+                self.ids.insert(sent.clone(), 2);
+                self.ids.insert(fitted, number);
+                return sent;
+            }
+        }
+    }
+
+    /// Ends the user's turn under way, if there is one.
+    fn flush(&mut self) -> Result<(), Refused> {
+        if self.results.is_empty() && self.user.is_empty() {
+            return Ok(());
+        }
+        self.answered()?;
+        self.calls.clear();
+        self.places.clear();
+        let mut turn = std::mem::take(&mut self.results);
+        turn.append(&mut self.user);
+        self.talk.turns.push(("user", turn));
+        Ok(())
+    }
+
+    fn answered(&self) -> Result<(), Refused> {
+        match self.calls.iter().find(|call| !call.answered) {
+            None => Ok(()),
+            Some(call) => Err(Refused::at(
+                &call.path,
+                format_args!("no `tool` message answers the call `{}`", &*call.id),
+            )),
+        }
+    }
+}
+
+fn marked<'a>(mut block: Json<'a>, mark: Option<Json<'a>>, any: &mut bool) -> Json<'a> {
+    if let Some(mark) = mark {
+        *any = true;
+        block.put("cache_control", mark);
+    }
+    block
+}
+
+/// The arguments of a call as an object.
+fn input<'a>(function: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
+    let Some(raw) = function.raw("arguments") else {
+        return Ok(Json::Map(Vec::new()));
+    };
+    // Some clients send the object itself.
+    if raw.get().starts_with('{') {
+        return Ok(Json::raw(raw));
+    }
+    let told: Text<'a> = function.must("arguments", path)?;
+    if is_blank(&told) {
+        return Ok(Json::Map(Vec::new()));
+    }
+    // The text is JSON of its own: its escapes became visible only now.
+    let json = mended(told.trim().as_bytes());
+    let parsed: Option<Box<RawValue>> = serde_json::from_slice(&json).ok();
+    Ok(match parsed.filter(|parsed| parsed.get().starts_with('{')) {
+        Some(object) => Json::Raw(Raw(Cow::Owned(object))),
+        None => Json::map([("arguments", told.into())]),
+    })
+}
+
+/// Words that the model is to go on with may not end in white space there.
+fn end_well(said: &mut Vec<Json<'_>>) {
+    if let Some(Json::Map(block)) = said.last_mut()
+        && let Some((_, Json::Text(words))) = block.iter_mut().find(|(name, _)| &**name == "text")
+    {
+        let end = words.trim_end().len();
+        words.0 = match std::mem::take(&mut words.0) {
+            Cow::Borrowed(all) => Cow::Borrowed(all.get(..end).unwrap_or_default()),
+            Cow::Owned(mut all) => {
+                all.truncate(end);
+                Cow::Owned(all)
+            }
+        };
+    }
+}

@@ -1,0 +1,377 @@
+//! The parts of an answer as content blocks, one after the other, whatever way they come.
+//!
+//! Parts of one kind in a row are one block: a stream cuts them anywhere. Where Gemini had put its
+//! signatures is written down by the terms of [`carry`], so that the request that gives the blocks back
+//! gives back the same parts.
+//!
+//! Where Gemini may search the web, the text waits for the end of the answer: only there it says what it found, and
+//! the Messages API has that before the text. Signatures of such texts are dropped, as those of any last text are.
+
+use serde_json::value::RawValue;
+
+use super::search::{Grounding, Source};
+use super::{Call, Media, Part};
+
+use crate::convert::messages_to_gemini::carry::{self, Mark, Owner};
+use crate::convert::messages_to_gemini::error::Unusable;
+use crate::convert::messages_to_gemini::json::Json;
+use crate::convert::messages_to_gemini::names::Names;
+use crate::convert::messages_to_gemini::request::Context;
+use crate::convert::messages_to_gemini::vendor::Model;
+
+/// What happens to the message.
+pub(super) enum Event<'e> {
+    Start(Block<'e>),
+    Text(&'e str),
+    Thinking(&'e str),
+    Signature(&'e str),
+    Citation(Citation<'e>),
+    Input(&'e str),
+    Stop,
+}
+
+pub(super) enum Block<'e> {
+    Text,
+    Thinking,
+    Redacted {
+        data: &'e str,
+    },
+    Call {
+        id: &'e str,
+        name: &'e str,
+    },
+    /// A search that was made.
+    Search {
+        id: &'e str,
+        name: &'e str,
+    },
+    Found {
+        id: &'e str,
+        sources: &'e [Source],
+    },
+    /// For a protocol that has such.
+    Image {
+        kind: &'e str,
+        data: &'e str,
+    },
+}
+
+/// What a text rests on.
+pub(super) struct Citation<'e> {
+    pub source: &'e Source,
+    pub words: &'e str,
+}
+
+pub(super) trait Sink {
+    fn event(&mut self, event: Event<'_>);
+}
+
+#[derive(Debug)]
+pub(super) struct Composer {
+    vendor: String,
+    names: Names,
+    seed: String,
+    open: Open,
+    /// Signatures on their way to the next place for some.
+    pending: Vec<Mark>,
+    /// Something was said or called.
+    content: bool,
+    texts: usize,
+    calls: usize,
+    search: Option<Search>,
+    images: bool,
+    /// Bytes that may still be held back or made of what was.
+    room: usize,
+    failure: Option<Unusable>,
+}
+
+/// A search that Gemini may make.
+#[derive(Debug)]
+struct Search {
+    /// The client's name of it.
+    name: String,
+    grounding: Grounding,
+    /// The text of the answer.
+    held: String,
+}
+
+/// Signatures, held text and what is made of it, bytes. An answer of 65,536 tokens has some 300 KB of text.
+const ROOM: usize = 16 << 20;
+
+/// Of the words that a text rests on so much is told, bytes. Anthropic tells up to 150 characters.
+const WORDS: usize = 150;
+
+/// The block under way.
+#[derive(Debug, PartialEq, Eq)]
+enum Open {
+    None,
+    Thinking,
+    /// With so many bytes.
+    Text(usize),
+}
+
+impl Composer {
+    /// `seed`: letters and digits that no other answer has.
+    pub(super) fn new(context: &Context, seed: String) -> Self {
+        Self {
+            vendor: Model::of(&context.model).vendor().to_owned(),
+            names: context.names.clone(),
+            seed,
+            open: Open::None,
+            pending: Vec::new(),
+            content: false,
+            texts: 0,
+            calls: 0,
+            search: context.search.clone().map(|name| Search {
+                name,
+                grounding: Grounding::default(),
+                held: String::new(),
+            }),
+            images: context.images,
+            room: ROOM,
+            failure: None,
+        }
+    }
+
+    /// Why no message can be made of the answer.
+    pub(super) fn failure(&mut self) -> Option<Unusable> {
+        self.failure.take()
+    }
+
+    /// How often the web was searched.
+    pub(super) fn searches(&self) -> usize {
+        self.search
+            .as_ref()
+            .map_or(0, |search| search.grounding.searches())
+    }
+
+    pub(super) fn grounded(&mut self, grounding: Grounding) {
+        if let Some(search) = &mut self.search {
+            search.grounding.take(grounding);
+        }
+    }
+
+    pub(super) fn has_content(&self) -> bool {
+        self.content
+    }
+
+    pub(super) fn has_calls(&self) -> bool {
+        self.calls > 0
+    }
+
+    pub(super) fn part(&mut self, part: Part<'_>, sink: &mut impl Sink) {
+        let signature = part.signature.map(|signature| signature.0.into_owned());
+        if let Some(call) = part.call {
+            self.call(&call, signature, sink);
+        } else if part.thought {
+            self.thought(&part.text.unwrap_or_default(), signature, sink);
+        } else if let Some(media) = part.media {
+            self.media(&media, sink);
+        } else {
+            let text = part.text.unwrap_or_default();
+            if text.is_empty() || !self.hold(&text) {
+                self.text(&text, signature, sink);
+            }
+        }
+    }
+
+    /// Ends the block under way, the last.
+    pub(super) fn end(&mut self, sink: &mut impl Sink) {
+        self.release(sink);
+        self.close(sink);
+    }
+
+    /// Keeps a text for the end of the answer, if it may rest on a search.
+    fn hold(&mut self, text: &str) -> bool {
+        if self.search.is_none() {
+            return false;
+        }
+        if self.takes(text.len())
+            && let Some(search) = &mut self.search
+        {
+            search.held.push_str(text);
+            self.content = true;
+        }
+        true
+    }
+
+    /// Whether there is room for so many bytes more; if not, no message can be made.
+    fn takes(&mut self, bytes: usize) -> bool {
+        match self.room.checked_sub(bytes) {
+            Some(room) => {
+                self.room = room;
+                true
+            }
+            None => {
+                self.failure.get_or_insert(Unusable::TooLarge);
+                false
+            }
+        }
+    }
+
+    /// What was found, and the text that waited for it.
+    pub(super) fn release(&mut self, sink: &mut impl Sink) {
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        let Search {
+            name,
+            grounding,
+            held,
+        } = search;
+        let (name, held) = (name.clone(), std::mem::take(held));
+        let grounding = std::mem::take(grounding);
+        self.searched(&name, &grounding, sink);
+        for piece in grounding.pieces(&held) {
+            self.close(sink);
+            self.texts += 1;
+            sink.event(Event::Start(Block::Text));
+            self.open = Open::Text(piece.text.len());
+            sink.event(Event::Text(piece.text));
+            let words = piece.text.trim();
+            let words = words.get(..words.floor_char_boundary(WORDS)).unwrap_or_default();
+            let sources = piece
+                .sources
+                .iter()
+                .filter_map(|number| grounding.sources.get(*number));
+            for source in sources {
+                if !self.takes(source.url.len() + source.title.len() + words.len()) {
+                    break;
+                }
+                sink.event(Event::Citation(Citation { source, words }));
+            }
+        }
+        if let Some(search) = &mut self.search {
+            // For the count.
+            search.grounding = grounding;
+        }
+    }
+
+    /// Each search, with its result.
+    fn searched(&mut self, name: &str, grounding: &Grounding, sink: &mut impl Sink) {
+        for number in 0..grounding.searches() {
+            self.close(sink);
+            let id = &carry::search_id(&self.seed, number);
+            sink.event(Event::Start(Block::Search { id, name }));
+            let query = grounding.queries.get(number).map_or("", String::as_str);
+            let input = Json::map([("query", Json::text(query))]).to_bytes();
+            sink.event(Event::Input(std::str::from_utf8(&input).unwrap_or("{}")));
+            sink.event(Event::Stop);
+            let sources = if number == 0 { &*grounding.sources } else { &[] };
+            sink.event(Event::Start(Block::Found { id, sources }));
+            sink.event(Event::Stop);
+        }
+    }
+
+    fn media(&mut self, media: &Media<'_>, sink: &mut impl Sink) {
+        if !self.images || !media.kind.starts_with("image/") {
+            let kind = super::super::error::bounded(&media.kind, 100);
+            self.failure.get_or_insert(Unusable::Media(kind));
+            return;
+        }
+        self.close(sink);
+        self.content = true;
+        sink.event(Event::Start(Block::Image {
+            kind: &media.kind,
+            data: &media.data,
+        }));
+        sink.event(Event::Stop);
+    }
+
+    fn thought(&mut self, text: &str, signature: Option<String>, sink: &mut impl Sink) {
+        if self.open != Open::Thinking {
+            if text.is_empty() && signature.is_none() {
+                return;
+            }
+            self.close(sink);
+            sink.event(Event::Start(Block::Thinking));
+            self.open = Open::Thinking;
+        }
+        if !text.is_empty() {
+            sink.event(Event::Thinking(text));
+        }
+        if signature.is_some() {
+            self.mark(Owner::Thought, signature);
+            self.close(sink);
+        }
+    }
+
+    fn text(&mut self, text: &str, signature: Option<String>, sink: &mut impl Sink) {
+        let start = match self.open {
+            Open::Text(len) => len,
+            Open::Thinking if text.is_empty() => {
+                if signature.is_some() {
+                    self.mark(Owner::Empty, signature);
+                    self.close(sink);
+                }
+                return;
+            }
+            Open::None if text.is_empty() => return,
+            Open::Thinking | Open::None => {
+                self.texts += 1;
+                0
+            }
+        };
+        let owner = Owner::Text {
+            block: self.texts - 1,
+            start,
+            len: text.len(),
+        };
+        // Before a thinking block closes, which takes it along.
+        self.mark(owner, signature);
+        if start == 0 && !matches!(self.open, Open::Text(_)) {
+            self.close(sink);
+            sink.event(Event::Start(Block::Text));
+        }
+        self.open = Open::Text(start + text.len());
+        if !text.is_empty() {
+            self.content = true;
+            sink.event(Event::Text(text));
+        }
+    }
+
+    fn call(&mut self, call: &Call<'_>, signature: Option<String>, sink: &mut impl Sink) {
+        self.mark(Owner::Call(self.calls), signature);
+        self.close(sink);
+        if !self.pending.is_empty() {
+            let data = &self.token();
+            sink.event(Event::Start(Block::Redacted { data }));
+            sink.event(Event::Stop);
+        }
+        let id = carry::call_id(&self.seed, self.calls, call.id.as_deref());
+        self.calls += 1;
+        self.content = true;
+        sink.event(Event::Start(Block::Call {
+            id: &id,
+            name: self.names.restore(&call.name),
+        }));
+        let args = call.args.map_or("{}", RawValue::get);
+        // `null` for a call without arguments.
+        sink.event(Event::Input(if args.starts_with('{') { args } else { "{}" }));
+        sink.event(Event::Stop);
+    }
+
+    fn mark(&mut self, owner: Owner, signature: Option<String>) {
+        if let Some(signature) = signature
+            && self.takes(signature.len() + size_of::<Mark>())
+        {
+            self.pending.push(Mark { owner, signature });
+        }
+    }
+
+    fn token(&mut self) -> String {
+        carry::token(&self.vendor, &std::mem::take(&mut self.pending))
+    }
+
+    /// Ends the block under way.
+    fn close(&mut self, sink: &mut impl Sink) {
+        match std::mem::replace(&mut self.open, Open::None) {
+            Open::Thinking => {
+                sink.event(Event::Signature(&self.token()));
+                sink.event(Event::Stop);
+            }
+            Open::Text(_) => sink.event(Event::Stop),
+            Open::None => {}
+        }
+    }
+}

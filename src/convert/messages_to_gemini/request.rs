@@ -1,0 +1,217 @@
+//! An Anthropic request as the body of `generateContent`.
+//!
+//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these
+//! are left out: `cache_control` wherever it stands; of tools `strict`, `input_examples`, `allowed_callers`,
+//! `eager_input_streaming`; of `tool_choice` `disable_parallel_tool_use`, which Gemini cannot be told.
+
+mod blocks;
+pub(super) mod fields;
+mod gemini;
+mod said;
+mod searched;
+mod source;
+mod tools;
+mod tuning;
+mod turns;
+
+use serde::Serialize;
+
+use self::gemini::Instruction;
+pub(super) use self::gemini::{Content, Part};
+use self::tools::{Tool, ToolConfig};
+use self::tuning::Tuning;
+use self::turns::Transcript;
+
+use super::budget::{Budget, written};
+use super::error::Refused;
+use super::names::Names;
+use super::object::{List, Object};
+use super::schema::Form;
+use super::text::Text;
+use super::vendor::Model;
+use crate::dialect::body::mended;
+use crate::dialect::wire::MODALITIES;
+
+/// How the account's host wants its requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// The model to ask for, where it is not the one the client named.
+    pub model: Option<&'a str>,
+    pub schemas: Form,
+}
+
+/// A request for a Gemini account.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The inner `generateContent` request, without any envelope.
+    pub body: Vec<u8>,
+    /// The model, as it stands in the URL or the envelope.
+    pub model: String,
+    /// The client wants the answer streamed.
+    pub stream: bool,
+    pub context: Context,
+}
+
+/// What turning the answer back takes.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub(super) model: String,
+    pub(super) names: Names,
+    /// The client's name of the web search, if Gemini may search.
+    pub(super) search: Option<String>,
+    /// The client's protocol, behind this one, has images in answers.
+    pub(super) images: bool,
+}
+
+/// What is sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_instruction: Option<Instruction<'a>>,
+    pub contents: Vec<Content<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_config: Option<ToolConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation_config: Option<Tuning<'a>>,
+}
+
+/// Converts the body of `POST /v1/messages`.
+pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
+    let body = mended(body);
+    let budget = Budget::of(body.len());
+    let body = read(&body)?;
+    let named = named(&body, options)?;
+    let model = Model::of(&named);
+    let images = Images::of(&body)?;
+    if model.makes_images() && images == Images::Unknown {
+        return Err(Refused::at(
+            "model",
+            format_args!(
+                "`{}` answers with images, which have no place in an answer of the Messages API: ask it by Chat \
+                 Completions or by the Gemini API",
+                model.name
+            ),
+        ));
+    }
+    let (mut request, names, search) = convert(&body, model, options.schemas, &budget)?;
+    if let (Images::Asked(kinds), Some(config)) = (&images, &mut request.generation_config) {
+        config.answer_with(kinds.clone());
+    }
+    Ok(Converted {
+        body: written(&request, &budget)?,
+        model: model.name.to_owned(),
+        stream: body.want("stream", "")?.unwrap_or_default(),
+        context: Context {
+            model: model.name.to_owned(),
+            names,
+            search,
+            images: images != Images::Unknown,
+        },
+    })
+}
+
+/// Whether the client's protocol has images in answers, see [`MODALITIES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Images {
+    Unknown,
+    Accepted,
+    /// The client names what the answer is to be made of.
+    Asked(Vec<&'static str>),
+}
+
+impl Images {
+    fn of(body: &Object<'_>) -> Result<Self, Refused> {
+        let kinds = body.texts(MODALITIES, "", 2)?;
+        let Some(kinds) = kinds else {
+            return Ok(Self::Unknown);
+        };
+        let kinds: Vec<&'static str> = kinds
+            .iter()
+            .filter_map(|kind| match &**kind {
+                "text" => Some("TEXT"),
+                "image" => Some("IMAGE"),
+                _ => None,
+            })
+            .collect();
+        Ok(if kinds.contains(&"IMAGE") {
+            Self::Asked(kinds)
+        } else {
+            Self::Accepted
+        })
+    }
+}
+
+/// Converts the body of `POST /v1/messages/count_tokens`.
+pub(super) fn for_count<T>(
+    body: &[u8],
+    options: &Options<'_>,
+    then: impl FnOnce(&str, Request<'_>, &Budget) -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    let body = mended(body);
+    let budget = Budget::of(body.len());
+    let body = read(&body)?;
+    let named = named(&body, options)?;
+    let model = Model::of(&named);
+    let (mut request, ..) = convert(&body, model, options.schemas, &budget)?;
+    // What is generated does not count, and `max_tokens` is not there to bound it.
+    request.generation_config = None;
+    then(model.name, request, &budget)
+}
+
+fn read(body: &[u8]) -> Result<Object<'_>, Refused> {
+    let place = "the request body";
+    let body = std::str::from_utf8(body).map_err(|error| Refused::at(place, error))?;
+    let body = Object::read(body, place)?;
+    let servers: Option<List<'_>> = body.want("mcp_servers", "")?;
+    if servers.is_some_and(|servers| !servers.is_empty()) {
+        return Err(Refused::at(
+            "mcp_servers",
+            "a Gemini account cannot call MCP servers",
+        ));
+    }
+    fields::FIELDS.check(&body)?;
+    Ok(body)
+}
+
+fn named<'a>(body: &Object<'a>, options: &Options<'a>) -> Result<Text<'a>, Refused> {
+    match options.model {
+        Some(model) => Ok(model.into()),
+        None => body.must("model", ""),
+    }
+}
+
+/// What is sent, the names that were changed, and the client's name of the web search.
+type Made<'a> = (Request<'a>, Names, Option<String>);
+
+fn convert<'a>(
+    body: &Object<'a>,
+    model: Model<'a>,
+    form: Form,
+    budget: &Budget,
+) -> Result<Made<'a>, Refused> {
+    let mut names = Names::default();
+    let mut transcript = Transcript::new(model, &mut names, budget);
+    if let Some(system) = body.raw("system") {
+        transcript.system(system)?;
+    }
+    let messages: List<'a> = body.must("messages", "")?;
+    for (index, message) in messages.into_iter().enumerate() {
+        transcript.message(message, index)?;
+    }
+    let mut talk = transcript.finish()?;
+    let tools = tools::convert(body, &talk.loading, &mut names, form, budget)?;
+    talk.system.extend(tools.words.map(Part::text));
+    let with_tools = !tools.list.is_empty();
+    let generation_config = tuning::convert(body, talk.effort, with_tools, model, form, budget)?;
+    let request = Request {
+        system_instruction: Instruction::of(talk.system),
+        contents: talk.contents,
+        tools: tools.list,
+        tool_config: tools.config,
+        generation_config: Some(generation_config),
+    };
+    Ok((request, names, tools.search))
+}

@@ -1,0 +1,84 @@
+//! An answer on its way to the client: as a whole, or rewritten piece by piece.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::call::Call;
+
+/// Turns one body into another as it passes.
+pub trait Rewrite: Send {
+    /// What can be passed on after these bytes; may be nothing. The error ends the answer.
+    fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String>;
+
+    /// What is left when the body has ended.
+    fn finish(&mut self) -> Bytes;
+
+    /// What the provider's answer says of its own end.
+    fn end(&self) -> End {
+        End::Open
+    }
+
+    /// What of the last step is to be measured; `None`: what the client gets.
+    fn measured(&mut self) -> Option<Bytes> {
+        None
+    }
+}
+
+/// What an answer has said of its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing: a body that ends now was cut.
+    Open,
+    /// Why it ended, so that it is no matter how the body ends. A little may follow.
+    Named,
+    /// The same, but what it used is still to come.
+    Unmetered,
+    /// Its last word.
+    Final,
+}
+
+/// A whole answer in the client's protocol.
+pub struct Whole {
+    pub told: Bytes,
+    /// It is events and no JSON: the client asked for a stream, and the account sent none.
+    pub is_stream: bool,
+    /// What is to be measured; `None`: what the client gets.
+    pub measured: Option<Bytes>,
+}
+
+impl From<Bytes> for Whole {
+    fn from(told: Bytes) -> Self {
+        Self {
+            told,
+            is_stream: false,
+            measured: None,
+        }
+    }
+}
+
+impl Whole {
+    /// All events of a stream.
+    pub(crate) fn stream(events: Vec<u8>) -> Self {
+        Self {
+            is_stream: true,
+            ..Self::from(Bytes::from(events))
+        }
+    }
+}
+
+/// Whether a good answer has the other form than its client asked for: JSON in place of events, or events in
+/// place of JSON. What is neither passes as it is.
+pub(crate) fn is_other_form(call: &Call, headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    match kind.split(';').next().unwrap_or_default().trim() {
+        "application/json" => call.stream,
+        "text/event-stream" => !call.stream,
+        _ => false,
+    }
+}
+
+/// Whether the bytes are an object of JSON, where the alternative is a stream of events.
+pub(crate) fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
+}

@@ -1,0 +1,202 @@
+//! What Google's answers tell of usage, in an envelope or out of it.
+//!
+//! Facts this rests on (the Gemini API's reference): figures are cumulative, and come with every piece of a
+//! stream; `promptTokenCount` counts what came out of a cache too, but not what tools put in;
+//! `candidatesTokenCount` does not count the thoughts. A candidate that is whole says why it stopped, and a
+//! prompt that is refused says so in place of candidates.
+
+use serde_json::Value;
+
+use crate::dialect::meter::reading::{Reading, Rule, Seen};
+use crate::dialect::meter::shape::{Field, Shape};
+use crate::model::charge::{Extras, Item};
+use crate::model::usage::Tokens;
+
+pub(crate) static GENERATE: Reading = Reading::new(
+    &[
+        Rule::value(&["usageMetadata"], usage),
+        Rule::value(&["modelVersion"], Seen::model),
+        Rule::value(&["responseId"], Seen::message_id),
+        Rule::value(&["candidates", "finishReason"], Seen::stop_reason),
+        Rule::value(&["promptFeedback", "blockReason"], Seen::stop_reason),
+        Rule::content(&["candidates", "content", "parts"]),
+        Rule::value(&["candidates", "groundingMetadata", "webSearchQueries"], queries),
+        Rule::value(
+            &["candidates", "groundingMetadata", "imageSearchQueries"],
+            queries,
+        ),
+        Rule::value(
+            &["candidates", "groundingMetadata", "groundingChunks", "maps"],
+            maps,
+        ),
+        Rule::value(
+            &["candidates", "groundingMetadata", "groundingChunks", "web"],
+            cited,
+        ),
+        Rule::value(&["error"], Seen::error),
+        Rule::value(&["response", "usageMetadata"], usage),
+        Rule::value(&["response", "modelVersion"], Seen::model),
+        Rule::value(&["response", "responseId"], Seen::message_id),
+        Rule::value(&["response", "candidates", "finishReason"], Seen::stop_reason),
+        Rule::value(&["response", "promptFeedback", "blockReason"], Seen::stop_reason),
+        Rule::content(&["response", "candidates", "content", "parts"]),
+        Rule::value(
+            &["response", "candidates", "groundingMetadata", "webSearchQueries"],
+            queries,
+        ),
+        Rule::value(
+            &[
+                "response",
+                "candidates",
+                "groundingMetadata",
+                "imageSearchQueries",
+            ],
+            queries,
+        ),
+        Rule::value(
+            &[
+                "response",
+                "candidates",
+                "groundingMetadata",
+                "groundingChunks",
+                "maps",
+            ],
+            maps,
+        ),
+        Rule::value(
+            &[
+                "response",
+                "candidates",
+                "groundingMetadata",
+                "groundingChunks",
+                "web",
+            ],
+            cited,
+        ),
+    ],
+    false,
+);
+
+/// Fields of `usageMetadata` that are read here, or repeat what is.
+static USAGE: Shape = Shape(&[
+    ("promptTokenCount", Field::Any),
+    ("cachedContentTokenCount", Field::Any),
+    ("candidatesTokenCount", Field::Any),
+    ("thoughtsTokenCount", Field::Any),
+    ("toolUsePromptTokenCount", Field::Any),
+    ("totalTokenCount", Field::Any),
+    ("promptTokensDetails", Field::Inner(&PART)),
+    ("cacheTokensDetails", Field::Inner(&PART)),
+    ("candidatesTokensDetails", Field::Inner(&PART)),
+    ("toolUsePromptTokensDetails", Field::Inner(&PART)),
+    // What it names is charged as the model's standard, as Vertex does for on-demand and provisioned calls.
+    (
+        "trafficType",
+        Field::Words(&["ON_DEMAND", "PROVISIONED_THROUGHPUT", "TRAFFIC_TYPE_UNSPECIFIED"]),
+    ),
+    (
+        "serviceTier",
+        Field::Words(&["standard", "SERVICE_TIER_STANDARD", "unspecified"]),
+    ),
+]);
+
+static PART: Shape = Shape(&[
+    (
+        "modality",
+        Field::Words(&["TEXT", "AUDIO", "IMAGE", "VIDEO", "DOCUMENT"]),
+    ),
+    ("tokenCount", Field::Any),
+]);
+
+/// What was searched for with Google: charged by the query, or by the prompt, as the model has it.
+fn queries(seen: &mut Seen, value: &Value) {
+    seen.hosted().queries(value);
+}
+
+fn maps(seen: &mut Seen, _: &Value) {
+    seen.hosted().looked_at_maps();
+}
+
+/// The answer cites a page of the web, so there was a search, whether or not its queries are named.
+fn cited(seen: &mut Seen, _: &Value) {
+    seen.hosted().cited();
+}
+
+fn usage(seen: &mut Seen, usage: &Value) {
+    if !usage.is_object() {
+        return;
+    }
+    seen.doubtful |= !USAGE.covers(usage);
+    // Without the kinds, all of the output may be images. A stream may name them in its last piece alone.
+    let undivided = |details: Option<&Value>| details.and_then(Value::as_array).is_none_or(Vec::is_empty);
+    seen.terms.undivided_output =
+        undivided(usage.get("candidatesTokensDetails")) && seen.terms.extras.get(Item::OutputImage) == 0;
+    let mut figure = |name: &str| seen.figure(usage.get(name));
+    let prompt = figure("promptTokenCount");
+    let read = figure("cachedContentTokenCount").min(prompt);
+    let tools = figure("toolUsePromptTokenCount");
+    let output = figure("candidatesTokenCount") + figure("thoughtsTokenCount");
+    let before = seen.tokens.unwrap_or_default();
+    // Cumulative figures do not fall: a piece that names fewer says less, not otherwise.
+    seen.tokens = Some(Tokens {
+        input: before.input.max(prompt - read + tools),
+        output: before.output.max(output),
+        cache_read: before.cache_read.max(read),
+        ..before
+    });
+    kinds(seen, usage);
+}
+
+/// Tokens by kind (`AUDIO`, `IMAGE`, `VIDEO`), which are part of the figures above; those of the prompt have the
+/// cached ones in them. Most calls have text alone: each list is gone through once.
+fn kinds(seen: &mut Seen, usage: &Value) {
+    let mut used = Extras::default();
+    for (list, audio, image, video) in [
+        (
+            "promptTokensDetails",
+            Item::InputAudio,
+            Item::InputImage,
+            Item::InputVideo,
+        ),
+        (
+            "toolUsePromptTokensDetails",
+            Item::InputAudio,
+            Item::InputImage,
+            Item::InputVideo,
+        ),
+        // Other kinds have the price of text in a cache.
+        (
+            "cacheTokensDetails",
+            Item::CachedAudio,
+            Item::CachedAudio,
+            Item::CachedAudio,
+        ),
+        (
+            "candidatesTokensDetails",
+            Item::OutputAudio,
+            Item::OutputImage,
+            Item::OutputVideo,
+        ),
+    ] {
+        for part in usage.get(list).and_then(Value::as_array).into_iter().flatten() {
+            let item = match part.get("modality").and_then(Value::as_str) {
+                Some("AUDIO") => audio,
+                Some("IMAGE") if image != audio => image,
+                Some("VIDEO") if video != audio => video,
+                _ => continue,
+            };
+            let count = seen.figure(part.get("tokenCount"));
+            used.set(item, used.get(item).saturating_add(count));
+        }
+    }
+    let fresh = used
+        .get(Item::InputAudio)
+        .saturating_sub(used.get(Item::CachedAudio));
+    used.set(Item::InputAudio, fresh);
+    for (item, count) in used.used() {
+        seen.terms.extras.raise(item, count);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! The data of server-sent events, out of bytes cut anywhere.
+//!
+//! Lines end in LF, CR LF or CR. Only `data` fields are of interest here.
+
+/// Data longer than this is given up, bytes: a call that writes a whole file has a few hundred kilobytes, a large
+/// image in base64 some 20 MB.
+const MOST: usize = 24 << 20;
+
+/// Capacity kept for the next event.
+const KEPT: usize = 64 << 10;
+
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    line: Vec<u8>,
+    data: Vec<u8>,
+    /// The last byte was a CR: an LF now belongs to it.
+    after_cr: bool,
+}
+
+/// An event was longer than [`MOST`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+/// An event of this data, without a name. Data of several lines stays that.
+pub(crate) fn data(data: &[u8]) -> Vec<u8> {
+    let mut event = Vec::with_capacity(data.len() + 8);
+    for line in data.split(|byte| *byte == b'\n') {
+        for piece in [b"data: ", line.trim_ascii_end(), b"\n"] {
+            event.extend_from_slice(piece);
+        }
+    }
+    event.push(b'\n');
+    event
+}
+
+/// Writes an event with a name; the data is of one line.
+pub(crate) fn named(out: &mut Vec<u8>, name: &str, data: &[u8]) {
+    for piece in [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"] {
+        out.extend_from_slice(piece);
+    }
+}
+
+impl Lines {
+    /// Takes the next bytes; `each` is called with the data of every event that ends in them.
+    pub(crate) fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
+        let mut rest = chunk;
+        while let Some(first) = rest.first() {
+            if std::mem::take(&mut self.after_cr) && *first == b'\n' {
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
+                return self.hold(rest);
+            };
+            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            self.hold(part)?;
+            self.after_cr = tail.first() == Some(&b'\r');
+            rest = tail.get(1..).unwrap_or_default();
+            self.end_line(&mut each);
+        }
+        Ok(())
+    }
+
+    /// The bytes have ended: what is there is taken for a whole event.
+    pub(crate) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
+        self.end_line(&mut each);
+        self.dispatch(&mut each);
+    }
+
+    fn hold(&mut self, part: &[u8]) -> Result<(), TooLong> {
+        if self.line.len() + self.data.len() + part.len() > MOST {
+            return Err(TooLong);
+        }
+        self.line.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn end_line(&mut self, each: &mut impl FnMut(&[u8])) {
+        if self.line.is_empty() {
+            self.dispatch(each);
+            return;
+        }
+        let line = std::mem::take(&mut self.line);
+        if let Some(data) = line.strip_prefix(b"data:") {
+            let data = data.strip_prefix(b" ").unwrap_or(data);
+            if !self.data.is_empty() {
+                self.data.push(b'\n');
+            }
+            self.data.extend_from_slice(data);
+        }
+        self.line = line;
+        self.line.clear();
+        self.line.shrink_to(KEPT);
+    }
+
+    fn dispatch(&mut self, each: &mut impl FnMut(&[u8])) {
+        if !self.data.is_empty() {
+            each(&self.data);
+            self.data.clear();
+            self.data.shrink_to(KEPT);
+        }
+    }
+}

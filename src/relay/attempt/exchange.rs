@@ -1,0 +1,182 @@
+//! One request to a provider and the judgement of its answer. A token that the provider refuses is renewed once per
+//! attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crs_durable::pool::Outcome;
+use crs_durable::{CallId, Millis};
+use http::{Request, Response};
+
+use super::FailedAttempt;
+use super::judge::judge;
+use crate::account::{Accounts, Then, Verdict};
+use crate::app::App;
+use crate::error::Code;
+use crate::model::account::live::LiveAccount;
+use crate::plan::Plan;
+use crate::port::upstream::{Body, Route, UpstreamError, UpstreamErrorKind};
+use crate::relay::answer::Answer;
+use crate::relay::flight::Flight;
+use crate::relay::mask::hide_headers;
+use crate::relay::refresh::{self, Renewal};
+use crate::relay::{failures, media, unpack};
+
+pub(super) enum Exchange {
+    /// The head of a success; its body has not begun.
+    Success(Response<Body>),
+    /// Everything else, with the account module's verdict.
+    Refusal(Answer, Verdict),
+    /// The token was refused and is newer now: the request has to be made again.
+    TokenRenewed,
+}
+
+/// The account of an attempt, with the credentials that its requests use.
+pub(super) struct Login {
+    pub(super) live: Arc<LiveAccount>,
+    renewal: TokenRenewal,
+}
+
+enum TokenRenewal {
+    NotTried,
+    Tried,
+    /// The token is so new that a refusal is no reason to renew it before this moment.
+    TooSoon(Millis),
+}
+
+impl Login {
+    pub(super) fn new(live: Arc<LiveAccount>) -> Self {
+        Self {
+            live,
+            renewal: TokenRenewal::NotTried,
+        }
+    }
+
+    /// After a refused token: whether there is a newer one. Tried once per attempt.
+    async fn renew(
+        &mut self,
+        app: &App,
+        accounts: &'static dyn Accounts,
+        call: CallId,
+    ) -> Result<bool, FailedAttempt> {
+        if !matches!(self.renewal, TokenRenewal::NotTried) {
+            return Ok(false);
+        }
+        self.renewal = TokenRenewal::Tried;
+        match refresh::after_refusal(app, accounts, call, &self.live).await {
+            Renewal::Newer(newer) => {
+                self.live = Arc::new(newer.in_place_of(&self.live));
+                Ok(true)
+            }
+            // The token endpoint had a bad moment: that says nothing about the credentials.
+            Renewal::Failed => Err(FailedAttempt::unwell(
+                Code::ProviderUnreachable,
+                "the token was refused and could not be renewed just now",
+            )),
+            Renewal::TooSoon(at) => {
+                self.renewal = TokenRenewal::TooSoon(at);
+                Ok(false)
+            }
+            Renewal::Refused => Ok(false),
+        }
+    }
+
+    /// A denial ends when the token may be renewed again, which may mend it.
+    fn bound(&self, verdict: &mut Verdict) {
+        if let (TokenRenewal::TooSoon(at), Outcome::Denied { until, .. }) =
+            (&self.renewal, &mut verdict.outcome)
+        {
+            *until = Some(until.map_or(*at, |until| until.min(*at)));
+        }
+    }
+}
+
+/// Ticks at which the first byte of an answer must be here. Each request has its own time.
+pub(super) fn first_byte_deadline(app: &App) -> u64 {
+    app.ports.clock.ticks() + app.config.relay.first_byte.as_micros() as u64
+}
+
+pub(super) fn left(app: &App, deadline: u64) -> Duration {
+    Duration::from_micros(deadline.saturating_sub(app.ports.clock.ticks()))
+}
+
+pub(super) async fn exchange(
+    app: &App,
+    plan: &'static Plan,
+    flight: &mut Flight,
+    login: &mut Login,
+    request: &Request<Bytes>,
+    deadline: u64,
+) -> Result<Exchange, FailedAttempt> {
+    let answer = send(app, flight, &login.live, request, deadline).await?;
+    flight.measured(answer.headers());
+    if answer.status().is_success() {
+        return Ok(Exchange::Success(answer));
+    }
+    let (answer, mut verdict) = judge(app, plan, flight.call(), &login.live, answer).await?;
+    let token_is_refused = matches!(verdict.then, Then::RefreshFirst | Then::RefreshThenConfirm);
+    if token_is_refused && login.renew(app, plan.accounts, flight.call().id).await? {
+        return Ok(Exchange::TokenRenewed);
+    }
+    login.bound(&mut verdict);
+    Ok(Exchange::Refusal(answer, verdict))
+}
+
+async fn send(
+    app: &App,
+    flight: &mut Flight,
+    live: &Arc<LiveAccount>,
+    request: &Request<Bytes>,
+    deadline: u64,
+) -> Result<Response<Body>, FailedAttempt> {
+    let mut answer = send_once(app, flight, live, request, deadline).await;
+    if matches!(&answer, Err(error) if error.kind == UpstreamErrorKind::Stale) {
+        answer = send_once(app, flight, live, request, deadline).await;
+    }
+    let answer = answer.map_err(|error| unreachable(&error))?;
+    let status = answer.status();
+    if !media::is_final(status) {
+        let why = format!(
+            "the provider answered {}, which no answer can have",
+            status.as_u16()
+        );
+        return Err(FailedAttempt::unwell(Code::ProviderFailed, &why));
+    }
+    let mut answer =
+        unpack::opened(answer).map_err(|why| FailedAttempt::unwell(Code::ProviderFailed, &why))?;
+    hide_headers(live, answer.headers_mut());
+    Ok(answer)
+}
+
+async fn send_once(
+    app: &App,
+    flight: &mut Flight,
+    live: &Arc<LiveAccount>,
+    request: &Request<Bytes>,
+    deadline: u64,
+) -> Result<Response<Body>, UpstreamError> {
+    flight.trying(live);
+    let route = Route {
+        proxy: live.proxy.clone(),
+        connect_timeout: app.config.relay.connect,
+        head_timeout: left(app, deadline),
+    };
+    app.ports.upstream.send(request.clone(), &route).await
+}
+
+fn unreachable(error: &UpstreamError) -> FailedAttempt {
+    let code = match error.kind {
+        UpstreamErrorKind::Timeout => Code::ProviderTimeout,
+        UpstreamErrorKind::Broken | UpstreamErrorKind::Stale => Code::ProviderBroke,
+        _ => Code::ProviderUnreachable,
+    };
+    FailedAttempt {
+        failure: failures::of_provider(code, None).with_detail(error.to_string()),
+        outcome: Outcome::Unwell {
+            why: error.kind.to_string(),
+            until: None,
+        },
+        status: None,
+    }
+}

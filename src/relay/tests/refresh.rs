@@ -1,0 +1,213 @@
+//! OAuth tokens: one refresher, and what everybody else gets.
+
+use std::sync::atomic::Ordering;
+
+use super::rig::{MS, Reply, Rig, TOKENS};
+use crate::model::account::live::Credentials;
+
+const NOW: u64 = super::rig::NOW;
+const HOUR: u64 = 3_600_000;
+
+/// A login whose token has ended, and a provider that gives it a new one.
+fn ended() -> Rig {
+    let rig = Rig::new();
+    rig.login("l", 1, NOW - 1);
+    rig.provider.script(TOKENS, [Reply::tokens("l-2", "l-refresh-2")]);
+    rig.provider.script("l-2", [Reply::message()]);
+    rig
+}
+
+fn tokens(rig: &Rig) -> (String, String) {
+    let live = super::rig::at_once(rig.app.accounts.fresh("l")).unwrap().unwrap();
+    match &live.credentials {
+        Credentials::OAuth {
+            access_token,
+            refresh_token,
+            ..
+        } => (
+            access_token.reveal().to_owned(),
+            refresh_token.as_ref().unwrap().reveal().to_owned(),
+        ),
+        Credentials::ApiKey { .. } => panic!("no login"),
+    }
+}
+
+#[test]
+fn a_crowd_has_one_refresher_and_everybody_the_new_token() {
+    for crowd in [1, 2, 20, 200] {
+        let rig = ended();
+        let calls: Vec<_> = (0..crowd).map(|_| rig.call(false)).collect();
+        rig.finish(&calls.iter().collect::<Vec<_>>());
+        assert!(calls.iter().all(|call| call.received().status == Some(200)));
+        assert_eq!(rig.provider.renewals(), 1, "{crowd}");
+        assert_eq!(rig.provider.called(), vec!["l-2"; crowd]);
+        assert_eq!(tokens(&rig), ("l-2".to_owned(), "l-refresh-2".to_owned()));
+        assert_eq!(rig.settled().len(), crowd);
+    }
+}
+
+#[test]
+fn a_token_that_ends_soon_delays_nobody() {
+    let rig = Rig::new();
+    rig.login("l", 1, NOW + 30_000);
+    rig.provider
+        .script(TOKENS, [Reply::tokens("l-2", "l-refresh-2").after(MS(9_000))]);
+    rig.provider.script("l-1", [Reply::message()]);
+    rig.provider.script("l-2", [Reply::message()]);
+    let received = rig.served(false);
+    assert_eq!((received.status, received.end_ms), (Some(200), 25));
+    rig.pass(MS(10_000));
+    assert_eq!(rig.served(false).status, Some(200));
+    assert_eq!(rig.provider.called(), ["l-1", "l-2"]);
+    assert_eq!(rig.provider.renewals(), 1);
+    assert_eq!(rig.settled().len(), 2);
+}
+
+#[test]
+fn a_refused_renewal_is_told_to_everybody_and_never_tried_again() {
+    let rig = ended();
+    rig.account("k", 2);
+    rig.provider.script("k", [Reply::message()]);
+    let refused = Reply::whole(400, r#"{"error":"invalid_grant","error_description":"gone"}"#);
+    rig.provider.script(TOKENS, [refused.after(MS(500))]);
+    let calls: Vec<_> = (0..20).map(|_| rig.call(false)).collect();
+    rig.finish(&calls.iter().collect::<Vec<_>>());
+    assert!(calls.iter().all(|call| call.received().status == Some(200)));
+    assert_eq!(
+        rig.provider.called(),
+        vec!["k"; 20],
+        "the other account serves them"
+    );
+    rig.served(false);
+    assert_eq!(rig.provider.renewals(), 1);
+    assert!(rig.in_pool("l").denied.is_some());
+    assert_eq!(rig.settled().len(), 21);
+}
+
+#[test]
+fn a_renewal_that_fails_is_tried_again_later() {
+    for trouble in [
+        Reply::error(500, "api_error"),
+        Reply::whole(200, "<html>"),
+        Reply::unreachable(crate::port::upstream::UpstreamErrorKind::Connect),
+        Reply::hangs(),
+    ] {
+        let rig = ended();
+        rig.provider
+            .script(TOKENS, [trouble, Reply::tokens("l-2", "l-refresh-2")]);
+        let first = rig.served(false);
+        assert!(first.status.is_some_and(|status| status >= 500), "{first:?}");
+        assert_eq!(rig.in_pool("l").denied, None, "no new login is needed");
+        rig.pass(MS(10 * 60_000));
+        assert_eq!(rig.served(false).status, Some(200));
+        assert_eq!(rig.provider.renewals(), 2);
+        assert_eq!(rig.settled().len(), 1, "the first call reached no provider");
+    }
+}
+
+#[test]
+fn the_tokens_are_persisted_though_the_client_has_left() {
+    // The exchange takes 25 ms.
+    for ms in [0, 1, 19, 20, 24, 25] {
+        let rig = ended();
+        let client = rig.call(false);
+        rig.pass(MS(ms));
+        client.leaves();
+        rig.pass(MS(1_000));
+        assert_eq!(tokens(&rig).1, "l-refresh-2", "left after {ms} ms");
+        assert_eq!(rig.served(false).status, Some(200));
+        assert_eq!(rig.provider.renewals(), 1, "left after {ms} ms");
+        rig.settled();
+    }
+}
+
+#[test]
+fn those_who_wait_are_served_though_the_elected_client_has_left() {
+    let rig = ended();
+    let elected = rig.call(false);
+    rig.run();
+    let waiting: Vec<_> = (0..5).map(|_| rig.call(false)).collect();
+    rig.pass(MS(10));
+    elected.leaves();
+    rig.finish(&waiting.iter().collect::<Vec<_>>());
+    assert!(waiting.iter().all(|call| call.received().status == Some(200)));
+    assert_eq!(rig.provider.renewals(), 1);
+    assert_eq!(rig.settled().len(), 5);
+}
+
+#[test]
+fn new_tokens_outlive_a_store_that_is_away() {
+    for away_ms in [5, 100, 5_000, 60_000] {
+        let rig = ended();
+        let client = rig.call(false);
+        rig.pass(MS(22));
+        rig.store.away.store(true, Ordering::SeqCst);
+        rig.pass(MS(away_ms));
+        rig.store.away.store(false, Ordering::SeqCst);
+        rig.finish(&[&client]);
+        rig.pass(MS(60_000));
+        assert_eq!(
+            tokens(&rig),
+            ("l-2".to_owned(), "l-refresh-2".to_owned()),
+            "{away_ms}"
+        );
+        assert_eq!(rig.served(false).status, Some(200), "{away_ms}");
+        assert_eq!(
+            rig.provider.renewals(),
+            1,
+            "the old refresh token is spent once: {away_ms}"
+        );
+        rig.settled();
+    }
+}
+
+#[test]
+fn a_refused_token_is_renewed_once_and_the_call_sent_again() {
+    let rig = Rig::new();
+    rig.login("l", 1, NOW + 10 * HOUR);
+    rig.provider
+        .script("l-1", [Reply::error(401, "authentication_error")]);
+    rig.provider.script(TOKENS, [Reply::tokens("l-2", "l-refresh-2")]);
+    rig.provider.script("l-2", [Reply::message()]);
+    assert_eq!(rig.served(false).status, Some(200));
+    assert_eq!(rig.provider.called(), ["l-1", "l-2"]);
+    let events = rig.settled();
+    assert_eq!((events.len(), events[0].attempts), (1, 2));
+}
+
+#[test]
+fn a_token_that_is_refused_even_when_new_leaves_the_call_to_others() {
+    let rig = Rig::new();
+    rig.login("l", 1, NOW + 10 * HOUR);
+    rig.account("k", 2);
+    let refused = || Reply::error(401, "authentication_error");
+    rig.provider.script("l-1", [refused()]);
+    rig.provider.script("l-2", [refused()]);
+    rig.provider.script(TOKENS, [Reply::tokens("l-2", "l-refresh-2")]);
+    rig.provider.script("k", [Reply::message()]);
+    for _ in 0..5 {
+        assert_eq!(rig.served(false).status, Some(200));
+    }
+    assert_eq!(
+        rig.provider.renewals(),
+        1,
+        "refusals alone renew no token again and again"
+    );
+    assert_eq!(rig.provider.called()[..3], ["l-1", "l-2", "k"]);
+    assert_eq!(rig.settled().len(), 5);
+}
+
+#[test]
+fn a_crowd_whose_token_is_refused_has_one_refresher() {
+    let rig = Rig::new();
+    rig.login("l", 1, NOW + 10 * HOUR);
+    rig.provider
+        .script("l-1", [Reply::error(401, "authentication_error")]);
+    rig.provider.script(TOKENS, [Reply::tokens("l-2", "l-refresh-2")]);
+    rig.provider.script("l-2", [Reply::message()]);
+    let calls: Vec<_> = (0..50).map(|_| rig.call(false)).collect();
+    rig.finish(&calls.iter().collect::<Vec<_>>());
+    assert!(calls.iter().all(|call| call.received().status == Some(200)));
+    assert_eq!(rig.provider.renewals(), 1);
+    assert_eq!(rig.settled().len(), 50);
+}
