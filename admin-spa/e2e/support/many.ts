@@ -10,6 +10,8 @@ export interface Amounts {
   calls: number;
 }
 
+const NOTHING: Amounts = { keys: 0, accounts: 0, calls: 0 };
+
 export interface Much {
   /** Ids in the order in which they were made. */
   accounts: string[];
@@ -33,8 +35,9 @@ const KINDS = [
 /**
  * Fills the relay through its own API: keys by the hundred, accounts one by one, and real calls through the relay. A
  * few accounts are refused or out of capacity, a few calls fail, and some keys are used much more than others.
+ * `before`: what it was filled with already.
  */
-export async function fill(made: Console, { keys, accounts, calls }: Amounts): Promise<Much> {
+export async function fill(made: Console, { keys, accounts, calls }: Amounts, before: Amounts = NOTHING): Promise<Much> {
   const much: Much = { accounts: [], keys: [] };
   const secrets: string[] = [];
   for (let number = 0; number < keys; number += BATCH) {
@@ -46,7 +49,7 @@ export async function fill(made: Console, { keys, accounts, calls }: Amounts): P
     much.keys.push(...items.map(({ id }) => id));
     secrets.push(...items.map(({ key }) => key));
   }
-  for (let number = 0; number < accounts; number += 1) {
+  for (let number = before.accounts; number < before.accounts + accounts; number += 1) {
     const platform = KINDS[number % KINDS.length] ?? "claude";
     const credential = `sk-${platform}-${number}`;
     const { id } = await made.api<{ id: string }>("POST", "/admin/accounts", {
@@ -62,7 +65,7 @@ export async function fill(made: Console, { keys, accounts, calls }: Amounts): P
     }
   }
   await call(made, secrets, calls);
-  await counted(made, calls);
+  await counted(made, before.calls + calls);
   return much;
 }
 
