@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { addUsd, exactUsd, parseUsd, showUsd, usd } from './money'
+import { addUsd, exactUsd, parseUsd, showUsd, usdAxis, usd } from './money'
 
 test('two decimals from a dollar, four below, and zero only for nothing', () => {
   for (const [amount, shown] of [
@@ -44,4 +44,11 @@ test('what is typed is an amount that the API takes, or nothing', () => {
   ] as const) {
     expect(parseUsd(text), text).toBe(amount)
   }
+})
+
+test('amounts beside an axis all have the decimals that its steps need', () => {
+  const axis = usdAxis('en-US')
+  expect([0, 0.5, 1, 1.5].map((amount) => axis(amount, 0.5))).toEqual(['$0', '$0.50', '$1.00', '$1.50'])
+  expect([20, 40].map((amount) => axis(amount, 20))).toEqual(['$20', '$40'])
+  expect(axis(0.002, 0.001)).toBe('$0.002')
 })

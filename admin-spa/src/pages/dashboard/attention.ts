@@ -1,3 +1,4 @@
+import { pricePath } from '@/lib/prices'
 import type { AccountReason, AccountTrouble, Health, NearLimit, Overview, Platform, Usd } from '@/api'
 
 /** Something that needs a person, with where to act. */
@@ -25,6 +26,16 @@ export const keyOf = (one: Attention) => `${one.kind} ${'id' in one ? one.id : '
 export const accountPath = (id: string) => `/accounts/${encodeURIComponent(id)}`
 export const keyPath = (id: string) => `/api-keys/${encodeURIComponent(id)}`
 
+/** Calls that no provider saw, since the relay refused them. */
+export interface RefusedCalls {
+  today: number
+  yesterday: number
+}
+export const refusedOf = ({ items }: { items: readonly RefusedCalls[] }): RefusedCalls => ({
+  today: items.reduce((sum, one) => sum + one.today, 0),
+  yesterday: items.reduce((sum, one) => sum + one.yesterday, 0),
+})
+
 /** An account that needs a person: it does not return by itself. */
 const needsPerson = (one: AccountTrouble) => one.until == null
 
@@ -45,7 +56,7 @@ export function attentionOf(overview: Overview, health?: Health): Attention[] {
     ...overview.endingSubscriptions.map((one) => ({
       kind: 'endingSubscription' as const, id: one.accountId, name: one.accountName, platform: one.platform, until: one.endsAt, to: accountPath(one.accountId),
     })),
-    ...overview.unpricedModels.map((one) => ({ kind: 'unpriced' as const, model: one.model, cost: one.cost, requests: one.requests, to: '/settings' })),
+    ...overview.unpricedModels.map((one) => ({ kind: 'unpriced' as const, model: one.model, cost: one.cost, requests: one.requests, to: pricePath(one.model) })),
   ]
   return all.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
 }
