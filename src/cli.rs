@@ -29,7 +29,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  tried, and failed: refused by the server or by the provider
-  2  a wrong argument, or a setting that must be changed
+  2  a wrong argument, or a setting that must be changed; of a server that ended, that records of calls may be missing
   3  there is no such key or account
   4  neither the server nor its store can be reached
 

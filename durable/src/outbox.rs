@@ -132,6 +132,9 @@ impl Outbox {
             if held.lost.is_some() && entry.lost.is_none() && !on_its_way {
                 *held = entry;
                 rows.push(Row::Event(*number));
+                if self.hasten(now, wait_ms) {
+                    rows.push(Row::Head);
+                }
             }
             return;
         }
@@ -146,12 +149,23 @@ impl Outbox {
                 rows.push(Row::Event(oldest));
             }
         }
-        let plenty = self.entries.len() >= PLENTY && self.head.failures == 0 && self.head.batch.is_none();
-        match self.head.due {
-            None => self.head.due = Some(Deadline::after(now, wait_ms)),
-            Some(held) if plenty && !held.passed(now) => self.head.due = Some(Deadline::after(now, 0)),
-            Some(_) => {}
+        let plenty = self.entries.len() >= PLENTY;
+        self.hasten(now, if plenty { 0 } else { wait_ms });
+    }
+
+    /// Sees to it that the next batch is sent at most so much later. What is known of a lost call waits long, and
+    /// nothing else waits with it. The pause after a failure stays as it is. Says whether anything changed.
+    fn hasten(&mut self, now: Millis, wait_ms: u64) -> bool {
+        let due = Deadline::after(now, wait_ms);
+        let pauses = self.head.batch.is_some() || self.head.failures > 0;
+        let hastens = match self.head.due {
+            None => true,
+            Some(held) => !pauses && due.until() < held.until(),
+        };
+        if hastens {
+            self.head.due = Some(due);
         }
+        hastens
     }
 
     /// The batch to be sent now: the one on its way, or the next; `None`: nothing is due.

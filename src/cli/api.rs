@@ -349,7 +349,7 @@ async fn collect(body: Body) -> Result<Bytes, Failure> {
 fn unready(error: StartError) -> Failure {
     match error {
         StartError::Settings(problems) => Failure::Usage(problems.to_string()),
-        StartError::Other(text) | StartError::RecordsLost(text) => Failure::Away(text),
+        StartError::Other(text) | StartError::RecordsUnconfirmed(text) => Failure::Away(text),
     }
 }
 

@@ -65,9 +65,9 @@ pub enum StartError {
     Settings(#[from] Problems),
     #[error("{0}")]
     Other(String),
-    /// It has run and ends, but records of calls are lost.
+    /// It has run and ends, but records of calls may be missing from the ledger.
     #[error("{0}")]
-    RecordsLost(String),
+    RecordsUnconfirmed(String),
 }
 
 /// The settings of this machine: the environment, and what an earlier run generated.
@@ -280,8 +280,8 @@ async fn last_words(
         return Ok(());
     }
     // A call's end may have come since.
-    let lost = keep(app, room.as_mut());
-    if lost.records == 0 {
+    let unkept = keep(app, room.as_mut());
+    if unkept.records == 0 {
         tracing::error!(
             records = waited.records,
             cost = %waited.cost,
@@ -289,10 +289,15 @@ async fn last_words(
         );
         return Ok(());
     }
-    tracing::error!(records = lost.records, cost = %lost.cost, "records of calls are lost: the store did not take them in time");
-    Err(StartError::RecordsLost(format!(
-        "{} records of calls, {} in all, are lost: the store did not take them, and the data folder has no room reserved for them",
-        lost.records, lost.cost
+    // A write that was sent may still arrive: a store that hangs reads it once it goes on.
+    tracing::error!(
+        records = unkept.records,
+        cost = %unkept.cost,
+        "records of calls may be missing from the ledger: the store did not confirm them in time, and they could not be kept in the data folder"
+    );
+    Err(StartError::RecordsUnconfirmed(format!(
+        "{} records of calls, {} in all, may be missing from the ledger: the store did not confirm them in time, and the data folder has no room reserved for them. Writes that the store was sent may still arrive there",
+        unkept.records, unkept.cost
     )))
 }
 

@@ -2,8 +2,11 @@
 //!
 //! A refused call costs a lock and an entry of a map, no message. Counts are written in batches, at most one every
 //! [`WRITE_EVERY`] of a process or isolate: natively by a task of the process, on the edge by a task that the first
-//! refusal after a batch leaves behind its response. So a killed process or an evicted isolate loses what was
-//! refused in the last [`WRITE_EVERY`], and while the store is away counts wait here, bounded in number.
+//! refusal of a key after a batch leaves behind its response. So a killed process or an evicted isolate loses what
+//! was refused in the last [`WRITE_EVERY`], and while the store is away counts wait here, bounded in number.
+//!
+//! Calls without a key of this relay leave no such task, since nobody's flood of garbage may cost the operator
+//! messages: on the edge their counts are written with those of the next key, or when the operator asks.
 //!
 //! Only hashes of keys are known here. Their ids are read when a batch is written, one round trip for all of them;
 //! a hash that is no key of this relay any more counts as no key.
@@ -15,7 +18,7 @@ use crs_durable::CallId;
 
 use super::call::request_id;
 use crate::app::App;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::store::StoreError;
@@ -27,11 +30,13 @@ pub const WRITE_EVERY: Duration = Duration::from_secs(10);
 
 /// Counts a call that ends without a provider having been called. `key`: `None` if it presented no key of this relay.
 pub fn count(app: &App, key: Option<&KeyHash>, call: CallId, failure: &Failure) {
+    // The gate does not know this hash, so nobody does.
+    let key = key.filter(|_| failure.code != Code::UnknownKey);
     let now = app.ports.clock.now();
     let day = app.refusals.calendar().day(now);
     app.refusal_tally.count(day, key, call, failure, now);
     // A native process has a task of its own for it.
-    if app.ports.gates.keeps_events().is_some() && app.refusal_tally.wants_task(now) {
+    if key.is_some() && app.ports.gates.keeps_events().is_some() && app.refusal_tally.wants_task(now) {
         let app_ = app.clone();
         app.ports.tasks.spawn(Box::pin(async move {
             app_.ports.clock.sleep(WRITE_EVERY).await;

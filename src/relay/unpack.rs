@@ -10,7 +10,7 @@
 //! | `gzip`, `x-gzip` | several members too; sums are checked |
 //! | `deflate` | within zlib's frame, or bare, as some servers have it |
 //! | `br` | on the edge the runtime opens it, and nobody here could |
-//! | `zstd` | windows of at most 8 MiB; on the edge, what a window holds back comes with the frame's end |
+//! | `zstd` | windows of at most 8 MiB; sums are checked, but not on the edge |
 
 #[cfg(not(target_arch = "wasm32"))]
 mod brotli;
@@ -21,10 +21,10 @@ mod deflate;
 #[cfg(not(target_arch = "wasm32"))]
 mod zstd;
 #[cfg(target_arch = "wasm32")]
-#[path = "unpack/zstd_by_window.rs"]
+#[path = "unpack/zstd_by_block.rs"]
 mod zstd;
 #[cfg(all(test, not(target_arch = "wasm32")))]
-mod zstd_by_window;
+mod zstd_by_block;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -1,5 +1,7 @@
 //! What is charged beside text tokens: searches, drawings, sounds; in the record, in the sums and against limits.
 
+pub(super) mod cut;
+
 use crs_support::client::{Call, Client};
 use crs_support::provider::{FakeProvider, Route, Script};
 use crs_support::relay::{Key, Relay};
@@ -37,10 +39,18 @@ impl Costs {
     }
 
     fn gemini(&self, model: &str) -> Call {
+        self.gemini_at(&format!("/v1beta/models/{model}:generateContent"))
+    }
+
+    fn gemini_stream(&self, model: &str) -> Call {
+        self.gemini_at(&format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"))
+    }
+
+    fn gemini_at(&self, path: &str) -> Call {
         let contents = json!([{ "role": "user", "parts": [{ "text": "hi" }] }]);
         Client::new(&format!("{}/gemini", self.relay.url()))
             .with_header("x-goog-api-key", &self.key.secret)
-            .call("POST", &format!("/v1beta/models/{model}:generateContent"))
+            .call("POST", path)
             .json(&json!({ "contents": contents, "tools": [{ "googleSearch": {} }] }))
     }
 

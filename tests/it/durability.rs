@@ -134,12 +134,15 @@ async fn the_ledger_outlives_the_process() {
     assert_eq!(entries(&r.relay, 31).await.len(), 31);
 }
 
+fn id(answer: crs_support::client::Answer) -> String {
+    answer.header("x-request-id").expect("an id").to_owned()
+}
+
 /// What a killed process may lose: nothing that health says is written, and of the rest the newest, without holes.
 #[tokio::test]
 async fn a_killed_relay_loses_at_most_its_newest_calls() {
     applies_here!();
     let mut r = ready().await;
-    let id = |answer: crs_support::client::Answer| answer.header("x-request-id").expect("an id").to_owned();
     let mut answered = Vec::new();
     for _ in 0..30 {
         answered.push(id(r.client.messages("hi").send().await.good()));
@@ -235,4 +238,48 @@ async fn records_that_the_store_does_not_take_at_the_end_are_there_after_the_nex
         assert_eq!(entries(&r.relay, 4).await.len(), 4);
         r.relay.terminate().await;
     }
+}
+
+/// Neither the store nor the data folder takes the records. Writes that the store was sent may still arrive, so it is
+/// not said that they are lost: they are in the ledger once or not at all.
+#[tokio::test]
+async fn records_that_may_be_missing_are_told_by_the_exit_code() {
+    applies_here!();
+    let mut r = ready_with(|setup| setup.env("LEDGER_LAST_WRITES", 100)).await;
+    assert_eq!(r.relay.terminate().await, Some(0));
+    let room = r.relay.data().join("unwritten.bin");
+    std::fs::remove_file(&room).expect("the reserved file");
+    std::fs::create_dir(&room).expect("something in its place");
+    r.relay.start_again().await;
+    r.client = r.relay.client(&r.key.secret);
+    let confirmed = id(r.client.messages("hi").send().await.good());
+    r.entry().await;
+    r.relay.redis().pause();
+    let mut unconfirmed = Vec::new();
+    for _ in 0..3 {
+        unconfirmed.push(id(r.client.messages("hi").send().await.good()));
+    }
+    assert_eq!(r.relay.terminate().await, Some(2));
+    let log = r.relay.log();
+    assert!(
+        log.contains("3 records of calls") && log.contains("may be missing from the ledger"),
+        "{log}"
+    );
+    r.relay.redis().resume();
+    r.relay.start_again().await;
+    let kept = entries(&r.relay, 1).await;
+    let mut kept: Vec<_> = kept
+        .iter()
+        .map(|entry| entry["requestId"].as_str().expect("an id"))
+        .collect();
+    let all = kept.len();
+    assert!(kept.contains(&confirmed.as_str()), "{kept:?}");
+    kept.sort_unstable();
+    kept.dedup();
+    assert_eq!(kept.len(), all, "each at most once");
+    assert!(
+        kept.iter()
+            .all(|kept| *kept == confirmed || unconfirmed.iter().any(|id| id == kept)),
+        "{kept:?}"
+    );
 }

@@ -104,7 +104,8 @@ async fn from_nothing_listening() {
 
 #[tokio::test]
 async fn from_a_first_byte_that_never_comes() {
-    let r = ready_with(|setup| setup.env("REQUEST_TIMEOUT", 300)).await;
+    // On the edge, where nobody can tell connecting from waiting, both together are waited for.
+    let r = ready_with(|setup| setup.env("REQUEST_TIMEOUT", 300).env("CONNECT_TIMEOUT", 1_000)).await;
     let second = r.second_account().await;
     r.provider
         .for_credential(ACCOUNT_KEY)

@@ -102,6 +102,16 @@ const NOT_HERE: &[NotHere] = &[
         "a Worker has no end: its gates keep records until the store has them",
     ),
     (
+        "durability::records_that_may_be_missing_are_told_by_the_exit_code",
+        &[InProcess, Embedded],
+        "its store cannot be stopped from outside",
+    ),
+    (
+        "durability::records_that_may_be_missing_are_told_by_the_exit_code",
+        &[Worker],
+        "a Worker has no end: its gates keep records until the store has them",
+    ),
+    (
         "durability::a_store_that_does_not_answer_stops_nobody_and_loses_nothing",
         &[InProcess, Embedded],
         "its store is not remote",

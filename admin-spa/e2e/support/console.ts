@@ -44,6 +44,8 @@ export interface Options extends View {
   relay?: (provider: string) => Promise<Relay>;
   /** Where the console is served, if not by the relay itself. It ends with the test. */
   site?: Running;
+  /** A folder with data that the relay goes on with; called with the provider's address before the relay starts. */
+  home?: (provider: string) => Promise<string>;
   /** Called with the relay before the browser starts. */
   ready?: (relay: Relay) => void;
 }
@@ -104,7 +106,8 @@ export class Console {
     });
     const provider = await startProvider();
     started.push(provider);
-    const relay = await (options.relay?.(provider.url) ?? startRelay(provider.url, options.settings));
+    const relay = await (options.relay?.(provider.url) ??
+      startRelay(provider.url, options.settings, { home: await options.home?.(provider.url) }));
     started.push(relay);
     options.ready?.(relay);
     let origin = options.site?.url ?? relay.url;

@@ -2,7 +2,7 @@
 // and a static host. Everything listens on a free port of 127.0.0.1, has data of its own, and ends with the test.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, type ServerResponse, createServer, request as ask } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -100,9 +100,38 @@ function towards(provider: string): Record<string, string> {
   };
 }
 
-/** The program as it comes, with a new data folder. */
-export async function startRelay(provider: string, settings: Record<string, string> = {}): Promise<Relay> {
-  const home = mkdtempSync(path.join(tmpdir(), "crs-console-"));
+/** A clock of a relay that a test sets back. It is made by libfaketime, which reads the offset from a file. */
+export class PastClock {
+  readonly env: Record<string, string>;
+  readonly #file: string;
+
+  private constructor(library: string, file: string) {
+    this.#file = file;
+    this.env = { LD_PRELOAD: library, FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: "1", FAKETIME_DONT_FAKE_MONOTONIC: "1" };
+    this.set(0);
+  }
+
+  /** Undefined on a machine without libfaketime. */
+  static find(file: string): PastClock | undefined {
+    const library = ["x86_64", "aarch64"]
+      .map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`)
+      .find((library) => existsSync(library));
+    return library === undefined ? undefined : new PastClock(library, file);
+  }
+
+  /** From now on it is so many hours ago. */
+  set(hours: number): void {
+    writeFileSync(this.#file, `-${hours * 3600}`);
+  }
+}
+
+/** The program as it comes. With a `home` it goes on with the data there, which stays; otherwise its data is new. */
+export async function startRelay(
+  provider: string,
+  settings: Record<string, string> = {},
+  { home: kept, clock }: { home?: string; clock?: PastClock } = {},
+): Promise<Relay> {
+  const home = kept ?? mkdtempSync(path.join(tmpdir(), "crs-console-"));
   const data = path.join(home, "data");
   const env = {
     PATH: process.env.PATH ?? "",
@@ -111,6 +140,7 @@ export async function startRelay(provider: string, settings: Record<string, stri
     PORT: "0",
     DATA_DIR: data,
     ...towards(provider),
+    ...clock?.env,
     ...settings,
   };
   const { found, stop } = await start(program("CRS_BIN"), ["serve"], env, /(http:\/\/127\.0\.0\.1:\d+)/);
@@ -121,7 +151,7 @@ export async function startRelay(provider: string, settings: Record<string, stri
     password: init.adminPassword ?? "",
     stop: async () => {
       await stop();
-      rmSync(home, { recursive: true, force: true });
+      if (kept === undefined) rmSync(home, { recursive: true, force: true });
     },
   };
 }

@@ -37,6 +37,12 @@ export function showUsd(amount: Usd, language: string): string {
   return size < 0.99995 ? dollars(language, 4, 4).format(amount) : dollars(language, 2, 2).format(amount)
 }
 
+/** Amounts beside an axis: as many decimals as its steps need, the same for each. */
+export const usdAxis = (language: string) => (amount: number, step: number): string => {
+  const decimals = step >= 1 || amount === 0 ? 0 : Math.min(6, Math.max(2, Math.ceil(-Math.log10(step) - 1e-9)))
+  return dollars(language, decimals, decimals).format(amount)
+}
+
 /** All decimals that there are, for the tooltip. */
 export const exactUsd = (amount: Usd, language: string) => dollars(language, 2, 6).format(amount)
 

@@ -127,6 +127,36 @@ fn what_is_refused_for_good_is_found_and_holds_up_nobody() {
 }
 
 #[test]
+fn what_is_lost_makes_nothing_else_wait() {
+    const LOST_WAIT: u64 = 60_000;
+    let thought_lost = |call| {
+        let mut outbox = Outbox::default();
+        outbox.push(T, lost(call), LOST_WAIT, &mut Vec::new());
+        assert_eq!(outbox.due(), Some(T + LOST_WAIT));
+        outbox
+    };
+    // Another call ends; or the same one tells after all.
+    for call in [2, 1] {
+        let mut outbox = thought_lost(1);
+        let mut rows = Vec::new();
+        let told = Entry {
+            doubtful: call == 1,
+            ..event(call)
+        };
+        outbox.push(T + 5, told, WAIT, &mut rows);
+        assert_eq!(outbox.due(), Some(T + 5 + WAIT), "{call}");
+        assert!(rows.contains(&Row::Head), "{call}");
+    }
+    // But nobody hurries a store that is away.
+    let mut outbox = thought_lost(1);
+    let (last, _) = outbox.gives(T + LOST_WAIT).expect("a batch");
+    outbox.hears(T + LOST_WAIT, last, Sent::Away);
+    let pause = outbox.due();
+    outbox.push(T + LOST_WAIT, event(2), 0, &mut Vec::new());
+    assert_eq!(outbox.due(), pause);
+}
+
+#[test]
 fn a_settlement_takes_the_place_of_what_was_thought_lost() {
     let mut outbox = Outbox::default();
     outbox.takes(T, lost(1));

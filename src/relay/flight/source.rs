@@ -81,12 +81,14 @@ impl Flight {
         let ended = meter.ended();
         let measured = meter.finish(ended);
         if used_anything(&measured) {
+            // Figures of an answer that broke off may be those of a part.
+            let quality = if ended { measured.quality } else { Quality::Partial };
             let model = measured.model.unwrap_or_else(|| self.asked().to_owned());
             let platform = self.provider.platform();
             let (tokens, terms) = (measured.tokens, &measured.terms);
             let prices = self.app.prices();
             self.source.failed.push(Failed {
-                bill: prices.bill(&model, platform, &tokens, terms, measured.quality),
+                bill: prices.bill(&model, platform, &tokens, terms, quality),
                 model,
                 tokens,
                 is_reported: false,

@@ -63,7 +63,7 @@ struct Spilled {
 }
 
 /// Keeps as many of these records as there is room for, the oldest first, beside those that are kept already.
-/// Returns how many are lost.
+/// Returns those that did not fit.
 pub fn put(room: &mut dyn Room, settled: Vec<Settled>, gates: Vec<Command>) -> std::io::Result<Tally> {
     let before = room.text()?;
     let mut spilled = match &before {
@@ -80,7 +80,7 @@ pub fn put(room: &mut dyn Room, settled: Vec<Settled>, gates: Vec<Command>) -> s
         .events
         .extend(new.filter(|event| !known.contains(&event.request_id)));
     spilled.gates.extend(gates.into_iter().filter_map(row));
-    let mut lost = Vec::new();
+    let mut unkept = Vec::new();
     let mut text = packed(&spilled)?;
     if text.len() > room.size() {
         // How a call was served is worth less than that it was.
@@ -89,14 +89,14 @@ pub fn put(room: &mut dyn Room, settled: Vec<Settled>, gates: Vec<Command>) -> s
     }
     while text.len() > room.size() && !spilled.events.is_empty() {
         let fit = spilled.events.len() * room.size() / text.len();
-        lost.extend(spilled.events.split_off(fit.min(spilled.events.len() - 1)));
+        unkept.extend(spilled.events.split_off(fit.min(spilled.events.len() - 1)));
         text = packed(&spilled)?;
     }
     // Nothing is written over what is right already: the process may be killed at any moment.
     if before.as_ref() != Some(&text) {
         room.put(&text)?;
     }
-    Ok(Tally::of(&lost))
+    Ok(Tally::of(&unkept))
 }
 
 fn row(command: Command) -> Option<(String, String)> {

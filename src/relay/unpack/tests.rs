@@ -158,12 +158,13 @@ fn a_bomb_fills_no_memory() {
     let blanks = vec![b' '; 64 << 20];
     let mut bombs = packed(&blanks).to_vec();
     bombs.push(("br", BROTLI_BOMB.to_vec()));
-    for (coding, bomb) in bombs {
+    let edge = unpacked_by(Box::new(zstd_by_block::Zstd::new()), vec![zstd(&blanks)]);
+    let opened = bombs.into_iter().map(|(coding, bomb)| {
         assert!(bomb.len() < 1 << 20, "{coding}");
-        let mut body = opened(answer(coding, vec![bomb]))
-            .unwrap()
-            .into_body()
-            .into_data_stream();
+        (coding, opened(answer(coding, vec![bomb])).unwrap().into_body())
+    });
+    for (coding, body) in opened.chain([("zstd on the edge", edge)]) {
+        let mut body = body.into_data_stream();
         let mut text = 0;
         while let Some(piece) = body.next().now_or_never().expect("no waiting") {
             let piece = piece.unwrap();
@@ -204,15 +205,36 @@ fn a_stream_passes_as_it_is_flushed() {
     }
 }
 
-#[test]
-fn each_block_of_zstd_is_given_at_once() {
+/// Both decoders of zstd: this host's and the edge's.
+fn zstd_decoders() -> [(&'static str, Box<dyn Decode>); 2] {
+    [
+        ("native", Box::new(super::zstd::Zstd::new())),
+        ("edge", Box::new(zstd_by_block::Zstd::new())),
+    ]
+}
+
+fn unpacked_by(decoder: Box<dyn Decode>, chunks: Vec<Vec<u8>>) -> Body {
+    let frames = chunks
+        .into_iter()
+        .map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
+    let inner = StreamBody::new(stream::iter(frames)).boxed_unsync();
+    Unpacked::new(inner, decoder).boxed_unsync()
+}
+
+/// One frame with a sum, in which each of these texts is flushed; and its end.
+fn zstd_flushed<'a>(texts: impl IntoIterator<Item = &'a [u8]>, window_log: u32) -> Vec<Vec<u8>> {
     let mut encoder = zstd_safe::CCtx::create();
+    for setting in [
+        zstd_safe::CParameter::WindowLog(window_log),
+        zstd_safe::CParameter::ChecksumFlag(true),
+    ] {
+        encoder.set_parameter(setting).unwrap();
+    }
     let mut chunks = Vec::new();
-    for number in 0..4 {
-        let text = format!("data: {{\"n\":{number}}}\n\n");
-        let mut chunk = Vec::with_capacity(4_096);
+    for text in texts {
+        let mut chunk = Vec::with_capacity(text.len() + 4_096);
         let mut target = zstd_safe::OutBuffer::around(&mut chunk);
-        let mut source = zstd_safe::InBuffer::around(text.as_bytes());
+        let mut source = zstd_safe::InBuffer::around(text);
         encoder.compress_stream(&mut target, &mut source).unwrap();
         assert_eq!(encoder.flush_stream(&mut target).unwrap(), 0);
         chunks.push(chunk);
@@ -222,29 +244,75 @@ fn each_block_of_zstd_is_given_at_once() {
         .end_stream(&mut zstd_safe::OutBuffer::around(&mut end))
         .unwrap();
     chunks.push(end);
-    let mut body = opened(answer("zstd", chunks))
-        .unwrap()
-        .into_body()
-        .into_data_stream();
-    for number in 0..4 {
-        let piece = body.next().now_or_never().expect("at once").unwrap().unwrap();
-        assert_eq!(piece, format!("data: {{\"n\":{number}}}\n\n"));
+    chunks
+}
+
+#[test]
+fn each_block_of_zstd_is_given_at_once() {
+    let texts: Vec<String> = (0..4)
+        .map(|number| format!("data: {{\"n\":{number}}}\n\n"))
+        .collect();
+    let chunks = zstd_flushed(texts.iter().map(String::as_bytes), 19);
+    for (host, decoder) in zstd_decoders() {
+        let mut body = unpacked_by(decoder, chunks.clone()).into_data_stream();
+        for text in &texts {
+            let piece = body.next().now_or_never().expect("at once").unwrap().unwrap();
+            assert_eq!(piece, text.as_bytes(), "{host}");
+        }
+        assert!(body.next().now_or_never().unwrap().is_none(), "{host}");
     }
-    assert!(body.next().now_or_never().unwrap().is_none());
+}
+
+/// Blocks refer to what stands as far back as the window reaches, however much of the text was forgotten.
+#[test]
+fn long_texts_of_zstd_keep_their_window() {
+    let line = |number: u32| {
+        format!(
+            "data: {{\"n\":{}}}\n\n",
+            number.wrapping_mul(2_654_435_761) % 40_000
+        )
+    };
+    let texts: Vec<Vec<u8>> = (0..60_u32)
+        .map(|part| {
+            (0..4_000)
+                .map(|at| line((part / 2) * 3_000 + at))
+                .collect::<String>()
+                .into_bytes()
+        })
+        .collect();
+    let whole = texts.concat();
+    assert!(whole.len() > 4 << 20, "{}", whole.len());
+    // With the smallest window a block is no longer than it.
+    for window_log in [10, 17, 20] {
+        let frame = zstd_flushed(texts.iter().map(Vec::as_slice), window_log);
+        let twice: Vec<_> = [frame.clone(), frame].concat();
+        for (host, decoder) in zstd_decoders() {
+            let text = read_bounded(unpacked_by(decoder, twice.clone()), 64 << 20)
+                .now_or_never()
+                .unwrap();
+            assert!(
+                text.unwrap() == [whole.as_slice(), &whole].concat(),
+                "{host} {window_log}"
+            );
+        }
+    }
 }
 
 #[test]
 fn the_edges_zstd_opens_the_same() {
     let packed = zstd(TEXT);
+    let read = |chunks: Vec<Vec<u8>>| {
+        let body = unpacked_by(Box::new(zstd_by_block::Zstd::new()), chunks);
+        read_bounded(body, 1 << 20).now_or_never().unwrap()
+    };
     for size in [1, 2, 3, 7, packed.len()] {
-        let frames = packed
-            .chunks(size)
-            .map(|part| Ok(Frame::data(Bytes::copy_from_slice(part))));
-        let inner = StreamBody::new(stream::iter(frames.collect::<Vec<_>>())).boxed_unsync();
-        let body = Unpacked::new(inner, Box::new(zstd_by_window::Zstd::new()));
-        let text = read_bounded(body.boxed_unsync(), 1 << 20).now_or_never().unwrap();
-        assert_eq!(text.unwrap(), TEXT, "by {size}");
+        let chunks = packed.chunks(size).map(<[u8]>::to_vec).collect();
+        assert_eq!(read(chunks).unwrap(), TEXT, "by {size}");
     }
+    for end in 1..packed.len() {
+        assert!(read(vec![packed[..end].to_vec()]).is_err(), "cut at {end}");
+    }
+    assert!(read(vec![b"{\"error\":{\"type\":\"x\"}}".to_vec()]).is_err());
 }
 
 /// Whole texts of one coding, cut or damaged at every byte, are never taken for whole.

@@ -4,6 +4,7 @@ use crs_support::client::Client;
 use crs_support::provider::{Route, Script};
 use serde_json::{Value, json};
 
+use super::super::costs::cut::cut;
 use super::{ALL, Behind, bridged, hi, micro_usd, streamed};
 
 /// An answer of 1,000,000 tokens in and 100,000 out.
@@ -143,6 +144,45 @@ async fn chat_on_a_gemini_account_is_billed_by_its_figures() {
                 (micro_usd(&entry["cost"]), &entry["quality"]),
                 (FLASH, &json!(quality)),
                 "{reason} {entry}"
+            );
+        }
+    }
+}
+
+/// The provider compressed its answer although identity was asked for, and it broke off: no message can be made of a
+/// whole one, and the beginning of a stream was shown.
+#[tokio::test]
+async fn a_compressed_answer_that_is_cut_is_billed_by_what_came() {
+    for behind in ALL {
+        let b = bridged(behind).await;
+        let mut piece = answer("gemini-2.5-flash", "STOP");
+        piece["candidates"][0]
+            .as_object_mut()
+            .expect("a candidate")
+            .remove("finishReason");
+        if behind != Behind::ApiKey {
+            piece = json!({ "response": piece });
+        }
+        let whole = piece.to_string();
+        let begun = whole.strip_suffix('}').expect("an object");
+        for (at, (body, sent)) in [
+            (hi(), cut("application/json", begun)),
+            (
+                streamed(hi()),
+                cut("text/event-stream", &format!("data: {whole}\n\n")),
+            ),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            b.next(sent);
+            let told = b.ask(&body).send().await;
+            assert_eq!(told.status == 200, at == 1, "{}", told.raw_text());
+            let entry = b.newest(at + 1).await;
+            assert_eq!(
+                (micro_usd(&entry["cost"]), &entry["quality"], &entry["model"]),
+                (FLASH, &json!("partial"), &json!("gemini-2.5-flash")),
+                "{behind:?} {at} {entry}"
             );
         }
     }

@@ -342,7 +342,11 @@ async fn a_silent_provider_is_not_silence_for_its_client() {
 #[tokio::test]
 async fn another_account_serves_behind_a_head_that_is_out() {
     let b = super::bridged_with(Behind::Antigravity, |setup| {
-        setup.env("STREAM_PING_INTERVAL", 50).env("REQUEST_TIMEOUT", 400)
+        setup
+            .env("STREAM_PING_INTERVAL", 50)
+            .env("REQUEST_TIMEOUT", 400)
+            // On the edge, where nobody can tell connecting from waiting, both together are waited for.
+            .env("CONNECT_TIMEOUT", 1_000)
     })
     .await;
     let tokens = b.provider.oauth().issue();

@@ -37,5 +37,5 @@ export const isHeld = (account: Account) => account.cooldowns.length > 0 || acco
 /** Whether a person can sign in for it again. */
 export const hasLogin = (account: Account) => account.credentials.type === 'oauth'
 
-/** `unified-5h` is `5h`: what people call the window. */
+/** `unified-5h` is `5h`: what people call the window, and the name of its text. */
 export const windowName = (name: string) => name.replace(/^unified-/, '')

@@ -188,9 +188,27 @@ async fn where_nothing_runs_between_requests_one_of_them_leaves_a_task_that_writ
             .unwrap();
         rows.iter().map(|row| row.today).sum::<u64>()
     };
+    let (_, key) = made(&bench, json!({"name": "off", "isActive": false})).await;
+    // The gate learns the key.
+    call(&bench, &key).await.is(401);
+    others_run().await;
+    bench.clock.advance(refusal_writer::WRITE_EVERY);
+    others_run().await;
+    assert_eq!(today().await, 1);
+    // A flood of garbage costs nothing, however long it lasts.
     let before = calls();
-    for _ in 0..50 {
+    for number in 0..30 {
+        call(&bench, &format!("cr_{number:064x}")).await.is(401);
+    }
+    for _ in 0..20 {
         call(&bench, "garbage").await.is(401);
+    }
+    others_run().await;
+    bench.clock.advance(Duration::from_mins(1));
+    others_run().await;
+    assert_eq!(calls(), before);
+    for _ in 0..50 {
+        call(&bench, &key).await.is(401);
     }
     others_run().await;
     bench
@@ -200,12 +218,12 @@ async fn where_nothing_runs_between_requests_one_of_them_leaves_a_task_that_writ
     assert_eq!(calls(), before);
     bench.clock.advance(Duration::from_millis(1));
     others_run().await;
-    assert_eq!(calls() - before, 1, "one batch");
-    assert_eq!(today().await, 50);
+    assert_eq!(calls() - before, 2, "one batch: the ids and the counts");
+    assert_eq!(today().await, 101, "the garbage is counted, too");
     // The next one leaves a task again.
-    call(&bench, "garbage").await.is(401);
+    call(&bench, &key).await.is(401);
     others_run().await;
     bench.clock.advance(refusal_writer::WRITE_EVERY);
     others_run().await;
-    assert_eq!(today().await, 51);
+    assert_eq!(today().await, 102);
 }

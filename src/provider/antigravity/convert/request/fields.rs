@@ -1,7 +1,7 @@
 //! The top-level fields of a Messages request.
 //!
-//! Source: `BetaMessageCreateParams` of Anthropic's SDKs (September 2026), whose `betas` may stand in the body of
-//! other hosts; `safeguards`, which Claude Code 2.1.330 sends; and `relay_output_modalities`, which the conversion of
+//! Source: `MessageCreateParams` of `@anthropic-ai/sdk` 1.14.0 and `anthropic` 2.12.0 (November 2026), with and without
+//! betas, whose `betas` may stand in the body of other hosts; `safeguards`, which Claude Code 2.1.330 sends; and `relay_output_modalities`, which the conversion of
 //! chat completions adds.
 
 use crate::provider::wire::MODALITIES;
@@ -34,6 +34,11 @@ pub(in crate::provider::antigravity::convert) static FIELDS: Fields = Fields {
         (
             "thread",
             Refused("a Gemini account keeps no conversations: send all of it in `messages`"),
+        ),
+        // It promises that the operator is not billed.
+        (
+            "billing_policy",
+            Refused("a Gemini account is billed itself. Leave it out"),
         ),
         // These account for the call.
         ("metadata", LeftOut),

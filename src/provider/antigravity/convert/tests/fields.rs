@@ -35,6 +35,7 @@ fn sample(field: &str) -> Value {
         | "workspace_id"
         | "fallback_credit_token"
         | "anthropic_version" => json!("MARK"),
+        "billing_policy" => json!({ "type": "billing_policy", "bill_to": "user_profile" }),
         "thread" | "metadata" | "cache_control" | "context_management" | "compaction" | "diagnostics" => {
             json!({ "type": "MARK" })
         }

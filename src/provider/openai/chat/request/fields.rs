@@ -1,6 +1,6 @@
 //! The top-level fields of a chat completion request.
 //!
-//! Source: `CompletionCreateParams` of OpenAI's SDKs (2026). The last ones are of other hosts of the protocol
+//! Source: `ChatCompletionCreateParams` of `openai` for JavaScript 7.59.0 and for Python 3.54.0 (November 2026). The last ones are of other hosts of the protocol
 //! (OpenRouter, vLLM, llama.cpp), whose clients send them to every host.
 
 use crate::provider::wire::fields::Fate::{Carried, Converted, LeftOut, Refused};
