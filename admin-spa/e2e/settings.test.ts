@@ -94,7 +94,7 @@ test("another session is ended with two clicks and stops at once", async (t) => 
   const made = await Console.start(t);
   // The one of `api` is the other.
   await made.api("GET", "/admin/settings");
-  const page = await made.login("settings");
+  const page = await made.loginByHand("settings");
   const click = clicker(made);
   made.watch.reset();
   await click("tab", "Sessions");

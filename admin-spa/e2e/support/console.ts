@@ -246,7 +246,7 @@ export class Console {
   /** Fails on any serious finding of axe, and on a page that is wider than its window. */
   async accessible(what: string): Promise<void> {
     // What waits for newer rows is dimmed on purpose.
-    await this.page.waitForFunction(() => !document.querySelector("[aria-busy=true]"));
+    await this.page.waitForFunction(() => !document.querySelector(":is(table, dl, figure)[aria-busy=true]"));
     // Only what counts leaves the browser: all that axe has to say of a page takes longer than to find it.
     const serious = await this.page.evaluate(async () => {
       const { axe } = window as unknown as { axe: { run(options: RunOptions): Promise<AxeResults> } };

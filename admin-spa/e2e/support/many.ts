@@ -44,7 +44,7 @@ export async function fill(made: Console, { keys, accounts, calls }: Amounts, be
     const team = TEAMS[(number / BATCH) % TEAMS.length] ?? "";
     const { items } = await made.api<{ items: { id: string; key: string }[] }>("POST", "/admin/api-keys/create-many", {
       count: Math.min(BATCH, keys - number),
-      key: { name: `${team} ${1 + number / BATCH}`, tags: [team], dailyCostLimit: 5 + (number / BATCH) % 7, totalCostLimit: 500 },
+      key: { name: `${team} ${1 + number / BATCH}`, tags: [team], dailyCostLimit: 200 + (number / BATCH) % 7, totalCostLimit: 5_000 },
     });
     much.keys.push(...items.map(({ id }) => id));
     secrets.push(...items.map(({ key }) => key));
@@ -86,6 +86,8 @@ async function call(made: Console, secrets: string[], calls: number): Promise<vo
         "anthropic-version": "2023-06-01",
       };
       const sent = request({ agent, hostname, port, path: "/api/v1/messages", method: "POST", headers }, (answer) => {
+        // Of the provider's troubles a client sees only a request that is refused itself.
+        if (answer.statusCode !== 200 && answer.statusCode !== 400) reject(new Error(`a call was answered with ${answer.statusCode}`));
         answer.resume().once("end", resolve).once("error", reject);
       });
       sent.once("error", reject);

@@ -1,23 +1,19 @@
 import { language, loadTextIn } from './i18n'
 import type { PageRoute } from './page'
-import { navPages } from './pages'
+import { ahead, navPages } from './pages'
 
 /** Milliseconds after the first page, for what that page itself still asks for. */
 const after = 1_000
-let underWay = 0
-
-/** Whether pages are loaded that nobody asked for yet: a failure of that is none. */
-export const preloading = () => underWay > 0
 
 /** Loads a page that is likely to be next. Its texts do not count as in use. */
 export async function preload(page: PageRoute): Promise<void> {
-  underWay += 1
+  ahead.pages += 1
   try {
     await Promise.all([page.component(), ...[page.name, ...(page.texts ?? [])].map((name) => loadTextIn(language.value, name))])
   } catch {
     // Whoever opens the page is told.
   } finally {
-    underWay -= 1
+    ahead.pages -= 1
   }
 }
 

@@ -1,6 +1,5 @@
 import { createRouter, createWebHistory, type RouteLocationNormalized, type RouteRecordRaw } from 'vue-router'
-import { pageRecords, pages } from './pages'
-import { preloading } from './preload'
+import { ahead, pageRecords, pages } from './pages'
 import { session } from './session'
 
 const first = (value: unknown) => (Array.isArray(value) ? value[0] : value) as string | undefined
@@ -49,6 +48,6 @@ export function reloadForUpgrade(error: unknown, to?: RouteLocationNormalized): 
 
 router.onError((error, to) => void reloadForUpgrade(error, to))
 addEventListener('vite:preloadError', (event) => {
-  if (preloading()) return
+  if (ahead.pages) return
   if (reloadForUpgrade((event as Event & { payload?: unknown }).payload)) event.preventDefault()
 })

@@ -56,7 +56,8 @@ export function triggerOf(content: () => (() => VNodeChild) | undefined) {
       clearTimeout(timer)
       timer = setTimeout(open(event), shown.value || Date.now() - hiddenAt < again ? 0 : wait)
     },
-    onPointerleave: leave,
+    // A finger leaves with each tap.
+    onPointerleave: (event: PointerEvent) => event.pointerType !== 'touch' && leave(),
     onPointerdown(event: PointerEvent) {
       pressed = true
       addEventListener('pointerup', () => setTimeout(() => (pressed = false)), { once: true })
