@@ -56,6 +56,7 @@ test("a pasted request id shows why with one Enter", async (t) => {
   const page = await made.login("accounts");
   made.watch.reset();
   await page.keyboard.press("Control+k");
+  await page.waitForFunction(() => document.activeElement?.getAttribute("aria-controls") === "palette-list");
   await page.keyboard.insertText(`my call failed, request ${id}, help`);
   await page.getByRole("option", { name: id }).waitFor();
   await page.keyboard.press("Enter");
