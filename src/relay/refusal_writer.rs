@@ -46,7 +46,7 @@ pub fn count(app: &App, key: Option<&KeyHash>, call: CallId, failure: &Failure) 
     }
 }
 
-/// [`write`], with a failure logged: the counts stay, and are tried again with the next.
+/// [`write()`], with a failure logged: the counts stay, and are tried again with the next.
 pub async fn write_logged(app: &App) {
     if let Err(error) = write(app).await {
         tracing::warn!(%error, "refused calls are not counted in the store yet");

@@ -29,7 +29,7 @@
 //! | `ledger:rank:<bucket>:<kind>` | sorted set, expires | keys, accounts or models by cost in micro-USD |
 //! | `ledger:failures:<bucket>` | sorted set, expires | error codes by how many calls ended so |
 //! | `ledger:last-used:<kind>` | sorted set | keys or accounts by the time of their last call in ms |
-//! | `refusals:<day>` | hash, expires | `<key id>|<code>|count` -> refused calls, `<key id>|<code>|last` -> the last one, JSON; `-` for no key |
+//! | `refusals:<day>` | hash, expires | `KEY:CODE:count` -> refused calls, `KEY:CODE:last` -> the last one, JSON (with a bar for each colon; KEY is an id); `-` for no key |
 //! | `refusals:batch:<batch>` | string, expires | a batch of refusals that is written |
 //!
 //! A `<bucket>` is `hour:2026-01-31:09`, `day:2026-01-31`, `month:2026-01` or `all`, in the operator's time
