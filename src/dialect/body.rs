@@ -34,7 +34,7 @@ pub enum Field {
     MaxTokens,
     /// OpenAI's.
     MaxOutputTokens,
-    /// Anthropic's place for who asks, see [`session_id`].
+    /// Anthropic's place for who asks, read by `messages::session::session_id`.
     Metadata,
     /// OpenAI's word for which calls share a cache: a session.
     PromptCacheKey,
