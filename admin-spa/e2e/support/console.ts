@@ -52,6 +52,13 @@ export interface Options extends View {
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+/** Whether nothing of the page waits for newer rows or fades. Runs in the browser. */
+function rests(): boolean {
+  return !document.querySelector(":is(table, dl, figure)[aria-busy=true]") && document.getAnimations().every(
+    ({ playState, effect }) => playState !== "running" || effect?.getComputedTiming().iterations === Infinity,
+  );
+}
+
 let browser: Promise<Browser> | undefined;
 
 /** One browser for all tests of a file; each has a context of its own. */
@@ -195,7 +202,7 @@ export class Console {
     const { token, expiresIn, username } = await this.#login();
     // Of the console's origin, and without a script of it.
     const blank = `${this.origin}/admin-next/blank-for-tests`;
-    await this.page.route(blank, (route) => route.fulfill({ contentType: "text/html", body: "<title>blank</title>" }));
+    await this.page.route(blank, (route) => route.fulfill({ contentType: "text/html", body: '<link rel="icon" href="data:,"><title>blank</title>' }));
     await this.page.goto(blank);
     await this.page.evaluate(
       (session) => sessionStorage.setItem("crs-session", JSON.stringify(session)),
@@ -232,6 +239,19 @@ export class Console {
     return this.#session;
   }
 
+  /** Serious findings of axe, once nothing of the page waits or moves. */
+  async #findings(): Promise<string[]> {
+    await this.page.waitForFunction(rests);
+    // Only what counts leaves the browser: all that axe has to say of a page takes longer than to find it.
+    return this.page.evaluate(async () => {
+      const { axe } = window as unknown as { axe: { run(options: RunOptions): Promise<AxeResults> } };
+      const { violations } = await axe.run({ resultTypes: ["violations"] });
+      return violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).join("; ")}`);
+    });
+  }
+
   /** Logs in anew, beside the browser. */
   async newSession(): Promise<Session> {
     const response = await fetch(`${this.relay.url}/web/auth/login`, {
@@ -245,16 +265,9 @@ export class Console {
 
   /** Fails on any serious finding of axe, and on a page that is wider than its window. */
   async accessible(what: string): Promise<void> {
-    // What waits for newer rows is dimmed on purpose.
-    await this.page.waitForFunction(() => !document.querySelector(":is(table, dl, figure)[aria-busy=true]"));
-    // Only what counts leaves the browser: all that axe has to say of a page takes longer than to find it.
-    const serious = await this.page.evaluate(async () => {
-      const { axe } = window as unknown as { axe: { run(options: RunOptions): Promise<AxeResults> } };
-      const { violations } = await axe.run({ resultTypes: ["violations"] });
-      return violations
-        .filter(({ impact }) => impact === "serious" || impact === "critical")
-        .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).join("; ")}`);
-    });
+    // What waits for newer rows is dimmed on purpose, and a page may begin to wait while axe reads: only what stays counts.
+    let serious = await this.#findings();
+    for (let round = 0; round < 2 && serious.length > 0; round += 1) serious = await this.#findings();
     assert.deepEqual(serious, [], `${what}: axe`);
     assert.equal(await this.page.evaluate(widest), "", `${what} is wider than its window`);
   }
