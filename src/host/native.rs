@@ -7,6 +7,8 @@ pub mod allocator;
 mod backends;
 pub mod clock;
 pub mod connections;
+#[cfg(feature = "redis")]
+pub mod crs_redis;
 mod descriptors;
 pub mod first_run;
 pub mod gates;
