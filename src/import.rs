@@ -2,7 +2,7 @@
 //!
 //! | module | what is there |
 //! | --- | --- |
-//! | [`source`] | what is read: entities as text fields, usage as rows; `host::native::crs_redis` reads |
+//! | [`source`] | what is read: entities as text fields, usage as rows; `host::native::crs_redis` and [`export`] read |
 //! | [`cipher`] | CRS's ciphers, and the proof that a key is the right one |
 //! | [`fields`] | the values of a hash: numbers, moments and lists as CRS wrote them, odd ones included |
 //! | [`key`], [`account`] | records of CRS as records of ours |
@@ -18,6 +18,7 @@ pub mod account;
 pub mod cipher;
 pub mod copy;
 
+pub mod export;
 pub mod fields;
 pub mod key;
 pub mod report;

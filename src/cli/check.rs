@@ -57,9 +57,9 @@ pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Fa
 }
 
 /// The settings with stand-ins for what a start would generate.
-struct Generated<'a> {
-    vars: &'a dyn Vars,
-    missing: &'a [&'static str],
+pub(super) struct Generated<'a> {
+    pub(super) vars: &'a dyn Vars,
+    pub(super) missing: &'a [&'static str],
 }
 
 impl Vars for Generated<'_> {

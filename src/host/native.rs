@@ -16,6 +16,7 @@ pub mod log;
 pub mod random;
 pub mod server;
 mod spill_file;
+mod takeover;
 pub mod tasks;
 pub mod upstream;
 
@@ -115,6 +116,8 @@ pub struct Native {
     pub app: App,
     gates: Arc<NativeGates>,
     local_token: Secret,
+    /// Without the audit log before it.
+    store: Arc<dyn Store>,
 }
 
 impl Native {
@@ -153,6 +156,7 @@ impl Native {
             app,
             gates,
             local_token,
+            store,
         })
     }
 

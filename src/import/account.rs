@@ -422,7 +422,3 @@ fn jwt_end(token: &str) -> Option<Millis> {
     let claims: Value = serde_json::from_slice(&claims).ok()?;
     claims.get("exp")?.as_u64()?.checked_mul(1_000)
 }
-
-
-#[cfg(test)]
-mod tests;

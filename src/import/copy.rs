@@ -829,6 +829,3 @@ fn short(mut label: String) -> String {
     label.truncate(24);
     label
 }
-
-#[cfg(test)]
-mod tests;

@@ -432,6 +432,3 @@ impl Reading<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,7 +12,6 @@ use crate::model::account::Platform;
 use crate::model::money::MicroUsd;
 use crate::model::price::{PriceBook, Terms};
 use crate::model::usage::{LedgerEvent, Quality, Tokens, Totals};
-use crate::port::clock::Millis;
 use crate::store::imports::digest;
 use crate::store::ledger::{Bucket, IMPORTED, ImportedSum, Scope};
 
@@ -302,6 +301,3 @@ pub fn call(text: &str, key_id: &str, key_name: &str, names: &BTreeMap<String, (
         trace: None,
     })
 }
-
-#[cfg(test)]
-mod tests;
