@@ -225,7 +225,12 @@ impl Parts {
     /// else. No I/O.
     pub fn recognise(&self, presented: &str) -> Option<KeyHash> {
         self.keyring.recognise(presented).or_else(|| {
-            let old = self.old_keys.read().unwrap_or_else(PoisonError::into_inner).1.clone();
+            let old = self
+                .old_keys
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .1
+                .clone();
             old.recognise(presented)
         })
     }

@@ -139,7 +139,9 @@ impl How<'_> {
         source: &mut dyn Source,
     ) -> Result<(), Failure> {
         if args.verify {
-            let report = self.round(native, setup, source, Mode::Verify, Logins::Idle).await?;
+            let report = self
+                .round(native, setup, source, Mode::Verify, Logins::Idle)
+                .await?;
             self.tell(&report);
             return if report.agrees() {
                 Ok(())
@@ -153,9 +155,14 @@ impl How<'_> {
             .event("import.crs", source.shown(), "claude-relay-service")
             .await
             .map_err(|error| Failure::Away(error.to_string()))?;
-        let last = if args.take_over { Logins::TakenOver } else { Logins::Idle };
+        let last = if args.take_over {
+            Logins::TakenOver
+        } else {
+            Logins::Idle
+        };
         if let Some(seconds) = args.follow {
-            self.follow(native, setup, source, Duration::from_secs(seconds)).await?;
+            self.follow(native, setup, source, Duration::from_secs(seconds))
+                .await?;
         }
         let report = self.round(native, setup, source, Mode::Copy, last).await?;
         self.tell(&report);
@@ -172,7 +179,9 @@ impl How<'_> {
     ) -> Result<(), Failure> {
         let mut end = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
-            let report = self.round(native, setup, source, Mode::Copy, Logins::Followed).await?;
+            let report = self
+                .round(native, setup, source, Mode::Copy, Logins::Followed)
+                .await?;
             self.output.note(&shown::round(&report));
             tokio::select! {
                 _ = &mut end => return Ok(()),
@@ -270,9 +279,17 @@ fn adopt_login(file: &Path, data_dir: &Path, output: &Output) -> Result<(), Fail
         .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
     let login: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|error| Failure::Usage(format!("{} is no init.json of a CRS: {error}", file.display())))?;
-    let part = |name: &str| login.get(name).and_then(serde_json::Value::as_str).is_some_and(|part| !part.is_empty());
+    let part = |name: &str| {
+        login
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .is_some_and(|part| !part.is_empty())
+    };
     if !part("adminUsername") || !part("adminPassword") {
-        return Err(Failure::Usage(format!("{} holds no login of an admin", file.display())));
+        return Err(Failure::Usage(format!(
+            "{} holds no login of an admin",
+            file.display()
+        )));
     }
     if first_run::login_file(data_dir).is_some() {
         output.note("This relay has an admin login already; --admin-file is left out.");
@@ -289,7 +306,11 @@ fn fates(crs: &CrsSettings) -> Vec<VariableFate> {
             fate: variables::fate(name, value)?,
         })
     };
-    crs.variables.iter().filter(|(_, value)| !value.is_empty()).filter_map(fate).collect()
+    crs.variables
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .filter_map(fate)
+        .collect()
 }
 
 fn failed(error: ImportError) -> Failure {
@@ -376,7 +397,11 @@ impl<'a> Shown<'a> {
         }
         let now = self.clock.now();
         let since = now.saturating_sub(self.told.load(Ordering::Relaxed));
-        let every = if self.terminal { 200 } else { LINE_EVERY.as_millis() as u64 };
+        let every = if self.terminal {
+            200
+        } else {
+            LINE_EVERY.as_millis() as u64
+        };
         if since < every {
             return;
         }

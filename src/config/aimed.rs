@@ -20,7 +20,10 @@ impl<'a> Aimed<'a> {
                 (Some("redis"), Some(url.to_owned()))
             }
             Some(_) => {
-                return Err("the store is none of embedded, upstash, redis://HOST:PORT/DB: name one of them".to_owned());
+                return Err(
+                    "the store is none of embedded, upstash, redis://HOST:PORT/DB: name one of them"
+                        .to_owned(),
+                );
             }
         };
         Ok(Self { vars, store, url })
@@ -55,7 +58,9 @@ mod tests {
         .into();
         let store = |to| Config::read(&Aimed::at(&vars, to).unwrap()).unwrap().store;
         assert!(matches!(store(Some("embedded")), StoreChoice::Embedded));
-        assert!(matches!(store(Some("redis://other:1/2")), StoreChoice::Redis(redis) if redis.shown == "other:1/2"));
+        assert!(
+            matches!(store(Some("redis://other:1/2")), StoreChoice::Redis(redis) if redis.shown == "other:1/2")
+        );
         assert!(matches!(store(None), StoreChoice::Redis(redis) if redis.shown.starts_with("crs-redis")));
         assert!(Aimed::at(&vars, Some("http://x")).is_err());
     }

@@ -47,7 +47,8 @@ impl CrsSettings {
 
 fn get(variables: &[(String, String)], name: &str) -> Option<String> {
     let last = variables.iter().rev().find(|(of, _)| of == name);
-    last.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+    last.map(|(_, value)| value.clone())
+        .filter(|value| !value.is_empty())
 }
 
 /// As JavaScript's `parseInt(text) || 8` reads it.
@@ -68,8 +69,13 @@ fn redis(variables: &[(String, String)]) -> Option<Redis> {
     let host = get(variables, "REDIS_HOST")?;
     let port = get(variables, "REDIS_PORT").unwrap_or_else(|| "6379".to_owned());
     let database = get(variables, "REDIS_DB").unwrap_or_else(|| "0".to_owned());
-    let scheme = if get(variables, "REDIS_ENABLE_TLS").as_deref() == Some("true") { "rediss" } else { "redis" };
-    let login = get(variables, "REDIS_PASSWORD").map_or(String::new(), |password| format!(":{}@", read::escape(&password)));
+    let scheme = if get(variables, "REDIS_ENABLE_TLS").as_deref() == Some("true") {
+        "rediss"
+    } else {
+        "redis"
+    };
+    let login = get(variables, "REDIS_PASSWORD")
+        .map_or(String::new(), |password| format!(":{}@", read::escape(&password)));
     Some(Redis {
         url: Secret::new(format!("{scheme}://{login}{host}:{port}/{database}")),
         shown: format!("{host}:{port}/{database}"),
@@ -102,10 +108,16 @@ mod tests {
         let keys: Vec<&str> = crs.keys.iter().map(Secret::reveal).collect();
         assert_eq!(keys, ["abc", "abc#def", PUBLISHED]);
         let redis = crs.redis.unwrap();
-        assert_eq!((redis.url.reveal(), redis.shown.as_str()), ("redis://:p%40s@r:6379/3", "r:6379/3"));
+        assert_eq!(
+            (redis.url.reveal(), redis.shown.as_str()),
+            ("redis://:p%40s@r:6379/3", "r:6379/3")
+        );
         let nothing = CrsSettings::read("");
         assert_eq!(nothing.keys.len(), 1);
-        assert_eq!((nothing.prefix.as_str(), nothing.utc_offset_minutes), ("cr_", 480));
+        assert_eq!(
+            (nothing.prefix.as_str(), nothing.utc_offset_minutes),
+            ("cr_", 480)
+        );
         assert!(nothing.redis.is_none());
     }
 }

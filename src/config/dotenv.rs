@@ -33,10 +33,7 @@ fn assignment(line: &str, comment: Comment) -> Option<(String, String)> {
 
 fn unquoted(value: &str, comment: Comment) -> String {
     for quote in ['"', '\'', '`'] {
-        if let Some((inner, _)) = value
-            .strip_prefix(quote)
-            .and_then(|rest| rest.split_once(quote))
-        {
+        if let Some((inner, _)) = value.strip_prefix(quote).and_then(|rest| rest.split_once(quote)) {
             return if quote == '"' {
                 inner.replace("\\n", "\n").replace("\\r", "\r")
             } else {

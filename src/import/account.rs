@@ -46,7 +46,13 @@ impl OpenAccount {
 
     /// Whether its tokens are refreshed at all.
     pub fn is_refreshed(&self) -> bool {
-        matches!(&self.credentials, Credentials::OAuth { refresh_token: Some(_), .. })
+        matches!(
+            &self.credentials,
+            Credentials::OAuth {
+                refresh_token: Some(_),
+                ..
+            }
+        )
     }
 }
 
@@ -103,7 +109,12 @@ impl Reading<'_> {
         let mut account = OpenAccount {
             id: self.raw.id.clone(),
             name: self.name.clone(),
-            description: fields.text("description").unwrap_or_default().chars().take(500).collect(),
+            description: fields
+                .text("description")
+                .unwrap_or_default()
+                .chars()
+                .take(500)
+                .collect(),
             platform,
             credentials,
             proxy,
@@ -167,7 +178,9 @@ impl Reading<'_> {
                 Kind::OpenAi => fields.text("rateLimitStatus") == Some("limited"),
                 Kind::Responses | Kind::GeminiApi => matches!(
                     fields.text("status"),
-                    Some("rateLimited" | "rate_limited" | "quotaExceeded" | "quota_exceeded" | "unauthorized")
+                    Some(
+                        "rateLimited" | "rate_limited" | "quotaExceeded" | "quota_exceeded" | "unauthorized"
+                    )
                 ),
                 _ => false,
             }
@@ -179,7 +192,12 @@ impl Reading<'_> {
     }
 
     /// A secret of the account, from its own field, or else from the login as it was at first.
-    fn token(&self, field: &str, login: Option<&Value>, within: &str) -> Result<Option<Secret>, &'static str> {
+    fn token(
+        &self,
+        field: &str,
+        login: Option<&Value>,
+        within: &str,
+    ) -> Result<Option<Secret>, &'static str> {
         match self.open(field) {
             Ok(Some(secret)) => Ok(Some(secret)),
             opened => {
@@ -207,13 +225,17 @@ impl Reading<'_> {
         match self.raw.kind {
             Kind::Claude => {
                 let login = self.login("claudeAiOauth");
-                let ends = fields.at("expiresAt").or_else(|| login.as_ref()?.get("expiresAt")?.as_u64());
+                let ends = fields
+                    .at("expiresAt")
+                    .or_else(|| login.as_ref()?.get("expiresAt")?.as_u64());
                 let names = ("accessToken", "refreshToken");
                 Ok((Platform::Claude, self.oauth(login.as_ref(), names, ends, None)?))
             }
             Kind::Gemini => {
                 let login = self.login("geminiOauth");
-                let ends = login.as_ref().and_then(|login| login.get("expiry_date")?.as_u64());
+                let ends = login
+                    .as_ref()
+                    .and_then(|login| login.get("expiry_date")?.as_u64());
                 let ends = ends.or_else(|| fields.at("expiresAt"));
                 let project = fields.text("projectId").or_else(|| fields.text("tempProjectId"));
                 let names = ("access_token", "refresh_token");
@@ -227,10 +249,18 @@ impl Reading<'_> {
             Kind::OpenAi => {
                 let login = self.login("openaiOauth");
                 let names = ("accessToken", "refreshToken");
-                let mut credentials =
-                    self.oauth(login.as_ref(), names, fields.at("expiresAt"), fields.text("accountId"))?;
+                let mut credentials = self.oauth(
+                    login.as_ref(),
+                    names,
+                    fields.at("expiresAt"),
+                    fields.text("accountId"),
+                )?;
                 // CRS guesses a year where it was not told; the token itself knows.
-                if let Credentials::OAuth { access_token, expires_at, .. } = &mut credentials
+                if let Credentials::OAuth {
+                    access_token,
+                    expires_at,
+                    ..
+                } = &mut credentials
                     && let Some(end) = jwt_end(access_token.reveal())
                 {
                     *expires_at = Some(end);
@@ -250,7 +280,9 @@ impl Reading<'_> {
                 self.api_key(Platform::Gemini, url.filter(|url| !own(url)))
             }
             Kind::Responses => self.api_key(Platform::OpenAi, base("baseApi")),
-            Kind::Ccr => Err("CCR accounts serve only models named `ccr,...`, which this relay does not have"),
+            Kind::Ccr => {
+                Err("CCR accounts serve only models named `ccr,...`, which this relay does not have")
+            }
             Kind::Azure => Err("Azure OpenAI has no platform here"),
             Kind::Droid => Err("droid has no platform here"),
             Kind::Bedrock => Err("Bedrock has no platform here"),
@@ -359,15 +391,22 @@ impl Reading<'_> {
         let fields = self.fields;
         let lost = [
             (
-                fields.text("quotaResetTime").is_some_and(|time| time != "00:00") && fields.usd("dailyQuota").0 > 0,
+                fields.text("quotaResetTime").is_some_and(|time| time != "00:00")
+                    && fields.usd("dailyQuota").0 > 0,
                 "its daily quota begins anew at midnight here",
             ),
-            (fields.flag("autoStopOnWarning"), "that it stops at a warning has no home: see reservePercent"),
+            (
+                fields.flag("autoStopOnWarning"),
+                "that it stops at a warning has no home: see reservePercent",
+            ),
             (
                 fields.count("maxConcurrency") > 0 && self.raw.kind == Kind::Claude,
                 "that messages of users are sent one after another has no home here",
             ),
-            (fields.flag("interceptWarmup"), "that it answers warm-up calls itself has no home here"),
+            (
+                fields.flag("interceptWarmup"),
+                "that it answers warm-up calls itself has no home here",
+            ),
             (
                 fields.flag("useUnifiedUserAgent") || fields.flag("useUnifiedClientId"),
                 "that all clients look like one has no home here, on purpose",
@@ -395,7 +434,11 @@ pub fn proxy(text: &str) -> Option<Proxy> {
         _ => None,
     };
     // The export for other programs calls it `protocol`.
-    let scheme = match part("type").or_else(|| part("protocol"))?.to_ascii_lowercase().as_str() {
+    let scheme = match part("type")
+        .or_else(|| part("protocol"))?
+        .to_ascii_lowercase()
+        .as_str()
+    {
         "http" => ProxyScheme::Http,
         "https" => ProxyScheme::Https,
         "socks5" | "socks5h" => ProxyScheme::Socks5,
@@ -422,3 +465,6 @@ fn jwt_end(token: &str) -> Option<Millis> {
     let claims: Value = serde_json::from_slice(&claims).ok()?;
     claims.get("exp")?.as_u64()?.checked_mul(1_000)
 }
+
+#[cfg(test)]
+mod tests;

@@ -239,15 +239,42 @@ mod tests {
         "0123456789abcdef0123456789abcdef",
         "sk-test-密钥-1",
         [
-            (Kind::Claude, "6ac1d5a96594ad14fec77efcaa2e8838398dabfdb2c4d4a374d9fefe5398251a"),
-            (Kind::Console, "25a3e4cb3d4f8eb38ba0b767434c5c370e4feaecff2690d2a3c13a9e7ada8147"),
-            (Kind::Ccr, "4c690c97ea69c46549535a93cfb7fe3b00307a72c811df8ae7001674eea1eb4c"),
-            (Kind::Gemini, "f2ebd5821fd67541a26cf63a017ec9c86d8a6cfc1c23b8adaf0c00ce5fdce656"),
-            (Kind::GeminiApi, "37814c55be9ee8fa4d3daa0611b004f312e8e13940023649ded43078523b38c1"),
-            (Kind::OpenAi, "18f67dd15f29136083b8df5b0fddcbd672ed9164bb4877ffcb96571aef542177"),
-            (Kind::Responses, "ed8fa11f612a16d3aedeca3f3e360c71d3febe3a3b195fdba9f9c8c0286cb925"),
-            (Kind::Azure, "70a1ac35205b2ad7c3ad345aa2d892d08fd16369dda1d8f624701a0b3b60d9cd"),
-            (Kind::Droid, "92841705af64cdaa4a30673f79dd789aeed082ecd4027dae92cc5b81a92abc97"),
+            (
+                Kind::Claude,
+                "6ac1d5a96594ad14fec77efcaa2e8838398dabfdb2c4d4a374d9fefe5398251a",
+            ),
+            (
+                Kind::Console,
+                "25a3e4cb3d4f8eb38ba0b767434c5c370e4feaecff2690d2a3c13a9e7ada8147",
+            ),
+            (
+                Kind::Ccr,
+                "4c690c97ea69c46549535a93cfb7fe3b00307a72c811df8ae7001674eea1eb4c",
+            ),
+            (
+                Kind::Gemini,
+                "f2ebd5821fd67541a26cf63a017ec9c86d8a6cfc1c23b8adaf0c00ce5fdce656",
+            ),
+            (
+                Kind::GeminiApi,
+                "37814c55be9ee8fa4d3daa0611b004f312e8e13940023649ded43078523b38c1",
+            ),
+            (
+                Kind::OpenAi,
+                "18f67dd15f29136083b8df5b0fddcbd672ed9164bb4877ffcb96571aef542177",
+            ),
+            (
+                Kind::Responses,
+                "ed8fa11f612a16d3aedeca3f3e360c71d3febe3a3b195fdba9f9c8c0286cb925",
+            ),
+            (
+                Kind::Azure,
+                "70a1ac35205b2ad7c3ad345aa2d892d08fd16369dda1d8f624701a0b3b60d9cd",
+            ),
+            (
+                Kind::Droid,
+                "92841705af64cdaa4a30673f79dd789aeed082ecd4027dae92cc5b81a92abc97",
+            ),
         ],
     );
 
@@ -255,15 +282,42 @@ mod tests {
         "9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d",
         "sk-test-äöü-0123456789abcdef",
         [
-            (Kind::Claude, "8cbf74c5b5a4f0b6434f752d99d566790fa2efb4dc817953263d6dcb7eb82995"),
-            (Kind::Console, "289b8901445cf6059f7d6908be1812bfb5533c0611a3bb75353ce213a14d6cad"),
-            (Kind::Ccr, "191d83cf05eac3eae4c470595291ea61439f2024369ce20ec7c0a6ff23ba3951"),
-            (Kind::Gemini, "84ee4849fc4c05c6f7a970365e5f064cc33996a3c88eb33ea3949bb0c13e1d4c"),
-            (Kind::GeminiApi, "549934eb2171da2ac187c6783910536e1547e7f2ef223597bfb34e66695e8fd2"),
-            (Kind::OpenAi, "c7361df5364258ee9a9a603d1abfb80dd24c0bdaa461b3c32e1d28ded1bec8da"),
-            (Kind::Responses, "c33be20c7e7c9ab9e0b2d16bcdaaa7b229d2f819fdf94c036012773f8a8bd6b4"),
-            (Kind::Azure, "3a05fd01b6e0774294a260ecf92dda69360f9d8beb7f0d016c7759c4c3c0ed63"),
-            (Kind::Droid, "7ce9272f240ad92711b10053623f90b85835a860de4a32c10d0d856e73515f0a"),
+            (
+                Kind::Claude,
+                "8cbf74c5b5a4f0b6434f752d99d566790fa2efb4dc817953263d6dcb7eb82995",
+            ),
+            (
+                Kind::Console,
+                "289b8901445cf6059f7d6908be1812bfb5533c0611a3bb75353ce213a14d6cad",
+            ),
+            (
+                Kind::Ccr,
+                "191d83cf05eac3eae4c470595291ea61439f2024369ce20ec7c0a6ff23ba3951",
+            ),
+            (
+                Kind::Gemini,
+                "84ee4849fc4c05c6f7a970365e5f064cc33996a3c88eb33ea3949bb0c13e1d4c",
+            ),
+            (
+                Kind::GeminiApi,
+                "549934eb2171da2ac187c6783910536e1547e7f2ef223597bfb34e66695e8fd2",
+            ),
+            (
+                Kind::OpenAi,
+                "c7361df5364258ee9a9a603d1abfb80dd24c0bdaa461b3c32e1d28ded1bec8da",
+            ),
+            (
+                Kind::Responses,
+                "c33be20c7e7c9ab9e0b2d16bcdaaa7b229d2f819fdf94c036012773f8a8bd6b4",
+            ),
+            (
+                Kind::Azure,
+                "3a05fd01b6e0774294a260ecf92dda69360f9d8beb7f0d016c7759c4c3c0ed63",
+            ),
+            (
+                Kind::Droid,
+                "7ce9272f240ad92711b10053623f90b85835a860de4a32c10d0d856e73515f0a",
+            ),
         ],
     );
 
@@ -273,7 +327,9 @@ mod tests {
 
     #[track_caller]
     fn opens(ciphers: &Ciphers, kind: Kind, text: &str, plain: &str) {
-        let opened = ciphers.open(kind, text).map(|opened| opened.unwrap().reveal().to_owned());
+        let opened = ciphers
+            .open(kind, text)
+            .map(|opened| opened.unwrap().reveal().to_owned());
         assert_eq!(opened.as_deref(), Ok(plain), "{kind:?}");
     }
 

@@ -163,7 +163,11 @@ impl Run<'_> {
                 mode: self.mode.name().to_owned(),
                 secrets_tried: tried,
                 secrets_opened: opened,
-                homeless: survey.homeless.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect(),
+                homeless: survey
+                    .homeless
+                    .iter()
+                    .map(|(what, count)| ((*what).to_owned(), *count))
+                    .collect(),
                 ..Report::default()
             },
             remarks: Remarks::default(),
@@ -192,18 +196,25 @@ impl Run<'_> {
             accounts,
             groups,
             users: survey.users.clone(),
-            claude_fallback: self.crs.claude_fallback.unwrap_or(survey.edition == Edition::Fork),
+            claude_fallback: self
+                .crs
+                .claude_fallback
+                .unwrap_or(survey.edition == Edition::Fork),
             queue: Queue::of(&config),
             claude_code_only: config.get("claudeCodeOnlyEnabled").and_then(Value::as_bool) == Some(true),
             prefix: self.crs.prefix.clone(),
         };
         self.settings(&survey, &mut working).await?;
-        self.keys(source, &survey, &context, &ciphers, &mut working).await?;
+        self.keys(source, &survey, &context, &ciphers, &mut working)
+            .await?;
         self.account_usage(source, &context, &mut working).await?;
         let sums: Vec<Sum> = working.everything.sums().collect();
         self.sums(&sums, &mut working).await?;
         if let (Some(target), Mode::Copy) = (&self.target, self.mode) {
-            target.old_keys.add(&self.pepper(&ciphers), &working.marks).await?;
+            target
+                .old_keys
+                .add(&self.pepper(&ciphers), &working.marks)
+                .await?;
         }
         if self.mode == Mode::Copy {
             loop {
@@ -217,7 +228,10 @@ impl Run<'_> {
             }
         }
         if survey.orphans > 0 {
-            let what = format!("{} counters of keys and accounts that are gone are left out", survey.orphans);
+            let what = format!(
+                "{} counters of keys and accounts that are gone are left out",
+                survey.orphans
+            );
             working.remarks.add(Matter::Skipped, what, "usage");
         }
         if let Some(admin) = &survey.admin {
@@ -276,7 +290,11 @@ impl Run<'_> {
             .collect();
         let candidates: Vec<Ciphers> = self.crs.keys.iter().cloned().map(Ciphers::new).collect();
         let opened = cipher::prove(&candidates, &values);
-        let best = candidates.into_iter().zip(opened).rev().max_by_key(|(_, opened)| *opened);
+        let best = candidates
+            .into_iter()
+            .zip(opened)
+            .rev()
+            .max_by_key(|(_, opened)| *opened);
         let Some((ciphers, opened)) = best else {
             return Err(ImportError::Refused(
                 "the ENCRYPTION_KEY of the CRS is needed: name its .env file with --env".to_owned(),
@@ -313,8 +331,10 @@ impl Run<'_> {
                 }
             }
         }
-        let platforms: BTreeMap<String, Platform> =
-            open.iter().map(|account| (account.id.clone(), account.platform)).collect();
+        let platforms: BTreeMap<String, Platform> = open
+            .iter()
+            .map(|account| (account.id.clone(), account.platform))
+            .collect();
         let (groups, parts) = groups(survey, &platforms, now, working);
         self.needed(&open, working);
         let mut memberships: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -331,7 +351,9 @@ impl Run<'_> {
         self.records(&incoming, Of::Groups, working).await?;
         for account in open {
             let groups = memberships.get(account.id.as_str()).cloned().unwrap_or_default();
-            working.names.insert(account.id.clone(), (account.platform, account.name.clone()));
+            working
+                .names
+                .insert(account.id.clone(), (account.platform, account.name.clone()));
             self.account(&account, groups, working).await?;
         }
         Ok((platforms, parts))
@@ -339,11 +361,18 @@ impl Run<'_> {
 
     /// An address that this relay does not go to is no reason to lose the account.
     fn reachable(&self, account: &mut OpenAccount, remarks: &mut Remarks) {
-        let Credentials::ApiKey { base_url: Some(base), .. } = &account.credentials else {
+        let Credentials::ApiKey {
+            base_url: Some(base), ..
+        } = &account.credentials
+        else {
             return;
         };
         let refused = match base.parse() {
-            Ok(uri) => self.destinations.target(&uri).err().map(|refusal| refusal.to_string()),
+            Ok(uri) => self
+                .destinations
+                .target(&uri)
+                .err()
+                .map(|refusal| refusal.to_string()),
             Err(_) => Some("it is no address".to_owned()),
         };
         if let Some(why) = refused {
@@ -357,8 +386,18 @@ impl Run<'_> {
     fn needed(&self, accounts: &[OpenAccount], working: &mut Working) {
         let config = self.config;
         for (platform, name, id, secret) in [
-            (Platform::Claude, "CLAUDE", config.claude.oauth_client_id.is_some(), true),
-            (Platform::OpenAi, "OPENAI", config.openai.oauth_client_id.is_some(), true),
+            (
+                Platform::Claude,
+                "CLAUDE",
+                config.claude.oauth_client_id.is_some(),
+                true,
+            ),
+            (
+                Platform::OpenAi,
+                "OPENAI",
+                config.openai.oauth_client_id.is_some(),
+                true,
+            ),
             (
                 Platform::Gemini,
                 "GEMINI",
@@ -372,10 +411,15 @@ impl Run<'_> {
                 config.antigravity.oauth_client_secret.is_some(),
             ),
         ] {
-            if !accounts.iter().any(|account| account.platform == platform && account.is_refreshed()) {
+            if !accounts
+                .iter()
+                .any(|account| account.platform == platform && account.is_refreshed())
+            {
                 continue;
             }
-            let missing = [("ID", id), ("SECRET", secret)].into_iter().filter(|(_, set)| !set);
+            let missing = [("ID", id), ("SECRET", secret)]
+                .into_iter()
+                .filter(|(_, set)| !set);
             let names = missing.map(|(part, _)| format!("{name}_OAUTH_CLIENT_{part}"));
             working.report.needed_variables.extend(names);
         }
@@ -454,7 +498,9 @@ impl Run<'_> {
             record: Record::Account(Box::new(account)),
             source,
         };
-        let outcomes = self.records(std::slice::from_ref(&incoming), Of::Accounts, working).await?;
+        let outcomes = self
+            .records(std::slice::from_ref(&incoming), Of::Accounts, working)
+            .await?;
         if self.mode == Mode::Verify && outcomes == [Outcome::Unchanged] {
             working.report.secrets_compared += 1;
             let here = target.accounts.fresh(&open.id).await?;
@@ -467,17 +513,25 @@ impl Run<'_> {
     }
 
     /// Who refreshes an imported login; `None`: nobody needs to. What was taken over stays so.
-    async fn logins_of(&self, target: &Target<'_>, open: &OpenAccount) -> Result<Option<Logins>, ImportError> {
+    async fn logins_of(
+        &self,
+        target: &Target<'_>,
+        open: &OpenAccount,
+    ) -> Result<Option<Logins>, ImportError> {
         if !open.is_refreshed() {
             return Ok(None);
         }
         let before = target.accounts.get(&open.id).await?;
-        let before = before.as_ref().and_then(|account| account.extra.get(LOGIN)?.as_str());
+        let before = before
+            .as_ref()
+            .and_then(|account| account.extra.get(LOGIN)?.as_str());
         let asked = self.logins;
         Ok(Some(match before {
             Some(own) if own == Logins::TakenOver.name() => Logins::TakenOver,
             // A proof compares with what is there.
-            Some(followed) if self.mode == Mode::Verify && followed == Logins::Followed.name() => Logins::Followed,
+            Some(followed) if self.mode == Mode::Verify && followed == Logins::Followed.name() => {
+                Logins::Followed
+            }
             _ => asked,
         }))
     }
@@ -533,7 +587,9 @@ impl Run<'_> {
         figures.found += 1;
         let Ok(theirs) = serde_json::from_str::<Oem>(text) else {
             figures.skipped += 1;
-            working.remarks.add(Matter::Skipped, "the branding cannot be read", "oem:settings");
+            working
+                .remarks
+                .add(Matter::Skipped, "the branding cannot be read", "oem:settings");
             return Ok(());
         };
         let Some(target) = &self.target else {
@@ -554,7 +610,11 @@ impl Run<'_> {
         } else if ours.updated_at.is_some() {
             // Somebody set it here, or an earlier run did: it is not worth losing either.
             figures.kept += 1;
-            working.remarks.add(Matter::Note, "the branding was set here already, and is left as it is", "oem:settings");
+            working.remarks.add(
+                Matter::Note,
+                "the branding was set here already, and is left as it is",
+                "oem:settings",
+            );
         } else {
             let now = self.clock.now();
             target
@@ -615,13 +675,14 @@ impl Run<'_> {
         let Some(hash) = KeyHash::from_hex(&key.hash) else {
             return false;
         };
-        let first = named
-            && *working.seen.entry(hash.clone()).or_insert_with(|| key.id.clone()) == key.id;
+        let first = named && *working.seen.entry(hash.clone()).or_insert_with(|| key.id.clone()) == key.id;
         if first {
             working.marks.push(mark(&hash));
         } else {
             working.report.keys.skipped += 1;
-            working.remarks.add(Matter::Skipped, "another record has the same secret", &key.name);
+            working
+                .remarks
+                .add(Matter::Skipped, "another record has the same secret", &key.name);
         }
         first
     }
@@ -651,7 +712,11 @@ impl Run<'_> {
             working.report.spent += spent.map_or(0, |sum| sum.totals.cost.0);
             sums.extend(of_key);
             let names = &working.names;
-            calls.extend(raw.records.iter().filter_map(|text| usage::call(text, &key.id, &key.name, names)));
+            calls.extend(
+                raw.records
+                    .iter()
+                    .filter_map(|text| usage::call(text, &key.id, &key.name, names)),
+            );
             used.extend(raw.fields.at("lastUsedAt").map(|at| (key.id.as_str(), at)));
         }
         self.sums(&sums, working).await?;
@@ -698,8 +763,12 @@ impl Run<'_> {
                 return Ok(());
             }
             done += some.len() as u64;
-            let known = some.iter().filter(|usage| context.accounts.contains_key(&usage.id));
-            let sums: Vec<Sum> = known.flat_map(|usage| usage::of_account(usage, self.prices)).collect();
+            let known = some
+                .iter()
+                .filter(|usage| context.accounts.contains_key(&usage.id));
+            let sums: Vec<Sum> = known
+                .flat_map(|usage| usage::of_account(usage, self.prices))
+                .collect();
             self.sums(&sums, working).await?;
             (self.progress)(Progress {
                 what: "usage of accounts",
@@ -730,28 +799,51 @@ fn groups(
             Some("openai") => Platform::OpenAi,
             _ => {
                 working.report.groups.skipped += 1;
-                working.remarks.add(Matter::Skipped, "a group of a platform that is not here", &name);
+                working
+                    .remarks
+                    .add(Matter::Skipped, "a group of a platform that is not here", &name);
                 continue;
             }
         };
-        let members: BTreeSet<Platform> = raw.members.iter().filter_map(|id| accounts.get(id).copied()).collect();
-        let gone = raw.members.iter().filter(|id| !accounts.contains_key(*id)).count();
+        let members: BTreeSet<Platform> = raw
+            .members
+            .iter()
+            .filter_map(|id| accounts.get(id).copied())
+            .collect();
+        let gone = raw
+            .members
+            .iter()
+            .filter(|id| !accounts.contains_key(*id))
+            .count();
         if gone > 0 {
             let what = "members of the group that are not here are left out";
             working.remarks.add(Matter::Lost, what, &name);
         }
         let mut here = vec![(own, raw.id.clone(), name.clone())];
         if own == Platform::Gemini && members.contains(&Platform::Antigravity) {
-            here.push((Platform::Antigravity, derived_id(&raw.id), format!("{name} (Antigravity)")));
+            here.push((
+                Platform::Antigravity,
+                derived_id(&raw.id),
+                format!("{name} (Antigravity)"),
+            ));
             let what = "the group is two here: Gemini and Antigravity are platforms of their own";
             working.remarks.add(Matter::Changed, what, &name);
         }
         for (platform, id, name) in here {
-            parts.entry(raw.id.clone()).or_default().insert(platform, id.clone());
+            parts
+                .entry(raw.id.clone())
+                .or_default()
+                .insert(platform, id.clone());
             groups.push(Group {
                 id,
                 name,
-                description: raw.fields.text("description").unwrap_or_default().chars().take(500).collect(),
+                description: raw
+                    .fields
+                    .text("description")
+                    .unwrap_or_default()
+                    .chars()
+                    .take(500)
+                    .collect(),
                 platform,
                 created_at: raw.fields.at("createdAt").unwrap_or(now),
                 updated_at: raw.fields.at("updatedAt").unwrap_or(now),

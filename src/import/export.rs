@@ -66,7 +66,9 @@ impl Source for ExportFile {
         let mut survey = Survey::default();
         let mut lists = 0;
         for (list, kind) in LISTS {
-            let Some(mut elements) = self.elements(list)? else { continue };
+            let Some(mut elements) = self.elements(list)? else {
+                continue;
+            };
             lists += 1;
             while let Some(element) = elements.next().map_err(|error| self.unreadable(&error))? {
                 survey.accounts.extend(account(kind, &element));
@@ -174,8 +176,16 @@ fn for_other_programs(kind: Kind, element: &Value, credentials: &Value) -> Optio
     let mut fields = fields(element)?;
     fields.0.remove("credentials");
     let names: &[(&str, &str)] = match kind {
-        Kind::Console => &[("api_key", "apiKey"), ("base_url", "apiUrl"), ("model_mapping", "supportedModels")],
-        Kind::Responses => &[("api_key", "apiKey"), ("base_url", "baseApi"), ("user_agent", "userAgent")],
+        Kind::Console => &[
+            ("api_key", "apiKey"),
+            ("base_url", "apiUrl"),
+            ("model_mapping", "supportedModels"),
+        ],
+        Kind::Responses => &[
+            ("api_key", "apiKey"),
+            ("base_url", "baseApi"),
+            ("user_agent", "userAgent"),
+        ],
         Kind::OpenAi => &[
             ("access_token", "accessToken"),
             ("refresh_token", "refreshToken"),
@@ -209,10 +219,19 @@ fn usage(stats: &Value) -> Vec<UsageRow> {
     if let Some(total) = stats.get("total") {
         rows.push(row(Bucket::All, None, total));
     }
-    for (name, unit) in [("daily", Unit::Day), ("monthly", Unit::Month), ("hourly", Unit::Hour)] {
+    for (name, unit) in [
+        ("daily", Unit::Day),
+        ("monthly", Unit::Month),
+        ("hourly", Unit::Hour),
+    ] {
         rows.extend(spans(stats.get(name), unit).map(|(bucket, value)| row(bucket, None, value)));
     }
-    for (model, value) in stats.get("models").and_then(Value::as_object).into_iter().flatten() {
+    for (model, value) in stats
+        .get("models")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         for (name, unit) in [("daily", Unit::Day), ("monthly", Unit::Month)] {
             let some = spans(value.get(name), unit);
             rows.extend(some.map(|(bucket, value)| row(bucket, Some(model), value)));
@@ -227,7 +246,11 @@ fn usage(stats: &Value) -> Vec<UsageRow> {
         })
     };
     rows.extend(stats.get("costTotal").and_then(|value| cost(Bucket::All, value)));
-    for (name, unit) in [("costDaily", Unit::Day), ("costMonthly", Unit::Month), ("costHourly", Unit::Hour)] {
+    for (name, unit) in [
+        ("costDaily", Unit::Day),
+        ("costMonthly", Unit::Month),
+        ("costHourly", Unit::Hour),
+    ] {
         rows.extend(spans(stats.get(name), unit).filter_map(|(bucket, value)| cost(bucket, value)));
     }
     rows
@@ -251,3 +274,6 @@ fn spans(values: Option<&Value>, unit: Unit) -> impl Iterator<Item = (Bucket, &V
         Some((bucket, value))
     })
 }
+
+#[cfg(test)]
+mod tests;

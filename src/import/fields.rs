@@ -150,7 +150,13 @@ mod tests {
 
     #[test]
     fn nothing_has_many_words() {
-        let fields = Fields::of([("a", "null"), ("b", "undefined"), ("c", " "), ("d", "[object Object]"), ("e", "x")]);
+        let fields = Fields::of([
+            ("a", "null"),
+            ("b", "undefined"),
+            ("c", " "),
+            ("d", "[object Object]"),
+            ("e", "x"),
+        ]);
         for name in ["a", "b", "c", "d", "f"] {
             assert_eq!(fields.text(name), None, "{name}");
         }
@@ -161,7 +167,14 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_crs_reads_them() {
-        for (text, number) in [("5", 5), ("5.9", 5), ("+7x", 7), ("-3", 0), ("x", 0), (" 12 ", 12)] {
+        for (text, number) in [
+            ("5", 5),
+            ("5.9", 5),
+            ("+7x", 7),
+            ("-3", 0),
+            ("x", 0),
+            (" 12 ", 12),
+        ] {
             assert_eq!(count(text), number, "{text}");
         }
         for (text, micro) in [
@@ -182,7 +195,12 @@ mod tests {
 
     #[test]
     fn lists_and_moments() {
-        let fields = Fields::of([("a", r#"["x",1,null]"#), ("b", "[broken"), ("c", "1767225599000"), ("d", "2026-01-01")]);
+        let fields = Fields::of([
+            ("a", r#"["x",1,null]"#),
+            ("b", "[broken"),
+            ("c", "1767225599000"),
+            ("d", "2026-01-01"),
+        ]);
         assert_eq!(fields.list("a"), ["x", "1"]);
         assert!(fields.list("b").is_empty());
         assert_eq!(fields.at("c"), Some(1_767_225_599_000));

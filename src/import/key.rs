@@ -51,7 +51,12 @@ impl Queue {
         if config.get("concurrentRequestQueueEnabled")?.as_bool() != Some(true) {
             return None;
         }
-        let number = |name: &str, default: f64| config.get(name).and_then(serde_json::Value::as_f64).unwrap_or(default);
+        let number = |name: &str, default: f64| {
+            config
+                .get(name)
+                .and_then(serde_json::Value::as_f64)
+                .unwrap_or(default)
+        };
         Some(Self {
             size: number("concurrentRequestQueueMaxSize", 3.0).max(0.0) as u64,
             multiplier: number("concurrentRequestQueueMaxSizeMultiplier", 0.0).max(0.0),
@@ -61,12 +66,19 @@ impl Queue {
 
     fn places(self, limit: u32) -> u32 {
         let by_limit = (f64::from(limit) * self.multiplier).floor() as u64;
-        u32::try_from(by_limit.max(self.size)).unwrap_or(u32::MAX).min(10_000)
+        u32::try_from(by_limit.max(self.size))
+            .unwrap_or(u32::MAX)
+            .min(10_000)
     }
 }
 
 /// Reads a key; the text says why it cannot be imported.
-pub fn key(raw: &RawKey, context: &Context, pepper: &Secret, remarks: &mut Remarks) -> Result<Key, &'static str> {
+pub fn key(
+    raw: &RawKey,
+    context: &Context,
+    pepper: &Secret,
+    remarks: &mut Remarks,
+) -> Result<Key, &'static str> {
     let fields = &raw.fields;
     let hash = hash(fields, pepper)?;
     let mut reading = Reading {
@@ -139,7 +151,12 @@ impl Reading<'_> {
                 .at("updatedAt")
                 .or_else(|| fields.at("createdAt"))
                 .unwrap_or(now),
-            deleted_at: deleted.then(|| fields.at("deletedAt").or_else(|| fields.at("updatedAt")).unwrap_or(1)),
+            deleted_at: deleted.then(|| {
+                fields
+                    .at("deletedAt")
+                    .or_else(|| fields.at("updatedAt"))
+                    .unwrap_or(1)
+            }),
             weekly_reset_day: 1,
             ..Key::default()
         };
@@ -170,7 +187,11 @@ impl Reading<'_> {
 
     fn description(&mut self) -> String {
         let text = self.fields.text("description").unwrap_or_default();
-        let cut: String = text.chars().filter(|c| *c == '\n' || !c.is_control()).take(500).collect();
+        let cut: String = text
+            .chars()
+            .filter(|c| *c == '\n' || !c.is_control())
+            .take(500)
+            .collect();
         if cut.len() < text.len() {
             self.remark(Matter::Changed, "the description was cut to 500 characters");
         }
@@ -206,7 +227,10 @@ impl Reading<'_> {
             if text.contains(',') && self.context.edition == Edition::Fork {
                 self.inactive("its permissions stand in a form for which CRS refuses every call: look at them and activate it");
             }
-            text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect()
+            text.split(',')
+                .map(str::trim)
+                .filter(|word| !word.is_empty())
+                .collect()
         } else {
             named.iter().map(|word| word.trim()).collect()
         };
@@ -303,7 +327,10 @@ impl Reading<'_> {
             key.enable_model_restriction = !models.is_empty();
             key.model_restriction_mode = ModelMode::Deny;
         }
-        key.restricted_models = models.into_iter().filter(|model| !model.trim().is_empty()).collect();
+        key.restricted_models = models
+            .into_iter()
+            .filter(|model| !model.trim().is_empty())
+            .collect();
         if fields.flag("enableClientRestriction") {
             let clients = fields.list("allowedClients");
             let known: Vec<String> = clients
@@ -358,7 +385,10 @@ impl Reading<'_> {
             (Some(bound), _) => {
                 falls_back &= self.bind(key, &[Platform::Claude], bound) && self.context.claude_fallback;
                 if claude.next().is_some() || bedrock.is_some() {
-                    self.remark(Matter::Lost, "a second binding for Claude was never used, and is left out");
+                    self.remark(
+                        Matter::Lost,
+                        "a second binding for Claude was never used, and is left out",
+                    );
                 }
             }
             (None, Some(_)) if self.may(key, Service::Claude) => {
@@ -387,9 +417,13 @@ impl Reading<'_> {
         if let Some(group) = bound.strip_prefix(GROUP) {
             let here = self.context.groups.get(group);
             let parts = here.into_iter().flatten();
-            let parts: Vec<_> = parts.filter(|(platform, _)| platforms.contains(platform)).collect();
+            let parts: Vec<_> = parts
+                .filter(|(platform, _)| platforms.contains(platform))
+                .collect();
             if parts.is_empty() {
-                self.inactive("it is bound to a group that is not here; without it, it would use every account");
+                self.inactive(
+                    "it is bound to a group that is not here; without it, it would use every account",
+                );
             }
             for (platform, id) in parts {
                 key.bindings.insert(*platform, format!("{GROUP}{id}"));
@@ -400,7 +434,9 @@ impl Reading<'_> {
             Some(platform) if platforms.contains(platform) => {
                 key.bindings.insert(*platform, bound.to_owned());
             }
-            _ => self.inactive("it is bound to an account that is not here; without it, it would use every account"),
+            _ => self.inactive(
+                "it is bound to an account that is not here; without it, it would use every account",
+            ),
         }
         true
     }
@@ -432,3 +468,6 @@ impl Reading<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,11 @@ impl Counts {
                 first.make_ascii_uppercase();
             }
             let total = format!("total{capital}");
-            let name = if fields.0.contains_key(&total) { &total } else { name };
+            let name = if fields.0.contains_key(&total) {
+                &total
+            } else {
+                name
+            };
             fields.count(name)
         };
         let written = count("cacheCreateTokens");
@@ -211,7 +215,10 @@ mod tests {
     #[test]
     fn a_sum_alone_is_divided_as_crs_shows_it() {
         let counts = Counts::of(&Fields::of([("totalTokens", "101"), ("totalRequests", "2")]));
-        assert_eq!((counts.tokens.input, counts.tokens.output, counts.requests), (30, 71, 2));
+        assert_eq!(
+            (counts.tokens.input, counts.tokens.output, counts.requests),
+            (30, 71, 2)
+        );
         assert!(Counts::of(&Fields::default()).is_empty());
     }
 }

@@ -120,7 +120,10 @@ pub fn of_account(usage: &RawUsage, prices: &PriceBook) -> Vec<Sum> {
     let mut spans = spans(&usage.usage);
     all_time_models(&mut spans);
     let sums = spans.iter().filter_map(|(bucket, span)| {
-        let cost = model_totals(*bucket, span, prices).iter().map(|(_, totals)| totals.cost.0).sum();
+        let cost = model_totals(*bucket, span, prices)
+            .iter()
+            .map(|(_, totals)| totals.cost.0)
+            .sum();
         let totals = Totals {
             requests: span.counts.requests,
             tokens: span.counts.tokens,
@@ -151,7 +154,10 @@ fn spans(rows: &[UsageRow]) -> BTreeMap<Bucket, Span> {
                 };
             }
             Some(model) => {
-                let (counts, cost) = span.models.entry(model.clone()).or_insert((Counts::default(), row.cost));
+                let (counts, cost) = span
+                    .models
+                    .entry(model.clone())
+                    .or_insert((Counts::default(), row.cost));
                 *counts += row.counts.unwrap_or_default();
                 *cost = cost.and(row.cost);
             }
@@ -162,7 +168,10 @@ fn spans(rows: &[UsageRow]) -> BTreeMap<Bucket, Span> {
 
 /// Versions without counters of a model for all time: the months that are left, which may be fewer.
 fn all_time_models(spans: &mut BTreeMap<Bucket, Span>) {
-    if spans.get(&Bucket::All).is_some_and(|span| !span.models.is_empty()) {
+    if spans
+        .get(&Bucket::All)
+        .is_some_and(|span| !span.models.is_empty())
+    {
         return;
     }
     let mut models: BTreeMap<String, (Counts, Option<MicroUsd>)> = BTreeMap::new();
@@ -171,7 +180,9 @@ fn all_time_models(spans: &mut BTreeMap<Bucket, Span>) {
             continue;
         }
         for (model, (counts, cost)) in &span.models {
-            let (sum, known) = models.entry(model.clone()).or_insert((Counts::default(), Some(MicroUsd::ZERO)));
+            let (sum, known) = models
+                .entry(model.clone())
+                .or_insert((Counts::default(), Some(MicroUsd::ZERO)));
             *sum += *counts;
             *known = known.zip(*cost).map(|(known, cost)| known.saturating_add(cost));
         }
@@ -237,11 +248,23 @@ fn price(prices: &PriceBook, model: &str, tokens: &Tokens) -> MicroUsd {
 }
 
 /// A call that CRS recorded; `None`: the text is none.
-pub fn call(text: &str, key_id: &str, key_name: &str, names: &BTreeMap<String, (Platform, String)>) -> Option<LedgerEvent> {
+pub fn call(
+    text: &str,
+    key_id: &str,
+    key_name: &str,
+    names: &BTreeMap<String, (Platform, String)>,
+) -> Option<LedgerEvent> {
     let record: serde_json::Value = serde_json::from_str(text).ok()?;
-    let text_of = |name: &str| record.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let text_of = |name: &str| {
+        record
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
     let number = |name: &str| {
-        record.get(name).and_then(|value| value.as_u64().or_else(|| Some(value.as_f64()?.max(0.0) as u64)))
+        record
+            .get(name)
+            .and_then(|value| value.as_u64().or_else(|| Some(value.as_f64()?.max(0.0) as u64)))
     };
     let at = super::fields::moment(text_of("timestamp"))?;
     let account = text_of("accountId");
@@ -262,8 +285,13 @@ pub fn call(text: &str, key_id: &str, key_name: &str, names: &BTreeMap<String, (
     };
     let written = number("cacheCreateTokens").unwrap_or_default();
     let hour = number("ephemeral1hTokens").unwrap_or_default().min(written);
-    let cost = record.get("cost").and_then(serde_json::Value::as_f64).unwrap_or_default();
-    let status = number("statusCode").and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
+    let cost = record
+        .get("cost")
+        .and_then(serde_json::Value::as_f64)
+        .unwrap_or_default();
+    let status = number("statusCode")
+        .and_then(|status| u16::try_from(status).ok())
+        .unwrap_or(200);
     Some(LedgerEvent {
         // The same record of the same key is the same call, at each run.
         request_id: format!("crs-{}-{}", digest(key_id.as_bytes()), digest(text.as_bytes())),
@@ -278,7 +306,10 @@ pub fn call(text: &str, key_id: &str, key_name: &str, names: &BTreeMap<String, (
             endpoint => endpoint.chars().take(100).collect(),
         },
         model: model.chars().take(200).collect(),
-        stream: record.get("stream").and_then(serde_json::Value::as_bool).unwrap_or_default(),
+        stream: record
+            .get("stream")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or_default(),
         status,
         error: None,
         detail: None,
@@ -301,3 +332,6 @@ pub fn call(text: &str, key_id: &str, key_name: &str, names: &BTreeMap<String, (
         trace: None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,20 +47,38 @@ const DIFFERS: &[(&str, &str)] = &[
 ];
 
 const MOVED: &[(&str, &str)] = &[
-    ("ENABLE_CORS ", "name the origin of a console that is served elsewhere in CONSOLE_ORIGIN"),
-    ("DEFAULT_PROXY_TIMEOUT ", "set CONNECT_TIMEOUT, which is of every connection to a provider"),
+    (
+        "ENABLE_CORS ",
+        "name the origin of a console that is served elsewhere in CONSOLE_ORIGIN",
+    ),
+    (
+        "DEFAULT_PROXY_TIMEOUT ",
+        "set CONNECT_TIMEOUT, which is of every connection to a provider",
+    ),
     (
         "CLAUDE_DEDICATED_ACCOUNT_FALLBACK ",
         "each key says so itself (bindingFallback), and `crs import` sets it",
     ),
-    ("GOOGLE_CLOUD_PROJECT ", "each Gemini account has its own project (tenant)"),
-    ("OPENAI_PROXY_CONFIG ", "each account has its own proxy: set it for the OpenAI accounts"),
+    (
+        "GOOGLE_CLOUD_PROJECT ",
+        "each Gemini account has its own project (tenant)",
+    ),
+    (
+        "OPENAI_PROXY_CONFIG ",
+        "each account has its own proxy: set it for the OpenAI accounts",
+    ),
     (
         "STICKY_SESSION_TTL_HOURS STICKY_SESSION_RENEWAL_THRESHOLD_MINUTES ",
         "a conversation stays on its account as long as the provider keeps its cache; there is nothing to set",
     ),
-    ("LOG_MAX_SIZE LOG_MAX_FILES ", "the log goes to standard output: let the system rotate it"),
-    ("HTTPS_ENABLED HTTPS_CERT HTTPS_KEY ", "put a reverse proxy in front for TLS"),
+    (
+        "LOG_MAX_SIZE LOG_MAX_FILES ",
+        "the log goes to standard output: let the system rotate it",
+    ),
+    (
+        "HTTPS_ENABLED HTTPS_CERT HTTPS_KEY ",
+        "put a reverse proxy in front for TLS",
+    ),
 ];
 
 const NEEDLESS: &str = "NODE_ENV DEFAULT_TOKEN_LIMIT TOKEN_USAGE_RETENTION HEALTH_CHECK_INTERVAL HOT_RELOAD \
@@ -174,7 +192,10 @@ mod tests {
 
     #[test]
     fn values_that_this_relay_does_not_take_are_named() {
-        assert!(matches!(fate("ENCRYPTION_KEY", &"x".repeat(40)), Some(Fate::Refused(_))));
+        assert!(matches!(
+            fate("ENCRYPTION_KEY", &"x".repeat(40)),
+            Some(Fate::Refused(_))
+        ));
         assert_eq!(fate("ENCRYPTION_KEY", &"a".repeat(64)), Some(Fate::Same));
         assert_eq!(fate("ENCRYPTION_KEY", &"x".repeat(32)), Some(Fate::Same));
         assert!(matches!(fate("LOG_LEVEL", "http"), Some(Fate::Refused(_))));

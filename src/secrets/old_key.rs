@@ -116,7 +116,10 @@ mod tests {
             prefix: prefix.to_owned(),
         };
         let hash = old_hash(&key("a1"), "one");
-        let keys = OldKeys::new(vec![pepper("other", "cr_"), pepper("one", "cr_")], vec![mark(&hash)]);
+        let keys = OldKeys::new(
+            vec![pepper("other", "cr_"), pepper("one", "cr_")],
+            vec![mark(&hash)],
+        );
         assert_eq!(keys.recognise(&key("a1")), Some(hash.clone()));
         assert_eq!(keys.recognise(&key("a2")), None);
         assert_eq!(keys.recognise(""), None);

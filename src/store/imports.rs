@@ -8,9 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::keys::{
-    ACCOUNT_GROUPS, ACCOUNTS, API_KEYS, API_KEYS_BY_HASH, IMPORTED_RECORDS, ledger_last_used,
-};
+use super::keys::{ACCOUNT_GROUPS, ACCOUNTS, API_KEYS, API_KEYS_BY_HASH, IMPORTED_RECORDS, ledger_last_used};
 use super::record::{self, Place};
 use crate::model::account::Account;
 use crate::model::group::Group;
@@ -100,14 +98,15 @@ impl Imports {
     /// What [`put`](Self::put) would find, without writing.
     pub async fn compare(&self, incoming: &[Incoming]) -> Result<Vec<Outcome>, StoreError> {
         let stored = self.stored(incoming).await?;
-        let compared = incoming
-            .iter()
-            .zip(&stored)
-            .map(|(incoming, stored)| match decide(incoming, stored) {
-                Outcome::Created | Outcome::Updated => Outcome::Differs,
-                Outcome::Unchanged if stored.is_edited() => Outcome::Kept,
-                other => other,
-            });
+        let compared =
+            incoming
+                .iter()
+                .zip(&stored)
+                .map(|(incoming, stored)| match decide(incoming, stored) {
+                    Outcome::Created | Outcome::Updated => Outcome::Differs,
+                    Outcome::Unchanged if stored.is_edited() => Outcome::Kept,
+                    other => other,
+                });
         Ok(compared.collect())
     }
 
@@ -122,9 +121,10 @@ impl Imports {
             member: (*id).to_owned(),
         });
         let known = self.store.run(asks.collect()).await?;
-        let newer = keys.iter().zip(known).filter(|((_, at), known)| {
-            !matches!(known, Reply::Score(Some(known)) if *known >= *at as f64)
-        });
+        let newer = keys
+            .iter()
+            .zip(known)
+            .filter(|((_, at), known)| !matches!(known, Reply::Score(Some(known)) if *known >= *at as f64));
         let entries: Vec<(f64, String)> = newer
             .map(|((id, at), _)| (*at as f64, (*id).to_owned()))
             .collect();
@@ -169,7 +169,10 @@ fn decide(incoming: &Incoming, stored: &Stored) -> Outcome {
         .and_then(|text| std::str::from_utf8(text).ok()?.split_once(' '));
     if let Record::Key(key) = &incoming.record
         && key.deleted_at.is_none()
-        && stored.by_hash.as_deref().is_some_and(|id| *id != *key.id.as_bytes())
+        && stored
+            .by_hash
+            .as_deref()
+            .is_some_and(|id| *id != *key.id.as_bytes())
     {
         return Outcome::Taken;
     }
@@ -234,7 +237,10 @@ impl Incoming {
                 field: key.hash.clone(),
             };
             guards.push(by_hash.guard(stored.by_hash.clone()));
-            let before: Option<Key> = stored.record.as_deref().and_then(|text| record::parse(&place, text).ok());
+            let before: Option<Key> = stored
+                .record
+                .as_deref()
+                .and_then(|text| record::parse(&place, text).ok());
             let old_hash = before.map(|key| key.hash).filter(|hash| *hash != key.hash);
             // Another key may have the hash of one that is deleted.
             let own = stored.by_hash.as_deref() == Some(key.id.as_bytes());
@@ -309,17 +315,33 @@ mod tests {
         let store = Arc::new(FakeStore::default());
         let (imports, keys) = (Imports::new(store.clone()), ApiKeys::new(store.clone()));
         let put = async |some: &[Incoming]| imports.put(some, 9).await.unwrap();
-        let first = [key("a", "h1", "one"), key("b", "h2", "two"), key("c", "h3", "three")];
+        let first = [
+            key("a", "h1", "one"),
+            key("b", "h2", "two"),
+            key("c", "h3", "three"),
+        ];
         assert_eq!(put(&first).await, [Outcome::Created; 3]);
         let before = store.ever_done();
         assert_eq!(put(&first).await, [Outcome::Unchanged; 3]);
         assert_eq!(store.ever_done(), before, "nothing is written twice");
-        keys.update("b", 10, |key| key.name = "mine".to_owned()).await.unwrap();
+        keys.update("b", 10, |key| key.name = "mine".to_owned())
+            .await
+            .unwrap();
         keys.delete("c", 10).await.unwrap();
         keys.purge("c").await.unwrap();
-        let second = [key("a", "h1", "uno"), key("b", "h2", "dos"), key("c", "h3", "tres")];
-        assert_eq!(imports.compare(&second).await.unwrap(), [Outcome::Differs, Outcome::Kept, Outcome::Deleted]);
-        assert_eq!(put(&second).await, [Outcome::Updated, Outcome::Kept, Outcome::Deleted]);
+        let second = [
+            key("a", "h1", "uno"),
+            key("b", "h2", "dos"),
+            key("c", "h3", "tres"),
+        ];
+        assert_eq!(
+            imports.compare(&second).await.unwrap(),
+            [Outcome::Differs, Outcome::Kept, Outcome::Deleted]
+        );
+        assert_eq!(
+            put(&second).await,
+            [Outcome::Updated, Outcome::Kept, Outcome::Deleted]
+        );
         let a = keys.get("a").await.unwrap().unwrap();
         assert_eq!((a.name.as_str(), a.version), ("uno", 2));
         assert_eq!(keys.get("b").await.unwrap().unwrap().name, "mine");
@@ -330,8 +352,14 @@ mod tests {
     async fn a_secret_leads_to_one_key() {
         let store = Arc::new(FakeStore::default());
         let imports = Imports::new(store.clone());
-        assert_eq!(imports.put(&[key("a", "h", "x")], 1).await.unwrap(), [Outcome::Created]);
-        assert_eq!(imports.put(&[key("b", "h", "x")], 1).await.unwrap(), [Outcome::Taken]);
+        assert_eq!(
+            imports.put(&[key("a", "h", "x")], 1).await.unwrap(),
+            [Outcome::Created]
+        );
+        assert_eq!(
+            imports.put(&[key("b", "h", "x")], 1).await.unwrap(),
+            [Outcome::Taken]
+        );
         let mut deleted = key("c", "h", "x");
         if let Record::Key(key) = &mut deleted.record {
             key.deleted_at = Some(1);

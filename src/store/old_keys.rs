@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{OLD_KEYS, OLD_KEY_MARKS};
+use super::keys::{OLD_KEY_MARKS, OLD_KEYS};
 use super::record::{self, Place};
 use crate::port::random::Random;
 use crate::port::store::{Applied, Command, Reply, Store, StoreError};
@@ -123,8 +123,9 @@ impl OldKeyStore {
         let peppers: Result<Vec<Pepper>, SealError> = stored.peppers.iter().map(open).collect();
         let peppers = peppers.map_err(|error| unreadable(OLD_KEYS, error.to_string()))?;
         let marks = match marks {
-            Some(text) => read(text)
-                .ok_or_else(|| unreadable(OLD_KEY_MARKS, "it is no list of marks".to_owned()))?,
+            Some(text) => {
+                read(text).ok_or_else(|| unreadable(OLD_KEY_MARKS, "it is no list of marks".to_owned()))?
+            }
             None => Vec::new(),
         };
         Ok(OldKeys::new(peppers, marks))
@@ -175,7 +176,10 @@ mod tests {
         let (version, known) = keys.newer_than(0).await.unwrap().unwrap();
         assert!(known.recognise(one).is_some() && known.recognise(two).is_none());
         keys.add(&pepper, &marks[..1]).await.unwrap();
-        assert!(keys.newer_than(version).await.unwrap().is_none(), "nothing is new");
+        assert!(
+            keys.newer_than(version).await.unwrap().is_none(),
+            "nothing is new"
+        );
         keys.add(&pepper, &marks[1..]).await.unwrap();
         let (_, known) = keys.newer_than(version).await.unwrap().unwrap();
         assert!(known.recognise(one).is_some() && known.recognise(two).is_some());

@@ -43,8 +43,18 @@ impl Old {
         all.extend(args);
         let output = relay.cli(&all).await;
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        for secret in ["sk-ant-from-crs", "at-current", "rt-current", "cr_", ENCRYPTION_KEY] {
+        assert!(
+            output.status.success(),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        for secret in [
+            "sk-ant-from-crs",
+            "at-current",
+            "rt-current",
+            "cr_",
+            ENCRYPTION_KEY,
+        ] {
             assert!(secret == "cr_" || !text.contains(secret), "{text}");
         }
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -53,10 +63,13 @@ impl Old {
 
 fn remark<'a>(report: &'a Value, matter: &str, what: &str) -> Vec<&'a str> {
     let all = report["remarks"].as_array().unwrap();
-    let found = all.iter().filter(|remark| {
-        remark["matter"] == matter && remark["what"].as_str().unwrap().contains(what)
-    });
-    found.flat_map(|remark| remark["names"].as_array().unwrap()).map(|name| name.as_str().unwrap()).collect()
+    let found = all
+        .iter()
+        .filter(|remark| remark["matter"] == matter && remark["what"].as_str().unwrap().contains(what));
+    found
+        .flat_map(|remark| remark["names"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect()
 }
 
 async fn shown(admin: &Client, id: &str) -> Value {
@@ -73,17 +86,29 @@ async fn old_keys_work_with_their_limits_and_nothing_there_changes() {
 
     let rehearsed = old.import(&relay, &["--dry-run"]).await;
     assert_eq!(rehearsed["mode"], "rehearsal");
-    assert!(!relay.data().join("crs.redb").exists(), "a rehearsal writes nothing");
+    assert!(
+        !relay.data().join("crs.redb").exists(),
+        "a rehearsal writes nothing"
+    );
     let copied = old.import(&relay, &[]).await;
     for kind in ["keys", "accounts", "groups"] {
-        assert_eq!(copied[kind], rehearsed[kind], "{kind}: a rehearsal says what a copy does");
+        assert_eq!(
+            copied[kind], rehearsed[kind],
+            "{kind}: a rehearsal says what a copy does"
+        );
     }
     assert_eq!(copied["keys"]["created"], 24);
     let again = old.import(&relay, &[]).await;
-    assert_eq!((&again["keys"]["created"], &again["keys"]["unchanged"]), (&0.into(), &24.into()));
+    assert_eq!(
+        (&again["keys"]["created"], &again["keys"]["unchanged"]),
+        (&0.into(), &24.into())
+    );
     assert_eq!(again["sums"]["created"], 0);
     let proof = old.import(&relay, &["--verify"]).await;
-    assert_eq!((&proof["keys"]["different"], &proof["sums"]["different"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&proof["keys"]["different"], &proof["sums"]["different"]),
+        (&0.into(), &0.into())
+    );
     assert!(proof["secretsCompared"].as_u64().unwrap() >= 5);
     assert_eq!(proof["secretsDifferent"], 0);
     assert_eq!(dump(&old.redis, DATABASE), before, "the CRS is as it was");
@@ -101,7 +126,10 @@ async fn old_keys_work_with_their_limits_and_nothing_there_changes() {
     ] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
-    assert!(copied["homeless"]["CCR accounts"] == 1 && copied["homeless"]["users"] == 1, "{copied}");
+    assert!(
+        copied["homeless"]["CCR accounts"] == 1 && copied["homeless"]["users"] == 1,
+        "{copied}"
+    );
     let kept = std::fs::read_to_string(relay.data().join("crs-import-kept.jsonl")).unwrap();
     assert!(kept.contains("webhook_config:default") && kept.contains("droid:account:"));
 
@@ -118,7 +146,11 @@ async fn old_keys_work_with_their_limits_and_nothing_there_changes() {
     call(3).await.good();
     for refused in [4, 6, 9, 10, 11, 15, 19, 21, 22] {
         let answer = call(refused).await;
-        assert!(matches!(answer.status, 401 | 403), "key {refused}: {}", answer.status);
+        assert!(
+            matches!(answer.status, 401 | 403),
+            "key {refused}: {}",
+            answer.status
+        );
     }
     call(14).await.good();
     for stranger in ["cr_0000000000", "cr_nobody", &"cr_".repeat(100)] {
@@ -129,12 +161,23 @@ async fn old_keys_work_with_their_limits_and_nothing_there_changes() {
     let plain = shown(&admin, &old.key(0).id).await;
     assert_eq!(plain["tags"], serde_json::json!(["团队", "a,b"]));
     let unused = shown(&admin, &old.key(7).id).await;
-    assert_eq!((&unused["activationDays"], &unused["activationUnit"]), (&30.into(), &"hours".into()));
+    assert_eq!(
+        (&unused["activationDays"], &unused["activationUnit"]),
+        (&30.into(), &"hours".into())
+    );
     let all = admin.get("/admin/accounts?pageSize=100").await.good().json();
     let accounts = all["items"].as_array().unwrap();
     let account = |id: &str| accounts.iter().find(|account| account["id"] == id).unwrap();
-    assert_eq!(account(Crs::CONSOLE)["isActive"], true, "its machinery had stopped it");
-    assert_eq!(account(Crs::LOGIN)["schedulable"], false, "the operator had paused it");
+    assert_eq!(
+        account(Crs::CONSOLE)["isActive"],
+        true,
+        "its machinery had stopped it"
+    );
+    assert_eq!(
+        account(Crs::LOGIN)["schedulable"],
+        false,
+        "the operator had paused it"
+    );
     assert_eq!(account(Crs::ODD_PROXY)["isActive"], false);
 }
 
@@ -148,13 +191,16 @@ async fn figures_agree_to_the_micro_dollar() {
         let spent: u64 = old.crs.keys.iter().map(|key| key.spent).sum();
         assert_eq!(report["spent"], spent, "{edition:?}");
         relay.start_again().await;
+        let stranger = Client::new(relay.url());
         // What its statistics page shows the owner of a key.
         for key in &old.crs.keys[..2] {
             let body = serde_json::json!({ "apiKey": key.secret });
-            let own = relay.client(&key.secret).post("/apiStats/api/get-key-id", &body).await.good().json();
+            let own = stranger
+                .post("/apiStats/api/user-stats", &body)
+                .await
+                .good()
+                .json();
             assert_eq!(own["data"]["id"], key.id.as_str(), "{own}");
-            let body = serde_json::json!({ "apiId": key.id });
-            let own = relay.client(&key.secret).post("/apiStats/api/user-stats", &body).await.good().json();
             let cost = own["data"]["usage"]["total"]["cost"].as_f64().unwrap();
             assert_eq!((cost * 1e6).round() as u64, key.spent, "{own}");
         }
@@ -168,10 +214,15 @@ async fn a_wrong_key_writes_nothing() {
     let text = std::fs::read_to_string(old.env.path()).unwrap();
     std::fs::write(old.env.path(), text.replace(ENCRYPTION_KEY, "another-key")).unwrap();
     let relay = setup().prepare();
-    let output = relay.cli(&["import", "--env", old.env.path().to_str().unwrap()]).await;
+    let output = relay
+        .cli(&["import", "--env", old.env.path().to_str().unwrap()])
+        .await;
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("ENCRYPTION_KEY") && said.contains("Nothing was written"), "{said}");
+    assert!(
+        said.contains("ENCRYPTION_KEY") && said.contains("Nothing was written"),
+        "{said}"
+    );
     let keys = relay.cli(&["key", "list", "--json"]).await;
     assert_eq!(String::from_utf8(keys.stdout).unwrap().trim(), "[]");
 }
@@ -184,14 +235,21 @@ async fn logins_are_idle_until_they_are_taken_over() {
     let report = old.import(&relay, &[]).await;
     assert!(report["idleLogins"].as_u64().unwrap() >= 4, "{report}");
     assert!(
-        report["neededVariables"].as_array().unwrap().iter().any(|name| name == "CLAUDE_OAUTH_CLIENT_ID"),
+        report["neededVariables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|name| name == "CLAUDE_OAUTH_CLIENT_ID"),
         "{report}"
     );
     let schedulable = async || {
         let output = relay.cli(&["account", "list", "--json"]).await;
         let all: Value = serde_json::from_slice(&output.stdout).unwrap();
         let all = all.as_array().unwrap().clone();
-        let gemini = all.into_iter().find(|account| account["id"] == Crs::GEMINI).unwrap();
+        let gemini = all
+            .into_iter()
+            .find(|account| account["id"] == Crs::GEMINI)
+            .unwrap();
         gemini["schedulable"].as_bool().unwrap()
     };
     assert!(!schedulable().await);
@@ -216,7 +274,9 @@ async fn a_run_that_was_killed_is_brought_to_its_end_by_the_next() {
     let relay = setup().provider(&provider).prepare();
     for round in 1..=8_u64 {
         let args = ["import", "--env", old.env.path().to_str().unwrap()];
-        relay.cli_killed_after(&args, Duration::from_millis(40 * round)).await;
+        relay
+            .cli_killed_after(&args, Duration::from_millis(40 * round))
+            .await;
     }
     let report = old.import(&relay, &[]).await;
     let keys = &report["keys"];
@@ -229,13 +289,61 @@ async fn a_run_that_was_killed_is_brought_to_its_end_by_the_next() {
 }
 
 #[tokio::test]
+async fn the_env_file_of_a_crs_is_safe_and_explained() {
+    let provider = FakeProvider::start().await;
+    let old = old(Edition::Fork, &provider);
+    let before = dump(&old.redis, DATABASE);
+    let mut relay = setup().prepare();
+    let folder = tempfile::tempdir().unwrap();
+    // What is set in the environment wins, so the relay of this test has its own store only where nothing names one.
+    let text = std::fs::read_to_string(old.env.path()).unwrap();
+    let good = text
+        .replace(ENCRYPTION_KEY, "0123456789abcdef0123456789abcdef")
+        .replace("JWT_SECRET=short", "");
+    std::fs::write(folder.path().join(".env"), good).unwrap();
+    let run = async |relay: &mut Relay, args: &[&str]| {
+        let mut command = tokio::process::Command::from(relay.process().command());
+        command
+            .args(args)
+            .current_dir(folder.path())
+            .env("DATA_DIR", folder.path().join("data"));
+        for name in ["REDIS_URL", "STORE"] {
+            command.env_remove(name);
+        }
+        command.kill_on_drop(true).output().await.unwrap()
+    };
+    let checked = run(&mut relay, &["check-config"]).await;
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("redis 127.0.0.1") && said.contains("ENABLE_CORS") && said.contains("CONSOLE_ORIGIN"),
+        "{said}"
+    );
+    assert!(said.contains("LDAP_ENABLED"), "{said}");
+    let started = run(&mut relay, &["serve"]).await;
+    let said = String::from_utf8(started.stderr).unwrap();
+    assert_eq!(started.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("claude-relay-service") && said.contains("REDIS_DB"),
+        "{said}"
+    );
+    assert_eq!(dump(&old.redis, DATABASE), before);
+}
+
+#[tokio::test]
 async fn the_database_of_a_crs_is_no_store() {
     let provider = FakeProvider::start().await;
     let old = old(Edition::Fork, &provider);
     let before = dump(&old.redis, DATABASE);
-    let mut relay = setup().env("STORE", "redis").env("REDIS_URL", old.redis.url(DATABASE)).prepare();
+    let mut relay = setup()
+        .env("STORE", "redis")
+        .env("REDIS_URL", old.redis.url(DATABASE))
+        .prepare();
     let (code, said) = relay.refuses_to_start().await;
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("claude-relay-service") && said.contains("REDIS_DB") && said.contains("crs import"), "{said}");
+    assert!(
+        said.contains("claude-relay-service") && said.contains("REDIS_DB") && said.contains("crs import"),
+        "{said}"
+    );
     assert_eq!(dump(&old.redis, DATABASE), before);
 }

@@ -11,7 +11,11 @@ pub(super) fn progress(progress: &Progress, elapsed_ms: u64) -> String {
     let Progress { what, done, of } = progress;
     let left = of.saturating_sub(*done);
     // The time per record so far, for those that are left.
-    let seconds = elapsed_ms.saturating_mul(left).checked_div((*done).max(1)).unwrap_or_default() / 1_000;
+    let seconds = elapsed_ms
+        .saturating_mul(left)
+        .checked_div((*done).max(1))
+        .unwrap_or_default()
+        / 1_000;
     if left == 0 {
         return format!("{what}: {done} of {of}");
     }
@@ -44,9 +48,14 @@ pub(super) fn report(report: &Report) -> String {
 fn heading(report: &Report) -> String {
     let what = match report.mode.as_str() {
         "rehearsal" => "Rehearsal: nothing was written.".to_owned(),
-        "proof" if report.agrees() => "Proof: what is here is what the CRS has. Nothing was written.".to_owned(),
+        "proof" if report.agrees() => {
+            "Proof: what is here is what the CRS has. Nothing was written.".to_owned()
+        }
         "proof" => "Proof: what is here is NOT what the CRS has. Nothing was written.".to_owned(),
-        _ => format!("Copied into the {} store, in {:.1} s.", report.target, report.seconds),
+        _ => format!(
+            "Copied into the {} store, in {:.1} s.",
+            report.target, report.seconds
+        ),
     };
     format!("{what}\nFrom {} ({}).", report.source, report.edition)
 }
@@ -73,10 +82,22 @@ fn figures(report: &Report) -> String {
         ("settings", report.settings),
         ("sums of usage", report.sums),
     ];
-    let head = ["", "FOUND", "NEW", "UPDATED", "AS THEY WERE", "KEPT HERE", "LEFT OUT", "DIFFERENT"];
+    let head = [
+        "",
+        "FOUND",
+        "NEW",
+        "UPDATED",
+        "AS THEY WERE",
+        "KEPT HERE",
+        "LEFT OUT",
+        "DIFFERENT",
+    ];
     let all = table(&head, rows.map(|(what, figures)| row(what, figures)));
     let spent = report.spent as f64 / 1e6;
-    format!("{all}\nrecords of calls: {}; spent by all keys so far: ${spent:.6}", report.calls)
+    format!(
+        "{all}\nrecords of calls: {}; spent by all keys so far: ${spent:.6}",
+        report.calls
+    )
 }
 
 fn secrets(report: &Report) -> Option<String> {
@@ -111,7 +132,11 @@ fn remarks(report: &Report) -> Vec<String> {
         if let Some((_, text)) = parts.last_mut() {
             let names = remark.names.join(", ");
             let more = remark.count.saturating_sub(remark.names.len() as u64);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             *text += &format!("\n  {} x {}\n      {names}{more}", remark.count, remark.what);
         }
     }
@@ -177,8 +202,15 @@ mod tests {
 
     #[test]
     fn remaining_time_is_that_of_the_records_left() {
-        let of = |done, of| Progress { what: "keys", done, of };
-        assert_eq!(progress(&of(100, 300), 10_000), "keys: 100 of 300, about 20 s left");
+        let of = |done, of| Progress {
+            what: "keys",
+            done,
+            of,
+        };
+        assert_eq!(
+            progress(&of(100, 300), 10_000),
+            "keys: 100 of 300, about 20 s left"
+        );
         assert_eq!(progress(&of(300, 300), 10_000), "keys: 300 of 300");
         assert_eq!(progress(&of(0, 0), 5), "keys: 0 of 0");
     }
@@ -198,7 +230,14 @@ mod tests {
             names: vec!["one".to_owned(), "two".to_owned()],
         });
         let text = report(&text);
-        for part in ["nothing was written", "INACTIVE", "3 x why", "one, two and 1 more", "--take-over", "set the OAuth client"] {
+        for part in [
+            "nothing was written",
+            "INACTIVE",
+            "3 x why",
+            "one, two and 1 more",
+            "--take-over",
+            "set the OAuth client",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -75,7 +75,12 @@ impl CrsRedis {
     /// `apikey:hash_map` without entries that lead nowhere.
     async fn hash_map(&mut self) -> Result<BTreeMap<String, String>, SourceError> {
         let mut map = BTreeMap::new();
-        let ids: BTreeSet<String> = self.index.keys.iter().map(|id| self.index.owner(*id).to_owned()).collect();
+        let ids: BTreeSet<String> = self
+            .index
+            .keys
+            .iter()
+            .map(|id| self.index.owner(*id).to_owned())
+            .collect();
         let mut cursor = "0".to_owned();
         loop {
             let answer = self.line.one(Read::HScan("apikey:hash_map", cursor)).await?;
@@ -108,8 +113,12 @@ impl CrsRedis {
 
     async fn groups(&mut self) -> Result<Vec<RawGroup>, SourceError> {
         let ids = self.index.groups.clone();
-        let fields = self.hashes(ids.iter().map(|id| format!("account_group:{id}")).collect()).await?;
-        let reads = ids.iter().map(|id| Read::SMembers(format!("account_group_members:{id}")));
+        let fields = self
+            .hashes(ids.iter().map(|id| format!("account_group:{id}")).collect())
+            .await?;
+        let reads = ids
+            .iter()
+            .map(|id| Read::SMembers(format!("account_group_members:{id}")));
         let all = self.line.all(reads.collect()).await?;
         let groups = ids.into_iter().zip(fields).zip(all);
         Ok(groups
@@ -129,7 +138,11 @@ impl CrsRedis {
         for some in found.chunks(AT_ONCE) {
             let reads = some.iter().map(|(kind, id)| {
                 let name = names::account(*kind, id);
-                if names::is_text(*kind) { Read::Get(name) } else { Read::HGetAll(name) }
+                if names::is_text(*kind) {
+                    Read::Get(name)
+                } else {
+                    Read::HGetAll(name)
+                }
             });
             let answers = self.line.all(reads.collect()).await?;
             for ((kind, id), answer) in some.iter().zip(answers) {
@@ -152,7 +165,9 @@ impl CrsRedis {
         let ids = self.index.users.clone();
         let mut users = BTreeMap::new();
         for some in ids.chunks(AT_ONCE) {
-            let texts = self.texts(some.iter().map(|id| format!("user:{id}")).collect()).await?;
+            let texts = self
+                .texts(some.iter().map(|id| format!("user:{id}")).collect())
+                .await?;
             for (id, text) in some.iter().zip(texts) {
                 let user: Option<serde_json::Value> = text.and_then(|text| serde_json::from_str(&text).ok());
                 if let Some(user) = user {
@@ -181,7 +196,9 @@ impl CrsRedis {
         let answers = self.line.all(reads).await?;
         let mut used: Vec<(Vec<UsageRow>, Vec<String>)> = vec![Default::default(); owners.len()];
         for ((at, found), answer) in of.into_iter().zip(answers) {
-            let Some((rows, records)) = used.get_mut(at) else { continue };
+            let Some((rows, records)) = used.get_mut(at) else {
+                continue;
+            };
             let bucket = self.index.bucket(found.bucket);
             match found.of {
                 Of::Records => *records = members(answer),
@@ -222,13 +239,19 @@ impl Source for CrsRedis {
         let accounts = self.accounts().await?;
         let groups = self.groups().await?;
         let users = self.users().await?;
-        let settings = ["oem:settings", "claude_relay_config"].map(str::to_owned).to_vec();
+        let settings = ["oem:settings", "claude_relay_config"]
+            .map(str::to_owned)
+            .to_vec();
         let mut settings = self.texts(settings).await?.into_iter();
         let (oem, relay_config) = (settings.next().flatten(), settings.next().flatten());
         let admin = self.hashes(vec!["session:admin_credentials".to_owned()]).await?;
         let admin = admin.into_iter().flatten().next();
         Ok(Survey {
-            edition: if self.index.upstream { Edition::Upstream } else { Edition::Fork },
+            edition: if self.index.upstream {
+                Edition::Upstream
+            } else {
+                Edition::Fork
+            },
             accounts,
             groups,
             users,
@@ -252,8 +275,13 @@ impl Source for CrsRedis {
                 return Ok(Vec::new());
             }
             self.next_key += owners.len();
-            let ids: Vec<String> = owners.iter().map(|owner| self.index.owner(*owner).to_owned()).collect();
-            let fields = self.hashes(ids.iter().map(|id| format!("apikey:{id}")).collect()).await?;
+            let ids: Vec<String> = owners
+                .iter()
+                .map(|owner| self.index.owner(*owner).to_owned())
+                .collect();
+            let fields = self
+                .hashes(ids.iter().map(|id| format!("apikey:{id}")).collect())
+                .await?;
             let used = self.usage(&owners).await?;
             let keys: Vec<RawKey> = ids
                 .into_iter()
@@ -285,7 +313,11 @@ impl Source for CrsRedis {
             .into_iter()
             .map(|(id, owners)| RawUsage {
                 id,
-                usage: used.by_ref().take(owners.len()).flat_map(|(rows, _)| rows).collect(),
+                usage: used
+                    .by_ref()
+                    .take(owners.len())
+                    .flat_map(|(rows, _)| rows)
+                    .collect(),
             })
             .collect())
     }

@@ -103,7 +103,10 @@ impl Elements {
                 Some(_) => {
                     self.file.consume(1);
                     // A number or a word: it ends where something else begins.
-                    while self.byte()?.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+                    while self
+                        .byte()?
+                        .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+                    {
                         self.file.consume(1);
                     }
                 }
@@ -130,7 +133,10 @@ impl Elements {
                 text.push(byte);
             }
         }
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends within a text"))
+        Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the file ends within a text",
+        ))
     }
 
     fn token(&mut self) -> io::Result<Option<u8>> {
@@ -190,8 +196,11 @@ mod tests {
     #[test]
     fn a_list_that_is_cut_off_is_an_error() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(br#"{"data":{"apiKeys":[{"id":"1"},{"id":"#).unwrap();
-        let mut elements = Elements::open(file.path(), &["data", "apiKeys"]).unwrap().unwrap();
+        file.write_all(br#"{"data":{"apiKeys":[{"id":"1"},{"id":"#)
+            .unwrap();
+        let mut elements = Elements::open(file.path(), &["data", "apiKeys"])
+            .unwrap()
+            .unwrap();
         assert!(elements.next().unwrap().is_some());
         assert!(elements.next().is_err());
     }

@@ -289,9 +289,21 @@ mod tests {
             ]
         };
         let written = ledger.import(&sums(100), NOW).await.unwrap();
-        assert_eq!(written, ImportedCount { written: 3, unchanged: 0 });
+        assert_eq!(
+            written,
+            ImportedCount {
+                written: 3,
+                unchanged: 0
+            }
+        );
         let again = ledger.import(&sums(100), NOW).await.unwrap();
-        assert_eq!(again, ImportedCount { written: 0, unchanged: 3 });
+        assert_eq!(
+            again,
+            ImportedCount {
+                written: 0,
+                unchanged: 3
+            }
+        );
         assert_eq!(ledger.imported_differences(&sums(100), NOW).await.unwrap(), 0);
         // What this relay counts comes on top, and a change at the source is added to it.
         let own = Command::HIncrBy {
@@ -305,7 +317,10 @@ mod tests {
         assert_eq!(ledger.imported_differences(&sums(120), NOW).await.unwrap(), 0);
         let ranked = ledger.ranking(Kind::Keys, Range::Today, 5, NOW).await.unwrap();
         assert_eq!(ranked[0].totals.cost, MicroUsd(127));
-        let spent = ledger.spent("k", &crs_durable::gate::Limits::default(), NOW).await.unwrap();
+        let spent = ledger
+            .spent("k", &crs_durable::gate::Limits::default(), NOW)
+            .await
+            .unwrap();
         assert_eq!((spent.day, spent.total), (127, 600));
         // Sums without calls are no difference: their calls were another relay's.
         let verified = ledger.verify(Day::parse("2026-01-31").unwrap()).await.unwrap();

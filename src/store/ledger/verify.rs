@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Ledger;
 use super::append::Rollup;
-use super::imported::IMPORTED;
 use super::bucket::{Bucket, DETAILED, METRICS, Scope, failure_metric, field, figures, is_detail};
+use super::imported::IMPORTED;
 use crate::model::calendar::Day;
 use crate::model::usage::LedgerEvent;
 use crate::port::store::{Command, Reply, StoreError};

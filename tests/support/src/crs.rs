@@ -46,7 +46,9 @@ const ZONE: i64 = 8;
 
 impl Crs {
     pub fn empty(edition: Edition, encryption_key: &str) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock after 1970");
         let mut crs = Self {
             edition,
             encryption_key: encryption_key.to_owned(),
@@ -69,7 +71,8 @@ impl Crs {
     }
 
     pub fn command(&mut self, args: &[&str]) {
-        self.commands.push(args.iter().map(|arg| (*arg).to_owned()).collect());
+        self.commands
+            .push(args.iter().map(|arg| (*arg).to_owned()).collect());
     }
 
     pub fn hash(&mut self, key: &str, fields: &[(&str, &str)]) {
@@ -237,7 +240,12 @@ pub fn dump(redis: &RedisServer, database: u32) -> Vec<(String, String)> {
     for some in names.chunks(500) {
         let asks: Vec<Vec<String>> = some
             .iter()
-            .flat_map(|name| [vec!["DUMP".to_owned(), name.clone()], vec!["PEXPIRETIME".to_owned(), name.clone()]])
+            .flat_map(|name| {
+                [
+                    vec!["DUMP".to_owned(), name.clone()],
+                    vec!["PEXPIRETIME".to_owned(), name.clone()],
+                ]
+            })
             .collect();
         let answers = wire.all(&asks);
         for (name, answer) in some.iter().zip(answers.chunks(2)) {
@@ -276,7 +284,10 @@ impl Wire {
                 text.extend(b"\r\n");
             }
         }
-        self.stream.get_mut().write_all(&text).expect("redis takes commands");
+        self.stream
+            .get_mut()
+            .write_all(&text)
+            .expect("redis takes commands");
         commands.iter().map(|command| self.answer(command)).collect()
     }
 
@@ -285,7 +296,10 @@ impl Wire {
         match line[0] {
             b'-' => panic!("{command:?}: {}", String::from_utf8_lossy(&line)),
             b'$' => {
-                let length: i64 = String::from_utf8_lossy(&line[1..]).trim().parse().expect("a length");
+                let length: i64 = String::from_utf8_lossy(&line[1..])
+                    .trim()
+                    .parse()
+                    .expect("a length");
                 let mut text = vec![0; usize::try_from(length + 2).unwrap_or(0)];
                 if length >= 0 {
                     self.stream.read_exact(&mut text).expect("the whole answer");
@@ -294,7 +308,10 @@ impl Wire {
                 text
             }
             b'*' => {
-                let count: usize = String::from_utf8_lossy(&line[1..]).trim().parse().expect("a count");
+                let count: usize = String::from_utf8_lossy(&line[1..])
+                    .trim()
+                    .parse()
+                    .expect("a count");
                 let parts: Vec<Vec<u8>> = (0..count).map(|_| self.answer(command)).collect();
                 parts.join(&b'\n')
             }
@@ -327,7 +344,10 @@ pub fn iso(ms: u64) -> String {
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let part = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * part + 2) / 5 + 1, if part < 10 { part + 3 } else { part - 9 });
+    let (day, month) = (
+        of_year - (153 * part + 2) / 5 + 1,
+        if part < 10 { part + 3 } else { part - 9 },
+    );
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!(
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",

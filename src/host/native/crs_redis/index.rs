@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::names::{Form, Name, What, homeless_kind};
 use super::names;
+use super::names::{Form, Name, What, homeless_kind};
 use crate::import::cipher::Kind;
 use crate::store::ledger::Bucket;
 
@@ -91,7 +91,11 @@ impl Index {
             Name::Account(kind, id) => {
                 self.accounts.push((kind, id.to_owned()));
                 if homeless_kind(kind).is_some() {
-                    let form = if names::is_text(kind) { Form::Text } else { Form::Hash };
+                    let form = if names::is_text(kind) {
+                        Form::Text
+                    } else {
+                        Form::Hash
+                    };
                     self.homeless.push((name.to_owned(), form));
                 }
             }
@@ -167,7 +171,9 @@ impl Index {
     /// any kind.
     pub(super) fn orphans(&self) -> u64 {
         let of_keys = self.found.iter().filter(|found| !found.of_account);
-        of_keys.filter(|found| self.keys.binary_search(&found.owner).is_err()).count() as u64
+        of_keys
+            .filter(|found| self.keys.binary_search(&found.owner).is_err())
+            .count() as u64
     }
 
     pub(super) fn owner(&self, number: u32) -> &str {
@@ -179,7 +185,11 @@ impl Index {
     }
 
     pub(super) fn bucket(&self, number: u32) -> Bucket {
-        self.buckets.values.get(number as usize).copied().unwrap_or(Bucket::All)
+        self.buckets
+            .values
+            .get(number as usize)
+            .copied()
+            .unwrap_or(Bucket::All)
     }
 
     /// What this one used.
@@ -192,7 +202,11 @@ impl Index {
     /// Accounts of which something is counted, and the owners that its counters have: with the mark of its kind, and
     /// without.
     pub(super) fn used_accounts(&self) -> BTreeMap<String, Vec<u32>> {
-        let all = self.found.iter().filter(|found| found.of_account).map(|found| found.owner);
+        let all = self
+            .found
+            .iter()
+            .filter(|found| found.of_account)
+            .map(|found| found.owner);
         let mut accounts: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for owner in all.collect::<BTreeSet<u32>>() {
             let id = self.owner(owner);

@@ -75,7 +75,10 @@ const HOMELESS: [(&str, &str, Form); 10] = [
 
 /// The database's name of an account.
 pub(super) fn account(kind: Kind, id: &str) -> String {
-    let prefix = ACCOUNTS.iter().find(|(of, _)| *of == kind).map_or("", |(_, prefix)| prefix);
+    let prefix = ACCOUNTS
+        .iter()
+        .find(|(of, _)| *of == kind)
+        .map_or("", |(_, prefix)| prefix);
     format!("{prefix}{id}")
 }
 
@@ -97,12 +100,18 @@ pub(super) fn homeless_kind(kind: Kind) -> Option<&'static str> {
 
 impl<'a> Name<'a> {
     pub(super) fn read(name: &'a str) -> Self {
-        if matches!(name, "apikey:index:version" | "claude:account:index" | "system:migrated:version") {
+        if matches!(
+            name,
+            "apikey:index:version" | "claude:account:index" | "system:migrated:version"
+        ) {
             return Self::OfUpstream;
         }
-        let one = |rest: &'a str| (!rest.is_empty() && !rest.contains(':') && rest != "index").then_some(rest);
+        let one =
+            |rest: &'a str| (!rest.is_empty() && !rest.contains(':') && rest != "index").then_some(rest);
         if let Some(rest) = name.strip_prefix("apikey:") {
-            return one(rest).filter(|rest| *rest != "hash_map").map_or(Self::Other, Self::Key);
+            return one(rest)
+                .filter(|rest| *rest != "hash_map")
+                .map_or(Self::Other, Self::Key);
         }
         for (kind, prefix) in ACCOUNTS {
             if let Some(rest) = name.strip_prefix(prefix) {
@@ -121,7 +130,9 @@ impl<'a> Name<'a> {
         if let Some(rest) = name.strip_prefix("user:").and_then(one) {
             return Self::User(rest);
         }
-        let homeless = HOMELESS.iter().find(|(prefix, ..)| name.starts_with(prefix) && !name.starts_with("user:"));
+        let homeless = HOMELESS
+            .iter()
+            .find(|(prefix, ..)| name.starts_with(prefix) && !name.starts_with("user:"));
         homeless.map_or(Self::Other, |(_, what, form)| Self::Homeless(what, *form))
     }
 }
@@ -186,7 +197,9 @@ fn of_key(rest: &str) -> Option<Usage<'_>> {
 fn of_account(rest: &str) -> Option<Usage<'_>> {
     let usage = |owner: &str, bucket, what| {
         // Some are counted with a mark of their kind.
-        let start = ["responses:", "api:"].iter().find(|mark| owner.starts_with(**mark));
+        let start = ["responses:", "api:"]
+            .iter()
+            .find(|mark| owner.starts_with(**mark));
         let bare = start.map_or(owner, |mark| owner.get(mark.len()..).unwrap_or_default());
         (!bare.is_empty() && !bare.contains(':') && bare != "index").then_some((bucket, what))
     };
@@ -199,7 +212,9 @@ fn of_account(rest: &str) -> Option<Usage<'_>> {
         "model" => {
             let (unit, after) = after.split_once(':')?;
             let (before, bucket) = label(after, unit)?;
-            let marked = ["responses:", "api:"].iter().find(|mark| before.starts_with(**mark));
+            let marked = ["responses:", "api:"]
+                .iter()
+                .find(|mark| before.starts_with(**mark));
             let skip = marked.map_or(0, |mark| mark.len());
             let (owner, model) = before.get(skip..)?.split_once(':')?;
             let end = skip + owner.len();
@@ -252,8 +267,13 @@ mod tests {
     #[track_caller]
     fn usage(name: &str, bucket: Bucket, what: What<'_>, of_account: bool) {
         let read = Name::read(name);
-        let Name::Usage(usage) = read else { panic!("{name}: {read:?}") };
-        assert_eq!((usage.owner, usage.bucket, usage.what, usage.of_account), (ID, bucket, what, of_account));
+        let Name::Usage(usage) = read else {
+            panic!("{name}: {read:?}")
+        };
+        assert_eq!(
+            (usage.owner, usage.bucket, usage.what, usage.of_account),
+            (ID, bucket, what, of_account)
+        );
     }
 
     #[test]
@@ -284,7 +304,10 @@ mod tests {
         assert_eq!(Name::read("apikey:index:version"), Name::OfUpstream);
         assert_eq!(Name::read("claude:account:x"), Name::Account(Kind::Claude, "x"));
         assert_eq!(Name::read("bedrock_account:x"), Name::Account(Kind::Bedrock, "x"));
-        assert_eq!(Name::read("webhook_config:default"), Name::Homeless("notices by webhook", Form::Text));
+        assert_eq!(
+            Name::read("webhook_config:default"),
+            Name::Homeless("notices by webhook", Form::Text)
+        );
         assert_eq!(Name::read("user:0f"), Name::User("0f"));
     }
 
@@ -293,24 +316,67 @@ mod tests {
         let hour = Bucket::Hour(Hour::parse("2026-01-31:09").unwrap());
         let month = Bucket::Month(Month::parse("2026-01").unwrap());
         usage(&format!("usage:{ID}"), Bucket::All, What::Counts, false);
-        usage(&format!("usage:daily:{ID}:2026-01-31"), day(), What::Counts, false);
-        usage(&format!("usage:hourly:{ID}:2026-01-31:09"), hour, What::Counts, false);
-        usage(&format!("usage:{ID}:model:monthly:a:b:2026-01"), month, What::Model("a:b"), false);
-        usage(&format!("usage:{ID}:model:hourly:m:2026-01-31:09"), hour, What::Model("m"), false);
-        usage(&format!("usage:{ID}:model:alltime:m:x"), Bucket::All, What::Model("m:x"), false);
-        usage(&format!("usage:cost:daily:{ID}:2026-01-31"), day(), What::Cost, false);
+        usage(
+            &format!("usage:daily:{ID}:2026-01-31"),
+            day(),
+            What::Counts,
+            false,
+        );
+        usage(
+            &format!("usage:hourly:{ID}:2026-01-31:09"),
+            hour,
+            What::Counts,
+            false,
+        );
+        usage(
+            &format!("usage:{ID}:model:monthly:a:b:2026-01"),
+            month,
+            What::Model("a:b"),
+            false,
+        );
+        usage(
+            &format!("usage:{ID}:model:hourly:m:2026-01-31:09"),
+            hour,
+            What::Model("m"),
+            false,
+        );
+        usage(
+            &format!("usage:{ID}:model:alltime:m:x"),
+            Bucket::All,
+            What::Model("m:x"),
+            false,
+        );
+        usage(
+            &format!("usage:cost:daily:{ID}:2026-01-31"),
+            day(),
+            What::Cost,
+            false,
+        );
         usage(&format!("usage:cost:total:{ID}"), Bucket::All, What::Cost, false);
         usage(&format!("usage:records:{ID}"), Bucket::All, What::Records, false);
         usage(&format!("account_usage:{ID}"), Bucket::All, What::Counts, true);
-        usage(&format!("account_usage:monthly:{ID}:2026-01"), month, What::Counts, true);
-        usage(&format!("account_usage:model:daily:{ID}:a:b:2026-01-31"), day(), What::Model("a:b"), true);
+        usage(
+            &format!("account_usage:monthly:{ID}:2026-01"),
+            month,
+            What::Counts,
+            true,
+        );
+        usage(
+            &format!("account_usage:model:daily:{ID}:a:b:2026-01-31"),
+            day(),
+            What::Model("a:b"),
+            true,
+        );
     }
 
     #[test]
     fn costs_that_are_kept_are_the_charged_ones() {
         let fields = Fields::of([("realCostMicro", "10"), ("ratedCostMicro", "12")]);
         assert_eq!(kept_cost(&fields), Some(MicroUsd(12)));
-        assert_eq!(kept_cost(&Fields::of([("realCostMicro", "10")])), Some(MicroUsd(10)));
+        assert_eq!(
+            kept_cost(&Fields::of([("realCostMicro", "10")])),
+            Some(MicroUsd(10))
+        );
         assert_eq!(kept_cost(&Fields::default()), None);
     }
 }

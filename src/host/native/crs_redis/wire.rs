@@ -99,7 +99,9 @@ impl Line {
             };
             self.connection = None;
             if tried == TRIES {
-                return Err(SourceError::Away(format!("the CRS's Redis cannot be read: {trouble}")));
+                return Err(SourceError::Away(format!(
+                    "the CRS's Redis cannot be read: {trouble}"
+                )));
             }
             tokio::time::sleep(Duration::from_millis(200) * tried).await;
         }
@@ -112,10 +114,14 @@ impl Line {
                 let config = AsyncConnectionConfig::new()
                     .set_connection_timeout(Some(Duration::from_secs(10)))
                     .set_response_timeout(None);
-                self.client.get_multiplexed_async_connection_with_config(&config).await?
+                self.client
+                    .get_multiplexed_async_connection_with_config(&config)
+                    .await?
             }
         };
-        let values = connection.send_packed_commands(pipeline, 0, pipeline.len()).await?;
+        let values = connection
+            .send_packed_commands(pipeline, 0, pipeline.len())
+            .await?;
         self.connection = Some(connection);
         Ok(values)
     }
@@ -172,7 +178,10 @@ pub(super) fn entries(value: Value) -> Option<Fields> {
         Value::Array(_) => {
             let flat = members(value);
             let (pairs, _) = flat.as_chunks::<2>();
-            pairs.iter().map(|[name, value]| (name.clone(), value.clone())).collect()
+            pairs
+                .iter()
+                .map(|[name, value]| (name.clone(), value.clone()))
+                .collect()
         }
         _ => return None,
     };
@@ -193,7 +202,10 @@ mod tests {
             Read::SMembers("k".to_owned()),
             Read::LRange("k".to_owned(), "1"),
         ];
-        let asked: Vec<&str> = reads.iter().filter_map(|read| read.args().first().copied()).collect();
+        let asked: Vec<&str> = reads
+            .iter()
+            .filter_map(|read| read.args().first().copied())
+            .collect();
         assert_eq!(asked, ["SCAN", "HSCAN", "GET", "HGETALL", "SMEMBERS", "LRANGE"]);
     }
 

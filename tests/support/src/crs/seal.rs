@@ -41,7 +41,13 @@ impl Kind {
 pub fn seal(kind: Kind, encryption_key: &str, plain: &str) -> String {
     let mut key = [0; 32];
     let params = scrypt::Params::new(14, 8, 1, 32).expect("parameters of scrypt");
-    scrypt::scrypt(encryption_key.as_bytes(), kind.salt().as_bytes(), &params, &mut key).expect("32 bytes");
+    scrypt::scrypt(
+        encryption_key.as_bytes(),
+        kind.salt().as_bytes(),
+        &params,
+        &mut key,
+    )
+    .expect("32 bytes");
     let iv: [u8; 16] = Md5::digest(plain.as_bytes()).into();
     format!("{}:{}", hex(&iv), encrypted(&key, &iv, plain))
 }
@@ -75,6 +81,9 @@ mod tests {
     #[test]
     fn old_values_are_those_of_crs() {
         let sealed = seal_old("0123456789abcdef0123456789abcdef", "sk-test-密钥-1");
-        assert_eq!(sealed, "c7d35da60b8646271d6a6e37c901883bbe4b6c62290ce8263423f4d6679d0dc7");
+        assert_eq!(
+            sealed,
+            "c7d35da60b8646271d6a6e37c901883bbe4b6c62290ce8263423f4d6679d0dc7"
+        );
     }
 }
