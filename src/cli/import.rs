@@ -63,7 +63,7 @@ pub(super) struct ImportArgs {
     #[arg(long)]
     take_over: bool,
     /// Where to: embedded, upstash, or redis://HOST:PORT/DB. Left out, the store that this relay is set to.
-    #[arg(long, value_name = "STORE")]
+    #[arg(long, value_name = "WHERE")]
     to: Option<String>,
 }
 

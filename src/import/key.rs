@@ -299,10 +299,9 @@ impl Reading<'_> {
         };
         let by_use = fields.text("expirationMode") == Some("activation");
         match (by_use, expires) {
-            (false, Moment::At(at)) => key.expires_at = Some(at),
+            // By use, too: used, and maybe extended since, it ends at a moment now.
+            (_, Moment::At(at)) => key.expires_at = Some(at),
             (false, _) => {}
-            // Used, and maybe extended since: when it ends is a moment now.
-            (true, Moment::At(at)) => key.expires_at = Some(at),
             (true, _) => {
                 key.expiration_mode = ExpirationMode::Activation;
                 key.activation_days = days;
@@ -350,7 +349,7 @@ impl Reading<'_> {
                 key.allowed_clients = known;
             }
         }
-        if self.context.claude_code_only && self.may(key, Service::Claude) {
+        if self.context.claude_code_only && Self::may(key, Service::Claude) {
             self.claude_code_only(key);
         }
     }
@@ -371,7 +370,7 @@ impl Reading<'_> {
         key.allowed_clients = vec![claude_code.to_owned()];
     }
 
-    fn may(&self, key: &Key, service: Service) -> bool {
+    fn may(key: &Key, service: Service) -> bool {
         key.permissions.is_empty() || key.permissions.contains(&service)
     }
 
@@ -391,7 +390,7 @@ impl Reading<'_> {
                     );
                 }
             }
-            (None, Some(_)) if self.may(key, Service::Claude) => {
+            (None, Some(_)) if Self::may(key, Service::Claude) => {
                 self.inactive("it is bound to a Bedrock account, which this relay does not have");
             }
             (None, _) => {}

@@ -80,7 +80,6 @@ impl Elements {
         let mut depth = 0_u64;
         loop {
             match self.peek()? {
-                None => return Ok(()),
                 Some(b'"') => {
                     self.file.consume(1);
                     self.string()?;
@@ -94,8 +93,8 @@ impl Elements {
                     self.file.consume(1);
                     depth -= 1;
                 }
-                // The end of what this value is in.
-                Some(b'}' | b']') => return Ok(()),
+                // The end of what this value is in, or of the file.
+                None | Some(b'}' | b']') => return Ok(()),
                 Some(b',' | b':') if depth > 0 => {
                     self.file.consume(1);
                     continue;
