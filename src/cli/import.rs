@@ -215,7 +215,7 @@ impl How<'_> {
         };
         let mut report = run.run(source).await.map_err(failed)?;
         shown.end();
-        report.target = app.ports.store.kind().to_owned();
+        app.ports.store.kind().clone_into(&mut report.target);
         report.kept_in = kept.end().map_err(Failure::Failed)?;
         report.variables.clone_from(&self.variables);
         Ok(report)

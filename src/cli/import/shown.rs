@@ -1,5 +1,7 @@
 //! The report of an import as people read it.
 
+use std::fmt::Write as _;
+
 use crs_edge::import::copy::Progress;
 use crs_edge::import::report::{Figures, Matter, Report};
 use crs_edge::import::variables::Fate;
@@ -137,7 +139,11 @@ fn remarks(report: &Report) -> Vec<String> {
             } else {
                 String::new()
             };
-            *text += &format!("\n  {} x {}\n      {names}{more}", remark.count, remark.what);
+            let _ = write!(
+                text,
+                "\n  {} x {}\n      {names}{more}",
+                remark.count, remark.what
+            );
         }
     }
     parts.into_iter().map(|(_, text)| text).collect()
