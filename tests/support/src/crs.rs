@@ -199,7 +199,7 @@ impl Crs {
 
     /// Labels of its hour, day and month.
     pub fn labels(&self, at: u64) -> (String, String, String) {
-        let local = iso((at as i64 + ZONE * 3_600_000) as u64);
+        let local = iso((at.cast_signed() + ZONE * 3_600_000) as u64);
         (
             format!("{}:{}", &local[..10], &local[11..13]),
             local[..10].to_owned(),
@@ -337,7 +337,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// `2026-01-31T09:30:00.000Z`, by Hinnant's arithmetic.
 pub fn iso(ms: u64) -> String {
-    let (days, rest) = ((ms / 86_400_000) as i64, ms % 86_400_000);
+    let (days, rest) = ((ms / 86_400_000).cast_signed(), ms % 86_400_000);
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);
