@@ -9,6 +9,8 @@ mod admin;
 mod api;
 mod check;
 mod failure;
+#[cfg(feature = "redis")]
+mod import;
 mod input;
 mod key;
 mod ledger;
@@ -71,6 +73,9 @@ enum Command {
     /// What was used: the books.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Take over the data of a claude-relay-service (CRS), which is only read: its keys keep working here.
+    #[cfg(feature = "redis")]
+    Import(Box<import::ImportArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -324,5 +329,7 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
         Command::Key(command) => key::run(command, environment, output).await,
         Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
         Command::Account(command) => account::run(command, environment, output).await,
+        #[cfg(feature = "redis")]
+        Command::Import(args) => import::run(*args, environment, output).await,
     }
 }

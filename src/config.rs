@@ -3,6 +3,9 @@
 //! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
 //! what to set; nothing is guessed in its place.
 
+mod aimed;
+mod crs;
+pub mod dotenv;
 mod read;
 mod strength;
 mod upstash;
@@ -13,6 +16,8 @@ use crate::model::secret::Secret;
 
 use http::HeaderValue;
 
+pub use aimed::Aimed;
+pub use crs::CrsSettings;
 pub use read::base_url;
 pub use read::{Problems, Vars};
 pub use strength::weakness;

@@ -10,6 +10,7 @@
 //! | [`error`] | what failed, whose fault it was, whether to try again |
 //! | [`host`] | the only code that knows where it runs |
 //! | [`http`] | the shared axum surface: router, extractors, errors, endpoints |
+//! | `import` | taking over the data of claude-relay-service; natively only |
 //! | [`metrics`] | figures for Prometheus |
 //! | [`model`] | the nouns: key, account, usage, price |
 //! | [`plan`] | which converters and accounts serve a protocol |
@@ -27,6 +28,8 @@ pub mod dialect;
 pub mod error;
 pub mod host;
 pub mod http;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod import;
 pub mod metrics;
 pub mod model;
 pub mod plan;

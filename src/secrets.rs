@@ -6,6 +6,7 @@
 
 mod client_key;
 mod login_ticket;
+mod old_key;
 mod password;
 pub mod pkce;
 mod seal;
@@ -21,6 +22,7 @@ use crate::config;
 
 pub use client_key::IssuedKey;
 pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
+pub use old_key::{OldKeys, Pepper, mark, old_hash};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};
 pub use session::{Lifetimes, Session, SessionError};

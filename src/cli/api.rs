@@ -346,7 +346,7 @@ async fn collect(body: Body) -> Result<Bytes, Failure> {
         .map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))
 }
 
-fn unready(error: StartError) -> Failure {
+pub(super) fn unready(error: StartError) -> Failure {
     match error {
         StartError::Settings(problems) => Failure::Usage(problems.to_string()),
         StartError::Other(text) | StartError::RecordsUnconfirmed(text) => Failure::Away(text),

@@ -554,7 +554,7 @@ fn is_sample(value: &str) -> bool {
 }
 
 /// Percent-encodes what has a meaning in a URL's user part.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -7,6 +7,8 @@ pub mod allocator;
 mod backends;
 pub mod clock;
 pub mod connections;
+#[cfg(feature = "redis")]
+pub mod crs_redis;
 mod descriptors;
 pub mod first_run;
 pub mod gates;
@@ -14,6 +16,7 @@ pub mod log;
 pub mod random;
 pub mod server;
 mod spill_file;
+mod takeover;
 pub mod tasks;
 pub mod upstream;
 
@@ -113,6 +116,8 @@ pub struct Native {
     pub app: App,
     gates: Arc<NativeGates>,
     local_token: Secret,
+    /// Without the audit log before it.
+    store: Arc<dyn Store>,
 }
 
 impl Native {
@@ -151,6 +156,7 @@ impl Native {
             app,
             gates,
             local_token,
+            store,
         })
     }
 

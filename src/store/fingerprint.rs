@@ -14,6 +14,11 @@ pub enum FingerprintError {
          expects {expected}. Set ENCRYPTION_KEY to the old value; nothing was changed"
     )]
     Other { expected: String, had: String },
+    #[error(
+        "this database belongs to a claude-relay-service, and nothing was changed in it: set REDIS_DB (or REDIS_URL) to an \
+         empty database, or take REDIS_HOST out of .env for the embedded store. `crs import --redis` reads its data"
+    )]
+    Crs,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -23,6 +28,9 @@ pub enum FingerprintError {
 pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(), FingerprintError> {
     let mut stored = stored_fingerprint(store).await?;
     if stored.is_none() {
+        if holds_crs(store).await? {
+            return Err(FingerprintError::Crs);
+        }
         let guard = Guard::Value {
             key: keys::FINGERPRINT.to_owned(),
             is: None,
@@ -46,6 +54,24 @@ pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(
             had: keyring.fingerprint().to_owned(),
         })
     }
+}
+
+/// What a claude-relay-service has in its database, and this relay never writes.
+const OF_CRS: [&str; 7] = [
+    "apikey:hash_map",
+    "apikey:index:version",
+    "session:admin_credentials",
+    "account_groups",
+    "claude_relay_config",
+    "claude:account:index",
+    "system:migrated:version",
+];
+
+/// Whether a claude-relay-service keeps its data here. Asked once, before the first start writes anything.
+async fn holds_crs(store: &dyn Store) -> Result<bool, StoreError> {
+    let asks = OF_CRS.map(|key| Command::Exists { key: key.to_owned() });
+    let replies = store.run(asks.to_vec()).await?;
+    Ok(replies.iter().any(|reply| matches!(reply, Reply::Int(1..))))
 }
 
 async fn stored_fingerprint(store: &dyn Store) -> Result<Option<String>, StoreError> {
@@ -79,6 +105,19 @@ mod tests {
         assert!(error.contains("ENCRYPTION_KEY"), "{error}");
         assert_eq!(store.ever_done(), before);
         assert!(!before.contains("0123456789abcdef0123456789abcdef"));
+    }
+
+    #[tokio::test]
+    async fn the_database_of_another_relay_is_refused_and_left_alone() {
+        for key in OF_CRS {
+            let store = FakeStore::default();
+            store.put(key, "x");
+            let before = store.ever_done();
+            let error = check_fingerprint(&store, &keyring()).await.unwrap_err();
+            assert!(matches!(error, FingerprintError::Crs), "{key}");
+            assert!(error.to_string().contains("REDIS_DB") && error.to_string().contains("crs import"));
+            assert_eq!(store.ever_done(), before);
+        }
     }
 
     #[tokio::test]

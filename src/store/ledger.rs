@@ -23,6 +23,7 @@
 
 mod append;
 mod bucket;
+mod imported;
 mod known;
 mod latency;
 mod models_of;
@@ -45,6 +46,7 @@ use crate::store::keys;
 
 pub use self::append::{Appended, UNSERVED};
 pub use self::bucket::{Bucket, Kind, Scope};
+pub use self::imported::{IMPORTED, ImportedCount, ImportedSum};
 pub use self::latency::{Failures, OfDay};
 pub use self::read::{Ranked, Summary};
 pub use self::requests::{Cursor, Filter, Page};

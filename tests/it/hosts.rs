@@ -28,6 +28,11 @@ const MODULES_NOT_HERE: &[NotHere] = &[
         "it is about what only a Worker is, does or costs",
     ),
     (
+        "import",
+        &[InProcess, Worker],
+        "it is a command of the program, and what it writes is read the same there",
+    ),
+    (
         "upstash",
         &[InProcess, Redis, Worker],
         "one native program shows that store, and a Worker has it anyway",

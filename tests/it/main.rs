@@ -70,6 +70,7 @@ mod embedded {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod import;
     mod intake;
     mod keys;
     mod leaving;
@@ -108,6 +109,7 @@ mod redis {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod import;
     mod intake;
     mod keys;
     mod leaving;

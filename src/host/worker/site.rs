@@ -146,7 +146,7 @@ impl Site {
                 self.look_again();
                 Ok(())
             }
-            Some(Err(error @ FingerprintError::Other { .. })) => {
+            Some(Err(error @ (FingerprintError::Other { .. } | FingerprintError::Crs))) => {
                 let refusal = Refusal(vec![error.to_string()]);
                 *self.wrong.borrow_mut() = Some(refusal.clone());
                 Err(refusal)

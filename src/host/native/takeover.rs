@@ -1,0 +1,21 @@
+//! What an import of another relay's data needs of this host.
+
+use super::Native;
+use crate::import::copy::Target;
+use crate::store::imports::Imports;
+use crate::store::old_keys::OldKeyStore;
+
+impl Native {
+    /// Where an import writes. One entry of the audit log tells of the whole import, so its records go by the log.
+    pub fn import_target(&self) -> Target<'_> {
+        let app = &self.app;
+        Target {
+            imports: Imports::new(self.store.clone()),
+            ledger: &app.ledger,
+            settings: &app.settings,
+            accounts: &app.accounts,
+            old_keys: OldKeyStore::new(self.store.clone(), app.keyring.clone(), app.ports.random.clone()),
+            keyring: &app.keyring,
+        }
+    }
+}
