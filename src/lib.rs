@@ -3,6 +3,7 @@
 //! | module | what is there |
 //! | --- | --- |
 //! | [`app`] | `App`: everything a request may touch, as a struct of ports |
+//! | `backup` | the file of a backup, natively: packed, sealed, read, checked |
 //! | [`config`] | every setting, read once at start |
 //! | [`error`] | what failed, whose fault it was, whether to try again |
 //! | [`host`] | the only code that knows where it runs |
@@ -17,6 +18,8 @@
 //! | [`store`] | backends of the `Store` port, and the repositories over it |
 
 pub mod app;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod backup;
 pub mod config;
 pub mod error;
 pub mod host;

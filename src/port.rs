@@ -10,3 +10,5 @@ pub mod random;
 pub mod store;
 pub mod tasks;
 pub mod upstream;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod whole;

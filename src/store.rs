@@ -21,12 +21,16 @@ pub mod fingerprint;
 pub mod fresh;
 pub mod groups;
 pub mod guesses;
+pub mod hold;
 pub mod keys;
 pub mod ledger;
 pub mod memory;
 mod record;
 pub mod redis;
 pub mod refusals;
+#[cfg(all(not(target_arch = "wasm32"), any(feature = "redis", feature = "upstash")))]
+mod scan;
+pub mod schema;
 pub mod settings;
 pub mod sign_ins;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]
