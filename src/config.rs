@@ -5,6 +5,7 @@
 
 mod read;
 mod strength;
+mod target;
 mod upstash;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use http::HeaderValue;
 pub use read::base_url;
 pub use read::{Problems, Vars};
 pub use strength::weakness;
+pub use target::store_at;
 
 /// The strings a configuration is built from.
 #[derive(Clone, Debug)]
@@ -30,6 +32,7 @@ pub struct Config {
     pub ledger: Ledger,
     pub audit: Audit,
     pub store: StoreChoice,
+    pub backup: Backup,
     pub claude: Claude,
     pub openai: OpenAi,
     pub gemini: Gemini,
@@ -197,6 +200,14 @@ pub struct Upstash {
 }
 
 #[derive(Clone, Debug)]
+pub struct Backup {
+    /// `BACKUP_DIR`: where a native host keeps the backups it makes; `None`: in `DATA_DIR`.
+    pub dir: Option<String>,
+    /// `BACKUP_PASSPHRASE`: seals them.
+    pub passphrase: Option<Secret>,
+}
+
+#[derive(Clone, Debug)]
 pub struct Claude {
     /// `CLAUDE_API_URL`: scheme and host, without `/v1/messages`.
     pub api_url: String,
@@ -297,6 +308,11 @@ impl Config {
 /// `DATA_DIR`: where a native host keeps its store and generated secrets; read before the rest.
 pub fn data_dir(vars: &dyn Vars) -> String {
     read::text(vars, "DATA_DIR").unwrap_or_else(|| "data".to_owned())
+}
+
+/// `BACKUP_PASSPHRASE`, for who reads a backup without other settings.
+pub fn backup_passphrase(vars: &dyn Vars) -> Option<Secret> {
+    read::text(vars, "BACKUP_PASSPHRASE").map(Secret::new)
 }
 
 /// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has

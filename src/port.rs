@@ -2,6 +2,7 @@
 //!
 //! Every port is `Send + Sync` on every target; an adapter bridges futures that are not.
 
+pub mod backups;
 pub mod billed;
 pub mod clock;
 pub mod destination;

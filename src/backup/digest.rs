@@ -128,7 +128,10 @@ impl Sum {
 /// Hex, 64 digits.
 impl std::fmt::Display for Sum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.of.iter().rev().try_for_each(|number| write!(f, "{number:016x}"))
+        self.of
+            .iter()
+            .rev()
+            .try_for_each(|number| write!(f, "{number:016x}"))
     }
 }
 
@@ -156,19 +159,32 @@ mod tests {
         let entries = [("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())];
         let whole = part("k", None, Content::Hash(entries.to_vec()));
         let [first, second] = entries.map(|entry| part("k", None, Content::Hash(vec![entry])));
-        assert_eq!(sum(&[second.clone(), first.clone()]), sum(std::slice::from_ref(&whole)));
+        assert_eq!(
+            sum(&[second.clone(), first.clone()]),
+            sum(std::slice::from_ref(&whole))
+        );
         let others = [
             part("l", None, whole.content.clone()),
             part("k", Some(1), whole.content.clone()),
-            part("k", None, Content::Hash(vec![("a".into(), "2".into()), ("b".into(), "1".into())])),
+            part(
+                "k",
+                None,
+                Content::Hash(vec![("a".into(), "2".into()), ("b".into(), "1".into())]),
+            ),
             part("k", None, Content::Set(vec!["a".into(), "b".into()])),
             first,
         ];
         for other in others {
-            assert_ne!(sum(std::slice::from_ref(&other)), sum(std::slice::from_ref(&whole)), "{other:?}");
+            assert_ne!(
+                sum(std::slice::from_ref(&other)),
+                sum(std::slice::from_ref(&whole)),
+                "{other:?}"
+            );
         }
         // Names and values do not run into each other.
-        let hash = |name: &str, value: &'static str| part("k", None, Content::Hash(vec![(name.into(), value.into())]));
+        let hash = |name: &str, value: &'static str| {
+            part("k", None, Content::Hash(vec![(name.into(), value.into())]))
+        };
         assert_ne!(sum(&[hash("ab", "c")]), sum(&[hash("a", "bc")]));
     }
 

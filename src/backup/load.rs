@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::port::clock::Clock;
 use crate::port::store::{Command, Store, StoreError};
-use crate::port::whole::{Parts, Part, Whole};
+use crate::port::whole::{Part, Parts, Whole};
 
 use super::Digest;
 

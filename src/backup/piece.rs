@@ -42,7 +42,11 @@ impl Chain {
     fn nonce(&self) -> [u8; 12] {
         let mut nonce = [0; 12];
         let number = self.number.to_be_bytes();
-        nonce.iter_mut().skip(4).zip(number).for_each(|(to, from)| *to = from);
+        nonce
+            .iter_mut()
+            .skip(4)
+            .zip(number)
+            .for_each(|(to, from)| *to = from);
         nonce
     }
 
@@ -151,12 +155,9 @@ impl<R: Read> PieceReader<R> {
             let mut tag = [0; TAG];
             self.from.fill(&mut tag)?;
             let (nonce, data) = (self.chain.nonce(), self.chain.associated(length));
-            let opened = self
-                .chain
-                .seal
-                .cipher
-                .as_ref()
-                .map(|cipher| cipher.decrypt_in_place_detached(&nonce.into(), &data, &mut payload, &tag.into()));
+            let opened = self.chain.seal.cipher.as_ref().map(|cipher| {
+                cipher.decrypt_in_place_detached(&nonce.into(), &data, &mut payload, &tag.into())
+            });
             if !matches!(opened, Some(Ok(()))) {
                 return Err(self.damaged("a piece does not open"));
             }

@@ -18,15 +18,35 @@ fn parts() -> Vec<Part> {
     vec![
         part("text", None, true, Content::Text("v".into())),
         part("空", Some(7), true, Content::Text(vec![0xff, 0, 1].into())),
-        part("hash", None, true, Content::Hash(vec![("a".into(), "1".into()), ("".into(), "".into())])),
-        part("hash", None, false, Content::Hash(vec![("b".into(), "x".repeat(300).into())])),
+        part(
+            "hash",
+            None,
+            true,
+            Content::Hash(vec![("a".into(), "1".into()), ("".into(), "".into())]),
+        ),
+        part(
+            "hash",
+            None,
+            false,
+            Content::Hash(vec![("b".into(), "x".repeat(300).into())]),
+        ),
         part("set", Some(u64::MAX), true, Content::Set(vec!["m".into()])),
-        part("sorted", None, true, Content::Sorted(vec![(f64::NEG_INFINITY, "low".into()), (-0.5, "m".into())])),
+        part(
+            "sorted",
+            None,
+            true,
+            Content::Sorted(vec![(f64::NEG_INFINITY, "low".into()), (-0.5, "m".into())]),
+        ),
     ]
 }
 
 fn head() -> Head {
-    Head::new(1, "2026-01-31T00:00:00Z".to_owned(), "memory", Some("00a1".to_owned()))
+    Head::new(
+        1,
+        "2026-01-31T00:00:00Z".to_owned(),
+        "memory",
+        Some("00a1".to_owned()),
+    )
 }
 
 fn packed(parts: &[Part], passphrase: Option<&Passphrase>) -> (Vec<u8>, Summary) {
@@ -162,7 +182,11 @@ fn a_sealed_file_opens_with_its_passphrase_only() {
     let mut again = head();
     again.sealed(&Counting(99.into()));
     again.weaken();
-    let other = Pack::begin(again, Some(&right), &Counting::new()).unwrap().end(0).unwrap().0;
+    let other = Pack::begin(again, Some(&right), &Counting::new())
+        .unwrap()
+        .end(0)
+        .unwrap()
+        .0;
     assert!(read(&other, Some(&right)).is_ok());
     let (plain, _) = packed(&parts(), None);
     assert!(read(&plain, Some(&wrong)).is_ok());

@@ -25,7 +25,9 @@ impl<R: Read> Closed<R> {
         let mut from = Counted::new(from);
         let mut magic = [0; MAGIC.len()];
         match from.fill(&mut magic) {
-            Err(BadFile::Cut { at }) if at > 0 && MAGIC.starts_with(magic.get(..at as usize).unwrap_or_default()) => {
+            Err(BadFile::Cut { at })
+                if at > 0 && MAGIC.starts_with(magic.get(..at as usize).unwrap_or_default()) =>
+            {
                 return Err(BadFile::Cut { at });
             }
             Err(BadFile::Cut { .. }) => return Err(BadFile::Stranger),
@@ -120,7 +122,14 @@ impl<R: Read> Unpack<R> {
                 self.plain.end()?;
                 let sum = self.digest.whole();
                 let found = (self.digest.keys, sum.records, self.digest.bytes, sum.to_string());
-                if found != (summary.keys, summary.records, summary.bytes, summary.digest.clone()) {
+                if found
+                    != (
+                        summary.keys,
+                        summary.records,
+                        summary.bytes,
+                        summary.digest.clone(),
+                    )
+                {
                     return Err(self.plain.pieces.damaged("it does not hold what its end says"));
                 }
                 self.summary = Some(summary);

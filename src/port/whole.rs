@@ -83,7 +83,9 @@ impl Content {
 impl Part {
     /// The commands that write it; run twice, they come to the same.
     pub fn commands(self) -> Vec<Command> {
-        let Self { key, end, content, .. } = self;
+        let Self {
+            key, end, content, ..
+        } = self;
         let write = match content {
             Content::Text(value) => {
                 return vec![Command::Set {

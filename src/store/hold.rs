@@ -7,8 +7,6 @@
 //! A step on one key is its own moment and goes on. A process that dies while it holds stops the others for
 //! [`LIFETIME`] at most.
 
-use std::time::Duration;
-
 use crs_durable::Millis;
 
 use super::keys;

@@ -214,7 +214,9 @@ impl<'a> Scan<'a> {
             match &mut content {
                 Content::Hash(entries) => entries.push((name, value)),
                 Content::Sorted(entries) => {
-                    let score = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+                    let score = std::str::from_utf8(&value)
+                        .ok()
+                        .and_then(|text| text.parse().ok());
                     entries.push((score.ok_or_else(shape)?, name));
                 }
                 Content::Set(members) => members.push(name),
@@ -315,7 +317,10 @@ fn page(answer: Option<Value>) -> Option<(Bytes, Vec<Bytes>)> {
 }
 
 fn args(words: &[&str]) -> Args {
-    words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
+    words
+        .iter()
+        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
+        .collect()
 }
 
 fn other_shape(raw: &dyn Raw, what: &str) -> StoreError {

@@ -154,7 +154,11 @@ pub const STEPS: &[Step] = &[];
 /// first to run the next time.
 pub async fn upgrade(store: &dyn Store, from: u32, steps: &[Step]) -> Result<(), StoreError> {
     for step in steps.iter().filter(|step| step.to > from) {
-        tracing::info!(version = step.to, "the data is being brought up to date: {}", step.what);
+        tracing::info!(
+            version = step.to,
+            "the data is being brought up to date: {}",
+            step.what
+        );
         (step.run)(store).await?;
         let schema = Schema {
             version: step.to,
@@ -215,7 +219,10 @@ mod tests {
             expire_at: None,
         };
         store.run(vec![set]).await.unwrap();
-        assert!(matches!(check(&store).await, Err(SchemaError::Newer { version: 9, .. })));
+        assert!(matches!(
+            check(&store).await,
+            Err(SchemaError::Newer { version: 9, .. })
+        ));
     }
 
     #[tokio::test]
@@ -223,7 +230,13 @@ mod tests {
         let store = store();
         for (unfinished, says) in [
             (Unfinished::Restore { digest: "d".into() }, "crs restore"),
-            (Unfinished::Rekey { from: "a".into(), to: "b".into() }, "crs rekey"),
+            (
+                Unfinished::Rekey {
+                    from: "a".into(),
+                    to: "b".into(),
+                },
+                "crs rekey",
+            ),
         ] {
             let schema = Schema {
                 unfinished: Some(unfinished),
@@ -244,11 +257,26 @@ mod tests {
             })
         }
         let steps = |third: fn(&dyn Store) -> BoxFuture<'_, Result<(), StoreError>>| {
-            let step = |to, run| Step { to, what: "a test", run };
-            [step(2, |store| add(store, 1)), step(3, |store| add(store, 10)), step(4, third)]
+            let step = |to, run| Step {
+                to,
+                what: "a test",
+                run,
+            };
+            [
+                step(2, |store| add(store, 1)),
+                step(3, |store| add(store, 10)),
+                step(4, third),
+            ]
         };
         let store = store();
-        say(&store, &Schema { version: 2, ..Schema::newest() }).await;
+        say(
+            &store,
+            &Schema {
+                version: 2,
+                ..Schema::newest()
+            },
+        )
+        .await;
         let broken = steps(|store| {
             Box::pin(async move {
                 add(store, 100).await?;
@@ -257,7 +285,9 @@ mod tests {
         });
         assert!(upgrade(&store, 2, &broken).await.is_err());
         assert_eq!(read(&store).await.unwrap().unwrap().0.version, 3);
-        upgrade(&store, 3, &steps(|store| add(store, 1_000))).await.unwrap();
+        upgrade(&store, 3, &steps(|store| add(store, 1_000)))
+            .await
+            .unwrap();
         assert_eq!(read(&store).await.unwrap().unwrap().0.version, 4);
         let replies = store.run(vec![Command::Get { key: "n".into() }]).await.unwrap();
         assert_eq!(replies, [Reply::Value(Some("1110".into()))]);
@@ -266,6 +296,10 @@ mod tests {
     #[test]
     fn the_newest_version_is_that_of_the_last_step() {
         assert_eq!(STEPS.last().map_or(1, |step| step.to), NEWEST);
-        assert!(STEPS.windows(2).all(|two| matches!(two, [a, b] if a.to + 1 == b.to)));
+        assert!(
+            STEPS
+                .windows(2)
+                .all(|two| matches!(two, [a, b] if a.to + 1 == b.to))
+        );
     }
 }

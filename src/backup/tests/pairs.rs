@@ -48,7 +48,8 @@ impl Backends {
                 let server = RedisServer::start();
                 let front = UpstashFront::start(&server).await;
                 let token = Secret::new(front.token());
-                let store = Upstash::new(&front.url(), &token, self.clock.clone(), Limits::default()).unwrap();
+                let store =
+                    Upstash::new(&front.url(), &token, self.clock.clone(), Limits::default()).unwrap();
                 self.redis.push(server);
                 self.fronts.push(front);
                 Arc::new(store)
@@ -73,7 +74,9 @@ fn commands() -> Vec<Command> {
         set("large", vec![b'x'; 400_000], None),
         Command::HSet {
             key: key("hash:long"),
-            entries: (0..2_500).map(|n| (format!("f{n}"), format!("{{\"n\":{n}}}").into())).collect(),
+            entries: (0..2_500)
+                .map(|n| (format!("f{n}"), format!("{{\"n\":{n}}}").into()))
+                .collect(),
         },
         Command::PExpireAt {
             key: key("hash:long"),
@@ -89,7 +92,9 @@ fn commands() -> Vec<Command> {
         },
         Command::ZAdd {
             key: key("sorted"),
-            entries: (0..1_200).map(|n| (f64::from(n) / 3.0, format!("m{n}"))).collect(),
+            entries: (0..1_200)
+                .map(|n| (f64::from(n) / 3.0, format!("m{n}")))
+                .collect(),
         },
         Command::ZAdd {
             key: key("odd scores"),
@@ -185,7 +190,18 @@ async fn an_embedded_store_is_read_as_of_one_moment() {
             field: field.to_owned(),
             by,
         };
-        vec![by("a", 1), by("b", -1), Command::IncrBy { key: "z".into(), by: 1 }, Command::IncrBy { key: "a".into(), by: -1 }]
+        vec![
+            by("a", 1),
+            by("b", -1),
+            Command::IncrBy {
+                key: "z".into(),
+                by: 1,
+            },
+            Command::IncrBy {
+                key: "a".into(),
+                by: -1,
+            },
+        ]
     };
     store.atomically(Vec::new(), step(0)).await.unwrap();
     let writing = {
@@ -215,7 +231,12 @@ async fn an_embedded_store_is_read_as_of_one_moment() {
         looks += 1;
     }
     writing.await.unwrap();
-    let Reply::Value(Some(total)) = store.run(vec![Command::Get { key: "z".into() }]).await.unwrap().remove(0) else {
+    let Reply::Value(Some(total)) = store
+        .run(vec![Command::Get { key: "z".into() }])
+        .await
+        .unwrap()
+        .remove(0)
+    else {
         panic!("a number");
     };
     assert_eq!(total, "400");

@@ -46,16 +46,32 @@ fn parts(key: &str, entry: &Entry) -> Vec<Part> {
     let contents: Vec<Content> = match &entry.value {
         Value::Text(text) => vec![Content::Text(text.clone())],
         Value::Hash(fields) => {
-            let entries: Vec<_> = fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-            entries.chunks(PART_ELEMENTS).map(|some| Content::Hash(some.to_vec())).collect()
+            let entries: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            entries
+                .chunks(PART_ELEMENTS)
+                .map(|some| Content::Hash(some.to_vec()))
+                .collect()
         }
         Value::Set(members) => {
             let members: Vec<_> = members.iter().cloned().collect();
-            members.chunks(PART_ELEMENTS).map(|some| Content::Set(some.to_vec())).collect()
+            members
+                .chunks(PART_ELEMENTS)
+                .map(|some| Content::Set(some.to_vec()))
+                .collect()
         }
         Value::Sorted(sorted) => {
-            let entries: Vec<_> = sorted.scores.iter().map(|(member, score)| (*score, member.clone())).collect();
-            entries.chunks(PART_ELEMENTS).map(|some| Content::Sorted(some.to_vec())).collect()
+            let entries: Vec<_> = sorted
+                .scores
+                .iter()
+                .map(|(member, score)| (*score, member.clone()))
+                .collect();
+            entries
+                .chunks(PART_ELEMENTS)
+                .map(|some| Content::Sorted(some.to_vec()))
+                .collect()
         }
     };
     let part = |(at, content)| Part {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{KIND, Upstash, answer, body, spoken};
 use super::line::To;
+use super::{KIND, Upstash, answer, body, spoken};
 use crate::port::store::StoreError;
 use crate::port::whole::{Parts, Whole};
 use crate::store::redis::{Args, Value};
