@@ -77,6 +77,8 @@ enum Command {
     Restore(RestoreArgs),
     /// Copy the store of the settings into another, empty one, and prove the copy equal. No relay may run on either.
     Move(MoveArgs),
+    /// Seal everything under NEW_ENCRYPTION_KEY. No relay may run on the store; killed anywhere, run it again.
+    Rekey,
     /// What was used: the books.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -376,6 +378,7 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
         Command::Verify(args) => backup::verify(args, environment, output).await,
         Command::Restore(args) => backup::restore(args, environment, output).await,
         Command::Move(args) => backup::move_to(args, environment, output).await,
+        Command::Rekey => backup::rekey(environment, output).await,
         Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
         Command::Account(command) => account::run(command, environment, output).await,
     }

@@ -17,7 +17,7 @@ use http::HeaderValue;
 pub use read::base_url;
 pub use read::{Problems, Vars};
 pub use strength::weakness;
-pub use target::store_at;
+pub use target::{NEW_ENCRYPTION_KEY, next_secrets, store_at};
 
 /// The strings a configuration is built from.
 #[derive(Clone, Debug)]

@@ -1,5 +1,3 @@
-use std::io::Read as _;
-
 use super::*;
 use crate::port::whole::{Content, Part};
 use crate::secrets::tests::Counting;
@@ -117,7 +115,7 @@ fn a_file_of_many_pieces_is_read_in_any_pieces() {
         struct Trickle<'a>(&'a [u8]);
         impl std::io::Read for Trickle<'_> {
             fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-                self.0.by_ref().take(1).read(into)
+                std::io::Read::read(&mut self.0, &mut into[..1])
             }
         }
         let trickle = Closed::read(Trickle(&file)).unwrap().open(passphrase).unwrap();

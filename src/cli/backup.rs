@@ -120,6 +120,30 @@ pub(super) async fn move_to(args: MoveArgs, environment: &dyn Vars, output: &Out
     Ok(())
 }
 
+/// Seals everything under another key.
+pub(super) async fn rekey(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    nobody_runs(environment).await?;
+    let work = crs_edge::host::native::rekey::rekey(environment);
+    let done = output
+        .waiting("sealing anew", work)
+        .await
+        .map_err(|error| failed(Path::new("the store"), error))?;
+    let value = json!({ "accounts": done.accounts, "from": done.from, "to": done.to, "kept": done.kept });
+    output.result(&value, || {
+        let next = if done.kept {
+            "The new key is in secrets.json of the data folder."
+        } else {
+            "Set ENCRYPTION_KEY to the new key, on every relay of this store, and take NEW_ENCRYPTION_KEY away."
+        };
+        format!(
+            "Everything is sealed with the key {} now, {} accounts by this run. Client keys stay good. {next}",
+            done.to, done.accounts
+        )
+    });
+    output.note("Backups from before open with the old key only.");
+    Ok(())
+}
+
 fn target(to: Option<&str>, setup: &Setup, environment: &dyn Vars) -> Result<StoreChoice, Failure> {
     match to {
         None => Ok(setup.config.store.clone()),

@@ -1,7 +1,7 @@
 //! Another store than the one of the settings, for who moves data there.
 
 use super::read::text;
-use super::{Config, Problems, StoreChoice, Vars};
+use super::{Config, Problems, Secrets, StoreChoice, Vars};
 
 /// Settings of which some are others.
 struct Over<'a> {
@@ -51,6 +51,26 @@ pub fn store_at(vars: &dyn Vars, to: &str) -> Result<StoreChoice, Problems> {
         }
     };
     Config::read(&Over { vars, others }).map(|config| config.store)
+}
+
+/// The `ENCRYPTION_KEY` that is to take the place of the one of the settings, for `crs rekey`.
+pub const NEW_ENCRYPTION_KEY: &str = "NEW_ENCRYPTION_KEY";
+
+/// The secrets with that key; `None`: it is not set.
+pub fn next_secrets(vars: &dyn Vars) -> Result<Option<Secrets>, Problems> {
+    let Some(next) = text(vars, NEW_ENCRYPTION_KEY) else {
+        return Ok(None);
+    };
+    let others = vec![(super::ENCRYPTION_KEY, Some(next))];
+    match Config::read(&Over { vars, others }) {
+        Ok(config) => Ok(Some(config.secrets)),
+        Err(Problems(lines)) => Err(Problems(
+            lines
+                .into_iter()
+                .map(|line| line.replace(super::ENCRYPTION_KEY, NEW_ENCRYPTION_KEY))
+                .collect(),
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod first_run;
 pub mod gates;
 pub mod log;
 pub mod random;
+pub mod rekey;
 pub mod server;
 mod spill_file;
 pub mod tasks;

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `crs:fingerprint` | string | fingerprint of the `ENCRYPTION_KEY` the data was written with |
 //! | `crs:schema` | string | version of all this, and a rebuilding that is not finished, JSON; see `store::schema` |
+//! | `crs:earlier-keys` | string | sub-keys of replaced `ENCRYPTION_KEY`s, sealed; see `secrets::earlier` |
 //! | `crs:hold` | string, expires | who reads the store as a whole just now; see `store::hold` |
 //! | `backups:schedule` | string | when backups are made, JSON |
 //! | `apikeys` | hash | id of a client key -> its record, JSON |

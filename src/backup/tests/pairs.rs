@@ -10,7 +10,7 @@ use crate::backup::load::{self, Load};
 use crate::backup::{Closed, Pack, Passphrase, Summary};
 use crate::host::native::clock::NativeClock;
 use crate::model::secret::Secret;
-use crate::port::store::{Command, Reply};
+use crate::port::store::{Command, Reply, Store as _};
 use crate::port::whole::Whole;
 use crate::secrets::tests::Counting;
 use crate::store::embedded::Embedded;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use self::folder::Folder;
@@ -208,7 +207,7 @@ impl Backups for NativeBackups {
                 let _ = sender.send(Err(error)).await;
             }
         });
-        let next = async |mut receiver: mpsc::Receiver<Result<Bytes, BackupError>>| {
+        let next = |mut receiver: mpsc::Receiver<Result<Bytes, BackupError>>| async move {
             let piece = receiver.recv().await?;
             Some((piece, receiver))
         };

@@ -193,7 +193,7 @@ pub(super) fn stream(mut file: File, piece: usize) -> Result<(u64, FileStream), 
     use std::io::Seek as _;
     file.rewind().map_err(unread)?;
     let length = file.metadata().map_err(unread)?.len();
-    let read = async move |mut file: tokio::fs::File| {
+    let read = move |mut file: tokio::fs::File| async move {
         let mut bytes = vec![0; piece];
         match file.read(&mut bytes).await {
             Ok(0) => None,

@@ -105,17 +105,21 @@ pub(super) async fn keep(
     clock: &dyn Clock,
     hold: &mut Option<Hold>,
 ) -> Result<(), BackupError> {
-    match hold {
-        Some(hold) if !hold.keep(store, clock.now()).await? => Err(changed()),
-        _ => Ok(()),
+    let Some(hold) = hold else { return Ok(()) };
+    if hold.keep(store, clock.now()).await? {
+        Ok(())
+    } else {
+        Err(changed())
     }
 }
 
 /// An error: it had ended before.
 pub(super) async fn release(store: &dyn Store, hold: Option<Hold>) -> Result<(), BackupError> {
-    match hold {
-        Some(hold) if !hold.release(store).await? => Err(changed()),
-        _ => Ok(()),
+    let Some(hold) = hold else { return Ok(()) };
+    if hold.release(store).await? {
+        Ok(())
+    } else {
+        Err(changed())
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::backup::Closed;
 use crate::port::clock::movable::Movable;
+use crate::port::store::Store as _;
 use crate::secrets::tests::Counting;
 use crate::store::memory::Memory;
 use futures_util::StreamExt as _;
