@@ -336,3 +336,70 @@ async fn a_half_restored_database_is_not_served() {
     assert!(matches!(HOST, Host::Embedded | Host::Redis));
     assert!(!Path::new("crs.redb").exists());
 }
+
+/// Written by the release 0.1.0 before data named its version: one account, one key, three calls.
+const RELEASE_0_1_0: &[u8] = include_bytes!("../fixtures/store-0.1.0.redb.gz");
+const ITS_KEY: &str = "cr_a9ec1fd49d5749d17c18ac130f8af93165bab2bc645b2ecd57eb53fb1ab34e71";
+
+#[tokio::test]
+async fn a_store_that_an_earlier_release_wrote_is_read() {
+    let provider = FakeProvider::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut store = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(RELEASE_0_1_0), &mut store).unwrap();
+    std::fs::write(data.join("crs.redb"), store).unwrap();
+    let setup = with_secrets(Relay::at(env!("CARGO_BIN_EXE_crs")).provider(&provider));
+    let relay = setup.data(&data).start().await;
+    let keys = relay.admin().get("/admin/api-keys").await.good().json();
+    assert_eq!((&keys["items"][0]["name"], &keys["items"][0]["dailyCostLimit"]), (&"laptop".into(), &2.5.into()));
+    let spent = keys["items"][0]["costTotal"].as_f64().unwrap();
+    assert!(spent > 0.0, "{keys}");
+    relay.client(ITS_KEY).messages("hi").send().await.good();
+    let request = provider.wait_for(1).await.remove(0);
+    assert_eq!(request.header("x-api-key"), Some("sk-ant-fixture-account"));
+}
+
+/// Killed at many moments, a change of the key ends right; old client keys and the accounts' secrets go on working.
+#[tokio::test]
+async fn everything_is_sealed_under_a_new_key() {
+    const NEW: &str = "0123456789abcdefghijklmnopqrstuv";
+    let Ready {
+        provider,
+        mut relay,
+        key,
+        client,
+    } = ready_with(with_secrets).await;
+    client.messages("hi").send().await.good();
+    for n in 0..40 {
+        relay.claude_account(&format!("more {n}"), &format!("sk-ant-more-{n}")).await;
+    }
+    let told = crs(&mut relay, &["rekey"], &[("NEW_ENCRYPTION_KEY", NEW)]).await.failed(2);
+    assert!(told.contains("a server runs"), "{told}");
+    relay.terminate().await;
+    let told = crs(&mut relay, &["rekey"], &[]).await.failed(2);
+    assert!(told.contains("NEW_ENCRYPTION_KEY is not set"), "{told}");
+    for round in 0..6_u64 {
+        let mut command = tokio::process::Command::from(relay.process().command());
+        let command = command.arg("rekey").env("NEW_ENCRYPTION_KEY", NEW);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(round * 8)).await;
+        let _ = child.kill().await;
+    }
+    let done = crs(&mut relay, &["rekey", "--json"], &[("NEW_ENCRYPTION_KEY", NEW)]).await.json();
+    assert_ne!(done["from"], done["to"]);
+    let wrong = crs(&mut relay, &["key", "list"], &[]).await.failed(4);
+    assert!(wrong.contains("ENCRYPTION_KEY is not the one"), "{wrong}");
+
+    let setup = super::support::relay(&provider).env("JWT_SECRET", SECRETS[0].1).env("ENCRYPTION_KEY", NEW);
+    let mut again = setup.data_of(&relay).prepare();
+    again.start_again().await;
+    let calls = provider.requests().len();
+    again.client(&key.secret).messages("hi").send().await.good();
+    let request = provider.wait_for(calls + 1).await.pop().unwrap();
+    assert!(request.header("x-api-key").unwrap().starts_with("sk-ant-"));
+    let fresh = again.key("fresh").create().await;
+    again.client(&fresh.secret).messages("hi").send().await.good();
+    again.terminate().await;
+}
