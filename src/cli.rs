@@ -114,14 +114,14 @@ struct RestoreArgs {
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// embedded, redis, upstash or redis://HOST:PORT/DB; left out, the store of the settings.
-    #[arg(long, value_name = "STORE")]
+    #[arg(long, value_name = "WHERE")]
     to: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct MoveArgs {
     /// embedded, redis, upstash (with their variables), or redis://HOST:PORT/DB with REDIS_PASSWORD.
-    #[arg(long, value_name = "STORE")]
+    #[arg(long, value_name = "WHERE")]
     to: String,
 }
 

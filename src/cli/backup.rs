@@ -276,7 +276,10 @@ fn shown(head: &Head, summary: &Summary) -> String {
             "sealed",
             if head.sealed.is_some() { "yes" } else { "no" }.to_owned(),
         ),
-        ("ENCRYPTION_KEY", head.fingerprint.clone().unwrap_or_default()),
+        (
+            "secrets inside open with key",
+            head.fingerprint.clone().unwrap_or_default(),
+        ),
         ("keys", summary.keys.to_string()),
         ("records", summary.records.to_string()),
         ("digest", summary.digest.clone()),

@@ -45,6 +45,9 @@ pub enum Unfinished {
     Restore { digest: String },
     /// Fingerprints of the two keys.
     Rekey { from: String, to: String },
+    /// One of a later version.
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,10 @@ pub enum SchemaError {
     Restoring,
     #[error("a change of ENCRYPTION_KEY was not finished: run `crs rekey` again with the same two keys")]
     Rekeying,
+    #[error(
+        "something that this crs ({BY}) does not know was begun in this store and not finished: use {by} or later"
+    )]
+    Unknown { by: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -135,6 +142,7 @@ pub async fn check(store: &dyn Store) -> Result<u32, SchemaError> {
         None => Ok(found.version),
         Some(Unfinished::Restore { .. }) => Err(SchemaError::Restoring),
         Some(Unfinished::Rekey { .. }) => Err(SchemaError::Rekeying),
+        Some(Unfinished::Other) => Err(SchemaError::Unknown { by: found.by }),
     }
 }
 
@@ -215,7 +223,7 @@ mod tests {
         // A later version may say more of itself.
         let set = Command::Set {
             key: keys::SCHEMA.to_owned(),
-            value: r#"{"version":9,"by":"crs 8.0.0","else":1}"#.into(),
+            value: r#"{"version":9,"by":"crs 8.0.0","else":1,"unfinished":{"what":"else","n":1}}"#.into(),
             expire_at: None,
         };
         store.run(vec![set]).await.unwrap();

@@ -303,7 +303,11 @@ async fn a_restore_that_is_killed_leaves_no_half_store() {
                 assert_eq!(again.json()["digest"], made["digest"]);
             } else {
                 // The first one was through before it was killed.
-                assert!(again.failed(2).contains("only an empty store"));
+                let told = again.failed(2);
+                assert!(
+                    told.contains("only an empty store"),
+                    "redis: {redis}, round {round}: {told}"
+                );
             }
             if round == 3 {
                 serves(target, &key.secret).await;
@@ -319,7 +323,7 @@ async fn a_half_restored_database_is_not_served() {
     redis.command(&[
         "SET",
         "crs:schema",
-        r#"{"version":1,"by":"crs 0.1.0","unfinished":{"what":"Restore","digest":"d"}}"#,
+        r#"{"version":1,"by":"crs 0.1.0","unfinished":{"what":"restore","digest":"d"}}"#,
     ]);
     let provider = FakeProvider::start().await;
     let mut relay = with_secrets(relay(&provider))
@@ -353,7 +357,10 @@ async fn a_store_that_an_earlier_release_wrote_is_read() {
     let setup = with_secrets(Relay::at(env!("CARGO_BIN_EXE_crs")).provider(&provider));
     let relay = setup.data(&data).start().await;
     let keys = relay.admin().get("/admin/api-keys").await.good().json();
-    assert_eq!((&keys["items"][0]["name"], &keys["items"][0]["dailyCostLimit"]), (&"laptop".into(), &2.5.into()));
+    assert_eq!(
+        (&keys["items"][0]["name"], &keys["items"][0]["dailyCostLimit"]),
+        (&"laptop".into(), &2.5.into())
+    );
     let spent = keys["items"][0]["costTotal"].as_f64().unwrap();
     assert!(spent > 0.0, "{keys}");
     relay.client(ITS_KEY).messages("hi").send().await.good();
@@ -373,9 +380,13 @@ async fn everything_is_sealed_under_a_new_key() {
     } = ready_with(with_secrets).await;
     client.messages("hi").send().await.good();
     for n in 0..40 {
-        relay.claude_account(&format!("more {n}"), &format!("sk-ant-more-{n}")).await;
+        relay
+            .claude_account(&format!("more {n}"), &format!("sk-ant-more-{n}"))
+            .await;
     }
-    let told = crs(&mut relay, &["rekey"], &[("NEW_ENCRYPTION_KEY", NEW)]).await.failed(2);
+    let told = crs(&mut relay, &["rekey"], &[("NEW_ENCRYPTION_KEY", NEW)])
+        .await
+        .failed(2);
     assert!(told.contains("a server runs"), "{told}");
     relay.terminate().await;
     let told = crs(&mut relay, &["rekey"], &[]).await.failed(2);
@@ -383,16 +394,24 @@ async fn everything_is_sealed_under_a_new_key() {
     for round in 0..6_u64 {
         let mut command = tokio::process::Command::from(relay.process().command());
         let command = command.arg("rekey").env("NEW_ENCRYPTION_KEY", NEW);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(round * 8)).await;
         let _ = child.kill().await;
     }
-    let done = crs(&mut relay, &["rekey", "--json"], &[("NEW_ENCRYPTION_KEY", NEW)]).await.json();
+    let done = crs(&mut relay, &["rekey", "--json"], &[("NEW_ENCRYPTION_KEY", NEW)])
+        .await
+        .json();
     assert_ne!(done["from"], done["to"]);
     let wrong = crs(&mut relay, &["key", "list"], &[]).await.failed(4);
     assert!(wrong.contains("ENCRYPTION_KEY is not the one"), "{wrong}");
 
-    let setup = super::support::relay(&provider).env("JWT_SECRET", SECRETS[0].1).env("ENCRYPTION_KEY", NEW);
+    let setup = super::support::relay(&provider)
+        .env("JWT_SECRET", SECRETS[0].1)
+        .env("ENCRYPTION_KEY", NEW);
     let mut again = setup.data_of(&relay).prepare();
     again.start_again().await;
     let calls = provider.requests().len();

@@ -174,7 +174,9 @@ impl Site {
                 return Err(refusal);
             }
             // Somebody rebuilds it: the next request asks again.
-            Some(Err(error @ (SchemaError::Restoring | SchemaError::Rekeying))) => {
+            Some(Err(
+                error @ (SchemaError::Restoring | SchemaError::Rekeying | SchemaError::Unknown { .. }),
+            )) => {
                 return Err(Refusal(vec![error.to_string()]));
             }
             Some(Err(SchemaError::Store(error))) => {
