@@ -150,7 +150,9 @@ mod tests {
 
     fn sum(parts: &[Part]) -> Sum {
         let mut digest = Digest::default();
-        parts.iter().for_each(|part| digest.add(part));
+        for part in parts {
+            digest.add(part);
+        }
         digest.whole()
     }
 

@@ -76,7 +76,9 @@ pub async fn digest(store: &dyn Whole, apart: &[&str]) -> Result<Digest, StoreEr
     let mut digest = Digest::default();
     let mut parts = store.parts().await?;
     while let Some(some) = next(&mut *parts, apart).await? {
-        some.iter().for_each(|part| digest.add(part));
+        for part in &some {
+            digest.add(part);
+        }
     }
     Ok(digest)
 }

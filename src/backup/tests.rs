@@ -20,7 +20,7 @@ fn parts() -> Vec<Part> {
             "hash",
             None,
             true,
-            Content::Hash(vec![("a".into(), "1".into()), ("".into(), "".into())]),
+            Content::Hash(vec![("a".into(), "1".into()), (String::new(), "".into())]),
         ),
         part(
             "hash",
@@ -68,10 +68,18 @@ fn packed(parts: &[Part], passphrase: Option<&Passphrase>) -> (Vec<u8>, Summary)
 fn read(file: &[u8], passphrase: Option<&Passphrase>) -> Result<(Vec<Part>, Summary), BadFile> {
     let mut unpack = Closed::read(file)?.open(passphrase)?;
     let mut parts = Vec::new();
-    while let Some(part) = unpack.next()? {
+    while let Some(part) = unpack.part()? {
         parts.push(part);
     }
     Ok((parts, unpack.verify()?.0))
+}
+
+/// One byte at a time.
+struct Trickle<'a>(&'a [u8]);
+impl std::io::Read for Trickle<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        std::io::Read::read(&mut self.0, &mut into[..1])
+    }
 }
 
 #[test]
@@ -111,13 +119,6 @@ fn a_file_of_many_pieces_is_read_in_any_pieces() {
         let (file, summary) = packed(&parts, passphrase);
         assert!(file.len() > 8 * (64 << 10), "{}", file.len());
         assert_eq!(read(&file, passphrase).unwrap().0, parts);
-        /// One byte at a time.
-        struct Trickle<'a>(&'a [u8]);
-        impl std::io::Read for Trickle<'_> {
-            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-                std::io::Read::read(&mut self.0, &mut into[..1])
-            }
-        }
         let trickle = Closed::read(Trickle(&file)).unwrap().open(passphrase).unwrap();
         assert_eq!(trickle.verify().unwrap().0, summary);
         // Pieces are swapped, left out, and taken from another file of the same passphrase.

@@ -13,6 +13,13 @@ use crate::port::whole::Part;
 /// Bytes that are unpacked at once.
 const READY: usize = 128 << 10;
 
+/// All that is known of a head of any version.
+#[derive(serde::Deserialize)]
+struct Any {
+    format: u32,
+    by: String,
+}
+
 /// A file whose head is read.
 pub struct Closed<R> {
     pub head: Head,
@@ -48,12 +55,6 @@ impl<R: Read> Closed<R> {
         }
         let mut text = vec![0; size];
         from.fill(&mut text)?;
-        /// All that is known of a head of any version.
-        #[derive(serde::Deserialize)]
-        struct Any {
-            format: u32,
-            by: String,
-        }
         let any: Any = serde_json::from_slice(&text).map_err(|_| damaged(from.at))?;
         if any.format > FORMAT {
             return Err(BadFile::Newer {
@@ -109,7 +110,7 @@ pub struct Unpack<R> {
 
 impl<R: Read> Unpack<R> {
     /// The next part; `None`: the file is whole, and that was all of it.
-    pub fn next(&mut self) -> Result<Option<Part>, BadFile> {
+    pub fn part(&mut self) -> Result<Option<Part>, BadFile> {
         if self.summary.is_some() {
             return Ok(None);
         }
@@ -140,7 +141,7 @@ impl<R: Read> Unpack<R> {
 
     /// Reads the rest, and says what the whole file holds.
     pub fn verify(mut self) -> Result<(Summary, Digest), BadFile> {
-        while self.next()?.is_some() {}
+        while self.part()?.is_some() {}
         let at = self.at();
         let summary = self.summary.ok_or(BadFile::Cut { at })?;
         Ok((summary, self.digest))

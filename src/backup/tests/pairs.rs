@@ -155,7 +155,7 @@ async fn every_backend_into_every_other() {
             assert_eq!(target.size().await.unwrap(), 0);
             let mut unpack = Closed::read(file.as_slice()).unwrap().open(seal).unwrap();
             let mut load = Load::new(&*target, &*backends.clock);
-            while let Some(part) = unpack.next().unwrap() {
+            while let Some(part) = unpack.part().unwrap() {
                 load.add(part).await.unwrap();
             }
             load.flush().await.unwrap();
@@ -204,20 +204,20 @@ async fn an_embedded_store_is_read_as_of_one_moment() {
         ]
     };
     store.atomically(Vec::new(), step(0)).await.unwrap();
-    let writing = {
+    let mut writing = {
         let store = store.clone();
-        tokio::spawn(async move {
+        tokio::task::JoinSet::from_iter([async move {
             for n in 1..400 {
                 store.atomically(Vec::new(), step(n)).await.unwrap();
             }
-        })
+        }])
     };
     let mut looks = 0;
-    while !writing.is_finished() || looks == 0 {
+    while writing.try_join_next().is_none() {
         let (file, _) = pack(&*store, None).await;
         let mut sum = 0;
         let mut unpack = Closed::read(file.as_slice()).unwrap().open(None).unwrap();
-        while let Some(part) = unpack.next().unwrap() {
+        while let Some(part) = unpack.part().unwrap() {
             let number = |text: &[u8]| std::str::from_utf8(text).unwrap().parse::<i64>().unwrap();
             match part.content {
                 crate::port::whole::Content::Hash(entries) => {
@@ -230,7 +230,6 @@ async fn an_embedded_store_is_read_as_of_one_moment() {
         assert_eq!(sum, 0);
         looks += 1;
     }
-    writing.await.unwrap();
     let Reply::Value(Some(total)) = store
         .run(vec![Command::Get { key: "z".into() }])
         .await

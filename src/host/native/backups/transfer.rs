@@ -111,7 +111,7 @@ pub async fn restore(
 fn some(unpack: &mut crate::backup::Unpack<File>) -> Result<Vec<Part>, BadFile> {
     let (mut parts, mut size) = (Vec::new(), 0);
     while size < 256 << 10 {
-        let Some(part) = unpack.next()? else { break };
+        let Some(part) = unpack.part()? else { break };
         size += part.content.bytes() + part.key.len();
         parts.push(part);
     }
