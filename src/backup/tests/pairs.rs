@@ -212,8 +212,7 @@ async fn an_embedded_store_is_read_as_of_one_moment() {
             }
         }])
     };
-    let mut looks = 0;
-    while writing.try_join_next().is_none() {
+    loop {
         let (file, _) = pack(&*store, None).await;
         let mut sum = 0;
         let mut unpack = Closed::read(file.as_slice()).unwrap().open(None).unwrap();
@@ -228,7 +227,10 @@ async fn an_embedded_store_is_read_as_of_one_moment() {
             }
         }
         assert_eq!(sum, 0);
-        looks += 1;
+        if let Some(done) = writing.try_join_next() {
+            done.unwrap();
+            break;
+        }
     }
     let Reply::Value(Some(total)) = store
         .run(vec![Command::Get { key: "z".into() }])
