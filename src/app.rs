@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::model::account::Platform;
 use crate::model::price::PriceBook;
 use crate::model::secret::Secret;
+use crate::port::backups::Backups;
 use crate::port::billed::Billed;
 use crate::port::clock::Clock;
 use crate::port::destination::Destinations;
@@ -63,6 +64,8 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// `None`: this host's platform bills nothing by the unit.
     pub billed: Option<Arc<dyn Billed>>,
+    /// `None`: this host has no files.
+    pub backups: Option<Arc<dyn Backups>>,
     pub host: HostKind,
 }
 

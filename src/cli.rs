@@ -7,6 +7,7 @@
 mod account;
 mod admin;
 mod api;
+mod backup;
 mod check;
 mod failure;
 #[cfg(feature = "redis")]
@@ -70,12 +71,63 @@ enum Command {
     /// Accounts at providers.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Write everything in the store to a file, while the relay runs.
+    Backup(BackupArgs),
+    /// Read a backup through and say what is in it; needs no store.
+    Verify(VerifyArgs),
+    /// Make an empty store what a backup holds. No relay may run on it.
+    Restore(RestoreArgs),
+    /// Copy the store of the settings into another, empty one, and prove the copy equal. No relay may run on either.
+    Move(MoveArgs),
+    /// Seal everything under NEW_ENCRYPTION_KEY. No relay may run on the store; killed anywhere, run it again.
+    Rekey,
     /// What was used: the books.
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Take over the data of a claude-relay-service (CRS), which is only read: its keys keep working here.
     #[cfg(feature = "redis")]
     Import(Box<import::ImportArgs>),
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    /// Where to write it; must not be there yet.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Seal it with a passphrase, asked for at the terminal. BACKUP_PASSPHRASE does so without asking.
+    #[arg(long)]
+    seal: bool,
+    /// The file that holds the passphrase, in its first line; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The file that holds the passphrase; left out, BACKUP_PASSPHRASE, or what is asked for at the terminal.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The file that holds the passphrase; left out, BACKUP_PASSPHRASE, or what is asked for at the terminal.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// embedded, redis, upstash or redis://HOST:PORT/DB; left out, the store of the settings.
+    #[arg(long, value_name = "WHERE")]
+    to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct MoveArgs {
+    /// embedded, redis, upstash (with their variables), or redis://HOST:PORT/DB with REDIS_PASSWORD.
+    #[arg(long, value_name = "WHERE")]
+    to: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -327,6 +379,11 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
         }
         Command::Admin(AdminCommand::LoginLink(args)) => admin::login_link(args, environment, output).await,
         Command::Key(command) => key::run(command, environment, output).await,
+        Command::Backup(args) => backup::backup(args, environment, output).await,
+        Command::Verify(args) => backup::verify(args, environment, output).await,
+        Command::Restore(args) => backup::restore(args, environment, output).await,
+        Command::Move(args) => backup::move_to(args, environment, output).await,
+        Command::Rekey => backup::rekey(environment, output).await,
         Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
         Command::Account(command) => account::run(command, environment, output).await,
         #[cfg(feature = "redis")]

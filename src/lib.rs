@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`account`] | one folder for each provider that has accounts: requests, judgement of answers, sign-in |
 //! | [`app`] | `App`: everything a request may touch, as a struct of ports |
+//! | `backup` | the file of a backup, natively: packed, sealed, read, checked |
 //! | [`config`] | every setting, read once at start |
 //! | [`convert`] | converters between protocols |
 //! | [`dialect`] | the protocols that clients speak |
@@ -22,6 +23,8 @@
 
 pub mod account;
 pub mod app;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod backup;
 pub mod config;
 pub mod convert;
 pub mod dialect;

@@ -21,6 +21,7 @@ pub mod fingerprint;
 pub mod fresh;
 pub mod groups;
 pub mod guesses;
+pub mod hold;
 pub mod imports;
 pub mod keys;
 pub mod ledger;
@@ -29,6 +30,9 @@ pub mod old_keys;
 mod record;
 pub mod redis;
 pub mod refusals;
+#[cfg(all(not(target_arch = "wasm32"), any(feature = "redis", feature = "upstash")))]
+mod scan;
+pub mod schema;
 pub mod settings;
 pub mod sign_ins;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]

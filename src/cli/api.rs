@@ -219,6 +219,31 @@ impl Api {
         Ok(())
     }
 
+    /// Sends a request whose answer is a file; `write` takes it piece by piece.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        body: &Value,
+        mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let answer = self.send(Method::POST, path, Some(body)).await?;
+        let (head, mut body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(refusal(head.status, &collect(body).await?));
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Failure::Failed(format!(
+                    "the answer broke off, the server's log says why: {error}"
+                ))
+            })?;
+            if let Some(data) = frame.data_ref() {
+                write(data)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn send(
         &self,
         method: Method,

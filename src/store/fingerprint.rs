@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
-use crate::secrets::Keyring;
+use crate::secrets::{EARLIER, Keyring};
 use crate::store::keys;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum FingerprintError {
 /// Stores the fingerprint if the store has none, and compares it otherwise. If two processes with different
 /// keys start on an empty store at the same time, one of them is refused.
 pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(), FingerprintError> {
-    let mut stored = stored_fingerprint(store).await?;
+    let (mut stored, earlier) = stored_fingerprint(store).await?;
     if stored.is_none() {
         if holds_crs(store).await? {
             return Err(FingerprintError::Crs);
@@ -43,10 +43,13 @@ pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(
         if store.atomically(vec![guard], vec![set]).await? == Applied::Yes {
             return Ok(());
         }
-        stored = stored_fingerprint(store).await?;
+        stored = stored_fingerprint(store).await?.0;
     }
     let expected = stored.unwrap_or_default();
     if expected == keyring.fingerprint() {
+        if let Some(Err(error)) = earlier.map(|sealed| keyring.learn_earlier(&sealed)) {
+            tracing::error!(%error, "client keys from before ENCRYPTION_KEY was changed are not known: what the store has of that key cannot be read");
+        }
         Ok(())
     } else {
         Err(FingerprintError::Other {
@@ -74,14 +77,15 @@ async fn holds_crs(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(replies.iter().any(|reply| matches!(reply, Reply::Int(1..))))
 }
 
-async fn stored_fingerprint(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    let get = Command::Get {
-        key: keys::FINGERPRINT.to_owned(),
-    };
-    Ok(match store.run(vec![get]).await?.first() {
-        Some(Reply::Value(Some(stored))) => Some(String::from_utf8_lossy(stored).into_owned()),
+/// The fingerprint, and what is kept of keys that were replaced; one round trip.
+async fn stored_fingerprint(store: &dyn Store) -> Result<(Option<String>, Option<String>), StoreError> {
+    let get = |key: &str| Command::Get { key: key.to_owned() };
+    let replies = store.run(vec![get(keys::FINGERPRINT), get(EARLIER)]).await?;
+    let mut texts = replies.into_iter().map(|reply| match reply {
+        Reply::Value(Some(stored)) => Some(String::from_utf8_lossy(&stored).into_owned()),
         _ => None,
-    })
+    });
+    Ok((texts.next().flatten(), texts.next().flatten()))
 }
 
 #[cfg(test)]

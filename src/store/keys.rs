@@ -3,6 +3,10 @@
 //! | key | type | what |
 //! | --- | --- | --- |
 //! | `crs:fingerprint` | string | fingerprint of the `ENCRYPTION_KEY` the data was written with |
+//! | `crs:schema` | string | version of all this, and a rebuilding that is not finished, JSON; see `store::schema` |
+//! | `crs:earlier-keys` | string | sub-keys of replaced `ENCRYPTION_KEY`s, sealed; see `secrets::earlier` |
+//! | `crs:hold` | string, expires | who reads the store as a whole just now; see `store::hold` |
+//! | `backups:schedule` | string | when backups are made, JSON |
 //! | `apikeys` | hash | id of a client key -> its record, JSON |
 //! | `apikeys:by-hash` | hash | hash of a client key, hex -> its id; deleted keys are not in it |
 //! | `accounts` | hash | id of an account -> its record, JSON with sealed secrets |
@@ -45,6 +49,9 @@ use std::fmt::Display;
 use crate::model::calendar::Day;
 
 pub const FINGERPRINT: &str = "crs:fingerprint";
+pub const SCHEMA: &str = "crs:schema";
+pub const HOLD: &str = "crs:hold";
+pub const BACKUP_SCHEDULE: &str = "backups:schedule";
 pub const API_KEYS: &str = "apikeys";
 pub const API_KEYS_BY_HASH: &str = "apikeys:by-hash";
 pub const ACCOUNTS: &str = "accounts";

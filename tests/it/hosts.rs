@@ -21,6 +21,11 @@ const NO_PROXY: &str = "a Worker cannot call through a proxy";
 
 /// Modules that are not on every host.
 const MODULES_NOT_HERE: &[NotHere] = &[
+    (
+        "backups",
+        &[InProcess, Worker],
+        "the command line is the program's",
+    ),
     ("cli", &[InProcess, Worker], "the command line is the program's"),
     (
         "edge",

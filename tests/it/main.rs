@@ -58,6 +58,7 @@ mod in_process {
 mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
+    mod backups;
     mod bodies;
     mod bridge;
     mod chat;
@@ -97,6 +98,7 @@ mod embedded {
 mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
+    mod backups;
     mod bodies;
     mod bridge;
     mod chat;

@@ -7,8 +7,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::{
-    accounts, audit, concurrency, groups, keys, models, oem, overview, prices, refusals, requests, settings,
-    usage,
+    accounts, audit, backups, concurrency, groups, keys, models, oem, overview, prices, refusals, requests,
+    settings, usage,
 };
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};
@@ -80,6 +80,12 @@ use crate::http::{ops, session, stats};
         requests::csv::export,
         refusals::list,
         audit::list,
+        backups::get,
+        backups::begin,
+        backups::export,
+        backups::download,
+        backups::remove,
+        backups::set_schedule,
         models::list,
         settings::get,
         prices::get,

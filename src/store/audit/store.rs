@@ -8,6 +8,7 @@ use super::actor::acting;
 use super::diff::{Kind, compare};
 use super::{AuditLog, Entry};
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
+use crate::store::hold;
 use crate::store::keys::{ended_session, used_ticket};
 
 /// A [`Store`] in which nothing that an admin may change changes without an entry.
@@ -84,10 +85,21 @@ impl Store for Audited {
         self.inner.run(batch).await
     }
 
-    async fn atomically(&self, guards: Vec<Guard>, mut batch: Vec<Command>) -> Result<Applied, StoreError> {
+    async fn atomically(
+        &self,
+        mut guards: Vec<Guard>,
+        mut batch: Vec<Command>,
+    ) -> Result<Applied, StoreError> {
         let entries = self.entries(&guards, &batch)?;
         batch.extend(self.log.append(&entries)?);
-        self.inner.atomically(guards, batch).await
+        let own = guards.len();
+        if self.inner.shared() && hold::concerns(&batch) {
+            guards.push(hold::guard());
+        }
+        match self.inner.atomically(guards, batch).await? {
+            Applied::No { guard } if guard >= own => Err(hold::met(self.inner.kind())),
+            applied => Ok(applied),
+        }
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -114,6 +114,7 @@ impl Bench {
             tasks: Arc::new(Tokio),
             random: Arc::new(Counting::new()),
             billed: None,
+            backups: None,
             host: HostKind::Native,
         };
         let app = assemble(config, ports, Some(Secret::new(LOCAL)));
