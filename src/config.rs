@@ -3,7 +3,6 @@
 //! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
 //! what to set; nothing is guessed in its place.
 
-mod aimed;
 mod crs;
 pub mod dotenv;
 mod read;
@@ -17,12 +16,11 @@ use crate::model::secret::Secret;
 
 use http::HeaderValue;
 
-pub use aimed::Aimed;
 pub use crs::CrsSettings;
 pub use read::base_url;
 pub use read::{Problems, Vars};
 pub use strength::weakness;
-pub use target::{NEW_ENCRYPTION_KEY, next_secrets, store_at};
+pub use target::{Aimed, NEW_ENCRYPTION_KEY, next_secrets, store_at};
 
 /// The strings a configuration is built from.
 #[derive(Clone, Debug)]

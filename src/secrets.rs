@@ -24,7 +24,7 @@ use crate::config;
 pub use client_key::IssuedKey;
 pub use earlier::EARLIER;
 pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
-pub use old_key::{OldKeys, Pepper, mark, old_hash};
+pub use old_key::{OldKeys, Pepper, SourceDigest, mark, old_hash};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};
 pub use session::{Lifetimes, Session, SessionError};

@@ -22,6 +22,7 @@ pub mod fresh;
 pub mod groups;
 pub mod guesses;
 pub mod hold;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod imports;
 pub mod keys;
 pub mod ledger;

@@ -26,6 +26,7 @@ use super::api::unready;
 use super::check::Generated;
 use super::failure::Failure;
 use super::output::Output;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What the CRS says of Claude keys whose account cannot serve; only CRS knows the variable.
 const CLAUDE_FALLBACK: &str = "CLAUDE_DEDICATED_ACCOUNT_FALLBACK";
@@ -62,14 +63,16 @@ pub(super) struct ImportArgs {
     /// The CRS is stopped (with --follow: will be, when this ends): its logins are this relay's from now on.
     #[arg(long)]
     take_over: bool,
-    /// Where to: embedded, upstash, or redis://HOST:PORT/DB. Left out, the store that this relay is set to.
+    /// Where to: embedded, redis or upstash (with the addresses that are set), or redis://HOST:PORT/DB, with REDIS_PASSWORD
+    /// set if it has one. Left out, the store that this relay is set to.
     #[arg(long, value_name = "WHERE")]
     to: Option<String>,
 }
 
 pub(super) async fn run(args: ImportArgs, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let crs = settings(&args)?;
-    let aimed = Aimed::at(environment, args.to.as_deref()).map_err(Failure::Usage)?;
+    let aimed = Aimed::at(environment, args.to.as_deref())
+        .map_err(|problems| Failure::Usage(problems.to_string()))?;
     let mut source = source(&args, &crs)?;
     let how = How {
         crs: Crs {
@@ -169,7 +172,7 @@ impl How<'_> {
         Ok(())
     }
 
-    /// Copies again and again until it is told to end.
+    /// Copies again and again until it is told to end. What is away for a while does not end it.
     async fn follow(
         &self,
         native: &Native,
@@ -177,14 +180,21 @@ impl How<'_> {
         source: &mut dyn Source,
         every: Duration,
     ) -> Result<(), Failure> {
-        let mut end = std::pin::pin!(tokio::signal::ctrl_c());
+        let ended = |error: std::io::Error| Failure::Failed(format!("no signal can be waited for: {error}"));
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ended)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(ended)?;
         loop {
-            let report = self
-                .round(native, setup, source, Mode::Copy, Logins::Followed)
-                .await?;
-            self.output.note(&shown::round(&report));
+            let round = self.round(native, setup, source, Mode::Copy, Logins::Followed);
+            match round.await {
+                Ok(report) => self.output.note(&shown::round(&report)),
+                Err(Failure::Away(why)) => self
+                    .output
+                    .note(&format!("{why}; it is tried again in {} s", every.as_secs())),
+                Err(error) => return Err(error),
+            }
             tokio::select! {
-                _ = &mut end => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
                 () = tokio::time::sleep(every) => {}
             }
         }

@@ -3,13 +3,13 @@
 use super::read::text;
 use super::{Config, Problems, Secrets, StoreChoice, Vars};
 
-/// Settings of which some are others.
-struct Over<'a> {
+/// Settings of which some are others: where a command writes that was told so.
+pub struct Aimed<'a> {
     vars: &'a dyn Vars,
     others: Vec<(&'static str, Option<String>)>,
 }
 
-impl Vars for Over<'_> {
+impl Vars for Aimed<'_> {
     fn get(&self, name: &str) -> Option<String> {
         match self.others.iter().find(|(other, _)| *other == name) {
             Some((_, value)) => value.clone(),
@@ -18,39 +18,48 @@ impl Vars for Over<'_> {
     }
 }
 
-/// `to`: `embedded`, `redis` or `upstash` with the addresses of the settings, or `redis://host[:port][/db]` (`rediss://`
-/// for TLS) with `REDIS_USERNAME` and `REDIS_PASSWORD`: other users see arguments, so an address with a password is
-/// refused.
-pub fn store_at(vars: &dyn Vars, to: &str) -> Result<StoreChoice, Problems> {
+impl<'a> Aimed<'a> {
+    /// `to`: `embedded`, `redis` or `upstash` with the addresses of the settings, or `redis://host[:port][/db]` (`rediss://`
+    /// for TLS) with `REDIS_USERNAME` and `REDIS_PASSWORD`: other users see arguments, so an address with a password is
+    /// refused. `None`: what the settings say.
+    pub fn at(vars: &'a dyn Vars, to: Option<&str>) -> Result<Self, Problems> {
+        let others = to.map(|to| others(vars, to)).transpose()?.unwrap_or_default();
+        Ok(Self { vars, others })
+    }
+}
+
+fn others(vars: &dyn Vars, to: &str) -> Result<Vec<(&'static str, Option<String>)>, Problems> {
     let problem = |line: &str| Err(Problems(vec![line.to_owned()]));
-    let others = match to {
-        "embedded" | "redis" | "upstash" => vec![("STORE", Some(to.to_owned()))],
-        _ => {
-            let Some((scheme @ ("redis" | "rediss"), rest)) = to.split_once("://") else {
-                return problem(
-                    "the store is none of embedded, redis, upstash, redis://host:port/db: name one of them",
-                );
-            };
-            if rest.contains('@') {
-                return problem(
-                    "an address with a login is seen by other users: name it without one and set REDIS_PASSWORD, or set REDIS_URL and name `redis`",
-                );
-            }
-            let login = match (text(vars, "REDIS_USERNAME"), text(vars, "REDIS_PASSWORD")) {
-                (user, Some(password)) => format!(
-                    "{}:{}@",
-                    super::read::escape(&user.unwrap_or_default()),
-                    super::read::escape(&password)
-                ),
-                _ => String::new(),
-            };
-            vec![
-                ("STORE", Some("redis".to_owned())),
-                ("REDIS_URL", Some(format!("{scheme}://{login}{rest}"))),
-            ]
-        }
+    if let "embedded" | "redis" | "upstash" = to {
+        return Ok(vec![("STORE", Some(to.to_owned()))]);
+    }
+    let Some((scheme @ ("redis" | "rediss"), rest)) = to.split_once("://") else {
+        return problem(
+            "the store is none of embedded, redis, upstash, redis://host:port/db: name one of them",
+        );
     };
-    Config::read(&Over { vars, others }).map(|config| config.store)
+    if rest.contains('@') {
+        return problem(
+            "an address with a login is seen by other users: name it without one and set REDIS_PASSWORD, or set REDIS_URL and name `redis`",
+        );
+    }
+    let login = match (text(vars, "REDIS_USERNAME"), text(vars, "REDIS_PASSWORD")) {
+        (user, Some(password)) => format!(
+            "{}:{}@",
+            super::read::escape(&user.unwrap_or_default()),
+            super::read::escape(&password)
+        ),
+        _ => String::new(),
+    };
+    Ok(vec![
+        ("STORE", Some("redis".to_owned())),
+        ("REDIS_URL", Some(format!("{scheme}://{login}{rest}"))),
+    ])
+}
+
+/// The store that `to` names, see [`Aimed::at`].
+pub fn store_at(vars: &dyn Vars, to: &str) -> Result<StoreChoice, Problems> {
+    Config::read(&Aimed::at(vars, Some(to))?).map(|config| config.store)
 }
 
 /// The `ENCRYPTION_KEY` that is to take the place of the one of the settings, for `crs rekey`.
@@ -62,7 +71,7 @@ pub fn next_secrets(vars: &dyn Vars) -> Result<Option<Secrets>, Problems> {
         return Ok(None);
     };
     let others = vec![(super::ENCRYPTION_KEY, Some(next))];
-    match Config::read(&Over { vars, others }) {
+    match Config::read(&Aimed { vars, others }) {
         Ok(config) => Ok(Some(config.secrets)),
         Err(Problems(lines)) => Err(Problems(
             lines

@@ -44,13 +44,14 @@ use crate::config::{self, Config, Problems, StoreChoice, Vars};
 use crate::model::backup::BackupReason;
 use crate::model::secret::Secret;
 use crate::port::random::Random as _;
+use crate::port::store::Store;
 use crate::port::whole::Whole;
 use crate::relay::ledger_writer;
 use crate::relay::ledger_writer::spill::{self, Tally};
 use crate::relay::refusal_writer;
 use crate::state::outbox;
 use crate::store::admins::Ensured;
-use crate::store::fingerprint::check_fingerprint;
+use crate::store::fingerprint::{check_fingerprint, refuse_crs};
 use crate::store::schema;
 
 /// How often changed pools are saved.
@@ -170,6 +171,9 @@ impl Native {
             setup.backup_dir(),
             setup.config.backup.passphrase.as_ref(),
         );
+        refuse_crs(&*store)
+            .await
+            .map_err(|error| StartError::Other(error.to_string()))?;
         up_to_date(&*store, &backups).await.map_err(StartError::Other)?;
         let gates = NativeGates::load(store.clone(), clock.clone())
             .await

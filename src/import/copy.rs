@@ -7,7 +7,7 @@ mod accounts;
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cipher::{self, Ciphers, Kind};
 use super::fields::line;
@@ -18,7 +18,6 @@ use super::usage::{self, Everything, Sum};
 use crate::config::Config;
 use crate::model::account::Platform;
 use crate::model::calendar::{Calendar, Hour};
-use crate::model::group::Group;
 use crate::model::key::Key;
 use crate::model::price::PriceBook;
 use crate::model::secret::Secret;
@@ -26,7 +25,7 @@ use crate::port::clock::Clock;
 use crate::port::destination::Destinations;
 use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
-use crate::secrets::{Keyring, Pepper, mark};
+use crate::secrets::{Pepper, SourceDigest, mark};
 use crate::store::accounts::Accounts;
 use crate::store::imports::{Imports, Incoming, Outcome, Record};
 use crate::store::ledger::{ImportedSum, Ledger};
@@ -96,7 +95,6 @@ pub struct Target<'a> {
     pub settings: &'a Settings,
     pub accounts: &'a Accounts,
     pub old_keys: OldKeyStore,
-    pub keyring: &'a Keyring,
 }
 
 /// How far a run is.
@@ -138,6 +136,7 @@ pub struct Run<'a> {
 
 /// What is worked out on the way.
 struct Working {
+    digests: SourceDigest,
     report: Report,
     remarks: Remarks,
     everything: Everything,
@@ -154,6 +153,7 @@ impl Run<'_> {
         self.same_zone(&survey)?;
         let (ciphers, tried, opened) = self.proved(&survey)?;
         let mut working = Working {
+            digests: SourceDigest::new(ciphers.key()),
             report: Report {
                 source: source.shown(),
                 edition: match survey.edition {
@@ -312,20 +312,6 @@ impl Run<'_> {
         Ok((ciphers, values.len() as u64, opened as u64))
     }
 
-    fn group(&self, group: Group) -> Incoming {
-        let text = json!([&group.name, &group.description, group.platform.name()]).to_string();
-        Incoming {
-            source: self.digest(&text),
-            record: Record::Group(group),
-        }
-    }
-
-    fn digest(&self, text: &str) -> String {
-        match &self.target {
-            Some(target) => short(target.keyring.label("import", text.as_bytes())),
-            None => String::new(),
-        }
-    }
 
     async fn records(
         &self,
@@ -474,7 +460,7 @@ impl Run<'_> {
             };
             let text = serde_json::to_string(&timeless).unwrap_or_default();
             incoming.push(Incoming {
-                source: self.digest(&text),
+                source: working.digests.of(&text),
                 record: Record::Key(Box::new(key.clone())),
             });
         }
@@ -570,9 +556,4 @@ impl Of {
             Self::Groups => &mut report.groups,
         }
     }
-}
-
-fn short(mut label: String) -> String {
-    label.truncate(24);
-    label
 }

@@ -6,8 +6,11 @@
 
 use std::ops::RangeInclusive;
 
+use hkdf::Hkdf;
+use hmac::Mac as _;
 use sha2::{Digest as _, Sha256};
 
+use super::{HmacSha256, SALT, keyed, sub_key};
 use crate::model::secret::Secret;
 use crate::port::gates::KeyHash;
 
@@ -67,6 +70,28 @@ pub fn old_hash(plain: &str, pepper: &str) -> KeyHash {
     sha.update(plain.as_bytes());
     sha.update(pepper.as_bytes());
     KeyHash(sha.finalize().into())
+}
+
+/// Tells what an imported record was made from, without saying it. Keyed by the CRS's key and not by the one of this
+/// relay, which may change between two imports.
+#[derive(Clone)]
+pub struct SourceDigest(HmacSha256);
+
+impl SourceDigest {
+    /// `pepper`: the CRS's `ENCRYPTION_KEY`.
+    pub fn new(pepper: &Secret) -> Self {
+        let root = Hkdf::<Sha256>::new(Some(SALT), pepper.reveal().as_bytes());
+        Self(keyed(&sub_key(&root, "import")))
+    }
+
+    /// Hex.
+    pub fn of(&self, text: &str) -> String {
+        let mut mac = self.0.clone();
+        mac.update(text.as_bytes());
+        let mut label = hex::encode(mac.finalize().into_bytes());
+        label.truncate(24);
+        label
+    }
 }
 
 /// What stands for a hash in [`OldKeys`].

@@ -28,9 +28,7 @@ pub enum FingerprintError {
 pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(), FingerprintError> {
     let (mut stored, earlier) = stored_fingerprint(store).await?;
     if stored.is_none() {
-        if holds_crs(store).await? {
-            return Err(FingerprintError::Crs);
-        }
+        refuse_crs(store).await?;
         let guard = Guard::Value {
             key: keys::FINGERPRINT.to_owned(),
             is: None,
@@ -70,11 +68,18 @@ const OF_CRS: [&str; 7] = [
     "system:migrated:version",
 ];
 
-/// Whether a claude-relay-service keeps its data here. Asked once, before the first start writes anything.
-async fn holds_crs(store: &dyn Store) -> Result<bool, StoreError> {
-    let asks = OF_CRS.map(|key| Command::Exists { key: key.to_owned() });
-    let replies = store.run(asks.to_vec()).await?;
-    Ok(replies.iter().any(|reply| matches!(reply, Reply::Int(1..))))
+/// Refuses the database of a claude-relay-service. Asked before a first start writes anything.
+pub async fn refuse_crs(store: &dyn Store) -> Result<(), FingerprintError> {
+    let own = Command::Exists {
+        key: keys::FINGERPRINT.to_owned(),
+    };
+    let theirs = OF_CRS.map(|key| Command::Exists { key: key.to_owned() });
+    let replies = store.run([own].into_iter().chain(theirs).collect()).await?;
+    let mut there = replies.iter().map(|reply| matches!(reply, Reply::Int(1..)));
+    if there.next() == Some(false) && there.any(|there| there) {
+        return Err(FingerprintError::Crs);
+    }
+    Ok(())
 }
 
 /// The fingerprint, and what is kept of keys that were replaced; one round trip.

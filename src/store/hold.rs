@@ -7,6 +7,9 @@
 //! A step on one key is its own moment and goes on. A process that dies while it holds stops the others for
 //! [`LIFETIME`] at most.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod heeding;
+
 use crs_durable::Millis;
 
 use super::keys;
@@ -24,6 +27,22 @@ pub struct Hold {
 
 /// How often a hold is renewed.
 const RENEW: Millis = LIFETIME / 4;
+
+/// A step that waits for holds: one over several keys fails while somebody holds the store.
+pub(crate) async fn atomically(
+    store: &dyn Store,
+    mut guards: Vec<Guard>,
+    batch: Vec<Command>,
+) -> Result<Applied, StoreError> {
+    let own = guards.len();
+    if store.shared() && concerns(&batch) {
+        guards.push(guard());
+    }
+    match store.atomically(guards, batch).await? {
+        Applied::No { guard } if guard >= own => Err(met(store.kind())),
+        applied => Ok(applied),
+    }
+}
 
 /// What a step over several keys demands.
 pub(crate) fn guard() -> Guard {

@@ -283,6 +283,18 @@ impl Incoming {
     }
 }
 
+/// An account that is imported and not changed here since stays so when only its seals change. `None`: nothing is
+/// noted of it, or it was changed.
+pub fn resealed(noted: &[u8], before: &[u8], after: &[u8]) -> Option<Bytes> {
+    let (source, written) = std::str::from_utf8(noted).ok()?.split_once(' ')?;
+    (written == digest(before)).then(|| Bytes::from(format!("{source} {}", digest(after))))
+}
+
+/// The field of [`IMPORTED_RECORDS`] with what is noted of an account.
+pub fn note_of_account(id: &str) -> String {
+    format!("{ACCOUNTS}:{id}")
+}
+
 /// Tells texts apart: hex of 8 bytes of their SHA-256.
 pub fn digest(text: &[u8]) -> String {
     let hash: [u8; 32] = Sha256::digest(text).into();

@@ -34,6 +34,35 @@ struct StoredPepper {
     prefix: String,
 }
 
+/// The record under another `ENCRYPTION_KEY`; `None`: it is already. What `to` sealed stays, so that it can be done
+/// again.
+pub fn reseal(
+    text: &[u8],
+    from: &Keyring,
+    to: &Keyring,
+    random: &dyn Random,
+) -> Result<Option<Bytes>, ResealError> {
+    let mut stored: Stored = record::parse(&PLACE, text)?;
+    let mut changed = false;
+    for one in &mut stored.peppers {
+        if to.open(RECORD, FIELD, &one.pepper).is_err() {
+            let plain = from.open(RECORD, FIELD, &one.pepper)?;
+            one.pepper = to.seal(random, RECORD, FIELD, plain.reveal());
+            changed = true;
+        }
+    }
+    Ok(changed.then(|| record::text(&PLACE, &stored)).transpose()?)
+}
+
+/// Why [`reseal`] cannot.
+#[derive(Debug, thiserror::Error)]
+pub enum ResealError {
+    #[error(transparent)]
+    Record(#[from] StoreError),
+    #[error(transparent)]
+    Sealed(#[from] SealError),
+}
+
 const PLACE: Place = Place::Text { key: OLD_KEYS };
 const MARKS: Place = Place::Text { key: OLD_KEY_MARKS };
 

@@ -21,7 +21,9 @@ use crate::port::whole::{Content, Whole};
 use crate::secrets::{EARLIER, Keyring};
 use crate::store::accounts::reseal::reseal;
 use crate::store::admins::{Admin, Admins};
+use crate::store::imports;
 use crate::store::keys;
+use crate::store::old_keys::reseal as reseal_old_keys;
 use crate::store::schema::{self, Schema, Unfinished};
 
 /// What became of it.
@@ -140,6 +142,7 @@ async fn change(store: &dyn Whole, setup: &Setup, next: &Secrets) -> Result<Reke
         }
     }
     done.accounts = accounts(store, &old, &new).await?;
+    old_keys(store, &old, &new).await?;
     leftovers(store, &old).await?;
     finish(store, setup, &old, &new, &found).await?;
     Ok(done)
@@ -170,23 +173,68 @@ async fn accounts(store: &dyn Whole, old: &Keyring, new: &Keyring) -> Result<u64
             continue;
         }
         let value = serde_json::to_vec(&account).map_err(|error| BackupError::Failed(error.to_string()))?;
-        let guard = Guard::Field {
-            key: keys::ACCOUNTS.to_owned(),
-            field: id.clone(),
-            is: Some(text),
-        };
-        let set = Command::HSet {
-            key: keys::ACCOUNTS.to_owned(),
-            entries: vec![(id, value.into())],
-        };
-        if store.atomically(vec![guard], vec![set]).await? != Applied::Yes {
-            return Err(BackupError::Failed(
-                "an account changed meanwhile, so a relay still runs: end it, and run this again".to_owned(),
-            ));
+        let note = imports::note_of_account(&id);
+        let noted = field(store, keys::IMPORTED_RECORDS, &note).await?;
+        let mut fields = Vec::new();
+        if let Some(noted) = noted
+            && let Some(next) = imports::resealed(&noted, &text, &value)
+        {
+            fields.push((keys::IMPORTED_RECORDS, note, noted, next));
+        }
+        fields.push((keys::ACCOUNTS, id, text, value.into()));
+        let (guards, batch) = fields
+            .into_iter()
+            .map(|(key, field, before, after)| {
+                let guard = Guard::Field {
+                    key: key.to_owned(),
+                    field: field.clone(),
+                    is: Some(before),
+                };
+                let set = Command::HSet {
+                    key: key.to_owned(),
+                    entries: vec![(field, after)],
+                };
+                (guard, set)
+            })
+            .unzip();
+        if store.atomically(guards, batch).await? != Applied::Yes {
+            return Err(changed("an account"));
         }
         count += 1;
     }
     Ok(count)
+}
+
+/// Seals anew what imported client keys are known by.
+async fn old_keys(store: &dyn Whole, old: &Keyring, new: &Keyring) -> Result<(), BackupError> {
+    let Some(text) = raw(store, keys::OLD_KEYS).await? else {
+        return Ok(());
+    };
+    let sealed = reseal_old_keys(&text, old, new, &NativeRandom).map_err(|error| {
+        refused(format!(
+            "what the imported client keys are known by does not open: {error}"
+        ))
+    })?;
+    let Some(sealed) = sealed else { return Ok(()) };
+    let guard = Guard::Value {
+        key: keys::OLD_KEYS.to_owned(),
+        is: Some(text),
+    };
+    let set = Command::Set {
+        key: keys::OLD_KEYS.to_owned(),
+        value: sealed,
+        expire_at: None,
+    };
+    match store.atomically(vec![guard], vec![set]).await? {
+        Applied::Yes => Ok(()),
+        Applied::No { .. } => Err(changed("the record of imported keys")),
+    }
+}
+
+fn changed(what: &str) -> BackupError {
+    BackupError::Failed(format!(
+        "{what} changed meanwhile, so a relay still runs: end it, and run this again"
+    ))
 }
 
 /// Nothing else may be sealed with the old key, but what ends by itself within minutes and goes now.
@@ -297,6 +345,17 @@ async fn finish(
     Err(BackupError::Failed(
         "others change the store: end the relay, and run this again".to_owned(),
     ))
+}
+
+async fn field(store: &dyn Store, key: &str, field: &str) -> Result<Option<bytes::Bytes>, StoreError> {
+    let get = Command::HGet {
+        key: key.to_owned(),
+        field: field.to_owned(),
+    };
+    Ok(match store.run(vec![get]).await?.pop() {
+        Some(Reply::Value(value)) => value,
+        _ => None,
+    })
 }
 
 async fn raw(store: &dyn Store, key: &str) -> Result<Option<bytes::Bytes>, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{ImportError, LOGIN, Logins, Mode, Of, Run, Target, Working, short};
+use super::{ImportError, LOGIN, Logins, Mode, Of, Run, Target, Working};
 use crate::import::account::{self, OpenAccount};
 use crate::import::cipher::Ciphers;
 use crate::import::fields::line;
@@ -15,7 +15,7 @@ use crate::model::account::{Account, Platform};
 use crate::model::group::Group;
 use crate::model::secret::Secret;
 use crate::port::clock::Millis;
-use crate::secrets::Keyring;
+use crate::secrets::SourceDigest;
 use crate::store::imports::{Incoming, Outcome, Record};
 
 impl Run<'_> {
@@ -56,7 +56,10 @@ impl Run<'_> {
                 }
             }
         }
-        let incoming: Vec<Incoming> = groups.into_iter().map(|group| self.group(group)).collect();
+        let incoming: Vec<Incoming> = groups
+            .into_iter()
+            .map(|group| incoming_group(&working.digests, group))
+            .collect();
         self.records(&incoming, Of::Groups, working).await?;
         for account in open {
             let groups = memberships.get(account.id.as_str()).cloned().unwrap_or_default();
@@ -178,7 +181,7 @@ impl Run<'_> {
             }
             None => (None, None),
         };
-        let source = digest_of(target.keyring, open, &credentials, &groups, logins);
+        let source = digest_of(&working.digests, open, &credentials, &groups, logins);
         let account = Account {
             id: open.id.clone(),
             name: open.name.clone(),
@@ -321,6 +324,14 @@ fn groups(
     (groups, parts)
 }
 
+fn incoming_group(digests: &SourceDigest, group: Group) -> Incoming {
+    let text = json!([&group.name, &group.description, group.platform.name()]).to_string();
+    Incoming {
+        source: digests.of(&text),
+        record: Record::Group(group),
+    }
+}
+
 /// An id of the form of others, the same at each run.
 fn derived_id(id: &str) -> String {
     use sha2::Digest as _;
@@ -331,7 +342,7 @@ fn derived_id(id: &str) -> String {
 
 /// A keyed digest of everything that an account is made from.
 fn digest_of(
-    keyring: &Keyring,
+    digests: &SourceDigest,
     open: &OpenAccount,
     credentials: &Credentials,
     groups: &BTreeSet<String>,
@@ -364,5 +375,5 @@ fn digest_of(
         groups,
         logins.map(Logins::name),
     ]);
-    short(keyring.label("import", text.to_string().as_bytes()))
+    digests.of(&text.to_string())
 }

@@ -87,19 +87,12 @@ impl Store for Audited {
 
     async fn atomically(
         &self,
-        mut guards: Vec<Guard>,
+        guards: Vec<Guard>,
         mut batch: Vec<Command>,
     ) -> Result<Applied, StoreError> {
         let entries = self.entries(&guards, &batch)?;
         batch.extend(self.log.append(&entries)?);
-        let own = guards.len();
-        if self.inner.shared() && hold::concerns(&batch) {
-            guards.push(hold::guard());
-        }
-        match self.inner.atomically(guards, batch).await? {
-            Applied::No { guard } if guard >= own => Err(hold::met(self.inner.kind())),
-            applied => Ok(applied),
-        }
+        hold::atomically(&*self.inner, guards, batch).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
