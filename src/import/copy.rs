@@ -312,7 +312,6 @@ impl Run<'_> {
         Ok((ciphers, values.len() as u64, opened as u64))
     }
 
-
     async fn records(
         &self,
         incoming: &[Incoming],

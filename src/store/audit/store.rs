@@ -85,11 +85,7 @@ impl Store for Audited {
         self.inner.run(batch).await
     }
 
-    async fn atomically(
-        &self,
-        guards: Vec<Guard>,
-        mut batch: Vec<Command>,
-    ) -> Result<Applied, StoreError> {
+    async fn atomically(&self, guards: Vec<Guard>, mut batch: Vec<Command>) -> Result<Applied, StoreError> {
         let entries = self.entries(&guards, &batch)?;
         batch.extend(self.log.append(&entries)?);
         hold::atomically(&*self.inner, guards, batch).await
