@@ -319,6 +319,6 @@ fn failed(what: &Path, error: BackupError) -> Failure {
 fn unready(error: StartError) -> Failure {
     match error {
         StartError::Settings(problems) => Failure::Usage(problems.to_string()),
-        StartError::Other(text) | StartError::RecordsLost(text) => Failure::Away(text),
+        StartError::Other(text) | StartError::RecordsUnconfirmed(text) => Failure::Away(text),
     }
 }

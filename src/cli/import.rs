@@ -37,7 +37,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("from").args(["redis", "file"]))]
 pub(super) struct ImportArgs {
-    /// The CRS's database, redis://[:PASSWORD@]HOST:PORT/DB; it is only read. Left out, the one that --env names. A
+    /// The CRS's database, such as redis://:PASSWORD@HOST:PORT/DB; it is only read. Left out, the one that --env names. A
     /// password is better given by --env: other users see arguments.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,

@@ -71,6 +71,7 @@ async fn crs(relay: &mut Relay, args: &[&str], env: &[(&str, &str)]) -> Ran {
 struct Load(tokio::task::JoinHandle<()>);
 
 impl Load {
+    #[expect(clippy::disallowed_methods, reason = "a client that calls beside the test")]
     fn on(client: &Client) -> Self {
         let client = client.clone();
         Self(tokio::spawn(async move {

@@ -151,6 +151,7 @@ impl Rig {
             tasks: Arc::new(crew.clone()),
             random: Arc::new(Counting::new()),
             billed: None,
+            backups: None,
             host: HostKind::Native,
         };
         let app = assemble(Config::read(&vars).unwrap(), ports, None);

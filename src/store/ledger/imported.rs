@@ -261,7 +261,7 @@ mod tests {
     /// 2026-01-31, noon in UTC.
     const NOW: Millis = 1_769_860_800_000;
 
-    fn sum<'a>(bucket: Bucket, scope: Scope<'a>, requests: u64, cost: u64) -> ImportedSum<'a> {
+    fn sum(bucket: Bucket, scope: Scope<'_>, requests: u64, cost: u64) -> ImportedSum<'_> {
         let totals = Totals {
             requests,
             cost: MicroUsd(cost),
