@@ -183,20 +183,29 @@ impl How<'_> {
         let ended = |error: std::io::Error| Failure::Failed(format!("no signal can be waited for: {error}"));
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ended)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(ended)?;
-        loop {
-            let round = self.round(native, setup, source, Mode::Copy, Logins::Followed);
-            match round.await {
-                Ok(report) => self.output.note(&shown::round(&report)),
-                Err(Failure::Away(why)) => self
-                    .output
-                    .note(&format!("{why}; it is tried again in {} s", every.as_secs())),
-                Err(error) => return Err(error),
-            }
+        // A round may be dropped at any point: the next run ends what it began.
+        let told_to_end = async {
             tokio::select! {
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
-                () = tokio::time::sleep(every) => {}
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
             }
+        };
+        let rounds = async {
+            loop {
+                let round = self.round(native, setup, source, Mode::Copy, Logins::Followed);
+                match round.await {
+                    Ok(report) => self.output.note(&shown::round(&report)),
+                    Err(Failure::Away(why)) => self
+                        .output
+                        .note(&format!("{why}; it is tried again in {} s", every.as_secs())),
+                    Err(error) => return error,
+                }
+                tokio::time::sleep(every).await;
+            }
+        };
+        tokio::select! {
+            () = told_to_end => Ok(()),
+            error = rounds => Err(error),
         }
     }
 

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use crs_support::client::Client;
+use crs_support::crs::{Crs, Edition};
 use crs_support::provider::{FakeProvider, Script};
-use crs_support::relay::Relay;
+use crs_support::redis_server::RedisServer;
+use crs_support::relay::{Relay, Setup};
 use crs_support::upstash::Manner;
 use crs_support::{eventually, within};
 use serde_json::{Value, json};
@@ -441,4 +443,57 @@ async fn a_login_link_is_made_anywhere_with_the_workers_secret() {
         .await
         .good();
     nobody.post("/web/auth/login-link", &body).await.expect(401);
+}
+
+#[tokio::test]
+async fn what_an_operator_imports_over_the_air_is_served() {
+    let provider = FakeProvider::start().await;
+    provider.answer(Script::message("hello"));
+    let redis = RedisServer::start();
+    let mut crs = Crs::full(Edition::Upstream, "the-key-of-the-crs", &provider.url());
+    let old = crs.key("old", &[("dailyCostLimit", "5")]);
+    crs.load(&redis, 1);
+    let env = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(env.path(), crs.env_file(&redis, 1)).unwrap();
+    let secrets = [
+        ("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3Hd8Wb5Yn0Lp6Sf2Ja"),
+        ("JWT_SECRET", "kq8Zb1mVtY5cWx0Rg7Lp3Nh9Sd2Fj6Ua"),
+    ];
+    let with_secrets = |setup: Setup| {
+        let set = |setup: Setup, (name, value): (&str, &str)| setup.env(name, value);
+        secrets.into_iter().fold(setup, set)
+    };
+    let worker = with_secrets(relay(&provider)).start().await;
+    let client = worker.client(&old.secret);
+    client.messages("hi").send().await.expect(401);
+    let machine = with_secrets(Relay::at(env!("CARGO_BIN_EXE_crs")))
+        .provider(&provider)
+        .env("UPSTASH_REDIS_REST_URL", worker.upstash().url())
+        .env("UPSTASH_REDIS_REST_TOKEN", worker.upstash().token())
+        .prepare();
+    let import = |more: &'static [&str]| {
+        let mut args = vec!["import", "--json", "--to", "upstash", "--env"];
+        args.push(env.path().to_str().unwrap());
+        args.extend(more);
+        let machine = &machine;
+        async move {
+            let output = machine.cli(&args).await;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()
+        }
+    };
+    let copied = import(&[]).await;
+    assert_eq!(copied["keys"]["created"], 25, "{copied}");
+    let proof = import(&["--verify"]).await;
+    for kind in ["keys", "accounts", "sums"] {
+        assert_eq!(proof[kind]["different"], 0, "{kind}: {proof}");
+    }
+    // A Worker that has refused the key before hears of the import.
+    eventually("the old key works", async || {
+        (client.messages("hi").send().await.status == 200).then_some(())
+    })
+    .await;
+    let request = provider.requests().last().unwrap().clone();
+    assert_eq!(request.header("x-api-key"), Some("sk-ant-from-crs"));
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use crs_support::client::Client;
 use crs_support::crs::{Crs, CrsKey, Edition, dump};
+use crs_support::eventually;
 use crs_support::provider::{FakeProvider, Script};
 use crs_support::redis_server::RedisServer;
-use crs_support::relay::Relay;
+use crs_support::relay::{Process, Relay};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::support::setup;
 
@@ -346,4 +348,166 @@ async fn the_database_of_a_crs_is_no_store() {
         "{said}"
     );
     assert_eq!(dump(&old.redis, DATABASE), before);
+}
+
+/// What is between the import and the CRS's Redis, and what it does to those who read.
+#[derive(Clone, Copy)]
+enum Line {
+    /// Ends each connection after so many bytes of answers.
+    CutAfter(usize),
+    /// Answers everything with something that is not Redis's protocol.
+    Babbles,
+    /// Ends each connection at once.
+    Closes,
+}
+
+/// A port of this machine in front of a Redis, until it is dropped.
+struct BadLine {
+    port: u16,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl BadLine {
+    #[expect(clippy::disallowed_methods, reason = "a server beside the test")]
+    async fn before(redis: &RedisServer, line: Line) -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let there = redis.port();
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                match line {
+                    Line::Closes => {}
+                    Line::Babbles => drop(client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await),
+                    Line::CutAfter(bytes) => {
+                        let mut server = tokio::net::TcpStream::connect(("127.0.0.1", there))
+                            .await
+                            .unwrap();
+                        let (mut from_client, mut to_client) = client.split();
+                        let (mut from_server, mut to_server) = server.split();
+                        let asked = tokio::io::copy(&mut from_client, &mut to_server);
+                        let answered = async {
+                            tokio::io::copy(&mut (&mut from_server).take(bytes as u64), &mut to_client).await
+                        };
+                        tokio::select! {
+                            _ = asked => {}
+                            _ = answered => {}
+                        }
+                    }
+                }
+            }
+        });
+        Self { port, task }
+    }
+}
+
+impl Drop for BadLine {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_breaks_is_told_and_what_came_is_not_lost() {
+    let provider = FakeProvider::start().await;
+    let old = old(Edition::Fork, &provider);
+    let relay = setup().provider(&provider).prepare();
+    let straight = std::fs::read_to_string(old.env.path()).unwrap();
+    let mut lines = vec![Line::Closes, Line::Babbles];
+    lines.extend((1..=12).map(|step| Line::CutAfter(step * step * 300)));
+    for line in lines {
+        let bad = BadLine::before(&old.redis, line).await;
+        let detour = straight.replace(
+            &format!("REDIS_PORT={}", old.redis.port()),
+            &format!("REDIS_PORT={}", bad.port),
+        );
+        std::fs::write(old.env.path(), detour).unwrap();
+        let output = relay
+            .cli(&["import", "--env", old.env.path().to_str().unwrap()])
+            .await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.contains("Redis") && !said.contains("panicked"), "{said}");
+    }
+    std::fs::write(old.env.path(), straight).unwrap();
+    old.import(&relay, &[]).await;
+    let proof = old.import(&relay, &["--verify"]).await;
+    for kind in ["keys", "accounts", "sums"] {
+        assert_eq!(proof[kind]["different"], 0, "{kind}: {proof}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_of_another_type_is_named_and_the_rest_comes() {
+    let provider = FakeProvider::start().await;
+    let mut old = old(Edition::Fork, &provider);
+    let whole = old.crs.key("whole", &[]);
+    let odd = old.crs.key("odd", &[]);
+    old.crs.load(&old.redis, 7);
+    for (key, other) in [
+        (format!("apikey:{}", odd.id), "text"),
+        ("claude:account:broken".to_owned(), "text"),
+        (format!("usage:{}", whole.id), "text"),
+        ("account_group:broken".to_owned(), "text"),
+        ("account_groups".to_owned(), "text"),
+        ("oem:settings".to_owned(), "hash"),
+    ] {
+        old.redis.command(&["-n", "7", "DEL", &key]);
+        match other {
+            "hash" => old.redis.command(&["-n", "7", "HSET", &key, "a", "b"]),
+            _ => old.redis.command(&["-n", "7", "SET", &key, "no such thing"]),
+        };
+    }
+    std::fs::write(old.env.path(), old.crs.env_file(&old.redis, 7)).unwrap();
+    let relay = setup().provider(&provider).prepare();
+    let report = old.import(&relay, &[]).await;
+    assert_eq!(report["keys"]["created"], 25, "all but the odd one: {report}");
+    assert!(report.to_string().contains(&odd.id), "it is named: {report}");
+    let keys = relay.cli(&["key", "list", "--json"]).await;
+    assert!(String::from_utf8(keys.stdout).unwrap().contains("\"whole\""));
+}
+
+async fn says(process: &Process, words: &str) {
+    let said = async || process.log().contains(words).then_some(());
+    eventually(words, said).await;
+}
+
+#[tokio::test]
+async fn what_changes_in_the_crs_is_followed_until_the_switch() {
+    let provider = FakeProvider::start().await;
+    provider.answer(Script::message("hello"));
+    let mut old = old(Edition::Fork, &provider);
+    let mut relay = setup().provider(&provider).prepare();
+    let env = old.env.path().to_str().unwrap().to_owned();
+    let mut follower = relay.cli_begun(&["import", "--env", &env, "--follow", "1", "--take-over"]);
+    says(&follower, "brought: 24 keys").await;
+    let late = old.crs.key("came late", &[("dailyCostLimit", "5")]);
+    let id = old.key(0).id.clone();
+    old.crs
+        .hash(&format!("apikey:{id}"), &[("name", "renamed meanwhile")]);
+    old.crs.load(&old.redis, DATABASE);
+    says(&follower, "brought: 2 keys").await;
+    // A Redis that is away for a while ends nothing.
+    old.redis.kill();
+    says(&follower, "it is tried again in 1 s").await;
+    old.redis.start_again();
+    old.crs.load(&old.redis, DATABASE);
+    says(&follower, "brought: 0 keys").await;
+    follower.terminate();
+    let ended = follower.ends(crs_support::PATIENCE).await;
+    assert_eq!(ended.code(), Some(0), "{}", follower.log());
+    relay.start_again().await;
+    relay.client(&late.secret).messages("hi").send().await.good();
+    let admin = relay.admin();
+    assert_eq!(shown(&admin, &id).await["name"], "renamed meanwhile");
+    let accounts = admin.get("/admin/accounts").await.good().json();
+    let gemini = accounts["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["id"] == Crs::GEMINI);
+    assert_eq!(
+        gemini.unwrap()["schedulable"],
+        true,
+        "the last round took the logins over"
+    );
 }

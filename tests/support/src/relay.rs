@@ -498,6 +498,16 @@ impl Relay {
         }
     }
 
+    /// Starts the program with these arguments and the relay's environment; it is killed when the value is dropped.
+    pub fn cli_begun(&self, args: &[&str]) -> Process {
+        let Engine::Process(process) = &self.engine else {
+            panic!("this relay has no program")
+        };
+        let mut begun = process.beside(args, self.data().join("begun.log"));
+        begun.start();
+        begun
+    }
+
     /// The admin login of the first run: name and password.
     pub fn first_login(&self) -> (String, String) {
         if let Engine::Worker(_, launch) = &self.engine {
