@@ -229,6 +229,10 @@ impl Run<'_> {
                 }
             }
         }
+        for name in source.unreadable() {
+            let what = "it is of another type than a CRS writes there, and cannot be read";
+            working.remarks.add(Matter::Skipped, what, &name);
+        }
         if survey.orphans > 0 {
             let what = format!(
                 "{} counters of keys and accounts that are gone are left out",

@@ -174,6 +174,11 @@ pub trait Source: Send {
     /// The next accounts' usage; empty at the end.
     async fn account_usage(&mut self) -> Result<Vec<RawUsage>, SourceError>;
 
+    /// What was left out so far, since it is of another type than a CRS writes there.
+    fn unreadable(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The next values that have no home; empty at the end.
     async fn homeless(&mut self) -> Result<Vec<KeptValue>, SourceError>;
 }

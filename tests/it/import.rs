@@ -413,8 +413,9 @@ async fn a_line_that_breaks_is_told_and_what_came_is_not_lost() {
     let relay = setup().provider(&provider).prepare();
     let straight = std::fs::read_to_string(old.env.path()).unwrap();
     let mut lines = vec![Line::Closes, Line::Babbles];
-    lines.extend((1..=12).map(|step| Line::CutAfter(step * step * 300)));
-    for line in lines {
+    lines.extend((1..=6).map(|step| Line::CutAfter(step * step * 100)));
+    let mut whole = 0;
+    for &line in &lines {
         let bad = BadLine::before(&old.redis, line).await;
         let detour = straight.replace(
             &format!("REDIS_PORT={}", old.redis.port()),
@@ -425,9 +426,16 @@ async fn a_line_that_breaks_is_told_and_what_came_is_not_lost() {
             .cli(&["import", "--env", old.env.path().to_str().unwrap()])
             .await;
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(4), "{said}");
-        assert!(said.contains("Redis") && !said.contains("panicked"), "{said}");
+        match output.status.code() {
+            // All of it fitted through.
+            Some(0) => whole += 1,
+            code => {
+                assert_eq!(code, Some(4), "{said}");
+                assert!(said.contains("Redis") && !said.contains("panicked"), "{said}");
+            }
+        }
     }
+    assert!(whole < lines.len() / 2, "{whole}");
     std::fs::write(old.env.path(), straight).unwrap();
     old.import(&relay, &[]).await;
     let proof = old.import(&relay, &["--verify"]).await;
@@ -461,7 +469,9 @@ async fn what_is_of_another_type_is_named_and_the_rest_comes() {
     let relay = setup().provider(&provider).prepare();
     let report = old.import(&relay, &[]).await;
     assert_eq!(report["keys"]["created"], 25, "all but the odd one: {report}");
-    assert!(report.to_string().contains(&odd.id), "it is named: {report}");
+    let named = remark(&report, "skipped", "another type");
+    assert!(named.contains(&&*format!("apikey:{}", odd.id)), "{report}");
+    assert!(named.contains(&"claude:account:broken"), "{report}");
     let keys = relay.cli(&["key", "list", "--json"]).await;
     assert!(String::from_utf8(keys.stdout).unwrap().contains("\"whole\""));
 }

@@ -3,7 +3,7 @@
 //! Only the commands of [`Read`] can be sent. The database is walked once, in small steps, and what is found is kept
 //! as small numbers: a million counters take some tens of megabytes. Then the records are read in pipelines, some
 //! hundreds at a time. A key of another type than it should have (an index that shares the prefix, a change under way)
-//! answers with an error of its own, and is left out.
+//! answers with an error of its own; it is left out and named. Every other error ends the run.
 
 mod index;
 mod names;
@@ -320,6 +320,10 @@ impl Source for CrsRedis {
                     .collect(),
             })
             .collect())
+    }
+
+    fn unreadable(&self) -> Vec<String> {
+        self.line.odd().iter().cloned().collect()
     }
 
     async fn homeless(&mut self) -> Result<Vec<KeptValue>, SourceError> {

@@ -2,6 +2,7 @@
 //! values, both of its lines. Independent of the importer: its own ciphers, its own names.
 
 mod data;
+pub mod large;
 mod seal;
 
 use std::io::{Read as _, Write as _};
@@ -43,6 +44,9 @@ pub struct Crs {
 
 /// Hours from UTC of its labels: CRS's default.
 const ZONE: i64 = 8;
+
+/// Milliseconds.
+const DAY: u64 = 86_400_000;
 
 impl Crs {
     pub fn empty(edition: Edition, encryption_key: &str) -> Self {
@@ -96,7 +100,7 @@ impl Crs {
         let id = format!("00000000-0000-4000-8000-{number:012}");
         let secret = format!("cr_{}", hex(&Sha256::digest(format!("secret {number}"))));
         let hash = self.key_hash(&secret);
-        let created = iso(self.now - 86_400_000 * 40);
+        let created = iso(self.now - DAY * 40);
         let at = format!("apikey:{id}");
         self.hash(
             &at,

@@ -1,6 +1,6 @@
 //! What a CRS's Redis is asked, and its answers. A connection that breaks is made again: everything asked only reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -35,6 +35,15 @@ pub(super) enum Read {
 }
 
 impl Read {
+    /// What is read; of a walk, nothing.
+    fn key(&self) -> &str {
+        match self {
+            Self::Scan(_) => "",
+            Self::HScan(key, _) => key,
+            Self::Get(key) | Self::HGetAll(key) | Self::SMembers(key) | Self::LRange(key, _) => key,
+        }
+    }
+
     fn args(&self) -> Vec<&str> {
         match self {
             Self::Scan(cursor) => vec!["SCAN", cursor, "COUNT", STEP],
@@ -50,6 +59,8 @@ impl Read {
 pub(super) struct Line {
     client: Client,
     connection: Option<MultiplexedConnection>,
+    /// Names of keys that hold another type than they are read as.
+    odd: BTreeSet<String>,
 }
 
 impl Line {
@@ -63,7 +74,13 @@ impl Line {
         Ok(Self {
             client: Client::open(target).map_err(bad)?,
             connection: None,
+            odd: BTreeSet::new(),
         })
+    }
+
+    /// Names of keys that were left out so far, since they hold another type than a CRS writes there.
+    pub(super) fn odd(&self) -> &BTreeSet<String> {
+        &self.odd
     }
 
     pub(super) async fn one(&mut self, read: Read) -> Result<Value, SourceError> {
@@ -92,7 +109,14 @@ impl Line {
         loop {
             tried += 1;
             let trouble = match tokio::time::timeout(ANSWER, self.exchange(&pipeline)).await {
-                Ok(Ok(values)) if values.len() == reads.len() => return Ok(values),
+                Ok(Ok(values)) if values.len() == reads.len() => match refusal(&values) {
+                    None => {
+                        let odd = reads.iter().zip(&values).filter(|(_, value)| is_error(value));
+                        self.odd.extend(odd.map(|(read, _)| read.key().to_owned()));
+                        return Ok(values);
+                    }
+                    Some(refusal) => refusal,
+                },
                 Ok(Ok(_)) => "it gave fewer answers than it was asked for".to_owned(),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("no answer within {} s", ANSWER.as_secs()),
@@ -125,6 +149,18 @@ impl Line {
         self.connection = Some(connection);
         Ok(values)
     }
+}
+
+/// An error that is not about the one key: no right to read, a database that is loading or of another node. Nothing
+/// that it holds back may pass for something that is not there.
+fn refusal(values: &[Value]) -> Option<String> {
+    values.iter().find_map(|value| match value {
+        Value::ServerError(error) if error.code() != "WRONGTYPE" => Some(match error.details() {
+            Some(details) => format!("{} {details}", error.code()),
+            None => error.code().to_owned(),
+        }),
+        _ => None,
+    })
 }
 
 pub(super) fn is_error(value: &Value) -> bool {
@@ -207,6 +243,17 @@ mod tests {
             .filter_map(|read| read.args().first().copied())
             .collect();
         assert_eq!(asked, ["SCAN", "HSCAN", "GET", "HGETALL", "SMEMBERS", "LRANGE"]);
+    }
+
+    #[test]
+    fn only_another_type_is_left_out() {
+        let error = |text: &str| redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
+        let wrong = error("WRONGTYPE Operation against a key holding the wrong kind of value");
+        assert_eq!(refusal(&[Value::Nil, wrong]), None);
+        for text in ["NOPERM no access to the key", "LOADING", "MOVED 1 host:1"] {
+            let found = refusal(&[Value::Nil, error(text)]).unwrap();
+            assert!(found.starts_with(text.split(' ').next().unwrap()), "{found}");
+        }
     }
 
     #[test]

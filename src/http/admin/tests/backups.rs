@@ -134,7 +134,7 @@ async fn a_schedule_that_cannot_be_is_refused_by_its_field() {
         bench
             .call("PUT", path, &schedule)
             .await
-            .refuses(422, "invalid_request", field);
+            .refuses(422, "invalid_field", field);
     }
     let schedule = json!({"enabled": true, "everyHours": 6, "keep": 30});
     let set = bench.call("PUT", path, &schedule).await.is(200);

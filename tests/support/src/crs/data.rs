@@ -1,6 +1,6 @@
 //! A data set with one of everything, odd values included.
 
-use super::{Crs, Edition, Kind, iso, seal_old};
+use super::{Crs, DAY, Edition, Kind, iso, seal_old};
 
 /// Ids of accounts of a full data set.
 impl Crs {
@@ -24,7 +24,7 @@ impl Crs {
 
     fn account(&mut self, key: &str, id: &str, fields: &[(&str, &str)]) {
         let at = format!("{key}{id}");
-        let created = iso(self.now - 86_400_000 * 50);
+        let created = iso(self.now - DAY * 50);
         self.hash(
             &at,
             &[
@@ -220,7 +220,7 @@ impl Crs {
 
     fn all_keys(&mut self) {
         let past = iso(self.now - 86_400_000);
-        let future = iso(self.now + 86_400_000 * 30);
+        let future = iso(self.now + DAY * 30);
         let group = format!("group:{}", Self::GROUP);
         let long = "名".repeat(200);
         let mut key = |name: &str, fields: &[(&str, &str)]| self.key(name, fields);
