@@ -111,6 +111,11 @@ pub struct Relay {
     pub body_memory: usize,
     /// `REQUEST_TIMEOUT`: how long a provider may take to its first byte.
     pub first_byte: Duration,
+    /// `MAX_ATTEMPTS`: accounts that one call may try before its first byte.
+    pub max_attempts: u32,
+    /// `ATTEMPTS_DEADLINE`: no further attempt begins this long after a call's arrival. The client waits for all
+    /// of them together.
+    pub attempts_deadline: Duration,
     /// `STREAM_IDLE_TIMEOUT`: how long a stream may be silent.
     pub idle: Duration,
     /// `STREAM_PING_INTERVAL`: how long the client of a converted stream may hear nothing.

@@ -77,6 +77,8 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             max_body: (read.number("REQUEST_MAX_SIZE_MB", 100, 1, 1024) as usize) << 20,
             body_memory: read.body_memory(),
             first_byte: read.milliseconds("REQUEST_TIMEOUT", 600_000, 100, 3_600_000),
+            max_attempts: read.number("MAX_ATTEMPTS", 3, 1, 20) as u32,
+            attempts_deadline: read.milliseconds("ATTEMPTS_DEADLINE", 120_000, 0, 3_600_000),
             idle: read.milliseconds("STREAM_IDLE_TIMEOUT", 300_000, 100, 3_600_000),
             heartbeat: read.milliseconds("STREAM_PING_INTERVAL", 10_000, 50, 15_000),
             connect: read.milliseconds("CONNECT_TIMEOUT", 10_000, 100, 120_000),

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
+use tracing::Instrument as _;
 
 use super::{body, client_key, dialect, intake};
 use crate::app::App;
@@ -22,7 +23,7 @@ use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::relay;
 use crate::relay::entry::{self, Arrival, Entry};
-use crate::relay::refusal_writer;
+use crate::relay::{refusal_writer, span};
 use crate::state::body_memory::Reserved;
 
 /// With the address before it, a longer query makes no URI any more.
@@ -124,7 +125,7 @@ pub(super) async fn serve(
             .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
         relay::serve(app, plan, call, entry, memory).await
     };
-    match answered.await {
+    match answered.instrument(span::of_call(id)).await {
         Ok(response) => response.map(Body::new),
         Err(failure) => dialect::refuse(app, plan.dialect, &failure, &request_id(id)),
     }

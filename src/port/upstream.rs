@@ -57,6 +57,8 @@ pub struct UpstreamError {
     pub kind: UpstreamErrorKind,
     /// For the operator; never shown to clients, never holds credentials.
     pub detail: String,
+    /// The error of the HTTP client, for the log.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

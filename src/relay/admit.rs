@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crs_durable::Millis;
 use crs_durable::gate::{self, KeyPolicy, Service};
+use tracing::Instrument as _;
 
 use super::flight::Flight;
 use super::{client, estimate, failures, records};
@@ -67,10 +68,10 @@ pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Resul
             Ok(gate::Reply::NeedPolicy) => learn(app, key, &mut ask).await?,
             Ok(gate::Reply::NeedSpend) => seed(app, key, &mut ask).await?,
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's gate gave no answer.")),
-            Err(away) => return Err(Failure::relay_unavailable(&away)),
+            Err(away) => return Err(Failure::relay_unreachable(away)),
         }
     }
-    Err(Failure::relay_unavailable(&"the key's record cannot be read"))
+    Err(Failure::relay_unavailable("the key's record cannot be read"))
 }
 
 /// A call that may start.
@@ -112,21 +113,21 @@ pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend
 
 async fn tell(app: &App, key: &KeyHash, command: gate::Command) -> Result<(), Failure> {
     let told = app.ports.gates.gate(key, command).await;
-    told.map(|_| ()).map_err(|away| Failure::relay_unavailable(&away))
+    told.map(|_| ()).map_err(Failure::relay_unreachable)
 }
 
 /// The key's validity began with this call: its record is to say so. Until it does the gate remembers; then
 /// it learns the record, so that a record without a beginning lets the key begin anew.
 fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
     let (app_, hash, id) = (app.clone(), key.clone(), policy.id.clone());
-    app.ports.tasks.spawn(Box::pin(async move {
+    let work = async move {
         let now = app_.ports.clock.now();
         let begin = |key: &mut Key| key.activated_at = key.activated_at.or(Some(at));
         let key = match app_.keys.update(&id, now, begin).await {
             Ok(KeyChange::Done(key)) => key,
             Ok(_) => return,
             Err(error) => {
-                tracing::warn!(%error, key = id, "that a key was first used is not in its record yet");
+                tracing::warn!(%error, "that a key was first used is not in its record yet");
                 return;
             }
         };
@@ -141,7 +142,8 @@ fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
             .gate(&hash, gate::Command::Learn { policy })
             .await
         {
-            tracing::warn!(%error, key = id, "the key's gate was not told of its first use");
+            tracing::warn!(%error, "the key's gate was not told of its first use");
         }
-    }));
+    };
+    app.ports.tasks.spawn(Box::pin(work.in_current_span()));
 }

@@ -153,7 +153,7 @@ async fn answered(
                 };
                 left_out = now;
                 let items = less.items;
-                tracing::info!(request = %flight.id(), items, "encrypted reasoning of another account is left out");
+                tracing::info!(items, "encrypted reasoning of another account is left out");
                 flight.sends_instead(less.body, less.fields, items);
             }
         }

@@ -268,6 +268,7 @@ pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure 
     }
     Failure {
         detail: last.detail,
+        cause: last.cause,
         words: last.words,
         ..clearer
     }

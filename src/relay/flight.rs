@@ -20,10 +20,11 @@ use bytes::Bytes;
 use crs_durable::gate::KeyPolicy;
 use crs_durable::{CallId, gate, pool};
 use http::{HeaderMap, HeaderValue};
+use tracing::{Instrument as _, Span};
 
 use super::headers::X_REQUEST_ID;
 use super::mask::StreamMask;
-use super::refusal_writer;
+use super::{refusal_writer, span};
 use crate::app::App;
 use crate::dialect::body::Fields;
 use crate::dialect::call::{Call, request_id};
@@ -53,6 +54,10 @@ pub struct Flight {
     app: App,
     plan: &'static Plan,
     call: Call,
+    /// The span of the whole call.
+    call_span: Span,
+    /// The span of the newest attempt; that of the call before the first.
+    span: Span,
     /// What its body is counted by, as long as that is held.
     memory: Option<Reserved>,
     id: String,
@@ -94,9 +99,13 @@ pub struct Flight {
 }
 
 impl Flight {
+    /// Must be called within the call's span ([`span::of_call`]).
     pub fn new(app: &App, plan: &'static Plan, call: Call) -> Self {
         let is_stream = call.stream && call.endpoint.takes_slot() && call.only.is_none();
+        let span = Span::current();
         Self {
+            call_span: span.clone(),
+            span,
             lifeline: is_stream.then(|| app.running.add(&call.key, call.id)),
             head_seen: None,
             app: app.clone(),
@@ -128,6 +137,11 @@ impl Flight {
 
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The span that log lines of this call belong to right now.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     pub fn call(&self) -> &Call {
@@ -187,6 +201,7 @@ impl Flight {
     }
 
     pub(super) fn admitted(&mut self, policy: Arc<KeyPolicy>, waited_ms: u64) {
+        span::key_known(&self.call_span, &policy.id);
         self.policy = Some(policy);
         self.waited = waited_ms;
         self.gate = Gated::Granted;
@@ -305,7 +320,7 @@ impl Flight {
         }
         let note = self.note();
         let (app, key, lifeline) = (self.app.clone(), self.call.key.clone(), self.lifeline.clone());
-        detach(&self.app, async move {
+        detach(&self.app, &self.span, async move {
             let renew = gate::Command::Renew { call, ttl_ms, note };
             // On the edge nobody can reach this isolate: the stream learns here that it is to end.
             if let (Ok(gate::Reply::Ended(why)), Some(lifeline)) =
@@ -362,7 +377,7 @@ impl Flight {
 
     fn tell_pool(&self, command: pool::Command) {
         let (app, platform) = (self.app.clone(), self.plan.platform());
-        detach(&self.app, async move {
+        detach(&self.app, &self.span, async move {
             if let Err(away) = app.ports.gates.pool(platform, command).await {
                 tracing::warn!(error = %away, "the pool was not reached; leases end by themselves");
             }
@@ -395,8 +410,16 @@ impl Flight {
         match self.gate {
             // It said no, so it holds nothing of this call.
             Gated::Refused => {}
-            Gated::Asked => cancel(&self.app, &self.call.key, self.call.id),
-            Gated::Granted => detach(&self.app, handover::settle(&self.app, &self.call, event)),
+            Gated::Asked => detach(
+                &self.app,
+                &self.span,
+                handover::cancel(&self.app, &self.call.key, self.call.id),
+            ),
+            Gated::Granted => detach(
+                &self.app,
+                &self.span,
+                handover::settle(&self.app, &self.call, event),
+            ),
         }
     }
 }
@@ -409,12 +432,12 @@ impl Drop for Flight {
 
 /// A call will not run: its gate gives up what it holds for it.
 pub(super) fn cancel(app: &App, key: &KeyHash, call: CallId) {
-    detach(app, handover::cancel(app, key, call));
+    detach(app, &Span::current(), handover::cancel(app, key, call));
 }
 
-/// Runs a short future now if it needs no waiting, as natively; else after the response.
-fn detach(app: &App, future: impl Future<Output = ()> + Send + 'static) {
-    let mut future = Box::pin(future);
+/// Runs a short future within `span`: now if it needs no waiting, as natively; else after the response.
+fn detach(app: &App, span: &Span, future: impl Future<Output = ()> + Send + 'static) {
+    let mut future = Box::pin(future.instrument(span.clone()));
     if future
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))

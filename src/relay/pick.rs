@@ -108,7 +108,7 @@ pub(super) async fn pick(
             Ok(pool::Reply::NeedRoster) if ask.learned_since == 0 => break,
             Ok(pool::Reply::NeedRoster) => {}
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's pool gave no answer.")),
-            Err(away) => return Err(Failure::relay_unavailable(&away)),
+            Err(away) => return Err(Failure::relay_unreachable(away)),
         }
         let read = app.roster(platform);
         if let Some(roster) = records::from_the_store(app, &mut ask.learned_since, read).await {
@@ -117,8 +117,8 @@ pub(super) async fn pick(
                 .gates
                 .pool(platform, pool::Command::Learn { roster })
                 .await;
-            learned.map_err(|away| Failure::relay_unavailable(&away))?;
+            learned.map_err(Failure::relay_unreachable)?;
         }
     }
-    Err(Failure::relay_unavailable(&"the accounts cannot be read"))
+    Err(Failure::relay_unavailable("the accounts cannot be read"))
 }

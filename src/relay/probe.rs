@@ -6,9 +6,10 @@ use bytes::Bytes;
 use crs_durable::gate::KeyPolicy;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
+use tracing::Instrument as _;
 
 use super::flight::Flight;
-use super::{attempts, refusal, stream};
+use super::{attempts, refusal, span, stream};
 use crate::account::Trial;
 use crate::app::App;
 use crate::dialect::body;
@@ -32,7 +33,13 @@ pub async fn probe(
     account: &str,
     trial: Trial,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, plan, call(app, account, trial)?);
+    let call = call(app, account, trial)?;
+    let span = span::of_call(call.id);
+    probe_call(app, plan, call).instrument(span).await
+}
+
+async fn probe_call(app: &App, plan: &'static Plan, call: Call) -> Result<Response<Body>, Failure> {
+    let mut flight = Flight::new(app, plan, call);
     let policy = KeyPolicy {
         id: PROBE_KEY.to_owned(),
         name: PROBE_KEY.to_owned(),

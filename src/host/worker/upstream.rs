@@ -168,5 +168,6 @@ fn failed(kind: UpstreamErrorKind, detail: impl Into<String>) -> UpstreamError {
     UpstreamError {
         kind,
         detail: detail.into(),
+        source: None,
     }
 }

@@ -12,6 +12,7 @@ use crate::model::time;
 use crate::model::trace::{CallTrace, RankFigures, SkipReason, TracedAttempt, TracedSkip};
 use crate::model::usage::Tokens;
 use crate::relay::headers::X_QUEUE_WAIT;
+use crate::relay::span;
 
 /// Accounts that are named as candidates.
 const RANKED: usize = 8;
@@ -64,6 +65,7 @@ impl Flight {
         reason: PickReason,
         mut trace: Option<Box<Trace>>,
     ) {
+        self.span = span::of_attempt(&self.call_span, &picked.account);
         let mut candidates = 0;
         if let Some(trace) = &mut trace {
             candidates = trace.candidates.len();

@@ -15,6 +15,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use tracing::Instrument as _;
 
 use super::super::refusal;
 use super::pace::{Limits, Pace};
@@ -46,10 +47,12 @@ pub(in crate::relay) async fn serve(
     let seen = flight.watch_head();
     let mut work: Work = {
         let app = app.clone();
-        Box::pin(async move {
+        let answered = async move {
             let answer = answered(&app, plan, &mut flight).await;
             (flight, answer)
-        })
+        };
+        // The response's body polls it, outside of the handler.
+        Box::pin(answered.in_current_span())
     };
     match head_due(app, interval, &seen, &mut work).await {
         Some((flight, Ok(answer))) => Ok(respond(answer, flight)),

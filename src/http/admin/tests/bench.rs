@@ -434,6 +434,7 @@ impl Upstream for Scripted {
         let answer = answer.ok_or_else(|| UpstreamError {
             kind: UpstreamErrorKind::Unsendable,
             detail: "nobody calls a provider here".to_owned(),
+            source: None,
         })?;
         answer.await
     }

@@ -180,6 +180,7 @@ impl Ready {
                 return Err(UpstreamError {
                     kind: UpstreamErrorKind::Broken,
                     detail: "the test dropped it".to_owned(),
+                    source: None,
                 });
             };
             let frames = frames.map(|frame: Result<Bytes, BodyError>| frame.map(http_body::Frame::data));
