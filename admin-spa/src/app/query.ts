@@ -19,9 +19,15 @@ export const queryClient = new QueryClient({
 export const pollEvery = ref(15_000)
 /** How long a person pauses in a word before it is looked for, in milliseconds. On a Worker each try costs quota. */
 export const typingPause = ref(100)
+/**
+ * Records that one batch request changes: the API's most. On a Worker each takes two looks at the store, and the free
+ * plan allows a request fifty.
+ */
+export const batchSize = ref(100)
 export function setHost(host: 'native' | 'worker') {
   pollEvery.value = host === 'worker' ? 60_000 : 15_000
   typingPause.value = host === 'worker' ? 250 : 100
+  batchSize.value = host === 'worker' ? 20 : 100
 }
 
 let lastPoll = Date.now()
