@@ -77,15 +77,21 @@ export function useRead<T>(key: () => readonly unknown[], call: (signal: AbortSi
   return { ...query, stale }
 }
 
-/** Changes something. While it runs (`isPending`) a second call does nothing. `touches`: key heads to read again. */
+/** Changes something. The same once more while it runs is the one that runs. `touches`: key heads to read again. */
 export function useWrite<Input, Output>(call: (input: Input) => Promise<Output>, touches: readonly string[] = []) {
   const mutation = useMutation<Output, ApiError, Input>({
     mutationFn: call,
     onSettled: () => Promise.all(touches.map((head) => queryClient.invalidateQueries({ queryKey: [head] }))).then(() => undefined),
   })
-  const run = async (input: Input): Promise<Output | undefined> => {
-    if (mutation.isPending.value) return undefined
-    return mutation.mutateAsync(input)
+  const running = new Map<string, Promise<Output>>()
+  const run = (input: Input): Promise<Output> => {
+    const what = JSON.stringify(input) ?? ''
+    let one = running.get(what)
+    if (!one) {
+      one = mutation.mutateAsync(input).finally(() => running.delete(what))
+      running.set(what, one)
+    }
+    return one
   }
   return { ...mutation, run }
 }
