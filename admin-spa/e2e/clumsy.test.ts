@@ -147,3 +147,173 @@ test("the back button in the middle of a form asks before it throws away what wa
     await dialog.getByRole("button", { name: "Cancel" }).click();
   }
 });
+
+test("what somebody else changed meanwhile is told and not lost", async (t) => {
+  const made = await Console.start(t);
+  const account = await newAccount(made, "First");
+  const key = await newKey(made, { name: "Ada", dailyCostLimit: 1 });
+  const page = await made.login(`accounts/${account.id}`);
+  const dialog = page.getByRole("dialog");
+  const save = async () => {
+    await dialog.getByRole("button", { name: "Look at the changes" }).click();
+    await page.waitForTimeout(600);
+    await dialog.getByRole("button", { name: "Save" }).click();
+  };
+
+  // The same account in another tab: one field is changed in both, one there alone.
+  await page.getByRole("button", { name: "Edit" }).click();
+  await dialog.getByLabel("Priority").fill("10");
+  await made.api("PATCH", `/admin/accounts/${account.id}`, { priority: 70, description: "theirs", modelMapping: { a: "b" } });
+  await save();
+  await dialog.getByText("Somebody changed this meanwhile").waitFor();
+  await dialog.getByRole("listitem").filter({ hasText: "70" }).waitFor();
+  assert.equal((await accountOf(made, account.id)).priority, 70, "nothing was sent");
+  await made.accessible("a change that clashes");
+  await save();
+  await dialog.waitFor({ state: "detached" });
+  const now = await accountOf(made, account.id);
+  assert.deepEqual([now.priority, now.description, now.modelMapping], [10, "theirs", { a: "b" }], "what only they changed stays");
+
+  // A key, by its page and by its limits in the list.
+  await made.open(`api-keys/${key.id}`);
+  await page.getByRole("button", { name: "Edit" }).click();
+  await dialog.getByLabel("Name", { exact: true }).fill("Ada of mine");
+  await made.api("PATCH", `/admin/api-keys/${key.id}`, { name: "Ada of theirs" });
+  await save();
+  await dialog.getByText("Meanwhile changed by someone else to").waitFor();
+  assert.equal((await keyOf(made, key.id)).name, "Ada of theirs");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await made.open("api-keys");
+  await page.getByRole("button", { name: "Change the limits of Ada of theirs" }).click();
+  await dialog.getByLabel("Dollars a day").fill("2");
+  await made.api("PATCH", `/admin/api-keys/${key.id}`, { dailyCostLimit: 9 });
+  await page.keyboard.press("Enter");
+  await dialog.getByText("Meanwhile changed by someone else to").waitFor();
+  assert.equal((await keyOf(made, key.id)).dailyCostLimit, 9);
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "detached" });
+  assert.equal((await keyOf(made, key.id)).dailyCostLimit, 2);
+
+  // The site's name.
+  await made.open("settings?tab=branding");
+  await page.getByLabel("Site name").fill("Mine");
+  await made.api("PUT", "/admin/oem-settings", { siteName: "Theirs" });
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Somebody else changed this meanwhile").waitFor();
+  assert.equal((await made.api<{ siteName: string }>("GET", "/admin/oem-settings")).siteName, "Theirs");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Branding is saved").first().waitFor();
+  assert.equal((await made.api<{ siteName: string }>("GET", "/admin/oem-settings")).siteName, "Mine");
+});
+
+test("an answer that is lost is told, and what was typed stays", async (t) => {
+  const made = await Console.start(t);
+  made.watch.allow(/net::ERR_/);
+  const account = await newAccount(made, "First");
+  const page = await made.login("api-keys/new");
+  // The relay does it, and the network goes away with the answer.
+  const lose = (pattern: string, method: string) => page.route(pattern, async (route) => {
+    if (route.request().method() !== method) return route.continue();
+    await route.fetch();
+    await route.abort("connectionreset");
+  });
+  await lose("**/admin/api-keys", "POST");
+  await page.getByLabel("Name", { exact: true }).fill("Once");
+  await page.keyboard.press("Enter");
+  await page.getByText("The relay cannot be reached").waitFor();
+  await page.getByText("It may have been done all the same").waitFor();
+  assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "Once");
+  await page.unroute("**/admin/api-keys");
+
+  await made.open(`accounts/${account.id}`).catch(() => {});
+  await page.getByRole("heading", { name: "First", exact: true }).waitFor();
+  await lose(`**/admin/accounts/${account.id}`, "PATCH");
+  await page.getByRole("button", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Priority").fill("10");
+  const save = async () => {
+    await dialog.getByRole("button", { name: "Look at the changes" }).click();
+    await page.waitForTimeout(600);
+    await dialog.getByRole("button", { name: "Save" }).click();
+  };
+  await save();
+  await dialog.getByText("The relay cannot be reached").waitFor();
+  assert.equal(await dialog.getByLabel("Priority").inputValue(), "10");
+  await page.unroute(`**/admin/accounts/${account.id}`);
+  // The same once more: there is nothing left to send, and nobody is accused of it.
+  await save();
+  await dialog.waitFor({ state: "detached" });
+  assert.equal((await accountOf(made, account.id)).priority, 10);
+  // A pause that does not arrive is not shown as one.
+  await made.open("accounts");
+  await page.route(`**/admin/accounts/${account.id}`, (route) => (route.request().method() === "PATCH" ? route.abort("connectionreset") : route.continue()));
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("row").filter({ hasText: "First" }).getByText("Active").waitFor();
+  assert.equal(await page.getByText("First is paused").count(), 0);
+});
+
+test("a session that was ended elsewhere keeps what is being edited", async (t) => {
+  const made = await Console.start(t);
+  made.watch.allowStatus(401);
+  const account = await newAccount(made, "First");
+  const page = await made.login(`accounts/${account.id}`);
+  await page.getByRole("button", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog", { name: /Edit/ });
+  await dialog.getByLabel("Priority").fill("10");
+  await dialog.getByRole("button", { name: "Look at the changes" }).click();
+  await made.api("POST", "/web/auth/logout", { everywhere: true });
+  await page.waitForTimeout(600);
+  await dialog.getByRole("button", { name: "Save" }).click();
+  const again = page.getByRole("dialog", { name: "Log in again" });
+  await again.locator("input[type=password]").fill(made.relay.password);
+  await page.keyboard.press("Enter");
+  await page.getByText("First is changed").first().waitFor();
+  await page.getByRole("row").or(page.getByText("Priority")).first().waitFor();
+  const { token } = await made.newSession();
+  const answer = await fetch(`${made.relay.url}/admin/accounts/${account.id}`, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal(((await answer.json()) as Account).priority, 10);
+});
+
+test("the wrong thing pasted is told at its field before anything is made", async (t) => {
+  const made = await Console.start(t);
+  const page = await made.login("accounts/new");
+  const seen = writes(page);
+  const field = page.getByLabel("API key", { exact: true }).last();
+  for (const [pasted, said] of [["sk-ant-oat01-abcdefgh", "access token"], ["sk-proj-abcdefgh", "API key of OpenAI"], [`cr_${"0".repeat(64)}`, "key of a relay"], ["https://console.example.com/keys", "an address"], ['{"claudeAiOauth":{}}', "login file"]] as const) {
+    await field.fill(pasted);
+    await page.getByRole("button", { name: "Add and test" }).click();
+    await page.getByText(said).last().waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("aria-invalid")), "true", said);
+  }
+  await made.accessible("a wrong paste");
+  assert.deepEqual(seen, []);
+  // A line of a shell is what it says.
+  await field.fill('export ANTHROPIC_API_KEY="sk-ant-test-from-a-shell"');
+  await page.getByRole("button", { name: "Add and test" }).click();
+  await page.getByText("is added").first().waitFor();
+  assert.ok(!(await page.content()).includes("from-a-shell"));
+  // A holder pastes the line of the set-up, too.
+  const { key } = await newKey(made, { name: "Ada" });
+  await made.open("api-stats");
+  await page.getByLabel("Your key").fill(`export ANTHROPIC_AUTH_TOKEN=${key}`);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Ada" }).waitFor();
+});
+
+test("a name as long as names may be, of marks and one word, breaks no page", async (t) => {
+  const made = await Console.start(t, { width: 360 });
+  const long = "W".repeat(98) + "\u0627\u05d0";
+  const account = await newAccount(made, long);
+  const key = await newKey(made, { name: long, description: "W".repeat(500), tags: ["T".repeat(50)] });
+  await made.login("dashboard");
+  for (const path of ["accounts", `accounts/${account.id}`, "api-keys", `api-keys/${key.id}`, "audit"]) {
+    await made.open(path);
+    await made.settled();
+    await made.accessible(`${path} with a long name`);
+  }
+  const page = made.page;
+  await made.open(`api-keys/${key.id}`);
+  await page.getByRole("button", { name: "Edit" }).click();
+  await page.getByRole("dialog").getByLabel("Name", { exact: true }).waitFor();
+  await made.accessible("the form with a long name");
+});
