@@ -239,9 +239,12 @@ test("an answer that is lost is told, and what was typed stays", async (t) => {
   await save();
   await dialog.getByText("The relay cannot be reached").waitFor();
   assert.equal(await dialog.getByLabel("Priority").inputValue(), "10");
+  assert.ok(await dialog.getByText("The relay cannot be reached").evaluate((said) => said.getBoundingClientRect().top < innerHeight / 2), "it stands where it is seen");
   await page.unroute(`**/admin/accounts/${account.id}`);
-  // The same once more: there is nothing left to send, and nobody is accused of it.
-  await save();
+  // What the relay has is read again: there is nothing left to send, and nobody is accused of it.
+  await dialog.getByRole("button", { name: "Look at the changes", disabled: true }).waitFor();
+  assert.equal(await dialog.getByText("Somebody changed this meanwhile").count(), 0);
+  await dialog.getByRole("button", { name: "Cancel" }).click();
   await dialog.waitFor({ state: "detached" });
   assert.equal((await accountOf(made, account.id)).priority, 10);
   // A pause that does not arrive is not shown as one.
