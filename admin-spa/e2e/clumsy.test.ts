@@ -156,7 +156,6 @@ test("what somebody else changed meanwhile is told and not lost", async (t) => {
   const dialog = page.getByRole("dialog");
   const save = async () => {
     await dialog.getByRole("button", { name: "Look at the changes" }).click();
-    await page.waitForTimeout(600);
     await dialog.getByRole("button", { name: "Save" }).click();
   };
 
@@ -233,7 +232,6 @@ test("an answer that is lost is told, and what was typed stays", async (t) => {
   await dialog.getByLabel("Priority").fill("10");
   const save = async () => {
     await dialog.getByRole("button", { name: "Look at the changes" }).click();
-    await page.waitForTimeout(600);
     await dialog.getByRole("button", { name: "Save" }).click();
   };
   await save();
@@ -265,7 +263,6 @@ test("a session that was ended elsewhere keeps what is being edited", async (t) 
   await dialog.getByLabel("Priority").fill("10");
   await dialog.getByRole("button", { name: "Look at the changes" }).click();
   await made.api("POST", "/web/auth/logout", { everywhere: true });
-  await page.waitForTimeout(600);
   await dialog.getByRole("button", { name: "Save" }).click();
   const again = page.getByRole("dialog", { name: "Log in again" });
   await again.locator("input[type=password]").fill(made.relay.password);

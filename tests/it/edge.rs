@@ -382,7 +382,11 @@ async fn a_batch_of_a_hundred_accounts_is_one_request_and_twenty_fit_the_free_pl
     ] {
         // The few that the free plan bears, then all that are left.
         let (few, rest) = ids.split_at(20);
-        let rest = if what["action"] == "delete" { rest } else { &ids[..] };
+        let rest = if what["action"] == "delete" {
+            rest
+        } else {
+            &ids[..]
+        };
         for (ids, store) in [(few, store / 5), (rest, store)] {
             let mut body = what.clone();
             body["ids"] = json!(ids);
@@ -396,7 +400,11 @@ async fn a_batch_of_a_hundred_accounts_is_one_request_and_twenty_fit_the_free_pl
             assert_eq!(told["failed"], 0, "{told}");
             // With what looks at the session. The free plan allows 50 of one request, the paid one 10,000.
             assert!(asked <= store + 8, "{what} of {}: {asked} commands", ids.len());
-            assert!(objects <= ids.len() as u64 + 8, "{what} of {}: {objects} objects", ids.len());
+            assert!(
+                objects <= ids.len() as u64 + 8,
+                "{what} of {}: {objects} objects",
+                ids.len()
+            );
         }
     }
     let left = admin.get("/admin/accounts?pageSize=100").await.good().json();

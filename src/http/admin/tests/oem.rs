@@ -49,8 +49,15 @@ async fn the_address_for_clients_is_told_to_anybody_and_set_by_the_operator_alon
     let told = bench.raw("GET", path, None, "").await.is(200).json;
     assert_eq!(told["publicAddress"], "https://relay.example.com");
     let other = json!({"siteName": "Mine", "publicAddress": "https://elsewhere.example.com"});
-    assert_eq!(bench.call("PUT", path, &other).await.is(422).json["field"], "publicAddress");
-    let set = bench.call("PUT", path, &json!({"siteName": "Mine"})).await.is(200).json;
+    assert_eq!(
+        bench.call("PUT", path, &other).await.is(422).json["field"],
+        "publicAddress"
+    );
+    let set = bench
+        .call("PUT", path, &json!({"siteName": "Mine"}))
+        .await
+        .is(200)
+        .json;
     assert_eq!(set["publicAddress"], "https://relay.example.com");
 }
 
