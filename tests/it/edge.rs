@@ -363,6 +363,58 @@ async fn an_account_added_elsewhere_is_used_at_once() {
 }
 
 #[tokio::test]
+async fn a_batch_of_a_hundred_accounts_is_one_request_and_twenty_fit_the_free_plan() {
+    let r = ready().await;
+    let admin = r.relay.admin();
+    let mut ids = Vec::new();
+    for number in 0..100 {
+        let account = json!({
+            "name": format!("one of many {number:02}"), "platform": "claude", "priority": 90,
+            "credentials": { "type": "apiKey", "apiKey": format!("sk-ant-test-{number:02}") },
+        });
+        let made = r.relay.add_account(&account).await;
+        ids.push(made["id"].as_str().expect("an id").to_owned());
+    }
+    for (what, store) in [
+        (json!({ "change": { "priority": 80 } }), 200),
+        (json!({ "action": "pause" }), 200),
+        (json!({ "action": "reset" }), 200),
+        (json!({ "action": "flushSessions" }), 200),
+        (json!({ "action": "delete" }), 200),
+    ] {
+        // The few that the free plan bears, then all that are left.
+        let (few, rest) = ids.split_at(20);
+        let rest = if what["action"] == "delete" {
+            rest
+        } else {
+            &ids[..]
+        };
+        for (ids, store) in [(few, store / 5), (rest, store)] {
+            let mut body = what.clone();
+            body["ids"] = json!(ids);
+            let before = (
+                units(&r.relay, "object_requests").await,
+                r.relay.upstash().commands(),
+            );
+            let told = admin.post("/admin/accounts/batch", &body).await.good().json();
+            let asked = r.relay.upstash().commands() - before.1;
+            let objects = units(&r.relay, "object_requests").await - before.0;
+            assert_eq!(told["failed"], 0, "{told}");
+            // With what looks at the session. The free plan allows 50 of one request, the paid one 10,000.
+            assert!(asked <= store + 8, "{what} of {}: {asked} commands", ids.len());
+            assert!(
+                objects <= ids.len() as u64 + 8,
+                "{what} of {}: {objects} objects",
+                ids.len()
+            );
+        }
+    }
+    let left = admin.get("/admin/accounts?pageSize=100").await.good().json();
+    assert_eq!(left["total"], 1, "the first account is not among them");
+    r.client.messages("hi").send().await.good();
+}
+
+#[tokio::test]
 async fn a_panic_costs_its_own_request_and_no_other() {
     let r = ready().await;
     r.client.messages("hi").send().await.good();

@@ -1758,6 +1758,11 @@ export type NewKeys = {
 };
 
 export type OemSettings = {
+    /**
+     * `PUBLIC_ADDRESS`: what clients are given, without a trailing slash. `null`: it is not set, and the address by
+     * which the relay was found has to do. `PUT` does not set it.
+     */
+    publicAddress?: string | null;
     showAdminButton: boolean;
     /**
      * Address of an icon, or empty.
