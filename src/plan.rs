@@ -442,6 +442,23 @@ mod tests {
     }
 
     #[test]
+    fn a_model_of_another_provider_is_served_by_its_accounts() {
+        for (model, platform) in [
+            ("claude-sonnet-4-5", Platform::Claude),
+            ("gpt-5.4", Platform::OpenAi),
+            ("openai/o3", Platform::OpenAi),
+            ("glm-5", Platform::Claude),
+        ] {
+            let (plan, otherwise) = MESSAGES.of(&ModelName::parse(model).unwrap());
+            assert_eq!(plan.platform(), platform, "{model}");
+            let moved = platform != Platform::Claude;
+            assert_eq!(otherwise.map(Plan::platform), moved.then_some(Platform::Claude));
+            let (plan, otherwise) = Plans::from(&MESSAGES_ON_GEMINI).of(&ModelName::parse(model).unwrap());
+            assert_eq!((plan.platform(), otherwise.is_some()), (Platform::Gemini, false));
+        }
+    }
+
+    #[test]
     fn only_converted_streams_keep_their_clients_waiting_with_signs_of_life() {
         let mut call = crate::dialect::call::tests::call(Endpoint::Messages);
         call.stream = true;

@@ -56,7 +56,7 @@ fn why_an_answer_ended() {
 #[test]
 fn what_is_no_answer_is_an_error() {
     assert_eq!(message(&json!({ "object": "list" })), Err(Unusable::Unreadable));
-    assert_eq!(answer(b"<html>", &context(true), "r"), Err(Unusable::Unreadable));
+    assert_eq!(answer(b"<html>", &context(true), "r"), Err(Unusable::Unfinished));
     let mut failed = response(&[], "failed");
     failed["error"] = json!({ "code": "server_error", "message": "org-1 broke" });
     let unusable = message(&failed).unwrap_err();
