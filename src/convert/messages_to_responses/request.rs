@@ -63,7 +63,7 @@ pub struct Context {
     /// The model that was asked.
     pub(super) model: String,
     pub(super) names: Names,
-    /// The client wants to see thoughts. Others get only what the conversation needs to go on.
+    /// The client asked for thinking. Others get only what the conversation needs to go on.
     pub(super) thinking: bool,
 }
 

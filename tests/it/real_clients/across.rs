@@ -119,8 +119,6 @@ async fn two_turns_with_reasoning() {
     for version in versions() {
         let [key, _] = kinds();
         let (provider, relay, claude) = on_openai(&version, key).await;
-        // It has a model that it does not know think only if it is told to.
-        let claude = claude.env("MAX_THINKING_TOKENS", "8000");
         provider.on(Route::Responses).answer(Script::openai_items(&[
             reasoning("**Remembering**", "sealed-in-the-first-turn"),
             said("I will remember"),

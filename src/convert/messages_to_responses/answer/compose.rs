@@ -25,7 +25,7 @@ const MOST_ITEMS: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Composer {
     names: Names,
-    /// The client wants to see thoughts.
+    /// The client asked for thinking.
     thinking: bool,
     open: Option<Open>,
     /// Items of which something was told, or that are told when they are done.

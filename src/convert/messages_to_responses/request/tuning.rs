@@ -19,7 +19,7 @@ const SOME: u64 = 16_384;
 /// The name that a schema must have.
 const SCHEMA: &str = "answer";
 
-/// Writes it into the request. True: the client wants to see thoughts.
+/// Writes it into the request. True: the client wants the thinking, to see or to give back.
 pub(super) fn convert<'a>(
     body: &Object<'a>,
     effort: Option<&str>,
@@ -65,7 +65,7 @@ pub(super) fn convert<'a>(
     if let Some(format) = format {
         out.put("text", shape(&format, budget)?);
     }
-    Ok(model.reasons && thinking.shown)
+    Ok(model.reasons && thinking.on)
 }
 
 /// What the client asks of thinking.
