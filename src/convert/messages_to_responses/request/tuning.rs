@@ -102,11 +102,11 @@ fn thinking(body: &Object<'_>) -> Result<Thinking, Refused> {
 }
 
 /// How much it is to reason, and that the conversation needs the reasoning to go on.
-fn reason<'a>(
+fn reason(
     effort: Option<&str>,
     thinking: &Thinking,
     model: Model,
-    out: &mut Json<'a>,
+    out: &mut Json<'_>,
 ) -> Result<(), Refused> {
     let effort = match (effort, thinking.budget) {
         (Some("low"), _) => Some("low"),

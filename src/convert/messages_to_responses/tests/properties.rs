@@ -208,7 +208,8 @@ proptest! {
             .split_terminator("\n\n")
             .skip(2)
             .partition(|event| event.starts_with("event: response.output_item.added"));
-        let mixed: String = openings.iter().chain(&rest).map(|event| format!("{event}\n\n")).collect();
+        let events: Vec<&str> = openings.into_iter().chain(rest).collect();
+        let mixed = events.join("\n\n") + "\n\n";
         let Outcome::Message(made) = check(&stream(mixed.as_bytes(), &[], true)) else { panic!("an error") };
         let sorted = |message: &Value| {
             let mut blocks: Vec<String> =

@@ -42,7 +42,7 @@ fn calls_and_their_results() {
         user(json!("go")),
         { "role": "assistant", "content": [
             { "type": "text", "text": "Looking." },
-            { "type": "tool_use", "id": "toolu_1", "name": "mcp.files/read", "input": { "n": 12345678901234567890_u64 } },
+            { "type": "tool_use", "id": "toolu_1", "name": "mcp.files/read", "input": { "n": 12_345_678_901_234_567_890_u64 } },
             { "type": "tool_use", "id": long, "name": "B", "input": {} },
         ] },
         user(json!([
