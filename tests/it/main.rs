@@ -24,6 +24,7 @@ mod tidy;
 mod in_process {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
     mod accounts;
+    mod across;
     mod bodies;
     mod bridge;
     mod chat;
@@ -58,6 +59,7 @@ mod in_process {
 mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
+    mod across;
     mod backups;
     mod bodies;
     mod bridge;
@@ -98,6 +100,7 @@ mod embedded {
 mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
+    mod across;
     mod backups;
     mod bodies;
     mod bridge;
@@ -135,6 +138,7 @@ mod redis {
 mod worker {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
     mod accounts;
+    mod across;
     mod bodies;
     mod bridge;
     mod chat;

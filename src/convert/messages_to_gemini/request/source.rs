@@ -1,8 +1,9 @@
 //! Images and documents.
 
-use super::blocks::{Block, nested, push};
+use super::blocks::{nested, push};
 use super::gemini::{Blob, File, Part};
 
+use crate::convert::messages::blocks::Block;
 use crate::convert::messages_to_gemini::budget::Budget;
 use crate::convert::messages_to_gemini::error::Refused;
 use crate::convert::messages_to_gemini::object::Object;
