@@ -5,11 +5,12 @@
 //! `eager_input_streaming`; of `tool_choice` `disable_parallel_tool_use`, which Gemini cannot be told.
 
 mod blocks;
+mod content;
 pub(super) mod fields;
 mod gemini;
+mod pending;
 mod said;
 mod searched;
-mod source;
 mod tools;
 mod tuning;
 mod turns;

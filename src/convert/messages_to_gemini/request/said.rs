@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::blocks::Block;
 use super::gemini::{Call, Part};
-use super::turns::Pending;
+use super::pending::Pending;
 
 use crate::convert::messages_to_gemini::budget::Budget;
 use crate::convert::messages_to_gemini::carry::{self, Owner};

@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
-use super::blocks::{Block, Blocks, Returned, plain, push, tool_result};
+use super::blocks::{Block, Blocks, push};
+use super::content::{image, plain, tool_result};
 use super::gemini::{self, Content, Part};
+use super::pending::Pending;
 use super::said::Said;
 use super::searched::{self, Told};
-use super::source;
 
 use crate::convert::messages_to_gemini::budget::Budget;
 use crate::convert::messages_to_gemini::carry;
@@ -63,17 +64,6 @@ pub(super) struct Loading<'a> {
     pub removed: HashSet<Text<'a>>,
     /// Tools defined on the way.
     pub added: Vec<(&'a RawValue, String)>,
-}
-
-/// A call that waits for its result.
-pub(super) struct Pending<'a> {
-    /// As the client knows it.
-    pub id: Text<'a>,
-    /// As Gemini does.
-    pub gemini_id: Option<Cow<'a, str>>,
-    pub name: Cow<'a, str>,
-    path: String,
-    result: Option<Returned<'a>>,
 }
 
 impl<'a, 'n> Transcript<'a, 'n> {
@@ -261,7 +251,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                         }
                         // Made by the model, in a protocol that has such.
                         "image" => {
-                            let mut part = source::image(&block)?;
+                            let mut part = image(&block)?;
                             if self.model.is_modern() {
                                 part.thought_signature = Some(Cow::Borrowed(UNSIGNED));
                             }

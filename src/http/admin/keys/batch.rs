@@ -100,7 +100,7 @@ impl Edit {
         }
         let change = match change {
             Some(input) => {
-                let bound = Bound::of(app, &input).await.map_err(in_change)?;
+                let bound = Bound::of(app, input.bindings()).await.map_err(in_change)?;
                 Some((input, bound))
             }
             None => None,
@@ -110,7 +110,7 @@ impl Edit {
 
     fn apply(&self, key: &mut Key) -> Result<(), ApiError> {
         if let Some((input, bound)) = &self.change {
-            input.apply(bound, key)?;
+            rules::apply(input, bound, key)?;
         }
         key.tags.retain(|tag| !self.remove.contains(tag));
         for tag in &self.add {

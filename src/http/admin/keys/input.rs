@@ -4,13 +4,12 @@ use serde::Deserialize;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use super::super::super::api_error::ApiError;
 use super::super::super::extract::Sent;
 use super::super::fields::{
     Amount, Cleared, Clients, Line, Models, Moment, Permissions, Tags, Text, Whole, requiring,
 };
-use super::bindings::{BindingsInput, Bound, Target};
-use super::rules;
+use super::bindings::{BindingsInput, Bound, SentBindings, Target};
+use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
 use crate::model::money::Usd;
 use crs_durable::gate::ModelMode;
@@ -184,8 +183,20 @@ impl KeyInput {
         self.tags.as_ref().is_some()
     }
 
-    /// Changes what was sent, or refuses it. `bound`: of the same input.
-    pub(super) fn apply(&self, bound: &Bound, key: &mut Key) -> Result<(), ApiError> {
+    /// The fields that say what the key is bound to.
+    pub(super) fn bindings(&self) -> SentBindings<'_> {
+        SentBindings {
+            all: &self.bindings,
+            single: [
+                ("claudeAccountId", Platform::Claude, &self.claude_account_id),
+                ("geminiAccountId", Platform::Gemini, &self.gemini_account_id),
+                ("openaiAccountId", Platform::OpenAi, &self.openai_account_id),
+            ],
+        }
+    }
+
+    /// Changes what was sent. `bound`: of the same input. Whether the result makes sense is for `rules`.
+    pub(super) fn put(&self, bound: &Bound, key: &mut Key) {
         if let Some(Line(name)) = self.name.as_ref() {
             key.name.clone_from(name);
         }
@@ -202,7 +213,6 @@ impl KeyInput {
         bound.apply(key);
         self.binding_fallback.put(&mut key.binding_fallback);
         self.allow_trace.put(&mut key.allow_trace);
-        rules::check(self, key)
     }
 
     fn apply_expiry(&self, key: &mut Key) {
