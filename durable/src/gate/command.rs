@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::money::{MoneyLimit, PerLimit};
 use super::policy::{KeyPolicy, Service};
 use crate::outbox::{Batch, Entry, Sent};
 use crate::{CallId, Millis};
@@ -140,13 +141,11 @@ pub struct Usage {
     pub opus: bool,
 }
 
-/// Sums of the ledger at the moment `as_of`: of the operator's day and week that it is in, and of all time.
+/// Sums of the ledger at the moment `as_of`, of the spans that it is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedSpend {
-    pub day: u64,
-    pub week: u64,
-    pub week_opus: u64,
-    pub total: u64,
+    #[serde(flatten)]
+    pub spent: PerLimit<u64>,
     pub as_of: Millis,
 }
 
@@ -154,10 +153,7 @@ pub struct SeedSpend {
 #[serde(rename_all = "snake_case")]
 pub enum Spent {
     Window,
-    Day,
-    Week,
-    WeekOpus,
-    Total,
+    Money(MoneyLimit),
     All,
 }
 
@@ -261,10 +257,7 @@ pub enum Limit {
     WindowRequests,
     WindowTokens,
     WindowCost,
-    DailyCost,
-    WeeklyCost,
-    WeeklyOpusCost,
-    TotalCost,
+    Money(MoneyLimit),
 }
 
 /// Everything about a key, for people to look at.
@@ -279,10 +272,8 @@ pub struct Snapshot {
     pub waiters: Vec<WaiterSnapshot>,
     /// `None`: the next request begins one.
     pub window: Option<WindowSnapshot>,
-    pub day: SpendSnapshot,
-    pub week: SpendSnapshot,
-    pub week_opus: SpendSnapshot,
-    pub total: SpendSnapshot,
+    #[serde(flatten)]
+    pub spent: PerLimit<SpendSnapshot>,
     /// What was spent before the gate began is among it.
     pub seeded: bool,
     /// Events that wait for the store, and how many were ever given up.
