@@ -58,7 +58,7 @@ pub use self::command::{
     Admit, CallEnd, Command, Estimate, Event, LeaseSnapshot, Limit, LimitReached, Refusal, Reply, SeedSpend,
     Snapshot, SpendSnapshot, Spent, Usage, WaiterSnapshot, WindowSnapshot,
 };
-pub use self::money::{MoneyLimit, PerLimit};
+pub use self::money::{MoneyLimit, PerLimit, Span};
 pub use self::policy::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
 
 use self::calendar::Calendar;
@@ -382,7 +382,6 @@ impl Gate {
             waiters: self.queue.iter().map(waiter).collect(),
             window: self.spend.window_snapshot(now, &reserved),
             spent: self.spend.snapshots(&reserved),
-            seeded: self.spend.seeded,
             events: self.outbox.len(),
             given_up: self.outbox.given_up(),
         }

@@ -57,8 +57,8 @@ pub enum Command {
     /// is woken to do so. A record learned
     /// within 5 s of this may have been read before the change, so it is asked for once more then.
     Invalidate,
-    /// What the key had spent, by the ledger, before this gate began; the answer to `NeedSpend`. Only the
-    /// first counts. What the gate counted itself in the meantime is in the ledger too or will be, so of
+    /// What the key had spent, by the ledger, before this gate began; the answer to `NeedSpend`. For each limit
+    /// only the first counts. What the gate counted itself in the meantime is in the ledger too or will be, so of
     /// the two sums the greater stays.
     SeedSpend(SeedSpend),
     /// The operator forgives what was spent. Calls that run now count when they settle (but for the
@@ -153,8 +153,9 @@ pub struct SeedSpend {
 #[serde(rename_all = "snake_case")]
 pub enum Spent {
     Window,
-    Money(MoneyLimit),
     All,
+    #[serde(untagged)]
+    Money(MoneyLimit),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -257,7 +258,8 @@ pub enum Limit {
     WindowRequests,
     WindowTokens,
     WindowCost,
-    Money(MoneyLimit),
+    #[serde(untagged)]
+    Money(#[serde(with = "super::money::in_refusal")] MoneyLimit),
 }
 
 /// Everything about a key, for people to look at.
@@ -274,8 +276,6 @@ pub struct Snapshot {
     pub window: Option<WindowSnapshot>,
     #[serde(flatten)]
     pub spent: PerLimit<SpendSnapshot>,
-    /// What was spent before the gate began is among it.
-    pub seeded: bool,
     /// Events that wait for the store, and how many were ever given up.
     pub events: usize,
     pub given_up: u64,
@@ -318,6 +318,8 @@ pub struct SpendSnapshot {
     pub reserved: u64,
     /// When `spent` begins at 0 again; `None`: never.
     pub resets_at: Option<Millis>,
+    /// What was spent before the gate began is among it.
+    pub known: bool,
 }
 
 impl Admit {

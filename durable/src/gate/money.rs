@@ -1,23 +1,11 @@
 //! The limits on money. One row says everything about a limit: records, policies, sums, refusals, inputs, views,
-//! resets and seeds are made from [`MoneyLimit::ALL`].
+//! resets, seeds and the command line are made from these rows.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
-
-/// What a limit on money counts. The names are those of its sum in the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum MoneyLimit {
-    Day,
-    Week,
-    WeekOpus,
-    Month,
-    Total,
-}
+use serde::de::{Deserializer, Unexpected};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
 
 /// The time over which a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,105 +23,196 @@ pub struct Row {
     pub span: Span,
     /// Counts what calls of the Opus class cost, and refuses only such calls.
     pub opus_only: bool,
-    /// Name of what was spent of it.
+    /// Name of what was spent of it, in the admin API.
     pub sum: &'static str,
-    /// Name of the limit where it is reached.
+    /// Name of the limit where it is shown how near it is.
     pub name: &'static str,
-    /// Its field in a key's record, as CRS has it.
+    /// Its field in a key's record and in the admin API: CRS's name where CRS has the limit.
     pub field: &'static str,
+    /// Name of what was spent of it, in CRS's statistics for the holder of a key.
+    pub statistic: &'static str,
+    /// Its name in a refusal, as gates write it.
+    pub reached: &'static str,
     /// For people, behind "limit of $5 for".
     pub words: &'static str,
     /// Documentation of its field.
     pub about: &'static str,
 }
 
-/// In the order of [`MoneyLimit::ALL`].
-const ROWS: [Row; LIMITS] = [
-    Row {
+/// Each limit is `Name(sum, field)`: the variant of [`MoneyLimit`], and the names by which machines keep and send
+/// what was spent of it and how much may be. These stay as they are: they are in the state of running gates.
+macro_rules! limits {
+    ($($name:ident($sum:ident, $field:ident): $row:expr;)+) => {
+        /// A limit on money.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum MoneyLimit {
+            $($name),+
+        }
+
+        impl MoneyLimit {
+            pub const ALL: [Self; [$(stringify!($name)),+].len()] = [$(Self::$name),+];
+
+            pub fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$name => const { &$row }),+
+                }
+            }
+        }
+
+        /// One value for each limit. What machines keep and send has the names of the sums; see [`in_policy`] and
+        /// [`in_record`] for the others.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
+        pub struct PerLimit<T> {
+            $($sum: T),+
+        }
+
+        impl<T> PerLimit<T> {
+            pub fn of(mut value: impl FnMut(MoneyLimit) -> T) -> Self {
+                Self { $($sum: value(MoneyLimit::$name)),+ }
+            }
+
+            pub fn iter(&self) -> impl Iterator<Item = (MoneyLimit, &T)> {
+                [$((MoneyLimit::$name, &self.$sum)),+].into_iter()
+            }
+
+            pub fn iter_mut(&mut self) -> impl Iterator<Item = (MoneyLimit, &mut T)> {
+                [$((MoneyLimit::$name, &mut self.$sum)),+].into_iter()
+            }
+        }
+
+        impl<T> Index<MoneyLimit> for PerLimit<T> {
+            type Output = T;
+
+            fn index(&self, limit: MoneyLimit) -> &T {
+                match limit {
+                    $(MoneyLimit::$name => &self.$sum),+
+                }
+            }
+        }
+
+        impl<T> IndexMut<MoneyLimit> for PerLimit<T> {
+            fn index_mut(&mut self, limit: MoneyLimit) -> &mut T {
+                match limit {
+                    $(MoneyLimit::$name => &mut self.$sum),+
+                }
+            }
+        }
+
+        named_fields!(
+            /// The amounts as a policy has them: `#[serde(flatten, with = "in_policy")]`.
+            in_policy, "snake_case", $($sum: $field),+
+        );
+        named_fields!(
+            /// The amounts as a key's record has them: `#[serde(flatten, with = "in_record")]`.
+            in_record, "camelCase", $($sum: $field),+
+        );
+    };
+}
+
+/// A module that reads and writes a [`PerLimit`] under the names of the limits' fields.
+macro_rules! named_fields {
+    ($(#[$about:meta])* $module:ident, $case:literal, $($sum:ident: $field:ident),+) => {
+        $(#[$about])*
+        pub mod $module {
+            use super::{Deserialize, Deserializer, PerLimit, Serialize, Serializer};
+
+            #[derive(Serialize, Deserialize)]
+            #[serde(rename_all = $case)]
+            struct Fields<T> {
+                $(#[serde(default)] $field: T),+
+            }
+
+            pub fn serialize<T: Copy + Serialize, S: Serializer>(
+                values: &PerLimit<T>,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                Fields { $($field: values.$sum),+ }.serialize(serializer)
+            }
+
+            pub fn deserialize<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<PerLimit<T>, D::Error> {
+                let fields = Fields::deserialize(deserializer)?;
+                Ok(PerLimit { $($sum: fields.$field),+ })
+            }
+        }
+    };
+}
+
+limits! {
+    Day(day, daily_cost_limit): Row {
         span: Span::Day,
         opus_only: false,
         sum: "day",
         name: "dailyCost",
         field: "dailyCostLimit",
+        statistic: "currentDailyCost",
+        reached: "daily_cost",
         words: "cost per day",
         about: "Of a day of the operator's; 0 is no limit.",
-    },
-    Row {
+    };
+    Week(week, weekly_cost_limit): Row {
         span: Span::Week,
         opus_only: false,
         sum: "week",
         name: "weeklyCost",
         field: "weeklyCostLimit",
+        statistic: "weeklyCost",
+        reached: "weekly_cost",
         words: "cost per week",
         about: "Of a week; 0 is no limit.",
-    },
-    Row {
+    };
+    WeekOpus(week_opus, weekly_opus_cost_limit): Row {
         span: Span::Week,
         opus_only: true,
         sum: "weekOpus",
         name: "weeklyOpusCost",
         field: "weeklyOpusCostLimit",
+        statistic: "weeklyOpusCost",
+        reached: "weekly_opus_cost",
         words: "cost of Opus models per week",
         about: "Of a week for models of the Opus class; 0 is no limit.",
-    },
-    Row {
+    };
+    Month(month, monthly_cost_limit): Row {
         span: Span::Month,
         opus_only: false,
         sum: "month",
         name: "monthlyCost",
         field: "monthlyCostLimit",
+        statistic: "monthlyCost",
+        reached: "monthly_cost",
         words: "cost per month",
         about: "Of a month of the operator's calendar; 0 is no limit.",
-    },
-    Row {
+    };
+    Total(total, total_cost_limit): Row {
         span: Span::Ever,
         opus_only: false,
         sum: "total",
         name: "totalCost",
         field: "totalCostLimit",
+        statistic: "currentTotalCost",
+        reached: "total_cost",
         words: "total cost",
         about: "For all time; 0 is no limit.",
-    },
-];
-
-const LIMITS: usize = 5;
+    };
+}
 
 impl MoneyLimit {
-    pub const ALL: [Self; LIMITS] = [Self::Day, Self::Week, Self::WeekOpus, Self::Month, Self::Total];
-
-    #[expect(clippy::indexing_slicing, reason = "there is a row for each, see the test")]
-    pub fn row(self) -> &'static Row {
-        static TABLE: [Row; LIMITS] = ROWS;
-        &TABLE[self as usize]
-    }
-
-    /// By the name of its sum or of its record's field.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|limit| limit.row().sum == name || limit.row().field == name)
+    /// The limit that has this name among `names`: `MoneyLimit::find(text, |row| row.field)`.
+    pub fn find(name: &str, names: impl Fn(&'static Row) -> &'static str) -> Option<Self> {
+        Self::ALL.into_iter().find(|limit| names(limit.row()) == name)
     }
 }
 
-/// One value for each limit. Written by the names of the sums; see [`fields`] for the names of the record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PerLimit<T>([T; LIMITS]);
-
 impl<T> PerLimit<T> {
-    pub fn of(mut value: impl FnMut(MoneyLimit) -> T) -> Self {
-        Self(MoneyLimit::ALL.map(&mut value))
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (MoneyLimit, &T)> {
-        MoneyLimit::ALL.into_iter().zip(&self.0)
-    }
-
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (MoneyLimit, &mut T)> {
-        MoneyLimit::ALL.into_iter().zip(&mut self.0)
-    }
-
     pub fn map<U>(&self, mut map: impl FnMut(MoneyLimit, &T) -> U) -> PerLimit<U> {
         PerLimit::of(|limit| map(limit, &self[limit]))
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.iter().map(|(_, value)| value)
     }
 }
 
@@ -148,121 +227,19 @@ impl<T: Default> PerLimit<T> {
     }
 }
 
-impl<T> Index<MoneyLimit> for PerLimit<T> {
-    type Output = T;
+/// A limit under its name in a refusal.
+pub(super) mod in_refusal {
+    use super::{Deserialize, Deserializer, MoneyLimit, Serializer, Unexpected};
+    use serde::de::Error as _;
 
-    #[expect(clippy::indexing_slicing, reason = "there is a value for each limit")]
-    fn index(&self, limit: MoneyLimit) -> &T {
-        &self.0[limit as usize]
-    }
-}
-
-impl<T> IndexMut<MoneyLimit> for PerLimit<T> {
-    #[expect(clippy::indexing_slicing, reason = "there is a value for each limit")]
-    fn index_mut(&mut self, limit: MoneyLimit) -> &mut T {
-        &mut self.0[limit as usize]
-    }
-}
-
-impl<T: Serialize> Serialize for PerLimit<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(LIMITS))?;
-        for (limit, value) in self.iter() {
-            map.serialize_entry(limit.row().sum, value)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for PerLimit<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A struct's fields and no map's: flattened, only these are taken from among others.
-        const SUMS: [&str; LIMITS] = names(false);
-        deserializer.deserialize_struct("PerLimit", &SUMS, Named(PhantomData))
-    }
-}
-
-/// The names of the fields of a record, or those of the sums.
-#[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
-const fn names(fields: bool) -> [&'static str; LIMITS] {
-    let mut names = [""; LIMITS];
-    let mut at = 0;
-    while at < LIMITS {
-        names[at] = if fields { ROWS[at].field } else { ROWS[at].sum };
-        at += 1;
-    }
-    names
-}
-
-struct Named<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Named<T> {
-    type Value = PerLimit<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an amount for each limit")
+    pub(in super::super) fn serialize<S: Serializer>(limit: &MoneyLimit, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(limit.row().reached)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PerLimit<T>, A::Error> {
-        let mut all = PerLimit::of(|_| T::default());
-        while let Some(limit) = map.next_key_seed(Name)? {
-            match limit {
-                Some(limit) => all[limit] = map.next_value()?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(all)
-    }
-}
-
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Option<MoneyLimit>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Option<MoneyLimit>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(MoneyLimit::named(name))
-            }
-        }
-        deserializer.deserialize_identifier(Text)
-    }
-}
-
-/// With the names of a record's fields: `#[serde(flatten, with = "fields")]`.
-pub mod fields {
-    use serde::ser::SerializeMap as _;
-
-    use super::{
-        Deserialize, Deserializer, LIMITS, Named, PerLimit, PhantomData, Serialize, Serializer, names,
-    };
-
-    pub fn serialize<T: Serialize, S: Serializer>(
-        values: &PerLimit<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(LIMITS))?;
-        for (limit, value) in values.iter() {
-            map.serialize_entry(limit.row().field, value)?;
-        }
-        map.end()
-    }
-
-    pub fn deserialize<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<PerLimit<T>, D::Error> {
-        const FIELDS: [&str; LIMITS] = names(true);
-        deserializer.deserialize_struct("PerLimit", &FIELDS, Named(PhantomData))
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<MoneyLimit, D::Error> {
+        let name = String::deserialize(from)?;
+        MoneyLimit::find(&name, |row| row.reached)
+            .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&name), &"a limit's name"))
     }
 }
 
@@ -270,24 +247,43 @@ pub mod fields {
 mod tests {
     use super::*;
 
+    /// `week_opus` as `weekOpus`.
+    fn camel(snake: &str) -> String {
+        let mut words = snake.split('_');
+        let first = words.next().unwrap_or_default().to_owned();
+        words.fold(first, |name, word| {
+            let (head, tail) = word.split_at(1);
+            name + &head.to_uppercase() + tail
+        })
+    }
+
     #[test]
-    fn each_limit_has_its_row() {
-        let sums = MoneyLimit::ALL.map(|limit| serde_json::to_value(limit).unwrap());
-        for (limit, sum) in MoneyLimit::ALL.into_iter().zip(sums) {
+    fn names_of_a_limit_agree() {
+        let names =
+            |values: serde_json::Value| values.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let all = PerLimit::<u64>::default();
+        let sums = names(serde_json::to_value(all).unwrap());
+        let in_policy = names(in_policy::serialize(&all, serde_json::value::Serializer).unwrap());
+        let in_record = names(in_record::serialize(&all, serde_json::value::Serializer).unwrap());
+        for limit in MoneyLimit::ALL {
             let row = limit.row();
-            assert_eq!(sum, row.sum);
-            assert_eq!(format!("{}Limit", row.name), row.field);
-            assert_eq!(MoneyLimit::named(row.sum), Some(limit));
-            assert_eq!(MoneyLimit::named(row.field), Some(limit));
+            let sum = serde_json::to_value(limit).unwrap();
+            assert_eq!(row.sum, camel(sum.as_str().unwrap()));
+            assert!(sums.contains(&sum.as_str().unwrap().to_owned()));
+            assert!(in_policy.contains(&format!("{}_limit", row.reached)));
+            assert!(in_record.contains(&row.field.to_owned()));
+            assert_eq!(row.name, camel(row.reached));
+            assert_eq!(row.field, format!("{}Limit", row.name));
+            assert_eq!(MoneyLimit::find(row.field, |row| row.field), Some(limit));
         }
     }
 
     #[test]
     fn among_other_fields_each_takes_its_own() {
-        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
         struct Record {
             name: String,
-            #[serde(flatten, with = "fields")]
+            #[serde(flatten, with = "in_record")]
             limits: PerLimit<u64>,
             #[serde(flatten)]
             spent: PerLimit<u64>,

@@ -88,7 +88,7 @@ pub struct Limits {
     pub rate_limit_requests: u64,
     pub rate_limit_tokens: u64,
     pub rate_limit_cost: u64,
-    #[serde(flatten, with = "super::money::fields")]
+    #[serde(flatten, with = "super::money::in_policy")]
     pub money: PerLimit<u64>,
     /// 1 is Monday, 7 is Sunday; anything else is Monday.
     pub weekly_reset_day: u8,
@@ -115,9 +115,12 @@ impl Limits {
         self.rate_limit_window_minutes.saturating_mul(60_000)
     }
 
-    /// Whether there is a limit that what was spent before this gate began would count against.
-    pub(super) fn of_money(&self) -> bool {
-        self.money.iter().any(|(_, limit)| *limit > 0)
+    /// The limits on money that are set. What was spent before this gate began counts against them.
+    pub(super) fn of_money(&self) -> impl Iterator<Item = MoneyLimit> {
+        self.money
+            .iter()
+            .filter(|(_, most)| **most > 0)
+            .map(|(limit, _)| limit)
     }
 
     /// The time that this limit counts over now: its beginning and its end. `None`: all time.

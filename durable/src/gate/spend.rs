@@ -7,8 +7,11 @@
 //! A period ends when the clock says so. After a clock was set back it keeps what was spent, and is over
 //! no later than one whole period from now. A clock set ahead over the end of a period ends it.
 
+mod stored;
+
 use serde::{Deserialize, Serialize};
 
+use self::stored::StoredSpend;
 use super::calendar::Calendar;
 use super::command::{
     Estimate, Limit, LimitReached, SeedSpend, Snapshot, SpendSnapshot, Spent, Usage, WindowSnapshot,
@@ -30,11 +33,10 @@ pub(super) struct Rounds {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "StoredSpend")]
 pub(super) struct Spend {
-    /// Under another name than in the first versions, whose sums are in other places: they are asked of the ledger.
-    #[serde(rename = "known")]
-    pub(super) seeded: bool,
+    /// Whether what was spent of a limit before this gate began is in its sum.
+    known: PerLimit<bool>,
     /// It may be over: the next request begins another.
     window: Option<Window>,
     /// Windows there ever were.
@@ -169,10 +171,10 @@ impl Spend {
     /// Whether a call that was admitted in these periods counts for this limit now.
     fn counts(&self, limit: MoneyLimit, rounds: Rounds, opus: bool) -> bool {
         let row = limit.row();
-        let is_now = self
-            .period(row.span)
-            .is_none_or(|period| period.round == rounds.of(row.span));
-        is_now && (opus || !row.opus_only)
+        let admitted_in = rounds.of(row.span);
+        // 0: a version admitted the call that did not number these periods yet.
+        let is_now = |period: &Period| period.round == admitted_in || admitted_in == 0;
+        self.period(row.span).is_none_or(is_now) && (opus || !row.opus_only)
     }
 
     pub(super) fn set_back(&mut self, now: Millis, calendar: Calendar) {
@@ -246,12 +248,16 @@ impl Spend {
         }
     }
 
+    /// Whether all that was spent of these limits is known.
+    pub(super) fn knows(&self, mut limits: impl Iterator<Item = MoneyLimit>) -> bool {
+        limits.all(|limit| self.known[limit])
+    }
+
     pub(super) fn seed(&mut self, seed: &SeedSpend) {
-        if self.seeded {
-            return;
-        }
-        self.seeded = true;
         for (limit, spent) in seed.spent.iter() {
+            if std::mem::replace(&mut self.known[limit], true) {
+                continue;
+            }
             let period = self.period(limit.row().span);
             if period.is_none_or(|period| seed.as_of >= period.start) {
                 self.sums[limit] = self.sums[limit].max(*spent);
@@ -262,7 +268,8 @@ impl Spend {
     /// Takes over what the gate of the key's former secret counted, with what was reserved there, unless
     /// something was counted here already. Says whether it did. A period that is over is left out.
     pub(super) fn inherit(&mut self, now: Millis, from: &Snapshot) -> bool {
-        if self.seeded || self.windows > 0 || self.sums[MoneyLimit::Total] > 0 {
+        let knows_any = self.known.values().any(|known| *known);
+        if knows_any || self.windows > 0 || self.sums[MoneyLimit::Total] > 0 {
             return false;
         }
         let taken = |sum: &SpendSnapshot| {
@@ -273,7 +280,7 @@ impl Spend {
                 0
             }
         };
-        self.seeded = from.seeded;
+        self.known = from.spent.map(|_, sum| sum.known);
         self.sums = from.spent.map(|_, sum| taken(sum));
         if let Some(window) = from.window.as_ref().filter(|window| window.end > now) {
             let mut used = window.used;
@@ -293,19 +300,22 @@ impl Spend {
     /// Some of what was spent can be forgiven only when all of it is known: what is told of it later
     /// would bring it back.
     pub(super) fn can_reset(&self, which: Spent) -> bool {
-        self.seeded || matches!(which, Spent::All | Spent::Window)
+        match which {
+            Spent::Money(limit) => self.known[limit],
+            Spent::All | Spent::Window => true,
+        }
     }
 
     pub(super) fn reset(&mut self, which: Spent) {
         let these = |one| which == one || which == Spent::All;
-        // What was before the gate began is forgiven too.
-        self.seeded |= which == Spent::All;
         if these(Spent::Window) {
             self.window = None;
         }
         for (limit, sum) in self.sums.iter_mut() {
             if these(Spent::Money(limit)) {
                 *sum = 0;
+                // What was before the gate began is forgiven too.
+                self.known[limit] = true;
             }
         }
     }
@@ -404,6 +414,7 @@ impl Spend {
             spent: self.sums[limit],
             reserved: reserved.money[limit],
             resets_at: self.ends(limit),
+            known: self.known[limit],
         })
     }
 

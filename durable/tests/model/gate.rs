@@ -36,14 +36,8 @@ fn lasting(snapshot: &Snapshot) -> impl PartialEq {
         window.reserved = Estimate::default();
         window
     });
-    let spent = snapshot.spent.map(|_, sum| (sum.spent, sum.resets_at));
-    (
-        snapshot.policy.clone(),
-        snapshot.activated_at,
-        window,
-        spent,
-        snapshot.seeded,
-    )
+    let spent = snapshot.spent.map(|_, sum| (sum.spent, sum.resets_at, sum.known));
+    (snapshot.policy.clone(), snapshot.activated_at, window, spent)
 }
 
 /// Invariants that can be told by what is shown.

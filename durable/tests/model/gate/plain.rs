@@ -628,6 +628,7 @@ impl Plain {
             spent: sum(&self.spent[limit]),
             reserved: self.held_of(limit),
             resets_at: self.resets_at(limit),
+            known: self.seeded,
         });
         Snapshot {
             activated_at: self.activated_at(),
@@ -635,7 +636,6 @@ impl Plain {
             leases,
             window,
             spent,
-            seeded: self.seeded,
             events: 0,
             given_up: 0,
             policy: self.record.map(Into::into),
