@@ -7,7 +7,6 @@
 use super::pick::Picker;
 pub use super::table::{Reading, Rule, Seen};
 use super::{Last, Measured, ProviderError, Tap};
-pub(crate) use crate::dialect::meter::count::{MOST_TOKENS, count};
 
 /// An answer in one piece: an object, or a list of them.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use super::super::batch::{BatchChange, BatchIds, BatchResult, Fared, changes, ex
 use super::super::fields::Tags;
 use super::bindings::Bound;
 use super::input::KeyInput;
+use super::rules;
 use super::secret;
 use super::view::{KeyView, Used};
 use crate::app::App;

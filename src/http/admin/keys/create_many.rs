@@ -13,6 +13,7 @@ use super::super::fields::{Line, Whole};
 use super::bindings::Bound;
 use super::input::{KeyInput, NewKeyInput};
 use super::live::Live;
+use super::rules;
 use super::view::{KeyView, NewKeyView, Used};
 use crate::app::App;
 
