@@ -31,10 +31,14 @@ pub struct Row {
     pub field: &'static str,
     /// Name of what was spent of it, in CRS's statistics for the holder of a key.
     pub statistic: &'static str,
+    /// Its option on the command line.
+    pub option: &'static str,
     /// Its name in a refusal, as gates write it.
     pub reached: &'static str,
     /// For people, behind "limit of $5 for".
     pub words: &'static str,
+    /// For people, what was spent of it.
+    pub so_far: &'static str,
     /// Documentation of its field.
     pub about: &'static str,
 }
@@ -53,7 +57,10 @@ macro_rules! limits {
         impl MoneyLimit {
             pub const ALL: [Self; [$(stringify!($name)),+].len()] = [$(Self::$name),+];
 
-            pub fn row(self) -> &'static Row {
+            /// The fields of all rows.
+            pub const FIELDS: [&str; Self::ALL.len()] = [$(Self::$name.row().field),+];
+
+            pub const fn row(self) -> &'static Row {
                 match self {
                     $(Self::$name => const { &$row }),+
                 }
@@ -149,9 +156,11 @@ limits! {
         name: "dailyCost",
         field: "dailyCostLimit",
         statistic: "currentDailyCost",
+        option: "daily-cost",
         reached: "daily_cost",
         words: "cost per day",
-        about: "Of a day of the operator's; 0 is no limit.",
+        so_far: "cost today",
+        about: "What its calls may cost in a day by the operator's clock; 0 is no limit.",
     };
     Week(week, weekly_cost_limit): Row {
         span: Span::Week,
@@ -160,9 +169,11 @@ limits! {
         name: "weeklyCost",
         field: "weeklyCostLimit",
         statistic: "weeklyCost",
+        option: "weekly-cost",
         reached: "weekly_cost",
         words: "cost per week",
-        about: "Of a week; 0 is no limit.",
+        so_far: "cost this week",
+        about: "What its calls may cost in a week; 0 is no limit.",
     };
     WeekOpus(week_opus, weekly_opus_cost_limit): Row {
         span: Span::Week,
@@ -171,9 +182,11 @@ limits! {
         name: "weeklyOpusCost",
         field: "weeklyOpusCostLimit",
         statistic: "weeklyOpusCost",
+        option: "weekly-opus-cost",
         reached: "weekly_opus_cost",
         words: "cost of Opus models per week",
-        about: "Of a week for models of the Opus class; 0 is no limit.",
+        so_far: "Opus this week",
+        about: "What its calls of Opus models may cost in a week; 0 is no limit.",
     };
     Month(month, monthly_cost_limit): Row {
         span: Span::Month,
@@ -182,9 +195,11 @@ limits! {
         name: "monthlyCost",
         field: "monthlyCostLimit",
         statistic: "monthlyCost",
+        option: "monthly-cost",
         reached: "monthly_cost",
         words: "cost per month",
-        about: "Of a month of the operator's calendar; 0 is no limit.",
+        so_far: "cost this month",
+        about: "What its calls may cost in a month by the operator's clock; 0 is no limit.",
     };
     Total(total, total_cost_limit): Row {
         span: Span::Ever,
@@ -193,9 +208,11 @@ limits! {
         name: "totalCost",
         field: "totalCostLimit",
         statistic: "currentTotalCost",
+        option: "total-cost",
         reached: "total_cost",
         words: "total cost",
-        about: "For all time; 0 is no limit.",
+        so_far: "cost ever",
+        about: "What its calls may cost in all; 0 is no limit.",
     };
 }
 
@@ -275,6 +292,7 @@ mod tests {
             assert_eq!(row.name, camel(row.reached));
             assert_eq!(row.field, format!("{}Limit", row.name));
             assert_eq!(MoneyLimit::find(row.field, |row| row.field), Some(limit));
+            assert_eq!(row.option, row.reached.replace('_', "-"));
         }
     }
 

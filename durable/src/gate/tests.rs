@@ -3,6 +3,7 @@ mod before_body;
 mod inherit;
 mod limits;
 mod news;
+mod older;
 mod periods;
 mod queue;
 mod record;

@@ -56,6 +56,29 @@ fn a_day_ends_at_the_operators_midnight() {
 }
 
 #[test]
+fn a_month_ends_by_the_operators_calendar() {
+    // From 15 January 2027, 08:00 UTC to the 1st of February.
+    for (utc_offset_minutes, hours) in [(0, 16), (8 * 60, 8), (-5 * 60, 21)] {
+        let mut gate = gate_with(Limits {
+            money: PerLimit::these([(MoneyLimit::Month, 100)]),
+            utc_offset_minutes,
+            ..Limits::default()
+        });
+        spend(&mut gate, FRIDAY, 60);
+        spend(&mut gate, FRIDAY + 10 * DAY, 40);
+        let february = FRIDAY + 16 * DAY + hours * HOUR;
+        let reached = gate.reached(FRIDAY + 10 * DAY, ask(1));
+        assert_eq!(reached.which, Limit::Money(MoneyLimit::Month));
+        assert_eq!((reached.used, reached.resets_at), (100, Some(february)));
+        gate.reached(february - 1, ask(1));
+        spend(&mut gate, february, 70);
+        // February has 28 days.
+        let month = gate.shown(february).spent[MoneyLimit::Month].clone();
+        assert_eq!((month.spent, month.resets_at), (70, Some(february + 28 * DAY)));
+    }
+}
+
+#[test]
 fn a_week_ends_when_the_operator_says() {
     for (weekly_reset_day, weekly_reset_hour, resets) in [
         (0, 0, 2 * DAY + 16 * HOUR),
