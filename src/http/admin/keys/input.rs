@@ -5,6 +5,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
 use super::super::super::extract::Sent;
+use super::super::super::money_limits::SentLimits;
 use super::super::fields::{
     Amount, Cleared, Clients, Line, Models, Moment, Permissions, Tags, Text, Whole, requiring,
 };
@@ -117,22 +118,9 @@ pub(in super::super) struct KeyInput {
     #[schema(value_type = Option<u64>)]
     #[serde(default)]
     pub(super) token_limit: Sent<TokenCount>,
-    /// Of a day of the operator's; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    daily_cost_limit: Sent<Usd>,
-    /// Of a week; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    weekly_cost_limit: Sent<Usd>,
-    /// Of a week for models of the Opus class; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    weekly_opus_cost_limit: Sent<Usd>,
-    /// For all time; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    total_cost_limit: Sent<Usd>,
+    #[schema(inline)]
+    #[serde(flatten)]
+    money: SentLimits,
     /// When weeks begin: 1 is Monday, 7 is Sunday.
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 7)]
     #[serde(default)]
@@ -271,15 +259,12 @@ impl KeyInput {
         if let Some(Amount(tokens)) = self.token_limit.as_ref() {
             key.token_limit = *tokens;
         }
-        for (sent, place) in [
-            (&self.rate_limit_cost, &mut key.rate_limit_cost),
-            (&self.daily_cost_limit, &mut key.daily_cost_limit),
-            (&self.weekly_cost_limit, &mut key.weekly_cost_limit),
-            (&self.weekly_opus_cost_limit, &mut key.weekly_opus_cost_limit),
-            (&self.total_cost_limit, &mut key.total_cost_limit),
-        ] {
+        if let Some(Usd(micro)) = self.rate_limit_cost.as_ref() {
+            key.rate_limit_cost = *micro;
+        }
+        for (limit, sent) in self.money.0.iter() {
             if let Some(Usd(micro)) = sent.as_ref() {
-                *place = *micro;
+                key.money[limit] = *micro;
             }
         }
         if let Some(Whole(day)) = self.weekly_reset_day.as_ref() {
