@@ -15,6 +15,7 @@ mod import;
 mod input;
 mod key;
 mod ledger;
+mod limits;
 mod output;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use crs_edge::config::{self, Vars};
 use crs_edge::host::native::log;
 
 use self::failure::Failure;
+use self::limits::MoneyOptions;
 use self::output::Output;
 
 const EXIT_CODES: &str = "\
@@ -181,6 +183,17 @@ enum KeyCommand {
     Disable(Named),
     /// Let a disabled key in again.
     Enable(Named),
+    /// Forgive what a key has spent, so that a limit begins at 0. The ledger keeps what was spent.
+    Reset(KeyReset),
+}
+
+#[derive(Debug, Args)]
+struct KeyReset {
+    #[command(flatten)]
+    key: Named,
+    /// Of which limit; `window`: the next call begins a new one.
+    #[arg(value_name = "WHAT", value_parser = limits::resettable())]
+    what: String,
 }
 
 #[derive(Debug, Args)]
@@ -193,12 +206,8 @@ struct KeyCreate {
     /// How many calls may run at once; 0 is no limit.
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
-    /// What its calls may cost in a day, in USD; 0 is no limit.
-    #[arg(long, value_name = "USD")]
-    daily_cost: Option<f64>,
-    /// What its calls may cost in all, in USD; 0 is no limit.
-    #[arg(long, value_name = "USD")]
-    total_cost: Option<f64>,
+    #[command(flatten)]
+    money: MoneyOptions,
     /// Minutes over which the limits of a window are counted.
     #[arg(long, value_name = "MINUTES")]
     window: Option<u64>,

@@ -15,6 +15,7 @@ interface Key {
   key: string;
   isActive: boolean;
   dailyCostLimit: number;
+  monthlyCostLimit: number;
   expiresAt: string | null;
   tags: string[];
 }
@@ -118,13 +119,14 @@ test("a limit that cannot be read is not saved as another, and a refusal lands a
   assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("aria-invalid")), "true");
   assert.deepEqual(await keys(console), []);
   await page.getByLabel("Dollars a day").fill("12.5");
+  await page.getByLabel("Dollars a month").fill("60");
   await page.getByLabel("Calls in the window").fill("5");
   await page.getByRole("button", { name: "Create" }).click();
   await page.getByText("is counted over a window").waitFor();
   await page.getByLabel("Window in minutes").fill("60");
   await page.getByRole("button", { name: "Create" }).click();
   await page.getByLabel("Key", { exact: true }).waitFor();
-  assert.deepEqual((await keys(console)).map((one) => one.dailyCostLimit), [12.5]);
+  assert.deepEqual((await keys(console)).map((one) => [one.dailyCostLimit, one.monthlyCostLimit]), [[12.5, 60]]);
 });
 
 test("in the row a limit is raised, a key extended and disabled with two clicks each", async (t) => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crs_durable::gate::{ModelMode, Service};
+use crs_durable::gate::{ModelMode, MoneyLimit, Service};
 
 use super::fields::{Fields, Moment, line};
 use super::report::{Matter, Remarks};
@@ -263,11 +263,11 @@ impl Reading<'_> {
                 key.rate_limit_cost = fields.usd("rateLimitCost");
             }
         }
-        key.daily_cost_limit = fields.usd("dailyCostLimit");
-        key.total_cost_limit = fields.usd("totalCostLimit");
+        key.money[MoneyLimit::Day] = fields.usd("dailyCostLimit");
+        key.money[MoneyLimit::Total] = fields.usd("totalCostLimit");
         let weekly = fields.usd("weeklyOpusCostLimit");
         if self.context.edition == Edition::Upstream {
-            key.weekly_cost_limit = weekly;
+            key.money[MoneyLimit::Week] = weekly;
             let day = fields.count("weeklyResetDay");
             key.weekly_reset_day = if (1..=7).contains(&day) { day as u8 } else { 1 };
             key.weekly_reset_hour = fields.count("weeklyResetHour").min(23) as u8;
@@ -278,7 +278,7 @@ impl Reading<'_> {
                 );
             }
         } else {
-            key.weekly_opus_cost_limit = weekly;
+            key.money[MoneyLimit::WeekOpus] = weekly;
         }
     }
 

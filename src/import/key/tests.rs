@@ -95,12 +95,15 @@ fn limits_are_those_that_held() {
     ]);
     assert_eq!((key.rate_limit_window, key.rate_limit_requests), (60, 7));
     assert_eq!(
-        (key.rate_limit_cost, key.daily_cost_limit),
+        (key.rate_limit_cost, key.money[MoneyLimit::Day]),
         (MicroUsd(1_500_000), MicroUsd(2_250_000))
     );
-    assert_eq!((key.total_cost_limit, key.concurrency_limit), (MicroUsd(0), 0));
     assert_eq!(
-        (key.weekly_opus_cost_limit, key.weekly_cost_limit),
+        (key.money[MoneyLimit::Total], key.concurrency_limit),
+        (MicroUsd(0), 0)
+    );
+    assert_eq!(
+        (key.money[MoneyLimit::WeekOpus], key.money[MoneyLimit::Week]),
         (MicroUsd(10_000_000), MicroUsd(0))
     );
     // Tokens switch the cost of a window off; without a window nothing of one holds.
@@ -128,7 +131,7 @@ fn limits_are_those_that_held() {
     ];
     let (key, remarks) = read_in(&context(Edition::Upstream), &weekly);
     assert_eq!(
-        (key.weekly_cost_limit, key.weekly_opus_cost_limit),
+        (key.money[MoneyLimit::Week], key.money[MoneyLimit::WeekOpus]),
         (MicroUsd(10_000_000), MicroUsd(0))
     );
     assert_eq!((key.weekly_reset_day, key.weekly_reset_hour), (5, 23));

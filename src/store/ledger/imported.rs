@@ -252,6 +252,8 @@ fn read(text: Option<&[u8]>) -> Figures {
 mod tests {
     use std::sync::Arc;
 
+    use crs_durable::gate::MoneyLimit;
+
     use super::*;
     use crate::model::calendar::Day;
     use crate::model::money::MicroUsd;
@@ -321,7 +323,8 @@ mod tests {
             .spent("k", &crs_durable::gate::Limits::default(), NOW)
             .await
             .unwrap();
-        assert_eq!((spent.day, spent.total), (127, 600));
+        let spent = spent.spent;
+        assert_eq!((spent[MoneyLimit::Day], spent[MoneyLimit::Total]), (127, 600));
         // Sums without calls are no difference: their calls were another relay's.
         let verified = ledger.verify(Day::parse("2026-01-31").unwrap()).await.unwrap();
         assert_eq!(verified.differences.len(), 1, "{verified:?}");

@@ -1055,6 +1055,7 @@ export type Key = {
      * `deny` or `allow`.
      */
     modelRestrictionMode: string;
+    monthlyCostLimit: Usd;
     name: string;
     /**
      * Empty: all.
@@ -1202,6 +1203,7 @@ export type KeyInput = {
      * `deny`: `restrictedModels` may not be used. `allow`: only they may.
      */
     modelRestrictionMode?: string | null;
+    monthlyCostLimit?: null | Usd;
     name?: string;
     /**
      * CRS's name for `bindings.openai`: changes this one only.
@@ -1266,6 +1268,7 @@ export type KeyLease = {
  */
 export type KeySpend = {
     day: PeriodSpend;
+    month: PeriodSpend;
     total: PeriodSpend;
     week: PeriodSpend;
     weekOpus: PeriodSpend;
@@ -1707,6 +1710,7 @@ export type NewKeyInput = {
      * `deny`: `restrictedModels` may not be used. `allow`: only they may.
      */
     modelRestrictionMode?: string | null;
+    monthlyCostLimit?: null | Usd;
     name: string;
     /**
      * CRS's name for `bindings.openai`: changes this one only.
@@ -2046,6 +2050,7 @@ export type PageKey = {
          * `deny` or `allow`.
          */
         modelRestrictionMode: string;
+        monthlyCostLimit: Usd;
         name: string;
         /**
          * Empty: all.
@@ -2234,7 +2239,7 @@ export type PeriodSpend = {
      * When `spent` begins at 0 again; `null`: never.
      */
     resetsAt?: string | null;
-    spent: Usd;
+    spent?: null | Usd;
 };
 
 /**
@@ -2734,7 +2739,7 @@ export type Signal = 'header' | 'metadata' | 'cacheKey' | 'sessionId' | 'prefix'
  */
 export type SkipReason = 'not_bound' | 'dedicated' | 'inactive' | 'paused' | 'unusable' | 'expired' | 'model' | 'tried' | 'cooling' | 'denied' | 'quota' | 'full' | 'not_preferred' | 'other';
 
-export type SpendPeriod = 'window' | 'day' | 'week' | 'weekOpus' | 'total' | 'all';
+export type SpendPeriod = 'window' | 'day' | 'week' | 'weekOpus' | 'month' | 'total' | 'all';
 
 /**
  * Nothing is told of accounts: CRS's fields, always `null`.
@@ -2793,7 +2798,7 @@ export type StatsKeyId = {
     id: string;
 };
 
-export type StatsLimit = 'windowRequests' | 'windowTokens' | 'windowCost' | 'dailyCost' | 'weeklyCost' | 'weeklyOpusCost' | 'totalCost' | 'concurrency';
+export type StatsLimit = 'windowRequests' | 'windowTokens' | 'windowCost' | 'dailyCost' | 'weeklyCost' | 'weeklyOpusCost' | 'monthlyCost' | 'totalCost' | 'concurrency';
 
 /**
  * 0 is no limit.
@@ -2806,6 +2811,8 @@ export type StatsLimits = {
     currentWindowRequests: number;
     currentWindowTokens: number;
     dailyCostLimit: Usd;
+    monthlyCost: Usd;
+    monthlyCostLimit: Usd;
     rateLimitCost: Usd;
     rateLimitRequests: number;
     /**

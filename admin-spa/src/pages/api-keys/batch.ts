@@ -1,9 +1,10 @@
 import type { Key, KeyBatchInput } from '@/api'
+import type { MoneyField } from '@/lib/limits'
 import { addUsd, type Usd } from '@/lib/money'
 import { extended } from './config'
 
 export type BatchTask =
-  | { kind: 'limit'; field: 'dailyCostLimit' | 'weeklyCostLimit' | 'weeklyOpusCostLimit' | 'totalCostLimit'; how: 'set' | 'add'; amount: Usd }
+  | { kind: 'limit'; field: MoneyField; how: 'set' | 'add'; amount: Usd }
   | { kind: 'concurrency'; value: number }
   | { kind: 'extend'; days: number }
   | { kind: 'addTag' | 'removeTag'; tag: string }
