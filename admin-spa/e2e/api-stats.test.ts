@@ -162,6 +162,14 @@ test("who asks too often sees a countdown, and it goes on by itself", async (t) 
   await page.getByRole("alert").getByRole("timer").waitFor();
   assert.match(await page.getByRole("alert").innerText(), /Asked too often.*\d+ s/s);
   await page.getByText("Calls go through").waitFor();
+  // All that the page asks is refused: it is said once, and all of it goes on.
+  let refused = 0;
+  await page.route("**/apiStats/api/**", (route) => (refused++ < 6 ? route.fulfill({ status: 429, headers: { "retry-after": "2" }, contentType: "application/json", body: '{"error":"too_many_requests","message":"x"}' }) : route.continue()));
+  await page.reload();
+  await page.getByRole("alert").getByRole("timer").waitFor();
+  await made.settled();
+  assert.equal(await page.getByRole("alert").count(), 1, await page.locator("main").innerText());
+  await page.getByText("Calls go through").waitFor();
 });
 
 test("a holder tests the key and sets up a client", async (t) => {
