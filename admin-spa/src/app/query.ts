@@ -27,7 +27,7 @@ export const batchSize = ref(100)
 export function setHost(host: 'native' | 'worker') {
   pollEvery.value = host === 'worker' ? 60_000 : 15_000
   typingPause.value = host === 'worker' ? 250 : 100
-  batchSize.value = host === 'worker' ? 20 : 100
+  batchSize.value = host === 'worker' ? 12 : 100
 }
 
 let lastPoll = Date.now()
