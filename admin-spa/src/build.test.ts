@@ -5,7 +5,10 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+
+// Each run starts a shell and a few programs: a busy machine takes its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 const repository = join(import.meta.dirname, '../..')
 let root: string
