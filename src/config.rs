@@ -3,7 +3,7 @@
 //! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
 //! what to set; nothing is guessed in its place.
 
-mod crs;
+pub mod crs;
 pub mod dotenv;
 mod read;
 mod strength;

@@ -7,7 +7,6 @@
 //! | [`fields`] | the values of a hash: numbers, moments and lists as CRS wrote them, odd ones included |
 //! | [`key`], [`account`] | records of CRS as records of ours |
 //! | [`usage`] | CRS's counters as sums of the ledger, its records as calls |
-//! | [`variables`] | what becomes of each variable of a CRS |
 //! | [`report`] | what a run found, for people and scripts |
 //! | [`copy`] | one run: rehearsal, copy, or proof |
 //!
@@ -17,11 +16,9 @@
 pub mod account;
 pub mod cipher;
 pub mod copy;
-
 pub mod export;
 pub mod fields;
 pub mod key;
 pub mod report;
 pub mod source;
 pub mod usage;
-pub mod variables;

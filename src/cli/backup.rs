@@ -1,14 +1,14 @@
 //! Backups, and what is done with them: `crs backup`, `verify`, `restore`, `move`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crs_edge::backup::{BadFile, Closed, Head, Passphrase, Summary};
 use crs_edge::config::{self, StoreChoice, Vars};
+use crs_edge::host::native::Setup;
 use crs_edge::host::native::backups::{self, Transferred};
-use crs_edge::host::native::{Setup, StartError};
+use crs_edge::host::native::draft::Draft;
 use crs_edge::model::secret::Secret;
 use crs_edge::port::backups::BackupError;
 use serde_json::{Value, json};
@@ -37,11 +37,14 @@ pub(super) async fn backup(args: BackupArgs, environment: &dyn Vars, output: &Ou
         // Before anything is asked for.
         Passphrase::new(text.reveal()).map_err(Failure::Usage)?;
     }
-    let draft = Draft::beside(file)?;
+    let mut draft = file.as_os_str().to_owned();
+    draft.push(".part");
+    let draft = Draft::at(PathBuf::from(draft)).map_err(|error| unwritten(file, &error))?;
     let body = json!({ "passphrase": passphrase.as_ref().map(Secret::reveal) });
     let download = api::with(environment, async |api| {
         let written = |bytes: &[u8]| {
-            (&draft.file)
+            draft
+                .file()
                 .write_all(bytes)
                 .map_err(|error| unwritten(file, &error))
         };
@@ -50,13 +53,13 @@ pub(super) async fn backup(args: BackupArgs, environment: &dyn Vars, output: &Ou
     });
     download.await?;
     let key = passphrase.map(|text| Passphrase::existing(text.reveal()));
-    let path = draft.path.clone();
+    let path = draft.path().to_owned();
     let read = output.waiting(
         "checking the file",
         off_loop(move || backups::verify(&path, key.as_ref())),
     );
     let (head, summary) = read.await?.map_err(|error| bad(file, &error))?;
-    draft.keep(file)?;
+    draft.keep(file).map_err(|error| unwritten(file, &error))?;
     let value = told(&head, &summary, &json!({ "file": file.display().to_string() }));
     output.result(&value, || {
         let how = if head.sealed.is_some() {
@@ -96,7 +99,7 @@ pub(super) async fn restore(
 ) -> Result<(), Failure> {
     nobody_runs(environment).await?;
     let key = passphrase_of(&args.file, args.passphrase_file.as_deref(), environment)?;
-    let setup = Setup::for_sealed_data(environment).map_err(unready)?;
+    let setup = Setup::for_sealed_data(environment).map_err(api::unready)?;
     let target = target(args.to.as_deref(), &setup, environment)?;
     let work = backups::restore(&args.file, key, &setup, &target);
     let done = output
@@ -109,7 +112,7 @@ pub(super) async fn restore(
 
 pub(super) async fn move_to(args: MoveArgs, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     nobody_runs(environment).await?;
-    let setup = Setup::for_sealed_data(environment).map_err(unready)?;
+    let setup = Setup::for_sealed_data(environment).map_err(api::unready)?;
     let target = target(Some(&args.to), &setup, environment)?;
     let work = backups::move_to(&setup, &target);
     let done = output
@@ -204,56 +207,6 @@ async fn nobody_runs(environment: &dyn Vars) -> Result<(), Failure> {
     }
 }
 
-/// The file while it is not whole.
-struct Draft {
-    path: PathBuf,
-    file: File,
-    kept: bool,
-}
-
-impl Draft {
-    fn beside(file: &Path) -> Result<Self, Failure> {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".part");
-        let path = PathBuf::from(name);
-        // Left by one that was killed.
-        let _ = std::fs::remove_file(&path);
-        let opened = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| unwritten(file, &error))?;
-        Ok(Self {
-            path,
-            file: opened,
-            kept: false,
-        })
-    }
-
-    fn keep(mut self, file: &Path) -> Result<(), Failure> {
-        let keep = || -> std::io::Result<()> {
-            self.file.sync_all()?;
-            std::fs::rename(&self.path, file)?;
-            match file.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-                _ => File::open(".")?.sync_all(),
-            }
-        };
-        keep().map_err(|error| unwritten(file, &error))?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
 fn told(head: &Head, summary: &Summary, more: &Value) -> Value {
     let mut value = json!({
         "by": head.by, "createdAt": head.created_at, "store": head.store, "schema": head.schema,
@@ -313,12 +266,5 @@ fn failed(what: &Path, error: BackupError) -> Failure {
         error @ (BackupError::Busy | BackupError::Unknown) => {
             Failure::Failed(format!("{}: {error}", what.display()))
         }
-    }
-}
-
-fn unready(error: StartError) -> Failure {
-    match error {
-        StartError::Settings(problems) => Failure::Usage(problems.to_string()),
-        StartError::Other(text) | StartError::RecordsUnconfirmed(text) => Failure::Away(text),
     }
 }

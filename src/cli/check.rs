@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crs_edge::config::crs::variables::{self, Fate};
 use crs_edge::config::{self, Config, StoreChoice, Vars};
 use crs_edge::host::native::first_run::Layered;
-use crs_edge::import::variables::{self, Fate};
 use serde_json::{Value, json};
 
 use super::api::{Running, health as ask};

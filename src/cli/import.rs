@@ -2,23 +2,24 @@
 
 mod shown;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use crs_edge::app::destinations;
+use crs_edge::config::crs::variables;
 use crs_edge::config::{self, Aimed, Config, CrsSettings, Vars};
 use crs_edge::host::native::clock::NativeClock;
 use crs_edge::host::native::crs_redis::CrsRedis;
+use crs_edge::host::native::draft::Draft;
 use crs_edge::host::native::first_run::{self, Layered};
 use crs_edge::host::native::{Native, Setup};
 use crs_edge::import::copy::{Crs, ImportError, Logins, Mode, Progress, Run};
 use crs_edge::import::export::ExportFile;
 use crs_edge::import::report::{Report, VariableFate};
 use crs_edge::import::source::{KeptValue, Source, SourceError};
-use crs_edge::import::variables;
 use crs_edge::model::price::PriceBook;
 use crs_edge::port::clock::Clock as _;
 
@@ -27,9 +28,6 @@ use super::check::Generated;
 use super::failure::Failure;
 use super::output::Output;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// What the CRS says of Claude keys whose account cannot serve; only CRS knows the variable.
-const CLAUDE_FALLBACK: &str = "CLAUDE_DEDICATED_ACCOUNT_FALLBACK";
 
 /// Between two lines of progress where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -79,12 +77,7 @@ pub(super) async fn run(args: ImportArgs, environment: &dyn Vars, output: &Outpu
             keys: crs.keys.clone(),
             prefix: crs.prefix.clone(),
             utc_offset_minutes: crs.utc_offset_minutes,
-            claude_fallback: crs
-                .variables
-                .iter()
-                .rev()
-                .find(|(name, _)| name == CLAUDE_FALLBACK)
-                .map(|(_, value)| value == "true"),
+            claude_fallback: crs.claude_fallback,
         },
         variables: fates(&crs),
         output,
@@ -344,44 +337,38 @@ fn failed(error: ImportError) -> Failure {
 /// The file beside the data for what has no home.
 struct Kept {
     file: PathBuf,
-    draft: Option<(PathBuf, std::io::BufWriter<std::fs::File>)>,
+    out: Option<(Draft, BufWriter<File>)>,
 }
 
 impl Kept {
     fn new(data_dir: &Path) -> Self {
         Self {
             file: data_dir.join("crs-import-kept.jsonl"),
-            draft: None,
+            out: None,
         }
     }
 
     fn write(&mut self, value: &KeptValue) -> std::io::Result<()> {
-        if self.draft.is_none() {
-            let path = self.file.with_extension(format!("{}.new", std::process::id()));
-            let file = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&path)?;
-            self.draft = Some((path, std::io::BufWriter::new(file)));
-        }
-        if let Some((_, out)) = &mut self.draft {
-            serde_json::to_writer(&mut *out, value)?;
-            out.write_all(b"\n")?;
-        }
-        Ok(())
+        let (_, out) = match &mut self.out {
+            Some(out) => out,
+            None => {
+                let draft = Draft::at(self.file.with_extension(format!("{}.new", std::process::id())))?;
+                let out = BufWriter::new(draft.file().try_clone()?);
+                self.out.insert((draft, out))
+            }
+        };
+        serde_json::to_writer(&mut *out, value)?;
+        out.write_all(b"\n")
     }
 
     /// The file takes the place of an earlier one when it is whole.
     fn end(self) -> Result<Option<String>, String> {
-        let Some((path, mut out)) = self.draft else {
+        let Some((draft, mut out)) = self.out else {
             return Ok(None);
         };
         let shown = self.file.display().to_string();
         out.flush()
-            .and_then(|()| out.get_ref().sync_all())
-            .and_then(|()| std::fs::rename(&path, &self.file))
+            .and_then(|()| draft.keep(&self.file))
             .map_err(|error| format!("{shown} cannot be written: {error}"))?;
         Ok(Some(shown))
     }

@@ -1,5 +1,7 @@
 //! The settings of a claude-relay-service (CRS) that its data depends on, from its `.env`.
 
+pub mod variables;
+
 use super::dotenv::{self, Comment};
 use super::{Redis, read};
 use crate::model::secret::Secret;
@@ -17,6 +19,8 @@ pub struct CrsSettings {
     pub keys: Vec<Secret>,
     pub prefix: String,
     pub utc_offset_minutes: i32,
+    /// Whether a key that is bound to a Claude account may use others if that one cannot serve; `None`: not set.
+    pub claude_fallback: Option<bool>,
     /// Where its data is, if the file says so.
     pub redis: Option<Redis>,
     /// Everything in the file, as CRS itself reads it.
@@ -39,6 +43,8 @@ impl CrsSettings {
             keys,
             prefix: get(&variables, "API_KEY_PREFIX").unwrap_or_else(|| "cr_".to_owned()),
             utc_offset_minutes: zone(get(&variables, "TIMEZONE_OFFSET").as_deref()) * 60,
+            claude_fallback: get(&variables, "CLAUDE_DEDICATED_ACCOUNT_FALLBACK")
+                .map(|value| value == "true"),
             redis: redis(&variables),
             variables,
         }

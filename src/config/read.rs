@@ -96,7 +96,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
         store: read.store(),
         backup: Backup {
             dir: text(vars, "BACKUP_DIR"),
-            passphrase: text(vars, "BACKUP_PASSPHRASE").map(Secret::new),
+            passphrase: super::backup_passphrase(vars),
         },
         claude: Claude {
             api_url: read.base_url("CLAUDE_API_URL", "https://api.anthropic.com", "/v1/messages"),

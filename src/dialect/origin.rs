@@ -242,11 +242,18 @@ impl Found {
     }
 }
 
+/// Where it stands last. Most bodies have none, and a search from the front tells that six times as fast as one from
+/// the end.
+fn rfind(text: &[u8], name: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, name)?;
+    memchr::memmem::rfind(text, name)
+}
+
 /// The string behind the last member of this name.
 fn last_string<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut end = text.len();
     loop {
-        let at = memchr::memmem::rfind(text.get(..end)?, name)?;
+        let at = rfind(text.get(..end)?, name)?;
         if let Some(found) = string(text.get(at + name.len()..)?) {
             return Some(found);
         }
@@ -256,7 +263,7 @@ fn last_string<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// The last piece of reasoning that OpenAI encrypted and a client of another protocol carries.
 fn last_sealed(body: &[u8]) -> Option<&[u8]> {
-    let at = memchr::memmem::rfind(body, OPENAI.as_bytes())?;
+    let at = rfind(body, OPENAI.as_bytes())?;
     // It is a string of its own.
     let before = at.checked_sub(1).and_then(|before| body.get(before));
     let sealed = body.get(at + OPENAI.len()..).filter(|_| before == Some(&b'"'))?;

@@ -11,6 +11,7 @@ pub mod connections;
 #[cfg(feature = "redis")]
 pub mod crs_redis;
 mod descriptors;
+pub mod draft;
 pub mod first_run;
 pub mod gates;
 pub mod log;
@@ -115,9 +116,7 @@ impl Setup {
             data_dir,
         })
     }
-}
 
-impl Setup {
     /// The settings for a data folder to be, whose data is sealed already: nothing else can stand in for its key.
     pub fn for_sealed_data(environment: &dyn Vars) -> Result<Self, StartError> {
         let data_dir = PathBuf::from(config::data_dir(environment));

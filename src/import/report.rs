@@ -97,7 +97,7 @@ impl Figures {
 pub struct VariableFate {
     pub name: String,
     #[serde(flatten)]
-    pub fate: super::variables::Fate,
+    pub fate: crate::config::crs::variables::Fate,
 }
 
 /// A run.

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crs_edge::config::crs::variables::Fate;
 use crs_edge::import::copy::Progress;
 use crs_edge::import::report::{Figures, Matter, Report};
-use crs_edge::import::variables::Fate;
 
 use super::super::output::{record, table};
 

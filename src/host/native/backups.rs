@@ -151,8 +151,8 @@ impl Inner {
     }
 
     async fn make_file(self: &Arc<Self>, why: BackupReason) -> Result<String, BackupError> {
-        let draft = self.folder.draft(self.clock.now(), why)?;
-        let mut sink = Sink::File(draft.file()?);
+        let new = self.folder.begin(self.clock.now(), why)?;
+        let mut sink = Sink::File(new.file()?);
         make(
             &*self.store,
             &*self.clock,
@@ -161,7 +161,7 @@ impl Inner {
             &mut sink,
         )
         .await?;
-        draft.keep()
+        new.keep()
     }
 
     async fn schedule(&self) -> Result<Schedule, StoreError> {

@@ -16,8 +16,7 @@ use async_trait::async_trait;
 use self::index::{Index, Of};
 use self::names::Form;
 use self::wire::{Line, Read, entries, members, text};
-use crate::import::fields::Fields;
-use crate::import::fields::usd;
+use crate::import::fields::{Fields, usd};
 use crate::import::source::{
     Counts, Edition, KeptValue, RawAccount, RawGroup, RawKey, RawUsage, Source, SourceError, Survey, UsageRow,
 };

@@ -1,9 +1,9 @@
 //! The folder of backups: names, drafts, and what is there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use futures_util::stream;
 use tokio::io::AsyncReadExt as _;
 
 use crate::backup::Closed;
+use crate::host::native::draft::{Draft, private};
 use crate::model::backup::{BackupFile, BackupReason};
 use crate::model::time::iso;
 use crate::port::backups::{BackupError, FileStream};
@@ -23,12 +24,10 @@ const DRAFT: &str = ".part";
 
 pub(super) struct Folder(PathBuf);
 
-/// A file that is being written; gone if it is not kept.
-pub(super) struct Draft {
-    path: PathBuf,
+/// A backup that is being written; gone if it is not kept.
+pub(super) struct NewBackup {
+    draft: Draft,
     name: String,
-    file: File,
-    kept: bool,
 }
 
 impl Folder {
@@ -73,17 +72,11 @@ impl Folder {
         files.iter().find(|file| file.why == why).map(|file| file.made_at)
     }
 
-    pub(super) fn draft(&self, now: Millis, why: BackupReason) -> Result<Draft, BackupError> {
+    pub(super) fn begin(&self, now: Millis, why: BackupReason) -> Result<NewBackup, BackupError> {
         self.make()?;
         let name = named(now, why);
-        let path = self.0.join(format!("{name}{DRAFT}"));
-        let file = private(&path).map_err(unwritten)?;
-        Ok(Draft {
-            path,
-            name,
-            file,
-            kept: false,
-        })
+        let draft = Draft::at(self.0.join(format!("{name}{DRAFT}"))).map_err(unwritten)?;
+        Ok(NewBackup { draft, name })
     }
 
     /// A file without a name, which goes when it is closed.
@@ -142,50 +135,17 @@ impl Folder {
     }
 }
 
-impl Draft {
+impl NewBackup {
     pub(super) fn file(&self) -> Result<File, BackupError> {
-        self.file.try_clone().map_err(unwritten)
+        self.draft.file().try_clone().map_err(unwritten)
     }
 
     /// Gives it its name, once all of it is on disk.
-    pub(super) fn keep(mut self) -> Result<String, BackupError> {
-        let keep = || -> io::Result<()> {
-            self.file.sync_all()?;
-            let named = self.path.with_file_name(&self.name);
-            fs::rename(&self.path, &named)?;
-            sync_folder(&named)
-        };
-        keep().map_err(unwritten)?;
-        self.kept = true;
-        Ok(self.name.clone())
+    pub(super) fn keep(self) -> Result<String, BackupError> {
+        let named = self.draft.path().with_file_name(&self.name);
+        self.draft.keep(&named).map_err(unwritten)?;
+        Ok(self.name)
     }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Has the name of a file on disk.
-pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
-}
-
-/// A new file for its owner only.
-fn private(path: &Path) -> io::Result<File> {
-    let _ = fs::remove_file(path);
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
 }
 
 /// The file from its beginning, and its length.

@@ -159,7 +159,7 @@ async fn two_are_not_made_at_once_and_half_ones_go() {
     assert!(matches!(Backups::begin(&bench.backups), Err(BackupError::Busy)));
     assert_eq!(bench.backups.state().await.unwrap().running_since, Some(NOW));
     drop(running);
-    let draft = bench.backups.0.folder.draft(NOW, BackupReason::Manual).unwrap();
+    let draft = bench.backups.0.folder.begin(NOW, BackupReason::Manual).unwrap();
     let folder = || std::fs::read_dir(bench.folder.path().join("b")).unwrap().count();
     assert_eq!(folder(), 1);
     drop(draft);

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::sync_folder;
 use super::make::{APART, fingerprint, held, keep, off_loop, release};
 use crate::backup::load::{self, Load, next};
 use crate::backup::{BadFile, Closed, Digest, Head, Passphrase, Summary};
 use crate::config::StoreChoice;
 use crate::host::native::clock::NativeClock;
+use crate::host::native::draft::sync_folder;
 use crate::host::native::random::NativeRandom;
 use crate::host::native::{Setup, first_run, open_store};
 use crate::port::backups::BackupError;

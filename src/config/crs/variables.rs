@@ -28,55 +28,55 @@ const SAME: &str = "PORT HOST TRUST_PROXY API_KEY_PREFIX ADMIN_SESSION_TIMEOUT W
 
 const DIFFERS: &[(&str, &str)] = &[
     (
-        "REDIS_HOST REDIS_PORT REDIS_PASSWORD REDIS_DB REDIS_ENABLE_TLS ",
+        "REDIS_HOST REDIS_PORT REDIS_PASSWORD REDIS_DB REDIS_ENABLE_TLS",
         "it names the database of the CRS, which this relay does not use as its own: take it out for the embedded \
          store, or name another database, and give this one to `crs import --redis`",
     ),
     (
-        "TIMEZONE_OFFSET ",
+        "TIMEZONE_OFFSET",
         "0 is UTC here, and fractions count; CRS takes 0, a fraction's rest or nothing for 8 or for whole hours",
     ),
     (
-        "REQUEST_TIMEOUT ",
+        "REQUEST_TIMEOUT",
         "it is the time to the first byte here, see STREAM_IDLE_TIMEOUT for the rest",
     ),
     (
-        "CLAUDE_API_URL ANTIGRAVITY_API_URL ",
+        "CLAUDE_API_URL ANTIGRAVITY_API_URL",
         "only its scheme, host and path count; a query is refused",
     ),
 ];
 
 const MOVED: &[(&str, &str)] = &[
     (
-        "ENABLE_CORS ",
+        "ENABLE_CORS",
         "name the origin of a console that is served elsewhere in CONSOLE_ORIGIN",
     ),
     (
-        "DEFAULT_PROXY_TIMEOUT ",
+        "DEFAULT_PROXY_TIMEOUT",
         "set CONNECT_TIMEOUT, which is of every connection to a provider",
     ),
     (
-        "CLAUDE_DEDICATED_ACCOUNT_FALLBACK ",
+        "CLAUDE_DEDICATED_ACCOUNT_FALLBACK",
         "each key says so itself (bindingFallback), and `crs import` sets it",
     ),
     (
-        "GOOGLE_CLOUD_PROJECT ",
+        "GOOGLE_CLOUD_PROJECT",
         "each Gemini account has its own project (tenant)",
     ),
     (
-        "OPENAI_PROXY_CONFIG ",
+        "OPENAI_PROXY_CONFIG",
         "each account has its own proxy: set it for the OpenAI accounts",
     ),
     (
-        "STICKY_SESSION_TTL_HOURS STICKY_SESSION_RENEWAL_THRESHOLD_MINUTES ",
+        "STICKY_SESSION_TTL_HOURS STICKY_SESSION_RENEWAL_THRESHOLD_MINUTES",
         "a conversation stays on its account as long as the provider keeps its cache; there is nothing to set",
     ),
     (
-        "LOG_MAX_SIZE LOG_MAX_FILES ",
+        "LOG_MAX_SIZE LOG_MAX_FILES",
         "the log goes to standard output: let the system rotate it",
     ),
     (
-        "HTTPS_ENABLED HTTPS_CERT HTTPS_KEY ",
+        "HTTPS_ENABLED HTTPS_CERT HTTPS_KEY",
         "put a reverse proxy in front for TLS",
     ),
 ];
@@ -94,31 +94,31 @@ const LOST: &[(&str, &str)] = &[
     (
         "LDAP_ENABLED LDAP_URL LDAP_BIND_DN LDAP_BIND_PASSWORD LDAP_SEARCH_BASE LDAP_SEARCH_FILTER \
          USER_MANAGEMENT_ENABLED DEFAULT_USER_ROLE USER_SESSION_TIMEOUT MAX_API_KEYS_PER_USER \
-         ALLOW_USER_DELETE_API_KEYS ",
+         ALLOW_USER_DELETE_API_KEYS",
         "users of their own (LDAP) have no home here",
     ),
     (
-        "WEBHOOK_ENABLED WEBHOOK_URLS WEBHOOK_TIMEOUT WEBHOOK_RETRIES ",
+        "WEBHOOK_ENABLED WEBHOOK_URLS WEBHOOK_TIMEOUT WEBHOOK_RETRIES",
         "notices by webhook have no home here: watch /health and /metrics",
     ),
     (
         "CLAUDE_CODE_USE_BEDROCK AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN ANTHROPIC_MODEL \
          ANTHROPIC_SMALL_FAST_MODEL ANTHROPIC_SMALL_FAST_MODEL_AWS_REGION CLAUDE_CODE_MAX_OUTPUT_TOKENS \
-         MAX_THINKING_TOKENS DISABLE_PROMPT_CACHING ",
+         MAX_THINKING_TOKENS DISABLE_PROMPT_CACHING",
         "Bedrock has no home here",
     ),
     (
         "CLAUDE_OVERLOAD_HANDLING_MINUTES CLAUDE_CONSOLE_BLOCKED_HANDLING_MINUTES CLAUDE_5H_WARNING_MAX_NOTIFICATIONS \
-         UNSTABLE_ERROR_TYPES UNSTABLE_ERROR_KEYWORDS ",
+         UNSTABLE_ERROR_TYPES UNSTABLE_ERROR_KEYWORDS",
         "how long an account rests is worked out from what the provider says",
     ),
     (
-        "USER_MESSAGE_QUEUE_ENABLED USER_MESSAGE_QUEUE_DELAY_MS USER_MESSAGE_QUEUE_TIMEOUT_MS USER_MESSAGE_QUEUE_LOCK_TTL_MS ",
+        "USER_MESSAGE_QUEUE_ENABLED USER_MESSAGE_QUEUE_DELAY_MS USER_MESSAGE_QUEUE_TIMEOUT_MS USER_MESSAGE_QUEUE_LOCK_TTL_MS",
         "the queue for messages of users has no home here",
     ),
     (
         "PROXY_USE_IPV4 BILLING_EVENTS_ENABLED BALANCE_SCRIPT_ENABLED ACCOUNT_TEST_SCHEDULER_ENABLED \
-         SYSTEM_PROMPT_THRESHOLD ANTHROPIC_TOOL_ERROR_CONTINUE QUOTA_CARD_LIMITS_ENABLED ",
+         SYSTEM_PROMPT_THRESHOLD ANTHROPIC_TOOL_ERROR_CONTINUE QUOTA_CARD_LIMITS_ENABLED",
         "it has no home here",
     ),
 ];
@@ -133,7 +133,7 @@ pub fn fate(name: &str, value: &str) -> Option<Fate> {
     if let Some(refused) = refused(name, value) {
         return Some(Fate::Refused(refused));
     }
-    if is_in(SAME) || is_in("JWT_SECRET ENCRYPTION_KEY LOG_LEVEL ") {
+    if is_in(SAME) || is_in("JWT_SECRET ENCRYPTION_KEY LOG_LEVEL") {
         return Some(Fate::Same);
     }
     if is_in(NEEDLESS) {
@@ -147,19 +147,18 @@ pub fn fate(name: &str, value: &str) -> Option<Fate> {
 
 /// Values that CRS takes and this relay does not.
 fn refused(name: &str, value: &str) -> Option<String> {
-    let is = |one: &str| name == one.trim();
     let hex = value.chars().all(|c| c.is_ascii_hexdigit());
     let length = value.chars().count();
-    if is("ENCRYPTION_KEY ") && length != 32 && !(length == 64 && hex) {
+    if name == "ENCRYPTION_KEY" && length != 32 && !(length == 64 && hex) {
         return Some(
             "leave it out or set one of 32 characters: the old one stays with the old keys, `crs import --env` takes it"
                 .to_owned(),
         );
     }
-    if is("JWT_SECRET ") && length < 32 {
+    if name == "JWT_SECRET" && length < 32 {
         return Some("set one of 32 characters or more, or leave it out".to_owned());
     }
-    if is("LOG_LEVEL ") && matches!(value, "http" | "verbose" | "silly") {
+    if name == "LOG_LEVEL" && matches!(value, "http" | "verbose" | "silly") {
         return Some("set it to debug, info, warn or error".to_owned());
     }
     None
