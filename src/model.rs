@@ -10,6 +10,7 @@ pub mod id;
 pub mod key;
 pub mod money;
 pub mod name;
+pub mod percent;
 pub mod price;
 pub mod query;
 pub mod secret;

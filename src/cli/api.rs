@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crs_edge::config::{self, StoreChoice, Vars};
 use crs_edge::host::native::{Native, Setup, StartError};
 use crs_edge::http::extract::FromThisMachine;
+use crs_edge::model::percent::{self, COMPONENT};
 use crs_edge::model::secret::Secret;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -133,7 +134,7 @@ impl Api {
     /// Every record of a list, over all its pages.
     pub(super) async fn list(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
         let fixed = query.iter().fold(String::new(), |fixed, (name, value)| {
-            fixed + "&" + name + "=" + &escaped(value)
+            fixed + "&" + name + "=" + &percent::encoded(value, COMPONENT)
         });
         let mut all = Vec::new();
         for page in 1_u32.. {
@@ -366,19 +367,6 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     }
 }
 
-/// A value for a query string.
-fn escaped(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
-}
-
 /// Splits a stream of server-sent events: each `data:` line is one JSON value here.
 #[derive(Default)]
 struct Lines {
@@ -420,7 +408,7 @@ mod tests {
 
     #[test]
     fn names_are_asked_for_as_they_are() {
-        assert_eq!(escaped("Ä b&c=1#"), "%C3%84%20b%26c%3D1%23");
+        assert_eq!(percent::encoded("Ä b&c=1#", COMPONENT), "%C3%84%20b%26c%3D1%23");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Flight, PickReason, Picked};
 use crate::error::{Code, Failure};
+use crate::model::percent::{self, HEADER};
 use crate::model::time;
 use crate::model::trace::{CallTrace, RankFigures, SkipReason, TracedAttempt, TracedSkip};
 use crate::model::usage::Tokens;
@@ -203,24 +204,11 @@ impl Flight {
             ("x-relay-waited-ms", self.waited.to_string()),
             ("x-relay-skipped", skipped.join(", ")),
         ] {
-            if let Ok(value) = HeaderValue::from_str(&in_a_header(&value)) {
+            if let Ok(value) = HeaderValue::from_str(&percent::encoded(&value, HEADER)) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
     }
-}
-
-/// Names may hold any character, headers only those of ASCII: others are percent-encoded.
-fn in_a_header(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if (b' '..=b'~').contains(&byte) && byte != b'%' {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }
 
 /// What part of the prompt was read from the cache; `None`: there was no prompt.
@@ -302,7 +290,10 @@ mod tests {
 
     #[test]
     fn any_name_fits_into_a_header() {
-        assert_eq!(in_a_header("main 1, 50% \n é"), "main 1, 50%25 %0A %C3%A9");
+        assert_eq!(
+            percent::encoded("main 1, 50% \n é", HEADER),
+            "main 1, 50%25 %0A %C3%A9"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::account::sign_in::is_word;
 use crate::http::api_error::ApiError;
+use crate::model::percent;
 
 const FIELD: &str = "codeOrCallbackUrl";
 
@@ -72,7 +73,7 @@ fn bare(text: &str) -> Read {
     if let Some((code, tail)) = text.split_once('&') {
         let tail = of_query(tail);
         return Read {
-            code: unescaped(code),
+            code: percent::decoded(code),
             whole: false,
             ..tail
         };
@@ -82,7 +83,7 @@ fn bare(text: &str) -> Read {
         None => (text, None),
     };
     Read {
-        code: unescaped(code),
+        code: percent::decoded(code),
         state: state.map(str::to_owned),
         ..Read::default()
     }
@@ -102,24 +103,9 @@ fn of_query(query: &str) -> Read {
             "error" => &mut read.error,
             _ => continue,
         };
-        *place = Some(unescaped(value).unwrap_or_default());
+        *place = Some(percent::decoded(value).unwrap_or_default());
     }
     read
-}
-
-/// Undoes percent-encoding; `None`: it is none.
-fn unescaped(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.extend(hex::decode(digits).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn unfit(why: &str) -> ApiError {
