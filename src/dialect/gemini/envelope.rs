@@ -52,7 +52,8 @@ fn too_large() -> String {
     format!("an answer has more than {} MB", LARGEST >> 20)
 }
 
-/// A stream of events.
+/// A stream of events. Lines that are not data pass with their ends as they came, so they are not split by
+/// `wire::lines`.
 struct Events {
     into: Into,
     /// The line under way.

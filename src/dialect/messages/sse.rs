@@ -1,9 +1,8 @@
 //! Learns what an Anthropic event stream tells about usage, as its bytes pass.
 //!
-//! Lines may be cut anywhere by the network, even inside a character; they end in LF, CR LF or CR, as the
-//! SSE specification has it. Almost all lines of a stream are deltas of text. They are recognised by
-//! their first bytes and skipped to their end without being held or parsed; only the few lines that name
-//! usage or an error are captured (up to [`CAPTURE_BYTES`]) and read as JSON.
+//! Lines may be cut anywhere by the network, even inside a character. Almost all lines of a stream are deltas of
+//! text. They are recognised by their first bytes and skipped to their end without being held or parsed; only the few
+//! lines that name usage or an error are captured (up to [`CAPTURE_BYTES`]) and read as JSON.
 
 mod line;
 
@@ -15,6 +14,7 @@ use self::line::{ENVELOPE, HEAD_BYTES, Kind, Verdict, classify};
 
 use super::usage::Tally;
 use crate::dialect::meter::{Last, Measured, ProviderError, bounded, guess};
+use crate::dialect::wire::lines::Splitter;
 use crate::model::usage::Quality;
 
 /// A line of interest that is longer is given up. Real ones have about a thousand bytes.
@@ -29,8 +29,7 @@ pub struct SseTap {
     /// First bytes of a line cut before it could be classified.
     head: [u8; HEAD_BYTES],
     head_len: usize,
-    /// The last byte was a CR: an LF now belongs to it.
-    after_cr: bool,
+    splitter: Splitter,
     /// The last line was empty, or none has begun.
     between: bool,
     /// What the `event:` line of the current event said.
@@ -88,7 +87,7 @@ impl Default for SseTap {
             line: Line::Start,
             head: [0; HEAD_BYTES],
             head_len: 0,
-            after_cr: false,
+            splitter: Splitter::default(),
             between: true,
             event: Kind::Unknown,
             capture: Vec::new(),
@@ -104,29 +103,8 @@ impl SseTap {
     /// The next bytes of the stream.
     pub fn feed(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
-        if self.after_cr
-            && let Some((first, tail)) = rest.split_first()
-        {
-            self.after_cr = false;
-            if *first == b'\n' {
-                rest = tail;
-            }
-        }
-        while !rest.is_empty() {
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                self.part(rest, false);
-                return;
-            };
-            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            self.part(part, true);
-            rest = match tail {
-                [b'\r'] => {
-                    self.after_cr = true;
-                    return;
-                }
-                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
-                [] => return,
-            };
+        while let Some(part) = self.splitter.next(&mut rest) {
+            self.part(part.bytes, part.is_last);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};
 
 use crate::dialect::origin;
+use crate::dialect::wire::lines::Splitter;
 
 pub(crate) use crate::dialect::meter::count::{MOST_TOKENS, count};
 
@@ -289,8 +290,7 @@ pub(crate) struct Events {
     /// What is here of the event under way.
     event: Event,
     line: Line,
-    /// The last byte was a CR: an LF now belongs to it.
-    after_cr: bool,
+    splitter: Splitter,
     /// The last line was empty, or none has begun.
     between: bool,
     began: bool,
@@ -327,7 +327,7 @@ impl Events {
             event: Event::Nothing,
             marked: Some(0),
             line: Line::Start(0),
-            after_cr: false,
+            splitter: Splitter::default(),
             between: true,
             began: false,
         }
@@ -403,29 +403,12 @@ impl Events {
 
 impl Tap for Events {
     fn feed(&mut self, chunk: &[u8]) {
-        if chunk.is_empty() {
-            return;
-        }
         let mut rest = chunk;
-        if std::mem::take(&mut self.after_cr) {
-            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
-        }
-        while !rest.is_empty() {
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                self.part(rest);
-                return;
-            };
-            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            self.part(part);
-            self.line_ends();
-            rest = match tail {
-                [b'\r'] => {
-                    self.after_cr = true;
-                    return;
-                }
-                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
-                [] => return,
-            };
+        while let Some(part) = self.splitter.next(&mut rest) {
+            self.part(part.bytes);
+            if part.is_last {
+                self.line_ends();
+            }
         }
     }
 
