@@ -13,7 +13,6 @@
 //! | `outgoing` | requests, as far as providers take them alike |
 //! | `trial` | the operator's test of an account |
 
-#[doc(hidden)]
 pub mod allowed;
 pub mod antigravity;
 pub mod claude;

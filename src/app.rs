@@ -48,6 +48,7 @@ pub type App = Arc<Parts>;
 #[serde(rename_all = "lowercase")]
 pub enum HostKind {
     Native,
+    #[allow(dead_code, reason = "the Worker's")]
     Worker,
 }
 

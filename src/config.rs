@@ -306,6 +306,7 @@ pub fn data_dir(vars: &dyn Vars) -> String {
 
 /// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has
 /// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
+#[allow(dead_code, reason = "the Worker's")]
 pub const EDGE_DEFAULTS: [(&str, &str); 5] = [
     ("REQUEST_MAX_SIZE_MB", "32"),
     ("BODY_MEMORY_MB", "40"),

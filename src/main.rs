@@ -1,11 +1,8 @@
 //! The native binary `crs`: the environment, and over to the command line.
 
-mod cli;
-
 use std::process::ExitCode;
 
-use crs_edge::config::Vars;
-use crs_edge::host::native::{self, Setup, StartError, log};
+use crs_edge::{Setup, StartError, Vars, allocator, log, run, serve};
 
 /// The process's environment.
 struct Environment;
@@ -18,7 +15,7 @@ impl Vars for Environment {
 }
 
 fn main() -> ExitCode {
-    cli::run(std::env::args_os(), &Environment, || match start() {
+    run(std::env::args_os(), &Environment, || match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in error.to_string().lines() {
@@ -35,12 +32,12 @@ fn say(line: &str) {
 }
 
 fn start() -> Result<(), StartError> {
-    native::allocator::fix_sizes(&Environment, std::env::args_os());
+    allocator::fix_sizes(&Environment, std::env::args_os());
     let setup = Setup::prepare(&Environment)?;
     log::start(&setup.config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| StartError::Other(error.to_string()))?;
-    runtime.block_on(native::serve(setup))
+    runtime.block_on(serve(setup))
 }

@@ -19,8 +19,7 @@ use sha2::Sha256;
 
 use crate::config;
 
-pub use client_key::IssuedKey;
-pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
+pub use login_ticket::{LoginTickets, TICKET_LIFETIME, TicketError};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};
 pub use session::{Lifetimes, Session, SessionError};

@@ -3,7 +3,7 @@
 //! An API key speaks the first, an account the second; a client may speak either. Where they differ the call
 //! is put into an envelope or taken out of one, and so is the answer, piece by piece.
 
-mod request;
+pub(super) mod request;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -21,8 +21,6 @@ use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
-
-pub use self::request::ALLOWED;
 
 pub struct Gemini;
 

@@ -40,8 +40,7 @@ pub use self::answer::whole::answer;
 pub use self::converter::ChatToMessages;
 pub use self::error::{Unusable, error_body};
 pub use self::model::Target;
-pub use self::request::{Context, Converted, Options, request};
-pub use crate::dialect::wire::Refused;
+pub use self::request::{Context, Options, request};
 
 #[cfg(test)]
 mod tests;

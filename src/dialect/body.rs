@@ -21,7 +21,6 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 pub use self::surrogates::mended;
-pub use self::walk::MOST_LEVELS;
 
 use self::walk::Walk;
 
@@ -353,11 +352,6 @@ impl Fields {
     /// Whether the value is `true`.
     pub fn is_true(&self, field: Field, body: &[u8]) -> bool {
         self.raw(field, body) == Some(b"true")
-    }
-
-    /// The value, if it is a whole number from 0.
-    pub fn number(&self, field: Field, body: &[u8]) -> Option<u64> {
-        serde_json::from_slice(self.raw(field, body)?).ok()
     }
 
     fn put(&mut self, field: Field, member: Member) -> Result<(), Malformed> {

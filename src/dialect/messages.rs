@@ -24,7 +24,7 @@ use super::Dialect;
 use super::answer::{Whole, is_object, is_other_form};
 use super::body::Field;
 use super::call::{Call, Endpoint};
-use super::meter::{Last, Measured, Meter, ProviderError, Tap, is_event_stream};
+use super::meter::{Last, Measured, Meter, Tap, is_event_stream};
 
 use super::refusal::Refusal;
 use super::session::{BodySignal, Signals};
@@ -118,14 +118,6 @@ impl Tap for sse::SseTap {
         self.ended()
     }
 
-    fn began(&self) -> bool {
-        self.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.error()
-    }
-
     fn between_events(&self) -> Option<bool> {
         Some(self.between_events())
     }
@@ -146,14 +138,6 @@ impl Tap for json::JsonTap {
 
     fn ended(&self) -> bool {
         self.ended()
-    }
-
-    fn began(&self) -> bool {
-        self.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.error()
     }
 
     fn between_events(&self) -> Option<bool> {

@@ -35,8 +35,6 @@ pub struct Meter(Box<dyn Tap>);
 pub(crate) trait Tap: std::fmt::Debug + Send + Sync {
     fn feed(&mut self, chunk: &[u8]);
     fn ended(&self) -> bool;
-    fn began(&self) -> bool;
-    fn error(&self) -> Option<&ProviderError>;
     /// `None`: the body is no stream of events.
     fn between_events(&self) -> Option<bool>;
     /// See [`Meter::close`].
@@ -107,16 +105,6 @@ impl Meter {
     /// connection was closed.
     pub fn ended(&self) -> bool {
         self.0.ended()
-    }
-
-    /// Whether anything of the protocol was seen at all: an event, or the beginning of an object.
-    pub fn began(&self) -> bool {
-        self.0.began()
-    }
-
-    /// The provider's error, as soon as it has passed.
-    pub fn error(&self) -> Option<&ProviderError> {
-        self.0.error()
     }
 
     /// Whether the body is a stream of events.

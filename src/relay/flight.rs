@@ -156,10 +156,6 @@ impl Flight {
         self.plan
     }
 
-    pub fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
     /// Puts the call's id into the headers of its answer.
     pub(super) fn identify(&self, headers: &mut HeaderMap) {
         if let Ok(id) = HeaderValue::from_str(&self.id) {

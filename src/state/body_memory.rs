@@ -130,6 +130,7 @@ impl Reserved {
         &self.memory
     }
 
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -15,8 +15,6 @@ use crate::port::random::Random;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::secrets::{Keyring, PasswordError, hash_password};
 
-pub use self::sessions::ListedSession;
-
 #[derive(Clone)]
 pub struct Admins {
     store: Arc<dyn Store>,

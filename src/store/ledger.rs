@@ -43,15 +43,17 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Store, StoreError};
 use crate::store::keys;
 
-pub use self::append::{Appended, UNSERVED};
-pub use self::bucket::{Bucket, Kind, Scope};
-pub use self::latency::{Failures, OfDay};
-pub use self::read::{Ranked, Summary};
-pub use self::requests::{Cursor, Filter, Page};
-pub use self::series::{Group, Grouped, Point, Previous};
+pub use self::append::UNSERVED;
+#[cfg(test)]
+pub use self::bucket::Bucket;
+pub use self::bucket::{Kind, Scope};
+pub use self::latency::Failures;
+pub use self::read::Ranked;
+pub use self::requests::{Cursor, Filter};
+pub use self::series::Group;
 pub use self::span::{Range, Span, Unit, Window};
-pub use self::spread::{Percentiles, Spread, Times, WIDEST};
-pub use self::verify::{Difference, Verified};
+pub use self::spread::{Percentiles, WIDEST};
+pub use self::verify::Difference;
 
 /// Days that sums by hour are kept.
 pub const HOUR_DAYS: u32 = 8;

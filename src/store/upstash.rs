@@ -50,6 +50,7 @@ pub struct Commands(Arc<AtomicU64>);
 
 impl Commands {
     /// Since the start; never falls.
+    #[allow(dead_code, reason = "the Worker's")]
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -73,6 +74,7 @@ impl Upstash {
     }
 
     /// The counter of what was sent, for figures; it goes on counting.
+    #[allow(dead_code, reason = "the Worker's")]
     pub fn commands(&self) -> Commands {
         self.line.commands()
     }

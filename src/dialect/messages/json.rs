@@ -167,16 +167,8 @@ impl JsonTap {
         }
     }
 
-    pub fn began(&self) -> bool {
-        !matches!(self.state, State::Before | State::Dead)
-    }
-
     pub fn ended(&self) -> bool {
         self.state == State::Done
-    }
-
-    pub fn error(&self) -> Option<&ProviderError> {
-        self.error.as_ref()
     }
 
     /// See [`crate::dialect::meter`] for how the quality is decided. Here the usage is the final one if it is there

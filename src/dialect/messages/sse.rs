@@ -108,18 +108,10 @@ impl SseTap {
         }
     }
 
-    pub fn began(&self) -> bool {
-        self.seen.began
-    }
-
     /// By the provider's own word: its last event, its reason to stop (some servers send nothing after
     /// that), or its error.
     pub fn ended(&self) -> bool {
         self.seen.stopped || self.seen.stop_reason.is_some() || self.seen.error.is_some()
-    }
-
-    pub fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
     }
 
     pub fn between_events(&self) -> bool {

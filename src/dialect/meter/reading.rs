@@ -254,14 +254,6 @@ impl Tap for Whole {
         self.picker.is_done()
     }
 
-    fn began(&self) -> bool {
-        self.picker.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
-    }
-
     fn between_events(&self) -> Option<bool> {
         None
     }
@@ -414,14 +406,6 @@ impl Tap for Events {
 
     fn ended(&self) -> bool {
         self.seen.ended
-    }
-
-    fn began(&self) -> bool {
-        self.began
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
     }
 
     fn between_events(&self) -> Option<bool> {

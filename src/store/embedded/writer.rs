@@ -30,6 +30,7 @@ const SWEPT_ROWS: usize = 2_000;
 
 pub(super) enum Job {
     Call(Call),
+    #[cfg(test)]
     Sweep(Answer<()>),
     /// The writer stands still until the other end says so.
     #[cfg(test)]
@@ -114,6 +115,7 @@ impl Writer {
                     weight += call.weight();
                     group.push(call);
                 }
+                #[cfg(test)]
                 Job::Sweep(answer) => {
                     let mut swept = self.sweep();
                     while let Ok(true) = swept {

@@ -92,6 +92,7 @@ impl Line {
         })
     }
 
+    #[allow(dead_code, reason = "the Worker's")]
     pub(super) fn commands(&self) -> Commands {
         self.sent.clone()
     }
