@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use crs_edge::config::{self, StoreChoice, Vars};
+use crs_edge::dialect::wire::events::Lines;
 use crs_edge::host::native::{Native, Setup, StartError};
 use crs_edge::http::extract::FromThisMachine;
 use crs_edge::model::percent::{self, COMPONENT};
@@ -214,9 +215,12 @@ impl Api {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))?;
             if let Some(data) = frame.data_ref() {
-                lines.push(data, &mut event);
+                lines
+                    .feed(data, |data| json(data).into_iter().for_each(&mut event))
+                    .map_err(|_| Failure::Failed("the answer has an event that is too long".to_owned()))?;
             }
         }
+        lines.finish(|data| json(data).into_iter().for_each(&mut event));
         Ok(())
     }
 
@@ -367,44 +371,14 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     }
 }
 
-/// Splits a stream of server-sent events: each `data:` line is one JSON value here.
-#[derive(Default)]
-struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    fn push(&mut self, data: &[u8], event: &mut impl FnMut(Value)) {
-        self.rest.extend_from_slice(data);
-        while let Some(end) = memchr::memchr(b'\n', &self.rest) {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            if let Some(data) = line.trim_ascii().strip_prefix(b"data:")
-                && let Ok(value) = serde_json::from_slice(data.trim_ascii())
-            {
-                event(value);
-            }
-        }
-    }
+/// The JSON of an event's data, if it is JSON.
+fn json(data: &[u8]) -> Option<Value> {
+    serde_json::from_slice(data).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn events_survive_any_cut() {
-        let stream = "event: a\ndata: {\"n\":1}\n\n: note\r\ndata:{\"s\":\"ä\"}\r\n\r\ndata: none\n";
-        for size in 1..stream.len() {
-            let mut lines = Lines::default();
-            let mut found = Vec::new();
-            for piece in stream.as_bytes().chunks(size) {
-                lines.push(piece, &mut |value| found.push(value));
-            }
-            assert_eq!(found, [json!({"n": 1}), json!({"s": "ä"})], "pieces of {size}");
-        }
-    }
 
     #[test]
     fn names_are_asked_for_as_they_are() {
