@@ -31,7 +31,7 @@ use crate::model::account::{AccountKind, Platform};
 
 /// See the module.
 pub struct Plan {
-    /// What the client speaks.
+    /// The client's protocol.
     pub dialect: &'static dyn Dialect,
     /// From the client's protocol to the accounts', in the order in which a request takes them.
     converters: &'static [&'static dyn Converter],

@@ -19,7 +19,9 @@ use sha2::Sha256;
 
 use crate::config;
 
-pub use login_ticket::{LoginTickets, TICKET_LIFETIME, TicketError};
+#[cfg(not(target_arch = "wasm32"))]
+pub use login_ticket::TICKET_LIFETIME;
+pub use login_ticket::{LoginTickets, TicketError};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};
 pub use session::{Lifetimes, Session, SessionError};

@@ -147,7 +147,7 @@ impl Accounts for Gemini {
     fn words(&self, answer: &[u8]) -> Option<String> {
         let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
         let first = answer.pointer("/candidates/0")?;
-        // One token of thought is no word.
+        // A single token may be spent on thinking, without any text.
         let text = first
             .pointer("/content/parts/0/text")
             .and_then(|text| text.as_str());

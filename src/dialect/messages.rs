@@ -89,7 +89,7 @@ impl Dialect for Messages {
     }
 }
 
-/// The meter for a body of this `content-type`. What is no event stream is read as JSON; from a body that is
+/// The meter for a body of this `content-type`. A body that is not an event stream is read as JSON; from a body that is
 /// neither it learns nothing.
 fn meter(content_type: Option<&str>) -> Meter {
     if is_event_stream(content_type) {

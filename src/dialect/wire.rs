@@ -1,4 +1,4 @@
-//! What the converters of protocols read and write with: objects whose members are found but not yet read,
+//! Tools of the converters: objects whose members are found but not yet read,
 //! JSON that keeps its order, the lines and the data of event streams, and refusals that name a place.
 
 pub(crate) mod budget;

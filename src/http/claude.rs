@@ -1,4 +1,4 @@
-//! What Claude Code and the Anthropic SDKs call: under `/api` and `/claude` on Claude's accounts, under
+//! The routes of Claude Code and the Anthropic SDKs: under `/api` and `/claude` on Claude's accounts, under
 //! `/gemini-cli/api` and `/antigravity/api` on Google's.
 
 use axum::Router;
@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde_json::Value;
 
 use super::about;
-use super::call::{self, Particulars, Told};
+use super::call::{self, Particulars, ReceivedRequest};
 use super::dialect::{OnlyThese as _, not_found};
 use crate::app::App;
 use crate::dialect::body::Field;
@@ -23,7 +23,7 @@ use crate::error::Failure;
 use crate::model::price::Family;
 use crate::plan::{MESSAGES_ON_ANTIGRAVITY, MESSAGES_ON_CLAUDE, MESSAGES_ON_GEMINI, Plan};
 
-/// What is read of a provider's list of models.
+/// The longest list of a provider's models that is read, bytes.
 const LONGEST_LIST: usize = 1 << 20;
 
 /// Base URLs themselves: older versions of Claude Code ask for them, without a key, before anything else.
@@ -85,16 +85,16 @@ fn messages(plan: &'static Plan) -> MethodRouter<App> {
 
 /// Serves one call of the Messages API.
 pub(super) async fn ask(app: &App, plan: &'static Plan, request: Request) -> Response<Body> {
-    call::serve(app, plan, Endpoint::Messages, request, |told| {
-        read(told, told.fields.is_true(Field::Stream, told.body))
+    call::serve(app, plan, Endpoint::Messages, request, |received| {
+        read(received, received.fields.is_true(Field::Stream, received.body))
     })
     .await
 }
 
 fn count_tokens(plan: &'static Plan) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, plan, Endpoint::CountTokens, request, |told| {
-            read(told, false)
+        call::serve(&app, plan, Endpoint::CountTokens, request, |received| {
+            read(received, false)
         })
         .await
     })
@@ -140,12 +140,12 @@ async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
     Response::from_parts(head, Body::from(list.to_string()))
 }
 
-fn read(told: &Told<'_>, stream: bool) -> Result<Particulars, Failure> {
+fn read(received: &ReceivedRequest<'_>, stream: bool) -> Result<Particulars, Failure> {
     Ok(Particulars {
-        model: told.model()?,
+        model: received.model()?,
         stream,
-        session: told.session(&SESSION),
-        max_output: told.number(Field::MaxTokens),
-        hosted: told.hosted(),
+        session: received.session(&SESSION),
+        max_output: received.number(Field::MaxTokens),
+        hosted: received.hosted(),
     })
 }

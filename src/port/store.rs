@@ -11,7 +11,7 @@ use crs_durable::Millis;
 pub trait Store: Send + Sync {
     /// Runs the commands in order, in one round trip. Each is atomic, the batch is not. There is one
     /// reply per command; a command against a key of another type fails the call and names the key.
-    /// What was acknowledged is durable as the backend promises (embedded: on disk).
+    /// Acknowledged writes are durable as the backend promises (embedded: on disk).
     async fn run(&self, batch: Vec<Command>) -> Result<Vec<Reply>, StoreError>;
 
     /// All or nothing: if every guard holds, runs the commands; nobody sees a state between. The
@@ -134,7 +134,7 @@ pub enum Command {
     },
 }
 
-/// What must hold for an atomic batch to run.
+/// A condition of an atomic batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Guard {
     /// The string at `key` is exactly this; `None`: the key does not exist.

@@ -23,7 +23,7 @@ use crate::model::percent::{self, COMPONENT};
 /// Shorter secrets are words that may be meant otherwise, and no secrets, bytes.
 const SHORTEST: usize = 8;
 
-/// What has to be hidden, in every form in which it may be written.
+/// The secrets to mask, in every form in which they may be written.
 pub(crate) struct SecretMask(Vec<Vec<u8>>);
 
 impl SecretMask {

@@ -7,7 +7,7 @@
 //! No call takes longer than [`Limits::answer`]. A server that was silent for so long, or that could not be
 //! connected, is left alone for [`Limits::rest`]; calls meanwhile fail at once. What only reads is asked
 //! once more when a connection breaks under it; what writes is not, since it may have run: its caller is
-//! told `Away`.
+//! given `Away`.
 
 mod answer;
 mod escape;

@@ -19,7 +19,7 @@ use crate::dialect::call::{Assist, Call, Endpoint, Surface};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::percent::{self, PATH};
 
-/// What Gemini CLI and Google's SDKs say of themselves, and of the system parameters of Google's APIs those
+/// How Gemini CLI and Google's SDKs identify themselves, and of the system parameters of Google's APIs those
 /// about the form of the answer, as far as the relay reads it. Not `fields`: an answer without its usage would
 /// go unmeasured. Not `x-goog-request-params`: it repeats what stands in the path and the body, where the
 /// relay has written the account's.

@@ -13,7 +13,7 @@ use crate::model::account::{Account, StoredCredentials};
 /// The cheapest model of API keys.
 const OF_KEYS: &str = "gpt-5-nano";
 
-/// The model that Codex asks for when told nothing.
+/// Codex's default model.
 const OF_CHATGPT: &str = "gpt-6.1-sol";
 
 pub(super) fn trial(account: &Account, model: Option<String>) -> Trial {

@@ -192,7 +192,7 @@ impl Rewrite for Objects {
     }
 
     fn finish(&mut self) -> Bytes {
-        // An object that was cut is no answer of any protocol.
+        // A truncated object is not an answer of any protocol.
         std::mem::take(&mut self.object).into()
     }
 }

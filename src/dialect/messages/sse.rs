@@ -32,7 +32,7 @@ pub struct SseTap {
     splitter: Splitter,
     /// The last line was empty, or none has begun.
     between: bool,
-    /// What the `event:` line of the current event said.
+    /// The kind that the current event's `event:` line named.
     event: Kind,
     /// Data of interest that is not read yet: a line still under way, or JSON spread over several lines.
     capture: Vec<u8>,
@@ -42,12 +42,12 @@ pub struct SseTap {
     unfinished: bool,
     /// The line under way is one of data.
     is_data: bool,
-    seen: Seen,
+    seen: StreamFacts,
 }
 
-/// What the stream has told so far.
+/// The facts that the stream has reported so far.
 #[derive(Debug, Default)]
-struct Seen {
+struct StreamFacts {
     began: bool,
     started: bool,
     stopped: bool,
@@ -94,7 +94,7 @@ impl Default for SseTap {
             gave_up: false,
             unfinished: false,
             is_data: false,
-            seen: Seen::default(),
+            seen: StreamFacts::default(),
         }
     }
 }
@@ -299,7 +299,7 @@ fn is_json(text: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-impl Seen {
+impl StreamFacts {
     /// Counts bytes of a delta, less what is left of its envelope.
     #[inline]
     fn delta(&mut self, bytes: u64, envelope: u64) -> Line {

@@ -35,7 +35,7 @@ const CODE_BYTES: usize = 48;
 /// Sums stay far from where a 64-bit counter ends.
 const MOST: u64 = 1 << 53;
 
-/// What became of a batch.
+/// The result of writing a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     Written,
@@ -196,7 +196,7 @@ impl Ledger {
     }
 }
 
-/// What a batch adds to the sums and rankings.
+/// The increments that a batch adds to the sums and rankings.
 #[derive(Debug, Default)]
 pub(super) struct Rollup<'a> {
     pub(super) sums: BTreeMap<(Bucket, Scope<'a>), Totals>,
@@ -372,7 +372,7 @@ fn model(event: &LedgerEvent) -> &str {
     event.model.get(..end).unwrap_or_default()
 }
 
-/// What a failed call is counted under. A provider's word for it is taken if it looks like one.
+/// The code that a failed call is counted under. A provider's word for it is taken if it looks like one.
 fn code(event: &LedgerEvent) -> Option<Cow<'_, str>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     match event.error.as_deref() {

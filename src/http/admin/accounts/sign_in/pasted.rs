@@ -31,7 +31,7 @@ pub(super) fn code(text: &str, state: &str) -> Result<String, ApiError> {
     } else {
         bare(text)
     };
-    let Read {
+    let PastedAnswer {
         code,
         state: told,
         error,
@@ -60,7 +60,7 @@ pub(super) fn code(text: &str, state: &str) -> Result<String, ApiError> {
 }
 
 #[derive(Default)]
-struct Read {
+struct PastedAnswer {
     code: Option<String>,
     state: Option<String>,
     error: Option<String>,
@@ -69,10 +69,10 @@ struct Read {
 }
 
 /// `code`, `code#state` (as Claude's page shows it), or what was cut out of an address behind `code=`.
-fn bare(text: &str) -> Read {
+fn bare(text: &str) -> PastedAnswer {
     if let Some((code, tail)) = text.split_once('&') {
         let tail = of_query(tail);
-        return Read {
+        return PastedAnswer {
             code: percent::decoded(code),
             whole: false,
             ..tail
@@ -82,18 +82,18 @@ fn bare(text: &str) -> Read {
         Some((code, state)) => (code, Some(state).filter(|state| !state.is_empty())),
         None => (text, None),
     };
-    Read {
+    PastedAnswer {
         code: percent::decoded(code),
         state: state.map(str::to_owned),
-        ..Read::default()
+        ..PastedAnswer::default()
     }
 }
 
-fn of_query(query: &str) -> Read {
+fn of_query(query: &str) -> PastedAnswer {
     let query = query.split('#').next().unwrap_or_default();
-    let mut read = Read {
+    let mut read = PastedAnswer {
         whole: true,
-        ..Read::default()
+        ..PastedAnswer::default()
     };
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
