@@ -35,6 +35,7 @@ pub mod keys;
 pub mod ledger;
 pub mod memory;
 mod record;
+#[cfg(any(target_arch = "wasm32", feature = "redis", feature = "upstash"))]
 pub mod redis;
 pub mod refusals;
 pub mod settings;
