@@ -3,8 +3,11 @@
 //! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
 //! what to set; nothing is guessed in its place.
 
+mod crs;
+pub mod dotenv;
 mod read;
 mod strength;
+mod target;
 mod upstash;
 
 use std::time::Duration;
@@ -13,9 +16,11 @@ use crate::model::secret::Secret;
 
 use http::HeaderValue;
 
+pub use crs::CrsSettings;
 pub use read::base_url;
 pub use read::{Problems, Vars};
 pub use strength::weakness;
+pub use target::{Aimed, NEW_ENCRYPTION_KEY, next_secrets, store_at};
 
 /// The strings a configuration is built from.
 #[derive(Clone, Debug)]
@@ -30,6 +35,7 @@ pub struct Config {
     pub ledger: Ledger,
     pub audit: Audit,
     pub store: StoreChoice,
+    pub backup: Backup,
     pub claude: Claude,
     pub openai: OpenAi,
     pub gemini: Gemini,
@@ -202,6 +208,14 @@ pub struct Upstash {
 }
 
 #[derive(Clone, Debug)]
+pub struct Backup {
+    /// `BACKUP_DIR`: where a native host keeps the backups it makes; `None`: in `DATA_DIR`.
+    pub dir: Option<String>,
+    /// `BACKUP_PASSPHRASE`: seals them.
+    pub passphrase: Option<Secret>,
+}
+
+#[derive(Clone, Debug)]
 pub struct Claude {
     /// `CLAUDE_API_URL`: scheme and host, without `/v1/messages`.
     pub api_url: String,
@@ -302,6 +316,11 @@ impl Config {
 /// `DATA_DIR`: where a native host keeps its store and generated secrets; read before the rest.
 pub fn data_dir(vars: &dyn Vars) -> String {
     read::text(vars, "DATA_DIR").unwrap_or_else(|| "data".to_owned())
+}
+
+/// `BACKUP_PASSPHRASE`, for who reads a backup without other settings.
+pub fn backup_passphrase(vars: &dyn Vars) -> Option<Secret> {
+    read::text(vars, "BACKUP_PASSPHRASE").map(Secret::new)
 }
 
 /// Defaults of a Worker where those of a native host do not fit: an isolate has

@@ -4,11 +4,14 @@
 //! | --- | --- |
 //! | [`chat_to_messages`] | OpenAI's Chat Completions to Anthropic's Messages |
 //! | [`messages_to_gemini`] | Anthropic's Messages to Google's `generateContent` |
+//! | [`messages_to_responses`] | Anthropic's Messages to OpenAI's Responses |
 
 pub mod chat_to_messages;
 #[cfg(test)]
 mod growth;
+mod messages;
 pub mod messages_to_gemini;
+pub mod messages_to_responses;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};
@@ -51,4 +54,10 @@ pub trait Converter: Send + Sync {
 
     /// Reads what [`Rewrite::measured`] and [`Whole::measured`] have, or else what the client gets.
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
+
+    /// The client's body without these pieces of reasoning, which the account has encrypted or sealed and cannot read,
+    /// and how many were left out. `None`: none of them is in it.
+    fn without_sealed(&self, _call: &Call, _unreadable: &[Bytes]) -> Option<(Bytes, u32)> {
+        None
+    }
 }

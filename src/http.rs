@@ -25,6 +25,7 @@ pub mod dialect;
 pub mod extract;
 pub mod gemini;
 mod intake;
+mod money_limits;
 pub mod openai;
 pub mod ops;
 mod root;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `account` | one folder for each provider that has accounts: requests, judgement of answers, sign-in |
 //! | `app` | `App`: everything a request may touch, as a struct of ports |
+//! | `backup` | the file of a backup, natively: packed, sealed, read, checked |
 //! | `cli` | the command line, natively |
 //! | `config` | every setting, read once at start |
 //! | `convert` | converters between protocols |
@@ -11,6 +12,7 @@
 //! | `error` | what failed, whose fault it was, whether to try again |
 //! | `host` | the only code that knows where it runs |
 //! | `http` | the shared axum surface: router, extractors, errors, endpoints |
+//! | `import` | taking over the data of claude-relay-service; natively only |
 //! | `metrics` | figures for Prometheus |
 //! | `model` | the nouns: key, account, usage, price |
 //! | `plan` | which converters and accounts serve a protocol |
@@ -39,6 +41,8 @@ extern crate self as crs_edge;
 mod account;
 mod app;
 #[cfg(not(target_arch = "wasm32"))]
+mod backup;
+#[cfg(not(target_arch = "wasm32"))]
 mod cli;
 mod config;
 mod convert;
@@ -46,6 +50,8 @@ mod dialect;
 mod error;
 mod host;
 mod http;
+#[cfg(not(target_arch = "wasm32"))]
+mod import;
 mod metrics;
 mod model;
 mod plan;
@@ -58,7 +64,7 @@ mod store;
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::{
     cli::run,
-    config::Vars,
+    config::{Vars, dotenv},
     host::native::{Setup, StartError, allocator, log, serve, serve_until},
 };
 

@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod address;
+pub mod backup;
 pub mod calendar;
 pub mod charge;
 pub mod code;

@@ -5,12 +5,14 @@
 //! | [`MESSAGES_ON_CLAUDE`] | Anthropic's Messages | Claude's |
 //! | [`MESSAGES_ON_GEMINI`] | Anthropic's Messages | Gemini's |
 //! | [`MESSAGES_ON_ANTIGRAVITY`] | Anthropic's Messages | Antigravity's |
+//! | [`MESSAGES_ON_OPENAI`] | Anthropic's Messages | OpenAI's |
 //! | [`OPENAI`] | Responses and Chat Completions | OpenAI's |
 //! | [`CHAT_ON_CLAUDE`] | Chat Completions | Claude's |
 //! | [`CHAT_ON_GEMINI`] | Chat Completions | Gemini's, by way of Messages |
 //! | [`GEMINI`] | `generateContent` and Code Assist | Gemini's |
 //!
-//! A route names its plan. Without a converter bytes pass as they are.
+//! A route names its plan ([`Plans`]), and may name another for models of another provider's. Without a converter
+//! bytes pass as they are.
 
 use bytes::Bytes;
 use crs_durable::gate::Service;
@@ -22,12 +24,16 @@ use crate::config::Config;
 use crate::convert::Converter;
 use crate::convert::chat_to_messages::{ChatToMessages, Target};
 use crate::convert::messages_to_gemini::{Form, MessagesToGemini};
+use crate::convert::messages_to_responses::MessagesToResponses;
 use crate::dialect::answer::{Rewrite, Whole};
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::meter::{Meter, streams};
+use crate::dialect::wire::marks;
 use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{AccountKind, Platform};
+use crate::model::name::ModelName;
+use crate::model::price::Family;
 
 /// See the module.
 pub struct Plan {
@@ -74,6 +80,12 @@ pub static MESSAGES_ON_ANTIGRAVITY: Plan = Plan {
     accounts: &Antigravity,
 };
 
+pub static MESSAGES_ON_OPENAI: Plan = Plan {
+    dialect: &dialect::messages::Messages,
+    converters: &[&MessagesToResponses],
+    accounts: &account::openai::OpenAi,
+};
+
 pub static OPENAI: Plan = Plan {
     dialect: &dialect::openai::OpenAi,
     converters: &[],
@@ -97,6 +109,44 @@ pub static GEMINI: Plan = Plan {
     converters: &[],
     accounts: &account::gemini::Gemini,
 };
+
+/// The plans of a route: what the accounts of its own platform serve, and what those of another do.
+#[derive(Clone, Copy)]
+pub struct Plans {
+    pub own: &'static Plan,
+    /// For models of this family, if the key may use that platform.
+    other: Option<(Family, &'static Plan)>,
+}
+
+/// Anthropic's Messages: models of OpenAI's are served by OpenAI's accounts.
+pub static MESSAGES: Plans = Plans {
+    own: &MESSAGES_ON_CLAUDE,
+    other: Some((Family::OpenAi, &MESSAGES_ON_OPENAI)),
+};
+
+impl From<&'static Plan> for Plans {
+    fn from(own: &'static Plan) -> Self {
+        Self { own, other: None }
+    }
+}
+
+impl Plans {
+    /// The plan for this model, and the one to go by if the key may not use that platform.
+    pub fn of(self, model: &ModelName) -> (&'static Plan, Option<&'static Plan>) {
+        match self.other {
+            Some((family, other)) if Family::of_name(model.canonical()) == Some(family) => {
+                (other, Some(self.own))
+            }
+            _ => (self.own, None),
+        }
+    }
+
+    /// All of them: which one it is is known when the model is.
+    pub fn all(self) -> impl Iterator<Item = &'static Plan> {
+        let other = self.other.map(|(_, other)| other);
+        std::iter::once(self.own).chain(other)
+    }
+}
 
 /// The plan by which the operator's test of an account is served.
 pub fn of_trial(platform: Platform) -> &'static Plan {
@@ -129,7 +179,7 @@ impl Plan {
         Some(kinds.map(|kind| kind.name().to_owned()).collect())
     }
 
-    fn converts(&self) -> bool {
+    pub fn converts(&self) -> bool {
         !self.converters.is_empty()
     }
 
@@ -139,7 +189,7 @@ impl Plan {
     }
 
     /// The endpoint of the call as the accounts get it.
-    fn target(&self, endpoint: Endpoint) -> Endpoint {
+    pub fn target(&self, endpoint: Endpoint) -> Endpoint {
         self.converters
             .iter()
             .fold(endpoint, |endpoint, converter| converter.target(endpoint))
@@ -171,21 +221,25 @@ impl Plan {
         account: &LiveAccount,
         config: &Config,
     ) -> Result<Request<Bytes>, Unsendable> {
-        let Some((first, others)) = self.converters.split_first() else {
+        let Some((target, kept)) = self.converted(call, account).map_err(Unsendable::Call)? else {
             return self.accounts.request(call, account, config);
         };
-        let mut kept = Extensions::new();
-        let mut target = first
-            .request(call, account, &mut kept)
-            .map_err(Unsendable::Call)?;
-        for converter in others {
-            target = converter
-                .request(&target, account, &mut kept)
-                .map_err(Unsendable::Call)?;
-        }
         let mut request = self.accounts.request(&target, account, config)?;
         request.extensions_mut().extend(kept);
         Ok(request)
+    }
+
+    /// The call as the accounts get it, and what its answer is converted with. `None`: it is not converted.
+    fn converted(&self, call: &Call, account: &LiveAccount) -> Result<Option<(Call, Extensions)>, String> {
+        let Some((first, others)) = self.converters.split_first() else {
+            return Ok(None);
+        };
+        let mut kept = Extensions::new();
+        let mut target = first.request(call, account, &mut kept)?;
+        for converter in others {
+            target = converter.request(&target, account, &mut kept)?;
+        }
+        Ok(Some((target, kept)))
     }
 
     /// Whether a response header may reach the client.
@@ -289,12 +343,40 @@ impl Plan {
         is_converted.then(|| self.dialect.heartbeat(began))
     }
 
-    /// See [`Accounts::unreadable`]. A converted call has no encrypted items of the account's.
-    pub fn unreadable(&self, call: &Call, status: StatusCode, error: &[u8]) -> Vec<Bytes> {
-        if self.converts() {
+    /// See [`Accounts::unreadable`]. A converted call has such items only if the client carries them.
+    pub fn unreadable(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        status: StatusCode,
+        error: &[u8],
+    ) -> Vec<Bytes> {
+        if !self.converts() {
+            return self.accounts.unreadable(call, status, error);
+        }
+        if !marks::are_in(&call.body) {
             return Vec::new();
         }
-        self.accounts.unreadable(call, status, error)
+        match self.converted(call, account) {
+            Ok(Some((target, _))) => self.accounts.unreadable(&target, status, error),
+            _ => Vec::new(),
+        }
+    }
+
+    /// See [`Accounts::without_unreadable`]. `items`: all of the call's encrypted items.
+    pub fn without_unreadable(
+        &self,
+        call: &Call,
+        items: &[Bytes],
+        readable: &[bool],
+    ) -> Option<(Bytes, u32)> {
+        let Some(converter) = self.converters.first() else {
+            return self.accounts.without_unreadable(call, readable);
+        };
+        let mut readable = readable.iter().copied();
+        let unreadable = items.iter().filter(|_| !readable.next().unwrap_or(false));
+        let unreadable: Vec<Bytes> = unreadable.cloned().collect();
+        converter.without_sealed(call, &unreadable)
     }
 }
 
@@ -302,10 +384,11 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const ALL: [&Plan; 7] = [
+    const ALL: [&Plan; 8] = [
         &MESSAGES_ON_CLAUDE,
         &MESSAGES_ON_GEMINI,
         &MESSAGES_ON_ANTIGRAVITY,
+        &MESSAGES_ON_OPENAI,
         &OPENAI,
         &CHAT_ON_CLAUDE,
         &CHAT_ON_GEMINI,
@@ -339,6 +422,8 @@ mod tests {
             (&MESSAGES_ON_ANTIGRAVITY, Endpoint::Messages, login),
             (&MESSAGES_ON_ANTIGRAVITY, Endpoint::CountTokens, login),
             (&MESSAGES_ON_ANTIGRAVITY, models, login),
+            (&MESSAGES_ON_OPENAI, Endpoint::Messages, any),
+            (&MESSAGES_ON_OPENAI, Endpoint::CountTokens, key),
             (&OPENAI, Endpoint::Responses, any),
             (&OPENAI, Endpoint::CompactResponses, any),
             (&OPENAI, Endpoint::ChatCompletions, key),
@@ -353,6 +438,23 @@ mod tests {
                 .as_ref()
                 .map(|kinds| kinds.iter().map(String::as_str).collect());
             assert_eq!(kinds.as_deref(), expected, "{:?} {endpoint:?}", plan.platform());
+        }
+    }
+
+    #[test]
+    fn a_model_of_another_provider_is_served_by_its_accounts() {
+        for (model, platform) in [
+            ("claude-sonnet-4-5", Platform::Claude),
+            ("gpt-5.4", Platform::OpenAi),
+            ("openai/o3", Platform::OpenAi),
+            ("glm-5", Platform::Claude),
+        ] {
+            let (plan, otherwise) = MESSAGES.of(&ModelName::parse(model).unwrap());
+            assert_eq!(plan.platform(), platform, "{model}");
+            let moved = platform != Platform::Claude;
+            assert_eq!(otherwise.map(Plan::platform), moved.then_some(Platform::Claude));
+            let (plan, otherwise) = Plans::from(&MESSAGES_ON_GEMINI).of(&ModelName::parse(model).unwrap());
+            assert_eq!((plan.platform(), otherwise.is_some()), (Platform::Gemini, false));
         }
     }
 

@@ -75,10 +75,12 @@ use crate::state::body_memory::Reservation;
 /// failures in the caller's protocol. A converted stream's head may go out before that ([`stream`]). Dropping
 /// the future at any point settles the call.
 ///
-/// `entry`: what the gate holds for the call already; `memory`: what its body is counted by.
+/// `otherwise`: how the call is served if the key may not use the plan's platform; `entry`: what the gate holds for the
+/// call already; `memory`: what its body is counted by.
 pub async fn serve(
     app: &App,
-    plan: &'static Plan,
+    mut plan: &'static Plan,
+    otherwise: Option<&'static Plan>,
     call: Call,
     entry: Entry,
     memory: Reservation,
@@ -86,7 +88,15 @@ pub async fn serve(
     let mut flight = Flight::new(app, plan, call);
     entry.taken_over();
     flight.counted_by(memory);
-    match admit::admit(app, plan.service(), &flight).await {
+    let mut admitted = admit::admit(app, plan.service(), &flight).await;
+    if let (Err(failure), Some(other)) = (&admitted, otherwise)
+        && failure.code == Code::ServiceNotPermitted
+    {
+        plan = other;
+        flight.goes_by(plan);
+        admitted = admit::admit(app, plan.service(), &flight).await;
+    }
+    match admitted {
         Ok(admitted) => {
             app.metrics.queued(admitted.waited_ms);
             flight.admitted(admitted.policy, admitted.waited_ms);

@@ -31,13 +31,20 @@ pub mod fingerprint;
 pub mod fresh;
 pub mod groups;
 pub mod guesses;
+pub mod hold;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod imports;
 pub mod keys;
 pub mod ledger;
 pub mod memory;
+pub mod old_keys;
 mod record;
 #[cfg(any(target_arch = "wasm32", feature = "redis", feature = "upstash"))]
 pub mod redis;
 pub mod refusals;
+#[cfg(all(not(target_arch = "wasm32"), any(feature = "redis", feature = "upstash")))]
+mod scan;
+pub mod schema;
 pub mod settings;
 pub mod sign_ins;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]

@@ -45,8 +45,8 @@ impl Accounts for OpenAi {
     fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
         match endpoint {
             Endpoint::Responses | Endpoint::CompactResponses => true,
-            // ChatGPT has no such endpoint.
-            Endpoint::ChatCompletions => kind == AccountKind::Key,
+            // ChatGPT has no such endpoints.
+            Endpoint::ChatCompletions | Endpoint::CountInput => kind == AccountKind::Key,
             _ => false,
         }
     }

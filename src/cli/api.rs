@@ -224,6 +224,31 @@ impl Api {
         Ok(())
     }
 
+    /// Sends a request whose answer is a file; `write` takes it piece by piece.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        body: &Value,
+        mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let answer = self.send(Method::POST, path, Some(body)).await?;
+        let (head, mut body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(refusal(head.status, &collect(body).await?));
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Failure::Failed(format!(
+                    "the answer broke off, the server's log says why: {error}"
+                ))
+            })?;
+            if let Some(data) = frame.data_ref() {
+                write(data)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -351,7 +376,7 @@ async fn collect(body: Body) -> Result<Bytes, Failure> {
         .map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))
 }
 
-fn unready(error: StartError) -> Failure {
+pub(super) fn unready(error: StartError) -> Failure {
     match error {
         StartError::Settings(problems) => Failure::Usage(problems.to_string()),
         StartError::Other(text) | StartError::RecordsUnconfirmed(text) => Failure::Away(text),

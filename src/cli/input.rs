@@ -64,6 +64,34 @@ pub(super) fn secret(file: Option<&Path>, what: &str, option: &str) -> Result<Se
     Ok(Secret::new(text))
 }
 
+/// A passphrase: the first line of a file, of standard input (`-`), or asked for at the terminal.
+pub(super) fn passphrase(file: Option<&Path>, what: &str) -> Result<Secret, Failure> {
+    let text = match file {
+        Some(file) => read(file)?,
+        None if std::io::stdin().is_terminal() => prompt(what)?,
+        None => {
+            return Err(Failure::Usage(format!(
+                "where is the {what}? --passphrase-file FILE names its file, or set BACKUP_PASSPHRASE"
+            )));
+        }
+    };
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(Failure::Usage(format!("the {what} is empty")));
+    }
+    Ok(Secret::new(line))
+}
+
+/// A new passphrase, asked for twice.
+pub(super) fn new_passphrase() -> Result<Secret, Failure> {
+    let first = passphrase(None, "new passphrase")?;
+    let again = passphrase(None, "the same once more")?;
+    if first.reveal() != again.reveal() {
+        return Err(Failure::Usage("the two passphrases differ".to_owned()));
+    }
+    Ok(first)
+}
+
 /// A password from standard input: its first line, as it is.
 pub(super) fn password() -> Result<Secret, Failure> {
     let text = if std::io::stdin().is_terminal() {

@@ -6,8 +6,8 @@ use http::HeaderValue;
 
 use super::strength::weakness;
 use super::{
-    Admin, Antigravity, Audit, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay,
-    Secrets, Server, Site, StoreChoice,
+    Admin, Antigravity, Audit, Backup, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis,
+    Relay, Secrets, Server, Site, StoreChoice,
 };
 use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
@@ -95,6 +95,10 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             days: read.number("AUDIT_LOG_DAYS", 365, 1, 3_650) as u32,
         },
         store: read.store(),
+        backup: Backup {
+            dir: text(vars, "BACKUP_DIR"),
+            passphrase: text(vars, "BACKUP_PASSPHRASE").map(Secret::new),
+        },
         claude: Claude {
             api_url: read.base_url("CLAUDE_API_URL", "https://api.anthropic.com", "/v1/messages"),
             oauth_url: read.token_url(

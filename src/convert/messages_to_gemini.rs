@@ -32,7 +32,6 @@ mod answer;
 mod converter;
 mod count;
 mod error;
-mod names;
 mod request;
 mod schema;
 mod vendor;
@@ -53,4 +52,4 @@ pub use self::schema::reduced;
 pub use crate::dialect::wire::{Spent, allowance};
 
 #[cfg(test)]
-mod tests;
+pub(in crate::convert) mod tests;

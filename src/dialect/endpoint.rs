@@ -9,6 +9,7 @@ pub enum Endpoint {
     /// OpenAI's.
     Responses,
     CompactResponses,
+    CountInput,
     ChatCompletions,
     /// Google's, in either of its protocols.
     Generate(Surface),
@@ -42,7 +43,7 @@ impl Endpoint {
     pub fn name(self) -> &'static str {
         match self {
             Self::Messages => "messages",
-            Self::CountTokens | Self::CountContent(_) => "count_tokens",
+            Self::CountTokens | Self::CountInput | Self::CountContent(_) => "count_tokens",
             Self::Responses => "responses",
             Self::CompactResponses => "responses_compact",
             Self::ChatCompletions => "chat_completions",
@@ -70,7 +71,7 @@ impl Endpoint {
             | Self::CompactResponses
             | Self::ChatCompletions
             | Self::Generate(_) => true,
-            Self::CountTokens | Self::CountContent(_) | Self::Assist(_) => false,
+            Self::CountTokens | Self::CountInput | Self::CountContent(_) | Self::Assist(_) => false,
         }
     }
 }

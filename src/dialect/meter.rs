@@ -24,6 +24,7 @@ pub mod hosted;
 mod pick;
 pub mod reading;
 pub mod shape;
+mod table;
 
 use self::reading::{Events, Reading, Whole};
 

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | Responses | `previous_response_id`, `conversation`, `file_id`s, the newest `encrypted_content` | `id`, unless `store` is false; the last `encrypted_content` |
 //! | Chat Completions | `file_id`s | |
-//! | Anthropic | `container`, `file_id`s | |
+//! | Anthropic | `container`, `file_id`s, the newest reasoning that OpenAI encrypted | the last `encrypted_content`, of OpenAI's accounts |
 //! | Google | `cachedContent`, `fileUri`s of the Files API | |
 //!
 //! The pool learns that something belongs to an account when an answer there makes it, or when a call that
@@ -22,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::{Field, Fields, scan};
 use super::endpoint::Endpoint;
+use super::wire::marks::OPENAI;
 use crate::port::gates::KeyHash;
 
 /// References looked at in one call.
@@ -140,10 +141,13 @@ pub fn referred_to(endpoint: Endpoint, fields: &Fields, body: &[u8]) -> Vec<Refe
                 found.push(Reference::new(Kind::Reasoning, newest));
             }
         }
-        Endpoint::ChatCompletions => found.all(Kind::File, b"\"file_id\"", body),
+        Endpoint::ChatCompletions | Endpoint::CountInput => found.all(Kind::File, b"\"file_id\"", body),
         Endpoint::Messages | Endpoint::CountTokens => {
             found.field(Kind::Container, Field::Container, fields, body);
             found.all(Kind::File, b"\"file_id\"", body);
+            if let Some(newest) = last_sealed(body) {
+                found.push(Reference::new(Kind::Reasoning, newest));
+            }
         }
         Endpoint::Generate(_) | Endpoint::CountContent(_) => {
             let request = fields.raw(Field::Request, body);
@@ -248,6 +252,16 @@ fn last_string<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         }
         end = at;
     }
+}
+
+/// The last piece of reasoning that OpenAI encrypted and a client of another protocol carries.
+fn last_sealed(body: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::rfind(body, OPENAI.as_bytes())?;
+    // It is a string of its own.
+    let before = at.checked_sub(1).and_then(|before| body.get(before));
+    let sealed = body.get(at + OPENAI.len()..).filter(|_| before == Some(&b'"'))?;
+    let end = memchr::memchr(b'"', sealed)?;
+    sealed.get(..end).filter(|sealed| !sealed.is_empty())
 }
 
 /// The string after a colon, as it is written: what providers make has no escapes but of slashes.

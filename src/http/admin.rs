@@ -18,6 +18,11 @@
 
 mod accounts;
 mod audit;
+#[cfg(not(target_arch = "wasm32"))]
+mod backups;
+#[cfg(target_arch = "wasm32")]
+#[path = "admin/backups/elsewhere.rs"]
+mod backups;
 mod batch;
 mod concurrency;
 mod envelope;
@@ -130,6 +135,7 @@ fn routes() -> Router<App> {
         .route("/admin/requests/{id}", get(requests::get))
         .route("/admin/refusals", get(refusals::list))
         .route("/admin/audit", get(audit::list))
+        .merge(backups::routes())
         .route("/admin/models", get(models::list))
         .route("/admin/settings", get(settings::get))
         .route("/admin/prices", get(prices::get).put(prices::set))

@@ -18,7 +18,7 @@ use crate::dialect::origin;
 use crate::dialect::session::{Session, Signals};
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
-use crate::plan::Plan;
+use crate::plan::{Plan, Plans};
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::relay;
@@ -103,11 +103,12 @@ impl<'a> ReceivedRequest<'a> {
 /// Serves one call of this kind; `read` is its protocol.
 pub(super) async fn serve(
     app: &App,
-    plan: &'static Plan,
+    plans: impl Into<Plans>,
     endpoint: Endpoint,
     request: Request,
     read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Response<Body> {
+    let plans = plans.into();
     let at = app.ports.clock.now();
     let id = random::call_id(at, &*app.ports.random);
     let started = app.ports.clock.ticks();
@@ -120,14 +121,15 @@ pub(super) async fn serve(
             started,
             key: key.clone(),
         };
-        let (call, entry, memory) = take_in(app, plan, endpoint, caller, request, read)
+        let (call, entry, memory) = take_in(app, plans, endpoint, caller, request, read)
             .await
             .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
-        relay::serve(app, plan, call, entry, memory).await
+        let (plan, otherwise) = plans.of(&call.model);
+        relay::serve(app, plan, otherwise, call, entry, memory).await
     };
     match answered.instrument(span::of_call(id)).await {
         Ok(response) => response.map(Body::new),
-        Err(failure) => dialect::refuse(app, plan.dialect, &failure, &request_id(id)),
+        Err(failure) => dialect::refuse(app, plans.own.dialect, &failure, &request_id(id)),
     }
 }
 
@@ -144,7 +146,7 @@ struct Caller {
 /// Whether the key's gate lets the caller in, and then what it sends.
 async fn take_in(
     app: &App,
-    plan: &'static Plan,
+    plans: Plans,
     endpoint: Endpoint,
     caller: Caller,
     request: Request,
@@ -162,7 +164,7 @@ async fn take_in(
             costly: intake::is_costly(&head.headers, coding.as_ref().ok().copied().flatten()),
             body_ttl_ms: BODY_TTL.as_millis() as u64,
         };
-        let entry = entry::enter(app, plan.service(), &arrival).await?;
+        let entry = entry::enter(app, plans.all().map(Plan::service), &arrival).await?;
         Ok((entry, coding?))
     };
     let (entry, coding) = match entered.await {

@@ -1,5 +1,5 @@
-//! The routes of Claude Code and the Anthropic SDKs: under `/api` and `/claude` on Claude's accounts, under
-//! `/gemini-cli/api` and `/antigravity/api` on Google's.
+//! The routes of Claude Code and the Anthropic SDKs: under `/api` and `/claude` on Claude's accounts, or on OpenAI's for
+//! OpenAI's models; under `/gemini-cli/api` and `/antigravity/api` on Google's.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -21,7 +21,7 @@ use crate::dialect::messages::Messages;
 use crate::dialect::messages::SESSION;
 use crate::error::Failure;
 use crate::model::price::Family;
-use crate::plan::{MESSAGES_ON_ANTIGRAVITY, MESSAGES_ON_CLAUDE, MESSAGES_ON_GEMINI, Plan};
+use crate::plan::{MESSAGES, MESSAGES_ON_ANTIGRAVITY, MESSAGES_ON_GEMINI, Plans};
 
 /// The longest list of a provider's models that is read, bytes.
 const LONGEST_LIST: usize = 1 << 20;
@@ -38,31 +38,37 @@ pub fn probes() -> Router<App> {
 /// Model calls of clients whose base URL lacks its prefix.
 pub fn unprefixed() -> Router<App> {
     Router::new()
-        .route("/v1/messages", messages(&MESSAGES_ON_CLAUDE))
-        .route("/v1/messages/count_tokens", count_tokens(&MESSAGES_ON_CLAUDE))
+        .route("/v1/messages", messages(MESSAGES))
+        .route("/v1/messages/count_tokens", count_tokens(MESSAGES))
 }
 
-/// Routes below a prefix, on Claude's accounts.
+/// Routes below a prefix, on Claude's accounts and on OpenAI's.
 pub fn routes() -> Router<App> {
-    served_by(&MESSAGES_ON_CLAUDE, known_models(Family::Claude, "anthropic"))
+    served_by(MESSAGES, known_models(Family::Claude, "anthropic"))
 }
 
 /// The same on Gemini's.
 pub fn on_gemini() -> Router<App> {
-    served_by(&MESSAGES_ON_GEMINI, known_models(Family::Gemini, "google"))
+    served_by(
+        Plans::from(&MESSAGES_ON_GEMINI),
+        known_models(Family::Gemini, "google"),
+    )
 }
 
 /// The same on Antigravity's.
 pub fn on_antigravity() -> Router<App> {
-    served_by(&MESSAGES_ON_ANTIGRAVITY, get(available).only_these(&Messages))
+    served_by(
+        Plans::from(&MESSAGES_ON_ANTIGRAVITY),
+        get(available).only_these(&Messages),
+    )
 }
 
-fn served_by(plan: &'static Plan, models: MethodRouter<App>) -> Router<App> {
+fn served_by(plans: Plans, models: MethodRouter<App>) -> Router<App> {
     Router::new()
-        .route("/v1/messages", messages(plan))
-        .route("/v1/messages/count_tokens", count_tokens(plan))
+        .route("/v1/messages", messages(plans))
+        .route("/v1/messages/count_tokens", count_tokens(plans))
         // CRS answers below a doubled prefix as well, and set-ups in the wild rely on it.
-        .route("/claude/v1/messages", messages(plan))
+        .route("/claude/v1/messages", messages(plans))
         .route("/v1/models", models)
         .route("/v1/me", about::me(&Messages))
         .route("/v1/usage", about::usage(&Messages))
@@ -78,22 +84,22 @@ fn served_by(plan: &'static Plan, models: MethodRouter<App>) -> Router<App> {
         ))
 }
 
-fn messages(plan: &'static Plan) -> MethodRouter<App> {
-    post(move |State(app): State<App>, request: Request| async move { ask(&app, plan, request).await })
+fn messages(plans: Plans) -> MethodRouter<App> {
+    post(move |State(app): State<App>, request: Request| async move { ask(&app, plans, request).await })
         .only_these(&Messages)
 }
 
 /// Serves one call of the Messages API.
-pub(super) async fn ask(app: &App, plan: &'static Plan, request: Request) -> Response<Body> {
-    call::serve(app, plan, Endpoint::Messages, request, |received| {
+pub(super) async fn ask(app: &App, plans: impl Into<Plans>, request: Request) -> Response<Body> {
+    call::serve(app, plans, Endpoint::Messages, request, |received| {
         read(received, received.fields.is_true(Field::Stream, received.body))
     })
     .await
 }
 
-fn count_tokens(plan: &'static Plan) -> MethodRouter<App> {
+fn count_tokens(plans: Plans) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, plan, Endpoint::CountTokens, request, |received| {
+        call::serve(&app, plans, Endpoint::CountTokens, request, |received| {
             read(received, false)
         })
         .await

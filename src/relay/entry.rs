@@ -50,8 +50,13 @@ impl Drop for Entry {
     }
 }
 
-/// Asks the key's gate whether the call may come in, and for a slot if its body is costly.
-pub async fn enter(app: &App, service: Service, arrival: &Arrival<'_>) -> Result<Entry, Failure> {
+/// Asks the key's gate whether the call may come in, and for a slot if its body is costly. `services`: the key may
+/// come in if it may use any of them.
+pub async fn enter(
+    app: &App,
+    services: impl Iterator<Item = Service>,
+    arrival: &Arrival<'_>,
+) -> Result<Entry, Failure> {
     let slot = arrival.costly && arrival.endpoint.takes_slot();
     let mut entry = Entry {
         app: app.clone(),
@@ -62,7 +67,7 @@ pub async fn enter(app: &App, service: Service, arrival: &Arrival<'_>) -> Result
     if !arrival.costly && !app.ports.gates.in_process() {
         return Ok(entry);
     }
-    let ask = gate::Admit {
+    let ask = |service| gate::Admit {
         call: arrival.id,
         service,
         model: None,
@@ -77,12 +82,20 @@ pub async fn enter(app: &App, service: Service, arrival: &Arrival<'_>) -> Result
         queued_until: None,
         before_body: true,
     };
-    match admit::ask(app, arrival.key, ask).await {
-        Ok(_) => Ok(entry),
-        Err(failure) => {
-            // It said no, so it holds nothing.
-            entry.open &= matches!(failure.code, Code::RelayUnavailable | Code::Internal);
-            Err(failure)
+    let mut not_permitted = None;
+    for service in services {
+        match admit::ask(app, arrival.key, ask(service)).await {
+            Ok(_) => return Ok(entry),
+            Err(failure) if failure.code == Code::ServiceNotPermitted => {
+                not_permitted.get_or_insert(failure);
+            }
+            Err(failure) => {
+                // It said no, so it holds nothing.
+                entry.open &= matches!(failure.code, Code::RelayUnavailable | Code::Internal);
+                return Err(failure);
+            }
         }
     }
+    entry.open = false;
+    Err(not_permitted.unwrap_or_else(|| Failure::new(Code::Internal, "The call has no service.")))
 }

@@ -96,6 +96,25 @@ impl Admins {
         record::read(&*self.store, &PLACE).await
     }
 
+    /// The login as it is to be under `ring`: it goes on knowing which variables it was made from.
+    pub fn relabelled(mut login: Admin, from: &Keyring, ring: &Keyring, admin: &config::Admin) -> Admin {
+        let again = |purpose: &str, value: Option<&str>, label: &mut Option<String>| {
+            if let Some(value) = value.map(str::as_bytes)
+                && *label == Some(from.label(purpose, value))
+            {
+                *label = Some(ring.label(purpose, value));
+            }
+        };
+        again(
+            "admin-username",
+            admin.username.as_deref(),
+            &mut login.from_username,
+        );
+        let password = admin.password.as_ref().map(crate::model::secret::Secret::reveal);
+        again("admin-password", password, &mut login.from_password);
+        login
+    }
+
     /// Run at every start. Makes the login from the variables (what they leave out comes from
     /// `generated`), and adopts variables that changed since the last start; a password changed by hand
     /// stays as long as they do not.

@@ -11,6 +11,7 @@ mod group;
 mod layout;
 mod open;
 mod view;
+mod whole;
 mod writer;
 
 use std::path::Path;

@@ -23,6 +23,7 @@
 
 mod append;
 mod bucket;
+mod imported;
 mod known;
 mod latency;
 mod models_of;
@@ -44,9 +45,8 @@ use crate::port::store::{Command, Store, StoreError};
 use crate::store::keys;
 
 pub use self::append::UNSERVED;
-#[cfg(test)]
-pub use self::bucket::Bucket;
-pub use self::bucket::{Kind, Scope};
+pub use self::bucket::{Bucket, Kind, Scope};
+pub use self::imported::{IMPORTED, ImportedSum};
 pub use self::latency::Failures;
 pub use self::read::Ranked;
 pub use self::requests::{Cursor, Filter};

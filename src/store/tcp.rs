@@ -6,6 +6,7 @@
 //! since it may have run: its caller gets `Away`.
 
 mod line;
+mod whole;
 
 use async_trait::async_trait;
 use bytes::Bytes;

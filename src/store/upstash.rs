@@ -12,6 +12,8 @@
 mod answer;
 mod escape;
 mod line;
+#[cfg(not(target_arch = "wasm32"))]
+mod whole;
 mod wire;
 
 use std::sync::Arc;

@@ -24,6 +24,7 @@ mod tidy;
 mod in_process {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
     mod accounts;
+    mod across;
     mod bodies;
     mod bridge;
     mod chat;
@@ -58,6 +59,8 @@ mod in_process {
 mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
+    mod across;
+    mod backups;
     mod bodies;
     mod bridge;
     mod chat;
@@ -70,6 +73,7 @@ mod embedded {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod import;
     mod intake;
     mod keys;
     mod leaving;
@@ -96,6 +100,8 @@ mod embedded {
 mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
+    mod across;
+    mod backups;
     mod bodies;
     mod bridge;
     mod chat;
@@ -108,6 +114,7 @@ mod redis {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod import;
     mod intake;
     mod keys;
     mod leaving;
@@ -131,6 +138,7 @@ mod redis {
 mod worker {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
     mod accounts;
+    mod across;
     mod bodies;
     mod bridge;
     mod chat;

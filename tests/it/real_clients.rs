@@ -1,5 +1,6 @@
 //! The real clients through the relay, offline: Claude Code, Codex CLI and Gemini CLI.
 
+mod across;
 mod antigravity;
 mod codex;
 mod gemini_cli;

@@ -57,7 +57,7 @@ pub(super) fn build(
         Credentials::OAuth {
             access_token, tenant, ..
         } => {
-            if call.endpoint == Endpoint::ChatCompletions {
+            if matches!(call.endpoint, Endpoint::ChatCompletions | Endpoint::CountInput) {
                 return Err(Unsendable::not_served(call.endpoint));
             }
             headers.insert(header::AUTHORIZATION, bearer(access_token)?);
@@ -86,6 +86,7 @@ fn path(endpoint: Endpoint) -> Result<&'static str, Unsendable> {
     match endpoint {
         Endpoint::Responses => Ok("/responses"),
         Endpoint::CompactResponses => Ok("/responses/compact"),
+        Endpoint::CountInput => Ok("/responses/input_tokens"),
         Endpoint::ChatCompletions => Ok("/chat/completions"),
         other => Err(Unsendable::not_served(other)),
     }

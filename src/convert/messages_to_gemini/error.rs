@@ -1,10 +1,9 @@
 //! What cannot be converted, and Gemini's errors in Anthropic's words.
 
-use serde::Serialize;
-
 use super::object::{List, Object};
 use super::text::Text;
 
+use crate::convert::messages::error::{bounded, kind, written};
 pub use crate::dialect::wire::Refused;
 use crate::dialect::wire::words;
 
@@ -132,44 +131,6 @@ pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
     written(kind, &message)
 }
 
-/// `{"type":"error","error":{"type":...,"message":...}}`.
-pub(super) fn written(kind: &str, message: &str) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Outer<'a> {
-        r#type: &'static str,
-        error: Inner<'a>,
-    }
-    #[derive(Serialize)]
-    struct Inner<'a> {
-        r#type: &'a str,
-        message: &'a str,
-    }
-    let error = Inner {
-        r#type: kind,
-        message,
-    };
-    // Strings always serialise.
-    serde_json::to_vec(&Outer {
-        r#type: "error",
-        error,
-    })
-    .unwrap_or_default()
-}
-
-fn kind(status: u16) -> &'static str {
-    match status {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        408 | 504 => "timeout_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        503 | 529 => "overloaded_error",
-        400..=499 => "invalid_request_error",
-        _ => "api_error",
-    }
-}
-
 /// Gemini's "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)" in
 /// the words by which Claude Code knows that it has to compact the conversation.
 fn too_long(message: &str) -> Option<String> {
@@ -183,10 +144,4 @@ fn too_long(message: &str) -> Option<String> {
         (Some(count), Some(most)) => format!("prompt is too long: {count} tokens > {most} maximum"),
         _ => "prompt is too long".to_owned(),
     })
-}
-
-/// At most `most` bytes of `text`, whole characters only.
-pub(super) fn bounded(text: &str, most: usize) -> String {
-    let end = text.floor_char_boundary(most);
-    text.get(..end).unwrap_or_default().to_owned()
 }

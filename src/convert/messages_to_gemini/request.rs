@@ -7,9 +7,8 @@
 mod blocks;
 pub(super) mod fields;
 mod gemini;
+mod pending;
 mod said;
-mod searched;
-mod source;
 mod tools;
 mod tuning;
 mod turns;
@@ -24,11 +23,11 @@ use self::turns::Transcript;
 
 use super::budget::{Budget, written};
 use super::error::Refused;
-use super::names::Names;
 use super::object::{List, Object};
 use super::schema::Form;
 use super::text::Text;
 use super::vendor::Model;
+use crate::convert::messages::names::Names;
 use crate::dialect::body::mended;
 use crate::dialect::wire::MODALITIES;
 

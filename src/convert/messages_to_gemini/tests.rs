@@ -3,7 +3,7 @@
 
 mod answers;
 mod bounds;
-mod check;
+pub(in crate::convert) mod check;
 mod fields;
 mod gemini;
 mod golden;
@@ -13,7 +13,7 @@ mod requests;
 mod schemas;
 mod searches;
 mod tools;
-mod transcripts;
+pub(in crate::convert) mod transcripts;
 
 use serde_json::{Value, json};
 

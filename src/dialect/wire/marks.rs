@@ -8,6 +8,9 @@
 
 pub(crate) mod ids;
 
+use std::collections::HashSet;
+
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::object::{List, Object};
@@ -19,6 +22,9 @@ const MARK: &[u8] = b"gts1";
 
 /// Begins every token of signatures. No base64, so no signature of another kind begins so.
 pub(crate) const PREFIX: &str = "gts1.";
+
+/// Begins a token of reasoning that OpenAI has encrypted; the rest of it is that reasoning as it came.
+pub(crate) const OPENAI: &str = "gts1.openai.";
 
 /// Begins the id of a call.
 pub(crate) const ID_PREFIX: &str = "gts1_";
@@ -44,6 +50,11 @@ pub(crate) fn fitted_id(id: &str) -> Option<String> {
         return None;
     }
     Some(shortened(id))
+}
+
+/// What OpenAI had encrypted, of a token that carries it; `None` for any other.
+pub(crate) fn sealed_by_openai(token: &str) -> Option<&str> {
+    token.strip_prefix(OPENAI).filter(|sealed| !sealed.is_empty())
 }
 
 /// An id of its own for each text, within what all providers take.
@@ -110,6 +121,27 @@ fn messages_block<'b>(patch: &mut Patch<'b>, block: &Object<'b>) -> bool {
         _ => {}
     }
     true
+}
+
+/// What a request of the Messages API has to be rid of when an account cannot read these pieces of reasoning, and how
+/// many blocks that are.
+pub(crate) fn without_sealed(body: &[u8], unreadable: &[Bytes]) -> (Vec<Edit>, u32) {
+    let unreadable: HashSet<&[u8]> = unreadable.iter().map(|sealed| &**sealed).collect();
+    let mut count = 0;
+    let edits = edits(body, |patch, message| {
+        let content = message.raw("content").filter(|content| marked(content));
+        let Some(blocks) = content.and_then(list) else {
+            return true;
+        };
+        patch.sweep(blocks, |_, block| {
+            let token: Option<Text<'_>> = block.get("signature").or_else(|| block.get("data"));
+            let sealed = token.as_deref().and_then(sealed_by_openai);
+            let goes = sealed.is_some_and(|sealed| unreadable.contains(sealed.as_bytes()));
+            count += u32::from(goes);
+            !goes
+        })
+    });
+    (edits, count)
 }
 
 /// The changes to a body, found message by message; `each` says whether a message stays.

@@ -109,6 +109,29 @@ impl<'a> Layered<'a> {
     }
 }
 
+impl Layered<'_> {
+    /// Whether an earlier run generated it, so that the environment does not have it.
+    pub fn is_kept(&self, name: &str) -> bool {
+        self.kept.contains_key(name)
+            && self
+                .environment
+                .get(name)
+                .is_none_or(|value| value.trim().is_empty())
+    }
+
+    /// Changes what is kept, in one step on disk; `None` takes it away.
+    pub fn keep(&mut self, data_dir: &Path, changes: &[(&str, Option<&str>)]) -> Result<(), String> {
+        for (name, value) in changes {
+            match value {
+                Some(value) => self.kept.insert((*name).to_owned(), (*value).to_owned()),
+                None => self.kept.remove(*name),
+            };
+        }
+        let text = serde_json::to_vec_pretty(&self.kept).map_err(|error| error.to_string())?;
+        write_private(&data_dir.join("secrets.json"), &text)
+    }
+}
+
 /// The embedded store's file.
 pub const STORE_FILE: &str = "crs.redb";
 

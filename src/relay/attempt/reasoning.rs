@@ -45,7 +45,7 @@ pub(super) async fn less(
     if left_out == LeftOut::All {
         return None;
     }
-    let items = plan.unreadable(call, status, &error);
+    let items = plan.unreadable(call, live, status, &error);
     if items.is_empty() {
         return None;
     }
@@ -53,11 +53,11 @@ pub(super) async fn less(
         let made = makers(app, plan, call, &live.account.id, &items).await;
         let readable = origin::by_parts(&made);
         let some = readable.contains(&true);
-        if let Some(without) = plan.accounts.without_unreadable(call, &readable).filter(|_| some) {
+        if let Some(without) = plan.without_unreadable(call, &items, &readable).filter(|_| some) {
             return Some((scanned(without)?, LeftOut::Others));
         }
     }
-    let without = plan.accounts.without_unreadable(call, &[])?;
+    let without = plan.without_unreadable(call, &items, &[])?;
     Some((scanned(without)?, LeftOut::All))
 }
 

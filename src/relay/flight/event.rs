@@ -91,8 +91,8 @@ impl Flight {
         if let Some(measured) = &measured {
             self.served &= measured.error.is_none();
             self.made = origin::made(
-                self.call.endpoint,
-                self.call.stored,
+                self.plan.target(self.call.endpoint),
+                self.call.stored && !self.plan.converts(),
                 measured.message_id.as_deref(),
                 measured.reasoning,
             );

@@ -49,6 +49,7 @@ impl Source {
             terms: source.terms,
             quality: if is_cut { Quality::Partial } else { source.quality },
             error: told.error.or(source.error),
+            reasoning: source.reasoning.or(told.reasoning),
             ..told
         })
     }

@@ -165,7 +165,7 @@ impl Ledger {
     }
 
     /// The events themselves, by day.
-    fn log(&self, events: &[&LedgerEvent], commands: &mut Vec<Command>) -> Result<(), StoreError> {
+    pub(super) fn log(&self, events: &[&LedgerEvent], commands: &mut Vec<Command>) -> Result<(), StoreError> {
         type Records = (Vec<(String, Bytes)>, Vec<(f64, String)>);
         let mut days: BTreeMap<Day, Records> = BTreeMap::new();
         for event in events {

@@ -48,7 +48,7 @@ pub(super) struct Line {
     pipeline: Url,
     token: Secret,
     bearer: HeaderValue,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     limits: Limits,
     sent: Commands,
     state: Mutex<State>,

@@ -29,6 +29,7 @@ mod openai;
 mod parts;
 mod play;
 mod request;
+mod responses;
 mod route;
 mod script;
 mod serve;
@@ -52,6 +53,7 @@ pub use headers::{epoch, rfc3339};
 pub use oauth::Tokens;
 pub use openai::OpenAiAnswer;
 pub use request::{Closed, Outcome, Request};
+pub use responses::{called, reasoning, said};
 pub use route::Route;
 pub use script::{At, Chunks, How, Script};
 
@@ -125,6 +127,10 @@ impl State {
             (Route::CountTokens, "POST") => Script::json(json!({"input_tokens": request.body.len() / 4})),
             (Route::Models, "GET") => Script::json(models()),
             (Route::Responses | Route::ChatCompletions, "POST") => Script::openai(GREETING),
+            (Route::CountInput, "POST") => {
+                let tokens = request.body.len() / 4;
+                Script::json(json!({"object": "response.input_tokens", "input_tokens": tokens}))
+            }
             (Route::Gemini, "POST") => Script::gemini(GREETING),
             (Route::Assist, "POST") => {
                 let method = request.path().rsplit(':').next().unwrap_or_default();

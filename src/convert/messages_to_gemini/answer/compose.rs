@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use super::search::{Grounding, Source};
 use super::{Call, Media, Part};
 
+use crate::convert::messages::names::Names;
 use crate::convert::messages_to_gemini::carry::{self, Mark, Owner};
 use crate::convert::messages_to_gemini::error::Unusable;
 use crate::convert::messages_to_gemini::json::Json;
-use crate::convert::messages_to_gemini::names::Names;
 use crate::convert::messages_to_gemini::request::Context;
 use crate::convert::messages_to_gemini::vendor::Model;
 
@@ -265,7 +265,7 @@ impl Composer {
 
     fn media(&mut self, media: &Media<'_>, sink: &mut impl Sink) {
         if !self.images || !media.kind.starts_with("image/") {
-            let kind = super::super::error::bounded(&media.kind, 100);
+            let kind = crate::convert::messages::error::bounded(&media.kind, 100);
             self.failure.get_or_insert(Unusable::Media(kind));
             return;
         }

@@ -36,6 +36,6 @@ pub(super) fn finish(reason: &str, content: bool, calls: bool) -> Finish {
         // `OTHER`, or a reason newer than this list: what was said stands.
         _ if calls => Finish::Stop("tool_use"),
         _ if content => Finish::Stop("end_turn"),
-        other => Finish::Failed(super::super::error::bounded(other, 64)),
+        other => Finish::Failed(crate::convert::messages::error::bounded(other, 64)),
     }
 }

@@ -12,7 +12,8 @@ use super::finish::{Finish, finish};
 use super::message::{Events, Message};
 use super::usage::{Figures, Usage, UsageReport};
 
-use crate::convert::messages_to_gemini::error::{self, ProviderError, Unusable};
+use crate::convert::messages::error::written;
+use crate::convert::messages_to_gemini::error::{ProviderError, Unusable};
 use crate::convert::messages_to_gemini::request::Context;
 use crate::dialect::body::mended;
 use crate::dialect::wire::events::Lines;
@@ -82,7 +83,7 @@ impl Stream {
 
     /// Ends Anthropic's stream with this error, for a reason of the caller's.
     pub fn abort(&mut self, kind: &str, message: &str) -> Bytes {
-        self.state.close_with(&error::written(kind, message));
+        self.state.close_with(&written(kind, message));
         self.state.events.take().into()
     }
 
@@ -211,7 +212,7 @@ impl State {
             self.composer.release(&mut self.events);
         }
         self.failure.get_or_insert(failure);
-        self.close_with(&error::written(kind, &message));
+        self.close_with(&written(kind, &message));
     }
 
     fn close_with(&mut self, error: &[u8]) {

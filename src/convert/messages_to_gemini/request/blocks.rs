@@ -1,93 +1,19 @@
-//! Content blocks of the Messages API: reading them, and those that hold content of their own.
+//! Content blocks that hold content of their own, images and documents among them, as parts of Gemini's.
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::gemini::{Part, Said};
-use super::source;
+use super::gemini::{Blob, File, Part, Said};
 
+use crate::convert::messages::blocks::{Block, Blocks};
 use crate::convert::messages_to_gemini::budget::Budget;
 use crate::convert::messages_to_gemini::error::Refused;
-use crate::convert::messages_to_gemini::object::{List, Object};
+use crate::convert::messages_to_gemini::object::Object;
 use crate::convert::messages_to_gemini::text::Text;
 
-/// Any block.
-pub(super) struct Block<'a> {
-    pub kind: Text<'a>,
-    object: Object<'a>,
-    pub path: String,
-}
-
-/// The `content` of a message or block.
-pub(super) enum Blocks<'a> {
-    One(Text<'a>),
-    Many(Vec<Block<'a>>),
-}
-
-impl<'a> Blocks<'a> {
-    /// `path`: of the content; its blocks get their own.
-    pub(super) fn read(content: &'a RawValue, path: &str, budget: &Budget) -> Result<Self, Refused> {
-        let raw = content.get();
-        let wrong = |error| {
-            Refused::at(
-                path,
-                format_args!("a text or a list of blocks is wanted: {error}"),
-            )
-        };
-        if raw.starts_with('"') {
-            return serde_json::from_slice(raw.as_bytes())
-                .map(Self::One)
-                .map_err(wrong);
-        }
-        let list: List<'a> = serde_json::from_slice(raw.as_bytes()).map_err(wrong)?;
-        let blocks = list.into_iter().enumerate();
-        let blocks = blocks.map(|(index, raw)| {
-            budget.value(raw.get().len())?;
-            Block::read(raw, format!("{path}.{index}"))
-        });
-        Ok(Self::Many(blocks.collect::<Result<_, _>>()?))
-    }
-}
-
-impl<'a> Block<'a> {
-    fn read(raw: &'a RawValue, path: String) -> Result<Self, Refused> {
-        let object = Object::read(raw.get(), &path)?;
-        let kind = object.must("type", &path)?;
-        Ok(Self { kind, object, path })
-    }
-
-    pub(super) fn raw(&self, key: &str) -> Option<&'a RawValue> {
-        self.object.raw(key)
-    }
-
-    pub(super) fn want<T: Deserialize<'a>>(&self, key: &str) -> Result<Option<T>, Refused> {
-        self.object.want(key, &self.path)
-    }
-
-    pub(super) fn must<T: Deserialize<'a>>(&self, key: &str) -> Result<T, Refused> {
-        self.object.must(key, &self.path)
-    }
-
-    /// A text, if it is one.
-    pub(super) fn get(&self, key: &str) -> Option<Text<'a>> {
-        self.object.get(key)
-    }
-
-    pub(super) fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
-        self.must(key)
-    }
-
-    /// The refusal of it.
-    pub(super) fn unknown(&self) -> Refused {
-        let kind = &*self.kind;
-        Refused::at(
-            &self.path,
-            format_args!("the block type `{kind}` cannot be sent to a Gemini account"),
-        )
-    }
-}
+/// Whom a block cannot be sent to.
+pub(super) const ACCOUNT: &str = "a Gemini account";
 
 /// Blocks that mean the same in a message, in a tool result and in a document; `false` for others.
 pub(super) fn plain<'a>(
@@ -97,8 +23,8 @@ pub(super) fn plain<'a>(
 ) -> Result<bool, Refused> {
     match &*block.kind {
         "text" => push(block.text("text")?, out),
-        "image" => out.push(source::image(block)?),
-        "document" => source::document(block, out, budget)?,
+        "image" => out.push(image(block)?),
+        "document" => document(block, out, budget)?,
         // What a search by the client's own tools found, as the text it is.
         "search_result" => {
             let title: Option<Text<'a>> = block.want("title")?;
@@ -137,7 +63,7 @@ pub(super) fn nested<'a>(
             for block in blocks {
                 // No documents, so this goes one level deep.
                 if !matches!(&*block.kind, "text" | "image") || !plain(&block, out, budget)? {
-                    return Err(block.unknown());
+                    return Err(block.unknown(ACCOUNT));
                 }
             }
         }
@@ -166,7 +92,7 @@ pub(super) fn tool_result<'a>(block: &Block<'a>, budget: &Budget) -> Result<Retu
                         parts.push(Part::text(format!("The tool {} is available now.", &*name)));
                         loaded.push(name);
                     } else if !plain(&inner, &mut parts, budget)? {
-                        return Err(inner.unknown());
+                        return Err(inner.unknown(ACCOUNT));
                     }
                 }
             }
@@ -190,4 +116,100 @@ pub(super) fn tool_result<'a>(block: &Block<'a>, budget: &Budget) -> Result<Retu
         media,
         loaded,
     })
+}
+
+struct Source<'a> {
+    kind: Text<'a>,
+    object: Object<'a>,
+    path: String,
+}
+
+impl<'a> Source<'a> {
+    fn of(block: &Block<'a>) -> Result<Self, Refused> {
+        let object: Object<'a> = block.must("source")?;
+        let path = format!("{}.source", block.path);
+        let kind = object.must("type", &path)?;
+        Ok(Self { kind, object, path })
+    }
+
+    fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
+        self.object.must(key, &self.path)
+    }
+
+    fn unknown(&self) -> Refused {
+        let kind = &*self.kind;
+        Refused::at(
+            &self.path,
+            format_args!("the source type `{kind}` cannot be sent to a Gemini account"),
+        )
+    }
+
+    fn inline(&self) -> Result<Part<'a>, Refused> {
+        Ok(Part {
+            inline_data: Some(Box::new(Blob {
+                mime_type: self.text("media_type")?.0,
+                data: self.text("data")?.0,
+            })),
+            ..Part::default()
+        })
+    }
+
+    /// Gemini fetches addresses itself, and says so if it cannot.
+    fn link(&self, kind: Option<&'static str>) -> Result<Part<'a>, Refused> {
+        let url = self.text("url")?;
+        Ok(Part {
+            file_data: Some(Box::new(File {
+                mime_type: kind.or_else(|| guess(&url)),
+                file_uri: url.0,
+            })),
+            ..Part::default()
+        })
+    }
+}
+
+pub(super) fn image<'a>(block: &Block<'a>) -> Result<Part<'a>, Refused> {
+    let source = Source::of(block)?;
+    match &*source.kind {
+        "base64" => source.inline(),
+        "url" => source.link(None),
+        _ => Err(source.unknown()),
+    }
+}
+
+pub(super) fn document<'a>(
+    block: &Block<'a>,
+    out: &mut Vec<Part<'a>>,
+    budget: &Budget,
+) -> Result<(), Refused> {
+    for about in ["title", "context"] {
+        let about: Option<Text<'a>> = block.want(about)?;
+        push(about.unwrap_or_default(), out);
+    }
+    let source = Source::of(block)?;
+    match &*source.kind {
+        "base64" => out.push(source.inline()?),
+        "url" => out.push(source.link(Some("application/pdf"))?),
+        "text" => push(source.text("data")?, out),
+        "content" => {
+            let content = source.object.must("content", &source.path)?;
+            nested(content, out, &format!("{}.content", source.path), budget)?;
+        }
+        _ => return Err(source.unknown()),
+    }
+    Ok(())
+}
+
+/// The type of an image by the end of its address.
+fn guess(url: &str) -> Option<&'static str> {
+    let path = url.split(['?', '#']).next()?;
+    let (_, extension) = path.rsplit_once('.')?;
+    let known = [
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("jpeg", "image/jpeg"),
+        ("webp", "image/webp"),
+        ("gif", "image/gif"),
+    ];
+    let mut known = known.into_iter();
+    known.find_map(|(end, kind)| extension.eq_ignore_ascii_case(end).then_some(kind))
 }

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
-use super::blocks::Block;
 use super::gemini::{Call, Part};
-use super::turns::Pending;
+use super::pending::Pending;
 
+use crate::convert::messages::blocks::Block;
 use crate::convert::messages_to_gemini::budget::Budget;
 use crate::convert::messages_to_gemini::carry::{self, Owner};
 use crate::convert::messages_to_gemini::error::Refused;

@@ -5,20 +5,22 @@
 //! side in a row become one turn, as the Messages API reads them.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::blocks::{Block, Blocks, Returned, plain, push, tool_result};
+use super::blocks::{ACCOUNT, image, plain, push, tool_result};
 use super::gemini::{self, Content, Part};
+use super::pending::Pending;
 use super::said::Said;
-use super::searched::{self, Told};
-use super::source;
 
+use crate::convert::messages::blocks::{Block, Blocks};
+use crate::convert::messages::loading::{Loading, fits};
+use crate::convert::messages::names::Names;
+use crate::convert::messages::searched::{self, Told};
 use crate::convert::messages_to_gemini::budget::Budget;
 use crate::convert::messages_to_gemini::carry;
 use crate::convert::messages_to_gemini::error::Refused;
-use crate::convert::messages_to_gemini::names::Names;
 use crate::convert::messages_to_gemini::object::Object;
 use crate::convert::messages_to_gemini::text::Text;
 use crate::convert::messages_to_gemini::vendor::Model;
@@ -55,27 +57,6 @@ pub(super) struct Talk<'a> {
     pub effort: Option<Text<'a>>,
 }
 
-/// What the messages say of tools.
-#[derive(Default)]
-pub(super) struct Loading<'a> {
-    /// Deferred tools that were loaded, or called.
-    pub loaded: HashSet<Text<'a>>,
-    pub removed: HashSet<Text<'a>>,
-    /// Tools defined on the way.
-    pub added: Vec<(&'a RawValue, String)>,
-}
-
-/// A call that waits for its result.
-pub(super) struct Pending<'a> {
-    /// As the client knows it.
-    pub id: Text<'a>,
-    /// As Gemini does.
-    pub gemini_id: Option<Cow<'a, str>>,
-    pub name: Cow<'a, str>,
-    path: String,
-    result: Option<Returned<'a>>,
-}
-
 impl<'a, 'n> Transcript<'a, 'n> {
     pub(super) fn new(model: Model<'a>, names: &'n mut Names, budget: &'n Budget) -> Self {
         Self {
@@ -103,7 +84,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 for block in blocks {
                     match &*block.kind {
                         "text" => told(block.text("text")?),
-                        _ => return Err(block.unknown()),
+                        _ => return Err(block.unknown(ACCOUNT)),
                     }
                 }
             }
@@ -155,7 +136,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                     if &*block.kind == "tool_result" {
                         self.result(&block)?;
                     } else if !plain(&block, &mut self.user, self.budget)? {
-                        return Err(block.unknown());
+                        return Err(block.unknown(ACCOUNT));
                     }
                 }
             }
@@ -221,7 +202,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                     let name = tool.must("name", &format!("{}.tool", block.path))?;
                     self.talk.loading.removed.insert(name);
                 }
-                _ => return Err(block.unknown()),
+                _ => return Err(block.unknown(ACCOUNT)),
             }
         }
         Ok(())
@@ -261,18 +242,22 @@ impl<'a, 'n> Transcript<'a, 'n> {
                         }
                         // Made by the model, in a protocol that has such.
                         "image" => {
-                            let mut part = source::image(&block)?;
+                            let mut part = image(&block)?;
                             if self.model.is_modern() {
                                 part.thought_signature = Some(Cow::Borrowed(UNSIGNED));
                             }
                             turn.part(part);
                         }
                         _ => {
+                            // A search of its own is not given back to it: its protocol has only the text of
+                            // such an answer in the history.
                             let told = match &*block.kind {
-                                "server_tool_use" => searched::asked(&block)?,
-                                "web_search_tool_result" => searched::found(&block, self.budget)?,
+                                "server_tool_use" => searched::asked(&block, carry::is_search_id, ACCOUNT)?,
+                                "web_search_tool_result" => {
+                                    searched::found(&block, carry::is_search_id, self.budget)?
+                                }
                                 "tool_search_tool_result" => searched::tools(&block, self.budget)?,
-                                _ => return Err(block.unknown()),
+                                _ => return Err(block.unknown(ACCOUNT)),
                             };
                             match told {
                                 Told::Nothing => {}
@@ -366,15 +351,6 @@ impl<'a, 'n> Transcript<'a, 'n> {
     }
 }
 
-impl Pending<'_> {
-    pub(super) fn twice(&self) -> Refused {
-        Refused::at(
-            &self.path,
-            format_args!("`tool_use` ids must be unique: {}", &*self.id),
-        )
-    }
-}
-
 fn answered(calls: &[Pending<'_>]) -> Result<(), Refused> {
     match calls.iter().find(|call| call.result.is_none()) {
         None => Ok(()),
@@ -386,20 +362,6 @@ fn answered(calls: &[Pending<'_>]) -> Result<(), Refused> {
             ),
         )),
     }
-}
-
-/// The longest name of a tool, bytes. Anthropic's own bound is 128.
-const LONGEST_NAME: usize = 512;
-
-/// A name is repeated for each call of its tool, in requests and in answers.
-pub(super) fn fits(name: &str, path: &str) -> Result<(), Refused> {
-    if name.len() <= LONGEST_NAME {
-        return Ok(());
-    }
-    Err(Refused::at(
-        format_args!("{path}.name"),
-        format_args!("a tool's name may have at most {LONGEST_NAME} bytes"),
-    ))
 }
 
 fn within<'a>(text: &Text<'a>, part: for<'x> fn(&'x str) -> Option<&'x str>) -> Option<Cow<'a, str>> {

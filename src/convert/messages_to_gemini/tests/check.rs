@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// How a valid stream ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Outcome {
+pub(in crate::convert) enum Outcome {
     /// With this message, put together as a client does it.
     Message(Value),
     /// With this error.
@@ -30,7 +30,7 @@ enum State {
 
 /// Checks a whole stream; panics at the first broken rule.
 #[track_caller]
-pub(super) fn check(stream: &[u8]) -> Outcome {
+pub(in crate::convert) fn check(stream: &[u8]) -> Outcome {
     let text = std::str::from_utf8(stream).expect("UTF-8");
     let mut state = State::Before;
     let mut message = Value::Null;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// Part of a Gemini answer.
 #[derive(Clone, Debug)]
-pub(super) enum Said {
+pub(in crate::convert) enum Said {
     Thought(String, Option<String>),
     Text(String, Option<String>),
     Call {
@@ -17,7 +17,7 @@ pub(super) enum Said {
 }
 
 impl Said {
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::convert) fn json(&self) -> Value {
         let mut part = match self {
             Self::Thought(text, _) => json!({ "text": text, "thought": true }),
             Self::Text(text, _) => json!({ "text": text }),
@@ -35,7 +35,7 @@ impl Said {
         part
     }
 
-    pub(super) fn signature(&self) -> Option<&str> {
+    pub(in crate::convert) fn signature(&self) -> Option<&str> {
         match self {
             Self::Thought(_, signature) | Self::Text(_, signature) | Self::Call { signature, .. } => {
                 signature.as_deref()
@@ -46,7 +46,7 @@ impl Said {
 
 /// One step of a conversation, before ids are given.
 #[derive(Clone, Debug)]
-pub(super) struct Round {
+pub(in crate::convert) struct Round {
     user: Vec<Block>,
     system: Option<String>,
     assistant: Assistant,
@@ -57,7 +57,7 @@ pub(super) struct Round {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Assistant {
+pub(in crate::convert) enum Assistant {
     /// As Gemini said it.
     Gemini(Vec<Said>),
     /// As a real Claude said it, with calls by these names.
@@ -70,7 +70,7 @@ pub(super) enum Assistant {
 
 type Block = Value;
 
-pub(super) fn text() -> impl Strategy<Value = String> {
+pub(in crate::convert) fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-zA-Z0-9 .,\n]{0,24}",
         2 => "\\PC{0,12}",
@@ -79,7 +79,7 @@ pub(super) fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-pub(super) fn signature() -> impl Strategy<Value = Option<String>> {
+pub(in crate::convert) fn signature() -> impl Strategy<Value = Option<String>> {
     proptest::option::of("[A-Za-z0-9+/]{1,40}={0,2}")
 }
 
@@ -105,7 +105,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-pub(super) fn said() -> impl Strategy<Value = Vec<Said>> {
+pub(in crate::convert) fn said() -> impl Strategy<Value = Vec<Said>> {
     let id = proptest::option::of("[a-zA-Z0-9_-]{1,20}");
     let part = prop_oneof![
         3 => (text(), signature()).prop_map(|(text, signature)| Said::Text(text, signature)),
@@ -197,12 +197,12 @@ fn round() -> impl Strategy<Value = Round> {
         })
 }
 
-pub(super) fn rounds(most: usize) -> impl Strategy<Value = Vec<Round>> {
+pub(in crate::convert) fn rounds(most: usize) -> impl Strategy<Value = Vec<Round>> {
     proptest::collection::vec(round(), 0..most)
 }
 
 /// A model's name, of each kind there is.
-pub(super) fn model() -> impl Strategy<Value = &'static str> {
+pub(in crate::convert) fn model() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         Just("gemini-2.5-pro"),
         Just("gemini-2.5-flash"),
@@ -215,7 +215,11 @@ pub(super) fn model() -> impl Strategy<Value = &'static str> {
 
 impl Round {
     /// Appends its messages. `blocks` turns what Gemini said into the content of a message.
-    pub(super) fn write(&self, messages: &mut Vec<Value>, blocks: &mut dyn FnMut(&[Said]) -> Vec<Value>) {
+    pub(in crate::convert) fn write(
+        &self,
+        messages: &mut Vec<Value>,
+        blocks: &mut dyn FnMut(&[Said]) -> Vec<Value>,
+    ) {
         let mut user = self.user.clone();
         if messages.is_empty() {
             user.insert(0, json!({ "type": "text", "text": "Let us begin." }));

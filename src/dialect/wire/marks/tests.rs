@@ -179,3 +179,29 @@ fn ids_that_are_longer_than_openai_takes_are_shortened_alike() {
     assert_eq!(sent, chat(&shortened(&fine)));
     assert!(ids::of_chat(chat(&"x".repeat(40)).to_string().as_bytes()).is_empty());
 }
+
+#[test]
+fn only_reasoning_that_is_named_goes() {
+    let thought = |sealed: &str| json!({ "type": "thinking", "thinking": "t", "signature": format!("{OPENAI}{sealed}") });
+    let said = json!({ "type": "text", "text": "gts1.openai.a" });
+    let body = json!({ "messages": [
+        { "role": "user", "content": "hi" },
+        { "role": "assistant", "content": [thought("a"), { "type": "redacted_thinking", "data": "gts1.openai.b" }, said] },
+    ] });
+    let without = |unreadable: &[&'static str]| {
+        let unreadable: Vec<Bytes> = unreadable
+            .iter()
+            .map(|sealed| Bytes::from_static(sealed.as_bytes()))
+            .collect();
+        let text = body.to_string();
+        let (edits, count) = without_sealed(text.as_bytes(), &unreadable);
+        let left: Value = serde_json::from_slice(&patch(&Bytes::from(text), edits)).unwrap();
+        (left["messages"][1]["content"].clone(), count)
+    };
+    assert_eq!(
+        without(&["a"]),
+        (json!([body["messages"][1]["content"][1], said]), 1)
+    );
+    assert_eq!(without(&["a", "b", "c"]), (json!([said]), 2));
+    assert_eq!(without(&["c"]), (body["messages"][1]["content"].clone(), 0));
+}

@@ -10,6 +10,8 @@ pub enum Route {
     Models,
     /// OpenAI's and ChatGPT's `/responses`, compact ones too.
     Responses,
+    /// Counting the tokens of a request of OpenAI's.
+    CountInput,
     ChatCompletions,
     /// Generating, whole and streamed, in both of Google's protocols.
     Gemini,
@@ -33,6 +35,8 @@ impl Route {
             Self::Token
         } else if path.ends_with("/responses") || path.ends_with("/responses/compact") {
             Self::Responses
+        } else if path.ends_with("/responses/input_tokens") {
+            Self::CountInput
         } else if path.ends_with("/chat/completions") {
             Self::ChatCompletions
         } else if path.ends_with("enerateContent") {

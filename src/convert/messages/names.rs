@@ -1,6 +1,6 @@
-//! Tool names in Gemini's alphabet, and back.
+//! Tool names in the alphabet that Gemini and OpenAI take, and back.
 //!
-//! Gemini takes 64 letters, digits, `_` and `-`, a letter or `_` first; Anthropic 128, in any order. A
+//! Both take 64 letters, digits, `_` and `-`, Gemini a letter or `_` first; Anthropic 128, in any order. A
 //! name that does not fit is cut and given a hash of itself. The new name follows from the old one alone,
 //! so calls of earlier turns keep theirs; the way back is looked up among the names of the same request.
 
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use super::text::Text;
+use crate::dialect::wire::text::Text;
 
 const MOST: usize = 64;
 
@@ -17,14 +17,14 @@ const HASH: usize = 9;
 
 /// The names that had to be changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub(in crate::convert) struct Names {
     /// The client's names, by those that are sent.
     changed: HashMap<String, String>,
 }
 
 impl Names {
     /// The name to send, remembered if it is another.
-    pub(super) fn send<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
+    pub(in crate::convert) fn send<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
         let sent = fitted(name);
         if let Cow::Owned(sent) = &sent
             && !self.changed.contains_key(sent)
@@ -34,7 +34,7 @@ impl Names {
         sent
     }
 
-    pub(super) fn send_text<'a>(&mut self, name: Text<'a>) -> Cow<'a, str> {
+    pub(in crate::convert) fn send_text<'a>(&mut self, name: Text<'a>) -> Cow<'a, str> {
         match name.0 {
             Cow::Borrowed(name) => self.send(name),
             Cow::Owned(name) => Cow::Owned(self.send(&name).into_owned()),
@@ -42,7 +42,7 @@ impl Names {
     }
 
     /// The client's name of a tool.
-    pub(super) fn restore<'a>(&'a self, name: &'a str) -> &'a str {
+    pub(in crate::convert) fn restore<'a>(&'a self, name: &'a str) -> &'a str {
         self.changed.get(name).map_or(name, String::as_str)
     }
 }

@@ -1,21 +1,16 @@
-//! What Anthropic's servers, or Gemini's in an earlier answer, looked up for the assistant.
-//!
-//! A search by Gemini is not given back to it: its own protocol has only the text of such an answer in the history.
-//! One by Anthropic, of a conversation begun there, becomes text: its pages are sealed, but their titles and
-//! addresses are not.
+//! What a provider's servers looked up for the assistant in an earlier answer, as text for another model: pages are
+//! sealed for who made them, but their titles and addresses are not.
 
 use std::fmt::Write as _;
 
 use super::blocks::Block;
-
-use crate::convert::messages_to_gemini::budget::Budget;
-use crate::convert::messages_to_gemini::carry;
-use crate::convert::messages_to_gemini::error::Refused;
-use crate::convert::messages_to_gemini::object::{List, Object};
-use crate::convert::messages_to_gemini::text::Text;
+use crate::dialect::wire::Refused;
+use crate::dialect::wire::budget::Budget;
+use crate::dialect::wire::object::{List, Object};
+use crate::dialect::wire::text::Text;
 
 /// What the model is told in place of a block.
-pub(super) enum Told<'a> {
+pub(in crate::convert) enum Told<'a> {
     /// Nothing: it knows.
     Nothing,
     Text(String),
@@ -23,15 +18,20 @@ pub(super) enum Told<'a> {
     Loaded(Vec<Text<'a>>),
 }
 
-/// A `server_tool_use` block.
-pub(super) fn asked<'a>(block: &Block<'a>) -> Result<Told<'a>, Refused> {
+/// A `server_tool_use` block. `knows`: whether the model itself made the search of this id; `account`: see
+/// [`Block::unknown`].
+pub(in crate::convert) fn asked<'a>(
+    block: &Block<'a>,
+    knows: fn(&str) -> bool,
+    account: &str,
+) -> Result<Told<'a>, Refused> {
     let id = block.text("id")?;
     let name = block.text("name")?;
-    if carry::is_search_id(&id) || name.starts_with("tool_search_tool_") {
+    if knows(&id) || name.starts_with("tool_search_tool_") {
         return Ok(Told::Nothing);
     }
     if &*name != "web_search" {
-        return Err(block.unknown());
+        return Err(block.unknown(account));
     }
     let input: Option<Object<'a>> = block.want("input")?;
     let query: Option<Text<'a>> = input.and_then(|input| input.get("query"));
@@ -40,9 +40,13 @@ pub(super) fn asked<'a>(block: &Block<'a>) -> Result<Told<'a>, Refused> {
 }
 
 /// A `web_search_tool_result` block.
-pub(super) fn found<'a>(block: &Block<'a>, budget: &Budget) -> Result<Told<'a>, Refused> {
+pub(in crate::convert) fn found<'a>(
+    block: &Block<'a>,
+    knows: fn(&str) -> bool,
+    budget: &Budget,
+) -> Result<Told<'a>, Refused> {
     let id = block.text("tool_use_id")?;
-    if carry::is_search_id(&id) {
+    if knows(&id) {
         return Ok(Told::Nothing);
     }
     let Some(content) = block.raw("content") else {
@@ -68,7 +72,7 @@ pub(super) fn found<'a>(block: &Block<'a>, budget: &Budget) -> Result<Told<'a>, 
 }
 
 /// A `tool_search_tool_result` block.
-pub(super) fn tools<'a>(block: &Block<'a>, budget: &Budget) -> Result<Told<'a>, Refused> {
+pub(in crate::convert) fn tools<'a>(block: &Block<'a>, budget: &Budget) -> Result<Told<'a>, Refused> {
     let content: Object<'a> = block.must("content")?;
     let references: List<'a> = content.get("tool_references").unwrap_or_default();
     let mut loaded = Vec::new();
