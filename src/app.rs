@@ -50,10 +50,11 @@ pub type App = Arc<Parts>;
 #[serde(rename_all = "lowercase")]
 pub enum HostKind {
     Native,
+    #[allow(dead_code, reason = "the Worker's")]
     Worker,
 }
 
-/// What a host supplies.
+/// The ports that a host supplies.
 #[derive(Clone)]
 pub struct Ports {
     pub store: Arc<dyn Store>,
@@ -76,7 +77,7 @@ const HEALTH_LIFETIME: u64 = 1_000_000;
 /// once.
 const SITE_LIFETIME: u64 = 10_000_000;
 
-/// What a ping of the store said.
+/// The result of a ping of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreProbe {
     pub up: bool,
@@ -117,7 +118,7 @@ pub struct Parts {
     pub running: Running,
     /// The request bodies that are held.
     pub body_memory: Arc<BodyMemory>,
-    /// What the provider's cache gave each conversation last.
+    /// The provider's last cache figures of each conversation.
     pub turns: Turns,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
     pub store_rest: StoreRest,
@@ -214,7 +215,7 @@ impl Parts {
         }
     }
 
-    /// What the pool of a platform must know of its accounts, as this host can use them.
+    /// The roster of a platform's pool: its accounts, as far as this host can use them.
     pub async fn roster(
         &self,
         platform: Platform,

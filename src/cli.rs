@@ -331,7 +331,7 @@ struct AccountTest {
 }
 
 /// Runs the command that `arguments` (the program's name first) ask for; `serve` starts the server.
-pub(crate) fn run(
+pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &dyn Vars,
     serve: impl FnOnce() -> ExitCode,

@@ -193,7 +193,7 @@ pub struct Redis {
     /// `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_USERNAME`, `REDIS_PASSWORD`,
     /// `REDIS_DB`, `REDIS_ENABLE_TLS`. Holds the password.
     pub url: Secret,
-    /// What of it may be shown: `host:port/db`.
+    /// The part of it that may be shown: `host:port/db`.
     pub shown: String,
 }
 
@@ -323,8 +323,9 @@ pub fn backup_passphrase(vars: &dyn Vars) -> Option<Secret> {
     read::text(vars, "BACKUP_PASSPHRASE").map(Secret::new)
 }
 
-/// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has
+/// Defaults of a Worker where those of a native host do not fit: an isolate has
 /// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
+#[allow(dead_code, reason = "the Worker's")]
 pub const EDGE_DEFAULTS: [(&str, &str); 5] = [
     ("REQUEST_MAX_SIZE_MB", "32"),
     ("BODY_MEMORY_MB", "40"),

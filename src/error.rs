@@ -1,7 +1,7 @@
-//! What failed, whose fault it was, and whether trying again can help.
+//! Failures: the cause, whose fault it is, and whether a retry can help.
 //!
-//! A `Failure` is what a client is told. `http::error` turns it into the caller's dialect, once.
-//! What only the operator may read travels in `detail` and `words` and ends in the request log.
+//! A `Failure` is returned to a client. `http::dialect` writes it in the caller's protocol, once.
+//! `detail` and `words` are for the operator only and end in the request log.
 
 use std::error::Error;
 use std::fmt;
@@ -23,7 +23,7 @@ const EXCERPT_LIMIT: usize = 500;
 pub struct Failure {
     pub code: Code,
     pub status: StatusCode,
-    /// What happened and what to do, for the person at the client. Never the provider's raw words.
+    /// The message for the person at the client: the cause, and the next step. Never the provider's raw words.
     pub message: String,
     /// Seconds until trying again makes sense, if that is known.
     pub retry_after: Option<u64>,
@@ -33,7 +33,7 @@ pub struct Failure {
     pub detail: Option<String>,
     /// The error behind it, for the log of the process. Its text holds no secret and nothing that a provider sent.
     pub cause: Option<Cause>,
-    /// What the provider sent, for the request log only, cut after 16 KiB. Nobody knows whether it was a
+    /// The provider's answer, for the request log only, cut after 16 KiB. Nobody knows whether it was a
     /// provider that sent it, so an API answer shows at most the error fields of its protocol.
     pub words: Option<Bytes>,
 }

@@ -1,13 +1,10 @@
 //! The native binary `crs`: the environment, and `.env` of the working directory, and over to the command line.
 
-mod cli;
-
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use crs_edge::config::Vars;
-use crs_edge::config::dotenv::{self, Comment};
-use crs_edge::host::native::{self, Setup, StartError, log};
+use crs_edge::dotenv::{self, Comment};
+use crs_edge::{Setup, StartError, Vars, allocator, log, run, serve};
 
 /// The process's environment, and where it says nothing, `.env` in the working directory.
 struct Environment {
@@ -43,7 +40,7 @@ fn main() -> ExitCode {
         Ok(environment) => environment,
         Err(error) => return refuse(&error),
     };
-    cli::run(std::env::args_os(), &environment, || match start(&environment) {
+    run(std::env::args_os(), &environment, || match start(&environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error.to_string()),
     })
@@ -62,12 +59,12 @@ fn say(line: &str) {
 }
 
 fn start(environment: &Environment) -> Result<(), StartError> {
-    native::allocator::fix_sizes(environment, std::env::args_os());
+    allocator::fix_sizes(environment, std::env::args_os());
     let setup = Setup::prepare(environment)?;
     log::start(&setup.config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| StartError::Other(error.to_string()))?;
-    runtime.block_on(native::serve(setup))
+    runtime.block_on(serve(setup))
 }

@@ -67,7 +67,7 @@ use self::pick::Pick;
 use self::refusal::Refusals;
 use crate::dialect::call::Call;
 use crate::plan::Plan;
-use crate::state::body_memory::Reserved;
+use crate::state::body_memory::Reservation;
 
 /// Serves a call: admits it, finds an account, sends it, and hands on the answer as it comes.
 ///
@@ -83,7 +83,7 @@ pub async fn serve(
     otherwise: Option<&'static Plan>,
     call: Call,
     entry: Entry,
-    memory: Reserved,
+    memory: Reservation,
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, plan, call);
     entry.taken_over();

@@ -21,9 +21,10 @@ use sha2::Sha256;
 
 use crate::config;
 
-pub use client_key::IssuedKey;
 pub use earlier::EARLIER;
-pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
+#[cfg(not(target_arch = "wasm32"))]
+pub use login_ticket::TICKET_LIFETIME;
+pub use login_ticket::{LoginTickets, TicketError};
 pub use old_key::{OldKeys, Pepper, SourceDigest, mark, old_hash};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};

@@ -75,11 +75,6 @@ impl Pack {
         std::mem::take(&mut self.out).into()
     }
 
-    /// Parts so far, for people who wait.
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-
     /// The file's last bytes, and what is in it. `left_out`: see [`Summary`].
     pub fn end(mut self, left_out: u64) -> Result<(Bytes, Summary), PackError> {
         let sum = self.digest.whole();

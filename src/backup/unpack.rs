@@ -84,7 +84,6 @@ impl<R: Read> Closed<R> {
             what: "there is no memory to unpack it",
         })?;
         Ok(Unpack {
-            head: self.head,
             plain: Plain {
                 pieces: PieceReader::new(seal, self.from),
                 unpacker,
@@ -102,7 +101,6 @@ impl<R: Read> Closed<R> {
 
 /// A file that is being read.
 pub struct Unpack<R> {
-    pub head: Head,
     plain: Plain<R>,
     digest: Digest,
     summary: Option<Summary>,

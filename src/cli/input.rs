@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
+use crs_edge::model::percent;
 use crs_edge::model::secret::Secret;
 use crs_edge::model::time;
 use serde_json::Value;
@@ -183,25 +184,10 @@ pub(super) fn proxy(text: &str) -> Result<Value, Failure> {
     if let Some(login) = login {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         proxy = proxy
-            .set("username", unescaped(user).ok_or_else(unfit)?)
-            .set("password", unescaped(password).ok_or_else(unfit)?);
+            .set("username", percent::decoded(user).ok_or_else(unfit)?)
+            .set("password", percent::decoded(password).ok_or_else(unfit)?);
     }
     Ok(proxy.json())
-}
-
-/// Undoes percent-encoding, as in the user part of a URL.
-fn unescaped(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.extend(hex::decode(digits).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// `FROM=TO` pairs as an object.

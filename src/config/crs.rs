@@ -2,8 +2,9 @@
 
 pub mod variables;
 
+use super::Redis;
 use super::dotenv::{self, Comment};
-use super::{Redis, read};
+use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
 /// What CRS uses where no key is set. It is published, so whoever runs with it has no secret; but their keys work.
@@ -80,8 +81,9 @@ fn redis(variables: &[(String, String)]) -> Option<Redis> {
     } else {
         "redis"
     };
-    let login = get(variables, "REDIS_PASSWORD")
-        .map_or(String::new(), |password| format!(":{}@", read::escape(&password)));
+    let login = get(variables, "REDIS_PASSWORD").map_or(String::new(), |password| {
+        format!(":{}@", percent::encoded(&password, COMPONENT))
+    });
     Some(Redis {
         url: Secret::new(format!("{scheme}://{login}{host}:{port}/{database}")),
         shown: format!("{host}:{port}/{database}"),

@@ -9,6 +9,7 @@ use super::{
     Admin, Antigravity, Audit, Backup, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis,
     Relay, Secrets, Server, Site, StoreChoice,
 };
+use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
 /// Where variables come from: the environment, a file, the bindings of a Worker, a test.
@@ -408,7 +409,7 @@ impl Reader<'_> {
             "redis"
         };
         let user = text(self.vars, "REDIS_USERNAME")
-            .map(|user| escape(&user))
+            .map(|user| percent::encoded(&user, COMPONENT))
             .unwrap_or_default();
         if !user.is_empty() && text(self.vars, "REDIS_PASSWORD").is_none() {
             self.problem("REDIS_USERNAME is set without REDIS_PASSWORD: set both, or neither".to_owned());
@@ -420,7 +421,7 @@ impl Reader<'_> {
         };
         let host = bracketed.as_str();
         let login = match text(self.vars, "REDIS_PASSWORD") {
-            Some(password) => format!("{user}:{}@", escape(&password)),
+            Some(password) => format!("{user}:{}@", percent::encoded(&password, COMPONENT)),
             None => String::new(),
         };
         if host.contains(['/', '@', ' ']) {
@@ -557,17 +558,4 @@ fn is_sample(value: &str) -> bool {
     words.iter().any(|word| lower.contains(word))
         || distinct.len() < 4
         || ["password", "12345678", "admin123", "password123"].contains(&lower.as_str())
-}
-
-/// Percent-encodes what has a meaning in a URL's user part.
-pub(super) fn escape(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::read::text;
 use super::{Config, Problems, Secrets, StoreChoice, Vars};
+use crate::model::percent::{self, COMPONENT};
 
 /// Settings of which some are others: where a command writes that was told so.
 pub struct Aimed<'a> {
@@ -46,8 +47,8 @@ fn others(vars: &dyn Vars, to: &str) -> Result<Vec<(&'static str, Option<String>
     let login = match (text(vars, "REDIS_USERNAME"), text(vars, "REDIS_PASSWORD")) {
         (user, Some(password)) => format!(
             "{}:{}@",
-            super::read::escape(&user.unwrap_or_default()),
-            super::read::escape(&password)
+            percent::encoded(&user.unwrap_or_default(), COMPONENT),
+            percent::encoded(&password, COMPONENT)
         ),
         _ => String::new(),
     };

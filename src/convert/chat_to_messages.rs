@@ -9,8 +9,8 @@
 //! | an answer | [`answer()`], or [`Stream`] for server-sent events, cut anywhere |
 //! | an error | [`error_body`] |
 //!
-//! What cannot be sent is refused by its place and name ([`Refused`]). What only tunes, accounts or caches is
-//! left out; `chat/request.rs` lists it. Choices that are not obvious:
+//! What cannot be sent is refused by its place and name ([`Refused`](crate::dialect::wire::Refused)). What only
+//! tunes, accounts or caches is left out; `chat_to_messages/request.rs` lists it. Choices that are not obvious:
 //!
 //! | of Chat Completions | becomes | because |
 //! | --- | --- | --- |
@@ -40,8 +40,7 @@ pub use self::answer::whole::answer;
 pub use self::converter::ChatToMessages;
 pub use self::error::{Unusable, error_body};
 pub use self::model::Target;
-pub use self::request::{Context, Converted, Options, request};
-pub use crate::dialect::wire::Refused;
+pub use self::request::{Context, Options, request};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,16 @@
 //!
 //! Each connection thread is an event loop of its own, with its own connections to providers: a frame from
 //! a provider to its client never changes threads. Accounting and housekeeping run on the main thread.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`server`], [`connections`], `descriptors` | event loops, caps on connections, the limit on open files |
+//! | [`upstream`] | the port to providers: connections, proxies, checked addresses |
+//! | [`gates`] | the machines, each under a lock |
+//! | `backends` | the store that the settings choose |
+//! | `spill_file` | the reserved file for unwritten records |
+//! | [`first_run`], [`log`], [`allocator`] | generated secrets, logging, memory thresholds |
+//! | [`clock`], [`random`], [`tasks`] | the small ports |
 
 pub mod allocator;
 mod backends;
@@ -51,7 +61,7 @@ use crate::relay::ledger_writer;
 use crate::relay::ledger_writer::spill::{self, Tally};
 use crate::relay::refusal_writer;
 use crate::state::outbox;
-use crate::store::admins::Ensured;
+use crate::store::admins::LoginChange;
 use crate::store::fingerprint::{check_fingerprint, refuse_crs};
 use crate::store::schema;
 
@@ -329,7 +339,7 @@ async fn last_words(
         return Ok(());
     }
     let unwritten = app.outbox.unwritten();
-    let waited = Tally::of(unwritten.iter().map(outbox::Settled::event));
+    let waited = Tally::of(unwritten.iter().map(outbox::SettledEvent::event));
     if waited.records == 0 {
         tracing::error!("the store did not take the last state of limits and accounts in time");
         return Ok(());
@@ -359,8 +369,9 @@ async fn last_words(
 /// Keeps what is unwritten. Returns what of it could not be kept.
 fn keep(app: &App, room: Option<&mut SpillFile>) -> Tally {
     let unwritten = app.outbox.unwritten();
-    let all = Tally::of(unwritten.iter().map(outbox::Settled::event));
-    let keys: std::collections::HashSet<_> = unwritten.iter().map(outbox::Settled::key).cloned().collect();
+    let all = Tally::of(unwritten.iter().map(outbox::SettledEvent::event));
+    let keys: std::collections::HashSet<_> =
+        unwritten.iter().map(outbox::SettledEvent::key).cloned().collect();
     let gates = keys.iter().filter_map(|key| app.ports.gates.kept(key)).collect();
     let Some(room) = room else {
         return all;
@@ -529,7 +540,7 @@ async fn ensure_login(app: &App, data_dir: &Path) -> Result<(), String> {
         first_run::keep_login(data_dir, username, &generated.password, &at)?;
     }
     let ensured = app.admins.ensure(admin, Some(&generated), now).await;
-    if ensured.map_err(|error| error.to_string())? == Ensured::Adopted {
+    if ensured.map_err(|error| error.to_string())? == LoginChange::Adopted {
         tracing::info!(
             "the admin login was changed to that of ADMIN_USERNAME and ADMIN_PASSWORD; all sessions ended"
         );

@@ -39,11 +39,6 @@ pub struct OpenAccount {
 }
 
 impl OpenAccount {
-    /// Whether another relay may refresh its tokens, and end ours by that.
-    pub fn is_login(&self) -> bool {
-        matches!(self.credentials, Credentials::OAuth { .. })
-    }
-
     /// Whether its tokens are refreshed at all.
     pub fn is_refreshed(&self) -> bool {
         matches!(

@@ -37,19 +37,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
-        Self::Claude,
-        Self::Console,
-        Self::Ccr,
-        Self::Gemini,
-        Self::GeminiApi,
-        Self::OpenAi,
-        Self::Responses,
-        Self::Azure,
-        Self::Droid,
-        Self::Bedrock,
-    ];
-
     /// What scrypt is given beside the key.
     fn salt(self) -> &'static str {
         match self {

@@ -24,6 +24,7 @@ pub enum Moment {
 }
 
 impl Fields {
+    #[cfg(test)]
     pub fn of<const N: usize>(fields: [(&str, &str); N]) -> Self {
         Self(
             fields

@@ -144,9 +144,8 @@ pub struct Survey {
     pub hash_map: BTreeMap<String, String>,
     /// What has no home here: how many of each kind.
     pub homeless: BTreeMap<&'static str, u64>,
-    /// Upper bounds, for progress.
+    /// Upper bound, for progress.
     pub keys: u64,
-    pub usage_rows: u64,
     /// Counters of keys and accounts that are gone.
     pub orphans: u64,
     /// The latest label by hour: tells the zone in which CRS counts.

@@ -76,6 +76,7 @@ pub enum UpstreamErrorKind {
     /// about the request. Sending again is in order.
     Stale,
     /// The request cannot be sent from this host at all (bad URL, no proxies here).
+    #[allow(dead_code, reason = "the Worker's")]
     Unsendable,
     /// The operator's rules do not let the relay go there, see [`Destinations`](super::destination::Destinations).
     Forbidden,

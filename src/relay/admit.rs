@@ -20,7 +20,7 @@ use crate::store::api_keys::KeyChange;
 const ROUNDS: u32 = 8;
 
 /// Asks the key's gate, and waits for a slot if the key has a queue. On success the call holds its slot.
-pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Admitted, Failure> {
+pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Admission, Failure> {
     let call = flight.call();
     let now = app.ports.clock.now();
     let takes_slot = call.endpoint.takes_slot();
@@ -43,7 +43,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
 }
 
 /// Asks a key's gate, and teaches it what it does not know.
-pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Result<Admitted, Failure> {
+pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Result<Admission, Failure> {
     let now = app.ports.clock.now();
     // At most: ask, learn, ask, seed, ask; another round whenever the record was invalidated in between, which may
     // be often while the call waits for its slot. In the last round what is known decides.
@@ -61,7 +61,7 @@ pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Resul
                 if let Some(at) = activated_at {
                     activated(app, key, &policy, at);
                 }
-                return Ok(Admitted { policy, waited_ms });
+                return Ok(Admission { policy, waited_ms });
             }
             Ok(gate::Reply::Refused(refusal)) => return Err(failures::of_gate(&refusal, now)),
             Ok(gate::Reply::NeedPolicy | gate::Reply::NeedSpend) if ask.learned_since == 0 => break,
@@ -75,7 +75,7 @@ pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Resul
 }
 
 /// A call that may start.
-pub(super) struct Admitted {
+pub(super) struct Admission {
     pub(super) policy: Arc<KeyPolicy>,
     /// How long it waited for its slot, milliseconds.
     pub(super) waited_ms: u64,
@@ -105,7 +105,7 @@ async fn seed(app: &App, key: &KeyHash, ask: &mut gate::Admit) -> Result<(), Fai
     Ok(())
 }
 
-/// What the key has spent by the ledger: the answer to `NeedSpend`.
+/// The key's spending by the ledger: the answer to `NeedSpend`.
 pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend, StoreError> {
     let limits = key.policy(app.config.site.utc_offset_minutes).limits;
     app.ledger.spent(&key.id, &limits, app.ports.clock.now()).await

@@ -34,17 +34,17 @@ use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
 use crate::plan::Plan;
 use crate::port::gates::KeyHash;
-use crate::state::body_memory::Reserved;
+use crate::state::body_memory::Reservation;
 use crate::state::running::Lifeline;
 
-pub(super) use self::picked::{PickReason, Picked};
+pub(super) use self::picked::{PickReason, PickedAccount};
 use self::source::Source;
-use self::trace::Heard;
+use self::trace::ServingTrace;
 
-/// What the gate has said.
+/// The gate's answer so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gated {
-    /// Nothing that was heard: it may hold a slot, or a place in its queue.
+enum GateState {
+    /// None has arrived: the gate may hold a slot, or a place in its queue.
     Asked,
     Granted,
     Refused,
@@ -58,18 +58,18 @@ pub struct Flight {
     call_span: Span,
     /// The span of the newest attempt; that of the call before the first.
     span: Span,
-    /// What its body is counted by, as long as that is held.
-    memory: Option<Reserved>,
+    /// The reservation of memory for its body, while the body is held.
+    memory: Option<Reservation>,
     id: String,
     policy: Option<Arc<KeyPolicy>>,
-    gate: Gated,
+    gate: GateState,
     /// How long the call waited for its slot, milliseconds.
     waited: u64,
     /// How it is being served.
-    heard: Heard,
+    serving: ServingTrace,
     /// The account whose slot is held now.
-    held: Option<Picked>,
-    /// What its last answer told of its quota windows.
+    held: Option<PickedAccount>,
+    /// The quota windows that its last answer reported.
     quota: Vec<pool::QuotaWindow>,
     /// The account of the last provider call.
     account: Option<Arc<LiveAccount>>,
@@ -87,13 +87,13 @@ pub struct Flight {
     /// How the operator ends a stream; `None` for other calls.
     lifeline: Option<Arc<Lifeline>>,
     renewed: u64,
-    /// What ended the call badly, if that is known before the flight is dropped.
+    /// The failure that ended the call, if it is known before the flight is dropped.
     failure: Option<(Code, Option<String>)>,
     /// Whether the answer came to its own end.
     complete: bool,
     /// Whether the account began to answer well, and nothing went wrong after that.
     served: bool,
-    /// What the answer made that the provider keeps for the account.
+    /// Objects that the answer created and the provider keeps for the account.
     made: Vec<Reference>,
     settled: bool,
 }
@@ -115,9 +115,9 @@ impl Flight {
             call,
             memory: None,
             policy: None,
-            gate: Gated::Asked,
+            gate: GateState::Asked,
             waited: 0,
-            heard: Heard::default(),
+            serving: ServingTrace::default(),
             held: None,
             quota: Vec::new(),
             account: None,
@@ -161,10 +161,6 @@ impl Flight {
         self.plan = plan;
     }
 
-    pub fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
     /// Puts the call's id into the headers of its answer.
     pub(super) fn identify(&self, headers: &mut HeaderMap) {
         if let Ok(id) = HeaderValue::from_str(&self.id) {
@@ -201,7 +197,7 @@ impl Flight {
         }
     }
 
-    pub(super) fn counted_by(&mut self, memory: Reserved) {
+    pub(super) fn counted_by(&mut self, memory: Reservation) {
         self.memory = Some(memory);
     }
 
@@ -209,7 +205,7 @@ impl Flight {
         span::key_known(&self.call_span, &policy.id);
         self.policy = Some(policy);
         self.waited = waited_ms;
-        self.gate = Gated::Granted;
+        self.gate = GateState::Granted;
     }
 
     pub(super) fn policy(&self) -> Option<&KeyPolicy> {
@@ -219,7 +215,7 @@ impl Flight {
     /// The gate was asked and said no, or could not be asked.
     pub(super) fn not_admitted(&mut self, failure: &Failure) {
         if !matches!(failure.code, Code::RelayUnavailable | Code::Internal) {
-            self.gate = Gated::Refused;
+            self.gate = GateState::Refused;
         }
     }
 
@@ -286,7 +282,7 @@ impl Flight {
         }
     }
 
-    /// What tells of usage goes by.
+    /// Feeds the meter.
     pub(super) fn measures(&mut self, bytes: &[u8]) {
         if let Some(meter) = &mut self.meter {
             meter.feed(bytes);
@@ -357,7 +353,7 @@ impl Flight {
         self.failure = Some((Code::PassedOn, Some(words)));
     }
 
-    /// What of a stream may go on, with no secret of the account in its errors.
+    /// The bytes of a stream that may be forwarded now, with the account's secrets masked.
     pub(super) fn hide(&mut self, data: Bytes) -> Bytes {
         match &mut self.mask {
             Some(mask) => mask.pass(data),
@@ -365,7 +361,7 @@ impl Flight {
         }
     }
 
-    /// What of it was held back until its end.
+    /// The bytes that were held back until the stream's end.
     pub(super) fn held_back(&mut self) -> Bytes {
         self.mask.as_mut().map(StreamMask::rest).unwrap_or_default()
     }
@@ -414,13 +410,13 @@ impl Flight {
         }
         match self.gate {
             // It said no, so it holds nothing of this call.
-            Gated::Refused => {}
-            Gated::Asked => detach(
+            GateState::Refused => {}
+            GateState::Asked => detach(
                 &self.app,
                 &self.span,
                 handover::cancel(&self.app, &self.call.key, self.call.id),
             ),
-            Gated::Granted => detach(
+            GateState::Granted => detach(
                 &self.app,
                 &self.span,
                 handover::settle(&self.app, &self.call, event),

@@ -2,7 +2,7 @@
 
 use crs_durable::pool;
 
-use super::flight::{Flight, PickReason, Picked};
+use super::flight::{Flight, PickReason, PickedAccount};
 use super::{failures, records};
 use crate::app::App;
 use crate::dialect::origin;
@@ -11,7 +11,7 @@ use crate::plan::Plan;
 
 pub(super) enum Pick {
     /// The flight holds its slot.
-    Account(Picked),
+    Account(PickedAccount),
     Nobody(Failure),
     /// The account that keeps what the call refers to cannot serve it now.
     OriginAway(Failure),
@@ -71,7 +71,7 @@ pub(super) async fn pick(
                 origin,
                 trace,
             }) => {
-                let picked = Picked {
+                let picked = PickedAccount {
                     account,
                     revision,
                     on_trial,

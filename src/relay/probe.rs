@@ -1,4 +1,4 @@
-//! The operator's test of one account: the smallest real call, told apart in the ledger.
+//! The operator's test of one account: the smallest real call, marked in the ledger.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         id: random::call_id(at, &*app.ports.random),
         at,
         started: app.ports.clock.ticks(),
-        // No client key: this gate is asked nothing, and is told of the end without knowing the call.
+        // No client key: this gate is never asked, and ignores the report of a call that it does not know.
         key: KeyHash([0; 32]),
         endpoint: trial.endpoint,
         headers,

@@ -11,7 +11,7 @@ use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
 use tracing::Instrument as _;
 
-use super::flight::Picked;
+use super::flight::PickedAccount;
 use super::{failures, records, token_endpoint};
 use crate::account::{Accounts, Refreshed};
 use crate::app::App;
@@ -39,11 +39,11 @@ const LOOKS_AFTER_MS: [u64; 4] = [50, 100, 200, 400];
 /// Why the account cannot be used for a call.
 pub(super) struct Unusable {
     pub(super) failure: Failure,
-    /// What the pool learns of the account.
+    /// The report to the pool.
     pub(super) outcome: Outcome,
 }
 
-/// What became of credentials that had to be newer.
+/// The result of renewing credentials.
 pub(super) enum Renewal {
     Newer(Arc<LiveAccount>),
     /// There will be none without a new login.
@@ -59,7 +59,7 @@ pub(super) async fn usable(
     app: &App,
     accounts: &'static dyn Accounts,
     call: CallId,
-    picked: &Picked,
+    picked: &PickedAccount,
 ) -> Result<Arc<LiveAccount>, Unusable> {
     let now = app.ports.clock.now();
     let since = records::learned_since(app, now);

@@ -104,7 +104,7 @@ pub fn pool(platform: crate::model::account::Platform) -> String {
     format!("pool:{}", platform.name())
 }
 
-/// What a gate's row begins with.
+/// The beginning of a gate's row.
 pub const GATE_PREFIX: &str = "gate:";
 
 /// `hash`: hex of the key's hash.

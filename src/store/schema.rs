@@ -6,7 +6,7 @@
 //! | 1 | 0.1.0 | the first; also data that names no version |
 //!
 //! Natively, data of an older version is changed at the start, one [`Step`] after the other, after a backup. On the edge
-//! nothing is changed at once: each record is read in any version from [`OLDEST`] on, and written in the newest.
+//! nothing is changed at once: each record is read in any version up to [`NEWEST`], and written in the newest.
 //!
 //! A rebuilding of the whole (a restore, a new `ENCRYPTION_KEY`) is noted here before it begins and until it has ended,
 //! so that nobody serves half of it.
@@ -20,9 +20,6 @@ use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
 /// The version that this program writes.
 pub const NEWEST: u32 = 1;
-
-/// The oldest version of records that this program reads.
-pub const OLDEST: u32 = 1;
 
 /// This program, for who meets data that it cannot read.
 const BY: &str = concat!("crs ", env!("CARGO_PKG_VERSION"));

@@ -337,7 +337,7 @@ async fn old_records_go_when_the_day_is_tidied() {
 
 /// So many days before that one.
 fn day_before(day: &str, days: u32) -> String {
-    crs_edge::model::calendar::Day::parse(day)
+    crs_edge::tested::Day::parse(day)
         .expect("a day")
         .before(days)
         .to_string()

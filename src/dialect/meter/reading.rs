@@ -6,7 +6,8 @@
 
 use super::pick::Picker;
 pub use super::table::{Reading, Rule, Seen};
-use super::{Last, Measured, ProviderError, Tap};
+use super::{Last, Measured, Tap};
+use crate::dialect::wire::lines::Splitter;
 
 /// An answer in one piece: an object, or a list of them.
 #[derive(Debug)]
@@ -31,14 +32,6 @@ impl Tap for Whole {
 
     fn ended(&self) -> bool {
         self.picker.is_done()
-    }
-
-    fn began(&self) -> bool {
-        self.picker.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
     }
 
     fn between_events(&self) -> Option<bool> {
@@ -69,8 +62,7 @@ pub(crate) struct Events {
     /// What is here of the event under way.
     event: Event,
     line: Line,
-    /// The last byte was a CR: an LF now belongs to it.
-    after_cr: bool,
+    splitter: Splitter,
     /// The last line was empty, or none has begun.
     between: bool,
     began: bool,
@@ -107,7 +99,7 @@ impl Events {
             event: Event::Nothing,
             marked: Some(0),
             line: Line::Start(0),
-            after_cr: false,
+            splitter: Splitter::default(),
             between: true,
             began: false,
         }
@@ -183,42 +175,17 @@ impl Events {
 
 impl Tap for Events {
     fn feed(&mut self, chunk: &[u8]) {
-        if chunk.is_empty() {
-            return;
-        }
         let mut rest = chunk;
-        if std::mem::take(&mut self.after_cr) {
-            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
-        }
-        while !rest.is_empty() {
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                self.part(rest);
-                return;
-            };
-            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            self.part(part);
-            self.line_ends();
-            rest = match tail {
-                [b'\r'] => {
-                    self.after_cr = true;
-                    return;
-                }
-                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
-                [] => return,
-            };
+        while let Some(part) = self.splitter.next(&mut rest) {
+            self.part(part.bytes);
+            if part.is_last {
+                self.line_ends();
+            }
         }
     }
 
     fn ended(&self) -> bool {
         self.seen.ended
-    }
-
-    fn began(&self) -> bool {
-        self.began
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
     }
 
     fn between_events(&self) -> Option<bool> {

@@ -25,7 +25,7 @@ use crate::port::store::{Command, Reply, StoreError};
 use crate::port::whole::Whole;
 use crate::store::keys;
 
-pub use transfer::{Target, Transferred, move_to, restore, verify};
+pub use transfer::{Transferred, move_to, restore, verify};
 
 /// How often it is looked whether a backup is due.
 const LOOK: Duration = Duration::from_secs(30);

@@ -260,7 +260,6 @@ impl Source for CrsRedis {
             hash_map,
             homeless: self.index.homeless_counts(),
             keys: self.index.keys.len() as u64,
-            usage_rows: self.index.rows() as u64,
             orphans: self.index.orphans(),
             latest_hour: self.index.latest_hour.clone(),
         })

@@ -245,7 +245,7 @@ pub fn write_private(file: &Path, text: &[u8]) -> Result<(), String> {
         .map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
-/// The same for a file that must not be there yet; says no if it is. Of many processes, one is told yes.
+/// The same for a file that must not be there yet; `false` if it is. Of many processes, one gets `true`.
 fn create_private(file: &Path, text: &[u8]) -> Result<bool, String> {
     let create = || -> std::io::Result<bool> {
         let draft = draft(file, text)?;

@@ -35,7 +35,7 @@ const IDLE_PER_HOST: usize = 256;
 
 type Pooled = Client<Connector, Full<Bytes>>;
 
-/// What tells clients apart: whose rules they keep, the proxy, and how long connecting may take.
+/// The key of a cached client: its destination rules, the proxy, and how long connecting may take.
 type Way = (u64, Option<Arc<Proxy>>, Duration);
 
 thread_local! {

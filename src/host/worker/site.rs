@@ -1,4 +1,4 @@
-//! What an isolate has: settings, the app and its router, made at its first request and used by all.
+//! The state of an isolate: settings, the app and its router, made at its first request and used by all.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -47,7 +47,7 @@ pub(super) struct Site {
     billed: Arc<Billed>,
     /// Whether the data is known to be of this ENCRYPTION_KEY.
     checked: Cell<bool>,
-    /// What is wrong with it.
+    /// The problem with it.
     wrong: RefCell<Option<Refusal>>,
     /// When the settings that are kept in memory were read.
     loaded: Cell<Millis>,
@@ -76,7 +76,7 @@ impl Site {
             .err()
             .map(|problems| problems.0.clone())
             .unwrap_or_default();
-        // There is no file here to write a generated one to.
+        // A Worker has no file for a generated one.
         if config
             .as_ref()
             .is_ok_and(|config| config.admin.password.is_none())

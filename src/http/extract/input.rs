@@ -11,7 +11,7 @@ use super::super::body;
 use crate::app::App;
 use crate::error::Code;
 use crate::port::gates::KeyHash;
-use crate::state::body_memory::Reserved;
+use crate::state::body_memory::Reservation;
 
 /// Largest body where little is said, bytes: a login, and what strangers may send at all.
 pub const SMALL: usize = 8 << 10;
@@ -33,7 +33,7 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<App> for Input<T, LIMI
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let mut memory = Reserved::new(&app.body_memory, &CONTROL_PLANE);
+        let mut memory = Reservation::new(&app.body_memory, &CONTROL_PLANE);
         let read = body::read(request.into_body(), LIMIT, &mut memory, &*app.ports.clock).await;
         let body = read.map_err(|failure| match failure.code {
             Code::BodyTooLarge => ApiError::new(

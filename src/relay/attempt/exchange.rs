@@ -41,7 +41,7 @@ pub(super) struct Login {
 enum TokenRenewal {
     NotTried,
     Tried,
-    /// The token is so new that a refusal is no reason to renew it before this moment.
+    /// The token is too new to be renewed before this moment.
     TooSoon(Millis),
 }
 

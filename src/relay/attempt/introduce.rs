@@ -1,5 +1,5 @@
-//! What an account must say about itself before its first call, as Google's accounts name their project. It is asked
-//! once, and the answer is persisted.
+//! The question that an account must answer about itself before its first call: Google's accounts name their project.
+//! It is asked once, and the answer is persisted.
 
 use std::sync::Arc;
 

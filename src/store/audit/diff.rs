@@ -1,4 +1,4 @@
-//! What changed between two texts of a record. Values are shown of the fields named here only: a field that is
+//! Compares two texts of a record. Values are shown of the fields named here only: a field that is
 //! added to a record stays hidden until somebody puts it on a list.
 
 use crs_durable::gate::MoneyLimit;
@@ -136,16 +136,16 @@ fn is_amount(field: &str) -> bool {
     AMOUNTS.contains(&field) || is_money_limit(field)
 }
 
-/// A change of one record, as it is told.
+/// A change of one record, as the audit log shows it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Told {
+pub(super) struct RecordChange {
     pub(super) action: &'static str,
     pub(super) name: String,
     pub(super) changes: Vec<FieldChange>,
 }
 
 /// Compares two texts of a record; `None`: there is none.
-pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -> Told {
+pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -> RecordChange {
     let (old, new) = (fields(kind, before), fields(kind, after));
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
     names.sort_unstable();
@@ -181,7 +181,7 @@ pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -
         Kind::Prices | Kind::Site => None,
         _ => name(&new).or_else(|| name(&old)),
     };
-    Told {
+    RecordChange {
         action: action(kind, before.is_some(), after.is_some(), &changes),
         name: name.unwrap_or_default(),
         changes,

@@ -1,4 +1,4 @@
-//! What a key has spent, by the sums: what its gate is told when it begins, or has lost what it knew.
+//! A key's spending by the sums: its gate gets it when it begins, or has lost its state.
 
 use crs_durable::gate::money::Row;
 use crs_durable::gate::{Limits, PerLimit, SeedSpend, Span};

@@ -130,7 +130,7 @@ impl Ledger {
     }
 }
 
-/// What a rollup adds to the sums of a day.
+/// The increments that a rollup adds to the sums of a day.
 fn of_day(rollup: &Rollup<'_>, day: Day) -> impl Iterator<Item = (String, u64)> {
     let of_day = move |bucket: &Bucket| *bucket == Bucket::Day(day);
     let sums = rollup.sums.iter().filter(move |((bucket, _), _)| of_day(bucket));

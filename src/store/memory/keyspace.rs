@@ -17,7 +17,7 @@ pub(super) struct Keyspace {
     pub(super) entries: HashMap<String, Entry>,
     /// Every key with an end, soonest first.
     ends: BTreeSet<(Millis, String)>,
-    /// What undoes the atomic batch that runs, newest last; `None` outside of one.
+    /// The undo log of the atomic batch that runs, newest last; `None` outside of one.
     undo: Option<Vec<Undo>>,
 }
 

@@ -163,10 +163,6 @@ impl Index {
         self.counts.clone()
     }
 
-    pub(super) fn rows(&self) -> usize {
-        self.found.len()
-    }
-
     /// Counters of keys that are not there. What an account used that is gone is not seen as such: its id may be of
     /// any kind.
     pub(super) fn orphans(&self) -> u64 {
