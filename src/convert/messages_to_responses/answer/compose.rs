@@ -129,7 +129,7 @@ impl Composer {
     }
 
     pub(super) fn refusal(&mut self, number: u64, part: u64, text: &str, out: &mut Events) {
-        self.refused = true;
+        self.refused |= !text.is_empty();
         self.text(number, part, text, out);
     }
 
@@ -315,7 +315,7 @@ impl Composer {
 
     fn part(&mut self, part: &Object<'_>, out: &mut Events) {
         let refusal: Option<Text<'_>> = part.get("refusal");
-        self.refused |= refusal.is_some();
+        self.refused |= refusal.as_ref().is_some_and(|refusal| !refusal.is_empty());
         let text = refusal.or_else(|| part.get("text")).unwrap_or_default();
         if !text.is_empty() {
             out.block_start(text_block());

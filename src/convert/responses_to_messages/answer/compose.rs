@@ -296,9 +296,15 @@ impl Composer {
         let Some(item) = item else { return };
         let place = self.place();
         if !told_before {
+            let mut opening = item.clone();
+            if let Json::Map(members) = &mut opening {
+                for (_, input) in members.iter_mut().filter(|(name, _)| &**name == "input") {
+                    *input = Json::text("");
+                }
+            }
             out.write(
                 "response.output_item.added",
-                [("output_index", place.clone()), ("item", item.clone())],
+                [("output_index", place.clone()), ("item", opening)],
             );
             self.tell_input(&item, &place, out);
         }
