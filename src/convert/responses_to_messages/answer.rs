@@ -6,6 +6,7 @@ pub(super) mod whole;
 
 mod compose;
 mod events;
+mod items;
 mod usage;
 
 /// Why a message ended: the status of the response, and what is missing of it.
