@@ -32,8 +32,10 @@ export async function apiFetch(input: RequestInfo | URL, init?: RequestInit): Pr
   if (!token && !open.test(new URL(request.url).pathname)) throw new DOMException('The session has ended.', 'AbortError')
   const response = await send(token)
   if (response.status !== 401 || !token || ownUnauthorized.test(new URL(request.url).pathname)) return response
+  // Read to its end, for an answer that is left unread holds its connection while the login lies over the page.
+  const refusal = new Response(await response.blob(), response)
   const fresh = session.token() !== token ? session.token() : await session.loginAgain()
-  return fresh ? send(fresh) : response
+  return fresh ? send(fresh) : refusal
 }
 
 export const createClientConfig: CreateClientConfig = (config) => ({
