@@ -307,34 +307,13 @@ impl Composer {
                 "response.output_item.added",
                 [("output_index", place.clone()), ("item", opening)],
             );
-            self.tell_input(&item, &place, out);
+            tell_input(&item, &place, out);
         }
         out.write(
             "response.output_item.done",
             [("output_index", place), ("item", item.clone())],
         );
         self.items.push(item);
-    }
-
-    /// The input of a custom tool comes in one piece: in the stream it is a JSON string, which has to be whole.
-    fn tell_input(&self, item: &Json<'_>, place: &Json<'static>, out: &mut Events) {
-        let Some(input) = item.get("input").and_then(Json::as_str) else {
-            return;
-        };
-        let id = item.get("id").and_then(Json::as_str).unwrap_or_default();
-        for (name, member) in [
-            ("response.custom_tool_call_input.delta", "delta"),
-            ("response.custom_tool_call_input.done", "input"),
-        ] {
-            out.write(
-                name,
-                [
-                    ("item_id", Json::text(id)),
-                    ("output_index", place.clone()),
-                    (member, Json::text(input)),
-                ],
-            );
-        }
     }
 
     fn end_text(&self, out: &mut Events) -> Option<Json<'static>> {
@@ -501,5 +480,26 @@ impl Composer {
                 ]),
             ),
         ])
+    }
+}
+
+/// The input of a custom tool comes in one piece: in the stream it is a JSON string, which has to be whole.
+fn tell_input(item: &Json<'_>, place: &Json<'static>, out: &mut Events) {
+    let Some(input) = item.get("input").and_then(Json::as_str) else {
+        return;
+    };
+    let id = item.get("id").and_then(Json::as_str).unwrap_or_default();
+    for (name, member) in [
+        ("response.custom_tool_call_input.delta", "delta"),
+        ("response.custom_tool_call_input.done", "input"),
+    ] {
+        out.write(
+            name,
+            [
+                ("item_id", Json::text(id)),
+                ("output_index", place.clone()),
+                (member, Json::text(input)),
+            ],
+        );
     }
 }

@@ -147,9 +147,7 @@ impl State {
             }
             "message_stop" => self.end(),
             "error" => self.fail(Unusable::read(&event)),
-            // A comment, which all clients skip: the protocol has no ping.
-            "ping" => {}
-            // What is yet to come.
+            // A ping, which the protocol has none of, or what is yet to come.
             _ => {}
         }
         if let Some(failure) = self.composer.failure() {
