@@ -43,6 +43,15 @@ function beforePaint(): Plugin {
   }
 }
 
+/** The generated client brings a reader of event streams that nothing calls; ours is `src/api/events.ts`. */
+function withoutStreams(): Plugin {
+  return {
+    name: 'crs-without-streams',
+    apply: 'build',
+    load: (id) => (id.endsWith('/core/serverSentEvents.gen.ts') ? "export const createSseClient = () => { throw new Error('not built in') }" : undefined),
+  }
+}
+
 const relay = process.env.CRS_URL ?? 'http://127.0.0.1:3000'
 
 export default defineConfig({
@@ -55,6 +64,7 @@ export default defineConfig({
     // Messages are compiled to functions here: the browser needs no compiler, which would need `eval`.
     vueI18n({ include: [path('./src/locales/*/*.json')], runtimeOnly: true, dropMessageCompiler: true, strictMessage: true, defaultSFCLang: 'json' }),
     beforePaint(),
+    withoutStreams(),
   ],
   build: {
     target: 'es2022',

@@ -13,7 +13,6 @@
 //! | `outgoing` | requests, as far as providers take them alike |
 //! | `trial` | the operator's test of an account |
 
-#[doc(hidden)]
 pub mod allowed;
 pub mod antigravity;
 pub mod claude;
@@ -188,13 +187,13 @@ impl Unsendable {
     }
 }
 
-/// What an answer means.
+/// The meaning of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What the pool learns about the account.
+    /// The report to the pool about the account.
     pub outcome: pool::Outcome,
     pub then: Then,
-    /// What the client is told if nothing better comes of it.
+    /// The code for the client, unless another attempt ends better.
     pub code: Code,
     /// When the provider allows the next try, if it says so: for the client.
     pub retry_at: Option<Millis>,
@@ -351,7 +350,7 @@ pub const PROBE_SOON_MS: u64 = 2 * 60_000;
 /// The answer to a refresh.
 pub enum Refreshed {
     Tokens(crate::model::account::live::NewTokens),
-    /// The refresh token is no good any more.
+    /// The refresh token is invalid now.
     Refused(String),
     /// No clear word; the next one may try again.
     Failed(String),

@@ -12,15 +12,16 @@ use crate::metrics::Metrics;
 use crate::model::account::Platform;
 use crate::model::price::PriceBook;
 use crate::model::secret::Secret;
+use crate::port::backups::Backups;
 use crate::port::billed::Billed;
 use crate::port::clock::Clock;
 use crate::port::destination::Destinations;
-use crate::port::gates::Gates;
+use crate::port::gates::{Gates, KeyHash};
 use crate::port::random::Random;
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
-use crate::secrets::Keyring;
+use crate::secrets::{Keyring, OldKeys};
 use crate::state::body_memory::BodyMemory;
 use crate::state::outbox::Outbox;
 use crate::state::refusal_tally::RefusalTally;
@@ -36,6 +37,7 @@ use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
 use crate::store::guesses::Guesses;
 use crate::store::ledger::Ledger;
+use crate::store::old_keys::OldKeyStore;
 use crate::store::refusals::RefusalLog;
 use crate::store::settings::Settings;
 use crate::store::sign_ins::SignIns;
@@ -48,10 +50,11 @@ pub type App = Arc<Parts>;
 #[serde(rename_all = "lowercase")]
 pub enum HostKind {
     Native,
+    #[allow(dead_code, reason = "the Worker's")]
     Worker,
 }
 
-/// What a host supplies.
+/// The ports that a host supplies.
 #[derive(Clone)]
 pub struct Ports {
     pub store: Arc<dyn Store>,
@@ -62,6 +65,8 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// `None`: this host's platform bills nothing by the unit.
     pub billed: Option<Arc<dyn Billed>>,
+    /// `None`: this host has no files.
+    pub backups: Option<Arc<dyn Backups>>,
     pub host: HostKind,
 }
 
@@ -72,7 +77,7 @@ const HEALTH_LIFETIME: u64 = 1_000_000;
 /// once.
 const SITE_LIFETIME: u64 = 10_000_000;
 
-/// What a ping of the store said.
+/// The result of a ping of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreProbe {
     pub up: bool,
@@ -113,12 +118,16 @@ pub struct Parts {
     pub running: Running,
     /// The request bodies that are held.
     pub body_memory: Arc<BodyMemory>,
-    /// What the provider's cache gave each conversation last.
+    /// The provider's last cache figures of each conversation.
     pub turns: Turns,
     /// Whether the store was slow or away a moment ago, see `relay::admit`.
     pub store_rest: StoreRest,
     /// The price table with the operator's prices, and the version of those; replaced as a whole.
     prices: RwLock<(u64, Arc<PriceBook>)>,
+    /// Client keys of an import.
+    old_key_store: OldKeyStore,
+    /// Those of them that this process knows, and their version.
+    old_keys: RwLock<(u64, Arc<OldKeys>)>,
     /// Where provider calls may go. The host's outbound client holds the same rules.
     pub destinations: Destinations,
     /// Proof of being an admin for who can read the host's files: the command line next to the server.
@@ -181,6 +190,8 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
         turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),
+        old_key_store: OldKeyStore::new(store.clone(), keyring.clone(), ports.random.clone()),
+        old_keys: RwLock::default(),
         destinations: destinations(&config),
         local_token,
         keyring,
@@ -204,7 +215,7 @@ impl Parts {
         }
     }
 
-    /// What the pool of a platform must know of its accounts, as this host can use them.
+    /// The roster of a platform's pool: its accounts, as far as this host can use them.
     pub async fn roster(
         &self,
         platform: Platform,
@@ -212,6 +223,20 @@ impl Parts {
         let offset = self.config.site.utc_offset_minutes;
         let no_proxies = self.ports.upstream.no_proxies();
         self.accounts.roster(platform, offset, no_proxies).await
+    }
+
+    /// The hash of a client key of this relay, one that it issued or one that was imported; `None` for everything
+    /// else. No I/O.
+    pub fn recognise(&self, presented: &str) -> Option<KeyHash> {
+        self.keyring.recognise(presented).or_else(|| {
+            let old = self
+                .old_keys
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .1
+                .clone();
+            old.recognise(presented)
+        })
     }
 
     /// Reads what the process keeps in memory from the start. Where others write the same store, a host
@@ -222,6 +247,11 @@ impl Parts {
             Ok(book) => self.set_prices(stored.version, book),
             // Public prices hold then, and every event's price version says so.
             Err(error) => tracing::error!(%error, "a price set by the operator cannot be used"),
+        }
+        let seen = self.old_keys.read().unwrap_or_else(PoisonError::into_inner).0;
+        if let Some((version, keys)) = self.old_key_store.newer_than(seen).await? {
+            let mut known = self.old_keys.write().unwrap_or_else(PoisonError::into_inner);
+            *known = (version, Arc::new(keys));
         }
         Ok(())
     }

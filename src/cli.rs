@@ -7,11 +7,15 @@
 mod account;
 mod admin;
 mod api;
+mod backup;
 mod check;
 mod failure;
+#[cfg(feature = "redis")]
+mod import;
 mod input;
 mod key;
 mod ledger;
+mod limits;
 mod output;
 
 use std::ffi::OsString;
@@ -23,6 +27,7 @@ use crs_edge::config::{self, Vars};
 use crs_edge::host::native::log;
 
 use self::failure::Failure;
+use self::limits::MoneyOptions;
 use self::output::Output;
 
 const EXIT_CODES: &str = "\
@@ -68,9 +73,63 @@ enum Command {
     /// Accounts at providers.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Write everything in the store to a file, while the relay runs.
+    Backup(BackupArgs),
+    /// Read a backup through and say what is in it; needs no store.
+    Verify(VerifyArgs),
+    /// Make an empty store what a backup holds. No relay may run on it.
+    Restore(RestoreArgs),
+    /// Copy the store of the settings into another, empty one, and prove the copy equal. No relay may run on either.
+    Move(MoveArgs),
+    /// Seal everything under NEW_ENCRYPTION_KEY. No relay may run on the store; killed anywhere, run it again.
+    Rekey,
     /// What was used: the books.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Take over the data of a claude-relay-service (CRS), which is only read: its keys keep working here.
+    #[cfg(feature = "redis")]
+    Import(Box<import::ImportArgs>),
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    /// Where to write it; must not be there yet.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Seal it with a passphrase, asked for at the terminal. BACKUP_PASSPHRASE does so without asking.
+    #[arg(long)]
+    seal: bool,
+    /// The file that holds the passphrase, in its first line; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The file that holds the passphrase; left out, BACKUP_PASSPHRASE, or what is asked for at the terminal.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The file that holds the passphrase; left out, BACKUP_PASSPHRASE, or what is asked for at the terminal.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// embedded, redis, upstash or redis://HOST:PORT/DB; left out, the store of the settings.
+    #[arg(long, value_name = "WHERE")]
+    to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct MoveArgs {
+    /// embedded, redis, upstash (with their variables), or redis://HOST:PORT/DB with REDIS_PASSWORD.
+    #[arg(long, value_name = "WHERE")]
+    to: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,6 +183,17 @@ enum KeyCommand {
     Disable(Named),
     /// Let a disabled key in again.
     Enable(Named),
+    /// Forgive what a key has spent, so that a limit begins at 0. The ledger keeps what was spent.
+    Reset(KeyReset),
+}
+
+#[derive(Debug, Args)]
+struct KeyReset {
+    #[command(flatten)]
+    key: Named,
+    /// Of which limit; `window`: the next call begins a new one.
+    #[arg(value_name = "WHAT", value_parser = limits::resettable())]
+    what: String,
 }
 
 #[derive(Debug, Args)]
@@ -136,12 +206,8 @@ struct KeyCreate {
     /// How many calls may run at once; 0 is no limit.
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
-    /// What its calls may cost in a day, in USD; 0 is no limit.
-    #[arg(long, value_name = "USD")]
-    daily_cost: Option<f64>,
-    /// What its calls may cost in all, in USD; 0 is no limit.
-    #[arg(long, value_name = "USD")]
-    total_cost: Option<f64>,
+    #[command(flatten)]
+    money: MoneyOptions,
     /// Minutes over which the limits of a window are counted.
     #[arg(long, value_name = "MINUTES")]
     window: Option<u64>,
@@ -265,7 +331,7 @@ struct AccountTest {
 }
 
 /// Runs the command that `arguments` (the program's name first) ask for; `serve` starts the server.
-pub(crate) fn run(
+pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &dyn Vars,
     serve: impl FnOnce() -> ExitCode,
@@ -322,7 +388,14 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
         }
         Command::Admin(AdminCommand::LoginLink(args)) => admin::login_link(args, environment, output).await,
         Command::Key(command) => key::run(command, environment, output).await,
+        Command::Backup(args) => backup::backup(args, environment, output).await,
+        Command::Verify(args) => backup::verify(args, environment, output).await,
+        Command::Restore(args) => backup::restore(args, environment, output).await,
+        Command::Move(args) => backup::move_to(args, environment, output).await,
+        Command::Rekey => backup::rekey(environment, output).await,
         Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
         Command::Account(command) => account::run(command, environment, output).await,
+        #[cfg(feature = "redis")]
+        Command::Import(args) => import::run(*args, environment, output).await,
     }
 }

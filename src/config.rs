@@ -3,8 +3,11 @@
 //! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
 //! what to set; nothing is guessed in its place.
 
+pub mod crs;
+pub mod dotenv;
 mod read;
 mod strength;
+mod target;
 mod upstash;
 
 use std::time::Duration;
@@ -13,9 +16,11 @@ use crate::model::secret::Secret;
 
 use http::HeaderValue;
 
+pub use crs::CrsSettings;
 pub use read::base_url;
 pub use read::{Problems, Vars};
 pub use strength::weakness;
+pub use target::{Aimed, NEW_ENCRYPTION_KEY, next_secrets, store_at};
 
 /// The strings a configuration is built from.
 #[derive(Clone, Debug)]
@@ -30,6 +35,7 @@ pub struct Config {
     pub ledger: Ledger,
     pub audit: Audit,
     pub store: StoreChoice,
+    pub backup: Backup,
     pub claude: Claude,
     pub openai: OpenAi,
     pub gemini: Gemini,
@@ -105,6 +111,11 @@ pub struct Relay {
     pub body_memory: usize,
     /// `REQUEST_TIMEOUT`: how long a provider may take to its first byte.
     pub first_byte: Duration,
+    /// `MAX_ATTEMPTS`: accounts that one call may try before its first byte.
+    pub max_attempts: u32,
+    /// `ATTEMPTS_DEADLINE`: no further attempt begins this long after a call's arrival. The client waits for all
+    /// of them together.
+    pub attempts_deadline: Duration,
     /// `STREAM_IDLE_TIMEOUT`: how long a stream may be silent.
     pub idle: Duration,
     /// `STREAM_PING_INTERVAL`: how long the client of a converted stream may hear nothing.
@@ -182,7 +193,7 @@ pub struct Redis {
     /// `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_USERNAME`, `REDIS_PASSWORD`,
     /// `REDIS_DB`, `REDIS_ENABLE_TLS`. Holds the password.
     pub url: Secret,
-    /// What of it may be shown: `host:port/db`.
+    /// The part of it that may be shown: `host:port/db`.
     pub shown: String,
 }
 
@@ -194,6 +205,14 @@ pub struct Upstash {
     pub token: Secret,
     /// The address without its scheme, for messages.
     pub shown: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// `BACKUP_DIR`: where a native host keeps the backups it makes; `None`: in `DATA_DIR`.
+    pub dir: Option<String>,
+    /// `BACKUP_PASSPHRASE`: seals them.
+    pub passphrase: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]
@@ -299,8 +318,14 @@ pub fn data_dir(vars: &dyn Vars) -> String {
     read::text(vars, "DATA_DIR").unwrap_or_else(|| "data".to_owned())
 }
 
-/// What a Worker takes where nothing is set and the default of a native host does not fit: an isolate has
+/// `BACKUP_PASSPHRASE`, for who reads a backup without other settings.
+pub fn backup_passphrase(vars: &dyn Vars) -> Option<Secret> {
+    read::text(vars, "BACKUP_PASSPHRASE").map(Secret::new)
+}
+
+/// Defaults of a Worker where those of a native host do not fit: an isolate has
 /// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
+#[allow(dead_code, reason = "the Worker's")]
 pub const EDGE_DEFAULTS: [(&str, &str); 5] = [
     ("REQUEST_MAX_SIZE_MB", "32"),
     ("BODY_MEMORY_MB", "40"),

@@ -1,7 +1,11 @@
-//! What failed, whose fault it was, and whether trying again can help.
+//! Failures: the cause, whose fault it is, and whether a retry can help.
 //!
-//! A `Failure` is what a client is told. `http::error` turns it into the caller's dialect, once.
-//! What only the operator may read travels in `detail` and `words` and ends in the request log.
+//! A `Failure` is returned to a client. `http::dialect` writes it in the caller's protocol, once.
+//! `detail` and `words` are for the operator only and end in the request log.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -19,7 +23,7 @@ const EXCERPT_LIMIT: usize = 500;
 pub struct Failure {
     pub code: Code,
     pub status: StatusCode,
-    /// What happened and what to do, for the person at the client. Never the provider's raw words.
+    /// The message for the person at the client: the cause, and the next step. Never the provider's raw words.
     pub message: String,
     /// Seconds until trying again makes sense, if that is known.
     pub retry_after: Option<u64>,
@@ -27,7 +31,9 @@ pub struct Failure {
     pub should_retry: Option<bool>,
     /// For the operator, in our own words: holds nothing of what a provider sent.
     pub detail: Option<String>,
-    /// What the provider sent, for the request log only, cut after 16 KiB. Nobody knows whether it was a
+    /// The error behind it, for the log of the process. Its text holds no secret and nothing that a provider sent.
+    pub cause: Option<Cause>,
+    /// The provider's answer, for the request log only, cut after 16 KiB. Nobody knows whether it was a
     /// provider that sent it, so an API answer shows at most the error fields of its protocol.
     pub words: Option<Bytes>,
 }
@@ -101,6 +107,7 @@ impl Failure {
             retry_after: None,
             should_retry: code.final_for_client().then_some(false),
             detail: None,
+            cause: None,
             words: None,
         }
     }
@@ -136,14 +143,65 @@ impl Failure {
         }
     }
 
-    /// The store or a machine cannot be asked.
-    pub fn relay_unavailable(reason: &dyn std::fmt::Display) -> Self {
+    /// The detail is the text of `error`; the error itself stays with the failure, with its own sources.
+    pub fn caused_by(mut self, error: impl Error + Send + Sync + 'static) -> Self {
+        self.detail = Some(error.to_string());
+        self.cause = Some(Cause(Arc::new(error)));
+        self
+    }
+
+    /// The texts of the errors behind the detail, outermost first, for the log of the process.
+    pub fn causes(&self) -> Option<String> {
+        let Cause(error) = self.cause.as_ref()?;
+        let mut texts: Vec<String> = Vec::new();
+        let mut next = error.source();
+        while let Some(error) = next {
+            texts.push(error.to_string());
+            next = error.source();
+        }
+        (!texts.is_empty()).then(|| texts.join(": "))
+    }
+
+    /// The store or a machine cannot be reached, for a reason that has no error of its own.
+    pub fn relay_unavailable(reason: &str) -> Self {
+        Self::relay_away().with_detail(reason)
+    }
+
+    /// The store or a machine cannot be reached.
+    pub fn relay_unreachable(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::relay_away().caused_by(error)
+    }
+
+    fn relay_away() -> Self {
         Self::new(
             Code::RelayUnavailable,
             "The relay cannot reach its own data right now. Please try again shortly.",
         )
         .retry_after(2)
-        .with_detail(reason.to_string())
+    }
+}
+
+/// The error behind a failure.
+#[derive(Clone, Debug)]
+pub struct Cause(Arc<dyn Error + Send + Sync>);
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl Eq for Cause {}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.message)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_ref().map(|Cause(error)| &**error as _)
     }
 }
 
@@ -168,6 +226,31 @@ mod tests {
         assert_eq!(failure().with_words(b"sent").log_entry().as_deref(), Some("sent"));
         let both = failure().with_detail("500").with_words(b"sent");
         assert_eq!(both.log_entry().as_deref(), Some("500: sent"));
+    }
+
+    #[test]
+    fn a_failure_keeps_the_errors_behind_it() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot connect")]
+        struct Outer(#[source] Middle);
+        #[derive(Debug, thiserror::Error)]
+        #[error("tcp connect error")]
+        struct Middle(#[source] std::io::Error);
+
+        let refused = std::io::Error::other("connection refused");
+        let failure = Failure::new(Code::ProviderUnreachable, "no").caused_by(Outer(Middle(refused)));
+        assert_eq!(failure.log_entry().as_deref(), Some("cannot connect"));
+        assert_eq!(
+            failure.causes().as_deref(),
+            Some("tcp connect error: connection refused")
+        );
+        assert_eq!(failure.source().unwrap().to_string(), "cannot connect");
+        assert_eq!(
+            Failure::new(Code::ProviderFailed, "no")
+                .with_detail("500")
+                .causes(),
+            None
+        );
     }
 
     #[test]

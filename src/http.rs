@@ -1,4 +1,17 @@
 //! The shared HTTP surface: both hosts serve exactly this router.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`claude`], [`openai`], [`gemini`] | the routes of the client protocols, and how each reads a call |
+//! | `call` | one model call in any protocol: key, entry, body, `relay::serve` |
+//! | [`client_key`] | the key of a model call |
+//! | `intake`, [`body`] | request bodies: bounded, counted, unpacked |
+//! | [`dialect`] | a failure as a response of the caller's protocol |
+//! | `about` | what clients ask about a key: models, limits, usage |
+//! | [`admin`] | the control plane: its routes and its envelope |
+//! | `session`, `stats`, [`ops`] | endpoints of the control plane: login, public statistics, health and metrics |
+//! | [`extract`], [`api_error`] | inputs and errors of the control plane |
+//! | `console`, `root` | the console's files; addresses outside of every prefix |
 
 mod about;
 pub mod admin;
@@ -12,6 +25,7 @@ pub mod dialect;
 pub mod extract;
 pub mod gemini;
 mod intake;
+mod money_limits;
 pub mod openai;
 pub mod ops;
 mod root;

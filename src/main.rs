@@ -1,32 +1,56 @@
-//! The native binary `crs`: the environment, and over to the command line.
+//! The native binary `crs`: the environment, and `.env` of the working directory, and over to the command line.
 
-mod cli;
-
+use std::collections::HashMap;
 use std::process::ExitCode;
 
-use crs_edge::config::Vars;
-use crs_edge::host::native::{self, Setup, StartError, log};
+use crs_edge::dotenv::{self, Comment};
+use crs_edge::{Setup, StartError, Vars, allocator, log, run, serve};
 
-/// The process's environment.
-struct Environment;
+/// The process's environment, and where it says nothing, `.env` in the working directory.
+struct Environment {
+    file: HashMap<String, String>,
+}
+
+impl Environment {
+    /// A file that is there and cannot be read is an error: to start without its settings would be a surprise.
+    fn read() -> Result<Self, String> {
+        let text = match std::fs::read_to_string(FILE) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(format!("{FILE} in the working directory cannot be read: {error}")),
+        };
+        Ok(Self {
+            file: dotenv::parse(&text, Comment::AfterBlank).into_iter().collect(),
+        })
+    }
+}
+
+const FILE: &str = ".env";
 
 impl Vars for Environment {
     #[expect(clippy::disallowed_methods, reason = "this is where variables are read")]
     fn get(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        // One that is set and empty says that there is none, whatever the file has.
+        std::env::var(name).ok().or_else(|| self.file.get(name).cloned())
     }
 }
 
 fn main() -> ExitCode {
-    cli::run(std::env::args_os(), &Environment, || match start() {
+    let environment = match Environment::read() {
+        Ok(environment) => environment,
+        Err(error) => return refuse(&error),
+    };
+    run(std::env::args_os(), &environment, || match start(&environment) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            for line in error.to_string().lines() {
-                say(&format!("crs: {line}"));
-            }
-            ExitCode::from(2)
-        }
+        Err(error) => refuse(&error.to_string()),
     })
+}
+
+fn refuse(error: &str) -> ExitCode {
+    for line in error.lines() {
+        say(&format!("crs: {line}"));
+    }
+    ExitCode::from(2)
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet when settings are bad")]
@@ -34,13 +58,13 @@ fn say(line: &str) {
     eprintln!("{line}");
 }
 
-fn start() -> Result<(), StartError> {
-    native::allocator::fix_sizes(&Environment, std::env::args_os());
-    let setup = Setup::prepare(&Environment)?;
+fn start(environment: &Environment) -> Result<(), StartError> {
+    allocator::fix_sizes(environment, std::env::args_os());
+    let setup = Setup::prepare(environment)?;
     log::start(&setup.config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| StartError::Other(error.to_string()))?;
-    runtime.block_on(native::serve(setup))
+    runtime.block_on(serve(setup))
 }

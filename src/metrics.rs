@@ -16,8 +16,8 @@ use crate::state::outbox::{CAPACITY, Outbox};
 
 pub struct Metrics {
     registry: Registry,
-    requests: Family<Settled, Counter>,
-    refusals: Family<Refused, Counter>,
+    requests: Family<SettledLabels, Counter>,
+    refusals: Family<RefusedLabels, Counter>,
     attempts: Counter,
     tokens: Family<Class, Counter>,
     cost: Counter,
@@ -37,7 +37,7 @@ pub struct Metrics {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Settled {
+struct SettledLabels {
     platform: &'static str,
     endpoint: String,
     /// `2xx`, `4xx`, ...
@@ -46,7 +46,7 @@ struct Settled {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Refused {
+struct RefusedLabels {
     reason: &'static str,
 }
 
@@ -119,7 +119,7 @@ impl Default for Metrics {
         );
         registry.register(
             "ledger_pending",
-            "Settled calls that the store does not have yet",
+            "SettledLabels calls that the store does not have yet",
             metrics.pending.clone(),
         );
         registry.register(
@@ -129,7 +129,7 @@ impl Default for Metrics {
         );
         registry.register(
             "ledger_capacity",
-            "Settled calls there is room for while the store takes no writes; of more the oldest are lost",
+            "SettledLabels calls there is room for while the store takes no writes; of more the oldest are lost",
             metrics.capacity.clone(),
         );
         registry.register(
@@ -139,7 +139,7 @@ impl Default for Metrics {
         );
         registry.register(
             "ledger_lost",
-            "Settled calls dropped because the store took no writes for too long",
+            "SettledLabels calls dropped because the store took no writes for too long",
             metrics.lost.clone(),
         );
         registry.register(
@@ -174,7 +174,7 @@ impl Default for Metrics {
 impl Metrics {
     pub fn refused(&self, code: Code) {
         self.refusals
-            .get_or_create(&Refused { reason: code.name() })
+            .get_or_create(&RefusedLabels { reason: code.name() })
             .inc();
     }
 
@@ -186,7 +186,7 @@ impl Metrics {
     }
 
     pub fn settled(&self, event: &LedgerEvent) {
-        let labels = Settled {
+        let labels = SettledLabels {
             platform: event.platform.name(),
             endpoint: event.endpoint.clone(),
             status: match event.status {

@@ -39,7 +39,7 @@ use crate::model::price::Family;
 
 /// See the module.
 pub struct Plan {
-    /// What the client speaks.
+    /// The client's protocol.
     pub dialect: &'static dyn Dialect,
     /// From the client's protocol to the accounts', in the order in which a request takes them.
     converters: &'static [&'static dyn Converter],

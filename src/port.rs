@@ -2,6 +2,7 @@
 //!
 //! Every port is `Send + Sync` on every target; an adapter bridges futures that are not.
 
+pub mod backups;
 pub mod billed;
 pub mod clock;
 pub mod destination;
@@ -10,3 +11,5 @@ pub mod random;
 pub mod store;
 pub mod tasks;
 pub mod upstream;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod whole;

@@ -16,6 +16,7 @@
 //! | `flight` | what a call holds, and its one settlement |
 //! | `ledger_writer`, `refusal_writer` | what is written behind the calls |
 //! | `probe` | the operator's test of an account |
+//! | `span` | the tracing spans of a call: request, key and account of its log lines |
 //! | `client`, `estimate`, `headers` | which client it is, what a call will cost at most, our own header names |
 
 pub mod admit;
@@ -38,6 +39,7 @@ mod records;
 pub mod refresh;
 mod refusal;
 pub mod refusal_writer;
+pub mod span;
 pub mod stream;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,7 @@ use std::time::Duration;
 
 use crs_durable::pool;
 use http::Response;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::error::{Code, Failure};
@@ -64,14 +67,7 @@ use self::pick::Pick;
 use self::refusal::Refusals;
 use crate::dialect::call::Call;
 use crate::plan::Plan;
-use crate::state::body_memory::Reserved;
-
-/// Accounts one client request may try.
-const MAX_ATTEMPTS: u32 = 3;
-
-/// No attempt begins later than this after the request's arrival: the client has better things to do
-/// than to wait for a third provider time-out.
-const ATTEMPTS_DEADLINE: Duration = Duration::from_mins(2);
+use crate::state::body_memory::Reservation;
 
 /// Serves a call: admits it, finds an account, sends it, and hands on the answer as it comes.
 ///
@@ -87,7 +83,7 @@ pub async fn serve(
     otherwise: Option<&'static Plan>,
     call: Call,
     entry: Entry,
-    memory: Reserved,
+    memory: Reservation,
 ) -> Result<Response<Body>, Failure> {
     let mut flight = Flight::new(app, plan, call);
     entry.taken_over();
@@ -138,7 +134,8 @@ async fn answered(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
 
 /// The accounts, one after the other, until one begins to answer.
 async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result<Answer, Failure> {
-    let deadline = flight.call().started + ATTEMPTS_DEADLINE.as_micros() as u64;
+    let limits = &app.config.relay;
+    let deadline = flight.call().started + limits.attempts_deadline.as_micros() as u64;
     let mut tried: Vec<pool::AccountId> = Vec::new();
     let mut last: Option<Failure> = None;
     let mut refusals = Refusals::default();
@@ -157,7 +154,11 @@ async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
                 return refusals.or(last.filter(trouble).unwrap_or(failure), attempted);
             }
         };
-        match attempt::attempt(app, plan, flight, &picked).await? {
+        let span = flight.span().clone();
+        let attempt = attempt::attempt(app, plan, flight, &picked)
+            .instrument(span.clone())
+            .await?;
+        match attempt {
             Attempt::Answered(answer) => return Ok(answer),
             Attempt::Failed(FailedAttempt {
                 failure,
@@ -166,13 +167,17 @@ async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
             }) => {
                 flight.attempt_failed(&failure, status);
                 let account = picked.account;
-                tracing::info!(request = %flight.id(), %account, code = failure.code.name(), detail = failure.log_entry(), "attempt failed");
+                span.in_scope(|| {
+                    let (detail, causes) = (failure.log_entry(), failure.causes());
+                    tracing::info!(code = failure.code.name(), detail, causes, "attempt failed");
+                });
                 let unwell = matches!(outcome, pool::Outcome::Unwell { .. });
                 flight
                     .release_account(outcome, status.map(|status| status.as_u16()))
+                    .instrument(span)
                     .await;
                 tried.push(account);
-                if turn >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
+                if turn >= limits.max_attempts || app.ports.clock.ticks() > deadline {
                     let attempted = failure.code;
                     return refusals.or(failure, Some(attempted));
                 }
@@ -185,13 +190,22 @@ async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
             Attempt::Refused { answer, outcome } => {
                 let (status, failure) = (answer.status, refusal::as_failure(&answer));
                 flight.attempt_failed(&failure, Some(status));
-                tracing::info!(request = %flight.id(), account = %picked.account, detail = failure.log_entry(), "the provider refused the request");
-                flight.release_account(outcome, Some(status.as_u16())).await;
+                span.in_scope(|| {
+                    tracing::info!(
+                        status = status.as_u16(),
+                        detail = failure.log_entry(),
+                        "the provider refused the request"
+                    );
+                });
+                flight
+                    .release_account(outcome, Some(status.as_u16()))
+                    .instrument(span)
+                    .await;
                 tried.push(picked.account);
                 if let Some(confirmed) = refusals.confirmed(answer) {
                     return Ok(confirmed);
                 }
-                if turn >= MAX_ATTEMPTS || app.ports.clock.ticks() > deadline {
+                if turn >= limits.max_attempts || app.ports.clock.ticks() > deadline {
                     let attempted = last.as_ref().map(|last| last.code);
                     return refusals.or(last.unwrap_or(failure), attempted);
                 }

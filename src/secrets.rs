@@ -5,7 +5,9 @@
 //! is replaced for one purpose says nothing about another.
 
 mod client_key;
+mod earlier;
 mod login_ticket;
+mod old_key;
 mod password;
 pub mod pkce;
 mod seal;
@@ -19,8 +21,11 @@ use sha2::Sha256;
 
 use crate::config;
 
-pub use client_key::IssuedKey;
-pub use login_ticket::{LoginTicket, LoginTickets, TICKET_LIFETIME, TicketError};
+pub use earlier::EARLIER;
+#[cfg(not(target_arch = "wasm32"))]
+pub use login_ticket::TICKET_LIFETIME;
+pub use login_ticket::{LoginTickets, TicketError};
+pub use old_key::{OldKeys, Pepper, SourceDigest, mark, old_hash};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};
 pub use session::{Lifetimes, Session, SessionError};
@@ -36,6 +41,8 @@ pub struct Keyring {
     /// HMAC states with their key already absorbed: a clone of one costs no key schedule.
     tag: HmacSha256,
     hash: HmacSha256,
+    /// Of `ENCRYPTION_KEY`s from before; client keys that these issued are still good.
+    earlier: earlier::Earlier,
     label: HmacSha256,
     cipher: Aes256Gcm,
     /// Names the sealing key in what it sealed.
@@ -63,6 +70,11 @@ impl Keyring {
         &self.fingerprint
     }
 
+    /// What the ids of sealed values begin with: `v1:<this>:`.
+    pub fn seal_id(&self) -> &str {
+        &self.seal_id
+    }
+
     /// `prefix` begins every client key (`API_KEY_PREFIX`).
     pub fn new(secrets: &config::Secrets, prefix: &str) -> Self {
         let root = Hkdf::<Sha256>::new(Some(SALT), secrets.encryption.reveal().as_bytes());
@@ -72,6 +84,7 @@ impl Keyring {
             prefix: prefix.to_owned(),
             tag: keyed(&sub_key(&root, "key-tag")),
             hash: keyed(&sub_key(&root, "key-hash")),
+            earlier: earlier::Earlier::default(),
             label: keyed(&sub_key(&root, "label")),
             cipher: Aes256Gcm::new(&sub_key(&root, "seal").into()),
             seal_id: hex::encode([a, b, c, d]),

@@ -7,7 +7,17 @@
 //! | `tcp` | in a Redis server; natively only |
 //! | `upstash` | in a Redis at Upstash, over HTTP |
 //!
-//! They share the meaning of the commands (`vocabulary`), what goes over a wire to a Redis of any
+//! | repository | what it keeps |
+//! | --- | --- |
+//! | [`api_keys`], [`accounts`], [`groups`], [`admins`], [`settings`] | records, changed by compare-and-set (`record`) |
+//! | [`audit`] | who changed what, in the same step as the change |
+//! | [`ledger`], [`refusals`] | calls, their sums and rankings; refused calls |
+//! | [`guesses`], [`brake`] | brakes on guessed passwords, and on public statistics |
+//! | [`sign_ins`] | sign-ins for accounts that have begun |
+//! | [`fingerprint`] | the `ENCRYPTION_KEY` that the data belongs to |
+//! | [`keys`], [`fresh`] | the names of all keys; copies of what was read a moment ago |
+//!
+//! The backends share the meaning of the commands (`vocabulary`), what goes over a wire to a Redis of any
 //! kind (`redis`), and one suite that every one of them passes (`conformance`).
 
 pub mod accounts;
@@ -21,12 +31,20 @@ pub mod fingerprint;
 pub mod fresh;
 pub mod groups;
 pub mod guesses;
+pub mod hold;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod imports;
 pub mod keys;
 pub mod ledger;
 pub mod memory;
+pub mod old_keys;
 mod record;
+#[cfg(any(target_arch = "wasm32", feature = "redis", feature = "upstash"))]
 pub mod redis;
 pub mod refusals;
+#[cfg(all(not(target_arch = "wasm32"), any(feature = "redis", feature = "upstash")))]
+mod scan;
+pub mod schema;
 pub mod settings;
 pub mod sign_ins;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis"))]

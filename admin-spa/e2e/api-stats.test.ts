@@ -46,7 +46,7 @@ const traces = (made: Console) =>
 test("a holder sees what is left by one paste and Enter, and by nothing after a reload", async (t) => {
   const made = await Console.start(t);
   const { accounts } = await seed(made);
-  const key = await make(made, { name: "Ada's laptop", dailyCostLimit: 10, weeklyCostLimit: 40, concurrencyLimit: 3 });
+  const key = await make(made, { name: "Ada's laptop", dailyCostLimit: 10, weeklyCostLimit: 40, monthlyCostLimit: 100, concurrencyLimit: 3 });
   await call(made, key.key);
   await counted(made, key.id, 1);
   await made.look({ width: 360 });
@@ -55,7 +55,7 @@ test("a holder sees what is left by one paste and Enter, and by nothing after a 
   await look(made, key.key);
   await page.getByText("Calls go through").waitFor();
   assert.equal(made.watch.clicks, 1, "Enter alone");
-  for (const name of ["Today", "This week", "Calls at once"]) {
+  for (const name of ["Today", "This week", "This month", "Calls at once"]) {
     await page.getByRole("meter", { name, exact: true }).waitFor();
   }
   const first = await page.getByRole("region", { name: "What is left" }).boundingBox();
@@ -161,6 +161,14 @@ test("who asks too often sees a countdown, and it goes on by itself", async (t) 
   await look(made, key.key);
   await page.getByRole("alert").getByRole("timer").waitFor();
   assert.match(await page.getByRole("alert").innerText(), /Asked too often.*\d+ s/s);
+  await page.getByText("Calls go through").waitFor();
+  // All that the page asks is refused: it is said once, and all of it goes on.
+  let refused = 0;
+  await page.route("**/apiStats/api/**", (route) => (refused++ < 6 ? route.fulfill({ status: 429, headers: { "retry-after": "2" }, contentType: "application/json", body: '{"error":"too_many_requests","message":"x"}' }) : route.continue()));
+  await page.reload();
+  await page.getByRole("alert").getByRole("timer").waitFor();
+  await made.settled();
+  assert.equal(await page.getByRole("alert").count(), 1, await page.locator("main").innerText());
   await page.getByText("Calls go through").waitFor();
 });
 

@@ -8,7 +8,7 @@ import { seed } from "./support/seed.ts";
 
 after(closeBrowser);
 
-const TABS = ["branding", "prices", "sessions", "password", "groups", "about"];
+const TABS = ["branding", "prices", "sessions", "password", "groups", "backups", "about"];
 
 /** Clicks the first one of this name. */
 const clicker = (made: Console) => (role: "button" | "tab", name: string) =>
@@ -178,4 +178,38 @@ test("every tab can be used by everybody, in each theme, language and width", as
       if (process.env.CRS_PICTURES) await made.page.screenshot({ path: `screenshots/settings-${tab}-${theme}-${language}-${width}.png` });
     }
   }
+});
+
+test("a backup is made, downloaded and deleted, and a schedule is set", async (t) => {
+  const made = await Console.start(t);
+  const page = await made.login("settings?tab=backups");
+  const click = clicker(made);
+  await page.getByText("No backups yet").waitFor();
+  await click("button", "Back up now");
+  const row = page.getByRole("row").filter({ hasText: "By hand" });
+  await row.waitFor();
+  await made.accessible("a backup");
+  const [file] = await Promise.all([page.waitForEvent("download"), row.getByRole("button", { name: /^Download / }).click()]);
+  assert.match(file.suggestedFilename(), /^crs-.*-manual\.backup$/);
+
+  await click("button", "Download a backup");
+  await page.getByLabel("Passphrase").fill("password");
+  await page.getByRole("dialog").getByRole("button", { name: "Download a backup" }).click();
+  await page.getByText("the passphrase is easy to guess").waitFor();
+  await page.getByLabel("Passphrase").fill("correct horse battery staple");
+  const [sealed] = await Promise.all([page.waitForEvent("download"), page.getByRole("dialog").getByRole("button", { name: "Download a backup" }).click()]);
+  assert.equal(sealed.suggestedFilename(), "crs.backup");
+
+  await click("button", "Schedule");
+  await page.getByLabel("Make backups by the schedule").click();
+  await page.getByLabel("Hours between them").fill("0");
+  await click("button", "Save");
+  await page.getByText("must be from 1 to 744").waitFor();
+  await page.getByLabel("Hours between them").fill("6");
+  await click("button", "Save");
+  await page.getByText("Every 6 h, 7 are kept.").waitFor();
+
+  await row.getByRole("button", { name: /^Delete / }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete it" }).click();
+  await page.getByText("No backups yet").waitFor();
 });

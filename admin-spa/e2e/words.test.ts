@@ -135,11 +135,26 @@ test("the dashboard says who is out until when, and counts refused calls", async
   await page.waitForURL(/requests\?tab=refused/);
 });
 
-test("the pages without a login give the operator's address, once this browser knows it", async (t) => {
+test("the pages without a login give the operator's address to a browser that never logged in", async (t) => {
   const made = await Console.start(t, { settings: { PUBLIC_ADDRESS: "https://relay.example.com" } });
-  const page = await made.login("dashboard");
-  await made.open("tutorial");
+  const key = await made.api<{ key: string }>("POST", "/admin/api-keys", { name: "Ada" });
+  const page = await made.open("tutorial");
+  await page.getByText("https://relay.example.com/api/").first().waitFor();
   assert.equal(await page.getByLabel("Address of the relay").inputValue(), "https://relay.example.com");
+  // What a person typed is not taken away by what the relay says later.
+  await page.route("**/admin/oem-settings", async (route) => {
+    await page.getByLabel("Address of the relay").fill("https://mine.example.com");
+    await route.continue();
+  });
+  await page.evaluate(() => localStorage.clear());
+  await made.open("tutorial");
+  await made.settled();
+  await page.getByText("https://mine.example.com/api/").first().waitFor();
+  await page.unroute("**/admin/oem-settings");
+  await made.open("api-stats");
+  await page.getByLabel("Your key").fill(key.key);
+  await page.keyboard.press("Enter");
+  await page.getByText("Set up a client").click();
   await page.getByText("https://relay.example.com/api/").first().waitFor();
 });
 

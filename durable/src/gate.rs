@@ -12,7 +12,7 @@
 //! | 7 | is it free (neither slot nor estimate) | it takes nothing, so nothing below concerns it |
 //! | 8 | is it known what was spent before | limits on money would let everything pass |
 //! | 9 | is there a slot, or a place in the queue | running calls end within minutes, so this passes soonest |
-//! | 10 | is the window, the day's, the week's, the total money used up | of several the one that lasts longest |
+//! | 10 | is the window, or a limit on money, used up | of several the one that lasts longest |
 //! | 11 | is there a slot at once | else it waits; all of this is asked again when it comes for its slot |
 //!
 //! Only then is anything taken: slot, reservation, a request of the window, the key's activation. A refused
@@ -44,6 +44,7 @@ mod calendar;
 mod command;
 mod ended;
 mod kept;
+pub mod money;
 mod news;
 mod policy;
 mod queue;
@@ -57,6 +58,7 @@ pub use self::command::{
     Admit, CallEnd, Command, Estimate, Event, LeaseSnapshot, Limit, LimitReached, Refusal, Reply, SeedSpend,
     Snapshot, SpendSnapshot, Spent, Usage, WaiterSnapshot, WindowSnapshot,
 };
+pub use self::money::{MoneyLimit, PerLimit, Span};
 pub use self::policy::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
 
 use self::calendar::Calendar;
@@ -360,7 +362,6 @@ impl Gate {
 
     fn snapshot(&self, now: Millis) -> Snapshot {
         let reserved = self.reserved(now);
-        let [day, week, week_opus, total] = self.spend.snapshots(&reserved);
         let lease = |(call, lease): (CallId, &crate::lease::Lease<Held>)| LeaseSnapshot {
             call,
             since: lease.since,
@@ -380,11 +381,7 @@ impl Gate {
             leases: self.leases.iter().map(lease).collect(),
             waiters: self.queue.iter().map(waiter).collect(),
             window: self.spend.window_snapshot(now, &reserved),
-            day,
-            week,
-            week_opus,
-            total,
-            seeded: self.spend.seeded,
+            spent: self.spend.snapshots(&reserved),
             events: self.outbox.len(),
             given_up: self.outbox.given_up(),
         }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crs_edge::model::address::Network;
+use crs_edge::tested::Network;
 use url::{Host, Url};
 
 /// IPv4 networks that no provider is on, whatever is set: first address, length of the prefix.

@@ -3,7 +3,7 @@
 //!
 //! The first byte says where the rest is cut in two: the request, and the stream that answers it.
 
-use crs_edge::convert::messages_to_gemini::{
+use crs_edge::tested::messages_to_gemini::{
     CountForm, Form, Options, Stream, answer, count_tokens, counted, error_body, request,
 };
 use serde_json::Value;

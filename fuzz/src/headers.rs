@@ -1,7 +1,7 @@
 //! The headers that go on to a provider: nothing passes that is not listed, what passes is as the client sent it,
 //! and the body is always called JSON.
 
-use crs_edge::account::allowed::{Allowed, allowed_headers};
+use crs_edge::tested::{Allowed, allowed_headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const LIST: Allowed = Allowed {

@@ -1,7 +1,7 @@
 //! Names of models: what is accepted stays in its place in a path and is the same name afterwards, and a
 //! canonical name is its own.
 
-use crs_edge::model::name::{ModelName, canonical, same, spellings};
+use crs_edge::tested::{ModelName, canonical, same, spellings};
 use url::Url;
 
 /// The longest name, bytes. Stated anew here, so that the code's own bound cannot grow unseen.

@@ -3,7 +3,7 @@
 //!
 //! The oracle is the form decoder of the `url` crate (the URL standard), which reads as a provider does.
 
-use crs_edge::account::allowed::{Allowed, Parameter, allowed_query};
+use crs_edge::tested::{Allowed, Parameter, allowed_query};
 use url::form_urlencoded::parse;
 
 const LIST: Allowed = Allowed {

@@ -1,7 +1,7 @@
 //! The schema converter: what a tool's schema becomes, and the work that takes, are bounded by the length of what
 //! was sent, in both forms, or the request is refused.
 
-use crs_edge::convert::messages_to_gemini::{CountForm, Form, Options, count_tokens, reduced, request};
+use crs_edge::tested::messages_to_gemini::{CountForm, Form, Options, count_tokens, reduced, request};
 use serde_json::Value;
 
 /// Bytes that a conversion may write for so much input, and steps that it may take. Stated anew here, so that the

@@ -1,4 +1,4 @@
-//! What of a client's query and headers goes on to a provider: what its dialect lists, and nothing else.
+//! The parts of a client's query and headers that are forwarded to a provider: those its dialect lists, nothing else.
 //!
 //! The query and the headers of a request are also where a provider looks for credentials, for whose account
 //! it is, and for what the request really asks (`key`, `access_token`, `x-goog-user-project`,

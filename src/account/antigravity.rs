@@ -22,7 +22,7 @@ use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::model::secret::Secret;
 
-/// What the calls of Antigravity's own programs need, and whose account it is.
+/// The scopes that Antigravity's own programs need, and the one that names the account's owner.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform \
     https://www.googleapis.com/auth/userinfo.email \
     https://www.googleapis.com/auth/userinfo.profile \
@@ -226,7 +226,7 @@ fn envelope(
 }
 
 /// The inner request with the name of its conversation, by which the provider finds its cache. The name is
-/// the relay's own: what clients call their sessions is no business of the provider's.
+/// the relay's own: the provider must not learn how clients name their sessions.
 fn in_session(call: &Call) -> Bytes {
     let Some(session) = &call.session else {
         return call.body.clone();

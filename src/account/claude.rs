@@ -2,7 +2,7 @@
 
 mod judge;
 mod quota;
-mod request;
+pub(super) mod request;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -20,8 +20,6 @@ use crate::dialect::wire::marks;
 use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
-
-pub use self::request::ALLOWED;
 
 /// How the names of the variables for OAuth begin.
 const VARIABLES: &str = "CLAUDE_OAUTH";

@@ -3,7 +3,7 @@
 //! An API key speaks the first, an account the second; a client may speak either. Where they differ the call
 //! is put into an envelope or taken out of one, and so is the answer, piece by piece.
 
-mod request;
+pub(super) mod request;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -21,8 +21,6 @@ use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
-
-pub use self::request::ALLOWED;
 
 pub struct Gemini;
 
@@ -149,7 +147,7 @@ impl Accounts for Gemini {
     fn words(&self, answer: &[u8]) -> Option<String> {
         let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
         let first = answer.pointer("/candidates/0")?;
-        // One token of thought is no word.
+        // A single token may be spent on thinking, without any text.
         let text = first
             .pointer("/content/parts/0/text")
             .and_then(|text| text.as_str());

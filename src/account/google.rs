@@ -1,4 +1,4 @@
-//! What Google's accounts have in common, whichever product they log in to: what answers mean, whose project
+//! Shared by Google's accounts, whichever product they log in to: the meaning of answers, whose project
 //! pays, how tokens are renewed.
 
 pub(super) mod judge;

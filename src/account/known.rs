@@ -67,7 +67,7 @@ pub(super) fn about(
 }
 
 impl About {
-    /// What follows. `why`: the provider's words, bounded. `retry_at`: when the provider allows the next try.
+    /// The verdict that follows. `why`: the provider's words, bounded. `retry_at`: when it allows the next try.
     pub(super) fn verdict(self, why: String, retry_at: Option<Millis>, now: Millis) -> Verdict {
         match self {
             Self::Credentials => Verdict::unauthorized(why),
@@ -82,7 +82,7 @@ impl About {
 pub(super) mod tests {
     use super::*;
 
-    /// What holds for every table.
+    /// Rules for every table.
     pub(crate) fn check(table: &[Known]) {
         for row in table {
             assert!(!row.source.is_empty(), "{:?}", row.says);

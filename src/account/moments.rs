@@ -1,14 +1,14 @@
 //! Moments and waits as providers' headers and bodies tell them, read in one place and bounded.
 //!
-//! | told as | example | source |
+//! | format | example | source |
 //! | --- | --- | --- |
 //! | seconds, whole or with a fraction | `retry-after: 90`, `90.5` | RFC 9110 §10.2.3, OpenAI |
 //! | milliseconds | `retry-after-ms: 1500` | OpenAI, and what its and Anthropic's SDKs read first |
 //! | an HTTP date, in any of its three forms | `retry-after: Sat, 28 Nov 2026 08:22:22 GMT` | RFC 9110 §5.6.7 |
 //! | the same in any case, in another zone, as mail dates and ISO moments have it | `... 08:22:22 +0000`, `2026-11-28T08:22:22Z` | RFC 5322 §3.3, RFC 3339, seen of proxies |
 //!
-//! What is negative, no number or in the past says nothing. A quota window's reset beyond [`FURTHEST_MS`] is cut
-//! to that: the longest real window is a week's. A bare `retry-after` proves no window: it is cut to
+//! A value that is negative, not a number or in the past is ignored. A quota window's reset beyond [`FURTHEST_MS`] is
+//! cut to that: the longest real window is a week's. A bare `retry-after` proves no window: it is cut to
 //! [`LONGEST_RETRY_MS`].
 
 use chrono::{DateTime, NaiveDateTime};

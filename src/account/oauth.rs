@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::outgoing::own_headers;
 use crate::account::Refreshed;
 use crate::model::account::live::NewTokens;
+use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
 /// A refresh as Anthropic takes it; `None`: the address is none.
@@ -61,21 +62,8 @@ pub(super) fn request(url: &str, body: String, kind: HeaderValue) -> Option<Requ
 pub(super) fn form(fields: &[(&str, &str)]) -> String {
     let pairs = fields
         .iter()
-        .map(|(name, value)| format!("{name}={}", escape(value)));
+        .map(|(name, value)| format!("{name}={}", percent::encoded(value, COMPONENT)));
     pairs.collect::<Vec<_>>().join("&")
-}
-
-/// Percent-encodes all but what never needs it.
-fn escape(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }
 
 /// The claims of a JSON web token. They are not proved: its holder may read them to learn about itself.

@@ -6,7 +6,7 @@ mod oauth;
 mod quota;
 mod rate;
 mod reasoning;
-mod request;
+pub(super) mod request;
 mod trial;
 
 use bytes::Bytes;
@@ -26,7 +26,6 @@ use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 
 pub use oauth::{expiry, tenant};
-pub use request::ALLOWED;
 
 pub struct OpenAi;
 

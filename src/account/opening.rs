@@ -1,9 +1,9 @@
 //! The first bytes of a success: an error, if they begin like one.
 //!
-//! A good answer is told at its first bytes, so that nothing of it waits. Only what begins like an error is
+//! A good answer is recognised by its first bytes, so that nothing of it waits. Only what begins like an error is
 //! waited for until it can be read.
 
-/// What the first bytes may be.
+/// How errors begin, by protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Begins<'a> {
     Well,
@@ -55,7 +55,7 @@ pub(super) fn begins<'a>(first: &'a [u8], errors: &Errors) -> Begins<'a> {
     }
 }
 
-/// What follows a prefix.
+/// The text after a prefix.
 enum After<'a> {
     Rest(&'a [u8]),
     /// The text ends before the prefix does.

@@ -55,7 +55,7 @@ pub(super) fn send(url: &str, headers: HeaderMap, body: Bytes) -> Result<Request
     Ok(request)
 }
 
-/// Whose fault it is that there is no such address: behind the host it is made of the call.
+/// Whose fault an invalid address is: behind the host it is made of the call.
 fn no_address(url: &str) -> Unsendable {
     let host = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
     if host.parse::<http::Uri>().is_ok() {

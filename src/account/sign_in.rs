@@ -19,7 +19,7 @@ pub struct SignIn<'a> {
     pub variables: &'static str,
     /// The page that a browser is sent to.
     pub(super) page: &'a str,
-    /// What else the page is told.
+    /// Further parameters of the page.
     pub(super) page_more: &'static [(&'static str, &'static str)],
     pub(super) scope: &'static str,
     pub(super) client_id: &'a str,
@@ -38,7 +38,7 @@ pub(super) enum Exchange {
     Json { lifetime: Option<u32> },
 }
 
-/// Why there is no sign-in.
+/// Why signing in is impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoSignIn {
     /// This variable says which client to be, and is not set.
@@ -47,7 +47,7 @@ pub enum NoSignIn {
     OtherGrant,
 }
 
-/// What must be set before anybody can sign in; `variables`: see [`SignIn`].
+/// The settings that signing in needs; `variables`: see [`SignIn`].
 pub(super) fn client_id<'a>(variables: &str, id: Option<&'a str>) -> Result<&'a str, NoSignIn> {
     id.ok_or_else(|| NoSignIn::Unset(format!("{variables}_CLIENT_ID")))
 }

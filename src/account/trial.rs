@@ -15,7 +15,7 @@ pub(super) fn messages(model: String) -> Trial {
     }
 }
 
-/// The text of the first block of a message. `None` if the answer is no message.
+/// The text of the first block of a message. `None` if the answer is not a message.
 pub(super) fn message_words(answer: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     // A message has a list of blocks. An answer without one is not the provider's.

@@ -11,8 +11,10 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use crs_edge::config::{self, StoreChoice, Vars};
+use crs_edge::dialect::wire::events::Lines;
 use crs_edge::host::native::{Native, Setup, StartError};
 use crs_edge::http::extract::FromThisMachine;
+use crs_edge::model::percent::{self, COMPONENT};
 use crs_edge::model::secret::Secret;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -133,7 +135,7 @@ impl Api {
     /// Every record of a list, over all its pages.
     pub(super) async fn list(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
         let fixed = query.iter().fold(String::new(), |fixed, (name, value)| {
-            fixed + "&" + name + "=" + &escaped(value)
+            fixed + "&" + name + "=" + &percent::encoded(value, COMPONENT)
         });
         let mut all = Vec::new();
         for page in 1_u32.. {
@@ -213,7 +215,35 @@ impl Api {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))?;
             if let Some(data) = frame.data_ref() {
-                lines.push(data, &mut event);
+                lines
+                    .feed(data, |data| json(data).into_iter().for_each(&mut event))
+                    .map_err(|_| Failure::Failed("the answer has an event that is too long".to_owned()))?;
+            }
+        }
+        lines.finish(|data| json(data).into_iter().for_each(&mut event));
+        Ok(())
+    }
+
+    /// Sends a request whose answer is a file; `write` takes it piece by piece.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        body: &Value,
+        mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let answer = self.send(Method::POST, path, Some(body)).await?;
+        let (head, mut body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(refusal(head.status, &collect(body).await?));
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Failure::Failed(format!(
+                    "the answer broke off, the server's log says why: {error}"
+                ))
+            })?;
+            if let Some(data) = frame.data_ref() {
+                write(data)?;
             }
         }
         Ok(())
@@ -346,7 +376,7 @@ async fn collect(body: Body) -> Result<Bytes, Failure> {
         .map_err(|error| Failure::Failed(format!("the answer broke off: {error}")))
 }
 
-fn unready(error: StartError) -> Failure {
+pub(super) fn unready(error: StartError) -> Failure {
     match error {
         StartError::Settings(problems) => Failure::Usage(problems.to_string()),
         StartError::Other(text) | StartError::RecordsUnconfirmed(text) => Failure::Away(text),
@@ -366,61 +396,18 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     }
 }
 
-/// A value for a query string.
-fn escaped(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
-}
-
-/// Splits a stream of server-sent events: each `data:` line is one JSON value here.
-#[derive(Default)]
-struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    fn push(&mut self, data: &[u8], event: &mut impl FnMut(Value)) {
-        self.rest.extend_from_slice(data);
-        while let Some(end) = memchr::memchr(b'\n', &self.rest) {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            if let Some(data) = line.trim_ascii().strip_prefix(b"data:")
-                && let Ok(value) = serde_json::from_slice(data.trim_ascii())
-            {
-                event(value);
-            }
-        }
-    }
+/// The JSON of an event's data, if it is JSON.
+fn json(data: &[u8]) -> Option<Value> {
+    serde_json::from_slice(data).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn events_survive_any_cut() {
-        let stream = "event: a\ndata: {\"n\":1}\n\n: note\r\ndata:{\"s\":\"ä\"}\r\n\r\ndata: none\n";
-        for size in 1..stream.len() {
-            let mut lines = Lines::default();
-            let mut found = Vec::new();
-            for piece in stream.as_bytes().chunks(size) {
-                lines.push(piece, &mut |value| found.push(value));
-            }
-            assert_eq!(found, [json!({"n": 1}), json!({"s": "ä"})], "pieces of {size}");
-        }
-    }
-
-    #[test]
     fn names_are_asked_for_as_they_are() {
-        assert_eq!(escaped("Ä b&c=1#"), "%C3%84%20b%26c%3D1%23");
+        assert_eq!(percent::encoded("Ä b&c=1#", COMPONENT), "%C3%84%20b%26c%3D1%23");
     }
 
     #[test]

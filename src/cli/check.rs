@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crs_edge::config::crs::variables::{self, Fate};
 use crs_edge::config::{self, Config, StoreChoice, Vars};
 use crs_edge::host::native::first_run::Layered;
 use serde_json::{Value, json};
 
 use super::api::{Running, health as ask};
 use super::failure::Failure;
-use super::output::{Output, cell, record};
+use super::output::{Output, cell, record, table};
 
 /// Reads the settings as a start would, and writes nothing.
 pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
@@ -29,8 +30,10 @@ pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Fa
         StoreChoice::Redis(redis) => format!("redis {}", redis.shown),
         StoreChoice::Upstash(upstash) => format!("upstash {}", upstash.shown),
     };
+    let of_crs = variables_of_crs(environment);
     let value = json!({
         "ok": true,
+        "ofClaudeRelayService": of_crs,
         "listen": listen(&config),
         "dataDir": data_dir.display().to_string(),
         "store": store,
@@ -51,15 +54,44 @@ pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Fa
             .iter()
             .map(|(shown, field)| (*shown, cell(&value, field)))
             .collect();
-        format!("The settings are good.\n{}", record(&rows))
+        let good = format!("The settings are good.\n{}", record(&rows));
+        if of_crs.is_empty() {
+            return good;
+        }
+        let rows = of_crs
+            .iter()
+            .map(|(name, what)| vec![(*name).to_owned(), what.clone()]);
+        format!(
+            "{good}\n\nOnly claude-relay-service knows these:\n{}",
+            table(&["VARIABLE", "HERE"], rows)
+        )
     });
     Ok(())
 }
 
+/// Variables that only a claude-relay-service knows, and what takes their place.
+fn variables_of_crs(environment: &dyn Vars) -> Vec<(&'static str, String)> {
+    let said = |name: &'static str| {
+        let value = environment.get(name).filter(|value| !value.trim().is_empty())?;
+        let what = match variables::fate(name, &value)? {
+            Fate::Needless => "not needed".to_owned(),
+            Fate::Moved(what) => format!("instead: {what}"),
+            Fate::Lost(what) => format!("ignored: {what}"),
+            Fate::Same | Fate::Differs(_) | Fate::Refused(_) => return None,
+        };
+        Some((name, what))
+    };
+    variables::only_of_crs()
+        // Other programs set these, too.
+        .filter(|name| !matches!(*name, "DEBUG" | "NODE_ENV" | "AWS_REGION" | "HTTPS_KEY"))
+        .filter_map(said)
+        .collect()
+}
+
 /// The settings with stand-ins for what a start would generate.
-struct Generated<'a> {
-    vars: &'a dyn Vars,
-    missing: &'a [&'static str],
+pub(super) struct Generated<'a> {
+    pub(super) vars: &'a dyn Vars,
+    pub(super) missing: &'a [&'static str],
 }
 
 impl Vars for Generated<'_> {

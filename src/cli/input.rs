@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
+use crs_edge::model::percent;
 use crs_edge::model::secret::Secret;
 use crs_edge::model::time;
 use serde_json::Value;
@@ -61,6 +62,34 @@ pub(super) fn secret(file: Option<&Path>, what: &str, option: &str) -> Result<Se
         )));
     }
     Ok(Secret::new(text))
+}
+
+/// A passphrase: the first line of a file, of standard input (`-`), or asked for at the terminal.
+pub(super) fn passphrase(file: Option<&Path>, what: &str) -> Result<Secret, Failure> {
+    let text = match file {
+        Some(file) => read(file)?,
+        None if std::io::stdin().is_terminal() => prompt(what)?,
+        None => {
+            return Err(Failure::Usage(format!(
+                "where is the {what}? --passphrase-file FILE names its file, or set BACKUP_PASSPHRASE"
+            )));
+        }
+    };
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(Failure::Usage(format!("the {what} is empty")));
+    }
+    Ok(Secret::new(line))
+}
+
+/// A new passphrase, asked for twice.
+pub(super) fn new_passphrase() -> Result<Secret, Failure> {
+    let first = passphrase(None, "new passphrase")?;
+    let again = passphrase(None, "the same once more")?;
+    if first.reveal() != again.reveal() {
+        return Err(Failure::Usage("the two passphrases differ".to_owned()));
+    }
+    Ok(first)
 }
 
 /// A password from standard input: its first line, as it is.
@@ -155,25 +184,10 @@ pub(super) fn proxy(text: &str) -> Result<Value, Failure> {
     if let Some(login) = login {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         proxy = proxy
-            .set("username", unescaped(user).ok_or_else(unfit)?)
-            .set("password", unescaped(password).ok_or_else(unfit)?);
+            .set("username", percent::decoded(user).ok_or_else(unfit)?)
+            .set("password", percent::decoded(password).ok_or_else(unfit)?);
     }
     Ok(proxy.json())
-}
-
-/// Undoes percent-encoding, as in the user part of a URL.
-fn unescaped(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.extend(hex::decode(digits).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// `FROM=TO` pairs as an object.

@@ -1,5 +1,6 @@
 //! Keys for clients.
 
+use crs_durable::gate::MoneyLimit;
 use crs_edge::config::Vars;
 use serde_json::{Value, json};
 
@@ -7,7 +8,7 @@ use super::api::{self, Api};
 use super::failure::Failure;
 use super::input::Fields;
 use super::output::{Output, cell, record, table};
-use super::{KeyCommand, KeyCreate, input};
+use super::{KeyCommand, KeyCreate, KeyReset, input};
 
 const PATH: &str = "/admin/api-keys";
 
@@ -31,18 +32,22 @@ pub(super) async fn run(command: KeyCommand, environment: &dyn Vars, output: &Ou
         }
         KeyCommand::Disable(named) => switch(&named.which, false, environment, output).await,
         KeyCommand::Enable(named) => switch(&named.which, true, environment, output).await,
+        KeyCommand::Reset(args) => reset(args, environment, output).await,
     }
 }
 
 async fn create(args: KeyCreate, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let expires = args.expires.map(|when| input::moment(&when, input::now()));
     let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
-    let body = Fields::new()
+    let named = Fields::new()
         .set("name", args.name)
-        .set("description", args.description)
+        .set("description", args.description);
+    let money = args.money.0.iter();
+    let body = money
+        .fold(named, |fields, (limit, most)| {
+            fields.maybe(limit.row().field, *most)
+        })
         .maybe("concurrencyLimit", args.concurrency)
-        .maybe("dailyCostLimit", args.daily_cost)
-        .maybe("totalCostLimit", args.total_cost)
         .maybe("rateLimitWindow", args.window)
         .maybe("rateLimitRequests", args.window_requests)
         .maybe("tokenLimit", args.window_tokens)
@@ -62,6 +67,17 @@ async fn create(args: KeyCreate, environment: &dyn Vars, output: &Output) -> Res
         "This is the key {}. It is stored as a hash only and cannot be shown again.",
         cell(&key, "name")
     ));
+    Ok(())
+}
+
+async fn reset(args: KeyReset, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
+    let key = api::with(environment, async |api: &Api| {
+        let key = api.named(PATH, "key", &args.key.which).await?;
+        let path = format!("{PATH}/{}/reset-limits", cell(&key, "id"));
+        api.post(&path, &json!({ "which": args.what })).await
+    })
+    .await?;
+    output.result(&key, || shown(&key));
     Ok(())
 }
 
@@ -97,8 +113,8 @@ fn listing(keys: &[Value]) -> String {
             cell(key, "keyPreview"),
             cell(key, "status"),
             limit(key, "currentConcurrency", "concurrencyLimit"),
-            cost(key, "day", "dailyCostLimit"),
-            cost(key, "total", "totalCostLimit"),
+            cost(key, MoneyLimit::Day),
+            cost(key, MoneyLimit::Total),
             cell(key, "expiresAt"),
             cell(key, "tags"),
         ]
@@ -121,16 +137,16 @@ fn shown(key: &Value) -> String {
         all if all.is_empty() => "all".to_owned(),
         some => some,
     };
-    record(&[
+    let mut rows = vec![
         ("id", cell(key, "id")),
         ("name", cell(key, "name")),
         ("description", cell(key, "description")),
         ("key", cell(key, "keyPreview")),
         ("status", cell(key, "status")),
         ("running", limit(key, "currentConcurrency", "concurrencyLimit")),
-        ("cost today", cost(key, "day", "dailyCostLimit")),
-        ("cost this week", cost(key, "week", "weeklyCostLimit")),
-        ("cost ever", cost(key, "total", "totalCostLimit")),
+    ];
+    rows.extend(MoneyLimit::ALL.map(|limit| (limit.row().so_far, cost(key, limit))));
+    rows.extend([
         ("window", window(key)),
         ("services", services),
         ("blocked models", models),
@@ -139,7 +155,8 @@ fn shown(key: &Value) -> String {
         ("created", cell(key, "createdAt")),
         ("changed", cell(key, "updatedAt")),
         ("deleted", cell(key, "deletedAt")),
-    ])
+    ]);
+    record(&rows)
 }
 
 /// `2 of 5`, or `2` where there is no limit.
@@ -155,10 +172,13 @@ pub(super) fn limit(value: &Value, now: &str, most: &str) -> String {
 }
 
 /// `$0.25 of $10.00`; where the relay was not asked to count, a dash for what was spent.
-fn cost(key: &Value, period: &str, most: &str) -> String {
+fn cost(key: &Value, limit: MoneyLimit) -> String {
+    let row = limit.row();
     let usd = |value: Option<&Value>| value.and_then(Value::as_f64);
-    let spent = usd(key.get("spend").and_then(|spend| spend.get(period)?.get("spent")));
-    let most = usd(key.get(most)).filter(|most| *most > 0.0);
+    let spent = usd(key
+        .get("spend")
+        .and_then(|spend| spend.get(row.sum)?.get("spent")));
+    let most = usd(key.get(row.field)).filter(|most| *most > 0.0);
     let spent = spent.map_or_else(|| "-".to_owned(), |spent| format!("${spent:.2}"));
     match most {
         Some(most) => format!("{spent} of ${most:.2}"),
@@ -196,13 +216,12 @@ mod tests {
     }
     #[test]
     fn costs_are_shown_as_people_say_them() {
-        let key = json!({"spend": {"day": {"spent": 0.25}}, "most": 10.0, "none": 0.0});
-        assert_eq!(cost(&key, "day", "most"), "$0.25 of $10.00");
-        assert_eq!(cost(&key, "day", "none"), "$0.25");
-        assert_eq!(
-            cost(&json!({"spend": null, "most": 10.0}), "day", "most"),
-            "- of $10.00"
-        );
+        let key = json!({"spend": {"day": {"spent": 0.25}, "month": {"spent": 4}}, "dailyCostLimit": 10.0,
+            "monthlyCostLimit": 0.0});
+        assert_eq!(cost(&key, MoneyLimit::Day), "$0.25 of $10.00");
+        assert_eq!(cost(&key, MoneyLimit::Month), "$4.00");
+        let unknown = json!({"spend": null, "monthlyCostLimit": 10.0});
+        assert_eq!(cost(&unknown, MoneyLimit::Month), "- of $10.00");
         let key =
             json!({"rateLimitWindow": 60, "rateLimitRequests": 5, "tokenLimit": 0, "rateLimitCost": 2.5});
         assert_eq!(window(&key), "60 minutes: 5 requests, $2.50");

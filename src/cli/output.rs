@@ -23,6 +23,10 @@ impl Output {
         print(shown.trim_end());
     }
 
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// A remark that is no part of the result.
     pub(super) fn note(&self, text: &str) {
         if !self.json {

@@ -6,9 +6,10 @@ use http::HeaderValue;
 
 use super::strength::weakness;
 use super::{
-    Admin, Antigravity, Audit, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis, Relay,
-    Secrets, Server, Site, StoreChoice,
+    Admin, Antigravity, Audit, Backup, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis,
+    Relay, Secrets, Server, Site, StoreChoice,
 };
+use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
 /// Where variables come from: the environment, a file, the bindings of a Worker, a test.
@@ -77,6 +78,8 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             max_body: (read.number("REQUEST_MAX_SIZE_MB", 100, 1, 1024) as usize) << 20,
             body_memory: read.body_memory(),
             first_byte: read.milliseconds("REQUEST_TIMEOUT", 600_000, 100, 3_600_000),
+            max_attempts: read.number("MAX_ATTEMPTS", 3, 1, 20) as u32,
+            attempts_deadline: read.milliseconds("ATTEMPTS_DEADLINE", 120_000, 0, 3_600_000),
             idle: read.milliseconds("STREAM_IDLE_TIMEOUT", 300_000, 100, 3_600_000),
             heartbeat: read.milliseconds("STREAM_PING_INTERVAL", 10_000, 50, 15_000),
             connect: read.milliseconds("CONNECT_TIMEOUT", 10_000, 100, 120_000),
@@ -92,6 +95,10 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             days: read.number("AUDIT_LOG_DAYS", 365, 1, 3_650) as u32,
         },
         store: read.store(),
+        backup: Backup {
+            dir: text(vars, "BACKUP_DIR"),
+            passphrase: super::backup_passphrase(vars),
+        },
         claude: Claude {
             api_url: read.base_url("CLAUDE_API_URL", "https://api.anthropic.com", "/v1/messages"),
             oauth_url: read.token_url(
@@ -402,7 +409,7 @@ impl Reader<'_> {
             "redis"
         };
         let user = text(self.vars, "REDIS_USERNAME")
-            .map(|user| escape(&user))
+            .map(|user| percent::encoded(&user, COMPONENT))
             .unwrap_or_default();
         if !user.is_empty() && text(self.vars, "REDIS_PASSWORD").is_none() {
             self.problem("REDIS_USERNAME is set without REDIS_PASSWORD: set both, or neither".to_owned());
@@ -414,7 +421,7 @@ impl Reader<'_> {
         };
         let host = bracketed.as_str();
         let login = match text(self.vars, "REDIS_PASSWORD") {
-            Some(password) => format!("{user}:{}@", escape(&password)),
+            Some(password) => format!("{user}:{}@", percent::encoded(&password, COMPONENT)),
             None => String::new(),
         };
         if host.contains(['/', '@', ' ']) {
@@ -551,17 +558,4 @@ fn is_sample(value: &str) -> bool {
     words.iter().any(|word| lower.contains(word))
         || distinct.len() < 4
         || ["password", "12345678", "admin123", "password123"].contains(&lower.as_str())
-}
-
-/// Percent-encodes what has a meaning in a URL's user part.
-fn escape(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }

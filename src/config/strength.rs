@@ -36,7 +36,7 @@ const OWN_WORDS: [&str; 12] = [
 /// Shorter login names occur in other words by chance. Characters.
 const SHORTEST_USERNAME: usize = 3;
 
-/// What to do instead of using this password, as part of a sentence; `None`: it is good. `username`: what somebody
+/// A better choice than this password, as part of a sentence; `None`: it is good. `username`: what somebody
 /// who guesses knows of its owner.
 pub fn weakness(password: &str, username: Option<&str>) -> Option<&'static str> {
     let username = username.unwrap_or_default().to_lowercase();

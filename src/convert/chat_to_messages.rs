@@ -9,8 +9,8 @@
 //! | an answer | [`answer()`], or [`Stream`] for server-sent events, cut anywhere |
 //! | an error | [`error_body`] |
 //!
-//! What cannot be sent is refused by its place and name ([`Refused`]). What only tunes, accounts or caches is
-//! left out; `chat/request.rs` lists it. Choices that are not obvious:
+//! What cannot be sent is refused by its place and name ([`Refused`](crate::dialect::wire::Refused)). What only
+//! tunes, accounts or caches is left out; `chat_to_messages/request.rs` lists it. Choices that are not obvious:
 //!
 //! | of Chat Completions | becomes | because |
 //! | --- | --- | --- |
@@ -38,9 +38,8 @@ pub use self::answer::stream::Stream;
 pub use self::answer::whole::answer;
 pub use self::converter::ChatToMessages;
 pub use self::error::{Unusable, error_body};
-pub use self::request::{Context, Converted, Options, request};
+pub use self::request::{Context, Options, request};
 pub use crate::convert::claude::model::Target;
-pub use crate::dialect::wire::Refused;
 
 #[cfg(test)]
 pub(in crate::convert) mod tests;

@@ -38,11 +38,12 @@ mod model;
 mod request;
 
 pub use self::answer::stream::Stream;
-pub use self::answer::whole::{answer, events};
+#[cfg(test)]
+pub use self::answer::whole::answer;
+pub use self::answer::whole::events;
 pub use self::converter::MessagesToResponses;
 pub use self::error::{Unusable, error_body};
-pub use self::request::{Context, Converted, Options, request};
-pub use crate::dialect::wire::Refused;
+pub use self::request::{Context, Options, request};
 
 #[cfg(test)]
 mod tests;

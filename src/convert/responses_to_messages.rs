@@ -34,11 +34,10 @@ mod names;
 mod request;
 
 pub use self::answer::stream::Stream;
-pub use self::answer::whole::{Answer, answer};
+pub use self::answer::whole::answer;
 pub use self::converter::ResponsesToMessages;
 pub use self::error::{Unusable, error_body};
-pub use self::request::{Context, Converted, Options, request};
-pub use crate::dialect::wire::Refused;
+pub use self::request::{Context, Options, request};
 
 #[cfg(test)]
 mod tests;

@@ -7,29 +7,29 @@ use super::call::Call;
 
 /// Turns one body into another as it passes.
 pub trait Rewrite: Send {
-    /// What can be passed on after these bytes; may be nothing. The error ends the answer.
+    /// The bytes that can be forwarded after these; may be empty. The error ends the answer.
     fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String>;
 
-    /// What is left when the body has ended.
+    /// The rest, when the body has ended.
     fn finish(&mut self) -> Bytes;
 
-    /// What the provider's answer says of its own end.
+    /// Whether the provider's answer has announced its end.
     fn end(&self) -> End {
         End::Open
     }
 
-    /// What of the last step is to be measured; `None`: what the client gets.
+    /// The bytes of the last step to measure; `None`: those that the client gets.
     fn measured(&mut self) -> Option<Bytes> {
         None
     }
 }
 
-/// What an answer has said of its end.
+/// How far an answer has announced its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Nothing: a body that ends now was cut.
     Open,
-    /// Why it ended, so that it is no matter how the body ends. A little may follow.
+    /// The reason for its end, so the body's own end does not matter. A little may follow.
     Named,
     /// The same, but what it used is still to come.
     Unmetered,
@@ -42,7 +42,7 @@ pub struct Whole {
     pub told: Bytes,
     /// It is events and no JSON: the client asked for a stream, and the account sent none.
     pub is_stream: bool,
-    /// What is to be measured; `None`: what the client gets.
+    /// The bytes to measure; `None`: those that the client gets.
     pub measured: Option<Bytes>,
 }
 

@@ -4,7 +4,7 @@
 //! client sent, byte for byte, but for the model's name where the operator maps it. The walk checks the
 //! structure: brackets, separators, strings and their escapes, numbers, literals, nothing after the end.
 //! It is lenient where a provider will judge anyway: UTF-8, raw control characters in strings, unpaired
-//! surrogates and the size of numbers are not checked, and nesting may go [`MOST_LEVELS`] deep.
+//! surrogates and the size of numbers are not checked, and nesting may go [`MOST_LEVELS`](walk::MOST_LEVELS) deep.
 //!
 //! Of a field named twice the last is meant, as most servers read it. Two of the fields that limits depend on,
 //! or that the relay writes the account's own value into, are refused: ours and the provider's reading could
@@ -21,7 +21,6 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 pub use self::surrogates::mended;
-pub use self::walk::MOST_LEVELS;
 
 use self::walk::Walk;
 
@@ -68,7 +67,7 @@ pub enum Field {
     GenerationConfig,
     /// In these: the bound on the output.
     MaxOutput,
-    /// What the model may use: its client's tools, and the provider's own.
+    /// The tools that the model may use: its client's, and the provider's own.
     Tools,
     /// OpenAI's older protocol: the model may search the web.
     WebSearchOptions,
@@ -169,7 +168,7 @@ pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
     walk.space();
     match walk.peek() {
         Some(b'{') => walk.step(),
-        // Whether it is at least JSON is no matter then.
+        // Then it does not matter whether it is JSON.
         Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => return Err(Malformed::NoObject),
         _ => return Err(walk.error("expected `{`")),
     }
@@ -211,7 +210,7 @@ pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
 }
 
 /// The start of an array, as it is written: its elements up to the first that is not `leading`, that one
-/// too. `None`: it is no array, or an empty one.
+/// too. `None`: it is not an array, or an empty one.
 pub fn beginning(array: &[u8], leading: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
     let mut walk = Walk::new(array);
     walk.space();
@@ -234,7 +233,7 @@ pub fn beginning(array: &[u8], leading: impl Fn(&[u8]) -> bool) -> Option<&[u8]>
     }
 }
 
-/// Where the elements of an array lie in it. `None`: it is no array.
+/// Where the elements of an array lie in it. `None`: it is not an array.
 pub fn elements(array: &[u8]) -> Option<Vec<Span>> {
     let mut walk = Walk::new(array);
     walk.space();
@@ -353,11 +352,6 @@ impl Fields {
     /// Whether the value is `true`.
     pub fn is_true(&self, field: Field, body: &[u8]) -> bool {
         self.raw(field, body) == Some(b"true")
-    }
-
-    /// The value, if it is a whole number from 0.
-    pub fn number(&self, field: Field, body: &[u8]) -> Option<u64> {
-        serde_json::from_slice(self.raw(field, body)?).ok()
     }
 
     fn put(&mut self, field: Field, member: Member) -> Result<(), Malformed> {

@@ -27,15 +27,15 @@ pub struct Call {
     pub query: Option<String>,
     pub body: Bytes,
     /// The body as it came, if that was compressed.
-    pub packed: Option<Packed>,
+    pub packed: Option<PackedBody>,
     /// Where in the body the relay found what it reads.
     pub fields: Fields,
     /// The model as the client named it; empty if the call is about none.
     pub model: ModelName,
     pub stream: bool,
-    /// What ties this call to its conversation.
+    /// The session: ties this call to its conversation.
     pub session: Option<Session>,
-    /// What it refers to that a provider keeps for one account.
+    /// Its references to objects that a provider keeps for one account.
     pub refers_to: Vec<Reference>,
     /// Whether the provider keeps the answer for later calls; read while the body is here.
     pub stored: bool,
@@ -49,7 +49,7 @@ pub struct Call {
 
 /// Bytes with their `content-encoding`.
 #[derive(Clone, Debug)]
-pub struct Packed {
+pub struct PackedBody {
     pub bytes: Bytes,
     pub coding: HeaderValue,
 }
@@ -79,12 +79,12 @@ impl Call {
         }
     }
 
-    /// What the ids of no other call's answer are made of.
+    /// A seed for the ids in its answer, unique to this call.
     pub fn seed(&self) -> String {
         format!("{:032x}", self.id.0)
     }
 
-    /// What to send: the very bytes that came, or with these places changed. Only bytes that came compressed
+    /// The body to send: the bytes as received, or with these places changed. Only bytes that came compressed
     /// and need no change have a `content-encoding`.
     pub fn payload(&self, edits: Vec<Edit>) -> (Bytes, Option<HeaderValue>) {
         match &self.packed {

@@ -1,6 +1,6 @@
-//! What calls can ask for.
+//! The endpoints that calls can ask for.
 
-/// What a call asks for, in the terms of its protocol.
+/// The endpoint of a call, in the terms of its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// Anthropic's.
@@ -27,8 +27,9 @@ pub enum Surface {
     Internal,
 }
 
-/// What only Code Assist has: about the account, and free.
+/// Endpoints of Code Assist only: about the account, and free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::enum_variant_names, reason = "these are Google's names")]
 pub enum Assist {
     LoadCodeAssist,
     OnboardUser,

@@ -24,7 +24,7 @@ use super::Dialect;
 use super::answer::{Whole, is_object, is_other_form};
 use super::body::Field;
 use super::call::{Call, Endpoint};
-use super::meter::{Last, Measured, Meter, ProviderError, Tap, is_event_stream};
+use super::meter::{Last, Measured, Meter, Tap, is_event_stream};
 
 use super::refusal::Refusal;
 use super::session::{BodySignal, Signals};
@@ -89,7 +89,7 @@ impl Dialect for Messages {
     }
 }
 
-/// The meter for a body of this `content-type`. What is no event stream is read as JSON; from a body that is
+/// The meter for a body of this `content-type`. A body that is not an event stream is read as JSON; from a body that is
 /// neither it learns nothing.
 fn meter(content_type: Option<&str>) -> Meter {
     if is_event_stream(content_type) {
@@ -118,14 +118,6 @@ impl Tap for sse::SseTap {
         self.ended()
     }
 
-    fn began(&self) -> bool {
-        self.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.error()
-    }
-
     fn between_events(&self) -> Option<bool> {
         Some(self.between_events())
     }
@@ -146,14 +138,6 @@ impl Tap for json::JsonTap {
 
     fn ended(&self) -> bool {
         self.ended()
-    }
-
-    fn began(&self) -> bool {
-        self.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.error()
     }
 
     fn between_events(&self) -> Option<bool> {

@@ -24,6 +24,7 @@ pub mod hosted;
 mod pick;
 pub mod reading;
 pub mod shape;
+mod table;
 
 use self::reading::{Events, Reading, Whole};
 
@@ -31,13 +32,11 @@ use self::reading::{Events, Reading, Whole};
 #[derive(Debug)]
 pub struct Meter(Box<dyn Tap>);
 
-/// What watches the bodies of one protocol and form.
+/// Reads the bodies of one protocol and form.
 pub(crate) trait Tap: std::fmt::Debug + Send + Sync {
     fn feed(&mut self, chunk: &[u8]);
     fn ended(&self) -> bool;
-    fn began(&self) -> bool;
-    fn error(&self) -> Option<&ProviderError>;
-    /// `None`: the body is no stream of events.
+    /// `None`: the body is not a stream of events.
     fn between_events(&self) -> Option<bool>;
     /// See [`Meter::close`].
     fn close(&mut self) -> Last;
@@ -53,7 +52,7 @@ pub enum Last {
     Cut,
 }
 
-/// What a response told.
+/// The figures that a response reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// The model the provider says it used.
@@ -69,7 +68,7 @@ pub struct Measured {
     pub stop_reason: Option<String>,
     /// The provider's own error, in the stream or as the body.
     pub error: Option<ProviderError>,
-    /// What a token count counted. Counting is free, so `tokens` is empty then.
+    /// The result of a token count. Counting is free, so `tokens` is empty then.
     pub counted: Option<u64>,
 }
 
@@ -109,16 +108,6 @@ impl Meter {
         self.0.ended()
     }
 
-    /// Whether anything of the protocol was seen at all: an event, or the beginning of an object.
-    pub fn began(&self) -> bool {
-        self.0.began()
-    }
-
-    /// The provider's error, as soon as it has passed.
-    pub fn error(&self) -> Option<&ProviderError> {
-        self.0.error()
-    }
-
     /// Whether the body is a stream of events.
     pub fn is_stream(&self) -> bool {
         self.0.between_events().is_some()
@@ -141,7 +130,7 @@ impl Meter {
     /// | Gemini, Code Assist | a `finishReason`, or the prompt's `blockReason` |
     /// | all | an error |
     ///
-    /// A body that is no stream is always [`Last::Whole`]: its length or its JSON tells.
+    /// A body that is not a stream is always [`Last::Whole`]: its length or its JSON shows its end.
     pub fn close(&mut self) -> Last {
         self.0.close()
     }

@@ -71,7 +71,7 @@ impl Dialect for OpenAi {
             (true, true) => {
                 let told = forms::chunks(&whole, forms::wants_usage(&call.body))?;
                 Ok(Whole {
-                    // Whether or not the client is told what was used, it is counted.
+                    // Usage is counted whether or not the client asked for it.
                     measured: Some(forms::chunks(&whole, true)?.into()),
                     ..Whole::stream(told)
                 })

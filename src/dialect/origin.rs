@@ -1,4 +1,4 @@
-//! What a call refers to that a provider keeps for one account only, and what an answer makes of that kind.
+//! References to objects that a provider keeps for one account only: those in a call, and those that an answer creates.
 //!
 //! | protocol | in the request | of the answer |
 //! | --- | --- | --- |
@@ -28,7 +28,7 @@ use crate::port::gates::KeyHash;
 /// References looked at in one call.
 const MOST: usize = 16;
 
-/// No id is longer, bytes; what is longer is none. Encrypted reasoning is no id and may be longer.
+/// The longest id, bytes; longer text is ignored. Encrypted reasoning is not an id and may be longer.
 const LONGEST_ID: usize = 512;
 
 /// Something that a provider keeps for one account.
@@ -82,7 +82,7 @@ impl Reference {
         Self { kind, id }
     }
 
-    /// What the pool knows it by.
+    /// Its name in the pool.
     pub fn origin(self, key: &KeyHash) -> Origin {
         let mut hasher = Sha256::new();
         hasher.update(b"origin");
@@ -101,7 +101,7 @@ pub fn fingerprint(id: &[u8]) -> u64 {
     short(&Sha256::digest(id))
 }
 
-/// What the pool knows this encrypted reasoning by.
+/// The name of this encrypted reasoning in the pool.
 pub(crate) fn of_reasoning(sealed: &[u8], key: &KeyHash) -> u64 {
     Reference::new(Kind::Reasoning, sealed).origin(key).id
 }
@@ -130,7 +130,7 @@ pub(crate) fn short(digest: &[u8]) -> u64 {
 
 /// Of a call, the most binding first.
 pub fn referred_to(endpoint: Endpoint, fields: &Fields, body: &[u8]) -> Vec<Reference> {
-    let mut found = Found(Vec::new());
+    let mut found = References(Vec::new());
     match endpoint {
         Endpoint::Responses | Endpoint::CompactResponses => {
             found.field(Kind::Response, Field::PreviousResponseId, fields, body);
@@ -187,9 +187,9 @@ pub fn made(
     response.into_iter().chain(reasoning).collect()
 }
 
-struct Found(Vec<Reference>);
+struct References(Vec<Reference>);
 
-impl Found {
+impl References {
     fn push(&mut self, reference: Reference) {
         if self.0.len() < MOST && !self.0.contains(&reference) {
             self.0.push(reference);
@@ -242,11 +242,18 @@ impl Found {
     }
 }
 
+/// Where it stands last. Most bodies have none, and a search from the front tells that six times as fast as one from
+/// the end.
+fn rfind(text: &[u8], name: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, name)?;
+    memchr::memmem::rfind(text, name)
+}
+
 /// The string behind the last member of this name.
 fn last_string<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut end = text.len();
     loop {
-        let at = memchr::memmem::rfind(text.get(..end)?, name)?;
+        let at = rfind(text.get(..end)?, name)?;
         if let Some(found) = string(text.get(at + name.len()..)?) {
             return Some(found);
         }
@@ -256,7 +263,7 @@ fn last_string<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// The last piece of reasoning that OpenAI encrypted and a client of another protocol carries.
 fn last_sealed(body: &[u8]) -> Option<&[u8]> {
-    let at = memchr::memmem::rfind(body, OPENAI.as_bytes())?;
+    let at = rfind(body, OPENAI.as_bytes())?;
     // It is a string of its own.
     let before = at.checked_sub(1).and_then(|before| body.get(before));
     let sealed = body.get(at + OPENAI.len()..).filter(|_| before == Some(&b'"'))?;

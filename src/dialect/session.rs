@@ -1,4 +1,4 @@
-//! What ties a call to its conversation, in one place: the signals that are looked for, and in which order.
+//! Sessions: the signals that tie a call to its conversation, and the order in which they are looked for.
 //!
 //! A provider's cache belongs to an account, so the calls of a conversation go to the same one.
 //!
@@ -91,7 +91,7 @@ impl Session {
         })
     }
 
-    /// What the pool knows the session by.
+    /// The session's name in the pool.
     pub fn hash(&self, key: &KeyHash) -> u64 {
         let mut hasher = Sha256::new();
         hasher.update(b"session");
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(one.signal, Signal::Prefix);
         assert_eq!(said("hello", &["and", "then"]), Some(one.clone()));
         assert_ne!(said("hallo", &[]), Some(one));
-        // A text is no conversation, and nothing comes after an unfinished array.
+        // A string does not start a conversation, and nothing follows an unfinished array.
         assert_eq!(of(&OPENAI, "", &json!({"input": "x".repeat(5_000)})), None);
         let contents = json!({"contents": [{"role": "user", "parts": [{"text": "x".repeat(5_000)}]}]});
         assert_eq!(signal(&GEMINI, "", &contents), Some(Signal::Prefix));

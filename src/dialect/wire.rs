@@ -1,10 +1,11 @@
-//! What the converters of protocols read and write with: objects whose members are found but not yet read,
-//! JSON that keeps its order, the data of event streams, and refusals that name a place.
+//! Tools of the converters: objects whose members are found but not yet read,
+//! JSON that keeps its order, the lines and the data of event streams, and refusals that name a place.
 
 pub(crate) mod budget;
 pub(crate) mod events;
 pub(crate) mod fields;
 pub(crate) mod json;
+pub(crate) mod lines;
 pub(crate) mod marks;
 pub(crate) mod object;
 pub(crate) mod text;

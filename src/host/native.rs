@@ -2,18 +2,34 @@
 //!
 //! Each connection thread is an event loop of its own, with its own connections to providers: a frame from
 //! a provider to its client never changes threads. Accounting and housekeeping run on the main thread.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`server`], [`connections`], `descriptors` | event loops, caps on connections, the limit on open files |
+//! | [`upstream`] | the port to providers: connections, proxies, checked addresses |
+//! | [`gates`] | the machines, each under a lock |
+//! | `backends` | the store that the settings choose |
+//! | `spill_file` | the reserved file for unwritten records |
+//! | [`first_run`], [`log`], [`allocator`] | generated secrets, logging, memory thresholds |
+//! | [`clock`], [`random`], [`tasks`] | the small ports |
 
 pub mod allocator;
 mod backends;
+pub mod backups;
 pub mod clock;
 pub mod connections;
+#[cfg(feature = "redis")]
+pub mod crs_redis;
 mod descriptors;
+pub mod draft;
 pub mod first_run;
 pub mod gates;
 pub mod log;
 pub mod random;
+pub mod rekey;
 pub mod server;
 mod spill_file;
+mod takeover;
 pub mod tasks;
 pub mod upstream;
 
@@ -24,6 +40,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use self::backups::NativeBackups;
 use self::clock::NativeClock;
 use self::connections::{Connections, Limits};
 use self::first_run::Layered;
@@ -35,15 +52,18 @@ use self::tasks::NativeTasks;
 use self::upstream::NativeUpstream;
 use crate::app::{App, HostKind, Ports, assemble, destinations};
 use crate::config::{self, Config, Problems, StoreChoice, Vars};
+use crate::model::backup::BackupReason;
 use crate::model::secret::Secret;
 use crate::port::random::Random as _;
 use crate::port::store::Store;
+use crate::port::whole::Whole;
 use crate::relay::ledger_writer;
 use crate::relay::ledger_writer::spill::{self, Tally};
 use crate::relay::refusal_writer;
 use crate::state::outbox;
-use crate::store::admins::Ensured;
-use crate::store::fingerprint::check_fingerprint;
+use crate::store::admins::LoginChange;
+use crate::store::fingerprint::{check_fingerprint, refuse_crs};
+use crate::store::schema;
 
 /// How often changed pools are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -106,13 +126,43 @@ impl Setup {
             data_dir,
         })
     }
+
+    /// The settings for a data folder to be, whose data is sealed already: nothing else can stand in for its key.
+    pub fn for_sealed_data(environment: &dyn Vars) -> Result<Self, StartError> {
+        let data_dir = PathBuf::from(config::data_dir(environment));
+        let vars = Layered::read(environment, &data_dir).map_err(StartError::Other)?;
+        if vars.missing().contains(&config::ENCRYPTION_KEY) {
+            let line = format!(
+                "{} is missing: set it to the one that the data was sealed with, or copy secrets.json of the old data folder into {}",
+                config::ENCRYPTION_KEY,
+                data_dir.display()
+            );
+            return Err(Problems(vec![line]).into());
+        }
+        Self::prepare(environment)
+    }
+
+    /// Another store than that of the settings, see [`config::store_at`].
+    pub fn store_at(&self, environment: &dyn Vars, to: &str) -> Result<StoreChoice, Problems> {
+        let vars = Layered::read(environment, &self.data_dir).map_err(|line| Problems(vec![line]))?;
+        config::store_at(&vars, to)
+    }
+
+    /// `BACKUP_DIR`, or a folder in the data folder.
+    fn backup_dir(&self) -> PathBuf {
+        let own = self.config.backup.dir.as_ref().map(PathBuf::from);
+        own.unwrap_or_else(|| self.data_dir.join("backups"))
+    }
 }
 
 /// An app on this machine, with what only the host may do to it.
 pub struct Native {
     pub app: App,
     gates: Arc<NativeGates>,
+    backups: NativeBackups,
     local_token: Secret,
+    /// Without the audit log before it.
+    store: Arc<dyn Store>,
 }
 
 impl Native {
@@ -122,6 +172,18 @@ impl Native {
         let clock = Arc::new(NativeClock::default());
         let store =
             open_store(&setup.config.store, &setup.data_dir, clock.clone()).map_err(StartError::Other)?;
+        let random = Arc::new(NativeRandom);
+        let backups = NativeBackups::new(
+            store.clone(),
+            clock.clone(),
+            random.clone(),
+            setup.backup_dir(),
+            setup.config.backup.passphrase.as_ref(),
+        );
+        refuse_crs(&*store)
+            .await
+            .map_err(|error| StartError::Other(error.to_string()))?;
+        up_to_date(&*store, &backups).await.map_err(StartError::Other)?;
         let gates = NativeGates::load(store.clone(), clock.clone())
             .await
             .map_err(StartError::Other)?;
@@ -132,8 +194,9 @@ impl Native {
             gates: gates.clone(),
             clock,
             tasks: Arc::new(NativeTasks::new()),
-            random: Arc::new(NativeRandom),
+            random,
             billed: None,
+            backups: Some(Arc::new(backups.clone())),
             host: HostKind::Native,
         };
         let local_token = local_token();
@@ -150,7 +213,9 @@ impl Native {
         Ok(Self {
             app,
             gates,
+            backups,
             local_token,
+            store,
         })
     }
 
@@ -274,7 +339,7 @@ async fn last_words(
         return Ok(());
     }
     let unwritten = app.outbox.unwritten();
-    let waited = Tally::of(unwritten.iter().map(outbox::Settled::event));
+    let waited = Tally::of(unwritten.iter().map(outbox::SettledEvent::event));
     if waited.records == 0 {
         tracing::error!("the store did not take the last state of limits and accounts in time");
         return Ok(());
@@ -304,8 +369,9 @@ async fn last_words(
 /// Keeps what is unwritten. Returns what of it could not be kept.
 fn keep(app: &App, room: Option<&mut SpillFile>) -> Tally {
     let unwritten = app.outbox.unwritten();
-    let all = Tally::of(unwritten.iter().map(outbox::Settled::event));
-    let keys: std::collections::HashSet<_> = unwritten.iter().map(outbox::Settled::key).cloned().collect();
+    let all = Tally::of(unwritten.iter().map(outbox::SettledEvent::event));
+    let keys: std::collections::HashSet<_> =
+        unwritten.iter().map(outbox::SettledEvent::key).cloned().collect();
     let gates = keys.iter().filter_map(|key| app.ports.gates.kept(key)).collect();
     let Some(room) = room else {
         return all;
@@ -361,13 +427,14 @@ fn tell_unwritten(app: &App) {
 )]
 fn housekeeping(native: &Native) -> (JoinHandle<()>, JoinHandle<()>) {
     let ledger = tokio::task::spawn(ledger_writer::run(native.app.clone()));
-    let (gates, app) = (native.gates.clone(), native.app.clone());
+    let (gates, app, backups) = (native.gates.clone(), native.app.clone(), native.backups.clone());
     let others = tokio::task::spawn(async move {
         tokio::join!(
             save_pools(gates),
             write_refusals(app.clone()),
             look_again(app.clone()),
-            tidy(app)
+            tidy(app),
+            backups.keep_schedule()
         );
     });
     (ledger, others)
@@ -385,6 +452,27 @@ async fn write_refusals(app: App) {
         tokio::time::sleep(refusal_writer::WRITE_EVERY).await;
         refusal_writer::write_logged(&app).await;
     }
+}
+
+/// Refuses data of a version that this program does not know, and changes older data, after a backup.
+async fn up_to_date(store: &dyn Whole, backups: &NativeBackups) -> Result<(), String> {
+    let version = schema::check(store).await.map_err(|error| error.to_string())?;
+    if version == schema::NEWEST {
+        return Ok(());
+    }
+    let made = backups.make(BackupReason::Upgrade).await;
+    let file =
+        made.map_err(|error| format!("the data is of an older version and was not changed: {error}"))?;
+    tracing::info!(
+        version,
+        file,
+        "the data is of an older version; a backup of it was made"
+    );
+    schema::upgrade(store, version, schema::STEPS)
+        .await
+        .map_err(|error| {
+            format!("the data could not be brought up to date, and is as {file} has it: {error}")
+        })
 }
 
 /// What is older than it is kept for goes, once a day.
@@ -452,7 +540,7 @@ async fn ensure_login(app: &App, data_dir: &Path) -> Result<(), String> {
         first_run::keep_login(data_dir, username, &generated.password, &at)?;
     }
     let ensured = app.admins.ensure(admin, Some(&generated), now).await;
-    if ensured.map_err(|error| error.to_string())? == Ensured::Adopted {
+    if ensured.map_err(|error| error.to_string())? == LoginChange::Adopted {
         tracing::info!(
             "the admin login was changed to that of ADMIN_USERNAME and ADMIN_PASSWORD; all sessions ended"
         );
@@ -464,7 +552,7 @@ fn open_store(
     choice: &StoreChoice,
     data_dir: &Path,
     clock: Arc<NativeClock>,
-) -> Result<Arc<dyn Store>, String> {
+) -> Result<Arc<dyn Whole>, String> {
     match choice {
         StoreChoice::Memory => Ok(Arc::new(crate::store::memory::Memory::new(clock))),
         StoreChoice::Embedded => backends::embedded(data_dir, clock),

@@ -150,7 +150,7 @@ async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
         .ledger
         .totals(&[Scope::Key(&key.id)], Range::All, app.ports.clock.now())
         .await
-        .map_err(|away| Failure::relay_unavailable(&away))?;
+        .map_err(Failure::relay_unreachable)?;
     Ok(json!({ "total": totals.first() }))
 }
 
@@ -161,7 +161,7 @@ pub(super) async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
         .keys
         .by_hash(&hash)
         .await
-        .map_err(|away| Failure::relay_unavailable(&away))?;
+        .map_err(Failure::relay_unreachable)?;
     let key = key.ok_or_else(|| failures::of_gate(&Refusal::UnknownKey, 0))?;
     match key.ends_at(key.activated_at) {
         _ if !key.is_active => Err(failures::of_gate(&Refusal::Disabled, 0)),

@@ -1,7 +1,28 @@
 //! The control plane: `/web/auth`, `/admin`, `/health`, `/metrics`, and `/openapi.json`, which describes them.
+//!
+//! | module | endpoints |
+//! | --- | --- |
+//! | `keys` | `/admin/api-keys` |
+//! | `accounts`, `groups` | `/admin/accounts`, `/admin/account-groups` |
+//! | `concurrency` | slots that are held now |
+//! | `overview`, `usage` | figures: now, and by time |
+//! | `requests`, `refusals`, `audit` | the logs: calls, refused calls, changes |
+//! | `models`, `prices`, `settings`, `oem` | models, the operator's prices, settings, branding |
+//!
+//! | module | shared by them |
+//! | --- | --- |
+//! | `envelope` | request ids, errors of one shape, no caching |
+//! | `fields`, `list`, `batch` | input fields, pages of lists, changes of many records |
+//! | `logged_error` | an error as the log of calls shows it |
+//! | `described` | the description that `/openapi.json` serves, made from the code |
 
 mod accounts;
 mod audit;
+#[cfg(not(target_arch = "wasm32"))]
+mod backups;
+#[cfg(target_arch = "wasm32")]
+#[path = "admin/backups/elsewhere.rs"]
+mod backups;
 mod batch;
 mod concurrency;
 mod envelope;
@@ -114,6 +135,7 @@ fn routes() -> Router<App> {
         .route("/admin/requests/{id}", get(requests::get))
         .route("/admin/refusals", get(refusals::list))
         .route("/admin/audit", get(audit::list))
+        .merge(backups::routes())
         .route("/admin/models", get(models::list))
         .route("/admin/settings", get(settings::get))
         .route("/admin/prices", get(prices::get).put(prices::set))

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::port::gates::GatesError;
 use crate::port::store::StoreError;
 
-/// What an admin request is refused with.
+/// The error of an admin request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     pub status: StatusCode,
@@ -105,7 +105,7 @@ impl ApiError {
         self
     }
 
-    /// What only the log is told.
+    /// Details for the log only.
     pub fn because(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self

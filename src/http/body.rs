@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 
 use crate::error::{Code, Failure};
 use crate::port::clock::{Clock, within};
-use crate::state::body_memory::Reserved;
+use crate::state::body_memory::Reservation;
 
 /// How long a client may take to send its body.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
@@ -37,7 +37,7 @@ const SWALLOW_FOR: Duration = Duration::from_secs(2);
 /// The same for a model call, whose client may have megabytes to send.
 const SWALLOW_LARGE_FOR: Duration = Duration::from_secs(5);
 
-/// What is made room for at first; most bodies are shorter.
+/// The initial capacity; most bodies are shorter.
 const FIRST_ROOM: usize = 64 << 10;
 
 /// Reads a body of at most `limit` bytes. Room is made as the bytes come: a client that announces much and sends
@@ -46,7 +46,7 @@ const FIRST_ROOM: usize = 64 << 10;
 pub(super) async fn read(
     body: Body,
     limit: usize,
-    memory: &mut Reserved,
+    memory: &mut Reservation,
     clock: &dyn Clock,
 ) -> Result<Bytes, Failure> {
     let announced = body.size_hint().exact().map(|length| length as usize);
@@ -84,7 +84,7 @@ struct Arriving<'a> {
 }
 
 impl Arriving<'_> {
-    async fn collect(&mut self, limit: usize, memory: &mut Reserved) -> Result<Bytes, Failure> {
+    async fn collect(&mut self, limit: usize, memory: &mut Reservation) -> Result<Bytes, Failure> {
         let Some(first) = self.next(memory).await? else {
             return Ok(Bytes::new());
         };
@@ -113,8 +113,8 @@ impl Arriving<'_> {
         Ok(all.into())
     }
 
-    /// What comes next, if it comes in time.
-    async fn next(&mut self, memory: &Reserved) -> Result<Option<Bytes>, Failure> {
+    /// The next frame, if it arrives in time.
+    async fn next(&mut self, memory: &Reservation) -> Result<Option<Bytes>, Failure> {
         loop {
             if let Some(came) = within(self.clock, LOOK, next(&mut self.body)).await {
                 if let Ok(Some(data)) = &came {

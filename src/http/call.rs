@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
+use tracing::Instrument as _;
 
 use super::{body, client_key, dialect, intake};
 use crate::app::App;
@@ -22,8 +23,8 @@ use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::relay;
 use crate::relay::entry::{self, Arrival, Entry};
-use crate::relay::refusal_writer;
-use crate::state::body_memory::Reserved;
+use crate::relay::{refusal_writer, span};
+use crate::state::body_memory::Reservation;
 
 /// With the address before it, a longer query makes no URI any more.
 const LONGEST_QUERY: usize = 8 << 10;
@@ -31,15 +32,15 @@ const LONGEST_QUERY: usize = 8 << 10;
 /// How long a slot is held for a call whose body is read: longer than that, unpacking included, can take.
 const BODY_TTL: Duration = body::PATIENCE.saturating_add(Duration::from_secs(30));
 
-/// What a client sent, for its protocol to read.
-pub(super) struct Told<'a> {
+/// A client's request, for its protocol to read.
+pub(super) struct ReceivedRequest<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) fields: &'a Fields,
     /// Opened, if it came compressed.
     pub(super) body: &'a [u8],
 }
 
-/// What a protocol found in it.
+/// The particulars that a protocol finds in a request.
 pub(super) struct Particulars {
     /// Empty: the call is about no model.
     pub(super) model: String,
@@ -50,20 +51,20 @@ pub(super) struct Particulars {
     pub(super) hosted: HostedTools,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ReceivedRequest<'a> {
     /// The same of an object within the body.
-    pub(super) fn within<'b>(&self, fields: &'b Fields, body: &'b [u8]) -> Told<'b>
+    pub(super) fn within<'b>(&self, fields: &'b Fields, body: &'b [u8]) -> ReceivedRequest<'b>
     where
         'a: 'b,
     {
-        Told {
+        ReceivedRequest {
             headers: self.headers,
             fields,
             body,
         }
     }
 
-    /// What ties the call to its conversation, by the signals of its protocol.
+    /// The session of the call, by the signals of its protocol.
     pub(super) fn session(&self, signals: &Signals) -> Option<Session> {
         Session::of(signals, self.headers, self.fields, self.body)
     }
@@ -105,7 +106,7 @@ pub(super) async fn serve(
     plans: impl Into<Plans>,
     endpoint: Endpoint,
     request: Request,
-    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send + 'static,
+    read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Response<Body> {
     let plans = plans.into();
     let at = app.ports.clock.now();
@@ -126,7 +127,7 @@ pub(super) async fn serve(
         let (plan, otherwise) = plans.of(&call.model);
         relay::serve(app, plan, otherwise, call, entry, memory).await
     };
-    match answered.await {
+    match answered.instrument(span::of_call(id)).await {
         Ok(response) => response.map(Body::new),
         Err(failure) => dialect::refuse(app, plans.own.dialect, &failure, &request_id(id)),
     }
@@ -149,8 +150,8 @@ async fn take_in(
     endpoint: Endpoint,
     caller: Caller,
     request: Request,
-    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure> + Send + 'static,
-) -> Result<(Call, Entry, Reserved), Failure> {
+    read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure> + Send + 'static,
+) -> Result<(Call, Entry, Reservation), Failure> {
     let Caller { id, at, started, key } = caller;
     let (head, body) = request.into_parts();
     let entered = async {
@@ -173,7 +174,7 @@ async fn take_in(
             return Err(failure);
         }
     };
-    let mut memory = Reserved::new(&app.body_memory, &key);
+    let mut memory = Reservation::new(&app.body_memory, &key);
     let (body, packed) = intake::take(app, body, coding, &mut memory).await?;
     let large = body.len() > intake::LARGE;
     let (uri, headers) = (head.uri, head.headers);
@@ -231,12 +232,12 @@ async fn take_in(
 fn parse(
     headers: HeaderMap,
     body: Bytes,
-    read: impl FnOnce(&Told<'_>) -> Result<Particulars, Failure>,
+    read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure>,
 ) -> (HeaderMap, Bytes, Result<(Fields, Particulars), Failure>) {
     let parsed = scan(&body)
         .map_err(|error| invalid(error.to_string()))
         .and_then(|fields| {
-            let particulars = read(&Told {
+            let particulars = read(&ReceivedRequest {
                 headers: &headers,
                 fields: &fields,
                 body: &body,

@@ -1,4 +1,4 @@
-//! What Claude Code and the Anthropic SDKs call: under `/api` and `/claude` on Claude's accounts, or on OpenAI's for
+//! The routes of Claude Code and the Anthropic SDKs: under `/api` and `/claude` on Claude's accounts, or on OpenAI's for
 //! OpenAI's models; under `/gemini-cli/api` and `/antigravity/api` on Google's.
 
 use axum::Router;
@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde_json::Value;
 
 use super::about;
-use super::call::{self, Particulars, Told};
+use super::call::{self, Particulars, ReceivedRequest};
 use super::dialect::{OnlyThese as _, not_found};
 use crate::app::App;
 use crate::dialect::body::Field;
@@ -23,7 +23,7 @@ use crate::error::Failure;
 use crate::model::price::Family;
 use crate::plan::{MESSAGES, MESSAGES_ON_ANTIGRAVITY, MESSAGES_ON_GEMINI, Plans};
 
-/// What is read of a provider's list of models.
+/// The longest list of a provider's models that is read, bytes.
 const LONGEST_LIST: usize = 1 << 20;
 
 /// Base URLs themselves: older versions of Claude Code ask for them, without a key, before anything else.
@@ -91,16 +91,16 @@ fn messages(plans: Plans) -> MethodRouter<App> {
 
 /// Serves one call of the Messages API.
 pub(super) async fn ask(app: &App, plans: impl Into<Plans>, request: Request) -> Response<Body> {
-    call::serve(app, plans, Endpoint::Messages, request, |told| {
-        read(told, told.fields.is_true(Field::Stream, told.body))
+    call::serve(app, plans, Endpoint::Messages, request, |received| {
+        read(received, received.fields.is_true(Field::Stream, received.body))
     })
     .await
 }
 
 fn count_tokens(plans: Plans) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, plans, Endpoint::CountTokens, request, |told| {
-            read(told, false)
+        call::serve(&app, plans, Endpoint::CountTokens, request, |received| {
+            read(received, false)
         })
         .await
     })
@@ -146,12 +146,12 @@ async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
     Response::from_parts(head, Body::from(list.to_string()))
 }
 
-fn read(told: &Told<'_>, stream: bool) -> Result<Particulars, Failure> {
+fn read(received: &ReceivedRequest<'_>, stream: bool) -> Result<Particulars, Failure> {
     Ok(Particulars {
-        model: told.model()?,
+        model: received.model()?,
         stream,
-        session: told.session(&SESSION),
-        max_output: told.number(Field::MaxTokens),
-        hosted: told.hosted(),
+        session: received.session(&SESSION),
+        max_output: received.number(Field::MaxTokens),
+        hosted: received.hosted(),
     })
 }

@@ -37,7 +37,7 @@ pub fn client_key(app: &App, headers: &HeaderMap, query: Option<&str>) -> Result
             "No API key was sent. Put the key of this relay in the x-api-key header, or in authorization as a bearer token.",
         )
     })?;
-    std::str::from_utf8(presented).ok().and_then(|key| app.keyring.recognise(key)).ok_or_else(|| {
+    std::str::from_utf8(presented).ok().and_then(|key| app.recognise(key)).ok_or_else(|| {
         Failure::new(Code::UnknownKey, "This is not an API key of this relay. Check that it was copied whole, or ask the operator for one.")
     })
 }

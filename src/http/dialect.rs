@@ -67,7 +67,7 @@ pub(super) fn wrong_method() -> Failure {
 pub(super) fn not_found(dialect: &'static dyn Dialect, hint: &'static str) -> MethodRouter<App> {
     any(
         move |State(app): State<App>, OriginalUri(asked): OriginalUri| async move {
-            // The path is the client's own; it is told nothing about others.
+            // The path is the client's own; it reveals nothing about others.
             let path: String = asked.path().chars().take(200).collect();
             let failure = Failure::new(Code::NotFound, format!("There is nothing at {path}. {hint}"));
             refuse_outside(&app, dialect, &failure)

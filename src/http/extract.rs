@@ -17,7 +17,7 @@ use crate::port::clock::Millis;
 use crate::secrets::SessionError;
 use crate::store::audit::{self, Actor};
 
-pub(crate) use input::Object;
+pub(crate) use input::{IN_FIELD, Object};
 pub use input::{Input, LARGE, SMALL, Sent};
 pub use origin::{ClientAddress, FromThisMachine};
 pub use query::Params;

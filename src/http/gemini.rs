@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, post};
 use serde_json::{Value, json};
 
 use super::about;
-use super::call::{self, Particulars, Told};
+use super::call::{self, Particulars, ReceivedRequest};
 use super::dialect::{OnlyThese as _, not_found, refuse_outside};
 use crate::app::App;
 use crate::dialect::body::{Field, Fields, scan};
@@ -74,13 +74,13 @@ pub fn routes() -> Router<App> {
 /// A method of Code Assist. The model is in the body, if there is one.
 fn internal(endpoint: Endpoint, stream: bool) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
-        call::serve(&app, &GEMINI, endpoint, request, move |told| {
+        call::serve(&app, &GEMINI, endpoint, request, move |received| {
             let model = match endpoint {
                 Endpoint::Assist(_) => String::new(),
-                Endpoint::CountContent(_) => counted_model(told)?,
-                _ => told.model()?,
+                Endpoint::CountContent(_) => counted_model(received)?,
+                _ => received.model()?,
             };
-            Ok(particulars(told, bare(&model).to_owned(), stream))
+            Ok(particulars(received, bare(&model).to_owned(), stream))
         })
         .await
     })
@@ -110,8 +110,8 @@ pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
                 }
             };
             let model = model.to_owned();
-            call::serve(&app, &GEMINI, endpoint, request, move |told| {
-                Ok(particulars(told, model, stream))
+            call::serve(&app, &GEMINI, endpoint, request, move |received| {
+                Ok(particulars(received, model, stream))
             })
             .await
         },
@@ -120,17 +120,21 @@ pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
 }
 
 /// What a call says of itself, in its envelope or without one.
-fn particulars(told: &Told<'_>, model: String, stream: bool) -> Particulars {
-    let (session, max_output, hosted) = match opened(told, Field::Request) {
+fn particulars(received: &ReceivedRequest<'_>, model: String, stream: bool) -> Particulars {
+    let (session, max_output, hosted) = match opened(received, Field::Request) {
         Some((fields, body)) => {
-            let inner = told.within(&fields, body);
+            let inner = received.within(&fields, body);
             (
                 inner.session(&gemini::SESSION),
                 max_output(&inner),
                 inner.hosted(),
             )
         }
-        None => (told.session(&gemini::SESSION), max_output(told), told.hosted()),
+        None => (
+            received.session(&gemini::SESSION),
+            max_output(received),
+            received.hosted(),
+        ),
     };
     Particulars {
         model,
@@ -141,21 +145,21 @@ fn particulars(told: &Told<'_>, model: String, stream: bool) -> Particulars {
     }
 }
 
-fn max_output(told: &Told<'_>) -> Option<u64> {
-    let (fields, body) = opened(told, Field::GenerationConfig)?;
-    told.within(&fields, body).number(Field::MaxOutput)
+fn max_output(received: &ReceivedRequest<'_>) -> Option<u64> {
+    let (fields, body) = opened(received, Field::GenerationConfig)?;
+    received.within(&fields, body).number(Field::MaxOutput)
 }
 
 /// Who counts tokens names the model beside what is counted.
-fn counted_model(told: &Told<'_>) -> Result<String, Failure> {
-    let inner =
-        opened(told, Field::Request).and_then(|(fields, body)| told.within(&fields, body).text(Field::Model));
-    inner.map_or_else(|| told.model(), Ok)
+fn counted_model(received: &ReceivedRequest<'_>) -> Result<String, Failure> {
+    let inner = opened(received, Field::Request)
+        .and_then(|(fields, body)| received.within(&fields, body).text(Field::Model));
+    inner.map_or_else(|| received.model(), Ok)
 }
 
 /// An object within the body.
-fn opened<'a>(told: &Told<'a>, field: Field) -> Option<(Fields, &'a [u8])> {
-    let body = told.fields.raw(field, told.body)?;
+fn opened<'a>(received: &ReceivedRequest<'a>, field: Field) -> Option<(Fields, &'a [u8])> {
+    let body = received.fields.raw(field, received.body)?;
     Some((scan(body).ok()?, body))
 }
 

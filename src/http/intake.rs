@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use super::body;
 use crate::app::App;
-use crate::dialect::body::coding::{Closed, Coding, Unpacker};
-use crate::dialect::call::Packed;
+use crate::dialect::body::coding::{Coding, UnpackError, Unpacker};
+use crate::dialect::call::PackedBody;
 use crate::error::{Code, Failure};
 use crate::port::tasks::computed;
-use crate::state::body_memory::Reserved;
+use crate::state::body_memory::Reservation;
 
 /// A body of more is costly: the slot comes before it, and it is walked over beside the event loops. Bytes.
 pub(super) const LARGE: usize = 1 << 20;
@@ -35,15 +35,15 @@ pub(super) async fn take(
     app: &App,
     body: Body,
     coding: Option<Coding>,
-    memory: &mut Reserved,
-) -> Result<(Bytes, Option<Packed>), Failure> {
+    memory: &mut Reservation,
+) -> Result<(Bytes, Option<PackedBody>), Failure> {
     let limit = app.config.relay.max_body;
     let came = body::read(body, limit, memory, &*app.ports.clock).await?;
     let Some(coding) = coding else {
         return Ok((came, None));
     };
     let text = unpack(app, coding, came.clone(), limit, memory).await?;
-    let packed = Packed {
+    let packed = PackedBody {
         bytes: came,
         coding: coding.header(),
     };
@@ -55,7 +55,7 @@ async fn unpack(
     coding: Coding,
     came: Bytes,
     limit: usize,
-    memory: &mut Reserved,
+    memory: &mut Reservation,
 ) -> Result<Bytes, Failure> {
     let beside = came.len();
     let mut unpacker = Unpacker::new(coding, came, limit).map_err(closed)?;
@@ -95,10 +95,10 @@ pub(super) async fn apart<T: Send + 'static>(
     value.ok_or_else(|| Failure::new(Code::Internal, "The relay could not read the request's body."))
 }
 
-fn closed(closed: Closed) -> Failure {
+fn closed(closed: UnpackError) -> Failure {
     let code = match closed {
-        Closed::TooLarge | Closed::TooDense => Code::BodyTooLarge,
-        Closed::Unknown | Closed::Broken | Closed::Window => Code::InvalidBody,
+        UnpackError::TooLarge | UnpackError::TooDense => Code::BodyTooLarge,
+        UnpackError::Unknown | UnpackError::Broken | UnpackError::Window => Code::InvalidBody,
     };
     Failure::new(code, closed.to_string())
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::{MethodRouter, post};
 
 use super::about;
-use super::call::{self, Particulars, Told};
+use super::call::{self, Particulars, ReceivedRequest};
 use super::dialect::{OnlyThese as _, not_found, refuse_outside, wrong_method};
 use crate::app::App;
 use crate::dialect::body::Field;
@@ -112,7 +112,7 @@ async fn web_socket(State(app): State<App>, headers: HeaderMap) -> Response<Body
     response
 }
 
-fn read(told: &Told<'_>) -> Result<Particulars, Failure> {
+fn read(received: &ReceivedRequest<'_>) -> Result<Particulars, Failure> {
     // Of the three protocols' names a body has one, or two of the same meaning.
     let bounds = [
         Field::MaxOutputTokens,
@@ -120,10 +120,10 @@ fn read(told: &Told<'_>) -> Result<Particulars, Failure> {
         Field::MaxTokens,
     ];
     Ok(Particulars {
-        model: told.model()?,
-        stream: told.fields.is_true(Field::Stream, told.body),
-        session: told.session(&openai::SESSION),
-        hosted: told.hosted(),
-        max_output: bounds.into_iter().find_map(|bound| told.number(bound)),
+        model: received.model()?,
+        stream: received.fields.is_true(Field::Stream, received.body),
+        session: received.session(&openai::SESSION),
+        hosted: received.hosted(),
+        max_output: bounds.into_iter().find_map(|bound| received.number(bound)),
     })
 }

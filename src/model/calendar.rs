@@ -107,12 +107,28 @@ impl Day {
 }
 
 impl Hour {
+    /// Reads a label.
+    pub fn parse(label: &str) -> Option<Self> {
+        let (day, hour) = label.split_at_checked(10)?;
+        let hour = Self {
+            day: Day::parse(day)?,
+            hour: hour.strip_prefix(':')?.parse().ok().filter(|hour| *hour < 24)?,
+        };
+        (hour.to_string() == label).then_some(hour)
+    }
+
     pub fn day(self) -> Day {
         self.day
     }
 }
 
 impl Month {
+    /// Reads a label.
+    pub fn parse(label: &str) -> Option<Self> {
+        let month = Day::parse(&format!("{label}-01"))?.month();
+        (month.to_string() == label).then_some(month)
+    }
+
     pub fn first_day(self) -> Day {
         Day(NaiveDate::from_ymd_opt(self.year, self.month, 1).unwrap_or_default())
     }
@@ -222,7 +238,9 @@ mod tests {
             prop_assert_eq!(calendar.hour(at).day(), day);
             prop_assert_eq!(calendar.month(at), day.month());
             let hour = format!("{}:{:02}", label, local.rem_euclid(DAY as i64) / HOUR as i64);
-            prop_assert_eq!(calendar.hour(at).to_string(), hour);
+            prop_assert_eq!(&calendar.hour(at).to_string(), &hour);
+            prop_assert_eq!(Hour::parse(&hour), Some(calendar.hour(at)));
+            prop_assert_eq!(Month::parse(&day.month().to_string()), Some(day.month()));
             prop_assert!(calendar.start(day) <= at && at < calendar.start(day.after(1)));
             prop_assert!(day.before(1) < day && day.before(1).after(1) == day);
         }

@@ -19,7 +19,7 @@ pub enum Code {
     ModelRestricted,
     /// A limit on requests, tokens or cost per window.
     RateLimited,
-    /// A limit on cost per day, per week or in all.
+    /// A limit on cost per day, week or month, or in all.
     CostLimited,
     /// All concurrency slots of the key are held.
     ConcurrencyFull,

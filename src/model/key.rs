@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crs_durable::Millis;
-use crs_durable::gate::{KeyPolicy, Limits, ModelMode, QueuePolicy, Service};
+use crs_durable::gate::{KeyPolicy, Limits, ModelMode, PerLimit, QueuePolicy, Service};
 use crs_durable::pool::Binding;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -66,14 +66,9 @@ pub struct Key {
     /// Tokens of a window.
     #[serde(default)]
     pub token_limit: u64,
-    #[serde(default)]
-    pub daily_cost_limit: MicroUsd,
-    #[serde(default)]
-    pub weekly_cost_limit: MicroUsd,
-    #[serde(default)]
-    pub weekly_opus_cost_limit: MicroUsd,
-    #[serde(default)]
-    pub total_cost_limit: MicroUsd,
+    /// The limits on money, each under its row's field.
+    #[serde(flatten, with = "crs_durable::gate::money::in_record")]
+    pub money: PerLimit<MicroUsd>,
     /// 1 is Monday, 7 is Sunday.
     #[serde(default = "monday")]
     pub weekly_reset_day: u8,
@@ -212,10 +207,7 @@ impl Key {
             rate_limit_requests: self.rate_limit_requests,
             rate_limit_tokens: self.token_limit,
             rate_limit_cost: self.rate_limit_cost.0,
-            daily_cost_limit: self.daily_cost_limit.0,
-            weekly_cost_limit: self.weekly_cost_limit.0,
-            weekly_opus_cost_limit: self.weekly_opus_cost_limit.0,
-            total_cost_limit: self.total_cost_limit.0,
+            money: self.money.map(|_, most| most.0),
             weekly_reset_day: self.weekly_reset_day,
             weekly_reset_hour: self.weekly_reset_hour,
             utc_offset_minutes,

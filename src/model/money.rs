@@ -85,6 +85,7 @@ impl<'de> Deserialize<'de> for Usd {
 }
 
 /// For `#[serde(serialize_with)]`: an amount as the admin API shows it.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub fn in_usd<S: Serializer>(amount: &MicroUsd, serializer: S) -> Result<S::Ok, S::Error> {
     Usd(*amount).serialize(serializer)
 }

@@ -22,7 +22,6 @@ use crate::model::money::MicroUsd;
 use crate::model::name::spellings;
 use crate::model::usage::{Quality, Tokens};
 
-pub use self::list::ListedPrice;
 pub use self::overrides::{PriceOverride, PriceOverrideError, PriceOverrides};
 pub use self::table::{Family, Rates};
 
@@ -155,10 +154,6 @@ impl PriceBook {
 }
 
 impl Priced<'_> {
-    pub fn source(&self) -> Source {
-        self.source
-    }
-
     /// Whether this is the model's own price.
     pub fn known(&self) -> bool {
         self.source != Source::Dearest

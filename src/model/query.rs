@@ -2,7 +2,10 @@
 //! for a blank.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+
+use percent_encoding::{percent_decode_str, percent_encode};
+
+use super::percent::COMPONENT;
 
 /// The pairs of a query in their order, decoded once. Bytes, because what is encoded need not be UTF-8. A
 /// `%` without two hex digits after it stands for itself, and a name without `=` has an empty value.
@@ -14,44 +17,16 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)
 }
 
 fn decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text.as_bytes());
+    if text.contains('+') {
+        return Cow::Owned(percent_decode_str(&text.replace('+', " ")).collect());
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match first {
-            b'+' => bytes.push(b' '),
-            b'%' => match escaped(after) {
-                Some(byte) => {
-                    bytes.push(byte);
-                    rest = after.get(2..).unwrap_or_default();
-                }
-                None => bytes.push(b'%'),
-            },
-            plain => bytes.push(*plain),
-        }
-    }
-    Cow::Owned(bytes)
-}
-
-/// The byte that two hex digits stand for.
-fn escaped(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+    percent_decode_str(text).into()
 }
 
 /// Appends the value with every byte percent-encoded that is not unreserved (RFC 3986 §2.3), so that no
 /// reader finds a separator in it.
 pub fn append(query: &mut String, value: &[u8]) {
-    for byte in value {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            query.push(char::from(*byte));
-        } else {
-            let _ = write!(query, "%{byte:02X}");
-        }
-    }
+    query.extend(percent_encode(value, COMPONENT));
 }
 
 #[cfg(test)]

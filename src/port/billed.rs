@@ -1,4 +1,4 @@
-//! What the host's platform bills for, where it bills.
+//! The units that the host's platform bills, where it bills.
 
 /// One thing that is billed by the unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub struct Service {
     pub name: &'static str,
     /// Used by this process or isolate since it started.
     pub units: u64,
-    /// What a month at that rate would cost beyond what a plan includes, in millionths of a dollar.
+    /// The cost of a month at that rate beyond what a plan includes, in millionths of a dollar.
     pub monthly_micro_usd: u64,
 }
 

@@ -67,7 +67,7 @@ pub struct Destinations {
     configured: BTreeSet<Origin>,
 }
 
-/// What the rules say about one target or proxy before its name is resolved.
+/// The rules' decision on one target or proxy before its name is resolved.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     /// As it stands in the address, for messages.

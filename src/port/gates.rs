@@ -40,7 +40,7 @@ pub trait Gates: Send + Sync {
         true
     }
 
-    /// What writes down the gate's state as it is now, to be written in one step with the events that it
+    /// The command that writes the gate's present state, to be sent in one step with the events that it
     /// counts; `None`: this host keeps it elsewhere.
     fn kept(&self, _key: &KeyHash) -> Option<Command> {
         None

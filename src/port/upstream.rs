@@ -57,6 +57,8 @@ pub struct UpstreamError {
     pub kind: UpstreamErrorKind,
     /// For the operator; never shown to clients, never holds credentials.
     pub detail: String,
+    /// The error of the HTTP client, for the log.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +76,7 @@ pub enum UpstreamErrorKind {
     /// about the request. Sending again is in order.
     Stale,
     /// The request cannot be sent from this host at all (bad URL, no proxies here).
+    #[allow(dead_code, reason = "the Worker's")]
     Unsendable,
     /// The operator's rules do not let the relay go there, see [`Destinations`](super::destination::Destinations).
     Forbidden,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crs_durable::Millis;
 use crs_durable::gate::{self, KeyPolicy, Service};
+use tracing::Instrument as _;
 
 use super::flight::Flight;
 use super::{client, estimate, failures, records};
@@ -19,7 +20,7 @@ use crate::store::api_keys::KeyChange;
 const ROUNDS: u32 = 8;
 
 /// Asks the key's gate, and waits for a slot if the key has a queue. On success the call holds its slot.
-pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Admitted, Failure> {
+pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Admission, Failure> {
     let call = flight.call();
     let now = app.ports.clock.now();
     let takes_slot = call.endpoint.takes_slot();
@@ -42,7 +43,7 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
 }
 
 /// Asks a key's gate, and teaches it what it does not know.
-pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Result<Admitted, Failure> {
+pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Result<Admission, Failure> {
     let now = app.ports.clock.now();
     // At most: ask, learn, ask, seed, ask; another round whenever the record was invalidated in between, which may
     // be often while the call waits for its slot. In the last round what is known decides.
@@ -60,21 +61,21 @@ pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Resul
                 if let Some(at) = activated_at {
                     activated(app, key, &policy, at);
                 }
-                return Ok(Admitted { policy, waited_ms });
+                return Ok(Admission { policy, waited_ms });
             }
             Ok(gate::Reply::Refused(refusal)) => return Err(failures::of_gate(&refusal, now)),
             Ok(gate::Reply::NeedPolicy | gate::Reply::NeedSpend) if ask.learned_since == 0 => break,
             Ok(gate::Reply::NeedPolicy) => learn(app, key, &mut ask).await?,
             Ok(gate::Reply::NeedSpend) => seed(app, key, &mut ask).await?,
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's gate gave no answer.")),
-            Err(away) => return Err(Failure::relay_unavailable(&away)),
+            Err(away) => return Err(Failure::relay_unreachable(away)),
         }
     }
-    Err(Failure::relay_unavailable(&"the key's record cannot be read"))
+    Err(Failure::relay_unavailable("the key's record cannot be read"))
 }
 
 /// A call that may start.
-pub(super) struct Admitted {
+pub(super) struct Admission {
     pub(super) policy: Arc<KeyPolicy>,
     /// How long it waited for its slot, milliseconds.
     pub(super) waited_ms: u64,
@@ -104,7 +105,7 @@ async fn seed(app: &App, key: &KeyHash, ask: &mut gate::Admit) -> Result<(), Fai
     Ok(())
 }
 
-/// What the key has spent by the ledger: the answer to `NeedSpend`.
+/// The key's spending by the ledger: the answer to `NeedSpend`.
 pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend, StoreError> {
     let limits = key.policy(app.config.site.utc_offset_minutes).limits;
     app.ledger.spent(&key.id, &limits, app.ports.clock.now()).await
@@ -112,21 +113,21 @@ pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend
 
 async fn tell(app: &App, key: &KeyHash, command: gate::Command) -> Result<(), Failure> {
     let told = app.ports.gates.gate(key, command).await;
-    told.map(|_| ()).map_err(|away| Failure::relay_unavailable(&away))
+    told.map(|_| ()).map_err(Failure::relay_unreachable)
 }
 
 /// The key's validity began with this call: its record is to say so. Until it does the gate remembers; then
 /// it learns the record, so that a record without a beginning lets the key begin anew.
 fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
     let (app_, hash, id) = (app.clone(), key.clone(), policy.id.clone());
-    app.ports.tasks.spawn(Box::pin(async move {
+    let work = async move {
         let now = app_.ports.clock.now();
         let begin = |key: &mut Key| key.activated_at = key.activated_at.or(Some(at));
         let key = match app_.keys.update(&id, now, begin).await {
             Ok(KeyChange::Done(key)) => key,
             Ok(_) => return,
             Err(error) => {
-                tracing::warn!(%error, key = id, "that a key was first used is not in its record yet");
+                tracing::warn!(%error, "that a key was first used is not in its record yet");
                 return;
             }
         };
@@ -141,7 +142,8 @@ fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
             .gate(&hash, gate::Command::Learn { policy })
             .await
         {
-            tracing::warn!(%error, key = id, "the key's gate was not told of its first use");
+            tracing::warn!(%error, "the key's gate was not told of its first use");
         }
-    }));
+    };
+    app.ports.tasks.spawn(Box::pin(work.in_current_span()));
 }

@@ -14,7 +14,7 @@ pub(super) struct Answer {
     pub rest: Option<Body>,
     /// Converts the body for the client.
     pub rewrite: Option<Box<dyn Rewrite>>,
-    /// What the meter reads in place of `first`.
+    /// Bytes that the meter reads in place of `first`.
     pub measured: Option<Bytes>,
     /// The body is metered. False for errors that are passed on.
     pub metered: bool,

@@ -19,7 +19,7 @@ use crs_durable::pool::Outcome;
 use http::StatusCode;
 
 use super::answer::Answer;
-use super::flight::{Flight, Picked};
+use super::flight::{Flight, PickedAccount};
 use super::{conversion, failures, refresh};
 use crate::account::Unsendable;
 use crate::app::App;
@@ -43,7 +43,7 @@ pub(super) enum Attempt {
 /// Nothing has reached the client: another account may be tried.
 pub(super) struct FailedAttempt {
     pub(super) failure: Failure,
-    /// What the pool learns of the account.
+    /// The report to the pool.
     pub(super) outcome: Outcome,
     /// Status of the provider's answer, if there was one.
     pub(super) status: Option<StatusCode>,
@@ -95,7 +95,7 @@ pub(super) async fn attempt(
     app: &App,
     plan: &'static Plan,
     flight: &mut Flight,
-    picked: &Picked,
+    picked: &PickedAccount,
 ) -> Result<Attempt, Failure> {
     match answered(app, plan, flight, picked).await {
         Ok(attempt) => Ok(attempt),
@@ -108,7 +108,7 @@ async fn answered(
     app: &App,
     plan: &'static Plan,
     flight: &mut Flight,
-    picked: &Picked,
+    picked: &PickedAccount,
 ) -> Result<Attempt, Stop> {
     let usable = refresh::usable(app, plan.accounts, flight.call().id, picked).await;
     let mut login = Login::new(
@@ -153,7 +153,7 @@ async fn answered(
                 };
                 left_out = now;
                 let items = less.items;
-                tracing::info!(request = %flight.id(), items, "encrypted reasoning of another account is left out");
+                tracing::info!(items, "encrypted reasoning of another account is left out");
                 flight.sends_instead(less.body, less.fields, items);
             }
         }

@@ -14,7 +14,7 @@ use crate::dialect::call::Endpoint;
 use crate::error::{Code, Failure};
 use crate::port::gates::KeyHash;
 
-/// What is known of a call before its body.
+/// The facts about a call before its body is read.
 pub struct Arrival<'a> {
     pub id: CallId,
     pub key: &'a KeyHash,
@@ -26,7 +26,7 @@ pub struct Arrival<'a> {
     pub body_ttl_ms: u64,
 }
 
-/// What the gate holds for a call that is not yet admitted. Dropped, it is given up.
+/// The gate's hold for a call that is not yet admitted. Dropping it releases the hold.
 pub struct Entry {
     app: App,
     key: KeyHash,

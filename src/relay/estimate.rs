@@ -1,4 +1,4 @@
-//! What a call may use, guessed before it is sent: reserved of the key's limits until the truth is known.
+//! Estimates a call's usage before it is sent. The key's limits reserve it until the true usage is known.
 //!
 //! The input is guessed by the body's length, at the price of input that no cache helps with. The output is
 //! what most answers stay under, or what the client allows if that is less: reserving the 128,000 tokens that

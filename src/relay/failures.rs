@@ -109,10 +109,7 @@ fn limit_reached(reached: &LimitReached, now: Millis) -> Failure {
         }),
         Limit::WindowTokens => (Code::RateLimited, "tokens per window", &|count| count.to_string()),
         Limit::WindowCost => (Code::RateLimited, "cost per window", &usd),
-        Limit::DailyCost => (Code::CostLimited, "cost per day", &usd),
-        Limit::WeeklyCost => (Code::CostLimited, "cost per week", &usd),
-        Limit::WeeklyOpusCost => (Code::CostLimited, "cost of Opus models per week", &usd),
-        Limit::TotalCost => (Code::CostLimited, "total cost", &usd),
+        Limit::Money(limit) => (Code::CostLimited, limit.row().words, &usd),
     };
     let reached = format!(
         "This API key has reached its limit of {} for {what} (used: {}).",
@@ -268,6 +265,7 @@ pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure 
     }
     Failure {
         detail: last.detail,
+        cause: last.cause,
         words: last.words,
         ..clearer
     }

@@ -20,10 +20,11 @@ use bytes::Bytes;
 use crs_durable::gate::KeyPolicy;
 use crs_durable::{CallId, gate, pool};
 use http::{HeaderMap, HeaderValue};
+use tracing::{Instrument as _, Span};
 
 use super::headers::X_REQUEST_ID;
 use super::mask::StreamMask;
-use super::refusal_writer;
+use super::{refusal_writer, span};
 use crate::app::App;
 use crate::dialect::body::Fields;
 use crate::dialect::call::{Call, request_id};
@@ -33,17 +34,17 @@ use crate::error::{Code, Failure, excerpt};
 use crate::model::account::live::LiveAccount;
 use crate::plan::Plan;
 use crate::port::gates::KeyHash;
-use crate::state::body_memory::Reserved;
+use crate::state::body_memory::Reservation;
 use crate::state::running::Lifeline;
 
-pub(super) use self::picked::{PickReason, Picked};
+pub(super) use self::picked::{PickReason, PickedAccount};
 use self::source::Source;
-use self::trace::Heard;
+use self::trace::ServingTrace;
 
-/// What the gate has said.
+/// The gate's answer so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gated {
-    /// Nothing that was heard: it may hold a slot, or a place in its queue.
+enum GateState {
+    /// None has arrived: the gate may hold a slot, or a place in its queue.
     Asked,
     Granted,
     Refused,
@@ -53,18 +54,22 @@ pub struct Flight {
     app: App,
     plan: &'static Plan,
     call: Call,
-    /// What its body is counted by, as long as that is held.
-    memory: Option<Reserved>,
+    /// The span of the whole call.
+    call_span: Span,
+    /// The span of the newest attempt; that of the call before the first.
+    span: Span,
+    /// The reservation of memory for its body, while the body is held.
+    memory: Option<Reservation>,
     id: String,
     policy: Option<Arc<KeyPolicy>>,
-    gate: Gated,
+    gate: GateState,
     /// How long the call waited for its slot, milliseconds.
     waited: u64,
     /// How it is being served.
-    heard: Heard,
+    serving: ServingTrace,
     /// The account whose slot is held now.
-    held: Option<Picked>,
-    /// What its last answer told of its quota windows.
+    held: Option<PickedAccount>,
+    /// The quota windows that its last answer reported.
     quota: Vec<pool::QuotaWindow>,
     /// The account of the last provider call.
     account: Option<Arc<LiveAccount>>,
@@ -82,21 +87,25 @@ pub struct Flight {
     /// How the operator ends a stream; `None` for other calls.
     lifeline: Option<Arc<Lifeline>>,
     renewed: u64,
-    /// What ended the call badly, if that is known before the flight is dropped.
+    /// The failure that ended the call, if it is known before the flight is dropped.
     failure: Option<(Code, Option<String>)>,
     /// Whether the answer came to its own end.
     complete: bool,
     /// Whether the account began to answer well, and nothing went wrong after that.
     served: bool,
-    /// What the answer made that the provider keeps for the account.
+    /// Objects that the answer created and the provider keeps for the account.
     made: Vec<Reference>,
     settled: bool,
 }
 
 impl Flight {
+    /// Must be called within the call's span ([`span::of_call`]).
     pub fn new(app: &App, plan: &'static Plan, call: Call) -> Self {
         let is_stream = call.stream && call.endpoint.takes_slot() && call.only.is_none();
+        let span = Span::current();
         Self {
+            call_span: span.clone(),
+            span,
             lifeline: is_stream.then(|| app.running.add(&call.key, call.id)),
             head_seen: None,
             app: app.clone(),
@@ -106,9 +115,9 @@ impl Flight {
             call,
             memory: None,
             policy: None,
-            gate: Gated::Asked,
+            gate: GateState::Asked,
             waited: 0,
-            heard: Heard::default(),
+            serving: ServingTrace::default(),
             held: None,
             quota: Vec::new(),
             account: None,
@@ -130,6 +139,11 @@ impl Flight {
         &self.id
     }
 
+    /// The span that log lines of this call belong to right now.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
     pub fn call(&self) -> &Call {
         &self.call
     }
@@ -145,10 +159,6 @@ impl Flight {
     /// The call is served by this plan instead, before anybody was asked.
     pub(super) fn goes_by(&mut self, plan: &'static Plan) {
         self.plan = plan;
-    }
-
-    pub fn attempts(&self) -> u32 {
-        self.attempts
     }
 
     /// Puts the call's id into the headers of its answer.
@@ -187,14 +197,15 @@ impl Flight {
         }
     }
 
-    pub(super) fn counted_by(&mut self, memory: Reserved) {
+    pub(super) fn counted_by(&mut self, memory: Reservation) {
         self.memory = Some(memory);
     }
 
     pub(super) fn admitted(&mut self, policy: Arc<KeyPolicy>, waited_ms: u64) {
+        span::key_known(&self.call_span, &policy.id);
         self.policy = Some(policy);
         self.waited = waited_ms;
-        self.gate = Gated::Granted;
+        self.gate = GateState::Granted;
     }
 
     pub(super) fn policy(&self) -> Option<&KeyPolicy> {
@@ -204,7 +215,7 @@ impl Flight {
     /// The gate was asked and said no, or could not be asked.
     pub(super) fn not_admitted(&mut self, failure: &Failure) {
         if !matches!(failure.code, Code::RelayUnavailable | Code::Internal) {
-            self.gate = Gated::Refused;
+            self.gate = GateState::Refused;
         }
     }
 
@@ -271,7 +282,7 @@ impl Flight {
         }
     }
 
-    /// What tells of usage goes by.
+    /// Feeds the meter.
     pub(super) fn measures(&mut self, bytes: &[u8]) {
         if let Some(meter) = &mut self.meter {
             meter.feed(bytes);
@@ -310,7 +321,7 @@ impl Flight {
         }
         let note = self.note();
         let (app, key, lifeline) = (self.app.clone(), self.call.key.clone(), self.lifeline.clone());
-        detach(&self.app, async move {
+        detach(&self.app, &self.span, async move {
             let renew = gate::Command::Renew { call, ttl_ms, note };
             // On the edge nobody can reach this isolate: the stream learns here that it is to end.
             if let (Ok(gate::Reply::Ended(why)), Some(lifeline)) =
@@ -342,7 +353,7 @@ impl Flight {
         self.failure = Some((Code::PassedOn, Some(words)));
     }
 
-    /// What of a stream may go on, with no secret of the account in its errors.
+    /// The bytes of a stream that may be forwarded now, with the account's secrets masked.
     pub(super) fn hide(&mut self, data: Bytes) -> Bytes {
         match &mut self.mask {
             Some(mask) => mask.pass(data),
@@ -350,7 +361,7 @@ impl Flight {
         }
     }
 
-    /// What of it was held back until its end.
+    /// The bytes that were held back until the stream's end.
     pub(super) fn held_back(&mut self) -> Bytes {
         self.mask.as_mut().map(StreamMask::rest).unwrap_or_default()
     }
@@ -367,7 +378,7 @@ impl Flight {
 
     fn tell_pool(&self, command: pool::Command) {
         let (app, platform) = (self.app.clone(), self.plan.platform());
-        detach(&self.app, async move {
+        detach(&self.app, &self.span, async move {
             if let Err(away) = app.ports.gates.pool(platform, command).await {
                 tracing::warn!(error = %away, "the pool was not reached; leases end by themselves");
             }
@@ -399,9 +410,17 @@ impl Flight {
         }
         match self.gate {
             // It said no, so it holds nothing of this call.
-            Gated::Refused => {}
-            Gated::Asked => cancel(&self.app, &self.call.key, self.call.id),
-            Gated::Granted => detach(&self.app, handover::settle(&self.app, &self.call, event)),
+            GateState::Refused => {}
+            GateState::Asked => detach(
+                &self.app,
+                &self.span,
+                handover::cancel(&self.app, &self.call.key, self.call.id),
+            ),
+            GateState::Granted => detach(
+                &self.app,
+                &self.span,
+                handover::settle(&self.app, &self.call, event),
+            ),
         }
     }
 }
@@ -414,12 +433,12 @@ impl Drop for Flight {
 
 /// A call will not run: its gate gives up what it holds for it.
 pub(super) fn cancel(app: &App, key: &KeyHash, call: CallId) {
-    detach(app, handover::cancel(app, key, call));
+    detach(app, &Span::current(), handover::cancel(app, key, call));
 }
 
-/// Runs a short future now if it needs no waiting, as natively; else after the response.
-fn detach(app: &App, future: impl Future<Output = ()> + Send + 'static) {
-    let mut future = Box::pin(future);
+/// Runs a short future within `span`: now if it needs no waiting, as natively; else after the response.
+fn detach(app: &App, span: &Span, future: impl Future<Output = ()> + Send + 'static) {
+    let mut future = Box::pin(future.instrument(span.clone()));
     if future
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))

@@ -14,7 +14,7 @@ use crate::model::usage::LedgerEvent;
 use crate::port::clock::within;
 use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
-use crate::state::outbox::{Settled, Waiting};
+use crate::state::outbox::{SettledEvent, Waiting};
 
 /// Events of one batch. A larger batch means fewer increments per event and a longer transaction.
 const BATCH: usize = 2_000;
@@ -63,12 +63,12 @@ pub async fn flush(app: &App) {
 }
 
 /// Tries until the store has the batch. Returns false if the store is up and refuses the batch.
-async fn write(app: &App, batch: &[Settled]) -> bool {
+async fn write(app: &App, batch: &[SettledEvent]) -> bool {
     let Some(first) = batch.first() else {
         return true;
     };
-    let events: Vec<&LedgerEvent> = batch.iter().map(Settled::event).collect();
-    let gates: HashSet<&KeyHash> = batch.iter().map(Settled::key).collect();
+    let events: Vec<&LedgerEvent> = batch.iter().map(SettledEvent::event).collect();
+    let gates: HashSet<&KeyHash> = batch.iter().map(SettledEvent::key).collect();
     let mut pause = Duration::from_millis(100);
     let mut refusals = 0;
     loop {

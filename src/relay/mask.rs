@@ -13,15 +13,17 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use memchr::memmem;
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
 pub(super) use self::stream::StreamMask;
 use crate::model::account::live::{Credentials, LiveAccount};
+use crate::model::percent::{self, COMPONENT};
 
 /// Shorter secrets are words that may be meant otherwise, and no secrets, bytes.
 const SHORTEST: usize = 8;
 
-/// What has to be hidden, in every form in which it may be written.
+/// The secrets to mask, in every form in which they may be written.
 pub(crate) struct SecretMask(Vec<Vec<u8>>);
 
 impl SecretMask {
@@ -207,21 +209,17 @@ fn secrets<'a>(account: &'a LiveAccount) -> impl Iterator<Item = &'a str> {
 }
 
 fn add_forms(forms: &mut Vec<Vec<u8>>, secret: &str) {
-    use std::fmt::Write as _;
     if secret.len() < SHORTEST {
         return;
     }
     forms.push(secret.as_bytes().to_vec());
-    let (mut upper, mut lower) = (String::new(), String::new());
-    for byte in secret.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            upper.push(char::from(byte));
-            lower.push(char::from(byte));
-        } else {
-            let _ = write!(upper, "%{byte:02X}");
-            let _ = write!(lower, "%{byte:02x}");
-        }
-    }
+    let upper = percent::encoded(secret, COMPONENT);
+    let lower: String = utf8_percent_encode(secret, COMPONENT)
+        .map(|piece| match piece.strip_prefix('%') {
+            Some(_) => piece.to_ascii_lowercase(),
+            None => piece.to_owned(),
+        })
+        .collect();
     let json = Value::from(secret).to_string();
     let json = json.trim_matches('"');
     // Without the end, which depends on what follows it in the encoded text.

@@ -11,7 +11,7 @@ pub(super) fn is_final(status: StatusCode) -> bool {
     (200..600).contains(&status.as_u16())
 }
 
-/// What a success is.
+/// The form of a successful answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Media {
     Json,

@@ -2,7 +2,7 @@
 
 use crs_durable::pool;
 
-use super::flight::{Flight, PickReason, Picked};
+use super::flight::{Flight, PickReason, PickedAccount};
 use super::{failures, records};
 use crate::app::App;
 use crate::dialect::origin;
@@ -11,7 +11,7 @@ use crate::plan::Plan;
 
 pub(super) enum Pick {
     /// The flight holds its slot.
-    Account(Picked),
+    Account(PickedAccount),
     Nobody(Failure),
     /// The account that keeps what the call refers to cannot serve it now.
     OriginAway(Failure),
@@ -71,7 +71,7 @@ pub(super) async fn pick(
                 origin,
                 trace,
             }) => {
-                let picked = Picked {
+                let picked = PickedAccount {
                     account,
                     revision,
                     on_trial,
@@ -108,7 +108,7 @@ pub(super) async fn pick(
             Ok(pool::Reply::NeedRoster) if ask.learned_since == 0 => break,
             Ok(pool::Reply::NeedRoster) => {}
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's pool gave no answer.")),
-            Err(away) => return Err(Failure::relay_unavailable(&away)),
+            Err(away) => return Err(Failure::relay_unreachable(away)),
         }
         let read = app.roster(platform);
         if let Some(roster) = records::from_the_store(app, &mut ask.learned_since, read).await {
@@ -117,8 +117,8 @@ pub(super) async fn pick(
                 .gates
                 .pool(platform, pool::Command::Learn { roster })
                 .await;
-            learned.map_err(|away| Failure::relay_unavailable(&away))?;
+            learned.map_err(Failure::relay_unreachable)?;
         }
     }
-    Err(Failure::relay_unavailable(&"the accounts cannot be read"))
+    Err(Failure::relay_unavailable("the accounts cannot be read"))
 }

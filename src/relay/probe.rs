@@ -1,4 +1,4 @@
-//! The operator's test of one account: the smallest real call, told apart in the ledger.
+//! The operator's test of one account: the smallest real call, marked in the ledger.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use bytes::Bytes;
 use crs_durable::gate::KeyPolicy;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response};
+use tracing::Instrument as _;
 
 use super::flight::Flight;
-use super::{attempts, refusal, stream};
+use super::{attempts, refusal, span, stream};
 use crate::account::Trial;
 use crate::app::App;
 use crate::dialect::body;
@@ -32,7 +33,13 @@ pub async fn probe(
     account: &str,
     trial: Trial,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, plan, call(app, account, trial)?);
+    let call = call(app, account, trial)?;
+    let span = span::of_call(call.id);
+    probe_call(app, plan, call).instrument(span).await
+}
+
+async fn probe_call(app: &App, plan: &'static Plan, call: Call) -> Result<Response<Body>, Failure> {
+    let mut flight = Flight::new(app, plan, call);
     let policy = KeyPolicy {
         id: PROBE_KEY.to_owned(),
         name: PROBE_KEY.to_owned(),
@@ -72,7 +79,7 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         id: random::call_id(at, &*app.ports.random),
         at,
         started: app.ports.clock.ticks(),
-        // No client key: this gate is asked nothing, and is told of the end without knowing the call.
+        // No client key: this gate is never asked, and ignores the report of a call that it does not know.
         key: KeyHash([0; 32]),
         endpoint: trial.endpoint,
         headers,

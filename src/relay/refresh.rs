@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
+use tracing::Instrument as _;
 
-use super::flight::Picked;
+use super::flight::PickedAccount;
 use super::{failures, records, token_endpoint};
 use crate::account::{Accounts, Refreshed};
 use crate::app::App;
@@ -38,11 +39,11 @@ const LOOKS_AFTER_MS: [u64; 4] = [50, 100, 200, 400];
 /// Why the account cannot be used for a call.
 pub(super) struct Unusable {
     pub(super) failure: Failure,
-    /// What the pool learns of the account.
+    /// The report to the pool.
     pub(super) outcome: Outcome,
 }
 
-/// What became of credentials that had to be newer.
+/// The result of renewing credentials.
 pub(super) enum Renewal {
     Newer(Arc<LiveAccount>),
     /// There will be none without a new login.
@@ -58,7 +59,7 @@ pub(super) async fn usable(
     app: &App,
     accounts: &'static dyn Accounts,
     call: CallId,
-    picked: &Picked,
+    picked: &PickedAccount,
 ) -> Result<Arc<LiveAccount>, Unusable> {
     let now = app.ports.clock.now();
     let since = records::learned_since(app, now);
@@ -153,9 +154,10 @@ fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
 async fn renew_meanwhile(app: &App, accounts: &'static dyn Accounts, call: CallId, live: &Arc<LiveAccount>) {
     if let Ok(Reply::RefreshElected) = begin(app, accounts, call, live, Waits::No, Reason::Ended).await {
         let (app_, live) = (app.clone(), live.clone());
-        app.ports.tasks.spawn(Box::pin(async move {
+        let work = async move {
             renew(&app_, accounts, call, &live).await;
-        }));
+        };
+        app.ports.tasks.spawn(Box::pin(work.in_current_span()));
     }
 }
 
@@ -178,11 +180,12 @@ async fn renewed(
         Some(Ok(Reply::RefreshElected)) => {
             let (told, outcome) = futures_channel::oneshot::channel();
             let (app_, seen_) = (app.clone(), seen.clone());
-            app.ports.tasks.spawn(Box::pin(async move {
+            let work = async move {
                 let renewal = renew(&app_, accounts, call, &seen_).await;
                 // Nobody listens any more if the client left; the tokens are stored all the same.
                 let _ = told.send(renewal);
-            }));
+            };
+            app.ports.tasks.spawn(Box::pin(work.in_current_span()));
             outcome.await.unwrap_or(Renewal::Failed)
         }
         Some(Ok(Reply::RefreshRefused { .. })) => Renewal::Refused,
@@ -235,11 +238,11 @@ async fn renew(app: &App, accounts: &'static dyn Accounts, call: CallId, seen: &
     let (result, renewal) = match exchange(app, accounts, call, seen).await {
         Ok(newer) => {
             let version = newer.account.credential_version;
-            tracing::info!(%account, version, "access token renewed");
+            tracing::info!(version, "access token renewed");
             (RefreshResult::Refreshed { version }, Renewal::Newer(newer))
         }
         Err(RefreshResult::Refused { why }) => {
-            tracing::error!(%account, why, "the account needs a new login");
+            tracing::error!(why, "the account needs a new login");
             (RefreshResult::Refused { why }, Renewal::Refused)
         }
         Err(result) => (result, Renewal::Failed),
@@ -286,7 +289,7 @@ async fn exchange(
             None => Err(RefreshResult::Failed),
         },
         Refreshed::Failed(why) => {
-            tracing::warn!(account = %current.account.id, why, "token renewal failed");
+            tracing::warn!(why, "token renewal failed");
             Err(RefreshResult::Failed)
         }
         // Another host may have spent the token a moment ago and be about to store what it got for it: only
@@ -354,12 +357,12 @@ async fn store(
         {
             Ok(Replaced::Stored { .. } | Replaced::Newer { .. }) => return Some(()),
             Ok(Replaced::Gone) => return None,
-            Err(error) => tracing::warn!(%account, %error, "renewed tokens are not stored yet"),
+            Err(error) => tracing::warn!(%error, "renewed tokens are not stored yet"),
         }
         let _ = begin(app, accounts, call, current, Waits::No, Reason::Ended).await;
         app.ports.clock.sleep(Duration::from_millis(pause)).await;
         pause = (pause * 3).min(10_000);
     }
-    tracing::error!(%account, "renewed tokens could not be stored: the account may need a new login");
+    tracing::error!("renewed tokens could not be stored: the account may need a new login");
     None
 }

@@ -1,4 +1,4 @@
-//! What a provider refuses, and how the client is told it.
+//! Refusals of providers, and how they are passed on to the client.
 //!
 //! A refusal that may be about the account or about the request is asked for once more, of another account
 //! ([`Refusals`]). What is passed on are the provider's own words and status, if they are of its protocol;
@@ -18,7 +18,7 @@ use crate::error::{Code, Failure};
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Letters of a page that a client is told.
+/// The most characters of a page that a client gets.
 const MOST_WORDS: usize = 300;
 
 /// The refusals that one call has met.
@@ -43,7 +43,7 @@ impl Refusals {
         }
     }
 
-    /// Nobody else can be asked, and `failure` is the reason. What another account refused is told in place of
+    /// No other account is left, and `failure` is the reason. An earlier account's refusal is returned in place of
     /// it, unless trying again may help.
     pub(super) fn or(&mut self, failure: Failure, attempted: Option<Code>) -> Result<Answer, Failure> {
         let passing = attempted.is_some_and(|code| !matches!(code, Code::NoAccount | Code::PassedOn));
@@ -99,7 +99,7 @@ fn message(status: StatusCode, body: &Bytes, cut: bool) -> String {
     }
 }
 
-/// What a person reads of a page: its text without tags, scripts and styles, in one line.
+/// The visible text of a page: without tags, scripts and styles, in one line.
 fn words(page: &str) -> String {
     let mut text = String::new();
     let mut rest: Cow<'_, str> = Cow::Borrowed(page);

@@ -9,7 +9,7 @@
 //! messages: on the edge their counts are written with those of the next key, or when the operator asks.
 //!
 //! Only hashes of keys are known here. Their ids are read when a batch is written, one round trip for all of them;
-//! a hash that is no key of this relay any more counts as no key.
+//! the hash of a key that was deleted counts as no key.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

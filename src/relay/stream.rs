@@ -41,25 +41,25 @@ const AFTER_NAMED: Duration = Duration::from_millis(500);
 /// Also the time for the usage, if the end was named without it: unbilled tokens cost more than a slow end.
 const AFTER_PASSED: Duration = Duration::from_secs(5);
 
-/// A provider that sends what its client cannot see is alive: the client is told so, at most this often.
+/// While a provider sends events that the client does not get, the client gets a sign of life, at most this often.
 const UNSEEN: Duration = Duration::from_millis(500);
 
 /// Turns an answer into the client's response. The flight lives in the body from here on.
 pub(super) fn respond(answer: Answer, flight: Flight) -> Response<Body> {
     let status = answer.status;
-    let (headers, body) = Relayed::begin(answer, flight);
+    let (headers, body) = RelayedBody::begin(answer, flight);
     let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
-struct Relayed {
+struct RelayedBody {
     first: Option<Bytes>,
     rest: Option<Body>,
     /// Makes another body of it.
     rewrite: Option<Box<dyn Rewrite>>,
-    /// What is to be measured in place of the first bytes.
+    /// Bytes that are measured in place of the first ones.
     measured: Option<Bytes>,
     flight: Flight,
     /// Bytes still to come, if the provider announced a length.
@@ -70,7 +70,7 @@ struct Relayed {
     done: bool,
 }
 
-impl http_body::Body for Relayed {
+impl http_body::Body for RelayedBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -138,9 +138,9 @@ impl http_body::Body for Relayed {
     }
 }
 
-type Passed = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+type PolledFrame = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
-impl Relayed {
+impl RelayedBody {
     /// With the headers of the client's response.
     fn begin(mut answer: Answer, mut flight: Flight) -> (HeaderMap, Self) {
         let plan = flight.plan();
@@ -186,7 +186,7 @@ impl Relayed {
     }
 
     /// Hands on what came, or what is made of it; `None`: that is nothing yet.
-    fn pass(&mut self, data: Bytes) -> Option<Passed> {
+    fn pass(&mut self, data: Bytes) -> Option<PolledFrame> {
         let now = self.flight.app().ports.clock.ticks();
         self.pace.heard = now;
         self.flight.passed(now);
@@ -209,9 +209,9 @@ impl Relayed {
         Some(Poll::Ready(Some(Ok(self.hand_on(data)))))
     }
 
-    /// What tells the client of a converted stream that the answer is under way. Converters write whole events,
+    /// Tells the client of a converted stream that the answer is under way. Converters write whole events,
     /// so it is always between two of them.
-    fn sign_of_life(&mut self) -> Option<Passed> {
+    fn sign_of_life(&mut self) -> Option<PolledFrame> {
         let alive = self.alive()?;
         self.pace.told = self.flight.app().ports.clock.ticks();
         Some(Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(alive))))))
@@ -223,7 +223,7 @@ impl Relayed {
         self.flight.plan().heartbeat(self.flight.call(), self.began)
     }
 
-    /// What may take how long while the provider is silent.
+    /// The time limits while the provider is silent.
     fn limits(&self) -> Limits {
         let config = &self.flight.app().config.relay;
         let end = match self.rewrite.as_ref().map(|rewrite| rewrite.end()) {
@@ -257,7 +257,7 @@ impl Relayed {
     }
 
     /// The provider closed the body in good order. A stream that did not say it is over was cut short.
-    fn end(&mut self) -> Passed {
+    fn end(&mut self) -> PolledFrame {
         self.rest = None;
         if let Some(mut rewrite) = self.rewrite.take() {
             let last = rewrite.finish();
@@ -298,12 +298,12 @@ impl Relayed {
         self.flight.meter().filter(|meter| meter.is_stream())
     }
 
-    fn broke(&mut self, why: String) -> Passed {
+    fn broke(&mut self, why: String) -> PolledFrame {
         let told = "The provider broke off the answer. Please try again.";
         self.break_off(Failure::new(Code::StreamBroken, told), why)
     }
 
-    fn fell_silent(&mut self) -> Passed {
+    fn fell_silent(&mut self) -> PolledFrame {
         let told = "The provider stopped answering. Please try again.";
         self.break_off(
             Failure::new(Code::StreamIdle, told),
@@ -312,7 +312,7 @@ impl Relayed {
     }
 
     /// `detail`: for the operator.
-    fn break_off(&mut self, failure: Failure, detail: String) -> Passed {
+    fn break_off(&mut self, failure: Failure, detail: String) -> PolledFrame {
         self.done = true;
         // Closes the provider's connection now, not when the client has read the error.
         self.rest = None;

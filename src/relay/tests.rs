@@ -9,11 +9,13 @@
 //! | [`refresh`] | one refresher, and what everybody else gets |
 //! | [`queue`] | slots and queues |
 //! | [`settlement`] | one event and one report for each call, however it ends |
+//! | [`log_lines`] | every log line of a call names the call, its key and its account |
 //! | [`leaving`] | a client leaves at each await point of each story |
 
 mod deadlines;
 mod failover;
 mod leaving;
+mod log_lines;
 mod queue;
 mod refresh;
 mod rig;

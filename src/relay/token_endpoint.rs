@@ -16,7 +16,7 @@ use crate::port::upstream::{BodyError, Route, UpstreamError};
 /// Bound on all of it.
 const EXCHANGE: Duration = Duration::from_secs(30);
 
-/// There is no whole answer. The words hold nothing of what was sent.
+/// The answer is missing or incomplete. The text contains nothing of the request.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     #[error(transparent)]

@@ -42,7 +42,7 @@ const PIECE: usize = 16 << 10;
 /// No answer is packed more often.
 const MOST_CODINGS: usize = 3;
 
-/// What one step of a decoder did. One that did nothing wants more input.
+/// The result of one decoder step. A step that did nothing needs more input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Step {
     read: usize,

@@ -6,7 +6,7 @@
 use hmac::Mac as _;
 use subtle::ConstantTimeEq as _;
 
-use super::Keyring;
+use super::{HmacSha256, Keyring};
 use crate::model::secret::Secret;
 use crate::port::gates::KeyHash;
 use crate::port::random::Random;
@@ -31,7 +31,7 @@ impl Keyring {
         let mut bytes = [0_u8; RANDOM_BYTES];
         random.fill(&mut bytes);
         let body = hex::encode(bytes);
-        let tag = self.key_tag(body.as_bytes());
+        let tag = key_tag(&self.tag, body.as_bytes());
         let plain = format!(
             "{}{body}{}",
             self.prefix,
@@ -57,36 +57,39 @@ impl Keyring {
             return None;
         }
         let (body, tag) = digits.split_at_checked(RANDOM_HEX)?;
-        if bool::from(self.key_tag(body).ct_eq(tag)) {
-            Some(self.key_hash(presented))
-        } else {
-            None
+        if bool::from(key_tag(&self.tag, body).ct_eq(tag)) {
+            return Some(self.key_hash(presented));
         }
-    }
-
-    /// The tag as hex text.
-    fn key_tag(&self, body: &[u8]) -> [u8; TAG_HEX] {
-        let mut mac = self.tag.clone();
-        mac.update(body);
-        let digest = mac.finalize().into_bytes();
-        let mut text = [0_u8; TAG_HEX];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(digest) {
-            for (to, nibble) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
-                *to = if nibble < 10 {
-                    b'0' + nibble
-                } else {
-                    b'a' + nibble - 10
-                };
-            }
-        }
-        text
+        self.earlier.recognise(body, tag, presented)
     }
 
     fn key_hash(&self, key: &str) -> KeyHash {
-        let mut mac = self.hash.clone();
-        mac.update(key.as_bytes());
-        KeyHash(mac.finalize().into_bytes().into())
+        key_hash(&self.hash, key)
     }
+}
+
+/// The tag as hex text.
+pub(super) fn key_tag(tag: &HmacSha256, body: &[u8]) -> [u8; TAG_HEX] {
+    let mut mac = tag.clone();
+    mac.update(body);
+    let digest = mac.finalize().into_bytes();
+    let mut text = [0_u8; TAG_HEX];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(digest) {
+        for (to, nibble) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+            *to = if nibble < 10 {
+                b'0' + nibble
+            } else {
+                b'a' + nibble - 10
+            };
+        }
+    }
+    text
+}
+
+pub(super) fn key_hash(hash: &HmacSha256, key: &str) -> KeyHash {
+    let mut mac = hash.clone();
+    mac.update(key.as_bytes());
+    KeyHash(mac.finalize().into_bytes().into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What ties the two halves of an OAuth sign-in together, RFC 7636: a verifier that only we know, and its
+//! PKCE ties the two halves of an OAuth sign-in together, RFC 7636: a verifier that only we know, and its
 //! challenge, which the provider is shown first.
 
 use base64::Engine as _;

@@ -1,4 +1,4 @@
-//! Admin sessions: JWTs (HS256) under a sub-key of `JWT_SECRET`. Time is told, never read.
+//! Admin sessions: JWTs (HS256) under a sub-key of `JWT_SECRET`. Time is an argument, never read from a clock.
 //!
 //! A token says who, in which epoch, and until when. The store's admin record holds the current epoch:
 //! raising it ends all sessions.
@@ -15,7 +15,7 @@ use crate::port::random::Random;
 /// Tokens are a few hundred bytes; more is refused unread.
 const LONGEST: usize = 2048;
 
-/// What a valid token says. Times are whole seconds, in milliseconds.
+/// The claims of a valid token. Times are whole seconds, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Names this session, so that it can be ended alone.

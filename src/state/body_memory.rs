@@ -109,14 +109,14 @@ impl BodyMemory {
     }
 }
 
-/// What one call holds. Dropped, it is given back.
-pub struct Reserved {
+/// One call's share of the memory. Dropping it returns the share.
+pub struct Reservation {
     memory: Arc<BodyMemory>,
     key: KeyHash,
     bytes: usize,
 }
 
-impl Reserved {
+impl Reservation {
     /// Nothing yet.
     pub fn new(memory: &Arc<BodyMemory>, key: &KeyHash) -> Self {
         Self {
@@ -130,6 +130,7 @@ impl Reserved {
         &self.memory
     }
 
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -175,7 +176,7 @@ impl Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.shrink_to(0);
     }
@@ -228,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_held_is_counted_and_given_back() {
         let (memory, clock) = (Arc::new(BodyMemory::new(100)), Movable::at(0));
-        let mut one = Reserved::new(&memory, &key(1));
+        let mut one = Reservation::new(&memory, &key(1));
         now(one.grow_to(30, &clock)).unwrap().unwrap();
         now(one.grow_to(10, &clock)).unwrap().unwrap();
         assert_eq!(
@@ -246,9 +247,9 @@ mod tests {
     #[test]
     fn one_key_cannot_take_what_others_need() {
         let (memory, clock) = (Arc::new(BodyMemory::new(100)), Movable::at(0));
-        let mut first = Reserved::new(&memory, &key(1));
-        let mut second = Reserved::new(&memory, &key(1));
-        let mut other = Reserved::new(&memory, &key(2));
+        let mut first = Reservation::new(&memory, &key(1));
+        let mut second = Reservation::new(&memory, &key(1));
+        let mut other = Reservation::new(&memory, &key(2));
         now(first.grow_to(30, &clock)).unwrap().unwrap();
         now(second.grow_to(20, &clock)).unwrap().unwrap();
         assert!(now(second.grow_to(21, &clock)).is_none(), "half is its share");
@@ -264,9 +265,9 @@ mod tests {
     #[tokio::test]
     async fn who_waits_is_served_when_there_is_room_and_refused_when_there_is_none_in_time() {
         let (memory, clock) = (Arc::new(BodyMemory::new(100)), Movable::at(0));
-        let mut big = Reserved::new(&memory, &key(1));
+        let mut big = Reservation::new(&memory, &key(1));
         big.grow_to(90, &clock).await.unwrap();
-        let mut small = Reserved::new(&memory, &key(2));
+        let mut small = Reservation::new(&memory, &key(2));
         {
             let mut waits = std::pin::pin!(small.grow_to(20, &clock));
             assert!(waits.as_mut().now_or_never().is_none());
@@ -297,9 +298,10 @@ mod tests {
     #[test]
     fn a_crowd_does_not_wait_and_who_leaves_waits_no_longer() {
         let (memory, clock) = (Arc::new(BodyMemory::new(2)), Movable::at(0));
-        let mut held = Reserved::new(&memory, &key(3));
+        let mut held = Reservation::new(&memory, &key(3));
         now(held.grow_to(1, &clock)).unwrap().unwrap();
-        let mut waiting: Vec<Reserved> = (0..WAITING).map(|_| Reserved::new(&memory, &key(1))).collect();
+        let mut waiting: Vec<Reservation> =
+            (0..WAITING).map(|_| Reservation::new(&memory, &key(1))).collect();
         let mut waits: Vec<_> = waiting
             .iter_mut()
             .map(|one| Box::pin(one.grow_to(2, &clock)))
@@ -307,7 +309,7 @@ mod tests {
         for one in &mut waits {
             assert!(one.as_mut().now_or_never().is_none());
         }
-        let mut late = Reserved::new(&memory, &key(2));
+        let mut late = Reservation::new(&memory, &key(2));
         assert!(now(late.grow_to(2, &clock)).unwrap().is_err());
         drop(waits);
         assert_eq!(memory.state().waiting, 0);

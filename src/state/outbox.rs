@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use self::backlog::Backlog;
-pub use self::backlog::Settled;
+pub use self::backlog::SettledEvent;
 use crate::model::usage::LedgerEvent;
 use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
@@ -37,14 +37,14 @@ pub struct Outbox {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     pub events: usize,
-    /// What they take of memory, about.
+    /// Their size in memory, about.
     pub bytes: usize,
 }
 
 impl Outbox {
     /// `key`: whose gate counts the event.
     pub fn push(&self, key: KeyHash, event: LedgerEvent) {
-        let (is_lost, mark) = lock(&self.backlog).push(Settled { key, event });
+        let (is_lost, mark) = lock(&self.backlog).push(SettledEvent { key, event });
         if is_lost && self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::error!(
                 "the store has taken no writes for too long: ledger events are being lost, oldest first"
@@ -79,7 +79,7 @@ impl Outbox {
     }
 
     /// Events that are not known to be in the store, those of the batch under way among them.
-    pub fn unwritten(&self) -> Vec<Settled> {
+    pub fn unwritten(&self) -> Vec<SettledEvent> {
         lock(&self.backlog).unwritten()
     }
 
@@ -93,7 +93,7 @@ impl Outbox {
 
     /// Takes the oldest events, at most `most`, to be written now. They count as waiting until
     /// [`Self::batch_ended`].
-    pub(crate) fn take_batch(&self, most: usize, now: Millis) -> Arc<Vec<Settled>> {
+    pub(crate) fn take_batch(&self, most: usize, now: Millis) -> Arc<Vec<SettledEvent>> {
         let batch = lock(&self.backlog).take(most);
         if !batch.is_empty() {
             self.began.store(now, Ordering::Relaxed);

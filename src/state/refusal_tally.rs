@@ -63,7 +63,7 @@ impl RefusalTally {
 
 #[derive(Default)]
 struct State {
-    counts: HashMap<Row, Counted>,
+    counts: HashMap<Row, RefusalCount>,
     /// Taken from `counts`, and not known to be in the store.
     batch: Option<Arc<Batch>>,
     /// Since when a batch is being written.
@@ -80,7 +80,7 @@ pub struct Row {
 }
 
 #[derive(Debug)]
-pub struct Counted {
+pub struct RefusalCount {
     pub count: u64,
     /// When the last one was refused.
     pub at: Millis,
@@ -91,7 +91,7 @@ pub struct Counted {
 
 pub struct Batch {
     pub id: String,
-    pub counts: HashMap<Row, Counted>,
+    pub counts: HashMap<Row, RefusalCount>,
 }
 
 impl State {
@@ -104,7 +104,7 @@ impl State {
         if self.counts.len() >= MOST_ROWS && !self.counts.contains_key(&row) {
             row.key = None;
         }
-        let counted = self.counts.entry(row).or_insert_with(|| Counted {
+        let counted = self.counts.entry(row).or_insert_with(|| RefusalCount {
             count: 0,
             at: now,
             call,

@@ -109,7 +109,7 @@ impl Lifeline {
             .compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Why the stream must end, as its client is told; `None`: it need not.
+    /// Why the stream must end, for its client; `None`: it need not.
     pub(crate) fn failure(&self) -> Option<Failure> {
         match self.cut.load(Ordering::Acquire) {
             KEY_GONE => Some(Failure::new(

@@ -1,4 +1,4 @@
-//! What the provider's cache gave the last call of each conversation, as far as this process served it:
+//! The provider's cache figures of the last call of each conversation that this process served:
 //! next to the figure of the call after it, that shows where a cache was lost.
 //!
 //! Bounded: the conversations used least recently are forgotten, half at a time.

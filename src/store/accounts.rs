@@ -6,6 +6,8 @@
 //! A secret is bound to where it is sent: see `route`. The check is here, where every change passes.
 
 mod live;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod reseal;
 mod route;
 
 use std::collections::HashMap;
@@ -38,7 +40,7 @@ pub struct Accounts {
     opened: Arc<Mutex<live::Cache>>,
 }
 
-/// What a change of an account came to.
+/// The result of a change of an account.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edited<E> {
     Done(Box<Account>),
@@ -50,7 +52,7 @@ pub enum Edited<E> {
     SecretNeeded(SecretNeeded),
 }
 
-/// What storing fresh tokens came to.
+/// The result of storing fresh tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
     /// They are stored, as this credential version.
@@ -99,7 +101,7 @@ impl Accounts {
         Ok(super::readable(ACCOUNTS, entries))
     }
 
-    /// What the pool of a platform must know of its accounts. `no_proxies`: why this host cannot use one
+    /// The roster of a platform's pool. `no_proxies`: why this host cannot use one
     /// that has a proxy, see `port::upstream`.
     pub async fn roster(
         &self,

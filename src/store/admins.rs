@@ -15,14 +15,12 @@ use crate::port::random::Random;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::secrets::{Keyring, PasswordError, hash_password};
 
-pub use self::sessions::ListedSession;
-
 #[derive(Clone)]
 pub struct Admins {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     random: Arc<dyn Random>,
-    seen: Arc<sessions::Seen>,
+    seen: Arc<sessions::LastSeen>,
 }
 
 /// The login as the store keeps it.
@@ -53,9 +51,9 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// What `ensure` found or did.
+/// The result of `ensure`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ensured {
+pub enum LoginChange {
     /// There is a login, and the variables are the ones it knows.
     Unchanged,
     /// The first start: made from the variables, the generated login, or a part of each.
@@ -98,6 +96,25 @@ impl Admins {
         record::read(&*self.store, &PLACE).await
     }
 
+    /// The login as it is to be under `ring`: it goes on knowing which variables it was made from.
+    pub fn relabelled(mut login: Admin, from: &Keyring, ring: &Keyring, admin: &config::Admin) -> Admin {
+        let again = |purpose: &str, value: Option<&str>, label: &mut Option<String>| {
+            if let Some(value) = value.map(str::as_bytes)
+                && *label == Some(from.label(purpose, value))
+            {
+                *label = Some(ring.label(purpose, value));
+            }
+        };
+        again(
+            "admin-username",
+            admin.username.as_deref(),
+            &mut login.from_username,
+        );
+        let password = admin.password.as_ref().map(crate::model::secret::Secret::reveal);
+        again("admin-password", password, &mut login.from_password);
+        login
+    }
+
     /// Run at every start. Makes the login from the variables (what they leave out comes from
     /// `generated`), and adopts variables that changed since the last start; a password changed by hand
     /// stays as long as they do not.
@@ -108,7 +125,7 @@ impl Admins {
         admin: &config::Admin,
         generated: Option<&Login>,
         now: Millis,
-    ) -> Result<Ensured, AdminError> {
+    ) -> Result<LoginChange, AdminError> {
         let from_username = admin
             .username
             .as_ref()
@@ -129,7 +146,7 @@ impl Admins {
             stored.as_ref().and_then(|admin| admin.from_password.as_ref()),
         );
         if stored.is_some() && !new_username && !new_password {
-            return Ok(Ensured::Unchanged);
+            return Ok(LoginChange::Unchanged);
         }
 
         let secret = match (&admin.password, generated) {
@@ -160,7 +177,7 @@ impl Admins {
                         updated_at: now,
                         extra: serde_json::Map::new(),
                     };
-                    Change::write(made, Some(Ensured::Created))
+                    Change::write(made, Some(LoginChange::Created))
                 }
             },
             Some(mut login) => {
@@ -168,7 +185,7 @@ impl Admins {
                 let new_username = news(&from_username, login.from_username.as_ref());
                 let new_password = news(&from_password, login.from_password.as_ref());
                 if !new_username && !new_password {
-                    return Change::Leave(Some(Ensured::Unchanged));
+                    return Change::Leave(Some(LoginChange::Unchanged));
                 }
                 if new_username {
                     username.clone_into(&mut login.username);
@@ -180,7 +197,7 @@ impl Admins {
                 }
                 login.epoch = login.epoch.saturating_add(1);
                 login.updated_at = now;
-                and_end_all(login, Some(Ensured::Adopted))
+                and_end_all(login, Some(LoginChange::Adopted))
             }
         })
         .await?;
@@ -213,7 +230,7 @@ impl Admins {
         .await
     }
 
-    /// Uses a login ticket up. Says no if it was used before: of many who try at once, one is told yes.
+    /// Uses a login ticket up. `false` if it was used before: of many who try at once, one gets `true`.
     pub async fn use_ticket(&self, id: &str, ends_at: Millis) -> Result<bool, StoreError> {
         let key = used_ticket(id);
         let unused = Guard::Value {

@@ -18,7 +18,7 @@ pub struct ApiKeys {
     store: Arc<dyn Store>,
 }
 
-/// What a change of the record came to.
+/// The result of a change of the record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeyChange {
     Done(Box<Key>),

@@ -23,7 +23,7 @@ use crate::port::random::{self, Random};
 use crate::port::store::{Command, Store, StoreError};
 
 pub use actor::{Actor, act_as, acting, scope};
-pub use read::{AuditFilter, AuditPage, AuditPosition};
+pub use read::{AuditFilter, AuditPosition};
 pub use store::Audited;
 
 /// Milliseconds of a day.
@@ -87,11 +87,6 @@ impl AuditLog {
             days,
             refused: Arc::default(),
         }
-    }
-
-    /// Days that entries are kept.
-    pub fn days(&self) -> u32 {
-        self.days
     }
 
     /// Writes an entry on its own, by the actor of the running request. Call it before what it tells of, where the

@@ -1,4 +1,4 @@
-//! What every backend must do, told once. A backend's own tests call [`run`], and [`differential`] to
+//! The behaviour that every backend must have. A backend's own tests call [`run`], and [`differential`] to
 //! be compared with the memory backend over random histories.
 
 mod atomic;

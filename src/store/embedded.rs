@@ -11,10 +11,11 @@ mod group;
 mod layout;
 mod open;
 mod view;
+mod whole;
 mod writer;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 
@@ -94,11 +95,13 @@ impl Embedded {
     }
 
     /// Transactions made durable since the file was opened: with many callers at once, fewer than calls.
+    #[cfg(test)]
     pub fn commits(&self) -> u64 {
-        self.shared.commits.load(Ordering::Relaxed)
+        self.shared.commits.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Removes what has ended. The writer does so by itself every now and then.
+    #[cfg(test)]
     pub async fn sweep(&self) -> Result<(), StoreError> {
         self.write(Job::Sweep).await
     }

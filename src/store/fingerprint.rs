@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
-use crate::secrets::Keyring;
+use crate::secrets::{EARLIER, Keyring};
 use crate::store::keys;
 
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,11 @@ pub enum FingerprintError {
          expects {expected}. Set ENCRYPTION_KEY to the old value; nothing was changed"
     )]
     Other { expected: String, had: String },
+    #[error(
+        "this database belongs to a claude-relay-service, and nothing was changed in it: set REDIS_DB (or REDIS_URL) to an \
+         empty database, or take REDIS_HOST out of .env for the embedded store. `crs import --redis` reads its data"
+    )]
+    Crs,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -21,8 +26,9 @@ pub enum FingerprintError {
 /// Stores the fingerprint if the store has none, and compares it otherwise. If two processes with different
 /// keys start on an empty store at the same time, one of them is refused.
 pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(), FingerprintError> {
-    let mut stored = stored_fingerprint(store).await?;
+    let (mut stored, earlier) = stored_fingerprint(store).await?;
     if stored.is_none() {
+        refuse_crs(store).await?;
         let guard = Guard::Value {
             key: keys::FINGERPRINT.to_owned(),
             is: None,
@@ -35,10 +41,13 @@ pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(
         if store.atomically(vec![guard], vec![set]).await? == Applied::Yes {
             return Ok(());
         }
-        stored = stored_fingerprint(store).await?;
+        stored = stored_fingerprint(store).await?.0;
     }
     let expected = stored.unwrap_or_default();
     if expected == keyring.fingerprint() {
+        if let Some(Err(error)) = earlier.map(|sealed| keyring.learn_earlier(&sealed)) {
+            tracing::error!(%error, "client keys from before ENCRYPTION_KEY was changed are not known: what the store has of that key cannot be read");
+        }
         Ok(())
     } else {
         Err(FingerprintError::Other {
@@ -48,14 +57,40 @@ pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(
     }
 }
 
-async fn stored_fingerprint(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    let get = Command::Get {
+/// What a claude-relay-service has in its database, and this relay never writes.
+const OF_CRS: [&str; 7] = [
+    "apikey:hash_map",
+    "apikey:index:version",
+    "session:admin_credentials",
+    "account_groups",
+    "claude_relay_config",
+    "claude:account:index",
+    "system:migrated:version",
+];
+
+/// Refuses the database of a claude-relay-service. Asked before a first start writes anything.
+pub async fn refuse_crs(store: &dyn Store) -> Result<(), FingerprintError> {
+    let own = Command::Exists {
         key: keys::FINGERPRINT.to_owned(),
     };
-    Ok(match store.run(vec![get]).await?.first() {
-        Some(Reply::Value(Some(stored))) => Some(String::from_utf8_lossy(stored).into_owned()),
+    let theirs = OF_CRS.map(|key| Command::Exists { key: key.to_owned() });
+    let replies = store.run([own].into_iter().chain(theirs).collect()).await?;
+    let mut there = replies.iter().map(|reply| matches!(reply, Reply::Int(1..)));
+    if there.next() == Some(false) && there.any(|there| there) {
+        return Err(FingerprintError::Crs);
+    }
+    Ok(())
+}
+
+/// The fingerprint, and what is kept of keys that were replaced; one round trip.
+async fn stored_fingerprint(store: &dyn Store) -> Result<(Option<String>, Option<String>), StoreError> {
+    let get = |key: &str| Command::Get { key: key.to_owned() };
+    let replies = store.run(vec![get(keys::FINGERPRINT), get(EARLIER)]).await?;
+    let mut texts = replies.into_iter().map(|reply| match reply {
+        Reply::Value(Some(stored)) => Some(String::from_utf8_lossy(&stored).into_owned()),
         _ => None,
-    })
+    });
+    Ok((texts.next().flatten(), texts.next().flatten()))
 }
 
 #[cfg(test)]
@@ -79,6 +114,19 @@ mod tests {
         assert!(error.contains("ENCRYPTION_KEY"), "{error}");
         assert_eq!(store.ever_done(), before);
         assert!(!before.contains("0123456789abcdef0123456789abcdef"));
+    }
+
+    #[tokio::test]
+    async fn the_database_of_another_relay_is_refused_and_left_alone() {
+        for key in OF_CRS {
+            let store = FakeStore::default();
+            store.put(key, "x");
+            let before = store.ever_done();
+            let error = check_fingerprint(&store, &keyring()).await.unwrap_err();
+            assert!(matches!(error, FingerprintError::Crs), "{key}");
+            assert!(error.to_string().contains("REDIS_DB") && error.to_string().contains("crs import"));
+            assert_eq!(store.ever_done(), before);
+        }
     }
 
     #[tokio::test]

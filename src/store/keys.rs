@@ -3,6 +3,10 @@
 //! | key | type | what |
 //! | --- | --- | --- |
 //! | `crs:fingerprint` | string | fingerprint of the `ENCRYPTION_KEY` the data was written with |
+//! | `crs:schema` | string | version of all this, and a rebuilding that is not finished, JSON; see `store::schema` |
+//! | `crs:earlier-keys` | string | sub-keys of replaced `ENCRYPTION_KEY`s, sealed; see `secrets::earlier` |
+//! | `crs:hold` | string, expires | who reads the store as a whole just now; see `store::hold` |
+//! | `backups:schedule` | string | when backups are made, JSON |
 //! | `apikeys` | hash | id of a client key -> its record, JSON |
 //! | `apikeys:by-hash` | hash | hash of a client key, hex -> its id; deleted keys are not in it |
 //! | `accounts` | hash | id of an account -> its record, JSON with sealed secrets |
@@ -20,6 +24,10 @@
 //! | `gate:<hash of a client key>` | string | what a gate must not forget over a restart, JSON |
 //! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
+//! | `import:old-keys` | string | what imported client keys were hashed with, sealed; JSON |
+//! | `import:old-keys:marks` | string | marks of the hashes of imported client keys, base64 |
+//! | `import:records` | hash | `<kind>:<id>` of an imported record -> digests of what it came from and of what was written |
+//! | `import:sums:<bucket>` | hash, expires | `<scope>` -> the sums that were imported, in the order of the metrics |
 //! | `audit:<month>` | sorted set, expires | entries of the audit log, JSON, by their time in ms |
 //! | `prices` | string | the operator's own prices, JSON |
 //! | `ledger:batch:<batch>` | string, expires | a batch of events that is written |
@@ -41,6 +49,9 @@ use std::fmt::Display;
 use crate::model::calendar::Day;
 
 pub const FINGERPRINT: &str = "crs:fingerprint";
+pub const SCHEMA: &str = "crs:schema";
+pub const HOLD: &str = "crs:hold";
+pub const BACKUP_SCHEDULE: &str = "backups:schedule";
 pub const API_KEYS: &str = "apikeys";
 pub const API_KEYS_BY_HASH: &str = "apikeys:by-hash";
 pub const ACCOUNTS: &str = "accounts";
@@ -48,6 +59,9 @@ pub const ACCOUNT_GROUPS: &str = "account-groups";
 pub const ADMIN: &str = "admin";
 pub const ADMIN_SESSIONS: &str = "admin:sessions";
 pub const LOGIN_KNOWN: &str = "login:known";
+pub const OLD_KEYS: &str = "import:old-keys";
+pub const OLD_KEY_MARKS: &str = "import:old-keys:marks";
+pub const IMPORTED_RECORDS: &str = "import:records";
 pub const OEM_SETTINGS: &str = "oem:settings";
 pub const PRICES: &str = "prices";
 
@@ -90,7 +104,7 @@ pub fn pool(platform: crate::model::account::Platform) -> String {
     format!("pool:{}", platform.name())
 }
 
-/// What a gate's row begins with.
+/// The beginning of a gate's row.
 pub const GATE_PREFIX: &str = "gate:";
 
 /// `hash`: hex of the key's hash.
@@ -113,6 +127,11 @@ pub fn ledger_requests_index(day: Day) -> String {
 /// `bucket`: its label.
 pub fn ledger_sums(bucket: impl Display) -> String {
     format!("ledger:sums:{bucket}")
+}
+
+/// `bucket`: its label.
+pub fn imported_sums(bucket: impl Display) -> String {
+    format!("import:sums:{bucket}")
 }
 
 pub fn ledger_rank(bucket: impl Display, kind: impl Display) -> String {

@@ -1,4 +1,4 @@
-//! What calls used: one event per call that reached a provider, and sums of them.
+//! The usage of calls: one event per call that reached a provider, and sums of them.
 //!
 //! A batch of events is one atomic step of the store, and it counts once however often it is sent: its
 //! marker is written with it. What a batch adds to the sums is added up in memory first, so that many
@@ -12,7 +12,7 @@
 //! | sums, model of a key, account of a key | the same | day | [`DAY_DAYS`] |
 //! | sums | the same | month | [`MONTH_MONTHS`] |
 //! | sums, and model of a key | the same | all time | for good |
-//! | times ([`Times`]) of all; of keys, accounts and models by day | each call | hour, day, month, all | as their sums |
+//! | times ([`Times`](spread::Times)) of all; of keys, accounts and models by day | each call | hour, day, month, all | as their sums |
 //! | failures by code, of all; of keys, accounts and models by day | failed calls | day, month, all | as their sums |
 //! | rankings by cost | keys, accounts, models, models of a key, keys of an account, accounts of a key | as their sums, from days on | as their sums |
 //!
@@ -23,6 +23,7 @@
 
 mod append;
 mod bucket;
+mod imported;
 mod known;
 mod latency;
 mod models_of;
@@ -43,15 +44,16 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Store, StoreError};
 use crate::store::keys;
 
-pub use self::append::{Appended, UNSERVED};
+pub use self::append::UNSERVED;
 pub use self::bucket::{Bucket, Kind, Scope};
-pub use self::latency::{Failures, OfDay};
-pub use self::read::{Ranked, Summary};
-pub use self::requests::{Cursor, Filter, Page};
-pub use self::series::{Group, Grouped, Point, Previous};
+pub use self::imported::{IMPORTED, ImportedSum};
+pub use self::latency::Failures;
+pub use self::read::Ranked;
+pub use self::requests::{Cursor, Filter};
+pub use self::series::Group;
 pub use self::span::{Range, Span, Unit, Window};
-pub use self::spread::{Percentiles, Spread, Times, WIDEST};
-pub use self::verify::{Difference, Verified};
+pub use self::spread::{Percentiles, WIDEST};
+pub use self::verify::Difference;
 
 /// Days that sums by hour are kept.
 pub const HOUR_DAYS: u32 = 8;

@@ -4,6 +4,8 @@
 
 mod keyspace;
 mod value;
+#[cfg(not(target_arch = "wasm32"))]
+mod whole;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -83,7 +83,7 @@ impl Place {
     }
 }
 
-/// What a change leads to.
+/// The result of a change.
 pub(crate) enum Change<T, R> {
     /// Leave everything as it is.
     Leave(R),
@@ -96,7 +96,7 @@ pub(crate) enum Change<T, R> {
 pub(crate) struct Write<T, R> {
     pub(crate) record: T,
     pub(crate) and: Vec<Command>,
-    /// What else must hold, and the answer if it does not.
+    /// A further condition, and the answer if it does not hold.
     pub(crate) only_if: Option<(Guard, R)>,
     pub(crate) then: R,
 }

@@ -1,4 +1,4 @@
-//! What is said to a Redis and what it answers, as values: no socket, no HTTP, no waiting.
+//! Requests to a Redis and its answers, as values: no socket, no HTTP, no waiting.
 //!
 //! A transport sends [`Pipeline::requests`] in one round trip and hands the answers to
 //! [`Pipeline::replies`]; an atomic batch is one command, [`atomically`], whose answer [`applied`]
@@ -101,7 +101,7 @@ pub fn atomically(guards: &[Guard], batch: &[Command]) -> Result<Args, StoreErro
     Ok(eval)
 }
 
-/// What follows the key.
+/// The arguments after the key.
 fn arguments(command: &Command) -> Vec<Bytes> {
     match command {
         Command::Get { .. }

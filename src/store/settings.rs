@@ -1,4 +1,4 @@
-//! What the operator sets for the whole site.
+//! Settings of the operator for the whole site.
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ pub struct SignIns {
     random: Arc<dyn Random>,
 }
 
-/// What was begun. There is no `Debug` of it: the verifier is a secret.
+/// A sign-in that has begun. It has no `Debug`: the verifier is a secret.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Begun {
     pub grant: Grant,
@@ -45,7 +45,7 @@ pub struct Begun {
 }
 
 /// One that was found in the store, where it still is.
-pub struct Found {
+pub struct StoredSignIn {
     pub begun: Begun,
     key: String,
     sealed: Bytes,
@@ -66,7 +66,7 @@ impl SignIns {
         }
     }
 
-    /// Begins one for an account to be, or (`renews`) for one that is there; its id, and what the page must be told.
+    /// Begins one for an account to be, or (`renews`) for one that is there; its id, and the page's parameters.
     pub async fn begin(
         &self,
         grant: Grant,
@@ -95,7 +95,7 @@ impl SignIns {
     }
 
     /// One that can still be finished; `None`: there is none of this id any more, or there never was.
-    pub async fn find(&self, id: &str) -> Result<Option<Found>, StoreError> {
+    pub async fn find(&self, id: &str) -> Result<Option<StoredSignIn>, StoreError> {
         // Anything else would name other keys.
         let is_id = id.len() == 43
             && id
@@ -120,11 +120,11 @@ impl SignIns {
         if begun.ends_at <= self.clock.now() {
             return Ok(None);
         }
-        Ok(Some(Found { begun, key, sealed }))
+        Ok(Some(StoredSignIn { begun, key, sealed }))
     }
 
     /// Takes it away; `false`: somebody else did, or it has ended.
-    pub async fn take(&self, found: &Found) -> Result<bool, StoreError> {
+    pub async fn take(&self, found: &StoredSignIn) -> Result<bool, StoreError> {
         let same = Guard::Value {
             key: found.key.clone(),
             is: Some(found.sealed.clone()),

@@ -3,9 +3,10 @@
 //! No call takes longer than [`Limits::answer`]. A server that was silent for so long, or that could
 //! not be connected, is left alone for [`Limits::rest`]; calls meanwhile fail at once, so nothing piles
 //! up behind it. What only reads is asked again when a connection breaks under it; what writes is not,
-//! since it may have run: its caller is told `Away`.
+//! since it may have run: its caller gets `Away`.
 
 mod line;
+mod whole;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -7,11 +7,13 @@
 //! No call takes longer than [`Limits::answer`]. A server that was silent for so long, or that could not be
 //! connected, is left alone for [`Limits::rest`]; calls meanwhile fail at once. What only reads is asked
 //! once more when a connection breaks under it; what writes is not, since it may have run: its caller is
-//! told `Away`.
+//! given `Away`.
 
 mod answer;
 mod escape;
 mod line;
+#[cfg(not(target_arch = "wasm32"))]
+mod whole;
 mod wire;
 
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub struct Commands(Arc<AtomicU64>);
 
 impl Commands {
     /// Since the start; never falls.
+    #[allow(dead_code, reason = "the Worker's")]
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -73,6 +76,7 @@ impl Upstash {
     }
 
     /// The counter of what was sent, for figures; it goes on counting.
+    #[allow(dead_code, reason = "the Worker's")]
     pub fn commands(&self) -> Commands {
         self.line.commands()
     }

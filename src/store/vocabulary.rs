@@ -1,4 +1,4 @@
-//! What every backend agrees on about the commands themselves: names, keys, the type a key must
+//! Rules of the commands that every backend shares: names, keys, the type a key must
 //! have, which values are refused, how numbers are written.
 
 use crate::port::store::{Command, Guard, StoreError};
@@ -177,7 +177,7 @@ pub(crate) fn unreadable(key: &str, reason: impl Into<String>) -> StoreError {
 }
 
 /// A whole number as Redis writes it: no sign but a minus, no leading zeros, no spaces, 64 bits.
-/// What is written otherwise cannot be incremented there, so it cannot be here.
+/// Numbers in another form cannot be incremented there, so neither can they here.
 pub(crate) fn whole_number(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     match digits {

@@ -97,8 +97,7 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
     ];
     let account = crs_with(&mut relay, &args, "sk-ant-main\n").await.json();
     assert_eq!(account["platform"], "claude");
-    let create =
-        "key create --name laptop --concurrency 3 --daily-cost 2.5 --window 60 --window-requests 100";
+    let create = "key create --name laptop --concurrency 3 --daily-cost 2.5 --monthly-cost 40 --window 60 --window-requests 100";
     let create: Vec<&str> = create.split(' ').collect();
     let key = crs(&mut relay, &create).await.done();
     let key = key.trim();
@@ -110,6 +109,7 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
     relay.start_again().await;
     let listed = crs(&mut relay, &["key", "list", "--json"]).await.json();
     assert_eq!(listed[0]["dailyCostLimit"], 2.5);
+    assert_eq!(listed[0]["monthlyCostLimit"], 40.0);
     assert_eq!(listed[0]["rateLimitRequests"], 100);
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(
@@ -123,6 +123,12 @@ async fn what_was_made_without_a_server_is_there_when_one_runs() {
     relay.terminate().await;
     let shown = crs(&mut relay, &["key", "show", "laptop"]).await.done();
     assert!(shown.contains("active") && shown.contains("0 of 3"), "{shown}");
+    assert!(shown.contains("$40.00"), "{shown}");
+    let forgiven = crs(&mut relay, &["key", "reset", "laptop", "month"]).await.done();
+    assert!(forgiven.contains("$0.00 of $40.00"), "{forgiven}");
+    let unknown = crs(&mut relay, &["key", "reset", "laptop", "year"]).await;
+    assert_eq!(unknown.code, Some(2), "{}", unknown.err);
+    assert!(unknown.err.contains("month"), "{}", unknown.err);
     assert!(!shown.contains(key), "{shown}");
 }
 

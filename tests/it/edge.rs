@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use crs_support::client::Client;
+use crs_support::crs::{Crs, Edition};
 use crs_support::provider::{FakeProvider, Script};
-use crs_support::relay::Relay;
+use crs_support::redis_server::RedisServer;
+use crs_support::relay::{Relay, Setup};
 use crs_support::upstash::Manner;
 use crs_support::{eventually, within};
 use serde_json::{Value, json};
@@ -335,7 +337,7 @@ async fn old_records_go_when_the_day_is_tidied() {
 
 /// So many days before that one.
 fn day_before(day: &str, days: u32) -> String {
-    crs_edge::model::calendar::Day::parse(day)
+    crs_edge::tested::Day::parse(day)
         .expect("a day")
         .before(days)
         .to_string()
@@ -358,6 +360,60 @@ async fn an_account_added_elsewhere_is_used_at_once() {
     let last = r.provider.last_call();
     assert_eq!(last.credential(), Some("sk-ant-test-another"));
     assert_ne!(last.credential(), Some(ACCOUNT_KEY));
+}
+
+#[tokio::test]
+async fn a_batch_of_a_hundred_accounts_is_one_request_and_twelve_fit_the_free_plan() {
+    let r = ready().await;
+    let admin = r.relay.admin();
+    let mut ids = Vec::new();
+    for number in 0..100 {
+        let account = json!({
+            "name": format!("one of many {number:02}"), "platform": "claude", "priority": 90,
+            "credentials": { "type": "apiKey", "apiKey": format!("sk-ant-test-{number:02}") },
+        });
+        let made = r.relay.add_account(&account).await;
+        ids.push(made["id"].as_str().expect("an id").to_owned());
+    }
+    for what in [
+        json!({ "change": { "priority": 80 } }),
+        json!({ "action": "pause" }),
+        json!({ "action": "reset" }),
+        json!({ "action": "flushSessions" }),
+        json!({ "action": "delete" }),
+    ] {
+        // The few that the free plan bears, then all that are left.
+        let (few, rest) = ids.split_at(12);
+        let rest = if what["action"] == "delete" {
+            rest
+        } else {
+            &ids[..]
+        };
+        for ids in [few, rest] {
+            // Two for each, and a third for a record that was read too long ago.
+            let store = 3 * ids.len() as u64;
+            let mut body = what.clone();
+            body["ids"] = json!(ids);
+            let before = (
+                units(&r.relay, "object_requests").await,
+                r.relay.upstash().commands(),
+            );
+            let told = admin.post("/admin/accounts/batch", &body).await.good().json();
+            let asked = r.relay.upstash().commands() - before.1;
+            let objects = units(&r.relay, "object_requests").await - before.0;
+            assert_eq!(told["failed"], 0, "{told}");
+            // With what looks at the session. The free plan allows 50 of one request, the paid one 10,000.
+            assert!(asked <= store + 8, "{what} of {}: {asked} commands", ids.len());
+            assert!(
+                objects <= ids.len() as u64 + 8,
+                "{what} of {}: {objects} objects",
+                ids.len()
+            );
+        }
+    }
+    let left = admin.get("/admin/accounts?pageSize=100").await.good().json();
+    assert_eq!(left["total"], 1, "the first account is not among them");
+    r.client.messages("hi").send().await.good();
 }
 
 #[tokio::test]
@@ -441,4 +497,61 @@ async fn a_login_link_is_made_anywhere_with_the_workers_secret() {
         .await
         .good();
     nobody.post("/web/auth/login-link", &body).await.expect(401);
+}
+
+#[tokio::test]
+async fn what_an_operator_imports_over_the_air_is_served() {
+    let provider = FakeProvider::start().await;
+    provider.answer(Script::message("hello"));
+    let redis = RedisServer::start();
+    let mut crs = Crs::full(Edition::Upstream, "the-key-of-the-crs", &provider.url());
+    let old = crs.key("old", &[("dailyCostLimit", "5")]);
+    crs.load(&redis, 1);
+    let env = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(env.path(), crs.env_file(&redis, 1)).unwrap();
+    let secrets = [
+        ("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3Hd8Wb5Yn0Lp6Sf2Ja"),
+        ("JWT_SECRET", "kq8Zb1mVtY5cWx0Rg7Lp3Nh9Sd2Fj6Ua"),
+    ];
+    let with_secrets = |setup: Setup| {
+        let set = |setup: Setup, (name, value): (&str, &str)| setup.env(name, value);
+        secrets.into_iter().fold(setup, set)
+    };
+    let worker = with_secrets(relay(&provider))
+        .env("RECORD_MAX_AGE", 1_000)
+        .start()
+        .await;
+    let client = worker.client(&old.secret);
+    client.messages("hi").send().await.expect(401);
+    let machine = with_secrets(Relay::at(env!("CARGO_BIN_EXE_crs")))
+        .provider(&provider)
+        .env("UPSTASH_REDIS_REST_URL", worker.upstash().url())
+        .env("UPSTASH_REDIS_REST_TOKEN", worker.upstash().token())
+        .prepare();
+    let import = |more: &'static [&str]| {
+        let mut args = vec!["import", "--json", "--to", "upstash", "--env"];
+        args.push(env.path().to_str().unwrap());
+        args.extend(more);
+        let machine = &machine;
+        async move {
+            let output = machine.cli(&args).await;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()
+        }
+    };
+    let copied = import(&[]).await;
+    assert_eq!(copied["keys"]["created"], 25, "{copied}");
+    let proof = import(&["--verify"]).await;
+    for kind in ["keys", "accounts", "sums"] {
+        assert_eq!(proof[kind]["different"], 0, "{kind}: {proof}");
+    }
+    // A Worker that has refused the key before reads of the import within its RECORD_MAX_AGE.
+    eventually("the old key is known", async || {
+        (client.messages("hi").send().await.status != 401).then_some(())
+    })
+    .await;
+    client.messages("hi").send().await.good();
+    let request = provider.requests().last().unwrap().clone();
+    assert_eq!(request.header("x-api-key"), Some("sk-ant-from-crs"));
 }

@@ -21,11 +21,21 @@ const NO_PROXY: &str = "a Worker cannot call through a proxy";
 
 /// Modules that are not on every host.
 const MODULES_NOT_HERE: &[NotHere] = &[
+    (
+        "backups",
+        &[InProcess, Worker],
+        "the command line is the program's",
+    ),
     ("cli", &[InProcess, Worker], "the command line is the program's"),
     (
         "edge",
         &[InProcess, Embedded, Redis],
         "it is about what only a Worker is, does or costs",
+    ),
+    (
+        "import",
+        &[InProcess, Worker],
+        "it is a command of the program, and what it writes is read the same there",
     ),
     (
         "upstash",

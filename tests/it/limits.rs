@@ -157,6 +157,53 @@ async fn a_limit_on_cost_stops_at_what_was_spent() {
 }
 
 #[tokio::test]
+async fn a_month_is_refused_when_it_is_spent_and_goes_on_when_it_is_forgiven() {
+    let r = ready().await;
+    // $0.018 each.
+    r.provider.answer(Script::message("dear").usage(Usage {
+        input: 1_000,
+        output: 1_000,
+        cache_write_5m: 0,
+        cache_write_1h: 0,
+        cache_read: 0,
+    }));
+    let key = r
+        .relay
+        .key("monthly")
+        .set("monthlyCostLimit", 0.03)
+        .create()
+        .await;
+    let client = r.relay.client(&key.secret);
+    for _ in 0..2 {
+        client.messages("hi").send().await.good();
+        slots_are_free(&r.relay, &key).await;
+    }
+    let answer = client.messages("hi").send().await.expect(429);
+    assert!(
+        said(&answer).contains("$0.03 for cost per month"),
+        "{}",
+        said(&answer)
+    );
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    let month = record(&r, &key.id).await["spend"]["month"].clone();
+    assert_eq!(month["spent"].as_f64(), Some(0.036), "{month}");
+    // The first of a month, at midnight by the relay's clock.
+    let resets = month["resetsAt"].as_str().expect("a time");
+    assert!(said(&answer).contains(resets), "{resets}: {}", said(&answer));
+    let reset = json!({"which": "month"});
+    let path = format!("/admin/api-keys/{}/reset-limits", key.id);
+    r.relay.admin().post(&path, &reset).await.good();
+    client.messages("hi").send().await.good();
+    slots_are_free(&r.relay, &key).await;
+    let spend = record(&r, &key.id).await["spend"].clone();
+    assert_eq!(
+        (spend["month"]["spent"].as_f64(), spend["total"]["spent"].as_f64()),
+        (Some(0.018), Some(0.054)),
+        "{spend}"
+    );
+}
+
+#[tokio::test]
 async fn a_crowd_cannot_overshoot_a_money_limit_by_more_than_it_holds() {
     let r = ready().await;
     r.provider.answer(

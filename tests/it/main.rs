@@ -60,6 +60,7 @@ mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
     mod across;
+    mod backups;
     mod bodies;
     mod bridge;
     mod chat;
@@ -72,6 +73,7 @@ mod embedded {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod import;
     mod intake;
     mod keys;
     mod leaving;
@@ -99,6 +101,7 @@ mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
     mod across;
+    mod backups;
     mod bodies;
     mod bridge;
     mod chat;
@@ -111,6 +114,7 @@ mod redis {
     mod failover;
     mod first_mistakes;
     mod gemini;
+    mod import;
     mod intake;
     mod keys;
     mod leaving;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crs_edge::host::native;
 use crs_support::client::Client;
 use crs_support::eventually;
 use crs_support::provider::FakeProvider;
@@ -28,14 +27,14 @@ pub(crate) fn setup() -> Setup {
 
 /// The native host, as `main` runs it.
 fn serve(env: HashMap<String, String>, end: oneshot::Receiver<()>) -> Result<(), String> {
-    let setup = native::Setup::prepare(&env).map_err(|error| error.to_string())?;
+    let setup = crs_edge::Setup::prepare(&env).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     let ended = async { drop(end.await) };
     runtime
-        .block_on(native::serve_until(setup, ended))
+        .block_on(crs_edge::serve_until(setup, ended))
         .map_err(|error| error.to_string())
 }
 

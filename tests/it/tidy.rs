@@ -1,8 +1,9 @@
 //! The shape of the source, checked: who may name whom, what runs where, how long a file may be.
 //!
-//! Rust's privacy ends at the crate, so the layers of ARCHITECTURE.md are kept apart by these tests over the
-//! text. Each message says what to do instead. Test code (`#[cfg(test)]`, `tests.rs`) is free.
+//! Rust's privacy ends at the crate, so the layers of ARCHITECTURE.md are kept apart by these tests over the parsed
+//! source. Each message says what to do instead. Test code (`#[cfg(test)]`, `tests.rs`) is free.
 
+mod pages;
 mod picture;
 mod rules;
 mod source;
@@ -39,6 +40,27 @@ fn folders_name_what_the_picture_says_and_nothing_goes_in_a_circle() {
 #[test]
 fn files_side_by_side_do_not_name_each_other() {
     none(picture::unexpected(&picture::circles_below(&load("src"))));
+}
+
+#[test]
+fn pages_name_what_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut findings = Vec::new();
+    for name in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let page = std::fs::read_to_string(root.join(name)).expect("readable");
+        findings.extend(pages::lost_files(name, &page, root));
+        if name == "ARCHITECTURE.md" {
+            findings.extend(pages::lost_functions(&page, &load("src")));
+        }
+    }
+    none(findings);
+}
+
+#[test]
+fn the_rules_name_what_is_there() {
+    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = std::fs::read_to_string(manifest).expect("readable");
+    none(rules::gone(&load("src"), &manifest));
 }
 
 #[test]

@@ -22,6 +22,7 @@ export interface Much {
 const BATCH = 100;
 const TEAMS = ["Research", "Platform", "Data science", "Support", "Mobile", "Web", "Finance", "Security", "Field", "Interns"];
 const MODELS = ["claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5", "claude-sonnet-4-0"];
+const PART = 10_000;
 /** Calls at the same time. */
 const LANES = 24;
 
@@ -64,13 +65,13 @@ export async function fill(made: Console, { keys, accounts, calls }: Amounts, be
       await made.provider.answers({ credential, answer: { status: trouble, message: "as the script says" } });
     }
   }
-  await call(made, secrets, calls);
+  await call(made, secrets, calls, before.calls);
   await counted(made, before.calls + calls);
   return much;
 }
 
-/** Makes so many calls, the first keys more often than the last. */
-async function call(made: Console, secrets: string[], calls: number): Promise<void> {
+/** Makes so many calls beside those `before`, the first keys more often than the last. */
+async function call(made: Console, secrets: string[], calls: number, before: number): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: LANES });
   const { hostname, port } = new URL(made.relay.url);
   let next = 0;
@@ -97,8 +98,10 @@ async function call(made: Console, secrets: string[], calls: number): Promise<vo
     while (next < calls) {
       next += 1;
       await one(next);
-      // The provider remembers what it was asked.
-      if (next % 10_000 === 0) await made.provider.forget();
+      if (next % PART !== 0) continue;
+      // The provider remembers what it was asked, and the books may not fall behind by more than they have room for.
+      await made.provider.forget();
+      await counted(made, before + next - 2 * PART);
     }
   };
   await Promise.all(Array.from({ length: Math.min(LANES, calls) }, lane));
@@ -107,7 +110,7 @@ async function call(made: Console, secrets: string[], calls: number): Promise<vo
 
 /** Waits until the books have them all. */
 async function counted(made: Console, calls: number): Promise<void> {
-  const patience = Date.now() + 60_000;
+  const patience = Date.now() + 180_000;
   for (;;) {
     const { totals } = await made.api<{ totals: { requests: number } }>("GET", "/admin/usage/summary?range=all");
     if (totals.requests >= calls) return;

@@ -19,9 +19,15 @@ export const queryClient = new QueryClient({
 export const pollEvery = ref(15_000)
 /** How long a person pauses in a word before it is looked for, in milliseconds. On a Worker each try costs quota. */
 export const typingPause = ref(100)
+/**
+ * Records that one batch request changes: the API's most. On a Worker each takes two looks at the store, and the free
+ * plan allows a request fifty.
+ */
+export const batchSize = ref(100)
 export function setHost(host: 'native' | 'worker') {
   pollEvery.value = host === 'worker' ? 60_000 : 15_000
   typingPause.value = host === 'worker' ? 250 : 100
+  batchSize.value = host === 'worker' ? 12 : 100
 }
 
 let lastPoll = Date.now()
@@ -71,15 +77,21 @@ export function useRead<T>(key: () => readonly unknown[], call: (signal: AbortSi
   return { ...query, stale }
 }
 
-/** Changes something. While it runs (`isPending`) a second call does nothing. `touches`: key heads to read again. */
+/** Changes something. The same once more while it runs is the one that runs. `touches`: key heads to read again. */
 export function useWrite<Input, Output>(call: (input: Input) => Promise<Output>, touches: readonly string[] = []) {
   const mutation = useMutation<Output, ApiError, Input>({
     mutationFn: call,
     onSettled: () => Promise.all(touches.map((head) => queryClient.invalidateQueries({ queryKey: [head] }))).then(() => undefined),
   })
-  const run = async (input: Input): Promise<Output | undefined> => {
-    if (mutation.isPending.value) return undefined
-    return mutation.mutateAsync(input)
+  const running = new Map<string, Promise<Output>>()
+  const run = (input: Input): Promise<Output> => {
+    const what = JSON.stringify(input) ?? ''
+    let one = running.get(what)
+    if (!one) {
+      one = mutation.mutateAsync(input).finally(() => running.delete(what))
+      running.set(what, one)
+    }
+    return one
   }
   return { ...mutation, run }
 }

@@ -1,5 +1,6 @@
 import { reactive, readonly } from 'vue'
 import { getOemSettings } from '@/api'
+import { rememberAddress } from './address'
 
 interface Site {
   name: string
@@ -28,7 +29,10 @@ export async function loadSite() {
     // A broken entry is as good as none.
   }
   const read = await getOemSettings().catch(() => undefined)
-  if (read) showSite(read)
+  if (!read) return
+  showSite(read)
+  // An older relay says nothing of it.
+  if (read.publicAddress !== undefined) rememberAddress(read.publicAddress)
 }
 
 /** Shows the site as the relay has it now, and the next time from the start. */

@@ -97,3 +97,53 @@ test('what is nested in a draft is sent, and not shared with what was loaded', a
   expect(sent).toEqual({ sheet: { a: { input: '1', tags: ['x', 'y'] }, b: { input: '2', tags: [] } } })
   expect(loaded.sheet).toEqual({ a: { input: '1', tags: ['x'] } })
 })
+
+test('a clash is told until one gives way, and not again by the same answer', () => {
+  const draft = useDraft(start())
+  draft.value.name = 'mine'
+  expect(draft.load({ ...start(), name: 'theirs' })).toBe(true)
+  // The next poll brings nothing new about it.
+  expect(draft.load({ ...start(), name: 'theirs', limit: 6 })).toBe(false)
+  expect(draft.theirs.value).toEqual([{ field: 'name', from: 'mine', to: 'theirs' }])
+  expect(draft.load({ ...start(), name: 'theirs too' })).toBe(true)
+  expect(draft.theirs.value).toEqual([{ field: 'name', from: 'mine', to: 'theirs too' }])
+  expect(draft.load({ ...start(), name: 'mine' })).toBe(false)
+  expect(draft.theirs.value).toEqual([])
+  expect(draft.dirty.value).toBe(false)
+})
+
+test('of an object with names each keeps what was changed in it', () => {
+  const draft = useDraft({ sheet: { a: { price: 1 }, b: { price: 1 }, gone: { price: 1 } } as Record<string, { price: number }> })
+  draft.value.sheet.a = { price: 2 }
+  delete draft.value.sheet.gone
+  expect(draft.load({ sheet: { a: { price: 1 }, b: { price: 5 }, gone: { price: 1 }, fresh: { price: 7 } } })).toBe(false)
+  expect(draft.value.sheet).toEqual({ a: { price: 2 }, b: { price: 5 }, fresh: { price: 7 } })
+  expect(draft.theirs.value).toEqual([])
+  expect(draft.load({ sheet: { a: { price: 9 }, b: { price: 5 }, gone: { price: 1 }, fresh: { price: 7 } } })).toBe(true)
+  expect(draft.theirs.value).toHaveLength(1)
+  expect(draft.value.sheet.a).toEqual({ price: 2 })
+})
+
+test('what somebody else changed is read before it is overwritten', async () => {
+  const draft = useDraft(start())
+  draft.value.name = 'mine'
+  const sent: unknown[] = []
+  const save = async (patch: unknown) => void sent.push(patch)
+  const read = async () => ({ ...start(), name: 'theirs', limit: 9 })
+  expect(await draft.submit(save, read)).toBe(false)
+  expect(sent).toEqual([])
+  expect(draft.theirs.value).toHaveLength(1)
+  expect(await draft.submit(save, read)).toBe(true)
+  expect(sent).toEqual([{ name: 'mine' }])
+})
+
+test('a second try while one is under way does not say that it went well', async () => {
+  const draft = useDraft(start())
+  draft.value.name = 'mine'
+  let refuse!: (error: Error) => void
+  const first = draft.submit(() => new Promise((_, reject) => (refuse = reject)))
+  expect(await draft.submit(async () => undefined)).toBe(false)
+  refuse(new ApiError(422, 'invalid_field', 'no', 'req_1', 'name'))
+  expect(await first).toBe(false)
+  expect(draft.errorOf('name')).toBe('no')
+})

@@ -31,6 +31,20 @@ function copy<T>(value: T): T {
   return raw as T
 }
 
+/** What both have changed of an object with names of its own, such as a mapping: each name by itself. */
+function merged(base: unknown, mine: unknown, theirs: unknown): { value: unknown; clash: boolean } {
+  if (!isPlain(base) || !isPlain(mine) || !isPlain(theirs)) return { value: mine, clash: !same(base, theirs) && !same(mine, theirs) }
+  const value: Plain = {}
+  let clash = false
+  for (const name of new Set([...Object.keys(theirs), ...Object.keys(mine)])) {
+    const isMine = !same(mine[name], base[name])
+    clash ||= isMine && !same(theirs[name], base[name]) && !same(mine[name], theirs[name])
+    const from = isMine ? mine : theirs
+    if (name in from) value[name] = from[name]
+  }
+  return { value, clash }
+}
+
 /**
  * A form's state: `value` to edit, what differs from what was loaded, and the server's complaint by field.
  * `load` takes what the server has; while there are changes it keeps them and reports the clash in `theirs`.
@@ -59,13 +73,23 @@ export function useDraft<T extends object>(initial: T) {
     Object.assign(value, copy(next))
   }
 
-  function load(next: T) {
-    const mine = patch.value as Plain
-    theirs.value = Object.entries(diff(base.value, next))
-      .filter(([field, to]) => field in mine && !same(mine[field], to))
-      .map(([field, to]) => ({ field, from: mine[field], to }))
+  /** Gives whether something clashes that did not before. A clash is told until one of the two gives way. */
+  function load(next: T): boolean {
+    const [was, now, mine] = [base.value as Plain, next as Plain, patch.value as Plain]
+    const kept: Plain = {}
+    const clashes: Change[] = []
+    let fresh = false
+    for (const [field, value] of Object.entries(mine)) {
+      const both = merged(was[field], value, now[field])
+      kept[field] = both.value
+      const told = theirs.value.some((one) => one.field === field)
+      if (both.clash || (told && !same(both.value, now[field]))) clashes.push({ field, from: copy(value), to: copy(now[field]) })
+      fresh ||= both.clash
+    }
+    theirs.value = clashes
     base.value = copy(next)
-    assign({ ...next, ...mine } as T)
+    assign({ ...next, ...kept } as T)
+    return fresh
   }
 
   function reset() {
@@ -74,10 +98,18 @@ export function useDraft<T extends object>(initial: T) {
     clearErrors()
   }
 
-  /** Runs `save`; a refusal lands at its field, or in `problem`. Gives whether it went well. */
-  async function submit(save: (patch: Partial<T>, whole: T) => Promise<unknown>): Promise<boolean> {
+  let sending = false
+  /**
+   * Runs `save`; a refusal lands at its field, or in `problem`. Gives whether it went well. `read`: what the server has
+   * now. If somebody else changed what was edited here, that is told in `theirs` and not sent: the next try is.
+   */
+  async function submit(save: (patch: Partial<T>, whole: T) => Promise<unknown>, read?: () => Promise<T>): Promise<boolean> {
+    // The answer that is under way decides.
+    if (sending) return false
+    sending = true
     clearErrors()
     try {
+      if (read && load(await read())) return false
       await save(copy(patch.value) as Partial<T>, copy(value))
       base.value = copy(value)
       theirs.value = []
@@ -87,6 +119,8 @@ export function useDraft<T extends object>(initial: T) {
       if (error.field) errors[error.field] = error.message
       else problem.value = error
       return false
+    } finally {
+      sending = false
     }
   }
 

@@ -3,10 +3,11 @@ import { textIn, type Language, type TextKey } from '@/app/i18n'
 import { client, type ClientId } from '@/connect/clients'
 import { systemBlocks, type System } from '@/connect/systems'
 import type messages from '@/locales/en/handover.json'
+import { MONEY, type MoneyField } from './limits'
 import { showUsd } from './money'
 
 const tag = (language: Language) => (language === 'zh' ? 'zh-CN' : 'en')
-type Limits = Pick<Key, 'dailyCostLimit' | 'weeklyCostLimit' | 'weeklyOpusCostLimit' | 'totalCostLimit' | 'weeklyResetDay' | 'weeklyResetHour' | 'rateLimitWindow' | 'rateLimitRequests' | 'tokenLimit' | 'rateLimitCost' | 'concurrencyLimit'> &
+type Limits = Pick<Key, MoneyField | 'weeklyResetDay' | 'weeklyResetHour' | 'rateLimitWindow' | 'rateLimitRequests' | 'tokenLimit' | 'rateLimitCost' | 'concurrencyLimit'> &
   Partial<Pick<Key, 'expirationMode' | 'expiresAt' | 'activationDays' | 'activationUnit'>>
 
 /** Each limit as a sentence with its reset moment. The texts `handover` of the language must be loaded. */
@@ -19,10 +20,7 @@ export function limitSentences(key: Limits, language: Language): string[] {
   const minutes = count(key.rateLimitWindow)
   const windowed = key.rateLimitWindow > 0
   return [
-    key.dailyCostLimit > 0 && say('day', { amount: money(key.dailyCostLimit) }),
-    key.weeklyCostLimit > 0 && say('week', { amount: money(key.weeklyCostLimit), ...week }),
-    key.weeklyOpusCostLimit > 0 && say('opus', { amount: money(key.weeklyOpusCostLimit), ...week }),
-    key.totalCostLimit > 0 && say('total', { amount: money(key.totalCostLimit) }),
+    ...MONEY.map(({ field, sum }) => key[field] > 0 && say(sum, { amount: money(key[field]), ...week })),
     windowed && key.rateLimitRequests > 0 && say('windowRequests', { count: count(key.rateLimitRequests), minutes }),
     windowed && key.tokenLimit > 0 && say('windowTokens', { count: count(key.tokenLimit), minutes }),
     windowed && key.rateLimitCost > 0 && say('windowCost', { amount: money(key.rateLimitCost), minutes }),

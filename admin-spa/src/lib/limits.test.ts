@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
-import type { Key } from '@/api/generated/types.gen'
-import { limitsOf, percentOf } from './limits'
+import type { Key, SpendPeriod } from '@/api/generated/types.gen'
+import { limitsOf, MONEY, percentOf } from './limits'
 
 const now = Date.parse('2026-11-28T14:00:00Z')
 const period = (spent: number, reserved = 0) => ({ spent, reserved, resetsAt: '2026-11-29T00:00:00Z' })
 const key = (change: object) =>
   ({
-    dailyCostLimit: 0, weeklyCostLimit: 0, weeklyOpusCostLimit: 0, totalCostLimit: 0, rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: 0, concurrencyLimit: 0, currentConcurrency: 0, window: null, lastUsedAt: '2026-11-28T13:00:00Z',
-    spend: { day: period(7.2, 0.8), week: period(8), weekOpus: period(0), total: period(90) },
+    dailyCostLimit: 0, weeklyCostLimit: 0, weeklyOpusCostLimit: 0, monthlyCostLimit: 0, totalCostLimit: 0, rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: 0, concurrencyLimit: 0, currentConcurrency: 0, window: null, lastUsedAt: '2026-11-28T13:00:00Z',
+    spend: { day: period(7.2, 0.8), week: period(8), weekOpus: period(0), month: period(30), total: period(90) },
     ...change,
   }) as unknown as Key
 
@@ -32,3 +32,20 @@ test('what cannot be asked is unknown, not 0', () =>
 
 test('a key without calls has used nothing', () =>
   expect(limitsOf(key({ spend: null, dailyCostLimit: 1, lastUsedAt: null }), now)[0]!.used).toBe(0))
+
+test('every limit of the relay is on the list', () => {
+  type Missing = Exclude<SpendPeriod, (typeof MONEY)[number]['sum'] | 'window' | 'all'>
+  // The compiler refuses this if one is missing.
+  const complete: [Missing] extends [never] ? true : Missing = true
+  expect(complete).toBe(true)
+})
+
+test('each limit on money is shown with its own sum', () => {
+  const spend = { day: period(1), week: period(2), weekOpus: period(3), month: period(4), total: period(5) }
+  const limits = Object.fromEntries(MONEY.map((one) => [one.field, 10]))
+  const shown = limitsOf(key({ ...limits, spend }), now)
+  expect(shown.map((one) => [one.limit, one.used])).toEqual([['totalCost', 5], ['monthlyCost', 4], ['weeklyOpusCost', 3], ['weeklyCost', 2], ['dailyCost', 1]])
+  // A gate that was not told what went before of one.
+  const unknown = limitsOf(key({ monthlyCostLimit: 10, spend: { ...spend, month: { spent: null, reserved: 0, resetsAt: null } } }), now)
+  expect(unknown[0]!.used).toBeUndefined()
+})

@@ -1,10 +1,25 @@
-import type { Key } from '@/api/generated/types.gen'
+import type { Key, SpendPeriod, StatsLimit } from '@/api/generated/types.gen'
+
+/**
+ * The limits on money, as the relay has them, in the order in which they are shown. `sum`: the name of what was spent of
+ * it. `hint`: when it resets, below its field. `some`: it refuses some calls only, and the others go on.
+ */
+export const MONEY = [
+  { limit: 'dailyCost', field: 'dailyCostLimit', sum: 'day', hint: 'day', some: false },
+  { limit: 'weeklyCost', field: 'weeklyCostLimit', sum: 'week', hint: 'week', some: false },
+  { limit: 'weeklyOpusCost', field: 'weeklyOpusCostLimit', sum: 'weekOpus', hint: 'week', some: true },
+  { limit: 'monthlyCost', field: 'monthlyCostLimit', sum: 'month', hint: 'month', some: false },
+  { limit: 'totalCost', field: 'totalCostLimit', sum: 'total', hint: 'total', some: false },
+] as const satisfies readonly { limit: StatsLimit; field: keyof Key; sum: SpendPeriod; hint: string; some: boolean }[]
+export type MoneyLimit = (typeof MONEY)[number]
+export const MONEY_FIELDS = MONEY.map((one) => one.field)
+export type MoneyField = MoneyLimit['field']
 
 /** A limit of a key, and how much of it is used. */
 export interface Limit {
-  limit: 'dailyCost' | 'weeklyCost' | 'weeklyOpusCost' | 'totalCost' | 'windowRequests' | 'windowTokens' | 'windowCost' | 'concurrency'
+  limit: StatsLimit
   /** The field of `Key` that sets it. */
-  field: 'dailyCostLimit' | 'weeklyCostLimit' | 'weeklyOpusCostLimit' | 'totalCostLimit' | 'rateLimitRequests' | 'tokenLimit' | 'rateLimitCost' | 'concurrencyLimit'
+  field: MoneyField | 'rateLimitRequests' | 'tokenLimit' | 'rateLimitCost' | 'concurrencyLimit'
   unit: 'usd' | 'requests' | 'tokens' | 'calls'
   most: number
   /** Without what is reserved; `undefined`: the key's gate cannot be asked. */
@@ -24,18 +39,15 @@ export function limitsOf(key: Key, now: number): Limit[] {
   // A gate asks the ledger with the first call: of a key without calls there is nothing to ask.
   const unused = !key.lastUsedAt
   const known = key.window !== undefined && key.currentConcurrency != null
-  const period = (limit: Limit['limit'], field: Limit['field'], most: number, of: 'day' | 'week' | 'weekOpus' | 'total'): Limit => ({
-    limit, field, unit: 'usd', most, used: spend?.[of].spent ?? (unused ? 0 : undefined), reserved: spend?.[of].reserved ?? 0, resetsAt: spend?.[of].resetsAt ?? null,
+  const money = ({ limit, field, sum }: MoneyLimit): Limit => ({
+    limit, field, unit: 'usd', most: key[field], used: spend?.[sum].spent ?? (unused ? 0 : undefined), reserved: spend?.[sum].reserved ?? 0, resetsAt: spend?.[sum].resetsAt ?? null,
   })
   const counted = (limit: Limit['limit'], field: Limit['field'], unit: Limit['unit'], most: number, used: number | undefined, reserved: number): Limit => ({
     limit, field, unit, most, used: window ? used : known ? 0 : undefined, reserved: window ? reserved : 0, resetsAt: window?.end ?? null,
   })
   const windowed = key.rateLimitWindow > 0
   const all = [
-    period('dailyCost', 'dailyCostLimit', key.dailyCostLimit, 'day'),
-    period('weeklyCost', 'weeklyCostLimit', key.weeklyCostLimit, 'week'),
-    period('weeklyOpusCost', 'weeklyOpusCostLimit', key.weeklyOpusCostLimit, 'weekOpus'),
-    period('totalCost', 'totalCostLimit', key.totalCostLimit, 'total'),
+    ...MONEY.map(money),
     counted('windowRequests', 'rateLimitRequests', 'requests', windowed ? key.rateLimitRequests : 0, window?.requests, 0),
     counted('windowTokens', 'tokenLimit', 'tokens', windowed ? key.tokenLimit : 0, window?.tokens, window?.reserved.tokens ?? 0),
     counted('windowCost', 'rateLimitCost', 'usd', windowed ? key.rateLimitCost : 0, window?.cost, window?.reserved.cost ?? 0),

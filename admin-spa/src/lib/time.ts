@@ -48,7 +48,7 @@ const units: [Intl.RelativeTimeFormatUnit, number][] = [
 export function relativeMoment(moment: Date, now: Date, language: string, zone: Zone, utcOffsetMinutes = 0): string {
   const distance = moment.getTime() - now.getTime()
   if (Math.abs(distance) >= 86_400_000) return shortMoment(moment, now, language, zone, utcOffsetMinutes)
-  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' })
+  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'narrow' })
   if (Math.abs(distance) < 5_000) return format.format(0, 'second')
   const [unit, size] = units.find(([, size]) => Math.abs(distance) >= size) ?? units[2]!
   return format.format(Math.trunc(distance / size), unit)

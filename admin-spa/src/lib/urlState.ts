@@ -94,5 +94,12 @@ export function useUrlState<P extends object>(params: P) {
     const keep = Object.fromEntries(['pageSize', 'sort', 'order'].flatMap((name) => (name in params ? [[name, state.value[name as keyof P]]] : [])))
     return set({ ...standard, ...keep } as Partial<Values<P>>)
   }
-  return { state, set, bind, filtered, clear }
+  /** The state as the query string has it, without the page: what a saved view is made of. */
+  const query = computed(() => {
+    const left = writeParams(params, state.value, {}) as Record<string, string>
+    return Object.fromEntries(Object.entries(left).filter(([name]) => name !== 'page'))
+  })
+  /** Takes a query string in place of the state, as a step of history. What is wrong in it counts as left out. */
+  const take = (next: Record<string, string>) => set(readParams(params, next), 'push')
+  return { state, set, bind, filtered, clear, query, take }
 }

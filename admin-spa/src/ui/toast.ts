@@ -7,6 +7,8 @@ export interface Toast {
   tone: 'ok' | 'bad' | 'info'
   undo?: () => void
   requestId?: string
+  /** When it was said. */
+  at: number
 }
 
 export const toasts = shallowReactive<Toast[]>([])
@@ -18,8 +20,10 @@ export function dismiss(id: number) {
 }
 
 /** Says the result of an action. `undo` gives it a button; a fault stays until it is dismissed. */
-export function toast(text: string, more: Partial<Omit<Toast, 'id' | 'text'>> = {}) {
-  const one: Toast = { id: next++, text, tone: 'ok', ...more }
+export function toast(text: string, more: Partial<Omit<Toast, 'id' | 'text' | 'at'>> = {}) {
+  const one: Toast = { id: next++, text, tone: 'ok', at: Date.now(), ...more }
+  // What a double click did twice is said once.
+  if (toasts.some((other) => other.text === text && other.tone === one.tone && one.at - other.at < 1_000)) return
   toasts.push(one)
   if (toasts.length > 4) toasts.shift()
   announce(text)

@@ -69,7 +69,7 @@ impl Gate {
             Verdict::Runs
         } else if !admit.metered() {
             Verdict::Free
-        } else if !self.spend.seeded && policy.limits.of_money() && admit.learned_since > 0 {
+        } else if admit.learned_since > 0 && !self.spend.knows(policy.limits.of_money()) {
             Verdict::NeedSpend
         } else {
             let slot = !admit.slot || self.leases.get(admit.call).is_some() || self.has_slot(policy);
@@ -117,7 +117,7 @@ impl Gate {
     }
 
     fn within_limits(&self, now: Millis, policy: &KeyPolicy, admit: &Admit) -> Result<(), Refusal> {
-        if !policy.limits.windowed() && !policy.limits.of_money() {
+        if !policy.limits.windowed() && policy.limits.of_money().next().is_none() {
             return Ok(());
         }
         let ask = (admit.estimate.unwrap_or_default(), admit.opus);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::money::{MoneyLimit, PerLimit};
 use super::policy::{KeyPolicy, Service};
 use crate::outbox::{Batch, Entry, Sent};
 use crate::{CallId, Millis};
@@ -56,8 +57,8 @@ pub enum Command {
     /// is woken to do so. A record learned
     /// within 5 s of this may have been read before the change, so it is asked for once more then.
     Invalidate,
-    /// What the key had spent, by the ledger, before this gate began; the answer to `NeedSpend`. Only the
-    /// first counts. What the gate counted itself in the meantime is in the ledger too or will be, so of
+    /// What the key had spent, by the ledger, before this gate began; the answer to `NeedSpend`. For each limit
+    /// only the first counts. What the gate counted itself in the meantime is in the ledger too or will be, so of
     /// the two sums the greater stays.
     SeedSpend(SeedSpend),
     /// The operator forgives what was spent. Calls that run now count when they settle (but for the
@@ -140,13 +141,11 @@ pub struct Usage {
     pub opus: bool,
 }
 
-/// Sums of the ledger at the moment `as_of`: of the operator's day and week that it is in, and of all time.
+/// Sums of the ledger at the moment `as_of`, of the spans that it is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedSpend {
-    pub day: u64,
-    pub week: u64,
-    pub week_opus: u64,
-    pub total: u64,
+    #[serde(flatten)]
+    pub spent: PerLimit<u64>,
     pub as_of: Millis,
 }
 
@@ -154,11 +153,9 @@ pub struct SeedSpend {
 #[serde(rename_all = "snake_case")]
 pub enum Spent {
     Window,
-    Day,
-    Week,
-    WeekOpus,
-    Total,
     All,
+    #[serde(untagged)]
+    Money(MoneyLimit),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -261,10 +258,8 @@ pub enum Limit {
     WindowRequests,
     WindowTokens,
     WindowCost,
-    DailyCost,
-    WeeklyCost,
-    WeeklyOpusCost,
-    TotalCost,
+    #[serde(untagged)]
+    Money(#[serde(with = "super::money::in_refusal")] MoneyLimit),
 }
 
 /// Everything about a key, for people to look at.
@@ -279,12 +274,8 @@ pub struct Snapshot {
     pub waiters: Vec<WaiterSnapshot>,
     /// `None`: the next request begins one.
     pub window: Option<WindowSnapshot>,
-    pub day: SpendSnapshot,
-    pub week: SpendSnapshot,
-    pub week_opus: SpendSnapshot,
-    pub total: SpendSnapshot,
-    /// What was spent before the gate began is among it.
-    pub seeded: bool,
+    #[serde(flatten)]
+    pub spent: PerLimit<SpendSnapshot>,
     /// Events that wait for the store, and how many were ever given up.
     pub events: usize,
     pub given_up: u64,
@@ -327,6 +318,8 @@ pub struct SpendSnapshot {
     pub reserved: u64,
     /// When `spent` begins at 0 again; `None`: never.
     pub resets_at: Option<Millis>,
+    /// What was spent before the gate began is among it.
+    pub known: bool,
 }
 
 impl Admit {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
 use super::command::{Admit, Refusal};
+use super::money::{MoneyLimit, PerLimit};
 use crate::Millis;
 use crate::pool::Binding;
 
@@ -87,11 +88,8 @@ pub struct Limits {
     pub rate_limit_requests: u64,
     pub rate_limit_tokens: u64,
     pub rate_limit_cost: u64,
-    pub daily_cost_limit: u64,
-    pub weekly_cost_limit: u64,
-    /// Counts what calls of the Opus class cost, and refuses only such calls.
-    pub weekly_opus_cost_limit: u64,
-    pub total_cost_limit: u64,
+    #[serde(flatten, with = "super::money::in_policy")]
+    pub money: PerLimit<u64>,
     /// 1 is Monday, 7 is Sunday; anything else is Monday.
     pub weekly_reset_day: u8,
     /// 0 to 23, by the operator's clock.
@@ -117,17 +115,17 @@ impl Limits {
         self.rate_limit_window_minutes.saturating_mul(60_000)
     }
 
-    /// Whether there is a limit that what was spent before this gate began would count against.
-    pub(super) fn of_money(&self) -> bool {
-        self.daily_cost_limit > 0
-            || self.weekly_cost_limit > 0
-            || self.weekly_opus_cost_limit > 0
-            || self.total_cost_limit > 0
+    /// The limits on money that are set. What was spent before this gate began counts against them.
+    pub(super) fn of_money(&self) -> impl Iterator<Item = MoneyLimit> {
+        self.money
+            .iter()
+            .filter(|(_, most)| **most > 0)
+            .map(|(limit, _)| limit)
     }
 
-    /// When the week of `weekly_cost_limit` that `now` is in began.
-    pub fn week_began(&self, now: Millis) -> Millis {
-        self.calendar().week(now).0
+    /// The time that this limit counts over now: its beginning and its end. `None`: all time.
+    pub fn span(&self, limit: MoneyLimit, now: Millis) -> Option<(Millis, Millis)> {
+        self.calendar().of(limit.row().span, now)
     }
 
     pub(super) fn calendar(&self) -> Calendar {

@@ -1,4 +1,4 @@
-//! What a key has used up: in its window, in the operator's day and week, ever.
+//! What a key has used up: in its window, and of each limit on money ([`MoneyLimit`]).
 //!
 //! Each sum is the sum of what settled calls used that were admitted in that period, to the micro-dollar;
 //! whatever settles after its period is over counts only in the total. Periods are numbered, so that no
@@ -7,12 +7,16 @@
 //! A period ends when the clock says so. After a clock was set back it keeps what was spent, and is over
 //! no later than one whole period from now. A clock set ahead over the end of a period ends it.
 
+mod stored;
+
 use serde::{Deserialize, Serialize};
 
+use self::stored::StoredSpend;
 use super::calendar::Calendar;
 use super::command::{
     Estimate, Limit, LimitReached, SeedSpend, Snapshot, SpendSnapshot, Spent, Usage, WindowSnapshot,
 };
+use super::money::{MoneyLimit, PerLimit, Span};
 use super::policy::Limits;
 use crate::Millis;
 use crate::time::Deadline;
@@ -25,20 +29,22 @@ pub(super) struct Rounds {
     window: u64,
     day: u64,
     week: u64,
+    month: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "StoredSpend")]
 pub(super) struct Spend {
-    pub(super) seeded: bool,
+    /// Whether what was spent of a limit before this gate began is in its sum.
+    known: PerLimit<bool>,
     /// It may be over: the next request begins another.
     window: Option<Window>,
     /// Windows there ever were.
     windows: u64,
     day: Period,
     week: Period,
-    week_opus: u64,
-    total: u64,
+    month: Period,
+    sums: PerLimit<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,17 +62,13 @@ struct Period {
     round: u64,
     start: Millis,
     end: Millis,
-    spent: u64,
 }
 
 /// What running calls may still use, by the sums it would be added to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reserved {
     window: Estimate,
-    day: u64,
-    week: u64,
-    week_opus: u64,
-    total: u64,
+    money: PerLimit<u64>,
 }
 
 /// One limit and how far it is used up.
@@ -79,6 +81,20 @@ struct Use {
     resets_at: Option<Millis>,
 }
 
+/// The spans that begin anew.
+const PERIODS: [Span; 3] = [Span::Day, Span::Week, Span::Month];
+
+impl Rounds {
+    fn of(self, span: Span) -> u64 {
+        match span {
+            Span::Day => self.day,
+            Span::Week => self.week,
+            Span::Month => self.month,
+            Span::Ever => 0,
+        }
+    }
+}
+
 impl Period {
     /// Begins the next period if this one is over; says whether it did.
     fn roll(&mut self, now: Millis, span: (Millis, Millis)) -> bool {
@@ -88,7 +104,6 @@ impl Period {
                 round: self.round.saturating_add(1),
                 start: span.0,
                 end: span.1,
-                spent: 0,
             };
         }
         over
@@ -102,18 +117,64 @@ impl Period {
 impl Spend {
     /// Begins the periods whose time has come; says whether there were any.
     pub(super) fn roll(&mut self, now: Millis, calendar: Calendar) -> bool {
-        let week = self.week.roll(now, calendar.week(now));
-        if week {
-            self.week_opus = 0;
+        let mut any = false;
+        for span in PERIODS {
+            if let (Some(period), Some(now_in)) = (self.period_mut(span), calendar.of(span, now))
+                && period.roll(now, now_in)
+            {
+                any = true;
+                for limit in MoneyLimit::ALL
+                    .into_iter()
+                    .filter(|limit| limit.row().span == span)
+                {
+                    self.sums[limit] = 0;
+                }
+            }
         }
-        self.day.roll(now, calendar.day(now)) || week
+        any
     }
 
     /// The clock was set back, or the operator's days begin at another time: what was spent counts in the
-    /// day and the week that it is now.
+    /// periods that it is now.
     pub(super) fn realign(&mut self, now: Millis, calendar: Calendar) {
-        self.day.realign(calendar.day(now));
-        self.week.realign(calendar.week(now));
+        for span in PERIODS {
+            if let (Some(period), Some(now_in)) = (self.period_mut(span), calendar.of(span, now)) {
+                period.realign(now_in);
+            }
+        }
+    }
+
+    /// `None`: all time.
+    fn period(&self, span: Span) -> Option<&Period> {
+        match span {
+            Span::Day => Some(&self.day),
+            Span::Week => Some(&self.week),
+            Span::Month => Some(&self.month),
+            Span::Ever => None,
+        }
+    }
+
+    fn period_mut(&mut self, span: Span) -> Option<&mut Period> {
+        match span {
+            Span::Day => Some(&mut self.day),
+            Span::Week => Some(&mut self.week),
+            Span::Month => Some(&mut self.month),
+            Span::Ever => None,
+        }
+    }
+
+    /// When what was spent of this limit begins at 0 again.
+    fn ends(&self, limit: MoneyLimit) -> Option<Millis> {
+        self.period(limit.row().span).map(|period| period.end)
+    }
+
+    /// Whether a call that was admitted in these periods counts for this limit now.
+    fn counts(&self, limit: MoneyLimit, rounds: Rounds, opus: bool) -> bool {
+        let row = limit.row();
+        let admitted_in = rounds.of(row.span);
+        // 0: a version admitted the call that did not number these periods yet.
+        let is_now = |period: &Period| period.round == admitted_in || admitted_in == 0;
+        self.period(row.span).is_none_or(is_now) && (opus || !row.opus_only)
     }
 
     pub(super) fn set_back(&mut self, now: Millis, calendar: Calendar) {
@@ -140,6 +201,7 @@ impl Spend {
             window: 0,
             day: self.day.round,
             week: self.week.round,
+            month: self.month.round,
         };
         if limits.windowed() {
             if self.live(now).is_none() {
@@ -179,37 +241,35 @@ impl Spend {
         {
             window.used.add(usage.tokens, usage.cost);
         }
-        if self.day.round == rounds.day {
-            self.day.spent = self.day.spent.saturating_add(usage.cost);
-        }
-        if self.week.round == rounds.week {
-            self.week.spent = self.week.spent.saturating_add(usage.cost);
-            if usage.opus {
-                self.week_opus = self.week_opus.saturating_add(usage.cost);
+        for limit in MoneyLimit::ALL {
+            if self.counts(limit, rounds, usage.opus) {
+                self.sums[limit] = self.sums[limit].saturating_add(usage.cost);
             }
         }
-        self.total = self.total.saturating_add(usage.cost);
+    }
+
+    /// Whether all that was spent of these limits is known.
+    pub(super) fn knows(&self, mut limits: impl Iterator<Item = MoneyLimit>) -> bool {
+        limits.all(|limit| self.known[limit])
     }
 
     pub(super) fn seed(&mut self, seed: &SeedSpend) {
-        if self.seeded {
-            return;
+        for (limit, spent) in seed.spent.iter() {
+            if std::mem::replace(&mut self.known[limit], true) {
+                continue;
+            }
+            let period = self.period(limit.row().span);
+            if period.is_none_or(|period| seed.as_of >= period.start) {
+                self.sums[limit] = self.sums[limit].max(*spent);
+            }
         }
-        self.seeded = true;
-        if seed.as_of >= self.day.start {
-            self.day.spent = self.day.spent.max(seed.day);
-        }
-        if seed.as_of >= self.week.start {
-            self.week.spent = self.week.spent.max(seed.week);
-            self.week_opus = self.week_opus.max(seed.week_opus);
-        }
-        self.total = self.total.max(seed.total);
     }
 
     /// Takes over what the gate of the key's former secret counted, with what was reserved there, unless
     /// something was counted here already. Says whether it did. A period that is over is left out.
     pub(super) fn inherit(&mut self, now: Millis, from: &Snapshot) -> bool {
-        if self.seeded || self.windows > 0 || self.total > 0 {
+        let knows_any = self.known.values().any(|known| *known);
+        if knows_any || self.windows > 0 || self.sums[MoneyLimit::Total] > 0 {
             return false;
         }
         let taken = |sum: &SpendSnapshot| {
@@ -220,11 +280,8 @@ impl Spend {
                 0
             }
         };
-        self.seeded = from.seeded;
-        self.day.spent = taken(&from.day);
-        self.week.spent = taken(&from.week);
-        self.week_opus = taken(&from.week_opus);
-        self.total = taken(&from.total);
+        self.known = from.spent.map(|_, sum| sum.known);
+        self.sums = from.spent.map(|_, sum| taken(sum));
         if let Some(window) = from.window.as_ref().filter(|window| window.end > now) {
             let mut used = window.used;
             used.add(window.reserved.tokens, window.reserved.cost);
@@ -243,27 +300,23 @@ impl Spend {
     /// Some of what was spent can be forgiven only when all of it is known: what is told of it later
     /// would bring it back.
     pub(super) fn can_reset(&self, which: Spent) -> bool {
-        self.seeded || matches!(which, Spent::All | Spent::Window)
+        match which {
+            Spent::Money(limit) => self.known[limit],
+            Spent::All | Spent::Window => true,
+        }
     }
 
     pub(super) fn reset(&mut self, which: Spent) {
         let these = |one| which == one || which == Spent::All;
-        // What was before the gate began is forgiven too.
-        self.seeded |= which == Spent::All;
         if these(Spent::Window) {
             self.window = None;
         }
-        if these(Spent::Day) {
-            self.day.spent = 0;
-        }
-        if these(Spent::Week) {
-            self.week.spent = 0;
-        }
-        if these(Spent::WeekOpus) {
-            self.week_opus = 0;
-        }
-        if these(Spent::Total) {
-            self.total = 0;
+        for (limit, sum) in self.sums.iter_mut() {
+            if these(Spent::Money(limit)) {
+                *sum = 0;
+                // What was before the gate began is forgiven too.
+                self.known[limit] = true;
+            }
         }
     }
 
@@ -279,16 +332,11 @@ impl Spend {
             if window == Some(rounds.window) {
                 sum.window.add(tokens, cost);
             }
-            if rounds.day == self.day.round {
-                sum.day = sum.day.saturating_add(cost);
-            }
-            if rounds.week == self.week.round {
-                sum.week = sum.week.saturating_add(cost);
-                if opus {
-                    sum.week_opus = sum.week_opus.saturating_add(cost);
+            for (limit, reserved) in sum.money.iter_mut() {
+                if self.counts(limit, rounds, opus) {
+                    *reserved = reserved.saturating_add(cost);
                 }
             }
-            sum.total = sum.total.saturating_add(cost);
         }
         sum
     }
@@ -303,7 +351,6 @@ impl Spend {
         (asked, opus): (Estimate, bool),
         soon: u64,
     ) -> Option<LimitReached> {
-        let (day_ends, week_ends) = (Some(self.day.end), Some(self.week.end));
         let one = |which, limit, used, reserved, asked, resets_at| Use {
             which,
             limit,
@@ -338,28 +385,15 @@ impl Spend {
                 ),
             ]
         });
-        let opus_limit = if opus { limits.weekly_opus_cost_limit } else { 0 };
-        let (day, week, total) = (
-            limits.daily_cost_limit,
-            limits.weekly_cost_limit,
-            limits.total_cost_limit,
-        );
-        let calendar = [
-            money(Limit::DailyCost, day, self.day.spent, reserved.day, day_ends),
-            money(Limit::WeeklyCost, week, self.week.spent, reserved.week, week_ends),
-            money(
-                Limit::WeeklyOpusCost,
-                opus_limit,
-                self.week_opus,
-                reserved.week_opus,
-                week_ends,
-            ),
-            money(Limit::TotalCost, total, self.total, reserved.total, None),
-        ];
+        let of_money = limits.money.iter().map(|(limit, most)| {
+            let most = if opus || !limit.row().opus_only { *most } else { 0 };
+            let (used, held) = (self.sums[limit], reserved.money[limit]);
+            money(Limit::Money(limit), most, used, held, self.ends(limit))
+        });
         window
             .into_iter()
             .flatten()
-            .chain(calendar)
+            .chain(of_money)
             .filter(Use::refuses)
             .map(|limit| limit.told(now, soon))
             .max_by_key(|reached| reached.retry_after_ms.unwrap_or(u64::MAX))
@@ -375,19 +409,12 @@ impl Spend {
         })
     }
 
-    /// The day, the week, the week's Opus, the total.
-    pub(super) fn snapshots(&self, reserved: &Reserved) -> [SpendSnapshot; 4] {
-        let (day, week) = (Some(self.day.end), Some(self.week.end));
-        [
-            (self.day.spent, reserved.day, day),
-            (self.week.spent, reserved.week, week),
-            (self.week_opus, reserved.week_opus, week),
-            (self.total, reserved.total, None),
-        ]
-        .map(|(spent, reserved, resets_at)| SpendSnapshot {
-            spent,
-            reserved,
-            resets_at,
+    pub(super) fn snapshots(&self, reserved: &Reserved) -> PerLimit<SpendSnapshot> {
+        PerLimit::of(|limit| SpendSnapshot {
+            spent: self.sums[limit],
+            reserved: reserved.money[limit],
+            resets_at: self.ends(limit),
+            known: self.known[limit],
         })
     }
 

@@ -3,6 +3,7 @@ mod before_body;
 mod inherit;
 mod limits;
 mod news;
+mod older;
 mod periods;
 mod queue;
 mod record;
@@ -161,12 +162,27 @@ impl Gate {
     /// The day's, the week's, the week's Opus, and all money.
     fn spent(&mut self, now: Millis) -> [u64; 4] {
         let shown = self.shown(now);
-        [shown.day, shown.week, shown.week_opus, shown.total].map(|sum| sum.spent)
+        FOUR.map(|limit| shown.spent[limit].spent)
     }
 
     fn reserved_now(&mut self, now: Millis) -> [u64; 4] {
         let shown = self.shown(now);
-        [shown.day, shown.week, shown.week_opus, shown.total].map(|sum| sum.reserved)
+        FOUR.map(|limit| shown.spent[limit].reserved)
+    }
+}
+
+const FOUR: [MoneyLimit; 4] = [
+    MoneyLimit::Day,
+    MoneyLimit::Week,
+    MoneyLimit::WeekOpus,
+    MoneyLimit::Total,
+];
+
+/// What the ledger says was spent of these four.
+fn seeded(spent: [u64; 4], as_of: Millis) -> SeedSpend {
+    SeedSpend {
+        spent: PerLimit::these(FOUR.into_iter().zip(spent)),
+        as_of,
     }
 }
 
@@ -187,7 +203,7 @@ fn the_first_reason_in_order_is_given() {
         limits: Limits {
             rate_limit_window_minutes: 1,
             rate_limit_requests: 1,
-            total_cost_limit: 1,
+            money: PerLimit::these([(MoneyLimit::Total, 1)]),
             ..Limits::default()
         },
         ..policy(1)
@@ -197,13 +213,7 @@ fn the_first_reason_in_order_is_given() {
         version += 1;
         let mut gate = gate(policy(1));
         gate.granted(T, ask(1));
-        gate.say(
-            T,
-            Command::SeedSpend(SeedSpend {
-                total: 1,
-                ..SeedSpend::default()
-            }),
-        );
+        gate.say(T, Command::SeedSpend(seeded([0, 0, 0, 1], 0)));
         gate.learns(
             T,
             Some(KeyPolicy {
@@ -249,7 +259,7 @@ fn the_first_reason_in_order_is_given() {
     assert!(refusal(&worst).is_some_and(|refusal| full(&refusal)));
     worst.concurrency_limit = 2;
     assert!(matches!(refusal(&worst), Some(Refusal::LimitReached(_))));
-    worst.limits.total_cost_limit = 0;
+    worst.limits.money[MoneyLimit::Total] = 0;
     assert_eq!(refusal(&worst), None);
 }
 

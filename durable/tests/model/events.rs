@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, Reply, Usage};
+use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, MoneyLimit, Reply, Usage};
 use crs_durable::outbox::{Batch, Sent};
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
@@ -212,7 +212,7 @@ proptest! {
         }
         let Reply::Snapshot(snapshot) = world.say(Command::Snapshot) else { panic!() };
         prop_assert_eq!((snapshot.events, snapshot.given_up), (0, 0));
-        prop_assert_eq!(snapshot.total.spent, world.told, "each is counted once");
+        prop_assert_eq!(snapshot.spent[MoneyLimit::Total].spent, world.told, "each is counted once");
         for call in (0..world.admitted).map(CallId) {
             let events = world.store.events.get(&call).cloned().unwrap_or_default();
             prop_assert_eq!(events.len(), 1, "{:?}: {:?}", call, events);

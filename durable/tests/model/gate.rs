@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crs_durable::gate::{
-    Admit, Command, Estimate, Gate, KeyPolicy, LeaseSnapshot, Reply, SeedSpend, Snapshot,
+    Admit, Command, Estimate, Gate, KeyPolicy, LeaseSnapshot, MoneyLimit, PerLimit, Reply, SeedSpend,
+    Snapshot,
 };
 use crs_durable::{CallId, Machine, Millis, Step};
 use proptest::prelude::*;
@@ -35,20 +36,8 @@ fn lasting(snapshot: &Snapshot) -> impl PartialEq {
         window.reserved = Estimate::default();
         window
     });
-    let sums = [
-        &snapshot.day,
-        &snapshot.week,
-        &snapshot.week_opus,
-        &snapshot.total,
-    ];
-    let spent = sums.map(|sum| (sum.spent, sum.resets_at));
-    (
-        snapshot.policy.clone(),
-        snapshot.activated_at,
-        window,
-        spent,
-        snapshot.seeded,
-    )
+    let spent = snapshot.spent.map(|_, sum| (sum.spent, sum.resets_at, sum.known));
+    (snapshot.policy.clone(), snapshot.activated_at, window, spent)
 }
 
 /// Invariants that can be told by what is shown.
@@ -83,7 +72,10 @@ fn sound(before: &Snapshot, after: &Snapshot, command: &Command) {
             .any(|waiter| stay(&waiter))
     );
     let cost = |lease: &LeaseSnapshot| lease.reserved.cost;
-    assert_eq!(after.total.reserved, after.leases.iter().map(cost).sum::<u64>());
+    assert_eq!(
+        after.spent[MoneyLimit::Total].reserved,
+        after.leases.iter().map(cost).sum::<u64>()
+    );
     assert!(
         after
             .leases
@@ -195,10 +187,7 @@ impl World {
                     policy: self.stored.clone(),
                 },
                 Reply::NeedSpend => Command::SeedSpend(SeedSpend {
-                    day: 9,
-                    week: 19,
-                    week_opus: 5,
-                    total: 90,
+                    spent: PerLimit::these(MoneyLimit::ALL.into_iter().zip([9, 19, 5, 40, 90])),
                     as_of: self.model.clock.reading,
                 }),
                 _ => return,
@@ -276,8 +265,8 @@ fn run(first: KeyPolicy, events: Vec<Event>, last: Move) {
     world.step(Command::Snapshot);
     let left = world.shown();
     assert_eq!((left.leases, left.waiters), (vec![], vec![]));
-    let reserved = [left.day, left.week, left.week_opus, left.total].map(|sum| sum.reserved);
-    assert_eq!(reserved, [0; 4]);
+    let reserved = left.spent.map(|_, sum| sum.reserved);
+    assert_eq!(reserved, PerLimit::default());
     let of_window = left.window.map(|window| window.reserved);
     assert!(of_window.is_none_or(|reserved| reserved == Estimate::default()));
 }

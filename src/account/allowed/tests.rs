@@ -4,9 +4,9 @@ use super::*;
 use crate::account::{claude, gemini, openai};
 
 const DIALECTS: [(&str, &Allowed); 3] = [
-    ("claude", &claude::ALLOWED),
-    ("openai", &openai::ALLOWED),
-    ("gemini", &gemini::ALLOWED),
+    ("claude", &claude::request::ALLOWED),
+    ("openai", &openai::request::ALLOWED),
+    ("gemini", &gemini::request::ALLOWED),
 ];
 
 /// Parameters that are credentials, accounts, or another request than the one that was checked.
@@ -137,7 +137,7 @@ fn no_spelling_brings_a_credential_into_the_query() {
 
 #[test]
 fn values_cannot_hold_another_parameter() {
-    let claude = |query| allowed_query(&claude::ALLOWED, query);
+    let claude = |query| allowed_query(&claude::request::ALLOWED, query);
     assert_eq!(claude("beta=true").as_deref(), Some("beta=true"));
     assert_eq!(claude("b%65ta=tr%75e").as_deref(), Some("beta=true"));
     for query in [
@@ -153,14 +153,14 @@ fn values_cannot_hold_another_parameter() {
             "{query}: {kept}"
         );
     }
-    let openai = |query| allowed_query(&openai::ALLOWED, query);
+    let openai = |query| allowed_query(&openai::request::ALLOWED, query);
     assert_eq!(
         openai("api-version=2025-04-01-preview&api-version=x&api-key=y").as_deref(),
         Some("api-version=2025-04-01-preview"),
         "the first of two"
     );
     assert_eq!(openai(&format!("api-version={}", "1".repeat(300))), None);
-    let gemini = |query| allowed_query(&gemini::ALLOWED, query);
+    let gemini = |query| allowed_query(&gemini::request::ALLOWED, query);
     assert_eq!(gemini("alt=sse").as_deref(), Some("alt=sse"));
     assert_eq!(gemini("%61lt=sse&alt=json").as_deref(), Some("alt=sse"));
     assert_eq!(
@@ -177,7 +177,7 @@ fn values_cannot_hold_another_parameter() {
 fn clients_keep_their_identity() {
     for (allowed, sent) in [
         (
-            &claude::ALLOWED,
+            &claude::request::ALLOWED,
             &[
                 ("user-agent", "claude-cli/2.1.330 (external, cli)"),
                 ("accept", "application/json"),
@@ -191,7 +191,7 @@ fn clients_keep_their_identity() {
             ][..],
         ),
         (
-            &openai::ALLOWED,
+            &openai::request::ALLOWED,
             &[
                 ("user-agent", "codex_exec/0.169.0"),
                 ("accept", "text/event-stream"),
@@ -210,7 +210,7 @@ fn clients_keep_their_identity() {
             ][..],
         ),
         (
-            &gemini::ALLOWED,
+            &gemini::request::ALLOWED,
             &[
                 ("user-agent", "GeminiCLI-tui/0.61.0/gemini-2.5-pro"),
                 ("accept", "*/*"),
@@ -269,7 +269,7 @@ fn only_answers_that_are_read_are_accepted() {
         ("application/json, application/x-protobuf", false),
         ("text/html", false),
     ] {
-        let kept = allowed_headers(&gemini::ALLOWED, &headers(&[("accept", accept)]));
+        let kept = allowed_headers(&gemini::request::ALLOWED, &headers(&[("accept", accept)]));
         assert_eq!(kept.contains_key("accept"), passes, "{accept}");
     }
 }

@@ -1,4 +1,4 @@
-//! What Anthropic's answers mean: one table, a test per row.
+//! The meaning of Anthropic's answers: one table, a test per row.
 //!
 //! | answer | whose | what follows |
 //! | --- | --- | --- |
@@ -26,7 +26,7 @@ use crate::error::Code;
 
 use super::FAMILIES;
 
-/// What Anthropic's words are about.
+/// The subject of Anthropic's error messages.
 const KNOWN: &[Known] = &[
     Known {
         status: 400,

@@ -1,4 +1,4 @@
-//! What Anthropic's headers say of a subscription's windows: `anthropic-ratelimit-unified-{window}-utilization`
+//! Reads the windows of a subscription from Anthropic's headers: `anthropic-ratelimit-unified-{window}-utilization`
 //! (from 0 to 1) and `-reset` (seconds since 1970), of `5h`, `7d`, and of weeks that one family has to itself
 //! (`7d_opus`).
 

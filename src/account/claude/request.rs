@@ -13,7 +13,7 @@ use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::wire::marks;
 use crate::model::account::live::{Credentials, LiveAccount};
 
-/// What clients of the Messages API say of themselves. Not the rest of `anthropic-*`: that names whose
+/// How clients of the Messages API identify themselves. Not the rest of `anthropic-*`: that names whose
 /// organisation or workspace it is, which is the account's.
 pub const ALLOWED: Allowed = Allowed {
     // Claude Code's; the SDKs have none.

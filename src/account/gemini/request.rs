@@ -17,8 +17,9 @@ use crate::config::Config;
 use crate::dialect::body::{Edit, Field, Fields, Span, patch, scan};
 use crate::dialect::call::{Assist, Call, Endpoint, Surface};
 use crate::model::account::live::{Credentials, LiveAccount};
+use crate::model::percent::{self, PATH};
 
-/// What Gemini CLI and Google's SDKs say of themselves, and of the system parameters of Google's APIs those
+/// How Gemini CLI and Google's SDKs identify themselves, and of the system parameters of Google's APIs those
 /// about the form of the answer, as far as the relay reads it. Not `fields`: an answer without its usage would
 /// go unmeasured. Not `x-goog-request-params`: it repeats what stands in the path and the body, where the
 /// relay has written the account's.
@@ -68,7 +69,7 @@ pub(super) fn build(
             let base = base_url.as_deref().unwrap_or(&config.gemini.api_url);
             let (surface, method) = generative(call)?;
             let version = if surface == Surface::V1 { "v1" } else { "v1beta" };
-            let model = escape(account.mapped_model(&call.model).unwrap_or(&call.model));
+            let model = percent::encoded(account.mapped_model(&call.model).unwrap_or(&call.model), PATH);
             let url = format!("{}/{version}/models/{model}:{method}", plain_base(base));
             let url = with_query(call, &ALLOWED, url);
             match surface {
@@ -278,19 +279,6 @@ fn plain_base(base: &str) -> &str {
     base.strip_suffix("/v1beta")
         .or_else(|| base.strip_suffix("/v1"))
         .unwrap_or(base)
-}
-
-/// A model's name as part of a path.
-fn escape(model: &str) -> String {
-    use std::fmt::Write as _;
-    model.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~/@".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What Google's answers mean: one table, a test per row.
+//! The meaning of Google's answers: one table, a test per row.
 //!
 //! | answer | whose | what follows |
 //! | --- | --- | --- |
@@ -49,7 +49,7 @@ const fn reason(reason: &'static str, source: &'static str) -> Known {
     }
 }
 
-/// What Google's words are about.
+/// The subject of Google's error messages.
 const KNOWN: &[Known] = &[
     Known {
         status: 400,

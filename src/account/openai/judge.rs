@@ -1,4 +1,4 @@
-//! What OpenAI's answers mean: one table, a test per row.
+//! The meaning of OpenAI's answers: one table, a test per row.
 //!
 //! | answer | whose | what follows |
 //! | --- | --- | --- |
@@ -29,7 +29,7 @@ use crate::account::opening::{Begins, Errors, begins};
 use crate::account::{Opening, Then, Verdict};
 use crate::error::Code;
 
-/// What the words of OpenAI and of hosts that speak its protocol are about.
+/// The subject of error messages of OpenAI and of hosts that speak its protocol.
 const KNOWN: &[Known] = &[
     Known {
         status: 400,

@@ -1,4 +1,4 @@
-//! What OpenAI's headers say of an account's limits.
+//! Reads an account's limits from OpenAI's headers.
 //!
 //! | headers | of whom | what |
 //! | --- | --- | --- |
@@ -13,7 +13,7 @@ use crate::account::interval::interval;
 use crate::account::moments::{after_ms, after_seconds, at_seconds};
 use crate::account::permille;
 
-/// `family`: of the model that was asked. A window that does not say when it is whole again is no use.
+/// `family`: of the model that was asked. A window without a reset time is ignored.
 pub(super) fn read(family: &str, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
     let text = |name: String| headers.get(name).and_then(|value| value.to_str().ok());
     let mut windows = Vec::new();

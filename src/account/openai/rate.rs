@@ -1,4 +1,4 @@
-//! What the words of a 429 say of a limit per minute or day.
+//! Reads a limit per minute or day from the message of a 429.
 //!
 //! `Rate limit reached for gpt-5 in organization org-1 on tokens per min (TPM): Limit 30000, Used 22999, Requested
 //! 12528. Please try again in 11.054s. Visit ...` (OpenAI documentation, Rate limits; hosts that speak its protocol
@@ -24,7 +24,7 @@ const BEGINS: [&str; 3] = [
     "requests to the ",
 ];
 
-/// What stands before the wait, in lower case.
+/// The text before the wait, in lower case.
 const WAITS: [&str; 2] = ["try again in ", "retry after "];
 
 impl RateLimit {

@@ -73,7 +73,7 @@ fn without(fields: &Fields, body: &Bytes, readable: &[bool]) -> Option<(Bytes, u
     Some((patch(body, edits), count))
 }
 
-/// What is encrypted of an item of reasoning, as it is written.
+/// The encrypted part of a reasoning item, as it is written.
 fn encrypted(item: &[u8]) -> Option<&[u8]> {
     let fields = scan(item).ok()?;
     if fields.text(Field::Type, item).as_deref() != Some("reasoning") {

@@ -14,7 +14,7 @@ use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::wire::marks;
 use crate::model::account::live::{Credentials, LiveAccount};
 
-/// What Codex and the SDKs say of themselves. Not the rest of `openai-*`: that names whose organisation or
+/// How Codex and the SDKs identify themselves. Not the rest of `openai-*`: that names whose organisation or
 /// project it is, which is the account's, as `chatgpt-account-id` is.
 pub const ALLOWED: Allowed = Allowed {
     // Of compatible hosts (Azure); OpenAI's own calls have none.
@@ -92,7 +92,7 @@ fn path(endpoint: Endpoint) -> Result<&'static str, Unsendable> {
     }
 }
 
-/// What the paths are put after. An address with a path is all of it, as the SDKs take their base URLs, for
+/// The base that paths are appended to. An address with a path is all of it, as the SDKs take their base URLs, for
 /// compatible hosts have paths of their own; a bare host gets OpenAI's `/v1`. People paste whole endpoints.
 fn prefix(base: &str) -> String {
     let base = base.trim_end_matches('/');

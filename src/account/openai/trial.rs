@@ -7,12 +7,13 @@ use serde_json::json;
 
 use crate::account::Trial;
 use crate::dialect::call::Endpoint;
+use crate::dialect::wire::events::Lines;
 use crate::model::account::{Account, StoredCredentials};
 
 /// The cheapest model of API keys.
 const OF_KEYS: &str = "gpt-5-nano";
 
-/// The model that Codex asks for when told nothing.
+/// Codex's default model.
 const OF_CHATGPT: &str = "gpt-6.1-sol";
 
 pub(super) fn trial(account: &Account, model: Option<String>) -> Trial {
@@ -45,21 +46,22 @@ pub(super) fn words(answer: &[u8]) -> Option<String> {
         r#type: &'a str,
         delta: Option<Cow<'a, str>>,
     }
-    let text = String::from_utf8_lossy(answer).replace("\r\n", "\n");
     let mut words = String::new();
     let mut ended = false;
-    let events = text.split("\n\n").filter_map(|event| {
-        let data = event.lines().find_map(|line| line.strip_prefix("data:"))?;
-        serde_json::from_str::<Event<'_>>(data).ok()
-    });
-    for event in events {
+    let mut read = |data: &[u8]| {
+        let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else {
+            return;
+        };
         match event.r#type {
             "response.output_text.delta" => words.push_str(event.delta.as_deref().unwrap_or_default()),
             // With so few tokens it is mostly incomplete.
             "response.completed" | "response.incomplete" => ended = true,
             _ => {}
         }
-    }
+    };
+    let mut lines = Lines::default();
+    lines.feed(answer, &mut read).ok()?;
+    lines.finish(&mut read);
     ended.then_some(words)
 }
 

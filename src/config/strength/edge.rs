@@ -2,7 +2,7 @@
 
 use super::plain;
 
-/// What people choose and decorate, in small letters without decorations.
+/// Words that people choose and decorate, in small letters without decorations.
 const COMMON: [&str; 56] = [
     "abc",
     "access",

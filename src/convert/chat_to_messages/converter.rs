@@ -23,7 +23,7 @@ pub struct ChatToMessages {
 
 /// What the answer is converted with, kept beside the request.
 #[derive(Clone)]
-struct Kept(Context);
+struct AnswerContext(Context);
 
 impl Converter for ChatToMessages {
     fn target(&self, _endpoint: Endpoint) -> Endpoint {
@@ -40,12 +40,12 @@ impl Converter for ChatToMessages {
         asked.headers = call.headers.clone();
         asked.fields = scan(&converted.body).unwrap_or_default();
         asked.body = converted.body.into();
-        kept.insert(Kept(converted.context));
+        kept.insert(AnswerContext(converted.context));
         Ok(asked)
     }
 
     fn whole(&self, call: &Call, kept: &Extensions, answer: Bytes) -> Result<Whole, String> {
-        let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
+        let AnswerContext(context) = kept.get().ok_or("it is not known what was asked")?;
         // The provider may have sent the other form.
         let message = if is_object(&answer) {
             answer
@@ -79,7 +79,7 @@ impl Converter for ChatToMessages {
         kept: &Extensions,
         messages: Option<Box<dyn Rewrite>>,
     ) -> Option<Box<dyn Rewrite>> {
-        let Kept(context) = kept.get()?;
+        let AnswerContext(context) = kept.get()?;
         Some(Box::new(Streamed {
             messages,
             chunks: Stream::new(context, &call.seed(), call.at / 1000),

@@ -34,8 +34,6 @@ pub struct Options<'a> {
 #[derive(Clone, Debug)]
 pub struct Converted {
     pub body: Vec<u8>,
-    /// The client wants the answer streamed.
-    pub stream: bool,
     pub context: Context,
 }
 
@@ -80,7 +78,6 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     }
     Ok(Converted {
         body: written(&sent, &budget)?,
-        stream,
         context,
     })
 }

@@ -15,7 +15,9 @@ mod tuning;
 
 use serde_json::{Value, json};
 
-use super::{Context, Converted, Options, Refused, Target, request};
+use super::request::Converted;
+use super::{Context, Options, Target, request};
+use crate::dialect::wire::Refused;
 
 const GEMINI: Options<'static> = Options {
     target: Target::Gemini,

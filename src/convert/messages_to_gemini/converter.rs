@@ -22,7 +22,7 @@ pub struct MessagesToGemini {
 
 /// What the answer is converted with, kept beside the request.
 #[derive(Clone)]
-struct Kept(Context);
+struct AnswerContext(Context);
 
 impl Converter for MessagesToGemini {
     fn target(&self, endpoint: Endpoint) -> Endpoint {
@@ -42,7 +42,7 @@ impl Converter for MessagesToGemini {
         let (endpoint, body) = match call.endpoint {
             Endpoint::Messages => {
                 let converted = super::request(&call.body, &options).map_err(message)?;
-                kept.insert(Kept(converted.context));
+                kept.insert(AnswerContext(converted.context));
                 (Endpoint::Generate(Surface::V1Beta), converted.body)
             }
             Endpoint::CountTokens => {
@@ -72,7 +72,7 @@ impl Converter for MessagesToGemini {
         };
         match call.endpoint {
             Endpoint::Messages => {
-                let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
+                let AnswerContext(context) = kept.get().ok_or("it is not known what was asked")?;
                 // Google streams a list to who does not ask for events.
                 let whole = if google_forms::is_list(&whole) {
                     google_forms::events(&whole, None)?.into()
@@ -115,7 +115,7 @@ impl Converter for MessagesToGemini {
         kept: &Extensions,
         _messages: Option<Box<dyn Rewrite>>,
     ) -> Option<Box<dyn Rewrite>> {
-        let Kept(context) = kept.get()?;
+        let AnswerContext(context) = kept.get()?;
         Some(Box::new(Streamed(Stream::new(context, &call.seed()))))
     }
 

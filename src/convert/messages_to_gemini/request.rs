@@ -7,8 +7,8 @@
 mod blocks;
 pub(super) mod fields;
 mod gemini;
+mod pending;
 mod said;
-mod source;
 mod tools;
 mod tuning;
 mod turns;

@@ -52,8 +52,6 @@ pub struct Options<'a> {
 #[derive(Clone, Debug)]
 pub struct Converted {
     pub body: Vec<u8>,
-    /// The client wants the answer streamed.
-    pub stream: bool,
     pub context: Context,
 }
 
@@ -94,7 +92,6 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     let (out, context) = convert(&body, name, model, options, context, stream, &budget)?;
     Ok(Converted {
         body: written(&out, &budget)?,
-        stream,
         context,
     })
 }

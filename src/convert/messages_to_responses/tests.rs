@@ -13,7 +13,9 @@ mod rules;
 
 use serde_json::{Value, json};
 
-use super::{Context, Converted, Options, Refused, request};
+use super::request::Converted;
+use super::{Context, Options, request};
+use crate::dialect::wire::Refused;
 
 /// Converts, and checks what is made against OpenAI's rules.
 #[track_caller]

@@ -36,8 +36,6 @@ pub struct Options<'a> {
 #[derive(Clone, Debug)]
 pub struct Converted {
     pub body: Vec<u8>,
-    /// The client wants the answer streamed.
-    pub stream: bool,
     pub context: Context,
 }
 
@@ -104,7 +102,6 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     }
     Ok(Converted {
         body: written(&out, &budget)?,
-        stream,
         context,
     })
 }

@@ -11,8 +11,10 @@ mod streams;
 
 use serde_json::{Value, json};
 
-use super::{Context, Converted, Options, Refused, request};
+use super::request::Converted;
+use super::{Context, Options, request};
 use crate::convert::chat_to_messages::tests::messages;
+use crate::dialect::wire::Refused;
 
 /// Converts, and checks what is made against the rules of the Messages API.
 #[track_caller]

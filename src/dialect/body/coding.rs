@@ -38,7 +38,7 @@ const PIECE: usize = 32 << 10;
 
 /// Why a compressed body cannot be read. The text is fit for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Closed {
+pub enum UnpackError {
     #[error("the body's content-encoding is none that this relay reads: send it as gzip, as zstd, or plain")]
     Unknown,
     #[error("the body is not what its content-encoding says, or it is cut")]
@@ -64,18 +64,18 @@ pub enum Coding {
 impl Coding {
     /// By the request's `content-encoding`; `None`: not at all. An empty one and `identity` are none, alone or
     /// in a list (RFC 9110 §8.4.1, §12.5.3).
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Closed> {
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, UnpackError> {
         let mut found = None;
         for value in headers.get_all(CONTENT_ENCODING) {
-            for name in value.to_str().map_err(|_| Closed::Unknown)?.split(',') {
+            for name in value.to_str().map_err(|_| UnpackError::Unknown)?.split(',') {
                 let coding = match name.trim().to_ascii_lowercase().as_str() {
                     "" | "identity" => continue,
                     "gzip" | "x-gzip" => Self::Gzip,
                     "zstd" => Self::Zstd,
-                    _ => return Err(Closed::Unknown),
+                    _ => return Err(UnpackError::Unknown),
                 };
                 if found.replace(coding).is_some() {
-                    return Err(Closed::Unknown);
+                    return Err(UnpackError::Unknown);
                 }
             }
         }
@@ -93,37 +93,37 @@ impl Coding {
 
 /// A body on its way from packed to plain.
 pub struct Unpacker {
-    packed: Packed,
+    packed: Decoder,
     text: Vec<u8>,
-    /// What the text may not pass, bytes, and what is said if it does.
-    limit: (usize, Closed),
+    /// The limit of the text, bytes, and the error if it is exceeded.
+    limit: (usize, UnpackError),
 }
 
-enum Packed {
+enum Decoder {
     Gzip(Box<MultiGzDecoder<InTurns>>),
     Zstd(Box<FrameDecoder>, Cursor<Bytes>),
 }
 
 impl Unpacker {
     /// Begins with a body whose text may have `limit` bytes.
-    pub fn new(coding: Coding, body: Bytes, limit: usize) -> Result<Self, Closed> {
+    pub fn new(coding: Coding, body: Bytes, limit: usize) -> Result<Self, UnpackError> {
         let dense = body.len().saturating_mul(DENSEST).max(ALWAYS);
         let limit = if dense < limit {
-            (dense, Closed::TooDense)
+            (dense, UnpackError::TooDense)
         } else {
-            (limit, Closed::TooLarge)
+            (limit, UnpackError::TooLarge)
         };
         let packed = match coding {
-            Coding::Gzip => Packed::Gzip(Box::new(MultiGzDecoder::new(InTurns::new(body)))),
+            Coding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(InTurns::new(body)))),
             Coding::Zstd => {
                 let mut body = Cursor::new(body);
                 let mut decoder = FrameDecoder::new();
                 decoder.set_max_window_size(WINDOW as u64);
                 decoder.init(&mut body).map_err(|error| match error {
-                    FrameDecoderError::WindowSizeTooBig { .. } => Closed::Window,
-                    _ => Closed::Broken,
+                    FrameDecoderError::WindowSizeTooBig { .. } => UnpackError::Window,
+                    _ => UnpackError::Broken,
                 })?;
-                Packed::Zstd(Box::new(decoder), body)
+                Decoder::Zstd(Box::new(decoder), body)
             }
         };
         Ok(Self {
@@ -137,9 +137,9 @@ impl Unpacker {
     pub fn needs(&self) -> usize {
         let text = self.room();
         match &self.packed {
-            Packed::Gzip(_) => text,
+            Decoder::Gzip(_) => text,
             // The decoder keeps a window of the text beside it, in a buffer that grows by doubling.
-            Packed::Zstd(decoder, _) => {
+            Decoder::Zstd(decoder, _) => {
                 let decoded = decoder.blocks_decoded().saturating_mul(BLOCK);
                 text + 2 * (decoded.min(WINDOW) + OUTPUT)
             }
@@ -158,10 +158,10 @@ impl Unpacker {
 
     /// One turn: takes in a bounded number of bytes, and gives at most as many as there is room for. True: the
     /// text is whole.
-    pub fn turn(&mut self) -> Result<bool, Closed> {
+    pub fn turn(&mut self) -> Result<bool, UnpackError> {
         self.text
             .reserve_exact(self.room().saturating_sub(self.text.len()));
-        if let Packed::Gzip(decoder) = &mut self.packed {
+        if let Decoder::Gzip(decoder) = &mut self.packed {
             decoder.get_mut().allowed = INPUT;
         }
         let mut blocks = 0;
@@ -171,17 +171,17 @@ impl Unpacker {
             self.text.resize(start + PIECE, 0);
             let piece = self.text.get_mut(start..).unwrap_or_default();
             let read = match &mut self.packed {
-                Packed::Gzip(decoder) => match decoder.read(piece) {
+                Decoder::Gzip(decoder) => match decoder.read(piece) {
                     Ok(0) => Some(None),
                     Ok(read) => Some(Some(read)),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-                    Err(_) => return Err(Closed::Broken),
+                    Err(_) => return Err(UnpackError::Broken),
                 },
-                Packed::Zstd(decoder, body) => match decoder.read(piece).map_err(|_| Closed::Broken)? {
+                Decoder::Zstd(decoder, body) => match decoder.read(piece).map_err(|_| UnpackError::Broken)? {
                     0 if decoder.is_finished() => {
                         // A second frame would be read by some providers and not by others.
                         if body.position() < body.get_ref().len() as u64 {
-                            return Err(Closed::Broken);
+                            return Err(UnpackError::Broken);
                         }
                         Some(None)
                     }
@@ -190,7 +190,7 @@ impl Unpacker {
                         blocks += 1;
                         decoder
                             .decode_blocks(body, BlockDecodingStrategy::UptoBlocks(1))
-                            .map_err(|_| Closed::Broken)?;
+                            .map_err(|_| UnpackError::Broken)?;
                         Some(Some(0))
                     }
                     read => Some(Some(read)),
@@ -284,7 +284,7 @@ mod tests {
     const CODINGS: [(Coding, Pack); 2] = [(Coding::Gzip, gzip), (Coding::Zstd, zstd)];
 
     /// The text, or why there is none; and how many turns it took.
-    fn open(coding: Coding, packed: &[u8], limit: usize) -> (Result<Bytes, Closed>, usize) {
+    fn open(coding: Coding, packed: &[u8], limit: usize) -> (Result<Bytes, UnpackError>, usize) {
         let mut unpacker = match Unpacker::new(coding, Bytes::copy_from_slice(packed), limit) {
             Ok(unpacker) => unpacker,
             Err(closed) => return (Err(closed), 0),
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// What no coding makes smaller.
+    /// Bytes that no coding can compress.
     fn noise(length: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let next = || {
@@ -332,7 +332,7 @@ mod tests {
             assert!(opened.unwrap() == text, "{coding:?}");
             assert!(turns > 5, "{coding:?}: {turns}");
             let (opened, _) = open(coding, &pack(&text), text.len() - 1);
-            assert_eq!(opened, Err(Closed::TooLarge), "{coding:?}");
+            assert_eq!(opened, Err(UnpackError::TooLarge), "{coding:?}");
         }
     }
 
@@ -346,7 +346,7 @@ mod tests {
         // Empty blocks, 3 bytes each, none of them the last.
         let nothing = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58][..], &[0, 0, 0].repeat(10_000)].concat();
         let (opened, turns) = open(Coding::Zstd, &nothing, 100);
-        assert_eq!(opened, Err(Closed::Broken));
+        assert_eq!(opened, Err(UnpackError::Broken));
         assert!(turns >= 10_000 / BLOCKS, "{turns}");
     }
 
@@ -357,11 +357,11 @@ mod tests {
             let packed = pack(&bomb);
             assert!(packed.len() < 1 << 20, "{coding:?}: {}", packed.len());
             let (opened, _) = open(coding, &packed, 1 << 20);
-            assert_eq!(opened, Err(Closed::TooLarge), "{coding:?}");
+            assert_eq!(opened, Err(UnpackError::TooLarge), "{coding:?}");
             let (opened, _) = open(coding, &packed, 100 << 20);
-            assert_eq!(opened, Err(Closed::TooDense), "{coding:?}");
+            assert_eq!(opened, Err(UnpackError::TooDense), "{coding:?}");
         }
-        // As small, and as dense, as what is no bomb may be.
+        // The smallest and densest body that does not count as a bomb.
         let text = vec![b' '; ALWAYS];
         for (coding, pack) in CODINGS {
             assert_eq!(open(coding, &pack(&text), 100 << 20).0.unwrap(), text);
@@ -372,7 +372,7 @@ mod tests {
     fn a_frame_that_announces_too_much_is_not_begun() {
         // A single segment of 1 GiB, and nothing behind the head.
         let head = [0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0x40];
-        assert_eq!(open(Coding::Zstd, &head, 64 << 20), (Err(Closed::Window), 0));
+        assert_eq!(open(Coding::Zstd, &head, 64 << 20), (Err(UnpackError::Window), 0));
     }
 
     #[test]
@@ -383,15 +383,19 @@ mod tests {
             for cut in [packed.len() - 3, packed.len() / 2, 5, 0] {
                 assert_eq!(
                     open(coding, &packed[..cut], 200_000).0,
-                    Err(Closed::Broken),
+                    Err(UnpackError::Broken),
                     "{coding:?} {cut}"
                 );
             }
-            assert_eq!(open(coding, b"{}", 10_000).0, Err(Closed::Broken), "{coding:?}");
+            assert_eq!(
+                open(coding, b"{}", 10_000).0,
+                Err(UnpackError::Broken),
+                "{coding:?}"
+            );
         }
         assert_eq!(
             open(Coding::Zstd, &[zstd(b"{}"), zstd(b"x")].concat(), 100).0,
-            Err(Closed::Broken)
+            Err(UnpackError::Broken)
         );
     }
 
@@ -431,7 +435,7 @@ mod tests {
             &["gzip;q=1"],
             &["identity, br"],
         ] {
-            assert_eq!(named(other), Err(Closed::Unknown), "{other:?}");
+            assert_eq!(named(other), Err(UnpackError::Unknown), "{other:?}");
         }
     }
 }

@@ -98,7 +98,7 @@ impl<'a> Quotes<'a> {
 
     /// Which bytes are escaped. In a run of backslashes every other one escapes the next byte, beginning
     /// with the first; adding the mask of runs that begin on odd bits to the mask of all carries through
-    /// each run, so that the two kinds can be told apart at their ends.
+    /// each run, so that the two kinds differ at their ends.
     #[inline]
     fn escaped(&mut self, backslashes: u64) -> u64 {
         let backslashes = backslashes & !self.carry;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::walk::MOST_LEVELS;
 use super::*;
 
 fn patch_model(body: &Bytes, fields: &Fields, model: &str) -> Bytes {
@@ -23,7 +24,7 @@ fn fields_are_found_wherever_they_stand() {
     assert_eq!(fields.model(body).unwrap().as_deref(), Some("claude-opus-5-5"));
     assert!(matches!(fields.model(body), Ok(Some(Cow::Borrowed(_)))));
     assert!(fields.is_true(Field::Stream, body));
-    assert_eq!(fields.number(Field::MaxTokens, body), Some(32_000));
+    assert_eq!(fields.raw(Field::MaxTokens, body), Some(&b"32000"[..]));
     assert_eq!(
         fields.raw(Field::Metadata, body),
         Some(&br#"{"user_id":"u","model":"no"}"#[..])
@@ -168,7 +169,6 @@ proptest! {
             prop_assert_eq!(found.as_ref(), value.get(name));
             let shown = fields.text(field, text.as_bytes());
             prop_assert_eq!(shown.as_deref(), value.get(name).and_then(Value::as_str));
-            prop_assert_eq!(fields.number(field, text.as_bytes()), value.get(name).and_then(Value::as_u64));
             prop_assert_eq!(fields.is_true(field, text.as_bytes()), value.get(name) == Some(&json!(true)));
         }
     }

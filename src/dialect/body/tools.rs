@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::model::charge::{Extras, Item};
 
-/// What a request declares. What a call really used, its answer tells.
+/// The tools that a request declares. The answer reports which were used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostedTools {
     /// So many searches at most; `None`: none.
@@ -24,7 +24,7 @@ pub struct HostedTools {
     pub files: bool,
     pub code: bool,
     pub images: bool,
-    /// What images are to be generated with.
+    /// The settings of image generation.
     pub image_model: Option<String>,
 }
 
@@ -115,7 +115,7 @@ impl HostedTools {
         }
     }
 
-    /// What such a call is taken to use until its answer tells.
+    /// The assumed usage of such a call until its answer reports the true one.
     pub fn usual(&self) -> Extras {
         let search = if self.preview {
             Item::WebSearchPreview

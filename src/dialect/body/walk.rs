@@ -223,7 +223,7 @@ impl Levels {
         true
     }
 
-    /// What the bracket around the closed one is; `None`: it was the outermost.
+    /// The bracket around the closed one; `None`: it was the outermost.
     fn pop(&mut self) -> Option<bool> {
         self.depth -= 1;
         let outer = self.depth.checked_sub(1)?;

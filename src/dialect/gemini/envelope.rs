@@ -52,7 +52,8 @@ fn too_large() -> String {
     format!("an answer has more than {} MB", LARGEST >> 20)
 }
 
-/// A stream of events.
+/// A stream of events. Lines that are not data pass with their ends as they came, so they are not split by
+/// `wire::lines`.
 struct Events {
     into: Into,
     /// The line under way.
@@ -191,7 +192,7 @@ impl Rewrite for Objects {
     }
 
     fn finish(&mut self) -> Bytes {
-        // An object that was cut is no answer of any protocol.
+        // A truncated object is not an answer of any protocol.
         std::mem::take(&mut self.object).into()
     }
 }

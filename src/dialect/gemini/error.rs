@@ -1,11 +1,11 @@
-//! Our own failures as Google's clients are told them: `google.rpc.Status`, <https://google.aip.dev/193>.
+//! The relay's own failures in the form of Google's errors: `google.rpc.Status`, <https://google.aip.dev/193>.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
 
-/// What coming back does not help is told to come back after this long, seconds.
+/// The retry delay for failures that a retry cannot mend, seconds.
 const NOT_TODAY: u64 = 86_400;
 
 /// Gemini CLI looks into `RetryInfo` and not at `retry-after`: it waits that long, up to five minutes, and

@@ -1,4 +1,4 @@
-//! What Google's answers tell of usage, in an envelope or out of it.
+//! Reads usage from Google's answers, in an envelope or out of it.
 //!
 //! Facts this rests on (the Gemini API's reference): figures are cumulative, and come with every piece of a
 //! stream; `promptTokenCount` counts what came out of a cache too, but not what tools put in;
@@ -108,7 +108,7 @@ static PART: Shape = Shape(&[
     ("tokenCount", Field::Any),
 ]);
 
-/// What was searched for with Google: charged by the query, or by the prompt, as the model has it.
+/// Google searches: charged by the query, or by the prompt, as the model has it.
 fn queries(seen: &mut Seen, value: &Value) {
     seen.hosted().queries(value);
 }

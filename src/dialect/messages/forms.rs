@@ -88,7 +88,7 @@ fn opened(mut block: Value) -> (Value, Vec<Value>) {
 
 /// The whole message of a stream's events; or why there is none.
 pub(crate) fn whole(events: &[u8]) -> Result<Vec<u8>, String> {
-    let mut folded = Folded::default();
+    let mut folded = FoldedMessage::default();
     let mut lines = Lines::default();
     lines
         .feed(events, |data| folded.event(data))
@@ -105,9 +105,9 @@ pub(crate) fn whole(events: &[u8]) -> Result<Vec<u8>, String> {
     Ok(message.to_string().into_bytes())
 }
 
-/// What the events have said so far.
+/// The message as far as the events have built it.
 #[derive(Default)]
-struct Folded {
+struct FoldedMessage {
     message: Option<Value>,
     content: Vec<Value>,
     /// The input of the block under way, as text.
@@ -116,7 +116,7 @@ struct Folded {
     error: Option<Value>,
 }
 
-impl Folded {
+impl FoldedMessage {
     fn event(&mut self, data: &[u8]) {
         let Ok(mut event) = serde_json::from_slice::<Value>(&mended(data)) else {
             return;

@@ -2,7 +2,7 @@
 //!
 //! The body is one object; a few of its values are of interest and small. The tap walks along the top
 //! level, holds those values (up to [`CAPTURE_BYTES`] each), and steps over all others: through the
-//! strings, which are most of an answer, from quote to quote. A body that is no object, or is broken,
+//! strings, which are most of an answer, from quote to quote. A body that is not an object, or is broken,
 //! teaches it nothing from there on. It is not a validator.
 
 use serde_json::Value;
@@ -167,16 +167,8 @@ impl JsonTap {
         }
     }
 
-    pub fn began(&self) -> bool {
-        !matches!(self.state, State::Before | State::Dead)
-    }
-
     pub fn ended(&self) -> bool {
         self.state == State::Done
-    }
-
-    pub fn error(&self) -> Option<&ProviderError> {
-        self.error.as_ref()
     }
 
     /// See [`crate::dialect::meter`] for how the quality is decided. Here the usage is the final one if it is there

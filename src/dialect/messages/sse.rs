@@ -1,9 +1,8 @@
 //! Learns what an Anthropic event stream tells about usage, as its bytes pass.
 //!
-//! Lines may be cut anywhere by the network, even inside a character; they end in LF, CR LF or CR, as the
-//! SSE specification has it. Almost all lines of a stream are deltas of text. They are recognised by
-//! their first bytes and skipped to their end without being held or parsed; only the few lines that name
-//! usage or an error are captured (up to [`CAPTURE_BYTES`]) and read as JSON.
+//! Lines may be cut anywhere by the network, even inside a character. Almost all lines of a stream are deltas of
+//! text. They are recognised by their first bytes and skipped to their end without being held or parsed; only the few
+//! lines that name usage or an error are captured (up to [`CAPTURE_BYTES`]) and read as JSON.
 
 mod line;
 
@@ -15,6 +14,7 @@ use self::line::{ENVELOPE, HEAD_BYTES, Kind, Verdict, classify};
 
 use super::usage::Tally;
 use crate::dialect::meter::{Last, Measured, ProviderError, bounded, guess};
+use crate::dialect::wire::lines::Splitter;
 use crate::model::usage::Quality;
 
 /// A line of interest that is longer is given up. Real ones have about a thousand bytes.
@@ -29,11 +29,10 @@ pub struct SseTap {
     /// First bytes of a line cut before it could be classified.
     head: [u8; HEAD_BYTES],
     head_len: usize,
-    /// The last byte was a CR: an LF now belongs to it.
-    after_cr: bool,
+    splitter: Splitter,
     /// The last line was empty, or none has begun.
     between: bool,
-    /// What the `event:` line of the current event said.
+    /// The kind that the current event's `event:` line named.
     event: Kind,
     /// Data of interest that is not read yet: a line still under way, or JSON spread over several lines.
     capture: Vec<u8>,
@@ -43,12 +42,12 @@ pub struct SseTap {
     unfinished: bool,
     /// The line under way is one of data.
     is_data: bool,
-    seen: Seen,
+    seen: StreamFacts,
 }
 
-/// What the stream has told so far.
+/// The facts that the stream has reported so far.
 #[derive(Debug, Default)]
-struct Seen {
+struct StreamFacts {
     began: bool,
     started: bool,
     stopped: bool,
@@ -88,14 +87,14 @@ impl Default for SseTap {
             line: Line::Start,
             head: [0; HEAD_BYTES],
             head_len: 0,
-            after_cr: false,
+            splitter: Splitter::default(),
             between: true,
             event: Kind::Unknown,
             capture: Vec::new(),
             gave_up: false,
             unfinished: false,
             is_data: false,
-            seen: Seen::default(),
+            seen: StreamFacts::default(),
         }
     }
 }
@@ -104,44 +103,15 @@ impl SseTap {
     /// The next bytes of the stream.
     pub fn feed(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
-        if self.after_cr
-            && let Some((first, tail)) = rest.split_first()
-        {
-            self.after_cr = false;
-            if *first == b'\n' {
-                rest = tail;
-            }
+        while let Some(part) = self.splitter.next(&mut rest) {
+            self.part(part.bytes, part.is_last);
         }
-        while !rest.is_empty() {
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                self.part(rest, false);
-                return;
-            };
-            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            self.part(part, true);
-            rest = match tail {
-                [b'\r'] => {
-                    self.after_cr = true;
-                    return;
-                }
-                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
-                [] => return,
-            };
-        }
-    }
-
-    pub fn began(&self) -> bool {
-        self.seen.began
     }
 
     /// By the provider's own word: its last event, its reason to stop (some servers send nothing after
     /// that), or its error.
     pub fn ended(&self) -> bool {
         self.seen.stopped || self.seen.stop_reason.is_some() || self.seen.error.is_some()
-    }
-
-    pub fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
     }
 
     pub fn between_events(&self) -> bool {
@@ -329,7 +299,7 @@ fn is_json(text: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-impl Seen {
+impl StreamFacts {
     /// Counts bytes of a delta, less what is left of its envelope.
     #[inline]
     fn delta(&mut self, bytes: u64, envelope: u64) -> Line {

@@ -59,7 +59,7 @@ static PASS: Shape = Shape(&[
     ("output_tokens_details", Field::Inner(&OUTPUT_DETAILS)),
 ]);
 
-/// What is known of a call's usage so far: the last word on each figure.
+/// A call's usage so far: the last report of each figure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     top: Figures,

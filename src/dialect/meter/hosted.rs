@@ -12,7 +12,7 @@ use crate::dialect::meter::count::{MOST_TOKENS, count};
 use crate::model::charge::Item;
 use crate::model::price::Terms;
 
-/// Containers and queries told apart in one answer.
+/// The most containers and queries that are distinguished in one answer.
 const MOST_DISTINCT: usize = 1_000;
 
 /// Types of items that cost nothing beside their tokens, though their names end like those that do.
@@ -26,7 +26,7 @@ const FREE: [&str; 7] = [
     "tool_search_call",
 ];
 
-/// What is known so far.
+/// The counts so far.
 #[derive(Debug, Default)]
 pub struct HostedCalls {
     /// Of the item that the event under way is about.
@@ -111,7 +111,7 @@ impl HostedCalls {
             .is_some_and(|kind| kind.starts_with("web_search_preview"));
     }
 
-    /// What OpenAI's image generation tool draws with.
+    /// The settings of OpenAI's image generation tool.
     pub fn image_model(&mut self, value: &Value) {
         if let Some(model) = value.as_str().filter(|model| model.len() <= 200) {
             self.image_model = Some(model.to_owned());
@@ -142,7 +142,7 @@ impl HostedCalls {
         }
     }
 
-    /// The answer rests on a search, of which no more is told.
+    /// The answer rests on a search, without further details.
     pub fn searched(&mut self) {
         self.searched = true;
     }

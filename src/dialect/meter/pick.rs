@@ -7,44 +7,13 @@
 
 use serde_json::Value;
 
-use super::reading::{Reading, Rule, Seen, Take};
+use super::table::{KEY_BYTES, Reading, Seen, Take};
 
 /// A value of interest that is longer is given up.
 pub(crate) const CAPTURE_BYTES: usize = 64 << 10;
 
 /// Capacity kept for the next capture.
 const KEPT_BYTES: usize = 4 << 10;
-
-/// Longer than any key of interest.
-pub(crate) const KEY_BYTES: usize = 24;
-
-/// Steps of the longest path.
-pub(crate) const MOST_STEPS: usize = 6;
-
-/// Which rules have a key of this length as that step of their path: a key is compared with these alone, so
-/// that a key of no rule costs next to nothing.
-pub(crate) type ByLength = [[u64; KEY_BYTES]; MOST_STEPS];
-
-/// The masks of these rules.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "evaluated when a table is compiled: a path that is too long does not compile"
-)]
-pub(crate) const fn by_length(rules: &[Rule]) -> ByLength {
-    assert!(rules.len() <= 64, "one bit for each rule");
-    let mut masks = [[0; KEY_BYTES]; MOST_STEPS];
-    let mut rule = 0;
-    while rule < rules.len() {
-        let path = rules[rule].path;
-        let mut step = 0;
-        while step < path.len() {
-            masks[step][path[step].len()] |= 1 << rule;
-            step += 1;
-        }
-        rule += 1;
-    }
-    masks
-}
 
 /// Open objects and lists on the way to values of interest. What lies deeper is stepped over.
 const MOST_LEVELS: usize = 12;

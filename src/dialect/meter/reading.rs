@@ -4,229 +4,10 @@
 //! in one piece, a list of answers, and a stream of events, each of whose data is a text of its own. However
 //! the network cuts the bytes, the same is read.
 
-use serde_json::Value;
-
-use super::hosted::HostedCalls;
-use super::pick::{ByLength, Picker, by_length};
-use super::{Last, Measured, ProviderError, Tap, bounded, guess};
-use crate::model::price::Terms;
-use crate::model::usage::{Quality, Tokens};
-
-use crate::dialect::origin;
-
-pub(crate) use crate::dialect::meter::count::{MOST_TOKENS, count};
-
-/// How a protocol tells of usage.
-#[derive(Debug)]
-pub struct Reading {
-    pub(crate) rules: &'static [Rule],
-    pub(crate) by_length: ByLength,
-    mark: bool,
-}
-
-impl Reading {
-    /// At most 64 rules, with paths of at most six steps and keys of less than 24 bytes: more do not compile.
-    /// `mark`: a stream is over when `[DONE]` has come.
-    pub const fn new(rules: &'static [Rule], mark: bool) -> Self {
-        Self {
-            rules,
-            by_length: by_length(rules),
-            mark,
-        }
-    }
-
-    /// The rules of these bits.
-    pub(crate) fn among(&self, mut bits: u64) -> impl Iterator<Item = &'static Rule> {
-        if self.rules.len() < 64 {
-            bits &= (1 << self.rules.len()) - 1;
-        }
-        let rules = self.rules;
-        std::iter::from_fn(move || {
-            let rule = rules.get(bits.trailing_zeros() as usize)?;
-            bits &= bits - 1;
-            Some(rule)
-        })
-    }
-}
-
-/// A value of interest. Lists are no step of a path.
-#[derive(Debug)]
-pub struct Rule {
-    pub path: &'static [&'static str],
-    pub take: Take,
-}
-
-#[derive(Debug)]
-pub enum Take {
-    Value(fn(&mut Seen, &Value)),
-    /// Generated content: its length is all that is of interest, and only if no usage is named.
-    Content,
-}
-
-impl Rule {
-    pub const fn value(path: &'static [&'static str], read: fn(&mut Seen, &Value)) -> Self {
-        Self {
-            path,
-            take: Take::Value(read),
-        }
-    }
-
-    pub const fn content(path: &'static [&'static str]) -> Self {
-        Self {
-            path,
-            take: Take::Content,
-        }
-    }
-}
-
-/// What an answer has told so far.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// As the provider named them last.
-    pub tokens: Option<Tokens>,
-    pub terms: Terms,
-    /// A figure cannot be true.
-    pub doubtful: bool,
-    pub error: Option<ProviderError>,
-    /// The answer is over by its own word.
-    pub ended: bool,
-    model: Option<String>,
-    message_id: Option<String>,
-    reasoning: Option<u64>,
-    stop_reason: Option<String>,
-    content: u64,
-    /// Of the text under way: it is an error by its type, and what it says.
-    is_error: bool,
-    says: Option<String>,
-    /// Tools that the provider ran for the call.
-    hosted: HostedCalls,
-}
-
-impl Seen {
-    pub fn model(&mut self, value: &Value) {
-        self.model = value
-            .as_str()
-            .map(|text| bounded(text, 200))
-            .or(self.model.take());
-    }
-
-    pub fn message_id(&mut self, value: &Value) {
-        self.message_id = value
-            .as_str()
-            .map(|text| bounded(text, 200))
-            .or(self.message_id.take());
-    }
-
-    /// What only the account that made it can read, to be sent back in the conversation's next call.
-    pub fn encrypted_reasoning(&mut self, value: &Value) {
-        if let Some(content) = value.as_str() {
-            self.reasoning = Some(origin::fingerprint(content.as_bytes()));
-        }
-    }
-
-    /// Encrypted reasoning of an answer in one piece: the last one's fingerprint counts, and all of it is content.
-    pub fn encrypted_output(&mut self, value: &Value) {
-        self.encrypted_reasoning(value);
-        self.content(value.as_str().map_or(0, str::len) as u64);
-    }
-
-    /// A reason to stop ends the answer; `null` is none.
-    pub fn stop_reason(&mut self, value: &Value) {
-        if let Some(reason) = value.as_str() {
-            self.stop_reason = Some(bounded(reason, 64));
-            self.ended = true;
-        }
-    }
-
-    pub fn error(&mut self, value: &Value) {
-        if let Some(error) = ProviderError::read(value) {
-            self.error.get_or_insert(error);
-            self.ended = true;
-        }
-    }
-
-    /// The text itself is an error, which stands in its other fields.
-    pub fn is_error(&mut self) {
-        self.is_error = true;
-    }
-
-    pub fn says(&mut self, value: &Value) {
-        self.says = value.as_str().map(|text| bounded(text, 2_000));
-    }
-
-    /// A name of a service tier.
-    pub fn tier(&mut self, value: &Value) {
-        if let Some(tier) = value.as_str() {
-            // Names are short; a long one is nobody's tier.
-            self.terms.tier = (tier.len() <= 32).then(|| tier.to_owned());
-        }
-    }
-
-    /// For what tells of tools that the provider runs.
-    pub fn hosted(&mut self) -> &mut HostedCalls {
-        &mut self.hosted
-    }
-
-    /// A figure, cut to what can be true.
-    pub fn figure(&mut self, value: Option<&Value>) -> u64 {
-        let named = value.and_then(count).unwrap_or_default();
-        self.doubtful |= named > MOST_TOKENS;
-        named.min(MOST_TOKENS)
-    }
-
-    pub(crate) fn content(&mut self, bytes: u64) {
-        self.content = self.content.saturating_add(bytes);
-    }
-
-    fn text_ends(&mut self) {
-        self.hosted.text_ends();
-        let says = self.says.take();
-        if std::mem::take(&mut self.is_error) {
-            self.error
-                .get_or_insert_with(|| ProviderError::new("error", says.as_deref().unwrap_or_default()));
-            self.ended = true;
-        }
-    }
-
-    /// See [`super`] for how the quality is decided. `whole`: the body came to its own end.
-    fn measured(self, whole: bool, nothing: bool) -> Measured {
-        let mut tokens = self.tokens.unwrap_or_default();
-        let mut terms = self.terms;
-        let unknown = self.hosted.tell(&mut terms);
-        // Servers that name no output while they send some mean "not counted".
-        let hollow = tokens.output == 0 && self.content > EMPTY_CONTENT;
-        let refused = self.error.is_some() && self.tokens.is_none() && self.content <= EMPTY_CONTENT;
-        let whole = whole && self.error.is_none();
-        let quality = if refused || (whole && self.tokens.is_some() && !hollow) {
-            if self.doubtful || unknown {
-                Quality::Estimated
-            } else {
-                Quality::Exact
-            }
-        } else {
-            tokens.output = tokens.output.max(guess(self.content));
-            if whole || nothing {
-                Quality::Estimated
-            } else {
-                Quality::Partial
-            }
-        };
-        Measured {
-            model: self.model,
-            message_id: self.message_id,
-            reasoning: self.reasoning,
-            tokens,
-            terms,
-            quality,
-            stop_reason: self.stop_reason,
-            error: self.error,
-            counted: None,
-        }
-    }
-}
-
-/// `[]`, or a message with nothing in it.
-const EMPTY_CONTENT: u64 = 40;
+use super::pick::Picker;
+pub use super::table::{Reading, Rule, Seen};
+use super::{Last, Measured, Tap};
+use crate::dialect::wire::lines::Splitter;
 
 /// An answer in one piece: an object, or a list of them.
 #[derive(Debug)]
@@ -251,14 +32,6 @@ impl Tap for Whole {
 
     fn ended(&self) -> bool {
         self.picker.is_done()
-    }
-
-    fn began(&self) -> bool {
-        self.picker.began()
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
     }
 
     fn between_events(&self) -> Option<bool> {
@@ -289,8 +62,7 @@ pub(crate) struct Events {
     /// What is here of the event under way.
     event: Event,
     line: Line,
-    /// The last byte was a CR: an LF now belongs to it.
-    after_cr: bool,
+    splitter: Splitter,
     /// The last line was empty, or none has begun.
     between: bool,
     began: bool,
@@ -327,7 +99,7 @@ impl Events {
             event: Event::Nothing,
             marked: Some(0),
             line: Line::Start(0),
-            after_cr: false,
+            splitter: Splitter::default(),
             between: true,
             began: false,
         }
@@ -403,42 +175,17 @@ impl Events {
 
 impl Tap for Events {
     fn feed(&mut self, chunk: &[u8]) {
-        if chunk.is_empty() {
-            return;
-        }
         let mut rest = chunk;
-        if std::mem::take(&mut self.after_cr) {
-            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
-        }
-        while !rest.is_empty() {
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                self.part(rest);
-                return;
-            };
-            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            self.part(part);
-            self.line_ends();
-            rest = match tail {
-                [b'\r'] => {
-                    self.after_cr = true;
-                    return;
-                }
-                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
-                [] => return,
-            };
+        while let Some(part) = self.splitter.next(&mut rest) {
+            self.part(part.bytes);
+            if part.is_last {
+                self.line_ends();
+            }
         }
     }
 
     fn ended(&self) -> bool {
         self.seen.ended
-    }
-
-    fn began(&self) -> bool {
-        self.began
-    }
-
-    fn error(&self) -> Option<&ProviderError> {
-        self.seen.error.as_ref()
     }
 
     fn between_events(&self) -> Option<bool> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub struct Shape(pub &'static [(&'static str, Field)]);
 
-/// What a known field may hold.
+/// The type of a known field.
 #[derive(Debug)]
 pub enum Field {
     /// Read by the reader, or without a price of its own.

@@ -1,6 +1,6 @@
-//! Our own failures as OpenAI's clients are told them.
+//! The relay's own failures in the form of OpenAI's errors.
 //!
-//! What Codex makes of an answer was measured (0.169.0, a provider that never recovers):
+//! Codex's reactions were measured (0.169.0, a provider that never recovers):
 //!
 //! | answer | requests | what its user sees |
 //! | --- | --- | --- |
@@ -44,7 +44,7 @@ pub(crate) fn refusal(failure: &Failure, request_id: &str, now: Millis) -> Refus
 }
 
 pub(crate) fn in_stream(endpoint: Endpoint, failure: &Failure, request_id: &str) -> Bytes {
-    // No moment is told inside of a stream.
+    // An error inside a stream has no retry time.
     let error = ErrorObject::new(failure, request_id, 0);
     if endpoint == Endpoint::ChatCompletions {
         return Bytes::from(format!("data: {}\n\n", json!({ "error": error })));

@@ -12,7 +12,7 @@ use crate::dialect::wire::events::{Lines, data, named};
 
 /// The part of a chat request that says what its stream tells.
 #[derive(Default, Deserialize)]
-struct Asked {
+struct StreamWish {
     #[serde(default)]
     stream_options: Option<StreamOptions>,
 }
@@ -23,9 +23,9 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// Whether a chat request wants usage told in its stream.
+/// Whether a chat request asks for usage in its stream.
 pub(crate) fn wants_usage(request: &[u8]) -> bool {
-    let asked: Asked = serde_json::from_slice(request).unwrap_or_default();
+    let asked: StreamWish = serde_json::from_slice(request).unwrap_or_default();
     asked.stream_options.unwrap_or_default().include_usage
 }
 
@@ -327,7 +327,7 @@ mod tests {
         there_and_back(&whole, &there, completion(&there));
         let text = String::from_utf8(there).unwrap();
         assert!(text.ends_with("\n\ndata: [DONE]\n\n"), "{text}");
-        // Usage is told to who asked for it.
+        // Usage is reported if it was asked for.
         assert!(wants_usage(
             br#"{"stream":true,"stream_options":{"include_usage":true}}"#
         ));

@@ -1,4 +1,4 @@
-//! What OpenAI's answers tell of usage.
+//! Reads usage from OpenAI's answers.
 //!
 //! Facts this rests on (OpenAI's API reference): `input_tokens` and `prompt_tokens` count cached ones too,
 //! and those written to a cache; `output_tokens` and `completion_tokens` count the reasoning. A stream of
@@ -129,7 +129,7 @@ fn annotations(seen: &mut Seen, value: &Value) {
     }
 }
 
-/// What an event is. One that is an error has it in the event itself.
+/// The type of an event. An error event carries the error in itself.
 fn kind(seen: &mut Seen, kind: &Value) {
     match kind.as_str() {
         Some("error") => seen.is_error(),

@@ -34,7 +34,7 @@ pub fn allowance(input: usize) -> usize {
     input.saturating_mul(TIMES).saturating_add(FLOOR).min(most)
 }
 
-/// What is left for one conversion. Shared by all its writers, so it is taken from through `&self`.
+/// The rest of one conversion's budget. Shared by all its writers, so it is taken from through `&self`.
 #[derive(Debug)]
 pub(crate) struct Budget {
     allowed: usize,
@@ -54,7 +54,7 @@ pub(crate) enum Overdrawn {
     Steps(usize),
 }
 
-/// What a conversion took from its budget.
+/// The part of its budget that a conversion used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Bytes of text, and [`VALUE`] for each value.
@@ -116,7 +116,7 @@ impl Budget {
         }
     }
 
-    /// What it was overdrawn by, if it was: for callers that were told so through another error.
+    /// The item that exceeded it, if one did: for callers that got another error.
     pub(crate) fn overdrawn(&self) -> Option<Overdrawn> {
         self.overdrawn.get()
     }

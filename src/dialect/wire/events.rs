@@ -1,6 +1,8 @@
 //! The data of server-sent events, out of bytes cut anywhere.
 //!
-//! Lines end in LF, CR LF or CR. Only `data` fields are of interest here.
+//! Only `data` fields are of interest here.
+
+use super::lines::Splitter;
 
 /// Data longer than this is given up, bytes: a call that writes a whole file has a few hundred kilobytes, a large
 /// image in base64 some 20 MB.
@@ -13,8 +15,7 @@ const KEPT: usize = 64 << 10;
 pub(crate) struct Lines {
     line: Vec<u8>,
     data: Vec<u8>,
-    /// The last byte was a CR: an LF now belongs to it.
-    after_cr: bool,
+    splitter: Splitter,
 }
 
 /// An event was longer than [`MOST`].
@@ -44,19 +45,11 @@ impl Lines {
     /// Takes the next bytes; `each` is called with the data of every event that ends in them.
     pub(crate) fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
         let mut rest = chunk;
-        while let Some(first) = rest.first() {
-            if std::mem::take(&mut self.after_cr) && *first == b'\n' {
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
+        while let Some(part) = self.splitter.next(&mut rest) {
+            self.hold(part.bytes)?;
+            if part.is_last {
+                self.end_line(&mut each);
             }
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                return self.hold(rest);
-            };
-            let (part, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            self.hold(part)?;
-            self.after_cr = tail.first() == Some(&b'\r');
-            rest = tail.get(1..).unwrap_or_default();
-            self.end_line(&mut each);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What becomes of each top-level field of a request that is converted.
+//! The treatment of each top-level field of a request that is converted.
 //!
 //! A field that no table names is refused: it may change the answer, or what it costs, and nobody here knows. Both
 //! Anthropic's API ("Extra inputs are not permitted") and OpenAI's ("Unrecognized request argument supplied") refuse
@@ -8,7 +8,7 @@
 use super::Refused;
 use super::object::Object;
 
-/// What becomes of a field.
+/// The treatment of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is sent with its value, perhaps by another name.
@@ -31,7 +31,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Refuses the first field that cannot be converted. `null` is no value.
+    /// Refuses the first field that cannot be converted. `null` counts as absent.
     pub(crate) fn check(&self, body: &Object<'_>) -> Result<(), Refused> {
         for name in body.names() {
             let known = self.known.iter().find(|(known, _)| *known == name);

@@ -92,7 +92,7 @@ impl<'a> Object<'a> {
         serde_json::from_slice(body)
     }
 
-    /// What is no object has no members.
+    /// A value that is not an object has no members.
     pub(crate) fn of(json: &'a str) -> Option<Self> {
         serde_json::from_slice(json.as_bytes()).ok()
     }

@@ -1,4 +1,4 @@
-//! What an error says that has not the form of its provider's protocol.
+//! Reads the message of an error that does not follow its provider's protocol.
 
 use super::object::Object;
 use super::text::Text;

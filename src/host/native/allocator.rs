@@ -17,7 +17,7 @@ const FIXED: [(&str, &str); 2] = [
     ("MALLOC_TRIM_THRESHOLD_", "524288"),
 ];
 
-/// What an operator sets who knows better.
+/// Variables by which an operator overrides this.
 const OTHERS: [&str; 3] = ["GLIBC_TUNABLES", "MALLOC_TOP_PAD_", "LD_PRELOAD"];
 
 /// Starts this program anew, in this process, with the allocator's sizes fixed. Returns if they are, if the

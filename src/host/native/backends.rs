@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::clock::NativeClock;
 use crate::config;
-use crate::port::store::Store;
+use crate::port::whole::Whole;
 
 /// The one file of the data folder. Blocks until it is open.
 #[cfg(feature = "embedded")]
-pub(super) fn embedded(data_dir: &Path, clock: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+pub(super) fn embedded(data_dir: &Path, clock: Arc<NativeClock>) -> Result<Arc<dyn Whole>, String> {
     use crate::store::embedded::{Embedded, OpenError};
     let file = data_dir.join(super::first_run::STORE_FILE);
     match Embedded::open(&file, clock) {
@@ -23,12 +23,12 @@ pub(super) fn embedded(data_dir: &Path, clock: Arc<NativeClock>) -> Result<Arc<d
 }
 
 #[cfg(not(feature = "embedded"))]
-pub(super) fn embedded(_: &Path, _: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+pub(super) fn embedded(_: &Path, _: Arc<NativeClock>) -> Result<Arc<dyn Whole>, String> {
     Err("this build has no store of its own: set REDIS_URL or REDIS_HOST".to_owned())
 }
 
 #[cfg(feature = "redis")]
-pub(super) fn redis(redis: &config::Redis) -> Result<Arc<dyn Store>, String> {
+pub(super) fn redis(redis: &config::Redis) -> Result<Arc<dyn Whole>, String> {
     use crate::store::tcp::Tcp;
     let store =
         Tcp::new(redis.url.reveal(), None).map_err(|error| format!("redis at {}: {error}", redis.shown))?;
@@ -36,12 +36,12 @@ pub(super) fn redis(redis: &config::Redis) -> Result<Arc<dyn Store>, String> {
 }
 
 #[cfg(not(feature = "redis"))]
-pub(super) fn redis(_: &config::Redis) -> Result<Arc<dyn Store>, String> {
+pub(super) fn redis(_: &config::Redis) -> Result<Arc<dyn Whole>, String> {
     Err("this build cannot use Redis: leave REDIS_URL and REDIS_HOST out".to_owned())
 }
 
 #[cfg(feature = "upstash")]
-pub(super) fn upstash(upstash: &config::Upstash, clock: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+pub(super) fn upstash(upstash: &config::Upstash, clock: Arc<NativeClock>) -> Result<Arc<dyn Whole>, String> {
     use crate::store::upstash::{Limits, Upstash};
     let store = Upstash::new(&upstash.url, &upstash.token, clock, Limits::default())
         .map_err(|error| format!("upstash at {}: {error}", upstash.shown))?;
@@ -49,7 +49,7 @@ pub(super) fn upstash(upstash: &config::Upstash, clock: Arc<NativeClock>) -> Res
 }
 
 #[cfg(not(feature = "upstash"))]
-pub(super) fn upstash(_: &config::Upstash, _: Arc<NativeClock>) -> Result<Arc<dyn Store>, String> {
+pub(super) fn upstash(_: &config::Upstash, _: Arc<NativeClock>) -> Result<Arc<dyn Whole>, String> {
     Err(
         "this build cannot use Upstash: leave UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN out"
             .to_owned(),

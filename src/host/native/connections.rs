@@ -22,7 +22,7 @@ const LEAVING: usize = 32;
 /// no walk over all of them for each attempt.
 const SEARCHED: usize = 256;
 
-/// What connections may take.
+/// The limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at once.
@@ -149,7 +149,7 @@ struct Slot {
     evicted: Notify,
 }
 
-/// What counts as one address. A host with IPv6 has a /64 of them.
+/// The unit that counts as one address. A host with IPv6 has a /64 of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Site {
     V4(u32),
@@ -196,7 +196,7 @@ impl Connections {
         address: IpAddr,
         behind_proxy: bool,
         now: u64,
-    ) -> Result<Connected, ConnectionRefusal> {
+    ) -> Result<ConnectionPermit, ConnectionRefusal> {
         let site = Site::of(address).filter(|_| !behind_proxy && self.limits.per_address > 0);
         let mut state = self.state();
         if site.is_some() && state.of_site(site) >= self.limits.per_address {
@@ -226,7 +226,7 @@ impl Connections {
         });
         let place = state.insert(slot.clone());
         drop(state);
-        Ok(Connected {
+        Ok(ConnectionPermit {
             connections: self.clone(),
             slot,
             place,
@@ -239,13 +239,13 @@ impl Connections {
 }
 
 /// A connection that is counted, until it is dropped or evicted.
-pub struct Connected {
+pub struct ConnectionPermit {
     connections: Arc<Connections>,
     slot: Arc<Slot>,
     place: usize,
 }
 
-impl Connected {
+impl ConnectionPermit {
     /// How long this connection may be idle now: what `idle` allows up to half of either cap, and from there
     /// on less, down to `least_idle`.
     pub fn patience(&self) -> Duration {
@@ -275,7 +275,7 @@ impl Connected {
     }
 }
 
-impl Drop for Connected {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut state = self.connections.state();
         if state.remove(self.place, &self.slot).is_none() {

@@ -9,10 +9,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::draft::{Draft, sync_folder};
 use crate::config::{self, Vars};
 use crate::model::secret::Secret;
 use crate::port::random::Random;
@@ -106,6 +107,27 @@ impl<'a> Layered<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Whether an earlier run generated it, so that the environment does not have it.
+    pub fn is_kept(&self, name: &str) -> bool {
+        self.kept.contains_key(name)
+            && self
+                .environment
+                .get(name)
+                .is_none_or(|value| value.trim().is_empty())
+    }
+
+    /// Changes what is kept, in one step on disk; `None` takes it away.
+    pub fn keep(&mut self, data_dir: &Path, changes: &[(&str, Option<&str>)]) -> Result<(), String> {
+        for (name, value) in changes {
+            match value {
+                Some(value) => self.kept.insert((*name).to_owned(), (*value).to_owned()),
+                None => self.kept.remove(*name),
+            };
+        }
+        let text = serde_json::to_vec_pretty(&self.kept).map_err(|error| error.to_string())?;
+        write_private(&data_dir.join("secrets.json"), &text)
     }
 }
 
@@ -218,21 +240,18 @@ pub fn create_data_dir(data_dir: &Path) -> Result<(), String> {
 
 /// Replaces a file in one step, readable by its owner only: a crash leaves the old one or the new one.
 pub fn write_private(file: &Path, text: &[u8]) -> Result<(), String> {
-    let write = || -> std::io::Result<()> {
-        let draft = draft(file, text)?;
-        fs::rename(&draft, file)
-    };
-    write().map_err(|error| format!("{} cannot be written: {error}", file.display()))
+    draft(file, text)
+        .and_then(|draft| draft.keep(file))
+        .map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
-/// The same for a file that must not be there yet; says no if it is. Of many processes, one is told yes.
+/// The same for a file that must not be there yet; `false` if it is. Of many processes, one gets `true`.
 fn create_private(file: &Path, text: &[u8]) -> Result<bool, String> {
     let create = || -> std::io::Result<bool> {
         let draft = draft(file, text)?;
-        let linked = fs::hard_link(&draft, file);
-        let _ = fs::remove_file(&draft);
-        match linked {
-            Ok(()) => Ok(true),
+        draft.file().sync_all()?;
+        match fs::hard_link(draft.path(), file) {
+            Ok(()) => sync_folder(file).map(|()| true),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
@@ -240,20 +259,12 @@ fn create_private(file: &Path, text: &[u8]) -> Result<bool, String> {
     create().map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
-/// The text on disk under a name that no other process or thread uses.
-fn draft(file: &Path, text: &[u8]) -> std::io::Result<PathBuf> {
+/// The text under a name that no other process or thread uses.
+fn draft(file: &Path, text: &[u8]) -> std::io::Result<Draft> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let draft = file.with_extension(format!("{}-{number}.new", std::process::id()));
-    // Left by a process of the same number that died.
-    let _ = fs::remove_file(&draft);
-    let mut out = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    out.write_all(text)?;
-    out.sync_all()?;
+    let draft = Draft::at(file.with_extension(format!("{}-{number}.new", std::process::id())))?;
+    draft.file().write_all(text)?;
     Ok(draft)
 }
 

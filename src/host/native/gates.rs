@@ -113,7 +113,7 @@ enum PoolStep {
         /// Dropped when there is news.
         woken: oneshot::Receiver<()>,
         at_most: Duration,
-        /// What to ask then.
+        /// The command to send then.
         again: Box<pool::Command>,
     },
 }
@@ -262,7 +262,7 @@ impl NativeGates {
         let gate = match kept {
             Some(Reply::Value(Some(kept))) => match serde_json::from_slice::<Gate>(&kept) {
                 Ok(gate) => gate.resumed(),
-                // Written by another version. What was spent it is told by the ledger's sums.
+                // Written by another version. The gate learns the sums from the ledger.
                 Err(error) => {
                     tracing::warn!(%error, "the saved state of a gate cannot be read and is dropped");
                     Gate::default()
@@ -284,7 +284,7 @@ impl NativeGates {
     /// One step, if the gate is in memory; otherwise the command, to be asked again. A call that is to wait for
     /// a slot is told by the receiver, or asks again after the time.
     fn step(&self, key: &KeyHash, command: gate::Command) -> Result<Step, GatesError> {
-        // Whoever asks again, or leaves, waits no longer for what was told before.
+        // A caller that asks again, or leaves, no longer waits for the earlier reply.
         let call = match &command {
             gate::Command::Admit(admit) => Some(admit.call),
             gate::Command::Cancel { call } => Some(*call),
@@ -345,7 +345,7 @@ impl GateCell {
         }
     }
 
-    /// What writes the gate's state; it ends with its key.
+    /// The command that writes the gate's state; the row ends with its key.
     fn keep(&mut self, key: &KeyHash) -> Option<Command> {
         let key = keys::gate(&key.hex());
         self.stored = !self.gate.is_over();

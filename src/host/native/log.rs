@@ -19,7 +19,7 @@ pub fn start(log: &config::Log) {
     let filter = Targets::new()
         .with_default(others)
         .with_target("crs_edge", level)
-        // What admins did is told at every level but silence.
+        // Changes by admins are logged at every level but `off`.
         .with_target("audit", Level::INFO);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);

@@ -27,7 +27,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use self::client_socket::{ClientSocket, Watch};
-use super::connections::{Connected, ConnectionRefusal, Connections};
+use super::connections::{ConnectionPermit, ConnectionRefusal, Connections};
 use crate::http::extract::{ClientAddress, FromThisMachine};
 
 /// A connection's buffer may grow to this. hyper's own limit, three times as much, is kept by every connection
@@ -40,7 +40,7 @@ const REFUSALS: usize = 64;
 /// How long a refused client may take to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// What a connection is told that is one too many. Nobody has read which protocol it speaks.
+/// The answer to a connection above the cap. Its protocol is not known yet.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 141\r\n\r\n{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"This relay has as many connections as it can hold. Please try again shortly.\"}}";
 
 /// How long running calls may go on after the process was asked to end.
@@ -57,7 +57,7 @@ pub struct Server {
 }
 
 struct EventLoop {
-    connections: mpsc::UnboundedSender<(std::net::TcpStream, Connected)>,
+    connections: mpsc::UnboundedSender<(std::net::TcpStream, ConnectionPermit)>,
     load: Arc<AtomicUsize>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -103,7 +103,7 @@ impl Server {
         self.drain().await;
     }
 
-    fn admit(&self, peer: SocketAddr) -> Result<Connected, ConnectionRefusal> {
+    fn admit(&self, peer: SocketAddr) -> Result<ConnectionPermit, ConnectionRefusal> {
         self.connections
             .admit(peer.ip(), self.trust_proxy, since(self.began))
     }
@@ -132,7 +132,7 @@ impl Server {
         });
     }
 
-    fn hand_over(&self, stream: TcpStream, connected: Connected) {
+    fn hand_over(&self, stream: TcpStream, connected: ConnectionPermit) {
         let Some(idlest) = self
             .loops
             .iter()
@@ -186,7 +186,7 @@ impl EventLoop {
 }
 
 async fn serve(
-    mut inbox: mpsc::UnboundedReceiver<(std::net::TcpStream, Connected)>,
+    mut inbox: mpsc::UnboundedReceiver<(std::net::TcpStream, ConnectionPermit)>,
     service: Service,
     began: Instant,
     load: Arc<AtomicUsize>,
@@ -201,7 +201,7 @@ async fn serve(
                 Some((stream, connected)) => {
                     let (service, load, stop) = (service.clone(), load.clone(), stop.clone());
                     tracker.spawn(async move {
-                        let done = Counted(load);
+                        let done = LoadGuard(load);
                         connection(stream, connected, service, began, stop).await;
                         drop(done);
                     });
@@ -219,7 +219,7 @@ async fn serve(
     }
 }
 
-/// What every connection serves.
+/// The router and limits that every connection shares.
 #[derive(Clone)]
 pub struct Service {
     pub router: Router,
@@ -230,10 +230,10 @@ pub struct Service {
     pub connections: Arc<Connections>,
 }
 
-/// A connection that ends, however it ends, is no load any more.
-struct Counted(Arc<AtomicUsize>);
+/// Takes a connection off the load when it ends, however it ends.
+struct LoadGuard(Arc<AtomicUsize>);
 
-impl Drop for Counted {
+impl Drop for LoadGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -267,13 +267,13 @@ impl http_body::Body for Answering {
 
 /// A request that is being served.
 struct Busy {
-    connected: Arc<Connected>,
+    connected: Arc<ConnectionPermit>,
     began: Instant,
     watch: Watch,
 }
 
 impl Busy {
-    fn new(connected: &Arc<Connected>, began: Instant, watch: &Watch) -> Self {
+    fn new(connected: &Arc<ConnectionPermit>, began: Instant, watch: &Watch) -> Self {
         connected.activity().begin();
         Self {
             connected: connected.clone(),
@@ -297,7 +297,7 @@ fn since(began: Instant) -> u64 {
 
 async fn connection(
     stream: std::net::TcpStream,
-    connected: Connected,
+    connected: ConnectionPermit,
     service: Service,
     began: Instant,
     mut stop: watch::Receiver<bool>,

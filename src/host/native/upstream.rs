@@ -35,7 +35,7 @@ const IDLE_PER_HOST: usize = 256;
 
 type Pooled = Client<Connector, Full<Bytes>>;
 
-/// What tells clients apart: whose rules they keep, the proxy, and how long connecting may take.
+/// The key of a cached client: its destination rules, the proxy, and how long connecting may take.
 type Way = (u64, Option<Arc<Proxy>>, Duration);
 
 thread_local! {
@@ -100,7 +100,7 @@ impl Upstream for NativeUpstream {
                 Ok(response.map(|body| body.map_err(|error| BodyError(root_cause(&error))).boxed_unsync()))
             }
             Ok(Err(error)) => {
-                let mut error = explain(&error);
+                let mut error = explain(error);
                 let idle = connection
                     .connection_metadata()
                     .as_ref()
@@ -113,31 +113,27 @@ impl Upstream for NativeUpstream {
             Err(_) => Err(UpstreamError {
                 kind: UpstreamErrorKind::Timeout,
                 detail: format!("no answer within {} s", route.head_timeout.as_secs_f32()),
+                source: None,
             }),
         }
     }
 }
 
-fn explain(error: &hyper_util::client::legacy::Error) -> UpstreamError {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if let Some(failure) = cause.downcast_ref::<ConnectFailure>() {
-            return UpstreamError {
-                kind: failure.kind,
-                detail: failure.detail.clone(),
-            };
-        }
-        source = cause.source();
-    }
-    let kind = if error.is_connect() {
-        UpstreamErrorKind::Connect
-    } else {
-        UpstreamErrorKind::Broken
+fn explain(error: hyper_util::client::legacy::Error) -> UpstreamError {
+    let (kind, detail) = match connect_failure(&error) {
+        Some(failure) => (failure.kind, failure.detail.clone()),
+        None if error.is_connect() => (UpstreamErrorKind::Connect, root_cause(&error)),
+        None => (UpstreamErrorKind::Broken, root_cause(&error)),
     };
     UpstreamError {
         kind,
-        detail: root_cause(error),
+        detail,
+        source: Some(Box::new(error)),
     }
+}
+
+fn connect_failure<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ConnectFailure> {
+    error.downcast_ref().or_else(|| connect_failure(error.source()?))
 }
 
 /// The innermost reason, which is the one people can act on.

@@ -109,7 +109,7 @@ impl http_body::Body for Fetched {
     }
 }
 
-/// What JavaScript threw, in its words.
+/// The message of a JavaScript exception.
 pub(super) fn reason(error: &JsValue) -> String {
     let message = worker::js_sys::Reflect::get(error, &JsValue::from_str("message"));
     let message = message.ok().and_then(|message| message.as_string());

@@ -27,13 +27,13 @@ use crate::port::clock::{Clock as _, Millis};
 use crate::port::upstream::BodyError;
 
 /// Resolves when the client has left; never, if it does not.
-pub(super) struct Left {
+pub(super) struct Departure {
     fired: Option<oneshot::Receiver<()>>,
     signal: Option<AbortSignal>,
     _listener: Option<Closure<dyn FnMut()>>,
 }
 
-impl Left {
+impl Departure {
     pub(super) fn new(signal: Option<AbortSignal>) -> Self {
         let Some(signal) = signal else {
             return Self {
@@ -60,7 +60,7 @@ impl Left {
     }
 }
 
-impl Future for Left {
+impl Future for Departure {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -71,7 +71,7 @@ impl Future for Left {
     }
 }
 
-impl Drop for Left {
+impl Drop for Departure {
     fn drop(&mut self) {
         if let Some(signal) = &self.signal {
             let raw: &web_sys::AbortSignal = signal;
@@ -88,14 +88,14 @@ pub(super) async fn unless_left(
     handler: impl Future<Output = http::Response<axum::body::Body>>,
 ) -> Option<http::Response<EdgeBody>> {
     let handler = std::pin::pin!(handler);
-    match select(handler, Left::new(signal)).await {
+    match select(handler, Departure::new(signal)).await {
         Either::Left((response, left)) => Some(response.map(|body| watched(body, left, patience))),
         Either::Right(((), _)) => None,
     }
 }
 
 /// A body that is gone as soon as its client is.
-fn watched(body: axum::body::Body, left: Left, patience: Duration) -> EdgeBody {
+fn watched(body: axum::body::Body, left: Departure, patience: Duration) -> EdgeBody {
     if body.is_end_stream() || left.fired.is_none() {
         return EdgeBody(Box::pin(body));
     }
@@ -113,7 +113,7 @@ fn watched(body: axum::body::Body, left: Left, patience: Duration) -> EdgeBody {
         let body = held.body.borrow_mut().take();
         drop(body);
     });
-    EdgeBody(Box::pin(Watched {
+    EdgeBody(Box::pin(WatchedBody {
         shared,
         clock,
         ended: Some(ended),
@@ -142,13 +142,13 @@ struct Shared {
     given: Cell<Option<Millis>>,
 }
 
-struct Watched {
+struct WatchedBody {
     shared: Rc<Shared>,
     clock: EdgeClock,
     ended: Option<oneshot::Sender<()>>,
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

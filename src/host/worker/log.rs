@@ -20,7 +20,7 @@ pub(super) fn start(log: &config::Log) {
         let filter = Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("crs_edge", log.level.parse().unwrap_or(Level::INFO))
-            // What admins did is told at every level but silence.
+            // Changes by admins are logged at every level but `off`.
             .with_target("audit", Level::INFO);
         let lines = tracing_subscriber::fmt::layer()
             .json()

@@ -168,7 +168,7 @@ impl Waiting {
     fn tell(&self, calls: &[CallId]) {
         let mut waiting = self.0.borrow_mut();
         for call in calls {
-            // It is told by being dropped.
+            // Dropping it notifies the other side.
             waiting.remove(call);
         }
     }
@@ -179,13 +179,13 @@ impl Waiting {
         told
     }
 
-    /// It asks by itself: nobody waits to be told any more.
+    /// It asks by itself: nobody waits for a notification any more.
     fn gives_up(&self, call: CallId) {
         self.0.borrow_mut().remove(&call);
     }
 }
 
-/// What a reply may ask of the host.
+/// A task that a reply hands to the host.
 trait Holds {
     /// How long the reply may be held back, waiting for another.
     fn holds(&self, now: Millis) -> Option<Duration>;

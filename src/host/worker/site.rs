@@ -1,4 +1,4 @@
-//! What an isolate has: settings, the app and its router, made at its first request and used by all.
+//! The state of an isolate: settings, the app and its router, made at its first request and used by all.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -26,7 +26,9 @@ use crate::config::{Config, StoreChoice};
 use crate::http::extract::ClientAddress;
 use crate::port::clock::{Clock, Millis, within};
 use crate::port::gates::KeepsEvents;
+use crate::port::store::Store;
 use crate::store::fingerprint::{FingerprintError, check_fingerprint};
+use crate::store::schema::{self, SchemaError};
 use crate::store::upstash::{Limits, Upstash};
 
 /// How long a first request waits for the store to say whether it is the right one.
@@ -45,7 +47,7 @@ pub(super) struct Site {
     billed: Arc<Billed>,
     /// Whether the data is known to be of this ENCRYPTION_KEY.
     checked: Cell<bool>,
-    /// What is wrong with it.
+    /// The problem with it.
     wrong: RefCell<Option<Refusal>>,
     /// When the settings that are kept in memory were read.
     loaded: Cell<Millis>,
@@ -74,7 +76,7 @@ impl Site {
             .err()
             .map(|problems| problems.0.clone())
             .unwrap_or_default();
-        // There is no file here to write a generated one to.
+        // A Worker has no file for a generated one.
         if config
             .as_ref()
             .is_ok_and(|config| config.admin.password.is_none())
@@ -114,6 +116,7 @@ impl Site {
             tasks: Arc::new(EdgeTasks),
             random: Arc::new(EdgeRandom),
             billed: Some(billed.clone()),
+            backups: None,
             host: HostKind::Worker,
         };
         let app = assemble(config, ports, None);
@@ -141,12 +144,8 @@ impl Site {
         let clock = &*self.app.ports.clock;
         let store = &*self.app.ports.store;
         match within(clock, PATIENCE, check_fingerprint(store, &self.app.keyring)).await {
-            Some(Ok(())) => {
-                self.checked.set(true);
-                self.look_again();
-                Ok(())
-            }
-            Some(Err(error @ FingerprintError::Other { .. })) => {
+            Some(Ok(())) => self.known(store).await,
+            Some(Err(error @ (FingerprintError::Other { .. } | FingerprintError::Crs))) => {
                 let refusal = Refusal(vec![error.to_string()]);
                 *self.wrong.borrow_mut() = Some(refusal.clone());
                 Err(refusal)
@@ -160,6 +159,32 @@ impl Site {
                 Ok(())
             }
         }
+    }
+
+    /// Data of a version that this program does not know must not be touched either.
+    async fn known(&self, store: &dyn Store) -> Result<(), Refusal> {
+        match within(&*self.app.ports.clock, PATIENCE, schema::check(store)).await {
+            Some(Ok(_)) => {
+                self.checked.set(true);
+                self.look_again();
+            }
+            Some(Err(error @ SchemaError::Newer { .. })) => {
+                let refusal = Refusal(vec![error.to_string()]);
+                *self.wrong.borrow_mut() = Some(refusal.clone());
+                return Err(refusal);
+            }
+            // Somebody rebuilds it: the next request asks again.
+            Some(Err(
+                error @ (SchemaError::Restoring | SchemaError::Rekeying | SchemaError::Unknown { .. }),
+            )) => {
+                return Err(Refusal(vec![error.to_string()]));
+            }
+            Some(Err(SchemaError::Store(error))) => {
+                tracing::warn!(%error, "the store cannot be asked for the version of its data");
+            }
+            None => tracing::warn!("the store does not say the version of its data in time"),
+        }
+        Ok(())
     }
 
     /// What is kept in memory is read again from time to time, after the response.

@@ -123,7 +123,7 @@ fn from_js(response: &web_sys::Response, aborts: Aborts) -> Result<Response<Body
     Ok(answer)
 }
 
-/// A header that is no header is left out, as nobody could read it.
+/// An invalid header is left out, since nobody could read it.
 fn headers(from: &web_sys::Headers) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for entry in worker::js_sys::try_iter(from)
@@ -168,5 +168,6 @@ fn failed(kind: UpstreamErrorKind, detail: impl Into<String>) -> UpstreamError {
     UpstreamError {
         kind,
         detail: detail.into(),
+        source: None,
     }
 }

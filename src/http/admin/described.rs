@@ -4,11 +4,13 @@
 use std::path::Path;
 
 use utoipa::OpenApi;
+use utoipa::openapi::schema::{AllOf, ArrayItems, Object};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::{
-    accounts, audit, concurrency, groups, keys, models, oem, overview, prices, refusals, requests, settings,
-    usage,
+    accounts, audit, backups, concurrency, groups, keys, models, oem, overview, prices, refusals, requests,
+    settings, usage,
 };
 use crate::http::api_error::ErrorBody;
 use crate::http::{ops, session, stats};
@@ -80,6 +82,12 @@ use crate::http::{ops, session, stats};
         requests::csv::export,
         refusals::list,
         audit::list,
+        backups::get,
+        backups::begin,
+        backups::export,
+        backups::download,
+        backups::remove,
+        backups::set_schedule,
         models::list,
         settings::get,
         prices::get,
@@ -95,7 +103,7 @@ use crate::http::{ops, session, stats};
         ops::metrics,
     ),
     components(schemas(ErrorBody<'_>)),
-    modifiers(&Login),
+    modifiers(&Login, &Merged),
     tags(
         (name = "session", description = "Logging in and out"),
         (name = "keys", description = "Client keys"),
@@ -116,6 +124,55 @@ impl utoipa::Modify for Login {
         let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         components.add_security_scheme("admin", bearer);
     }
+}
+
+/// What a type flattens into itself without a name of its own is part of it, and no schema beside it.
+struct Merged;
+
+impl utoipa::Modify for Merged {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        components.schemas.values_mut().for_each(merge);
+    }
+}
+
+fn merge(schema: &mut RefOr<Schema>) {
+    let RefOr::T(inner) = schema else { return };
+    match inner {
+        Schema::Object(object) => object.properties.values_mut().for_each(merge),
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                merge(items);
+            }
+        }
+        Schema::OneOf(any) => any.items.iter_mut().for_each(merge),
+        Schema::AnyOf(any) => any.items.iter_mut().for_each(merge),
+        Schema::AllOf(all) => {
+            all.items.iter_mut().for_each(merge);
+            if let Some(one) = merged(all) {
+                *schema = RefOr::T(Schema::Object(one));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `None`: one of them has a name.
+fn merged(all: &AllOf) -> Option<Object> {
+    let object = |item: &RefOr<Schema>| match item {
+        RefOr::T(Schema::Object(object)) => Some(object.clone()),
+        _ => None,
+    };
+    let mut objects: Vec<Object> = all.items.iter().map(object).collect::<Option<_>>()?;
+    // Its own fields are the last.
+    let mut one = objects.pop()?;
+    for object in objects {
+        one.required.extend(object.required);
+        one.properties.extend(object.properties);
+        one.additional_properties = one.additional_properties.or(object.additional_properties);
+    }
+    one.description = one.description.or_else(|| all.description.clone());
+    Some(one)
 }
 
 #[test]

@@ -318,6 +318,12 @@ pub(super) fn requiring(
                 .extend(fields.iter().map(|field| (*field).to_owned()));
             RefOr::T(Schema::Object(object))
         }
+        // What is flattened comes first, the fields of its own last.
+        RefOr::T(Schema::AllOf(mut all)) => {
+            let own = all.items.pop().map(|own| requiring(own, fields));
+            all.items.extend(own);
+            RefOr::T(Schema::AllOf(all))
+        }
         other => other,
     }
 }

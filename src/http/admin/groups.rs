@@ -55,7 +55,7 @@ impl GroupInput {
 /// [`GroupInput`] as a new group needs it.
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "only described, and the description is made by a test")
+    allow(dead_code, reason = "only described, and the description is made by a test")
 )]
 pub(super) struct NewGroupInput;
 

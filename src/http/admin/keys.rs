@@ -72,10 +72,10 @@ pub(super) async fn create(
     if input.name.as_ref().is_none() {
         return Err(ApiError::missing("name"));
     }
-    let bound = Bound::of(&app, &input).await?;
+    let bound = Bound::of(&app, input.bindings()).await?;
     let now = app.ports.clock.now();
     let (mut key, plain) = fresh(&app, now);
-    input.apply(&bound, &mut key)?;
+    rules::apply(&input, &bound, &mut key)?;
     if !app.keys.create(&key).await? {
         return Err(ApiError::internal("a fresh key's id or hash is taken"));
     }
@@ -140,9 +140,9 @@ pub(super) async fn change(
     Path(id): Path<String>,
     Input(input): Input<KeyInput>,
 ) -> Result<Json<KeyView>, ApiError> {
-    let bound = Bound::of(&app, &input).await?;
+    let bound = Bound::of(&app, input.bindings()).await?;
     let now = app.ports.clock.now();
-    let edit = |key: &mut Key| input.apply(&bound, key);
+    let edit = |key: &mut Key| rules::apply(&input, &bound, key);
     let changed = app.keys.try_update(&id, now, edit).await??;
     let key = done(changed, "The key is deleted: restore it first.")?;
     teach(&app, &key).await;

@@ -30,17 +30,21 @@ pub(super) struct OemView {
     /// The icon as a data URL, or empty.
     site_icon_data: String,
     show_admin_button: bool,
+    /// `PUBLIC_ADDRESS`: what clients are given, without a trailing slash. `null`: it is not set, and the address by
+    /// which the relay was found has to do. `PUT` does not set it.
+    public_address: Option<String>,
     #[schema(format = DateTime)]
     updated_at: Option<String>,
 }
 
-impl From<Oem> for OemView {
-    fn from(oem: Oem) -> Self {
+impl OemView {
+    fn new(app: &App, oem: Oem) -> Self {
         Self {
             site_name: oem.site_name,
             site_icon: oem.site_icon,
             site_icon_data: oem.site_icon_data,
             show_admin_button: oem.show_admin_button,
+            public_address: app.config.server.public_address.clone(),
             updated_at: oem.updated_at,
         }
     }
@@ -141,7 +145,7 @@ fn is_icon(text: &str) -> bool {
 pub(super) async fn get(State(app): State<App>) -> Result<Response, ApiError> {
     // Made once and shared: each stranger would cost a look at the store and a copy of the icon.
     let read = async {
-        let view = OemView::from(app.settings.oem().await?);
+        let view = OemView::new(&app, app.settings.oem().await?);
         serde_json::to_vec(&view)
             .map(Bytes::from)
             .map_err(|error| ApiError::internal(error.to_string()))
@@ -175,5 +179,5 @@ pub(super) async fn set(
         .await?;
     app.site.forget();
     session.audit("oem.update", "oem:settings");
-    Ok(Json(set.into()))
+    Ok(Json(OemView::new(&app, set)))
 }

@@ -1,6 +1,7 @@
 mod accounts;
 mod audit;
 mod auth;
+mod backups;
 mod batch;
 mod bench;
 mod concurrency;

@@ -11,11 +11,11 @@ use crate::state::body_memory::BodyMemory;
 
 const KB: usize = 1 << 10;
 
-fn reserved(memory: &Arc<BodyMemory>) -> Reserved {
-    Reserved::new(memory, &KeyHash([1; 32]))
+fn reserved(memory: &Arc<BodyMemory>) -> Reservation {
+    Reservation::new(memory, &KeyHash([1; 32]))
 }
 
-fn memory(limit: usize) -> (Arc<BodyMemory>, Reserved) {
+fn memory(limit: usize) -> (Arc<BodyMemory>, Reservation) {
     let memory = Arc::new(BodyMemory::new(limit));
     let reserved = reserved(&memory);
     (memory, reserved)
@@ -78,7 +78,7 @@ async fn the_fuller_the_memory_the_shorter_the_patience() {
 
     let clock = Movable::at(0);
     let (memory, mut held) = memory(1000 * KB);
-    let mut other = Reserved::new(&memory, &KeyHash([2; 32]));
+    let mut other = Reservation::new(&memory, &KeyHash([2; 32]));
     // Fast enough by its rate, but it stalls.
     let mut reads = Box::pin(read(chunks(&[100 * KB], false), 500 * KB, &mut held, &clock));
     assert!(reads.as_mut().now_or_never().is_none());
@@ -96,7 +96,7 @@ async fn the_fuller_the_memory_the_shorter_the_patience() {
 async fn a_body_for_which_there_is_no_memory_is_refused_after_a_while() {
     let clock = Movable::at(0);
     let (memory, mut held) = memory(100 * KB);
-    let mut other = Reserved::new(&memory, &KeyHash([2; 32]));
+    let mut other = Reservation::new(&memory, &KeyHash([2; 32]));
     other.grow_to(90 * KB, &clock).await.unwrap();
     let mut reads = Box::pin(read(
         chunks(&[20 * KB, 20 * KB], true),

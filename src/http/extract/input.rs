@@ -11,7 +11,7 @@ use super::super::body;
 use crate::app::App;
 use crate::error::Code;
 use crate::port::gates::KeyHash;
-use crate::state::body_memory::Reserved;
+use crate::state::body_memory::Reservation;
 
 /// Largest body where little is said, bytes: a login, and what strangers may send at all.
 pub const SMALL: usize = 8 << 10;
@@ -33,7 +33,7 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<App> for Input<T, LIMI
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let mut memory = Reserved::new(&app.body_memory, &CONTROL_PLANE);
+        let mut memory = Reservation::new(&app.body_memory, &CONTROL_PLANE);
         let read = body::read(request.into_body(), LIMIT, &mut memory, &*app.ports.clock).await;
         let body = read.map_err(|failure| match failure.code {
             Code::BodyTooLarge => ApiError::new(
@@ -73,11 +73,26 @@ fn invalid_json(message: &str) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", message)
 }
 
+/// Begins an error about a field that was flattened into a body: its name and a backquote follow. By itself, what is
+/// flattened has no path.
+pub(crate) const IN_FIELD: &str = "in field `";
+
 /// From serde's words to ours. Serde repeats values (`invalid type: string "sk-..."`), so only what it
 /// expected is kept of them; our own checks never repeat one.
 pub(super) fn at_fault(path: &str, said: &str) -> ApiError {
     let said = said.rsplit_once(" at line ").map_or(said, |(words, _)| words);
     let path = if path == "." { "" } else { path };
+    if let Some((field, said)) = said
+        .strip_prefix(IN_FIELD)
+        .and_then(|rest| rest.split_once("`: "))
+    {
+        let path = if path.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{path}.{field}")
+        };
+        return at_fault(&path, said);
+    }
     let below = |name: &str| {
         if path.is_empty() || path == name || path.ends_with(&format!(".{name}")) {
             if path.is_empty() {

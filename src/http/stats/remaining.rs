@@ -1,12 +1,17 @@
 //! What is left of a key's limits, when each begins anew, and whether a call would be refused now.
 
-use crs_durable::gate::{Limit, LimitReached, Limits, Refusal, Snapshot, SpendSnapshot};
+use std::borrow::Cow;
+
+use crs_durable::gate::{
+    Limit, LimitReached, Limits, MoneyLimit, PerLimit, Refusal, Snapshot, SpendSnapshot,
+};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::super::api_error::ApiError;
+use super::super::money_limits::one_of;
 use crate::app::App;
-use crate::model::calendar::DAY;
 use crate::model::key::Key;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
@@ -15,47 +20,36 @@ use crate::relay::failures;
 use crate::store::ledger::Failures;
 use crate::store::refusals::RefusalRow;
 
-const WEEK: Millis = 7 * DAY;
-
 /// What was spent against the limits on money, micro-USD.
-pub(in crate::http) struct Spend {
-    pub(super) day: SpendSnapshot,
-    pub(super) week: SpendSnapshot,
-    pub(super) week_opus: SpendSnapshot,
-    pub(super) total: SpendSnapshot,
-}
+pub(in crate::http) struct Spend(pub(super) PerLimit<SpendSnapshot>);
 
 impl Spend {
-    /// By the gate, or by the ledger where the gate was not told yet what went before, or cannot be asked.
+    /// By the gate, and by the ledger for the limits of which the gate was not told yet what went before, or if it cannot
+    /// be asked.
     pub(in crate::http) async fn of(
         app: &App,
         key: &Key,
         snapshot: Option<&Snapshot>,
         now: Millis,
     ) -> Result<Self, ApiError> {
-        if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.seeded) {
-            return Ok(Self {
-                day: snapshot.day.clone(),
-                week: snapshot.week.clone(),
-                week_opus: snapshot.week_opus.clone(),
-                total: snapshot.total.clone(),
-            });
+        let counted = snapshot.map(|snapshot| &snapshot.spent);
+        let known = |limit: MoneyLimit| counted.is_some_and(|spent| spent[limit].known);
+        if let Some(spent) = counted.filter(|_| MoneyLimit::ALL.into_iter().all(known)) {
+            return Ok(Self(spent.clone()));
         }
         let limits = key.policy(app.config.site.utc_offset_minutes).limits;
-        let calendar = app.ledger.calendar();
-        let spent = spent_before(app, key).await?;
-        let of = |spent, resets_at| SpendSnapshot {
-            spent,
-            reserved: 0,
-            resets_at,
-        };
-        let week_ends = limits.week_began(now) + WEEK;
-        Ok(Self {
-            day: of(spent.day, Some(calendar.start(calendar.day(now).after(1)))),
-            week: of(spent.week, Some(week_ends)),
-            week_opus: of(spent.week_opus, Some(week_ends)),
-            total: of(spent.total, None),
-        })
+        let before = spent_before(app, key).await?;
+        Ok(Self(PerLimit::of(|limit| {
+            match counted.filter(|_| known(limit)) {
+                Some(spent) => spent[limit].clone(),
+                None => SpendSnapshot {
+                    spent: before.spent[limit],
+                    reserved: 0,
+                    resets_at: limits.span(limit, now).map(|(_, end)| end),
+                    known: true,
+                },
+            }
+        })))
     }
 }
 
@@ -96,18 +90,39 @@ struct RefusedView {
     opus_only: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = StatsLimit)]
-enum LimitName {
-    WindowRequests,
-    WindowTokens,
-    WindowCost,
-    DailyCost,
-    WeeklyCost,
-    WeeklyOpusCost,
-    TotalCost,
-    Concurrency,
+/// A limit's name where it is shown how near it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+struct LimitName(&'static str);
+
+impl LimitName {
+    const CONCURRENCY: Self = Self("concurrency");
+
+    fn of(limit: Limit) -> Self {
+        Self(match limit {
+            Limit::WindowRequests => "windowRequests",
+            Limit::WindowTokens => "windowTokens",
+            Limit::WindowCost => "windowCost",
+            Limit::Money(limit) => limit.row().name,
+        })
+    }
+}
+
+impl PartialSchema for LimitName {
+    fn schema() -> RefOr<Schema> {
+        let windows = [Limit::WindowRequests, Limit::WindowTokens, Limit::WindowCost];
+        let limits = windows
+            .into_iter()
+            .chain(MoneyLimit::ALL.map(Limit::Money))
+            .map(Self::of);
+        one_of(limits.chain([Self::CONCURRENCY]).map(|name| name.0))
+    }
+}
+
+impl ToSchema for LimitName {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("StatsLimit")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -180,7 +195,7 @@ impl NowView {
         if let (Some(running), most @ 1..) = (running, key.concurrency_limit) {
             let (most, used) = (f64::from(most), running as f64);
             let view = RemainingView {
-                limit: LimitName::Concurrency,
+                limit: LimitName::CONCURRENCY,
                 unit: Unit::Calls,
                 most,
                 used,
@@ -235,21 +250,17 @@ impl Level {
     }
 
     pub(in crate::http) fn view(&self) -> RemainingView {
-        let (limit, unit) = match self.which {
-            Limit::WindowRequests => (LimitName::WindowRequests, Unit::Requests),
-            Limit::WindowTokens => (LimitName::WindowTokens, Unit::Tokens),
-            Limit::WindowCost => (LimitName::WindowCost, Unit::Usd),
-            Limit::DailyCost => (LimitName::DailyCost, Unit::Usd),
-            Limit::WeeklyCost => (LimitName::WeeklyCost, Unit::Usd),
-            Limit::WeeklyOpusCost => (LimitName::WeeklyOpusCost, Unit::Usd),
-            Limit::TotalCost => (LimitName::TotalCost, Unit::Usd),
+        let unit = match self.which {
+            Limit::WindowRequests => Unit::Requests,
+            Limit::WindowTokens => Unit::Tokens,
+            Limit::WindowCost | Limit::Money(_) => Unit::Usd,
         };
         let figure = |count: u64| match unit {
             Unit::Usd => count as f64 / 1e6,
             _ => count as f64,
         };
         RemainingView {
-            limit,
+            limit: LimitName::of(self.which),
             unit,
             most: figure(self.most),
             used: figure(self.used),
@@ -284,13 +295,6 @@ pub(in crate::http) fn levels(
         reserved,
         resets_at: window_ends,
     };
-    let of = |which, most, spend: &SpendSnapshot| Level {
-        which,
-        most,
-        used: spend.spent,
-        reserved: spend.reserved,
-        resets_at: spend.resets_at,
-    };
     let (used, reserved) = (&window.used, &window.reserved);
     let mut levels = vec![
         in_window(
@@ -311,22 +315,21 @@ pub(in crate::http) fn levels(
             used.cost,
             reserved.cost,
         ),
-        of(Limit::DailyCost, limits.daily_cost_limit, &spend.day),
-        of(Limit::WeeklyCost, limits.weekly_cost_limit, &spend.week),
-        of(
-            Limit::WeeklyOpusCost,
-            limits.weekly_opus_cost_limit,
-            &spend.week_opus,
-        ),
-        of(Limit::TotalCost, limits.total_cost_limit, &spend.total),
     ];
+    levels.extend(limits.money.iter().map(|(limit, most)| Level {
+        which: Limit::Money(limit),
+        most: *most,
+        used: spend.0[limit].spent,
+        reserved: spend.0[limit].reserved,
+        resets_at: spend.0[limit].resets_at,
+    }));
     levels.retain(|level| level.most > 0);
     levels
 }
 
 /// Why a call would be refused. What refuses every call is told before what refuses some.
 fn refusal(key: &Key, levels: &[Level], running: Option<usize>, now: Millis) -> Option<RefusedView> {
-    let is_opus = |level: &Level| level.which == Limit::WeeklyOpusCost;
+    let is_opus = |level: &Level| matches!(level.which, Limit::Money(limit) if limit.row().opus_only);
     let reached = || levels.iter().filter(|level| level.taken() >= level.most);
     let level = reached().find(|level| !is_opus(level));
     let full = running.is_some_and(|running| {

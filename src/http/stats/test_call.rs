@@ -152,13 +152,13 @@ enum Phase {
 struct Answer {
     body: Pin<Box<axum::body::BodyDataStream>>,
     lines: EventLines,
-    seen: Seen,
+    seen: StreamEnd,
     request_id: Option<String>,
 }
 
 /// What the stream has said of its end.
 #[derive(Default)]
-struct Seen {
+struct StreamEnd {
     stopped: bool,
     error: Option<String>,
 }
@@ -187,7 +187,7 @@ impl Test {
             self.phase = Phase::Reads(Box::new(Answer {
                 body: Box::pin(body.into_data_stream()),
                 lines: EventLines::default(),
-                seen: Seen::default(),
+                seen: StreamEnd::default(),
                 request_id,
             }));
             return;
@@ -236,7 +236,7 @@ impl Test {
 }
 
 /// What one event of the Messages API says, in CRS's events.
-fn tell(data: &[u8], seen: &mut Seen, told: &mut VecDeque<String>) {
+fn tell(data: &[u8], seen: &mut StreamEnd, told: &mut VecDeque<String>) {
     let Ok(said) = serde_json::from_slice::<Value>(data) else {
         return;
     };
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn events_become_those_of_crs() {
-        let (mut seen, mut told) = (Seen::default(), VecDeque::new());
+        let (mut seen, mut told) = (StreamEnd::default(), VecDeque::new());
         for data in [
             json!({"type": "message_start", "message": {}}),
             json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "a\nb"}}),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
+use super::super::money_limits::{Most, Spent};
 use super::remaining::{NowView, Spend, Unserved};
 use super::{Answer, UsageView, Whose, find, read};
 use crate::app::App;
@@ -63,17 +64,15 @@ struct LimitsView {
     rate_limit_window: u64,
     rate_limit_requests: u64,
     rate_limit_cost: Usd,
-    daily_cost_limit: Usd,
-    weekly_cost_limit: Usd,
-    weekly_opus_cost_limit: Usd,
-    total_cost_limit: Usd,
+    #[schema(inline)]
+    #[serde(flatten)]
+    money: Most,
+    #[schema(inline)]
+    #[serde(flatten)]
+    spent: Spent,
     current_window_requests: u64,
     current_window_tokens: u64,
     current_window_cost: Usd,
-    current_daily_cost: Usd,
-    current_total_cost: Usd,
-    weekly_cost: Usd,
-    weekly_opus_cost: Usd,
     /// Milliseconds since 1970; `null`: no window runs.
     window_start_time: Option<Millis>,
     window_end_time: Option<Millis>,
@@ -160,17 +159,11 @@ pub(in crate::http) async fn user_stats(
             rate_limit_window: key.rate_limit_window,
             rate_limit_requests: key.rate_limit_requests,
             rate_limit_cost: key.rate_limit_cost.into(),
-            daily_cost_limit: key.daily_cost_limit.into(),
-            weekly_cost_limit: key.weekly_cost_limit.into(),
-            weekly_opus_cost_limit: key.weekly_opus_cost_limit.into(),
-            total_cost_limit: key.total_cost_limit.into(),
+            money: key.money.map(|_, most| Usd(*most)).into(),
+            spent: spend.0.map(|_, sum| Usd::from(sum.spent)).into(),
             current_window_requests: requests,
             current_window_tokens: tokens,
             current_window_cost: MicroUsd(cost).into(),
-            current_daily_cost: spend.day.spent.into(),
-            current_total_cost: spend.total.spent.into(),
-            weekly_cost: spend.week.spent.into(),
-            weekly_opus_cost: spend.week_opus.spent.into(),
             window_start_time: window.map(|window| window.start),
             window_end_time: window.map(|window| window.end),
             window_remaining_seconds: window.map(|window| (window.end - now).div_ceil(1000)),

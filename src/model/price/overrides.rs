@@ -53,10 +53,6 @@ const MOST: f64 = 1_000_000.0;
 const NAME_BYTES: usize = 200;
 
 impl PriceOverrides {
-    pub fn validate(&self) -> Result<(), PriceOverrideError> {
-        self.entries().map(drop)
-    }
-
     pub(super) fn entries(&self) -> Result<HashMap<String, OwnPrice>, PriceOverrideError> {
         let mut entries = HashMap::with_capacity(self.0.len());
         for (model, price) in &self.0 {
@@ -127,7 +123,7 @@ mod tests {
     fn price(json: &str) -> Result<Rates, String> {
         let overrides: PriceOverrides =
             serde_json::from_str(&format!(r#"{{"claude-x": {json}}}"#)).map_err(|error| error.to_string())?;
-        overrides.validate().map_err(|error| error.to_string())?;
+        overrides.entries().map_err(|error| error.to_string())?;
         overrides.0["claude-x"]
             .rates("claude-x")
             .map_err(|error| error.to_string())
@@ -177,6 +173,6 @@ mod tests {
             )]
             .into(),
         );
-        assert!(nameless.validate().is_err());
+        assert!(nameless.entries().is_err());
     }
 }

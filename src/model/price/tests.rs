@@ -44,7 +44,7 @@ fn a_known_model_costs_what_its_provider_publishes() {
         3_000 + 7_500 + 6_000
     );
     assert_eq!(
-        book().price("claude-opus-4-5", Platform::Claude).source(),
+        book().price("claude-opus-4-5", Platform::Claude).source,
         Source::Table
     );
 }
@@ -224,7 +224,7 @@ fn names_lose_only_their_dressing() {
         "",
     ] {
         assert_eq!(
-            book.price(name, Platform::Claude).source(),
+            book.price(name, Platform::Claude).source,
             Source::Dearest,
             "{name}"
         );

@@ -41,7 +41,7 @@ pub(super) struct Login {
 enum TokenRenewal {
     NotTried,
     Tried,
-    /// The token is so new that a refusal is no reason to renew it before this moment.
+    /// The token is too new to be renewed before this moment.
     TooSoon(Millis),
 }
 
@@ -134,7 +134,7 @@ async fn send(
     if matches!(&answer, Err(error) if error.kind == UpstreamErrorKind::Stale) {
         answer = send_once(app, flight, live, request, deadline).await;
     }
-    let answer = answer.map_err(|error| unreachable(&error))?;
+    let answer = answer.map_err(unreachable)?;
     let status = answer.status();
     if !media::is_final(status) {
         let why = format!(
@@ -165,18 +165,19 @@ async fn send_once(
     app.ports.upstream.send(request.clone(), &route).await
 }
 
-fn unreachable(error: &UpstreamError) -> FailedAttempt {
+fn unreachable(error: UpstreamError) -> FailedAttempt {
     let code = match error.kind {
         UpstreamErrorKind::Timeout => Code::ProviderTimeout,
         UpstreamErrorKind::Broken | UpstreamErrorKind::Stale => Code::ProviderBroke,
         _ => Code::ProviderUnreachable,
     };
+    let outcome = Outcome::Unwell {
+        why: error.kind.to_string(),
+        until: None,
+    };
     FailedAttempt {
-        failure: failures::of_provider(code, None).with_detail(error.to_string()),
-        outcome: Outcome::Unwell {
-            why: error.kind.to_string(),
-            until: None,
-        },
+        failure: failures::of_provider(code, None).caused_by(error),
+        outcome,
         status: None,
     }
 }

@@ -1,5 +1,5 @@
-//! What an account must say about itself before its first call, as Google's accounts name their project. It is asked
-//! once, and the answer is persisted.
+//! The question that an account must answer about itself before its first call: Google's accounts name their project.
+//! It is asked once, and the answer is persisted.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ async fn learn(
     })?;
     if let Err(error) = app.accounts.learn_tenant(&live.account.id, &tenant).await {
         // Known for this call; the next one asks again.
-        tracing::warn!(account = %live.account.id, %error, "what an account said about itself is not persisted");
+        tracing::warn!(%error, "what an account said about itself is not persisted");
     }
     Ok(Arc::new(live.speaking_for(tenant)))
 }

@@ -1,4 +1,4 @@
-//! An answer that is no success: read, judged by the account's module, and what it means for the pool and the client.
+//! Reads an unsuccessful answer, has the account's module judge it, and derives the results for pool and client.
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -98,7 +98,7 @@ pub(super) fn failed(answer: &Answer, verdict: Verdict, call: &Call, now: Millis
     }
 }
 
-/// What the pool learns. Calls that cost nothing (a list of models, a count of tokens) have limits and rights of
+/// The report to the pool. Calls that cost nothing (a list of models, a count of tokens) have limits and rights of
 /// their own, so their refusals say nothing about the account.
 fn outcome(outcome: Outcome, call: &Call) -> Outcome {
     let free = !call.endpoint.takes_slot();

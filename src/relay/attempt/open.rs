@@ -35,18 +35,18 @@ pub(super) struct Opener<'a> {
     pub(super) plan: &'static Plan,
     pub(super) call: &'a Call,
     pub(super) live: &'a Arc<LiveAccount>,
-    /// What the plan kept of the request for its answer.
+    /// The request's extensions, which its answer is converted with.
     pub(super) kept: &'a Extensions,
     /// Ticks at which the first byte must be here.
     pub(super) deadline: u64,
 }
 
-/// What is handed on of an answer.
+/// The content of an answer that is forwarded.
 struct Content {
     first: Bytes,
     /// `None`: `first` is all of it.
     rest: Option<Body>,
-    /// What the meter reads in place of `first`.
+    /// Bytes that the meter reads in place of `first`.
     measured: Option<Bytes>,
 }
 

@@ -17,7 +17,7 @@ const NO_MODEL: &str = "(none)";
 const UNKNOWN: &str = "unknown";
 
 impl Flight {
-    /// What a gate that keeps events is to write if this call is never settled; `None`: this host's gates
+    /// The event that a gate which keeps events writes if this call is never settled; `None`: this host's gates
     /// keep none.
     pub(in crate::relay) fn note(&self) -> Option<String> {
         self.app.ports.gates.keeps_events()?;
@@ -81,7 +81,7 @@ impl Flight {
         self.account.as_ref()?;
         let policy = self.policy.take()?;
         let lost = self.lost();
-        // Whole by its own word: that the client hung up before the connection's end is no matter.
+        // Complete by its own word: a client that closed before the connection's end does not matter.
         self.complete |= self.meter.as_ref().is_some_and(Meter::ended);
         if !self.complete && self.failure.is_none() {
             self.failure = Some((Code::ClientLeft, None));

@@ -1,6 +1,6 @@
-//! The end of a call is told: to its gate, and to whoever keeps events.
+//! Reports the end of a call to its gate, and to whoever keeps events.
 //!
-//! A gate that keeps events is told again and again for as long as a task may run after its response on the
+//! A gate that keeps events gets the report repeatedly for as long as a task may run after its response on the
 //! edge: until it answers, this is the only place that knows what the call used.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::model::name::is_opus;
 use crate::model::usage::LedgerEvent;
 use crate::port::gates::KeyHash;
 
-/// Pauses before the gate is told once more.
+/// Pauses between repeated reports to the gate.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_secs(1),
@@ -80,7 +80,7 @@ pub(super) fn settle(
     }
 }
 
-/// The call will not run: its client left before the gate was heard. Natively nothing in here waits.
+/// The call will not run: its client left before the gate answered. Natively nothing in here waits.
 pub(super) fn cancel(app: &App, key: &KeyHash, call: CallId) -> impl Future<Output = ()> + Send + use<> {
     let (app, key) = (app.clone(), key.clone());
     async move {

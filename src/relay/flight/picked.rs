@@ -6,7 +6,7 @@ use crate::dialect::origin::Kind;
 
 /// An account as the pool picked it.
 #[derive(Clone, Debug)]
-pub(in crate::relay) struct Picked {
+pub(in crate::relay) struct PickedAccount {
     pub(in crate::relay) account: pool::AccountId,
     /// Revision of its record: a cached copy of an earlier revision is stale.
     pub(in crate::relay) revision: u64,

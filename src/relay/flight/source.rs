@@ -18,7 +18,7 @@ pub(super) struct Source {
     meter: Option<Meter>,
     /// Answers of which the client got nothing.
     failed: Vec<Failed>,
-    /// What their accounts have been charged for them.
+    /// The amount that their accounts have been charged for them.
     reported: MicroUsd,
 }
 
@@ -30,7 +30,7 @@ struct Failed {
 }
 
 impl Source {
-    /// What the last answer used. `told`: by what was made of it for the client. `complete`: it came to its end.
+    /// The usage of the last answer. `told`: as measured in the client's form of it. `complete`: it came to its end.
     pub(super) fn measured(&mut self, told: Option<Measured>, complete: bool) -> Option<Measured> {
         let Some(meter) = self.meter.take() else {
             return told;
@@ -97,7 +97,7 @@ impl Flight {
         }
     }
 
-    /// What the account of the attempt that just failed is charged, micro-USD.
+    /// The amount that the account of the failed attempt is charged, micro-USD.
     pub(super) fn report_failed(&mut self) -> u64 {
         let Some(last) = self.source.failed.last_mut() else {
             return 0;
@@ -109,7 +109,7 @@ impl Flight {
         last.bill.cost.0
     }
 
-    /// What of a call's cost other accounts have been charged already, micro-USD.
+    /// The part of a call's cost that other accounts have been charged already, micro-USD.
     pub(super) fn reported(&self) -> u64 {
         self.source.reported.0
     }

@@ -1,4 +1,4 @@
-//! How a call is being served, as its log will tell it and as a client that may know is told.
+//! How a call is being served: for its log, and for a client that may ask.
 //!
 //! While the call runs, only what the machines said and the ticks of the clock are kept; texts are made at
 //! its settlement, and for the headers of a client that asked.
@@ -6,12 +6,14 @@
 use crs_durable::pool::{AccountId, Candidate, Skip, Trace};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Flight, PickReason, Picked};
+use super::{Flight, PickReason, PickedAccount};
 use crate::error::{Code, Failure};
+use crate::model::percent::{self, HEADER};
 use crate::model::time;
 use crate::model::trace::{CallTrace, RankFigures, SkipReason, TracedAttempt, TracedSkip};
 use crate::model::usage::Tokens;
 use crate::relay::headers::X_QUEUE_WAIT;
+use crate::relay::span;
 
 /// Accounts that are named as candidates.
 const RANKED: usize = 8;
@@ -25,23 +27,23 @@ const SKIPPED: usize = 16;
 /// Longest reason, characters.
 const WHY: usize = 80;
 
-/// A client sends `1` to be told; its key must allow it.
+/// A client asks with `1`; its key must allow it.
 const ASKED: HeaderName = HeaderName::from_static("x-relay-trace");
 
-/// What the machines said so far.
+/// The machines' answers so far.
 #[derive(Default)]
-pub(super) struct Heard {
-    tried: Vec<Tried>,
+pub(super) struct ServingTrace {
+    tried: Vec<AttemptTrace>,
     nobody_left: Vec<(AccountId, Skip)>,
 }
 
-struct Tried {
+struct AttemptTrace {
     account: AccountId,
     reason: PickReason,
     /// Items of encrypted reasoning that were left out, since this account cannot read them.
     left_out: u32,
     candidates: usize,
-    /// Cut to what is told of it.
+    /// Reduced to the part that is reported.
     trace: Option<Box<Trace>>,
     /// Ticks.
     began: u64,
@@ -50,8 +52,8 @@ struct Tried {
     error: Option<Code>,
 }
 
-impl Heard {
-    fn last(&mut self) -> Option<&mut Tried> {
+impl ServingTrace {
+    fn last(&mut self) -> Option<&mut AttemptTrace> {
         self.tried.last_mut()
     }
 }
@@ -60,10 +62,11 @@ impl Flight {
     /// The pool gave an account: its slot is held.
     pub(in crate::relay) fn hold(
         &mut self,
-        picked: Picked,
+        picked: PickedAccount,
         reason: PickReason,
         mut trace: Option<Box<Trace>>,
     ) {
+        self.span = span::of_attempt(&self.call_span, &picked.account);
         let mut candidates = 0;
         if let Some(trace) = &mut trace {
             candidates = trace.candidates.len();
@@ -72,7 +75,7 @@ impl Flight {
             trace.skipped.truncate(SKIPPED);
             trace.omitted = omitted;
         }
-        self.heard.tried.push(Tried {
+        self.serving.tried.push(AttemptTrace {
             account: picked.account.clone(),
             reason,
             left_out: 0,
@@ -88,12 +91,12 @@ impl Flight {
 
     pub(in crate::relay) fn nobody_left(&mut self, mut skipped: Vec<(AccountId, Skip)>) {
         skipped.truncate(SKIPPED);
-        self.heard.nobody_left = skipped;
+        self.serving.nobody_left = skipped;
     }
 
     pub(in crate::relay) fn attempt_failed(&mut self, failure: &Failure, status: Option<http::StatusCode>) {
         let now = self.app.ports.clock.ticks();
-        if let Some(tried) = self.heard.last() {
+        if let Some(tried) = self.serving.last() {
             tried.ended = Some(now);
             tried.status = status.map(|status| status.as_u16());
             tried.error = Some(failure.code);
@@ -101,14 +104,14 @@ impl Flight {
     }
 
     pub(super) fn reasoning_left_out(&mut self, items: u32) {
-        if let Some(tried) = self.heard.last() {
+        if let Some(tried) = self.serving.last() {
             tried.left_out += items;
         }
     }
 
     pub(super) fn attempt_answered(&mut self, status: u16, now: u64) {
-        // One that failed is told already: the answer is that of an account before it.
-        if let Some(tried) = self.heard.last().filter(|tried| tried.error.is_none()) {
+        // A failed one is recorded already: the answer is an earlier account's.
+        if let Some(tried) = self.serving.last().filter(|tried| tried.error.is_none()) {
             tried.ended = Some(now);
             tried.status = Some(status);
         }
@@ -119,7 +122,7 @@ impl Flight {
         let session = self.call.session.as_ref();
         let share = share(tokens);
         let follow = |share| self.app.turns.follow(session?.hash(&self.call.key), share);
-        let last = self.heard.tried.last();
+        let last = self.serving.tried.last();
         let trace = CallTrace {
             session: session.map(|session| session.signal),
             sticky: last.is_some_and(|last| last.reason.sticky),
@@ -128,15 +131,20 @@ impl Flight {
                 .and_then(|last| last.reason.followed)
                 .map(|kind| kind.name().to_owned()),
             waited_ms: self.waited,
-            attempts: self.heard.tried.iter().map(|tried| self.attempt(tried)).collect(),
-            nobody_left: self.skips(&self.heard.nobody_left),
+            attempts: self
+                .serving
+                .tried
+                .iter()
+                .map(|tried| self.attempt(tried))
+                .collect(),
+            nobody_left: self.skips(&self.serving.nobody_left),
             cache_read_share: share,
             previous_cache_read_share: share.and_then(follow),
         };
         trace.bounded()
     }
 
-    fn attempt(&self, tried: &Tried) -> TracedAttempt {
+    fn attempt(&self, tried: &AttemptTrace) -> TracedAttempt {
         let now = self.app.ports.clock.ticks();
         let ended = tried.ended.unwrap_or(now);
         let told = tried.trace.as_deref();
@@ -187,7 +195,7 @@ impl Flight {
         if !may || self.call.headers.get(ASKED).is_none_or(|asked| asked != "1") {
             return;
         }
-        let Some(last) = self.heard.tried.last() else {
+        let Some(last) = self.serving.tried.last() else {
             return;
         };
         let skipped = last.trace.iter().flat_map(|trace| &trace.skipped);
@@ -201,27 +209,14 @@ impl Flight {
             ("x-relay-waited-ms", self.waited.to_string()),
             ("x-relay-skipped", skipped.join(", ")),
         ] {
-            if let Ok(value) = HeaderValue::from_str(&in_a_header(&value)) {
+            if let Ok(value) = HeaderValue::from_str(&percent::encoded(&value, HEADER)) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
     }
 }
 
-/// Names may hold any character, headers only those of ASCII: others are percent-encoded.
-fn in_a_header(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if (b' '..=b'~').contains(&byte) && byte != b'%' {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
-}
-
-/// What part of the prompt was read from the cache; `None`: there was no prompt.
+/// The share of the prompt that was read from the cache; `None` without a prompt.
 fn share(tokens: &Tokens) -> Option<f64> {
     let prompt = tokens.prompt();
     let share = tokens.cache_read as f64 / prompt as f64;
@@ -300,7 +295,10 @@ mod tests {
 
     #[test]
     fn any_name_fits_into_a_header() {
-        assert_eq!(in_a_header("main 1, 50% \n é"), "main 1, 50%25 %0A %C3%A9");
+        assert_eq!(
+            percent::encoded("main 1, 50% \n é", HEADER),
+            "main 1, 50%25 %0A %C3%A9"
+        );
     }
 
     #[test]

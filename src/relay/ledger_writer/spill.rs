@@ -18,7 +18,7 @@ use crate::model::money::MicroUsd;
 use crate::model::usage::LedgerEvent;
 use crate::port::gates::KeyHash;
 use crate::port::store::{Command, StoreError};
-use crate::state::outbox::Settled;
+use crate::state::outbox::SettledEvent;
 use crate::store::keys::GATE_PREFIX;
 
 /// No text is longer once it is unpacked, bytes.
@@ -39,7 +39,7 @@ pub trait Room {
     fn clear(&mut self) -> std::io::Result<()>;
 }
 
-/// What was kept, and what was not.
+/// Counts of records that were saved and that were not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub records: usize,
@@ -64,7 +64,7 @@ struct Spilled {
 
 /// Keeps as many of these records as there is room for, the oldest first, beside those that are kept already.
 /// Returns those that did not fit.
-pub fn put(room: &mut dyn Room, settled: Vec<Settled>, gates: Vec<Command>) -> std::io::Result<Tally> {
+pub fn put(room: &mut dyn Room, settled: Vec<SettledEvent>, gates: Vec<Command>) -> std::io::Result<Tally> {
     let before = room.text()?;
     let mut spilled = match &before {
         Some(text) => unpacked(text).unwrap_or_default(),
@@ -75,7 +75,7 @@ pub fn put(room: &mut dyn Room, settled: Vec<Settled>, gates: Vec<Command>) -> s
         .iter()
         .map(|event| event.request_id.clone())
         .collect();
-    let new = settled.into_iter().map(Settled::into_event);
+    let new = settled.into_iter().map(SettledEvent::into_event);
     spilled
         .events
         .extend(new.filter(|event| !known.contains(&event.request_id)));

@@ -32,7 +32,7 @@ impl StreamMask {
         }
     }
 
-    /// What of the body may go on; the same bytes, most of the time.
+    /// The bytes that may be forwarded now; the same ones, most of the time.
     pub(in crate::relay) fn pass(&mut self, data: Bytes) -> Bytes {
         if self.held.is_empty() && !self.may_hold_a_secret(&data) {
             return data;
@@ -54,7 +54,7 @@ impl StreamMask {
         data
     }
 
-    /// What was held when the body ended.
+    /// The bytes that were held when the body ended.
     pub(in crate::relay) fn rest(&mut self) -> Bytes {
         let rest = self.held.split().freeze();
         if rest.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! The response's head goes out when the first piece is there, a moment after a provider's head, or after one
 //! interval of silence. From then on the accounts are tried inside of the body, and another one may still take
-//! over, since the client has seen nothing but comments. What fails there is told as an error event.
+//! over, since the client has seen nothing but comments. A failure there becomes an error event.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +15,11 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use tracing::Instrument as _;
 
 use super::super::refusal;
 use super::pace::{Limits, Pace};
-use super::{Relayed, respond};
+use super::{RelayedBody, respond};
 use crate::app::App;
 use crate::error::Failure;
 use crate::plan::Plan;
@@ -46,10 +47,12 @@ pub(in crate::relay) async fn serve(
     let seen = flight.watch_head();
     let mut work: Work = {
         let app = app.clone();
-        Box::pin(async move {
+        let answered = async move {
             let answer = answered(&app, plan, &mut flight).await;
             (flight, answer)
-        })
+        };
+        // The response's body polls it, outside of the handler.
+        Box::pin(answered.in_current_span())
     };
     match head_due(app, interval, &seen, &mut work).await {
         Some((flight, Ok(answer))) => Ok(respond(answer, flight)),
@@ -119,7 +122,7 @@ enum State {
         /// The first sign of life went out with the head.
         greeted: bool,
     },
-    Relaying(Box<Relayed>),
+    Relaying(Box<RelayedBody>),
     Done,
 }
 
@@ -154,7 +157,7 @@ impl http_body::Body for Early {
             };
             let event = match answer {
                 Ok(answer) if answer.metered => {
-                    this.state = State::Relaying(Box::new(Relayed::begin(answer, flight).1));
+                    this.state = State::Relaying(Box::new(RelayedBody::begin(answer, flight).1));
                     continue;
                 }
                 Ok(answer) => passed_on(answer, flight),

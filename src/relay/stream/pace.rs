@@ -1,4 +1,4 @@
-//! What a stream is due while its provider says nothing: a sign of life, its end, or an error.
+//! Decides when a stream whose provider is silent gets a sign of life, its end, or an error.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use crate::port::clock::Clock;
 
-/// What it is time for.
+/// The action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// The client has heard nothing for as long as it may.

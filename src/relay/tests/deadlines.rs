@@ -46,6 +46,20 @@ fn no_attempt_begins_after_two_minutes() {
 }
 
 #[test]
+fn attempts_and_their_deadline_are_settings() {
+    for (vars, attempts) in [
+        ([("MAX_ATTEMPTS", "4"), ("ATTEMPTS_DEADLINE", "120000")], 4),
+        ([("MAX_ATTEMPTS", "1"), ("ATTEMPTS_DEADLINE", "120000")], 1),
+        ([("MAX_ATTEMPTS", "4"), ("ATTEMPTS_DEADLINE", "1500")], 2),
+        ([("MAX_ATTEMPTS", "4"), ("ATTEMPTS_DEADLINE", "0")], 1),
+    ] {
+        let rig = rig(&[vars[0], vars[1], ("REQUEST_TIMEOUT", "1000")]);
+        assert_eq!(rig.served(false).status, Some(504), "{vars:?}");
+        assert_eq!(rig.provider.called().len(), attempts, "{vars:?}");
+    }
+}
+
+#[test]
 fn the_pause_between_two_accounts_is_short_and_grows() {
     let rig = rig(&[("REQUEST_TIMEOUT", "1000")]);
     rig.served(false);

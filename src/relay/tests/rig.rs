@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use crs_durable::gate;
+use crs_durable::gate::{self, MoneyLimit};
 use crs_durable::pool;
 use futures_util::FutureExt as _;
 use http::Request;
@@ -151,6 +151,7 @@ impl Rig {
             tasks: Arc::new(crew.clone()),
             random: Arc::new(Counting::new()),
             billed: None,
+            backups: None,
             host: HostKind::Native,
         };
         let app = assemble(Config::read(&vars).unwrap(), ports, None);
@@ -404,9 +405,13 @@ impl Rig {
         let events = self.events();
         let ids: BTreeSet<&str> = events.iter().map(|event| event.request_id.as_str()).collect();
         assert_eq!(ids.len(), events.len(), "one event for each call: {events:#?}");
-        assert_eq!(gate.total.reserved, 0, "nothing is reserved");
+        assert_eq!(gate.spent[MoneyLimit::Total].reserved, 0, "nothing is reserved");
         let cost: u64 = events.iter().map(|event| event.cost.0).sum();
-        assert_eq!(gate.total.spent, cost, "the gate has counted each event once");
+        assert_eq!(
+            gate.spent[MoneyLimit::Total].spent,
+            cost,
+            "the gate has counted each event once"
+        );
         events
     }
 }

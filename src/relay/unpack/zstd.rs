@@ -10,7 +10,7 @@ const LARGEST_WINDOW_LOG: u32 = 23;
 pub(super) struct Zstd {
     /// `None`: there was no memory for it.
     decoder: Option<DCtx<'static>>,
-    /// What the last call of the decoder returned: 0 at a frame's end, with all of its text given.
+    /// The decoder's last return value: 0 at a frame's end, when all of its text has been read.
     wants: usize,
 }
 

@@ -27,7 +27,7 @@ const FIXED_HEAD: usize = 5;
 /// In that byte: a sum of four bytes follows the last block.
 const SUMMED: u8 = 4;
 
-/// In that byte: there is no size of the window; it is the size of the text.
+/// Flag in that byte: the window's size is missing, since it equals the size of the text.
 const SINGLE_SEGMENT: u8 = 0x20;
 
 /// The header of a block: the last one, raw, of no bytes.
@@ -43,7 +43,7 @@ pub(super) struct Zstd {
     window: usize,
     /// How much of the decoder's text was given.
     given: usize,
-    /// What is here of the part that comes next.
+    /// The bytes of the next part that have arrived.
     part: Vec<u8>,
 }
 

@@ -7,17 +7,17 @@ use super::{CAPACITY, Waiting};
 use crate::model::usage::LedgerEvent;
 use crate::port::gates::KeyHash;
 
-/// Shares of the room, percent, of which the operator is told while there is still time.
+/// Fill levels, percent, at which the operator is warned while there is still time.
 const MARKS: [usize; 3] = [25, 50, 90];
 
 /// An event, and whose gate counts it.
 #[derive(Clone)]
-pub struct Settled {
+pub struct SettledEvent {
     pub(super) key: KeyHash,
     pub(super) event: LedgerEvent,
 }
 
-impl Settled {
+impl SettledEvent {
     pub fn key(&self) -> &KeyHash {
         &self.key
     }
@@ -34,19 +34,19 @@ impl Settled {
 /// In the order they came.
 #[derive(Default)]
 pub(super) struct Backlog {
-    queue: VecDeque<Settled>,
+    queue: VecDeque<SettledEvent>,
     /// Of the queue.
     bytes: usize,
     /// Taken and not written yet.
     writing: Waiting,
-    batch: Arc<Vec<Settled>>,
+    batch: Arc<Vec<SettledEvent>>,
     /// How many of [`MARKS`] were passed since the backlog was last below the first.
     passed: usize,
 }
 
 impl Backlog {
     /// Says whether another event was lost for this one, and which mark was passed.
-    pub(super) fn push(&mut self, settled: Settled) -> (bool, Option<usize>) {
+    pub(super) fn push(&mut self, settled: SettledEvent) -> (bool, Option<usize>) {
         let is_full = self.queue.len() + self.writing.events >= CAPACITY;
         if is_full && let Some(oldest) = self.queue.pop_front() {
             self.bytes = self.bytes.saturating_sub(size(&oldest));
@@ -72,7 +72,7 @@ impl Backlog {
     }
 
     /// The oldest, at most so many. They count until [`Self::written`].
-    pub(super) fn take(&mut self, most: usize) -> Arc<Vec<Settled>> {
+    pub(super) fn take(&mut self, most: usize) -> Arc<Vec<SettledEvent>> {
         let count = self.queue.len().min(most);
         let taken: Vec<_> = self.queue.drain(..count).collect();
         let bytes = taken.iter().map(size).sum();
@@ -83,11 +83,11 @@ impl Backlog {
     }
 
     /// Everything that is not known to be in the store, the oldest first.
-    pub(super) fn unwritten(&self) -> Vec<Settled> {
+    pub(super) fn unwritten(&self) -> Vec<SettledEvent> {
         self.batch.iter().chain(&self.queue).cloned().collect()
     }
 
-    /// What was taken is in the store.
+    /// The batch that was taken is in the store.
     pub(super) fn written(&mut self) {
         self.writing = Waiting::default();
         self.batch = Arc::default();
@@ -99,7 +99,7 @@ impl Backlog {
 }
 
 /// Memory of an event: its own, its texts', and its trace's, about.
-fn size(settled: &Settled) -> usize {
+fn size(settled: &SettledEvent) -> usize {
     let event = &settled.event;
     let texts = [
         &event.request_id,
@@ -114,7 +114,7 @@ fn size(settled: &Settled) -> usize {
     ];
     let maybe = [&event.error, &event.detail];
     let attempts = event.trace.as_ref().map_or(0, |trace| trace.attempts.len());
-    size_of::<Settled>()
+    size_of::<SettledEvent>()
         + texts.into_iter().map(String::len).sum::<usize>()
         + maybe.into_iter().flatten().map(String::len).sum::<usize>()
         + attempts * 512

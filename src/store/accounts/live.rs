@@ -14,12 +14,12 @@ use crate::secrets::SealError;
 pub(super) struct Cache {
     /// Grows with every `forget`, so that a record read before it is not kept after it.
     pub(super) generation: u64,
-    pub(super) accounts: HashMap<String, Opened>,
-    /// By id, as the roster last told them.
+    pub(super) accounts: HashMap<String, CachedAccount>,
+    /// By id, as the roster last named them.
     pub(super) names: HashMap<String, String>,
 }
 
-pub(super) struct Opened {
+pub(super) struct CachedAccount {
     account: Arc<LiveAccount>,
     /// When its record was asked for; `None`: it may have changed since.
     loaded_at: Option<Millis>,
@@ -44,7 +44,7 @@ impl Accounts {
                 .map(|opened| (opened.account.clone(), opened.loaded_at))
         };
         if let Some((account, Some(loaded_at))) = &known {
-            // Read "in the future": the clock was set back, so its age cannot be told.
+            // Read "in the future": the clock was set back, so its age is unknown.
             let tellable = *loaded_at <= self.clock.now();
             let fresh = loaded_since <= 1 || (*loaded_at >= loaded_since && tellable);
             if fresh && account.account.updated_at >= revision {
@@ -72,7 +72,7 @@ impl Accounts {
         if cache.generation == generation {
             match &opened {
                 Some(account) => {
-                    let opened = Opened {
+                    let opened = CachedAccount {
                         account: account.clone(),
                         loaded_at: Some(loaded_at),
                     };
@@ -102,7 +102,7 @@ impl Accounts {
         }
     }
 
-    /// What the account is called, if this process has heard of it.
+    /// The account's name, if this process knows it.
     pub fn known_name(&self, id: &str) -> Option<String> {
         let cache = self.cache();
         let opened = cache.accounts.get(id).map(|opened| &opened.account.account.name);

@@ -127,7 +127,7 @@ impl Accounts {
     }
 }
 
-/// What an API key is bound to: the host of its address, or nothing where the configuration names it.
+/// The destination that an API key is bound to: the host of its address, or nothing where the configuration names it.
 pub(super) fn destination(base_url: Option<&str>) -> String {
     match base_url {
         None => String::new(),

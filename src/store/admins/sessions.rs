@@ -37,7 +37,7 @@ pub struct ListedSession {
     pub address: Option<IpAddr>,
 }
 
-/// What `admin:session:<id>` holds.
+/// The value of `admin:session:<id>`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SessionRecord {
@@ -50,9 +50,9 @@ struct SessionRecord {
 
 /// When this process wrote last that a session was seen, by its id.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<HashMap<String, Millis>>);
+pub(super) struct LastSeen(Mutex<HashMap<String, Millis>>);
 
-impl Seen {
+impl LastSeen {
     /// Whether it is time to write it again. The caller does, so it is remembered as done.
     fn is_due(&self, id: &str, now: Millis) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -240,7 +240,7 @@ impl Admins {
     }
 }
 
-/// What ends a session: no token of it is good from then on.
+/// The commands that end a session: none of its tokens is valid from then on.
 fn ending(id: &str, ends_at: Millis) -> Vec<Command> {
     vec![
         Command::Set {
@@ -258,7 +258,7 @@ fn ending(id: &str, ends_at: Millis) -> Vec<Command> {
     ]
 }
 
-/// What takes all sessions off the list, in one step with the change that ends them.
+/// The commands that take all sessions off the list, in one step with the change that ends them.
 pub(super) fn unlisted() -> Command {
     Command::Del {
         key: ADMIN_SESSIONS.to_owned(),

@@ -40,11 +40,14 @@ async fn the_first_start_takes_the_variables() {
     let set = variables(Some("root"), Some("a good password"));
     assert_eq!(
         admins.ensure(&set, Some(&generated()), 1).await.unwrap(),
-        Ensured::Created
+        LoginChange::Created
     );
     assert!(opens(&admins, "root", "a good password").await);
     assert!(!store.ever_done().contains("a good password"));
-    assert_eq!(admins.ensure(&set, None, 2).await.unwrap(), Ensured::Unchanged);
+    assert_eq!(
+        admins.ensure(&set, None, 2).await.unwrap(),
+        LoginChange::Unchanged
+    );
     assert_eq!(admins.get().await.unwrap().unwrap().epoch, 1);
 }
 
@@ -58,7 +61,7 @@ async fn the_first_start_without_variables_takes_the_generated_login() {
     ));
     assert_eq!(
         admins.ensure(&none, Some(&generated()), 1).await.unwrap(),
-        Ensured::Created
+        LoginChange::Created
     );
     assert!(opens(&admins, "cr_admin_1", "made-by-the-host").await);
     // A generated login is for the first start only.
@@ -68,7 +71,7 @@ async fn the_first_start_without_variables_takes_the_generated_login() {
     };
     assert_eq!(
         admins.ensure(&none, Some(&other), 2).await.unwrap(),
-        Ensured::Unchanged
+        LoginChange::Unchanged
     );
     assert!(opens(&admins, "cr_admin_1", "made-by-the-host").await);
 }
@@ -81,21 +84,27 @@ async fn variables_that_changed_are_adopted_and_end_all_sessions() {
         .await
         .unwrap();
     let changed = variables(Some("root"), Some("second password"));
-    assert_eq!(admins.ensure(&changed, None, 2).await.unwrap(), Ensured::Adopted);
+    assert_eq!(
+        admins.ensure(&changed, None, 2).await.unwrap(),
+        LoginChange::Adopted
+    );
     assert!(opens(&admins, "root", "second password").await);
     assert_eq!(admins.get().await.unwrap().unwrap().epoch, 2);
     assert_eq!(
         admins.ensure(&changed, None, 3).await.unwrap(),
-        Ensured::Unchanged
+        LoginChange::Unchanged
     );
     // Only one of the two.
     let renamed = variables(Some("boss"), None);
-    assert_eq!(admins.ensure(&renamed, None, 4).await.unwrap(), Ensured::Adopted);
+    assert_eq!(
+        admins.ensure(&renamed, None, 4).await.unwrap(),
+        LoginChange::Adopted
+    );
     assert!(opens(&admins, "boss", "second password").await);
     // Variables removed: the login stays.
     assert_eq!(
         admins.ensure(&variables(None, None), None, 5).await.unwrap(),
-        Ensured::Unchanged
+        LoginChange::Unchanged
     );
 }
 
@@ -110,7 +119,10 @@ async fn a_password_set_by_hand_stays_while_the_variables_do() {
         password: Some(phc),
     };
     assert_eq!(admins.replace(new, None, 2).await.unwrap().unwrap().epoch, 2);
-    assert_eq!(admins.ensure(&set, None, 3).await.unwrap(), Ensured::Unchanged);
+    assert_eq!(
+        admins.ensure(&set, None, 3).await.unwrap(),
+        LoginChange::Unchanged
+    );
     assert!(opens(&admins, "root", "by hand").await);
 }
 
@@ -120,8 +132,8 @@ async fn two_first_starts_at_once_make_one_login() {
     let set = variables(Some("root"), Some("a good password"));
     let (a, b) = tokio::join!(admins.ensure(&set, None, 1), admins.ensure(&set, None, 1));
     let mut both = [a.unwrap(), b.unwrap()];
-    both.sort_by_key(|ensured| *ensured == Ensured::Unchanged);
-    assert_eq!(both, [Ensured::Created, Ensured::Unchanged]);
+    both.sort_by_key(|ensured| *ensured == LoginChange::Unchanged);
+    assert_eq!(both, [LoginChange::Created, LoginChange::Unchanged]);
     assert_eq!(admins.get().await.unwrap().unwrap().epoch, 1);
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Who acts, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_field_names, reason = "the names of the audit log's fields")]
 pub struct Actor {
     /// The admin's name, `local`, `system` or `stranger`.
     pub actor: String,

@@ -1,6 +1,7 @@
-//! What changed between two texts of a record. Values are shown of the fields named here only: a field that is
+//! Compares two texts of a record. Values are shown of the fields named here only: a field that is
 //! added to a record stays hidden until somebody puts it on a list.
 
+use crs_durable::gate::MoneyLimit;
 use serde_json::{Map, Value, json};
 
 use super::super::keys::{ACCOUNT_GROUPS, ACCOUNTS, ADMIN, API_KEYS, OEM_SETTINGS, PRICES};
@@ -21,18 +22,12 @@ const SILENT: [&str; 8] = [
     "fromUsername",
     "fromPassword",
 ];
-/// Amounts in micro-USD, shown in USD.
-const AMOUNTS: [&str; 6] = [
-    "rateLimitCost",
-    "dailyCostLimit",
-    "weeklyCostLimit",
-    "weeklyOpusCostLimit",
-    "totalCostLimit",
-    "dailyQuota",
-];
+/// Amounts in micro-USD beside the limits of keys on money, shown in USD.
+const AMOUNTS: [&str; 2] = ["rateLimitCost", "dailyQuota"];
 /// Moments in milliseconds, shown as ISO 8601.
 const MOMENTS: [&str; 4] = ["expiresAt", "activatedAt", "deletedAt", "subscriptionExpiresAt"];
 
+/// Beside the limits on money.
 const KEY: &[&str] = &[
     "name",
     "description",
@@ -55,10 +50,6 @@ const KEY: &[&str] = &[
     "rateLimitRequests",
     "rateLimitCost",
     "tokenLimit",
-    "dailyCostLimit",
-    "weeklyCostLimit",
-    "weeklyOpusCostLimit",
-    "totalCostLimit",
     "weeklyResetDay",
     "weeklyResetHour",
     "bindings",
@@ -127,7 +118,7 @@ impl Kind {
 
     fn shows(self, field: &str) -> bool {
         match self {
-            Self::Key => KEY.contains(&field),
+            Self::Key => KEY.contains(&field) || is_money_limit(field),
             Self::Account => ACCOUNT.contains(&field),
             Self::Group => GROUP.contains(&field),
             Self::Site => SITE.contains(&field),
@@ -137,16 +128,24 @@ impl Kind {
     }
 }
 
-/// A change of one record, as it is told.
+fn is_money_limit(field: &str) -> bool {
+    MoneyLimit::find(field, |row| row.field).is_some()
+}
+
+fn is_amount(field: &str) -> bool {
+    AMOUNTS.contains(&field) || is_money_limit(field)
+}
+
+/// A change of one record, as the audit log shows it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Told {
+pub(super) struct RecordChange {
     pub(super) action: &'static str,
     pub(super) name: String,
     pub(super) changes: Vec<FieldChange>,
 }
 
 /// Compares two texts of a record; `None`: there is none.
-pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -> Told {
+pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -> RecordChange {
     let (old, new) = (fields(kind, before), fields(kind, after));
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
     names.sort_unstable();
@@ -182,7 +181,7 @@ pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -
         Kind::Prices | Kind::Site => None,
         _ => name(&new).or_else(|| name(&old)),
     };
-    Told {
+    RecordChange {
         action: action(kind, before.is_some(), after.is_some(), &changes),
         name: name.unwrap_or_default(),
         changes,
@@ -230,7 +229,7 @@ fn fields(kind: Kind, text: Option<&[u8]>) -> Map<String, Value> {
 
 fn shown(kind: Kind, field: &str, value: &Value) -> Value {
     match value {
-        Value::Number(number) if kind != Kind::Prices && AMOUNTS.contains(&field) => number
+        Value::Number(number) if kind != Kind::Prices && is_amount(field) => number
             .as_f64()
             .map_or(Value::Null, |micro| json!(micro / 1_000_000.0)),
         Value::Number(number) if kind != Kind::Prices && MOMENTS.contains(&field) => {

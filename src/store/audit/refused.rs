@@ -13,7 +13,7 @@ use crate::port::store::{Command, StoreError};
 use crate::store::keys;
 
 const WINDOW: Millis = 15 * 60 * 1000;
-/// Networks that are told apart in a window; the rest share one entry without an address.
+/// Networks that are counted separately in a window; the rest share one entry without an address.
 const NETWORKS: usize = 64;
 
 #[derive(Default)]
@@ -86,7 +86,7 @@ impl AuditLog {
     }
 }
 
-/// What one customer of a provider has: 24 bits of IPv4, 48 bits of IPv6.
+/// The network of one customer of a provider: 24 bits of IPv4, 48 bits of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) & 0xffff_ff00).into()),

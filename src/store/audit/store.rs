@@ -8,6 +8,7 @@ use super::actor::acting;
 use super::diff::{Kind, compare};
 use super::{AuditLog, Entry};
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
+use crate::store::hold;
 use crate::store::keys::{ended_session, used_ticket};
 
 /// A [`Store`] in which nothing that an admin may change changes without an entry.
@@ -87,7 +88,7 @@ impl Store for Audited {
     async fn atomically(&self, guards: Vec<Guard>, mut batch: Vec<Command>) -> Result<Applied, StoreError> {
         let entries = self.entries(&guards, &batch)?;
         batch.extend(self.log.append(&entries)?);
-        self.inner.atomically(guards, batch).await
+        hold::atomically(&*self.inner, guards, batch).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Random histories, told to a backend and to the memory backend: both must answer the same.
+//! Random histories, sent to a backend and to the memory backend: both must answer the same.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::store::vocabulary::Kind;
 enum Step {
     Run(Vec<Command>),
     Atomically(Vec<Guard>, Vec<Command>),
-    /// Only told where the clock can be moved.
+    /// Sent only where the clock can be moved.
     Wait(Duration),
 }
 
@@ -103,7 +103,7 @@ async fn compare(subject: &Subject, history: Vec<Step>) -> Result<(), TestCaseEr
     Ok(())
 }
 
-/// What a caller may rely on, comparable.
+/// The parts of an answer that a caller may rely on, comparable.
 fn shown<T: Shown>(outcome: Result<Vec<T>, StoreError>) -> Result<Vec<T>, String> {
     match outcome {
         Ok(replies) => Ok(replies.into_iter().map(Shown::ordered).collect()),

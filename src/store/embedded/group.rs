@@ -1,6 +1,6 @@
 //! The commands of all the callers that share one transaction.
 //!
-//! What they touch is kept as values and written when the group ends, so a counter that a hundred
+//! The values that they touch are held in memory and written when the group ends, so a counter that a hundred
 //! commands increment is one row read and one row written. A command looks before it changes anything,
 //! so one that fails has changed nothing; only an atomic batch that fails half-way leaves the group
 //! spoiled, and then it is begun again without that batch.

@@ -33,7 +33,7 @@ pub(super) const ABOUT: Rows = TableDefinition::new("about");
 pub(super) const LAYOUT: &[u8] = b"layout";
 pub(super) const LAYOUT_NOW: &[u8] = b"1";
 
-/// What `keys` says of a key, but for its text.
+/// The row of a key in `keys`, without a string's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: Kind,
@@ -143,7 +143,7 @@ pub(super) fn numbered(row: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*number), rest))
 }
 
-/// What is behind `skip` bytes of a row, as the name it must be.
+/// The rest of a row after `skip` bytes, which must be a name.
 pub(super) fn name(row: &[u8], skip: usize) -> Result<String, Fault> {
     let name = row.get(skip..).and_then(|name| std::str::from_utf8(name).ok());
     name.map(str::to_owned)

@@ -28,9 +28,54 @@ pub enum OpenError {
 pub(super) type Open = Box<dyn Fn() -> Result<Database, OpenError> + Send>;
 
 pub(super) fn file(path: &Path) -> Result<Open, OpenError> {
-    make_private(path).map_err(OpenError::Io)?;
+    if !path.exists() {
+        make(path)?;
+    }
+    remove_drafts(path);
     let path = path.to_owned();
     Ok(Box::new(move || Ok(builder().create(&path)?)))
+}
+
+/// Makes a new file beside its place, and then gives it its name: what a kill leaves of a file in the making, redb
+/// takes for damaged.
+fn make(path: &Path) -> Result<(), OpenError> {
+    let draft = path.with_extension(format!("{}.{DRAFT}", std::process::id()));
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::Io(error)),
+        _ => {}
+    }
+    make_private(&draft).map_err(OpenError::Io)?;
+    drop(builder().create(&draft)?);
+    // Another process may have been faster: then its file is the one, and may have been so fast as to remove this.
+    match std::fs::hard_link(&draft, path) {
+        Err(_) if path.exists() => {}
+        linked => linked.map_err(OpenError::Io)?,
+    }
+    let _ = std::fs::remove_file(&draft);
+    sync_folder(path).map_err(OpenError::Io)
+}
+
+/// The end of a draft's name.
+const DRAFT: &str = "new";
+
+/// Drafts of processes that were killed.
+fn remove_drafts(path: &Path) {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else {
+        return;
+    };
+    let Ok(files) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for file in files.flatten().map(|file| file.path()) {
+        // `crs.123.new` of `crs.redb`.
+        let process = file.file_stem().map(Path::new).and_then(Path::extension);
+        let is_draft = file.extension().is_some_and(|end| end == DRAFT)
+            && file.file_stem().map(Path::new).and_then(Path::file_stem) == Some(stem)
+            && process.is_some_and(|id| id.to_str().is_some_and(|id| id.parse::<u32>().is_ok()));
+        if is_draft {
+            let _ = std::fs::remove_file(file);
+        }
+    }
 }
 
 pub(super) fn builder() -> Builder {
@@ -52,15 +97,17 @@ fn make_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        // The name of the file must be on disk too.
-        Ok(file) => file.sync_all().and_then(|()| match path.parent() {
-            Some(directory) if cfg!(unix) && !directory.as_os_str().is_empty() => {
-                File::open(directory)?.sync_all()
-            }
-            _ => Ok(()),
-        }),
+        Ok(file) => file.sync_all(),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// The name of a new file must be on disk too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => Ok(()),
     }
 }
 
@@ -127,5 +174,31 @@ fn unusable(error: impl Into<redb::Error>) -> OpenError {
 impl From<DatabaseError> for OpenError {
     fn from(error: DatabaseError) -> OpenError {
         unusable(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_of_a_new_file_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crs.redb");
+        let (half, other) = (
+            folder.path().join("crs.4711.new"),
+            folder.path().join("crs.backup.new"),
+        );
+        for file in [&half, &other] {
+            std::fs::write(file, [0; 4_096]).unwrap();
+        }
+        let open = file(&path).unwrap();
+        drop(ready(&open).unwrap());
+        let mut left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["crs.backup.new", "crs.redb"]);
     }
 }

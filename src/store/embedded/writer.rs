@@ -30,6 +30,7 @@ const SWEPT_ROWS: usize = 2_000;
 
 pub(super) enum Job {
     Call(Call),
+    #[cfg(test)]
     Sweep(Answer<()>),
     /// The writer stands still until the other end says so.
     #[cfg(test)]
@@ -50,7 +51,7 @@ pub(super) enum Call {
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What became of a call, told only once it is durable.
+/// The result of a call, sent only once it is durable.
 enum Outcome {
     Replies(Vec<Reply>),
     Applied(Applied),
@@ -114,6 +115,7 @@ impl Writer {
                     weight += call.weight();
                     group.push(call);
                 }
+                #[cfg(test)]
                 Job::Sweep(answer) => {
                     let mut swept = self.sweep();
                     while let Ok(true) = swept {
@@ -237,7 +239,7 @@ impl Writer {
         }
     }
 
-    /// What has ended, and whether there is trash. Reads only, so that a sweep with nothing to do costs
+    /// The expired keys, and whether there is trash. Reads only, so that a sweep with nothing to do costs
     /// next to nothing.
     fn due(&self, now: Millis) -> Result<Due, Fault> {
         let snapshot = self.shared.snapshot()?;
@@ -292,7 +294,7 @@ impl Call {
         }
     }
 
-    /// A caller that has left is not told.
+    /// A caller that has left gets no answer.
     fn answer(self, outcome: Outcome) {
         match (self, outcome) {
             (Call::Run { answer, .. }, Outcome::Replies(replies)) => drop(answer.send(Ok(replies))),

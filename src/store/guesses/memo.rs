@@ -1,4 +1,4 @@
-//! What a process or isolate remembers of guessers, so that refusing them costs no I/O.
+//! The memory of a process or isolate about guessers, so that refusing them costs no I/O.
 //!
 //! A refusal is remembered for a minute at most; then the store is asked again, because another process may know
 //! better.
@@ -133,7 +133,7 @@ impl Memo {
         })
     }
 
-    /// Whether somebody logged in from `source`. One asker a minute is told to read again, the others get what was
+    /// Whether somebody logged in from `source`. One caller a minute must read again, the others get what was
     /// read before.
     pub(super) fn known(&self, source: &str, now: Millis) -> Known {
         let mut inner = self.inner();

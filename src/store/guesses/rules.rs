@@ -37,7 +37,7 @@ pub const OF_ALL_STRANGERS: u32 = 200;
 /// How many addresses are known at most; the one whose last login is longest ago makes room.
 pub const KNOWN_ADDRESSES: usize = 64;
 
-/// What is stored of a source that failed.
+/// The stored record of a source that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
@@ -54,9 +54,9 @@ pub struct StrangerCounts {
     pub of_all: u32,
 }
 
-/// What an attempt that is let through leads to.
+/// The counts that an allowed attempt adds to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct AttemptCost {
     pub source: Source,
     pub strangers: Option<StrangerCounts>,
 }
@@ -115,7 +115,7 @@ pub fn admit(
     strangers: Option<StrangerCounts>,
     epoch: u64,
     now: Millis,
-) -> Result<Counted, Refusal> {
+) -> Result<AttemptCost, Refusal> {
     let longest = if strangers.is_some() {
         LONGEST_WAIT
     } else {
@@ -141,7 +141,7 @@ pub fn admit(
             return Err(Refusal::of_source(window.ends));
         }
     }
-    Ok(Counted {
+    Ok(AttemptCost {
         source: Source {
             failures: before.map_or(0, |source| source.failures).saturating_add(1),
             last_at: now,

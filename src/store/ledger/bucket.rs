@@ -1,4 +1,4 @@
-//! What sums are of, and of which time; the names these have in the store.
+//! Buckets and scopes of sums, and their names in the store.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub enum Bucket {
     All,
 }
 
-/// What is summed.
+/// The kind of things that are summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope<'a> {
     Total,
@@ -228,7 +228,7 @@ pub(super) fn field(metric: &str, scope: Scope<'_>) -> String {
     format!("{metric}:{scope}")
 }
 
-/// What one event adds.
+/// The figures that one event adds.
 pub(super) fn of_event(event: &crate::model::usage::LedgerEvent) -> Totals {
     Totals {
         requests: 1,

@@ -1,4 +1,4 @@
-//! What the ledger knows of every key or account at once: for lists that are sorted or filtered by it.
+//! Reads the figures of every key or account at once: for lists that are sorted or filtered by it.
 //!
 //! One command for each ranking, however many members it has; a list that asked member by member would send
 //! thousands.
@@ -15,7 +15,7 @@ use crate::store::keys;
 const MOST: u64 = 20_000;
 
 impl Ledger {
-    /// What each member has cost over each of these times, in one round trip. Who is missing has cost nothing.
+    /// The cost of each member over each of these times, in one round trip. A member that is missing cost nothing.
     pub async fn costs(
         &self,
         kind: Kind<'_>,
@@ -40,7 +40,7 @@ impl Ledger {
         Ok(sums.collect())
     }
 
-    /// What each of these has cost today and in all, in the order asked: two commands for each.
+    /// The cost of each of these today and in all, in the order asked: two commands for each.
     pub async fn costs_of(
         &self,
         kind: Kind<'_>,

@@ -14,7 +14,7 @@ use crate::store::keys;
 /// ranking over several days may miss some that are small on every day.
 pub(super) const RANKED: u64 = 500;
 
-/// What was used in a time, and by whom most.
+/// The usage of a time, and who used most.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     pub totals: Totals,
@@ -203,7 +203,7 @@ pub(super) fn figures_of(bucket: Bucket, scopes: &[Scope<'_>]) -> Command {
     }
 }
 
-/// The sums in an answer to [`figures_of`]. What is missing, or is no number, counts as 0.
+/// The sums in an answer to [`figures_of`]. A figure that is missing or not a number counts as 0.
 pub(super) fn read(reply: Reply) -> impl Iterator<Item = Totals> {
     let figures = numbers(reply);
     let count = figures.len() / METRICS.len();
@@ -211,7 +211,7 @@ pub(super) fn read(reply: Reply) -> impl Iterator<Item = Totals> {
     (0..count).map(move |_| totals(figures.by_ref().take(METRICS.len())))
 }
 
-/// The figures in an answer, in the order asked. What is missing, or is no number, counts as 0.
+/// The figures in an answer, in the order asked. A figure that is missing or not a number counts as 0.
 pub(super) fn numbers(reply: Reply) -> Vec<u64> {
     let Reply::Values(values) = reply else {
         return Vec::new();

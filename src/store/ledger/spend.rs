@@ -1,6 +1,7 @@
-//! What a key has spent, by the sums: what its gate is told when it begins, or has lost what it knew.
+//! A key's spending by the sums: its gate gets it when it begins, or has lost its state.
 
-use crs_durable::gate::{Limits, SeedSpend};
+use crs_durable::gate::money::Row;
+use crs_durable::gate::{Limits, PerLimit, SeedSpend, Span};
 
 use super::bucket::{self, Bucket, Kind, Scope};
 use super::{DAY_DAYS, Ledger};
@@ -17,55 +18,66 @@ impl Ledger {
     /// One round trip. What models of the Opus class cost is known by the day only: of the day in which the
     /// week began all of it counts, so that the limit may be reached early, and never late.
     pub async fn spent(&self, key: &str, limits: &Limits, now: Millis) -> Result<SeedSpend, StoreError> {
-        let week = self.week(limits.week_began(now), now);
-        let days = self.days(limits.week_began(now), now);
-        let cost = |bucket: Bucket| Command::HGet {
-            key: keys::ledger_sums(bucket),
-            field: bucket::field("cost", Scope::Key(key)),
-        };
-        let mut asks = vec![cost(Bucket::Day(self.calendar.day(now))), cost(Bucket::All)];
-        asks.extend(week.iter().map(|bucket| cost(*bucket)));
-        asks.extend(days.into_iter().map(|bucket| Command::ZRangeByScore {
-            key: keys::ledger_rank(bucket, Kind::ModelsOf(key)),
-            min: 0.0,
-            max: f64::INFINITY,
-            rev: true,
-            offset: 0,
-            limit: MODELS,
-        }));
-        let mut replies = self.store.run(asks).await?.into_iter();
-        let (day, total) = (number(replies.next()), number(replies.next()));
-        let week = (0..week.len()).map(|_| number(replies.next())).sum();
-        let opus = replies.map(|reply| match reply {
-            Reply::Scored(models) => models
-                .iter()
-                .filter(|(model, _)| is_opus(model))
-                .map(|(_, cost)| *cost as u64)
-                .sum(),
-            _ => 0,
+        let mut asks = Vec::new();
+        let counts = PerLimit::of(|limit| {
+            let began = limits.span(limit, now).map(|(began, _)| began);
+            let before = asks.len();
+            asks.extend(self.asks(key, limit.row(), began, now));
+            asks.len() - before
         });
-        Ok(SeedSpend {
-            day,
-            week,
-            week_opus: opus.sum(),
-            total,
-            as_of: now,
-        })
+        let mut replies = self.store.run(asks).await?.into_iter();
+        let spent = counts.map(|limit, count| {
+            let replies = replies.by_ref().take(*count);
+            if limit.row().opus_only {
+                replies.map(of_opus).fold(0, u64::saturating_add)
+            } else {
+                replies.map(number).fold(0, u64::saturating_add)
+            }
+        });
+        Ok(SeedSpend { spent, as_of: now })
     }
 
-    /// The week's sums: hours of the day it began in, unless it began at midnight, and then whole days.
-    fn week(&self, began: Millis, now: Millis) -> Vec<Bucket> {
+    /// What says how much of a limit was spent. `began`: its span; `None`: it is of all time.
+    fn asks(&self, key: &str, row: &Row, began: Option<Millis>, now: Millis) -> Vec<Command> {
+        let buckets = match (row.span, began) {
+            (_, None) => vec![Bucket::All],
+            (_, Some(began)) if row.opus_only => self.days(began, now),
+            (Span::Month, Some(_)) => vec![Bucket::Month(self.calendar.month(now))],
+            (_, Some(began)) => self.since(began, now),
+        };
+        let asks = buckets.into_iter().map(|bucket| {
+            if row.opus_only {
+                Command::ZRangeByScore {
+                    key: keys::ledger_rank(bucket, Kind::ModelsOf(key)),
+                    min: 0.0,
+                    max: f64::INFINITY,
+                    rev: true,
+                    offset: 0,
+                    limit: MODELS,
+                }
+            } else {
+                Command::HGet {
+                    key: keys::ledger_sums(bucket),
+                    field: bucket::field("cost", Scope::Key(key)),
+                }
+            }
+        });
+        asks.collect()
+    }
+
+    /// The sums since then: hours of the day it was in, unless it was midnight, and then whole days.
+    fn since(&self, began: Millis, now: Millis) -> Vec<Bucket> {
         let first = self.calendar.day(began);
         if self.calendar.start(first) == began {
             return self.days(began, now);
         }
         let next = self.calendar.start(first.after(1)).min(now.saturating_add(1));
         let hours = (began..next).step_by(HOUR as usize);
-        let mut week: Vec<Bucket> = hours.map(|at| Bucket::Hour(self.calendar.hour(at))).collect();
+        let mut since: Vec<Bucket> = hours.map(|at| Bucket::Hour(self.calendar.hour(at))).collect();
         if next <= now {
-            week.extend(self.days(next, now));
+            since.extend(self.days(next, now));
         }
-        week
+        since
     }
 
     /// The days from that moment's to this one's.
@@ -76,12 +88,23 @@ impl Ledger {
     }
 }
 
-fn number(reply: Option<Reply>) -> u64 {
+fn number(reply: Reply) -> u64 {
     match reply {
-        Some(Reply::Value(Some(text))) => std::str::from_utf8(&text)
+        Reply::Value(Some(text)) => std::str::from_utf8(&text)
             .ok()
             .and_then(|text| text.parse().ok())
             .unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn of_opus(reply: Reply) -> u64 {
+    match reply {
+        Reply::Scored(models) => models
+            .iter()
+            .filter(|(model, _)| is_opus(model))
+            .map(|(_, cost)| *cost as u64)
+            .fold(0, u64::saturating_add),
         _ => 0,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A percentile is read off by interpolation within one gap between bounds, so it is never further from the
 //! truth than that gap: at most a factor of [`WIDEST`], and less the more calls there are. Below the first
-//! bound the error is at most that bound, 20 ms; what took longer than the last, 10 minutes, is told as it.
+//! bound the error is at most that bound, 20 ms; a time beyond the last, 10 minutes, is reported as it.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::requests::EXAMINED;
+use super::append::Appended;
+use super::read::Summary;
+use super::requests::{EXAMINED, Page};
+use super::spread::Times;
 use super::*;
 use crate::model::account::Platform;
 use crate::model::calendar::{DAY, HOUR};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Ledger;
 use super::append::Rollup;
 use super::bucket::{Bucket, DETAILED, METRICS, Scope, failure_metric, field, figures, is_detail};
+use super::imported::IMPORTED;
 use crate::model::calendar::Day;
 use crate::model::usage::LedgerEvent;
 use crate::port::store::{Command, Reply, StoreError};
@@ -58,6 +59,10 @@ impl Ledger {
             some.clear();
         };
         self.events_of(day, |event| {
+            // Its sums were imported, too.
+            if event.price_version == IMPORTED {
+                return;
+            }
             some.push(event);
             if some.len() >= AT_ONCE {
                 sum(&mut some);
@@ -103,12 +108,15 @@ impl Ledger {
                 limit: u64::from(u32::MAX),
             },
         ];
+        let imported = self.imported_into(bucket).await?;
         let mut stored = BTreeMap::new();
         for reply in self.store.run(asks).await? {
             match reply {
                 Reply::Entries(entries) => stored.extend(entries.into_iter().map(|(field, text)| {
                     let figure = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-                    (field, figure.unwrap_or_default())
+                    let figure: u64 = figure.unwrap_or_default();
+                    let imported = imported.get(&field).copied().unwrap_or_default();
+                    (field, figure.saturating_sub(imported))
                 })),
                 Reply::Scored(members) => stored.extend(
                     members
@@ -122,7 +130,7 @@ impl Ledger {
     }
 }
 
-/// What a rollup adds to the sums of a day.
+/// The increments that a rollup adds to the sums of a day.
 fn of_day(rollup: &Rollup<'_>, day: Day) -> impl Iterator<Item = (String, u64)> {
     let of_day = move |bucket: &Bucket| *bucket == Bucket::Day(day);
     let sums = rollup.sums.iter().filter(move |((bucket, _), _)| of_day(bucket));

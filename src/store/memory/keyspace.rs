@@ -14,16 +14,16 @@ const FORGOTTEN_PER_CALL: usize = 20;
 
 #[derive(Default)]
 pub(super) struct Keyspace {
-    entries: HashMap<String, Entry>,
+    pub(super) entries: HashMap<String, Entry>,
     /// Every key with an end, soonest first.
     ends: BTreeSet<(Millis, String)>,
-    /// What undoes the atomic batch that runs, newest last; `None` outside of one.
+    /// The undo log of the atomic batch that runs, newest last; `None` outside of one.
     undo: Option<Vec<Undo>>,
 }
 
-struct Entry {
-    value: Value,
-    expire_at: Option<Millis>,
+pub(super) struct Entry {
+    pub(super) value: Value,
+    pub(super) expire_at: Option<Millis>,
 }
 
 enum Undo {

@@ -6,7 +6,7 @@ use super::{Args, request};
 use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
 use crate::store::vocabulary::unreadable;
 
-/// What a Redis can answer, whatever carried it: RESP2, RESP3, or JSON over HTTP.
+/// The answers of a Redis, whatever carried them: RESP2, RESP3, or JSON over HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Nil,
@@ -30,7 +30,7 @@ pub struct Pipeline {
 
 struct Step {
     command: Command,
-    /// What is known without asking.
+    /// The answers that need no request.
     known: Option<Result<Reply, StoreError>>,
 }
 
@@ -54,7 +54,7 @@ impl Pipeline {
         }
     }
 
-    /// What must be asked, in order; may be nothing.
+    /// The requests to send, in order; may be empty.
     pub fn requests(&self) -> impl Iterator<Item = Args> {
         self.steps
             .iter()

@@ -55,7 +55,7 @@ struct Connection {
     wire: MultiplexedConnection,
     serial: u64,
     used: Instant,
-    /// Made for this very call: that it breaks too is no accident.
+    /// Made for this very call: if it breaks too, that is not an accident.
     fresh: bool,
 }
 

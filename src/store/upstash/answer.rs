@@ -1,4 +1,4 @@
-//! What Upstash answered, made into values: the status first, then the JSON.
+//! Upstash's answers as values: the status first, then the JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,20 +21,20 @@ const STRANGER: &str = "it answered with something that is not Upstash's";
 
 /// Why there are no values.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct FailedRequest {
     pub(super) error: StoreError,
     /// It is to be left alone for so long at least.
     pub(super) rest: Option<Duration>,
 }
 
-impl From<StoreError> for Refused {
+impl From<StoreError> for FailedRequest {
     fn from(error: StoreError) -> Self {
         Self { error, rest: None }
     }
 }
 
 /// The answer to one command. `secret` is shown nowhere, even if they repeat it.
-pub(super) fn one(answer: Answer, secret: &str) -> Result<Value, Refused> {
+pub(super) fn one(answer: Answer, secret: &str) -> Result<Value, FailedRequest> {
     // A command that failed has a status of its own only when it is alone.
     if matches!(answer.status, 200 | 400) {
         let value = parsed::<Item>(&answer)?.value(secret).ok_or_else(stranger)?;
@@ -47,7 +47,7 @@ pub(super) fn one(answer: Answer, secret: &str) -> Result<Value, Refused> {
 }
 
 /// The answers to `count` commands.
-pub(super) fn many(answer: Answer, count: usize, secret: &str) -> Result<Vec<Value>, Refused> {
+pub(super) fn many(answer: Answer, count: usize, secret: &str) -> Result<Vec<Value>, FailedRequest> {
     if answer.status != 200 {
         return Err(match one(answer, secret) {
             Err(refused) => refused,
@@ -72,11 +72,11 @@ pub(super) fn many(answer: Answer, count: usize, secret: &str) -> Result<Vec<Val
     Ok(values)
 }
 
-fn stranger() -> Refused {
+fn stranger() -> FailedRequest {
     failed(STRANGER).into()
 }
 
-fn parsed<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Refused> {
+fn parsed<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, FailedRequest> {
     serde_json::from_slice(&answer.body).map_err(|_| {
         failed(&match answer.status {
             200 => STRANGER.to_owned(),
@@ -86,7 +86,7 @@ fn parsed<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Refused> {
     })
 }
 
-fn status(answer: &Answer, secret: &str) -> Refused {
+fn status(answer: &Answer, secret: &str) -> FailedRequest {
     let told = parsed::<Item>(answer)
         .ok()
         .and_then(|item| item.error)
@@ -98,7 +98,7 @@ fn status(answer: &Answer, secret: &str) -> Refused {
             answer.status
         ))
         .into(),
-        429 => Refused {
+        429 => FailedRequest {
             error: away(format!("it has had too many requests{told}")),
             rest: Some(answer.retry_after.unwrap_or_default()),
         },
@@ -112,8 +112,8 @@ fn is_quota(message: &str) -> bool {
     message.contains("max daily request limit exceeded") || message.contains("max requests limit exceeded")
 }
 
-fn quota(code: &str, message: &str) -> Refused {
-    Refused {
+fn quota(code: &str, message: &str) -> FailedRequest {
+    FailedRequest {
         error: away(format!("{code} {message}")),
         rest: Some(Duration::ZERO),
     }
@@ -123,13 +123,13 @@ fn quota(code: &str, message: &str) -> Refused {
 #[derive(Deserialize)]
 struct Item {
     #[serde(default, deserialize_with = "some")]
-    result: Option<Held>,
+    result: Option<ResultValue>,
     error: Option<String>,
 }
 
 /// `null` is a result too.
-fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Held>, D::Error> {
-    Held::deserialize(from).map(Some)
+fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ResultValue>, D::Error> {
+    ResultValue::deserialize(from).map(Some)
 }
 
 impl Item {
@@ -166,11 +166,11 @@ fn shown(text: &str, secret: &str) -> String {
 }
 
 /// A result: texts in base64, numbers, lists, nothing.
-struct Held(Value);
+struct ResultValue(Value);
 
-impl<'de> Deserialize<'de> for Held {
+impl<'de> Deserialize<'de> for ResultValue {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Results).map(Held)
+        from.deserialize_any(Results).map(ResultValue)
     }
 }
 
@@ -220,7 +220,7 @@ impl<'de> Visitor<'de> for Results {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut values = Vec::with_capacity(items.size_hint().unwrap_or_default());
-        while let Some(Held(value)) = items.next_element()? {
+        while let Some(ResultValue(value)) = items.next_element()? {
             values.push(value);
         }
         Ok(Value::List(values))

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-/// U+FFFD stands for what is no character; no text of ours begins with it.
+/// U+FFFD stands for bytes that are not characters; no text of ours begins with it.
 const PREFIX: &str = "\u{fffd}base64:";
 
 pub(super) fn escaped(bytes: &Bytes) -> Cow<'_, str> {
@@ -20,7 +20,7 @@ pub(super) fn escaped(bytes: &Bytes) -> Cow<'_, str> {
     }
 }
 
-/// What [`escaped`] was given. What it cannot have made stays as it is.
+/// Undoes [`escaped`]. Text that it cannot have made stays as it is.
 pub(super) fn unescaped(bytes: Vec<u8>) -> Bytes {
     match bytes
         .strip_prefix(PREFIX.as_bytes())

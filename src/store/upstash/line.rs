@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 
-use super::answer::Refused;
+use super::answer::FailedRequest;
 use super::wire::{Answer, Fault, Wire};
 use super::{Commands, OptionsError, away, failed};
 use crate::model::secret::Secret;
@@ -48,7 +48,7 @@ pub(super) struct Line {
     pipeline: Url,
     token: Secret,
     bearer: HeaderValue,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     limits: Limits,
     sent: Commands,
     state: Mutex<State>,
@@ -92,6 +92,7 @@ impl Line {
         })
     }
 
+    #[allow(dead_code, reason = "the Worker's")]
     pub(super) fn commands(&self) -> Commands {
         self.sent.clone()
     }
@@ -103,7 +104,7 @@ impl Line {
         body: Bytes,
         commands: u64,
         again: bool,
-        read: impl FnOnce(Answer, &str) -> Result<T, Refused>,
+        read: impl FnOnce(Answer, &str) -> Result<T, FailedRequest>,
     ) -> Result<T, StoreError> {
         if let Some(reason) = self.resting() {
             return Err(away(reason));
@@ -132,7 +133,7 @@ impl Line {
             Some(Err((Fault::TooLarge, _))) => {
                 return Err(failed("it answered with more than anybody asked for"));
             }
-            // One that broke is no sign: the next one may be good.
+            // A broken connection proves nothing: the next one may work.
             Some(Err((Fault::Lost { sent: true, reason }, 1))) => return Err(away(reason)),
             Some(Err((Fault::Lost { reason, .. }, _))) => reason,
             None => format!("no answer within {:?}", self.limits.answer),
@@ -216,7 +217,7 @@ impl Line {
     }
 }
 
-/// What is told again to those who come during the rest.
+/// The answer to calls that arrive during the rest.
 fn reason(error: &StoreError) -> String {
     match error {
         StoreError::Away { reason, .. } => reason.clone(),

@@ -20,7 +20,7 @@ pub(super) use native::Wire;
 /// Largest answer that is taken, in bytes.
 const LARGEST: usize = 32 << 20;
 
-/// Longest reason that is told, in characters.
+/// The longest reason that is reported, in characters.
 const SHOWN: usize = 200;
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) enum Fault {
     TooLarge,
 }
 
-/// What the head says, and whether the body is worth reading.
+/// The head's result, and whether the body is worth reading.
 fn head(response: &Response) -> Result<(u16, Option<Duration>), Fault> {
     let number = |name| {
         let headers: &HeaderMap = response.headers();
@@ -54,7 +54,7 @@ fn head(response: &Response) -> Result<(u16, Option<Duration>), Fault> {
     Ok((response.status().as_u16(), retry_after))
 }
 
-/// What the client says, with its causes and without the address.
+/// The client's error with its causes, without the address.
 fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut told = error.to_string();

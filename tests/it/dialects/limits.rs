@@ -179,6 +179,11 @@ async fn every_limit(protocol: Protocol) {
             Over::In(7 * 86_400),
             "cost per week",
         ),
+        (
+            json!({ "monthlyCostLimit": 0.000_001 }),
+            Over::In(31 * 86_400),
+            "cost per month",
+        ),
         (json!({ "totalCostLimit": 0.000_001 }), Over::Never, "total cost"),
     ] {
         let answer = second(&b, protocol, &fields).await;

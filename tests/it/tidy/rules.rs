@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::source::{Source, below, tokens};
+use proc_macro2::{TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+
+use super::source::{Source, arguments, below, each_token, line};
 
 /// Modules that may use the crates of `NATIVE`.
 const NATIVE_PLACES: [&str; 6] = [
@@ -15,36 +18,25 @@ const NATIVE_PLACES: [&str; 6] = [
 ];
 
 /// Crates that only a native host links, or that know sockets, files, threads or a terminal.
-const NATIVE: [&str; 17] = [
+const NATIVE: [&str; 14] = [
     "tokio",
     "tokio_util",
     "hyper",
     "hyper_util",
     "hyper_rustls",
-    "tokio_rustls",
     "rustls",
     "redb",
     "redis",
     "rand",
     "clap",
     "comfy_table",
-    "indicatif",
     "tracing_subscriber",
     "tower_service",
-    "libc",
     "rustix",
 ];
 
 /// Crates of the edge's runtime, and where they may be named.
-const EDGE: [&str; 7] = [
-    "worker",
-    "wasm_bindgen",
-    "wasm_bindgen_futures",
-    "wasm_streams",
-    "js_sys",
-    "web_sys",
-    "console_error_panic_hook",
-];
+const EDGE: [&str; 3] = ["worker", "wasm_streams", "console_error_panic_hook"];
 const EDGE_PLACES: [&str; 1] = ["host::worker"];
 
 /// Crates of one store: what it needs to be an HTTP client on both hosts.
@@ -78,7 +70,7 @@ const LAYERS: [Layer; 13] = [
     },
     Layer {
         module: "config",
-        may: &["config", "model::secret"],
+        may: &["config", "model::secret", "model::percent"],
         instead: "config only turns strings into values: convert where the value is used",
     },
     Layer {
@@ -159,6 +151,46 @@ const PURE: [&str; 9] = [
     "store::vocabulary",
 ];
 
+/// Folders of `account`, one for each provider.
+const PROVIDERS: [&str; 4] = ["claude", "openai", "gemini", "antigravity"];
+
+/// Modules and crates that these tables name and that are gone.
+pub(super) fn gone(sources: &[Source], manifest: &str) -> Vec<String> {
+    let layers = LAYERS
+        .iter()
+        .flat_map(|layer| layer.may.iter().copied().chain([layer.module]));
+    let providers = PROVIDERS.map(|provider| format!("account::{provider}"));
+    let modules = layers
+        .chain(NATIVE_PLACES)
+        .chain(EDGE_PLACES)
+        .chain(BACKENDS)
+        .chain(PURE)
+        .chain(providers.iter().map(String::as_str));
+    let is_module = |name: &str| {
+        let name: Vec<&str> = name.split("::").collect();
+        sources.iter().any(|source| source.module[1..] == *name)
+    };
+    // A type of a module counts by its module.
+    let parent = |name: &str| name.rsplit_once("::").map_or("", |(parent, _)| parent).to_owned();
+    let mut findings: Vec<String> = modules
+        .filter(|name| *name != "main" && !is_module(name) && !is_module(&parent(name)))
+        .map(|name| format!("the rules name the module `{name}`, which is gone"))
+        .collect();
+    for name in NATIVE.iter().chain(&EDGE).chain(&UPSTASH) {
+        let dependency = name.replace('_', "-");
+        let is_one = |line: &str| {
+            let declared = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            declared == dependency || declared == *name
+        };
+        if !manifest.lines().any(is_one) {
+            findings.push(format!(
+                "the rules name the crate `{name}`, which is no dependency"
+            ));
+        }
+    }
+    findings
+}
+
 pub(super) fn layers(source: &Source) -> Vec<String> {
     let mut findings = Vec::new();
     for layer in LAYERS.iter().filter(|layer| source.is_in(layer.module)) {
@@ -188,14 +220,13 @@ fn neighbours(source: &Source) -> Vec<String> {
     let Some(own) = source.module.get(2) else {
         return Vec::new();
     };
-    let providers = ["claude", "openai", "gemini", "antigravity"];
     source
         .paths()
         .into_iter()
         .filter(|(_, path)| {
             path.strip_prefix("crate::account::")
                 .and_then(|rest| rest.split("::").next())
-                .is_some_and(|other| other != own && providers.contains(&other))
+                .is_some_and(|other| other != own && PROVIDERS.contains(&other))
         })
         .map(|(line, path)| {
             format!(
@@ -209,7 +240,7 @@ fn neighbours(source: &Source) -> Vec<String> {
 pub(super) fn crates(source: &Source) -> Vec<String> {
     let native = source.path == "src/main.rs" || NATIVE_PLACES.iter().any(|place| source.is_in(place));
     let edge = EDGE_PLACES.iter().any(|place| source.is_in(place));
-    let web = native || source.is_in("http") || source.is_in("openapi");
+    let web = native || source.is_in("http");
     source
         .paths()
         .into_iter()
@@ -230,7 +261,7 @@ pub(super) fn crates(source: &Source) -> Vec<String> {
                     "{}:{line}: `{path}` is the HTTP client of src/store/upstash alone: ask port::upstream, which passes bytes unchanged",
                     source.path
                 ))
-            } else if !web && matches!(head, "axum" | "utoipa_axum") {
+            } else if !web && head == "axum" {
                 Some(format!(
                     "{}:{line}: `{path}`: axum ends at src/http: use the crates http, bytes and http-body here",
                     source.path
@@ -247,12 +278,14 @@ pub(super) fn purity(source: &Source) -> Vec<String> {
     if !machine && !PURE.iter().any(|module| source.is_in(module)) {
         return Vec::new();
     }
-    let mut findings: Vec<String> = tokens(&source.code)
+    let mut waits = Waits::default();
+    waits.visit_file(&source.code);
+    let mut findings: Vec<String> = waits
+        .0
         .into_iter()
-        .filter(|(_, token)| matches!(*token, "async" | "await"))
-        .map(|(line, token)| {
+        .map(|(line, word)| {
             format!(
-                "{}:{line}: `{token}` in a pure part: compute a value here and wait for it in relay, http or host",
+                "{}:{line}: `{word}` in a pure part: compute a value here and wait for it in relay, http or host",
                 source.path
             )
         })
@@ -270,41 +303,89 @@ pub(super) fn purity(source: &Source) -> Vec<String> {
     findings
 }
 
-pub(super) fn target(source: &Source) -> Vec<String> {
-    let tokens = tokens(&source.code);
-    let texts: Vec<&str> = tokens.iter().map(|token| token.1).collect();
-    let mut findings = Vec::new();
-    for (at, (line, token)) in tokens.iter().enumerate() {
-        if *token != "target_arch" {
-            continue;
-        }
-        // The attribute's end, then any further attributes, then the item.
-        let mut next = at;
-        let mut depth = 1;
-        while depth > 0 && next + 1 < texts.len() {
-            next += 1;
-            match texts.get(next) {
-                Some(&"[") => depth += 1,
-                Some(&"]") => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 && texts.get(next + 1) == Some(&"#") {
-                next += 2;
-                depth = 1;
-            }
-        }
-        let item = texts
-            .iter()
-            .skip(next + 1)
-            .find(|text| !matches!(**text, "pub" | "(" | ")" | "crate" | "super" | "in"));
-        if !matches!(item, Some(&"mod" | &"use")) {
-            findings.push(format!(
-                "{}:{line}: `cfg(target_arch)` only on `mod` and `use` lines: give each host a module of its own",
-                source.path
-            ));
+/// Collects `async` and `await`.
+#[derive(Default)]
+struct Waits(Vec<(usize, &'static str)>);
+
+impl<'a> Visit<'a> for Waits {
+    fn visit_signature(&mut self, signature: &'a syn::Signature) {
+        self.0
+            .extend(signature.asyncness.as_ref().map(|word| (line(word), "async")));
+        visit::visit_signature(self, signature);
+    }
+
+    fn visit_expr_closure(&mut self, closure: &'a syn::ExprClosure) {
+        self.0
+            .extend(closure.asyncness.as_ref().map(|word| (line(word), "async")));
+        visit::visit_expr_closure(self, closure);
+    }
+
+    fn visit_expr_async(&mut self, block: &'a syn::ExprAsync) {
+        self.0.push((line(&block.async_token), "async"));
+        visit::visit_expr_async(self, block);
+    }
+
+    fn visit_expr_await(&mut self, wait: &'a syn::ExprAwait) {
+        self.0.push((line(&wait.await_token), "await"));
+        visit::visit_expr_await(self, wait);
+    }
+
+    fn visit_macro(&mut self, call: &'a syn::Macro) {
+        for word in ["async", "await"] {
+            let lines = lines_of(word, call.tokens.clone());
+            self.0.extend(lines.into_iter().map(|line| (line, word)));
         }
     }
-    findings
+}
+
+/// The lines on which a word is among the tokens.
+fn lines_of(word: &str, tokens: TokenStream) -> Vec<usize> {
+    let mut lines = Vec::new();
+    each_token(tokens, &mut |token| match token {
+        TokenTree::Ident(found) if found == word => lines.push(line(found)),
+        _ => {}
+    });
+    lines
+}
+
+pub(super) fn target(source: &Source) -> Vec<String> {
+    // What holds for a host's crate as a whole can be said nowhere else.
+    if source.path == "src/lib.rs" {
+        return Vec::new();
+    }
+    let mut targets = Targets::default();
+    targets.visit_file(&source.code);
+    targets
+        .0
+        .into_iter()
+        .map(|line| {
+            format!(
+                "{}:{line}: `cfg(target_arch)` only on `mod` and `use` lines: give each host a module of its own",
+                source.path
+            )
+        })
+        .collect()
+}
+
+/// Collects the lines that name the target's architecture, but for attributes of `mod` and `use`.
+#[derive(Default)]
+struct Targets(Vec<usize>);
+
+impl<'a> Visit<'a> for Targets {
+    fn visit_item_mod(&mut self, module: &'a syn::ItemMod) {
+        let items = module.content.iter().flat_map(|(_, items)| items);
+        items.for_each(|item| self.visit_item(item));
+    }
+
+    fn visit_item_use(&mut self, _: &'a syn::ItemUse) {}
+
+    fn visit_attribute(&mut self, attribute: &'a syn::Attribute) {
+        self.0.extend(lines_of("target_arch", arguments(attribute)));
+    }
+
+    fn visit_macro(&mut self, call: &'a syn::Macro) {
+        self.0.extend(lines_of("target_arch", call.tokens.clone()));
+    }
 }
 
 /// Names of variables: string literals in capitals in src/config.rs and below it.
@@ -312,7 +393,7 @@ pub(super) fn variables(sources: &[Source]) -> BTreeSet<String> {
     sources
         .iter()
         .filter(|source| source.is_in("config"))
-        .flat_map(|source| literals(&source.raw))
+        .flat_map(literals)
         .filter(|(_, text)| {
             text.len() > 2
                 && text.starts_with(|c: char| c.is_ascii_uppercase())
@@ -328,13 +409,9 @@ pub(super) fn variable_names(source: &Source, names: &BTreeSet<String>) -> Vec<S
     if source.is_in("config") {
         return Vec::new();
     }
-    // A line of which nothing is left in the code is a comment or a test.
-    let code: Vec<&str> = source.code.lines().collect();
-    literals(&source.raw)
+    literals(source)
         .into_iter()
-        .filter(|(line, text)| {
-            names.contains(text) && code.get(line - 1).is_some_and(|code| !code.trim().is_empty())
-        })
+        .filter(|(_, text)| names.contains(text))
         .map(|(line, text)| {
             format!(
                 "{}:{line}: the variable {text} is named here: read it in src/config.rs, pass on the value",
@@ -344,18 +421,40 @@ pub(super) fn variable_names(source: &Source, names: &BTreeSet<String>) -> Vec<S
         .collect()
 }
 
-/// Plain string literals on one line, with their lines; good enough for names.
-fn literals(raw: &str) -> Vec<(usize, String)> {
-    raw.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .flat_map(|(number, line)| {
-            line.split('"')
-                .skip(1)
-                .step_by(2)
-                .map(move |text| (number + 1, text.to_owned()))
-        })
-        .collect()
+/// String literals with their lines, but for documentation.
+fn literals(source: &Source) -> Vec<(usize, String)> {
+    let mut literals = Literals::default();
+    literals.visit_file(&source.code);
+    literals.0
+}
+
+#[derive(Default)]
+struct Literals(Vec<(usize, String)>);
+
+impl Literals {
+    fn tokens(&mut self, tokens: TokenStream) {
+        each_token(tokens, &mut |token| {
+            if let TokenTree::Literal(literal) = token
+                && let syn::Lit::Str(text) = syn::Lit::new(literal.clone())
+            {
+                self.0.push((line(&text), text.value()));
+            }
+        });
+    }
+}
+
+impl<'a> Visit<'a> for Literals {
+    fn visit_lit_str(&mut self, text: &'a syn::LitStr) {
+        self.0.push((line(text), text.value()));
+    }
+
+    fn visit_attribute(&mut self, attribute: &'a syn::Attribute) {
+        self.tokens(arguments(attribute));
+    }
+
+    fn visit_macro(&mut self, call: &'a syn::Macro) {
+        self.tokens(call.tokens.clone());
+    }
 }
 
 #[cfg(test)]
@@ -451,7 +550,7 @@ mod tests {
 
     #[test]
     fn the_target_may_only_choose_modules() {
-        let chosen = |code| target(&source("src/lib.rs", code)).len();
+        let chosen = |code| target(&source("src/host.rs", code)).len();
         assert_eq!(chosen("#[cfg(target_arch = \"wasm32\")]\npub mod worker;"), 0);
         assert_eq!(
             chosen("#[cfg(not(target_arch = \"wasm32\"))]\n#[path = \"x.rs\"]\npub(crate) use a::b;"),
@@ -465,13 +564,19 @@ mod tests {
     fn a_variable_named_outside_config_is_found() {
         let names = variables(&[source(
             "src/config/read.rs",
-            "read(\"LOG_LEVEL\", \"info\", \"x y\");",
+            "fn f() { read(\"LOG_LEVEL\", \"info\", \"x y\") }",
         )]);
         assert_eq!(names, BTreeSet::from(["LOG_LEVEL".to_owned()]));
         let found = |path, code| variable_names(&source(path, code), &names).len();
-        assert_eq!(found("src/host/native.rs", "get(\"LOG_LEVEL\")"), 1);
-        assert_eq!(found("src/host/native.rs", "say(\"set LOG_LEVEL to info\")"), 0);
-        assert_eq!(found("src/config.rs", "get(\"LOG_LEVEL\")"), 0);
+        assert_eq!(found("src/host/native.rs", "fn f() { get(\"LOG_LEVEL\") }"), 1);
+        assert_eq!(
+            found(
+                "src/host/native.rs",
+                "/// \"LOG_LEVEL\"\nfn f() { say(\"set LOG_LEVEL to info\") }"
+            ),
+            0
+        );
+        assert_eq!(found("src/config.rs", "fn f() { get(\"LOG_LEVEL\") }"), 0);
         assert_eq!(
             found(
                 "src/relay.rs",

@@ -1,8 +1,11 @@
-//! Rust source as these checks need it: without comments, strings and test code, and as resolved paths.
-//!
-//! Not a parser: it reads what rustfmt leaves, which is regular enough.
+//! Rust source as these checks need it: parsed, without test code, and as resolved paths.
 
 use std::path::Path;
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::visit_mut::{self, VisitMut};
+use syn::{Attribute, ImplItem, Item, Stmt};
 
 /// One file.
 pub(super) struct Source {
@@ -10,10 +13,12 @@ pub(super) struct Source {
     pub path: String,
     /// As it is on disk.
     pub raw: String,
-    /// Comments, the insides of strings and test code are blanks; lines are where they were.
-    pub code: String,
+    /// Without the items that are there for tests only.
+    pub code: syn::File,
     /// `crate::relay::serve` for `src/relay/serve.rs`.
     pub module: Vec<String>,
+    /// Modules that are there for tests only: `#[cfg(test)] mod name;`.
+    tests: Vec<Vec<String>>,
 }
 
 /// Every file below a folder of the repository that is not test code as a whole.
@@ -33,7 +38,7 @@ pub(super) fn load(folder: &str) -> Vec<Source> {
             Source::new(&path, folder, std::fs::read_to_string(file).expect("readable"))
         })
         .collect();
-    let tests: Vec<Vec<String>> = sources.iter().flat_map(test_modules).collect();
+    let tests: Vec<Vec<String>> = sources.iter().flat_map(|source| source.tests.clone()).collect();
     sources
         .into_iter()
         .filter(|source| !tests.iter().any(|test| source.module.starts_with(test)))
@@ -63,12 +68,24 @@ impl Source {
         if !matches!(within, "lib" | "main") {
             module.extend(within.split('/').map(str::to_owned));
         }
-        let code = without_tests(&blank(&raw));
+        let mut code = syn::parse_file(&raw).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut tests = Vec::new();
+        for item in &code.items {
+            if let Item::Mod(child) = item
+                && is_test(&child.attrs)
+            {
+                let mut test = module.clone();
+                test.push(child.ident.to_string());
+                tests.push(test);
+            }
+        }
+        WithoutTests.visit_file_mut(&mut code);
         Self {
             path: path.to_owned(),
             raw,
             code,
             module,
+            tests,
         }
     }
 
@@ -78,43 +95,21 @@ impl Source {
     }
 
     /// Every path of two segments or more, with its line: `use` trees spread out, `crate`, `self` and
-    /// `super` resolved to `crate::…`, children of this module too.
+    /// `super` resolved to `crate::…`, children of this module too. Inside of macros, words joined by `::`.
     pub(super) fn paths(&self) -> Vec<(usize, String)> {
-        let tokens = tokens(&self.code);
-        let children = children(&tokens);
-        let mut found = Vec::new();
-        let mut at = 0;
-        while at < tokens.len() {
-            let follows_path = at > 0 && matches!(tokens[at - 1].1, "::" | ".");
-            match tokens[at].1 {
-                "use" if tokens.get(at + 1).is_some_and(|next| next.1 != "<") => {
-                    at = tree(&tokens, at + 1, &mut Vec::new(), &mut found);
-                }
-                word if is_word(word) && !follows_path => {
-                    let line = tokens[at].0;
-                    let mut path = vec![word];
-                    while tokens.get(at + 1).is_some_and(|next| next.1 == "::")
-                        && tokens.get(at + 2).is_some_and(|next| is_word(next.1))
-                    {
-                        path.push(tokens[at + 2].1);
-                        at += 2;
-                    }
-                    if path.len() > 1 {
-                        found.push((line, path.join("::")));
-                    }
-                    at += 1;
-                }
-                _ => at += 1,
-            }
-        }
+        let mut found = Paths::default();
+        found.visit_file(&self.code);
+        let children: Vec<String> = self.code.items.iter().filter_map(child).collect();
         found
+            .0
             .into_iter()
+            .filter(|(_, path)| path.len() > 1)
             .map(|(line, path)| (line, self.resolve(&path, &children)))
             .collect()
     }
 
-    fn resolve(&self, path: &str, children: &[&str]) -> String {
-        let mut rest: Vec<&str> = path.split("::").collect();
+    fn resolve(&self, path: &[String], children: &[String]) -> String {
+        let mut rest: Vec<&str> = path.iter().map(String::as_str).collect();
         let mut base = self.module.clone();
         match rest[0] {
             "crate" | "crs_edge" => base.truncate(1),
@@ -126,8 +121,8 @@ impl Source {
                 }
                 rest.insert(0, "super");
             }
-            head if children.contains(&head) => rest.insert(0, "self"),
-            _ => return path.to_owned(),
+            head if children.iter().any(|child| child == head) => rest.insert(0, "self"),
+            _ => return path.join("::"),
         }
         base.extend(rest[1..].iter().map(|segment| (*segment).to_owned()));
         base.join("::")
@@ -140,237 +135,184 @@ pub(super) fn below(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Modules of `source` that are there for tests only: `#[cfg(test)] mod name;`.
-fn test_modules(source: &Source) -> Vec<Vec<String>> {
-    let code = blank(&source.raw);
-    let tokens = tokens(&code);
-    let texts: Vec<&str> = tokens.iter().map(|token| token.1).collect();
-    let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
-    let mut found = Vec::new();
-    for at in 0..texts.len() {
-        if !texts[at..].starts_with(&attribute) {
-            continue;
-        }
-        let mut next = at + attribute.len();
-        while matches!(texts.get(next), Some(&("pub" | "(" | ")" | "crate" | "super"))) {
-            next += 1;
-        }
-        if let [Some(&"mod"), Some(name), Some(&";")] =
-            [texts.get(next), texts.get(next + 1), texts.get(next + 2)]
-        {
-            let mut module = source.module.clone();
-            module.push((*name).to_owned());
-            found.push(module);
+/// The line of a place in the source, from 1.
+pub(super) fn line(at: &impl syn::spanned::Spanned) -> usize {
+    at.span().start().line
+}
+
+/// Calls `each` with every token, also inside of brackets.
+pub(super) fn each_token(tokens: TokenStream, each: &mut impl FnMut(&TokenTree)) {
+    for token in tokens {
+        each(&token);
+        if let TokenTree::Group(group) = token {
+            each_token(group.stream(), each);
         }
     }
-    found
 }
 
-fn is_word(token: &str) -> bool {
-    token.starts_with(|c: char| c.is_alphabetic() || c == '_')
-}
-
-/// Names that `mod name` declares here.
-fn children<'a>(tokens: &[(usize, &'a str)]) -> Vec<&'a str> {
-    tokens
-        .windows(2)
-        .filter(|pair| pair[0].1 == "mod" && is_word(pair[1].1))
-        .map(|pair| pair[1].1)
-        .collect()
-}
-
-/// Spreads one level of a `use` tree; returns where it ends.
-fn tree<'a>(
-    tokens: &[(usize, &'a str)],
-    mut at: usize,
-    prefix: &mut Vec<&'a str>,
-    found: &mut Vec<(usize, String)>,
-) -> usize {
-    let depth = prefix.len();
-    let mut line = tokens.get(at).map_or(0, |token| token.0);
-    while let Some(&(here, token)) = tokens.get(at) {
-        match token {
-            "::" => at += 1,
-            "{" => {
-                at = tree(tokens, at + 1, prefix, found);
-                prefix.truncate(depth);
-            }
-            "," | "}" | ";" => {
-                if prefix.len() > depth {
-                    found.push((line, prefix.join("::")));
-                }
-                prefix.truncate(depth);
-                if token != "," {
-                    return at + 1;
-                }
-                at += 1;
-            }
-            "as" => at += 2,
-            // `use a::{self}` names `a`.
-            "self" if depth > 0 && prefix.len() == depth => {
-                found.push((here, prefix.join("::")));
-                at += 1;
-            }
-            _ => {
-                if prefix.len() == depth {
-                    line = here;
-                }
-                prefix.push(token);
-                at += 1;
-            }
-        }
+/// What an attribute has in its brackets.
+pub(super) fn arguments(attribute: &Attribute) -> TokenStream {
+    match &attribute.meta {
+        syn::Meta::List(list) => list.tokens.clone(),
+        _ => TokenStream::new(),
     }
-    at
 }
 
-/// Words, `::` and single other characters, each with its line from 1.
-pub(super) fn tokens(code: &str) -> Vec<(usize, &str)> {
-    let mut found = Vec::new();
-    let mut line = 1;
-    let mut rest = code;
-    while let Some(first) = rest.chars().next() {
-        let word = rest
-            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
-        let length = match first {
-            _ if word > 0 => word,
-            ':' if rest.starts_with("::") => 2,
-            _ => first.len_utf8(),
-        };
-        let (token, after) = rest.split_at(length);
-        if first == '\n' {
-            line += 1;
-        } else if !first.is_whitespace() {
-            found.push((line, token));
-        }
-        rest = after;
+fn child(item: &Item) -> Option<String> {
+    match item {
+        Item::Mod(module) => Some(module.ident.to_string()),
+        _ => None,
     }
-    found
 }
 
-/// The code with comments and the insides of strings and characters as blanks.
-fn blank(raw: &str) -> String {
-    let chars: Vec<char> = raw.chars().collect();
-    let mut out = String::with_capacity(raw.len());
-    let mut at = 0;
-    let starts = |at: usize, text: &str| {
-        text.chars()
-            .enumerate()
-            .all(|(n, c)| chars.get(at + n) == Some(&c))
-    };
-    // Copies line ends, blanks the rest.
-    let hide = |out: &mut String, from: usize, to: usize| {
-        for c in &chars[from..to.min(chars.len())] {
-            out.push(if *c == '\n' { '\n' } else { ' ' });
+/// `#[cfg(test)]`.
+fn is_test(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .parse_args::<syn::Path>()
+                .is_ok_and(|path| path.is_ident("test"))
+    })
+}
+
+/// Takes out what is compiled for tests only.
+struct WithoutTests;
+
+impl VisitMut for WithoutTests {
+    fn visit_file_mut(&mut self, file: &mut syn::File) {
+        file.items.retain(|item| !is_test(attributes(item)));
+        visit_mut::visit_file_mut(self, file);
+    }
+
+    fn visit_item_mod_mut(&mut self, module: &mut syn::ItemMod) {
+        if let Some((_, items)) = &mut module.content {
+            items.retain(|item| !is_test(attributes(item)));
         }
-    };
-    while at < chars.len() {
-        let end = if starts(at, "//") {
-            at + chars[at..].iter().take_while(|c| **c != '\n').count()
-        } else if starts(at, "/*") {
-            let mut depth = 0;
-            let mut end = at;
-            loop {
-                if starts(end, "/*") {
-                    depth += 1;
-                    end += 2;
-                } else if starts(end, "*/") {
-                    depth -= 1;
-                    end += 2;
-                } else {
-                    end += 1;
-                }
-                if depth == 0 || end >= chars.len() {
-                    break end;
+        visit_mut::visit_item_mod_mut(self, module);
+    }
+
+    fn visit_item_impl_mut(&mut self, implementation: &mut syn::ItemImpl) {
+        implementation.items.retain(|item| match item {
+            ImplItem::Const(item) => !is_test(&item.attrs),
+            ImplItem::Fn(item) => !is_test(&item.attrs),
+            _ => true,
+        });
+        visit_mut::visit_item_impl_mut(self, implementation);
+    }
+
+    fn visit_block_mut(&mut self, block: &mut syn::Block) {
+        block.stmts.retain(|statement| match statement {
+            Stmt::Item(item) => !is_test(attributes(item)),
+            Stmt::Local(local) => !is_test(&local.attrs),
+            _ => true,
+        });
+        visit_mut::visit_block_mut(self, block);
+    }
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// Collects paths, each with its line.
+#[derive(Default)]
+struct Paths(Vec<(usize, Vec<String>)>);
+
+impl Paths {
+    /// Spreads a `use` tree.
+    fn tree(&mut self, tree: &syn::UseTree, prefix: &mut Vec<String>) {
+        match tree {
+            syn::UseTree::Path(path) => {
+                prefix.push(path.ident.to_string());
+                self.tree(&path.tree, prefix);
+                prefix.pop();
+            }
+            syn::UseTree::Name(name) => self.leaf(&name.ident, prefix),
+            syn::UseTree::Rename(name) => self.leaf(&name.ident, prefix),
+            syn::UseTree::Glob(glob) => {
+                let mut path = prefix.clone();
+                path.push("*".to_owned());
+                self.0.push((line(glob), path));
+            }
+            syn::UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.tree(tree, prefix);
                 }
             }
-        } else if let Some(end) = raw_string(&chars, at) {
-            end
-        } else if chars[at] == '"' {
-            let mut end = at + 1;
-            while end < chars.len() && chars[end] != '"' {
-                end += if chars[end] == '\\' { 2 } else { 1 };
-            }
-            end + 1
-        } else if chars[at] == '\'' && chars.get(at + 1) == Some(&'\\') {
-            at + 3
-                + chars[(at + 3).min(chars.len())..]
-                    .iter()
-                    .take_while(|c| **c != '\'')
-                    .count()
-                + 1
-        } else if chars[at] == '\'' && chars.get(at + 2) == Some(&'\'') {
-            at + 3
-        } else {
-            out.push(chars[at]);
-            at += 1;
-            continue;
-        };
-        hide(&mut out, at, end);
-        at = end;
-    }
-    out
-}
-
-/// The end of the raw string (`r"`, `br#"` …) that begins here.
-fn raw_string(chars: &[char], at: usize) -> Option<usize> {
-    if at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_') {
-        return None;
-    }
-    let mut next = at + usize::from(chars[at] == 'b');
-    if chars.get(next) != Some(&'r') {
-        return None;
-    }
-    next += 1;
-    let hashes = chars[next..].iter().take_while(|c| **c == '#').count();
-    next += hashes;
-    if chars.get(next) != Some(&'"') {
-        return None;
-    }
-    next += 1;
-    while next < chars.len() {
-        if chars[next] == '"'
-            && chars[next + 1..]
-                .iter()
-                .take(hashes)
-                .filter(|c| **c == '#')
-                .count()
-                == hashes
-        {
-            return Some(next + 1 + hashes);
         }
-        next += 1;
     }
-    Some(chars.len())
-}
 
-/// The code with every item under `#[cfg(test)]` as blanks.
-fn without_tests(code: &str) -> String {
-    const ATTRIBUTE: &str = "#[cfg(test)]";
-    let mut out = String::with_capacity(code.len());
-    let mut rest = code;
-    while let Some(start) = rest.find(ATTRIBUTE) {
-        let (before, item) = rest.split_at(start);
-        out.push_str(before);
-        let mut depth = 0;
-        let mut end = item.len();
-        for (place, c) in item.char_indices() {
-            match c {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 && matches!(c, ';' | '}') {
-                end = place + 1;
-                break;
+    /// `use a::{self}` names `a`.
+    fn leaf(&mut self, name: &syn::Ident, prefix: &[String]) {
+        let mut path = prefix.to_vec();
+        if name != "self" || prefix.is_empty() {
+            path.push(name.to_string());
+        }
+        self.0.push((line(name), path));
+    }
+
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut begins = 0;
+        // Colons since the last word.
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(word) => {
+                    if colons != 2 {
+                        self.0.push((begins, std::mem::take(&mut path)));
+                        begins = line(&word);
+                    }
+                    path.push(word.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(colon) if colon.as_char() == ':' => colons += 1,
+                other => {
+                    self.0.push((begins, std::mem::take(&mut path)));
+                    colons = 0;
+                    if let TokenTree::Group(group) = other {
+                        self.tokens(group.stream());
+                    }
+                }
             }
         }
-        let (item, after) = item.split_at(end);
-        out.extend(item.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-        rest = after;
+        self.0.push((begins, path));
     }
-    out.push_str(rest);
-    out
+}
+
+impl<'a> Visit<'a> for Paths {
+    fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
+        self.tree(&item.tree, &mut Vec::new());
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        let segments = path.segments.iter().map(|segment| segment.ident.to_string());
+        self.0.push((line(path), segments.collect()));
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'a syn::Macro) {
+        self.visit_path(&call.path);
+        self.tokens(call.tokens.clone());
+    }
+
+    fn visit_attribute(&mut self, attribute: &'a Attribute) {
+        self.visit_path(attribute.path());
+        self.tokens(arguments(attribute));
+    }
 }
 
 #[cfg(test)]
@@ -419,6 +361,10 @@ mod tests {
             paths("fn f() -> impl Fn() + use<'_> { tokio::x() }"),
             ["tokio::x"]
         );
+        assert_eq!(
+            paths("fn f() { say!(a, [b::c(), $crate::d::E { f: g }], h: i) }"),
+            ["b::c", "crate::d::E"]
+        );
     }
 
     #[test]
@@ -433,12 +379,8 @@ mod tests {
     #[test]
     fn comments_strings_and_tests_do_not_count() {
         assert!(
-            paths("// tokio::spawn\n/* a::b /* c::d */ e::f */ \"g::h\" b'\\'' r#\"i::j \" k::l\"# '\"'")
+            paths("// tokio::spawn\n/* a::b /* c::d */ e::f */ /// m::n\nconst A: &str = \"g::h\";")
                 .is_empty()
-        );
-        assert_eq!(
-            paths("fn f<'a>(x: &'a str) { g::h('\"', \"\\\"\"); i::j() }"),
-            ["g::h", "i::j"]
         );
         assert_eq!(
             paths("#[cfg(test)]\nmod tests {\n    fn f() { tokio::spawn() }\n}\nfn g() { a::b() }"),
@@ -446,7 +388,11 @@ mod tests {
         );
         assert_eq!(paths("#[cfg(test)]\nuse tokio::x;\nuse a::b;"), ["a::b"]);
         assert_eq!(
-            test_modules(&source("#[cfg(test)]\npub(crate) mod fake;\nmod real;")),
+            paths("impl A {\n    #[cfg(test)]\n    fn f() { tokio::spawn() }\n    fn g() { a::b() }\n}"),
+            ["a::b"]
+        );
+        assert_eq!(
+            source("#[cfg(test)]\npub(crate) mod fake;\nmod real;").tests,
             [["crate", "relay", "serve", "fake"].map(str::to_owned).to_vec()]
         );
     }

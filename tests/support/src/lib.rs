@@ -10,6 +10,7 @@ pub mod claude_code;
 pub mod cli;
 pub mod client;
 pub mod codex;
+pub mod crs;
 pub mod gemini_cli;
 pub mod node;
 pub mod pasted;

@@ -479,6 +479,35 @@ impl Relay {
             .expect("the program runs")
     }
 
+    /// Runs the program with these arguments and the relay's environment, and kills it after this long if it has not
+    /// ended.
+    pub async fn cli_killed_after(&self, args: &[&str], limit: Duration) {
+        let Engine::Process(process) = &self.engine else {
+            panic!("this relay has no program")
+        };
+        let mut command = tokio::process::Command::from(process.command());
+        command
+            .args(args)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("the program runs");
+        if tokio::time::timeout(limit, child.wait()).await.is_err() {
+            child.kill().await.expect("the program ends");
+        }
+    }
+
+    /// Starts the program with these arguments and the relay's environment; it is killed when the value is dropped.
+    pub fn cli_begun(&self, args: &[&str]) -> Process {
+        let Engine::Process(process) = &self.engine else {
+            panic!("this relay has no program")
+        };
+        let mut begun = process.beside(args, self.data().join("begun.log"));
+        begun.start();
+        begun
+    }
+
     /// The admin login of the first run: name and password.
     pub fn first_login(&self) -> (String, String) {
         if let Engine::Worker(_, launch) = &self.engine {

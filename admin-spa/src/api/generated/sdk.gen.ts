@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, BatchApiKeysData, BatchApiKeysErrors, BatchApiKeysResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, CreateManyApiKeysData, CreateManyApiKeysErrors, CreateManyApiKeysResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, EndSessionData, EndSessionErrors, EndSessionResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBatchModelStatsData, GetBatchModelStatsErrors, GetBatchModelStatsResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetOverviewData, GetOverviewResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, TestKeyData, TestKeyErrors, TestKeyResponse, TestKeyResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, BatchApiKeysData, BatchApiKeysErrors, BatchApiKeysResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, CreateManyApiKeysData, CreateManyApiKeysErrors, CreateManyApiKeysResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, DeleteBackupData, DeleteBackupErrors, DeleteBackupResponses, DownloadBackupData, DownloadBackupErrors, DownloadBackupResponses, EndSessionData, EndSessionErrors, EndSessionResponses, ExportBackupData, ExportBackupErrors, ExportBackupResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBackupsData, GetBackupsErrors, GetBackupsResponses, GetBatchModelStatsData, GetBatchModelStatsErrors, GetBatchModelStatsResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetOverviewData, GetOverviewResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeBackupData, MakeBackupErrors, MakeBackupResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetBackupScheduleData, SetBackupScheduleErrors, SetBackupScheduleResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, TestKeyData, TestKeyErrors, TestKeyResponse, TestKeyResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -394,6 +394,75 @@ export const listAudit = <ThrowOnError extends boolean = true>(options?: Options
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/admin/audit',
     ...options
+});
+
+/**
+ * Backups in the folder, the schedule, and how the last attempts went.
+ */
+export const getBackups = <ThrowOnError extends boolean = true>(options?: Options<GetBackupsData, ThrowOnError>): RequestResult<GetBackupsResponses, GetBackupsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetBackupsResponses, GetBackupsErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/backups',
+    ...options
+});
+
+/**
+ * Begins to make a backup in the folder; `runningSince` and `failure` say how it goes.
+ */
+export const makeBackup = <ThrowOnError extends boolean = true>(options?: Options<MakeBackupData, ThrowOnError>): RequestResult<MakeBackupResponses, MakeBackupErrors, ThrowOnError, 'data'> => (options?.client ?? client).post<MakeBackupResponses, MakeBackupErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/backups',
+    ...options
+});
+
+/**
+ * A backup of this moment, streamed; nothing of it stays on the relay's machine. An error breaks it off, and the file
+ * then says that it is cut.
+ */
+export const exportBackup = <ThrowOnError extends boolean = true>(options: Options<ExportBackupData, ThrowOnError>): RequestResult<ExportBackupResponses, ExportBackupErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ExportBackupResponses, ExportBackupErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/backups/export',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Deletes a file of the folder.
+ */
+export const deleteBackup = <ThrowOnError extends boolean = true>(options: Options<DeleteBackupData, ThrowOnError>): RequestResult<DeleteBackupResponses, DeleteBackupErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<DeleteBackupResponses, DeleteBackupErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/backups/files/{name}',
+    ...options
+});
+
+/**
+ * A file of the folder.
+ */
+export const downloadBackup = <ThrowOnError extends boolean = true>(options: Options<DownloadBackupData, ThrowOnError>): RequestResult<DownloadBackupResponses, DownloadBackupErrors, ThrowOnError, 'data'> => (options.client ?? client).get<DownloadBackupResponses, DownloadBackupErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/backups/files/{name}',
+    ...options
+});
+
+/**
+ * Sets when backups are made. For the embedded store: of another, a timer of the system makes them.
+ */
+export const setBackupSchedule = <ThrowOnError extends boolean = true>(options: Options<SetBackupScheduleData, ThrowOnError>): RequestResult<SetBackupScheduleResponses, SetBackupScheduleErrors, ThrowOnError, 'data'> => (options.client ?? client).put<SetBackupScheduleResponses, SetBackupScheduleErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/backups/schedule',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**

@@ -466,6 +466,81 @@ export type AuditList = {
 };
 
 /**
+ * How to seal an export.
+ */
+export type BackupExport = {
+    /**
+     * `null`: that of the settings, or none.
+     */
+    passphrase?: string | null;
+};
+
+export type BackupFailure = {
+    at: string;
+    message: string;
+};
+
+export type BackupFile = {
+    madeAt: string;
+    name: string;
+    /**
+     * Whether a passphrase is needed to read it.
+     */
+    sealed: boolean;
+    /**
+     * Bytes.
+     */
+    size: number;
+    why: BackupReason;
+};
+
+export type BackupReason = 'manual' | 'schedule' | 'upgrade';
+
+/**
+ * When backups are made, and how many of these are kept.
+ */
+export type BackupSchedule = {
+    enabled: boolean;
+    everyHours: number;
+    /**
+     * Older ones that the schedule made are deleted.
+     */
+    keep: number;
+};
+
+/**
+ * Backups on the relay's machine, and how the last attempts went.
+ */
+export type Backups = {
+    /**
+     * Whether the schedule can be used: only with the embedded store.
+     */
+    canSchedule: boolean;
+    failure?: null | BackupFailure;
+    /**
+     * Newest first.
+     */
+    files: Array<BackupFile>;
+    /**
+     * Where they are, on the relay's machine (`BACKUP_DIR`).
+     */
+    folder: string;
+    /**
+     * The schedule is on, and its newest backup is older than twice its interval.
+     */
+    overdue: boolean;
+    /**
+     * Since when one is being made. `null`: none is.
+     */
+    runningSince?: string | null;
+    schedule: BackupSchedule;
+    /**
+     * Whether new files are sealed (`BACKUP_PASSPHRASE`).
+     */
+    sealed: boolean;
+};
+
+/**
  * A field with its values before and after.
  */
 export type BatchChange = {
@@ -980,6 +1055,7 @@ export type Key = {
      * `deny` or `allow`.
      */
     modelRestrictionMode: string;
+    monthlyCostLimit: Usd;
     name: string;
     /**
      * Empty: all.
@@ -1127,6 +1203,7 @@ export type KeyInput = {
      * `deny`: `restrictedModels` may not be used. `allow`: only they may.
      */
     modelRestrictionMode?: string | null;
+    monthlyCostLimit?: null | Usd;
     name?: string;
     /**
      * CRS's name for `bindings.openai`: changes this one only.
@@ -1191,6 +1268,7 @@ export type KeyLease = {
  */
 export type KeySpend = {
     day: PeriodSpend;
+    month: PeriodSpend;
     total: PeriodSpend;
     week: PeriodSpend;
     weekOpus: PeriodSpend;
@@ -1632,6 +1710,7 @@ export type NewKeyInput = {
      * `deny`: `restrictedModels` may not be used. `allow`: only they may.
      */
     modelRestrictionMode?: string | null;
+    monthlyCostLimit?: null | Usd;
     name: string;
     /**
      * CRS's name for `bindings.openai`: changes this one only.
@@ -1683,6 +1762,11 @@ export type NewKeys = {
 };
 
 export type OemSettings = {
+    /**
+     * `PUBLIC_ADDRESS`: what clients are given, without a trailing slash. `null`: it is not set, and the address by
+     * which the relay was found has to do. `PUT` does not set it.
+     */
+    publicAddress?: string | null;
     showAdminButton: boolean;
     /**
      * Address of an icon, or empty.
@@ -1966,6 +2050,7 @@ export type PageKey = {
          * `deny` or `allow`.
          */
         modelRestrictionMode: string;
+        monthlyCostLimit: Usd;
         name: string;
         /**
          * Empty: all.
@@ -2154,7 +2239,7 @@ export type PeriodSpend = {
      * When `spent` begins at 0 again; `null`: never.
      */
     resetsAt?: string | null;
-    spent: Usd;
+    spent?: null | Usd;
 };
 
 /**
@@ -2654,7 +2739,7 @@ export type Signal = 'header' | 'metadata' | 'cacheKey' | 'sessionId' | 'prefix'
  */
 export type SkipReason = 'not_bound' | 'dedicated' | 'inactive' | 'paused' | 'unusable' | 'expired' | 'model' | 'tried' | 'cooling' | 'denied' | 'quota' | 'full' | 'not_preferred' | 'other';
 
-export type SpendPeriod = 'window' | 'day' | 'week' | 'weekOpus' | 'total' | 'all';
+export type SpendPeriod = 'window' | 'day' | 'week' | 'weekOpus' | 'month' | 'total' | 'all';
 
 /**
  * Nothing is told of accounts: CRS's fields, always `null`.
@@ -2713,7 +2798,7 @@ export type StatsKeyId = {
     id: string;
 };
 
-export type StatsLimit = 'windowRequests' | 'windowTokens' | 'windowCost' | 'dailyCost' | 'weeklyCost' | 'weeklyOpusCost' | 'totalCost' | 'concurrency';
+export type StatsLimit = 'windowRequests' | 'windowTokens' | 'windowCost' | 'dailyCost' | 'weeklyCost' | 'weeklyOpusCost' | 'monthlyCost' | 'totalCost' | 'concurrency';
 
 /**
  * 0 is no limit.
@@ -2726,6 +2811,8 @@ export type StatsLimits = {
     currentWindowRequests: number;
     currentWindowTokens: number;
     dailyCostLimit: Usd;
+    monthlyCost: Usd;
+    monthlyCostLimit: Usd;
     rateLimitCost: Usd;
     rateLimitRequests: number;
     /**
@@ -4247,6 +4334,132 @@ export type ListAuditResponses = {
 };
 
 export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
+
+export type GetBackupsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/backups';
+};
+
+export type GetBackupsErrors = {
+    404: ErrorBody;
+};
+
+export type GetBackupsError = GetBackupsErrors[keyof GetBackupsErrors];
+
+export type GetBackupsResponses = {
+    200: Backups;
+};
+
+export type GetBackupsResponse = GetBackupsResponses[keyof GetBackupsResponses];
+
+export type MakeBackupData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/backups';
+};
+
+export type MakeBackupErrors = {
+    409: ErrorBody;
+};
+
+export type MakeBackupError = MakeBackupErrors[keyof MakeBackupErrors];
+
+export type MakeBackupResponses = {
+    202: Backups;
+};
+
+export type MakeBackupResponse = MakeBackupResponses[keyof MakeBackupResponses];
+
+export type ExportBackupData = {
+    body: BackupExport;
+    path?: never;
+    query?: never;
+    url: '/admin/backups/export';
+};
+
+export type ExportBackupErrors = {
+    409: ErrorBody;
+    422: ErrorBody;
+};
+
+export type ExportBackupError = ExportBackupErrors[keyof ExportBackupErrors];
+
+export type ExportBackupResponses = {
+    200: Blob | File;
+};
+
+export type ExportBackupResponse = ExportBackupResponses[keyof ExportBackupResponses];
+
+export type DeleteBackupData = {
+    body?: never;
+    path: {
+        /**
+         * `name` of the list
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/admin/backups/files/{name}';
+};
+
+export type DeleteBackupErrors = {
+    404: ErrorBody;
+};
+
+export type DeleteBackupError = DeleteBackupErrors[keyof DeleteBackupErrors];
+
+export type DeleteBackupResponses = {
+    204: void;
+};
+
+export type DeleteBackupResponse = DeleteBackupResponses[keyof DeleteBackupResponses];
+
+export type DownloadBackupData = {
+    body?: never;
+    path: {
+        /**
+         * `name` of the list
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/admin/backups/files/{name}';
+};
+
+export type DownloadBackupErrors = {
+    404: ErrorBody;
+};
+
+export type DownloadBackupError = DownloadBackupErrors[keyof DownloadBackupErrors];
+
+export type DownloadBackupResponses = {
+    200: Blob | File;
+};
+
+export type DownloadBackupResponse = DownloadBackupResponses[keyof DownloadBackupResponses];
+
+export type SetBackupScheduleData = {
+    body: BackupSchedule;
+    path?: never;
+    query?: never;
+    url: '/admin/backups/schedule';
+};
+
+export type SetBackupScheduleErrors = {
+    409: ErrorBody;
+    422: ErrorBody;
+};
+
+export type SetBackupScheduleError = SetBackupScheduleErrors[keyof SetBackupScheduleErrors];
+
+export type SetBackupScheduleResponses = {
+    200: Backups;
+};
+
+export type SetBackupScheduleResponse = SetBackupScheduleResponses[keyof SetBackupScheduleResponses];
 
 export type ListConcurrencyData = {
     body?: never;

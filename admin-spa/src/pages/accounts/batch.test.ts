@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { BatchItem } from '@/api'
 import { usd } from '@/lib/money'
-import { inHundreds, KINDS, stateOf, whatOf, type BatchForm } from './batch'
+import { inParts, KINDS, stateOf, whatOf, type BatchForm } from './batch'
 
 const form = (kind: BatchForm['kind']): BatchForm => ({ kind, number: 7, amount: usd(2.5), on: false, groups: ['g'] })
 const item = (more: Partial<BatchItem>): BatchItem => ({ id: 'a', name: 'A', ok: true, changes: [], error: null, ...more })
@@ -25,7 +25,7 @@ test('a result says what became of an account', () => {
 test('more than a hundred go in parts, and a part that fails leaves the others', async () => {
   const ids = Array.from({ length: 250 }, (_, index) => String(index))
   const sizes: number[] = []
-  const items = await inHundreds(ids, (part) => {
+  const items = await inParts(ids, 100, (part) => {
     sizes.push(part.length)
     if (sizes.length === 2) return Promise.reject(new Error('away'))
     return Promise.resolve({ dryRun: false, succeeded: part.length, failed: 0, results: part.map((id) => item({ id })) })
@@ -33,5 +33,5 @@ test('more than a hundred go in parts, and a part that fails leaves the others',
   expect(sizes).toEqual([100, 100, 50])
   expect(items.map((one) => one.id)).toEqual(ids)
   expect(items.filter((one) => !one.ok)).toHaveLength(100)
-  await expect(inHundreds(ids, () => Promise.reject(new Error('wrong')))).rejects.toThrow('wrong')
+  await expect(inParts(ids, 100, () => Promise.reject(new Error('wrong')))).rejects.toThrow('wrong')
 })

@@ -40,11 +40,11 @@ export function stateOf(item: BatchItem, kind: BatchKind, dryRun: boolean): Item
   return dryRun ? 'waiting' : 'ok'
 }
 
-/** One request takes 100 accounts; more go one after the other. What one request fails with, its accounts fail with. */
-export async function inHundreds(ids: readonly string[], send: (ids: string[]) => Promise<BatchResult>): Promise<BatchItem[]> {
+/** One request takes `most` accounts; more go one after the other. What one request fails with, its accounts fail with. */
+export async function inParts(ids: readonly string[], most: number, send: (ids: string[]) => Promise<BatchResult>): Promise<BatchItem[]> {
   const items: BatchItem[] = []
-  for (let from = 0; from < ids.length; from += 100) {
-    const part = ids.slice(from, from + 100)
+  for (let from = 0; from < ids.length; from += most) {
+    const part = ids.slice(from, from + most)
     try {
       items.push(...(await send(part)).results)
     } catch (error) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { credentialsOf, emptySecrets, emptySettings, isSubscription, neededOf, newAccount, settingsOf, waysOf } from './form'
+import { credentialsOf, emptySecrets, emptySettings, isSubscription, misplaced, neededOf, newAccount, plainSecret, settingsOf, waysOf } from './form'
 
 test('an API key is the first way wherever there is one', () => {
   expect(waysOf('claude')[0]).toBe('apiKey')
@@ -25,4 +25,27 @@ test('tokens go with what is known of them', () => {
 
 test('each way has the field it cannot do without', () => {
   expect(['apiKey', 'signIn', 'file', 'tokens'].map((way) => neededOf(way as never))).toEqual(['apiKey', undefined, 'file', 'accessToken'])
+})
+
+test('a secret is taken out of what it was pasted with', () => {
+  for (const pasted of ['sk-1', ' sk-1\n', '"sk-1"', "'sk-1'", 'Bearer sk-1', 'Authorization: Bearer sk-1', 'ANTHROPIC_API_KEY=sk-1', 'export ANTHROPIC_API_KEY="sk-1"', "$env:OPENAI_API_KEY = 'sk-1'", 'set OPENAI_API_KEY=sk-1']) expect(plainSecret(pasted), pasted).toBe('sk-1')
+  // What only looks a little like it stays as it is.
+  for (const pasted of ['Abc123==', 'a=b', '"half', 'x"y"']) expect(plainSecret(pasted)).toBe(pasted)
+})
+
+test('what is pasted into the wrong field is told, and what may be right is not', () => {
+  const look = (platform: Parameters<typeof misplaced>[0], way: Parameters<typeof misplaced>[1], change: object) => misplaced(platform, way, { ...emptySecrets(), ...change })
+  expect(look('claude', 'apiKey', { apiKey: 'sk-ant-oat01-x' })).toEqual({ field: 'apiKey', look: 'accessToken' })
+  expect(look('claude', 'apiKey', { apiKey: 'sk-proj-x' })?.look).toBe('openaiKey')
+  expect(look('openai', 'apiKey', { apiKey: 'sk-ant-api03-x' })?.look).toBe('claudeKey')
+  expect(look('gemini', 'apiKey', { apiKey: `AIza${'x'.repeat(35)}` })).toBeUndefined()
+  expect(look('claude', 'apiKey', { apiKey: `cr_${'0'.repeat(64)}` })?.look).toBe('own')
+  // Another relay takes keys of its own.
+  expect(look('claude', 'apiKey', { apiKey: `cr_${'0'.repeat(64)}`, baseUrl: 'https://relay.example.com' })).toBeUndefined()
+  expect(look('claude', 'tokens', { accessToken: 'sk-ant-ort01-x' })).toEqual({ field: 'accessToken', look: 'refreshToken' })
+  expect(look('claude', 'tokens', { accessToken: 'sk-ant-oat01-x', refreshToken: 'sk-ant-oat01-x' })).toEqual({ field: 'refreshToken', look: 'accessToken' })
+  expect(look('claude', 'tokens', { accessToken: '{"claudeAiOauth":{}}' })?.look).toBe('file')
+  expect(look('claude', 'tokens', { accessToken: 'sk-ant-oat01-x', refreshToken: 'sk-ant-ort01-x' })).toBeUndefined()
+  expect(look('openai', 'tokens', { accessToken: 'eyJhbGciOi' })).toBeUndefined()
+  for (const own of ['sk-ant-test-first', 'sk-123', 'anything']) expect(look('claude', 'apiKey', { apiKey: own })).toBeUndefined()
 })

@@ -29,15 +29,44 @@ export function neededOf(way: Way): 'apiKey' | 'accessToken' | 'file' | undefine
   return way === 'apiKey' ? 'apiKey' : way === 'tokens' ? 'accessToken' : way === 'file' ? 'file' : undefined
 }
 
+/** A secret as it was meant, if it was pasted with what stood around it: quotes, a variable, a header. */
+export const plainSecret = (text: string): string =>
+  text.trim().replace(/^(?:export |set |\$env:)?\s*[A-Z][A-Z0-9]*_[A-Z0-9_]*\s*=\s*/, '').replace(/^(?:authorization:\s*)?bearer\s+/i, '').replace(/^(["'`])(.*)\1$/s, '$2').trim()
+
+type Secret = 'apiKey' | 'accessToken' | 'refreshToken'
+/** What a pasted text is, if that can be told by its look. */
+const LOOKS = [
+  ['file', /^[{[]/],
+  ['address', /^https?:\/\//],
+  ['own', /^cr_[0-9a-f]{32}/],
+  ['refreshToken', /^sk-ant-ort\d/],
+  ['accessToken', /^sk-ant-oat\d/],
+  ['claudeKey', /^sk-ant-api\d/],
+  ['openaiKey', /^sk-(proj|svcacct)-/],
+  ['googleKey', /^AIza[\w-]{30}/],
+] as const
+export type Look = (typeof LOOKS)[number][0]
+const KEY_OF = { claude: 'claudeKey', openai: 'openaiKey', gemini: 'googleKey', antigravity: 'googleKey' } as const
+
+/** The field that holds something else than it is for, and what. Another provider's address may want any key. */
+export function misplaced(platform: Platform, way: Way, form: SecretsForm): { field: Secret; look: Look } | undefined {
+  const fields: Secret[] = way === 'apiKey' ? (form.baseUrl.trim() ? [] : ['apiKey']) : way === 'tokens' ? ['accessToken', 'refreshToken'] : []
+  for (const field of fields) {
+    const look = LOOKS.find(([, pattern]) => pattern.test(plainSecret(form[field])))?.[0]
+    if (look && look !== (field === 'apiKey' ? KEY_OF[platform] : field)) return { field, look }
+  }
+  return undefined
+}
+
 /** Credentials as they are sent, for a new account and for one that gets others. */
 export function credentialsOf(way: Exclude<Way, 'signIn'>, form: SecretsForm): Pick<NewAccountInput, 'credentials' | 'credentialsFile'> {
   if (way === 'file') return { credentialsFile: form.file.trim() }
-  if (way === 'apiKey') return { credentials: { type: 'apiKey', apiKey: form.apiKey.trim(), baseUrl: form.baseUrl.trim() || null } }
+  if (way === 'apiKey') return { credentials: { type: 'apiKey', apiKey: plainSecret(form.apiKey), baseUrl: form.baseUrl.trim() || null } }
   return {
     credentials: {
       type: 'oauth',
-      accessToken: form.accessToken.trim(),
-      refreshToken: form.refreshToken.trim() || null,
+      accessToken: plainSecret(form.accessToken),
+      refreshToken: plainSecret(form.refreshToken) || null,
       ...(form.expiresAt ? { expiresAt: new Date(form.expiresAt).toISOString() } : {}),
       ...(form.tenant.trim() ? { tenant: form.tenant.trim() } : {}),
     },

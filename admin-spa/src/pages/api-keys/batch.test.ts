@@ -10,7 +10,7 @@ const key = (change: Partial<Key>) => ({ ...emptyConfig(), id: `k${++made}`, isA
 
 test('keys that become the same share a request, up to a hundred', () => {
   const keys = Array.from({ length: 205 }, (_, at) => key({ id: `id${at}` }))
-  const requests = requestsOf(keys, { kind: 'limit', field: 'dailyCostLimit', how: 'set', amount: usd(5) }, now)
+  const requests = requestsOf(keys, { kind: 'limit', field: 'dailyCostLimit', how: 'set', amount: usd(5) }, now, 100)
   expect(requests.map((one) => one.ids.length)).toEqual([100, 100, 5])
   expect(requests.flatMap((one) => one.ids)).toEqual(keys.map((one) => one.id))
   expect(requests[0]!.change).toEqual({ dailyCostLimit: 5 })
@@ -18,24 +18,24 @@ test('keys that become the same share a request, up to a hundred', () => {
 
 test('what is added depends on what is there', () => {
   const keys = [key({ id: 'a', dailyCostLimit: usd(0.1) }), key({ id: 'b', dailyCostLimit: usd(1) }), key({ id: 'c', dailyCostLimit: usd(0.1) })]
-  expect(requestsOf(keys, { kind: 'limit', field: 'dailyCostLimit', how: 'add', amount: usd(0.2) }, now)).toEqual([
+  expect(requestsOf(keys, { kind: 'limit', field: 'dailyCostLimit', how: 'add', amount: usd(0.2) }, now, 100)).toEqual([
     { ids: ['a', 'c'], change: { dailyCostLimit: 0.3 } },
     { ids: ['b'], change: { dailyCostLimit: 1.2 } },
   ])
 })
 
 test('nothing gets a limit or an end that had none', () => {
-  expect(requestsOf([key({})], { kind: 'limit', field: 'totalCostLimit', how: 'add', amount: usd(1) }, now)).toEqual([])
-  expect(requestsOf([key({ expiresAt: null })], { kind: 'extend', days: 7 }, now)).toEqual([])
+  expect(requestsOf([key({})], { kind: 'limit', field: 'totalCostLimit', how: 'add', amount: usd(1) }, now, 100)).toEqual([])
+  expect(requestsOf([key({ expiresAt: null })], { kind: 'extend', days: 7 }, now, 100)).toEqual([])
   // The end of a key that counts from its first use is no field that can be set.
-  expect(requestsOf([key({ expiresAt: '2026-12-01T00:00:00Z', expirationMode: 'activation' })], { kind: 'extend', days: 7 }, now)).toEqual([])
+  expect(requestsOf([key({ expiresAt: '2026-12-01T00:00:00Z', expirationMode: 'activation' })], { kind: 'extend', days: 7 }, now, 100)).toEqual([])
 })
 
 test('tags and actions are the same for all', () => {
   const keys = [key({ id: 'a' }), key({ id: 'b' })]
-  expect(requestsOf(keys, { kind: 'addTag', tag: 'x' }, now)).toEqual([{ ids: ['a', 'b'], addTags: ['x'] }])
-  expect(requestsOf(keys, { kind: 'removeTag', tag: 'x' }, now)).toEqual([{ ids: ['a', 'b'], removeTags: ['x'] }])
-  expect(requestsOf(keys, { kind: 'action', action: 'delete' }, now)).toEqual([{ ids: ['a', 'b'], action: 'delete' }])
+  expect(requestsOf(keys, { kind: 'addTag', tag: 'x' }, now, 100)).toEqual([{ ids: ['a', 'b'], addTags: ['x'] }])
+  expect(requestsOf(keys, { kind: 'removeTag', tag: 'x' }, now, 100)).toEqual([{ ids: ['a', 'b'], removeTags: ['x'] }])
+  expect(requestsOf(keys, { kind: 'action', action: 'delete' }, now, 100)).toEqual([{ ids: ['a', 'b'], action: 'delete' }])
 })
 
 test('time is added to the end, or to now if that is over', () => {

@@ -1,18 +1,16 @@
 import type { Key, KeyBatchInput } from '@/api'
+import type { MoneyField } from '@/lib/limits'
 import { addUsd, type Usd } from '@/lib/money'
 import { extended } from './config'
 
 export type BatchTask =
-  | { kind: 'limit'; field: 'dailyCostLimit' | 'weeklyCostLimit' | 'weeklyOpusCostLimit' | 'totalCostLimit'; how: 'set' | 'add'; amount: Usd }
+  | { kind: 'limit'; field: MoneyField; how: 'set' | 'add'; amount: Usd }
   | { kind: 'concurrency'; value: number }
   | { kind: 'extend'; days: number }
   | { kind: 'addTag' | 'removeTag'; tag: string }
   | { kind: 'action'; action: NonNullable<KeyBatchInput['action']> }
 
 type Body = Omit<KeyBatchInput, 'ids' | 'dryRun'>
-/** Most keys of one request. */
-const MOST = 100
-
 /** What one key is to become; nothing: it has no such limit or end, and gets none. */
 function bodyOf(key: Key, task: BatchTask, now: number): Body | undefined {
   switch (task.kind) {
@@ -29,8 +27,8 @@ function bodyOf(key: Key, task: BatchTask, now: number): Body | undefined {
   }
 }
 
-/** As few requests as can be: keys that become the same share one, up to 100. */
-export function requestsOf(keys: readonly Key[], task: BatchTask, now: number): Omit<KeyBatchInput, 'dryRun'>[] {
+/** As few requests as can be: keys that become the same share one, up to `most`. */
+export function requestsOf(keys: readonly Key[], task: BatchTask, now: number, most: number): Omit<KeyBatchInput, 'dryRun'>[] {
   const groups = new Map<string, { body: Body; ids: string[] }>()
   for (const key of keys) {
     const body = bodyOf(key, task, now)
@@ -41,7 +39,7 @@ export function requestsOf(keys: readonly Key[], task: BatchTask, now: number): 
     groups.set(same, group)
   }
   return [...groups.values()].flatMap(({ body, ids }) =>
-    Array.from({ length: Math.ceil(ids.length / MOST) }, (_, at) => ({ ...body, ids: ids.slice(at * MOST, (at + 1) * MOST) })),
+    Array.from({ length: Math.ceil(ids.length / most) }, (_, at) => ({ ...body, ids: ids.slice(at * most, (at + 1) * most) })),
   )
 }
 

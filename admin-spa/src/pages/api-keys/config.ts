@@ -1,9 +1,10 @@
 import type { Key, NewKeyInput } from '@/api'
-import { usd } from '@/lib/money'
+import { MONEY_FIELDS, type MoneyField } from '@/lib/limits'
+import { usd, type Usd } from '@/lib/money'
 
 /** What people set of a key. */
 export const CONFIG = [
-  'name', 'description', 'tags', 'dailyCostLimit', 'weeklyCostLimit', 'weeklyOpusCostLimit', 'totalCostLimit', 'weeklyResetDay', 'weeklyResetHour', 'rateLimitWindow', 'rateLimitRequests', 'tokenLimit', 'rateLimitCost',
+  'name', 'description', 'tags', ...MONEY_FIELDS, 'weeklyResetDay', 'weeklyResetHour', 'rateLimitWindow', 'rateLimitRequests', 'tokenLimit', 'rateLimitCost',
   'concurrencyLimit', 'concurrencyQueueSize', 'concurrencyQueueTimeout', 'expirationMode', 'expiresAt', 'activationDays', 'activationUnit', 'permissions', 'enableModelRestriction', 'modelRestrictionMode', 'restrictedModels',
   'enableClientRestriction', 'allowedClients', 'bindings', 'bindingFallback', 'allowTrace',
 ] as const
@@ -11,9 +12,11 @@ export type KeyConfig = Pick<Key, (typeof CONFIG)[number]>
 
 export const pickConfig = (key: Key) => Object.fromEntries(CONFIG.map((name) => [name, key[name] ?? null])) as unknown as KeyConfig
 
+const noMoneyLimits = () => Object.fromEntries(MONEY_FIELDS.map((field) => [field, usd(0)])) as Record<MoneyField, Usd>
+
 /** A key without limits. The server's standard for the week: Monday, 0:00. */
 export const emptyConfig = (): KeyConfig => ({
-  name: '', description: '', tags: [], dailyCostLimit: usd(0), weeklyCostLimit: usd(0), weeklyOpusCostLimit: usd(0), totalCostLimit: usd(0), weeklyResetDay: 1, weeklyResetHour: 0,
+  name: '', description: '', tags: [], ...noMoneyLimits(), weeklyResetDay: 1, weeklyResetHour: 0,
   rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: usd(0), concurrencyLimit: 0, concurrencyQueueSize: 0, concurrencyQueueTimeout: 0,
   expirationMode: 'fixed', expiresAt: null, activationDays: 0, activationUnit: 'days', permissions: [], enableModelRestriction: false, modelRestrictionMode: 'deny', restrictedModels: [],
   enableClientRestriction: false, allowedClients: [], bindings: {}, bindingFallback: false, allowTrace: false,
@@ -24,8 +27,8 @@ export type Preset = (typeof PRESETS)[number]
 
 /** Proposals for common cases. They set limits only, so that what was typed stays. */
 export function preset(name: Preset): Partial<KeyConfig> {
-  const { dailyCostLimit, weeklyCostLimit, totalCostLimit, concurrencyLimit, expirationMode, activationDays, activationUnit } = emptyConfig()
-  const none = { dailyCostLimit, weeklyCostLimit, totalCostLimit, concurrencyLimit, expirationMode, activationDays, activationUnit }
+  const { concurrencyLimit, expirationMode, activationDays, activationUnit } = emptyConfig()
+  const none = { ...noMoneyLimits(), concurrencyLimit, expirationMode, activationDays, activationUnit }
   switch (name) {
     case 'none': return none
     case 'person': return { ...none, dailyCostLimit: usd(20), weeklyCostLimit: usd(80), concurrencyLimit: 5 }

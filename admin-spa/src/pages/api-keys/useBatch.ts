@@ -1,7 +1,7 @@
 import { computed, ref, shallowRef } from 'vue'
 import { ApiError, batchApiKeys, type BatchChange, type Key } from '@/api'
 import { activity } from '@/app/activity'
-import { queryClient } from '@/app/query'
+import { batchSize, queryClient } from '@/app/query'
 import { each, requestsOf, type BatchTask } from './batch'
 
 export interface BatchLine {
@@ -26,7 +26,7 @@ export function useBatch() {
   /** `told`: the lines that a result is about become it. */
   async function send(keys: readonly Key[], task: BatchTask, dryRun: boolean) {
     const told = new Map<string, Partial<BatchLine>>()
-    await each(requestsOf(keys, task, activity.now.value), WIDTH, (body) => batchApiKeys({ body: { ...body, dryRun } }), (body, answer) => {
+    await each(requestsOf(keys, task, activity.now.value, batchSize.value), WIDTH, (body) => batchApiKeys({ body: { ...body, dryRun } }), (body, answer) => {
       if (answer instanceof Error) {
         const error = { code: answer instanceof ApiError ? answer.code : 'unknown', message: answer.message }
         for (const id of body.ids) told.set(id, { state: 'failed', error })

@@ -50,5 +50,6 @@ test('links of CRS are read, and nothing else of an address', async () => {
 test('several keys are found in what was pasted', async () => {
   const { keysIn } = await fresh()
   expect(keysIn(' cr_1\ncr_2, cr_1;"cr_3" ')).toEqual(['cr_1', 'cr_2', 'cr_3'])
+  expect(keysIn('export ANTHROPIC_AUTH_TOKEN=cr_1\n$env:OPENAI_API_KEY = "cr_2"\nAuthorization: Bearer cr_3')).toEqual(['cr_1', 'cr_2', 'cr_3'])
   expect(keysIn(' ')).toEqual([])
 })

@@ -72,5 +72,8 @@ export function linkedIds(query: Record<string, unknown>): string[] {
 /** Whether an answer is about the key itself: said once for the whole page, not in each part. */
 export const isAboutKey = (error: Error | null): boolean => error instanceof ApiError && [401, 403, 404].includes(error.status)
 
-/** Keys in a pasted text, each once: they hold no white space, commas or quotes. */
-export const keysIn = (text: string): string[] => [...new Set(text.split(/[\s,;"'`]+/).filter(Boolean))]
+/** Keys in a pasted text, each once: they hold no white space, commas or quotes. What they were pasted with is no key. */
+export const keysIn = (text: string): string[] => {
+  const parts = text.split(/[\s,;"'`]+/).map((part) => part.replace(/^(\$env:)?[A-Z][A-Z0-9_]*=/, ''))
+  return [...new Set(parts.filter((part) => part && !/^(export|set|\$env:\w+|=|authorization:|x-api-key:|bearer)$/i.test(part)))]
+}

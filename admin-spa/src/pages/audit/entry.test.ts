@@ -12,6 +12,7 @@ test('the list of actions is the one of the relay', () => {
     // What the store compares, what is noted beside it.
     ...(/fn action\([^]*?\n}/.exec(code)?.[0].matchAll(/"([a-z]+\.[a-z_]+)"/g) ?? []),
     ...code.matchAll(/\.event\(\s*"([a-z]+\.[a-z_]+)"/g),
+    ...code.matchAll(/noted\([^"]*"([a-z]+\.[a-z_]+)"/g),
     ...code.matchAll(/"(admin\.[a-z_]+)"/g),
   ].map((match) => match[1]!)
   expect(found.length).toBeGreaterThan(20)

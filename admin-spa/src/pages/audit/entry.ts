@@ -5,7 +5,8 @@ export const actions = [
   'key.create', 'key.update', 'key.rotate', 'key.reset_limits', 'key.delete', 'key.restore', 'key.purge',
   'account.create', 'account.update', 'account.test', 'account.reset', 'account.flush_sessions', 'account.delete',
   'group.create', 'group.update', 'group.delete',
-  'prices.update', 'site.update', 'lease.release',
+  'prices.update', 'site.update', 'lease.release', 'import.crs',
+  'backup.create', 'backup.export', 'backup.download', 'backup.delete', 'backup.schedule',
   'admin.login', 'admin.login_refused', 'admin.logout', 'admin.logout_everywhere', 'admin.end_session',
   'admin.change_password', 'admin.make_ticket', 'admin.create', 'admin.update',
 ] as const

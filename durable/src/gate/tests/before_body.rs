@@ -46,13 +46,13 @@ fn before_the_body_nothing_is_counted_and_limits_are_asked_twice() {
     let mut gate = limited(Limits {
         rate_limit_window_minutes: 1,
         rate_limit_requests: 1,
-        total_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Total, 100)]),
         ..Limits::default()
     });
     gate.granted(T, early(1));
     gate.granted(T, early(2));
     let shown = gate.shown(T);
-    assert_eq!((shown.window, shown.total.reserved), (None, 0));
+    assert_eq!((shown.window, shown.spent[MoneyLimit::Total].reserved), (None, 0));
     gate.granted(T, ask_for(1, 40));
     assert!(matches!(
         gate.refusal(T, ask_for(2, 40)),

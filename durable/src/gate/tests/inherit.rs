@@ -7,8 +7,7 @@ const WINDOW_MS: u64 = 60 * 60_000;
 fn windowed() -> KeyPolicy {
     KeyPolicy {
         limits: Limits {
-            daily_cost_limit: 100,
-            total_cost_limit: 1_000,
+            money: PerLimit::these([(MoneyLimit::Day, 100), (MoneyLimit::Total, 1_000)]),
             rate_limit_window_minutes: 60,
             rate_limit_requests: 3,
             ..Limits::default()
@@ -69,7 +68,7 @@ fn a_gate_that_has_counted_by_itself_takes_nothing_over() {
 #[test]
 fn a_period_that_is_over_is_left_behind() {
     let from = counted(&mut old(), T + 1);
-    let day = from.day.resets_at.expect("a day has an end");
+    let day = from.spent[MoneyLimit::Day].resets_at.expect("a day has an end");
     let now = day + 1;
     let mut new = gate(windowed());
     new.say(now, Command::Inherit(from));

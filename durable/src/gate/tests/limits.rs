@@ -136,19 +136,19 @@ fn a_crowd_gets_exactly_the_money_there_is() {
     };
     for limits in [
         Limits {
-            daily_cost_limit: 1_000,
+            money: PerLimit::these([(MoneyLimit::Day, 1_000)]),
             ..Limits::default()
         },
         Limits {
-            weekly_cost_limit: 1_000,
+            money: PerLimit::these([(MoneyLimit::Week, 1_000)]),
             ..Limits::default()
         },
         Limits {
-            weekly_opus_cost_limit: 1_000,
+            money: PerLimit::these([(MoneyLimit::WeekOpus, 1_000)]),
             ..Limits::default()
         },
         Limits {
-            total_cost_limit: 1_000,
+            money: PerLimit::these([(MoneyLimit::Total, 1_000)]),
             ..Limits::default()
         },
         Limits {
@@ -197,7 +197,7 @@ fn a_crowd_gets_exactly_the_money_there_is() {
 #[test]
 fn a_limit_is_overshot_by_what_running_calls_use_over_their_estimates() {
     let mut gate = limited(Limits {
-        total_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Total, 100)]),
         ..Limits::default()
     });
     assert_eq!(granted(&mut gate, T, (0..50).map(|call| ask_for(call, 10))), 10);
@@ -208,7 +208,7 @@ fn a_limit_is_overshot_by_what_running_calls_use_over_their_estimates() {
     assert_eq!(
         gate.reached(T, ask_for(99, 0)),
         LimitReached {
-            which: Limit::TotalCost,
+            which: Limit::Money(MoneyLimit::Total),
             limit: 100,
             used: 130,
             reserved: 0,
@@ -221,7 +221,7 @@ fn a_limit_is_overshot_by_what_running_calls_use_over_their_estimates() {
 #[test]
 fn what_is_left_is_good_for_one_more_call() {
     let mut gate = limited(Limits {
-        total_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Total, 100)]),
         ..Limits::default()
     });
     gate.granted(T, ask_for(1, 500));
@@ -235,8 +235,7 @@ fn what_is_left_is_good_for_one_more_call() {
 #[test]
 fn only_opus_counts_against_the_limit_on_opus() {
     let mut gate = limited(Limits {
-        weekly_opus_cost_limit: 100,
-        weekly_cost_limit: 1_000,
+        money: PerLimit::these([(MoneyLimit::WeekOpus, 100), (MoneyLimit::Week, 1_000)]),
         ..Limits::default()
     });
     let opus = |call| Admit {
@@ -261,7 +260,7 @@ fn only_opus_counts_against_the_limit_on_opus() {
     };
     gate.say(T, end(2, true));
     assert_eq!(gate.spent(T), [400, 400, 100, 400]);
-    assert_eq!(gate.reached(T, opus(3)).which, Limit::WeeklyOpusCost);
+    assert_eq!(gate.reached(T, opus(3)).which, Limit::Money(MoneyLimit::WeekOpus));
     gate.granted(T, ask_for(3, 10));
     // What it was in the end is what counts.
     gate.say(T, end(3, false));
@@ -273,20 +272,19 @@ fn of_several_limits_the_one_that_lasts_longest_is_told() {
     let mut gate = limited(Limits {
         rate_limit_window_minutes: 5,
         rate_limit_requests: 1,
-        daily_cost_limit: 10,
-        weekly_cost_limit: 10,
+        money: PerLimit::these([(MoneyLimit::Day, 10), (MoneyLimit::Week, 10)]),
         ..Limits::default()
     });
     gate.granted(T, ask_for(1, 1));
     assert_eq!(gate.reached(T, ask(2)).which, Limit::WindowRequests);
     gate.say(T, settle_at(1, 10));
-    assert_eq!(gate.reached(T, ask(2)).which, Limit::WeeklyCost);
+    assert_eq!(gate.reached(T, ask(2)).which, Limit::Money(MoneyLimit::Week));
 }
 
 #[test]
 fn a_call_without_a_slot_may_reserve_money() {
     let mut gate = limited(Limits {
-        total_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Total, 100)]),
         ..Limits::default()
     });
     let ask = |call, cost| Admit {
@@ -306,8 +304,7 @@ fn a_call_without_a_slot_may_reserve_money() {
 fn what_was_spent_before_the_gate_began_is_asked_for_once() {
     let mut gate = gate(KeyPolicy {
         limits: Limits {
-            daily_cost_limit: 100,
-            total_cost_limit: 900,
+            money: PerLimit::these([(MoneyLimit::Day, 100), (MoneyLimit::Total, 900)]),
             ..Limits::default()
         },
         ..no_limits()
@@ -325,15 +322,7 @@ fn what_was_spent_before_the_gate_began_is_asked_for_once() {
     };
     gate.granted(T, unasked);
     gate.say(T, settle_at(1, 10));
-    let seed = |day, total| {
-        Command::SeedSpend(SeedSpend {
-            day,
-            week: day,
-            week_opus: 0,
-            total,
-            as_of: T,
-        })
-    };
+    let seed = |day, total| Command::SeedSpend(seeded([day, day, 0, total], T));
     gate.say(T, seed(70, 800));
     assert_eq!(gate.spent(T), [70, 70, 0, 800]);
     gate.say(T, seed(99, 999));
@@ -344,14 +333,8 @@ fn what_was_spent_before_the_gate_began_is_asked_for_once() {
 #[test]
 fn what_was_read_yesterday_is_not_of_today() {
     let mut gate = gate(no_limits());
-    let day = gate.shown(T).day.resets_at.unwrap();
-    let seed = SeedSpend {
-        day: 5,
-        week: 50,
-        week_opus: 25,
-        total: 500,
-        as_of: day - 1,
-    };
+    let day = gate.shown(T).spent[MoneyLimit::Day].resets_at.unwrap();
+    let seed = seeded([5, 50, 25, 500], day - 1);
     gate.say(day, Command::SeedSpend(seed));
     assert_eq!(gate.spent(day), [0, 50, 25, 500]);
 }
@@ -381,10 +364,10 @@ fn the_operator_forgives_what_was_spent() {
     };
     for (which, left) in [
         (Spent::Window, [7, 7, 7, 7]),
-        (Spent::Day, [0, 7, 7, 7]),
-        (Spent::Week, [7, 0, 7, 7]),
-        (Spent::WeekOpus, [7, 7, 0, 7]),
-        (Spent::Total, [7, 7, 7, 0]),
+        (Spent::Money(MoneyLimit::Day), [0, 7, 7, 7]),
+        (Spent::Money(MoneyLimit::Week), [7, 0, 7, 7]),
+        (Spent::Money(MoneyLimit::WeekOpus), [7, 7, 0, 7]),
+        (Spent::Money(MoneyLimit::Total), [7, 7, 7, 0]),
         (Spent::All, [0, 0, 0, 0]),
     ] {
         let mut gate = limited(limits);
@@ -407,15 +390,11 @@ fn the_operator_forgives_what_was_spent() {
 #[test]
 fn a_part_is_forgiven_only_when_the_whole_is_known() {
     let mut gate = gate(no_limits());
-    let day = Command::ResetSpend { which: Spent::Day };
-    assert_eq!(gate.say(T, day.clone()), Reply::NeedSpend);
-    let seed = SeedSpend {
-        day: 5,
-        week: 5,
-        week_opus: 5,
-        total: 5,
-        as_of: T,
+    let day = Command::ResetSpend {
+        which: Spent::Money(MoneyLimit::Day),
     };
+    assert_eq!(gate.say(T, day.clone()), Reply::NeedSpend);
+    let seed = seeded([5; 4], T);
     gate.say(T, Command::SeedSpend(seed));
     assert_eq!(gate.say(T, day), Reply::Done);
     assert_eq!(gate.spent(T), [0, 5, 5, 5]);

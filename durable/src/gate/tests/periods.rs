@@ -16,7 +16,7 @@ fn gate_with(limits: Limits) -> Gate {
 
 fn daily() -> Gate {
     gate_with(Limits {
-        daily_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Day, 100)]),
         ..Limits::default()
     })
 }
@@ -32,7 +32,7 @@ fn spend(gate: &mut Gate, now: Millis, cost: u64) {
 fn a_day_ends_at_the_operators_midnight() {
     for (utc_offset_minutes, hours) in [(0, 16), (8 * 60, 8), (-5 * 60, 21)] {
         let mut gate = gate_with(Limits {
-            daily_cost_limit: 100,
+            money: PerLimit::these([(MoneyLimit::Day, 100)]),
             utc_offset_minutes,
             ..Limits::default()
         });
@@ -41,7 +41,7 @@ fn a_day_ends_at_the_operators_midnight() {
         assert_eq!(
             gate.reached(FRIDAY, ask(1)),
             LimitReached {
-                which: Limit::DailyCost,
+                which: Limit::Money(MoneyLimit::Day),
                 limit: 100,
                 used: 100,
                 reserved: 0,
@@ -56,6 +56,29 @@ fn a_day_ends_at_the_operators_midnight() {
 }
 
 #[test]
+fn a_month_ends_by_the_operators_calendar() {
+    // From 15 January 2027, 08:00 UTC to the 1st of February.
+    for (utc_offset_minutes, hours) in [(0, 16), (8 * 60, 8), (-5 * 60, 21)] {
+        let mut gate = gate_with(Limits {
+            money: PerLimit::these([(MoneyLimit::Month, 100)]),
+            utc_offset_minutes,
+            ..Limits::default()
+        });
+        spend(&mut gate, FRIDAY, 60);
+        spend(&mut gate, FRIDAY + 10 * DAY, 40);
+        let february = FRIDAY + 16 * DAY + hours * HOUR;
+        let reached = gate.reached(FRIDAY + 10 * DAY, ask(1));
+        assert_eq!(reached.which, Limit::Money(MoneyLimit::Month));
+        assert_eq!((reached.used, reached.resets_at), (100, Some(february)));
+        gate.reached(february - 1, ask(1));
+        spend(&mut gate, february, 70);
+        // February has 28 days.
+        let month = gate.shown(february).spent[MoneyLimit::Month].clone();
+        assert_eq!((month.spent, month.resets_at), (70, Some(february + 28 * DAY)));
+    }
+}
+
+#[test]
 fn a_week_ends_when_the_operator_says() {
     for (weekly_reset_day, weekly_reset_hour, resets) in [
         (0, 0, 2 * DAY + 16 * HOUR),
@@ -64,8 +87,7 @@ fn a_week_ends_when_the_operator_says() {
         (7, 12, 2 * DAY + 4 * HOUR),
     ] {
         let mut gate = gate_with(Limits {
-            weekly_cost_limit: 100,
-            weekly_opus_cost_limit: 1,
+            money: PerLimit::these([(MoneyLimit::Week, 100), (MoneyLimit::WeekOpus, 1)]),
             weekly_reset_day,
             weekly_reset_hour,
             ..Limits::default()
@@ -81,7 +103,7 @@ fn what_settles_after_its_period_counts_in_no_later_one() {
     let mut gate = gate_with(Limits {
         rate_limit_window_minutes: 60,
         rate_limit_cost: 1_000,
-        daily_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Day, 100)]),
         ..Limits::default()
     });
     let midnight = FRIDAY + 16 * HOUR;
@@ -127,14 +149,17 @@ fn a_clock_set_ahead_and_right_again_locks_nobody() {
     let mut gate = gate_with(Limits {
         rate_limit_window_minutes: 60,
         rate_limit_requests: 1,
-        daily_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Day, 100)]),
         ..Limits::default()
     });
     spend(&mut gate, FRIDAY, 60);
     let ahead = FRIDAY + 400 * DAY;
     spend(&mut gate, ahead, 100);
     let reached = gate.reached(FRIDAY + 1, ask(1));
-    assert_eq!((reached.which, reached.used), (Limit::DailyCost, 100));
+    assert_eq!(
+        (reached.which, reached.used),
+        (Limit::Money(MoneyLimit::Day), 100)
+    );
     let window = gate.shown(FRIDAY + 1).window.unwrap();
     assert_eq!((window.start, window.end), (FRIDAY + 1, FRIDAY + 1 + HOUR));
     gate.granted(FRIDAY + 16 * HOUR, ask(1));
@@ -149,7 +174,7 @@ fn a_change_of_the_calendar_keeps_what_was_spent() {
         Some(KeyPolicy {
             version: 2,
             limits: Limits {
-                daily_cost_limit: 100,
+                money: PerLimit::these([(MoneyLimit::Day, 100)]),
                 utc_offset_minutes: 8 * 60,
                 ..Limits::default()
             },

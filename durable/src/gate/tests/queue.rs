@@ -250,7 +250,7 @@ fn a_key_without_a_limit_lets_all_in() {
 #[test]
 fn everything_is_asked_again_when_a_call_comes_for_its_slot() {
     let limits = Limits {
-        daily_cost_limit: 100,
+        money: PerLimit::these([(MoneyLimit::Day, 100)]),
         ..Limits::default()
     };
     let mut gate = busy(9);
@@ -273,7 +273,7 @@ fn everything_is_asked_again_when_a_call_comes_for_its_slot() {
     assert_eq!(step.wake, [CallId(3)], "its slot is the next one's");
     assert_eq!(
         gate.reached(T, ask(4)).which,
-        Limit::DailyCost,
+        Limit::Money(MoneyLimit::Day),
         "nobody waits in vain"
     );
 }

@@ -121,7 +121,7 @@ fn a_call_costs_the_store_no_more_rows_than_it_must() {
 #[test]
 fn sums_do_not_overflow() {
     let mut gate = limited(Limits {
-        total_cost_limit: u64::MAX,
+        money: PerLimit::these([(MoneyLimit::Total, u64::MAX)]),
         ..Limits::default()
     });
     gate.granted(T, ask_for(1, u64::MAX));
@@ -137,7 +137,7 @@ fn a_slot_freed_by_hand_is_free_and_its_call_still_counts_once() {
     let mut gate = gate(KeyPolicy {
         concurrency_limit: 1,
         limits: Limits {
-            total_cost_limit: 100,
+            money: PerLimit::these([(MoneyLimit::Total, 100)]),
             ..Limits::default()
         },
         ..policy(1)

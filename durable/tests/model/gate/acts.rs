@@ -2,7 +2,8 @@
 
 use crs_durable::CallId;
 use crs_durable::gate::{
-    Admit, Command, Estimate, KeyPolicy, Limits, ModelMode, QueuePolicy, SeedSpend, Service, Spent, Usage,
+    Admit, Command, Estimate, KeyPolicy, Limits, ModelMode, MoneyLimit, PerLimit, QueuePolicy, SeedSpend,
+    Service, Spent, Usage,
 };
 use proptest::prelude::*;
 
@@ -43,19 +44,24 @@ fn limits() -> impl Strategy<Value = Limits> {
     );
     let calendar = (0..9_u8, 0..26_u8, -800..900_i32);
     let sometimes = prop_oneof![1 => Just((1, 0, 0)), 1 => calendar];
-    (window, (limit(), limit(), limit(), limit()), sometimes).prop_map(
-        |((minutes, requests, tokens, cost), (day, week, opus, total), (reset_day, hour, offset))| Limits {
-            rate_limit_window_minutes: minutes,
-            rate_limit_requests: requests,
-            rate_limit_tokens: tokens,
-            rate_limit_cost: cost,
-            daily_cost_limit: day,
-            weekly_cost_limit: week,
-            weekly_opus_cost_limit: opus,
-            total_cost_limit: total * 4,
-            weekly_reset_day: reset_day,
-            weekly_reset_hour: hour,
-            utc_offset_minutes: offset,
+    (window, (limit(), limit(), limit(), limit(), limit()), sometimes).prop_map(
+        |((minutes, requests, tokens, cost), (day, week, opus, month, total), (reset_day, hour, offset))| {
+            Limits {
+                rate_limit_window_minutes: minutes,
+                rate_limit_requests: requests,
+                rate_limit_tokens: tokens,
+                rate_limit_cost: cost,
+                money: PerLimit::these([
+                    (MoneyLimit::Day, day),
+                    (MoneyLimit::Week, week),
+                    (MoneyLimit::WeekOpus, opus),
+                    (MoneyLimit::Month, month * 2),
+                    (MoneyLimit::Total, total * 4),
+                ]),
+                weekly_reset_day: reset_day,
+                weekly_reset_hour: hour,
+                utc_offset_minutes: offset,
+            }
         },
     )
 }
@@ -165,28 +171,18 @@ fn settles() -> impl Strategy<Value = Command> {
 
 fn seeds() -> impl Strategy<Value = Command> {
     let sum = || 0..100_u64;
-    (sum(), sum(), sum(), sum(), -2_000_000_000..2_000_000_000_i64).prop_map(
-        |(day, week, week_opus, total, off)| {
-            Command::SeedSpend(SeedSpend {
-                day,
-                week,
-                week_opus,
-                total,
-                as_of: START.saturating_add_signed(off),
-            })
-        },
-    )
+    let spent = prop::array::uniform5(sum());
+    (spent, -2_000_000_000..2_000_000_000_i64).prop_map(|(spent, off)| {
+        Command::SeedSpend(SeedSpend {
+            spent: PerLimit::these(MoneyLimit::ALL.into_iter().zip(spent)),
+            as_of: START.saturating_add_signed(off),
+        })
+    })
 }
 
 fn resets() -> impl Strategy<Value = Command> {
-    let which = vec![
-        Spent::Window,
-        Spent::Day,
-        Spent::Week,
-        Spent::WeekOpus,
-        Spent::Total,
-        Spent::All,
-    ];
+    let of_money = MoneyLimit::ALL.map(Spent::Money);
+    let which: Vec<Spent> = [Spent::Window, Spent::All].into_iter().chain(of_money).collect();
     prop::sample::select(which).prop_map(|which| Command::ResetSpend { which })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crs_durable::gate::{
-    Admit, Command, Estimate, Gate, KeyPolicy, Limits, Refusal, Reply, SeedSpend, Usage,
+    Admit, Command, Estimate, Gate, KeyPolicy, Limits, MoneyLimit, PerLimit, Refusal, Reply, SeedSpend, Usage,
 };
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
@@ -79,7 +79,7 @@ proptest! {
         rest in prop::collection::vec(0..90_u64, 150),
     ) {
         let mut gate = gate(KeyPolicy {
-            limits: Limits { total_cost_limit: limit, ..Limits::default() },
+            limits: Limits { money: PerLimit::these([(MoneyLimit::Total, limit)]), ..Limits::default() },
             ..KeyPolicy::default()
         });
         let mut now = START;
@@ -94,7 +94,7 @@ proptest! {
                 Act::Pass(by) => now += by,
                 Act::Admit(estimate) => {
                     next += 1;
-                    let before = snapshot(&gate, now).total;
+                    let before = snapshot(&gate, now).spent[MoneyLimit::Total].clone();
                     if is_granted(&mut gate, now, costs(next, *estimate)) {
                         prop_assert!(before.spent < limit);
                         open.insert(next, *estimate);
@@ -116,13 +116,13 @@ proptest! {
                     }
                 }
             }
-            prop_assert_eq!(snapshot(&gate, now).total.spent, used.values().sum::<u64>());
+            prop_assert_eq!(snapshot(&gate, now).spent[MoneyLimit::Total].spent, used.values().sum::<u64>());
         }
         for (call, cost) in open.keys().zip(rest) {
             used.insert(*call, cost);
             gate.handle(now, settle(*call, cost));
         }
-        let spent = snapshot(&gate, now).total.spent;
+        let spent = snapshot(&gate, now).spent[MoneyLimit::Total].spent;
         prop_assert_eq!(spent, used.values().sum::<u64>());
         let over_estimates: u64 = at_last.iter().map(|(call, estimate)| used[call].saturating_sub(*estimate)).sum();
         prop_assert!(spent <= limit + over_estimates + not_fitting, "{} of {}", spent, limit);
@@ -141,7 +141,7 @@ proptest! {
             &mut limits.rate_limit_requests,
             &mut limits.rate_limit_tokens,
             &mut limits.rate_limit_cost,
-            &mut limits.daily_cost_limit,
+            &mut limits.money[MoneyLimit::Day],
         ].into_iter().nth(which).unwrap() = limit;
         let mut gate = gate(KeyPolicy { limits, ..KeyPolicy::default() });
         let mut admit = |call| {
@@ -158,7 +158,7 @@ proptest! {
         for call in 0..200 {
             gate.handle(START, settle(call, cost));
         }
-        let spent = snapshot(&gate, START).total.spent;
+        let spent = snapshot(&gate, START).spent[MoneyLimit::Total].spent;
         prop_assert_eq!(spent, granted * cost);
         prop_assert!(requests || spent <= limit.max(cost));
     }

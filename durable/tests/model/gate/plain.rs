@@ -5,8 +5,8 @@ mod verdict;
 use std::collections::BTreeSet;
 
 use crs_durable::gate::{
-    CallEnd, Command, Estimate, KeyPolicy, LeaseSnapshot, Limits, Reply, SeedSpend, Snapshot, SpendSnapshot,
-    Spent, Usage, WaiterSnapshot, WindowSnapshot,
+    CallEnd, Command, Estimate, KeyPolicy, LeaseSnapshot, Limits, MoneyLimit, PerLimit, Reply, SeedSpend,
+    Snapshot, SpendSnapshot, Spent, Usage, WaiterSnapshot, WindowSnapshot,
 };
 use crs_durable::{CallId, Millis};
 
@@ -17,8 +17,8 @@ const READ_MS: u64 = 5_000;
 const KEEP_MS: u64 = 3_600_000;
 const HOUR: u64 = 3_600_000;
 
-/// Numbers of the window, the day and the week a call was admitted in.
-type Rounds = (u64, u64, u64);
+/// Numbers of the window, and of the day, the week and the month, that a call was admitted in.
+type Rounds = (u64, [u64; 3]);
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -46,14 +46,12 @@ struct Window {
     used: Vec<Usage>,
 }
 
-/// A day or a week: what was spent in it, payment by payment.
+/// A day, a week or a month.
 #[derive(Clone, Debug, Default)]
 struct Period {
     round: u64,
     start: Millis,
     end: Millis,
-    spent: Vec<u64>,
-    opus: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,13 +75,14 @@ pub(super) struct Plain {
     seeded: bool,
     windows: u64,
     window: Option<Window>,
-    day: Period,
-    week: Period,
-    total: Vec<u64>,
+    /// The day, the week, the month.
+    periods: [Period; 3],
+    /// Payment by payment.
+    spent: PerLimit<Vec<u64>>,
 }
 
-/// The days and weeks of a key, found by walking back hour by hour.
-fn spans(now: Millis, limits: Limits) -> [(Millis, Millis); 2] {
+/// The day, the week and the month of a key, found by walking.
+fn spans(now: Millis, limits: Limits) -> [(Millis, Millis); 3] {
     let offset = i64::from(limits.utc_offset_minutes.clamp(-840, 840)) * 60_000;
     let local = now.strict_add_signed(offset);
     let back = |matches: &dyn Fn(u64, u64) -> bool, days: u64| {
@@ -101,7 +100,45 @@ fn spans(now: Millis, limits: Limits) -> [(Millis, Millis); 2] {
     };
     let reset_hour = u64::from(limits.weekly_reset_hour).min(23);
     let week = |day, hour| day == reset_day && hour == reset_hour;
-    [back(&|_, hour| hour == 0, 1), back(&week, 7)]
+    [
+        back(&|_, hour| hour == 0, 1),
+        back(&week, 7),
+        month(local, offset),
+    ]
+}
+
+/// Walks from the epoch, month by month.
+fn month(local: u64, offset: i64) -> (Millis, Millis) {
+    let (mut start, mut year, mut month) = (0, 1970_u64, 1);
+    loop {
+        let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+        let days = match month {
+            2 if leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        let end = start + days * 24 * HOUR;
+        if local < end {
+            return (start.strict_sub_signed(offset), end.strict_sub_signed(offset));
+        }
+        start = end;
+        (year, month) = if month == 12 {
+            (year + 1, 1)
+        } else {
+            (year, month + 1)
+        };
+    }
+}
+
+/// Which of the periods a limit counts in; `None`: in all time.
+fn period_of(limit: MoneyLimit) -> Option<usize> {
+    match limit {
+        MoneyLimit::Day => Some(0),
+        MoneyLimit::Week | MoneyLimit::WeekOpus => Some(1),
+        MoneyLimit::Month => Some(2),
+        MoneyLimit::Total => None,
+    }
 }
 
 fn windowed(limits: &Limits) -> bool {
@@ -131,9 +168,8 @@ impl Plain {
             seeded: false,
             windows: 0,
             window: None,
-            day: Period::default(),
-            week: Period::default(),
-            total: vec![],
+            periods: <[Period; 3]>::default(),
+            spent: PerLimit::default(),
         }
     }
 
@@ -158,9 +194,10 @@ impl Plain {
     }
 
     fn realign(&mut self, now: Millis) {
-        let [day, week] = spans(now, self.limits());
-        (self.day.start, self.day.end) = day;
-        (self.week.start, self.week.end) = week;
+        let spans = spans(now, self.limits());
+        for (period, span) in self.periods.iter_mut().zip(spans) {
+            (period.start, period.end) = span;
+        }
     }
 
     /// What time alone does; gives the present.
@@ -184,14 +221,16 @@ impl Plain {
             }
         }
         let spans = spans(now, self.limits());
-        for (period, (start, end)) in [&mut self.day, &mut self.week].into_iter().zip(spans) {
+        for (at, (start, end)) in spans.into_iter().enumerate() {
+            let period = &mut self.periods[at];
             if now >= period.end {
-                *period = Period {
-                    round: period.round + 1,
-                    start,
-                    end,
-                    ..Period::default()
-                };
+                let round = period.round + 1;
+                *period = Period { round, start, end };
+                for (limit, list) in self.spent.iter_mut() {
+                    if period_of(limit) == Some(at) {
+                        list.clear();
+                    }
+                }
             }
         }
         self.ended.retain(|(_, _, end)| now < end.until);
@@ -238,7 +277,7 @@ impl Plain {
                     waited_ms: now - waiter.since,
                     reserved: Estimate::default(),
                     opus: false,
-                    rounds: (0, 0, 0),
+                    rounds: (0, [0; 3]),
                 };
                 let clock = self.clock.clone();
                 self.leases.put_unswept(&clock, now, waiter.call, CLAIM_MS, held);
@@ -310,19 +349,20 @@ impl Plain {
         self.reserved(|held| Some(held.rounds.0) == round)
     }
 
-    /// What of the day, of the week, of the week for Opus, and of all is reserved.
-    fn of_money(&self) -> [u64; 4] {
-        [
-            self.reserved(|held| held.rounds.1 == self.day.round),
-            self.reserved(|held| held.rounds.2 == self.week.round),
-            self.reserved(|held| held.rounds.2 == self.week.round && held.opus),
-            self.reserved(|_| true),
-        ]
-        .map(|estimate| estimate.cost)
+    /// Whether a call that was admitted then counts for the limit now.
+    fn counts(&self, limit: MoneyLimit, rounds: Rounds, opus: bool) -> bool {
+        let is_now = period_of(limit).is_none_or(|at| self.periods[at].round == rounds.1[at]);
+        is_now && (opus || limit != MoneyLimit::WeekOpus)
     }
 
-    fn spent(&self) -> [u64; 4] {
-        [&self.day.spent, &self.week.spent, &self.week.opus, &self.total].map(|list| sum(list))
+    /// What is reserved of the limit.
+    fn held_of(&self, limit: MoneyLimit) -> u64 {
+        self.reserved(|held| self.counts(limit, held.rounds, held.opus))
+            .cost
+    }
+
+    fn resets_at(&self, limit: MoneyLimit) -> Option<Millis> {
+        period_of(limit).map(|at| self.periods[at].end)
     }
 
     fn runs(&self, call: CallId) -> bool {
@@ -394,29 +434,23 @@ impl Plain {
         {
             window.used.push(usage);
         }
-        if self.day.round == rounds.1 {
-            self.day.spent.push(usage.cost);
+        for limit in MoneyLimit::ALL {
+            if self.counts(limit, rounds, usage.opus) {
+                self.spent[limit].push(usage.cost);
+            }
         }
-        if self.week.round == rounds.2 {
-            self.week.spent.push(usage.cost);
-            self.week.opus.extend(usage.opus.then_some(usage.cost));
-        }
-        self.total.push(usage.cost);
     }
 
     fn seed(&mut self, seed: &SeedSpend) {
         if std::mem::replace(&mut self.seeded, true) {
             return;
         }
-        let at_least = |list: &mut Vec<u64>, least: u64| list.push(least.saturating_sub(sum(list)));
-        if seed.as_of >= self.day.start {
-            at_least(&mut self.day.spent, seed.day);
+        for limit in MoneyLimit::ALL {
+            if period_of(limit).is_none_or(|at| seed.as_of >= self.periods[at].start) {
+                let missing = seed.spent[limit].saturating_sub(sum(&self.spent[limit]));
+                self.spent[limit].push(missing);
+            }
         }
-        if seed.as_of >= self.week.start {
-            at_least(&mut self.week.spent, seed.week);
-            at_least(&mut self.week.opus, seed.week_opus);
-        }
-        at_least(&mut self.total, seed.total);
     }
 
     fn reset(&mut self, which: Spent) {
@@ -425,13 +459,8 @@ impl Plain {
         if all || which == Spent::Window {
             self.window = None;
         }
-        for (one, list) in [
-            (Spent::Day, &mut self.day.spent),
-            (Spent::Week, &mut self.week.spent),
-            (Spent::WeekOpus, &mut self.week.opus),
-            (Spent::Total, &mut self.total),
-        ] {
-            if all || which == one {
+        for (limit, list) in self.spent.iter_mut() {
+            if all || which == Spent::Money(limit) {
                 list.clear();
             }
         }
@@ -595,22 +624,18 @@ impl Plain {
             },
             reserved: self.in_window(now),
         });
-        let (spent, reserved) = (self.spent(), self.of_money());
-        let sums = |which: usize, resets_at| SpendSnapshot {
-            spent: spent[which],
-            reserved: reserved[which],
-            resets_at,
-        };
+        let spent = PerLimit::of(|limit| SpendSnapshot {
+            spent: sum(&self.spent[limit]),
+            reserved: self.held_of(limit),
+            resets_at: self.resets_at(limit),
+            known: self.seeded,
+        });
         Snapshot {
             activated_at: self.activated_at(),
             waiters: waiters.collect(),
             leases,
             window,
-            day: sums(0, Some(self.day.end)),
-            week: sums(1, Some(self.week.end)),
-            week_opus: sums(2, Some(self.week.end)),
-            total: sums(3, None),
-            seeded: self.seeded,
+            spent,
             events: 0,
             given_up: 0,
             policy: self.record.map(Into::into),

@@ -11,7 +11,7 @@ use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
 
 use super::acts::ACCOUNTS;
-/// Accounts that one client request may try (`relay::MAX_ATTEMPTS`).
+/// Accounts that one client request may try (the default of `MAX_ATTEMPTS`).
 const ATTEMPTS: usize = 3;
 
 const START: Millis = 1_000_000;

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::compose::{Block, Citation, Event, Sink};
 use super::search::Source;
-use super::usage::Told;
+use super::usage::UsageReport;
 
 use crate::dialect::wire::marks::PREFIX;
 
@@ -19,11 +19,11 @@ pub(super) struct Message<'a> {
     pub content: &'a [Written],
     pub stop_reason: Option<&'a str>,
     pub stop_sequence: Option<&'a str>,
-    pub usage: Told,
+    pub usage: UsageReport,
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn new(id: &'a str, model: &'a str, usage: Told) -> Self {
+    pub(super) fn new(id: &'a str, model: &'a str, usage: UsageReport) -> Self {
         Self {
             id,
             r#type: "message",
@@ -270,7 +270,7 @@ enum Data<'a> {
     },
     MessageDelta {
         delta: Stopped<'a>,
-        usage: Told,
+        usage: UsageReport,
     },
     MessageStop,
 }
@@ -285,7 +285,7 @@ impl Events {
         self.write("message_start", &Data::MessageStart { message });
     }
 
-    pub(super) fn message_end(&mut self, stop_reason: &str, usage: Told) {
+    pub(super) fn message_end(&mut self, stop_reason: &str, usage: UsageReport) {
         let delta = Stopped {
             stop_reason,
             stop_sequence: None,

@@ -10,7 +10,7 @@ use super::Chunk;
 use super::compose::Composer;
 use super::finish::{Finish, finish};
 use super::message::{Events, Message};
-use super::usage::{Figures, Told, Usage};
+use super::usage::{Figures, Usage, UsageReport};
 
 use crate::convert::messages::error::written;
 use crate::convert::messages_to_gemini::error::{ProviderError, Unusable};
@@ -194,7 +194,7 @@ impl State {
                     "end_turn" if self.composer.has_calls() => "tool_use",
                     reason => reason,
                 };
-                let usage = Told::from(self.figures.usage().unwrap_or_default());
+                let usage = UsageReport::from(self.figures.usage().unwrap_or_default());
                 let usage = usage.searched(self.composer.searches());
                 self.events.message_end(reason, usage);
                 self.finish = Some(Finish::Stop(reason));

@@ -67,7 +67,7 @@ impl Figures {
 
 /// Anthropic's `usage` object.
 #[derive(Serialize)]
-pub(super) struct Told {
+pub(super) struct UsageReport {
     input_tokens: u64,
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
@@ -87,7 +87,7 @@ struct ServerToolUse {
     web_search_requests: usize,
 }
 
-impl Told {
+impl UsageReport {
     /// The same, with so many searches of the web.
     pub(super) fn searched(self, searches: usize) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Told {
     }
 }
 
-impl From<Usage> for Told {
+impl From<Usage> for UsageReport {
     fn from(usage: Usage) -> Self {
         Self {
             input_tokens: usage.input,

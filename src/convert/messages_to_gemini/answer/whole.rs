@@ -4,7 +4,7 @@ use super::Chunk;
 use super::compose::Composer;
 use super::finish::{Finish, finish};
 use super::message::{Message, Written};
-use super::usage::{Told, Usage};
+use super::usage::{Usage, UsageReport};
 
 use crate::convert::messages_to_gemini::error::{ProviderError, Unusable};
 use crate::convert::messages_to_gemini::request::Context;
@@ -66,7 +66,7 @@ pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusab
         ..Message::new(
             &id,
             &model,
-            Told::from(usage.unwrap_or_default()).searched(composer.searches()),
+            UsageReport::from(usage.unwrap_or_default()).searched(composer.searches()),
         )
     };
     // Strings, numbers and raw JSON always serialise.

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::value::RawValue;
 
 use super::gemini::{Call, Part};
-use super::turns::Pending;
+use super::pending::Pending;
 
 use crate::convert::messages::blocks::Block;
 use crate::convert::messages_to_gemini::budget::Budget;

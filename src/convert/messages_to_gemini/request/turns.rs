@@ -9,10 +9,10 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::blocks::{ACCOUNT, Returned, plain, push, tool_result};
+use super::blocks::{ACCOUNT, image, plain, push, tool_result};
 use super::gemini::{self, Content, Part};
+use super::pending::Pending;
 use super::said::Said;
-use super::source;
 
 use crate::convert::messages::blocks::{Block, Blocks};
 use crate::convert::messages::loading::{Loading, fits};
@@ -55,17 +55,6 @@ pub(super) struct Talk<'a> {
     pub loading: Loading<'a>,
     /// The last word of a `system` message on it.
     pub effort: Option<Text<'a>>,
-}
-
-/// A call that waits for its result.
-pub(super) struct Pending<'a> {
-    /// As the client knows it.
-    pub id: Text<'a>,
-    /// As Gemini does.
-    pub gemini_id: Option<Cow<'a, str>>,
-    pub name: Cow<'a, str>,
-    path: String,
-    result: Option<Returned<'a>>,
 }
 
 impl<'a, 'n> Transcript<'a, 'n> {
@@ -253,7 +242,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                         }
                         // Made by the model, in a protocol that has such.
                         "image" => {
-                            let mut part = source::image(&block)?;
+                            let mut part = image(&block)?;
                             if self.model.is_modern() {
                                 part.thought_signature = Some(Cow::Borrowed(UNSIGNED));
                             }
@@ -359,15 +348,6 @@ impl<'a, 'n> Transcript<'a, 'n> {
         parts.append(&mut self.user);
         self.talk.contents.push(Content { role: "user", parts });
         Ok(())
-    }
-}
-
-impl Pending<'_> {
-    pub(super) fn twice(&self) -> Refused {
-        Refused::at(
-            &self.path,
-            format_args!("`tool_use` ids must be unique: {}", &*self.id),
-        )
     }
 }
 

@@ -6,7 +6,6 @@ use crate::convert::messages_to_responses::error::Unusable;
 use crate::convert::messages_to_responses::request::Context;
 use crate::dialect::answer::is_object;
 use crate::dialect::body::mended;
-use crate::dialect::messages::forms;
 use crate::dialect::wire::object::Object;
 
 /// The events of an answer that is whole: an object, or a stream that nobody asked for. `id`: see [`Stream::new`].
@@ -37,7 +36,8 @@ pub fn events(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, Unusa
 }
 
 /// An Anthropic message of a whole answer.
+#[cfg(test)]
 pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, Unusable> {
     let events = events(body, context, id)?;
-    forms::whole(&events).map_err(|_| Unusable::Unreadable)
+    crate::dialect::messages::forms::whole(&events).map_err(|_| Unusable::Unreadable)
 }

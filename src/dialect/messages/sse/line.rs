@@ -1,8 +1,8 @@
-//! What a line of an Anthropic event stream is about, by its first bytes.
+//! Classifies lines of an Anthropic event stream by their first bytes.
 
 /// A line that does not say within these what it is, is judged by the `event:` line before it.
 ///
-/// The start of a block with search results is told from that of a failed search by its first 190 bytes.
+/// The first 190 bytes of a block with search results differ from those of a failed search.
 pub(super) const HEAD_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Idle,
 }
 
-/// What the first bytes of a line say about it.
+/// The classification of a line by its first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Not enough bytes yet.
@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-/// What a delta's line holds besides its content, when that cannot be told exactly.
+/// The assumed size of a delta's line without its content, where it cannot be measured exactly.
 pub(super) const ENVELOPE: u64 = 90;
 
 /// `all`: no more bytes of the line will be had. `event`: what the event's `event:` line said.
@@ -140,7 +140,7 @@ fn payload_kind(payload: &[u8]) -> Peek<Option<(Kind, &[u8])>> {
 }
 
 /// How much of a delta's line, after the event's type, is not generated content: what leads to the text
-/// and the `"}}` that closes it. A signature is no output: all of it is envelope.
+/// and the `"}}` that closes it. A signature does not count as output: all of it is envelope.
 #[inline]
 fn delta_envelope(after: &[u8]) -> Peek<u64> {
     let Some(rest) = after.strip_prefix(br#","index":"#) else {
@@ -178,5 +178,5 @@ fn delta_envelope(after: &[u8]) -> Peek<u64> {
     Peek::Found(ENVELOPE)
 }
 
-/// What closes a delta's line after its content.
+/// The closing of a delta's line after its content.
 const CLOSING: &str = r#""}}"#;

@@ -63,7 +63,7 @@ const GUESSED: Tokens = Tokens { output: 4, ..USED };
 #[test]
 fn a_whole_stream_is_exact() {
     let tap = watch(&whole());
-    assert!(tap.ended() && tap.began() && tap.between_events());
+    assert!(tap.ended() && tap.seen.began && tap.between_events());
     let measured = tap.finish(true);
     assert_eq!(measured.tokens, USED);
     assert_eq!(measured.quality, Quality::Exact);
@@ -120,7 +120,7 @@ fn a_broken_stream_is_partial_and_guesses_by_length() {
     // Nothing came at all.
     assert_eq!(measure("", false).quality, Quality::Partial);
     assert_eq!(measure("", true).quality, Quality::Estimated);
-    assert!(!watch(": comment\n\n").began());
+    assert!(!watch(": comment\n\n").seen.began);
 }
 
 #[test]
@@ -152,11 +152,11 @@ fn usage_in_stages_takes_the_last() {
 #[test]
 fn an_error_in_the_stream_is_seen_at_once() {
     let mut tap = watch(&[START, TEXT].concat());
-    assert_eq!(tap.error(), None);
+    assert_eq!(tap.seen.error, None);
     tap.feed(ERROR.trim_end().as_bytes());
-    assert_eq!(tap.error(), None);
+    assert_eq!(tap.seen.error, None);
     tap.feed(b"\n");
-    assert_eq!(tap.error().unwrap().kind, "overloaded_error");
+    assert_eq!(tap.seen.error.as_ref().unwrap().kind, "overloaded_error");
     assert!(!tap.between_events());
     tap.feed(b"\n");
     assert!(tap.between_events());
@@ -336,7 +336,7 @@ proptest! {
         let at_once = watch(&stream);
         prop_assert_eq!(tap.between_events(), at_once.between_events());
         prop_assert_eq!(tap.ended(), at_once.ended());
-        prop_assert_eq!(tap.began(), at_once.began());
+        prop_assert_eq!(tap.seen.began, at_once.seen.began);
         prop_assert_eq!(tap.finish(complete), at_once.finish(complete));
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::dialect::meter::table::Rule;
 
 fn ignore(_: &mut Seen, _: &Value) {}
 

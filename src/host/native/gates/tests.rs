@@ -267,7 +267,7 @@ async fn a_gate_goes_on_from_what_the_store_did_not_take() {
     };
     let key = KeyHash([1; 32]);
     let spent = async |gates: &NativeGates| match gates.gate(&key, gate::Command::Snapshot).await.unwrap() {
-        gate::Reply::Snapshot(snapshot) => snapshot.total.spent,
+        gate::Reply::Snapshot(snapshot) => snapshot.spent[gate::MoneyLimit::Total].spent,
         other => panic!("{other:?}"),
     };
     let policy = KeyPolicy {

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
-/// What is asked with, and what hyper sends to a client that expects it.
+/// The interim response that probes a client, also sent by hyper to clients that expect it.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Between a FIN and the question about it. Each further one waits twice as long as the one before.
@@ -38,7 +38,7 @@ const FIRST_QUESTION: Duration = Duration::from_millis(250);
 /// The longest time between two questions.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a connection is doing.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// It waits for a request, or receives one.
@@ -47,7 +47,7 @@ enum Stage {
     Answering { interim: bool },
 }
 
-/// What hyper, the watch and the requests of one connection share.
+/// State that hyper, the watch and the requests of one connection share.
 struct Shared {
     /// Both halves are of one socket: this stands for it.
     socket: OwnedReadHalf,

@@ -94,6 +94,7 @@ fn through(tls: &Arc<rustls::ClientConfig>, proxy: &Proxy, tcp: Guarded) -> Resu
         .map_err(|_| UpstreamError {
             kind: UpstreamErrorKind::Proxy,
             detail: "the proxy's host is no host name or address".to_owned(),
+            source: None,
         })?;
     let login = proxy
         .username
@@ -117,6 +118,7 @@ fn tunnel<C>(address: Uri, inner: C, login: Option<(String, String)>) -> Result<
         .map_err(|_| UpstreamError {
             kind: UpstreamErrorKind::Proxy,
             detail: "the proxy's login cannot be sent".to_owned(),
+            source: None,
         })
 }
 

@@ -42,7 +42,7 @@ impl Service<Uri> for Socks {
         let connecting = self.tcp.call(self.proxy.clone());
         let (proxy, login) = (self.proxy.clone(), self.login.clone());
         Box::pin(async move {
-            let connection = Connected(Some(connecting.await?));
+            let connection = ProxyConnection(Some(connecting.await?));
             let mut socks = SocksV5::new(proxy, connection);
             if let Some((user, password)) = login {
                 socks = socks.with_auth(user, password);
@@ -53,9 +53,9 @@ impl Service<Uri> for Socks {
 }
 
 /// Hands out the connection that is there already, once.
-struct Connected(Option<TokioIo<TcpStream>>);
+struct ProxyConnection(Option<TokioIo<TcpStream>>);
 
-impl Service<Uri> for Connected {
+impl Service<Uri> for ProxyConnection {
     type Response = TokioIo<TcpStream>;
     type Error = BoxError;
     type Future = Ready<Result<TokioIo<TcpStream>, BoxError>>;

@@ -126,7 +126,7 @@ enum ProxyType {
 /// [`AccountInput`] as a new account needs it: with `platform` and `credentials`, or a file in their place.
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "only described, and the description is made by a test")
+    allow(dead_code, reason = "only described, and the description is made by a test")
 )]
 pub(in super::super) struct NewAccountInput;
 

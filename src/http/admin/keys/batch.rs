@@ -11,6 +11,7 @@ use super::super::batch::{BatchChange, BatchIds, BatchResult, Fared, changes, ex
 use super::super::fields::Tags;
 use super::bindings::Bound;
 use super::input::KeyInput;
+use super::rules;
 use super::secret;
 use super::view::{KeyView, Used};
 use crate::app::App;
@@ -100,7 +101,7 @@ impl Edit {
         }
         let change = match change {
             Some(input) => {
-                let bound = Bound::of(app, &input).await.map_err(in_change)?;
+                let bound = Bound::of(app, input.bindings()).await.map_err(in_change)?;
                 Some((input, bound))
             }
             None => None,
@@ -110,7 +111,7 @@ impl Edit {
 
     fn apply(&self, key: &mut Key) -> Result<(), ApiError> {
         if let Some((input, bound)) = &self.change {
-            input.apply(bound, key)?;
+            rules::apply(input, bound, key)?;
         }
         key.tags.retain(|tag| !self.remove.contains(tag));
         for tag in &self.add {

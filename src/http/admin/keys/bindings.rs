@@ -7,7 +7,6 @@ use serde::de::{Deserializer, Error as _};
 
 use super::super::super::api_error::ApiError;
 use super::super::super::extract::Sent;
-use super::input::KeyInput;
 use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::key::{GROUP, Key};
@@ -37,6 +36,14 @@ impl<'de> Deserialize<'de> for Target {
 
 pub(super) type BindingsInput = BTreeMap<Platform, Option<Target>>;
 
+/// What an input says of bindings.
+pub(super) struct SentBindings<'a> {
+    /// All of them at once.
+    pub(super) all: &'a Sent<Option<BindingsInput>>,
+    /// CRS's names, each for one platform.
+    pub(super) single: [(&'static str, Platform, &'a Sent<Option<Target>>); 3],
+}
+
 /// The bindings of an input, each of which is there.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
@@ -46,20 +53,16 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    pub(super) async fn of(app: &App, input: &KeyInput) -> Result<Self, ApiError> {
+    pub(super) async fn of(app: &App, sent: SentBindings<'_>) -> Result<Self, ApiError> {
         let mut bound = Self::default();
-        if let Some(bindings) = input.bindings.as_ref() {
+        if let Some(bindings) = sent.all.as_ref() {
             bound.whole = true;
             for (platform, target) in bindings.iter().flatten() {
                 let field = format!("bindings.{}", platform.name());
                 bound.add(app, &field, *platform, target.as_ref()).await?;
             }
         }
-        for (field, platform, sent) in [
-            ("claudeAccountId", Platform::Claude, &input.claude_account_id),
-            ("geminiAccountId", Platform::Gemini, &input.gemini_account_id),
-            ("openaiAccountId", Platform::OpenAi, &input.openai_account_id),
-        ] {
+        for (field, platform, sent) in sent.single {
             let Sent::Yes(target) = sent else { continue };
             if bound.of.contains_key(&platform) {
                 let message = format!(

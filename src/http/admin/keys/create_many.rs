@@ -13,6 +13,7 @@ use super::super::fields::{Line, Whole};
 use super::bindings::Bound;
 use super::input::{KeyInput, NewKeyInput};
 use super::live::Live;
+use super::rules;
 use super::view::{KeyView, NewKeyView, Used};
 use crate::app::App;
 
@@ -62,13 +63,13 @@ pub(in super::super) async fn create_many(
         return Err(ApiError::invalid("key.name", message));
     }
     let in_key = |error| within("key", error);
-    let bound = Bound::of(&app, &input).await.map_err(in_key)?;
+    let bound = Bound::of(&app, input.bindings()).await.map_err(in_key)?;
     let now = app.ports.clock.now();
     let mut keys = Vec::with_capacity(count as usize);
     let mut plains = Vec::with_capacity(count as usize);
     for number in 1..=count {
         let (mut key, plain) = super::fresh(&app, now);
-        input.apply(&bound, &mut key).map_err(in_key)?;
+        rules::apply(&input, &bound, &mut key).map_err(in_key)?;
         key.name = format!("{name} {number}");
         keys.push(key);
         plains.push(plain);

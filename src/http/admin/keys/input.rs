@@ -4,13 +4,13 @@ use serde::Deserialize;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use super::super::super::api_error::ApiError;
 use super::super::super::extract::Sent;
+use super::super::super::money_limits::SentLimits;
 use super::super::fields::{
     Amount, Cleared, Clients, Line, Models, Moment, Permissions, Tags, Text, Whole, requiring,
 };
-use super::bindings::{BindingsInput, Bound, Target};
-use super::rules;
+use super::bindings::{BindingsInput, Bound, SentBindings, Target};
+use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
 use crate::model::money::Usd;
 use crs_durable::gate::ModelMode;
@@ -118,22 +118,9 @@ pub(in super::super) struct KeyInput {
     #[schema(value_type = Option<u64>)]
     #[serde(default)]
     pub(super) token_limit: Sent<TokenCount>,
-    /// Of a day of the operator's; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    daily_cost_limit: Sent<Usd>,
-    /// Of a week; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    weekly_cost_limit: Sent<Usd>,
-    /// Of a week for models of the Opus class; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    weekly_opus_cost_limit: Sent<Usd>,
-    /// For all time; 0 is no limit.
-    #[schema(value_type = Option<Usd>)]
-    #[serde(default)]
-    total_cost_limit: Sent<Usd>,
+    #[schema(inline)]
+    #[serde(flatten)]
+    money: SentLimits,
     /// When weeks begin: 1 is Monday, 7 is Sunday.
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 7)]
     #[serde(default)]
@@ -184,8 +171,20 @@ impl KeyInput {
         self.tags.as_ref().is_some()
     }
 
-    /// Changes what was sent, or refuses it. `bound`: of the same input.
-    pub(super) fn apply(&self, bound: &Bound, key: &mut Key) -> Result<(), ApiError> {
+    /// The fields that say what the key is bound to.
+    pub(super) fn bindings(&self) -> SentBindings<'_> {
+        SentBindings {
+            all: &self.bindings,
+            single: [
+                ("claudeAccountId", Platform::Claude, &self.claude_account_id),
+                ("geminiAccountId", Platform::Gemini, &self.gemini_account_id),
+                ("openaiAccountId", Platform::OpenAi, &self.openai_account_id),
+            ],
+        }
+    }
+
+    /// Changes what was sent. `bound`: of the same input. Whether the result makes sense is for `rules`.
+    pub(super) fn put(&self, bound: &Bound, key: &mut Key) {
         if let Some(Line(name)) = self.name.as_ref() {
             key.name.clone_from(name);
         }
@@ -202,7 +201,6 @@ impl KeyInput {
         bound.apply(key);
         self.binding_fallback.put(&mut key.binding_fallback);
         self.allow_trace.put(&mut key.allow_trace);
-        rules::check(self, key)
     }
 
     fn apply_expiry(&self, key: &mut Key) {
@@ -261,15 +259,12 @@ impl KeyInput {
         if let Some(Amount(tokens)) = self.token_limit.as_ref() {
             key.token_limit = *tokens;
         }
-        for (sent, place) in [
-            (&self.rate_limit_cost, &mut key.rate_limit_cost),
-            (&self.daily_cost_limit, &mut key.daily_cost_limit),
-            (&self.weekly_cost_limit, &mut key.weekly_cost_limit),
-            (&self.weekly_opus_cost_limit, &mut key.weekly_opus_cost_limit),
-            (&self.total_cost_limit, &mut key.total_cost_limit),
-        ] {
+        if let Some(Usd(micro)) = self.rate_limit_cost.as_ref() {
+            key.rate_limit_cost = *micro;
+        }
+        for (limit, sent) in self.money.0.iter() {
             if let Some(Usd(micro)) = sent.as_ref() {
-                *place = *micro;
+                key.money[limit] = *micro;
             }
         }
         if let Some(Whole(day)) = self.weekly_reset_day.as_ref() {

@@ -1,9 +1,10 @@
 //! How a key is doing, as its gate tells: what runs, what waits, what was spent.
 
-use crs_durable::gate::{self, Estimate, Snapshot, SpendSnapshot, WindowSnapshot};
+use crs_durable::gate::{self, Estimate, PerLimit, Snapshot, SpendSnapshot, WindowSnapshot};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::super::super::money_limits::{Shown, Sums};
 use crate::app::App;
 use crate::model::key::Key;
 use crate::model::money::Usd;
@@ -54,15 +55,15 @@ impl From<Estimate> for ReservedView {
     }
 }
 
+type Spent = Shown<Sums, PeriodView>;
+
 /// What was spent against the limits on money.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 #[schema(as = KeySpend)]
 pub(super) struct SpendView {
-    day: PeriodView,
-    week: PeriodView,
-    week_opus: PeriodView,
-    total: PeriodView,
+    #[schema(inline)]
+    #[serde(flatten)]
+    spent: Spent,
 }
 
 /// What was spent of one limit.
@@ -70,7 +71,8 @@ pub(super) struct SpendView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = PeriodSpend)]
 struct PeriodView {
-    spent: Usd,
+    /// `null`: the gate has not asked the ledger yet what went before.
+    spent: Option<Usd>,
     /// What calls that run now may cost.
     reserved: Usd,
     /// When `spent` begins at 0 again; `null`: never.
@@ -91,10 +93,20 @@ impl From<&WindowSnapshot> for WindowView {
     }
 }
 
+impl SpendView {
+    /// `None`: the gate does not know what went before of any limit.
+    fn of(spent: &PerLimit<SpendSnapshot>) -> Option<Self> {
+        spent.values().any(|sum| sum.known).then(|| Self {
+            spent: spent.map(|_, sum| PeriodView::from(sum)).into(),
+        })
+    }
+}
+
 impl From<&SpendSnapshot> for PeriodView {
     fn from(spend: &SpendSnapshot) -> Self {
         Self {
-            spent: spend.spent.into(),
+            // A gate that was not told what went before knows only a part.
+            spent: spend.known.then_some(spend.spent.into()),
             reserved: spend.reserved.into(),
             resets_at: spend.resets_at.map(iso),
         }
@@ -119,13 +131,7 @@ impl From<&Snapshot> for Live {
             queued: snapshot.waiters.len(),
             activated_at: snapshot.activated_at,
             window: snapshot.window.as_ref().map(WindowView::from),
-            // A gate that was not told what went before knows only a part.
-            spend: snapshot.seeded.then(|| SpendView {
-                day: (&snapshot.day).into(),
-                week: (&snapshot.week).into(),
-                week_opus: (&snapshot.week_opus).into(),
-                total: (&snapshot.total).into(),
-            }),
+            spend: SpendView::of(&snapshot.spent),
         }
     }
 }

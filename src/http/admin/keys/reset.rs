@@ -1,48 +1,68 @@
 //! Forgiving what a key has spent.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::{Path, State};
-use crs_durable::gate::{self, Spent};
-use serde::Deserialize;
-use utoipa::ToSchema;
+use crs_durable::gate::{self, MoneyLimit, Spent};
+use serde::de::{Deserialize, Deserializer, Error as _, Unexpected};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input, SMALL};
+use super::super::super::money_limits::one_of;
 use super::view::KeyView;
 use crate::app::App;
 use crate::port::gates::KeyHash;
 use crate::relay::admit::spent_before;
 
 /// What to begin anew.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ResetInput {
     which: Which,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = SpendPeriod)]
-enum Which {
-    /// The window of `rateLimitWindow`: the next call begins a new one.
-    Window,
-    Day,
-    Week,
-    WeekOpus,
-    Total,
-    All,
+/// `window` (the one of `rateLimitWindow`: the next call begins a new one), `all`, or what was spent of one limit.
+#[derive(Clone, Copy, Debug)]
+struct Which(Spent);
+
+const WINDOW: &str = "window";
+const ALL: &str = "all";
+
+/// All names, in the order in which they are shown.
+fn names() -> impl Iterator<Item = &'static str> {
+    let sums = MoneyLimit::ALL.into_iter().map(|limit| limit.row().sum);
+    std::iter::once(WINDOW).chain(sums).chain([ALL])
 }
 
-impl From<Which> for Spent {
-    fn from(which: Which) -> Self {
-        match which {
-            Which::Window => Self::Window,
-            Which::Day => Self::Day,
-            Which::Week => Self::Week,
-            Which::WeekOpus => Self::WeekOpus,
-            Which::Total => Self::Total,
-            Which::All => Self::All,
+impl<'de> Deserialize<'de> for Which {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match name.as_str() {
+            WINDOW => Ok(Self(Spent::Window)),
+            ALL => Ok(Self(Spent::All)),
+            sum => match MoneyLimit::find(sum, |row| row.sum) {
+                Some(limit) => Ok(Self(Spent::Money(limit))),
+                None => {
+                    let expected = format!("one of `{}`", names().collect::<Vec<_>>().join("`, `"));
+                    Err(D::Error::invalid_value(Unexpected::Str(sum), &expected.as_str()))
+                }
+            },
         }
+    }
+}
+
+impl PartialSchema for Which {
+    fn schema() -> RefOr<Schema> {
+        one_of(names())
+    }
+}
+
+impl ToSchema for Which {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("SpendPeriod")
     }
 }
 
@@ -76,9 +96,7 @@ pub(in super::super) async fn reset_limits(
     super::teach(&app, &key).await;
     let subject = format!("key:{id}");
     app.audit.event("key.reset_limits", subject, &key.name).await?;
-    let reset = || gate::Command::ResetSpend {
-        which: input.which.into(),
-    };
+    let reset = || gate::Command::ResetSpend { which: input.which.0 };
     if app.ports.gates.gate(&hash, reset()).await? == gate::Reply::NeedSpend {
         let spent = spent_before(&app, &key).await?;
         app.ports

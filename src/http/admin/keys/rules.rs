@@ -5,13 +5,20 @@
 
 use super::super::super::api_error::ApiError;
 use super::super::super::extract::Sent;
+use super::bindings::Bound;
 use super::input::KeyInput;
 use crate::model::key::{ExpirationMode, Key};
 use crate::relay::client;
 use crs_durable::gate::ModelMode;
 
+/// Changes what was sent, or refuses it. `bound`: of the same input.
+pub(super) fn apply(input: &KeyInput, bound: &Bound, key: &mut Key) -> Result<(), ApiError> {
+    input.put(bound, key);
+    check(input, key)
+}
+
 /// `key`: what it has become.
-pub(super) fn check(input: &KeyInput, key: &Key) -> Result<(), ApiError> {
+fn check(input: &KeyInput, key: &Key) -> Result<(), ApiError> {
     window(input, key)?;
     expiry(input, key)?;
     queue(input, key)?;

@@ -6,6 +6,7 @@ use crs_durable::gate::{ModelMode, Service};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::super::money_limits::Most;
 use super::live::{Live, SpendView, WindowView};
 use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
@@ -56,10 +57,9 @@ pub(in super::super) struct KeyView {
     rate_limit_requests: u64,
     rate_limit_cost: Usd,
     token_limit: u64,
-    daily_cost_limit: Usd,
-    weekly_cost_limit: Usd,
-    weekly_opus_cost_limit: Usd,
-    total_cost_limit: Usd,
+    #[schema(inline)]
+    #[serde(flatten)]
+    money: Most,
     /// 1 is Monday, 7 is Sunday.
     weekly_reset_day: u8,
     weekly_reset_hour: u8,
@@ -160,10 +160,7 @@ impl KeyView {
             rate_limit_requests: key.rate_limit_requests,
             rate_limit_cost: key.rate_limit_cost.into(),
             token_limit: key.token_limit,
-            daily_cost_limit: key.daily_cost_limit.into(),
-            weekly_cost_limit: key.weekly_cost_limit.into(),
-            weekly_opus_cost_limit: key.weekly_opus_cost_limit.into(),
-            total_cost_limit: key.total_cost_limit.into(),
+            money: key.money.map(|_, most| Usd(*most)).into(),
             weekly_reset_day: key.weekly_reset_day.clamp(1, 7),
             weekly_reset_hour: key.weekly_reset_hour,
             bindings: key.bindings.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crs_durable::gate::{self, MoneyLimit};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -168,66 +169,60 @@ async fn tightest(app: &App, key: &Key, now: Millis) -> Result<Option<NearLimitV
 /// ledger does not have yet.
 #[derive(Debug, Default)]
 struct Known {
-    today: HashMap<String, MicroUsd>,
-    /// Of 8 days: a week that began within a day counts all of that day.
-    week: HashMap<String, MicroUsd>,
-    total: HashMap<String, MicroUsd>,
+    /// By what a limit counts over: what each key cost.
+    costs: Vec<(gate::Span, HashMap<String, MicroUsd>)>,
     last_uses: HashMap<String, Millis>,
 }
 
 impl Known {
     /// Reads only what a limit of these keys needs.
     async fn read(app: &App, keys: &[&Key], now: Millis) -> Result<Self, ApiError> {
-        let any = |has: fn(&Key) -> bool| keys.iter().any(|key| has(key));
-        let today = app.ledger.calendar().day(now);
-        let week = Span::Days {
-            first: today.before(7),
-            last: today,
-        };
-        let mut known = Self::default();
-        let asks = [
-            (any(|key| key.daily_cost_limit.0 > 0), Range::Today.into()),
-            (any(has_weekly), week),
-            (any(|key| key.total_cost_limit.0 > 0), Range::All.into()),
-        ];
-        let spans: Vec<Span> = asks
-            .iter()
-            .filter(|(any, _)| *any)
-            .map(|(_, span)| *span)
-            .collect();
-        let mut costs = app.ledger.costs(Kind::Keys, &spans, now).await?.into_iter();
-        for ((any, _), to) in asks
-            .iter()
-            .zip([&mut known.today, &mut known.week, &mut known.total])
-        {
-            if *any {
-                *to = costs.next().unwrap_or_default();
+        let mut needed: Vec<gate::Span> = Vec::new();
+        for limit in MoneyLimit::ALL {
+            let span = limit.row().span;
+            if !needed.contains(&span) && keys.iter().any(|key| key.money[limit].0 > 0) {
+                needed.push(span);
             }
         }
-        if any(has_window) {
-            known.last_uses = app.ledger.last_uses(Kind::Keys).await?;
-        }
-        Ok(known)
+        let today = app.ledger.calendar().day(now);
+        let spans: Vec<Span> = needed
+            .iter()
+            .map(|span| match span {
+                gate::Span::Day => Range::Today.into(),
+                // 8 days: a week that began within a day counts all of that day.
+                gate::Span::Week => Span::Days {
+                    first: today.before(7),
+                    last: today,
+                },
+                gate::Span::Month => Range::Month.into(),
+                gate::Span::Ever => Range::All.into(),
+            })
+            .collect();
+        let costs = app.ledger.costs(Kind::Keys, &spans, now).await?;
+        let last_uses = if keys.iter().any(|key| has_window(key)) {
+            app.ledger.last_uses(Kind::Keys).await?
+        } else {
+            HashMap::new()
+        };
+        Ok(Self {
+            costs: needed.into_iter().zip(costs).collect(),
+            last_uses,
+        })
     }
 
     /// How near the key may be to a limit, of 1. The ledger does not know of windows: a key that was used within the
     /// length of its window may be near.
     fn share(&self, key: &Key, now: Millis) -> f64 {
-        let of = |costs: &HashMap<String, MicroUsd>, limit: MicroUsd| {
-            let cost = costs.get(&key.id).map_or(0, |cost| cost.0);
-            if limit.0 == 0 {
-                0.0
-            } else {
-                cost as f64 / limit.0 as f64
-            }
-        };
-        let shares = [
-            of(&self.today, key.daily_cost_limit),
-            of(&self.week, key.weekly_cost_limit),
-            of(&self.week, key.weekly_opus_cost_limit),
-            of(&self.total, key.total_cost_limit),
-        ];
-        let share = shares.into_iter().fold(0.0, f64::max);
+        let shares = key
+            .money
+            .iter()
+            .filter(|(_, most)| most.0 > 0)
+            .map(|(limit, most)| {
+                let mut costs = self.costs.iter().filter(|(span, _)| *span == limit.row().span);
+                let cost = costs.next().and_then(|(_, costs)| costs.get(&key.id));
+                cost.map_or(0.0, |cost| cost.0 as f64 / most.0 as f64)
+            });
+        let share = shares.fold(0.0, f64::max);
         let length = key.rate_limit_window.saturating_mul(MINUTE);
         let used = self.last_uses.get(&key.id);
         if has_window(key) && used.is_some_and(|used| used.saturating_add(length) > now) {
@@ -235,10 +230,6 @@ impl Known {
         }
         share
     }
-}
-
-fn has_weekly(key: &Key) -> bool {
-    key.weekly_cost_limit.0 > 0 || key.weekly_opus_cost_limit.0 > 0
 }
 
 fn has_window(key: &Key) -> bool {

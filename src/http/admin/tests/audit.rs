@@ -314,6 +314,42 @@ async fn every_route_that_changes_something_writes_one_entry_without_secrets() {
         .route(route, "", reset, "admin.change_password", "admin")
         .await;
 
+    let backups = "/admin/backups";
+    audit
+        .route(
+            &format!("post {backups}"),
+            "",
+            json!({}),
+            "backup.create",
+            "backup:folder",
+        )
+        .await;
+    let export = json!({"passphrase": "sealed s3cret battery"});
+    audit
+        .route(
+            &format!("post {backups}/export"),
+            "",
+            export,
+            "backup.export",
+            "backup:export",
+        )
+        .await;
+    let schedule = json!({"enabled": true, "everyHours": 6, "keep": 3});
+    audit
+        .route(
+            &format!("put {backups}/schedule"),
+            "",
+            schedule,
+            "backup.schedule",
+            "backup:schedule",
+        )
+        .await;
+    let route = format!("delete {backups}/files/{{name}}");
+    let file = format!("{backups}/files/one.backup");
+    audit.bench.call("DELETE", &file, &json!(null)).await.is(204);
+    audit.one("backup.delete", "backup:one.backup").await;
+    audit.tested.insert(route);
+
     let text = serde_json::to_string(&audit.entries().await).unwrap();
     for secret in [
         "s3cret",

@@ -19,12 +19,14 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
+use super::backups::ScriptedFolder;
 use crate::app::{App, HostKind, Ports, assemble};
 use crate::config::Config;
 use crate::http::extract::{ClientAddress, FromThisMachine};
 use crate::http::router;
 use crate::model::account::Platform;
 use crate::model::secret::Secret;
+use crate::port::backups::Backups;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
 use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
@@ -114,6 +116,7 @@ impl Bench {
             tasks: Arc::new(Tokio),
             random: Arc::new(Counting::new()),
             billed: None,
+            backups: Some(Arc::new(ScriptedFolder::default())),
             host: HostKind::Native,
         };
         let app = assemble(config, ports, Some(Secret::new(LOCAL)));
@@ -130,11 +133,24 @@ impl Bench {
     }
 
     /// The same over another store.
-    pub(super) async fn over(mut self, store: Arc<dyn Store>) -> Self {
+    pub(super) async fn over(self, store: Arc<dyn Store>) -> Self {
         let ports = Ports {
             store,
             ..self.app.ports.clone()
         };
+        self.assembled(ports).await
+    }
+
+    /// The same with other backups, or on a host that makes none.
+    pub(super) async fn with_backups(self, backups: Option<Arc<ScriptedFolder>>) -> Self {
+        let ports = Ports {
+            backups: backups.map(|backups| backups as Arc<dyn Backups>),
+            ..self.app.ports.clone()
+        };
+        self.assembled(ports).await
+    }
+
+    async fn assembled(mut self, ports: Ports) -> Self {
         self.app = assemble(self.app.config.clone(), ports, Some(Secret::new(LOCAL)));
         self.app
             .admins
@@ -418,6 +434,7 @@ impl Upstream for Scripted {
         let answer = answer.ok_or_else(|| UpstreamError {
             kind: UpstreamErrorKind::Unsendable,
             detail: "nobody calls a provider here".to_owned(),
+            source: None,
         })?;
         answer.await
     }

@@ -1,8 +1,9 @@
 //! The limits of keys: taken, shown, and refused.
 
+use crs_durable::gate::{MoneyLimit, PerLimit};
 use serde_json::{Value, json};
 
-use super::bench::Bench;
+use super::bench::{Bench, LOCAL};
 
 async fn made(bench: &Bench, body: Value) -> Value {
     bench.post("/admin/api-keys", body).await.is(201).json
@@ -18,7 +19,7 @@ async fn every_limit_goes_in_and_comes_back() {
     let limits = json!({
         "rateLimitWindow": 60, "rateLimitRequests": 100, "rateLimitCost": 0.25, "tokenLimit": 5_000_000_000_u64,
         "dailyCostLimit": 10.5, "weeklyCostLimit": 19.999_999, "weeklyOpusCostLimit": 0.000_001,
-        "totalCostLimit": 1000.0, "weeklyResetDay": 7, "weeklyResetHour": 23,
+        "monthlyCostLimit": 60.25, "totalCostLimit": 1000.0, "weeklyResetDay": 7, "weeklyResetHour": 23,
         "expirationMode": "activation", "activationDays": 36, "activationUnit": "hours",
         "enableClientRestriction": true, "allowedClients": ["claude_code", "codex_cli"],
         "enableModelRestriction": true, "restrictedModels": ["m"], "modelRestrictionMode": "allow",
@@ -39,14 +40,15 @@ async fn every_limit_goes_in_and_comes_back() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(
-        (
-            record.daily_cost_limit.0,
-            record.weekly_cost_limit.0,
-            record.weekly_opus_cost_limit.0
-        ),
-        (10_500_000, 19_999_999, 1)
-    );
+    let stored = record.money.map(|_, most| most.0);
+    let expected = [
+        (MoneyLimit::Day, 10_500_000),
+        (MoneyLimit::Week, 19_999_999),
+        (MoneyLimit::WeekOpus, 1),
+        (MoneyLimit::Month, 60_250_000),
+        (MoneyLimit::Total, 1_000_000_000),
+    ];
+    assert_eq!(stored, PerLimit::these(expected));
 
     // What may be empty is cleared by null, and all else stays.
     let cleared = [
@@ -54,10 +56,6 @@ async fn every_limit_goes_in_and_comes_back() {
         ("rateLimitCost", json!(0.0)),
         ("tokenLimit", json!(0)),
         ("rateLimitWindow", json!(0)),
-        ("dailyCostLimit", json!(0.0)),
-        ("weeklyCostLimit", json!(0.0)),
-        ("weeklyOpusCostLimit", json!(0.0)),
-        ("totalCostLimit", json!(0.0)),
         ("expirationMode", json!("fixed")),
         ("activationDays", json!(0)),
         ("activationUnit", json!("days")),
@@ -65,8 +63,9 @@ async fn every_limit_goes_in_and_comes_back() {
         ("concurrencyQueueSize", json!(0)),
         ("concurrencyQueueTimeout", json!(0)),
     ];
+    let money = MoneyLimit::FIELDS.map(|field| (field, json!(0.0)));
     let mut expected = shown.clone();
-    for (field, value) in cleared {
+    for (field, value) in cleared.into_iter().chain(money) {
         expected[field] = value;
         let changed = bench.patch(&path(&key), json!({field: null})).await.is(200).json;
         assert_eq!(changed, expected, "{field}");
@@ -85,12 +84,7 @@ async fn a_new_key_has_no_limits() {
     ] {
         assert_eq!(key[field], 0, "{field}");
     }
-    for field in [
-        "rateLimitCost",
-        "dailyCostLimit",
-        "weeklyCostLimit",
-        "totalCostLimit",
-    ] {
+    for field in MoneyLimit::FIELDS.into_iter().chain(["rateLimitCost"]) {
         assert_eq!(key[field], 0.0, "{field}");
     }
     assert_eq!(
@@ -191,6 +185,7 @@ async fn values_that_do_not_fit_are_refused_by_name() {
         ("dailyCostLimit", json!(-1), "USD as a number from 0"),
         ("dailyCostLimit", json!("10"), "USD as a number from 0"),
         ("totalCostLimit", json!(0.000_000_1), "at most 6 decimals"),
+        ("monthlyCostLimit", json!(true), "USD as a number from 0"),
         ("rateLimitCost", json!(1e10), "USD as a number from 0"),
         ("rateLimitWindow", json!(525_601), "from 0 to 525600"),
         ("rateLimitRequests", json!(1.5), "a whole number"),
@@ -213,6 +208,18 @@ async fn values_that_do_not_fit_are_refused_by_name() {
         let answer = answer.refuses(422, "invalid_field", field);
         assert!(answer.text("message").contains(says), "{:?}", answer.json);
     }
+    // A field that is given twice, or in an object within the body, is named too.
+    let twice = r#"{"name": "x", "monthlyCostLimit": 1, "monthlyCostLimit": 2}"#;
+    let answer = bench.raw("POST", "/admin/api-keys", Some(LOCAL), twice).await;
+    let answer = answer.refuses(422, "invalid_field", "monthlyCostLimit");
+    assert!(
+        answer.text("message").contains("given twice"),
+        "{:?}",
+        answer.json
+    );
+    let within = json!({"count": 2, "key": {"name": "x", "monthlyCostLimit": -1}});
+    let answer = bench.post("/admin/api-keys/create-many", within).await;
+    answer.refuses(422, "invalid_field", "key.monthlyCostLimit");
 }
 
 #[tokio::test]

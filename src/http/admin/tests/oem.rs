@@ -19,7 +19,7 @@ async fn anybody_reads_and_the_admin_writes() {
     let first = bench.raw("GET", path, None, "").await.is(200).json;
     assert_eq!(
         first,
-        json!({"siteName": "Our relay", "siteIcon": "", "siteIconData": "", "showAdminButton": true, "updatedAt": null})
+        json!({"siteName": "Our relay", "siteIcon": "", "siteIconData": "", "showAdminButton": true, "publicAddress": null, "updatedAt": null})
     );
     bench.raw("PUT", path, None, r#"{"siteName": "x"}"#).await.is(401);
     let png = icon("png", b"\x89PNG\r\n\x1a\nrest");
@@ -40,6 +40,25 @@ async fn anybody_reads_and_the_admin_writes() {
         (&set["siteIcon"], &set["showAdminButton"]),
         (&json!(""), &json!(true))
     );
+}
+
+#[tokio::test]
+async fn the_address_for_clients_is_told_to_anybody_and_set_by_the_operator_alone() {
+    let bench = Bench::with(&[("PUBLIC_ADDRESS", "https://relay.example.com/")]).await;
+    let path = "/admin/oem-settings";
+    let told = bench.raw("GET", path, None, "").await.is(200).json;
+    assert_eq!(told["publicAddress"], "https://relay.example.com");
+    let other = json!({"siteName": "Mine", "publicAddress": "https://elsewhere.example.com"});
+    assert_eq!(
+        bench.call("PUT", path, &other).await.is(422).json["field"],
+        "publicAddress"
+    );
+    let set = bench
+        .call("PUT", path, &json!({"siteName": "Mine"}))
+        .await
+        .is(200)
+        .json;
+    assert_eq!(set["publicAddress"], "https://relay.example.com");
 }
 
 #[tokio::test]

@@ -117,6 +117,7 @@ async fn keys_near_a_limit_are_named_by_their_tightest() {
     .await;
     let weekly = key(&bench, json!({"name": "weekly", "weeklyCostLimit": 20})).await;
     let total = key(&bench, json!({"name": "total", "totalCostLimit": 5})).await;
+    let monthly = key(&bench, json!({"name": "monthly", "monthlyCostLimit": 30})).await;
     let well = key(&bench, json!({"name": "well", "dailyCostLimit": 10})).await;
     let off = key(
         &bench,
@@ -127,6 +128,9 @@ async fn keys_near_a_limit_are_named_by_their_tightest() {
     // At `NOW` it is Tuesday 00:00 for the operator: weeks began a day ago.
     let events = [
         spent(NOW - 40 * DAY, 1, &total, &account, 4_000_000),
+        // The month began 24 days ago.
+        spent(NOW - 30 * DAY, 9, &monthly, &account, 50_000_000),
+        spent(NOW - 20 * DAY, 10, &monthly, &account, 29_000_000),
         spent(NOW - HOUR, 2, &weekly, &account, 15_000_000),
         spent(NOW + HOUR, 3, &weekly, &account, 4_000_000),
         spent(NOW + HOUR, 4, &daily, &account, 9_200_000),
@@ -144,19 +148,21 @@ async fn keys_near_a_limit_are_named_by_their_tightest() {
     bench.post(&reset, json!({"which": "day"})).await.is(200);
     let told = overview(&bench).await;
     let near = &told["nearLimit"];
-    assert_eq!(all(near, "keyName"), "total weekly daily", "{near}");
-    assert_eq!(all(near, "usedPercent"), "100.0 95.0 92.0");
+    assert_eq!(all(near, "keyName"), "total monthly weekly daily", "{near}");
+    assert_eq!(all(near, "usedPercent"), "100.0 96.7 95.0 92.0");
     assert_eq!(
-        near[2]["level"],
+        near[3]["level"],
         json!({
             "limit": "dailyCost", "unit": "usd", "most": 10.0, "used": 9.2, "reserved": 0.0, "left": 0.8,
             "resetsAt": "2025-11-25T16:00:00.000Z",
         })
     );
     assert_eq!(near[0]["level"]["limit"], "totalCost");
+    assert_eq!(near[1]["level"]["limit"], "monthlyCost");
+    assert_eq!(near[1]["level"]["resetsAt"], "2025-11-30T16:00:00.000Z");
     assert_eq!(near[0]["level"]["resetsAt"], Value::Null);
     assert_eq!(told["nearLimitComplete"], true);
-    assert_eq!(told["requests"], 8);
+    assert_eq!(told["requests"], 10);
 }
 
 #[tokio::test]

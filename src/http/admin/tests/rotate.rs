@@ -1,7 +1,7 @@
 //! A key's new secret, and its end for good.
 
 use crs_durable::CallId;
-use crs_durable::gate::{self, Estimate, Refusal, Reply, SeedSpend, Usage};
+use crs_durable::gate::{self, Estimate, MoneyLimit, PerLimit, Refusal, Reply, SeedSpend, Usage};
 use futures_util::future::join;
 use serde_json::{Value, json};
 
@@ -103,15 +103,16 @@ async fn what_was_spent_forgiven_and_reserved_goes_on_with_the_new_secret() {
     let key = made(&bench, limits).await;
     let old = key["key"].as_str().unwrap();
     let seed = SeedSpend {
-        day: 2_000_000,
-        week: 2_000_000,
-        week_opus: 0,
-        total: 50_000_000,
+        spent: PerLimit::these([
+            (MoneyLimit::Day, 2_000_000),
+            (MoneyLimit::Week, 2_000_000),
+            (MoneyLimit::Total, 50_000_000),
+        ]),
         as_of: NOW,
     };
     tell(&bench, old, gate::Command::SeedSpend(seed)).await;
     let forgive = gate::Command::ResetSpend {
-        which: gate::Spent::Total,
+        which: gate::Spent::Money(MoneyLimit::Total),
     };
     tell(&bench, old, forgive).await;
     for call in [1, 2] {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crs_durable::CallId;
-use crs_durable::gate::{self, Estimate, Reply, SeedSpend, Usage};
+use crs_durable::gate::{self, Estimate, Limit, MoneyLimit, Refusal, Reply, SeedSpend, Usage};
 use serde_json::{Value, json};
 
 use super::bench::{Bench, NOW};
@@ -11,6 +11,7 @@ use crate::model::account::Platform;
 use crate::model::money::MicroUsd;
 use crate::model::usage::{LedgerEvent, Quality, Tokens};
 use crate::port::gates::{Gates as _, KeyHash};
+use crate::relay::admit::spent_before;
 
 async fn made(bench: &Bench, body: Value) -> Value {
     bench.post("/admin/api-keys", body).await.is(201).json
@@ -148,15 +149,22 @@ async fn what_was_spent_can_be_forgiven() {
     // The gate has not heard of the ledger: it is told first, so that the rest stays.
     let spend = reset("day").await.is(200).json["spend"].clone();
     let spent = |spend: &Value| {
-        json!(["day", "week", "weekOpus", "total"].map(|period| spend[period]["spent"].clone()))
+        json!(["day", "week", "weekOpus", "month", "total"].map(|period| spend[period]["spent"].clone()))
     };
-    assert_eq!(spent(&spend), json!([0.0, 2.0, 2.0, 2.0]));
+    assert_eq!(spent(&spend), json!([0.0, 2.0, 2.0, 2.0, 2.0]));
     let spend = reset("weekOpus").await.is(200).json["spend"].clone();
-    assert_eq!(spent(&spend), json!([0.0, 2.0, 0.0, 2.0]));
+    assert_eq!(spent(&spend), json!([0.0, 2.0, 0.0, 2.0, 2.0]));
+    let spend = reset("month").await.is(200).json["spend"].clone();
+    assert_eq!(spent(&spend), json!([0.0, 2.0, 0.0, 0.0, 2.0]));
     let spend = reset("all").await.is(200).json["spend"].clone();
-    assert_eq!(spent(&spend), json!([0.0, 0.0, 0.0, 0.0]));
+    assert_eq!(spent(&spend), json!([0.0, 0.0, 0.0, 0.0, 0.0]));
 
-    reset("month").await.refuses(422, "invalid_field", "which");
+    let unknown = reset("year").await.refuses(422, "invalid_field", "which");
+    let says = unknown.text("message");
+    assert!(
+        says.contains("`window`, `day`") && says.contains("`month`"),
+        "{says}"
+    );
     let address = format!("{}/reset-limits", path(&key));
     bench
         .post(&address, json!({}))
@@ -168,6 +176,35 @@ async fn what_was_spent_can_be_forgiven() {
         .is(404);
     bench.delete(&path(&key)).await.is(200);
     reset("all").await.is(409);
+}
+
+#[tokio::test]
+async fn a_month_refuses_until_it_is_over() {
+    let bench = Bench::new().await;
+    let key = made(&bench, json!({"name": "x", "monthlyCostLimit": 3})).await;
+    let record = bench.app.keys.get(key["id"].as_str().unwrap()).await.unwrap();
+    assert_eq!(begin(&bench, &key, 1).await, Reply::NeedSpend);
+    let spent = spent_before(&bench.app, &record.unwrap()).await.unwrap();
+    tell(&bench, &key, gate::Command::SeedSpend(spent)).await;
+    assert!(matches!(begin(&bench, &key, 1).await, Reply::Granted { .. }));
+    end(&bench, &key, 1, 80, 3_000_000).await;
+    // The operator's 1 December.
+    let december = 1_764_518_400_000;
+    let refused = begin(&bench, &key, 2).await;
+    let Reply::Refused(Refusal::LimitReached(reached)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(reached.which, Limit::Money(MoneyLimit::Month));
+    assert_eq!(reached.resets_at, Some(december));
+    bench.clock.jump(december - 1);
+    assert!(matches!(begin(&bench, &key, 3).await, Reply::Refused(_)));
+    bench.clock.jump(december);
+    assert!(matches!(begin(&bench, &key, 4).await, Reply::Granted { .. }));
+    let shown = bench.get(&path(&key)).await.is(200).json;
+    assert_eq!(
+        shown["spend"]["month"],
+        json!({"spent": 0.0, "reserved": 1.5, "resetsAt": "2025-12-31T16:00:00.000Z"})
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::bench::{Bench, NOW};
 use super::usage::{account, event, key};
 use crate::port::gates::KeyHash;
 use crate::relay::ledger_writer::spill::{Room, Tally, put, restore};
-use crate::state::outbox::Settled;
+use crate::state::outbox::SettledEvent;
 
 const KEY: KeyHash = KeyHash([7; 32]);
 
@@ -95,7 +95,7 @@ async fn what_has_no_room_is_counted_with_its_cost() {
         bench.app.outbox.push(KEY, event(NOW, number, &key, &account));
     }
     let unwritten = bench.app.outbox.unwritten();
-    let all = Tally::of(unwritten.iter().map(Settled::event));
+    let all = Tally::of(unwritten.iter().map(SettledEvent::event));
     let mut room = Reserved(600, None);
     let lost = put(&mut room, unwritten, Vec::new()).unwrap();
     assert!(lost.records > 0 && lost.records < 200, "{lost:?}");

@@ -164,6 +164,53 @@ async fn a_limit_that_is_reached_is_told_with_when_it_lifts() {
 }
 
 #[tokio::test]
+async fn a_month_is_told_to_its_holder_until_it_is_over() {
+    let bench = Bench::new().await;
+    let (key, text) = key(&bench, json!({"monthlyCostLimit": 5})).await;
+    let account = account(&bench, "main").await;
+    let mut events = Vec::new();
+    // At `NOW` it is 25 November for the operator.
+    for (number, days, cost) in [(1, 30, 9_000_000), (2, 24, 3_000_000), (3, 0, 2_000_000)] {
+        let mut event = event(NOW - days * 86_400_000, number, &key, &account);
+        event.cost = MicroUsd(cost);
+        events.push(event);
+    }
+    bench.app.ledger.append("b", &events, NOW).await.unwrap();
+    let stats = async || {
+        let stats = ask(&bench, "user-stats", json!({"apiKey": text}))
+            .await
+            .is(200)
+            .json;
+        stats["data"].clone()
+    };
+    let told = stats().await;
+    let limits = &told["limits"];
+    assert_eq!(
+        (&limits["monthlyCostLimit"], &limits["monthlyCost"]),
+        (&json!(5.0), &json!(5.0))
+    );
+    assert_eq!(
+        told["now"]["remaining"][0],
+        json!({
+            "limit": "monthlyCost", "unit": "usd", "most": 5.0, "used": 5.0, "reserved": 0.0, "left": 0.0,
+            "resetsAt": "2025-11-30T16:00:00.000Z",
+        })
+    );
+    let refused = &told["now"]["refused"];
+    assert_eq!(refused["until"], "2025-11-30T16:00:00.000Z");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("$5.00 for cost per month"), "{message}");
+    bench.clock.jump(1_764_518_400_000);
+    let told = stats().await;
+    assert_eq!(told["now"]["refused"], Value::Null);
+    assert_eq!(told["limits"]["monthlyCost"], 0.0);
+    assert_eq!(
+        told["now"]["remaining"][0]["resetsAt"],
+        "2025-12-31T16:00:00.000Z"
+    );
+}
+
+#[tokio::test]
 async fn each_key_that_does_not_work_is_told_what_to_do() {
     let bench = Bench::new().await;
     let (disabled, disabled_text) = key(&bench, json!({})).await;

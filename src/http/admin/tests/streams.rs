@@ -88,6 +88,14 @@ impl Way {
         }
     }
 
+    /// A model of its accounts.
+    fn model(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Responses => "gpt-5",
+            _ => "claude-sonnet-4-5",
+        }
+    }
+
     /// What the client is told last.
     fn end(self) -> &'static str {
         match self {
@@ -180,6 +188,7 @@ impl Ready {
                 return Err(UpstreamError {
                     kind: UpstreamErrorKind::Broken,
                     detail: "the test dropped it".to_owned(),
+                    source: None,
                 });
             };
             let frames = frames.map(|frame: Result<Bytes, BodyError>| frame.map(http_body::Frame::data));
@@ -198,7 +207,7 @@ impl Ready {
 
     fn asks(&self, stream: bool) -> Client {
         let body = json!({
-            "model": "claude-sonnet-4-5", "max_tokens": 9, "stream": stream,
+            "model": self.way.model(), "max_tokens": 9, "stream": stream,
             "messages": [{"role": "user", "content": "hi"}],
         });
         let request = Request::post(self.way.path())

@@ -278,6 +278,7 @@ impl Upstream for Provider {
         let timed_out = || UpstreamError {
             kind: UpstreamErrorKind::Timeout,
             detail: "no head in time".to_owned(),
+            source: None,
         };
         if matches!(reply.head, Head::Never) || reply.head_after >= route.head_timeout {
             self.clock.sleep(route.head_timeout).await;
@@ -290,6 +291,7 @@ impl Upstream for Provider {
                 return Err(UpstreamError {
                     kind,
                     detail: "so the script says".to_owned(),
+                    source: Some("the script's own error".into()),
                 });
             }
             Head::Never => return Err(timed_out()),

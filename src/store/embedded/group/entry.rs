@@ -12,7 +12,7 @@ use crate::store::embedded::layout::{Header, field_row, rank_row};
 use crate::store::vocabulary::Kind;
 
 pub(super) struct Entry<'a> {
-    /// What the tables say, ended or not.
+    /// The value in the tables, expired or not.
     stored: Option<Header>,
     live: Option<Live<'a>>,
     /// Collections that were here and went: their numbers, and how many rows each has.

@@ -1,4 +1,4 @@
-//! What the rows of collections say: values, memberships, scores.
+//! The content of rows of collections: values, memberships, scores.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::store::embedded::Fault;
 use crate::store::embedded::layout::rank_of;
 use crate::store::vocabulary::whole_number;
 
-/// What a row of a collection says of a field or member.
+/// The content of a collection's row about a field or member.
 pub(super) trait Row: Clone + PartialEq {
     const RANKED: bool = false;
 

@@ -1,7 +1,7 @@
 //! The file: its lock, its permissions, damage, and disks that fail.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};

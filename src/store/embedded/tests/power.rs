@@ -1,7 +1,7 @@
 //! A power cut: what the disk had only in its cache is lost, or reaches it in part and in any order.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::StorageBackend;
 

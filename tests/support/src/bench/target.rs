@@ -286,6 +286,7 @@ async fn key_with_every_limit(relay: &Relay) -> Key {
         .set("dailyCostLimit", far_off)
         .set("weeklyCostLimit", far_off)
         .set("weeklyOpusCostLimit", far_off)
+        .set("monthlyCostLimit", far_off)
         .set("totalCostLimit", far_off)
         .create()
         .await

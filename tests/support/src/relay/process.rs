@@ -49,6 +49,11 @@ impl Process {
         self
     }
 
+    /// The same program in the same folder with the same environment, with other arguments and a log of its own.
+    pub fn beside(&self, args: &[&str], log: PathBuf) -> Self {
+        Self::new(self.program.clone(), self.env.clone(), self.folder.clone(), log).args(args)
+    }
+
     /// The program with its environment, without its arguments.
     pub fn command(&self) -> Command {
         let program = self

@@ -1,9 +1,11 @@
 //! What the gate must answer to an `Admit`.
 
-use crs_durable::gate::{Admit, Estimate, KeyPolicy, Limit, LimitReached, ModelMode, Refusal, Reply, Usage};
+use crs_durable::gate::{
+    Admit, Estimate, KeyPolicy, Limit, LimitReached, ModelMode, MoneyLimit, Refusal, Reply, Usage,
+};
 use crs_durable::{CallId, Millis};
 
-use super::{Held, Plain, Waiter, windowed};
+use super::{Held, Plain, Waiter, sum, windowed};
 use crate::world::End;
 
 impl Plain {
@@ -51,33 +53,14 @@ impl Plain {
             all.push((Limit::WindowTokens, of_tokens, tokens, resets));
             all.push((Limit::WindowCost, of_cost, cost, resets));
         }
-        let ([day, week, opus, total], held) = (self.spent(), self.of_money());
-        let week_ends = Some(self.week.end);
-        let opus_limit = limits.weekly_opus_cost_limit * u64::from(admit.opus);
-        all.push((
-            Limit::DailyCost,
-            [limits.daily_cost_limit, day, held[0]],
-            cost,
-            Some(self.day.end),
-        ));
-        all.push((
-            Limit::WeeklyCost,
-            [limits.weekly_cost_limit, week, held[1]],
-            cost,
-            week_ends,
-        ));
-        all.push((
-            Limit::WeeklyOpusCost,
-            [opus_limit, opus, held[2]],
-            cost,
-            week_ends,
-        ));
-        all.push((
-            Limit::TotalCost,
-            [limits.total_cost_limit, total, held[3]],
-            cost,
-            None,
-        ));
+        for limit in MoneyLimit::ALL {
+            let most = match limit {
+                MoneyLimit::WeekOpus => limits.money[limit] * u64::from(admit.opus),
+                _ => limits.money[limit],
+            };
+            let numbers = [most, sum(&self.spent[limit]), self.held_of(limit)];
+            all.push((Limit::Money(limit), numbers, cost, self.resets_at(limit)));
+        }
         all.into_iter()
             .filter(|(_, [limit, used, reserved], asked, _)| {
                 let alone = *reserved == 0;
@@ -186,7 +169,7 @@ impl Plain {
                     waited_ms,
                     reserved: Estimate::default(),
                     opus: false,
-                    rounds: (0, 0, 0),
+                    rounds: (0, [0; 3]),
                 };
                 self.leases.put_unswept(&clock, now, call, admit.ttl_ms, held);
                 assert_eq!(reply, &self.expected(policy, call));
@@ -201,7 +184,10 @@ impl Plain {
                 waited_ms,
                 reserved: admit.estimate.unwrap_or_default(),
                 opus: admit.opus,
-                rounds: (self.request(now, &policy.limits), self.day.round, self.week.round),
+                rounds: (
+                    self.request(now, &policy.limits),
+                    self.periods.clone().map(|period| period.round),
+                ),
             };
             self.leases.put_unswept(&clock, now, call, admit.ttl_ms, held);
         }
@@ -219,10 +205,7 @@ impl Plain {
 
     fn may_start(&self, now: Millis, policy: &KeyPolicy, admit: &Admit) {
         let limits = &policy.limits;
-        let of_money = limits.daily_cost_limit
-            + limits.weekly_cost_limit
-            + limits.weekly_opus_cost_limit
-            + limits.total_cost_limit;
+        let of_money: u64 = limits.money.iter().map(|(_, limit)| limit).sum();
         assert!(self.seeded || of_money == 0 || admit.learned_since == 0);
         assert_eq!(self.limits_reached(now, admit), []);
         let limit = policy.concurrency_limit as usize;

@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::account::sign_in::is_word;
 use crate::http::api_error::ApiError;
+use crate::model::percent;
 
 const FIELD: &str = "codeOrCallbackUrl";
 
@@ -30,7 +31,7 @@ pub(super) fn code(text: &str, state: &str) -> Result<String, ApiError> {
     } else {
         bare(text)
     };
-    let Read {
+    let PastedAnswer {
         code,
         state: told,
         error,
@@ -59,7 +60,7 @@ pub(super) fn code(text: &str, state: &str) -> Result<String, ApiError> {
 }
 
 #[derive(Default)]
-struct Read {
+struct PastedAnswer {
     code: Option<String>,
     state: Option<String>,
     error: Option<String>,
@@ -68,11 +69,11 @@ struct Read {
 }
 
 /// `code`, `code#state` (as Claude's page shows it), or what was cut out of an address behind `code=`.
-fn bare(text: &str) -> Read {
+fn bare(text: &str) -> PastedAnswer {
     if let Some((code, tail)) = text.split_once('&') {
         let tail = of_query(tail);
-        return Read {
-            code: unescaped(code),
+        return PastedAnswer {
+            code: percent::decoded(code),
             whole: false,
             ..tail
         };
@@ -81,18 +82,18 @@ fn bare(text: &str) -> Read {
         Some((code, state)) => (code, Some(state).filter(|state| !state.is_empty())),
         None => (text, None),
     };
-    Read {
-        code: unescaped(code),
+    PastedAnswer {
+        code: percent::decoded(code),
         state: state.map(str::to_owned),
-        ..Read::default()
+        ..PastedAnswer::default()
     }
 }
 
-fn of_query(query: &str) -> Read {
+fn of_query(query: &str) -> PastedAnswer {
     let query = query.split('#').next().unwrap_or_default();
-    let mut read = Read {
+    let mut read = PastedAnswer {
         whole: true,
-        ..Read::default()
+        ..PastedAnswer::default()
     };
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -102,24 +103,9 @@ fn of_query(query: &str) -> Read {
             "error" => &mut read.error,
             _ => continue,
         };
-        *place = Some(unescaped(value).unwrap_or_default());
+        *place = Some(percent::decoded(value).unwrap_or_default());
     }
     read
-}
-
-/// Undoes percent-encoding; `None`: it is none.
-fn unescaped(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.extend(hex::decode(digits).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn unfit(why: &str) -> ApiError {

@@ -1,0 +1,181 @@
+//! The head of a file: what it is, for who has no key, and how it is sealed.
+
+use aes_gcm::aead::Aead as _;
+use aes_gcm::{Aes256Gcm, KeyInit as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{BadFile, FORMAT, MAGIC};
+use crate::model::secret::Secret;
+use crate::port::random::Random;
+
+/// What the passphrase costs a guesser. 64 MiB and three passes take a fifth of a second here.
+const MEMORY_KIB: u32 = 64 << 10;
+const PASSES: u32 = 3;
+
+/// What a file may ask of its reader: a changed head must not take all memory.
+const MOST_MEMORY_KIB: u32 = 1 << 20;
+const MOST_PASSES: u32 = 100;
+
+const SALT: usize = 16;
+
+/// Bytes that only the right passphrase makes of the head.
+pub(super) const PASSPHRASE_PROOF: usize = 16;
+
+/// The first bytes of the nonce of that proof; those of pieces begin with zeros.
+const PROOF_NONCE: [u8; 12] = [0xff; 12];
+
+/// Readable in every backup, sealed or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Head {
+    /// Of the file's form.
+    pub format: u32,
+    /// The program that wrote it: `crs 0.1.0`.
+    pub by: String,
+    /// Version of the data's schema, see `store::schema`.
+    pub schema: u32,
+    /// ISO 8601.
+    pub created_at: String,
+    /// Kind of the store it was read from.
+    pub store: String,
+    /// Fingerprint of the `ENCRYPTION_KEY` that opens the secrets inside; `None`: the store had none yet.
+    pub fingerprint: Option<String>,
+    /// `None`: no passphrase.
+    pub sealed: Option<Sealing>,
+}
+
+/// How the pieces are sealed: AES-256-GCM with a key that argon2id makes of a passphrase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sealing {
+    /// `argon2id`, version 0x13.
+    kdf: String,
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+    /// Base64.
+    salt: String,
+    /// `AES-256-GCM`.
+    cipher: String,
+}
+
+/// What a backup is sealed with.
+#[derive(Clone)]
+pub struct Passphrase(Secret);
+
+impl Passphrase {
+    /// `Err` says what is wrong with it.
+    pub fn new(text: &str) -> Result<Self, String> {
+        if let Some(advice) = crate::config::weakness(text, None) {
+            return Err(format!("the passphrase is easy to guess: {advice}"));
+        }
+        Ok(Self::existing(text))
+    }
+
+    /// One that a file was sealed with, however weak.
+    pub fn existing(text: &str) -> Self {
+        Self(Secret::new(text))
+    }
+}
+
+/// What pieces are proven with: the head's hash, and the key of a sealed file.
+pub(super) struct Seal {
+    pub(super) head: [u8; 32],
+    pub(super) cipher: Option<Box<Aes256Gcm>>,
+}
+
+impl Head {
+    pub fn new(schema: u32, created_at: String, store: &str, fingerprint: Option<String>) -> Self {
+        Self {
+            format: FORMAT,
+            by: concat!("crs ", env!("CARGO_PKG_VERSION")).to_owned(),
+            schema,
+            created_at,
+            store: store.to_owned(),
+            fingerprint,
+            sealed: None,
+        }
+    }
+
+    /// To be sealed; a salt of its own makes each file's key another one.
+    pub(super) fn sealed(&mut self, random: &dyn Random) {
+        let mut salt = [0; SALT];
+        random.fill(&mut salt);
+        self.sealed = Some(Sealing {
+            kdf: "argon2id".to_owned(),
+            memory_kib: MEMORY_KIB,
+            passes: PASSES,
+            lanes: 1,
+            salt: BASE64.encode(salt),
+            cipher: "AES-256-GCM".to_owned(),
+        });
+    }
+
+    /// A passphrase that costs nothing to guess, so that a test may try many files.
+    #[cfg(test)]
+    pub(super) fn weaken(&mut self) {
+        if let Some(sealing) = &mut self.sealed {
+            sealing.memory_kib = 8;
+            sealing.passes = 1;
+        }
+    }
+
+    /// The first bytes of a file, but for the passphrase's proof.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let text = serde_json::to_vec(self)?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((text.len() as u32).to_be_bytes());
+        bytes.extend(text);
+        Ok(bytes)
+    }
+
+    /// `bytes`: what [`Head::bytes`] gave. Takes a fifth of a second if there is a passphrase.
+    pub(super) fn seal(&self, bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Seal, BadFile> {
+        let head = Sha256::digest(bytes).into();
+        let cipher = match (&self.sealed, passphrase) {
+            (None, _) => None,
+            (Some(_), None) => return Err(BadFile::PassphraseNeeded),
+            (Some(sealing), Some(passphrase)) => {
+                let key = sealing.key(passphrase).ok_or(BadFile::Damaged {
+                    at: bytes.len() as u64,
+                    what: "nobody seals as its head says",
+                })?;
+                Some(Box::new(Aes256Gcm::new(&key.into())))
+            }
+        };
+        Ok(Seal { head, cipher })
+    }
+}
+
+impl Sealing {
+    fn key(&self, passphrase: &Passphrase) -> Option<[u8; 32]> {
+        let known = self.kdf == "argon2id" && self.cipher == "AES-256-GCM";
+        let bounded = self.memory_kib <= MOST_MEMORY_KIB && self.passes <= MOST_PASSES && self.lanes <= 16;
+        if !known || !bounded {
+            return None;
+        }
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).ok()?;
+        let salt = BASE64.decode(&self.salt).ok()?;
+        let mut key = [0; 32];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(passphrase.0.reveal().as_bytes(), &salt, &mut key)
+            .ok()?;
+        Some(key)
+    }
+}
+
+impl Seal {
+    /// `None` without a passphrase.
+    pub(super) fn passphrase_proof(&self) -> Option<[u8; PASSPHRASE_PROOF]> {
+        let payload = aes_gcm::aead::Payload {
+            msg: b"",
+            aad: &self.head,
+        };
+        let proof = self.cipher.as_ref()?.encrypt(&PROOF_NONCE.into(), payload).ok()?;
+        proof.try_into().ok()
+    }
+}

@@ -1,0 +1,93 @@
+//! Parts into a store, in batches that every backend takes in time.
+
+use std::time::Duration;
+
+use crate::port::clock::Clock;
+use crate::port::store::{Command, Store, StoreError};
+use crate::port::whole::{Part, Parts, Whole};
+
+use super::Digest;
+
+/// Bytes of names and values in one batch: Upstash's smallest plan takes requests of 1 MB.
+const BATCH_BYTES: usize = 384 << 10;
+
+/// Elements in one batch: a Redis has to be through with it within two seconds.
+const BATCH_ELEMENTS: usize = 5_000;
+
+/// How often a batch is sent again to a store that is away. Each command may run twice.
+const TRIES: u32 = 8;
+
+/// The first wait; the next ones are twice as long each.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Writes parts to a store.
+pub struct Load<'a> {
+    store: &'a dyn Store,
+    clock: &'a dyn Clock,
+    batch: Vec<Command>,
+    bytes: usize,
+    elements: usize,
+}
+
+impl<'a> Load<'a> {
+    pub fn new(store: &'a dyn Store, clock: &'a dyn Clock) -> Self {
+        Self {
+            store,
+            clock,
+            batch: Vec::new(),
+            bytes: 0,
+            elements: 0,
+        }
+    }
+
+    /// Writes it with the next batch.
+    pub async fn add(&mut self, part: Part) -> Result<(), StoreError> {
+        self.bytes += part.key.len() + part.content.bytes();
+        self.elements += part.content.len();
+        self.batch.extend(part.commands());
+        if self.bytes >= BATCH_BYTES || self.elements >= BATCH_ELEMENTS {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was added.
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
+        (self.bytes, self.elements) = (0, 0);
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut wait = WAIT;
+        for _ in 1..TRIES {
+            match self.store.run(batch.clone()).await {
+                Err(StoreError::Away { .. }) => {}
+                done => return done.map(drop),
+            }
+            self.clock.sleep(wait).await;
+            wait *= 2;
+        }
+        self.store.run(batch).await.map(drop)
+    }
+}
+
+/// The digest of everything in a store but `apart`: keys that are no data.
+pub async fn digest(store: &dyn Whole, apart: &[&str]) -> Result<Digest, StoreError> {
+    let mut digest = Digest::default();
+    let mut parts = store.parts().await?;
+    while let Some(some) = next(&mut *parts, apart).await? {
+        for part in &some {
+            digest.add(part);
+        }
+    }
+    Ok(digest)
+}
+
+/// The next parts without those of `apart`.
+pub async fn next(parts: &mut dyn Parts, apart: &[&str]) -> Result<Option<Vec<Part>>, StoreError> {
+    let some = parts.next().await?;
+    Ok(some.map(|mut some| {
+        some.retain(|part| !apart.contains(&part.key.as_str()));
+        some
+    }))
+}

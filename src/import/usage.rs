@@ -1,0 +1,337 @@
+//! CRS's counters as sums of the ledger, and its records as calls.
+//!
+//! CRS keeps the cost of a key by hour, day, month and in all, which is what its limits count: that is taken as it is.
+//! Of models it keeps tokens, and the cost only in later versions; of accounts tokens alone. What is missing is worked
+//! out by the price table, marked as estimated, and of a key's models scaled so that they add up to what the key
+//! spent.
+
+use std::collections::BTreeMap;
+
+use super::source::{Counts, RawUsage, UsageRow};
+use crate::model::account::Platform;
+use crate::model::money::MicroUsd;
+use crate::model::price::{PriceBook, Terms};
+use crate::model::usage::{LedgerEvent, Quality, Tokens, Totals};
+use crate::store::imports::digest;
+use crate::store::ledger::{Bucket, IMPORTED, ImportedSum, Scope};
+
+/// What one key used in one span of time.
+#[derive(Clone, Debug, Default)]
+struct Span {
+    counts: Counts,
+    cost: Option<MicroUsd>,
+    /// By model: counts, and the cost if CRS kept it.
+    models: BTreeMap<String, (Counts, Option<MicroUsd>)>,
+}
+
+/// A sum, owned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sum {
+    pub bucket: Bucket,
+    pub of: Of,
+    pub totals: Totals,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Of {
+    Total,
+    Key(String),
+    Account(String),
+    Model(String),
+    KeyModel(String, String),
+}
+
+impl Sum {
+    pub fn as_imported(&self) -> ImportedSum<'_> {
+        ImportedSum {
+            bucket: self.bucket,
+            scope: match &self.of {
+                Of::Total => Scope::Total,
+                Of::Key(id) => Scope::Key(id),
+                Of::Account(id) => Scope::Account(id),
+                Of::Model(name) => Scope::Model(name),
+                Of::KeyModel(id, name) => Scope::KeyModel(id, name),
+            },
+            totals: self.totals,
+        }
+    }
+}
+
+/// Adds up all keys: by time, and by model.
+#[derive(Debug, Default)]
+pub struct Everything(BTreeMap<(Bucket, Option<String>), Totals>);
+
+impl Everything {
+    pub fn sums(&self) -> impl Iterator<Item = Sum> {
+        self.0.iter().map(|((bucket, model), totals)| Sum {
+            bucket: *bucket,
+            of: model.clone().map_or(Of::Total, Of::Model),
+            totals: *totals,
+        })
+    }
+
+    fn add(&mut self, bucket: Bucket, model: Option<&str>, totals: Totals) {
+        *self.0.entry((bucket, model.map(str::to_owned))).or_default() += totals;
+    }
+}
+
+/// The sums of a key, which are added to everything's too.
+pub fn of_key(id: &str, rows: &[UsageRow], prices: &PriceBook, all: &mut Everything) -> Vec<Sum> {
+    let mut spans = spans(rows);
+    all_time_models(&mut spans);
+    let mut sums = Vec::new();
+    for (bucket, span) in &spans {
+        let models = model_totals(*bucket, span, prices);
+        let by_models = models.iter().map(|(_, totals)| totals.cost.0).sum();
+        let mut totals = Totals {
+            requests: span.counts.requests,
+            tokens: span.counts.tokens,
+            cost: span.cost.unwrap_or(MicroUsd(by_models)),
+            ..Totals::default()
+        };
+        if span.cost.is_none() && by_models > 0 && models.iter().any(|(_, totals)| totals.estimated > 0) {
+            totals.estimated = totals.requests;
+        }
+        if totals != Totals::default() {
+            all.add(*bucket, None, totals);
+            sums.push(Sum {
+                bucket: *bucket,
+                of: Of::Key(id.to_owned()),
+                totals,
+            });
+        }
+        for (model, totals) in models {
+            all.add(*bucket, Some(model), totals);
+            // By hour and month the ledger keeps no sums of a key's models.
+            if matches!(bucket, Bucket::Day(_) | Bucket::All) {
+                sums.push(Sum {
+                    bucket: *bucket,
+                    of: Of::KeyModel(id.to_owned(), model.to_owned()),
+                    totals,
+                });
+            }
+        }
+    }
+    sums
+}
+
+/// The sums of an account. CRS keeps no cost of accounts, it works it out at each view.
+pub fn of_account(usage: &RawUsage, prices: &PriceBook) -> Vec<Sum> {
+    let mut spans = spans(&usage.usage);
+    all_time_models(&mut spans);
+    let sums = spans.iter().filter_map(|(bucket, span)| {
+        let cost = model_totals(*bucket, span, prices)
+            .iter()
+            .map(|(_, totals)| totals.cost.0)
+            .sum();
+        let totals = Totals {
+            requests: span.counts.requests,
+            tokens: span.counts.tokens,
+            estimated: span.counts.requests,
+            cost: MicroUsd(cost),
+            ..Totals::default()
+        };
+        (!span.counts.is_empty()).then(|| Sum {
+            bucket: *bucket,
+            of: Of::Account(usage.id.clone()),
+            totals,
+        })
+    });
+    sums.collect()
+}
+
+/// Of an account there may be two counters of one span: with the mark of its kind, and without.
+fn spans(rows: &[UsageRow]) -> BTreeMap<Bucket, Span> {
+    let mut spans: BTreeMap<Bucket, Span> = BTreeMap::new();
+    for row in rows {
+        let span = spans.entry(row.bucket).or_default();
+        match &row.model {
+            None => {
+                span.counts += row.counts.unwrap_or_default();
+                span.cost = match (span.cost, row.cost) {
+                    (Some(one), Some(other)) => Some(one.saturating_add(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            Some(model) => {
+                let (counts, cost) = span
+                    .models
+                    .entry(model.clone())
+                    .or_insert((Counts::default(), row.cost));
+                *counts += row.counts.unwrap_or_default();
+                *cost = cost.and(row.cost);
+            }
+        }
+    }
+    spans
+}
+
+/// Versions without counters of a model for all time: the months that are left, which may be fewer.
+fn all_time_models(spans: &mut BTreeMap<Bucket, Span>) {
+    if spans
+        .get(&Bucket::All)
+        .is_some_and(|span| !span.models.is_empty())
+    {
+        return;
+    }
+    let mut models: BTreeMap<String, (Counts, Option<MicroUsd>)> = BTreeMap::new();
+    for (bucket, span) in spans.iter() {
+        if !matches!(bucket, Bucket::Month(_)) {
+            continue;
+        }
+        for (model, (counts, cost)) in &span.models {
+            let (sum, known) = models
+                .entry(model.clone())
+                .or_insert((Counts::default(), Some(MicroUsd::ZERO)));
+            *sum += *counts;
+            *known = known.zip(*cost).map(|(known, cost)| known.saturating_add(cost));
+        }
+    }
+    if !models.is_empty() {
+        spans.entry(Bucket::All).or_default().models = models;
+    }
+}
+
+/// What each model used. Costs that CRS did not keep are by the price table, and then made to add up to what the key
+/// spent; of all time, where there may be fewer models than spending, only if they add up to more.
+fn model_totals<'a>(bucket: Bucket, span: &'a Span, prices: &PriceBook) -> Vec<(&'a str, Totals)> {
+    let mut totals: Vec<(&str, Totals)> = span
+        .models
+        .iter()
+        .map(|(model, (counts, cost))| {
+            let totals = Totals {
+                requests: counts.requests,
+                tokens: counts.tokens,
+                estimated: if cost.is_none() { counts.requests } else { 0 },
+                cost: cost.unwrap_or_else(|| price(prices, model, &counts.tokens)),
+                ..Totals::default()
+            };
+            (model.as_str(), totals)
+        })
+        .collect();
+    let Some(exact) = span.cost else {
+        return totals;
+    };
+    let guessed = |model: &str| span.models.get(model).is_some_and(|(_, cost)| cost.is_none());
+    let known: u64 = totals
+        .iter()
+        .filter(|(model, _)| !guessed(model))
+        .map(|(_, totals)| totals.cost.0)
+        .sum();
+    let estimated: u64 = totals
+        .iter()
+        .filter(|(model, _)| guessed(model))
+        .map(|(_, totals)| totals.cost.0)
+        .sum();
+    let left = exact.0.saturating_sub(known);
+    if estimated == 0 || (bucket == Bucket::All && estimated <= left) {
+        return totals;
+    }
+    // Shares of whole micro-USD that add up: each is what is due so far, less what was given.
+    let (mut seen, mut given) = (0_u128, 0_u64);
+    for (_, totals) in totals.iter_mut().filter(|(model, _)| guessed(model)) {
+        seen += u128::from(totals.cost.0);
+        let due = u64::try_from(u128::from(left) * seen / u128::from(estimated)).unwrap_or(u64::MAX);
+        totals.cost = MicroUsd(due - given);
+        given = due;
+    }
+    totals
+}
+
+/// Each token at its basic price: a sum says nothing of how long its prompts were.
+fn price(prices: &PriceBook, model: &str, tokens: &Tokens) -> MicroUsd {
+    let terms = Terms {
+        longest_prompt: Some(0),
+        ..Terms::default()
+    };
+    prices.price(model, Platform::Claude).cost(tokens, &terms)
+}
+
+/// A call that CRS recorded; `None`: the text is none.
+pub fn call(
+    text: &str,
+    key_id: &str,
+    key_name: &str,
+    names: &BTreeMap<String, (Platform, String)>,
+) -> Option<LedgerEvent> {
+    let record: serde_json::Value = serde_json::from_str(text).ok()?;
+    let text_of = |name: &str| {
+        record
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
+    let number = |name: &str| {
+        record
+            .get(name)
+            .and_then(|value| value.as_u64().or_else(|| Some(value.as_f64()?.max(0.0) as u64)))
+    };
+    let at = super::fields::moment(text_of("timestamp"))?;
+    let account = text_of("accountId");
+    let account = account
+        .strip_prefix("responses:")
+        .or_else(|| account.strip_prefix("api:"))
+        .unwrap_or(account);
+    let kind = text_of("accountType");
+    let model = text_of("model");
+    let known = names.get(account);
+    let platform = match (known, kind) {
+        (Some((platform, _)), _) => *platform,
+        (None, kind) if kind.starts_with("openai") || kind.starts_with("azure") => Platform::OpenAi,
+        (None, kind) if kind.starts_with("gemini") => Platform::Gemini,
+        (None, _) if model.starts_with("gpt") => Platform::OpenAi,
+        (None, _) if model.starts_with("gemini") => Platform::Gemini,
+        (None, _) => Platform::Claude,
+    };
+    let written = number("cacheCreateTokens").unwrap_or_default();
+    let hour = number("ephemeral1hTokens").unwrap_or_default().min(written);
+    let cost = record
+        .get("cost")
+        .and_then(serde_json::Value::as_f64)
+        .unwrap_or_default();
+    let status = number("statusCode")
+        .and_then(|status| u16::try_from(status).ok())
+        .unwrap_or(200);
+    Some(LedgerEvent {
+        // The same record of the same key is the same call, at each run.
+        request_id: format!("crs-{}-{}", digest(key_id.as_bytes()), digest(text.as_bytes())),
+        at,
+        key_id: key_id.to_owned(),
+        key_name: key_name.to_owned(),
+        account_id: account.to_owned(),
+        account_name: known.map(|(_, name)| name.clone()).unwrap_or_default(),
+        platform,
+        endpoint: match text_of("endpoint") {
+            "" => "messages".to_owned(),
+            endpoint => endpoint.chars().take(100).collect(),
+        },
+        model: model.chars().take(200).collect(),
+        stream: record
+            .get("stream")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or_default(),
+        status,
+        error: None,
+        detail: None,
+        tokens: Tokens {
+            input: number("inputTokens").unwrap_or_default(),
+            output: number("outputTokens").unwrap_or_default(),
+            cache_write_5m: written - hour,
+            cache_write_1h: hour,
+            cache_read: number("cacheReadTokens").unwrap_or_default(),
+        },
+        cost: MicroUsd((cost.max(0.0) * 1e6).round() as u64),
+        charges: Vec::new(),
+        price_version: IMPORTED.to_owned(),
+        quality: Quality::Exact,
+        first_byte_ms: None,
+        duration_ms: number("durationMs").unwrap_or_default(),
+        attempts: 1,
+        client: String::new(),
+        session: None,
+        trace: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;
