@@ -26,6 +26,9 @@ pub(crate) const PREFIX: &str = "gts1.";
 /// Begins a token of reasoning that OpenAI has encrypted; the rest of it is that reasoning as it came.
 pub(crate) const OPENAI: &str = "gts1.openai.";
 
+/// Begins reasoning that is Claude's, in the protocol of OpenAI.
+pub(crate) const CLAUDE: &str = "gts1.claude.";
+
 /// Begins the id of a call.
 pub(crate) const ID_PREFIX: &str = "gts1_";
 
