@@ -6,6 +6,8 @@
 //! | [`messages_to_gemini`] | Anthropic's Messages to Google's `generateContent` |
 //! | [`messages_to_responses`] | Anthropic's Messages to OpenAI's Responses |
 
+#[cfg(test)]
+mod captured;
 pub mod chat_to_messages;
 #[cfg(test)]
 mod growth;
