@@ -43,7 +43,6 @@ pub fn router(app: App) -> Router {
     model_calls()
         .merge(claude::probes())
         .merge(root::routes())
-        .merge(console::routes())
         // The control plane below has words of its own for it.
         .method_not_allowed_fallback(root::other_method)
         .merge(admin::router(&app))

@@ -46,6 +46,7 @@ mod ended;
 mod kept;
 pub mod money;
 mod news;
+mod permission;
 mod policy;
 mod queue;
 mod spend;
