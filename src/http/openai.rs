@@ -1,4 +1,4 @@
-//! What Codex and the OpenAI SDKs call, under `/openai`; under `/openai/claude` and `/openai/gemini` on other
+//! The routes of Codex and the OpenAI SDKs, under `/openai`; under `/openai/claude` and `/openai/gemini` on other
 //! providers' accounts.
 
 use axum::Router;

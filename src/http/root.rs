@@ -1,4 +1,4 @@
-//! What is outside of every prefix: the front page, model calls of clients whose base URL lacks its prefix, and an
+//! Routes outside of every prefix: the front page, model calls of clients whose base URL lacks its prefix, and an
 //! answer in words for everything that there is not.
 
 use axum::Router;
@@ -33,8 +33,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 /// How much of a path is repeated in an answer, characters.
 const LONGEST_PATH: usize = 200;
 
-/// The front page, the console's files, and the calls whose path alone says which protocol they are of: each of these is
-/// served by the accounts of that protocol's own platform, whatever model it names.
+/// The front page, the console's files, and the calls whose path alone says which protocol they are of: each of these is served by the accounts of that protocol's own platform, whatever model it names.
 pub(super) fn routes() -> Router<App> {
     let files = if console::HERE {
         Router::new()

@@ -1,4 +1,4 @@
-//! The table of a protocol: which values of an answer tell what, and what they have told so far.
+//! The table of a protocol: which values of an answer mean what, and the values read so far.
 
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ impl Rule {
     }
 }
 
-/// What an answer has told so far.
+/// The values read from an answer so far.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// As the provider named them last.
@@ -142,7 +142,7 @@ impl Seen {
             .or(self.message_id.take());
     }
 
-    /// What only the account that made it can read, to be sent back in the conversation's next call.
+    /// Encrypted reasoning: only the account that made it can read it, and the client sends it back in its next call.
     pub fn encrypted_reasoning(&mut self, value: &Value) {
         if let Some(content) = value.as_str() {
             self.reasoning = Some(origin::fingerprint(content.as_bytes()));

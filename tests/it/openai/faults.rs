@@ -1,4 +1,4 @@
-//! What OpenAI's clients see when something fails.
+//! Failures as OpenAI's clients see them.
 
 use crs_support::client::Client;
 use crs_support::provider::{Route, Script};

@@ -47,10 +47,11 @@ pub(super) fn found(sources: &[Source]) -> BTreeMap<(String, String), String> {
     arrows
 }
 
-/// `lib.rs` declares everything, so it is not part of the picture.
+/// `lib.rs` declares everything, and `tested.rs` shows parts of everything to tests: they are not part of the picture.
 fn top(source: &Source) -> Option<&str> {
     match source.path.as_str() {
         "src/main.rs" => Some("main"),
+        "src/tested.rs" => None,
         _ => source.module.get(1).map(String::as_str),
     }
 }

@@ -1,4 +1,4 @@
-//! What the Anthropic API answers, as JSON values and as the frames of its event stream.
+//! Answers of the Anthropic API, as JSON values and as the frames of its event stream.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! What the Gemini API and Code Assist answer, whole, as event streams and as lists.
+//! Answers of the Gemini API and Code Assist: whole, as event streams and as lists.
 
 use std::sync::LazyLock;
 
@@ -160,7 +160,7 @@ impl Script {
             .status(status)
     }
 
-    /// What Google answers over a limit.
+    /// Google's answer over a limit.
     pub fn resource_exhausted(delay: &str) -> Self {
         let details = json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]);
         Self::google_error(429, "RESOURCE_EXHAUSTED", &details)

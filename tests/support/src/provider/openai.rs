@@ -1,4 +1,4 @@
-//! What OpenAI's API and ChatGPT answer: Responses and Chat Completions, whole and as streams.
+//! Answers of OpenAI's API and ChatGPT: Responses and Chat Completions, whole and as streams.
 
 use std::sync::LazyLock;
 
@@ -158,7 +158,7 @@ impl Script {
         Self::json(body).status(status)
     }
 
-    /// What ChatGPT answers when the plan is used up.
+    /// ChatGPT's answer when the plan is used up.
     pub fn usage_limit_reached(resets_in_seconds: u64) -> Self {
         let mut body = fixtures::json("openai/usage_limit.json");
         body["error"]["resets_in_seconds"] = resets_in_seconds.into();

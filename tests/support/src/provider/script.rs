@@ -100,7 +100,7 @@ pub enum At {
     AfterBytes(usize),
 }
 
-/// What goes wrong there.
+/// The kind of fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
     /// The connection is reset.
