@@ -7,6 +7,8 @@
 //! | [`messages_to_responses`] | Anthropic's Messages to OpenAI's Responses |
 //! | [`responses_to_messages`] | OpenAI's Responses to Anthropic's Messages |
 
+#[cfg(test)]
+mod captured;
 pub mod chat_to_messages;
 mod claude;
 #[cfg(test)]

@@ -14,8 +14,12 @@
 //! need none. `cargo check` in `fuzz/` wants a stable compiler only.
 
 pub mod address;
+pub mod body;
 pub mod bridge;
+pub mod converters;
 pub mod headers;
+pub mod key;
 pub mod model_name;
 pub mod query;
 pub mod schema;
+pub mod stream;

@@ -1,5 +1,5 @@
-//! What Codex and the OpenAI SDKs call, under `/openai`, on OpenAI's accounts, or for Responses of Claude's models on
-//! Claude's; under `/openai/claude` and `/openai/gemini` on other providers' accounts.
+//! The routes of Codex and the OpenAI SDKs, under `/openai`: on OpenAI's accounts, or for Responses of Claude's models
+//! on Claude's; under `/openai/claude` and `/openai/gemini` on other providers' accounts.
 
 use axum::Router;
 use axum::body::Body;

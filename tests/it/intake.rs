@@ -1,4 +1,4 @@
-//! What comes in is bounded before it costs anything, and reaches a provider only where it may.
+//! Requests are bounded before they cost anything, and reach a provider only where they may.
 
 use std::io::Write as _;
 

@@ -309,7 +309,7 @@ impl StreamFacts {
         }
     }
 
-    /// Reads one event's data; false if it is no JSON object. `event_line`: what the line before it said.
+    /// Reads one event's data; false if it is not a JSON object. `event_line`: the event's name, from the line before.
     fn read(&mut self, data: &[u8], event_line: Kind) -> bool {
         #[derive(Deserialize)]
         struct Event<'a> {

@@ -41,7 +41,7 @@ pub(crate) fn long_in_responses(body: &[u8]) -> bool {
     any_longer(body, LONGEST_ITEM_ID) || super::are_in(body)
 }
 
-/// What a chat completion request has to be rid of before OpenAI gets it.
+/// The edits that remove this relay's marks from a chat completion request.
 pub(crate) fn of_chat(body: &[u8]) -> Vec<Edit> {
     if !long_in_chat(body) {
         return Vec::new();
@@ -56,7 +56,7 @@ pub(crate) fn of_chat(body: &[u8]) -> Vec<Edit> {
     })
 }
 
-/// What a request of Responses has to be rid of before OpenAI gets it: long ids, and reasoning of Claude's.
+/// The edits that a request of Responses needs before OpenAI gets it: without long ids, and without Claude's reasoning.
 pub(crate) fn of_responses(body: &[u8]) -> Vec<Edit> {
     if !long_in_responses(body) {
         return Vec::new();
