@@ -9,7 +9,7 @@
 //! | an answer | [`answer()`], or [`Stream`] for server-sent events, cut anywhere |
 //! | an error | [`error_body`] |
 //!
-//! What cannot be sent is refused by its place and name ([`Refused`]). What only tunes, accounts or keeps is left
+//! What cannot be sent is refused by its place and name. What only tunes, accounts or keeps is left
 //! out; `request/fields.rs` lists it. Choices that are not obvious:
 //!
 //! | of Responses | becomes | because |
