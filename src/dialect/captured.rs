@@ -1,7 +1,7 @@
 //! The readers on answers in the providers' own shapes, from `tests/fixtures`: what each reports of its usage, in any
 //! pieces, and in the other form.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -120,6 +120,10 @@ const FREE: &[&str] = &[
     "gemini/user_quota.json",
 ];
 
+fn is_stream(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|end| end == "sse")
+}
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
@@ -132,7 +136,7 @@ pub(crate) fn fixture(file: &str) -> Bytes {
 }
 
 fn read(file: &str, endpoint: Endpoint, bytes: &[u8], piece: usize) -> Measured {
-    let mut meter = meter(endpoint, file.ends_with(".sse")).expect("a meter");
+    let mut meter = meter(endpoint, is_stream(file)).expect("a meter");
     for piece in bytes.chunks(piece.max(1)) {
         meter.feed(piece);
     }
@@ -174,7 +178,7 @@ fn each_answer_is_read_as_its_provider_means_it() {
             assert_eq!(cut, measured, "{file} in pieces of {piece}");
         }
         // Another server ends its lines otherwise.
-        if file.ends_with(".sse") {
+        if is_stream(file) {
             let other = String::from_utf8(bytes.to_vec()).unwrap().replace("\r\n", "\n");
             for end in ["\n", "\r\n", "\r"] {
                 let other = other.replace('\n', end);
@@ -193,7 +197,7 @@ fn each_answer_in_its_other_form_reads_the_same() {
     type Form = fn(&[u8]) -> Result<Vec<u8>, String>;
     for captured in ANSWERS {
         let file = captured.file;
-        let streams = file.ends_with(".sse");
+        let streams = is_stream(file);
         let turn: Form = match captured.endpoint {
             Endpoint::Messages if streams => messages::forms::whole,
             Endpoint::Messages => messages::forms::streamed,
