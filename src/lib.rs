@@ -31,7 +31,11 @@
 )]
 #![cfg_attr(
     target_arch = "wasm32",
-    allow(dead_code, reason = "what the native host alone uses is checked natively")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what the native host alone uses is checked natively"
+    )
 )]
 
 // The command line names the rest as one from outside would.

@@ -44,4 +44,8 @@ test("the Worker serves the console itself", async (t) => {
   const made = await Console.start(t, { relay: (provider) => startWorker(provider) });
   await made.login("accounts");
   assert.equal(new URL(made.page.url()).origin, made.relay.url);
+  // It has no files, so the page says how backups are made from elsewhere.
+  await made.open("settings?tab=backups");
+  await made.page.getByText("scripts/crs backup crs.backup --seal").waitFor();
+  await made.accessible("backups of a Worker");
 });

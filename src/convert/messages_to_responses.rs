@@ -7,10 +7,10 @@
 //! | what | by |
 //! | --- | --- |
 //! | a request | [`request()`] makes the Responses request, and a [`Context`] for its answer |
-//! | an answer | [`answer()`], or [`Stream`] for server-sent events, cut anywhere |
+//! | an answer | [`events`], or [`Stream`] for server-sent events, cut anywhere |
 //! | an error | [`error_body`] |
 //!
-//! What an OpenAI account cannot be sent is refused by its place and name ([`Refused`]). What only tunes, accounts
+//! What an OpenAI account cannot be sent is refused by its place and name. What only tunes, accounts
 //! or caches is left out; `request/fields.rs` lists it. Choices that are not obvious:
 //!
 //! | of the Messages API | becomes | because |

@@ -38,6 +38,10 @@ const LOGIN: &str = "importedLogin";
 /// Sealed values that are tried to prove a key.
 const PROOFS: usize = 40;
 
+/// Keys, and their rows of usage, that are written together: the more, the fewer commits and the more memory.
+const KEYS_AT_ONCE: usize = 500;
+const ROWS_AT_ONCE: usize = 20_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Rehearse,
@@ -404,14 +408,14 @@ impl Run<'_> {
         ciphers: &Ciphers,
         working: &mut Working,
     ) -> Result<(), ImportError> {
+        let mut batch: Vec<(Key, RawKey)> = Vec::new();
+        let mut rows = 0;
         loop {
             let raw = source.keys().await?;
-            if raw.is_empty() {
-                return Ok(());
-            }
-            let mut batch: Vec<(Key, RawKey)> = Vec::with_capacity(raw.len());
+            let is_end = raw.is_empty();
             for raw in raw {
                 working.report.keys.found += 1;
+                rows += raw.usage.len() + raw.records.len();
                 match key(&raw, context, ciphers.key(), &mut working.remarks) {
                     Ok(key) => {
                         if Self::is_the_one(&key, survey, working) {
@@ -425,12 +429,19 @@ impl Run<'_> {
                     }
                 }
             }
-            self.key_batch(&batch, working).await?;
-            (self.progress)(Progress {
-                what: "keys",
-                done: working.report.keys.found,
-                of: survey.keys,
-            });
+            if is_end || batch.len() >= KEYS_AT_ONCE || rows >= ROWS_AT_ONCE {
+                self.key_batch(&batch, working).await?;
+                batch.clear();
+                rows = 0;
+                (self.progress)(Progress {
+                    what: "keys",
+                    done: working.report.keys.found,
+                    of: survey.keys,
+                });
+            }
+            if is_end {
+                return Ok(());
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 
 use super::keys::{ACCOUNT_GROUPS, ACCOUNTS, API_KEYS, API_KEYS_BY_HASH, IMPORTED_RECORDS, ledger_last_used};
@@ -18,6 +19,10 @@ use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
 /// How often a batch is decided anew because somebody else wrote one of its records meanwhile.
 const ROUNDS: usize = 20;
+
+/// Records of one atomic step, and steps that are under way together.
+const AT_ONCE: usize = 50;
+const STEPS: usize = 8;
 
 /// A record of one of the kinds that are imported.
 #[derive(Clone, Debug)]
@@ -72,8 +77,13 @@ impl Imports {
         Self { store }
     }
 
-    /// Writes the records, all in one atomic step; says what became of each, in their order.
+    /// Writes the records, each whole or not at all; says what became of each, in their order.
     pub async fn put(&self, incoming: &[Incoming], now: Millis) -> Result<Vec<Outcome>, StoreError> {
+        let steps = incoming.chunks(AT_ONCE).map(|some| self.put_step(some, now));
+        stream::iter(steps).buffered(STEPS).try_concat().await
+    }
+
+    async fn put_step(&self, incoming: &[Incoming], now: Millis) -> Result<Vec<Outcome>, StoreError> {
         for _ in 0..ROUNDS {
             let stored = self.stored(incoming).await?;
             let mut outcomes = Vec::with_capacity(incoming.len());

@@ -1,6 +1,8 @@
 //! Taking over a claude-relay-service: its keys keep working with their limits, its figures are here to the
 //! micro-dollar, nothing there has changed, and a run that was cut off is brought to its end by the next.
 
+mod clients;
+
 use std::time::Duration;
 
 use crs_support::client::Client;
@@ -26,15 +28,18 @@ struct Old {
 }
 
 fn old(edition: Edition, provider: &FakeProvider) -> Old {
-    let redis = RedisServer::start();
-    let crs = Crs::full(edition, ENCRYPTION_KEY, &provider.url());
-    crs.load(&redis, DATABASE);
-    let env = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(env.path(), crs.env_file(&redis, DATABASE)).unwrap();
-    Old { redis, crs, env }
+    Old::of(Crs::full(edition, ENCRYPTION_KEY, &provider.url()))
 }
 
 impl Old {
+    fn of(crs: Crs) -> Self {
+        let redis = RedisServer::start();
+        crs.load(&redis, DATABASE);
+        let env = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(env.path(), crs.env_file(&redis, DATABASE)).unwrap();
+        Self { redis, crs, env }
+    }
+
     fn key(&self, at: usize) -> &CrsKey {
         &self.crs.keys[at]
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::Ledger;
 use super::bucket::{Bucket, METRICS, Scope, field, figures};
@@ -19,6 +20,9 @@ pub const IMPORTED: &str = "imported";
 
 /// Sums of one atomic step.
 const AT_ONCE: usize = 150;
+
+/// Steps that are under way together. The embedded store commits them as one, and a store far away is waited for once.
+const STEPS: usize = 16;
 
 /// Steps that are decided anew because somebody else imports the same sums meanwhile.
 const ROUNDS: usize = 20;
@@ -46,13 +50,15 @@ impl Ledger {
     pub async fn import(&self, sums: &[ImportedSum<'_>], now: Millis) -> Result<ImportedCount, StoreError> {
         let kept = |sum: &&ImportedSum<'_>| sum.bucket.expire_at(self.calendar).is_none_or(|end| end > now);
         let sums: Vec<&ImportedSum<'_>> = sums.iter().filter(kept).collect();
-        let mut count = ImportedCount::default();
-        for chunk in sums.chunks(AT_ONCE) {
-            let written = self.import_step(chunk).await?;
-            count.written += written;
-            count.unchanged += chunk.len() as u64 - written;
-        }
-        Ok(count)
+        let steps = sums.chunks(AT_ONCE).map(|chunk| self.import_step(chunk));
+        let written: u64 = stream::iter(steps)
+            .buffer_unordered(STEPS)
+            .try_fold(0, async |sum, written| Ok(sum + written))
+            .await?;
+        Ok(ImportedCount {
+            written,
+            unchanged: sums.len() as u64 - written,
+        })
     }
 
     /// How many of these sums are not here as they are.
@@ -63,21 +69,24 @@ impl Ledger {
     ) -> Result<u64, StoreError> {
         let kept = |sum: &&ImportedSum<'_>| sum.bucket.expire_at(self.calendar).is_none_or(|end| end > now);
         let sums: Vec<&ImportedSum<'_>> = sums.iter().filter(kept).collect();
-        let mut different = 0;
-        for chunk in sums.chunks(AT_ONCE) {
-            let before = self.imported(chunk).await?;
-            let here = self.here(chunk).await?;
-            let compared = chunk.iter().zip(before).zip(here);
-            different += compared
-                .filter(|((sum, before), here)| {
-                    let wanted = figures(&sum.totals);
-                    // What this relay counted itself comes on top.
-                    let less = here.iter().zip(wanted).any(|(here, wanted)| *here < wanted);
-                    less || read(before.as_deref()) != wanted
-                })
-                .count() as u64;
-        }
-        Ok(different)
+        let steps = sums.chunks(AT_ONCE).map(|chunk| self.step_differences(chunk));
+        stream::iter(steps)
+            .buffer_unordered(STEPS)
+            .try_fold(0, async |sum, different| Ok(sum + different))
+            .await
+    }
+
+    async fn step_differences(&self, sums: &[&ImportedSum<'_>]) -> Result<u64, StoreError> {
+        let before = self.imported(sums).await?;
+        let here = self.here(sums).await?;
+        let compared = sums.iter().zip(before).zip(here);
+        let different = compared.filter(|((sum, before), here)| {
+            let wanted = figures(&sum.totals);
+            // What this relay counted itself comes on top.
+            let less = here.iter().zip(wanted).any(|(here, wanted)| *here < wanted);
+            less || read(before.as_deref()) != wanted
+        });
+        Ok(different.count() as u64)
     }
 
     async fn import_step(&self, sums: &[&ImportedSum<'_>]) -> Result<u64, StoreError> {

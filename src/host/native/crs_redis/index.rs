@@ -135,7 +135,11 @@ impl Index {
     pub(super) fn finish(&mut self) {
         self.found.sort_unstable();
         self.found.dedup();
-        self.keys.sort_unstable();
+        // By their ids, so that what is written one after the other stands together in the store: a scan gives them in
+        // no order, and each would touch pages of its own.
+        let ids = &self.owners.values;
+        self.keys
+            .sort_unstable_by_key(|number| ids.get(*number as usize).map(|id| &**id));
         self.keys.dedup();
         for list in [&mut self.groups, &mut self.users] {
             list.sort_unstable();

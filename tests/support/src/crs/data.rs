@@ -22,7 +22,8 @@ impl Crs {
         crs
     }
 
-    fn account(&mut self, key: &str, id: &str, fields: &[(&str, &str)]) {
+    /// Adds an account at `key` and `id` with the fields that CRS gives a new one, and these.
+    pub fn account(&mut self, key: &str, id: &str, fields: &[(&str, &str)]) {
         let at = format!("{key}{id}");
         let created = iso(self.now - DAY * 50);
         self.hash(
