@@ -120,6 +120,10 @@ const FREE: &[&str] = &[
     "gemini/user_quota.json",
 ];
 
+fn is_stream(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|end| end == "sse")
+}
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }

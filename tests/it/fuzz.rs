@@ -1,5 +1,5 @@
-//! The checks of the fuzz targets, each on generated input: a smoke test of what cargo-fuzz runs for hours with
-//! a compiler that is not here.
+//! The checks of the fuzz targets, each on generated input and on its seeds: a smoke test of what cargo-fuzz runs for
+//! hours with a nightly compiler.
 
 use std::path::Path;
 
@@ -233,11 +233,32 @@ fn the_known_forms_of_a_metadata_address() {
     }
 }
 
+/// The inputs that fuzzing starts from, each checked by its target.
+#[test]
+fn each_seed() {
+    type Check = fn(&[u8]);
+    let targets: [(&str, Check); 8] = [
+        ("body", body::check),
+        ("bridge", bridge::check),
+        ("chat", converters::chat),
+        ("headers", headers::check),
+        ("key", key::check),
+        ("query", query::check),
+        ("responses", converters::responses),
+        ("stream", stream::check),
+    ];
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    for (target, check) in targets {
+        for entry in std::fs::read_dir(seeds.join(target)).unwrap() {
+            check(&std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+}
+
 /// The files of `tests/fixtures` as inputs: what answers a call, for each protocol, cut here and there.
 #[test]
 fn stream_of_each_captured_answer() {
-    for (file, bytes) in captured() {
-        let is_stream = Path::new(&file).extension().is_some_and(|end| end == "sse");
+    for (is_stream, bytes) in captured() {
         let form = if is_stream { 0 } else { 128 };
         for protocol in 0..5 {
             for cut in [0, 77, 200] {
@@ -257,14 +278,15 @@ fn converters_of_each_captured_answer() {
     }
 }
 
-/// All files of `tests/fixtures/<provider>`.
-fn captured() -> Vec<(String, Vec<u8>)> {
+/// All files of `tests/fixtures/<provider>`, and whether each is a stream.
+fn captured() -> Vec<(bool, Vec<u8>)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut files = Vec::new();
     for provider in ["anthropic", "openai", "gemini", "antigravity"] {
         for entry in std::fs::read_dir(folder.join(provider)).unwrap() {
             let path = entry.unwrap().path();
-            files.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+            let is_stream = path.extension().is_some_and(|end| end == "sse");
+            files.push((is_stream, std::fs::read(&path).unwrap()));
         }
     }
     assert!(files.len() > 30);
