@@ -135,10 +135,6 @@ pub(crate) fn fixture(file: &str) -> Bytes {
         .into()
 }
 
-fn is_stream(file: &str) -> bool {
-    Path::new(file).extension().is_some_and(|end| end == "sse")
-}
-
 fn read(file: &str, endpoint: Endpoint, bytes: &[u8], piece: usize) -> Measured {
     let mut meter = meter(endpoint, is_stream(file)).expect("a meter");
     for piece in bytes.chunks(piece.max(1)) {

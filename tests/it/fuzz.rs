@@ -1,8 +1,6 @@
 //! The checks of the fuzz targets, each on generated input and on its seeds: a smoke test of what cargo-fuzz runs for
 //! hours with a nightly compiler.
 
-use std::path::Path;
-
 use proptest::prelude::*;
 
 #[allow(unreachable_pub, reason = "they are a crate of their own for cargo-fuzz")]
