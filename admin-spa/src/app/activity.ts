@@ -8,7 +8,7 @@ const visible = ref(!document.hidden)
 const now = ref(Date.now())
 
 for (const name of ['pointerdown', 'keydown', 'wheel', 'touchstart'] as const) {
-  addEventListener(name, () => (lastInput.value = now.value = Date.now()), { passive: true, capture: true })
+  addEventListener(name, () => (lastInput.value = Date.now()), { passive: true, capture: true })
 }
 document.addEventListener('visibilitychange', () => {
   visible.value = !document.hidden

@@ -1,4 +1,5 @@
 import type { Usd } from '@/api/generated/types.gen'
+import { numberFormat } from './intl'
 
 /** All amounts of the API are US dollars, exact to the millionth (`Usd`). Prices are dollars per million tokens. */
 export type { Usd }
@@ -12,22 +13,8 @@ export function addUsd(...amounts: Usd[]): Usd {
   return usd(amounts.reduce((sum, one) => sum + Math.round(one * 1e6), 0) / 1e6)
 }
 
-const formats = new Map<string, Intl.NumberFormat>()
-function dollars(language: string, least: number, most: number) {
-  const key = `${language} ${least} ${most}`
-  let format = formats.get(key)
-  if (!format) {
-    format = new Intl.NumberFormat(language, {
-      style: 'currency',
-      currency: 'USD',
-      currencyDisplay: 'narrowSymbol',
-      minimumFractionDigits: least,
-      maximumFractionDigits: most,
-    })
-    formats.set(key, format)
-  }
-  return format
-}
+const dollars = (language: string, least: number, most: number) =>
+  numberFormat(language, { style: 'currency', currency: 'USD', currencyDisplay: 'narrowSymbol', minimumFractionDigits: least, maximumFractionDigits: most })
 
 /** 2 decimals from $1, 4 below, `<$0.0001`, and `$0` only for nothing. */
 export function showUsd(amount: Usd, language: string): string {
