@@ -24,5 +24,7 @@ export const activity = {
   /** Milliseconds since 1970, to the second. */
   now: computed(() => now.value),
   visible: computed(() => visible.value),
+  /** Milliseconds since the last input. */
+  rested: () => Date.now() - lastInput.value,
   idle: computed(() => now.value - lastInput.value > idleAfter),
 }

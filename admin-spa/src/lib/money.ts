@@ -24,6 +24,12 @@ export function showUsd(amount: Usd, language: string): string {
   return size < 0.99995 ? dollars(language, 4, 4).format(amount) : dollars(language, 2, 2).format(amount)
 }
 
+/** Whether `showUsd` leaves some of it out. */
+export function isRounded(amount: Usd): boolean {
+  const millionths = Math.abs(Math.round(amount * 1e6))
+  return millionths !== 0 && (millionths < 100 || millionths % (millionths < 999_950 ? 100 : 10_000) !== 0)
+}
+
 /** Amounts beside an axis: as many decimals as its steps need, the same for each. */
 export const usdAxis = (language: string) => (amount: number, step: number): string => {
   const decimals = step >= 1 || amount === 0 ? 0 : Math.min(6, Math.max(2, Math.ceil(-Math.log10(step) - 1e-9)))

@@ -1,4 +1,4 @@
-import { nextTick, shallowRef, type VNodeChild } from 'vue'
+import { nextTick, onBeforeUnmount, shallowRef, type VNodeChild } from 'vue'
 
 /** Milliseconds before the pointer shows a tooltip, none right after another, and before it hides. */
 const wait = 250
@@ -41,7 +41,7 @@ export function leave() {
   timer = setTimeout(() => hide(), linger)
 }
 
-/** What a trigger listens to. `content` gives nothing if there is no tooltip now. */
+/** What a component's trigger listens to. `content` gives nothing if there is no tooltip now. */
 export function triggerOf(content: () => (() => VNodeChild) | undefined) {
   const open = (of: HTMLElement) => {
     const shows = content()
@@ -57,6 +57,7 @@ export function triggerOf(content: () => (() => VNodeChild) | undefined) {
     if (tap) open(of)
   }
   let listens: HTMLElement | undefined
+  onBeforeUnmount(() => listens && hide(listens))
   /** The rest is listened to from the first visit on: of the hundreds of triggers in a list few see one. */
   function visited(of: HTMLElement) {
     if (listens === of) return
