@@ -1,8 +1,8 @@
 // How long a person waits in the console when there is much: scripts/bench --console
 //
 // The relay has 2,000 keys, 300 accounts and 100,000 calls, which were really made. Figures are milliseconds from the
-// event (a click, the last letter typed) to the frame that shows its result, of several rounds. Fails when an aim is
-// missed. For work on the benchmark itself: --quick makes few calls and rounds, --calls=N so many calls, and
+// event (a click, the last letter typed) to the frame that shows its result, of several rounds; beside them stands what
+// it cost the main thread in all, in style and in layout, until nothing changed any more. Fails when an aim is missed. For work on the benchmark itself: --quick makes few calls and rounds, --calls=N so many calls, and
 // --only=filters,lists measures parts of answers, pages, filters, lists and details.
 
 import assert from "node:assert/strict";
@@ -14,6 +14,7 @@ import { setTimeout } from "node:timers/promises";
 
 import { Console, closeBrowser } from "./support/console.ts";
 import { type Much, fill } from "./support/many.ts";
+import { Meter, type Work } from "./support/meter.ts";
 import { PAGES } from "./support/pages.ts";
 import { type Sight, type Span, install, measure, read } from "./support/probe.ts";
 
@@ -44,10 +45,12 @@ const CONTENT: Record<string, string[]> = {
   tutorial: ["main pre"],
 };
 
+type Step = Span & { work?: Work };
+
 interface Row {
   name: string;
   aim?: number;
-  spans: Span[];
+  spans: Step[];
 }
 
 const sorted = (values: number[]) => [...values].sort((a, b) => a - b);
@@ -56,19 +59,22 @@ const figures = ({ name, aim, spans }: Row) => {
   const painted = spans.map((span) => span.painted);
   const complete = spans.map((span) => span.complete);
   const median = at(painted, 0.5);
-  return { name, aim, rounds: spans.length, median, p95: at(painted, 0.95), complete: at(complete, 0.5), missed: aim !== undefined && median >= aim };
+  const work = (part: keyof Work) => at(spans.map((span) => span.work?.[part] ?? NaN), 0.5);
+  const cost = spans[0]?.work && { task: work("task"), style: work("style"), layout: work("layout") };
+  return { name, aim, rounds: spans.length, median, p95: at(painted, 0.95), complete: at(complete, 0.5), cost, missed: aim !== undefined && median >= aim };
 };
 
 class Bench {
   readonly rows = new Map<string, Row>();
   readonly made: Console;
   #session = "";
+  #meter: Meter | undefined;
 
   constructor(made: Console) {
     this.made = made;
   }
 
-  add(name: string, span: Span, aim?: number): void {
+  add(name: string, span: Step, aim?: number): void {
     const row = this.rows.get(name) ?? { name, aim, spans: [] };
     row.spans.push(span);
     this.rows.set(name, row);
@@ -82,6 +88,7 @@ class Bench {
   /** A new profile, logged in, at this page. Gives the time of a first visit. */
   async cold(path: string): Promise<Span> {
     const page = await this.made.look();
+    this.#meter = await Meter.of(page);
     await this.made.context.addInitScript(install, { has: CONTENT[path] ?? [], at: path });
     await this.made.context.addInitScript((stored) => {
       for (const [name, value] of Object.entries(JSON.parse(stored) as Record<string, string>)) sessionStorage.setItem(name, value);
@@ -90,11 +97,16 @@ class Bench {
     return read(page);
   }
 
+  /** As the probe's, with what it cost. */
+  async measure(event: "click" | "input" | "change", sight: Sight, act: () => Promise<void>): Promise<Step> {
+    const probe = () => measure(this.made.page, event, sight, act);
+    return this.#meter === undefined ? probe() : this.#meter.during(probe);
+  }
+
   /** Follows the navigation's link to a page. */
-  async go(path: string): Promise<Span> {
-    const { page } = this.made;
-    const link = page.locator(`nav a[href="/admin-next/${path}"]`).first();
-    return measure(page, "click", { has: CONTENT[path] ?? [], at: path, fresh: true }, () => link.click());
+  async go(path: string): Promise<Step> {
+    const link = this.made.page.locator(`nav a[href="/admin-next/${path}"]`).first();
+    return this.measure("click", { has: CONTENT[path] ?? [], at: path, fresh: true }, () => link.click());
   }
 }
 
@@ -141,15 +153,15 @@ async function filters(bench: Bench): Promise<void> {
     for (let round = 0; round < ROUNDS; round += 1) {
       const word = list[round % list.length] ?? "";
       await search.click();
-      bench.add(`filter: ${path}`, await measure(page, "input", { has: [], rows: word }, () => search.pressSequentially(word, { delay: 60 })), FILTER);
-      bench.add(`filter emptied: ${path}`, await measure(page, "input", { has: ["main tbody tr"], moved: true }, () => search.fill("")), FILTER);
+      bench.add(`filter: ${path}`, await bench.measure("input", { has: [], rows: word }, () => search.pressSequentially(word, { delay: 60 })), FILTER);
+      bench.add(`filter emptied: ${path}`, await bench.measure("input", { has: ["main tbody tr"], moved: true }, () => search.fill("")), FILTER);
     }
   }
   await bench.go("requests");
   const outcome = page.locator("main select").nth(1);
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const value of ["failed", "all"]) {
-      const span = await measure(page, "change", { has: ["main tbody tr"], moved: true }, () => outcome.selectOption(value).then(() => undefined));
+      const span = await bench.measure("change", { has: ["main tbody tr"], moved: true }, () => outcome.selectOption(value).then(() => undefined));
       bench.add(`filter: requests, ${value}`, span, FILTER);
     }
   }
@@ -163,7 +175,7 @@ async function lists(bench: Bench): Promise<void> {
     await bench.go(path);
     const header = page.locator("main thead button", { hasText: column });
     for (let round = 0; round < ROUNDS; round += 1) {
-      bench.add(`sort: ${path} by ${column.toLowerCase()}`, await measure(page, "click", sight, () => header.click()), PAGE);
+      bench.add(`sort: ${path} by ${column.toLowerCase()}`, await bench.measure("click", sight, () => header.click()), PAGE);
     }
   }
   for (const [path, name] of [["api-keys", "Next page"], ["accounts", "Next page"], ["requests", /older/i]] as const) {
@@ -171,7 +183,7 @@ async function lists(bench: Bench): Promise<void> {
     await bench.go(path);
     const next = page.getByRole("button", { name });
     for (let round = 0; round < ROUNDS; round += 1) {
-      bench.add(`next page: ${path}`, await measure(page, "click", sight, () => next.click()), PAGE);
+      bench.add(`next page: ${path}`, await bench.measure("click", sight, () => next.click()), PAGE);
     }
   }
 }
@@ -186,7 +198,7 @@ async function details(bench: Bench): Promise<void> {
       const link = row.locator("a").first();
       const href = (await link.getAttribute("href")) ?? "";
       const at = new URL(href, "http://x").pathname.replace("/admin-next", "");
-      const span = await measure(page, "click", { has: [...has], at }, () => link.click());
+      const span = await bench.measure("click", { has: [...has], at }, () => link.click());
       bench.add(`open one: ${path}`, span, PAGE);
       await page.goBack();
       await page.locator("main tbody tr").nth(round + 1).waitFor();
@@ -229,9 +241,10 @@ const PARTS = { answers, pages, filters, lists, details };
 function report(bench: Bench, seedSeconds: number): void {
   const table = [...bench.rows.values()].map(figures);
   const cell = (value: number) => value.toFixed(0).padStart(8);
-  console.log(`${"milliseconds".padEnd(84)}${["median", "p95", "complete", "aim"].map((head) => head.padStart(9)).join("")}`);
-  for (const { name, median, p95, complete, aim, missed } of table) {
-    console.log(`${name.padEnd(84)} ${cell(median)} ${cell(p95)} ${cell(complete)} ${aim === undefined ? "" : cell(aim)}${missed ? "  missed" : ""}`);
+  console.log(`${"milliseconds".padEnd(84)}${["median", "p95", "complete", "task", "style", "layout", "aim"].map((head) => head.padStart(9)).join("")}`);
+  for (const { name, median, p95, complete, cost, aim, missed } of table) {
+    const spent = cost ? [cost.task, cost.style, cost.layout].map(cell) : ["", "", ""].map((none) => none.padStart(8));
+    console.log(`${name.padEnd(84)} ${[median, p95, complete].map(cell).join(" ")} ${spent.join(" ")} ${aim === undefined ? "" : cell(aim)}${missed ? "  missed" : ""}`);
   }
   const folder = path.resolve(import.meta.dirname, "../../bench-results");
   mkdirSync(folder, { recursive: true });

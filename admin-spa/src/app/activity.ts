@@ -8,7 +8,7 @@ const visible = ref(!document.hidden)
 const now = ref(Date.now())
 
 for (const name of ['pointerdown', 'keydown', 'wheel', 'touchstart'] as const) {
-  addEventListener(name, () => (lastInput.value = now.value = Date.now()), { passive: true, capture: true })
+  addEventListener(name, () => (lastInput.value = Date.now()), { passive: true, capture: true })
 }
 document.addEventListener('visibilitychange', () => {
   visible.value = !document.hidden
@@ -24,5 +24,7 @@ export const activity = {
   /** Milliseconds since 1970, to the second. */
   now: computed(() => now.value),
   visible: computed(() => visible.value),
+  /** Milliseconds since the last input. */
+  rested: () => Date.now() - lastInput.value,
   idle: computed(() => now.value - lastInput.value > idleAfter),
 }

@@ -1,4 +1,4 @@
-import { computed, shallowReactive } from 'vue'
+import { computed, markRaw, shallowReactive } from 'vue'
 import { createI18n } from 'vue-i18n'
 import type common from '@/locales/en/common.json'
 
@@ -14,10 +14,20 @@ export const i18n = createI18n({
   legacy: false,
   locale: initial as string,
   fallbackLocale: [],
-  messages: {},
+  // Texts are loaded before what shows them: as proxies they would be followed field by field, for each text on screen.
+  messages: Object.fromEntries(languages.map((one) => [one, markRaw({})])),
   missingWarn: import.meta.env.DEV,
   warnHtmlMessage: false,
 })
+
+/** Texts without values by language and path: each row of a list asks for the same. `null`: there is none. */
+const plain = new Map<string, string | null>()
+function plainText(path: string): string | null {
+  const key = `${i18n.global.locale.value} ${path}`
+  let text = plain.get(key)
+  if (text === undefined) plain.set(key, (text = i18n.global.te(path) ? i18n.global.t(path) : null))
+  return text
+}
 
 async function loadOne(language: Language, name: string) {
   const path = `/src/locales/${language}/${name}.json`
@@ -26,6 +36,7 @@ async function loadOne(language: Language, name: string) {
   if (loaded.has(path)) return
   const messages = await file()
   i18n.global.mergeLocaleMessage(language, { [name]: messages })
+  plain.clear()
   loaded.add(path)
 }
 
@@ -66,10 +77,12 @@ export const isolated = (values: Record<string, unknown>): Record<string, unknow
 
 /** Texts of `locales/<language>/<name>.json`; `T` is the type of the English file. */
 export function useText<T>(name: string): Text<T> {
-  return (key, values = {}, plural) =>
+  return (key, values, plural) =>
     plural === undefined
-      ? i18n.global.t(`${name}.${key}`, isolated(values))
-      : i18n.global.t(`${name}.${key}`, { n: plural, ...isolated(values) }, plural)
+      ? values === undefined
+        ? (plainText(`${name}.${key}`) ?? i18n.global.t(`${name}.${key}`))
+        : i18n.global.t(`${name}.${key}`, isolated(values))
+      : i18n.global.t(`${name}.${key}`, { n: plural, ...isolated(values ?? {}) }, plural)
 }
 
 /** Texts of the ui kit and those that all pages share. */
@@ -77,5 +90,5 @@ export const useCommon = () => useText<typeof common>('common')
 
 /** A text for a value that the API may add to: `fallback` if there is none. */
 export function textOr(path: string, fallback: string): string {
-  return i18n.global.te(path) ? i18n.global.t(path) : fallback
+  return plainText(path) ?? fallback
 }

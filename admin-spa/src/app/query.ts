@@ -66,6 +66,8 @@ export function useRead<T>(key: () => readonly unknown[], call: (signal: AbortSi
         placeholderData: keepPreviousData,
         enabled,
         meta: { live },
+        // Answers are replaced and never changed in place: a proxy around each row and field only costs.
+        shallow: true,
         ...(staleTime === undefined ? {} : { staleTime }),
       }
     }) as never,

@@ -1,3 +1,5 @@
+import { numberFormat } from './intl'
+
 /** How a figure stands to the one of the time before: 0.5 is half as much again. `undefined`: there was nothing. */
 export function changeOf(now: number, before: number | null | undefined): number | undefined {
   if (!before) return undefined
@@ -6,8 +8,8 @@ export function changeOf(now: number, before: number | null | undefined): number
 
 /** `+12 %`, `−3 %`, `0 %`; from ten times on as a factor: `×23`. */
 export function showChange(change: number, language: string): string {
-  if (change >= 9) return `×${new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(change + 1)}`
-  return new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 0, signDisplay: 'exceptZero' }).format(change)
+  if (change >= 9) return `×${numberFormat(language, { maximumFractionDigits: 0 }).format(change + 1)}`
+  return numberFormat(language, { style: 'percent', maximumFractionDigits: 0, signDisplay: 'exceptZero' }).format(change)
 }
 
 /** `part` of `whole`, 0 to 1; 0 of nothing. */

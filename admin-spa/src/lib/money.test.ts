@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { addUsd, exactUsd, parseUsd, showUsd, usdAxis, usd } from './money'
+import { addUsd, exactUsd, isRounded, parseUsd, showUsd, usdAxis, usd } from './money'
 
 test('two decimals from a dollar, four below, and zero only for nothing', () => {
   for (const [amount, shown] of [
@@ -51,4 +51,9 @@ test('amounts beside an axis all have the decimals that its steps need', () => {
   expect([0, 0.5, 1, 1.5].map((amount) => axis(amount, 0.5))).toEqual(['$0', '$0.50', '$1.00', '$1.50'])
   expect([20, 40].map((amount) => axis(amount, 20))).toEqual(['$20', '$40'])
   expect(axis(0.002, 0.001)).toBe('$0.002')
+})
+
+test('rounded is what shows fewer digits than there are', () => {
+  for (const whole of [0, 0.0001, 0.25, 0.9999, 1, 1043.83, 1e9]) expect(isRounded(usd(whole)), String(whole)).toBe(false)
+  for (const cut of [0.000001, 0.00009, 0.12345, 0.99994, 0.99999, 1.001, 1043.834]) expect(isRounded(usd(cut)), String(cut)).toBe(true)
 })

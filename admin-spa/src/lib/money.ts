@@ -1,4 +1,5 @@
 import type { Usd } from '@/api/generated/types.gen'
+import { numberFormat } from './intl'
 
 /** All amounts of the API are US dollars, exact to the millionth (`Usd`). Prices are dollars per million tokens. */
 export type { Usd }
@@ -12,22 +13,8 @@ export function addUsd(...amounts: Usd[]): Usd {
   return usd(amounts.reduce((sum, one) => sum + Math.round(one * 1e6), 0) / 1e6)
 }
 
-const formats = new Map<string, Intl.NumberFormat>()
-function dollars(language: string, least: number, most: number) {
-  const key = `${language} ${least} ${most}`
-  let format = formats.get(key)
-  if (!format) {
-    format = new Intl.NumberFormat(language, {
-      style: 'currency',
-      currency: 'USD',
-      currencyDisplay: 'narrowSymbol',
-      minimumFractionDigits: least,
-      maximumFractionDigits: most,
-    })
-    formats.set(key, format)
-  }
-  return format
-}
+const dollars = (language: string, least: number, most: number) =>
+  numberFormat(language, { style: 'currency', currency: 'USD', currencyDisplay: 'narrowSymbol', minimumFractionDigits: least, maximumFractionDigits: most })
 
 /** 2 decimals from $1, 4 below, `<$0.0001`, and `$0` only for nothing. */
 export function showUsd(amount: Usd, language: string): string {
@@ -35,6 +22,12 @@ export function showUsd(amount: Usd, language: string): string {
   if (size === 0) return dollars(language, 0, 0).format(0)
   if (size < 0.0001) return `<${dollars(language, 4, 4).format(0.0001)}`
   return size < 0.99995 ? dollars(language, 4, 4).format(amount) : dollars(language, 2, 2).format(amount)
+}
+
+/** Whether `showUsd` leaves some of it out. */
+export function isRounded(amount: Usd): boolean {
+  const millionths = Math.abs(Math.round(amount * 1e6))
+  return millionths !== 0 && (millionths < 100 || millionths % (millionths < 999_950 ? 100 : 10_000) !== 0)
 }
 
 /** Amounts beside an axis: as many decimals as its steps need, the same for each. */

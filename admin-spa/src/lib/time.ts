@@ -1,3 +1,5 @@
+import { dateFormat, relativeFormat } from './intl'
+
 /** In which zone moments are shown. */
 export type Zone = 'browser' | 'operator' | 'utc'
 
@@ -23,19 +25,21 @@ export function zoneName(zone: Zone, utcOffsetMinutes: number, at = new Date()):
 /** Date and time to the second, in the zone. */
 export function exactMoment(moment: Date, language: string, zone: Zone, utcOffsetMinutes = 0): string {
   const { date, timeZone } = shifted(moment, zone, utcOffsetMinutes)
-  const text = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23', timeZone }).format(date)
+  const text = dateFormat(language, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23', timeZone }).format(date)
   return `${text} ${zoneName(zone, utcOffsetMinutes, moment)}`
 }
+
+const yearOf = (date: Date, timeZone?: string) => (timeZone ? date.getUTCFullYear() : date.getFullYear())
+const dayOf = (date: Date, timeZone?: string) => (timeZone ? date.toISOString().slice(0, 10) : date.toDateString())
 
 /** `14:05` today, else `Nov 28, 14:05`, with the year if it is another. */
 export function shortMoment(moment: Date, now: Date, language: string, zone: Zone, utcOffsetMinutes = 0): string {
   const { date, timeZone } = shifted(moment, zone, utcOffsetMinutes)
   const today = shifted(now, zone, utcOffsetMinutes).date
-  const day = (one: Date) => new Intl.DateTimeFormat('en-CA', { timeZone }).format(one)
   const time: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone }
-  if (day(date) === day(today)) return new Intl.DateTimeFormat(language, time).format(date)
-  const sameYear = day(date).slice(0, 4) === day(today).slice(0, 4)
-  return new Intl.DateTimeFormat(language, { ...time, month: 'short', day: 'numeric', ...(sameYear ? {} : { year: 'numeric' }) }).format(date)
+  if (dayOf(date, timeZone) === dayOf(today, timeZone)) return dateFormat(language, time).format(date)
+  const sameYear = yearOf(date, timeZone) === yearOf(today, timeZone)
+  return dateFormat(language, { ...time, month: 'short', day: 'numeric', ...(sameYear ? {} : { year: 'numeric' }) }).format(date)
 }
 
 const units: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -48,7 +52,7 @@ const units: [Intl.RelativeTimeFormatUnit, number][] = [
 export function relativeMoment(moment: Date, now: Date, language: string, zone: Zone, utcOffsetMinutes = 0): string {
   const distance = moment.getTime() - now.getTime()
   if (Math.abs(distance) >= 86_400_000) return shortMoment(moment, now, language, zone, utcOffsetMinutes)
-  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'narrow' })
+  const format = relativeFormat(language, { numeric: 'auto', style: 'narrow' })
   if (Math.abs(distance) < 5_000) return format.format(0, 'second')
   const [unit, size] = units.find(([, size]) => Math.abs(distance) >= size) ?? units[2]!
   return format.format(Math.trunc(distance / size), unit)
@@ -88,5 +92,5 @@ export function readLabel(label: string, language: string): string {
   if (hour !== undefined) return `${hour}:00`
   const at = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day ?? 1)))
   const parts: Intl.DateTimeFormatOptions = day ? { month: 'short', day: 'numeric' } : { year: 'numeric', month: 'short' }
-  return new Intl.DateTimeFormat(language, { ...parts, timeZone: 'UTC' }).format(at)
+  return dateFormat(language, { ...parts, timeZone: 'UTC' }).format(at)
 }

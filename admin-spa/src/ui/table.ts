@@ -17,3 +17,6 @@ export interface Sort {
   by: string
   order: 'asc' | 'desc'
 }
+
+/** Classes of a column's cells, in the head as in the rows. */
+export const placeOf = (column: Column, index: number) => [column.number ? 'dt-num' : '', index === 0 ? 'dt-first' : '', column.quiet ? 'dt-quiet' : '', column.class]

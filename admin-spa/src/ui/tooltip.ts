@@ -1,4 +1,4 @@
-import { nextTick, shallowRef, type VNodeChild } from 'vue'
+import { nextTick, onBeforeUnmount, shallowRef, type VNodeChild } from 'vue'
 
 /** Milliseconds before the pointer shows a tooltip, none right after another, and before it hides. */
 const wait = 250
@@ -41,34 +41,45 @@ export function leave() {
   timer = setTimeout(() => hide(), linger)
 }
 
-/** What a trigger listens to. `content` gives nothing if there is no tooltip now. */
+/** What a component's trigger listens to. `content` gives nothing if there is no tooltip now. */
 export function triggerOf(content: () => (() => VNodeChild) | undefined) {
-  const open = (event: Event) => {
+  const open = (of: HTMLElement) => {
+    const shows = content()
+    if (shows) show(of, shows)
+  }
+  const down = (event: PointerEvent) => {
+    pressed = true
+    addEventListener('pointerup', () => setTimeout(() => (pressed = false)), { once: true })
     const of = event.currentTarget as HTMLElement
-    return () => {
-      const shows = content()
-      if (shows) show(of, shows)
-    }
+    // A tap shows what a pointer that hovers shows; on a link or button it is for that.
+    const tap = event.pointerType === 'touch' && shown.value?.of !== of && !of.closest('a, button')
+    hide()
+    if (tap) open(of)
+  }
+  let listens: HTMLElement | undefined
+  onBeforeUnmount(() => listens && hide(listens))
+  /** The rest is listened to from the first visit on: of the hundreds of triggers in a list few see one. */
+  function visited(of: HTMLElement) {
+    if (listens === of) return
+    listens = of
+    // A finger leaves with each tap.
+    of.addEventListener('pointerleave', (event) => event.pointerType !== 'touch' && leave())
+    of.addEventListener('pointerdown', down)
+    of.addEventListener('blur', () => hide(of))
   }
   return {
     onPointerenter(event: PointerEvent) {
+      const of = event.currentTarget as HTMLElement
+      visited(of)
       if (event.pointerType === 'touch') return
       clearTimeout(timer)
-      timer = setTimeout(open(event), shown.value || Date.now() - hiddenAt < again ? 0 : wait)
+      timer = setTimeout(() => open(of), shown.value || Date.now() - hiddenAt < again ? 0 : wait)
     },
-    // A finger leaves with each tap.
-    onPointerleave: (event: PointerEvent) => event.pointerType !== 'touch' && leave(),
-    onPointerdown(event: PointerEvent) {
-      pressed = true
-      addEventListener('pointerup', () => setTimeout(() => (pressed = false)), { once: true })
+    onFocus(event: FocusEvent) {
       const of = event.currentTarget as HTMLElement
-      // A tap shows what a pointer that hovers shows; on a link or button it is for that.
-      const tap = event.pointerType === 'touch' && shown.value?.of !== of && !of.closest('a, button')
-      hide()
-      if (tap) open(event)()
+      visited(of)
+      // A name finds out by the same event whether it is cut.
+      if (!pressed) void nextTick(() => open(of))
     },
-    // A name finds out by the same event whether it is cut.
-    onFocus: (event: FocusEvent) => !pressed && void nextTick(open(event)),
-    onBlur: (event: FocusEvent) => hide(event.currentTarget as HTMLElement),
   }
 }
