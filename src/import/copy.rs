@@ -40,7 +40,7 @@ const PROOFS: usize = 40;
 
 /// Keys, and their rows of usage, that are written together: the more, the fewer commits and the more memory.
 const KEYS_AT_ONCE: usize = 500;
-const ROWS_AT_ONCE: usize = 20_000;
+const ROWS_AT_ONCE: usize = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -12,8 +12,9 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use redis::Value;
 
-use self::index::{Index, Of};
+use self::index::{Found, Index, Of};
 use self::names::Form;
 use self::wire::{Line, Read, entries, members, text};
 use crate::import::fields::{Fields, usd};
@@ -21,8 +22,10 @@ use crate::import::source::{
     Counts, Edition, KeptValue, RawAccount, RawGroup, RawKey, RawUsage, Source, SourceError, Survey, UsageRow,
 };
 
-/// Keys, or accounts, that are read in one go with what they used.
+/// Keys, or accounts, that are read in one go with what they used, and counters of theirs: a key that was used for
+/// years has thousands.
 const AT_ONCE: usize = 50;
+const COUNTERS: usize = 5_000;
 
 /// Records of single calls of a key; CRS keeps no more.
 const RECORDS: &str = "199";
@@ -180,42 +183,49 @@ impl CrsRedis {
 
     /// What these owners used, in their order.
     async fn usage(&mut self, owners: &[u32]) -> Result<Vec<(Vec<UsageRow>, Vec<String>)>, SourceError> {
-        let (mut reads, mut of) = (Vec::new(), Vec::new());
+        let mut of = Vec::new();
         for (at, owner) in owners.iter().enumerate() {
-            for found in self.index.of(*owner) {
-                let name = self.index.name(found);
-                reads.push(match found.of {
-                    Of::Cost => Read::Get(name),
-                    Of::Records => Read::LRange(name, RECORDS),
-                    Of::Counts | Of::Model => Read::HGetAll(name),
-                });
-                of.push((at, *found));
-            }
+            of.extend(self.index.of(*owner).iter().map(|found| (at, *found)));
         }
-        let answers = self.line.all(reads).await?;
         let mut used: Vec<(Vec<UsageRow>, Vec<String>)> = vec![Default::default(); owners.len()];
-        for ((at, found), answer) in of.into_iter().zip(answers) {
-            let Some((rows, records)) = used.get_mut(at) else {
-                continue;
-            };
-            let bucket = self.index.bucket(found.bucket);
-            match found.of {
-                Of::Records => *records = members(answer),
-                Of::Cost => rows.extend(text(answer).map(|text| UsageRow {
-                    bucket,
-                    model: None,
-                    counts: None,
-                    cost: Some(usd(&text)),
-                })),
-                Of::Counts | Of::Model => rows.extend(entries(answer).map(|fields| UsageRow {
-                    bucket,
-                    model: (found.of == Of::Model).then(|| self.index.model(found.model).to_owned()),
-                    counts: Some(Counts::of(&fields)),
-                    cost: names::kept_cost(&fields),
-                })),
+        // What Redis answers takes many times the memory of the rows.
+        for of in of.chunks(COUNTERS) {
+            let reads = of.iter().map(|(_, found)| self.read(found)).collect();
+            for ((at, found), answer) in of.iter().zip(self.line.all(reads).await?) {
+                if let Some((rows, records)) = used.get_mut(*at) {
+                    self.take(found, answer, rows, records);
+                }
             }
         }
         Ok(used)
+    }
+
+    fn read(&self, found: &Found) -> Read {
+        let name = self.index.name(found);
+        match found.of {
+            Of::Cost => Read::Get(name),
+            Of::Records => Read::LRange(name, RECORDS),
+            Of::Counts | Of::Model => Read::HGetAll(name),
+        }
+    }
+
+    fn take(&self, found: &Found, answer: Value, rows: &mut Vec<UsageRow>, records: &mut Vec<String>) {
+        let bucket = self.index.bucket(found.bucket);
+        match found.of {
+            Of::Records => *records = members(answer),
+            Of::Cost => rows.extend(text(answer).map(|text| UsageRow {
+                bucket,
+                model: None,
+                counts: None,
+                cost: Some(usd(&text)),
+            })),
+            Of::Counts | Of::Model => rows.extend(entries(answer).map(|fields| UsageRow {
+                bucket,
+                model: (found.of == Of::Model).then(|| self.index.model(found.model).to_owned()),
+                counts: Some(Counts::of(&fields)),
+                cost: names::kept_cost(&fields),
+            })),
+        }
     }
 }
 
@@ -268,7 +278,17 @@ impl Source for CrsRedis {
     async fn keys(&mut self) -> Result<Vec<RawKey>, SourceError> {
         loop {
             let rest = self.index.keys.get(self.next_key..).unwrap_or_default();
-            let owners: Vec<u32> = rest.iter().take(AT_ONCE).copied().collect();
+            let mut counters = 0;
+            let owners: Vec<u32> = rest
+                .iter()
+                .take(AT_ONCE)
+                .take_while(|owner| {
+                    let is_room = counters < COUNTERS;
+                    counters += self.index.of(**owner).len();
+                    is_room
+                })
+                .copied()
+                .collect();
             if owners.is_empty() {
                 return Ok(Vec::new());
             }
