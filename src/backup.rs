@@ -30,7 +30,7 @@ pub use head::{Head, Passphrase};
 pub use pack::{Pack, PackError};
 pub use unpack::{Closed, Unpack};
 
-/// What a file begins with.
+/// The first bytes of a file.
 const MAGIC: &[u8; 11] = b"crs backup\n";
 
 /// The version of the file's form that this program writes, and the newest it reads.
@@ -39,7 +39,7 @@ const FORMAT: u32 = 1;
 /// Longest head that is read, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
 
-/// What a backup holds.
+/// The content of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {

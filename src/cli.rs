@@ -3,6 +3,18 @@
 //! A command asks the server that runs on the same data folder; if none runs, it opens the store itself and
 //! puts the same requests to the same router. Results go to standard output, everything else to standard
 //! error. Secrets are read from files, pipes or a prompt, never from arguments: other users see those.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `account`, `key`, `limits` | accounts and keys, and the limits of keys |
+//! | `ledger` | checks of the ledger, corrections |
+//! | `admin` | the administrator's login |
+//! | `backup` | `crs backup`, `verify`, `restore`, `move` |
+//! | `import` | copies a claude-relay-service's data |
+//! | `check` | the settings before a start, the server after it |
+//! | `api` | the admin API, over a socket or in process |
+//! | `input`, `output` | secrets, files and times that come in; results that go out |
+//! | `failure` | why a command failed, and its exit code |
 
 mod account;
 mod admin;
@@ -83,7 +95,7 @@ enum Command {
     Move(MoveArgs),
     /// Seal everything under NEW_ENCRYPTION_KEY. No relay may run on the store; killed anywhere, run it again.
     Rekey,
-    /// What was used: the books.
+    /// Usage and the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Take over the data of a claude-relay-service (CRS), which is only read: its keys keep working here.
@@ -178,11 +190,11 @@ enum KeyCommand {
     /// List keys, newest first.
     List(KeyList),
     /// Show one key: its limits and state, never the key itself.
-    Show(Named),
+    Show(RecordName),
     /// Refuse a key from now on; running calls go on.
-    Disable(Named),
+    Disable(RecordName),
     /// Let a disabled key in again.
-    Enable(Named),
+    Enable(RecordName),
     /// Forgive what a key has spent, so that a limit begins at 0. The ledger keeps what was spent.
     Reset(KeyReset),
 }
@@ -190,7 +202,7 @@ enum KeyCommand {
 #[derive(Debug, Args)]
 struct KeyReset {
     #[command(flatten)]
-    key: Named,
+    key: RecordName,
     /// Of which limit; `window`: the next call begins a new one.
     #[arg(value_name = "WHAT", value_parser = limits::resettable())]
     what: String,
@@ -198,12 +210,12 @@ struct KeyReset {
 
 #[derive(Debug, Args)]
 struct KeyCreate {
-    /// What to call it.
+    /// Its name.
     #[arg(long)]
     name: String,
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
-    /// How many calls may run at once; 0 is no limit.
+    /// How many calls may run at once; 0: unlimited.
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
     #[command(flatten)]
@@ -217,7 +229,7 @@ struct KeyCreate {
     /// How many tokens it may use in a window.
     #[arg(long, value_name = "N", requires = "window")]
     window_tokens: Option<u64>,
-    /// What its calls may cost in a window, in USD.
+    /// The most that its calls may cost in a window, in USD.
     #[arg(long, value_name = "USD", requires = "window")]
     window_cost: Option<f64>,
     /// When it ends: 12h, 30d, 2027-01-31, or a moment such as 2027-01-31T09:30:00Z.
@@ -246,7 +258,7 @@ struct KeyList {
 
 /// A record, by id or by its exact name.
 #[derive(Debug, Args)]
-struct Named {
+struct RecordName {
     /// Its id, or its exact name.
     #[arg(value_name = "ID-OR-NAME")]
     which: String,
@@ -266,7 +278,7 @@ enum AccountCommand {
 
 #[derive(Debug, Args)]
 struct AccountAdd {
-    /// What to call it.
+    /// Its name.
     #[arg(long)]
     name: String,
     /// claude, openai, gemini or antigravity; left out, the one a credential file is of, and claude for an API key.
@@ -291,7 +303,7 @@ struct AccountLogin {
     /// claude, openai, gemini or antigravity. Its OAuth client must be set: CLAUDE_OAUTH_CLIENT_ID and so on.
     #[arg(long, default_value = "claude")]
     platform: String,
-    /// What to call it; left out, the e-mail address that the provider tells.
+    /// Its name; the e-mail address that the provider reports, if left out.
     #[arg(long)]
     name: Option<String>,
     /// Ask Claude for one token that lasts a year and may do nothing but call models.
@@ -301,7 +313,7 @@ struct AccountLogin {
     options: AccountOptions,
 }
 
-/// What may be said of any new account.
+/// Settings of any new account.
 #[derive(Debug, Args)]
 struct AccountOptions {
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -309,7 +321,7 @@ struct AccountOptions {
     /// Who is asked first: lower goes first.
     #[arg(long, value_name = "N")]
     priority: Option<u32>,
-    /// How many calls it serves at once; 0 is no limit.
+    /// How many calls it serves at once; 0: unlimited.
     #[arg(long, value_name = "N")]
     max_concurrency: Option<u32>,
     /// The file that holds the proxy's address: http://, https:// or socks5://, then HOST:PORT or
@@ -324,7 +336,7 @@ struct AccountOptions {
 #[derive(Debug, Args)]
 struct AccountTest {
     #[command(flatten)]
-    named: Named,
+    named: RecordName,
     /// The model to ask for.
     #[arg(long)]
     model: Option<String>,

@@ -2,6 +2,15 @@
 //!
 //! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
 //! what to set; nothing is guessed in its place.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `read` | a reader per kind of value |
+//! | [`dotenv`] | `.env` files |
+//! | `strength` | how easy a password is to guess |
+//! | `target` | a command's other store |
+//! | `upstash` | the address and token of a database at Upstash |
+//! | [`crs`] | a claude-relay-service's settings |
 
 pub mod crs;
 pub mod dotenv;

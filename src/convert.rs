@@ -5,13 +5,18 @@
 //! | [`chat_to_messages`] | OpenAI's Chat Completions to Anthropic's Messages |
 //! | [`messages_to_gemini`] | Anthropic's Messages to Google's `generateContent` |
 //! | [`messages_to_responses`] | Anthropic's Messages to OpenAI's Responses |
+//! | [`responses_to_messages`] | OpenAI's Responses to Anthropic's Messages |
 
+#[cfg(test)]
+mod captured;
 pub mod chat_to_messages;
+mod claude;
 #[cfg(test)]
 mod growth;
 mod messages;
 pub mod messages_to_gemini;
 pub mod messages_to_responses;
+pub mod responses_to_messages;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};

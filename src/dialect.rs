@@ -16,6 +16,8 @@
 pub mod answer;
 pub mod body;
 pub mod call;
+#[cfg(test)]
+pub(crate) mod captured;
 mod endpoint;
 pub mod gemini;
 pub mod messages;

@@ -9,7 +9,7 @@
 //! | [`dialect`] | a failure as a response of the caller's protocol |
 //! | `about` | what clients ask about a key: models, limits, usage |
 //! | [`admin`] | the control plane: its routes and its envelope |
-//! | `session`, `stats`, [`ops`] | endpoints of the control plane: login, public statistics, health and metrics |
+//! | `login`, `stats`, [`ops`] | endpoints of the control plane: login, public statistics, health and metrics |
 //! | [`extract`], [`api_error`] | inputs and errors of the control plane |
 //! | `console`, `root` | the console's files; addresses outside of every prefix |
 
@@ -25,11 +25,11 @@ pub mod dialect;
 pub mod extract;
 pub mod gemini;
 mod intake;
+mod login;
 mod money_limits;
 pub mod openai;
 pub mod ops;
 mod root;
-mod session;
 mod stats;
 
 use axum::Router;
@@ -43,7 +43,6 @@ pub fn router(app: App) -> Router {
     model_calls()
         .merge(claude::probes())
         .merge(root::routes())
-        .merge(console::routes())
         // The control plane below has words of its own for it.
         .method_not_allowed_fallback(root::other_method)
         .merge(admin::router(&app))

@@ -78,10 +78,4 @@ pub use self::host::worker::{GateObject, PoolObject};
 
 /// Parts that the integration tests and the fuzz targets check from outside.
 #[doc(hidden)]
-pub mod tested {
-    pub use crate::account::allowed::{Allowed, Parameter, allowed_headers, allowed_query};
-    pub use crate::convert::messages_to_gemini;
-    pub use crate::model::address::Network;
-    pub use crate::model::calendar::Day;
-    pub use crate::model::name::{ModelName, canonical, same, spellings};
-}
+pub mod tested;

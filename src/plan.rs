@@ -7,6 +7,7 @@
 //! | [`MESSAGES_ON_ANTIGRAVITY`] | Anthropic's Messages | Antigravity's |
 //! | [`MESSAGES_ON_OPENAI`] | Anthropic's Messages | OpenAI's |
 //! | [`OPENAI`] | Responses and Chat Completions | OpenAI's |
+//! | [`RESPONSES_ON_CLAUDE`] | Responses | Claude's |
 //! | [`CHAT_ON_CLAUDE`] | Chat Completions | Claude's |
 //! | [`CHAT_ON_GEMINI`] | Chat Completions | Gemini's, by way of Messages |
 //! | [`GEMINI`] | `generateContent` and Code Assist | Gemini's |
@@ -25,6 +26,7 @@ use crate::convert::Converter;
 use crate::convert::chat_to_messages::{ChatToMessages, Target};
 use crate::convert::messages_to_gemini::{Form, MessagesToGemini};
 use crate::convert::messages_to_responses::MessagesToResponses;
+use crate::convert::responses_to_messages::ResponsesToMessages;
 use crate::dialect::answer::{Rewrite, Whole};
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::meter::{Meter, streams};
@@ -92,6 +94,12 @@ pub static OPENAI: Plan = Plan {
     accounts: &account::openai::OpenAi,
 };
 
+pub static RESPONSES_ON_CLAUDE: Plan = Plan {
+    dialect: &dialect::openai::OpenAi,
+    converters: &[&ResponsesToMessages],
+    accounts: &account::claude::Claude,
+};
+
 pub static CHAT_ON_CLAUDE: Plan = Plan {
     dialect: &dialect::openai::OpenAi,
     converters: &[&CHAT_FOR_CLAUDE],
@@ -122,6 +130,12 @@ pub struct Plans {
 pub static MESSAGES: Plans = Plans {
     own: &MESSAGES_ON_CLAUDE,
     other: Some((Family::OpenAi, &MESSAGES_ON_OPENAI)),
+};
+
+/// OpenAI's Responses: Claude's models are served by Claude's accounts.
+pub static RESPONSES: Plans = Plans {
+    own: &OPENAI,
+    other: Some((Family::Claude, &RESPONSES_ON_CLAUDE)),
 };
 
 impl From<&'static Plan> for Plans {
@@ -384,12 +398,13 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const ALL: [&Plan; 8] = [
+    const ALL: [&Plan; 9] = [
         &MESSAGES_ON_CLAUDE,
         &MESSAGES_ON_GEMINI,
         &MESSAGES_ON_ANTIGRAVITY,
         &MESSAGES_ON_OPENAI,
         &OPENAI,
+        &RESPONSES_ON_CLAUDE,
         &CHAT_ON_CLAUDE,
         &CHAT_ON_GEMINI,
         &GEMINI,
@@ -427,6 +442,7 @@ mod tests {
             (&OPENAI, Endpoint::Responses, any),
             (&OPENAI, Endpoint::CompactResponses, any),
             (&OPENAI, Endpoint::ChatCompletions, key),
+            (&RESPONSES_ON_CLAUDE, Endpoint::Responses, any),
             (&CHAT_ON_CLAUDE, Endpoint::ChatCompletions, any),
             (&CHAT_ON_GEMINI, Endpoint::ChatCompletions, any),
             (&GEMINI, internal, any),
@@ -455,6 +471,9 @@ mod tests {
             assert_eq!(otherwise.map(Plan::platform), moved.then_some(Platform::Claude));
             let (plan, otherwise) = Plans::from(&MESSAGES_ON_GEMINI).of(&ModelName::parse(model).unwrap());
             assert_eq!((plan.platform(), otherwise.is_some()), (Platform::Gemini, false));
+            let (plan, _) = RESPONSES.of(&ModelName::parse(model).unwrap());
+            let claude = model.starts_with("claude");
+            assert_eq!(plan.platform() == Platform::Claude, claude, "{model}");
         }
     }
 

@@ -3,7 +3,15 @@
 //!
 //! Each purpose has its own sub-key (HKDF-SHA256, RFC 5869, one label per purpose), so that what leaks or
 //! is replaced for one purpose says nothing about another.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `client_key`, `old_key`, `earlier` | client keys: issued here, by a CRS, under an earlier `ENCRYPTION_KEY` |
+//! | `seal` | provider secrets, encrypted |
+//! | `password`, `login_ticket`, `admin_session` | the administrator: passwords, tickets of one use, sessions |
+//! | [`pkce`] | PKCE for sign-ins at providers |
 
+mod admin_session;
 mod client_key;
 mod earlier;
 mod login_ticket;
@@ -11,7 +19,6 @@ mod old_key;
 mod password;
 pub mod pkce;
 mod seal;
-mod session;
 
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use hkdf::Hkdf;
@@ -21,6 +28,7 @@ use sha2::Sha256;
 
 use crate::config;
 
+pub use admin_session::{Lifetimes, Session, SessionError};
 pub use earlier::EARLIER;
 #[cfg(not(target_arch = "wasm32"))]
 pub use login_ticket::TICKET_LIFETIME;
@@ -28,7 +36,6 @@ pub use login_ticket::{LoginTickets, TicketError};
 pub use old_key::{OldKeys, Pepper, SourceDigest, mark, old_hash};
 pub use password::{PasswordError, hash_password, verify_dummy, verify_password};
 pub use seal::{SealError, is_bound};
-pub use session::{Lifetimes, Session, SessionError};
 
 type HmacSha256 = Hmac<Sha256>;
 

@@ -46,6 +46,7 @@ mod ended;
 mod kept;
 pub mod money;
 mod news;
+mod permission;
 mod policy;
 mod queue;
 mod spend;
@@ -93,12 +94,12 @@ pub struct Gate {
     spend: Spend,
     outbox: Outbox,
     #[serde(skip)]
-    told: Told,
+    effects: Effects,
 }
 
-/// What this step is to tell the host.
+/// The effects of this step that the host must carry out.
 #[derive(Clone, Debug, Default)]
-struct Told {
+struct Effects {
     rows: Vec<Row>,
     wake: Vec<CallId>,
     /// The record changed so that calls that wait may be decided differently.
@@ -107,7 +108,7 @@ struct Told {
     lasting: bool,
 }
 
-impl Told {
+impl Effects {
     fn head(&mut self) {
         self.rows.push(Row::Head);
         self.lasting = true;
@@ -215,7 +216,7 @@ impl Gate {
     fn adopt(&mut self, now: Millis, policy: Option<Arc<KeyPolicy>>) {
         let old = std::mem::replace(&mut self.record, policy);
         let Some(new) = &self.record else { return };
-        self.told.decides_anew |= old.as_ref().is_none_or(|old| !old.decides_like(new));
+        self.effects.decides_anew |= old.as_ref().is_none_or(|old| !old.decides_like(new));
         // The store knows, or the validity has no beginning any more: if it gets one again, then anew.
         if new.activated_at.is_some() || new.valid_for_ms == 0 {
             self.activated = None;
@@ -247,7 +248,7 @@ impl Gate {
             return;
         }
         self.leases.renew(now, call, ttl_ms);
-        self.told.rows.push(Row::Lease(call));
+        self.effects.rows.push(Row::Lease(call));
         if let (Some(text), Some(held)) = (note, self.leases.get_mut(call))
             && let Some(note) = &mut held.note
         {
@@ -277,14 +278,14 @@ impl Gate {
     /// What the call held.
     fn free(&mut self, call: CallId) -> Option<Held> {
         let lease = self.leases.free(call)?;
-        self.told.rows.push(Row::Lease(call));
+        self.effects.rows.push(Row::Lease(call));
         Some(lease.what)
     }
 
     /// Whether it waited.
     fn leave_queue(&mut self, call: CallId) -> bool {
         let turn = self.queue.remove(call);
-        self.told.rows.extend(turn.map(Row::Waiter));
+        self.effects.rows.extend(turn.map(Row::Waiter));
         turn.is_some()
     }
 
@@ -294,12 +295,12 @@ impl Gate {
         let had = held.is_some();
         // What a call holds is its right to be counted, and so is gone the second time.
         let admitted = held.filter(|held| !held.offered).map(|held| held.rounds);
-        let late = self.ended.take(call, &mut self.told.rows);
+        let late = self.ended.take(call, &mut self.effects.rows);
         if let (Some(rounds), Some(usage)) = (admitted.or(late), usage)
             && (usage.tokens > 0 || usage.cost > 0)
         {
             self.spend.settle(now, rounds, &usage);
-            self.told.head();
+            self.effects.head();
         }
         if let Some(event) = event {
             let entry = Entry {
@@ -308,7 +309,8 @@ impl Gate {
                 doubtful: event.again || (event.held && !had),
                 lost: None,
             };
-            self.outbox.push(now, entry, event.wait_ms, &mut self.told.rows);
+            self.outbox
+                .push(now, entry, event.wait_ms, &mut self.effects.rows);
         }
     }
 
@@ -319,19 +321,19 @@ impl Gate {
             && !held.offered
             && self.spend.forget(now, held.rounds)
         {
-            self.told.head();
+            self.effects.head();
         }
     }
 
     /// Frees what has ended. Nobody told how those calls went, so their notes are all there is of them.
     fn sweep(&mut self, now: Millis) {
-        self.ended.sweep(now, &mut self.told.rows);
+        self.ended.sweep(now, &mut self.effects.rows);
         for (turn, waiter) in self.queue.sweep(now) {
-            self.told.rows.push(Row::Waiter(turn));
-            self.told.wake.push(waiter.call);
+            self.effects.rows.push(Row::Waiter(turn));
+            self.effects.wake.push(waiter.call);
         }
         for (call, held) in self.leases.sweep(now) {
-            self.told.rows.push(Row::Lease(call));
+            self.effects.rows.push(Row::Lease(call));
             self.ended_untold(now, call, held, false);
         }
     }
@@ -342,7 +344,7 @@ impl Gate {
             return;
         }
         self.ended
-            .put(now, call, held.rounds, released, &mut self.told.rows);
+            .put(now, call, held.rounds, released, &mut self.effects.rows);
         if let Some(Note { text, key }) = held.note {
             let entry = Entry {
                 call,
@@ -350,7 +352,7 @@ impl Gate {
                 doubtful: true,
                 lost: Some(key),
             };
-            self.outbox.push(now, entry, LOST_WAIT_MS, &mut self.told.rows);
+            self.outbox.push(now, entry, LOST_WAIT_MS, &mut self.effects.rows);
         }
     }
 
@@ -401,17 +403,17 @@ impl Gate {
         if let Some((_, end)) = &mut self.newest {
             end.set_back(now);
         }
-        self.told.head();
-        self.told.rows.extend(self.leases.calls().map(Row::Lease));
-        self.told.rows.extend(self.ended.calls().map(Row::Ended));
-        self.told.rows.extend(self.queue.turns().map(Row::Waiter));
+        self.effects.head();
+        self.effects.rows.extend(self.leases.calls().map(Row::Lease));
+        self.effects.rows.extend(self.ended.calls().map(Row::Ended));
+        self.effects.rows.extend(self.queue.turns().map(Row::Waiter));
     }
 
     fn obey(&mut self, now: Millis, command: Command) -> Reply {
         match command {
             Command::Learn { policy } => {
-                self.told.lasting |= self.learn(now, policy);
-                self.told.rows.push(Row::Head);
+                self.effects.lasting |= self.learn(now, policy);
+                self.effects.rows.push(Row::Head);
             }
             Command::Admit(admit) => return self.admit(now, &admit),
             Command::Renew { call, ttl_ms, note } => {
@@ -427,31 +429,31 @@ impl Gate {
                     self.ended_untold(now, call, held, true);
                 }
             }
-            Command::TakeBatch => return Reply::Batch(self.outbox.take(now, &mut self.told.rows)),
+            Command::TakeBatch => return Reply::Batch(self.outbox.take(now, &mut self.effects.rows)),
             Command::BatchSent { last, sent } => {
-                return Reply::GivenUp(self.outbox.sent(now, last, sent, &mut self.told.rows));
+                return Reply::GivenUp(self.outbox.sent(now, last, sent, &mut self.effects.rows));
             }
             Command::Invalidate => {
                 self.freshness.invalidated(now);
                 // Whoever reads now may have read before the change.
                 self.reader = None;
-                self.told.head();
+                self.effects.head();
             }
             Command::SeedSpend(seed) => {
                 self.spend.seed(&seed);
-                self.told.head();
+                self.effects.head();
             }
             Command::ResetSpend { which } => {
                 if !self.spend.can_reset(which) {
                     return Reply::NeedSpend;
                 }
                 self.spend.reset(which);
-                self.told.head();
+                self.effects.head();
             }
             Command::Inherit(from) => {
                 if self.spend.inherit(now, &from) {
                     self.activated = self.activated.or(from.activated_at);
-                    self.told.head();
+                    self.effects.head();
                 }
             }
             Command::Snapshot => return Reply::Snapshot(Box::new(self.snapshot(now))),
@@ -471,7 +473,7 @@ impl Machine for Gate {
             self.set_back(now);
         }
         if self.spend.roll(now, self.calendar()) {
-            self.told.head();
+            self.effects.head();
         }
         self.sweep(now);
         // Before the command, so that what has come free is not a newcomer's; and after it, for what it freed.
@@ -480,9 +482,9 @@ impl Machine for Gate {
         self.offer_slots(now);
         self.wake_waiters(now);
         let next_news = self.next_news(now);
-        let Told {
+        let Effects {
             rows, wake, lasting, ..
-        } = std::mem::take(&mut self.told);
+        } = std::mem::take(&mut self.effects);
         let of_calls = |row: &Row| matches!(row, Row::Lease(_) | Row::Ended(_) | Row::Waiter(_));
         Step {
             reply,

@@ -19,7 +19,7 @@ const END: u8 = b'E';
 const LONGEST: u64 = 512 << 20;
 const MOST: u64 = 1 << 20;
 
-/// What comes next in a file.
+/// The next item of a file.
 pub(super) enum Entry {
     Part(Part),
     End(Summary),

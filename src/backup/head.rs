@@ -12,11 +12,11 @@ use super::{BadFile, FORMAT, MAGIC};
 use crate::model::secret::Secret;
 use crate::port::random::Random;
 
-/// What the passphrase costs a guesser. 64 MiB and three passes take a fifth of a second here.
+/// The cost of a guess at the passphrase. 64 MiB and three passes took a fifth of a second when measured.
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;
 
-/// What a file may ask of its reader: a changed head must not take all memory.
+/// Bounds on the cost that a file may name: a changed head must not take all memory.
 const MOST_MEMORY_KIB: u32 = 1 << 20;
 const MOST_PASSES: u32 = 100;
 
@@ -63,7 +63,7 @@ pub struct Sealing {
     cipher: String,
 }
 
-/// What a backup is sealed with.
+/// The passphrase of a sealed backup.
 #[derive(Clone)]
 pub struct Passphrase(Secret);
 
@@ -82,7 +82,7 @@ impl Passphrase {
     }
 }
 
-/// What pieces are proven with: the head's hash, and the key of a sealed file.
+/// Proves pieces: the head's hash, and the key of a sealed file.
 pub(super) struct Seal {
     pub(super) head: [u8; 32],
     pub(super) cipher: Option<Box<Aes256Gcm>>,

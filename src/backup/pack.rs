@@ -70,7 +70,7 @@ impl Pack {
         Ok(())
     }
 
-    /// What is to be written to the file by now.
+    /// The bytes that are ready to be written to the file.
     pub fn take(&mut self) -> Bytes {
         std::mem::take(&mut self.out).into()
     }

@@ -131,7 +131,7 @@ fn base(url: &str) -> Result<String, Failure> {
         })
 }
 
-/// The login of the first run is no login any more, so its file would only mislead.
+/// The login of the first run is invalid now, so its file would only mislead.
 fn forget_first_login(environment: &dyn Vars, output: &Output) -> bool {
     let file = PathBuf::from(config::data_dir(environment)).join("init.json");
     match std::fs::remove_file(&file) {

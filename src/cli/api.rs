@@ -55,7 +55,7 @@ enum Way {
     },
 }
 
-/// What a running server leaves in the data folder.
+/// The file that a running server leaves in the data folder.
 #[derive(Deserialize)]
 pub(super) struct Running {
     pub(super) url: String,
@@ -330,7 +330,7 @@ pub(super) async fn is_ours(running: &Running) -> Result<bool, Failure> {
     Ok(said.status == StatusCode::OK && local)
 }
 
-/// What the server at `url` says of itself; `None`: nobody listens there.
+/// How the server at `url` describes itself; `None`: nobody listens there.
 pub(super) async fn health(url: &str) -> Result<Option<Health>, Failure> {
     ask(url, "/health", None).await
 }

@@ -35,8 +35,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("from").args(["redis", "file"]))]
 pub(super) struct ImportArgs {
-    /// The CRS's database, such as redis://:PASSWORD@HOST:PORT/DB; it is only read. Left out, the one that --env names. A
-    /// password is better given by --env: other users see arguments.
+    /// The CRS's database, such as redis://:PASSWORD@HOST:PORT/DB; it is only read. Left out, the one that --env names. A password is better given by --env: other users see arguments.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
     /// An export file of the CRS instead: of its scripts, or of its address /admin/sync/export-accounts.
@@ -61,8 +60,7 @@ pub(super) struct ImportArgs {
     /// The CRS is stopped (with --follow: will be, when this ends): its logins are this relay's from now on.
     #[arg(long)]
     take_over: bool,
-    /// Where to: embedded, redis or upstash (with the addresses that are set), or redis://HOST:PORT/DB, with REDIS_PASSWORD
-    /// set if it has one. Left out, the store that this relay is set to.
+    /// Where to: embedded, redis or upstash (with the addresses that are set), or redis://HOST:PORT/DB, with REDIS_PASSWORD set if it has one. Left out, the store that this relay is set to.
     #[arg(long, value_name = "WHERE")]
     to: Option<String>,
 }
@@ -98,7 +96,7 @@ pub(super) async fn run(args: ImportArgs, environment: &dyn Vars, output: &Outpu
     done
 }
 
-/// What does not change between the rounds of a run.
+/// The inputs that all rounds of a run share.
 struct How<'a> {
     crs: Crs,
     variables: Vec<VariableFate>,
@@ -108,7 +106,7 @@ struct How<'a> {
 impl How<'_> {
     async fn rehearse(&self, config: &Config, source: &mut dyn Source) -> Result<Report, Failure> {
         let clock = NativeClock::default();
-        let shown = Shown::new(self.output);
+        let shown = ProgressLine::new(self.output);
         let mut run = Run {
             mode: Mode::Rehearse,
             logins: Logins::Idle,
@@ -165,7 +163,7 @@ impl How<'_> {
         Ok(())
     }
 
-    /// Copies again and again until it is told to end. What is away for a while does not end it.
+    /// Copies repeatedly until it is stopped. Outages of either side do not end it.
     async fn follow(
         &self,
         native: &Native,
@@ -211,8 +209,8 @@ impl How<'_> {
         logins: Logins,
     ) -> Result<Report, Failure> {
         let app = &native.app;
-        let mut kept = Kept::new(&setup.data_dir);
-        let shown = Shown::new(self.output);
+        let mut kept = LeftOverFile::new(&setup.data_dir);
+        let shown = ProgressLine::new(self.output);
         let mut run = Run {
             mode,
             logins,
@@ -335,12 +333,12 @@ fn failed(error: ImportError) -> Failure {
 }
 
 /// The file beside the data for what has no home.
-struct Kept {
+struct LeftOverFile {
     file: PathBuf,
     out: Option<(Draft, BufWriter<File>)>,
 }
 
-impl Kept {
+impl LeftOverFile {
     fn new(data_dir: &Path) -> Self {
         Self {
             file: data_dir.join("crs-import-kept.jsonl"),
@@ -375,7 +373,7 @@ impl Kept {
 }
 
 /// Progress on standard error: in one line on a terminal, now and then elsewhere.
-struct Shown<'a> {
+struct ProgressLine<'a> {
     output: &'a Output,
     clock: NativeClock,
     began: u64,
@@ -383,7 +381,7 @@ struct Shown<'a> {
     terminal: bool,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> ProgressLine<'a> {
     fn new(output: &'a Output) -> Self {
         let clock = NativeClock::default();
         let began = clock.now();

@@ -1,4 +1,4 @@
-//! What people and scripts hand in: secrets, credential files, points in time.
+//! Input of people and scripts: secrets, credential files, points in time.
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;

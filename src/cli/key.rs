@@ -159,7 +159,7 @@ fn shown(key: &Value) -> String {
     record(&rows)
 }
 
-/// `2 of 5`, or `2` where there is no limit.
+/// `2 of 5`, or `2` without a limit.
 pub(super) fn limit(value: &Value, now: &str, most: &str) -> String {
     let now = match cell(value, now) {
         unknown if unknown.is_empty() => "-".to_owned(),

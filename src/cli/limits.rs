@@ -38,7 +38,7 @@ impl Args for MoneyOptions {
     }
 }
 
-/// What of a key's spending can be forgiven, by its names in the admin API.
+/// The parts of a key's spending that can be reset, by their names in the admin API.
 pub(super) fn resettable() -> PossibleValuesParser {
     let sums = MoneyLimit::ALL.into_iter().map(|limit| limit.row().sum);
     PossibleValuesParser::new(["window"].into_iter().chain(sums).chain(["all"]))

@@ -27,7 +27,7 @@ impl Output {
         self.json
     }
 
-    /// A remark that is no part of the result.
+    /// A remark beside the result.
     pub(super) fn note(&self, text: &str) {
         if !self.json {
             let _ = writeln!(std::io::stderr(), "{text}");
@@ -73,12 +73,12 @@ impl Output {
     }
 }
 
-/// What must be read before a command can go on, also when a script wants JSON.
+/// Text that a person must read before a command can continue, even if a script asked for JSON.
 pub(super) fn ask(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A reader that has seen enough (`| head`) is no failure.
+/// A reader that stops early (`| head`) is not a failure.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -7,7 +7,7 @@ use super::dotenv::{self, Comment};
 use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
-/// What CRS uses where no key is set. It is published, so whoever runs with it has no secret; but their keys work.
+/// CRS's default where no key is set. It is public, so it protects nothing; but keys issued with it work.
 const PUBLISHED: &str = "CHANGE-THIS-32-CHARACTER-KEY-NOW";
 
 /// Hours from UTC where none are set, or 0.

@@ -4,7 +4,7 @@ use super::read::text;
 use super::{Config, Problems, Secrets, StoreChoice, Vars};
 use crate::model::percent::{self, COMPONENT};
 
-/// Settings of which some are others: where a command writes that was told so.
+/// Settings with some replaced: for a command that writes somewhere else.
 pub struct Aimed<'a> {
     vars: &'a dyn Vars,
     others: Vec<(&'static str, Option<String>)>,
@@ -20,9 +20,8 @@ impl Vars for Aimed<'_> {
 }
 
 impl<'a> Aimed<'a> {
-    /// `to`: `embedded`, `redis` or `upstash` with the addresses of the settings, or `redis://host[:port][/db]` (`rediss://`
-    /// for TLS) with `REDIS_USERNAME` and `REDIS_PASSWORD`: other users see arguments, so an address with a password is
-    /// refused. `None`: what the settings say.
+    /// `to`: `embedded`, `redis` or `upstash` with the addresses of the settings, or `redis://host[:port][/db]` (`rediss://` for TLS) with `REDIS_USERNAME` and `REDIS_PASSWORD`: other users see arguments, so an address
+    /// with a password is refused. `None`: what the settings say.
     pub fn at(vars: &'a dyn Vars, to: Option<&str>) -> Result<Self, Problems> {
         let others = to.map(|to| others(vars, to)).transpose()?.unwrap_or_default();
         Ok(Self { vars, others })

@@ -32,15 +32,14 @@
 mod answer;
 mod converter;
 mod error;
-mod model;
 mod request;
 
 pub use self::answer::stream::Stream;
 pub use self::answer::whole::answer;
 pub use self::converter::ChatToMessages;
 pub use self::error::{Unusable, error_body};
-pub use self::model::Target;
 pub use self::request::{Context, Options, request};
+pub use crate::convert::claude::model::Target;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::convert) mod tests;

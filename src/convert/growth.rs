@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::convert::chat_to_messages::{self, Target};
 use crate::convert::messages_to_gemini::{self, CountForm, Form};
+use crate::convert::messages_to_responses;
+use crate::convert::responses_to_messages;
 use crate::dialect::wire::marks;
 
 /// Bytes.
@@ -94,6 +96,31 @@ fn chat_calls(size: usize) -> String {
     )
 }
 
+fn responses_calls(size: usize) -> String {
+    let calls = items(size, 200, |at, text| {
+        format!(
+            r#"{{"type":"function_call","call_id":"c{at}","name":"n{}","arguments":"{{\"a\":\"{text}\"}}"}},{{"type":"function_call_output","call_id":"c{at}","output":"{text}"}}"#,
+            at % 500
+        )
+    });
+    format!(
+        r#"{{"model":"claude-sonnet-4-5","input":[{{"type":"message","role":"user","content":"go"}},{calls}]}}"#
+    )
+}
+
+fn answer_of_openai(size: usize) -> String {
+    let output = items(size, 200, |at, text| {
+        let content = format!(r#"[{{"type":"output_text","text":"{text}"}}]"#);
+        match at % 2 {
+            0 => format!(r#"{{"type":"message","role":"assistant","content":{content}}}"#),
+            _ => format!(
+                r#"{{"type":"function_call","call_id":"c{at}","name":"n","arguments":"{{\"a\":\"{text}\"}}"}}"#
+            ),
+        }
+    });
+    format!(r#"{{"object":"response","status":"completed","output":[{output}]}}"#)
+}
+
 fn answer_of_gemini(size: usize) -> String {
     let parts = items(size, 200, |at, text| match at % 2 {
         0 => format!(r#"{{"text":"{text}"}}"#),
@@ -173,6 +200,24 @@ fn conversions_grow_linearly() {
     let rid = |body: &[u8]| {
         black_box(marks::of_messages(body));
     };
+    let to_openai = |body: &[u8]| {
+        let options = messages_to_responses::Options::default();
+        black_box(messages_to_responses::request(body, &options)).expect("converts");
+    };
+    let to_claude = |body: &[u8]| {
+        let options = responses_to_messages::Options::default();
+        black_box(responses_to_messages::request(body, &options)).expect("converts");
+    };
+    let plain = br#"{"model":"gpt-5.4","messages":[{"role":"user","content":"hi"}]}"#;
+    let asked = messages_to_responses::request(plain, &messages_to_responses::Options::default())
+        .expect("converts")
+        .context;
+    let answer_from_openai = |body: &[u8]| {
+        black_box(messages_to_responses::answer(body, &asked, "a")).expect("converts");
+    };
+    measure("messages to OpenAI, calls", &messages_calls, &to_openai);
+    measure("Responses to Claude, calls", &responses_calls, &to_claude);
+    measure("an answer of OpenAI", &answer_of_openai, &answer_from_openai);
     measure("messages, calls", &messages_calls, &to_gemini(Form::JsonSchema));
     measure("messages, text", &messages_text, &to_gemini(Form::JsonSchema));
     measure("messages, tools", &messages_tools, &to_gemini(Form::JsonSchema));

@@ -9,6 +9,13 @@
 //! Of a field named twice the last is meant, as most servers read it. Two of the fields that limits depend on,
 //! or that the relay writes the account's own value into, are refused: ours and the provider's reading could
 //! differ, and with it what holds.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `walk`, `quotes` | the walk itself: values, strings |
+//! | [`coding`] | compressed bodies |
+//! | `surrogates` | escapes of half a character |
+//! | [`tools`] | tools that the provider may run |
 
 pub mod coding;
 mod quotes;
@@ -33,7 +40,7 @@ pub enum Field {
     MaxTokens,
     /// OpenAI's.
     MaxOutputTokens,
-    /// Anthropic's place for who asks, read by `messages::session::session_id`.
+    /// Anthropic's place for who asks, read by `messages::user_id::session_id`.
     Metadata,
     /// OpenAI's word for which calls share a cache: a session.
     PromptCacheKey,

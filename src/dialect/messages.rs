@@ -5,21 +5,21 @@
 //! | [`error`] | the relay's own errors |
 //! | [`forms`] | turns a whole message into a stream of events, and back |
 //! | [`json`], [`sse`] | read usage from an answer as its bytes pass |
-//! | [`session`] | the session in `metadata.user_id` |
+//! | [`user_id`] | the session in `metadata.user_id` |
 //! | [`usage`] | sums the `usage` object |
 
 pub(crate) mod error;
 pub(crate) mod forms;
 pub mod json;
-pub mod session;
 pub mod sse;
 pub mod usage;
+pub mod user_id;
 
 use bytes::Bytes;
 use crs_durable::Millis;
 use http::{HeaderMap, header};
 
-use self::session::session_id;
+use self::user_id::session_id;
 use super::Dialect;
 use super::answer::{Whole, is_object, is_other_form};
 use super::body::Field;

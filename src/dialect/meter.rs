@@ -1,4 +1,4 @@
-//! What an answer used, learned while its bytes pass.
+//! Reads an answer's usage while its bytes pass.
 //!
 //! A meter is shown every chunk of a response body, however the network cut it, and is asked at the end.
 //! It never holds, changes or delays a byte, its memory is bounded whatever passes, and it costs tens of

@@ -170,7 +170,8 @@ pub fn is_stored(fields: &Fields, body: &[u8]) -> bool {
     fields.raw(Field::Store, body) != Some(b"false")
 }
 
-/// What an answer made: its id, if the provider stores it, and the fingerprint of its last encrypted reasoning.
+/// The objects that an answer created: its id, if the provider stores it, and the fingerprint of its last encrypted
+/// reasoning.
 pub fn made(
     endpoint: Endpoint,
     stored: bool,

@@ -2,6 +2,9 @@
 //!
 //! A provider's cache belongs to an account, so the calls of a conversation go to the same one.
 //!
+//! Source: measured with Claude Code 2.1.330, Codex 0.169.0 and Gemini CLI 0.61.0; older names as older versions of the
+//! same clients send them.
+//!
 //! | protocol | `header` | in the body | `prefix` |
 //! | --- | --- | --- | --- |
 //! | Anthropic | `x-claude-code-session-id` (Claude Code) | `metadata`: the session in `metadata.user_id`, as a JSON text or behind `_session_` (older versions) | `system`, `messages` |

@@ -1,5 +1,14 @@
 //! Tools of the converters: objects whose members are found but not yet read,
 //! JSON that keeps its order, the lines and the data of event streams, and refusals that name a place.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`object`], [`json`], [`text`] | JSON: members found but not read; order kept; strings |
+//! | [`fields`] | the treatment of each top-level field |
+//! | [`lines`], [`events`] | the lines and the data of event streams |
+//! | [`budget`] | the bounds of one conversion |
+//! | [`marks`] | marks that a conversion leaves in a conversation |
+//! | [`words`] | messages of errors that follow no protocol |
 
 pub(crate) mod budget;
 pub(crate) mod events;

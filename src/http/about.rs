@@ -1,4 +1,4 @@
-//! What a key may ask about itself and the relay, in the shapes that CRS's users know.
+//! Endpoints where a key asks about itself and the relay, in CRS's shapes.
 
 use axum::Json;
 use axum::body::Body;
@@ -34,7 +34,7 @@ pub(super) async fn events() -> Json<Value> {
     Json(json!({ "success": true }))
 }
 
-/// What a key is told about something the relay knows by itself; `answer` sees the path that is asked for.
+/// Answers a key from the relay's own state; `answer` receives the path.
 pub(super) fn get(
     dialect: &'static dyn Dialect,
     answer: impl Fn(&str, Key) -> Result<Value, Failure> + Clone + Send + Sync + 'static,

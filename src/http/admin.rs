@@ -51,7 +51,7 @@ use http::header::{self, HeaderValue};
 use tower_http::cors::CorsLayer;
 
 use super::api_error::ApiError;
-use super::{ops, session, stats};
+use super::{login, ops, stats};
 use crate::app::App;
 use crate::config::Config;
 use crate::relay::headers::X_REQUEST_ID;
@@ -63,22 +63,19 @@ const OPENAPI: &str = include_str!("../../assets/openapi.json");
 /// Every route of the control plane; `described` names the same ones.
 fn routes() -> Router<App> {
     Router::new()
-        .route("/web/auth/login", post(session::login))
-        .route("/web/auth/logout", post(session::logout))
-        .route("/web/auth/refresh", post(session::refresh))
-        .route("/web/auth/user", get(session::user))
-        .route("/web/auth/sessions", get(session::list::list))
-        .route("/web/auth/sessions/{id}", delete(session::list::end))
-        .route("/web/auth/login-link", post(session::link::login_with_ticket))
-        .route("/web/auth/login-tickets", post(session::link::make_ticket))
+        .route("/web/auth/login", post(login::login))
+        .route("/web/auth/logout", post(login::logout))
+        .route("/web/auth/refresh", post(login::refresh))
+        .route("/web/auth/user", get(login::user))
+        .route("/web/auth/sessions", get(login::list::list))
+        .route("/web/auth/sessions/{id}", delete(login::list::end))
+        .route("/web/auth/login-link", post(login::link::login_with_ticket))
+        .route("/web/auth/login-tickets", post(login::link::make_ticket))
         .route(
             "/web/auth/change-password",
-            post(session::password::change_password),
+            post(login::password::change_password),
         )
-        .route(
-            "/web/auth/reset-password",
-            post(session::password::reset_password),
-        )
+        .route("/web/auth/reset-password", post(login::password::reset_password))
         .route("/admin/api-keys", get(keys::list).post(keys::create))
         .route("/admin/api-keys/batch", post(keys::batch::batch))
         .route(

@@ -33,7 +33,7 @@ pub struct ApiError {
 pub struct ErrorBody<'a> {
     /// A stable code, for scripts.
     pub error: &'a str,
-    /// What happened and what to do, for people.
+    /// The failure and its remedy, for people.
     pub message: &'a str,
     /// The field of the request that is at fault, if one is.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Response, StatusCode};
 
-pub(super) use embedded::{BUILT, routes};
+pub(super) use embedded::{BUILT, HERE, page};
 
 /// Where the console is.
 pub(super) const HOME: &str = "/admin-next/";

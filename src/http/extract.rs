@@ -1,4 +1,4 @@
-//! What admin handlers take: proof of being an admin, a body, a query.
+//! Extractors of admin handlers: proof of being an admin, a body, a query.
 
 pub(super) mod input;
 mod origin;

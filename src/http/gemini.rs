@@ -1,4 +1,4 @@
-//! What Gemini CLI and Google's SDKs call, under `/gemini`: Code Assist, and the Gemini API.
+//! The routes of Gemini CLI and Google's SDKs under `/gemini`: Code Assist, and the Gemini API.
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -119,7 +119,7 @@ pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
     .only_these(&Gemini)
 }
 
-/// What a call says of itself, in its envelope or without one.
+/// The fields of a call, in its envelope or without one.
 fn particulars(received: &ReceivedRequest<'_>, model: String, stream: bool) -> Particulars {
     let (session, max_output, hosted) = match opened(received, Field::Request) {
         Some((fields, body)) => {

@@ -1,6 +1,6 @@
 //! A call's body from the wire to its fields: read, unpacked, walked over.
 //!
-//! What takes more than a millisecond goes in turns, beside the event loops, so that others' streams go on.
+//! Work over a millisecond runs in turns beside the event loops, so that other streams continue.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};

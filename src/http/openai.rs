@@ -1,5 +1,5 @@
-//! What Codex and the OpenAI SDKs call, under `/openai`; under `/openai/claude` and `/openai/gemini` on other
-//! providers' accounts.
+//! The routes of Codex and the OpenAI SDKs, under `/openai`: on OpenAI's accounts, or for Responses of Claude's models
+//! on Claude's; under `/openai/claude` and `/openai/gemini` on other providers' accounts.
 
 use axum::Router;
 use axum::body::Body;
@@ -16,7 +16,7 @@ use crate::dialect::call::Endpoint;
 use crate::dialect::openai::{self, OpenAi};
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
-use crate::plan::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, OPENAI, Plan};
+use crate::plan::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, OPENAI, Plan, RESPONSES};
 
 /// Routes below `/openai/claude` and `/openai/gemini`: Chat Completions on other providers' accounts.
 fn chat_on(plan: &'static Plan, family: Family, owner: &'static str) -> Router<App> {
@@ -42,7 +42,8 @@ fn chat_on(plan: &'static Plan, family: Family, owner: &'static str) -> Router<A
         ))
 }
 
-/// Model calls of clients whose base URL lacks its prefix: on OpenAI's accounts, whatever model they name.
+/// Model calls of clients whose base URL lacks its prefix: on OpenAI's accounts, but for
+/// Responses of Claude's models.
 pub fn unprefixed() -> Router<App> {
     let responses = || post(responses).get(web_socket).only_these(&OpenAi);
     let compact = || post(compact_responses).only_these(&OpenAi);
@@ -81,7 +82,7 @@ pub fn chat() -> MethodRouter<App> {
 }
 
 async fn responses(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, &OPENAI, Endpoint::Responses, request, read).await
+    call::serve(&app, RESPONSES, Endpoint::Responses, request, read).await
 }
 
 async fn compact_responses(State(app): State<App>, request: Request) -> Response<Body> {

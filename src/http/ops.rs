@@ -1,4 +1,4 @@
-//! What operators' tools ask: is it well, and how much of everything.
+//! Endpoints for operators' tools: health and metrics.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -59,7 +59,7 @@ struct StoreHealth {
 struct LedgerHealth {
     /// Settled calls the store does not have yet.
     pending: Option<usize>,
-    /// What they take of memory, about, bytes.
+    /// Their approximate memory, bytes.
     pending_bytes: Option<usize>,
     /// Settled calls there is room for; of more the oldest are lost.
     capacity: Option<usize>,

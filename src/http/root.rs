@@ -1,9 +1,9 @@
-//! What is outside of every prefix: the front page, model calls of clients whose base URL lacks its prefix, and an
+//! Routes outside of every prefix: the front page, model calls of clients whose base URL lacks its prefix, and an
 //! answer in words for everything that there is not.
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{OriginalUri, State};
+use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode};
@@ -33,10 +33,17 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 /// How much of a path is repeated in an answer, characters.
 const LONGEST_PATH: usize = 200;
 
-/// The front page, and the calls whose path alone says which protocol they are of: each is served by the accounts of
-/// that protocol's own platform, whatever model it names.
+/// The front page, the console's files, and the calls whose path alone says which protocol they are of: each of these is served by the accounts of that protocol's own platform, whatever model it names.
 pub(super) fn routes() -> Router<App> {
-    Router::new()
+    let files = if console::HERE {
+        Router::new()
+            .route("/admin-next", get(console_home))
+            .route(console::HOME, get(console_page))
+            .route("/admin-next/{*path}", get(console_page))
+    } else {
+        Router::new()
+    };
+    files
         .route("/", get(front))
         .route("/apiStats", get(statistics))
         .merge(claude::unprefixed())
@@ -47,6 +54,26 @@ pub(super) fn routes() -> Router<App> {
             "/v1/models/{*model}",
             gemini::calls_of_model(Surface::V1).get(model),
         )
+}
+
+async fn console_home(state: State<App>, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
+    if console::BUILT {
+        return console::redirect();
+    }
+    console_page(state, None, uri, headers).await
+}
+
+async fn console_page(
+    state: State<App>,
+    path: Option<Path<String>>,
+    uri: OriginalUri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let path = path.map(|Path(path)| path).unwrap_or_default();
+    match console::page(&path, &headers) {
+        Some(response) => response,
+        None => nothing(state, uri, headers).await,
+    }
 }
 
 /// CRS's address of the page for key holders. Its query is CRS's too: `apiId`, `apiIds`.

@@ -3,6 +3,14 @@
 //!
 //! Nobody logs in. The key, or its id, comes in the body, so that it is in no address and no log. Nothing is told of
 //! accounts.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `user`, `remaining` | a key's usage, and the rest of its limits |
+//! | `models` | usage by model |
+//! | `batch` | several keys |
+//! | `trend` | usage over time |
+//! | `test_call` | a test of a key with a real call |
 
 pub(super) mod batch;
 pub(super) mod models;
@@ -38,7 +46,7 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 10..=512;
 /// Length of an id, bytes: ours and those of imported keys are UUIDs.
 const ID_BYTES: usize = 36;
 
-/// Every answer that is no error.
+/// Every answer but errors.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Answer<T> {
     /// Always true: failures have another status.
@@ -196,7 +204,7 @@ fn slow(app: &App, source: Source, weight: u64) -> Result<(), ApiError> {
         })
 }
 
-/// What was used, as CRS tells it.
+/// Usage in CRS's shape.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsUsage)]

@@ -37,7 +37,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What scrypt is given beside the key.
+    /// scrypt's salt.
     fn salt(self) -> &'static str {
         match self {
             Self::Claude => "salt",

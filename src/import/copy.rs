@@ -81,7 +81,7 @@ impl Logins {
     }
 }
 
-/// What the operator knows of the CRS.
+/// Settings of the CRS, from the operator.
 pub struct Crs {
     /// Its `ENCRYPTION_KEY`, in each of the readings that the file allows.
     pub keys: Vec<Secret>,
@@ -122,7 +122,7 @@ pub enum ImportError {
     Keep(#[from] std::io::Error),
 }
 
-/// What a run is given beside its source.
+/// A run's inputs beside its source.
 pub struct Run<'a> {
     pub mode: Mode,
     pub logins: Logins,
@@ -138,7 +138,7 @@ pub struct Run<'a> {
     pub keep: &'a mut (dyn FnMut(&KeptValue) -> std::io::Result<()> + Send),
 }
 
-/// What is worked out on the way.
+/// State of a run.
 struct Working {
     digests: SourceDigest,
     report: Report,

@@ -137,7 +137,7 @@ fn text(value: Option<&Value>) -> Option<String> {
     })
 }
 
-/// An object as a hash of CRS: what is no text is written as one.
+/// An object as a hash of CRS: values that are not text are written as text.
 fn fields(element: &Value) -> Option<Fields> {
     let object = element.as_object()?;
     let texts = object

@@ -7,7 +7,7 @@ use crate::model::money::MicroUsd;
 use crate::model::time::parse_iso;
 use crate::port::clock::Millis;
 
-/// What JavaScript makes of nothing when it writes it as text.
+/// How JavaScript writes missing values as text.
 const NOTHING: [&str; 5] = ["", "null", "undefined", "NaN", "[object Object]"];
 
 /// Field names and values, as they were stored.
@@ -19,7 +19,7 @@ pub struct Fields(pub BTreeMap<String, String>);
 pub enum Moment {
     Absent,
     At(Millis),
-    /// There is a text, and it is no moment.
+    /// The text is not a moment.
     Unreadable,
 }
 
@@ -49,7 +49,7 @@ impl Fields {
         self.text(name).map_or(0, count)
     }
 
-    /// US dollars; 0 if it is no amount.
+    /// US dollars; 0 if the text is not an amount.
     pub fn usd(&self, name: &str) -> MicroUsd {
         self.text(name).map_or(MicroUsd::ZERO, usd)
     }

@@ -18,7 +18,7 @@ use crate::secrets::old_hash;
 /// Clients that CRS and this relay know by the same names. Its fourth, `droid_cli`, has no service here.
 const CLIENTS: [&str; 3] = ["claude_code", "gemini_cli", "codex_cli"];
 
-/// What is known of the CRS when its keys are read.
+/// Settings of the CRS that reading its keys needs.
 #[derive(Debug, Default)]
 pub struct Context {
     pub edition: Edition,
@@ -33,7 +33,7 @@ pub struct Context {
     pub queue: Option<Queue>,
     /// Every Claude call must come from Claude Code.
     pub claude_code_only: bool,
-    /// What its keys begin with.
+    /// The prefix of its keys.
     pub prefix: String,
 }
 
@@ -96,7 +96,7 @@ pub fn key(
     Ok(key)
 }
 
-/// What CRS stored of the secret: a hash, or in old versions the key itself.
+/// CRS's record of the secret: a hash, or in old versions the key itself.
 fn hash(fields: &Fields, pepper: &Secret) -> Result<KeyHash, &'static str> {
     let stored = fields.text("apiKey").ok_or("nothing of its secret is there")?;
     if stored.contains("[REDACTED]") || stored.contains("...") {
@@ -450,7 +450,7 @@ impl Reading<'_> {
         }
     }
 
-    /// What held nothing back.
+    /// Limits that limited nothing.
     fn homeless(&mut self) {
         let fields = self.fields;
         if fields.text("icon").is_some() {

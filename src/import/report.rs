@@ -1,4 +1,4 @@
-//! What a run found: figures, and remarks that are of many records at once. Holds no secret.
+//! The report of a run: figures, and remarks on many records at once. Holds no secret.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::store::imports::Outcome;
 /// Names shown of those that a remark is about.
 const SHOWN: usize = 20;
 
-/// What a remark means for the record.
+/// How a remark affects the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Matter {
@@ -63,7 +63,7 @@ impl Remarks {
     }
 }
 
-/// What became of the records of one kind.
+/// Results for the records of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
@@ -92,7 +92,7 @@ impl Figures {
     }
 }
 
-/// What a variable of the CRS comes to here.
+/// The fate of a variable of the CRS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VariableFate {
     pub name: String,
@@ -115,7 +115,7 @@ pub struct Report {
     pub settings: Figures,
     pub sums: Figures,
     pub calls: u64,
-    /// What all keys together spent in the CRS, micro-USD.
+    /// The spending of all keys in the CRS, micro-USD.
     pub spent: u64,
     /// Encrypted values that were tried, and that the key opens.
     pub secrets_tried: u64,
@@ -128,7 +128,7 @@ pub struct Report {
     /// Variables that must be set here before imported logins can be refreshed.
     pub needed_variables: Vec<String>,
     pub variables: Vec<VariableFate>,
-    /// What has no home here, by kind.
+    /// Records that this relay has no place for, by kind.
     pub homeless: BTreeMap<String, u64>,
     /// Where that is kept.
     #[serde(skip_serializing_if = "Option::is_none")]

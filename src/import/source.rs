@@ -1,4 +1,4 @@
-//! What is read of a CRS, whatever it is read from. Only reading is possible: there is no other way to ask.
+//! The port that reads a CRS, from files or from its Redis. It can only read.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ pub struct RawKey {
     pub records: Vec<String>,
 }
 
-/// What an account used.
+/// An account's usage.
 #[derive(Clone, Debug, Default)]
 pub struct RawUsage {
     pub id: String,
@@ -142,7 +142,7 @@ pub struct Survey {
     pub admin: Option<String>,
     /// `apikey:hash_map`, as far as needed: it tells which of two keys with one hash is meant.
     pub hash_map: BTreeMap<String, String>,
-    /// What has no home here: how many of each kind.
+    /// Records that this relay has no place for: how many of each kind.
     pub homeless: BTreeMap<&'static str, u64>,
     /// Upper bound, for progress.
     pub keys: u64,
@@ -173,7 +173,7 @@ pub trait Source: Send {
     /// The next accounts' usage; empty at the end.
     async fn account_usage(&mut self) -> Result<Vec<RawUsage>, SourceError>;
 
-    /// What was left out so far, since it is of another type than a CRS writes there.
+    /// Keys skipped so far, because their type is not the one that a CRS writes.
     fn unreadable(&self) -> Vec<String> {
         Vec::new()
     }

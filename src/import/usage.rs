@@ -15,7 +15,7 @@ use crate::model::usage::{LedgerEvent, Quality, Tokens, Totals};
 use crate::store::imports::digest;
 use crate::store::ledger::{Bucket, IMPORTED, ImportedSum, Scope};
 
-/// What one key used in one span of time.
+/// One key's usage in one span of time.
 #[derive(Clone, Debug, Default)]
 struct Span {
     counts: Counts,
@@ -192,7 +192,7 @@ fn all_time_models(spans: &mut BTreeMap<Bucket, Span>) {
     }
 }
 
-/// What each model used. Costs that CRS did not keep are by the price table, and then made to add up to what the key
+/// Usage by model. Costs that CRS did not keep are by the price table, and then made to add up to the sum that the key
 /// spent; of all time, where there may be fewer models than spending, only if they add up to more.
 fn model_totals<'a>(bucket: Bucket, span: &'a Span, prices: &PriceBook) -> Vec<(&'a str, Totals)> {
     let mut totals: Vec<(&str, Totals)> = span

@@ -35,7 +35,7 @@ impl Platform {
     }
 }
 
-/// What tokens a sign-in at a provider is to give.
+/// The kind of tokens that a sign-in asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Grant {
@@ -47,7 +47,7 @@ pub enum Grant {
     SetupToken,
 }
 
-/// A proxy between us and the provider. There is no `Debug` of the password.
+/// A proxy between the relay and the provider. Its `Debug` leaves the password out.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Proxy {
     pub scheme: ProxyScheme,
@@ -58,7 +58,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// What may be shown: `socks5://host:port`, no login.
+    /// The proxy without its login: `socks5://host:port`.
     pub fn shown(&self) -> String {
         let host = &self.host;
         if host.contains(':') {
@@ -107,14 +107,14 @@ pub struct Account {
     /// Grows whenever the credentials are replaced or refreshed.
     pub credential_version: u64,
     pub priority: u32,
-    /// 0 is no limit.
+    /// 0: unlimited.
     pub max_concurrency: u32,
     pub is_active: bool,
     pub schedulable: bool,
     /// The proxy as JSON, sealed (it may hold a password).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
-    /// What of the proxy may be shown: `socks5://host:port`.
+    /// The proxy without its login: `socks5://host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_shown: Option<String>,
     /// From the model a client names to the model this account is asked for.
@@ -172,7 +172,7 @@ impl Account {
         }
     }
 
-    /// What the pool must know of the account. `utc_offset_minutes`: the operator's clock.
+    /// The account's policy for the pool. `utc_offset_minutes`: the operator's clock.
     pub fn policy(&self, utc_offset_minutes: i32) -> AccountPolicy {
         // A model the account has a name of its own for is one it supports. Calls are compared by canonical
         // names.
@@ -203,7 +203,7 @@ impl Account {
     }
 }
 
-/// What an account is at its provider. It decides which calls the account can serve.
+/// An account's kind at its provider. It decides which calls the account can serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountKind {
     /// A key of the provider's API, or of a compatible host.
@@ -238,7 +238,7 @@ pub enum StoredCredentials {
         access_token: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refresh_token: Option<String>,
-        /// When the access token ends; `None`: not told, so it is used until refused.
+        /// When the access token ends; `None`: not reported, so it is used until refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Millis>,
         /// For whom at the provider the tokens speak, where calls must say so: the account of ChatGPT, the

@@ -1,4 +1,4 @@
-//! What kind of network an address belongs to: decides where provider calls may go.
+//! The kind of network of an address: decides where provider calls may go.
 //!
 //! Sources: the IANA special-purpose registries for IPv4 and IPv6 (RFC 6890 and its successors), RFC 6052
 //! (IPv4 inside IPv6), the WHATWG URL standard for the spellings of IPv4 addresses, and the documentation of
@@ -84,7 +84,7 @@ impl Host {
 }
 
 impl Network {
-    /// Of a host, as far as it can be told without resolving it. A name that tells nothing is `Public`.
+    /// The network of a host, without resolving it. Any other name counts as `Public`.
     pub fn of_host(host: &str) -> Self {
         match Host::read(host) {
             Host::Address(address) => Self::of(address),

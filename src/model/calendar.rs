@@ -17,7 +17,7 @@ pub const DAY: u64 = 24 * HOUR;
 /// The last millisecond of the year 9999, less what an offset may add.
 const END: u64 = 253_402_300_799_999 - 2 * DAY;
 
-/// What day it is where the operator is.
+/// The operator's date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
     offset_minutes: i32,

@@ -1,4 +1,4 @@
-//! What a call used beside text tokens, and what that cost.
+//! Items that a call used beside text tokens, and their cost.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -87,13 +87,13 @@ impl Extras {
         self
     }
 
-    /// What there is of, with its count.
+    /// The items present, with their counts.
     pub fn used(&self) -> impl Iterator<Item = (Item, u64)> {
         Item::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
     }
 }
 
-/// What a call was charged for one item, as its record keeps it. The call's cost includes it.
+/// A call's charge for one item, in its record. The call's cost includes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Charge {

@@ -52,9 +52,9 @@ pub enum Code {
     EndedByOperator,
     /// The provider's refusal of this request, passed on. Its words are in the answer, and in the log.
     PassedOn,
-    /// The client left. Nobody is told; the request log is.
+    /// The client left, so there is no response. Only the request log has this code.
     ClientLeft,
-    /// Nobody told how the call ended: its host is gone. Only the request log is told.
+    /// The call was not settled: its host is gone. Only the request log has this code.
     CallLost,
     /// Our own store or machine is away.
     RelayUnavailable,

@@ -106,7 +106,7 @@ pub enum ExpirationMode {
     Activation,
 }
 
-/// What `activationDays` counts, under CRS's name.
+/// The unit of `activationDays`, under CRS's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActivationUnit {
@@ -128,7 +128,7 @@ fn monday() -> u8 {
     1
 }
 
-/// What begins the name of a group in a binding.
+/// The prefix of a group's name in a binding.
 pub const GROUP: &str = "group:";
 
 impl Key {
@@ -147,7 +147,7 @@ impl Key {
             .saturating_mul(u64::from(self.activation_days.max(1)))
     }
 
-    /// What the gate must know of the key. `utc_offset_minutes`: the operator's clock.
+    /// The key's policy for the gate. `utc_offset_minutes`: the operator's clock.
     pub fn policy(&self, utc_offset_minutes: i32) -> KeyPolicy {
         let binding = |bound: &String| match bound.strip_prefix(GROUP) {
             Some(group) => Binding::Group(group.to_owned()),

@@ -51,7 +51,7 @@ impl Serialize for Usd {
     }
 }
 
-/// `null` is 0, which is no limit.
+/// `null` is 0, which means unlimited.
 impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Dollars;

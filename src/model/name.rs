@@ -58,7 +58,7 @@ pub struct ModelName {
     canonical: String,
 }
 
-/// Why a text is no name of a model. Fit for whoever wrote it; it does not repeat the text.
+/// Why a text is not a model's name. Fit for its author to read; does not repeat the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidModelName {
     #[error("is empty")]

@@ -1,4 +1,4 @@
-//! What a call costs: integer micro-USD, from a table of public prices with a version.
+//! Prices calls: integer micro-USD, from a table of public prices with a version.
 //!
 //! The table is `assets/prices.json`, made by `scripts/update-prices` and embedded. Its unit is pico-USD
 //! per token, which is the same number as micro-USD per million tokens: every published price is a whole
@@ -28,7 +28,7 @@ pub use self::table::{Family, Rates};
 use self::overrides::OwnPrice;
 use self::table::{Entry, Table};
 
-/// What besides the tokens decides a call's price, as the provider reported it.
+/// The terms beside the tokens that decide a call's price, as the provider reported them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The service tier that served the call (`priority`, `flex`, ...), where the provider sells tiers by
@@ -38,11 +38,11 @@ pub struct Terms {
     pub fast: bool,
     /// Inference kept in the USA (`usage.inference_geo`): multiplies every price of the call.
     pub us_only: bool,
-    /// What the call used beside text tokens.
+    /// Items that the call used beside text tokens.
     pub extras: Extras,
     /// The provider named an output and not of what kinds it is: all of it may be images.
     pub undivided_output: bool,
-    /// What OpenAI's image generation tool drew with, if it was named.
+    /// The model of OpenAI's image generation tool, if it was named.
     pub image_model: Option<String>,
     /// The longest prompt of one pass of the model, if the call took several (tools run by the provider,
     /// compaction). Long-context prices go by it; `None`: by the whole input.
@@ -78,11 +78,11 @@ pub enum Source {
     Dearest,
 }
 
-/// What a call is charged.
+/// A call's charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bill {
     pub cost: MicroUsd,
-    /// What of it was for other things than text tokens.
+    /// The part that is not for text tokens.
     pub charges: Vec<Charge>,
     /// The table's version; then `+override` or `+dearest` if the price is not the table's, and what the
     /// call's terms made of it: `+priority` (a tier), `+fast`, `+us`.

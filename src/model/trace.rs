@@ -16,14 +16,14 @@ const MOST_BYTES: usize = 1_500;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallTrace {
-    /// What tied the call to its conversation; not there: nothing did.
+    /// The signal that tied the call to its conversation; absent: there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Signal>,
     /// Whether the account was given for the session's sake.
     pub sticky: bool,
     /// Whether the account is what the key is bound to.
     pub bound: bool,
-    /// What the call refers to that only this account keeps (`response`, `conversation`, `container`,
+    /// The objects that the call refers to and only this account keeps (`response`, `conversation`, `container`,
     /// `cache`, `file`); not there: nothing known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub followed: Option<String>,
@@ -33,7 +33,7 @@ pub struct CallTrace {
     /// Why nobody was left to try, if that ended the call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nobody_left: Vec<TracedSkip>,
-    /// What share of the prompt the provider read from its cache, from 0 to 1.
+    /// The share of the prompt that the provider read from its cache, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_read_share: Option<f64>,
     /// The same of the session's call before, if this process served it.
@@ -41,7 +41,7 @@ pub struct CallTrace {
     pub previous_cache_read_share: Option<f64>,
 }
 
-/// What may tie calls to a conversation, the surest first.
+/// Signals that tie calls to a conversation, the most reliable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Signal {
@@ -82,7 +82,7 @@ pub struct TracedAttempt {
     /// The first of them, the best first: by name, or by id where this process does not know the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ranked: Vec<String>,
-    /// What the first of `ranked` were ranked by, in the same order.
+    /// The ranks of the first of `ranked`, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub figures: Vec<RankFigures>,
     /// Who was passed over, and why.
@@ -140,7 +140,7 @@ pub enum SkipReason {
     Other,
 }
 
-/// What an account was ranked by, in this order.
+/// An account's rank: compared in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RankFigures {
@@ -159,7 +159,7 @@ pub struct RankFigures {
     pub load_permille: u64,
     /// Calls that held a slot.
     pub held: u32,
-    /// 0 is no limit.
+    /// 0: unlimited.
     pub max_concurrency: u32,
     /// The largest share used of a quota window, in thousandths; not there: none was measured.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What a call used: token counts, and the ledger event made of them.
+//! A call's usage: token counts, and the ledger event made of them.
 
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ pub enum Quality {
     Estimated,
 }
 
-/// What many calls used, added up.
+/// The usage of many calls, added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
@@ -115,7 +115,7 @@ pub struct LedgerEvent {
     pub detail: Option<String>,
     pub tokens: Tokens,
     pub cost: MicroUsd,
-    /// What of the cost was for other things than text tokens.
+    /// The part of the cost that is not for text tokens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<Charge>,
     /// Version of the price table `cost` was computed with.

@@ -17,7 +17,7 @@ pub enum BackupError {
     /// One is being made already.
     #[error("a backup is being made already")]
     Busy,
-    /// There is no such file.
+    /// The file does not exist.
     #[error("there is no such backup")]
     Unknown,
     /// It cannot be done as it was asked; the text says what to change.
@@ -29,7 +29,7 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-/// What there is, and how the last attempts went.
+/// The backups that exist, and the results of the last attempts.
 #[derive(Clone, Debug)]
 pub struct BackupsState {
     /// Newest first.

@@ -82,7 +82,7 @@ pub struct Flight {
     source: Source,
     status: Option<u16>,
     first_byte: Option<u64>,
-    /// Told of a provider's good head, if somebody waits for that.
+    /// Notified of the provider's successful head, if somebody waits for it.
     head_seen: Option<Arc<AtomicBool>>,
     /// How the operator ends a stream; `None` for other calls.
     lifeline: Option<Arc<Lifeline>>,

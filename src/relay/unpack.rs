@@ -51,11 +51,11 @@ struct Step {
 
 /// The body is not what its coding says.
 #[derive(Debug)]
-struct Broken;
+struct BrokenBody;
 
 trait Decode: Send {
     /// Goes on with this input, which is asked for again as far as it was not read.
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken>;
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody>;
 
     /// Whether the text may end here.
     fn is_whole(&self) -> bool;

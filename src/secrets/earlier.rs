@@ -1,6 +1,6 @@
-//! What stays of an `ENCRYPTION_KEY` that was replaced: the two sub-keys by which the client keys it issued are known.
-//! The relay keeps no client key, so it cannot make their tags and hashes anew. They lie in the store, sealed with the
-//! key of today.
+//! Keeps two sub-keys of a replaced `ENCRYPTION_KEY`, which recognise the client keys issued under it. The relay
+//! keeps no client key, so it cannot make their tags and hashes anew. They lie in the store, sealed with the key of
+//! today.
 
 use std::sync::OnceLock;
 
@@ -24,16 +24,16 @@ const MOST: usize = 8;
 
 /// Learned once, when the store is read.
 #[derive(Default)]
-pub(super) struct Earlier(OnceLock<Vec<Known>>);
+pub(super) struct Earlier(OnceLock<Vec<SubKeys>>);
 
-struct Known {
+struct SubKeys {
     tag: HmacSha256,
     hash: HmacSha256,
 }
 
 /// Hex.
 #[derive(Clone, Serialize, Deserialize)]
-struct Stored {
+struct StoredSubKeys {
     fingerprint: String,
     tag: String,
     hash: String,
@@ -60,7 +60,7 @@ impl Keyring {
                     .map(|()| keyed(&key))
                     .map_err(|_| SealError::Malformed)
             };
-            Ok(Known {
+            Ok(SubKeys {
                 tag: key(&stored.tag)?,
                 hash: key(&stored.hash)?,
             })
@@ -70,12 +70,12 @@ impl Keyring {
         Ok(())
     }
 
-    fn earlier_stored(&self, sealed: &str) -> Result<Vec<Stored>, SealError> {
+    fn earlier_stored(&self, sealed: &str) -> Result<Vec<StoredSubKeys>, SealError> {
         let text = self.open(EARLIER, FIELD, sealed)?;
         serde_json::from_slice(text.reveal().as_bytes()).map_err(|_| SealError::Malformed)
     }
 
-    /// What the store is to have when this key takes the place of `replaced`. `before`: what it has, sealed with
+    /// The value to store when this key replaces `replaced`. `before`: the stored value, sealed with
     /// `replaced`.
     pub fn with_earlier(
         &self,
@@ -89,7 +89,7 @@ impl Keyring {
             None => Vec::new(),
         };
         let root = Hkdf::<Sha256>::new(Some(SALT), secret.reveal().as_bytes());
-        let own = Stored {
+        let own = StoredSubKeys {
             fingerprint: fingerprint(&sub_key(&root, "fingerprint")),
             tag: hex::encode(sub_key(&root, "key-tag")),
             hash: hex::encode(sub_key(&root, "key-hash")),

@@ -17,7 +17,7 @@ use crate::port::gates::KeyHash;
 /// Bytes of a key that CRS accepts.
 const LENGTHS: RangeInclusive<usize> = 10..=512;
 
-/// What the keys of one CRS were hashed with.
+/// The salt that one CRS hashed its keys with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pepper {
     /// Its `ENCRYPTION_KEY`.
@@ -94,7 +94,7 @@ impl SourceDigest {
     }
 }
 
-/// What stands for a hash in [`OldKeys`].
+/// The short form of a hash in [`OldKeys`].
 pub fn mark(KeyHash(hash): &KeyHash) -> u32 {
     let [a, b, c, d, ..] = *hash;
     u32::from_be_bytes([a, b, c, d])

@@ -26,7 +26,7 @@ const DUMMY: &str =
 pub enum PasswordError {
     #[error("the password cannot be hashed: {0}")]
     Hash(String),
-    /// The stored text is no PHC string.
+    /// The stored text is not a PHC string.
     #[error("the stored password hash cannot be read: {0}")]
     Stored(String),
 }

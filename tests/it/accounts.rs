@@ -1,4 +1,4 @@
-//! What the operator does with accounts, and what clients cannot do to them.
+//! The operator's actions on accounts, and the limits of what clients can do to them.
 
 use crs_support::client::events;
 use crs_support::provider::{Route, Script};

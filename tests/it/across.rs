@@ -1,7 +1,8 @@
 //! Clients on the accounts of another provider, where the model's name says so: Claude Code and Anthropic's SDKs on
-//! OpenAI's accounts.
+//! OpenAI's accounts, Codex and OpenAI's SDKs on Claude's.
 
 mod messages;
+mod responses;
 
 use crs_support::client::{Answer, Call, Client, Event};
 use crs_support::provider::{FakeProvider, Request, Route};

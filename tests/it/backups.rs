@@ -25,7 +25,7 @@ fn with_secrets(setup: Setup) -> Setup {
         .fold(setup, |setup, (name, value)| setup.env(name, value))
 }
 
-/// What a command came to.
+/// The result of a command.
 struct Ran {
     code: Option<i32>,
     out: String,

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::HOST;
 use super::support::setup;
 
-/// What a command came to.
+/// The result of a command.
 struct Ran {
     code: Option<i32>,
     out: String,

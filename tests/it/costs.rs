@@ -1,4 +1,4 @@
-//! What is charged beside text tokens: searches, drawings, sounds; in the record, in the sums and against limits.
+//! Charges beside text tokens: searches, drawings, sounds; in the record, in the sums and against limits.
 
 pub(super) mod cut;
 

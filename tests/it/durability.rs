@@ -1,4 +1,4 @@
-//! What was acknowledged is there after the worst.
+//! Acknowledged writes survive crashes.
 
 use std::os::unix::fs::PermissionsExt as _;
 

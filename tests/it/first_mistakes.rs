@@ -1,4 +1,4 @@
-//! What people get who give a client the wrong base URL, or open the address in a browser.
+//! Answers to clients with a wrong base URL, and to people who open the address in a browser.
 
 use crs_support::client::{Ask, Client, Raw};
 use crs_support::provider::{FakeProvider, Route, Script};

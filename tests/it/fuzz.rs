@@ -1,5 +1,5 @@
-//! The checks of the fuzz targets, each on generated input: a smoke test of what cargo-fuzz runs for hours with
-//! a compiler that is not here.
+//! The checks of the fuzz targets, each on generated input and on its seeds: a smoke test of what cargo-fuzz runs for
+//! hours with a nightly compiler.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
-use targets::{address, bridge, headers, model_name, query, schema};
+use targets::{address, body, bridge, converters, headers, key, model_name, query, schema, stream};
 
 /// An address that must be refused, and more: spelled in one of the ways that there are.
 fn spelled() -> impl Strategy<Value = String> {
@@ -228,5 +228,125 @@ fn the_known_forms_of_a_metadata_address() {
         "%31%36%39.254.169.254",
     ] {
         address::check(host.as_bytes());
+    }
+}
+
+/// The inputs that fuzzing starts from, each checked by its target.
+#[test]
+fn each_seed() {
+    type Check = fn(&[u8]);
+    let targets: [(&str, Check); 8] = [
+        ("body", body::check),
+        ("bridge", bridge::check),
+        ("chat", converters::chat),
+        ("headers", headers::check),
+        ("key", key::check),
+        ("query", query::check),
+        ("responses", converters::responses),
+        ("stream", stream::check),
+    ];
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    for (target, check) in targets {
+        for entry in std::fs::read_dir(seeds.join(target)).unwrap() {
+            check(&std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+}
+
+/// The files of `tests/fixtures` as inputs: what answers a call, for each protocol, cut here and there.
+#[test]
+fn stream_of_each_captured_answer() {
+    for (is_stream, bytes) in captured() {
+        let form = if is_stream { 0 } else { 128 };
+        for protocol in 0..5 {
+            for cut in [0, 77, 200] {
+                stream::check(&[&[form + protocol, cut], &bytes[..]].concat());
+            }
+        }
+    }
+}
+
+#[test]
+fn converters_of_each_captured_answer() {
+    for (_, bytes) in captured() {
+        let input = [&[0], &bytes[..]].concat();
+        bridge::check(&input);
+        converters::responses(&input);
+        converters::chat(&input);
+    }
+}
+
+/// All files of `tests/fixtures/<provider>`, and whether each is a stream.
+fn captured() -> Vec<(bool, Vec<u8>)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut files = Vec::new();
+    for provider in ["anthropic", "openai", "gemini", "antigravity"] {
+        for entry in std::fs::read_dir(folder.join(provider)).unwrap() {
+            let path = entry.unwrap().path();
+            let is_stream = path.extension().is_some_and(|end| end == "sse");
+            files.push((is_stream, std::fs::read(&path).unwrap()));
+        }
+    }
+    assert!(files.len() > 30);
+    files
+}
+
+/// The body of a call, with what it may hold in any order, and a little of it gone.
+fn any_body() -> impl Strategy<Value = Vec<u8>> {
+    let member = prop::sample::select(vec![
+        r#""model":"gpt-5.4""#,
+        r#""m\u006fdel" : "x""#,
+        r#""stream":true"#,
+        r#""max_tokens":9"#,
+        r#""system":[{"type":"text","text":"a \"b\" {"}]"#,
+        r#""messages":[{"role":"user","content":"\ud83d hi \ud83d\ude00"}]"#,
+        r#""input":[{"type":"reasoning","encrypted_content":"gAAAA=="},{"file_id":"file-1"}]"#,
+        r#""tools":[{"type":"web_search"},{"googleSearch":{}},{"name":"t","input_schema":{}}]"#,
+        r#""previous_response_id":"resp_1""#,
+        r#""stream_options":{"include_usage":true}"#,
+        r#""thinking":{"type":"enabled","budget_tokens":1024}"#,
+        r#""request":{"contents":[{"parts":[{"text":"hi"}]}],"cachedContent":"c/1"}"#,
+    ]);
+    (
+        prop::collection::vec(member, 0..8),
+        any::<prop::sample::Index>(),
+        any::<bool>(),
+    )
+        .prop_map(|(members, at, whole)| {
+            let mut body = format!("{{{}}}", members.join(" , ")).into_bytes();
+            if !whole {
+                body.remove(at.index(body.len()));
+            }
+            body
+        })
+}
+
+proptest! {
+    #[test]
+    fn body_of_any_bytes(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        body::check(&data);
+    }
+
+    #[test]
+    fn body_of_what_looks_like_one(body in any_body()) {
+        body::check(&body);
+    }
+
+    #[test]
+    fn converters_of_a_request_and_an_answer(asked in any_body(), answered in "\\PC{0,60}") {
+        let cut = asked.len() * 256 / (asked.len() + answered.len()).max(1);
+        let data = [&[u8::try_from(cut.min(255)).unwrap()], &asked[..], answered.as_bytes()].concat();
+        converters::responses(&data);
+        converters::chat(&data);
+    }
+
+    #[test]
+    fn key_with_a_part_replaced(at in any::<u8>(), length in 0..4_u8, put in "[0-9a-f]{0,3}|\\PC{0,40}") {
+        key::check(&[&[at, length], put.as_bytes()].concat());
+    }
+
+    #[test]
+    fn stream_of_any_bytes(data in prop::collection::vec(any::<u8>(), 0..300)) {
+        stream::check(&data);
     }
 }

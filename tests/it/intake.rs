@@ -1,4 +1,4 @@
-//! What comes in is bounded before it costs anything, and reaches a provider only where it may.
+//! Requests are bounded before they cost anything, and reach a provider only where they may.
 
 use std::io::Write as _;
 
@@ -316,9 +316,10 @@ async fn nothing_of_the_clients_enters_the_credentials_channel() {
                 .is_some_and(|key| key.starts_with("AIza-of-the-account"))
         );
     }
-    for (path, names) in [
+    for (path, model, names) in [
         (
             "/api/v1/messages",
+            "claude-sonnet-4-5",
             &[
                 "anthropic-organization",
                 "anthropic-organization-id",
@@ -327,6 +328,7 @@ async fn nothing_of_the_clients_enters_the_credentials_channel() {
         ),
         (
             "/openai/responses",
+            "gpt-5",
             &["openai-organization", "openai-project", "chatgpt-account-id"],
         ),
     ] {
@@ -340,7 +342,9 @@ async fn nothing_of_the_clients_enters_the_credentials_channel() {
         let call = Client::new(r.relay.url())
             .with_bearer(&r.key.secret)
             .call("POST", &format!("{path}?api_key=x&%6Bey=&access_token=y"))
-            .body(r#"{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[],"input":"hi"}"#);
+            .body(format!(
+                r#"{{"model":"{model}","max_tokens":9,"messages":[],"input":"hi"}}"#
+            ));
         let call = names
             .iter()
             .fold(call, |call, name| call.header(name, "of-the-client"));

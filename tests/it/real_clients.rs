@@ -3,6 +3,7 @@
 mod across;
 mod antigravity;
 mod codex;
+mod codex_on_claude;
 mod gemini_cli;
 mod pasted;
 

@@ -1,4 +1,4 @@
-//! What the holder of a key and the operator see of real calls.
+//! Statistics of real calls, for the holder of a key and for the operator.
 
 use crs_support::client::Client;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What the tests of this binary share: a relay of their host in front of a fake provider.
+//! Shared by the tests of this binary: a relay of their host in front of a fake provider.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -133,10 +133,10 @@ impl Gate {
         self.leave_queue(admit.call);
         if policy.valid_for_ms > 0 && self.activated_at().is_none() {
             self.activated = Some(now);
-            self.told.head();
+            self.effects.head();
         }
         if policy.limits.windowed() {
-            self.told.head();
+            self.effects.head();
         }
         let note = admit.note.clone().map(|text| Note {
             text,
@@ -177,7 +177,7 @@ impl Gate {
             what,
         };
         self.leases.put(call, lease);
-        self.told.rows.push(Row::Lease(call));
+        self.effects.rows.push(Row::Lease(call));
     }
 
     fn wait(&mut self, now: Millis, policy: &KeyPolicy, admit: &Admit) -> Reply {
@@ -194,7 +194,7 @@ impl Gate {
                 end,
             };
             let turn = self.queue.push(waiter);
-            self.told.rows.push(Row::Waiter(turn));
+            self.effects.rows.push(Row::Waiter(turn));
         }
         self.queued_reply(now, admit.call).unwrap_or(Reply::NeedPolicy)
     }
@@ -216,7 +216,7 @@ impl Gate {
         let rounds = ran.map(|lease| lease.what.rounds);
         self.cancel(now, call);
         if let Some(rounds) = rounds {
-            self.ended.put(now, call, rounds, false, &mut self.told.rows);
+            self.ended.put(now, call, rounds, false, &mut self.effects.rows);
         }
     }
 
@@ -234,8 +234,8 @@ impl Gate {
             let Some((turn, waiter)) = self.queue.pop() else {
                 return;
             };
-            self.told.rows.push(Row::Waiter(turn));
-            self.told.wake.push(waiter.call);
+            self.effects.rows.push(Row::Waiter(turn));
+            self.effects.wake.push(waiter.call);
             if open {
                 let offer = Held {
                     offered: true,

@@ -59,15 +59,17 @@ impl Gate {
 
     /// After the command and all that it freed.
     pub(super) fn wake_waiters(&mut self, now: Millis) {
-        if self.told.decides_anew {
-            self.told.wake.extend(self.queue.iter().map(|waiter| waiter.call));
+        if self.effects.decides_anew {
+            self.effects
+                .wake
+                .extend(self.queue.iter().map(|waiter| waiter.call));
         }
         if self.queue.is_empty() || self.freshness.decides(now, 1) {
             self.reader = None;
         } else if self.current_reader(now).is_none() {
             let next = self.queue.after(self.reader.map(|reader| reader.call));
             self.reader = next.map(|call| Reader::new(now, call));
-            self.told.wake.extend(next);
+            self.effects.wake.extend(next);
         }
     }
 

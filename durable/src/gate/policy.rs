@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
-use super::command::{Admit, Refusal};
 use super::money::{MoneyLimit, PerLimit};
 use crate::Millis;
 use crate::pool::Binding;
@@ -138,45 +137,6 @@ impl Limits {
 }
 
 impl KeyPolicy {
-    /// Checks 2 to 6 of the gate's table. `activated_at`: the first use, as far as the gate knows.
-    pub(super) fn permits(
-        &self,
-        now: Millis,
-        activated_at: Option<Millis>,
-        admit: &Admit,
-    ) -> Result<(), Refusal> {
-        self.is_open(now, activated_at)?;
-        if !self.serves(admit.service) {
-            return Err(Refusal::NotPermitted {
-                service: admit.service,
-            });
-        }
-        if let Some(allowed) = &self.allowed_clients
-            && !is_among(admit.client.as_deref(), allowed)
-        {
-            return Err(Refusal::ClientNotAllowed {
-                client: admit.client.clone(),
-                allowed: allowed.clone(),
-            });
-        }
-        let canonical = admit.canonical.as_deref();
-        if let Some(model) = admit.model.as_ref().filter(|model| self.denies(model, canonical)) {
-            return Err(Refusal::ModelRestricted { model: model.clone() });
-        }
-        Ok(())
-    }
-
-    /// Whether the key admits calls at all.
-    pub(super) fn is_open(&self, now: Millis, activated_at: Option<Millis>) -> Result<(), Refusal> {
-        if !self.active {
-            return Err(Refusal::Disabled);
-        }
-        match self.expiry(activated_at) {
-            Some(at) if at <= now => Err(Refusal::Expired { at }),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether a call that waits is decided by this record as by the other. A place in the queue, once given,
     /// does not depend on `queue`; slots are offered by `concurrency_limit` itself.
     pub(super) fn decides_like(&self, other: &Self) -> bool {
@@ -221,11 +181,6 @@ impl KeyPolicy {
                 ModelMode::Allow => !listed(),
             }
     }
-}
-
-/// A client that was not recognised is on no list.
-fn is_among(client: Option<&str>, allowed: &[String]) -> bool {
-    client.is_some_and(|client| allowed.iter().any(|name| name.eq_ignore_ascii_case(client)))
 }
 
 fn bare(model: &str) -> &str {

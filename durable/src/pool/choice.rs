@@ -55,7 +55,7 @@ enum Own {
 }
 
 /// What is given, and how it was come to.
-struct Given {
+struct Choice {
     account: Number,
     sticky: bool,
     /// The call's session is to be bound to it once it has served.
@@ -122,7 +122,7 @@ impl Pool {
         match self.own(now, pick) {
             Own::Able(number, ready) if ready.keeps_a_session() => {
                 self.renew_session(now, pick, changes);
-                let given = Given {
+                let given = Choice {
                     account: number,
                     sticky: true,
                     binds: true,
@@ -186,7 +186,7 @@ impl Pool {
         if !matches!(self.standing(now, pick, number), Some(Standing::Ready(_))) {
             return Some(self.origin_away(now, pick, origin, number));
         }
-        let given = Given {
+        let given = Choice {
             account: number,
             sticky: false,
             binds: true,
@@ -219,7 +219,7 @@ impl Pool {
         if full || sticky {
             self.renew_session(now, pick, changes);
         }
-        let given = Given {
+        let given = Choice {
             account,
             sticky,
             binds: !full,
@@ -274,7 +274,7 @@ impl Pool {
         match previous {
             Some(lease) if lease.what.account == number => self.pick_again(now, pick, lease, trace),
             _ => {
-                let given = Given {
+                let given = Choice {
                     account: number,
                     sticky: false,
                     binds: false,
@@ -298,7 +298,7 @@ impl Pool {
         self.put(pick.call, lease);
         self.picked(
             pick,
-            Given {
+            Choice {
                 account,
                 sticky,
                 binds: false,
@@ -307,7 +307,7 @@ impl Pool {
         )
     }
 
-    fn picked(&self, pick: &Pick, given: Given) -> Reply {
+    fn picked(&self, pick: &Pick, given: Choice) -> Reply {
         let account = self.accounts.get(&given.account);
         let hold = self.leases.get(pick.call).map(|lease| &lease.what);
         let proof = hold.map_or(Proof::Nothing, Hold::proof);
@@ -338,7 +338,7 @@ impl Pool {
         }
     }
 
-    fn take(&mut self, now: Millis, pick: &Pick, given: Given, changes: &mut Changes) -> Reply {
+    fn take(&mut self, now: Millis, pick: &Pick, given: Choice, changes: &mut Changes) -> Reply {
         self.turn = self.turn.saturating_add(1);
         let number = given.account;
         let mut what = Hold {

@@ -1,8 +1,8 @@
-//! What becomes of each variable of a CRS here.
+//! Maps each variable of a CRS to a setting of this relay, or says why it has none.
 
 use serde::Serialize;
 
-/// What a variable comes to.
+/// The fate of one variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", content = "what", rename_all = "camelCase")]
 pub enum Fate {
@@ -14,7 +14,7 @@ pub enum Fate {
     Moved(String),
     /// Nothing is lost without it.
     Needless,
-    /// What it did has no home here.
+    /// This relay has no such feature.
     Lost(String),
     /// This relay does not start with this value.
     Refused(String),
@@ -123,7 +123,7 @@ const LOST: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the variable `name` of a CRS comes to; `None`: CRS has no such.
+/// The fate of the variable `name` of a CRS; `None`: CRS has no such variable.
 pub fn fate(name: &str, value: &str) -> Option<Fate> {
     let is_in = |names: &str| names.split_whitespace().any(|one| one == name);
     let say = |table: &[(&str, &str)]| {

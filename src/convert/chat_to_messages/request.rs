@@ -5,12 +5,12 @@
 
 pub(super) mod fields;
 mod parts;
-mod schema;
 mod tools;
 mod tuning;
 mod turns;
 
-use super::model::{Model, Target};
+use crate::convert::claude::model::{Model, Target};
+use crate::convert::claude::thinking::Turn;
 use crate::dialect::body::mended;
 use crate::dialect::wire::budget::{Budget, written};
 use crate::dialect::wire::json::Json;
@@ -100,7 +100,11 @@ fn converted<'a>(
 ) -> Result<Json<'a>, Refused> {
     let mut tools = tools::convert(body, std::mem::take(&mut talk.called), budget)?;
     let mut out = Json::map([("model", name.into())]);
-    let line = tuning::convert(body, model, talk.open, tools.forced, &mut out, budget)?;
+    let turn = Turn {
+        open: talk.open,
+        forced: tools.forced,
+    };
+    let line = tuning::convert(body, model, turn, &mut out, budget)?;
     if let Some(line) = line {
         talk.system.push(parts::text(line.into()));
     }

@@ -7,7 +7,7 @@ mod fields;
 mod golden;
 mod images;
 mod kinds;
-mod messages;
+pub(in crate::convert) mod messages;
 mod properties;
 mod requests;
 mod transcripts;

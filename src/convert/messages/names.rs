@@ -47,7 +47,8 @@ impl Names {
     }
 }
 
-fn fitted(name: &str) -> Cow<'_, str> {
+/// The name in that alphabet.
+pub(in crate::convert) fn fitted(name: &str) -> Cow<'_, str> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let opens = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     let bytes = name.as_bytes();

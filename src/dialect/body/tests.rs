@@ -218,7 +218,7 @@ proptest! {
                 drop(patch_model(&body, &fields, "m"));
                 drop(fields.model(&body));
             }
-            drop(crate::dialect::messages::session::session_id(&body));
+            drop(crate::dialect::messages::user_id::session_id(&body));
         }
     }
 }

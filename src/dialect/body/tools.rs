@@ -6,6 +6,9 @@
 //! | OpenAI's Responses | `{"type": "web_search"}`, `web_search_preview`, `file_search`, `code_interpreter`, `image_generation` |
 //! | OpenAI's chat | the field `web_search_options` |
 //! | Google's | `{"googleSearch": {}}`, `{"google_search": {}}`, `{"googleMaps": {}}` |
+//!
+//! Sources: Anthropic's pages "Web search tool" and "Code execution tool"; OpenAI's API reference, `tools` of Responses and
+//! `web_search_options` of Chat Completions; Google's page "Grounding with Google Search".
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,4 +1,6 @@
 //! The relay's own errors as clients of the Messages API expect them.
+//!
+//! Source: Anthropic's page "Errors".
 
 use serde::Serialize;
 

@@ -3,6 +3,9 @@
 //! Lines may be cut anywhere by the network, even inside a character. Almost all lines of a stream are deltas of
 //! text. They are recognised by their first bytes and skipped to their end without being held or parsed; only the few
 //! lines that name usage or an error are captured (up to [`CAPTURE_BYTES`]) and read as JSON.
+//!
+//! Source: Anthropic's page "Streaming messages"; the API pads an event's data with blanks before its last brace
+//! (`tests/fixtures/anthropic/text.sse`).
 
 mod line;
 
@@ -309,7 +312,7 @@ impl StreamFacts {
         }
     }
 
-    /// Reads one event's data; false if it is no JSON object. `event_line`: what the line before it said.
+    /// Reads one event's data; false if it is not a JSON object. `event_line`: the event's name, from the line before.
     fn read(&mut self, data: &[u8], event_line: Kind) -> bool {
         #[derive(Deserialize)]
         struct Event<'a> {

@@ -5,6 +5,9 @@
 //! counted apart, and the larger counts. `tool_usage` counts some of it, and its word goes before a count of
 //! items. Only searches are charged: opening a page and looking into it are items of the same type.
 //! Google names the queries that it searched for, in every piece or in the last; each counts once.
+//!
+//! Sources: OpenAI's pages "Web search", "File search", "Code interpreter" and "Pricing"; Google's pages "Grounding with
+//! Google Search" and "Gemini Developer API pricing".
 
 use serde_json::Value;
 

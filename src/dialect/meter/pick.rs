@@ -1,6 +1,6 @@
 //! Picks a few values out of a JSON text as its bytes pass.
 //!
-//! What to pick is a table of paths. Lists do not count as a step of a path: `["choices", "delta"]` is that
+//! A table of paths selects the values. Lists do not count as a step of a path: `["choices", "delta"]` is that
 //! field of every choice. Only values of interest are held (up to [`CAPTURE_BYTES`] each); everything else
 //! is stepped over, strings from quote to quote. A text that is broken teaches nothing from there on. It is
 //! not a validator.

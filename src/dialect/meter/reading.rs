@@ -59,7 +59,7 @@ pub(crate) struct Events {
     mark: bool,
     /// How much of [`DONE`] the data has been so far; `None`: it is something else.
     marked: Option<usize>,
-    /// What is here of the event under way.
+    /// State of the current event.
     event: Event,
     line: Line,
     splitter: Splitter,
@@ -87,7 +87,7 @@ enum Event {
 
 const DATA: &[u8] = b"data:";
 
-/// Data that is no JSON, and OpenAI's way to say that a stream is over. Hosts send it in other protocols, too.
+/// Not JSON: marks the end of OpenAI's streams. Hosts send it in other protocols, too.
 const DONE: &[u8] = b"[DONE]";
 
 impl Events {

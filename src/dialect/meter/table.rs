@@ -1,4 +1,4 @@
-//! The table of a protocol: which values of an answer tell what, and what they have told so far.
+//! The table of a protocol: which values of an answer mean what, and the values read so far.
 
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ impl Rule {
     }
 }
 
-/// What an answer has told so far.
+/// The values read from an answer so far.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// As the provider named them last.
@@ -119,9 +119,10 @@ pub struct Seen {
     reasoning: Option<u64>,
     stop_reason: Option<String>,
     content: u64,
-    /// Of the text under way: it is an error by its type, and what it says.
+    /// Of the text under way: it is an error by its type, and its message and code.
     is_error: bool,
     says: Option<String>,
+    code: Option<String>,
     /// Tools that the provider ran for the call.
     hosted: HostedCalls,
 }
@@ -141,7 +142,7 @@ impl Seen {
             .or(self.message_id.take());
     }
 
-    /// What only the account that made it can read, to be sent back in the conversation's next call.
+    /// Encrypted reasoning: only the account that made it can read it, and the client sends it back in its next call.
     pub fn encrypted_reasoning(&mut self, value: &Value) {
         if let Some(content) = value.as_str() {
             self.reasoning = Some(origin::fingerprint(content.as_bytes()));
@@ -178,6 +179,10 @@ impl Seen {
         self.says = value.as_str().map(|text| bounded(text, 2_000));
     }
 
+    pub fn code(&mut self, value: &Value) {
+        self.code = value.as_str().map(|text| bounded(text, 100));
+    }
+
     /// A name of a service tier.
     pub fn tier(&mut self, value: &Value) {
         if let Some(tier) = value.as_str() {
@@ -204,10 +209,12 @@ impl Seen {
 
     pub(super) fn text_ends(&mut self) {
         self.hosted.text_ends();
-        let says = self.says.take();
+        let (says, code) = (self.says.take(), self.code.take());
         if std::mem::take(&mut self.is_error) {
-            self.error
-                .get_or_insert_with(|| ProviderError::new("error", says.as_deref().unwrap_or_default()));
+            self.error.get_or_insert_with(|| {
+                let kind = code.as_deref().unwrap_or("error");
+                ProviderError::new(kind, says.as_deref().unwrap_or_default())
+            });
             self.ended = true;
         }
     }

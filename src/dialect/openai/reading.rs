@@ -24,6 +24,7 @@ pub(crate) static RESPONSES: Reading = Reading::new(
         Rule::value(&["response", "status"], status),
         Rule::value(&["response", "error"], Seen::error),
         Rule::value(&["message"], Seen::says),
+        Rule::value(&["code"], Seen::code),
         Rule::content(&["delta"]),
         // An item is done: encrypted reasoning is whole.
         Rule::value(&["item", "encrypted_content"], Seen::encrypted_reasoning),

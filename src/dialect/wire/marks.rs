@@ -26,6 +26,9 @@ pub(crate) const PREFIX: &str = "gts1.";
 /// Begins a token of reasoning that OpenAI has encrypted; the rest of it is that reasoning as it came.
 pub(crate) const OPENAI: &str = "gts1.openai.";
 
+/// Begins reasoning that is Claude's, in the protocol of OpenAI.
+pub(crate) const CLAUDE: &str = "gts1.claude.";
+
 /// Begins the id of a call.
 pub(crate) const ID_PREFIX: &str = "gts1_";
 
@@ -52,7 +55,7 @@ pub(crate) fn fitted_id(id: &str) -> Option<String> {
     Some(shortened(id))
 }
 
-/// What OpenAI had encrypted, of a token that carries it; `None` for any other.
+/// OpenAI's encrypted content inside a token that carries it; `None` for any other token.
 pub(crate) fn sealed_by_openai(token: &str) -> Option<&str> {
     token.strip_prefix(OPENAI).filter(|sealed| !sealed.is_empty())
 }
@@ -71,8 +74,8 @@ fn hash(bytes: &[u8]) -> u128 {
         })
 }
 
-/// What a request of the Messages API has to be rid of before Anthropic gets it: signatures and searches of
-/// Gemini's go, with the message if nothing else is in it; long ids are shortened.
+/// The edits that a request of the Messages API needs before it goes to Anthropic: they remove signatures and
+/// searches of Gemini's go, with the message if nothing else is in it; long ids are shortened.
 pub(crate) fn of_messages(body: &[u8]) -> Vec<Edit> {
     edits(body, |patch, message| {
         let Some(content) = message.raw("content").filter(|content| marked(content)) else {
@@ -123,7 +126,7 @@ fn messages_block<'b>(patch: &mut Patch<'b>, block: &Object<'b>) -> bool {
     true
 }
 
-/// What a request of the Messages API has to be rid of when an account cannot read these pieces of reasoning, and how
+/// The edits that a request of the Messages API needs when an account cannot read these pieces of reasoning, and how
 /// many blocks that are.
 pub(crate) fn without_sealed(body: &[u8], unreadable: &[Bytes]) -> (Vec<Edit>, u32) {
     let unreadable: HashSet<&[u8]> = unreadable.iter().map(|sealed| &**sealed).collect();

@@ -1,4 +1,4 @@
-//! What the platform bills, counted in this isolate: figures for `/metrics`.
+//! Counts the units that the platform bills, in this isolate: figures for `/metrics`.
 //!
 //! Objects tell with each answer what they wrote since the last one. Prices are those of November 2026, in
 //! micro-USD per million units, without the monthly fee of a plan and without what it includes.

@@ -1,4 +1,13 @@
 //! `/admin/accounts`: the provider accounts, of every platform.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `input` | what an operator sends |
+//! | `view`, `live`, `pools` | an account as it is shown, with the state of its pool |
+//! | `find` | the selection and order of a list |
+//! | `batch` | several accounts at once |
+//! | `sign_in` | accounts whose credentials come from a sign-in at the provider |
+//! | `test_call` | a test with a real call |
 
 pub(super) mod batch;
 mod find;

@@ -1,4 +1,4 @@
-//! What the batch endpoints of keys and accounts share: which records are asked for, and one result for each.
+//! Shared by the batch endpoints of keys and accounts: the selection of records, and a result for each.
 //!
 //! A batch is no transaction: each record changes in an atomic step of its own, and one that fails leaves the others
 //! as they are. What is wrong whatever the record is refused as a whole, before anything is changed.
@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for BatchIds {
     }
 }
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BatchResult {
@@ -54,11 +54,11 @@ pub(super) struct BatchResult {
     results: Vec<BatchItem>,
 }
 
-/// What became of one record.
+/// The result for one record.
 #[derive(Debug, Serialize, ToSchema)]
 struct BatchItem {
     id: String,
-    /// `null`: there is no such record.
+    /// `null`: the record does not exist.
     name: Option<String>,
     ok: bool,
     /// The fields of the record that change, with their values as the record shows them. Empty: it was like that

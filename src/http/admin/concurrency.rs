@@ -54,7 +54,7 @@ pub(super) struct ConcurrencyView {
 pub(super) struct KeyHolding {
     key_id: String,
     key_name: String,
-    /// 0 is no limit.
+    /// 0: unlimited.
     concurrency_limit: u32,
     /// Calls that wait for a slot; `null`: the key's gate cannot be asked.
     queued: Option<usize>,
@@ -86,7 +86,7 @@ pub(super) struct AccountHolding {
     account_id: String,
     account_name: String,
     platform: Platform,
-    /// 0 is no limit.
+    /// 0: unlimited.
     max_concurrency: u32,
     leases: Vec<LeaseView>,
 }
@@ -192,7 +192,7 @@ async fn busy(app: &App) -> Result<Vec<(Platform, AccountSnapshot)>, ApiError> {
     Ok(accounts)
 }
 
-/// What the pools know of running calls.
+/// Running calls, from the pools.
 struct Served<'a> {
     /// Each with the account that serves it.
     leases: BTreeMap<CallId, (&'a LeaseSnapshot, &'a str)>,

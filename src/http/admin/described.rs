@@ -1,4 +1,4 @@
-//! What `/openapi.json` says, made of the code. Used by the test that holds `assets/openapi.json` against it, and
+//! Generates `/openapi.json` from the code. Used by the test that compares `assets/openapi.json` with it, and
 //! by `scripts/update-openapi`, which is that test with a pen.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::{
     settings, usage,
 };
 use crate::http::api_error::ErrorBody;
-use crate::http::{ops, session, stats};
+use crate::http::{login, ops, stats};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,16 +26,16 @@ use crate::http::{ops, session, stats};
         license(name = "MIT", identifier = "MIT"),
     ),
     paths(
-        session::login,
-        session::logout,
-        session::refresh,
-        session::user,
-        session::list::list,
-        session::list::end,
-        session::link::login_with_ticket,
-        session::link::make_ticket,
-        session::password::change_password,
-        session::password::reset_password,
+        login::login,
+        login::logout,
+        login::refresh,
+        login::user,
+        login::list::list,
+        login::list::end,
+        login::link::login_with_ticket,
+        login::link::make_ticket,
+        login::password::change_password,
+        login::password::reset_password,
         keys::list,
         keys::create,
         keys::batch::batch,
@@ -126,7 +126,7 @@ impl utoipa::Modify for Login {
     }
 }
 
-/// What a type flattens into itself without a name of its own is part of it, and no schema beside it.
+/// A type that is flattened into another without a name of its own is part of that schema, and not a schema beside it.
 struct Merged;
 
 impl utoipa::Modify for Merged {

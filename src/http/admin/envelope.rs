@@ -1,4 +1,4 @@
-//! What is around every answer of the control plane.
+//! The envelope of every answer of the control plane.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};

@@ -261,7 +261,7 @@ fn service(name: &str) -> Option<Service> {
 pub(super) struct Credential(pub(super) Secret);
 
 impl Credential {
-    /// What the text is, or must be.
+    /// Parses the text; the error says what it must be.
     pub(super) fn read(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.is_empty() || text.len() > 8192 {

@@ -1,4 +1,13 @@
 //! `/admin/api-keys`: the client keys.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `input`, `rules`, `bindings` | what an operator sends, and the rules it must keep |
+//! | `view`, `live` | a key as it is shown, with the state of its gate |
+//! | `find`, `tags` | the selection and order of a list; tags in use |
+//! | `batch`, `create_many` | several keys at once |
+//! | `secret` | a new secret, and deletion |
+//! | `reset` | resets of what a key has spent |
 
 pub(super) mod batch;
 mod bindings;
@@ -34,7 +43,7 @@ use bindings::Bound;
 use find::KeyQuery;
 use input::{KeyInput, NewKeyInput};
 use live::Live;
-use view::{KeyView, NewKeyView, Used};
+use view::{KeySums, KeyView, NewKeyView};
 
 /// The keys, one page of them. Reads all keys once, and what the ledger knows of them once if it is sorted by that; on
 /// the edge each key that is shown is one call of a Durable Object.
@@ -82,7 +91,7 @@ pub(super) async fn create(
     teach(&app, &key).await;
     session.audit("key.create", &key.id);
     let view = NewKeyView::new(
-        KeyView::new(&key, now, Some(Live::default()), Used::default()),
+        KeyView::new(&key, now, Some(Live::default()), KeySums::default()),
         &plain,
     );
     Ok((StatusCode::CREATED, Json(view)))
@@ -264,7 +273,7 @@ async fn views(app: &App, keys: &[Key]) -> Result<Vec<KeyView>, ApiError> {
     let costs = app.ledger.costs_of(Kind::Keys, &ids, now).await?;
     let live = join_all(keys.iter().map(|key| Live::of(app, key))).await;
     let used = last_used.into_iter().zip(costs);
-    let used = used.map(|(last, (today, total))| Used { last, today, total });
+    let used = used.map(|(last, (today, total))| KeySums { last, today, total });
     let views = keys.iter().zip(live).zip(used);
     Ok(views
         .map(|((key, live), used)| KeyView::new(key, now, live, used))

@@ -39,7 +39,7 @@ struct ModelView {
     source: SourceName,
     /// Of a short prompt in the standard tier. `null`: the dearest price of the platform whose account serves the call.
     price: Option<ModelPrice>,
-    /// What the table of public prices says of this model; `null`: it does not know it.
+    /// The model's entry in the table of public prices; `null`: it has none.
     listed: Option<ModelPrice>,
     /// The model whose entry in `/admin/prices` this price is; another name of the same model, or its own.
     overridden_by: Option<String>,

@@ -1,7 +1,7 @@
 //! `/admin/overview`: what needs the operator first. The console's dashboard polls it.
 //!
-//! What it costs is bounded by what is asked of gates and ledger, not by how many keys there are: keys and accounts
-//! are read once each, and only the few keys that the ledger says are near a limit have their gates asked.
+//! Its cost depends on the questions to gates and ledger, not on the number of keys: keys and accounts are read once
+//! each, and only the few keys that the ledger says are near a limit have their gates asked.
 
 mod accounts;
 mod keys;
@@ -27,7 +27,7 @@ use crate::store::ledger::{Kind, Range, Scope};
 use accounts::{EndingSubscription, PlatformView, TroubleView};
 use keys::{EndingKey, KeyCounts, NearLimitView};
 
-/// What ends within this time is shown, milliseconds.
+/// How far ahead an end is shown, milliseconds.
 const SOON: Millis = 7 * DAY;
 
 /// The dearest models of the last 7 days that are looked up in the price table.
@@ -76,12 +76,12 @@ struct UnpricedModel {
     model: String,
     /// Calls of the last 7 days.
     requests: u64,
-    /// What they were charged, by a guessed price.
+    /// Their charge, by a guessed price.
     cost: Usd,
 }
 
-/// What needs attention first: keys near a limit or about to end, accounts in trouble and when they return, platforms
-/// where nobody can serve, models that are charged a guessed price.
+/// The things that need attention first: keys near a limit or about to end, accounts in trouble and when they return,
+/// platforms where nobody can serve, models that are charged a guessed price.
 ///
 /// Reads all keys and all accounts once, the ledger's ranking of keys of the days that limits look back on (1 to 8
 /// days) and of the models of 7 days, asks the pool of each platform that has accounts, and at most 20 keys' gates. On

@@ -42,7 +42,7 @@ pub(super) struct RefusalView {
     key_id: Option<String>,
     /// `null` if the key is purged, too.
     key_name: Option<String>,
-    /// Why, as the client was told it.
+    /// The code that the client received.
     #[schema(value_type = Code)]
     code: String,
     today: u64,
@@ -51,9 +51,9 @@ pub(super) struct RefusalView {
     last_at: String,
     /// `x-request-id` of the last one. It is not in the log of requests.
     last_request_id: String,
-    /// What the client was told the last time, in English.
+    /// The last message that the client received, in English.
     last_message: String,
-    /// When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+    /// When the client may try again, by the last refusal; `null`: now, or waiting does not help.
     #[schema(format = DateTime)]
     next_allowed_at: Option<String>,
 }

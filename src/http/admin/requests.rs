@@ -97,7 +97,7 @@ pub(super) struct RequestView {
     stream: bool,
     /// Status the client got.
     status: u16,
-    /// What went wrong, if something did.
+    /// The failure, if there was one.
     #[schema(value_type = Option<LoggedError>)]
     error: Option<String>,
     /// The provider's own words about it.
@@ -105,7 +105,7 @@ pub(super) struct RequestView {
     tokens: Tokens,
     /// Of everything: tokens, and what else has a price.
     cost: Usd,
-    /// What of the cost was for other things than text tokens.
+    /// The part of the cost that is not for text tokens.
     charges: Vec<ChargeView>,
     price_version: String,
     quality: Quality,
@@ -122,7 +122,7 @@ pub(super) struct RequestView {
     session: Option<String>,
 }
 
-/// What a call was charged for beside text tokens.
+/// An item of a call's charge beside text tokens.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Charge)]
@@ -259,7 +259,7 @@ fn moment(app: &App, field: &str, text: &str, days: u32) -> Result<Millis, ApiEr
     })
 }
 
-/// One call by the id that its client was told as `x-request-id`.
+/// One call by the id that its client received as `x-request-id`.
 #[utoipa::path(
     get, path = "/admin/requests/{id}", operation_id = "getRequest", tag = "usage", security(("admin" = [])), params(("id" = String, Path,)),
     responses(

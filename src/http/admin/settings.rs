@@ -12,7 +12,7 @@ use crate::app::{App, HostKind};
 use crate::model::account::{Grant, Platform};
 use crate::store::ledger::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS};
 
-/// What this relay is. No secret, and nothing that can be changed while it runs.
+/// Describes this relay. No secrets, and nothing that can be changed while it runs.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RelaySettings)]
@@ -23,7 +23,7 @@ pub(super) struct SettingsView {
     /// `PUBLIC_ADDRESS`: where clients reach the relay, without a trailing slash. `null`: it is not set, and the
     /// address that the console was opened with is the best guess.
     public_address: Option<String>,
-    /// What the operator's clocks are ahead of UTC: where days begin.
+    /// The operator's offset from UTC: where days begin.
     utc_offset_minutes: i32,
     retention: Retention,
     /// Whether accounts can be called through a proxy from here.
@@ -32,7 +32,7 @@ pub(super) struct SettingsView {
     sessions: SessionLifetimes,
 }
 
-/// What holds the data.
+/// The store.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum StoreKind {
@@ -78,7 +78,7 @@ struct SessionLifetimes {
     longest: u64,
 }
 
-/// What this relay is and how it is set up. Reads nothing but the session that asks.
+/// This relay's version and settings. Reads nothing but the session that asks.
 #[utoipa::path(
     get, path = "/admin/settings", operation_id = "getSettings", tag = "site", security(("admin" = [])),
     responses(

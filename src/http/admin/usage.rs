@@ -2,6 +2,13 @@
 //!
 //! Every answer is read from sums: what it costs goes by what it shows, never by how many calls there were.
 //! The check of the books reads every call of a day, and is asked for by `crs ledger verify`.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `span` | the range that is asked for |
+//! | `summary`, `ranking`, `trend` | usage: in sum, by who used most, over time |
+//! | `latency` | times and failures of calls |
+//! | `verify` | the check of a day's sums |
 
 pub(super) mod latency;
 pub(super) mod ranking;
@@ -69,7 +76,7 @@ fn named(ranked: Vec<Ranked>, names: impl Iterator<Item = Option<String>>) -> Ve
     views.collect()
 }
 
-/// What figures are of.
+/// The subject of figures.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = UsageOf)]

@@ -1,13 +1,14 @@
 //! On the edge: Cloudflare's static assets have the files.
 
-use axum::Router;
-
-use crate::app::App;
+use axum::body::Body;
+use axum::http::{HeaderMap, Response};
 
 /// `scripts/deploy` uploads the console with the Worker.
 pub(in crate::http) const BUILT: bool = true;
 
-/// None: a path that no asset has is answered like any other that is not there.
-pub(in crate::http) fn routes() -> Router<App> {
-    Router::new()
+/// The router has none of its paths: one that no asset has is answered like any other that is not there.
+pub(in crate::http) const HERE: bool = false;
+
+pub(in crate::http) fn page(_path: &str, _asked: &HeaderMap) -> Option<Response<Body>> {
+    None
 }

@@ -2,18 +2,13 @@
 
 use std::io::Read as _;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
-use axum::routing::get;
 use bytes::Bytes;
 
-use super::{redirect, takes_html};
-use crate::app::App;
-use crate::http::root;
+use super::takes_html;
 
 /// One file of the console.
 struct File {
@@ -65,50 +60,16 @@ const SECURITY: [(HeaderName, &str); 6] = [
     ),
 ];
 
-pub(in crate::http) fn routes() -> Router<App> {
-    Router::new()
-        .route("/admin-next", get(home))
-        .route("/admin-next/", get(page))
-        .route("/admin-next/{*path}", get(file))
-}
+/// The router has its paths.
+pub(in crate::http) const HERE: bool = true;
 
-async fn home(State(app): State<App>, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
+/// The answer for a path below `/admin-next/`. `None`: nothing is there. A browser is told on a page that the console
+/// was not built.
+pub(in crate::http) fn page(path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
     if BUILT {
-        redirect()
+        served(FILES, path, asked)
     } else {
-        not_built(app, uri, headers).await
-    }
-}
-
-async fn page(State(app): State<App>, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
-    answer(app, uri, "", headers).await
-}
-
-async fn file(
-    State(app): State<App>,
-    uri: OriginalUri,
-    Path(path): Path<String>,
-    headers: HeaderMap,
-) -> Response<Body> {
-    answer(app, uri, &path, headers).await
-}
-
-async fn answer(app: App, uri: OriginalUri, path: &str, headers: HeaderMap) -> Response<Body> {
-    if !BUILT {
-        return not_built(app, uri, headers).await;
-    }
-    match served(FILES, path, &headers) {
-        Some(response) => response,
-        None => root::nothing(State(app), uri, headers).await,
-    }
-}
-
-/// 404: a page for a browser, in words for everybody else.
-async fn not_built(app: App, uri: OriginalUri, headers: HeaderMap) -> Response<Body> {
-    if takes_html(&headers) {
-        not_built_page()
-    } else {
-        root::nothing(State(app), uri, headers).await
+        takes_html(asked).then(not_built_page)
     }
 }
 

@@ -63,9 +63,9 @@ const FORWARDING: [&str; 11] = [
 ];
 
 impl FromThisMachine {
-    /// What a connection from `peer` to the address `own` proves: it comes from this machine if it comes from a
-    /// loopback address or from `own` itself. A reverse proxy on the same machine connects like that, too: it gives
-    /// itself away by a header of forwarding, or by passing on the name under which the client knows the relay.
+    /// The origin that a connection from `peer` to the address `own` proves: it comes from this machine if it comes
+    /// from a loopback address or from `own` itself. A reverse proxy on the same machine connects like that, too: it
+    /// gives itself away by a header of forwarding, or by passing on the name under which the client knows the relay.
     pub fn proven(peer: IpAddr, own: IpAddr, headers: &HeaderMap) -> Option<Self> {
         let (peer, own) = (peer.to_canonical(), own.to_canonical());
         let is_here = |address: IpAddr| address.is_loopback() || address == own;

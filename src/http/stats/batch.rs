@@ -70,7 +70,7 @@ struct PeriodsView {
     monthly_usage: UsageView,
 }
 
-/// What several keys used. Reads the keys in one step and their sums in three.
+/// Usage of several keys. Reads the keys in one step and their sums in three.
 #[utoipa::path(
     post, path = "/apiStats/api/batch-stats", operation_id = "getBatchStats", tag = "statistics", request_body = BatchInput,
     responses(

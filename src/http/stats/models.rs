@@ -15,7 +15,7 @@ use crate::model::price::{PriceBook, Terms};
 use crate::model::usage::Tokens;
 use crate::store::ledger::{Kind, Range, Ranked};
 
-/// Models that are told.
+/// The most models in an answer.
 const MODELS: usize = 50;
 
 #[derive(Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
@@ -68,7 +68,8 @@ struct ModelView {
     pricing: PricingView,
 }
 
-/// What the tokens of each class cost by today's prices, which need not add up to the total: that is what was charged.
+/// The cost of the tokens of each class by today's prices. They need not add up to the total, which was charged
+/// earlier.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CostsView<T> {
@@ -90,7 +91,7 @@ struct PricingView {
     cache_read: f64,
 }
 
-/// What a key used of each model. Reads one ranking and a few sums, by month for each of its days.
+/// A key's usage by model. Reads one ranking and a few sums, by month for each of its days.
 #[utoipa::path(
     post, path = "/apiStats/api/user-model-stats", operation_id = "getKeyModelStats", tag = "statistics", request_body = ModelsInput,
     responses(
@@ -129,7 +130,7 @@ pub(in crate::http) struct BatchModelsInput {
     period: Option<Period>,
 }
 
-/// What several keys used of each model, together. Reads the keys in one step, a ranking for each key and day of the
+/// The usage of several keys together, by model. Reads the keys in one step, a ranking for each key and day of the
 /// period in one, and the sums of what those list in one.
 #[utoipa::path(
     post, path = "/apiStats/api/batch-model-stats", operation_id = "getBatchModelStats", tag = "statistics",

@@ -1,4 +1,4 @@
-//! What is left of a key's limits, when each begins anew, and whether a call would be refused now.
+//! The rest of a key's limits, when each is reset, and whether a call would be refused now.
 
 use std::borrow::Cow;
 
@@ -20,12 +20,11 @@ use crate::relay::failures;
 use crate::store::ledger::Failures;
 use crate::store::refusals::RefusalRow;
 
-/// What was spent against the limits on money, micro-USD.
+/// Spending against the limits on money, micro-USD.
 pub(in crate::http) struct Spend(pub(super) PerLimit<SpendSnapshot>);
 
 impl Spend {
-    /// By the gate, and by the ledger for the limits of which the gate was not told yet what went before, or if it cannot
-    /// be asked.
+    /// By the gate, and by the ledger for the limits of which the gate was not told yet what went before, or if it cannot be asked.
     pub(in crate::http) async fn of(
         app: &App,
         key: &Key,
@@ -60,7 +59,7 @@ impl Spend {
 pub(super) struct NowView {
     #[schema(format = DateTime)]
     at: String,
-    /// What the operator's clocks are ahead of UTC; rules where a day begins.
+    /// The operator's offset from UTC; decides where a day begins.
     utc_offset_minutes: i32,
     /// Why a call would be refused now; `null`: it would be let through.
     refused: Option<RefusedView>,
@@ -80,7 +79,7 @@ pub(super) struct NowView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsRefused)]
 struct RefusedView {
-    /// As a client is told it.
+    /// As a client receives it.
     code: &'static str,
     message: String,
     /// `null`: when running calls end, or not by itself.
@@ -143,7 +142,7 @@ pub(in crate::http) struct RemainingView {
     unit: Unit,
     most: f64,
     used: f64,
-    /// What calls that run now may use.
+    /// The estimates of running calls.
     reserved: f64,
     left: f64,
     /// When `used` begins at 0 again; `null`: never, or no window runs.
@@ -167,7 +166,7 @@ struct RefusalCountView {
     yesterday: u64,
     #[schema(format = DateTime)]
     last_at: String,
-    /// When a call may be tried again, as the last one was told; `null`: now, or waiting does not help.
+    /// When a call may be tried again, by the last refusal; `null`: now, or waiting does not help.
     #[schema(format = DateTime)]
     next_allowed_at: Option<String>,
 }
@@ -244,7 +243,7 @@ impl Level {
         self.used.saturating_add(self.reserved)
     }
 
-    /// What is used and reserved, of 1.
+    /// Usage and reservations, as a share of 1.
     pub(in crate::http) fn share(&self) -> f64 {
         self.taken() as f64 / self.most as f64
     }
@@ -327,7 +326,7 @@ pub(in crate::http) fn levels(
     levels
 }
 
-/// Why a call would be refused. What refuses every call is told before what refuses some.
+/// Why a call would be refused. Reasons that refuse every call come before those that refuse some.
 fn refusal(key: &Key, levels: &[Level], running: Option<usize>, now: Millis) -> Option<RefusedView> {
     let is_opus = |level: &Level| matches!(level.which, Limit::Money(limit) if limit.row().opus_only);
     let reached = || levels.iter().filter(|level| level.taken() >= level.most);

@@ -1,4 +1,4 @@
-//! `api-key/test`: a real call with a key, told as it happens.
+//! `api-key/test`: a real call with a key, reported while it runs.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -31,12 +31,12 @@ const MAX_TOKENS: u32 = 1_000;
 /// The largest output bound that CRS takes, tokens.
 const MOST_TOKENS: u32 = 4_096;
 
-/// What is read of an answer that is an error, bytes.
+/// The most that is read of an error, bytes.
 const ERROR_LIMIT: usize = 64 << 10;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What to test with.
+/// The test's settings.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = KeyTestInput)]
@@ -58,7 +58,7 @@ pub(in crate::http) struct KeyTestInput {
 ///
 /// Server-sent events, each `data: {"type": ..}`, with CRS's names: `test_start`; `content` with the next `text`;
 /// `message_stop`; `error` with the words of an error within the stream; and always last `test_complete` with
-/// `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Nothing is told of accounts.
+/// `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Accounts are not mentioned.
 #[utoipa::path(
     post, path = "/apiStats/api-key/test", operation_id = "testKey", tag = "statistics", request_body = KeyTestInput,
     responses(
@@ -156,7 +156,7 @@ struct Answer {
     request_id: Option<String>,
 }
 
-/// What the stream has said of its end.
+/// How the stream ended, as far as it has been read.
 #[derive(Default)]
 struct StreamEnd {
     stopped: bool,
@@ -235,7 +235,7 @@ impl Test {
     }
 }
 
-/// What one event of the Messages API says, in CRS's events.
+/// Converts one event of the Messages API into CRS's events.
 fn tell(data: &[u8], seen: &mut StreamEnd, told: &mut VecDeque<String>) {
     let Ok(said) = serde_json::from_slice::<Value>(data) else {
         return;

@@ -17,8 +17,7 @@ pub(in crate::http) struct TrendInput {
     whose: Whose,
     /// Day if left out.
     unit: Option<Unit>,
-    /// How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or 12 months if left
-    /// out.
+    /// How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or 12 months if left out.
     #[schema(minimum = 1, maximum = 192)]
     count: Option<u32>,
 }
@@ -28,7 +27,7 @@ pub(in crate::http) struct TrendInput {
 #[schema(as = TrendStats)]
 pub(in crate::http) struct TrendView {
     unit: Unit,
-    /// What the operator's clocks are ahead of UTC; rules where a day begins.
+    /// The operator's offset from UTC; decides where a day begins.
     utc_offset_minutes: i32,
     /// Oldest first; the last one is the current one.
     points: Vec<PointView>,
@@ -43,7 +42,7 @@ struct PointView {
     usage: UsageView,
 }
 
-/// What a key used over a time. Reads a few fields for each point.
+/// A key's usage over a time. Reads a few fields for each point.
 #[utoipa::path(
     post, path = "/apiStats/api/user-trend", operation_id = "getKeyTrend", tag = "statistics", request_body = TrendInput,
     responses(

@@ -53,7 +53,7 @@ struct TotalView {
     total: UsageView,
 }
 
-/// 0 is no limit.
+/// 0: unlimited.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsLimits)]
@@ -79,7 +79,7 @@ struct LimitsView {
     window_remaining_seconds: Option<u64>,
 }
 
-/// Nothing is told of accounts: CRS's fields, always `null`.
+/// Accounts are not shown: CRS's fields, always `null`.
 #[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsAccounts)]
@@ -100,8 +100,8 @@ struct RestrictionsView {
     allowed_clients: Vec<String>,
 }
 
-/// What a key used, and what is left of its limits. Does not begin the time of a key that is counted from its first
-/// use. Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
+/// A key's usage, and the rest of its limits. Does not begin the time of a key that is counted from its first use.
+/// Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
 /// of refusals.
 #[utoipa::path(
     post, path = "/apiStats/api/user-stats", operation_id = "getKeyStats", tag = "statistics", request_body = Whose,

@@ -71,7 +71,7 @@ impl Run<'_> {
         Ok((platforms, parts))
     }
 
-    /// An address that this relay does not go to is no reason to lose the account.
+    /// An account is kept even if this relay may not connect to its address.
     fn reachable(&self, account: &mut OpenAccount, remarks: &mut Remarks) {
         let Credentials::ApiKey {
             base_url: Some(base), ..

@@ -146,7 +146,7 @@ impl Elements {
         Ok(byte)
     }
 
-    /// The next byte that is no blank.
+    /// The next byte that is not a blank.
     fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
             match self.byte()? {

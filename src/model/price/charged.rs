@@ -27,7 +27,7 @@ enum Class {
 }
 
 impl Item {
-    /// `None`: it is no token, or not one of the call's own.
+    /// `None`: not a token, or not one of the call's own.
     fn class(self) -> Option<Class> {
         match self {
             Self::InputAudio | Self::InputImage | Self::InputVideo => Some(Class::Input),

@@ -1,4 +1,4 @@
-//! What each model costs, for the operator to look at: those of the table, those with a price of the operator's, and
+//! The prices of models, for the operator: those of the table, those with a price of the operator's, and
 //! those that were called.
 
 use super::table::Table;
@@ -14,7 +14,7 @@ pub struct ListedPrice<'a> {
     pub source: Source,
     /// Of a short prompt in the standard tier. `None`: it goes by the platform of the account that serves the call.
     pub rates: Option<&'a Rates>,
-    /// What the table says of the model itself.
+    /// The table's own entry for the model.
     pub table: Option<&'a Rates>,
     /// The model whose price the operator set, as written there.
     pub overridden_by: Option<&'a str>,

@@ -31,7 +31,7 @@ pub struct Rates {
     pub media: Media,
 }
 
-/// Pico-USD per token of what is no text; `None`: the table has no price of its own for it.
+/// Pico-USD per token that is not text; `None`: the table has no price of its own for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Media {
     #[serde(rename = "inAudio")]
@@ -99,7 +99,7 @@ pub(super) struct Table {
     /// Of tools whose price no model's entry has.
     claude_calls: Calls,
     openai_calls: Calls,
-    /// What OpenAI's image generation tool draws with, by model.
+    /// Prices of OpenAI's image generation tool, by its model.
     images: HashMap<String, Rates>,
     dearest_image: Rates,
 }
@@ -160,7 +160,7 @@ impl Table {
         &self.antigravity
     }
 
-    /// What a tool of this provider costs where the model's entry does not say. Google's all depend on the
+    /// The price of a tool of this provider where the model's entry has none. Google's all depend on the
     /// model.
     pub(super) fn calls(&self, family: Family) -> Calls {
         match family {

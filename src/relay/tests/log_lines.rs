@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::rig::{End, NOW, Reply, Rig, Setup, TOKENS};
 use crate::port::upstream::UpstreamErrorKind;
 
-/// What is written while `run` runs, one JSON object a line.
+/// The log lines that `run` writes, one JSON object each.
 fn lines(run: impl FnOnce()) -> Vec<Value> {
     let written = Written::default();
     let to = written.clone();

@@ -50,7 +50,7 @@ pub(super) struct Rig {
     calls: Mutex<Vec<Arc<Task>>>,
 }
 
-/// What the client of a call has received so far.
+/// The bytes that a call's client has received so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Received {
     pub(super) status: Option<u16>,

@@ -2,7 +2,7 @@
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 
-use super::{Broken, Decode, Step};
+use super::{BrokenBody, Decode, Step};
 
 #[expect(clippy::unnecessary_wraps, reason = "on the edge there is none")]
 pub(super) fn decoder() -> Result<Box<dyn Decode>, String> {
@@ -25,13 +25,13 @@ impl Brotli {
 }
 
 impl Decode for Brotli {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken> {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
         if self.ended {
             // Nothing belongs behind it.
             return if input.is_empty() {
                 Ok(Step::default())
             } else {
-                Err(Broken)
+                Err(BrokenBody)
             };
         }
         let (mut left, mut read) = (input.len(), 0);
@@ -47,7 +47,7 @@ impl Decode for Brotli {
             &mut self.state,
         );
         match result {
-            BrotliResult::ResultFailure => return Err(Broken),
+            BrotliResult::ResultFailure => return Err(BrokenBody),
             BrotliResult::ResultSuccess => self.ended = true,
             BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
         }

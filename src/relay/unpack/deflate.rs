@@ -2,17 +2,17 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::{Broken, Decode, Step};
+use super::{BrokenBody, Decode, Step};
 
 /// The longest head of a gzip member that is read, bytes: its fields are a file's name and the like.
 const LONGEST_HEAD: usize = 80 << 10;
 
 /// One call of the inflater.
-fn inflate(inflater: &mut Decompress, input: &[u8], output: &mut [u8]) -> Result<(Step, bool), Broken> {
+fn inflate(inflater: &mut Decompress, input: &[u8], output: &mut [u8]) -> Result<(Step, bool), BrokenBody> {
     let (read, wrote) = (inflater.total_in(), inflater.total_out());
     let status = inflater
         .decompress(input, output, FlushDecompress::None)
-        .map_err(|_| Broken)?;
+        .map_err(|_| BrokenBody)?;
     let step = Step {
         read: (inflater.total_in() - read) as usize,
         wrote: (inflater.total_out() - wrote) as usize,
@@ -37,7 +37,7 @@ impl Default for Gzip {
 }
 
 impl Decode for Gzip {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken> {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
         match &mut self.0 {
             Member::Head(head) => {
                 let before = head.len();
@@ -64,7 +64,7 @@ impl Decode for Gzip {
                 sums.extend_from_slice(input.get(..read).unwrap_or_default());
                 if sums.len() == 8 {
                     if sums != expected {
-                        return Err(Broken);
+                        return Err(BrokenBody);
                     }
                     self.0 = Member::Head(Vec::new());
                 }
@@ -79,13 +79,13 @@ impl Decode for Gzip {
 }
 
 /// The length of a member's head; `None`: it is not all here.
-fn head_length(head: &[u8]) -> Result<Option<usize>, Broken> {
+fn head_length(head: &[u8]) -> Result<Option<usize>, BrokenBody> {
     const EXTRA: u8 = 4;
     const NAME: u8 = 8;
     const COMMENT: u8 = 16;
     const SUM: u8 = 2;
     if head.len() > LONGEST_HEAD || !b"\x1f\x8b\x08".starts_with(head.get(..3).unwrap_or(head)) {
-        return Err(Broken);
+        return Err(BrokenBody);
     }
     let Some(flags) = head.get(3).copied() else {
         return Ok(None);
@@ -120,13 +120,13 @@ pub(super) struct Deflate {
 }
 
 impl Decode for Deflate {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken> {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
         if self.ended {
             // Nothing belongs behind it.
             return if input.is_empty() {
                 Ok(Step::default())
             } else {
-                Err(Broken)
+                Err(BrokenBody)
             };
         }
         let Some((inflater, fed)) = &mut self.inflater else {
@@ -144,7 +144,7 @@ impl Decode for Deflate {
             *fed += step.read;
             self.ended = ended;
             if step == Step::default() {
-                return Err(Broken);
+                return Err(BrokenBody);
             }
             if step.wrote > 0 {
                 let wrote = step.wrote;

@@ -2,7 +2,7 @@
 
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use super::{Broken, Decode, Step};
+use super::{BrokenBody, Decode, Step};
 
 /// The window that every reader should have is 8 MiB (RFC 8878 §3.1.1.1.2): its logarithm.
 const LARGEST_WINDOW_LOG: u32 = 23;
@@ -25,17 +25,17 @@ impl Zstd {
 }
 
 impl Decode for Zstd {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken> {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
         // Asked now, the decoder would wait for another frame.
         if input.is_empty() && self.wants == 0 {
             return Ok(Step::default());
         }
-        let decoder = self.decoder.as_mut().ok_or(Broken)?;
+        let decoder = self.decoder.as_mut().ok_or(BrokenBody)?;
         let mut source = InBuffer::around(input);
         let mut target = OutBuffer::around(output);
         self.wants = decoder
             .decompress_stream(&mut target, &mut source)
-            .map_err(|_| Broken)?;
+            .map_err(|_| BrokenBody)?;
         Ok(Step {
             read: source.pos(),
             wrote: target.pos(),

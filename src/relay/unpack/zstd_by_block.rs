@@ -10,7 +10,7 @@ use std::io::Write;
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::{Broken, Decode, Step};
+use super::{BrokenBody, Decode, Step};
 
 /// The window that every reader should have (RFC 8878 §3.1.1.1.2), bytes.
 const LARGEST_WINDOW: u64 = 8 << 20;
@@ -62,13 +62,13 @@ impl Zstd {
     }
 
     /// How long the next part is, as far as what is here tells; and whether it is a frame's last one.
-    fn part_length(&self) -> Result<(usize, bool), Broken> {
+    fn part_length(&self) -> Result<(usize, bool), BrokenBody> {
         if !self.in_frame {
             let Some(descriptor) = self.part.get(FIXED_HEAD - 1).copied() else {
                 return Ok((FIXED_HEAD, false));
             };
             if !self.part.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-                return Err(Broken);
+                return Err(BrokenBody);
             }
             let single = descriptor & SINGLE_SEGMENT != 0;
             let dictionary = match descriptor & 3 {
@@ -89,48 +89,48 @@ impl Zstd {
         // Of a repeated byte only that one is here.
         let content = if kind == 1 { 1 } else { size };
         if kind == 3 || content > LARGEST_BLOCK {
-            return Err(Broken);
+            return Err(BrokenBody);
         }
         let sum = if last && self.summed { 4 } else { 0 };
         Ok((3 + content + sum, last))
     }
 
-    fn begin(&mut self) -> Result<(), Broken> {
-        let descriptor = self.part.get_mut(FIXED_HEAD - 1).ok_or(Broken)?;
+    fn begin(&mut self) -> Result<(), BrokenBody> {
+        let descriptor = self.part.get_mut(FIXED_HEAD - 1).ok_or(BrokenBody)?;
         self.summed = *descriptor & SUMMED != 0;
         // It would look for the sum behind each last block that it is shown.
         *descriptor &= !SUMMED;
         self.window = if *descriptor & SINGLE_SEGMENT == 0 {
-            let described = self.part.get(FIXED_HEAD).copied().ok_or(Broken)?;
+            let described = self.part.get(FIXED_HEAD).copied().ok_or(BrokenBody)?;
             let base = 1_usize << (10 + (described >> 3)).min(31);
             base.saturating_add((base / 8) * usize::from(described & 7))
         } else {
             usize::MAX
         };
-        self.decoder.reset(&self.part[..]).map_err(|_| Broken)?;
+        self.decoder.reset(&self.part[..]).map_err(|_| BrokenBody)?;
         self.given = 0;
         self.in_frame = true;
         self.decode(EMPTY_LAST_BLOCK)
     }
 
     /// Decodes one block.
-    fn decode(&mut self, block: &[u8]) -> Result<(), Broken> {
+    fn decode(&mut self, block: &[u8]) -> Result<(), BrokenBody> {
         self.decoder
             .decode_blocks(block, BlockDecodingStrategy::UptoBlocks(1))
-            .map_err(|_| Broken)?;
+            .map_err(|_| BrokenBody)?;
         Ok(())
     }
 
     /// Forgets the text before the window, if it is long.
-    fn forget(&mut self) -> Result<(), Broken> {
+    fn forget(&mut self) -> Result<(), BrokenBody> {
         if self.decoder.can_collect() <= self.window.saturating_add(SLACK) {
             return Ok(());
         }
-        let text = self.decoder.collect().ok_or(Broken)?;
-        let window = text.get(text.len() - self.window..).ok_or(Broken)?;
+        let text = self.decoder.collect().ok_or(BrokenBody)?;
+        let window = text.get(text.len() - self.window..).ok_or(BrokenBody)?;
         let mut block = Vec::with_capacity(3 + LARGEST_BLOCK);
         for piece in window.chunks(LARGEST_BLOCK.min(self.window)) {
-            let header = u32::try_from(piece.len()).map_err(|_| Broken)? << 3;
+            let header = u32::try_from(piece.len()).map_err(|_| BrokenBody)? << 3;
             block.clear();
             block.extend_from_slice(&header.to_le_bytes()[..3]);
             block.extend_from_slice(piece);
@@ -164,7 +164,7 @@ impl Write for Look<'_> {
 }
 
 impl Decode for Zstd {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Broken> {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
         // First what the decoder has still to give.
         let waits = self.decoder.can_collect().saturating_sub(self.given);
         if waits > 0 {
@@ -173,11 +173,13 @@ impl Decode for Zstd {
                 output,
                 wrote: 0,
             };
-            self.decoder.collect_to_writer(&mut look).map_err(|_| Broken)?;
+            self.decoder
+                .collect_to_writer(&mut look)
+                .map_err(|_| BrokenBody)?;
             let wrote = look.wrote;
             // The text is in one piece, since none of it was ever taken but all.
             if wrote == 0 {
-                return Err(Broken);
+                return Err(BrokenBody);
             }
             self.given += wrote;
             return Ok(Step { read: 0, wrote });

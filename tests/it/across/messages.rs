@@ -282,8 +282,8 @@ async fn errors_are_told_in_anthropics_shape() {
 
     // A stream that breaks off, and one that ends without its last event.
     for script in [
-        Script::openai("hello").reset_after(4),
-        Script::openai("hello").close_after_frames(4),
+        Script::openai("hello").reset_after(7),
+        Script::openai("hello").close_after_frames(7),
     ] {
         a.provider.on(Route::Responses).next(script);
         let answer = a.ask(&streamed(hi())).send().await.good();

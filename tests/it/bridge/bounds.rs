@@ -1,4 +1,4 @@
-//! What one request may cost: bytes and time of others.
+//! Bounds on the cost of one request: memory, and the time of others.
 
 use crs_support::provider::Route;
 use serde_json::{Value, json};

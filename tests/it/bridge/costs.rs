@@ -1,4 +1,4 @@
-//! What bridged calls cost: the provider's own figures count, whatever can be made of them for the client.
+//! The cost of bridged calls: the provider's own figures count, even if the client cannot be shown them.
 
 use crs_support::client::Client;
 use crs_support::provider::{Route, Script};

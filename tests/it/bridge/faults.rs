@@ -1,4 +1,4 @@
-//! What clients of Anthropic's protocol see when something fails behind the bridge, and what is recorded.
+//! Failures behind the bridge, as clients of Anthropic's protocol see them, and their records.
 
 use crs_support::client::events;
 use crs_support::provider::{At, How, Route, Script};

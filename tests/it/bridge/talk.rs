@@ -1,4 +1,4 @@
-//! What conversations are made of: tools, images, thinking whose signatures come back.
+//! Parts of conversations: tools, images, thinking whose signatures come back.
 
 use crs_support::provider::Script;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What clients of Chat Completions see when something fails behind the conversion, and what is recorded.
+//! Failures behind the conversion, as clients of Chat Completions see them, and their records.
 
 use crs_support::client::Event;
 use crs_support::eventually;

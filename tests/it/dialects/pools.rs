@@ -1,4 +1,4 @@
-//! What ties calls to an account, in each protocol: sessions, bindings, and what the provider said of its quota.
+//! The choice of accounts in each protocol: sessions, bindings, and the provider's quota.
 
 use crs_support::client::{Answer, Call};
 use crs_support::eventually;

@@ -1,4 +1,4 @@
-//! What Google's clients see when something fails.
+//! Failures as Google's clients see them.
 
 use crs_support::provider::{Route, Script};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What OpenAI keeps for one account: stored responses and encrypted reasoning.
+//! Objects that OpenAI keeps for one account: stored responses and encrypted reasoning.
 
 use crs_support::client::{Call, Client};
 use crs_support::eventually;

@@ -1,4 +1,4 @@
-//! What OpenAI's clients see when something fails.
+//! Failures as OpenAI's clients see them.
 
 use crs_support::client::Client;
 use crs_support::provider::{Route, Script};
@@ -107,7 +107,7 @@ async fn a_broken_stream_ends_with_an_error_of_its_protocol() {
     let o = with_a_key().await;
     o.provider
         .on(Route::Responses)
-        .next(Script::openai("some words that break off").reset_after(5));
+        .next(Script::openai("some words that break off").reset_after(8));
     let answer = o.responses().stream().send().await.good();
     let last = answer.events().pop().expect("an event");
     assert_eq!(

@@ -20,10 +20,19 @@ impl Deref for Codex {
 impl Codex {
     /// The newest version, with `base_url` in `config.toml` and `key` in the variable it names.
     pub async fn new(base_url: &str, key: &str) -> Self {
+        Self::set_up(base_url, key, "").await
+    }
+
+    /// The same, asking for this model.
+    pub async fn of_model(base_url: &str, key: &str, model: &str) -> Self {
+        Self::set_up(base_url, key, &format!("model = \"{model}\"\n")).await
+    }
+
+    async fn set_up(base_url: &str, key: &str, settings: &str) -> Self {
         let version = versions("codex").remove(0);
         let cli = Cli::new(crate::sdk::installed("codex", &version, "bin/codex")).await;
         let config = format!(
-            "model_provider = \"crs\"\n\n[model_providers.crs]\nname = \"crs\"\nbase_url = \"{base_url}\"\n\
+            "model_provider = \"crs\"\n{settings}\n[model_providers.crs]\nname = \"crs\"\nbase_url = \"{base_url}\"\n\
              wire_api = \"responses\"\nenv_key = \"CRS_OAI_KEY\"\n"
         );
         cli.settings(".codex/config.toml", &config);
@@ -34,15 +43,22 @@ impl Codex {
 
     /// `codex exec PROMPT`: prints the last message. What it wants to run, it may, in a machine of its own.
     pub async fn exec(&self, prompt: &str) -> Run {
-        self.cli
-            .run(&[
-                "exec",
-                "--skip-git-repo-check",
-                "--dangerously-bypass-approvals-and-sandbox",
-                "--color",
-                "never",
-                prompt,
-            ])
-            .await
+        self.run_with(&[prompt]).await
+    }
+
+    /// Goes on with the last conversation of this project.
+    pub async fn go_on(&self, prompt: &str) -> Run {
+        self.run_with(&["resume", "--last", prompt]).await
+    }
+
+    async fn run_with(&self, args: &[&str]) -> Run {
+        let options = [
+            "exec",
+            "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",
+            "--color",
+            "never",
+        ];
+        self.cli.run(&[&options[..], args].concat()).await
     }
 }

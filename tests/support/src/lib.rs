@@ -11,6 +11,7 @@ pub mod cli;
 pub mod client;
 pub mod codex;
 pub mod crs;
+pub mod fixtures;
 pub mod gemini_cli;
 pub mod node;
 pub mod pasted;

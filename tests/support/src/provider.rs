@@ -60,7 +60,7 @@ pub use script::{At, Chunks, How, Script};
 use crate::{PATIENCE, within};
 use oauth::OauthState;
 
-/// What a provider says when told nothing.
+/// The answer of a provider without a script.
 pub const GREETING: &str = "你好，世界！ 🌍 This is the fake provider — ça va?";
 
 type LaneKey = (Route, Option<String>);

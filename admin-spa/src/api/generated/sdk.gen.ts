@@ -522,8 +522,8 @@ export const setOemSettings = <ThrowOnError extends boolean = true>(options: Opt
 });
 
 /**
- * What needs attention first: keys near a limit or about to end, accounts in trouble and when they return, platforms
- * where nobody can serve, models that are charged a guessed price.
+ * The things that need attention first: keys near a limit or about to end, accounts in trouble and when they return,
+ * platforms where nobody can serve, models that are charged a guessed price.
  *
  * Reads all keys and all accounts once, the ledger's ranking of keys of the days that limits look back on (1 to 8
  * days) and of the models of 7 days, asks the pool of each platform that has accounts, and at most 20 keys' gates. On
@@ -599,7 +599,7 @@ export const exportRequests = <ThrowOnError extends boolean = true>(options?: Op
 });
 
 /**
- * One call by the id that its client was told as `x-request-id`.
+ * One call by the id that its client received as `x-request-id`.
  */
 export const getRequest = <ThrowOnError extends boolean = true>(options: Options<GetRequestData, ThrowOnError>): RequestResult<GetRequestResponses, GetRequestErrors, ThrowOnError, 'data'> => (options.client ?? client).get<GetRequestResponses, GetRequestErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -623,7 +623,7 @@ export const flushSessions = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * What this relay is and how it is set up. Reads nothing but the session that asks.
+ * This relay's version and settings. Reads nothing but the session that asks.
  */
 export const getSettings = <ThrowOnError extends boolean = true>(options?: Options<GetSettingsData, ThrowOnError>): RequestResult<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -665,8 +665,8 @@ export const getUsageRanking = <ThrowOnError extends boolean = true>(options: Op
 });
 
 /**
- * What was used in a time, and by whom most, and what was used in the time before. Reads a few fields for each day
- * of both times, and a record for each row.
+ * Usage over a time, those who used most, and usage over the time before. Reads a few fields for each day of both
+ * times, and a record for each row.
  */
 export const getUsageSummary = <ThrowOnError extends boolean = true>(options?: Options<GetUsageSummaryData, ThrowOnError>): RequestResult<GetUsageSummaryResponses, GetUsageSummaryErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetUsageSummaryResponses, GetUsageSummaryErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -676,7 +676,7 @@ export const getUsageSummary = <ThrowOnError extends boolean = true>(options?: O
 });
 
 /**
- * What was used hour by hour, day by day or month by month; with `groupBy` also by those that cost most. Reads a few
+ * Usage hour by hour, day by day or month by month; with `groupBy` also of those that cost most. Reads a few
  * fields for each point and group, in two steps, and a record for each group.
  */
 export const getUsageTrend = <ThrowOnError extends boolean = true>(options?: Options<GetUsageTrendData, ThrowOnError>): RequestResult<GetUsageTrendResponses, GetUsageTrendErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetUsageTrendResponses, GetUsageTrendErrors, ThrowOnError, 'data'>({
@@ -706,7 +706,7 @@ export const verifyLedger = <ThrowOnError extends boolean = true>(options: Optio
  *
  * Server-sent events, each `data: {"type": ..}`, with CRS's names: `test_start`; `content` with the next `text`;
  * `message_stop`; `error` with the words of an error within the stream; and always last `test_complete` with
- * `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Nothing is told of accounts.
+ * `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Accounts are not mentioned.
  */
 export const testKey = <ThrowOnError extends boolean = true>(options: Options<TestKeyData, ThrowOnError, TestKeyResponse>): Promise<ServerSentEventsResult<TestKeyResponses>> => (options.client ?? client).sse.post<TestKeyResponses, TestKeyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -719,7 +719,7 @@ export const testKey = <ThrowOnError extends boolean = true>(options: Options<Te
 });
 
 /**
- * What several keys used of each model, together. Reads the keys in one step, a ranking for each key and day of the
+ * The usage of several keys together, by model. Reads the keys in one step, a ranking for each key and day of the
  * period in one, and the sums of what those list in one.
  */
 export const getBatchModelStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchModelStatsData, ThrowOnError>): RequestResult<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'>({
@@ -733,7 +733,7 @@ export const getBatchModelStats = <ThrowOnError extends boolean = true>(options:
 });
 
 /**
- * What several keys used. Reads the keys in one step and their sums in three.
+ * Usage of several keys. Reads the keys in one step and their sums in three.
  */
 export const getBatchStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchStatsData, ThrowOnError>): RequestResult<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -762,7 +762,7 @@ export const getKeyId = <ThrowOnError extends boolean = true>(options: Options<G
 });
 
 /**
- * What a key used of each model. Reads one ranking and a few sums, by month for each of its days.
+ * A key's usage by model. Reads one ranking and a few sums, by month for each of its days.
  */
 export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyModelStatsData, ThrowOnError>): RequestResult<GetKeyModelStatsResponses, GetKeyModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyModelStatsResponses, GetKeyModelStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -775,8 +775,8 @@ export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: O
 });
 
 /**
- * What a key used, and what is left of its limits. Does not begin the time of a key that is counted from its first
- * use. Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
+ * A key's usage, and the rest of its limits. Does not begin the time of a key that is counted from its first use.
+ * Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
  * of refusals.
  */
 export const getKeyStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyStatsData, ThrowOnError>): RequestResult<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'>({
@@ -790,7 +790,7 @@ export const getKeyStats = <ThrowOnError extends boolean = true>(options: Option
 });
 
 /**
- * What a key used over a time. Reads a few fields for each point.
+ * A key's usage over a time. Reads a few fields for each point.
  */
 export const getKeyTrend = <ThrowOnError extends boolean = true>(options: Options<GetKeyTrendData, ThrowOnError>): RequestResult<GetKeyTrendResponses, GetKeyTrendErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyTrendResponses, GetKeyTrendErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',

@@ -6,7 +6,7 @@ export type ClientOptions = {
 
 export type Account = {
     /**
-     * Rate limits the provider told of, or that were guessed.
+     * Rate limits that the provider reported, or that were guessed.
      */
     cooldowns: Array<Cooldown>;
     createdAt: string;
@@ -16,7 +16,7 @@ export type Account = {
      */
     currentConcurrency?: number | null;
     /**
-     * USD in a day; 0 is no limit.
+     * USD in a day; 0: unlimited.
      */
     dailyQuota: Usd;
     dailySpend?: null | DailySpend;
@@ -33,7 +33,7 @@ export type Account = {
      */
     leases: Array<AccountLease>;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency: number;
     modelMapping: {
@@ -47,11 +47,11 @@ export type Account = {
     priority: number;
     proxy?: null | Proxy;
     /**
-     * The provider's quota windows that run, as its last answer told.
+     * The provider's running quota windows, from its last answer.
      */
     quota: Array<QuotaWindow>;
     /**
-     * What was held against it lately, the newest first.
+     * Its latest failures, the newest first.
      */
     recentErrors: Array<AccountError>;
     /**
@@ -92,7 +92,7 @@ export type Account = {
 };
 
 /**
- * What is done to each account of a batch.
+ * The change that a batch makes to each of its accounts.
  */
 export type AccountAction = 'reset' | 'flushSessions' | 'delete' | 'enable' | 'disable' | 'pause' | 'resume';
 
@@ -121,7 +121,7 @@ export type AccountChange = {
     groups?: Array<string> | null;
     isActive?: boolean;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -188,7 +188,7 @@ export type AccountHolding = {
     accountName: string;
     leases: Array<AccountLease>;
     /**
-     * 0 is no limit.
+     * 0: unlimited.
      */
     maxConcurrency: number;
     platform: Platform;
@@ -210,7 +210,7 @@ export type AccountInput = {
     groups?: Array<string> | null;
     isActive?: boolean;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -285,7 +285,7 @@ export type AccountLease = {
 };
 
 /**
- * What holds an account back, or one of its families of models.
+ * Why an account, or one of its families of models, does not serve.
  */
 export type AccountReason = 'disabled' | 'paused' | 'subscription_ended' | 'proxy_unsupported' | 'credentials_refused' | 'refused_until' | 'provider_limit' | 'throttled' | 'provider_trouble' | 'unexplained_refusal' | 'daily_quota' | 'busy';
 
@@ -309,12 +309,12 @@ export type AccountTrouble = {
 };
 
 /**
- * What `activationDays` counts, under CRS's name.
+ * The unit of `activationDays`, under CRS's name.
  */
 export type ActivationUnit = 'days' | 'hours';
 
 /**
- * A session that has not ended. Its id is no secret: nobody can make a token of it.
+ * A session that has not ended. Its id is not a secret: nobody can make a token from it.
  */
 export type AdminSession = {
     /**
@@ -338,7 +338,7 @@ export type AdminSession = {
 };
 
 /**
- * Every answer that is no error.
+ * Every answer but errors.
  */
 export type AnswerBatchStats = {
     data: {
@@ -352,7 +352,7 @@ export type AnswerBatchStats = {
 };
 
 /**
- * Every answer that is no error.
+ * Every answer but errors.
  */
 export type AnswerStatsKey = {
     data: {
@@ -383,7 +383,7 @@ export type AnswerStatsKey = {
 };
 
 /**
- * Every answer that is no error.
+ * Every answer but errors.
  */
 export type AnswerStatsKeyId = {
     data: {
@@ -396,7 +396,7 @@ export type AnswerStatsKeyId = {
 };
 
 /**
- * Every answer that is no error.
+ * Every answer but errors.
  */
 export type AnswerTrendStats = {
     data: {
@@ -406,7 +406,7 @@ export type AnswerTrendStats = {
         points: Array<TrendStatsPoint>;
         unit: Unit;
         /**
-         * What the operator's clocks are ahead of UTC; rules where a day begins.
+         * The operator's offset from UTC; decides where a day begins.
          */
         utcOffsetMinutes: number;
     };
@@ -565,7 +565,7 @@ export type BatchError = {
 };
 
 /**
- * What became of one record.
+ * The result for one record.
  */
 export type BatchItem = {
     /**
@@ -576,7 +576,7 @@ export type BatchItem = {
     error?: null | BatchError;
     id: string;
     /**
-     * `null`: there is no such record.
+     * `null`: the record does not exist.
      */
     name?: string | null;
     ok: boolean;
@@ -591,7 +591,7 @@ export type BatchModelStatsInput = {
 };
 
 /**
- * What a batch came to.
+ * The result of a batch.
  */
 export type BatchResult = {
     /**
@@ -646,7 +646,7 @@ export type CallCostPart = {
 };
 
 /**
- * What the tokens of a call cost at the prices that hold now.
+ * The cost of a call's tokens at current prices.
  */
 export type CallCosts = {
     /**
@@ -670,11 +670,11 @@ export type CallTrace = {
      */
     bound: boolean;
     /**
-     * What share of the prompt the provider read from its cache, from 0 to 1.
+     * The share of the prompt that the provider read from its cache, from 0 to 1.
      */
     cacheReadShare?: number | null;
     /**
-     * What the call refers to that only this account keeps (`response`, `conversation`, `container`,
+     * The objects that the call refers to and only this account keeps (`response`, `conversation`, `container`,
      * `cache`, `file`); not there: nothing known.
      */
     followed?: string | null;
@@ -698,7 +698,7 @@ export type CallTrace = {
 };
 
 /**
- * What a call was charged for beside text tokens.
+ * An item of a call's charge beside text tokens.
  */
 export type Charge = {
     /**
@@ -764,7 +764,8 @@ export type Cooldown = {
 };
 
 /**
- * What the tokens of each class cost by today's prices, which need not add up to the total: that is what was charged.
+ * The cost of the tokens of each class by today's prices. They need not add up to the total, which was charged
+ * earlier.
  */
 export type CostsViewString = {
     cacheRead: string;
@@ -775,7 +776,8 @@ export type CostsViewString = {
 };
 
 /**
- * What the tokens of each class cost by today's prices, which need not add up to the total: that is what was charged.
+ * The cost of the tokens of each class by today's prices. They need not add up to the total, which was charged
+ * earlier.
  */
 export type CostsViewF64 = {
     cacheRead: number;
@@ -797,7 +799,7 @@ export type CreateManyInput = {
 };
 
 /**
- * What of the credentials may be shown.
+ * The parts of the credentials that are not secret.
  */
 export type Credentials = {
     /**
@@ -842,7 +844,7 @@ export type CredentialsInput = {
 export type CredentialsType = 'apiKey' | 'oauth';
 
 /**
- * What the account's calls cost today.
+ * The cost of the account's calls today.
  */
 export type DailySpend = {
     resetsAt: string;
@@ -875,7 +877,7 @@ export type ErrorBody = {
      */
     field?: string;
     /**
-     * What happened and what to do, for people.
+     * The failure and its remedy, for people.
      */
     message: string;
     /**
@@ -943,7 +945,7 @@ export type Failures = {
 };
 
 /**
- * What a person brings back.
+ * The result of the provider's page that a person pastes.
  */
 export type FinishInput = {
     sessionId: string;
@@ -957,7 +959,7 @@ export type FlushInput = {
 };
 
 /**
- * What tokens a sign-in at a provider is to give.
+ * The kind of tokens that a sign-in asks for.
  */
 export type Grant = 'oauth' | 'setupToken';
 
@@ -1009,7 +1011,7 @@ export type Key = {
         [key: string]: string;
     };
     /**
-     * 0 is no limit, as of all limits.
+     * 0: unlimited, as for all limits.
      */
     concurrencyLimit: number;
     concurrencyQueueSize: number;
@@ -1018,11 +1020,11 @@ export type Key = {
      */
     concurrencyQueueTimeout: number;
     /**
-     * What today's calls cost, by the ledger; forgiving what was spent does not change it.
+     * The cost of today's calls, from the ledger; a reset does not change it.
      */
     costToday: Usd;
     /**
-     * What all calls cost, by the ledger.
+     * The cost of all calls, from the ledger.
      */
     costTotal: Usd;
     createdAt: string;
@@ -1092,7 +1094,7 @@ export type Key = {
 };
 
 /**
- * What is done to each key of a batch.
+ * The change that a batch makes to each of its keys.
  */
 export type KeyAction = 'delete' | 'restore' | 'purge' | 'enable' | 'disable';
 
@@ -1132,7 +1134,7 @@ export type KeyCounts = {
 };
 
 /**
- * What may be said about a key. Field names are CRS's.
+ * The input that creates or changes a key. Field names are CRS's.
  */
 export type KeyInput = {
     /**
@@ -1168,7 +1170,7 @@ export type KeyInput = {
      */
     claudeAccountId?: string | null;
     /**
-     * Calls that may run at once; 0 is no limit.
+     * Calls that may run at once; 0: unlimited.
      */
     concurrencyLimit?: number;
     /**
@@ -1215,7 +1217,7 @@ export type KeyInput = {
     permissions?: PermissionsInput;
     rateLimitCost?: null | Usd;
     /**
-     * Calls in a window; 0 is no limit.
+     * Calls in a window; 0: unlimited.
      */
     rateLimitRequests?: number | null;
     /**
@@ -1228,7 +1230,7 @@ export type KeyInput = {
     restrictedModels?: Array<string>;
     tags?: Array<string>;
     /**
-     * Tokens of every kind in a window; 0 is no limit.
+     * Tokens of every kind in a window; 0: unlimited.
      */
     tokenLimit?: number | null;
     totalCostLimit?: null | Usd;
@@ -1264,7 +1266,7 @@ export type KeyLease = {
 };
 
 /**
- * What was spent against the limits on money.
+ * Spending against the limits on money.
  */
 export type KeySpend = {
     day: PeriodSpend;
@@ -1275,7 +1277,7 @@ export type KeySpend = {
 };
 
 /**
- * What to test with.
+ * The test's settings.
  */
 export type KeyTestInput = {
     /**
@@ -1304,7 +1306,7 @@ export type KeyWindow = {
     end: string;
     requests: number;
     /**
-     * What calls that run now have reserved of it.
+     * The part that running calls have reserved.
      */
     reserved: Reserved;
     start: string;
@@ -1368,7 +1370,7 @@ export type LedgerAmount = number | Usd;
  */
 export type LedgerDifference = {
     /**
-     * What the calls add up to.
+     * The sum of the logged calls.
      */
     events: LedgerAmount;
     /**
@@ -1376,7 +1378,7 @@ export type LedgerDifference = {
      */
     field: string;
     /**
-     * What the sums say.
+     * The stored sum.
      */
     stored: LedgerAmount;
 };
@@ -1398,7 +1400,7 @@ export type LedgerHealth = {
      */
     pending?: number | null;
     /**
-     * What they take of memory, about, bytes.
+     * Their approximate memory, bytes.
      */
     pendingBytes?: number | null;
 };
@@ -1465,6 +1467,11 @@ export type LogoutInput = {
      * End all sessions, not only this one.
      */
     everywhere?: boolean;
+};
+
+export type LogoutResult = {
+    message: string;
+    success: boolean;
 };
 
 export type Me = {
@@ -1556,7 +1563,7 @@ export type NearLimit = {
     keyName: string;
     level: StatsRemaining;
     /**
-     * What is used and reserved of the limit; more than 100 is possible.
+     * Usage and reservations, percent of the limit; more than 100 is possible.
      */
     usedPercent: number;
 };
@@ -1577,7 +1584,7 @@ export type NewAccountInput = {
     groups?: Array<string> | null;
     isActive?: boolean;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -1639,7 +1646,7 @@ export type NewKey = Key & {
 };
 
 /**
- * What may be said about a key. Field names are CRS's.
+ * The input that creates or changes a key. Field names are CRS's.
  */
 export type NewKeyInput = {
     /**
@@ -1675,7 +1682,7 @@ export type NewKeyInput = {
      */
     claudeAccountId?: string | null;
     /**
-     * Calls that may run at once; 0 is no limit.
+     * Calls that may run at once; 0: unlimited.
      */
     concurrencyLimit?: number;
     /**
@@ -1722,7 +1729,7 @@ export type NewKeyInput = {
     permissions?: PermissionsInput;
     rateLimitCost?: null | Usd;
     /**
-     * Calls in a window; 0 is no limit.
+     * Calls in a window; 0: unlimited.
      */
     rateLimitRequests?: number | null;
     /**
@@ -1735,7 +1742,7 @@ export type NewKeyInput = {
     restrictedModels?: Array<string>;
     tags?: Array<string>;
     /**
-     * Tokens of every kind in a window; 0 is no limit.
+     * Tokens of every kind in a window; 0: unlimited.
      */
     tokenLimit?: number | null;
     totalCostLimit?: null | Usd;
@@ -1853,7 +1860,7 @@ export type Overview = {
 export type PageAccount = {
     items: Array<{
         /**
-         * Rate limits the provider told of, or that were guessed.
+         * Rate limits that the provider reported, or that were guessed.
          */
         cooldowns: Array<Cooldown>;
         createdAt: string;
@@ -1863,7 +1870,7 @@ export type PageAccount = {
          */
         currentConcurrency?: number | null;
         /**
-         * USD in a day; 0 is no limit.
+         * USD in a day; 0: unlimited.
          */
         dailyQuota: Usd;
         dailySpend?: null | DailySpend;
@@ -1880,7 +1887,7 @@ export type PageAccount = {
          */
         leases: Array<AccountLease>;
         /**
-         * Calls the account may serve at once; 0 is no limit.
+         * Calls the account may serve at once; 0: unlimited.
          */
         maxConcurrency: number;
         modelMapping: {
@@ -1894,11 +1901,11 @@ export type PageAccount = {
         priority: number;
         proxy?: null | Proxy;
         /**
-         * The provider's quota windows that run, as its last answer told.
+         * The provider's running quota windows, from its last answer.
          */
         quota: Array<QuotaWindow>;
         /**
-         * What was held against it lately, the newest first.
+         * Its latest failures, the newest first.
          */
         recentErrors: Array<AccountError>;
         /**
@@ -2004,7 +2011,7 @@ export type PageKey = {
             [key: string]: string;
         };
         /**
-         * 0 is no limit, as of all limits.
+         * 0: unlimited, as for all limits.
          */
         concurrencyLimit: number;
         concurrencyQueueSize: number;
@@ -2013,11 +2020,11 @@ export type PageKey = {
          */
         concurrencyQueueTimeout: number;
         /**
-         * What today's calls cost, by the ledger; forgiving what was spent does not change it.
+         * The cost of today's calls, from the ledger; a reset does not change it.
          */
         costToday: Usd;
         /**
-         * What all calls cost, by the ledger.
+         * The cost of all calls, from the ledger.
          */
         costTotal: Usd;
         createdAt: string;
@@ -2106,7 +2113,7 @@ export type PageKey = {
 export type PageKeyHolding = {
     items: Array<{
         /**
-         * 0 is no limit.
+         * 0: unlimited.
          */
         concurrencyLimit: number;
         keyId: string;
@@ -2141,7 +2148,7 @@ export type PageKeyHolding = {
 export type PageRefusal = {
     items: Array<{
         /**
-         * Why, as the client was told it.
+         * The code that the client received.
          */
         code: ErrorCode;
         /**
@@ -2154,7 +2161,7 @@ export type PageRefusal = {
         keyName?: string | null;
         lastAt: string;
         /**
-         * What the client was told the last time, in English.
+         * The last message that the client received, in English.
          */
         lastMessage: string;
         /**
@@ -2162,7 +2169,7 @@ export type PageRefusal = {
          */
         lastRequestId: string;
         /**
-         * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+         * When the client may try again, by the last refusal; `null`: now, or waiting does not help.
          */
         nextAllowedAt?: string | null;
         today: number;
@@ -2228,11 +2235,11 @@ export type Percentiles = {
 };
 
 /**
- * What was spent of one limit.
+ * Spending against one limit.
  */
 export type PeriodSpend = {
     /**
-     * What calls that run now may cost.
+     * The estimated cost of running calls.
      */
     reserved: Usd;
     /**
@@ -2280,7 +2287,7 @@ export type PlatformOverview = {
 };
 
 /**
- * What was used in as many days before, or in the calendar month before.
+ * Usage of as many days before, or of the calendar month before.
  */
 export type PreviousUsage = {
     from: string;
@@ -2409,7 +2416,7 @@ export type QuotaWindow = {
 export type Range = 'today' | '7days' | '30days' | 'month' | 'all';
 
 /**
- * What an account was ranked by, in this order.
+ * An account's rank: compared in this order.
  */
 export type RankFigures = {
     /**
@@ -2433,7 +2440,7 @@ export type RankFigures = {
      */
     loadPermille?: number;
     /**
-     * 0 is no limit.
+     * 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -2457,7 +2464,7 @@ export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf'
  */
 export type Refusal = {
     /**
-     * Why, as the client was told it.
+     * The code that the client received.
      */
     code: ErrorCode;
     /**
@@ -2470,7 +2477,7 @@ export type Refusal = {
     keyName?: string | null;
     lastAt: string;
     /**
-     * What the client was told the last time, in English.
+     * The last message that the client received, in English.
      */
     lastMessage: string;
     /**
@@ -2478,7 +2485,7 @@ export type Refusal = {
      */
     lastRequestId: string;
     /**
-     * When the client may try again, as it was told the last time; `null`: now, or waiting does not help.
+     * When the client may try again, by the last refusal; `null`: now, or waiting does not help.
      */
     nextAllowedAt?: string | null;
     today: number;
@@ -2486,7 +2493,7 @@ export type Refusal = {
 };
 
 /**
- * What this relay is. No secret, and nothing that can be changed while it runs.
+ * Describes this relay. No secrets, and nothing that can be changed while it runs.
  */
 export type RelaySettings = {
     host: HostKind;
@@ -2504,7 +2511,7 @@ export type RelaySettings = {
     signIns: SignIns;
     store: StoreKind;
     /**
-     * What the operator's clocks are ahead of UTC: where days begin.
+     * The operator's offset from UTC: where days begin.
      */
     utcOffsetMinutes: number;
     version: string;
@@ -2528,7 +2535,7 @@ export type Request = {
      */
     attempts: number;
     /**
-     * What of the cost was for other things than text tokens.
+     * The part of the cost that is not for text tokens.
      */
     charges: Array<Charge>;
     /**
@@ -2590,7 +2597,7 @@ export type RequestPage = {
 };
 
 /**
- * What calls that run now may use; what they do use takes its place when they end.
+ * The estimates of running calls; each is replaced by the call's real usage when it ends.
  */
 export type Reserved = {
     cost: Usd;
@@ -2598,7 +2605,7 @@ export type Reserved = {
 };
 
 /**
- * What to begin anew.
+ * The sums to reset.
  */
 export type ResetInput = {
     which: SpendPeriod;
@@ -2628,11 +2635,6 @@ export type Retention = {
      * Records of single calls, days (`REQUEST_LOG_DAYS`).
      */
     requests: number;
-};
-
-export type Said = {
-    message: string;
-    success: boolean;
 };
 
 /**
@@ -2676,7 +2678,7 @@ export type SignInInput = {
      */
     groups?: Array<string> | null;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -2686,7 +2688,7 @@ export type SignInInput = {
         [key: string]: string;
     } | null;
     /**
-     * What to call the account; left out, the e-mail address that the provider tells.
+     * The account's name; the e-mail address that the provider reports, if left out.
      */
     name?: string;
     platform: Platform;
@@ -2730,7 +2732,7 @@ export type SignIns = {
 };
 
 /**
- * What may tie calls to a conversation, the surest first.
+ * Signals that tie calls to a conversation, the most reliable first.
  */
 export type Signal = 'header' | 'metadata' | 'cacheKey' | 'sessionId' | 'prefix';
 
@@ -2742,7 +2744,7 @@ export type SkipReason = 'not_bound' | 'dedicated' | 'inactive' | 'paused' | 'un
 export type SpendPeriod = 'window' | 'day' | 'week' | 'weekOpus' | 'month' | 'total' | 'all';
 
 /**
- * Nothing is told of accounts: CRS's fields, always `null`.
+ * Accounts are not shown: CRS's fields, always `null`.
  */
 export type StatsAccounts = {
     claudeAccountId?: string | null;
@@ -2801,7 +2803,7 @@ export type StatsKeyId = {
 export type StatsLimit = 'windowRequests' | 'windowTokens' | 'windowCost' | 'dailyCost' | 'weeklyCost' | 'weeklyOpusCost' | 'monthlyCost' | 'totalCost' | 'concurrency';
 
 /**
- * 0 is no limit.
+ * 0: unlimited.
  */
 export type StatsLimits = {
     concurrencyLimit: number;
@@ -2857,7 +2859,7 @@ export type StatsNow = {
      */
     running?: number | null;
     /**
-     * What the operator's clocks are ahead of UTC; rules where a day begins.
+     * The operator's offset from UTC; decides where a day begins.
      */
     utcOffsetMinutes: number;
 };
@@ -2893,7 +2895,7 @@ export type StatsRefusal = {
     code: string;
     lastAt: string;
     /**
-     * When a call may be tried again, as the last one was told; `null`: now, or waiting does not help.
+     * When a call may be tried again, by the last refusal; `null`: now, or waiting does not help.
      */
     nextAllowedAt?: string | null;
     today: number;
@@ -2902,7 +2904,7 @@ export type StatsRefusal = {
 
 export type StatsRefused = {
     /**
-     * As a client is told it.
+     * As a client receives it.
      */
     code: string;
     message: string;
@@ -2921,7 +2923,7 @@ export type StatsRemaining = {
     limit: StatsLimit;
     most: number;
     /**
-     * What calls that run now may use.
+     * The estimates of running calls.
      */
     reserved: number;
     /**
@@ -2946,7 +2948,7 @@ export type StatsTotal = {
 export type StatsUnit = 'usd' | 'requests' | 'tokens' | 'calls';
 
 /**
- * What was used, as CRS tells it.
+ * Usage in CRS's shape.
  */
 export type StatsUsage = {
     /**
@@ -2986,7 +2988,7 @@ export type StoreHealth = {
 };
 
 /**
- * What holds the data.
+ * The store.
  */
 export type StoreKind = 'embedded' | 'redis' | 'upstash' | 'memory';
 
@@ -3006,7 +3008,7 @@ export type TagList = {
 };
 
 /**
- * What to test with.
+ * The test's settings.
  */
 export type TestInput = {
     /**
@@ -3017,7 +3019,7 @@ export type TestInput = {
 
 export type TicketInput = {
     /**
-     * What follows `#ticket=` in the link.
+     * The text after `#ticket=` in the link.
      */
     ticket: string | null;
 };
@@ -3063,7 +3065,7 @@ export type Tokens = {
 };
 
 /**
- * What many calls used, added up.
+ * The usage of many calls, added up.
  */
 export type Totals = Tokens & {
     /**
@@ -3098,7 +3100,7 @@ export type TracedAttempt = {
     durationMs: number;
     error?: null | ErrorCode;
     /**
-     * What the first of `ranked` were ranked by, in the same order.
+     * The ranks of the first of `ranked`, in the same order.
      */
     figures?: Array<RankFigures>;
     /**
@@ -3157,15 +3159,14 @@ export type TrendStats = {
     points: Array<TrendStatsPoint>;
     unit: Unit;
     /**
-     * What the operator's clocks are ahead of UTC; rules where a day begins.
+     * The operator's offset from UTC; decides where a day begins.
      */
     utcOffsetMinutes: number;
 };
 
 export type TrendStatsInput = StatsInput & {
     /**
-     * How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or 12 months if left
-     * out.
+     * How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or 12 months if left out.
      */
     count?: number | null;
     unit?: null | Unit;
@@ -3185,7 +3186,7 @@ export type Unit = 'hour' | 'day' | 'month';
 
 export type UnpricedModel = {
     /**
-     * What they were charged, by a guessed price.
+     * Their charge, by a guessed price.
      */
     cost: Usd;
     model: string;
@@ -3196,7 +3197,7 @@ export type UnpricedModel = {
 };
 
 /**
- * What one of those that cost most used. Each list has a figure for each point.
+ * Usage of one of those that cost most. Each list has a figure for each point.
  */
 export type UsageGroup = {
     cost: Array<Usd>;
@@ -3217,7 +3218,7 @@ export type UsageGroup = {
 };
 
 /**
- * What figures are of.
+ * The subject of figures.
  */
 export type UsageOf = 'all' | 'key' | 'account' | 'model';
 
@@ -3266,7 +3267,7 @@ export type UsageSubject = {
 };
 
 /**
- * What was used in a time.
+ * Usage over a time.
  */
 export type UsageSummary = {
     accounts: Array<NamedUsage>;
@@ -3287,18 +3288,17 @@ export type UsageSummary = {
     to?: string | null;
     totals: Totals;
     /**
-     * What the operator's clocks are ahead of UTC; rules where a day begins.
+     * The operator's offset from UTC; decides where a day begins.
      */
     utcOffsetMinutes: number;
 };
 
 /**
- * What was used over a time.
+ * Usage over a time.
  */
 export type UsageTrend = {
     /**
-     * Those that cost most in the time, the dearest first; `null`: not asked for. All calls are `points`, so the rest is
-     * what is left of these.
+     * Those that cost most in the time, the dearest first; `null`: not asked for. All calls are `points`, so the rest is what is left of these.
      */
     groups?: Array<UsageGroup> | null;
     of: UsageSubject;
@@ -3308,7 +3308,7 @@ export type UsageTrend = {
     points: Array<UsagePoint>;
     unit: Unit;
     /**
-     * What the operator's clocks are ahead of UTC; rules where a day begins.
+     * The operator's offset from UTC; decides where a day begins.
      */
     utcOffsetMinutes: number;
 };
@@ -3345,7 +3345,7 @@ export type AccountInputWritable = {
     groups?: Array<string> | null;
     isActive?: boolean;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -3411,7 +3411,7 @@ export type CredentialsInputWritable = {
 };
 
 /**
- * What a person brings back.
+ * The result of the provider's page that a person pastes.
  */
 export type FinishInputWritable = {
     /**
@@ -3448,7 +3448,7 @@ export type NewAccountInputWritable = {
     groups?: Array<string> | null;
     isActive?: boolean;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -3514,7 +3514,7 @@ export type SignInInputWritable = {
      */
     groups?: Array<string> | null;
     /**
-     * Calls the account may serve at once; 0 is no limit.
+     * Calls the account may serve at once; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
@@ -3524,7 +3524,7 @@ export type SignInInputWritable = {
         [key: string]: string;
     } | null;
     /**
-     * What to call the account; left out, the e-mail address that the provider tells.
+     * The account's name; the e-mail address that the provider reports, if left out.
      */
     name?: string;
     platform: Platform;
@@ -5066,7 +5066,7 @@ export type GetUsageTrendData = {
          */
         to?: string;
         /**
-         * What those that cost most used, too; not with `key`, `account` or `model`.
+         * Also the usage of those that cost most; not with `key`, `account` or `model`.
          */
         groupBy?: 'key' | 'account' | 'model';
         /**
@@ -5497,7 +5497,7 @@ export type LogoutErrors = {
 export type LogoutError = LogoutErrors[keyof LogoutErrors];
 
 export type LogoutResponses = {
-    200: Said;
+    200: LogoutResult;
 };
 
 export type LogoutResponse = LogoutResponses[keyof LogoutResponses];

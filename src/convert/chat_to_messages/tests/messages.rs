@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Panics at the first broken rule.
 #[track_caller]
-pub(super) fn check(request: &Value) {
+pub(in crate::convert) fn check(request: &Value) {
     assert!(request["model"].is_string());
     if request["model"].as_str().unwrap().contains("claude") && request.get("max_tokens").is_some() {
         assert!(request["max_tokens"].as_u64().unwrap() > 0);
@@ -19,6 +19,13 @@ pub(super) fn check(request: &Value) {
     }
     let mut names = HashSet::new();
     for tool in request["tools"].as_array().into_iter().flatten() {
+        if tool["type"]
+            .as_str()
+            .is_some_and(|kind| kind.starts_with("web_search_"))
+        {
+            marks += usize::from(tool.get("cache_control").is_some());
+            continue;
+        }
         assert!(names.insert(tool["name"].as_str().unwrap()));
         assert_eq!(tool["input_schema"]["type"], "object", "{tool}");
         marks += usize::from(tool.get("cache_control").is_some());
@@ -67,6 +74,13 @@ pub(super) fn check(request: &Value) {
                         Some(Value::Array(blocks)) => assert!(!blocks.is_empty()),
                         Some(other) => panic!("no such content: {other}"),
                     }
+                }
+                ("assistant", "thinking") => {
+                    assert!(request.get("thinking").is_some() && block["thinking"].is_string());
+                    assert!(!block["signature"].as_str().unwrap().is_empty());
+                }
+                ("assistant", "redacted_thinking") => {
+                    assert!(request.get("thinking").is_some() && !block["data"].as_str().unwrap().is_empty());
                 }
                 ("assistant", "tool_use") => {
                     let id = block["id"].as_str().unwrap();

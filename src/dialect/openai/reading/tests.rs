@@ -178,7 +178,7 @@ fn errors_are_read_wherever_they_stand() {
     let inner = event(&json!({"type": "error", "error": {"type": "server_error", "message": "busy"}}));
     for (text, kind) in [
         (failed, "server_is_overloaded"),
-        (bare, "error"),
+        (bare, "x"),
         (inner, "server_error"),
     ] {
         let measured = measure(&RESPONSES, true, &text, true);

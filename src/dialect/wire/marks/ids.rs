@@ -10,7 +10,7 @@
 //! from the old one alone, so a call and its output keep the same, in every later request. In a body without a long
 //! id nothing is parsed.
 
-use super::{LONGEST_ID, OLD_ID_PREFIX, Patch, hash, list, shortened};
+use super::{CLAUDE, LONGEST_ID, OLD_ID_PREFIX, Patch, hash, list, shortened};
 use crate::dialect::body::{Edit, mended};
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
@@ -41,7 +41,7 @@ pub(crate) fn long_in_responses(body: &[u8]) -> bool {
     any_longer(body, LONGEST_ITEM_ID) || super::are_in(body)
 }
 
-/// What a chat completion request has to be rid of before OpenAI gets it.
+/// The edits that remove this relay's marks from a chat completion request.
 pub(crate) fn of_chat(body: &[u8]) -> Vec<Edit> {
     if !long_in_chat(body) {
         return Vec::new();
@@ -56,19 +56,41 @@ pub(crate) fn of_chat(body: &[u8]) -> Vec<Edit> {
     })
 }
 
-/// What a request of Responses has to be rid of before OpenAI gets it.
+/// The edits that a request of Responses needs before OpenAI gets it: without long ids, and without Claude's reasoning.
 pub(crate) fn of_responses(body: &[u8]) -> Vec<Edit> {
     if !long_in_responses(body) {
         return Vec::new();
     }
-    each(body, "input", |patch, item| {
+    let mut edits = each(body, "input", |patch, item| {
+        if is_claudes(item) {
+            return;
+        }
         patch.fit(item, "call_id", call_id);
         let kind: Text<'_> = item.get("type").unwrap_or_else(|| "message".into());
         // A reference to something stored has no other name.
         if &*kind != "item_reference" {
             patch.fit(item, "id", |id| item_id(&kind, id));
         }
-    })
+    });
+    if memchr::memmem::find(body, CLAUDE.as_bytes()).is_some() {
+        let readable = mended(body);
+        let mut patch = Patch {
+            body: &readable,
+            edits: Vec::new(),
+        };
+        let items = Object::parse(&readable).ok().and_then(|body| body.raw("input"));
+        if let Some(items) = items.and_then(list) {
+            patch.sweep(items, |_, item| !is_claudes(item));
+        }
+        edits.append(&mut patch.edits);
+    }
+    edits
+}
+
+/// Whether an item is reasoning that was made of Claude's thinking.
+fn is_claudes(item: &Object<'_>) -> bool {
+    let sealed: Option<Text<'_>> = item.get("encrypted_content");
+    sealed.is_some_and(|sealed| sealed.starts_with(CLAUDE))
 }
 
 fn chat_id(id: &str) -> Option<String> {

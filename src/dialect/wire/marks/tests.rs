@@ -205,3 +205,15 @@ fn only_reasoning_that_is_named_goes() {
     assert_eq!(without(&["a", "b", "c"]), (json!([said]), 2));
     assert_eq!(without(&["c"]), (body["messages"][1]["content"].clone(), 0));
 }
+
+#[test]
+fn thinking_of_claude_does_not_go_to_openai() {
+    let thought = |sealed: &str| json!({ "type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed });
+    let said = |text: &str| json!({ "role": "user", "content": text });
+    let body = json!({ "input": [said("a"), thought("gts1.claude.s1:Ex"), thought("gAAA"), said("gts1.claude.s1:Ex"), thought("gts1.claude.rE")] });
+    let sent: Value = serde_json::from_str(&rid(ids::of_responses, &body.to_string())).unwrap();
+    assert_eq!(
+        sent["input"],
+        json!([said("a"), thought("gAAA"), said("gts1.claude.s1:Ex")])
+    );
+}

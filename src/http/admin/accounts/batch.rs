@@ -36,7 +36,7 @@ pub(in super::super) struct AccountBatchInput {
     dry_run: bool,
 }
 
-/// What is done to each account of a batch.
+/// The change that a batch makes to each of its accounts.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) enum AccountAction {
@@ -243,7 +243,7 @@ impl Touched {
         self.platforms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Each stays noted until its pool was told, so that a client that leaves meanwhile loses none.
+    /// Each stays noted until its pool has been notified, so that a client that leaves meanwhile loses none.
     async fn invalidate(&self) {
         loop {
             let next = self.locked().first().copied();
@@ -269,7 +269,7 @@ impl Drop for Touched {
     }
 }
 
-/// What a batch can change of an account, as an account shows it.
+/// The fields of an account that a batch can change, in the account's own shape.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Changeable<'a> {

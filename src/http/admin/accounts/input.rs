@@ -1,4 +1,4 @@
-//! What may be said about an account.
+//! The input that creates or changes an account.
 
 mod credentials;
 mod file;
@@ -52,7 +52,7 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 100)]
     #[serde(default)]
     priority: Sent<Whole<1, 100>>,
-    /// Calls the account may serve at once; 0 is no limit.
+    /// Calls the account may serve at once; 0: unlimited.
     #[schema(value_type = u32, required = false, maximum = 100_000)]
     #[serde(default)]
     max_concurrency: Sent<Whole<0, 100_000>>,
@@ -86,7 +86,7 @@ pub(in super::super) struct AccountInput {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     subscription_expires_at: Sent<Moment>,
-    /// What its calls may cost in a day of the operator's; 0 is no limit.
+    /// The most that its calls may cost in a day of the operator's; 0: unlimited.
     #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     daily_quota: Sent<Usd>,
@@ -336,7 +336,7 @@ impl Edit {
         Ok(())
     }
 
-    /// What says whom the account serves, and how much.
+    /// Applies the fields that decide whom the account serves, and how much.
     fn apply_scheduling(&self, account: &mut Account) {
         let input = &self.input;
         if let Some(Ids(groups)) = input.groups.as_ref() {

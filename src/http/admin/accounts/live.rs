@@ -47,7 +47,7 @@ enum Kind {
     Refused,
 }
 
-/// What holds an account back, or one of its families of models.
+/// Why an account, or one of its families of models, does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in super::super) enum AccountReason {
@@ -135,7 +135,7 @@ impl From<&QuotaWindow> for QuotaView {
     }
 }
 
-/// What the account's calls cost today.
+/// The cost of the account's calls today.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DailySpend {

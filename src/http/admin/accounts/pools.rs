@@ -1,4 +1,4 @@
-//! What the pools know of their accounts.
+//! Reads the state of accounts from their pools.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -86,7 +86,7 @@ pub(in crate::http::admin) async fn start(
     }))
 }
 
-/// What a person brings back.
+/// The result of the provider's page that a person pastes.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http::admin) struct FinishInput {

@@ -1,4 +1,4 @@
-//! The test of one account: the smallest real call, told as it happens.
+//! The test of one account: the smallest real call, reported while it runs.
 
 use std::convert::Infallible;
 
@@ -20,10 +20,10 @@ use crate::plan::{self, Plan};
 use crate::relay::mask::SecretMask;
 use crate::relay::{probe, read_bounded};
 
-/// What of an answer is read.
+/// The most that is read of an answer.
 const ANSWER_LIMIT: usize = 256 << 10;
 
-/// What to test with.
+/// The test's settings.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http::admin) struct TestInput {
@@ -114,7 +114,7 @@ async fn ask(app: &App, account: &str, plan: &'static Plan, trial: Trial) -> Res
         .ok_or_else(|| format!("{status}: the answer is not one of the provider's protocol"))
 }
 
-/// What the operator is told of a failure: our words, and of the provider's the error fields.
+/// The text of a failure for the operator: the relay's words, and the provider's error fields.
 fn explained(failure: Failure) -> String {
     let Some(words) = failure.words else {
         return failure.detail.unwrap_or(failure.message);

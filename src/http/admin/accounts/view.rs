@@ -27,7 +27,7 @@ pub(in super::super) struct AccountView {
     credentials: CredentialsView,
     /// Lower is chosen first.
     priority: u32,
-    /// Calls the account may serve at once; 0 is no limit.
+    /// Calls the account may serve at once; 0: unlimited.
     max_concurrency: u32,
     is_active: bool,
     schedulable: bool,
@@ -42,7 +42,7 @@ pub(in super::super) struct AccountView {
     /// When its subscription ends; `null`: never.
     #[schema(format = DateTime)]
     subscription_expires_at: Option<String>,
-    /// USD in a day; 0 is no limit.
+    /// USD in a day; 0: unlimited.
     daily_quota: Usd,
     /// Percent of the provider's quota windows that are kept back.
     reserve_percent: u8,
@@ -55,13 +55,13 @@ pub(in super::super) struct AccountView {
     /// Until when, if it ends by itself.
     #[schema(format = DateTime)]
     status_until: Option<String>,
-    /// Rate limits the provider told of, or that were guessed.
+    /// Rate limits that the provider reported, or that were guessed.
     cooldowns: Vec<CooldownView>,
-    /// The provider's quota windows that run, as its last answer told.
+    /// The provider's running quota windows, from its last answer.
     quota: Vec<QuotaView>,
-    /// What its calls cost today; `null`: there is no `dailyQuota`, or the pool cannot be asked.
+    /// The cost of its calls today; `null`: there is no `dailyQuota`, or the pool does not answer.
     daily_spend: Option<DailySpend>,
-    /// What was held against it lately, the newest first.
+    /// Its latest failures, the newest first.
     recent_errors: Vec<ErrorView>,
     /// Calls it serves now; `null`: the pool cannot be asked, or has not used it yet.
     current_concurrency: Option<usize>,
@@ -77,7 +77,7 @@ pub(in super::super) struct AccountView {
     updated_at: String,
 }
 
-/// What of the credentials may be shown.
+/// The parts of the credentials that are not secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase")]
 #[schema(as = Credentials)]
@@ -147,8 +147,8 @@ pub(in super::super) enum Status {
 }
 
 impl Status {
-    /// What needs a person comes first, then what heals by itself, then what is well, then what the operator
-    /// has put aside.
+    /// States that need a person come first, then those that heal by themselves, then healthy ones, then those that
+    /// the operator has put aside.
     pub(in super::super) fn urgency(self) -> u8 {
         match self {
             Self::Unauthorized => 0,
@@ -168,7 +168,7 @@ impl Status {
 /// Of more accounts than this the whole ranking of last uses is read at once.
 const MANY: usize = 100;
 
-/// What the pools say, asked once per platform, and what the ledger says.
+/// State from the pools, read once per platform, and sums from the ledger.
 pub(super) struct Doing {
     now: Millis,
     pools: BTreeMap<String, AccountSnapshot>,

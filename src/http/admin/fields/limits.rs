@@ -4,7 +4,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
 use crate::relay::client;
 
-/// A whole number up to `MAX`; `null` is 0, which is no limit.
+/// A whole number up to `MAX`; `null` is 0, which means unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Amount<const MAX: u64>(pub(in super::super) u64);
 
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Clients {
     }
 }
 
-/// What can only be cleared: `null`.
+/// The value of a field that can only be cleared: `null`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Cleared;
 

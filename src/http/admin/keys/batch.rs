@@ -13,7 +13,7 @@ use super::bindings::Bound;
 use super::input::KeyInput;
 use super::rules;
 use super::secret;
-use super::view::{KeyView, Used};
+use super::view::{KeySums, KeyView};
 use crate::app::App;
 use crate::model::key::Key;
 use crate::store::api_keys::KeyChange;
@@ -47,7 +47,7 @@ pub(in super::super) struct KeyBatchInput {
     dry_run: bool,
 }
 
-/// What is done to each key of a batch.
+/// The change that a batch makes to each of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) enum KeyAction {
@@ -291,7 +291,7 @@ impl Batch<'_> {
 /// The fields of the configuration that differ, as a key shows them.
 fn differences(before: &Key, after: &Key) -> Vec<BatchChange> {
     // At the same moment, and without what only a gate or the ledger knows.
-    let shown = |key: &Key| KeyView::new(key, 0, None, Used::default());
+    let shown = |key: &Key| KeyView::new(key, 0, None, KeySums::default());
     let mut changes = changes(&shown(before), &shown(after));
     changes.retain(|change| change.field != "status");
     changes

@@ -1,4 +1,4 @@
-//! What a key is bound to: an account or a group of each platform, which must be there.
+//! A key's bindings: an account or a group of each platform, which must exist.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Target {
 
 pub(super) type BindingsInput = BTreeMap<Platform, Option<Target>>;
 
-/// What an input says of bindings.
+/// The bindings in an input.
 pub(super) struct SentBindings<'a> {
     /// All of them at once.
     pub(super) all: &'a Sent<Option<BindingsInput>>,

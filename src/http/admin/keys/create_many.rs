@@ -14,7 +14,7 @@ use super::bindings::Bound;
 use super::input::{KeyInput, NewKeyInput};
 use super::live::Live;
 use super::rules;
-use super::view::{KeyView, NewKeyView, Used};
+use super::view::{KeySums, KeyView, NewKeyView};
 use crate::app::App;
 
 /// Longest name of a key, in characters.
@@ -77,10 +77,10 @@ pub(in super::super) async fn create_many(
     if !app.keys.create_all(&keys).await? {
         return Err(ApiError::internal("a fresh key's id or hash is taken"));
     }
-    // No gate is told: each reads its key with the first call.
+    // Gates need no notice: each reads its key with the first call.
     let items = keys.iter().zip(&plains).map(|(key, plain)| {
         session.audit("key.create", &key.id);
-        let view = KeyView::new(key, now, Some(Live::default()), Used::default());
+        let view = KeyView::new(key, now, Some(Live::default()), KeySums::default());
         NewKeyView::new(view, plain)
     });
     let items = items.collect();

@@ -1,4 +1,4 @@
-//! What may be said about a key. Field names are CRS's.
+//! The input that creates or changes a key. Field names are CRS's.
 
 use serde::Deserialize;
 use utoipa::openapi::schema::Schema;
@@ -18,7 +18,7 @@ use crs_durable::gate::ModelMode;
 /// A year.
 type Minutes = Amount<525_600>;
 pub(super) type Requests = Amount<1_000_000_000>;
-/// What a number in JavaScript still counts exactly.
+/// The largest integer that a JavaScript number holds exactly.
 type TokenCount = Amount<9_007_199_254_740_991>;
 type QueueSize = Amount<1_000>;
 /// Five minutes.
@@ -26,7 +26,7 @@ type QueueTimeout = Amount<300_000>;
 /// A century.
 type ActivationDays = Amount<36_500>;
 
-/// What may be said about a key. Field names are CRS's.
+/// The input that creates or changes a key. Field names are CRS's.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct KeyInput {
@@ -55,7 +55,7 @@ pub(in super::super) struct KeyInput {
     #[schema(value_type = Option<u32>, maximum = 36_500)]
     #[serde(default)]
     pub(super) activation_days: Sent<ActivationDays>,
-    /// What `activationDays` counts.
+    /// The unit of `activationDays`.
     #[schema(value_type = Option<ActivationUnit>)]
     #[serde(default)]
     activation_unit: Sent<Option<ActivationUnit>>,
@@ -89,7 +89,7 @@ pub(in super::super) struct KeyInput {
     #[serde(default)]
     pub(super) allowed_clients: Sent<Clients>,
 
-    /// Calls that may run at once; 0 is no limit.
+    /// Calls that may run at once; 0: unlimited.
     #[schema(value_type = u32, required = false, maximum = 100_000)]
     #[serde(default)]
     pub(super) concurrency_limit: Sent<Whole<0, 100_000>>,
@@ -106,15 +106,15 @@ pub(in super::super) struct KeyInput {
     #[schema(value_type = Option<u32>, maximum = 525_600)]
     #[serde(default)]
     pub(super) rate_limit_window: Sent<Minutes>,
-    /// Calls in a window; 0 is no limit.
+    /// Calls in a window; 0: unlimited.
     #[schema(value_type = Option<u32>, maximum = 1_000_000_000)]
     #[serde(default)]
     pub(super) rate_limit_requests: Sent<Requests>,
-    /// Of a window; 0 is no limit.
+    /// Of a window; 0: unlimited.
     #[schema(value_type = Option<Usd>)]
     #[serde(default)]
     pub(super) rate_limit_cost: Sent<Usd>,
-    /// Tokens of every kind in a window; 0 is no limit.
+    /// Tokens of every kind in a window; 0: unlimited.
     #[schema(value_type = Option<u64>)]
     #[serde(default)]
     pub(super) token_limit: Sent<TokenCount>,

@@ -12,7 +12,7 @@ use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 
-/// What the gate tells; as a new key's gate would, by default.
+/// The gate's state; by default that of a new key's gate.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     /// Calls that hold a slot.
@@ -34,11 +34,11 @@ pub(super) struct WindowView {
     requests: u64,
     tokens: u64,
     cost: Usd,
-    /// What calls that run now have reserved of it.
+    /// The part that running calls have reserved.
     reserved: ReservedView,
 }
 
-/// What calls that run now may use; what they do use takes its place when they end.
+/// The estimates of running calls; each is replaced by the call's real usage when it ends.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Reserved)]
 pub(in super::super) struct ReservedView {
@@ -57,7 +57,7 @@ impl From<Estimate> for ReservedView {
 
 type Spent = Shown<Sums, PeriodView>;
 
-/// What was spent against the limits on money.
+/// Spending against the limits on money.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = KeySpend)]
 pub(super) struct SpendView {
@@ -66,14 +66,14 @@ pub(super) struct SpendView {
     spent: Spent,
 }
 
-/// What was spent of one limit.
+/// Spending against one limit.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PeriodSpend)]
 struct PeriodView {
     /// `null`: the gate has not asked the ledger yet what went before.
     spent: Option<Usd>,
-    /// What calls that run now may cost.
+    /// The estimated cost of running calls.
     reserved: Usd,
     /// When `spent` begins at 0 again; `null`: never.
     #[schema(format = DateTime)]
@@ -105,7 +105,7 @@ impl SpendView {
 impl From<&SpendSnapshot> for PeriodView {
     fn from(spend: &SpendSnapshot) -> Self {
         Self {
-            // A gate that was not told what went before knows only a part.
+            // A gate without earlier sums knows only a part.
             spent: spend.known.then_some(spend.spent.into()),
             reserved: spend.reserved.into(),
             resets_at: spend.resets_at.map(iso),

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::port::gates::KeyHash;
 use crate::relay::admit::spent_before;
 
-/// What to begin anew.
+/// The sums to reset.
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ResetInput {

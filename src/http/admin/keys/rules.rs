@@ -1,5 +1,5 @@
-//! What the fields of a key must be to each other. A limit that could not work is refused with the reason:
-//! to take it would be a promise that nobody keeps.
+//! Rules between the fields of a key. A limit that could not work is refused with the reason: to take it would be a
+//! promise that nobody keeps.
 //!
 //! Only what was sent is looked at, so that a record that is wrong for other reasons can still be renamed.
 

@@ -100,7 +100,7 @@ async fn retire(app: &App, old: &KeyHash, key: &Key) {
     // First the version, so that a reader that is still under way with an older record cannot undo it.
     for policy in [Some(policy.into()), None] {
         if let Err(error) = app.ports.gates.gate(old, gate::Command::Learn { policy }).await {
-            // The gate was told to read the record again, and finds none.
+            // The gate reads the record again, and finds none.
             tracing::error!(key = %key.id, %error, "the gate of a former secret was not told");
         }
     }

@@ -47,7 +47,7 @@ pub(in super::super) struct KeyView {
     model_restriction_mode: ModelMode,
     enable_client_restriction: bool,
     allowed_clients: Vec<String>,
-    /// 0 is no limit, as of all limits.
+    /// 0: unlimited, as for all limits.
     concurrency_limit: u32,
     concurrency_queue_size: u32,
     /// Milliseconds.
@@ -74,15 +74,15 @@ pub(in super::super) struct KeyView {
     queued: Option<usize>,
     /// The window that runs now; `null`: the next call begins one, or the gate cannot be asked.
     window: Option<WindowView>,
-    /// What was spent; `null`: the gate has not asked the ledger yet, which it does when a limit on money
-    /// needs it, or cannot be asked itself.
+    /// Spending; `null`: the gate has not asked the ledger yet, which it does when a limit on money needs it, or
+    /// cannot be asked itself.
     spend: Option<SpendView>,
     /// When its last call that reached a provider came.
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
-    /// What today's calls cost, by the ledger; forgiving what was spent does not change it.
+    /// The cost of today's calls, from the ledger; a reset does not change it.
     cost_today: Usd,
-    /// What all calls cost, by the ledger.
+    /// The cost of all calls, from the ledger.
     cost_total: Usd,
     #[schema(format = DateTime)]
     created_at: String,
@@ -118,16 +118,16 @@ impl Status {
     }
 }
 
-/// What the ledger knows of a key.
+/// A key's sums, from the ledger.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Used {
+pub(super) struct KeySums {
     pub(super) last: Option<Millis>,
     pub(super) today: MicroUsd,
     pub(super) total: MicroUsd,
 }
 
 impl KeyView {
-    pub(super) fn new(key: &Key, now: Millis, live: Option<Live>, used: Used) -> Self {
+    pub(super) fn new(key: &Key, now: Millis, live: Option<Live>, used: KeySums) -> Self {
         // The gate knows of a first use before the record does.
         let activated_at = key
             .activated_at

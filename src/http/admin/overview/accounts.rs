@@ -79,7 +79,7 @@ fn usable(status: Status) -> bool {
     }
 }
 
-/// Whether the operator has to know of such an account. What was switched off on purpose is no trouble.
+/// Whether such an account needs the operator's attention. Accounts switched off on purpose do not.
 fn is_trouble(status: Status) -> bool {
     match status {
         Status::Expired

@@ -23,8 +23,8 @@ use crate::store::ledger::{Kind, Range, Span};
 pub(super) const SHOWN: usize = 20;
 /// Most gates that one answer asks.
 const ASKED: usize = 20;
-/// What the ledger must know of a limit for the key's gate to be asked, of 1. Below [`NEAR`]: the gate knows of calls
-/// that still run.
+/// The usage of a limit in the ledger, of 1, from which on the key's gate is asked. Below [`NEAR`]: the gate also
+/// knows calls that still run.
 const WORTH_ASKING: f64 = 0.8;
 /// Used or reserved of a limit, of 1.
 const NEAR: f64 = 0.9;
@@ -64,7 +64,7 @@ impl KeyCounts {
 pub(super) struct NearLimitView {
     key_id: String,
     key_name: String,
-    /// What is used and reserved of the limit; more than 100 is possible.
+    /// Usage and reservations, percent of the limit; more than 100 is possible.
     used_percent: f64,
     level: RemainingView,
 }
@@ -125,7 +125,7 @@ pub(super) async fn near_limit(app: &App, keys: &[Key], now: Millis) -> Result<N
         .iter()
         .filter(|key| status(key, now) == Status::Active)
         .collect();
-    let known = Known::read(app, &active, now).await?;
+    let known = LedgerSums::read(app, &active, now).await?;
     let mut candidates: Vec<(f64, &Key)> = active
         .into_iter()
         .map(|key| (known.share(key, now), key))
@@ -165,16 +165,16 @@ async fn tightest(app: &App, key: &Key, now: Millis) -> Result<Option<NearLimitV
     }))
 }
 
-/// What the ledger knows of all keys at once: never less than what counts against a limit, except for calls that the
+/// Sums of all keys from the ledger: never less than what counts against a limit, except for calls that the
 /// ledger does not have yet.
 #[derive(Debug, Default)]
-struct Known {
+struct LedgerSums {
     /// By what a limit counts over: what each key cost.
     costs: Vec<(gate::Span, HashMap<String, MicroUsd>)>,
     last_uses: HashMap<String, Millis>,
 }
 
-impl Known {
+impl LedgerSums {
     /// Reads only what a limit of these keys needs.
     async fn read(app: &App, keys: &[&Key], now: Millis) -> Result<Self, ApiError> {
         let mut needed: Vec<gate::Span> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a call's tokens cost, class by class. The log has the sum only, so the parts are of the prices that hold now.
+//! The cost of a call's tokens, class by class. The log has the sum only, so the parts are by current prices.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use crate::model::usage::{LedgerEvent, Tokens};
 
 const MILLION: u64 = 1_000_000;
 
-/// What the tokens of a call cost at the prices that hold now.
+/// The cost of a call's tokens at current prices.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CallCosts)]
@@ -106,7 +106,7 @@ impl CostsView {
     }
 }
 
-/// What decided the price, by the version that names it.
+/// The terms that decided the price, parsed from the name of its version.
 fn terms(version: &str) -> Terms {
     let mut terms = Terms::default();
     for mark in version.split('+').skip(1) {

@@ -1,4 +1,4 @@
-//! What holds for all routes alike.
+//! Rules for all routes.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What `/admin/usage` tells of any days, of groups and of the time before; and the log as a table.
+//! `/admin/usage` for any days, for groups and for the time before; and the log as a table.
 
 use axum::body::Body;
 use axum::http::Request;

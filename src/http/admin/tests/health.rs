@@ -1,4 +1,4 @@
-//! What the relay says of itself while its store takes no writes, and how long calls wait to be written.
+//! Health while the store takes no writes, and how long calls wait to be written.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

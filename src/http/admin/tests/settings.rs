@@ -1,4 +1,4 @@
-//! What the relay says of itself, and what models cost.
+//! The relay's settings, and the prices of models.
 
 use std::sync::atomic::Ordering;
 

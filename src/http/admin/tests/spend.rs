@@ -1,4 +1,4 @@
-//! What keys have used up: shown as it is, and forgiven.
+//! Spending of keys: shown, and reset.
 
 use std::sync::Arc;
 

@@ -88,6 +88,14 @@ impl Way {
         }
     }
 
+    /// A model of its accounts.
+    fn model(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Responses => "gpt-5",
+            _ => "claude-sonnet-4-5",
+        }
+    }
+
     /// What the client is told last.
     fn end(self) -> &'static str {
         match self {
@@ -199,7 +207,7 @@ impl Ready {
 
     fn asks(&self, stream: bool) -> Client {
         let body = json!({
-            "model": "claude-sonnet-4-5", "max_tokens": 9, "stream": stream,
+            "model": self.way.model(), "max_tokens": 9, "stream": stream,
             "messages": [{"role": "user", "content": "hi"}],
         });
         let request = Request::post(self.way.path())

@@ -29,7 +29,7 @@ pub(in crate::http::admin) struct SummaryQuery {
     top: Option<u32>,
 }
 
-/// What was used in a time.
+/// Usage over a time.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageSummary)]
@@ -42,7 +42,7 @@ pub(in crate::http::admin) struct SummaryView {
     /// The last day.
     #[schema(format = Date)]
     to: Option<String>,
-    /// What the operator's clocks are ahead of UTC; rules where a day begins.
+    /// The operator's offset from UTC; decides where a day begins.
     utc_offset_minutes: i32,
     totals: Totals,
     /// The time before; `null`: it is not kept, or there is none.
@@ -53,7 +53,7 @@ pub(in crate::http::admin) struct SummaryView {
     models: Vec<ModelView>,
 }
 
-/// What was used in as many days before, or in the calendar month before.
+/// Usage of as many days before, or of the calendar month before.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PreviousUsage)]
@@ -74,8 +74,8 @@ struct ModelView {
     totals: Totals,
 }
 
-/// What was used in a time, and by whom most, and what was used in the time before. Reads a few fields for each day
-/// of both times, and a record for each row.
+/// Usage over a time, those who used most, and usage over the time before. Reads a few fields for each day of both
+/// times, and a record for each row.
 #[utoipa::path(
     get, path = "/admin/usage/summary", operation_id = "getUsageSummary", tag = "usage", security(("admin" = [])), params(SummaryQuery),
     responses(

@@ -20,7 +20,7 @@ use crate::store::ledger::{DAY_DAYS, Group, HOUR_DAYS, Kind, MONTH_MONTHS, Unit,
 /// Groups of an answer that does not say how many.
 const GROUPS: u32 = 5;
 
-/// More than this cannot be told apart in a chart.
+/// A chart cannot distinguish more than this.
 const MOST_GROUPS: u32 = 12;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -39,7 +39,7 @@ pub(in crate::http::admin) struct TrendQuery {
     from: Option<String>,
     /// Up to the end of this day; today if left out.
     to: Option<String>,
-    /// What those that cost most used, too; not with `key`, `account` or `model`.
+    /// Also the usage of those that cost most; not with `key`, `account` or `model`.
     #[param(inline)]
     group_by: Option<GroupBy>,
     /// How many groups; 5 if left out.
@@ -61,23 +61,22 @@ enum GroupBy {
     Model,
 }
 
-/// What was used over a time.
+/// Usage over a time.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageTrend)]
 pub(in crate::http::admin) struct TrendView {
     unit: Unit,
-    /// What the operator's clocks are ahead of UTC; rules where a day begins.
+    /// The operator's offset from UTC; decides where a day begins.
     utc_offset_minutes: i32,
     of: OfView,
     /// Oldest first; the last one is the current one. Those without calls are there too.
     points: Vec<PointView>,
-    /// Those that cost most in the time, the dearest first; `null`: not asked for. All calls are `points`, so the rest is
-    /// what is left of these.
+    /// Those that cost most in the time, the dearest first; `null`: not asked for. All calls are `points`, so the rest is what is left of these.
     groups: Option<Vec<GroupView>>,
 }
 
-/// What one of those that cost most used. Each list has a figure for each point.
+/// Usage of one of those that cost most. Each list has a figure for each point.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageGroup)]
 struct GroupView {
@@ -114,7 +113,7 @@ struct PointView {
     totals: Totals,
 }
 
-/// What was used hour by hour, day by day or month by month; with `groupBy` also by those that cost most. Reads a few
+/// Usage hour by hour, day by day or month by month; with `groupBy` also of those that cost most. Reads a few
 /// fields for each point and group, in two steps, and a record for each group.
 #[utoipa::path(
     get, path = "/admin/usage/trend", operation_id = "getUsageTrend", tag = "usage", security(("admin" = [])), params(TrendQuery),

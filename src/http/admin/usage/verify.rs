@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::model::money::Usd;
 use crate::store::ledger::Difference;
 
-/// Differences told; more of them say nothing more.
+/// Differences listed; more of them add nothing.
 const MOST: usize = 1_000;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -47,9 +47,9 @@ pub(in crate::http::admin) struct VerifiedView {
 struct DifferenceView {
     /// `<metric>:<scope>`, such as `cost:key:<id>`, or `failures:<error code>`.
     field: String,
-    /// What the sums say.
+    /// The stored sum.
     stored: Amount,
-    /// What the calls add up to.
+    /// The sum of the logged calls.
     events: Amount,
 }
 

@@ -200,7 +200,7 @@ impl Provider {
         }
     }
 
-    /// What requests with this credential get, one after the other; the last one for ever.
+    /// The replies to requests with this credential, in order; the last one repeats.
     pub(crate) fn script(&self, credential: &str, replies: impl IntoIterator<Item = Reply>) {
         let replies = replies.into_iter().collect();
         self.state

@@ -123,7 +123,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    pub(super) fn collection<V: Row>(
+    pub(super) fn collection<V: Member>(
         &mut self,
         wrong: impl Fn() -> StoreError,
     ) -> Result<Option<&mut Collection<'a, V>>, Fault> {
@@ -136,7 +136,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    pub(super) fn collection_or_new<V: Row>(
+    pub(super) fn collection_or_new<V: Member>(
         &mut self,
         wrong: impl Fn() -> StoreError,
         tables: &mut Tables<'_>,
@@ -255,6 +255,51 @@ impl Text {
             None => Value::from(tables.view.text(key)?),
         };
         Ok(self.value.insert(value))
+    }
+}
+
+/// The content of one kind of collections' rows, and which kind that is.
+pub(super) trait Member: Row {
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>>;
+    fn body(collection: Collection<'_, Self>) -> Body<'_>;
+}
+
+impl Member for Value {
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
+        match body {
+            Body::Hash(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
+    fn body(collection: Collection<'_, Self>) -> Body<'_> {
+        Body::Hash(collection)
+    }
+}
+
+impl Member for () {
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
+        match body {
+            Body::Set(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    fn body(collection: Collection<'_, Self>) -> Body<'_> {
+        Body::Set(collection)
+    }
+}
+
+impl Member for u64 {
+    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
+        match body {
+            Body::Sorted(scores) => Some(scores),
+            _ => None,
+        }
+    }
+
+    fn body(collection: Collection<'_, Self>) -> Body<'_> {
+        Body::Sorted(collection)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::entry::{Body, Collection};
 use crate::store::embedded::Fault;
 use crate::store::embedded::layout::rank_of;
 use crate::store::vocabulary::whole_number;
@@ -17,8 +16,6 @@ pub(super) trait Row: Clone + PartialEq {
     fn rank(&self) -> u64 {
         0
     }
-    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>>;
-    fn body(collection: Collection<'_, Self>) -> Body<'_>;
 }
 
 /// A text or a field's value. What is written as a number is held as one: adding to it then costs no
@@ -66,17 +63,6 @@ impl Row for Value {
     fn row(&self) -> Bytes {
         self.bytes()
     }
-
-    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
-        match body {
-            Body::Hash(fields) => Some(fields),
-            _ => None,
-        }
-    }
-
-    fn body(collection: Collection<'_, Self>) -> Body<'_> {
-        Body::Hash(collection)
-    }
 }
 
 impl Row for () {
@@ -86,17 +72,6 @@ impl Row for () {
 
     fn row(&self) -> Bytes {
         Bytes::new()
-    }
-
-    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
-        match body {
-            Body::Set(members) => Some(members),
-            _ => None,
-        }
-    }
-
-    fn body(collection: Collection<'_, Self>) -> Body<'_> {
-        Body::Set(collection)
     }
 }
 
@@ -114,16 +89,5 @@ impl Row for u64 {
 
     fn rank(&self) -> u64 {
         *self
-    }
-
-    fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>> {
-        match body {
-            Body::Sorted(scores) => Some(scores),
-            _ => None,
-        }
-    }
-
-    fn body(collection: Collection<'_, Self>) -> Body<'_> {
-        Body::Sorted(collection)
     }
 }

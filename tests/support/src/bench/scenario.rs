@@ -1,4 +1,4 @@
-//! What is done to a target, and what is seen.
+//! Loads on a target, and their measurements.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is measured: the relay, nginx, another relay, or the provider itself.
+//! Targets of measurements: the relay, nginx, another relay, or the provider itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

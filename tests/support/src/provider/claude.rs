@@ -1,9 +1,17 @@
-//! What the Anthropic API answers, as JSON values and as the frames of its event stream.
+//! Answers of the Anthropic API, as JSON values and as the frames of its event stream.
+
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::request::Request;
+use crate::fixtures;
+
+static START: LazyLock<Value> = LazyLock::new(|| fixtures::event("anthropic/text.sse", "message_start"));
+static END: LazyLock<Value> = LazyLock::new(|| fixtures::event("anthropic/text.sse", "message_delta"));
+static WHOLE: LazyLock<Value> = LazyLock::new(|| fixtures::json("anthropic/message.json"));
+static ERROR: LazyLock<Value> = LazyLock::new(|| fixtures::json("anthropic/error_429.json"));
 
 /// Tokens an answer reports, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,18 +36,21 @@ impl Default for Usage {
 }
 
 impl Usage {
-    fn value(self, output: u64) -> Value {
-        json!({
-            "input_tokens": self.input,
-            "cache_creation_input_tokens": self.cache_write_5m + self.cache_write_1h,
-            "cache_read_input_tokens": self.cache_read,
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": self.cache_write_5m,
-                "ephemeral_1h_input_tokens": self.cache_write_1h,
-            },
-            "output_tokens": output,
-            "service_tier": "standard",
-        })
+    /// A `usage` like this one, with these figures.
+    fn value(self, like: &Value, output: u64) -> Value {
+        let mut usage = like.clone();
+        usage["input_tokens"] = self.input.into();
+        usage["cache_creation_input_tokens"] = (self.cache_write_5m + self.cache_write_1h).into();
+        usage["cache_read_input_tokens"] = self.cache_read.into();
+        usage["output_tokens"] = output.into();
+        if let Some(split) = usage.get_mut("cache_creation") {
+            split["ephemeral_5m_input_tokens"] = self.cache_write_5m.into();
+            split["ephemeral_1h_input_tokens"] = self.cache_write_1h.into();
+        }
+        if let Some(details) = usage.get_mut("output_tokens_details") {
+            details["thinking_tokens"] = 0.into();
+        }
+        usage
     }
 }
 
@@ -114,19 +125,29 @@ impl Message {
 
     /// [`Message::whole`], without a request.
     pub fn whole_as(&self, model: &str, id: &str) -> Value {
-        let mut value = json!({
-            "model": model,
-            "id": id,
-            "type": "message",
-            "role": "assistant",
-            "content": self.blocks.iter().map(Block::value).collect::<Vec<_>>(),
-            "stop_reason": self.stop_reason,
-            "stop_sequence": null,
-        });
-        if let Some(usage) = self.usage {
-            value["usage"] = usage.value(usage.output);
+        let content: Vec<Value> = self.blocks.iter().map(Block::value).collect();
+        let mut whole = self.filled(&WHOLE, model, id, |usage| usage.output);
+        whole["content"] = content.into();
+        whole["stop_reason"] = self.stop_reason.as_str().into();
+        whole
+    }
+
+    /// A message like this one.
+    fn filled(&self, like: &Value, model: &str, id: &str, output: impl Fn(&Usage) -> u64) -> Value {
+        let mut message = like.clone();
+        message["model"] = model.into();
+        message["id"] = id.into();
+        self.fill_usage(&mut message, output);
+        message
+    }
+
+    fn fill_usage(&self, object: &mut Value, output: impl Fn(&Usage) -> u64) {
+        match self.usage {
+            Some(usage) => object["usage"] = usage.value(&object["usage"], output(&usage)),
+            None => {
+                object.as_object_mut().and_then(|object| object.remove("usage"));
+            }
         }
-        value
     }
 
     /// The frames of a streamed answer, from `message_start` to `message_stop`.
@@ -136,16 +157,9 @@ impl Message {
 
     /// [`Message::frames`], without a request.
     pub fn frames_as(&self, model: &str, id: &str) -> Vec<Bytes> {
-        let mut start = self.whole_as(model, id);
-        start["content"] = json!([]);
-        start["stop_reason"] = Value::Null;
-        if let Some(usage) = self.usage {
-            start["usage"] = usage.value(1);
-        }
-        let mut frames = vec![frame(
-            "message_start",
-            &json!({"type": "message_start", "message": start}),
-        )];
+        let mut start = START.clone();
+        start["message"] = self.filled(&start["message"], model, id, |_| 1);
+        let mut frames = vec![frame("message_start", &start)];
         for (index, block) in self.blocks.iter().enumerate() {
             frames.push(frame(
                 "content_block_start",
@@ -165,13 +179,9 @@ impl Message {
                 &json!({"type": "content_block_stop", "index": index}),
             ));
         }
-        let mut end = json!({
-            "type": "message_delta",
-            "delta": {"stop_reason": self.stop_reason, "stop_sequence": null},
-        });
-        if let Some(usage) = self.usage {
-            end["usage"] = usage.value(usage.output);
-        }
+        let mut end = END.clone();
+        end["delta"]["stop_reason"] = self.stop_reason.as_str().into();
+        self.fill_usage(&mut end, |usage| usage.output);
         frames.push(frame("message_delta", &end));
         frames.push(frame("message_stop", &json!({"type": "message_stop"})));
         frames
@@ -249,7 +259,11 @@ pub fn error_type(status: u16) -> &'static str {
 
 /// The body of an error answer.
 pub fn error_body(kind: &str, message: &str, request_id: &str) -> Value {
-    json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
+    let mut body = ERROR.clone();
+    body["error"]["type"] = kind.into();
+    body["error"]["message"] = message.into();
+    body["request_id"] = request_id.into();
+    body
 }
 
 /// `GET /v1/models`.

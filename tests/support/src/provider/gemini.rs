@@ -1,4 +1,6 @@
-//! What the Gemini API and Code Assist answer, whole, as event streams and as lists.
+//! Answers of the Gemini API and Code Assist: whole, as event streams and as lists.
+
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -6,6 +8,11 @@ use serde_json::{Value, json};
 use super::claude::cut;
 use super::request::Request;
 use super::script::Script;
+use crate::fixtures;
+
+static PIECES: LazyLock<Vec<Value>> = LazyLock::new(|| fixtures::events("gemini/text.sse"));
+static ENVELOPE: LazyLock<Value> =
+    LazyLock::new(|| fixtures::events("gemini/code_assist.sse").swap_remove(0));
 
 /// The project every Google account of the fake has.
 pub const PROJECT: &str = "fake-project-7f3a";
@@ -33,29 +40,34 @@ impl GeminiAnswer {
     }
 
     fn answer(&self, request: &Request, text: &str, last: bool) -> Value {
-        let mut candidate = json!({"content": {"role": "model", "parts": [{"text": text}]}, "index": 0});
+        // The second piece has text, and no signature.
+        let mut answer = PIECES[1].clone();
+        let candidate = &mut answer["candidates"][0];
+        candidate["content"]["parts"] = json!([{"text": text}]);
         if last {
             candidate["finishReason"] = "STOP".into();
         }
         let output = if last { self.candidates } else { 1 };
-        json!({
-            "candidates": [candidate],
-            "usageMetadata": {
-                "promptTokenCount": self.prompt, "cachedContentTokenCount": self.cached,
-                "candidatesTokenCount": output, "thoughtsTokenCount": self.thoughts,
-                "totalTokenCount": self.prompt + output + self.thoughts,
-                "promptTokensDetails": [{"modality": "TEXT", "tokenCount": self.prompt}],
-            },
-            "modelVersion": model(request), "responseId": format!("fake{:012}", request.number),
-        })
+        let usage = &mut answer["usageMetadata"];
+        usage["promptTokenCount"] = self.prompt.into();
+        usage["cachedContentTokenCount"] = self.cached.into();
+        usage["candidatesTokenCount"] = output.into();
+        usage["thoughtsTokenCount"] = self.thoughts.into();
+        usage["totalTokenCount"] = (self.prompt + output + self.thoughts).into();
+        usage["promptTokensDetails"][0]["tokenCount"] = self.prompt.into();
+        usage["cacheTokensDetails"][0]["tokenCount"] = self.cached.into();
+        answer["modelVersion"] = model(request).into();
+        answer["responseId"] = format!("fake{:012}", request.number).into();
+        answer
     }
 
     pub(super) fn in_form(request: &Request, answer: Value) -> Value {
-        if is_internal(request) {
-            json!({"response": answer, "traceId": "0123456789abcdef"})
-        } else {
-            answer
+        if !is_internal(request) {
+            return answer;
         }
+        let mut envelope = ENVELOPE.clone();
+        envelope["response"] = answer;
+        envelope
     }
 
     pub fn whole(&self, request: &Request) -> Value {
@@ -148,7 +160,7 @@ impl Script {
             .status(status)
     }
 
-    /// What Google answers over a limit.
+    /// Google's answer over a limit.
     pub fn resource_exhausted(delay: &str) -> Self {
         let details = json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]);
         Self::google_error(429, "RESOURCE_EXHAUSTED", &details)
@@ -158,21 +170,19 @@ impl Script {
 /// Answers of Code Assist about the account.
 pub(super) fn assist(method: &str) -> Option<Value> {
     Some(match method {
-        "loadCodeAssist" => json!({
-            "currentTier": {"id": "standard-tier", "name": "Gemini Code Assist"},
-            "allowedTiers": [{"id": "standard-tier", "isDefault": true}],
-            "cloudaicompanionProject": PROJECT,
-        }),
+        "loadCodeAssist" => {
+            let mut loaded = fixtures::json("gemini/load_code_assist.json");
+            loaded["cloudaicompanionProject"] = PROJECT.into();
+            loaded
+        }
         "onboardUser" => json!({
             "name": "operations/fake", "done": true,
             "response": {"cloudaicompanionProject": {"id": PROJECT, "name": PROJECT}},
         }),
-        "retrieveUserQuota" => json!({
-            "buckets": [{"modelId": "gemini-2.5-pro", "remainingFraction": 0.5, "resetTime": "2026-11-25T00:00:00Z"}],
-        }),
+        "retrieveUserQuota" => fixtures::json("gemini/user_quota.json"),
         "listExperiments" => json!({"experimentIds": [], "flags": []}),
         "fetchAvailableModels" => json!({"models": {"gemini-2.5-pro": {"displayName": "Gemini 2.5 Pro"}}}),
-        "countTokens" => json!({"totalTokens": 31}),
+        "countTokens" => fixtures::json("gemini/count_tokens.json"),
         _ => return None,
     })
 }

@@ -1,11 +1,19 @@
-//! What OpenAI's API and ChatGPT answer: Responses and Chat Completions, whole and as streams.
+//! Answers of OpenAI's API and ChatGPT: Responses and Chat Completions, whole and as streams.
+
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::claude::{cut, frame};
+use super::claude::cut;
 use super::request::Request;
+use super::responses;
 use super::script::Script;
+use crate::fixtures;
+
+static RESPONSE: LazyLock<Value> = LazyLock::new(|| fixtures::json("openai/response.json"));
+static COMPLETION: LazyLock<Value> = LazyLock::new(|| fixtures::json("openai/chat.json"));
+static CHUNKS: LazyLock<Vec<Value>> = LazyLock::new(|| fixtures::events("openai/chat.sse"));
 
 /// One answer, in whichever of the two protocols it is asked for.
 #[derive(Clone, Debug)]
@@ -32,94 +40,79 @@ impl OpenAiAnswer {
 
     /// The whole object of a response.
     pub fn response(&self, request: &Request) -> Value {
-        json!({
-            "id": format!("resp_fake{:016}", request.number), "object": "response", "created_at": 1_795_335_300,
-            "status": "completed", "error": null, "incomplete_details": null, "instructions": null,
-            "model": model(request),
-            "output": [
-                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA=="},
-                {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
-                 "content": [{"type": "output_text", "text": self.text, "annotations": []}]},
-            ],
-            "parallel_tool_calls": true, "service_tier": "default", "store": false,
-            "usage": {
-                "input_tokens": self.input, "input_tokens_details": {"cached_tokens": self.cached},
-                "output_tokens": self.output, "output_tokens_details": {"reasoning_tokens": self.reasoning},
-                "total_tokens": self.input + self.output,
-            },
-        })
+        let mut whole = RESPONSE.clone();
+        whole["id"] = format!("resp_fake{:016}", request.number).into();
+        whole["model"] = model(request).into();
+        whole["output"] = json!([responses::reasoning("", "gAAAA=="), responses::said(&self.text)]);
+        self.fill(&mut whole["usage"], ["input", "output"]);
+        whole
     }
 
     /// The events of a response that is streamed.
     pub fn response_frames(&self, request: &Request) -> Vec<Bytes> {
-        let whole = self.response(request);
-        let mut begun = whole.clone();
-        begun["status"] = "in_progress".into();
-        begun["output"] = json!([]);
-        begun["usage"] = Value::Null;
-        let item = whole["output"][1].clone();
-        let mut events = vec![
-            json!({"type": "response.created", "response": begun}),
-            json!({"type": "response.in_progress", "response": begun}),
-            json!({"type": "response.output_item.added", "output_index": 1, "item": {"type": "message", "id": "msg_1", "content": []}}),
-        ];
-        events.extend(cut(&self.text, 5).into_iter().map(|delta| {
-            json!({"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 1, "content_index": 0, "delta": delta})
-        }));
-        events.push(json!({"type": "response.output_text.done", "item_id": "msg_1", "output_index": 1, "content_index": 0, "text": self.text}));
-        events.push(json!({"type": "response.output_item.done", "output_index": 1, "item": item}));
-        events.push(json!({"type": "response.completed", "response": whole}));
-        let numbered = events.into_iter().enumerate().map(|(number, mut event)| {
-            event["sequence_number"] = number.into();
-            frame(event["type"].as_str().unwrap_or_default(), &event)
-        });
-        numbered.collect()
+        responses::frames(&self.response(request))
     }
 
-    fn usage(&self) -> Value {
-        json!({
-            "prompt_tokens": self.input, "prompt_tokens_details": {"cached_tokens": self.cached, "audio_tokens": 0},
-            "completion_tokens": self.output, "completion_tokens_details": {"reasoning_tokens": self.reasoning},
-            "total_tokens": self.input + self.output,
-        })
+    /// Puts the figures into a usage, whose protocol has these names for them.
+    fn fill(&self, usage: &mut Value, [input, output]: [&str; 2]) {
+        usage[format!("{input}_tokens")] = self.input.into();
+        usage[format!("{output}_tokens")] = self.output.into();
+        usage["total_tokens"] = (self.input + self.output).into();
+        usage[format!("{input}_tokens_details")]["cached_tokens"] = self.cached.into();
+        usage[format!("{output}_tokens_details")]["reasoning_tokens"] = self.reasoning.into();
     }
 
     /// The whole object of a chat completion.
     pub fn chat(&self, request: &Request) -> Value {
-        json!({
-            "id": format!("chatcmpl-fake{:08}", request.number), "object": "chat.completion", "created": 1_795_335_300,
-            "model": model(request), "service_tier": "default",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": self.text, "refusal": null},
-                "logprobs": null, "finish_reason": "stop"}],
-            "usage": self.usage(),
-        })
+        let mut whole = chat_of(request, &COMPLETION);
+        whole["choices"][0]["message"]["content"] = self.text.as_str().into();
+        self.fill(&mut whole["usage"], ["prompt", "completion"]);
+        whole
     }
 
     /// The chunks of a chat completion that is streamed, with usage if it was asked for.
+    ///
+    /// # Panics
+    /// If the captured stream is not of a text with its usage.
     pub fn chat_frames(&self, request: &Request) -> Vec<Bytes> {
-        let chunk = |choices: Value, usage: Value| {
-            let chunk = json!({
-                "id": format!("chatcmpl-fake{:08}", request.number), "object": "chat.completion.chunk",
-                "created": 1_795_335_300, "model": model(request), "choices": choices, "usage": usage,
-            });
-            Bytes::from(format!("data: {chunk}\n\n"))
-        };
-        let choice = |delta: Value, end: Value| json!([{"index": 0, "delta": delta, "finish_reason": end}]);
-        let mut frames = vec![chunk(
-            choice(json!({"role": "assistant", "content": ""}), Value::Null),
-            Value::Null,
-        )];
-        for text in cut(&self.text, 5) {
-            frames.push(chunk(choice(json!({"content": text}), Value::Null), Value::Null));
-        }
-        frames.push(chunk(choice(json!({}), json!("stop")), Value::Null));
         let asked = request.try_json().unwrap_or_default();
-        if asked["stream_options"]["include_usage"] == Value::Bool(true) {
-            frames.push(chunk(json!([]), self.usage()));
+        let include_usage = asked["stream_options"]["include_usage"] == Value::Bool(true);
+        let [first, delta, .., end, usage] = CHUNKS.as_slice() else {
+            panic!("the captured chunks are of a text");
+        };
+        let mut chunks = vec![chat_of(request, first)];
+        for text in cut(&self.text, 5) {
+            let mut chunk = chat_of(request, delta);
+            chunk["choices"][0]["delta"]["content"] = text.into();
+            chunks.push(chunk);
         }
-        frames.push(Bytes::from_static(b"data: [DONE]\n\n"));
+        chunks.push(chat_of(request, end));
+        if include_usage {
+            let mut chunk = chat_of(request, usage);
+            self.fill(&mut chunk["usage"], ["prompt", "completion"]);
+            chunks.push(chunk);
+        }
+        // Only a stream that ends with its usage has the member before that.
+        let without = |mut chunk: Value| {
+            if !include_usage {
+                chunk.as_object_mut().and_then(|chunk| chunk.remove("usage"));
+            }
+            chunk
+        };
+        let frames = chunks.into_iter().map(without);
         frames
+            .map(|chunk| Bytes::from(format!("data: {chunk}\n\n")))
+            .chain([Bytes::from_static(b"data: [DONE]\n\n")])
+            .collect()
     }
+}
+
+/// A completion or a chunk like this one, for this request.
+fn chat_of(request: &Request, like: &Value) -> Value {
+    let mut chat = like.clone();
+    chat["id"] = format!("chatcmpl-fake{:08}", request.number).into();
+    chat["model"] = model(request).into();
+    chat
 }
 
 impl Script {
@@ -147,35 +140,33 @@ impl Script {
             if request.text().contains("\"function_call_output\"") {
                 return Self::openai(last.clone());
             }
-            let item = json!({
+            let mut whole = OpenAiAnswer::text("").response(request);
+            whole["output"] = json!([{
                 "type": "function_call", "id": "fc_1", "call_id": "call_1", "status": "completed",
                 "name": name, "arguments": arguments,
-            });
-            let mut whole = OpenAiAnswer::text("").response(request);
-            whole["output"] = json!([item]);
-            let events = [
-                json!({"type": "response.created", "response": {"id": whole["id"], "status": "in_progress"}}),
-                json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
-                json!({"type": "response.completed", "response": whole}),
-            ];
-            Self::frames(events.map(|event| frame(event["type"].as_str().unwrap_or_default(), &event)))
+            }]);
+            Self::frames(responses::frames(&whole))
         })
     }
 
     /// An error of OpenAI's API.
     pub fn openai_error(status: u16, kind: &str, code: &str) -> Self {
-        let message = format!("the provider says {status}");
-        Self::json(json!({"error": {"message": message, "type": kind, "param": null, "code": code}}))
-            .status(status)
+        let mut body = fixtures::json("openai/error_401.json");
+        body["error"]["message"] = format!("the provider says {status}").into();
+        body["error"]["type"] = kind.into();
+        body["error"]["code"] = code.into();
+        Self::json(body).status(status)
     }
 
-    /// What ChatGPT answers when the plan is used up.
+    /// ChatGPT's answer when the plan is used up.
     pub fn usage_limit_reached(resets_in_seconds: u64) -> Self {
-        Self::json(json!({"error": {
-            "type": "usage_limit_reached", "message": "The usage limit has been reached", "plan_type": "plus",
-            "resets_in_seconds": resets_in_seconds,
-        }}))
-        .status(429)
+        let mut body = fixtures::json("openai/usage_limit.json");
+        body["error"]["resets_in_seconds"] = resets_in_seconds.into();
+        // A moment of the fixture's would contradict it.
+        body["error"]
+            .as_object_mut()
+            .and_then(|error| error.remove("resets_at"));
+        Self::json(body).status(429)
     }
 }
 

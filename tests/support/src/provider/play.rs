@@ -199,7 +199,7 @@ fn content(script: &Script, request: &Request) -> (String, Vec<Bytes>, bool) {
     }
 }
 
-/// What is left of the frames when the fault's moment comes, and the fault.
+/// The frames up to the fault's moment, and the fault.
 fn until_fault(mut frames: Vec<Bytes>, script: &Script) -> (Vec<Bytes>, Option<How>) {
     let Some(Fault { at, how }) = &script.fault else {
         return (frames, None);

@@ -1,4 +1,4 @@
-//! What the provider received, and what became of the connection it came over.
+//! Requests that the provider received, and the fate of their connections.
 
 use std::fmt;
 use std::sync::Arc;

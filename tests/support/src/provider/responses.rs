@@ -21,7 +21,7 @@ pub fn reasoning(summary: &str, sealed: &str) -> Value {
 /// A message of the model's.
 pub fn said(text: &str) -> Value {
     json!({"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
-        "content": [{"type": "output_text", "text": text, "annotations": []}]})
+        "content": [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]})
 }
 
 /// A call of a function.
@@ -59,10 +59,11 @@ impl Script {
     }
 }
 
-/// The events of a response.
-fn frames(whole: &Value) -> Vec<Bytes> {
+/// The events of a response, in the order of `tests/fixtures/openai/reasoning_tool.sse` and `text.sse`.
+pub(super) fn frames(whole: &Value) -> Vec<Bytes> {
     let mut begun = whole.clone();
     begun["status"] = "in_progress".into();
+    begun["service_tier"] = "auto".into();
     begun["output"] = json!([]);
     begun["usage"] = Value::Null;
     let mut events = vec![
@@ -70,40 +71,84 @@ fn frames(whole: &Value) -> Vec<Bytes> {
         json!({"type": "response.in_progress", "response": begun}),
     ];
     for (at, item) in whole["output"].as_array().into_iter().flatten().enumerate() {
-        let mut opening = item.clone();
-        for (member, empty) in [
-            ("content", json!([])),
-            ("summary", json!([])),
-            ("arguments", json!("")),
-            ("encrypted_content", Value::Null),
-        ] {
-            if opening.get(member).is_some() {
-                opening[member] = empty;
-            }
-        }
-        events.push(json!({"type": "response.output_item.added", "output_index": at, "item": opening}));
-        let mut deltas = |kind: &str, place: &str, text: &Value| {
-            for delta in cut(text.as_str().unwrap_or_default(), 5) {
-                events.push(json!({"type": kind, "item_id": item["id"], "output_index": at, place: 0, "delta": delta}));
-            }
-        };
-        for part in item["content"].as_array().into_iter().flatten() {
-            deltas("response.output_text.delta", "content_index", &part["text"]);
-        }
-        for part in item["summary"].as_array().into_iter().flatten() {
-            deltas(
-                "response.reasoning_summary_text.delta",
-                "summary_index",
-                &part["text"],
-            );
-        }
-        deltas("response.function_call_arguments.delta", "at", &item["arguments"]);
-        events.push(json!({"type": "response.output_item.done", "output_index": at, "item": item}));
+        events.extend(of_item(at, item));
     }
-    events.push(json!({"type": "response.completed", "response": whole}));
+    let end = match whole["status"].as_str() {
+        Some("incomplete") => "response.incomplete",
+        _ => "response.completed",
+    };
+    events.push(json!({"type": end, "response": whole}));
     let numbered = events.into_iter().enumerate().map(|(number, mut event)| {
         event["sequence_number"] = number.into();
         frame(event["type"].as_str().unwrap_or_default(), &event)
     });
     numbered.collect()
+}
+
+/// The events of one item of the output.
+fn of_item(at: usize, item: &Value) -> Vec<Value> {
+    let mut opening = item.clone();
+    for (member, empty) in [
+        ("content", json!([])),
+        ("summary", json!([])),
+        ("arguments", json!("")),
+        ("encrypted_content", json!("sealed-but-not-whole")),
+        ("status", json!("in_progress")),
+    ] {
+        if opening.get(member).is_some() {
+            opening[member] = empty;
+        }
+    }
+    let mut events = vec![json!({"type": "response.output_item.added", "output_index": at, "item": opening})];
+    let mut say = |kind: &str, more: &Value| {
+        let mut event = json!({"type": kind, "item_id": item["id"], "output_index": at});
+        for (member, value) in more.as_object().into_iter().flatten() {
+            event[member] = value.clone();
+        }
+        events.push(event);
+    };
+    let list = |member: &str| item[member].as_array().into_iter().flatten().enumerate();
+    for (number, part) in list("summary") {
+        let place = json!({"summary_index": number, "part": {"type": "summary_text", "text": ""}});
+        say("response.reasoning_summary_part.added", &place);
+        for delta in cut(part["text"].as_str().unwrap_or_default(), 5) {
+            let delta = json!({"summary_index": number, "delta": delta, "obfuscation": "x7Qz"});
+            say("response.reasoning_summary_text.delta", &delta);
+        }
+        let text = json!({"summary_index": number, "text": part["text"]});
+        say("response.reasoning_summary_text.done", &text);
+        let part = json!({"summary_index": number, "part": part});
+        say("response.reasoning_summary_part.done", &part);
+    }
+    for (number, part) in list("content") {
+        let mut empty = part.clone();
+        empty["text"] = "".into();
+        say(
+            "response.content_part.added",
+            &json!({"content_index": number, "part": empty}),
+        );
+        for delta in cut(part["text"].as_str().unwrap_or_default(), 5) {
+            let delta =
+                json!({"content_index": number, "delta": delta, "logprobs": [], "obfuscation": "x7Qz"});
+            say("response.output_text.delta", &delta);
+        }
+        let text = json!({"content_index": number, "text": part["text"], "logprobs": []});
+        say("response.output_text.done", &text);
+        say(
+            "response.content_part.done",
+            &json!({"content_index": number, "part": part}),
+        );
+    }
+    if let Some(arguments) = item["arguments"].as_str() {
+        for delta in cut(arguments, 5) {
+            let delta = json!({"delta": delta, "obfuscation": "x7Qz"});
+            say("response.function_call_arguments.delta", &delta);
+        }
+        say(
+            "response.function_call_arguments.done",
+            &json!({"arguments": arguments}),
+        );
+    }
+    events.push(json!({"type": "response.output_item.done", "output_index": at, "item": item}));
+    events
 }

@@ -1,4 +1,4 @@
-//! What a request asks for.
+//! The route of a request.
 
 use super::request::Request;
 

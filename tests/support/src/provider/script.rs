@@ -100,7 +100,7 @@ pub enum At {
     AfterBytes(usize),
 }
 
-/// What goes wrong there.
+/// The kind of fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
     /// The connection is reset.
@@ -191,6 +191,19 @@ impl Script {
     /// An event stream of exactly these frames.
     pub fn frames<F: Into<Bytes>>(frames: impl IntoIterator<Item = F>) -> Self {
         Self::of(200, Body::Frames(frames.into_iter().map(Into::into).collect()))
+    }
+
+    /// A file of `tests/fixtures` as it is, such as `anthropic/web_search.sse`.
+    pub fn captured(file: &str) -> Self {
+        let bytes = crate::fixtures::bytes(file);
+        if std::path::Path::new(file)
+            .extension()
+            .is_some_and(|end| end == "sse")
+        {
+            Self::raw_stream(bytes)
+        } else {
+            Self::bytes("application/json", bytes)
+        }
     }
 
     /// An event stream of exactly these bytes; a frame ends after an empty line.
@@ -428,9 +441,13 @@ pub(super) fn error_frame(kind: &str, message: &str, request_id: &str) -> Bytes 
 fn split_frames(bytes: &Bytes) -> Vec<Bytes> {
     let mut frames = Vec::new();
     let mut from = 0;
-    while let Some(at) = bytes[from..].windows(2).position(|pair| pair == b"\n\n") {
-        frames.push(bytes.slice(from..from + at + 2));
-        from += at + 2;
+    let ends: [&[u8]; 2] = [b"\n\n", b"\r\n\r\n"];
+    for at in 0..bytes.len() {
+        let Some(end) = ends.iter().find(|end| at >= from && bytes[at..].starts_with(end)) else {
+            continue;
+        };
+        frames.push(bytes.slice(from..at + end.len()));
+        from = at + end.len();
     }
     if from < bytes.len() {
         frames.push(bytes.slice(from..));

@@ -1,4 +1,4 @@
-//! What an admin does through the API, in the user's verbs.
+//! An admin's actions through the API, in the user's verbs.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What speaks like Upstash in front of a relay's Redis.
+//! A front like Upstash's before a relay's Redis.
 
 use crate::redis_server::RedisServer;
 use crate::upstash::UpstashFront;

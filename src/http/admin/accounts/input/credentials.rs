@@ -112,7 +112,7 @@ impl CredentialsInput {
         Ok(())
     }
 
-    /// What becomes of the stored credentials of the account `id`: of the same type, what was not sent stays.
+    /// Merges these into the stored credentials of the account `id`: of the same type, fields that were not sent stay.
     pub(super) fn over(
         &self,
         accounts: &Accounts,

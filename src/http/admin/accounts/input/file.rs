@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     /// Platform, access token, refresh token, end, tenant; of a key, the key stands for the access token.
-    type Known = (
+    type Parts = (
         Option<Platform>,
         String,
         Option<String>,
@@ -167,7 +167,7 @@ mod tests {
         Option<String>,
     );
 
-    fn known(file: &Value) -> Known {
+    fn known(file: &Value) -> Parts {
         let read = read(file).unwrap();
         let credentials = read.credentials;
         let access = match credentials.r#type {

@@ -15,7 +15,7 @@ use crate::model::account::{Account, Platform};
 /// The fields of [`AccountInput`] that belong to one account.
 const OWN: [&str; 5] = ["name", "platform", "credentials", "credentialsFile", "proxy"];
 
-/// What of [`AccountInput`] several accounts can be given.
+/// The fields of [`AccountInput`] that several accounts can share.
 #[derive(Debug)]
 pub(in super::super) struct AccountChange(AccountInput);
 

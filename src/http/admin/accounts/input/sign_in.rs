@@ -1,4 +1,4 @@
-//! What is said of an account before a person signs in for it.
+//! The settings of an account whose credentials come from a sign-in.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -25,7 +25,7 @@ pub(in super::super::super) struct SignInInput {
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
     #[serde(default)]
     account_id: Sent<Line<1, 100>>,
-    /// What to call the account; left out, the e-mail address that the provider tells.
+    /// The account's name; the e-mail address that the provider reports, if left out.
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
     #[serde(default)]
     name: Sent<Line<1, 100>>,
@@ -36,7 +36,7 @@ pub(in super::super::super) struct SignInInput {
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 100)]
     #[serde(default)]
     priority: Sent<Whole<1, 100>>,
-    /// Calls the account may serve at once; 0 is no limit.
+    /// Calls the account may serve at once; 0: unlimited.
     #[schema(value_type = u32, required = false, maximum = 100_000)]
     #[serde(default)]
     max_concurrency: Sent<Whole<0, 100_000>>,

@@ -1,4 +1,4 @@
-//! What a person brings back from a provider's page: the address that the browser was led to, or the code
+//! Parses the text that a person pastes from a provider's page: the address that the browser was sent to, or the code
 //! that the page showed.
 
 use subtle::ConstantTimeEq as _;

@@ -23,7 +23,7 @@ pub(in super::super) struct SessionsView {
     more: bool,
 }
 
-/// A session that has not ended. Its id is no secret: nobody can make a token of it.
+/// A session that has not ended. Its id is not a secret: nobody can make a token from it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AdminSession)]

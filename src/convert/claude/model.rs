@@ -15,7 +15,7 @@ pub enum Target {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Model {
+pub(in crate::convert) enum Model {
     Claude {
         /// `(4, 5)`; `None` if the name has no version.
         version: Option<(u32, u32)>,
@@ -29,7 +29,7 @@ pub(super) enum Model {
 
 /// How a model is told how much to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thinking {
+pub(in crate::convert) enum Thinking {
     None,
     Budget,
     Effort {
@@ -39,7 +39,7 @@ pub(super) enum Thinking {
 }
 
 impl Model {
-    pub(super) fn of(name: &str, target: Target) -> Self {
+    pub(in crate::convert) fn of(name: &str, target: Target) -> Self {
         match target {
             Target::Gemini => Self::Gemini,
             Target::Claude if name.contains("claude") => Self::Claude {
@@ -55,7 +55,7 @@ impl Model {
         matches!(self, Self::Claude { version: Some(version), .. } if version < then)
     }
 
-    pub(super) fn thinking(self) -> Thinking {
+    pub(in crate::convert) fn thinking(self) -> Thinking {
         match self {
             Self::Gemini => Thinking::Effort { most: true },
             Self::Foreign => Thinking::Budget,
@@ -68,7 +68,7 @@ impl Model {
     }
 
     /// What is asked for if the client names no length; `None`: none need be named.
-    pub(super) fn usual_output(self) -> Option<u64> {
+    pub(in crate::convert) fn usual_output(self) -> Option<u64> {
         match self {
             Self::Gemini => None,
             Self::Claude { .. } if self.is_before((3, 5)) => Some(4_096),
@@ -77,11 +77,11 @@ impl Model {
         }
     }
 
-    pub(super) fn takes_sampling(self) -> bool {
+    pub(in crate::convert) fn takes_sampling(self) -> bool {
         !matches!(self, Self::Claude { .. }) || self.is_before((4, 7))
     }
 
-    pub(super) fn takes_schema(self) -> bool {
+    pub(in crate::convert) fn takes_schema(self) -> bool {
         let opus = matches!(self, Self::Claude { opus: true, .. });
         !self.is_before(if opus { (4, 1) } else { (4, 5) })
     }

@@ -47,7 +47,7 @@ pub(super) struct LoggedIn {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Said {
+pub(super) struct LogoutResult {
     success: bool,
     message: &'static str,
 }
@@ -130,7 +130,7 @@ fn wrong(message: &str) -> ApiError {
     ApiError::unauthorized("invalid_credentials", message)
 }
 
-/// The brake's refusal as the caller is told it.
+/// The brake's refusal as a response.
 fn refused(error: GuessError) -> ApiError {
     match error {
         GuessError::Store(error) => error.into(),
@@ -184,7 +184,7 @@ pub(super) struct LogoutInput {
 #[utoipa::path(
     post, path = "/web/auth/logout", operation_id = "logout", tag = "session", security(("admin" = [])), request_body = LogoutInput,
     responses(
-        (status = 200, body = Said),
+        (status = 200, body = LogoutResult),
         (status = 401, body = ErrorBody<'_>),
     )
 )]
@@ -192,7 +192,7 @@ pub(super) async fn logout(
     State(app): State<App>,
     session: AdminSession,
     Input(input): Input<LogoutInput, SMALL>,
-) -> Result<Json<Said>, ApiError> {
+) -> Result<Json<LogoutResult>, ApiError> {
     let message = if input.everywhere {
         let now = app.ports.clock.now();
         app.admins.replace(NewLogin::default(), None, now).await?;
@@ -206,7 +206,7 @@ pub(super) async fn logout(
         session.audit("session.end", "");
         "Logged out."
     };
-    Ok(Json(Said {
+    Ok(Json(LogoutResult {
         success: true,
         message,
     }))

@@ -22,7 +22,7 @@ const BOUNDS: [&str; 12] = [
 ];
 
 /// The error says what cannot be asked for.
-pub(super) fn strict(schema: Json<'_>) -> Result<Json<'_>, &'static str> {
+pub(in crate::convert) fn strict(schema: Json<'_>) -> Result<Json<'_>, &'static str> {
     let Json::Map(members) = schema else {
         return Ok(schema);
     };

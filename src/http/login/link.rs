@@ -16,7 +16,7 @@ use crate::store::audit::act_as;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct TicketInput {
-    /// What follows `#ticket=` in the link.
+    /// The text after `#ticket=` in the link.
     #[schema(required)]
     ticket: Option<String>,
 }

@@ -1,0 +1,6 @@
+//! What the converters to Anthropic's Messages API know of Claude: what a model takes, how it is told to think, and
+//! what schemas it holds an answer to.
+
+pub(in crate::convert) mod model;
+pub(in crate::convert) mod schema;
+pub(in crate::convert) mod thinking;

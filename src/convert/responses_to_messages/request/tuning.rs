@@ -1,0 +1,144 @@
+//! What is asked of the generation: its length, randomness, reasoning, the form of the answer.
+
+use super::ACCOUNT;
+
+use crate::convert::claude::model::Model;
+use crate::convert::claude::schema;
+use crate::convert::claude::thinking::{Effort, Turn, sampling, think};
+use crate::dialect::wire::Refused;
+use crate::dialect::wire::budget::Budget;
+use crate::dialect::wire::json::Json;
+use crate::dialect::wire::object::Object;
+use crate::dialect::wire::text::Text;
+
+/// What else may be asked of an answer, and costs nothing if it is not there.
+const HARMLESS: [&str; 6] = [
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+];
+
+/// What follows from it for the rest of the request.
+#[derive(Default)]
+pub(super) struct Tuned {
+    /// It belongs to the instructions.
+    pub line: Option<&'static str>,
+    /// The model thinks.
+    pub thinks: bool,
+    /// The client wants to see thoughts.
+    pub shown: bool,
+}
+
+/// Writes it into the request.
+pub(super) fn convert<'a>(
+    body: &Object<'a>,
+    model: Model,
+    turn: Turn,
+    out: &mut Json<'a>,
+    budget: &Budget,
+) -> Result<Tuned, Refused> {
+    refuse(body)?;
+    let most: Option<u64> = body.want("max_output_tokens", "")?;
+    let most = most.or(model.usual_output());
+    if let Some(most) = most {
+        out.put("max_tokens", Json::Number(most.into()));
+    }
+    let mut config = Json::Map(Vec::new());
+    let (effort, shown) = reasoning(body)?;
+    let thinks = match effort {
+        None | Some(Effort::None) => false,
+        Some(effort) => think(effort, model, most, turn, &mut config, out),
+    };
+    sampling(body, model, thinks, out)?;
+    let line = shape(body, model, &mut config, budget)?;
+    if config.as_map().is_some_and(|members| !members.is_empty()) {
+        out.put("output_config", config);
+    }
+    Ok(Tuned { line, thinks, shown })
+}
+
+/// What nobody but OpenAI answers.
+fn refuse(body: &Object<'_>) -> Result<(), Refused> {
+    if body.want("background", "")?.unwrap_or(false) {
+        return Err(Refused::at(
+            "background",
+            format_args!("{ACCOUNT} answers at once or not at all"),
+        ));
+    }
+    if body.want("top_logprobs", "")?.unwrap_or(0_u64) > 0 {
+        return Err(Refused::at("top_logprobs", "the model here tells none"));
+    }
+    for asked in body.texts("include", "", 20)?.unwrap_or_default() {
+        if !HARMLESS.contains(&&*asked) {
+            return Err(Refused::at(
+                "include",
+                format_args!("`{}` cannot be had here", &*asked),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How much the model is to reason (`None`: it is not asked to), and whether the client wants to see it.
+fn reasoning(body: &Object<'_>) -> Result<(Option<Effort>, bool), Refused> {
+    let asked: Option<Object<'_>> = body.want("reasoning", "")?;
+    let Some(asked) = asked else {
+        return Ok((None, false));
+    };
+    let word: Option<Text<'_>> = asked.want("effort", "reasoning")?;
+    let effort = match word {
+        Some(word) => Effort::of(&word, "reasoning.effort")?,
+        None => Effort::Usual,
+    };
+    let summary: Option<Text<'_>> = match asked.want("summary", "reasoning")? {
+        None => asked.want("generate_summary", "reasoning")?,
+        summary => summary,
+    };
+    let shown = summary.is_some_and(|summary| &*summary != "none");
+    Ok((Some(effort), shown))
+}
+
+/// The form of the answer. How much it says is OpenAI's to tune.
+fn shape<'a>(
+    body: &Object<'a>,
+    model: Model,
+    config: &mut Json<'a>,
+    budget: &Budget,
+) -> Result<Option<&'static str>, Refused> {
+    let text: Option<Object<'a>> = body.want("text", "")?;
+    let format: Option<Object<'a>> = match text {
+        Some(text) => text.want("format", "text")?,
+        None => None,
+    };
+    let Some(format) = format else {
+        return Ok(None);
+    };
+    let path = "text.format";
+    let kind: Text<'a> = format.must("type", path)?;
+    match &*kind {
+        "text" => Ok(None),
+        "json_object" => Ok(Some("Answer with one JSON object and nothing around it.")),
+        "json_schema" => {
+            let Some(schema) = format.json("schema", path, budget)? else {
+                return Err(Refused::at(format_args!("{path}.schema"), "Field required"));
+            };
+            if !model.takes_schema() {
+                return Err(Refused::at(path, "this model cannot be held to a schema"));
+            }
+            let schema =
+                schema::strict(schema).map_err(|why| Refused::at(format_args!("{path}.schema"), why))?;
+            config.put(
+                "format",
+                Json::map([("type", Json::text("json_schema")), ("schema", schema)]),
+            );
+            Ok(None)
+        }
+        other => Err(Refused::at(
+            path,
+            format_args!("`{other}` is not `text`, `json_object` or `json_schema`"),
+        )),
+    }
+}
