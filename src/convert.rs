@@ -16,6 +16,8 @@ mod growth;
 mod messages;
 pub mod messages_to_gemini;
 pub mod messages_to_responses;
+#[cfg(test)]
+mod outcome;
 pub mod responses_to_messages;
 
 use bytes::Bytes;

@@ -37,6 +37,19 @@ pub enum End {
     Final,
 }
 
+impl End {
+    /// Of a stream that a converter makes. `is_closed`: its last event was written; `is_whole`: the reason for its end
+    /// is known; `is_metered`: and what it used.
+    pub fn of(is_closed: bool, is_whole: bool, is_metered: bool) -> Self {
+        match (is_closed, is_whole, is_metered) {
+            (true, ..) => Self::Final,
+            (false, false, _) => Self::Open,
+            (false, true, true) => Self::Named,
+            (false, true, false) => Self::Unmetered,
+        }
+    }
+}
+
 /// A whole answer in the client's protocol.
 pub struct Whole {
     pub told: Bytes,

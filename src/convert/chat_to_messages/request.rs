@@ -11,6 +11,7 @@ mod turns;
 
 use crate::convert::claude::model::{Model, Target};
 use crate::convert::claude::thinking::Turn;
+use crate::convert::claude::turns::text;
 use crate::dialect::body::mended;
 use crate::dialect::wire::budget::{Budget, written};
 use crate::dialect::wire::json::Json;
@@ -106,7 +107,7 @@ fn converted<'a>(
     };
     let line = tuning::convert(body, model, turn, &mut out, budget)?;
     if let Some(line) = line {
-        talk.system.push(parts::text(line.into()));
+        talk.system.push(text(line.into()));
     }
     if model != Model::Gemini && !talk.marked && (talk.answered || !tools.list.is_empty()) {
         mark(&mut talk, &mut tools.list);

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::request::Converted;
 use super::{Context, Options, Target, request};
+use crate::convert::outcome::refusal;
 use crate::dialect::wire::Refused;
 
 const GEMINI: Options<'static> = Options {
@@ -45,10 +46,7 @@ fn try_convert(body: &Value, target: Target) -> Result<Converted, Refused> {
 /// Why this is refused.
 #[track_caller]
 fn refused(body: &Value) -> String {
-    match try_convert(body, Target::Claude) {
-        Ok(converted) => panic!("was converted: {}", String::from_utf8_lossy(&converted.body)),
-        Err(refused) => refused.message,
-    }
+    refusal(try_convert(body, Target::Claude).map(|converted| converted.body))
 }
 
 /// A request with these messages.

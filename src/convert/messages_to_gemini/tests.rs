@@ -18,6 +18,7 @@ pub(in crate::convert) mod transcripts;
 use serde_json::{Value, json};
 
 use super::{Context, Converted, Form, Options, Refused, request};
+use crate::convert::outcome::refusal;
 
 /// Converts, and checks what is made against Gemini's rules.
 #[track_caller]
@@ -35,10 +36,7 @@ fn try_convert(body: &Value) -> Result<Converted, Refused> {
 /// Why this is refused.
 #[track_caller]
 fn refused(body: &Value) -> String {
-    match try_convert(body) {
-        Ok(converted) => panic!("was converted: {}", String::from_utf8_lossy(&converted.body)),
-        Err(refused) => refused.message,
-    }
+    refusal(try_convert(body).map(|converted| converted.body))
 }
 
 /// A request with these messages.

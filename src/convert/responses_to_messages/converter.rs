@@ -93,14 +93,6 @@ impl Rewrite for Streamed {
     }
 
     fn end(&self) -> End {
-        if self.0.is_closed() {
-            End::Final
-        } else if !self.0.is_whole() {
-            End::Open
-        } else if self.0.is_metered() {
-            End::Named
-        } else {
-            End::Unmetered
-        }
+        End::of(self.0.is_closed(), self.0.is_whole(), self.0.is_metered())
     }
 }

@@ -20,8 +20,8 @@ use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
-use self::parts::text;
 use self::turns::{Talk, Transcript, is_thought};
+use crate::convert::claude::turns::text;
 
 /// Whom something cannot be sent to.
 const ACCOUNT: &str = "a Claude account";

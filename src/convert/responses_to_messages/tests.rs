@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::request::Converted;
 use super::{Context, Options, request};
 use crate::convert::chat_to_messages::tests::messages;
+use crate::convert::outcome::refusal;
 use crate::dialect::wire::Refused;
 
 /// Converts, and checks what is made against the rules of the Messages API.
@@ -32,10 +33,7 @@ fn try_convert(body: &Value) -> Result<Converted, Refused> {
 /// Why this is refused.
 #[track_caller]
 fn refused(body: &Value) -> String {
-    match try_convert(body) {
-        Ok(converted) => panic!("was converted: {}", String::from_utf8_lossy(&converted.body)),
-        Err(refused) => refused.message,
-    }
+    refusal(try_convert(body).map(|converted| converted.body))
 }
 
 /// A request with these items.

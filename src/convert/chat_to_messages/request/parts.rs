@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
+use crate::convert::claude::turns::{is_blank, text};
 use crate::dialect::wire::Refused;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
@@ -217,13 +218,4 @@ impl<'a> Data<'a> {
 
 fn block<'a>(kind: &'a str, source: Json<'a>) -> Json<'a> {
     Json::map([("type", Json::text(kind)), ("source", source)])
-}
-
-pub(super) fn text(text: Text<'_>) -> Json<'_> {
-    Json::map([("type", Json::text("text")), ("text", text.into())])
-}
-
-/// Texts that say nothing are refused there.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
 }

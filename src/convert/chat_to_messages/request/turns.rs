@@ -9,29 +9,24 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
-use super::parts::{Content, Part, is_blank, text};
+use super::parts::{Content, Part};
 use crate::convert::chat_to_messages::Target;
+use crate::convert::claude::turns::{self, Calls, Message, is_blank, opening, reminder, text};
 
-use crate::dialect::body::mended;
 use crate::dialect::wire::Refused;
 use crate::dialect::wire::budget::Budget;
-use crate::dialect::wire::json::{Json, Raw};
+use crate::dialect::wire::json::Json;
 use crate::dialect::wire::marks;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
-
-/// Stands where an assistant's message has nothing before it.
-const OPENING: &str = "<system-reminder>\nThe conversation begins with your message.\n</system-reminder>";
 
 /// The messages read so far.
 pub(super) struct Transcript<'a, 'b> {
     target: Target,
     budget: &'b Budget,
     talk: Talk<'a>,
-    /// The calls of the assistant's last turn.
-    calls: Vec<Call<'a>>,
-    /// Where in that list the call of an id is.
-    places: HashMap<Text<'a>, usize>,
+    /// Those of the assistant's last turn.
+    calls: Calls<'a>,
     /// The user's turn under way.
     results: Vec<Json<'a>>,
     user: Vec<Json<'a>>,
@@ -45,7 +40,7 @@ pub(super) struct Transcript<'a, 'b> {
 #[derive(Default)]
 pub(super) struct Talk<'a> {
     pub system: Vec<Json<'a>>,
-    pub turns: Vec<(&'static str, Vec<Json<'a>>)>,
+    pub turns: Vec<Message<'a>>,
     /// Names of the tools that were called.
     pub called: Vec<Text<'a>>,
     /// The assistant has said something before.
@@ -56,22 +51,13 @@ pub(super) struct Talk<'a> {
     pub marked: bool,
 }
 
-struct Call<'a> {
-    /// As the client knows it.
-    id: Text<'a>,
-    sent: String,
-    path: String,
-    answered: bool,
-}
-
 impl<'a, 'b> Transcript<'a, 'b> {
     pub(super) fn new(target: Target, budget: &'b Budget) -> Self {
         Self {
             target,
             budget,
             talk: Talk::default(),
-            calls: Vec::new(),
-            places: HashMap::new(),
+            calls: Calls::default(),
             results: Vec::new(),
             user: Vec::new(),
             ids: HashMap::new(),
@@ -118,11 +104,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
             if is_blank(&said) {
                 return;
             }
-            let said = if opening {
-                said
-            } else {
-                format!("<system-reminder>\n{}\n</system-reminder>", &*said).into()
-            };
+            let said = if opening { said } else { reminder(&said).into() };
             let block = marked(text(said), mark, &mut self.talk.marked);
             if opening {
                 self.talk.system.push(block);
@@ -163,9 +145,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
 
     fn result(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
         let id: Text<'a> = message.must("tool_call_id", path)?;
-        let place = self.places.get(&id).copied();
-        let call = place.and_then(|place| self.calls.get_mut(place));
-        let Some(call) = call.filter(|call| !call.answered) else {
+        let Some(mut result) = self.calls.answer(&id) else {
             return Err(Refused::at(
                 path,
                 format_args!(
@@ -174,11 +154,6 @@ impl<'a, 'b> Transcript<'a, 'b> {
                 ),
             ));
         };
-        call.answered = true;
-        let mut result = Json::map([
-            ("type", Json::text("tool_result")),
-            ("tool_use_id", Text::from(call.sent.clone()).into()),
-        ]);
         let mut blocks = Vec::new();
         match content {
             Content::None => {}
@@ -258,7 +233,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
             Some(("assistant", before)) => before.append(&mut said),
             Some(_) => turns.push(("assistant", said)),
             None => {
-                turns.push(("user", vec![text(OPENING.into())]));
+                turns.push(opening());
                 turns.push(("assistant", said));
             }
         }
@@ -276,12 +251,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
             ));
         }
         let id: Text<'a> = call.must("id", &path)?;
-        if self.places.contains_key(&id) {
-            return Err(Refused::at(
-                &path,
-                format_args!("the id `{}` is that of another call", &*id),
-            ));
-        }
+        self.calls.is_new(&id, &path)?;
         let function: Object<'a> = call.must("function", &path)?;
         let place = format!("{path}.function");
         let name: Text<'a> = function.must("name", &place)?;
@@ -290,13 +260,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         if self.known.insert(name.clone()) {
             self.talk.called.push(name.clone());
         }
-        self.places.insert(id.clone(), self.calls.len());
-        self.calls.push(Call {
-            id,
-            sent: sent.clone(),
-            path,
-            answered: false,
-        });
+        self.calls.add(id, sent.clone(), path);
         Ok(Json::map([
             ("type", Json::text("tool_use")),
             ("id", Text::from(sent).into()),
@@ -342,7 +306,6 @@ impl<'a, 'b> Transcript<'a, 'b> {
         }
         self.answered()?;
         self.calls.clear();
-        self.places.clear();
         let mut turn = std::mem::take(&mut self.results);
         turn.append(&mut self.user);
         self.talk.turns.push(("user", turn));
@@ -350,7 +313,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
     }
 
     fn answered(&self) -> Result<(), Refused> {
-        match self.calls.iter().find(|call| !call.answered) {
+        match self.calls.unanswered() {
             None => Ok(()),
             Some(call) => Err(Refused::at(
                 &call.path,
@@ -377,17 +340,7 @@ fn input<'a>(function: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
     if raw.get().starts_with('{') {
         return Ok(Json::raw(raw));
     }
-    let told: Text<'a> = function.must("arguments", path)?;
-    if is_blank(&told) {
-        return Ok(Json::Map(Vec::new()));
-    }
-    // The text is JSON of its own: its escapes became visible only now.
-    let json = mended(told.trim().as_bytes());
-    let parsed: Option<Box<RawValue>> = serde_json::from_slice(&json).ok();
-    Ok(match parsed.filter(|parsed| parsed.get().starts_with('{')) {
-        Some(object) => Json::Raw(Raw(Cow::Owned(object))),
-        None => Json::map([("arguments", told.into())]),
-    })
+    Ok(turns::input(function.must("arguments", path)?))
 }
 
 /// Words that the model is to go on with may not end in white space there.

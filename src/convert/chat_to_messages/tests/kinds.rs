@@ -6,20 +6,14 @@ use serde_json::{Value, json};
 
 use super::{call, tool, try_convert, with, with_messages};
 use crate::convert::chat_to_messages::Target;
+use crate::convert::outcome::{self, Fate};
 
 /// This is found in what is sent to both; `None`: it is refused at this place.
 #[track_caller]
-fn holds(body: &Value, place: &str, mark: Option<&str>) {
+fn holds(body: &Value, place: &str, mark: Fate) {
     for target in [Target::Claude, Target::Gemini] {
-        match (try_convert(body, target), mark) {
-            (Ok(converted), Some(mark)) => {
-                let sent = String::from_utf8(converted.body).unwrap();
-                assert!(sent.contains(mark), "no `{mark}` in {sent}");
-            }
-            (Err(refused), None) => assert!(refused.message.starts_with(place), "{refused}"),
-            (Ok(converted), None) => panic!("sent: {}", String::from_utf8_lossy(&converted.body)),
-            (Err(refused), Some(_)) => panic!("{refused}\n{body}"),
-        }
+        let outcome = try_convert(body, target).map(|converted| converted.body);
+        outcome::holds(body, outcome, place, mark);
     }
 }
 

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{tool, try_convert, with, with_messages};
+use crate::convert::outcome;
 
 /// What becomes of a kind: this is found in what is sent, or it is refused.
 enum Fate {
@@ -17,17 +18,16 @@ use Fate::{Refused, Sent};
 
 #[track_caller]
 fn holds(name: &str, body: &Value, place: &str, fate: &Fate) {
-    match (try_convert(body), fate) {
-        (Ok(converted), Sent(mark)) => {
-            let sent = String::from_utf8(converted.body).unwrap();
-            assert!(sent.contains(mark), "{name} left no `{mark}` in {sent}");
-        }
-        (Err(refused), Refused) => {
-            assert!(refused.message.starts_with(place), "{name}: {}", refused.message);
-        }
-        (Ok(converted), Refused) => panic!("{name} became {}", String::from_utf8_lossy(&converted.body)),
-        (Err(refused), Sent(_)) => panic!("{name} is refused: {refused}"),
-    }
+    let mark = match fate {
+        Sent(mark) => Some(*mark),
+        Refused => None,
+    };
+    outcome::holds(
+        &name,
+        try_convert(body).map(|converted| converted.body),
+        place,
+        mark,
+    );
 }
 
 #[test]

@@ -5,21 +5,16 @@
 use serde_json::{Value, json};
 
 use super::{tool, try_convert, with, with_messages};
-
-/// What becomes of a kind: this is found in what is sent, or (`None`) it is refused.
-type Fate = Option<&'static str>;
+use crate::convert::outcome::{self, Fate};
 
 #[track_caller]
 fn holds(name: &Value, body: &Value, place: &str, fate: Fate) {
-    match (try_convert(body), fate) {
-        (Ok(converted), Some(mark)) => {
-            let sent = String::from_utf8(converted.body).unwrap();
-            assert!(sent.contains(mark), "{name} left no `{mark}` in {sent}");
-        }
-        (Err(refused), None) => assert!(refused.message.starts_with(place), "{name}: {refused}"),
-        (Ok(converted), None) => panic!("{name} became {}", String::from_utf8_lossy(&converted.body)),
-        (Err(refused), Some(_)) => panic!("{name} is refused: {refused}"),
-    }
+    outcome::holds(
+        name,
+        try_convert(body).map(|converted| converted.body),
+        place,
+        fate,
+    );
 }
 
 #[test]

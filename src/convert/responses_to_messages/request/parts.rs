@@ -4,19 +4,12 @@ use serde_json::value::RawValue;
 
 use super::ACCOUNT;
 
+use crate::convert::claude::turns::{is_blank, text};
 use crate::dialect::wire::Refused;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
-
-pub(super) fn text(text: Text<'_>) -> Json<'_> {
-    Json::map([("type", Json::text("text")), ("text", text.into())])
-}
-
-pub(super) fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
-}
 
 /// The content of a message or of an output: a text, or a list of parts.
 pub(super) fn content<'a>(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<Vec<Part<'a>>, Refused> {

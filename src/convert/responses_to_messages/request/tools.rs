@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use serde_json::value::RawValue;
 
 use super::ACCOUNT;
-use super::parts::is_blank;
+use crate::convert::claude::turns::is_blank;
 
 use crate::convert::responses_to_messages::names::{self, Kind, Tools as Names};
 use crate::dialect::wire::Refused;

@@ -4,26 +4,22 @@
 //! are unique, results come first in a turn and are those of the calls in the turn before, and no turn ends with a
 //! thought.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
 use super::ACCOUNT;
-use super::parts::{Part, content, is_blank, text};
+use super::parts::{Part, content};
 
+use crate::convert::claude::turns::{Calls, Message, input, is_blank, opening, reminder, text};
 use crate::convert::responses_to_messages::carry::Thought;
 use crate::convert::responses_to_messages::names::sent;
-use crate::dialect::body::mended;
 use crate::dialect::wire::Refused;
 use crate::dialect::wire::budget::Budget;
-use crate::dialect::wire::json::{Json, Raw};
+use crate::dialect::wire::json::Json;
 use crate::dialect::wire::marks;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
-
-/// Stands where the assistant's words have nothing before them.
-const OPENING: &str = "<system-reminder>\nThe conversation begins with your message.\n</system-reminder>";
 
 /// The longest id of a call, bytes.
 const LONGEST_CALL_ID: usize = 64;
@@ -32,10 +28,8 @@ const LONGEST_CALL_ID: usize = 64;
 pub(super) struct Transcript<'a, 'b> {
     budget: &'b Budget,
     talk: Talk<'a>,
-    /// The calls of the assistant's last turn.
-    calls: Vec<Call<'a>>,
-    /// Where in that list the call of an id is.
-    places: HashMap<Text<'a>, usize>,
+    /// Those of the assistant's last turn.
+    calls: Calls<'a>,
     /// The user's turn under way.
     results: Vec<Json<'a>>,
     user: Vec<Json<'a>>,
@@ -48,7 +42,7 @@ pub(super) struct Transcript<'a, 'b> {
 #[derive(Default)]
 pub(super) struct Talk<'a> {
     pub system: Vec<Json<'a>>,
-    pub turns: Vec<(&'static str, Vec<Json<'a>>)>,
+    pub turns: Vec<Message<'a>>,
     /// Names, as they are sent, of the tools that were called.
     pub called: Vec<String>,
     /// Tools that stand among the items.
@@ -57,20 +51,12 @@ pub(super) struct Talk<'a> {
     pub open: bool,
 }
 
-struct Call<'a> {
-    id: Text<'a>,
-    sent: String,
-    path: String,
-    answered: bool,
-}
-
 impl<'a, 'b> Transcript<'a, 'b> {
     pub(super) fn new(budget: &'b Budget) -> Self {
         Self {
             budget,
             talk: Talk::default(),
-            calls: Vec::new(),
-            places: HashMap::new(),
+            calls: Calls::default(),
             results: Vec::new(),
             user: Vec::new(),
             ids: HashSet::new(),
@@ -173,7 +159,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
                     if opening {
                         self.talk.system.push(text(said));
                     } else {
-                        let said = format!("<system-reminder>\n{}\n</system-reminder>", &*said);
+                        let said = reminder(&said);
                         self.budget.value(said.len())?;
                         self.user.push(text(said.into()));
                     }
@@ -237,24 +223,13 @@ impl<'a, 'b> Transcript<'a, 'b> {
             }
         };
         self.begin()?;
-        if self.places.contains_key(&id) {
-            return Err(Refused::at(
-                &path,
-                format_args!("the id `{}` is that of another call", &*id),
-            ));
-        }
+        self.calls.is_new(&id, &path)?;
         let fitted = self.unique(&id);
         self.budget.value(name.len() + fitted.len())?;
         if self.known.insert(name.clone()) {
             self.talk.called.push(name.clone());
         }
-        self.places.insert(id.clone(), self.calls.len());
-        self.calls.push(Call {
-            id,
-            sent: fitted.clone(),
-            path,
-            answered: false,
-        });
+        self.calls.add(id, fitted.clone(), path);
         self.say(vec![Json::map([
             ("type", Json::text("tool_use")),
             ("id", Json::Text(fitted.into())),
@@ -270,9 +245,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
             Some(id) => id,
             None => item.must("id", path)?,
         };
-        let place = self.places.get(&id).copied();
-        let call = place.and_then(|place| self.calls.get_mut(place));
-        let Some(call) = call.filter(|call| !call.answered) else {
+        let Some(mut result) = self.calls.answer(&id) else {
             return Err(Refused::at(
                 path,
                 format_args!(
@@ -281,11 +254,6 @@ impl<'a, 'b> Transcript<'a, 'b> {
                 ),
             ));
         };
-        call.answered = true;
-        let mut result = Json::map([
-            ("type", Json::text("tool_result")),
-            ("tool_use_id", Json::Text(call.sent.clone().into())),
-        ]);
         if let Some(output) = item.raw("output") {
             let parts = content(output, &format!("{path}.output"), self.budget)?;
             let blocks: Vec<Json<'a>> = parts.into_iter().filter_map(Part::block).collect();
@@ -301,7 +269,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
     fn begin(&mut self) -> Result<(), Refused> {
         self.flush()?;
         if self.talk.turns.is_empty() {
-            self.talk.turns.push(("user", vec![text(OPENING.into())]));
+            self.talk.turns.push(opening());
         }
         Ok(())
     }
@@ -337,7 +305,6 @@ impl<'a, 'b> Transcript<'a, 'b> {
         self.answered()?;
         self.trim();
         self.calls.clear();
-        self.places.clear();
         let mut turn = std::mem::take(&mut self.results);
         turn.append(&mut self.user);
         match self.talk.turns.last_mut() {
@@ -360,7 +327,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
     }
 
     fn answered(&self) -> Result<(), Refused> {
-        match self.calls.iter().find(|call| !call.answered) {
+        match self.calls.unanswered() {
             None => Ok(()),
             Some(call) => Err(Refused::at(
                 &call.path,
@@ -389,19 +356,8 @@ fn not_here(part: Part<'_>) -> Refused {
 
 /// The arguments of a call as an object.
 fn arguments<'a>(item: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
-    let told: Option<Text<'a>> = item.want("arguments", path)?;
-    let told = told.unwrap_or_default();
-    if is_blank(&told) {
-        return Ok(Json::Map(Vec::new()));
-    }
-    // The text is JSON of its own: its escapes became visible only now.
-    let json = mended(told.trim().as_bytes());
-    let parsed: Option<Box<RawValue>> = serde_json::from_slice(&json).ok();
-    Ok(match parsed.filter(|parsed| parsed.get().starts_with('{')) {
-        Some(object) => Json::Raw(Raw(Cow::Owned(object))),
-        // Models do write broken JSON, and the conversation has to go on.
-        None => Json::map([("arguments", told.into())]),
-    })
+    let arguments: Option<Text<'a>> = item.want("arguments", path)?;
+    Ok(input(arguments.unwrap_or_default()))
 }
 
 /// What Codex' shell was asked to do.
