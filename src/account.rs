@@ -1,16 +1,18 @@
-//! The accounts of providers, pure: a call becomes a request, an answer a verdict. Values in, values out: no client,
-//! no store, no clock.
+//! Provider accounts: build a provider's request from a call, and judge the provider's answer. Pure functions: no
+//! client, no store, no clock.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
 //! | [`claude`], [`openai`], [`gemini`], [`antigravity`] | one provider each |
-//! | [`allowed`] | which parts of a client's query and headers are sent |
-//! | `google` | what Gemini's and Antigravity's accounts share |
-//! | `known` | known words of providers, and whom they are about |
-//! | `moments`, `interval` | times and waits in headers and bodies |
-//! | `oauth`, [`sign_in`] | renewal of tokens, and signing in |
+//! | [`allowed`] | the query parameters and headers of a client that are forwarded |
+//! | `google` | shared by Gemini's and Antigravity's accounts |
+//! | `known` | known error messages of providers and their subjects |
+//! | `moments`, `interval` | times and durations in headers and bodies |
+//! | `oauth`, [`sign_in`] | token renewal and sign-in |
 //! | `opening` | errors at the beginning of a success |
-//! | `outgoing` | requests, as far as providers take them alike |
+//! | `outgoing` | the parts of a request that providers share |
+//! | [`service_account`] | access tokens of Google's service accounts |
+//! | `sigv4` | Amazon's request signatures |
 //! | `trial` | the operator's test of an account |
 
 pub mod allowed;
@@ -25,7 +27,9 @@ mod oauth;
 pub mod openai;
 mod opening;
 mod outgoing;
+pub mod service_account;
 pub mod sign_in;
+mod sigv4;
 mod trial;
 
 use bytes::Bytes;
@@ -54,21 +58,21 @@ pub fn of(platform: Platform) -> &'static dyn Accounts {
     }
 }
 
-/// The accounts of one provider: how they are called, and what their answers mean.
+/// The accounts of one provider: how to call them, and how to read their answers.
 pub trait Accounts: Send + Sync {
     fn platform(&self) -> Platform;
 
     /// The permission that a key needs.
     fn service(&self) -> Service;
 
-    /// The protocol that they speak.
+    /// The protocol of the accounts.
     fn dialect(&self) -> &'static dyn Dialect;
 
-    /// Whether accounts of this kind can serve such a call. `endpoint`: of the call as the accounts get it.
+    /// Whether accounts of this kind can serve such a call. `endpoint`: of the call in the accounts' protocol.
     fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool;
 
-    /// A request about the account itself that must be answered before this call can be sent. `None` if there is
-    /// nothing to ask.
+    /// A request about the account itself that must be answered before this call can be sent. `None` if the call
+    /// needs none.
     fn lookup(
         &self,
         _call: &Call,
@@ -78,21 +82,22 @@ pub trait Accounts: Send + Sync {
         None
     }
 
-    /// The tenant that the account's tokens belong to, from a good answer to [`Self::lookup`]; or why the answer
-    /// names none.
+    /// The tenant of the account's tokens, from a successful answer to [`Self::lookup`]; or why the answer has
+    /// none.
     fn looked_up(&self, _body: &[u8]) -> Result<String, String> {
         Err("nothing was asked".to_owned())
     }
 
-    /// The request to send for this call on this account.
+    /// Builds the request for this call on this account. `now` is the time for signatures.
     fn request(
         &self,
         call: &Call,
         account: &LiveAccount,
         config: &Config,
+        now: Millis,
     ) -> Result<Request<Bytes>, Unsendable>;
 
-    /// Whether [`Self::request`] edits the body in many places, which takes time if it is long.
+    /// Whether [`Self::request`] edits the body in many places, which is slow for a long body.
     fn edits_long(&self, _call: &Call) -> bool {
         false
     }
@@ -110,7 +115,7 @@ pub trait Accounts: Send + Sync {
     /// Judges the first bytes of a success: a stream may open with an error.
     fn judge_opening(&self, model: &ModelName, first: &[u8], now: Millis) -> Opening;
 
-    /// How much of its windows the account has used, as far as an answer says so.
+    /// The quota windows that an answer reports.
     fn quota(&self, _model: &ModelName, _headers: &HeaderMap, _now: Millis) -> Vec<pool::QuotaWindow> {
         Vec::new()
     }
@@ -118,7 +123,7 @@ pub trait Accounts: Send + Sync {
     /// Whether a response header may reach a client of the same protocol.
     fn passes_back(&self, header: &http::HeaderName) -> bool;
 
-    /// Changes an answer for a client of the same protocol. `None`: it passes byte for byte.
+    /// Converts an answer for a client of the same protocol. `None` if it is forwarded byte for byte.
     fn rewrite(
         &self,
         _call: &Call,
@@ -128,40 +133,47 @@ pub trait Accounts: Send + Sync {
         None
     }
 
-    /// The call's encrypted items, as they are written, the oldest first, if the account's error says that it
-    /// cannot read one of them. The error does not say which.
+    /// The call's encrypted items in their JSON form, oldest first, if the account's error says that it cannot
+    /// read one of them. The error does not say which one.
     fn unreadable(&self, _call: &Call, _status: StatusCode, _error: &[u8]) -> Vec<Bytes> {
         Vec::new()
     }
 
-    /// The call's body with only the `readable` ones of its encrypted items (in the order of
-    /// [`Self::unreadable`]; items beyond its end are not readable), and how many were left out. `None`: none.
+    /// Removes the call's encrypted items that are not `readable` (in the order of [`Self::unreadable`]; items
+    /// beyond its end are not readable). Returns the body and the number of removed items, or `None` if there are
+    /// none.
     fn without_unreadable(&self, _call: &Call, _readable: &[bool]) -> Option<(Bytes, u32)> {
         None
     }
 
-    /// The model family that a limit may be confined to. It depends on the canonical name only: all names of one
-    /// model cool together.
+    /// The model family that a limit may apply to. It depends on the canonical name only, so all aliases of a
+    /// model cool down together.
     fn family<'a>(&self, model: &'a ModelName) -> &'a str;
 
-    /// How a person signs in for such tokens.
+    /// An error that is not in the accounts' protocol, in that protocol: a gateway before the API may have its own.
+    /// `None` if it is forwarded unchanged.
+    fn translated_error(&self, _status: StatusCode, _error: &[u8]) -> Option<Bytes> {
+        None
+    }
+
+    /// How an admin signs in for such tokens.
     fn sign_in<'a>(&self, grant: Grant, config: &'a Config) -> Result<SignIn<'a>, NoSignIn>;
 
     /// The request that turns a refresh token into new tokens.
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String>;
 
     /// Reads the answer to it.
-    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed;
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome;
 
-    /// The smallest real call of an account, to find out whether it works. `model`: the one to ask for
-    /// instead of a cheap one that every account may use.
+    /// The cheapest real call of an account, to test it. `model`: the model to use in place of a cheap one that
+    /// every account has.
     fn trial(&self, account: &Account, model: Option<String>) -> Trial;
 
-    /// The model's words in a good answer to it.
+    /// The model's text in a successful answer to the trial.
     fn words(&self, answer: &[u8]) -> Option<String>;
 }
 
-/// The operator's test of an account, made by the relay in its own name.
+/// The operator's test of an account, sent by the relay itself.
 #[derive(Clone, Debug)]
 pub struct Trial {
     pub endpoint: Endpoint,
@@ -170,20 +182,28 @@ pub struct Trial {
     pub stream: bool,
 }
 
-/// Why no request can be made of a call and an account. The pool gives accounts of kinds that serve the call
-/// ([`Accounts::serves`]), so that is not among the reasons.
+/// Why no request can be built for a call and an account. The pool only picks accounts of kinds that serve the
+/// call ([`Accounts::serves`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsendable {
-    /// The client sent what cannot be passed on; no account would do better.
+    /// The client's request cannot be sent; every account would fail.
     Call(String),
-    /// The account is set up wrongly.
+    /// The account is misconfigured.
     Account(String),
 }
 
 impl Unsendable {
-    /// Accounts of this kind do not serve such calls. A pool whose roster is out of date may give one all the same.
+    /// Accounts of this kind do not serve such calls. A pool with an outdated roster may still pick one.
     fn not_served(endpoint: Endpoint) -> Self {
         Self::Call(format!("No account of this relay serves {}.", endpoint.name()))
+    }
+
+    /// The admin API accepts credentials of clouds only for the platforms that they serve.
+    fn not_for_this_platform() -> Self {
+        Self::Account(
+            "access keys serve only Claude (Amazon Bedrock), service accounts only Claude and Gemini (Google Vertex AI)"
+                .to_owned(),
+        )
     }
 }
 
@@ -193,9 +213,9 @@ pub struct Verdict {
     /// The report to the pool about the account.
     pub outcome: pool::Outcome,
     pub then: Then,
-    /// The code for the client, unless another attempt ends better.
+    /// The code for the client, unless another attempt succeeds.
     pub code: Code,
-    /// When the provider allows the next try, if it says so: for the client.
+    /// When the provider allows the next try, if it says so; sent to the client.
     pub retry_at: Option<Millis>,
 }
 
@@ -203,14 +223,14 @@ pub struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opening {
     Well,
-    /// With what may become an error: more of it is needed to tell.
+    /// It may become an error; more bytes are needed.
     Unclear,
-    /// With an error of the provider's: another account may do better.
+    /// An error of the provider: another account may succeed.
     Error(Verdict),
-    /// With a refusal that another account is to confirm.
+    /// A refusal that another account must confirm.
     Refusal {
         verdict: Verdict,
-        /// The one that such an error has when no stream has begun.
+        /// The status that such an error has outside of a stream.
         status: StatusCode,
         /// Its JSON.
         error: Bytes,
@@ -219,21 +239,21 @@ pub enum Opening {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The answer is for the client as it is.
+    /// Forward the answer to the client.
     PassOn,
-    /// Another account may do better.
+    /// Another account may succeed.
     NextAccount,
-    /// Nobody knows whether the account or the request is meant: another account is asked, once. If it
-    /// says the same, the answer is for the client as it is.
+    /// The refusal may concern the account or the request. Another account is tried once; if it refuses as well,
+    /// the client gets the answer.
     Confirm,
-    /// The token was refused: renew it and try once more here, then another account.
+    /// The token was refused: renew it and try once more, then try another account.
     RefreshFirst,
-    /// As [`Self::RefreshFirst`]; what is refused with the newer token, too, is [`Self::Confirm`].
+    /// Like [`Self::RefreshFirst`]; if the new token is refused as well, continue as for [`Self::Confirm`].
     RefreshThenConfirm,
 }
 
 impl Verdict {
-    /// The answer is the client's fault, or no fault at all.
+    /// The answer is the client's fault, or not an error.
     fn passed_on() -> Self {
         Self {
             outcome: pool::Outcome::Neutral,
@@ -243,16 +263,16 @@ impl Verdict {
         }
     }
 
-    /// A refusal, and nobody knows of what: evidence for the pool, no mark.
+    /// A refusal without a known subject. The pool counts it as evidence but does not mark the account.
     fn refused(why: String) -> Self {
         Self {
-            // The request's fingerprint is the relay's to add.
+            // The relay adds the request's fingerprint.
             outcome: pool::Outcome::Refused { why, request: 0 },
             ..Self::about_the_request()
         }
     }
 
-    /// This request is refused on accounts like this one; others are served.
+    /// Accounts like this one refuse this request but serve others.
     fn about_the_request() -> Self {
         Self {
             outcome: pool::Outcome::Neutral,
@@ -262,7 +282,7 @@ impl Verdict {
         }
     }
 
-    /// The provider refuses the account; `until`: it may heal by itself then.
+    /// The provider refuses the account. `until`: the time after which it may recover.
     fn denied(why: String, until: Option<Millis>) -> Self {
         Self {
             outcome: pool::Outcome::Denied { why, until },
@@ -280,8 +300,8 @@ impl Verdict {
         }
     }
 
-    /// A 401 whose words are not about the credentials. A stale token is ruled out by renewing it; what is
-    /// still refused may be the request's fault, so it is evidence for the pool and no mark.
+    /// A 401 that does not mention the credentials. Renewing the token rules out a stale one. If it is still
+    /// refused, the request may be the cause, so the pool counts it as evidence but does not mark the account.
     fn unauthorized_unconfirmed(why: String) -> Self {
         Self {
             then: Then::RefreshThenConfirm,
@@ -289,7 +309,7 @@ impl Verdict {
         }
     }
 
-    /// Over a limit; `family`: of these models only.
+    /// Over a limit. `family`: the affected models.
     fn throttled(until: Option<Millis>, family: Option<String>, why: &str) -> Self {
         Self {
             outcome: pool::Outcome::Throttled {
@@ -303,8 +323,7 @@ impl Verdict {
         }
     }
 
-    /// Over a limit with this request, while smaller ones may still be served: the account goes to the back
-    /// and is not excluded.
+    /// This request exceeds a limit that smaller requests may not: the account ranks last but is not excluded.
     fn too_much_at_once(retry_at: Option<Millis>, family: Option<String>, why: &str) -> Self {
         Self {
             retry_at,
@@ -312,7 +331,7 @@ impl Verdict {
         }
     }
 
-    /// The provider is in trouble.
+    /// The provider has a problem.
     fn unwell(why: &str, code: Code) -> Self {
         Self {
             outcome: pool::Outcome::Unwell {
@@ -325,8 +344,8 @@ impl Verdict {
         }
     }
 
-    /// With the provider's word on when to try again (`retry-after`), if it gave one. It speaks of its trouble
-    /// and of no limit, so the account ranks behind until then and stays in use.
+    /// Adds the provider's `retry-after`, if there is one. It reports a problem and not a limit, so the account
+    /// ranks last until then but is not excluded.
     fn back_at(mut self, at: Option<Millis>) -> Self {
         if let pool::Outcome::Unwell { until, .. } = &mut self.outcome {
             *until = at;
@@ -336,23 +355,23 @@ impl Verdict {
     }
 }
 
-/// A share as the pool has it; `as` saturates: nothing is below 0.
+/// A share in permille; `as` saturates negative values to 0.
 fn permille(share: f64) -> u16 {
     (share * 1000.0).round() as u16
 }
 
-/// A refusal that the operator lifts elsewhere is tried again after this long, with one real request.
+/// Time until an account that the operator must fix at the provider is tried again with one real request.
 const PROBE_AFTER_MS: u64 = 30 * 60_000;
 
-/// An account that was refused what the relay itself asked about it is tried again after this long.
+/// Time until an account whose lookup was refused is tried again.
 pub const PROBE_SOON_MS: u64 = 2 * 60_000;
 
-/// The answer to a refresh.
-pub enum Refreshed {
+/// The result of a token refresh.
+pub enum RefreshOutcome {
     Tokens(crate::model::account::live::NewTokens),
-    /// The refresh token is invalid now.
+    /// The refresh token is invalid.
     Refused(String),
-    /// No clear word; the next one may try again.
+    /// Any other failure; the next try may succeed.
     Failed(String),
 }
 

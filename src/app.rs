@@ -1,4 +1,4 @@
-//! Everything a request may touch: a plain struct of ports and what is built on them.
+//! The state available to every request: the ports and the services built on them.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,6 +11,7 @@ use crate::config::{ALLOW_PRIVATE_UPSTREAMS, Config};
 use crate::metrics::Metrics;
 use crate::model::account::Platform;
 use crate::model::price::PriceBook;
+use crate::model::route::Route;
 use crate::model::secret::Secret;
 use crate::port::backups::Backups;
 use crate::port::billed::Billed;
@@ -18,11 +19,13 @@ use crate::port::clock::Clock;
 use crate::port::destination::Destinations;
 use crate::port::gates::{Gates, KeyHash};
 use crate::port::random::Random;
+use crate::port::signer::Signer;
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::Upstream;
 use crate::secrets::{Keyring, OldKeys};
 use crate::state::body_memory::BodyMemory;
+use crate::state::ending::Ending;
 use crate::state::outbox::Outbox;
 use crate::state::refusal_tally::RefusalTally;
 use crate::state::running::Running;
@@ -31,7 +34,7 @@ use crate::state::turns::Turns;
 use crate::store::accounts::Accounts;
 use crate::store::admins::Admins;
 use crate::store::api_keys::ApiKeys;
-use crate::store::audit::{AuditLog, Audited};
+use crate::store::audit::{AuditLog, AuditingStore};
 use crate::store::brake::Brake;
 use crate::store::fresh::Fresh;
 use crate::store::groups::Groups;
@@ -45,13 +48,21 @@ use crate::store::sign_ins::SignIns;
 /// Cheap to clone; one per process or isolate.
 pub type App = Arc<Parts>;
 
-/// Which of the two hosts this is.
+/// The kind of host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostKind {
     Native,
     #[allow(dead_code, reason = "the Worker's")]
     Worker,
+}
+
+impl HostKind {
+    /// Whether the process outlives its calls: it keeps their events until the ledger has them, has tasks of its own,
+    /// and one call can wake another's task. On the edge gates keep the events, and tasks belong to a request.
+    pub fn outlives_calls(self) -> bool {
+        self == Self::Native
+    }
 }
 
 /// The ports that a host supplies.
@@ -63,19 +74,21 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub tasks: Arc<dyn Tasks>,
     pub random: Arc<dyn Random>,
-    /// `None`: this host's platform bills nothing by the unit.
+    pub signer: Arc<dyn Signer>,
+    /// `None` if this host's platform does not bill by the unit.
     pub billed: Option<Arc<dyn Billed>>,
-    /// `None`: this host has no files.
+    /// `None` if this host has no file system.
     pub backups: Option<Arc<dyn Backups>>,
     pub host: HostKind,
 }
 
-/// How long the answer to whether the store is well is used again, microseconds.
+/// Lifetime of the cached health check of the store, microseconds.
 const HEALTH_LIFETIME: u64 = 1_000_000;
 
-/// How long the site's name and icon are used as they were read, microseconds; a change made in this process shows at
-/// once.
+/// Lifetime of the cached site name and icon, microseconds. A change by this process takes effect at once. With several
+/// processes, a change by another process takes effect within a second.
 const SITE_LIFETIME: u64 = 10_000_000;
+const SITE_LIFETIME_OF_SEVERAL: u64 = 500_000;
 
 /// The result of a ping of the store.
 #[derive(Clone, Copy, Debug)]
@@ -91,50 +104,54 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     pub keys: ApiKeys,
     pub accounts: Accounts,
-    /// Sign-ins at providers that were begun.
+    /// Unfinished sign-ins at providers.
     pub sign_ins: SignIns,
     pub groups: Groups,
     pub settings: Settings,
     pub admins: Admins,
-    /// Who changed what.
+    /// The audit log.
     pub audit: AuditLog,
-    /// The brake on guessing the admin's password.
+    /// The rate limiter for guesses of the admin's password.
     pub guesses: Guesses,
-    /// How often strangers may ask for statistics.
+    /// The rate limiter for public statistics.
     pub stats_brake: Brake,
-    /// Whether the store answers, for `/health`.
+    /// Whether the process received the signal to stop.
+    pub ending: Ending,
+    /// Cached health check of the store, for `/health`.
     pub store_health: Fresh<StoreProbe>,
-    /// The site's name and icon as they are sent, for strangers.
+    /// The cached response with the site's name and icon, for strangers.
     pub site: Fresh<Bytes>,
     pub ledger: Ledger,
-    /// Settled calls on their way to the ledger.
+    /// Settled calls that are not in the ledger yet.
     pub outbox: Outbox,
-    /// Calls that reached no provider, counted.
+    /// Counts of calls that reached no provider.
     pub refusals: RefusalLog,
-    /// Those that the store does not have yet.
+    /// Counts of such calls that are not in the store yet.
     pub refusal_tally: RefusalTally,
     pub metrics: Metrics,
-    /// Streams under way, so that the operator can end them.
+    /// Running streams, so that the operator can end them.
     pub running: Running,
-    /// The request bodies that are held.
+    /// Memory accounting for request bodies.
     pub body_memory: Arc<BodyMemory>,
-    /// The provider's last cache figures of each conversation.
+    /// The provider's latest cache figures of each conversation.
     pub turns: Turns,
-    /// Whether the store was slow or away a moment ago, see `relay::admit`.
+    /// Whether the store failed a moment ago, see `relay::admit`.
     pub store_rest: StoreRest,
-    /// The price table with the operator's prices, and the version of those; replaced as a whole.
+    /// The price table with the operator's prices, and their version; replaced as a whole.
     prices: RwLock<(u64, Arc<PriceBook>)>,
-    /// Client keys of an import.
+    /// The model routes for all keys, and their version; replaced as a whole.
+    routes: RwLock<(u64, Arc<Vec<Route>>)>,
+    /// Stored data about imported client keys.
     old_key_store: OldKeyStore,
-    /// Those of them that this process knows, and their version.
+    /// The imported client keys known to this process, and their version.
     old_keys: RwLock<(u64, Arc<OldKeys>)>,
-    /// Where provider calls may go. The host's outbound client holds the same rules.
+    /// The rules on destinations of provider calls. The host's HTTP client applies the same rules.
     pub destinations: Destinations,
-    /// Proof of being an admin for who can read the host's files: the command line next to the server.
+    /// Authenticates the local command line, which can read the host's files, as an admin.
     pub local_token: Option<Secret>,
 }
 
-/// Where provider calls may go, by these settings.
+/// The rules on destinations of provider calls for these settings.
 pub fn destinations(config: &Config) -> Destinations {
     Destinations::new(
         config.relay.allow_private_upstreams,
@@ -143,8 +160,8 @@ pub fn destinations(config: &Config) -> Destinations {
     )
 }
 
-/// Builds what stands on the ports. Does no I/O; a host checks the fingerprint and ensures the admin login
-/// itself, at start.
+/// Builds the services on the ports. Does no I/O; the host checks the fingerprint and ensures the admin login
+/// itself at start.
 pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -> App {
     let keyring = Arc::new(Keyring::new(&config.secrets, &config.keys.prefix));
     let audit = AuditLog::new(
@@ -153,8 +170,8 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
         ports.random.clone(),
         config.audit.days,
     );
-    // From here on nobody has the bare store: no change of a record goes by the log.
-    ports.store = Arc::new(Audited::new(audit.clone()));
+    // From here on the store is only accessible through the audit log.
+    ports.store = Arc::new(AuditingStore::new(audit.clone()));
     let store = &ports.store;
     Arc::new(Parts {
         audit,
@@ -176,20 +193,26 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
         admins: Admins::new(store.clone(), keyring.clone(), ports.random.clone()),
         guesses: Guesses::new(store.clone(), keyring.clone()),
         stats_brake: Brake::default(),
+        ending: Ending::default(),
         store_health: Fresh::new(HEALTH_LIFETIME),
-        site: Fresh::new(SITE_LIFETIME),
+        site: Fresh::new(if ports.store.shared() && ports.store.kind() == "redis" {
+            SITE_LIFETIME_OF_SEVERAL
+        } else {
+            SITE_LIFETIME
+        }),
         ledger: Ledger::new(store.clone(), config.site.utc_offset_minutes)
             .with_request_log_days(config.ledger.request_log_days),
         outbox: Outbox::default(),
         refusals: RefusalLog::new(store.clone(), config.site.utc_offset_minutes),
         refusal_tally: RefusalTally::default(),
         metrics: Metrics::default(),
-        // Gates keep events where requests share nothing that waits.
-        running: Running::new(ports.gates.keeps_events().is_none()),
+        // Gates keep events on hosts where requests cannot wake each other.
+        running: Running::new(ports.host.outlives_calls()),
         body_memory: Arc::new(BodyMemory::new(config.relay.body_memory)),
         turns: Turns::default(),
         store_rest: StoreRest::default(),
         prices: RwLock::default(),
+        routes: RwLock::default(),
         old_key_store: OldKeyStore::new(store.clone(), keyring.clone(), ports.random.clone()),
         old_keys: RwLock::default(),
         destinations: destinations(&config),
@@ -201,13 +224,17 @@ pub fn assemble(config: Config, mut ports: Ports, local_token: Option<Secret>) -
 }
 
 impl Parts {
-    /// The prices that hold now.
+    /// The current prices.
     pub fn prices(&self) -> Arc<PriceBook> {
         let prices = self.prices.read().unwrap_or_else(PoisonError::into_inner);
         prices.1.clone()
     }
 
-    /// Calls settled from now on are charged by these prices, unless a newer version holds already.
+    fn prices_version(&self) -> u64 {
+        self.prices.read().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Sets the prices for calls settled from now on, unless a newer version is set already.
     pub fn set_prices(&self, version: u64, book: PriceBook) {
         let mut prices = self.prices.write().unwrap_or_else(PoisonError::into_inner);
         if version >= prices.0 {
@@ -215,7 +242,21 @@ impl Parts {
         }
     }
 
-    /// The roster of a platform's pool: its accounts, as far as this host can use them.
+    /// The current model routes for all keys.
+    pub fn routes(&self) -> Arc<Vec<Route>> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        routes.1.clone()
+    }
+
+    /// Sets the routes for new calls, unless a newer version is set already.
+    pub fn set_routes(&self, version: u64, new: Vec<Route>) {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        if version >= routes.0 {
+            *routes = (version, Arc::new(new));
+        }
+    }
+
+    /// The roster of a platform's pool: the accounts that this host can use.
     pub async fn roster(
         &self,
         platform: Platform,
@@ -225,8 +266,7 @@ impl Parts {
         self.accounts.roster(platform, offset, no_proxies).await
     }
 
-    /// The hash of a client key of this relay, one that it issued or one that was imported; `None` for everything
-    /// else. No I/O.
+    /// The hash of an issued or imported client key of this relay; `None` for everything else. No I/O.
     pub fn recognise(&self, presented: &str) -> Option<KeyHash> {
         self.keyring.recognise(presented).or_else(|| {
             let old = self
@@ -239,15 +279,20 @@ impl Parts {
         })
     }
 
-    /// Reads what the process keeps in memory from the start. Where others write the same store, a host
-    /// calls it again from time to time.
+    /// Loads cached settings at start. Where other processes write the same store, the host repeats this from
+    /// time to time.
     pub async fn load(&self) -> Result<(), crate::port::store::StoreError> {
         let stored = self.settings.prices().await?;
-        match PriceBook::new(&stored.overrides) {
-            Ok(book) => self.set_prices(stored.version, book),
-            // Public prices hold then, and every event's price version says so.
-            Err(error) => tracing::error!(%error, "a price set by the operator cannot be used"),
+        // An unchanged version needs no new price book. Version 0 means that the operator set none.
+        if stored.version != self.prices_version() {
+            match PriceBook::new(&stored.overrides) {
+                Ok(book) => self.set_prices(stored.version, book),
+                // The public prices apply then, which every event's price version shows.
+                Err(error) => tracing::error!(%error, "a price set by the operator cannot be used"),
+            }
         }
+        let stored = self.settings.routes().await?;
+        self.set_routes(stored.version, stored.routes);
         let seen = self.old_keys.read().unwrap_or_else(PoisonError::into_inner).0;
         if let Some((version, keys)) = self.old_key_store.newer_than(seen).await? {
             let mut known = self.old_keys.write().unwrap_or_else(PoisonError::into_inner);

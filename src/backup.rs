@@ -1,19 +1,18 @@
-//! The file of a backup: everything in a store, in one file that says when it is not whole.
+//! Backup files: a whole store in one file that detects truncation and damage.
 //!
 //! ```text
 //! "crs backup\n"
 //! u32 length of the head, the head (JSON, see [`head::Head`])
-//! sealed only: 16 bytes that only the right passphrase makes of the head
-//! pieces, see [`piece`]: of 64 KiB, each with its proof, the last one marked
+//! sealed only: 16 bytes that prove the passphrase
+//! pieces, see [`piece`]: 64 KiB each, with a proof, the last one marked
 //! ```
 //!
-//! The pieces joined are one zstd frame; unpacked it is a list of parts ([`entry`]) and a [`Summary`] at the end.
-//! Numbers have their highest byte first. No byte can be changed, left out, added or moved without the reader's
-//! refusing the file: the proof of each piece covers the head and all pieces before it.
+//! The joined pieces are one zstd frame; decompressed it is a list of parts ([`entry`]) followed by a
+//! [`Summary`]. Numbers are big-endian. Any change, omission, addition or reordering of bytes is detected,
+//! because the proof of each piece covers the head and all earlier pieces.
 //!
-//! Values lie in it as the store has them, so what is sealed there with `ENCRYPTION_KEY` is sealed in the file too, and
-//! a restored store is of no use without that key. Everything else can be read by who has a file that no passphrase
-//! seals.
+//! Values are as in the store, so those sealed with `ENCRYPTION_KEY` stay sealed, and a restored store is useless
+//! without that key. Everything else is readable in a file without a passphrase.
 
 pub mod digest;
 mod entry;
@@ -28,15 +27,15 @@ use serde::{Deserialize, Serialize};
 pub use digest::Digest;
 pub use head::{Head, Passphrase};
 pub use pack::{Pack, PackError};
-pub use unpack::{Closed, Unpack};
+pub use unpack::{BackupReader, Unpack};
 
 /// The first bytes of a file.
 const MAGIC: &[u8; 11] = b"crs backup\n";
 
-/// The version of the file's form that this program writes, and the newest it reads.
+/// The version of the file format written by this program, and the newest that it reads.
 const FORMAT: u32 = 1;
 
-/// Longest head that is read, in bytes.
+/// Maximum length of the head, bytes.
 const LONGEST_HEAD: usize = 64 << 10;
 
 /// The content of a backup.
@@ -44,21 +43,21 @@ const LONGEST_HEAD: usize = 64 << 10;
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     pub keys: u64,
-    /// Texts, fields and members.
+    /// Number of texts, fields and members.
     pub records: u64,
-    /// Of names and values.
+    /// Size of names and values.
     pub bytes: u64,
     /// See [`Digest`]; hex.
     pub digest: String,
-    /// Keys and elements of the store that no crs writes, and that are not in the file.
+    /// Number of keys and elements that crs never writes and that are not in the file.
     #[serde(default)]
     pub left_out: u64,
 }
 
-/// Why a file cannot be used. Each is a sentence for people.
+/// Why a file cannot be used, as a sentence for people.
 #[derive(Debug, thiserror::Error)]
 pub enum BadFile {
-    #[error("this is no backup of crs")]
+    #[error("this is not a backup of crs")]
     Stranger,
     #[error("this backup has the form {format}, and this crs reads up to {FORMAT}: use {by} or later")]
     Newer { format: u32, by: String },

@@ -1,21 +1,22 @@
 //! The command line: a thin client of the admin API, and the way to start the server.
 //!
-//! A command asks the server that runs on the same data folder; if none runs, it opens the store itself and
-//! puts the same requests to the same router. Results go to standard output, everything else to standard
-//! error. Secrets are read from files, pipes or a prompt, never from arguments: other users see those.
+//! A command uses the server running on the same data folder. If none runs, it opens the store itself and sends
+//! the same requests to the same router. Results go to standard output, everything else to standard error.
+//! Secrets are read from files, pipes or a prompt, never from arguments, which other users can see.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
 //! | `account`, `key`, `limits` | accounts and keys, and the limits of keys |
-//! | `ledger` | checks of the ledger, corrections |
+//! | `ledger` | checks of the ledger |
 //! | `admin` | the administrator's login |
 //! | `backup` | `crs backup`, `verify`, `restore`, `move` |
-//! | `import` | copies a claude-relay-service's data |
+//! | `import` | imports a claude-relay-service's data |
 //! | `check` | the settings before a start, the server after it |
 //! | `api` | the admin API, over a socket or in process |
-//! | `input`, `output` | secrets, files and times that come in; results that go out |
+//! | `input`, `output` | input of secrets, files and times; output of results |
 //! | `failure` | why a command failed, and its exit code |
 
+mod access_keys;
 mod account;
 mod admin;
 mod api;
@@ -29,6 +30,8 @@ mod key;
 mod ledger;
 mod limits;
 mod output;
+mod prices;
+mod route;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -70,11 +73,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the relay until it is told to end (what happens without a command).
+    /// Run the relay until it is stopped (the default without a command).
     Serve,
-    /// Say what is wrong with the settings, one line each, without starting.
+    /// Check the settings without starting; print one line per problem.
     CheckConfig,
-    /// Ask the server whether it is well. Exits with 0 while it serves, degraded or not.
+    /// Check the health of the server. Exits with 0 while it serves, degraded or not.
     Health,
     /// The administrator's login.
     #[command(subcommand)]
@@ -84,28 +87,33 @@ enum Command {
     Key(KeyCommand),
     /// Accounts at providers.
     #[command(subcommand)]
-    Account(AccountCommand),
-    /// Write everything in the store to a file, while the relay runs.
+    Account(Box<AccountCommand>),
+    /// Back up the whole store to a file, while the relay runs.
     Backup(BackupArgs),
-    /// Read a backup through and say what is in it; needs no store.
+    /// Verify a backup and describe its content; needs no store.
     Verify(VerifyArgs),
-    /// Make an empty store what a backup holds. No relay may run on it.
+    /// Restore a backup into an empty store. No relay may run on it.
     Restore(RestoreArgs),
     /// Copy the store of the settings into another, empty one, and prove the copy equal. No relay may run on either.
     Move(MoveArgs),
-    /// Seal everything under NEW_ENCRYPTION_KEY. No relay may run on the store; killed anywhere, run it again.
+    /// Seal everything with NEW_ENCRYPTION_KEY. No relay may run on the store; if it is interrupted, run it again.
     Rekey,
+    /// Model routes: who serves which models, for all keys or for one.
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// Usage and the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Take over the data of a claude-relay-service (CRS), which is only read: its keys keep working here.
+    /// How old the table of public prices is, and which models are charged a guessed price.
+    Prices,
+    /// Import the data of a claude-relay-service (CRS), which is only read: its keys keep working here.
     #[cfg(feature = "redis")]
     Import(Box<import::ImportArgs>),
 }
 
 #[derive(Debug, Args)]
 struct BackupArgs {
-    /// Where to write it; must not be there yet.
+    /// Where to write it; must not exist yet.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Seal it with a passphrase, asked for at the terminal. BACKUP_PASSPHRASE does so without asking.
@@ -142,6 +150,33 @@ struct MoveArgs {
     /// embedded, redis, upstash (with their variables), or redis://HOST:PORT/DB with REDIS_PASSWORD.
     #[arg(long, value_name = "WHERE")]
     to: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum RouteCommand {
+    /// List them, in the order in which they are tried.
+    List(RouteList),
+    /// Replace all of them.
+    Set(RouteSet),
+}
+
+#[derive(Debug, Args)]
+struct RouteList {
+    /// Those of this key (its id, or its exact name), and not those for all.
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct RouteSet {
+    /// Those of this key (its id, or its exact name), and not those for all.
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// MODELS=PLATFORM/MODEL (@GROUP behind the platform: that group only), further steps behind commas:
+    /// claude-sonnet-*=openai/gpt-5.4,claude. Before it chat:, messages: or responses: for calls of that protocol only.
+    /// None: the model's name decides again.
+    #[arg(value_name = "RULE")]
+    rules: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -191,11 +226,11 @@ enum KeyCommand {
     List(KeyList),
     /// Show one key: its limits and state, never the key itself.
     Show(RecordName),
-    /// Refuse a key from now on; running calls go on.
+    /// Disable a key; running calls continue.
     Disable(RecordName),
-    /// Let a disabled key in again.
+    /// Enable a disabled key.
     Enable(RecordName),
-    /// Forgive what a key has spent, so that a limit begins at 0. The ledger keeps what was spent.
+    /// Reset a key's spending, so that a limit starts at 0. The ledger keeps the sums.
     Reset(KeyReset),
 }
 
@@ -203,7 +238,7 @@ enum KeyCommand {
 struct KeyReset {
     #[command(flatten)]
     key: RecordName,
-    /// Of which limit; `window`: the next call begins a new one.
+    /// The limit; `window`: the next call begins a new one.
     #[arg(value_name = "WHAT", value_parser = limits::resettable())]
     what: String,
 }
@@ -215,21 +250,21 @@ struct KeyCreate {
     name: String,
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
-    /// How many calls may run at once; 0: unlimited.
+    /// Maximum number of concurrent calls; 0: unlimited.
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
     #[command(flatten)]
     money: MoneyOptions,
-    /// Minutes over which the limits of a window are counted.
+    /// Length of the window for the next limits, in minutes.
     #[arg(long, value_name = "MINUTES")]
     window: Option<u64>,
-    /// How many calls it may make in a window.
+    /// Maximum number of calls per window.
     #[arg(long, value_name = "N", requires = "window")]
     window_requests: Option<u64>,
-    /// How many tokens it may use in a window.
+    /// Maximum number of tokens per window.
     #[arg(long, value_name = "N", requires = "window")]
     window_tokens: Option<u64>,
-    /// The most that its calls may cost in a window, in USD.
+    /// Maximum cost of its calls per window, in USD.
     #[arg(long, value_name = "USD", requires = "window")]
     window_cost: Option<f64>,
     /// When it ends: 12h, 30d, 2027-01-31, or a moment such as 2027-01-31T09:30:00Z.
@@ -238,6 +273,9 @@ struct KeyCreate {
     /// A service it may use: claude, openai or gemini; repeat for more. All, if left out.
     #[arg(long, value_name = "SERVICE")]
     service: Vec<String>,
+    /// A model route: MODELS=PLATFORM/MODEL, see `crs route set`; repeat for more.
+    #[arg(long, value_name = "RULE")]
+    route: Vec<String>,
     /// A model it may not use; repeat for more.
     #[arg(long, value_name = "MODEL")]
     block_model: Vec<String>,
@@ -248,10 +286,10 @@ struct KeyCreate {
 
 #[derive(Debug, Args)]
 struct KeyList {
-    /// Only those whose name or description holds this.
+    /// Only keys whose name or description contains this.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// The deleted ones instead.
+    /// Only deleted keys.
     #[arg(long)]
     deleted: bool,
 }
@@ -266,13 +304,13 @@ struct RecordName {
 
 #[derive(Debug, Subcommand)]
 enum AccountCommand {
-    /// Add an account, with an official API key or with OAuth tokens.
-    Add(AccountAdd),
+    /// Add an account, with an API key, Amazon's access keys, a Google service account, or OAuth tokens.
+    Add(Box<AccountAdd>),
     /// Add an account by signing in at the provider: shows the page to open, and asks for what comes of it.
     Login(AccountLogin),
     /// List accounts.
     List,
-    /// Make one real call of one token and show what the provider says.
+    /// Make a minimal real call and show the provider's answer.
     Test(AccountTest),
 }
 
@@ -291,9 +329,39 @@ struct AccountAdd {
     /// of Gemini CLI; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     oauth_file: Option<PathBuf>,
-    /// The provider's address, if it is another than usual.
+    /// The file with Amazon's access keys, for Claude at Amazon Bedrock: the JSON of `aws configure
+    /// export-credentials`, lines with AWS_ACCESS_KEY_ID=..., an AWS credentials file, or the CSV of Amazon's console;
+    /// `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["oauth_file", "api_key_file"], requires = "region")]
+    access_keys_file: Option<PathBuf>,
+    /// The key file of a Google service account, for Claude, or Gemini with --platform gemini, at Google Vertex AI; `-` is
+    /// standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["oauth_file", "api_key_file", "access_keys_file"], requires = "region")]
+    service_account_file: Option<PathBuf>,
+    /// The Google Cloud project that is billed. Left out, it is that of the service account.
+    #[arg(long, requires = "service_account_file")]
+    project: Option<String>,
+    /// The region: of access keys such as us-east-1, of a service account global, us, eu or such as us-east5.
+    #[arg(long, conflicts_with_all = ["oauth_file", "api_key_file"])]
+    region: Option<String>,
+    /// The provider's address, if it is not the official one.
     #[arg(long, value_name = "URL", conflicts_with = "oauth_file")]
     base_url: Option<String>,
+    /// The header for the API key: x-api-key, authorization (as a bearer token), or api-key (Azure). Left out, it is
+    /// guessed by the address and the key.
+    #[arg(long, value_name = "HEADER", conflicts_with_all = ["oauth_file", "access_keys_file", "service_account_file"], value_parser = ["x-api-key", "authorization", "api-key"])]
+    key_header: Option<String>,
+    /// The user agent sent to the host in place of the client's own, if the host requires one.
+    #[arg(long, value_name = "TEXT", conflicts_with = "oauth_file")]
+    user_agent: Option<String>,
+    /// The host supports only OpenAI's Chat Completions, so calls of other protocols are converted: true or false. If
+    /// left out, it is guessed from the address.
+    #[arg(long, value_name = "BOOL", conflicts_with_all = ["oauth_file", "access_keys_file", "service_account_file"])]
+    chat_only: Option<bool>,
+    /// The api-version of Azure OpenAI, such as 2025-04-01-preview, if its dated API is called. A --base-url may also
+    /// end with ?api-version=...
+    #[arg(long, value_name = "VERSION", requires = "base_url", conflicts_with_all = ["oauth_file", "access_keys_file", "service_account_file"])]
+    api_version: Option<String>,
     #[command(flatten)]
     options: AccountOptions,
 }
@@ -313,22 +381,22 @@ struct AccountLogin {
     options: AccountOptions,
 }
 
-/// Settings of any new account.
+/// Settings of every new account.
 #[derive(Debug, Args)]
 struct AccountOptions {
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
-    /// Who is asked first: lower goes first.
+    /// Priority: accounts with lower values are picked first.
     #[arg(long, value_name = "N")]
     priority: Option<u32>,
-    /// How many calls it serves at once; 0: unlimited.
+    /// Maximum number of concurrent calls; 0: unlimited.
     #[arg(long, value_name = "N")]
     max_concurrency: Option<u32>,
     /// The file that holds the proxy's address: http://, https:// or socks5://, then HOST:PORT or
     /// USER:PASSWORD@HOST:PORT.
     #[arg(long, value_name = "FILE")]
     proxy_file: Option<PathBuf>,
-    /// Ask the provider for TO when a client names FROM; repeat for more.
+    /// Request the model TO when a client names FROM; repeat for more.
     #[arg(long, value_name = "FROM=TO")]
     map_model: Vec<String>,
 }
@@ -337,12 +405,12 @@ struct AccountOptions {
 struct AccountTest {
     #[command(flatten)]
     named: RecordName,
-    /// The model to ask for.
+    /// The model to request.
     #[arg(long)]
     model: Option<String>,
 }
 
-/// Runs the command that `arguments` (the program's name first) ask for; `serve` starts the server.
+/// Runs the command in `arguments` (the program's name first); `serve` starts the server.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &dyn Vars,
@@ -351,7 +419,7 @@ pub fn run(
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors; clap prints each where it belongs.
+            // Help and version count as errors in clap, which prints them to the right place.
             let _ = error.print();
             return if error.use_stderr() {
                 ExitCode::from(failure::USAGE)
@@ -365,7 +433,7 @@ pub fn run(
         None | Some(Command::Serve) => return serve(),
         Some(Command::CheckConfig) => check::settings(environment, &output),
         Some(command) => {
-            // What goes wrong below the surface; the rest is the command's own to say.
+            // The log shows problems below the command, which reports its own.
             log::start(&config::Log {
                 level: "warn".to_owned(),
                 json: false,
@@ -405,8 +473,10 @@ async fn ask(command: Command, environment: &dyn Vars, output: &Output) -> Resul
         Command::Restore(args) => backup::restore(args, environment, output).await,
         Command::Move(args) => backup::move_to(args, environment, output).await,
         Command::Rekey => backup::rekey(environment, output).await,
+        Command::Route(command) => route::run(command, environment, output).await,
         Command::Ledger(LedgerCommand::Verify(args)) => ledger::verify(args, environment, output).await,
-        Command::Account(command) => account::run(command, environment, output).await,
+        Command::Prices => prices::show(environment, output).await,
+        Command::Account(command) => account::run(*command, environment, output).await,
         #[cfg(feature = "redis")]
         Command::Import(args) => import::run(*args, environment, output).await,
     }

@@ -1,20 +1,22 @@
-//! Every setting, read once at start: the only place where names of variables appear.
+//! All settings, read once at start; the only place with names of variables.
 //!
-//! A value that is missing, short, a published sample or malformed is one line of [`Problems`] that says
-//! what to set; nothing is guessed in its place.
+//! An invalid value (missing, too short, a published sample, malformed) becomes one line of [`Problems`] that
+//! says what to set; it is never replaced by a guess.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | `read` | a reader per kind of value |
+//! | `read` | one reader per kind of value |
 //! | [`dotenv`] | `.env` files |
-//! | `strength` | how easy a password is to guess |
-//! | `target` | a command's other store |
-//! | `upstash` | the address and token of a database at Upstash |
+//! | `strength` | password strength |
+//! | `target` | another store for a command |
+//! | `upstash` | address and token of a database at Upstash |
 //! | [`crs`] | a claude-relay-service's settings |
 
 pub mod crs;
 pub mod dotenv;
 mod read;
+mod redis;
+mod sentinel;
 mod strength;
 mod target;
 mod upstash;
@@ -28,6 +30,7 @@ use http::HeaderValue;
 pub use crs::CrsSettings;
 pub use read::base_url;
 pub use read::{Problems, Vars};
+pub use sentinel::Sentinels;
 pub use strength::weakness;
 pub use target::{Aimed, NEW_ENCRYPTION_KEY, next_secrets, store_at};
 
@@ -60,33 +63,37 @@ pub struct Server {
     pub port: u16,
     /// `TRUST_PROXY`: whether the last `x-forwarded-for` entry names the client.
     pub trust_proxy: bool,
-    /// `MAX_CONNECTIONS`: connections at once; 0: as many as there are descriptors for.
+    /// `MAX_CONNECTIONS`: maximum number of connections; 0: as many as there are file descriptors.
     pub max_connections: usize,
-    /// `MAX_CONNECTIONS_PER_ADDRESS`: of them from one address or IPv6 /64; 0: no limit.
+    /// `MAX_CONNECTIONS_PER_ADDRESS`: maximum per address or IPv6 /64; 0: unlimited.
     pub max_connections_per_address: usize,
-    /// `CONSOLE_ORIGIN`: the one other origin whose pages may call the admin API; scheme, host and port.
+    /// `CONSOLE_ORIGIN`: the only other origin whose pages may call the admin API; scheme, host and port.
     pub console_origin: Option<String>,
-    /// `PUBLIC_ADDRESS`: the address by which clients reach the relay, without a trailing slash, for what the console
-    /// hands out.
+    /// `PUBLIC_ADDRESS`: the relay's address for clients, without a trailing slash; shown in the console.
     pub public_address: Option<String>,
+    /// `SHUTDOWN_NOTICE`: how long a native process still accepts calls after SIGTERM, while `/health` answers 503.
+    /// `None`: depends on whether its limits are shared.
+    pub shutdown_notice: Option<Duration>,
+    /// `SHUTDOWN_GRACE`: how long running calls may continue after that.
+    pub shutdown_grace: Duration,
 }
 
 #[derive(Clone, Debug)]
 pub struct Secrets {
     /// `JWT_SECRET`, 32 characters or more: signs admin sessions.
     pub jwt: Secret,
-    /// `ENCRYPTION_KEY`: every other sub-key is derived from it.
+    /// `ENCRYPTION_KEY`: all other sub-keys are derived from it.
     pub encryption: Secret,
 }
 
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// `ADMIN_USERNAME`, `ADMIN_PASSWORD`: used when there is no login yet, and whenever they change.
+    /// `ADMIN_USERNAME`, `ADMIN_PASSWORD`: adopted if there is no login yet, and whenever they change.
     pub username: Option<String>,
     pub password: Option<Secret>,
-    /// `ADMIN_SESSION_TIMEOUT`: how long a session's token is good; it may be prolonged.
+    /// `ADMIN_SESSION_TIMEOUT`: lifetime of a session's token, which can be renewed.
     pub session: Duration,
-    /// `ADMIN_SESSION_MAX`: how long after its login a session ends, however often it was prolonged.
+    /// `ADMIN_SESSION_MAX`: lifetime of a session including all renewals.
     pub session_max: Duration,
 }
 
@@ -100,7 +107,7 @@ pub struct Keys {
 pub struct Site {
     /// `WEB_TITLE`: the site's name until the operator sets one.
     pub title: String,
-    /// `TIMEZONE_OFFSET` (hours east of UTC, fractions allowed), in minutes. Rules where a day begins.
+    /// `TIMEZONE_OFFSET` (hours east of UTC, fractions allowed), in minutes. Determines when days begin.
     pub utc_offset_minutes: i32,
 }
 
@@ -116,54 +123,58 @@ pub struct Log {
 pub struct Relay {
     /// `REQUEST_MAX_SIZE_MB`, in bytes.
     pub max_body: usize,
-    /// `BODY_MEMORY_MB`, in bytes: what request bodies may hold at once.
+    /// `BODY_MEMORY_MB`, in bytes: memory for request bodies.
     pub body_memory: usize,
-    /// `REQUEST_TIMEOUT`: how long a provider may take to its first byte.
+    /// `REQUEST_TIMEOUT`: time limit for a provider's first byte.
     pub first_byte: Duration,
-    /// `MAX_ATTEMPTS`: accounts that one call may try before its first byte.
+    /// `MAX_ATTEMPTS`: maximum number of accounts tried per call before its first byte.
     pub max_attempts: u32,
-    /// `ATTEMPTS_DEADLINE`: no further attempt begins this long after a call's arrival. The client waits for all
-    /// of them together.
+    /// `ATTEMPTS_DEADLINE`: no further attempt begins this long after a call's arrival.
     pub attempts_deadline: Duration,
-    /// `STREAM_IDLE_TIMEOUT`: how long a stream may be silent.
+    /// `STREAM_IDLE_TIMEOUT`: maximum silence of a stream.
     pub idle: Duration,
-    /// `STREAM_PING_INTERVAL`: how long the client of a converted stream may hear nothing.
+    /// `STREAM_PING_INTERVAL`: interval of heartbeats to the client of a converted stream.
     pub heartbeat: Duration,
-    /// `CONNECT_TIMEOUT`: bound on reaching a provider.
+    /// `CONNECT_TIMEOUT`: time limit for connecting to a provider.
     pub connect: Duration,
-    /// `RECORD_MAX_AGE`: how long a record is used before it is read again, where others write the same
-    /// store.
+    /// `RECORD_MAX_AGE`: maximum age of cached records if other processes write the same store.
     pub record_age: Duration,
+    /// `SHARED_LIMITS`: whether native processes on one Redis share limits and accounts.
+    pub shared_limits: bool,
+    /// `SHARED_LEASE`: with shared limits, how long the slots of a killed process stay taken.
+    pub shared_lease: Duration,
+    /// `POOL_SHARDS`: number of shards of each platform's pool, if several processes or isolates share it.
+    pub pool_shards: usize,
     /// `ALLOW_PRIVATE_UPSTREAMS`: whether accounts and proxies may be on private networks and this machine.
     pub allow_private_upstreams: bool,
 }
 
 impl Relay {
-    /// How long a client may take nothing of what is sent to it before its connection is cut.
+    /// How long a client may leave sent data unread before its connection is closed.
     pub fn write_limit(&self) -> Duration {
         self.idle
     }
 
-    /// How long a lease must last before the first byte, when nothing renews it.
+    /// Lifetime of a lease before the first byte, when nothing renews it.
     pub fn waiting_ttl(&self) -> Duration {
         self.connect + self.first_byte + self.margin()
     }
 
-    /// How long a lease must last from frame to frame.
+    /// Lifetime of a lease between frames.
     ///
-    /// Between two frames the provider may be silent, and then the client slow to take what came.
+    /// Between two frames the provider may be silent, and then the client slow to read.
     pub fn streaming_ttl(&self) -> Duration {
         self.idle + self.write_limit() + self.margin()
     }
 
-    /// Leases are renewed by what happens to their calls, at most this often: on the edge each renewal is a
-    /// message to another machine.
+    /// Minimum interval between renewals of a lease. Activity of the call renews it; on the edge each renewal is
+    /// a message to another machine.
     pub fn renew_every(&self) -> Duration {
         (self.idle / 4).min(Duration::from_mins(1))
     }
 
-    /// A lease outlives the time-out that ends its call, or it would be freed while the call runs; and what
-    /// happened last may have come just before a renewal was due.
+    /// A lease must outlive the timeout that ends its call, or its slot would be freed while the call runs. The
+    /// margin covers activity just before a renewal was due.
     fn margin(&self) -> Duration {
         self.renew_every() + self.idle.min(Duration::from_secs(30))
     }
@@ -171,27 +182,27 @@ impl Relay {
 
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// `LEDGER_FLUSH_INTERVAL`: how long a settled call may wait for others before it is written. Natively a
-    /// process that is killed loses the calls of this long, and of one write.
+    /// `LEDGER_FLUSH_INTERVAL`: how long a settled call may wait for its batch. A killed native process loses the
+    /// calls of this time and of one write.
     pub flush: Duration,
-    /// `LEDGER_LAST_WRITES`: how long a native process that ends tries to write what the store does not take.
+    /// `LEDGER_LAST_WRITES`: how long a native process tries at shutdown to write the remaining events.
     pub last_writes: Duration,
-    /// `REQUEST_LOG_DAYS`: how long the record of a single call is kept; its sums are kept longer.
+    /// `REQUEST_LOG_DAYS`: retention of call records; sums are kept longer.
     pub request_log_days: u32,
 }
 
 #[derive(Clone, Debug)]
 pub struct Audit {
-    /// `AUDIT_LOG_DAYS`: how long entries of the audit log are kept.
+    /// `AUDIT_LOG_DAYS`: retention of the audit log.
     pub days: u32,
 }
 
-/// `STORE`: embedded, redis, upstash or memory; left out, the variables of Redis and Upstash decide.
+/// `STORE`: embedded, redis, upstash or memory. If left out, the variables of Redis and Upstash decide.
 #[derive(Clone, Debug)]
 pub enum StoreChoice {
     /// The file in `DATA_DIR`.
     Embedded,
-    /// Nothing survives a restart (`STORE=memory`): for trials.
+    /// `STORE=memory`, lost on exit: for trials.
     Memory,
     Redis(Redis),
     Upstash(Upstash),
@@ -199,10 +210,10 @@ pub enum StoreChoice {
 
 #[derive(Clone, Debug)]
 pub struct Redis {
-    /// `REDIS_URL`, or one made of `REDIS_HOST`, `REDIS_PORT`, `REDIS_USERNAME`, `REDIS_PASSWORD`,
-    /// `REDIS_DB`, `REDIS_ENABLE_TLS`. Holds the password.
+    /// `REDIS_URL`, with `REDIS_SENTINEL_PASSWORD` if it names sentinels; or built from `REDIS_HOST`, `REDIS_PORT`,
+    /// `REDIS_USERNAME`, `REDIS_PASSWORD`, `REDIS_DB`, `REDIS_ENABLE_TLS`. Contains the password.
     pub url: Secret,
-    /// The part of it that may be shown: `host:port/db`.
+    /// The displayable part: `host:port/db`, or `sentinel:port,sentinel:port/mastername/db`.
     pub shown: String,
 }
 
@@ -218,9 +229,9 @@ pub struct Upstash {
 
 #[derive(Clone, Debug)]
 pub struct Backup {
-    /// `BACKUP_DIR`: where a native host keeps the backups it makes; `None`: in `DATA_DIR`.
+    /// `BACKUP_DIR`: the folder for backups on a native host; `None`: in `DATA_DIR`.
     pub dir: Option<String>,
-    /// `BACKUP_PASSPHRASE`: seals them.
+    /// `BACKUP_PASSPHRASE`: encrypts them.
     pub passphrase: Option<Secret>,
 }
 
@@ -234,7 +245,7 @@ pub struct Claude {
     pub oauth_client_id: Option<String>,
     /// `CLAUDE_OAUTH_AUTHORIZE_URL`: the page where a person signs in.
     pub oauth_page: String,
-    /// `CLAUDE_OAUTH_REDIRECT_URI`: where that page leads back to.
+    /// `CLAUDE_OAUTH_REDIRECT_URI`: where that page redirects to.
     pub oauth_redirect: String,
 }
 
@@ -242,7 +253,9 @@ pub struct Claude {
 pub struct OpenAi {
     /// `OPENAI_API_URL`: for API keys without a base URL of their own.
     pub api_url: String,
-    /// `CODEX_API_URL`: what `/responses` is put after, for accounts of ChatGPT.
+    /// `CODEX_WEBSOCKET`: whether Codex may call over a WebSocket.
+    pub websocket: bool,
+    /// `CODEX_API_URL`: the base for `/responses`, for ChatGPT accounts.
     pub codex_url: String,
     /// `OPENAI_OAUTH_URL`: the token endpoint.
     pub oauth_url: String,
@@ -250,7 +263,7 @@ pub struct OpenAi {
     pub oauth_client_id: Option<String>,
     /// `OPENAI_OAUTH_AUTHORIZE_URL`: the page where a person signs in.
     pub oauth_page: String,
-    /// `OPENAI_OAUTH_REDIRECT_URI`: where that page leads back to.
+    /// `OPENAI_OAUTH_REDIRECT_URI`: where that page redirects to.
     pub oauth_redirect: String,
 }
 
@@ -258,7 +271,7 @@ pub struct OpenAi {
 pub struct Gemini {
     /// `GEMINI_API_URL`: for API keys without a base URL of their own; without `/v1beta`.
     pub api_url: String,
-    /// `CODE_ASSIST_URL`: what `/v1internal:...` is put after, for Google accounts.
+    /// `CODE_ASSIST_URL`: the base for `/v1internal:...`, for Google accounts.
     pub code_assist_url: String,
     /// `GOOGLE_OAUTH_URL`: the token endpoint.
     pub oauth_url: String,
@@ -268,28 +281,28 @@ pub struct Gemini {
     pub oauth_client_secret: Option<Secret>,
     /// `GOOGLE_OAUTH_AUTHORIZE_URL`: the page where a person signs in.
     pub oauth_page: String,
-    /// `GEMINI_OAUTH_REDIRECT_URI`: where that page leads back to.
+    /// `GEMINI_OAUTH_REDIRECT_URI`: where that page redirects to.
     pub oauth_redirect: String,
 }
 
 #[derive(Clone, Debug)]
 pub struct Antigravity {
-    /// `ANTIGRAVITY_API_URL`: what `/v1internal:...` is put after.
+    /// `ANTIGRAVITY_API_URL`: the base for `/v1internal:...`.
     pub api_url: String,
-    /// `ANTIGRAVITY_USER_AGENT`: who calls; unset, it is the relay.
+    /// `ANTIGRAVITY_USER_AGENT`: the user agent; default: the relay's.
     pub user_agent: Option<HeaderValue>,
     /// `ANTIGRAVITY_OAUTH_CLIENT_ID`, `ANTIGRAVITY_OAUTH_CLIENT_SECRET`: sent with a refresh when set, and
     /// needed for a sign-in.
     pub oauth_client_id: Option<String>,
     pub oauth_client_secret: Option<Secret>,
-    /// `ANTIGRAVITY_OAUTH_REDIRECT_URI`: where Google's page leads back to.
+    /// `ANTIGRAVITY_OAUTH_REDIRECT_URI`: where Google's page redirects to.
     pub oauth_redirect: String,
 }
 
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// `METRICS_TOKEN`: when set, `/metrics` asks for it as a bearer token; when not, it answers callers on this
-    /// machine only.
+    /// `METRICS_TOKEN`: required as a bearer token for `/metrics`; if not set, only callers on this machine are
+    /// allowed.
     pub token: Option<Secret>,
 }
 
@@ -299,7 +312,7 @@ impl Config {
         read::config(vars)
     }
 
-    /// The addresses of providers that the settings name, or their defaults.
+    /// The provider addresses of the settings, or their defaults.
     pub fn provider_urls(&self) -> [&str; 9] {
         let Self {
             claude,
@@ -322,18 +335,18 @@ impl Config {
     }
 }
 
-/// `DATA_DIR`: where a native host keeps its store and generated secrets; read before the rest.
+/// `DATA_DIR`: the native host's folder for the store and generated secrets; read before the other settings.
 pub fn data_dir(vars: &dyn Vars) -> String {
     read::text(vars, "DATA_DIR").unwrap_or_else(|| "data".to_owned())
 }
 
-/// `BACKUP_PASSPHRASE`, for who reads a backup without other settings.
+/// `BACKUP_PASSPHRASE`, for reading a backup without other settings.
 pub fn backup_passphrase(vars: &dyn Vars) -> Option<Secret> {
     read::text(vars, "BACKUP_PASSPHRASE").map(Secret::new)
 }
 
-/// Defaults of a Worker where those of a native host do not fit: an isolate has
-/// 128 MB for all its requests, each look at the store is billed, and a store is reached over HTTP or not at all.
+/// Defaults that differ on a Worker: an isolate has 128 MB for all its requests, each read of the store is
+/// billed, and the store is only reachable over HTTP.
 #[allow(dead_code, reason = "the Worker's")]
 pub const EDGE_DEFAULTS: [(&str, &str); 5] = [
     ("REQUEST_MAX_SIZE_MB", "32"),
@@ -343,16 +356,16 @@ pub const EDGE_DEFAULTS: [(&str, &str); 5] = [
     ("STORE", "upstash"),
 ];
 
-/// Variables that a native host generates once when they are missing.
+/// Variables that a native host generates if they are missing.
 pub const GENERATED: [&str; 2] = [JWT_SECRET, ENCRYPTION_KEY];
 
-/// The one of them that signs admin sessions and login tickets.
+/// Signs admin sessions and login tickets.
 pub const JWT_SECRET: &str = "JWT_SECRET";
 
-/// The one of them that opens what is stored already.
+/// Decrypts stored secrets.
 pub const ENCRYPTION_KEY: &str = "ENCRYPTION_KEY";
 
-/// The setting behind [`Relay::allow_private_upstreams`], for messages.
+/// The setting for [`Relay::allow_private_upstreams`], for messages.
 pub const ALLOW_PRIVATE_UPSTREAMS: &str = "ALLOW_PRIVATE_UPSTREAMS";
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! | module | from the client's protocol to the account's |
 //! | --- | --- |
 //! | [`chat_to_messages`] | OpenAI's Chat Completions to Anthropic's Messages |
+//! | [`messages_to_chat`] | Anthropic's Messages to OpenAI's Chat Completions, for hosts that support nothing else |
 //! | [`messages_to_gemini`] | Anthropic's Messages to Google's `generateContent` |
 //! | [`messages_to_responses`] | Anthropic's Messages to OpenAI's Responses |
 //! | [`responses_to_messages`] | OpenAI's Responses to Anthropic's Messages |
@@ -14,6 +15,7 @@ mod claude;
 #[cfg(test)]
 mod growth;
 mod messages;
+pub mod messages_to_chat;
 pub mod messages_to_gemini;
 pub mod messages_to_responses;
 #[cfg(test)]
@@ -33,22 +35,22 @@ pub trait Converter: Send + Sync {
     /// The endpoint of a converted call.
     fn target(&self, endpoint: Endpoint) -> Endpoint;
 
-    /// The converted call, or why the client's cannot be converted. What its answer is converted with goes into
-    /// `kept`.
+    /// Converts the call, or returns why it cannot be converted. Stores in `kept` what the conversion of the
+    /// answer needs.
     fn request(&self, call: &Call, account: &LiveAccount, kept: &mut Extensions) -> Result<Call, String>;
 
-    /// Whether [`Self::whole`] accepts every form that the account's protocol has. Otherwise the answer is brought
-    /// into the form that the client asked for first.
+    /// Whether [`Self::whole`] accepts every answer form of the account's protocol. Otherwise the caller first
+    /// brings the answer into the form that the client asked for.
     fn reads_any_form(&self) -> bool {
         false
     }
 
-    /// A whole answer in the form that the client asked for, or why it cannot have it. `kept`: see
-    /// [`Self::request`].
+    /// Converts a whole answer into the form that the client asked for, or returns why that is impossible.
+    /// `kept`: see [`Self::request`].
     fn whole(&self, call: &Call, kept: &Extensions, answer: Bytes) -> Result<Whole, String>;
 
-    /// Converts a stream piece by piece. `source`: converts what comes from the account to what this converter
-    /// reads. `None` if nothing is known of the request.
+    /// Returns a converter that works on a stream piece by piece. `source` first turns the account's bytes into
+    /// the protocol that this converter reads. `None` if the request was not converted by this converter.
     fn stream(
         &self,
         call: &Call,
@@ -56,14 +58,15 @@ pub trait Converter: Send + Sync {
         source: Option<Box<dyn Rewrite>>,
     ) -> Option<Box<dyn Rewrite>>;
 
-    /// The account's own error in the client's protocol.
+    /// Converts the account's error body into the client's protocol.
     fn error(&self, status: StatusCode, error: &[u8]) -> Bytes;
 
-    /// Reads what [`Rewrite::measured`] and [`Whole::measured`] have, or else what the client gets.
+    /// A meter for the bytes of [`Rewrite::measured`] and [`Whole::measured`]; where these are `None`, for the
+    /// bytes sent to the client.
     fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter>;
 
-    /// The client's body without these pieces of reasoning, which the account has encrypted or sealed and cannot read,
-    /// and how many were left out. `None`: none of them is in it.
+    /// Removes pieces of reasoning that the account encrypted or sealed and can no longer read. Returns the new
+    /// body of the client's call and the number of removed pieces, or `None` if the call has none of them.
     fn without_sealed(&self, _call: &Call, _unreadable: &[Bytes]) -> Option<(Bytes, u32)> {
         None
     }

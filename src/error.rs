@@ -1,7 +1,7 @@
 //! Failures: the cause, whose fault it is, and whether a retry can help.
 //!
-//! A `Failure` is returned to a client. `http::dialect` writes it in the caller's protocol, once.
-//! `detail` and `words` are for the operator only and end in the request log.
+//! A `Failure` is returned to a client. `http::dialect` converts it to the caller's protocol. `detail` and
+//! `words` are only for the operator and go to the request log.
 
 use std::error::Error;
 use std::fmt;
@@ -12,34 +12,34 @@ use http::StatusCode;
 
 pub use crate::model::code::Code;
 
-/// Most of a provider's words that a failure holds, bytes: error bodies of the providers are shorter.
+/// Maximum size of a provider's answer kept in a failure, bytes; above that of real error bodies.
 const WORDS_LIMIT: usize = 16 << 10;
 
-/// Most of a provider's words that one entry of a log holds, bytes.
+/// Maximum length of a provider's answer in a log entry, bytes.
 const EXCERPT_LIMIT: usize = 500;
 
-/// A call that ends without the provider's answer.
+/// A call that ended without the provider's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub code: Code,
     pub status: StatusCode,
-    /// The message for the person at the client: the cause, and the next step. Never the provider's raw words.
+    /// The message for the person at the client: the cause and the next step. Never quotes the provider.
     pub message: String,
-    /// Seconds until trying again makes sense, if that is known.
+    /// Seconds until a retry makes sense, if known.
     pub retry_after: Option<u64>,
-    /// `x-should-retry`: Claude Code and the SDKs obey it before anything else.
+    /// `x-should-retry`, which takes precedence in Claude Code and the SDKs.
     pub should_retry: Option<bool>,
-    /// For the operator, in our own words: holds nothing of what a provider sent.
+    /// For the operator, in our own words; never quotes the provider.
     pub detail: Option<String>,
-    /// The error behind it, for the log of the process. Its text holds no secret and nothing that a provider sent.
+    /// The underlying error, for the process's log. Its text contains no secret and does not quote the provider.
     pub cause: Option<Cause>,
-    /// The provider's answer, for the request log only, cut after 16 KiB. Nobody knows whether it was a
-    /// provider that sent it, so an API answer shows at most the error fields of its protocol.
+    /// The provider's answer, for the request log only, cut after 16 KiB. It may not come from a provider, so an
+    /// API answer shows at most the error fields of its protocol.
     pub words: Option<Bytes>,
 }
 
 impl Code {
-    /// The status a client sees, unless the provider's own is passed on.
+    /// The client's status, unless the provider's own is passed on.
     fn status(self) -> StatusCode {
         match self {
             Self::MissingKey
@@ -77,7 +77,7 @@ impl Code {
         }
     }
 
-    /// Whether the request would fare no better when it is simply sent again.
+    /// Whether resending the same request cannot help.
     fn final_for_client(self) -> bool {
         matches!(
             self,
@@ -112,7 +112,7 @@ impl Failure {
         }
     }
 
-    /// The provider's status instead of the code's own.
+    /// Uses the provider's status in place of the code's own.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
@@ -128,13 +128,13 @@ impl Failure {
         self
     }
 
-    /// Copies the beginning of `sent`, so that a large body is not held for it. Secrets must be masked before.
+    /// Keeps a copy of the beginning of `sent`, so that a large body can be freed. Secrets must be masked before.
     pub fn with_words(mut self, sent: &[u8]) -> Self {
         self.words = Some(Bytes::copy_from_slice(beginning(sent, WORDS_LIMIT)));
         self
     }
 
-    /// Entry for the request log: the detail, then the beginning of the provider's words.
+    /// The entry for the request log: the detail, then the beginning of the provider's answer.
     pub fn log_entry(&self) -> Option<String> {
         match (&self.detail, &self.words) {
             (Some(detail), Some(words)) => Some(format!("{detail}: {}", excerpt(words))),
@@ -143,14 +143,14 @@ impl Failure {
         }
     }
 
-    /// The detail is the text of `error`; the error itself stays with the failure, with its own sources.
+    /// Sets the detail to the text of `error`, and keeps the error with its sources.
     pub fn caused_by(mut self, error: impl Error + Send + Sync + 'static) -> Self {
         self.detail = Some(error.to_string());
         self.cause = Some(Cause(Arc::new(error)));
         self
     }
 
-    /// The texts of the errors behind the detail, outermost first, for the log of the process.
+    /// The texts of the underlying errors, outermost first, for the process's log.
     pub fn causes(&self) -> Option<String> {
         let Cause(error) = self.cause.as_ref()?;
         let mut texts: Vec<String> = Vec::new();
@@ -162,12 +162,12 @@ impl Failure {
         (!texts.is_empty()).then(|| texts.join(": "))
     }
 
-    /// The store or a machine cannot be reached, for a reason that has no error of its own.
+    /// The store, a gate or a pool is unreachable, without an underlying error.
     pub fn relay_unavailable(reason: &str) -> Self {
         Self::relay_away().with_detail(reason)
     }
 
-    /// The store or a machine cannot be reached.
+    /// The store, a gate or a pool is unreachable.
     pub fn relay_unreachable(error: impl Error + Send + Sync + 'static) -> Self {
         Self::relay_away().caused_by(error)
     }
@@ -181,7 +181,7 @@ impl Failure {
     }
 }
 
-/// The error behind a failure.
+/// The underlying error of a failure.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn Error + Send + Sync>);
 
@@ -205,7 +205,7 @@ impl Error for Failure {
     }
 }
 
-/// The beginning of a provider's words, for the operator.
+/// The beginning of a provider's answer, for the operator.
 pub fn excerpt(sent: &[u8]) -> String {
     String::from_utf8_lossy(beginning(sent, EXCERPT_LIMIT)).into_owned()
 }

@@ -1,15 +1,16 @@
-//! The shared HTTP surface: both hosts serve exactly this router.
+//! The HTTP surface: both hosts serve exactly this router.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | [`claude`], [`openai`], [`gemini`] | the routes of the client protocols, and how each reads a call |
+//! | [`claude`], [`openai`], [`gemini`] | the routes of the client protocols, and how each parses a call |
 //! | `call` | one model call in any protocol: key, entry, body, `relay::serve` |
+//! | `direct` | natively: serves most calls without the router |
 //! | [`client_key`] | the key of a model call |
-//! | `intake`, [`body`] | request bodies: bounded, counted, unpacked |
-//! | [`dialect`] | a failure as a response of the caller's protocol |
-//! | `about` | what clients ask about a key: models, limits, usage |
-//! | [`admin`] | the control plane: its routes and its envelope |
-//! | `login`, `stats`, [`ops`] | endpoints of the control plane: login, public statistics, health and metrics |
+//! | `intake`, [`body`] | request bodies: size limits, memory accounting, decompression |
+//! | [`dialect`] | failures as responses of the caller's protocol |
+//! | `about` | a key's questions about itself: models, limits, usage |
+//! | [`admin`] | the control plane: routes and envelope |
+//! | `login`, `stats`, [`ops`] | other control-plane endpoints: login, public statistics, health and metrics |
 //! | [`extract`], [`api_error`] | inputs and errors of the control plane |
 //! | `console`, `root` | the console's files; addresses outside of every prefix |
 
@@ -22,6 +23,8 @@ pub mod claude;
 pub mod client_key;
 mod console;
 pub mod dialect;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod direct;
 pub mod extract;
 pub mod gemini;
 mod intake;
@@ -38,12 +41,12 @@ use axum::http::{Request, Response, Uri};
 
 use crate::app::App;
 
-/// Every route, on one screen.
+/// The complete router.
 pub fn router(app: App) -> Router {
     model_calls()
         .merge(claude::probes())
         .merge(root::routes())
-        // The control plane below has words of its own for it.
+        // The control plane below has its own answer for it.
         .method_not_allowed_fallback(root::other_method)
         .merge(admin::router(&app))
         .fallback(root::nothing)
@@ -65,17 +68,21 @@ pub(crate) fn model_calls() -> Router<App> {
         .nest("/gemini", gemini::routes())
 }
 
-/// Nobody is to guess what an answer is: some of it are a provider's words.
+/// Forbids content sniffing: answers may contain a provider's words.
 async fn take_as_named(mut response: Response<axum::body::Body>) -> Response<axum::body::Body> {
+    name_as_sent(&mut response);
+    response
+}
+
+fn name_as_sent(response: &mut Response<axum::body::Body>) {
     response.headers_mut().insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    response
 }
 
-/// Clients glue base URLs and paths together, and some end up with `//`. A host passes every request
-/// through here before it is routed.
+/// Collapses `//`, which results when clients join base URLs and paths. A host calls this for every request
+/// before routing.
 pub fn collapse_slashes<B>(request: &mut Request<B>) {
     if memchr::memmem::find(request.uri().path().as_bytes(), b"//").is_none() {
         return;

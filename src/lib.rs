@@ -1,29 +1,29 @@
 //! crs-edge: a relay that pools provider accounts behind keys of your own.
 //!
-//! | module | what is there |
+//! | module | content |
 //! | --- | --- |
-//! | `account` | one folder for each provider that has accounts: requests, judgement of answers, sign-in |
-//! | `app` | `App`: everything a request may touch, as a struct of ports |
-//! | `backup` | the file of a backup, natively: packed, sealed, read, checked |
-//! | `cli` | the command line, natively |
-//! | `config` | every setting, read once at start |
+//! | `account` | one folder per provider: requests, judgement of answers, sign-in |
+//! | `app` | `App`: the state available to every request |
+//! | `backup` | backup files: packed, sealed, read, verified; native only |
+//! | `cli` | the command line; native only |
+//! | `config` | all settings, read once at start |
 //! | `convert` | converters between protocols |
-//! | `dialect` | the protocols that clients speak |
-//! | `error` | what failed, whose fault it was, whether to try again |
-//! | `host` | the only code that knows where it runs |
-//! | `http` | the shared axum surface: router, extractors, errors, endpoints |
-//! | `import` | taking over the data of claude-relay-service; natively only |
+//! | `dialect` | client protocols |
+//! | `error` | failures: cause, fault, retry |
+//! | `host` | the code of each host: native, and Cloudflare Worker |
+//! | `http` | the shared axum router: extractors, errors, endpoints |
+//! | `import` | import of the data of claude-relay-service; native only |
 //! | `metrics` | figures for Prometheus |
-//! | `model` | the nouns: key, account, usage, price |
+//! | `model` | data types: key, account, usage, price |
 //! | `plan` | which converters and accounts serve a protocol |
-//! | `port` | what the core asks of a host, traits only |
-//! | `relay` | the verb: serve one model call |
-//! | `secrets` | what is derived from the operator's secrets: client keys, sealing, passwords, sessions |
-//! | `state` | what one process keeps in memory for all calls |
-//! | `store` | backends of the `Store` port, and the repositories over it |
+//! | `port` | traits that a host implements |
+//! | `relay` | serves one model call |
+//! | `secrets` | everything derived from the operator's secrets: client keys, sealing, passwords, sessions |
+//! | `state` | in-memory state shared by all calls of a process |
+//! | `store` | backends of the `Store` port, and the repositories on top of them |
 //!
-//! All of them are private: from outside there are the program ([`run`] and what starts the server) or the Worker's
-//! entry, and [`tested`]. So the compiler names what nobody uses.
+//! All modules are private. The public items are the program ([`run`] and the functions that start the server) or
+//! the Worker's entry, and [`tested`], so the compiler reports unused code.
 
 #![allow(
     unreachable_pub,
@@ -38,7 +38,7 @@
     )
 )]
 
-// The command line names the rest as one from outside would.
+// The command line refers to the library by its public name.
 #[cfg(not(target_arch = "wasm32"))]
 extern crate self as crs_edge;
 
@@ -72,10 +72,10 @@ pub use self::{
     host::native::{Setup, StartError, allocator, log, serve, serve_until},
 };
 
-// The Durable Objects vanish from the module's exports unless the crate's root names them.
+// The Durable Objects are only exported if the crate's root names them.
 #[cfg(target_arch = "wasm32")]
 pub use self::host::worker::{GateObject, PoolObject};
 
-/// Parts that the integration tests and the fuzz targets check from outside.
+/// Parts used by the integration tests and the fuzz targets.
 #[doc(hidden)]
 pub mod tested;

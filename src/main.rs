@@ -1,4 +1,4 @@
-//! The native binary `crs`: the environment, and `.env` of the working directory, and over to the command line.
+//! The native binary `crs`: reads the environment and `.env`, and runs the command line.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use crs_edge::dotenv::{self, Comment};
 use crs_edge::{Setup, StartError, Vars, allocator, log, run, serve};
 
-/// The process's environment, and where it says nothing, `.env` in the working directory.
+/// The process's environment, with `.env` in the working directory as a fallback.
 struct Environment {
     file: HashMap<String, String>,
 }
 
 impl Environment {
-    /// A file that is there and cannot be read is an error: to start without its settings would be a surprise.
+    /// Fails if the file exists but cannot be read, because a start without its settings would be a surprise.
     fn read() -> Result<Self, String> {
         let text = match std::fs::read_to_string(FILE) {
             Ok(text) => text,
@@ -30,7 +30,7 @@ const FILE: &str = ".env";
 impl Vars for Environment {
     #[expect(clippy::disallowed_methods, reason = "this is where variables are read")]
     fn get(&self, name: &str) -> Option<String> {
-        // One that is set and empty says that there is none, whatever the file has.
+        // A variable that is set but empty overrides the file.
         std::env::var(name).ok().or_else(|| self.file.get(name).cloned())
     }
 }

@@ -1,4 +1,4 @@
-//! Figures for Prometheus. Labels are bounded: no key, account, model or path is one.
+//! Figures for Prometheus. Label values are limited: keys, accounts, models and paths are not labels.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -9,8 +9,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::error::Code;
+use crate::model::price;
 use crate::model::usage::LedgerEvent;
 use crate::port::billed::Service;
+use crate::port::gates::HomeFigures;
 use crate::state::body_memory::BodyFigures;
 use crate::state::outbox::{CAPACITY, Outbox};
 
@@ -21,6 +23,7 @@ pub struct Metrics {
     attempts: Counter,
     tokens: Family<Class, Counter>,
     cost: Counter,
+    guessed: Counter,
     first_byte: Histogram,
     duration: Histogram,
     queue_wait: Histogram,
@@ -32,6 +35,12 @@ pub struct Metrics {
     body_memory: Gauge,
     body_memory_peak: Gauge,
     unpacked: Gauge,
+    home: Family<Home, Gauge>,
+    machine_steps: Gauge,
+    machine_commands: Gauge,
+    machine_conflicts: Gauge,
+    machine_replays: Gauge,
+    machine_kept: Gauge,
     billed_units: Family<Billed, Gauge>,
     billed_monthly: Family<Billed, Gauge>,
 }
@@ -39,7 +48,7 @@ pub struct Metrics {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct SettledLabels {
     platform: &'static str,
-    endpoint: String,
+    endpoint: &'static str,
     /// `2xx`, `4xx`, ...
     status: &'static str,
     quality: &'static str,
@@ -53,6 +62,11 @@ struct RefusedLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Class {
     class: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Home {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -74,6 +88,7 @@ impl Default for Metrics {
             attempts: Counter::default(),
             tokens: Family::default(),
             cost: Counter::default(),
+            guessed: Counter::default(),
             first_byte: Histogram::new(BUCKETS),
             duration: Histogram::new(BUCKETS),
             queue_wait: Histogram::new(BUCKETS),
@@ -85,6 +100,12 @@ impl Default for Metrics {
             body_memory: Gauge::default(),
             body_memory_peak: Gauge::default(),
             unpacked: Gauge::default(),
+            home: Family::default(),
+            machine_steps: Gauge::default(),
+            machine_commands: Gauge::default(),
+            machine_conflicts: Gauge::default(),
+            machine_replays: Gauge::default(),
+            machine_kept: Gauge::default(),
             billed_units: Family::default(),
             billed_monthly: Family::default(),
             registry: Registry::default(),
@@ -103,6 +124,11 @@ impl Default for Metrics {
             metrics.cost.clone(),
         );
         registry.register(
+            "guessed_price_calls",
+            "Calls of models without a price, charged the highest one of their family; `crs prices` names them",
+            metrics.guessed.clone(),
+        );
+        registry.register(
             "first_byte_seconds",
             "From a request's arrival to its first byte",
             metrics.first_byte.clone(),
@@ -119,7 +145,7 @@ impl Default for Metrics {
         );
         registry.register(
             "ledger_pending",
-            "SettledLabels calls that the store does not have yet",
+            "Settled calls that the store does not have yet",
             metrics.pending.clone(),
         );
         registry.register(
@@ -129,7 +155,7 @@ impl Default for Metrics {
         );
         registry.register(
             "ledger_capacity",
-            "SettledLabels calls there is room for while the store takes no writes; of more the oldest are lost",
+            "Settled calls there is room for while the store takes no writes; of more the oldest are lost",
             metrics.capacity.clone(),
         );
         registry.register(
@@ -139,7 +165,7 @@ impl Default for Metrics {
         );
         registry.register(
             "ledger_lost",
-            "SettledLabels calls dropped because the store took no writes for too long",
+            "Settled calls dropped because the store took no writes for too long",
             metrics.lost.clone(),
         );
         registry.register(
@@ -157,6 +183,40 @@ impl Default for Metrics {
             "Bytes that compressed request bodies were unpacked to, since the start",
             metrics.unpacked.clone(),
         );
+        registry.register(
+            "limits_home",
+            "1 for where the limits of keys and the state of accounts live",
+            metrics.home.clone(),
+        );
+        for (name, help, gauge) in [
+            (
+                "machine_steps",
+                "Steps of shared limits and accounts that were sent to their home, since the start",
+                &metrics.machine_steps,
+            ),
+            (
+                "machine_commands",
+                "Commands that those steps answered",
+                &metrics.machine_commands,
+            ),
+            (
+                "machine_conflicts",
+                "Steps for which another process was faster",
+                &metrics.machine_conflicts,
+            ),
+            (
+                "machine_replays",
+                "Commands said again after their home was away",
+                &metrics.machine_replays,
+            ),
+            (
+                "machine_kept",
+                "Commands answered while their home is away",
+                &metrics.machine_kept,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         registry.register(
             "platform_units",
             "What the host's platform bills for, used by this isolate since it started",
@@ -178,17 +238,17 @@ impl Metrics {
             .inc();
     }
 
-    /// A call got its slot after so long; one that did not wait is not counted.
+    /// Records how long a call waited for its slot; calls that did not wait are not counted.
     pub fn queued(&self, waited_ms: u64) {
         if waited_ms > 0 {
             self.queue_wait.observe(waited_ms as f64 / 1000.0);
         }
     }
 
-    pub fn settled(&self, event: &LedgerEvent) {
+    pub fn settled(&self, event: &LedgerEvent, endpoint: &'static str) {
         let labels = SettledLabels {
             platform: event.platform.name(),
-            endpoint: event.endpoint.clone(),
+            endpoint,
             status: match event.status {
                 200..300 => "2xx",
                 400..500 => "4xx",
@@ -200,6 +260,9 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
         self.attempts.inc_by(u64::from(event.attempts));
         self.cost.inc_by(event.cost.0);
+        if event.cost.0 > 0 && event.price_version.contains(price::DEAREST) {
+            self.guessed.inc();
+        }
         let tokens = &event.tokens;
         for (class, count) in [
             ("input", tokens.input),
@@ -218,8 +281,15 @@ impl Metrics {
         self.duration.observe(event.duration_ms as f64 / 1000.0);
     }
 
-    /// The Prometheus text format. `refusing`: for how many seconds the store has taken no writes.
-    pub fn text(&self, outbox: &Outbox, refusing: u64, bodies: BodyFigures, billed: &[Service]) -> String {
+    /// The metrics in Prometheus's text format. `refusing`: seconds since the store stopped accepting writes.
+    pub fn text(
+        &self,
+        outbox: &Outbox,
+        refusing: u64,
+        bodies: BodyFigures,
+        home: &HomeFigures,
+        billed: &[Service],
+    ) -> String {
         for Service {
             name: service,
             units,
@@ -232,6 +302,13 @@ impl Metrics {
                 .get_or_create(&label)
                 .set(*monthly_micro_usd as i64);
         }
+        let of = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+        self.home.get_or_create(&Home { kind: home.kind }).set(1);
+        self.machine_steps.set(of(home.steps));
+        self.machine_commands.set(of(home.commands));
+        self.machine_conflicts.set(of(home.conflicts));
+        self.machine_replays.set(of(home.replayed));
+        self.machine_kept.set(of(home.kept));
         let waiting = outbox.waiting();
         self.pending.set(waiting.events as i64);
         self.pending_bytes.set(waiting.bytes as i64);

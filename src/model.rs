@@ -1,21 +1,23 @@
-//! The nouns: valid by construction, serialisable, without I/O.
+//! The data types: valid by construction, serialisable, without I/O.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
 //! | [`account`], [`group`], [`key`] | records that the admin changes |
-//! | [`usage`], [`charge`], [`price`], [`money`] | what calls use and cost |
-//! | [`name`] | names of models, and which mean the same model |
-//! | [`trace`], [`code`] | how a call was served; stable names of failures |
-//! | [`address`] | the network that an address belongs to |
-//! | [`query`], [`percent`] | text of addresses, encoded and decoded |
-//! | [`calendar`], [`time`] | days and months of the operator; moments as ISO 8601 |
-//! | [`id`], [`secret`], [`text`] | ids of records; strings that are never logged; text that is safe to show |
+//! | [`usage`], [`charge`], [`price`], [`money`] | usage and cost of calls |
+//! | [`name`], [`route`] | names of models and their equivalence; the operator's model routes |
+//! | [`trace`], [`code`] | how a call was served; stable codes of failures |
+//! | [`client`] | known clients |
+//! | [`address`] | the network of an address |
+//! | [`query`], [`percent`] | encoding of URLs |
+//! | [`calendar`], [`time`] | days and months in the operator's time zone; ISO 8601 times |
+//! | [`id`], [`secret`], [`text`] | ids of records; strings that are never logged; displayable text |
 
 pub mod account;
 pub mod address;
 pub mod backup;
 pub mod calendar;
 pub mod charge;
+pub mod client;
 pub mod code;
 pub mod group;
 pub mod id;
@@ -25,6 +27,7 @@ pub mod name;
 pub mod percent;
 pub mod price;
 pub mod query;
+pub mod route;
 pub mod secret;
 pub mod text;
 pub mod time;

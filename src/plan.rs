@@ -1,21 +1,30 @@
-//! How a call is served: the client's protocol, whose accounts, and the converters between the two.
+//! Plans: the client's protocol, the serving platform, and the converters between them.
 //!
-//! | plan | clients speak | accounts |
+//! | plan | client protocol | accounts |
 //! | --- | --- | --- |
 //! | [`MESSAGES_ON_CLAUDE`] | Anthropic's Messages | Claude's |
 //! | [`MESSAGES_ON_GEMINI`] | Anthropic's Messages | Gemini's |
 //! | [`MESSAGES_ON_ANTIGRAVITY`] | Anthropic's Messages | Antigravity's |
 //! | [`MESSAGES_ON_OPENAI`] | Anthropic's Messages | OpenAI's |
 //! | [`OPENAI`] | Responses and Chat Completions | OpenAI's |
+//! | [`MESSAGES_ON_CHAT_HOSTS`], [`RESPONSES_ON_CHAT_HOSTS`] | Messages, and Responses via Messages | OpenAI's, on hosts that support only Chat Completions |
 //! | [`RESPONSES_ON_CLAUDE`] | Responses | Claude's |
+//! | [`RESPONSES_ON_GEMINI`], [`RESPONSES_ON_ANTIGRAVITY`] | Responses | Gemini's and Antigravity's, via Messages |
 //! | [`CHAT_ON_CLAUDE`] | Chat Completions | Claude's |
-//! | [`CHAT_ON_GEMINI`] | Chat Completions | Gemini's, by way of Messages |
+//! | [`CHAT_ON_GEMINI`], [`CHAT_ON_ANTIGRAVITY`] | Chat Completions | Gemini's and Antigravity's, via Messages |
 //! | [`GEMINI`] | `generateContent` and Code Assist | Gemini's |
 //!
-//! A route names its plan ([`Plans`]), and may name another for models of another provider's. Without a converter
-//! bytes pass as they are.
+//! A path has a fixed plan, or a protocol for which the operator's routes or the model's name choose the plan
+//! ([`choice`]). Without a converter bytes are forwarded unchanged.
+
+mod choice;
+#[cfg(test)]
+mod pairs;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
+use crs_durable::Millis;
 use crs_durable::gate::Service;
 use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, header};
 
@@ -24,6 +33,7 @@ use crate::account::{self, Accounts, Unsendable};
 use crate::config::Config;
 use crate::convert::Converter;
 use crate::convert::chat_to_messages::{ChatToMessages, Target};
+use crate::convert::messages_to_chat::MessagesToChat;
 use crate::convert::messages_to_gemini::{Form, MessagesToGemini};
 use crate::convert::messages_to_responses::MessagesToResponses;
 use crate::convert::responses_to_messages::ResponsesToMessages;
@@ -34,24 +44,27 @@ use crate::dialect::wire::marks;
 use crate::dialect::{self, Dialect};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::account::{AccountKind, Platform};
-use crate::model::name::ModelName;
-use crate::model::price::Family;
+use crate::model::route::Client;
 
-/// See the module.
+pub use self::choice::{CHAT, Choice, MESSAGES, Plans, RESPONSES, RouteStep, Rule};
+
+/// How a call is served; see the module.
 pub struct Plan {
     /// The client's protocol.
     pub dialect: &'static dyn Dialect,
-    /// From the client's protocol to the accounts', in the order in which a request takes them.
+    /// The converters from the client's protocol to the accounts', in the order in which a request passes them.
     converters: &'static [&'static dyn Converter],
     pub accounts: &'static dyn Accounts,
+    /// The plan for accounts whose host supports only Chat Completions.
+    chat_hosts: Option<&'static Plan>,
 }
 
-/// Most hosts of Gemini's models take JSON Schema.
+/// Most hosts of Gemini's models accept JSON Schema.
 static TO_GEMINI: MessagesToGemini = MessagesToGemini {
     schemas: Form::JsonSchema,
 };
 
-/// Antigravity has other vendors' models too, which accept the older form of schemas only.
+/// Antigravity also has models of other vendors, which accept only the older schema form.
 static TO_ANTIGRAVITY: MessagesToGemini = MessagesToGemini {
     schemas: Form::OpenApi,
 };
@@ -64,105 +77,130 @@ static CHAT_FOR_GEMINI: ChatToMessages = ChatToMessages {
     target: Target::Gemini,
 };
 
+static RESPONSES_FOR_CLAUDE: ResponsesToMessages = ResponsesToMessages {
+    target: Target::Claude,
+};
+
+static RESPONSES_FOR_OTHERS: ResponsesToMessages = ResponsesToMessages {
+    target: Target::Gemini,
+};
+
 pub static MESSAGES_ON_CLAUDE: Plan = Plan {
     dialect: &dialect::messages::Messages,
     converters: &[],
     accounts: &account::claude::Claude,
+    chat_hosts: None,
 };
 
 pub static MESSAGES_ON_GEMINI: Plan = Plan {
     dialect: &dialect::messages::Messages,
     converters: &[&TO_GEMINI],
     accounts: &account::gemini::Gemini,
+    chat_hosts: None,
 };
 
 pub static MESSAGES_ON_ANTIGRAVITY: Plan = Plan {
     dialect: &dialect::messages::Messages,
     converters: &[&TO_ANTIGRAVITY],
     accounts: &Antigravity,
+    chat_hosts: None,
 };
 
-pub static MESSAGES_ON_OPENAI: Plan = Plan {
+static MESSAGES_ON_OPENAI: Plan = Plan {
     dialect: &dialect::messages::Messages,
     converters: &[&MessagesToResponses],
     accounts: &account::openai::OpenAi,
+    chat_hosts: Some(&MESSAGES_ON_CHAT_HOSTS),
 };
 
 pub static OPENAI: Plan = Plan {
     dialect: &dialect::openai::OpenAi,
     converters: &[],
     accounts: &account::openai::OpenAi,
+    chat_hosts: Some(&RESPONSES_ON_CHAT_HOSTS),
 };
 
-pub static RESPONSES_ON_CLAUDE: Plan = Plan {
+static MESSAGES_ON_CHAT_HOSTS: Plan = Plan {
+    dialect: &dialect::messages::Messages,
+    converters: &[&MessagesToChat],
+    accounts: &account::openai::OpenAi,
+    chat_hosts: None,
+};
+
+static RESPONSES_ON_CHAT_HOSTS: Plan = Plan {
     dialect: &dialect::openai::OpenAi,
-    converters: &[&ResponsesToMessages],
+    converters: &[&RESPONSES_FOR_OTHERS, &MessagesToChat],
+    accounts: &account::openai::OpenAi,
+    chat_hosts: None,
+};
+
+static RESPONSES_ON_CLAUDE: Plan = Plan {
+    dialect: &dialect::openai::OpenAi,
+    converters: &[&RESPONSES_FOR_CLAUDE],
     accounts: &account::claude::Claude,
+    chat_hosts: None,
+};
+
+static RESPONSES_ON_GEMINI: Plan = Plan {
+    dialect: &dialect::openai::OpenAi,
+    converters: &[&RESPONSES_FOR_OTHERS, &TO_GEMINI],
+    accounts: &account::gemini::Gemini,
+    chat_hosts: None,
+};
+
+static RESPONSES_ON_ANTIGRAVITY: Plan = Plan {
+    dialect: &dialect::openai::OpenAi,
+    converters: &[&RESPONSES_FOR_OTHERS, &TO_ANTIGRAVITY],
+    accounts: &Antigravity,
+    chat_hosts: None,
 };
 
 pub static CHAT_ON_CLAUDE: Plan = Plan {
     dialect: &dialect::openai::OpenAi,
     converters: &[&CHAT_FOR_CLAUDE],
     accounts: &account::claude::Claude,
+    chat_hosts: None,
 };
 
 pub static CHAT_ON_GEMINI: Plan = Plan {
     dialect: &dialect::openai::OpenAi,
     converters: &[&CHAT_FOR_GEMINI, &TO_GEMINI],
     accounts: &account::gemini::Gemini,
+    chat_hosts: None,
+};
+
+static CHAT_ON_ANTIGRAVITY: Plan = Plan {
+    dialect: &dialect::openai::OpenAi,
+    converters: &[&CHAT_FOR_GEMINI, &TO_ANTIGRAVITY],
+    accounts: &Antigravity,
+    chat_hosts: None,
 };
 
 pub static GEMINI: Plan = Plan {
     dialect: &dialect::gemini::Gemini,
     converters: &[],
     accounts: &account::gemini::Gemini,
+    chat_hosts: None,
 };
 
-/// The plans of a route: what the accounts of its own platform serve, and what those of another do.
-#[derive(Clone, Copy)]
-pub struct Plans {
-    pub own: &'static Plan,
-    /// For models of this family, if the key may use that platform.
-    other: Option<(Family, &'static Plan)>,
-}
-
-/// Anthropic's Messages: models of OpenAI's are served by OpenAI's accounts.
-pub static MESSAGES: Plans = Plans {
-    own: &MESSAGES_ON_CLAUDE,
-    other: Some((Family::OpenAi, &MESSAGES_ON_OPENAI)),
-};
-
-/// OpenAI's Responses: Claude's models are served by Claude's accounts.
-pub static RESPONSES: Plans = Plans {
-    own: &OPENAI,
-    other: Some((Family::Claude, &RESPONSES_ON_CLAUDE)),
-};
-
-impl From<&'static Plan> for Plans {
-    fn from(own: &'static Plan) -> Self {
-        Self { own, other: None }
+/// The plan of a client's protocol on the accounts of a platform.
+fn of_pair(client: Client, platform: Platform) -> &'static Plan {
+    match (client, platform) {
+        (Client::Messages, Platform::Claude) => &MESSAGES_ON_CLAUDE,
+        (Client::Messages, Platform::OpenAi) => &MESSAGES_ON_OPENAI,
+        (Client::Messages, Platform::Gemini) => &MESSAGES_ON_GEMINI,
+        (Client::Messages, Platform::Antigravity) => &MESSAGES_ON_ANTIGRAVITY,
+        (Client::Responses | Client::Chat, Platform::OpenAi) => &OPENAI,
+        (Client::Responses, Platform::Claude) => &RESPONSES_ON_CLAUDE,
+        (Client::Responses, Platform::Gemini) => &RESPONSES_ON_GEMINI,
+        (Client::Responses, Platform::Antigravity) => &RESPONSES_ON_ANTIGRAVITY,
+        (Client::Chat, Platform::Claude) => &CHAT_ON_CLAUDE,
+        (Client::Chat, Platform::Gemini) => &CHAT_ON_GEMINI,
+        (Client::Chat, Platform::Antigravity) => &CHAT_ON_ANTIGRAVITY,
     }
 }
 
-impl Plans {
-    /// The plan for this model, and the one to go by if the key may not use that platform.
-    pub fn of(self, model: &ModelName) -> (&'static Plan, Option<&'static Plan>) {
-        match self.other {
-            Some((family, other)) if Family::of_name(model.canonical()) == Some(family) => {
-                (other, Some(self.own))
-            }
-            _ => (self.own, None),
-        }
-    }
-
-    /// All of them: which one it is is known when the model is.
-    pub fn all(self) -> impl Iterator<Item = &'static Plan> {
-        let other = self.other.map(|(_, other)| other);
-        std::iter::once(self.own).chain(other)
-    }
-}
-
-/// The plan by which the operator's test of an account is served.
+/// The plan for the operator's test of an account.
 pub fn of_trial(platform: Platform) -> &'static Plan {
     match platform {
         Platform::Claude => &MESSAGES_ON_CLAUDE,
@@ -182,10 +220,12 @@ impl Plan {
         self.accounts.service()
     }
 
-    /// The kinds of accounts that can serve such a call, as their roster names them. `None`: every kind.
+    /// The account kinds that can serve such a call, as named in the roster. `None`: every kind.
     pub fn kinds(&self, endpoint: Endpoint) -> Option<Vec<String>> {
-        let target = self.target(endpoint);
-        let serves = |kind: &AccountKind| self.accounts.serves(*kind, target);
+        let serves = |kind: &AccountKind| {
+            let of_chat = self.chat_hosts.filter(|_| *kind == AccountKind::ChatHost);
+            self.serves(*kind, endpoint) || of_chat.is_some_and(|plan| plan.serves(*kind, endpoint))
+        };
         if AccountKind::ALL.iter().all(serves) {
             return None;
         }
@@ -193,16 +233,29 @@ impl Plan {
         Some(kinds.map(|kind| kind.name().to_owned()).collect())
     }
 
+    /// The plan for such a call on a picked account of this kind.
+    pub fn on(&'static self, kind: AccountKind, endpoint: Endpoint) -> &'static Self {
+        let of_chat = self.chat_hosts.filter(|plan| plan.serves(kind, endpoint));
+        match of_chat {
+            Some(plan) if !self.serves(kind, endpoint) => plan,
+            _ => self,
+        }
+    }
+
+    fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
+        self.accounts.serves(kind, self.target(endpoint))
+    }
+
     pub fn converts(&self) -> bool {
         !self.converters.is_empty()
     }
 
-    /// Whether making the request reads and writes the whole body, which takes time if it is long.
+    /// Whether building the request reads and writes the whole body, which is slow for a long one.
     pub fn is_slow(&self, call: &Call) -> bool {
         self.converts() || self.accounts.edits_long(call)
     }
 
-    /// The endpoint of the call as the accounts get it.
+    /// The endpoint of the call in the accounts' protocol.
     pub fn target(&self, endpoint: Endpoint) -> Endpoint {
         self.converters
             .iter()
@@ -219,7 +272,7 @@ impl Plan {
         if !self.converts() {
             return self.accounts.lookup(call, account, config);
         }
-        // Otherwise there is nothing to ask.
+        // API keys and accounts with a known tenant need no lookup.
         let Credentials::OAuth { tenant: None, .. } = &account.credentials else {
             return None;
         };
@@ -227,23 +280,24 @@ impl Plan {
         self.accounts.lookup(&target, account, config)
     }
 
-    /// The request to send for this call on this account. Its extensions are not sent: they are what the answer is
-    /// converted with.
+    /// Builds the request for this call on this account; `now` is the time for signatures. Its extensions are not
+    /// sent; they are needed to convert the answer.
     pub fn request(
         &self,
         call: &Call,
         account: &LiveAccount,
         config: &Config,
+        now: Millis,
     ) -> Result<Request<Bytes>, Unsendable> {
         let Some((target, kept)) = self.converted(call, account).map_err(Unsendable::Call)? else {
-            return self.accounts.request(call, account, config);
+            return self.accounts.request(call, account, config, now);
         };
-        let mut request = self.accounts.request(&target, account, config)?;
+        let mut request = self.accounts.request(&target, account, config, now)?;
         request.extensions_mut().extend(kept);
         Ok(request)
     }
 
-    /// The call as the accounts get it, and what its answer is converted with. `None`: it is not converted.
+    /// The call in the accounts' protocol and the data to convert its answer. `None` if nothing is converted.
     fn converted(&self, call: &Call, account: &LiveAccount) -> Result<Option<(Call, Extensions)>, String> {
         let Some((first, others)) = self.converters.split_first() else {
             return Ok(None);
@@ -253,6 +307,8 @@ impl Plan {
         for converter in others {
             target = converter.request(&target, account, &mut kept)?;
         }
+        // What is converted fits the version that accounts send by themselves. Newer ones refuse some of it.
+        target.headers.remove("anthropic-version");
         Ok(Some((target, kept)))
     }
 
@@ -268,7 +324,7 @@ impl Plan {
         }
     }
 
-    /// Converts the answer piece by piece. `None`: it passes byte for byte. `kept`: the request's extensions.
+    /// Converts the answer piece by piece. `None` if it is forwarded unchanged. `kept`: the request's extensions.
     pub fn rewrite(
         &self,
         call: &Call,
@@ -289,7 +345,7 @@ impl Plan {
         rewrite
     }
 
-    /// Whether a success must be complete before anything of it can be sent, see [`Self::gathered`]. `first`: the
+    /// Whether a success must be read completely before anything is sent, see [`Self::gathered`]. `first`: the
     /// first bytes of its body, at least one.
     pub fn gathers(&self, call: &Call, headers: &HeaderMap, first: &[u8]) -> bool {
         if self.converts() {
@@ -299,7 +355,8 @@ impl Plan {
         }
     }
 
-    /// A whole answer as the client asked for it, or why there is none. `kept`: the request's extensions.
+    /// Converts a whole answer for the client, or returns why that is impossible. `kept`: the request's
+    /// extensions.
     pub fn gathered(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
         self.gathered_by(self.converters, call, kept, whole)
     }
@@ -318,20 +375,21 @@ impl Plan {
             whole
         } else {
             let target = call.translated(converter.target(call.endpoint));
-            self.gathered_by(others, &target, kept, whole)?.told
+            self.gathered_by(others, &target, kept, whole)?.body
         };
         converter.whole(call, kept, source)
     }
 
-    /// The account's own error in the client's protocol. `None`: it is that already.
+    /// Converts the account's error into the client's protocol. `None` if the protocols are the same.
     pub fn passed_on(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
-        self.converters.iter().rev().fold(None, |told, converter| {
-            Some(converter.error(status, told.as_deref().unwrap_or(error)))
+        let own = self.accounts.translated_error(status, error);
+        self.converters.iter().rev().fold(own, |body, converter| {
+            Some(converter.error(status, body.as_deref().unwrap_or(error)))
         })
     }
 
-    /// Reads the answer as the client gets it, or as a rewrite has it measured. `None` for calls that use nothing.
-    /// Usage is read from it if there is no [`Self::source_meter`].
+    /// A meter for the bytes that the client gets, or that a rewrite returns for metering. `None` for calls
+    /// without usage. Provides the usage if there is no [`Self::source_meter`].
     pub fn meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
         match self.converters.first() {
             Some(converter) => converter.meter(call, headers),
@@ -339,9 +397,9 @@ impl Plan {
         }
     }
 
-    /// Reads usage from the provider's own bytes, before they are converted: a conversion may fail, and the client's
-    /// protocol may have no place for all that is billed. `headers`: the provider's. `None`: nothing is converted,
-    /// or the call uses nothing.
+    /// A meter for the provider's bytes before their conversion: a conversion may fail, and the client's protocol
+    /// may lack some of the billed usage. `headers`: the provider's. `None` if nothing is converted or the call
+    /// has no usage.
     pub fn source_meter(&self, call: &Call, headers: &HeaderMap) -> Option<Meter> {
         if !self.converts() {
             return None;
@@ -350,14 +408,15 @@ impl Plan {
         self.accounts.dialect().meter(endpoint, call.stream, headers)
     }
 
-    /// Bytes that keep the client of a converted stream waiting. `None`: the answer passes as it comes. `began`: the
+    /// The heartbeat for clients of a converted stream. `None` if the answer is forwarded unchanged. `began`: the
     /// client has received a part of it.
     pub fn heartbeat(&self, call: &Call, began: bool) -> Option<&'static [u8]> {
         let is_converted = self.converts() && call.stream && call.endpoint.takes_slot();
         is_converted.then(|| self.dialect.heartbeat(began))
     }
 
-    /// See [`Accounts::unreadable`]. A converted call has such items only if the client carries them.
+    /// See [`Accounts::unreadable`]. A converted call has such items only if the client returned them in its own
+    /// protocol.
     pub fn unreadable(
         &self,
         call: &Call,
@@ -391,122 +450,5 @@ impl Plan {
         let unreadable = items.iter().filter(|_| !readable.next().unwrap_or(false));
         let unreadable: Vec<Bytes> = unreadable.cloned().collect();
         converter.without_sealed(call, &unreadable)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALL: [&Plan; 9] = [
-        &MESSAGES_ON_CLAUDE,
-        &MESSAGES_ON_GEMINI,
-        &MESSAGES_ON_ANTIGRAVITY,
-        &MESSAGES_ON_OPENAI,
-        &OPENAI,
-        &RESPONSES_ON_CLAUDE,
-        &CHAT_ON_CLAUDE,
-        &CHAT_ON_GEMINI,
-        &GEMINI,
-    ];
-
-    #[test]
-    fn accounts_are_of_the_platform_that_they_are_found_by() {
-        for platform in Platform::ALL {
-            assert_eq!(account::of(platform).platform(), platform);
-            assert_eq!(of_trial(platform).platform(), platform);
-        }
-    }
-
-    /// The table of what is served by whom, as it was found out by asking the providers.
-    #[test]
-    fn a_call_is_asked_of_the_kinds_that_serve_it() {
-        use crate::dialect::call::{Assist, Surface};
-        let assist = Endpoint::Assist(Assist::LoadCodeAssist);
-        let models = Endpoint::Assist(Assist::FetchAvailableModels);
-        let internal = Endpoint::Generate(Surface::Internal);
-        let any: Option<&[&str]> = None;
-        let (key, login, nobody): (_, _, Option<&[&str]>) =
-            (Some(&["key"][..]), Some(&["login"][..]), Some(&[]));
-        for (plan, endpoint, expected) in [
-            (&MESSAGES_ON_CLAUDE, Endpoint::Messages, any),
-            (&MESSAGES_ON_CLAUDE, Endpoint::CountTokens, any),
-            (&MESSAGES_ON_CLAUDE, Endpoint::Responses, nobody),
-            (&MESSAGES_ON_GEMINI, Endpoint::Messages, any),
-            (&MESSAGES_ON_GEMINI, Endpoint::CountTokens, any),
-            (&MESSAGES_ON_ANTIGRAVITY, Endpoint::Messages, login),
-            (&MESSAGES_ON_ANTIGRAVITY, Endpoint::CountTokens, login),
-            (&MESSAGES_ON_ANTIGRAVITY, models, login),
-            (&MESSAGES_ON_OPENAI, Endpoint::Messages, any),
-            (&MESSAGES_ON_OPENAI, Endpoint::CountTokens, key),
-            (&OPENAI, Endpoint::Responses, any),
-            (&OPENAI, Endpoint::CompactResponses, any),
-            (&OPENAI, Endpoint::ChatCompletions, key),
-            (&RESPONSES_ON_CLAUDE, Endpoint::Responses, any),
-            (&CHAT_ON_CLAUDE, Endpoint::ChatCompletions, any),
-            (&CHAT_ON_GEMINI, Endpoint::ChatCompletions, any),
-            (&GEMINI, internal, any),
-            (&GEMINI, Endpoint::CountContent(Surface::V1), any),
-            (&GEMINI, assist, login),
-        ] {
-            let kinds = plan.kinds(endpoint);
-            let kinds: Option<Vec<&str>> = kinds
-                .as_ref()
-                .map(|kinds| kinds.iter().map(String::as_str).collect());
-            assert_eq!(kinds.as_deref(), expected, "{:?} {endpoint:?}", plan.platform());
-        }
-    }
-
-    #[test]
-    fn a_model_of_another_provider_is_served_by_its_accounts() {
-        for (model, platform) in [
-            ("claude-sonnet-4-5", Platform::Claude),
-            ("gpt-5.4", Platform::OpenAi),
-            ("openai/o3", Platform::OpenAi),
-            ("glm-5", Platform::Claude),
-        ] {
-            let (plan, otherwise) = MESSAGES.of(&ModelName::parse(model).unwrap());
-            assert_eq!(plan.platform(), platform, "{model}");
-            let moved = platform != Platform::Claude;
-            assert_eq!(otherwise.map(Plan::platform), moved.then_some(Platform::Claude));
-            let (plan, otherwise) = Plans::from(&MESSAGES_ON_GEMINI).of(&ModelName::parse(model).unwrap());
-            assert_eq!((plan.platform(), otherwise.is_some()), (Platform::Gemini, false));
-            let (plan, _) = RESPONSES.of(&ModelName::parse(model).unwrap());
-            let claude = model.starts_with("claude");
-            assert_eq!(plan.platform() == Platform::Claude, claude, "{model}");
-        }
-    }
-
-    #[test]
-    fn only_converted_streams_keep_their_clients_waiting_with_signs_of_life() {
-        let mut call = crate::dialect::call::tests::call(Endpoint::Messages);
-        call.stream = true;
-        for plan in ALL {
-            assert_eq!(
-                plan.heartbeat(&call, false).is_some(),
-                plan.converts(),
-                "{:?}",
-                plan.platform()
-            );
-        }
-        call.stream = false;
-        assert!(ALL.iter().all(|plan| plan.heartbeat(&call, false).is_none()));
-    }
-
-    #[test]
-    fn an_error_passes_every_converter_and_else_stays_as_it_is() {
-        let google = br#"{"error":{"code":400,"message":"too long","status":"INVALID_ARGUMENT"}}"#;
-        let told = |plan: &Plan| plan.passed_on(StatusCode::BAD_REQUEST, google);
-        assert_eq!(told(&GEMINI), None);
-        let message = String::from_utf8(told(&MESSAGES_ON_GEMINI).unwrap().to_vec()).unwrap();
-        assert!(
-            message.contains(r#""type":"error""#) && message.contains("too long"),
-            "{message}"
-        );
-        let chat = String::from_utf8(told(&CHAT_ON_GEMINI).unwrap().to_vec()).unwrap();
-        assert!(
-            chat.contains("too long") && !chat.contains(r#"{"type":"error""#),
-            "{chat}"
-        );
     }
 }

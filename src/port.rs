@@ -1,23 +1,28 @@
-//! What the core asks of a host. Traits only: nothing here knows where it runs.
+//! Ports: the traits that a host implements. Nothing here depends on a host.
 //!
-//! Every port is `Send + Sync` on every target; an adapter bridges futures that are not.
+//! Every port is `Send + Sync` on every target; adapters bridge futures that are not.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | [`store`], [`whole`] | the data: one command batch; everything in it |
-//! | [`gates`] | the machines of `crs-durable` |
-//! | [`upstream`], [`destination`] | an exchange with a provider, and the rules on where it may go |
-//! | [`clock`], [`random`] | time, and bytes that nobody can guess |
+//! | [`store`], [`whole`] | the data: command batches; reading everything |
+//! | [`gates`] | the gates and pools of `crs-durable` |
+//! | [`upstream`], [`destination`] | an exchange with a provider, and the rules on its destination |
+//! | [`clock`], [`random`], [`signer`] | time, secure random bytes, signatures |
 //! | [`tasks`] | work beside or after a response |
-//! | [`backups`] | files of backups |
-//! | [`billed`] | units that the host's platform bills |
+//! | [`backups`] | backup files |
+//! | [`socket`] | a client's WebSocket |
+//! | [`billed`] | units billed by the host's platform |
 
 pub mod backups;
 pub mod billed;
 pub mod clock;
 pub mod destination;
 pub mod gates;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod home;
 pub mod random;
+pub mod signer;
+pub mod socket;
 pub mod store;
 pub mod tasks;
 pub mod upstream;

@@ -1,23 +1,23 @@
-//! The verb: serve one model call.
+//! Serves one model call.
 //!
-//! `serve` is the life of a request from the parsed call to the response's head; the body then carries
-//! itself ([`stream`]), and whatever happens, [`flight`] settles the call once.
+//! `serve` takes a parsed call and returns the head of the response. From then on the response's body drives the
+//! call ([`stream`]). [`flight`] settles the call exactly once, however it ends.
 //!
-//! | room | what is there |
+//! | module | content |
 //! | --- | --- |
-//! | `entry` | the key's gate is asked before a costly body is read |
-//! | `admit`, `pick` | the questions to the key's gate and to the platform's pool |
-//! | `records` | what both are taught of the store's records |
+//! | `entry` | asks the key's gate before a large body is read |
+//! | `admit`, `pick` | ask the key's gate and the platform's pool |
+//! | `records` | reads the store's records for gates and pools |
 //! | `attempt` | one call on one account, up to the first byte of the answer |
-//! | `refresh`, `token_endpoint` | OAuth tokens are renewed, by one refresher |
-//! | `answer`, `gather`, `media`, `unpack`, `conversion` | the answer: its parts, read as a whole, its content type, unpacked, converted |
-//! | `refusal`, `failures`, `mask` | refusals of providers and how a second account confirms them; the failures that clients get; secrets hidden in both |
+//! | `refresh`, `token_endpoint` | renew OAuth tokens, one refresher per account |
+//! | `answer`, `gather`, `media`, `unpack`, `conversion` | the account's answer: its parts, reading it whole, its media type, decompression, conversion |
+//! | `refusal`, `failures`, `mask` | refusals by providers and their confirmation by a second account; the failures sent to clients; masking of secrets in both |
 //! | `stream` | the response's body |
-//! | `flight` | what a call holds, and its one settlement |
-//! | `ledger_writer`, `refusal_writer` | what is written behind the calls |
+//! | `flight` | the resources a call holds, and its settlement |
+//! | `ledger_writer`, `refusal_writer` | write records in the background |
 //! | `probe` | the operator's test of an account |
-//! | `span` | the tracing spans of a call: request, key and account of its log lines |
-//! | `client`, `estimate`, `headers` | which client it is, what a call will cost at most, our own header names |
+//! | `span` | tracing spans: request, key and account of each log line |
+//! | `client`, `estimate`, `headers` | client detection, cost estimates, our own header names |
 
 pub mod admit;
 mod answer;
@@ -66,37 +66,28 @@ pub(crate) use self::gather::read_bounded;
 use self::pick::Pick;
 use self::refusal::Refusals;
 use crate::dialect::call::Call;
-use crate::plan::Plan;
+use crate::plan::{Plan, Plans};
 use crate::state::body_memory::Reservation;
 
-/// Serves a call: admits it, finds an account, sends it, and hands on the answer as it comes.
+/// Serves a call: admits it, picks an account, sends it, and forwards the answer as it comes.
 ///
-/// Until the first byte of an answer is here, another account may be tried; after that the body reports
-/// failures in the caller's protocol. A converted stream's head may go out before that ([`stream`]). Dropping
-/// the future at any point settles the call.
+/// Until the first byte of an answer arrives, another account may be tried. After that the body reports failures
+/// in the caller's protocol. The head of a converted stream may be sent earlier ([`stream`]). Dropping the future
+/// at any point settles the call.
 ///
-/// `otherwise`: how the call is served if the key may not use the plan's platform; `entry`: what the gate holds for the
-/// call already; `memory`: what its body is counted by.
+/// `plans`: the plans of the call's path; routes and the model's name choose among them. `entry`: what the gate
+/// already holds for the call. `memory`: the reservation for its body.
 pub async fn serve(
     app: &App,
-    mut plan: &'static Plan,
-    otherwise: Option<&'static Plan>,
+    plans: Plans,
     call: Call,
     entry: Entry,
     memory: Reservation,
 ) -> Result<Response<Body>, Failure> {
-    let mut flight = Flight::new(app, plan, call);
+    let mut flight = Flight::new(app, plans.likely(&call.model), call);
     entry.taken_over();
-    flight.counted_by(memory);
-    let mut admitted = admit::admit(app, plan.service(), &flight).await;
-    if let (Err(failure), Some(other)) = (&admitted, otherwise)
-        && failure.code == Code::ServiceNotPermitted
-    {
-        plan = other;
-        flight.goes_by(plan);
-        admitted = admit::admit(app, plan.service(), &flight).await;
-    }
-    match admitted {
+    flight.hold_memory(memory);
+    match admit::admit(app, plans, &flight).await {
         Ok(admitted) => {
             app.metrics.queued(admitted.waited_ms);
             flight.admitted(admitted.policy, admitted.waited_ms);
@@ -107,10 +98,16 @@ pub async fn serve(
             return Err(failure);
         }
     }
-    if let Some(alive) = plan.heartbeat(flight.call(), false) {
-        return stream::early::serve(app, plan, flight, alive).await;
+    if let Err(failure) = flight.choose(plans) {
+        flight.failed(&failure);
+        return Err(failure);
     }
-    match answered(app, plan, &mut flight).await {
+    if let Some(alive) = flight.plan().heartbeat(flight.call(), false)
+        && !flight.head_names_step()
+    {
+        return Box::pin(stream::early::serve(app, flight, alive)).await;
+    }
+    match answered(app, &mut flight).await {
         Ok(answer) => Ok(stream::respond(answer, flight)),
         Err(failure) => {
             flight.failed(&failure);
@@ -119,20 +116,33 @@ pub async fn serve(
     }
 }
 
-/// The accounts' answer, unless the operator ends the call before.
-async fn answered(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result<Answer, Failure> {
+/// Returns the account's answer, or a failure if the operator ends the call first.
+async fn answered(app: &App, flight: &mut Flight) -> Result<Answer, Failure> {
     let Some(lifeline) = flight.lifeline() else {
-        return attempts(app, plan, flight).await;
+        return try_steps(app, flight).await;
     };
-    let mut attempts = pin!(attempts(app, plan, flight));
+    let mut answer = pin!(try_steps(app, flight));
     std::future::poll_fn(|context| match lifeline.poll_cut(context) {
         Poll::Ready(failure) => Poll::Ready(Err(failure)),
-        Poll::Pending => attempts.as_mut().poll(context),
+        Poll::Pending => answer.as_mut().poll(context),
     })
     .await
 }
 
-/// The accounts, one after the other, until one begins to answer.
+/// Tries the route's steps in order until an account begins to answer.
+async fn try_steps(app: &App, flight: &mut Flight) -> Result<Answer, Failure> {
+    loop {
+        let plan = flight.plan();
+        match attempts(app, plan, flight).await {
+            Err(failure) if flight.next_step(&failure) => {
+                tracing::info!(code = failure.code.name(), "trying the next step of the route");
+            }
+            answered => return answered,
+        }
+    }
+}
+
+/// Tries the platform's accounts in order until one begins to answer.
 async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result<Answer, Failure> {
     let limits = &app.config.relay;
     let deadline = flight.call().started + limits.attempts_deadline.as_micros() as u64;
@@ -145,9 +155,9 @@ async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
             Pick::Account(picked) => picked,
             Pick::Nobody(failure) => {
                 let attempted = last.as_ref().map(|last| last.code);
-                return refusals.or(failures::the_clearer_of(last, failure), attempted);
+                return refusals.or(failures::clearer_failure(last, failure), attempted);
             }
-            // What another account's provider would say of it is a riddle; what went wrong on its own is not.
+            // If the call failed elsewhere before, that failure is clearer than the pool's answer.
             Pick::OriginAway(failure) => {
                 let trouble = |last: &Failure| !matches!(last.code, Code::AccountsLimited | Code::NoAccount);
                 let attempted = last.as_ref().map(|last| last.code);
@@ -215,7 +225,8 @@ async fn attempts(app: &App, plan: &'static Plan, flight: &mut Flight) -> Result
     }
 }
 
-/// About 100 ms, then about 180 ms, with jitter, so that a crowd that failed together does not return together.
+/// Pause before the next attempt: about 100 ms, then about 180 ms, with jitter so that calls that failed together
+/// do not retry together.
 fn backoff(attempts: u32, app: &App) -> Duration {
     let mut noise = [0_u8; 1];
     app.ports.random.fill(&mut noise);
@@ -223,5 +234,5 @@ fn backoff(attempts: u32, app: &App) -> Duration {
     Duration::from_millis(u64::from(attempts) * 75 + u64::from(noise) / 4)
 }
 
-/// The longest error body of a provider that is read; the rest cannot matter.
+/// Limit for a provider's error body, bytes. The rest is ignored.
 const ERROR_BODY_LIMIT: usize = 1 << 20;

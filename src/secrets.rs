@@ -1,14 +1,14 @@
-//! Everything derived from the operator's two secrets: client keys, sealed provider secrets, passwords,
-//! admin sessions. Pure computation: no I/O, no clock, no randomness of its own.
+//! Everything derived from the operator's two secrets: client keys, sealed provider secrets, passwords, admin
+//! sessions. Pure functions: no I/O, no clock, no own source of randomness.
 //!
-//! Each purpose has its own sub-key (HKDF-SHA256, RFC 5869, one label per purpose), so that what leaks or
-//! is replaced for one purpose says nothing about another.
+//! Each purpose has its own sub-key (HKDF-SHA256, RFC 5869, one label per purpose), so a sub-key that leaks or is
+//! replaced reveals nothing about the others.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | `client_key`, `old_key`, `earlier` | client keys: issued here, by a CRS, under an earlier `ENCRYPTION_KEY` |
-//! | `seal` | provider secrets, encrypted |
-//! | `password`, `login_ticket`, `admin_session` | the administrator: passwords, tickets of one use, sessions |
+//! | `client_key`, `old_key`, `earlier` | client keys: issued here, by a CRS, or under an earlier `ENCRYPTION_KEY` |
+//! | `seal` | encryption of provider secrets |
+//! | `password`, `login_ticket`, `admin_session` | the administrator: passwords, one-time tickets, sessions |
 //! | [`pkce`] | PKCE for sign-ins at providers |
 
 mod admin_session;
@@ -39,23 +39,23 @@ pub use seal::{SealError, is_bound};
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Separates our sub-keys from those of any other program given the same secret.
+/// Distinguishes our sub-keys from those of other programs with the same secret.
 const SALT: &[u8] = b"crs-edge/v1";
 
-/// The sub-keys, ready for use. Shows nothing of them in `Debug`.
+/// The sub-keys. `Debug` shows nothing of them.
 pub struct Keyring {
     prefix: String,
-    /// HMAC states with their key already absorbed: a clone of one costs no key schedule.
+    /// HMAC states that have absorbed their key, so a clone needs no key schedule.
     tag: HmacSha256,
     hash: HmacSha256,
-    /// Of `ENCRYPTION_KEY`s from before; client keys that these issued are still good.
+    /// Sub-keys of earlier `ENCRYPTION_KEY`s, whose client keys are still valid.
     earlier: earlier::Earlier,
     label: HmacSha256,
     cipher: Aes256Gcm,
-    /// Names the sealing key in what it sealed.
+    /// Identifies the sealing key in sealed values.
     seal_id: String,
     session: Hs256Key,
-    /// Logins by proof of `JWT_SECRET`.
+    /// Makes and verifies login tickets.
     pub tickets: LoginTickets,
     fingerprint: String,
 }
@@ -66,23 +66,23 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-/// Hex of the first 8 bytes of a sub-key. It tells keys apart, and no key can be computed from it.
+/// Hex of the first 8 bytes of a sub-key. It identifies the key, which cannot be derived from it.
 fn fingerprint(sub_key: &[u8; 32]) -> String {
     hex::encode(sub_key.first_chunk::<8>().unwrap_or(&[0; 8]))
 }
 
 impl Keyring {
-    /// The fingerprint of `ENCRYPTION_KEY`, stored beside the data that was written with it.
+    /// The fingerprint of `ENCRYPTION_KEY`, stored with the data that it protects.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// What the ids of sealed values begin with: `v1:<this>:`.
+    /// The key id in the prefix `v1:<id>:` of sealed values.
     pub fn seal_id(&self) -> &str {
         &self.seal_id
     }
 
-    /// `prefix` begins every client key (`API_KEY_PREFIX`).
+    /// `prefix`: of every client key (`API_KEY_PREFIX`).
     pub fn new(secrets: &config::Secrets, prefix: &str) -> Self {
         let root = Hkdf::<Sha256>::new(Some(SALT), secrets.encryption.reveal().as_bytes());
         let sessions = Hkdf::<Sha256>::new(Some(SALT), secrets.jwt.reveal().as_bytes());
@@ -101,8 +101,8 @@ impl Keyring {
         }
     }
 
-    /// Hex of a keyed hash: names or compares a value (an address, a login) in the store without keeping
-    /// the value there. `purpose` separates uses from each other.
+    /// Hex of a keyed hash, which identifies a value (an address, a login) in the store without revealing it.
+    /// `purpose` separates different uses.
     pub fn label(&self, purpose: &str, value: &[u8]) -> String {
         let mut mac = self.label.clone();
         mac.update(&(purpose.len() as u64).to_be_bytes());
@@ -115,14 +115,14 @@ impl Keyring {
 fn sub_key(root: &Hkdf<Sha256>, label: &str) -> [u8; 32] {
     let mut key = [0; 32];
     if root.expand(label.as_bytes(), &mut key).is_err() {
-        // HKDF-SHA256 gives up to 8160 bytes, so 32 are always there. To go on with a key of zeros would
-        // be worse than to end.
+        // HKDF-SHA256 yields up to 8160 bytes, so this never fails. Abort rather than continue with a key of
+        // zeros.
         impossible("a sub-key could not be derived");
     }
     key
 }
 
-/// HMAC keyed with 32 bytes, padded with zeros to a block as HMAC defines.
+/// HMAC keyed with 32 bytes.
 fn keyed(key: &[u8; 32]) -> HmacSha256 {
     let mut block = [0_u8; 64];
     for (to, from) in block.iter_mut().zip(key) {
@@ -131,7 +131,7 @@ fn keyed(key: &[u8; 32]) -> HmacSha256 {
     <HmacSha256 as hmac::digest::KeyInit>::new(&block.into())
 }
 
-/// Ends the process where going on would mean to lose or expose a secret. No input leads here.
+/// Aborts the process, because continuing would lose or expose a secret. No input leads here.
 fn impossible(what: &str) -> ! {
     tracing::error!("{what}");
     std::process::abort()

@@ -1,15 +1,16 @@
-//! What one process (or isolate) keeps in memory for all of its calls. Nothing here does I/O.
+//! In-memory state shared by all calls of a process or isolate. No I/O.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! | --- | --- |
-//! | [`body_memory`] | the budget of bytes for request bodies |
-//! | [`outbox`] | settled events that the ledger does not have yet |
-//! | [`refusal_tally`] | calls that were refused, counted until the store has the counts |
-//! | [`running`] | the streams under way, so that the operator can end them |
+//! | [`body_memory`] | memory accounting for request bodies |
+//! | [`outbox`] | settled events that are not in the ledger yet |
+//! | [`refusal_tally`] | counts of refused calls that are not in the store yet |
+//! | [`running`] | running streams, so that the operator can end them |
 //! | [`store_rest`] | whether the store failed a moment ago |
-//! | [`turns`] | what the provider's cache gave each conversation last |
+//! | [`turns`] | the latest cache figures of each conversation |
 
 pub mod body_memory;
+pub mod ending;
 pub mod outbox;
 pub mod refusal_tally;
 pub mod running;

@@ -1,24 +1,25 @@
-//! Backends of `port::store::Store`, and the repositories over it.
+//! Backends of `port::store::Store`, and the repositories on top of them.
 //!
-//! | backend | where the data is |
+//! | backend | storage |
 //! | --- | --- |
-//! | [`memory`] | in the process; gone with it |
-//! | `embedded` | in one file beside the relay; natively only |
-//! | `tcp` | in a Redis server; natively only |
-//! | `upstash` | in a Redis at Upstash, over HTTP |
+//! | [`memory`] | process memory; lost on exit |
+//! | `embedded` | one file beside the relay; native only |
+//! | `tcp` | a Redis server; native only |
+//! | `upstash` | a Redis at Upstash, over HTTP |
 //!
-//! | repository | what it keeps |
+//! | repository | content |
 //! | --- | --- |
 //! | [`api_keys`], [`accounts`], [`groups`], [`admins`], [`settings`] | records, changed by compare-and-set (`record`) |
-//! | [`audit`] | who changed what, in the same step as the change |
-//! | [`ledger`], [`refusals`] | calls, their sums and rankings; refused calls |
-//! | [`guesses`], [`brake`] | brakes on guessed passwords, and on public statistics |
-//! | [`sign_ins`] | sign-ins for accounts that have begun |
-//! | [`fingerprint`] | the `ENCRYPTION_KEY` that the data belongs to |
-//! | [`keys`], [`fresh`] | the names of all keys; copies of what was read a moment ago |
+//! | [`audit`] | the audit log, written atomically with each change |
+//! | [`ledger`], [`refusals`] | calls with their sums and rankings; refused calls |
+//! | [`guesses`], [`brake`] | rate limits for password guesses and for public statistics |
+//! | [`sign_ins`] | unfinished sign-ins for accounts |
+//! | [`fingerprint`] | the fingerprint of the `ENCRYPTION_KEY` that the data was written with |
+//! | `home` | rows of gates and pools shared by processes; native only |
+//! | [`keys`], [`fresh`] | all key names; short-lived caches |
 //!
-//! The backends share the meaning of the commands (`vocabulary`), what goes over a wire to a Redis of any
-//! kind (`redis`), and one suite that every one of them passes (`conformance`).
+//! The backends share the semantics of commands (`vocabulary`), the Redis wire format (`redis`), and one test
+//! suite (`conformance`).
 
 pub mod accounts;
 pub mod admins;
@@ -32,6 +33,8 @@ pub mod fresh;
 pub mod groups;
 pub mod guesses;
 pub mod hold;
+#[cfg(all(not(target_arch = "wasm32"), any(feature = "redis", feature = "upstash")))]
+pub mod home;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod imports;
 pub mod keys;
@@ -61,8 +64,8 @@ pub(crate) mod fake;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-/// The records that can be read. One that cannot (a newer version wrote it, or a hand) is logged and left
-/// out: it must not take the others with it.
+/// Parses records and skips unreadable ones (from a newer version, or edited by hand), which are logged. One bad
+/// record must not hide the others.
 fn readable<T: DeserializeOwned>(key: &'static str, entries: Vec<(String, Bytes)>) -> Vec<T> {
     let mut records = Vec::with_capacity(entries.len());
     for (field, text) in entries {

@@ -1,4 +1,4 @@
-//! Parts that the integration tests and the fuzz targets check from outside.
+//! Parts used by the integration tests and the fuzz targets.
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -9,7 +9,7 @@ pub use crate::dialect::answer::Rewrite;
 pub use crate::dialect::body::tools::HostedTools;
 pub use crate::dialect::body::{Edit, Field, Malformed, beginning, elements, mended, patch, scan};
 pub use crate::dialect::call::{Endpoint, Surface};
-pub use crate::dialect::meter::{Measured, Meter};
+pub use crate::dialect::meter::{Measurement, Meter};
 pub use crate::dialect::origin::referred_to;
 pub use crate::model::address::Network;
 pub use crate::model::calendar::Day;
@@ -21,7 +21,7 @@ pub use crate::secrets::Keyring;
 use crate::dialect::gemini::envelope::{Into, rewriter};
 use crate::dialect::{Dialect, gemini, messages, openai};
 
-/// Reads answers of this endpoint: events, or one JSON text. `None`: its calls use nothing.
+/// A meter for answers of this endpoint, events or JSON. `None` if its calls have no usage.
 pub fn meter(endpoint: Endpoint, streams: bool) -> Option<Meter> {
     let dialect: &dyn Dialect = match endpoint {
         Endpoint::Messages | Endpoint::CountTokens => &messages::Messages,
@@ -37,7 +37,7 @@ pub fn meter(endpoint: Endpoint, streams: bool) -> Option<Meter> {
     dialect.meter(endpoint, streams, &headers)
 }
 
-/// Puts Google's answers into Code Assist's envelope, or takes them out.
+/// Adds or removes Code Assist's envelope around Google's answers.
 pub fn envelope(wrap: bool, streams: bool) -> Box<dyn Rewrite> {
     rewriter(if wrap { Into::Envelope } else { Into::Plain }, streams)
 }

@@ -120,6 +120,104 @@ test("by a login file and by tokens; what is wrong stands at its field", async (
   await page.getByText("no OAuth client for this provider").waitFor();
 });
 
+test("by Amazon's access keys: what is missing stands at its field, and the keys stay out of the page", async (t) => {
+  const made = await Console.start(t);
+  const [id, secret] = ["AKIAIOSFODNN7EXAMPLE", "a/secret+of/aws="];
+  await made.provider.takesAccessKeys(id, secret);
+  const page = await made.login("accounts/new");
+  await page.getByText("Amazon access keys").click();
+  await page.getByLabel("Access key ID").fill(id);
+  await page.getByLabel("Secret access key").fill(secret);
+  await page.getByRole("button", { name: "Add and test" }).click();
+  assert.equal(await page.getByLabel("Region").getAttribute("aria-invalid"), "true");
+  await page.getByLabel("Region").fill("eu-west-1");
+  await page.getByRole("textbox", { name: /^Address/ }).fill(`${made.provider.url}/anthropic`);
+  await made.accessible("access keys");
+  await page.getByRole("button", { name: "Add and test" }).click();
+  await page.getByText(/answers \(/).waitFor();
+  assert.ok(!(await page.content()).includes(secret), "the secret stayed in the page");
+  const call = (await made.provider.calls()).at(-1);
+  assert.equal(call?.credential, id);
+  assert.match(call?.body ?? "", /"eu\.anthropic\.claude-/);
+  const [account] = await accounts(made);
+  await made.open(`accounts/${account?.id}`);
+  await page.getByText(id).waitFor();
+  // Only Claude is at Bedrock.
+  await made.open("accounts/new?platform=openai&way=accessKeys");
+  await page.getByRole("textbox", { name: "API key", exact: true }).waitFor();
+  assert.equal(await page.getByText("Amazon access keys").count(), 0);
+});
+
+test("by a Google service account: the key file is read, and stays out of the page", async (t) => {
+  const made = await Console.start(t);
+  const email = "relay@my-project.iam.gserviceaccount.com";
+  const file = JSON.stringify(await made.provider.serviceAccount(email));
+  const page = await made.login("accounts/new");
+  await page.getByText("Google service account").click();
+  await page.getByLabel("Region").fill("global");
+  await page.getByRole("button", { name: "Add and test" }).click();
+  assert.equal(await page.getByRole("textbox", { name: /^Or its content/ }).getAttribute("aria-invalid"), "true");
+  await page.locator("input[type=file]").setInputFiles({ name: "key.json", mimeType: "application/json", buffer: Buffer.from(file) });
+  await page.getByText("key.json is read").waitFor();
+  await page.getByRole("textbox", { name: /^Address/ }).fill(made.provider.url);
+  await made.accessible("service account");
+  await page.getByRole("button", { name: "Add and test" }).click();
+  await page.getByText(/answers \(/).waitFor();
+  assert.ok(!(await page.content()).includes("PRIVATE KEY"), "the key stayed in the page");
+  const call = (await made.provider.calls()).at(-1);
+  assert.match(call?.target ?? "", /\/projects\/my-project\/locations\/global\/publishers\/anthropic\/models\/claude-haiku-4-5@20251001:rawPredict$/);
+  const [account] = await accounts(made);
+  await made.open(`accounts/${account?.id}`);
+  await page.getByText(email).waitFor();
+});
+
+test("an OpenAI account whose host supports only chat completions is tested by them", async (t) => {
+  const made = await Console.start(t);
+  await made.provider.answers({ route: "chatCompletions", answer: { text: "hello" } });
+  const body = { name: "host", platform: "openai", credentials: { type: "apiKey", apiKey: "sk-host", baseUrl: `${made.provider.url}/v1` } };
+  const { id } = await made.api<{ id: string }>("POST", "/admin/accounts", body);
+  const page = await made.login(`accounts/${id}`);
+  await page.getByRole("button", { name: "Edit" }).first().click();
+  await page.getByRole("switch", { name: "Only chat completions" }).click();
+  await page.getByRole("button", { name: "Look at the changes" }).click();
+  await page.getByRole("dialog").getByText("Only chat completions").waitFor();
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  assert.equal((await made.api<{ chatOnly: boolean }>("GET", `/admin/accounts/${id}`)).chatOnly, true);
+  const { token } = await made.newSession();
+  const tested = await fetch(`${made.relay.url}/admin/accounts/${id}/test`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: "{}",
+  });
+  assert.match(await tested.text(), /hello/);
+  assert.match((await made.provider.calls()).at(-1)?.target ?? "", /\/chat\/completions$/);
+});
+
+test("an Azure account has its version from the address as it is pasted, or said", async (t) => {
+  const made = await Console.start(t);
+  const page = await made.login("accounts/new?platform=openai&way=apiKey");
+  await page.getByRole("textbox", { name: "API key", exact: true }).fill("0123456789abcdef");
+  await page.getByRole("textbox", { name: /^Address/ }).fill(`${made.provider.url}/openai/deployments/my-gpt/chat/completions?api-version=2025-04-01-preview`);
+  await page.getByRole("textbox", { name: /^API version/ }).waitFor();
+  await made.accessible("Azure");
+  await page.getByRole("button", { name: "Add and test" }).click();
+  await page.getByText(/answers \(/).waitFor();
+  const calls = await made.provider.calls();
+  assert.equal(calls.at(-1)?.target, "/openai/responses?api-version=2025-04-01-preview");
+  assert.match(calls.at(-1)?.body ?? "", /"model":"my-gpt"/);
+  const [account] = await accounts(made);
+  await made.open(`accounts/${account?.id}`);
+  await page.getByRole("button", { name: "Edit" }).first().click();
+  const version = page.getByRole("textbox", { name: /^API version/ });
+  assert.equal(await version.inputValue(), "2025-04-01-preview");
+  await version.fill("2024-10-21");
+  await page.getByRole("button", { name: "Look at the changes" }).click();
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  assert.equal((await made.api<{ apiVersion: string }>("GET", `/admin/accounts/${account?.id}`)).apiVersion, "2024-10-21");
+});
+
 test("a refused account is first in the list; signing in again takes three clicks and a paste", async (t) => {
   const made = await Console.start(t, { settings: SIGN_IN });
   await withKey(made, "works", { shared: false });
@@ -260,7 +358,7 @@ test("the pages of accounts are accessible in both themes, languages and widths"
       await made.look({ theme, language, width });
       await made.login("accounts");
       await made.accessible(`accounts ${theme} ${language} ${width}`);
-      for (const path of [`accounts/${id}`, "accounts/new", "accounts/new?way=signIn", "accounts/new?way=file", "accounts/new?way=tokens"]) {
+      for (const path of [`accounts/${id}`, "accounts/new", "accounts/new?way=signIn", "accounts/new?way=file", "accounts/new?way=tokens", "accounts/new?way=accessKeys", "accounts/new?way=serviceAccount"]) {
         await made.open(path);
         await made.settled();
         await made.accessible(`${path} ${theme} ${language} ${width}`);

@@ -99,6 +99,8 @@ test("a class of keys is made at once and saved as a table", async (t) => {
   const text = await readFile(await (await messages).path(), "utf8");
   for (const secret of secrets) assert.ok(text.includes(secret), "a key has no message");
   await page.getByRole("link", { name: "To the list" }).click();
+  // The page of the new keys has links of these names, too.
+  await page.getByRole("heading", { name: "3 keys are ready" }).waitFor({ state: "detached" });
   await page.getByRole("link", { name: "=class 3" }).waitFor();
   const content = await page.content();
   for (const secret of secrets) assert.ok(!content.includes(secret), "a secret stayed in the page");

@@ -25,15 +25,6 @@ async function call(made: Console, key: string, model = "claude-sonnet-4-5"): Pr
   await response.text();
 }
 
-/** Waits until the ledger has so many calls of a key, so that the page shows them. */
-async function counted(made: Console, id: string, calls: number): Promise<void> {
-  for (;;) {
-    const page = await made.api<{ items: unknown[] }>("GET", `/admin/requests?keyId=${id}`);
-    if (page.items.length >= calls) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 async function look(made: Console, key: string): Promise<void> {
   await made.page.getByLabel("Your key").fill(key);
   await made.page.keyboard.press("Enter");
@@ -48,7 +39,7 @@ test("a holder sees what is left by one paste and Enter, and by nothing after a 
   const { accounts } = await seed(made);
   const key = await make(made, { name: "Ada's laptop", dailyCostLimit: 10, weeklyCostLimit: 40, monthlyCostLimit: 100, concurrencyLimit: 3 });
   await call(made, key.key);
-  await counted(made, key.id, 1);
+  await made.recorded(key.id, 1);
   await made.look({ width: 360 });
   const page = await made.open("api-stats");
   made.watch.reset();
@@ -103,7 +94,7 @@ test("each key that is refused says why, until when, and what to do", async (t) 
   }
   const spent = await make(made, { name: "spent", dailyCostLimit: 0.000001 });
   await call(made, spent.key);
-  await counted(made, spent.id, 1);
+  await made.recorded(spent.id, 1);
   await look(made, spent.key);
   await page.getByText("Calls are refused").waitFor();
   const verdict = page.getByRole("status").filter({ hasText: "Calls are refused" });
@@ -121,7 +112,7 @@ test("several keys are pasted at once, summed and compared, and forgotten one by
   await seed(made);
   const keys = [await make(made, { name: "one" }), await make(made, { name: "two" }), await make(made, { name: "three" })];
   for (const { key } of keys) await call(made, key);
-  for (const { id } of keys) await counted(made, id, 1);
+  for (const { id } of keys) await made.recorded(id, 1);
   await made.look({ width: 360 });
   const page = await made.open("api-stats");
   await look(made, keys.map(({ key }) => key).join(" "));

@@ -30,13 +30,21 @@ test("a fresh relay shows three steps and no zeros, and ticks what is done", asy
     }
   }
   await made.look();
-  await made.api("POST", "/admin/accounts", { name: "a", platform: "claude", credentials: { type: "apiKey", apiKey: "sk-ant-one" } });
-  const key = await made.api<{ key: string }>("POST", "/admin/api-keys", { name: "k" });
+  // The wizard tests what it adds. That is no call of a client, so the steps stay.
+  await made.login("accounts/new");
+  await made.page.getByRole("textbox", { name: "API key", exact: true }).fill("sk-ant-one");
+  await made.page.getByRole("button", { name: "Add and test" }).click();
+  await made.page.getByText(/answers \(/).waitFor();
+  await made.login("dashboard");
+  await made.page.getByRole("img", { name: "Done" }).waitFor();
+  const key = await made.api<{ id: string; key: string }>("POST", "/admin/api-keys", { name: "k" });
   await made.login("dashboard");
   await made.page.getByRole("img", { name: "Done" }).nth(1).waitFor();
   await call(made, key.key);
+  await made.recorded(key.id, 1);
   await made.page.getByRole("button", { name: "Refresh" }).click();
   await made.page.getByText("Cost today").waitFor();
+  await made.page.getByText("Tests of accounts").waitFor();
 });
 
 test("what needs somebody is there without a click, and acting on it takes one", async (t) => {

@@ -52,7 +52,7 @@ const pictures = (rich: Rich): Picture[] => [
     await page.waitForLoadState("networkidle");
   } },
   { name: "usage-week", folder: "usage", path: "usage?range=7days" },
-  ...["prices", "sessions", "password", "groups", "about"].map((tab) => ({ name: `settings-${tab}`, folder: "settings", path: `settings?tab=${tab}` })),
+  ...["prices", "routes", "sessions", "password", "groups", "about"].map((tab) => ({ name: `settings-${tab}`, folder: "settings", path: `settings?tab=${tab}` })),
   ...["ada", "near", "over", "ended", "off"].map((key) => ({
     name: `api-stats-${key}`, folder: "api-stats", path: "api-stats", isPublic: true, after: async ({ page }: Console) => {
       await page.locator("main input, main textarea").first().fill(rich.keys[key]?.key ?? "");

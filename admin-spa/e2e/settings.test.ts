@@ -8,7 +8,7 @@ import { seed } from "./support/seed.ts";
 
 after(closeBrowser);
 
-const TABS = ["branding", "prices", "sessions", "password", "groups", "backups", "about"];
+const TABS = ["branding", "prices", "routes", "sessions", "password", "groups", "backups", "about"];
 
 /** Clicks the first one of this name. */
 const clicker = (made: Console) => (role: "button" | "tab", name: string) =>
@@ -60,6 +60,37 @@ test("a guessed price is set with three clicks, and a wrong one marks its cell",
   await click("button", "Save");
   await page.getByRole("dialog").waitFor({ state: "hidden" });
   assert.deepEqual((await made.api<Prices>("GET", "/admin/prices")).overrides, {});
+});
+
+test("a model route is written as a line, a wrong one is shown, and the call goes where it says", async (t) => {
+  const made = await Console.start(t);
+  const { keys } = await seed(made);
+  await made.api("POST", "/admin/accounts", {
+    name: "OpenAI",
+    platform: "openai",
+    credentials: { type: "apiKey", apiKey: "sk-openai" },
+  });
+  const page = await made.login("settings?tab=routes");
+  const click = clicker(made);
+  const lines = page.getByRole("textbox", { name: "Model routes" });
+  await lines.fill("claude-sonnet-* -> gpt");
+  await page.getByText("Each line is MODELS = PLATFORM/MODEL").waitFor();
+  assert.equal(await lines.getAttribute("aria-invalid"), "true");
+  await made.accessible("a wrong model route");
+  await lines.fill("claude-sonnet-* = openai/gpt-5.4, claude");
+  await click("button", "Save");
+  await page.getByText("Model routes are saved").first().waitFor();
+  await page.reload();
+  await page.getByRole("textbox", { name: "Model routes" }).waitFor();
+  assert.equal(await lines.inputValue(), "claude-sonnet-* = openai/gpt-5.4, claude");
+
+  const response = await fetch(`${made.relay.url}/api/v1/messages`, {
+    method: "POST",
+    headers: { "x-api-key": keys[0]?.key ?? "", "content-type": "application/json", "anthropic-version": "2023-06-01" },
+    body: JSON.stringify({ model: "claude-sonnet-4-5", max_tokens: 10, messages: [{ role: "user", content: "hi" }] }),
+  });
+  await response.text();
+  assert.equal(response.headers.get("x-relay-route")?.split(",")[0]?.startsWith("openai/gpt-5.4"), true);
 });
 
 test("what is not saved is not lost by a click on another tab", async (t) => {

@@ -1,54 +1,53 @@
-//! Whether what a machine learned from the store may still decide.
+//! Whether facts learned from the store may still decide.
 //!
-//! A record travels from the store to the machine in the hands of some request. Meanwhile it can be
-//! changed, and the news of the change ([`Freshness::invalidated`]) can overtake it. So nothing learned
-//! shortly after such news is taken for good: it decides for now, and is asked for once more after
-//! [`SLOW_READER_MS`].
+//! A request carries a record from the store to the machine. Meanwhile the record can change, and the news of the
+//! change ([`Freshness::invalidated`]) can overtake it. So facts learned shortly after such news are provisional:
+//! they decide for now, and the machine asks for them once more after [`SLOW_READER_MS`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 use crate::time::Deadline;
 
-/// No reader takes longer from its read of the store to its `Learn` (hosts bound a read by 2 s).
+/// The longest time from a reader's read of the store to its `Learn` (hosts bound a read by 2 s).
 pub(crate) const SLOW_READER_MS: u64 = 5_000;
 
-/// A version older than the one held is a slow reader's, so it is refused; but for no longer than
-/// this after the held one was last confirmed: the store may have been restored from a backup.
+/// A version older than the current one comes from a slow reader and is refused. But only for this long after the
+/// current one was last confirmed: the store may have been restored from a backup.
 pub(crate) const OLDER_REFUSED_MS: u64 = 600_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Freshness {
     learned: Option<Millis>,
-    /// Changed elsewhere since.
+    /// Changed elsewhere since the last `Learn`.
     stale: bool,
-    /// What was learned before this end does not decide after it.
+    /// Facts learned before this end do not decide after it.
     doubt: Option<Deadline>,
 }
 
 impl Freshness {
-    /// Whether anything was ever learned.
+    /// Whether a record was ever learned.
     pub(crate) fn known(&self) -> bool {
         self.learned.is_some()
     }
 
-    /// Whether something was learned so shortly ago that a reader may be on its way who read before
-    /// that. What contradicts it is in doubt.
+    /// Whether a record was learned so recently that a reader with an older read may still arrive. A record that
+    /// contradicts it is in doubt.
     pub(crate) fn recent(&self, now: Millis) -> bool {
         self.learned
             .is_some_and(|learned| now < learned.saturating_add(SLOW_READER_MS))
     }
 
-    /// Whether what is known may decide for a host that takes nothing learned before
-    /// `learned_since`; with 0 the host takes anything.
+    /// Whether the current record may decide for a host that accepts nothing learned before `learned_since`; with 0
+    /// the host accepts any age.
     pub(crate) fn decides(&self, now: Millis, learned_since: Millis) -> bool {
         let Some(learned) = self.learned else { return false };
         let doubted = |doubt: Deadline| doubt.passed(now) && learned < doubt.until();
         learned_since == 0 || (!self.stale && learned >= learned_since && !self.doubt.is_some_and(doubted))
     }
 
-    /// When what is known stops to decide, if nothing is learned until then.
+    /// When the current record stops deciding, if nothing is learned until then.
     pub(crate) fn doubted_at(&self, now: Millis) -> Option<Millis> {
         let doubt = self.doubt.filter(|doubt| !self.stale && !doubt.passed(now))?;
         self.learned
@@ -69,12 +68,12 @@ impl Freshness {
         self.doubt(now);
     }
 
-    /// What is learned now, or was before, is to be asked for once more in a while.
+    /// The current record, and one learned now, must be asked for once more in a while.
     pub(crate) fn doubt(&mut self, now: Millis) {
         self.doubt = Some(Deadline::after(now, SLOW_READER_MS));
     }
 
-    /// Nobody knows what happened in the meantime.
+    /// After a restart: changes in the meantime are unknown.
     pub(crate) fn resumed(&mut self) {
         self.stale = true;
     }

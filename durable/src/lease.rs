@@ -1,7 +1,7 @@
-//! Leases: slots with an owner and an end. Both machines hold theirs here.
+//! Leases: slots with an owner and an end. Both machines use them.
 //!
-//! One call has at most one lease. Ended leases are removed by [`Leases::sweep`], which every command
-//! runs first and which looks at the leases only when one may have ended since it last did.
+//! One call has at most one lease. [`Leases::sweep`] removes ended leases. Every command runs it first, and it looks
+//! at the leases only if one may have ended since the last sweep.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::{CallId, Millis};
 pub(crate) struct Lease<T> {
     pub(crate) since: Millis,
     pub(crate) end: Deadline,
-    /// What is held.
+    /// The leased resources.
     pub(crate) what: T,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Leases<T> {
     held: BTreeMap<CallId, Lease<T>>,
-    /// No lease ends before this. It may be too early (its lease was renewed or freed), never too
-    /// late; `None` if there are no leases.
+    /// No lease ends before this. It may be too early (its lease was renewed or freed), never too late; `None` if
+    /// there are no leases.
     earliest: Option<Millis>,
 }
 
@@ -58,14 +58,14 @@ impl<T> Leases<T> {
         self.earliest
     }
 
-    /// Puts the lease in place of the one the call may have.
+    /// Sets the call's lease, replacing an existing one.
     pub(crate) fn put(&mut self, call: CallId, lease: Lease<T>) {
         let end = lease.end.until();
         self.earliest = Some(self.earliest.map_or(end, |earliest| earliest.min(end)));
         self.held.insert(call, lease);
     }
 
-    /// The lease lasts at least `ttl_ms` from now, if the call has one; says whether it has.
+    /// Extends the call's lease to at least `ttl_ms` from now; returns whether there is one.
     pub(crate) fn renew(&mut self, now: Millis, call: CallId, ttl_ms: u64) -> bool {
         self.held.get_mut(&call).is_some_and(|lease| {
             lease.end.extend(Deadline::after(now, ttl_ms));
@@ -81,7 +81,7 @@ impl<T> Leases<T> {
         lease
     }
 
-    /// Takes out the leases that have ended.
+    /// Removes and returns the leases that have ended.
     pub(crate) fn sweep(&mut self, now: Millis) -> Vec<(CallId, T)> {
         if self.earliest.is_none_or(|earliest| now < earliest) {
             return Vec::new();
@@ -89,7 +89,7 @@ impl<T> Leases<T> {
         self.take_where(|lease| lease.end.passed(now))
     }
 
-    /// Takes out the leases that `goes` names.
+    /// Removes and returns the leases for which `goes` is true.
     pub(crate) fn take_where(&mut self, goes: impl Fn(&Lease<T>) -> bool) -> Vec<(CallId, T)> {
         let gone = self
             .held
@@ -100,7 +100,7 @@ impl<T> Leases<T> {
         gone
     }
 
-    /// The clock was set back: no lease is further ahead than it was when last renewed.
+    /// The clock was set back: no lease ends later than it was to end when last renewed.
     pub(crate) fn set_back(&mut self, now: Millis) {
         for lease in self.held.values_mut() {
             lease.end.set_back(now);

@@ -1,25 +1,26 @@
-//! The pool of one platform: chooses the account of an attempt, holds its slot, and knows how every
-//! account is doing (cooldowns, back-off, refused credentials, sticky sessions, who refreshes a token).
+//! The pool of one platform: chooses the account of an attempt, holds its slot, and tracks the state of every
+//! account (cooldowns, back-off, refused credentials, sticky sessions, token refreshes).
 //!
 //! A call holds at most one slot in a pool: leases are named by their call.
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | `command` | what the pool is told and asked, and what it answers |
-//! | `policy` | what the operator says of an account, and whom that lets it serve |
+//! | `command` | the pool's commands and replies |
+//! | `policy` | the operator's settings of an account, and the calls it may serve by them |
 //! | `account` | one account, and whether it can serve a call |
 //! | `choice` | which account serves an attempt |
-//! | `explain` | why it does |
-//! | `report` | what is learned from how it went |
+//! | `explain` | the reasons for that choice |
+//! | `report` | updates from the result of an attempt |
 //! | `health` | cooldowns and denials, and how they heal |
 //! | `witness` | whose calls met a trouble |
-//! | `quota` | what an account has left |
-//! | `errors` | what was last held against it |
-//! | `bindings` | which account a name belongs to, for a while, with a share for each key |
-//! | `origin` | what ties a call to an account: what it refers to, and its session |
+//! | `quota` | the remaining quota of an account |
+//! | `errors` | the last errors of an account |
+//! | `bindings` | expiring bindings of names to accounts, with a share for each key |
+//! | `origin` | ties between a call and an account: the objects it refers to, and its session |
 //! | `refresh` | who refreshes a token |
-//! | `snapshot` | the pool as people are shown it |
-//! | `kept` | the pool as rows of a table |
+//! | `snapshot` | the pool as shown to people |
+//! | `table` | the pool as rows of a table |
+//! | [`shards`] | a pool that is split into several |
 
 mod account;
 mod bindings;
@@ -28,13 +29,14 @@ mod command;
 mod errors;
 mod explain;
 mod health;
-mod kept;
 mod origin;
 mod policy;
 mod quota;
 mod refresh;
 mod report;
+pub mod shards;
 mod snapshot;
+mod table;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,8 +46,8 @@ use serde::{Deserialize, Serialize};
 use self::account::{Account, Number};
 use self::bindings::{Origins, Owner, Sessions};
 pub use self::command::{
-    AccountId, Binding, Command, GroupId, Origin, Outcome, Pick, QuotaWindow, RefreshResult, Reply, Report,
-    Unbound,
+    AccountId, Binding, BindingFailure, Command, GroupId, Origin, Outcome, Pick, PoolPart, QuotaWindow,
+    RefreshResult, Reply, Report,
 };
 use self::errors::Errors;
 pub use self::explain::{Candidate, Skip, Trace};
@@ -57,9 +59,9 @@ use crate::freshness::Freshness;
 use crate::lease::{Lease, Leases};
 use crate::rows::Row;
 use crate::time::Present;
-use crate::{CallId, Changes, Machine, Millis, Step};
+use crate::{CallId, Machine, Millis, Step};
 
-/// See the module. `Default` is a pool that knows no accounts yet.
+/// See the module. `Default` is a pool without accounts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pool {
@@ -67,57 +69,62 @@ pub struct Pool {
     freshness: Freshness,
     accounts: BTreeMap<Number, Account>,
     numbers: BTreeMap<AccountId, Number>,
-    /// The number of the last account that was new.
+    /// The number of the newest account.
     last_number: Number,
-    /// Of the accounts that had any.
+    /// Only of accounts that had errors.
     errors: BTreeMap<Number, Errors>,
     leases: Leases<Hold>,
-    /// Persisted under another name than before its bindings had owners.
+    /// Persisted under another name than before bindings had owners.
     #[serde(rename = "bound_sessions")]
     sessions: Sessions,
-    /// What providers keep for one account.
+    /// Objects that a provider stores for one account only.
     origins: Origins,
-    /// Sessions that calls are being served for: session, turn and call. Derived from the leases.
+    /// Sessions of this shard that another shard serves, with that shard's number.
+    elsewhere: Sessions,
+    /// Running calls of sessions: session, turn and call. Derived from the leases.
     #[serde(skip)]
     serving: BTreeSet<(u64, u64, CallId)>,
-    /// Grows with every account given.
+    /// Grows with every account that is picked.
     turn: u64,
-    /// Rows this step touched.
+    /// Rows changed by this step.
     #[serde(skip)]
     touched: Vec<Row>,
-    /// Calls that wait for a renewal and are to ask again after this step.
+    /// Calls that wait for a refresh and must ask again after this step.
     #[serde(skip)]
     woken: Vec<CallId>,
 }
 
-/// What a call holds.
+/// The resources of one call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Hold {
     account: Number,
-    /// It was given for its session's sake.
+    /// Picked because of its session.
     sticky: bool,
     turn: u64,
-    /// Whether it occupies one of the account's slots.
+    /// Whether the call occupies one of the account's slots.
     #[serde(default = "yes")]
     slot: bool,
     /// Version of the credentials the call uses, as far as the pool knows.
     credentials: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     family: String,
-    /// Whose call it is.
+    /// The owner of the call.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     holder: String,
-    /// The session to be bound to the account if it serves the call well.
+    /// The session to bind to the account if it serves the call well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<u64>,
     #[serde(default)]
     owner: Owner,
+    /// The home shard of the session must learn that this shard served it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    announces: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     origins: Vec<Origin>,
 }
 
 impl Hold {
-    /// What a good answer to the call proves.
+    /// The marks that a good answer to the call disproves.
     fn proof(&self) -> Proof<'_> {
         if self.slot {
             Proof::Family(&self.family)
@@ -128,8 +135,8 @@ impl Hold {
 }
 
 impl Pool {
-    /// What a host starts from whose death ended all its calls: no leases, nobody refreshing, and the
-    /// roster is to be asked for again (it may have changed in the meantime).
+    /// The state to start from after a host's death, which ended all its calls: no leases, no refreshes, and the
+    /// roster must be learned again (it may have changed in the meantime).
     #[must_use]
     pub fn resumed(mut self) -> Self {
         self.leases = Leases::default();
@@ -142,7 +149,7 @@ impl Pool {
         self
     }
 
-    fn learn(&mut self, now: Millis, roster: Vec<AccountPolicy>, changes: &mut Changes) {
+    fn learn(&mut self, now: Millis, roster: Vec<AccountPolicy>) {
         let mut changed = !self.freshness.known();
         let mut listed = BTreeSet::new();
         for policy in roster {
@@ -173,55 +180,55 @@ impl Pool {
                 .extend(gone.flat_map(|(_, mut account)| account.renewals.wake()));
             self.numbers.retain(|_, number| stays(number));
             let ended = self.leases.take_where(|lease| !stays(&lease.what.account));
-            changes.leases |= !ended.is_empty();
             for (call, hold) in ended {
                 self.serving.remove(&served_by(call, &hold));
                 self.touched.push(Row::Lease(call));
             }
             self.errors.retain(|number, _| stays(number));
             let dropped = self.sessions.drop_accounts(|number| !stays(&number));
-            self.dropped(dropped);
-            // `origins` stay until they end: whoever refers to them is told that the account is gone.
+            self.touched.extend(dropped.into_iter().map(Row::Session));
+            // `origins` stay until they end: a call that refers to them must learn that the account is gone.
             changed = true;
         }
         self.touched.push(Row::Head);
         if changed {
             self.touched.extend(listed.into_iter().map(Row::Account));
         }
-        // Rosters have no version: which of two that came so shortly after one another was read first
-        // is not known.
+        // Rosters have no version: of two that came so close together it is unknown which was read first.
         if changed && self.freshness.recent(now) {
             self.freshness.doubt(now);
         }
         self.freshness.learned(now);
-        changes.lasting |= changed;
     }
 
-    fn flush(&mut self, account: Option<&str>, session: Option<u64>) -> bool {
+    fn flush(&mut self, account: Option<&str>, session: Option<u64>) {
         let number = account.map(|id| self.numbers.get(id).copied());
         let dropped = match (number, session) {
             (Some(None), _) => Vec::new(),
             (Some(Some(of)), Some(session)) if self.sessions.account(session) != Some(of) => Vec::new(),
-            (_, Some(session)) => self.sessions.drop(session),
+            (of, Some(session)) => {
+                if of.is_none() {
+                    self.came_back(session);
+                }
+                self.sessions.drop(session)
+            }
             (Some(Some(flushed)), None) => self.sessions.drop_accounts(|number| number == flushed),
-            (None, None) => self.sessions.drop_accounts(|_| true),
+            (None, None) => {
+                let all = self.elsewhere.drop_accounts(|_| true);
+                self.touched.extend(all.into_iter().map(Row::Elsewhere));
+                self.sessions.drop_accounts(|_| true)
+            }
         };
-        self.dropped(dropped)
+        self.touched.extend(dropped.into_iter().map(Row::Session));
     }
 
-    /// Says whether there were any.
-    fn dropped(&mut self, sessions: Vec<u64>) -> bool {
-        let any = !sessions.is_empty();
-        self.touched.extend(sessions.into_iter().map(Row::Session));
-        any
-    }
-
-    fn reset(&mut self, account: &str, changes: &mut Changes) {
+    fn reset(&mut self, account: &str) {
         if let Some((number, account)) = find(&self.numbers, &mut self.accounts, account) {
-            changes.lasting |= account.health.reset() | account.quota.reset();
-            changes.leases |= !account.renewals.is_empty();
+            let was_renewing = !account.renewals.is_empty();
             self.woken.extend(account.renewals.reset());
-            self.touched.push(Row::Account(number));
+            if account.health.reset() | account.quota.reset() | was_renewing {
+                self.touched.push(Row::Account(number));
+            }
         }
     }
 
@@ -232,18 +239,28 @@ impl Pool {
             .unwrap_or_default()
     }
 
-    fn put(&mut self, call: CallId, lease: Lease<Hold>) {
+    fn give(&mut self, call: CallId, lease: Lease<Hold>) {
+        self.touched.push(Row::Lease(call));
+        self.hold(call, lease);
+    }
+
+    fn free(&mut self, call: CallId) -> Option<Lease<Hold>> {
+        let lease = self.unhold(call)?;
+        self.touched.push(Row::Lease(call));
+        Some(lease)
+    }
+
+    /// The call must have no lease.
+    fn hold(&mut self, call: CallId, lease: Lease<Hold>) {
         if let Some(account) = self.accounts.get_mut(&lease.what.account) {
             account.held = account.held.saturating_add(u32::from(lease.what.slot));
         }
-        self.touched.push(Row::Lease(call));
         self.serves(call, &lease.what);
         self.leases.put(call, lease);
     }
 
-    fn free(&mut self, call: CallId) -> Option<Lease<Hold>> {
+    fn unhold(&mut self, call: CallId) -> Option<Lease<Hold>> {
         let lease = self.leases.free(call)?;
-        self.touched.push(Row::Lease(call));
         self.serving.remove(&served_by(call, &lease.what));
         release(&mut self.accounts, &lease.what);
         Some(lease)
@@ -255,19 +272,19 @@ impl Pool {
         }
     }
 
-    /// Says whether a lease had ended.
-    fn sweep(&mut self, now: Millis) -> bool {
+    fn sweep(&mut self, now: Millis) {
         let sessions = self.sessions.sweep(now);
         self.touched.extend(sessions.into_iter().map(Row::Session));
         let origins = self.origins.sweep(now);
         self.touched.extend(origins.into_iter().map(Row::Origin));
+        let elsewhere = self.elsewhere.sweep(now);
+        self.touched.extend(elsewhere.into_iter().map(Row::Elsewhere));
         let ended = self.leases.sweep(now);
         for (call, hold) in &ended {
             self.serving.remove(&served_by(*call, hold));
             release(&mut self.accounts, hold);
             self.touched.push(Row::Lease(*call));
         }
-        !ended.is_empty()
     }
 
     fn set_back(&mut self, now: Millis) {
@@ -275,6 +292,7 @@ impl Pool {
         self.leases.set_back(now);
         self.sessions.set_back(now);
         self.origins.set_back(now);
+        self.elsewhere.set_back(now);
         for account in self.accounts.values_mut() {
             account.set_back(now);
         }
@@ -286,17 +304,18 @@ impl Pool {
         self.touched.extend(self.leases.calls().map(Row::Lease));
         self.touched.extend(self.sessions.names().map(Row::Session));
         self.touched.extend(self.origins.names().map(Row::Origin));
+        self.touched.extend(self.elsewhere.names().map(Row::Elsewhere));
         self.touched
             .extend(self.accounts.keys().copied().map(Row::Account));
     }
 }
 
-/// Holds written before some took no slot.
+/// The default for holds from before calls without a slot existed.
 fn yes() -> bool {
     true
 }
 
-/// The entry in `Pool::serving` of a call that is served for a session.
+/// The entry in `Pool::serving` of a call of a session.
 fn served_by(call: CallId, hold: &Hold) -> (u64, u64, CallId) {
     (hold.session.unwrap_or_default(), hold.turn, call)
 }
@@ -307,7 +326,7 @@ fn release(accounts: &mut BTreeMap<Number, Account>, hold: &Hold) {
     }
 }
 
-/// The text, or as much of it as fits.
+/// The text, cut to `max`.
 fn short(mut text: String, max: usize) -> String {
     text.truncate(text.floor_char_boundary(max));
     text
@@ -332,30 +351,25 @@ impl Machine for Pool {
         if tick.set_back {
             self.set_back(now);
         }
-        let mut changes = Changes {
-            leases: tick.set_back,
-            lasting: tick.set_back,
-        };
-        changes.leases |= self.sweep(now);
+        self.sweep(now);
         let reply = match command {
             Command::Learn { roster } => {
-                self.learn(now, roster, &mut changes);
+                self.learn(now, roster);
                 Reply::Done
             }
-            Command::Pick(pick) => self.pick(now, &pick, &mut changes),
+            Command::Pick(pick) => self.pick(now, &pick),
             Command::Renew { call, ttl_ms } => {
                 if self.leases.renew(now, call, ttl_ms) {
-                    changes.leases = true;
                     self.touched.push(Row::Lease(call));
                 }
                 Reply::Done
             }
-            Command::Report(report) => {
-                self.report(now, report, &mut changes);
-                Reply::Done
-            }
+            Command::Report(report) => match self.report(now, report) {
+                Some((session, owner)) => Reply::Served { session, owner },
+                None => Reply::Done,
+            },
             Command::Release { call } => {
-                changes.leases |= self.free(call).is_some();
+                self.free(call);
                 Reply::Done
             }
             Command::BeginRefresh {
@@ -375,28 +389,39 @@ impl Machine for Pool {
                     waited_for,
                     refused,
                 };
-                self.begin_refresh(now, &account, &applicant, &mut changes)
+                self.begin_refresh(now, &account, &applicant)
             }
             Command::EndRefresh {
                 call,
                 account,
                 result,
             } => {
-                self.end_refresh(now, call, &account, result, &mut changes);
+                self.end_refresh(now, call, &account, result);
                 Reply::Done
             }
             Command::MadeBy { account, origins } => self.made_by(now, &account, &origins),
+            Command::Claim { origin } => self.claim(now, origin),
             Command::Reset { account } => {
-                self.reset(&account, &mut changes);
+                self.reset(&account);
                 Reply::Done
             }
             Command::Flush { account, session } => {
-                changes.lasting |= self.flush(account.as_deref(), session);
+                self.flush(account.as_deref(), session);
+                Reply::Done
+            }
+            Command::Moved {
+                session,
+                shard,
+                owner,
+                tries,
+            } => {
+                if !tries || !self.has_account(now, session) {
+                    self.move_session(now, session, shard, owner);
+                }
                 Reply::Done
             }
             Command::Invalidate => {
                 self.freshness.invalidated(now);
-                changes.lasting = true;
                 self.touched.push(Row::Head);
                 Reply::Done
             }
@@ -406,13 +431,13 @@ impl Machine for Pool {
             self.leases.earliest(),
             self.sessions.earliest(),
             self.origins.earliest(),
+            self.elsewhere.earliest(),
         ]
         .into_iter()
         .flatten()
         .min();
         Step {
             reply,
-            changes,
             wake_at,
             wake: std::mem::take(&mut self.woken),
             rows: std::mem::take(&mut self.touched),

@@ -1,8 +1,7 @@
-//! A machine as rows of a table, so that a host writes what a step touched and not the whole state.
+//! A machine as rows of a table, so that a host writes only the rows that a step changed and not the whole state.
 //!
-//! A row's text is JSON that reads what an older version wrote. Putting the rows together again gives the
-//! machine as it was (`tests/model` checks that after every step); what is not in a row is worked out from
-//! those that are.
+//! A row's text is JSON and remains readable for later versions. The rows together give the same machine again
+//! (`tests/model` checks that after every step); state outside the rows is derived from them.
 
 use std::fmt;
 
@@ -11,34 +10,49 @@ use crate::{CallId, Machine};
 /// Names a row within its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Row {
-    /// What there is one of.
+    /// The parts that exist once.
     Head,
     Lease(CallId),
     /// A call whose lease in a gate ended before the call was settled.
     Ended(CallId),
-    /// A call that waits at a gate, by its turn there.
+    /// A call that waits at a gate, by its turn.
     Waiter(u64),
-    /// An account of a pool, by its number there.
+    /// An account of a pool, by its number.
     Account(u64),
-    /// The recent errors of an account of a pool, by its number there: they change seldom, the account with
-    /// every call.
+    /// The recent errors of an account of a pool, by its number: they change seldom, the account with every call.
     Errors(u64),
     /// A sticky session of a pool.
     Session(u64),
-    /// What a provider keeps for one account of a pool.
+    /// An object that a provider stores for one account of a pool.
     Origin(u64),
-    /// An event of a gate's outbox, by its number there.
+    /// A session of a split pool, which another shard serves.
+    Elsewhere(u64),
+    /// An event of a gate's outbox, by its number.
     Event(u64),
 }
 
-/// A machine that can be kept as rows.
-pub trait Kept: Machine + Default {
-    /// The row's text as it is now; `None`: there is no such row any more.
+/// A machine that can be stored as rows.
+pub trait RowMachine: Machine + Default {
+    /// The row's current text; `None`: the row does not exist.
     fn row(&self, row: Row) -> Option<String>;
 
-    /// The machine that these rows are of. A row that cannot be read is left out: leases end and records
-    /// are learned again by themselves.
+    /// The names of all its rows.
+    fn rows(&self) -> Vec<Row>;
+
+    /// Builds the machine from its rows. Skips unreadable rows: leases end and records are learned again by
+    /// themselves.
     fn from_rows(rows: impl IntoIterator<Item = (Row, String)>) -> Self;
+
+    /// Sets one row to the text, or removes it, and updates the derived state. For a machine whose rows others write,
+    /// too. `woken`: collects calls that waited here for something that the row no longer says.
+    fn put(&mut self, row: Row, text: Option<&str>, woken: &mut Vec<CallId>);
+}
+
+impl Row {
+    /// Whether the row is of a call, so that the death of the call's host ends it.
+    pub fn is_of_call(&self) -> bool {
+        matches!(self, Self::Lease(_) | Self::Ended(_) | Self::Waiter(_))
+    }
 }
 
 impl fmt::Display for Row {
@@ -47,12 +61,13 @@ impl fmt::Display for Row {
             Self::Head => f.write_str("head"),
             Self::Lease(call) => write!(f, "lease:{:032x}", call.0),
             Self::Ended(call) => write!(f, "ended:{:032x}", call.0),
-            // Turns and numbers sorted as text are in order.
+            // Zero-padded, so that sorting as text keeps the order.
             Self::Waiter(turn) => write!(f, "waiter:{turn:020}"),
             Self::Account(number) => write!(f, "account:{number}"),
             Self::Errors(number) => write!(f, "errors:{number}"),
             Self::Session(session) => write!(f, "session:{session:016x}"),
             Self::Origin(origin) => write!(f, "origin:{origin:016x}"),
+            Self::Elsewhere(session) => write!(f, "elsewhere:{session:016x}"),
             Self::Event(number) => write!(f, "event:{number:020}"),
         }
     }
@@ -74,6 +89,7 @@ impl std::str::FromStr for Row {
             "errors" => rest.parse().ok().map(Self::Errors),
             "session" => u64::from_str_radix(rest, 16).ok().map(Self::Session),
             "origin" => u64::from_str_radix(rest, 16).ok().map(Self::Origin),
+            "elsewhere" => u64::from_str_radix(rest, 16).ok().map(Self::Elsewhere),
             "event" => rest.parse().ok().map(Self::Event),
             _ => None,
         }
@@ -85,13 +101,32 @@ fn call(hex: &str) -> Option<CallId> {
     u128::from_str_radix(hex, 16).ok().map(CallId)
 }
 
-/// A part of the state as its row's text. What machines are made of always has one.
+/// A part of the state as its row's text. Parts of machines can always be serialised.
 pub(crate) fn text(part: &impl serde::Serialize) -> Option<String> {
     serde_json::to_string(part).ok()
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_slice(text.as_bytes()).ok()
+}
+
+/// Which kinds of rows a step changed.
+#[cfg(test)]
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChangedRows {
+    pub(crate) of_calls: bool,
+    /// Rows that must survive a restart.
+    pub(crate) lasting: bool,
+}
+
+#[cfg(test)]
+impl<R> crate::Step<R> {
+    pub(crate) fn changes(&self) -> ChangedRows {
+        ChangedRows {
+            of_calls: self.rows.iter().any(Row::is_of_call),
+            lasting: self.rows.iter().any(|row| !row.is_of_call()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +145,7 @@ mod tests {
             Row::Errors(3),
             Row::Session(u64::MAX),
             Row::Origin(u64::MAX),
+            Row::Elsewhere(u64::MAX),
             Row::Event(12),
         ] {
             assert_eq!(row.to_string().parse(), Ok(row));

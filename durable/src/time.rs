@@ -1,13 +1,12 @@
-//! Time that may jump: what a machine takes for the present, and ends that a clock set back cannot
-//! push away.
+//! Time that may jump: the present for a machine, and ends that a clock set back cannot postpone.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 
-/// Readings may reach a machine out of order (many tasks read the clock, then wait for one lock). A
-/// reading at most this far behind the latest is such a one, and time stands still; one further
-/// behind says that the clock was set back.
+/// Readings may reach a machine out of order (many tasks read the clock, then wait for one lock). A reading at most
+/// this far behind the latest is out of order, and time stands still; one further behind means that the clock was set
+/// back.
 pub(crate) const JITTER_MS: u64 = 1_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -18,7 +17,7 @@ pub(crate) struct Present {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
     pub(crate) now: Millis,
-    /// The clock was set back: every end must be told, see [`Deadline::set_back`].
+    /// The clock was set back: every end must be adjusted, see [`Deadline::set_back`].
     pub(crate) set_back: bool,
 }
 
@@ -39,8 +38,8 @@ impl Present {
     }
 }
 
-/// A moment at which something ends. It remembers how far ahead it was when it was set, so that
-/// after the clock was set back it is no further ahead than that.
+/// The time at which something ends. It remembers its distance from the time at which it was set, so that after the
+/// clock was set back it is no further ahead than that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deadline {
     until: Millis,
@@ -66,12 +65,12 @@ impl Deadline {
         self.until
     }
 
-    /// At its very moment a deadline has passed.
+    /// A deadline has passed at its very moment.
     pub(crate) fn passed(self, now: Millis) -> bool {
         self.until <= now
     }
 
-    /// Takes `other` if that is later; says whether it did.
+    /// Takes `other` if it is later; returns whether it did.
     pub(crate) fn extend(&mut self, other: Self) -> bool {
         let later = other.until > self.until;
         if later {

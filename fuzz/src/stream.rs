@@ -3,7 +3,7 @@
 //!
 //! The first byte says which protocol and form it is, the second how the rest is cut.
 
-use crs_edge::tested::{Endpoint, Measured, Meter, Surface, envelope, meter};
+use crs_edge::tested::{Endpoint, Measurement, Meter, Surface, envelope, meter};
 
 const PROTOCOLS: [Endpoint; 5] = [
     Endpoint::Messages,
@@ -52,7 +52,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn read<'a>(mut meter: Meter, pieces: impl Iterator<Item = &'a [u8]>) -> (bool, Measured) {
+fn read<'a>(mut meter: Meter, pieces: impl Iterator<Item = &'a [u8]>) -> (bool, Measurement) {
     for piece in pieces {
         meter.feed(piece);
     }

@@ -1,35 +1,38 @@
-//! The parts of a client's query and headers that are forwarded to a provider: those its dialect lists, nothing else.
+//! Selects the parts of a client's query and headers that are forwarded to a provider: only those that its
+//! dialect lists.
 //!
-//! The query and the headers of a request are also where a provider looks for credentials, for whose account
-//! it is, and for what the request really asks (`key`, `access_token`, `x-goog-user-project`,
-//! `x-http-method-override`). So these are lists of what passes. A list of what does not would be one spelling
-//! short of the next one.
+//! Providers also look there for credentials, for the account, and for the real meaning of a request (`key`,
+//! `access_token`, `x-goog-user-project`, `x-http-method-override`). A deny list would always miss the next
+//! spelling, so these are allow lists.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::model::query;
 
-/// The parameters and headers of a dialect that say who the client is and what it wants.
+/// The parameters and headers of a dialect that describe the client and its wishes.
 pub struct Allowed {
     pub query: &'static [Parameter],
     /// Lower case. `accept` and `content-type` are not listed: see [`allowed_headers`].
     pub headers: &'static [&'static str],
-    /// Families of headers that are the client's own, open at the end: new versions of a client add to them.
+    /// Prefixes of the client's own headers, because new client versions add more.
     pub families: &'static [&'static str],
 }
 
-/// A parameter that a dialect documents.
+/// A parameter documented for a dialect.
 pub struct Parameter {
-    /// As it is sent on, to the letter.
+    /// The exact name that is sent.
     pub name: &'static str,
-    /// The only values that pass; empty: any.
+    /// The allowed values; empty allows any.
     pub values: &'static [&'static str],
 }
+
+/// Maximum number of parameters sent.
+const MOST_PARAMETERS: usize = 32;
 
 /// Longest value of a parameter, bytes.
 const LONGEST_VALUE: usize = 256;
 
-/// The media types of answers that the relay can read. Another one would go unmeasured.
+/// Media types of answers that the relay can read. Others could not be metered.
 const READABLE: [&str; 5] = [
     "application/json",
     "text/event-stream",
@@ -38,8 +41,8 @@ const READABLE: [&str; 5] = [
     "text/*",
 ];
 
-/// The query to send: the listed parameters, each once, by their first occurrence. Names are compared as a
-/// server decodes them, and values are encoded anew.
+/// The query to send: each listed parameter once, by its first occurrence, unless it is a list. Names are compared after decoding,
+/// values are encoded again.
 pub fn allowed_query(allowed: &Allowed, query: &str) -> Option<String> {
     let mut sent: Vec<&str> = Vec::new();
     let mut kept = String::new();
@@ -57,7 +60,9 @@ pub fn allowed_query(allowed: &Allowed, query: &str) -> Option<String> {
                     .values
                     .iter()
                     .any(|known| known.as_bytes() == value.as_ref()));
-        if !fits || sent.contains(&parameter.name) {
+        // A name with brackets is of a list.
+        let repeats = !parameter.name.ends_with("[]") && sent.contains(&parameter.name);
+        if !fits || repeats || sent.len() >= MOST_PARAMETERS {
             continue;
         }
         sent.push(parameter.name);
@@ -71,9 +76,8 @@ pub fn allowed_query(allowed: &Allowed, query: &str) -> Option<String> {
     (!kept.is_empty()).then_some(kept)
 }
 
-/// The headers to send. The body is JSON, so it is called that whatever the client calls it: Google reads a
-/// body that is called a form as a query, credentials included. The client chooses between media types of
-/// answers only among those that the relay reads.
+/// The headers to send. `content-type` is always JSON: Google parses a body declared as a form like a query,
+/// including credentials. `accept` is forwarded only if the relay can read all media types in it.
 pub fn allowed_headers(allowed: &Allowed, from: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 4);
     for (name, value) in from {
@@ -83,7 +87,7 @@ pub fn allowed_headers(allowed: &Allowed, from: &HeaderMap) -> HeaderMap {
             listed(allowed, name)
         };
         if passes {
-            headers.append(name.clone(), value.clone());
+            headers.append(named(name), value.clone());
         }
     }
     let kind = from.get(header::CONTENT_TYPE).filter(|kind| is_json(kind));
@@ -95,12 +99,38 @@ pub fn allowed_headers(allowed: &Allowed, from: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Names of headers that nearly every call has. Copying a name from the request allocates; copying one of
+/// these does not.
+static NAMES: [HeaderName; 17] = [
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("anthropic-dangerous-direct-browser-access"),
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("conversation_id"),
+    HeaderName::from_static("originator"),
+    HeaderName::from_static("session-id"),
+    HeaderName::from_static("session_id"),
+    HeaderName::from_static("x-app"),
+    HeaderName::from_static("x-claude-code-session-id"),
+    HeaderName::from_static("x-stainless-arch"),
+    HeaderName::from_static("x-stainless-lang"),
+    HeaderName::from_static("x-stainless-os"),
+    HeaderName::from_static("x-stainless-package-version"),
+    HeaderName::from_static("x-stainless-retry-count"),
+    HeaderName::from_static("x-stainless-runtime"),
+    HeaderName::from_static("x-stainless-runtime-version"),
+    HeaderName::from_static("x-stainless-timeout"),
+];
+
+fn named(name: &HeaderName) -> HeaderName {
+    NAMES.iter().find(|known| *known == name).unwrap_or(name).clone()
+}
+
 fn listed(allowed: &Allowed, name: &HeaderName) -> bool {
     let name = name.as_str();
     allowed.headers.contains(&name) || allowed.families.iter().any(|family| name.starts_with(family))
 }
 
-/// Whether every media range of an `accept` is one that the relay reads.
+/// Whether the relay can read every media range of an `accept` header.
 fn is_readable(accept: &HeaderValue) -> bool {
     let Ok(accept) = accept.to_str() else { return false };
     accept.split(',').all(|range| {

@@ -1,7 +1,7 @@
-//! Antigravity's accounts: Google logins, called as Code Assist is, in an envelope of their own.
+//! Antigravity's accounts: Google logins, called like Code Assist but with their own envelope.
 //!
-//! The envelope names who calls. That is this relay, unless the operator has `ANTIGRAVITY_USER_AGENT` say
-//! otherwise. Beside Gemini's models there are others', all asked in Gemini's form.
+//! The envelope names the calling program. That is this relay, unless the operator sets `ANTIGRAVITY_USER_AGENT`.
+//! There are models of Gemini and of other vendors, all called in Gemini's form.
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::account::outgoing::{bearer, own_headers, send};
 use crate::account::sign_in::{self, GoogleClient, NoSignIn, SignIn};
-use crate::account::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict, google, oauth, trial};
+use crate::account::{Accounts, Opening, RefreshOutcome, Trial, Unsendable, Verdict, google, oauth, trial};
 use crate::config::Config;
 use crate::dialect::call::{Assist, Call, Endpoint, request_id};
 use crate::dialect::{self, Dialect};
@@ -22,7 +22,7 @@ use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 use crate::model::secret::Secret;
 
-/// The scopes that Antigravity's own programs need, and the one that names the account's owner.
+/// The scopes that Antigravity's own programs request, and the one for the owner's email address.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform \
     https://www.googleapis.com/auth/userinfo.email \
     https://www.googleapis.com/auth/userinfo.profile \
@@ -42,7 +42,7 @@ impl Accounts for Antigravity {
         &dialect::gemini::Gemini
     }
 
-    /// Keys have no right to Antigravity alone: its models are asked in Gemini's form.
+    /// Antigravity has no permission of its own: its models are called in Gemini's form.
     fn service(&self) -> Service {
         Service::Gemini
     }
@@ -88,12 +88,13 @@ impl Accounts for Antigravity {
         call: &Call,
         account: &LiveAccount,
         config: &Config,
+        _now: Millis,
     ) -> Result<Request<Bytes>, Unsendable> {
         let Credentials::OAuth {
             access_token, tenant, ..
         } = &account.credentials
         else {
-            let why = "Antigravity knows no API keys, only logins";
+            let why = "Antigravity accepts only logins, no API keys";
             return Err(Unsendable::Account(why.to_owned()));
         };
         let mut headers = headers(access_token, config)?;
@@ -162,11 +163,11 @@ impl Accounts for Antigravity {
         )
     }
 
-    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome {
         oauth::refreshed(status, body, now)
     }
 
-    /// No client of the provider's own protocol is served, so no header of it passes.
+    /// No client speaks the provider's own protocol, so none of its headers is forwarded.
     fn passes_back(&self, _name: &HeaderName) -> bool {
         false
     }
@@ -180,7 +181,7 @@ impl Accounts for Antigravity {
     }
 }
 
-/// A cheap model that every account may use.
+/// A cheap model that every account has.
 const TRIAL_MODEL: &str = "gemini-2.5-flash";
 
 fn address(config: &Config, method: &str) -> String {
@@ -213,7 +214,7 @@ fn envelope(
         user_agent: &'a str,
         request: &'a RawValue,
     }
-    let unreadable = |_| Unsendable::Call("The request's body is no JSON object.".to_owned());
+    let unreadable = |_| Unsendable::Call("The request's body is not a JSON object.".to_owned());
     let inner = in_session(call);
     let envelope = Envelope {
         project,
@@ -225,8 +226,8 @@ fn envelope(
     serde_json::to_vec(&envelope).map(Bytes::from).map_err(unreadable)
 }
 
-/// The inner request with the name of its conversation, by which the provider finds its cache. The name is
-/// the relay's own: the provider must not learn how clients name their sessions.
+/// Adds a session id to the inner request, by which the provider finds its cache. The relay derives its own id,
+/// so that the provider does not learn the clients' session names.
 fn in_session(call: &Call) -> Bytes {
     let Some(session) = &call.session else {
         return call.body.clone();

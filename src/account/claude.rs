@@ -1,8 +1,12 @@
-//! Claude's accounts: official API keys, keys of compatible hosts, and logins.
+//! Claude's accounts: official API keys, keys of compatible hosts, keys of Amazon Bedrock, service accounts at Google
+//! Vertex AI, and logins.
 
+mod bedrock;
+pub(super) mod headers;
 mod judge;
 mod quota;
-pub(super) mod request;
+mod request;
+mod vertex;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -11,7 +15,7 @@ use crs_durable::pool::QuotaWindow;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{self, Exchange, NoSignIn, SignIn};
-use super::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict, oauth, trial};
+use super::{Accounts, Opening, RefreshOutcome, Trial, Unsendable, Verdict, oauth, trial};
 use crate::config::Config;
 use crate::dialect::Dialect;
 use crate::dialect::call::{Call, Endpoint};
@@ -21,10 +25,10 @@ use crate::model::account::live::LiveAccount;
 use crate::model::account::{Account, AccountKind, Grant, Platform};
 use crate::model::name::ModelName;
 
-/// How the names of the variables for OAuth begin.
+/// Prefix of the OAuth settings' variables.
 const VARIABLES: &str = "CLAUDE_OAUTH";
 
-/// Model families that have limits of their own.
+/// Model families with their own limits.
 const FAMILIES: [&str; 3] = ["opus", "sonnet", "haiku"];
 
 pub struct Claude;
@@ -42,8 +46,12 @@ impl Accounts for Claude {
         Service::Claude
     }
 
-    fn serves(&self, _kind: AccountKind, endpoint: Endpoint) -> bool {
-        matches!(endpoint, Endpoint::Messages | Endpoint::CountTokens)
+    fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Messages => true,
+            Endpoint::CountTokens => kind != AccountKind::BedrockRuntime,
+            _ => false,
+        }
     }
 
     fn request(
@@ -51,8 +59,9 @@ impl Accounts for Claude {
         call: &Call,
         account: &LiveAccount,
         config: &Config,
+        now: Millis,
     ) -> Result<Request<Bytes>, Unsendable> {
-        request::build(call, account, config)
+        request::build(call, account, config, now)
     }
 
     fn edits_long(&self, call: &Call) -> bool {
@@ -61,13 +70,17 @@ impl Accounts for Claude {
 
     fn judge(
         &self,
-        _model: &ModelName,
+        model: &ModelName,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         now: Millis,
     ) -> Verdict {
-        judge::answer(status, headers, body, now)
+        judge::answer(self.family(model), status, headers, body, now)
+    }
+
+    fn translated_error(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
+        judge::of_google(status, error)
     }
 
     fn judge_opening(&self, _model: &ModelName, first: &[u8], _now: Millis) -> Opening {
@@ -84,7 +97,7 @@ impl Accounts for Claude {
             || *name == header::CACHE_CONTROL
             || name.as_str() == "request-id"
             || name.as_str() == "x-should-retry"
-            // Not `anthropic-organization-id`: whose account serves is the operator's business.
+            // Not `anthropic-organization-id`: clients must not learn which account serves them.
             || name.as_str().starts_with("anthropic-ratelimit-")
     }
 
@@ -100,13 +113,13 @@ impl Accounts for Claude {
         let claude = &config.claude;
         let (scope, lifetime) = match grant {
             Grant::OAuth => ("org:create_api_key user:profile user:inference", None),
-            // A year, the longest that Anthropic gives.
+            // One year, Anthropic's maximum.
             Grant::SetupToken => ("user:inference", Some(31_536_000)),
         };
         Ok(SignIn {
             variables: VARIABLES,
             page: &claude.oauth_page,
-            // Has the page show the code, as nothing listens at the redirect address.
+            // Makes the page show the code, because nothing listens at the redirect address.
             page_more: &[("code", "true")],
             scope,
             client_id: sign_in::client_id(VARIABLES, claude.oauth_client_id.as_deref())?,
@@ -120,10 +133,10 @@ impl Accounts for Claude {
     fn refresh_request(&self, refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
         let client = config.claude.oauth_client_id.as_deref();
         oauth::json_request(&config.claude.oauth_url, refresh_token, client)
-            .ok_or_else(|| "CLAUDE_OAUTH_URL makes no valid address".to_owned())
+            .ok_or_else(|| "CLAUDE_OAUTH_URL is not a valid address".to_owned())
     }
 
-    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome {
         oauth::refreshed(status, body, now)
     }
 
@@ -136,5 +149,5 @@ impl Accounts for Claude {
     }
 }
 
-/// A model every Claude account may use, and the cheapest of them.
+/// The cheapest model that every Claude account has.
 const TRIAL_MODEL: &str = "claude-haiku-4-5";

@@ -1,7 +1,8 @@
-//! Gemini's accounts: keys of the Gemini API, and Google logins, which are served by Code Assist (`v1internal`).
+//! Gemini's accounts: keys of the Gemini API, service accounts for Vertex AI, and Google logins, which Code Assist
+//! (`v1internal`) serves.
 //!
-//! An API key speaks the first, an account the second; a client may speak either. Where they differ the call
-//! is put into an envelope or taken out of one, and so is the answer, piece by piece.
+//! API keys use the Gemini API, service accounts Vertex' form of it, logins Code Assist, and a client may speak either. If they differ, the call is
+//! wrapped in an envelope or unwrapped, and so is each piece of the answer.
 
 pub(super) mod request;
 
@@ -11,7 +12,7 @@ use crs_durable::gate::Service;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{self, GoogleClient, NoSignIn, SignIn};
-use super::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict, google, oauth};
+use super::{Accounts, Opening, RefreshOutcome, Trial, Unsendable, Verdict, google, oauth};
 use crate::config::Config;
 use crate::dialect::answer::Rewrite;
 use crate::dialect::call::{Call, Endpoint, Surface};
@@ -40,7 +41,7 @@ impl Accounts for Gemini {
     fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
         match endpoint {
             Endpoint::Generate(_) | Endpoint::CountContent(_) => true,
-            // About the Google account behind a login.
+            // They concern the Google account of a login.
             Endpoint::Assist(_) => kind == AccountKind::Login,
             _ => false,
         }
@@ -66,6 +67,7 @@ impl Accounts for Gemini {
         call: &Call,
         account: &LiveAccount,
         config: &Config,
+        _now: Millis,
     ) -> Result<Request<Bytes>, Unsendable> {
         request::build(call, account, config)
     }
@@ -94,14 +96,16 @@ impl Accounts for Gemini {
             return None;
         };
         let into = match (surface, &account.credentials) {
-            (Surface::Internal, Credentials::ApiKey { .. }) => envelope::Into::Envelope,
+            (Surface::Internal, Credentials::ApiKey { .. } | Credentials::ServiceAccount(_)) => {
+                envelope::Into::Envelope
+            }
             (Surface::V1 | Surface::V1Beta, Credentials::OAuth { .. }) => envelope::Into::Plain,
             _ => return None,
         };
         Some(envelope::rewriter(into, streams(headers)))
     }
 
-    /// Google limits each model by itself.
+    /// Google limits each model separately.
     fn family<'a>(&self, model: &'a ModelName) -> &'a str {
         model.canonical()
     }
@@ -128,7 +132,7 @@ impl Accounts for Gemini {
         )
     }
 
-    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome {
         oauth::refreshed(status, body, now)
     }
 
@@ -155,9 +159,9 @@ impl Accounts for Gemini {
     }
 }
 
-/// Calls of Code Assist, and whose account it is.
+/// Code Assist, and the email address of the account's owner.
 const SCOPE: &str =
     "https://www.googleapis.com/auth/cloud-platform https://www.googleapis.com/auth/userinfo.email";
 
-/// A cheap model that keys and accounts may use.
+/// A cheap model that keys and logins have.
 const TRIAL_MODEL: &str = "gemini-2.5-flash";

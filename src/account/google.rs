@@ -1,5 +1,4 @@
-//! Shared by Google's accounts, whichever product they log in to: the meaning of answers, whose project
-//! pays, how tokens are renewed.
+//! Shared by all kinds of Google accounts: judging answers, the billed project, token renewal.
 
 pub(super) mod judge;
 pub(super) mod project;
@@ -10,7 +9,7 @@ use http::Request;
 use super::oauth;
 use crate::model::secret::Secret;
 
-/// A refresh at Google, which wants the client's secret as well. `url`: that of `GOOGLE_OAUTH_URL`.
+/// A refresh at Google, which also requires the client's secret. `url`: the `GOOGLE_OAUTH_URL`.
 pub(super) fn refresh_request(
     url: &str,
     refresh_token: &str,
@@ -22,5 +21,5 @@ pub(super) fn refresh_request(
         ("client_secret", client_secret.map(Secret::reveal)),
     ];
     oauth::form_request(url, refresh_token, &more)
-        .ok_or_else(|| "GOOGLE_OAUTH_URL makes no valid address".to_owned())
+        .ok_or_else(|| "GOOGLE_OAUTH_URL is not a valid address".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Lengths of time as providers write them: `1s`, `6m0s`, `8h44m7.5s`, `373.8ms`.
+//! Parses durations in the providers' notation: `1s`, `6m0s`, `8h44m7.5s`, `373.8ms`.
 
 /// Milliseconds, rounded up.
 pub(super) fn interval(text: &str) -> Option<u64> {
@@ -27,7 +27,7 @@ pub(super) fn interval(text: &str) -> Option<u64> {
             };
         rest = tail;
     }
-    // `as` saturates, which is what a length beyond all bounds should do.
+    // `as` saturates, which suits an excessive duration.
     Some(sum.ceil() as u64)
 }
 

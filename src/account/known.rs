@@ -1,42 +1,40 @@
-//! Known words of providers, and whom they are about: each provider has a table of them, with a source for
-//! each row.
+//! Known error messages of providers and their subjects: each provider has a table with a source for each row.
 //!
-//! A refusal (401, 403 and their like) may be about the account or about the request, and the status does not
-//! tell.
-//! Only known words mark an account; whatever is not known is another account's to confirm.
+//! A refusal (401, 403 and similar) may concern the account or the request, and the status does not say which.
+//! Only known messages mark an account; for unknown ones another account must confirm.
 
 use crs_durable::Millis;
 
 use super::{PROBE_AFTER_MS, Verdict};
 
-/// Whom words are about.
+/// The subject of an error message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// The credentials: they are renewed first, then the account is marked until it has new ones.
+pub(super) enum Subject {
+    /// The credentials: they are renewed, and if that fails the account is marked until it has new ones.
     Credentials,
-    /// The account, until the operator mends it elsewhere: marked, with one probe after a while.
+    /// The account, until the operator fixes it at the provider: marked, with one probe after a while.
     Account,
-    /// The request, on an account like this one: no mark.
+    /// The request, for accounts like this one: no mark.
     Request,
-    /// The request's size against what is left of a limit: smaller ones may be served meanwhile.
+    /// The request's size relative to the rest of a limit: smaller requests may still be served.
     Size,
 }
 
-/// How words are recognised.
+/// How a message is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Says {
+pub(super) enum Pattern {
     /// The error's type, code or reason.
     Word(&'static str),
-    /// The message's beginning, in lower case. Never a part of it: an error may quote what the client sent.
+    /// The message's beginning, in lower case. Never its middle, because an error may quote the client's text.
     Begins(&'static str),
 }
 
-/// One row.
-pub(super) struct Known {
+/// A row of the table.
+pub(super) struct KnownMessage {
     pub(super) status: u16,
-    pub(super) says: Says,
-    pub(super) about: About,
-    /// Where the words are from, for people.
+    pub(super) says: Pattern,
+    pub(super) about: Subject,
+    /// Source of the message, for readers.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "for people, and for the test of the tables")
@@ -44,13 +42,13 @@ pub(super) struct Known {
     pub(super) source: &'static str,
 }
 
-/// Whom an error with these words (type, code, reasons) and this message is about, if that is known.
+/// The subject of an error with these words (type, code, reasons) and this message, if it is known.
 pub(super) fn about(
-    table: &[Known],
+    table: &[KnownMessage],
     status: u16,
     has_word: impl Fn(&str) -> bool,
     message: &str,
-) -> Option<About> {
+) -> Option<Subject> {
     let begins = |begin: &str| {
         let message = message.trim_start().as_bytes();
         let head = message.get(..begin.len());
@@ -60,14 +58,15 @@ pub(super) fn about(
         .iter()
         .filter(|row| row.status == status)
         .find(|row| match row.says {
-            Says::Word(word) => has_word(word),
-            Says::Begins(begin) => begins(begin),
+            Pattern::Word(word) => has_word(word),
+            Pattern::Begins(begin) => begins(begin),
         });
     row.map(|row| row.about)
 }
 
-impl About {
-    /// The verdict that follows. `why`: the provider's words, bounded. `retry_at`: when it allows the next try.
+impl Subject {
+    /// The verdict for this subject. `why`: the provider's message, shortened; `retry_at`: when the provider
+    /// allows the next try.
     pub(super) fn verdict(self, why: String, retry_at: Option<Millis>, now: Millis) -> Verdict {
         match self {
             Self::Credentials => Verdict::unauthorized(why),
@@ -83,27 +82,27 @@ pub(super) mod tests {
     use super::*;
 
     /// Rules for every table.
-    pub(crate) fn check(table: &[Known]) {
+    pub(crate) fn check(table: &[KnownMessage]) {
         for row in table {
             assert!(!row.source.is_empty(), "{:?}", row.says);
-            if let Says::Begins(begin) = row.says {
+            if let Pattern::Begins(begin) = row.says {
                 assert_eq!(begin, begin.to_ascii_lowercase());
                 assert!(begin.len() >= 15, "too short to be sure: {begin}");
             }
         }
     }
 
-    const TABLE: [Known; 2] = [
-        Known {
+    const TABLE: [KnownMessage; 2] = [
+        KnownMessage {
             status: 403,
-            says: Says::Begins("the account is closed"),
-            about: About::Account,
+            says: Pattern::Begins("the account is closed"),
+            about: Subject::Account,
             source: "here",
         },
-        Known {
+        KnownMessage {
             status: 429,
-            says: Says::Word("too_large"),
-            about: About::Request,
+            says: Pattern::Word("too_large"),
+            about: Subject::Request,
             source: "here",
         },
     ];
@@ -111,14 +110,14 @@ pub(super) mod tests {
     #[test]
     fn words_are_known_by_their_status_and_beginning() {
         let of = |status, message: &str| about(&TABLE, status, |_| false, message);
-        assert_eq!(of(403, "The account is CLOSED. Sorry."), Some(About::Account));
+        assert_eq!(of(403, "The account is CLOSED. Sorry."), Some(Subject::Account));
         assert_eq!(of(400, "The account is closed."), None, "another status");
         assert_eq!(of(403, "You said: the account is closed"), None, "a quotation");
         assert_eq!(of(403, "The account"), None);
         assert_eq!(of(403, "Ünd the account is closed"), None);
         assert_eq!(
             about(&TABLE, 429, |word| word == "too_large", ""),
-            Some(About::Request)
+            Some(Subject::Request)
         );
     }
 }

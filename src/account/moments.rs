@@ -1,54 +1,54 @@
-//! Moments and waits as providers' headers and bodies tell them, read in one place and bounded.
+//! Parses times and waits in providers' headers and bodies, and limits them.
 //!
 //! | format | example | source |
 //! | --- | --- | --- |
-//! | seconds, whole or with a fraction | `retry-after: 90`, `90.5` | RFC 9110 §10.2.3, OpenAI |
-//! | milliseconds | `retry-after-ms: 1500` | OpenAI, and what its and Anthropic's SDKs read first |
-//! | an HTTP date, in any of its three forms | `retry-after: Sat, 28 Nov 2026 08:22:22 GMT` | RFC 9110 §5.6.7 |
-//! | the same in any case, in another zone, as mail dates and ISO moments have it | `... 08:22:22 +0000`, `2026-11-28T08:22:22Z` | RFC 5322 §3.3, RFC 3339, seen of proxies |
+//! | seconds, whole or fractional | `retry-after: 90`, `90.5` | RFC 9110 §10.2.3, OpenAI |
+//! | milliseconds | `retry-after-ms: 1500` | OpenAI; its and Anthropic's SDKs read it first |
+//! | an HTTP date in one of its three forms | `retry-after: Sat, 28 Nov 2026 08:22:22 GMT` | RFC 9110 §5.6.7 |
+//! | the same in any case or time zone, as in mail dates and ISO times | `... 08:22:22 +0000`, `2026-11-28T08:22:22Z` | RFC 5322 §3.3, RFC 3339, observed at proxies |
 //!
-//! A value that is negative, not a number or in the past is ignored. A quota window's reset beyond [`FURTHEST_MS`] is
-//! cut to that: the longest real window is a week's. A bare `retry-after` proves no window: it is cut to
-//! [`LONGEST_RETRY_MS`].
+//! Values that are negative, not a number or in the past are ignored. Resets of quota windows are limited to
+//! [`FURTHEST_MS`]; the longest real window is one week. A `retry-after` alone does not prove a window and is
+//! limited to [`LONGEST_RETRY_MS`].
 
 use chrono::{DateTime, NaiveDateTime};
 use crs_durable::Millis;
 use http::HeaderMap;
 
-/// No wait is longer, milliseconds.
+/// Maximum wait, milliseconds.
 const FURTHEST_MS: f64 = 31.0 * 86_400_000.0;
 
-/// No bare `retry-after` holds for longer, milliseconds.
+/// Maximum wait from a `retry-after` alone, milliseconds.
 pub(super) const LONGEST_RETRY_MS: u64 = 3_600_000;
 
-/// When an answer's headers allow the next try, at most [`LONGEST_RETRY_MS`] from now.
+/// When an answer's headers allow the next try; at most [`LONGEST_RETRY_MS`] from now.
 pub(super) fn retry_at(headers: &HeaderMap, now: Millis) -> Option<Millis> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let in_ms = || after_ms(now, text("retry-after-ms")?.parse().ok()?);
-    let told = || {
-        let told = text("retry-after")?;
-        match told.parse::<f64>() {
+    let in_header = || {
+        let value = text("retry-after")?;
+        match value.parse::<f64>() {
             Ok(seconds) => after_seconds(now, seconds),
-            Err(_) => not_past(now, http_date(told)? as f64),
+            Err(_) => not_past(now, http_date(value)? as f64),
         }
     };
-    let at = in_ms().or_else(told)?;
+    let at = in_ms().or_else(in_header)?;
     Some(at.min(now.saturating_add(LONGEST_RETRY_MS)))
 }
 
-/// So many seconds from now.
+/// This many seconds from now.
 pub(super) fn after_seconds(now: Millis, seconds: f64) -> Option<Millis> {
     after_ms(now, seconds * 1000.0)
 }
 
-/// So many milliseconds from now.
+/// This many milliseconds from now.
 pub(super) fn after_ms(now: Millis, wait: f64) -> Option<Millis> {
-    let told = wait.is_finite() && wait >= 0.0;
-    // `as` saturates, and it is bounded.
-    told.then(|| now.saturating_add(wait.min(FURTHEST_MS).ceil() as Millis))
+    let is_valid = wait.is_finite() && wait >= 0.0;
+    // `as` saturates, and the value is bounded.
+    is_valid.then(|| now.saturating_add(wait.min(FURTHEST_MS).ceil() as Millis))
 }
 
-/// So many seconds since 1970; `None` if that is past.
+/// This many seconds since 1970; `None` if that is in the past.
 pub(super) fn at_seconds(now: Millis, seconds: f64) -> Option<Millis> {
     not_past(now, seconds * 1000.0)
 }
@@ -58,15 +58,15 @@ fn not_past(now: Millis, at: f64) -> Option<Millis> {
     (wait > 0.0).then(|| after_ms(now, wait)).flatten()
 }
 
-/// Milliseconds since 1970 of an HTTP date. The weekday is not checked: some servers' is wrong, and some leave it
-/// out. Names of months are read in any case.
+/// Milliseconds since 1970 of an HTTP date. The weekday is ignored: some servers send a wrong one or none. Month
+/// names are read in any case.
 fn http_date(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
         return Some(moment.timestamp_millis());
     }
     let (date, zone) = match text.rsplit_once(' ') {
-        // asctime, the only form without a zone, ends with the year and means UTC.
+        // asctime is the only form without a zone. It ends with the year and means UTC.
         Some((_, year)) if year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()) => (text, 0),
         Some((date, zone)) => (date.trim_end(), zone_seconds(zone)?),
         None => return None,
@@ -81,7 +81,7 @@ fn http_date(text: &str) -> Option<i64> {
     Some(date?.and_utc().timestamp_millis() - zone * 1000)
 }
 
-/// Seconds east of Greenwich: `GMT`, `UTC`, `Z`, `+0000`, `-05:00`.
+/// Offset from UTC in seconds, positive to the east: `GMT`, `UTC`, `Z`, `+0000`, `-05:00`.
 fn zone_seconds(zone: &str) -> Option<i64> {
     if ["gmt", "utc", "ut", "z"]
         .iter()
@@ -110,7 +110,7 @@ mod tests {
     /// 2026-11-28T08:20:52Z.
     const NOW: Millis = 1_795_854_052_000;
 
-    fn told(name: &'static str, value: &str) -> Option<u64> {
+    fn wait_of(name: &'static str, value: &str) -> Option<u64> {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
         retry_at(&headers, NOW).map(|at| at - NOW)
@@ -143,10 +143,10 @@ mod tests {
             ("2026-11-28T08:22:22Z", 90_000),
             ("2026-11-28T09:22:22.5+01:00", 90_500),
         ] {
-            assert_eq!(told("retry-after", value), Some(wait), "{value}");
+            assert_eq!(wait_of("retry-after", value), Some(wait), "{value}");
         }
-        assert_eq!(told("retry-after-ms", "1500"), Some(1_500));
-        assert_eq!(told("retry-after-ms", "1500.2"), Some(1_501));
+        assert_eq!(wait_of("retry-after-ms", "1500"), Some(1_500));
+        assert_eq!(wait_of("retry-after-ms", "1500.2"), Some(1_501));
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             "GMT",
             " ",
         ] {
-            assert_eq!(told("retry-after", odd), None, "{odd}");
+            assert_eq!(wait_of("retry-after", odd), None, "{odd}");
         }
         for much in [
             "3601",
@@ -188,9 +188,9 @@ mod tests {
             "99999999999999999999",
             "Sat, 28 Nov 9026 08:22:22 GMT",
         ] {
-            assert_eq!(told("retry-after", much), Some(LONGEST_RETRY_MS), "{much}");
+            assert_eq!(wait_of("retry-after", much), Some(LONGEST_RETRY_MS), "{much}");
         }
-        assert_eq!(told("retry-after-ms", "1e15"), Some(LONGEST_RETRY_MS));
+        assert_eq!(wait_of("retry-after-ms", "1e15"), Some(LONGEST_RETRY_MS));
     }
 
     #[test]

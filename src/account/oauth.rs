@@ -1,4 +1,4 @@
-//! Renewal of OAuth tokens, and what a sign-in shares with it, as far as the providers do it alike.
+//! OAuth token renewal, and helpers shared with sign-in, as far as the providers agree.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::outgoing::own_headers;
-use crate::account::Refreshed;
+use crate::account::RefreshOutcome;
 use crate::model::account::live::NewTokens;
 use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
-/// A refresh as Anthropic takes it; `None`: the address is none.
+/// A refresh request with a JSON body, as Anthropic requires; `None` if the address is invalid.
 pub(super) fn json_request(
     url: &str,
     refresh_token: &str,
@@ -32,7 +32,7 @@ pub(super) fn json_request(
     )
 }
 
-/// A refresh as RFC 6749 §6 has it: a form.
+/// A refresh request with a form body, RFC 6749 §6.
 pub(super) fn form_request(
     url: &str,
     refresh_token: &str,
@@ -47,7 +47,7 @@ pub(super) fn form_request(
     )
 }
 
-/// A question to a token endpoint.
+/// A request to a token endpoint.
 pub(super) fn request(url: &str, body: String, kind: HeaderValue) -> Option<Request<Bytes>> {
     let mut request = Request::new(Bytes::from(body));
     *request.method_mut() = Method::POST;
@@ -58,7 +58,7 @@ pub(super) fn request(url: &str, body: String, kind: HeaderValue) -> Option<Requ
     Some(request)
 }
 
-/// The fields as a form, or as a query.
+/// Encodes the fields as a form or query.
 pub(super) fn form(fields: &[(&str, &str)]) -> String {
     let pairs = fields
         .iter()
@@ -66,15 +66,16 @@ pub(super) fn form(fields: &[(&str, &str)]) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// The claims of a JSON web token. They are not proved: its holder may read them to learn about itself.
+/// The claims of a JSON web token. The signature is not verified: the token's owner only reads facts about
+/// itself.
 pub(super) fn claims(token: &str) -> Option<Value> {
     let payload = token.split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     serde_json::from_slice(&payload).ok()
 }
 
-/// OAuth 2.0, RFC 6749 §5.1 and §5.2.
-pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+/// Reads the answer of a token endpoint, RFC 6749 §5.1 and §5.2.
+pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome {
     #[derive(Deserialize)]
     struct Tokens {
         access_token: String,
@@ -83,7 +84,7 @@ pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refresh
     }
     if status.is_success() {
         return match serde_json::from_slice::<Tokens>(body) {
-            Ok(tokens) if !tokens.access_token.is_empty() => Refreshed::Tokens(NewTokens {
+            Ok(tokens) if !tokens.access_token.is_empty() => RefreshOutcome::Tokens(NewTokens {
                 access_token: Secret::new(tokens.access_token),
                 refresh_token: tokens
                     .refresh_token
@@ -94,16 +95,16 @@ pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refresh
                     .map(|seconds| now.saturating_add(seconds.saturating_mul(1000))),
                 tenant: None,
             }),
-            _ => Refreshed::Failed("the token endpoint answered 200 without an access token".to_owned()),
+            _ => RefreshOutcome::Failed("the token endpoint answered 200 without an access token".to_owned()),
         };
     }
     if matches!(status.as_u16(), 400 | 401 | 403) && names_a_dead_grant(body) {
-        return Refreshed::Refused("the provider refused the refresh token (invalid_grant)".to_owned());
+        return RefreshOutcome::Refused("the provider refused the refresh token (invalid_grant)".to_owned());
     }
-    Refreshed::Failed(format!("the token endpoint answered {}", status.as_u16()))
+    RefreshOutcome::Failed(format!("the token endpoint answered {}", status.as_u16()))
 }
 
-/// `{"error":"invalid_grant"}`, or an object around the word: Anthropic calls it `type`, OpenAI `code`.
+/// `{"error":"invalid_grant"}`, or an object with the word: Anthropic calls the member `type`, OpenAI `code`.
 fn names_a_dead_grant(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Answer {
@@ -136,13 +137,13 @@ fn names_a_dead_grant(body: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn read(status: u16, body: &str) -> Refreshed {
+    fn read(status: u16, body: &str) -> RefreshOutcome {
         refreshed(StatusCode::from_u16(status).unwrap(), body.as_bytes(), 1_000)
     }
 
     #[test]
     fn new_tokens_carry_their_end() {
-        let Refreshed::Tokens(tokens) =
+        let RefreshOutcome::Tokens(tokens) =
             read(200, r#"{"access_token":"a","refresh_token":"r","expires_in":60}"#)
         else {
             panic!()
@@ -151,7 +152,7 @@ mod tests {
             (tokens.access_token.reveal(), tokens.expires_at),
             ("a", Some(61_000))
         );
-        let Refreshed::Tokens(tokens) = read(200, r#"{"access_token":"a"}"#) else {
+        let RefreshOutcome::Tokens(tokens) = read(200, r#"{"access_token":"a"}"#) else {
             panic!()
         };
         assert!(tokens.refresh_token.is_none() && tokens.expires_at.is_none());
@@ -161,18 +162,18 @@ mod tests {
     fn only_a_dead_grant_is_final() {
         assert!(matches!(
             read(400, r#"{"error":"invalid_grant"}"#),
-            Refreshed::Refused(_)
+            RefreshOutcome::Refused(_)
         ));
         assert!(matches!(
             read(401, r#"{"error":{"type":"invalid_grant"}}"#),
-            Refreshed::Refused(_)
+            RefreshOutcome::Refused(_)
         ));
         assert!(matches!(
             read(
                 401,
                 r#"{"error":{"message":"used","type":"invalid_request_error","code":"refresh_token_reused"}}"#
             ),
-            Refreshed::Refused(_)
+            RefreshOutcome::Refused(_)
         ));
         for (status, body) in [
             (400, r#"{"error":"invalid_request"}"#),
@@ -182,7 +183,7 @@ mod tests {
             (403, "<html>"),
         ] {
             assert!(
-                matches!(read(status, body), Refreshed::Failed(_)),
+                matches!(read(status, body), RefreshOutcome::Failed(_)),
                 "{status} {body}"
             );
         }

@@ -1,5 +1,5 @@
 //! OpenAI's accounts: API keys of OpenAI and compatible hosts, which serve Responses and Chat Completions, and
-//! logins of ChatGPT, which serve Responses only.
+//! ChatGPT logins, which serve Responses only.
 
 mod judge;
 mod oauth;
@@ -16,7 +16,7 @@ use crs_durable::pool::QuotaWindow;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 use super::sign_in::{NoSignIn, SignIn};
-use super::{Accounts, Opening, Refreshed, Trial, Unsendable, Verdict};
+use super::{Accounts, Opening, RefreshOutcome, Trial, Unsendable, Verdict};
 use crate::config::Config;
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::wire::marks;
@@ -44,9 +44,14 @@ impl Accounts for OpenAi {
 
     fn serves(&self, kind: AccountKind, endpoint: Endpoint) -> bool {
         match endpoint {
-            Endpoint::Responses | Endpoint::CompactResponses => true,
+            // Codex asks ChatGPT for images, too.
+            Endpoint::Responses | Endpoint::CompactResponses | Endpoint::Images(_) => {
+                kind != AccountKind::ChatHost
+            }
             // ChatGPT has no such endpoints.
-            Endpoint::ChatCompletions | Endpoint::CountInput => kind == AccountKind::Key,
+            Endpoint::ChatCompletions => matches!(kind, AccountKind::Key | AccountKind::ChatHost),
+            // ChatGPT stores no responses.
+            Endpoint::CountInput | Endpoint::Stored(_) => kind == AccountKind::Key,
             _ => false,
         }
     }
@@ -56,6 +61,7 @@ impl Accounts for OpenAi {
         call: &Call,
         account: &LiveAccount,
         config: &Config,
+        _now: Millis,
     ) -> Result<Request<Bytes>, Unsendable> {
         request::build(call, account, config)
     }
@@ -63,6 +69,7 @@ impl Accounts for OpenAi {
     fn edits_long(&self, call: &Call) -> bool {
         match call.endpoint {
             Endpoint::ChatCompletions => marks::ids::long_in_chat(&call.body),
+            Endpoint::Images(_) => false,
             _ => marks::ids::long_in_responses(&call.body),
         }
     }
@@ -94,7 +101,7 @@ impl Accounts for OpenAi {
         matches!(name, "retry-after-ms" | "x-should-retry" | "x-reasoning-included")
             || name.starts_with("x-ratelimit-")
             || name.starts_with("x-codex-")
-            // Whose account serves is the operator's business.
+            // Clients must not learn which account serves them.
             || name.starts_with("openai-") && !request::names_an_account(name)
     }
 
@@ -110,7 +117,7 @@ impl Accounts for OpenAi {
         reasoning::left_out(call, readable)
     }
 
-    /// Limits of API keys are a model's own.
+    /// API keys have separate limits for each model.
     fn family<'a>(&self, model: &'a ModelName) -> &'a str {
         model.canonical()
     }
@@ -123,7 +130,7 @@ impl Accounts for OpenAi {
         oauth::refresh_request(refresh_token, config)
     }
 
-    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+    fn refreshed(&self, status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome {
         oauth::refreshed(status, body, now)
     }
 

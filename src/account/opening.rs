@@ -1,23 +1,23 @@
-//! The first bytes of a success: an error, if they begin like one.
+//! Detects an error in the first bytes of a success.
 //!
-//! A good answer is recognised by its first bytes, so that nothing of it waits. Only what begins like an error is
-//! waited for until it can be read.
+//! A good answer is recognised by its first bytes and not delayed. Only bytes that look like an error are held
+//! until the error can be read.
 
-/// How errors begin, by protocol.
+/// Whether the bytes begin with an error of the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Begins<'a> {
     Well,
-    /// Like an error, as far as it is here.
+    /// They look like an error that is not complete yet.
     Unclear,
-    /// With this JSON text, which is whole.
+    /// An error with this complete JSON text.
     With(&'a [u8]),
 }
 
-/// How a protocol's errors begin.
+/// The beginnings of a protocol's errors.
 pub(super) struct Errors {
-    /// Names of events that are errors.
+    /// Names of error events.
     pub(super) events: &'static [&'static str],
-    /// Beginnings of their JSON, without blanks.
+    /// Beginnings of their JSON, without white space.
     pub(super) data: &'static [&'static str],
 }
 
@@ -58,9 +58,9 @@ pub(super) fn begins<'a>(first: &'a [u8], errors: &Errors) -> Begins<'a> {
 /// The text after a prefix.
 enum After<'a> {
     Rest(&'a [u8]),
-    /// The text ends before the prefix does.
+    /// The text ends inside the prefix.
     Cut,
-    /// It begins otherwise.
+    /// It has another beginning.
     Other,
 }
 
@@ -72,7 +72,7 @@ fn after<'a>(text: &'a [u8], prefix: &str) -> After<'a> {
     }
 }
 
-/// `known`: the event's name has said that it is an error.
+/// `known`: the event's name already says that it is an error.
 fn data<'a>(text: &'a [u8], errors: &Errors, known: bool) -> Begins<'a> {
     match after(text, "data:") {
         After::Cut => Begins::Unclear,
@@ -84,7 +84,7 @@ fn data<'a>(text: &'a [u8], errors: &Errors, known: bool) -> Begins<'a> {
                 (true, Some(line)) => Begins::With(line),
             }
         }
-        // No stream of events: an object, or a list whose first element counts.
+        // Not a stream of events: an object, or a list whose first element counts.
         After::Other => {
             let text = text.trim_ascii_start();
             let json = text.strip_prefix(b"[").unwrap_or(text);
@@ -102,7 +102,7 @@ fn data<'a>(text: &'a [u8], errors: &Errors, known: bool) -> Begins<'a> {
     }
 }
 
-/// Whether the text begins, or may go on to begin, like one of these, blanks left aside.
+/// Whether the text begins with one of these, or is a prefix of one, ignoring white space.
 fn looks(text: &[u8], like: &[&str]) -> bool {
     like.iter().any(|like| {
         let dense = text.iter().filter(|byte| !byte.is_ascii_whitespace());

@@ -1,5 +1,5 @@
-//! Signing in at a provider, as far as providers do it alike: the page where a person allows it, and the
-//! exchange of the code that it gives for tokens. OAuth 2.0 with PKCE, RFC 6749 §4.1 and RFC 7636.
+//! Sign-in at a provider: the page where a person grants access, and the exchange of the page's code for tokens.
+//! OAuth 2.0 with PKCE, RFC 6749 §4.1 and RFC 7636.
 
 use bytes::Bytes;
 use http::Request;
@@ -13,37 +13,38 @@ use crate::model::account::Grant;
 use crate::model::secret::Secret;
 use crate::model::text::is_hidden;
 
-/// How one platform is signed in to: where, and as which client of the operator's.
+/// The sign-in parameters of a platform, with the operator's OAuth client.
 pub struct SignIn<'a> {
-    /// How the names of its variables begin: `CLAUDE_OAUTH`.
+    /// Prefix of the settings' variables, such as `CLAUDE_OAUTH`.
     pub variables: &'static str,
-    /// The page that a browser is sent to.
+    /// The page to open in a browser.
     pub(super) page: &'a str,
     /// Further parameters of the page.
     pub(super) page_more: &'static [(&'static str, &'static str)],
     pub(super) scope: &'static str,
     pub(super) client_id: &'a str,
     pub(super) client_secret: Option<&'a Secret>,
-    /// Where the page sends the browser with the code; as the client is registered at the provider.
+    /// The address to which the page redirects with the code, as registered at the provider.
     pub(super) redirect_uri: &'a str,
     pub(super) token_url: &'a str,
     pub(super) exchange: Exchange,
 }
 
-/// How the token endpoint is asked.
+/// The format of requests to the token endpoint.
 pub(super) enum Exchange {
-    /// As RFC 6749 has it.
+    /// A form, RFC 6749.
     Form,
-    /// As Anthropic has it. The seconds that the token is to last, if that may be said.
+    /// JSON, as Anthropic requires. `lifetime`: the requested lifetime of the token, seconds, if one may be
+    /// requested.
     Json { lifetime: Option<u32> },
 }
 
 /// Why signing in is impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoSignIn {
-    /// This variable says which client to be, and is not set.
+    /// This variable with the client's id is not set.
     Unset(String),
-    /// The platform gives no such tokens.
+    /// The platform has no such tokens.
     OtherGrant,
 }
 
@@ -52,11 +53,11 @@ pub(super) fn client_id<'a>(variables: &str, id: Option<&'a str>) -> Result<&'a 
     id.ok_or_else(|| NoSignIn::Unset(format!("{variables}_CLIENT_ID")))
 }
 
-/// A client at Google. Which one differs from platform to platform; all else is Google's.
+/// An OAuth client at Google. The platforms differ only in these values.
 pub(super) struct GoogleClient<'a> {
     pub(super) variables: &'static str,
     pub(super) id: Option<&'a str>,
-    /// Google asks for it, although programs that people install cannot keep it.
+    /// Google requires it although installed programs cannot keep it secret.
     pub(super) secret: Option<&'a Secret>,
     pub(super) redirect_uri: &'a str,
     pub(super) scope: &'static str,
@@ -74,7 +75,7 @@ pub(super) fn google<'a>(
     Ok(SignIn {
         variables: client.variables,
         page: &google.oauth_page,
-        // Without the second, Google gives a refresh token for the first sign-in of a person only.
+        // Without the second, Google sends a refresh token only at a person's first sign-in.
         page_more: &[("access_type", "offline"), ("prompt", "consent")],
         scope: client.scope,
         client_id: client_id(client.variables, client.id)?,
@@ -86,7 +87,7 @@ pub(super) fn google<'a>(
 }
 
 impl SignIn<'_> {
-    /// The variables that say which client we are.
+    /// The variables with the OAuth client.
     pub fn client_variables(&self) -> String {
         let id = format!("{}_CLIENT_ID", self.variables);
         match self.client_secret {
@@ -110,7 +111,7 @@ impl SignIn<'_> {
         format!("{}?{query}", self.page)
     }
 
-    /// The request that turns a code into tokens; `None`: the endpoint's address is none.
+    /// The request that exchanges a code for tokens; `None` if the endpoint's address is invalid.
     pub fn exchange(&self, code: &str, state: &str, verifier: &str) -> Option<Request<Bytes>> {
         let mut fields = vec![
             ("grant_type", "authorization_code"),
@@ -147,8 +148,8 @@ impl SignIn<'_> {
     }
 }
 
-/// Who has signed in, as the answer of the token endpoint names them: Anthropic beside the tokens, OpenAI and
-/// Google in the identity token.
+/// The email address of the person who signed in, from the token endpoint's answer: Anthropic sends it beside the
+/// tokens, OpenAI and Google in the identity token.
 pub fn email(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Answer {
@@ -168,8 +169,8 @@ pub fn email(answer: &[u8]) -> Option<String> {
     plain.then_some(email)
 }
 
-/// The word for what is wrong in a refusal of the token endpoint, RFC 6749 §5.2: `{"error": "invalid_grant"}`,
-/// or an object around the word. Nothing else of the answer: it may repeat what was sent.
+/// The error word in a refusal of the token endpoint, RFC 6749 §5.2: `{"error": "invalid_grant"}`, or an object
+/// with the word. Nothing else is returned, because the answer may echo secrets.
 pub fn word(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Answer {
@@ -183,7 +184,7 @@ pub fn word(answer: &[u8]) -> Option<String> {
     is_word(word).then(|| word.to_owned())
 }
 
-/// Whether this may be a word for an error: it can be shown without a look at what it is.
+/// Whether the text looks like an error word, so that it is safe to show.
 pub fn is_word(text: &str) -> bool {
     (1..=40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

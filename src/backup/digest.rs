@@ -1,8 +1,8 @@
-//! One number for all records of a store, in whatever order they are read.
+//! A digest of all records of a store, independent of their order.
 //!
-//! Each record (a text, a field of a hash, a member of a set) is hashed with SHA-256 together with its key, the key's
-//! type and end. The sum of these hashes, modulo 2^256, is the digest. It shows that two stores hold the same; it is no
-//! seal against somebody who chooses records, which the proofs in a file are.
+//! Each record (a text, a field of a hash, a member of a set) is hashed with SHA-256 together with its key, the
+//! key's type and expiry. The sum of these hashes modulo 2^256 is the digest. It shows that two stores are equal,
+//! but does not protect against chosen records; the proofs in a file do.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,22 @@ use sha2::{Digest as _, Sha256};
 use crate::port::clock::Millis;
 use crate::port::whole::{Content, Part};
 
-/// Milliseconds of the spans in which keys that end are summed.
+/// Period over which expiring keys are summed together, milliseconds.
 const SPAN: Millis = 60_000;
 
-/// A sum of hashes, and how many they are of.
+/// A sum of hashes, and their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     pub records: u64,
-    /// Lowest digits first.
+    /// Little-endian digits.
     of: [u64; 4],
 }
 
-/// The digest while records are read.
+/// A digest being computed.
 #[derive(Clone, Debug, Default)]
 pub struct Digest {
     lasting: Sum,
-    /// Of keys that end, by the minute: some may be gone when another store is compared.
+    /// Sums of expiring keys by minute, because some may have expired in the other store.
     ending: BTreeMap<u64, Sum>,
     pub keys: u64,
     pub bytes: u64,
@@ -55,19 +55,19 @@ impl Digest {
             }
             Content::Sorted(entries) => {
                 for (score, member) in entries {
-                    // Both zeros are one.
+                    // Negative zero becomes zero.
                     sum.add(hash.with(member, &(score + 0.0).to_bits().to_be_bytes()));
                 }
             }
         }
     }
 
-    /// Of all records.
+    /// The sum of all records.
     pub fn whole(&self) -> Sum {
         self.after(0)
     }
 
-    /// Of the records that no store has dropped by `moment`.
+    /// The sum of the records that have not expired by `moment`.
     pub fn after(&self, moment: Millis) -> Sum {
         let mut sum = self.lasting;
         for (_, part) in self.ending.range(moment.div_ceil(SPAN)..) {
@@ -77,7 +77,7 @@ impl Digest {
     }
 }
 
-/// The hash of what the records of a part have in common.
+/// The hash state shared by all records of a part.
 struct Record(Sha256);
 
 impl Record {

@@ -15,7 +15,7 @@ use crate::port::whole::{Content, Part};
 const BEGINS: u8 = 0x80;
 const END: u8 = b'E';
 
-/// Longest text and most elements of a part that are read: nothing in a store is longer.
+/// Limits for reading: longest text, and most elements of a part; above those of any store.
 const LONGEST: u64 = 512 << 20;
 const MOST: u64 = 1 << 20;
 
@@ -72,14 +72,14 @@ fn number(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Where the bytes come from.
+/// The source of the bytes.
 pub(super) trait Source {
     type Error;
 
     /// Fills all of `into`.
     fn fill(&mut self, into: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// The error for bytes that are no entry.
+    /// The error for invalid bytes.
     fn malformed(&self) -> Self::Error;
 }
 
@@ -164,7 +164,7 @@ fn read_number<S: Source>(from: &mut S) -> Result<u64, S::Error> {
 }
 
 fn read_text<S: Source>(from: &mut S) -> Result<Vec<u8>, S::Error> {
-    /// A length that is not true must not cost memory.
+    /// Allocation step, so that a wrong length does not cost memory.
     const STEP: usize = 1 << 20;
     let length = read_number(from)?;
     if length > LONGEST {

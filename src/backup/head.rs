@@ -1,4 +1,4 @@
-//! The head of a file: what it is, for who has no key, and how it is sealed.
+//! The head of a file: its readable description, and how it is sealed.
 
 use aes_gcm::aead::Aead as _;
 use aes_gcm::{Aes256Gcm, KeyInit as _};
@@ -12,27 +12,27 @@ use super::{BadFile, FORMAT, MAGIC};
 use crate::model::secret::Secret;
 use crate::port::random::Random;
 
-/// The cost of a guess at the passphrase. 64 MiB and three passes took a fifth of a second when measured.
+/// Cost of the passphrase's key derivation. 64 MiB and three passes take a fifth of a second.
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;
 
-/// Bounds on the cost that a file may name: a changed head must not take all memory.
+/// Limits for the cost named in a file, so that a modified head cannot exhaust memory.
 const MOST_MEMORY_KIB: u32 = 1 << 20;
 const MOST_PASSES: u32 = 100;
 
 const SALT: usize = 16;
 
-/// Bytes that only the right passphrase makes of the head.
+/// Length of the proof that the passphrase is right, bytes.
 pub(super) const PASSPHRASE_PROOF: usize = 16;
 
-/// The first bytes of the nonce of that proof; those of pieces begin with zeros.
+/// The nonce of that proof; nonces of pieces begin with zeros.
 const PROOF_NONCE: [u8; 12] = [0xff; 12];
 
 /// Readable in every backup, sealed or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Head {
-    /// Of the file's form.
+    /// Version of the file format.
     pub format: u32,
     /// The program that wrote it: `crs 0.1.0`.
     pub by: String,
@@ -42,7 +42,7 @@ pub struct Head {
     pub created_at: String,
     /// Kind of the store it was read from.
     pub store: String,
-    /// Fingerprint of the `ENCRYPTION_KEY` that opens the secrets inside; `None`: the store had none yet.
+    /// Fingerprint of the `ENCRYPTION_KEY` for the secrets inside; `None` if the store had none yet.
     pub fingerprint: Option<String>,
     /// `None`: no passphrase.
     pub sealed: Option<Sealing>,
@@ -68,7 +68,7 @@ pub struct Sealing {
 pub struct Passphrase(Secret);
 
 impl Passphrase {
-    /// `Err` says what is wrong with it.
+    /// Fails with advice if it is weak.
     pub fn new(text: &str) -> Result<Self, String> {
         if let Some(advice) = crate::config::weakness(text, None) {
             return Err(format!("the passphrase is easy to guess: {advice}"));
@@ -76,13 +76,13 @@ impl Passphrase {
         Ok(Self::existing(text))
     }
 
-    /// One that a file was sealed with, however weak.
+    /// The passphrase of an existing file, however weak.
     pub fn existing(text: &str) -> Self {
         Self(Secret::new(text))
     }
 }
 
-/// Proves pieces: the head's hash, and the key of a sealed file.
+/// Computes proofs of pieces: the head's hash, and the key of a sealed file.
 pub(super) struct Seal {
     pub(super) head: [u8; 32],
     pub(super) cipher: Option<Box<Aes256Gcm>>,
@@ -101,7 +101,7 @@ impl Head {
         }
     }
 
-    /// To be sealed; a salt of its own makes each file's key another one.
+    /// Prepares sealing with a new salt, so that each file has its own key.
     pub(super) fn sealed(&mut self, random: &dyn Random) {
         let mut salt = [0; SALT];
         random.fill(&mut salt);
@@ -115,7 +115,7 @@ impl Head {
         });
     }
 
-    /// A passphrase that costs nothing to guess, so that a test may try many files.
+    /// Makes key derivation cheap, so that a test can try many files.
     #[cfg(test)]
     pub(super) fn weaken(&mut self) {
         if let Some(sealing) = &mut self.sealed {
@@ -124,7 +124,7 @@ impl Head {
         }
     }
 
-    /// The first bytes of a file, but for the passphrase's proof.
+    /// The first bytes of a file, up to the passphrase's proof.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let text = serde_json::to_vec(self)?;
         let mut bytes = MAGIC.to_vec();
@@ -133,7 +133,7 @@ impl Head {
         Ok(bytes)
     }
 
-    /// `bytes`: what [`Head::bytes`] gave. Takes a fifth of a second if there is a passphrase.
+    /// `bytes`: the output of [`Head::bytes`]. Takes a fifth of a second with a passphrase.
     pub(super) fn seal(&self, bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Seal, BadFile> {
         let head = Sha256::digest(bytes).into();
         let cipher = match (&self.sealed, passphrase) {
@@ -142,7 +142,7 @@ impl Head {
             (Some(sealing), Some(passphrase)) => {
                 let key = sealing.key(passphrase).ok_or(BadFile::Damaged {
                     at: bytes.len() as u64,
-                    what: "nobody seals as its head says",
+                    what: "its head names an impossible seal",
                 })?;
                 Some(Box::new(Aes256Gcm::new(&key.into())))
             }

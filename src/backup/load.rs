@@ -1,4 +1,4 @@
-//! Parts into a store, in batches that every backend takes in time.
+//! Writes parts to a store, in batches that suit every backend.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::port::whole::{Part, Parts, Whole};
 
 use super::Digest;
 
-/// Bytes of names and values in one batch: Upstash's smallest plan takes requests of 1 MB.
+/// Maximum size of a batch, bytes: Upstash's smallest plan accepts requests of 1 MB.
 const BATCH_BYTES: usize = 384 << 10;
 
-/// Elements in one batch: a Redis has to be through with it within two seconds.
+/// Maximum number of elements in a batch, so that a Redis needs less than two seconds.
 const BATCH_ELEMENTS: usize = 5_000;
 
-/// How often a batch is sent again to a store that is away. Each command may run twice.
+/// Maximum number of tries while the store is unavailable. Each command may run twice.
 const TRIES: u32 = 8;
 
-/// The first wait; the next ones are twice as long each.
+/// The first pause; each further one is twice as long.
 const WAIT: Duration = Duration::from_millis(100);
 
 /// Writes parts to a store.
@@ -71,7 +71,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// The digest of everything in a store but `apart`: keys that are no data.
+/// The digest of a store without the keys `apart`.
 pub async fn digest(store: &dyn Whole, apart: &[&str]) -> Result<Digest, StoreError> {
     let mut digest = Digest::default();
     let mut parts = store.parts().await?;
@@ -83,7 +83,7 @@ pub async fn digest(store: &dyn Whole, apart: &[&str]) -> Result<Digest, StoreEr
     Ok(digest)
 }
 
-/// The next parts without those of `apart`.
+/// The next parts without the keys `apart`.
 pub async fn next(parts: &mut dyn Parts, apart: &[&str]) -> Result<Option<Vec<Part>>, StoreError> {
     let some = parts.next().await?;
     Ok(some.map(|mut some| {

@@ -1,4 +1,4 @@
-//! Writing a file: parts in, bytes out. No I/O; some milliseconds of CPU for each megabyte.
+//! Writes a file: parts in, bytes out. No I/O; some milliseconds of CPU per megabyte.
 
 use bytes::Bytes;
 use zstd_safe::zstd_sys::ZSTD_EndDirective;
@@ -12,7 +12,7 @@ use crate::port::whole::Part;
 
 const LEVEL: i32 = 3;
 
-/// Bytes of unpacked entries that are packed at once.
+/// Uncompressed bytes that are compressed at once.
 const GATHERED: usize = 128 << 10;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,18 +25,18 @@ pub enum PackError {
     Seal(#[from] BadFile),
 }
 
-/// A backup that is being written.
+/// A backup being written.
 pub struct Pack {
     packer: CCtx<'static>,
     pieces: PieceWriter,
-    /// Entries that are not packed yet.
+    /// Entries that are not compressed yet.
     entries: Vec<u8>,
     out: Vec<u8>,
     digest: Digest,
 }
 
 impl Pack {
-    /// With a passphrase it takes a fifth of a second.
+    /// Takes a fifth of a second with a passphrase.
     pub fn begin(
         mut head: Head,
         passphrase: Option<&Passphrase>,
@@ -70,12 +70,12 @@ impl Pack {
         Ok(())
     }
 
-    /// The bytes that are ready to be written to the file.
+    /// Takes the finished bytes of the file.
     pub fn take(&mut self) -> Bytes {
         std::mem::take(&mut self.out).into()
     }
 
-    /// The file's last bytes, and what is in it. `left_out`: see [`Summary`].
+    /// The file's last bytes and its summary. `left_out`: see [`Summary`].
     pub fn end(mut self, left_out: u64) -> Result<(Bytes, Summary), PackError> {
         let sum = self.digest.whole();
         let summary = Summary {

@@ -16,14 +16,14 @@ use sha2::{Digest as _, Sha256};
 use super::BadFile;
 use super::head::Seal;
 
-/// Bytes of a piece but the last.
+/// Size of all pieces except the last, bytes.
 const PIECE: usize = 64 << 10;
 
 const LAST: u32 = 1 << 31;
 
 const TAG: usize = 16;
 
-/// Where one is in the row of pieces.
+/// The state of the chain of proofs.
 struct Chain {
     seal: Seal,
     before: [u8; 32],
@@ -116,15 +116,15 @@ impl PieceWriter {
     }
 }
 
-/// Reads pieces and gives out what is proven.
+/// Reads pieces and returns only verified ones.
 pub(super) struct PieceReader<R> {
     chain: Chain,
-    pub(super) from: Counted<R>,
+    pub(super) from: CountingReader<R>,
     ended: bool,
 }
 
 impl<R: Read> PieceReader<R> {
-    pub(super) fn new(seal: Seal, from: Counted<R>) -> Self {
+    pub(super) fn new(seal: Seal, from: CountingReader<R>) -> Self {
         Self {
             chain: Chain::new(seal),
             from,
@@ -132,7 +132,7 @@ impl<R: Read> PieceReader<R> {
         }
     }
 
-    /// The next piece; `None` after the last, with nothing behind it.
+    /// The next piece; `None` after the last, which nothing may follow.
     pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, BadFile> {
         if self.ended {
             return if self.from.at_end()? {
@@ -180,13 +180,13 @@ impl<R: Read> PieceReader<R> {
     }
 }
 
-/// A reader that knows how far it is.
-pub(super) struct Counted<R> {
+/// A reader that counts its bytes.
+pub(super) struct CountingReader<R> {
     from: R,
     pub(super) at: u64,
 }
 
-impl<R: Read> Counted<R> {
+impl<R: Read> CountingReader<R> {
     pub(super) fn new(from: R) -> Self {
         Self { from, at: 0 }
     }

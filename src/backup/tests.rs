@@ -66,7 +66,7 @@ fn packed(parts: &[Part], passphrase: Option<&Passphrase>) -> (Vec<u8>, Summary)
 }
 
 fn read(file: &[u8], passphrase: Option<&Passphrase>) -> Result<(Vec<Part>, Summary), BadFile> {
-    let mut unpack = Closed::read(file)?.open(passphrase)?;
+    let mut unpack = BackupReader::read(file)?.open(passphrase)?;
     let mut parts = Vec::new();
     while let Some(part) = unpack.part()? {
         parts.push(part);
@@ -91,7 +91,7 @@ fn what_was_packed_is_unpacked() {
         assert_eq!(found, parts());
         assert_eq!(said, summary);
         assert_eq!((said.keys, said.records, said.left_out), (5, 8, 2));
-        let head = Closed::read(file.as_slice()).unwrap().head;
+        let head = BackupReader::read(file.as_slice()).unwrap().head;
         assert_eq!((head.schema, head.fingerprint.as_deref()), (1, Some("00a1")));
         assert_eq!(head.sealed.is_some(), passphrase.is_some());
         assert_eq!(memchr::memmem::find(&file, b"xxxx"), None);
@@ -119,7 +119,10 @@ fn a_file_of_many_pieces_is_read_in_any_pieces() {
         let (file, summary) = packed(&parts, passphrase);
         assert!(file.len() > 8 * (64 << 10), "{}", file.len());
         assert_eq!(read(&file, passphrase).unwrap().0, parts);
-        let trickle = Closed::read(Trickle(&file)).unwrap().open(passphrase).unwrap();
+        let trickle = BackupReader::read(Trickle(&file))
+            .unwrap()
+            .open(passphrase)
+            .unwrap();
         assert_eq!(trickle.verify().unwrap().0, summary);
         // Pieces are swapped, left out, and taken from another file of the same passphrase.
         let first = file.len() - 5 * ((64 << 10) + 36);

@@ -1,4 +1,4 @@
-//! Reading a file: parts out, each proven before it is given.
+//! Reads a file: parts out, each verified before it is returned.
 
 use std::io::Read;
 
@@ -6,30 +6,30 @@ use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 use super::entry::{self, Entry, Source};
 use super::head::{Head, PASSPHRASE_PROOF, Passphrase};
-use super::piece::{Counted, PieceReader};
+use super::piece::{CountingReader, PieceReader};
 use super::{BadFile, Digest, FORMAT, LONGEST_HEAD, MAGIC, Summary};
 use crate::port::whole::Part;
 
-/// Bytes that are unpacked at once.
+/// Bytes decompressed at once.
 const READY: usize = 128 << 10;
 
-/// All that is known of a head of any version.
+/// The members common to heads of all versions.
 #[derive(serde::Deserialize)]
 struct Any {
     format: u32,
     by: String,
 }
 
-/// A file whose head is read.
-pub struct Closed<R> {
+/// A file whose head has been read.
+pub struct BackupReader<R> {
     pub head: Head,
     bytes: Vec<u8>,
-    from: Counted<R>,
+    from: CountingReader<R>,
 }
 
-impl<R: Read> Closed<R> {
+impl<R: Read> BackupReader<R> {
     pub fn read(from: R) -> Result<Self, BadFile> {
-        let mut from = Counted::new(from);
+        let mut from = CountingReader::new(from);
         let mut magic = [0; MAGIC.len()];
         match from.fill(&mut magic) {
             Err(BadFile::Cut { at })
@@ -69,7 +69,7 @@ impl<R: Read> Closed<R> {
         Ok(Self { head, bytes, from })
     }
 
-    /// Takes a fifth of a second if it is sealed. A passphrase that is not needed is not used.
+    /// Takes a fifth of a second if it is sealed. An unneeded passphrase is ignored.
     pub fn open(mut self, passphrase: Option<&Passphrase>) -> Result<Unpack<R>, BadFile> {
         let seal = self.head.seal(&self.bytes, passphrase)?;
         if let Some(expected) = seal.passphrase_proof() {
@@ -99,7 +99,7 @@ impl<R: Read> Closed<R> {
     }
 }
 
-/// A file that is being read.
+/// A file being read.
 pub struct Unpack<R> {
     plain: Plain<R>,
     digest: Digest,
@@ -107,7 +107,7 @@ pub struct Unpack<R> {
 }
 
 impl<R: Read> Unpack<R> {
-    /// The next part; `None`: the file is whole, and that was all of it.
+    /// The next part; `None` if the file is complete and has no more.
     pub fn part(&mut self) -> Result<Option<Part>, BadFile> {
         if self.summary.is_some() {
             return Ok(None);
@@ -137,7 +137,7 @@ impl<R: Read> Unpack<R> {
         }
     }
 
-    /// Reads the rest, and says what the whole file holds.
+    /// Reads the rest, and returns the summary and digest of the whole file.
     pub fn verify(mut self) -> Result<(Summary, Digest), BadFile> {
         while self.part()?.is_some() {}
         let at = self.at();
@@ -145,28 +145,28 @@ impl<R: Read> Unpack<R> {
         Ok((summary, self.digest))
     }
 
-    /// Bytes of the file that were read.
+    /// Number of bytes read from the file.
     pub fn at(&self) -> u64 {
         self.plain.pieces.from.at
     }
 }
 
-/// The pieces, unpacked.
+/// The decompressed pieces.
 struct Plain<R> {
     pieces: PieceReader<R>,
     unpacker: DCtx<'static>,
     packed: Vec<u8>,
-    /// Of `packed`.
+    /// Used bytes of `packed`.
     used: usize,
     /// The frame has ended.
     framed: bool,
     ready: Vec<u8>,
-    /// Of `ready`.
+    /// Returned bytes of `ready`.
     given: usize,
 }
 
 impl<R: Read> Plain<R> {
-    /// Unpacks some more; says no at the end of the frame.
+    /// Decompresses more; returns false at the end of the frame.
     fn refill(&mut self) -> Result<bool, BadFile> {
         let mut ready = std::mem::take(&mut self.ready);
         ready.resize(READY, 0);
@@ -174,7 +174,7 @@ impl<R: Read> Plain<R> {
         while !self.framed {
             let mut last = false;
             if self.used == self.packed.len() {
-                // Of the last piece some may still be in the unpacker.
+                // The decompressor may still hold data of the last piece.
                 let piece = self.pieces.next()?;
                 last = piece.is_none();
                 (self.packed, self.used) = (piece.unwrap_or_default(), 0);
@@ -235,6 +235,6 @@ impl<R: Read> Source for Plain<R> {
     }
 
     fn malformed(&self) -> BadFile {
-        self.pieces.damaged("what is in it is no list of records")
+        self.pieces.damaged("its content is not a list of records")
     }
 }

@@ -1,8 +1,10 @@
 //! Accounts at providers.
 
 use crs_edge::config::Vars;
+use crs_edge::model::secret::Secret;
 use serde_json::{Value, json};
 
+use super::access_keys;
 use super::api::{self, Api};
 use super::failure::Failure;
 use super::input::Fields;
@@ -20,7 +22,7 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<(), Failure> {
     match command {
-        AccountCommand::Add(args) => add(args, environment, output).await,
+        AccountCommand::Add(args) => add(*args, environment, output).await,
         AccountCommand::Login(args) => login(args, environment, output).await,
         AccountCommand::List => {
             let accounts = api::with(environment, async |api| api.list(PATH, &[]).await).await?;
@@ -32,12 +34,44 @@ pub(super) async fn run(
 }
 
 async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
-    let fields = match &args.oauth_file {
-        // The server knows the files, and whose they are.
-        Some(file) => Fields::new()
+    let fields = match (
+        &args.oauth_file,
+        &args.access_keys_file,
+        &args.service_account_file,
+    ) {
+        // The server recognises the file and its platform.
+        (Some(file), _, _) => Fields::new()
             .set("credentialsFile", input::read(file)?)
             .maybe("platform", args.platform),
-        None => {
+        (None, Some(file), _) => {
+            let keys = access_keys::read(&input::read(file)?)?;
+            let credentials = Fields::new()
+                .set("type", "accessKeys")
+                .set("accessKeyId", keys.id)
+                .set("secretAccessKey", keys.secret.reveal())
+                .maybe("sessionToken", keys.token.as_ref().map(Secret::reveal))
+                .maybe("region", args.region)
+                .maybe("baseUrl", args.base_url)
+                .json();
+            Fields::new()
+                .set("credentials", credentials)
+                .set("platform", args.platform.unwrap_or_else(|| "claude".to_owned()))
+                .maybe("userAgent", args.user_agent)
+        }
+        (None, None, Some(file)) => {
+            let credentials = Fields::new()
+                .set("type", "serviceAccount")
+                .set("serviceAccount", input::read(file)?)
+                .maybe("project", args.project)
+                .maybe("region", args.region)
+                .maybe("baseUrl", args.base_url)
+                .json();
+            Fields::new()
+                .set("credentials", credentials)
+                .set("platform", args.platform.unwrap_or_else(|| "claude".to_owned()))
+                .maybe("userAgent", args.user_agent)
+        }
+        (None, None, None) => {
             let api_key = input::secret(args.api_key_file.as_deref(), "API key", "--api-key-file")?;
             let credentials = Fields::new()
                 .set("type", "apiKey")
@@ -47,6 +81,10 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
             Fields::new()
                 .set("credentials", credentials)
                 .set("platform", args.platform.unwrap_or_else(|| "claude".to_owned()))
+                .maybe("keyHeader", args.key_header)
+                .maybe("chatOnly", args.chat_only)
+                .maybe("apiVersion", args.api_version)
+                .maybe("userAgent", args.user_agent)
         }
     };
     let body = chosen(fields.set("name", args.name), args.options)?;
@@ -61,7 +99,7 @@ async fn add(args: AccountAdd, environment: &dyn Vars, output: &Output) -> Resul
     Ok(())
 }
 
-/// Both steps of a sign-in. In between nothing is held: the store need not wait for a person.
+/// Both steps of a sign-in. The store is closed in between, so it does not wait for a person.
 async fn login(args: AccountLogin, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let fields = Fields::new()
         .set("platform", args.platform)
@@ -86,7 +124,7 @@ async fn login(args: AccountLogin, environment: &dyn Vars, output: &Output) -> R
     Ok(())
 }
 
-/// With what else was said of the account.
+/// Adds the other options of the account.
 fn chosen(fields: Fields, options: AccountOptions) -> Result<Value, Failure> {
     let proxy = options
         .proxy_file
@@ -152,8 +190,8 @@ fn listing(accounts: &[Value]) -> String {
     )
 }
 
-/// One real call. The server tells how it goes in events: `content` with the model's words, and last
-/// `test_complete` with what came of it.
+/// Makes one real call. The server reports it in events: `content` with the model's text, and finally
+/// `test_complete` with the result.
 async fn test(args: AccountTest, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let body = Fields::new().maybe("model", args.model).json();
     let mut words = String::new();

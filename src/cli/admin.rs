@@ -1,4 +1,4 @@
-//! The administrator's login, for who can read the data folder.
+//! The administrator's login, for the owner of the data folder.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use super::input::Fields;
 use super::output::{Output, cell};
 use super::{LoginLink, ResetPassword, api, check, input};
 
-/// Sets a new password and ends all sessions. A password that is made up here is shown once.
+/// Sets a new password and ends all sessions. A generated password is shown once.
 pub(super) async fn reset_password(
     args: ResetPassword,
     environment: &dyn Vars,
@@ -56,15 +56,16 @@ pub(super) async fn reset_password(
 
 /// Makes a login ticket and shows where to use it.
 ///
-/// The server that runs on this data folder makes it, if there is one: it knows its own secret for sure. Otherwise it
-/// is made here, with the secret of the environment or of the data folder: neither a server nor a store is needed.
+/// If a server runs on this data folder, it makes the ticket, because it certainly knows its own secret.
+/// Otherwise the ticket is made here with the secret of the environment or the data folder, without a server or
+/// store.
 pub(super) async fn login_link(
     args: LoginLink,
     environment: &dyn Vars,
     output: &Output,
 ) -> Result<(), Failure> {
     let given = args.url.as_deref().map(base).transpose()?;
-    // A secret that is given together with an address is the one of the relay at that address.
+    // A secret given together with an address belongs to the relay at that address.
     let elsewhere = given.is_some()
         && environment
             .get(config::JWT_SECRET)
@@ -84,7 +85,7 @@ pub(super) async fn login_link(
         }
         None => {
             let data_dir = PathBuf::from(config::data_dir(environment));
-            let vars = first_run::Layered::read(environment, &data_dir).map_err(Failure::Usage)?;
+            let vars = first_run::LayeredVars::read(environment, &data_dir).map_err(Failure::Usage)?;
             let secret = vars.get(config::JWT_SECRET).ok_or_else(|| {
                 Failure::Usage(format!(
                     "JWT_SECRET is neither set nor kept in {}: set it to the relay's, or start the relay first",
@@ -119,7 +120,7 @@ pub(super) async fn login_link(
     Ok(())
 }
 
-/// The address of a relay, as its paths follow it.
+/// A relay's address without a trailing slash.
 fn base(url: &str) -> Result<String, Failure> {
     config::base_url(url.trim())
         .filter(|base| !base.contains('\''))
@@ -131,7 +132,7 @@ fn base(url: &str) -> Result<String, Failure> {
         })
 }
 
-/// The login of the first run is invalid now, so its file would only mislead.
+/// Removes the file with the login of the first run, which is invalid now.
 fn forget_first_login(environment: &dyn Vars, output: &Output) -> bool {
     let file = PathBuf::from(config::data_dir(environment)).join("init.json");
     match std::fs::remove_file(&file) {

@@ -1,8 +1,8 @@
-//! The admin API by one of two ways: over a socket to the server that runs on this data folder, or to the
-//! same router in this process when none runs.
+//! The admin API: over a socket to the server running on this data folder, or in process on the same router if
+//! none runs.
 //!
-//! The server leaves `server.json` in the data folder while it listens; who can read that file may ask
-//! anything. A file that a crash left behind is recognised by nobody answering there.
+//! While it listens, the server keeps `server.json` in the data folder; whoever can read that file has full
+//! access. A file left behind by a crash is recognised because nothing answers there.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use crs_edge::config::{self, StoreChoice, Vars};
 use crs_edge::dialect::wire::events::Lines;
-use crs_edge::host::native::{Native, Setup, StartError};
+use crs_edge::host::native::{Native, Setup, StartError, first_run};
 use crs_edge::http::extract::FromThisMachine;
 use crs_edge::model::percent::{self, COMPONENT};
 use crs_edge::model::secret::Secret;
@@ -27,16 +27,16 @@ use tower::ServiceExt as _;
 
 use super::failure::Failure;
 
-/// Bound on reaching a server on this machine.
+/// Time limit for connecting to a server on this machine.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// How long a server may take to say that it is there.
+/// Time limit for a server's health check.
 const HELLO: Duration = Duration::from_secs(5);
 
-/// How long a request may take that calls no provider.
+/// Time limit for a request that calls no provider.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// Largest answer that is read; the longest page of a list is far below.
+/// Maximum size of an answer; the longest page of a list is far smaller.
 const LARGEST: usize = 64 << 20;
 
 pub(super) struct Api {
@@ -55,18 +55,37 @@ enum Way {
     },
 }
 
-/// The file that a running server leaves in the data folder.
+/// The content of `server.json`.
 #[derive(Deserialize)]
 pub(super) struct Running {
     pub(super) url: String,
     token: String,
+    /// The machine or container that it runs on.
+    #[serde(default)]
+    host: Option<String>,
 }
 
+/// Maximum number of processes on one data folder.
+const MOST: usize = 64;
+
 impl Running {
-    /// The file of a server, if there is one; it need not run any more.
+    /// Reads the file of a server on this machine, which may no longer run. Skips the files of other containers in a
+    /// shared data folder.
     pub(super) fn read(data_dir: &Path) -> Result<Option<Self>, Failure> {
-        let file = data_dir.join("server.json");
-        match std::fs::read(&file) {
+        let here = first_run::host_name();
+        for number in 1..=MOST {
+            let Some(found) = Self::read_file(&data_dir.join(first_run::server_file(number)))? else {
+                continue;
+            };
+            if found.host.is_none() || here.is_none() || found.host == here {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_file(file: &Path) -> Result<Option<Self>, Failure> {
+        match std::fs::read(file) {
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
                 .map_err(|error| Failure::Away(format!("{} cannot be understood: {error}", file.display()))),
@@ -112,7 +131,7 @@ impl Api {
         })
     }
 
-    /// Where the server listens that is asked; `None`: there is none.
+    /// The address of the running server; `None` if there is none.
     pub(super) fn url(&self) -> Option<&str> {
         match &self.way {
             Way::Server { url, .. } => Some(url),
@@ -128,11 +147,15 @@ impl Api {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
     pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.call(Method::PATCH, path, Some(body)).await
     }
 
-    /// Every record of a list, over all its pages.
+    /// All records of a list, over all its pages.
     pub(super) async fn list(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
         let fixed = query.iter().fold(String::new(), |fixed, (name, value)| {
             fixed + "&" + name + "=" + &percent::encoded(value, COMPONENT)
@@ -154,7 +177,7 @@ impl Api {
         Ok(all)
     }
 
-    /// The record with this id, or else the only one with this name.
+    /// The record with this id, or the only one with this name.
     pub(super) async fn named(&self, path: &str, what: &str, which: &str) -> Result<Value, Failure> {
         let looks_like_id = which.len() == 36 && which.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
         if looks_like_id {
@@ -199,7 +222,7 @@ impl Api {
             .unwrap_or_else(|_| Err(Failure::Away("the server did not answer in time".to_owned())))
     }
 
-    /// Sends a request whose answer is a stream of server-sent events; `event` takes the data of each.
+    /// Sends a request whose answer is an event stream; calls `event` with the data of each event.
     pub(super) async fn stream(
         &self,
         path: &str,
@@ -224,7 +247,7 @@ impl Api {
         Ok(())
     }
 
-    /// Sends a request whose answer is a file; `write` takes it piece by piece.
+    /// Sends a request whose answer is a file; calls `write` with each piece.
     pub(super) async fn download(
         &self,
         path: &str,
@@ -308,7 +331,7 @@ pub(super) async fn running(environment: &dyn Vars) -> Result<Option<Api>, Failu
     }))
 }
 
-/// Does `work` by the admin API; a store that was opened for it is closed again, whatever it came to.
+/// Runs `work` with the admin API, and closes a store opened for it, whatever the result.
 pub(super) async fn with<T>(
     environment: &dyn Vars,
     work: impl AsyncFnOnce(&Api) -> Result<T, Failure>,
@@ -319,9 +342,8 @@ pub(super) async fn with<T>(
     done
 }
 
-/// Whether the server of this data folder is the one that listens there. After a crash another program may
-/// have its port: it knows nothing of the token, and must not be sent anything that matters. The token itself
-/// died with its server.
+/// Whether the listening server is the one of this data folder. After a crash another program may have its port:
+/// it does not know the token, and must receive nothing confidential. The token itself died with its server.
 pub(super) async fn is_ours(running: &Running) -> Result<bool, Failure> {
     let Some(said) = ask(&running.url, "/web/auth/user", Some(&running.token)).await? else {
         return Ok(false);
@@ -330,7 +352,7 @@ pub(super) async fn is_ours(running: &Running) -> Result<bool, Failure> {
     Ok(said.status == StatusCode::OK && local)
 }
 
-/// How the server at `url` describes itself; `None`: nobody listens there.
+/// The health report of the server at `url`; `None` if nothing listens there.
 pub(super) async fn health(url: &str) -> Result<Option<Health>, Failure> {
     ask(url, "/health", None).await
 }
@@ -343,7 +365,7 @@ async fn ask(url: &str, path: &str, token: Option<&str>) -> Result<Option<Health
         }
         let request = request
             .body(Body::empty())
-            .map_err(|error| Failure::Away(format!("{url} is no address: {error}")))?;
+            .map_err(|error| Failure::Away(format!("{url} is not an address: {error}")))?;
         let answer = match client().request(request).await {
             Ok(answer) => answer,
             Err(error) if error.is_connect() => return Ok(None),
@@ -383,7 +405,7 @@ pub(super) fn unready(error: StartError) -> Failure {
     }
 }
 
-/// From an error body of the admin API to what a person reads.
+/// Converts an error body of the admin API into a message.
 fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let message = body.get("message").and_then(Value::as_str);
@@ -434,6 +456,13 @@ mod tests {
             Running::read(folder.path()).unwrap().unwrap().url,
             "http://127.0.0.1:9"
         );
+        // Of another container on the same folder.
+        std::fs::write(
+            &file,
+            r#"{"url":"http://127.0.0.1:9","token":"t","host":"another one"}"#,
+        )
+        .unwrap();
+        assert!(Running::read(folder.path()).unwrap().is_none());
         std::fs::write(&file, "{").unwrap();
         assert_eq!(Running::read(folder.path()).err().unwrap().code(), 4);
     }

@@ -1,13 +1,13 @@
-//! Backups, and what is done with them: `crs backup`, `verify`, `restore`, `move`.
+//! The commands `crs backup`, `verify`, `restore`, `move` and `rekey`.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crs_edge::backup::{BadFile, Closed, Head, Passphrase, Summary};
+use crs_edge::backup::{BackupReader, BadFile, Head, Passphrase, Summary};
 use crs_edge::config::{self, StoreChoice, Vars};
 use crs_edge::host::native::Setup;
-use crs_edge::host::native::backups::{self, Transferred};
+use crs_edge::host::native::backups::{self, TransferSummary};
 use crs_edge::host::native::draft::Draft;
 use crs_edge::model::secret::Secret;
 use crs_edge::port::backups::BackupError;
@@ -19,7 +19,7 @@ use super::input;
 use super::output::{Output, record};
 use super::{BackupArgs, MoveArgs, RestoreArgs, VerifyArgs};
 
-/// Asks the relay for a backup, and gives the file its name once it was read through.
+/// Requests a backup from the relay, verifies the file and then gives it its name.
 pub(super) async fn backup(args: BackupArgs, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let file = &args.file;
     if file.exists() {
@@ -34,7 +34,7 @@ pub(super) async fn backup(args: BackupArgs, environment: &dyn Vars, output: &Ou
         None => config::backup_passphrase(environment),
     };
     if let Some(text) = &passphrase {
-        // Before anything is asked for.
+        // Checked before anything is requested.
         Passphrase::new(text.reveal()).map_err(Failure::Usage)?;
     }
     let mut draft = file.as_os_str().to_owned();
@@ -60,7 +60,7 @@ pub(super) async fn backup(args: BackupArgs, environment: &dyn Vars, output: &Ou
     );
     let (head, summary) = read.await?.map_err(|error| bad(file, &error))?;
     draft.keep(file).map_err(|error| unwritten(file, &error))?;
-    let value = told(&head, &summary, &json!({ "file": file.display().to_string() }));
+    let value = summary_json(&head, &summary, &json!({ "file": file.display().to_string() }));
     output.result(&value, || {
         let how = if head.sealed.is_some() {
             "sealed with the passphrase"
@@ -81,7 +81,7 @@ pub(super) async fn verify(args: VerifyArgs, environment: &dyn Vars, output: &Ou
     let read = off_loop(move || backups::verify(&file, key.as_ref()));
     let read = output.waiting("reading", read).await?;
     let (head, summary) = read.map_err(|error| bad(&args.file, &error))?;
-    let value = told(
+    let value = summary_json(
         &head,
         &summary,
         &json!({ "file": args.file.display().to_string(), "whole": true }),
@@ -123,7 +123,7 @@ pub(super) async fn move_to(args: MoveArgs, environment: &dyn Vars, output: &Out
     Ok(())
 }
 
-/// Seals everything under another key.
+/// Seals everything with another key.
 pub(super) async fn rekey(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     nobody_runs(environment).await?;
     let work = crs_edge::host::native::rekey::rekey(environment);
@@ -156,8 +156,8 @@ fn target(to: Option<&str>, setup: &Setup, environment: &dyn Vars) -> Result<Sto
     }
 }
 
-fn transferred(done: &Transferred, verb: &str, to: Option<&str>, output: &Output) {
-    let Transferred { summary, target } = done;
+fn transferred(done: &TransferSummary, verb: &str, to: Option<&str>, output: &Output) {
+    let TransferSummary { summary, target } = done;
     let value = json!({
         "target": target, "keys": summary.keys, "records": summary.records, "bytes": summary.bytes,
         "digest": summary.digest, "leftOut": summary.left_out, "equal": true,
@@ -179,7 +179,7 @@ fn transferred(done: &Transferred, verb: &str, to: Option<&str>, output: &Output
     }
 }
 
-/// The passphrase for a file that needs one: of a file, of the settings, or asked for.
+/// The passphrase for a sealed file: from a file, the settings, or a prompt.
 fn passphrase_of(
     file: &Path,
     from: Option<&Path>,
@@ -187,7 +187,9 @@ fn passphrase_of(
 ) -> Result<Option<Passphrase>, Failure> {
     let opened = File::open(file)
         .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
-    let head = Closed::read(opened).map_err(|error| bad(file, &error))?.head;
+    let head = BackupReader::read(opened)
+        .map_err(|error| bad(file, &error))?
+        .head;
     if head.sealed.is_none() {
         return Ok(None);
     }
@@ -207,7 +209,7 @@ async fn nobody_runs(environment: &dyn Vars) -> Result<(), Failure> {
     }
 }
 
-fn told(head: &Head, summary: &Summary, more: &Value) -> Value {
+fn summary_json(head: &Head, summary: &Summary, more: &Value) -> Value {
     let mut value = json!({
         "by": head.by, "createdAt": head.created_at, "store": head.store, "schema": head.schema,
         "fingerprint": head.fingerprint, "sealed": head.sealed.is_some(), "keys": summary.keys,

@@ -1,11 +1,11 @@
-//! Is all well: the settings before a start, the server after it.
+//! Checks: the settings before a start, the server after it.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crs_edge::config::crs::variables::{self, Fate};
 use crs_edge::config::{self, Config, StoreChoice, Vars};
-use crs_edge::host::native::first_run::Layered;
+use crs_edge::host::native::first_run::LayeredVars;
 use serde_json::{Value, json};
 
 use super::api::{Running, health as ask};
@@ -15,10 +15,10 @@ use super::output::{Output, cell, record, table};
 /// Reads the settings as a start would, and writes nothing.
 pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let data_dir = PathBuf::from(config::data_dir(environment));
-    let vars = Layered::read(environment, &data_dir).map_err(Failure::Usage)?;
+    let vars = LayeredVars::read(environment, &data_dir).map_err(Failure::Usage)?;
     vars.may_generate(&data_dir).map_err(Failure::Usage)?;
     let missing = vars.missing();
-    // What is missing would be generated, so it is looked at as if it were there.
+    // Missing secrets would be generated, so they are treated as set.
     let config = Config::read(&Generated {
         vars: &vars,
         missing: &missing,
@@ -69,7 +69,7 @@ pub(super) fn settings(environment: &dyn Vars, output: &Output) -> Result<(), Fa
     Ok(())
 }
 
-/// Variables that only a claude-relay-service knows, and what takes their place.
+/// Variables known only to a claude-relay-service, with what replaces them.
 fn variables_of_crs(environment: &dyn Vars) -> Vec<(&'static str, String)> {
     let said = |name: &'static str| {
         let value = environment.get(name).filter(|value| !value.trim().is_empty())?;
@@ -82,13 +82,13 @@ fn variables_of_crs(environment: &dyn Vars) -> Vec<(&'static str, String)> {
         Some((name, what))
     };
     variables::only_of_crs()
-        // Other programs set these, too.
+        // Other programs use these, too.
         .filter(|name| !matches!(*name, "DEBUG" | "NODE_ENV" | "AWS_REGION" | "HTTPS_KEY"))
         .filter_map(said)
         .collect()
 }
 
-/// The settings with stand-ins for what a start would generate.
+/// The settings with placeholders for secrets that a start would generate.
 pub(super) struct Generated<'a> {
     pub(super) vars: &'a dyn Vars,
     pub(super) missing: &'a [&'static str],
@@ -97,17 +97,17 @@ pub(super) struct Generated<'a> {
 impl Vars for Generated<'_> {
     fn get(&self, name: &str) -> Option<String> {
         if self.missing.contains(&name) {
-            // Never used for anything but its form.
+            // Only its format matters.
             return Some("0123456789abcdef0123456789abcdef".to_owned());
         }
         self.vars.get(name)
     }
 }
 
-/// The address on this machine of a relay with these settings.
+/// The local address of a relay with these settings.
 pub(super) fn local_url(environment: &dyn Vars) -> Result<String, Failure> {
     let data_dir = PathBuf::from(config::data_dir(environment));
-    let vars = Layered::read(environment, &data_dir).map_err(Failure::Usage)?;
+    let vars = LayeredVars::read(environment, &data_dir).map_err(Failure::Usage)?;
     let missing = vars.missing();
     let mut config = Config::read(&Generated {
         vars: &vars,
@@ -134,9 +134,9 @@ fn listen(config: &Config) -> String {
     }
 }
 
-/// Asks the server on this machine, and fails when it does not serve. A degraded one serves, so it is no failure:
-/// Docker's health check runs this command, and who restarts a container because its store takes no writes
-/// loses the calls that wait for the store.
+/// Asks the server on this machine, and fails if it does not serve. A degraded server serves, so that is not a
+/// failure: Docker's health check runs this command, and restarting a container because its store accepts no
+/// writes would lose the calls that wait for the store.
 pub(super) async fn health(environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let data_dir = PathBuf::from(config::data_dir(environment));
     let url = match Running::read(&data_dir)? {
@@ -144,7 +144,7 @@ pub(super) async fn health(environment: &dyn Vars, output: &Output) -> Result<()
         None => return Err(nobody("no server runs on this data folder")),
     };
     let Some(health) = ask(&url).await? else {
-        return Err(nobody(&format!("nobody listens at {url}")));
+        return Err(nobody(&format!("nothing listens at {url}")));
     };
     if !health.status.is_success() {
         let said = cell(&health.body, "status");
@@ -165,7 +165,7 @@ pub(super) async fn health(environment: &dyn Vars, output: &Output) -> Result<()
     Ok(())
 }
 
-/// An answer of `/health` for people: one line, which begins with `degraded:` when the server is not well.
+/// One line for people about an answer of `/health`; begins with `degraded:` if the server has a problem.
 fn state(health: &Value, url: &str) -> String {
     let status = cell(health, "status");
     if status == "healthy" {

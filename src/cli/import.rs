@@ -1,4 +1,4 @@
-//! Taking over the data of a claude-relay-service: rehearsal, copy, proof.
+//! Imports the data of a claude-relay-service: rehearsal, copy, proof.
 
 mod shown;
 
@@ -14,7 +14,7 @@ use crs_edge::config::{self, Aimed, Config, CrsSettings, Vars};
 use crs_edge::host::native::clock::NativeClock;
 use crs_edge::host::native::crs_redis::CrsRedis;
 use crs_edge::host::native::draft::Draft;
-use crs_edge::host::native::first_run::{self, Layered};
+use crs_edge::host::native::first_run::{self, LayeredVars};
 use crs_edge::host::native::{Native, Setup};
 use crs_edge::import::copy::{Crs, ImportError, Logins, Mode, Progress, Run};
 use crs_edge::import::export::ExportFile;
@@ -29,7 +29,7 @@ use super::failure::Failure;
 use super::output::Output;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Between two lines of progress where there is no terminal.
+/// Interval between progress lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
@@ -47,17 +47,17 @@ pub(super) struct ImportArgs {
     /// The CRS's data/init.json: the admin's login, for a relay that has none yet.
     #[arg(long, value_name = "FILE")]
     admin_file: Option<PathBuf>,
-    /// Rehearse: say what would come, and what cannot, and write nothing.
+    /// Rehearse: report what would be imported and what cannot be, and write nothing.
     #[arg(long, conflicts_with_all = ["verify", "follow", "take_over"])]
     dry_run: bool,
     /// Compare what is here with the CRS, and write nothing. Ends with 1 if something differs.
     #[arg(long, conflicts_with_all = ["follow", "take_over"])]
     verify: bool,
-    /// Bring what changed every N seconds, until it is told to end. Meanwhile the CRS refreshes the logins, and this
+    /// Import changes every N seconds, until it is stopped. Meanwhile the CRS refreshes the logins, and this
     /// relay uses its access tokens.
     #[arg(long, value_name = "N", conflicts_with = "file", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     follow: Option<u64>,
-    /// The CRS is stopped (with --follow: will be, when this ends): its logins are this relay's from now on.
+    /// The CRS is stopped (with --follow: will be, when this ends): from now on this relay uses its logins.
     #[arg(long)]
     take_over: bool,
     /// Where to: embedded, redis or upstash (with the addresses that are set), or redis://HOST:PORT/DB, with REDIS_PASSWORD set if it has one. Left out, the store that this relay is set to.
@@ -96,7 +96,7 @@ pub(super) async fn run(args: ImportArgs, environment: &dyn Vars, output: &Outpu
     done
 }
 
-/// The inputs that all rounds of a run share.
+/// The inputs shared by all rounds of a run.
 struct How<'a> {
     crs: Crs,
     variables: Vec<VariableFate>,
@@ -140,7 +140,9 @@ impl How<'_> {
             return if report.agrees() {
                 Ok(())
             } else {
-                Err(Failure::Told("what is here is not what the CRS has".to_owned()))
+                Err(Failure::Negative(
+                    "what is here is not what the CRS has".to_owned(),
+                ))
             };
         }
         native
@@ -174,7 +176,7 @@ impl How<'_> {
         let ended = |error: std::io::Error| Failure::Failed(format!("no signal can be waited for: {error}"));
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ended)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(ended)?;
-        // A round may be dropped at any point: the next run ends what it began.
+        // A round may be dropped at any point: the next run finishes it.
         let told_to_end = async {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -271,10 +273,10 @@ fn source(args: &ImportArgs, crs: &CrsSettings) -> Result<Box<dyn Source>, Failu
     Ok(Box::new(source))
 }
 
-/// The settings as a start would have them, without making anything.
+/// The settings as at a start, without generating anything.
 fn rehearsed(vars: &dyn Vars) -> Result<Config, Failure> {
     let data_dir = PathBuf::from(config::data_dir(vars));
-    let layered = Layered::read(vars, &data_dir).map_err(Failure::Usage)?;
+    let layered = LayeredVars::read(vars, &data_dir).map_err(Failure::Usage)?;
     let missing = layered.missing();
     Config::read(&Generated {
         vars: &layered,
@@ -283,12 +285,16 @@ fn rehearsed(vars: &dyn Vars) -> Result<Config, Failure> {
     .map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
-/// A first start takes its login from a file of the form that CRS has.
+/// Stores the login in CRS's file format, from which a first start reads it.
 fn adopt_login(file: &Path, data_dir: &Path, output: &Output) -> Result<(), Failure> {
     let text = std::fs::read(file)
         .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
-    let login: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|error| Failure::Usage(format!("{} is no init.json of a CRS: {error}", file.display())))?;
+    let login: serde_json::Value = serde_json::from_slice(&text).map_err(|error| {
+        Failure::Usage(format!(
+            "{} is not an init.json of a CRS: {error}",
+            file.display()
+        ))
+    })?;
     let part = |name: &str| {
         login
             .get(name)
@@ -332,7 +338,7 @@ fn failed(error: ImportError) -> Failure {
     }
 }
 
-/// The file beside the data for what has no home.
+/// The file for data that this relay does not support, beside its own data.
 struct LeftOverFile {
     file: PathBuf,
     out: Option<(Draft, BufWriter<File>)>,
@@ -359,7 +365,7 @@ impl LeftOverFile {
         out.write_all(b"\n")
     }
 
-    /// The file takes the place of an earlier one when it is whole.
+    /// Replaces an earlier file when it is complete.
     fn end(self) -> Result<Option<String>, String> {
         let Some((draft, mut out)) = self.out else {
             return Ok(None);
@@ -372,12 +378,12 @@ impl LeftOverFile {
     }
 }
 
-/// Progress on standard error: in one line on a terminal, now and then elsewhere.
+/// Progress on standard error: in one line on a terminal, in occasional lines elsewhere.
 struct ProgressLine<'a> {
     output: &'a Output,
     clock: NativeClock,
     began: u64,
-    told: std::sync::atomic::AtomicU64,
+    reported: std::sync::atomic::AtomicU64,
     terminal: bool,
 }
 
@@ -389,7 +395,7 @@ impl<'a> ProgressLine<'a> {
             output,
             clock,
             began,
-            told: began.into(),
+            reported: began.into(),
             terminal: std::io::stderr().is_terminal(),
         }
     }
@@ -400,7 +406,7 @@ impl<'a> ProgressLine<'a> {
             return;
         }
         let now = self.clock.now();
-        let since = now.saturating_sub(self.told.load(Ordering::Relaxed));
+        let since = now.saturating_sub(self.reported.load(Ordering::Relaxed));
         let every = if self.terminal {
             200
         } else {
@@ -409,7 +415,7 @@ impl<'a> ProgressLine<'a> {
         if since < every {
             return;
         }
-        self.told.store(now, Ordering::Relaxed);
+        self.reported.store(now, Ordering::Relaxed);
         let line = shown::progress(progress, now.saturating_sub(self.began));
         let mut err = std::io::stderr().lock();
         let _ = if self.terminal {

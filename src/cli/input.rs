@@ -1,4 +1,4 @@
-//! Input of people and scripts: secrets, credential files, points in time.
+//! Input from people and scripts: secrets, credential files, times.
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::failure::Failure;
 
-/// Larger than any credential file; keeps a wrong file from filling the memory.
+/// Maximum file size, above any credential file, so that a wrong file does not fill the memory.
 const LONGEST: u64 = 256 * 1024;
 
-/// A JSON object in the making.
+/// A JSON object being built.
 pub(super) struct Fields(serde_json::Map<String, Value>);
 
 impl Fields {
@@ -26,7 +26,7 @@ impl Fields {
         self
     }
 
-    /// Leaves the field out when there is nothing to say.
+    /// Leaves the field out if there is no value.
     pub(super) fn maybe(self, name: &str, value: Option<impl Into<Value>>) -> Self {
         match value {
             Some(value) => self.set(name, value),
@@ -39,8 +39,7 @@ impl Fields {
     }
 }
 
-/// A secret from a file, from standard input (`-`), or asked for at the terminal.
-/// `option` names the file.
+/// A secret from a file, from standard input (`-`), or from a prompt. `option` names the file.
 pub(super) fn secret(file: Option<&Path>, what: &str, option: &str) -> Result<Secret, Failure> {
     let text = match file {
         Some(file) if file != Path::new("-") => read_file(file)?,
@@ -64,7 +63,7 @@ pub(super) fn secret(file: Option<&Path>, what: &str, option: &str) -> Result<Se
     Ok(Secret::new(text))
 }
 
-/// A passphrase: the first line of a file, of standard input (`-`), or asked for at the terminal.
+/// A passphrase: the first line of a file, of standard input (`-`), or from a prompt.
 pub(super) fn passphrase(file: Option<&Path>, what: &str) -> Result<Secret, Failure> {
     let text = match file {
         Some(file) => read(file)?,
@@ -82,7 +81,7 @@ pub(super) fn passphrase(file: Option<&Path>, what: &str) -> Result<Secret, Fail
     Ok(Secret::new(line))
 }
 
-/// A new passphrase, asked for twice.
+/// A new passphrase, prompted for twice.
 pub(super) fn new_passphrase() -> Result<Secret, Failure> {
     let first = passphrase(None, "new passphrase")?;
     let again = passphrase(None, "the same once more")?;
@@ -92,7 +91,7 @@ pub(super) fn new_passphrase() -> Result<Secret, Failure> {
     Ok(first)
 }
 
-/// A password from standard input: its first line, as it is.
+/// A password: the first line of standard input, unchanged.
 pub(super) fn password() -> Result<Secret, Failure> {
     let text = if std::io::stdin().is_terminal() {
         prompt("new password")?
@@ -102,7 +101,7 @@ pub(super) fn password() -> Result<Secret, Failure> {
     Ok(Secret::new(text.lines().next().unwrap_or_default()))
 }
 
-/// The text of a file, `-` being standard input.
+/// The text of a file; `-` is standard input.
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
     if file == Path::new("-") {
         read_stdin()
@@ -133,7 +132,7 @@ fn read_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The first line of standard input that says anything.
+/// The first non-empty line of standard input.
 pub(super) fn line() -> Result<String, Failure> {
     let mut text = String::new();
     let mut lines = std::io::stdin().lock().take(LONGEST);
@@ -150,7 +149,7 @@ pub(super) fn line() -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-/// Asks without showing what is typed.
+/// Prompts without echo.
 fn prompt(what: &str) -> Result<String, Failure> {
     let mut screen = std::io::stderr().lock();
     let _ = write!(screen, "{what} (not shown): ");
@@ -196,7 +195,7 @@ pub(super) fn mapping(pairs: &[String]) -> Result<Value, Failure> {
     for pair in pairs {
         let (from, to) = pair
             .split_once('=')
-            .ok_or_else(|| Failure::Usage(format!("{pair} is no pair of models: write FROM=TO")))?;
+            .ok_or_else(|| Failure::Usage(format!("{pair} is not a pair of models: write FROM=TO")))?;
         mapping = mapping.set(from.trim(), to.trim());
     }
     Ok(mapping.json())
@@ -212,7 +211,7 @@ pub(super) fn now() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// `12h`, `30d`, a date, or an ISO 8601 moment, as an ISO 8601 moment.
+/// Converts `12h`, `30d`, a date, or an ISO 8601 time into an ISO 8601 time.
 pub(super) fn moment(text: &str, now: u64) -> Result<String, Failure> {
     const HOUR: u64 = 3_600_000;
     let ahead = [("h", HOUR), ("d", 24 * HOUR)]
@@ -226,7 +225,7 @@ pub(super) fn moment(text: &str, now: u64) -> Result<String, Failure> {
         .map(time::iso)
         .ok_or_else(|| {
             Failure::Usage(format!(
-                "{text} is no point in time: write 12h, 30d, 2027-01-31 or 2027-01-31T09:30:00Z"
+                "{text} is not a point in time: write 12h, 30d, 2027-01-31 or 2027-01-31T09:30:00Z"
             ))
         })
 }

@@ -8,7 +8,7 @@ use super::api::{self, Api};
 use super::failure::Failure;
 use super::input::Fields;
 use super::output::{Output, cell, record, table};
-use super::{KeyCommand, KeyCreate, KeyReset, input};
+use super::{KeyCommand, KeyCreate, KeyReset, input, route};
 
 const PATH: &str = "/admin/api-keys";
 
@@ -39,6 +39,11 @@ pub(super) async fn run(command: KeyCommand, environment: &dyn Vars, output: &Ou
 async fn create(args: KeyCreate, environment: &dyn Vars, output: &Output) -> Result<(), Failure> {
     let expires = args.expires.map(|when| input::moment(&when, input::now()));
     let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let routes: Vec<Value> = args
+        .route
+        .iter()
+        .map(|rule| route::read(rule))
+        .collect::<Result<_, _>>()?;
     let named = Fields::new()
         .set("name", args.name)
         .set("description", args.description);
@@ -59,6 +64,7 @@ async fn create(args: KeyCreate, environment: &dyn Vars, output: &Output) -> Res
             (!args.block_model.is_empty()).then_some(true),
         )
         .maybe("restrictedModels", some(args.block_model))
+        .maybe("routes", (!routes.is_empty()).then_some(routes))
         .maybe("tags", some(args.tag))
         .json();
     let key = api::with(environment, async |api| api.post(PATH, &body).await).await?;
@@ -171,7 +177,7 @@ pub(super) fn limit(value: &Value, now: &str, most: &str) -> String {
     }
 }
 
-/// `$0.25 of $10.00`; where the relay was not asked to count, a dash for what was spent.
+/// `$0.25 of $10.00`; a dash for unknown spending.
 fn cost(key: &Value, limit: MoneyLimit) -> String {
     let row = limit.row();
     let usd = |value: Option<&Value>| value.and_then(Value::as_f64);
@@ -186,7 +192,7 @@ fn cost(key: &Value, limit: MoneyLimit) -> String {
     }
 }
 
-/// `60 minutes: 5 requests, 1000 tokens, $2.50`, as far as they are limited; nothing without a window.
+/// `60 minutes: 5 requests, 1000 tokens, $2.50`, with the limits that are set; empty without a window.
 fn window(key: &Value) -> String {
     let minutes = cell(key, "rateLimitWindow");
     let limited = |field: &str| key.get(field).and_then(Value::as_f64).filter(|most| *most > 0.0);

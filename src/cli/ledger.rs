@@ -1,4 +1,4 @@
-//! The ledger's books.
+//! Checks of the ledger.
 
 use crs_edge::config::Vars;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::api::{self, Api};
 use super::failure::Failure;
 use super::output::{Output, cell, table};
 
-/// Compares sums with calls, a day at a time, so that no question takes longer than its answer may.
+/// Compares sums with calls, one day per request, so that none exceeds its time limit.
 pub(super) async fn verify(
     args: LedgerVerify,
     environment: &dyn Vars,
@@ -29,8 +29,8 @@ pub(super) async fn verify(
     if different == 0 {
         return Ok(());
     }
-    // The result is printed; this is for the exit code, and for people.
-    Err(Failure::Told(format!(
+    // The result is printed; this sets the exit code and explains it.
+    Err(Failure::Negative(format!(
         "{different} sums are not the sums of their calls"
     )))
 }

@@ -1,4 +1,4 @@
-//! The limits of keys on money, as options and arguments.
+//! The money limits of keys as options and arguments.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};

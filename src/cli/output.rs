@@ -17,7 +17,7 @@ impl Output {
         Self { json }
     }
 
-    /// Prints a result: `value` for scripts, or what `text` makes of it for people.
+    /// Prints a result: `value` for scripts, or the output of `text` for people.
     pub(super) fn result(&self, value: &Value, text: impl FnOnce() -> String) {
         let shown = if self.json { format!("{value:#}") } else { text() };
         print(shown.trim_end());
@@ -35,7 +35,7 @@ impl Output {
     }
 
     pub(super) fn failure(&self, failure: &Failure) {
-        if self.json && matches!(failure, Failure::Told(_)) {
+        if self.json && matches!(failure, Failure::Negative(_)) {
             return;
         }
         if self.json {
@@ -49,7 +49,7 @@ impl Output {
         }
     }
 
-    /// Waits for `work`, saying on a terminal that and how long it is being waited for.
+    /// Waits for `work`, showing the elapsed time on a terminal.
     pub(super) async fn waiting<T>(&self, what: &str, work: impl Future<Output = T>) -> T {
         let shown = !self.json && std::io::stderr().is_terminal();
         let mut work = std::pin::pin!(work);
@@ -83,7 +83,7 @@ fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// A table with a heading; a dash where there is nothing.
+/// A table with a heading; a dash for empty cells.
 pub(super) fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
@@ -103,7 +103,7 @@ pub(super) fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>
         .join("\n")
 }
 
-/// Two columns: what, and its value.
+/// Two columns: name and value.
 pub(super) fn record(rows: &[(&str, String)]) -> String {
     let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter()
@@ -112,7 +112,7 @@ pub(super) fn record(rows: &[(&str, String)]) -> String {
         .join("\n")
 }
 
-/// A field of an answer for a cell: text as it is, nothing for null, lists with commas.
+/// A field of an answer for a cell: text unchanged, nothing for null, lists joined with commas.
 pub(super) fn cell(value: &Value, field: &str) -> String {
     fn show(value: &Value) -> String {
         match value {

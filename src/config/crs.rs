@@ -7,24 +7,25 @@ use super::dotenv::{self, Comment};
 use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
-/// CRS's default where no key is set. It is public, so it protects nothing; but keys issued with it work.
+/// CRS's default if no key is set. It is public, so it protects nothing, but client keys issued with it are
+/// valid.
 const PUBLISHED: &str = "CHANGE-THIS-32-CHARACTER-KEY-NOW";
 
-/// Hours from UTC where none are set, or 0.
+/// CRS's default offset from UTC in hours, also used for 0.
 const ZONE: i32 = 8;
 
 /// Settings of a CRS.
 #[derive(Clone, Debug)]
 pub struct CrsSettings {
-    /// Each value that its `ENCRYPTION_KEY` may have had, the likeliest first: two programs read its file.
+    /// The possible values of its `ENCRYPTION_KEY`, likeliest first: two programs parse its file differently.
     pub keys: Vec<Secret>,
     pub prefix: String,
     pub utc_offset_minutes: i32,
-    /// Whether a key that is bound to a Claude account may use others if that one cannot serve; `None`: not set.
+    /// Whether a key bound to a Claude account may use others if that one cannot serve; `None`: not set.
     pub claude_fallback: Option<bool>,
-    /// Where its data is, if the file says so.
+    /// The location of its data, if the file contains it.
     pub redis: Option<Redis>,
-    /// Everything in the file, as CRS itself reads it.
+    /// All variables, as CRS itself parses them.
     pub variables: Vec<(String, String)>,
 }
 
@@ -58,7 +59,7 @@ fn get(variables: &[(String, String)], name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-/// As JavaScript's `parseInt(text) || 8` reads it.
+/// Parsed like JavaScript's `parseInt(text) || 8`.
 fn zone(text: Option<&str>) -> i32 {
     let text = text.unwrap_or_default().trim();
     let (sign, digits) = match text.strip_prefix('-') {

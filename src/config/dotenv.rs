@@ -1,19 +1,18 @@
-//! A `.env` file: lines of `NAME=value`.
+//! Parses `.env` files: lines of `NAME=value`.
 //!
-//! Two programs read such files differently, and values that CRS was given went through one of them: dotenv
-//! (version 16, what CRS itself uses) ends an unquoted value at the first `#`, Docker Compose at a blank and `#`.
+//! Two programs parse such files differently, and a CRS's values went through one of them: dotenv (version 16,
+//! used by CRS itself) ends an unquoted value at the first `#`, Docker Compose at a space followed by `#`.
 
-/// How a `#` in a value without quotes is read.
+/// How a `#` in an unquoted value is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comment {
-    /// It begins a comment, wherever it stands.
+    /// It always begins a comment.
     Anywhere,
-    /// After a blank it begins a comment.
+    /// It begins a comment after a space.
     AfterBlank,
 }
 
-/// The variables of a file in their order; of a name that stands there twice the last one counts. Lines that are no
-/// assignment are left out.
+/// The variables of a file in order; the last duplicate counts. Other lines are skipped.
 pub fn parse(text: &str, comment: Comment) -> Vec<(String, String)> {
     text.trim_start_matches('\u{feff}')
         .lines()

@@ -1,4 +1,4 @@
-//! From strings to a `Config`: one small reader per kind of value.
+//! Parses strings into a `Config`, with one reader per kind of value.
 
 use std::time::Duration;
 
@@ -6,13 +6,12 @@ use http::HeaderValue;
 
 use super::strength::weakness;
 use super::{
-    Admin, Antigravity, Audit, Backup, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Redis,
-    Relay, Secrets, Server, Site, StoreChoice,
+    Admin, Antigravity, Audit, Backup, Claude, Config, Gemini, Keys, Ledger, Log, Metrics, OpenAi, Relay,
+    Secrets, Server, Site, StoreChoice,
 };
-use crate::model::percent::{self, COMPONENT};
 use crate::model::secret::Secret;
 
-/// Where variables come from: the environment, a file, the bindings of a Worker, a test.
+/// A source of variables: the environment, a file, a Worker's bindings, a test.
 pub trait Vars {
     fn get(&self, name: &str) -> Option<String>;
 }
@@ -23,7 +22,7 @@ impl<S: std::hash::BuildHasher> Vars for std::collections::HashMap<String, Strin
     }
 }
 
-/// Everything wrong with the settings, one line each.
+/// All problems with the settings, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
@@ -35,7 +34,7 @@ impl std::fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The value of a variable; empty and blank count as not set, as in a compose file.
+/// The value of a variable; empty and blank values count as not set, as in a compose file.
 pub(super) fn text(vars: &dyn Vars, name: &str) -> Option<String> {
     vars.get(name)
         .map(|value| value.trim().to_owned())
@@ -57,6 +56,9 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
                 as usize,
             console_origin: read.origin("CONSOLE_ORIGIN"),
             public_address: read.public_address("PUBLIC_ADDRESS"),
+            shutdown_notice: text(vars, "SHUTDOWN_NOTICE")
+                .map(|_| read.milliseconds("SHUTDOWN_NOTICE", 3_000, 0, 600_000)),
+            shutdown_grace: read.milliseconds("SHUTDOWN_GRACE", 25_000, 0, 3_600_000),
         },
         secrets: Secrets {
             jwt: read.jwt_secret(),
@@ -84,6 +86,9 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
             heartbeat: read.milliseconds("STREAM_PING_INTERVAL", 10_000, 50, 15_000),
             connect: read.milliseconds("CONNECT_TIMEOUT", 10_000, 100, 120_000),
             record_age: read.milliseconds("RECORD_MAX_AGE", 10_000, 1_000, 3_600_000),
+            shared_limits: read.switch("SHARED_LIMITS", true),
+            pool_shards: read.number("POOL_SHARDS", 1, 1, 64) as usize,
+            shared_lease: read.milliseconds("SHARED_LEASE", 60_000, 1_000, 600_000),
             allow_private_upstreams: read.switch(super::ALLOW_PRIVATE_UPSTREAMS, false),
         },
         ledger: Ledger {
@@ -115,6 +120,7 @@ pub(super) fn config(vars: &dyn Vars) -> Result<Config, Problems> {
         },
         openai: OpenAi {
             api_url: read.base_url("OPENAI_API_URL", "https://api.openai.com", ""),
+            websocket: read.switch("CODEX_WEBSOCKET", true),
             codex_url: read.base_url("CODEX_API_URL", "https://chatgpt.com/backend-api/codex", ""),
             oauth_url: read.token_url("OPENAI_OAUTH_URL", "https://auth.openai.com", "/oauth/token"),
             oauth_client_id: text(vars, "OPENAI_OAUTH_CLIENT_ID"),
@@ -171,7 +177,7 @@ impl Reader<'_> {
         text(self.vars, name).unwrap_or_else(|| default.to_owned())
     }
 
-    fn number(&mut self, name: &str, default: u64, min: u64, max: u64) -> u64 {
+    pub(super) fn number(&mut self, name: &str, default: u64, min: u64, max: u64) -> u64 {
         let Some(value) = text(self.vars, name) else {
             return default;
         };
@@ -190,7 +196,7 @@ impl Reader<'_> {
         Duration::from_millis(self.number(name, default, min, max))
     }
 
-    /// An address to listen on, or a name that has one.
+    /// An address to listen on, or a host name.
     fn host(&mut self) -> String {
         let host = self.or("HOST", "0.0.0.0");
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -205,14 +211,14 @@ impl Reader<'_> {
         };
         if !good {
             self.problem(
-                "HOST is no address to listen on: set it to 0.0.0.0, to 127.0.0.1, or leave it out"
+                "HOST is not an address to listen on: set it to 0.0.0.0, to 127.0.0.1, or leave it out"
                     .to_owned(),
             );
         }
         host
     }
 
-    fn switch(&mut self, name: &str, default: bool) -> bool {
+    pub(super) fn switch(&mut self, name: &str, default: bool) -> bool {
         let Some(value) = text(self.vars, name) else {
             return default;
         };
@@ -238,7 +244,7 @@ impl Reader<'_> {
         default.to_owned()
     }
 
-    /// Four of the largest bodies, unless it is set; never less than one, or the other setting would not hold.
+    /// Default: four times the largest body. At least one, so that the largest body can be served.
     fn body_memory(&mut self) -> usize {
         let largest = text(self.vars, "REQUEST_MAX_SIZE_MB").and_then(|value| value.parse::<u64>().ok());
         let largest = largest.unwrap_or(100).clamp(1, 1024);
@@ -266,7 +272,7 @@ impl Reader<'_> {
         Secret::new(value)
     }
 
-    /// 32 characters, or the 64 hex digits that the set-up of CRS writes.
+    /// 32 characters, or the 64 hex digits generated by CRS's setup.
     fn encryption_key(&mut self) -> Secret {
         let advice = "set it to exactly 32 random characters, for example from `openssl rand -hex 16`";
         let Some(value) = text(self.vars, "ENCRYPTION_KEY") else {
@@ -303,7 +309,7 @@ impl Reader<'_> {
         if password.as_ref().is_some_and(|password| password.len() > 1024) {
             self.problem("ADMIN_PASSWORD has more than 1024 bytes: set a shorter one".to_owned());
         }
-        // A password of one's own needs a name one knows.
+        // A custom password needs a known user name.
         let username = username.or_else(|| password.as_ref().map(|_| "admin".to_owned()));
         Admin {
             username,
@@ -369,80 +375,14 @@ impl Reader<'_> {
         }
     }
 
-    fn redis_url(&mut self, url: String) -> StoreChoice {
-        let parsed = url.parse::<http::Uri>().ok().filter(|uri| {
-            matches!(uri.scheme_str(), Some("redis" | "rediss"))
-                && uri.host().is_some_and(|host| !host.is_empty())
-                && uri.authority().is_some_and(port_is_good)
-        });
-        let Some(uri) = parsed else {
-            self.problem(
-                "REDIS_URL is not redis://[user:password@]host[:port][/db] (rediss:// for TLS): set it so"
-                    .to_owned(),
-            );
-            return StoreChoice::Embedded;
-        };
-        let db = uri.path().trim_matches('/');
-        if !db.is_empty() && db.parse::<u32>().is_err() {
-            self.problem(
-                "REDIS_URL ends with a database that is no number: end it with /0, for example".to_owned(),
-            );
-        }
-        let shown = format!(
-            "{}:{}/{}",
-            uri.host().unwrap_or(""),
-            uri.port_u16().unwrap_or(6379),
-            if db.is_empty() { "0" } else { db }
-        );
-        StoreChoice::Redis(Redis {
-            url: Secret::new(url),
-            shown,
-        })
-    }
-
-    fn redis_parts(&mut self, host: &str) -> StoreChoice {
-        let port = self.number("REDIS_PORT", 6379, 1, 65_535);
-        let db = self.number("REDIS_DB", 0, 0, 1_000_000);
-        let scheme = if self.switch("REDIS_ENABLE_TLS", false) {
-            "rediss"
-        } else {
-            "redis"
-        };
-        let user = text(self.vars, "REDIS_USERNAME")
-            .map(|user| percent::encoded(&user, COMPONENT))
-            .unwrap_or_default();
-        if !user.is_empty() && text(self.vars, "REDIS_PASSWORD").is_none() {
-            self.problem("REDIS_USERNAME is set without REDIS_PASSWORD: set both, or neither".to_owned());
-        }
-        let bracketed = if host.contains(':') && !host.starts_with('[') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
-        let host = bracketed.as_str();
-        let login = match text(self.vars, "REDIS_PASSWORD") {
-            Some(password) => format!("{user}:{}@", percent::encoded(&password, COMPONENT)),
-            None => String::new(),
-        };
-        if host.contains(['/', '@', ' ']) {
-            self.problem(
-                "REDIS_HOST is not a host name or address: set it to a host name, or use REDIS_URL"
-                    .to_owned(),
-            );
-        }
-        StoreChoice::Redis(Redis {
-            url: Secret::new(format!("{scheme}://{login}{host}:{port}/{db}")),
-            shown: format!("{host}:{port}/{db}"),
-        })
-    }
-
-    /// A provider's base: http or https, a host, maybe a path; `tail` is dropped, as CRS users write it.
+    /// A provider's base URL: http or https, a host, optionally a path. `tail` is removed, because CRS users
+    /// include it.
     fn base_url(&mut self, name: &str, default: &str, tail: &str) -> String {
         let value = self.or(name, default);
         match base_url(&value) {
             Some(base) => {
                 let bare = base.strip_suffix(tail).unwrap_or(&base);
-                // The paths that follow begin with it.
+                // Later paths begin with it.
                 if tail.is_empty() {
                     bare
                 } else {
@@ -471,7 +411,7 @@ impl Reader<'_> {
         value
     }
 
-    /// Scheme, host and port, as browsers name the origin of a page.
+    /// Scheme, host and port, as in browsers' origins.
     fn origin(&mut self, name: &str) -> Option<String> {
         let value = text(self.vars, name)?;
         let origin = base_url(&value).filter(|base| base.matches('/').count() == 2);
@@ -495,7 +435,7 @@ impl Reader<'_> {
         address
     }
 
-    /// The address of a page for people's browsers: to the letter, as providers compare it.
+    /// The address of a web page, byte for byte, because providers compare it exactly.
     fn page(&mut self, name: &str, default: &str) -> String {
         let value = self.or(name, default);
         if base_url(&value).is_none() {
@@ -506,7 +446,7 @@ impl Reader<'_> {
         value
     }
 
-    /// A token endpoint: a bare host gets the provider's path.
+    /// A token endpoint; a bare host gets the provider's path.
     fn token_url(&mut self, name: &str, default: &str, path: &str) -> String {
         let base = self.base_url(name, default, "");
         let has_path = base.parse::<http::Uri>().is_ok_and(|uri| uri.path().len() > 1);
@@ -514,7 +454,7 @@ impl Reader<'_> {
     }
 }
 
-/// An absolute http(s) address without query, user or trailing slash; `None` if it is none.
+/// An absolute http(s) address without query, user or trailing slash; `None` if it is invalid.
 pub fn base_url(value: &str) -> Option<String> {
     let uri: http::Uri = value.parse().ok()?;
     let scheme = uri
@@ -533,15 +473,15 @@ pub fn base_url(value: &str) -> Option<String> {
     ))
 }
 
-/// No port, or one that there is.
-fn port_is_good(authority: &http::uri::Authority) -> bool {
+/// No port, or a valid one.
+pub(super) fn port_is_good(authority: &http::uri::Authority) -> bool {
     let text = authority.as_str();
     let after_host = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let after_host = after_host.strip_prefix(authority.host()).unwrap_or("");
     after_host.is_empty() || authority.port_u16().is_some_and(|port| port > 0)
 }
 
-/// Secrets that were published somewhere: in CRS's files, in ours, in tutorials.
+/// Published secrets: from CRS's files, from ours, from tutorials.
 fn is_sample(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let words = [

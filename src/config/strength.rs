@@ -1,12 +1,12 @@
-//! How easy a password is to guess for somebody who knows which passwords people choose.
+//! Estimates password strength against an attacker who knows common passwords.
 //!
-//! Natively zxcvbn says. Its word lists and its regular expressions would add more to the Worker than there is room
-//! for (the lists alone are 389 KB compressed), so the edge has a smaller judge, which knows the commonest patterns.
-//! Both refuse what a guesser tries first.
+//! Natively with zxcvbn. Its word lists and regular expressions are too large for the Worker (the lists alone are
+//! 389 KB compressed), so the edge has a smaller check for the most common patterns. Both refuse what an attacker
+//! tries first.
 
 #[cfg(target_arch = "wasm32")]
 mod edge;
-// Runs in native tests, too.
+// Also tested natively.
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod edge;
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,7 +17,7 @@ use self::edge as estimator;
 #[cfg(not(target_arch = "wasm32"))]
 use self::native as estimator;
 
-/// Words that a guesser tries first here: the product's own, and those of the services it relays to. In small letters.
+/// Words that an attacker tries first here: the product's name and those of the relayed services. In lower case.
 const OWN_WORDS: [&str; 12] = [
     "crs-edge",
     "cr_admin",
@@ -36,15 +36,14 @@ const OWN_WORDS: [&str; 12] = [
 /// Shorter login names occur in other words by chance. Characters.
 const SHORTEST_USERNAME: usize = 3;
 
-/// A better choice than this password, as part of a sentence; `None`: it is good. `username`: what somebody
-/// who guesses knows of its owner.
+/// Advice for a weak password, as part of a sentence; `None` if it is strong. `username`: known to the attacker.
 pub fn weakness(password: &str, username: Option<&str>) -> Option<&'static str> {
     let username = username.unwrap_or_default().to_lowercase();
     estimator::is_weak(password, &known_words(&username))
         .then_some("set one of several unrelated words, or of 12 or more random characters")
 }
 
-/// The words that add nothing to a password, longest first. `username` is in small letters.
+/// Words that add no strength, longest first. `username`: in lower case.
 fn known_words(username: &str) -> Vec<&str> {
     let mut words = OWN_WORDS.to_vec();
     if username.chars().count() >= SHORTEST_USERNAME {
@@ -54,7 +53,7 @@ fn known_words(username: &str) -> Vec<&str> {
     words
 }
 
-/// The letter that a digit or sign stands for in such spellings as `P@ssw0rd`.
+/// The letter that a digit or sign replaces, as in `P@ssw0rd`.
 fn plain(c: char) -> char {
     match c {
         '@' | '4' => 'a',

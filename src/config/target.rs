@@ -1,10 +1,10 @@
-//! Another store than the one of the settings, for who moves data there.
+//! Selects another store for commands that move data.
 
 use super::read::text;
 use super::{Config, Problems, Secrets, StoreChoice, Vars};
 use crate::model::percent::{self, COMPONENT};
 
-/// Settings with some replaced: for a command that writes somewhere else.
+/// Settings with some of them replaced, for a command that writes to another store.
 pub struct Aimed<'a> {
     vars: &'a dyn Vars,
     others: Vec<(&'static str, Option<String>)>,
@@ -20,8 +20,9 @@ impl Vars for Aimed<'_> {
 }
 
 impl<'a> Aimed<'a> {
-    /// `to`: `embedded`, `redis` or `upstash` with the addresses of the settings, or `redis://host[:port][/db]` (`rediss://` for TLS) with `REDIS_USERNAME` and `REDIS_PASSWORD`: other users see arguments, so an address
-    /// with a password is refused. `None`: what the settings say.
+    /// `to`: `embedded`, `redis` or `upstash` with the addresses of the settings, or `redis://host[:port][/db]`
+    /// (`rediss://` for TLS, `redis+sentinel://` for sentinels) with `REDIS_USERNAME` and `REDIS_PASSWORD`. An address
+    /// with a password is refused, because other users can see arguments. `None`: the settings' store.
     pub fn at(vars: &'a dyn Vars, to: Option<&str>) -> Result<Self, Problems> {
         let others = to.map(|to| others(vars, to)).transpose()?.unwrap_or_default();
         Ok(Self { vars, others })
@@ -33,14 +34,16 @@ fn others(vars: &dyn Vars, to: &str) -> Result<Vec<(&'static str, Option<String>
     if let "embedded" | "redis" | "upstash" = to {
         return Ok(vec![("STORE", Some(to.to_owned()))]);
     }
-    let Some((scheme @ ("redis" | "rediss"), rest)) = to.split_once("://") else {
+    let Some((scheme @ ("redis" | "rediss" | "redis+sentinel" | "rediss+sentinel"), rest)) =
+        to.split_once("://")
+    else {
         return problem(
             "the store is none of embedded, redis, upstash, redis://host:port/db: name one of them",
         );
     };
-    if rest.contains('@') {
+    if rest.contains('@') || rest.contains("sentinel_password") {
         return problem(
-            "an address with a login is seen by other users: name it without one and set REDIS_PASSWORD, or set REDIS_URL and name `redis`",
+            "an address with a login is seen by other users: name it without one and set REDIS_PASSWORD (and REDIS_SENTINEL_PASSWORD), or set REDIS_URL and name `redis`",
         );
     }
     let login = match (text(vars, "REDIS_USERNAME"), text(vars, "REDIS_PASSWORD")) {
@@ -57,15 +60,15 @@ fn others(vars: &dyn Vars, to: &str) -> Result<Vec<(&'static str, Option<String>
     ])
 }
 
-/// The store that `to` names, see [`Aimed::at`].
+/// The store named by `to`, see [`Aimed::at`].
 pub fn store_at(vars: &dyn Vars, to: &str) -> Result<StoreChoice, Problems> {
     Config::read(&Aimed::at(vars, Some(to))?).map(|config| config.store)
 }
 
-/// The `ENCRYPTION_KEY` that is to take the place of the one of the settings, for `crs rekey`.
+/// The `ENCRYPTION_KEY` that replaces that of the settings, for `crs rekey`.
 pub const NEW_ENCRYPTION_KEY: &str = "NEW_ENCRYPTION_KEY";
 
-/// The secrets with that key; `None`: it is not set.
+/// The secrets with that key; `None` if it is not set.
 pub fn next_secrets(vars: &dyn Vars) -> Result<Option<Secrets>, Problems> {
     let Some(next) = text(vars, NEW_ENCRYPTION_KEY) else {
         return Ok(None);
@@ -115,6 +118,13 @@ mod tests {
         let here = [("REDIS_URL", "redis://other/0"), ("REDIS_PASSWORD", "a@b")];
         assert_eq!(redis("redis://h:7/3", &here), "redis://:a%40b@h:7/3");
         assert_eq!(redis("rediss://h", &[]), "rediss://h");
+        let own = [("REDIS_PASSWORD", "p"), ("REDIS_SENTINEL_PASSWORD", "s")];
+        assert_eq!(
+            redis("redis+sentinel://h,i/main", &own),
+            "redis+sentinel://:p@h,i/main?sentinel_password=s"
+        );
+        let shown = at("redis+sentinel://h/main?sentinel_password=s", &[]);
+        assert!(shown.unwrap_err().contains("REDIS_SENTINEL_PASSWORD"));
         assert!(at("upstash", &[]).unwrap_err().contains("UPSTASH_REDIS_REST_URL"));
         assert!(at("redis://:p@h", &[]).unwrap_err().contains("REDIS_PASSWORD"));
         assert!(at("mysql://h", &[]).unwrap_err().contains("redis://host:port/db"));

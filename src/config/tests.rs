@@ -123,6 +123,24 @@ fn redis_by_url_or_by_parts() {
     assert!(problem(&[("REDIS_HOST", "h"), ("REDIS_PORT", "x")]).starts_with("REDIS_PORT"));
 }
 
+#[test]
+fn redis_by_sentinels() {
+    let url = ("REDIS_URL", "rediss+sentinel://:s3cr3t@one,two:7/main/2");
+    let redis = |vars: &[(&str, &str)]| match read(vars).unwrap().store {
+        StoreChoice::Redis(redis) => redis,
+        other => panic!("{other:?}"),
+    };
+    let without = redis(&[url]);
+    assert_eq!(without.shown, "one:26379,two:7/main/2");
+    assert_eq!(without.url.reveal(), url.1);
+    let own = redis(&[url, ("REDIS_SENTINEL_PASSWORD", "a&b")]);
+    assert_eq!(own.url.reveal(), format!("{}?sentinel_password=a%26b", url.1));
+    assert_eq!(own.shown, without.shown);
+    let told = problem(&[("REDIS_URL", "redis+sentinel://:s3cr3t@one")]);
+    assert!(told.starts_with("REDIS_URL does not name the master"), "{told}");
+    assert!(!told.contains("s3cr3t"));
+}
+
 const UPSTASH_URL: (&str, &str) = ("UPSTASH_REDIS_REST_URL", "https://kind-cat-1.upstash.io/");
 const UPSTASH_TOKEN: (&str, &str) = ("UPSTASH_REDIS_REST_TOKEN", "AbCd_s3cr3t==");
 
@@ -283,16 +301,19 @@ fn the_example_names_every_variable_that_is_read_and_no_other() {
             self.1.get(name).cloned()
         }
     }
-    // What is asked for depends on the store, so once by address and once by parts.
+    // What is asked for depends on the store, so once without it, once by parts and once by sentinels.
     let asked = Asked(std::cell::RefCell::default(), HashMap::new());
     let _ = Config::read(&asked);
     super::data_dir(&asked);
     let mut names = asked.0.into_inner();
     let parts =
         HashMap::from([("REDIS_HOST", "h"), ("REDIS_PASSWORD", "p")].map(|(n, v)| (n.into(), v.into())));
-    let asked = Asked(std::cell::RefCell::default(), parts);
-    let _ = Config::read(&asked);
-    names.extend(asked.0.into_inner());
+    let sentinels = HashMap::from([("REDIS_URL", "redis+sentinel://h/m")].map(|(n, v)| (n.into(), v.into())));
+    for vars in [parts, sentinels] {
+        let asked = Asked(std::cell::RefCell::default(), vars);
+        let _ = Config::read(&asked);
+        names.extend(asked.0.into_inner());
+    }
 
     let listed: std::collections::BTreeSet<String> =
         example().into_iter().map(|(name, _)| name.to_owned()).collect();

@@ -1,11 +1,11 @@
-//! The address and the token of a database at Upstash, which come together or not at all.
+//! Address and token of a database at Upstash; both or neither must be set.
 
 use super::read::{Reader, base_url, text};
 use super::{StoreChoice, Upstash};
 use crate::model::secret::Secret;
 
 impl Reader<'_> {
-    /// Address and token, as they are set.
+    /// Address and token as set.
     pub(super) fn upstash_vars(&self) -> (Option<String>, Option<String>) {
         (
             text(self.vars, "UPSTASH_REDIS_REST_URL"),
@@ -29,7 +29,7 @@ impl Reader<'_> {
         let (Some(url), Some(token)) = (url, token) else {
             return StoreChoice::Embedded;
         };
-        // Anything else could not be a header's value.
+        // Other characters are invalid in a header.
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.problem(
                 "UPSTASH_REDIS_REST_TOKEN has blanks or other characters that no token has: copy it again"
@@ -52,7 +52,7 @@ impl Reader<'_> {
     }
 }
 
-/// The token travels in every request, so it goes over TLS or stays on this machine.
+/// Every request contains the token, so TLS is required except on this machine.
 fn is_safe(url: &str) -> bool {
     let Ok(uri) = url.parse::<http::Uri>() else {
         return false;

@@ -1,5 +1,5 @@
-//! The converters on answers in the providers' own shapes, from `tests/fixtures`: what a client receives for each, in
-//! any pieces, keeps the protocol's rules and has the whole text.
+//! Runs the converters on answers in the providers' own shapes, from `tests/fixtures`. For every way of cutting
+//! the bytes, the client's answer must follow its protocol and contain the whole text.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::messages_to_gemini::tests::check::{Outcome, check};
 use super::{chat_to_messages, messages_to_gemini, messages_to_responses};
 use crate::dialect::captured::fixture;
 
-/// The client's answer for a stream of the provider's, whose bytes come in such pieces.
+/// Converts a provider's stream that arrives in pieces of this many bytes.
 type Convert = fn(&[u8], usize) -> Vec<u8>;
 
 fn asked(model: &str) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn from_responses(bytes: &[u8], piece: usize) -> Vec<u8> {
     out
 }
 
-/// What a message says, thinks and asks for, in one line each.
+/// The content of a message, one line per block.
 fn said(message: &Value) -> Vec<String> {
     let blocks = message["content"].as_array().unwrap();
     let line = |block: &Value| match block["type"].as_str().unwrap() {
@@ -50,7 +50,7 @@ fn said(message: &Value) -> Vec<String> {
     blocks.iter().filter_map(line).collect()
 }
 
-/// A stream of a provider's, and the message that a client of Messages puts together, or the type of its error.
+/// A provider's stream, and the expected message of a Messages client or the type of its error.
 struct Case {
     file: &'static str,
     convert: Convert,

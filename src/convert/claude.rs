@@ -1,5 +1,5 @@
-//! What the converters to Anthropic's Messages API know of Claude: what a model takes, how it is told to think,
-//! what schemas it holds an answer to, and what turns are made of.
+//! Facts about Claude shared by the converters to Anthropic's Messages API: the capabilities of its models,
+//! thinking parameters, accepted schemas, and the parts of a turn.
 
 pub(in crate::convert) mod model;
 pub(in crate::convert) mod schema;

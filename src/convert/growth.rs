@@ -16,12 +16,12 @@ use crate::dialect::wire::marks;
 /// Bytes.
 const SIZES: [usize; 6] = [256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 100 << 20];
 
-/// A body of the largest size may take so many times as long for each byte as one of the smallest.
+/// Limit for the time per byte of the largest body relative to the smallest.
 const WORSE: f64 = 4.0;
 
-/// Items of a list, of about so many bytes each; of a size where there would be too many they are longer.
+/// Items of a list, of about `each` bytes. Where that would be too many items, they get longer.
 fn items(size: usize, each: usize, item: impl Fn(usize, &str) -> String) -> String {
-    // What is larger has more values, and a conversion holds a million.
+    // A conversion accepts at most a million values.
     let count = (size / each).clamp(1, if each < 1_000 { 90_000 } else { 15_000 });
     let filling = "x".repeat((size / count).saturating_sub(each * 9 / 10));
     let mut list = String::with_capacity(size + (64 << 10));
@@ -70,7 +70,7 @@ fn messages_tools(size: usize) -> String {
     format!(r#"{{"model":"gemini-3-pro","messages":[{{"role":"user","content":"go"}}],"tools":[{tools}]}}"#)
 }
 
-/// Not longer than a real schema would ever be.
+/// Capped: real schemas are not longer than this.
 fn messages_schema(size: usize) -> String {
     let properties = items(size / 2, 60, |at, text| {
         format!(r#""p{at}":{{"description":"{text}"}}"#)

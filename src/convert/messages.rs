@@ -1,9 +1,9 @@
-//! What the converters from Anthropic's Messages API have in common: how its blocks are read, what its models know
-//! of tools without being told, and how its errors are written.
+//! Shared by the converters from Anthropic's Messages API: reading content blocks, tool names, Anthropic-defined
+//! tools, tools loaded during a conversation, and error bodies.
 
 pub(in crate::convert) mod blocks;
+pub(in crate::convert) mod client_tools;
 pub(in crate::convert) mod error;
-pub(in crate::convert) mod loading;
+pub(in crate::convert) mod loaded_tools;
 pub(in crate::convert) mod names;
-pub(in crate::convert) mod searched;
-pub(in crate::convert) mod trained;
+pub(in crate::convert) mod server_tools;

@@ -1,14 +1,15 @@
-//! What the tests of converters ask of a conversion of a request: its bytes, or why it is refused.
+//! For the tests of request conversions: the expected outcome.
 
 use std::fmt::Display;
 
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 
-/// The expected outcome for one kind of content: this text is in what is sent, or (`None`) the request is refused.
+/// The expected outcome for one kind of content: the sent body contains this text, or (`None`) the request is
+/// refused.
 pub(super) type Fate = Option<&'static str>;
 
 #[track_caller]
-pub(super) fn refusal(outcome: Result<Vec<u8>, Refused>) -> String {
+pub(super) fn refusal(outcome: Result<Vec<u8>, FieldRefusal>) -> String {
     match outcome {
         Ok(sent) => panic!("was converted: {}", String::from_utf8_lossy(&sent)),
         Err(refused) => refused.message,
@@ -17,7 +18,7 @@ pub(super) fn refusal(outcome: Result<Vec<u8>, Refused>) -> String {
 
 /// Checks the outcome for the kind `name`, which stands at `place` in the request.
 #[track_caller]
-pub(super) fn holds(name: &dyn Display, outcome: Result<Vec<u8>, Refused>, place: &str, fate: Fate) {
+pub(super) fn holds(name: &dyn Display, outcome: Result<Vec<u8>, FieldRefusal>, place: &str, fate: Fate) {
     match (outcome, fate) {
         (Ok(sent), Some(mark)) => {
             let sent = String::from_utf8(sent).unwrap();

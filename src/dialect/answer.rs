@@ -1,16 +1,16 @@
-//! An answer on its way to the client: as a whole, or rewritten piece by piece.
+//! Answers for the client, whole or rewritten piece by piece.
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use super::call::Call;
 
-/// Turns one body into another as it passes.
+/// Converts a body as it passes.
 pub trait Rewrite: Send {
-    /// The bytes that can be forwarded after these; may be empty. The error ends the answer.
+    /// Takes the next bytes and returns those to forward; may be empty. An error ends the answer.
     fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String>;
 
-    /// The rest, when the body has ended.
+    /// The remaining bytes after the end of the body.
     fn finish(&mut self) -> Bytes;
 
     /// Whether the provider's answer has announced its end.
@@ -18,28 +18,28 @@ pub trait Rewrite: Send {
         End::Open
     }
 
-    /// The bytes of the last step to measure; `None`: those that the client gets.
+    /// The bytes of the last step for the meter; `None`: the forwarded ones.
     fn measured(&mut self) -> Option<Bytes> {
         None
     }
 }
 
-/// How far an answer has announced its end.
+/// How completely an answer has announced its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Nothing: a body that ends now was cut.
+    /// Not at all: if the body ends now, it was truncated.
     Open,
-    /// The reason for its end, so the body's own end does not matter. A little may follow.
+    /// The stop reason has arrived, so the body's end does not matter. Some bytes may follow.
     Named,
-    /// The same, but what it used is still to come.
+    /// The stop reason has arrived, but the usage has not.
     Unmetered,
-    /// Its last word.
+    /// The final event has arrived.
     Final,
 }
 
 impl End {
-    /// Of a stream that a converter makes. `is_closed`: its last event was written; `is_whole`: the reason for its end
-    /// is known; `is_metered`: and what it used.
+    /// For a converted stream. `is_closed`: its last event was written; `is_whole`: the stop reason is known;
+    /// `is_metered`: so is the usage.
     pub fn of(is_closed: bool, is_whole: bool, is_metered: bool) -> Self {
         match (is_closed, is_whole, is_metered) {
             (true, ..) => Self::Final,
@@ -52,17 +52,17 @@ impl End {
 
 /// A whole answer in the client's protocol.
 pub struct Whole {
-    pub told: Bytes,
-    /// It is events and no JSON: the client asked for a stream, and the account sent none.
+    pub body: Bytes,
+    /// The body is an event stream and not JSON: the client asked for a stream, but the account sent none.
     pub is_stream: bool,
-    /// The bytes to measure; `None`: those that the client gets.
+    /// The bytes for the meter; `None`: those of the body.
     pub measured: Option<Bytes>,
 }
 
 impl From<Bytes> for Whole {
-    fn from(told: Bytes) -> Self {
+    fn from(body: Bytes) -> Self {
         Self {
-            told,
+            body,
             is_stream: false,
             measured: None,
         }
@@ -79,8 +79,8 @@ impl Whole {
     }
 }
 
-/// Whether a good answer has the other form than its client asked for: JSON in place of events, or events in
-/// place of JSON. What is neither passes as it is.
+/// Whether a successful answer is JSON although the client asked for events, or the reverse. Other media types
+/// are forwarded unchanged.
 pub(crate) fn is_other_form(call: &Call, headers: &HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -91,7 +91,7 @@ pub(crate) fn is_other_form(call: &Call, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the bytes are an object of JSON, where the alternative is a stream of events.
+/// Whether the bytes are a JSON object and not an event stream.
 pub(crate) fn is_object(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'{')
 }

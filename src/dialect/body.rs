@@ -1,23 +1,24 @@
-//! The client's request body: walked once, its few fields of interest found, patched in place.
+//! The client's request body: scanned once for the fields of interest, and patched in place.
 //!
-//! Nothing is parsed into values and nothing is written anew: what goes to the provider is what the
-//! client sent, byte for byte, but for the model's name where the operator maps it. The walk checks the
-//! structure: brackets, separators, strings and their escapes, numbers, literals, nothing after the end.
-//! It is lenient where a provider will judge anyway: UTF-8, raw control characters in strings, unpaired
-//! surrogates and the size of numbers are not checked, and nesting may go [`MOST_LEVELS`](walk::MOST_LEVELS) deep.
+//! Values are neither parsed nor reserialised: the provider receives the client's bytes, except for the model's
+//! name if the operator maps it. The scan checks the structure: brackets, separators, strings and escapes,
+//! numbers, literals, nothing after the end. It leaves other checks to the provider: UTF-8, raw control
+//! characters in strings, unpaired surrogates and the size of numbers; nesting may be
+//! [`MOST_LEVELS`](walk::MOST_LEVELS) deep.
 //!
-//! Of a field named twice the last is meant, as most servers read it. Two of the fields that limits depend on,
-//! or that the relay writes the account's own value into, are refused: ours and the provider's reading could
-//! differ, and with it what holds.
+//! For duplicate fields the last one counts, as for most servers. Duplicates are refused for fields that limits
+//! depend on, or that receive the account's value: the relay and the provider could read different ones.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | `walk`, `quotes` | the walk itself: values, strings |
+//! | `walk`, `quotes` | the scan: values, strings |
 //! | [`coding`] | compressed bodies |
-//! | `surrogates` | escapes of half a character |
+//! | [`form`] | forms with files |
+//! | `surrogates` | escapes of unpaired surrogates |
 //! | [`tools`] | tools that the provider may run |
 
 pub mod coding;
+pub mod form;
 mod quotes;
 mod surrogates;
 pub mod tools;
@@ -36,27 +37,27 @@ use self::walk::Walk;
 pub enum Field {
     Model,
     Stream,
-    /// Anthropic's bound on the output.
+    /// Anthropic's output limit.
     MaxTokens,
-    /// OpenAI's.
+    /// OpenAI's output limit.
     MaxOutputTokens,
-    /// Anthropic's place for who asks, read by `messages::user_id::session_id`.
+    /// Anthropic's member with the user's id, parsed by `messages::user_id::session_id`.
     Metadata,
-    /// OpenAI's word for which calls share a cache: a session.
+    /// OpenAI's session: calls with the same value share a cache.
     PromptCacheKey,
-    /// Google's Code Assist: the project the call is billed to.
+    /// Google's Code Assist: the billed project.
     Project,
-    /// There too: the call as Google's other API has it.
+    /// Google's Code Assist: the request in the form of the Gemini API.
     Request,
-    /// In that, and in bodies of simpler clients: which conversation it is.
+    /// The conversation's id, in that request and in bodies of simpler clients.
     SessionId,
-    /// In an answer of Code Assist: the answer as the other API has it.
+    /// In an answer of Code Assist: the answer in the form of the Gemini API.
     Response,
-    /// In any answer of Google's: what went wrong.
+    /// In an answer of Google: the error.
     Error,
     /// Anthropic's system prompt.
     System,
-    /// The conversation, as Anthropic's and OpenAI's older protocol have it.
+    /// The conversation, in Anthropic's protocol and OpenAI's Chat Completions.
     Messages,
     /// OpenAI's system prompt.
     Instructions,
@@ -66,37 +67,43 @@ pub enum Field {
     SystemInstruction,
     /// Google's conversation.
     Contents,
-    /// Of a message in it: who says it.
+    /// The role of a message.
     Role,
-    /// The bound on the output in OpenAI's older protocol.
+    /// The output limit in OpenAI's Chat Completions.
     MaxCompletionTokens,
-    /// Google's settings of a call.
+    /// Google's generation settings.
     GenerationConfig,
-    /// In these: the bound on the output.
+    /// In these: the output limit.
     MaxOutput,
-    /// The tools that the model may use: its client's, and the provider's own.
+    /// The tools of the client and of the provider.
     Tools,
-    /// OpenAI's older protocol: the model may search the web.
+    /// OpenAI's Chat Completions: the model may search the web.
     WebSearchOptions,
     /// OpenAI's: the stored response that this one continues.
     PreviousResponseId,
     /// OpenAI's: the stored conversation that it belongs to.
     Conversation,
-    /// OpenAI's: whether the answer is kept.
+    /// OpenAI's: whether the answer is stored.
     Store,
-    /// Google's: what was cached before.
+    /// OpenAI's: whether the answer is made in the background.
+    Background,
+    /// OpenAI's: the number of images to make.
+    Count,
+    /// Google's: cached content.
     CachedContent,
-    /// Anthropic's: where code runs.
+    /// Anthropic's: the code execution container.
     Container,
-    /// Of an object that stands for something kept elsewhere.
+    /// Anthropic's: the version, at hosts that want it in the body.
+    AnthropicVersion,
+    /// The id of a reference to a stored object.
     Id,
     /// Of an item of OpenAI's conversation.
     Type,
-    /// There: what only the account that made it can read.
+    /// In such an item: content that only its account can read.
     EncryptedContent,
 }
 
-const FIELDS: [(&[u8], Field); 31] = [
+const FIELDS: [(&[u8], Field); 34] = [
     (b"model", Field::Model),
     (b"stream", Field::Stream),
     (b"max_tokens", Field::MaxTokens),
@@ -123,34 +130,78 @@ const FIELDS: [(&[u8], Field); 31] = [
     (b"previous_response_id", Field::PreviousResponseId),
     (b"conversation", Field::Conversation),
     (b"store", Field::Store),
+    (b"background", Field::Background),
+    (b"n", Field::Count),
     (b"cachedContent", Field::CachedContent),
     (b"container", Field::Container),
+    (b"anthropic_version", Field::AnthropicVersion),
     (b"id", Field::Id),
     (b"type", Field::Type),
     (b"encrypted_content", Field::EncryptedContent),
 ];
 
-/// Where the fields' values lie in the body they were found in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The positions of the fields' values in the scanned body.
+///
+/// It travels with its call, so it is small: 32-bit offsets, because no body is longer than the 1024 MiB that
+/// `REQUEST_MAX_SIZE_MB` allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
-    members: [Option<Member>; FIELDS.len()],
+    members: [Place; FIELDS.len()],
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self {
+            members: [Place::default(); FIELDS.len()],
+        }
+    }
+}
+
+/// The position of a member; all 0 for a missing member, because offset 0 is the object's own bracket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// The offset of its name.
+    name: u32,
+    start: u32,
+    end: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
-    /// Where its name begins.
+    /// Start of its name.
     start: usize,
     value: Span,
 }
 
-/// Bytes `start..end` of the body: a value, its quotes or brackets included.
+impl Place {
+    /// `None` if an offset does not fit, which no accepted body reaches.
+    fn of(member: Member) -> Option<Self> {
+        Some(Self {
+            name: u32::try_from(member.start).ok()?,
+            start: u32::try_from(member.value.start).ok()?,
+            end: u32::try_from(member.value.end).ok()?,
+        })
+    }
+
+    fn member(self) -> Option<Member> {
+        (self.end > 0).then_some(Member {
+            start: self.name as usize,
+            value: Span {
+                start: self.start as usize,
+                end: self.end as usize,
+            },
+        })
+    }
+}
+
+/// Bytes `start..end` of the body: a value including its quotes or brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub start: usize,
     pub end: usize,
 }
 
-/// Why a body cannot be relayed. The text is fit for the client.
+/// Why a body cannot be relayed; the text is sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// `at`: offset of the byte.
@@ -164,18 +215,20 @@ pub enum Malformed {
         first: usize,
         second: usize,
     },
+    #[error("body is not a form that this relay can read: {0}")]
+    Form(&'static str),
     #[error("`model` must be a string")]
     ModelNoString,
 }
 
-/// Walks the body and finds its fields.
+/// Scans the body and finds its fields.
 pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
     let mut walk = Walk::new(body);
     let mut fields = Fields::default();
     walk.space();
     match walk.peek() {
         Some(b'{') => walk.step(),
-        // Then it does not matter whether it is JSON.
+        // A JSON value other than an object.
         Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => return Err(Malformed::NoObject),
         _ => return Err(walk.error("expected `{`")),
     }
@@ -216,8 +269,8 @@ pub fn scan(body: &[u8]) -> Result<Fields, Malformed> {
     }
 }
 
-/// The start of an array, as it is written: its elements up to the first that is not `leading`, that one
-/// too. `None`: it is not an array, or an empty one.
+/// The JSON text of an array's first elements, up to and including the first one that is not `leading`. `None` if
+/// it is empty or not an array.
 pub fn beginning(array: &[u8], leading: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
     let mut walk = Walk::new(array);
     walk.space();
@@ -240,7 +293,7 @@ pub fn beginning(array: &[u8], leading: impl Fn(&[u8]) -> bool) -> Option<&[u8]>
     }
 }
 
-/// Where the elements of an array lie in it. `None`: it is not an array.
+/// The positions of an array's elements. `None` if it is not an array.
 pub fn elements(array: &[u8]) -> Option<Vec<Span>> {
     let mut walk = Walk::new(array);
     walk.space();
@@ -264,7 +317,7 @@ pub fn elements(array: &[u8]) -> Option<Vec<Span>> {
     Some(elements)
 }
 
-/// One place of a body that is sent as other bytes than it came.
+/// A replacement of some bytes of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub span: Span,
@@ -272,7 +325,7 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// Another string in place of a value.
+    /// Replaces a value by a string.
     pub fn text(span: Span, text: &str) -> Self {
         Self {
             span,
@@ -288,7 +341,7 @@ impl Edit {
     }
 }
 
-/// The body with these places changed, every other byte as it was. The places do not overlap.
+/// Applies edits, which must not overlap, and keeps all other bytes.
 pub fn patch(body: &Bytes, mut edits: Vec<Edit>) -> Bytes {
     if edits.is_empty() {
         return body.clone();
@@ -311,7 +364,7 @@ impl Fields {
         self.member(field).map(|member| member.value)
     }
 
-    /// The field with its name and one comma beside it: cut that out, and the object has it no more.
+    /// The field with its name and one comma: the range to remove it from the object.
     pub fn whole_member(&self, field: Field, body: &[u8]) -> Option<Span> {
         let Member { start, value } = self.member(field)?;
         let blank = |byte: &u8| byte.is_ascii_whitespace();
@@ -335,21 +388,30 @@ impl Fields {
         })
     }
 
-    fn member(&self, field: Field) -> Option<Member> {
-        self.members.get(field as usize).copied().flatten()
+    /// The field with its name, without a comma: the range to replace it by another member.
+    pub fn member_span(&self, field: Field) -> Option<Span> {
+        let Member { start, value } = self.member(field)?;
+        Some(Span {
+            start,
+            end: value.end,
+        })
     }
 
-    /// The value as it is written.
+    fn member(&self, field: Field) -> Option<Member> {
+        self.members.get(field as usize)?.member()
+    }
+
+    /// The value's JSON text.
     pub fn raw<'a>(&self, field: Field, body: &'a [u8]) -> Option<&'a [u8]> {
         self.span(field).map(|span| span.of(body))
     }
 
-    /// The value, if it is a string.
+    /// The value if it is a string.
     pub fn text<'a>(&self, field: Field, body: &'a [u8]) -> Option<Cow<'a, str>> {
         text(self.raw(field, body)?)
     }
 
-    /// The model's name; `None`: the body names none.
+    /// The model's name; `None` if the body has none.
     pub fn model<'a>(&self, body: &'a [u8]) -> Result<Option<Cow<'a, str>>, Malformed> {
         self.raw(Field::Model, body)
             .map(|raw| text(raw).ok_or(Malformed::ModelNoString))
@@ -371,14 +433,17 @@ impl Fields {
             Field::Request => Some("request"),
             _ => None,
         };
-        match (*slot, only_one) {
+        match (slot.member(), only_one) {
             (Some(first), Some(name)) => Err(Malformed::Twice {
                 name,
                 first: first.value.start,
                 second: member.value.start,
             }),
             _ => {
-                *slot = Some(member);
+                *slot = Place::of(member).ok_or(Malformed::Json {
+                    what: "a value that is too far behind",
+                    at: member.value.start,
+                })?;
                 Ok(())
             }
         }
@@ -390,7 +455,7 @@ impl Span {
         body.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The same place, seen from `by` bytes before.
+    /// The same range, relative to `by` bytes earlier.
     #[must_use]
     pub fn moved(self, by: usize) -> Self {
         Self {
@@ -400,7 +465,7 @@ impl Span {
     }
 }
 
-/// `key` with its quotes. It may be spelt with escapes, and would be understood by a provider.
+/// `key` with its quotes. It may contain escapes, which a provider would decode.
 fn field_of(key: &[u8]) -> Option<Field> {
     let plain = key.get(1..key.len().saturating_sub(1))?;
     let find = |name: &[u8]| {

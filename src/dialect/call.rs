@@ -1,4 +1,4 @@
-//! One parsed model call: what the client sent, borrowed where it can be, and who it is.
+//! A parsed model call: the client's data, its key and its session.
 
 use bytes::Bytes;
 use crs_durable::{CallId, Millis};
@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderValue};
 
 use super::body::tools::HostedTools;
 use super::body::{Edit, Fields, patch};
-pub use super::endpoint::{Assist, Endpoint, Surface};
+pub use super::endpoint::{Assist, Endpoint, Images, Stored, Surface};
 use super::origin::Reference;
 use super::session::Session;
 use crate::model::name::ModelName;
 use crate::port::gates::KeyHash;
 
-/// A call as every later step sees it. The body is the client's own bytes.
+/// A parsed call. The body is the client's own bytes.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub id: CallId,
@@ -23,27 +23,31 @@ pub struct Call {
     pub key: KeyHash,
     pub endpoint: Endpoint,
     pub headers: HeaderMap,
-    /// The query as it came, our own `key` included: a provider is sent what its dialect lists of it.
+    /// The query as received, including our own `key`. Only the parameters that the dialect lists are forwarded.
     pub query: Option<String>,
     pub body: Bytes,
-    /// The body as it came, if that was compressed.
+    /// The original body, if it was compressed.
     pub packed: Option<PackedBody>,
-    /// Where in the body the relay found what it reads.
+    /// Positions of the fields in the body.
     pub fields: Fields,
-    /// The model as the client named it; empty if the call is about none.
+    /// The model named by the client; empty if the call has none.
     pub model: ModelName,
     pub stream: bool,
-    /// The session: ties this call to its conversation.
+    /// The session, which identifies the conversation.
     pub session: Option<Session>,
-    /// Its references to objects that a provider keeps for one account.
+    /// Its references to objects that a provider stores for one account.
     pub refers_to: Vec<Reference>,
-    /// Whether the provider keeps the answer for later calls; read while the body is here.
+    /// Whether the provider stores the answer for later calls; determined while the body is available.
     pub stored: bool,
-    /// The most output that the client allows, tokens.
+    /// The answer is made in the background: its usage is known only once it is retrieved.
+    pub background: bool,
+    /// The id of the stored object that the call is about, which is safe in a path.
+    pub object: Option<Box<str>>,
+    /// The client's limit for the output, tokens.
     pub max_output: Option<u64>,
-    /// Tools that the client lets the provider run.
+    /// Tools that the provider may run.
     pub hosted: HostedTools,
-    /// An attempt on this account only: the operator's test of it.
+    /// Restricts the call to this account: the operator's test.
     pub only: Option<String>,
 }
 
@@ -55,7 +59,7 @@ pub struct PackedBody {
 }
 
 impl Call {
-    /// This call as another protocol asks it, without what was sent: for who translates it.
+    /// The call for another protocol's endpoint, without its body, for converters.
     pub fn translated(&self, endpoint: Endpoint) -> Self {
         Self {
             id: self.id,
@@ -73,19 +77,21 @@ impl Call {
             session: self.session.clone(),
             refers_to: Vec::new(),
             stored: false,
+            background: false,
+            object: None,
             max_output: self.max_output,
             hosted: self.hosted.clone(),
             only: self.only.clone(),
         }
     }
 
-    /// A seed for the ids in its answer, unique to this call.
+    /// A seed for ids in the answer, unique per call.
     pub fn seed(&self) -> String {
         format!("{:032x}", self.id.0)
     }
 
-    /// The body to send: the bytes as received, or with these places changed. Only bytes that came compressed
-    /// and need no change have a `content-encoding`.
+    /// The body to send: the received bytes, or the edited body. `content-encoding` is set only for a compressed
+    /// body without edits.
     pub fn payload(&self, edits: Vec<Edit>) -> (Bytes, Option<HeaderValue>) {
         match &self.packed {
             Some(packed) if edits.is_empty() => (packed.bytes.clone(), Some(packed.coding.clone())),
@@ -94,12 +100,12 @@ impl Call {
     }
 }
 
-/// The id a call has everywhere: in the answer's `x-request-id`, the log and the ledger.
+/// The call's id in `x-request-id`, the log and the ledger.
 pub fn request_id(id: CallId) -> String {
     format!("req_{:032x}", id.0)
 }
 
-/// Reads what [`request_id`] writes.
+/// Parses the output of [`request_id`].
 pub fn call_of(request_id: &str) -> Option<CallId> {
     let digits = request_id.trim().strip_prefix("req_")?;
     let plain = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -130,6 +136,8 @@ pub(crate) mod tests {
             session: None,
             refers_to: Vec::new(),
             stored: false,
+            background: false,
+            object: None,
             max_output: None,
             hosted: HostedTools::default(),
             only: None,

@@ -1,17 +1,17 @@
-//! The readers on answers in the providers' own shapes, from `tests/fixtures`: what each reports of its usage, in any
-//! pieces, and in the other form.
+//! Runs the readers on answers in the providers' own shapes, from `tests/fixtures`: the usage read from each, for
+//! any cuts, and in the other form.
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::call::{Endpoint, Surface};
-use super::meter::{Last, Measured};
+use super::meter::{LastEvent, Measurement};
 use super::{messages, openai};
 use crate::model::usage::{Quality, Tokens};
 use crate::tested::meter;
 
-/// An answer of `tests/fixtures`, and what must be read of it.
+/// An answer of `tests/fixtures`, and the expected reading.
 struct Captured {
     file: &'static str,
     endpoint: Endpoint,
@@ -19,7 +19,7 @@ struct Captured {
     /// Input, output, cache writes for 5 minutes and for an hour, cache reads.
     tokens: [u64; 5],
     quality: Quality,
-    /// The reason to stop, or the kind of the error.
+    /// The stop reason, or the kind of the error.
     end: Result<&'static str, &'static str>,
 }
 
@@ -59,7 +59,7 @@ const ANSWERS: &[Captured] = {
         row("anthropic/thinking_tool.sse", Messages, "claude-sonnet-5", [611, 158, 310, 0, 0], Exact, Ok("tool_use")),
         row("anthropic/web_search.sse", Messages, "claude-sonnet-4-5-20250929", [9874, 133, 0, 0, 0], Exact, Ok("end_turn")),
         row("anthropic/compaction.sse", Messages, "claude-opus-4-6", [52812, 1381, 0, 0, 0], Exact, Ok("end_turn")),
-        // A part of the answer is another model's, which has other prices.
+        // Part of the answer is from another model at other prices.
         row("anthropic/fallback.sse", Messages, "claude-opus-5-5", [22, 70, 0, 0, 0], Estimated, Ok("end_turn")),
         row("anthropic/refusal.sse", Messages, "claude-fable-5", [18, 5, 0, 0, 0], Exact, Ok("refusal")),
         row("anthropic/overloaded.sse", Messages, "claude-sonnet-5", [31, 4, 0, 0, 0], Partial, Err("overloaded_error")),
@@ -87,7 +87,7 @@ const ANSWERS: &[Captured] = {
     ]
 };
 
-/// Errors of each provider that come in place of an answer, with the name that they have in the ledger.
+/// Error answers of each provider, with their name in the ledger.
 const ERRORS: &[(&str, Endpoint, &str)] = &[
     (
         "anthropic/error_401.json",
@@ -112,7 +112,7 @@ const ERRORS: &[(&str, Endpoint, &str)] = &[
     ("antigravity/error_quota.json", ASSIST, "RESOURCE_EXHAUSTED"),
 ];
 
-/// Answers that use nothing, so no meter reads them; `tests/support` and the console's set-up read their shapes.
+/// Answers without usage, which no meter reads; `tests/support` and the console's set-up parse them.
 const FREE: &[&str] = &[
     "anthropic/count_tokens.json",
     "gemini/count_tokens.json",
@@ -135,12 +135,12 @@ pub(crate) fn fixture(file: &str) -> Bytes {
         .into()
 }
 
-fn read(file: &str, endpoint: Endpoint, bytes: &[u8], piece: usize) -> Measured {
+fn read(file: &str, endpoint: Endpoint, bytes: &[u8], piece: usize) -> Measurement {
     let mut meter = meter(endpoint, is_stream(file)).expect("a meter");
     for piece in bytes.chunks(piece.max(1)) {
         meter.feed(piece);
     }
-    let whole = meter.close() == Last::Whole && meter.ended();
+    let whole = meter.close() == LastEvent::Whole && meter.ended();
     assert!(whole, "{file}: the answer has an end");
     meter.finish(whole)
 }
@@ -177,7 +177,7 @@ fn each_answer_is_read_as_its_provider_means_it() {
             let cut = read(file, captured.endpoint, &bytes, piece);
             assert_eq!(cut, measured, "{file} in pieces of {piece}");
         }
-        // Another server ends its lines otherwise.
+        // Other servers use other line ends.
         if is_stream(file) {
             let other = String::from_utf8(bytes.to_vec()).unwrap().replace("\r\n", "\n");
             for end in ["\n", "\r\n", "\r"] {
@@ -209,7 +209,7 @@ fn each_answer_in_its_other_form_reads_the_same() {
         };
         let bytes = fixture(file);
         let turned = turn(&bytes);
-        // An answer that failed on the way has no other form.
+        // A failed answer has no other form.
         let Ok(_) = captured.end else {
             assert!(
                 turned.is_err() || captured.endpoint == Endpoint::Responses,

@@ -1,11 +1,11 @@
-//! Google's `generateContent`, as the Gemini API and Code Assist have it.
+//! Google's `generateContent`, in the Gemini API and Code Assist.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
 //! | [`envelope`] | adds or removes Code Assist's envelope around an answer as it passes |
-//! | [`error`] | the relay's own errors, as Google's clients expect them |
-//! | [`forms`] | turns an object, a list or a stream of events into another of these |
-//! | [`reading`] | where answers name their usage |
+//! | [`error`] | the relay's own errors for Google's clients |
+//! | [`forms`] | converts between an object, a list and a stream of events |
+//! | [`reading`] | where answers report usage |
 
 pub(crate) mod envelope;
 pub(crate) mod error;
@@ -27,7 +27,7 @@ use super::session::{BodySignal, Signals};
 use crate::error::Failure;
 use crate::model::trace::Signal;
 
-/// How its clients name a conversation.
+/// The signals of its clients for a conversation.
 pub const SESSION: Signals = Signals {
     headers: &[],
     body: BodySignal {
@@ -55,7 +55,7 @@ impl Dialect for Gemini {
             .then(|| Meter::reading(&reading::GENERATE, streams(headers)))
     }
 
-    /// Who asks for one answer gets an object, who asks for a stream a list, or events with `alt=sse`.
+    /// The expected form is an object for a single answer; for a stream a list, or events with `alt=sse`.
     fn has_other_form(&self, call: &Call, headers: &HeaderMap, first: &[u8]) -> bool {
         if !matches!(call.endpoint, Endpoint::Generate(_)) {
             return false;

@@ -1,9 +1,9 @@
 //! Anthropic's Messages protocol.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
 //! | [`error`] | the relay's own errors |
-//! | [`forms`] | turns a whole message into a stream of events, and back |
+//! | [`forms`] | converts between a whole message and a stream of events |
 //! | [`json`], [`sse`] | read usage from an answer as its bytes pass |
 //! | [`user_id`] | the session in `metadata.user_id` |
 //! | [`usage`] | sums the `usage` object |
@@ -24,7 +24,7 @@ use super::Dialect;
 use super::answer::{Whole, is_object, is_other_form};
 use super::body::Field;
 use super::call::{Call, Endpoint};
-use super::meter::{Last, Measured, Meter, Tap, is_event_stream};
+use super::meter::{LastEvent, Measurement, Meter, Tap, is_event_stream};
 
 use super::refusal::Refusal;
 use super::session::{BodySignal, Signals};
@@ -32,7 +32,7 @@ use super::wire::events::data;
 use crate::error::Failure;
 use crate::model::trace::Signal;
 
-/// How its clients name a conversation.
+/// The signals of its clients for a conversation.
 pub const SESSION: Signals = Signals {
     headers: &["x-claude-code-session-id"],
     body: BodySignal {
@@ -60,7 +60,7 @@ impl Dialect for Messages {
     }
 
     fn heartbeat(&self, began: bool) -> &'static [u8] {
-        // A ping may be anywhere, but some clients take the first event for `message_start`.
+        // Pings are allowed anywhere, but some clients expect `message_start` as the first event.
         if began {
             b"event: ping\ndata: {\"type\": \"ping\"}\n\n"
         } else {
@@ -82,15 +82,14 @@ impl Dialect for Messages {
     fn in_asked_form(&self, call: &Call, whole: Bytes) -> Result<Whole, String> {
         match (call.stream, is_object(&whole)) {
             (true, true) => forms::streamed(&whole).map(Whole::stream),
-            (true, false) => Err("the provider's answer is no message".to_owned()),
+            (true, false) => Err("the provider's answer is not a message".to_owned()),
             (false, true) => Ok(whole.into()),
             (false, false) => forms::whole(&whole).map(|message| Bytes::from(message).into()),
         }
     }
 }
 
-/// The meter for a body of this `content-type`. A body that is not an event stream is read as JSON; from a body that is
-/// neither it learns nothing.
+/// The meter for a body with this `content-type`. Any body that is not an event stream is read as JSON.
 fn meter(content_type: Option<&str>) -> Meter {
     if is_event_stream(content_type) {
         stream_meter()
@@ -122,11 +121,11 @@ impl Tap for sse::SseTap {
         Some(self.between_events())
     }
 
-    fn close(&mut self) -> Last {
+    fn close(&mut self) -> LastEvent {
         self.close()
     }
 
-    fn finish(self: Box<Self>, complete: bool) -> Measured {
+    fn finish(self: Box<Self>, complete: bool) -> Measurement {
         (*self).finish(complete)
     }
 }
@@ -144,11 +143,11 @@ impl Tap for json::JsonTap {
         None
     }
 
-    fn close(&mut self) -> Last {
-        Last::Whole
+    fn close(&mut self) -> LastEvent {
+        LastEvent::Whole
     }
 
-    fn finish(self: Box<Self>, complete: bool) -> Measured {
+    fn finish(self: Box<Self>, complete: bool) -> Measurement {
         (*self).finish(complete)
     }
 }

@@ -1,18 +1,18 @@
 //! Reads an answer's usage while its bytes pass.
 //!
-//! A meter is shown every chunk of a response body, however the network cut it, and is asked at the end.
-//! It never holds, changes or delays a byte, its memory is bounded whatever passes, and it costs tens of
-//! nanoseconds per frame of text. It is honest about what it knows:
+//! A meter sees every chunk of a response body, however the network cut it, and is read at the end. It never
+//! holds, changes or delays a byte, its memory is limited, and it costs tens of nanoseconds per text frame. It
+//! reports how reliable its result is:
 //!
 //! | the answer | quality | tokens |
 //! | --- | --- | --- |
-//! | named its final usage | exact | as named |
-//! | ended well, named no final usage | estimated | as named, the output by its length |
-//! | broke off, or ended without an end | partial | as named, the output by its length |
+//! | contained its final usage | exact | as reported |
+//! | ended well without final usage | estimated | as reported, the output by its length |
+//! | broke off, or ended without an end marker | partial | as reported, the output by its length |
 //! | was an error before any message | exact | none: nothing is billed |
 //!
-//! A length becomes tokens at four bytes each, the envelope of each frame not counted: right within a
-//! factor of two for English text, too low for Chinese.
+//! Four bytes count as one token, without the envelope of each frame: correct within a factor of two for English,
+//! too low for Chinese.
 
 use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};
@@ -28,7 +28,7 @@ mod table;
 
 use self::reading::{Events, Reading, Whole};
 
-/// Watches one response body.
+/// Measures one response body.
 #[derive(Debug)]
 pub struct Meter(Box<dyn Tap>);
 
@@ -36,26 +36,26 @@ pub struct Meter(Box<dyn Tap>);
 pub(crate) trait Tap: std::fmt::Debug + Send + Sync {
     fn feed(&mut self, chunk: &[u8]);
     fn ended(&self) -> bool;
-    /// `None`: the body is not a stream of events.
+    /// `None` if the body is not a stream of events.
     fn between_events(&self) -> Option<bool>;
     /// See [`Meter::close`].
-    fn close(&mut self) -> Last;
-    fn finish(self: Box<Self>, complete: bool) -> Measured;
+    fn close(&mut self) -> LastEvent;
+    fn finish(self: Box<Self>, complete: bool) -> Measurement;
 }
 
-/// How the bytes of a stream stopped.
+/// How a stream's bytes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Last {
-    /// Between two events, or behind the whole data of one: some servers send no empty line at the end.
+pub enum LastEvent {
+    /// Between two events, or after the complete data of one: some servers send no empty line at the end.
     Whole,
-    /// Within an event.
+    /// Inside an event.
     Cut,
 }
 
-/// The figures that a response reported.
+/// The figures read from a response.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// The model the provider says it used.
+pub struct Measurement {
+    /// The model named by the provider.
     pub model: Option<String>,
     /// The provider's id of the message.
     pub message_id: Option<String>,
@@ -63,19 +63,19 @@ pub struct Measured {
     pub reasoning: Option<u64>,
     pub tokens: Tokens,
     pub terms: Terms,
-    /// Of the tokens; whether the price is known is another matter.
+    /// The quality of the tokens, independent of the price.
     pub quality: Quality,
     pub stop_reason: Option<String>,
     /// The provider's own error, in the stream or as the body.
     pub error: Option<ProviderError>,
-    /// The result of a token count. Counting is free, so `tokens` is empty then.
+    /// The result of a token count, which is free, so `tokens` is empty.
     pub counted: Option<u64>,
 }
 
-/// An error in the provider's words, for the operator only.
+/// The provider's error message, only for the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderError {
-    /// `overloaded_error`, ...; at most 100 bytes; empty when none was named.
+    /// `overloaded_error`, ...; at most 100 bytes; empty if there is none.
     pub kind: String,
     /// At most 2,000 bytes.
     pub message: String,
@@ -87,7 +87,7 @@ impl Meter {
         Self(tap)
     }
 
-    /// The meter of a protocol that is described by a table.
+    /// A meter for a protocol described by a table.
     pub fn reading(reading: &'static Reading, event_stream: bool) -> Self {
         if event_stream {
             Self(Box::new(Events::new(reading)))
@@ -101,9 +101,8 @@ impl Meter {
         self.0.feed(chunk);
     }
 
-    /// Whether the answer is over by its own word: its last event came, or at least the reason to stop or
-    /// an error; or the object closed. A body that ends before has broken off, however politely its
-    /// connection was closed.
+    /// Whether the answer announced its end: its last event or at least the stop reason or an error came, or the
+    /// object closed. A body that ends before has been truncated, even if its connection closed normally.
     pub fn ended(&self) -> bool {
         self.0.ended()
     }
@@ -113,30 +112,30 @@ impl Meter {
         self.0.between_events().is_some()
     }
 
-    /// Whether an event of our own may be written now: the last event is closed by an empty line. If not,
-    /// two line ends must go first. Always true for JSON, where nothing can be written.
+    /// Whether an event of our own may be written now, because an empty line has closed the last one. If not, two
+    /// line ends must precede it. Always true for JSON, where nothing can be written.
     pub fn between_events(&self) -> bool {
         self.0.between_events().unwrap_or(true)
     }
 
-    /// No more bytes come. What is here of the last event counts as that event if it is whole. A stream ended
-    /// well if this returns [`Last::Whole`] and [`Self::ended`] is true afterwards:
+    /// Ends the input. The last event counts if it is complete. A stream ended well if this returns
+    /// [`LastEvent::Whole`] and [`Self::ended`] is true afterwards:
     ///
-    /// | protocol | its end |
+    /// | protocol | end marker |
     /// | --- | --- |
     /// | Messages | `message_stop`; or `message_delta` with a `stop_reason`, as some servers send nothing after it |
-    /// | Responses | `response.completed`, `.incomplete`, `.failed`: a `status` that is final |
+    /// | Responses | `response.completed`, `.incomplete`, `.failed`: a final `status` |
     /// | Chat Completions | `[DONE]`, or a `finish_reason`, as some servers send no `[DONE]` |
     /// | Gemini, Code Assist | a `finishReason`, or the prompt's `blockReason` |
     /// | all | an error |
     ///
-    /// A body that is not a stream is always [`Last::Whole`]: its length or its JSON shows its end.
-    pub fn close(&mut self) -> Last {
+    /// A body that is not a stream is always [`LastEvent::Whole`]: its length or its JSON shows its end.
+    pub fn close(&mut self) -> LastEvent {
         self.0.close()
     }
 
-    /// `complete`: the body came to its end, and the connection neither broke nor was given up.
-    pub fn finish(self, complete: bool) -> Measured {
+    /// `complete`: the body ended, and the connection neither broke nor was given up.
+    pub fn finish(self, complete: bool) -> Measurement {
         self.0.finish(complete)
     }
 }
@@ -159,8 +158,8 @@ pub fn is_event_stream(content_type: Option<&str>) -> bool {
 }
 
 impl ProviderError {
-    /// Reads Anthropic's `{"type", "message"}`, OpenAI's and Google's with the more telling `code` or
-    /// `status`, and the plain string of simpler servers.
+    /// Reads Anthropic's `{"type", "message"}`, OpenAI's and Google's with the more specific `code` or `status`,
+    /// and the plain string of simpler servers.
     pub(crate) fn read(error: &serde_json::Value) -> Option<Self> {
         use serde_json::Value;
         let text = |key| error.get(key).and_then(Value::as_str);
@@ -194,7 +193,7 @@ pub(crate) fn bounded(text: &str, most: usize) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
-/// Tokens of an output that is known only by its length.
+/// Estimates the tokens of an output by its length.
 pub(crate) fn guess(bytes: u64) -> u64 {
     bytes.div_ceil(4).min(crate::dialect::meter::count::MOST_TOKENS)
 }

@@ -1,14 +1,16 @@
 //! OpenAI's protocols, Responses and Chat Completions.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | [`error`] | the relay's own errors, as OpenAI's clients expect them |
-//! | [`forms`] | turns a whole answer into a stream of events, and back |
-//! | [`reading`] | where answers name their usage |
+//! | [`error`] | the relay's own errors for OpenAI's clients |
+//! | [`forms`] | converts between a whole answer and a stream of events |
+//! | [`reading`] | where answers report usage |
+//! | [`socket`] | Responses over a WebSocket: messages become bodies, events become frames |
 
 pub(crate) mod error;
 pub(crate) mod forms;
 pub(crate) mod reading;
+pub(crate) mod socket;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -24,7 +26,7 @@ use super::session::{BodySignal, Signals};
 use crate::error::Failure;
 use crate::model::trace::Signal;
 
-/// How its clients name a conversation.
+/// The signals of its clients for a conversation.
 pub const SESSION: Signals = Signals {
     headers: &["session-id", "session_id", "x-session-id"],
     body: BodySignal {
@@ -35,7 +37,7 @@ pub const SESSION: Signals = Signals {
     conversation: &[Field::Input, Field::Messages],
 };
 
-/// Both protocols: they have their errors in common, and a call's endpoint says which it is.
+/// Both protocols: they share their errors, and a call's endpoint selects the protocol.
 pub struct OpenAi;
 
 impl Dialect for OpenAi {
@@ -55,9 +57,10 @@ impl Dialect for OpenAi {
         let streams = is_event_stream(kind) || (kind.is_none() && stream);
         let reading = match endpoint {
             Endpoint::ChatCompletions => &reading::CHAT,
+            Endpoint::Images(_) => &reading::IMAGES,
             _ => &reading::RESPONSES,
         };
-        endpoint.takes_slot().then(|| Meter::reading(reading, streams))
+        endpoint.is_metered().then(|| Meter::reading(reading, streams))
     }
 
     fn has_other_form(&self, call: &Call, headers: &HeaderMap, _first: &[u8]) -> bool {
@@ -69,11 +72,11 @@ impl Dialect for OpenAi {
         let is_chat = call.endpoint == Endpoint::ChatCompletions;
         match (call.stream, is_chat) {
             (true, true) => {
-                let told = forms::chunks(&whole, forms::wants_usage(&call.body))?;
+                let chunks = forms::chunks(&whole, forms::wants_usage(&call.body))?;
                 Ok(Whole {
-                    // Usage is counted whether or not the client asked for it.
+                    // Usage is metered even if the client did not ask for it.
                     measured: Some(forms::chunks(&whole, true)?.into()),
-                    ..Whole::stream(told)
+                    ..Whole::stream(chunks)
                 })
             }
             (true, false) => forms::response_events(&whole).map(Whole::stream),

@@ -1,16 +1,15 @@
-//! References to objects that a provider keeps for one account only: those in a call, and those that an answer creates.
+//! References to objects that a provider stores for one account: those in a call, and those created by an answer.
 //!
-//! | protocol | in the request | of the answer |
+//! | protocol | in the request | in the answer |
 //! | --- | --- | --- |
 //! | Responses | `previous_response_id`, `conversation`, `file_id`s, the newest `encrypted_content` | `id`, unless `store` is false; the last `encrypted_content` |
 //! | Chat Completions | `file_id`s | |
 //! | Anthropic | `container`, `file_id`s, the newest reasoning that OpenAI encrypted | the last `encrypted_content`, of OpenAI's accounts |
 //! | Google | `cachedContent`, `fileUri`s of the Files API | |
 //!
-//! The pool learns that something belongs to an account when an answer there makes it, or when a call that
-//! refers to it succeeds there (`crs_durable::pool::Origin`). A name is a hash of the client key, too: with
-//! another key's ids nobody finds out anything. Thinking signatures are not among these: a provider accepts
-//! them from each of its accounts.
+//! The pool learns an object's account when an answer creates it there, or when a call that refers to it succeeds
+//! there (`crs_durable::pool::Origin`). The hash includes the client key, so other keys' ids reveal nothing.
+//! Thinking signatures are not tracked: a provider accepts them on all its accounts.
 //!
 //! Sources: OpenAI's API reference (Responses, "Conversation state", "Reasoning: encrypted reasoning items"),
 //! Anthropic's (Files, code execution's containers), Google's (Files, context caching).
@@ -25,13 +24,13 @@ use super::endpoint::Endpoint;
 use super::wire::marks::OPENAI;
 use crate::port::gates::KeyHash;
 
-/// References looked at in one call.
+/// Maximum number of references per call.
 const MOST: usize = 16;
 
-/// The longest id, bytes; longer text is ignored. Encrypted reasoning is not an id and may be longer.
+/// Maximum length of an id, bytes; longer texts are ignored. Encrypted reasoning is not an id and may be longer.
 const LONGEST_ID: usize = 512;
 
-/// Something that a provider keeps for one account.
+/// An object that a provider stores for one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub kind: Kind,
@@ -42,19 +41,21 @@ pub struct Reference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Response,
+    /// The mark of a response made in the background whose usage is not charged yet. Nothing refers to it.
+    Unpaid,
     Conversation,
     Container,
     Cache,
     File,
-    /// Another account may serve the call without it.
+    /// Unlike the others it can be removed, so that another account may serve the call.
     Reasoning,
 }
 
 impl Kind {
-    /// In a sentence for the client.
-    pub fn told(self) -> &'static str {
+    /// The kind in a message for the client.
+    pub fn description(self) -> &'static str {
         match self {
-            Self::Response => "a stored response (`previous_response_id`)",
+            Self::Response | Self::Unpaid => "a stored response (`previous_response_id`)",
             Self::Conversation => "a stored conversation (`conversation`)",
             Self::Container => "a code execution container (`container`)",
             Self::Cache => "cached content (`cachedContent`)",
@@ -63,10 +64,11 @@ impl Kind {
         }
     }
 
-    /// In the call's trace.
+    /// The kind in the call's trace.
     pub fn name(self) -> &'static str {
         match self {
             Self::Response => "response",
+            Self::Unpaid => "unpaid",
             Self::Conversation => "conversation",
             Self::Container => "container",
             Self::Cache => "cache",
@@ -82,7 +84,7 @@ impl Reference {
         Self { kind, id }
     }
 
-    /// Its name in the pool.
+    /// Its hash for the pool.
     pub fn origin(self, key: &KeyHash) -> Origin {
         let mut hasher = Sha256::new();
         hasher.update(b"origin");
@@ -96,19 +98,19 @@ impl Reference {
     }
 }
 
-/// Hash of an id, or of encrypted reasoning: the same in every build.
+/// Hash of an id or of encrypted reasoning; the same in every build.
 pub fn fingerprint(id: &[u8]) -> u64 {
     short(&Sha256::digest(id))
 }
 
-/// The name of this encrypted reasoning in the pool.
+/// The pool's hash for this encrypted reasoning.
 pub(crate) fn of_reasoning(sealed: &[u8], key: &KeyHash) -> u64 {
     Reference::new(Kind::Reasoning, sealed).origin(key).id
 }
 
-/// Which items of a conversation, the oldest first, an account made, when its maker is known of some: the pool
-/// remembers the newest item of each part, so what comes before that is of the same maker.
-pub(crate) fn by_parts(made: &[Option<bool>]) -> Vec<bool> {
+/// For each item of a conversation, oldest first, whether an account made it. The pool remembers only the newest
+/// item of each part, so earlier items up to it have the same maker.
+pub(crate) fn made_by_account(made: &[Option<bool>]) -> Vec<bool> {
     let mut maker = None;
     let mut readable: Vec<bool> = made
         .iter()
@@ -122,13 +124,13 @@ pub(crate) fn by_parts(made: &[Option<bool>]) -> Vec<bool> {
     readable
 }
 
-/// The beginning of a digest as a number.
+/// The first bytes of a digest as a number.
 pub(crate) fn short(digest: &[u8]) -> u64 {
     let first = digest.first_chunk().copied().unwrap_or_default();
     u64::from_be_bytes(first)
 }
 
-/// Of a call, the most binding first.
+/// The references of a call, the most restrictive first.
 pub fn referred_to(endpoint: Endpoint, fields: &Fields, body: &[u8]) -> Vec<Reference> {
     let mut found = References(Vec::new());
     match endpoint {
@@ -141,7 +143,9 @@ pub fn referred_to(endpoint: Endpoint, fields: &Fields, body: &[u8]) -> Vec<Refe
                 found.push(Reference::new(Kind::Reasoning, newest));
             }
         }
-        Endpoint::ChatCompletions | Endpoint::CountInput => found.all(Kind::File, b"\"file_id\"", body),
+        Endpoint::ChatCompletions | Endpoint::CountInput | Endpoint::Images(_) => {
+            found.all(Kind::File, b"\"file_id\"", body);
+        }
         Endpoint::Messages | Endpoint::CountTokens => {
             found.field(Kind::Container, Field::Container, fields, body);
             found.all(Kind::File, b"\"file_id\"", body);
@@ -160,32 +164,40 @@ pub fn referred_to(endpoint: Endpoint, fields: &Fields, body: &[u8]) -> Vec<Refe
             found.all(Kind::File, b"\"fileUri\"", body);
             found.all(Kind::File, b"\"file_uri\"", body);
         }
-        Endpoint::Assist(_) => {}
+        // These have no body: see `Reference::of_object`.
+        Endpoint::Assist(_) | Endpoint::Stored(_) => {}
     }
     found.0
 }
 
-/// Whether the provider keeps the answer, so that a later call can refer to it.
+/// Whether the provider stores the answer, so that later calls can refer to it.
 pub fn is_stored(fields: &Fields, body: &[u8]) -> bool {
     fields.raw(Field::Store, body) != Some(b"false")
 }
 
-/// The objects that an answer created: its id, if the provider stores it, and the fingerprint of its last encrypted
-/// reasoning.
+/// Whether the answer is made in the background.
+pub fn is_background(fields: &Fields, body: &[u8]) -> bool {
+    fields.raw(Field::Background, body) == Some(b"true")
+}
+
+/// The objects created by an answer: its id, if the provider stores it, and the fingerprint of its last encrypted
+/// reasoning. `unpaid`: its usage is not known yet.
 pub fn made(
     endpoint: Endpoint,
     stored: bool,
+    unpaid: bool,
     answer: Option<&str>,
     reasoning: Option<u64>,
 ) -> Vec<Reference> {
     if !matches!(endpoint, Endpoint::Responses) {
         return Vec::new();
     }
-    let response = answer.filter(|_| stored);
-    let response = response.map(|id| Reference::new(Kind::Response, id.as_bytes()));
+    let of = |kind| answer.map(|id| Reference::new(kind, id.as_bytes()));
+    let response = of(Kind::Response).filter(|_| stored);
+    let unpaid = of(Kind::Unpaid).filter(|_| stored && unpaid);
     let kind = Kind::Reasoning;
     let reasoning = reasoning.map(|id| Reference { kind, id });
-    response.into_iter().chain(reasoning).collect()
+    response.into_iter().chain(unpaid).chain(reasoning).collect()
 }
 
 struct References(Vec<Reference>);
@@ -218,21 +230,21 @@ impl References {
         }
     }
 
-    /// All strings behind this name, wherever it stands. In the text of a string the name's quotes would be
-    /// escaped, so there it is never found.
+    /// All string members of this name at any depth. Inside of a string the name's quotes would be escaped, so it
+    /// is never found there.
     fn all(&mut self, kind: Kind, name: &[u8], body: &[u8]) {
         for at in memchr::memmem::find_iter(body, name) {
             let id = string(body.get(at + name.len()..).unwrap_or_default());
             let Some(id) = id.and_then(|id| std::str::from_utf8(id).ok()) else {
                 continue;
             };
-            // JSON may be written with the slash escaped.
+            // JSON may escape slashes.
             let id = if id.contains("\\/") {
                 Cow::Owned(id.replace("\\/", "/"))
             } else {
                 Cow::Borrowed(id)
             };
-            // Google's field takes any address, and most belong to nobody.
+            // Google's field accepts any address, and most are not stored files.
             if name == b"\"file_id\"" || id.contains("/files/") || id.starts_with("files/") {
                 self.id(kind, &id);
             }
@@ -243,14 +255,14 @@ impl References {
     }
 }
 
-/// Where it stands last. Most bodies have none, and a search from the front tells that six times as fast as one from
-/// the end.
+/// The last position of the name. Most bodies do not contain it, which a forward search finds out six times as
+/// fast as a backward one.
 fn rfind(text: &[u8], name: &[u8]) -> Option<usize> {
     memchr::memmem::find(text, name)?;
     memchr::memmem::rfind(text, name)
 }
 
-/// The string behind the last member of this name.
+/// The string value of the last member of this name.
 fn last_string<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut end = text.len();
     loop {
@@ -262,7 +274,7 @@ fn last_string<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// The last piece of reasoning that OpenAI encrypted and a client of another protocol carries.
+/// The last reasoning encrypted by OpenAI that a client of another protocol carries.
 fn last_sealed(body: &[u8]) -> Option<&[u8]> {
     let at = rfind(body, OPENAI.as_bytes())?;
     // It is a string of its own.
@@ -272,7 +284,7 @@ fn last_sealed(body: &[u8]) -> Option<&[u8]> {
     sealed.get(..end).filter(|sealed| !sealed.is_empty())
 }
 
-/// The string after a colon, as it is written: what providers make has no escapes but of slashes.
+/// The raw string after a colon: the providers' values have no escapes except for slashes.
 fn string(text: &[u8]) -> Option<&[u8]> {
     let value = text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let value = value.strip_prefix(b"\"")?;
@@ -349,11 +361,11 @@ mod tests {
     fn the_newest_item_of_a_part_speaks_for_those_before_it() {
         let (its, others) = (Some(true), Some(false));
         assert_eq!(
-            by_parts(&[None, others, None, None, its, None]),
+            made_by_account(&[None, others, None, None, its, None]),
             [false, false, true, true, true, false]
         );
-        assert_eq!(by_parts(&[None, None]), [false, false]);
-        assert!(by_parts(&[]).is_empty());
+        assert_eq!(made_by_account(&[None, None]), [false, false]);
+        assert!(made_by_account(&[]).is_empty());
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! An answer that is an error of the relay's own, in a client's protocol.
+//! An error answer of the relay in a client's protocol.
 
 use http::StatusCode;
 
 use crate::error::Failure;
 
-/// Status and body of an answer that is an error of our own.
+/// Status, headers and body of an error answer of the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub status: StatusCode,
@@ -16,7 +16,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// This body, and the rest as the failure has it.
+    /// Combines this body with the failure's status and headers.
     pub fn of(failure: &Failure, body: String) -> Self {
         Self {
             status: failure.status,

@@ -1,9 +1,9 @@
-//! Sessions: the signals that tie a call to its conversation, and the order in which they are looked for.
+//! Sessions: the signals that identify a call's conversation, and their priority.
 //!
-//! A provider's cache belongs to an account, so the calls of a conversation go to the same one.
+//! A provider's cache belongs to an account, so the calls of a conversation go to the same account.
 //!
-//! Source: measured with Claude Code 2.1.330, Codex 0.169.0 and Gemini CLI 0.61.0; older names as older versions of the
-//! same clients send them.
+//! Source: measured with Claude Code 2.1.330, Codex 0.169.0 and Gemini CLI 0.61.0; older names as sent by older
+//! versions of these clients.
 //!
 //! | protocol | `header` | in the body | `prefix` |
 //! | --- | --- | --- | --- |
@@ -11,14 +11,14 @@
 //! | OpenAI | `session-id` (Codex), `session_id` (older versions), `x-session-id` | `cacheKey`: `prompt_cache_key` | `instructions`, `input` or `messages` |
 //! | Google | | `sessionId`: `session_id` (Gemini CLI) | `systemInstruction`, `contents` |
 //!
-//! The prefix is a hash of the system prompt and of the conversation up to the first message that is no
-//! instruction, as they are written. These come first in what the provider caches, and every call of a
-//! conversation repeats them. Only in a body longer than [`WORTH_IT`]: what is short is not cached. Marks of
-//! the cache (`cache_control`) are left out of it, since clients move them to the newest message. Calls with
-//! the same beginning share an account, which is what their cache wants, too.
+//! The prefix is a hash of the raw system prompt and of the conversation up to the first message that is not an
+//! instruction. The provider caches these first, and every call of a conversation repeats them. It is computed
+//! only for bodies longer than [`WORTH_IT`], because short ones are not cached. Cache marks (`cache_control`) are
+//! excluded, since clients move them to the newest message. Calls with the same beginning share an account, which
+//! also suits their cache.
 //!
-//! A signal names a session of one key: whatever ids clients invent, those of other keys never meet it. Its
-//! hash is the same in every build: the pool's bindings outlive a deployment.
+//! The hash of a session includes the key, so ids of different keys never collide. It is the same in every build,
+//! because the pool's bindings outlive a deployment.
 
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
@@ -28,34 +28,41 @@ use super::origin;
 use crate::model::trace::Signal;
 use crate::port::gates::KeyHash;
 
-/// A shorter body has no prefix worth keeping together, bytes.
+/// Minimum body length for a prefix, bytes.
 const WORTH_IT: usize = 4 << 10;
 
-/// Of each part of the prefix so much is read, bytes: a first message may hold megabytes of images.
+/// Bytes read from each part of the prefix; a first message may contain megabytes of images.
 const READ: usize = 16 << 10;
 
 const CACHE_MARK: &[u8] = b"\"cache_control\"";
 
-/// No session has a longer name, bytes; what is longer is something else.
+/// Maximum length of a session id, bytes; longer texts are something else.
 const LONGEST_ID: usize = 256;
 
-/// Where a protocol has its signals. Each dialect has its own.
+/// The places of a protocol's signals.
 pub struct Signals {
     pub(in crate::dialect) headers: &'static [&'static str],
     pub(in crate::dialect) body: BodySignal,
     pub(in crate::dialect) system: Field,
-    /// The first of these that is there.
+    /// The first of these that exists.
     pub(in crate::dialect) conversation: &'static [Field],
 }
 
-/// A session's name in the body.
+impl Signals {
+    /// Whether a header names the session.
+    pub fn name_session(&self, headers: &HeaderMap) -> bool {
+        self.headers.iter().any(|name| headers.contains_key(*name))
+    }
+}
+
+/// A session id in the body.
 #[derive(Clone, Copy)]
 pub(in crate::dialect) struct BodySignal {
     pub(in crate::dialect) signal: Signal,
     pub(in crate::dialect) read: fn(&Fields, &[u8]) -> Option<String>,
 }
 
-/// A conversation, as its calls name it.
+/// A conversation, as identified by its calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     pub signal: Signal,
@@ -69,7 +76,7 @@ enum Id {
 }
 
 impl Session {
-    /// Of a call, by the surest signal it has.
+    /// The session of a call, by its most reliable signal.
     pub fn of(signals: &Signals, headers: &HeaderMap, fields: &Fields, body: &[u8]) -> Option<Self> {
         let header = signals
             .headers
@@ -94,7 +101,7 @@ impl Session {
         })
     }
 
-    /// The session's name in the pool.
+    /// The session's hash for the pool.
     pub fn hash(&self, key: &KeyHash) -> u64 {
         let mut hasher = Sha256::new();
         hasher.update(b"session");
@@ -130,13 +137,13 @@ fn prefix(signals: &Signals, fields: &Fields, body: &[u8]) -> Option<u64> {
     let mut hasher = Sha256::new();
     for part in [system, first] {
         unmarked(part.get(..READ).unwrap_or(part), &mut hasher);
-        // Where the one ends and the other begins.
+        // Separates the two parts.
         hasher.update([0xff]);
     }
     Some(origin::short(&hasher.finalize()))
 }
 
-/// Whether a message is the application's and not its user's: many conversations begin with it.
+/// Whether a message is the application's and not the user's, so that many conversations begin with it.
 fn is_instruction(message: &[u8]) -> bool {
     let role = scan(message).ok().and_then(|fields| {
         let role = fields.text(Field::Role, message)?;
@@ -145,8 +152,8 @@ fn is_instruction(message: &[u8]) -> bool {
     role.unwrap_or(false)
 }
 
-/// Hashes JSON text without its marks of the cache, each `"cache_control":{...}` with the commas around it.
-/// In a string the quotes would be escaped, so there it is never found.
+/// Hashes JSON text without its cache marks, each `"cache_control":{...}` with the commas around it. Inside of a
+/// string the quotes would be escaped, so a mark is never found there.
 fn unmarked(mut text: &[u8], hasher: &mut Sha256) {
     let is_between = |byte: &u8| *byte == b',' || byte.is_ascii_whitespace();
     while let Some(at) = memchr::memmem::find(text, CACHE_MARK) {
@@ -156,7 +163,7 @@ fn unmarked(mut text: &[u8], hasher: &mut Sha256) {
             .rposition(|byte| !is_between(byte))
             .map_or(0, |last| last + 1);
         hasher.update(before.get(..end).unwrap_or_default());
-        // The value is a flat object, or `null`.
+        // The value is a flat object or `null`.
         let value = mark.get(CACHE_MARK.len()..).unwrap_or_default();
         let begins = value
             .iter()

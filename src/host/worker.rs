@@ -1,16 +1,17 @@
-//! The Cloudflare Worker: the fetch event into the shared router, and the ports on what workerd offers.
+//! The Cloudflare Worker: passes the fetch event to the shared router, and implements the ports with workerd.
 //!
-//! | part | port or duty |
+//! | module | port or task |
 //! | --- | --- |
-//! | `site` | what an isolate has: settings, app, router; made at its first request |
-//! | `leaving` | a client that goes away takes its call with it |
+//! | `site` | the state of an isolate: settings, app, router; created at its first request |
+//! | `leaving` | ends a call when its client leaves |
 //! | `upstream`, `body`, `answer` | provider calls by `fetch`, and bodies in both directions |
-//! | `gates`, `objects`, `messages` | the machines: stubs on this side, Durable Objects on the other, headers between them |
-//! | `billed` | what the platform bills, counted |
-//! | `bindings`, `clock`, `random`, `tasks`, `log` | the small ones |
+//! | `socket` | a client's WebSocket |
+//! | `gates`, `objects`, `messages` | gates and pools: stubs on this side, Durable Objects on the other, headers between them |
+//! | `billed` | counts the units that the platform bills |
+//! | `bindings`, `clock`, `random`, `signer`, `tasks`, `log` | small ports |
 //!
-//! An isolate is one thread that many requests share, and it may be gone after any of them. A promise, a
-//! stream or a timer belongs to the request that made it, so nothing that waits is shared between requests.
+//! An isolate is one thread shared by many requests, and may be evicted after any of them. Promises, streams and
+//! timers belong to the request that created them, so requests never share anything that waits.
 
 mod answer;
 mod billed;
@@ -24,7 +25,9 @@ mod messages;
 mod objects;
 mod random;
 mod refusal;
+mod signer;
 mod site;
+mod socket;
 mod tasks;
 mod upstream;
 
@@ -46,7 +49,7 @@ async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<web
     })
 }
 
-/// Once a day: what is older than it is kept for goes.
+/// Runs daily: deletes data beyond its retention.
 #[event(scheduled)]
 async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
     match Site::of(&env).await {

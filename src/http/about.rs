@@ -1,4 +1,4 @@
-//! Endpoints where a key asks about itself and the relay, in CRS's shapes.
+//! Endpoints where a key asks about itself and the relay, in CRS's format.
 
 use axum::Json;
 use axum::body::Body;
@@ -19,25 +19,26 @@ use crate::error::Failure;
 use crate::model::key::Key;
 use crate::model::name::canonical;
 use crate::model::price::{self, Family};
+use crate::model::route::{Client, Route};
 use crate::model::time;
 use crate::port::random;
 use crate::relay::failures;
 use crate::store::ledger::{Range, Scope};
 
-/// Somebody is there. Needs no key: Claude Code asks without one.
+/// A liveness check of Claude Code, which sends no key.
 pub(super) async fn hello() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Claude Code's event reports end here.
+/// Accepts and drops Claude Code's event reports.
 pub(super) async fn events() -> Json<Value> {
     Json(json!({ "success": true }))
 }
 
-/// Answers a key from the relay's own state; `answer` receives the path.
+/// Answers a key from the relay's own state. `answer` receives the path.
 pub(super) fn get(
     dialect: &'static dyn Dialect,
-    answer: impl Fn(&str, Key) -> Result<Value, Failure> + Clone + Send + Sync + 'static,
+    answer: impl Fn(&App, &str, Key) -> Result<Value, Failure> + Clone + Send + Sync + 'static,
 ) -> MethodRouter<App> {
     routing::get(move |State(app): State<App>, asked: Parts| async move {
         answered(&app, dialect, &asked, answer).await
@@ -45,17 +46,17 @@ pub(super) fn get(
     .only_these(dialect)
 }
 
-/// The same, for a handler that knows only now which protocol is asked for.
+/// Like [`get`], for handlers that determine the protocol per request.
 pub(super) async fn answered(
     app: &App,
     dialect: &'static dyn Dialect,
     asked: &Parts,
-    answer: impl Fn(&str, Key) -> Result<Value, Failure>,
+    answer: impl Fn(&App, &str, Key) -> Result<Value, Failure>,
 ) -> Response<Body> {
-    let told = who_asks(app, asked)
+    let answer = who_asks(app, asked)
         .await
-        .and_then(|key| answer(asked.uri.path(), key));
-    tell(app, dialect, told)
+        .and_then(|key| answer(app, asked.uri.path(), key));
+    tell(app, dialect, answer)
 }
 
 /// Names of models with a known price that the key may use.
@@ -65,7 +66,7 @@ pub(super) fn names(key: &Key, family: Family) -> Result<Vec<&'static str>, Fail
         Family::OpenAi => Service::OpenAi,
         Family::Gemini => Service::Gemini,
     };
-    // The operator's clock decides nothing here.
+    // The time zone does not matter here.
     let policy = key.policy(0);
     if !policy.serves(service) {
         return Err(failures::of_gate(&Refusal::NotPermitted { service }, 0));
@@ -73,7 +74,36 @@ pub(super) fn names(key: &Key, family: Family) -> Result<Vec<&'static str>, Fail
     Ok(permitted(&policy, price::models(family)))
 }
 
-/// Those of the models that the key may use.
+/// Like [`names`], plus the models that routes (those for all keys and the key's own) list by exact name, so that
+/// clients find the operator's aliases.
+pub(super) fn routed_names(
+    app: &App,
+    key: &Key,
+    family: Family,
+    client: Client,
+) -> Result<Vec<String>, Failure> {
+    let of_all = app.routes();
+    let routes = key.routes.iter().chain(of_all.iter());
+    let ours = routes.filter(|route| route.client.is_none_or(|only| only == client));
+    let aliases: Vec<&str> = ours.filter_map(Route::one_model).collect();
+    let policy = key.policy(0);
+    let mut all: Vec<String> = match names(key, family) {
+        Ok(names) => names.into_iter().map(str::to_owned).collect(),
+        // The key may use other platforms by its routes.
+        Err(_) if !aliases.is_empty() => Vec::new(),
+        Err(failure) => return Err(failure),
+    };
+    all.extend(
+        permitted(&policy, aliases.into_iter())
+            .into_iter()
+            .map(str::to_owned),
+    );
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// The models that the key may use.
 pub(super) fn permitted<'a>(policy: &KeyPolicy, models: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut names: Vec<&str> = models
         .filter(|model| !policy.denies(model, Some(&canonical(model))))
@@ -82,8 +112,9 @@ pub(super) fn permitted<'a>(policy: &KeyPolicy, models: impl Iterator<Item = &'a
     names
 }
 
-/// Models in a shape that Anthropic's and OpenAI's clients both read.
-pub(super) fn list(names: &[&str], owner: &str) -> Value {
+/// A list of models in a format that Anthropic's and OpenAI's clients both accept.
+pub(super) fn list<N: AsRef<str>>(names: &[N], owner: &str) -> Value {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     let data: Vec<Value> = names
         .iter()
         .map(|model| {
@@ -97,7 +128,7 @@ pub(super) fn list(names: &[&str], owner: &str) -> Value {
 }
 
 pub(super) fn me(dialect: &'static dyn Dialect) -> MethodRouter<App> {
-    get(dialect, |_, key| {
+    get(dialect, |_, _, key| {
         Ok(json!({
             "id": format!("user_{}", key.id),
             "type": "user",
@@ -109,7 +140,7 @@ pub(super) fn me(dialect: &'static dyn Dialect) -> MethodRouter<App> {
 
 pub(super) fn usage(dialect: &'static dyn Dialect) -> MethodRouter<App> {
     routing::get(move |State(app): State<App>, asked: Parts| async move {
-        let told = async {
+        let answer = async {
             let key = who_asks(&app, &asked).await?;
             Ok(json!({
                 "usage": used(&app, &key).await?,
@@ -117,14 +148,14 @@ pub(super) fn usage(dialect: &'static dyn Dialect) -> MethodRouter<App> {
                 "timestamp": time::iso(app.ports.clock.now()),
             }))
         };
-        tell(&app, dialect, told.await)
+        tell(&app, dialect, answer.await)
     })
     .only_these(dialect)
 }
 
 pub(super) fn key_info(dialect: &'static dyn Dialect) -> MethodRouter<App> {
     routing::get(move |State(app): State<App>, asked: Parts| async move {
-        let told = async {
+        let answer = async {
             let key = who_asks(&app, &asked).await?;
             Ok(json!({
                 "keyInfo": {
@@ -140,7 +171,7 @@ pub(super) fn key_info(dialect: &'static dyn Dialect) -> MethodRouter<App> {
                 "timestamp": time::iso(app.ports.clock.now()),
             }))
         };
-        tell(&app, dialect, told.await)
+        tell(&app, dialect, answer.await)
     })
     .only_these(dialect)
 }
@@ -154,7 +185,7 @@ async fn used(app: &App, key: &Key) -> Result<Value, Failure> {
     Ok(json!({ "total": totals.first() }))
 }
 
-/// The key that asks about itself. Such a call reaches no provider and takes no slot.
+/// The key of the request. Such a request reaches no provider and takes no slot.
 pub(super) async fn who_asks(app: &App, asked: &Parts) -> Result<Key, Failure> {
     let hash = client_key::client_key(app, &asked.headers, asked.uri.query())?;
     let key = app

@@ -4,17 +4,17 @@
 //! | --- | --- |
 //! | `keys` | `/admin/api-keys` |
 //! | `accounts`, `groups` | `/admin/accounts`, `/admin/account-groups` |
-//! | `concurrency` | slots that are held now |
-//! | `overview`, `usage` | figures: now, and by time |
-//! | `requests`, `refusals`, `audit` | the logs: calls, refused calls, changes |
-//! | `models`, `prices`, `settings`, `oem` | models, the operator's prices, settings, branding |
+//! | `concurrency` | slots in use |
+//! | `overview`, `usage` | figures: now, and over time |
+//! | `requests`, `refusals`, `audit` | logs of calls, refused calls and changes |
+//! | `models`, `prices`, `routes`, `settings`, `oem` | models, the operator's prices, model routes for all keys, settings, branding |
 //!
-//! | module | shared by them |
+//! | module | shared code |
 //! | --- | --- |
-//! | `envelope` | request ids, errors of one shape, no caching |
+//! | `envelope` | request ids, uniform errors, no caching |
 //! | `fields`, `list`, `batch` | input fields, pages of lists, changes of many records |
-//! | `logged_error` | an error as the log of calls shows it |
-//! | `described` | the description that `/openapi.json` serves, made from the code |
+//! | `logged_error` | schema of an error in the request log |
+//! | `described` | generates the description served as `/openapi.json` |
 
 mod accounts;
 mod audit;
@@ -37,6 +37,7 @@ mod overview;
 mod prices;
 mod refusals;
 mod requests;
+mod routes;
 mod settings;
 mod usage;
 
@@ -56,11 +57,11 @@ use crate::app::App;
 use crate::config::Config;
 use crate::relay::headers::X_REQUEST_ID;
 
-/// The description of every route, for `/openapi.json`: made of the code by `scripts/update-openapi`, and a
-/// test holds it against the code. Made beforehand because what makes it would be a tenth of the Worker.
+/// The API description for `/openapi.json`. `scripts/update-openapi` generates it from the code, and a test
+/// compares the two. It is generated in advance because the generator would be a tenth of the Worker's size.
 const OPENAPI: &str = include_str!("../../assets/openapi.json");
 
-/// Every route of the control plane; `described` names the same ones.
+/// All routes of the control plane; `described` must list the same ones.
 fn routes() -> Router<App> {
     Router::new()
         .route("/web/auth/login", post(login::login))
@@ -136,6 +137,7 @@ fn routes() -> Router<App> {
         .route("/admin/models", get(models::list))
         .route("/admin/settings", get(settings::get))
         .route("/admin/prices", get(prices::get).put(prices::set))
+        .route("/admin/routes", get(routes::get).put(routes::set))
         .route("/apiStats/api/get-key-id", post(stats::get_key_id))
         .route("/apiStats/api/user-stats", post(stats::user::user_stats))
         .route(
@@ -153,7 +155,7 @@ fn routes() -> Router<App> {
         .route("/metrics", get(ops::metrics))
 }
 
-/// The routes, with one envelope around them: request ids, errors of one shape, nothing cached.
+/// The routes with their envelope: request ids, uniform errors, no caching.
 pub fn router(app: &App) -> Router<App> {
     routes()
         .route("/openapi.json", get(openapi))
@@ -161,11 +163,11 @@ pub fn router(app: &App) -> Router<App> {
         .route("/web/auth/{*rest}", any(nothing))
         .route("/apiStats/api/{*rest}", any(nothing))
         .layer(from_fn_with_state(app.clone(), envelope::wrap))
-        // Outside of the rest: a browser asks first, without a token.
+        // Outermost, because a browser's preflight request has no token.
         .layer(console(&app.config))
 }
 
-/// The console may be served elsewhere; no other origin's pages may call.
+/// CORS for a console on another host; pages of other origins may not call.
 fn console(config: &Config) -> CorsLayer {
     let origin = config.server.console_origin.as_deref();
     let Some(origin) = origin.and_then(|origin| HeaderValue::from_str(origin).ok()) else {

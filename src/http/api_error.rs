@@ -1,7 +1,7 @@
-//! Errors of the admin API: one shape for all, made in one place.
+//! Errors of the admin API in one format.
 //!
-//! `{"error": "<stable code>", "message": "...", "field": "...", "requestId": "..."}`. The message is for
-//! people and never repeats what was sent: a secret in the wrong field must not come back.
+//! `{"error": "<stable code>", "message": "...", "field": "...", "requestId": "..."}`. The message is for people
+//! and never repeats the input: a secret in the wrong field must not be echoed.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -19,7 +19,7 @@ pub struct ApiError {
     /// Stable, for scripts.
     pub code: &'static str,
     pub message: String,
-    /// The field of the request that is at fault.
+    /// The invalid field of the request.
     pub field: Option<String>,
     /// Seconds.
     pub retry_after: Option<u64>,
@@ -35,7 +35,7 @@ pub struct ErrorBody<'a> {
     pub error: &'a str,
     /// The failure and its remedy, for people.
     pub message: &'a str,
-    /// The field of the request that is at fault, if one is.
+    /// The invalid field of the request, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub field: Option<&'a str>,
@@ -57,12 +57,12 @@ impl ApiError {
         }
     }
 
-    /// 422: the field's value cannot be taken.
+    /// 422: the field's value is invalid.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", message).at(field)
     }
 
-    /// 422: a required field was not sent.
+    /// 422: a required field is missing.
     pub fn missing(field: impl Into<String>) -> Self {
         let field = field.into();
         let message = format!("`{field}` is required");
@@ -134,8 +134,8 @@ impl ApiError {
     }
 }
 
-/// The envelope around all admin routes puts the request's id into the body: it finds the error among the
-/// response's extensions.
+/// The envelope of the admin routes adds the request's id to the body. It finds the error in the response's
+/// extensions.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.response(None);
@@ -167,7 +167,7 @@ impl From<GatesError> for ApiError {
         let mut away = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "machine_unavailable",
-            "The machine that decides this cannot be reached now. Try again shortly.",
+            "The gate or pool that decides this cannot be reached now. Try again shortly.",
         )
         .retry_after(2);
         away.detail = Some(error.to_string());

@@ -1,4 +1,4 @@
-//! The client's request body, read once, bounded in size, memory and time.
+//! Reads the client's request body once, with limits on size, memory and time.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::error::{Code, Failure};
 use crate::port::clock::{Clock, within};
 use crate::state::body_memory::Reservation;
 
-/// How long a client may take to send its body.
+/// Maximum time for a client to send its body.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 
-/// And how long when the memory for bodies is full. In between, as the second half of it fills.
+/// The same when the body memory is full. In between, while its second half fills, the limit decreases.
 const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a body that is waited for is looked at again: how full the memory is may have changed.
+/// Interval at which the memory's fill level is checked again while waiting.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A body that takes longer than this must come at [`RATE`] from then on.
+/// Bodies that take longer than this must arrive at [`RATE`] from then on.
 const SLOW_AFTER: Duration = Duration::from_secs(15);
 
-/// Bytes per second, what the worst of networks does.
+/// Minimum rate, bytes per second, as even very bad networks achieve.
 const RATE: u64 = 4 << 10;
 
-/// How much of a refused body is still read, bytes: at least this,
+/// Part of a refused body that is still read, bytes: at least this,
 const LEAST_SWALLOWED: usize = 64 << 10;
-/// and at most this, which is what is read of a model call's.
+/// and at most this, which applies to model calls.
 pub(super) const MOST_SWALLOWED: usize = 32 << 20;
 
-/// How long a refused client may go on sending.
+/// Time limit for reading the rest of a refused body.
 const SWALLOW_FOR: Duration = Duration::from_secs(2);
 
 /// The same for a model call, whose client may have megabytes to send.
@@ -40,9 +40,9 @@ const SWALLOW_LARGE_FOR: Duration = Duration::from_secs(5);
 /// The initial capacity; most bodies are shorter.
 const FIRST_ROOM: usize = 64 << 10;
 
-/// Reads a body of at most `limit` bytes. Room is made as the bytes come: a client that announces much and sends
-/// little holds little. One frame, the common case, is not copied. Of a refused body the rest is read and dropped,
-/// within reason.
+/// Reads a body of at most `limit` bytes. Memory is reserved as the bytes arrive: a client that announces much
+/// and sends little occupies little. A body of one frame, the common case, is not copied. The rest of a refused
+/// body is read and dropped within limits.
 pub(super) async fn read(
     body: Body,
     limit: usize,
@@ -52,7 +52,7 @@ pub(super) async fn read(
     let announced = body.size_hint().exact().map(|length| length as usize);
     let most = limit.saturating_mul(2).clamp(LEAST_SWALLOWED, MOST_SWALLOWED);
     if announced.is_some_and(|length| length > limit) {
-        swallow(body, most, clock).await;
+        Box::pin(swallow(body, most, clock)).await;
         return Err(too_large(limit));
     }
     let mut arriving = Arriving {
@@ -65,20 +65,20 @@ pub(super) async fn read(
     match arriving.collect(limit, memory).await {
         Err(failure) if matches!(failure.code, Code::BodyTooLarge | Code::BodyMemoryFull) => {
             memory.shrink_to(0);
-            swallow(arriving.body, most, clock).await;
+            Box::pin(swallow(arriving.body, most, clock)).await;
             Err(failure)
         }
         read => read,
     }
 }
 
-/// A body that is being read.
+/// A body being read.
 struct Arriving<'a> {
     body: Body,
     announced: Option<usize>,
     /// `Clock::ticks`.
     began: u64,
-    /// Bytes so far.
+    /// Bytes received so far.
     read: u64,
     clock: &'a dyn Clock,
 }
@@ -130,8 +130,8 @@ impl Arriving<'_> {
         }
     }
 
-    /// Room for `length` bytes, and for what will come: all that was announced if that is little, or else
-    /// twice as much as before.
+    /// The capacity for `length` bytes and later ones: all that was announced if that is little, otherwise double
+    /// the previous capacity.
     fn room(&self, before: usize, length: usize) -> usize {
         let twice = (before * 2).max(FIRST_ROOM).max(length);
         self.announced
@@ -139,15 +139,14 @@ impl Arriving<'_> {
     }
 }
 
-/// How long a client may take, by the share of the memory for bodies that is in use (thousandths).
+/// Time limit for a client, by the share of body memory in use (permille).
 fn patience(permille: usize) -> Duration {
     let over = u32::try_from(permille.clamp(500, 1000) - 500).unwrap_or(500);
     PATIENCE.saturating_sub(PATIENCE.saturating_sub(LEAST_PATIENCE) * over / 500)
 }
 
-/// Reads and drops the rest of a refused body, `most` bytes of it: a client that is still sending when the
-/// answer comes sees a broken connection instead of the answer. Beyond that, and after a few seconds, a client
-/// is not worth the time.
+/// Reads and drops up to `most` bytes of a refused body: a client that is still sending when the answer arrives
+/// would see a broken connection in place of the answer. Gives up after the time limit.
 pub(super) async fn swallow(mut body: Body, most: usize, clock: &dyn Clock) {
     let time = if most < MOST_SWALLOWED {
         SWALLOW_FOR

@@ -1,5 +1,5 @@
-//! From a request to a model call and its answer, in whatever protocol: who, then whether it may come in, then
-//! what.
+//! Handles a model call in any protocol: authenticates the key, reserves entry at its gate, reads the body, and
+//! serves the call.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tracing::Instrument as _;
 use super::{body, client_key, dialect, intake};
 use crate::app::App;
 use crate::dialect::body::tools::HostedTools;
-use crate::dialect::body::{Field, Fields, scan};
+use crate::dialect::body::{Field, Fields, form, scan};
 use crate::dialect::call::{Call, Endpoint, request_id};
-use crate::dialect::origin;
+use crate::dialect::origin::{self, Kind, Reference};
 use crate::dialect::session::{Session, Signals};
 use crate::error::{Code, Failure};
 use crate::model::name::ModelName;
-use crate::plan::{Plan, Plans};
+use crate::plan::Plans;
 use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::relay;
@@ -26,33 +26,35 @@ use crate::relay::entry::{self, Arrival, Entry};
 use crate::relay::{refusal_writer, span};
 use crate::state::body_memory::Reservation;
 
-/// With the address before it, a longer query makes no URI any more.
+/// Together with the address, a longer query does not fit into a URI.
 const LONGEST_QUERY: usize = 8 << 10;
 
-/// How long a slot is held for a call whose body is read: longer than that, unpacking included, can take.
-const BODY_TTL: Duration = body::PATIENCE.saturating_add(Duration::from_secs(30));
+/// Lifetime of a slot while the body is read, longer than reading and decompressing can take.
+pub(super) const BODY_TTL: Duration = body::PATIENCE.saturating_add(Duration::from_secs(30));
 
-/// A client's request, for its protocol to read.
+/// A client's request, to be parsed by its protocol.
 pub(super) struct ReceivedRequest<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) fields: &'a Fields,
-    /// Opened, if it came compressed.
+    /// Decompressed.
     pub(super) body: &'a [u8],
 }
 
-/// The particulars that a protocol finds in a request.
+/// The values that a protocol extracts from a request.
 pub(super) struct Particulars {
-    /// Empty: the call is about no model.
+    /// Empty if the call has no model.
     pub(super) model: String,
     pub(super) stream: bool,
     pub(super) session: Option<Session>,
-    /// The most output that the client allows, tokens.
+    /// The stored object that the call is about.
+    pub(super) object: Option<String>,
+    /// The client's limit for the output, tokens.
     pub(super) max_output: Option<u64>,
     pub(super) hosted: HostedTools,
 }
 
 impl<'a> ReceivedRequest<'a> {
-    /// The same of an object within the body.
+    /// The same for an object inside the body.
     pub(super) fn within<'b>(&self, fields: &'b Fields, body: &'b [u8]) -> ReceivedRequest<'b>
     where
         'a: 'b,
@@ -79,7 +81,7 @@ impl<'a> ReceivedRequest<'a> {
         (!text.is_empty()).then(|| text.into_owned())
     }
 
-    /// Tools that the provider is to run.
+    /// Tools that the provider runs.
     pub(super) fn hosted(&self) -> HostedTools {
         let tools = self.fields.raw(Field::Tools, self.body);
         let search = self.fields.raw(Field::WebSearchOptions, self.body);
@@ -87,7 +89,7 @@ impl<'a> ReceivedRequest<'a> {
         read.and_search(search.is_some_and(|options| options.starts_with(b"{")))
     }
 
-    /// The model, where the protocol has it in the body.
+    /// The model, for protocols that have it in the body.
     pub(super) fn model(&self) -> Result<String, Failure> {
         let model = self
             .fields
@@ -100,7 +102,7 @@ impl<'a> ReceivedRequest<'a> {
     }
 }
 
-/// Serves one call of this kind; `read` is its protocol.
+/// Serves one call of this kind; `read` parses its protocol.
 pub(super) async fn serve(
     app: &App,
     plans: impl Into<Plans>,
@@ -124,8 +126,7 @@ pub(super) async fn serve(
         let (call, entry, memory) = take_in(app, plans, endpoint, caller, request, read)
             .await
             .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
-        let (plan, otherwise) = plans.of(&call.model);
-        relay::serve(app, plan, otherwise, call, entry, memory).await
+        relay::serve(app, plans, call, entry, memory).await
     };
     match answered.instrument(span::of_call(id)).await {
         Ok(response) => response.map(Body::new),
@@ -133,7 +134,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Whose call it is, and since when.
+/// The call's key, and its arrival.
 struct Caller {
     id: crs_durable::CallId,
     /// Wall clock, milliseconds.
@@ -143,7 +144,7 @@ struct Caller {
     key: KeyHash,
 }
 
-/// Whether the key's gate lets the caller in, and then what it sends.
+/// Asks the key's gate, and then reads the client's body.
 async fn take_in(
     app: &App,
     plans: Plans,
@@ -164,23 +165,31 @@ async fn take_in(
             costly: intake::is_costly(&head.headers, coding.as_ref().ok().copied().flatten()),
             body_ttl_ms: BODY_TTL.as_millis() as u64,
         };
-        let entry = entry::enter(app, plans.all().map(Plan::service), &arrival).await?;
+        let entry = entry::enter(app, plans, &arrival).await?;
         Ok((entry, coding?))
     };
     let (entry, coding) = match entered.await {
         Ok(entered) => entered,
         Err(failure) => {
-            body::swallow(body, body::MOST_SWALLOWED, &*app.ports.clock).await;
+            Box::pin(body::swallow(body, body::MOST_SWALLOWED, &*app.ports.clock)).await;
             return Err(failure);
         }
     };
     let mut memory = Reservation::new(&app.body_memory, &key);
     let (body, packed) = intake::take(app, body, coding, &mut memory).await?;
+    // These calls have no body; what a client sends all the same is not passed on.
+    let (body, packed) = if endpoint.is_about_an_object() {
+        (Bytes::new(), None)
+    } else {
+        (body, packed)
+    };
     let large = body.len() > intake::LARGE;
     let (uri, headers) = (head.uri, head.headers);
-    let parse = move || parse(headers, body, read);
+    let is_form = matches!(endpoint, Endpoint::Images(_)) && form::of(&headers).is_some();
+    let other = is_form || endpoint.is_about_an_object();
+    let parse = move || parse(headers, body, other, read);
     let (headers, body, parsed) = if large {
-        intake::apart(app, parse).await?
+        Box::pin(intake::apart(app, parse)).await?
     } else {
         parse()
     };
@@ -189,11 +198,12 @@ async fn take_in(
         model,
         stream,
         session,
+        object,
         max_output,
         hosted,
     } = particulars;
-    // Here all protocols pass: behind this line a model's name is safe in a path, and limits see the same
-    // name as the provider.
+    // All protocols pass here: from here on a model's name is safe in a path, and limits see the same name as the
+    // provider.
     let model = if model.is_empty() && endpoint.is_about_no_model() {
         ModelName::none()
     } else {
@@ -205,9 +215,15 @@ async fn take_in(
             "The query is longer than {LONGEST_QUERY} bytes."
         )));
     }
+    let refers_to = match &object {
+        Some(id) => vec![Reference::new(Kind::Response, id.as_bytes())],
+        None => origin::referred_to(endpoint, &fields, &body),
+    };
     let call = Call {
-        refers_to: origin::referred_to(endpoint, &fields, &body),
+        refers_to,
         stored: origin::is_stored(&fields, &body),
+        background: origin::is_background(&fields, &body),
+        object: object.map(String::into_boxed_str),
         id,
         at,
         started,
@@ -228,13 +244,15 @@ async fn take_in(
     Ok((call, entry, memory))
 }
 
-/// Walks over the body, and has its protocol find what it must know. Gives back what it was given.
+/// Scans the body, unless it is `other` than JSON, and parses it with its protocol. Returns the request as well.
 fn parse(
     headers: HeaderMap,
     body: Bytes,
+    other: bool,
     read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure>,
 ) -> (HeaderMap, Bytes, Result<(Fields, Particulars), Failure>) {
-    let parsed = scan(&body)
+    let scanned = if other { Ok(Fields::default()) } else { scan(&body) };
+    let parsed = scanned
         .map_err(|error| invalid(error.to_string()))
         .and_then(|fields| {
             let particulars = read(&ReceivedRequest {

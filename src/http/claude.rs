@@ -1,5 +1,6 @@
-//! The routes of Claude Code and the Anthropic SDKs: under `/api` and `/claude` on Claude's accounts, or on OpenAI's for
-//! OpenAI's models; under `/gemini-cli/api` and `/antigravity/api` on Google's.
+//! The routes for Claude Code and the Anthropic SDKs: under `/api` and `/claude` on Claude's accounts, unless the
+//! model's name or a model route selects others; under `/gemini-cli/api` and `/antigravity/api` on Google's
+//! accounts.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -21,12 +22,13 @@ use crate::dialect::messages::Messages;
 use crate::dialect::messages::SESSION;
 use crate::error::Failure;
 use crate::model::price::Family;
+use crate::model::route::Client;
 use crate::plan::{MESSAGES, MESSAGES_ON_ANTIGRAVITY, MESSAGES_ON_GEMINI, Plans};
 
-/// The longest list of a provider's models that is read, bytes.
+/// Limit for a provider's list of models, bytes.
 const LONGEST_LIST: usize = 1 << 20;
 
-/// Base URLs themselves: older versions of Claude Code ask for them, without a key, before anything else.
+/// Base URLs themselves: older versions of Claude Code first request them without a key.
 pub fn probes() -> Router<App> {
     ["/api/", "/claude/", "/gemini-cli/api/", "/antigravity/api/"]
         .into_iter()
@@ -42,16 +44,18 @@ pub fn unprefixed() -> Router<App> {
         .route("/v1/messages/count_tokens", count_tokens(MESSAGES))
 }
 
-/// Routes below a prefix, on Claude's accounts and on OpenAI's.
+/// Routes below a prefix, on Claude's accounts unless the model's name or a model route selects others.
 pub fn routes() -> Router<App> {
-    served_by(MESSAGES, known_models(Family::Claude, "anthropic"))
+    served_by(MESSAGES, routed_models())
 }
 
 /// The same on Gemini's.
 pub fn on_gemini() -> Router<App> {
     served_by(
         Plans::from(&MESSAGES_ON_GEMINI),
-        known_models(Family::Gemini, "google"),
+        about::get(&Messages, |_, _, key| {
+            Ok(about::list(&about::names(&key, Family::Gemini)?, "google"))
+        }),
     )
 }
 
@@ -67,13 +71,13 @@ fn served_by(plans: Plans, models: MethodRouter<App>) -> Router<App> {
     Router::new()
         .route("/v1/messages", messages(plans))
         .route("/v1/messages/count_tokens", count_tokens(plans))
-        // CRS answers below a doubled prefix as well, and set-ups in the wild rely on it.
+        // CRS answers below a doubled prefix as well, and existing client configurations rely on it.
         .route("/claude/v1/messages", messages(plans))
         .route("/v1/models", models)
         .route("/v1/me", about::me(&Messages))
         .route("/v1/usage", about::usage(&Messages))
         .route("/v1/key-info", about::key_info(&Messages))
-        // Claude Code reports events below its base URL, and asks whether anybody is there, without a key.
+        // Claude Code sends events and a liveness check below its base URL, without a key.
         .route("/api/event_logging/batch", post(about::events))
         .route("/api/event_logging/v2/batch", post(about::events))
         .route("/api/hello", get(about::hello))
@@ -107,13 +111,15 @@ fn count_tokens(plans: Plans) -> MethodRouter<App> {
     .only_these(&Messages)
 }
 
-fn known_models(family: Family, owner: &'static str) -> MethodRouter<App> {
-    about::get(&Messages, move |_, key| {
-        Ok(about::list(&about::names(&key, family)?, owner))
+/// Claude's models, and those listed by routes.
+fn routed_models() -> MethodRouter<App> {
+    about::get(&Messages, |app, _, key| {
+        let names = about::routed_names(app, &key, Family::Claude, Client::Messages)?;
+        Ok(about::list(&names, "anthropic"))
     })
 }
 
-/// Antigravity has names of its own for models, so one of its accounts is asked for them.
+/// Antigravity has its own model names, so one of its accounts is asked for them.
 async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
     let key = match about::who_asks(&app, &asked).await {
         Ok(key) => key,
@@ -128,6 +134,7 @@ async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
             model: String::new(),
             stream: false,
             session: None,
+            object: None,
             max_output: None,
             hosted: HostedTools::default(),
         })
@@ -137,9 +144,9 @@ async fn available(State(app): State<App>, asked: Parts) -> Response<Body> {
         return answer;
     }
     let (mut head, body) = answer.into_parts();
-    let told = to_bytes(body, LONGEST_LIST).await.unwrap_or_default();
-    let told: Value = serde_json::from_slice(&told).unwrap_or_default();
-    let names = told.get("models").and_then(Value::as_object).into_iter();
+    let list = to_bytes(body, LONGEST_LIST).await.unwrap_or_default();
+    let list: Value = serde_json::from_slice(&list).unwrap_or_default();
+    let names = list.get("models").and_then(Value::as_object).into_iter();
     let names = names.flat_map(|models| models.keys().map(String::as_str));
     let list = about::list(&about::permitted(&key.policy(0), names), "antigravity");
     head.headers.remove(CONTENT_LENGTH);
@@ -151,6 +158,7 @@ fn read(received: &ReceivedRequest<'_>, stream: bool) -> Result<Particulars, Fai
         model: received.model()?,
         stream,
         session: received.session(&SESSION),
+        object: None,
         max_output: received.number(Field::MaxTokens),
         hosted: received.hosted(),
     })

@@ -1,4 +1,4 @@
-//! The key a client presents, wherever its protocol puts it.
+//! The client's key, from any place where a protocol puts it.
 
 use axum::http::HeaderMap;
 
@@ -7,15 +7,15 @@ use crate::error::{Code, Failure};
 use crate::model::query;
 use crate::port::gates::KeyHash;
 
-/// Headers that may carry a key, as CRS accepts them. Any may say `Bearer` first.
+/// Headers that may contain a key, as in CRS. Each may begin with `Bearer`.
 const HEADERS: [&str; 4] = ["x-api-key", "x-goog-api-key", "authorization", "api-key"];
 
-/// Finds the key in a request and recognises it by arithmetic alone: garbage costs no I/O.
+/// Finds the key in a request and recognises it by computation alone, so garbage costs no I/O.
 ///
-/// The same key in several places is one key; two different ones are refused, because whoever checks and
-/// whoever pays must be the same.
+/// The same key in several places counts once. Two different keys are refused, so that the checked key is always
+/// the charged one.
 pub fn client_key(app: &App, headers: &HeaderMap, query: Option<&str>) -> Result<KeyHash, Failure> {
-    // In whatever spelling: the provider would read it as the relay does.
+    // In any encoding, because the provider would decode it as well.
     let in_query: Vec<_> = query
         .into_iter()
         .flat_map(query::pairs)

@@ -1,8 +1,8 @@
-//! The console below `/admin-next/`: files of `admin-spa/`, the same for everybody. They hold no data of the relay;
-//! everything that a page shows it asks of the API.
+//! The console below `/admin-next/`: static files of `admin-spa/`, the same for everybody. They contain no data;
+//! the pages load it through the API.
 //!
-//! The native binary has the files in itself. In front of the Worker, Cloudflare serves them from its static assets;
-//! only a file that is not there gets this far.
+//! The native binary embeds the files. For the Worker, Cloudflare serves them from its static assets, and only
+//! requests for missing files get here.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod embedded;
@@ -16,18 +16,18 @@ use axum::http::{Response, StatusCode};
 
 pub(super) use embedded::{BUILT, HERE, page};
 
-/// Where the console is.
+/// The console's path.
 pub(super) const HOME: &str = "/admin-next/";
 
-/// Where key holders look at their key, as in CRS.
+/// The page where key holders see their key's statistics, as in CRS.
 pub(super) const STATISTICS: &str = "/admin-next/api-stats";
 
-/// Leads a person's browser to the console.
+/// Redirects a browser to the console.
 pub(super) fn redirect() -> Response<Body> {
     redirect_to(HeaderValue::from_static(HOME))
 }
 
-/// Leads a person's browser to a page of the console.
+/// Redirects a browser to a page of the console.
 pub(super) fn redirect_to(page: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
@@ -38,7 +38,7 @@ pub(super) fn redirect_to(page: HeaderValue) -> Response<Body> {
     response
 }
 
-/// Whether a browser asks for a page, and not a program.
+/// Whether the request comes from a browser that navigates to a page.
 pub(super) fn takes_html(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT)
@@ -46,7 +46,7 @@ pub(super) fn takes_html(headers: &HeaderMap) -> bool {
         .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")))
 }
 
-/// Whether a path is the console's.
+/// Whether the path belongs to the console.
 pub(super) fn is_below(path: &str) -> bool {
     path.strip_prefix("/admin-next")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

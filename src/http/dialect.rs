@@ -14,7 +14,7 @@ use crate::port::random;
 
 pub use crate::relay::headers::X_REQUEST_ID;
 
-/// The protocol's error object, with what clients obey: `retry-after` and `x-should-retry`.
+/// The protocol's error with the headers that clients obey: `retry-after` and `x-should-retry`.
 pub fn refuse(app: &App, dialect: &dyn Dialect, failure: &Failure, request_id: &str) -> Response<Body> {
     app.metrics.refused(failure.code);
     let refusal = dialect.refusal(failure, request_id, app.ports.clock.now());
@@ -37,13 +37,13 @@ pub fn refuse(app: &App, dialect: &dyn Dialect, failure: &Failure, request_id: &
     response
 }
 
-/// A refusal outside of a call: it has an id all the same.
+/// A refusal outside of a call, which gets a request id all the same.
 pub(super) fn refuse_outside(app: &App, dialect: &dyn Dialect, failure: &Failure) -> Response<Body> {
     let id = random::call_id(app.ports.clock.now(), &*app.ports.random);
     refuse(app, dialect, failure, &request_id(id))
 }
 
-/// Refuses methods that an address does not know.
+/// Refuses methods that a path does not support.
 pub(super) trait OnlyThese {
     fn only_these(self, dialect: &'static dyn Dialect) -> Self;
 }
@@ -59,15 +59,15 @@ impl OnlyThese for MethodRouter<App> {
 pub(super) fn wrong_method() -> Failure {
     Failure::new(
         Code::MethodNotAllowed,
-        "This address does not know this method. Model calls are POST requests.",
+        "This address does not support this method. Model calls are POST requests.",
     )
 }
 
-/// Refuses addresses that there are not. `hint`: how base URLs of this protocol look.
+/// Refuses unknown paths. `hint`: the form of base URLs for this protocol.
 pub(super) fn not_found(dialect: &'static dyn Dialect, hint: &'static str) -> MethodRouter<App> {
     any(
         move |State(app): State<App>, OriginalUri(asked): OriginalUri| async move {
-            // The path is the client's own; it reveals nothing about others.
+            // The client's own path, so nothing is revealed.
             let path: String = asked.path().chars().take(200).collect();
             let failure = Failure::new(Code::NotFound, format!("There is nothing at {path}. {hint}"));
             refuse_outside(&app, dialect, &failure)

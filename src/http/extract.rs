@@ -1,4 +1,4 @@
-//! Extractors of admin handlers: proof of being an admin, a body, a query.
+//! Extractors for admin handlers: authentication, body, query.
 
 pub(super) mod input;
 mod origin;
@@ -18,11 +18,11 @@ use crate::secrets::SessionError;
 use crate::store::audit::{self, Actor};
 
 pub(crate) use input::{IN_FIELD, Object};
-pub use input::{Input, LARGE, SMALL, Sent};
+pub use input::{Input, InputField, LARGE, SMALL};
 pub use origin::{ClientAddress, FromThisMachine};
 pub use query::Params;
 
-/// The id of this request, as in the answer's `x-request-id`.
+/// The id of this request, sent as `x-request-id`.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
@@ -30,25 +30,25 @@ pub struct RequestId(pub String);
 #[derive(Clone, Debug)]
 pub struct AdminSession {
     pub username: String,
-    /// `None`: the host's local token, which has no end.
+    /// `None` for the host's local token, which never expires.
     pub ends: Option<SessionEnd>,
     request_id: String,
 }
 
-/// A session of its own, with an end.
+/// An expiring session.
 #[derive(Clone, Debug)]
 pub struct SessionEnd {
     pub id: String,
-    /// When its person logged in; a refresh does not change it.
+    /// The time of the login, which a refresh does not change.
     pub login_at: Millis,
-    /// When this token ends.
+    /// When this token expires.
     pub expires_at: Millis,
-    /// When the session ends whatever is done to prolong it.
+    /// When the session ends regardless of renewals.
     pub last_end: Millis,
 }
 
 impl AdminSession {
-    /// Refuses sessions: what only the local command line may do. `command`: how it does it.
+    /// Refuses sessions for actions reserved to the local command line. `command`: the command for it.
     pub(crate) fn must_be_local(&self, command: &str) -> Result<(), ApiError> {
         if self.ends.is_none() {
             return Ok(());
@@ -57,7 +57,7 @@ impl AdminSession {
         Err(ApiError::new(StatusCode::FORBIDDEN, "local_only", message))
     }
 
-    /// Writes what an admin did to the log. No secrets: a verb and an id.
+    /// Logs an admin's action. Contains no secrets: a verb and an id.
     pub(crate) fn audit(&self, action: &'static str, id: &str) {
         tracing::info!(
             target: "audit",
@@ -114,7 +114,7 @@ impl FromRequestParts<App> for AdminSession {
                     SessionError::Expired => ended(),
                     SessionError::Invalid | SessionError::Unmade => invalid(),
                 })?;
-        // The setting may have been shortened since the token was made.
+        // The setting may have been lowered since the token was made.
         let longest = app.config.admin.session_max.as_millis() as Millis;
         if app.ports.clock.now() >= session.login_at.saturating_add(longest) {
             return Err(ended());
@@ -144,7 +144,7 @@ impl FromRequestParts<App> for AdminSession {
     }
 }
 
-/// The token in `Authorization: Bearer`, or in `x-admin-token` as CRS takes it too.
+/// The token in `Authorization: Bearer`, or in `x-admin-token` as in CRS.
 fn presented(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers
         .get(AUTHORIZATION)

@@ -1,4 +1,4 @@
-//! The routes of Gemini CLI and Google's SDKs under `/gemini`: Code Assist, and the Gemini API.
+//! The routes for Gemini CLI and Google's SDKs under `/gemini`: Code Assist, and the Gemini API.
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -20,8 +20,8 @@ use crate::plan::GEMINI;
 
 const HINT: &str = "The base URL of this relay ends with /gemini.";
 
-/// Model calls, and what Google's clients ask beside them: below the prefix, and for clients whose base URL lacks it.
-/// `/v1/models` and what is below it are not among them: without a prefix they may be another protocol's.
+/// Model calls and related requests of Google's clients: below the prefix, and for clients whose base URL lacks
+/// it. Without `/v1/models` and paths below it, which without a prefix may belong to another protocol.
 pub fn unprefixed() -> Router<App> {
     let mut routes = Router::new();
     for (name, endpoint, stream) in [
@@ -58,7 +58,7 @@ pub fn unprefixed() -> Router<App> {
 }
 
 fn models() -> MethodRouter<App> {
-    about::get(&Gemini, |_, key| list(&key))
+    about::get(&Gemini, |_, _, key| list(&key))
 }
 
 /// Routes below `/gemini`.
@@ -71,7 +71,7 @@ pub fn routes() -> Router<App> {
         .fallback(not_found(&Gemini, HINT))
 }
 
-/// A method of Code Assist. The model is in the body, if there is one.
+/// A method of Code Assist. Its body may name a model.
 fn internal(endpoint: Endpoint, stream: bool) -> MethodRouter<App> {
     post(move |State(app): State<App>, request: Request| async move {
         call::serve(&app, &GEMINI, endpoint, request, move |received| {
@@ -119,7 +119,7 @@ pub(super) fn calls_of_model(surface: Surface) -> MethodRouter<App> {
     .only_these(&Gemini)
 }
 
-/// The fields of a call, in its envelope or without one.
+/// The values of a call, with or without an envelope.
 fn particulars(received: &ReceivedRequest<'_>, model: String, stream: bool) -> Particulars {
     let (session, max_output, hosted) = match opened(received, Field::Request) {
         Some((fields, body)) => {
@@ -140,6 +140,7 @@ fn particulars(received: &ReceivedRequest<'_>, model: String, stream: bool) -> P
         model,
         stream,
         session,
+        object: None,
         max_output,
         hosted,
     }
@@ -150,14 +151,14 @@ fn max_output(received: &ReceivedRequest<'_>) -> Option<u64> {
     received.within(&fields, body).number(Field::MaxOutput)
 }
 
-/// Who counts tokens names the model beside what is counted.
+/// For token counts the model stands beside the counted content.
 fn counted_model(received: &ReceivedRequest<'_>) -> Result<String, Failure> {
     let inner = opened(received, Field::Request)
         .and_then(|(fields, body)| received.within(&fields, body).text(Field::Model));
     inner.map_or_else(|| received.model(), Ok)
 }
 
-/// An object within the body.
+/// An object inside the body.
 fn opened<'a>(received: &ReceivedRequest<'a>, field: Field) -> Option<(Fields, &'a [u8])> {
     let body = received.fields.raw(field, received.body)?;
     Some((scan(body).ok()?, body))
@@ -176,8 +177,8 @@ pub(super) fn list(key: &Key) -> Result<Value, Failure> {
     Ok(json!({ "models": models }))
 }
 
-/// One model of those.
-pub(super) fn one(asked: &str, key: Key) -> Result<Value, Failure> {
+/// One model of that list.
+pub(super) fn one(_: &App, asked: &str, key: Key) -> Result<Value, Failure> {
     let name = asked.rsplit_once("/models/").map_or(asked, |(_, name)| name);
     about::names(&key, Family::Gemini)?
         .into_iter()

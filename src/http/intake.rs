@@ -1,6 +1,6 @@
-//! A call's body from the wire to its fields: read, unpacked, walked over.
+//! Reads, decompresses and scans a call's body.
 //!
-//! Work over a millisecond runs in turns beside the event loops, so that other streams continue.
+//! Work of more than a millisecond runs outside of the event loops, so that streams continue.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -14,23 +14,23 @@ use crate::error::{Code, Failure};
 use crate::port::tasks::computed;
 use crate::state::body_memory::Reservation;
 
-/// A body of more is costly: the slot comes before it, and it is walked over beside the event loops. Bytes.
+/// Bodies above this size are costly: the slot is reserved first, and they are scanned outside of the event
+/// loops. Bytes.
 pub(super) const LARGE: usize = 1 << 20;
 
-/// Whether the body will take memory or time worth a question to the gate: large, compressed, or of a length
-/// that nobody told.
+/// Whether the body is costly enough to ask the gate first: large, compressed, or of unknown length.
 pub(super) fn is_costly(headers: &HeaderMap, coding: Option<Coding>) -> bool {
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     coding.is_some() || length.is_none_or(|length| length > LARGE)
 }
 
-/// How the body is compressed.
+/// The compression of the body.
 pub(super) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Failure> {
     Coding::of(headers).map_err(closed)
 }
 
-/// The body to read, and beside it the one that came if it came compressed.
+/// Returns the body to parse, and the original one if it was compressed.
 pub(super) async fn take(
     app: &App,
     body: Body,
@@ -42,7 +42,7 @@ pub(super) async fn take(
     let Some(coding) = coding else {
         return Ok((came, None));
     };
-    let text = unpack(app, coding, came.clone(), limit, memory).await?;
+    let text = Box::pin(unpack(app, coding, came.clone(), limit, memory)).await?;
     let packed = PackedBody {
         bytes: came,
         coding: coding.header(),
@@ -65,7 +65,7 @@ async fn unpack(
             .grow_to(beside + unpacker.needs(), &*app.ports.clock)
             .await?;
         let before = unpacker.text_length();
-        // Nearly all bodies are small, and whole after one turn.
+        // Nearly all bodies are small and complete after one turn.
         let whole = if std::mem::take(&mut first) && beside <= LARGE {
             unpacker.turn()
         } else {
@@ -86,7 +86,7 @@ async fn unpack(
     }
 }
 
-/// Runs `job` where it holds up no stream.
+/// Runs `job` where it blocks no stream.
 pub(super) async fn apart<T: Send + 'static>(
     app: &App,
     job: impl FnOnce() -> T + Send + 'static,

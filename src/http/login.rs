@@ -1,4 +1,4 @@
-//! `/web/auth`: logging in and out. Paths and fields are CRS's.
+//! `/web/auth`: login and logout. Paths and fields are CRS's.
 
 pub(super) mod link;
 pub(super) mod list;
@@ -33,15 +33,15 @@ pub(super) struct LoginInput {
     password: Option<Password>,
 }
 
-/// A session begun.
+/// A new session.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct LoggedIn {
+pub(super) struct NewSession {
     /// Always true: failures have another status.
     success: bool,
     /// Send it as `Authorization: Bearer <token>`.
     token: String,
-    /// Milliseconds until the token ends.
+    /// Milliseconds until the token expires.
     expires_in: u64,
     username: String,
 }
@@ -54,24 +54,24 @@ pub(super) struct LogoutResult {
 
 /// Begins a session.
 ///
-/// An address has 5 failed attempts free. Then it waits 30 seconds, and twice as long after each further failure, up
-/// to 15 minutes (1 minute for an address that logged in before). Addresses that never logged in may try 200 times in
-/// 15 minutes all together, and 50 times from one network (24 bits of IPv4, 48 bits of IPv6). Nothing is counted per
-/// name. The command `crs admin login-link` lets the operator in whatever was counted.
+/// An address has 5 free attempts. After that it must wait 30 seconds, and twice as long after each further
+/// failure, up to 15 minutes (1 minute for an address with an earlier login). Addresses without an earlier login
+/// have 200 attempts in 15 minutes all together, and 50 from one network (24 bits of IPv4, 48 bits of IPv6).
+/// Nothing is counted by name. `crs admin login-link` always lets the operator in.
 #[utoipa::path(
     post, path = "/web/auth/login", operation_id = "login", tag = "session", request_body = LoginInput,
     responses(
-        (status = 200, body = LoggedIn),
+        (status = 200, body = NewSession),
         (status = 400, description = "No username or no password", body = ErrorBody<'_>),
-        (status = 401, description = "Not the login", body = ErrorBody<'_>),
+        (status = 401, description = "Wrong username or password", body = ErrorBody<'_>),
         (status = 413, body = ErrorBody<'_>),
         (status = 429, description = "Too many attempts; `retry-after` says when to try again", body = ErrorBody<'_>),
     )
 )]
-pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Json<LoggedIn>, ApiError> {
+pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Json<NewSession>, ApiError> {
     let address = ClientAddress::of(request.extensions());
     let guesser = Guesser::Address(address);
-    // Before the body is read: whoever is refused costs nothing.
+    // Checked before the body is read, so that refused clients cost nothing.
     app.guesses
         .refused(guesser, app.ports.clock.now())
         .map_err(refused)?;
@@ -86,7 +86,7 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Js
 
     let stored = app.admins.get().await?;
     let epoch = stored.as_ref().map_or(0, |admin| admin.epoch);
-    // Counted before anything is checked: however many come at once, only so many are checked.
+    // Counted before the password is checked, so concurrent requests cannot exceed the limit.
     let attempt = app
         .guesses
         .count(guesser, epoch, app.ports.clock.now())
@@ -108,7 +108,7 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Js
     begin(&app, &admin, address).await.map(Json)
 }
 
-/// The admin who logs in now.
+/// The admin as the actor of this login.
 fn login_by(admin: &Admin, address: Option<IpAddr>) -> Actor {
     Actor {
         actor: admin.username.clone(),
@@ -130,7 +130,7 @@ fn wrong(message: &str) -> ApiError {
     ApiError::unauthorized("invalid_credentials", message)
 }
 
-/// The brake's refusal as a response.
+/// Converts a refusal of the limiter into a response.
 fn refused(error: GuessError) -> ApiError {
     match error {
         GuessError::Store(error) => error.into(),
@@ -143,8 +143,8 @@ fn refused(error: GuessError) -> ApiError {
     }
 }
 
-/// A new session, listed as begun at `address`.
-async fn begin(app: &App, admin: &Admin, address: Option<IpAddr>) -> Result<LoggedIn, ApiError> {
+/// Begins a session and lists it with `address`.
+async fn begin(app: &App, admin: &Admin, address: Option<IpAddr>) -> Result<NewSession, ApiError> {
     let lifetimes = Lifetimes {
         token: app.config.admin.session.as_millis() as u64,
         session: app.config.admin.session_max.as_millis() as u64,
@@ -161,10 +161,10 @@ async fn logged_in(
     signed: Result<(String, Session), SessionError>,
     address: Option<IpAddr>,
     now: Millis,
-) -> Result<LoggedIn, ApiError> {
+) -> Result<NewSession, ApiError> {
     let (token, session) = signed.map_err(|error| ApiError::internal(error.to_string()))?;
     app.admins.list_session(&session, address, now).await?;
-    Ok(LoggedIn {
+    Ok(NewSession {
         success: true,
         token,
         expires_in: session.expires_at.saturating_sub(now),
@@ -175,7 +175,7 @@ async fn logged_in(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogoutInput {
-    /// End all sessions, not only this one.
+    /// End all sessions and not only this one.
     #[serde(default)]
     everywhere: bool,
 }
@@ -200,7 +200,7 @@ pub(super) async fn logout(
         "All sessions have ended."
     } else {
         if let Some(ends) = &session.ends {
-            // Its other tokens (a refresh makes one) may end later than this one.
+            // Its other tokens (from a refresh) may expire later than this one.
             app.admins.end_session(&ends.id, ends.last_end).await?;
         }
         session.audit("session.end", "");
@@ -212,12 +212,12 @@ pub(super) async fn logout(
     }))
 }
 
-/// A fresh token for a session that has not ended. The old one stays good until its end, or the session's. A session
-/// ends `ADMIN_SESSION_MAX` after its login (seven days, unless it is set otherwise), however often it is refreshed.
+/// A new token for an active session. The old one stays valid until it expires. A session ends
+/// `ADMIN_SESSION_MAX` after its login (default: seven days), regardless of renewals.
 #[utoipa::path(
     post, path = "/web/auth/refresh", operation_id = "refreshSession", tag = "session", security(("admin" = [])),
     responses(
-        (status = 200, body = LoggedIn),
+        (status = 200, body = NewSession),
         (status = 401, body = ErrorBody<'_>),
     )
 )]
@@ -225,7 +225,7 @@ pub(super) async fn refresh(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
     session: AdminSession,
-) -> Result<Json<LoggedIn>, ApiError> {
+) -> Result<Json<NewSession>, ApiError> {
     let admin = app.admins.get().await?.ok_or_else(no_admin)?;
     let Some(SessionEnd {
         id,
@@ -234,7 +234,7 @@ pub(super) async fn refresh(
         last_end,
     }) = session.ends
     else {
-        // The local token has no end; what is asked for is a session.
+        // The local token does not expire; the caller wants a session.
         app.audit
             .event("admin.login", "admin".to_owned(), &admin.username)
             .await?;
@@ -249,7 +249,7 @@ pub(super) async fn refresh(
         last_end,
     };
     let (now, lifetime) = (app.ports.clock.now(), app.config.admin.session.as_millis() as u64);
-    // Lists a session that a version before this one began.
+    // Adds a session of an older version to the list.
     let signed = app.keyring.prolong_session(session, now, lifetime);
     logged_in(&app, signed, address, now).await.map(Json)
 }
@@ -269,20 +269,20 @@ pub(super) struct Me {
 #[serde(rename_all = "camelCase")]
 struct User {
     username: String,
-    /// `null`: the host's own token.
+    /// `null` for the host's local token.
     #[schema(format = DateTime)]
     login_time: Option<String>,
     #[schema(format = DateTime)]
     last_activity: String,
-    /// When this token ends.
+    /// When this token expires.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// When the session ends, however often it is refreshed.
+    /// When the session ends regardless of renewals.
     #[schema(format = DateTime)]
     session_ends_at: Option<String>,
 }
 
-/// Whose session this is.
+/// The admin of this session.
 #[utoipa::path(
     get, path = "/web/auth/user", operation_id = "getCurrentUser", tag = "session", security(("admin" = [])),
     responses(
@@ -303,8 +303,8 @@ pub(super) async fn user(State(app): State<App>, session: AdminSession) -> Json<
     })
 }
 
-/// The session after a change that ended all others, with the admin's address known as such.
-async fn arrived(app: &App, admin: &Admin, address: Option<IpAddr>) -> Result<LoggedIn, ApiError> {
+/// A new session after a change that ended all others; the address becomes a known one.
+async fn arrived(app: &App, admin: &Admin, address: Option<IpAddr>) -> Result<NewSession, ApiError> {
     app.guesses.welcome(address, app.ports.clock.now()).await?;
     begin(app, admin, address).await
 }

@@ -1,4 +1,4 @@
-//! The limits on money in requests and answers: one value for each, under one of the names that its row has.
+//! Money limits in requests and answers: one value per limit, under one of the names in its row.
 
 use std::marker::PhantomData;
 
@@ -10,21 +10,21 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Schem
 use utoipa::openapi::{OneOfBuilder, Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::extract::{IN_FIELD, Sent};
+use super::extract::{IN_FIELD, InputField};
 use crate::model::money::Usd;
 
-/// Which of its names a limit has here.
+/// Selects one of a limit's names.
 pub(super) trait Naming {
     fn name(row: &'static Row) -> &'static str;
 }
 
-/// Those of its field: `dailyCostLimit`.
+/// The name of the setting: `dailyCostLimit`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields;
-/// Those of what was spent of it: `day`.
+/// The name of the spending: `day`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sums;
-/// Those of what was spent of it as CRS's statistics name it: `currentDailyCost`.
+/// The name of the spending in CRS's statistics: `currentDailyCost`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Statistics;
 
@@ -46,20 +46,20 @@ impl Naming for Statistics {
     }
 }
 
-/// How much may be spent of each limit.
-pub(super) type Most = Shown<Fields, Usd>;
-/// How much was spent of each limit, in CRS's statistics.
-pub(super) type Spent = Shown<Statistics, Usd>;
+/// The maximum for each limit.
+pub(super) type Most = LimitValues<Fields, Usd>;
+/// The spending for each limit, in CRS's statistics.
+pub(super) type SpentStatistics = LimitValues<Statistics, Usd>;
 
-/// A value for each limit, as answers show it, flattened. Fields of answers need an alias for it: utoipa's derive
-/// composes generics by a way of its own.
+/// A value for each limit in an answer, flattened. Fields of answers need an alias for it, because utoipa's
+/// derive names generic types differently.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown<N, T> {
+pub(super) struct LimitValues<N, T> {
     values: PerLimit<T>,
     naming: PhantomData<N>,
 }
 
-impl<N, T> From<PerLimit<T>> for Shown<N, T> {
+impl<N, T> From<PerLimit<T>> for LimitValues<N, T> {
     fn from(values: PerLimit<T>) -> Self {
         Self {
             values,
@@ -68,7 +68,7 @@ impl<N, T> From<PerLimit<T>> for Shown<N, T> {
     }
 }
 
-impl<N: Naming, T: Serialize> Serialize for Shown<N, T> {
+impl<N: Naming, T: Serialize> Serialize for LimitValues<N, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(
             self.values
@@ -78,7 +78,7 @@ impl<N: Naming, T: Serialize> Serialize for Shown<N, T> {
     }
 }
 
-impl<N: Naming, T: ToSchema> PartialSchema for Shown<N, T> {
+impl<N: Naming, T: ToSchema> PartialSchema for LimitValues<N, T> {
     fn schema() -> RefOr<Schema> {
         let object = MoneyLimit::ALL
             .into_iter()
@@ -91,29 +91,29 @@ impl<N: Naming, T: ToSchema> PartialSchema for Shown<N, T> {
     }
 }
 
-impl<N: Naming, T: ToSchema> ToSchema for Shown<N, T> {
+impl<N: Naming, T: ToSchema> ToSchema for LimitValues<N, T> {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(schemas);
     }
 }
 
-/// The limits that a request sets, to be flattened into what else it may say.
+/// The limits set by a request, flattened into its other fields.
 #[derive(Debug)]
-pub(super) struct SentLimits(pub(super) PerLimit<Sent<Usd>>);
+pub(super) struct LimitsInput(pub(super) PerLimit<InputField<Usd>>);
 
-impl<'de> Deserialize<'de> for SentLimits {
+impl<'de> Deserialize<'de> for LimitsInput {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Limits;
         impl<'de> Visitor<'de> for Limits {
-            type Value = SentLimits;
+            type Value = LimitsInput;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("limits on money")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SentLimits, A::Error> {
-                let mut sent = PerLimit::<Sent<Usd>>::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LimitsInput, A::Error> {
+                let mut sent = PerLimit::<InputField<Usd>>::default();
                 while let Some(name) = map.next_key::<String>()? {
                     let Some(limit) = MoneyLimit::find(&name, |row| row.field) else {
                         return Err(A::Error::unknown_field(&name, &MoneyLimit::FIELDS));
@@ -122,20 +122,20 @@ impl<'de> Deserialize<'de> for SentLimits {
                     if sent[limit].as_ref().is_some() {
                         return Err(A::Error::duplicate_field(field));
                     }
-                    // What is flattened has no path of its own that would name it.
+                    // Flattened types have no path of their own that would name the field.
                     sent[limit] = map
                         .next_value()
                         .map_err(|error| A::Error::custom(format_args!("{IN_FIELD}{field}`: {error}")))?;
                 }
-                Ok(SentLimits(sent))
+                Ok(LimitsInput(sent))
             }
         }
-        // A struct takes its own fields from among the others, a map would take all.
+        // A struct takes only its own fields, a map would take all.
         deserializer.deserialize_struct("SentLimits", &MoneyLimit::FIELDS, Limits)
     }
 }
 
-impl PartialSchema for SentLimits {
+impl PartialSchema for LimitsInput {
     fn schema() -> RefOr<Schema> {
         let object = MoneyLimit::ALL
             .into_iter()
@@ -146,19 +146,19 @@ impl PartialSchema for SentLimits {
                 let null = ObjectBuilder::new().schema_type(Type::Null);
                 object.property(row.field, OneOfBuilder::new().item(null).item(usd))
             });
-        // The body that they are flattened into knows what else there is, and refuses the rest.
+        // The containing body refuses unknown fields.
         let object = object.additional_properties(Some(AdditionalProperties::FreeForm(false)));
         RefOr::T(object.into())
     }
 }
 
-impl ToSchema for SentLimits {
+impl ToSchema for LimitsInput {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((Usd::name().into_owned(), Usd::schema()));
     }
 }
 
-/// One of several names, described as an enumeration.
+/// A schema for one of several names.
 pub(super) fn one_of(names: impl IntoIterator<Item = &'static str>) -> RefOr<Schema> {
     let names: Vec<&str> = names.into_iter().collect();
     let text = ObjectBuilder::new()

@@ -1,22 +1,28 @@
-//! The routes of Codex and the OpenAI SDKs, under `/openai`: on OpenAI's accounts, or for Responses of Claude's models
-//! on Claude's; under `/openai/claude` and `/openai/gemini` on other providers' accounts.
+//! The routes for Codex and the OpenAI SDKs: under `/openai` on OpenAI's accounts, unless the model's name or a
+//! model route selects others; under `/openai/claude` and `/openai/gemini` only on those providers' accounts.
+
+mod images;
+pub mod socket;
+mod stored;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::Response;
 use axum::routing::{MethodRouter, post};
 
 use super::about;
 use super::call::{self, Particulars, ReceivedRequest};
-use super::dialect::{OnlyThese as _, not_found, refuse_outside, wrong_method};
+use super::dialect::{OnlyThese as _, not_found};
 use crate::app::App;
 use crate::dialect::body::Field;
 use crate::dialect::call::Endpoint;
 use crate::dialect::openai::{self, OpenAi};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
+use crate::model::key::Key;
 use crate::model::price::Family;
-use crate::plan::{CHAT_ON_CLAUDE, CHAT_ON_GEMINI, OPENAI, Plan, RESPONSES};
+use crate::model::route::Client;
+use crate::plan::{CHAT, CHAT_ON_CLAUDE, CHAT_ON_GEMINI, OPENAI, Plan, RESPONSES};
 
 /// Routes below `/openai/claude` and `/openai/gemini`: Chat Completions on other providers' accounts.
 fn chat_on(plan: &'static Plan, family: Family, owner: &'static str) -> Router<App> {
@@ -27,7 +33,7 @@ fn chat_on(plan: &'static Plan, family: Family, owner: &'static str) -> Router<A
         .only_these(&OpenAi)
     };
     let models = || {
-        about::get(&OpenAi, move |_, key| {
+        about::get(&OpenAi, move |_, _, key| {
             Ok(about::list(&about::names(&key, family)?, owner))
         })
     };
@@ -42,12 +48,12 @@ fn chat_on(plan: &'static Plan, family: Family, owner: &'static str) -> Router<A
         ))
 }
 
-/// Model calls of clients whose base URL lacks its prefix: on OpenAI's accounts, but for
-/// Responses of Claude's models.
+/// Model calls of clients whose base URL lacks its prefix.
 pub fn unprefixed() -> Router<App> {
-    let responses = || post(responses).get(web_socket).only_these(&OpenAi);
+    let responses = || post(responses).get(socket::upgrade).only_these(&OpenAi);
     let compact = || post(compact_responses).only_these(&OpenAi);
-    Router::new()
+    stored::routes()
+        .merge(images::routes())
         .route("/responses", responses())
         .route("/v1/responses", responses())
         .route("/responses/compact", compact())
@@ -56,11 +62,24 @@ pub fn unprefixed() -> Router<App> {
         .route("/v1/chat/completions", chat())
 }
 
+/// The models available to clients of OpenAI's protocols.
+pub(super) fn names(app: &App, key: &Key) -> Result<Vec<String>, Failure> {
+    let mut names = about::routed_names(app, key, Family::OpenAi, Client::Responses)?;
+    // Without duplicates.
+    for name in about::routed_names(app, key, Family::OpenAi, Client::Chat)? {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Routes below `/openai`.
 pub fn routes() -> Router<App> {
     let models = || {
-        about::get(&OpenAi, |_, key| {
-            Ok(about::list(&about::names(&key, Family::OpenAi)?, "openai"))
+        about::get(&OpenAi, |app, _, key| {
+            Ok(about::list(&names(app, &key)?, "openai"))
         })
     };
     unprefixed()
@@ -76,13 +95,18 @@ pub fn routes() -> Router<App> {
         ))
 }
 
-/// Chat Completions; also below `/api`, where other protocols are at home.
+/// Chat Completions; also available below `/api`, the prefix of other protocols.
 pub fn chat() -> MethodRouter<App> {
     post(chat_completions).only_these(&OpenAi)
 }
 
 async fn responses(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, RESPONSES, Endpoint::Responses, request, read).await
+    ask(&app, request).await
+}
+
+/// Serves one Responses call.
+pub(super) async fn ask(app: &App, request: Request) -> Response<Body> {
+    call::serve(app, RESPONSES, Endpoint::Responses, request, read).await
 }
 
 async fn compact_responses(State(app): State<App>, request: Request) -> Response<Body> {
@@ -90,30 +114,11 @@ async fn compact_responses(State(app): State<App>, request: Request) -> Response
 }
 
 async fn chat_completions(State(app): State<App>, request: Request) -> Response<Body> {
-    call::serve(&app, &OPENAI, Endpoint::ChatCompletions, request, read).await
-}
-
-/// Codex tries a WebSocket first, if it is set up to. This status makes it take POST at once; after others it
-/// tries again for seconds.
-async fn web_socket(State(app): State<App>, headers: HeaderMap) -> Response<Body> {
-    if !headers.contains_key(header::UPGRADE) {
-        return refuse_outside(&app, &OpenAi, &wrong_method());
-    }
-    let failure = Failure::new(
-        Code::MethodNotAllowed,
-        "There are no WebSockets here. Send the call as a POST request.",
-    );
-    let failure = failure.with_status(StatusCode::UPGRADE_REQUIRED);
-    let mut response = refuse_outside(&app, &OpenAi, &failure);
-    // RFC 9110 §15.5.22: what to speak instead.
-    response
-        .headers_mut()
-        .insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
-    response
+    call::serve(&app, CHAT, Endpoint::ChatCompletions, request, read).await
 }
 
 fn read(received: &ReceivedRequest<'_>) -> Result<Particulars, Failure> {
-    // Of the three protocols' names a body has one, or two of the same meaning.
+    // The three names of the protocols mean the same.
     let bounds = [
         Field::MaxOutputTokens,
         Field::MaxCompletionTokens,
@@ -123,6 +128,7 @@ fn read(received: &ReceivedRequest<'_>) -> Result<Particulars, Failure> {
         model: received.model()?,
         stream: received.fields.is_true(Field::Stream, received.body),
         session: received.session(&openai::SESSION),
+        object: None,
         hosted: received.hosted(),
         max_output: bounds.into_iter().find_map(|bound| received.number(bound)),
     })

@@ -17,14 +17,15 @@ use crate::model::time::iso;
 use crate::port::clock::{Millis, within};
 use crate::state::outbox;
 
-/// A store that takes longer than this to answer is not well.
+/// A store that takes longer to answer counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How the relay is doing. Holds nothing that a stranger may not know.
+/// The state of the relay. Public, so it contains nothing confidential.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// `healthy`, or `degraded` when the store is away or takes no writes: keys known already still work.
+    /// `healthy`; `degraded` if the store is unavailable or accepts no writes: known keys still work; `ending` with
+    /// 503 if the process is shutting down, so that a balancer sends calls elsewhere.
     status: &'static str,
     service: &'static str,
     version: &'static str,
@@ -38,50 +39,66 @@ pub struct Health {
 struct Components {
     store: StoreHealth,
     ledger: LedgerHealth,
+    limits: LimitsHealth,
+}
+
+/// Where the limits of keys and the state of accounts live.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LimitsHealth {
+    /// `process`: this process alone; `redis` or `upstash`: shared by all processes on it; `durable_object`.
+    home: &'static str,
+    /// Since when this process decides by its own copy, because the home is unavailable; `null`: it is available.
+    #[schema(format = DateTime)]
+    alone_since: Option<String>,
+    /// Number of commands decided since then, which the home does not have yet.
+    kept: u64,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct StoreHealth {
-    /// `up`, `away`, or `refusing`: it answers, but what must be kept cannot be written.
+    /// `up`, `away`, or `refusing`: it answers, but important writes fail.
     status: &'static str,
     kind: &'static str,
     /// Microseconds.
     latency: u64,
-    /// Since when something could not be written that must be; `null`: everything is.
+    /// Since when important writes fail; `null`: they do not.
     #[schema(format = DateTime)]
     refusing_since: Option<String>,
 }
 
-/// `null` throughout where each key's gate keeps its own events, as on the edge.
+/// All `null` if each key's gate keeps its own events, as on the edge.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LedgerHealth {
-    /// Settled calls the store does not have yet.
+    /// Number of settled calls that are not in the store yet.
     pending: Option<usize>,
     /// Their approximate memory, bytes.
     pending_bytes: Option<usize>,
-    /// Settled calls there is room for; of more the oldest are lost.
+    /// Maximum number of such calls; beyond it the oldest are lost.
     capacity: Option<usize>,
-    /// Settled calls dropped because the store took no writes for too long.
+    /// Number of settled calls lost because the store accepted no writes for too long.
     lost: Option<u64>,
 }
 
-/// 200 whenever the relay serves. A store that is away or full makes it `degraded`, not down: keys known already
-/// work on, and a restart would lose the calls that wait for the store.
+/// 200 whenever the relay serves. An unavailable or full store makes it `degraded`, not down: known keys still
+/// work, and a restart would lose the calls that wait for the store. 503 while it is shutting down.
 #[utoipa::path(get, path = "/health", operation_id = "getHealth", tag = "operations",
-    responses((status = 200, body = Health)))]
-pub async fn health(State(app): State<App>) -> Json<Health> {
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub async fn health(State(app): State<App>) -> (StatusCode, Json<Health>) {
     let StoreProbe { up, latency } = probe(&app).await;
     let now = app.ports.clock.ticks();
-    let here = app.ports.gates.keeps_events().is_none();
+    let here = app.ports.host.outlives_calls();
     let waiting = here.then(|| app.outbox.waiting());
     let refusing = refusing_since(&app);
+    let home = app.ports.gates.home();
+    let ending = app.ending.begun();
     let health = Health {
-        status: if up && refusing.is_none() {
-            "healthy"
-        } else {
-            "degraded"
+        status: match (ending, up && refusing.is_none()) {
+            (true, _) => "ending",
+            (false, true) => "healthy",
+            (false, false) => "degraded",
         },
         service: "crs-edge",
         version: env!("CARGO_PKG_VERSION"),
@@ -103,12 +120,22 @@ pub async fn health(State(app): State<App>) -> Json<Health> {
                 capacity: here.then_some(outbox::CAPACITY),
                 lost: here.then(|| app.outbox.lost()),
             },
+            limits: LimitsHealth {
+                home: home.kind,
+                alone_since: home.away_since.map(iso),
+                kept: home.kept,
+            },
         },
     };
-    Json(health)
+    let code = if ending {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    (code, Json(health))
 }
 
-/// Whether the store answers. Anybody may ask, so one ping a second serves them all.
+/// Whether the store answers. Public, so one ping per second serves all callers.
 async fn probe(app: &App) -> StoreProbe {
     let clock = &*app.ports.clock;
     let before = clock.ticks();
@@ -126,7 +153,7 @@ async fn probe(app: &App) -> StoreProbe {
     probe
 }
 
-/// Since when the ledger or the machines' state cannot be written.
+/// Since when writes of the ledger or of gate and pool states fail.
 fn refusing_since(app: &App) -> Option<Millis> {
     let ledger = app.outbox.failing_since(app.ports.clock.now());
     [ledger, app.ports.gates.unsaved_since()]
@@ -135,8 +162,8 @@ fn refusing_since(app: &App) -> Option<Millis> {
         .min()
 }
 
-/// Prometheus text. With METRICS_TOKEN set, for who sends it as a bearer token; without it, for callers on the
-/// relay's own machine only. The figures include money.
+/// Prometheus text. If METRICS_TOKEN is set, it is required as a bearer token; otherwise only callers on the
+/// relay's own machine are allowed. The figures include money.
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operations",
     responses((status = 200, content_type = "text/plain", body = String), (status = 401), (status = 403)))]
 pub async fn metrics(
@@ -167,7 +194,7 @@ pub async fn metrics(
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
-    // What is written is both; older scrapers know it by the older name only.
+    // The output is valid in both formats; older scrapers know only the older name.
     let kind = if accepts.contains("application/openmetrics-text") {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     } else {
@@ -180,6 +207,7 @@ pub async fn metrics(
         &app.outbox,
         refusing,
         app.body_memory.figures(),
+        &app.ports.gates.home(),
         &billed.unwrap_or_default(),
     );
     ([(header::CONTENT_TYPE, kind)], text).into_response()

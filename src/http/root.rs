@@ -1,5 +1,5 @@
-//! Routes outside of every prefix: the front page, model calls of clients whose base URL lacks its prefix, and an
-//! answer in words for everything that there is not.
+//! Routes outside of every prefix: the front page, model calls of clients whose base URL lacks its prefix, and
+//! the answers for unknown paths.
 
 use axum::Router;
 use axum::body::Body;
@@ -23,17 +23,19 @@ use crate::dialect::messages::Messages;
 use crate::dialect::openai::OpenAi;
 use crate::error::{Code, Failure};
 use crate::model::price::Family;
+use crate::model::route::Client;
 use crate::port::random;
 
 const PAGE: &str = include_str!("../../assets/root.html");
 
-/// Nothing but the page's own style.
+/// Allows only the page's own style.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
 
-/// How much of a path is repeated in an answer, characters.
+/// Maximum length of a path repeated in an answer, characters.
 const LONGEST_PATH: usize = 200;
 
-/// The front page, the console's files, and the calls whose path alone says which protocol they are of: each of these is served by the accounts of that protocol's own platform, whatever model it names.
+/// The front page, the console's files, and calls whose path alone determines their protocol: these are served on
+/// the protocol's own platform, whatever the model.
 pub(super) fn routes() -> Router<App> {
     let files = if console::HERE {
         Router::new()
@@ -76,7 +78,7 @@ async fn console_page(
     }
 }
 
-/// CRS's address of the page for key holders. Its query is CRS's too: `apiId`, `apiIds`.
+/// CRS's address of the page for key holders, with CRS's query: `apiId`, `apiIds`.
 async fn statistics(OriginalUri(asked): OriginalUri) -> Response<Body> {
     let page = match asked.query() {
         Some(query) => format!("{}?{query}", console::STATISTICS),
@@ -86,7 +88,7 @@ async fn statistics(OriginalUri(asked): OriginalUri) -> Response<Body> {
     console::redirect_to(page.unwrap_or(HeaderValue::from_static(console::STATISTICS)))
 }
 
-/// Leads a person to the console, or says what this is where there is none; says it to a program anyway.
+/// Redirects a browser to the console; programs, and browsers without a console, get a description.
 async fn front(headers: HeaderMap) -> Response<Body> {
     if console::BUILT && takes_html(&headers) {
         return console::redirect();
@@ -120,26 +122,27 @@ async fn front(headers: HeaderMap) -> Response<Body> {
     response
 }
 
-/// A list of models, for whichever of the three protocols its headers are of.
+/// The list of models, in the protocol that the headers indicate.
 async fn models(State(app): State<App>, asked: Parts) -> Response<Body> {
     match protocol_of_headers(&asked.headers, asked.uri.query()) {
         Protocol::Anthropic => {
-            about::answered(&app, &Messages, &asked, |_, key| {
-                Ok(about::list(&about::names(&key, Family::Claude)?, "anthropic"))
+            about::answered(&app, &Messages, &asked, |app, _, key| {
+                let names = about::routed_names(app, &key, Family::Claude, Client::Messages)?;
+                Ok(about::list(&names, "anthropic"))
             })
             .await
         }
         Protocol::OpenAi => {
-            about::answered(&app, &OpenAi, &asked, |_, key| {
-                Ok(about::list(&about::names(&key, Family::OpenAi)?, "openai"))
+            about::answered(&app, &OpenAi, &asked, |app, _, key| {
+                Ok(about::list(&openai::names(app, &key)?, "openai"))
             })
             .await
         }
-        Protocol::Google => about::answered(&app, &Gemini, &asked, |_, key| gemini::list(&key)).await,
+        Protocol::Google => about::answered(&app, &Gemini, &asked, |_, _, key| gemini::list(&key)).await,
     }
 }
 
-/// One model, as Google's clients ask for it. The relay tells others its list only.
+/// One model, for Google's clients. Clients of other protocols only get the list.
 async fn model(State(app): State<App>, asked: Parts) -> Response<Body> {
     match protocol_of_headers(&asked.headers, asked.uri.query()) {
         Protocol::Google => about::answered(&app, &Gemini, &asked, gemini::one).await,
@@ -153,7 +156,7 @@ async fn model(State(app): State<App>, asked: Parts) -> Response<Body> {
     }
 }
 
-/// The protocols of clients.
+/// Client protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Anthropic,
@@ -170,7 +173,7 @@ impl Protocol {
         }
     }
 
-    /// Which base URL its clients need.
+    /// The base URL for its clients.
     fn hint(self) -> &'static str {
         match self {
             Self::Anthropic => {
@@ -186,8 +189,8 @@ impl Protocol {
     }
 }
 
-/// Anthropic's clients name the version of their protocol, Google's have a header of their own for the key; others
-/// are OpenAI's.
+/// Anthropic's clients send a protocol version, Google's have their own header for the key; all others are
+/// OpenAI's.
 fn protocol_of_headers(headers: &HeaderMap, query: Option<&str>) -> Protocol {
     let has = |name: &str| headers.contains_key(name);
     let key_in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
@@ -200,7 +203,7 @@ fn protocol_of_headers(headers: &HeaderMap, query: Option<&str>) -> Protocol {
     }
 }
 
-/// Which protocol a path without a known prefix belongs to; `None`: it is of no model call.
+/// The protocol of a path without a known prefix; `None` if it is not a model call.
 fn protocol_of(path: &str, headers: &HeaderMap, query: Option<&str>) -> Option<Protocol> {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let first = segments.clone().next()?;
@@ -241,7 +244,7 @@ fn protocol_of(path: &str, headers: &HeaderMap, query: Option<&str>) -> Option<P
     }
 }
 
-/// 404 for every path that no route has: in the caller's protocol, if it has one.
+/// 404 for unknown paths, in the caller's protocol if there is one.
 pub(super) async fn nothing(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
@@ -261,10 +264,10 @@ pub(super) async fn nothing(
             "There is nothing at {path}. Model calls are below /api, /openai and /gemini; / says which client needs which. The admin API is described by /openapi.json, and /health says how the relay is."
         )
     };
-    told(&app, &ApiError::new(StatusCode::NOT_FOUND, "not_found", message))
+    error_response(&app, &ApiError::new(StatusCode::NOT_FOUND, "not_found", message))
 }
 
-/// 405 for a path that has other methods; the router adds the `allow` header.
+/// 405 for a path with other methods; the router adds the `allow` header.
 pub(super) async fn other_method(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
@@ -272,18 +275,18 @@ pub(super) async fn other_method(
 ) -> Response<Body> {
     match protocol_of(uri.path(), &headers, uri.query()) {
         Some(protocol) => refuse_outside(&app, protocol.dialect(), &wrong_method()),
-        None => told(
+        None => error_response(
             &app,
             &ApiError::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "This address does not know this method; see the `allow` header.",
+                "This address does not support this method; see the `allow` header.",
             ),
         ),
     }
 }
 
-fn told(app: &App, error: &ApiError) -> Response<Body> {
+fn error_response(app: &App, error: &ApiError) -> Response<Body> {
     let id = request_id(random::call_id(app.ports.clock.now(), &*app.ports.random));
     let mut response = error.response(Some(&id));
     let headers = response.headers_mut();

@@ -1,10 +1,10 @@
-//! `/apiStats`: what the holder of a key may see of it. Paths and fields are CRS's, so that scripts for it work
-//! here; what is ours stands under `now` and in `user-trend`.
+//! `/apiStats`: a key's data for its holder. Paths and fields are CRS's, so that scripts for CRS work here; our
+//! additions are under `now` and in `user-trend`.
 //!
-//! Nobody logs in. The key, or its id, comes in the body, so that it is in no address and no log. Nothing is told of
-//! accounts.
+//! There is no login. The key or its id is in the body, so that it appears in no address and no log. Accounts are
+//! never mentioned.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
 //! | `user`, `remaining` | a key's usage, and the rest of its limits |
 //! | `models` | usage by model |
@@ -40,10 +40,10 @@ use crate::model::usage::Totals;
 use crate::relay::failures;
 use crate::store::brake::Source;
 
-/// Length of the text that may be a key, bytes; CRS's bounds.
+/// Allowed length of a key's text, bytes; CRS's limits.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 10..=512;
 
-/// Length of an id, bytes: ours and those of imported keys are UUIDs.
+/// Length of an id, bytes: ours and imported ones are UUIDs.
 const ID_BYTES: usize = 36;
 
 /// Every answer but errors.
@@ -60,7 +60,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// The text of a key, which no log shows.
+/// The text of a key, which is never logged.
 pub(super) struct KeyText(Secret);
 
 impl<'de> Deserialize<'de> for KeyText {
@@ -69,11 +69,11 @@ impl<'de> Deserialize<'de> for KeyText {
     }
 }
 
-/// Whose figures: one of the two. With both, `apiId` counts.
+/// The key, by its text or id. If both are sent, `apiId` counts.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsInput)]
-pub(super) struct Whose {
+pub(super) struct KeySelector {
     /// The key.
     #[schema(value_type = Option<String>)]
     api_key: Option<KeyText>,
@@ -89,10 +89,10 @@ pub(super) struct IdView {
 
 /// The id of a key. Reads one record, and nothing for a text that was never a key of this relay.
 ///
-/// An address may ask 60 times at once and then once a second, and about one key 30 times at once and then once in two
-/// seconds; that holds for all of `/apiStats` together.
+/// An address may send 60 requests at once and then one per second; for one key, 30 at once and then one in two
+/// seconds. These limits hold for all of `/apiStats` together.
 #[utoipa::path(
-    post, path = "/apiStats/api/get-key-id", operation_id = "getKeyId", tag = "statistics", request_body = Whose,
+    post, path = "/apiStats/api/get-key-id", operation_id = "getKeyId", tag = "statistics", request_body = KeySelector,
     responses(
         (status = 200, body = Answer<IdView>),
         (status = 400, description = "No key", body = ErrorBody<'_>),
@@ -104,23 +104,23 @@ pub(super) async fn get_key_id(
     State(app): State<App>,
     request: Request,
 ) -> Result<Json<Answer<IdView>>, ApiError> {
-    let (input, _) = read::<Whose>(&app, request).await?;
+    let (input, _) = read::<KeySelector>(&app, request).await?;
     let key = input.api_key.ok_or_else(no_key)?;
     let key = by_text(&app, &key).await?;
     Ok(Answer::of(IdView { id: key.id }))
 }
 
-/// The body of a request, if its sender may ask.
+/// The body of a request, within the rate limits.
 async fn read<T: DeserializeOwned>(app: &App, request: Request) -> Result<(T, Option<IpAddr>), ApiError> {
     let address = ClientAddress::of(request.extensions());
-    // Before the body is read: whoever is refused costs nothing.
+    // Checked before the body is read, so that refused clients cost nothing.
     slow(app, Source::address(address), 1)?;
     let Input(input) = Input::<T, SMALL>::from_request(request, app).await?;
     Ok((input, address))
 }
 
-/// The key that is asked about. It is there, enabled and not expired.
-async fn find(app: &App, whose: &Whose) -> Result<Key, ApiError> {
+/// The requested key, which must exist, be enabled and not expired.
+async fn find(app: &App, whose: &KeySelector) -> Result<Key, ApiError> {
     match (&whose.api_id, &whose.api_key) {
         (Some(id), _) => by_id(app, id).await,
         (None, Some(text)) => by_text(app, text).await,
@@ -138,7 +138,7 @@ async fn by_text(app: &App, KeyText(text): &KeyText) -> Result<Key, ApiError> {
         ));
     }
     let unknown = || unauthorized(failures::of_gate(&Refusal::UnknownKey, 0));
-    // By arithmetic alone: what was never a key of this relay costs no I/O.
+    // By computation alone, so texts that were never a key cost no I/O.
     let hash = app.recognise(text.reveal()).ok_or_else(unknown)?;
     slow(app, Source::Key(hash.hex()), 1)?;
     let key = app.keys.by_hash(&hash).await?.ok_or_else(unknown)?;
@@ -176,7 +176,7 @@ fn is_id(id: &str) -> bool {
     id.len() == ID_BYTES && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
-/// Why the key lets no call through, as its record has it.
+/// Why the key's calls are refused, according to its record.
 fn refusal(app: &App, key: &Key) -> Option<Refusal> {
     match key.ends_at(key.activated_at) {
         _ if !key.is_active => Some(Refusal::Disabled),
@@ -204,7 +204,7 @@ fn slow(app: &App, source: Source, weight: u64) -> Result<(), ApiError> {
         })
 }
 
-/// Usage in CRS's shape.
+/// Usage in CRS's format.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsUsage)]
@@ -212,7 +212,7 @@ pub(super) struct UsageView {
     requests: u64,
     /// Input and output.
     tokens: u64,
-    /// With those of the cache.
+    /// Including cached ones.
     all_tokens: u64,
     input_tokens: u64,
     output_tokens: u64,
@@ -244,7 +244,7 @@ fn usd(amount: MicroUsd) -> f64 {
     amount.0 as f64 / 1e6
 }
 
-/// As CRS writes money: fewer decimals for larger amounts.
+/// CRS's format of money: fewer decimals for larger amounts.
 fn formatted(amount: MicroUsd) -> String {
     let decimals = match amount.0 {
         1_000_000.. => 2,

@@ -1,23 +1,22 @@
-//! An account of CRS as one of ours, with its secrets opened.
+//! Converts a CRS account to ours, with decrypted secrets.
+
+mod credentials;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::cipher::{Ciphers, Kind, Unopened};
+use super::cipher::{Ciphers, Kind};
 use super::fields::{Fields, Moment, line};
 use super::report::{Matter, Remarks};
 use super::source::RawAccount;
-use crate::config;
 use crate::model::account::live::Credentials;
-use crate::model::account::{Platform, Proxy, ProxyScheme};
+use crate::model::account::{KeyHeader, Platform, Proxy, ProxyScheme};
+use crate::model::client;
 use crate::model::money::MicroUsd;
-use crate::model::secret::Secret;
 use crate::port::clock::Millis;
 
-/// An account as it will be stored, but with its secrets in the clear.
+/// An account as it will be stored, but with decrypted secrets.
 #[derive(Clone, Debug)]
 pub struct OpenAccount {
     pub id: String,
@@ -36,10 +35,12 @@ pub struct OpenAccount {
     pub subscription_expires_at: Option<Millis>,
     pub daily_quota: MicroUsd,
     pub created_at: Millis,
+    pub key_header: Option<KeyHeader>,
+    pub user_agent: Option<String>,
 }
 
 impl OpenAccount {
-    /// Whether its tokens are refreshed at all.
+    /// Whether its tokens are refreshed.
     pub fn is_refreshed(&self) -> bool {
         matches!(
             &self.credentials,
@@ -51,7 +52,7 @@ impl OpenAccount {
     }
 }
 
-/// Reads an account; the text says why it cannot be imported.
+/// Converts an account; the error says why it cannot be imported.
 pub fn account(
     raw: &RawAccount,
     ciphers: &Ciphers,
@@ -98,8 +99,14 @@ impl Reading<'_> {
     fn account(&mut self, now: Millis) -> Result<OpenAccount, &'static str> {
         let fields = self.fields;
         let (platform, credentials) = self.credentials()?;
+        let key_header = self.key_header(platform, &credentials);
         let proxy = self.proxy();
-        let (supported_models, model_mapping) = self.models();
+        let (supported_models, mut model_mapping) = self.models();
+        if let (Kind::Azure, Some(deployment)) = (self.raw.kind, fields.text("deploymentName")) {
+            let models = supported_models.iter().flatten();
+            let renamed = models.filter(|model| model.as_str() != deployment);
+            model_mapping.extend(renamed.map(|model| (model.clone(), deployment.to_owned())));
+        }
         let subscription_expires_at = self.subscription_end();
         let mut account = OpenAccount {
             id: self.raw.id.clone(),
@@ -130,6 +137,8 @@ impl Reading<'_> {
             subscription_expires_at,
             daily_quota: fields.usd("dailyQuota"),
             created_at: fields.at("createdAt").unwrap_or(now),
+            key_header,
+            user_agent: self.user_agent(),
         };
         self.homeless();
         if self.inactive.is_some() {
@@ -146,7 +155,7 @@ impl Reading<'_> {
         self.remarks.add(matter, what, &self.name);
     }
 
-    /// Its own machinery switches a Console account off altogether for a while.
+    /// CRS itself temporarily deactivates Console accounts.
     fn is_active(&self) -> bool {
         let fields = self.fields;
         let by_itself = ["rateLimitAutoStopped", "blockedAutoStopped", "quotaAutoStopped"];
@@ -154,7 +163,7 @@ impl Reading<'_> {
             || (self.raw.kind == Kind::Console && by_itself.iter().any(|mark| fields.flag(mark)))
     }
 
-    /// Whether `schedulable` is false because CRS made it so, and not the operator.
+    /// Whether CRS and not the operator set `schedulable` to false.
     fn stopped_itself(&self) -> bool {
         let fields = self.fields;
         let marks = [
@@ -181,151 +190,38 @@ impl Reading<'_> {
             }
     }
 
-    fn open(&self, field: &str) -> Result<Option<Secret>, Unopened> {
-        let text = self.fields.0.get(field).map(String::as_str).unwrap_or_default();
-        self.ciphers.open(self.raw.kind, text)
-    }
-
-    /// A secret of the account, from its own field, or else from the login as it was at first.
-    fn token(
-        &self,
-        field: &str,
-        login: Option<&Value>,
-        within: &str,
-    ) -> Result<Option<Secret>, &'static str> {
-        match self.open(field) {
-            Ok(Some(secret)) => Ok(Some(secret)),
-            opened => {
-                let first = login
-                    .and_then(|login| login.get(within)?.as_str())
-                    .filter(|text| !text.is_empty());
-                match (first, opened) {
-                    (Some(text), _) => Ok(Some(Secret::new(text))),
-                    (None, Ok(_)) => Ok(None),
-                    (None, Err(_)) => Err("a secret cannot be opened with this ENCRYPTION_KEY"),
-                }
-            }
-        }
-    }
-
-    fn login(&self, field: &str) -> Option<Value> {
-        // An export holds it opened, as an object.
-        let secret = self.open(field).ok().flatten()?;
-        serde_json::from_str(secret.reveal()).ok()
-    }
-
-    fn credentials(&mut self) -> Result<(Platform, Credentials), &'static str> {
-        let fields = self.fields;
-        let base = |field: &str| fields.text(field).map(str::to_owned);
-        match self.raw.kind {
-            Kind::Claude => {
-                let login = self.login("claudeAiOauth");
-                let ends = fields
-                    .at("expiresAt")
-                    .or_else(|| login.as_ref()?.get("expiresAt")?.as_u64());
-                let names = ("accessToken", "refreshToken");
-                Ok((Platform::Claude, self.oauth(login.as_ref(), names, ends, None)?))
-            }
-            Kind::Gemini => {
-                let login = self.login("geminiOauth");
-                let ends = login
-                    .as_ref()
-                    .and_then(|login| login.get("expiry_date")?.as_u64());
-                let ends = ends.or_else(|| fields.at("expiresAt"));
-                let project = fields.text("projectId").or_else(|| fields.text("tempProjectId"));
-                let names = ("access_token", "refresh_token");
-                let platform = if fields.text("oauthProvider") == Some("antigravity") {
-                    Platform::Antigravity
-                } else {
-                    Platform::Gemini
-                };
-                Ok((platform, self.oauth(login.as_ref(), names, ends, project)?))
-            }
-            Kind::OpenAi => {
-                let login = self.login("openaiOauth");
-                let names = ("accessToken", "refreshToken");
-                let mut credentials = self.oauth(
-                    login.as_ref(),
-                    names,
-                    fields.at("expiresAt"),
-                    fields.text("accountId"),
-                )?;
-                // CRS guesses a year where it was not told; the token itself knows.
-                if let Credentials::OAuth {
-                    access_token,
-                    expires_at,
-                    ..
-                } = &mut credentials
-                    && let Some(end) = jwt_end(access_token.reveal())
-                {
-                    *expires_at = Some(end);
-                }
-                Ok((Platform::OpenAi, credentials))
-            }
-            Kind::Console => self.api_key(Platform::Claude, base("apiUrl")),
-            Kind::GeminiApi => {
-                let url = base("baseUrl").map(|url| url.trim_end_matches('/').to_owned());
-                if let Some(url) = &url
-                    && (url.ends_with("/models") || url.contains('{'))
-                {
-                    return Err("its address is a template, which has no home here");
-                }
-                let url = url.map(|url| url.strip_suffix("/v1beta").unwrap_or(&url).to_owned());
-                let own = |url: &String| url == "https://generativelanguage.googleapis.com";
-                self.api_key(Platform::Gemini, url.filter(|url| !own(url)))
-            }
-            Kind::Responses => self.api_key(Platform::OpenAi, base("baseApi")),
-            Kind::Ccr => {
-                Err("CCR accounts serve only models named `ccr,...`, which this relay does not have")
-            }
-            Kind::Azure => Err("Azure OpenAI has no platform here"),
-            Kind::Droid => Err("droid has no platform here"),
-            Kind::Bedrock => Err("Bedrock has no platform here"),
-        }
-    }
-
-    fn oauth(
-        &self,
-        login: Option<&Value>,
-        (access, refresh): (&str, &str),
-        expires_at: Option<Millis>,
-        tenant: Option<&str>,
-    ) -> Result<Credentials, &'static str> {
-        let access_token = self
-            .token("accessToken", login, access)?
-            .ok_or("it has no access token yet: sign in again here")?;
-        Ok(Credentials::OAuth {
-            access_token,
-            refresh_token: self.token("refreshToken", login, refresh)?,
-            expires_at,
-            tenant: tenant.map(str::to_owned),
-        })
-    }
-
-    fn api_key(
-        &mut self,
-        platform: Platform,
-        base_url: Option<String>,
-    ) -> Result<(Platform, Credentials), &'static str> {
-        let api_key = self.token("apiKey", None, "")?.ok_or("it has no API key")?;
-        let base_url = match base_url {
-            None => None,
-            Some(text) => {
-                let base = config::base_url(text.trim()).filter(|base| base.len() <= 500);
-                let base = base.ok_or("its address is none, or holds a query, a user or a password")?;
-                Some(base.strip_suffix("/v1/messages").unwrap_or(&base).to_owned())
-            }
+    /// CRS's choice of header: for Console accounts by the key's prefix.
+    fn key_header(&self, platform: Platform, credentials: &Credentials) -> Option<KeyHeader> {
+        let Credentials::ApiKey { api_key, .. } = credentials else {
+            return None;
         };
-        if self.raw.kind == Kind::Console && !api_key.reveal().starts_with("sk-ant-") {
+        match self.raw.kind {
+            Kind::Azure => Some(KeyHeader::ApiKey),
+            Kind::Console if platform == Platform::Claude && !api_key.reveal().starts_with("sk-ant-") => {
+                Some(KeyHeader::Authorization)
+            }
+            _ => None,
+        }
+    }
+
+    /// A user agent that names another product's client is dropped.
+    fn user_agent(&mut self) -> Option<String> {
+        if !matches!(self.raw.kind, Kind::Console | Kind::Responses) {
+            return None;
+        }
+        let agent = self.fields.text("userAgent")?.trim().to_owned();
+        let plain = agent.len() <= 200 && agent.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        let fits = plain && client::of_agent(&agent).is_none();
+        if !fits {
             self.remark(
-                Matter::Note,
-                "its key is sent as x-api-key here; CRS sent it as a bearer token: test the account",
+                Matter::Lost,
+                "its user agent names another product's client, and has no home here: the client's own is passed on",
             );
         }
-        Ok((platform, Credentials::ApiKey { api_key, base_url }))
+        fits.then_some(agent)
     }
 
-    /// CRS calls directly where it does not understand a proxy. Here such an account calls nobody.
+    /// CRS connects directly if it cannot parse a proxy. Here such an account is imported inactive.
     fn proxy(&mut self) -> Option<Proxy> {
         let text = self.fields.text("proxy")?;
         if text == "{}" {
@@ -339,7 +235,7 @@ impl Reading<'_> {
     }
 
     fn subscription_end(&mut self) -> Option<Millis> {
-        // Of API keys for Gemini one form stores it by the other name.
+        // For Gemini's API keys one form of CRS's console stores it under the other name.
         let other = (self.raw.kind == Kind::GeminiApi).then_some("expiresAt");
         let names = std::iter::once("subscriptionExpiresAt").chain(other);
         for name in names {
@@ -354,7 +250,7 @@ impl Reading<'_> {
         None
     }
 
-    /// An object from requested names to upstream names, an array, or names with commas.
+    /// An object from requested names to upstream names, an array, or names separated by commas.
     fn models(&mut self) -> (Option<BTreeSet<String>>, BTreeMap<String, String>) {
         let Some(text) = self.fields.text("supportedModels") else {
             return (None, BTreeMap::new());
@@ -403,12 +299,16 @@ impl Reading<'_> {
                 "that it answers warm-up calls itself has no home here",
             ),
             (
-                fields.flag("useUnifiedUserAgent") || fields.flag("useUnifiedClientId"),
-                "that all clients look like one has no home here, on purpose",
+                self.raw.kind == Kind::Azure && fields.text("supportedModels").is_none(),
+                "which models are its deployment has no home here: name them (modelMapping)",
             ),
             (
-                self.raw.kind == Kind::Responses && fields.text("userAgent").is_some(),
-                "its own user agent has no home here: the client's is passed on",
+                self.raw.kind == Kind::Bedrock && fields.text("defaultModel").is_some(),
+                "its default model, which CRS uses for every call, has no home here: the requested model is used",
+            ),
+            (
+                fields.flag("useUnifiedUserAgent") || fields.flag("useUnifiedClientId"),
+                "that all clients look like one has no home here, on purpose",
             ),
         ];
         for (_, what) in lost.iter().filter(|(is, _)| *is) {
@@ -417,7 +317,7 @@ impl Reading<'_> {
     }
 }
 
-/// The proxy in a text of JSON, which some versions wrote as JSON within JSON.
+/// The proxy in a JSON text, which some versions encoded twice.
 pub fn proxy(text: &str) -> Option<Proxy> {
     let mut value: Value = serde_json::from_str(text).ok()?;
     if let Value::String(inner) = &value {
@@ -451,14 +351,6 @@ pub fn proxy(text: &str) -> Option<Proxy> {
         username: part("username"),
         password: part("password"),
     })
-}
-
-/// When a token of OpenAI ends, by its own word.
-fn jwt_end(token: &str) -> Option<Millis> {
-    let claims = token.split('.').nth(1)?;
-    let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
-    claims.get("exp")?.as_u64()?.checked_mul(1_000)
 }
 
 #[cfg(test)]

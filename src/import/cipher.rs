@@ -1,12 +1,14 @@
-//! CRS's ciphers. All are AES-256 in CBC mode with PKCS#7 padding and no authentication, so a wrong key shows by
-//! what it opens: bad padding, no UTF-8, or control characters.
+//! CRS's ciphers. All are AES-256-CBC with PKCS#7 padding and no authentication, so a wrong key shows only in its
+//! result: invalid padding, invalid UTF-8, or control characters.
 //!
 //! | variant | key | stored as |
 //! | --- | --- | --- |
 //! | A, all kinds but Bedrock | scrypt of ENCRYPTION_KEY and a salt per kind (N 16384, r 8, p 1) | `hex(IV):hex` |
 //! | B, old Claude logins | OpenSSL's EVP_BytesToKey: MD5, no salt, key and IV | `hex` |
+//! | C, Bedrock | SHA-256 of ENCRYPTION_KEY | `{"encrypted": hex, "iv": hex}`; the secret is JSON, too |
 //!
-//! A text of neither form is the secret itself: some versions stored it so, and an export holds it opened.
+//! Texts in neither form are the secret itself: some versions stored it unencrypted, and an export contains it
+//! decrypted.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,12 +16,14 @@ use std::sync::Mutex;
 use aes::Aes256;
 use aes::cipher::{BlockDecrypt as _, KeyInit as _};
 use md5::{Digest as _, Md5};
+use serde::Deserialize;
+use sha2::Sha256;
 
 use crate::model::secret::Secret;
 
 const BLOCK: usize = 16;
 
-/// The kinds of accounts, by what their secrets are sealed with.
+/// The kinds of accounts, by the encryption of their secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// OAuth logins and setup tokens.
@@ -37,9 +41,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// scrypt's salt.
-    fn salt(self) -> &'static str {
-        match self {
+    /// scrypt's salt; `None` if the key is derived by SHA-256.
+    fn salt(self) -> Option<&'static str> {
+        Some(match self {
             Self::Claude => "salt",
             Self::Console => "claude-console-salt",
             Self::Ccr => "ccr-account-salt",
@@ -48,12 +52,12 @@ impl Kind {
             Self::OpenAi => "openai-account-salt",
             Self::Responses => "openai-responses-salt",
             Self::Azure => "azure-openai-account-default-salt",
-            // Bedrock's key is no work of scrypt; nothing of it is opened here.
-            Self::Droid | Self::Bedrock => "droid-account-salt",
-        }
+            Self::Droid => "droid-account-salt",
+            Self::Bedrock => return None,
+        })
     }
 
-    /// The fields that are sealed, by how telling they are.
+    /// The sealed fields, the most useful for a proof first.
     pub fn sealed_fields(self) -> &'static [&'static str] {
         match self {
             Self::Claude => &["accessToken", "refreshToken", "claudeAiOauth"],
@@ -61,20 +65,20 @@ impl Kind {
             Self::OpenAi => &["accessToken", "refreshToken", "idToken", "openaiOauth"],
             Self::Droid => &["accessToken", "refreshToken"],
             Self::Console | Self::Ccr | Self::GeminiApi | Self::Responses | Self::Azure => &["apiKey"],
-            Self::Bedrock => &[],
+            Self::Bedrock => &["awsCredentials", "bearerToken"],
         }
     }
 }
 
-/// A sealed value does not open with this key, or is damaged.
+/// A value cannot be decrypted with this key, or is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a secret cannot be opened with this ENCRYPTION_KEY")]
 pub struct Unopened;
 
-/// Opens the secrets of one CRS.
+/// Decrypts the secrets of one CRS.
 pub struct Ciphers {
     key: Secret,
-    /// scrypt takes tens of milliseconds, once for each kind.
+    /// Cached keys: scrypt takes tens of milliseconds per kind.
     derived: Mutex<BTreeMap<Kind, [u8; 32]>>,
 }
 
@@ -91,7 +95,7 @@ impl Ciphers {
         &self.key
     }
 
-    /// The secret in a field; `None`: there is none.
+    /// The secret in a field; `None` if there is none.
     pub fn open(&self, kind: Kind, text: &str) -> Result<Option<Secret>, Unopened> {
         let text = text.trim();
         if matches!(text, "" | "null" | "undefined") {
@@ -116,15 +120,14 @@ impl Ciphers {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         *known.entry(kind).or_insert_with(|| {
+            let password = self.key.reveal().as_bytes();
+            let Some(salt) = kind.salt() else {
+                return Sha256::digest(password).into();
+            };
             let mut key = [0; 32];
-            // The parameters and the length are constants that scrypt takes.
+            // The parameters and the length are constants that scrypt accepts.
             if let Ok(params) = scrypt::Params::new(14, 8, 1, 32) {
-                let _ = scrypt::scrypt(
-                    self.key.reveal().as_bytes(),
-                    kind.salt().as_bytes(),
-                    &params,
-                    &mut key,
-                );
+                let _ = scrypt::scrypt(password, salt.as_bytes(), &params, &mut key);
             }
             key
         })
@@ -136,9 +139,16 @@ enum Sealed {
     Old(Vec<u8>),
 }
 
-/// Whether a text has the form of a sealed value.
+/// Whether a text has the form of an encrypted value.
 pub fn is_sealed(kind: Kind, text: &str) -> bool {
     sealed(kind, text.trim()).is_some()
+}
+
+/// Bedrock's form of an encrypted value.
+#[derive(Deserialize)]
+struct SealedObject {
+    encrypted: String,
+    iv: String,
 }
 
 fn sealed(kind: Kind, text: &str) -> Option<Sealed> {
@@ -146,12 +156,17 @@ fn sealed(kind: Kind, text: &str) -> Option<Sealed> {
         let bytes = hex::decode(hex).ok()?;
         (!bytes.is_empty() && bytes.len().is_multiple_of(BLOCK)).then_some(bytes)
     };
+    let with_iv = |iv: &str, ciphertext: &str| {
+        let mut bytes = [0; BLOCK];
+        hex::decode_to_slice(iv, &mut bytes).ok()?;
+        Some(Sealed::WithIv(bytes, blocks(ciphertext)?))
+    };
+    if kind == Kind::Bedrock {
+        let object: SealedObject = serde_json::from_str(text).ok()?;
+        return with_iv(&object.iv, &object.encrypted);
+    }
     match text.split_once(':') {
-        Some((iv, ciphertext)) => {
-            let mut bytes = [0; BLOCK];
-            hex::decode_to_slice(iv, &mut bytes).ok()?;
-            Some(Sealed::WithIv(bytes, blocks(ciphertext)?))
-        }
+        Some((iv, ciphertext)) => with_iv(iv, ciphertext),
         None if kind == Kind::Claude => Some(Sealed::Old(blocks(text)?)),
         None => None,
     }
@@ -176,7 +191,7 @@ fn decrypt(key: &[u8; 32], iv: [u8; BLOCK], ciphertext: Vec<u8>) -> Result<Vec<u
     if whole { Ok(text.to_vec()) } else { Err(Unopened) }
 }
 
-/// OpenSSL's derivation of a key and an IV, as Node's `createDecipher` uses it.
+/// OpenSSL's derivation of a key and an IV, as used by Node's `createDecipher`.
 fn bytes_to_key(password: &[u8]) -> ([u8; 32], [u8; BLOCK]) {
     let round = |before: &[u8]| -> [u8; BLOCK] {
         let mut md5 = Md5::new();
@@ -194,8 +209,8 @@ fn bytes_to_key(password: &[u8]) -> ([u8; 32], [u8; BLOCK]) {
     (key, iv)
 }
 
-/// A secret is text that can be printed, or JSON. A wrong key passes the padding once in 256 times, and this never
-/// for a text of usual length.
+/// Checks that the secret is printable text or JSON. A wrong key passes the padding check once in 256 times, but
+/// practically never this one.
 fn readable(plain: Vec<u8>) -> Result<Secret, Unopened> {
     let text = String::from_utf8(plain).map_err(|_| Unopened)?;
     let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
@@ -205,7 +220,7 @@ fn readable(plain: Vec<u8>) -> Result<Secret, Unopened> {
     Ok(Secret::new(text))
 }
 
-/// How many of these sealed values each key opens, in the order of the keys.
+/// The number of these values that each key decrypts, in the order of the keys.
 pub fn prove(keys: &[Ciphers], values: &[(Kind, &str)]) -> Vec<usize> {
     keys.iter()
         .map(|key| {
@@ -340,6 +355,33 @@ mod tests {
         opens(&ciphers(FIRST.0), Kind::Claude, old, FIRST.1);
         let old = "5e12bbbe4207084d4a4bf48943226ea5e7dc99007043ad323924ea48a6dac419";
         opens(&ciphers(SECOND.0), Kind::Claude, old, SECOND.1);
+    }
+
+    #[test]
+    fn bedrocks_secrets_are_objects() {
+        let sealed = |encrypted: &str| format!(r#"{{"encrypted":"{encrypted}","iv":"{IV}"}}"#);
+        let keys = sealed(
+            "72b2d8c8a9d46cda89b45738c1729247839cc3faeb62dbe0d24e81d424e9c0b0b9b7cfe58d2963fb303b66300d5956a3738e3e0ed532ab2603f89a680148aa8e9b43eeefea49cff4ced8267731e3dc31",
+        );
+        let plain = r#"{"accessKeyId":"AKIATEST","secretAccessKey":"secret/+=","sessionToken":""}"#;
+        opens(&ciphers(FIRST.0), Kind::Bedrock, &keys, plain);
+        let token = sealed("6be6f4ecb215bde5c4fd9c96df6f13d447960e7f00a15fec79b7d79444cb3f5e");
+        opens(
+            &ciphers(FIRST.0),
+            Kind::Bedrock,
+            &token,
+            r#"{"token":"bedrock-api-key-x"}"#,
+        );
+        let token = sealed("eeae0f38ea6e8224586c648a9cd4dad518ffbbba44fa3e8accb2b2d9063bb1fd");
+        opens(
+            &ciphers(SECOND.0),
+            Kind::Bedrock,
+            &token,
+            r#"{"token":"bt-test"}"#,
+        );
+        assert_eq!(ciphers(FIRST.0).open(Kind::Bedrock, &token), Err(Unopened));
+        assert!(is_sealed(Kind::Bedrock, &token) && !is_sealed(Kind::Bedrock, plain));
+        opens(&ciphers(FIRST.0), Kind::Bedrock, plain, plain);
     }
 
     #[test]

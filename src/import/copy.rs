@@ -1,7 +1,7 @@
-//! One run over a source: a rehearsal that writes nothing, a copy, or the proof that a copy is whole.
+//! One run over a source: a rehearsal without writing, a copy, or the proof that a copy is complete.
 //!
-//! All three read the source the same way and make the same records of it, so what a rehearsal says is what a copy
-//! does. A copy writes in steps that are each whole, and knows at every later run what it wrote: it can end anywhere.
+//! All three read the source and build records in the same way, so a copy does what its rehearsal reports. A copy
+//! writes in atomic steps and recognises its own writes in later runs, so it can be interrupted anywhere.
 
 mod accounts;
 
@@ -35,10 +35,10 @@ use crate::store::settings::{Oem, Settings};
 /// The field of an account that says who refreshes its login.
 const LOGIN: &str = "importedLogin";
 
-/// Sealed values that are tried to prove a key.
+/// Number of encrypted values tried to prove a key.
 const PROOFS: usize = 40;
 
-/// Keys, and their rows of usage, that are written together: the more, the fewer commits and the more memory.
+/// Number of keys and rows of usage written together: more means fewer commits but more memory.
 const KEYS_AT_ONCE: usize = 500;
 const ROWS_AT_ONCE: usize = 10_000;
 
@@ -59,15 +59,15 @@ impl Mode {
     }
 }
 
-/// Who uses the imported logins. A refresh token that two relays use is ended by the provider.
+/// Who uses the imported logins. If two relays use a refresh token, the provider revokes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logins {
-    /// The CRS; here they are idle.
+    /// The CRS; they are idle here.
     Idle,
-    /// The CRS refreshes them, and its newest access tokens are brought here again and again: they serve here, and
-    /// cannot be refreshed.
+    /// The CRS refreshes them, and its newest access tokens are imported repeatedly: they are used here, but not
+    /// refreshed.
     Followed,
-    /// This relay: the CRS is stopped.
+    /// This relay, because the CRS is stopped.
     TakenOver,
 }
 
@@ -83,16 +83,16 @@ impl Logins {
 
 /// Settings of the CRS, from the operator.
 pub struct Crs {
-    /// Its `ENCRYPTION_KEY`, in each of the readings that the file allows.
+    /// The possible values of its `ENCRYPTION_KEY`.
     pub keys: Vec<Secret>,
     pub prefix: String,
-    /// Of its labels.
+    /// The time zone of its labels.
     pub utc_offset_minutes: i32,
     /// Its setting, if it is set.
     pub claude_fallback: Option<bool>,
 }
 
-/// Where to.
+/// Where to write.
 pub struct Target<'a> {
     pub imports: Imports,
     pub ledger: &'a Ledger,
@@ -101,7 +101,7 @@ pub struct Target<'a> {
     pub old_keys: OldKeyStore,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub what: &'static str,
@@ -122,7 +122,7 @@ pub enum ImportError {
     Keep(#[from] std::io::Error),
 }
 
-/// A run's inputs beside its source.
+/// The inputs of a run besides its source.
 pub struct Run<'a> {
     pub mode: Mode,
     pub logins: Logins,
@@ -134,7 +134,7 @@ pub struct Run<'a> {
     /// `None` in a rehearsal.
     pub target: Option<Target<'a>>,
     pub progress: &'a (dyn Fn(Progress) + Sync),
-    /// Keeps what has no home.
+    /// Stores unsupported data.
     pub keep: &'a mut (dyn FnMut(&KeptValue) -> std::io::Result<()> + Send),
 }
 
@@ -144,7 +144,7 @@ struct Working {
     report: Report,
     remarks: Remarks,
     everything: Everything,
-    /// Names of accounts, for calls.
+    /// Names of accounts, for call records.
     names: BTreeMap<String, (Platform, String)>,
     marks: Vec<u32>,
     seen: HashMap<KeyHash, String>,
@@ -187,7 +187,7 @@ impl Run<'_> {
                 .add(Matter::Note, what, crate::config::ENCRYPTION_KEY);
         }
         if let (Some(target), Mode::Copy) = (&self.target, self.mode) {
-            // First of all, and before any key: a key without its pepper would be known to nobody.
+            // Before any key, because a key without its pepper could not be recognised.
             target.old_keys.add(&self.pepper(&ciphers), &[]).await?;
         }
         let (accounts, groups) = self.accounts(&survey, &ciphers, &mut working).await?;
@@ -260,7 +260,7 @@ impl Run<'_> {
         }
     }
 
-    /// Days, months and weeks of the CRS are those of its zone, and must be those of ours.
+    /// CRS's days, months and weeks are in its time zone, which must be the same here.
     fn same_zone(&self, survey: &Survey) -> Result<(), ImportError> {
         let (theirs, ours) = (self.crs.utc_offset_minutes, self.config.site.utc_offset_minutes);
         let hours = |minutes: i32| f64::from(minutes) / 60.0;
@@ -286,7 +286,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The key that opens the CRS's secrets, and how many were tried and opened.
+    /// The key that decrypts the CRS's secrets, and the number of values tried and decrypted.
     fn proved(&self, survey: &Survey) -> Result<(Ciphers, u64, u64), ImportError> {
         let values: Vec<(Kind, &str)> = survey
             .accounts
@@ -377,7 +377,7 @@ impl Run<'_> {
         } else if self.mode == Mode::Verify {
             figures.different += 1;
         } else if ours.updated_at.is_some() {
-            // Somebody set it here, or an earlier run did: it is not worth losing either.
+            // Set here or by an earlier run: not overwritten.
             figures.kept += 1;
             working.remarks.add(
                 Matter::Note,
@@ -445,7 +445,7 @@ impl Run<'_> {
         }
     }
 
-    /// Of two records with one secret, CRS means the one that its map names.
+    /// For two records with one secret, CRS's own index decides.
     fn is_the_one(key: &Key, survey: &Survey, working: &mut Working) -> bool {
         let named = survey.hash_map.get(&key.hash).is_none_or(|id| *id == key.id);
         let Some(hash) = KeyHash::from_hex(&key.hash) else {
@@ -466,7 +466,7 @@ impl Run<'_> {
     async fn key_batch(&self, batch: &[(Key, RawKey)], working: &mut Working) -> Result<(), ImportError> {
         let mut incoming = Vec::with_capacity(batch.len());
         for (key, _) in batch {
-            // When it was changed there is no part of what it is, and unknown moments are those of this run.
+            // The time of the change is not part of the digest, and unknown times are those of this run.
             let timeless = Key {
                 created_at: 0,
                 updated_at: 0,

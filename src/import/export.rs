@@ -20,10 +20,10 @@ use super::source::{
 use crate::model::calendar::{Day, Hour, Month};
 use crate::store::ledger::Bucket;
 
-/// Keys that are held at once.
+/// Number of keys held at once.
 const AT_ONCE: usize = 50;
 
-/// The lists of accounts that a file may have.
+/// The lists of accounts in a file.
 const LISTS: [(&str, Kind); 5] = [
     ("claudeAccounts", Kind::Claude),
     ("geminiAccounts", Kind::Gemini),
@@ -79,7 +79,7 @@ impl Source for ExportFile {
             while let Some(element) = keys.next().map_err(|error| self.unreadable(&error))? {
                 survey.keys += 1;
                 let stats = element.get("usageStats");
-                // Only later versions write costs.
+                // Only later versions contain costs.
                 if stats.is_some_and(|stats| stats.get("costTotal").is_some()) {
                     self.edition = Edition::Upstream;
                 }
@@ -93,7 +93,7 @@ impl Source for ExportFile {
         }
         if lists == 0 {
             return Err(SourceError::Unusable(format!(
-                "{} is no JSON export of claude-relay-service (a CSV is for people, and holds no secrets)",
+                "{} is not a JSON export of claude-relay-service (a CSV is for people, and holds no secrets)",
                 self.path.display()
             )));
         }
@@ -118,7 +118,7 @@ impl Source for ExportFile {
         Ok(some)
     }
 
-    /// No export has any.
+    /// Exports contain none.
     async fn account_usage(&mut self) -> Result<Vec<RawUsage>, SourceError> {
         Ok(Vec::new())
     }
@@ -137,7 +137,7 @@ fn text(value: Option<&Value>) -> Option<String> {
     })
 }
 
-/// An object as a hash of CRS: values that are not text are written as text.
+/// An object as a hash of CRS: other values are written as text.
 fn fields(element: &Value) -> Option<Fields> {
     let object = element.as_object()?;
     let texts = object
@@ -171,7 +171,7 @@ fn account(kind: Kind, element: &Value) -> Option<RawAccount> {
     })
 }
 
-/// The form of `/admin/sync/export-accounts`: the same account by other names, and with less of it.
+/// Converts an account of `/admin/sync/export-accounts`, which has other names and fewer fields.
 fn for_other_programs(kind: Kind, element: &Value, credentials: &Value) -> Option<Fields> {
     let mut fields = fields(element)?;
     fields.0.remove("credentials");
@@ -206,7 +206,7 @@ fn for_other_programs(kind: Kind, element: &Value, credentials: &Value) -> Optio
     Some(fields)
 }
 
-/// `usageStats`: counters by time, in all, and by model; of later versions costs.
+/// `usageStats`: counters by time, in total, and by model; later versions have costs.
 fn usage(stats: &Value) -> Vec<UsageRow> {
     let mut rows = Vec::new();
     let counts = |value: &Value| fields(value).map(|fields| Counts::of(&fields));

@@ -1,5 +1,5 @@
-//! The fields of a hash of CRS. Every value is text; what is missing, empty, or one of JavaScript's words for
-//! nothing is absent.
+//! The fields of a CRS hash. All values are text; missing and empty values and JavaScript's words for nothing
+//! count as absent.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::model::money::MicroUsd;
 use crate::model::time::parse_iso;
 use crate::port::clock::Millis;
 
-/// How JavaScript writes missing values as text.
+/// JavaScript's texts for missing values.
 const NOTHING: [&str; 5] = ["", "null", "undefined", "NaN", "[object Object]"];
 
-/// Field names and values, as they were stored.
+/// Field names and stored values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields(pub BTreeMap<String, String>);
 
-/// A field that should be a moment.
+/// A field that should be a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     Absent,
@@ -39,12 +39,12 @@ impl Fields {
         (!NOTHING.contains(&value)).then_some(value)
     }
 
-    /// Only `true` is true.
+    /// Only `true` counts as true.
     pub fn flag(&self, name: &str) -> bool {
         self.text(name) == Some("true")
     }
 
-    /// A whole number, as JavaScript's `parseInt` reads it; 0 if it is none, or negative.
+    /// A whole number, parsed like JavaScript's `parseInt`; 0 if it is invalid or negative.
     pub fn count(&self, name: &str) -> u64 {
         self.text(name).map_or(0, count)
     }
@@ -61,7 +61,7 @@ impl Fields {
         }
     }
 
-    /// A moment, or nothing.
+    /// A time, or `None`.
     pub fn at(&self, name: &str) -> Option<Millis> {
         match self.moment(name) {
             Moment::At(at) => Some(at),
@@ -69,7 +69,7 @@ impl Fields {
         }
     }
 
-    /// A JSON array of texts; broken JSON reads as empty, as in CRS.
+    /// A JSON array of texts; invalid JSON counts as empty, as in CRS.
     pub fn list(&self, name: &str) -> Vec<String> {
         let parsed: Option<Vec<serde_json::Value>> =
             self.text(name).and_then(|text| serde_json::from_str(text).ok());
@@ -93,7 +93,7 @@ pub fn count(text: &str) -> u64 {
         .chars()
         .take_while(char::is_ascii_digit)
         .collect();
-    // `1e21` and longer: more than any limit means none was meant to be reached.
+    // `1e21` and larger: above any limit, so none was intended.
     if digits.is_empty() {
         0
     } else {
@@ -101,7 +101,7 @@ pub fn count(text: &str) -> u64 {
     }
 }
 
-/// See [`Fields::usd`]. Rounded half up to the micro-USD, from the decimal text where it is one.
+/// See [`Fields::usd`]. Rounded half up to micro-USD, exact for decimal text.
 pub fn usd(text: &str) -> MicroUsd {
     decimal(text).unwrap_or_else(|| match text.trim().parse::<f64>() {
         Ok(dollars) if dollars.is_finite() && dollars > 0.0 => {
@@ -111,7 +111,7 @@ pub fn usd(text: &str) -> MicroUsd {
     })
 }
 
-/// `12.3456785` without the error of a binary fraction.
+/// `12.3456785` without binary rounding errors.
 fn decimal(text: &str) -> Option<MicroUsd> {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -133,7 +133,7 @@ pub fn moment(text: &str) -> Option<Millis> {
     parse_iso(text)
 }
 
-/// One line of at most `most` characters, without what cannot be seen; says whether anything was taken away.
+/// One line of at most `most` characters without invisible ones; also whether anything was removed.
 pub fn line(text: &str, most: usize) -> (String, bool) {
     let plain: String = text
         .chars()

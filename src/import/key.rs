@@ -1,4 +1,4 @@
-//! A client key of CRS as one of ours.
+//! Converts a CRS client key to ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,20 +15,20 @@ use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 use crate::secrets::old_hash;
 
-/// Clients that CRS and this relay know by the same names. Its fourth, `droid_cli`, has no service here.
+/// Clients that CRS and this relay name the same. CRS's fourth, `droid_cli`, is not supported.
 const CLIENTS: [&str; 3] = ["claude_code", "gemini_cli", "codex_cli"];
 
-/// Settings of the CRS that reading its keys needs.
+/// Settings of the CRS needed to convert its keys.
 #[derive(Debug, Default)]
 pub struct Context {
     pub edition: Edition,
     pub now: Millis,
     /// Imported accounts by id.
     pub accounts: BTreeMap<String, Platform>,
-    /// Imported groups by id; one of CRS may be several here.
+    /// Imported groups by id; one of CRS may become several here.
     pub groups: BTreeMap<String, BTreeMap<Platform, String>>,
     pub users: BTreeMap<String, bool>,
-    /// Whether a Claude key goes to the pool when its account cannot serve.
+    /// Whether a Claude key uses the pool if its account cannot serve.
     pub claude_fallback: bool,
     pub queue: Option<Queue>,
     /// Every Claude call must come from Claude Code.
@@ -37,7 +37,7 @@ pub struct Context {
     pub prefix: String,
 }
 
-/// CRS's queue for keys with a limit of parallel calls.
+/// CRS's queue for keys with a concurrency limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Queue {
     pub size: u64,
@@ -46,7 +46,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// From `claude_relay_config`, if it is switched on.
+    /// From `claude_relay_config`, if it is enabled.
     pub fn of(config: &serde_json::Value) -> Option<Self> {
         if config.get("concurrentRequestQueueEnabled")?.as_bool() != Some(true) {
             return None;
@@ -72,7 +72,7 @@ impl Queue {
     }
 }
 
-/// Reads a key; the text says why it cannot be imported.
+/// Converts a key; the error says why it cannot be imported.
 pub fn key(
     raw: &RawKey,
     context: &Context,
@@ -139,10 +139,10 @@ impl Reading<'_> {
             name: self.name.clone(),
             description: self.description(),
             hash: hash.hex(),
-            // The rest of it is known to nobody but its owner.
+            // The rest is only known to its owner.
             shown: format!("{}…", self.context.prefix),
             version: 1,
-            // Of a deleted key CRS lost whether it was active.
+            // For deleted keys CRS does not keep whether they were active.
             is_active: fields.flag("isActive") || deleted,
             concurrency_limit: u32::try_from(fields.count("concurrencyLimit")).unwrap_or(u32::MAX),
             tags: self.tags(),
@@ -218,12 +218,13 @@ impl Reading<'_> {
         kept
     }
 
-    /// An empty list means everything, there as here.
+    /// An empty list means everything, as in CRS.
     fn permissions(&mut self, key: &mut Key) {
         let text = self.fields.text("permissions").unwrap_or_default();
         let named = self.fields.list("permissions");
         let named: Vec<&str> = if named.is_empty() && !text.starts_with('[') {
-            // One bare word, or words with commas, as an update of the fork wrote it and could not read it.
+            // A bare word, or words separated by commas, as written by an update of the fork that could not read
+            // it back.
             if text.contains(',') && self.context.edition == Edition::Fork {
                 self.inactive("its permissions stand in a form for which CRS refuses every call: look at them and activate it");
             }
@@ -258,7 +259,7 @@ impl Reading<'_> {
         if key.rate_limit_window > 0 {
             key.rate_limit_requests = fields.count("rateLimitRequests");
             key.token_limit = fields.count("tokenLimit");
-            // CRS looks at the cost of a window only where no limit on tokens is set.
+            // CRS checks a window's cost only if there is no token limit.
             if key.token_limit == 0 {
                 key.rate_limit_cost = fields.usd("rateLimitCost");
             }
@@ -299,7 +300,7 @@ impl Reading<'_> {
         };
         let by_use = fields.text("expirationMode") == Some("activation");
         match (by_use, expires) {
-            // By use, too: used, and maybe extended since, it ends at a moment now.
+            // Also with activation: once used, and maybe extended since, it expires at a fixed time.
             (_, Moment::At(at)) => key.expires_at = Some(at),
             (false, _) => {}
             (true, _) => {
@@ -338,7 +339,7 @@ impl Reading<'_> {
                 .cloned()
                 .collect();
             if clients.is_empty() {
-                // Everybody there; nobody here. An unreadable list is another matter.
+                // CRS allows everybody, this relay nobody. An unreadable list is another case.
                 if fields.text("allowedClients").is_some_and(|text| text != "[]") {
                     self.inactive("the list of clients that may use it cannot be read");
                 }
@@ -354,7 +355,7 @@ impl Reading<'_> {
         }
     }
 
-    /// CRS lets Claude calls come from Claude Code alone; here a restriction is of all calls of a key.
+    /// CRS can restrict Claude calls to Claude Code; here a restriction applies to all calls of a key.
     fn claude_code_only(&mut self, key: &mut Key) {
         let [claude_code, ..] = CLIENTS;
         if key.enable_client_restriction && !key.allowed_clients.iter().any(|client| client == claude_code) {
@@ -377,23 +378,17 @@ impl Reading<'_> {
     fn bindings(&mut self, key: &mut Key) {
         let fields = self.fields;
         let mut falls_back = true;
-        let claude = ["claudeAccountId", "claudeConsoleAccountId"];
+        // CRS uses the first of these.
+        let claude = ["claudeAccountId", "claudeConsoleAccountId", "bedrockAccountId"];
         let mut claude = claude.iter().filter_map(|field| fields.text(field));
-        let bedrock = fields.text("bedrockAccountId");
-        match (claude.next(), bedrock) {
-            (Some(bound), _) => {
-                falls_back &= self.bind(key, &[Platform::Claude], bound) && self.context.claude_fallback;
-                if claude.next().is_some() || bedrock.is_some() {
-                    self.remark(
-                        Matter::Lost,
-                        "a second binding for Claude was never used, and is left out",
-                    );
-                }
+        if let Some(bound) = claude.next() {
+            falls_back &= self.bind(key, &[Platform::Claude], bound) && self.context.claude_fallback;
+            if claude.next().is_some() {
+                self.remark(
+                    Matter::Lost,
+                    "a second binding for Claude was never used, and is left out",
+                );
             }
-            (None, Some(_)) if Self::may(key, Service::Claude) => {
-                self.inactive("it is bound to a Bedrock account, which this relay does not have");
-            }
-            (None, _) => {}
         }
         if let Some(bound) = fields.text("geminiAccountId") {
             let bound = bound.strip_prefix("api:").unwrap_or(bound);
@@ -407,11 +402,11 @@ impl Reading<'_> {
         if fields.text("droidAccountId").is_some() {
             self.remark(Matter::Lost, "the binding to a droid account has no home here");
         }
-        // One switch for all bindings: where one of them must not open the pool, none does.
+        // There is one switch for all bindings: if one of them must not use the pool, none may.
         key.binding_fallback = falls_back && !key.bindings.is_empty();
     }
 
-    /// Binds the key; whether CRS goes to the pool when the account cannot serve.
+    /// Binds the key; returns whether CRS uses the pool if the account cannot serve.
     fn bind(&mut self, key: &mut Key, platforms: &[Platform], bound: &str) -> bool {
         if let Some(group) = bound.strip_prefix(GROUP) {
             let here = self.context.groups.get(group);
@@ -450,7 +445,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Limits that limited nothing.
+    /// Unsupported settings that limit nothing.
     fn homeless(&mut self) {
         let fields = self.fields;
         if fields.text("icon").is_some() {

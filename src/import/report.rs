@@ -1,4 +1,4 @@
-//! The report of a run: figures, and remarks on many records at once. Holds no secret.
+//! The report of a run: figures, and remarks on groups of records. Contains no secret.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::store::imports::Outcome;
 
-/// Names shown of those that a remark is about.
+/// Maximum number of names shown per remark.
 const SHOWN: usize = 20;
 
 /// How a remark affects the record.
@@ -15,19 +15,19 @@ const SHOWN: usize = 20;
 pub enum Matter {
     /// It is not imported.
     Skipped,
-    /// It is imported inactive: something that held it back has no home here.
+    /// It is imported inactive, because this relay does not support one of its restrictions.
     Inactive,
-    /// It is held back more than in CRS.
+    /// It is more restricted than in CRS.
     Stricter,
-    /// Something of it that held nothing back has no home here.
+    /// A part that restricted nothing is not supported.
     Lost,
-    /// A value is another than in CRS.
+    /// A value differs from CRS.
     Changed,
-    /// Worth knowing.
+    /// Information.
     Note,
 }
 
-/// A remark, and whom it is about.
+/// A remark, and the records it concerns.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Remark {
@@ -38,7 +38,7 @@ pub struct Remark {
     pub names: Vec<String>,
 }
 
-/// Remarks, each once.
+/// Remarks without duplicates.
 #[derive(Clone, Debug, Default)]
 pub struct Remarks(BTreeMap<(Matter, String), (u64, Vec<String>)>);
 
@@ -71,10 +71,10 @@ pub struct Figures {
     pub created: u64,
     pub updated: u64,
     pub unchanged: u64,
-    /// Changed or deleted here since: left as they are.
+    /// Changed or deleted here since: left unchanged.
     pub kept: u64,
     pub skipped: u64,
-    /// In a proof: not here, or not as in the source.
+    /// In a proof: missing here or different from the source.
     pub different: u64,
 }
 
@@ -92,7 +92,7 @@ impl Figures {
     }
 }
 
-/// The fate of a variable of the CRS.
+/// What becomes of a variable of the CRS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VariableFate {
     pub name: String,
@@ -117,20 +117,20 @@ pub struct Report {
     pub calls: u64,
     /// The spending of all keys in the CRS, micro-USD.
     pub spent: u64,
-    /// Encrypted values that were tried, and that the key opens.
+    /// Number of encrypted values tried, and of those that the key decrypts.
     pub secrets_tried: u64,
     pub secrets_opened: u64,
-    /// In a proof: secrets compared, and those that are others here.
+    /// In a proof: number of secrets compared, and of those that differ.
     pub secrets_compared: u64,
     pub secrets_different: u64,
-    /// OAuth logins that are idle until the CRS is stopped.
+    /// Number of OAuth logins that are idle until the CRS is stopped.
     pub idle_logins: u64,
-    /// Variables that must be set here before imported logins can be refreshed.
+    /// Variables that must be set here to refresh imported logins.
     pub needed_variables: Vec<String>,
     pub variables: Vec<VariableFate>,
-    /// Records that this relay has no place for, by kind.
+    /// Number of unsupported records by kind.
     pub homeless: BTreeMap<String, u64>,
-    /// Where that is kept.
+    /// The file with those records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_in: Option<String>,
     pub remarks: Vec<Remark>,
@@ -138,7 +138,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether a proof found everything.
+    /// Whether a proof found no difference.
     pub fn agrees(&self) -> bool {
         let all = [self.keys, self.accounts, self.groups, self.settings, self.sums];
         all.iter().all(|figures| figures.different == 0) && self.secrets_different == 0

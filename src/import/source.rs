@@ -1,4 +1,4 @@
-//! The port that reads a CRS, from files or from its Redis. It can only read.
+//! The read-only port to a CRS, from files or its Redis.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::model::money::MicroUsd;
 use crate::model::usage::Tokens;
 use crate::store::ledger::Bucket;
 
-/// Which of the two lines of CRS wrote the data. They differ in what a weekly limit counts, in how weeks are named,
-/// and in what happens when a bound account cannot serve.
+/// The line of CRS that wrote the data. They differ in what a weekly limit counts, in the names of weeks, and in
+/// the behaviour if a bound account cannot serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Edition {
-    /// Versions up to 1.1.257, and exports, which do not say.
+    /// Versions up to 1.1.257, and exports, which do not name their version.
     #[default]
     Fork,
-    /// Later versions, known by their index keys.
+    /// Later versions, recognised by their index keys.
     Upstream,
 }
 
-/// The source cannot be read, or says what cannot be.
+/// The source cannot be read, or contains invalid data.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("{0}")]
@@ -34,7 +34,7 @@ pub enum SourceError {
 pub struct RawAccount {
     pub kind: Kind,
     pub id: String,
-    /// Of Bedrock, which is one JSON text: its fields as texts.
+    /// For Bedrock, whose record is one JSON text, its fields as texts.
     pub fields: Fields,
 }
 
@@ -42,7 +42,7 @@ pub struct RawAccount {
 pub struct RawGroup {
     pub id: String,
     pub fields: Fields,
-    /// Ids of accounts, of any kind, maybe gone.
+    /// Ids of accounts of any kind; some may no longer exist.
     pub members: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ pub struct UsageRow {
     pub bucket: Bucket,
     pub model: Option<String>,
     pub counts: Option<Counts>,
-    /// As CRS charged it.
+    /// The cost charged by CRS.
     pub cost: Option<MicroUsd>,
 }
 
@@ -86,7 +86,7 @@ impl std::ops::AddAssign for Counts {
 }
 
 impl Counts {
-    /// From the fields of a counter, in each of the spellings there are.
+    /// From the fields of a counter, in all their spellings.
     pub fn of(fields: &Fields) -> Self {
         let count = |name: &str| {
             let mut capital = name.to_owned();
@@ -112,7 +112,7 @@ impl Counts {
         };
         let all = fields.count("totalTokens").max(fields.count("tokens"));
         if tokens.input == 0 && tokens.output == 0 && all > 0 {
-            // The oldest counters have only the sum; CRS shows it so.
+            // The oldest counters have only the sum, which CRS splits like this.
             tokens.input = all * 3 / 10;
             tokens.output = all - tokens.input;
         }
@@ -127,7 +127,7 @@ impl Counts {
     }
 }
 
-/// Everything but client keys and usage, which are many.
+/// Everything except client keys and usage, which are many.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     pub edition: Edition,
@@ -135,50 +135,50 @@ pub struct Survey {
     pub groups: Vec<RawGroup>,
     /// Users by their ids, and whether they are active.
     pub users: BTreeMap<String, bool>,
-    /// JSON texts of settings, by their names in CRS.
+    /// JSON texts of settings, under their CRS names.
     pub oem: Option<String>,
     pub relay_config: Option<String>,
     /// Name of the administrator.
     pub admin: Option<String>,
-    /// `apikey:hash_map`, as far as needed: it tells which of two keys with one hash is meant.
+    /// `apikey:hash_map`, as far as needed: decides between two keys with one hash.
     pub hash_map: BTreeMap<String, String>,
-    /// Records that this relay has no place for: how many of each kind.
+    /// Number of unsupported records by kind.
     pub homeless: BTreeMap<&'static str, u64>,
     /// Upper bound, for progress.
     pub keys: u64,
-    /// Counters of keys and accounts that are gone.
+    /// Number of counters whose key or account no longer exists.
     pub orphans: u64,
-    /// The latest label by hour: tells the zone in which CRS counts.
+    /// The latest hourly label, which shows CRS's time zone.
     pub latest_hour: Option<String>,
 }
 
-/// A value that has no home, as it was found.
+/// An unsupported value as it was found.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct KeptValue {
     pub name: String,
     pub value: serde_json::Value,
 }
 
-/// Where a CRS is read from. The calls come in this order, each until it gives nothing more.
+/// A CRS to read from. The methods are called in this order, each until it returns nothing more.
 #[async_trait]
 pub trait Source: Send {
-    /// Where from, without a secret.
+    /// The source's description, without secrets.
     fn shown(&self) -> String;
 
     async fn survey(&mut self) -> Result<Survey, SourceError>;
 
-    /// The next client keys with what they used; empty at the end.
+    /// The next client keys with their usage; empty at the end.
     async fn keys(&mut self) -> Result<Vec<RawKey>, SourceError>;
 
     /// The next accounts' usage; empty at the end.
     async fn account_usage(&mut self) -> Result<Vec<RawUsage>, SourceError>;
 
-    /// Keys skipped so far, because their type is not the one that a CRS writes.
+    /// Keys skipped so far, because their type is not the one that CRS writes.
     fn unreadable(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The next values that have no home; empty at the end.
+    /// The next unsupported values; empty at the end.
     async fn homeless(&mut self) -> Result<Vec<KeptValue>, SourceError>;
 }
 

@@ -1,9 +1,8 @@
-//! CRS's counters as sums of the ledger, and its records as calls.
+//! Converts CRS's counters to sums of the ledger, and its records to calls.
 //!
-//! CRS keeps the cost of a key by hour, day, month and in all, which is what its limits count: that is taken as it is.
-//! Of models it keeps tokens, and the cost only in later versions; of accounts tokens alone. What is missing is worked
-//! out by the price table, marked as estimated, and of a key's models scaled so that they add up to what the key
-//! spent.
+//! CRS keeps the cost of a key by hour, day, month and in total, which its limits count; these are copied. For
+//! models it keeps tokens, and costs only in later versions; for accounts only tokens. Missing costs are computed
+//! with the price table and marked as estimated; those of a key's models are scaled to the key's spending.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +14,7 @@ use crate::model::usage::{LedgerEvent, Quality, Tokens, Totals};
 use crate::store::imports::digest;
 use crate::store::ledger::{Bucket, IMPORTED, ImportedSum, Scope};
 
-/// One key's usage in one span of time.
+/// One key's usage in one period.
 #[derive(Clone, Debug, Default)]
 struct Span {
     counts: Counts,
@@ -57,7 +56,7 @@ impl Sum {
     }
 }
 
-/// Adds up all keys: by time, and by model.
+/// The sums of all keys, by time and by model.
 #[derive(Debug, Default)]
 pub struct Everything(BTreeMap<(Bucket, Option<String>), Totals>);
 
@@ -75,7 +74,7 @@ impl Everything {
     }
 }
 
-/// The sums of a key, which are added to everything's too.
+/// The sums of a key; they are also added to `all`.
 pub fn of_key(id: &str, rows: &[UsageRow], prices: &PriceBook, all: &mut Everything) -> Vec<Sum> {
     let mut spans = spans(rows);
     all_time_models(&mut spans);
@@ -102,7 +101,7 @@ pub fn of_key(id: &str, rows: &[UsageRow], prices: &PriceBook, all: &mut Everyth
         }
         for (model, totals) in models {
             all.add(*bucket, Some(model), totals);
-            // By hour and month the ledger keeps no sums of a key's models.
+            // The ledger has no sums of a key's models by hour and month.
             if matches!(bucket, Bucket::Day(_) | Bucket::All) {
                 sums.push(Sum {
                     bucket: *bucket,
@@ -115,7 +114,7 @@ pub fn of_key(id: &str, rows: &[UsageRow], prices: &PriceBook, all: &mut Everyth
     sums
 }
 
-/// The sums of an account. CRS keeps no cost of accounts, it works it out at each view.
+/// The sums of an account. CRS keeps no cost of accounts but computes it for each view.
 pub fn of_account(usage: &RawUsage, prices: &PriceBook) -> Vec<Sum> {
     let mut spans = spans(&usage.usage);
     all_time_models(&mut spans);
@@ -140,7 +139,7 @@ pub fn of_account(usage: &RawUsage, prices: &PriceBook) -> Vec<Sum> {
     sums.collect()
 }
 
-/// Of an account there may be two counters of one span: with the mark of its kind, and without.
+/// An account may have two counters for one period: with and without the prefix of its kind.
 fn spans(rows: &[UsageRow]) -> BTreeMap<Bucket, Span> {
     let mut spans: BTreeMap<Bucket, Span> = BTreeMap::new();
     for row in rows {
@@ -166,7 +165,7 @@ fn spans(rows: &[UsageRow]) -> BTreeMap<Bucket, Span> {
     spans
 }
 
-/// Versions without counters of a model for all time: the months that are left, which may be fewer.
+/// For versions without all-time counters of models: sums the remaining months, which may be incomplete.
 fn all_time_models(spans: &mut BTreeMap<Bucket, Span>) {
     if spans
         .get(&Bucket::All)
@@ -192,8 +191,8 @@ fn all_time_models(spans: &mut BTreeMap<Bucket, Span>) {
     }
 }
 
-/// Usage by model. Costs that CRS did not keep are by the price table, and then made to add up to the sum that the key
-/// spent; of all time, where there may be fewer models than spending, only if they add up to more.
+/// Usage by model. Costs missing in CRS are computed with the price table and scaled to the key's spending; for
+/// all time, whose models may be incomplete, only if they exceed it.
 fn model_totals<'a>(bucket: Bucket, span: &'a Span, prices: &PriceBook) -> Vec<(&'a str, Totals)> {
     let mut totals: Vec<(&str, Totals)> = span
         .models
@@ -227,7 +226,7 @@ fn model_totals<'a>(bucket: Bucket, span: &'a Span, prices: &PriceBook) -> Vec<(
     if estimated == 0 || (bucket == Bucket::All && estimated <= left) {
         return totals;
     }
-    // Shares of whole micro-USD that add up: each is what is due so far, less what was given.
+    // Distributes whole micro-USD exactly: each share is the amount due so far minus the amount given.
     let (mut seen, mut given) = (0_u128, 0_u64);
     for (_, totals) in totals.iter_mut().filter(|(model, _)| guessed(model)) {
         seen += u128::from(totals.cost.0);
@@ -238,7 +237,7 @@ fn model_totals<'a>(bucket: Bucket, span: &'a Span, prices: &PriceBook) -> Vec<(
     totals
 }
 
-/// Each token at its basic price: a sum says nothing of how long its prompts were.
+/// Prices each token at its base price, because a sum does not contain prompt lengths.
 fn price(prices: &PriceBook, model: &str, tokens: &Tokens) -> MicroUsd {
     let terms = Terms {
         longest_prompt: Some(0),
@@ -247,7 +246,7 @@ fn price(prices: &PriceBook, model: &str, tokens: &Tokens) -> MicroUsd {
     prices.price(model, Platform::Claude).cost(tokens, &terms)
 }
 
-/// A call that CRS recorded; `None`: the text is none.
+/// A call recorded by CRS; `None` if the text is invalid.
 pub fn call(
     text: &str,
     key_id: &str,
@@ -293,7 +292,7 @@ pub fn call(
         .and_then(|status| u16::try_from(status).ok())
         .unwrap_or(200);
     Some(LedgerEvent {
-        // The same record of the same key is the same call, at each run.
+        // Deterministic, so that repeated runs import the same call once.
         request_id: format!("crs-{}-{}", digest(key_id.as_bytes()), digest(text.as_bytes())),
         at,
         key_id: key_id.to_owned(),

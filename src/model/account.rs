@@ -1,6 +1,12 @@
-//! A provider account: who we are to a provider, and how it is used.
+//! A provider account: credentials, and settings for its use.
 
+pub mod amazon;
+pub mod azure;
+mod chat_host;
+pub mod key_file;
+mod key_header;
 pub mod live;
+pub mod vertex;
 
 use std::collections::BTreeSet;
 
@@ -9,10 +15,12 @@ use crs_durable::pool::AccountPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::chat_host::ChatHost;
+pub use self::key_header::KeyHeader;
 use crate::model::money::MicroUsd;
 use crate::model::name::{canonical, same};
 
-/// Whose protocol and pool an account belongs to.
+/// A provider, with its own protocol and pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Platform {
@@ -35,15 +43,15 @@ impl Platform {
     }
 }
 
-/// The kind of tokens that a sign-in asks for.
+/// The kind of tokens that a sign-in requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Grant {
-    /// Those of a person's client: they end soon, and are refreshed.
+    /// The tokens of a provider's client: short-lived and refreshable.
     #[default]
     #[serde(rename = "oauth")]
     OAuth,
-    /// Claude only: one token that lasts a year and may do nothing but call models.
+    /// Claude only: one token that lasts a year and can only call models.
     SetupToken,
 }
 
@@ -80,7 +88,7 @@ impl std::fmt::Debug for Proxy {
 pub enum ProxyScheme {
     Http,
     Https,
-    /// Names are resolved by the proxy.
+    /// The proxy resolves host names.
     Socks5,
 }
 
@@ -94,7 +102,7 @@ impl ProxyScheme {
     }
 }
 
-/// An account as the store keeps it: secrets are sealed (`secrets::Keyring::seal`).
+/// A stored account. Secrets are sealed (`secrets::Keyring::seal`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -104,7 +112,7 @@ pub struct Account {
     pub description: String,
     pub platform: Platform,
     pub credentials: StoredCredentials,
-    /// Grows whenever the credentials are replaced or refreshed.
+    /// Incremented whenever the credentials are replaced or refreshed.
     pub credential_version: u64,
     pub priority: u32,
     /// 0: unlimited.
@@ -117,10 +125,22 @@ pub struct Account {
     /// The proxy without its login: `socks5://host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_shown: Option<String>,
-    /// From the model a client names to the model this account is asked for.
+    /// The header for its API key; `None`: the platform's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_header: Option<KeyHeader>,
+    /// The `user-agent` sent to its host; `None`: the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The host supports only Chat Completions. Only for API keys of OpenAI's platform.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chat_only: bool,
+    /// The `api-version` of Azure OpenAI, sent with each request. Only for API keys of OpenAI's platform. See [`azure`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// Maps models named by clients to models requested from this account.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub model_mapping: std::collections::BTreeMap<String, String>,
-    /// Ids of the groups it is in.
+    /// Ids of its groups.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
     /// `false`: only for keys that are bound to it or to its group.
@@ -132,16 +152,16 @@ pub struct Account {
     /// When its subscription ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_expires_at: Option<Millis>,
-    /// Micro-USD that its calls may cost on one of the operator's days; 0: no limit.
+    /// Maximum cost of its calls per day in the operator's time zone, micro-USD; 0: unlimited.
     #[serde(default)]
     pub daily_quota: MicroUsd,
-    /// The share of a measured quota window that is kept back, percent.
+    /// Reserve in percent of a measured quota window.
     #[serde(default)]
     pub reserve_percent: u8,
     pub created_at: Millis,
-    /// Grows with every change, whatever the clock does.
+    /// Increases with every change, independent of the clock.
     pub updated_at: Millis,
-    /// Fields of a newer version, kept through every change.
+    /// Fields of newer versions, which are preserved.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -151,13 +171,13 @@ fn yes() -> bool {
 }
 
 impl Account {
-    /// The record was changed.
+    /// Updates the record's revision after a change.
     pub fn touch(&mut self, now: Millis) {
         self.updated_at = now.max(self.updated_at.saturating_add(1));
     }
 
-    /// The model to ask for in place of this one, if the operator mapped it: by this very name, or else by any
-    /// name of the same model.
+    /// The model to request in place of this one, if the operator mapped this name or another name of the same
+    /// model.
     pub fn mapped_model(&self, model: &str) -> Option<&str> {
         let exact = self.model_mapping.get(model);
         let mut others = self.model_mapping.iter();
@@ -166,16 +186,26 @@ impl Account {
     }
 
     pub fn kind(&self) -> AccountKind {
-        match self.credentials {
-            StoredCredentials::ApiKey { .. } => AccountKind::Key,
-            StoredCredentials::OAuth { .. } => AccountKind::Login,
+        let runtime = match &self.credentials {
+            StoredCredentials::ApiKey { .. } if self.chat_only && self.platform == Platform::OpenAi => {
+                return AccountKind::ChatHost;
+            }
+            StoredCredentials::ApiKey { base_url, .. } => base_url.as_deref().and_then(amazon::Bedrock::at),
+            StoredCredentials::AccessKeys { region, base_url, .. } => {
+                Some(amazon::Bedrock::of_keys(region, base_url.as_deref()))
+            }
+            StoredCredentials::ServiceAccount { .. } => None,
+            StoredCredentials::OAuth { .. } => return AccountKind::Login,
+        };
+        match runtime {
+            Some(bedrock) if bedrock.endpoint == amazon::Endpoint::Runtime => AccountKind::BedrockRuntime,
+            _ => AccountKind::Key,
         }
     }
 
-    /// The account's policy for the pool. `utc_offset_minutes`: the operator's clock.
+    /// The account's policy for the pool. `utc_offset_minutes`: the operator's offset from UTC.
     pub fn policy(&self, utc_offset_minutes: i32) -> AccountPolicy {
-        // A model the account has a name of its own for is one it supports. Calls are compared by canonical
-        // names.
+        // Mapped models count as supported. Names are compared in canonical form.
         let supported = self.supported_models.clone().map(|mut models| {
             models.extend(self.model_mapping.keys().cloned());
             let canonical: Vec<String> = models.iter().map(|name| canonical(name)).collect();
@@ -203,28 +233,34 @@ impl Account {
     }
 }
 
-/// An account's kind at its provider. It decides which calls the account can serve.
+/// An account's kind at its provider, which determines the calls that it can serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountKind {
-    /// A key of the provider's API, or of a compatible host.
+    /// A key of the provider's API, or of a compatible host; a service account.
     Key,
     /// The login of a person.
     Login,
+    /// A key for the runtime of Amazon Bedrock, which does not count tokens.
+    BedrockRuntime,
+    /// A key for a host that supports only Chat Completions.
+    ChatHost,
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 2] = [Self::Key, Self::Login];
+    pub const ALL: [Self; 4] = [Self::Key, Self::Login, Self::BedrockRuntime, Self::ChatHost];
 
-    /// In the pool's roster.
+    /// The name used in the pool's roster.
     pub fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
             Self::Login => "login",
+            Self::BedrockRuntime => "bedrockRuntime",
+            Self::ChatHost => "chatHost",
         }
     }
 }
 
-/// Each `String` of a secret is sealed with the account's id and the field's name as context.
+/// Sealed credentials. Each secret is sealed with the account's id and the field's name as context.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum StoredCredentials {
@@ -233,16 +269,48 @@ pub enum StoredCredentials {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         base_url: Option<String>,
     },
+    /// Amazon's access keys. Requests are signed with the secret, which is never sent. See [`amazon`].
+    AccessKeys {
+        /// Not secret: signatures contain it.
+        access_key_id: String,
+        secret_access_key: String,
+        /// Of temporary keys, whose id begins with `ASIA`; sent with each request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_token: Option<String>,
+        region: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_url: Option<String>,
+    },
+    /// A Google service account. Access tokens are requested with signatures of its key, which is never sent. See
+    /// [`vertex`].
+    ServiceAccount {
+        client_email: String,
+        /// PKCS #8, PEM.
+        private_key: String,
+        /// The id of the key, for signatures.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        private_key_id: Option<String>,
+        /// The project that is billed.
+        project: String,
+        region: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_url: Option<String>,
+        /// `None`: the first call requests one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        access_token: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Millis>,
+    },
     #[serde(rename = "oauth")]
     OAuth {
         access_token: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refresh_token: Option<String>,
-        /// When the access token ends; `None`: not reported, so it is used until refused.
+        /// When the access token expires; `None`: not reported, so it is used until it is refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Millis>,
-        /// For whom at the provider the tokens speak, where calls must say so: the account of ChatGPT, the
-        /// project of Google's cloud. `None`: not known yet, or not needed.
+        /// The tenant of the tokens at the provider, for calls that must name it: the ChatGPT account, or the
+        /// Google Cloud project. `None`: not known yet, or not needed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tenant: Option<String>,
     },

@@ -1,4 +1,4 @@
-//! Backups as the operator sees them: files, and when new ones are made.
+//! Backup files, and the schedule for new ones.
 
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub enum BackupReason {
     /// An admin asked for it.
     Manual,
     Schedule,
-    /// A newer version changed the data.
+    /// A newer version upgraded the data.
     Upgrade,
 }
 
@@ -36,18 +36,18 @@ impl BackupReason {
     }
 }
 
-/// When backups are made, and how many of these are kept.
+/// The interval of backups, and how many are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
     pub enabled: bool,
     /// 1 to 744.
     pub every_hours: u32,
-    /// 1 to 365; older ones that the schedule made are deleted.
+    /// 1 to 365; older scheduled backups are deleted.
     pub keep: u32,
 }
 
-/// After a failure it is tried again so much later.
+/// Pause before the next try after a failure, milliseconds.
 const RETRY: Millis = 600_000;
 
 impl Default for Schedule {
@@ -65,10 +65,10 @@ impl Schedule {
         Millis::from(self.every_hours) * 3_600_000
     }
 
-    /// Whether one is to be made. `newest`: when the schedule's last one was made; `failed`: when an attempt failed
-    /// since.
+    /// Whether a backup is due. `newest`: time of the last scheduled backup; `failed`: time of a later failed
+    /// attempt.
     pub fn is_due(&self, newest: Option<Millis>, failed: Option<Millis>, now: Millis) -> bool {
-        // A clock that was set back makes none of them the newest for ever.
+        // `abs_diff`, because if the clock was set back, a backup in the future must not block new ones.
         let old = newest.is_none_or(|newest| now.abs_diff(newest) >= self.every());
         let rested = failed.is_none_or(|failed| now.abs_diff(failed) >= RETRY);
         self.enabled && old && rested
@@ -78,7 +78,7 @@ impl Schedule {
         self.enabled && newest.is_some_and(|newest| now.abs_diff(newest) >= 2 * self.every())
     }
 
-    /// Names of files that this schedule made and does not keep. `files`: newest first.
+    /// The scheduled backups to delete. `files`: newest first.
     pub fn rotated(&self, files: &[BackupFile]) -> Vec<String> {
         let own = files.iter().filter(|file| file.why == BackupReason::Schedule);
         own.skip(self.keep as usize)

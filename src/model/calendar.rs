@@ -1,8 +1,8 @@
-//! Hours, days and months of the operator's time zone.
+//! Hours, days and months in the operator's time zone.
 //!
-//! A calendar is a fixed offset from UTC (`TIMEZONE_OFFSET`), as CRS has it: there is no daylight saving,
-//! so every day has 24 hours and every hour belongs to one day. Its labels name the ledger's buckets;
-//! they sort as the times they stand for. Moments beyond the year 9999 count as its last.
+//! A calendar is a fixed offset from UTC (`TIMEZONE_OFFSET`), as in CRS: without daylight saving, every day has
+//! 24 hours and every hour belongs to one day. Labels name the ledger's buckets and sort by time. Times after the
+//! year 9999 count as its last.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ const MINUTE: u64 = 60_000;
 pub const HOUR: u64 = 60 * MINUTE;
 pub const DAY: u64 = 24 * HOUR;
 
-/// The last millisecond of the year 9999, less what an offset may add.
+/// The last millisecond of the year 9999, minus a margin for the offset.
 const END: u64 = 253_402_300_799_999 - 2 * DAY;
 
-/// The operator's date.
+/// Converts times to the operator's dates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
     offset_minutes: i32,
@@ -42,7 +42,7 @@ pub struct Month {
 }
 
 impl Calendar {
-    /// `offset_minutes`: what local clocks are ahead of UTC, within a day.
+    /// `offset_minutes`: local time minus UTC, less than a day.
     pub fn new(offset_minutes: i32) -> Self {
         Self {
             offset_minutes: offset_minutes.clamp(-24 * 60, 24 * 60),
@@ -99,7 +99,7 @@ impl Day {
         Self(self.0.checked_add_days(Days::new(days.into())).unwrap_or(self.0))
     }
 
-    /// Reads a label.
+    /// Parses a label.
     pub fn parse(label: &str) -> Option<Self> {
         let day = Self(NaiveDate::parse_from_str(label, "%Y-%m-%d").ok()?);
         (day.to_string() == label).then_some(day)
@@ -107,7 +107,7 @@ impl Day {
 }
 
 impl Hour {
-    /// Reads a label.
+    /// Parses a label.
     pub fn parse(label: &str) -> Option<Self> {
         let (day, hour) = label.split_at_checked(10)?;
         let hour = Self {
@@ -123,7 +123,7 @@ impl Hour {
 }
 
 impl Month {
-    /// Reads a label.
+    /// Parses a label.
     pub fn parse(label: &str) -> Option<Self> {
         let month = Day::parse(&format!("{label}-01"))?.month();
         (month.to_string() == label).then_some(month)

@@ -1,43 +1,43 @@
-//! Items that a call used beside text tokens, and their cost.
+//! Items besides text tokens that a call used, and their cost.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::money::MicroUsd;
 
-/// A thing with a price of its own.
+/// An item with its own price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ChargedItem)]
 pub enum Item {
-    /// Searches on the web that the provider made.
+    /// Web searches by the provider.
     WebSearch,
-    /// The same by OpenAI's earlier tool, `web_search_preview`, which has other prices.
+    /// Web searches by OpenAI's earlier tool, `web_search_preview`, at other prices.
     WebSearchPreview,
-    /// Searches in files kept at the provider.
+    /// Searches in files stored at the provider.
     FileSearch,
-    /// Sessions of a container that runs code.
+    /// Sessions of a code execution container.
     CodeSession,
-    /// Look-ups on Google Maps.
+    /// Google Maps look-ups.
     MapsSearch,
-    /// Tokens of spoken input, which are part of the call's `input`; so are images and videos.
+    /// Tokens of spoken input, included in the call's `input`; likewise images and videos.
     InputAudio,
     InputImage,
     InputVideo,
-    /// Tokens of spoken input that came from the cache: part of `cacheRead`.
+    /// Cached tokens of spoken input, included in `cacheRead`.
     CachedAudio,
-    /// Tokens of spoken output: part of `output`; so are images and videos.
+    /// Tokens of spoken output, included in `output`; likewise images and videos.
     OutputAudio,
     OutputImage,
     OutputVideo,
-    /// Text tokens that OpenAI's image generation tool gave to its own model. They are not in the call's
-    /// tokens, and neither are the images' below.
+    /// Text tokens that OpenAI's image generation tool sent to its own model. They are not included in the call's
+    /// tokens, and neither are the image tokens below.
     ToolText,
-    /// Tokens of images that this tool was given.
+    /// Tokens of images sent to this tool.
     ToolImageInput,
-    /// Tokens of images that this tool drew.
+    /// Tokens of images made by this tool.
     ToolImageOutput,
-    /// Images that this tool drew without saying how many tokens they took.
+    /// Images made by this tool without a token count.
     ToolImage,
 }
 
@@ -62,7 +62,7 @@ impl Item {
     ];
 }
 
-/// How many of each [`Item`] a call used.
+/// The count of each [`Item`] in a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extras([u64; Item::ALL.len()]);
 
@@ -77,7 +77,7 @@ impl Extras {
         }
     }
 
-    /// Raises the count to at least this: cumulative figures do not fall.
+    /// Raises the count to at least this value, because cumulative figures do not fall.
     pub fn raise(&mut self, item: Item, count: u64) {
         self.set(item, self.get(item).max(count));
     }
@@ -93,15 +93,15 @@ impl Extras {
     }
 }
 
-/// A call's charge for one item, in its record. The call's cost includes it.
+/// A call's charge for one item. It is included in the call's cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Charge {
     pub item: Item,
     pub count: u64,
-    /// Of all of them; rounded by itself.
+    /// For all of them, rounded separately.
     pub cost: MicroUsd,
-    /// No price is known: the dearest comparable one was taken, and the event's quality is `estimated`.
+    /// The price is unknown: the highest comparable one was charged, and the event's quality is `estimated`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guessed: bool,
 }

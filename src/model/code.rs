@@ -1,16 +1,16 @@
-//! The stable names of failures. `crate::error` says what each means for a client.
+//! Stable codes of failures. `crate::error` defines their meaning for clients.
 
 use utoipa::ToSchema;
 
-/// Stable names of failures, for logs, metrics and scripts.
+/// Stable codes of failures, for logs, metrics and scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(as = ErrorCode, rename_all = "snake_case")]
 pub enum Code {
-    /// No key in the request.
+    /// The request has no key.
     MissingKey,
-    /// Two different keys in one request: nobody can say which one was meant.
+    /// The request has two different keys.
     AmbiguousKey,
-    /// Not a key of this relay, or one that was deleted.
+    /// Not a key of this relay, or a deleted one.
     UnknownKey,
     KeyDisabled,
     KeyExpired,
@@ -19,30 +19,30 @@ pub enum Code {
     ModelRestricted,
     /// A limit on requests, tokens or cost per window.
     RateLimited,
-    /// A limit on cost per day, week or month, or in all.
+    /// A cost limit per day, week or month, or in total.
     CostLimited,
-    /// All concurrency slots of the key are held.
+    /// All concurrency slots of the key are in use.
     ConcurrencyFull,
     InvalidBody,
     BodyTooLarge,
     BodyTooSlow,
-    /// Too many bodies are held at once.
+    /// Too many request bodies are held in memory.
     BodyMemoryFull,
     NotFound,
     MethodNotAllowed,
-    /// No account of the platform is set up or usable, and waiting will not change that.
+    /// No account of the platform is configured or usable, and waiting does not help.
     NoAccount,
-    /// Every account is full; slots come free by themselves.
+    /// All accounts are busy; slots become free by themselves.
     AccountsBusy,
-    /// Every account is rate limited.
+    /// All accounts are rate limited.
     AccountsLimited,
-    /// The provider failed on every account that was tried.
+    /// The provider failed on every account tried.
     ProviderFailed,
     ProviderOverloaded,
     ProviderTimeout,
-    /// The provider could not be reached: it did nothing, and charges nothing.
+    /// The provider could not be reached, so it did and charged nothing.
     ProviderUnreachable,
-    /// The provider broke the connection off before its first byte.
+    /// The provider closed the connection before the first byte.
     ProviderBroke,
     /// The stream broke off after it had begun.
     StreamBroken,
@@ -50,20 +50,20 @@ pub enum Code {
     StreamIdle,
     /// The operator freed the slot of a running stream.
     EndedByOperator,
-    /// The provider's refusal of this request, passed on. Its words are in the answer, and in the log.
+    /// The provider's refusal, passed on to the client. Its message is in the answer and in the log.
     PassedOn,
     /// The client left, so there is no response. Only the request log has this code.
     ClientLeft,
-    /// The call was not settled: its host is gone. Only the request log has this code.
+    /// The call was never settled, because its host is gone. Only the request log has this code.
     CallLost,
-    /// Our own store or machine is away.
+    /// Our own store, gate or pool is unavailable.
     RelayUnavailable,
     /// A bug of ours.
     Internal,
 }
 
 impl Code {
-    /// All of them, in the order of their declaration.
+    /// All codes in the order of their declaration.
     pub const ALL: [Self; 33] = [
         Self::MissingKey,
         Self::AmbiguousKey,
@@ -139,7 +139,7 @@ impl Code {
     }
 }
 
-// A new code stands before `Internal`, and in `ALL`.
+// A new code must be declared before `Internal`, and listed in `ALL`.
 const _: () = assert!(Code::ALL.len() == Code::Internal as usize + 1);
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! A group of accounts, which keys can be bound to.
+//! A group of accounts, to which keys can be bound.
 
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Platform;
 
-/// A group as the store keeps it, under CRS's names. Which accounts are in it stands in their records.
+/// A stored group, with CRS's field names. The accounts' records list their groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
@@ -16,7 +16,7 @@ pub struct Group {
     pub platform: Platform,
     pub created_at: Millis,
     pub updated_at: Millis,
-    /// Fields of a newer version, kept through every change.
+    /// Fields of newer versions, which are preserved.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
 }

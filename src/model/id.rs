@@ -1,4 +1,4 @@
-//! Ids of records: UUIDs of version 7, so that they sort by age.
+//! Ids of records: UUIDs of version 7, which sort by age.
 
 use crs_durable::CallId;
 

@@ -1,4 +1,4 @@
-//! A client key: what the operator hands out.
+//! A client key, as issued by the operator.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 use crate::model::account::Platform;
 use crate::model::money::MicroUsd;
 use crate::model::name::{canonical, moving_alias};
+use crate::model::route::{self, Route};
 
-/// A key as the store keeps it: a hash, never the key. Field names are CRS's where CRS has the field.
+/// A stored key: its hash, never the key itself. Field names are CRS's where CRS has the field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Key {
@@ -20,9 +21,9 @@ pub struct Key {
     pub name: String,
     #[serde(default)]
     pub description: String,
-    /// Hex of the hash the gate is named by.
+    /// Hex of the hash, which also names the gate.
     pub hash: String,
-    /// The key's first characters, for people to tell keys apart.
+    /// The key's first characters, to recognise it.
     pub shown: String,
     pub version: u64,
     pub is_active: bool,
@@ -36,14 +37,14 @@ pub struct Key {
     pub enable_model_restriction: bool,
     #[serde(default)]
     pub restricted_models: Vec<String>,
-    /// `deny` (the list is of models the key may not use) or `allow` (of those it may).
+    /// `deny`: the listed models are forbidden. `allow`: only they are allowed.
     #[serde(default)]
     pub model_restriction_mode: ModelMode,
     #[serde(default)]
     pub enable_client_restriction: bool,
     #[serde(default)]
     pub allowed_clients: Vec<String>,
-    /// Calls that may wait for a slot, and for how long, milliseconds; 0: none.
+    /// Maximum number of calls that wait for a slot, and their maximum wait in milliseconds; 0: none.
     #[serde(default)]
     pub concurrency_queue_size: u32,
     #[serde(default)]
@@ -63,10 +64,10 @@ pub struct Key {
     pub rate_limit_requests: u64,
     #[serde(default)]
     pub rate_limit_cost: MicroUsd,
-    /// Tokens of a window.
+    /// Tokens per window.
     #[serde(default)]
     pub token_limit: u64,
-    /// The limits on money, each under its row's field.
+    /// The money limits, each under the field of its row.
     #[serde(flatten, with = "crs_durable::gate::money::in_record")]
     pub money: PerLimit<MicroUsd>,
     /// 1 is Monday, 7 is Sunday.
@@ -74,23 +75,26 @@ pub struct Key {
     pub weekly_reset_day: u8,
     #[serde(default)]
     pub weekly_reset_hour: u8,
-    /// By platform: the id of an account, or `group:` and that of a group.
+    /// By platform: an account id, or `group:` and a group id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bindings: BTreeMap<Platform, String>,
-    /// Whether the common pool serves when nothing the key is bound to can.
+    /// Whether the common pool serves if the bound account or group cannot.
     #[serde(default)]
     pub binding_fallback: bool,
-    /// Whether `x-relay-trace: 1` shows the key's calls how they were served.
+    /// Whether `x-relay-trace: 1` returns a trace of the key's calls.
     #[serde(default)]
     pub allow_trace: bool,
+    /// The key's model routes; see [`crate::model::route`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
     #[serde(default)]
     pub tags: Vec<String>,
     pub created_at: Millis,
     pub updated_at: Millis,
-    /// Soft deletion: the hash is unknown to the gates until the key is restored.
+    /// Soft deletion: gates refuse the hash until the key is restored.
     #[serde(default)]
     pub deleted_at: Option<Millis>,
-    /// Fields of a newer version, kept through every change.
+    /// Fields of newer versions, which are preserved.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -132,7 +136,7 @@ fn monday() -> u8 {
 pub const GROUP: &str = "group:";
 
 impl Key {
-    /// When the key expires, as far as that is known. `activated_at`: its first use.
+    /// When the key expires, if known. `activated_at`: its first use.
     pub fn ends_at(&self, activated_at: Option<Millis>) -> Option<Millis> {
         match self.expiration_mode {
             ExpirationMode::Fixed => self.expires_at,
@@ -140,14 +144,14 @@ impl Key {
         }
     }
 
-    /// How long the key is good for from its first use.
+    /// The validity from the first use on, milliseconds.
     fn valid_for_ms(&self) -> u64 {
         self.activation_unit
             .ms()
             .saturating_mul(u64::from(self.activation_days.max(1)))
     }
 
-    /// The key's policy for the gate. `utc_offset_minutes`: the operator's clock.
+    /// The key's policy for the gate. `utc_offset_minutes`: the operator's offset from UTC.
     pub fn policy(&self, utc_offset_minutes: i32) -> KeyPolicy {
         let binding = |bound: &String| match bound.strip_prefix(GROUP) {
             Some(group) => Binding::Group(group.to_owned()),
@@ -183,11 +187,12 @@ impl Key {
                 .collect(),
             binding_fallback: self.binding_fallback,
             may_trace: self.allow_trace,
+            routes: route::written(&self.routes),
         }
     }
 
-    /// The list of models by their canonical names. Who may not use a model may not use an alias that may
-    /// mean it today; who may use a model has asked for that one, not for what an alias comes to mean.
+    /// The canonical names of the listed models. A `deny` list also covers aliases that may currently mean a
+    /// denied model. An `allow` list does not, because an alias may mean another model later.
     fn restricted_canonical(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .restricted_models

@@ -1,11 +1,11 @@
-//! Money: whole micro-USD inside, dollars in the admin API.
+//! Money: integer micro-USD internally, dollars in the admin API.
 
 use serde::de::{Deserialize, Deserializer, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// An amount of money in millionths of a US dollar, the only unit the relay computes and stores. Records hold
-/// it as an integer.
+/// An amount of money in millionths of a US dollar, the only unit for computing and storing. Records contain it
+/// as an integer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -22,14 +22,14 @@ impl MicroUsd {
 
 /// An amount of money in US dollars, exact to the millionth: at most six decimals, from 0 to 1000000000.
 ///
-/// All money of the admin API is in this unit.
+/// The admin API uses this unit for all money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = f64, example = 0.25)]
 pub struct Usd(pub MicroUsd);
 
 const MICRO: f64 = 1e6;
 
-/// The largest amount that is read: up to it, each micro-USD has a number of its own.
+/// The largest accepted amount; up to it, each micro-USD has a distinct `f64`.
 const MOST: f64 = 1e9;
 
 impl From<MicroUsd> for Usd {
@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Usd {
 
             fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
                 let micro = (number * MICRO).round();
-                // A number with at most six decimals is the one nearest to its count of millionths.
+                // A number with at most six decimals is the `f64` nearest to its count of millionths.
                 if (0.0..=MOST).contains(&number) && (micro / MICRO).to_bits() == number.to_bits() {
                     Ok(micro as u64)
                 } else {
@@ -90,7 +90,7 @@ pub fn in_usd<S: Serializer>(amount: &MicroUsd, serializer: S) -> Result<S::Ok, 
     Usd(*amount).serialize(serializer)
 }
 
-/// Dollars as people write them: `$0.25`.
+/// Formats dollars: `$0.25`.
 impl std::fmt::Display for MicroUsd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "${:.2}", self.0 as f64 / MICRO)

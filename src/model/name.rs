@@ -1,33 +1,35 @@
-//! Names of models: which are names at all, and which of them mean the same model.
+//! Names of models: validation, and equivalence of different names for one model.
 //!
-//! Limits, restrictions, prices and mappings compare models by [`canonical`]: two names mean the same model
-//! when what is left of both, as their dressings come off, is the same. Likeness is no identity: only the
-//! dressings below come off, each with its reason.
+//! Limits, restrictions, prices and mappings compare models by [`canonical`]. Two names mean the same model if
+//! the same name remains after removing the decorations below. Mere similarity does not count.
 //!
-//! | dressing | why it is there |
+//! | decoration | reason |
 //! | --- | --- |
-//! | capitals | providers do not tell `Claude-Opus-4-5` from `claude-opus-4-5` |
-//! | `ccr,` | CRS's way to send a call to another kind of account |
+//! | capitals | providers do not distinguish `Claude-Opus-4-5` from `claude-opus-4-5` |
+//! | `ccr,` | CRS's prefix to select another kind of account |
 //! | `anthropic/` `openai/` `google/` `gemini/` `models/` `vertex_ai/` `bedrock/` ... | vendor and path prefixes of other clients and gateways |
-//! | `us.anthropic.` `anthropic.`, `-v1:0` | Bedrock's spelling |
-//! | `[1m]` | Claude Code's mark for the long context |
+//! | `us.anthropic.` `anthropic.`, `-v1:0` | Bedrock's notation |
+//! | `[1m]` | Claude Code's suffix for the long context |
 //! | `-latest`, `@default` | an alias of the newest dated version |
-//! | `:thinking` `:free` `:001` `@001` of `claude-` `gpt-` `o3` `gemini-` `codex` | a variant or version of one model (OpenRouter, Vertex); of other models a tag can mean another model, as in Ollama's `llama3:8b` |
+//! | `:thinking` `:free` `:001` `@001` of `claude-` `gpt-` `o3` `gemini-` `codex` | a variant or version of one model (OpenRouter, Vertex); for other models a tag can mean another model, as in Ollama's `llama3:8b` |
 //! | `-20250929` `-2025-09-29` `@20250929` | a dated version of a model |
-//! | `-0613` of `gpt-`, `-001` of `gemini-` | the same as these vendors write it |
+//! | `-0613` of `gpt-`, `-001` of `gemini-` | the same in these vendors' notation |
 //! | `-preview`, `-preview-06-05`, `-exp-03-25`, `-preview-tts`: see [`vendor`] | an early release of the model |
-//! | `claude-opus-4.5` for `claude-opus-4-5`, `claude-sonnet-4-0` for `claude-sonnet-4` | other spellings of Anthropic's versions |
-//! | `-thinking` of `claude-`, `-high` `-medium` `-low` of `gemini-` | Antigravity's names for a model with a level of thinking |
+//! | `claude-opus-4.5` for `claude-opus-4-5`, `claude-sonnet-4-0` for `claude-sonnet-4` | other notations of Anthropic's versions |
+//! | `-thinking` of `claude-`, `-high` `-medium` `-low` of `gemini-` | Antigravity's names for a model with a thinking level |
 //! | `projects/.../models/` | Vertex' full path of a model |
 //!
-//! Whoever may not use a model may not use its early releases, and the other way round. A release may have a
-//! price of its own all the same: see [`spellings`].
+//! A restriction of a model also restricts its early releases, and the reverse. A release may still have its own
+//! price: see [`spellings`].
 
 mod vendor;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
-/// No provider has longer names, bytes.
+/// Maximum length of a name, bytes; above all real names.
 pub const LONGEST: usize = 200;
 
 const PREFIXES: [&str; 15] = [
@@ -48,17 +50,17 @@ const PREFIXES: [&str; 15] = [
     "~anthropic/",
 ];
 
-/// Regions that Bedrock writes before `anthropic.`.
-const REGIONS: [&str; 7] = ["us.", "eu.", "apac.", "jp.", "au.", "ca.", "global."];
+/// Region prefixes of Bedrock before `anthropic.`.
+const REGIONS: [&str; 8] = ["us.", "eu.", "apac.", "jp.", "au.", "ca.", "us-gov.", "global."];
 
-/// A model's name as a client or an operator wrote it, safe in a path and in a log. Empty: no model.
+/// A model's name as written by a client or operator, safe in a path and in a log. Empty: no model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelName {
     raw: String,
     canonical: String,
 }
 
-/// Why a text is not a model's name. Fit for its author to read; does not repeat the text.
+/// Why a text is not a model's name. Does not repeat the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidModelName {
     #[error("is empty")]
@@ -72,8 +74,8 @@ pub enum InvalidModelName {
 }
 
 impl ModelName {
-    /// Checks a name. It may have ASCII letters, digits, `.`, `-`, `_`, `:`, `@`, and `/` between segments
-    /// that are neither empty nor dots alone; `[1m]` may end it.
+    /// Validates a name. Allowed are ASCII letters, digits, `.`, `-`, `_`, `:`, `@`, and `/` between segments
+    /// that are neither empty nor only dots, and `[1m]` at the end.
     pub fn parse(raw: &str) -> Result<Self, InvalidModelName> {
         check(raw)?;
         Ok(Self {
@@ -82,7 +84,7 @@ impl ModelName {
         })
     }
 
-    /// The name of a call that is about no model.
+    /// The name for calls without a model.
     pub fn none() -> Self {
         Self::default()
     }
@@ -91,7 +93,7 @@ impl ModelName {
         &self.raw
     }
 
-    /// The name less the `models/` that clients of Google's write before it.
+    /// The name without the `models/` prefix of Google's clients.
     pub fn without_path(&self) -> Self {
         let raw = self.raw.strip_prefix("models/").unwrap_or(&self.raw);
         Self {
@@ -120,7 +122,7 @@ impl std::fmt::Display for ModelName {
     }
 }
 
-/// Whether the text can be a model's name; see [`ModelName::parse`].
+/// Validates a model's name; see [`ModelName::parse`].
 pub fn check(raw: &str) -> Result<(), InvalidModelName> {
     let plain = raw.strip_suffix("[1m]").unwrap_or(raw);
     if plain.is_empty() {
@@ -141,22 +143,46 @@ pub fn check(raw: &str) -> Result<(), InvalidModelName> {
     Ok(())
 }
 
-/// [`check`] for the lists of an operator, which may also say CRS's `ccr,model`.
+/// Like [`check`] for an operator's lists, which may also contain CRS's `ccr,model`.
 pub fn check_listed(raw: &str) -> Result<(), InvalidModelName> {
     check(raw.strip_prefix("ccr,").unwrap_or(raw).trim_start())
 }
 
-/// The name that all names of one model have in common. It is its own canonical name.
+/// The common name of all names of one model. It is its own canonical name.
 pub fn canonical(model: &str) -> String {
-    spellings(model).pop().unwrap_or_default()
+    spellings(model).last().cloned().unwrap_or_default()
 }
 
-/// The name in small letters, then what is left of it as dressings come off one by one. The last is the
-/// canonical name. Prices are looked up in this order: a dated version may have one of its own.
-pub fn spellings(model: &str) -> Vec<String> {
+/// The name in lower case, then the rest after each removed decoration. The last is the canonical name. Prices
+/// are looked up in this order, because a dated version may have its own price.
+///
+/// Every call asks several times for the same few names, so each thread caches some.
+pub fn spellings(model: &str) -> Rc<[String]> {
+    thread_local! {
+        static CACHE: RefCell<HashMap<Box<str>, Rc<[String]>>> = RefCell::default();
+    }
+    CACHE.with_borrow_mut(|cache| {
+        if let Some(spellings) = cache.get(model) {
+            return spellings.clone();
+        }
+        let spellings: Rc<[String]> = undressed(model).into();
+        if model.len() <= LONGEST {
+            if cache.len() >= CACHED_NAMES {
+                cache.clear();
+            }
+            cache.insert(model.into(), spellings.clone());
+        }
+        spellings
+    })
+}
+
+/// Names whose spellings a thread caches.
+const CACHED_NAMES: usize = 256;
+
+fn undressed(model: &str) -> Vec<String> {
     let mut name = model.trim().to_ascii_lowercase();
     let mut all = Vec::with_capacity(3);
-    // Each step but the respelling shortens the name, so this ends.
+    // Each step except the change of notation shortens the name, so this ends.
     while let Some(next) = undress(&name) {
         let next = next.trim().to_owned();
         all.push(std::mem::replace(&mut name, next));
@@ -170,7 +196,7 @@ pub fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other) || canonical(one) == canonical(other)
 }
 
-/// Whether a model is of the Opus class, which has a weekly limit of its own (CRS's `weeklyOpusCostLimit`).
+/// Whether a model is an Opus model, which has its own weekly limit (CRS's `weeklyOpusCostLimit`).
 pub fn is_opus(model: &str) -> bool {
     model
         .as_bytes()
@@ -178,9 +204,9 @@ pub fn is_opus(model: &str) -> bool {
         .any(|part| part.eq_ignore_ascii_case(b"opus"))
 }
 
-/// The canonical name of the alias that moves from version to version of this model, if its vendor has such:
-/// `gemini-flash` (asked for as `gemini-flash-latest`) may be `gemini-3.5-flash` today. Who may not use the
-/// version may not use the alias.
+/// The canonical name of the alias that always means the vendor's newest version of this model, if there is one:
+/// `gemini-flash` (requested as `gemini-flash-latest`) may currently be `gemini-3.5-flash`. A restriction of the
+/// version also covers the alias.
 pub fn moving_alias(canonical: &str) -> Option<String> {
     let rest = canonical.strip_prefix("gemini-")?;
     let versioned = rest.starts_with(|first: char| first.is_ascii_digit());
@@ -192,7 +218,7 @@ pub fn moving_alias(canonical: &str) -> Option<String> {
     (versioned && !line.is_empty()).then(|| format!("gemini-{}", line.join("-")))
 }
 
-/// One dressing less; `None`: the name is bare. `name` is in small letters.
+/// Removes one decoration; `None` if there are none. `name`: in lower case.
 fn undress(name: &str) -> Option<Cow<'_, str>> {
     let cut = PREFIXES
         .iter()
@@ -225,7 +251,7 @@ fn strip_region(name: &str) -> Option<&str> {
     rest.starts_with("anthropic.").then_some(rest)
 }
 
-/// `-v1:0`, `-v2`, as Bedrock ends its names.
+/// Bedrock's suffixes `-v1:0`, `-v2`.
 fn strip_bedrock_version(name: &str) -> Option<&str> {
     let (rest, version) = name.rsplit_once("-v")?;
     let (major, minor) = version.split_once(':').unwrap_or((version, "0"));
@@ -264,13 +290,13 @@ fn strip_level(name: &str) -> Option<&str> {
     name.starts_with("gemini-").then(level).flatten()
 }
 
-/// Any `:variant` or `@version` of a hosted model. An empty one counts, too: `gpt-5:` is `gpt-5`.
+/// Any `:variant` or `@version` of a hosted model, even an empty one: `gpt-5:` is `gpt-5`.
 fn strip_variant(name: &str) -> Option<&str> {
     let (rest, _) = name.rsplit_once([':', '@'])?;
     is_hosted(rest).then_some(rest)
 }
 
-/// Whether the vendor alone hosts the model, so that a tag cannot select other weights. `gpt-oss`, `gpt-j` and
+/// Whether only the vendor hosts the model, so that a tag cannot select other weights. `gpt-oss`, `gpt-j` and
 /// `gpt-neo` are open: `gpt-oss:20b` and `gpt-oss:120b` are two models.
 fn is_hosted(name: &str) -> bool {
     let open = ["gpt-oss", "gpt-j", "gpt-neo"];
@@ -288,7 +314,7 @@ fn is_o_series(name: &str) -> bool {
     after.len() < rest.len() && (after.is_empty() || after.starts_with(['-', ':', '@']))
 }
 
-/// Anthropic's versions with a dash, where other vendors write a dot.
+/// Writes Anthropic's versions with a dash, where other vendors write a dot.
 fn dashed(name: &str) -> Option<String> {
     let dotted = name.starts_with("claude-") && name.contains('.');
     dotted.then(|| name.replace('.', "-"))

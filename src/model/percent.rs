@@ -1,29 +1,29 @@
-//! Percent-encoding (RFC 3986 §2.1), done by the crate `percent-encoding`: which bytes pass in which place, and text
-//! that must be encoded well.
+//! Percent-encoding (RFC 3986 §2.1) with the crate `percent-encoding`: the sets of bytes to encode, and strict
+//! decoding.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// Every byte that is not unreserved (RFC 3986 §2.3), so that no reader finds a separator in a component.
+/// All bytes except the unreserved ones (RFC 3986 §2.3), so that a component contains no separator.
 pub const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// As [`COMPONENT`], for several segments of a path.
+/// Like [`COMPONENT`], for several segments of a path.
 pub const PATH: &AsciiSet = &COMPONENT.remove(b'/').remove(b'@');
 
-/// The bytes that a header cannot carry, and the escape itself.
+/// The bytes that a header cannot contain, and the escape character.
 pub const HEADER: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Encodes the bytes of this set, and all that are not ASCII.
+/// Encodes the bytes in this set and all non-ASCII bytes.
 pub fn encoded(text: &str, set: &'static AsciiSet) -> String {
     utf8_percent_encode(text, set).to_string()
 }
 
-/// Decodes; `None`: a `%` begins no escape, or the bytes are no UTF-8.
+/// Decodes strictly; `None` for an invalid escape or invalid UTF-8.
 pub fn decoded(text: &str) -> Option<String> {
     let is_escape = |rest: &str| {
         let digits = rest.as_bytes().first_chunk::<2>();

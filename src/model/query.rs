@@ -1,5 +1,4 @@
-//! The query of an address, as forms write it (WHATWG URL §5): pairs joined by `&`, percent-encoded, with `+`
-//! for a blank.
+//! URL queries in the form format (WHATWG URL §5): pairs joined by `&`, percent-encoded, with `+` for a space.
 
 use std::borrow::Cow;
 
@@ -7,8 +6,8 @@ use percent_encoding::{percent_decode_str, percent_encode};
 
 use super::percent::COMPONENT;
 
-/// The pairs of a query in their order, decoded once. Bytes, because what is encoded need not be UTF-8. A
-/// `%` without two hex digits after it stands for itself, and a name without `=` has an empty value.
+/// The pairs of a query in order, decoded once. Bytes, because decoded values may be invalid UTF-8. A `%` without
+/// two hex digits stays as it is; a name without `=` has an empty value.
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -23,8 +22,8 @@ fn decoded(text: &str) -> Cow<'_, [u8]> {
     percent_decode_str(text).into()
 }
 
-/// Appends the value with every byte percent-encoded that is not unreserved (RFC 3986 §2.3), so that no
-/// reader finds a separator in it.
+/// Appends the value, percent-encoding all bytes except the unreserved ones (RFC 3986 §2.3), so that it contains
+/// no separator.
 pub fn append(query: &mut String, value: &[u8]) {
     query.extend(percent_encode(value, COMPONENT));
 }

@@ -1,4 +1,4 @@
-//! A string that no log and no error shows.
+//! A string that never appears in logs and errors.
 
 /// A secret text. `Debug` writes no part of it; the text is read with [`Secret::reveal`].
 #[derive(Clone, PartialEq, Eq)]

@@ -1,13 +1,12 @@
-//! Text that people are shown: which characters would make it look like something else.
+//! Displayable text: rejects characters that make a text look like another.
 
-/// Whether `c` must not be in a name or any other text that is shown to people: it moves, hides or breaks what
-/// stands beside it, so that two different texts look the same or one line looks like two.
+/// Whether `c` must not be in a name or other displayed text: it moves, hides or breaks its surroundings, so that
+/// two different texts look the same or one line looks like two.
 ///
-/// That is: control characters (C0, C1), bidirectional controls, zero-width and invisible characters, line and
-/// paragraph separators, tags, and code points that no text may use. From Unicode's `Bidi_Control`,
-/// `Default_Ignorable_Code_Point` and `Noncharacter_Code_Point`, and the braille blank (U+2800), which is a symbol
-/// without ink, so that trimming does not find it; the variation selectors of emoji (U+FE00 to
-/// U+FE0F) are allowed, the joiners (U+200C, U+200D) are not.
+/// These are: control characters (C0, C1), bidirectional controls, zero-width and invisible characters, line and
+/// paragraph separators, tags, and noncharacters. From Unicode's `Bidi_Control`, `Default_Ignorable_Code_Point`
+/// and `Noncharacter_Code_Point`, and the braille blank (U+2800), a symbol without ink that trimming does not
+/// remove. The variation selectors of emoji (U+FE00 to U+FE0F) are allowed, the joiners (U+200C, U+200D) are not.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -34,8 +33,8 @@ pub fn is_hidden(c: char) -> bool {
         || (c as u32) & 0xFFFE == 0xFFFE
 }
 
-/// Whether people see anything of `text`, and nothing in it is hidden ([`is_hidden`]): a name of blanks or of
-/// variation selectors alone looks like no name.
+/// Whether `text` has a visible character and no hidden one ([`is_hidden`]): a name of spaces or variation
+/// selectors looks empty.
 pub fn is_shown(text: &str) -> bool {
     let mut shown = text
         .chars()

@@ -1,10 +1,10 @@
-//! Moments as people and scripts write them: ISO 8601, in UTC.
+//! Times in ISO 8601, UTC.
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
 use crs_durable::Millis;
 
-/// `2026-01-31T09:30:00.000Z`. A moment beyond the year 262142 is shown as the last one that can be.
+/// `2026-01-31T09:30:00.000Z`. Later times than the year 262142 are shown as its last.
 pub fn iso(at: Millis) -> String {
     i64::try_from(at)
         .ok()
@@ -13,8 +13,7 @@ pub fn iso(at: Millis) -> String {
         .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Reads an ISO 8601 moment with its offset, or a bare date (its first instant in UTC). `None` if it is
-/// none, or lies before 1970.
+/// Parses an ISO 8601 time with an offset, or a date (midnight UTC). `None` if it is invalid or before 1970.
 pub fn parse_iso(text: &str) -> Option<Millis> {
     let text = text.trim();
     let moment = match DateTime::parse_from_rfc3339(text) {

@@ -1,4 +1,4 @@
-//! A call's usage: token counts, and the ledger event made of them.
+//! A call's usage: token counts, and its ledger event.
 
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
@@ -9,24 +9,24 @@ use crate::model::charge::Charge;
 use crate::model::money::{MicroUsd, Usd, in_usd};
 use crate::model::trace::CallTrace;
 
-/// Token counts of one call, each token in exactly one class.
+/// Token counts of one call; each token is in exactly one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
     /// Input tokens neither read from nor written to the cache.
     pub input: u64,
     pub output: u64,
-    /// Written to the cache for 5 minutes.
+    /// Cache writes for 5 minutes.
     #[serde(rename = "cacheWrite5m")]
     pub cache_write_5m: u64,
-    /// Written to the cache for 1 hour.
+    /// Cache writes for 1 hour.
     #[serde(rename = "cacheWrite1h")]
     pub cache_write_1h: u64,
     pub cache_read: u64,
 }
 
 impl Tokens {
-    /// Everything that went in, cached or not.
+    /// All input tokens, cached or not.
     pub fn prompt(&self) -> u64 {
         self.input
             .saturating_add(self.cache_write_5m)
@@ -56,38 +56,37 @@ impl std::ops::AddAssign for Totals {
     }
 }
 
-/// How far a ledger event can be trusted.
+/// The reliability of a ledger event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Quality {
-    /// The provider's final word on tokens, and a known price.
+    /// The provider's final token counts, and a known price.
     Exact,
-    /// The stream broke or the client left: tokens are those seen until then.
+    /// The stream broke or the client left: the tokens seen until then.
     Partial,
-    /// A price (of an unknown model, or of something that no price list has) or the tokens (the provider
-    /// named none) are guessed.
+    /// A price (of an unknown model or unlisted item) or the token counts (the provider sent none) are guessed.
     Estimated,
 }
 
-/// The usage of many calls, added up.
+/// The summed usage of many calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
     pub requests: u64,
     /// Calls whose answer was an error, or broke off.
     pub errors: u64,
-    /// Calls of that [`Quality`].
+    /// Number of calls with this [`Quality`].
     pub partial: u64,
     pub estimated: u64,
     #[serde(flatten)]
     pub tokens: Tokens,
-    /// Everything that was charged: tokens, and what else has a price.
+    /// Total cost: tokens and other charged items.
     #[serde(serialize_with = "in_usd")]
     #[schema(value_type = Usd)]
     pub cost: MicroUsd,
 }
 
-/// One call that reached a provider. `request_id` is unique; writing an event twice counts it once.
+/// One call that reached a provider. `request_id` is unique; an event written twice is counted once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerEvent {
@@ -102,15 +101,16 @@ pub struct LedgerEvent {
     pub platform: Platform,
     /// `messages`, `count_tokens`, ...
     pub endpoint: String,
-    /// The model the provider says it used, or else the one asked for.
+    /// The model named by the provider, or else the requested one.
     pub model: String,
     pub stream: bool,
-    /// Status the client got, or would have got if its converted stream had not begun before the answer.
+    /// The client's status, or the one it would have received if its converted stream had not begun before the
+    /// answer.
     pub status: u16,
-    /// Stable code of what went wrong, if something did.
+    /// The code of the failure, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The provider's own error text (bounded), for the operator only.
+    /// The provider's error message (shortened), only for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     pub tokens: Tokens,
@@ -118,7 +118,7 @@ pub struct LedgerEvent {
     /// The part of the cost that is not for text tokens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<Charge>,
-    /// Version of the price table `cost` was computed with.
+    /// Version of the price table used for `cost`.
     pub price_version: String,
     pub quality: Quality,
     /// Milliseconds from arrival to the first byte sent to the client, if one was sent.
@@ -126,11 +126,11 @@ pub struct LedgerEvent {
     pub first_byte_ms: Option<u64>,
     /// Milliseconds from arrival to the end.
     pub duration_ms: u64,
-    /// Provider calls made, 1 or more.
+    /// Number of provider calls, at least 1.
     pub attempts: u32,
     /// The client's `user-agent`, bounded.
     pub client: String,
-    /// Which conversation of its key the call belongs to: 16 hex digits of a hash, as the pool knows it.
+    /// The conversation of the key: 16 hex digits of a hash, as in the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// How it was served.

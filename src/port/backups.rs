@@ -1,4 +1,4 @@
-//! Backups of the whole store, where the host has files to keep them in.
+//! Backups of the whole store, on hosts with a file system.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,18 +9,18 @@ use super::store::StoreError;
 use crate::model::backup::{BackupFile, Schedule};
 use crate::model::secret::Secret;
 
-/// A file on its way. An error breaks it off.
+/// A file as a stream. An error breaks it off.
 pub type FileStream = BoxStream<'static, Result<Bytes, BackupError>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// One is being made already.
+    /// A backup is running already.
     #[error("a backup is being made already")]
     Busy,
     /// The file does not exist.
     #[error("there is no such backup")]
     Unknown,
-    /// It cannot be done as it was asked; the text says what to change.
+    /// The request cannot be fulfilled; the text says what to change.
     #[error("{0}")]
     Refused(String),
     #[error("the backup cannot be made: {0}")]
@@ -34,14 +34,14 @@ pub enum BackupError {
 pub struct BackupsState {
     /// Newest first.
     pub files: Vec<BackupFile>,
-    /// Where they are, on the relay's machine.
+    /// Their folder on the relay's machine.
     pub folder: String,
     pub schedule: Schedule,
-    /// Whether backups are made by the schedule: only one process may have the store.
+    /// Whether a schedule is possible: only if no other process uses the store.
     pub can_schedule: bool,
-    /// Whether files are sealed with the passphrase of the settings.
+    /// Whether files are encrypted with the passphrase of the settings.
     pub sealed: bool,
-    /// When the one that is being made was begun.
+    /// Start of the running backup.
     pub running_since: Option<Millis>,
     /// When and why the last attempt failed; `None` after a success.
     pub failure: Option<(Millis, String)>,
@@ -51,12 +51,12 @@ pub struct BackupsState {
 
 #[async_trait]
 pub trait Backups: Send + Sync {
-    /// Makes a backup for whoever asks; nothing of it stays here.
+    /// Streams a backup without storing it here.
     async fn export(&self, passphrase: Option<Secret>) -> Result<FileStream, BackupError>;
 
     async fn state(&self) -> Result<BackupsState, BackupError>;
 
-    /// Begins to make a file in the folder.
+    /// Starts a backup into the folder.
     fn begin(&self) -> Result<(), BackupError>;
 
     /// The file's length and content.

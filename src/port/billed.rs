@@ -1,13 +1,13 @@
-//! The units that the host's platform bills, where it bills.
+//! The units billed by the host's platform.
 
-/// One thing that is billed by the unit.
+/// A service that is billed by the unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Stable, for metrics.
+    /// A stable name for metrics.
     pub name: &'static str,
-    /// Used by this process or isolate since it started.
+    /// Number of units used by this process or isolate since its start.
     pub units: u64,
-    /// The cost of a month at that rate beyond what a plan includes, in millionths of a dollar.
+    /// Monthly cost at the present rate, beyond a plan's included units, in millionths of a dollar.
     pub monthly_micro_usd: u64,
 }
 

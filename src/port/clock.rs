@@ -1,4 +1,4 @@
-//! Time as the core sees it.
+//! Time.
 
 #[cfg(test)]
 pub(crate) mod movable;
@@ -13,14 +13,14 @@ pub trait Clock: Send + Sync {
     /// Wall clock, milliseconds since the Unix epoch. May jump.
     fn now(&self) -> Millis;
 
-    /// Monotonic microseconds since some fixed moment, for durations. On the edge it stands still
-    /// while the CPU works.
+    /// Monotonic microseconds since some fixed moment, for durations. On the edge it stands still during
+    /// computations.
     fn ticks(&self) -> u64;
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 }
 
-/// Waits for `future`, at most `limit`. The timer is made only if there is something to wait for.
+/// Waits for `future`, at most `limit`. The timer is only created if the future has to wait.
 pub async fn within<T>(
     clock: &dyn Clock,
     limit: Duration,

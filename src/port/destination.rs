@@ -1,12 +1,13 @@
-//! Where provider calls may go, decided on the address that is connected to.
+//! Rules on the destinations of provider calls, applied to the address of each connection.
 //!
-//! Metadata services, link-local and reserved addresses never. The operator's own networks and this machine
-//! only if the operator allows it, or if the configuration itself names the host. Plain http only to those.
+//! Metadata services, link-local and reserved addresses are always forbidden. The operator's private networks and
+//! this machine are allowed only if the operator permits it, or if the configuration names the host. Plain http
+//! is only allowed to those.
 //!
-//! A host name is judged twice: by itself when an account is written (so that a mistake is answered with
-//! words), and by each address that it resolves to when a connection is made. Only the second is the boundary:
-//! a name may resolve to something else every time. Where somebody else resolves names (a proxy, the runtime
-//! of a Worker) the name is all there is, see [`Destinations::remote`].
+//! A host name is checked twice: as text when an account is written (so that mistakes get a clear message), and
+//! by each resolved address when a connection is made. Only the second check is a security boundary, because a
+//! name may resolve differently each time. If a proxy or a Worker's runtime resolves the name, only the text can
+//! be checked, see [`Destinations::remote`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,17 +18,17 @@ use http::Uri;
 use crate::model::account::Proxy;
 use crate::model::address::{Host, Network, unbracketed};
 
-/// Scheme, host and port of an address: what a secret is sent to.
+/// Scheme, host and port of an address: the destination of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     tls: bool,
-    /// In lower case, without brackets and without a dot at the end.
+    /// In lower case, without brackets and trailing dot.
     host: String,
     port: u16,
 }
 
 impl Origin {
-    /// Of an absolute http or https address; `None`: it is none.
+    /// The origin of an absolute http or https address; `None` for others.
     pub fn of(uri: &Uri) -> Option<Self> {
         let tls = match uri.scheme_str()? {
             "https" => true,
@@ -40,7 +41,7 @@ impl Origin {
         Some(Self { tls, host, port })
     }
 
-    /// Of the text of such an address.
+    /// Parses the text of such an address.
     pub fn parse(address: &str) -> Option<Self> {
         Self::of(&address.parse().ok()?)
     }
@@ -67,18 +68,18 @@ pub struct Destinations {
     configured: BTreeSet<Origin>,
 }
 
-/// The rules' decision on one target or proxy before its name is resolved.
+/// The rules' decision on a target or proxy before its name is resolved.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// As it stands in the address, for messages.
+    /// The host as written in the address, for messages.
     host: String,
     private: bool,
-    /// `false`: the connection is not encrypted, so it must stay on a private network.
+    /// `false` if the connection is not encrypted, so that it must stay on a private network.
     public: bool,
     setting: &'static str,
 }
 
-/// Why the relay does not go somewhere. The words are for the operator.
+/// Why a destination is refused, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("{host} is {what}: the relay never goes there")]
@@ -93,13 +94,12 @@ pub enum Refusal {
         "{host} is not on a private network, so it must be called by https:// (http:// would show the credentials to everyone on the way)"
     )]
     Plain { host: String },
-    #[error("this is no http or https address")]
+    #[error("this is not an http or https address")]
     NoAddress,
 }
 
 impl Destinations {
-    /// `setting`: the name of the variable behind `allow_private`. `configured`: the addresses that the
-    /// configuration names.
+    /// `setting`: the variable for `allow_private`. `configured`: the addresses in the configuration.
     pub fn new<'a>(
         allow_private: bool,
         setting: &'static str,
@@ -112,7 +112,7 @@ impl Destinations {
         }
     }
 
-    /// The bounds on the addresses that this provider address may resolve to. Refuses what the name tells.
+    /// Checks a provider's address, and returns the bounds for the addresses that it resolves to.
     pub fn target(&self, uri: &Uri) -> Result<Bounds, Refusal> {
         let origin = Origin::of(uri).ok_or(Refusal::NoAddress)?;
         let configured = self.configured.contains(&origin);
@@ -126,20 +126,19 @@ impl Destinations {
         Ok(bounds)
     }
 
-    /// [`target`](Self::target), where somebody else resolves the name: a name that tells nothing counts as
-    /// public.
+    /// Like [`target`](Self::target), for names that another machine resolves: unknown names count as public.
     pub fn remote(&self, uri: &Uri) -> Result<(), Refusal> {
         let bounds = self.target(uri)?;
         bounds.admit_network(&bounds.host, Network::of_host(&bounds.host))
     }
 
-    /// The bounds on the addresses that the proxy's host may resolve to. A plain proxy may be public: the
-    /// encrypted connection to the provider goes through it.
+    /// Checks a proxy, and returns the bounds for the addresses that its host resolves to. An unencrypted proxy
+    /// may be public, because it only tunnels the encrypted connection to the provider.
     pub fn proxy(&self, proxy: &Proxy) -> Result<Bounds, Refusal> {
         self.proxy_host(&proxy.host)
     }
 
-    /// [`proxy`](Self::proxy), of its host alone.
+    /// Like [`proxy`](Self::proxy), for its host only.
     pub fn proxy_host(&self, host: &str) -> Result<Bounds, Refusal> {
         let bounds = Bounds {
             host: unbracketed(host).to_owned(),
@@ -153,7 +152,7 @@ impl Destinations {
 }
 
 impl Bounds {
-    /// Whether a connection to `address`, which the host resolved to, may be made.
+    /// Whether a connection to the resolved `address` is allowed.
     pub fn admit(&self, address: IpAddr) -> Result<(), Refusal> {
         let shown = if Host::read(&self.host) == Host::Name {
             format!("{} ({address})", self.host)

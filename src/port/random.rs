@@ -1,4 +1,4 @@
-//! Bytes nobody can guess.
+//! Secure random bytes.
 
 use crs_durable::{CallId, Millis};
 

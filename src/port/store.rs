@@ -1,6 +1,6 @@
-//! The data: Redis's vocabulary over whatever holds it.
+//! The data, in Redis's vocabulary for every backend.
 //!
-//! One data model, thin transports. Every backend passes `store::conformance`.
+//! All backends share one data model and pass `store::conformance`.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,13 +9,13 @@ use crs_durable::Millis;
 
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Runs the commands in order, in one round trip. Each is atomic, the batch is not. There is one
-    /// reply per command; a command against a key of another type fails the call and names the key.
-    /// Acknowledged writes are durable as the backend promises (embedded: on disk).
+    /// Runs the commands in order, in one round trip. Each command is atomic, the batch is not. Returns one reply
+    /// per command. A command on a key of another type fails the call; the error names the key. Acknowledged
+    /// writes are as durable as the backend promises (embedded: on disk).
     async fn run(&self, batch: Vec<Command>) -> Result<Vec<Reply>, StoreError>;
 
-    /// All or nothing: if every guard holds, runs the commands; nobody sees a state between. The
-    /// commands' replies are not returned.
+    /// Runs all commands if every guard holds, otherwise none; no other client sees a state in between. The
+    /// commands' replies are dropped.
     async fn atomically(&self, guards: Vec<Guard>, batch: Vec<Command>) -> Result<Applied, StoreError>;
 
     /// One cheap round trip.
@@ -24,11 +24,11 @@ pub trait Store: Send + Sync {
     /// `memory`, `embedded`, `redis`, `upstash`: for health and messages.
     fn kind(&self) -> &'static str;
 
-    /// Whether other processes may write the same data: cached records then need a maximum age.
+    /// Whether other processes may write the same data, so that cached records need a maximum age.
     fn shared(&self) -> bool;
 }
 
-/// A command of Redis, with its meaning there. Times are absolute, so a repeated command does no harm.
+/// A Redis command with its Redis semantics. Times are absolute, so a repeated command does no harm.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Get {
@@ -158,18 +158,18 @@ pub enum Applied {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// `Set`, `PExpireAt` and other commands without an answer of use.
+    /// `Set`, `PExpireAt` and other commands without a useful reply.
     Ok,
     /// `Get`, `HGet`.
     Value(Option<Bytes>),
-    /// `HMGet`: one per field asked for.
+    /// `HMGet`: one per requested field.
     Values(Vec<Option<Bytes>>),
     /// Counts and new values: `Del`, `Exists`, `IncrBy`, `HSet` (fields added), `HDel`, `HIncrBy`,
     /// `HLen`, `SAdd`, `SRem`, `ZAdd` (members added), `ZRem`, `ZCard`, `ZRemRangeByScore`.
     Int(i64),
-    /// `HGetAll`, in no order that may be relied on.
+    /// `HGetAll`, unordered.
     Entries(Vec<(String, Bytes)>),
-    /// `SMembers`, in no order that may be relied on.
+    /// `SMembers`, unordered.
     Members(Vec<String>),
     /// `ZScore`, `ZIncrBy`.
     Score(Option<f64>),
@@ -179,16 +179,16 @@ pub enum Reply {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Not reached, or not in time. The commands may or may not have run.
+    /// Unreachable or timed out. The commands may or may not have run.
     #[error("the {kind} store cannot be reached: {reason}")]
     Away { kind: &'static str, reason: String },
     /// The key holds another type than the command needs.
     #[error("the key {key} holds another type than {command} needs")]
     WrongType { key: String, command: &'static str },
-    /// A value is not what it must be (an increment of text, a reply of another shape).
+    /// A value has the wrong form (an increment of text, an unexpected reply).
     #[error("the key {key} holds what cannot be read: {reason}")]
     Unreadable { key: String, reason: String },
-    /// The store answered with an error of its own.
+    /// The store answered with its own error.
     #[error("the {kind} store failed: {reason}")]
     Failed { kind: &'static str, reason: String },
 }

@@ -1,17 +1,17 @@
-//! Work that outlives the response, or must not hold up the others.
+//! Work that outlives the response, or that must not block others.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
 pub trait Tasks: Send + Sync {
-    /// Runs `task` to its end after the response is gone; a graceful shutdown waits for it, bounded.
+    /// Runs `task` to its end after the response; a graceful shutdown waits for it up to a limit.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
-    /// Runs a computation that takes milliseconds of CPU (password hashing) where it holds up no stream.
+    /// Runs a computation of some milliseconds (password hashing) where it blocks no stream.
     fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 
-    /// Runs a computation on a long body where it holds up no stream, and where it waits for no password.
+    /// Runs a conversion of a long body where it blocks no stream and does not wait for password hashes.
     fn convert(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         self.compute(job)
     }
@@ -20,8 +20,7 @@ pub trait Tasks: Send + Sync {
     fn drained(&self) -> BoxFuture<'static, ()>;
 }
 
-/// The result of [`Tasks::compute`]; `None`: the computation was not run to its end (it panicked, or the process
-/// ends).
+/// The result of [`Tasks::compute`]; `None` if the computation panicked or the process ended.
 pub async fn computed<T: Send + 'static>(
     tasks: &dyn Tasks,
     job: impl FnOnce() -> T + Send + 'static,

@@ -9,53 +9,52 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::model::account::Proxy;
 
-/// A body that streams, in either direction.
+/// A streaming body, for requests and answers.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 #[async_trait]
 pub trait Upstream: Send + Sync {
     /// Sends one request and resolves with the response's head. Redirects are not followed, bodies not
-    /// decompressed, no header added but `host` and framing. Any status is `Ok`.
+    /// decompressed, and no headers added except `host` and framing. Any status is `Ok`.
     ///
-    /// Connects only where the rules of [`Destinations`](super::destination::Destinations) let it, and to the
-    /// very address that was checked.
+    /// Connects only where the rules of [`Destinations`](super::destination::Destinations) allow it, and to the
+    /// address that was checked.
     ///
-    /// Dropping the future or the body closes the connection: natively that is how a leaving client
-    /// ends the provider's work.
+    /// Dropping the future or the body closes the connection; natively this is how a client that leaves ends the
+    /// provider's work.
     async fn send(
         &self,
         request: http::Request<Bytes>,
         route: &Route,
     ) -> Result<http::Response<Body>, UpstreamError>;
 
-    /// Why a route with a proxy cannot be taken from this host; `None`: it can.
+    /// Why this host cannot use proxies; `None` if it can.
     fn no_proxies(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// In the extensions of an answer whose body the host has decompressed. The host may not tell a body that was cut
-/// from a whole one.
+/// Extension of an answer whose body the host has decompressed. The host may not detect a truncated body.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenedByHost;
 
-/// How to get there.
+/// The route to the provider.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// `None`: directly. A proxy that does not work is an error, never a direct call.
+    /// `None`: a direct connection. If a proxy fails, the call fails and is never sent directly.
     pub proxy: Option<Arc<Proxy>>,
-    /// Bound on reaching the host: name, TCP, proxy, TLS.
+    /// Time limit for connecting: name resolution, TCP, proxy, TLS.
     pub connect_timeout: Duration,
-    /// Bound on the wait for the response's head after that.
+    /// Time limit for the response's head after that.
     pub head_timeout: Duration,
 }
 
-/// No response came. All of these lie before the first byte, so another account may be tried.
+/// No response came. No byte of an answer has arrived, so another account may be tried.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}: {detail}")]
 pub struct UpstreamError {
     pub kind: UpstreamErrorKind,
-    /// For the operator; never shown to clients, never holds credentials.
+    /// For the operator; never shown to clients, never contains credentials.
     pub detail: String,
     /// The error of the HTTP client, for the log.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -63,22 +62,21 @@ pub struct UpstreamError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamErrorKind {
-    /// Name not found, refused, unreachable.
+    /// The name was not found, or the host refused or was unreachable.
     Connect,
-    /// The proxy refused, or does not speak its protocol.
+    /// The proxy refused, or spoke another protocol.
     Proxy,
     Tls,
-    /// One of the route's time-outs passed.
+    /// A timeout of the route.
     Timeout,
-    /// The connection broke, or spoke no HTTP, before the response's head.
+    /// The connection broke, or spoke another protocol than HTTP, before the response's head.
     Broken,
-    /// The same, on a connection that had been idle: the host had closed it, most likely, and says nothing
-    /// about the request. Sending again is in order.
+    /// The same on a reused connection: the host had probably closed it before the request, which can be resent.
     Stale,
-    /// The request cannot be sent from this host at all (bad URL, no proxies here).
+    /// This host cannot send the request (invalid URL, no proxies).
     #[allow(dead_code, reason = "the Worker's")]
     Unsendable,
-    /// The operator's rules do not let the relay go there, see [`Destinations`](super::destination::Destinations).
+    /// The operator's rules forbid the destination, see [`Destinations`](super::destination::Destinations).
     Forbidden,
 }
 

@@ -1,4 +1,4 @@
-//! A store as a whole: everything in it, read in parts, to be copied into a file or into another store.
+//! Reads a whole store in parts, to copy it into a file or another store.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,40 +6,41 @@ use bytes::Bytes;
 use super::store::{Command, Store, StoreError};
 use crs_durable::Millis;
 
-/// Elements of a collection that one [`Part`] holds at most.
+/// Maximum number of elements of a collection in one [`Part`].
 pub const PART_ELEMENTS: usize = 1_000;
 
-/// Bytes after which a [`Part`] takes no further element.
+/// Size from which a [`Part`] takes no further element, bytes.
 pub const PART_BYTES: usize = 256 << 10;
 
 /// A store that can be read as a whole.
 #[async_trait]
 pub trait Whole: Store {
-    /// Everything in the store. `memory` and `embedded` give the state of the moment of this call. A Redis of any kind
-    /// is read key by key: there, each key is of the moment when it is read, and what several keys must agree on is of
-    /// one moment only while `store::hold` keeps writers waiting.
+    /// Reads the whole store. `memory` and `embedded` return the state at the moment of this call. A Redis is
+    /// read key by key, each at its own moment; related keys are consistent only while `store::hold` pauses
+    /// writers.
     async fn parts<'a>(&'a self) -> Result<Box<dyn Parts + 'a>, StoreError>;
 
-    /// How many keys it holds, those of other programs included.
+    /// The number of keys, including those of other programs.
     async fn size(&self) -> Result<u64, StoreError>;
 }
 
 #[async_trait]
 pub trait Parts: Send {
-    /// The next parts, some hundred kilobytes at most; `None`: that was all. The parts of one key follow each other.
+    /// The next parts, a few hundred kilobytes at most; `None` at the end. The parts of a key are adjacent.
     async fn next(&mut self) -> Result<Option<Vec<Part>>, StoreError>;
 
-    /// Keys and elements that no crs writes (another type, no UTF-8 name), and that were left out so far.
+    /// Number of keys and elements skipped so far, because crs never writes them (another type, a name that is
+    /// not UTF-8).
     fn left_out(&self) -> u64 {
         0
     }
 }
 
-/// A key and what it holds, or some of that.
+/// A key with all or some of its content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     pub key: String,
-    /// When the key ends.
+    /// When the key expires.
     pub end: Option<Millis>,
     /// Whether it is the first part of its key.
     pub begins: bool,
@@ -55,7 +56,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// How many elements; a text is one.
+    /// Number of elements; a text counts as one.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(_) => 1,
@@ -81,7 +82,7 @@ impl Content {
 }
 
 impl Part {
-    /// The commands that write it; run twice, they come to the same.
+    /// The commands that write it; they are idempotent.
     pub fn commands(self) -> Vec<Command> {
         let Self {
             key, end, content, ..

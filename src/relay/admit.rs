@@ -1,9 +1,10 @@
-//! May this call start: the key's gate is asked, and taught the key's record and what was spent if it needs them.
+//! Admission: asks the key's gate whether the call may start, and sends the gate the key's record and spending if
+//! it needs them.
 
 use std::sync::Arc;
 
 use crs_durable::Millis;
-use crs_durable::gate::{self, KeyPolicy, Service};
+use crs_durable::gate::{self, KeyPolicy};
 use tracing::Instrument as _;
 
 use super::flight::Flight;
@@ -12,19 +13,23 @@ use crate::app::App;
 use crate::error::{Code, Failure};
 use crate::model::key::Key;
 use crate::model::name::is_opus;
+use crate::plan::Plans;
 use crate::port::gates::KeyHash;
 use crate::port::store::StoreError;
 use crate::store::api_keys::KeyChange;
 
-/// How often a call asks its gate.
+/// Maximum number of times that a call asks its gate.
 const ROUNDS: u32 = 8;
 
 /// Asks the key's gate, and waits for a slot if the key has a queue. On success the call holds its slot.
-pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Result<Admission, Failure> {
+pub(super) async fn admit(app: &App, plans: Plans, flight: &Flight) -> Result<Admission, Failure> {
     let call = flight.call();
-    let now = app.ports.clock.now();
+    let mut services = plans.services(Some(&call.model), &app.routes()).into_iter();
+    let service = services.next().unwrap_or(flight.plan().service());
+    let or_services: Vec<_> = services.collect();
     let takes_slot = call.endpoint.takes_slot();
-    let asked = gate::Admit {
+    let estimate = takes_slot.then(|| estimate::of(app, call, flight.plan().platform()));
+    let question = |learned_since| gate::Admit {
         call: call.id,
         service,
         model: Some(call.model.to_string()).filter(|model| !model.is_empty()),
@@ -32,26 +37,36 @@ pub(super) async fn admit(app: &App, service: Service, flight: &Flight) -> Resul
         opus: is_opus(&call.model),
         client: client::recognise(&call.headers).map(str::to_owned),
         slot: takes_slot,
-        estimate: takes_slot.then(|| estimate::of(app, call, flight.plan().platform())),
+        estimate,
         ttl_ms: app.config.relay.waiting_ttl().as_millis() as u64,
-        learned_since: records::learned_since(app, now),
+        learned_since,
         note: flight.note(),
         queued_until: None,
         before_body: false,
+        or_services: or_services.clone(),
+        by_routes: plans.client().is_some(),
+        granted: false,
     };
-    ask(app, &call.key, asked).await
+    ask(app, &call.key, question).await
 }
 
-/// Asks a key's gate, and teaches it what it does not know.
-pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Result<Admission, Failure> {
+/// Asks a key's gate and supplies the data that it lacks. `question` makes the command; its argument is the moment
+/// since which the gate's copy of the record must have been read.
+pub(super) async fn ask(
+    app: &App,
+    key: &KeyHash,
+    question: impl Fn(Millis) -> gate::Admit,
+) -> Result<Admission, Failure> {
     let now = app.ports.clock.now();
-    // At most: ask, learn, ask, seed, ask; another round whenever the record was invalidated in between, which may
-    // be often while the call waits for its slot. In the last round what is known decides.
+    let mut since = records::learned_since(app, now);
+    // Usually at most: ask, learn, ask, seed, ask. Each invalidation of the record in between costs another
+    // round, which is likely while the call waits for its slot. In the last round the gate decides by the record
+    // it has.
     for round in 1..=ROUNDS {
         if round == ROUNDS {
-            ask.learned_since = 0;
+            since = 0;
         }
-        let admit = gate::Command::Admit(ask.clone());
+        let admit = gate::Command::Admit(question(since));
         match app.ports.gates.gate(key, admit).await {
             Ok(gate::Reply::Granted {
                 policy,
@@ -64,9 +79,9 @@ pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Resul
                 return Ok(Admission { policy, waited_ms });
             }
             Ok(gate::Reply::Refused(refusal)) => return Err(failures::of_gate(&refusal, now)),
-            Ok(gate::Reply::NeedPolicy | gate::Reply::NeedSpend) if ask.learned_since == 0 => break,
-            Ok(gate::Reply::NeedPolicy) => learn(app, key, &mut ask).await?,
-            Ok(gate::Reply::NeedSpend) => seed(app, key, &mut ask).await?,
+            Ok(gate::Reply::NeedPolicy | gate::Reply::NeedSpend) if since == 0 => break,
+            Ok(gate::Reply::NeedPolicy) => Box::pin(learn(app, key, &mut since)).await?,
+            Ok(gate::Reply::NeedSpend) => Box::pin(seed(app, key, &mut since)).await?,
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's gate gave no answer.")),
             Err(away) => return Err(Failure::relay_unreachable(away)),
         }
@@ -77,30 +92,30 @@ pub(super) async fn ask(app: &App, key: &KeyHash, mut ask: gate::Admit) -> Resul
 /// A call that may start.
 pub(super) struct Admission {
     pub(super) policy: Arc<KeyPolicy>,
-    /// How long it waited for its slot, milliseconds.
+    /// Time the call waited for its slot, milliseconds.
     pub(super) waited_ms: u64,
 }
 
-async fn learn(app: &App, key: &KeyHash, ask: &mut gate::Admit) -> Result<(), Failure> {
+async fn learn(app: &App, key: &KeyHash, since: &mut Millis) -> Result<(), Failure> {
     let read = app.keys.by_hash(key);
-    if let Some(record) = records::from_the_store(app, &mut ask.learned_since, read).await {
+    if let Some(record) = records::from_the_store(app, since, read).await {
         let offset = app.config.site.utc_offset_minutes;
         let policy = record.map(|record| Arc::new(record.policy(offset)));
-        tell(app, key, gate::Command::Learn { policy }).await?;
+        send(app, key, gate::Command::Learn { policy }).await?;
     }
     Ok(())
 }
 
-/// Tells the gate what was spent before it began.
-async fn seed(app: &App, key: &KeyHash, ask: &mut gate::Admit) -> Result<(), Failure> {
+/// Sends the gate the amounts spent before the gate was created.
+async fn seed(app: &App, key: &KeyHash, since: &mut Millis) -> Result<(), Failure> {
     let read = async {
         match app.keys.by_hash(key).await? {
             Some(record) => spent_before(app, &record).await.map(Some),
             None => Ok(None),
         }
     };
-    if let Some(Some(spent)) = records::from_the_store(app, &mut ask.learned_since, read).await {
-        tell(app, key, gate::Command::SeedSpend(spent)).await?;
+    if let Some(Some(spent)) = records::from_the_store(app, since, read).await {
+        send(app, key, gate::Command::SeedSpend(spent)).await?;
     }
     Ok(())
 }
@@ -111,13 +126,13 @@ pub(crate) async fn spent_before(app: &App, key: &Key) -> Result<gate::SeedSpend
     app.ledger.spent(&key.id, &limits, app.ports.clock.now()).await
 }
 
-async fn tell(app: &App, key: &KeyHash, command: gate::Command) -> Result<(), Failure> {
-    let told = app.ports.gates.gate(key, command).await;
-    told.map(|_| ()).map_err(Failure::relay_unreachable)
+async fn send(app: &App, key: &KeyHash, command: gate::Command) -> Result<(), Failure> {
+    let result = app.ports.gates.gate(key, command).await;
+    result.map(|_| ()).map_err(Failure::relay_unreachable)
 }
 
-/// The key's validity began with this call: its record is to say so. Until it does the gate remembers; then
-/// it learns the record, so that a record without a beginning lets the key begin anew.
+/// Persists the start of the key's validity, which began with this call. The gate remembers the start until the
+/// record has it, and then reads the record again, so that a record without a start can reset the key.
 fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
     let (app_, hash, id) = (app.clone(), key.clone(), policy.id.clone());
     let work = async move {
@@ -127,11 +142,11 @@ fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
             Ok(KeyChange::Done(key)) => key,
             Ok(_) => return,
             Err(error) => {
-                tracing::warn!(%error, "that a key was first used is not in its record yet");
+                tracing::warn!(%error, "the first use of a key is not persisted yet");
                 return;
             }
         };
-        // The key was given another secret meanwhile: the gate of this one must not learn the record again.
+        // The key got a new secret meanwhile, so the gate of the old secret must not read the record again.
         if key.hash != hash.hex() {
             return;
         }
@@ -142,7 +157,7 @@ fn activated(app: &App, key: &KeyHash, policy: &KeyPolicy, at: Millis) {
             .gate(&hash, gate::Command::Learn { policy })
             .await
         {
-            tracing::warn!(%error, "the key's gate was not told of its first use");
+            tracing::warn!(%error, "the first use of a key did not reach its gate");
         }
     };
     app.ports.tasks.spawn(Box::pin(work.in_current_span()));

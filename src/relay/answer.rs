@@ -1,4 +1,4 @@
-//! An account's answer whose first bytes are here.
+//! An account's answer after its first bytes have arrived.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -9,19 +9,19 @@ use crate::port::upstream::Body;
 pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// The first bytes of the body; all of it if there is no `rest`.
+    /// The first bytes of the body; the whole body if there is no `rest`.
     pub first: Bytes,
     pub rest: Option<Body>,
     /// Converts the body for the client.
     pub rewrite: Option<Box<dyn Rewrite>>,
-    /// Bytes that the meter reads in place of `first`.
+    /// Bytes for the meter, if they differ from `first`.
     pub measured: Option<Bytes>,
     /// The body is metered. False for errors that are passed on.
     pub metered: bool,
 }
 
 impl Answer {
-    /// An error that was read as a whole.
+    /// An error whose body was read to its end.
     pub(super) fn refusal(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         Self {
             status,

@@ -1,13 +1,13 @@
 //! One provider call on one account, up to the first byte of its answer.
 //!
-//! | step | in |
+//! | step | function or module |
 //! | --- | --- |
-//! | the account, with a token that lasts for the call | [`refresh::usable`] |
-//! | what the account must say about itself first (Google's project) | [`introduce`] |
-//! | one request and the judgement of its answer; a refused token is renewed once | [`exchange`] |
-//! | again without the encrypted reasoning that the account cannot read | [`reasoning`] |
-//! | the first bytes of a success | [`open`] |
-//! | what a refusal means for the pool and for the client | [`judge`] |
+//! | load the account, with a token that outlasts the call | [`refresh::usable`] |
+//! | ask the account about itself if needed (Google's project) | [`introduce`] |
+//! | send one request and judge its answer; renew a refused token once | [`exchange`] |
+//! | repeat without encrypted reasoning that the account cannot read | [`reasoning`] |
+//! | read the first bytes of a success | [`open`] |
+//! | derive the results of a refusal for the pool and the client | [`judge`] |
 
 mod exchange;
 mod introduce;
@@ -33,14 +33,15 @@ use self::reasoning::LeftOut;
 pub(super) enum Attempt {
     Answered(Answer),
     Failed(FailedAttempt),
-    /// The provider refused the call. It may mean the account or the request, so another account has to confirm it.
+    /// The provider refused the call. The cause may be the account or the request, so another account must
+    /// confirm it.
     Refused {
         answer: Answer,
         outcome: Outcome,
     },
 }
 
-/// Nothing has reached the client: another account may be tried.
+/// The client has received nothing, so another account may be tried.
 pub(super) struct FailedAttempt {
     pub(super) failure: Failure,
     /// The report to the pool.
@@ -50,7 +51,7 @@ pub(super) struct FailedAttempt {
 }
 
 impl FailedAttempt {
-    /// For a reason that passes by itself.
+    /// A failure with a temporary cause.
     fn unwell(code: Code, why: &str) -> Self {
         Self {
             failure: failures::of_provider(code, None).with_detail(why),
@@ -63,9 +64,9 @@ impl FailedAttempt {
     }
 }
 
-/// Why an attempt ends before the account has answered.
+/// Why an attempt ended before the account answered.
 enum Stop {
-    /// This account cannot serve the call.
+    /// This account cannot serve the call; another may.
     Attempt(FailedAttempt),
     /// No account can serve it.
     Call(Failure),
@@ -90,7 +91,7 @@ impl From<Unsendable> for Stop {
     }
 }
 
-/// Tries the picked account. An error ends the call: no other account would do better.
+/// Tries the picked account. An error ends the call, because every other account would fail the same way.
 pub(super) async fn attempt(
     app: &App,
     plan: &'static Plan,
@@ -118,16 +119,18 @@ async fn answered(
             status: None,
         })?,
     );
+    let plan = plan.on(login.live.account.kind(), flight.call().endpoint);
+    flight.set_plan(plan);
     introduce::account(app, plan, flight, &mut login).await?;
     let mut left_out = LeftOut::Nothing;
     loop {
         let deadline = exchange::first_byte_deadline(app);
         let mut request = conversion::request(app, plan, flight.call(), &login.live).await?;
         let kept = std::mem::take(request.extensions_mut());
-        match exchange::exchange(app, plan, flight, &mut login, &request, deadline).await? {
-            Exchange::TokenRenewed => {}
+        match exchange::exchange(app, plan, flight, &mut login, request, deadline).await? {
+            Exchange::Again => {}
             Exchange::Success(answer) => {
-                flight.head_is_here();
+                flight.head_arrived();
                 let (call, source) = flight.call_and_source();
                 let opener = Opener {
                     app,
@@ -145,8 +148,15 @@ async fn answered(
             }
             Exchange::Refusal(answer, verdict) => {
                 let refusal = (answer.status, answer.first.clone());
-                let Some((less, now)) =
-                    reasoning::less(app, plan, flight.call(), &login.live, refusal, left_out).await
+                let Some((less, now)) = Box::pin(reasoning::less(
+                    app,
+                    plan,
+                    flight.call(),
+                    &login.live,
+                    refusal,
+                    left_out,
+                ))
+                .await
                 else {
                     let now = app.ports.clock.now();
                     return Ok(judge::conclude(answer, verdict, flight.call(), now));
@@ -154,7 +164,7 @@ async fn answered(
                 left_out = now;
                 let items = less.items;
                 tracing::info!(items, "encrypted reasoning of another account is left out");
-                flight.sends_instead(less.body, less.fields, items);
+                flight.replace_body(less.body, less.fields, items);
             }
         }
     }

@@ -1,36 +1,17 @@
-//! Which client calls, by what it says of itself.
+//! Recognises the client by its headers.
 //!
-//! Advisory: anybody may say anything. It keeps honest users apart, under the names that CRS's
-//! `allowedClients` has; the headers are those that the clients were seen to send.
+//! Advisory only, since headers can be forged. The header values are those that the real clients were observed to
+//! send.
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
 
-/// The names there are, for people to choose from.
-pub const NAMES: [&str; 4] = ["claude_code", "gemini_cli", "codex_cli", "droid_cli"];
+use crate::model::client;
+pub use crate::model::client::NAMES;
 
-/// `None`: an SDK, a script, or something nobody here knows.
+/// The client's name; `None` for SDKs, scripts and unknown clients.
 pub fn recognise(headers: &HeaderMap) -> Option<&'static str> {
-    let agent = headers.get(USER_AGENT)?.to_str().ok()?;
-    let begins = |with: &str| {
-        agent
-            .get(..with.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(with))
-    };
-    let [claude_code, gemini_cli, codex_cli, droid_cli] = NAMES;
-    // `claude-cli/2.1.330 (external, sdk-cli)`
-    if begins("claude-cli/") {
-        return Some(claude_code);
-    }
-    // `GeminiCLI-tui/0.61.0/gemini-2.5-pro (linux; x64; terminal) ...`
-    if begins("GeminiCLI") {
-        return Some(gemini_cli);
-    }
-    // `codex_exec/0.169.0 (Debian ...)`, `codex_cli_rs/...`, `codex_vscode/...`
-    if begins("codex_") || begins("codex-") {
-        return Some(codex_cli);
-    }
-    begins("factory-cli/").then_some(droid_cli)
+    client::of_agent(headers.get(USER_AGENT)?.to_str().ok()?)
 }
 
 #[cfg(test)]

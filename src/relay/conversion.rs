@@ -1,10 +1,9 @@
-//! Conversions between protocols, made where they hold nobody up.
+//! Runs conversions between protocols without blocking other calls.
 //!
-//! A conversion is one synchronous computation, linear in the body: a megabyte takes some ten milliseconds. A short
-//! one runs where the call does. A long one would stop every stream of its event loop, so it goes to the host's
-//! other threads ([`Tasks::convert`](crate::port::tasks::Tasks::convert)); its caller waits without holding a
-//! thread. On the edge there is one thread, which an isolate gives to one request's computation at a time; there only
-//! the bounds on bodies hold a conversion down.
+//! A conversion is one synchronous computation, linear in the body: about ten milliseconds per megabyte. Short
+//! conversions run in place. A long one would block every stream of its event loop, so it runs on another thread
+//! ([`Tasks::convert`](crate::port::tasks::Tasks::convert)) while its caller waits asynchronously. The edge has
+//! one thread per isolate; there only the limits on bodies bound a conversion.
 
 use std::sync::Arc;
 
@@ -19,21 +18,25 @@ use crate::dialect::call::Call;
 use crate::model::account::live::LiveAccount;
 use crate::plan::Plan;
 
-/// A longer body is converted elsewhere, bytes.
+/// Longer bodies are converted on another thread, bytes.
 const LONG: usize = 256 << 10;
 
-/// The request to send for this call, see [`Plan::request`].
+/// Builds the request for this call, see [`Plan::request`].
 pub(super) async fn request(
     app: &App,
     plan: &'static Plan,
     call: &Call,
     live: &Arc<LiveAccount>,
 ) -> Result<Request<Bytes>, Unsendable> {
+    let now = app.ports.clock.now();
     if call.body.len() < LONG || !plan.is_slow(call) {
-        return plan.request(call, live, &app.config);
+        return plan.request(call, live, &app.config, now);
     }
     let (call, live, parts) = (call.clone(), live.clone(), app.clone());
-    let made = elsewhere(app, move || plan.request(&call, &live, &parts.config)).await;
+    let made = Box::pin(elsewhere(app, move || {
+        plan.request(&call, &live, &parts.config, now)
+    }))
+    .await;
     made.unwrap_or_else(|| {
         Err(Unsendable::Account(
             "the request could not be converted".to_owned(),
@@ -41,7 +44,7 @@ pub(super) async fn request(
     })
 }
 
-/// The client's form of a whole answer, see [`Plan::gathered`].
+/// Converts a whole answer for the client, see [`Plan::gathered`].
 pub(super) async fn gathered(
     app: &App,
     plan: &'static Plan,
@@ -57,13 +60,13 @@ pub(super) async fn gathered(
     made.unwrap_or_else(|| Err("the answer could not be converted".to_owned()))
 }
 
-/// `None`: the computation broke down, and the log says how.
+/// Runs the job on another thread. `None` if it panicked, which is logged there.
 async fn elsewhere<T: Send + 'static>(app: &App, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (tell, told) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let job = Box::new(move || {
-        // Nobody listens if the client left meanwhile.
-        let _ = tell.send(job());
+        // Fails only if the client has left.
+        let _ = sender.send(job());
     });
     app.ports.tasks.convert(job).await;
-    told.await.ok()
+    receiver.await.ok()
 }

@@ -1,17 +1,17 @@
-//! Before a call's body is read: is the key one that may call at all, and is there a slot for it.
+//! Checks a call before its body is read: whether the key may call at all, and whether a slot is free.
 //!
-//! A body is work and memory, so neither is spent for a key that is refused anyway. The ordinary call costs no
-//! message more for it: where gates are in this process they are asked for each call, elsewhere only for those
-//! whose bodies are costly.
+//! Reading a body costs memory and time, so it is not done for a key that will be refused. Ordinary calls need no
+//! extra message: gates in this process are asked for every call, remote gates only for calls with costly bodies.
 
 use crs_durable::CallId;
-use crs_durable::gate::{self, Service};
+use crs_durable::gate;
 use http::HeaderMap;
 
-use super::{admit, client, flight, records};
+use super::{admit, client, flight};
 use crate::app::App;
 use crate::dialect::call::Endpoint;
 use crate::error::{Code, Failure};
+use crate::plan::Plans;
 use crate::port::gates::KeyHash;
 
 /// The facts about a call before its body is read.
@@ -22,21 +22,21 @@ pub struct Arrival<'a> {
     pub headers: &'a HeaderMap,
     /// The body is large, compressed, or of unknown length.
     pub costly: bool,
-    /// How long reading it may take, milliseconds.
+    /// Time that reading the body may take, milliseconds.
     pub body_ttl_ms: u64,
 }
 
-/// The gate's hold for a call that is not yet admitted. Dropping it releases the hold.
+/// The gate's hold for a call that is not admitted yet. Dropping it releases the hold.
 pub struct Entry {
     app: App,
     key: KeyHash,
     call: CallId,
-    /// The gate may hold something.
+    /// The gate may hold a slot.
     open: bool,
 }
 
 impl Entry {
-    /// The call is a flight now, which gives up what the gate holds.
+    /// Passes the hold on to the call's flight, which releases it.
     pub(super) fn taken_over(mut self) {
         self.open = false;
     }
@@ -50,13 +50,9 @@ impl Drop for Entry {
     }
 }
 
-/// Asks the key's gate whether the call may come in, and for a slot if its body is costly. `services`: the key may
-/// come in if it may use any of them.
-pub async fn enter(
-    app: &App,
-    services: impl Iterator<Item = Service>,
-    arrival: &Arrival<'_>,
-) -> Result<Entry, Failure> {
+/// Asks the key's gate whether the call may proceed, and reserves a slot if its body is costly. The key must be
+/// allowed to use at least one of the plans.
+pub async fn enter(app: &App, plans: Plans, arrival: &Arrival<'_>) -> Result<Entry, Failure> {
     let slot = arrival.costly && arrival.endpoint.takes_slot();
     let mut entry = Entry {
         app: app.clone(),
@@ -67,9 +63,14 @@ pub async fn enter(
     if !arrival.costly && !app.ports.gates.in_process() {
         return Ok(entry);
     }
-    let ask = |service| gate::Admit {
+    let mut services = plans.services(None, &app.routes()).into_iter();
+    let service = services.next().unwrap_or(plans.own.service());
+    let or_services: Vec<_> = services.collect();
+    let question = |learned_since| gate::Admit {
         call: arrival.id,
         service,
+        or_services: or_services.clone(),
+        by_routes: plans.client().is_some(),
         model: None,
         canonical: None,
         opus: false,
@@ -77,25 +78,18 @@ pub async fn enter(
         slot,
         estimate: None,
         ttl_ms: arrival.body_ttl_ms,
-        learned_since: records::learned_since(app, app.ports.clock.now()),
+        learned_since,
         note: None,
         queued_until: None,
         before_body: true,
+        granted: false,
     };
-    let mut not_permitted = None;
-    for service in services {
-        match admit::ask(app, arrival.key, ask(service)).await {
-            Ok(_) => return Ok(entry),
-            Err(failure) if failure.code == Code::ServiceNotPermitted => {
-                not_permitted.get_or_insert(failure);
-            }
-            Err(failure) => {
-                // It said no, so it holds nothing.
-                entry.open &= matches!(failure.code, Code::RelayUnavailable | Code::Internal);
-                return Err(failure);
-            }
+    match admit::ask(app, arrival.key, question).await {
+        Ok(_) => Ok(entry),
+        Err(failure) => {
+            // The gate refused, so it holds nothing.
+            entry.open &= matches!(failure.code, Code::RelayUnavailable | Code::Internal);
+            Err(failure)
         }
     }
-    entry.open = false;
-    Err(not_permitted.unwrap_or_else(|| Failure::new(Code::Internal, "The call has no service.")))
 }

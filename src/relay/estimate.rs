@@ -1,43 +1,53 @@
-//! Estimates a call's usage before it is sent. The key's limits reserve it until the true usage is known.
+//! Estimates a call's usage before it is sent. The key's limits reserve the estimate until the real usage is
+//! known.
 //!
-//! The input is guessed by the body's length, at the price of input that no cache helps with. The output is
-//! what most answers stay under, or what the client allows if that is less: reserving the 128,000 tokens that
-//! clients ask for as a matter of course would shut a key with a few dollars left. Tools that the client lets the
-//! provider run are guessed by their kind ([`HostedTools`]). Calls that run at the same time may therefore
-//! overshoot a limit, by at most what they use beyond their estimates.
+//! The input is estimated from the body's length and priced as uncached. The output is a typical value, or the
+//! client's maximum if that is lower: reserving the 128,000 tokens that clients request by default would block a
+//! key with a few dollars left. Tools that the provider runs are estimated by their kind ([`HostedTools`]).
+//! Concurrent calls can therefore exceed a limit, by at most the usage beyond their estimates.
 //!
 //! [`HostedTools`]: crate::dialect::body::tools::HostedTools
 
 use crs_durable::gate::Estimate;
 
 use crate::app::App;
-use crate::dialect::call::Call;
+use crate::dialect::call::{Call, Endpoint};
 use crate::model::account::Platform;
 use crate::model::price::Terms;
-use crate::model::usage::{Quality, Tokens};
+use crate::model::usage::Tokens;
 
-/// Bytes of a request's JSON per token, about.
+/// Average bytes of request JSON per token.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// Output that most answers stay under, tokens.
+/// Output that most answers do not exceed, tokens.
 const USUAL_OUTPUT: u64 = 4_096;
 
+/// Input of a call for images that is not exceeded by much, tokens.
+const MOST_OF_IMAGES: u64 = 8_192;
+
 pub(super) fn of(app: &App, call: &Call, platform: Platform) -> Estimate {
-    let tokens = Tokens {
-        input: call.body.len() as u64 / BYTES_PER_TOKEN,
-        output: call.max_output.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
-        ..Tokens::default()
+    let input = call.body.len() as u64 / BYTES_PER_TOKEN;
+    let tokens = match call.endpoint {
+        Endpoint::Images(_) => Tokens {
+            // A picture's bytes say little about its tokens.
+            input: input.min(MOST_OF_IMAGES),
+            output: call.max_output.unwrap_or_default(),
+            ..Tokens::default()
+        },
+        _ => Tokens {
+            input,
+            output: call.max_output.unwrap_or(USUAL_OUTPUT).min(USUAL_OUTPUT),
+            ..Tokens::default()
+        },
     };
     let terms = Terms {
         extras: call.hosted.usual(),
         image_model: call.hosted.image_model.clone(),
         ..Terms::default()
     };
-    let bill = app
-        .prices()
-        .bill(&call.model, platform, &tokens, &terms, Quality::Estimated);
+    let cost = app.prices().cost(&call.model, platform, &tokens, &terms);
     Estimate {
         tokens: tokens.prompt().saturating_add(tokens.output),
-        cost: bill.cost.0,
+        cost: cost.0,
     }
 }

@@ -1,12 +1,12 @@
-//! The failures that end a call, in the words that clients get.
+//! The failures that end a call, with the messages for clients.
 //!
-//! | from | by |
+//! | source | function |
 //! | --- | --- |
 //! | the key's gate | [`of_gate`] |
 //! | the platform's pool | [`of_pool`], [`of_binding`], [`origin_away`], [`origin_gone`] |
 //! | the provider | [`of_provider`] |
 //!
-//! Each says what happened and what to do. None quotes a provider: its words are for the log.
+//! Each message says what happened and what to do. None quotes the provider, whose words go to the log.
 
 use crs_durable::gate::{Limit, LimitReached, Refusal, Service};
 use crs_durable::{Millis, pool};
@@ -15,7 +15,7 @@ use http::StatusCode;
 use crate::dialect::origin::Kind;
 use crate::error::{Code, Failure};
 
-/// A gate's refusal as the client's failure.
+/// Converts a gate's refusal into the client's failure.
 pub(crate) fn of_gate(refusal: &Refusal, now: Millis) -> Failure {
     match refusal {
         Refusal::UnknownKey => Failure::new(
@@ -92,7 +92,8 @@ fn seconds(ms: u64) -> u64 {
     ms.div_ceil(1000).max(1)
 }
 
-/// A limit is lifted at a known time, when running calls end, or only by the operator.
+/// Builds the failure for a reached limit. The limit lifts at a known time, when running calls end, or only when
+/// the operator raises it.
 fn limit_reached(reached: &LimitReached, now: Millis) -> Failure {
     let LimitReached {
         which,
@@ -116,7 +117,7 @@ fn limit_reached(reached: &LimitReached, now: Millis) -> Failure {
         unit(*limit),
         unit(*used)
     );
-    // What running calls have reserved may be given back within seconds.
+    // Running calls may return their reservations within seconds.
     let passing = used < limit;
     let then = match (passing, resets_at) {
         (true, _) => "Requests that run now have reserved the rest; try again shortly.".to_owned(),
@@ -142,8 +143,8 @@ fn service_name(service: Service) -> &'static str {
     }
 }
 
-/// The account that keeps what the call refers to cannot serve it now. Any other account's provider would answer
-/// with an error about an unknown id, which helps nobody.
+/// The account that stores the referenced object cannot serve the call now. Other accounts would only return an
+/// error about an unknown id.
 pub(super) fn origin_away(failure: Failure, kind: Kind) -> Failure {
     let state = match failure.code {
         Code::AccountsBusy => "is busy with as many requests as it may serve",
@@ -159,29 +160,36 @@ pub(super) fn origin_away(failure: Failure, kind: Kind) -> Failure {
     Failure {
         message: format!(
             "This request refers to {}, which only one account of this relay keeps, and that account {state}. {then}",
-            kind.told()
+            kind.description()
         ),
         ..failure
     }
 }
 
-/// The account that kept what the call refers to was deleted. Clients show a 400 at once and do not try again.
+/// The account that stored the referenced object was deleted. Status 400, which clients show at once and do not
+/// retry.
 pub(super) fn origin_gone(kind: Kind) -> Failure {
     let message = format!(
         "This request refers to {}, which only one account of this relay kept, and that account is gone: the operator has removed it. Start a new conversation, or leave the reference out.",
-        kind.told()
+        kind.description()
     );
     Failure::new(Code::NotFound, message).with_status(StatusCode::BAD_REQUEST)
 }
 
-/// Names the binding of the key, if that is why no account was left.
-pub(super) fn of_binding(failure: Failure, bound: Option<pool::Unbound>) -> Failure {
+/// A response that no account made for this key. OpenAI answers the same for an unknown id.
+pub(crate) fn unknown_response() -> Failure {
+    let message = "There is no response with this id for this API key. Stored responses are known for a week, to the key that asked for them.";
+    Failure::new(Code::NotFound, message)
+}
+
+/// Mentions the key's binding if it is the reason why no account was left.
+pub(super) fn of_binding(failure: Failure, bound: Option<pool::BindingFailure>) -> Failure {
     match bound {
-        Some(pool::Unbound::Missing) => Failure::new(
+        Some(pool::BindingFailure::Missing) => Failure::new(
             Code::NoAccount,
-            "This API key is bound to an account or a group that is not there. Ask the operator of this relay to bind it anew.",
+            "This API key is bound to an account or a group that does not exist. Ask the operator of this relay to bind it anew.",
         ),
-        Some(pool::Unbound::Unable) => Failure {
+        Some(pool::BindingFailure::Unable) => Failure {
             message: format!("{} (This API key is bound to it.)", failure.message),
             ..failure
         },
@@ -189,8 +197,8 @@ pub(super) fn of_binding(failure: Failure, bound: Option<pool::Unbound>) -> Fail
     }
 }
 
-/// No account can serve the call: why each was skipped, and when to try again. `earliest`: when the first account is
-/// back; `busy`: accounts would serve if they had a free slot.
+/// No account can serve the call. Explains why accounts were skipped and when to retry. `earliest`: when the
+/// first account is available again; `busy`: accounts would serve if they had a free slot.
 pub(super) fn of_pool(
     skipped: &[(pool::AccountId, pool::Skip)],
     earliest: Option<Millis>,
@@ -212,7 +220,7 @@ pub(super) fn of_pool(
         return Failure::new(Code::NoAccount, message);
     } else {
         let message = "No account can serve this call at present. Ask the operator of this relay to look at the accounts.";
-        // With a time to come back at, coming back is the thing to do.
+        // If an account will be available later, the client should retry then.
         Failure {
             retry_after: wait,
             should_retry: if wait.is_some() { None } else { Some(false) },
@@ -222,8 +230,8 @@ pub(super) fn of_pool(
     failure.with_detail(skip_counts(skipped))
 }
 
-/// How many accounts were skipped, by reason. Without the reasons' own text, which may quote a provider: a detail is
-/// shown outside of the log.
+/// Number of skipped accounts by reason. The reasons' texts are left out: they may quote a provider, and details
+/// are also shown outside of the log.
 fn skip_counts(skipped: &[(pool::AccountId, pool::Skip)]) -> String {
     let mut counts = std::collections::BTreeMap::<_, usize>::new();
     for (_, skip) in skipped {
@@ -233,10 +241,10 @@ fn skip_counts(skipped: &[(pool::AccountId, pool::Skip)]) -> String {
         .iter()
         .map(|(name, count)| format!("{name}: {count}"))
         .collect();
-    format!("accounts passed over: {}", counts.join(", "))
+    format!("accounts skipped: {}", counts.join(", "))
 }
 
-/// Every account is rate limited. `wait`: seconds until the first is back, if known.
+/// Every account is rate limited. `wait`: seconds until the first one is available, if known.
 fn limited(wait: Option<u64>) -> Failure {
     let message = match wait {
         Some(wait) => format!(
@@ -251,9 +259,10 @@ fn limited(wait: Option<u64>) -> Failure {
     }
 }
 
-/// Chooses between the last attempt's failure and the pool's. A provider in trouble is reported even if the other
-/// accounts are rate limited. A limit or a refused credential is reported with the time when an account is back.
-pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure {
+/// Chooses between the last attempt's failure and the pool's. A provider outage is reported even if the other
+/// accounts are rate limited. For a limit or refused credentials the pool's failure is chosen, because it has the
+/// time to retry.
+pub(super) fn clearer_failure(last: Option<Failure>, nobody: Failure) -> Failure {
     let Some(last) = last else { return nobody };
     let clearer = match (last.code, nobody.code) {
         (Code::AccountsLimited, Code::AccountsLimited | Code::AccountsBusy) | (Code::NoAccount, _) => nobody,
@@ -271,7 +280,7 @@ pub(super) fn the_clearer_of(last: Option<Failure>, nobody: Failure) -> Failure 
     }
 }
 
-/// Seconds in words, rounded to the unit that a person would use.
+/// Formats seconds, rounded to the largest suitable unit.
 pub(super) fn duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} seconds"),
@@ -280,8 +289,8 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
-/// A provider's fault as the client's failure. `status`: of the provider's answer, which is kept if both are the
-/// server's fault.
+/// Converts a provider's fault into the client's failure. `status`: the provider's, which is kept if both are
+/// server errors.
 pub(super) fn of_provider(code: Code, status: Option<StatusCode>) -> Failure {
     let failure = match code {
         Code::ProviderOverloaded => {

@@ -1,14 +1,16 @@
-//! A call on its way: what it holds, and its one settlement.
+//! A running call: the resources it holds, and its settlement.
 //!
-//! A `Flight` exists from before admission to the last byte. However it ends (finished, failed, dropped
-//! because the client left), it frees the key's slot and the account's, and writes one ledger event if a
-//! provider was called. The machines ignore what they do not know, so settling too much does no harm.
+//! A `Flight` exists from before admission to the last byte. However the call ends (finished, failed, or dropped
+//! because the client left), the flight frees the slots of the key and the account, and writes one ledger event
+//! if a provider was called. Gates and pools ignore unknown calls, so reporting an end twice is harmless.
 
 mod event;
 mod handover;
 mod picked;
 mod source;
+mod steps;
 mod trace;
+mod unpaid;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -39,12 +41,13 @@ use crate::state::running::Lifeline;
 
 pub(super) use self::picked::{PickReason, PickedAccount};
 use self::source::Source;
+use self::steps::RouteSteps;
 use self::trace::ServingTrace;
 
-/// The gate's answer so far.
+/// State of the call at its gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GateState {
-    /// None has arrived: the gate may hold a slot, or a place in its queue.
+    /// No answer yet: the gate may hold a slot or a queue place.
     Asked,
     Granted,
     Refused,
@@ -56,54 +59,58 @@ pub struct Flight {
     call: Call,
     /// The span of the whole call.
     call_span: Span,
-    /// The span of the newest attempt; that of the call before the first.
+    /// The span of the latest attempt, or the call's span before the first.
     span: Span,
     /// The reservation of memory for its body, while the body is held.
     memory: Option<Reservation>,
     id: String,
     policy: Option<Arc<KeyPolicy>>,
     gate: GateState,
-    /// How long the call waited for its slot, milliseconds.
+    /// Time the call waited for its slot, milliseconds.
     waited: u64,
-    /// How it is being served.
+    /// The steps of the call's route and their state.
+    steps: RouteSteps,
+    /// Record of how the call is served.
     serving: ServingTrace,
-    /// The account whose slot is held now.
+    /// The account whose slot the call holds.
     held: Option<PickedAccount>,
-    /// The quota windows that its last answer reported.
+    /// Quota windows reported by the last answer.
     quota: Vec<pool::QuotaWindow>,
-    /// The account of the last provider call.
+    /// The account of the latest provider call.
     account: Option<Arc<LiveAccount>>,
     attempts: u32,
-    /// Reads the answer's usage; `None` where there is nothing to read.
+    /// Reads the answer's usage; `None` if there is nothing to read.
     meter: Option<Meter>,
-    /// Hides the account's secrets in the stream's errors.
+    /// Masks the account's secrets in the stream.
     mask: Option<StreamMask>,
-    /// Usage in the provider's own bytes, where the client gets others.
+    /// Usage read from the provider's bytes, if the client receives other bytes.
     source: Source,
     status: Option<u16>,
     first_byte: Option<u64>,
-    /// Notified of the provider's successful head, if somebody waits for it.
+    /// Set when the provider's successful head arrives, if somebody watches for it.
     head_seen: Option<Arc<AtomicBool>>,
-    /// How the operator ends a stream; `None` for other calls.
+    /// Lets the operator end a stream; `None` for other calls.
     lifeline: Option<Arc<Lifeline>>,
     renewed: u64,
-    /// The failure that ended the call, if it is known before the flight is dropped.
+    /// The failure that ended the call, if one is known.
     failure: Option<(Code, Option<String>)>,
-    /// Whether the answer came to its own end.
+    /// Whether the answer was complete.
     complete: bool,
-    /// Whether the account began to answer well, and nothing went wrong after that.
+    /// Whether the account answered successfully to its end.
     served: bool,
-    /// Objects that the answer created and the provider keeps for the account.
+    /// Objects that the answer created and the provider stores for the account.
     made: Vec<Reference>,
+    /// The mark that entitles the call to charge the usage of a stored response.
+    unpaid: Option<u64>,
     settled: bool,
 }
 
 impl Flight {
-    /// Must be called within the call's span ([`span::of_call`]).
-    pub fn new(app: &App, plan: &'static Plan, call: Call) -> Self {
+    /// Must be called within the call's span ([`span::of_call`]). Boxed, because it is large and moved often.
+    pub fn new(app: &App, plan: &'static Plan, call: Call) -> Box<Self> {
         let is_stream = call.stream && call.endpoint.takes_slot() && call.only.is_none();
         let span = Span::current();
-        Self {
+        Box::new(Self {
             call_span: span.clone(),
             span,
             lifeline: is_stream.then(|| app.running.add(&call.key, call.id)),
@@ -117,6 +124,7 @@ impl Flight {
             policy: None,
             gate: GateState::Asked,
             waited: 0,
+            steps: RouteSteps::default(),
             serving: ServingTrace::default(),
             held: None,
             quota: Vec::new(),
@@ -131,15 +139,16 @@ impl Flight {
             complete: false,
             served: false,
             made: Vec::new(),
+            unpaid: None,
             settled: false,
-        }
+        })
     }
 
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The span that log lines of this call belong to right now.
+    /// The span for log lines of this call at this moment.
     pub(super) fn span(&self) -> &Span {
         &self.span
     }
@@ -156,12 +165,12 @@ impl Flight {
         self.plan
     }
 
-    /// The call is served by this plan instead, before anybody was asked.
-    pub(super) fn goes_by(&mut self, plan: &'static Plan) {
+    /// Sets the plan of the picked account.
+    pub(super) fn set_plan(&mut self, plan: &'static Plan) {
         self.plan = plan;
     }
 
-    /// Puts the call's id into the headers of its answer.
+    /// Sets the request id header on the answer.
     pub(super) fn identify(&self, headers: &mut HeaderMap) {
         if let Ok(id) = HeaderValue::from_str(&self.id) {
             headers.insert(X_REQUEST_ID, id);
@@ -172,12 +181,12 @@ impl Flight {
         self.lifeline.clone()
     }
 
-    /// Why the operator has ended this stream, if that was done.
+    /// The reason why the operator ended this stream, if he did.
     pub(super) fn cut(&self) -> Option<Failure> {
         self.lifeline.as_ref()?.failure()
     }
 
-    /// Ready when the operator ends this stream; wakes the task that asked last.
+    /// Ready when the operator ends this stream. Wakes the task that polled last.
     pub(super) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<Failure> {
         match &self.lifeline {
             Some(lifeline) => lifeline.poll_cut(context),
@@ -185,19 +194,19 @@ impl Flight {
         }
     }
 
-    /// Becomes true with the first good head of a provider.
+    /// Returns a flag that is set by the first successful head of a provider.
     pub(super) fn watch_head(&mut self) -> Arc<AtomicBool> {
         self.head_seen.get_or_insert_default().clone()
     }
 
-    /// A provider has begun to answer, and well.
-    pub(super) fn head_is_here(&self) {
+    /// Called when a provider's successful head arrives.
+    pub(super) fn head_arrived(&self) {
         if let Some(seen) = &self.head_seen {
             seen.store(true, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn counted_by(&mut self, memory: Reservation) {
+    pub(super) fn hold_memory(&mut self, memory: Reservation) {
         self.memory = Some(memory);
     }
 
@@ -212,39 +221,39 @@ impl Flight {
         self.policy.as_deref()
     }
 
-    /// The gate was asked and said no, or could not be asked.
+    /// Called if the gate refused or could not be asked.
     pub(super) fn not_admitted(&mut self, failure: &Failure) {
         if !matches!(failure.code, Code::RelayUnavailable | Code::Internal) {
             self.gate = GateState::Refused;
         }
     }
 
-    /// A provider call begins: from here on the ledger has an event of this call.
-    pub(super) fn trying(&mut self, account: &Arc<LiveAccount>) {
+    /// Called before a provider call. From here on the call has a ledger event.
+    pub(super) fn begin_attempt(&mut self, account: &Arc<LiveAccount>) {
         self.attempts += 1;
         self.account = Some(account.clone());
-        // A second try may come late in the lease's life.
+        // The lease may already be old at a second attempt.
         let now = self.app.ports.clock.ticks();
         if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.waiting_ttl());
         }
     }
 
-    /// The account cannot read some of what was sent: from now on the call is this.
-    pub(super) fn sends_instead(&mut self, body: Bytes, fields: Fields, left_out: u32) {
+    /// Replaces the body by one without the items that the account cannot read.
+    pub(super) fn replace_body(&mut self, body: Bytes, fields: Fields, left_out: u32) {
         self.call.body = body;
         self.call.fields = fields;
         self.call.packed = None;
         self.reasoning_left_out(left_out);
     }
 
-    /// An answer's head is here, whatever its status.
+    /// Called when the head of an answer arrives, whatever its status.
     pub(super) fn measured(&mut self, headers: &HeaderMap) {
         let now = self.app.ports.clock.now();
         self.quota = self.plan.accounts.quota(&self.call.model, headers, now);
     }
 
-    /// An attempt failed: the pool learns how, and the account's slot is free.
+    /// Ends a failed attempt: reports its outcome to the pool and frees the account's slot.
     pub(super) async fn release_account(&mut self, outcome: pool::Outcome, status: Option<u16>) {
         let spent = self.report_failed();
         if let Some(held) = &self.held {
@@ -254,14 +263,14 @@ impl Flight {
             report.quota = std::mem::take(&mut self.quota);
             let report = pool::Command::Report(report);
             if let Err(away) = self.app.ports.gates.pool(self.plan.platform(), report).await {
-                tracing::warn!(error = %away, "the pool was not told of an attempt; the lease ends by itself");
+                tracing::warn!(error = %away, "the outcome of an attempt did not reach the pool; its lease will expire");
             }
-            // Only now: if this future is dropped while it waits, the settlement frees the slot.
+            // Cleared only now: if this future is dropped while it waits, the settlement frees the slot.
             self.held = None;
         }
     }
 
-    /// The first byte of an answer is here. No other account will be asked, so the body can go.
+    /// Called when the first byte of an answer arrives. No other account will be tried, so the body is freed.
     pub(super) fn answered(&mut self, status: u16, meter: Option<Meter>, well: bool) {
         self.call.body = Bytes::new();
         self.call.packed = None;
@@ -278,25 +287,25 @@ impl Flight {
         if let Some(held) = self.held.as_ref().filter(|held| well && held.on_trial) {
             let account = held.account.clone();
             let report = pool::Report::of(self.call.id, account, pool::Outcome::Serving);
-            self.tell_pool(pool::Command::Report(report));
+            self.notify_pool(pool::Command::Report(report));
         }
     }
 
-    /// Feeds the meter.
-    pub(super) fn measures(&mut self, bytes: &[u8]) {
+    /// Feeds the meter with bytes of the answer.
+    pub(super) fn feed_meter(&mut self, bytes: &[u8]) {
         if let Some(meter) = &mut self.meter {
             meter.feed(bytes);
         }
     }
 
-    /// Bytes pass to the client.
+    /// Called when bytes pass to the client.
     pub(super) fn passed(&mut self, now: u64) {
         if self.is_renewal_due(now) {
             self.renew(self.app.config.relay.streaming_ttl());
         }
     }
 
-    /// Leases are renewed by what happens to the call, not by a timer of their own.
+    /// Leases are renewed by activity of the call, without a timer.
     fn is_renewal_due(&mut self, now: u64) -> bool {
         let due = now.saturating_sub(self.renewed) > self.app.config.relay.renew_every().as_micros() as u64;
         if due {
@@ -317,13 +326,14 @@ impl Flight {
         let ttl_ms = ttl.as_millis() as u64;
         let call = self.call.id;
         if self.held.is_some() {
-            self.tell_pool(pool::Command::Renew { call, ttl_ms });
+            self.notify_pool(pool::Command::Renew { call, ttl_ms });
         }
         let note = self.note();
         let (app, key, lifeline) = (self.app.clone(), self.call.key.clone(), self.lifeline.clone());
         detach(&self.app, &self.span, async move {
             let renew = gate::Command::Renew { call, ttl_ms, note };
-            // On the edge nobody can reach this isolate: the stream learns here that it is to end.
+            // On the edge no other isolate can reach this one, so the gate's reply says whether to end the
+            // stream.
             if let (Ok(gate::Reply::Ended(why)), Some(lifeline)) =
                 (app.ports.gates.gate(&key, renew).await, lifeline)
             {
@@ -332,19 +342,20 @@ impl Flight {
         });
     }
 
-    /// The call ends without an answer to the client.
-    pub(super) fn failed(mut self, failure: &Failure) {
-        // Others are in the ledger, and a probe is nobody's call.
+    /// Ends the call without an answer to the client.
+    pub(super) fn failed(mut self: Box<Self>, failure: &Failure) {
+        // Calls with attempts are in the ledger, and a probe has no key.
         if self.attempts == 0 && self.call.only.is_none() {
             refusal_writer::count(&self.app, Some(&self.call.key), self.call.id, failure);
         }
         self.status = Some(failure.status.as_u16());
         self.failure = Some((failure.code, failure.log_entry()));
-        // After a time-out or a cut nobody knows what the provider did, and charges.
+        // After a timeout or a cut connection it is unknown what the provider did and bills.
         self.complete = !matches!(failure.code, Code::ProviderTimeout | Code::ProviderBroke);
     }
 
-    /// The provider's own refusal goes to the client. `cut`: its body was longer than what was read.
+    /// Records that the provider's own refusal is sent to the client. `cut`: its body was longer than the part
+    /// read.
     pub(super) fn passed_on(&mut self, body: &[u8], cut: bool) {
         let mut words = excerpt(body);
         if cut {
@@ -353,7 +364,7 @@ impl Flight {
         self.failure = Some((Code::PassedOn, Some(words)));
     }
 
-    /// The bytes of a stream that may be forwarded now, with the account's secrets masked.
+    /// Masks the account's secrets in the bytes of a stream and returns the bytes that may be forwarded now.
     pub(super) fn hide(&mut self, data: Bytes) -> Bytes {
         match &mut self.mask {
             Some(mask) => mask.pass(data),
@@ -361,26 +372,26 @@ impl Flight {
         }
     }
 
-    /// The bytes that were held back until the stream's end.
+    /// Returns the bytes held back until the stream's end.
     pub(super) fn held_back(&mut self) -> Bytes {
         self.mask.as_mut().map(StreamMask::rest).unwrap_or_default()
     }
 
-    /// The stream broke off after it had begun.
+    /// Records that a stream broke off after it had begun.
     pub(super) fn broke(&mut self, code: Code, detail: String) {
         self.failure = Some((code, Some(detail)));
     }
 
-    /// The answer came to its own end.
+    /// Records that the answer is complete.
     pub(super) fn completed(&mut self) {
         self.complete = true;
     }
 
-    fn tell_pool(&self, command: pool::Command) {
+    fn notify_pool(&self, command: pool::Command) {
         let (app, platform) = (self.app.clone(), self.plan.platform());
         detach(&self.app, &self.span, async move {
             if let Err(away) = app.ports.gates.pool(platform, command).await {
-                tracing::warn!(error = %away, "the pool was not reached; leases end by themselves");
+                tracing::warn!(error = %away, "the pool could not be reached; leases will expire");
             }
         });
     }
@@ -394,7 +405,7 @@ impl Flight {
         }
         self.served &= self.failure.is_none();
         let event = self.event();
-        if let Some(held) = self.held.take() {
+        let report = self.held.take().map(|held| {
             let mut report = pool::Report::of(self.call.id, held.account, pool::Outcome::Finished);
             report.status = event.as_ref().map(|event| event.status);
             let cost = event.as_ref().map_or(0, |event| event.cost.0);
@@ -403,13 +414,20 @@ impl Flight {
             report.served = self.served;
             let made = self.made.iter().filter(|_| self.served);
             report.made = made.map(|made| made.origin(&self.call.key)).collect();
-            self.tell_pool(pool::Command::Report(report));
+            report
+        });
+        if let (Some(mark), Some(event)) = (self.unpaid, &event) {
+            let settled = unpaid::settle(self, mark, event.clone(), report);
+            return detach(&self.app, &self.span, settled);
+        }
+        if let Some(report) = report {
+            self.notify_pool(pool::Command::Report(report));
         }
         if let Some(event) = &event {
-            self.app.metrics.settled(event);
+            self.app.metrics.settled(event, self.call.endpoint.name());
         }
         match self.gate {
-            // It said no, so it holds nothing of this call.
+            // The gate refused, so it holds nothing.
             GateState::Refused => {}
             GateState::Asked => detach(
                 &self.app,
@@ -431,12 +449,12 @@ impl Drop for Flight {
     }
 }
 
-/// A call will not run: its gate gives up what it holds for it.
+/// Releases what the gate holds for a call that will not run.
 pub(super) fn cancel(app: &App, key: &KeyHash, call: CallId) {
     detach(app, &Span::current(), handover::cancel(app, key, call));
 }
 
-/// Runs a short future within `span`: now if it needs no waiting, as natively; else after the response.
+/// Polls a short future within `span` once; if it is not ready (on the edge), runs it after the response.
 fn detach(app: &App, span: &Span, future: impl Future<Output = ()> + Send + 'static) {
     let mut future = Box::pin(future.instrument(span.clone()));
     if future

@@ -1,4 +1,4 @@
-//! Bodies of answers that must be here before anything is made of them.
+//! Reads answers to their end before they are processed.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::dialect::meter::Meter;
 use crate::port::clock::within;
 use crate::port::upstream::{Body, BodyError};
 
-/// A whole answer that is larger is given up, bytes: an isolate has 128 MB for everything.
+/// Limit for an answer read as a whole, bytes: an isolate has 128 MB of memory in total.
 pub(super) const LARGEST_WHOLE: usize = 32 << 20;
 
-/// The whole answer; one that is larger than [`LARGEST_WHOLE`] is given up just behind that. `meter` reads it as it
-/// comes, so that it knows what was used if the rest never comes.
+/// Reads the whole answer, and stops just past [`LARGEST_WHOLE`]. `meter` reads each part as it arrives, so that
+/// usage is known even if the rest never comes.
 pub(super) async fn whole(
     first: Bytes,
     mut rest: Body,
@@ -36,8 +36,8 @@ pub(super) async fn whole(
     Ok(whole.freeze())
 }
 
-/// Adds the rest of an answer to what is `held` of it, or as much as makes it larger than [`LARGEST_WHOLE`]: false.
-/// `None`: nothing came for as long as `idle`.
+/// Appends the rest of an answer to `held`. Returns false once it exceeds [`LARGEST_WHOLE`], and `None` if
+/// nothing arrives for `idle`.
 pub(super) async fn while_it_comes(
     app: &App,
     held: &mut BytesMut,
@@ -54,13 +54,13 @@ pub(super) async fn while_it_comes(
     Some(Ok(false))
 }
 
-/// Whether a JSON text ends before its value does.
+/// Whether a JSON text ends inside its value.
 pub(super) fn is_cut(text: &[u8]) -> bool {
     let read = serde_json::from_slice::<serde::de::IgnoredAny>(text);
     read.is_err_and(|error| error.is_eof())
 }
 
-/// One text of two.
+/// Concatenates two parts.
 pub(super) fn joined(first: Bytes, more: Bytes) -> Bytes {
     match (first.is_empty(), more.is_empty()) {
         (true, _) => more,

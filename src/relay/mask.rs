@@ -1,8 +1,8 @@
-//! An account's own secrets, hidden in what its provider says.
+//! Masks an account's secrets in its provider's output.
 //!
-//! A provider may repeat what it was sent: in an error, in an error event, in a header. What it says is hidden
-//! here before it is judged, stored, logged or passed on, so that nothing later has to think of it. A secret is
-//! overwritten by as many asterisks: lengths and JSON stay what they were.
+//! A provider may echo what it was sent: in an error, an error event, a header. Its output is masked before it is
+//! judged, stored, logged or forwarded, so later steps need not care. A secret is overwritten with asterisks of
+//! the same length, so that lengths and JSON stay valid.
 
 mod stream;
 
@@ -20,10 +20,10 @@ pub(super) use self::stream::StreamMask;
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::percent::{self, COMPONENT};
 
-/// Shorter secrets are words that may be meant otherwise, and no secrets, bytes.
+/// Shorter secrets are not masked, since they could be ordinary words, bytes.
 const SHORTEST: usize = 8;
 
-/// The secrets to mask, in every form in which they may be written.
+/// The secrets to mask, in every encoding in which they may appear.
 pub(crate) struct SecretMask(Vec<Vec<u8>>);
 
 impl SecretMask {
@@ -39,35 +39,35 @@ impl SecretMask {
             add_forms(&mut forms, &STANDARD.encode(&login));
             add_forms(&mut forms, &URL_SAFE_NO_PAD.encode(&login));
         }
-        // The longest first: one may be the beginning of another.
+        // Longest first, because one may be a prefix of another.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         forms.dedup();
         Self(forms)
     }
 
-    /// A whole body, or its beginning. The same bytes if there is nothing to hide.
+    /// Masks a whole body or its beginning. Returns the same bytes if it has no secret.
     pub(crate) fn body(&self, body: Bytes) -> Bytes {
         let hidden = self.raw(body);
         self.escaped(&hidden).map_or(hidden, Bytes::from)
     }
 
-    /// As [`Self::body`], and as long as it was.
+    /// Like [`Self::body`], keeping the length.
     fn raw(&self, body: Bytes) -> Bytes {
         self.hidden(&body).map_or(body, Bytes::from)
     }
 
-    /// As [`Self::raw`], of a text that goes on: its end stays as it is.
+    /// Like [`Self::raw`] for a text that continues: an incomplete secret at its end is kept.
     fn within(&self, text: Bytes) -> Bytes {
         self.overwritten(&text).map_or(text, Bytes::from)
     }
 
-    /// How many bytes at the text's end may be the beginning of a secret.
+    /// Number of bytes at the text's end that may begin a secret.
     fn begun_at_the_end(&self, text: &[u8]) -> usize {
         let begun = self.0.iter().map(|form| stream::begun(text, form));
         begun.max().unwrap_or(0)
     }
 
-    /// Lines of data whose JSON writes a secret in escapes.
+    /// Masks data lines whose JSON writes a secret with escapes.
     fn escaped_events(&self, events: Bytes) -> Bytes {
         if memchr::memchr(b'\\', &events).is_none() {
             return events;
@@ -84,32 +84,32 @@ impl SecretMask {
         if lines.iter().all(|(_, hidden)| hidden.is_none()) {
             return events;
         }
-        let mut told = BytesMut::with_capacity(events.len());
+        let mut masked = BytesMut::with_capacity(events.len());
         for (line, hidden) in lines {
             match hidden {
                 Some(json) => {
-                    told.extend_from_slice(b"data: ");
-                    told.extend_from_slice(&json);
-                    told.extend_from_slice(line.get(line.trim_ascii_end().len()..).unwrap_or_default());
+                    masked.extend_from_slice(b"data: ");
+                    masked.extend_from_slice(&json);
+                    masked.extend_from_slice(line.get(line.trim_ascii_end().len()..).unwrap_or_default());
                 }
-                None => told.extend_from_slice(line),
+                None => masked.extend_from_slice(line),
             }
         }
-        told.freeze()
+        masked.freeze()
     }
 
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.hidden(text.as_bytes()) {
-            // Forms are whole UTF-8, and so is what is left.
+            // The forms are whole UTF-8 characters, and so is the rest.
             Some(hidden) => Cow::Owned(String::from_utf8_lossy(&hidden).into_owned()),
             None => Cow::Borrowed(text),
         }
     }
 
-    /// `None`: there is nothing to hide.
+    /// The masked text; `None` if it has no secret.
     fn hidden(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut hidden = self.overwritten(text);
-        // A text that was cut may end within one.
+        // A truncated text may end inside a secret.
         for form in &self.0 {
             let length = stream::begun(hidden.as_deref().unwrap_or(text), form);
             if length >= SHORTEST {
@@ -123,7 +123,7 @@ impl SecretMask {
         hidden
     }
 
-    /// Whole secrets only.
+    /// Masks whole secrets only.
     fn overwritten(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut hidden: Option<Vec<u8>> = None;
         for form in &self.0 {
@@ -138,14 +138,14 @@ impl SecretMask {
         hidden
     }
 
-    /// JSON may write every letter as an escape: then its strings are looked at as they are read.
+    /// Masks secrets whose JSON string uses escapes, by comparing decoded strings.
     fn escaped(&self, body: &[u8]) -> Option<Vec<u8>> {
         memchr::memchr(b'\\', body)?;
         let mut json: Value = serde_json::from_slice(body).ok()?;
         self.value(&mut json).then(|| json.to_string().into_bytes())
     }
 
-    /// Says whether there was something to hide.
+    /// Returns whether something was masked.
     fn value(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => match self.text(text) {
@@ -174,7 +174,7 @@ impl SecretMask {
     }
 }
 
-/// Takes away the headers that repeat a secret. In most answers no value is long enough to be looked at.
+/// Removes headers that contain a secret. Most answers have no value long enough to check.
 pub(super) fn hide_headers(account: &LiveAccount, headers: &mut HeaderMap) {
     let repeats = |value: &[u8]| {
         let mut secrets = secrets(account);
@@ -193,6 +193,8 @@ pub(super) fn hide_headers(account: &LiveAccount, headers: &mut HeaderMap) {
 fn secrets<'a>(account: &'a LiveAccount) -> impl Iterator<Item = &'a str> {
     let of = |credentials: &'a Credentials| match credentials {
         Credentials::ApiKey { api_key, .. } => [Some(api_key), None],
+        Credentials::AccessKeys(keys) => [Some(&keys.secret_access_key), keys.session_token.as_ref()],
+        Credentials::ServiceAccount(account) => [Some(&account.private_key), account.access_token.as_ref()],
         Credentials::OAuth {
             access_token,
             refresh_token,
@@ -222,7 +224,7 @@ fn add_forms(forms: &mut Vec<Vec<u8>>, secret: &str) {
         .collect();
     let json = Value::from(secret).to_string();
     let json = json.trim_matches('"');
-    // Without the end, which depends on what follows it in the encoded text.
+    // Without the last characters, which depend on the bytes that follow in the encoded text.
     let whole = secret.get(..secret.len() - secret.len() % 3).unwrap_or(secret);
     let (base64, url) = (STANDARD.encode(whole), URL_SAFE_NO_PAD.encode(whole));
     let hex = hex::encode(secret);

@@ -1,12 +1,12 @@
-//! Whether an answer is one of the provider's protocol at all: its status, its media type.
+//! Checks whether an answer belongs to the provider's protocol, by its status and media type.
 //!
-//! Anything may answer in a provider's place: a login page of a network, the page of a web firewall, a server
-//! of another protocol. None of that is passed on as it is.
+//! Other servers may answer in a provider's place: a network's login page, a web firewall, a server of another
+//! protocol. Their answers are not forwarded unchanged.
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-/// Statuses that a final answer can have.
+/// Whether a final answer can have this status.
 pub(super) fn is_final(status: StatusCode) -> bool {
     (200..600).contains(&status.as_u16())
 }
@@ -16,14 +16,14 @@ pub(super) fn is_final(status: StatusCode) -> bool {
 pub(super) enum Media {
     Json,
     Events,
-    /// Neither.
+    /// Neither JSON nor an event stream.
     Foreign,
 }
 
 impl Media {
-    /// By the answer's own word, or by its first bytes if it has another one or none: compatible hosts name
-    /// their streams `text/plain`, and ChatGPT has sent some without a name. First bytes that cannot be what the
-    /// word says have it their way: no stream begins with a bracket, no JSON with the name of a field.
+    /// Determined by `content-type`, or by the first bytes if that is missing or different: compatible hosts send
+    /// streams as `text/plain`, and ChatGPT has sent streams without a type. The first bytes win if they
+    /// contradict the header: no stream begins with a bracket, and no JSON with a field name.
     pub(super) fn of(headers: &HeaderMap, first: &[u8]) -> Self {
         let named = headers
             .get(header::CONTENT_TYPE)
@@ -47,7 +47,7 @@ impl Media {
 
     fn of_text(first: &[u8]) -> Self {
         let first = first.trim_ascii_start();
-        // However the network cuts them.
+        // The bytes may be cut anywhere.
         let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
         let is_field =
             |field: &&[u8]| first.starts_with(field) || (!first.is_empty() && field.starts_with(first));
@@ -58,7 +58,7 @@ impl Media {
         }
     }
 
-    /// Names it by what it is, if the answer does not.
+    /// Sets `content-type` if the answer has none that fits.
     pub(super) fn name(self, headers: &mut HeaderMap) {
         let named = headers
             .get(header::CONTENT_TYPE)

@@ -1,4 +1,6 @@
-//! Which account serves the call: the platform's pool is asked, and taught its roster if it needs one.
+//! Picks the account for a call: asks the platform's pool and sends it the roster if needed.
+
+use std::time::Duration;
 
 use crs_durable::pool;
 
@@ -7,13 +9,17 @@ use super::{failures, records};
 use crate::app::App;
 use crate::dialect::origin;
 use crate::error::{Code, Failure};
+use crate::model::account::Platform;
 use crate::plan::Plan;
 
+/// Time that the report of a call may take after its answer.
+const REPORTED_WITHIN: Duration = Duration::from_millis(500);
+
 pub(super) enum Pick {
-    /// The flight holds its slot.
+    /// The flight holds the account's slot.
     Account(PickedAccount),
     Nobody(Failure),
-    /// The account that keeps what the call refers to cannot serve it now.
+    /// The account that stores the referenced object cannot serve it now.
     OriginAway(Failure),
 }
 
@@ -28,17 +34,23 @@ pub(super) async fn pick(
     let now = app.ports.clock.now();
     let call = flight.call();
     let policy = flight.policy();
+    let (binding, fallback) = flight.binding();
     let origins: Vec<_> = call
         .refers_to
         .iter()
         .map(|reference| reference.origin(&call.key))
         .collect();
-    // The call's reference that the pool names by this number.
+    // The call's reference with the number given by the pool.
     let kind_of = |name: Option<u64>| {
         let at = origins.iter().position(|origin| Some(origin.id) == name)?;
         flight.call().refers_to.get(at).map(|reference| reference.kind)
     };
-    let mut ask = pool::Pick {
+    let of_object = call.endpoint.is_about_an_object();
+    if of_object && !is_known(app, platform, &origins).await {
+        return Err(failures::unknown_response());
+    }
+    let mut since = records::learned_since(app, now);
+    let question = |learned_since| pool::Pick {
         session: call.session.as_ref().map(|session| session.hash(&call.key)),
         origins: origins.clone(),
         owner: origin::fingerprint(&call.key.0),
@@ -47,10 +59,10 @@ pub(super) async fn pick(
         kinds: plan.kinds(call.endpoint),
         tried: tried.to_vec(),
         only: call.only.clone(),
-        binding: policy.and_then(|policy| policy.bindings.get(platform.name()).cloned()),
-        fallback: policy.is_some_and(|policy| policy.binding_fallback),
+        binding: binding.clone(),
+        fallback,
         slot: call.endpoint.takes_slot(),
-        learned_since: records::learned_since(app, now),
+        learned_since,
         holder: policy.map(|policy| policy.id.clone()).unwrap_or_default(),
         trace: true,
         ..pool::Pick::of(call.id, app.config.relay.waiting_ttl().as_millis() as u64)
@@ -59,7 +71,7 @@ pub(super) async fn pick(
         match app
             .ports
             .gates
-            .pool(platform, pool::Command::Pick(ask.clone()))
+            .pool(platform, pool::Command::Pick(question(since)))
             .await
         {
             Ok(pool::Reply::Picked {
@@ -83,6 +95,10 @@ pub(super) async fn pick(
                     followed,
                 };
                 flight.hold(picked.clone(), reason, trace);
+                // It was forgotten just now.
+                if of_object && followed.is_none() {
+                    return Err(failures::unknown_response());
+                }
                 return Ok(Pick::Account(picked));
             }
             Ok(pool::Reply::NobodyLeft {
@@ -91,8 +107,12 @@ pub(super) async fn pick(
                 busy,
                 bound,
                 origin,
+                ..
             }) => {
                 let failure = failures::of_pool(&skipped, earliest, busy, now);
+                if of_object && (origin.is_none() || skipped.is_empty()) {
+                    return Err(failures::unknown_response());
+                }
                 if let Some(kind) = kind_of(origin) {
                     let failure = if skipped.is_empty() {
                         failures::origin_gone(kind)
@@ -100,18 +120,22 @@ pub(super) async fn pick(
                         failures::origin_away(failure, kind)
                     };
                     flight.nobody_left(skipped);
+                    flight.origin_is_away();
                     return Ok(Pick::OriginAway(failure));
+                }
+                if skipped.is_empty() && bound.is_none() && tried.is_empty() {
+                    flight.none_set_up();
                 }
                 flight.nobody_left(skipped);
                 return Ok(Pick::Nobody(failures::of_binding(failure, bound)));
             }
-            Ok(pool::Reply::NeedRoster) if ask.learned_since == 0 => break,
+            Ok(pool::Reply::NeedRoster) if since == 0 => break,
             Ok(pool::Reply::NeedRoster) => {}
             Ok(_) => return Err(Failure::new(Code::Internal, "The relay's pool gave no answer.")),
             Err(away) => return Err(Failure::relay_unreachable(away)),
         }
         let read = app.roster(platform);
-        if let Some(roster) = records::from_the_store(app, &mut ask.learned_since, read).await {
+        if let Some(roster) = Box::pin(records::from_the_store(app, &mut since, read)).await {
             let learned = app
                 .ports
                 .gates
@@ -121,4 +145,24 @@ pub(super) async fn pick(
         }
     }
     Err(Failure::relay_unavailable("the accounts cannot be read"))
+}
+
+/// Whether the pool knows an account for these objects of the key. An answer ends before the pool hears what it
+/// made, so an unknown object is asked for once more.
+async fn is_known(app: &App, platform: Platform, origins: &[pool::Origin]) -> bool {
+    for last in [false, true] {
+        let question = pool::Command::MadeBy {
+            account: String::new(),
+            origins: origins.iter().map(|origin| origin.id).collect(),
+        };
+        match app.ports.gates.pool(platform, question).await {
+            Ok(pool::Reply::MadeBy { made }) if made.iter().all(Option::is_none) => {}
+            // Whoever cannot be asked now cannot be asked for an account either, and that is said then.
+            _ => return true,
+        }
+        if !last {
+            app.ports.clock.sleep(REPORTED_WITHIN).await;
+        }
+    }
+    false
 }

@@ -22,11 +22,11 @@ use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::upstream::Body;
 
-/// Ledger events of tests bear this instead of a key's id and name.
+/// Key id and name of tests in the ledger.
 pub const PROBE_KEY: &str = "account-test";
 
-/// Asks `account` for next to nothing, in our own name and whatever its state. The answer is the provider's
-/// success. A refusal is a failure with its status and the provider's words: no client is there to get it.
+/// Sends a minimal call to `account`, whatever its state. Returns the provider's success. A refusal is a failure
+/// with its status and the provider's words, since it goes to the operator and not to a client.
 pub async fn probe(
     app: &App,
     plan: &'static Plan,
@@ -79,7 +79,7 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         id: random::call_id(at, &*app.ports.random),
         at,
         started: app.ports.clock.ticks(),
-        // No client key: this gate is never asked, and ignores the report of a call that it does not know.
+        // No client key: the gate is never asked, and ignores the report of an unknown call.
         key: KeyHash([0; 32]),
         endpoint: trial.endpoint,
         headers,
@@ -92,6 +92,8 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         session: None,
         refers_to: Vec::new(),
         stored: false,
+        background: false,
+        object: None,
         max_output: None,
         hosted: HostedTools::default(),
         only: Some(account.to_owned()),

@@ -1,11 +1,11 @@
-//! The store's records that machines are taught, and when the store is left alone.
+//! Reads the store's records for gates and pools, and pauses while the store is unavailable.
 
 use crs_durable::Millis;
 
 use crate::app::App;
 use crate::port::store::StoreError;
 
-/// A record that a machine learned before this moment is stale.
+/// Records that a gate or pool learned before this moment are stale.
 pub(super) fn learned_since(app: &App, now: Millis) -> Millis {
     if app.ports.store.shared() && !app.store_rest.resting(now) {
         now.saturating_sub(app.config.relay.record_age.as_millis() as u64)
@@ -15,8 +15,8 @@ pub(super) fn learned_since(app: &App, now: Millis) -> Millis {
     }
 }
 
-/// Reads what a machine has to learn. `None`: the store is away or resting; then `since` becomes 0, and the machine
-/// decides by the records it has.
+/// Reads a record from the store. `None` if the store is unavailable or paused; then `since` becomes 0, so that
+/// the gate or pool decides by the records it has.
 pub(super) async fn from_the_store<T>(
     app: &App,
     since: &mut Millis,
@@ -26,7 +26,7 @@ pub(super) async fn from_the_store<T>(
         match read.await {
             Ok(records) => return Some(records),
             Err(error) => {
-                tracing::warn!(%error, "the store cannot be asked; records known already are used");
+                tracing::warn!(%error, "the store is unavailable; using cached records");
                 app.store_rest.begin(app.ports.clock.now());
             }
         }

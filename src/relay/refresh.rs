@@ -1,40 +1,48 @@
-//! Fresh OAuth tokens: renewed before they end, by exactly one refresher, stored by compare-and-set.
+//! Renews access tokens: before they expire, by exactly one refresher, stored with compare-and-set. OAuth logins have a
+//! refresh token for it, service accounts a private key.
 //!
-//! The pool elects the refresher. The renewal itself runs as a task of its own: the provider rotates the
-//! refresh token as it answers, so a client that leaves at that moment must not take the answer with it.
-//! Everyone else waits at the pool, which tells each how the renewal ended.
+//! The pool elects the refresher. The renewal runs as its own task, because the provider rotates the refresh
+//! token with its answer, and a client that leaves at that moment must not take the answer along. Everyone else
+//! waits at the pool, which reports the result to each.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use crs_durable::pool::{Command, Outcome, RefreshResult, Reply};
 use crs_durable::{CallId, Millis};
+use http::Request;
 use tracing::Instrument as _;
 
 use super::flight::PickedAccount;
 use super::{failures, records, token_endpoint};
-use crate::account::{Accounts, Refreshed};
+use crate::account::{Accounts, RefreshOutcome, service_account};
 use crate::app::App;
 use crate::error::{Code, Failure};
-use crate::model::account::live::{Credentials, LiveAccount, NewTokens};
+use crate::model::account::key_file;
+use crate::model::account::live::{Credentials, LiveAccount, NewTokens, ServiceAccount};
 use crate::port::clock::within;
 use crate::port::gates::GatesError;
 use crate::port::store::StoreError;
-use crate::store::accounts::Replaced;
+use crate::store::accounts::TokenUpdate;
 
-/// A token that ends within this is renewed first.
+/// A token that expires within this time is renewed first.
 const MARGIN_MS: u64 = 60_000;
 
-/// A little longer than one exchange with the token endpoint may take.
+/// Slightly longer than the timeout of the token endpoint.
 const ELECTION_MS: u64 = 40_000;
 
-/// First pause before renewed tokens are stored once more.
+/// First pause before storing renewed tokens is retried.
 const FIRST_PAUSE_MS: u64 = 10;
 
-/// A refused token may have been spent by another host that is about to store what it got for it: pauses
-/// before each further look. Their sum delays everybody who waits; a store that is slower still marks the
-/// account until its newer record is read.
+/// Pauses before reading the record again after a refused refresh token: another host may have used the token and
+/// be about to store the new one. Their sum delays everyone who waits. If the store takes longer, the account
+/// stays marked until its newer record is read.
 const LOOKS_AFTER_MS: [u64; 4] = [50, 100, 200, 400];
+
+/// Pauses before a read is repeated that failed after a renewal: the new token is stored, and a short outage of the
+/// store must not fail the calls that waited for it.
+const READS_AFTER_MS: [u64; 4] = [50, 200, 500, 1_000];
 
 /// Why the account cannot be used for a call.
 pub(super) struct Unusable {
@@ -46,15 +54,15 @@ pub(super) struct Unusable {
 /// The result of renewing credentials.
 pub(super) enum Renewal {
     Newer(Arc<LiveAccount>),
-    /// There will be none without a new login.
+    /// Renewal needs a new login.
     Refused,
-    /// Not now: the token endpoint, the store or a machine could not be asked.
+    /// Temporary: the token endpoint, the store or the pool could not be reached.
     Failed,
-    /// They are so new that they are not renewed for the provider's refusal alone before this moment.
+    /// The token is so new that a refusal alone does not renew it before this moment.
     TooSoon(Millis),
 }
 
-/// The account with credentials that will last for a call.
+/// Loads the account with credentials that outlast a call.
 pub(super) async fn usable(
     app: &App,
     accounts: &'static dyn Accounts,
@@ -74,7 +82,7 @@ pub(super) async fn usable(
                 outcome: Outcome::Neutral,
             });
         }
-        // Sealed with another key, or not what it should be: only the operator can mend that.
+        // Sealed with another key, or damaged: only the operator can fix it.
         Err(error) => {
             let why = error.to_string();
             let outcome = Outcome::Denied {
@@ -87,12 +95,12 @@ pub(super) async fn usable(
     match staleness(&live, now) {
         None => Ok(live),
         Some(Stale::Soon) => {
-            renew_meanwhile(app, accounts, call, &live).await;
+            Box::pin(renew_meanwhile(app, accounts, call, &live)).await;
             Ok(live)
         }
-        Some(Stale::Ended) => match renewed(app, accounts, call, &live, Reason::Ended).await {
+        Some(Stale::Ended) => match Box::pin(renewed(app, accounts, call, &live, Reason::Ended)).await {
             Renewal::Newer(newer) => Ok(newer),
-            // The pool has marked the account.
+            // The refresher has reported it to the pool.
             Renewal::Refused => Err(unusable(
                 "the access token has ended, and the provider refuses to renew it",
                 Outcome::Neutral,
@@ -109,7 +117,7 @@ pub(super) async fn usable(
     }
 }
 
-/// After a 401: the account with newer credentials than the refused ones, if there can be any.
+/// After a 401: returns the account with credentials newer than the refused ones, if possible.
 pub(super) async fn after_refusal(
     app: &App,
     accounts: &'static dyn Accounts,
@@ -120,7 +128,8 @@ pub(super) async fn after_refusal(
         Credentials::OAuth {
             refresh_token: Some(_),
             ..
-        } => renewed(app, accounts, call, refused, Reason::Refused).await,
+        }
+        | Credentials::ServiceAccount(_) => renewed(app, accounts, call, refused, Reason::Refused).await,
         _ => Renewal::Refused,
     }
 }
@@ -146,11 +155,17 @@ fn staleness(live: &LiveAccount, now: Millis) -> Option<Stale> {
             refresh_token: Some(_),
             ..
         } if *at <= now + MARGIN_MS => Some(Stale::Soon),
+        Credentials::ServiceAccount(account) => match (&account.access_token, account.expires_at) {
+            (None, _) => Some(Stale::Ended),
+            (Some(_), Some(at)) if at <= now => Some(Stale::Ended),
+            (Some(_), Some(at)) if at <= now + MARGIN_MS => Some(Stale::Soon),
+            _ => None,
+        },
         _ => None,
     }
 }
 
-/// The token is good for this call, and somebody should renew it: whoever is first does, and nobody waits.
+/// Starts a renewal for a token that is still good for this call. The first call does it; none waits.
 async fn renew_meanwhile(app: &App, accounts: &'static dyn Accounts, call: CallId, live: &Arc<LiveAccount>) {
     if let Ok(Reply::RefreshElected) = begin(app, accounts, call, live, Waits::No, Reason::Ended).await {
         let (app_, live) = (app.clone(), live.clone());
@@ -161,8 +176,34 @@ async fn renew_meanwhile(app: &App, accounts: &'static dyn Accounts, call: CallI
     }
 }
 
-/// The account with credentials newer than `seen`, renewed here or by whoever is at it.
+/// Returns the account with credentials newer than `seen`, renewed here or by the current refresher.
 async fn renewed(
+    app: &App,
+    accounts: &'static dyn Accounts,
+    call: CallId,
+    seen: &Arc<LiveAccount>,
+    reason: Reason,
+) -> Renewal {
+    match newer_than(app, accounts, call, seen, reason).await {
+        // The operator has replaced the key meanwhile.
+        Renewal::Newer(newer) if lacks_token(&newer) => {
+            match newer_than(app, accounts, call, &newer, Reason::Ended).await {
+                // And once more: the next call will see.
+                Renewal::Newer(newer) if lacks_token(&newer) => Renewal::Failed,
+                renewal => renewal,
+            }
+        }
+        renewal => renewal,
+    }
+}
+
+/// Whether it has credentials with which no call can be sent yet.
+fn lacks_token(live: &LiveAccount) -> bool {
+    matches!(&live.credentials, Credentials::ServiceAccount(account) if account.access_token.is_none())
+}
+
+/// Returns the account with a newer version than `seen`.
+async fn newer_than(
     app: &App,
     accounts: &'static dyn Accounts,
     call: CallId,
@@ -172,25 +213,25 @@ async fn renewed(
     let patience = Duration::from_millis(ELECTION_MS);
     let asked = begin(app, accounts, call, seen, Waits::Yes, reason);
     match within(&*app.ports.clock, patience, asked).await {
-        Some(Ok(Reply::RefreshDone { .. })) => match app.accounts.fresh(&seen.account.id).await {
+        Some(Ok(Reply::RefreshDone { version })) => match newer(app, &seen.account.id, version).await {
             Ok(Some(newer)) => Renewal::Newer(newer),
             Ok(None) => Renewal::Refused,
             Err(_) => Renewal::Failed,
         },
         Some(Ok(Reply::RefreshElected)) => {
-            let (told, outcome) = futures_channel::oneshot::channel();
+            let (sender, outcome) = futures_channel::oneshot::channel();
             let (app_, seen_) = (app.clone(), seen.clone());
             let work = async move {
                 let renewal = renew(&app_, accounts, call, &seen_).await;
-                // Nobody listens any more if the client left; the tokens are stored all the same.
-                let _ = told.send(renewal);
+                // Fails only if the client left; the tokens are stored all the same.
+                let _ = sender.send(renewal);
             };
             app.ports.tasks.spawn(Box::pin(work.in_current_span()));
             outcome.await.unwrap_or(Renewal::Failed)
         }
         Some(Ok(Reply::RefreshRefused { .. })) => Renewal::Refused,
         Some(Ok(Reply::RefreshTooSoon { at })) => Renewal::TooSoon(at),
-        // Whoever was at it failed or takes too long, the account is gone, or its pool cannot be reached.
+        // The refresher failed or takes too long, the account is gone, or its pool is unreachable.
         Some(Ok(_) | Err(_)) | None => Renewal::Failed,
     }
 }
@@ -202,16 +243,16 @@ enum Waits {
     No,
 }
 
-/// Why credentials are to be renewed.
+/// Why credentials need renewal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reason {
-    /// They have ended, or soon will.
+    /// They have expired, or will soon.
     Ended,
     /// The provider refused them.
     Refused,
 }
 
-/// Asks to be the refresher; asking again while one is prolongs that.
+/// Asks the pool to become the refresher. Asking again extends the election.
 async fn begin(
     app: &App,
     accounts: &dyn Accounts,
@@ -232,14 +273,14 @@ async fn begin(
     app.ports.gates.pool(accounts.platform(), begin).await
 }
 
-/// The elected one's work: from reading the credentials again to telling the pool how it went.
+/// The refresher's work: reads the credentials again, renews them, reports to the pool.
 async fn renew(app: &App, accounts: &'static dyn Accounts, call: CallId, seen: &LiveAccount) -> Renewal {
     let account = &seen.account.id;
     let (result, renewal) = match exchange(app, accounts, call, seen).await {
-        Ok(newer) => {
-            let version = newer.account.credential_version;
+        Ok(NewCredentials { version, live }) => {
             tracing::info!(version, "access token renewed");
-            (RefreshResult::Refreshed { version }, Renewal::Newer(newer))
+            let renewal = live.map_or(Renewal::Failed, Renewal::Newer);
+            (RefreshResult::Refreshed { version }, renewal)
         }
         Err(RefreshResult::Refused { why }) => {
             tracing::error!(why, "the account needs a new login");
@@ -258,8 +299,24 @@ async fn end(app: &App, accounts: &dyn Accounts, call: CallId, account: &str, re
         result,
     };
     if let Err(away) = app.ports.gates.pool(accounts.platform(), end).await {
-        // The election ends by itself.
-        tracing::warn!(error = %away, "the pool was not told how a token renewal went");
+        // The election expires by itself.
+        tracing::warn!(error = %away, "the result of a token renewal did not reach the pool");
+    }
+}
+
+/// New credentials that are stored.
+struct NewCredentials {
+    version: u64,
+    /// `None` if the record could not be read afterwards.
+    live: Option<Arc<LiveAccount>>,
+}
+
+impl NewCredentials {
+    fn of(live: Arc<LiveAccount>) -> Self {
+        Self {
+            version: live.account.credential_version,
+            live: Some(live),
+        }
     }
 }
 
@@ -268,33 +325,29 @@ async fn exchange(
     accounts: &dyn Accounts,
     call: CallId,
     seen: &LiveAccount,
-) -> Result<Arc<LiveAccount>, RefreshResult> {
+) -> Result<NewCredentials, RefreshResult> {
     let seen_version = seen.account.credential_version;
     let current = read_again(app, &seen.account.id).await?;
     if current.account.credential_version > seen_version {
-        return Ok(current);
+        return Ok(NewCredentials::of(current));
     }
-    let Credentials::OAuth {
-        refresh_token: Some(refresh_token),
-        ..
-    } = &current.credentials
-    else {
-        return Err(RefreshResult::Refused {
-            why: "the account has no refresh token".to_owned(),
-        });
-    };
-    match ask(app, accounts, &current, refresh_token.reveal()).await {
-        Refreshed::Tokens(tokens) => match store(app, accounts, call, &current, tokens).await {
-            Some(()) => read_again(app, &current.account.id).await,
+    match ask(app, accounts, &current).await {
+        RefreshOutcome::Tokens(tokens) => match store(app, accounts, call, &current, tokens).await {
+            // The renewal succeeded even if this read fails: calls that waited may have better luck.
+            Some(version) => match newer(app, &current.account.id, version).await {
+                Ok(Some(live)) => Ok(NewCredentials::of(live)),
+                Ok(None) => Err(deleted()),
+                Err(_) => Ok(NewCredentials { version, live: None }),
+            },
             None => Err(RefreshResult::Failed),
         },
-        Refreshed::Failed(why) => {
+        RefreshOutcome::Failed(why) => {
             tracing::warn!(why, "token renewal failed");
             Err(RefreshResult::Failed)
         }
-        // Another host may have spent the token a moment ago and be about to store what it got for it: only
-        // if nothing newer appears is it dead.
-        Refreshed::Refused(why) => {
+        // Another host may have used the token a moment ago and be about to store the new one. The token is dead
+        // only if no newer one appears.
+        RefreshOutcome::Refused(why) => {
             let pauses: &[u64] = if app.ports.store.shared() {
                 &LOOKS_AFTER_MS
             } else {
@@ -303,7 +356,9 @@ async fn exchange(
             let mut pauses = pauses.iter();
             loop {
                 match read_again(app, &current.account.id).await {
-                    Ok(newer) if newer.account.credential_version > seen_version => return Ok(newer),
+                    Ok(newer) if newer.account.credential_version > seen_version => {
+                        return Ok(NewCredentials::of(newer));
+                    }
                     _ => {}
                 }
                 let Some(pause) = pauses.next() else {
@@ -318,34 +373,82 @@ async fn exchange(
 async fn read_again(app: &App, account: &str) -> Result<Arc<LiveAccount>, RefreshResult> {
     match app.accounts.fresh(account).await {
         Ok(Some(live)) => Ok(live),
-        Ok(None) => Err(RefreshResult::Refused {
-            why: "the account was deleted".to_owned(),
-        }),
+        Ok(None) => Err(deleted()),
         Err(_) => Err(RefreshResult::Failed),
     }
 }
 
-async fn ask(app: &App, accounts: &dyn Accounts, live: &LiveAccount, refresh_token: &str) -> Refreshed {
-    let request = match accounts.refresh_request(refresh_token, &app.config) {
-        Ok(request) => request,
-        Err(why) => return Refreshed::Failed(why),
-    };
-    match token_endpoint::ask(app, request, live.proxy.clone()).await {
-        Ok((status, body)) => accounts.refreshed(status, &body, app.ports.clock.now()),
-        Err(none) => Refreshed::Failed(none.to_string()),
+fn deleted() -> RefreshResult {
+    RefreshResult::Refused {
+        why: "the account was deleted".to_owned(),
     }
 }
 
-/// Keeps at it while the store is away: the old refresh token may be spent, so these tokens are the
-/// account's only ones. Stays the elected one meanwhile, so that nobody spends the old token again. `None`:
-/// given up, or the account is gone.
+/// The account with credentials of this version or a later one. All calls of a crowd want it at once, so a copy that
+/// one of them has read is used.
+async fn newer(app: &App, account: &str, version: u64) -> Result<Option<Arc<LiveAccount>>, StoreError> {
+    let mut pauses = READS_AFTER_MS.iter();
+    loop {
+        let cached = app.accounts.cached(account);
+        if let Some(live) = cached.filter(|live| live.account.credential_version >= version) {
+            return Ok(Some(live));
+        }
+        match (app.accounts.fresh(account).await, pauses.next()) {
+            (Err(StoreError::Away { .. }), Some(pause)) => {
+                app.ports.clock.sleep(Duration::from_millis(*pause)).await;
+            }
+            (read, _) => return read,
+        }
+    }
+}
+
+async fn ask(app: &App, accounts: &dyn Accounts, live: &LiveAccount) -> RefreshOutcome {
+    let request = match &live.credentials {
+        Credentials::OAuth {
+            refresh_token: Some(token),
+            ..
+        } => accounts
+            .refresh_request(token.reveal(), &app.config)
+            .map_err(RefreshOutcome::Failed),
+        Credentials::ServiceAccount(account) => signed(app, account).await,
+        _ => Err(RefreshOutcome::Refused(
+            "the account has no refresh token".to_owned(),
+        )),
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(outcome) => return outcome,
+    };
+    let (status, body) = match token_endpoint::ask(app, request, live.proxy.clone()).await {
+        Ok(answer) => answer,
+        Err(none) => return RefreshOutcome::Failed(none.to_string()),
+    };
+    let now = app.ports.clock.now();
+    match &live.credentials {
+        Credentials::ServiceAccount(_) => service_account::answered(status, &body, now),
+        _ => accounts.refreshed(status, &body, now),
+    }
+}
+
+/// The request of a service account for a token.
+async fn signed(app: &App, account: &ServiceAccount) -> Result<Request<Bytes>, RefreshOutcome> {
+    let claim = service_account::claim(account, app.ports.clock.now());
+    let key = key_file::der(account.private_key.reveal()).unwrap_or_default();
+    let signature = app.ports.signer.rs256(&key, claim.as_bytes()).await;
+    let signature = signature.map_err(|error| RefreshOutcome::Refused(error.to_string()))?;
+    service_account::request(&app.config.gemini.oauth_url, &claim, &signature).map_err(RefreshOutcome::Failed)
+}
+
+/// Retries while the store is unavailable: the old refresh token may be used up, so these tokens are the
+/// account's only ones. Stays elected meanwhile, so that no other host uses the old token. Returns the version of
+/// the stored credentials; `None` if it gave up or the account is gone.
 async fn store(
     app: &App,
     accounts: &dyn Accounts,
     call: CallId,
     current: &LiveAccount,
     tokens: NewTokens,
-) -> Option<()> {
+) -> Option<u64> {
     let account = &current.account.id;
     let version = current.account.credential_version;
     let mut pause = FIRST_PAUSE_MS;
@@ -355,8 +458,8 @@ async fn store(
             .replace_tokens(account, version, tokens.clone())
             .await
         {
-            Ok(Replaced::Stored { .. } | Replaced::Newer { .. }) => return Some(()),
-            Ok(Replaced::Gone) => return None,
+            Ok(TokenUpdate::Stored { version } | TokenUpdate::Newer { version }) => return Some(version),
+            Ok(TokenUpdate::Gone) => return None,
             Err(error) => tracing::warn!(%error, "renewed tokens are not stored yet"),
         }
         let _ = begin(app, accounts, call, current, Waits::No, Reason::Ended).await;

@@ -1,8 +1,8 @@
-//! Refusals of providers, and how they are passed on to the client.
+//! Providers' refusals, and how they are passed on to the client.
 //!
-//! A refusal that may be about the account or about the request is asked for once more, of another account
-//! ([`Refusals`]). What is passed on are the provider's own words and status, if they are of its protocol;
-//! a page, half a text or none becomes the protocol's own error, with the provider's status ([`tell`]).
+//! A refusal that may concern the account or the request is confirmed by a second account ([`Refusals`]). The
+//! client gets the provider's own words and status if they are in its protocol. An HTML page, a truncated body or
+//! an empty one is replaced by the protocol's own error with the provider's status ([`tell`]).
 
 use std::borrow::Cow;
 
@@ -18,17 +18,17 @@ use crate::error::{Code, Failure};
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// The most characters of a page that a client gets.
+/// Maximum number of characters of a page sent to a client.
 const MOST_WORDS: usize = 300;
 
-/// The refusals that one call has met.
+/// The unconfirmed refusal that a call has received.
 #[derive(Default)]
 pub(super) struct Refusals(Option<Answer>);
 
 impl Refusals {
-    /// One more. `Some`: an account before it has said the same, so this is for the client.
+    /// Adds a refusal. Returns it if an earlier account has refused as well, so that it goes to the client.
     pub(super) fn confirmed(&mut self, mut answer: Answer) -> Option<Answer> {
-        // SDKs try a 429 again, and would meet the same.
+        // SDKs would retry a 429 with the same result.
         answer
             .headers
             .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
@@ -43,8 +43,8 @@ impl Refusals {
         }
     }
 
-    /// No other account is left, and `failure` is the reason. An earlier account's refusal is returned in place of
-    /// it, unless trying again may help.
+    /// No other account is left because of `failure`. Returns the earlier account's refusal instead, unless a
+    /// retry may help.
     pub(super) fn or(&mut self, failure: Failure, attempted: Option<Code>) -> Result<Answer, Failure> {
         let passing = attempted.is_some_and(|code| !matches!(code, Code::NoAccount | Code::PassedOn));
         match self.0.take_if(|_| !passing) {
@@ -54,7 +54,7 @@ impl Refusals {
     }
 }
 
-/// The refusal as a failure, where it does not go to a client: another account is to confirm it, or there is none.
+/// The refusal as a failure, for a refusal that waits for confirmation or has no client.
 pub(super) fn as_failure(answer: &Answer) -> Failure {
     Failure::new(Code::PassedOn, "The provider refused the request.")
         .with_status(answer.status)
@@ -62,12 +62,12 @@ pub(super) fn as_failure(answer: &Answer) -> Failure {
         .with_words(&answer.first)
 }
 
-/// Makes of the account's error what the client's protocol has for it, and keeps the words for the log.
+/// Converts the account's error into the client's protocol, and keeps the original words for the log.
 pub(super) fn tell(answer: &mut Answer, flight: &mut Flight) {
     let (status, body) = (answer.status, answer.first.clone());
     let cut = body.len() >= ERROR_BODY_LIMIT;
     flight.passed_on(&body, cut);
-    let told = if is_json(&body) {
+    let forwarded = if is_json(&body) {
         flight.plan().passed_on(status, &body)
     } else {
         let failure = Failure::new(Code::PassedOn, message(status, &body, cut)).with_status(status);
@@ -75,13 +75,13 @@ pub(super) fn tell(answer: &mut Answer, flight: &mut Flight) {
         let refusal = flight.plan().dialect.refusal(&failure, flight.id(), now);
         Some(refusal.body.into())
     };
-    if let Some(told) = told {
-        answer.first = told;
+    if let Some(forwarded) = forwarded {
+        answer.first = forwarded;
     }
     media::Media::Json.name(&mut answer.headers);
 }
 
-/// Whether the body is an object or a list, as the protocols' errors are, and is all here.
+/// Whether the body is a complete JSON object or list, as the protocols' errors are.
 fn is_json(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
         && serde_json::from_slice::<IgnoredAny>(body).is_ok()
@@ -99,7 +99,7 @@ fn message(status: StatusCode, body: &Bytes, cut: bool) -> String {
     }
 }
 
-/// The visible text of a page: without tags, scripts and styles, in one line.
+/// The visible text of a page in one line, without tags, scripts and styles.
 fn words(page: &str) -> String {
     let mut text = String::new();
     let mut rest: Cow<'_, str> = Cow::Borrowed(page);
@@ -132,7 +132,7 @@ fn words(page: &str) -> String {
     line.chars().take(MOST_WORDS).collect()
 }
 
-/// Whatever the case of ASCII letters.
+/// Searches ASCII case-insensitively.
 fn find(text: &str, what: &str) -> Option<usize> {
     text.as_bytes()
         .windows(what.len())
@@ -154,9 +154,12 @@ mod tests {
     fn a_second_account_confirms() {
         let mut refusals = Refusals::default();
         assert!(refusals.confirmed(answer(403, "first")).is_none());
-        let told = refusals.confirmed(answer(429, "second")).expect("the same class");
-        assert_eq!((told.status.as_u16(), &told.first[..]), (429, &b"second"[..]));
-        assert_eq!(told.headers["x-should-retry"], "false");
+        let forwarded = refusals.confirmed(answer(429, "second")).expect("the same class");
+        assert_eq!(
+            (forwarded.status.as_u16(), &forwarded.first[..]),
+            (429, &b"second"[..])
+        );
+        assert_eq!(forwarded.headers["x-should-retry"], "false");
     }
 
     #[test]
@@ -169,7 +172,7 @@ mod tests {
             assert!(
                 refusals
                     .or(nobody(), attempted)
-                    .is_ok_and(|told| told.first == "theirs")
+                    .is_ok_and(|forwarded| forwarded.first == "theirs")
             );
         }
         // An account that did not refuse may serve soon.
@@ -179,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_page_is_told_in_words() {
-        for (page, told) in [
+        for (page, forwarded) in [
             ("", ""),
             ("  plain\n words ", "plain words"),
             (
@@ -189,7 +192,7 @@ mod tests {
             ("a <script>never closed", "a"),
             ("1 < 2", "1"),
         ] {
-            assert_eq!(words(page), told, "{page}");
+            assert_eq!(words(page), forwarded, "{page}");
         }
         assert_eq!(words(&"ä".repeat(9_999)).chars().count(), MOST_WORDS);
     }

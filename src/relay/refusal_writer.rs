@@ -1,15 +1,15 @@
 //! Writes the counts of refused calls ([`crate::state::refusal_tally`]) to the store.
 //!
-//! A refused call costs a lock and an entry of a map, no message. Counts are written in batches, at most one every
-//! [`WRITE_EVERY`] of a process or isolate: natively by a task of the process, on the edge by a task that the first
-//! refusal of a key after a batch leaves behind its response. So a killed process or an evicted isolate loses what
-//! was refused in the last [`WRITE_EVERY`], and while the store is away counts wait here, bounded in number.
+//! Counting a refused call takes a lock and a map entry, but no message. Each process or isolate writes a batch
+//! at most every [`WRITE_EVERY`]: natively from a background task, on the edge from a task that the first refusal
+//! of a key after a batch starts behind its response. A killed process or an evicted isolate loses the counts of
+//! the last [`WRITE_EVERY`]. While the store is unavailable the counts wait here, limited in number.
 //!
-//! Calls without a key of this relay leave no such task, since nobody's flood of garbage may cost the operator
-//! messages: on the edge their counts are written with those of the next key, or when the operator asks.
+//! On the edge, calls without a key of this relay start no such task, so that a flood of garbage causes no
+//! messages. Their counts are written with those of the next key, or when the operator asks.
 //!
-//! Only hashes of keys are known here. Their ids are read when a batch is written, one round trip for all of them;
-//! the hash of a key that was deleted counts as no key.
+//! Only hashes of keys are known here. Their ids are read when a batch is written, in one round trip; the hash of
+//! a deleted key counts as no key.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -25,18 +25,18 @@ use crate::port::store::StoreError;
 use crate::state::refusal_tally::{Batch, Writing};
 use crate::store::refusals::{LastRefusal, NewRefusals, RefusalPlace};
 
-/// How long a refusal waits for others to be written with. Below the 30 s that a Worker may go on after a response.
+/// Time that a refusal waits for its batch. Below the 30 s that a Worker may run after a response.
 pub const WRITE_EVERY: Duration = Duration::from_secs(10);
 
-/// Counts a call that ends without a provider having been called. `key`: `None` if it presented no key of this relay.
+/// Counts a call that ended before a provider was called. `key`: `None` if the call had no key of this relay.
 pub fn count(app: &App, key: Option<&KeyHash>, call: CallId, failure: &Failure) {
-    // The gate does not know this hash, so nobody does.
+    // The gate does not know this hash, so no key has it.
     let key = key.filter(|_| failure.code != Code::UnknownKey);
     let now = app.ports.clock.now();
     let day = app.refusals.calendar().day(now);
     app.refusal_tally.count(day, key, call, failure, now);
-    // A native process has a task of its own for it.
-    if key.is_some() && app.ports.gates.keeps_events().is_some() && app.refusal_tally.wants_task(now) {
+    // Natively a background task writes them.
+    if key.is_some() && !app.ports.host.outlives_calls() && app.refusal_tally.wants_task(now) {
         let app_ = app.clone();
         app.ports.tasks.spawn(Box::pin(async move {
             app_.ports.clock.sleep(WRITE_EVERY).await;
@@ -46,14 +46,14 @@ pub fn count(app: &App, key: Option<&KeyHash>, call: CallId, failure: &Failure) 
     }
 }
 
-/// [`write()`], with a failure logged: the counts stay, and are tried again with the next.
+/// Like [`write()`], but logs a failure: the counts stay and are written with the next batch.
 pub async fn write_logged(app: &App) {
     if let Err(error) = write(app).await {
         tracing::warn!(%error, "refused calls are not counted in the store yet");
     }
 }
 
-/// Writes everything that was counted, unless somebody else is writing.
+/// Writes all counts, unless another task is writing.
 pub async fn write(app: &App) -> Result<(), StoreError> {
     while let Some(writing) = begin(app) {
         let counts = resolved(app, &writing.batch).await?;
@@ -71,7 +71,7 @@ fn begin(app: &App) -> Option<Writing<'_>> {
         .begin(now, || random::record_id(now, &*app.ports.random))
 }
 
-/// The counts by ids of keys.
+/// Replaces key hashes by key ids.
 async fn resolved(app: &App, batch: &Batch) -> Result<BTreeMap<RefusalPlace, NewRefusals>, StoreError> {
     let mut hashes: Vec<KeyHash> = batch.counts.keys().filter_map(|row| row.key.clone()).collect();
     hashes.sort_unstable();

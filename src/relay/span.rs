@@ -9,14 +9,21 @@ use crs_durable::CallId;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::dialect::call::request_id;
+/// The id by [`request_id`](crate::dialect::call::request_id).
+struct Named(CallId);
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "req_{:032x}", self.0.0)
+    }
+}
 
 /// Spans one call from its arrival to its settlement. [`key_known`] fills in the key.
 pub fn of_call(id: CallId) -> Span {
-    tracing::error_span!("call", request = %request_id(id), key = Empty)
+    tracing::error_span!("call", request = %Named(id), key = Empty)
 }
 
-/// Records the id of the call's key. Must be called once at most, since text formats append values.
+/// Records the id of the call's key. Call it at most once, since text formats append values.
 pub(super) fn key_known(call: &Span, key: &str) {
     call.record("key", key);
 }

@@ -1,11 +1,11 @@
-//! The response's body: the provider's bytes as they come, with the call's settlement in tow.
+//! The response's body: forwards the provider's bytes as they come and settles the call at its end.
 //!
-//! Nothing is buffered: a frame is asked of the provider when the client has room for it. A provider that
-//! breaks off or falls silent becomes an error event of the caller's protocol, if the answer is a stream;
-//! otherwise the connection is cut, so that a half answer is never taken for a whole one.
+//! Nothing is buffered: a frame is read from the provider when the client has room for it. If a provider breaks
+//! off or goes silent, the client of a stream gets an error event of its protocol; other clients' connections are
+//! cut, so that half an answer is never taken for a whole one.
 //!
-//! A converted stream is never silent: what keeps its client waiting becomes comments or the protocol's pings.
-//! A stream that passes as it is gets nothing added.
+//! The client of a converted stream gets comments or pings while it has to wait. A stream that is not converted
+//! gets nothing added.
 
 pub(super) mod early;
 mod pace;
@@ -23,29 +23,30 @@ use super::answer::Answer;
 use super::flight::Flight;
 use super::refusal;
 use crate::dialect::answer::{End, Rewrite};
-use crate::dialect::meter::{Last, Meter};
+use crate::dialect::call::Endpoint;
+use crate::dialect::meter::{LastEvent, Meter};
 use crate::error::{Code, Failure};
+use crate::plan::Plan;
 use crate::port::upstream::{Body, BodyError};
 
 use self::pace::{Due, Limits, Pace};
 
-/// How long a provider's connection may stay open once nothing can follow; the time in which most close it, so
-/// that it can be used again.
+/// Time for the provider to close its connection after the last event. Most do, and the connection can be reused.
 const AFTER_FINAL: Duration = Duration::from_millis(100);
 
-/// How long a converted stream waits for more after the answer's end was named: some hosts name it twice, and
-/// the usage after it.
+/// Time that a converted stream waits for more after the stop reason: some hosts repeat it, followed by the
+/// usage.
 const AFTER_NAMED: Duration = Duration::from_millis(500);
 
-/// The same where bytes pass as they are, and more of them (`[DONE]`, an empty line) may be under way.
-/// Also the time for the usage, if the end was named without it: unbilled tokens cost more than a slow end.
+/// The same for streams that are forwarded unchanged, which may still send `[DONE]` or an empty line. Also the
+/// wait for usage after the stop reason: unbilled tokens cost more than a slow end.
 const AFTER_PASSED: Duration = Duration::from_secs(5);
 
-/// While a provider sends events that the client does not get, the client gets a sign of life, at most this often.
+/// Minimum interval between heartbeats while the provider sends only events that the client does not get.
 const UNSEEN: Duration = Duration::from_millis(500);
 
-/// Turns an answer into the client's response. The flight lives in the body from here on.
-pub(super) fn respond(answer: Answer, flight: Flight) -> Response<Body> {
+/// Turns an answer into the client's response. From here on the body owns the flight.
+pub(super) fn respond(answer: Answer, flight: Box<Flight>) -> Response<Body> {
     let status = answer.status;
     let (headers, body) = RelayedBody::begin(answer, flight);
     let mut response = Response::new(body.boxed_unsync());
@@ -54,18 +55,43 @@ pub(super) fn respond(answer: Answer, flight: Flight) -> Response<Body> {
     response
 }
 
+/// Moves out the provider's headers that go to the client; the others are dropped.
+fn passed_back(plan: &Plan, all: HeaderMap) -> HeaderMap {
+    // Room for the relay's own headers: the call's id and the common ones.
+    let mut headers = HeaderMap::with_capacity(all.len() + 2);
+    let mut passes = false;
+    for (name, value) in all {
+        match name {
+            Some(name) => {
+                passes = plan.passes_back(&name);
+                if passes {
+                    headers.insert(name, value);
+                }
+            }
+            // `into_iter` repeats no name for further values of a header.
+            None if passes => {
+                if let Some(name) = headers.keys().last().cloned() {
+                    headers.append(name, value);
+                }
+            }
+            None => {}
+        }
+    }
+    headers
+}
+
 struct RelayedBody {
     first: Option<Bytes>,
     rest: Option<Body>,
-    /// Makes another body of it.
+    /// Converts the body.
     rewrite: Option<Box<dyn Rewrite>>,
-    /// Bytes that are measured in place of the first ones.
+    /// Bytes for the meter, if they differ from the first ones.
     measured: Option<Bytes>,
-    flight: Flight,
-    /// Bytes still to come, if the provider announced a length.
+    flight: Box<Flight>,
+    /// Remaining bytes, if the provider announced a length.
     left: Option<u64>,
     pace: Pace,
-    /// The client has seen a part of the answer.
+    /// The client has received a part of the answer.
     began: bool,
     done: bool,
 }
@@ -97,14 +123,14 @@ impl http_body::Body for RelayedBody {
             };
             match Pin::new(rest).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers mean nothing to these protocols.
+                    // These protocols do not use trailers.
                     if let Ok(data) = frame.into_data()
                         && let Some(passed) = this.pass(data)
                     {
                         return passed;
                     }
                 }
-                // Everything was said before the connection broke.
+                // The answer was complete before the connection broke.
                 Poll::Ready(Some(Err(_))) if this.all_is_said() => return this.end(),
                 Poll::Ready(Some(Err(broken))) => return this.broke(broken.0),
                 Poll::Ready(None) => return this.end(),
@@ -141,8 +167,8 @@ impl http_body::Body for RelayedBody {
 type PolledFrame = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 impl RelayedBody {
-    /// With the headers of the client's response.
-    fn begin(mut answer: Answer, mut flight: Flight) -> (HeaderMap, Self) {
+    /// Returns the client's response headers and the body.
+    fn begin(mut answer: Answer, mut flight: Box<Flight>) -> (HeaderMap, Self) {
         let plan = flight.plan();
         let meter = if answer.metered {
             plan.meter(flight.call(), &answer.headers)
@@ -153,12 +179,8 @@ impl RelayedBody {
         if !answer.metered {
             refusal::tell(&mut answer, &mut flight);
         }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &answer.headers {
-            if plan.passes_back(name) {
-                headers.append(name.clone(), value.clone());
-            }
-        }
+        let headers = std::mem::take(&mut answer.headers);
+        let mut headers = passed_back(plan, headers);
         flight.identify(&mut headers);
         flight.explain(&mut headers);
         let length = answer
@@ -168,7 +190,7 @@ impl RelayedBody {
             .map(|rest| rest + answer.first.len() as u64)
             .filter(|_| answer.rewrite.is_none());
         if length == Some(0) {
-            // The server never asks an empty body for its end.
+            // The server does not poll an empty body for its end.
             flight.completed();
         }
         let body = Self {
@@ -185,7 +207,7 @@ impl RelayedBody {
         (headers, body)
     }
 
-    /// Hands on what came, or what is made of it; `None`: that is nothing yet.
+    /// Forwards the data, converted if needed; `None` if there is nothing to forward yet.
     fn pass(&mut self, data: Bytes) -> Option<PolledFrame> {
         let now = self.flight.app().ports.clock.ticks();
         self.pace.heard = now;
@@ -193,27 +215,27 @@ impl RelayedBody {
         let (data, measured) = match &mut self.rewrite {
             None => (data, self.measured.take()),
             Some(rewrite) => {
-                self.flight.measures_source(&data);
+                self.flight.feed_source_meter(&data);
                 match rewrite.feed(&data) {
                     Ok(data) => (data, rewrite.measured()),
                     Err(why) => return Some(self.broke(why)),
                 }
             }
         };
-        self.flight.measures(measured.as_ref().unwrap_or(&data));
+        self.flight.feed_meter(measured.as_ref().unwrap_or(&data));
         let data = self.flight.hide(data);
         if data.is_empty() {
-            let silent = Duration::from_micros(now.saturating_sub(self.pace.told));
+            let silent = Duration::from_micros(now.saturating_sub(self.pace.last_sent));
             return (silent >= UNSEEN).then(|| self.sign_of_life()).flatten();
         }
         Some(Poll::Ready(Some(Ok(self.hand_on(data)))))
     }
 
-    /// Tells the client of a converted stream that the answer is under way. Converters write whole events,
-    /// so it is always between two of them.
+    /// A heartbeat for the client of a converted stream. Converters write whole events, so this is always between
+    /// two events.
     fn sign_of_life(&mut self) -> Option<PolledFrame> {
         let alive = self.alive()?;
-        self.pace.told = self.flight.app().ports.clock.ticks();
+        self.pace.last_sent = self.flight.app().ports.clock.ticks();
         Some(Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(alive))))))
     }
 
@@ -223,7 +245,7 @@ impl RelayedBody {
         self.flight.plan().heartbeat(self.flight.call(), self.began)
     }
 
-    /// The time limits while the provider is silent.
+    /// Time limits while the provider is silent.
     fn limits(&self) -> Limits {
         let config = &self.flight.app().config.relay;
         let end = match self.rewrite.as_ref().map(|rewrite| rewrite.end()) {
@@ -231,6 +253,8 @@ impl RelayedBody {
             Some(End::Named) => Some(AFTER_NAMED),
             Some(End::Unmetered) => Some(AFTER_PASSED.min(config.idle)),
             Some(End::Open) => None,
+            // Another image may follow.
+            None if matches!(self.flight.call().endpoint, Endpoint::Images(_)) => None,
             None => self
                 .stream()
                 .is_some_and(Meter::ended)
@@ -245,24 +269,24 @@ impl RelayedBody {
 
     fn hand_on(&mut self, data: Bytes) -> Frame<Bytes> {
         self.began = true;
-        self.pace.told = self.pace.heard;
+        self.pace.last_sent = self.pace.heard;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(data.len() as u64);
             if *left == 0 {
-                // The server stops asking when the announced length is reached.
+                // The server stops polling when the announced length is reached.
                 self.flight.completed();
             }
         }
         Frame::data(data)
     }
 
-    /// The provider closed the body in good order. A stream that did not say it is over was cut short.
+    /// Handles the provider's regular end of the body. A stream without its final event was truncated.
     fn end(&mut self) -> PolledFrame {
         self.rest = None;
         if let Some(mut rewrite) = self.rewrite.take() {
             let last = rewrite.finish();
             self.flight
-                .measures(&rewrite.measured().unwrap_or_else(|| last.clone()));
+                .feed_meter(&rewrite.measured().unwrap_or_else(|| last.clone()));
             let last = self.flight.hide(last);
             if !last.is_empty() {
                 return Poll::Ready(Some(Ok(self.hand_on(last))));
@@ -273,7 +297,7 @@ impl RelayedBody {
             return Poll::Ready(Some(Ok(self.hand_on(held))));
         }
         let last = self.flight.meter_mut().map(Meter::close);
-        if last == Some(Last::Cut) {
+        if last == Some(LastEvent::Cut) {
             return self.broke("the stream ended within an event".to_owned());
         }
         if self.stream().is_some_and(|meter| !meter.ended()) {
@@ -284,7 +308,7 @@ impl RelayedBody {
         Poll::Ready(None)
     }
 
-    /// Whether nothing is lost if the provider sends no more.
+    /// Whether the answer is complete even if the provider sends no more.
     fn all_is_said(&self) -> bool {
         self.stream().is_some_and(Meter::ended)
             || self
@@ -293,28 +317,28 @@ impl RelayedBody {
                 .is_some_and(|rewrite| rewrite.end() != End::Open)
     }
 
-    /// The meter, if the answer is a stream of events.
+    /// The meter, if the answer is an event stream.
     fn stream(&self) -> Option<&Meter> {
         self.flight.meter().filter(|meter| meter.is_stream())
     }
 
     fn broke(&mut self, why: String) -> PolledFrame {
-        let told = "The provider broke off the answer. Please try again.";
-        self.break_off(Failure::new(Code::StreamBroken, told), why)
+        let message = "The provider broke off the answer. Please try again.";
+        self.break_off(Failure::new(Code::StreamBroken, message), why)
     }
 
     fn fell_silent(&mut self) -> PolledFrame {
-        let told = "The provider stopped answering. Please try again.";
+        let message = "The provider stopped answering. Please try again.";
         self.break_off(
-            Failure::new(Code::StreamIdle, told),
+            Failure::new(Code::StreamIdle, message),
             "the provider fell silent".to_owned(),
         )
     }
 
-    /// `detail`: for the operator.
+    /// `detail`: for the operator's log.
     fn break_off(&mut self, failure: Failure, detail: String) -> PolledFrame {
         self.done = true;
-        // Closes the provider's connection now, not when the client has read the error.
+        // Closes the provider's connection now, before the client reads the error.
         self.rest = None;
         self.flight.broke(failure.code, detail.clone());
         let Some(meter) = self.stream() else {
@@ -327,7 +351,7 @@ impl RelayedBody {
                 .dialect
                 .stream_error(self.flight.call().endpoint, &failure, self.flight.id());
         let mut frame = bytes::BytesMut::from(self.flight.held_back());
-        // Ends a half event, and is nothing after a whole one.
+        // An empty line ends a partial event; after a whole event it has no effect.
         if !between_events {
             frame.extend_from_slice(b"\n\n");
         }

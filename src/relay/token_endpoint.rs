@@ -1,4 +1,4 @@
-//! One exchange with a provider's token endpoint, by an account's own way.
+//! One exchange with a provider's token endpoint, over the account's own proxy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::model::account::Proxy;
 use crate::port::clock::within;
 use crate::port::upstream::{BodyError, Route, UpstreamError};
 
-/// Bound on all of it.
+/// Time limit for the whole exchange.
 const EXCHANGE: Duration = Duration::from_secs(30);
 
 /// The answer is missing or incomplete. The text contains nothing of the request.
@@ -27,7 +27,7 @@ pub enum NoAnswer {
     Late,
 }
 
-/// Status and body of the answer, whatever they are.
+/// Returns the status and body of the answer, whatever they are.
 pub async fn ask(
     app: &App,
     request: Request<Bytes>,

@@ -1,16 +1,16 @@
-//! Answers that come compressed although identity was asked for, whether or not they say so (gzip is known by
-//! its first byte): opened as they pass.
+//! Decompresses answers as they pass. They may come compressed although identity was requested, and even without
+//! a `content-encoding` (gzip is detected by its first byte).
 //!
-//! Each chunk gives what can be made of it, in pieces of at most [`PIECE`] bytes, and the next piece is made
-//! when the client has room for it: a few bytes that stand for gigabytes fill no memory. Whoever holds an
-//! answer as a whole has a bound of its own.
+//! Each chunk is decompressed in pieces of at most [`PIECE`] bytes, and the next piece is made when the client
+//! has room for it, so that a decompression bomb fills no memory. Code that reads a whole answer has its own
+//! limit.
 //!
-//! | coding | as it comes |
+//! | coding | support |
 //! | --- | --- |
-//! | `gzip`, `x-gzip` | several members too; sums are checked |
-//! | `deflate` | within zlib's frame, or bare, as some servers have it |
-//! | `br` | on the edge the runtime opens it, and nobody here could |
-//! | `zstd` | windows of at most 8 MiB; sums are checked, but not on the edge |
+//! | `gzip`, `x-gzip` | several members; checksums are verified |
+//! | `deflate` | with zlib's frame or bare, as some servers send it |
+//! | `br` | on the edge by the runtime only |
+//! | `zstd` | windows of at most 8 MiB; checksums are verified, but not on the edge |
 
 #[cfg(not(target_arch = "wasm32"))]
 mod brotli;
@@ -36,36 +36,36 @@ use http_body_util::BodyExt as _;
 
 use crate::port::upstream::{Body, BodyError};
 
-/// The most that one step gives, bytes.
+/// Maximum output of one step, bytes.
 const PIECE: usize = 16 << 10;
 
-/// No answer is packed more often.
+/// Maximum number of codings on one answer.
 const MOST_CODINGS: usize = 3;
 
-/// The result of one decoder step. A step that did nothing needs more input.
+/// The result of one decoder step. A step without progress needs more input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Step {
     read: usize,
     wrote: usize,
 }
 
-/// The body is not what its coding says.
+/// The body does not match its coding.
 #[derive(Debug)]
 struct BrokenBody;
 
 trait Decode: Send {
-    /// Goes on with this input, which is asked for again as far as it was not read.
+    /// Decodes a part of the input. Unread input is passed in again.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody>;
 
-    /// Whether the text may end here.
+    /// Whether the input may end here.
     fn is_whole(&self) -> bool;
 }
 
-/// In the extensions of an answer whose codings were taken off.
+/// Extension of an answer that was decompressed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WasPacked;
 
-/// Whether a body that should be JSON or events begins like gzip: neither begins with that byte.
+/// Whether a body that should be JSON or events begins like gzip; neither begins with this byte.
 pub(super) fn is_gzip(first: &[u8]) -> bool {
     first.first() == Some(&GZIP_MAGIC)
 }
@@ -73,7 +73,7 @@ pub(super) fn is_gzip(first: &[u8]) -> bool {
 /// The first byte of a gzip member, RFC 1952.
 const GZIP_MAGIC: u8 = 0x1f;
 
-/// Opens a body that is gzip without saying so, of which these first bytes are read already.
+/// Decompresses a body that is gzip without a `content-encoding`, and whose first bytes were already read.
 pub(super) fn open_gzip(first: Bytes, body: &mut Body) {
     let nothing = http_body_util::Empty::new().map_err(|never| match never {});
     let rest = std::mem::replace(body, nothing.boxed_unsync());
@@ -83,7 +83,7 @@ pub(super) fn open_gzip(first: Bytes, body: &mut Body) {
     *body = unpacked.boxed_unsync();
 }
 
-/// The answer without its codings; the headers say so. The error names a coding that nobody here can open.
+/// Removes the answer's codings and adjusts its headers. The error names an unsupported coding.
 pub(super) fn opened(answer: Response<Body>) -> Result<Response<Body>, String> {
     let codings = codings(answer.headers())?;
     if codings.is_empty() {
@@ -93,7 +93,7 @@ pub(super) fn opened(answer: Response<Body>) -> Result<Response<Body>, String> {
     head.headers.remove(header::CONTENT_ENCODING);
     head.headers.remove(header::CONTENT_LENGTH);
     head.extensions.insert(WasPacked);
-    // They are named in the order in which they were applied.
+    // The header lists them in the order in which they were applied.
     for decoder in codings.into_iter().rev() {
         body = Unpacked::new(body, decoder).boxed_unsync();
     }
@@ -127,12 +127,12 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Box<dyn Decode>>, String> {
 }
 
 struct Unpacked {
-    /// `None`: it has ended.
+    /// `None` after its end.
     inner: Option<Body>,
     decoder: Box<dyn Decode>,
     input: Bytes,
     scratch: Vec<u8>,
-    /// Whether there was any input: no body at all is an empty text, however it is packed.
+    /// Whether there was any input; an empty body is valid for every coding.
     began: bool,
 }
 
@@ -186,7 +186,7 @@ impl http_body::Body for Unpacked {
                         && !data.is_empty()
                     {
                         this.began = true;
-                        // What is left over belongs to nobody: the decoder was offered it and wanted more.
+                        // The decoder was offered the leftover input and wanted more; there is none.
                         this.input = if this.input.is_empty() {
                             data
                         } else {

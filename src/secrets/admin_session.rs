@@ -1,7 +1,8 @@
-//! Admin sessions: JWTs (HS256) under a sub-key of `JWT_SECRET`. Time is an argument, never read from a clock.
+//! Admin sessions: JWTs (HS256) under a sub-key of `JWT_SECRET`. The time is an argument and never read from a
+//! clock.
 //!
-//! A token says who, in which epoch, and until when. The store's admin record holds the current epoch:
-//! raising it ends all sessions.
+//! A token contains the user, the epoch and the expiry. The stored admin record has the current epoch;
+//! incrementing it ends all sessions.
 
 use chrono::{DateTime, Utc};
 use jwt_compact::alg::Hs256;
@@ -12,36 +13,36 @@ use super::Keyring;
 use crate::port::clock::Millis;
 use crate::port::random::Random;
 
-/// Tokens are a few hundred bytes; more is refused unread.
+/// Maximum length of a token, bytes; real ones have a few hundred.
 const LONGEST: usize = 2048;
 
 /// The claims of a valid token. Times are whole seconds, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Names this session, so that it can be ended alone.
+    /// The session's id, to end it alone.
     pub id: String,
     pub username: String,
     pub epoch: u64,
-    /// When its person logged in; the same in every token of the session.
+    /// The time of the login, the same in every token of the session.
     pub login_at: Millis,
-    /// When this token ends.
+    /// When this token expires.
     pub expires_at: Millis,
-    /// When the session ends: no token of it is good for longer.
+    /// When the session ends; no token of it is valid longer.
     pub last_end: Millis,
 }
 
-/// How long sessions last, in milliseconds.
+/// Lifetimes in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
-    /// Of one token.
+    /// Of a token.
     pub token: u64,
-    /// From the login to the last end, however often it is prolonged.
+    /// Of a session including all renewals.
     pub session: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// No JWT, another algorithm, or not signed by us.
+    /// Not a JWT, another algorithm, or not signed by us.
     #[error("the session token is not valid")]
     Invalid,
     #[error("the session has ended")]
@@ -50,8 +51,8 @@ pub enum SessionError {
     Unmade,
 }
 
-/// `auth_time` and `end` in seconds since 1970. A token of an older version has neither: it can be used to its
-/// end and not be prolonged.
+/// `auth_time` and `end` in Unix seconds. Tokens of older versions have neither: they are valid until they expire
+/// and cannot be renewed.
 #[derive(Serialize, Deserialize)]
 struct Custom {
     sub: String,
@@ -64,7 +65,7 @@ struct Custom {
 }
 
 impl Keyring {
-    /// A new session of `username`, begun by a login at `now`.
+    /// Makes a new session of `username` for a login at `now`.
     pub fn sign_session(
         &self,
         random: &dyn Random,
@@ -88,8 +89,7 @@ impl Keyring {
         )
     }
 
-    /// Another token for a session, `token_ms` long but no longer than the session: whoever ends the session ends
-    /// both.
+    /// Makes another token for a session, valid for `token_ms` but not longer than the session.
     pub fn prolong_session(
         &self,
         session: Session,
@@ -123,7 +123,7 @@ impl Keyring {
         Ok((token, session))
     }
 
-    /// Reads a token: signature first, then time. The caller compares the epoch.
+    /// Verifies a token: first the signature, then the time. The caller compares the epoch.
     pub fn verify_session(&self, token: &str, now: Millis) -> Result<Session, SessionError> {
         if token.len() > LONGEST {
             return Err(SessionError::Invalid);
@@ -158,7 +158,7 @@ impl Keyring {
     }
 }
 
-/// The whole second that `time` milliseconds after `now` are in or end with.
+/// `time` milliseconds after `now`, rounded up to a whole second.
 fn end(now: Millis, time: u64) -> Millis {
     now.saturating_add(time).div_ceil(1000).saturating_mul(1000)
 }

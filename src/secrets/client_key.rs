@@ -1,6 +1,6 @@
-//! Client keys: prefix, 48 random hex digits, 16 hex digits of a check tag over them.
+//! Client keys: a prefix, 48 random hex digits, and 16 hex digits of a check tag over them.
 //!
-//! The tag lets arithmetic refuse garbage, so that a flood of made-up keys costs no I/O. The store knows
+//! The tag allows to refuse garbage by computation alone, so a flood of made-up keys causes no I/O. The store has
 //! only a keyed hash of the whole key.
 
 use hmac::Mac as _;
@@ -14,10 +14,10 @@ use crate::port::random::Random;
 const RANDOM_BYTES: usize = 24;
 const RANDOM_HEX: usize = 48;
 const TAG_HEX: usize = 16;
-/// How much of the random part may be shown: enough to tell keys apart, and 160 bits stay unknown.
+/// Number of random digits that may be shown: enough to recognise a key, while 160 bits stay unknown.
 const SHOWN_HEX: usize = 8;
 
-/// A fresh key. `plain` is handed to the operator once and kept nowhere.
+/// A new key. `plain` is shown to the operator once and never stored.
 #[derive(Debug)]
 pub struct IssuedKey {
     pub plain: Secret,
@@ -45,8 +45,8 @@ impl Keyring {
         }
     }
 
-    /// The hash of a key that this installation issued; `None` for everything else. No I/O, no
-    /// allocation, one or two microseconds; the time says nothing about how much of a tag was right.
+    /// The hash of a key issued by this installation; `None` for everything else. No I/O, no allocation, one or
+    /// two microseconds. The comparison takes constant time.
     pub fn recognise(&self, presented: &str) -> Option<KeyHash> {
         let digits = presented.as_bytes().strip_prefix(self.prefix.as_bytes())?;
         if digits.len() != RANDOM_HEX + TAG_HEX {

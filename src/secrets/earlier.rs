@@ -1,6 +1,6 @@
-//! Keeps two sub-keys of a replaced `ENCRYPTION_KEY`, which recognise the client keys issued under it. The relay
-//! keeps no client key, so it cannot make their tags and hashes anew. They lie in the store, sealed with the key of
-//! today.
+//! Sub-keys of replaced `ENCRYPTION_KEY`s, which recognise the client keys issued under them. The relay does not
+//! store client keys, so it cannot recompute their tags and hashes. The sub-keys are stored sealed with the
+//! current key.
 
 use std::sync::OnceLock;
 
@@ -15,14 +15,14 @@ use crate::model::secret::Secret;
 use crate::port::gates::KeyHash;
 use crate::port::random::Random;
 
-/// The place in the store, which is what the text is sealed for.
+/// The key in the store, which is also the context of the sealing.
 pub const EARLIER: &str = "crs:earlier-keys";
 const FIELD: &str = "keys";
 
-/// Replaced keys that are known at most: each costs a made-up client key a microsecond.
+/// Maximum number of replaced keys; each costs a microsecond per made-up client key.
 const MOST: usize = 8;
 
-/// Learned once, when the store is read.
+/// Set once, when the store is read.
 #[derive(Default)]
 pub(super) struct Earlier(OnceLock<Vec<SubKeys>>);
 
@@ -40,7 +40,7 @@ struct StoredSubKeys {
 }
 
 impl Earlier {
-    /// The time says nothing about how much of a tag was right.
+    /// Takes constant time.
     pub(super) fn recognise(&self, body: &[u8], tag: &[u8], presented: &str) -> Option<KeyHash> {
         let known = self.0.get()?;
         let of = known
@@ -51,7 +51,7 @@ impl Earlier {
 }
 
 impl Keyring {
-    /// Learns of replaced keys from what the store has of them. Only the first call counts.
+    /// Adds replaced keys from the stored value. Only the first call has an effect.
     pub fn learn_earlier(&self, sealed: &str) -> Result<(), SealError> {
         let known = self.earlier_stored(sealed)?.into_iter().map(|stored| {
             let key = |text: &str| {
@@ -75,8 +75,7 @@ impl Keyring {
         serde_json::from_slice(text.reveal().as_bytes()).map_err(|_| SealError::Malformed)
     }
 
-    /// The value to store when this key replaces `replaced`. `before`: the stored value, sealed with
-    /// `replaced`.
+    /// The value to store when this key replaces `replaced`. `before`: the stored value, sealed with `replaced`.
     pub fn with_earlier(
         &self,
         replaced: &Keyring,

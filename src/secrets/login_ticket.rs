@@ -1,7 +1,7 @@
-//! Login tickets: proof, good once and for minutes, that somebody holds `JWT_SECRET`. Who runs the relay logs in with
-//! one when passwords are refused. A ticket needs neither the server nor its store to be made.
+//! Login tickets: one-time, short-lived proofs of knowing `JWT_SECRET`. The operator uses them if passwords are
+//! refused. Making one needs neither the server nor its store.
 //!
-//! A ticket is a JWT (HS256) under a sub-key of its own, so that it is no session's token and none is a ticket.
+//! A ticket is a JWT (HS256) under its own sub-key, so tickets and session tokens cannot be confused.
 
 use chrono::{DateTime, Utc};
 use hkdf::Hkdf;
@@ -14,31 +14,31 @@ use crate::model::secret::Secret;
 use crate::port::clock::Millis;
 use crate::port::random::Random;
 
-/// How long a ticket may be used.
+/// Lifetime of a ticket, milliseconds.
 pub const TICKET_LIFETIME: Millis = 10 * 60 * 1000;
 
-/// How far the clock of the machine that made a ticket may be ahead.
+/// How far the clock of the machine that made a ticket may be ahead, milliseconds.
 const SKEW: Millis = 2 * 60 * 1000;
 
-/// Tickets are about two hundred bytes; more is refused unread.
+/// Maximum length of a ticket, bytes; real ones have about two hundred.
 const LONGEST: usize = 1024;
 
-/// Makes and reads tickets.
+/// Makes and verifies tickets.
 pub struct LoginTickets {
     key: Hs256Key,
 }
 
-/// A ticket that is valid as far as arithmetic can say; whether it was used is for the store to say.
+/// A ticket with a valid signature and time. The store decides whether it was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginTicket {
-    /// Hex; names it in the store.
+    /// Hex; its id in the store.
     pub id: String,
     pub expires_at: Millis,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
-    /// No ticket, or not signed with this secret.
+    /// Not a ticket, or not signed with this secret.
     #[error("the ticket is not valid")]
     Invalid,
     #[error("the ticket has expired")]
@@ -88,7 +88,7 @@ impl LoginTickets {
         Ok((text, ticket))
     }
 
-    /// Reads a ticket: signature first, then time. Costs no I/O.
+    /// Verifies a ticket: first the signature, then the time. No I/O.
     pub fn read(&self, text: &str, now: Millis) -> Result<LoginTicket, TicketError> {
         if text.len() > LONGEST {
             return Err(TicketError::Invalid);
@@ -104,7 +104,7 @@ impl LoginTickets {
         if now >= expires_at {
             return Err(TicketError::Expired);
         }
-        // Its use is remembered until it ends, so an end that is far away is refused.
+        // Its use is remembered until it expires, so a distant expiry is refused.
         if expires_at > now.saturating_add(TICKET_LIFETIME + SKEW) {
             return Err(TicketError::Invalid);
         }

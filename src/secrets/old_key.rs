@@ -1,8 +1,8 @@
-//! Client keys that a claude-relay-service (CRS) handed out, after an import of its data.
+//! Imported client keys of a claude-relay-service (CRS).
 //!
-//! CRS stored `SHA-256(key ‖ ENCRYPTION_KEY)` in hex, and nothing else of a key. So its `ENCRYPTION_KEY` is kept
-//! here as a pepper, and an old key is known by that hash. Such a key has no check tag: it is compared with marks of
-//! the imported hashes, in memory, so that garbage still costs no I/O.
+//! CRS stored only `SHA-256(key ‖ ENCRYPTION_KEY)` in hex. So its `ENCRYPTION_KEY` is kept here as a pepper, and
+//! an old key is recognised by that hash. Such keys have no check tag. They are compared with marks of the
+//! imported hashes in memory, so that garbage still causes no I/O.
 
 use std::ops::RangeInclusive;
 
@@ -14,24 +14,24 @@ use super::{HmacSha256, SALT, keyed, sub_key};
 use crate::model::secret::Secret;
 use crate::port::gates::KeyHash;
 
-/// Bytes of a key that CRS accepts.
+/// Allowed length of a key in CRS, bytes.
 const LENGTHS: RangeInclusive<usize> = 10..=512;
 
-/// The salt that one CRS hashed its keys with.
+/// The pepper with which a CRS hashed its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pepper {
     /// Its `ENCRYPTION_KEY`.
     pub secret: Secret,
-    /// Its `API_KEY_PREFIX`: it refused keys that begin otherwise, whatever their hash.
+    /// Its `API_KEY_PREFIX`; it refused keys with another prefix.
     pub prefix: String,
 }
 
-/// The imported keys, as far as a request needs them.
+/// The imported keys, as needed to recognise them.
 #[derive(Debug, Default)]
 pub struct OldKeys {
     peppers: Vec<Pepper>,
-    /// The first four bytes of each hash, sorted. Without the pepper nobody can aim at them, and of made-up keys
-    /// one in 2^32 per imported key passes, which then costs one look at the store.
+    /// The first four bytes of each hash, sorted. Without the pepper nobody can produce matches on purpose; one
+    /// in 2^32 made-up keys matches per imported key, and costs one read of the store.
     marks: Vec<u32>,
 }
 
@@ -51,7 +51,7 @@ impl OldKeys {
         &self.marks
     }
 
-    /// The hash of a key that was imported; `None` for nearly everything else. No I/O, one hash.
+    /// The hash of an imported key; `None` for almost everything else. No I/O, one hash.
     pub fn recognise(&self, presented: &str) -> Option<KeyHash> {
         if self.marks.is_empty() || !LENGTHS.contains(&presented.len()) {
             return None;
@@ -64,7 +64,7 @@ impl OldKeys {
     }
 }
 
-/// The hash that CRS stored of a key. `pepper`: its `ENCRYPTION_KEY`.
+/// CRS's hash of a key. `pepper`: its `ENCRYPTION_KEY`.
 pub fn old_hash(plain: &str, pepper: &str) -> KeyHash {
     let mut sha = Sha256::new();
     sha.update(plain.as_bytes());
@@ -72,8 +72,8 @@ pub fn old_hash(plain: &str, pepper: &str) -> KeyHash {
     KeyHash(sha.finalize().into())
 }
 
-/// Tells what an imported record was made from, without saying it. Keyed by the CRS's key and not by the one of this
-/// relay, which may change between two imports.
+/// Digests of imported records' sources. Keyed with the CRS's key and not this relay's, which may change between
+/// two imports.
 #[derive(Clone)]
 pub struct SourceDigest(HmacSha256);
 
@@ -94,7 +94,7 @@ impl SourceDigest {
     }
 }
 
-/// The short form of a hash in [`OldKeys`].
+/// The mark of a hash in [`OldKeys`].
 pub fn mark(KeyHash(hash): &KeyHash) -> u32 {
     let [a, b, c, d, ..] = *hash;
     u32::from_be_bytes([a, b, c, d])

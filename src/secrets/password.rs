@@ -1,6 +1,6 @@
-//! Passwords as PHC strings: argon2id with OWASP's parameters (19 MiB, two passes, one lane; "Password
-//! Storage Cheat Sheet"). Both hosts verify the same strings. Each call takes tens of milliseconds of CPU:
-//! run it through `port::Tasks::compute`.
+//! Passwords as PHC strings: argon2id with OWASP's parameters (19 MiB, two passes, one lane; "Password Storage
+//! Cheat Sheet"). Both hosts verify the same strings. Each call takes tens of milliseconds of CPU: run it with
+//! `port::Tasks::compute`.
 
 #[cfg(target_arch = "wasm32")]
 mod edge;
@@ -17,8 +17,7 @@ use self::native as memory;
 use crate::model::secret::Secret;
 use crate::port::random::Random;
 
-/// The hash of no password: verified against when the user is unknown, so that the answer takes the same
-/// time as for a known one.
+/// A hash that no password matches, verified for unknown users so that the answer takes the same time.
 const DUMMY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm8gdXNlciBoYXMgdGhpcw$bm8gcGFzc3dvcmQgaGFzIHRoaXMgaGFzaCBvZiAzMg";
 
@@ -31,7 +30,7 @@ pub enum PasswordError {
     Stored(String),
 }
 
-/// Bytes of a hash that is made here.
+/// Length of new hashes, bytes.
 const OUTPUT: usize = 32;
 
 /// The PHC string to store.
@@ -62,7 +61,7 @@ pub fn hash_password(random: &dyn Random, password: &Secret) -> Result<String, P
     Ok(phc.to_string())
 }
 
-/// Whether `password` is the one `phc` was made of; compared in constant time, with `phc`'s own parameters.
+/// Whether `password` matches `phc`, using its parameters and comparing in constant time.
 pub fn verify_password(phc: &str, password: &Secret) -> Result<bool, PasswordError> {
     let verified = || {
         let stored = PasswordHash::new(phc)?;
@@ -79,7 +78,7 @@ pub fn verify_password(phc: &str, password: &Secret) -> Result<bool, PasswordErr
     verified().map_err(|error| PasswordError::Stored(error.to_string()))
 }
 
-/// The hash, in memory of its own that is given back.
+/// The hash, computed in memory that is freed afterwards.
 fn computed(
     algorithm: Algorithm,
     version: Version,
@@ -102,7 +101,7 @@ fn computed(
     })
 }
 
-/// Does the work of [`verify_password`] and finds nothing.
+/// Takes as long as [`verify_password`] without a result.
 pub fn verify_dummy(password: &Secret) {
     let _ = verify_password(DUMMY, password);
 }

@@ -1,5 +1,5 @@
-//! PKCE ties the two halves of an OAuth sign-in together, RFC 7636: a verifier that only we know, and its
-//! challenge, which the provider is shown first.
+//! PKCE (RFC 7636) binds the two halves of an OAuth sign-in: a secret verifier, and its challenge, which the
+//! provider receives first.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -7,14 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::port::random::Random;
 
-/// 256 random bits as 43 letters that any URL may hold: a verifier, a state, the id of a sign-in.
+/// 256 random bits as 43 URL-safe characters: a verifier, a state, or the id of a sign-in.
 pub fn token(random: &dyn Random) -> String {
     let mut bytes = [0_u8; 32];
     random.fill(&mut bytes);
     BASE64.encode(bytes)
 }
 
-/// The challenge of a verifier by the method `S256`.
+/// The `S256` challenge of a verifier.
 pub fn challenge(verifier: &str) -> String {
     BASE64.encode(Sha256::digest(verifier.as_bytes()))
 }

@@ -1,8 +1,8 @@
-//! Sealed provider secrets: AES-256-GCM with a random 96-bit nonce, bound to the record and the field
-//! they were sealed for, so that a sealed value moved to another place of the store does not open.
+//! Seals provider secrets with AES-256-GCM and a random 96-bit nonce. The record and field are authenticated, so
+//! a sealed value that is moved elsewhere in the store cannot be opened.
 //!
-//! A secret that is sent somewhere can be bound to its destination as well ([`Keyring::seal_for`]): whoever
-//! writes another address into the record gets a secret that does not open.
+//! A secret can also be bound to its destination ([`Keyring::seal_for`]): if another address is written into the
+//! record, the secret cannot be opened.
 //!
 //! Text form: `v1:<id of the sealing key, 8 hex>:<base64 of nonce, ciphertext, tag>`; with a destination it
 //! begins with `v2`.
@@ -16,14 +16,14 @@ use crate::model::secret::Secret;
 use crate::port::random::Random;
 
 const VERSION: &str = "v1";
-/// Of a value that is bound to a destination.
+/// Version of values bound to a destination.
 const BOUND: &str = "v2";
 const NONCE: usize = 12;
 
-/// Why a sealed value does not open. Never holds any of it.
+/// Why a sealed value cannot be opened. Contains nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    #[error("it is no sealed value")]
+    #[error("it is not a sealed value")]
     Malformed,
     #[error("it was sealed with the key {sealed_with}, this is {have}")]
     OtherKey { sealed_with: String, have: String },
@@ -37,7 +37,7 @@ impl Keyring {
         self.sealed(random, VERSION, &context(record_id, field), plain)
     }
 
-    /// Seals `plain` for one field of one record, and for the destination that it may be sent to.
+    /// Seals `plain` for one field of one record and its destination.
     pub fn seal_for(
         &self,
         random: &dyn Random,
@@ -50,13 +50,13 @@ impl Keyring {
         self.sealed(random, BOUND, &aad, plain)
     }
 
-    /// Opens what [`seal`](Self::seal) gave for the same record and field.
+    /// Opens the output of [`seal`](Self::seal) for the same record and field.
     pub fn open(&self, record_id: &str, field: &str, sealed: &str) -> Result<Secret, SealError> {
         self.opened(VERSION, &context(record_id, field), sealed)
     }
 
-    /// Opens what [`seal_for`](Self::seal_for) gave for the same record, field and destination. A value that
-    /// [`seal`](Self::seal) gave, before destinations were part of it, opens for any.
+    /// Opens the output of [`seal_for`](Self::seal_for) for the same record, field and destination. Also opens
+    /// older values made by [`seal`](Self::seal), for any destination.
     pub fn open_for(
         &self,
         record_id: &str,
@@ -119,7 +119,7 @@ pub fn is_bound(sealed: &str) -> bool {
     sealed.starts_with("v2:")
 }
 
-/// Record and field as one unambiguous text: the length says where the record's id ends.
+/// Record and field as one unambiguous text; a length marks the end of the record's id.
 fn context(record_id: &str, field: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + record_id.len() + field.len());
     out.extend_from_slice(&(record_id.len() as u64).to_be_bytes());
@@ -128,8 +128,8 @@ fn context(record_id: &str, field: &str) -> Vec<u8> {
     out
 }
 
-/// The same with a destination. No text of [`context`] is one of these: after the record's id there stands a
-/// length, which begins with zeros, where the name of a field would.
+/// The same with a destination. It never equals a text of [`context`]: there a field's name follows the record's
+/// id, here a length, which begins with zeros.
 fn bound_context(record_id: &str, field: &str, destination: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + record_id.len() + field.len() + destination.len());
     for part in [record_id, field] {

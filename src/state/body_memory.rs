@@ -1,8 +1,8 @@
-//! The bytes of request bodies that are held at once: one budget for the process, or for an isolate.
+//! Limits the memory for request bodies of a process or isolate.
 //!
-//! A body counts by what is allocated for it, from its first byte until an answer begins. Who needs more than
-//! is left waits a moment, and is refused then. One key may hold half of the budget; more only for a single
-//! call, so that whatever is accepted at all can be served.
+//! A body counts with its allocated size, from its first byte until an answer begins. A call that needs more than
+//! is left waits a moment, and is refused then. One key may use half of the budget, or more for a single call, so
+//! that every accepted body can be served.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,16 +12,16 @@ use crate::error::{Code, Failure};
 use crate::port::clock::Clock;
 use crate::port::gates::KeyHash;
 
-/// How long a call waits for others to be done with theirs.
+/// How long a call waits for memory.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often it looks. What waits on the edge may not be woken by another request, so nobody is woken.
+/// Polling interval while waiting; on the edge one request cannot wake another.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Calls that may wait at once.
+/// Maximum number of waiting calls.
 const WAITING: usize = 512;
 
-/// Seconds after which a refused call may come again.
+/// Retry time sent to a refused call, seconds.
 const COME_AGAIN: u64 = 5;
 
 pub struct BodyMemory {
@@ -43,9 +43,9 @@ struct State {
 pub struct BodyFigures {
     /// Bytes held now.
     pub used: usize,
-    /// The most bytes that were ever held.
+    /// Peak memory in use, bytes.
     pub peak: usize,
-    /// Bytes that compressed bodies were unpacked to.
+    /// Total decompressed size of compressed bodies, bytes.
     pub unpacked: u64,
 }
 
@@ -67,7 +67,7 @@ impl BodyMemory {
         }
     }
 
-    /// The share of the budget that is in use, in thousandths.
+    /// The share of the budget in use, permille.
     pub fn permille(&self) -> usize {
         self.state().used.saturating_mul(1000) / self.limit.max(1)
     }
@@ -80,7 +80,7 @@ impl BodyMemory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes so many bytes more, if they are there for a call that has `own`.
+    /// Reserves `more` bytes for a call that holds `own`, if they are available.
     fn take(&self, key: &KeyHash, own: usize, more: usize) -> bool {
         let mut state = self.state();
         let of_key = state.by_key.get(key).copied().unwrap_or(0);
@@ -109,7 +109,7 @@ impl BodyMemory {
     }
 }
 
-/// One call's share of the memory. Dropping it returns the share.
+/// A call's reservation. Dropping it returns the memory.
 pub struct Reservation {
     memory: Arc<BodyMemory>,
     key: KeyHash,
@@ -117,7 +117,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Nothing yet.
+    /// An empty reservation.
     pub fn new(memory: &Arc<BodyMemory>, key: &KeyHash) -> Self {
         Self {
             memory: memory.clone(),
@@ -135,7 +135,7 @@ impl Reservation {
         self.bytes
     }
 
-    /// Holds `bytes` in all, or more if it does already. Waits for others if need be; the failure is a 503.
+    /// Grows the reservation to `bytes` in total, waiting if necessary; fails with a 503.
     pub async fn grow_to(&mut self, bytes: usize, clock: &dyn Clock) -> Result<(), Failure> {
         if self.try_grow_to(bytes) {
             return Ok(());
@@ -159,7 +159,8 @@ impl Reservation {
         Err(full())
     }
 
-    fn try_grow_to(&mut self, bytes: usize) -> bool {
+    /// The same without waiting; `false` if there is no memory.
+    pub fn try_grow_to(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let taken = more == 0 || self.memory.take(&self.key, self.bytes, more);
         if taken {
@@ -168,7 +169,7 @@ impl Reservation {
         taken
     }
 
-    /// Gives back what is over `bytes`.
+    /// Returns the memory above `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.bytes -= less;
@@ -182,7 +183,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A place among those that wait.
+/// A place among the waiting calls.
 struct Waiting(Arc<BodyMemory>);
 
 impl Waiting {

@@ -1,6 +1,6 @@
-//! Calls that were refused before a provider was called, counted until the store has the counts.
+//! Counts calls refused before a provider was called, until the counts are in the store.
 //!
-//! Memory is bounded by [`MOST_ROWS`]. `relay::refusal_writer` writes the counts in batches.
+//! Memory is limited by [`MOST_ROWS`]. `relay::refusal_writer` writes the counts in batches.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use crate::model::calendar::Day;
 use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 
-/// Pairs of key and code that are counted apart between two batches. Calls of more keys count as of no key.
+/// Maximum number of pairs of key and code between two batches. Calls of further keys are counted without a key.
 const MOST_ROWS: usize = 1_000;
 
-/// Longest message that is kept, bytes.
+/// Maximum length of a stored message, bytes.
 const MESSAGE_BYTES: usize = 300;
 
-/// A task that has not come back for this long ended with its request, milliseconds.
+/// Time after which a background task counts as lost, milliseconds.
 const TASK_LOST_MS: u64 = 60_000;
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl RefusalTally {
         lock(self).count(day, key, call, failure, now);
     }
 
-    /// Whether the caller is to leave a task behind that writes: true once until [`Self::task_is_back`].
+    /// Whether the caller must start a background task that writes: true once until [`Self::task_is_back`].
     pub fn wants_task(&self, now: Millis) -> bool {
         let mut state = lock(self);
         let wanted = !is_under_way(state.scheduled, now);
@@ -44,8 +44,8 @@ impl RefusalTally {
         lock(self).scheduled = None;
     }
 
-    /// The batch to write: the one that failed before, or everything counted since. `None` if there is nothing, or if
-    /// somebody else is writing. `fresh`: an id for a new batch.
+    /// The batch to write: one that failed before, or the counts since then. `None` if there is nothing to write
+    /// or another task is writing. `fresh`: creates an id for a new batch.
     pub fn begin(&self, now: Millis, fresh: impl FnOnce() -> String) -> Option<Writing<'_>> {
         let mut state = lock(self);
         if is_under_way(state.writing, now) || (state.batch.is_none() && state.counts.is_empty()) {
@@ -64,11 +64,11 @@ impl RefusalTally {
 #[derive(Default)]
 struct State {
     counts: HashMap<Row, RefusalCount>,
-    /// Taken from `counts`, and not known to be in the store.
+    /// Taken from `counts`, but maybe not in the store.
     batch: Option<Arc<Batch>>,
     /// Since when a batch is being written.
     writing: Option<Millis>,
-    /// Since when a request's task waits to write.
+    /// Since when a request's background task waits to write.
     scheduled: Option<Millis>,
 }
 
@@ -124,17 +124,17 @@ impl State {
     }
 }
 
-/// The batch that is being written. Dropped before it is done, it is tried again later under the same id.
+/// The batch being written. If it is dropped before [`Self::done`], it is written again later under the same id.
 pub struct Writing<'a> {
     tally: &'a RefusalTally,
     pub batch: Arc<Batch>,
 }
 
 impl Writing<'_> {
-    /// The store has the batch.
+    /// Call when the store has the batch.
     pub fn done(self) {
         let mut state = lock(self.tally);
-        // Another task may have written it meanwhile, and taken the next one.
+        // Another task may have written it meanwhile and taken the next one.
         if state
             .batch
             .as_ref()
@@ -151,7 +151,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// Whether a task that began then may still come back. A clock that jumped back must not keep others waiting.
+/// Whether a task that began then may still return. If the clock jumped back, others must not wait.
 fn is_under_way(since: Option<Millis>, now: Millis) -> bool {
     since.is_some_and(|since| since <= now && now - since < TASK_LOST_MS)
 }

@@ -1,7 +1,7 @@
-//! Streams that run in this process or isolate, so that the operator can end them.
+//! Running streams of this process or isolate, so that the operator can end them.
 //!
-//! Only streams are here: other calls end by themselves soon, and would pay for it. A stream registers when its
-//! call begins, before it is admitted, so that none is missed that was admitted just before a key was disabled.
+//! Only streams are registered; other calls end soon by themselves. A stream registers before it is admitted, so
+//! that none is missed if its key gets disabled right after the admission.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,20 +15,20 @@ use futures_util::task::AtomicWaker;
 use crate::error::{Code, Failure};
 use crate::port::gates::KeyHash;
 
-/// Streams are spread over this many locks.
+/// Number of locks over which the streams are distributed.
 const SHARDS: usize = 16;
 
 type Streams = BTreeMap<(KeyHash, CallId), Arc<Lifeline>>;
 
-/// The registry of streams under way.
+/// The registry of running streams.
 pub struct Running {
     shards: [Mutex<Streams>; SHARDS],
     wakes: bool,
 }
 
 impl Running {
-    /// `wakes`: whether one request may wake another's task. On the edge that is an error of the runtime, so a
-    /// stream finds out there when it is polled next: with its next frame, or when its lease is renewed.
+    /// `wakes`: whether one request may wake another's task. The edge runtime forbids that, so there a stream
+    /// notices its end when it is polled next: with its next frame or the renewal of its lease.
     pub fn new(wakes: bool) -> Self {
         Self {
             shards: Default::default(),
@@ -47,7 +47,7 @@ impl Running {
         self.shard(key).remove(&(key.clone(), call));
     }
 
-    /// Ends every stream of a key that may not be used any more.
+    /// Ends all streams of a key that became invalid.
     pub fn end_key(&self, key: &KeyHash) {
         let first = (key.clone(), CallId(0));
         let last = (key.clone(), CallId(u128::MAX));
@@ -56,7 +56,7 @@ impl Running {
         }
     }
 
-    /// Ends one call's stream, whosever it is. Looks at all streams.
+    /// Ends one call's stream, of any key. Searches all streams.
     pub fn end_call(&self, call: CallId) {
         for shard in &self.shards {
             for ((_, running), lifeline) in lock(shard).iter() {
@@ -64,6 +64,13 @@ impl Running {
                     self.cut(lifeline, CallEnd::Released);
                 }
             }
+        }
+    }
+
+    /// Ends one stream of a key.
+    pub fn end(&self, key: &KeyHash, call: CallId, why: CallEnd) {
+        if let Some(lifeline) = self.shard(key).get(&(key.clone(), call)) {
+            self.cut(lifeline, why);
         }
     }
 
@@ -81,10 +88,10 @@ impl Running {
     }
 }
 
-/// Tells one stream that it must end.
+/// Signals a stream to end.
 #[derive(Default)]
 pub(crate) struct Lifeline {
-    /// A [`CallEnd`]; 0: none.
+    /// A [`CallEnd`] as a number; 0: none.
     cut: AtomicU8,
     waker: AtomicWaker,
 }
@@ -93,7 +100,7 @@ const KEY_GONE: u8 = 1;
 const RELEASED: u8 = 2;
 
 impl Lifeline {
-    /// Ends the stream of the request that says so. The first reason stays.
+    /// Ends the stream from within its own request. The first reason counts.
     pub(crate) fn cut(&self, why: CallEnd) {
         self.mark(why);
         self.waker.wake();
@@ -109,7 +116,7 @@ impl Lifeline {
             .compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Why the stream must end, for its client; `None`: it need not.
+    /// Why the stream must end, as a failure for its client; `None` if it need not.
     pub(crate) fn failure(&self) -> Option<Failure> {
         match self.cut.load(Ordering::Acquire) {
             KEY_GONE => Some(Failure::new(
@@ -124,7 +131,7 @@ impl Lifeline {
         }
     }
 
-    /// Ready when the stream must end. Wakes the last task that asked.
+    /// Ready when the stream must end. Wakes the task that polled last.
     pub(crate) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<Failure> {
         self.waker.register(context.waker());
         self.failure().map_or(Poll::Pending, Poll::Ready)

@@ -1,12 +1,12 @@
-//! The provider's cache figures of the last call of each conversation that this process served:
-//! next to the figure of the call after it, that shows where a cache was lost.
+//! Remembers the provider's cache figures of each conversation's last call in this process: compared with the
+//! next call's figures they show where a cache was lost.
 //!
-//! Bounded: the conversations used least recently are forgotten, half at a time.
+//! Limited in size: the least recently used half is dropped.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Conversations remembered at most.
+/// Maximum number of conversations.
 const MOST: usize = 4_096;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ struct Generations {
 }
 
 impl Turns {
-    /// Remembers the share of a session's call that has ended, and tells that of the call before it.
+    /// Stores the cached share of a session's finished call, and returns that of the call before.
     pub fn follow(&self, session: u64, share: f64) -> Option<f64> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let old = turns.old.remove(&session);

@@ -1,9 +1,9 @@
-//! The provider accounts: records with sealed secrets, and opened ones kept in memory for the relay.
+//! Provider accounts: records with sealed secrets, and a cache of decrypted ones for the relay.
 //!
-//! A change of the credentials and a change of the rest never overwrite each other, and of two changes of
-//! the credentials the newer version stays.
+//! Changes of the credentials and changes of other fields never overwrite each other. Of two changes of the
+//! credentials the newer version wins.
 //!
-//! A secret is bound to where it is sent: see `route`. The check is here, where every change passes.
+//! A secret is bound to its destination, see `route`; every change is checked here.
 
 mod live;
 #[cfg(not(target_arch = "wasm32"))]
@@ -19,7 +19,7 @@ use crs_durable::pool::AccountPolicy;
 use super::keys::ACCOUNTS;
 use super::record::{self, Change, Place};
 use crate::model::account::live::{Credentials, NewTokens};
-use crate::model::account::{Account, Platform, Proxy, StoredCredentials};
+use crate::model::account::{Account, Platform, Proxy, StoredCredentials, amazon};
 use crate::model::secret::Secret;
 use crate::port::clock::Clock;
 use crate::port::random::Random;
@@ -28,8 +28,14 @@ use crate::secrets::Keyring;
 
 pub use route::SecretNeeded;
 
-/// The field that an API key is sealed for.
+/// Name of the field of sealed API keys.
 const API_KEY: &str = "apiKey";
+/// The sealed fields of Amazon's access keys.
+const SECRET_ACCESS_KEY: &str = "secretAccessKey";
+const SESSION_TOKEN: &str = "sessionToken";
+/// The sealed fields of a service account.
+const PRIVATE_KEY: &str = "privateKey";
+const ACCESS_TOKEN: &str = "accessToken";
 
 #[derive(Clone)]
 pub struct Accounts {
@@ -40,24 +46,24 @@ pub struct Accounts {
     opened: Arc<Mutex<live::Cache>>,
 }
 
-/// The result of a change of an account.
+/// The result of changing an account.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Edited<E> {
+pub enum EditResult<E> {
     Done(Box<Account>),
     /// There is no such account.
     Unknown,
     /// The change was refused; nothing was written.
     Refused(E),
-    /// The change would send a stored secret to another place than it was given for; nothing was written.
+    /// The change would send a stored secret to a new destination; nothing was written.
     SecretNeeded(SecretNeeded),
 }
 
 /// The result of storing fresh tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replaced {
-    /// They are stored, as this credential version.
+pub enum TokenUpdate {
+    /// The tokens were stored with this credential version.
     Stored { version: u64 },
-    /// The account has newer credentials than the ones these were made from: use those.
+    /// The account has newer credentials, which the caller must use.
     Newer { version: u64 },
     /// The account is gone.
     Gone,
@@ -83,7 +89,7 @@ impl Accounts {
         }
     }
 
-    /// Stores a new account; `false` if its id is there already.
+    /// Stores a new account. Returns `false` if its id exists.
     pub async fn create(&self, account: &Account) -> Result<bool, StoreError> {
         let place = at(&account.id);
         let batch = vec![place.set(record::text(&place, account)?)];
@@ -95,14 +101,14 @@ impl Accounts {
         record::read(&*self.store, &at(id)).await
     }
 
-    /// All accounts, in no order. A record that cannot be read is left out and logged.
+    /// All accounts, unordered. Unreadable records are skipped and logged.
     pub async fn list(&self) -> Result<Vec<Account>, StoreError> {
         let entries = record::entries(&*self.store, ACCOUNTS).await?;
         Ok(super::readable(ACCOUNTS, entries))
     }
 
-    /// The roster of a platform's pool. `no_proxies`: why this host cannot use one
-    /// that has a proxy, see `port::upstream`.
+    /// The roster of a platform's pool. `no_proxies`: why this host cannot use accounts with a proxy, see
+    /// `port::upstream`.
     pub async fn roster(
         &self,
         platform: Platform,
@@ -120,40 +126,40 @@ impl Accounts {
         Ok(accounts.iter().map(policy).collect())
     }
 
-    /// Changes an account. `edit` may refuse: then nothing is changed. It may be called again when others change
-    /// the account meanwhile, so it must depend on nothing but its argument. New credentials get a new version.
+    /// Changes an account. `edit` may refuse, then nothing is changed. It may be called several times if the
+    /// account changes concurrently, so it must depend only on its argument. New credentials get a new version.
     ///
-    /// A change of the way that the secrets take (the provider's address, the proxy) must bring them along.
+    /// A change of the secrets' route (the provider's address, the proxy) must contain the secrets again.
     pub async fn try_update<E: Send>(
         &self,
         id: &str,
         now: Millis,
         mut edit: impl FnMut(&mut Account) -> Result<(), E> + Send,
-    ) -> Result<Edited<E>, StoreError> {
+    ) -> Result<EditResult<E>, StoreError> {
         let mut moved = None;
         let changed = record::change(&*self.store, &at(id), |stored: Option<Account>| {
             let Some(mut account) = stored else {
-                return Change::Leave(Edited::Unknown);
+                return Change::Leave(EditResult::Unknown);
             };
             let before = account.clone();
             if let Err(refused) = edit(&mut account) {
-                return Change::Leave(Edited::Refused(refused));
+                return Change::Leave(EditResult::Refused(refused));
             }
             moved = match self.moved(&before, &account) {
                 Ok(moved) => moved,
-                Err(needed) => return Change::Leave(Edited::SecretNeeded(needed)),
+                Err(needed) => return Change::Leave(EditResult::SecretNeeded(needed)),
             };
             if account.credentials != before.credentials {
                 account.credential_version = account.credential_version.saturating_add(1);
             }
             self.bind(&mut account);
             account.touch(now);
-            Change::write(account.clone(), Edited::Done(Box::new(account)))
+            Change::write(account.clone(), EditResult::Done(Box::new(account)))
         })
         .await;
-        // A write whose answer was lost may have happened.
+        // The write may have happened although its answer was lost.
         self.distrust(id);
-        if let (Ok(Edited::Done(_)), Some(moved)) = (&changed, moved) {
+        if let (Ok(EditResult::Done(_)), Some(moved)) = (&changed, moved) {
             tracing::info!(
                 target: "audit",
                 account = id,
@@ -165,9 +171,9 @@ impl Accounts {
         changed
     }
 
-    /// `false`: there is no such account.
+    /// Returns `false` if the account does not exist.
     pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        // As JSON of any kind: a record that cannot be read must be deletable.
+        // Parsed as any JSON, so that unreadable records can be deleted.
         let gone = record::change(
             &*self.store,
             &at(id),
@@ -181,14 +187,14 @@ impl Accounts {
         gone
     }
 
-    /// Stores refreshed tokens, made from the credentials of version `seen_version`. Touches nothing else
-    /// of the account.
+    /// Stores refreshed tokens that were made from the credentials of version `seen_version`. Changes nothing
+    /// else.
     pub async fn replace_tokens(
         &self,
         id: &str,
         seen_version: u64,
         tokens: NewTokens,
-    ) -> Result<Replaced, StoreError> {
+    ) -> Result<TokenUpdate, StoreError> {
         let access = self.seal(id, "accessToken", &tokens.access_token);
         let refresh = tokens
             .refresh_token
@@ -196,47 +202,60 @@ impl Accounts {
         let now = self.clock.now();
         let replaced = record::change(&*self.store, &at(id), |stored: Option<Account>| {
             let Some(mut account) = stored else {
-                return Change::Leave(Replaced::Gone);
+                return Change::Leave(TokenUpdate::Gone);
             };
-            let StoredCredentials::OAuth {
-                access_token,
-                refresh_token,
-                expires_at,
-                tenant,
-            } = &mut account.credentials
-            else {
-                return Change::Leave(Replaced::Newer {
-                    version: account.credential_version,
-                });
-            };
-            if account.credential_version > seen_version {
-                // Our own write may have been done although its answer was lost.
-                let version = account.credential_version;
-                return Change::Leave(if *access_token == access {
-                    Replaced::Stored { version }
+            let version = account.credential_version;
+            let newer = |own: bool| {
+                // Our own write may have succeeded although its answer was lost.
+                Change::Leave(if own {
+                    TokenUpdate::Stored { version }
                 } else {
-                    Replaced::Newer { version }
-                });
-            }
-            access_token.clone_from(&access);
-            if let Some(refresh) = &refresh {
-                *refresh_token = Some(refresh.clone());
-            }
-            *expires_at = tokens.expires_at;
-            if tenant.is_none() {
-                tenant.clone_from(&tokens.tenant);
+                    TokenUpdate::Newer { version }
+                })
+            };
+            match &mut account.credentials {
+                StoredCredentials::OAuth {
+                    access_token,
+                    refresh_token,
+                    expires_at,
+                    tenant,
+                } => {
+                    if version > seen_version {
+                        return newer(*access_token == access);
+                    }
+                    access_token.clone_from(&access);
+                    if let Some(refresh) = &refresh {
+                        *refresh_token = Some(refresh.clone());
+                    }
+                    *expires_at = tokens.expires_at;
+                    if tenant.is_none() {
+                        tenant.clone_from(&tokens.tenant);
+                    }
+                }
+                StoredCredentials::ServiceAccount {
+                    access_token,
+                    expires_at,
+                    ..
+                } => {
+                    if version > seen_version {
+                        return newer(access_token.as_ref() == Some(&access));
+                    }
+                    *access_token = Some(access.clone());
+                    *expires_at = tokens.expires_at;
+                }
+                _ => return newer(false),
             }
             let version = seen_version.saturating_add(1);
             account.credential_version = version;
             account.touch(now);
-            Change::write(account, Replaced::Stored { version })
+            Change::write(account, TokenUpdate::Stored { version })
         })
         .await;
         self.distrust(id);
         replaced
     }
 
-    /// Keeps what was found out about OAuth credentials: for whom they speak. What is known already stays.
+    /// Persists the tenant found for OAuth credentials, unless one is stored.
     pub async fn learn_tenant(&self, id: &str, found: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         let learned = record::change(&*self.store, &at(id), |stored: Option<Account>| {
@@ -257,12 +276,44 @@ impl Accounts {
         learned
     }
 
-    /// The credentials in the form the store keeps, sealed for the account `id`.
+    /// Seals the credentials of the account `id` for the store.
     pub fn seal_credentials(&self, id: &str, credentials: &Credentials) -> StoredCredentials {
         match credentials {
             Credentials::ApiKey { api_key, base_url } => StoredCredentials::ApiKey {
                 api_key: self.seal_api_key(id, base_url.as_deref(), api_key),
                 base_url: base_url.clone(),
+            },
+            Credentials::AccessKeys(keys) => {
+                let address = amazon::address(&keys.region, keys.base_url.as_deref());
+                let seal = |field: &str, secret: &Secret| self.seal_for(id, field, Some(&address), secret);
+                StoredCredentials::AccessKeys {
+                    access_key_id: keys.access_key_id.clone(),
+                    secret_access_key: seal(SECRET_ACCESS_KEY, &keys.secret_access_key),
+                    session_token: keys
+                        .session_token
+                        .as_ref()
+                        .map(|token| seal(SESSION_TOKEN, token)),
+                    region: keys.region.clone(),
+                    base_url: keys.base_url.clone(),
+                }
+            }
+            Credentials::ServiceAccount(account) => StoredCredentials::ServiceAccount {
+                client_email: account.client_email.clone(),
+                private_key: self.seal_for(
+                    id,
+                    PRIVATE_KEY,
+                    account.base_url.as_deref(),
+                    &account.private_key,
+                ),
+                private_key_id: account.private_key_id.clone(),
+                project: account.project.clone(),
+                region: account.region.clone(),
+                base_url: account.base_url.clone(),
+                access_token: account
+                    .access_token
+                    .as_ref()
+                    .map(|token| self.seal(id, ACCESS_TOKEN, token)),
+                expires_at: account.expires_at,
             },
             Credentials::OAuth {
                 access_token,
@@ -280,7 +331,7 @@ impl Accounts {
         }
     }
 
-    /// The proxy in the form the store keeps: sealed for the account `id`, and what may be shown of it.
+    /// Seals the proxy of the account `id` for the store, and returns its display form beside it.
     pub fn seal_proxy(&self, id: &str, proxy: &Proxy) -> Result<(String, String), StoreError> {
         let text = serde_json::to_string(proxy).map_err(|e| StoreError::Unreadable {
             key: ACCOUNTS.to_owned(),
@@ -290,7 +341,7 @@ impl Accounts {
         Ok((sealed, proxy.shown()))
     }
 
-    /// The account's proxy, opened; `None` if there is none, or it does not open.
+    /// The account's decrypted proxy; `None` if there is none or it cannot be decrypted.
     pub(crate) fn proxy_of(&self, account: &Account) -> Option<Proxy> {
         let sealed = account.proxy.as_ref()?;
         let text = self.keyring.open(&account.id, "proxy", sealed).ok()?;
@@ -299,13 +350,18 @@ impl Accounts {
 
     /// Seals an API key for the account `id` and the host of this address.
     pub(crate) fn seal_api_key(&self, id: &str, base_url: Option<&str>, key: &Secret) -> String {
-        let destination = route::destination(base_url);
-        self.keyring
-            .seal_for(&*self.random, id, API_KEY, &destination, key.reveal())
+        self.seal_for(id, API_KEY, base_url, key)
     }
 
-    /// Seals one of an account's tokens: `accessToken` or `refreshToken`. The configuration says where they are
-    /// sent.
+    /// Seals a secret for the account `id` and the host of this address.
+    pub(crate) fn seal_for(&self, id: &str, field: &str, base_url: Option<&str>, secret: &Secret) -> String {
+        let destination = route::destination(base_url);
+        self.keyring
+            .seal_for(&*self.random, id, field, &destination, secret.reveal())
+    }
+
+    /// Seals one of an account's tokens: `accessToken` or `refreshToken`. They are not bound to a host, because
+    /// the configuration determines it.
     pub(crate) fn seal(&self, id: &str, field: &str, secret: &Secret) -> String {
         self.keyring.seal(&*self.random, id, field, secret.reveal())
     }

@@ -1,7 +1,7 @@
-//! The client keys: records by id, found by the hash of a key.
+//! Client keys: records by id, with an index by hash.
 //!
-//! The record and its entry in the index of hashes change in one atomic step: a key is either found by its
-//! hash and not deleted, or deleted and not found.
+//! A record and its index entry change in one atomic step: a key that is not deleted is always found by its hash,
+//! a deleted one never.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ pub struct ApiKeys {
     store: Arc<dyn Store>,
 }
 
-/// The result of a change of the record.
+/// The result of changing a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeyChange {
     Done(Box<Key>),
     /// There is no such key.
     Unknown,
-    /// The key is deleted (or, when restoring, it is not).
+    /// The key is deleted (or, for a restore, not deleted).
     WrongState,
-    /// Another key came to have this hash: the same key was imported while this one was deleted.
+    /// Another key has this hash: the same key was imported while this one was deleted.
     Taken,
 }
 
@@ -35,12 +35,12 @@ impl ApiKeys {
         Self { store }
     }
 
-    /// Stores a new key; `false` if its id or hash is there already.
+    /// Stores a new key. Returns `false` if its id or hash exists.
     pub async fn create(&self, key: &Key) -> Result<bool, StoreError> {
         self.create_all(std::slice::from_ref(key)).await
     }
 
-    /// Stores new keys, all of them or none; `false` if an id or a hash is there already.
+    /// Stores all new keys or none. Returns `false` if an id or a hash exists.
     pub async fn create_all(&self, keys: &[Key]) -> Result<bool, StoreError> {
         let mut guards = Vec::with_capacity(keys.len() * 2);
         let mut batch = Vec::with_capacity(keys.len() * 2);
@@ -57,7 +57,7 @@ impl ApiKeys {
         record::read(&*self.store, &at(id)).await
     }
 
-    /// All keys, deleted ones too, in no order. A record that cannot be read is left out and logged.
+    /// All keys including deleted ones, unordered. Unreadable records are skipped and logged.
     pub async fn list(&self) -> Result<Vec<Key>, StoreError> {
         let entries = record::entries(&*self.store, API_KEYS).await?;
         Ok(super::readable(API_KEYS, entries))
@@ -70,12 +70,12 @@ impl ApiKeys {
             return Ok(None);
         };
         let key = self.get(&String::from_utf8_lossy(&id)).await?;
-        // Between the two reads the key may have been deleted.
+        // The key may have been deleted between the two reads.
         Ok(key.filter(|key| key.deleted_at.is_none() && key.hash == hash))
     }
 
-    /// The ids of the keys with these hashes, in the same order and one round trip. `None`: there is no such key, or
-    /// it is deleted.
+    /// The ids of the keys with these hashes, in the same order; one round trip. `None` for unknown and deleted
+    /// keys.
     pub async fn ids(&self, hashes: &[KeyHash]) -> Result<Vec<Option<String>>, StoreError> {
         if hashes.is_empty() {
             return Ok(Vec::new());
@@ -92,7 +92,7 @@ impl ApiKeys {
         Ok(ids.into_iter().map(|id| id.map(text)).collect())
     }
 
-    /// Those of these keys that are there, deleted ones too, in one round trip.
+    /// The existing ones of these keys, including deleted ones; one round trip.
     pub async fn some(&self, ids: &[&str]) -> Result<Vec<Key>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -109,8 +109,8 @@ impl ApiKeys {
         Ok(super::readable(API_KEYS, entries.collect()))
     }
 
-    /// Changes a key that is not deleted. `edit` may be called again when others change it meanwhile, so
-    /// it must depend on nothing but its argument.
+    /// Changes a key that is not deleted. `edit` may be called several times if the key changes concurrently, so
+    /// it must depend only on its argument.
     pub async fn update(
         &self,
         id: &str,
@@ -127,7 +127,7 @@ impl ApiKeys {
         Ok(change)
     }
 
-    /// [`update`](Self::update), where `edit` may refuse: then nothing is changed.
+    /// Like [`update`](Self::update), but `edit` may refuse, then nothing is changed.
     pub async fn try_update<E: Send>(
         &self,
         id: &str,
@@ -151,7 +151,7 @@ impl ApiKeys {
         .await
     }
 
-    /// Soft deletion: nobody finds the key by its hash any more, and it can be restored.
+    /// Soft deletion: the key is no longer found by its hash, but can be restored.
     pub async fn delete(&self, id: &str, now: Millis) -> Result<KeyChange, StoreError> {
         record::change(&*self.store, &at(id), |stored: Option<Key>| {
             let Some(mut key) = stored else {
@@ -175,9 +175,8 @@ impl ApiKeys {
         .await
     }
 
-    /// Gives the key a new secret in place of the one with the hash `old`: from then on it is found by the new
-    /// hash only. [`KeyChange::Taken`]: the key has another secret than `old` by now, so somebody else
-    /// replaced it at the same time.
+    /// Replaces the secret with the hash `old`; from then on the key is found only by the new hash.
+    /// [`KeyChange::Taken`]: the secret is no longer `old`, because it was replaced concurrently.
     pub async fn rotate(
         &self,
         id: &str,
@@ -192,7 +191,7 @@ impl ApiKeys {
             if key.deleted_at.is_some() {
                 return Change::Leave(KeyChange::WrongState);
             }
-            // A write whose answer was lost may have been done.
+            // The write may have happened although its answer was lost.
             if key.hash == hash {
                 return Change::Leave(KeyChange::Done(Box::new(key)));
             }
@@ -218,7 +217,7 @@ impl ApiKeys {
         .await
     }
 
-    /// Takes away the record of a deleted key for good. [`KeyChange::WrongState`]: the key is not deleted.
+    /// Deletes the record of a deleted key. [`KeyChange::WrongState`]: the key is not deleted.
     pub async fn purge(&self, id: &str) -> Result<KeyChange, StoreError> {
         record::change(&*self.store, &at(id), |stored: Option<Key>| match stored {
             None => Change::Leave(KeyChange::Unknown),

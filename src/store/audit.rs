@@ -1,9 +1,9 @@
-//! Who changed what: the entries of the audit log, written in the same atomic step as the change.
+//! The audit log: who changed what. Entries are written in the same atomic step as the change.
 //!
-//! [`Audited`] is the store that everything else is given. It sees each write of a record that an admin may change,
-//! compares it with the text its guard holds, and adds the entry's commands to the same batch. Such a write outside
-//! of an atomic step, or without a guard, fails. What is not a record (a pool's state, a login) is written by
-//! [`AuditLog::event`].
+//! All other code uses the store through [`AuditingStore`]. It inspects each write of a record that admins may
+//! change, compares it with the text in its guard, and adds the commands for the entry to the same batch. Such a
+//! write fails outside of an atomic step or without a guard. Changes that do not concern records (a pool's state,
+//! a login) are logged by [`AuditLog::event`].
 
 mod actor;
 mod diff;
@@ -24,12 +24,12 @@ use crate::port::store::{Command, Store, StoreError};
 
 pub use actor::{Actor, act_as, acting, scope};
 pub use read::{AuditFilter, AuditPosition};
-pub use store::Audited;
+pub use store::AuditingStore;
 
 /// Milliseconds of a day.
 const DAY: Millis = 86_400_000;
 
-/// One entry. `id` comes first: entries of the same millisecond are ordered by their text.
+/// One entry. `id` comes first because entries of the same millisecond are ordered by their text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
@@ -39,11 +39,11 @@ pub struct Entry {
     pub by: Actor,
     /// `key.update`
     pub action: String,
-    /// `key:<id>`, or the name of what there is only one of.
+    /// `key:<id>`, or the name of a singleton.
     pub subject: String,
     #[serde(default)]
     pub name: String,
-    /// How many events of the same kind this entry stands for.
+    /// The number of events combined in this entry.
     #[serde(default = "one")]
     pub count: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -54,7 +54,7 @@ fn one() -> u64 {
     1
 }
 
-/// A field that changed. `secret`: its values are not stored here.
+/// A changed field. `secret`: its values are not stored here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldChange {
     pub field: String,
@@ -66,14 +66,14 @@ pub struct FieldChange {
     pub secret: bool,
 }
 
-/// The log of changes: by month, so that old ones expire as a whole.
+/// The audit log, stored by month so that old months expire as a whole.
 #[derive(Clone)]
 pub struct AuditLog {
-    /// Not [`Audited`]: entries themselves are not audited.
+    /// Not [`AuditingStore`]: entries are not audited themselves.
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    /// Days that entries are kept.
+    /// Retention, days.
     days: u32,
     refused: Arc<refused::RefusedLogins>,
 }
@@ -89,8 +89,8 @@ impl AuditLog {
         }
     }
 
-    /// Writes an entry on its own, by the actor of the running request. Call it before what it tells of, where the
-    /// two cannot be one atomic step: then nothing happens unseen.
+    /// Writes an entry for the actor of the running request. Call it before an action that cannot be atomic with
+    /// its entry, so that nothing happens unlogged.
     pub async fn event(&self, action: &str, subject: String, name: &str) -> Result<(), StoreError> {
         let entry = self.entry(acting(), action, subject, name.to_owned(), Vec::new());
         let commands = self.append(std::slice::from_ref(&entry))?;

@@ -1,5 +1,5 @@
-//! How often strangers may ask for statistics. Kept in memory only, for each process or isolate: what it protects is the
-//! store and the gates, and an answer costs little.
+//! Limits how often strangers may ask for statistics. Kept in memory per process or isolate: it protects the
+//! store and the gates, and an answer is cheap.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,13 +7,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::port::clock::Millis;
 
-/// Sources remembered at most; those used least recently are forgotten, half at a time.
+/// Maximum number of remembered sources. The least recently used half is forgotten.
 const MOST: usize = 8_192;
 
-/// Who asks, or whom it is about.
+/// The caller, or the key that is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// An address of IPv4, or 64 bits of IPv6, which is what one household or machine has. `None`: not known.
+    /// An IPv4 address, or the first 64 bits of an IPv6 address, as used by one household or machine. `None` if
+    /// unknown.
     Address(Option<u64>),
     /// A key, by its hash.
     Key(String),
@@ -27,7 +28,7 @@ impl Source {
         }))
     }
 
-    /// How many calls may come at once, and after how many milliseconds there may be one more.
+    /// The burst size, and the interval for one more call in milliseconds.
     fn rule(&self) -> (u64, u64) {
         match self {
             Self::Address(_) => (60, 1_000),
@@ -39,7 +40,7 @@ impl Source {
 #[derive(Default)]
 pub struct Brake(Mutex<Generations>);
 
-/// When each source has all its calls free again.
+/// The time at which each source has its full burst again.
 #[derive(Default)]
 struct Generations {
     young: HashMap<Source, Millis>,
@@ -47,7 +48,7 @@ struct Generations {
 }
 
 impl Brake {
-    /// Takes `weight` calls of the source's; fails with the milliseconds after which they may be taken.
+    /// Takes `weight` calls from the source's budget. Fails with the milliseconds until they are available.
     pub fn take(&self, source: Source, weight: u64, now: Millis) -> Result<(), Millis> {
         let (burst, every) = source.rule();
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +56,7 @@ impl Brake {
             .old
             .remove(&source)
             .or_else(|| sources.young.get(&source).copied());
-        // A clock that jumped back must not keep anybody out for longer than the rule.
+        // If the clock jumped back, nobody must wait longer than the rule says.
         let free_at = known.unwrap_or(now).clamp(now, now + burst * every);
         let taken = free_at + weight.min(burst) * every;
         let wait = taken.saturating_sub(now + burst * every);

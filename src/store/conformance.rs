@@ -1,5 +1,5 @@
-//! The behaviour that every backend must have. A backend's own tests call [`run`], and [`differential`] to
-//! be compared with the memory backend over random histories.
+//! The behaviour required of every backend. A backend's tests call [`run`], and [`differential`] to compare it
+//! with the memory backend over random histories.
 
 mod atomic;
 mod batches;
@@ -19,7 +19,7 @@ use crate::port::clock::Millis;
 use crate::port::clock::movable::Movable;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
-/// Where a movable clock starts; between [`PAST`] and [`FUTURE`], as every real one is.
+/// Start time of a movable clock, between [`PAST`] and [`FUTURE`].
 pub(crate) const START: Millis = 1_700_000_000_000;
 pub(crate) const PAST: Millis = 1_000_000_000_000;
 pub(crate) const FUTURE: Millis = 4_000_000_000_000;
@@ -43,7 +43,7 @@ pub(crate) async fn run(subject: &Subject) {
     crowds::run(subject).await;
 }
 
-/// Names the case before it runs, so that a failure tells which it was.
+/// Prints the name of each case before it runs, so that a failure shows it.
 macro_rules! cases {
     ($subject:expr, $($case:ident),+ $(,)?) => {$(
         println!("{}: {}", $subject.store.kind(), stringify!($case));
@@ -72,7 +72,7 @@ impl Subject {
         }
     }
 
-    /// The command is refused because of the type of what is at its key, and says at which.
+    /// Asserts that the command is refused because of the type at its key, and that the error names the key.
     async fn is_of_another_type(&self, command: Command) {
         let (key, name) = (command.key().to_owned(), command.name());
         match self.fails(command).await {
@@ -83,7 +83,8 @@ impl Subject {
         }
     }
 
-    /// The command is refused because of what is at its key or what it brings, and says at which.
+    /// Asserts that the command is refused because of the value at its key or its argument, and that the error
+    /// names the key.
     async fn is_unreadable(&self, command: Command) {
         let (key, name) = (command.key().to_owned(), command.name());
         match self.fails(command).await {
@@ -276,7 +277,7 @@ fn zcut(key: &str, min: f64, max: f64) -> Command {
     }
 }
 
-/// The members of a page, for what their scores do not matter.
+/// The members of a page without their scores.
 fn members(reply: Reply) -> Vec<String> {
     match reply {
         Reply::Scored(entries) => entries.into_iter().map(|(member, _)| member).collect(),
@@ -284,7 +285,7 @@ fn members(reply: Reply) -> Vec<String> {
     }
 }
 
-/// Entries and members come in no order; for comparing they get one.
+/// Sorts entries and members, whose order is undefined, to compare them.
 fn sorted(mut reply: Reply) -> Reply {
     match &mut reply {
         Reply::Entries(entries) => entries.sort(),

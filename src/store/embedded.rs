@@ -1,11 +1,11 @@
-//! The store in one file beside the relay. What is acknowledged is on disk.
+//! The store in one file beside the relay. Acknowledged writes are on disk.
 //!
-//! One thread writes. It takes all the calls that wait, runs them in one transaction, makes that
-//! durable with one `fsync` and then answers them, so callers at the same moment share the cost of the
-//! disk. Reads go past it: they see the last durable state, which holds every acknowledged write. A
-//! process that is killed at any moment leaves a file that opens again, with all of that in it.
+//! One thread writes. It takes all waiting calls, runs them in one transaction, makes it durable with one `fsync`
+//! and then answers them, so concurrent callers share the cost of the disk. Reads bypass the thread: they see the
+//! last durable state, which contains every acknowledged write. If the process is killed at any moment, the file
+//! can be opened again and contains them all.
 //!
-//! The file belongs to one process at a time.
+//! Only one process can open the file at a time.
 
 mod group;
 mod layout;
@@ -33,32 +33,31 @@ use writer::{Answer, Call, Job, Writer};
 
 const KIND: &str = "embedded";
 
-/// A read of up to so many rows runs where it is asked for. They lie on few pages, mostly in memory, and
-/// take some microseconds, less than handing them to another thread and back. A longer one does go to
-/// another thread, so that no stream waits for it.
+/// Reads of up to this many rows run in place: the rows are on few pages, mostly in memory, and take
+/// microseconds, less than a thread switch. Longer reads run on another thread, so that they block no stream.
 const READ_HERE: u32 = 64;
 
 pub struct Embedded {
     shared: Arc<Shared>,
-    /// Both `None` only while this is dropped.
+    /// Both are `None` only during drop.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     clock: Arc<dyn Clock>,
-    /// `None` after a failure of the disk, until the file could be opened anew.
+    /// `None` after a disk failure, until the file can be opened again.
     database: RwLock<Option<Database>>,
     commits: AtomicU64,
 }
 
-/// Why a command or a transaction did not go through.
+/// Why a command or a transaction failed.
 enum Fault {
-    /// It is this command's own; others are not concerned.
+    /// Concerns this command only.
     Command(StoreError),
-    /// A read is longer than it may be here.
+    /// The read exceeds the limit for reads in place.
     Long,
-    /// An atomic batch failed with some of it done; the transaction is of no use any more.
+    /// An atomic batch failed after some of its changes; the transaction must be discarded.
     Spoiled {
         call: usize,
         error: StoreError,
@@ -67,8 +66,8 @@ enum Fault {
 }
 
 impl Embedded {
-    /// Opens the file, or makes it, readable by its owner only; its directory must be there. Blocks: a
-    /// file that was not closed properly is read through first.
+    /// Opens the file or creates it, readable by its owner only. The directory must exist. Blocks: a file that
+    /// was not closed properly is checked first.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Embedded, OpenError> {
         Embedded::with(clock, open::file(path)?)
     }
@@ -94,23 +93,24 @@ impl Embedded {
         })
     }
 
-    /// Transactions made durable since the file was opened: with many callers at once, fewer than calls.
+    /// Number of durable transactions since the file was opened; lower than the number of calls if callers share
+    /// transactions.
     #[cfg(test)]
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Removes what has ended. The writer does so by itself every now and then.
+    /// Removes expired keys. The writer also does so from time to time.
     #[cfg(test)]
     pub async fn sweep(&self) -> Result<(), StoreError> {
         self.write(Job::Sweep).await
     }
 
-    /// Queues the job at the first poll; waits until it is done and durable. A caller that leaves before
-    /// takes nothing back.
+    /// Queues the job at the first poll, and waits until it is durable. Dropping the future does not cancel the
+    /// job.
     async fn write<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        // To a writer that is gone this is lost, and so is `answer`.
+        // If the writer is gone, the job and `answer` are dropped.
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job(answer)));
         answered
             .await
@@ -132,11 +132,11 @@ impl Embedded {
 }
 
 impl Drop for Embedded {
-    /// Waits for the writer to finish what it has, and closes the file.
+    /// Waits until the writer has finished its jobs, and closes the file.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
-            // If it panicked, that has been said.
+            // A panic was already reported.
             let _ = writer.join();
         }
         self.shared
@@ -225,8 +225,7 @@ impl Fault {
     }
 }
 
-/// A failure of the disk. What was asked for may have been done all the same, and the next call may
-/// well succeed.
+/// A disk failure. The write may have happened all the same, and the next call may succeed.
 fn away(reason: impl Into<String>) -> StoreError {
     StoreError::Away {
         kind: KIND,

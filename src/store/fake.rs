@@ -1,4 +1,4 @@
-//! A store for tests of what is built on stores: the memory backend, with switches for trouble.
+//! A store for tests: the memory backend with switches for failures.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,14 +14,17 @@ use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
 pub(crate) struct FakeStore {
     memory: Memory,
-    /// Every call fails, having done nothing.
+    /// Every call fails without any effect.
     pub(crate) away: AtomicBool,
-    /// Writes fail, reads do not: the disk is full.
+    /// Writes fail, reads succeed, as with a full disk.
     pub(crate) full: AtomicBool,
-    /// The next atomic batch is done, but its answer is lost.
+    /// The next atomic batch is executed, but its answer is lost.
     pub(crate) lose_answer: AtomicBool,
+    /// Number of reads that fail after the next atomic batch.
+    pub(crate) fail_reads_after: AtomicUsize,
+    failing_reads: AtomicUsize,
     pub(crate) calls: AtomicUsize,
-    /// All writes ever done, as text, to look for what must not be there.
+    /// All writes as text, to check that some data was never written.
     done: Mutex<String>,
 }
 
@@ -38,6 +41,8 @@ impl FakeStore {
             away: AtomicBool::new(false),
             full: AtomicBool::new(false),
             lose_answer: AtomicBool::new(false),
+            fail_reads_after: AtomicUsize::new(0),
+            failing_reads: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             done: Mutex::default(),
         }
@@ -85,7 +90,7 @@ impl FakeStore {
         }
     }
 
-    /// Lets others run in between, as a real store does.
+    /// Yields to other tasks, as a real store does.
     async fn enter(&self) -> Result<(), StoreError> {
         tokio::task::yield_now().await;
         self.calls.fetch_add(1, Ordering::SeqCst);
@@ -124,6 +129,16 @@ impl Store for FakeStore {
         if self.full.load(Ordering::SeqCst) && batch.iter().any(is_write) {
             return Err(away());
         }
+        let is_read = !batch.iter().any(is_write);
+        let one_less = |reads: usize| reads.checked_sub(1);
+        let fails = is_read
+            && self
+                .failing_reads
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+                .is_ok();
+        if fails {
+            return Err(away());
+        }
         self.note(&batch);
         self.memory.run(batch).await
     }
@@ -137,6 +152,8 @@ impl Store for FakeStore {
         let applied = self.memory.atomically(guards, batch).await?;
         if applied == Applied::Yes {
             self.note(&noted);
+            let reads = self.fail_reads_after.swap(0, Ordering::SeqCst);
+            self.failing_reads.fetch_add(reads, Ordering::SeqCst);
             if self.lose_answer.swap(false, Ordering::SeqCst) {
                 return Err(away());
             }

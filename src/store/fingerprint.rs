@@ -1,5 +1,5 @@
-//! The fingerprint of `ENCRYPTION_KEY`: stored at the first start, compared at every other. With a wrong
-//! key nothing sealed would open and no client key would be known, so the start is refused instead.
+//! The fingerprint of `ENCRYPTION_KEY`, stored at the first start and compared at every later one. With a wrong
+//! key no secret could be decrypted and no client key recognised, so the start is refused.
 
 use bytes::Bytes;
 
@@ -23,8 +23,8 @@ pub enum FingerprintError {
     Store(#[from] StoreError),
 }
 
-/// Stores the fingerprint if the store has none, and compares it otherwise. If two processes with different
-/// keys start on an empty store at the same time, one of them is refused.
+/// Stores the fingerprint if there is none, or compares it. If two processes with different keys start on an
+/// empty store, one of them is refused.
 pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(), FingerprintError> {
     let (mut stored, earlier) = stored_fingerprint(store).await?;
     if stored.is_none() {
@@ -46,7 +46,7 @@ pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(
     let expected = stored.unwrap_or_default();
     if expected == keyring.fingerprint() {
         if let Some(Err(error)) = earlier.map(|sealed| keyring.learn_earlier(&sealed)) {
-            tracing::error!(%error, "client keys from before ENCRYPTION_KEY was changed are not known: what the store has of that key cannot be read");
+            tracing::error!(%error, "client keys made under an earlier ENCRYPTION_KEY are not recognised: the stored sub-keys cannot be read");
         }
         Ok(())
     } else {
@@ -57,7 +57,7 @@ pub async fn check_fingerprint(store: &dyn Store, keyring: &Keyring) -> Result<(
     }
 }
 
-/// What a claude-relay-service has in its database, and this relay never writes.
+/// Keys in the database of a claude-relay-service that this relay never writes.
 const OF_CRS: [&str; 7] = [
     "apikey:hash_map",
     "apikey:index:version",
@@ -68,7 +68,7 @@ const OF_CRS: [&str; 7] = [
     "system:migrated:version",
 ];
 
-/// Refuses the database of a claude-relay-service. Asked before a first start writes anything.
+/// Refuses the database of a claude-relay-service, before a first start writes anything.
 pub async fn refuse_crs(store: &dyn Store) -> Result<(), FingerprintError> {
     let own = Command::Exists {
         key: keys::FINGERPRINT.to_owned(),
@@ -82,7 +82,7 @@ pub async fn refuse_crs(store: &dyn Store) -> Result<(), FingerprintError> {
     Ok(())
 }
 
-/// The fingerprint, and what is kept of keys that were replaced; one round trip.
+/// The fingerprint, and the sealed sub-keys of replaced keys; one round trip.
 async fn stored_fingerprint(store: &dyn Store) -> Result<(Option<String>, Option<String>), StoreError> {
     let get = |key: &str| Command::Get { key: key.to_owned() };
     let replies = store.run(vec![get(keys::FINGERPRINT), get(EARLIER)]).await?;

@@ -1,23 +1,23 @@
-//! A value that was read a moment ago, shared by everybody who asks within that moment: a crowd costs one read.
+//! A short-lived cache of one value: concurrent readers cost one read.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Holds the last value for a while. While somebody reads a new one the others are given the last.
+/// Holds the last value for its lifetime. While one caller reads a new value, the others get the last one.
 pub struct Fresh<T> {
-    /// How long a value is good, microseconds of `Clock::ticks`.
+    /// Lifetime of a value, microseconds of `Clock::ticks`.
     lifetime: u64,
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
     value: Option<(u64, T)>,
-    /// When the last read was begun, if it is not over.
+    /// When the running read began.
     reading_since: Option<u64>,
-    /// Grows when the value is replaced from outside: what was read before that is not kept.
+    /// Incremented by `forget`, so that a value read before it is not cached.
     version: u64,
 }
 
-/// A value is served for this many lifetimes while its successor is being read; then others read, too.
+/// While a new value is being read, the old one is served for this many lifetimes; then others read, too.
 const PATIENCE: u64 = 10;
 
 impl<T: Clone> Fresh<T> {
@@ -37,8 +37,8 @@ impl<T: Clone> Fresh<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value, or what `read` gives at `ticks`. A failed read is tried again after a lifetime, and the last
-    /// value is good until then; the error goes to whoever asked first.
+    /// Returns the cached value, or reads it with `read` at `ticks`. A failed read is retried after a lifetime,
+    /// and until then the last value is served; the error is returned only to the caller that read.
     pub async fn get<E>(&self, ticks: u64, read: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let version = {
             let mut state = self.state();
@@ -71,7 +71,7 @@ impl<T: Clone> Fresh<T> {
         value
     }
 
-    /// Somebody has changed the value: what is being read now may be the old one.
+    /// Drops the value after a change; the result of a running read is not cached.
     pub fn forget(&self) {
         let mut state = self.state();
         state.version += 1;
@@ -79,7 +79,7 @@ impl<T: Clone> Fresh<T> {
     }
 }
 
-/// A read that ends, also when whoever asked leaves.
+/// A running read, which also ends if its caller is dropped.
 struct Reading<'a, T>(&'a Fresh<T>);
 
 impl<T> Drop for Reading<'_, T> {

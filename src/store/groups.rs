@@ -1,4 +1,4 @@
-//! The account groups: records by id. Who is in a group stands in the accounts' records.
+//! Account groups: records by id. The members are in the accounts' records.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Groups {
         Self { store }
     }
 
-    /// Stores a new group; `false` if its id is there already.
+    /// Stores a new group. Returns `false` if its id exists.
     pub async fn create(&self, group: &Group) -> Result<bool, StoreError> {
         let place = at(&group.id);
         let batch = vec![place.set(record::text(&place, group)?)];
@@ -31,14 +31,14 @@ impl Groups {
         record::read(&*self.store, &at(id)).await
     }
 
-    /// All groups, in no order. A record that cannot be read is left out and logged.
+    /// All groups, unordered. Unreadable records are skipped and logged.
     pub async fn list(&self) -> Result<Vec<Group>, StoreError> {
         let entries = record::entries(&*self.store, ACCOUNT_GROUPS).await?;
         Ok(super::readable(ACCOUNT_GROUPS, entries))
     }
 
-    /// Changes a group; `None`: there is no such. `edit` may be called again when others change it
-    /// meanwhile, so it must depend on nothing but its argument.
+    /// Changes a group; `None` if it does not exist. `edit` may be called several times if the group changes
+    /// concurrently, so it must depend only on its argument.
     pub async fn update(
         &self,
         id: &str,
@@ -56,7 +56,7 @@ impl Groups {
         .await
     }
 
-    /// `false`: there is no such group.
+    /// Returns `false` if the group does not exist.
     pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
         record::change(
             &*self.store,

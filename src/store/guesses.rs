@@ -1,8 +1,8 @@
-//! The brake on guessing the admin's password.
+//! Limits guesses of the admin's password.
 //!
-//! Each attempt is counted before anything is checked, in one atomic step of the store, so that no crowd of requests
-//! and no second process gets more than the limits of [`rules`]. Refusals come from memory ([`memo`]): whoever is
-//! refused costs the store nothing until a minute has passed. Addresses are stored as keyed hashes.
+//! Each attempt is counted atomically in the store before anything is checked, so that neither many requests nor
+//! a second process exceed the limits of [`rules`]. Refusals come from memory ([`memo`]): a refused source costs
+//! the store nothing for up to a minute. Addresses are stored as keyed hashes.
 
 mod memo;
 pub mod rules;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use crs_durable::Millis;
 
-use self::memo::{Known, Memo, Turn};
+use self::memo::{AddressStatus, Memo, Turn};
 use self::rules::{Refusal, Source, StrangerCounts};
 use super::keys;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::secrets::Keyring;
 
-/// How often counting is tried again when others count at the same time.
+/// Maximum number of tries to count while others count concurrently.
 const ROUNDS: usize = 50;
 
 #[derive(Clone)]
@@ -28,20 +28,20 @@ pub struct Guesses {
     memo: Arc<Memo>,
 }
 
-/// Who guesses.
+/// The source of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub enum Guesser<'a> {
-    /// Somebody at an address; `None` where the host does not know it.
+    /// An unauthenticated client at this address; `None` if the host does not know it.
     Address(Option<IpAddr>),
-    /// Somebody with an admin's session, by its id.
+    /// An admin's session, by its id.
     Session(&'a str),
 }
 
-/// An attempt that was counted, and may be checked. It counts as a failure until [`Attempt::succeeded`].
+/// A counted attempt that may be checked. It counts as a failure until [`Attempt::succeeded`].
 #[must_use]
 pub struct Attempt {
     label: String,
-    /// Whether a success makes the guesser's address a known one.
+    /// Whether a success makes the address a known one.
     is_address: bool,
     _turn: Turn,
 }
@@ -54,10 +54,10 @@ pub enum GuessError {
     Store(#[from] StoreError),
 }
 
-/// The hashes under which a guesser is stored.
+/// The hashes by which a source is stored.
 struct Labels {
     source: String,
-    /// `None`: no stranger, whatever is known of addresses.
+    /// `None` if the source is never a stranger.
     site: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl Guesses {
         }
     }
 
-    /// Whether memory alone refuses the guesser: asked before anything of a request is read.
+    /// Refuses from memory alone, before anything of a request is read.
     pub fn refused(&self, guesser: Guesser<'_>, now: Millis) -> Result<(), GuessError> {
         let labels = self.labels(guesser);
         match self.memo.refused(&labels.source, labels.site.is_some(), now) {
@@ -79,7 +79,7 @@ impl Guesses {
         }
     }
 
-    /// Counts an attempt to guess the password of this `epoch` of the login.
+    /// Counts an attempt to guess the password of this login `epoch`.
     pub async fn count(&self, guesser: Guesser<'_>, epoch: u64, now: Millis) -> Result<Attempt, GuessError> {
         self.refused(guesser, now)?;
         let labels = self.labels(guesser);
@@ -105,7 +105,7 @@ impl Guesses {
         }
     }
 
-    /// Reads the counts, decides, and writes if nobody else did meanwhile; else once more.
+    /// Reads the counts, decides, and writes if nobody else has written; otherwise repeats.
     async fn step(
         &self,
         source: &str,
@@ -173,16 +173,16 @@ impl Guesses {
                 return Ok(Ok(()));
             }
         }
-        // Others count without end: one of them gets through in each round.
+        // Others count all the time; one of them succeeds in each round.
         Ok(Err(Refusal::of_source(now.saturating_add(1000))))
     }
 
-    /// Whether somebody logged in from there.
+    /// Whether there was a successful login from this source.
     async fn is_known(&self, label: &str, now: Millis) -> Result<bool, StoreError> {
         match self.memo.known(label, now) {
-            Known::Yes => return Ok(true),
-            Known::No => return Ok(false),
-            Known::Unread => {}
+            AddressStatus::Yes => return Ok(true),
+            AddressStatus::No => return Ok(false),
+            AddressStatus::Unread => {}
         }
         let key = keys::LOGIN_KNOWN.to_owned();
         let replies = self.store.run(vec![Command::HGetAll { key }]).await;
@@ -201,7 +201,7 @@ impl Guesses {
         Ok(self.memo.learn(entries.collect(), label, now))
     }
 
-    /// Somebody has proven at `address` to be the admin, without a password.
+    /// Records that the admin authenticated from `address` without a password.
     pub async fn welcome(&self, address: Option<IpAddr>, now: Millis) -> Result<(), StoreError> {
         let labels = self.labels(Guesser::Address(address));
         self.settle(&labels.source, true, now).await
@@ -212,7 +212,7 @@ impl Guesses {
             key: keys::login_source(label),
         }];
         if is_address {
-            // What this process has not read it must not push out.
+            // A list that this process has not read must not be overwritten.
             self.is_known(label, now).await?;
             batch.push(Command::HSet {
                 key: keys::LOGIN_KNOWN.to_owned(),
@@ -229,8 +229,8 @@ impl Guesses {
         self.store.run(batch).await.map(|_| ())
     }
 
-    /// Lets everybody begin anew who guessed at the password before: the admin has a new one, and has probably tried
-    /// the old one often. Failures of single sources end with the epoch they were counted in.
+    /// Resets the counts of guesses after a password change, because the admin has probably often tried the old
+    /// one. Failures of single sources end with their epoch.
     pub async fn begin_anew(&self, now: Millis) -> Result<(), StoreError> {
         self.memo.forget_refusals();
         let key = keys::login_strangers(rules::Window::of(now).number);
@@ -255,7 +255,7 @@ impl Guesses {
 }
 
 impl Attempt {
-    /// It was the right password: the guesser's failures are forgotten, and its address is known from now on.
+    /// Records a success: the source's failures are reset, and its address is known from now on.
     pub async fn succeeded(self, guesses: &Guesses, now: Millis) -> Result<(), StoreError> {
         guesses.settle(&self.label, self.is_address, now).await
     }
@@ -268,8 +268,8 @@ fn unreadable(key: &str) -> StoreError {
     }
 }
 
-/// The source and the site of an address. A source is an IPv4 address, or the 64-bit network that one IPv6 link has
-/// to itself; a site is what one customer of a network may have of those: 24 and 48 bits.
+/// The source and the site of an address. A source is an IPv4 address or an IPv6 /64 network; a site is a
+/// customer's network, /24 or /48.
 fn networks(address: Option<IpAddr>) -> (Vec<u8>, Vec<u8>) {
     let first = |bytes: &[u8], count: usize| bytes.iter().copied().take(count).collect();
     match address.map(|address| address.to_canonical()) {

@@ -1,11 +1,11 @@
-//! Writers of a shared store wait while it is read as a whole, so that what several keys must agree on is read of one
+//! A hold pauses writers of a shared store while a backup reads all of it, so that related keys are read at one
 //! moment.
 //!
-//! The hold is a key that ends by itself within seconds. Every atomic step over several keys demands that it is not
-//! there (`store::audit::store`), in the same round trip; a step that meets it fails as if the store were away for a
-//! moment, and what cannot wait is kept by whoever keeps it through an outage: the ledger's outbox, a token's renewal.
-//! A step on one key is its own moment and goes on. A process that dies while it holds stops the others for
-//! [`LIFETIME`] at most.
+//! The hold is a key that expires within seconds. Every atomic step over several keys requires its absence
+//! (`store::audit::store`), in the same round trip. A step that meets a hold fails as if the store were briefly
+//! unavailable, and data that must not be lost is kept by the mechanisms for outages: the ledger's outbox, a
+//! token's renewal. Steps on a single key are consistent by themselves and go on. If a process dies while it
+//! holds, it pauses the others for at most [`LIFETIME`].
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod heeding;
@@ -15,20 +15,20 @@ use crs_durable::Millis;
 use super::keys;
 use crate::port::store::{Applied, Command, Guard, Store, StoreError};
 
-/// How long a hold lasts unless it is renewed, in milliseconds.
+/// Lifetime of a hold unless it is renewed, milliseconds.
 pub const LIFETIME: Millis = 20_000;
 
-/// A hold that was raised. End it with [`Hold::release`].
+/// An active hold. End it with [`Hold::release`].
 pub struct Hold {
     owner: String,
-    /// When it was renewed last.
+    /// Time of the last renewal.
     renewed: Millis,
 }
 
-/// How often a hold is renewed.
+/// Interval between renewals.
 const RENEW: Millis = LIFETIME / 4;
 
-/// A step that waits for holds: one over several keys fails while somebody holds the store.
+/// Runs a step that respects holds: if it concerns several keys, it fails during a hold.
 pub(crate) async fn atomically(
     store: &dyn Store,
     mut guards: Vec<Guard>,
@@ -44,7 +44,7 @@ pub(crate) async fn atomically(
     }
 }
 
-/// What a step over several keys demands.
+/// The guard of a step over several keys.
 pub(crate) fn guard() -> Guard {
     Guard::Value {
         key: keys::HOLD.to_owned(),
@@ -52,15 +52,15 @@ pub(crate) fn guard() -> Guard {
     }
 }
 
-/// What a step is told that met a hold.
+/// The error for a step that met a hold.
 pub(crate) fn met(kind: &'static str) -> StoreError {
     StoreError::Away {
         kind,
-        reason: "a backup is being read from it: it takes changes again in a moment".to_owned(),
+        reason: "a backup is being read from it: it accepts changes again in a moment".to_owned(),
     }
 }
 
-/// Whether the commands are of several keys.
+/// Whether the commands concern several keys.
 pub(crate) fn concerns(batch: &[Command]) -> bool {
     let mut keys = batch.iter().map(Command::key);
     let first = keys.next();
@@ -68,7 +68,7 @@ pub(crate) fn concerns(batch: &[Command]) -> bool {
 }
 
 impl Hold {
-    /// `None`: somebody else holds it. From the answer on, no step over several keys is taken.
+    /// Raises a hold; `None` if there is one already. From the answer on, no step over several keys succeeds.
     pub async fn raise(store: &dyn Store, owner: &str, now: Millis) -> Result<Option<Self>, StoreError> {
         let mut hold = Self {
             owner: owner.to_owned(),
@@ -78,7 +78,7 @@ impl Hold {
         Ok((applied == Applied::Yes).then_some(hold))
     }
 
-    /// Keeps it up. `false`: it has ended meanwhile, so what was read is not of one moment.
+    /// Renews it. Returns `false` if it has expired, so that the data read is not of one moment.
     pub async fn keep(&mut self, store: &dyn Store, now: Millis) -> Result<bool, StoreError> {
         if now.abs_diff(self.renewed) < RENEW {
             return Ok(true);
@@ -87,7 +87,7 @@ impl Hold {
         Ok(store.atomically(vec![self.own()], vec![set]).await? == Applied::Yes)
     }
 
-    /// Lets the writers go on. `false`: it had ended before.
+    /// Ends it. Returns `false` if it had expired.
     pub async fn release(self, store: &dyn Store) -> Result<bool, StoreError> {
         let del = Command::Del {
             key: keys::HOLD.to_owned(),

@@ -1,7 +1,7 @@
-//! Records that come from another relay: written so that the import can be interrupted and run again.
+//! Imports records from another relay. An import can be interrupted and repeated.
 //!
-//! Beside each record stand two digests: of what it was made from, and of the text that was written. So a second run
-//! knows what changed at the source, and what was changed here since, which it leaves alone.
+//! Two digests are stored for each record: of its source and of the written text. A second run uses them to find
+//! changes at the source, and to leave records alone that were changed here.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::model::key::Key;
 use crate::port::clock::Millis;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
-/// How often a batch is decided anew because somebody else wrote one of its records meanwhile.
+/// Maximum number of tries for a batch whose records change concurrently.
 const ROUNDS: usize = 20;
 
-/// Records of one atomic step, and steps that are under way together.
+/// Number of records per atomic step, and of concurrent steps.
 const AT_ONCE: usize = 50;
 const STEPS: usize = 8;
 
-/// A record of one of the kinds that are imported.
+/// A record of an importable kind.
 #[derive(Clone, Debug)]
 pub enum Record {
     Key(Box<Key>),
@@ -36,24 +36,24 @@ pub enum Record {
 #[derive(Clone, Debug)]
 pub struct Incoming {
     pub record: Record,
-    /// Digest of everything that the record was made from, secrets too: equal texts are equal records.
+    /// Digest of everything that the record was made from, including secrets.
     pub source: String,
 }
 
-/// What became of a record.
+/// The result for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     Created,
     Updated,
-    /// It is as the source has it.
+    /// It equals the source.
     Unchanged,
-    /// It was changed here since it was imported, or is not from an import: left as it is.
+    /// It was changed here after its import, or was not imported: left unchanged.
     Kept,
-    /// It was deleted here since it was imported: left so.
+    /// It was deleted here after its import: stays deleted.
     Deleted,
     /// Another key has the same secret: not written.
     Taken,
-    /// In a comparison: it is not here, or not as the source has it.
+    /// Comparison only: it is missing here or differs from the source.
     Differs,
 }
 
@@ -62,22 +62,22 @@ pub struct Imports {
     store: Arc<dyn Store>,
 }
 
-/// What the store has of an incoming record.
-struct Stored {
+/// The stored state of an incoming record.
+struct StoredState {
     record: Option<Bytes>,
-    /// Digests of the source and of the text written.
+    /// Digests of the source and of the written text.
     shadow: Option<Bytes>,
-    /// The id that the key's hash leads to.
+    /// The id found by the key's hash.
     by_hash: Option<Bytes>,
 }
 
 impl Imports {
-    /// `store`: not one that writes an audit entry for each record.
+    /// `store`: one that does not write an audit entry for each record.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
     }
 
-    /// Writes the records, each whole or not at all; says what became of each, in their order.
+    /// Writes the records, each completely or not at all. Returns the results in the same order.
     pub async fn put(&self, incoming: &[Incoming], now: Millis) -> Result<Vec<Outcome>, StoreError> {
         let steps = incoming.chunks(AT_ONCE).map(|some| self.put_step(some, now));
         stream::iter(steps).buffered(STEPS).try_concat().await
@@ -105,7 +105,7 @@ impl Imports {
         })
     }
 
-    /// What [`put`](Self::put) would find, without writing.
+    /// Returns the results that [`put`](Self::put) would have, without writing.
     pub async fn compare(&self, incoming: &[Incoming]) -> Result<Vec<Outcome>, StoreError> {
         let stored = self.stored(incoming).await?;
         let compared =
@@ -120,7 +120,7 @@ impl Imports {
         Ok(compared.collect())
     }
 
-    /// Notes when these keys were used last, unless the store knows of a later call.
+    /// Records the last use of these keys, unless the store has a later one.
     pub async fn last_used(&self, keys: &[(&str, Millis)]) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
@@ -144,7 +144,7 @@ impl Imports {
         Ok(())
     }
 
-    async fn stored(&self, incoming: &[Incoming]) -> Result<Vec<Stored>, StoreError> {
+    async fn stored(&self, incoming: &[Incoming]) -> Result<Vec<StoredState>, StoreError> {
         let field = |key: &str, field: String| Command::HGet {
             key: key.to_owned(),
             field,
@@ -163,7 +163,7 @@ impl Imports {
             Some(Reply::Value(text)) => text,
             _ => None,
         };
-        let stored = incoming.iter().map(|one| Stored {
+        let stored = incoming.iter().map(|one| StoredState {
             record: next(),
             shadow: next(),
             by_hash: matches!(one.record, Record::Key(_)).then(&mut next).flatten(),
@@ -172,7 +172,7 @@ impl Imports {
     }
 }
 
-fn decide(incoming: &Incoming, stored: &Stored) -> Outcome {
+fn decide(incoming: &Incoming, stored: &StoredState) -> Outcome {
     let shadow = stored
         .shadow
         .as_deref()
@@ -195,8 +195,8 @@ fn decide(incoming: &Incoming, stored: &Stored) -> Outcome {
     }
 }
 
-impl Stored {
-    /// Whether the record is another than was written.
+impl StoredState {
+    /// Whether the record differs from the text written by the import.
     fn is_edited(&self) -> bool {
         let written = self
             .shadow
@@ -222,7 +222,7 @@ impl Incoming {
 
     fn write(
         &self,
-        stored: &Stored,
+        stored: &StoredState,
         now: Millis,
         guards: &mut Vec<Guard>,
         batch: &mut Vec<Command>,
@@ -252,7 +252,7 @@ impl Incoming {
                 .as_deref()
                 .and_then(|text| record::parse(&place, text).ok());
             let old_hash = before.map(|key| key.hash).filter(|hash| *hash != key.hash);
-            // Another key may have the hash of one that is deleted.
+            // A deleted key's hash may belong to another key now.
             let own = stored.by_hash.as_deref() == Some(key.id.as_bytes());
             let gone = key.deleted_at.filter(|_| own).map(|_| key.hash.clone());
             batch.extend(old_hash.into_iter().chain(gone).map(|hash| Command::HDel {
@@ -266,7 +266,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// The record's text, newer than the one it takes the place of.
+    /// The record's text, with a revision above that of the replaced one.
     fn text(&self, place: &Place, before: Option<&[u8]>, now: Millis) -> Result<Bytes, StoreError> {
         match &self.record {
             Record::Key(key) => {
@@ -293,19 +293,19 @@ impl Incoming {
     }
 }
 
-/// An account that is imported and not changed here since stays so when only its seals change. `None`: nothing is
-/// noted of it, or it was changed.
+/// Updates the note of an imported, unchanged account after its secrets were sealed again. `None` if there is no
+/// note or it was changed.
 pub fn resealed(noted: &[u8], before: &[u8], after: &[u8]) -> Option<Bytes> {
     let (source, written) = std::str::from_utf8(noted).ok()?.split_once(' ')?;
     (written == digest(before)).then(|| Bytes::from(format!("{source} {}", digest(after))))
 }
 
-/// The field of [`IMPORTED_RECORDS`] with what is noted of an account.
+/// The field of [`IMPORTED_RECORDS`] with an account's digests.
 pub fn note_of_account(id: &str) -> String {
     format!("{ACCOUNTS}:{id}")
 }
 
-/// Tells texts apart: hex of 8 bytes of their SHA-256.
+/// Identifies a text: hex of 8 bytes of its SHA-256.
 pub fn digest(text: &[u8]) -> String {
     let hash: [u8; 32] = Sha256::digest(text).into();
     hex::encode(hash.first_chunk::<8>().unwrap_or(&[0; 8]))

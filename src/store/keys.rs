@@ -21,8 +21,10 @@
 //! | `login:strangers:<window>` | string, expires | login attempts of all strangers |
 //! | `login:known` | hash | keyed hash of an address that logged in -> when it did last, ms; bounded |
 //! | `sign-in:<id>` | string, expires | a sign-in at a provider that was begun, JSON sealed as a whole |
-//! | `gate:<hash of a client key>` | string | what a gate must not forget over a restart, JSON |
-//! | `pool:<platform>` | string | what a pool must not forget over a restart, JSON |
+//! | `machine:{<machine>}` | hash | rows of a gate (`gate:<hash of a client key>`) or pool (`pool:<platform>`), JSON; if processes share it, `@` is its version; see `store::home` |
+//! | `gate:<hash>`, `pool:<platform>` | string | a gate or pool as an earlier version wrote it, JSON |
+//! | `gates:holding` | sorted set | hash of a key's gate with leases, by the time of the check for lost calls |
+//! | `machine:{<machine>}:versions` | hash, expires | number of a version -> its name, and the rows that it changed |
 //! | `oem:settings` | string | the site's name and icon, JSON with CRS's names |
 //! | `import:old-keys` | string | what imported client keys were hashed with, sealed; JSON |
 //! | `import:old-keys:marks` | string | marks of the hashes of imported client keys, base64 |
@@ -30,6 +32,7 @@
 //! | `import:sums:<bucket>` | hash, expires | `<scope>` -> the sums that were imported, in the order of the metrics |
 //! | `audit:<month>` | sorted set, expires | entries of the audit log, JSON, by their time in ms |
 //! | `prices` | string | the operator's own prices, JSON |
+//! | `routes` | string | the model routes for all keys, JSON |
 //! | `ledger:batch:<batch>` | string, expires | a batch of events that is written |
 //! | `ledger:requests:<day>` | hash, expires | id of a call -> its event, JSON |
 //! | `ledger:requests:<day>:index` | sorted set, expires | id of a call by its time in ms |
@@ -64,6 +67,7 @@ pub const OLD_KEY_MARKS: &str = "import:old-keys:marks";
 pub const IMPORTED_RECORDS: &str = "import:records";
 pub const OEM_SETTINGS: &str = "oem:settings";
 pub const PRICES: &str = "prices";
+pub const ROUTES: &str = "routes";
 
 pub fn listed_session(id: &str) -> String {
     format!("admin:session:{id}")
@@ -100,28 +104,42 @@ pub fn sign_in(id: &str) -> String {
     format!("sign-in:{id}")
 }
 
-pub fn pool(platform: crate::model::account::Platform) -> String {
-    format!("pool:{}", platform.name())
+/// A gate or pool. Both of its keys have the same hash slot in a cluster.
+pub fn machine(name: &str) -> String {
+    format!("machine:{{{name}}}")
 }
 
-/// The beginning of a gate's row.
-pub const GATE_PREFIX: &str = "gate:";
+pub fn machine_versions(name: &str) -> String {
+    format!("machine:{{{name}}}:versions")
+}
 
-/// `hash`: hex of the key's hash.
-pub fn gate(hash: &str) -> String {
-    format!("{GATE_PREFIX}{hash}")
+/// Gates with leases, by the time at which another process checks them for lost calls.
+pub const HOLDING_GATES: &str = "gates:holding";
+
+/// The field with the version of a machine that processes share.
+pub const MACHINE_VERSION: &str = "@";
+
+/// The hex of the key's hash in the key of a gate's rows.
+pub fn gate_of_machine(key: &str) -> Option<&str> {
+    key.strip_prefix("machine:{gate:")?.strip_suffix('}')
 }
 
 pub fn ledger_batch(batch: &str) -> String {
     format!("ledger:batch:{batch}")
 }
 
+/// Prefix of the keys of the log of calls.
+pub const LEDGER_REQUESTS: &str = "ledger:requests:";
+
+/// Suffix of the keys of its index.
+pub const INDEX: &str = ":index";
+
 pub fn ledger_requests(day: Day) -> String {
-    format!("ledger:requests:{day}")
+    format!("{LEDGER_REQUESTS}{day}")
 }
 
 pub fn ledger_requests_index(day: Day) -> String {
-    format!("ledger:requests:{day}:index")
+    format!("{LEDGER_REQUESTS}{day}{INDEX}")
 }
 
 /// `bucket`: its label.
@@ -146,7 +164,7 @@ pub fn ledger_last_used(kind: &str) -> String {
     format!("ledger:last-used:{kind}")
 }
 
-/// `day`: of the operator.
+/// `day`: in the operator's time zone.
 pub fn refusals(day: Day) -> String {
     format!("refusals:{day}")
 }

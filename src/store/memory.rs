@@ -1,6 +1,6 @@
-//! The store in memory: nothing survives a restart. The model the other backends are compared with.
+//! The store in memory, lost on exit. The model with which the other backends are compared.
 //!
-//! A call takes one lock and never waits inside it, so `atomically` is atomic and a `run` is too.
+//! A call takes one lock and never waits inside of it, so `atomically` is atomic, and so is `run`.
 
 mod keyspace;
 mod value;
@@ -29,7 +29,7 @@ impl Memory {
     }
 
     fn with_keys<T>(&self, work: impl FnOnce(&mut Keyspace) -> T) -> T {
-        // Every step of a keyspace leaves it whole, so a panic elsewhere does not spoil it.
+        // Every step leaves a consistent keyspace, so a panic elsewhere does no harm.
         work(&mut self.keys.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -40,7 +40,7 @@ impl Store for Memory {
         let now = self.clock.now();
         self.with_keys(|keys| {
             keys.forget_expired(now);
-            // As in a pipeline of Redis, a command that fails does not keep the later ones from running.
+            // As in a Redis pipeline, a failed command does not stop the later ones.
             let replies: Vec<_> = batch.iter().map(|command| keys.apply(now, command)).collect();
             replies.into_iter().collect()
         })

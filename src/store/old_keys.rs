@@ -1,7 +1,6 @@
-//! What the relay must know of imported client keys: peppers, sealed, and marks of the hashes.
+//! Data to recognise imported client keys: sealed peppers, and marks of the hashes.
 //!
-//! The marks are one text, so that a process reads them in one step at its start, and again only when the version
-//! says that there are new ones.
+//! The marks are one text, which a process reads at its start, and again only after the version changed.
 
 use std::sync::Arc;
 
@@ -16,13 +15,13 @@ use crate::port::random::Random;
 use crate::port::store::{Applied, Command, Reply, Store, StoreError};
 use crate::secrets::{Keyring, OldKeys, Pepper, SealError};
 
-/// The record that a pepper is sealed for.
+/// Record name for the sealing of a pepper.
 const RECORD: &str = "import";
 const FIELD: &str = "pepper";
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Stored {
+struct StoredPeppers {
     version: u64,
     peppers: Vec<StoredPepper>,
 }
@@ -34,15 +33,15 @@ struct StoredPepper {
     prefix: String,
 }
 
-/// The record under another `ENCRYPTION_KEY`; `None`: it is already. What `to` sealed stays, so that it can be done
-/// again.
+/// Seals the record for another `ENCRYPTION_KEY`; `None` if it already is. Parts sealed with `to` stay, so it can
+/// be repeated.
 pub fn reseal(
     text: &[u8],
     from: &Keyring,
     to: &Keyring,
     random: &dyn Random,
 ) -> Result<Option<Bytes>, ResealError> {
-    let mut stored: Stored = record::parse(&PLACE, text)?;
+    let mut stored: StoredPeppers = record::parse(&PLACE, text)?;
     let mut changed = false;
     for one in &mut stored.peppers {
         if to.open(RECORD, FIELD, &one.pepper).is_err() {
@@ -54,7 +53,7 @@ pub fn reseal(
     Ok(changed.then(|| record::text(&PLACE, &stored)).transpose()?)
 }
 
-/// Why [`reseal`] cannot.
+/// Why [`reseal`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ResealError {
     #[error(transparent)]
@@ -66,7 +65,7 @@ pub enum ResealError {
 const PLACE: Place = Place::Text { key: OLD_KEYS };
 const MARKS: Place = Place::Text { key: OLD_KEY_MARKS };
 
-/// The imported keys in the store.
+/// The store's data about imported keys.
 #[derive(Clone)]
 pub struct OldKeyStore {
     store: Arc<dyn Store>,
@@ -83,9 +82,9 @@ impl OldKeyStore {
         }
     }
 
-    /// The imported keys and their version, if it is another than `seen`. Version 0: nothing was imported.
+    /// The imported keys and their version, if it differs from `seen`. Version 0: nothing was imported.
     pub async fn newer_than(&self, seen: u64) -> Result<Option<(u64, OldKeys)>, StoreError> {
-        let stored: Stored = record::read(&*self.store, &PLACE).await?.unwrap_or_default();
+        let stored: StoredPeppers = record::read(&*self.store, &PLACE).await?.unwrap_or_default();
         if stored.version == seen {
             return Ok(None);
         }
@@ -93,12 +92,12 @@ impl OldKeyStore {
         Ok(Some((stored.version, keys)))
     }
 
-    /// Adds imported keys. Does nothing if all of them are there.
+    /// Adds imported keys. Does nothing if all of them exist.
     pub async fn add(&self, pepper: &Pepper, marks: &[u32]) -> Result<(), StoreError> {
         loop {
             let before = record::raw(&*self.store, &PLACE).await?;
             let before_marks = self.marks().await?;
-            let mut stored: Stored = before
+            let mut stored: StoredPeppers = before
                 .as_ref()
                 .map(|text| record::parse(&PLACE, text))
                 .transpose()?
@@ -142,7 +141,7 @@ impl OldKeyStore {
         })
     }
 
-    fn open(&self, stored: &Stored, marks: Option<&Bytes>) -> Result<OldKeys, StoreError> {
+    fn open(&self, stored: &StoredPeppers, marks: Option<&Bytes>) -> Result<OldKeys, StoreError> {
         let open = |stored: &StoredPepper| -> Result<Pepper, SealError> {
             Ok(Pepper {
                 secret: self.keyring.open(RECORD, FIELD, &stored.pepper)?,
@@ -153,7 +152,7 @@ impl OldKeyStore {
         let peppers = peppers.map_err(|error| unreadable(OLD_KEYS, error.to_string()))?;
         let marks = match marks {
             Some(text) => {
-                read(text).ok_or_else(|| unreadable(OLD_KEY_MARKS, "it is no list of marks".to_owned()))?
+                read(text).ok_or_else(|| unreadable(OLD_KEY_MARKS, "it is not a list of marks".to_owned()))?
             }
             None => Vec::new(),
         };
@@ -168,7 +167,7 @@ fn unreadable(key: &str, reason: String) -> StoreError {
     }
 }
 
-/// Base64 of the marks, four bytes each: a text goes through every transport.
+/// Base64 of the marks, four bytes each, because every transport can carry text.
 fn written(marks: &[u32]) -> String {
     let bytes: Vec<u8> = marks.iter().flat_map(|mark| mark.to_be_bytes()).collect();
     BASE64.encode(bytes)

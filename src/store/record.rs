@@ -1,5 +1,5 @@
-//! Records as JSON in a field of a hash, or in a string: read, and change by compare-and-set on the exact
-//! stored text, so that of two changes at once none is lost.
+//! Reads JSON records in a hash field or a string, and changes them by compare-and-set on the exact stored text,
+//! so that no concurrent change is lost.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
-/// How often a change is tried again when others change the same record meanwhile. Each round somebody
-/// gets through, so this many others at once are needed to exhaust it.
+/// Maximum number of tries while others change the same record. One caller succeeds in each round, so only this
+/// many concurrent callers can exhaust it.
 const ROUNDS: usize = 1000;
 
-/// Where a record is.
+/// The location of a record.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Field { key: &'static str, field: String },
@@ -85,18 +85,18 @@ impl Place {
 
 /// The result of a change.
 pub(crate) enum Change<T, R> {
-    /// Leave everything as it is.
+    /// Changes nothing.
     Leave(R),
     Write(Write<T, R>),
-    /// Take the record away.
+    /// Deletes the record.
     Remove(R),
 }
 
-/// A record to write in one atomic step with what belongs to it.
+/// A record to write, atomically with further commands.
 pub(crate) struct Write<T, R> {
     pub(crate) record: T,
     pub(crate) and: Vec<Command>,
-    /// A further condition, and the answer if it does not hold.
+    /// An additional condition, and the answer if it does not hold.
     pub(crate) only_if: Option<(Guard, R)>,
     pub(crate) then: R,
 }
@@ -141,8 +141,8 @@ pub(crate) async fn entries(
     }
 }
 
-/// Reads the record, lets `decide` say what to do with it (`None`: there is none), and does it if the
-/// record is still the same; else once more with what it became.
+/// Reads the record, calls `decide` with it (`None` if it does not exist), and applies the decision if the record
+/// has not changed; otherwise repeats with the new record.
 pub(crate) async fn change<T, R>(
     store: &dyn Store,
     place: &Place,
@@ -176,7 +176,7 @@ where
         batch.extend(write.and);
         match (store.atomically(guards, batch).await?, otherwise) {
             (Applied::Yes, _) => return Ok(write.then),
-            // If the record changed too, what was asked of it may be done already: decide again.
+            // If the record changed as well, the request may already be fulfilled: decide again.
             (Applied::No { guard: 1.. }, Some(answer)) if raw(store, place).await? == stored => {
                 return Ok(answer);
             }
@@ -192,7 +192,7 @@ pub(crate) fn text<T: Serialize>(place: &Place, record: &T) -> Result<Bytes, Sto
         .map_err(|e| place.unreadable(e))
 }
 
-/// Errors name the place and what JSON says, never the text: it may hold what must not be shown.
+/// Errors contain the place and the JSON error but never the text, which may be secret.
 pub(crate) fn parse<T: DeserializeOwned>(place: &Place, text: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(text)
         .map_err(|e| place.unreadable(format!("{:?} at column {}", e.classify(), e.column())))

@@ -1,8 +1,8 @@
-//! Requests to a Redis and its answers, as values: no socket, no HTTP, no waiting.
+//! Encodes requests to a Redis and decodes its answers, without any I/O.
 //!
-//! A transport sends [`Pipeline::requests`] in one round trip and hands the answers to
-//! [`Pipeline::replies`]; an atomic batch is one command, [`atomically`], whose answer [`applied`]
-//! reads. Redis 6.2 or later (`SET .. PXAT`), not a cluster.
+//! A transport sends [`Pipeline::requests`] in one round trip and passes the answers to [`Pipeline::replies`]. An
+//! atomic batch is one command, [`atomically`], whose answer [`applied`] decodes. Requires Redis 6.2 or later
+//! (`SET .. PXAT`), not a cluster.
 
 mod answer;
 
@@ -12,19 +12,19 @@ use bytes::Bytes;
 
 use crate::port::store::{Command, Guard, StoreError};
 use crate::store::vocabulary::Kind;
-pub use answer::{Pipeline, Value, applied, refusal};
+pub use answer::{Pipeline, Value, applied, no_longer_master, refusal};
 
 /// A command with its arguments, as they go over the wire.
 pub type Args = Vec<Bytes>;
 
-/// Checks guards, then runs commands, all or nothing.
+/// Checks guards, then runs all commands or none.
 const ATOMICALLY: &str = include_str!("redis/atomically.lua");
 
-/// Lua gives a call no more arguments than its stack holds (8,000 in Redis), so a longer command is
-/// said in parts; within the script nobody sees a state between them.
+/// Maximum number of arguments per call in Lua, whose stack limits them (8,000 in Redis). Longer commands are
+/// split; no other client sees the state between the parts of a script.
 const ARGUMENTS: usize = 2_000;
 
-/// The command as Redis wants it; it must name at least one field or member if it takes any.
+/// Encodes the command. It must have at least one field or member if it takes any.
 pub fn request(command: &Command) -> Args {
     let name = match command {
         Command::ZRangeByScore { rev: true, .. } => "ZREVRANGEBYSCORE",
@@ -35,7 +35,7 @@ pub fn request(command: &Command) -> Args {
     args
 }
 
-/// The whole batch as one `EVAL`. Fails as a command that no backend takes does.
+/// Encodes the batch as one `EVAL`. Fails if a command is invalid on every backend.
 pub fn atomically(guards: &[Guard], batch: &[Command]) -> Result<Args, StoreError> {
     batch.iter().try_for_each(Command::check)?;
     let mut keys = Keys::default();
@@ -77,7 +77,7 @@ pub fn atomically(guards: &[Guard], batch: &[Command]) -> Result<Args, StoreErro
             Bytes::new(),
         ];
         let mut parts = arguments.chunks(ARGUMENTS);
-        // A command without arguments is one part too.
+        // A command without arguments is one part, too.
         let mut part = parts.next().unwrap_or_default();
         loop {
             if let Some(count) = head.last_mut() {
@@ -121,7 +121,7 @@ fn arguments(command: &Command) -> Vec<Bytes> {
             expire_at: Some(at),
             ..
         } => {
-            // Redis takes no moment before the first millisecond here.
+            // Redis accepts no times below 1.
             vec![value.clone(), Bytes::from_static(b"PXAT"), moment((*at).max(1))]
         }
         Command::IncrBy { by, .. } => vec![number(by)],
@@ -165,7 +165,7 @@ fn arguments(command: &Command) -> Vec<Bytes> {
     }
 }
 
-/// The keys of a script, each once.
+/// The keys of a script without duplicates.
 #[derive(Default)]
 struct Keys<'a> {
     names: Vec<Bytes>,
@@ -173,7 +173,7 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// As Lua counts, from 1.
+    /// 1-based, as in Lua.
     fn index(&mut self, key: &'a str) -> Bytes {
         let names = &mut self.names;
         let index = *self.indices.entry(key).or_insert_with(|| {
@@ -192,12 +192,12 @@ fn number(number: impl ToString) -> Bytes {
     Bytes::from(number.to_string())
 }
 
-/// Redis counts in signed numbers of 64 bits.
+/// Redis counts with signed 64-bit numbers.
 fn moment(moment: u64) -> Bytes {
     number(moment.min(i64::MAX.unsigned_abs()))
 }
 
-/// The shortest text that is read back as the same number; `inf` and `-inf` as Redis has them.
+/// The shortest text that parses to the same number; infinities as `inf` and `-inf`.
 fn float(float: f64) -> Bytes {
     Bytes::from(format!("{float:?}"))
 }

@@ -1,8 +1,8 @@
-//! Calls that were refused before a provider was called: how many, by key and code, and the last of each.
+//! Counts calls refused before a provider was called, by key and code, with the last one of each.
 //!
-//! Counts of a day are fields of one hash, which is kept for the operator's today and yesterday. There is a row for
-//! each key that exists and each code it was refused with, and one row for each code of calls without a key of this
-//! relay: what strangers send makes no rows.
+//! The counts of a day are fields of one hash, which is kept for the operator's today and yesterday. There is a
+//! row for each existing key and code, and one for each code of calls without a key of this relay, so strangers
+//! cannot create rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::model::calendar::{self, Calendar, Day};
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Guard, Reply, Store, StoreError};
 
-/// Days that counts are kept, the current one among them.
+/// Retention of counts in days, including today.
 const KEPT_DAYS: u32 = 2;
 
-/// In place of the id of a key where there is none.
+/// Replaces the key's id for calls without a key.
 const NO_KEY: &str = "-";
 
 #[derive(Clone)]
@@ -33,26 +33,26 @@ pub struct RefusalLog {
 #[serde(rename_all = "camelCase")]
 pub struct LastRefusal {
     pub at: Millis,
-    /// What the client was told as `x-request-id`.
+    /// The `x-request-id` sent to the client.
     pub request_id: String,
-    /// What the client was told, cut.
+    /// The message sent to the client, shortened.
     pub message: String,
-    /// When it may try again, if it was told.
+    /// The retry time sent to the client, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Millis>,
 }
 
-/// Refusals of one day to be added to what is there.
+/// Refusals of one day that are added to the stored ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewRefusals {
     pub count: u64,
     pub last: LastRefusal,
 }
 
-/// Day, id of the key (`None`: no key of this relay), and code.
+/// Day, key id (`None`: no key of this relay) and code.
 pub type RefusalPlace = (Day, Option<String>, Code);
 
-/// How often calls of a key were refused with a code.
+/// The number of a key's calls that were refused with a code.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefusalRow {
     /// `None`: no key of this relay.
@@ -64,14 +64,14 @@ pub struct RefusalRow {
 }
 
 impl RefusalRow {
-    /// When a client may try again; `None`: now, or nobody knows.
+    /// When a client may try again; `None` for now or unknown.
     pub fn next_allowed_at(&self, now: Millis) -> Option<Millis> {
         self.last.retry_at.filter(|at| *at > now)
     }
 }
 
 impl RefusalLog {
-    /// `utc_offset_minutes`: what the operator's clocks are ahead of UTC.
+    /// `utc_offset_minutes`: the operator's offset from UTC.
     pub fn new(store: Arc<dyn Store>, utc_offset_minutes: i32) -> Self {
         Self {
             store,
@@ -83,7 +83,7 @@ impl RefusalLog {
         self.calendar
     }
 
-    /// Adds a batch in one atomic step. `batch` is its id: a batch that is sent again within a day is counted once.
+    /// Adds a batch in one atomic step. `batch`: its id; a batch sent again within a day is counted once.
     pub async fn add(
         &self,
         batch: &str,
@@ -131,7 +131,7 @@ impl RefusalLog {
         self.store.atomically(vec![guard], commands).await.map(|_| ())
     }
 
-    /// Every row of today and yesterday, the last refusal first. One round trip.
+    /// All rows of today and yesterday, latest refusal first. One round trip.
     pub async fn rows(&self, now: Millis) -> Result<Vec<RefusalRow>, StoreError> {
         let asks = self.days(now).map(|day| Command::HGetAll {
             key: keys::refusals(day),
@@ -176,7 +176,7 @@ fn row_name(key_id: Option<&str>, code: &str) -> String {
     format!("{}|{code}", key_id.unwrap_or(NO_KEY))
 }
 
-/// `days`: the fields of today, then those of yesterday. A field that cannot be read is left out.
+/// `days`: the fields of today, then of yesterday. Unreadable fields are skipped.
 fn rows(days: impl Iterator<Item = Vec<(String, Bytes)>>) -> Vec<RefusalRow> {
     let mut rows: BTreeMap<(String, String), RefusalRow> = BTreeMap::new();
     for (ago, entries) in days.enumerate() {
@@ -261,7 +261,7 @@ mod tests {
         log.add("b2", &more, NOW).await.unwrap();
 
         let rows = log.rows(NOW).await.unwrap();
-        let told: Vec<_> = rows
+        let listed: Vec<_> = rows
             .iter()
             .map(|row| {
                 (
@@ -274,7 +274,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            listed,
             [
                 (None, "unknown_key", 7, 0, NOW + 5),
                 (Some("k1"), "cost_limited", 4, 2, NOW + 1)

@@ -1,7 +1,7 @@
-//! Everything in a Redis of any kind, key by key, with `SCAN` in small steps so that it is not slowed for others.
+//! Reads all of a Redis key by key, with `SCAN` in small steps so that others are not slowed down.
 //!
-//! `SCAN` gives every key and element that is there all the time at least once; what comes twice is known by its hash.
-//! Needs `PEXPIRETIME`: Redis 7, or Upstash.
+//! `SCAN` returns every key and element that exists the whole time at least once; repeated ones are recognised by
+//! their hash. Requires `PEXPIRETIME`: Redis 7, or Upstash.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -16,28 +16,28 @@ use crate::port::clock::Millis;
 use crate::port::store::StoreError;
 use crate::port::whole::{Content, Part, Parts};
 
-/// Keys a step; each is asked for its type, its end and what it holds.
+/// Number of keys per step; for each the type, expiry and content is read.
 const KEYS: &str = "100";
-/// Elements of a collection that come with its key, and a step later.
+/// Number of elements of a collection in its first step and in later ones.
 const FIRST: &str = "100";
 const MORE: &str = "1000";
 
-/// How often a question is asked again when the store is away.
+/// Maximum number of tries while the store is unavailable.
 const TRIES: u32 = 7;
 const WAIT: Duration = Duration::from_millis(100);
 
-/// What carries commands.
+/// Sends commands.
 #[async_trait]
 pub(super) trait Raw: Send + Sync {
     fn backend(&self) -> &'static str;
 
-    /// One answer each. All of them only read.
+    /// Returns one answer per request. All requests only read.
     async fn ask(&self, requests: &[Args]) -> Result<Vec<Value>, StoreError>;
 
     async fn pause(&self, time: Duration);
 }
 
-/// How many keys there are.
+/// The number of keys.
 pub(super) async fn size(raw: &dyn Raw) -> Result<u64, StoreError> {
     match patiently(raw, vec![args(&["DBSIZE"])]).await?.pop() {
         Some(Value::Int(count)) => Ok(count.unsigned_abs()),
@@ -47,33 +47,33 @@ pub(super) async fn size(raw: &dyn Raw) -> Result<u64, StoreError> {
 
 pub(super) struct Scan<'a> {
     raw: &'a dyn Raw,
-    /// `None`: all keys were seen.
+    /// `None` after the last key.
     cursor: Option<Bytes>,
-    seen: Seen,
-    /// Collections of which more is to come.
+    seen: SeenNames,
+    /// Collections with more elements to read.
     long: VecDeque<Long>,
     left_out: u64,
 }
 
-/// A key, and what is known of it before it is read.
-struct Found {
+/// A key with the metadata needed to read it.
+struct KeyInfo {
     key: String,
     kind: Kind,
     end: Option<Millis>,
 }
 
 struct Long {
-    found: Found,
+    found: KeyInfo,
     cursor: Bytes,
-    seen: Seen,
+    seen: SeenNames,
     begins: bool,
 }
 
-/// Names that came already, by half of their hash.
+/// Names already seen, by half of their hash.
 #[derive(Default)]
-struct Seen(HashSet<[u8; 16]>);
+struct SeenNames(HashSet<[u8; 16]>);
 
-impl Seen {
+impl SeenNames {
     fn is_new(&mut self, name: &[u8]) -> bool {
         let hash: [u8; 32] = Sha256::digest(name).into();
         let [half, _] = hash.as_chunks::<16>().0 else {
@@ -88,14 +88,14 @@ impl<'a> Scan<'a> {
         Self {
             raw,
             cursor: Some(Bytes::from_static(b"0")),
-            seen: Seen::default(),
+            seen: SeenNames::default(),
             long: VecDeque::new(),
             left_out: 0,
         }
     }
 
-    /// The next keys, with what they are.
-    async fn keys(&mut self, cursor: Bytes) -> Result<Vec<Found>, StoreError> {
+    /// The next keys with their metadata.
+    async fn keys(&mut self, cursor: Bytes) -> Result<Vec<KeyInfo>, StoreError> {
         let mut request = args(&["SCAN", "", "COUNT", KEYS]);
         if let Some(place) = request.get_mut(1) {
             *place = cursor;
@@ -124,7 +124,7 @@ impl<'a> Scan<'a> {
                 return Err(other_shape(self.raw, "TYPE"));
             };
             let end = match end {
-                // It ended meanwhile.
+                // It has expired meanwhile.
                 Value::Int(-2) => continue,
                 Value::Int(end) => u64::try_from(end).ok(),
                 Value::Error { code, message } => {
@@ -144,13 +144,13 @@ impl<'a> Scan<'a> {
                     continue;
                 }
             };
-            found.push(Found { key, kind, end });
+            found.push(KeyInfo { key, kind, end });
         }
         Ok(found)
     }
 
-    /// What these keys hold, or the first of it.
-    async fn contents(&mut self, found: Vec<Found>) -> Result<Vec<Part>, StoreError> {
+    /// The content of these keys, or its first part.
+    async fn contents(&mut self, found: Vec<KeyInfo>) -> Result<Vec<Part>, StoreError> {
         let requests = found.iter().map(|found| content(found, b"0", FIRST)).collect();
         let answers = patiently(self.raw, requests).await?;
         let mut parts = Vec::with_capacity(found.len());
@@ -163,7 +163,7 @@ impl<'a> Scan<'a> {
                         begins: true,
                         content: Content::Text(text),
                     }),
-                    // It is gone.
+                    // The key is gone.
                     Value::Nil => {}
                     _ => return Err(other_shape(self.raw, &found.key)),
                 }
@@ -172,16 +172,16 @@ impl<'a> Scan<'a> {
             let mut long = Long {
                 found,
                 cursor: Bytes::from_static(b"0"),
-                seen: Seen::default(),
+                seen: SeenNames::default(),
                 begins: true,
             };
             let part = self.take(&mut long, answer)?;
             if long.cursor.as_ref() == b"0" {
                 parts.extend(part);
             } else {
-                // The parts of a key follow each other: this one is told with the rest.
+                // Parts of a key must be adjacent, so it is read again from the start with the others.
                 long.cursor = Bytes::from_static(b"0");
-                long.seen = Seen::default();
+                long.seen = SeenNames::default();
                 long.begins = true;
                 self.long.push_back(long);
             }
@@ -189,7 +189,7 @@ impl<'a> Scan<'a> {
         Ok(parts)
     }
 
-    /// Reads the answer to a step of a collection's; moves its cursor.
+    /// Decodes one step of a collection and advances its cursor.
     fn take(&mut self, long: &mut Long, answer: Value) -> Result<Option<Part>, StoreError> {
         let shape = || unreadable(&long.found.key, "its elements were answered in another shape");
         let (cursor, items) = page(Some(answer)).ok_or_else(shape)?;
@@ -265,7 +265,7 @@ impl Parts for Scan<'_> {
     }
 }
 
-fn content(found: &Found, cursor: &[u8], count: &str) -> Args {
+fn content(found: &KeyInfo, cursor: &[u8], count: &str) -> Args {
     let name = match found.kind {
         Kind::Text => return args(&["GET", &found.key]),
         Kind::Hash => "HSCAN",
@@ -278,7 +278,7 @@ fn content(found: &Found, cursor: &[u8], count: &str) -> Args {
     request
 }
 
-/// Asks until there is an answer, for some seconds. An error of a single command is one of its answers.
+/// Retries for some seconds until there is an answer. An error of a single command is an answer.
 async fn patiently(raw: &dyn Raw, requests: Vec<Args>) -> Result<Vec<Value>, StoreError> {
     if requests.is_empty() {
         return Ok(Vec::new());
@@ -295,7 +295,7 @@ async fn patiently(raw: &dyn Raw, requests: Vec<Args>) -> Result<Vec<Value>, Sto
     raw.ask(&requests).await
 }
 
-/// A cursor and what came with it.
+/// A cursor and its page.
 fn page(answer: Option<Value>) -> Option<(Bytes, Vec<Bytes>)> {
     let Some(Value::List(answer)) = answer else {
         return None;

@@ -1,15 +1,16 @@
-//! The version of the data, stored beside it: a program that does not know a version leaves it alone, and says which
-//! one knows it.
+//! The schema version of the data, stored with it. A program leaves data of an unknown version alone and reports
+//! which program can read it.
 //!
-//! | version | since | what changed |
+//! | version | since | change |
 //! | --- | --- | --- |
-//! | 1 | 0.1.0 | the first; also data that names no version |
+//! | 1 | 0.1.0 | the first; also data without a version |
 //!
-//! Natively, data of an older version is changed at the start, one [`Step`] after the other, after a backup. On the edge
-//! nothing is changed at once: each record is read in any version up to [`NEWEST`], and written in the newest.
+//! Natively, data of an older version is upgraded at the start, one [`Step`] after the other, after a backup. On
+//! the edge there is no upgrade: records of any version up to [`NEWEST`] are readable, and are written in the
+//! newest.
 //!
-//! A rebuilding of the whole (a restore, a new `ENCRYPTION_KEY`) is noted here before it begins and until it has ended,
-//! so that nobody serves half of it.
+//! A rebuild of all data (a restore, a new `ENCRYPTION_KEY`) is recorded here from its beginning to its end, so
+//! that no process serves half of it.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -18,23 +19,23 @@ use serde::{Deserialize, Serialize};
 use super::keys;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
-/// The version that this program writes.
+/// The version written by this program.
 pub const NEWEST: u32 = 1;
 
-/// This program, for who meets data that it cannot read.
+/// This program's name and version, for programs that cannot read its data.
 const BY: &str = concat!("crs ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schema {
     pub version: u32,
-    /// The program that brought the data to this version.
+    /// The program that upgraded the data to this version.
     pub by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<Unfinished>,
 }
 
-/// A rebuilding that is not finished. Who began it can finish it.
+/// An unfinished rebuild, which the same command can finish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "what")]
 pub enum Unfinished {
@@ -42,7 +43,7 @@ pub enum Unfinished {
     Restore { digest: String },
     /// Fingerprints of the two keys.
     Rekey { from: String, to: String },
-    /// One of a later version.
+    /// A kind known to a later version only.
     #[serde(other)]
     Other,
 }
@@ -93,7 +94,7 @@ impl Schema {
     }
 }
 
-/// What the store says of itself, as it is and as text; `None`: nothing.
+/// The stored schema, parsed and as text; `None` if there is none.
 pub async fn read(store: &dyn Store) -> Result<Option<(Schema, Bytes)>, StoreError> {
     let get = Command::Get {
         key: keys::SCHEMA.to_owned(),
@@ -107,7 +108,7 @@ pub async fn read(store: &dyn Store) -> Result<Option<(Schema, Bytes)>, StoreErr
     }
 }
 
-/// Replaces the note if it is still `before`; says no if it is not.
+/// Replaces the schema if it is still `before`; returns whether it was.
 pub async fn replace(store: &dyn Store, before: Option<Bytes>, schema: &Schema) -> Result<bool, StoreError> {
     let guard = Guard::Value {
         key: keys::SCHEMA.to_owned(),
@@ -116,7 +117,7 @@ pub async fn replace(store: &dyn Store, before: Option<Bytes>, schema: &Schema) 
     Ok(store.atomically(vec![guard], vec![schema.set()?]).await? == Applied::Yes)
 }
 
-/// Whether this program may use the data; gives its version. Data that names none gets its version written.
+/// Checks that this program may use the data, and returns its version. Writes the version if there is none.
 pub async fn check(store: &dyn Store) -> Result<u32, SchemaError> {
     let found = match read(store).await? {
         Some((schema, _)) => schema,
@@ -125,7 +126,7 @@ pub async fn check(store: &dyn Store) -> Result<u32, SchemaError> {
             if replace(store, None, &first).await? {
                 return Ok(first.version);
             }
-            // Another process was first.
+            // Another process has written it first.
             read(store).await?.map_or(first, |(schema, _)| schema)
         }
     };
@@ -143,11 +144,11 @@ pub async fn check(store: &dyn Store) -> Result<u32, SchemaError> {
     }
 }
 
-/// A change of the data from one version to the next. It may be run again after it was interrupted at any point.
+/// An upgrade from one version to the next. It can be repeated after an interruption at any point.
 pub struct Step {
-    /// The version that the data has then.
+    /// The version after the step.
     pub to: u32,
-    /// For the log.
+    /// Description for the log.
     pub what: &'static str,
     pub run: fn(&dyn Store) -> BoxFuture<'_, Result<(), StoreError>>,
 }
@@ -155,8 +156,7 @@ pub struct Step {
 /// All steps there are, oldest first.
 pub const STEPS: &[Step] = &[];
 
-/// Brings data of version `from` up to date. Each step is noted when it is done, so one that was interrupted is the
-/// first to run the next time.
+/// Upgrades data of version `from`. Each finished step is recorded, so that an interrupted one is repeated first.
 pub async fn upgrade(store: &dyn Store, from: u32, steps: &[Step]) -> Result<(), StoreError> {
     for step in steps.iter().filter(|step| step.to > from) {
         tracing::info!(
@@ -214,8 +214,8 @@ mod tests {
             unfinished: None,
         };
         say(&store, &newer).await;
-        let told = check(&store).await.unwrap_err().to_string();
-        assert!(told.contains("use crs 7.3.0 or later"), "{told}");
+        let error = check(&store).await.unwrap_err().to_string();
+        assert!(error.contains("use crs 7.3.0 or later"), "{error}");
         assert_eq!(read(&store).await.unwrap().unwrap().0, newer);
         // A later version may say more of itself.
         let set = Command::Set {
@@ -248,8 +248,8 @@ mod tests {
                 ..Schema::newest()
             };
             say(&store, &schema).await;
-            let told = check(&store).await.unwrap_err().to_string();
-            assert!(told.contains(says), "{told}");
+            let error = check(&store).await.unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
         }
     }
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use crs_durable::Millis;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{OEM_SETTINGS, PRICES};
+use super::keys::{OEM_SETTINGS, PRICES, ROUTES};
 use super::record::{self, Change, Place};
 use crate::model::price::PriceOverrides;
+use crate::model::route::Route;
 use crate::port::store::{Store, StoreError};
 
 #[derive(Clone)]
 pub struct Settings {
     store: Arc<dyn Store>,
-    /// The site's name until one is set (`WEB_TITLE`).
+    /// The default for the site's name (`WEB_TITLE`).
     title: String,
 }
 
-/// The site's name and icon, under the names CRS stores them by.
+/// The site's name and icon, with CRS's member names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Oem {
@@ -27,10 +28,10 @@ pub struct Oem {
     /// The icon itself, as a data URL.
     pub site_icon_data: String,
     pub show_admin_button: bool,
-    /// ISO 8601; CRS writes it so.
+    /// ISO 8601, as in CRS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<String>,
-    /// Fields of another version, kept through every change.
+    /// Fields of other versions, which are preserved.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -48,13 +49,23 @@ impl Default for Oem {
     }
 }
 
-/// The operator's prices, as they were set last.
+/// The operator's prices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StoredPrices {
-    /// Grows with every change; 0: never set.
+    /// Incremented by every change; 0: never set.
     pub version: u64,
     pub overrides: PriceOverrides,
+    pub updated_at: Option<Millis>,
+}
+
+/// The model routes for all keys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StoredRoutes {
+    /// Incremented by every change; 0: never set.
+    pub version: u64,
+    pub routes: Vec<Route>,
     pub updated_at: Option<Millis>,
 }
 
@@ -71,7 +82,7 @@ impl Settings {
         Ok(self.titled(stored.unwrap_or_default()))
     }
 
-    /// Changes the settings. `edit` may be called again when others change them meanwhile.
+    /// Changes the settings. `edit` may be called several times if they change concurrently.
     pub async fn set_oem(
         &self,
         now: Millis,
@@ -109,6 +120,24 @@ impl Settings {
         .await
     }
 
+    pub async fn routes(&self) -> Result<StoredRoutes, StoreError> {
+        let stored = record::read(&*self.store, &ROUTES_PLACE).await?;
+        Ok(stored.unwrap_or_default())
+    }
+
+    /// Replaces the model routes for all keys.
+    pub async fn set_routes(&self, now: Millis, routes: &[Route]) -> Result<StoredRoutes, StoreError> {
+        record::change(&*self.store, &ROUTES_PLACE, |stored: Option<StoredRoutes>| {
+            let routes = StoredRoutes {
+                version: stored.unwrap_or_default().version.saturating_add(1),
+                routes: routes.to_vec(),
+                updated_at: Some(now),
+            };
+            Change::write(routes.clone(), routes)
+        })
+        .await
+    }
+
     fn titled(&self, mut oem: Oem) -> Oem {
         if oem.site_name.is_empty() {
             oem.site_name.clone_from(&self.title);
@@ -119,6 +148,7 @@ impl Settings {
 
 const PLACE: Place = Place::Text { key: OEM_SETTINGS };
 const PRICES_PLACE: Place = Place::Text { key: PRICES };
+const ROUTES_PLACE: Place = Place::Text { key: ROUTES };
 
 #[cfg(test)]
 mod tests {

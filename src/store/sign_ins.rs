@@ -1,5 +1,4 @@
-//! Sign-ins at providers that an admin has begun and not finished: kept sealed for ten minutes, and handed
-//! out once.
+//! Unfinished sign-ins at providers: kept sealed for ten minutes, and taken at most once.
 
 use std::sync::Arc;
 
@@ -14,10 +13,10 @@ use crate::port::random::Random;
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::secrets::{Keyring, pkce};
 
-/// How long a person has to come back from the provider's page.
+/// Time for the person to return from the provider's page.
 pub const LIFETIME_MS: Millis = 10 * 60 * 1000;
 
-/// The field that the whole record is sealed for.
+/// Field name for the sealing of the whole record.
 const FIELD: &str = "signIn";
 
 #[derive(Clone)]
@@ -28,25 +27,25 @@ pub struct SignIns {
     random: Arc<dyn Random>,
 }
 
-/// A sign-in that has begun. It has no `Debug`: the verifier is a secret.
+/// An unfinished sign-in. It has no `Debug` because the verifier is a secret.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Begun {
+pub struct UnfinishedSignIn {
     pub grant: Grant,
-    /// The provider hands it back with the code: so it is known which sign-in a code belongs to.
+    /// The provider returns it with the code, which identifies the sign-in.
     pub state: String,
-    /// Proves to the token endpoint that the code is ours.
+    /// Proves to the token endpoint that we began the sign-in.
     pub verifier: String,
-    /// The account to be, all but its credentials. Without a name if none was chosen.
+    /// The future account without its credentials. The name may be empty.
     pub account: Account,
-    /// `account` is there already, and is to be given new tokens.
+    /// `account` exists and gets new tokens.
     #[serde(default)]
     pub renews: bool,
     pub ends_at: Millis,
 }
 
-/// One that was found in the store, where it still is.
+/// A sign-in found in the store, where it remains.
 pub struct StoredSignIn {
-    pub begun: Begun,
+    pub begun: UnfinishedSignIn,
     key: String,
     sealed: Bytes,
 }
@@ -66,15 +65,16 @@ impl SignIns {
         }
     }
 
-    /// Begins one for an account to be, or (`renews`) for one that is there; its id, and the page's parameters.
+    /// Begins a sign-in for a new account or (`renews`) an existing one. Returns its id and the page's
+    /// parameters.
     pub async fn begin(
         &self,
         grant: Grant,
         account: Account,
         renews: bool,
-    ) -> Result<(String, Begun), StoreError> {
+    ) -> Result<(String, UnfinishedSignIn), StoreError> {
         let id = pkce::token(&*self.random);
-        let begun = Begun {
+        let begun = UnfinishedSignIn {
             grant,
             state: pkce::token(&*self.random),
             verifier: pkce::token(&*self.random),
@@ -94,9 +94,9 @@ impl SignIns {
         Ok((id, begun))
     }
 
-    /// One that can still be finished; `None`: there is none of this id any more, or there never was.
+    /// A sign-in that can still be finished; `None` if there is no such id (any more).
     pub async fn find(&self, id: &str) -> Result<Option<StoredSignIn>, StoreError> {
-        // Anything else would name other keys.
+        // Other ids could address other keys.
         let is_id = id.len() == 43
             && id
                 .bytes()
@@ -114,16 +114,16 @@ impl SignIns {
             .keyring
             .open(id, FIELD, text)
             .map_err(|error| unreadable(&key, &error))?;
-        let begun: Begun = serde_json::from_slice(opened.reveal().as_bytes())
+        let begun: UnfinishedSignIn = serde_json::from_slice(opened.reveal().as_bytes())
             .map_err(|error| unreadable(&key, &format!("{:?}", error.classify())))?;
-        // The store's clock may be another one than ours.
+        // The store's clock may differ from ours.
         if begun.ends_at <= self.clock.now() {
             return Ok(None);
         }
         Ok(Some(StoredSignIn { begun, key, sealed }))
     }
 
-    /// Takes it away; `false`: somebody else did, or it has ended.
+    /// Takes it out of the store. Returns `false` if another caller took it or it has expired.
     pub async fn take(&self, found: &StoredSignIn) -> Result<bool, StoreError> {
         let same = Guard::Value {
             key: found.key.clone(),

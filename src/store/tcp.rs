@@ -1,17 +1,21 @@
-//! A Redis server over TCP or TLS: one multiplexed connection that is made when it is needed.
+//! A Redis server over TCP or TLS, with one multiplexed connection that is made on demand.
 //!
-//! No call takes longer than [`Limits::answer`]. A server that was silent for so long, or that could
-//! not be connected, is left alone for [`Limits::rest`]; calls meanwhile fail at once, so nothing piles
-//! up behind it. What only reads is asked again when a connection breaks under it; what writes is not,
-//! since it may have run: its caller gets `Away`.
+//! No call takes longer than [`Limits::answer`]. After a timeout or a failure to connect the server is not
+//! contacted for [`Limits::rest`], and calls fail at once, so that nothing piles up. If a connection breaks,
+//! calls that only read are repeated. Calls that write may have run, so they fail with `Away`. So do writes that a
+//! replica refuses; then the server is left, for the one that its name or its sentinels lead to.
 
 mod line;
+mod target;
+mod trouble;
 mod whole;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
+use crate::store::home::Server;
 use crate::store::redis::{self as vocabulary, Args, Value};
 pub use line::Limits;
 use line::Line;
@@ -22,18 +26,18 @@ pub struct Tcp {
     line: Line,
 }
 
-/// Why there can be no connection, whatever the server does. Names no secret.
+/// Invalid settings. Contains no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
-    #[error("the address of the Redis server is no use: {0}")]
+    #[error("the address of the Redis server is invalid: {0}")]
     Url(String),
     #[error("the certificates of the authority cannot be read: {0}")]
     Authority(String),
 }
 
 impl Tcp {
-    /// `url` is `redis://[user]:[password]@host[:port][/database]`, or `rediss://` for TLS. `authority`:
-    /// certificates (PEM) to trust instead of the public ones. Does not connect; `ping` does.
+    /// `url`: `redis://[user]:[password]@host[:port][/database]`, or `rediss://` for TLS; or the address of sentinels,
+    /// see [`crate::config::Sentinels`]. `authority`: certificates (PEM) to trust instead of the public ones. Does not connect; `ping` does.
     pub fn new(url: &str, authority: Option<&[u8]>) -> Result<Tcp, OptionsError> {
         Tcp::with_limits(url, authority, Limits::default())
     }
@@ -105,7 +109,22 @@ impl Store for Tcp {
     }
 }
 
-/// The client's value as ours. What no command of ours is answered with becomes nothing.
+#[async_trait]
+impl Server for Tcp {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    async fn send(&self, request: Args) -> Result<Value, StoreError> {
+        Ok(self.ask(vec![request], false).await?.pop().unwrap_or(Value::Nil))
+    }
+
+    async fn listen(&self, channel: &str) -> Result<Option<BoxStream<'static, Bytes>>, StoreError> {
+        self.line.listen(channel).await.map(Some)
+    }
+}
+
+/// Converts the client library's value to ours. Types that our commands never return become nil.
 fn value(value: redis::Value) -> Value {
     use redis::Value as Theirs;
     let values = |values: Vec<Theirs>| values.into_iter().map(self::value).collect();

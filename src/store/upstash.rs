@@ -1,17 +1,18 @@
-//! A Redis at Upstash, over its REST interface: each call is one HTTP exchange, and each command is billed.
+//! A Redis at Upstash over its REST interface: each call is one HTTP exchange, and each command is billed.
 //!
-//! A batch is one `POST /pipeline`. An atomic batch is one `EVAL`, and not `/multi-exec`: only a script
-//! checks guards (`WATCH` needs a connection that stays), and it is billed as one command however much it
-//! does. Bodies are JSON, so what is no UTF-8 travels escaped (`escape`); texts are stored as they are.
+//! A batch is one `POST /pipeline`. An atomic batch is one `EVAL`, not a `/multi-exec`: only a script can check
+//! guards (`WATCH` needs a lasting connection), and it is billed as one command. Bodies are JSON, so bytes that
+//! are not UTF-8 are escaped (`escape`); texts are stored as they are.
 //!
-//! No call takes longer than [`Limits::answer`]. A server that was silent for so long, or that could not be
-//! connected, is left alone for [`Limits::rest`]; calls meanwhile fail at once. What only reads is asked
-//! once more when a connection breaks under it; what writes is not, since it may have run: its caller is
-//! given `Away`.
+//! No call takes longer than [`Limits::answer`]. After a timeout or a failure to connect the server is not
+//! contacted for [`Limits::rest`], and calls fail at once. If a connection breaks, calls that only read are
+//! repeated once. Calls that write may have run, so they fail with `Away`.
 
 mod answer;
 mod escape;
 mod line;
+#[cfg(not(target_arch = "wasm32"))]
+mod machines;
 #[cfg(not(target_arch = "wasm32"))]
 mod whole;
 mod wire;
@@ -35,10 +36,10 @@ pub struct Upstash {
     line: Line,
 }
 
-/// Why there can be no exchange, whatever the server does. Names no secret.
+/// Invalid settings. Contains no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
-    #[error("the address of the Upstash database is no use: {0}")]
+    #[error("the address of the Upstash database is invalid: {0}")]
     Url(String),
     #[error("the token of the Upstash database cannot be sent: it has characters that no header may have")]
     Token,
@@ -46,12 +47,12 @@ pub enum OptionsError {
     Client(String),
 }
 
-/// How many commands were sent: what Upstash bills. Those of a second try count again.
+/// Number of commands sent, which Upstash bills. Repeated commands count again.
 #[derive(Clone, Debug, Default)]
 pub struct Commands(Arc<AtomicU64>);
 
 impl Commands {
-    /// Since the start; never falls.
+    /// Since the start; never decreases.
     #[allow(dead_code, reason = "the Worker's")]
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -63,7 +64,7 @@ impl Commands {
 }
 
 impl Upstash {
-    /// `url` is the database's REST address, without a path as a rule. Does not connect; `ping` does.
+    /// `url`: the database's REST address, usually without a path. Does not connect; `ping` does.
     pub fn new(
         url: &str,
         token: &Secret,
@@ -75,7 +76,7 @@ impl Upstash {
         })
     }
 
-    /// The counter of what was sent, for figures; it goes on counting.
+    /// The live counter of sent commands.
     #[allow(dead_code, reason = "the Worker's")]
     pub fn commands(&self) -> Commands {
         self.line.commands()
@@ -135,7 +136,7 @@ impl Store for Upstash {
     }
 }
 
-/// The command as JSON can say it.
+/// The arguments as JSON strings.
 fn spoken(args: &Args) -> Vec<std::borrow::Cow<'_, str>> {
     args.iter().map(escape::escaped).collect()
 }

@@ -1,5 +1,4 @@
-//! Rules of the commands that every backend shares: names, keys, the type a key must
-//! have, which values are refused, how numbers are written.
+//! Rules shared by every backend: command names, keys, required types, refused values, number format.
 
 use crate::port::store::{Command, Guard, StoreError};
 
@@ -13,7 +12,7 @@ pub(crate) enum Kind {
 }
 
 impl Command {
-    /// As Redis calls it.
+    /// Redis's name for it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Get { .. } => "GET",
@@ -70,7 +69,7 @@ impl Command {
         }
     }
 
-    /// Whether it may change the data. What does not may be asked twice.
+    /// Whether it may change the data. Commands that do not can be repeated.
     pub fn writes(&self) -> bool {
         !matches!(
             self,
@@ -87,7 +86,7 @@ impl Command {
         )
     }
 
-    /// The type the key must have, if it exists; `None`: any.
+    /// The required type of an existing key; `None`: any.
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self {
             Self::Set { .. } | Self::Del { .. } | Self::Exists { .. } | Self::PExpireAt { .. } => None,
@@ -110,8 +109,8 @@ impl Command {
         }
     }
 
-    /// It names no fields or members: it changes nothing, whatever the key holds, and its count is 0.
-    /// (Redis calls that a wrong number of arguments; a caller with an empty list means nothing by it.)
+    /// Whether it has no fields or members, so that it changes nothing and its count is 0. (Redis reports a wrong
+    /// number of arguments.)
     pub(crate) fn is_idle(&self) -> bool {
         match self {
             Self::HMGet { fields, .. } | Self::HDel { fields, .. } => fields.is_empty(),
@@ -124,8 +123,8 @@ impl Command {
         }
     }
 
-    /// Refuses numbers that no score can be. An infinite increment is refused too: on an infinite
-    /// score it would leave none.
+    /// Refuses invalid scores. Infinite increments are refused as well, because they could turn an infinite score
+    /// into NaN.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let reason = match self {
             Self::ZAdd { entries, .. } if entries.iter().any(|(score, _)| score.is_nan()) => {
@@ -176,8 +175,8 @@ pub(crate) fn unreadable(key: &str, reason: impl Into<String>) -> StoreError {
     }
 }
 
-/// A whole number as Redis writes it: no sign but a minus, no leading zeros, no spaces, 64 bits.
-/// Numbers in another form cannot be incremented there, so neither can they here.
+/// A whole number in Redis's format: 64 bits, no plus sign, no leading zeros, no spaces. Redis does not increment
+/// other formats, so neither do we.
 pub(crate) fn whole_number(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     match digits {
@@ -191,15 +190,14 @@ pub(crate) fn whole_number(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The sum of an increment, or why there is none. `held`: the number there, 0 where nothing is.
+/// The result of an increment, or why it fails. `held`: the present number, or 0.
 pub(crate) fn add(key: &str, held: Option<i64>, by: i64) -> Result<i64, StoreError> {
     held.ok_or_else(|| unreadable(key, "an increment needs a whole number"))?
         .checked_add(by)
         .ok_or_else(|| unreadable(key, "the increment leaves the range of whole numbers"))
 }
 
-/// Scores in an order that bytes and integers share: the lowest score is the lowest rank. Both zeros
-/// are one.
+/// Maps scores to integers of the same order; the lowest score has the lowest rank. Both zeros are equal.
 pub(crate) fn rank(score: f64) -> u64 {
     const SIGN: u64 = 1 << 63;
     let bits = (score + 0.0).to_bits();

@@ -159,7 +159,7 @@ async fn nothing_a_client_sends_marks_an_account() {
     provider.next(Script::error_saying(
         400,
         "invalid_request_error",
-        "Unexpected value(s) `credit balance is too low`",
+        "max_tokens: `credit balance is too low` is not a number",
     ));
     client.messages("hi").send().await.expect(400);
     let list = relay.admin().get("/admin/accounts").await.good().json();
@@ -181,4 +181,77 @@ async fn a_renewal_that_fails_in_passing_marks_nobody() {
     // Refused by the provider, and not renewed: bad luck for this call, and for no other.
     relay.client(&key.secret).messages("hi").send().await.expect(502);
     relay.client(&key.secret).messages("hi").send().await.good();
+}
+
+#[tokio::test]
+async fn a_key_and_a_name_are_shown_as_the_operator_says() {
+    let provider = crs_support::provider::FakeProvider::start().await;
+    let relay = super::support::relay(&provider).start().await;
+    let key = relay.key("k").create().await;
+    let client = relay.client(&key.secret);
+    let add = async |fields: Value| {
+        let mut account = json!({ "name": "host", "platform": "claude" });
+        account
+            .as_object_mut()
+            .expect("an object")
+            .extend(fields.as_object().expect("an object").clone());
+        let made = relay
+            .admin()
+            .call("POST", "/admin/accounts")
+            .json(&account)
+            .send()
+            .await;
+        made.expect(201).json()
+    };
+    let asked = async |fields: Value| {
+        let account = add(fields).await;
+        client
+            .messages("hi")
+            .header("user-agent", "claude-cli/2.1.330 (external, cli)")
+            .send()
+            .await
+            .good();
+        let id = account["id"].as_str().expect("an id");
+        let gone = relay.admin().call("DELETE", &format!("/admin/accounts/{id}"));
+        assert!(gone.send().await.status < 300);
+        (account, provider.requests().pop().expect("a call"))
+    };
+    let url = provider.url();
+    let credentials = |key: &str, base: &str| json!({ "type": "apiKey", "apiKey": key, "baseUrl": base });
+
+    // Guessed: as Anthropic's keys begin, and otherwise.
+    let (account, call) = asked(json!({ "credentials": credentials("sk-ant-1", &url) })).await;
+    assert_eq!(account["keyHeader"], Value::Null);
+    assert_eq!(call.header("x-api-key"), Some("sk-ant-1"));
+    let (account, call) = asked(json!({ "credentials": credentials("0123.abc", &url) })).await;
+    assert_eq!(account["keyHeader"], "authorization");
+    assert_eq!(call.header("authorization"), Some("Bearer 0123.abc"));
+    assert_eq!(call.header("x-api-key"), None);
+
+    // Said, with a path and a name of the host's and the operator's own.
+    let own = json!({
+        "credentials": credentials("0123.abc", &format!("{url}/own/path/messages")),
+        "keyHeader": "x-api-key", "userAgent": "our-gateway/1.0",
+    });
+    provider
+        .on(crs_support::provider::Route::Other)
+        .answer(Script::message("hello"));
+    let (_, call) = asked(own).await;
+    assert_eq!(call.path(), "/own/path/messages");
+    assert_eq!(call.header("x-api-key"), Some("0123.abc"));
+    assert_eq!(call.header("user-agent"), Some("our-gateway/1.0"));
+
+    let disguised = json!({
+        "name": "n", "platform": "claude", "credentials": credentials("k", &url),
+        "userAgent": "claude-cli/2.1.330 (external, cli)",
+    });
+    let refused = relay
+        .admin()
+        .call("POST", "/admin/accounts")
+        .json(&disguised)
+        .send()
+        .await
+        .expect(422)
+        .json();
+    assert_eq!(refused["field"], "userAgent", "{refused}");
 }

@@ -1,8 +1,10 @@
 //! Clients on the accounts of another provider, where the model's name says so: Claude Code and Anthropic's SDKs on
 //! OpenAI's accounts, Codex and OpenAI's SDKs on Claude's.
 
+mod chat_hosts;
 mod messages;
 mod responses;
+mod routes;
 
 use crs_support::client::{Answer, Call, Client, Event};
 use crs_support::provider::{FakeProvider, Request, Route};

@@ -1,5 +1,6 @@
 //! The command line, run as people and scripts run it: with a server on the data folder, and without.
 
+mod accounts;
 mod admin;
 
 use std::process::Stdio;
@@ -386,52 +387,4 @@ async fn settings_are_checked_without_a_start() {
     let (code, log) = relay.refuses_to_start().await;
     assert_eq!(code, Some(2));
     assert!(log.contains("TIMEZONE_OFFSET is not a number"), "{log}");
-}
-
-#[tokio::test]
-async fn claude_codes_own_login_becomes_an_account() {
-    let provider = FakeProvider::start().await;
-    let mut relay = setup().provider(&provider).prepare();
-    let file = relay.data().join("credentials.json");
-    let text = r#"{"claudeAiOauth":{"accessToken":"s3cret-token-a","refreshToken":"s3cret-token-r","expiresAt":4102444800000}}"#;
-    std::fs::write(&file, text).unwrap();
-    let path = file.to_str().unwrap();
-    let args = [
-        "account",
-        "add",
-        "--name",
-        "mine",
-        "--oauth-file",
-        path,
-        "--priority",
-        "10",
-        "--json",
-    ];
-    let account = crs(&mut relay, &args).await.json();
-    assert_eq!(
-        (&account["name"], &account["priority"]),
-        (&"mine".into(), &10.into())
-    );
-    let listed = crs(&mut relay, &["account", "list"]).await.done();
-    assert!(listed.contains("mine") && listed.contains("oauth"), "{listed}");
-
-    provider.answer(Script::message("hello"));
-    crs(&mut relay, &["account", "test", "mine"]).await.done();
-    let request = provider.wait_for(1).await.remove(0);
-    assert_eq!(request.header("authorization"), Some("Bearer s3cret-token-a"));
-}
-
-#[tokio::test]
-async fn a_test_call_tells_what_the_provider_said() {
-    let provider = FakeProvider::start().await;
-    let mut relay = setup().provider(&provider).start().await;
-    relay.claude_account("main", "sk-ant-main").await;
-
-    provider.answer(Script::message("hello"));
-    let said = crs(&mut relay, &["account", "test", "main"]).await.done();
-    assert!(said.contains("hello"), "{said}");
-
-    provider.answer(Script::error(401));
-    let said = crs(&mut relay, &["account", "test", "main"]).await.failed(1);
-    assert!(said.contains("401"), "{said}");
 }

@@ -140,7 +140,7 @@ async fn a_test_call_shows_no_foreign_body() {
         );
         let error = failed_test(&relay, &id).await;
         assert!(
-            error.contains("holds no error") && !error.contains("INSIDE"),
+            error.contains("has no error") && !error.contains("INSIDE"),
             "{status} {kind}: {error}"
         );
     }

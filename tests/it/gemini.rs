@@ -168,6 +168,37 @@ async fn the_api_passes_unchanged_to_a_key() {
     }
 }
 
+/// Antigravity's command line (`agy`) with `modelProvider` "gemini", `GEMINI_API_KEY` and `GOOGLE_GEMINI_BASE_URL`:
+/// then it asks the Gemini API, by models' names with an effort behind them
+/// (tailscale/aperture-cli#32, router-for-me/EasyCLIProxyAPI#150; a Go program, so with the headers of that SDK).
+#[tokio::test]
+async fn antigravitys_command_line_is_served() {
+    let g = with_a_key().await;
+    g.client.get("/v1beta/models").await.good();
+    let model = "gemini-3.7-flash-high";
+    for (method, query) in [
+        ("streamGenerateContent", "?alt=sse"),
+        ("generateContent", ""),
+        ("countTokens", ""),
+    ] {
+        let path = format!("/v1beta/models/{model}:{method}{query}");
+        let agent = "google-genai-sdk/1.30.0 gl-go/go1.25.1";
+        let call = g.client.call("POST", &path).body(CONTENTS);
+        let call = call
+            .header("content-type", "application/json")
+            .header("user-agent", agent)
+            .header("x-goog-api-client", agent);
+        call.send().await.good();
+        let seen = g.provider.requests().pop().expect("a request");
+        assert_eq!(
+            (seen.target.as_str(), seen.text().as_str()),
+            (path.as_str(), CONTENTS)
+        );
+        assert_eq!(seen.header("x-goog-api-key"), Some(ACCOUNT_KEY));
+        assert_eq!(seen.header("user-agent"), Some(agent));
+    }
+}
+
 #[tokio::test]
 async fn code_assist_passes_to_a_login_with_the_accounts_project() {
     let (g, tokens) = with_a_login().await;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crs_support::relay::Host;
 
-use Host::{Embedded, InProcess, Redis, Worker};
+use Host::{Cluster, Embedded, InProcess, Redis, Worker};
 
 /// A module or test, the hosts it does not apply to, and why.
 type NotHere = (&'static str, &'static [Host], &'static str);
@@ -23,33 +23,53 @@ const NO_PROXY: &str = "a Worker cannot call through a proxy";
 const MODULES_NOT_HERE: &[NotHere] = &[
     (
         "backups",
-        &[InProcess, Worker],
+        &[InProcess, Cluster, Worker],
         "the command line is the program's",
     ),
-    ("cli", &[InProcess, Worker], "the command line is the program's"),
     (
-        "edge",
-        &[InProcess, Embedded, Redis],
-        "it is about what only a Worker is, does or costs",
+        "chaos",
+        &[InProcess, Embedded, Redis, Worker],
+        "it is about several processes",
     ),
     (
+        "cli",
+        &[InProcess, Cluster, Worker],
+        "the command line is the program's",
+    ),
+    (
+        "edge",
+        &[InProcess, Embedded, Redis, Cluster],
+        "it is about what only a Worker is, does or costs",
+    ),
+    ("ending", &[InProcess, Worker], "it is about signals to a process"),
+    (
         "import",
-        &[InProcess, Worker],
+        &[InProcess, Cluster, Worker],
         "it is a command of the program, and what it writes is read the same there",
     ),
     (
+        "sentinel",
+        &[InProcess, Embedded, Redis, Worker],
+        "a sentinel takes seconds, and several processes see more of it than one",
+    ),
+    (
+        "several",
+        &[InProcess, Embedded, Redis, Worker],
+        "it is about several processes",
+    ),
+    (
         "upstash",
-        &[InProcess, Redis, Worker],
+        &[InProcess, Redis, Cluster, Worker],
         "one native program shows that store, and a Worker has it anyway",
     ),
     (
         "real_clients",
-        &[InProcess, Redis],
+        &[InProcess, Redis, Cluster],
         "what differs there is behind the relay, and each run takes seconds",
     ),
     (
         "sdks",
-        &[InProcess, Redis],
+        &[InProcess, Redis, Cluster],
         "what differs there is behind the relay, and each run takes seconds",
     ),
 ];
@@ -93,6 +113,11 @@ const NOT_HERE: &[NotHere] = &[
     ),
     (
         "durability::a_killed_relay_loses_at_most_its_newest_calls",
+        &[Cluster],
+        "each process loses its own newest calls, which are not the newest of all",
+    ),
+    (
+        "durability::a_killed_relay_loses_at_most_its_newest_calls",
         &[InProcess],
         MEMORY,
     ),
@@ -103,6 +128,11 @@ const NOT_HERE: &[NotHere] = &[
     ),
     (
         "durability::records_that_the_store_does_not_take_at_the_end_are_there_after_the_next_start",
+        &[Cluster],
+        "a process that has not met the key yet has nothing to decide by",
+    ),
+    (
+        "durability::records_that_the_store_does_not_take_at_the_end_are_there_after_the_next_start",
         &[InProcess, Embedded],
         "its store cannot be stopped from outside",
     ),
@@ -110,6 +140,11 @@ const NOT_HERE: &[NotHere] = &[
         "durability::records_that_the_store_does_not_take_at_the_end_are_there_after_the_next_start",
         &[Worker],
         "a Worker has no end: its gates keep records until the store has them",
+    ),
+    (
+        "durability::records_that_may_be_missing_are_told_by_the_exit_code",
+        &[Cluster],
+        "a process that has not met the key yet has nothing to decide by",
     ),
     (
         "durability::records_that_may_be_missing_are_told_by_the_exit_code",
@@ -199,19 +234,34 @@ const NOT_HERE: &[NotHere] = &[
         "its store is not remote",
     ),
     (
+        "limits::the_real_limits_of_a_store_that_is_away_still_hold",
+        &[Cluster],
+        "while it is away each process decides by its own copy",
+    ),
+    (
+        "durability::a_store_that_does_not_answer_stops_nobody_and_loses_nothing",
+        &[Cluster],
+        "a process that has not met the key yet has nothing to decide by",
+    ),
+    (
         "logins::a_crowd_of_large_bodies_is_not_held",
         &[Worker],
         "its memory is workerd's",
     ),
     (
         "logins::a_flood_of_what_strangers_may_read_does_not_reach_the_store",
-        &[InProcess, Embedded, Redis],
+        &[InProcess, Embedded, Redis, Cluster],
         "nobody counts what its store is asked",
     ),
     (
         "logins::the_memory_of_logins_is_given_back",
         &[Worker],
         "its memory is workerd's",
+    ),
+    (
+        "operations::the_local_token_is_refused_to_who_comes_through_a_proxy",
+        &[Cluster],
+        "a local token is one process's, and clients meet them in turn",
     ),
     (
         "operations::the_local_token_is_refused_to_who_comes_through_a_proxy",
@@ -222,7 +272,7 @@ const NOT_HERE: &[NotHere] = &[
     ("oauth_setup::a_sign_in_survives_a_restart", &[InProcess], MEMORY),
     (
         "oauth_setup::the_command_line_does_both_steps",
-        &[InProcess, Worker],
+        &[InProcess, Cluster, Worker],
         "the command line is the program's",
     ),
     (
@@ -232,7 +282,7 @@ const NOT_HERE: &[NotHere] = &[
     ),
     (
         "oauth_setup::where_no_proxy_can_be_used_none_is_taken",
-        &[InProcess, Embedded, Redis],
+        &[InProcess, Embedded, Redis, Cluster],
         "a native host can use proxies",
     ),
     (
@@ -257,7 +307,7 @@ const NOT_HERE: &[NotHere] = &[
     ),
     (
         "proxies::where_no_proxy_can_be_used_the_account_is_left_alone",
-        &[InProcess, Embedded, Redis],
+        &[InProcess, Embedded, Redis, Cluster],
         "a native host can use proxies",
     ),
 ];

@@ -186,6 +186,18 @@ async fn old_keys_work_with_their_limits_and_nothing_there_changes() {
         "the operator had paused it"
     );
     assert_eq!(account(Crs::ODD_PROXY)["isActive"], false);
+    let bedrock = account(Crs::BEDROCK);
+    assert_eq!(
+        bedrock["credentials"],
+        serde_json::json!({
+            "type": "accessKeys", "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "region": "eu-west-1", "baseUrl": null,
+            "hasSessionToken": false,
+        })
+    );
+    assert_eq!(
+        (&bedrock["platform"], &bedrock["shared"]),
+        (&"claude".into(), &false.into())
+    );
 }
 
 #[tokio::test]

@@ -260,7 +260,7 @@ async fn disabling_deleting_or_freeing_ends_a_running_stream() {
     ] {
         let key = r.relay.key(way).create().await;
         r.provider.next(
-            Script::message("on and on")
+            Script::message("on and on ".repeat(200))
                 .deltas(2_000)
                 .every(Duration::from_millis(20)),
         );

@@ -1,6 +1,6 @@
 //! The one integration binary: a module per behaviour, and each behaviour on every host it applies to.
 //!
-//! The modules below are the same files four times over; `super::support` gives each the relay of its host, and
+//! The modules below are the same files five times over; `super::support` gives each the relay of its host, and
 //! hosts.rs names what does not apply where.
 
 #![allow(
@@ -25,6 +25,8 @@ mod in_process {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::InProcess;
     mod accounts;
     mod across;
+    mod amazon;
+    mod azure;
     mod bodies;
     mod bridge;
     mod chat;
@@ -35,6 +37,7 @@ mod in_process {
     mod durability;
     mod failover;
     mod first_mistakes;
+    mod gateway;
     mod gemini;
     mod intake;
     mod keys;
@@ -52,6 +55,7 @@ mod in_process {
     mod statistics;
     mod support;
     mod verdicts;
+    mod vertex;
 }
 
 /// The program as it comes.
@@ -60,6 +64,8 @@ mod embedded {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Embedded;
     mod accounts;
     mod across;
+    mod amazon;
+    mod azure;
     mod backups;
     mod bodies;
     mod bridge;
@@ -70,8 +76,10 @@ mod embedded {
     mod destinations;
     mod dialects;
     mod durability;
+    mod ending;
     mod failover;
     mod first_mistakes;
+    mod gateway;
     mod gemini;
     mod import;
     mod intake;
@@ -93,6 +101,7 @@ mod embedded {
     mod support;
     mod upstash;
     mod verdicts;
+    mod vertex;
 }
 
 /// The program with Redis as its store.
@@ -101,6 +110,8 @@ mod redis {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Redis;
     mod accounts;
     mod across;
+    mod amazon;
+    mod azure;
     mod backups;
     mod bodies;
     mod bridge;
@@ -111,8 +122,10 @@ mod redis {
     mod destinations;
     mod dialects;
     mod durability;
+    mod ending;
     mod failover;
     mod first_mistakes;
+    mod gateway;
     mod gemini;
     mod import;
     mod intake;
@@ -131,6 +144,50 @@ mod redis {
     mod statistics;
     mod support;
     mod verdicts;
+    mod vertex;
+}
+
+/// Three processes of the program on one Redis, asked in turn.
+#[path = "."]
+mod cluster {
+    const HOST: crs_support::relay::Host = crs_support::relay::Host::Cluster;
+    mod accounts;
+    mod across;
+    mod amazon;
+    mod azure;
+    mod bodies;
+    mod bridge;
+    mod chaos;
+    mod chat;
+    mod console;
+    mod costs;
+    mod destinations;
+    mod dialects;
+    mod durability;
+    mod ending;
+    mod failover;
+    mod first_mistakes;
+    mod gateway;
+    mod gemini;
+    mod intake;
+    mod keys;
+    mod leaving;
+    mod limits;
+    mod logins;
+    mod model_names;
+    mod oauth;
+    mod oauth_setup;
+    mod openai;
+    mod operations;
+    mod pass_through;
+    mod proxies;
+    mod refusals;
+    mod sentinel;
+    mod several;
+    mod statistics;
+    mod support;
+    mod verdicts;
+    mod vertex;
 }
 
 /// The Worker in Miniflare. `scripts/build-worker` must have been run.
@@ -139,6 +196,8 @@ mod worker {
     const HOST: crs_support::relay::Host = crs_support::relay::Host::Worker;
     mod accounts;
     mod across;
+    mod amazon;
+    mod azure;
     mod bodies;
     mod bridge;
     mod chat;
@@ -150,6 +209,7 @@ mod worker {
     mod edge;
     mod failover;
     mod first_mistakes;
+    mod gateway;
     mod gemini;
     mod intake;
     mod keys;
@@ -169,4 +229,5 @@ mod worker {
     mod statistics;
     mod support;
     mod verdicts;
+    mod vertex;
 }

@@ -2,6 +2,9 @@
 
 mod bound;
 mod faults;
+mod images;
+mod socket;
+mod stored;
 
 use std::io::Write as _;
 
@@ -252,20 +255,6 @@ async fn every_address_of_both_clients_is_there() {
             .is_some_and(|text| text.contains("/openai")),
         "{missing}"
     );
-}
-
-#[tokio::test]
-async fn a_web_socket_is_refused_at_once_and_any_other_get_too() {
-    let o = empty(|setup| setup).await;
-    let call = o
-        .client
-        .call("GET", "/responses")
-        .header("connection", "Upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13");
-    let (head, _) = call.open().await;
-    assert_eq!(head.status, 426);
-    o.client.get("/responses").await.expect(405);
 }
 
 #[tokio::test]

@@ -28,8 +28,22 @@ async fn metrics_count_what_happened_without_naming_anybody() {
         .send()
         .await
         .expect(401);
-    r.entry().await;
+    let unpriced = r
+        .client
+        .messages("hi")
+        .edit(|body| body["model"] = "claude-new-99".into());
+    unpriced.send().await.good();
+    r.entries(2).await;
     let text = r.relay.metrics().await;
+    // Each process counts its own calls.
+    let mut guessed = text.contains("crs_guessed_price_calls_total 1");
+    for url in r.relay.urls() {
+        guessed |= HOST == Host::Cluster && {
+            let shown = Client::new(&url).get("/metrics").await.good();
+            shown.raw_text().contains("crs_guessed_price_calls_total 1")
+        };
+    }
+    assert!(guessed, "{text}");
     assert!(
         text.contains(
             "crs_calls_total{platform=\"claude\",endpoint=\"messages\",status=\"2xx\",quality=\"exact\"} 1"

@@ -5,7 +5,9 @@ mod antigravity;
 mod codex;
 mod codex_on_claude;
 mod gemini_cli;
+mod hosts;
 mod pasted;
+mod routes;
 
 use crs_support::claude_code::{ClaudeCode, versions};
 use crs_support::eventually;

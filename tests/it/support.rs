@@ -21,6 +21,7 @@ pub(crate) fn setup() -> Setup {
         Host::InProcess => Relay::inside(serve),
         Host::Embedded => Relay::at(program),
         Host::Redis => Relay::at(program).with_redis(),
+        Host::Cluster => Relay::at(program).as_cluster(),
         Host::Worker => Relay::worker(env!("CARGO_MANIFEST_DIR")),
     }
 }

@@ -2,6 +2,7 @@
 // browser with a complaint fails.
 
 import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -231,6 +232,15 @@ export class Console {
     const text = await response.text();
     assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
     return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** Waits until the ledger has so many calls of a key: records are written together, ten times a second. */
+  async recorded(keyId: string, calls: number): Promise<void> {
+    for (;;) {
+      const page = await this.api<{ items: unknown[] }>("GET", `/admin/requests?keyId=${keyId}`);
+      if (page.items.length >= calls) return;
+      await setTimeout(50);
+    }
   }
 
   /** The session of this test, begun when it is first needed. */

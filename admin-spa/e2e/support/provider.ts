@@ -53,6 +53,16 @@ export class Provider {
     return (await this.#ask("allow", { address })) as Awaited<ReturnType<Provider["allow"]>>;
   }
 
+  /** Accepts requests signed with these access keys of Amazon's. */
+  async takesAccessKeys(id: string, secret: string): Promise<void> {
+    await this.#ask("access-keys", { id, secret });
+  }
+
+  /** The key file of a service account of Google's that the provider accepts. */
+  async serviceAccount(email: string): Promise<object> {
+    return (await this.#ask("service-account", { email })) as object;
+  }
+
   /** Every call so far. */
   async calls(): Promise<Call[]> {
     return (await this.#ask("requests")) as Call[];

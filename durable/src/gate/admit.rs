@@ -1,4 +1,4 @@
-//! The decision, and the queue for slots.
+//! The decision to admit a call, and the queue for slots.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -6,28 +6,28 @@ use std::sync::Arc;
 use super::command::{Admit, Refusal, Reply};
 use super::policy::KeyPolicy;
 use super::queue::Waiter;
-use super::{Gate, Held, Note};
+use super::{Gate, Hold, LOST_WAIT_MS, Note};
 use crate::lease::Lease;
-use crate::outbox::Lost;
+use crate::outbox::LostKey;
 use crate::rows::Row;
 use crate::time::Deadline;
 use crate::{CallId, Millis};
 
-/// Bounds of what a call is told to wait for a slot, or for what is only reserved.
+/// Bounds of the suggested wait for a slot, or for an amount that is only reserved.
 pub(super) const RETRY_MS: RangeInclusive<u64> = 1_000..=5_000;
 
-/// Bounds of what a call is told that waited in the queue in vain; between them, half of what it waited.
+/// Bounds of the suggested wait after a call timed out in the queue; between them, half of its time in the queue.
 pub(super) const RETRY_QUEUE_MS: RangeInclusive<u64> = 5_000..=30_000;
 
-/// How long a slot is held for a call that waited for it. It was woken at once, so it comes soon or its
-/// client is gone.
+/// How long a slot is held for a call that waited for it. The call is woken at once, so it comes soon or its client
+/// has left.
 pub(super) const CLAIM_MS: u64 = 3_000;
 
-/// What becomes of a call that is not refused.
+/// The verdict on a call that is not refused.
 enum Verdict {
-    /// It holds nothing and needs nothing.
+    /// The call holds nothing and needs nothing.
     Free,
-    /// It holds already what it asks for.
+    /// The call already holds what it asks for.
     Runs,
     Starts,
     Waits,
@@ -36,6 +36,9 @@ enum Verdict {
 
 impl Gate {
     pub(super) fn admit(&mut self, now: Millis, admit: &Admit) -> Reply {
+        if admit.granted {
+            return self.grant(now, admit);
+        }
         if !self.freshness.decides(now, admit.learned_since) {
             return self.undecided(now, admit.call);
         }
@@ -62,6 +65,30 @@ impl Gate {
         }
     }
 
+    /// Takes over a grant that another copy decided. The decision is not made again.
+    fn grant(&mut self, now: Millis, admit: &Admit) -> Reply {
+        let Some(policy) = self.record.clone() else {
+            return Reply::NeedPolicy;
+        };
+        if self.runs(admit.call) {
+            self.renew(now, admit.call, admit.ttl_ms, None);
+        } else if admit.metered() {
+            // Its lease may have ended while the gate was unreachable: it was counted when it was admitted.
+            self.outbox.recall(admit.call, &mut self.effects.rows);
+            let counted = self.ended.take(admit.call, &mut self.effects.rows);
+            self.start(now, &policy, admit);
+            if let (Some(counted), Some(held)) = (counted, self.leases.get_mut(admit.call)) {
+                let again = std::mem::replace(&mut held.rounds, counted);
+                self.spend.forget(now, again);
+            }
+        }
+        Reply::Granted {
+            activated_at: self.activated,
+            waited_ms: 0,
+            policy,
+        }
+    }
+
     fn judge(&self, now: Millis, admit: &Admit) -> Result<(Arc<KeyPolicy>, Verdict), Refusal> {
         let policy = self.record.as_ref().ok_or(Refusal::UnknownKey)?;
         policy.permits(now, self.activated_at(), admit)?;
@@ -82,7 +109,7 @@ impl Gate {
         Ok((Arc::clone(policy), verdict))
     }
 
-    /// Nobody waits while there is one: see `offer_slots`.
+    /// While there is a free slot, no call waits: see `offer_slots`.
     fn has_slot(&self, policy: &KeyPolicy) -> bool {
         let limit = policy.concurrency_limit;
         let held = || self.leases.iter().filter(|(_, lease)| lease.what.slot).count();
@@ -140,12 +167,13 @@ impl Gate {
         }
         let note = admit.note.clone().map(|text| Note {
             text,
-            key: Lost {
+            key: LostKey {
                 key_id: policy.id.clone(),
                 key_name: policy.name.clone(),
             },
+            wait_ms: LOST_WAIT_MS.min(admit.ttl_ms),
         });
-        let held = Held {
+        let held = Hold {
             slot: admit.slot,
             offered: false,
             waited_ms: offered.unwrap_or(0),
@@ -161,15 +189,15 @@ impl Gate {
     fn hold_slot(&mut self, now: Millis, admit: &Admit) {
         let waited = self.leases.get(admit.call).map(|lease| lease.what.waited_ms);
         self.leave_queue(admit.call);
-        let held = Held {
+        let held = Hold {
             offered: true,
             waited_ms: waited.unwrap_or(0),
-            ..Held::default()
+            ..Hold::default()
         };
         self.hold(now, admit.call, admit.ttl_ms, held);
     }
 
-    fn hold(&mut self, now: Millis, call: CallId, ttl_ms: u64, what: Held) {
+    fn hold(&mut self, now: Millis, call: CallId, ttl_ms: u64, what: Hold) {
         let end = Deadline::after(now, ttl_ms);
         let lease = Lease {
             since: now,
@@ -183,7 +211,7 @@ impl Gate {
     fn wait(&mut self, now: Millis, policy: &KeyPolicy, admit: &Admit) -> Reply {
         if self.queue.place(admit.call).is_none() {
             let longest = Deadline::after(now, policy.queue.timeout_ms);
-            // Who lost its place waits no longer for that.
+            // A call that lost its place no longer waits for its former end.
             let end = match admit.queued_until {
                 Some(until) if until < longest.until() => Deadline::at(now, until),
                 _ => longest,
@@ -209,8 +237,8 @@ impl Gate {
         })
     }
 
-    /// A refused call will not run. It holds something if it was granted before and asked again; if that
-    /// was a late copy and it runs all the same, what it uses is still counted.
+    /// A refused call will not run. It may still hold resources from an earlier grant. If this is a late copy and the
+    /// call runs after all, its usage is still counted.
     fn withdraw(&mut self, now: Millis, call: CallId) {
         let ran = self.leases.get(call).filter(|lease| !lease.what.offered);
         let rounds = ran.map(|lease| lease.what.rounds);
@@ -220,8 +248,8 @@ impl Gate {
         }
     }
 
-    /// Gives the slots that are free to the calls that wait, in their order. Where no call can be admitted
-    /// nobody need wait to hear it.
+    /// Offers free slots to waiting calls, in their order. If no call can be admitted, none has to wait for its
+    /// refusal.
     pub(super) fn offer_slots(&mut self, now: Millis) {
         while !self.queue.is_empty() {
             let activated_at = self.activated_at();
@@ -237,19 +265,18 @@ impl Gate {
             self.effects.rows.push(Row::Waiter(turn));
             self.effects.wake.push(waiter.call);
             if open {
-                let offer = Held {
+                let offer = Hold {
                     offered: true,
                     waited_ms: now.saturating_sub(waiter.since),
-                    ..Held::default()
+                    ..Hold::default()
                 };
                 self.hold(now, waiter.call, CLAIM_MS, offer);
             }
         }
     }
 
-    /// A slot is freed by the end of its call, which nobody can foretell, or by the end of its lease.
-    /// Calls refused together are told different times (their ids' noise is at hand), so that they do
-    /// not come back together.
+    /// A slot is freed by the end of its call, which is unpredictable, or by the end of its lease. Calls refused
+    /// together get different times (with noise from their ids), so that they do not come back together.
     fn retry_after(&self, now: Millis, call: CallId) -> u64 {
         let (least, most) = (*RETRY_MS.start(), *RETRY_MS.end());
         let spread = call.0 % u128::from(most - least + 1);

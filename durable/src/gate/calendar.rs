@@ -1,5 +1,5 @@
-//! The operator's days, weeks and months, by integers alone: the clock's offset from UTC is fixed, so every day
-//! has 24 hours and every week seven days.
+//! The operator's days, weeks and months, in integers alone: the clock's offset from UTC is fixed, so every day has
+//! 24 hours and every week seven days.
 
 use super::money::Span;
 use crate::Millis;
@@ -9,10 +9,10 @@ const HOUR: i128 = 60 * MINUTE;
 const DAY: i128 = 24 * HOUR;
 const WEEK: i128 = 7 * DAY;
 
-/// The epoch began on a Thursday; so far before it did that week's Monday.
+/// The epoch began on a Thursday; that week's Monday is this much earlier.
 const MONDAY_BEFORE_EPOCH: i128 = 3 * DAY;
 
-/// No clock on Earth is further from UTC.
+/// The largest offset of a time zone from UTC.
 const MAX_OFFSET_MINUTES: i32 = 14 * 60;
 
 /// When days and weeks begin. The default is UTC, and Monday at midnight.
@@ -24,7 +24,7 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    /// The day that `now` is in: its first moment, and the next day's.
+    /// The day of `now`: its first moment, and the next day's.
     pub(super) fn day(self, now: Millis) -> (Millis, Millis) {
         self.span(now, DAY, 0)
     }
@@ -38,7 +38,7 @@ impl Calendar {
         self.span(now, WEEK, begins)
     }
 
-    /// The month of the Gregorian calendar that `now` is in.
+    /// The month of `now` in the Gregorian calendar.
     pub(super) fn month(self, now: Millis) -> (Millis, Millis) {
         let offset = self.offset();
         let days = (i128::from(now) + offset).div_euclid(DAY);
@@ -52,7 +52,7 @@ impl Calendar {
         (at((year, month)), at(next))
     }
 
-    /// `None`: it has no beginning and no end.
+    /// `None` for a span without beginning and end.
     pub(super) fn of(self, span: Span, now: Millis) -> Option<(Millis, Millis)> {
         match span {
             Span::Day => Some(self.day(now)),
@@ -70,7 +70,7 @@ impl Calendar {
         i128::from(offset) * MINUTE
     }
 
-    /// One of the spans that follow each other, of which one begins `begins` after the local epoch.
+    /// One of the consecutive spans of this length, of which one begins `begins` after the local epoch.
     fn span(self, now: Millis, length: i128, begins: i128) -> (Millis, Millis) {
         let begins = begins - self.offset();
         let start = (i128::from(now) - begins).div_euclid(length) * length + begins;
@@ -78,8 +78,8 @@ impl Calendar {
     }
 }
 
-/// Year and month of a day counted from the epoch, and below the other way round: H. Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms", `civil_from_days` and `days_from_civil`. Years begin in March there.
+/// Year and month of a day counted from the epoch, and below the inverse: H. Hinnant, "chrono-Compatible Low-Level
+/// Date Algorithms", `civil_from_days` and `days_from_civil`. Years begin in March there.
 fn month_of(days: i128) -> (i128, i128) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -106,7 +106,7 @@ fn first_day(year: i128, month: i128) -> i128 {
     era * 146_097 + of_era - 719_468
 }
 
-/// Before the epoch is the epoch.
+/// Clamps times before the epoch to the epoch.
 fn millis(at: i128) -> Millis {
     u64::try_from(at.max(0)).unwrap_or(u64::MAX)
 }

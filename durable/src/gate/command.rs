@@ -1,4 +1,4 @@
-//! What the gate is told and what it answers.
+//! The gate's commands and replies.
 
 use std::sync::Arc;
 
@@ -6,83 +6,83 @@ use serde::{Deserialize, Serialize};
 
 use super::money::{MoneyLimit, PerLimit};
 use super::policy::{KeyPolicy, Service};
-use crate::outbox::{Batch, Entry, Sent};
+use crate::outbox::{Batch, Entry, SendResult};
 use crate::{CallId, Millis};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// The key's record as the store has it now; `None`: the store knows no such key.
+    /// The key's current record in the store; `None` if the store has no such key.
     ///
-    /// A version older than the one held is a slow reader's and changes nothing, so a host that
-    /// changes a key sends the new record itself: no reader can undo it.
+    /// A version older than the current one comes from a slow reader and changes nothing. So a host that changes a
+    /// key sends the new record itself: no reader can undo it.
     Learn {
         policy: Option<Arc<KeyPolicy>>,
     },
     Admit(Admit),
-    /// The call lives: its lease lasts at least until `now + ttl_ms`. A note takes the place of the one
-    /// the call was admitted with. Answered by `Ended` if the operator wants the call to end.
+    /// The call still runs: its lease lasts at least until `now + ttl_ms`. A note replaces the one from the call's
+    /// `Admit`. The reply is `Ended` if the operator ends the call.
     Renew {
         call: CallId,
         ttl_ms: u64,
         note: Option<String>,
     },
-    /// The call is over; what it held is free, and what it used is counted in place of what it reserved
-    /// (`None`: it used nothing). Only the first counts, and only of a call that was admitted with a slot
-    /// or an estimate. The event, if there is one, waits here until the store has it.
+    /// The call is over: its resources are free, and its usage is counted in place of its reservation (`None`: no
+    /// usage). Only the first `Settle` counts, and only for a call that was admitted with a slot or an estimate. The
+    /// event, if any, waits here until the store has it.
     Settle {
         call: CallId,
         event: Option<Event>,
         #[serde(default)]
         usage: Option<Usage>,
     },
-    /// The call will not run: its client left while it waited, or before it was told of its grant. It
-    /// gives up its place or its slot, and no request is counted.
+    /// The call will not run: its client left while it waited, or before the reply with its grant arrived. It gives
+    /// up its place or its slot, and no request is counted.
     Cancel {
         call: CallId,
     },
-    /// The operator frees a slot by hand, as if the lease's time were up: what it reserved is free, and the
-    /// call is still counted if it tells what it used. A call that waits goes on waiting.
+    /// The operator frees a slot by hand, as if the lease had ended: the reservation is free, and the call is still
+    /// counted if it settles later. A waiting call goes on waiting.
     Release {
         call: CallId,
     },
-    /// The events to be written now, if any are due; the gate's `wake_at` says when. Whoever takes them
-    /// tells how it went with `BatchSent`, or is given the same ones again after half a minute.
+    /// Returns the events to write now, if any are due; the gate's `wake_at` is that time. The host reports the
+    /// result with `BatchSent`, or gets the same events again after half a minute.
     TakeBatch,
     /// `last`: see [`Batch`].
     BatchSent {
         last: u64,
-        sent: Sent,
+        sent: SendResult,
     },
-    /// The key was changed elsewhere: the next `Admit` must ask for the record again; of the calls that wait one
-    /// is woken to do so. A record learned
-    /// within 5 s of this may have been read before the change, so it is asked for once more then.
+    /// The key was changed elsewhere: the next `Admit` must ask for the record again, and one of the waiting calls is
+    /// woken to do so. A record learned within 5 s of this may have been read before the change, so the gate then
+    /// asks for it once more.
     Invalidate,
-    /// What the key had spent, by the ledger, before this gate began; the answer to `NeedSpend`. For each limit
-    /// only the first counts. What the gate counted itself in the meantime is in the ledger too or will be, so of
-    /// the two sums the greater stays.
+    /// The key's spending, by the ledger, before this gate began; the answer to `NeedSpend`. For each limit only the
+    /// first one counts. The gate's own sums of the meantime are in the ledger too or will be, so the larger of the
+    /// two sums stays.
     SeedSpend(SeedSpend),
-    /// The operator forgives what was spent. Calls that run now count when they settle (but for the
-    /// window: the next request begins a new one). Answered by `NeedSpend` as long as what was spent
-    /// before this gate began is not known, but for `All` and `Window`.
+    /// The operator resets spending. Calls that run now count when they settle (except in the window: the next
+    /// request begins a new one). The reply is `NeedSpend` as long as the spending before this gate began is not
+    /// known, except for `All` and `Window`.
     ResetSpend {
-        which: Spent,
+        which: ResetScope,
     },
-    /// The key has a new secret, and this is the new secret's gate: what the gate of the old secret counted
-    /// goes on here. What its running calls had reserved counts as spent, since they settle with the old gate.
-    /// Changes nothing if this gate has counted anything, so it may be sent again.
+    /// The key has a new secret, and this is the new secret's gate: it continues the sums of the old secret's gate.
+    /// The reservations of running calls count as spent, since those calls settle with the old gate. Changes nothing
+    /// if this gate has already counted anything, so the command may be repeated.
     Inherit(Box<Snapshot>),
     Snapshot,
 }
 
-/// What a call used, for the store. The text means something to the host only.
+/// The record of a call's usage, for the store. Only the host can read the text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub text: String,
-    /// How long it may wait for others to be written with.
+    /// How long it may wait for other events in the same batch.
     pub wait_ms: u64,
     /// The call was granted a slot.
     pub held: bool,
-    /// The command is sent a second time: the first may have arrived.
+    /// This is a repetition: the first command may have arrived.
     pub again: bool,
 }
 
@@ -90,9 +90,16 @@ pub struct Event {
 pub struct Admit {
     pub call: CallId,
     pub service: Service,
+    /// Further services that can serve the call: the key needs permission for only one of them. The host checks
+    /// which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub or_services: Vec<Service>,
+    /// The key's routes may lead to any service. So a key with routes passes, and the host checks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_routes: bool,
     /// The model as the client named it; compared with the key's list.
     pub model: Option<String>,
-    /// The name that all names of this model have in common, as the host knows it; compared with the list's.
+    /// The canonical name of the model, as the host knows it; compared with the list's canonical names.
     #[serde(default)]
     pub canonical: Option<String>,
     /// The model is of the Opus class.
@@ -103,26 +110,30 @@ pub struct Admit {
     pub client: Option<String>,
     /// Whether the call takes a concurrency slot (`count_tokens` and listings do not).
     pub slot: bool,
-    /// What the call may use, to be reserved until it settles. A call with neither slot nor estimate is
-    /// free: it holds nothing, is counted nowhere, and no limit on requests, tokens or money refuses it.
+    /// The expected usage of the call, reserved until it settles. A call with neither slot nor estimate is free: it
+    /// holds nothing, is counted nowhere, and no limit on requests, tokens or money refuses it.
     #[serde(default)]
     pub estimate: Option<Estimate>,
     pub ttl_ms: u64,
-    /// A record learned before this moment is too old to decide by; the host chooses it. When the store
-    /// cannot be asked, the host repeats the command with 0 and what is known decides. A host without
-    /// a maximum age sends 1: with 0 it would not hear of `Invalidate` either.
+    /// A record learned before this moment is too old to decide; the host chooses it. If the store is unavailable,
+    /// the host repeats the command with 0 and the current record decides. A host without a maximum age sends 1: with
+    /// 0 it would ignore `Invalidate` as well.
     pub learned_since: Millis,
-    /// What to write of the call if nobody ever settles it. `None`: nothing.
+    /// The event to write if this call is never settled. `None`: no event.
     pub note: Option<String>,
-    /// The `until` of the `Queued` this call was answered with. After that moment it waits no more; before
-    /// it, a call that lost its place (it did not come for its slot in time) waits again, behind the others.
+    /// The `until` of the `Queued` reply to this call. After that moment it waits no more; before it, a call that
+    /// lost its place (it did not come for its slot in time) waits again, behind the others.
     #[serde(default)]
     pub queued_until: Option<Millis>,
-    /// The call's body is not read yet, so model and estimate are not known. What can be decided without them
-    /// is, and the slot is held for the call as one is that it waited for; nothing is counted. The `Admit` that
-    /// follows within `ttl_ms` decides the rest.
+    /// The call's body is not read yet, so model and estimate are unknown. The checks that need neither are made, and
+    /// the slot is held for the call as if it had waited for it; no request is counted. The `Admit` that follows
+    /// within `ttl_ms` decides the rest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub before_body: bool,
+    /// The call was granted what it asks for and runs, but this gate does not know it: another copy of the gate
+    /// decided. The call gets its resources whatever the limits say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub granted: bool,
 }
 
 /// Tokens of every kind; micro-USD.
@@ -132,7 +143,7 @@ pub struct Estimate {
     pub cost: u64,
 }
 
-/// What a call really used.
+/// The real usage of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub tokens: u64,
@@ -141,7 +152,7 @@ pub struct Usage {
     pub opus: bool,
 }
 
-/// Sums of the ledger at the moment `as_of`, of the spans that it is in.
+/// Sums of the ledger at the moment `as_of`, for the spans that contain it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedSpend {
     #[serde(flatten)]
@@ -151,7 +162,7 @@ pub struct SeedSpend {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Spent {
+pub enum ResetScope {
     Window,
     All,
     #[serde(untagged)]
@@ -160,39 +171,38 @@ pub enum Spent {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The gate does not know the key's record, or not freshly enough: `Learn`, then repeat. Once more
-    /// after a `Learn`: what was read was already out of date.
+    /// The gate lacks the key's record, or a fresh one: `Learn`, then repeat. Again after a `Learn`: the record that
+    /// was read was already stale.
     NeedPolicy,
-    /// The key has a limit on money and the gate does not know what was spent before it began:
-    /// `SeedSpend`, then repeat.
+    /// The key has a limit on money and its spending before this gate began is unknown: `SeedSpend`, then repeat.
     NeedSpend,
     Granted {
         policy: Arc<KeyPolicy>,
-        /// When the key's validity began, if `policy` does not say so yet: the host stores it.
+        /// The beginning of the key's validity, if `policy` does not have it yet: the host stores it.
         activated_at: Option<Millis>,
         /// How long the call waited for its slot.
         waited_ms: u64,
     },
-    /// All slots are held; the call waits for one. `Step::wake` names it when it is to ask again: a slot
-    /// is held for it, its key changed, or it waited in vain. Whoever hears nothing asks after `wait_ms`.
+    /// No slot is free; the call waits for one. `Step::wake` names the call when it must ask again: a slot is held
+    /// for it, its key changed, or its time in the queue is over. A call that is not woken asks after `wait_ms`.
     Queued {
-        /// 1 is the next.
+        /// 1 is the next one.
         position: u32,
         until: Millis,
-        /// `until`, for hosts whose clock is not the gate's.
+        /// Like `until`, for hosts whose clock is not the gate's.
         wait_ms: u64,
     },
     Refused(Refusal),
     Batch(Option<Batch>),
-    /// To `Renew`: the call is to end.
+    /// Reply to `Renew`: the call must end.
     Ended(CallEnd),
-    /// To `BatchSent`: events the store refused for good. They are nowhere else any more.
+    /// Reply to `BatchSent`: events that the store refused for good. No other copy of them exists.
     GivenUp(Vec<Entry>),
     Done,
     Snapshot(Box<Snapshot>),
 }
 
-/// Why a running call is to end.
+/// Why a running call must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallEnd {
     /// Its key was disabled or deleted.
@@ -238,17 +248,17 @@ pub enum Refusal {
     LimitReached(LimitReached),
 }
 
-/// A limit on what may be used up. If `used` is below `limit`, what running calls have reserved of it
-/// leaves too little: some of that is given back when they settle.
+/// A limit on usage. If `used` is below `limit`, the reservations of running calls leave too little room; part of
+/// them comes back when those calls settle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitReached {
     pub which: Limit,
     pub limit: u64,
     pub used: u64,
     pub reserved: u64,
-    /// When `used` begins at 0 again; `None`: never.
+    /// When `used` restarts at 0; `None`: never.
     pub resets_at: Option<Millis>,
-    /// When it is worth to ask again; `None`: not before the operator changes something.
+    /// When to ask again; `None`: only after a change by the operator.
     pub retry_after_ms: Option<u64>,
 }
 
@@ -262,21 +272,21 @@ pub enum Limit {
     Money(#[serde(with = "super::money::in_refusal")] MoneyLimit),
 }
 
-/// Everything about a key, for people to look at.
+/// The whole state of a key, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Snapshot {
     pub policy: Option<Arc<KeyPolicy>>,
-    /// When the key was first used, by the record or else by the gate.
+    /// When the key was first used, by the record or otherwise by the gate.
     pub activated_at: Option<Millis>,
     pub leases: Vec<LeaseSnapshot>,
-    /// In the order of their turns.
+    /// In the order of the queue.
     pub waiters: Vec<WaiterSnapshot>,
     /// `None`: the next request begins one.
     pub window: Option<WindowSnapshot>,
     #[serde(flatten)]
     pub spent: PerLimit<SpendSnapshot>,
-    /// Events that wait for the store, and how many were ever given up.
+    /// Number of events that wait for the store, and the number ever given up.
     pub events: usize,
     pub given_up: u64,
 }
@@ -316,14 +326,14 @@ pub struct WindowSnapshot {
 pub struct SpendSnapshot {
     pub spent: u64,
     pub reserved: u64,
-    /// When `spent` begins at 0 again; `None`: never.
+    /// When `spent` restarts at 0; `None`: never.
     pub resets_at: Option<Millis>,
-    /// What was spent before the gate began is among it.
+    /// Whether it includes the spending from before this gate began.
     pub known: bool,
 }
 
 impl Admit {
-    /// Whether the call is counted: see `estimate`. What it may use is not reserved before its body is read.
+    /// Whether the call is counted: see `estimate`. Before the body is read, no estimate is reserved.
     pub(super) fn metered(&self) -> bool {
         self.slot || (self.estimate.is_some() && !self.before_body)
     }

@@ -1,8 +1,8 @@
-//! Calls whose leases ended before anybody told what they used.
+//! Calls whose leases ended before they settled.
 //!
-//! Somebody may still come and tell: their host could not reach the gate for a while. So each keeps the
-//! right to be counted, once, in the periods in which it was admitted. Bounded in time and number: what is
-//! told later than that is in the ledger, but counts against no limit.
+//! They may still settle: their host could not reach the gate for a while. So each keeps the right to be counted,
+//! once, in the periods in which it was admitted. Bounded in time and number: a later settlement is in the ledger,
+//! but counts against no limit.
 
 use std::collections::BTreeMap;
 
@@ -17,21 +17,21 @@ pub(super) const KEEP_MS: u64 = 3_600_000;
 const CAPACITY: usize = 1_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ended {
+pub(super) struct EndedCall {
     pub(super) rounds: Rounds,
     end: Deadline,
-    /// The operator freed it: its stream is to end.
+    /// The operator freed it: its stream must end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     released: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct AllEnded {
-    calls: BTreeMap<CallId, Ended>,
+pub(super) struct EndedCalls {
+    calls: BTreeMap<CallId, EndedCall>,
 }
 
-impl AllEnded {
-    pub(super) fn get(&self, call: CallId) -> Option<&Ended> {
+impl EndedCalls {
+    pub(super) fn get(&self, call: CallId) -> Option<&EndedCall> {
         self.calls.get(&call)
     }
 
@@ -51,7 +51,7 @@ impl AllEnded {
         released: bool,
         rows: &mut Vec<Row>,
     ) {
-        let ended = Ended {
+        let ended = EndedCall {
             rounds,
             end: Deadline::after(now, KEEP_MS),
             released,
@@ -66,8 +66,11 @@ impl AllEnded {
         }
     }
 
-    pub(super) fn restore(&mut self, call: CallId, ended: Ended) {
-        self.calls.insert(call, ended);
+    pub(super) fn put_row(&mut self, call: CallId, ended: Option<EndedCall>) {
+        match ended {
+            Some(ended) => _ = self.calls.insert(call, ended),
+            None => _ = self.calls.remove(&call),
+        }
     }
 
     pub(super) fn take(&mut self, call: CallId, rows: &mut Vec<Row>) -> Option<Rounds> {

@@ -1,5 +1,5 @@
-//! The limits on money. One row says everything about a limit: records, policies, sums, refusals, inputs, views,
-//! resets, seeds and the command line are made from these rows.
+//! The limits on money. One row describes everything about a limit: records, policies, sums, refusals, inputs, views,
+//! resets, seeds and the command line are generated from these rows.
 
 use std::ops::{Index, IndexMut};
 
@@ -13,23 +13,23 @@ pub enum Span {
     Day,
     Week,
     Month,
-    /// It never begins anew.
+    /// Never restarts.
     Ever,
 }
 
-/// Everything about one limit.
+/// The description of one limit.
 #[derive(Debug)]
 pub struct Row {
     pub span: Span,
-    /// Counts what calls of the Opus class cost, and refuses only such calls.
+    /// Counts the cost of calls of the Opus class, and refuses only such calls.
     pub opus_only: bool,
-    /// Name of what was spent of it, in the admin API.
+    /// Name of its spent amount in the admin API.
     pub sum: &'static str,
-    /// Name of the limit where it is shown how near it is.
+    /// Name of the limit where its use is shown.
     pub name: &'static str,
     /// Its field in a key's record and in the admin API: CRS's name where CRS has the limit.
     pub field: &'static str,
-    /// Name of what was spent of it, in CRS's statistics for the holder of a key.
+    /// Name of its spent amount in CRS's statistics for the holder of a key.
     pub statistic: &'static str,
     /// Its option on the command line.
     pub option: &'static str,
@@ -37,14 +37,14 @@ pub struct Row {
     pub reached: &'static str,
     /// For people, behind "limit of $5 for".
     pub words: &'static str,
-    /// For people, what was spent of it.
+    /// Its spent amount, for people.
     pub so_far: &'static str,
     /// Documentation of its field.
     pub about: &'static str,
 }
 
-/// Each limit is `Name(sum, field)`: the variant of [`MoneyLimit`], and the names by which machines keep and send
-/// what was spent of it and how much may be. These stay as they are: they are in the state of running gates.
+/// Each limit is `Name(sum, field)`: the variant of [`MoneyLimit`], and the names by which machines keep and send the
+/// spent amount and the allowed amount. The names must not change: they are in the state of running gates.
 macro_rules! limits {
     ($($name:ident($sum:ident, $field:ident): $row:expr;)+) => {
         /// A limit on money.
@@ -67,7 +67,7 @@ macro_rules! limits {
             }
         }
 
-        /// One value for each limit. What machines keep and send has the names of the sums; see [`in_policy`] and
+        /// One value for each limit. Machines keep and send it under the names of the sums; see [`in_policy`] and
         /// [`in_record`] for the others.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
@@ -108,11 +108,11 @@ macro_rules! limits {
         }
 
         named_fields!(
-            /// The amounts as a policy has them: `#[serde(flatten, with = "in_policy")]`.
+            /// The amounts under the names of a policy: `#[serde(flatten, with = "in_policy")]`.
             in_policy, "snake_case", $($sum: $field),+
         );
         named_fields!(
-            /// The amounts as a key's record has them: `#[serde(flatten, with = "in_record")]`.
+            /// The amounts under the names of a key's record: `#[serde(flatten, with = "in_record")]`.
             in_record, "camelCase", $($sum: $field),+
         );
     };
@@ -217,7 +217,7 @@ limits! {
 }
 
 impl MoneyLimit {
-    /// The limit that has this name among `names`: `MoneyLimit::find(text, |row| row.field)`.
+    /// Finds a limit by one of its names: `MoneyLimit::find(text, |row| row.field)`.
     pub fn find(name: &str, names: impl Fn(&'static Row) -> &'static str) -> Option<Self> {
         Self::ALL.into_iter().find(|limit| names(limit.row()) == name)
     }
@@ -234,7 +234,7 @@ impl<T> PerLimit<T> {
 }
 
 impl<T: Default> PerLimit<T> {
-    /// These; the default for all others.
+    /// These values; the default for all other limits.
     pub fn these(values: impl IntoIterator<Item = (MoneyLimit, T)>) -> Self {
         let mut all = Self::of(|_| T::default());
         for (limit, value) in values {

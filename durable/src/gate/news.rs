@@ -1,13 +1,13 @@
-//! Wakes the calls that wait when their key has changed.
+//! Wakes waiting calls when their key has changed.
 //!
-//! | what happened | which calls are woken |
+//! | event | woken calls |
 //! | --- | --- |
-//! | the key admits no call any more: deleted, disabled, expired | all; they leave the queue (`offer_slots`) |
-//! | the record changed in what decides a call | all; each asks again and keeps its place unless it is refused |
-//! | the record must be read again: invalidated, or in doubt | one, which reads it; the others hear of it if it changed |
+//! | the key admits no more calls: deleted, disabled, expired | all; they leave the queue (`offer_slots`) |
+//! | the record changed in a way that matters for admission | all; each asks again and keeps its place unless it is refused |
+//! | the record must be read again: invalidated, or in doubt | one, which reads it; the others are woken if it changed |
 //!
-//! Only one call at a time reads the record for all that wait, so that a long queue is not a burst of reads.
-//! If it leaves, or has not brought the record after [`READ_MS`], the next one in the queue reads.
+//! Only one call at a time reads the record for all waiting calls, so that a long queue does not cause a burst of
+//! reads. If that call leaves, or has not brought the record after [`READ_MS`], the next one in the queue reads.
 
 use super::{Gate, Reply};
 use crate::freshness::SLOW_READER_MS;
@@ -44,7 +44,7 @@ impl Gate {
             .filter(|reader| !reader.end.passed(now) && self.queue.place(reader.call).is_some())
     }
 
-    /// The reply to a call that cannot be decided by the record held.
+    /// The reply to a call that the current record cannot decide.
     pub(super) fn undecided(&mut self, now: Millis, call: CallId) -> Reply {
         let Some(queued) = self.queued_reply(now, call) else {
             return Reply::NeedPolicy;
@@ -57,7 +57,7 @@ impl Gate {
         Reply::NeedPolicy
     }
 
-    /// After the command and all that it freed.
+    /// Runs after the command and after everything it freed.
     pub(super) fn wake_waiters(&mut self, now: Millis) {
         if self.effects.decides_anew {
             self.effects
@@ -73,7 +73,7 @@ impl Gate {
         }
     }
 
-    /// When time alone makes news for the calls that wait.
+    /// When the passing of time alone will wake waiting calls.
     pub(super) fn next_news(&self, now: Millis) -> Option<Millis> {
         if self.queue.is_empty() {
             return None;

@@ -1,12 +1,12 @@
-//! Whether a key's record permits a call at all: checks 2 to 5 of the gate's table. They take nothing and depend on no
-//! other call.
+//! Whether a key's record permits a call at all: checks 2 to 5 of the gate's table. They take nothing and depend on
+//! no other call.
 
 use super::command::{Admit, Refusal};
 use super::policy::KeyPolicy;
 use crate::Millis;
 
 impl KeyPolicy {
-    /// `activated_at`: the first use, as far as the gate knows.
+    /// `activated_at`: the first use, as far as the gate knows it.
     pub(super) fn permits(
         &self,
         now: Millis,
@@ -14,7 +14,9 @@ impl KeyPolicy {
         admit: &Admit,
     ) -> Result<(), Refusal> {
         self.is_open(now, activated_at)?;
-        if !self.serves(admit.service) {
+        let served = std::iter::once(&admit.service).chain(&admit.or_services);
+        let routed = admit.by_routes && !self.routes.is_empty();
+        if !routed && !served.copied().any(|service| self.serves(service)) {
             return Err(Refusal::NotPermitted {
                 service: admit.service,
             });
@@ -46,7 +48,7 @@ impl KeyPolicy {
     }
 }
 
-/// A client that was not recognised is on no list.
+/// An unrecognised client is on no list.
 fn is_among(client: Option<&str>, allowed: &[String]) -> bool {
     client.is_some_and(|client| allowed.iter().any(|name| name.eq_ignore_ascii_case(client)))
 }

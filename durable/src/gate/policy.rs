@@ -1,4 +1,5 @@
-//! What the gate must know of a key, and what the record alone decides: who may call what.
+//! The part of a key's record that the gate needs, and the decisions that depend on the record alone: who may call
+//! what.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use super::money::{MoneyLimit, PerLimit};
 use crate::Millis;
 use crate::pool::Binding;
 
-/// `version` grows with every change of the key. A field that an older version did not write has its
-/// default, which restricts nothing.
+/// `version` grows with every change of the key. A field that an older version did not write has its default, which
+/// restricts nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyPolicy {
@@ -19,37 +20,38 @@ pub struct KeyPolicy {
     pub version: u64,
     pub active: bool,
     pub expires_at: Option<Millis>,
-    /// The key expires so long after its first use; 0: it does not. With `expires_at` too, the earlier of
-    /// both counts.
+    /// The key expires this long after its first use; 0: never. With `expires_at` too, the earlier of both counts.
     pub valid_for_ms: u64,
-    /// When the first use was, as far as the store knows. The gate remembers it until the store does
-    /// (`Reply::Granted::activated_at`). A later version without it lets the key begin anew.
+    /// The first use, as far as the store knows it. The gate remembers it until the store does
+    /// (`Reply::Granted::activated_at`). If a later version lacks it, the key's validity starts anew.
     pub activated_at: Option<Millis>,
-    /// Calls that may run at once; 0 is no limit.
+    /// Calls that may run at once; 0 is unlimited.
     pub concurrency_limit: u32,
     pub queue: QueuePolicy,
-    /// Services the key may use; empty is all.
+    /// Services the key may use; empty means all.
     pub permissions: Vec<Service>,
-    /// The host recognises clients by what they say of themselves, so this keeps honest ones apart and
-    /// stops no liar. `None` is no restriction, an empty list nobody.
+    /// The host recognises clients by their own headers, so this separates honest clients and stops no impostor.
+    /// `None`: no restriction; an empty list: no client.
     pub allowed_clients: Option<Vec<String>>,
     /// List of model names, read by `model_mode`; used when `model_restriction` is set.
     pub model_restriction: bool,
     pub model_mode: ModelMode,
     pub restricted_models: Vec<String>,
-    /// The same by the names that all names of a model have in common, as the host knows them. A policy of an
-    /// older version has none; then only the names themselves count.
+    /// The canonical names of the restricted models, as the host knows them. A policy of an older version has none;
+    /// then only the names themselves count.
     pub restricted_canonical: Vec<String>,
     pub limits: Limits,
-    /// What the key is bound to, by the pool's name. The gate only hands it on to whoever picks.
+    /// The key's bindings, by the pool's name. The gate only passes them on.
     pub bindings: BTreeMap<String, Binding>,
-    /// Whether a bound call may be served by the common pool when nothing it is bound to can.
+    /// Whether the common pool may serve a bound call if none of its bound accounts can.
     pub binding_fallback: bool,
-    /// Whether the key's calls may be told how they were served.
+    /// Whether the key's calls may see how they were served.
     pub may_trace: bool,
+    /// The key's model routes, in the host's format; empty: none. The gate only passes them on.
+    pub routes: String,
 }
 
-/// What a key can be permitted to use, by CRS's names.
+/// The services that a key can have permission for, by CRS's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
@@ -58,18 +60,18 @@ pub enum Service {
     OpenAi,
 }
 
-/// How the list of models is read.
+/// The meaning of the list of models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelMode {
-    /// All but those on the list, as CRS has it.
+    /// All models except those on the list, as in CRS.
     #[default]
     Deny,
-    /// Only those on the list; an empty list allows none. A call without a model (a listing) passes.
+    /// Only the models on the list; an empty list allows none. A call without a model (a listing) passes.
     Allow,
 }
 
-/// Calls that may wait for a slot, and for how long. With a 0 among them nobody waits.
+/// How many calls may wait for a slot, and for how long. If either is 0, no call waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QueuePolicy {
@@ -77,12 +79,12 @@ pub struct QueuePolicy {
     pub timeout_ms: u64,
 }
 
-/// What a key may use up. Costs are integer micro-USD; 0 is no limit.
+/// Limits on a key's usage. Costs are integer micro-USD; 0 is unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// The window begins with its first request and is over after so many minutes; 0: there is none, and
-    /// its three limits do not count.
+    /// The window begins with its first request and lasts this many minutes; 0: no window, and its three limits do
+    /// not count.
     pub rate_limit_window_minutes: u64,
     pub rate_limit_requests: u64,
     pub rate_limit_tokens: u64,
@@ -93,7 +95,7 @@ pub struct Limits {
     pub weekly_reset_day: u8,
     /// 0 to 23, by the operator's clock.
     pub weekly_reset_hour: u8,
-    /// How far the operator's clock is ahead of UTC. Days begin at its midnight.
+    /// The operator's clock minus UTC. Days begin at its midnight.
     pub utc_offset_minutes: i32,
 }
 
@@ -104,7 +106,7 @@ impl QueuePolicy {
 }
 
 impl Limits {
-    /// Whether there is a window to count in.
+    /// Whether a window exists.
     pub(super) fn windowed(&self) -> bool {
         self.rate_limit_window_minutes > 0
             && (self.rate_limit_requests > 0 || self.rate_limit_tokens > 0 || self.rate_limit_cost > 0)
@@ -114,7 +116,7 @@ impl Limits {
         self.rate_limit_window_minutes.saturating_mul(60_000)
     }
 
-    /// The limits on money that are set. What was spent before this gate began counts against them.
+    /// The limits on money that are set. Spending from before this gate began counts against them.
     pub(super) fn of_money(&self) -> impl Iterator<Item = MoneyLimit> {
         self.money
             .iter()
@@ -122,7 +124,7 @@ impl Limits {
             .map(|(limit, _)| limit)
     }
 
-    /// The time that this limit counts over now: its beginning and its end. `None`: all time.
+    /// The current span of this limit: its beginning and its end. `None`: all time.
     pub fn span(&self, limit: MoneyLimit, now: Millis) -> Option<(Millis, Millis)> {
         self.calendar().of(limit.row().span, now)
     }
@@ -137,8 +139,8 @@ impl Limits {
 }
 
 impl KeyPolicy {
-    /// Whether a call that waits is decided by this record as by the other. A place in the queue, once given,
-    /// does not depend on `queue`; slots are offered by `concurrency_limit` itself.
+    /// Whether this record and the other one give the same decision for a waiting call. A place in the queue, once
+    /// given, does not depend on `queue`; slots are offered by `concurrency_limit` itself.
     pub(super) fn decides_like(&self, other: &Self) -> bool {
         let without_the_rest = |policy: &Self| Self {
             id: String::new(),
@@ -149,6 +151,7 @@ impl KeyPolicy {
             bindings: BTreeMap::new(),
             binding_fallback: false,
             may_trace: false,
+            routes: String::new(),
             ..policy.clone()
         };
         without_the_rest(self) == without_the_rest(other)
@@ -165,9 +168,8 @@ impl KeyPolicy {
         [self.expires_at, used_up].into_iter().flatten().min()
     }
 
-    /// Whether the list keeps the key from this model. Names are compared without regard to case and to the
-    /// prefix by which CRS's clients name a vendor (`ccr,`); where the host knows the canonical name, every
-    /// name of a listed model is on the list.
+    /// Whether the list denies the key this model. The comparison ignores case and the prefix by which CRS's clients
+    /// name a vendor (`ccr,`); if the host knows the canonical name, every name of a listed model is on the list.
     pub fn denies(&self, model: &str, canonical: Option<&str>) -> bool {
         let listed = || {
             self.restricted_models

@@ -1,4 +1,4 @@
-//! Calls that wait for a slot, first come, first served.
+//! The queue of calls that wait for a slot, first come, first served.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::{CallId, Millis};
 pub(super) struct Waiter {
     pub(super) call: CallId,
     pub(super) since: Millis,
-    /// The call waits no longer than this.
+    /// The call waits until then at the latest.
     pub(super) end: Deadline,
 }
 
-/// A call's turn. Turns are given in order and only compared, so an empty queue may begin anew.
+/// A call's turn. Turns are assigned in order and only compared, so an empty queue may restart them.
 pub(super) type Turn = u64;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -40,12 +40,12 @@ impl Queue {
         self.waiters.keys().copied()
     }
 
-    /// In their order.
+    /// In the order of their turns.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Waiter> {
         self.waiters.values()
     }
 
-    /// The call's place, 1 being the next, and until when it waits.
+    /// The call's place (1 is the next) and the end of its wait.
     pub(super) fn place(&self, call: CallId) -> Option<(u32, Millis)> {
         self.waiters
             .values()
@@ -61,7 +61,7 @@ impl Queue {
         next.or_else(|| self.iter().next().map(|waiter| waiter.call))
     }
 
-    /// At the end.
+    /// Adds the call at the end.
     pub(super) fn push(&mut self, waiter: Waiter) -> Turn {
         let last = self.waiters.last_key_value().map(|(turn, _)| *turn);
         let turn = last.map_or(0, |turn| turn.saturating_add(1));
@@ -69,8 +69,14 @@ impl Queue {
         turn
     }
 
-    pub(super) fn restore(&mut self, turn: Turn, waiter: Waiter) {
-        self.waiters.insert(turn, waiter);
+    /// Replaces a row. Returns the call that waited there, if it no longer waits.
+    pub(super) fn put_row(&mut self, turn: Turn, waiter: Option<Waiter>) -> Option<CallId> {
+        let now = waiter.as_ref().map(|waiter| waiter.call);
+        let before = match waiter {
+            Some(waiter) => self.waiters.insert(turn, waiter),
+            None => self.waiters.remove(&turn),
+        };
+        before.map(|waiter| waiter.call).filter(|call| Some(*call) != now)
     }
 
     pub(super) fn pop(&mut self) -> Option<(Turn, Waiter)> {
@@ -87,14 +93,14 @@ impl Queue {
         Some(turn)
     }
 
-    /// Takes out those that waited too long.
+    /// Removes and returns the calls that waited too long.
     pub(super) fn sweep(&mut self, now: Millis) -> Vec<(Turn, Waiter)> {
         self.waiters
             .extract_if(.., |_, waiter| waiter.end.passed(now))
             .collect()
     }
 
-    /// When the first has waited too long.
+    /// When the first wait ends.
     pub(super) fn earliest(&self) -> Option<Millis> {
         self.waiters.values().map(|waiter| waiter.end.until()).min()
     }

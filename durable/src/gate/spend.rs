@@ -1,11 +1,11 @@
-//! What a key has used up: in its window, and of each limit on money ([`MoneyLimit`]).
+//! A key's usage: in its window, and for each limit on money ([`MoneyLimit`]).
 //!
-//! Each sum is the sum of what settled calls used that were admitted in that period, to the micro-dollar;
-//! whatever settles after its period is over counts only in the total. Periods are numbered, so that no
-//! jump of the clock and no change of the calendar can move a call into another one.
+//! Each sum is the exact usage, to the micro-dollar, of settled calls that were admitted in that period; a call that
+//! settles after the end of its period counts only in the total. Periods are numbered, so that no jump of the clock
+//! and no change of the calendar can move a call into another one.
 //!
-//! A period ends when the clock says so. After a clock was set back it keeps what was spent, and is over
-//! no later than one whole period from now. A clock set ahead over the end of a period ends it.
+//! A period ends by the clock. After the clock was set back, the period keeps its sum, and ends at most one whole
+//! period from now. A clock set forward past the end of a period ends it.
 
 mod stored;
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::stored::StoredSpend;
 use super::calendar::Calendar;
 use super::command::{
-    Estimate, Limit, LimitReached, SeedSpend, Snapshot, SpendSnapshot, Spent, Usage, WindowSnapshot,
+    Estimate, Limit, LimitReached, ResetScope, SeedSpend, Snapshot, SpendSnapshot, Usage, WindowSnapshot,
 };
 use super::money::{MoneyLimit, PerLimit, Span};
 use super::policy::Limits;
@@ -25,7 +25,7 @@ use crate::time::Deadline;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Rounds {
-    /// 0: the call is counted in no window.
+    /// 0: the call counts in no window.
     window: u64,
     day: u64,
     week: u64,
@@ -35,11 +35,11 @@ pub(super) struct Rounds {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredSpend")]
 pub(super) struct Spend {
-    /// Whether what was spent of a limit before this gate began is in its sum.
+    /// Whether the sum of a limit includes the spending from before this gate began.
     known: PerLimit<bool>,
-    /// It may be over: the next request begins another.
+    /// May be over: the next request begins another one.
     window: Option<Window>,
-    /// Windows there ever were.
+    /// Number of windows so far.
     windows: u64,
     day: Period,
     week: Period,
@@ -64,14 +64,14 @@ struct Period {
     end: Millis,
 }
 
-/// What running calls may still use, by the sums it would be added to.
+/// The amounts that running calls may still use, by the sums that they will be added to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reserved {
+pub(super) struct Reservations {
     window: Estimate,
     money: PerLimit<u64>,
 }
 
-/// One limit and how far it is used up.
+/// One limit and its use.
 struct Use {
     which: Limit,
     limit: u64,
@@ -81,7 +81,7 @@ struct Use {
     resets_at: Option<Millis>,
 }
 
-/// The spans that begin anew.
+/// The spans that restart.
 const PERIODS: [Span; 3] = [Span::Day, Span::Week, Span::Month];
 
 impl Rounds {
@@ -96,7 +96,7 @@ impl Rounds {
 }
 
 impl Period {
-    /// Begins the next period if this one is over; says whether it did.
+    /// Begins the next period if this one is over; returns whether it did.
     fn roll(&mut self, now: Millis, span: (Millis, Millis)) -> bool {
         let over = self.end <= now;
         if over {
@@ -115,7 +115,7 @@ impl Period {
 }
 
 impl Spend {
-    /// Begins the periods whose time has come; says whether there were any.
+    /// Begins all periods that are due; returns whether there were any.
     pub(super) fn roll(&mut self, now: Millis, calendar: Calendar) -> bool {
         let mut any = false;
         for span in PERIODS {
@@ -134,8 +134,7 @@ impl Spend {
         any
     }
 
-    /// The clock was set back, or the operator's days begin at another time: what was spent counts in the
-    /// periods that it is now.
+    /// The clock was set back, or the operator's days begin at another time: moves the sums to the current periods.
     pub(super) fn realign(&mut self, now: Millis, calendar: Calendar) {
         for span in PERIODS {
             if let (Some(period), Some(now_in)) = (self.period_mut(span), calendar.of(span, now)) {
@@ -163,7 +162,7 @@ impl Spend {
         }
     }
 
-    /// When what was spent of this limit begins at 0 again.
+    /// When the sum of this limit restarts at 0.
     fn ends(&self, limit: MoneyLimit) -> Option<Millis> {
         self.period(limit.row().span).map(|period| period.end)
     }
@@ -172,7 +171,7 @@ impl Spend {
     fn counts(&self, limit: MoneyLimit, rounds: Rounds, opus: bool) -> bool {
         let row = limit.row();
         let admitted_in = rounds.of(row.span);
-        // 0: a version admitted the call that did not number these periods yet.
+        // 0: admitted by a version that did not number these periods yet.
         let is_now = |period: &Period| period.round == admitted_in || admitted_in == 0;
         self.period(row.span).is_none_or(is_now) && (opus || !row.opus_only)
     }
@@ -185,7 +184,7 @@ impl Spend {
         }
     }
 
-    /// The window is as long as the new limits say, counted from its beginning.
+    /// Applies a new length to the current window, counted from its beginning.
     pub(super) fn resize_window(&mut self, now: Millis, limits: &Limits) {
         match &mut self.window {
             Some(window) if limits.windowed() => {
@@ -195,7 +194,7 @@ impl Spend {
         }
     }
 
-    /// Counts a request in the periods it is now, and says which they are.
+    /// Counts a request in the current periods and returns their numbers.
     pub(super) fn begin(&mut self, now: Millis, limits: &Limits) -> Rounds {
         let mut rounds = Rounds {
             window: 0,
@@ -222,7 +221,7 @@ impl Spend {
         rounds
     }
 
-    /// The request will not run after all; says whether it was counted anywhere.
+    /// Uncounts a request that will not run; returns whether it was counted anywhere.
     pub(super) fn forget(&mut self, now: Millis, rounds: Rounds) -> bool {
         match &mut self.window {
             Some(window) if window.round == rounds.window && !window.end.passed(now) => {
@@ -233,7 +232,7 @@ impl Spend {
         }
     }
 
-    /// Counts what a call used that was admitted in these periods.
+    /// Counts the usage of a call that was admitted in these periods.
     pub(super) fn settle(&mut self, now: Millis, rounds: Rounds, usage: &Usage) {
         if let Some(window) = &mut self.window
             && window.round == rounds.window
@@ -248,7 +247,7 @@ impl Spend {
         }
     }
 
-    /// Whether all that was spent of these limits is known.
+    /// Whether all spending of these limits is known.
     pub(super) fn knows(&self, mut limits: impl Iterator<Item = MoneyLimit>) -> bool {
         limits.all(|limit| self.known[limit])
     }
@@ -265,8 +264,8 @@ impl Spend {
         }
     }
 
-    /// Takes over what the gate of the key's former secret counted, with what was reserved there, unless
-    /// something was counted here already. Says whether it did. A period that is over is left out.
+    /// Takes over the sums of the gate of the key's former secret, including its reservations, unless this gate has
+    /// already counted something. Returns whether it did. Skips periods that are over.
     pub(super) fn inherit(&mut self, now: Millis, from: &Snapshot) -> bool {
         let knows_any = self.known.values().any(|known| *known);
         if knows_any || self.windows > 0 || self.sums[MoneyLimit::Total] > 0 {
@@ -297,37 +296,36 @@ impl Spend {
         true
     }
 
-    /// Some of what was spent can be forgiven only when all of it is known: what is told of it later
-    /// would bring it back.
-    pub(super) fn can_reset(&self, which: Spent) -> bool {
+    /// A part of the spending can be reset only if all of it is known: a later seed would bring it back.
+    pub(super) fn can_reset(&self, which: ResetScope) -> bool {
         match which {
-            Spent::Money(limit) => self.known[limit],
-            Spent::All | Spent::Window => true,
+            ResetScope::Money(limit) => self.known[limit],
+            ResetScope::All | ResetScope::Window => true,
         }
     }
 
-    pub(super) fn reset(&mut self, which: Spent) {
-        let these = |one| which == one || which == Spent::All;
-        if these(Spent::Window) {
+    pub(super) fn reset(&mut self, which: ResetScope) {
+        let these = |one| which == one || which == ResetScope::All;
+        if these(ResetScope::Window) {
             self.window = None;
         }
         for (limit, sum) in self.sums.iter_mut() {
-            if these(Spent::Money(limit)) {
+            if these(ResetScope::Money(limit)) {
                 *sum = 0;
-                // What was before the gate began is forgiven too.
+                // The spending from before this gate began is reset too.
                 self.known[limit] = true;
             }
         }
     }
 
-    /// Sums up what is reserved by calls, each with its periods, its estimate, and whether it is Opus's.
+    /// Sums up the reservations of calls, each with its periods, its estimate, and whether it is of the Opus class.
     pub(super) fn reserved(
         &self,
         now: Millis,
         calls: impl Iterator<Item = (Rounds, Estimate, bool)>,
-    ) -> Reserved {
+    ) -> Reservations {
         let window = self.live(now).map(|window| window.round);
-        let mut sum = Reserved::default();
+        let mut sum = Reservations::default();
         for (rounds, Estimate { tokens, cost }, opus) in calls {
             if window == Some(rounds.window) {
                 sum.window.add(tokens, cost);
@@ -341,13 +339,13 @@ impl Spend {
         sum
     }
 
-    /// The limit that refuses a call which asks for so much; of several the one that does so longest, for
-    /// no call is admitted before that. `soon`: when to ask again for what is only reserved.
+    /// The limit that refuses a call with this estimate; of several, the one that lasts longest, because the call
+    /// cannot be admitted before that. `soon`: when to ask again if room is only reserved.
     pub(super) fn reached(
         &self,
         now: Millis,
         limits: &Limits,
-        reserved: &Reserved,
+        reserved: &Reservations,
         (asked, opus): (Estimate, bool),
         soon: u64,
     ) -> Option<LimitReached> {
@@ -395,11 +393,11 @@ impl Spend {
             .flatten()
             .chain(of_money)
             .filter(Use::refuses)
-            .map(|limit| limit.told(now, soon))
+            .map(|limit| limit.report(now, soon))
             .max_by_key(|reached| reached.retry_after_ms.unwrap_or(u64::MAX))
     }
 
-    pub(super) fn window_snapshot(&self, now: Millis, reserved: &Reserved) -> Option<WindowSnapshot> {
+    pub(super) fn window_snapshot(&self, now: Millis, reserved: &Reservations) -> Option<WindowSnapshot> {
         self.live(now).map(|window| WindowSnapshot {
             start: window.start,
             end: window.end.until(),
@@ -409,7 +407,7 @@ impl Spend {
         })
     }
 
-    pub(super) fn snapshots(&self, reserved: &Reserved) -> PerLimit<SpendSnapshot> {
+    pub(super) fn snapshots(&self, reserved: &Reservations) -> PerLimit<SpendSnapshot> {
         PerLimit::of(|limit| SpendSnapshot {
             spent: self.sums[limit],
             reserved: reserved.money[limit],
@@ -425,15 +423,15 @@ impl Spend {
 }
 
 impl Use {
-    /// A limit lets calls start while anything of it is left and their estimates fit. One that runs alone
-    /// need not fit: an estimate is a guess, and a key with a dollar left is to be good for one more call.
+    /// A limit admits calls while any of it is left and their estimates fit. A call that runs alone need not fit: an
+    /// estimate is a guess, and a key with a dollar left is good for one more call.
     fn refuses(&self) -> bool {
         let taken = self.used.saturating_add(self.reserved);
         let fits = self.reserved == 0 || taken.saturating_add(self.asked) <= self.limit;
         self.limit > 0 && (taken >= self.limit || !fits)
     }
 
-    fn told(self, now: Millis, soon: u64) -> LimitReached {
+    fn report(self, now: Millis, soon: u64) -> LimitReached {
         let reset = self.resets_at.map(|at| at.saturating_sub(now));
         let retry_after_ms = if self.used < self.limit {
             Some(reset.map_or(soon, |reset| reset.min(soon)))

@@ -12,6 +12,7 @@ mod settle;
 
 use super::admit::{CLAIM_MS, RETRY_MS, RETRY_QUEUE_MS};
 use super::*;
+use crate::rows::ChangedRows;
 
 const TTL: u64 = 60_000;
 const T: Millis = 1_000_000;
@@ -48,6 +49,9 @@ fn ask(call: u128) -> Admit {
         note: None,
         queued_until: None,
         before_body: false,
+        or_services: Vec::new(),
+        by_routes: false,
+        granted: false,
     }
 }
 
@@ -309,11 +313,11 @@ fn settling_frees_once_and_may_be_repeated() {
     });
     gate.granted(T, ask(1));
     let step = gate.handle(T, settle(1));
-    assert!(step.changes.leases);
+    assert!(step.changes().of_calls);
     assert_eq!(step.wake_at, None);
     gate.granted(T, ask(2));
     let step = gate.handle(T, settle(1));
-    assert_eq!(step.changes, Changes::default());
+    assert_eq!(step.changes(), ChangedRows::default());
     assert_eq!(gate.leases(T).len(), 1, "nobody else's slot is freed");
 }
 
@@ -328,7 +332,7 @@ fn a_refused_call_that_was_granted_before_holds_nothing() {
             ..policy(2)
         }),
     );
-    assert!(gate.handle(T + 1, Command::Admit(ask(1))).changes.leases);
+    assert!(gate.handle(T + 1, Command::Admit(ask(1))).changes().of_calls);
     assert_eq!(gate.leases(T + 1), []);
 }
 
@@ -347,7 +351,7 @@ fn calls_without_a_slot_pass_a_full_gate() {
         }),
     );
     assert!(matches!(step.reply, Reply::Granted { .. }));
-    assert!(!step.changes.leases);
+    assert!(!step.changes().of_calls);
     assert_eq!(gate.leases(T).len(), 1);
 }
 
@@ -414,9 +418,9 @@ fn a_clock_set_back_does_not_lengthen_a_lease() {
     gate.granted(T, ask(1));
     let step = gate.handle(T - 500_000, Command::Snapshot);
     assert_eq!(
-        step.changes,
-        Changes {
-            leases: true,
+        step.changes(),
+        ChangedRows {
+            of_calls: true,
             lasting: true
         }
     );

@@ -1,3 +1,4 @@
+use super::queue::RESEND_MS;
 use super::*;
 
 const T: Millis = 1_000_000;
@@ -15,7 +16,7 @@ fn event(call: u128) -> Entry {
 fn lost(call: u128) -> Entry {
     Entry {
         doubtful: true,
-        lost: Some(Lost {
+        lost: Some(LostKey {
             key_id: "k".into(),
             key_name: "key".into(),
         }),
@@ -34,7 +35,7 @@ impl Outbox {
         Some((batch.last, calls))
     }
 
-    fn hears(&mut self, now: Millis, last: u64, sent: Sent) -> Vec<u128> {
+    fn hears(&mut self, now: Millis, last: u64, sent: SendResult) -> Vec<u128> {
         let given_up = self.sent(now, last, sent, &mut Vec::new());
         given_up.into_iter().map(|entry| entry.call.0).collect()
     }
@@ -48,7 +49,7 @@ fn events_wait_for_others_and_leave_together() {
     assert_eq!(outbox.due(), Some(T + WAIT));
     assert_eq!(outbox.gives(T + WAIT - 1), None);
     assert_eq!(outbox.gives(T + WAIT), Some((1, vec![1, 2])));
-    assert_eq!(outbox.hears(T + WAIT, 1, Sent::Written), [] as [u128; 0]);
+    assert_eq!(outbox.hears(T + WAIT, 1, SendResult::Written), [] as [u128; 0]);
     assert_eq!((outbox.len(), outbox.due()), (0, None));
 }
 
@@ -71,11 +72,11 @@ fn a_batch_stays_the_same_until_it_is_written() {
     assert_eq!(outbox.gives(T + WAIT + 1), None);
     assert_eq!(outbox.gives(T + WAIT + RESEND_MS), Some((0, vec![1])));
     let now = T + WAIT + RESEND_MS;
-    outbox.hears(now, 0, Sent::Written);
+    outbox.hears(now, 0, SendResult::Written);
     assert_eq!(outbox.gives(now), Some((1, vec![2])));
     // A late word about the first batch is about nothing.
-    outbox.hears(now, 0, Sent::Refused);
-    outbox.hears(now, 1, Sent::Written);
+    outbox.hears(now, 0, SendResult::Refused);
+    outbox.hears(now, 1, SendResult::Written);
     assert_eq!((outbox.len(), outbox.given_up()), (0, 0));
 }
 
@@ -86,12 +87,12 @@ fn pauses_grow_while_the_store_is_away() {
     let mut now = T + WAIT;
     for pause in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
         assert_eq!(outbox.gives(now), Some((0, vec![1])));
-        outbox.hears(now, 0, Sent::Away);
+        outbox.hears(now, 0, SendResult::Away);
         assert_eq!(outbox.due(), Some(now + pause));
         now += pause;
     }
     assert_eq!(outbox.gives(now), Some((0, vec![1])));
-    outbox.hears(now, 0, Sent::Written);
+    outbox.hears(now, 0, SendResult::Written);
     outbox.takes(now, event(2));
     assert_eq!(outbox.due(), Some(now + WAIT), "and are over when it is back");
 }
@@ -109,11 +110,11 @@ fn what_is_refused_for_good_is_found_and_holds_up_nobody() {
         now = now.max(due);
         let (last, calls) = outbox.gives(now).unwrap();
         let sent = if calls.contains(&2) {
-            Sent::Refused
+            SendResult::Refused
         } else {
-            Sent::Written
+            SendResult::Written
         };
-        if sent == Sent::Written {
+        if sent == SendResult::Written {
             written.extend(calls);
         }
         given_up.extend(outbox.hears(now, last, sent));
@@ -150,7 +151,7 @@ fn what_is_lost_makes_nothing_else_wait() {
     // But nobody hurries a store that is away.
     let mut outbox = thought_lost(1);
     let (last, _) = outbox.gives(T + LOST_WAIT).expect("a batch");
-    outbox.hears(T + LOST_WAIT, last, Sent::Away);
+    outbox.hears(T + LOST_WAIT, last, SendResult::Away);
     let pause = outbox.due();
     outbox.push(T + LOST_WAIT, event(2), 0, &mut Vec::new());
     assert_eq!(outbox.due(), pause);
@@ -201,13 +202,13 @@ fn a_full_outbox_gives_up_its_oldest_but_what_is_on_its_way() {
 fn a_batch_is_bounded_in_bytes() {
     let mut outbox = Outbox::default();
     for call in 0..4 {
-        let text = "x".repeat(BATCH_BYTES / 2);
+        let text = "x".repeat(Entry::BOUNDS.batch_bytes / 2);
         outbox.takes(T, Entry { text, ..event(call) });
     }
     assert_eq!(outbox.gives(T + WAIT), Some((1, vec![0, 1])));
-    outbox.hears(T + WAIT, 1, Sent::Written);
+    outbox.hears(T + WAIT, 1, SendResult::Written);
     // One that is too large alone goes alone.
-    let text = "x".repeat(2 * BATCH_BYTES);
+    let text = "x".repeat(2 * Entry::BOUNDS.batch_bytes);
     let mut outbox = Outbox::default();
     outbox.takes(T, Entry { text, ..event(9) });
     outbox.takes(T, event(10));

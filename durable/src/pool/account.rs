@@ -1,4 +1,4 @@
-//! One account as the pool sees it, and whether it can serve a call.
+//! One account, and whether it can serve a call.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +13,10 @@ use crate::lease::Leases;
 use crate::time::Deadline;
 use crate::{CallId, Millis};
 
-/// Names an account within the pool, short and for ever.
+/// Short, permanent name of an account within the pool.
 pub(super) type Number = u64;
 
-/// When an account whose ended denial is being proved may be asked for again.
+/// When to ask again for an account whose ended denial is being tested by another call.
 const PROBE_WAIT_MS: u64 = 1_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub(super) struct Account {
     pub(super) policy: AccountPolicy,
     /// Leases on this account that take a slot.
     pub(super) held: u32,
-    /// The pool's turn when it was last chosen, 0 for never. Clocks are too coarse to order a crowd.
+    /// The pool's turn at the account's last pick, 0 for never. Clocks are too coarse to order a crowd.
     pub(super) turn: u64,
     pub(super) last_used: Option<Millis>,
     pub(super) health: Health,
@@ -32,29 +32,29 @@ pub(super) struct Account {
     pub(super) quota: Quota,
     #[serde(default)]
     pub(super) renewals: Renewals,
-    /// The credentials were replaced: until this end, a roster with older ones is a slow reader's.
+    /// The credentials were replaced: until this end, a roster with older ones comes from a slow reader.
     replaced: Option<Deadline>,
 }
 
-/// Who asks for an account. While it asks it holds none.
+/// A request for an account. The call holds none meanwhile.
 #[derive(Clone, Copy)]
-pub(super) struct Ask<'a> {
+pub(super) struct Inquiry<'a> {
     pub(super) now: Millis,
     pub(super) pick: &'a Pick,
     pub(super) leases: &'a Leases<Hold>,
 }
 
-/// Nothing here is copied: a pool may look at hundreds of accounts for one call.
+/// Copies nothing: a pool may look at hundreds of accounts for one call.
 pub(super) enum Standing<'a> {
     Ready(Ready),
     Skipped {
         obstacle: Obstacle<'a>,
-        /// When the account may be expected back, if time alone brings it back.
+        /// When the account is expected back, if only time is needed.
         back_at: Option<Millis>,
     },
 }
 
-/// How well an account that can serve suits the call; the better is the less.
+/// How well an account suits a call that it can serve; less is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ready {
     /// The call is bound to something else.
@@ -63,17 +63,17 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Whether a session stays on it, whatever else there is: what the provider has cached for it is worth
-    /// more than a doubt that another key's calls have raised.
+    /// Whether a session stays on it even if another account would suit better: the provider's cache for the session
+    /// is worth more than a doubt raised by another key's calls.
     pub(super) fn keeps_a_session(self) -> bool {
         !self.fallback && self.doubt <= Doubt::Slight
     }
 }
 
-/// Why an account cannot serve; see `Skip`.
+/// The reason why an account cannot serve; see `Skip`.
 #[derive(Clone, Copy)]
 pub(super) enum Obstacle<'a> {
-    /// It is of a kind that cannot serve the call.
+    /// Its kind cannot serve the call.
     OtherKind,
     NotBound,
     Dedicated,
@@ -92,7 +92,7 @@ pub(super) enum Obstacle<'a> {
     Full(u32),
 }
 
-impl<'a> Ask<'a> {
+impl<'a> Inquiry<'a> {
     pub(super) fn new(now: Millis, pick: &'a Pick, leases: &'a Leases<Hold>) -> Self {
         Self { now, pick, leases }
     }
@@ -112,7 +112,7 @@ impl Account {
         }
     }
 
-    /// Takes over what the store has now; says whether anything changed.
+    /// Takes over the store's current policy; returns whether anything changed.
     pub(super) fn learn(&mut self, now: Millis, mut policy: AccountPolicy) -> bool {
         let held = self.policy.credential_version;
         if policy.credential_version < held && self.replaced_lately(now) {
@@ -140,8 +140,8 @@ impl Account {
         self.replaced.is_some_and(|end| !end.passed(now))
     }
 
-    pub(super) fn standing<'a>(&'a self, number: Number, ask: &Ask<'a>) -> Standing<'a> {
-        let Ask { now, pick, .. } = *ask;
+    pub(super) fn standing<'a>(&'a self, number: Number, inquiry: &Inquiry<'a>) -> Standing<'a> {
+        let Inquiry { now, pick, .. } = *inquiry;
         let fallback = match self.refusal(now, pick) {
             Ok(fallback) => fallback,
             Err(obstacle) => {
@@ -152,7 +152,7 @@ impl Account {
             }
         };
         let tried = pick.tried.contains(&self.policy.id);
-        if let Some((obstacle, back_at)) = self.excluded(number, ask) {
+        if let Some((obstacle, back_at)) = self.excluded(number, inquiry) {
             return Standing::Skipped {
                 obstacle: if tried { Obstacle::Tried } else { obstacle },
                 back_at,
@@ -166,7 +166,7 @@ impl Account {
         } else {
             return Standing::Ready(Ready {
                 fallback,
-                doubt: self.doubt(number, ask),
+                doubt: self.doubt(number, inquiry),
             });
         };
         Standing::Skipped {
@@ -175,7 +175,7 @@ impl Account {
         }
     }
 
-    /// Whether the operator lets the account serve the call, and if, whether only as a fallback.
+    /// Whether the operator's settings let the account serve the call. `Ok`: whether only as a fallback.
     fn refusal<'a>(&'a self, now: Millis, pick: &'a Pick) -> Result<bool, Obstacle<'a>> {
         let policy = &self.policy;
         if !policy.is_of_kind(pick) {
@@ -205,23 +205,27 @@ impl Account {
         Ok(fallback)
     }
 
-    /// What only time (or new credentials) can change, and when it does.
-    fn excluded<'a>(&'a self, number: Number, ask: &Ask<'a>) -> Option<(Obstacle<'a>, Option<Millis>)> {
-        let cooling = self.health.cooling(ask.now, &ask.pick.family);
-        let day = self.used_up(ask.now);
+    /// Obstacles that only time or new credentials remove, with the time.
+    fn excluded<'a>(
+        &'a self,
+        number: Number,
+        inquiry: &Inquiry<'a>,
+    ) -> Option<(Obstacle<'a>, Option<Millis>)> {
+        let cooling = self.health.cooling(inquiry.now, &inquiry.pick.family);
+        let day = self.used_up(inquiry.now);
         let back_at = cooling
             .map(|cooldown| cooldown.end.until())
             .max(day.map(|day| day.end.until()));
         if let Some(denial) = self.health.denial() {
-            let proving = || denial.probe.is_some_and(holders(ask.leases, number));
+            let proving = || denial.probe.is_some_and(holders(inquiry.leases, number));
             match denial.end {
                 None => return Some((Obstacle::Denied(denial), None)),
-                Some(end) if !end.passed(ask.now) => {
+                Some(end) if !end.passed(inquiry.now) => {
                     return Some((Obstacle::Denied(denial), back_at.max(Some(end.until()))));
                 }
-                // Another call is: it is while it holds its slot.
+                // Another call is testing the account as long as it holds its slot.
                 Some(_) if proving() => {
-                    let soon = ask.now.saturating_add(PROBE_WAIT_MS);
+                    let soon = inquiry.now.saturating_add(PROBE_WAIT_MS);
                     return Some((Obstacle::Denied(denial), back_at.max(Some(soon))));
                 }
                 Some(_) => {}
@@ -236,16 +240,16 @@ impl Account {
         Some((obstacle, back_at))
     }
 
-    /// The day on which its calls have cost what they may, if it is not over.
+    /// The operator's day whose quota is used up, if it is not over.
     fn used_up(&self, now: Millis) -> Option<&Day> {
         let limit = self.policy.daily_quota;
         self.quota.day(now).filter(|day| limit > 0 && day.spent >= limit)
     }
 
-    pub(super) fn doubt(&self, number: Number, ask: &Ask<'_>) -> Doubt {
-        let Pick { family, holder, .. } = ask.pick;
+    pub(super) fn doubt(&self, number: Number, inquiry: &Inquiry<'_>) -> Doubt {
+        let Pick { family, holder, .. } = inquiry.pick;
         self.health
-            .doubt(ask.now, family, holder, holders(ask.leases, number))
+            .doubt(inquiry.now, family, holder, holders(inquiry.leases, number))
     }
 
     pub(super) fn set_back(&mut self, now: Millis) {
@@ -259,7 +263,7 @@ impl Account {
     }
 }
 
-/// Tells of a call whether it has a lease on the account.
+/// Returns a function that says whether a call has a lease on the account.
 pub(super) fn holders(leases: &Leases<Hold>, number: Number) -> impl Fn(CallId) -> bool {
     move |call| leases.get(call).is_some_and(|lease| lease.what.account == number)
 }

@@ -1,8 +1,7 @@
-//! Which account a name belongs to: a client's session, or something that a provider keeps for one account.
+//! Expiring bindings of names to accounts: sessions of clients, and objects that a provider stores for one account.
 //!
-//! Bounded in number and time. A binding lasts for its time to live from its last use. When there are too
-//! many, the owner (a client key) with the most loses its binding unused for longest: one key cannot push
-//! out those of others.
+//! Bounded in number and time. A binding lasts for its time to live from its last use. Above the bound, the owner (a
+//! client key) with the most bindings loses its least recently used one: one key cannot push out those of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,30 +10,30 @@ use serde::{Deserialize, Serialize};
 use super::account::Number;
 use crate::Millis;
 
-/// Sticky sessions. The provider's prompt cache lives no longer than the hour, so neither need these.
-pub(super) type Sessions = Bindings<3_600_000, 20_000>;
+/// Sticky sessions. The provider's prompt cache lives an hour at most, so a session need not live longer.
+pub(super) type Sessions = Bindings<3_600_000, 50_000>;
 
-/// What providers keep: stored responses for 30 days, files and caches for as long as they are told.
+/// Objects at providers: stored responses for 30 days, files and caches for their reported lifetime.
 pub(super) type Origins = Bindings<{ 7 * 86_400_000 }, 10_000>;
 
-/// Whose binding it is: a hash of the client key.
+/// The owner of a binding: a hash of the client key.
 pub(super) type Owner = u64;
 
-/// A renewal by less than this need not be kept: it is lost if the host dies, and that is all.
+/// A renewal by less than this need not be persisted: a host's death loses it, which does no harm.
 const REFILE_MS: u64 = 60_000;
 
-/// Name, account, end and owner, as a binding is persisted.
+/// Name, account, end and owner: the persisted form of a binding.
 type Persisted = (u64, Number, Millis, Owner);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<Persisted>", into = "Vec<Persisted>")]
 pub(super) struct Bindings<const TTL_MS: u64, const MOST: usize> {
     bound: BTreeMap<u64, Binding>,
-    /// (`filed`, name): an order of ends that is up to `REFILE_MS` behind.
+    /// (`filed`, name): ordered by end, up to `REFILE_MS` out of date.
     order: BTreeSet<(Millis, u64)>,
     /// The same for each owner.
     owned: BTreeMap<Owner, BTreeSet<(Millis, u64)>>,
-    /// How many each owner has.
+    /// The number of bindings of each owner.
     shares: BTreeSet<(usize, Owner)>,
 }
 
@@ -68,7 +67,7 @@ impl<const TTL_MS: u64, const MOST: usize> Bindings<TTL_MS, MOST> {
         self.order.first().map(|(filed, _)| *filed)
     }
 
-    /// The account of one binding, its end and its owner; for the persisted form.
+    /// The account of one binding, its end and its owner, in the persisted form.
     pub(super) fn binding(&self, name: u64) -> Option<(Number, Millis, Owner)> {
         self.bound
             .get(&name)
@@ -100,7 +99,7 @@ impl<const TTL_MS: u64, const MOST: usize> Bindings<TTL_MS, MOST> {
         changed
     }
 
-    /// The name was used; returns it if its row changed.
+    /// Renews the binding on use; returns the name if its row changed.
     pub(super) fn touch(&mut self, now: Millis, name: u64) -> Vec<u64> {
         let Some(binding) = self.bound.get_mut(&name) else {
             return Vec::new();
@@ -129,7 +128,7 @@ impl<const TTL_MS: u64, const MOST: usize> Bindings<TTL_MS, MOST> {
         self.shares.insert((owned.len(), owner));
     }
 
-    /// Puts the binding into the order of ends where it belongs by now.
+    /// Moves the binding to its place in the order of ends.
     fn refile(&mut self, name: u64) {
         let Some(binding) = self.bound.get_mut(&name) else {
             return;
@@ -144,7 +143,7 @@ impl<const TTL_MS: u64, const MOST: usize> Bindings<TTL_MS, MOST> {
         }
     }
 
-    /// Drops bindings that have ended, and names them.
+    /// Drops bindings that have ended, and returns their names.
     pub(super) fn sweep(&mut self, now: Millis) -> Vec<u64> {
         let mut ended = Vec::new();
         while let Some((_, name)) = self.order.first().copied().filter(|(filed, _)| *filed <= now) {
@@ -157,12 +156,12 @@ impl<const TTL_MS: u64, const MOST: usize> Bindings<TTL_MS, MOST> {
         ended
     }
 
-    /// The account the name is bound to, even if the binding has just ended.
+    /// The account that the name is bound to, even if the binding has just ended.
     pub(super) fn account(&self, name: u64) -> Option<Number> {
         self.bound.get(&name).map(|binding| binding.account)
     }
 
-    /// Drops one binding; names it if there was one.
+    /// Drops one binding; returns the name if there was one.
     pub(super) fn drop(&mut self, name: u64) -> Vec<u64> {
         let Some(Binding { filed, owner, .. }) = self.bound.remove(&name) else {
             return Vec::new();
@@ -180,7 +179,7 @@ impl<const TTL_MS: u64, const MOST: usize> Bindings<TTL_MS, MOST> {
         vec![name]
     }
 
-    /// Drops the bindings to accounts that `gone` names, and says which.
+    /// Drops the bindings to the accounts for which `gone` is true, and returns their names.
     pub(super) fn drop_accounts(&mut self, gone: impl Fn(Number) -> bool) -> Vec<u64> {
         let names = self.bound.iter().filter(|(_, binding)| gone(binding.account));
         let names: Vec<u64> = names.map(|(name, _)| *name).collect();
@@ -190,7 +189,7 @@ impl<const TTL_MS: u64, const MOST: usize> Bindings<TTL_MS, MOST> {
         names
     }
 
-    /// The clock was set back: no binding is further ahead than one made now.
+    /// The clock was set back: no binding ends later than one made now.
     pub(super) fn set_back(&mut self, now: Millis) {
         let most = now.saturating_add(TTL_MS);
         let kept: Vec<Persisted> = std::mem::take(self).into();
@@ -227,7 +226,7 @@ mod tests {
     const B: Number = 2;
     const T: Millis = 10_000_000;
     const TTL: u64 = 3_600_000;
-    const MOST: usize = 20_000;
+    const MOST: usize = 50_000;
 
     #[test]
     fn a_binding_lasts_its_time_from_the_last_use() {
@@ -289,7 +288,7 @@ mod tests {
         }
         assert_eq!(sessions.len(), MOST);
         assert!((0..50).all(|session| sessions.get(T + 1_000, session) == Some(A)));
-        // A newcomer has room, too.
+        // A new owner gets room, too.
         assert_eq!(sessions.bind(T + 2_000, 77, A, 7).len(), 2);
         assert_eq!(sessions.get(T + 2_000, 77), Some(A));
     }
@@ -318,7 +317,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever has no more than an equal share loses nothing, and the indices agree with the bindings.
+        /// An owner with at most an equal share loses nothing, and the indices agree with the bindings.
         #[test]
         fn an_equal_share_is_safe(
             acts in prop::collection::vec((0..40_u64, 0..4_u64, 0..3_u8, 0..300_000_u64), 1..200),

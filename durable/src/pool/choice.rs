@@ -1,37 +1,37 @@
 //! Which account serves an attempt.
 //!
-//! First the account the call holds already (its answer was lost), then the one that keeps what the call
-//! refers to (`origin`), then the one its session is bound to, or is just being served by, if it can serve
-//! the call and is neither in back-off nor a fallback. Else, of those that can serve, the first in this order:
+//! First the account that the call already holds (its reply was lost), then the one that stores an object the call
+//! refers to (`origin`), then the one its session is bound to or is being served by, if it can serve the call and
+//! is neither in back-off nor a fallback. Otherwise the first of the able accounts in this order:
 //!
 //! | by | because |
 //! | --- | --- |
-//! | what the call is bound to, before what it may fall back to | the operator's word about the key |
-//! | not in back-off (`health`), nor in one of another key's making alone (`witness`) | it would probably fail, or may |
-//! | the lowest priority number | the operator's word about the account |
-//! | not down to its reserve of a measured window | it is kept for when it is needed: when it is alone |
-//! | the least load: slots held of slots there are | the provider throttles crowds; an account without a limit counts as one of ten |
-//! | what is left is lost soonest: the end of its longest measured window | spend what resets first; an account not measured has nothing to lose |
+//! | the call's binding, before its fallback | the operator's setting of the key |
+//! | not in back-off (`health`), nor in one caused by another key alone (`witness`) | it would probably fail, or may |
+//! | the lowest priority number | the operator's setting of the account |
+//! | not down to its reserve of a measured window | the reserve is for times when no other account is left |
+//! | the least load: held slots divided by slots | the provider throttles crowds; an account without a limit counts as one of ten |
+//! | the rest of its quota expires soonest: the end of its longest measured window | spend first what expires first; an account without measured windows has nothing to lose |
 //! | the least recently used, then the id | fair, and the same everywhere |
 //!
-//! Load comes before the windows: those hardly change while calls run, so all of a crowd would go to one
-//! account. A session stays where it is even when that is down to its reserve or busier than others: what
-//! the provider has cached for it is worth more. It leaves back-off and a fallback only for something better,
-//! and what only another key has met it does not leave.
+//! Load comes before the windows: windows hardly change while calls run, so all calls of a crowd would go to one
+//! account. A session stays on its account even if that is down to its reserve or busier than others: the
+//! provider's cache is worth more. It leaves an account in back-off or a fallback only for a better one, and
+//! ignores trouble that only another key has met.
 
-use super::account::{Account, Ask, Number, Obstacle, Ready, Standing};
+use super::account::{Account, Inquiry, Number, Obstacle, Ready, Standing};
 use super::health::Proof;
 use super::witness::Doubt;
-use super::{Hold, Pick, Pool, Reply, Skip, Trace};
+use super::{Hold, Pick, Pool, PoolPart, Reply, Skip, Trace};
+use crate::Millis;
 use crate::lease::Lease;
 use crate::rows::Row;
 use crate::time::Deadline;
-use crate::{Changes, Millis};
 
-/// What an account without a limit counts as.
+/// The assumed slots of an account without a limit.
 const NOMINAL_SLOTS: u32 = 10;
 
-/// See the module: the order of the fields is the order of the choice, the least is chosen.
+/// See the module. Accounts are compared by these fields in this order; the least one is picked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank<'a> {
     fallback: bool,
@@ -44,41 +44,41 @@ pub(super) struct Rank<'a> {
     id: &'a str,
 }
 
-/// The account the session is bound to.
-enum Own {
+/// The state of the account that the session is bound to.
+enum SessionAccount {
     /// There is none, or it will not serve soon.
     Nothing,
-    /// It is only full: the session comes back to it.
+    /// It is only full: the session will come back to it.
     Full,
     /// It can serve, but there may be something better.
     Able(Number, Ready),
 }
 
-/// What is given, and how it was come to.
+/// The picked account, and the reasons.
 struct Choice {
     account: Number,
     sticky: bool,
-    /// The call's session is to be bound to it once it has served.
+    /// The call's session is bound to it once it has served.
     binds: bool,
     trace: Option<Box<Trace>>,
 }
 
 impl<'a> Rank<'a> {
-    pub(super) fn of(account: &'a Account, ready: Ready, ask: &Ask<'_>) -> Self {
+    pub(super) fn of(account: &'a Account, ready: Ready, inquiry: &Inquiry<'_>) -> Self {
         let Account { policy, quota, .. } = account;
-        let family = &ask.pick.family;
+        let family = &inquiry.pick.family;
         let slots = match policy.max_concurrency {
             0 => NOMINAL_SLOTS,
             limit => limit,
         };
-        let used = quota.used(ask.now, family);
+        let used = quota.used(inquiry.now, family);
         Self {
             fallback: ready.fallback,
             doubt: ready.doubt,
             priority: policy.priority,
             in_reserve: used.is_some_and(|used| used >= policy.reserve_from_permille()),
             load_permille: u64::from(account.held) * 1_000 / u64::from(slots),
-            resets_at: quota.resets_at(ask.now, family).unwrap_or(Millis::MAX),
+            resets_at: quota.resets_at(inquiry.now, family).unwrap_or(Millis::MAX),
             turn: account.turn,
             id: &policy.id,
         }
@@ -101,14 +101,14 @@ impl<'a> Rank<'a> {
 }
 
 impl Pool {
-    pub(super) fn pick(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) -> Reply {
-        if !self.freshness.decides(now, pick.learned_since) || self.lacks_kinds(pick) {
+    pub(super) fn pick(&mut self, now: Millis, pick: &Pick) -> Reply {
+        let decides = self.freshness.decides(now, pick.learned_since) && !self.lacks_kinds(pick);
+        if !decides && !pick.granted {
             return Reply::NeedRoster;
         }
         let previous = self.free(pick.call);
-        changes.leases |= previous.is_some();
         if let Some(only) = &pick.only {
-            return self.pick_only(now, pick, only, previous, changes);
+            return self.pick_only(now, pick, only, previous);
         }
         if let Some(lease) = previous
             && let Some(Standing::Ready(_)) = self.standing(now, pick, lease.what.account)
@@ -116,26 +116,29 @@ impl Pool {
             let trace = self.traced(now, pick);
             return self.pick_again(now, pick, lease, trace);
         }
-        if let Some(reply) = self.pick_origin(now, pick, changes) {
+        if let Some(reply) = self.pick_origin(now, pick) {
             return reply;
         }
+        if let Some(shard) = self.elsewhere(now, pick) {
+            return Reply::Elsewhere { shard };
+        }
         match self.own(now, pick) {
-            Own::Able(number, ready) if ready.keeps_a_session() => {
-                self.renew_session(now, pick, changes);
+            SessionAccount::Able(number, ready) if ready.keeps_a_session() => {
+                self.renew_session(now, pick);
                 let given = Choice {
                     account: number,
                     sticky: true,
                     binds: true,
                     trace: self.traced(now, pick),
                 };
-                self.take(now, pick, given, changes)
+                self.take(now, pick, given)
             }
-            own => self.pick_best(now, pick, &own, changes),
+            own => self.pick_best(now, pick, &own),
         }
     }
 
-    /// Whether the call needs the accounts' kinds and the roster, of an older version, does not have them. With
-    /// `learned_since` 0 the store cannot be asked, and the pool decides without them.
+    /// Whether the call restricts the kinds of accounts but the roster, of an older version, has no kinds. With
+    /// `learned_since` 0 the store is unavailable, and the pool decides without them.
     fn lacks_kinds(&self, pick: &Pick) -> bool {
         pick.kinds.is_some()
             && pick.learned_since > 0
@@ -145,19 +148,20 @@ impl Pool {
                 .any(|account| account.policy.kind.is_none())
     }
 
-    /// Of the accounts that keep something the call can do without, have its session, or serve it just now:
+    /// Looks at the accounts that store an optional object of the call, have its session, or serve it now: returns
     /// the first of those that suit the call best.
-    fn own(&self, now: Millis, pick: &Pick) -> Own {
+    fn own(&self, now: Millis, pick: &Pick) -> SessionAccount {
         let bound = pick.session.and_then(|session| self.sessions.get(now, session));
         let loose = self.loose_origin(now, pick);
         if let Some(number) = loose
             && let Some(Standing::Ready(ready)) = self.standing(now, pick, number)
             && ready.keeps_a_session()
         {
-            // Elsewhere the call is served with a loss; away from its session, without.
-            return Own::Able(number, ready);
+            // Without the object the call loses something; away from its session it does not.
+            return SessionAccount::Able(number, ready);
         }
-        let full = bound.and_then(|number| self.standing(now, pick, number));
+        let awaited = bound.filter(|_| pick.part != PoolPart::OtherShard);
+        let full = awaited.and_then(|number| self.standing(now, pick, number));
         let full = matches!(
             full,
             Some(Standing::Skipped {
@@ -173,15 +177,15 @@ impl Pool {
             Standing::Skipped { .. } => None,
         });
         match able.min_by_key(|(_, ready)| *ready) {
-            Some((number, ready)) => Own::Able(number, ready),
-            None if full => Own::Full,
-            None => Own::Nothing,
+            Some((number, ready)) => SessionAccount::Able(number, ready),
+            None if full => SessionAccount::Full,
+            None => SessionAccount::Nothing,
         }
     }
 
-    /// The account that keeps what the call cannot do without, if one is known: that one or none, also when the
+    /// The account that stores an object the call depends on, if it is known: picks that one or none, even if the
     /// account was deleted.
-    fn pick_origin(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) -> Option<Reply> {
+    fn pick_origin(&mut self, now: Millis, pick: &Pick) -> Option<Reply> {
         let (origin, number) = self.strict_origin(now, pick)?;
         if !matches!(self.standing(now, pick, number), Some(Standing::Ready(_))) {
             return Some(self.origin_away(now, pick, origin, number));
@@ -192,32 +196,41 @@ impl Pool {
             binds: true,
             trace: self.traced(now, pick),
         };
-        let mut reply = self.take(now, pick, given, changes);
-        if let Reply::Picked { origin: told, .. } = &mut reply {
-            *told = Some(origin);
+        let mut reply = self.take(now, pick, given);
+        if let Reply::Picked { origin: decisive, .. } = &mut reply {
+            *decisive = Some(origin);
         }
         Some(reply)
     }
 
-    fn pick_best(&mut self, now: Millis, pick: &Pick, own: &Own, changes: &mut Changes) -> Reply {
-        let Some((best, suits)) = self.best(now, pick) else {
-            return self.nobody_left(now, pick);
+    fn pick_best(&mut self, now: Millis, pick: &Pick, own: &SessionAccount) -> Reply {
+        let (mut trace, best) = if pick.trace {
+            let (trace, best) = self.trace(now, pick);
+            (Some(Box::new(trace)), best)
+        } else {
+            (None, self.best(now, pick))
         };
-        let mut trace = self.traced(now, pick);
+        let Some((best, suits)) = best else {
+            let mut reply = self.nobody_left(now, pick);
+            if let Reply::NobodyLeft { own_full, .. } = &mut reply {
+                *own_full = pick.part != PoolPart::Whole && matches!(own, SessionAccount::Full);
+            }
+            return reply;
+        };
         let (account, sticky) = match *own {
-            // Nothing is better: the session may as well stay.
-            Own::Able(own, ready) if ready <= suits => (own, true),
-            Own::Able(own, _) => {
+            // No other account suits better, so the session stays.
+            SessionAccount::Able(own, ready) if ready <= suits => (own, true),
+            SessionAccount::Able(own, _) => {
                 if let Some(trace) = &mut trace {
                     trace.skipped.insert(0, (self.id(own), Skip::NotPreferred));
                 }
                 (best, false)
             }
-            Own::Full | Own::Nothing => (best, false),
+            SessionAccount::Full | SessionAccount::Nothing => (best, false),
         };
-        let full = matches!(own, Own::Full);
+        let full = matches!(own, SessionAccount::Full);
         if full || sticky {
-            self.renew_session(now, pick, changes);
+            self.renew_session(now, pick);
         }
         let given = Choice {
             account,
@@ -225,17 +238,17 @@ impl Pool {
             binds: !full,
             trace,
         };
-        self.take(now, pick, given, changes)
+        self.take(now, pick, given)
     }
 
     fn best(&self, now: Millis, pick: &Pick) -> Option<(Number, Ready)> {
-        let ask = Ask::new(now, pick, &self.leases);
+        let inquiry = Inquiry::new(now, pick, &self.leases);
         let mut best: Option<(Rank<'_>, Number)> = None;
         for (number, account) in &self.accounts {
-            let Standing::Ready(ready) = account.standing(*number, &ask) else {
+            let Standing::Ready(ready) = account.standing(*number, &inquiry) else {
                 continue;
             };
-            let rank = Rank::of(account, ready, &ask);
+            let rank = Rank::of(account, ready, &inquiry);
             if best.is_none_or(|(held, _)| rank < held) {
                 best = Some((rank, *number));
             }
@@ -243,29 +256,23 @@ impl Pool {
         best.map(|(rank, number)| (number, rank.ready()))
     }
 
-    /// The operator's test of one account: its marks and limits do not count.
-    fn pick_only(
-        &mut self,
-        now: Millis,
-        pick: &Pick,
-        only: &str,
-        previous: Option<Lease<Hold>>,
-        changes: &mut Changes,
-    ) -> Reply {
+    /// The operator's test of one account: ignores its marks and limits.
+    fn pick_only(&mut self, now: Millis, pick: &Pick, only: &str, previous: Option<Lease<Hold>>) -> Reply {
         let nobody = |skipped| Reply::NobodyLeft {
             skipped,
             earliest: None,
             busy: false,
             bound: None,
             origin: None,
+            own_full: false,
         };
         let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, only) else {
             return nobody(Vec::new());
         };
-        if let Some(why) = account.policy.unusable.clone() {
+        if let Some(why) = account.policy.unusable.clone().filter(|_| !pick.granted) {
             return nobody(vec![(only.to_owned(), Skip::Unusable { why })]);
         }
-        if pick.tried.iter().any(|tried| tried == only) {
+        if !pick.granted && pick.tried.iter().any(|tried| tried == only) {
             return nobody(vec![(only.to_owned(), Skip::Tried)]);
         }
         let trace = pick
@@ -277,15 +284,15 @@ impl Pool {
                 let given = Choice {
                     account: number,
                     sticky: false,
-                    binds: false,
+                    binds: pick.granted,
                     trace,
                 };
-                self.take(now, pick, given, changes)
+                self.take(now, pick, given)
             }
         }
     }
 
-    /// The call holds this account already: its answer was lost, or it asks once more.
+    /// The call already holds this account: its reply was lost, or it asks once more.
     fn pick_again(
         &mut self,
         now: Millis,
@@ -295,7 +302,7 @@ impl Pool {
     ) -> Reply {
         lease.end.extend(Deadline::after(now, pick.ttl_ms));
         let Hold { account, sticky, .. } = lease.what;
-        self.put(pick.call, lease);
+        self.give(pick.call, lease);
         self.picked(
             pick,
             Choice {
@@ -327,18 +334,17 @@ impl Pool {
     }
 
     fn traced(&self, now: Millis, pick: &Pick) -> Option<Box<Trace>> {
-        pick.trace.then(|| Box::new(self.trace(now, pick)))
+        pick.trace.then(|| Box::new(self.trace(now, pick).0))
     }
 
-    fn renew_session(&mut self, now: Millis, pick: &Pick, changes: &mut Changes) {
+    fn renew_session(&mut self, now: Millis, pick: &Pick) {
         if let Some(session) = pick.session.filter(|_| pick.slot) {
             let kept = self.sessions.touch(now, session);
-            changes.lasting |= !kept.is_empty();
             self.touched.extend(kept.into_iter().map(Row::Session));
         }
     }
 
-    fn take(&mut self, now: Millis, pick: &Pick, given: Choice, changes: &mut Changes) -> Reply {
+    fn take(&mut self, now: Millis, pick: &Pick, given: Choice) -> Reply {
         self.turn = self.turn.saturating_add(1);
         let number = given.account;
         let mut what = Hold {
@@ -349,9 +355,10 @@ impl Pool {
             credentials: 0,
             family: pick.family.clone(),
             holder: pick.holder.clone(),
-            // What is free binds nothing.
+            // A free call binds nothing.
             session: pick.session.filter(|_| pick.slot && given.binds),
             owner: pick.owner,
+            announces: matches!(pick.part, PoolPart::Shard | PoolPart::OtherShard),
             origins: if pick.slot {
                 pick.origins.clone()
             } else {
@@ -365,7 +372,7 @@ impl Pool {
             account.health.probed_by(now, pick.call, what.proof(), holds);
             what.credentials = account.policy.credential_version;
         }
-        self.put(
+        self.give(
             pick.call,
             Lease {
                 since: now,
@@ -373,16 +380,16 @@ impl Pool {
                 what,
             },
         );
-        changes.leases = true;
-        // The turn too: of accounts alike the next is the one used longest ago, even after a restart.
+        // The turn is persisted, too: of equal accounts the next is the least recently used one, even after a
+        // restart.
         self.touched.push(Row::Account(number));
         self.picked(pick, given)
     }
 
     fn standing<'a>(&'a self, now: Millis, pick: &'a Pick, number: Number) -> Option<Standing<'a>> {
-        let ask = Ask::new(now, pick, &self.leases);
+        let inquiry = Inquiry::new(now, pick, &self.leases);
         self.accounts
             .get(&number)
-            .map(|account| account.standing(number, &ask))
+            .map(|account| account.standing(number, &inquiry))
     }
 }

@@ -1,7 +1,6 @@
-//! The last errors that were held against an account, for people. They decide nothing.
+//! The last errors that were held against an account, for people. They influence no decision.
 //!
-//! They outlive the operator's reset: it is because of them that he resets, and he wants to read them
-//! afterwards, too.
+//! They outlive the operator's reset: they are the reason for it, and remain readable afterwards.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +9,7 @@ use crate::Millis;
 
 const MAX_ERRORS: usize = 16;
 
-/// The same error so shortly after one another is one outage's: told once, it does not push out the rest.
+/// The same error within this time belongs to one outage: recorded once, it does not push out the others.
 const SAME_MS: u64 = 1_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +19,7 @@ pub(super) struct Errors {
 }
 
 impl Errors {
-    /// Says whether it was news: a repeated report is not.
+    /// Returns whether it was new: a repeated report is not.
     pub(super) fn add(&mut self, error: AccountError) -> bool {
         let same = |held: &AccountError| {
             held.status == error.status

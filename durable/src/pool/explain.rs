@@ -1,29 +1,29 @@
-//! Why a call was given what it was given: told when asked for, and when nobody is left.
+//! The reasons for a choice: on request, and when no account is left.
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Ask, Number, Obstacle, Ready, Standing};
+use super::account::{Inquiry, Number, Obstacle, Ready, Standing};
 use super::choice::Rank;
 use super::witness::Doubt;
-use super::{AccountId, Binding, Pick, Pool, Reply, Unbound};
+use super::{AccountId, Binding, BindingFailure, Pick, Pool, Reply};
 use crate::Millis;
 use crate::time::Deadline;
 
-/// Each list of a trace is no longer than this; a pool may have hundreds of accounts.
+/// Maximum length of each list of a trace; a pool may have hundreds of accounts.
 const MAX_TRACED: usize = 32;
 
-/// How a choice was come to.
+/// The reasons for a choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Those that could serve, the best first.
+    /// The able accounts, the best first.
     pub candidates: Vec<Candidate>,
-    /// Those that could not, the nearest to it first: what the call is not meant for comes last.
+    /// The other accounts, the nearest to being able first; accounts that the call is not meant for come last.
     pub skipped: Vec<(AccountId, Skip)>,
-    /// How many of both are not named.
+    /// The number of accounts that are left out of both lists.
     pub omitted: usize,
 }
 
-/// What an account was ranked by, in this order (see `choice`).
+/// The rank of an account, field by field in this order (see `choice`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     pub account: AccountId,
@@ -31,27 +31,27 @@ pub struct Candidate {
     pub fallback: bool,
     /// In trouble a short while ago.
     pub backed_off: bool,
-    /// That trouble was met by the calls of one other key alone.
+    /// Only calls of one other key met that trouble.
     #[serde(default)]
     pub others_alone: bool,
     pub priority: u32,
-    /// It has used what is not kept back of some window.
+    /// It is down to its reserve of some window.
     pub in_reserve: bool,
-    /// Slots held of slots there are; an account without a limit counts as one of ten.
+    /// Held slots divided by slots; an account without a limit counts as one of ten.
     pub load_permille: u64,
     pub held: u32,
     pub max_concurrency: u32,
-    /// The largest share used of a window, if any was measured.
+    /// The largest used share of a window, if any was measured.
     pub used_permille: Option<u16>,
-    /// When what is left of its longest window is lost.
+    /// When the rest of its longest window expires.
     pub resets_at: Option<Millis>,
     pub last_used: Option<Millis>,
 }
 
-/// Why an account was passed over.
+/// Why an account was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Skip {
-    /// The call is bound to another account, or to a group it is not in.
+    /// The call is bound to another account, or to a group without it.
     NotBound,
     /// It only serves calls bound to it or to one of its groups.
     Dedicated,
@@ -79,7 +79,7 @@ pub enum Skip {
         why: String,
         until: Option<Millis>,
     },
-    /// Its calls have cost what they may in a day, in micro-USD.
+    /// Its calls have used up its daily quota, in micro-USD.
     Quota {
         resets_at: Millis,
         spent: u64,
@@ -88,7 +88,7 @@ pub enum Skip {
     Full {
         limit: u32,
     },
-    /// It could serve, another was preferred. Said only of the account the session was bound to.
+    /// It could serve, but another was preferred. Only for the account that the session was bound to.
     NotPreferred,
 }
 
@@ -114,7 +114,7 @@ impl Skip {
 }
 
 impl Obstacle<'_> {
-    pub(super) fn told(self) -> Skip {
+    pub(super) fn skip(self) -> Skip {
         match self {
             Self::OtherKind => Skip::Unusable {
                 why: "accounts of its kind do not serve such calls".to_owned(),
@@ -149,51 +149,59 @@ impl Obstacle<'_> {
 }
 
 impl Pool {
-    pub(super) fn trace(&self, now: Millis, pick: &Pick) -> Trace {
-        let ask = Ask::new(now, pick, &self.leases);
+    /// Also returns the best account: a pool may have hundreds, so they are looked at once.
+    pub(super) fn trace(&self, now: Millis, pick: &Pick) -> (Trace, Option<(Number, Ready)>) {
+        let inquiry = Inquiry::new(now, pick, &self.leases);
         let (mut ready, mut skipped) = (Vec::new(), Vec::new());
         for (number, account) in &self.accounts {
-            match account.standing(*number, &ask) {
-                Standing::Ready(standing) => ready.push((Rank::of(account, standing, &ask), *number)),
+            match account.standing(*number, &inquiry) {
+                Standing::Ready(standing) => ready.push((Rank::of(account, standing, &inquiry), *number)),
                 Standing::Skipped { obstacle, .. } => skipped.push((obstacle, &account.policy.id)),
             }
         }
+        let omitted = ready.len().saturating_sub(MAX_TRACED) + skipped.len().saturating_sub(MAX_TRACED);
+        if ready.len() > MAX_TRACED {
+            // Only the listed ones are sorted.
+            ready.select_nth_unstable(MAX_TRACED);
+            ready.truncate(MAX_TRACED);
+        }
         ready.sort_unstable();
+        let best = ready.first().map(|(rank, number)| (*number, rank.ready()));
         skipped.sort_by_key(|(obstacle, _)| matches!(obstacle, Obstacle::NotBound | Obstacle::Dedicated));
-        Trace {
-            omitted: ready.len().saturating_sub(MAX_TRACED) + skipped.len().saturating_sub(MAX_TRACED),
+        let trace = Trace {
+            omitted,
             candidates: ready
                 .into_iter()
-                .take(MAX_TRACED)
-                .filter_map(|(rank, number)| self.candidate(number, rank.ready(), &ask))
+                .filter_map(|(rank, number)| self.candidate(number, rank.ready(), &inquiry))
                 .collect(),
             skipped: skipped
                 .into_iter()
                 .take(MAX_TRACED)
-                .map(|(obstacle, id)| (id.clone(), obstacle.told()))
+                .map(|(obstacle, id)| (id.clone(), obstacle.skip()))
                 .collect(),
-        }
+        };
+        (trace, best)
     }
 
-    /// Of the operator's test, which looks at nothing else.
+    /// For the operator's test, which looks at one account only.
     pub(super) fn trace_of_only(&self, now: Millis, pick: &Pick, number: Number) -> Trace {
-        let ask = Ask::new(now, pick, &self.leases);
+        let inquiry = Inquiry::new(now, pick, &self.leases);
         let ready = Ready {
             fallback: false,
             doubt: self
                 .accounts
                 .get(&number)
-                .map_or(Doubt::None, |account| account.doubt(number, &ask)),
+                .map_or(Doubt::None, |account| account.doubt(number, &inquiry)),
         };
         Trace {
-            candidates: self.candidate(number, ready, &ask).into_iter().collect(),
+            candidates: self.candidate(number, ready, &inquiry).into_iter().collect(),
             ..Trace::default()
         }
     }
 
-    fn candidate(&self, number: Number, ready: Ready, ask: &Ask<'_>) -> Option<Candidate> {
+    fn candidate(&self, number: Number, ready: Ready, inquiry: &Inquiry<'_>) -> Option<Candidate> {
         let account = self.accounts.get(&number)?;
-        let rank = Rank::of(account, ready, ask);
+        let rank = Rank::of(account, ready, inquiry);
         Some(Candidate {
             account: account.policy.id.clone(),
             fallback: ready.fallback,
@@ -204,19 +212,19 @@ impl Pool {
             load_permille: rank.load_permille(),
             held: account.held,
             max_concurrency: account.policy.max_concurrency,
-            used_permille: account.quota.used(ask.now, &ask.pick.family),
-            resets_at: account.quota.resets_at(ask.now, &ask.pick.family),
+            used_permille: account.quota.used(inquiry.now, &inquiry.pick.family),
+            resets_at: account.quota.resets_at(inquiry.now, &inquiry.pick.family),
             last_used: account.last_used,
         })
     }
 
     pub(super) fn nobody_left(&self, now: Millis, pick: &Pick) -> Reply {
-        let ask = Ask::new(now, pick, &self.leases);
+        let inquiry = Inquiry::new(now, pick, &self.leases);
         let mut skipped = Vec::new();
         let mut earliest: Option<Millis> = None;
         let mut busy = false;
         for (number, account) in &self.accounts {
-            match account.standing(*number, &ask) {
+            match account.standing(*number, &inquiry) {
                 Standing::Ready(_)
                 | Standing::Skipped {
                     obstacle: Obstacle::NotBound | Obstacle::OtherKind,
@@ -225,7 +233,7 @@ impl Pool {
                 Standing::Skipped { obstacle, back_at } => {
                     busy |= matches!(obstacle, Obstacle::Full(_));
                     earliest = [earliest, back_at].into_iter().flatten().min();
-                    skipped.push((account.policy.id.clone(), obstacle.told()));
+                    skipped.push((account.policy.id.clone(), obstacle.skip()));
                 }
             }
         }
@@ -235,10 +243,11 @@ impl Pool {
             busy,
             bound: pick.binding.as_ref().map(|binding| self.unbound(binding)),
             origin: None,
+            own_full: false,
         }
     }
 
-    fn unbound(&self, binding: &Binding) -> Unbound {
+    fn unbound(&self, binding: &Binding) -> BindingFailure {
         let there = match binding {
             Binding::Account(id) => self.numbers.contains_key(id),
             Binding::Group(_) => self
@@ -246,6 +255,10 @@ impl Pool {
                 .values()
                 .any(|account| account.policy.is_meant(binding)),
         };
-        if there { Unbound::Unable } else { Unbound::Missing }
+        if there {
+            BindingFailure::Unable
+        } else {
+            BindingFailure::Missing
+        }
     }
 }

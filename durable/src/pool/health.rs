@@ -1,20 +1,19 @@
-//! How one account is doing: cooldowns and refused credentials. All of it heals.
+//! The health of one account: cooldowns and refused credentials. All of it heals.
 //!
 //! | mark | the account | lasts | ends |
 //! | --- | --- | --- | --- |
-//! | measured cooldown: the provider said until when | is excluded, for the family or all | until then, at most 8 days | at its time |
-//! | guess, throttled: a 429 that did not say | ranks behind, for the family or all | 15 s, doubling to 5 min | with a good answer |
+//! | measured cooldown: the provider named the end | is excluded, for the family or all | until then, at most 8 days | at its time |
+//! | guess, throttled: a 429 without an end | ranks behind, for the family or all | 15 s, doubling to 5 min | with a good answer |
 //! | guess, unwell: 5xx, 529, no connection | ranks behind | 5 s, doubling to 60 s; until the provider's `retry-after`, at most 5 min | with a good answer |
-//! | guess, refused: a 403 or the like whose reason is not known | ranks behind, for the family or all, for the keys that met it | 10 min, doubling to 1 h | with a good answer |
+//! | guess, refused: a 403 or the like whose reason is unknown | ranks behind, for the family or all, for the keys that met it | 10 min, doubling to 1 h | with a good answer |
 //! | denial: credentials refused | is excluded | until new credentials, or a time | with a good answer after that |
 //!
-//! A guess never excludes: it may be wrong, and then nobody would be served who could have been. Its time
-//! over, it is half open: the next call that takes a slot proves it, and others go on to prefer other
-//! accounts until that call's slot is free or [`PROBE_MS`] have passed. A denial that has ended is proved
-//! by one call at a time.
+//! A guess never excludes: it may be wrong, and would then refuse calls that could be served. After its time it is
+//! half open: the next call that takes a slot tests the account, and other calls still prefer other accounts until
+//! that call frees its slot or [`PROBE_MS`] have passed. An ended denial is tested by one call at a time.
 //!
-//! A guess weighs by whose calls led to it (`witness`): no request of one key can make the calls of another
-//! worse off than any account that has not failed anybody.
+//! The weight of a guess depends on the keys whose calls led to it (`witness`): no request of one key can make an
+//! account worse for other keys than any account that has failed nobody.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,16 +22,16 @@ use super::witness::{Doubt, Witness, Witnesses};
 use crate::time::Deadline;
 use crate::{CallId, Millis};
 
-/// A bound against nonsense in a provider's reset: the longest real one is a week's.
+/// A bound against absurd reset times from a provider: the longest real one is a week.
 pub(super) const MAX_COOLDOWN_MS: u64 = 8 * 86_400_000;
 
-/// Model families are few; this bounds what a host with a broken mapping can make us keep.
+/// Model families are few; this bounds the state if a host maps them wrongly.
 const MAX_COOLDOWNS: usize = 32;
 
-/// For how long at most a provider's word on when to try again keeps an account behind others.
+/// How long at most a provider's `retry-after` keeps an account behind others.
 const MAX_REST_MS: u64 = 300_000;
 
-/// For how long one call that proves a guess over keeps others away.
+/// How long a call that tests an account keeps others away.
 pub(super) const PROBE_MS: u64 = 1_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +49,7 @@ pub(super) struct Cooldown {
     pub(super) end: Deadline,
     #[serde(default)]
     pub(super) why: String,
-    /// `None`: the provider's own word.
+    /// `None`: the provider named the end.
     #[serde(default)]
     guess: Option<Guess>,
 }
@@ -58,12 +57,12 @@ pub(super) struct Cooldown {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Guess {
     hit: Hit,
-    /// Hits since the account last answered well.
+    /// Hits since the account's last good answer.
     count: u32,
-    /// Turns given when the last hit was counted. A call with an earlier turn was on its way already
-    /// then: fifty calls cut by one outage are one hit.
+    /// The pool's turn when the last hit was counted. A call with an earlier turn was already running then: fifty
+    /// calls cut by one outage are one hit.
     turn: u64,
-    /// The call that was let through first when the time was over.
+    /// The first call that was let through after the time was over.
     probe: Option<(CallId, Deadline)>,
     #[serde(default)]
     met_by: Witnesses,
@@ -74,18 +73,18 @@ pub(super) struct Denial {
     pub(super) why: String,
     /// `None`: only new credentials or a reset help.
     pub(super) end: Option<Deadline>,
-    /// The last call that was let through to prove an ended denial.
+    /// The last call that was let through to test an ended denial.
     pub(super) probe: Option<CallId>,
 }
 
-/// What puts an account behind the others for a while.
+/// A failure that ranks an account behind the others for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Hit {
-    /// Rate limited, and nobody said until when.
+    /// Rate limited, without an end.
     Throttled,
     /// 5xx, 529, no connection, cut before the first byte.
     Unwell,
-    /// Refused, and nobody knows whether the account or the request is meant.
+    /// Refused, and it is unknown whether because of the account or the request.
     Refused,
 }
 
@@ -103,20 +102,20 @@ impl Hit {
     }
 }
 
-/// The turn of the call that reports a hit, if the pool still knows it.
+/// The turn of the call that reports a hit, if the pool still knows the call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turns {
     pub(super) of_call: Option<u64>,
     pub(super) given: u64,
 }
 
-/// Of what a good answer proves a guess over.
+/// The guesses that a good answer disproves.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Proof<'a> {
-    /// Nobody knows which call it was: of everything.
+    /// The call is unknown: all guesses.
     All,
     Family(&'a str),
-    /// It was a call that takes no slot (it counts tokens): those are answered well in most trouble.
+    /// The call takes no slot (it counts tokens): such calls succeed in most trouble.
     Nothing,
 }
 
@@ -134,12 +133,12 @@ impl Cooldown {
         }
     }
 
-    /// The only key whose calls met it; `None`: several, or it is the provider's own word.
+    /// The only key whose calls met it; `None`: several keys, or the provider named the end.
     pub(super) fn only(&self) -> Option<&str> {
         self.guess.as_ref()?.met_by.only()
     }
 
-    /// What a guess that holds means for a call of this key.
+    /// The doubt of an active guess for a call of this key.
     fn doubt(&self, holder: &str) -> Doubt {
         match &self.guess {
             None => Doubt::None,
@@ -151,7 +150,7 @@ impl Cooldown {
         }
     }
 
-    /// The call that is proving it over. It is while it `holds` its slot, for a while.
+    /// The call that tests the account. It does so while it `holds` its slot, for a while.
     pub(super) fn probe(&self, now: Millis, holds: impl Fn(CallId) -> bool) -> Option<CallId> {
         let (call, end) = self.guess.as_ref()?.probe?;
         (!end.passed(now) && holds(call)).then_some(call)
@@ -175,7 +174,7 @@ impl Denial {
 }
 
 impl Health {
-    /// The latest measured cooldown that holds for the family.
+    /// The latest measured cooldown that applies to the family.
     pub(super) fn cooling(&self, now: Millis, family: &str) -> Option<&Cooldown> {
         self.cooldowns
             .iter()
@@ -184,8 +183,8 @@ impl Health {
             .max_by_key(|cooldown| cooldown.end.until())
     }
 
-    /// How far guesses put the account behind others for a call of this key and family: those that still
-    /// hold, or that some call is proving over. (Whoever asks holds nothing, so it is not that call.)
+    /// The doubt that guesses raise for a call of this key and family: guesses that still apply, or that some call is
+    /// testing. (The asking call holds nothing, so it is not that call.)
     pub(super) fn doubt(
         &self,
         now: Millis,
@@ -202,14 +201,14 @@ impl Health {
             .unwrap_or_default()
     }
 
-    /// All but the measured ones that have ended.
+    /// All cooldowns except measured ones that have ended.
     pub(super) fn cooldowns(&self, now: Millis) -> impl Iterator<Item = &Cooldown> {
         self.cooldowns
             .iter()
             .filter(move |cooldown| cooldown.guess.is_some() || !cooldown.end.passed(now))
     }
 
-    /// When the last guess ends that holds now.
+    /// When the last active guess ends.
     pub(super) fn backoff_until(&self, now: Millis) -> Option<Millis> {
         self.cooldowns
             .iter()
@@ -222,14 +221,14 @@ impl Health {
         self.denial.as_ref()
     }
 
-    /// Whether there is something that a good answer would end.
+    /// Whether a good answer would end any mark.
     pub(super) fn on_trial(&self, proof: Proof<'_>) -> bool {
         let mut guesses = self.cooldowns.iter().filter(|cooldown| cooldown.guess.is_some());
         self.denial.is_some() || guesses.any(|cooldown| proof.is_of(cooldown))
     }
 
-    /// The provider says the family (or all) is limited until then; trusted. Says whether anything
-    /// changed: what has ended is tidied away with it.
+    /// The provider named the end of a limit for the family (or all); trusted. Returns whether anything changed: this
+    /// also removes ended cooldowns.
     pub(super) fn cool(&mut self, now: Millis, family: Option<String>, until: Millis, why: String) -> bool {
         let end = Deadline::at(now, until.min(now.saturating_add(MAX_COOLDOWN_MS)));
         let before = self.cooldowns.len();
@@ -267,7 +266,7 @@ impl Health {
         }
     }
 
-    /// Says whether the hit changed anything.
+    /// Returns whether the hit changed anything.
     pub(super) fn hit(
         &mut self,
         now: Millis,
@@ -301,14 +300,14 @@ impl Health {
             return true;
         };
         let met_by = guess.met_by.clone();
-        // What was refused long ago is no evidence any more.
+        // An old refusal is not evidence any more.
         if hit == Hit::Refused && end.passed(now) {
             guess.met_by = Witnesses::of(witness);
         } else {
             guess.met_by.add(witness);
         }
         let heard = guess.met_by != met_by;
-        // A call the pool knows no more reports late or twice: that may not count either.
+        // An unknown call reports late or twice: it may not count either.
         if turns.of_call.is_some_and(|turn| turn > guess.turn) {
             guess.count = guess.count.saturating_add(1);
             guess.turn = turns.given;
@@ -321,7 +320,7 @@ impl Health {
         true
     }
 
-    /// The provider named the moment at which it will be well again. Says whether that is later than the guess.
+    /// The provider named the time of its recovery. Returns whether that is later than the guess.
     pub(super) fn rest(&mut self, now: Millis, until: Millis) -> bool {
         let end = Deadline::at(now, until.min(now.saturating_add(MAX_REST_MS)));
         let unwell = |held: &&mut Cooldown| held.kind() == CooldownKind::Unwell && held.family.is_none();
@@ -329,9 +328,9 @@ impl Health {
         held.is_some_and(|held| held.end.extend(end))
     }
 
-    /// A call of the family was refused, and nobody knows whether the account or the request is meant. Keys
-    /// that met it with different requests confirm one another: of the same family, that family ranks
-    /// behind for everybody; of different ones, the account does.
+    /// A call of the family was refused, and it is unknown whether because of the account or the request. Keys that
+    /// met refusals with different requests confirm each other: in the same family, that family ranks behind for all
+    /// keys; in different families, the account does.
     pub(super) fn refused(
         &mut self,
         now: Millis,
@@ -358,7 +357,7 @@ impl Health {
         self.hit(now, Hit::Refused, Some(family), why, turns, witness) | everywhere
     }
 
-    /// The stronger of the held and the new one holds.
+    /// The stronger of the current denial and the new one stays.
     pub(super) fn deny(&mut self, now: Millis, why: String, until: Option<Millis>) -> bool {
         let mut end = until.map(|until| Deadline::at(now, until));
         let mut probe = None;
@@ -376,8 +375,8 @@ impl Health {
         changed
     }
 
-    /// The call was given the account; what has ended but is not proved over, the call is to prove. (The
-    /// operator's test of an account that is denied still proves nothing to others.)
+    /// The call got the account; it tests all marks that have ended. (The operator's test of an account that is still
+    /// denied tests nothing for others.)
     pub(super) fn probed_by(
         &mut self,
         now: Millis,
@@ -404,7 +403,7 @@ impl Health {
         self.denial.take().is_some()
     }
 
-    /// The account answers well: the guesses that this proves over go, and so does whatever has ended.
+    /// The account answers well: removes the guesses that this disproves, and everything that has ended.
     pub(super) fn serves(&mut self, now: Millis, proof: Proof<'_>) -> bool {
         let before = self.cooldowns.len();
         self.cooldowns.retain(|cooldown| match cooldown.guess {
@@ -415,7 +414,7 @@ impl Health {
         healed || self.cooldowns.len() < before
     }
 
-    /// The operator's word; says whether there was anything to forget.
+    /// The operator's reset; returns whether there was anything to forget.
     pub(super) fn reset(&mut self) -> bool {
         std::mem::take(self) != Self::default()
     }

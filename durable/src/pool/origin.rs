@@ -1,27 +1,27 @@
-//! What ties a call to an account: something it refers to that the provider keeps for that account only (a
+//! Ties between a call and an account: an object the call refers to that the provider stores for that account only (a
 //! stored response, a file, encrypted reasoning), and its session.
 //!
-//! Both are learned from calls that succeeded: the account that served a call knows what the call referred
-//! to, and what its answer made. A pick binds nothing. While the first calls of a session still run, later
-//! ones go where those are served.
+//! Both are learned from calls that succeeded: the account that served a call has the objects the call referred to,
+//! and those its answer made. A pick binds nothing. While the first calls of a session still run, later ones go to
+//! the accounts that serve them.
 
-use super::account::{Ask, Number, Standing};
+use super::account::{Inquiry, Number, Standing};
 use super::bindings::Owner;
-use super::{Hold, Origin, Pool, Reply};
+use super::{Hold, Origin, Pool, PoolPart, Reply};
 use crate::rows::Row;
-use crate::{CallId, Changes, Millis};
+use crate::{CallId, Millis};
 
-/// Of one call at most so many are looked at and remembered.
+/// Maximum number of a call's origins that are used and remembered.
 const MAX_ORIGINS: usize = 16;
 
-/// In one question about makers so many are answered.
+/// Maximum number of answers to one `MadeBy`.
 const MAX_ASKED: usize = 256;
 
-/// Of a session's running calls at most so many are looked at.
+/// Maximum number of a session's running calls that are considered.
 const MAX_SERVING: usize = 16;
 
 impl Pool {
-    /// What the call cannot do without, and the account that keeps it; the first that is known.
+    /// The first known object that the call depends on, and the account that stores it.
     pub(super) fn strict_origin(&self, now: Millis, pick: &super::Pick) -> Option<(u64, Number)> {
         let mut strict = pick
             .origins
@@ -31,7 +31,7 @@ impl Pool {
         strict.find_map(|origin| Some((origin.id, self.origins.get(now, origin.id)?)))
     }
 
-    /// The account that keeps something the call can do without elsewhere.
+    /// The account that stores an object the call can do without.
     pub(super) fn loose_origin(&self, now: Millis, pick: &super::Pick) -> Option<Number> {
         let mut loose = pick
             .origins
@@ -41,7 +41,7 @@ impl Pool {
         loose.find_map(|origin| self.origins.get(now, origin.id))
     }
 
-    /// The accounts that serve the session's calls of those that run, the first of them first.
+    /// The accounts of the session's running calls, in the order of their picks.
     pub(super) fn serving(&self, session: u64) -> impl Iterator<Item = Number> {
         let from = (session, 0, CallId(0));
         let to = (session, u64::MAX, CallId(u128::MAX));
@@ -50,15 +50,15 @@ impl Pool {
     }
 
     pub(super) fn origin_away(&self, now: Millis, pick: &super::Pick, origin: u64, number: Number) -> Reply {
-        let ask = Ask::new(now, pick, &self.leases);
+        let inquiry = Inquiry::new(now, pick, &self.leases);
         let standing = self
             .accounts
             .get(&number)
-            .map(|account| account.standing(number, &ask));
+            .map(|account| account.standing(number, &inquiry));
         let (skipped, earliest, busy) = match standing {
             Some(Standing::Skipped { obstacle, back_at }) => {
                 let busy = matches!(obstacle, super::account::Obstacle::Full(_));
-                (vec![(self.id(number), obstacle.told())], back_at, busy)
+                (vec![(self.id(number), obstacle.skip())], back_at, busy)
             }
             _ => (Vec::new(), None, false),
         };
@@ -68,23 +68,59 @@ impl Pool {
             busy,
             bound: None,
             origin: Some(origin),
+            own_full: false,
         }
     }
 
-    /// The call was served well: what it held shows what belongs to the account.
-    pub(super) fn served(&mut self, now: Millis, hold: &Hold, made: &[Origin], changes: &mut Changes) {
+    /// The shard that serves the call's session, if it is another one.
+    pub(super) fn elsewhere(&mut self, now: Millis, pick: &super::Pick) -> Option<u64> {
+        let session = pick.session.filter(|_| pick.part != PoolPart::Whole)?;
+        if self.sessions.get(now, session).is_some() || self.serving(session).next().is_some() {
+            return None;
+        }
+        let shard = self.elsewhere.get(now, session)?;
+        if pick.slot {
+            let kept = self.elsewhere.touch(now, session);
+            self.touched.extend(kept.into_iter().map(Row::Elsewhere));
+        }
+        Some(shard)
+    }
+
+    /// Whether an account of this shard, or another shard, serves the session.
+    pub(super) fn has_account(&self, now: Millis, session: u64) -> bool {
+        self.sessions.get(now, session).is_some() || self.elsewhere.get(now, session).is_some()
+    }
+
+    /// From now on that shard serves the session. The account that it leaves must not get it back after it has
+    /// recovered.
+    pub(super) fn move_session(&mut self, now: Millis, session: u64, shard: u64, owner: Owner) {
+        let moved = self.elsewhere.bind(now, session, shard, owner);
+        let left = self.sessions.drop(session);
+        self.touched.extend(moved.into_iter().map(Row::Elsewhere));
+        self.touched.extend(left.into_iter().map(Row::Session));
+    }
+
+    /// Forgets that another shard serves the session.
+    pub(super) fn came_back(&mut self, session: u64) {
+        let dropped = self.elsewhere.drop(session);
+        self.touched.extend(dropped.into_iter().map(Row::Elsewhere));
+    }
+
+    /// The call was served well: binds its session and its objects to the account.
+    pub(super) fn served(&mut self, now: Millis, hold: &Hold, made: &[Origin]) {
         let (account, owner) = (hold.account, hold.owner);
         let mut touched = Vec::new();
         if let Some(session) = hold.session {
             let kept = self.sessions.bind(now, session, account, owner);
             touched.extend(kept.into_iter().map(Row::Session));
+            self.came_back(session);
         }
-        // A conversation's newer reasoning stands for all before it.
+        // A conversation's newer reasoning replaces all earlier reasoning.
         let renewed = made.iter().any(|origin| origin.loose);
         for origin in hold.origins.iter().take(MAX_ORIGINS) {
             let maker = self.origins.get(now, origin.id);
             if origin.loose && maker.is_some_and(|maker| maker != account) {
-                // The account has done without it. It marks where the other's part of the conversation ends.
+                // The account has done without it. It marks the end of the other account's part of the conversation.
                 continue;
             }
             let kept = if origin.loose && renewed && made.iter().all(|new| new.id != origin.id) {
@@ -98,16 +134,23 @@ impl Pool {
             let kept = self.bind_origin(now, origin, account, owner);
             touched.extend(kept.into_iter().map(Row::Origin));
         }
-        changes.lasting |= !touched.is_empty();
         self.touched.extend(touched);
     }
 
-    /// Of each of these whether the account made it; `None`: nobody knows.
+    /// Whether the account made each of these; `None`: unknown.
     pub(super) fn made_by(&self, now: Millis, account: &str, origins: &[u64]) -> Reply {
         let number = self.numbers.get(account).copied();
         let is_its = |origin: &u64| Some(Some(self.origins.get(now, *origin)?) == number);
         let made = origins.iter().take(MAX_ASKED).map(is_its).collect();
         Reply::MadeBy { made }
+    }
+
+    /// See `Command::Claim`.
+    pub(super) fn claim(&mut self, now: Millis, origin: u64) -> Reply {
+        let known = self.origins.get(now, origin).map(|_| true);
+        let dropped = self.origins.drop(origin);
+        self.touched.extend(dropped.into_iter().map(Row::Origin));
+        Reply::MadeBy { made: vec![known] }
     }
 
     fn bind_origin(&mut self, now: Millis, origin: &Origin, account: Number, owner: Owner) -> Vec<u64> {

@@ -1,4 +1,4 @@
-//! What the operator says of an account, and whom that lets it serve.
+//! The operator's settings of an account, and the calls it may serve by them.
 
 use std::collections::BTreeSet;
 
@@ -7,62 +7,62 @@ use serde::{Deserialize, Serialize};
 use super::{AccountId, Binding, GroupId, Pick};
 use crate::Millis;
 
-/// What the pool must know of an account.
+/// The part of an account's record that the pool needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountPolicy {
     pub id: AccountId,
-    /// What it is at its provider, in the host's terms; see [`Pick::kinds`]. `None`: the roster was written by a
-    /// version that did not say.
+    /// The kind of account at its provider, in the host's terms; see [`Pick::kinds`]. `None`: an older version wrote
+    /// the roster.
     #[serde(default)]
     pub kind: Option<String>,
     /// Lower is chosen first, as in CRS (1 to 100, 50 by default).
     pub priority: u32,
-    /// Calls the account may serve at once; 0 is no limit.
+    /// Calls the account may serve at once; 0 is unlimited.
     pub max_concurrency: u32,
     pub active: bool,
-    /// The operator's switch: a paused account keeps its sessions' history but gets no calls.
+    /// The operator's switch: a paused account keeps its sessions but gets no calls.
     pub schedulable: bool,
-    /// Changes when the credentials were replaced: a mark for refused credentials ends with it.
+    /// Changes when the credentials are replaced: a mark for refused credentials ends with it.
     pub credential_version: u64,
     /// Grows with every change of the account's record.
     #[serde(default)]
     pub revision: u64,
     /// Why this host cannot use the account at all (e.g. a proxy where none can be had).
     pub unusable: Option<String>,
-    /// The groups it is in.
+    /// The account's groups.
     #[serde(default)]
     pub groups: BTreeSet<GroupId>,
-    /// In the common pool. One that is not is dedicated: it only serves calls bound to it or to one of
-    /// its groups.
+    /// Part of the common pool. Other accounts are dedicated: they only serve calls bound to them or to one of their
+    /// groups.
     #[serde(default = "yes")]
     pub shared: bool,
-    /// The models it serves, as clients name them; `None`: all. A host adds the names that the account's
-    /// mapping translates from. Letter case does not count.
+    /// The models it serves, by the clients' names; `None`: all. A host adds the names that the account's mapping
+    /// translates from. Case-insensitive.
     #[serde(default)]
     pub supported_models: Option<BTreeSet<String>>,
-    /// When its subscription ends; from then on it gets no calls.
+    /// When its subscription ends; after that it gets no calls.
     #[serde(default)]
     pub expires_at: Option<Millis>,
-    /// What its calls may cost in a day of the operator's, in micro-USD; 0 is no limit. Calls are counted
-    /// from when it was set.
+    /// The most that its calls may cost in one of the operator's days, in micro-USD; 0 is unlimited. Calls count from
+    /// the time at which it was set.
     #[serde(default)]
     pub daily_quota: u64,
-    /// What the operator's clocks are ahead of UTC: it says when a day ends.
+    /// The operator's clock minus UTC: determines the end of a day.
     #[serde(default)]
     pub utc_offset_minutes: i32,
-    /// The share of each measured quota window that is kept back: an account that has used the rest ranks
-    /// behind others of its priority. 0 keeps nothing back: only a window used up ranks behind.
+    /// The share of each measured quota window that is held in reserve: an account that has used the rest ranks
+    /// behind others of its priority. With 0 only a used-up window ranks behind.
     #[serde(default)]
     pub reserve_percent: u8,
 }
 
-/// Accounts learned before some were dedicated.
+/// The default for accounts from before dedicated accounts existed.
 fn yes() -> bool {
     true
 }
 
 impl Default for AccountPolicy {
-    /// An account without an id that serves anybody.
+    /// An account without an id that serves any call.
     fn default() -> Self {
         Self {
             id: AccountId::new(),
@@ -85,12 +85,12 @@ impl Default for AccountPolicy {
     }
 }
 
-/// Whether a call may be given the account at all.
+/// Whether a call may get the account at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// It is what the call asks for.
+    /// The call asks for it.
     Asked,
-    /// It is not what the call is bound to; the call may fall back to it.
+    /// The call is bound to something else, but may fall back to it.
     Fallback,
     /// The call is bound to something else.
     NotBound,
@@ -106,7 +106,7 @@ impl AccountPolicy {
         }
     }
 
-    /// Whether an account of this kind can serve the call. An unknown kind counts as one that can.
+    /// Whether an account of this kind can serve the call. An unknown kind counts as able.
     pub(super) fn is_of_kind(&self, pick: &Pick) -> bool {
         match (&pick.kinds, &self.kind) {
             (Some(kinds), Some(kind)) => kinds.contains(kind),
@@ -124,7 +124,7 @@ impl AccountPolicy {
         }
     }
 
-    /// A call that names no model is not asked for it.
+    /// Always true for a call that names no model.
     pub(super) fn serves_model(&self, model: &str) -> bool {
         let Some(supported) = &self.supported_models else {
             return true;
@@ -134,7 +134,7 @@ impl AccountPolicy {
             || supported.iter().any(|name| name.eq_ignore_ascii_case(model))
     }
 
-    /// From this used share of a window on the rest is kept back.
+    /// From this used share of a window on, only the reserve is left.
     pub(super) fn reserve_from_permille(&self) -> u16 {
         1_000_u16.saturating_sub(u16::from(self.reserve_percent).saturating_mul(10))
     }

@@ -1,8 +1,8 @@
-//! What an account has left: the provider's windows as its answers told of them, and what its calls cost
-//! on the operator's day.
+//! An account's remaining quota: the provider's windows as reported by its answers, and the cost of its calls on the
+//! operator's day.
 //!
-//! A window that has ended counts as unused. Windows only rank accounts: the provider refuses by itself
-//! when one is used up. The day's quota is the operator's own and excludes.
+//! A window that has ended counts as unused. Windows only rank accounts: the provider refuses calls itself when one
+//! is used up. The daily quota is the operator's own and excludes.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{AccountPolicy, QuotaWindow};
 use crate::Millis;
 use crate::time::Deadline;
 
-/// A provider tells of two or three windows; this bounds what a host with a broken parser can make us keep.
+/// A provider reports two or three windows; this bounds the state if a host parses them wrongly.
 pub(super) const MAX_WINDOWS: usize = 8;
 
 /// Names are short.
@@ -19,13 +19,11 @@ const MAX_NAME: usize = 64;
 /// The longest real window is a week.
 const MAX_WINDOW_MS: u64 = 8 * 86_400_000;
 
-/// Every answer tells of the windows. What is no more than this off what is known (and no older than that)
-/// is not worth a write.
+/// Every answer reports the windows. A difference of no more than this (and no older than that) is not worth a write.
 const SAME_PERMILLE: u16 = 10;
 const SAME_MS: u64 = 60_000;
 
-/// A window that is over sooner than this is full again before it could be spent: it says nothing about
-/// what would be lost.
+/// A window that ends sooner than this is full again before it could be spent: its remaining quota does not matter.
 const SOON_MS: u64 = 60_000;
 
 const DAY_MS: i128 = 86_400_000;
@@ -47,7 +45,7 @@ struct Window {
     observed: Millis,
 }
 
-/// What the account's calls have cost on the operator's day that ends then.
+/// The cost of the account's calls on the operator's day with this end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Day {
     pub(super) spent: u64,
@@ -59,7 +57,7 @@ impl Window {
         !self.end.passed(now) && self.family.as_deref().is_none_or(|of| of == family)
     }
 
-    /// Whether an observation would tell nothing new of the window.
+    /// Whether an observation adds nothing to the known window.
     fn is_like(&self, now: Millis, other: &Self) -> bool {
         other.observed <= self.observed.saturating_add(SAME_MS)
             && !self.end.passed(now)
@@ -70,26 +68,26 @@ impl Window {
 }
 
 impl Quota {
-    /// Takes over what an answer told; says whether that was news. An older observation is a slow
-    /// reader's. Of two with one name the first counts: else a repeated report could mean another thing.
-    pub(super) fn observe(&mut self, now: Millis, told: Vec<QuotaWindow>) -> bool {
+    /// Takes over the windows of an answer; returns whether anything changed. An older observation comes from a slow
+    /// reader. Of two with one name the first counts: otherwise a repeated report could have another effect.
+    pub(super) fn observe(&mut self, now: Millis, windows: Vec<QuotaWindow>) -> bool {
         let before = self.windows.clone();
         let mut names = Vec::new();
-        for told in told {
-            let name = super::short(told.name, MAX_NAME);
+        for window in windows {
+            let name = super::short(window.name, MAX_NAME);
             if names.contains(&name) {
                 continue;
             }
             names.push(name.clone());
-            let until = told.resets_at.min(now.saturating_add(MAX_WINDOW_MS));
+            let until = window.resets_at.min(now.saturating_add(MAX_WINDOW_MS));
             self.put(
                 now,
                 Window {
                     name,
-                    family: told.family,
-                    used: told.used_permille,
+                    family: window.family,
+                    used: window.used_permille,
                     end: Deadline::at(now, until),
-                    observed: told.observed_at.min(now),
+                    observed: window.observed_at.min(now),
                 },
             );
         }
@@ -111,13 +109,12 @@ impl Quota {
         }
     }
 
-    /// The largest share used of a window that counts for the family, if any was measured.
+    /// The largest used share of a window that counts for the family, if any was measured.
     pub(super) fn used(&self, now: Millis, family: &str) -> Option<u16> {
         self.counting(now, family).map(|window| window.used).max()
     }
 
-    /// When what is left would be lost: the end of the longest window. The shorter ones are full again
-    /// before that.
+    /// When the remaining quota expires: the end of the longest window. The shorter ones are full again before that.
     pub(super) fn resets_at(&self, now: Millis, family: &str) -> Option<Millis> {
         self.counting(now, family)
             .map(|window| window.end.until())
@@ -131,7 +128,7 @@ impl Quota {
             .filter(move |window| window.counts(now, family))
     }
 
-    /// As the windows are shown, but for those that have ended.
+    /// The windows for display, without those that have ended.
     pub(super) fn shown(&self, now: Millis) -> impl Iterator<Item = QuotaWindow> {
         let running = self.windows.iter().filter(move |window| !window.end.passed(now));
         running.map(|window| QuotaWindow {
@@ -160,7 +157,7 @@ impl Quota {
         self.day.as_ref().filter(|day| !day.end.passed(now))
     }
 
-    /// Forgets what was measured; says whether there was anything. What was spent is the truth and stays.
+    /// Forgets measurements; returns whether there were any. The spent amount is a fact and stays.
     pub(super) fn reset(&mut self) -> bool {
         !std::mem::take(&mut self.windows).is_empty()
     }

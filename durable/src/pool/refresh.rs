@@ -1,16 +1,16 @@
-//! Who refreshes an account's token: one call at a time, and only while it is the right thing to do.
+//! Who refreshes an account's token: one call at a time, and only when it makes sense.
 //!
-//! Whoever waits for the refresher hears how it ended, whatever the end: new credentials, the provider's
-//! refusal, or a failure. A refusal is remembered for as long as these credentials are the account's: the
-//! provider is not asked again. A failure is for those who began to wait before it; whoever comes later may
-//! try. Elections are numbered, since the clocks of those who wait differ.
+//! Calls that wait for a refresh get its result, whatever it is: new credentials, the provider's refusal, or a
+//! failure. A refusal is remembered as long as the account has these credentials: the provider is not asked again. A
+//! failure concerns the calls that began to wait before it; a later call may try. Elections are numbered, since the
+//! clocks of waiting calls differ.
 //!
-//! A refusal (401) of credentials that have not ended is a reason to renew them, but not again and again: a
-//! provider may refuse one odd request so, whatever the token. Credentials that were renewed within
-//! [`RENEWED_MS`] are as good as can be, and their refusal is evidence about the request. Each further renewal
-//! for that reason doubles the time, until credentials are renewed because they ended. A renewal for that reason
-//! that failed may be tried again at once, and each further one in a row waits longer, up to [`FAILED_MS`]: the
-//! token endpoint's trouble is not the account's.
+//! A refusal (401) of credentials before their end is a reason to refresh them, but not again and again: a provider
+//! may refuse one odd request that way, whatever the token. Credentials that were refreshed within [`RENEWED_MS`] are
+//! as good as possible, and their refusal is evidence against the request. Each further refresh for that reason
+//! doubles the time, until credentials are refreshed because they ended. A failed refresh for that reason may be
+//! repeated at once, and each further consecutive one waits longer, up to [`FAILED_MS`]: trouble at the token
+//! endpoint is not the account's fault.
 
 use std::collections::BTreeSet;
 
@@ -20,33 +20,33 @@ use super::report::MAX_WHY;
 use super::{AccountError, Pool, RefreshResult, Reply, short};
 use crate::rows::Row;
 use crate::time::Deadline;
-use crate::{CallId, Changes, Millis};
+use crate::{CallId, Millis};
 
-/// After a renewal a refusal is no reason for another for this long; doubles with each.
+/// After a refresh a refusal is no reason for another for this long; doubles with each.
 const RENEWED_MS: u64 = 600_000;
 
-/// And never for longer than this.
+/// The upper bound of that time.
 const LONGEST_MS: u64 = 4 * 3_600_000;
 
-/// The longest pause after renewals that failed.
+/// The longest pause after failed refreshes.
 const FAILED_MS: u64 = 30_000;
 
-/// The pause after the second one in a row; doubles with each.
+/// The pause after the second consecutive one; doubles with each.
 const FAILED_TWICE_MS: u64 = 1_000;
 
-/// The renewals of an account's credentials.
+/// The refreshes of an account's credentials.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Renewals {
     election: Option<Election>,
-    /// Elections so far; the running one has this number.
+    /// Number of elections so far; the current one has this number.
     rounds: u64,
     failure: Option<Failure>,
-    /// Until then a refusal is no reason for a renewal.
+    /// Until then a refusal is no reason for a refresh.
     settled: Option<Deadline>,
-    /// Renewals in a row that followed a refusal.
+    /// Consecutive refreshes because of a refusal.
     after_refusal: u32,
-    /// Renewals in a row that followed a refusal and failed.
+    /// Consecutive refreshes because of a refusal that failed.
     failures: u32,
 }
 
@@ -54,26 +54,26 @@ pub(super) struct Renewals {
 struct Election {
     call: CallId,
     end: Deadline,
-    /// The credential version to be replaced.
+    /// The credential version to replace.
     seen: u64,
-    /// Whether it began with a refusal of credentials that had not ended.
+    /// Whether the reason was a refusal of credentials before their end.
     #[serde(default)]
     refused: bool,
-    /// Calls to be woken when it is over. Not persisted: whoever lost its connection asks again.
+    /// Calls to wake when it is over. Not persisted: a call whose connection broke asks again.
     #[serde(skip)]
     waiting: BTreeSet<CallId>,
 }
 
-/// The last round that brought no new credentials.
+/// The last round without new credentials.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Failure {
     round: u64,
     seen: u64,
-    /// The provider's refusal; `None`: there was no answer, and the next call may try again.
+    /// The provider's refusal; `None`: no answer, and the next call may try again.
     refused: Option<String>,
 }
 
-/// Who asks to refresh.
+/// A call that asks to refresh.
 pub(super) struct Applicant {
     pub(super) call: CallId,
     pub(super) seen: u64,
@@ -84,8 +84,8 @@ pub(super) struct Applicant {
 }
 
 impl Renewals {
-    /// Forgets what is running and what failed: the operator's word, or the host's death. Returns the calls
-    /// that wait.
+    /// Forgets the running election and failures: the operator's reset, or the host's death. Returns the waiting
+    /// calls.
     pub(super) fn reset(&mut self) -> BTreeSet<CallId> {
         self.failure = None;
         self.settled = None;
@@ -94,7 +94,7 @@ impl Renewals {
         self.stop()
     }
 
-    /// Ends the running election without a result, as the host's death does.
+    /// Ends the running election without a result, as the host's death does. Returns the waiting calls.
     pub(super) fn stop(&mut self) -> BTreeSet<CallId> {
         let election = self.election.take();
         election.map(|election| election.waiting).unwrap_or_default()
@@ -104,12 +104,27 @@ impl Renewals {
         self.election.is_none() && self.failure.is_none() && self.settled.is_none()
     }
 
-    /// The calls that wait, to be woken since the account is not what it was.
+    /// Returns the waiting calls, to be woken because the account changed.
     pub(super) fn wake(&mut self) -> BTreeSet<CallId> {
         let election = self.election.as_mut();
         election
             .map(|election| std::mem::take(&mut election.waiting))
             .unwrap_or_default()
+    }
+
+    /// `self` is a later state than `before`. Returns the calls whose reason to wait has ended.
+    pub(super) fn follow(&mut self, before: Self, same: bool) -> BTreeSet<CallId> {
+        let waiting = before.election.map(|election| (election.call, election.waiting));
+        let Some((call, waiting)) = waiting else {
+            return BTreeSet::new();
+        };
+        match &mut self.election {
+            Some(election) if same && election.call == call && self.rounds == before.rounds => {
+                election.waiting = waiting;
+                BTreeSet::new()
+            }
+            _ => waiting,
+        }
     }
 
     pub(super) fn set_back(&mut self, now: Millis) {
@@ -121,17 +136,17 @@ impl Renewals {
         }
     }
 
-    /// Whether the applicant's reason is none at present.
+    /// The reply if the applicant must not refresh yet.
     fn too_soon(&self, now: Millis, applicant: &Applicant) -> Option<Reply> {
         let settled = self
             .settled
             .filter(|settled| applicant.refused && !settled.passed(now))?;
-        // Whoever is at it brings newer ones.
+        // The elected call will bring newer ones.
         let nobody = self.election.as_ref().is_none_or(|held| held.end.passed(now));
         nobody.then(|| Reply::RefreshTooSoon { at: settled.until() })
     }
 
-    /// A renewal has ended well (or not), and had begun with a refusal (or not).
+    /// Records the end of a refresh: `refused`: it began with a refusal; `well`: it succeeded.
     fn settle(&mut self, now: Millis, refused: bool, well: bool) {
         let pause = match (well, refused) {
             (true, true) => {
@@ -158,7 +173,7 @@ impl Renewals {
         self.settled = Some(Deadline::after(now, pause));
     }
 
-    /// How the renewal of these credentials failed, if the applicant is to hear of it.
+    /// The reply if a refresh of these credentials failed and the applicant must know.
     fn failed(&self, applicant: &Applicant) -> Option<Reply> {
         let failure = self.failure.as_ref()?;
         match &failure.refused {
@@ -170,7 +185,7 @@ impl Renewals {
         }
     }
 
-    /// Elects the applicant unless somebody else is at it.
+    /// Elects the applicant unless another call refreshes already.
     fn elect(&mut self, now: Millis, applicant: &Applicant) -> Reply {
         let Applicant {
             call,
@@ -191,8 +206,8 @@ impl Renewals {
                     round: self.rounds,
                 };
             }
-            // Nobody was at it, or whoever was did not come back: those who waited for that one go on to
-            // wait for this one.
+            // There was no election, or the elected call did not come back: its waiting calls go on to wait for this
+            // one.
             election => {
                 self.rounds = self.rounds.saturating_add(1);
                 let mut waiting = election.take().map(|old| old.waiting).unwrap_or_default();
@@ -211,13 +226,7 @@ impl Renewals {
 }
 
 impl Pool {
-    pub(super) fn begin_refresh(
-        &mut self,
-        now: Millis,
-        account: &str,
-        applicant: &Applicant,
-        changes: &mut Changes,
-    ) -> Reply {
+    pub(super) fn begin_refresh(&mut self, now: Millis, account: &str, applicant: &Applicant) -> Reply {
         let call = applicant.call;
         let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, account) else {
             return Reply::NeedRoster;
@@ -227,7 +236,6 @@ impl Pool {
             // From here on the call uses these.
             if let Some(hold) = self.leases.get_mut(call).filter(|hold| hold.account == number) {
                 hold.credentials = version;
-                changes.leases = true;
                 self.touched.push(Row::Lease(call));
             }
             return Reply::RefreshDone { version };
@@ -240,21 +248,13 @@ impl Pool {
         }
         let reply = account.renewals.elect(now, applicant);
         if reply == Reply::RefreshElected {
-            changes.leases = true;
             self.touched.push(Row::Account(number));
         }
         reply
     }
 
-    /// Only the last elected call is listened to; it may be late, as long as nobody took its place.
-    pub(super) fn end_refresh(
-        &mut self,
-        now: Millis,
-        call: CallId,
-        account: &str,
-        result: RefreshResult,
-        changes: &mut Changes,
-    ) {
+    /// Only the last elected call may report; it may be late, as long as no other call was elected.
+    pub(super) fn end_refresh(&mut self, now: Millis, call: CallId, account: &str, result: RefreshResult) {
         let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, account) else {
             return;
         };
@@ -269,7 +269,6 @@ impl Pool {
             return;
         };
         self.woken.extend(waiting);
-        changes.leases = true;
         self.touched.push(Row::Account(number));
         let round = account.renewals.rounds;
         let failure = |refused| Some(Failure { round, seen, refused });
@@ -282,9 +281,8 @@ impl Pool {
                     hold.credentials = version;
                     self.touched.push(Row::Lease(call));
                 }
-                changes.lasting = true;
             }
-            // If the credentials were replaced meanwhile, the refusal is about the old ones.
+            // If the credentials were replaced meanwhile, the refusal concerns the old ones.
             RefreshResult::Refused { why } if account.policy.credential_version <= seen => {
                 let why = short(why, MAX_WHY);
                 account.renewals.failure = failure(Some(why.clone()));
@@ -298,7 +296,6 @@ impl Pool {
                 if self.errors.entry(number).or_default().add(error) {
                     self.touched.push(Row::Errors(number));
                 }
-                changes.lasting = true;
             }
             RefreshResult::Refused { .. } | RefreshResult::Failed => {
                 account.renewals.failure = failure(None);

@@ -1,16 +1,17 @@
-//! What the pool learns from how an attempt went.
+//! Updates from the result of an attempt.
 
 use super::health::{Hit, Proof, Turns};
 use super::witness::Witness;
 use super::{AccountError, Hold, Outcome, Pool, Report};
+use crate::Millis;
 use crate::rows::Row;
-use crate::{Changes, Millis};
 
-/// What is kept of a reason: it is for people, and providers may send whole pages.
+/// Maximum length of a reason: it is for people, and providers may send whole pages.
 pub(super) const MAX_WHY: usize = 200;
 
 impl Pool {
-    pub(super) fn report(&mut self, now: Millis, report: Report, changes: &mut Changes) {
+    /// Returns the session that the call's account served, with its owner, if its home shard must learn that.
+    pub(super) fn report(&mut self, now: Millis, report: Report) -> Option<(u64, u64)> {
         let Report {
             call,
             account,
@@ -21,9 +22,7 @@ impl Pool {
             served,
             made,
         } = report;
-        let Some((number, account)) = super::find(&self.numbers, &mut self.accounts, &account) else {
-            return;
-        };
+        let (number, account) = super::find(&self.numbers, &mut self.accounts, &account)?;
         let hold = self
             .leases
             .get(call)
@@ -33,7 +32,7 @@ impl Pool {
             of_call: hold.map(|hold| hold.turn),
             given: self.turn,
         };
-        // Of a call the pool knows no more (it tells late, or twice) nobody knows which it used.
+        // For a call that the pool no longer knows (it reports late, or twice) the credentials are unknown.
         let replaced = match hold {
             Some(hold) => hold.credentials != account.policy.credential_version,
             None => account.replaced_lately(now),
@@ -48,7 +47,6 @@ impl Pool {
                 why: super::short(why.to_owned(), MAX_WHY),
             };
             if self.errors.entry(number).or_default().add(error) {
-                changes.lasting = true;
                 self.touched.push(Row::Errors(number));
             }
         }
@@ -71,7 +69,7 @@ impl Pool {
                 family,
                 why,
             } if until > now => health.cool(now, family, until, short(why)),
-            // Without a reset, or with one that has passed, we can only guess.
+            // Without a reset, or with one that has passed, the time is a guess.
             Outcome::Throttled { family, why, .. } => {
                 health.hit(now, Hit::Throttled, family, short(why), turns, witness)
             }
@@ -87,21 +85,23 @@ impl Pool {
                     };
                     health.refused(now, hold.family.clone(), short(why), turns, witness)
                 }
-                // What is free has rights of its own; and of a call that is not known nobody knows whose it was.
+                // A free call has rights of its own; and the key of an unknown call is unknown.
                 None => false,
             },
             Outcome::Denied { .. } if replaced => false,
             Outcome::Denied { why, until } => health.deny(now, short(why), until),
         };
         if news {
-            changes.lasting = true;
             self.touched.push(Row::Account(number));
         }
-        if frees && let Some(lease) = self.free(call) {
-            changes.leases = true;
-            if served {
-                self.served(now, &lease.what, &made, changes);
-            }
-        }
+        let lease = frees.then(|| self.free(call)).flatten().filter(|_| served)?;
+        self.served(now, &lease.what, &made);
+        let Hold {
+            session,
+            owner,
+            announces,
+            ..
+        } = lease.what;
+        session.filter(|_| announces).map(|session| (session, owner))
     }
 }

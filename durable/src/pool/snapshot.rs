@@ -1,4 +1,4 @@
-//! The pool as people are shown it.
+//! The pool as shown to people.
 
 use std::collections::BTreeMap;
 
@@ -19,33 +19,33 @@ pub struct Snapshot {
 pub struct AccountSnapshot {
     pub policy: AccountPolicy,
     pub leases: Vec<LeaseSnapshot>,
-    /// Those that hold, and guesses that are over but not proved over (`until` has passed).
+    /// Active ones, and guesses that are over but not yet tested (`until` has passed).
     pub cooldowns: Vec<Cooldown>,
-    /// When the last guess ends that holds now.
+    /// When the last active guess ends.
     pub backoff_until: Option<Millis>,
     pub denied: Option<(String, Option<Millis>)>,
     pub last_used: Option<Millis>,
     pub sessions: usize,
-    /// The provider's windows that run, as they were last told of.
+    /// The provider's current windows, by the latest answer.
     pub quota: Vec<QuotaWindow>,
-    /// What today's calls cost in micro-USD, if the account has a daily quota, and when the day ends.
+    /// Cost of today's calls in micro-USD, if the account has a daily quota, and the end of the day.
     pub spent: Option<(u64, Millis)>,
     /// The oldest first.
     pub errors: Vec<AccountError>,
 }
 
-/// Who holds a slot.
+/// The holder of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseSnapshot {
     pub call: CallId,
     pub since: Millis,
     pub until: Millis,
-    /// Whose call it is, as `Pick::holder` said.
+    /// The owner of the call, from `Pick::holder`.
     pub holder: String,
     pub family: String,
     /// Whether it takes one of the account's slots.
     pub slot: bool,
-    /// Given for its session's sake.
+    /// Picked because of its session.
     pub sticky: bool,
 }
 
@@ -56,22 +56,22 @@ pub struct Cooldown {
     pub until: Millis,
     pub kind: CooldownKind,
     pub why: String,
-    /// The call that is proving it over just now.
+    /// The call that is testing the account now.
     pub probe: Option<CallId>,
-    /// The only key whose calls met it (`Pick::holder`): for the others it weighs less.
+    /// The only key whose calls met it (`Pick::holder`): it weighs less for other keys.
     #[serde(default)]
     pub only: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CooldownKind {
-    /// The provider said until when. It excludes the account.
+    /// The provider named the end. Excludes the account.
     Measured,
-    /// Rate limited, and nobody said until when: a guess, it prefers others.
+    /// Rate limited without an end: a guess that prefers others.
     Throttled,
-    /// In trouble: a guess, it prefers others.
+    /// In trouble: a guess that prefers others.
     Unwell,
-    /// Refused for an unknown reason: a guess, it prefers others for the keys that met it.
+    /// Refused for an unknown reason: a guess that prefers others for the keys that met it.
     Refused,
 }
 

@@ -9,10 +9,12 @@ mod probe;
 mod quota;
 mod refresh;
 mod roster;
+mod shards;
 mod sticky;
 mod verdicts;
 
 use super::*;
+use crate::rows::ChangedRows;
 
 const TTL: u64 = 60_000;
 const T: Millis = 1_000_000_000;
@@ -103,7 +105,7 @@ struct Nobody {
     skipped: Vec<(AccountId, Skip)>,
     earliest: Option<Millis>,
     busy: bool,
-    bound: Option<Unbound>,
+    bound: Option<BindingFailure>,
 }
 
 /// What is shown of a cooldown that nobody is proving over; guesses were met by the key without a name.
@@ -123,14 +125,14 @@ impl Pool {
         self.handle(now, command).reply
     }
 
-    fn learns(&mut self, now: Millis, roster: impl IntoIterator<Item = AccountPolicy>) -> Changes {
+    fn learns(&mut self, now: Millis, roster: impl IntoIterator<Item = AccountPolicy>) -> ChangedRows {
         self.handle(
             now,
             Command::Learn {
                 roster: roster.into_iter().collect(),
             },
         )
-        .changes
+        .changes()
     }
 
     fn asks(&mut self, now: Millis, pick: Pick) -> Reply {
@@ -188,14 +190,14 @@ impl Pool {
         }
     }
 
-    fn reports(&mut self, now: Millis, call: u128, account: &str, outcome: Outcome) -> Changes {
+    fn reports(&mut self, now: Millis, call: u128, account: &str, outcome: Outcome) -> ChangedRows {
         let served = outcome == Outcome::Finished;
         let report = Report::of(CallId(call), account.into(), outcome);
         self.tells(now, Report { served, ..report })
     }
 
-    fn tells(&mut self, now: Millis, report: Report) -> Changes {
-        self.handle(now, Command::Report(report)).changes
+    fn tells(&mut self, now: Millis, report: Report) -> ChangedRows {
+        self.handle(now, Command::Report(report)).changes()
     }
 
     /// One call that is given the account and comes to that end.

@@ -1,8 +1,8 @@
-//! Whose calls met a trouble of an account, and what that means for others.
+//! Whose calls met a trouble of an account, and its weight for other keys.
 //!
-//! A provider's answer may be caused by the request alone: a body that always makes it fail, a model that
-//! the project may not use. So a guess (see `health`) remembers the keys whose calls led to it. What only one
-//! key has met does not weigh as much for the others, whatever that key sends and however often.
+//! The request alone may cause a provider's answer: a body that always makes it fail, a model that the project may
+//! not use. So a guess (see `health`) remembers the keys whose calls led to it. Trouble that only one key has met
+//! weighs less for the others, whatever that key sends and however often.
 //!
 //! | met by | for that key | for the others |
 //! | --- | --- | --- |
@@ -12,17 +12,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Requests of one key that are remembered.
+/// Number of remembered requests of one key.
 const MAX_REQUESTS: usize = 8;
 
-/// How much speaks against giving an account to a call; the better is the less. It never excludes.
+/// The evidence against giving an account to a call; less is better. It never excludes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Doubt {
     #[default]
     None,
-    /// The calls of one other key went wrong there. A session stays all the same.
+    /// Only calls of one other key failed there. A session stays all the same.
     Slight,
-    /// The key's own calls went wrong there, or those of several keys.
+    /// The key's own calls failed there, or calls of several keys.
     Full,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Witnesses {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         requests: Vec<u64>,
     },
-    /// Several; or nobody knows, as of guesses that an older version wrote.
+    /// Several; or unknown, as for guesses that an older version wrote.
     #[default]
     Several,
 }
@@ -43,9 +43,9 @@ pub(super) enum Witnesses {
 /// The call that reports a trouble.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Witness<'a> {
-    /// `None`: the pool knows the call no more.
+    /// `None`: the pool no longer knows the call.
     pub(super) holder: Option<&'a str>,
-    /// Fingerprint of a request that was refused. Another key's word counts only if its request differs.
+    /// Fingerprint of a refused request. Another key confirms it only with a different request.
     pub(super) request: Option<u64>,
 }
 
@@ -63,7 +63,7 @@ impl Witnesses {
         let Self::One { holder, requests } = self else {
             return;
         };
-        // The first one is not known: it may have been the same key.
+        // The first key is unknown: it may have been the same one.
         if holder.is_empty() {
             teller.clone_into(holder);
         } else if confirmed {
@@ -80,7 +80,7 @@ impl Witnesses {
         }
     }
 
-    /// Whether the call confirms what they have met: it is another key's, with another request.
+    /// Whether the call confirms the trouble: another key, with another request.
     pub(super) fn hears(&self, witness: Witness<'_>) -> bool {
         match self {
             Self::Several => true,
@@ -92,7 +92,7 @@ impl Witnesses {
         }
     }
 
-    /// The only key, if there is only one.
+    /// The key, if it is the only one.
     pub(super) fn only(&self) -> Option<&str> {
         match self {
             Self::One { holder, .. } => Some(holder),
@@ -105,7 +105,7 @@ impl Witnesses {
 mod tests {
     use super::*;
 
-    fn told(holder: &str, request: u64) -> Witness<'_> {
+    fn witness(holder: &str, request: u64) -> Witness<'_> {
         Witness {
             holder: Some(holder),
             request: Some(request),
@@ -114,9 +114,9 @@ mod tests {
 
     #[test]
     fn one_key_stays_one_whatever_it_sends() {
-        let mut met = Witnesses::of(told("a", 0));
+        let mut met = Witnesses::of(witness("a", 0));
         for request in 0..1_000 {
-            met.add(told("a", request));
+            met.add(witness("a", request));
         }
         assert_eq!(met.only(), Some("a"));
         let text = serde_json::to_string(&met).unwrap();
@@ -125,12 +125,12 @@ mod tests {
 
     #[test]
     fn another_key_confirms_with_another_request_only() {
-        let mut met = Witnesses::of(told("a", 1));
-        met.add(told("a", 2));
-        met.add(told("b", 1));
-        met.add(told("b", 2));
+        let mut met = Witnesses::of(witness("a", 1));
+        met.add(witness("a", 2));
+        met.add(witness("b", 1));
+        met.add(witness("b", 2));
         assert_eq!(met.only(), Some("a"), "the same requests, shared");
-        met.add(told("b", 3));
+        met.add(witness("b", 3));
         assert_eq!(met, Witnesses::Several);
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crs_durable::gate::{Admit, Command, Event, Gate, KeyPolicy, MoneyLimit, Reply, Usage};
-use crs_durable::outbox::{Batch, Sent};
+use crs_durable::outbox::{Batch, SendResult};
 use crs_durable::{CallId, Machine, Millis};
 use proptest::prelude::*;
 
@@ -174,8 +174,8 @@ impl World {
                     self.store.write(&batch);
                 }
                 let sent = match luck {
-                    Luck::Good => Sent::Written,
-                    Luck::StoreAway | Luck::AnswerLost => Sent::Away,
+                    Luck::Good => SendResult::Written,
+                    Luck::StoreAway | Luck::AnswerLost => SendResult::Away,
                     Luck::GateNotTold => return,
                 };
                 self.say(Command::BatchSent {

@@ -13,4 +13,6 @@ mod gate;
 #[cfg(test)]
 mod pool;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod world;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crs_durable::gate::{Admit, Service};
-use crs_durable::rows::{Kept, Row};
+use crs_durable::holder::HeldMachine;
+use crs_durable::rows::{Row, RowMachine};
 use crs_durable::{CallId, Millis};
 use proptest::prelude::*;
 
@@ -29,6 +30,9 @@ pub(crate) fn ask(call: CallId, ttl_ms: u64) -> Admit {
         note: None,
         queued_until: None,
         before_body: false,
+        or_services: Vec::new(),
+        by_routes: false,
+        granted: false,
     }
 }
 
@@ -208,7 +212,7 @@ pub(crate) struct Table(BTreeMap<Row, String>);
 
 impl Table {
     /// Writes the rows a step touched. All others must be what they were.
-    pub(crate) fn write<M: Kept>(&mut self, machine: &M, touched: &[Row]) {
+    pub(crate) fn write<M: RowMachine>(&mut self, machine: &M, touched: &[Row]) {
         for row in touched {
             match machine.row(*row) {
                 Some(text) => _ = self.0.insert(*row, text),
@@ -222,14 +226,22 @@ impl Table {
     }
 
     /// What is left of it when the calls of all leases are over.
-    pub(crate) fn of<M: Kept>(machine: &M, before: &Self) -> Self {
+    pub(crate) fn of<M: RowMachine>(machine: &M, before: &Self) -> Self {
         let rows = before.0.keys();
         Self(rows.filter_map(|row| Some((*row, machine.row(*row)?))).collect())
     }
 
+    /// The machine after the death of a process that writes no rows of calls.
+    pub(crate) fn resumed<M: HeldMachine>(&self, now: &M) -> M {
+        let lasting = self.0.iter().filter(|(row, _)| !row.is_of_call());
+        Self(lasting.map(|(row, text)| (*row, text.clone())).collect())
+            .read(now)
+            .resumed()
+    }
+
     /// The machine as a host finds it again, but for what is not kept at once: the latest reading of the
     /// clock, and a session's renewal by less than a minute.
-    pub(crate) fn read<M: Kept>(&self, now: &M) -> M {
+    pub(crate) fn read<M: RowMachine>(&self, now: &M) -> M {
         let mut rows = self.0.clone();
         rows.extend(now.row(Row::Head).map(|head| (Row::Head, head)));
         let untold = |row: &&Row| matches!(row, Row::Session(_) | Row::Origin(_));

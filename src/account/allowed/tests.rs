@@ -4,7 +4,7 @@ use super::*;
 use crate::account::{claude, gemini, openai};
 
 const DIALECTS: [(&str, &Allowed); 3] = [
-    ("claude", &claude::request::ALLOWED),
+    ("claude", &claude::headers::ALLOWED),
     ("openai", &openai::request::ALLOWED),
     ("gemini", &gemini::request::ALLOWED),
 ];
@@ -137,7 +137,7 @@ fn no_spelling_brings_a_credential_into_the_query() {
 
 #[test]
 fn values_cannot_hold_another_parameter() {
-    let claude = |query| allowed_query(&claude::request::ALLOWED, query);
+    let claude = |query| allowed_query(&claude::headers::ALLOWED, query);
     assert_eq!(claude("beta=true").as_deref(), Some("beta=true"));
     assert_eq!(claude("b%65ta=tr%75e").as_deref(), Some("beta=true"));
     for query in [
@@ -177,7 +177,7 @@ fn values_cannot_hold_another_parameter() {
 fn clients_keep_their_identity() {
     for (allowed, sent) in [
         (
-            &claude::request::ALLOWED,
+            &claude::headers::ALLOWED,
             &[
                 ("user-agent", "claude-cli/2.1.330 (external, cli)"),
                 ("accept", "application/json"),

@@ -64,6 +64,8 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
         session: None,
         refers_to: Vec::new(),
         stored: false,
+        background: false,
+        object: None,
         max_output: None,
         hosted: HostedTools::default(),
         only: None,
@@ -73,7 +75,7 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
 const GENERATE: Endpoint = Endpoint::Generate(Surface::V1Beta);
 
 fn sent(call: &Call, account: &LiveAccount, agent: Option<&str>) -> (String, Value, HeaderMap) {
-    let request = Antigravity.request(call, account, &config(agent)).unwrap();
+    let request = Antigravity.request(call, account, &config(agent), 0).unwrap();
     let body = serde_json::from_slice(request.body()).unwrap();
     (request.uri().to_string(), body, request.headers().clone())
 }
@@ -165,6 +167,6 @@ fn other_calls_go_to_their_methods() {
             json!({"project": "p-1"})
         )
     );
-    let unknown = Antigravity.request(&call(Endpoint::Responses, "{}"), &known, &config(None));
+    let unknown = Antigravity.request(&call(Endpoint::Responses, "{}"), &known, &config(None), 0);
     assert!(matches!(unknown, Err(Unsendable::Call(_))));
 }

@@ -1,6 +1,6 @@
-//! Reads the windows of a subscription from Anthropic's headers: `anthropic-ratelimit-unified-{window}-utilization`
-//! (from 0 to 1) and `-reset` (seconds since 1970), of `5h`, `7d`, and of weeks that one family has to itself
-//! (`7d_opus`).
+//! Reads a subscription's quota windows from Anthropic's headers:
+//! `anthropic-ratelimit-unified-{window}-utilization` (0 to 1) and `-reset` (Unix seconds) for the windows `5h`,
+//! `7d` and weekly windows of one family (`7d_opus`).
 
 use crs_durable::Millis;
 use crs_durable::pool::QuotaWindow;
@@ -58,7 +58,7 @@ mod tests {
             .collect();
         let mut windows = read(&headers, 1_800_000_000_000);
         windows.sort_by(|a, b| a.name.cmp(&b.name));
-        let told: Vec<_> = windows
+        let found: Vec<_> = windows
             .iter()
             .map(|window| {
                 (
@@ -70,7 +70,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            found,
             [
                 ("unified-5h", None, 425, 1_800_000_600_000),
                 ("unified-7d_opus", Some("opus"), 1_020, 1_800_100_000_000)

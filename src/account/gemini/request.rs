@@ -1,8 +1,10 @@
-//! The request to the Gemini API, or to Code Assist.
+//! Builds requests to the Gemini API or to Code Assist.
 //!
-//! Between a client and an account of the same protocol the body passes as it came, but for the mapped
-//! model's name and the project. Otherwise the call's own part of it is put into the other envelope, byte
-//! for byte; left behind is only what the Gemini API refuses to know.
+//! If client and account use the same API, the body is forwarded unchanged except for the mapped model and the
+//! project. Otherwise the inner request is moved to the other envelope byte for byte; only fields that the Gemini
+//! API refuses are dropped.
+
+mod vertex;
 
 use bytes::Bytes;
 use http::Request;
@@ -19,10 +21,10 @@ use crate::dialect::call::{Assist, Call, Endpoint, Surface};
 use crate::model::account::live::{Credentials, LiveAccount};
 use crate::model::percent::{self, PATH};
 
-/// How Gemini CLI and Google's SDKs identify themselves, and of the system parameters of Google's APIs those
-/// about the form of the answer, as far as the relay reads it. Not `fields`: an answer without its usage would
-/// go unmeasured. Not `x-goog-request-params`: it repeats what stands in the path and the body, where the
-/// relay has written the account's.
+/// Headers by which Gemini CLI and Google's SDKs identify themselves, and the system parameters of Google's APIs
+/// for answer forms that the relay can read. Not `fields`: an answer without usage could not be metered. Not
+/// `x-goog-request-params`: it repeats parts of the path and body, into which the relay writes the account's
+/// values.
 pub const ALLOWED: Allowed = Allowed {
     query: &[
         Parameter {
@@ -52,7 +54,7 @@ pub const ALLOWED: Allowed = Allowed {
     families: &[],
 };
 
-/// Google's own clients in Python ask for enums as numbers.
+/// Google's Python clients request enums as numbers.
 const FORMS: [&str; 3] = ["sse", "json", "json;enum-encoding=int"];
 
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -77,6 +79,8 @@ pub(super) fn build(
                 Surface::V1 | Surface::V1Beta => post(call, &url, headers, Vec::new()),
             }
         }
+        Credentials::ServiceAccount(credentials) => vertex::build(call, account, credentials),
+        Credentials::AccessKeys(_) => Err(Unsendable::not_for_this_platform()),
         Credentials::OAuth {
             access_token, tenant, ..
         } => {
@@ -106,7 +110,7 @@ pub(super) fn build(
     }
 }
 
-/// Asks for the account's project, if the call needs one and it is not known.
+/// The request for the account's project, if the call needs one and it is unknown.
 pub(super) fn lookup(
     call: &Call,
     account: &LiveAccount,
@@ -122,9 +126,9 @@ pub(super) fn lookup(
     };
     let needed = match call.endpoint {
         Endpoint::Generate(_) => true,
-        // These are how a client finds out itself.
+        // Clients use these to find out themselves.
         Endpoint::Assist(Assist::LoadCodeAssist | Assist::OnboardUser) => false,
-        // The client names one, which may be another account's.
+        // The client sends one, which may be another account's.
         _ => call.fields.span(Field::Project).is_some(),
     };
     needed.then(|| {
@@ -161,7 +165,7 @@ fn takes_project(call: &Call) -> bool {
     matches!(call.endpoint, Endpoint::Generate(_))
 }
 
-/// The account's project in place of the client's. `needed`: where the client names none, it is put first.
+/// Replaces the client's project by the account's. `needed`: if the client sends none, it is inserted first.
 fn project_edit(call: &Call, project: Option<&str>, needed: bool) -> Vec<Edit> {
     let Some(project) = project else {
         return Vec::new();
@@ -176,9 +180,9 @@ fn project_edit(call: &Call, project: Option<&str>, needed: bool) -> Vec<Edit> {
     }
 }
 
-/// A client's start-up call with the account's project in place of the one that the client has for itself, or
-/// with none if the account's is not known: Google refuses an account that asks for a stranger's project.
-/// `None`: the call names none. Names as the protocol's JSON has them, and as its reader takes them too.
+/// A client's start-up call with the account's project in place of its own, or without a project if the account's
+/// is unknown: Google refuses an account that asks for a foreign project. `None` if the call has no project.
+/// Members are found in both spellings that Google's JSON parser accepts.
 fn without_own_project(call: &Call, assist: Assist, project: Option<&str>) -> Option<Bytes> {
     const NAMES: [&str; 4] = [
         "cloudaicompanionProject",
@@ -209,7 +213,7 @@ fn without_own_project(call: &Call, assist: Assist, project: Option<&str>) -> Op
     named.then(|| body.to_string().into())
 }
 
-/// A member before all others. `text` ends with a comma, which an empty object does without.
+/// Inserts a member before all others. `text` ends with a comma, which is removed for an empty object.
 fn first_member(object: &[u8], text: String) -> Edit {
     let start = object
         .iter()
@@ -226,7 +230,7 @@ fn first_member(object: &[u8], text: String) -> Edit {
     }
 }
 
-/// The model's name where an envelope has it: beside the call, or in it when tokens are counted.
+/// Edits the model's name in an envelope: beside the request, or inside of it for token counts.
 fn model_edit(call: &Call, mapped: &str) -> Option<Edit> {
     if let Some(span) = call.fields.span(Field::Model) {
         return Some(Edit::text(span, mapped));
@@ -243,7 +247,7 @@ fn model_edit(call: &Call, mapped: &str) -> Option<Edit> {
     Some(Edit::text(span.moved(outer.start), &model))
 }
 
-/// The client's call in Code Assist's envelope.
+/// Wraps the client's call in Code Assist's envelope.
 fn put_in(call: &Call, model: &str, project: Option<&str>) -> Bytes {
     if let Endpoint::CountContent(_) = call.endpoint {
         let model = format!("\"model\":{},", Value::from(format!("models/{model}")));
@@ -258,8 +262,8 @@ fn put_in(call: &Call, model: &str, project: Option<&str>) -> Bytes {
     [head.as_bytes(), &call.body, b"}"].concat().into()
 }
 
-/// The call out of Code Assist's envelope, without the fields of it that only Code Assist knows: the Gemini
-/// API refuses a body with any field it does not know.
+/// Unwraps the call from Code Assist's envelope and drops the fields that only Code Assist knows: the Gemini API
+/// refuses unknown fields.
 fn taken_out(call: &Call) -> Result<Bytes, Unsendable> {
     let missing = || Unsendable::Call("The request's body has no object `request`.".to_owned());
     let span = call.fields.span(Field::Request).ok_or_else(missing)?;
@@ -272,7 +276,7 @@ fn taken_out(call: &Call) -> Result<Bytes, Unsendable> {
     Ok(inner)
 }
 
-/// People paste the whole endpoint; version and path are ours to add.
+/// Operators paste whole endpoints; the version and path are removed here.
 fn plain_base(base: &str) -> &str {
     let base = base.trim_end_matches('/');
     let base = base.strip_suffix("/models").unwrap_or(base);

@@ -1,18 +1,19 @@
-//! The meaning of Google's answers: one table, a test per row.
+//! Judges Google's answers. Each row of this table has a test.
 //!
-//! | answer | whose | what follows |
+//! | answer | cause | consequence |
 //! | --- | --- | --- |
-//! | 400, 404, 405, 409, 413 and other 4xx | client's | passed on unchanged |
-//! | 400 `API_KEY_INVALID` | account's | next account; marked until reset or new credentials |
-//! | 400, 403 with known words ([`KNOWN`]) | account's | next account; marked, one probe after a while |
-//! | 401 with known words about the credentials | account's | refresh once, then next account; marked until reset or new credentials |
-//! | other 402, 403 | not known | another account; what it says, too, is the client's; evidence for the pool |
-//! | other 401 | not known | refresh once, then the same |
-//! | 429 over limits on tokens alone | request's size | next account; others are preferred for a short while |
-//! | 429 with a delay or a reset | account's | next account; this model cools down until exactly then |
-//! | 429 without | account's | next account; others are preferred for a short while |
-//! | 429, 503 for lack of capacity | provider's load | next account; others are preferred for a short while, or until the delay it tells |
-//! | 3xx, 408, 499, 5xx | provider's | the same |
+//! | 400, 404, 405, 409, 413 and other 4xx | client | forwarded unchanged |
+//! | 400 `API_KEY_INVALID` | account | next account; marked until reset or new credentials |
+//! | 400, 403 with a known message ([`KNOWN`]) | account | next account; marked, one probe after a while |
+//! | 401 with a known message about the credentials | account | refresh once, then next account; marked until reset or new credentials |
+//! | 404 of Vertex AI about a model | request | another account, no mark; if it refuses as well, the client gets its answer |
+//! | other 402, 403 | unknown | another account; if it refuses as well, the client gets its answer; evidence for the pool |
+//! | other 401 | unknown | refresh once, then the same |
+//! | 429 over token limits only | request size | next account; others are preferred for a short while |
+//! | 429 with a delay or a reset | account | next account; this model cools down until exactly then |
+//! | 429 without | account | next account; others are preferred for a short while |
+//! | 429, 503 for lack of capacity | provider load | next account; others are preferred for a short while, or until the delay in the answer |
+//! | 3xx, 408, 499, 5xx | provider | the same |
 //! | a stream that opens with an error | as its code says | the same |
 
 use bytes::Bytes;
@@ -22,16 +23,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::account::interval::interval;
-use crate::account::known::{About, Known, Says, about};
+use crate::account::known::{KnownMessage, Pattern, Subject, about};
 use crate::account::moments::{after_ms, retry_at};
 use crate::account::opening::{Begins, Errors, begins};
 use crate::account::{Opening, Then, Verdict};
 use crate::error::Code;
 
-/// The services that calls of these accounts go to. A reason that names another one is about what the request
-/// wanted of that.
-const SERVICES: [&str; 4] = [
+/// The services that these accounts call. A reason that names another service concerns what the request wanted
+/// from that service.
+const SERVICES: [&str; 5] = [
     "generativelanguage.googleapis.com",
+    "aiplatform.googleapis.com",
     "cloudaicompanion.googleapis.com",
     "cloudcode-pa.googleapis.com",
     "daily-cloudcode-pa.googleapis.com",
@@ -40,45 +42,45 @@ const SERVICES: [&str; 4] = [
 /// `google.api.ErrorReason`: Google Cloud API design guide, Errors.
 const ERROR_REASON: &str = "google.api.ErrorReason, in Google's documentation of its API errors";
 
-const fn reason(reason: &'static str, source: &'static str) -> Known {
-    Known {
+const fn reason(reason: &'static str, source: &'static str) -> KnownMessage {
+    KnownMessage {
         status: 403,
-        says: Says::Word(reason),
-        about: About::Account,
+        says: Pattern::Word(reason),
+        about: Subject::Account,
         source,
     }
 }
 
-/// The subject of Google's error messages.
-const KNOWN: &[Known] = &[
-    Known {
+/// Google's known error messages and their subjects.
+const KNOWN: &[KnownMessage] = &[
+    KnownMessage {
         status: 400,
-        says: Says::Begins("user location is not supported for the api use"),
-        about: About::Account,
+        says: Pattern::Begins("user location is not supported for the api use"),
+        about: Subject::Account,
         source: "Gemini API documentation, Available regions",
     },
-    Known {
+    KnownMessage {
         status: 400,
-        says: Says::Begins("gemini api free tier is not available in your country"),
-        about: About::Account,
+        says: Pattern::Begins("gemini api free tier is not available in your country"),
+        about: Subject::Account,
         source: "Gemini API documentation, Troubleshooting guide",
     },
-    Known {
+    KnownMessage {
         status: 401,
-        says: Says::Word("ACCESS_TOKEN_EXPIRED"),
-        about: About::Credentials,
+        says: Pattern::Word("ACCESS_TOKEN_EXPIRED"),
+        about: Subject::Credentials,
         source: ERROR_REASON,
     },
-    Known {
+    KnownMessage {
         status: 401,
-        says: Says::Word("API_KEY_INVALID"),
-        about: About::Credentials,
+        says: Pattern::Word("API_KEY_INVALID"),
+        about: Subject::Credentials,
         source: ERROR_REASON,
     },
-    Known {
+    KnownMessage {
         status: 401,
-        says: Says::Begins("request had invalid authentication credentials"),
-        about: About::Credentials,
+        says: Pattern::Begins("request had invalid authentication credentials"),
+        about: Subject::Credentials,
         source: "Google's answer to a token that is none or has ended",
     },
     reason("SERVICE_DISABLED", ERROR_REASON),
@@ -100,16 +102,28 @@ const KNOWN: &[Known] = &[
         "VALIDATION_REQUIRED",
         "what Gemini CLI looks for in Code Assist's answers",
     ),
-    Known {
+    KnownMessage {
         status: 403,
-        says: Says::Begins("this service has been disabled in this account for violation of terms"),
-        about: About::Account,
+        says: Pattern::Begins("permission 'aiplatform.endpoints.predict' denied"),
+        about: Subject::Account,
+        source: "reported in public threads (rpurinton/gemini-php#2): the role Vertex AI User is missing",
+    },
+    KnownMessage {
+        status: 404,
+        says: Pattern::Begins("publisher model `"),
+        about: Subject::Request,
+        source: "Vertex AI's answer: the model is not in this region or project, and may be in another account's",
+    },
+    KnownMessage {
+        status: 403,
+        says: Pattern::Begins("this service has been disabled in this account for violation of terms"),
+        about: Subject::Account,
         source: "reported in public threads (google-gemini/gemini-cli#19501)",
     },
-    Known {
+    KnownMessage {
         status: 403,
-        says: Says::Begins("gemini has been disabled in this account for violation of terms"),
-        about: About::Account,
+        says: Pattern::Begins("gemini has been disabled in this account for violation of terms"),
+        about: Subject::Account,
         source: "reported in public threads (lbjlaq/Antigravity-Manager#1653)",
     },
 ];
@@ -181,7 +195,7 @@ fn judge(family: &str, status: u16, headers: &HeaderMap, error: &ErrorBody, now:
     verdict.back_at(error.until(headers, now))
 }
 
-/// `google.rpc.Status` as JSON, as far as it is there.
+/// `google.rpc.Status` as JSON; missing parts are empty.
 #[derive(Default)]
 struct ErrorBody {
     code: Option<u16>,
@@ -202,7 +216,7 @@ impl ErrorBody {
             #[serde(default)]
             details: Vec<Value>,
         }
-        // Some of Google's servers put the one error into a list. What follows it is not looked at.
+        // Some of Google's servers wrap the error in a list. The rest of the list is ignored.
         let first = |text: &[u8]| {
             let mut texts = serde_json::Deserializer::from_slice(text).into_iter::<Outer>();
             texts.next()?.ok()
@@ -218,7 +232,7 @@ impl ErrorBody {
         }
     }
 
-    fn about(&self, status: u16) -> Option<About> {
+    fn about(&self, status: u16) -> Option<Subject> {
         let has_word = |word: &str| self.has_reason_of_these(word);
         about(
             KNOWN,
@@ -228,7 +242,7 @@ impl ErrorBody {
         )
     }
 
-    /// The same reason, given by one of [`SERVICES`] or by no named one.
+    /// Whether the error has this reason, from one of [`SERVICES`] or without a service.
     fn has_reason_of_these(&self, reason: &str) -> bool {
         self.details.iter().any(|detail| {
             let service = detail.pointer("/metadata/service").and_then(Value::as_str);
@@ -243,7 +257,7 @@ impl ErrorBody {
             .any(|detail| detail.get("reason").and_then(Value::as_str) == Some(reason))
     }
 
-    /// When the limit lifts: `RetryInfo`, what `ErrorInfo` adds to it, or the header.
+    /// When the limit ends, from `RetryInfo`, the metadata of `ErrorInfo`, or the header.
     fn until(&self, headers: &HeaderMap, now: Millis) -> Option<Millis> {
         let text = |pointer: &str| {
             self.details
@@ -258,8 +272,8 @@ impl ErrorBody {
             .or_else(|| retry_at(headers, now))
     }
 
-    /// Whether every limit that the answer names is one of tokens: a smaller request may be served meanwhile.
-    /// `google.rpc.QuotaFailure`, with ids such as `GenerateContentInputTokensPerModelPerMinute-FreeTier`.
+    /// Whether every limit in the answer is a token limit, so that smaller requests may still be served. Read
+    /// from `google.rpc.QuotaFailure`, with ids such as `GenerateContentInputTokensPerModelPerMinute-FreeTier`.
     fn is_over_tokens_alone(&self) -> bool {
         let violations = self
             .details
@@ -272,7 +286,7 @@ impl ErrorBody {
         ids.next().is_some_and(is_of_tokens) && ids.all(is_of_tokens)
     }
 
-    /// The provider's words, bounded, or ours.
+    /// The provider's message, shortened, or else `otherwise`.
     fn said(&self, otherwise: &str) -> String {
         self.message.as_deref().map_or_else(
             || otherwise.to_owned(),

@@ -1,4 +1,4 @@
-//! The project of Google's cloud that calls of an account are billed to: asked for once.
+//! The Google Cloud project that an account's calls are billed to. It is looked up once.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::account::Unsendable;
 use crate::account::outgoing::send;
 
-/// Asks for the project. `url`: of `loadCodeAssist`; `headers`: the relay's own, with the account's token.
+/// The request for the project. `url`: of `loadCodeAssist`; `headers`: the relay's own, with the account's token.
 pub(crate) fn ask(url: &str, headers: HeaderMap) -> Result<Request<Bytes>, Unsendable> {
-    // The relay asks for itself: it is no IDE and no plug-in.
+    // The relay is neither an IDE nor a plug-in.
     let body = json!({ "metadata": { "ideType": "IDE_UNSPECIFIED", "platform": "PLATFORM_UNSPECIFIED" } });
     send(url, headers, body.to_string().into())
 }
 
-/// The project in the answer; `None`: the account has none yet.
+/// The project in the answer; `None` if the account has none yet.
 pub(crate) fn read(body: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let project = answer.get("cloudaicompanionProject");

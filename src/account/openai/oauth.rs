@@ -1,4 +1,4 @@
-//! Tokens of ChatGPT: renewal at `OPENAI_OAUTH_URL`, and whose they are.
+//! ChatGPT's tokens: renewal at `OPENAI_OAUTH_URL`, and their claims.
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -6,18 +6,18 @@ use http::{Request, StatusCode};
 use serde::Deserialize;
 
 use crate::account::sign_in::{self, Exchange, NoSignIn, SignIn};
-use crate::account::{Refreshed, oauth};
+use crate::account::{RefreshOutcome, oauth};
 use crate::config::Config;
 use crate::model::account::Grant;
 
-/// How the names of its variables begin.
+/// Prefix of the OAuth settings' variables.
 const VARIABLES: &str = "OPENAI_OAUTH";
 
 pub(super) fn refresh_request(refresh_token: &str, config: &Config) -> Result<Request<Bytes>, String> {
     let client = config.openai.oauth_client_id.as_deref();
     let more = [("client_id", client), ("scope", Some("openid profile email"))];
     oauth::form_request(&config.openai.oauth_url, refresh_token, &more)
-        .ok_or_else(|| "OPENAI_OAUTH_URL makes no valid address".to_owned())
+        .ok_or_else(|| "OPENAI_OAUTH_URL is not a valid address".to_owned())
 }
 
 pub(super) fn sign_in(grant: Grant, config: &Config) -> Result<SignIn<'_>, NoSignIn> {
@@ -28,7 +28,7 @@ pub(super) fn sign_in(grant: Grant, config: &Config) -> Result<SignIn<'_>, NoSig
     Ok(SignIn {
         variables: VARIABLES,
         page: &openai.oauth_page,
-        // The identity token is to name the person's organisations.
+        // Adds the person's organisations to the identity token.
         page_more: &[("id_token_add_organizations", "true")],
         scope: "openid profile email offline_access",
         client_id: sign_in::client_id(VARIABLES, openai.oauth_client_id.as_deref())?,
@@ -39,13 +39,13 @@ pub(super) fn sign_in(grant: Grant, config: &Config) -> Result<SignIn<'_>, NoSig
     })
 }
 
-pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refreshed {
+pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> RefreshOutcome {
     #[derive(Deserialize)]
     struct Answer {
         id_token: Option<String>,
     }
     match oauth::refreshed(status, body, now) {
-        Refreshed::Tokens(mut tokens) => {
+        RefreshOutcome::Tokens(mut tokens) => {
             let id = serde_json::from_slice::<Answer>(body)
                 .ok()
                 .and_then(|answer| answer.id_token);
@@ -53,13 +53,13 @@ pub(super) fn refreshed(status: StatusCode, body: &[u8], now: Millis) -> Refresh
                 .as_deref()
                 .and_then(tenant)
                 .or_else(|| tenant(tokens.access_token.reveal()));
-            Refreshed::Tokens(tokens)
+            RefreshOutcome::Tokens(tokens)
         }
         other => other,
     }
 }
 
-/// The account of ChatGPT that a token (`id_token` or `access_token`) names.
+/// The ChatGPT account named by a token (`id_token` or `access_token`).
 pub fn tenant(token: &str) -> Option<String> {
     let claims = oauth::claims(token)?;
     let auth = claims.get("https://api.openai.com/auth").unwrap_or(&claims);
@@ -67,7 +67,7 @@ pub fn tenant(token: &str) -> Option<String> {
     (1..=100).contains(&id.len()).then(|| id.to_owned())
 }
 
-/// When a token ends, by its own word.
+/// The expiry claimed by a token.
 pub fn expiry(token: &str) -> Option<Millis> {
     let seconds = oauth::claims(token)?.get("exp")?.as_u64()?;
     seconds.checked_mul(1000)
@@ -104,7 +104,7 @@ mod tests {
         let id = token(&json!({"https://api.openai.com/auth": {"chatgpt_account_id": "acc-1"}}));
         let body =
             json!({"access_token": "a", "refresh_token": "r", "id_token": id, "expires_in": 60}).to_string();
-        let Refreshed::Tokens(tokens) = refreshed(StatusCode::OK, body.as_bytes(), 1_000) else {
+        let RefreshOutcome::Tokens(tokens) = refreshed(StatusCode::OK, body.as_bytes(), 1_000) else {
             panic!()
         };
         assert_eq!(tokens.tenant.as_deref(), Some("acc-1"));

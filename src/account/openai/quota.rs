@@ -1,6 +1,6 @@
 //! Reads an account's limits from OpenAI's headers.
 //!
-//! | headers | of whom | what |
+//! | headers | account | content |
 //! | --- | --- | --- |
 //! | `x-codex-{primary,secondary}-{used-percent,reset-at,reset-after-seconds}` | ChatGPT | windows of hours and of a week |
 //! | `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` | API keys | windows of minutes, of one model |
@@ -13,13 +13,13 @@ use crate::account::interval::interval;
 use crate::account::moments::{after_ms, after_seconds, at_seconds};
 use crate::account::permille;
 
-/// `family`: of the model that was asked. A window without a reset time is ignored.
+/// `family`: of the requested model. A window without a reset time is ignored.
 pub(super) fn read(family: &str, headers: &HeaderMap, now: Millis) -> Vec<QuotaWindow> {
     let text = |name: String| headers.get(name).and_then(|value| value.to_str().ok());
     let mut windows = Vec::new();
     for name in ["primary", "secondary"] {
         let number = |what: &str| text(format!("x-codex-{name}-{what}"))?.trim().parse::<f64>().ok();
-        // An absolute moment is not older than its answer.
+        // An absolute time cannot be outdated by the transfer.
         let at = number("reset-at").and_then(|seconds| at_seconds(now, seconds));
         let after = || after_seconds(now, number("reset-after-seconds")?);
         let resets_at = at.or_else(after);
@@ -57,7 +57,7 @@ pub(super) fn read(family: &str, headers: &HeaderMap, now: Millis) -> Vec<QuotaW
     windows
 }
 
-/// When the exhausted ones are whole again: of several, the latest counts.
+/// When the exhausted windows reset; the latest counts.
 pub(super) fn exhausted_until(windows: &[QuotaWindow]) -> Option<Millis> {
     let exhausted = windows.iter().filter(|window| window.used_permille >= 1_000);
     exhausted.map(|window| window.resets_at).max()

@@ -1,15 +1,15 @@
 //! Encrypted reasoning that another account made.
 //!
 //! OpenAI answers 400 with the code `invalid_encrypted_content` and does not say which item it means
-//! (<https://github.com/openai/codex/issues/8145>). The model's words and its calls of tools are items of
-//! their own, so without the reasoning a conversation is whole; what is lost is thought.
+//! (<https://github.com/openai/codex/issues/8145>). Texts and tool calls are items of their own, so the
+//! conversation remains complete without the reasoning; only the thoughts are lost.
 
 use bytes::Bytes;
 
 use crate::dialect::body::{Edit, Field, Fields, Span, elements, patch, scan};
 use crate::dialect::call::{Call, Endpoint};
 
-/// The call's items of encrypted reasoning, as they are written, the oldest first.
+/// The call's encrypted reasoning items in their JSON form, oldest first.
 pub(super) fn sealed(call: &Call) -> Vec<Bytes> {
     if !matches!(call.endpoint, Endpoint::Responses | Endpoint::CompactResponses) {
         return Vec::new();
@@ -23,9 +23,9 @@ pub(super) fn sealed(call: &Call) -> Vec<Bytes> {
         .collect()
 }
 
-/// The call's body without its encrypted reasoning but what is `readable`, by the order of the items, and how
-/// many items that were; `None`: there are none. A compacted history is encrypted, too, but without that nothing
-/// would be left: it stays.
+/// Removes the encrypted reasoning items that are not `readable` (by the items' order). Returns the body and the
+/// number of removed items; `None` if there are none. A compacted history is encrypted, too, but stays: without
+/// it nothing would be left.
 pub(super) fn left_out(call: &Call, readable: &[bool]) -> Option<(Bytes, u32)> {
     if !matches!(call.endpoint, Endpoint::Responses | Endpoint::CompactResponses) {
         return None;
@@ -63,7 +63,7 @@ fn without(fields: &Fields, body: &Bytes, readable: &[bool]) -> Option<(Bytes, u
             kept_before = Some(item.end);
         }
     }
-    // At the end the comma before goes, too.
+    // For the last items, the comma before them is removed.
     if let (Some(start), Some(last)) = (cut_from, items.last()) {
         let start = kept_before.unwrap_or(start);
         let end = last.end;
@@ -73,7 +73,7 @@ fn without(fields: &Fields, body: &Bytes, readable: &[bool]) -> Option<(Bytes, u
     Some((patch(body, edits), count))
 }
 
-/// The encrypted part of a reasoning item, as it is written.
+/// The encrypted part of a reasoning item in its JSON form.
 fn encrypted(item: &[u8]) -> Option<&[u8]> {
     let fields = scan(item).ok()?;
     if fields.text(Field::Type, item).as_deref() != Some("reasoning") {

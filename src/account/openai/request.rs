@@ -1,23 +1,26 @@
-//! The request to OpenAI, a compatible host, or ChatGPT.
+//! Builds requests to OpenAI, a compatible host, or ChatGPT.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::Request;
 use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Request};
 
 use super::oauth;
 use crate::account::Unsendable;
 use crate::account::allowed::{Allowed, Parameter};
-use crate::account::outgoing::{bearer, client_headers, post, with_query};
+use crate::account::outgoing::{bearer, client_headers, post, show_key, with_query};
 use crate::config::Config;
-use crate::dialect::body::{Edit, Field};
-use crate::dialect::call::{Call, Endpoint};
+use crate::dialect::body::{Edit, Field, form};
+use crate::dialect::call::{Call, Endpoint, Images, Stored};
 use crate::dialect::wire::marks;
 use crate::model::account::live::{Credentials, LiveAccount};
+use crate::model::account::{KeyHeader, azure};
 
-/// How Codex and the SDKs identify themselves. Not the rest of `openai-*`: that names whose organisation or
-/// project it is, which is the account's, as `chatgpt-account-id` is.
+/// Headers by which Codex and the SDKs identify themselves. Other `openai-*` headers select an organisation or
+/// project, which belongs to the account; so does `chatgpt-account-id`.
 pub const ALLOWED: Allowed = Allowed {
-    // Of compatible hosts (Azure); OpenAI's own calls have none.
+    // Of clients of Azure; an account's own one has priority. OpenAI has none.
     query: &[Parameter {
         name: "api-version",
         values: &[],
@@ -40,6 +43,27 @@ pub const ALLOWED: Allowed = Allowed {
     families: &["x-codex-", "x-openai-internal-codex-", "x-stainless-"],
 };
 
+/// Of calls about one stored response.
+static OF_STORED: Allowed = Allowed {
+    query: &[
+        any("api-version"),
+        any("include[]"),
+        any("include"),
+        any("include_obfuscation"),
+        any("stream"),
+        any("starting_after"),
+        any("after"),
+        any("before"),
+        any("limit"),
+        any("order"),
+    ],
+    ..ALLOWED
+};
+
+const fn any(name: &'static str) -> Parameter {
+    Parameter { name, values: &[] }
+}
+
 const CHATGPT_ACCOUNT_ID: HeaderName = HeaderName::from_static("chatgpt-account-id");
 
 pub(super) fn build(
@@ -47,12 +71,33 @@ pub(super) fn build(
     account: &LiveAccount,
     config: &Config,
 ) -> Result<Request<Bytes>, Unsendable> {
+    let allowed = match call.endpoint {
+        Endpoint::Stored(_) => &OF_STORED,
+        _ => &ALLOWED,
+    };
     let mut headers = client_headers(call, &ALLOWED);
+    let mut model = account.mapped_model(&call.model);
     let url = match &account.credentials {
         Credentials::ApiKey { api_key, base_url } => {
-            headers.insert(header::AUTHORIZATION, bearer(api_key)?);
+            show_key(&mut headers, &account.account, api_key, KeyHeader::Authorization)?;
             let base = base_url.as_deref().unwrap_or(&config.openai.api_url);
-            format!("{}{}", prefix(base), path(call.endpoint)?)
+            match &account.account.api_version {
+                Some(version) => {
+                    let base = azure::Base::of(base, version);
+                    model = model.or(base.deployment);
+                    let path = path(call)?;
+                    match call.endpoint {
+                        Endpoint::ChatCompletions | Endpoint::Images(_) => {
+                            base.of_deployment(model.unwrap_or(&call.model), &path)
+                        }
+                        _ => base.address(&path),
+                    }
+                }
+                None => with_query(call, allowed, format!("{}{}", prefix(base), path(call)?)),
+            }
+        }
+        Credentials::AccessKeys(_) | Credentials::ServiceAccount(_) => {
+            return Err(Unsendable::not_for_this_platform());
         }
         Credentials::OAuth {
             access_token, tenant, ..
@@ -65,35 +110,67 @@ pub(super) fn build(
             if let Some(id) = account.and_then(|id| HeaderValue::from_str(&id).ok()) {
                 headers.insert(CHATGPT_ACCOUNT_ID, id);
             }
-            format!("{}{}", config.openai.codex_url, path(call.endpoint)?)
+            let url = format!("{}{}", config.openai.codex_url, path(call)?);
+            with_query(call, allowed, url)
         }
     };
-    let mapped = account
-        .mapped_model(&call.model)
-        .zip(call.fields.span(Field::Model))
-        .map(|(mapped, span)| Edit::text(span, mapped));
+    let renamed = if let Some(kind) = form::of(&call.headers) {
+        // Its boundary is in the header.
+        headers.insert(header::CONTENT_TYPE, kind.clone());
+        let span = model.and_then(|_| form::read(kind, &call.body).ok()?.model);
+        model.zip(span).map(|(model, span)| Edit {
+            span,
+            with: model.to_string(),
+        })
+    } else {
+        model
+            .zip(call.fields.span(Field::Model))
+            .map(|(model, span)| Edit::text(span, model))
+    };
     let mut edits = match call.endpoint {
-        // A conversation may have begun on another provider's account.
+        // The conversation may have begun on another provider's account.
         Endpoint::ChatCompletions => marks::ids::of_chat(&call.body),
         Endpoint::Responses | Endpoint::CompactResponses => marks::ids::of_responses(&call.body),
         _ => Vec::new(),
     };
-    edits.extend(mapped);
-    post(call, &with_query(call, &ALLOWED, url), headers, edits)
-}
-
-fn path(endpoint: Endpoint) -> Result<&'static str, Unsendable> {
-    match endpoint {
-        Endpoint::Responses => Ok("/responses"),
-        Endpoint::CompactResponses => Ok("/responses/compact"),
-        Endpoint::CountInput => Ok("/responses/input_tokens"),
-        Endpoint::ChatCompletions => Ok("/chat/completions"),
-        other => Err(Unsendable::not_served(other)),
+    edits.extend(renamed);
+    if let Endpoint::Stored(which) = call.endpoint {
+        headers.remove(header::CONTENT_TYPE);
+        let mut request = post(call, &url, headers, edits)?;
+        *request.method_mut() = match which {
+            Stored::Retrieve | Stored::InputItems => Method::GET,
+            Stored::Delete => Method::DELETE,
+            Stored::Cancel => Method::POST,
+        };
+        return Ok(request);
     }
+    post(call, &url, headers, edits)
 }
 
-/// The base that paths are appended to. An address with a path is all of it, as the SDKs take their base URLs, for
-/// compatible hosts have paths of their own; a bare host gets OpenAI's `/v1`. People paste whole endpoints.
+fn path(call: &Call) -> Result<Cow<'static, str>, Unsendable> {
+    let path = match (call.endpoint, call.object.as_deref()) {
+        (Endpoint::Responses, _) => "/responses",
+        (Endpoint::CompactResponses, _) => "/responses/compact",
+        (Endpoint::CountInput, _) => "/responses/input_tokens",
+        (Endpoint::ChatCompletions, _) => "/chat/completions",
+        (Endpoint::Images(Images::Generations), _) => "/images/generations",
+        (Endpoint::Images(Images::Edits), _) => "/images/edits",
+        (Endpoint::Stored(which), Some(id)) => {
+            let below = match which {
+                Stored::Retrieve | Stored::Delete => "",
+                Stored::Cancel => "/cancel",
+                Stored::InputItems => "/input_items",
+            };
+            return Ok(format!("/responses/{id}{below}").into());
+        }
+        (other, _) => return Err(Unsendable::not_served(other)),
+    };
+    Ok(path.into())
+}
+
+/// The base to which paths are appended. An address with a path is complete, as in the SDKs' base URLs, because
+/// compatible hosts have their own paths; a bare host gets OpenAI's `/v1`, or Azure's path. Operators also paste whole
+/// endpoints.
 fn prefix(base: &str) -> String {
     let base = base.trim_end_matches('/');
     let base = base
@@ -101,14 +178,17 @@ fn prefix(base: &str) -> String {
         .or_else(|| base.strip_suffix("/chat/completions"))
         .unwrap_or(base);
     let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
-    if rest.contains('/') {
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    if azure::is_host(&host.to_ascii_lowercase()) {
+        azure::with_openai(base, true)
+    } else if rest.contains('/') {
         base.to_owned()
     } else {
         format!("{base}/v1")
     }
 }
 
-/// Headers about whose account it is: neither the client's nor ours passes.
+/// Headers that identify the account, which are neither forwarded to it nor returned to the client.
 pub(super) fn names_an_account(name: &str) -> bool {
     matches!(name, "openai-organization" | "openai-project")
 }
@@ -126,6 +206,18 @@ mod tests {
             ("https://api.openai.com/v1/responses", "https://api.openai.com/v1"),
             ("https://h:8443/api/v3/chat/completions", "https://h:8443/api/v3"),
             ("https://h/openai", "https://h/openai"),
+            (
+                "https://r.openai.azure.com",
+                "https://r.openai.azure.com/openai/v1",
+            ),
+            (
+                "https://r.openai.azure.com/openai/",
+                "https://r.openai.azure.com/openai/v1",
+            ),
+            (
+                "https://r.services.ai.azure.com/openai/v1",
+                "https://r.services.ai.azure.com/openai/v1",
+            ),
         ] {
             assert_eq!(prefix(base), expected, "{base}");
         }

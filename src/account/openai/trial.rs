@@ -1,4 +1,4 @@
-//! The smallest real call: a few tokens of a stream, which ChatGPT insists on.
+//! The test call: a few streamed tokens; ChatGPT requires a stream.
 
 use std::borrow::Cow;
 
@@ -8,27 +8,32 @@ use serde_json::json;
 use crate::account::Trial;
 use crate::dialect::call::Endpoint;
 use crate::dialect::wire::events::Lines;
-use crate::model::account::{Account, StoredCredentials};
+use crate::model::account::{Account, AccountKind, StoredCredentials};
 
-/// The cheapest model of API keys.
+/// The cheapest model for API keys.
 const OF_KEYS: &str = "gpt-5-nano";
 
 /// Codex's default model.
 const OF_CHATGPT: &str = "gpt-6.1-sol";
 
 pub(super) fn trial(account: &Account, model: Option<String>) -> Trial {
+    if account.kind() == AccountKind::ChatHost {
+        return chat_trial(account, model);
+    }
     let usual = match account.credentials {
-        StoredCredentials::ApiKey { .. } => OF_KEYS,
         StoredCredentials::OAuth { .. } => OF_CHATGPT,
+        _ => OF_KEYS,
     };
-    let model = model.unwrap_or_else(|| usual.to_owned());
+    // At Azure only the account's deployments are known.
+    let named = account.api_version.as_ref().and_then(|_| named(account));
+    let model = model.or(named).unwrap_or_else(|| usual.to_owned());
     let mut body = json!({
         "model": model,
         "input": [{ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "Hi" }] }],
         "store": false, "stream": true,
     });
     if let (StoredCredentials::ApiKey { .. }, Some(fields)) = (&account.credentials, body.as_object_mut()) {
-        // The least there is; ChatGPT knows no such bound.
+        // The smallest allowed value; ChatGPT refuses the parameter.
         fields.insert("max_output_tokens".to_owned(), 16.into());
     }
     Trial {
@@ -39,12 +44,48 @@ pub(super) fn trial(account: &Account, model: Option<String>) -> Trial {
     }
 }
 
-/// The text of the deltas; `None`: no stream of Responses, or one without an end.
+/// A model that the account names.
+fn named(account: &Account) -> Option<String> {
+    let supported = account.supported_models.iter().flatten().next();
+    supported.or_else(|| account.model_mapping.keys().next()).cloned()
+}
+
+/// The test call for a host that supports only Chat Completions. Its models are known only from the account.
+fn chat_trial(account: &Account, model: Option<String>) -> Trial {
+    let model = model
+        .or_else(|| named(account))
+        .unwrap_or_else(|| OF_KEYS.to_owned());
+    Trial {
+        endpoint: Endpoint::ChatCompletions,
+        body: json!({
+            "model": model, "messages": [{ "role": "user", "content": "Hi" }], "max_tokens": 16, "stream": true,
+        }),
+        model,
+        stream: true,
+    }
+}
+
+/// The text of the deltas; `None` if it is not a stream of OpenAI's or has no end.
 pub(super) fn words(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Event<'a> {
+        #[serde(default)]
         r#type: &'a str,
+        #[serde(default, borrow)]
         delta: Option<Cow<'a, str>>,
+        #[serde(default, borrow)]
+        choices: Vec<Choice<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(default, borrow)]
+        delta: Option<Delta<'a>>,
+        finish_reason: Option<&'a str>,
+    }
+    #[derive(Deserialize)]
+    struct Delta<'a> {
+        #[serde(default, borrow)]
+        content: Option<Cow<'a, str>>,
     }
     let mut words = String::new();
     let mut ended = false;
@@ -54,9 +95,19 @@ pub(super) fn words(answer: &[u8]) -> Option<String> {
         };
         match event.r#type {
             "response.output_text.delta" => words.push_str(event.delta.as_deref().unwrap_or_default()),
-            // With so few tokens it is mostly incomplete.
+            // With so few tokens it is usually incomplete.
             "response.completed" | "response.incomplete" => ended = true,
             _ => {}
+        }
+        for choice in event.choices {
+            words.push_str(
+                choice
+                    .delta
+                    .and_then(|delta| delta.content)
+                    .as_deref()
+                    .unwrap_or_default(),
+            );
+            ended |= choice.finish_reason.is_some();
         }
     };
     let mut lines = Lines::default();
@@ -79,6 +130,10 @@ mod tests {
             Some("HiHi")
         );
         assert_eq!(words(delta.as_bytes()), None);
+        let chat = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"finish_reason\":null}]}\n\n";
+        let end = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n";
+        assert_eq!(words(format!("{chat}{end}").as_bytes()).as_deref(), Some("Hi"));
+        assert_eq!(words(chat.as_bytes()), None);
         assert_eq!(words(b"{}"), None);
     }
 }

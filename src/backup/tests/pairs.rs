@@ -7,7 +7,7 @@ use crs_support::upstash::UpstashFront;
 
 use super::{PASSPHRASE, head};
 use crate::backup::load::{self, Load};
-use crate::backup::{Closed, Pack, Passphrase, Summary};
+use crate::backup::{BackupReader, Pack, Passphrase, Summary};
 use crate::host::native::clock::NativeClock;
 use crate::model::secret::Secret;
 use crate::port::store::{Command, Reply, Store as _};
@@ -153,7 +153,7 @@ async fn every_backend_into_every_other() {
         for to in kinds {
             let target = backends.one(to).await;
             assert_eq!(target.size().await.unwrap(), 0);
-            let mut unpack = Closed::read(file.as_slice()).unwrap().open(seal).unwrap();
+            let mut unpack = BackupReader::read(file.as_slice()).unwrap().open(seal).unwrap();
             let mut load = Load::new(&*target, &*backends.clock);
             while let Some(part) = unpack.part().unwrap() {
                 load.add(part).await.unwrap();
@@ -215,7 +215,7 @@ async fn an_embedded_store_is_read_as_of_one_moment() {
     loop {
         let (file, _) = pack(&*store, None).await;
         let mut sum = 0;
-        let mut unpack = Closed::read(file.as_slice()).unwrap().open(None).unwrap();
+        let mut unpack = BackupReader::read(file.as_slice()).unwrap().open(None).unwrap();
         while let Some(part) = unpack.part().unwrap() {
             let number = |text: &[u8]| std::str::from_utf8(text).unwrap().parse::<i64>().unwrap();
             match part.content {

@@ -1,4 +1,4 @@
-//! The report of an import as people read it.
+//! Formats the report of an import for people.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,11 @@ use crs_edge::import::report::{Figures, Matter, Report};
 
 use super::super::output::{record, table};
 
-/// One line of how far it is.
+/// One line of progress.
 pub(super) fn progress(progress: &Progress, elapsed_ms: u64) -> String {
     let Progress { what, done, of } = progress;
     let left = of.saturating_sub(*done);
-    // The time per record so far, for those that are left.
+    // Estimates the rest from the time per record so far.
     let seconds = elapsed_ms
         .saturating_mul(left)
         .checked_div((*done).max(1))
@@ -24,7 +24,7 @@ pub(super) fn progress(progress: &Progress, elapsed_ms: u64) -> String {
     format!("{what}: {done} of {of}, about {seconds} s left")
 }
 
-/// One line of a round that follows a running CRS.
+/// One line about a round that follows a running CRS.
 pub(super) fn round(report: &Report) -> String {
     let changed = |figures: Figures| figures.created + figures.updated;
     format!(

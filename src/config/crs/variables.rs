@@ -1,26 +1,26 @@
-//! Maps each variable of a CRS to a setting of this relay, or says why it has none.
+//! Maps each variable of a CRS to a setting of this relay, or explains why there is none.
 
 use serde::Serialize;
 
-/// The fate of one variable.
+/// What becomes of a variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", content = "what", rename_all = "camelCase")]
 pub enum Fate {
-    /// It means the same here.
+    /// It has the same meaning here.
     Same,
-    /// It is read here, and means something else.
+    /// It has another meaning here.
     Differs(String),
-    /// Something else takes its place.
+    /// Another setting replaces it.
     Moved(String),
-    /// Nothing is lost without it.
+    /// It is not needed.
     Needless,
     /// This relay has no such feature.
     Lost(String),
-    /// This relay does not start with this value.
+    /// This relay refuses this value.
     Refused(String),
 }
 
-/// Names, and what they come to. Several names stand in one text, each between blanks.
+/// Names with explanations. A text may contain several names, separated by spaces.
 const SAME: &str = "PORT HOST TRUST_PROXY API_KEY_PREFIX ADMIN_SESSION_TIMEOUT WEB_TITLE REQUEST_MAX_SIZE_MB \
      ADMIN_USERNAME ADMIN_PASSWORD GEMINI_OAUTH_CLIENT_ID GEMINI_OAUTH_CLIENT_SECRET GEMINI_OAUTH_REDIRECT_URI \
      ANTIGRAVITY_OAUTH_CLIENT_ID ANTIGRAVITY_OAUTH_CLIENT_SECRET ANTIGRAVITY_OAUTH_REDIRECT_URI \
@@ -123,7 +123,7 @@ const LOST: &[(&str, &str)] = &[
     ),
 ];
 
-/// The fate of the variable `name` of a CRS; `None`: CRS has no such variable.
+/// What becomes of the CRS variable `name`; `None` if CRS has no such variable.
 pub fn fate(name: &str, value: &str) -> Option<Fate> {
     let is_in = |names: &str| names.split_whitespace().any(|one| one == name);
     let say = |table: &[(&str, &str)]| {
@@ -145,7 +145,7 @@ pub fn fate(name: &str, value: &str) -> Option<Fate> {
         .or_else(|| say(LOST).map(Fate::Lost))
 }
 
-/// Values that CRS takes and this relay does not.
+/// Values accepted by CRS but not by this relay.
 fn refused(name: &str, value: &str) -> Option<String> {
     let hex = value.chars().all(|c| c.is_ascii_hexdigit());
     let length = value.chars().count();
@@ -164,7 +164,7 @@ fn refused(name: &str, value: &str) -> Option<String> {
     None
 }
 
-/// The names that only CRS knows: what `check-config` looks for.
+/// Names known only to CRS, reported by `check-config`.
 pub fn only_of_crs() -> impl Iterator<Item = &'static str> {
     let said = MOVED.iter().chain(LOST).map(|(names, _)| *names);
     said.chain([NEEDLESS]).flat_map(str::split_whitespace)

@@ -1,8 +1,8 @@
-//! A small judge: it looks for what is left of a password when the decorations that people add are taken off.
+//! A small strength check: removes common decorations and examines the rest.
 
 use super::plain;
 
-/// Words that people choose and decorate, in small letters without decorations.
+/// Common words in lower case, without decorations.
 const COMMON: [&str; 56] = [
     "abc",
     "access",
@@ -62,7 +62,7 @@ const COMMON: [&str; 56] = [
     "zxcvbnm",
 ];
 
-/// Rows of a keyboard, and what else is typed in order.
+/// Keyboard rows and other sequences.
 const ROWS: [&str; 6] = [
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890",
@@ -72,13 +72,13 @@ const ROWS: [&str; 6] = [
     "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
 ];
 
-/// Fewer different characters than this are a pattern.
+/// Minimum number of distinct characters.
 const FEWEST_DIFFERENT: usize = 6;
 
-/// Digits alone need as many as this.
+/// Minimum length of digits-only passwords.
 const FEWEST_DIGITS: usize = 14;
 
-/// Letters that are not part of anything common, for a password that is not all of letters and digits.
+/// Minimum number of letters outside of common parts, unless the password has many other characters.
 const FEWEST_LEFT: usize = 4;
 
 pub(super) fn is_weak(password: &str, known: &[&str]) -> bool {
@@ -106,12 +106,12 @@ pub(super) fn is_weak(password: &str, known: &[&str]) -> bool {
     !only_digits && left.into_iter().min().unwrap_or_default() < FEWEST_LEFT
 }
 
-/// The text with a blank for each of the words.
+/// The text with each of the words replaced by a space.
 fn without_words(text: String, words: &[&str]) -> String {
     words.iter().fold(text, |text, word| text.replace(word, " "))
 }
 
-/// The text with each run of four or more characters of `row`, in either direction, as a blank.
+/// The text with each run of at least four characters of `row`, in either direction, replaced by a space.
 fn without_runs(text: &str, row: &str) -> String {
     const SHORTEST: usize = 4;
     let row: Vec<char> = row.chars().collect();

@@ -4,17 +4,18 @@ use zxcvbn::Score;
 
 use super::plain;
 
-/// Fewer than 10^8 guesses. The throttle lets strangers make some seven million in a year (`store::guesses`).
+/// Weak means fewer than 10^8 guesses; the throttle lets strangers make about seven million a year
+/// (`store::guesses`).
 ///
-/// zxcvbn counts 10^4 for each part after the first, even a lone `-`: three known parts are enough for it. So what
-/// is left without the known words must be hard to guess, too.
+/// zxcvbn counts 10^4 for each further part, even a lone `-`, so three known parts would pass. Therefore the rest
+/// without the known words must be strong, too.
 pub(super) fn is_weak(password: &str, known: &[&str]) -> bool {
     let guessed = |text: &str| zxcvbn::zxcvbn(text, known).score() < Score::Three;
     guessed(password) || without(password, known).is_some_and(|rest| guessed(&rest))
 }
 
-/// The password without the known words, in any case and with digits for letters. `None`: it has none of them.
-/// `known` has longer words first.
+/// The password without the known words, ignoring case and with digits read as letters. `None` if it contains
+/// none. `known`: longest first.
 fn without(password: &str, known: &[&str]) -> Option<String> {
     let known: Vec<Vec<char>> = known.iter().map(|word| word.chars().collect()).collect();
     let lower: Vec<char> = password.to_lowercase().chars().collect();

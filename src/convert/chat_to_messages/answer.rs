@@ -9,7 +9,7 @@ use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// `stop_reason` as `finish_reason`. One that is not known here has ended the answer all the same.
+/// Maps `stop_reason` to `finish_reason`. An unknown reason counts as `stop`.
 fn finish(stop_reason: &str) -> &'static str {
     match stop_reason {
         "max_tokens" | "model_context_window_exceeded" => "length",
@@ -19,7 +19,7 @@ fn finish(stop_reason: &str) -> &'static str {
     }
 }
 
-/// The opening members of both forms. `id`: letters and digits that no other answer has.
+/// The first members of both forms. `id`: letters and digits, unique per answer.
 fn head<'a>(object: &'static str, id: &'a str, created: u64, model: &'a str) -> Json<'a> {
     let seed: String = id.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     Json::map([
@@ -30,8 +30,8 @@ fn head<'a>(object: &'static str, id: &'a str, created: u64, model: &'a str) -> 
     ])
 }
 
-/// An image that the model made, as an item of `images`. OpenAI's own protocol has no place for one; OpenRouter,
-/// LiteLLM and Vercel's gateway tell of them so, and clients know it from there
+/// An image made by the model, as an item of `images`. OpenAI's protocol has no place for images; OpenRouter,
+/// LiteLLM and Vercel's gateway send them this way and clients read it
 /// (<https://docs.litellm.ai/docs/completion/image_generation_chat>).
 fn image(block: &Object<'_>, index: u64) -> Option<Json<'static>> {
     let source: Object<'_> = block.get("source")?;
@@ -45,7 +45,7 @@ fn image(block: &Object<'_>, index: u64) -> Option<Json<'static>> {
     ]))
 }
 
-/// One choice, of a message or a delta under this name.
+/// One choice with a member of this name: `message` or `delta`.
 fn choice<'a>(name: &'static str, said: Json<'a>, finish: Option<&'static str>) -> Json<'a> {
     Json::List(vec![Json::map([
         ("index", Json::Number(0.into())),

@@ -1,12 +1,12 @@
-//! OpenAI's Chat Completions on accounts that are reached by Anthropic's Messages, as a [`Converter`].
+//! [`Converter`] from OpenAI's Chat Completions to Anthropic's Messages.
 //!
-//! The meter reads the messages before they become completions: completions say less, and in a stream they say
-//! nothing of usage unless the client asks for it.
+//! The meter reads the messages before they are converted: completions carry less, and their streams carry usage
+//! only if the client asks for it.
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};
 
-use super::{Context, Options, Stream, Target, Unusable};
+use super::{Context, Options, Stream, Target, UnusableAnswer};
 use crate::convert::Converter;
 use crate::dialect::Dialect as _;
 use crate::dialect::answer::{End, Rewrite, Whole, is_object};
@@ -17,11 +17,11 @@ use crate::dialect::meter::Meter;
 use crate::model::account::live::LiveAccount;
 
 pub struct ChatToMessages {
-    /// Whose models are behind the Messages API.
+    /// The vendor of the models behind the Messages API.
     pub target: Target,
 }
 
-/// What the answer is converted with, kept beside the request.
+/// Needed to convert the answer; stored in the call's extensions.
 #[derive(Clone)]
 struct AnswerContext(Context);
 
@@ -45,8 +45,10 @@ impl Converter for ChatToMessages {
     }
 
     fn whole(&self, call: &Call, kept: &Extensions, answer: Bytes) -> Result<Whole, String> {
-        let AnswerContext(context) = kept.get().ok_or("it is not known what was asked")?;
-        // The provider may have sent the other form.
+        let AnswerContext(context) = kept
+            .get()
+            .ok_or("the data of the request's conversion is missing")?;
+        // The provider may have sent an event stream although none was requested, or the reverse.
         let message = if is_object(&answer) {
             answer
         } else {
@@ -54,7 +56,7 @@ impl Converter for ChatToMessages {
         };
         let created = call.at / 1000;
         let whole = super::answer(&message, context, &call.seed(), created).map_err(|unusable| {
-            let (kind, message) = unusable.told();
+            let (kind, message) = unusable.type_and_message();
             format!("{kind}: {message}")
         })?;
         if !call.stream {
@@ -80,7 +82,7 @@ impl Converter for ChatToMessages {
         messages: Option<Box<dyn Rewrite>>,
     ) -> Option<Box<dyn Rewrite>> {
         let AnswerContext(context) = kept.get()?;
-        Some(Box::new(Streamed {
+        Some(Box::new(StreamRewrite {
             messages,
             chunks: Stream::new(context, &call.seed(), call.at / 1000),
             measured: Bytes::new(),
@@ -96,15 +98,15 @@ impl Converter for ChatToMessages {
     }
 }
 
-struct Streamed {
-    /// Makes messages of what the account says; `None`: they are that.
+struct StreamRewrite {
+    /// Converts the account's protocol into messages; `None` if the account speaks Messages itself.
     messages: Option<Box<dyn Rewrite>>,
     chunks: Stream,
-    /// The messages that the last step has made chunks of.
+    /// The messages from which the last step made chunks.
     measured: Bytes,
 }
 
-impl Rewrite for Streamed {
+impl Rewrite for StreamRewrite {
     fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
         self.measured = match &mut self.messages {
             Some(messages) => messages.feed(chunk)?,
@@ -112,8 +114,8 @@ impl Rewrite for Streamed {
         };
         let made = self.chunks.feed(&self.measured);
         match self.chunks.failure() {
-            // Not the account's error, so the relay tells it.
-            Some(Unusable::Unreadable) => Err("an event cannot be read".to_owned()),
+            // The account did not send this error, so the relay reports it.
+            Some(UnusableAnswer::Unreadable) => Err("an event cannot be read".to_owned()),
             _ => Ok(made),
         }
     }
@@ -124,7 +126,7 @@ impl Rewrite for Streamed {
             None => Bytes::new(),
         };
         let mut last = self.chunks.feed(&self.measured).to_vec();
-        // Of one that broke off the relay says so.
+        // The relay reports a stream that broke off.
         if self.chunks.is_whole() {
             last.extend_from_slice(&self.chunks.finish());
         }

@@ -5,23 +5,23 @@ use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 use crate::dialect::wire::words;
 
-/// The type of an error that does not say its own.
+/// The type of an error that has none.
 const UNTYPED: &str = "server_error";
 
-/// An answer of which no completion can be made.
+/// An answer that cannot be converted into a completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// It is no message.
+pub enum UnusableAnswer {
+    /// Not a message.
     Unreadable,
-    /// It is an error: its type, and what it says.
+    /// An error: its type and its message.
     Error(String, String),
-    /// It ended before it was whole.
+    /// It ended too early.
     Unfinished,
 }
 
-impl Unusable {
-    /// The type of OpenAI's `error` object, and its message.
-    pub fn told(&self) -> (&str, &str) {
+impl UnusableAnswer {
+    /// The type and the message for OpenAI's `error` object.
+    pub fn type_and_message(&self) -> (&str, &str) {
         match self {
             Self::Unreadable => (
                 "server_error",
@@ -43,25 +43,28 @@ impl Unusable {
     }
 }
 
-/// OpenAI's error body for an answer of the Messages API that is no success. `fallback` is the message for a
-/// body that does not say what is wrong.
+/// OpenAI's error body for a failed answer of the Messages API. `fallback`: the message if the body has none.
 pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
-    let read = Object::parse(body).ok().and_then(|outer| Unusable::read(&outer));
+    let read = Object::parse(body)
+        .ok()
+        .and_then(|outer| UnusableAnswer::read(&outer));
     match &read {
-        Some(Unusable::Error(_, message)) if message.trim().is_empty() => written(kind(status), fallback),
-        // An error that does not say its type has that of its status.
-        Some(Unusable::Error(said, message)) if said == UNTYPED => written(kind(status), message),
-        Some(Unusable::Error(kind, message)) => written(kind, message),
+        Some(UnusableAnswer::Error(_, message)) if message.trim().is_empty() => {
+            error_json(kind(status), fallback)
+        }
+        // Without a type in the body, the status decides.
+        Some(UnusableAnswer::Error(said, message)) if said == UNTYPED => error_json(kind(status), message),
+        Some(UnusableAnswer::Error(kind, message)) => error_json(kind, message),
         _ => match words::of(body) {
-            Some(said) => written(kind(status), &said),
-            None => written(kind(status), fallback),
+            Some(said) => error_json(kind(status), &said),
+            None => error_json(kind(status), fallback),
         },
     }
 }
 
-/// `{"error":{"message":...,"type":...,"param":null,"code":...}}`; the code says the kind of failure, as the
-/// Messages API names it.
-pub(super) fn written(kind: &str, message: &str) -> Vec<u8> {
+/// `{"error":{"message":...,"type":...,"param":null,"code":...}}`. The code names the kind of failure as the
+/// Messages API does.
+pub(super) fn error_json(kind: &str, message: &str) -> Vec<u8> {
     let kind = match kind {
         "api_error" => "server_error",
         kind => kind,
@@ -75,7 +78,7 @@ pub(super) fn written(kind: &str, message: &str) -> Vec<u8> {
     Json::map([("error", error)]).to_bytes()
 }
 
-/// What OpenAI calls it, where its clients look for that.
+/// OpenAI's code for the errors whose code its clients look at.
 fn code(kind: &str) -> &str {
     match kind {
         "authentication_error" => "invalid_api_key",

@@ -1,7 +1,7 @@
-//! A chat completion request as the body of `POST /v1/messages`.
+//! Converts a chat completion request into the body of `POST /v1/messages`.
 //!
-//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these
-//! are left out: of messages `name`; of tools `strict`; of images `detail`.
+//! [`fields`] lists every top-level field and its treatment; unlisted fields are refused. Dropped from nested
+//! objects: `name` of messages, `strict` of tools, `detail` of images.
 
 pub(super) mod fields;
 mod parts;
@@ -17,41 +17,41 @@ use crate::dialect::wire::budget::{Budget, written};
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
-use crate::dialect::wire::{MODALITIES, Refused};
+use crate::dialect::wire::{FieldRefusal, MODALITIES};
 
 use self::turns::{Talk, Transcript};
 
-/// Text and images.
+/// `text` and `image`.
 const MOST_MODALITIES: usize = 2;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
     pub target: Target,
-    /// The model to ask for, where it is not the one the client named.
+    /// The model to request, if it differs from the client's.
     pub model: Option<&'a str>,
 }
 
-/// A request of the Messages API.
+/// A converted request.
 #[derive(Clone, Debug)]
-pub struct Converted {
+pub struct ConvertedRequest {
     pub body: Vec<u8>,
     pub context: Context,
 }
 
-/// What turning the answer back takes.
+/// Needed to convert the answer.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The model that was asked.
+    /// The requested model.
     pub model: String,
-    /// The client wants a last chunk with the figures.
+    /// The client wants a last chunk with the usage.
     pub include_usage: bool,
 }
 
 /// Converts the body of `POST /v1/chat/completions`.
-pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
+pub fn request(body: &[u8], options: &Options<'_>) -> Result<ConvertedRequest, FieldRefusal> {
     let body = mended(body);
     let budget = Budget::of(body.len());
-    let body = Object::parse(&body).map_err(|error| Refused::at("the request body", error))?;
+    let body = Object::parse(&body).map_err(|error| FieldRefusal::at("the request body", error))?;
     refuse(&body)?;
     let modalities = modalities(&body, options.target)?;
     let name = match options.model {
@@ -61,9 +61,11 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     let model = Model::of(&name, options.target);
     let talk = talk(&body, options.target, &budget)?;
     let stream = body.want("stream", "")?.unwrap_or_default();
-    let told: Option<Object<'_>> = body.want("stream_options", "")?;
-    let include_usage = match told {
-        Some(told) => told.want("include_usage", "stream_options")?.unwrap_or_default(),
+    let options: Option<Object<'_>> = body.want("stream_options", "")?;
+    let include_usage = match options {
+        Some(options) => options
+            .want("include_usage", "stream_options")?
+            .unwrap_or_default(),
         None => false,
     };
     let context = Context {
@@ -77,13 +79,13 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     if let Some(modalities) = modalities {
         sent.put(MODALITIES, modalities);
     }
-    Ok(Converted {
+    Ok(ConvertedRequest {
         body: written(&sent, &budget)?,
         context,
     })
 }
 
-fn talk<'a>(body: &Object<'a>, target: Target, budget: &Budget) -> Result<Talk<'a>, Refused> {
+fn talk<'a>(body: &Object<'a>, target: Target, budget: &Budget) -> Result<Talk<'a>, FieldRefusal> {
     let messages: List<'a> = body.must("messages", "")?;
     let mut transcript = Transcript::new(target, budget);
     for (index, message) in messages.into_iter().enumerate() {
@@ -98,7 +100,7 @@ fn converted<'a>(
     model: Model,
     mut talk: Talk<'a>,
     budget: &Budget,
-) -> Result<Json<'a>, Refused> {
+) -> Result<Json<'a>, FieldRefusal> {
     let mut tools = tools::convert(body, std::mem::take(&mut talk.called), budget)?;
     let mut out = Json::map([("model", name.into())]);
     let turn = Turn {
@@ -130,22 +132,22 @@ fn converted<'a>(
     Ok(out)
 }
 
-/// What the client takes in an answer, for who makes it; `None`: text alone.
-fn modalities<'a>(body: &Object<'a>, target: Target) -> Result<Option<Json<'a>>, Refused> {
+/// The kinds of output that the client accepts; `None` for text only.
+fn modalities<'a>(body: &Object<'a>, target: Target) -> Result<Option<Json<'a>>, FieldRefusal> {
     let asked = body.texts("modalities", "", MOST_MODALITIES)?.unwrap_or_default();
     let images = target == Target::Gemini;
     for kind in &asked {
         if &**kind != "text" && !(images && &**kind == "image") {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 "modalities",
-                format_args!("`{}` cannot be had here", &**kind),
+                format_args!("`{}` is not supported here", &**kind),
             ));
         }
     }
     Ok(images.then(|| Json::List(asked.into_iter().map(Json::from).collect())))
 }
 
-/// Marks the ends of what the next request of the conversation will begin with.
+/// Sets cache marks at the ends of the prefix that the next request of the conversation will repeat.
 fn mark<'a>(talk: &mut Talk<'a>, tools: &mut [Json<'a>]) {
     let last = talk.turns.last_mut().and_then(|(_, content)| content.last_mut());
     for block in [talk.system.last_mut().or(tools.last_mut()), last]
@@ -156,16 +158,16 @@ fn mark<'a>(talk: &mut Talk<'a>, tools: &mut [Json<'a>]) {
     }
 }
 
-/// What nobody but OpenAI answers.
-fn refuse(body: &Object<'_>) -> Result<(), Refused> {
+/// Refuses parameters that only OpenAI implements.
+fn refuse(body: &Object<'_>) -> Result<(), FieldRefusal> {
     let wanted = body.want("n", "")?.unwrap_or(1_u64);
     if wanted != 1 {
-        return Err(Refused::at("n", "only one choice can be had here"));
+        return Err(FieldRefusal::at("n", "only one choice is supported here"));
     }
     if body.want("logprobs", "")?.unwrap_or(false)
         || body.raw("top_logprobs").is_some_and(|top| top.get() != "0")
     {
-        return Err(Refused::at("logprobs", "the model here tells none"));
+        return Err(FieldRefusal::at("logprobs", "the model here returns none"));
     }
     fields::FIELDS.check(body)
 }

@@ -15,10 +15,10 @@ mod tuning;
 
 use serde_json::{Value, json};
 
-use super::request::Converted;
+use super::request::ConvertedRequest;
 use super::{Context, Options, Target, request};
 use crate::convert::outcome::refusal;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 
 const GEMINI: Options<'static> = Options {
     target: Target::Gemini,
@@ -39,7 +39,7 @@ fn convert_for(body: &Value, target: Target) -> Value {
     sent
 }
 
-fn try_convert(body: &Value, target: Target) -> Result<Converted, Refused> {
+fn try_convert(body: &Value, target: Target) -> Result<ConvertedRequest, FieldRefusal> {
     request(body.to_string().as_bytes(), &Options { target, model: None })
 }
 

@@ -1,16 +1,16 @@
-//! What is known of a model by its name, as far as it changes the request.
+//! Model capabilities that can be derived from the model's name.
 //!
-//! Facts this rests on (Anthropic's documentation): Claude 3.7 to 4.5 think by a budget, later ones by an
-//! effort; from 4.7 on none takes a temperature or `top_p`; structured output came with 4.5 and Opus 4.1.
-//! A Claude nobody has heard of is taken for the newest.
+//! Source: Anthropic's documentation. Claude 3.7 to 4.5 take a thinking budget, later models an effort. From 4.7
+//! on no model takes `temperature` or `top_p`. Structured output came with 4.5 and Opus 4.1. An unknown Claude is
+//! treated like the newest.
 
-/// Who is to answer.
+/// The vendor of the models behind the Messages API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// A host of the Messages API.
+    /// Claude, or another model at a host of the Messages API.
     #[default]
     Claude,
-    /// A Gemini account, once more converted.
+    /// Gemini; the messages are converted once more.
     Gemini,
 }
 
@@ -21,19 +21,19 @@ pub(in crate::convert) enum Model {
         version: Option<(u32, u32)>,
         opus: bool,
     },
-    /// Another vendor's, at a host that speaks the Messages API.
+    /// Another vendor's model at a host of the Messages API.
     Foreign,
-    /// The next converter knows it.
+    /// Gemini; the next converter decides.
     Gemini,
 }
 
-/// How a model is told how much to think.
+/// The parameter that controls thinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::convert) enum Thinking {
     None,
     Budget,
     Effort {
-        /// It knows `xhigh`.
+        /// The model accepts the effort `xhigh`.
         most: bool,
     },
 }
@@ -50,7 +50,7 @@ impl Model {
         }
     }
 
-    /// The version is known, and before this one.
+    /// The version is known and lower than this.
     fn is_before(self, then: (u32, u32)) -> bool {
         matches!(self, Self::Claude { version: Some(version), .. } if version < then)
     }
@@ -67,7 +67,7 @@ impl Model {
         }
     }
 
-    /// What is asked for if the client names no length; `None`: none need be named.
+    /// The `max_tokens` to send if the client sets none; `None` if it is not required.
     pub(in crate::convert) fn usual_output(self) -> Option<u64> {
         match self {
             Self::Gemini => None,
@@ -90,7 +90,7 @@ impl Model {
 /// `claude-3-5-haiku-20241022` -> `(3, 5)`, `claude-opus-4-1` -> `(4, 1)`, `claude-sonnet-5` -> `(5, 0)`.
 fn version(name: &str) -> Option<(u32, u32)> {
     let mut pieces = name.split(['-', '.', '@']);
-    // Longer figures are dates.
+    // Numbers of more digits are dates.
     let number = |piece: &str| (piece.len() <= 2).then(|| piece.parse().ok()).flatten();
     let major = pieces.find_map(number)?;
     let minor = pieces.next().and_then(number).unwrap_or_default();

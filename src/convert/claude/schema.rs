@@ -1,7 +1,7 @@
-//! A schema as Claude can hold an answer to it.
+//! Adapts a JSON Schema to Claude's structured output.
 //!
-//! Claude knows no bounds of numbers, texts and lists, refuses a schema that has some, and wants every object
-//! closed. Bounds become words of the description, so that the model still reads them.
+//! Claude refuses schemas with bounds on numbers, texts and lists, and requires closed objects. Bounds move into
+//! the description, where the model still reads them.
 
 use crate::dialect::wire::json::{Json, get};
 use crate::dialect::wire::text::Text;
@@ -21,7 +21,7 @@ const BOUNDS: [&str; 12] = [
     "maxProperties",
 ];
 
-/// The error says what cannot be asked for.
+/// Returns the adapted schema; the error names the unsupported part.
 pub(in crate::convert) fn strict(schema: Json<'_>) -> Result<Json<'_>, &'static str> {
     let Json::Map(members) = schema else {
         return Ok(schema);
@@ -88,7 +88,7 @@ fn all(schemas: Json<'_>) -> Result<Json<'_>, &'static str> {
     ))
 }
 
-/// That much is held.
+/// Claude supports bounds this small.
 fn is_small(bound: &Json<'_>) -> bool {
     matches!(bound, Json::Number(number) if number.as_u64().is_some_and(|least| least <= 1))
 }

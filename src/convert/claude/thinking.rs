@@ -1,29 +1,29 @@
-//! How much a model is told to think, and what it takes beside.
+//! Thinking and sampling parameters.
 
 use serde_json::Number;
 
 use super::model::{Model, Thinking};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 
-/// The least budget that is taken.
+/// The smallest budget that the API accepts, tokens.
 const LEAST: u64 = 1_024;
 
-/// Where the conversation is.
+/// The state of the conversation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::convert) struct Turn {
-    /// The assistant's last turn is not over, and did not begin with a thought.
+    /// The assistant's last turn is unfinished and did not begin with a thought.
     pub open: bool,
-    /// A tool must be called.
+    /// A tool call is required.
     pub forced: bool,
 }
 
-/// OpenAI's words for it.
+/// OpenAI's efforts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::convert) enum Effort {
     None,
-    /// The model's own.
+    /// The model's default.
     Usual,
     Minimal,
     Low,
@@ -33,7 +33,7 @@ pub(in crate::convert) enum Effort {
 }
 
 impl Effort {
-    pub(in crate::convert) fn of(word: &str, path: &str) -> Result<Self, Refused> {
+    pub(in crate::convert) fn of(word: &str, path: &str) -> Result<Self, FieldRefusal> {
         Ok(match word {
             "none" => Self::None,
             "minimal" => Self::Minimal,
@@ -42,7 +42,7 @@ impl Effort {
             "high" => Self::High,
             "xhigh" | "max" => Self::XHigh,
             other => {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     path,
                     format_args!(
                         "`{other}` is not `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`"
@@ -53,7 +53,7 @@ impl Effort {
     }
 }
 
-/// Has the model think, if it can here.
+/// Turns thinking on, if it is possible here.
 pub(in crate::convert) fn think<'a>(
     effort: Effort,
     model: Model,
@@ -62,13 +62,13 @@ pub(in crate::convert) fn think<'a>(
     config: &mut Json<'a>,
     out: &mut Json<'a>,
 ) -> bool {
-    // Thinking and a call that must come do not go together at Claude.
+    // Claude refuses thinking together with a required tool call.
     if turn.forced && model != Model::Gemini {
         return false;
     }
     match model.thinking() {
         Thinking::None => false,
-        // A turn that began without its thoughts does not go on with some.
+        // A turn that began without a thought cannot continue with one.
         Thinking::Budget if turn.open => false,
         Thinking::Budget => {
             let wanted = match effort {
@@ -78,7 +78,7 @@ pub(in crate::convert) fn think<'a>(
                 Effort::High => 24_576,
                 Effort::XHigh => 32_768,
             };
-            // A quarter is left for the answer.
+            // Leaves a quarter of the length for the answer.
             let room = most.map_or(wanted, |most| most - most / 4);
             let budget = wanted.min(room);
             if budget < LEAST || most.is_some_and(|most| budget >= most) {
@@ -107,13 +107,13 @@ pub(in crate::convert) fn think<'a>(
     }
 }
 
-/// What shifts chances, where the model takes it.
+/// Sends `temperature` and `top_p` to models that accept them.
 pub(in crate::convert) fn sampling<'a>(
     body: &Object<'a>,
     model: Model,
     thinks: bool,
     out: &mut Json<'a>,
-) -> Result<(), Refused> {
+) -> Result<(), FieldRefusal> {
     let temperature: Option<f64> = body.want("temperature", "")?;
     let top: Option<f64> = body.want("top_p", "")?;
     let gemini = model == Model::Gemini;
@@ -131,7 +131,7 @@ pub(in crate::convert) fn sampling<'a>(
         "temperature",
         temperature.map(|temperature| temperature.min(ceiling)),
     );
-    // Newer models refuse both at once.
+    // Newer models refuse the two together.
     put("top_p", top.filter(|_| gemini || temperature.is_none()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The parts of turns of the Messages API, whatever the client's protocol is.
+//! Parts of turns of the Messages API, for every source protocol.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,46 +6,46 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use crate::dialect::body::mended;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::json::{Json, Raw};
 use crate::dialect::wire::text::Text;
 
-/// A user's words before an assistant that begins: the API wants a user to begin.
+/// Placed before a first assistant's message, because the API requires the user to begin.
 const OPENING: &str = "The conversation begins with your message.";
 
-/// A turn as the API calls it: a role and blocks.
+/// A turn: role and blocks.
 pub(in crate::convert) type Message<'a> = (&'static str, Vec<Json<'a>>);
 
 pub(in crate::convert) fn text(text: Text<'_>) -> Json<'_> {
     Json::map([("type", Json::text("text")), ("text", text.into())])
 }
 
-/// The API refuses texts of white space.
+/// The API refuses texts that are only white space.
 pub(in crate::convert) fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-/// Words of the system in the middle of a conversation, where the API has only users and assistants.
+/// Wraps a later system message as text of the user, because the API has no such role.
 pub(in crate::convert) fn reminder(said: &str) -> String {
     format!("<system-reminder>\n{said}\n</system-reminder>")
 }
 
-/// The turn before an assistant that begins.
+/// The user's turn placed before a first assistant's message.
 pub(in crate::convert) fn opening<'a>() -> Message<'a> {
     ("user", vec![text(reminder(OPENING).into())])
 }
 
-/// The arguments of a call, which clients send as a text, as an object.
+/// Parses the arguments of a call, which clients send as a JSON string, into an object.
 pub(in crate::convert) fn input(arguments: Text<'_>) -> Json<'_> {
     if is_blank(&arguments) {
         return Json::Map(Vec::new());
     }
-    // The text is JSON of its own: its escapes became visible only now.
+    // The string holds JSON of its own, whose invalid escapes are visible only after decoding.
     let json = mended(arguments.trim().as_bytes());
     let parsed: Option<Box<RawValue>> = serde_json::from_slice(&json).ok();
     match parsed.filter(|parsed| parsed.get().starts_with('{')) {
         Some(object) => Json::Raw(Raw(Cow::Owned(object))),
-        // Models do write broken JSON, and the conversation has to go on.
+        // Models do write broken JSON; the conversation must continue.
         None => Json::map([("arguments", arguments.into())]),
     }
 }
@@ -54,7 +54,7 @@ pub(in crate::convert) fn input(arguments: Text<'_>) -> Json<'_> {
 #[derive(Default)]
 pub(in crate::convert) struct Calls<'a> {
     calls: Vec<Call<'a>>,
-    /// The index of each id's call.
+    /// The index of each call by its id.
     places: HashMap<Text<'a>, usize>,
 }
 
@@ -62,7 +62,7 @@ pub(in crate::convert) struct Calls<'a> {
 pub(in crate::convert) struct Call<'a> {
     /// The client's id.
     pub id: Text<'a>,
-    /// The id that is sent.
+    /// The id sent to the account.
     pub sent: String,
     /// Its place in the request.
     pub path: String,
@@ -70,10 +70,10 @@ pub(in crate::convert) struct Call<'a> {
 }
 
 impl<'a> Calls<'a> {
-    /// Refuses a second call with this id in one turn.
-    pub(in crate::convert) fn is_new(&self, id: &Text<'a>, path: &str) -> Result<(), Refused> {
+    /// Refuses a duplicate id within the turn.
+    pub(in crate::convert) fn is_new(&self, id: &Text<'a>, path: &str) -> Result<(), FieldRefusal> {
         if self.places.contains_key(id) {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 path,
                 format_args!("the id `{}` is that of another call", &**id),
             ));
@@ -91,8 +91,8 @@ impl<'a> Calls<'a> {
         });
     }
 
-    /// Marks the call with this id as answered and returns the beginning of its result. `None`: there is no such call,
-    /// or it has a result.
+    /// Marks the call with this id as answered and returns the first members of its result. `None` if there is no
+    /// such call or it already has a result.
     pub(in crate::convert) fn answer(&mut self, id: &Text<'a>) -> Option<Json<'a>> {
         let place = self.places.get(id).copied();
         let call = place.and_then(|place| self.calls.get_mut(place));

@@ -1,9 +1,9 @@
-//! Content blocks of the Messages API: found, but not yet read.
+//! Content blocks of the Messages API, located but not parsed.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
@@ -22,19 +22,15 @@ pub(in crate::convert) enum Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// `path`: of the content; its blocks get their own.
+    /// `path`: the place of the content in the request; each block gets its own place.
     pub(in crate::convert) fn read(
         content: &'a RawValue,
         path: &str,
         budget: &Budget,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, FieldRefusal> {
         let raw = content.get();
-        let wrong = |error| {
-            Refused::at(
-                path,
-                format_args!("a text or a list of blocks is wanted: {error}"),
-            )
-        };
+        let wrong =
+            |error| FieldRefusal::at(path, format_args!("must be a text or a list of blocks: {error}"));
         if raw.starts_with('"') {
             return serde_json::from_slice(raw.as_bytes())
                 .map(Self::One)
@@ -51,7 +47,7 @@ impl<'a> Blocks<'a> {
 }
 
 impl<'a> Block<'a> {
-    fn read(raw: &'a RawValue, path: String) -> Result<Self, Refused> {
+    fn read(raw: &'a RawValue, path: String) -> Result<Self, FieldRefusal> {
         let object = Object::read(raw.get(), &path)?;
         let kind = object.must("type", &path)?;
         Ok(Self { kind, object, path })
@@ -61,27 +57,27 @@ impl<'a> Block<'a> {
         self.object.raw(key)
     }
 
-    pub(in crate::convert) fn want<T: Deserialize<'a>>(&self, key: &str) -> Result<Option<T>, Refused> {
+    pub(in crate::convert) fn want<T: Deserialize<'a>>(&self, key: &str) -> Result<Option<T>, FieldRefusal> {
         self.object.want(key, &self.path)
     }
 
-    pub(in crate::convert) fn must<T: Deserialize<'a>>(&self, key: &str) -> Result<T, Refused> {
+    pub(in crate::convert) fn must<T: Deserialize<'a>>(&self, key: &str) -> Result<T, FieldRefusal> {
         self.object.must(key, &self.path)
     }
 
-    /// A text, if it is one.
+    /// The member as text, or `None` if it is missing or not text.
     pub(in crate::convert) fn get(&self, key: &str) -> Option<Text<'a>> {
         self.object.get(key)
     }
 
-    pub(in crate::convert) fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
+    pub(in crate::convert) fn text(&self, key: &str) -> Result<Text<'a>, FieldRefusal> {
         self.must(key)
     }
 
-    /// The refusal of it. `account`: whom it cannot be sent to.
-    pub(in crate::convert) fn unknown(&self, account: &str) -> Refused {
+    /// The refusal of this block. `account`: the kind of account that cannot receive it.
+    pub(in crate::convert) fn unknown(&self, account: &str) -> FieldRefusal {
         let kind = &*self.kind;
-        Refused::at(
+        FieldRefusal::at(
             &self.path,
             format_args!("the block type `{kind}` cannot be sent to {account}"),
         )

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// `{"type":"error","error":{"type":...,"message":...}}`.
-pub(in crate::convert) fn written(kind: &str, message: &str) -> Vec<u8> {
+pub(in crate::convert) fn error_body(kind: &str, message: &str) -> Vec<u8> {
     #[derive(Serialize)]
     struct Outer<'a> {
         r#type: &'static str,

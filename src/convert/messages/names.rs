@@ -1,8 +1,8 @@
-//! Tool names in the alphabet that Gemini and OpenAI take, and back.
+//! Maps tool names to the alphabet of Gemini and OpenAI, and back.
 //!
-//! Both take 64 letters, digits, `_` and `-`, Gemini a letter or `_` first; Anthropic 128, in any order. A
-//! name that does not fit is cut and given a hash of itself. The new name follows from the old one alone,
-//! so calls of earlier turns keep theirs; the way back is looked up among the names of the same request.
+//! Both accept 64 letters, digits, `_` and `-` (Gemini requires a letter or `_` first); Anthropic accepts 128. A
+//! name that does not fit is cut and gets a hash as its suffix. The new name depends only on the old one, so
+//! calls of earlier turns keep theirs. The names of a request are remembered to map its answer back.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,15 +15,15 @@ const MOST: usize = 64;
 /// `_` and eight hex digits.
 const HASH: usize = 9;
 
-/// The names that had to be changed.
+/// The changed names of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::convert) struct Names {
-    /// The client's names, by those that are sent.
+    /// The client's name by the name sent.
     changed: HashMap<String, String>,
 }
 
 impl Names {
-    /// The name to send, remembered if it is another.
+    /// Returns the name to send, and remembers it if it was changed.
     pub(in crate::convert) fn send<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
         let sent = fitted(name);
         if let Cow::Owned(sent) = &sent
@@ -41,13 +41,13 @@ impl Names {
         }
     }
 
-    /// The client's name of a tool.
+    /// The client's name for a name in the answer.
     pub(in crate::convert) fn restore<'a>(&'a self, name: &'a str) -> &'a str {
         self.changed.get(name).map_or(name, String::as_str)
     }
 }
 
-/// The name in that alphabet.
+/// The name in the accepted alphabet.
 pub(in crate::convert) fn fitted(name: &str) -> Cow<'_, str> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let opens = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
@@ -71,7 +71,7 @@ pub(in crate::convert) fn fitted(name: &str) -> Cow<'_, str> {
     Cow::Owned(fitted)
 }
 
-/// FNV-1a: the same on every host and in every release, which is all that is asked of it.
+/// FNV-1a, which is the same on every host and in every release.
 fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)

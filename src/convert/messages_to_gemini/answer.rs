@@ -1,5 +1,5 @@
-//! Gemini's answers as Anthropic messages, whole or streamed. One machine makes both
-//! ([`compose`]), so that they cannot differ.
+//! Converts Gemini's answers into Anthropic messages. Whole answers and streams share one state machine
+//! ([`compose`]), so their content is the same.
 
 pub(super) mod stream;
 pub(super) mod usage;
@@ -22,11 +22,11 @@ use self::usage::Figures;
 /// A `generateContent` answer, or one event of a stream of them.
 struct Chunk<'a> {
     answer: Object<'a>,
-    /// Only one candidate was asked for.
+    /// The first candidate; the request asks for only one.
     candidate: Option<Object<'a>>,
 }
 
-/// Part of it.
+/// A part of the content.
 struct Part<'a> {
     text: Option<Text<'a>>,
     thought: bool,
@@ -35,7 +35,7 @@ struct Part<'a> {
     media: Option<Media<'a>>,
 }
 
-/// What is not text.
+/// Inline data.
 struct Media<'a> {
     kind: Text<'a>,
     /// Base64.
@@ -49,10 +49,10 @@ struct Call<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Reads one answer out of its envelope; `None` if it is none.
+    /// Reads an answer, with or without its envelope; `None` if it is not an answer.
     fn read(json: &'a str) -> Option<Self> {
         let outer = Object::of(json)?;
-        // Code Assist's.
+        // The envelope of Code Assist.
         let answer = match outer.get("response") {
             Some(inner) if outer.raw("error").is_none() => inner,
             _ => outer,
@@ -69,7 +69,7 @@ impl<'a> Chunk<'a> {
         ProviderError::of(&self.answer)
     }
 
-    /// Whether it says anything at all.
+    /// Whether it has any member of an answer.
     fn is_answer(&self) -> bool {
         let mut members = ["candidates", "promptFeedback", "usageMetadata"].into_iter();
         members.any(|key| self.answer.raw(key).is_some())
@@ -91,7 +91,7 @@ impl<'a> Chunk<'a> {
         self.candidate.as_ref()?.get("finishReason")
     }
 
-    /// Why the prompt was not answered at all.
+    /// The reason why Gemini refused the prompt.
     fn block_reason(&self) -> Option<Text<'a>> {
         let feedback: Object<'a> = self.answer.get("promptFeedback")?;
         feedback.get("blockReason")

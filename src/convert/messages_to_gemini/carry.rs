@@ -1,50 +1,50 @@
-//! How Gemini's thought signatures travel through a client that speaks Anthropic's protocol.
+//! Carries Gemini's thought signatures through a client of Anthropic's protocol.
 //!
-//! Gemini signs parts of an answer (`thoughtSignature` on a thought, a text or a call) and wants each
-//! signature back on the same part. The client keeps only what its own protocol has, so signatures are put
-//! where that protocol has room for some:
+//! Gemini signs parts of an answer (`thoughtSignature` on a thought, a text or a call) and expects each signature
+//! back on the same part. The client returns only members of its own protocol, so the signatures are put into
+//! these:
 //!
-//! - in the `signature` of a `thinking` block that ends when they are known: of the thought itself, and of
-//!   the part right after it;
-//! - else in the `data` of a `redacted_thinking` block before the next `tool_use`. Clients give such blocks
-//!   back unread.
+//! - the `signature` of a `thinking` block, if they are known when it ends: that of the thought itself and that
+//!   of the part right after it;
+//! - otherwise the `data` of a `redacted_thinking` block before the next `tool_use`. Clients return such blocks
+//!   unread.
 //!
-//! A mark names its call or text by number, because clients move blocks: Claude Code sends all calls of a
-//! message after all else.
+//! A mark identifies its call or text by number, because clients move blocks: Claude Code sends all calls of a
+//! message after everything else.
 //!
-//! Neither place exists for the signature of a text that nothing follows. It is dropped: Gemini asks for it
-//! back but does not insist, while `claude -p` prints the last block of an answer, and would print nothing if
-//! that were ours. The id of a `tool_use` block, which every client returns, is no place either:
-//! signatures have thousands of bytes, ids are repeated in each result, and Claude Code names files by them.
+//! The signature of a text that nothing follows is dropped. Gemini asks for it but does not insist, and a block
+//! after the text would break `claude -p`, which prints the last block of an answer. The id of a `tool_use` block
+//! cannot carry signatures either: they have thousands of bytes, ids are repeated in each result, and Claude Code
+//! names files after them.
 //!
-//! A token says which vendor's model signed, because Antigravity serves Claude and GPT too and none of
-//! them takes another's signature; what a token does not fit is dropped, as is a real Claude's signature.
-//! It is not authenticated: it only tells the client's own provider account what that account's model had
-//! said, and the provider checks its signatures itself.
+//! A token names the vendor of the signing model, because Antigravity serves Claude and GPT too and none of them
+//! accepts another's signature. Tokens of another vendor are dropped, and so are signatures of a real Claude.
+//! Tokens are not authenticated: they only return to the client's own provider account what its model had
+//! produced, and the provider checks its signatures itself.
 //!
-//! A client may go on with the same conversation elsewhere: at Anthropic, at OpenAI. All that is made here has
-//! `gts1` in it, so that the requests to those can be rid of it (`provider::wire::marks`). Ids have to stay, and
-//! are short and plain enough for all: 40 letters, digits, `_` and `-` (OpenAI's bound on the id of a call in Chat
-//! Completions; 64 in Responses; Anthropic takes `^[a-zA-Z0-9_-]+$`).
+//! A client may continue the same conversation at Anthropic or OpenAI. Every value made here contains `gts1`, so
+//! that requests to those can be cleaned (`dialect::wire::marks`). Ids must stay, so they are valid everywhere:
+//! at most 40 letters, digits, `_` and `-` (OpenAI's limit for the id of a call in Chat Completions; 64 in
+//! Responses; Anthropic accepts `^[a-zA-Z0-9_-]+$`).
 
 use std::fmt::Write as _;
 
 use crate::dialect::wire::marks::{ID_PREFIX, LONGEST_ID, OLD_ID_PREFIX, PREFIX, SEARCH_PREFIX};
 
-/// The longest piece of a seed in an id: 128 bits in base 62.
+/// Maximum length of the seed in an id: 128 bits in base 62.
 const SEED: usize = 22;
 
-/// More than an answer has; each takes memory.
+/// Limit for the marks of one token, above what an answer can have; each mark takes memory.
 const MOST_MARKS: usize = 10_000;
 
-/// Whose a signature is.
+/// The part that a signature belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The thought in the same `thinking` block.
     Thought,
-    /// The call of this number in the answer.
+    /// The call with this number in the answer.
     Call(usize),
-    /// A part that held these bytes of the `text` block of this number.
+    /// A part with these bytes of the `text` block with this number.
     Text { block: usize, start: usize, len: usize },
     /// An empty text part after the thought.
     Empty,
@@ -57,7 +57,7 @@ pub struct Mark {
     pub signature: String,
 }
 
-/// The token for these marks; without any, it says that the thought was not signed.
+/// Encodes the marks as a token. A token without marks says that the thought was not signed.
 pub fn token(vendor: &str, marks: &[Mark]) -> String {
     let bytes: usize = marks.iter().map(|mark| mark.signature.len() + 24).sum();
     let mut token = String::with_capacity(PREFIX.len() + vendor.len() + 1 + bytes);
@@ -78,7 +78,7 @@ pub fn token(vendor: &str, marks: &[Mark]) -> String {
     token
 }
 
-/// The marks of a token made for this vendor; `None` for anything else.
+/// Decodes a token of this vendor; `None` for anything else.
 pub fn read(token: &str, vendor: &str) -> Option<Vec<Mark>> {
     let mut rest = token
         .strip_prefix(PREFIX)?
@@ -114,9 +114,9 @@ pub fn read(token: &str, vendor: &str) -> Option<Vec<Mark>> {
     Some(marks)
 }
 
-/// The id of the `number`th call of an answer. `seed` makes it unique among answers and has letters and
-/// digits only; the id Gemini gave the call, if any, is kept inside where there is room. Without it Gemini pairs
-/// calls and results by their order.
+/// The id of the `number`th call of an answer. `seed`: letters and digits, unique per answer. Contains Gemini's
+/// own id for the call, if there is one and it fits. Without that id Gemini matches calls and results by their
+/// order.
 pub fn call_id(seed: &str, number: usize, id: Option<&str>) -> String {
     let mut made = format!("{ID_PREFIX}{}_{number}", short(seed));
     let room = LONGEST_ID.saturating_sub(made.len() + 1);
@@ -136,12 +136,12 @@ pub fn search_id(seed: &str, number: usize) -> String {
     format!("{SEARCH_PREFIX}{}_{number}", short(seed))
 }
 
-/// Whether a search with this id was Gemini's.
+/// Whether Gemini made the search with this id.
 pub fn is_search_id(id: &str) -> bool {
     id.starts_with(SEARCH_PREFIX)
 }
 
-/// The seed, in fewer letters: 32 hexadecimal digits are written in base 62.
+/// Shortens the seed: 32 hexadecimal digits are written in base 62.
 fn short(seed: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let number = (seed.len() == 32)
@@ -159,7 +159,8 @@ fn short(seed: &str) -> String {
     short
 }
 
-/// The number of the call with this id of ours, and the id Gemini gave it. Ids of earlier versions were longer.
+/// Splits an id made by [`call_id`] into the number of the call and Gemini's own id. Ids of earlier versions were
+/// longer.
 pub fn read_id(id: &str) -> Option<(usize, Option<&str>)> {
     let rest = id
         .strip_prefix(ID_PREFIX)
@@ -172,7 +173,7 @@ pub fn read_id(id: &str) -> Option<(usize, Option<&str>)> {
     Some((number.parse().ok()?, id))
 }
 
-/// The id Gemini gave to the call with this id of ours.
+/// Gemini's own id inside an id made by [`call_id`].
 pub fn gemini_id(id: &str) -> Option<&str> {
     read_id(id)?.1
 }

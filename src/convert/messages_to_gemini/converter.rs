@@ -1,10 +1,10 @@
-//! Anthropic's Messages on accounts that speak Google's `generateContent`, as a [`Converter`].
+//! [`Converter`] from Anthropic's Messages to Google's `generateContent`.
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::{Context, CountForm, Form, Options, Refused, Stream, Unusable};
+use super::{Context, CountForm, FieldRefusal, Form, Options, Stream, UnusableAnswer};
 use crate::convert::Converter;
 use crate::dialect::Dialect as _;
 use crate::dialect::answer::{End, Rewrite, Whole, is_object};
@@ -16,11 +16,11 @@ use crate::dialect::meter::Meter;
 use crate::model::account::live::{Credentials, LiveAccount};
 
 pub struct MessagesToGemini {
-    /// The form of schemas that the accounts' host accepts.
+    /// The schema form that the accounts' host accepts.
     pub schemas: Form,
 }
 
-/// What the answer is converted with, kept beside the request.
+/// Needed to convert the answer; stored in the call's extensions.
 #[derive(Clone)]
 struct AnswerContext(Context);
 
@@ -38,7 +38,7 @@ impl Converter for MessagesToGemini {
             model: account.mapped_model(&call.model),
             schemas: self.schemas,
         };
-        let message = |refused: Refused| refused.message;
+        let message = |refused: FieldRefusal| refused.message;
         let (endpoint, body) = match call.endpoint {
             Endpoint::Messages => {
                 let converted = super::request(&call.body, &options).map_err(message)?;
@@ -47,8 +47,8 @@ impl Converter for MessagesToGemini {
             }
             Endpoint::CountTokens => {
                 let (surface, form) = match &account.credentials {
-                    Credentials::ApiKey { .. } => (Surface::V1Beta, CountForm::Whole),
                     Credentials::OAuth { .. } => (Surface::Internal, CountForm::Contents),
+                    _ => (Surface::V1Beta, CountForm::Whole),
                 };
                 let (_, mut body) = super::count_tokens(&call.body, &options, form).map_err(message)?;
                 if surface == Surface::Internal {
@@ -66,24 +66,26 @@ impl Converter for MessagesToGemini {
     }
 
     fn whole(&self, call: &Call, kept: &Extensions, whole: Bytes) -> Result<Whole, String> {
-        let told = |unusable: Unusable| {
-            let (kind, message) = unusable.told();
+        let explain = |unusable: UnusableAnswer| {
+            let (kind, message) = unusable.type_and_message();
             format!("{kind}: {message}")
         };
         match call.endpoint {
             Endpoint::Messages => {
-                let AnswerContext(context) = kept.get().ok_or("it is not known what was asked")?;
-                // Google streams a list to who does not ask for events.
+                let AnswerContext(context) = kept
+                    .get()
+                    .ok_or("the data of the request's conversion is missing")?;
+                // Google sends a JSON list if the call did not ask for server-sent events.
                 let whole = if google_forms::is_list(&whole) {
                     google_forms::events(&whole, None)?.into()
                 } else {
                     whole
                 };
                 let message = if is_object(&whole) {
-                    let answer = super::answer(&whole, context, &call.seed()).map_err(told)?;
+                    let answer = super::answer(&whole, context, &call.seed()).map_err(explain)?;
                     answer.body
                 } else {
-                    // A stream that nobody asked for.
+                    // The account sent a stream although none was requested.
                     let mut stream = Stream::new(context, &call.seed());
                     let mut events = stream.feed(&whole).to_vec();
                     events.extend_from_slice(&stream.finish());
@@ -95,10 +97,10 @@ impl Converter for MessagesToGemini {
                 Ok(Bytes::from(message).into())
             }
             Endpoint::CountTokens => {
-                let counted = super::counted(&whole).map_err(told)?;
+                let counted = super::counted(&whole).map_err(explain)?;
                 Ok(Bytes::from(counted).into())
             }
-            // The list of models is no message: who asks for it reads Google's.
+            // The client asked for the list of models, which stays in Google's form.
             _ => {
                 let answer: Value = serde_json::from_slice(&whole).unwrap_or_default();
                 let is_list = answer.get("models").is_some_and(Value::is_object);
@@ -116,7 +118,7 @@ impl Converter for MessagesToGemini {
         _messages: Option<Box<dyn Rewrite>>,
     ) -> Option<Box<dyn Rewrite>> {
         let AnswerContext(context) = kept.get()?;
-        Some(Box::new(Streamed(Stream::new(context, &call.seed()))))
+        Some(Box::new(StreamRewrite(Stream::new(context, &call.seed()))))
     }
 
     fn error(&self, status: StatusCode, error: &[u8]) -> Bytes {
@@ -128,7 +130,7 @@ impl Converter for MessagesToGemini {
     }
 }
 
-/// The call as the account's protocol has it.
+/// The call in the account's protocol.
 fn target_call(call: &Call, endpoint: Endpoint, body: Bytes) -> Call {
     Call {
         headers: call.headers.clone(),
@@ -143,9 +145,9 @@ fn target_call(call: &Call, endpoint: Endpoint, body: Bytes) -> Call {
     }
 }
 
-struct Streamed(Stream);
+struct StreamRewrite(Stream);
 
-impl Rewrite for Streamed {
+impl Rewrite for StreamRewrite {
     fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
         Ok(self.0.feed(chunk))
     }

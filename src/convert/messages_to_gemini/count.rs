@@ -1,19 +1,19 @@
-//! `count_tokens`, asked of Gemini's `countTokens`.
+//! Converts `count_tokens` to Gemini's `countTokens`.
 
 use serde::Serialize;
 
 use super::budget::written;
-use super::error::{Refused, Unusable};
+use super::error::{FieldRefusal, UnusableAnswer};
 use super::object::Object;
 use super::request::{Content, Options, Part, Request, for_count};
 
-/// What the host's `countTokens` takes.
+/// The request form of the host's `countTokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountForm {
     /// A whole `generateContentRequest`: the Gemini API.
     Whole,
-    /// Contents only, as the `request` of an envelope: Code Assist. Instructions and tools are put before
-    /// the contents as text, so that they count too, but for a few tokens.
+    /// Contents only, in an envelope's `request`: Code Assist. Instructions and tools are counted as text before
+    /// the contents, which is off by a few tokens.
     Contents,
 }
 
@@ -22,14 +22,14 @@ pub fn count_tokens(
     body: &[u8],
     options: &Options<'_>,
     form: CountForm,
-) -> Result<(String, Vec<u8>), Refused> {
+) -> Result<(String, Vec<u8>), FieldRefusal> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Whole<'a> {
-        generate_content_request: Named<'a>,
+        generate_content_request: NamedRequest<'a>,
     }
     #[derive(Serialize)]
-    struct Named<'a> {
+    struct NamedRequest<'a> {
         model: String,
         #[serde(flatten)]
         request: Request<'a>,
@@ -44,7 +44,7 @@ pub fn count_tokens(
         let body = match form {
             CountForm::Whole => written(
                 &Whole {
-                    generate_content_request: Named { model, request },
+                    generate_content_request: NamedRequest { model, request },
                 },
                 budget,
             ),
@@ -74,10 +74,10 @@ pub fn count_tokens(
     })
 }
 
-/// Anthropic's answer for Gemini's count.
-pub fn counted(body: &[u8]) -> Result<Vec<u8>, Unusable> {
+/// Converts Gemini's count into Anthropic's answer.
+pub fn counted(body: &[u8]) -> Result<Vec<u8>, UnusableAnswer> {
     let body = std::str::from_utf8(body).ok().and_then(Object::of);
     let tokens: Option<u64> = body.and_then(|body| body.get("totalTokens"));
-    let tokens = tokens.ok_or(Unusable::Unreadable)?;
+    let tokens = tokens.ok_or(UnusableAnswer::Unreadable)?;
     Ok(format!("{{\"input_tokens\":{tokens}}}").into_bytes())
 }

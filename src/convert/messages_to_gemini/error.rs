@@ -1,38 +1,38 @@
-//! What cannot be converted, and Gemini's errors in Anthropic's words.
+//! Unusable answers, and Gemini's errors as Anthropic's.
 
 use super::object::{List, Object};
 use super::text::Text;
 
-use crate::convert::messages::error::{bounded, kind, written};
-pub use crate::dialect::wire::Refused;
+use crate::convert::messages::error::{bounded, error_body as anthropic_error, kind};
+pub use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::words;
 
-/// An answer of which no message can be made.
+/// An answer that cannot be converted into a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// It is no `generateContent` answer.
+pub enum UnusableAnswer {
+    /// Not a `generateContent` answer.
     Unreadable,
     /// It is an error.
     Error(ProviderError),
-    /// The model failed, for this `finishReason`; the same request may well succeed.
+    /// The model failed with this `finishReason`; the same request may succeed.
     Failed(String),
     /// It ended without a `finishReason`.
     Unfinished,
-    /// It holds media of this type, which the client's protocol has no place for.
+    /// It has media of this type, which the client's protocol does not support.
     Media(String),
-    /// More would have to be held at once than an answer has.
+    /// It needs more memory than any real answer.
     TooLarge,
 }
 
-impl Unusable {
-    /// What Anthropic's `error` object says of it.
-    pub fn told(&self) -> (&'static str, String) {
+impl UnusableAnswer {
+    /// The type and the message for Anthropic's `error` object.
+    pub fn type_and_message(&self) -> (&'static str, String) {
         match self {
             Self::Unreadable => (
                 "api_error",
                 "the model's provider sent an answer that cannot be read".to_owned(),
             ),
-            Self::Error(error) => error.told(),
+            Self::Error(error) => error.type_and_message(),
             Self::Failed(reason) => (
                 "api_error",
                 format!("the model could not finish its answer: {reason}"),
@@ -65,7 +65,7 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
-    /// Reads `{"error": {...}}`, also in the list that some endpoints wrap around it.
+    /// Reads `{"error": {...}}`, also inside the list that some endpoints wrap around it.
     pub(super) fn read(body: &str) -> Option<Self> {
         if let Some(outer) = Object::of(body) {
             return Self::of(&outer);
@@ -74,7 +74,7 @@ impl ProviderError {
         Self::of(&Object::of(list.first()?.get())?)
     }
 
-    /// The error in an answer, if it is one.
+    /// The error of an answer, if it is one.
     pub(super) fn of(answer: &Object<'_>) -> Option<Self> {
         let error: Object<'_> = answer.get("error")?;
         let text = |key| error.get::<Text<'_>>(key).unwrap_or_default();
@@ -85,18 +85,18 @@ impl ProviderError {
         })
     }
 
-    /// What Anthropic's `error` object says in its place. Limits and failures are the account's, and their
-    /// messages name projects and quotas: the client of a stream is told only which they are.
-    pub(super) fn told(&self) -> (&'static str, String) {
+    /// The type and the message for Anthropic's `error` object. Messages about limits and failures name the
+    /// account's projects and quotas, so the client gets only their kind.
+    pub(super) fn type_and_message(&self) -> (&'static str, String) {
         let is_of_the_request = matches!(self.code, 400..=499) && self.code != 429;
-        match self.in_its_words().filter(|_| is_of_the_request) {
-            Some(told) => told,
+        match self.type_and_own_message().filter(|_| is_of_the_request) {
+            Some(own) => own,
             None => (kind(self.code), self.named()),
         }
     }
 
-    /// The same of an answer that is the client's to know, whatever its status. `None`: it has no message.
-    fn in_its_words(&self) -> Option<(&'static str, String)> {
+    /// The type with Gemini's own message, for errors about the client's request. `None` if there is no message.
+    fn type_and_own_message(&self) -> Option<(&'static str, String)> {
         let message = too_long(&self.message).unwrap_or_else(|| self.message.clone());
         (!message.trim().is_empty()).then(|| (kind(self.code), message))
     }
@@ -109,8 +109,8 @@ impl ProviderError {
     }
 }
 
-/// Anthropic's error body for a Gemini answer that is no success and that is the client's to know, in Gemini's
-/// words. `fallback` is the message for a body that does not say what is wrong.
+/// Anthropic's error body with Gemini's own message, for errors about the client's request. `fallback`: the
+/// message if the body has none.
 pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
     let body = String::from_utf8_lossy(body);
     let (kind, message) = match ProviderError::read(&body) {
@@ -120,7 +120,7 @@ pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
                 ..error
             };
             error
-                .in_its_words()
+                .type_and_own_message()
                 .unwrap_or_else(|| (kind(status), error.named()))
         }
         None => {
@@ -128,11 +128,11 @@ pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
             (kind(status), said.unwrap_or_else(|| fallback.to_owned()))
         }
     };
-    written(kind, &message)
+    anthropic_error(kind, &message)
 }
 
-/// Gemini's "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)" in
-/// the words by which Claude Code knows that it has to compact the conversation.
+/// Rewrites Gemini's "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)"
+/// into the message on which Claude Code compacts the conversation.
 fn too_long(message: &str) -> Option<String> {
     if !message.contains("token count") || !message.contains("exceeds the maximum") {
         return None;

@@ -1,14 +1,14 @@
-//! An Anthropic request as the body of `generateContent`.
+//! Converts an Anthropic request into the body of `generateContent`.
 //!
-//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these
-//! are left out: `cache_control` wherever it stands; of tools `strict`, `input_examples`, `allowed_callers`,
-//! `eager_input_streaming`; of `tool_choice` `disable_parallel_tool_use`, which Gemini cannot be told.
+//! [`fields`] lists every top-level field and its treatment; unlisted fields are refused. Dropped from nested
+//! objects: every `cache_control`; `strict`, `input_examples`, `allowed_callers` and `eager_input_streaming` of
+//! tools; and `disable_parallel_tool_use` of `tool_choice`, for which Gemini has no parameter.
 
 mod blocks;
 pub(super) mod fields;
 mod gemini;
+mod model_turn;
 mod pending;
-mod said;
 mod tools;
 mod tuning;
 mod turns;
@@ -22,7 +22,7 @@ use self::tuning::Tuning;
 use self::turns::Transcript;
 
 use super::budget::{Budget, written};
-use super::error::Refused;
+use super::error::FieldRefusal;
 use super::object::{List, Object};
 use super::schema::Form;
 use super::text::Text;
@@ -31,38 +31,38 @@ use crate::convert::messages::names::Names;
 use crate::dialect::body::mended;
 use crate::dialect::wire::MODALITIES;
 
-/// How the account's host wants its requests.
+/// Properties of the account's host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// The model to ask for, where it is not the one the client named.
+    /// The model to request, if it differs from the client's.
     pub model: Option<&'a str>,
     pub schemas: Form,
 }
 
-/// A request for a Gemini account.
+/// A converted request.
 #[derive(Clone, Debug)]
-pub struct Converted {
+pub struct ConvertedRequest {
     /// The inner `generateContent` request, without any envelope.
     pub body: Vec<u8>,
-    /// The model, as it stands in the URL or the envelope.
+    /// The model's name for the URL or the envelope.
     pub model: String,
-    /// The client wants the answer streamed.
+    /// The client wants a stream.
     pub stream: bool,
     pub context: Context,
 }
 
-/// What turning the answer back takes.
+/// Needed to convert the answer.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(super) model: String,
     pub(super) names: Names,
-    /// The client's name of the web search, if Gemini may search.
+    /// The client's name for the web search, if Gemini may search.
     pub(super) search: Option<String>,
-    /// The client's protocol, behind this one, has images in answers.
+    /// The client's protocol supports images in answers.
     pub(super) images: bool,
 }
 
-/// What is sent.
+/// The body of `generateContent`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<'a> {
@@ -78,7 +78,7 @@ pub(super) struct Request<'a> {
 }
 
 /// Converts the body of `POST /v1/messages`.
-pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
+pub fn request(body: &[u8], options: &Options<'_>) -> Result<ConvertedRequest, FieldRefusal> {
     let body = mended(body);
     let budget = Budget::of(body.len());
     let body = read(&body)?;
@@ -86,7 +86,7 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     let model = Model::of(&named);
     let images = Images::of(&body)?;
     if model.makes_images() && images == Images::Unknown {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             "model",
             format_args!(
                 "`{}` answers with images, which have no place in an answer of the Messages API: ask it by Chat \
@@ -99,7 +99,7 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     if let (Images::Asked(kinds), Some(config)) = (&images, &mut request.generation_config) {
         config.answer_with(kinds.clone());
     }
-    Ok(Converted {
+    Ok(ConvertedRequest {
         body: written(&request, &budget)?,
         model: model.name.to_owned(),
         stream: body.want("stream", "")?.unwrap_or_default(),
@@ -112,17 +112,17 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     })
 }
 
-/// Whether the client's protocol has images in answers, see [`MODALITIES`].
+/// Whether the client's protocol supports images in answers, see [`MODALITIES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Images {
     Unknown,
     Accepted,
-    /// The client names what the answer is to be made of.
+    /// The client lists the kinds of output.
     Asked(Vec<&'static str>),
 }
 
 impl Images {
-    fn of(body: &Object<'_>) -> Result<Self, Refused> {
+    fn of(body: &Object<'_>) -> Result<Self, FieldRefusal> {
         let kinds = body.texts(MODALITIES, "", 2)?;
         let Some(kinds) = kinds else {
             return Ok(Self::Unknown);
@@ -147,26 +147,26 @@ impl Images {
 pub(super) fn for_count<T>(
     body: &[u8],
     options: &Options<'_>,
-    then: impl FnOnce(&str, Request<'_>, &Budget) -> Result<T, Refused>,
-) -> Result<T, Refused> {
+    then: impl FnOnce(&str, Request<'_>, &Budget) -> Result<T, FieldRefusal>,
+) -> Result<T, FieldRefusal> {
     let body = mended(body);
     let budget = Budget::of(body.len());
     let body = read(&body)?;
     let named = named(&body, options)?;
     let model = Model::of(&named);
     let (mut request, ..) = convert(&body, model, options.schemas, &budget)?;
-    // What is generated does not count, and `max_tokens` is not there to bound it.
+    // Output does not count, and `count_tokens` has no `max_tokens` to limit it.
     request.generation_config = None;
     then(model.name, request, &budget)
 }
 
-fn read(body: &[u8]) -> Result<Object<'_>, Refused> {
+fn read(body: &[u8]) -> Result<Object<'_>, FieldRefusal> {
     let place = "the request body";
-    let body = std::str::from_utf8(body).map_err(|error| Refused::at(place, error))?;
+    let body = std::str::from_utf8(body).map_err(|error| FieldRefusal::at(place, error))?;
     let body = Object::read(body, place)?;
     let servers: Option<List<'_>> = body.want("mcp_servers", "")?;
     if servers.is_some_and(|servers| !servers.is_empty()) {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             "mcp_servers",
             "a Gemini account cannot call MCP servers",
         ));
@@ -175,22 +175,22 @@ fn read(body: &[u8]) -> Result<Object<'_>, Refused> {
     Ok(body)
 }
 
-fn named<'a>(body: &Object<'a>, options: &Options<'a>) -> Result<Text<'a>, Refused> {
+fn named<'a>(body: &Object<'a>, options: &Options<'a>) -> Result<Text<'a>, FieldRefusal> {
     match options.model {
         Some(model) => Ok(model.into()),
         None => body.must("model", ""),
     }
 }
 
-/// What is sent, the names that were changed, and the client's name of the web search.
-type Made<'a> = (Request<'a>, Names, Option<String>);
+/// The request, the changed names, and the client's name for the web search.
+type RequestParts<'a> = (Request<'a>, Names, Option<String>);
 
 fn convert<'a>(
     body: &Object<'a>,
     model: Model<'a>,
     form: Form,
     budget: &Budget,
-) -> Result<Made<'a>, Refused> {
+) -> Result<RequestParts<'a>, FieldRefusal> {
     let mut names = Names::default();
     let mut transcript = Transcript::new(model, &mut names, budget);
     if let Some(system) = body.raw("system") {

@@ -1,50 +1,49 @@
-//! JSON Schema reduced to what Gemini accepts.
+//! Reduces JSON Schema to the subset that Gemini accepts.
 //!
-//! In both forms references are written out, `const` becomes an `enum`, `allOf` is merged, `oneOf` becomes
-//! `anyOf`, and keywords outside the form's own list go: Gemini refuses a whole request for one keyword it
-//! does not know. What goes is only a check that the client makes again when it gets the call. A schema
-//! may not grow without end: a reference to what is being written out, anything [`DEEP`] levels down, and
-//! what is left when [`MANY`] schemas have been written, allow anything of their type. That keeps real schemas
-//! with many references small; what bounds the bytes is the [`Budget`], from which all that is written is taken
-//! before it is copied.
+//! In both forms references are expanded, `const` becomes an `enum`, `allOf` is merged, `oneOf` becomes `anyOf`,
+//! and keywords that the form does not list are dropped: Gemini refuses a whole request for one unknown keyword.
+//! Only checks get lost, and the client repeats them when it receives the call. The size is limited: a recursive
+//! reference, anything [`DEEP`] levels down, and everything after [`MANY`] schemas become schemas that allow any
+//! value of their type. Real schemas with many references stay small. The [`Budget`] limits the bytes: all output
+//! is taken from it before it is copied.
 //!
-//! The work is linear in what is read and written: names are looked up by hash. A reference has its target read
-//! again, keywords that go included, so what is read is taken from the budget as well.
+//! The work is linear in input and output, because names are looked up by hash. Each reference reads its target
+//! again, including dropped keywords, so reading is taken from the budget as well.
 
 mod draft;
-mod joined;
+mod ordered_map;
 
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
 use self::draft::{Draft, put, take};
-use super::Refused;
-use super::budget::{Budget, Overdrawn, Spent, written};
+use super::FieldRefusal;
+use super::budget::{Budget, BudgetExceeded, BudgetUse, written};
 use super::json::{Json, get};
 use super::text::Text;
 
-/// Gemini refuses schemas nested much deeper than real ones are.
+/// Limit for the nesting depth, above that of real schemas. Gemini refuses deeper schemas.
 const DEEP: usize = 24;
 
-/// Types that JSON Schema has.
+/// Number of types in JSON Schema.
 const TYPES: usize = 7;
 
-/// References to references can write out exponentially many.
+/// Limit for the number of schemas written: nested references can expand exponentially.
 const MANY: usize = 4_000;
 
-/// Which of Gemini's two fields for a schema is used.
+/// The field of Gemini's API that takes the schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// `parametersJsonSchema` and `responseJsonSchema`: JSON Schema, as Gemini CLI sends it.
     #[default]
     JsonSchema,
-    /// `parameters` and `responseSchema`: the older object, which knows less, for hosts without the newer.
+    /// `parameters` and `responseSchema`: the older, smaller object, for hosts without the newer fields.
     OpenApi,
 }
 
 impl Form {
-    /// The keywords this form takes. Those whose values are schemas are treated by name.
+    /// The keywords that this form accepts. Keywords whose values are schemas are handled one by one.
     fn takes(self, keyword: &str) -> bool {
         let both = matches!(
             keyword,
@@ -65,8 +64,8 @@ impl Form {
     }
 }
 
-/// The schema in the form given, taken from the budget.
-pub(super) fn reduce<'a>(schema: &Json<'a>, form: Form, budget: &Budget) -> Result<Json<'a>, Overdrawn> {
+/// Reduces the schema to this form. The output is taken from the budget.
+pub(super) fn reduce<'a>(schema: &Json<'a>, form: Form, budget: &Budget) -> Result<Json<'a>, BudgetExceeded> {
     let mut reducer = Reducer {
         root: schema,
         form,
@@ -78,21 +77,21 @@ pub(super) fn reduce<'a>(schema: &Json<'a>, form: Form, budget: &Budget) -> Resu
     reducer.schema(schema, 0).map(Json::Map)
 }
 
-/// Converts one schema on a budget of its own: for tests from outside, which want to know what was spent.
-pub fn reduced(schema: &str, form: Form) -> (Result<Vec<u8>, Refused>, Spent) {
+/// Reduces one schema on its own budget and returns what it used; for the integration tests.
+pub fn reduced(schema: &str, form: Form) -> (Result<Vec<u8>, FieldRefusal>, BudgetUse) {
     let budget = Budget::of(schema.len());
     let place = "the schema";
     let result = serde_json::from_str::<&RawValue>(schema)
         .and_then(|raw| Json::read(raw, &budget))
-        .map_err(|error| Refused::at(place, error))
+        .map_err(|error| FieldRefusal::at(place, error))
         .and_then(|schema| {
             let reduced = reduce(&schema, form, &budget).and_then(|reduced| written(&reduced, &budget));
-            reduced.map_err(|overdrawn| Refused::at(place, overdrawn))
+            reduced.map_err(|overdrawn| FieldRefusal::at(place, overdrawn))
         });
     (result, budget.spent())
 }
 
-/// Whether a schema says nothing about any property. The older form refuses an object without some.
+/// Whether a schema has no properties. The older form refuses such an object.
 pub(super) fn is_empty(schema: &Json<'_>) -> bool {
     let properties = schema.get("properties").and_then(Json::as_map);
     properties.is_none_or(<[_]>::is_empty) && schema.get("anyOf").is_none()
@@ -104,18 +103,18 @@ struct Reducer<'s, 'a> {
     root: &'s Json<'a>,
     form: Form,
     budget: &'s Budget,
-    /// The references being written out.
+    /// References that are being expanded.
     open: Vec<&'s str>,
-    /// Schemas that may still be written.
+    /// Number of schemas that may still be written.
     left: usize,
-    /// Members of the objects that references lead through, by the address of the object.
+    /// Indexes of the objects on reference paths, by the address of the object.
     indexes: HashMap<usize, HashMap<&'s str, &'s Json<'a>>>,
 }
 
 impl<'s, 'a> Reducer<'s, 'a> {
-    fn schema(&mut self, schema: &'s Json<'a>, depth: usize) -> Result<Members<'a>, Overdrawn> {
+    fn schema(&mut self, schema: &'s Json<'a>, depth: usize) -> Result<Members<'a>, BudgetExceeded> {
         self.budget.value(0)?;
-        // `true`, or nonsense: anything goes. (`false` nobody can fill in.)
+        // `true` or an invalid schema: allow anything. (No value satisfies `false`.)
         let Json::Map(members) = schema else {
             return self.typed(Vec::new());
         };
@@ -136,7 +135,7 @@ impl<'s, 'a> Reducer<'s, 'a> {
             let any = any.into_iter().map(Json::Map).collect();
             put(&mut draft.members, "anyOf", Json::List(any));
         } else {
-            // Only one alternative is none.
+            // A single alternative needs no `anyOf`.
             for only in any {
                 draft.merge(only);
             }
@@ -154,7 +153,7 @@ impl<'s, 'a> Reducer<'s, 'a> {
         depth: usize,
         draft: &mut Draft<'a>,
         any: &mut Vec<Members<'a>>,
-    ) -> Result<(), Overdrawn> {
+    ) -> Result<(), BudgetExceeded> {
         match &**key {
             "$ref" => {
                 let target = self.reference(value, depth)?;
@@ -232,8 +231,8 @@ impl<'s, 'a> Reducer<'s, 'a> {
         Ok(())
     }
 
-    /// What a `$ref` points to, written out.
-    fn reference(&mut self, reference: &'s Json<'a>, depth: usize) -> Result<Members<'a>, Overdrawn> {
+    /// Expands a `$ref`.
+    fn reference(&mut self, reference: &'s Json<'a>, depth: usize) -> Result<Members<'a>, BudgetExceeded> {
         let Some(pointer) = reference.as_str() else {
             return Ok(Members::new());
         };
@@ -260,9 +259,9 @@ impl<'s, 'a> Reducer<'s, 'a> {
             match place {
                 Json::List(list) => list.get(step.parse::<usize>().ok()?),
                 Json::Map(members) => {
-                    // Nothing moves while the root is borrowed, so that an address names one object.
+                    // The root is borrowed, so nothing moves and an address identifies an object.
                     let index = self.indexes.entry(members.as_ptr().addr()).or_insert_with(|| {
-                        // The first of several of one name is meant.
+                        // For duplicate names the first one counts.
                         let members = members.iter().rev();
                         members.map(|(name, value)| (&**name, value)).collect()
                     });
@@ -273,8 +272,8 @@ impl<'s, 'a> Reducer<'s, 'a> {
         })
     }
 
-    /// What is said of a schema that is not written out.
-    fn bare(&self, members: &'s [(Text<'a>, Json<'a>)]) -> Result<Members<'a>, Overdrawn> {
+    /// Replacement for a schema that is not expanded.
+    fn bare(&self, members: &'s [(Text<'a>, Json<'a>)]) -> Result<Members<'a>, BudgetExceeded> {
         let mut out = Members::new();
         for (key, value) in members {
             if matches!(&**key, "type" | "description") && matches!(value, Json::Text(_)) {
@@ -285,19 +284,19 @@ impl<'s, 'a> Reducer<'s, 'a> {
         Ok(out)
     }
 
-    fn is_null(&self, schema: &Json<'_>) -> Result<bool, Overdrawn> {
+    fn is_null(&self, schema: &Json<'_>) -> Result<bool, BudgetExceeded> {
         let members = schema.as_map().unwrap_or_default();
         self.budget.steps(members.len())?;
         Ok(get(members, "type").and_then(Json::as_str) == Some("null"))
     }
 
-    /// A list whose items differ by place.
+    /// A list with one schema per position.
     fn tuple(
         &mut self,
         out: &mut Members<'a>,
         places: &'s [Json<'a>],
         depth: usize,
-    ) -> Result<(), Overdrawn> {
+    ) -> Result<(), BudgetExceeded> {
         let mut reduced = Vec::new();
         for place in places {
             reduced.push(Json::Map(self.schema(place, depth + 1)?));
@@ -314,8 +313,8 @@ impl<'s, 'a> Reducer<'s, 'a> {
         Ok(())
     }
 
-    /// Makes `enum` and `type` what the form allows.
-    fn values(&self, out: &mut Members<'a>) -> Result<(), Overdrawn> {
+    /// Brings `enum` and `type` into the accepted form.
+    fn values(&self, out: &mut Members<'a>) -> Result<(), BudgetExceeded> {
         let mut null = false;
         if let Some(values) = take(out, "enum") {
             let mut list = match values {
@@ -331,7 +330,7 @@ impl<'s, 'a> Reducer<'s, 'a> {
             {
                 put(out, "type", Json::text(kind));
             }
-            // The older form knows texts only; texts among other values would shut those out.
+            // The older form knows only texts; listing only the texts would exclude the other values.
             if !list.is_empty() && (newer || kind == Some("string")) {
                 put(out, "enum", Json::List(list));
             }
@@ -347,7 +346,7 @@ impl<'s, 'a> Reducer<'s, 'a> {
             let before = names.len();
             names.retain(|name| name.as_str() != Some("null"));
             null |= names.len() < before;
-            // There are seven types: each is one branch, however often it is named.
+            // Each of the seven types becomes one branch, however often it is listed.
             let mut known: Vec<String> = Vec::new();
             for name in names.iter().filter_map(Json::as_str) {
                 let name = name.to_ascii_uppercase();
@@ -372,8 +371,8 @@ impl<'s, 'a> Reducer<'s, 'a> {
         Ok(())
     }
 
-    /// One of several types, with the keywords that are about it.
-    fn branch(&self, members: &Members<'a>, name: String) -> Result<Json<'a>, Overdrawn> {
+    /// One of several types, with the keywords that apply to it.
+    fn branch(&self, members: &Members<'a>, name: String) -> Result<Json<'a>, BudgetExceeded> {
         let about: &[&str] = match name.as_str() {
             "ARRAY" => &["items"],
             "OBJECT" => &["properties", "required"],
@@ -388,8 +387,8 @@ impl<'s, 'a> Reducer<'s, 'a> {
         self.typed(branch).map(Json::Map)
     }
 
-    /// The older form refuses a schema that does not say its type, and a list that does not say of what.
-    fn typed(&self, mut out: Members<'a>) -> Result<Members<'a>, Overdrawn> {
+    /// The older form refuses a schema without a type, and a list without the type of its items.
+    fn typed(&self, mut out: Members<'a>) -> Result<Members<'a>, BudgetExceeded> {
         if self.form == Form::JsonSchema {
             return Ok(out);
         }
@@ -412,8 +411,8 @@ impl<'s, 'a> Reducer<'s, 'a> {
     }
 }
 
-/// An exclusive bound as an inclusive one: the next whole number, or itself where others lie between. The
-/// boolean of older drafts goes.
+/// Converts an exclusive bound to an inclusive one: the next integer, or the bound itself for other numbers. The
+/// boolean form of older drafts is dropped.
 fn bound<'a>(out: &mut Members<'a>, key: &str, value: &Json<'a>, whole: bool, step: i64) {
     let Json::Number(number) = value else { return };
     let next = number

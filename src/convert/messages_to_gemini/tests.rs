@@ -17,7 +17,7 @@ pub(in crate::convert) mod transcripts;
 
 use serde_json::{Value, json};
 
-use super::{Context, Converted, Form, Options, Refused, request};
+use super::{Context, ConvertedRequest, FieldRefusal, Form, Options, request};
 use crate::convert::outcome::refusal;
 
 /// Converts, and checks what is made against Gemini's rules.
@@ -29,7 +29,7 @@ fn convert(body: &Value) -> (Value, Context) {
     (sent, converted.context)
 }
 
-fn try_convert(body: &Value) -> Result<Converted, Refused> {
+fn try_convert(body: &Value) -> Result<ConvertedRequest, FieldRefusal> {
     request(body.to_string().as_bytes(), &Options::default())
 }
 

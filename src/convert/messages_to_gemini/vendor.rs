@@ -1,8 +1,8 @@
-//! What is known of a model by its name.
+//! Model capabilities that can be derived from the model's name.
 //!
-//! Only what changes the request: a name nobody has heard of is taken for Gemini's newest.
+//! An unknown name is treated like Gemini's newest model.
 
-/// A model's name, and what follows from it.
+/// A model's name and its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Model<'a> {
     pub name: &'a str,
@@ -11,14 +11,14 @@ pub(super) struct Model<'a> {
     version: Option<(u32, u32)>,
 }
 
-/// How a model is told how much to think.
+/// The parameter that controls thinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Thinking {
-    /// It does not think, or is not told.
+    /// The model does not think, or has no such parameter.
     None,
-    /// `thinkingBudget`, within these; `least` is the smallest it takes, 0 where it can be switched off.
+    /// `thinkingBudget` in this range; `least` is 0 where thinking can be switched off.
     Budget { least: u32, most: u32 },
-    /// `thinkingLevel`; `medium` is not known to all.
+    /// `thinkingLevel`; not all models accept `medium`.
     Level { medium: bool },
 }
 
@@ -33,7 +33,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Whose signatures it understands: `gemini`, `claude`, ...; Antigravity serves models of several
+    /// The vendor whose signatures it accepts: `gemini`, `claude`, ...; Antigravity serves models of several
     /// vendors.
     pub(super) fn vendor(&self) -> &'a str {
         let end = self.name.find(|c: char| !c.is_ascii_alphanumeric());
@@ -44,19 +44,19 @@ impl<'a> Model<'a> {
         self.gemini
     }
 
-    /// Gemini 3 and later: calls must bear signatures, results may hold images, tools go together with
-    /// structured output.
+    /// Gemini 3 and later: calls must be signed, results may contain images, tools and structured output can be
+    /// combined.
     pub(super) fn is_modern(&self) -> bool {
         self.gemini && self.version.is_none_or(|version| version >= (3, 0))
     }
 
-    /// It answers with images: `gemini-2.5-flash-image`, `gemini-3-pro-image-preview`,
+    /// It produces images: `gemini-2.5-flash-image`, `gemini-3-pro-image-preview`,
     /// `gemini-2.0-flash-exp-image-generation`.
     pub(super) fn makes_images(&self) -> bool {
         self.gemini && self.name.split('-').any(|word| word == "image")
     }
 
-    /// The most tokens it may be asked for; it refuses more. Claude Code asks for up to 128,000.
+    /// Maximum output tokens; Gemini refuses higher values. Claude Code asks for up to 128,000.
     pub(super) fn most_output(&self) -> Option<u64> {
         match self.version {
             _ if !self.gemini => None,

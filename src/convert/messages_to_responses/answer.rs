@@ -1,18 +1,17 @@
-//! OpenAI's answers as Anthropic messages, whole or streamed. One machine makes both ([`compose`]), so that they
-//! cannot differ.
+//! Converts OpenAI's answers into Anthropic messages. Whole answers and streams share one state machine
+//! ([`compose`]), so their content is the same.
 
 pub(super) mod stream;
 pub(super) mod whole;
 
 mod compose;
-mod events;
-mod usage;
+pub(in crate::convert) mod events;
+pub(in crate::convert) mod usage;
 
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// Why a response ended, as Anthropic's `stop_reason`. `calls`: tools were called; `refused`: the model said that it
-/// will not.
+/// The `stop_reason` of a response. `calls`: it has tool calls; `refused`: the model refused.
 fn stop_reason(response: &Object<'_>, calls: bool, refused: bool) -> &'static str {
     let status: Text<'_> = response.get("status").unwrap_or_default();
     let details: Option<Object<'_>> = response.get("incomplete_details");
@@ -20,7 +19,7 @@ fn stop_reason(response: &Object<'_>, calls: bool, refused: bool) -> &'static st
     match (&*status, reason.as_deref()) {
         ("incomplete", Some("max_output_tokens")) => "max_tokens",
         ("incomplete", Some("content_filter")) => "refusal",
-        // What was said stands.
+        // The content so far is valid.
         _ if calls => "tool_use",
         _ if refused => "refusal",
         _ => "end_turn",

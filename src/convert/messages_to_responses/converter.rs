@@ -1,9 +1,9 @@
-//! Anthropic's Messages on accounts that speak OpenAI's Responses, as a [`Converter`].
+//! [`Converter`] from Anthropic's Messages to OpenAI's Responses.
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};
 
-use super::{Context, Options, Stream, Unusable};
+use super::{Context, Options, Stream, UnusableAnswer};
 use crate::convert::Converter;
 use crate::dialect::Dialect as _;
 use crate::dialect::answer::{End, Rewrite, Whole};
@@ -17,9 +17,9 @@ use crate::model::account::live::{Credentials, LiveAccount};
 
 pub struct MessagesToResponses;
 
-/// What the answer is converted with, kept beside the request.
+/// Needed to convert the answer; stored in the call's extensions.
 #[derive(Clone)]
-struct Kept(Context);
+struct AnswerContext(Context);
 
 impl Converter for MessagesToResponses {
     fn target(&self, endpoint: Endpoint) -> Endpoint {
@@ -44,7 +44,7 @@ impl Converter for MessagesToResponses {
         asked.headers = call.headers.clone();
         asked.fields = scan(&converted.body).unwrap_or_default();
         asked.body = converted.body.into();
-        kept.insert(Kept(converted.context));
+        kept.insert(AnswerContext(converted.context));
         Ok(asked)
     }
 
@@ -56,12 +56,14 @@ impl Converter for MessagesToResponses {
         if call.endpoint == Endpoint::CountTokens {
             return counted(&answer).ok_or_else(|| "the count cannot be read".to_owned());
         }
-        let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
-        let told = |unusable: Unusable| {
-            let (kind, message) = unusable.told();
+        let AnswerContext(context) = kept
+            .get()
+            .ok_or("the data of the request's conversion is missing")?;
+        let explain = |unusable: UnusableAnswer| {
+            let (kind, message) = unusable.type_and_message();
             format!("{kind}: {message}")
         };
-        let events = super::events(&answer, context, &call.seed()).map_err(told)?;
+        let events = super::events(&answer, context, &call.seed()).map_err(explain)?;
         if call.stream {
             return Ok(Whole::stream(events));
         }
@@ -74,8 +76,8 @@ impl Converter for MessagesToResponses {
         kept: &Extensions,
         _source: Option<Box<dyn Rewrite>>,
     ) -> Option<Box<dyn Rewrite>> {
-        let Kept(context) = kept.get()?;
-        Some(Box::new(Streamed(Stream::new(context, &call.seed()))))
+        let AnswerContext(context) = kept.get()?;
+        Some(Box::new(StreamRewrite(Stream::new(context, &call.seed()))))
     }
 
     fn error(&self, status: StatusCode, error: &[u8]) -> Bytes {
@@ -92,16 +94,16 @@ impl Converter for MessagesToResponses {
     }
 }
 
-/// Anthropic's answer for OpenAI's count.
+/// Converts OpenAI's count into Anthropic's answer.
 fn counted(answer: &[u8]) -> Option<Whole> {
     let tokens: u64 = Object::parse(answer).ok()?.get("input_tokens")?;
-    let told = format!("{{\"input_tokens\":{tokens}}}");
-    Some(Bytes::from(told).into())
+    let count = format!("{{\"input_tokens\":{tokens}}}");
+    Some(Bytes::from(count).into())
 }
 
-struct Streamed(Stream);
+struct StreamRewrite(Stream);
 
-impl Rewrite for Streamed {
+impl Rewrite for StreamRewrite {
     fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
         Ok(self.0.feed(chunk))
     }

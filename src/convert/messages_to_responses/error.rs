@@ -1,29 +1,29 @@
-//! What cannot be converted, and OpenAI's errors in Anthropic's words.
+//! Unusable answers, and OpenAI's errors as Anthropic's.
 
-use crate::convert::messages::error::{bounded, kind, written};
+use crate::convert::messages::error::{bounded, error_body as anthropic_error, kind};
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 use crate::dialect::wire::words;
 
-/// The longest message of a provider's that is told, bytes.
+/// Limit for a provider's error message, bytes.
 const LONGEST: usize = 2_000;
 
-/// An answer of which no message can be made.
+/// An answer that cannot be converted into a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// It is no answer of Responses.
+pub enum UnusableAnswer {
+    /// Not an answer of Responses.
     Unreadable,
-    /// It is an error: its code, and what it says.
+    /// An error: its code and its message.
     Error(String, String),
-    /// It ended before it was whole.
+    /// It ended too early.
     Unfinished,
-    /// More would have to be held at once than an answer has.
+    /// It needs more memory than any real answer.
     TooLarge,
 }
 
-impl Unusable {
-    /// The error in a response or in an event; what has none is unreadable.
-    pub(super) fn read(outer: &Object<'_>) -> Self {
+impl UnusableAnswer {
+    /// Reads the error in a response or an event; `Unreadable` if there is none.
+    pub(in crate::convert) fn read(outer: &Object<'_>) -> Self {
         let inner: Option<Object<'_>> = outer.get("error");
         let error = inner.as_ref().unwrap_or(outer);
         let text = |key, most| {
@@ -37,9 +37,9 @@ impl Unusable {
         )
     }
 
-    /// What Anthropic's `error` object says of it. Limits and failures are the account's, and their messages name
-    /// organisations and plans: the client is told only which they are.
-    pub fn told(&self) -> (&'static str, String) {
+    /// The type and the message for Anthropic's `error` object. Messages about limits and failures name the
+    /// account's organisation and plan, so the client gets only their kind.
+    pub fn type_and_message(&self) -> (&'static str, String) {
         match self {
             Self::Unreadable => (
                 "api_error",
@@ -83,8 +83,8 @@ fn of_code(code: &str) -> &'static str {
     }
 }
 
-/// OpenAI's words; those on a prompt that is too long in the words by which Claude Code knows that it has to compact
-/// the conversation.
+/// OpenAI's message. If the prompt is too long, it gets the prefix on which Claude Code compacts the
+/// conversation.
 fn in_words(code: &str, message: &str) -> String {
     let is_too_long = code == "context_length_exceeded"
         || message.contains("maximum context length")
@@ -96,14 +96,14 @@ fn in_words(code: &str, message: &str) -> String {
     }
 }
 
-/// Anthropic's error body for an answer of OpenAI's that is no success and that is the client's to know, in OpenAI's
-/// words. `fallback` is the message for a body that does not say what is wrong.
+/// Anthropic's error body with OpenAI's own message, for errors about the client's request. `fallback`: the
+/// message if the body has none.
 pub fn error_body(status: u16, body: &[u8], fallback: &str) -> Vec<u8> {
     let read = Object::parse(body).ok();
     let inner: Option<Object<'_>> = read.as_ref().and_then(|outer| outer.get("error"));
     let code: Option<Text<'_>> = inner.and_then(|error| error.get("code"));
     let message = words::of(body).unwrap_or_else(|| fallback.to_owned());
-    written(kind(status), &in_words(&code.unwrap_or_default(), &message))
+    anthropic_error(kind(status), &in_words(&code.unwrap_or_default(), &message))
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn errors_keep_their_words_in_anthropics_shape() {
-        let told = |status, body: Value| -> Value {
+        let error_of = |status, body: Value| -> Value {
             serde_json::from_slice(&error_body(status, body.to_string().as_bytes(), "It failed.")).unwrap()
         };
         let error = |message: &str, code: &str| json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code } });
@@ -144,17 +144,17 @@ mod tests {
             (503, json!({}), "overloaded_error", "It failed."),
         ] {
             let expected = json!({ "type": "error", "error": { "type": kind, "message": message } });
-            assert_eq!(told(status, body), expected);
+            assert_eq!(error_of(status, body), expected);
         }
         assert_eq!(
             error_body(500, b"<html>", "It failed."),
-            written("api_error", "It failed.")
+            anthropic_error("api_error", "It failed.")
         );
     }
 
     #[test]
     fn what_is_the_accounts_is_not_told_in_the_providers_words() {
-        let error = |code: &str| Unusable::Error(code.to_owned(), "org-secret has no more".to_owned());
+        let error = |code: &str| UnusableAnswer::Error(code.to_owned(), "org-secret has no more".to_owned());
         for code in [
             "rate_limit_exceeded",
             "insufficient_quota",
@@ -162,13 +162,13 @@ mod tests {
             "server_error",
             "",
         ] {
-            let (_, message) = error(code).told();
+            let (_, message) = error(code).type_and_message();
             assert!(!message.contains("org-secret"), "{message}");
         }
         assert_eq!(
-            error("invalid_prompt").told(),
+            error("invalid_prompt").type_and_message(),
             ("invalid_request_error", "org-secret has no more".to_owned())
         );
-        assert_eq!(error("slow_down").told().0, "overloaded_error");
+        assert_eq!(error("slow_down").type_and_message().0, "overloaded_error");
     }
 }

@@ -1,18 +1,18 @@
-//! What is known of a model by its name, as far as it changes the request.
+//! Model capabilities that can be derived from the model's name.
 //!
-//! Facts this rests on (OpenAI's documentation of its models and of `reasoning`): the o-series, GPT-5 and later, and
-//! Codex' models reason, their `-chat` variants do not; those that reason take an effort and no `temperature`, and
-//! only they have encrypted reasoning; `xhigh` came with GPT-5.1-Codex-Max and GPT-5.2; `-pro` models think at
-//! efforts of their own.
+//! Source: OpenAI's documentation of its models and of `reasoning`. The o-series, GPT-5 and later, and Codex'
+//! models reason; their `-chat` variants do not. Reasoning models take an effort but no `temperature`, and only
+//! they have encrypted reasoning. `xhigh` came with GPT-5.1-Codex-Max and GPT-5.2. `-pro` models have their own
+//! efforts.
 
-/// A model's name, and what follows from it.
+/// A model's capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Model {
-    /// It reasons.
+    /// The model reasons.
     pub reasons: bool,
-    /// It can be told how much.
+    /// It accepts an effort.
     pub takes_effort: bool,
-    /// The word for the most.
+    /// Its highest effort.
     pub most: &'static str,
 }
 

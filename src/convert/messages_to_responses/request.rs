@@ -1,19 +1,19 @@
-//! An Anthropic request as the body of `POST /v1/responses`.
+//! Converts an Anthropic request into the body of `POST /v1/responses`.
 //!
-//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these are
-//! left out: `cache_control` wherever it stands; of tools `strict`, `input_examples`, `allowed_callers`,
-//! `eager_input_streaming`.
+//! [`fields`] lists every top-level field and its treatment; unlisted fields are refused. Dropped from nested
+//! objects: every `cache_control`; `strict`, `input_examples`, `allowed_callers` and `eager_input_streaming` of
+//! tools.
 
 pub(super) mod fields;
 mod parts;
-mod tools;
-mod tuning;
+pub(in crate::convert) mod tools;
+pub(in crate::convert) mod tuning;
 mod turns;
 
 use super::model::Model;
 use crate::convert::messages::names::Names;
 use crate::dialect::body::mended;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::{Budget, written};
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
@@ -21,10 +21,12 @@ use crate::dialect::wire::text::Text;
 
 use self::turns::{Talk, Transcript};
 
-/// Whom a block or tool cannot be sent to.
+pub(in crate::convert) use self::turns::Reasoning;
+
+/// The recipient named in refusals.
 const ACCOUNT: &str = "an OpenAI account";
 
-/// What of a request is counted, in OpenAI's words.
+/// The members that `input_tokens` accepts.
 const COUNTED: [&str; 7] = [
     "model",
     "instructions",
@@ -35,62 +37,73 @@ const COUNTED: [&str; 7] = [
     "text",
 ];
 
-/// How the account wants its requests.
+/// Properties of the account and of the call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// The model to ask for, where it is not the one the client named.
+    /// The model to request, if it differs from the client's.
     pub model: Option<&'a str>,
-    /// It is a login of ChatGPT.
+    /// The account is a ChatGPT login.
     pub login: bool,
-    /// Names the conversation, so that its calls find what OpenAI has cached of it.
+    /// Identifies the conversation, so that its calls share OpenAI's prompt cache.
     pub cache_key: Option<&'a str>,
-    /// Its tokens are to be counted, and nothing else.
+    /// Only count the tokens.
     pub count: bool,
 }
 
-/// A request for an OpenAI account.
+/// A converted request.
 #[derive(Clone, Debug)]
-pub struct Converted {
+pub struct ConvertedRequest {
     pub body: Vec<u8>,
     pub context: Context,
 }
 
-/// What turning the answer back takes.
+/// Needed to convert the answer.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The model that was asked.
-    pub(super) model: String,
-    pub(super) names: Names,
-    /// The client asked for thinking. Others get only what the conversation needs to go on.
-    pub(super) thinking: bool,
+    /// The requested model.
+    pub(in crate::convert) model: String,
+    pub(in crate::convert) names: Names,
+    /// The client asked for thinking. Other clients get only the reasoning that the conversation needs to
+    /// continue.
+    pub(in crate::convert) thinking: bool,
 }
 
-/// Converts the body of `POST /v1/messages`.
-pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
-    let body = mended(body);
-    let budget = Budget::of(body.len());
-    let body = Object::parse(&body).map_err(|error| Refused::at("the request body", error))?;
+/// Refuses a body that no protocol of OpenAI can carry. Returns the model to request (`model`, or else the client's)
+/// and the context without what the conversion finds out.
+pub(in crate::convert) fn begin<'a>(
+    body: &Object<'a>,
+    model: Option<&'a str>,
+) -> Result<(Text<'a>, Context), FieldRefusal> {
     let servers: Option<List<'_>> = body.want("mcp_servers", "")?;
     if servers.is_some_and(|servers| !servers.is_empty()) {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             "mcp_servers",
             "an OpenAI account cannot be sent MCP servers of this protocol",
         ));
     }
-    fields::FIELDS.check(&body)?;
-    let name = match options.model {
+    fields::FIELDS.check(body)?;
+    let name = match model {
         Some(model) => model.into(),
         None => body.must::<Text<'_>>("model", "")?,
     };
-    let model = Model::of(&name);
     let context = Context {
         model: name.0.clone().into_owned(),
         names: Names::default(),
         thinking: false,
     };
+    Ok((name, context))
+}
+
+/// Converts the body of `POST /v1/messages`.
+pub fn request(body: &[u8], options: &Options<'_>) -> Result<ConvertedRequest, FieldRefusal> {
+    let body = mended(body);
+    let budget = Budget::of(body.len());
+    let body = Object::parse(&body).map_err(|error| FieldRefusal::at("the request body", error))?;
+    let (name, context) = begin(&body, options.model)?;
+    let model = Model::of(&name);
     let stream = body.want("stream", "")?.unwrap_or_default();
     let (out, context) = convert(&body, name, model, options, context, stream, &budget)?;
-    Ok(Converted {
+    Ok(ConvertedRequest {
         body: written(&out, &budget)?,
         context,
     })
@@ -104,17 +117,17 @@ fn convert<'a>(
     mut context: Context,
     stream: bool,
     budget: &Budget,
-) -> Result<(Json<'a>, Context), Refused> {
-    let mut talk = talk(body, &mut context.names, budget)?;
-    let tools = tools::convert(body, &talk.loading, &mut context.names, budget)?;
+) -> Result<(Json<'a>, Context), FieldRefusal> {
+    let conversation = conversation(body, &mut context.names, Reasoning::Encrypted, budget)?;
+    let tools = conversation.tools;
     let mut out = Json::map([("model", name.into())]);
-    match instructions(std::mem::take(&mut talk.system)) {
+    match instructions(conversation.system) {
         Some(instructions) => out.put("instructions", instructions),
-        // They must be there.
+        // ChatGPT logins require the member.
         None if options.login => out.put("instructions", Json::text("")),
         None => {}
     }
-    out.put("input", Json::List(talk.items));
+    out.put("input", Json::List(conversation.items));
     if !tools.list.is_empty() {
         out.put("tools", Json::List(tools.list));
         if let Some(choice) = tools.choice {
@@ -126,7 +139,7 @@ fn convert<'a>(
     }
     context.thinking = tuning::convert(
         body,
-        talk.effort.as_deref(),
+        conversation.effort.as_deref(),
         model,
         options.login,
         &mut out,
@@ -135,7 +148,7 @@ fn convert<'a>(
     if let Some(key) = options.cache_key {
         out.put("prompt_cache_key", Json::text(key));
     }
-    // The conversation is the client's to keep.
+    // The client keeps the conversation.
     out.put("store", Json::Bool(false));
     if stream || options.login {
         out.put("stream", Json::Bool(true));
@@ -148,8 +161,38 @@ fn convert<'a>(
     Ok((out, context))
 }
 
-fn talk<'a>(body: &Object<'a>, names: &mut Names, budget: &Budget) -> Result<Talk<'a>, Refused> {
-    let mut transcript = Transcript::new(names, budget);
+/// The messages and tools of a request, as items and tools of Responses.
+pub(in crate::convert) struct Conversation<'a> {
+    pub system: Vec<Text<'a>>,
+    pub items: Vec<Json<'a>>,
+    pub tools: tools::Tools<'a>,
+    /// The last effort set by a `system` message.
+    pub effort: Option<Text<'a>>,
+}
+
+/// Converts the messages and tools. `reasoning` selects the reasoning of earlier turns that is sent back.
+pub(in crate::convert) fn conversation<'a>(
+    body: &Object<'a>,
+    names: &mut Names,
+    reasoning: Reasoning,
+    budget: &Budget,
+) -> Result<Conversation<'a>, FieldRefusal> {
+    let talk = talk(body, names, reasoning, budget)?;
+    Ok(Conversation {
+        tools: tools::convert(body, &talk.loading, names, budget)?,
+        system: talk.system,
+        items: talk.items,
+        effort: talk.effort,
+    })
+}
+
+fn talk<'a>(
+    body: &Object<'a>,
+    names: &mut Names,
+    reasoning: Reasoning,
+    budget: &Budget,
+) -> Result<Talk<'a>, FieldRefusal> {
+    let mut transcript = Transcript::new(names, reasoning, budget);
     if let Some(system) = body.raw("system") {
         transcript.system(system)?;
     }
@@ -160,8 +203,8 @@ fn talk<'a>(body: &Object<'a>, names: &mut Names, budget: &Budget) -> Result<Tal
     transcript.finish()
 }
 
-/// All of the system's texts as one.
-fn instructions(texts: Vec<Text<'_>>) -> Option<Json<'_>> {
+/// Joins the system's texts.
+pub(in crate::convert) fn instructions(texts: Vec<Text<'_>>) -> Option<Json<'_>> {
     let mut texts = texts.into_iter();
     let mut all = texts.next()?;
     for more in texts {

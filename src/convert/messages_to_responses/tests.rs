@@ -13,10 +13,10 @@ mod rules;
 
 use serde_json::{Value, json};
 
-use super::request::Converted;
+use super::request::ConvertedRequest;
 use super::{Context, Options, request};
 use crate::convert::outcome::refusal;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 
 /// Converts, and checks what is made against OpenAI's rules.
 #[track_caller]
@@ -27,7 +27,7 @@ fn convert(body: &Value) -> (Value, Context) {
     (sent, converted.context)
 }
 
-fn try_convert(body: &Value) -> Result<Converted, Refused> {
+fn try_convert(body: &Value) -> Result<ConvertedRequest, FieldRefusal> {
     request(body.to_string().as_bytes(), &Options::default())
 }
 

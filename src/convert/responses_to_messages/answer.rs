@@ -1,5 +1,5 @@
-//! Claude's messages as OpenAI's responses, whole or streamed. One machine makes both ([`compose`]), so that they
-//! cannot differ.
+//! Converts Claude's messages into OpenAI's responses. Whole answers and streams share one state machine
+//! ([`compose`]), so their content is the same.
 
 pub(super) mod stream;
 pub(super) mod whole;
@@ -9,7 +9,7 @@ mod events;
 mod items;
 mod usage;
 
-/// Why a message ended: the status of the response, and what is missing of it.
+/// The status of the response, and the reason if it is incomplete.
 fn status(stop_reason: &str) -> (&'static str, Option<&'static str>) {
     match stop_reason {
         "max_tokens" | "model_context_window_exceeded" => ("incomplete", Some("max_output_tokens")),

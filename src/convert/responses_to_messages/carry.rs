@@ -1,8 +1,8 @@
-//! How Claude's thinking travels through a client that speaks OpenAI's Responses: in the `encrypted_content` of a
-//! reasoning item, which clients give back unread, behind a mark that says whose it is.
+//! Carries Claude's thinking through a client of OpenAI's Responses, in the `encrypted_content` of a reasoning
+//! item. Clients return it unread. A prefix marks it as Claude's.
 //!
-//! The thought itself is in it, too, and not taken from the item's summary: Claude wants back exactly what it signed,
-//! and a client may ask for no summary or keep another.
+//! It includes the thought itself, because Claude wants back exactly the text that it signed, and the client may
+//! have dropped or changed the item's summary.
 
 use std::fmt::Write as _;
 
@@ -11,12 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::dialect::wire::marks::CLAUDE;
 
-/// What a reasoning item holds.
+/// The content of a reasoning item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Thought {
     /// A thought and its signature.
     Signed { thinking: String, signature: String },
-    /// A thought that nobody but Claude reads.
+    /// A thought that only Claude can read.
     Redacted(String),
 }
 
@@ -34,7 +34,7 @@ impl Thought {
         }
     }
 
-    /// `None`: it is of somebody else.
+    /// `None` if it is not Claude's.
     pub(super) fn read(token: &str) -> Option<Self> {
         let rest = token.strip_prefix(CLAUDE)?;
         if let Some(data) = rest.strip_prefix('r') {

@@ -1,9 +1,9 @@
-//! OpenAI's Responses on accounts that speak Anthropic's Messages, as a [`Converter`].
+//! [`Converter`] from OpenAI's Responses to Anthropic's Messages.
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode};
 
-use super::{Context, Options, Stream, Unusable};
+use super::{Context, Options, Stream, Target, UnusableAnswer};
 use crate::convert::Converter;
 use crate::dialect::Dialect as _;
 use crate::dialect::answer::{End, Rewrite, Whole};
@@ -13,11 +13,14 @@ use crate::dialect::meter::Meter;
 use crate::dialect::openai::OpenAi;
 use crate::model::account::live::LiveAccount;
 
-pub struct ResponsesToMessages;
+pub struct ResponsesToMessages {
+    /// The vendor of the models behind the Messages API.
+    pub target: Target,
+}
 
-/// What the answer is converted with, kept beside the request.
+/// Needed to convert the answer; stored in the call's extensions.
 #[derive(Clone)]
-struct Kept(Context);
+struct AnswerContext(Context);
 
 impl Converter for ResponsesToMessages {
     fn target(&self, endpoint: Endpoint) -> Endpoint {
@@ -29,6 +32,7 @@ impl Converter for ResponsesToMessages {
 
     fn request(&self, call: &Call, account: &LiveAccount, kept: &mut Extensions) -> Result<Call, String> {
         let options = Options {
+            target: self.target,
             model: account.mapped_model(&call.model),
         };
         let converted = super::request(&call.body, &options).map_err(|refused| refused.message)?;
@@ -36,21 +40,24 @@ impl Converter for ResponsesToMessages {
         asked.headers = call.headers.clone();
         asked.fields = scan(&converted.body).unwrap_or_default();
         asked.body = converted.body.into();
-        kept.insert(Kept(converted.context));
+        kept.insert(AnswerContext(converted.context));
         Ok(asked)
     }
 
     fn reads_any_form(&self) -> bool {
-        true
+        // With a converter in between, the source bytes are not messages yet.
+        self.target == Target::Claude
     }
 
     fn whole(&self, call: &Call, kept: &Extensions, answer: Bytes) -> Result<Whole, String> {
-        let Kept(context) = kept.get().ok_or("it is not known what was asked")?;
-        let told = |unusable: Unusable| {
-            let (code, message) = unusable.told();
+        let AnswerContext(context) = kept
+            .get()
+            .ok_or("the data of the request's conversion is missing")?;
+        let explain = |unusable: UnusableAnswer| {
+            let (code, message) = unusable.type_and_message();
             format!("{code}: {message}")
         };
-        let made = super::answer(&answer, context, &call.seed(), call.at / 1000).map_err(told)?;
+        let made = super::answer(&answer, context, &call.seed(), call.at / 1000).map_err(explain)?;
         Ok(if call.stream {
             Whole::stream(made.events)
         } else {
@@ -62,14 +69,13 @@ impl Converter for ResponsesToMessages {
         &self,
         call: &Call,
         kept: &Extensions,
-        _source: Option<Box<dyn Rewrite>>,
+        messages: Option<Box<dyn Rewrite>>,
     ) -> Option<Box<dyn Rewrite>> {
-        let Kept(context) = kept.get()?;
-        Some(Box::new(Streamed(Stream::new(
-            context,
-            &call.seed(),
-            call.at / 1000,
-        ))))
+        let AnswerContext(context) = kept.get()?;
+        Some(Box::new(StreamRewrite {
+            messages,
+            events: Stream::new(context, &call.seed(), call.at / 1000),
+        }))
     }
 
     fn error(&self, status: StatusCode, error: &[u8]) -> Bytes {
@@ -81,18 +87,43 @@ impl Converter for ResponsesToMessages {
     }
 }
 
-struct Streamed(Stream);
+struct StreamRewrite {
+    /// Converts the account's protocol into messages; `None` if the account speaks Messages itself.
+    messages: Option<Box<dyn Rewrite>>,
+    events: Stream,
+}
 
-impl Rewrite for Streamed {
+impl Rewrite for StreamRewrite {
     fn feed(&mut self, chunk: &[u8]) -> Result<Bytes, String> {
-        Ok(self.0.feed(chunk))
+        Ok(match &mut self.messages {
+            Some(messages) => {
+                let made = messages.feed(chunk)?;
+                self.events.feed(&made)
+            }
+            None => self.events.feed(chunk),
+        })
     }
 
     fn finish(&mut self) -> Bytes {
-        self.0.finish()
+        let Some(messages) = &mut self.messages else {
+            return self.events.finish();
+        };
+        let made = messages.finish();
+        let mut last = self.events.feed(&made).to_vec();
+        last.extend_from_slice(&self.events.finish());
+        last.into()
     }
 
     fn end(&self) -> End {
-        End::of(self.0.is_closed(), self.0.is_whole(), self.0.is_metered())
+        let own = End::of(
+            self.events.is_closed(),
+            self.events.is_whole(),
+            self.events.is_metered(),
+        );
+        match (own, self.messages.as_ref().map(|messages| messages.end())) {
+            (End::Final, _) => End::Final,
+            (_, Some(End::Named | End::Final)) => End::Named,
+            (own, _) => own,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers of which no response can be made, and Anthropic's errors in OpenAI's words.
+//! Unusable answers, and Anthropic's errors as OpenAI's.
 
 use crate::convert::messages::error::bounded;
 use crate::dialect::wire::object::Object;
@@ -6,22 +6,22 @@ use crate::dialect::wire::text::Text;
 
 pub use crate::convert::chat_to_messages::error_body;
 
-/// The longest message of a provider's that is told, bytes.
+/// Limit for a provider's error message, bytes.
 const LONGEST: usize = 2_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// It is no message.
+pub enum UnusableAnswer {
+    /// Not a message.
     Unreadable,
-    /// It is an error: its type, and what it says.
+    /// An error: its type and its message.
     Error(String, String),
-    /// It ended before it was whole.
+    /// It ended too early.
     Unfinished,
-    /// More would have to be held at once than an answer has.
+    /// It needs more memory than any real answer.
     TooLarge,
 }
 
-impl Unusable {
+impl UnusableAnswer {
     /// Reads `{"type":"error","error":{...}}`.
     pub(super) fn read(outer: &Object<'_>) -> Self {
         let error: Option<Object<'_>> = outer.get("error");
@@ -33,7 +33,7 @@ impl Unusable {
     }
 
     /// The code and the message of OpenAI's `error` object in a response.
-    pub fn told(&self) -> (&str, &str) {
+    pub fn type_and_message(&self) -> (&str, &str) {
         match self {
             Self::Unreadable => (
                 "server_error",
@@ -49,8 +49,8 @@ impl Unusable {
     }
 }
 
-/// What OpenAI calls it, where its clients look for that: Codex compacts a conversation that is too long, and waits
-/// for what is overloaded.
+/// OpenAI's code for the errors whose code its clients look at: Codex compacts a conversation that is too long,
+/// and waits if the provider is overloaded.
 fn code(kind: &str, message: &str) -> &'static str {
     match kind {
         "invalid_request_error" if message.starts_with("prompt is too long") => "context_length_exceeded",

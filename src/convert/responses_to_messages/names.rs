@@ -1,18 +1,19 @@
-//! Names of tools as Claude takes them, and which tool of the client's each is.
+//! Names of tools as Claude accepts them, and the client's tool for each.
 //!
-//! A tool in a namespace is sent as `namespace__tool`; a name in another alphabet, or of more than 64 letters, is cut
-//! and given a hash of itself. The new name follows from the old one alone, so calls of earlier turns keep theirs.
+//! A tool in a namespace is sent as `namespace__tool`. A name in another alphabet, or of more than 64 letters, is
+//! cut and gets a hash as its suffix. The new name depends only on the old one, so calls of earlier turns keep
+//! theirs.
 
 use std::collections::HashMap;
 
 use crate::convert::messages::names::fitted;
 
-/// What a tool is to the client.
+/// The kind of the client's tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     #[default]
     Function,
-    /// Its input is a text.
+    /// Its input is free text.
     Custom,
     /// Codex' `local_shell`.
     LocalShell,
@@ -25,12 +26,12 @@ pub(super) struct Tool {
     pub name: String,
 }
 
-/// The tools of a request, by the names that are sent.
+/// The tools of a request by the names sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tools(HashMap<String, Tool>);
 
 impl Tools {
-    /// The name to send of a tool, which is remembered. The first of two of one name wins.
+    /// Returns the name to send and remembers the tool. For duplicate names the first tool wins.
     pub(super) fn send(&mut self, kind: Kind, namespace: Option<&str>, name: &str) -> String {
         let sent = sent(namespace, name);
         self.0.entry(sent.clone()).or_insert_with(|| Tool {
@@ -41,7 +42,7 @@ impl Tools {
         sent
     }
 
-    /// The client's tool of this name.
+    /// The client's tool for a name that was sent.
     pub(super) fn of(&self, sent: &str) -> Option<&Tool> {
         self.0.get(sent)
     }

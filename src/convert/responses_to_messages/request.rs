@@ -1,8 +1,8 @@
-//! A Responses request as the body of `POST /v1/messages`.
+//! Converts a Responses request into the body of `POST /v1/messages`.
 //!
-//! [`fields`] says what becomes of each top-level field; what it does not name is refused. Inside of them, these are
-//! left out: of items `id`, `status` and `phase`; of tools `strict`, `async`, `output_schema`, `allowed_callers`,
-//! `defer_loading`; of images `detail`; of `text` `verbosity`; of `reasoning` `context` and `mode`.
+//! [`fields`] lists every top-level field and its treatment; unlisted fields are refused. Dropped from nested
+//! objects: `id`, `status` and `phase` of items; `strict`, `async`, `output_schema`, `allowed_callers` and
+//! `defer_loading` of tools; `detail` of images; `verbosity` of `text`; `context` and `mode` of `reasoning`.
 
 pub(super) mod fields;
 mod parts;
@@ -14,7 +14,7 @@ use super::names::Tools as Names;
 use crate::convert::claude::model::{Model, Target};
 use crate::convert::claude::thinking::Turn;
 use crate::dialect::body::mended;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::{Budget, written};
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
@@ -23,26 +23,27 @@ use crate::dialect::wire::text::Text;
 use self::turns::{Talk, Transcript, is_thought};
 use crate::convert::claude::turns::text;
 
-/// Whom something cannot be sent to.
+/// The recipient named in refusals.
 const ACCOUNT: &str = "a Claude account";
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// The model to ask for, where it is not the one the client named.
+    pub target: Target,
+    /// The model to request, if it differs from the client's.
     pub model: Option<&'a str>,
 }
 
-/// A request of the Messages API.
+/// A converted request.
 #[derive(Clone, Debug)]
-pub struct Converted {
+pub struct ConvertedRequest {
     pub body: Vec<u8>,
     pub context: Context,
 }
 
-/// What turning the answer back takes.
+/// Needed to convert the answer.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The model that was asked.
+    /// The requested model.
     pub(super) model: String,
     pub(super) names: Names,
     /// The client wants to see thoughts.
@@ -50,16 +51,16 @@ pub struct Context {
 }
 
 /// Converts the body of `POST /v1/responses`.
-pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused> {
+pub fn request(body: &[u8], options: &Options<'_>) -> Result<ConvertedRequest, FieldRefusal> {
     let body = mended(body);
     let budget = Budget::of(body.len());
-    let body = Object::parse(&body).map_err(|error| Refused::at("the request body", error))?;
+    let body = Object::parse(&body).map_err(|error| FieldRefusal::at("the request body", error))?;
     fields::FIELDS.check(&body)?;
     let name = match options.model {
         Some(model) => model.into(),
         None => body.must::<Text<'_>>("model", "")?,
     };
-    let model = Model::of(&name, Target::Claude);
+    let model = Model::of(&name, options.target);
     let mut context = Context {
         model: name.0.clone().into_owned(),
         names: Names::default(),
@@ -100,19 +101,19 @@ pub fn request(body: &[u8], options: &Options<'_>) -> Result<Converted, Refused>
     if stream {
         out.put("stream", Json::Bool(true));
     }
-    Ok(Converted {
+    Ok(ConvertedRequest {
         body: written(&out, &budget)?,
         context,
     })
 }
 
-fn talk<'a>(body: &Object<'a>, budget: &Budget) -> Result<Talk<'a>, Refused> {
+fn talk<'a>(body: &Object<'a>, budget: &Budget) -> Result<Talk<'a>, FieldRefusal> {
     let mut transcript = Transcript::new(budget);
     if let Some(instructions) = body.want("instructions", "")? {
         transcript.instructions(instructions);
     }
     match body.raw("input") {
-        None => return Err(Refused::at("input", "Field required")),
+        None => return Err(FieldRefusal::at("input", "Field required")),
         Some(raw) if raw.get().starts_with('"') => transcript.said(body.must("input", "")?),
         Some(_) => {
             let items: List<'a> = body.must("input", "")?;
@@ -124,21 +125,22 @@ fn talk<'a>(body: &Object<'a>, budget: &Budget) -> Result<Talk<'a>, Refused> {
     transcript.finish()
 }
 
-/// Whether the assistant's last turn has the thought that Claude wants at its beginning if it is to think on.
+/// Whether the assistant's last turn begins with a thought, which Claude requires to continue it with thinking
+/// on.
 fn begins_with_a_thought(talk: &Talk<'_>) -> bool {
     let last = talk.turns.iter().rev().find(|(role, _)| *role == "assistant");
     last.and_then(|(_, said)| said.first()).is_some_and(is_thought)
 }
 
-/// Leaves thoughts out: the model is not to think.
+/// Removes thoughts, because the model will not think.
 fn forget(talk: &mut Talk<'_>) {
     for (_, said) in &mut talk.turns {
         said.retain(|block| !is_thought(block));
     }
 }
 
-/// Marks the ends of what the next request of the conversation will begin with: OpenAI's clients expect a cache, and
-/// Claude keeps only what is marked.
+/// Sets cache marks at the ends of the prefix that the next request of the conversation will repeat. OpenAI's
+/// clients expect caching, and Claude caches only what is marked.
 fn mark<'a>(talk: &mut Talk<'a>, tools: &mut [Json<'a>]) {
     let last = talk.turns.last_mut().and_then(|(_, content)| content.last_mut());
     for block in [talk.system.last_mut().or(tools.last_mut()), last]

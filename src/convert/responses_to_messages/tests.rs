@@ -11,11 +11,11 @@ mod streams;
 
 use serde_json::{Value, json};
 
-use super::request::Converted;
+use super::request::ConvertedRequest;
 use super::{Context, Options, request};
 use crate::convert::chat_to_messages::tests::messages;
 use crate::convert::outcome::refusal;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 
 /// Converts, and checks what is made against the rules of the Messages API.
 #[track_caller]
@@ -26,7 +26,7 @@ fn convert(body: &Value) -> (Value, Context) {
     (sent, converted.context)
 }
 
-fn try_convert(body: &Value) -> Result<Converted, Refused> {
+fn try_convert(body: &Value) -> Result<ConvertedRequest, FieldRefusal> {
     request(body.to_string().as_bytes(), &Options::default())
 }
 

@@ -1,7 +1,7 @@
-//! Compressed request bodies, unpacked to be read. What goes to the provider is what came.
+//! Decompresses request bodies to read them. The provider still receives the original bytes.
 //!
-//! A few bytes unpack to gigabytes, so this goes in steps: whoever drives it makes room for each step, and lets
-//! others run in between. What a body may become is bounded by [`DENSEST`] too.
+//! A few bytes can become gigabytes, so this works in steps: the caller reserves memory for each step and lets
+//! others run in between. [`DENSEST`] also limits the result.
 
 use std::io::{BufRead, Cursor, ErrorKind, Read};
 
@@ -12,38 +12,38 @@ use http::header::{CONTENT_ENCODING, HeaderValue};
 use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// The window of zstd that every reader should have, and every writer keep to (RFC 8878 §3.1.1.1.2), bytes.
+/// The maximum window of zstd that RFC 8878 §3.1.1.1.2 recommends, bytes.
 const WINDOW: usize = 8 << 20;
 
-/// The most that a block of zstd unpacks to (RFC 8878 §3.1.1.2.4), bytes.
+/// The maximum decompressed size of a zstd block (RFC 8878 §3.1.1.2.4), bytes.
 const BLOCK: usize = 128 << 10;
 
-/// A body unpacks to at most so many times its size, beyond [`ALWAYS`]. Conversations reach about twenty.
+/// Maximum compression ratio beyond [`ALWAYS`]. Conversations reach about twenty.
 pub const DENSEST: usize = 100;
 
-/// Bytes that a body may unpack to however small it came.
+/// Decompressed size that is allowed at any ratio, bytes.
 pub const ALWAYS: usize = 1 << 20;
 
-/// Packed bytes that one turn takes in, where they unpack to little.
+/// Maximum compressed bytes read per turn.
 const INPUT: usize = 64 << 10;
 
-/// Blocks of zstd that one turn decodes.
+/// Maximum zstd blocks decoded per turn.
 const BLOCKS: usize = 4;
 
-/// Unpacked bytes after which a turn ends: about a millisecond.
+/// Decompressed bytes after which a turn ends: about a millisecond of work.
 const OUTPUT: usize = BLOCKS * BLOCK;
 
-/// Unpacked bytes that are moved at once.
+/// Decompressed bytes moved at once.
 const PIECE: usize = 32 << 10;
 
-/// Why a compressed body cannot be read. The text is fit for the client.
+/// Why a compressed body cannot be read; the text is sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnpackError {
-    #[error("the body's content-encoding is none that this relay reads: send it as gzip, as zstd, or plain")]
+    #[error("this relay does not support the body's content-encoding: send gzip, zstd or plain")]
     Unknown,
     #[error("the body is not what its content-encoding says, or it is cut")]
     Broken,
-    /// However small it came.
+    /// Independent of the ratio.
     #[error("the body is larger than this relay accepts, once it is unpacked")]
     TooLarge,
     #[error(
@@ -54,7 +54,7 @@ pub enum UnpackError {
     TooDense,
 }
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     Gzip,
@@ -62,7 +62,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// By the request's `content-encoding`; `None`: not at all. An empty one and `identity` are none, alone or
+    /// The request's `content-encoding`; `None`: uncompressed. An empty value and `identity` mean none, alone or
     /// in a list (RFC 9110 §8.4.1, §12.5.3).
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, UnpackError> {
         let mut found = None;
@@ -82,7 +82,7 @@ impl Coding {
         Ok(found)
     }
 
-    /// As a `content-encoding`.
+    /// The value for `content-encoding`.
     pub fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Gzip => "gzip",
@@ -91,11 +91,11 @@ impl Coding {
     }
 }
 
-/// A body on its way from packed to plain.
+/// A body being decompressed.
 pub struct Unpacker {
     packed: Decoder,
     text: Vec<u8>,
-    /// The limit of the text, bytes, and the error if it is exceeded.
+    /// Limit for the decompressed size, bytes, and the error beyond it.
     limit: (usize, UnpackError),
 }
 
@@ -105,7 +105,7 @@ enum Decoder {
 }
 
 impl Unpacker {
-    /// Begins with a body whose text may have `limit` bytes.
+    /// Starts to decompress a body to at most `limit` bytes.
     pub fn new(coding: Coding, body: Bytes, limit: usize) -> Result<Self, UnpackError> {
         let dense = body.len().saturating_mul(DENSEST).max(ALWAYS);
         let limit = if dense < limit {
@@ -133,12 +133,12 @@ impl Unpacker {
         })
     }
 
-    /// Bytes that unpacking holds now, or will with the next turn: for whoever keeps account of them.
+    /// Memory used now or in the next turn, bytes, for the caller's accounting.
     pub fn needs(&self) -> usize {
         let text = self.room();
         match &self.packed {
             Decoder::Gzip(_) => text,
-            // The decoder keeps a window of the text beside it, in a buffer that grows by doubling.
+            // The decoder also keeps a window of the text, in a buffer that grows by doubling.
             Decoder::Zstd(decoder, _) => {
                 let decoded = decoder.blocks_decoded().saturating_mul(BLOCK);
                 text + 2 * (decoded.min(WINDOW) + OUTPUT)
@@ -146,7 +146,7 @@ impl Unpacker {
         }
     }
 
-    /// Room for the text in the next turn, bytes: twice what it has, if no piece more fits in.
+    /// Capacity for the text in the next turn, bytes: doubled if not even one piece fits.
     fn room(&self) -> usize {
         let room = self.text.capacity();
         if room - self.text.len() < PIECE {
@@ -156,8 +156,7 @@ impl Unpacker {
         }
     }
 
-    /// One turn: takes in a bounded number of bytes, and gives at most as many as there is room for. True: the
-    /// text is whole.
+    /// Runs one turn, which reads and writes limited amounts. Returns true when the text is complete.
     pub fn turn(&mut self) -> Result<bool, UnpackError> {
         self.text
             .reserve_exact(self.room().saturating_sub(self.text.len()));
@@ -179,7 +178,7 @@ impl Unpacker {
                 },
                 Decoder::Zstd(decoder, body) => match decoder.read(piece).map_err(|_| UnpackError::Broken)? {
                     0 if decoder.is_finished() => {
-                        // A second frame would be read by some providers and not by others.
+                        // Some providers would read a second frame, others would not.
                         if body.position() < body.get_ref().len() as u64 {
                             return Err(UnpackError::Broken);
                         }
@@ -214,19 +213,19 @@ impl Unpacker {
         Ok(false)
     }
 
-    /// Bytes of the text so far.
+    /// Length of the text so far, bytes.
     pub fn text_length(&self) -> usize {
         self.text.len()
     }
 
-    /// The text, once a turn said that it is whole.
+    /// The text, after a turn returned true.
     pub fn text(mut self) -> Bytes {
         self.text.shrink_to_fit();
         self.text.into()
     }
 }
 
-/// A body of which so many bytes can be read before it seems to have to be waited for.
+/// A reader that returns `WouldBlock` after a number of bytes, to end a turn.
 struct InTurns {
     body: Bytes,
     allowed: usize,

@@ -1,10 +1,9 @@
-//! Finds the quotes that end strings, 64 bytes at a time.
+//! Finds the closing quotes of strings, 64 bytes at a time.
 //!
-//! Most of a request is text in strings, with a backslash every dozen bytes (line ends, quoted code).
-//! Stopping at each of them, as a search for the next quote or backslash does, costs most of a walk. Here
-//! quotes and backslashes of 64 bytes become two bit masks; which bytes a backslash escapes then follows
-//! from arithmetic on the masks (the method of simdjson, by Langdale and Lemire), and only quotes that
-//! are not escaped are ever stopped at.
+//! Most of a request is text in strings, with a backslash every dozen bytes (line ends, quoted code). Stopping at
+//! each of them, as a search for the next quote or backslash does, dominates the cost of a scan. Here the quotes
+//! and backslashes of 64 bytes become two bit masks. Arithmetic on the masks finds the escaped bytes (the method
+//! of simdjson, by Langdale and Lemire), so the scan stops only at unescaped quotes.
 
 use wide::u8x16;
 
@@ -15,11 +14,11 @@ const EVEN: u64 = 0x5555_5555_5555_5555;
 
 pub(super) struct Quotes<'a> {
     body: &'a [u8],
-    /// Where the block begins that the mask is of.
+    /// Start of the block that the mask belongs to.
     start: usize,
-    /// The block's quotes that are not escaped.
+    /// The block's unescaped quotes.
     mask: u64,
-    /// 1, if the block's last byte is a backslash that escapes the next block's first.
+    /// 1 if the block's last byte is a backslash that escapes the first byte of the next block.
     carry: u64,
     bad_escape: Option<usize>,
 }
@@ -37,7 +36,7 @@ impl<'a> Quotes<'a> {
         quotes
     }
 
-    /// The first quote from `from` on that is not escaped. `from` never goes back.
+    /// The first unescaped quote at or after `from`. `from` never decreases.
     #[inline]
     pub(super) fn next(&mut self, from: usize) -> Option<usize> {
         loop {
@@ -56,7 +55,7 @@ impl<'a> Quotes<'a> {
         }
     }
 
-    /// The first byte seen so far that follows a backslash and may not. There is none before it.
+    /// The first invalid escape seen so far.
     #[inline]
     pub(super) fn bad_escape(&self) -> Option<usize> {
         self.bad_escape
@@ -96,8 +95,8 @@ impl<'a> Quotes<'a> {
         }
     }
 
-    /// Which bytes are escaped. In a run of backslashes every other one escapes the next byte, beginning
-    /// with the first; adding the mask of runs that begin on odd bits to the mask of all carries through
+    /// The mask of escaped bytes. In a run of backslashes every other one escapes the next byte, starting with
+    /// the first. Adding the mask of runs that begin on odd bits to the mask of all backslashes carries through
     /// each run, so that the two kinds differ at their ends.
     #[inline]
     fn escaped(&mut self, backslashes: u64) -> u64 {
@@ -109,14 +108,14 @@ impl<'a> Quotes<'a> {
         (EVEN ^ (runs << 1)) & follows
     }
 
-    /// Judges escapes other than the usual.
+    /// Checks unusual escapes.
     #[cold]
     fn check(&mut self, mut escapes: u64) {
         while escapes != 0 {
             let at = self.start + escapes.trailing_zeros() as usize;
             escapes &= escapes - 1;
             let good = match self.body.get(at) {
-                // None: the body ends in a backslash; its string is not terminated, which is said instead.
+                // `None`: the body ends in a backslash, which is reported as an unterminated string.
                 Some(b'/' | b'b' | b'f' | b'r') | None => true,
                 Some(b'u') => {
                     let digits = self.body.get(at + 1..at + 5);

@@ -1,12 +1,11 @@
-//! Escapes of half a surrogate pair, which clients make when they cut a text between two UTF-16 units.
+//! Escapes of unpaired surrogates, which clients produce when they cut a text inside a UTF-16 pair.
 //!
-//! JSON allows them, Unicode and strict parsers do not. Where the relay only passes a body on, they stay. Where it
-//! reads a string out of one, each half becomes U+FFFD: the escape `\ufffd` is as long as the one it replaces, so
-//! every offset stays as it was.
+//! JSON allows them, Unicode and strict parsers do not. In forwarded bodies they stay. In strings that the relay
+//! reads, each becomes U+FFFD: the escape `\ufffd` has the same length, so all offsets stay valid.
 
 use std::borrow::Cow;
 
-/// The JSON with every escape of half a pair replaced; borrowed if there is none.
+/// Replaces every escape of an unpaired surrogate; borrowed if there is none.
 pub fn mended(json: &[u8]) -> Cow<'_, [u8]> {
     let mut out: Option<Vec<u8>> = None;
     let mut at = 0;
@@ -35,11 +34,11 @@ pub fn mended(json: &[u8]) -> Cow<'_, [u8]> {
     out.map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
-/// The UTF-16 unit that is escaped here.
+/// The UTF-16 unit escaped at this offset.
 fn unit(json: &[u8], at: usize) -> Option<u16> {
     let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
     let digits = std::str::from_utf8(digits).ok()?;
-    // `+fff` would parse, too.
+    // The parser would also accept `+fff`.
     let hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     hex.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
 }

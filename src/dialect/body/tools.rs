@@ -1,14 +1,14 @@
-//! Tools that a request lets the provider run: they cost something beside tokens.
+//! Tools in a request that the provider runs and that have their own price.
 //!
-//! | protocol | declared as |
+//! | protocol | declaration |
 //! | --- | --- |
 //! | Anthropic's | `{"type": "web_search_20250305", "max_uses": 5}`, `code_execution_20250825` |
 //! | OpenAI's Responses | `{"type": "web_search"}`, `web_search_preview`, `file_search`, `code_interpreter`, `image_generation` |
 //! | OpenAI's chat | the field `web_search_options` |
 //! | Google's | `{"googleSearch": {}}`, `{"google_search": {}}`, `{"googleMaps": {}}` |
 //!
-//! Sources: Anthropic's pages "Web search tool" and "Code execution tool"; OpenAI's API reference, `tools` of Responses and
-//! `web_search_options` of Chat Completions; Google's page "Grounding with Google Search".
+//! Sources: Anthropic's pages "Web search tool" and "Code execution tool"; OpenAI's API reference, `tools` of
+//! Responses and `web_search_options` of Chat Completions; Google's page "Grounding with Google Search".
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,9 +19,9 @@ use crate::model::charge::{Extras, Item};
 /// The tools that a request declares. The answer reports which were used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostedTools {
-    /// So many searches at most; `None`: none.
+    /// Maximum number of searches; `None`: no search tool.
     pub searches: Option<u64>,
-    /// By OpenAI's earlier tool.
+    /// With OpenAI's earlier tool.
     pub preview: bool,
     pub maps: bool,
     pub files: bool,
@@ -31,13 +31,13 @@ pub struct HostedTools {
     pub image_model: Option<String>,
 }
 
-/// Searches that most calls stay under.
+/// Number of searches that most calls do not exceed.
 const USUAL_SEARCHES: u64 = 10;
 
-/// The same of files.
+/// The same for file searches.
 const USUAL_FILE_SEARCHES: u64 = 2;
 
-/// Texts without which a list of tools declares nothing of interest: most lists are long, and have none.
+/// A list of tools without any of these texts declares nothing of interest, which is true for most long lists.
 const HINTS: [&[u8]; 8] = [
     b"\"web_search",
     b"\"code_",
@@ -71,7 +71,7 @@ struct Tool<'a> {
 }
 
 impl HostedTools {
-    /// Reads the raw value of `tools`. What cannot be read declares nothing: the provider will refuse it.
+    /// Parses the raw value of `tools`. Unreadable ones are ignored, because the provider will refuse them.
     pub fn read(tools: &[u8]) -> Self {
         let mut found = Self::default();
         if !HINTS
@@ -88,10 +88,10 @@ impl HostedTools {
         found
     }
 
-    /// The same with a search that another field allows.
+    /// Adds a search that another field allows.
     pub fn and_search(mut self, allowed: bool) -> Self {
         if allowed {
-            // One search for each answer.
+            // One search per answer.
             self.searches = Some(self.searches.unwrap_or(1));
         }
         self
@@ -118,7 +118,7 @@ impl HostedTools {
         }
     }
 
-    /// The assumed usage of such a call until its answer reports the true one.
+    /// The assumed usage of such a call until its answer reports the real one.
     pub fn usual(&self) -> Extras {
         let search = if self.preview {
             Item::WebSearchPreview

@@ -1,9 +1,9 @@
-//! Walks over JSON values without taking them in.
+//! Scans JSON values without parsing them.
 
 use super::quotes::Quotes;
 use super::{Malformed, Span};
 
-/// Nesting a body may have. Its bits are kept on the stack; parsers that recurse refuse sooner.
+/// Maximum nesting of a body. Its bits are kept on the stack; recursive parsers refuse less.
 pub const MOST_LEVELS: usize = 512;
 
 pub(super) struct Walk<'a> {
@@ -12,7 +12,7 @@ pub(super) struct Walk<'a> {
     quotes: Quotes<'a>,
 }
 
-/// One bit per open bracket: is it an object's?
+/// One bit per open bracket: 1 for an object.
 struct Levels {
     bits: [u64; MOST_LEVELS / 64],
     depth: usize,
@@ -57,7 +57,7 @@ impl<'a> Walk<'a> {
         Malformed::Json { what, at: self.at }
     }
 
-    /// A key with its colon; ends before the value.
+    /// Scans a key with its colon, up to the value.
     #[inline]
     pub(super) fn key(&mut self) -> Result<Span, Malformed> {
         let start = self.at;
@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         Ok(span)
     }
 
-    /// Any value.
+    /// Scans any value.
     pub(super) fn value(&mut self) -> Result<(), Malformed> {
         match self.peek() {
             Some(open @ (b'{' | b'[')) => self.nested(open),
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A value without brackets.
+    /// Scans a value without brackets.
     #[inline]
     fn plain(&mut self) -> Result<(), Malformed> {
         match self.peek() {
@@ -96,7 +96,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A value with brackets, from its opening to its closing one.
+    /// Scans a value with brackets.
     fn nested(&mut self, open: u8) -> Result<(), Malformed> {
         let mut levels = Levels {
             bits: [0; MOST_LEVELS / 64],
@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
         let mut object = open == b'{';
         levels.push(object);
         self.step();
-        // Nothing stands yet between the bracket and here.
+        // Nothing has followed the opening bracket yet.
         let mut fresh = true;
         loop {
             self.space();
@@ -144,7 +144,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A string, from quote to quote.
+    /// Scans a string with its quotes.
     #[inline]
     fn string(&mut self) -> Result<(), Malformed> {
         let start = self.at;
@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `-`, digits without a leading zero, fraction, exponent.
+    /// Scans a number: `-`, digits without a leading zero, fraction, exponent.
     fn number(&mut self) -> Result<(), Malformed> {
         if self.peek() == Some(b'-') {
             self.step();
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
 }
 
 impl Levels {
-    /// False: too deep.
+    /// Returns false if it is too deep.
     fn push(&mut self, object: bool) -> bool {
         let Some(word) = self.bits.get_mut(self.depth / 64) else {
             return false;
@@ -223,7 +223,7 @@ impl Levels {
         true
     }
 
-    /// The bracket around the closed one; `None`: it was the outermost.
+    /// Returns the bracket around the closed one; `None` if that was the outermost.
     fn pop(&mut self) -> Option<bool> {
         self.depth -= 1;
         let outer = self.depth.checked_sub(1)?;

@@ -1,8 +1,8 @@
-//! Answers put into Code Assist's envelope (`{"response": ...}`), or taken out of it, as they pass.
+//! Adds or removes Code Assist's envelope (`{"response": ...}`) around answers as they pass.
 //!
-//! A stream is rewritten event by event, and a list of answers (what Google sends who asks for a stream
-//! without `alt=sse`) element by element: no more than one answer is ever held. The answer itself stays as
-//! it is, byte for byte; an error has no envelope in either protocol.
+//! A stream is rewritten event by event, and a list of answers (Google's stream without `alt=sse`) element by
+//! element, so at most one answer is held. The answer itself stays byte for byte; errors have no envelope in
+//! either protocol.
 //!
 //! Source: `packages/core/src/code_assist/converter.ts` of Gemini CLI; measured with Gemini CLI 0.61.0.
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::dialect::answer::Rewrite;
 use crate::dialect::body::{Field, scan};
 
-/// One answer that is larger is given up: an isolate has 128 MB for everything.
+/// Limit for one answer, bytes: an isolate has 128 MB of memory in total.
 const LARGEST: usize = 32 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +54,17 @@ fn too_large() -> String {
     format!("an answer has more than {} MB", LARGEST >> 20)
 }
 
-/// A stream of events. Lines that are not data pass with their ends as they came, so they are not split by
-/// `wire::lines`.
+/// A stream of events. Lines other than data keep their original line ends, so `wire::lines` does not split them.
 struct Events {
     into: Into,
-    /// The line under way.
+    /// The current line.
     line: Vec<u8>,
-    /// The data of the event under way, of all its lines.
+    /// The data of the current event, from all its lines.
     data: Vec<u8>,
 }
 
 impl Events {
-    /// `line` has its end, if it came with one.
+    /// `line` includes its line end, if there was one.
     fn take(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let text = line.trim_ascii_end();
         if let Some(data) = text.strip_prefix(b"data:") {
@@ -108,7 +107,7 @@ impl Rewrite for Events {
             if part.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
                 self.take(&line, &mut out);
-                // Its room is of use again.
+                // Reuses the allocation.
                 self.line = line;
                 self.line.clear();
             }
@@ -130,9 +129,9 @@ impl Rewrite for Events {
 /// An object, or a list of them.
 struct Objects {
     into: Into,
-    /// The object under way.
+    /// The current object.
     object: Vec<u8>,
-    /// Its open brackets.
+    /// Number of open brackets.
     depth: u32,
     text: Text,
 }
@@ -162,7 +161,7 @@ impl Rewrite for Objects {
             match byte {
                 b'{' | b'[' if self.depth > 0 || *byte == b'{' => {
                     if self.depth == 0 {
-                        // What is around the objects passes as it is.
+                        // Bytes around the objects are forwarded unchanged.
                         out.extend_from_slice(chunk.get(from..at).unwrap_or_default());
                         from = at;
                     }
@@ -194,7 +193,7 @@ impl Rewrite for Objects {
     }
 
     fn finish(&mut self) -> Bytes {
-        // A truncated object is not an answer of any protocol.
+        // A truncated object is forwarded as it is: it belongs to no protocol.
         std::mem::take(&mut self.object).into()
     }
 }

@@ -1,15 +1,15 @@
-//! The relay's own failures in the form of Google's errors: `google.rpc.Status`, <https://google.aip.dev/193>.
+//! The relay's failures as Google's errors: `google.rpc.Status`, <https://google.aip.dev/193>.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
 
-/// The retry delay for failures that a retry cannot mend, seconds.
+/// The retry delay for failures that a retry cannot solve, seconds.
 const NOT_TODAY: u64 = 86_400;
 
-/// Gemini CLI looks into `RetryInfo` and not at `retry-after`: it waits that long, up to five minutes, and
-/// stops at once when it is longer (0.61.0). Without it, it asks ten times within three minutes.
+/// Gemini CLI (0.61.0) reads `RetryInfo` and not `retry-after`: it waits up to five minutes, and stops at once if
+/// the delay is longer. Without it, it retries ten times within three minutes.
 pub(crate) fn body(failure: &Failure, request_id: &str) -> String {
     let mut details = vec![
         json!({
@@ -31,7 +31,7 @@ pub(crate) fn body(failure: &Failure, request_id: &str) -> String {
     json!({ "error": error }).to_string()
 }
 
-/// The name of the code that stands for a status.
+/// The name of the code for a status.
 fn status(failure: &Failure) -> &'static str {
     match failure.status.as_u16() {
         400 | 413 => "INVALID_ARGUMENT",
@@ -52,14 +52,14 @@ mod tests {
     use super::*;
     use crate::error::Code;
 
-    fn told(failure: &Failure) -> Value {
+    fn error_json(failure: &Failure) -> Value {
         let body: Value = serde_json::from_str(&body(failure, "req_1")).unwrap();
         body["error"].clone()
     }
 
     #[test]
     fn an_error_has_googles_form() {
-        let error = told(&Failure::new(Code::AccountsLimited, "Wait.").retry_after(34));
+        let error = error_json(&Failure::new(Code::AccountsLimited, "Wait.").retry_after(34));
         assert_eq!(
             (&error["code"], &error["status"], &error["message"]),
             (&json!(429), &json!("RESOURCE_EXHAUSTED"), &json!("Wait."))
@@ -71,9 +71,9 @@ mod tests {
             should_retry: Some(false),
             ..Failure::new(Code::CostLimited, "Ask.")
         };
-        assert_eq!(told(&never)["details"][2]["retryDelay"], "86400s");
+        assert_eq!(error_json(&never)["details"][2]["retryDelay"], "86400s");
         assert_eq!(
-            told(&Failure::new(Code::Internal, "x"))["details"]
+            error_json(&Failure::new(Code::Internal, "x"))["details"]
                 .as_array()
                 .map(Vec::len),
             Some(2)
@@ -92,7 +92,7 @@ mod tests {
             (Code::ProviderFailed, "UNAVAILABLE"),
             (Code::Internal, "INTERNAL"),
         ] {
-            assert_eq!(told(&Failure::new(code, "x"))["status"], name);
+            assert_eq!(error_json(&Failure::new(code, "x"))["status"], name);
         }
     }
 }

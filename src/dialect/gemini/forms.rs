@@ -1,5 +1,5 @@
-//! Answers of Google's protocols, as one object, as a list of pieces, or as events: each made of the other, for a
-//! client that asked for the form that its provider did not send.
+//! Converts Google's answers between one object, a list of pieces, and events, for a client that asked for
+//! another form than its provider sent.
 //!
 //! Source: Google's reference of `generateContent` and `streamGenerateContent`, which streams a JSON list without
 //! `alt=sse`. In Code Assist each piece is in an envelope (`{"response": ...}`).
@@ -12,14 +12,14 @@ use crate::dialect::call::Call;
 use crate::dialect::messages::forms::put;
 use crate::dialect::wire::events::Lines;
 
-/// Whether the client wants its pieces out of the envelope or in it.
+/// Whether the client's pieces have an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Plain,
     Enveloped,
 }
 
-/// Whether a call asks for events: a stream without `alt=sse` is a list.
+/// Whether a call asks for events; a stream without `alt=sse` is a list.
 pub(crate) fn wants_events(call: &Call) -> bool {
     let pairs = call.query.as_deref().unwrap_or_default().split('&');
     let mut values = pairs.filter_map(|pair| {
@@ -29,12 +29,12 @@ pub(crate) fn wants_events(call: &Call) -> bool {
     call.stream && values.any(|value| value.eq_ignore_ascii_case("sse"))
 }
 
-/// Whether these bytes are a list of JSON, where the alternative is events or an object.
+/// Whether these bytes are a JSON list and not events or an object.
 pub(crate) fn is_list(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'[')
 }
 
-/// The events of an answer in any form; or why there are none.
+/// Converts an answer of any form into events.
 pub(crate) fn events(answer: &[u8], shape: Option<Shape>) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(answer.len() + 64);
     let pieces = each_piece(answer, |piece| {
@@ -49,8 +49,8 @@ pub(crate) fn events(answer: &[u8], shape: Option<Shape>) -> Result<Vec<u8>, Str
     Ok(out)
 }
 
-/// The JSON list of an answer in any form, as a stream without `alt=sse` has it; or why there is none. A list says
-/// nothing of its end, so an answer that was cut becomes none.
+/// Converts an answer of any form into the JSON list of a stream without `alt=sse`. Fails for a truncated answer,
+/// because a list has no end marker.
 pub(crate) fn list(answer: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
     object(answer, shape)?;
     let mut out = Vec::with_capacity(answer.len() + 64);
@@ -62,10 +62,10 @@ pub(crate) fn list(answer: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// Writes a piece in one line; `shape`: in or out of the envelope, `None`: as it is.
+/// Writes a piece in one line. `shape`: with or without envelope; `None`: unchanged.
 fn write_piece(piece: &[u8], shape: Option<Shape>, out: &mut Vec<u8>) -> Result<(), String> {
     let mut write = |text: &[u8]| {
-        // Line ends in JSON lie between its tokens. Google's clients read data of one line.
+        // Line ends in JSON are only between tokens. Google's clients expect data in one line.
         out.extend(text.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
     };
     let fields = scan(piece).map_err(|_| unreadable())?;
@@ -82,7 +82,7 @@ fn write_piece(piece: &[u8], shape: Option<Shape>, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-/// The one object of an answer in any form; or why there is none.
+/// Converts an answer of any form into one object.
 pub(crate) fn object(answer: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
     let mut merged = json!({});
     let mut envelope = json!({});
@@ -113,7 +113,7 @@ pub(crate) fn object(answer: &[u8], shape: Shape) -> Result<Vec<u8>, String> {
     Ok(merged.to_string().into_bytes())
 }
 
-/// Adds a piece to what was said before: content is appended, of everything else the last word counts.
+/// Adds a piece: content is appended, other members are replaced.
 fn add(merged: &mut Value, piece: Value) {
     let Value::Object(members) = piece else { return };
     for (name, value) in members {
@@ -171,8 +171,7 @@ fn add_members(known: &mut Value, candidate: Value) {
     }
 }
 
-/// Text goes on in the last part, if both are of one kind and nothing but text. A part with a signature stays
-/// by itself.
+/// Appends text to the last part if both are plain text of one kind. A part with a signature stays separate.
 fn add_part(all: &mut Vec<Value>, part: Value) {
     let is_text = |part: &Value| {
         let members = part.as_object();
@@ -194,7 +193,7 @@ fn add_part(all: &mut Vec<Value>, part: Value) {
     all.push(part);
 }
 
-/// Goes through the pieces; the error is one that the answer tells. Returns how many there were.
+/// Calls `each` for every piece, and returns their number. Fails with an error in the answer.
 fn each_piece(answer: &[u8], mut each: impl FnMut(&[u8]) -> Result<(), String>) -> Result<usize, String> {
     let mut count = 0;
     let mut result = Ok(());
@@ -280,11 +279,12 @@ mod tests {
             let text = serde_json::to_vec_pretty(list).unwrap();
             assert_eq!(of_events(&events(&text, Some(Shape::Plain)).unwrap()), plain);
             assert_eq!(of_events(&events(&text, None).unwrap()), *list);
-            let told = of_events(&events(&text, Some(Shape::Enveloped)).unwrap());
+            let pieces = of_events(&events(&text, Some(Shape::Enveloped)).unwrap());
             assert!(
-                told.iter()
+                pieces
+                    .iter()
                     .zip(&plain)
-                    .all(|(told, plain)| told["response"] == *plain)
+                    .all(|(pieces, plain)| pieces["response"] == *plain)
             );
         }
         let one = serde_json::to_vec_pretty(&plain[2]).unwrap();
@@ -297,11 +297,12 @@ mod tests {
         let read = |list: Vec<u8>| serde_json::from_slice::<Vec<Value>>(&list).unwrap();
         for answer in [stream(&plain), stream(&enveloped(&plain))] {
             assert_eq!(read(list(&answer, Shape::Plain).unwrap()), plain);
-            let told = read(list(&answer, Shape::Enveloped).unwrap());
+            let pieces = read(list(&answer, Shape::Enveloped).unwrap());
             assert!(
-                told.iter()
+                pieces
+                    .iter()
                     .zip(&plain)
-                    .all(|(told, plain)| told["response"] == *plain)
+                    .all(|(pieces, plain)| pieces["response"] == *plain)
             );
         }
         let one = plain[2].to_string();

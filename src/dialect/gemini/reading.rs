@@ -1,13 +1,13 @@
-//! Reads usage from Google's answers, in an envelope or out of it.
+//! Reads usage from Google's answers, with or without envelope.
 //!
-//! Facts this rests on (the Gemini API's reference): figures are cumulative, and come with every piece of a
-//! stream; `promptTokenCount` counts what came out of a cache too, but not what tools put in;
-//! `candidatesTokenCount` does not count the thoughts. A candidate that is whole says why it stopped, and a
-//! prompt that is refused says so in place of candidates.
+//! Source: the Gemini API's reference. Figures are cumulative and part of every piece of a stream.
+//! `promptTokenCount` includes cached tokens but not those added by tools; `candidatesTokenCount` excludes
+//! thoughts. A complete candidate has a finish reason; a refused prompt has a block reason in place of
+//! candidates.
 
 use serde_json::Value;
 
-use crate::dialect::meter::reading::{Reading, Rule, Seen};
+use crate::dialect::meter::reading::{AnswerFacts, Reading, Rule};
 use crate::dialect::meter::shape::{Field, Shape};
 use crate::model::charge::{Extras, Item};
 use crate::model::usage::Tokens;
@@ -15,10 +15,10 @@ use crate::model::usage::Tokens;
 pub(crate) static GENERATE: Reading = Reading::new(
     &[
         Rule::value(&["usageMetadata"], usage),
-        Rule::value(&["modelVersion"], Seen::model),
-        Rule::value(&["responseId"], Seen::message_id),
-        Rule::value(&["candidates", "finishReason"], Seen::stop_reason),
-        Rule::value(&["promptFeedback", "blockReason"], Seen::stop_reason),
+        Rule::value(&["modelVersion"], AnswerFacts::model),
+        Rule::value(&["responseId"], AnswerFacts::message_id),
+        Rule::value(&["candidates", "finishReason"], AnswerFacts::stop_reason),
+        Rule::value(&["promptFeedback", "blockReason"], AnswerFacts::stop_reason),
         Rule::content(&["candidates", "content", "parts"]),
         Rule::value(&["candidates", "groundingMetadata", "webSearchQueries"], queries),
         Rule::value(
@@ -33,12 +33,18 @@ pub(crate) static GENERATE: Reading = Reading::new(
             &["candidates", "groundingMetadata", "groundingChunks", "web"],
             cited,
         ),
-        Rule::value(&["error"], Seen::error),
+        Rule::value(&["error"], AnswerFacts::error),
         Rule::value(&["response", "usageMetadata"], usage),
-        Rule::value(&["response", "modelVersion"], Seen::model),
-        Rule::value(&["response", "responseId"], Seen::message_id),
-        Rule::value(&["response", "candidates", "finishReason"], Seen::stop_reason),
-        Rule::value(&["response", "promptFeedback", "blockReason"], Seen::stop_reason),
+        Rule::value(&["response", "modelVersion"], AnswerFacts::model),
+        Rule::value(&["response", "responseId"], AnswerFacts::message_id),
+        Rule::value(
+            &["response", "candidates", "finishReason"],
+            AnswerFacts::stop_reason,
+        ),
+        Rule::value(
+            &["response", "promptFeedback", "blockReason"],
+            AnswerFacts::stop_reason,
+        ),
         Rule::content(&["response", "candidates", "content", "parts"]),
         Rule::value(
             &["response", "candidates", "groundingMetadata", "webSearchQueries"],
@@ -77,7 +83,7 @@ pub(crate) static GENERATE: Reading = Reading::new(
     false,
 );
 
-/// Fields of `usageMetadata` that are read here, or repeat what is.
+/// Fields of `usageMetadata` that are read here, or repeat those.
 static USAGE: Shape = Shape(&[
     ("promptTokenCount", Field::Any),
     ("cachedContentTokenCount", Field::Any),
@@ -89,7 +95,7 @@ static USAGE: Shape = Shape(&[
     ("cacheTokensDetails", Field::Inner(&PART)),
     ("candidatesTokensDetails", Field::Inner(&PART)),
     ("toolUsePromptTokensDetails", Field::Inner(&PART)),
-    // What it names is charged as the model's standard, as Vertex does for on-demand and provisioned calls.
+    // Its values are charged at the model's standard price, as Vertex does for on-demand and provisioned calls.
     (
         "trafficType",
         Field::Words(&["ON_DEMAND", "PROVISIONED_THROUGHPUT", "TRAFFIC_TYPE_UNSPECIFIED"]),
@@ -108,26 +114,26 @@ static PART: Shape = Shape(&[
     ("tokenCount", Field::Any),
 ]);
 
-/// Google searches: charged by the query, or by the prompt, as the model has it.
-fn queries(seen: &mut Seen, value: &Value) {
+/// Google searches: charged by query or by prompt, depending on the model.
+fn queries(seen: &mut AnswerFacts, value: &Value) {
     seen.hosted().queries(value);
 }
 
-fn maps(seen: &mut Seen, _: &Value) {
+fn maps(seen: &mut AnswerFacts, _: &Value) {
     seen.hosted().looked_at_maps();
 }
 
-/// The answer cites a page of the web, so there was a search, whether or not its queries are named.
-fn cited(seen: &mut Seen, _: &Value) {
+/// The answer cites a web page, so there was a search even if its queries are missing.
+fn cited(seen: &mut AnswerFacts, _: &Value) {
     seen.hosted().cited();
 }
 
-fn usage(seen: &mut Seen, usage: &Value) {
+fn usage(seen: &mut AnswerFacts, usage: &Value) {
     if !usage.is_object() {
         return;
     }
     seen.doubtful |= !USAGE.covers(usage);
-    // Without the kinds, all of the output may be images. A stream may name them in its last piece alone.
+    // Without the kinds, all of the output may be images. A stream may send them only in its last piece.
     let undivided = |details: Option<&Value>| details.and_then(Value::as_array).is_none_or(Vec::is_empty);
     seen.terms.undivided_output =
         undivided(usage.get("candidatesTokensDetails")) && seen.terms.extras.get(Item::OutputImage) == 0;
@@ -137,7 +143,7 @@ fn usage(seen: &mut Seen, usage: &Value) {
     let tools = figure("toolUsePromptTokenCount");
     let output = figure("candidatesTokenCount") + figure("thoughtsTokenCount");
     let before = seen.tokens.unwrap_or_default();
-    // Cumulative figures do not fall: a piece that names fewer says less, not otherwise.
+    // Cumulative figures do not fall: a piece with fewer figures is only less complete.
     seen.tokens = Some(Tokens {
         input: before.input.max(prompt - read + tools),
         output: before.output.max(output),
@@ -147,9 +153,9 @@ fn usage(seen: &mut Seen, usage: &Value) {
     kinds(seen, usage);
 }
 
-/// Tokens by kind (`AUDIO`, `IMAGE`, `VIDEO`), which are part of the figures above; those of the prompt have the
-/// cached ones in them. Most calls have text alone: each list is gone through once.
-fn kinds(seen: &mut Seen, usage: &Value) {
+/// Tokens by kind (`AUDIO`, `IMAGE`, `VIDEO`), which the figures above include; those of the prompt include
+/// cached ones. Each list is scanned only once, because most calls have only text.
+fn kinds(seen: &mut AnswerFacts, usage: &Value) {
     let mut used = Extras::default();
     for (list, audio, image, video) in [
         (
@@ -164,7 +170,7 @@ fn kinds(seen: &mut Seen, usage: &Value) {
             Item::InputImage,
             Item::InputVideo,
         ),
-        // Other kinds have the price of text in a cache.
+        // Other kinds cost the same as text in a cache.
         (
             "cacheTokensDetails",
             Item::CachedAudio,

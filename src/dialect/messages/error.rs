@@ -1,4 +1,4 @@
-//! The relay's own errors as clients of the Messages API expect them.
+//! The relay's errors for clients of the Messages API.
 //!
 //! Source: Anthropic's page "Errors".
 

@@ -1,20 +1,20 @@
-//! A message of Anthropic's, whole or as the events of a stream: each made of the other, for a client that asked
-//! for the form that its provider did not send.
+//! Converts Anthropic's messages between a whole message and the events of a stream, for a client that asked for
+//! another form than its provider sent.
 //!
-//! Source: Anthropic's reference of the Messages API and of its streaming. Blocks and deltas that are not known
-//! here are carried whole.
+//! Source: Anthropic's reference of the Messages API and of its streaming. Unknown blocks and deltas are
+//! forwarded unchanged.
 
 use serde_json::{Map, Value, json};
 
 use crate::dialect::body::mended;
 use crate::dialect::wire::events::{Lines, named};
 
-/// The events of a whole message; or why there are none.
+/// Converts a whole message into events.
 pub(crate) fn streamed(message: &[u8]) -> Result<Vec<u8>, String> {
     let mut message: Value = serde_json::from_slice(&mended(message))
         .map_err(|_| "the provider's message cannot be read".to_owned())?;
     if message.get("type").is_some_and(|kind| kind != "message") {
-        return Err("the provider's answer is no message".to_owned());
+        return Err("the provider's answer is not a message".to_owned());
     }
     let Some(Value::Array(content)) = message.get_mut("content").map(Value::take) else {
         return Err("the provider's message has no content".to_owned());
@@ -60,7 +60,7 @@ pub(crate) fn streamed(message: &[u8]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// A block as it begins in a stream, and what is added to it then.
+/// A block's opening in a stream, and its deltas.
 fn opened(mut block: Value) -> (Value, Vec<Value>) {
     let mut deltas = Vec::new();
     let mut take = |member: &str, left: Value| {
@@ -86,7 +86,7 @@ fn opened(mut block: Value) -> (Value, Vec<Value>) {
     (block, deltas)
 }
 
-/// The whole message of a stream's events; or why there is none.
+/// Converts a stream's events into a whole message.
 pub(crate) fn whole(events: &[u8]) -> Result<Vec<u8>, String> {
     let mut folded = FoldedMessage::default();
     let mut lines = Lines::default();
@@ -105,12 +105,12 @@ pub(crate) fn whole(events: &[u8]) -> Result<Vec<u8>, String> {
     Ok(message.to_string().into_bytes())
 }
 
-/// The message as far as the events have built it.
+/// A message being built from events.
 #[derive(Default)]
 struct FoldedMessage {
     message: Option<Value>,
     content: Vec<Value>,
-    /// The input of the block under way, as text.
+    /// The input of the open block, as text.
     input: String,
     is_over: bool,
     error: Option<Value>,
@@ -130,7 +130,7 @@ impl FoldedMessage {
             }
             "content_block_delta" => self.delta(take("delta")),
             "content_block_stop" => {
-                // The text is JSON of its own, whole only now: its escapes were no escapes of the event.
+                // The text is JSON of its own, complete only now; its escapes are not those of the events.
                 let input = serde_json::from_slice(&mended(self.input.as_bytes()));
                 if let (Some(block), Ok(input)) = (self.content.last_mut(), input) {
                     put(block, "input", input);

@@ -1,21 +1,20 @@
-//! Learns what an Anthropic JSON answer tells about usage, as its bytes pass.
+//! Reads usage from an Anthropic JSON answer as its bytes pass.
 //!
-//! The body is one object; a few of its values are of interest and small. The tap walks along the top
-//! level, holds those values (up to [`CAPTURE_BYTES`] each), and steps over all others: through the
-//! strings, which are most of an answer, from quote to quote. A body that is not an object, or is broken,
-//! teaches it nothing from there on. It is not a validator.
+//! The body is one object with a few small values of interest. The reader scans the top level, captures those
+//! values (up to [`CAPTURE_BYTES`] each), and skips all others, strings from quote to quote. It is not a
+//! validator: if the body is not an object, or is broken, it reads nothing further.
 
 use serde_json::Value;
 
 use super::usage::Tally;
 use crate::dialect::meter::count::count;
-use crate::dialect::meter::{Measured, ProviderError, bounded, guess};
+use crate::dialect::meter::{Measurement, ProviderError, bounded, guess};
 use crate::model::usage::Quality;
 
-/// A value of interest that is longer is given up.
+/// Maximum size of a captured value; longer ones are ignored.
 pub const CAPTURE_BYTES: usize = 64 << 10;
 
-/// Longer than any key of interest.
+/// Longer than every key of interest.
 const KEY_BYTES: usize = 24;
 
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub struct JsonTap {
     /// Inside a string: the last byte was a backslash.
     escaped: bool,
     key: [u8; KEY_BYTES],
-    /// Length of the key, which may be more than is held of it.
+    /// Length of the key, which may exceed the part held.
     key_len: usize,
     want: Want,
     capture: Vec<u8>,
@@ -37,52 +36,52 @@ pub struct JsonTap {
     counted: Option<u64>,
     /// Bytes of the value of `content`.
     content: u64,
-    /// Results of web searches in there.
+    /// Number of web search results in it.
     searches: u64,
-    /// The last text of a block was the name of its type.
+    /// The last text of a block was the key `type`.
     after_type: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The object has not begun.
+    /// Before the object.
     Before,
-    /// Between two members: a key, a comma or the end follows.
+    /// Between two members: a key, a comma or the end is expected.
     Between,
     Key,
     Colon,
-    /// The value's first byte follows.
+    /// The value's first byte is expected.
     Value,
     String,
     /// A number, `true`, `false` or `null`.
     Scalar,
-    /// Inside an object or list, so many levels deep.
+    /// Inside an object or list, at this depth.
     Nested {
         depth: u32,
     },
-    /// A string in there.
+    /// Inside a string there.
     NestedString {
         depth: u32,
     },
     /// The object is closed.
     Done,
-    /// No object, or no JSON.
+    /// Not an object, or not JSON.
     Dead,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Want {
     Nothing,
-    /// Its length only.
+    /// Only its length.
     Content,
     Usage,
     Model,
     Id,
     StopReason,
     Error,
-    /// Where the provider ran code for the call.
+    /// The container in which the provider ran code.
     Container,
-    /// The answer to a token count.
+    /// The result of a token count.
     InputTokens,
 }
 
@@ -146,7 +145,7 @@ impl JsonTap {
                         tail
                     } else {
                         self.begin_value(byte);
-                        // A scalar's first byte is read as part of it.
+                        // A scalar's first byte belongs to its text.
                         if self.state == State::Scalar { rest } else { tail }
                     }
                 }
@@ -171,9 +170,9 @@ impl JsonTap {
         self.state == State::Done
     }
 
-    /// See [`crate::dialect::meter`] for how the quality is decided. Here the usage is the final one if it is there
-    /// at all, and an error body means that nothing is billed.
-    pub fn finish(mut self, complete: bool) -> Measured {
+    /// See [`crate::dialect::meter`] for the quality. Usage in a JSON answer is always final, and an error body
+    /// means that nothing is billed.
+    pub fn finish(mut self, complete: bool) -> Measurement {
         self.tally.shows_searches(self.searches);
         let mut tokens = self.tally.tokens();
         let hollow = tokens.output == 0 && self.content > EMPTY_CONTENT;
@@ -192,7 +191,7 @@ impl JsonTap {
                 Quality::Partial
             }
         };
-        Measured {
+        Measurement {
             reasoning: None,
             model: self.model,
             message_id: self.message_id,
@@ -205,7 +204,7 @@ impl JsonTap {
         }
     }
 
-    /// Steps through a string to its closing quote; gives back what follows it.
+    /// Skips a string up to its closing quote; returns the rest.
     fn string<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut at = 0;
         if self.escaped {
@@ -267,12 +266,12 @@ impl JsonTap {
         }
     }
 
-    /// Whether a key or text of a block, or of an object in it, is under way.
+    /// Whether a key or text of a block, or of an object in it, is being read.
     fn is_block_text(&self) -> bool {
         self.want == Want::Content && matches!(self.state, State::NestedString { depth: 2 | 3 })
     }
 
-    /// Such a text has ended, with its closing quote.
+    /// Called at the end of such a text, including its closing quote.
     fn block_text(&mut self, depth: u32) {
         if !self.is_block_text() {
             return;
@@ -381,10 +380,10 @@ impl JsonTap {
     }
 }
 
-/// With its closing quote.
+/// Including its closing quote.
 const ERROR_TYPE: &[u8] = b"web_search_tool_result_error\"";
 
-/// `[]`, or a block of text with nothing in it.
+/// Size of `[]`, or of an empty text block.
 const EMPTY_CONTENT: u64 = 40;
 
 #[cfg(test)]

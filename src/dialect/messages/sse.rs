@@ -1,10 +1,10 @@
-//! Learns what an Anthropic event stream tells about usage, as its bytes pass.
+//! Reads usage from an Anthropic event stream as its bytes pass.
 //!
-//! Lines may be cut anywhere by the network, even inside a character. Almost all lines of a stream are deltas of
-//! text. They are recognised by their first bytes and skipped to their end without being held or parsed; only the few
-//! lines that name usage or an error are captured (up to [`CAPTURE_BYTES`]) and read as JSON.
+//! The network may cut lines anywhere, even inside a character. Almost all lines are text deltas, which are
+//! recognised by their first bytes and skipped without being held or parsed. Only the few lines with usage or an
+//! error are captured (up to [`CAPTURE_BYTES`]) and parsed as JSON.
 //!
-//! Source: Anthropic's page "Streaming messages"; the API pads an event's data with blanks before its last brace
+//! Source: Anthropic's page "Streaming messages"; the API pads an event's data with spaces before its last brace
 //! (`tests/fixtures/anthropic/text.sse`).
 
 mod line;
@@ -16,11 +16,11 @@ use serde_json::value::RawValue;
 use self::line::{ENVELOPE, HEAD_BYTES, Kind, Verdict, classify};
 
 use super::usage::Tally;
-use crate::dialect::meter::{Last, Measured, ProviderError, bounded, guess};
+use crate::dialect::meter::{LastEvent, Measurement, ProviderError, bounded, guess};
 use crate::dialect::wire::lines::Splitter;
 use crate::model::usage::Quality;
 
-/// A line of interest that is longer is given up. Real ones have about a thousand bytes.
+/// Maximum size of a captured line; longer ones are ignored. Real ones have about a thousand bytes.
 pub const CAPTURE_BYTES: usize = 1 << 20;
 
 /// Capacity kept for the next capture.
@@ -33,28 +33,28 @@ pub struct SseTap {
     head: [u8; HEAD_BYTES],
     head_len: usize,
     splitter: Splitter,
-    /// The last line was empty, or none has begun.
+    /// The last line was empty, or there was none yet.
     between: bool,
-    /// The kind that the current event's `event:` line named.
+    /// The kind named by the current event's `event:` line.
     event: Kind,
-    /// Data of interest that is not read yet: a line still under way, or JSON spread over several lines.
+    /// Captured data that is not parsed yet: an incomplete line, or JSON over several lines.
     capture: Vec<u8>,
-    /// The event's data was too long to keep.
+    /// The event's data was too long to capture.
     gave_up: bool,
-    /// The event under way has begun, and its data is not known to be whole.
+    /// The current event's data is not known to be complete.
     unfinished: bool,
-    /// The line under way is one of data.
+    /// The current line is data.
     is_data: bool,
     seen: StreamFacts,
 }
 
-/// The facts that the stream has reported so far.
+/// The facts read from the stream so far.
 #[derive(Debug, Default)]
 struct StreamFacts {
     began: bool,
     started: bool,
     stopped: bool,
-    /// Usage came with a stop reason: it is the provider's last word.
+    /// Usage came with a stop reason, so it is final.
     closed: bool,
     /// Usage came after the start.
     updated: bool,
@@ -65,7 +65,7 @@ struct StreamFacts {
     error: Option<ProviderError>,
     /// Bytes of generated content in deltas.
     content: u64,
-    /// Results of web searches.
+    /// Number of web search results.
     searches: u64,
 }
 
@@ -78,7 +78,7 @@ enum Line {
     Capture {
         first: bool,
     },
-    /// A delta, of which so many more bytes are envelope.
+    /// A delta whose envelope has this many bytes left.
     Delta {
         envelope: u64,
     },
@@ -111,8 +111,8 @@ impl SseTap {
         }
     }
 
-    /// By the provider's own word: its last event, its reason to stop (some servers send nothing after
-    /// that), or its error.
+    /// Whether the provider announced the end: by its last event, a stop reason (some servers send nothing after
+    /// it), or an error.
     pub fn ended(&self) -> bool {
         self.seen.stopped || self.seen.stop_reason.is_some() || self.seen.error.is_some()
     }
@@ -122,30 +122,34 @@ impl SseTap {
     }
 
     /// See [`Meter::close`](crate::dialect::meter::Meter::close).
-    pub fn close(&mut self) -> Last {
+    pub fn close(&mut self) -> LastEvent {
         let held = self.head.get(..self.head_len).unwrap_or_default();
         if !held.is_empty() {
-            // A line too short to be classified: a comment, or a field of which nothing is known.
+            // A line too short to be classified: a comment or an unknown field.
             let data = held.strip_prefix(b"data:");
             let is_whole = held.starts_with(b":") && !self.unfinished || data.is_some_and(is_json);
-            return if is_whole { Last::Whole } else { Last::Cut };
+            return if is_whole {
+                LastEvent::Whole
+            } else {
+                LastEvent::Cut
+            };
         }
         if !self.unfinished {
-            return Last::Whole;
+            return LastEvent::Whole;
         }
         if self.capture.is_empty() || !is_json(&self.capture) {
-            return Last::Cut;
+            return LastEvent::Cut;
         }
         self.seen.read(&self.capture, self.event);
         self.capture.clear();
         self.line = Line::Skip;
         self.unfinished = false;
-        Last::Whole
+        LastEvent::Whole
     }
 
-    /// See [`crate::dialect::meter`] for how the quality is decided.
-    pub fn finish(mut self, complete: bool) -> Measured {
-        // A last line without its end still counts, if it is whole.
+    /// See [`crate::dialect::meter`] for the quality.
+    pub fn finish(mut self, complete: bool) -> Measurement {
+        // A complete last line counts even without its line end.
         if self.line != Line::Start || self.head_len > 0 {
             self.part(&[], true);
         }
@@ -153,7 +157,7 @@ impl SseTap {
         self.seen.measure(complete)
     }
 
-    /// Bytes of one line; `ends`: they are its last.
+    /// Takes bytes of one line; `ends`: they are its last.
     #[inline]
     fn part(&mut self, part: &[u8], ends: bool) {
         match self.line {
@@ -163,13 +167,13 @@ impl SseTap {
             Line::Delta { envelope } => self.line = self.seen.delta(part.len() as u64, envelope),
         }
         if ends {
-            // JSON in one line is whole now, and known before the event's closing line. JSON over several
-            // lines is read once, at the event's end: trying at each line would cost the square of them.
+            // JSON in one line is complete now, before the event's closing line. JSON over several lines is
+            // parsed once at the event's end, because trying at each line would take quadratic time.
             if self.line == (Line::Capture { first: true }) && self.seen.read(&self.capture, self.event) {
                 self.capture.clear();
                 self.line = Line::Skip;
             }
-            // Data that is not held counts as whole with its line.
+            // Data that is not captured counts as complete with its line.
             if self.is_data && (self.gave_up || !matches!(self.line, Line::Capture { .. })) {
                 self.unfinished = false;
             }
@@ -177,12 +181,12 @@ impl SseTap {
         }
     }
 
-    /// Classifies a line by its first bytes, those seen earlier included.
+    /// Classifies a line by its first bytes, including those seen earlier.
     #[inline]
     fn begin(&mut self, part: &[u8], ends: bool) {
         if self.head_len == 0 {
-            // Usually the whole line is here. No more of it is looked at than would be held of a cut one,
-            // so that the cuts make no difference.
+            // Usually the whole line is available. Only as much is examined as would be held of a cut line, so
+            // that cuts make no difference.
             let head = part.get(..HEAD_BYTES).unwrap_or(part);
             match classify(head, ends || head.len() == HEAD_BYTES, self.event) {
                 Verdict::Wait => self.hold(part),
@@ -205,7 +209,7 @@ impl SseTap {
                 self.head_len = 0;
                 self.enter(&verdict, held, ends && rest.is_empty());
                 if !rest.is_empty() {
-                    // The line is classified now, so this goes one level deep.
+                    // The line is classified now, so this recurses only once.
                     self.part(rest, false);
                 }
             }
@@ -219,7 +223,7 @@ impl SseTap {
         }
     }
 
-    /// Acts on what a line turned out to be; `line` is all that has come of it.
+    /// Acts on a line's classification; `line`: all its bytes so far.
     #[inline]
     fn enter(&mut self, verdict: &Verdict, line: &[u8], ends: bool) {
         if line.is_empty() {
@@ -254,11 +258,11 @@ impl SseTap {
                     Kind::Idle | Kind::ContentStart => {}
                     Kind::SearchResult => self.seen.searches += 1,
                     Kind::ContentDelta => self.line = self.seen.delta(payload.len() as u64, envelope),
-                    // Whole and here: read where it lies.
+                    // Complete: parsed in place.
                     _ if ends && payload.len() <= CAPTURE_BYTES && self.seen.read(payload, self.event) => {}
                     _ => {
                         self.keep(payload);
-                        // A whole line has been tried already.
+                        // A complete line has been tried already.
                         self.line = Line::Capture { first: !ends };
                     }
                 }
@@ -278,14 +282,14 @@ impl SseTap {
         self.capture.extend_from_slice(part);
     }
 
-    /// An empty line ends the event.
+    /// Ends the event at an empty line.
     fn dispatch(&mut self) {
         self.between = true;
         self.gave_up = false;
         self.unfinished = false;
         if !self.capture.is_empty() {
             if !self.seen.read(&self.capture, self.event) && self.event == Kind::Error {
-                // Not JSON, but said to be an error.
+                // Not JSON, but its event is named an error.
                 let text = String::from_utf8_lossy(self.capture.get(..4_000).unwrap_or(&self.capture));
                 self.seen
                     .error
@@ -303,7 +307,7 @@ fn is_json(text: &[u8]) -> bool {
 }
 
 impl StreamFacts {
-    /// Counts bytes of a delta, less what is left of its envelope.
+    /// Counts a delta's bytes minus the rest of its envelope.
     #[inline]
     fn delta(&mut self, bytes: u64, envelope: u64) -> Line {
         self.content = self.content.saturating_add(bytes.saturating_sub(envelope));
@@ -312,7 +316,8 @@ impl StreamFacts {
         }
     }
 
-    /// Reads one event's data; false if it is not a JSON object. `event_line`: the event's name, from the line before.
+    /// Parses one event's data; false if it is not a JSON object. `event_line`: the name from the event's
+    /// `event:` line.
     fn read(&mut self, data: &[u8], event_line: Kind) -> bool {
         #[derive(Deserialize)]
         struct Event<'a> {
@@ -385,14 +390,14 @@ impl StreamFacts {
                 }
             }
             Kind::MessageStop => self.stopped = true,
-            // Its first key was not the type, so it was read whole.
+            // Its first key was not the type, so it was captured.
             Kind::ContentDelta => {
                 self.delta(data.len() as u64, ENVELOPE);
             }
             Kind::Error | Kind::Unknown => {
                 self.stopped |= event_line == Kind::MessageStop;
                 let error = ProviderError::read(&event.error).or_else(|| {
-                    // The error itself, without the usual wrapping.
+                    // The error itself, without the usual wrapper.
                     let bare = || {
                         serde_json::from_slice(data)
                             .ok()
@@ -409,12 +414,12 @@ impl StreamFacts {
         true
     }
 
-    fn measure(mut self, complete: bool) -> Measured {
+    fn measure(mut self, complete: bool) -> Measurement {
         self.tally.shows_searches(self.searches);
         let mut tokens = self.tally.tokens();
         let refused = self.error.is_some() && !self.started;
         let whole = self.error.is_none() && (self.stopped || (complete && self.stop_reason.is_some()));
-        // Servers that name no output while they send some mean "not counted".
+        // Servers that send content but no output count mean "not counted".
         let hollow = tokens.output == 0 && self.content > 0;
         let quality = if !hollow && (self.closed || refused || (whole && self.updated)) {
             Quality::Exact
@@ -430,7 +435,7 @@ impl StreamFacts {
             Quality::Exact if self.tally.doubtful() => Quality::Estimated,
             quality => quality,
         };
-        Measured {
+        Measurement {
             reasoning: None,
             model: self.model,
             message_id: self.message_id,

@@ -1,12 +1,12 @@
-//! Anthropic's `usage` object, and how its figures add up to ours.
+//! Anthropic's `usage` object, converted to our token classes.
 //!
-//! Facts this rests on (Anthropic's API reference): figures are cumulative, so a later one replaces an
-//! earlier one; `input_tokens` counts neither cache writes nor reads; `cache_creation` splits
-//! `cache_creation_input_tokens` by lifetime; with compaction or an advisor the top-level figures leave
-//! those passes out, and `iterations` lists every pass; `speed` and `inference_geo` say what multiplies
-//! the price; `server_tool_use` counts the calls of tools that the provider ran. Servers that only imitate the protocol leave fields out, send `null`, or write whole numbers
-//! as floats: whatever is not a count is read as not named. Some fill in zeros at the end for what they
-//! named at the start, so a zero never replaces a figure: cumulative ones do not fall.
+//! Source: Anthropic's API reference. Figures are cumulative, so a later one replaces an earlier one.
+//! `input_tokens` excludes cache writes and reads. `cache_creation` splits `cache_creation_input_tokens` by
+//! lifetime. With compaction or an advisor the top-level figures exclude those passes, and `iterations` lists
+//! every pass. `speed` and `inference_geo` determine price multipliers. `server_tool_use` counts calls of
+//! provider-run tools. Servers that imitate the protocol omit fields, send `null`, or write integers as floats:
+//! values that are not a count are treated as missing. Some send zeros at the end for figures that they sent at
+//! the start, so a zero never replaces a figure.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ use crate::model::usage::Tokens;
 
 use crate::dialect::meter::shape::{Field, Shape};
 
-/// Fields of `usage` that are read here, or have no price beside the tokens.
+/// Fields of `usage` that are read here, or have no separate price.
 static USAGE: Shape = Shape(&[
     ("input_tokens", Field::Any),
     ("output_tokens", Field::Any),
@@ -28,9 +28,9 @@ static USAGE: Shape = Shape(&[
     ("service_tier", Field::Words(&["standard", "priority", "batch"])),
     ("speed", Field::Words(&["standard", "fast"])),
     ("inference_geo", Field::Any),
-    // Checked pass by pass.
+    // Each pass is checked separately.
     ("iterations", Field::Any),
-    // Parts of the output.
+    // Included in the output.
     ("output_tokens_details", Field::Inner(&OUTPUT_DETAILS)),
 ]);
 
@@ -39,7 +39,7 @@ static CACHE_CREATION: Shape = Shape(&[
     ("ephemeral_1h_input_tokens", Field::Any),
 ]);
 
-/// Fetched pages are free beside their tokens.
+/// Fetched pages cost only their tokens.
 static SERVER_TOOL_USE: Shape = Shape(&[
     ("web_search_requests", Field::Any),
     ("web_fetch_requests", Field::Any),
@@ -59,7 +59,7 @@ static PASS: Shape = Shape(&[
     ("output_tokens_details", Field::Inner(&OUTPUT_DETAILS)),
 ]);
 
-/// A call's usage so far: the last report of each figure.
+/// A call's usage so far: the last value of each figure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     top: Figures,
@@ -79,7 +79,7 @@ struct Figures {
 }
 
 impl Tally {
-    /// Takes over what `usage` names.
+    /// Takes the figures in `usage`.
     pub fn take(&mut self, usage: &Value) {
         self.doubtful |= self.top.take(usage) | !USAGE.covers(usage);
         if let Some(tools) = usage.get("server_tool_use") {
@@ -88,13 +88,13 @@ impl Tally {
             if let Some(searches) = used("web_search_requests") {
                 extras.raise(Item::WebSearch, searches);
             }
-            // All of a call's code runs in one container, which is what is charged.
+            // All of a call's code runs in one container, which is charged once.
             if let Some(runs) = used("code_execution_requests") {
                 extras.raise(Item::CodeSession, runs.min(1));
             }
         }
         if let Some(tier) = usage.get("service_tier").and_then(Value::as_str) {
-            // Names are short; a long one is nobody's tier.
+            // A long text is not a real tier.
             self.terms.tier = (tier.len() <= 32).then(|| tier.to_owned());
         }
         if let Some(speed) = usage.get("speed").and_then(Value::as_str) {
@@ -118,7 +118,7 @@ impl Tally {
         for pass in passes {
             let mut figures = Figures::default();
             self.doubtful |= figures.take(pass) | !PASS.covers(pass);
-            // An advisor's pass is another model's, at its prices.
+            // An advisor's pass runs on another model at its prices.
             let kind = pass.get("type").and_then(Value::as_str);
             self.doubtful |= !matches!(kind, None | Some("message" | "compaction"));
             let tokens = figures.tokens();
@@ -131,18 +131,18 @@ impl Tally {
         self.terms.longest_prompt = (passes.len() > 1).then_some(longest);
     }
 
-    /// Whether the provider named any figure.
+    /// Whether the provider sent any figure.
     pub fn any(&self) -> bool {
         self.top != Figures::default()
     }
 
-    /// Code ran in a container of the provider's. Its time is charged, and `usage` may not count it.
+    /// Records that code ran in a container of the provider. Its time is charged, and `usage` may not count it.
     pub fn ran_code(&mut self) {
         self.terms.extras.raise(Item::CodeSession, 1);
     }
 
-    /// The answer shows the results of so many searches of the web. `usage` counts them as well; what it leaves out
-    /// was charged or not, nobody here knows. Searches that failed are free.
+    /// Records the number of search results shown in the answer. `usage` counts searches as well; if its count is
+    /// lower, it is unknown whether the others were charged. Failed searches are free.
     pub fn shows_searches(&mut self, shown: u64) {
         let shown = shown.min(MOST_TOKENS);
         if shown > self.terms.extras.get(Item::WebSearch) {
@@ -151,15 +151,15 @@ impl Tally {
         }
     }
 
-    /// Whether a figure cannot be true, is of a kind not known here, or has another model's price.
+    /// Whether a figure is impossible, of an unknown kind, or priced for another model.
     pub fn doubtful(&self) -> bool {
         self.doubtful
     }
 
     pub fn tokens(&self) -> Tokens {
         let top = self.top.tokens();
-        // Where the passes are listed they hold all the call used. The larger figure counts, so that a
-        // list which leaves something out does no harm.
+        // If passes are listed, they contain the whole usage. The larger figure counts, in case the list is
+        // incomplete.
         self.passes.map_or(top, |passes| each(&top, &passes, u64::max))
     }
 
@@ -169,7 +169,7 @@ impl Tally {
 }
 
 impl Figures {
-    /// Takes over what is named; tells whether something had to be cut.
+    /// Takes the figures; returns whether one was limited.
     fn take(&mut self, usage: &Value) -> bool {
         let mut cut = false;
         let mut named = |figure: &mut Option<u64>, value: Option<&Value>| {
@@ -194,8 +194,8 @@ impl Figures {
     fn tokens(&self) -> Tokens {
         let five = self.written_5m.unwrap_or_default();
         let hour = self.written_1h.unwrap_or_default();
-        // What the split does not cover was written for the shorter, cheaper time: a provider that names
-        // only the total knows no other.
+        // Cache writes beyond the split count as the shorter, cheaper kind: a provider that sends only the total
+        // has no other.
         let uncovered = self.written.unwrap_or_default().saturating_sub(five + hour);
         Tokens {
             input: self.input.unwrap_or_default(),

@@ -1,6 +1,6 @@
-//! Which session a Claude client's call belongs to.
+//! Finds the session of a Claude client's call.
 //!
-//! Source: measured with Claude Code 2.1.197 and 2.1.330; the older form as claude-relay-service reads it.
+//! Source: measured with Claude Code 2.1.197 and 2.1.330; the older form as in claude-relay-service.
 
 use std::borrow::Cow;
 
@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use crate::dialect::body::mended;
 
-/// The client's session id from the raw value of `metadata`, if its `user_id` names one. Claude Code
-/// writes the `user_id` as a JSON text with a `session_id` (2.1 and later), and wrote
-/// `user_<hash>_account_<uuid>_session_<uuid>` before.
+/// The client's session id in the raw value of `metadata`, if its `user_id` contains one. Claude Code writes the
+/// `user_id` as JSON text with a `session_id` (2.1 and later), and before as
+/// `user_<hash>_account_<uuid>_session_<uuid>`.
 pub fn session_id(metadata: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Metadata<'a> {

@@ -1,9 +1,9 @@
 //! For tests of all protocols: a stream whose connection closes at any byte of it.
 
-use super::{Last, Meter};
+use super::{LastEvent, Meter};
 
-/// Asserts of every beginning of this stream that it counts as a whole one exactly if its last event is whole
-/// and `ends` is in it.
+/// Asserts for every prefix of this stream that it counts as complete exactly if its last event is complete and
+/// it contains `ends`.
 pub(crate) fn each(stream: &str, ends: &str, meter: impl Fn() -> Meter) {
     for end in 0..=stream.len() {
         let Some(sent) = stream.get(..end) else { continue };
@@ -12,7 +12,7 @@ pub(crate) fn each(stream: &str, ends: &str, meter: impl Fn() -> Meter) {
             for piece in sent.as_bytes().chunks(sent.len().div_ceil(pieces).max(1)) {
                 meter.feed(piece);
             }
-            let is_whole = meter.close() == Last::Whole;
+            let is_whole = meter.close() == LastEvent::Whole;
             let well = is_whole && meter.ended();
             let expected = is_between_events(sent) && sent.contains(ends);
             assert_eq!(well, expected, "{:?}", sent.get(sent.len().saturating_sub(60)..));

@@ -1,13 +1,12 @@
-//! Tools that the provider ran for a call, as its answer tells of them: each has a price of its own.
+//! Provider-run tools reported in an answer, each with its own price.
 //!
-//! OpenAI's Responses list what was done item by item, in the whole answer and once more as a stream's items
-//! are done; some backends leave the list out at the end of a stream. What was listed and what passed are
-//! counted apart, and the larger counts. `tool_usage` counts some of it, and its word goes before a count of
-//! items. Only searches are charged: opening a page and looking into it are items of the same type.
-//! Google names the queries that it searched for, in every piece or in the last; each counts once.
+//! OpenAI's Responses list items in the whole answer, and in a stream also one by one; some backends omit the
+//! list at the end of a stream. Both are counted separately, and the larger count applies. `tool_usage` counts
+//! some of them and takes precedence. Only searches are charged, but opening a page is an item of the same type.
+//! Google lists its search queries, in every piece or in the last; each distinct query counts once.
 //!
-//! Sources: OpenAI's pages "Web search", "File search", "Code interpreter" and "Pricing"; Google's pages "Grounding with
-//! Google Search" and "Gemini Developer API pricing".
+//! Sources: OpenAI's pages "Web search", "File search", "Code interpreter" and "Pricing"; Google's pages
+//! "Grounding with Google Search" and "Gemini Developer API pricing".
 
 use serde_json::Value;
 
@@ -15,10 +14,10 @@ use crate::dialect::meter::count::{MOST_TOKENS, count};
 use crate::model::charge::Item;
 use crate::model::price::Terms;
 
-/// The most containers and queries that are distinguished in one answer.
+/// Maximum number of distinct containers and queries per answer.
 const MOST_DISTINCT: usize = 1_000;
 
-/// Types of items that cost nothing beside their tokens, though their names end like those that do.
+/// Item types that cost only their tokens, although their names look like those that cost more.
 const FREE: [&str; 7] = [
     "function_call",
     "custom_tool_call",
@@ -32,15 +31,15 @@ const FREE: [&str; 7] = [
 /// The counts so far.
 #[derive(Debug, Default)]
 pub struct HostedCalls {
-    /// Of the item that the event under way is about.
+    /// The item of the current event.
     item: Option<Box<Items>>,
-    /// That event says the item is done.
+    /// The current event says that the item is done.
     done: bool,
-    /// Of the list that the text under way has.
+    /// The items of the current text's list.
     list: Option<Box<Items>>,
-    /// Of all items that were done.
+    /// All items that were done one by one.
     passed: Option<Box<Items>>,
-    /// Of the longest list.
+    /// The items of the longest list.
     listed: Option<Box<Items>>,
     tool_usage: Option<Box<ToolUsage>>,
     image_model: Option<String>,
@@ -55,7 +54,7 @@ pub struct HostedCalls {
 #[derive(Debug, Default)]
 struct Items {
     web: u64,
-    /// Of these, the ones that only looked at a page.
+    /// Those that only opened a page.
     looks: u64,
     files: u64,
     images: u64,
@@ -79,17 +78,17 @@ impl HostedCalls {
         self.list.get_or_insert_default().kind(value);
     }
 
-    /// The type of its `action`.
+    /// The type of a listed item's `action`.
     pub fn listed_action(&mut self, value: &Value) {
         self.list.get_or_insert_default().action(value);
     }
 
-    /// Where its code runs.
+    /// The container of a listed item.
     pub fn listed_container(&mut self, value: &Value) {
         self.list.get_or_insert_default().container(value);
     }
 
-    /// The same of the item that a stream's event is about.
+    /// The type of the item in a stream's event.
     pub fn item_type(&mut self, value: &Value) {
         self.item.get_or_insert_default().kind(value);
     }
@@ -102,12 +101,12 @@ impl HostedCalls {
         self.item.get_or_insert_default().container(value);
     }
 
-    /// The event under way says that its item is done.
+    /// The current event says that its item is done.
     pub fn item_is_done(&mut self) {
         self.done = true;
     }
 
-    /// The type of a tool that the call could use.
+    /// The type of a tool available to the call.
     pub fn tool_type(&mut self, value: &Value) {
         self.preview |= value
             .as_str()
@@ -129,14 +128,14 @@ impl HostedCalls {
         };
         let input = figure("/image_gen/input_tokens");
         let images = figure("/image_gen/input_tokens_details/image_tokens").min(input);
-        let told = self.tool_usage.get_or_insert_default();
-        told.searches = told.searches.max(figure("/web_search/num_requests"));
-        told.text = told.text.max(input - images);
-        told.images_in = told.images_in.max(images);
-        told.images_out = told.images_out.max(figure("/image_gen/output_tokens"));
+        let usage = self.tool_usage.get_or_insert_default();
+        usage.searches = usage.searches.max(figure("/web_search/num_requests"));
+        usage.text = usage.text.max(input - images);
+        usage.images_in = usage.images_in.max(images);
+        usage.images_out = usage.images_out.max(figure("/image_gen/output_tokens"));
     }
 
-    /// Queries that Google searched for. Empty ones are not charged.
+    /// Google's search queries. Empty ones are not charged.
     pub fn queries(&mut self, value: &Value) {
         for query in value.as_array().into_iter().flatten().filter_map(Value::as_str) {
             if !query.trim().is_empty() {
@@ -145,22 +144,22 @@ impl HostedCalls {
         }
     }
 
-    /// The answer rests on a search, without further details.
+    /// The answer used a search, without details.
     pub fn searched(&mut self) {
         self.searched = true;
     }
 
-    /// The answer cites pages of the web. How often was searched for them is known only if the queries are named.
+    /// The answer cites web pages. The number of searches is known only if the queries are listed.
     pub fn cited(&mut self) {
         self.cited = true;
     }
 
-    /// The answer rests on Google Maps.
+    /// The answer used Google Maps.
     pub fn looked_at_maps(&mut self) {
         self.maps = true;
     }
 
-    /// A text of the stream is over.
+    /// Called at the end of each JSON text of the stream.
     pub(crate) fn text_ends(&mut self) {
         if let Some(item) = self.item.take()
             && self.done
@@ -174,25 +173,28 @@ impl HostedCalls {
         }
     }
 
-    /// Adds what was used to the call's terms, and tells whether something was used of which it is not known
-    /// what it costs.
+    /// Adds the tools to the call's terms. Returns whether a tool with an unknown price was used.
     pub(crate) fn tell(mut self, terms: &mut Terms) -> bool {
         self.text_ends();
         let items = self
             .passed
             .unwrap_or_default()
             .max(*self.listed.unwrap_or_default());
-        let told = self.tool_usage.unwrap_or_default();
+        let usage = self.tool_usage.unwrap_or_default();
         let counted = items.web.saturating_sub(items.looks);
         let queries = self.queries.len() as u64;
-        let searches = if told.searches > 0 { told.searches } else { counted };
+        let searches = if usage.searches > 0 {
+            usage.searches
+        } else {
+            counted
+        };
         let searches = searches.max(queries).max(u64::from(self.searched || self.cited));
         let search = if self.preview {
             Item::WebSearchPreview
         } else {
             Item::WebSearch
         };
-        let drawn = told.text + told.images_in + told.images_out > 0;
+        let drawn = usage.text + usage.images_in + usage.images_out > 0;
         for (item, count) in [
             (search, searches),
             (Item::FileSearch, items.files),
@@ -201,9 +203,9 @@ impl HostedCalls {
                 (items.containers.len() as u64).max(u64::from(items.code)),
             ),
             (Item::MapsSearch, u64::from(self.maps)),
-            (Item::ToolText, told.text),
-            (Item::ToolImageInput, told.images_in),
-            (Item::ToolImageOutput, told.images_out),
+            (Item::ToolText, usage.text),
+            (Item::ToolImageInput, usage.images_in),
+            (Item::ToolImageOutput, usage.images_out),
             (Item::ToolImage, if drawn { 0 } else { items.images }),
         ] {
             terms.extras.raise(item, count);
@@ -249,7 +251,7 @@ impl Items {
         }
     }
 
-    /// The larger of both, each count by itself.
+    /// The larger value of each count.
     fn max(self, other: Self) -> Self {
         let (web, looks) = if self.web >= other.web {
             (self.web, self.looks)
@@ -272,7 +274,7 @@ impl Items {
     }
 }
 
-/// Keeps what tells this text from others.
+/// Remembers a text by its hash.
 fn remember(known: &mut Vec<u64>, text: &str) {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();

@@ -1,21 +1,20 @@
-//! Picks a few values out of a JSON text as its bytes pass.
+//! Picks values out of a JSON text as its bytes pass.
 //!
 //! A table of paths selects the values. Lists do not count as a step of a path: `["choices", "delta"]` is that
-//! field of every choice. Only values of interest are held (up to [`CAPTURE_BYTES`] each); everything else
-//! is stepped over, strings from quote to quote. A text that is broken teaches nothing from there on. It is
-//! not a validator.
+//! field of every choice. Only selected values are captured (up to [`CAPTURE_BYTES`] each); everything else is
+//! skipped, strings from quote to quote. It is not a validator: after broken JSON it reads nothing further.
 
 use serde_json::Value;
 
-use super::table::{KEY_BYTES, Reading, Seen, Take};
+use super::table::{AnswerFacts, KEY_BYTES, Reading, Take};
 
-/// A value of interest that is longer is given up.
+/// Maximum size of a captured value; longer ones are ignored.
 pub(crate) const CAPTURE_BYTES: usize = 64 << 10;
 
 /// Capacity kept for the next capture.
 const KEPT_BYTES: usize = 4 << 10;
 
-/// Open objects and lists on the way to values of interest. What lies deeper is stepped over.
+/// Maximum depth of objects and lists on a path. Deeper ones are skipped.
 const MOST_LEVELS: usize = 12;
 
 #[derive(Debug)]
@@ -26,16 +25,16 @@ pub(crate) struct Picker {
     /// Inside a string: the last byte was a backslash.
     escaped: bool,
     key: [u8; KEY_BYTES],
-    /// Length of the key, which may be more than is held of it.
+    /// Length of the key, which may exceed the part held.
     key_len: usize,
-    /// Where the value that begins, or is under way, stands.
+    /// The position of the current value on the rules' paths.
     here: Place,
     sink: Sink,
     capture: Vec<u8>,
     gave_up: bool,
 }
 
-/// Which rules' paths lead here, one bit each, and how many steps of them are done.
+/// The rules whose paths lead here, one bit each, and the number of steps done.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     rules: u64,
@@ -50,22 +49,22 @@ struct Level {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A value's first byte follows.
+    /// A value's first byte is expected.
     Value,
-    /// Between two members or elements: the next, a comma or the end follows.
+    /// Between two members or elements: the next, a comma or the end is expected.
     Between,
     Key,
     Colon,
     String,
     Scalar,
-    /// Inside a value that is not walked into, so many levels deep.
+    /// Inside a skipped value, at this depth.
     Nested {
         depth: u32,
     },
     NestedString {
         depth: u32,
     },
-    /// The text's one value is closed.
+    /// The text's value has ended.
     Done,
     Dead,
 }
@@ -73,9 +72,9 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 enum Sink {
     Nothing,
-    /// The value is held, and read at its end.
-    Capture(fn(&mut Seen, &Value)),
-    /// Its length counts.
+    /// The value is captured and read at its end.
+    Capture(fn(&mut AnswerFacts, &Value)),
+    /// Only its length counts.
     Content,
 }
 
@@ -98,7 +97,7 @@ impl Picker {
         }
     }
 
-    /// Another text begins.
+    /// Prepares for another text.
     pub(crate) fn again(&mut self) {
         let mut capture = std::mem::take(&mut self.capture);
         capture.clear();
@@ -115,13 +114,13 @@ impl Picker {
         self.state == State::Done
     }
 
-    /// The text's one value has begun, and is an object or a list.
+    /// Whether the text's value has begun and is an object or a list.
     pub(crate) fn began(&self) -> bool {
         !self.levels.is_empty() || self.state == State::Done
     }
 
     /// The next bytes of the text.
-    pub(crate) fn feed(&mut self, chunk: &[u8], seen: &mut Seen) {
+    pub(crate) fn feed(&mut self, chunk: &[u8], seen: &mut AnswerFacts) {
         let mut rest = chunk;
         while let Some((&byte, tail)) = rest.split_first() {
             rest = match self.state {
@@ -130,7 +129,7 @@ impl Picker {
                         tail
                     } else {
                         self.begin_value(byte);
-                        // A scalar's first byte is read as part of it.
+                        // A scalar's first byte belongs to its text.
                         if self.state == State::Scalar { rest } else { tail }
                     }
                 }
@@ -227,8 +226,8 @@ impl Picker {
         }
     }
 
-    /// Steps through a string to its closing quote; gives back what follows it.
-    fn string<'a>(&mut self, text: &'a [u8], seen: &mut Seen) -> &'a [u8] {
+    /// Skips a string up to its closing quote; returns the rest.
+    fn string<'a>(&mut self, text: &'a [u8], seen: &mut AnswerFacts) -> &'a [u8] {
         let mut at = usize::from(std::mem::take(&mut self.escaped));
         loop {
             let rest = text.get(at..).unwrap_or_default();
@@ -260,7 +259,7 @@ impl Picker {
             }
             _ => {
                 if matches!(self.sink, Sink::Content) {
-                    // The quote is none.
+                    // Without the closing quote.
                     seen.content(part.len() as u64 - 1);
                 } else {
                     self.hold(part, seen);
@@ -271,7 +270,7 @@ impl Picker {
         tail
     }
 
-    fn in_string(&mut self, part: &[u8], seen: &mut Seen) {
+    fn in_string(&mut self, part: &[u8], seen: &mut AnswerFacts) {
         if self.state != State::Key {
             self.hold(part, seen);
             return;
@@ -282,7 +281,7 @@ impl Picker {
         self.key_len += part.len();
     }
 
-    /// Where the value of this key stands.
+    /// The position of this key's value.
     fn step(&self) -> Place {
         let from = self.levels.last().map_or(self.here, |level| level.place);
         let key = self.key.get(..self.key_len).unwrap_or_default();
@@ -307,7 +306,7 @@ impl Picker {
         }
     }
 
-    fn nested<'a>(&mut self, text: &'a [u8], mut depth: u32, seen: &mut Seen) -> &'a [u8] {
+    fn nested<'a>(&mut self, text: &'a [u8], mut depth: u32, seen: &mut AnswerFacts) -> &'a [u8] {
         let mut at = 0;
         while let Some(byte) = text.get(at) {
             at += 1;
@@ -333,7 +332,7 @@ impl Picker {
         &[]
     }
 
-    fn hold(&mut self, part: &[u8], seen: &mut Seen) {
+    fn hold(&mut self, part: &[u8], seen: &mut AnswerFacts) {
         match self.sink {
             Sink::Nothing => {}
             Sink::Content => seen.content(part.len() as u64),
@@ -346,7 +345,7 @@ impl Picker {
         }
     }
 
-    fn end_value(&mut self, seen: &mut Seen) {
+    fn end_value(&mut self, seen: &mut AnswerFacts) {
         self.state = if self.levels.is_empty() {
             State::Done
         } else {

@@ -1,26 +1,26 @@
-//! Protocols described by tables: which values of an answer tell what.
+//! Reads protocols described by tables of paths.
 //!
-//! A provider names paths and says what the value at each means ([`Rule`]). The same table reads an answer
-//! in one piece, a list of answers, and a stream of events, each of whose data is a text of its own. However
-//! the network cuts the bytes, the same is read.
+//! A protocol lists paths and the meaning of their values ([`Rule`]). The same table reads a whole answer, a list
+//! of answers, and a stream of events, whose data are separate texts. The result does not depend on how the
+//! network cuts the bytes.
 
 use super::pick::Picker;
-pub use super::table::{Reading, Rule, Seen};
-use super::{Last, Measured, Tap};
+pub use super::table::{AnswerFacts, Reading, Rule};
+use super::{LastEvent, Measurement, Tap};
 use crate::dialect::wire::lines::Splitter;
 
 /// An answer in one piece: an object, or a list of them.
 #[derive(Debug)]
 pub(crate) struct Whole {
     picker: Picker,
-    seen: Seen,
+    seen: AnswerFacts,
 }
 
 impl Whole {
     pub(crate) fn new(reading: &'static Reading) -> Self {
         Self {
             picker: Picker::new(reading),
-            seen: Seen::default(),
+            seen: AnswerFacts::default(),
         }
     }
 }
@@ -38,48 +38,48 @@ impl Tap for Whole {
         None
     }
 
-    fn close(&mut self) -> Last {
-        Last::Whole
+    fn close(&mut self) -> LastEvent {
+        LastEvent::Whole
     }
 
-    fn finish(mut self: Box<Self>, complete: bool) -> Measured {
+    fn finish(mut self: Box<Self>, complete: bool) -> Measurement {
         self.seen.text_ends();
         let whole = self.picker.is_done();
         self.seen.measured(whole, complete)
     }
 }
 
-/// A stream of events, <https://html.spec.whatwg.org/multipage/server-sent-events.html>. Names of events
-/// are not looked at: these protocols say in the data what it is.
+/// A stream of events, <https://html.spec.whatwg.org/multipage/server-sent-events.html>. Event names are ignored,
+/// because these protocols have the type in the data.
 #[derive(Debug)]
 pub(crate) struct Events {
     picker: Picker,
-    seen: Seen,
+    seen: AnswerFacts,
     /// Whether [`DONE`] ends the answer.
     mark: bool,
-    /// How much of [`DONE`] the data has been so far; `None`: it is something else.
+    /// Length of the match between the data and [`DONE`] so far; `None`: no match.
     marked: Option<usize>,
     /// State of the current event.
     event: Event,
     line: Line,
     splitter: Splitter,
-    /// The last line was empty, or none has begun.
+    /// The last line was empty, or there was none yet.
     between: bool,
     began: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// So many bytes of `data:` have come.
+    /// This many bytes of `data:` have arrived.
     Start(usize),
     Data,
     Skip,
 }
 
-/// Of an event whose empty line has not come.
+/// The state of an event whose empty line has not arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    /// Comments at most.
+    /// Only comments so far.
     Nothing,
     Fields,
     Data,
@@ -87,14 +87,14 @@ enum Event {
 
 const DATA: &[u8] = b"data:";
 
-/// Not JSON: marks the end of OpenAI's streams. Hosts send it in other protocols, too.
+/// Not JSON: the end marker of OpenAI's streams. Some hosts send it in other protocols, too.
 const DONE: &[u8] = b"[DONE]";
 
 impl Events {
     pub(crate) fn new(reading: &'static Reading) -> Self {
         Self {
             picker: Picker::new(reading),
-            seen: Seen::default(),
+            seen: AnswerFacts::default(),
             mark: reading.mark,
             event: Event::Nothing,
             marked: Some(0),
@@ -105,7 +105,7 @@ impl Events {
         }
     }
 
-    /// Bytes of one line.
+    /// Takes bytes of one line.
     fn part(&mut self, mut part: &[u8]) {
         while let Line::Start(known) = self.line {
             let Some((byte, rest)) = part.split_first() else {
@@ -121,7 +121,7 @@ impl Events {
                 self.line = Line::Data;
                 self.event = Event::Data;
                 self.began = true;
-                // Between two lines of data there is a line end.
+                // A line end separates two data lines.
                 self.picker.feed(b"\n", &mut self.seen);
             } else {
                 self.line = Line::Start(known + 1);
@@ -152,7 +152,7 @@ impl Events {
 
     fn line_ends(&mut self) {
         let empty = self.line == Line::Start(0);
-        // JSON in one line is whole now, and known before the event's closing line.
+        // JSON in one line is complete now, before the event's closing line.
         if empty || self.picker.is_done() {
             self.event_ends();
         }
@@ -192,25 +192,25 @@ impl Tap for Events {
         Some(self.between && self.line == Line::Start(0))
     }
 
-    fn close(&mut self) -> Last {
+    fn close(&mut self) -> LastEvent {
         let is_whole = match self.event {
-            Event::Nothing => return Last::Whole,
+            Event::Nothing => return LastEvent::Whole,
             Event::Fields => false,
-            // A text that is no JSON is whole with its line.
+            // Data that is not JSON is complete with its line.
             Event::Data => {
                 let is_text = self.line == Line::Start(0) && !self.picker.began();
                 is_text || self.picker.is_done() || self.is_marked()
             }
         };
         if !is_whole {
-            return Last::Cut;
+            return LastEvent::Cut;
         }
         self.event_ends();
-        Last::Whole
+        LastEvent::Whole
     }
 
-    fn finish(mut self: Box<Self>, complete: bool) -> Measured {
-        // A last line without its end still counts, if it is whole.
+    fn finish(mut self: Box<Self>, complete: bool) -> Measurement {
+        // A complete last line counts even without its line end.
         self.event_ends();
         let whole = self.seen.ended;
         let nothing = complete && !self.began;

@@ -1,8 +1,8 @@
-//! Which fields of a usage object a reader knows.
+//! The known fields of a usage object.
 //!
-//! Providers add billed counters without notice. Every reader of usage lists the fields that it reads, or that
-//! only repeat what it reads, in a [`Shape`]. A number above zero in any other field, or a word that a known field
-//! did not have so far, may have a price that nobody here knows: the record becomes an estimate.
+//! Providers add billed counters without notice. Every usage reader lists its fields, and those that only repeat
+//! them, in a [`Shape`]. A positive number in another field, or a new word in a known field, may have an unknown
+//! price, so the record becomes an estimate.
 
 use serde_json::Value;
 
@@ -13,17 +13,17 @@ pub struct Shape(pub &'static [(&'static str, Field)]);
 /// The type of a known field.
 #[derive(Debug)]
 pub enum Field {
-    /// Read by the reader, or without a price of its own.
+    /// Read by the reader, or without a separate price.
     Any,
-    /// One of these words. Other types than strings are not looked at.
+    /// One of these words. Values other than strings are ignored.
     Words(&'static [&'static str]),
     /// An object, or a list of objects, of this shape.
     Inner(&'static Shape),
 }
 
 impl Shape {
-    /// Whether everything in `object` that can have a price is known. A list is checked element by element; other
-    /// values have nothing to check.
+    /// Whether everything in `object` that may have a price is known. Lists are checked element by element; other
+    /// values need no check.
     pub fn covers(&self, object: &Value) -> bool {
         match object {
             Value::Object(members) => members.iter().all(|(name, value)| {
@@ -43,7 +43,7 @@ impl Shape {
     }
 }
 
-/// Whether there is a number above zero anywhere in it.
+/// Whether it contains a positive number anywhere.
 fn counts(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.as_f64().is_some_and(|number| number > 0.0),

@@ -1,25 +1,25 @@
-//! The table of a protocol: which values of an answer mean what, and the values read so far.
+//! The table of a protocol: the meaning of values, and the values read so far.
 
 use serde_json::Value;
 
 use super::count::{MOST_TOKENS, count};
 use super::hosted::HostedCalls;
-use super::{Measured, ProviderError, bounded, guess};
+use super::{Measurement, ProviderError, bounded, guess};
 use crate::dialect::origin;
 use crate::model::price::Terms;
 use crate::model::usage::{Quality, Tokens};
 
-/// Longer than any key of interest.
+/// Longer than every key of interest.
 pub(crate) const KEY_BYTES: usize = 24;
 
-/// Steps of the longest path.
+/// Maximum number of steps of a path.
 pub(crate) const MOST_STEPS: usize = 6;
 
-/// Which rules have a key of this length as that step of their path: a key is compared with these alone, so
-/// that a key of no rule costs next to nothing.
+/// The rules with a key of this length at this step of their path. A key is compared only with these, so unknown
+/// keys cost almost nothing.
 pub(crate) type ByLength = [[u64; KEY_BYTES]; MOST_STEPS];
 
-/// The masks of these rules.
+/// Computes the masks for these rules.
 #[expect(
     clippy::indexing_slicing,
     reason = "evaluated when a table is compiled: a path that is too long does not compile"
@@ -40,7 +40,7 @@ pub(crate) const fn by_length(rules: &[Rule]) -> ByLength {
     masks
 }
 
-/// How a protocol tells of usage.
+/// The usage table of a protocol.
 #[derive(Debug)]
 pub struct Reading {
     pub(crate) rules: &'static [Rule],
@@ -49,8 +49,8 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// At most 64 rules, with paths of at most six steps and keys of less than 24 bytes: more do not compile.
-    /// `mark`: a stream is over when `[DONE]` has come.
+    /// At most 64 rules, with paths of at most six steps and keys of less than 24 bytes; anything else does not
+    /// compile. `mark`: `[DONE]` ends a stream.
     pub const fn new(rules: &'static [Rule], mark: bool) -> Self {
         Self {
             rules,
@@ -59,7 +59,7 @@ impl Reading {
         }
     }
 
-    /// The rules of these bits.
+    /// The rules for these bits.
     pub(crate) fn among(&self, mut bits: u64) -> impl Iterator<Item = &'static Rule> {
         if self.rules.len() < 64 {
             bits &= (1 << self.rules.len()) - 1;
@@ -73,7 +73,7 @@ impl Reading {
     }
 }
 
-/// A value of interest. Lists are no step of a path.
+/// A value of interest. Lists do not count as a step of the path.
 #[derive(Debug)]
 pub struct Rule {
     pub path: &'static [&'static str],
@@ -82,13 +82,13 @@ pub struct Rule {
 
 #[derive(Debug)]
 pub enum Take {
-    Value(fn(&mut Seen, &Value)),
-    /// Generated content: its length is all that is of interest, and only if no usage is named.
+    Value(fn(&mut AnswerFacts, &Value)),
+    /// Generated content: only its length matters, and only if no usage is sent.
     Content,
 }
 
 impl Rule {
-    pub const fn value(path: &'static [&'static str], read: fn(&mut Seen, &Value)) -> Self {
+    pub const fn value(path: &'static [&'static str], read: fn(&mut AnswerFacts, &Value)) -> Self {
         Self {
             path,
             take: Take::Value(read),
@@ -105,21 +105,21 @@ impl Rule {
 
 /// The values read from an answer so far.
 #[derive(Debug, Default)]
-pub struct Seen {
-    /// As the provider named them last.
+pub struct AnswerFacts {
+    /// The latest values from the provider.
     pub tokens: Option<Tokens>,
     pub terms: Terms,
-    /// A figure cannot be true.
+    /// A figure is impossible.
     pub doubtful: bool,
     pub error: Option<ProviderError>,
-    /// The answer is over by its own word.
+    /// The answer announced its end.
     pub ended: bool,
     model: Option<String>,
     message_id: Option<String>,
     reasoning: Option<u64>,
     stop_reason: Option<String>,
     content: u64,
-    /// Of the text under way: it is an error by its type, and its message and code.
+    /// For the current text: its type says it is an error; its message and code.
     is_error: bool,
     says: Option<String>,
     code: Option<String>,
@@ -127,7 +127,7 @@ pub struct Seen {
     hosted: HostedCalls,
 }
 
-impl Seen {
+impl AnswerFacts {
     pub fn model(&mut self, value: &Value) {
         self.model = value
             .as_str()
@@ -142,20 +142,21 @@ impl Seen {
             .or(self.message_id.take());
     }
 
-    /// Encrypted reasoning: only the account that made it can read it, and the client sends it back in its next call.
+    /// Reads encrypted reasoning, which only the account that made it can decrypt and the client sends back in
+    /// its next call.
     pub fn encrypted_reasoning(&mut self, value: &Value) {
         if let Some(content) = value.as_str() {
             self.reasoning = Some(origin::fingerprint(content.as_bytes()));
         }
     }
 
-    /// Encrypted reasoning of an answer in one piece: the last one's fingerprint counts, and all of it is content.
+    /// Reads encrypted reasoning of a whole answer: the last one's fingerprint counts, and all of it is content.
     pub fn encrypted_output(&mut self, value: &Value) {
         self.encrypted_reasoning(value);
         self.content(value.as_str().map_or(0, str::len) as u64);
     }
 
-    /// A reason to stop ends the answer; `null` is none.
+    /// A stop reason ends the answer; `null` does not.
     pub fn stop_reason(&mut self, value: &Value) {
         if let Some(reason) = value.as_str() {
             self.stop_reason = Some(bounded(reason, 64));
@@ -170,7 +171,7 @@ impl Seen {
         }
     }
 
-    /// The text itself is an error, which stands in its other fields.
+    /// The text itself is an error with its other fields as details.
     pub fn is_error(&mut self) {
         self.is_error = true;
     }
@@ -186,17 +187,17 @@ impl Seen {
     /// A name of a service tier.
     pub fn tier(&mut self, value: &Value) {
         if let Some(tier) = value.as_str() {
-            // Names are short; a long one is nobody's tier.
+            // A long text is not a real tier.
             self.terms.tier = (tier.len() <= 32).then(|| tier.to_owned());
         }
     }
 
-    /// For what tells of tools that the provider runs.
+    /// For values about provider-run tools.
     pub fn hosted(&mut self) -> &mut HostedCalls {
         &mut self.hosted
     }
 
-    /// A figure, cut to what can be true.
+    /// A figure, limited to plausible values.
     pub fn figure(&mut self, value: Option<&Value>) -> u64 {
         let named = value.and_then(count).unwrap_or_default();
         self.doubtful |= named > MOST_TOKENS;
@@ -219,12 +220,12 @@ impl Seen {
         }
     }
 
-    /// See [`super`] for how the quality is decided. `whole`: the body came to its own end.
-    pub(super) fn measured(self, whole: bool, nothing: bool) -> Measured {
+    /// See [`super`] for the quality. `whole`: the body ended properly.
+    pub(super) fn measured(self, whole: bool, nothing: bool) -> Measurement {
         let mut tokens = self.tokens.unwrap_or_default();
         let mut terms = self.terms;
         let unknown = self.hosted.tell(&mut terms);
-        // Servers that name no output while they send some mean "not counted".
+        // Servers that send content but no output count mean "not counted".
         let hollow = tokens.output == 0 && self.content > EMPTY_CONTENT;
         let refused = self.error.is_some() && self.tokens.is_none() && self.content <= EMPTY_CONTENT;
         let whole = whole && self.error.is_none();
@@ -242,7 +243,7 @@ impl Seen {
                 Quality::Partial
             }
         };
-        Measured {
+        Measurement {
             model: self.model,
             message_id: self.message_id,
             reasoning: self.reasoning,
@@ -256,5 +257,5 @@ impl Seen {
     }
 }
 
-/// `[]`, or a message with nothing in it.
+/// Size of `[]`, or of an empty message.
 const EMPTY_CONTENT: u64 = 40;

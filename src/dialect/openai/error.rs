@@ -1,20 +1,20 @@
-//! The relay's own failures in the form of OpenAI's errors.
+//! The relay's failures as OpenAI's errors.
 //!
 //! Codex's reactions were measured (0.169.0, a provider that never recovers):
 //!
-//! | answer | requests | what its user sees |
+//! | answer | requests | shown to the user |
 //! | --- | --- | --- |
 //! | 500, 502 | 30 within 25 s; with `retry-after` each waits that long | the status |
 //! | 503 `server_is_overloaded` | 5 within 4 s, then it stops | "at capacity" |
 //! | 429 with `retry-after` | 6, each waits that long | the status |
 //! | 429 without | 1 | "retry limit" |
 //! | 429 `usage_limit_reached` | 1 | "hit your usage limit", and until when |
-//! | 401, 402, 403, 404, 409 | 6 within 7 s | our words |
-//! | 400 | 1 | our words |
+//! | 401, 402, 403, 404, 409 | 6 within 7 s | our message |
+//! | 400 | 1 | our message |
 //!
-//! So failures of the provider, and of ours that pass, are 503 `server_is_overloaded` without `retry-after`:
-//! a short trouble is sat out, a long one is not multiplied, and the SDKs try again on any 503. What only the
-//! operator can mend is 400: no other status makes Codex show at once what to do.
+//! So failures of the provider, and temporary ones of the relay, are 503 `server_is_overloaded` without
+//! `retry-after`: short outages are bridged, long ones are not multiplied, and the SDKs retry on any 503.
+//! Failures that only the operator can fix are 400, the only status for which Codex shows our message at once.
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -26,7 +26,7 @@ use crate::dialect::call::Endpoint;
 use crate::dialect::refusal::Refusal;
 use crate::error::{Code, Failure};
 
-/// A limit that lifts within this, seconds, is worth waiting for.
+/// A limit that lifts within this time is worth waiting for, seconds.
 const SOON: u64 = 60;
 
 pub(crate) fn refusal(failure: &Failure, request_id: &str, now: Millis) -> Refusal {
@@ -44,20 +44,20 @@ pub(crate) fn refusal(failure: &Failure, request_id: &str, now: Millis) -> Refus
 }
 
 pub(crate) fn in_stream(endpoint: Endpoint, failure: &Failure, request_id: &str) -> Bytes {
-    // An error inside a stream has no retry time.
+    // Errors inside a stream have no retry time.
     let error = ErrorObject::new(failure, request_id, 0);
     if endpoint == Endpoint::ChatCompletions {
         return Bytes::from(format!("data: {}\n\n", json!({ "error": error })));
     }
-    // The API's own event has the fields at the top. The SDKs raise an exception only for an `error` inside,
-    // and Codex reconnects after a stream without `response.completed`, whatever else it says.
+    // The API's own event has the fields at the top level. The SDKs raise an exception only for a nested `error`,
+    // and Codex reconnects after any stream without `response.completed`.
     let event = json!({
         "type": "error", "code": error.code, "message": error.message, "param": null, "error": error,
     });
     Bytes::from(format!("event: error\ndata: {event}\n\n"))
 }
 
-/// Coming back does not help, and nobody but the operator can.
+/// A retry does not help; only the operator can fix it.
 fn is_hopeless(failure: &Failure) -> bool {
     failure.code == Code::NoAccount && failure.retry_after.is_none()
 }
@@ -126,7 +126,7 @@ mod tests {
 
     const NOW: Millis = 1_800_000_000_000;
 
-    fn told(failure: &Failure) -> (u16, Value, Refusal) {
+    fn error_json(failure: &Failure) -> (u16, Value, Refusal) {
         let refusal = refusal(failure, "req_1", NOW);
         let body: Value = serde_json::from_str(&refusal.body).unwrap();
         (refusal.status.as_u16(), body["error"].clone(), refusal)
@@ -142,7 +142,7 @@ mod tests {
             Code::RelayUnavailable,
             Code::Internal,
         ] {
-            let (status, error, refusal) = told(&Failure::new(code, "x").retry_after(2));
+            let (status, error, refusal) = error_json(&Failure::new(code, "x").retry_after(2));
             assert_eq!((status, &error["code"]), (503, &json!("server_is_overloaded")));
             assert_eq!(
                 (&error["reason"], refusal.retry_after),
@@ -150,13 +150,16 @@ mod tests {
             );
         }
         let with_status = Failure::new(Code::ProviderFailed, "x").with_status(StatusCode::BAD_GATEWAY);
-        assert_eq!(told(&with_status).0, 503);
-        assert_eq!(told(&Failure::new(Code::NoAccount, "x").retry_after(9)).0, 503);
+        assert_eq!(error_json(&with_status).0, 503);
+        assert_eq!(
+            error_json(&Failure::new(Code::NoAccount, "x").retry_after(9)).0,
+            503
+        );
     }
 
     #[test]
     fn what_the_operator_must_mend_is_said_at_once() {
-        let (status, error, refusal) = told(&Failure::new(Code::NoAccount, "Ask the operator."));
+        let (status, error, refusal) = error_json(&Failure::new(Code::NoAccount, "Ask the operator."));
         assert_eq!(
             (status, &error["message"], refusal.should_retry),
             (400, &json!("Ask the operator."), Some(false))
@@ -165,14 +168,14 @@ mod tests {
 
     #[test]
     fn a_limit_that_lifts_soon_is_waited_for() {
-        let (status, error, refusal) = told(&Failure::new(Code::AccountsLimited, "x").retry_after(60));
+        let (status, error, refusal) = error_json(&Failure::new(Code::AccountsLimited, "x").retry_after(60));
         assert_eq!((status, &error["code"]), (429, &json!("rate_limit_exceeded")));
         assert_eq!((refusal.retry_after, refusal.should_retry), (Some(60), None));
     }
 
     #[test]
     fn a_limit_that_does_not_is_a_usage_limit() {
-        let (status, error, refusal) = told(&Failure::new(Code::AccountsLimited, "x").retry_after(500));
+        let (status, error, refusal) = error_json(&Failure::new(Code::AccountsLimited, "x").retry_after(500));
         assert_eq!((status, &error["type"]), (429, &json!("usage_limit_reached")));
         assert_eq!(
             (&error["resets_in_seconds"], &error["resets_at"]),
@@ -193,7 +196,7 @@ mod tests {
             (Code::NotFound, 404, "not_found"),
             (Code::BodyTooLarge, 413, "body_too_large"),
         ] {
-            let (got, error, _) = told(&Failure::new(code, "x"));
+            let (got, error, _) = error_json(&Failure::new(code, "x"));
             assert_eq!(
                 (got, &error["code"], &error["request_id"]),
                 (status, &json!(name), &json!("req_1"))

@@ -1,5 +1,5 @@
-//! Answers of OpenAI's protocols, whole or as the events of a stream: each made of the other, for a client that
-//! asked for the form that a compatible host did not send.
+//! Converts OpenAI's answers between a whole answer and the events of a stream, for a client that asked for
+//! another form than a compatible host sent.
 //!
 //! Source: OpenAI's reference of Chat Completions, of Responses, and of the streams of both.
 
@@ -10,7 +10,7 @@ use crate::dialect::body::mended;
 use crate::dialect::messages::forms::{append, put};
 use crate::dialect::wire::events::{Lines, data, named};
 
-/// The part of a chat request that says what its stream tells.
+/// The stream options of a chat request.
 #[derive(Default, Deserialize)]
 struct StreamWish {
     #[serde(default)]
@@ -29,7 +29,7 @@ pub(crate) fn wants_usage(request: &[u8]) -> bool {
     asked.stream_options.unwrap_or_default().include_usage
 }
 
-/// The chunks of a whole completion; or why there are none.
+/// Converts a whole completion into chunks.
 pub(crate) fn chunks(completion: &[u8], include_usage: bool) -> Result<Vec<u8>, String> {
     let mut completion = read(completion)?;
     let Some(Value::Array(choices)) = completion.get_mut("choices").map(Value::take) else {
@@ -74,7 +74,7 @@ pub(crate) fn chunks(completion: &[u8], include_usage: bool) -> Result<Vec<u8>, 
     Ok(out)
 }
 
-/// The whole completion of a stream's chunks; or why there is none.
+/// Converts a stream's chunks into a whole completion.
 pub(crate) fn completion(chunks: &[u8]) -> Result<Vec<u8>, String> {
     let mut whole: Option<Value> = None;
     let mut choices: Vec<Value> = Vec::new();
@@ -99,7 +99,7 @@ pub(crate) fn completion(chunks: &[u8]) -> Result<Vec<u8>, String> {
     Ok(whole.to_string().into_bytes())
 }
 
-/// Adds a chunk's choice to what was said of it.
+/// Merges a chunk's choice.
 fn choose(choices: &mut Vec<Value>, mut said: Value) {
     let index = said.get("index").and_then(Value::as_u64).unwrap_or(0);
     let of_it = |choice: &Value| choice.get("index").and_then(Value::as_u64) == Some(index);
@@ -134,7 +134,7 @@ fn choose(choices: &mut Vec<Value>, mut said: Value) {
     }
 }
 
-/// Adds a part of a tool's call to the message.
+/// Merges a part of a tool call into the message.
 fn call_tool(message: &mut Value, mut part: Value) {
     let at = part.get("index").and_then(Value::as_u64).unwrap_or(0) as usize;
     if !message.get("tool_calls").is_some_and(Value::is_array) {
@@ -143,7 +143,7 @@ fn call_tool(message: &mut Value, mut part: Value) {
     let Some(Value::Array(calls)) = message.get_mut("tool_calls") else {
         return;
     };
-    // They come in their order.
+    // Calls arrive in order.
     if at >= calls.len() {
         calls.push(json!({ "type": "function", "function": { "name": "", "arguments": "" } }));
     }
@@ -165,7 +165,7 @@ fn call_tool(message: &mut Value, mut part: Value) {
     }
 }
 
-/// The events of a whole response; or why there are none.
+/// Converts a whole response into events.
 pub(crate) fn response_events(response: &[u8]) -> Result<Vec<u8>, String> {
     let response = read(response)?;
     let items = response.get("output").and_then(Value::as_array);
@@ -235,7 +235,7 @@ pub(crate) fn response_events(response: &[u8]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// The whole response of a stream's events; or why there is none.
+/// Converts a stream's events into a whole response.
 pub(crate) fn response(events: &[u8]) -> Result<Vec<u8>, String> {
     let mut items = Vec::new();
     let mut last = None;
@@ -248,7 +248,7 @@ pub(crate) fn response(events: &[u8]) -> Result<Vec<u8>, String> {
         }
     })?;
     let mut response = last.ok_or("the stream ended before its last event")?;
-    // Some hosts tell the items by their events only.
+    // Some hosts send the items only in events.
     if response
         .get("output")
         .and_then(Value::as_array)
@@ -259,7 +259,7 @@ pub(crate) fn response(events: &[u8]) -> Result<Vec<u8>, String> {
     Ok(response.to_string().into_bytes())
 }
 
-/// Each event's data; the error is one that the stream tells.
+/// Calls `each` with each event's data. Fails with an error in the stream.
 fn each_event(events: &[u8], mut each: impl FnMut(Value)) -> Result<(), String> {
     let mut error = None;
     let mut read = |data: &[u8]| {
@@ -268,7 +268,7 @@ fn each_event(events: &[u8], mut each: impl FnMut(Value)) -> Result<(), String> 
         };
         let is_error = event.get("type").is_some_and(|kind| kind == "error");
         match event.get("error").filter(|error| !error.is_null()) {
-            Some(told) => error = Some(told.to_string()),
+            Some(reported) => error = Some(reported.to_string()),
             None if is_error => error = Some(event.to_string()),
             None => each(event),
         }

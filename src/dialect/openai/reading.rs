@@ -1,50 +1,49 @@
 //! Reads usage from OpenAI's answers.
 //!
-//! Facts this rests on (OpenAI's API reference): `input_tokens` and `prompt_tokens` count cached ones too,
-//! and those written to a cache; `output_tokens` and `completion_tokens` count the reasoning. A stream of
-//! Responses names usage in its last event, one of Chat Completions in a chunk of its own, before `[DONE]`
-//! and after the reason to stop, and only if it was asked for. `service_tier` is what was asked for at first,
-//! and what was granted at the end.
+//! Source: OpenAI's API reference. `input_tokens` and `prompt_tokens` include cached tokens and cache writes;
+//! `output_tokens` and `completion_tokens` include reasoning. A Responses stream has usage in its last event. A
+//! Chat Completions stream has it in a separate chunk, after the finish reason and before `[DONE]`, and only if
+//! requested. `service_tier` is the requested tier at first and the granted one at the end.
 
 use serde_json::Value;
 
-use crate::dialect::meter::reading::{Reading, Rule, Seen};
+use crate::dialect::meter::reading::{AnswerFacts, Reading, Rule};
 use crate::dialect::meter::shape::{Field, Shape};
 use crate::model::charge::Item;
 use crate::model::usage::Tokens;
 
 pub(crate) static RESPONSES: Reading = Reading::new(
     &[
-        // A stream: each event has a type, and the last ones the response.
+        // In a stream: each event has a type, and the last ones contain the response.
         Rule::value(&["type"], kind),
-        Rule::value(&["response", "id"], Seen::message_id),
-        Rule::value(&["response", "model"], Seen::model),
-        Rule::value(&["response", "service_tier"], Seen::tier),
+        Rule::value(&["response", "id"], AnswerFacts::message_id),
+        Rule::value(&["response", "model"], AnswerFacts::model),
+        Rule::value(&["response", "service_tier"], AnswerFacts::tier),
         Rule::value(&["response", "usage"], usage),
         Rule::value(&["response", "status"], status),
-        Rule::value(&["response", "error"], Seen::error),
-        Rule::value(&["message"], Seen::says),
-        Rule::value(&["code"], Seen::code),
+        Rule::value(&["response", "error"], AnswerFacts::error),
+        Rule::value(&["message"], AnswerFacts::says),
+        Rule::value(&["code"], AnswerFacts::code),
         Rule::content(&["delta"]),
-        // An item is done: encrypted reasoning is whole.
-        Rule::value(&["item", "encrypted_content"], Seen::encrypted_reasoning),
+        // An item is done, so its encrypted reasoning is complete.
+        Rule::value(&["item", "encrypted_content"], AnswerFacts::encrypted_reasoning),
         Rule::value(
             &["response", "output", "encrypted_content"],
-            Seen::encrypted_reasoning,
+            AnswerFacts::encrypted_reasoning,
         ),
-        // In one piece: the response itself.
-        Rule::value(&["id"], Seen::message_id),
-        Rule::value(&["model"], Seen::model),
-        Rule::value(&["service_tier"], Seen::tier),
+        // In a whole answer: the response itself.
+        Rule::value(&["id"], AnswerFacts::message_id),
+        Rule::value(&["model"], AnswerFacts::model),
+        Rule::value(&["service_tier"], AnswerFacts::tier),
         Rule::value(&["usage"], usage),
         Rule::value(&["status"], status),
-        Rule::value(&["error"], Seen::error),
+        Rule::value(&["error"], AnswerFacts::error),
         Rule::content(&["output", "content"]),
         Rule::content(&["output", "summary"]),
         Rule::content(&["output", "arguments"]),
         Rule::content(&["output", "input"]),
-        Rule::value(&["output", "encrypted_content"], Seen::encrypted_output),
-        // Tools that OpenAI ran: in a stream as each is done, and in the list of all at the end.
+        Rule::value(&["output", "encrypted_content"], AnswerFacts::encrypted_output),
+        // Tools run by OpenAI: in a stream as each is done, and in the final list.
         Rule::value(&["item", "type"], |seen, value| seen.hosted().item_type(value)),
         Rule::value(&["item", "action", "type"], |seen, value| {
             seen.hosted().item_action(value);
@@ -70,12 +69,12 @@ pub(crate) static RESPONSES: Reading = Reading::new(
 
 pub(crate) static CHAT: Reading = Reading::new(
     &[
-        Rule::value(&["id"], Seen::message_id),
+        Rule::value(&["id"], AnswerFacts::message_id),
         Rule::value(&["model"], chat_model),
-        Rule::value(&["service_tier"], Seen::tier),
+        Rule::value(&["service_tier"], AnswerFacts::tier),
         Rule::value(&["usage"], usage),
-        Rule::value(&["error"], Seen::error),
-        Rule::value(&["choices", "finish_reason"], Seen::stop_reason),
+        Rule::value(&["error"], AnswerFacts::error),
+        Rule::value(&["choices", "finish_reason"], AnswerFacts::stop_reason),
         Rule::content(&["choices", "delta", "content"]),
         Rule::content(&["choices", "delta", "reasoning_content"]),
         Rule::content(&["choices", "delta", "tool_calls"]),
@@ -89,49 +88,89 @@ pub(crate) static CHAT: Reading = Reading::new(
     true,
 );
 
-fn listed_type(seen: &mut Seen, value: &Value) {
+/// Images: whole, or an event for each image that is made. Their data is long and does not matter here.
+///
+/// Source: OpenAI's API reference, "Images" and "Image streaming".
+pub(crate) static IMAGES: Reading = Reading::new(
+    &[
+        Rule::value(&["type"], image_event),
+        Rule::value(&["usage"], image_usage),
+        Rule::value(&["error"], AnswerFacts::error),
+        Rule::value(&["message"], AnswerFacts::says),
+        Rule::value(&["code"], AnswerFacts::code),
+    ],
+    false,
+);
+
+fn image_event(seen: &mut AnswerFacts, kind: &Value) {
+    match kind.as_str() {
+        Some("error") => seen.is_error(),
+        Some(name) if name.ends_with(".completed") => seen.stop_reason(kind),
+        _ => {}
+    }
+}
+
+/// All output is images: what little of it is text costs no more. A stream has a usage for each image.
+fn image_usage(seen: &mut AnswerFacts, figures: &Value) {
+    let before = seen.tokens.take();
+    let input_images = seen.terms.extras.get(Item::InputImage);
+    usage(seen, figures);
+    let tokens = seen.tokens.get_or_insert_default();
+    *tokens += before.unwrap_or_default();
+    let output = tokens.output;
+    let extras = &mut seen.terms.extras;
+    extras.set(Item::OutputImage, output);
+    extras.set(
+        Item::InputImage,
+        extras.get(Item::InputImage).saturating_add(input_images),
+    );
+    if before.is_none() && *figures == Value::Null {
+        seen.tokens = None;
+    }
+}
+
+fn listed_type(seen: &mut AnswerFacts, value: &Value) {
     seen.hosted().listed_type(value);
 }
 
-fn listed_action(seen: &mut Seen, value: &Value) {
+fn listed_action(seen: &mut AnswerFacts, value: &Value) {
     seen.hosted().listed_action(value);
 }
 
-fn listed_container(seen: &mut Seen, value: &Value) {
+fn listed_container(seen: &mut AnswerFacts, value: &Value) {
     seen.hosted().listed_container(value);
 }
 
-fn tool_usage(seen: &mut Seen, value: &Value) {
+fn tool_usage(seen: &mut AnswerFacts, value: &Value) {
     seen.hosted().tool_usage(value);
 }
 
-fn tool_type(seen: &mut Seen, value: &Value) {
+fn tool_type(seen: &mut AnswerFacts, value: &Value) {
     seen.hosted().tool_type(value);
 }
 
-/// Of all tools only the one that generates images has a model.
-fn image_model(seen: &mut Seen, value: &Value) {
+/// Only the image generation tool has a model.
+fn image_model(seen: &mut AnswerFacts, value: &Value) {
     seen.hosted().image_model(value);
 }
 
-/// Models that are a search (`gpt-5-search-api`, `gpt-4o-search-preview`) search once for each answer; nothing
-/// counts it.
-fn chat_model(seen: &mut Seen, value: &Value) {
+/// Search models (`gpt-5-search-api`, `gpt-4o-search-preview`) search once per answer, without a counter.
+fn chat_model(seen: &mut AnswerFacts, value: &Value) {
     seen.model(value);
     if value.as_str().is_some_and(|model| model.contains("-search-")) {
         seen.hosted().searched();
     }
 }
 
-/// Citations: the answer rests on a search.
-fn annotations(seen: &mut Seen, value: &Value) {
+/// Citations: the answer used a search.
+fn annotations(seen: &mut AnswerFacts, value: &Value) {
     if value.as_array().is_some_and(|list| !list.is_empty()) {
         seen.hosted().searched();
     }
 }
 
-/// The type of an event. An error event carries the error in itself.
-fn kind(seen: &mut Seen, kind: &Value) {
+/// The type of an event. An error event contains the error itself.
+fn kind(seen: &mut AnswerFacts, kind: &Value) {
     match kind.as_str() {
         Some("error") => seen.is_error(),
         Some("response.output_item.done") => seen.hosted().item_is_done(),
@@ -139,8 +178,8 @@ fn kind(seen: &mut Seen, kind: &Value) {
     }
 }
 
-/// `in_progress` and `queued` are no end.
-fn status(seen: &mut Seen, status: &Value) {
+/// `in_progress` and `queued` do not end the answer.
+fn status(seen: &mut AnswerFacts, status: &Value) {
     if matches!(
         status.as_str(),
         Some("completed" | "incomplete" | "failed" | "cancelled")
@@ -149,8 +188,8 @@ fn status(seen: &mut Seen, status: &Value) {
     }
 }
 
-/// Fields of `usage` that are read here, or repeat what is. Compatible hosts repeat the cache's figures under names
-/// of their own.
+/// Fields of `usage` that are read here, or repeat those. Compatible hosts repeat the cache's figures under their
+/// own names.
 static USAGE: Shape = Shape(&[
     ("input_tokens", Field::Any),
     ("prompt_tokens", Field::Any),
@@ -165,7 +204,7 @@ static USAGE: Shape = Shape(&[
     ("prompt_cache_hit_tokens", Field::Any),
     ("prompt_cache_miss_tokens", Field::Any),
     ("reasoning_tokens", Field::Any),
-    // Seconds that the host took.
+    // Durations of the host in seconds.
     ("queue_time", Field::Any),
     ("prompt_time", Field::Any),
     ("completion_time", Field::Any),
@@ -180,7 +219,7 @@ static INPUT: Shape = Shape(&[
     ("text_tokens", Field::Any),
 ]);
 
-/// Predicted tokens that were not used are billed as output, and counted there.
+/// Unused predicted tokens are billed as output and included there.
 static OUTPUT: Shape = Shape(&[
     ("reasoning_tokens", Field::Any),
     ("accepted_prediction_tokens", Field::Any),
@@ -190,7 +229,7 @@ static OUTPUT: Shape = Shape(&[
     ("text_tokens", Field::Any),
 ]);
 
-fn usage(seen: &mut Seen, usage: &Value) {
+fn usage(seen: &mut AnswerFacts, usage: &Value) {
     if !usage.is_object() {
         return;
     }

@@ -1,62 +1,61 @@
-//! How much one conversion may write, hold, and read again.
+//! Limits on what one conversion writes, holds and rereads.
 //!
-//! Conversions write most things once, but some more often: a schema for each reference to it, a signature for
-//! each call it belongs to, a name for each use. So every writer takes what it is about to write from one
-//! budget, before the memory is used. Two things are counted: bytes of text, and values (each block, list item
-//! and schema member takes up memory of its own, however short it is).
+//! Conversions write most things once, but some repeatedly: a schema for each reference to it, a signature for
+//! each of its calls, a name for each use. So all output is taken from one budget before memory is used. It
+//! counts bytes of text, and values (each block, list item and schema member takes memory, however short it is).
 //!
-//! Reading the same thing again takes time even if nothing is written. So whoever reads a part of the input more
-//! than once takes steps from the budget too.
+//! Reading the same input repeatedly takes time without any output. So code that rereads a part of the input
+//! takes steps from the budget, too.
 
 use std::cell::Cell;
 
-use super::Refused;
+use super::FieldRefusal;
 
-/// A converted body may be this many times as long as what it is made of, and [`FLOOR`] bytes more.
+/// Maximum size of the output relative to the input; [`FLOOR`] is added.
 const TIMES: usize = 4;
 
-/// Bytes; small requests do grow, by names of fields and by what is said for the client.
+/// Bytes; small requests do grow, by field names and added texts.
 const FLOOR: usize = 1 << 20;
 
-/// A converted body is not longer than this, bytes, unless its input is longer than half of it. Twice the
-/// default of the largest body that is accepted.
+/// Maximum size of the output, bytes, unless the input exceeds half of it. Twice the default limit for request
+/// bodies.
 const CEILING: usize = 200 << 20;
 
-/// Bytes that a value costs beside its text: its brackets, quotes and commas.
+/// Bytes counted for a value besides its text: brackets, quotes and commas.
 const VALUE: usize = 16;
 
-/// Values that one conversion may hold. Each takes up to about 100 bytes of memory.
+/// Maximum number of values in one conversion. Each takes up to about 100 bytes of memory.
 const MOST_VALUES: usize = 1_000_000;
 
-/// The longest body that a conversion makes of an input of this length, bytes.
+/// The maximum output size for an input of this length, bytes.
 pub fn allowance(input: usize) -> usize {
     let most = CEILING.max(input.saturating_mul(2));
     input.saturating_mul(TIMES).saturating_add(FLOOR).min(most)
 }
 
-/// The rest of one conversion's budget. Shared by all its writers, so it is taken from through `&self`.
+/// The rest of a conversion's budget. All its writers share it, so it is taken through `&self`.
 #[derive(Debug)]
 pub(crate) struct Budget {
     allowed: usize,
     bytes: Cell<usize>,
     values: Cell<usize>,
     steps: Cell<usize>,
-    overdrawn: Cell<Option<Overdrawn>>,
+    overdrawn: Cell<Option<BudgetExceeded>>,
 }
 
-/// The budget does not suffice.
+/// The budget is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overdrawn {
-    /// More than this many bytes would be written.
+pub(crate) enum BudgetExceeded {
+    /// More than this many bytes of output.
     Bytes(usize),
     Values,
-    /// More than this many steps would be taken.
+    /// More than this many steps.
     Steps(usize),
 }
 
-/// The part of its budget that a conversion used.
+/// The used part of a conversion's budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
+pub struct BudgetUse {
     /// Bytes of text, and [`VALUE`] for each value.
     pub bytes: usize,
     pub values: usize,
@@ -64,7 +63,7 @@ pub struct Spent {
 }
 
 impl Budget {
-    /// For the conversion of an input of this length.
+    /// The budget for an input of this length.
     pub(crate) fn of(input: usize) -> Self {
         let allowed = allowance(input);
         Self {
@@ -76,63 +75,63 @@ impl Budget {
         }
     }
 
-    /// Takes so many bytes of text.
-    pub(crate) fn text(&self, bytes: usize) -> Result<(), Overdrawn> {
+    /// Takes this many bytes of text.
+    pub(crate) fn text(&self, bytes: usize) -> Result<(), BudgetExceeded> {
         match self.bytes.get().checked_sub(bytes) {
             Some(left) => {
                 self.bytes.set(left);
                 Ok(())
             }
-            None => Err(self.overdraw(Overdrawn::Bytes(self.allowed))),
+            None => Err(self.overdraw(BudgetExceeded::Bytes(self.allowed))),
         }
     }
 
-    /// Takes one value with so many bytes of text.
-    pub(crate) fn value(&self, bytes: usize) -> Result<(), Overdrawn> {
+    /// Takes one value with this many bytes of text.
+    pub(crate) fn value(&self, bytes: usize) -> Result<(), BudgetExceeded> {
         let Some(left) = self.values.get().checked_sub(1) else {
-            return Err(self.overdraw(Overdrawn::Values));
+            return Err(self.overdraw(BudgetExceeded::Values));
         };
         self.values.set(left);
         self.text(bytes.saturating_add(VALUE))
     }
 
-    /// Takes so many steps: members looked at, or bytes of a reference followed. As many are allowed as bytes,
-    /// so that the work is linear in the input, like the output.
-    pub(crate) fn steps(&self, steps: usize) -> Result<(), Overdrawn> {
+    /// Takes this many steps: members examined, or bytes of references followed. The limit equals that for bytes,
+    /// so the work is linear in the input, like the output.
+    pub(crate) fn steps(&self, steps: usize) -> Result<(), BudgetExceeded> {
         match self.steps.get().checked_sub(steps) {
             Some(left) => {
                 self.steps.set(left);
                 Ok(())
             }
-            None => Err(self.overdraw(Overdrawn::Steps(self.allowed))),
+            None => Err(self.overdraw(BudgetExceeded::Steps(self.allowed))),
         }
     }
 
-    pub(crate) fn spent(&self) -> Spent {
-        Spent {
+    pub(crate) fn spent(&self) -> BudgetUse {
+        BudgetUse {
             bytes: self.allowed - self.bytes.get(),
             values: MOST_VALUES - self.values.get(),
             steps: self.allowed - self.steps.get(),
         }
     }
 
-    /// The item that exceeded it, if one did: for callers that got another error.
-    pub(crate) fn overdrawn(&self) -> Option<Overdrawn> {
+    /// How the budget was exceeded, if it was; for callers that received another error.
+    pub(crate) fn overdrawn(&self) -> Option<BudgetExceeded> {
         self.overdrawn.get()
     }
 
-    /// The longest body that may be written, bytes.
+    /// The maximum output size, bytes.
     pub(crate) fn allowed(&self) -> usize {
         self.allowed
     }
 
-    fn overdraw(&self, why: Overdrawn) -> Overdrawn {
+    fn overdraw(&self, why: BudgetExceeded) -> BudgetExceeded {
         self.overdrawn.set(Some(why));
         why
     }
 }
 
-impl std::fmt::Display for Overdrawn {
+impl std::fmt::Display for BudgetExceeded {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bytes(allowed) => write!(
@@ -154,13 +153,13 @@ impl std::fmt::Display for Overdrawn {
     }
 }
 
-impl From<Overdrawn> for Refused {
-    fn from(overdrawn: Overdrawn) -> Self {
+impl From<BudgetExceeded> for FieldRefusal {
+    fn from(overdrawn: BudgetExceeded) -> Self {
         Self::at("the request body", overdrawn)
     }
 }
 
-/// Collects what is written, up to a length.
+/// A writer with a limited length.
 pub(crate) struct Bounded {
     pub bytes: Vec<u8>,
     most: usize,
@@ -189,13 +188,13 @@ impl std::io::Write for Bounded {
     }
 }
 
-/// The value as JSON, within the budget's length. Values here serialise: maps have names for keys, and raw
-/// parts were read as JSON.
-pub(crate) fn written(value: &impl serde::Serialize, budget: &Budget) -> Result<Vec<u8>, Overdrawn> {
+/// The value as JSON, within the budget's length. Serialisation cannot fail otherwise: maps have string keys, and
+/// raw parts were parsed as JSON.
+pub(crate) fn written(value: &impl serde::Serialize, budget: &Budget) -> Result<Vec<u8>, BudgetExceeded> {
     let mut out = Bounded::new(budget.allowed());
     match serde_json::to_writer(&mut out, value) {
         Ok(()) => Ok(out.bytes),
-        Err(_) => Err(Overdrawn::Bytes(budget.allowed())),
+        Err(_) => Err(BudgetExceeded::Bytes(budget.allowed())),
     }
 }
 
@@ -217,23 +216,23 @@ mod tests {
         let budget = Budget::of(0);
         assert_eq!(budget.text(1 << 20), Ok(()));
         assert_eq!(budget.overdrawn(), None);
-        assert_eq!(budget.text(1), Err(Overdrawn::Bytes(1 << 20)));
-        assert_eq!(budget.overdrawn(), Some(Overdrawn::Bytes(1 << 20)));
+        assert_eq!(budget.text(1), Err(BudgetExceeded::Bytes(1 << 20)));
+        assert_eq!(budget.overdrawn(), Some(BudgetExceeded::Bytes(1 << 20)));
 
         let budget = Budget::of(100 << 20);
         let taken = (0..=MOST_VALUES).take_while(|_| budget.value(0).is_ok()).count();
         assert_eq!(taken, MOST_VALUES);
-        assert_eq!(budget.overdrawn(), Some(Overdrawn::Values));
+        assert_eq!(budget.overdrawn(), Some(BudgetExceeded::Values));
     }
 
     #[test]
     fn steps_run_out_by_themselves() {
         let budget = Budget::of(0);
         assert_eq!(budget.steps(1 << 20), Ok(()));
-        assert_eq!(budget.steps(1), Err(Overdrawn::Steps(1 << 20)));
-        assert_eq!(budget.overdrawn(), Some(Overdrawn::Steps(1 << 20)));
+        assert_eq!(budget.steps(1), Err(BudgetExceeded::Steps(1 << 20)));
+        assert_eq!(budget.overdrawn(), Some(BudgetExceeded::Steps(1 << 20)));
         assert_eq!(budget.value(4), Ok(()));
-        let spent = Spent {
+        let spent = BudgetUse {
             bytes: 4 + VALUE,
             values: 1,
             steps: 1 << 20,
@@ -245,7 +244,10 @@ mod tests {
     fn a_writer_stops_at_its_bound() {
         let budget = Budget::of(0);
         let long = "x".repeat(budget.allowed());
-        assert_eq!(written(&long, &budget), Err(Overdrawn::Bytes(budget.allowed())));
+        assert_eq!(
+            written(&long, &budget),
+            Err(BudgetExceeded::Bytes(budget.allowed()))
+        );
         assert_eq!(written(&"x", &budget), Ok(b"\"x\"".to_vec()));
     }
 }

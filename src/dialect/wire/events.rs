@@ -1,11 +1,11 @@
-//! The data of server-sent events, out of bytes cut anywhere.
+//! Extracts the data of server-sent events from bytes cut anywhere.
 //!
-//! Only `data` fields are of interest here.
+//! Only `data` fields are read.
 
 use super::lines::Splitter;
 
-/// Data longer than this is given up, bytes: a call that writes a whole file has a few hundred kilobytes, a large
-/// image in base64 some 20 MB.
+/// Maximum size of an event's data, bytes: a call that writes a whole file has a few hundred kilobytes, a large
+/// image in base64 about 20 MB.
 const MOST: usize = 24 << 20;
 
 /// Capacity kept for the next event.
@@ -22,7 +22,7 @@ pub(crate) struct Lines {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// An event of this data, without a name. Data of several lines stays that.
+/// An unnamed event with this data. Multi-line data stays multi-line.
 pub(crate) fn data(data: &[u8]) -> Vec<u8> {
     let mut event = Vec::with_capacity(data.len() + 8);
     for line in data.split(|byte| *byte == b'\n') {
@@ -34,7 +34,7 @@ pub(crate) fn data(data: &[u8]) -> Vec<u8> {
     event
 }
 
-/// Writes an event with a name; the data is of one line.
+/// Writes a named event; the data must be one line.
 pub(crate) fn named(out: &mut Vec<u8>, name: &str, data: &[u8]) {
     for piece in [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"] {
         out.extend_from_slice(piece);
@@ -42,7 +42,7 @@ pub(crate) fn named(out: &mut Vec<u8>, name: &str, data: &[u8]) {
 }
 
 impl Lines {
-    /// Takes the next bytes; `each` is called with the data of every event that ends in them.
+    /// Takes the next bytes, and calls `each` with the data of every completed event.
     pub(crate) fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
         let mut rest = chunk;
         while let Some(part) = self.splitter.next(&mut rest) {
@@ -54,7 +54,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The bytes have ended: what is there is taken for a whole event.
+    /// Ends the input: the remaining data counts as an event.
     pub(crate) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
         self.end_line(&mut each);
         self.dispatch(&mut each);

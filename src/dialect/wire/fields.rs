@@ -1,24 +1,23 @@
-//! The treatment of each top-level field of a request that is converted.
+//! The treatment of each top-level field in converted requests.
 //!
-//! A field that no table names is refused: it may change the answer, or what it costs, and nobody here knows. Both
-//! Anthropic's API ("Extra inputs are not permitted") and OpenAI's ("Unrecognized request argument supplied") refuse
-//! unknown fields with a 400 as well, so their clients are made for it: Claude Code leaves out the fields of its
-//! betas, and asks again.
+//! Unlisted fields are refused, because they may change the answer or its cost. Anthropic's API ("Extra inputs
+//! are not permitted") and OpenAI's ("Unrecognized request argument supplied") refuse unknown fields with a 400
+//! as well, so their clients can handle it: Claude Code drops the fields of its betas and retries.
 
-use super::Refused;
+use super::FieldRefusal;
 use super::object::Object;
 
 /// The treatment of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is sent with its value, perhaps by another name.
+    /// Sent with its value, perhaps under another name.
     Carried,
-    /// Something is made of it, or it is refused for its value.
+    /// Converted, or refused because of its value.
     Converted,
-    /// It does not change what the client may expect of the answer: it accounts for the call, saves work, tunes how
-    /// the provider serves it, or shifts chances.
+    /// Dropped, because it does not change what the client may expect of the answer: metadata, optimisations,
+    /// service tiers, or token probabilities.
     LeftOut,
-    /// For this reason.
+    /// Refused for this reason.
     Refused(&'static str),
 }
 
@@ -26,18 +25,18 @@ pub(crate) enum Fate {
 #[derive(Debug)]
 pub(crate) struct Fields {
     pub known: &'static [(&'static str, Fate)],
-    /// Why a field that is not among them is refused.
+    /// Why unlisted fields are refused.
     pub unknown: &'static str,
 }
 
 impl Fields {
     /// Refuses the first field that cannot be converted. `null` counts as absent.
-    pub(crate) fn check(&self, body: &Object<'_>) -> Result<(), Refused> {
+    pub(crate) fn check(&self, body: &Object<'_>) -> Result<(), FieldRefusal> {
         for name in body.names() {
             let known = self.known.iter().find(|(known, _)| *known == name);
             match known.map(|(_, fate)| fate) {
-                Some(Fate::Refused(why)) => return Err(Refused::at(name, why)),
-                None => return Err(Refused::at(name, self.unknown)),
+                Some(Fate::Refused(why)) => return Err(FieldRefusal::at(name, why)),
+                None => return Err(FieldRefusal::at(name, self.unknown)),
                 Some(Fate::Carried | Fate::Converted | Fate::LeftOut) => {}
             }
         }

@@ -1,6 +1,6 @@
 //! JSON whose objects keep the order of their members.
 //!
-//! The order of a schema's properties is what the model reads first and last, so it is not sorted away.
+//! The order of a schema's properties matters to the model, so it is preserved.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-use super::budget::{Budget, Overdrawn};
+use super::budget::{Budget, BudgetExceeded};
 use super::text::Text;
 use super::text::equal::equal;
 
@@ -22,11 +22,11 @@ pub(crate) enum Json<'a> {
     Text(Text<'a>),
     List(Vec<Json<'a>>),
     Map(Vec<(Text<'a>, Json<'a>)>),
-    /// Never looked into, and written as it came.
+    /// Not parsed, and written unchanged.
     Raw(Raw<'a>),
 }
 
-/// JSON as it is written.
+/// Raw JSON text.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw<'a>(pub Cow<'a, RawValue>);
 
@@ -45,7 +45,7 @@ impl<'a> Json<'a> {
         Self::Raw(Raw(Cow::Borrowed(json)))
     }
 
-    /// An object of these members.
+    /// An object with these members.
     pub(crate) fn map<const N: usize>(members: [(&'a str, Json<'a>); N]) -> Self {
         Self::Map(
             members
@@ -62,7 +62,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// As it is sent: names and values always serialise.
+    /// Serialises it, which cannot fail.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
@@ -126,7 +126,7 @@ impl Serialize for Json<'_> {
 }
 
 impl<'a> Json<'a> {
-    /// Reads any value, within the budget.
+    /// Parses any value within the budget.
     pub(crate) fn read(json: &'a RawValue, budget: &Budget) -> Result<Self, serde_json::Error> {
         let mut from = serde_json::Deserializer::from_slice(json.get().as_bytes());
         let value = Any(budget).deserialize(&mut from)?;
@@ -134,8 +134,8 @@ impl<'a> Json<'a> {
         Ok(value)
     }
 
-    /// Bytes of its texts, and the number of its values: what a copy of it takes from a budget.
-    pub(crate) fn take_copy(&self, budget: &Budget) -> Result<(), Overdrawn> {
+    /// Takes the cost of a copy from the budget: the bytes of its texts, and its number of values.
+    pub(crate) fn take_copy(&self, budget: &Budget) -> Result<(), BudgetExceeded> {
         match self {
             Self::Null | Self::Bool(_) | Self::Number(_) => budget.value(0),
             Self::Text(text) => budget.value(text.len()),
@@ -155,13 +155,13 @@ impl<'a> Json<'a> {
     }
 
     /// A copy, taken from the budget.
-    pub(crate) fn copied(&self, budget: &Budget) -> Result<Self, Overdrawn> {
+    pub(crate) fn copied(&self, budget: &Budget) -> Result<Self, BudgetExceeded> {
         self.take_copy(budget)?;
         Ok(self.clone())
     }
 }
 
-/// Reads any value within a budget.
+/// Parses any value within a budget.
 struct Any<'b>(&'b Budget);
 
 impl Any<'_> {
@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for Any<'_> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        // JSON has no infinities to begin with.
+        // JSON has no infinities.
         self.took(0, Number::from_f64(number).map_or(Json::Null, Json::Number))
     }
 

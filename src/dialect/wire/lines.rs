@@ -1,10 +1,10 @@
-//! The lines of an event stream, out of bytes cut anywhere: the one splitter that all readers of streams use. Lines
-//! end in LF, CR LF or CR (HTML standard, "Parsing an event stream").
+//! Splits an event stream into lines from bytes cut anywhere; used by all stream readers. Lines end in LF, CR LF
+//! or CR (HTML standard, "Parsing an event stream").
 
-/// Finds the ends of lines. What comes of a line before its end is here is handed on as it comes, uncopied.
+/// Finds line ends. Parts of an incomplete line are returned as they come, without copying.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Splitter {
-    /// The last byte was a CR: an LF now belongs to it.
+    /// The last byte was a CR; a following LF belongs to it.
     after_cr: bool,
 }
 
@@ -17,7 +17,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl Splitter {
-    /// The next part of a line, taken from the front of `rest`. `None`: there are no more bytes.
+    /// Takes the next part of a line from the front of `rest`. `None` if there are no more bytes.
     #[inline]
     pub(crate) fn next<'a>(&mut self, rest: &mut &'a [u8]) -> Option<Part<'a>> {
         if self.after_cr

@@ -1,10 +1,8 @@
-//! Marks that a conversion of ours leaves in a conversation, and how a request to a provider that knows nothing of
-//! them is rid of them.
+//! Marks that our conversions leave in a conversation, and their removal for providers that do not know them.
 //!
-//! A client keeps what an answer had and sends it with every later request, to whatever account it goes. Signatures
-//! of Gemini's and searches that it made mean nothing to Anthropic, which refuses a signature it has not made; ids
-//! that earlier versions made are longer than OpenAI takes ([`ids`]). A body without [`MARK`] is not looked into. In
-//! one with it exactly these places are changed, and every other byte stays.
+//! A client sends parts of earlier answers with every later request, to whatever account serves it. Anthropic
+//! refuses Gemini's signatures and searches; OpenAI refuses the long ids of earlier versions ([`ids`]). A body
+//! without [`MARK`] is not examined. In others exactly these places are changed, and every other byte stays.
 
 pub(crate) mod ids;
 
@@ -17,37 +15,46 @@ use super::object::{List, Object};
 use super::text::Text;
 use crate::dialect::body::{Edit, Span, mended};
 
-/// In everything of ours.
+/// Contained in every mark.
 const MARK: &[u8] = b"gts1";
 
-/// Begins every token of signatures. No base64, so no signature of another kind begins so.
+/// Prefix of signature tokens. It is not valid base64, so no other signature begins with it.
 pub(crate) const PREFIX: &str = "gts1.";
 
-/// Begins a token of reasoning that OpenAI has encrypted; the rest of it is that reasoning as it came.
+/// Prefix of reasoning encrypted by OpenAI; the unchanged reasoning follows.
 pub(crate) const OPENAI: &str = "gts1.openai.";
 
-/// Begins reasoning that is Claude's, in the protocol of OpenAI.
+/// Prefix of Claude's reasoning in OpenAI's protocol.
 pub(crate) const CLAUDE: &str = "gts1.claude.";
 
-/// Begins the id of a call.
+/// Prefix of a token for plain reasoning of a Chat Completions host. The field name follows, then a colon and the
+/// reasoning if it was hidden from the client.
+pub(crate) const CHAT: &str = "gts1.chat.";
+
+/// The reasoning fields of Chat Completions hosts. DeepSeek, Kimi, GLM, Qwen and older vLLM use the first ("Thinking
+/// Mode" of DeepSeek's documentation, "Deep thinking" of Alibaba's); Ollama and newer vLLM use the second ("Reasoning
+/// Outputs" of vLLM's documentation).
+pub(crate) const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
+
+/// Prefix of call ids.
 pub(crate) const ID_PREFIX: &str = "gts1_";
 
-/// Began it in earlier versions; the ids of real Claude begin with `toolu_01`.
+/// The same in earlier versions; ids of real Claude begin with `toolu_01`.
 pub(crate) const OLD_ID_PREFIX: &str = "toolu_gts1_";
 
-/// Begins the id of a search that Gemini made; Anthropic's own ids of searches begin with `srvtoolu_`.
+/// Prefix of ids of Gemini's searches; Anthropic's own begin with `srvtoolu_`.
 pub(crate) const SEARCH_PREFIX: &str = "srvtoolu_gts1_";
 
-/// The longest id of a call that all providers take, bytes.
+/// Maximum length of a call id that all providers accept, bytes.
 pub(crate) const LONGEST_ID: usize = 40;
 
-/// Whether a body may have something of ours in it.
+/// Whether a body may contain one of our marks.
 pub(crate) fn are_in(body: &[u8]) -> bool {
     memchr::memmem::find(body, MARK).is_some()
 }
 
-/// The id to send in place of this one; `None`: it can be sent as it is. It follows from the id alone, so a call
-/// and its result keep the same, in every later request.
+/// The id to send in place of this one; `None` if it can stay. It depends only on the id, so a call and its
+/// result keep the same id in every later request.
 pub(crate) fn fitted_id(id: &str) -> Option<String> {
     if id.len() <= LONGEST_ID || !id.starts_with(OLD_ID_PREFIX) {
         return None;
@@ -55,17 +62,25 @@ pub(crate) fn fitted_id(id: &str) -> Option<String> {
     Some(shortened(id))
 }
 
-/// OpenAI's encrypted content inside a token that carries it; `None` for any other token.
+/// OpenAI's encrypted content in a token; `None` for other tokens.
 pub(crate) fn sealed_by_openai(token: &str) -> Option<&str> {
     token.strip_prefix(OPENAI).filter(|sealed| !sealed.is_empty())
 }
 
-/// An id of its own for each text, within what all providers take.
+/// The field and the hidden reasoning of a token with the prefix [`CHAT`]; `None` for other tokens.
+pub(crate) fn plain_reasoning(token: &str) -> Option<(&'static str, &str)> {
+    let rest = token.strip_prefix(CHAT)?;
+    let (field, hidden) = rest.split_once(':').unwrap_or((rest, ""));
+    let field = REASONING.into_iter().find(|known| *known == field)?;
+    Some((field, hidden))
+}
+
+/// A short id derived from the text, accepted by all providers.
 pub(crate) fn shortened(id: &str) -> String {
     format!("call_{:032x}", hash(id.as_bytes()))
 }
 
-/// FNV-1a of 128 bits: the same on every host and in every release.
+/// 128-bit FNV-1a, which is the same on every host and in every release.
 fn hash(bytes: &[u8]) -> u128 {
     bytes
         .iter()
@@ -74,8 +89,8 @@ fn hash(bytes: &[u8]) -> u128 {
         })
 }
 
-/// The edits that a request of the Messages API needs before it goes to Anthropic: they remove signatures and
-/// searches of Gemini's go, with the message if nothing else is in it; long ids are shortened.
+/// The edits that prepare a Messages request for Anthropic: they remove Gemini's signatures and searches (and
+/// messages that become empty), and shorten long ids.
 pub(crate) fn of_messages(body: &[u8]) -> Vec<Edit> {
     edits(body, |patch, message| {
         let Some(content) = message.raw("content").filter(|content| marked(content)) else {
@@ -88,7 +103,7 @@ pub(crate) fn of_messages(body: &[u8]) -> Vec<Edit> {
     })
 }
 
-/// Whether a block stays.
+/// Returns whether a block stays.
 fn messages_block<'b>(patch: &mut Patch<'b>, block: &Object<'b>) -> bool {
     let kind: Text<'_> = block.get("type").unwrap_or_default();
     let begins = |key, prefix| {
@@ -112,7 +127,7 @@ fn messages_block<'b>(patch: &mut Patch<'b>, block: &Object<'b>) -> bool {
                     !index.is_some_and(|index| index.starts_with(PREFIX))
                 });
                 if !some {
-                    // As a text has it that rests on nothing.
+                    // The value for a text without citations.
                     let span = patch.span(raw);
                     patch.edits.push(Edit {
                         span,
@@ -126,8 +141,7 @@ fn messages_block<'b>(patch: &mut Patch<'b>, block: &Object<'b>) -> bool {
     true
 }
 
-/// The edits that a request of the Messages API needs when an account cannot read these pieces of reasoning, and how
-/// many blocks that are.
+/// The edits that remove these pieces of reasoning from a Messages request, and the number of removed blocks.
 pub(crate) fn without_sealed(body: &[u8], unreadable: &[Bytes]) -> (Vec<Edit>, u32) {
     let unreadable: HashSet<&[u8]> = unreadable.iter().map(|sealed| &**sealed).collect();
     let mut count = 0;
@@ -147,12 +161,12 @@ pub(crate) fn without_sealed(body: &[u8], unreadable: &[Bytes]) -> (Vec<Edit>, u
     (edits, count)
 }
 
-/// The changes to a body, found message by message; `each` says whether a message stays.
+/// Collects edits message by message; `each` returns whether a message stays.
 fn edits(body: &[u8], mut each: impl for<'b> FnMut(&mut Patch<'b>, &Object<'b>) -> bool) -> Vec<Edit> {
     if !are_in(body) {
         return Vec::new();
     }
-    // As long as the body, so that places in it are places in the body.
+    // Has the body's length, so offsets are valid in both.
     let readable = mended(body);
     let mut patch = Patch {
         body: &readable,
@@ -181,7 +195,7 @@ struct Patch<'b> {
 }
 
 impl<'b> Patch<'b> {
-    /// Where a value lies, which was read out of the body.
+    /// The position of a value that was parsed from the body.
     fn span(&self, value: &RawValue) -> Span {
         let start = value
             .get()
@@ -199,7 +213,7 @@ impl<'b> Patch<'b> {
         self.fit(object, key, fitted_id);
     }
 
-    /// Puts another id in this member, if `fitted` has one for it.
+    /// Replaces the id in this member, if `fitted` returns one.
     fn fit(&mut self, object: &Object<'_>, key: &str, fitted: impl Fn(&str) -> Option<String>) {
         if let Some(raw) = object.raw(key)
             && let Some(id) = object.get::<Text<'_>>(key)
@@ -210,14 +224,14 @@ impl<'b> Patch<'b> {
         }
     }
 
-    /// Cuts out the items that do not stay, each with one comma. False: nothing stayed, and nothing was cut, so
-    /// that whoever holds the list can go as a whole.
+    /// Removes the items that do not stay, each with one comma. Returns false if none stays, without any edits,
+    /// so that the caller can remove the whole list.
     fn sweep(&mut self, items: List<'b>, mut stays: impl FnMut(&mut Self, &Object<'b>) -> bool) -> bool {
         let before = self.edits.len();
         let mut cuts: Vec<Span> = Vec::new();
         let mut kept: Option<Span> = None;
         let mut count = 0;
-        // Where the items begin that go before any was kept.
+        // Start of the removed items at the beginning of the list.
         let mut opening = None;
         for item in items {
             count += 1;
@@ -237,7 +251,7 @@ impl<'b> Patch<'b> {
                 (None, _) => {
                     opening.get_or_insert(span.start);
                 }
-                // The run that goes on.
+                // Extends the last run of removed items.
                 (Some(kept), Some(cut)) if cut.start == kept.end => cut.end = span.end,
                 (Some(kept), _) => cuts.push(Span {
                     start: kept.end,

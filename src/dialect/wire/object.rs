@@ -1,14 +1,14 @@
-//! An object of a body: its members found, but not yet read.
+//! An object of a body with lazily parsed members.
 //!
-//! One reader serves all objects of both protocols. A type derived for each would read a little faster
-//! and be half of the converter's code, which every isolate on the edge has to load.
+//! One parser serves all objects of both protocols. Derived types would be slightly faster but make up half of
+//! the converters' code, which every isolate on the edge must load.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Refused;
+use super::FieldRefusal;
 use super::budget::Budget;
 use super::json::Json;
 use super::text::Text;
@@ -18,14 +18,14 @@ pub(crate) struct Object<'a> {
     members: Vec<(Text<'a>, &'a RawValue)>,
 }
 
-/// Members that an object may have: each takes memory, however short it is. Those of the protocols have some
-/// thirty; what has more is not looked into this way.
+/// Maximum number of members of an object; each takes memory, however short it is. The protocols' objects have
+/// about thirty.
 const MOST_MEMBERS: usize = 1_000;
 
-/// Items that a list may have. Anthropic's own bound on messages.
+/// Maximum number of items of a list; Anthropic's own limit for messages.
 const MOST_ITEMS: usize = 100_000;
 
-/// A list, its items still unread.
+/// A list of unparsed items.
 #[derive(Debug, Default)]
 pub(crate) struct List<'a>(Vec<&'a RawValue>);
 
@@ -82,95 +82,111 @@ impl<'de> Visitor<'de> for Items {
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object of the request's at this place.
-    pub(crate) fn read(json: &'a str, path: &str) -> Result<Self, Refused> {
-        serde_json::from_slice(json.as_bytes()).map_err(|error| Refused::at(path, error))
+    /// Parses an object of the request at this path.
+    pub(crate) fn read(json: &'a str, path: &str) -> Result<Self, FieldRefusal> {
+        serde_json::from_slice(json.as_bytes()).map_err(|error| FieldRefusal::at(path, error))
     }
 
-    /// Reads a whole body.
+    /// Parses a whole body.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
     }
 
-    /// A value that is not an object has no members.
+    /// `None` if the value is not an object.
     pub(crate) fn of(json: &'a str) -> Option<Self> {
         serde_json::from_slice(json.as_bytes()).ok()
     }
 
-    /// Names of the members that have a value; `null` is none.
+    /// Names of the members with a value other than `null`.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let valued = self.members.iter().filter(|(_, value)| value.get() != "null");
         valued.map(|(name, _)| &**name)
     }
 
-    /// The member of this name; `null` is none.
+    /// All members as they are written.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.members.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    /// The raw member of this name; `null` counts as missing.
     pub(crate) fn raw(&self, key: &str) -> Option<&'a RawValue> {
         let mut named = self.members.iter().filter(|(name, _)| &**name == key);
-        // The last of several, as most readers have it.
+        // The last duplicate counts, as in most parsers.
         let (_, value) = named.next_back()?;
         (value.get() != "null").then_some(*value)
     }
 
-    /// The member of this name, if it is of this type: for what a provider sends.
+    /// The member of this name if it has this type; for providers' data.
     pub(crate) fn get<T: Deserialize<'a>>(&self, key: &str) -> Option<T> {
         serde_json::from_slice(self.raw(key)?.get().as_bytes()).ok()
     }
 
-    /// The member of this name, which must be of this type: for what a client sends.
-    pub(crate) fn want<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<Option<T>, Refused> {
+    /// The member of this name, which must have this type; for clients' data.
+    pub(crate) fn want<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<Option<T>, FieldRefusal> {
         let Some(raw) = self.raw(key) else {
             return Ok(None);
         };
         match serde_json::from_slice(raw.get().as_bytes()) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => Err(Refused::at(place(path, key), error)),
+            Err(error) => Err(FieldRefusal::at(place(path, key), error)),
         }
     }
 
-    /// The same, and it must be there.
-    pub(crate) fn must<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<T, Refused> {
+    /// Like [`Self::want`], but the member is required.
+    pub(crate) fn must<T: Deserialize<'a>>(&self, key: &str, path: &str) -> Result<T, FieldRefusal> {
         match self.want(key, path)? {
             Some(value) => Ok(value),
-            None => Err(Refused::at(place(path, key), "Field required")),
+            None => Err(FieldRefusal::at(place(path, key), "Field required")),
         }
     }
 
-    /// The member of this name, read in full.
-    pub(crate) fn json(&self, key: &str, path: &str, budget: &Budget) -> Result<Option<Json<'a>>, Refused> {
+    /// The fully parsed member of this name.
+    pub(crate) fn json(
+        &self,
+        key: &str,
+        path: &str,
+        budget: &Budget,
+    ) -> Result<Option<Json<'a>>, FieldRefusal> {
         let Some(raw) = self.raw(key) else {
             return Ok(None);
         };
         match (Json::read(raw, budget), budget.overdrawn()) {
             (Ok(value), _) => Ok(Some(value)),
-            (Err(_), Some(overdrawn)) => Err(Refused::at(place(path, key), overdrawn)),
-            (Err(error), None) => Err(Refused::at(place(path, key), error)),
+            (Err(_), Some(overdrawn)) => Err(FieldRefusal::at(place(path, key), overdrawn)),
+            (Err(error), None) => Err(FieldRefusal::at(place(path, key), error)),
         }
     }
 
-    /// A list of texts, of at most so many.
-    pub(crate) fn texts(&self, key: &str, path: &str, most: usize) -> Result<Option<Vec<Text<'a>>>, Refused> {
+    /// A list of at most this many texts.
+    pub(crate) fn texts(
+        &self,
+        key: &str,
+        path: &str,
+        most: usize,
+    ) -> Result<Option<Vec<Text<'a>>>, FieldRefusal> {
         let list: Option<List<'a>> = self.want(key, path)?;
         let Some(list) = list else {
             return Ok(None);
         };
         if list.len() > most {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 place(path, key),
                 format_args!("at most {most} can be sent to this model"),
             ));
         }
         let read = |raw: &'a RawValue| {
-            serde_json::from_slice(raw.get().as_bytes()).map_err(|error| Refused::at(place(path, key), error))
+            serde_json::from_slice(raw.get().as_bytes())
+                .map_err(|error| FieldRefusal::at(place(path, key), error))
         };
         list.into_iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
-    /// A number, as it is written.
-    pub(crate) fn number(&self, key: &str, path: &str) -> Result<Option<&'a RawValue>, Refused> {
+    /// A number as raw JSON.
+    pub(crate) fn number(&self, key: &str, path: &str) -> Result<Option<&'a RawValue>, FieldRefusal> {
         let raw = self.raw(key);
         let digits = |raw: &&RawValue| raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
         match raw {
-            Some(raw) if !digits(&raw) => Err(Refused::at(place(path, key), "a number is wanted")),
+            Some(raw) if !digits(&raw) => Err(FieldRefusal::at(place(path, key), "must be a number")),
             _ => Ok(raw),
         }
     }

@@ -1,4 +1,4 @@
-//! A string of a JSON body, borrowed from it unless it holds escapes.
+//! A string of a JSON body, borrowed unless it contains escapes.
 
 #[cfg(test)]
 #[path = "text/counted.rs"]
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::equal::equal;
 
-/// `Cow` alone is always copied inside an `Option` or a `Vec`; this is not.
+/// Serde copies a plain `Cow` inside an `Option` or `Vec`; this type borrows.
 #[derive(Clone, Debug, Default, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);

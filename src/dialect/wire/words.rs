@@ -3,13 +3,14 @@
 use super::object::Object;
 use super::text::Text;
 
-/// No more of a provider's words goes into an error of another protocol, bytes.
+/// Maximum length of a provider's message inside an error of another protocol, bytes.
 const MOST: usize = 2_000;
 
-/// Members that hold a message, the most telling first: gateways, proxies and OAuth (RFC 6749 §5.2) have these.
+/// Members that may contain a message, the most specific first: used by gateways, proxies and OAuth (RFC 6749
+/// §5.2).
 const MEMBERS: [&str; 5] = ["message", "error_description", "detail", "error", "title"];
 
-/// The message of an error object, wherever it has it; bounded. `None`: there is none.
+/// The message of an error object, shortened. `None` if there is none.
 pub(crate) fn of(body: &[u8]) -> Option<String> {
     let outer = Object::parse(body).ok()?;
     let inner: Option<Object<'_>> = outer.get("error");

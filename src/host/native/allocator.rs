@@ -1,9 +1,9 @@
-//! Memory of large bodies goes back to the system when they are done with.
+//! Returns the memory of large bodies to the system after use.
 //!
-//! glibc maps large blocks by themselves and unmaps them when they are freed, but raises the size from which it
-//! does so with each one that is freed, to 32 MiB. From then on bodies come from heaps that keep what they ever
-//! had: after sixty-four calls of 20 MB a relay held 220 MB, and holds 40 MB with a fixed size. The size can only
-//! be fixed in the environment of a process, or by unsafe code, so the program starts itself anew with it.
+//! glibc maps large blocks separately and unmaps them when they are freed, but each freed one raises the size
+//! threshold for that, up to 32 MiB. From then on bodies come from heaps that never shrink: after sixty-four calls of
+//! 20 MB a relay held 220 MB, and holds 40 MB with a fixed threshold. The threshold can only be fixed in the
+//! environment of a process, or by unsafe code, so the program restarts itself with it.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::config::Vars;
 
-/// Blocks of so many bytes are mapped by themselves, and so much of a heap's end is kept.
+/// Blocks of this size are mapped separately, and this much free memory is kept at the end of a heap.
 const FIXED: [(&str, &str); 2] = [
     ("MALLOC_MMAP_THRESHOLD_", "524288"),
     ("MALLOC_TRIM_THRESHOLD_", "524288"),
@@ -20,8 +20,8 @@ const FIXED: [(&str, &str); 2] = [
 /// Variables by which an operator overrides this.
 const OTHERS: [&str; 3] = ["GLIBC_TUNABLES", "MALLOC_TOP_PAD_", "LD_PRELOAD"];
 
-/// Starts this program anew, in this process, with the allocator's sizes fixed. Returns if they are, if the
-/// operator set the allocator up, or if it cannot be done: then the relay only holds more memory.
+/// Restarts this program, in this process, with the allocator's sizes fixed. Returns if they are fixed already, if
+/// the operator has configured the allocator, or if it fails: then the relay only holds more memory.
 pub fn fix_sizes(environment: &dyn Vars, arguments: impl Iterator<Item = OsString>) {
     if is_set(environment) {
         return;

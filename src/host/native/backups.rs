@@ -1,4 +1,4 @@
-//! Backups on this machine: streamed to whoever asks, or kept in a folder, by hand and by a schedule.
+//! Backups on this machine: streamed to a client, or kept in a folder, by hand and by a schedule.
 
 mod folder;
 mod make;
@@ -25,15 +25,15 @@ use crate::port::store::{Command, Reply, StoreError};
 use crate::port::whole::Whole;
 use crate::store::keys;
 
-pub use transfer::{Transferred, move_to, restore, verify};
+pub use transfer::{TransferSummary, move_to, restore, verify};
 
-/// How often it is looked whether a backup is due.
+/// Interval of checks whether a backup is due.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Pieces of a file that wait for a client that reads slowly.
+/// Buffered pieces of a file for a client that reads slowly.
 const WAITING: usize = 4;
 
-/// Bytes that are read from a file at once.
+/// Size of one read from a file, in bytes.
 const READ: usize = 256 << 10;
 
 #[derive(Clone)]
@@ -54,7 +54,7 @@ struct Progress {
     failure: Option<(Millis, String)>,
 }
 
-/// A backup that is being made: ends when it is dropped.
+/// Marks a running backup; the mark ends when this is dropped.
 struct Running(Arc<Inner>);
 
 impl Drop for Running {
@@ -81,7 +81,7 @@ impl NativeBackups {
         }))
     }
 
-    /// Makes one in the folder and waits for it.
+    /// Makes a backup in the folder and waits for it.
     pub(super) async fn make(&self, why: BackupReason) -> Result<String, BackupError> {
         let running = self.0.begin()?;
         let made = self.0.make(why).await;
@@ -89,7 +89,7 @@ impl NativeBackups {
         made
     }
 
-    /// Makes backups by the schedule; does not end.
+    /// Makes scheduled backups; does not end.
     pub(super) async fn keep_schedule(self) {
         if self.0.store.shared() {
             return std::future::pending().await;
@@ -111,7 +111,7 @@ impl NativeBackups {
             return Ok(());
         }
         match self.make(BackupReason::Schedule).await {
-            // The one that is being made now is none of the schedule's.
+            // The running backup is not a scheduled one.
             Err(BackupError::Busy) => return Ok(()),
             made => drop(made?),
         }
@@ -184,7 +184,7 @@ impl Backups for NativeBackups {
             Some(text) => Some(Passphrase::new(text.reveal()).map_err(BackupError::Refused)?),
         };
         if self.0.store.shared() {
-            // Writers wait while it is read: as fast as the disk is, not as slow as a client.
+            // Writers wait while the store is read: at the speed of the disk, not of a slow client.
             let draft = self.0.folder.nameless()?;
             let mut sink = Sink::File(draft.try_clone().map_err(folder::unwritten)?);
             make(
@@ -235,7 +235,7 @@ impl Backups for NativeBackups {
         let inner = self.0.clone();
         spawn(async move {
             let _running = running;
-            // What went wrong is kept for whoever asks.
+            // The error is kept for later requests.
             let _ = inner.make(BackupReason::Manual).await;
         });
         Ok(())

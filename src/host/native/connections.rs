@@ -1,8 +1,8 @@
-//! Who is connected: caps on connections, in all and per address, and shorter waits as they fill.
+//! Caps on client connections, in all and per address, and shorter idle times as they fill.
 //!
-//! A connection costs a descriptor, and one to a provider while it calls. Whoever has nothing to say must not use
-//! them up: the fuller it is, the sooner an idle connection is closed. At the caps a new one takes the place of the
-//! one that has been idle for the longest time; where none is idle, the new one is refused.
+//! A connection costs a descriptor, and one to a provider while it calls. Idle clients must not use them up: the more
+//! connections are open, the sooner an idle one is closed. At the caps a new connection replaces the one that has
+//! been idle longest; if none is idle, the new one is refused.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Descriptors for everything but connections: the store, the log, the listener.
+/// Descriptors for everything except connections: the store, the log, the listener.
 const OTHERS: usize = 64;
 
-/// Evicted connections at once whose descriptors are not back yet. Part of [`OTHERS`].
+/// Maximum number of evicted connections whose descriptors are still in use. Part of [`OTHERS`].
 const LEAVING: usize = 32;
 
-/// How many connections are looked at to find one to evict: the next ones in turn, so that a crowd at the caps costs
-/// no walk over all of them for each attempt.
+/// Number of connections that are examined to find one to evict: the next ones in turn, so that a crowd at the caps
+/// does not cause a walk over all of them for each attempt.
 const SEARCHED: usize = 256;
 
 /// The limits on connections.
@@ -29,19 +29,19 @@ pub struct Limits {
     pub total: usize,
     /// Connections at once from one address, or one IPv6 site; 0: no limit.
     pub per_address: usize,
-    /// How long a connection may be idle while there is room for others: longer than the proxies in front of us
-    /// keep idle connections, so that it is not we who close one that is just being used.
+    /// How long a connection may be idle while there is room for others. Longer than proxies in front keep idle
+    /// connections, so that we do not close one that is just being used.
     pub idle: Duration,
-    /// And when there is none.
+    /// The same when there is no room.
     pub least_idle: Duration,
-    /// A connection that is idle for less is not evicted: its first request, or its next, may be on the way.
+    /// A connection that is idle for less than this is not evicted: its first or next request may be in transit.
     pub evictable: Duration,
-    /// How often each connection looks whether it was idle for too long.
+    /// How often each connection checks its idle time.
     pub look: Duration,
 }
 
 impl Limits {
-    /// With so many descriptors; `total`: at most, if it is not 0.
+    /// Derives the limits from the number of descriptors; `total`: an upper bound, if it is not 0.
     pub fn new(descriptors: u64, total: usize, per_address: usize) -> Self {
         let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
         let fit = (descriptors.saturating_sub(OTHERS) / 2).max(16);
@@ -65,13 +65,13 @@ pub struct Connections {
 
 #[derive(Default)]
 struct State {
-    /// By place; places are used again.
+    /// By place; free places are reused.
     open: Vec<Option<Arc<Slot>>>,
     free: Vec<usize>,
     by_site: HashMap<Site, HashSet<usize>>,
-    /// Evicted and not yet closed. They count no more, but still have their descriptors.
+    /// Evicted and not yet closed. They no longer count, but still have their descriptors.
     leaving: usize,
-    /// Where the next search for an idle connection begins.
+    /// Start of the next search for an idle connection.
     cursor: usize,
 }
 
@@ -103,7 +103,7 @@ impl State {
         place
     }
 
-    /// `None`: it was removed before, and its place may be somebody else's by now.
+    /// `None` if it was removed before; its place may have another connection now.
     fn remove(&mut self, place: usize, slot: &Arc<Slot>) -> Option<()> {
         let open = self.open.get_mut(place)?;
         open.take_if(|open| Arc::ptr_eq(open, slot))?;
@@ -119,8 +119,8 @@ impl State {
         Some(())
     }
 
-    /// Evicts one of the idle connections among `places`: of the site that has the most, whichever is idle for the
-    /// longest time. False: none of them has been idle for `least`, or too many are leaving already.
+    /// Evicts one of the idle connections among `places`: from the site with the most connections, the one that has
+    /// been idle longest. False if none has been idle for `least`, or too many are closing already.
     fn evict(&mut self, places: impl Iterator<Item = usize>, least: Duration, now: u64) -> bool {
         if self.leaving >= LEAVING {
             return false;
@@ -149,7 +149,7 @@ struct Slot {
     evicted: Notify,
 }
 
-/// The unit that counts as one address. A host with IPv6 has a /64 of them.
+/// The unit that counts as one address. An IPv6 host usually has a whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Site {
     V4(u32),
@@ -157,7 +157,7 @@ enum Site {
 }
 
 impl Site {
-    /// `None`: not counted. What comes over loopback is a proxy, or somebody who can do worse.
+    /// `None`: not counted. Loopback connections come from a proxy, or from a local user who can do worse.
     fn of(address: IpAddr) -> Option<Self> {
         match address.to_canonical() {
             address if address.is_loopback() => None,
@@ -167,12 +167,12 @@ impl Site {
     }
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRefusal {
-    /// There are as many as there may be.
+    /// The total cap is reached.
     Full,
-    /// So many come from its address.
+    /// The cap of its address is reached.
     Address,
 }
 
@@ -184,13 +184,9 @@ impl Connections {
         }
     }
 
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// Counts a connection from this address, `now` milliseconds after the server began. At a cap the longest idle
-    /// connection of those under that cap is evicted. `behind_proxy`: whoever connects is a proxy of ours, so that
-    /// the address says nothing.
+    /// Counts a connection from this address, `now` milliseconds after the server's start. At a cap, evicts the
+    /// longest idle connection under that cap. `behind_proxy`: all connections come from our proxy, so the address is
+    /// meaningless.
     pub fn admit(
         self: &Arc<Self>,
         address: IpAddr,
@@ -238,7 +234,7 @@ impl Connections {
     }
 }
 
-/// A connection that is counted, until it is dropped or evicted.
+/// A connection that counts until it is dropped or evicted.
 pub struct ConnectionPermit {
     connections: Arc<Connections>,
     slot: Arc<Slot>,
@@ -246,8 +242,8 @@ pub struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// How long this connection may be idle now: what `idle` allows up to half of either cap, and from there
-    /// on less, down to `least_idle`.
+    /// How long this connection may be idle now: `idle` up to half of either cap, and less beyond, down to
+    /// `least_idle`.
     pub fn patience(&self) -> Duration {
         let limits = &self.connections.limits;
         let state = self.connections.state();
@@ -269,7 +265,7 @@ impl ConnectionPermit {
         &self.slot.activity
     }
 
-    /// Resolves when this connection has to make room for another.
+    /// Resolves when this connection must close to make room for another.
     pub async fn evicted(&self) {
         self.slot.evicted.notified().await;
     }
@@ -284,10 +280,10 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Whether a connection serves a request, and since when it does not.
+/// Whether a connection serves a request, and otherwise since when it is idle.
 pub struct Activity {
     requests: AtomicUsize,
-    /// Milliseconds since the server began.
+    /// Milliseconds since the server's start.
     idle_since: AtomicU64,
 }
 
@@ -299,7 +295,7 @@ impl Activity {
         }
     }
 
-    /// How long the connection has served nothing, `now` milliseconds after the server began.
+    /// How long the connection has been idle, `now` milliseconds after the server's start.
     pub fn idle_for(&self, now: u64) -> Duration {
         if self.requests.load(Ordering::Acquire) > 0 {
             return Duration::ZERO;
@@ -353,7 +349,7 @@ mod tests {
         ];
         assert_eq!(from("2001:db8:1:2::3").err(), Some(ConnectionRefusal::Address));
         let _next = from("2001:db8:1:3::1").unwrap();
-        // Proxies sit there.
+        // Proxies connect from there.
         let _local: Vec<_> = (0..10).map(|_| from("127.0.0.1").unwrap()).collect();
         let _six: Vec<_> = (0..10).map(|_| from("::1").unwrap()).collect();
         let _proxied: Vec<_> = (0..10)
@@ -395,7 +391,7 @@ mod tests {
         assert!(older.evicted().now_or_never().is_some());
         assert!(newer.evicted().now_or_never().is_none());
         assert_eq!(all.state().total(), 3);
-        // Its place is another's, and its end frees nothing again.
+        // Its place belongs to another connection, so its end frees nothing again.
         drop(older);
         assert_eq!(all.state().total(), 3);
         assert_eq!(all.state().leaving, 0);

@@ -1,9 +1,9 @@
 //! Reads a running CRS from its Redis, and changes nothing there.
 //!
-//! Only the commands of [`Read`] can be sent. The database is walked once, in small steps, and what is found is kept
-//! as small numbers: a million counters take some tens of megabytes. Then the records are read in pipelines, some
-//! hundreds at a time. A key of another type than it should have (an index that shares the prefix, a change under way)
-//! answers with an error of its own; it is left out and named. Every other error ends the run.
+//! Only the commands of [`ReadCommand`] can be sent. The database is scanned once, in small steps, and the findings are kept
+//! as small numbers: a million counters take some tens of megabytes. Then the records are read in pipelines of some
+//! hundreds. A key of an unexpected type (an index that shares the prefix, a change in progress) causes an error of
+//! its own; it is skipped and reported. Every other error ends the run.
 
 mod index;
 mod names;
@@ -14,20 +14,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use redis::Value;
 
-use self::index::{Found, Index, Of};
+use self::index::{Index, Of, UsageKey};
 use self::names::Form;
-use self::wire::{Line, Read, entries, members, text};
+use self::wire::{Line, ReadCommand, entries, members, text};
 use crate::import::fields::{Fields, usd};
 use crate::import::source::{
     Counts, Edition, KeptValue, RawAccount, RawGroup, RawKey, RawUsage, Source, SourceError, Survey, UsageRow,
 };
 
-/// Keys, or accounts, that are read in one go with what they used, and counters of theirs: a key that was used for
-/// years has thousands.
+/// Number of keys or accounts whose usage is read at once, and of their counters: a key that was used for years has
+/// thousands.
 const AT_ONCE: usize = 50;
 const COUNTERS: usize = 5_000;
 
-/// Records of single calls of a key; CRS keeps no more.
+/// Number of records of single calls of a key; CRS keeps no more.
 const RECORDS: &str = "199";
 
 pub struct CrsRedis {
@@ -40,7 +40,8 @@ pub struct CrsRedis {
 }
 
 impl CrsRedis {
-    /// `url`: as of our own Redis, see `store::tcp`. Does not connect yet. `shown`: its address without the password.
+    /// `url`: in the format of our own Redis, see `store::tcp`. Does not connect yet. `shown`: its address without
+    /// the password.
     pub fn new(url: &str, shown: String) -> Result<Self, SourceError> {
         Ok(Self {
             line: Line::new(url)?,
@@ -56,7 +57,7 @@ impl CrsRedis {
         let mut index = Index::default();
         let mut cursor = "0".to_owned();
         loop {
-            let answer = self.line.one(Read::Scan(cursor)).await?;
+            let answer = self.line.one(ReadCommand::Scan(cursor)).await?;
             let (next, names) = wire::scanned(answer)?;
             for name in &names {
                 index.add(name);
@@ -74,7 +75,7 @@ impl CrsRedis {
         Ok(())
     }
 
-    /// `apikey:hash_map` without entries that lead nowhere.
+    /// `apikey:hash_map` without dangling entries.
     async fn hash_map(&mut self) -> Result<BTreeMap<String, String>, SourceError> {
         let mut map = BTreeMap::new();
         let ids: BTreeSet<String> = self
@@ -85,7 +86,10 @@ impl CrsRedis {
             .collect();
         let mut cursor = "0".to_owned();
         loop {
-            let answer = self.line.one(Read::HScan("apikey:hash_map", cursor)).await?;
+            let answer = self
+                .line
+                .one(ReadCommand::HScan("apikey:hash_map", cursor))
+                .await?;
             if wire::is_error(&answer) {
                 return Ok(map);
             }
@@ -104,12 +108,12 @@ impl CrsRedis {
     }
 
     async fn hashes(&mut self, names: Vec<String>) -> Result<Vec<Option<Fields>>, SourceError> {
-        let reads = names.into_iter().map(Read::HGetAll).collect();
+        let reads = names.into_iter().map(ReadCommand::HGetAll).collect();
         Ok(self.line.all(reads).await?.into_iter().map(entries).collect())
     }
 
     async fn texts(&mut self, names: Vec<String>) -> Result<Vec<Option<String>>, SourceError> {
-        let reads = names.into_iter().map(Read::Get).collect();
+        let reads = names.into_iter().map(ReadCommand::Get).collect();
         Ok(self.line.all(reads).await?.into_iter().map(text).collect())
     }
 
@@ -120,7 +124,7 @@ impl CrsRedis {
             .await?;
         let reads = ids
             .iter()
-            .map(|id| Read::SMembers(format!("account_group_members:{id}")));
+            .map(|id| ReadCommand::SMembers(format!("account_group_members:{id}")));
         let all = self.line.all(reads.collect()).await?;
         let groups = ids.into_iter().zip(fields).zip(all);
         Ok(groups
@@ -141,9 +145,9 @@ impl CrsRedis {
             let reads = some.iter().map(|(kind, id)| {
                 let name = names::account(*kind, id);
                 if names::is_text(*kind) {
-                    Read::Get(name)
+                    ReadCommand::Get(name)
                 } else {
-                    Read::HGetAll(name)
+                    ReadCommand::HGetAll(name)
                 }
             });
             let answers = self.line.all(reads.collect()).await?;
@@ -181,14 +185,14 @@ impl CrsRedis {
         Ok(users)
     }
 
-    /// What these owners used, in their order.
+    /// The usage of these owners, in their order.
     async fn usage(&mut self, owners: &[u32]) -> Result<Vec<(Vec<UsageRow>, Vec<String>)>, SourceError> {
         let mut of = Vec::new();
         for (at, owner) in owners.iter().enumerate() {
             of.extend(self.index.of(*owner).iter().map(|found| (at, *found)));
         }
         let mut used: Vec<(Vec<UsageRow>, Vec<String>)> = vec![Default::default(); owners.len()];
-        // What Redis answers takes many times the memory of the rows.
+        // A Redis reply takes many times the memory of the rows.
         for of in of.chunks(COUNTERS) {
             let reads = of.iter().map(|(_, found)| self.read(found)).collect();
             for ((at, found), answer) in of.iter().zip(self.line.all(reads).await?) {
@@ -200,16 +204,16 @@ impl CrsRedis {
         Ok(used)
     }
 
-    fn read(&self, found: &Found) -> Read {
+    fn read(&self, found: &UsageKey) -> ReadCommand {
         let name = self.index.name(found);
         match found.of {
-            Of::Cost => Read::Get(name),
-            Of::Records => Read::LRange(name, RECORDS),
-            Of::Counts | Of::Model => Read::HGetAll(name),
+            Of::Cost => ReadCommand::Get(name),
+            Of::Records => ReadCommand::LRange(name, RECORDS),
+            Of::Counts | Of::Model => ReadCommand::HGetAll(name),
         }
     }
 
-    fn take(&self, found: &Found, answer: Value, rows: &mut Vec<UsageRow>, records: &mut Vec<String>) {
+    fn take(&self, found: &UsageKey, answer: Value, rows: &mut Vec<UsageRow>, records: &mut Vec<String>) {
         let bucket = self.index.bucket(found.bucket);
         match found.of {
             Of::Records => *records = members(answer),
@@ -314,7 +318,7 @@ impl Source for CrsRedis {
                     })
                 })
                 .collect();
-            // All of them may have gone since the walk.
+            // All of them may have been deleted since the scan.
             if !keys.is_empty() {
                 return Ok(keys);
             }
@@ -349,8 +353,8 @@ impl Source for CrsRedis {
         let some: Vec<(String, Form)> = rest.iter().take(AT_ONCE).cloned().collect();
         self.next_homeless += some.len();
         let reads = some.iter().map(|(name, form)| match form {
-            Form::Hash => Read::HGetAll(name.clone()),
-            Form::Text => Read::Get(name.clone()),
+            Form::Hash => ReadCommand::HGetAll(name.clone()),
+            Form::Text => ReadCommand::Get(name.clone()),
         });
         let answers = self.line.all(reads.collect()).await?;
         Ok(some

@@ -1,12 +1,12 @@
-//! How many files and sockets the process may have open.
+//! The number of files and sockets that the process may have open.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More than any relay needs, and what Linux allows at most by default (`fs.nr_open`).
+/// More than any relay needs, and the most that Linux allows by default (`fs.nr_open`).
 const ENOUGH: u64 = 1 << 20;
 
-/// Raises the soft limit as far as the hard one allows, and returns what holds then. The soft limit is low by
-/// custom (1,024), for the sake of programs that use `select`.
+/// Raises the soft limit as far as the hard one allows, and returns the result. The soft limit is low by default
+/// (1,024) for the sake of programs that use `select`.
 pub(super) fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(ENOUGH);

@@ -1,11 +1,11 @@
-//! Files that get their name when they are whole: a crash leaves the one from before, or the new one.
+//! Files that get their name when they are complete: a crash leaves the previous one, or the new one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// A file that is being written, for its owner only; gone if it is not kept.
+/// A file that is being written, for its owner only; deleted unless it is kept.
 pub struct Draft {
     path: PathBuf,
     file: File,
@@ -13,7 +13,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Begins it at `path`; what an earlier process left there is removed.
+    /// Creates it at `path`; removes the leftover of an earlier process.
     pub fn at(path: PathBuf) -> io::Result<Self> {
         Ok(Self {
             file: private(&path)?,
@@ -30,7 +30,7 @@ impl Draft {
         &self.file
     }
 
-    /// Gives it its name, once all of it is on disk. On the return the name is on disk, too.
+    /// Gives it its name, once all of it is on disk. On return the name is on disk, too.
     pub fn keep(mut self, named: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, named)?;
@@ -47,7 +47,7 @@ impl Drop for Draft {
     }
 }
 
-/// Has the name of a file on disk.
+/// Syncs the folder, so that the file's name is on disk.
 pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),

@@ -1,10 +1,10 @@
 //! A first run needs no set-up: missing secrets are generated once and kept in the data folder.
 //!
-//! | file | mode | holds |
+//! | file | mode | contents |
 //! | --- | --- | --- |
-//! | `secrets.json` | 0600 | `JWT_SECRET`, `ENCRYPTION_KEY`, as far as the environment did not give them |
+//! | `secrets.json` | 0600 | `JWT_SECRET`, `ENCRYPTION_KEY`, unless the environment has them |
 //! | `init.json` | 0600 | the first admin login, in CRS's format; written only if none was given |
-//! | `server.json` | 0600 | where the running server listens, and a token for the local command line |
+//! | `server.json` | 0600 | the address of the running server, and a token for the local command line; `server-2.json` and so on if several processes share the folder |
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,14 +20,14 @@ use crate::port::random::Random;
 use crate::store::admins::Login;
 
 /// Variables of the environment, then those of `secrets.json`.
-pub struct Layered<'a> {
+pub struct LayeredVars<'a> {
     environment: &'a dyn Vars,
     kept: HashMap<String, String>,
     /// Whether there was a file to read.
     found: bool,
 }
 
-impl Vars for Layered<'_> {
+impl Vars for LayeredVars<'_> {
     fn get(&self, name: &str) -> Option<String> {
         let given = self
             .environment
@@ -37,8 +37,8 @@ impl Vars for Layered<'_> {
     }
 }
 
-impl<'a> Layered<'a> {
-    /// Reads what an earlier run has kept; writes nothing.
+impl<'a> LayeredVars<'a> {
+    /// Reads the secrets of an earlier run; writes nothing.
     pub fn read(environment: &'a dyn Vars, data_dir: &Path) -> Result<Self, String> {
         let file = data_dir.join("secrets.json");
         let kept: Option<HashMap<String, String>> = match fs::read(&file) {
@@ -55,7 +55,7 @@ impl<'a> Layered<'a> {
         })
     }
 
-    /// Names of secrets that neither the environment nor an earlier run supplied.
+    /// Names of secrets that are neither in the environment nor from an earlier run.
     pub fn missing(&self) -> Vec<&'static str> {
         config::GENERATED
             .into_iter()
@@ -63,7 +63,7 @@ impl<'a> Layered<'a> {
             .collect()
     }
 
-    /// Whether what is missing may be generated: not when there is data that only the lost key opens.
+    /// Whether missing secrets may be generated: not if there is data that only the lost key opens.
     pub fn may_generate(&self, data_dir: &Path) -> Result<(), String> {
         if self.missing().contains(&config::ENCRYPTION_KEY) && data_dir.join(STORE_FILE).exists() {
             return Err(format!(
@@ -74,7 +74,7 @@ impl<'a> Layered<'a> {
         Ok(())
     }
 
-    /// Generates what is missing and keeps it.
+    /// Generates and keeps missing secrets.
     pub fn generate(&mut self, data_dir: &Path, random: &dyn Random) -> Result<(), String> {
         let missing = self.missing();
         if missing.is_empty() {
@@ -93,11 +93,11 @@ impl<'a> Layered<'a> {
         let file = data_dir.join("secrets.json");
         let text = serde_json::to_vec_pretty(&self.kept).map_err(|error| error.to_string())?;
         if self.found {
-            // An earlier run kept some of them: this one adds to them.
+            // An earlier run kept some of them: adds the others.
             return write_private(&file, &text);
         }
         if !create_private(&file, &text)? {
-            // Another process was first; its secrets are the ones.
+            // Another process was faster; its secrets count.
             self.kept = Self::read(self.environment, data_dir)?.kept;
             return self.missing().is_empty().then_some(()).ok_or_else(|| {
                 format!(
@@ -109,7 +109,7 @@ impl<'a> Layered<'a> {
         Ok(())
     }
 
-    /// Whether an earlier run generated it, so that the environment does not have it.
+    /// Whether an earlier run generated it and the environment lacks it.
     pub fn is_kept(&self, name: &str) -> bool {
         self.kept.contains_key(name)
             && self
@@ -118,7 +118,7 @@ impl<'a> Layered<'a> {
                 .is_none_or(|value| value.trim().is_empty())
     }
 
-    /// Changes what is kept, in one step on disk; `None` takes it away.
+    /// Changes kept secrets, atomically on disk; `None` removes one.
     pub fn keep(&mut self, data_dir: &Path, changes: &[(&str, Option<&str>)]) -> Result<(), String> {
         for (name, value) in changes {
             match value {
@@ -134,7 +134,7 @@ impl<'a> Layered<'a> {
 /// The embedded store's file.
 pub const STORE_FILE: &str = "crs.redb";
 
-/// The login of `init.json`, if an earlier start wrote one; else a new one, which is nowhere yet.
+/// The login of `init.json`, if an earlier start wrote one; otherwise a new one, which is not stored yet.
 pub fn login(data_dir: &Path, random: &dyn Random) -> Result<Login, String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -160,12 +160,12 @@ pub fn login(data_dir: &Path, random: &dyn Random) -> Result<Login, String> {
     }
 }
 
-/// A password for people to copy: 20 characters, about 116 bits.
+/// A password that people can copy: 20 characters, about 116 bits.
 pub fn password(random: &dyn Random) -> Secret {
     Secret::new(text_of(random, READABLE, 20))
 }
 
-/// Writes a login where the operator finds it; answers the file's path.
+/// Writes a login to a file for the operator; returns the file's path.
 pub fn keep_login(data_dir: &Path, username: &str, password: &Secret, at: &str) -> Result<PathBuf, String> {
     let file = data_dir.join("init.json");
     let init = serde_json::json!({
@@ -178,14 +178,20 @@ pub fn keep_login(data_dir: &Path, username: &str, password: &Secret, at: &str) 
     Ok(file)
 }
 
-/// The file of the first login, as long as it is there.
+/// The file of the first login, if it still exists.
 pub fn login_file(data_dir: &Path) -> Option<PathBuf> {
     let file = data_dir.join("init.json");
     file.exists().then_some(file)
 }
 
-/// Tells the local command line where the server is and how to prove that it may read this folder.
-pub fn announce(data_dir: &Path, address: std::net::SocketAddr, token: &Secret) -> Result<PathBuf, String> {
+/// Writes the file from which the local command line learns the server's address and the token that proves access to
+/// this folder. `number`: the number of this process on the folder, from 1.
+pub fn announce(
+    data_dir: &Path,
+    number: usize,
+    address: std::net::SocketAddr,
+    token: &Secret,
+) -> Result<PathBuf, String> {
     let mut reachable = address;
     if address.ip().is_unspecified() {
         reachable.set_ip(if address.is_ipv4() {
@@ -194,15 +200,34 @@ pub fn announce(data_dir: &Path, address: std::net::SocketAddr, token: &Secret) 
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    let file = data_dir.join("server.json");
-    let server = serde_json::json!({ "pid": std::process::id(), "url": format!("http://{reachable}"), "token": token.reveal() });
+    let file = data_dir.join(server_file(number));
+    let server = serde_json::json!({
+        "pid": std::process::id(),
+        "host": host_name(),
+        "url": format!("http://{reachable}"),
+        "token": token.reveal(),
+    });
     write_private(&file, server.to_string().as_bytes())?;
     Ok(file)
 }
 
+/// The file with the address of the process of this number.
+pub fn server_file(number: usize) -> String {
+    match number {
+        1 => "server.json".to_owned(),
+        number => format!("server-{number}.json"),
+    }
+}
+
+/// The name of this machine or container, if it can be read.
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned())
+}
+
 const HEX: &[u8] = b"0123456789abcdef";
 
-/// Letters and digits that are not mistaken for each other when read aloud or copied by hand.
+/// Letters and digits that are hard to confuse when read aloud or copied by hand.
 const READABLE: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 fn text_of(random: &dyn Random, letters: &[u8], count: usize) -> String {
@@ -211,7 +236,7 @@ fn text_of(random: &dyn Random, letters: &[u8], count: usize) -> String {
         let mut byte = [0_u8; 1];
         random.fill(&mut byte);
         let [byte] = byte;
-        // Beyond the last whole multiple some letters would come more often than others.
+        // Beyond the last whole multiple some letters would be more frequent than others.
         let fair = 256 - 256 % letters.len();
         if usize::from(byte) < fair {
             text.extend(
@@ -238,14 +263,14 @@ pub fn create_data_dir(data_dir: &Path) -> Result<(), String> {
         })
 }
 
-/// Replaces a file in one step, readable by its owner only: a crash leaves the old one or the new one.
+/// Replaces a file atomically, readable by its owner only: a crash leaves the old one or the new one.
 pub fn write_private(file: &Path, text: &[u8]) -> Result<(), String> {
     draft(file, text)
         .and_then(|draft| draft.keep(file))
         .map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
-/// The same for a file that must not be there yet; `false` if it is. Of many processes, one gets `true`.
+/// The same for a file that must not exist yet; `false` if it does. Of many processes, one gets `true`.
 fn create_private(file: &Path, text: &[u8]) -> Result<bool, String> {
     let create = || -> std::io::Result<bool> {
         let draft = draft(file, text)?;
@@ -259,7 +284,7 @@ fn create_private(file: &Path, text: &[u8]) -> Result<bool, String> {
     create().map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
-/// The text under a name that no other process or thread uses.
+/// Writes the text under a name that no other process or thread uses.
 fn draft(file: &Path, text: &[u8]) -> std::io::Result<Draft> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -282,7 +307,7 @@ mod tests {
                 let starts: Vec<_> = (0..8)
                     .map(|_| {
                         scope.spawn(|| {
-                            let mut vars = Layered::read(&environment, folder.path()).unwrap();
+                            let mut vars = LayeredVars::read(&environment, folder.path()).unwrap();
                             vars.generate(folder.path(), &NativeRandom).unwrap();
                             vars.get(config::ENCRYPTION_KEY).unwrap()
                         })

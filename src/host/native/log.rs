@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config;
 
-/// Starts logging as the settings say. Libraries are heard from `warn` up, unless all is wanted.
+/// Starts logging by the settings. Libraries log from `warn` up, unless everything is wanted.
 pub fn start(log: &config::Log) {
     let level = log.level.parse().unwrap_or(Level::INFO);
     let others = if level == Level::TRACE {
@@ -19,7 +19,7 @@ pub fn start(log: &config::Log) {
     let filter = Targets::new()
         .with_default(others)
         .with_target("crs_edge", level)
-        // Changes by admins are logged at every level but `off`.
+        // Changes by admins are logged at every level except `off`.
         .with_target("audit", Level::INFO);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);

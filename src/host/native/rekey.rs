@@ -1,14 +1,15 @@
-//! Another `ENCRYPTION_KEY` for all that is sealed with the one of the settings.
+//! Replaces the `ENCRYPTION_KEY` of all sealed data.
 //!
-//! It is noted in the store before anything changes, and until the last step, so nobody serves meanwhile. Each record is
-//! sealed anew by itself, and one that is already is left as it is: killed anywhere, it goes on when it is run again. The
-//! last step is one, and changes the fingerprint. A generated key is in `secrets.json` before it is used.
+//! A note in the store says so before anything changes, and until the last step, so no relay serves meanwhile. Each
+//! record is sealed with the new key by itself, and skipped if it already is: after a kill at any point, another run
+//! continues. The last step is atomic and changes the fingerprint. A generated key is in `secrets.json` before it is
+//! used.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::clock::NativeClock;
-use super::first_run::Layered;
+use super::first_run::LayeredVars;
 use super::random::NativeRandom;
 use super::{Setup, open_store};
 use crate::config::{self, ENCRYPTION_KEY, NEW_ENCRYPTION_KEY, Secrets, Vars};
@@ -26,10 +27,10 @@ use crate::store::keys;
 use crate::store::old_keys::reseal as reseal_old_keys;
 use crate::store::schema::{self, Schema, Unfinished};
 
-/// What became of it.
+/// Summary of the change.
 #[derive(Clone, Debug)]
-pub struct Rekeyed {
-    /// Accounts sealed anew by this run.
+pub struct RekeySummary {
+    /// Number of accounts that this run sealed with the new key.
     pub accounts: u64,
     pub from: String,
     pub to: String,
@@ -37,13 +38,13 @@ pub struct Rekeyed {
     pub kept: bool,
 }
 
-/// How often the last step is tried when a record changes under it.
+/// Attempts at the last step if a record changes meanwhile.
 const ROUNDS: usize = 5;
 
 /// No relay may run on the store.
-pub async fn rekey(environment: &dyn Vars) -> Result<Rekeyed, BackupError> {
+pub async fn rekey(environment: &dyn Vars) -> Result<RekeySummary, BackupError> {
     let setup = Setup::for_sealed_data(environment).map_err(|error| refused(error.to_string()))?;
-    let mut vars = Layered::read(environment, &setup.data_dir).map_err(BackupError::Refused)?;
+    let mut vars = LayeredVars::read(environment, &setup.data_dir).map_err(BackupError::Refused)?;
     let kept = vars.is_kept(ENCRYPTION_KEY);
     if vars.get(NEW_ENCRYPTION_KEY).is_none() {
         if !kept {
@@ -53,7 +54,7 @@ pub async fn rekey(environment: &dyn Vars) -> Result<Rekeyed, BackupError> {
         }
         let mut bytes = [0; 16];
         NativeRandom.fill(&mut bytes);
-        // First of all: what is sealed with it is lost without it.
+        // First of all: data sealed with this key is lost without it.
         vars.keep(
             &setup.data_dir,
             &[(NEW_ENCRYPTION_KEY, Some(&hex::encode(bytes)))],
@@ -77,17 +78,17 @@ pub async fn rekey(environment: &dyn Vars) -> Result<Rekeyed, BackupError> {
     Ok(done)
 }
 
-/// The new key takes its place in `secrets.json`.
-fn settle(vars: &mut Layered<'_>, data_dir: &Path, key: &Secret) -> Result<(), BackupError> {
+/// Moves the new key to its place in `secrets.json`.
+fn settle(vars: &mut LayeredVars<'_>, data_dir: &Path, key: &Secret) -> Result<(), BackupError> {
     let changes = [(ENCRYPTION_KEY, Some(key.reveal())), (NEW_ENCRYPTION_KEY, None)];
     vars.keep(data_dir, &changes).map_err(BackupError::Failed)
 }
 
-async fn change(store: &dyn Whole, setup: &Setup, next: &Secrets) -> Result<Rekeyed, BackupError> {
+async fn change(store: &dyn Whole, setup: &Setup, next: &Secrets) -> Result<RekeySummary, BackupError> {
     let prefix = &setup.config.keys.prefix;
     let old = Keyring::new(&setup.config.secrets, prefix);
     let new = Keyring::new(next, prefix);
-    let mut done = Rekeyed {
+    let mut done = RekeySummary {
         accounts: 0,
         from: old.fingerprint().to_owned(),
         to: new.fingerprint().to_owned(),
@@ -108,7 +109,7 @@ async fn change(store: &dyn Whole, setup: &Setup, next: &Secrets) -> Result<Reke
     };
     let stored = text_at(store, keys::FINGERPRINT).await?;
     if found.unfinished.is_none() && stored.as_deref() == Some(done.to.as_str()) {
-        // An earlier run got as far as this.
+        // An earlier run got this far.
         return Ok(done);
     }
     if stored.as_deref() != Some(done.from.as_str()) {
@@ -148,7 +149,7 @@ async fn change(store: &dyn Whole, setup: &Setup, next: &Secrets) -> Result<Reke
     Ok(done)
 }
 
-/// Seals each account anew; gives how many were not yet.
+/// Seals each account with the new key; returns how many were not yet.
 async fn accounts(store: &dyn Whole, old: &Keyring, new: &Keyring) -> Result<u64, BackupError> {
     let get = Command::HGetAll {
         key: keys::ACCOUNTS.to_owned(),
@@ -205,7 +206,7 @@ async fn accounts(store: &dyn Whole, old: &Keyring, new: &Keyring) -> Result<u64
     Ok(count)
 }
 
-/// Seals anew what imported client keys are known by.
+/// Seals the data about imported client keys with the new key.
 async fn old_keys(store: &dyn Whole, old: &Keyring, new: &Keyring) -> Result<(), BackupError> {
     let Some(text) = raw(store, keys::OLD_KEYS).await? else {
         return Ok(());
@@ -237,7 +238,7 @@ fn changed(what: &str) -> BackupError {
     ))
 }
 
-/// Nothing else may be sealed with the old key, but what ends by itself within minutes and goes now.
+/// No other data may be sealed with the old key, except records that expire within minutes; those are deleted now.
 async fn leftovers(store: &dyn Whole, old: &Keyring) -> Result<(), BackupError> {
     let sign_ins = keys::sign_in("");
     let marks = ["v1", "v2"].map(|version| format!("{version}:{}:", old.seal_id()));
@@ -277,7 +278,7 @@ async fn leftovers(store: &dyn Whole, old: &Keyring) -> Result<(), BackupError> 
     Ok(())
 }
 
-/// From here on the new key is the one.
+/// From here on the new key counts.
 async fn finish(
     store: &dyn Whole,
     setup: &Setup,
@@ -313,7 +314,7 @@ async fn finish(
             set(keys::FINGERPRINT, new.fingerprint().as_bytes().to_vec()),
             set(EARLIER, sealed.into_bytes()),
             finished.set()?,
-            // Hashed with the old key: nobody would find these.
+            // Hashed with the old key, so these could not be found any more.
             Command::Del {
                 key: keys::LOGIN_KNOWN.to_owned(),
             },

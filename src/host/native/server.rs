@@ -1,50 +1,62 @@
-//! Listening: one acceptor, one event loop per core, graceful end.
+//! Listening: one acceptor, one event loop per core, graceful shutdown.
 
 mod client_socket;
+mod connection;
+mod socket;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use bytes::Bytes;
-use http::Request;
-use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
-use tokio_io_timeout::TimeoutStream;
-use tower::ServiceExt as _;
 
-use self::client_socket::{ClientSocket, Watch};
 use super::connections::{ConnectionPermit, ConnectionRefusal, Connections};
-use crate::http::extract::{ClientAddress, FromThisMachine};
+use crate::http::direct::Routes;
 
-/// A connection's buffer may grow to this. hyper's own limit, three times as much, is kept by every connection
-/// that ever saw a large body.
+/// Upper bound of a connection's buffer. A connection that ever received a large body would keep hyper's own limit,
+/// three times as much.
 pub(super) const BUFFER: usize = 128 << 10;
 
-/// Refusals at once that are given time to arrive; further connections are just closed.
+/// Number of refusals in progress that get time to arrive; further connections are just closed.
 const REFUSALS: usize = 64;
 
-/// How long a refused client may take to read why.
+/// How long a refused client has to read the reason.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// The answer to a connection above the cap. Its protocol is not known yet.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 141\r\n\r\n{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"This relay has as many connections as it can hold. Please try again shortly.\"}}";
 
-/// How long running calls may go on after the process was asked to end.
-const DRAIN: Duration = Duration::from_secs(25);
+/// The answer to a connection that arrives during shutdown.
+const ENDING: &str = "{\"status\":\"ending\",\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"This relay is ending. Please try again: another of its processes will answer, or this one when it is started again.\"}}";
+
+/// How a server shuts down.
+pub struct Ending<A, O> {
+    /// Resolves at the first signal.
+    pub asked: A,
+    /// Resolves at the second signal: then running calls are cut.
+    pub at_once: O,
+    /// How long the server still accepts calls after the signal, so that a balancer notices before any call is
+    /// refused.
+    pub notice: Duration,
+    /// How long running calls may continue after that.
+    pub grace: Duration,
+}
+
+/// The progress of the shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serves,
+    /// Connections end with their next answer.
+    Notice,
+    /// Connections end as soon as they are idle.
+    Drains,
+    /// Connections end at once.
+    Cut,
+}
 
 /// The connection threads.
 pub struct Server {
@@ -53,7 +65,7 @@ pub struct Server {
     trust_proxy: bool,
     began: Instant,
     refusals: Arc<Semaphore>,
-    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
 }
 
 struct EventLoop {
@@ -63,12 +75,12 @@ struct EventLoop {
 }
 
 impl Server {
-    /// Starts `threads` event loops that serve the same.
+    /// Starts `threads` event loops with the same service.
     pub fn start(service: &Service, threads: usize) -> std::io::Result<Self> {
-        let (stop, stopped) = watch::channel(false);
+        let (stage, staged) = watch::channel(Stage::Serves);
         let began = Instant::now();
         let loops = (0..threads.max(1))
-            .map(|number| EventLoop::start(number, service.clone(), began, stopped.clone()))
+            .map(|number| EventLoop::start(number, service.clone(), began, staged.clone()))
             .collect::<std::io::Result<_>>()?;
         Ok(Self {
             loops,
@@ -76,31 +88,81 @@ impl Server {
             trust_proxy: service.trust_proxy,
             began,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
-            stop,
+            stage,
         })
     }
 
-    /// Accepts connections until `end` resolves, then lets running calls finish, within a bound.
-    pub async fn run(self, listener: TcpListener, end: impl Future<Output = ()>) {
-        let mut end = std::pin::pin!(end);
+    /// Accepts connections until the signal, then lets running calls finish, within a time limit. Meanwhile a new
+    /// connection gets 503. After a notice the listener is closed instead: a balancer that still connects is refused
+    /// at once and tries the next process.
+    pub async fn run<A, O>(mut self, listener: TcpListener, ending: Ending<A, O>)
+    where
+        A: Future<Output = ()>,
+        O: Future<Output = ()>,
+    {
+        let Ending {
+            asked,
+            at_once,
+            notice,
+            grace,
+        } = ending;
+        let mut at_once = std::pin::pin!(at_once);
+        let is_cut = {
+            let noticed = async {
+                asked.await;
+                if notice.is_zero() {
+                    return false;
+                }
+                let _ = self.stage.send(Stage::Notice);
+                tokio::time::timeout(notice, at_once.as_mut()).await.is_ok()
+            };
+            let mut noticed = std::pin::pin!(noticed);
+            loop {
+                tokio::select! {
+                    // First, so that no connection is accepted for service after the process said that it ends.
+                    biased;
+                    is_cut = &mut noticed => break is_cut,
+                    accepted = listener.accept() => match accepted {
+                        Ok((stream, peer)) => match self.admit(peer) {
+                            Ok(connected) => self.hand_over(stream, connected),
+                            Err(refusal) => self.refuse(stream, peer, refusal),
+                        },
+                        Err(error) => not_accepted(&error).await,
+                    },
+                }
+            }
+        };
+        let _ = self.stage.send(if is_cut { Stage::Cut } else { Stage::Drains });
+        let mut drained = std::pin::pin!(drained(std::mem::take(&mut self.loops)));
+        let stage = &self.stage;
+        let ended = async {
+            if !is_cut {
+                tokio::select! {
+                    () = drained.as_mut() => return,
+                    () = at_once => {}
+                    () = tokio::time::sleep(grace) => {
+                        let seconds = grace.as_secs();
+                        tracing::warn!("calls were still running after {seconds} s; they are cut");
+                    }
+                }
+                let _ = stage.send(Stage::Cut);
+            }
+            drained.await;
+        };
+        let mut ended = std::pin::pin!(ended);
+        if !notice.is_zero() {
+            drop(listener);
+            return ended.await;
+        }
         loop {
             tokio::select! {
-                () = &mut end => break,
+                () = &mut ended => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => match self.admit(peer) {
-                        Ok(connected) => self.hand_over(stream, connected),
-                        Err(refusal) => self.refuse(stream, peer, refusal),
-                    },
-                    Err(error) => {
-                        // Out of file descriptors, mostly: accepting at once again would only burn the CPU.
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
+                    Ok((stream, _)) => self.turn_away(stream, ending_answer()),
+                    Err(error) => not_accepted(&error).await,
                 },
             }
         }
-        drop(listener);
-        self.drain().await;
     }
 
     fn admit(&self, peer: SocketAddr) -> Result<ConnectionPermit, ConnectionRefusal> {
@@ -108,26 +170,30 @@ impl Server {
             .admit(peer.ip(), self.trust_proxy, since(self.began))
     }
 
-    /// Says why, and closes. A connection that is closed with bytes unread may be reset before its client reads
-    /// anything, so what it sends is read for a moment, if not too many are refused.
+    fn refuse(&self, stream: TcpStream, peer: SocketAddr, refusal: ConnectionRefusal) {
+        tracing::debug!(%peer, ?refusal, "a connection was refused");
+        self.turn_away(stream, TOO_MANY.to_vec());
+    }
+
+    /// Sends the answer, and closes. A connection that is closed with unread bytes may be reset before its client
+    /// reads anything, so its input is read for a moment, unless too many are being refused.
     #[expect(
         clippy::disallowed_methods,
         reason = "nothing is lost if it is cut at the end"
     )]
-    fn refuse(&self, mut stream: TcpStream, peer: SocketAddr, refusal: ConnectionRefusal) {
-        tracing::debug!(%peer, ?refusal, "a connection was refused");
+    fn turn_away(&self, mut stream: TcpStream, answer: Vec<u8>) {
         let Ok(turn) = self.refusals.clone().try_acquire_owned() else {
             return;
         };
         tokio::task::spawn(async move {
-            let told = async {
-                stream.write_all(TOO_MANY).await?;
+            let answered = async {
+                stream.write_all(&answer).await?;
                 stream.shutdown().await?;
                 let mut sink = [0; 4096];
                 while stream.read(&mut sink).await? > 0 {}
                 Ok::<_, std::io::Error>(())
             };
-            let _ = tokio::time::timeout(REFUSAL_TIME, told).await;
+            let _ = tokio::time::timeout(REFUSAL_TIME, answered).await;
             drop(turn);
         });
     }
@@ -148,17 +214,28 @@ impl Server {
             Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
         }
     }
+}
 
-    async fn drain(self) {
-        let _ = self.stop.send(true);
-        let threads = self.loops.into_iter().map(|one| one.thread).collect::<Vec<_>>();
-        let joined = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                let _ = thread.join();
-            }
-        });
-        let _ = joined.await;
-    }
+/// Resolves when every event loop has ended.
+async fn drained(loops: Vec<EventLoop>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        for one in loops {
+            drop(one.connections);
+            let _ = one.thread.join();
+        }
+    });
+    let _ = joined.await;
+}
+
+async fn not_accepted(error: &std::io::Error) {
+    // Usually out of file descriptors: an immediate retry would only burn CPU.
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+fn ending_answer() -> Vec<u8> {
+    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 2\r\nconnection: close\r\ncontent-length: ";
+    format!("{head}{}\r\n\r\n{ENDING}", ENDING.len()).into_bytes()
 }
 
 impl EventLoop {
@@ -166,7 +243,7 @@ impl EventLoop {
         number: usize,
         service: Service,
         began: Instant,
-        stopped: watch::Receiver<bool>,
+        stage: watch::Receiver<Stage>,
     ) -> std::io::Result<Self> {
         let (connections, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
@@ -176,7 +253,7 @@ impl EventLoop {
             .build()?;
         let thread = std::thread::Builder::new()
             .name(format!("crs-conn-{number}"))
-            .spawn(move || runtime.block_on(serve(inbox, service, began, load_inside, stopped)))?;
+            .spawn(move || runtime.block_on(serve(inbox, service, began, load_inside, stage)))?;
         Ok(Self {
             connections,
             load,
@@ -190,19 +267,24 @@ async fn serve(
     service: Service,
     began: Instant,
     load: Arc<AtomicUsize>,
-    mut stopped: watch::Receiver<bool>,
+    mut stage: watch::Receiver<Stage>,
 ) {
     let tracker = tokio_util::task::TaskTracker::new();
-    let stop = stopped.clone();
+    let staged = stage.clone();
+    let mut drains = false;
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
+            // Connections accepted before that are still in the inbox, and are served.
+            _ = stage.wait_for(|stage| *stage >= Stage::Drains), if !drains => {
+                drains = true;
+                inbox.close();
+            }
             stream = inbox.recv() => match stream {
                 Some((stream, connected)) => {
-                    let (service, load, stop) = (service.clone(), load.clone(), stop.clone());
+                    let (service, load, staged) = (service.clone(), load.clone(), staged.clone());
                     tracker.spawn(async move {
                         let done = LoadGuard(load);
-                        connection(stream, connected, service, began, stop).await;
+                        connection::serve(stream, connected, service, began, staged).await;
                         drop(done);
                     });
                 }
@@ -211,26 +293,24 @@ async fn serve(
         }
     }
     tracker.close();
-    if tokio::time::timeout(DRAIN, tracker.wait()).await.is_err() {
-        tracing::warn!(
-            "calls were still running after {} s; they are cut",
-            DRAIN.as_secs()
-        );
+    tokio::select! {
+        () = tracker.wait() => {}
+        _ = stage.wait_for(|stage| *stage == Stage::Cut) => {}
     }
 }
 
-/// The router and limits that every connection shares.
+/// The routes and limits that all connections share.
 #[derive(Clone)]
 pub struct Service {
-    pub router: Router,
-    /// Whether `x-forwarded-for` is the word of a proxy of ours.
+    pub routes: Routes,
+    /// Whether `x-forwarded-for` comes from a trusted proxy.
     pub trust_proxy: bool,
-    /// A client that takes nothing of what is sent to it for this long is cut off.
+    /// A client that reads nothing of its answer for this long is cut off.
     pub write_limit: Duration,
     pub connections: Arc<Connections>,
 }
 
-/// Takes a connection off the load when it ends, however it ends.
+/// Takes a connection off the load when it ends, in whatever way.
 struct LoadGuard(Arc<AtomicUsize>);
 
 impl Drop for LoadGuard {
@@ -239,153 +319,9 @@ impl Drop for LoadGuard {
     }
 }
 
-/// A response's body, which keeps its connection from being idle until it has ended.
-struct Answering {
-    body: Body,
-    _busy: Busy,
-}
-
-impl http_body::Body for Answering {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A request that is being served.
-struct Busy {
-    connected: Arc<ConnectionPermit>,
-    began: Instant,
-    watch: Watch,
-}
-
-impl Busy {
-    fn new(connected: &Arc<ConnectionPermit>, began: Instant, watch: &Watch) -> Self {
-        connected.activity().begin();
-        Self {
-            connected: connected.clone(),
-            began,
-            watch: watch.clone(),
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.connected.activity().end(since(self.began));
-        self.watch.answered();
-    }
-}
-
 /// Milliseconds.
 fn since(began: Instant) -> u64 {
     began.elapsed().as_millis() as u64
-}
-
-async fn connection(
-    stream: std::net::TcpStream,
-    connected: ConnectionPermit,
-    service: Service,
-    began: Instant,
-    mut stop: watch::Receiver<bool>,
-) {
-    let Ok((stream, peer)) = adopt(stream) else { return };
-    let Ok(own) = stream.local_addr() else { return };
-    let (socket, watch) = ClientSocket::new(stream);
-    // hyper asks a body for more only when what came is written: a client that takes nothing would hold its
-    // call for ever.
-    let mut stream = TimeoutStream::new(socket);
-    stream.set_write_timeout(Some(service.write_limit));
-    let stream = Box::pin(stream);
-    let connected = Arc::new(connected);
-    let head_limit = service.connections.limits().idle;
-    let (serving, requests) = (connected.clone(), watch.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let busy = Busy::new(&serving, began, &requests);
-        let mut request = requests.request(request);
-        let Service {
-            router, trust_proxy, ..
-        } = service.clone();
-        async move {
-            crate::http::collapse_slashes(&mut request);
-            let address = ClientAddress::new(peer.ip(), request.headers(), trust_proxy);
-            request.extensions_mut().insert(address);
-            if let Some(proof) = FromThisMachine::proven(peer.ip(), own.ip(), request.headers()) {
-                request.extensions_mut().insert(proof);
-            }
-            let answer: Result<_, Infallible> = router.oneshot(request).await;
-            answer.map(|response| response.map(|body| Answering { body, _busy: busy }))
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_limit)
-        .max_buf_size(BUFFER)
-        // It takes no FIN for a client that leaves: the watch knows better.
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let stopping = async move {
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    let idle_for = || connected.activity().idle_for(since(began));
-    let too_idle = async {
-        while idle_for() <= connected.patience() {
-            tokio::time::sleep(connected.look()).await;
-        }
-    };
-    let served = async {
-        tokio::select! {
-            ended = connection.as_mut() => log_end(ended, peer),
-            () = too_idle => tracing::debug!(%peer, "an idle connection made room for others"),
-            () = connected.evicted() => {
-                tracing::debug!(%peer, "a connection was evicted for another");
-                // A request that began in between is served.
-                if idle_for() == Duration::ZERO {
-                    connection.as_mut().graceful_shutdown();
-                    log_end(connection.await, peer);
-                }
-            }
-            () = stopping => {
-                connection.as_mut().graceful_shutdown();
-                log_end(connection.await, peer);
-            }
-        }
-    };
-    tokio::select! {
-        // First, so that the watch knows what has been written.
-        biased;
-        () = served => {}
-        () = watch.gone() => tracing::debug!(%peer, "the client left before it was answered"),
-    }
-}
-
-fn adopt(stream: std::net::TcpStream) -> std::io::Result<(TcpStream, SocketAddr)> {
-    // Without it the last small frame of an answer waits 40 ms for an acknowledgement.
-    stream.set_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    let peer = stream.peer_addr()?;
-    Ok((TcpStream::from_std(stream)?, peer))
-}
-
-fn log_end(ended: hyper::Result<()>, peer: SocketAddr) {
-    if let Err(error) = ended {
-        // Clients come and go; this is of interest only to who looks for it.
-        tracing::debug!(%peer, %error, "connection ended");
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tasks on whichever event loop asks for them; those begun outside of one run on the main loop.
+//! Tasks run on the event loop that starts them; those started outside of one run on the main loop.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ pub struct NativeTasks {
     converting: Arc<Semaphore>,
 }
 
-/// Computations at once. A password hash takes 19 MiB: a crowd that logs in waits its turn, in a queue that
-/// `store::guesses` bounds.
+/// Concurrent computations. A password hash takes 19 MiB: concurrent logins wait in a queue that `store::guesses`
+/// bounds.
 const COMPUTING: usize = 1;
 
-/// Conversions at once. Each holds several times its body: a crowd with long bodies waits its turn.
+/// Concurrent conversions. Each holds several times its body, so calls with long bodies wait in a queue.
 const CONVERTING: usize = 2;
 
 impl NativeTasks {
@@ -43,8 +43,7 @@ impl Default for NativeTasks {
 
 impl Tasks for NativeTasks {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        // The main loop, not the caller's: a connection thread that shuts down must not take a token
-        // renewal with it.
+        // The main loop, not the caller's: the shutdown of a connection thread must not end a token refresh.
         self.tracker.spawn_on(task, &self.main);
     }
 
@@ -63,7 +62,7 @@ impl Tasks for NativeTasks {
     }
 }
 
-/// Runs the job on a thread for such, when it is its turn.
+/// Runs the job on a blocking thread when its turn comes.
 fn blocking(main: Handle, turns: Arc<Semaphore>, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         // Held until the job has ended, even if its caller leaves first.
@@ -72,7 +71,7 @@ fn blocking(main: Handle, turns: Arc<Semaphore>, job: Box<dyn FnOnce() + Send>) 
             job();
             drop(turn);
         });
-        // A job that panicked has said so in the log; its caller sees that nothing came of it.
+        // A panicking job is in the log; its caller gets no result.
         let _ = done.await;
     })
 }

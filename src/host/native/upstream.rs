@@ -1,49 +1,34 @@
-//! Provider connections: hyper's pooled client over rustls, one pool per thread and proxy.
+//! Provider connections: hyper over rustls, with our own pool per thread and route ([`kept`]).
 //!
-//! HTTP/1.1 only: a leaving client ends its provider call by closing the connection, which every provider
-//! and every proxy understands, and one slow stream never holds up another.
+//! HTTP/1.1 only: when a client leaves, its provider call ends with the connection, which every provider and every
+//! proxy understands, and one slow stream never delays another.
 
 mod connect;
 mod guard;
+mod kept;
 mod socks;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::client::conn::http1;
+use tower_service::Service as _;
 
 use self::connect::{ConnectFailure, Connector};
 use self::guard::{Guard, Resolve, SystemNames};
-use crate::model::account::Proxy;
+use self::kept::{Connection, Place, ProviderBody};
 use crate::port::destination::Destinations;
-use crate::port::upstream::{Body, BodyError, Route, Upstream, UpstreamError, UpstreamErrorKind};
-
-/// Idle connections are kept this long: shorter than providers keep them, so that ours are seldom stale.
-const IDLE: Duration = Duration::from_secs(50);
-
-/// Idle connections per host and thread.
-const IDLE_PER_HOST: usize = 256;
-
-type Pooled = Client<Connector, Full<Bytes>>;
-
-/// The key of a cached client: its destination rules, the proxy, and how long connecting may take.
-type Way = (u64, Option<Arc<Proxy>>, Duration);
-
-thread_local! {
-    static CLIENTS: RefCell<HashMap<Way, Pooled>> = RefCell::default();
-}
+use crate::port::upstream::{Body, Route, Upstream, UpstreamError, UpstreamErrorKind};
 
 pub struct NativeUpstream {
-    /// A connection that one of them was allowed to make is not another's: tests have several in a process.
+    /// Distinguishes several upstreams in one process (tests): a connection that one of them was allowed to make must
+    /// not serve another.
     id: u64,
     tls: Arc<rustls::ClientConfig>,
     guard: Guard,
@@ -63,77 +48,124 @@ impl NativeUpstream {
         }
     }
 
-    /// The thread's client for this route. A client is an `Arc` inside.
-    fn client(&self, route: &Route) -> Result<Pooled, UpstreamError> {
-        CLIENTS.with(|clients| {
-            let mut clients = clients.borrow_mut();
-            let way = (self.id, route.proxy.clone(), route.connect_timeout);
-            if let Some(client) = clients.get(&way) {
-                return Ok(client.clone());
-            }
-            let (proxy, limit) = (route.proxy.as_deref(), route.connect_timeout);
-            let connector = Connector::new(&self.tls, &self.guard, proxy, limit)?;
-            let client = Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(IDLE_PER_HOST)
-                .http1_max_buf_size(super::server::BUFFER)
-                .build(connector);
-            clients.insert(way, client.clone());
-            Ok(client)
+    /// Opens a connection to the host of this address.
+    async fn connect(&self, to: &Uri, route: &Route) -> Result<Connection, UpstreamError> {
+        let (proxy, limit) = (route.proxy.as_deref(), route.connect_timeout);
+        let mut connector = Connector::new(&self.tls, &self.guard, proxy, limit)?;
+        let link = connector.call(to.clone()).await.map_err(not_connected)?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(super::server::BUFFER)
+            .handshake(link)
+            .await
+            .map_err(broken)?;
+        drive(connection);
+        Ok(Connection {
+            sender,
+            host: host(to)?,
         })
+    }
+
+    /// Sends the request over an idle connection or a new one. If an idle one turns out to be closed before anything
+    /// was sent, the next one is tried.
+    async fn exchange(
+        &self,
+        mut request: Request<Bytes>,
+        route: &Route,
+    ) -> Result<Response<Body>, UpstreamError> {
+        // On a connection to the host, a request names only the path.
+        let path = request.uri().path_and_query().cloned();
+        let path = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+        let to = std::mem::replace(request.uri_mut(), path);
+        let place = Place::new(self.id, route, &to);
+        let mut request = request.map(Full::new);
+        loop {
+            let (mut connection, was_kept) = match kept::take(&place) {
+                Some(kept) => (kept, true),
+                // Boxed, so that the futures of calls over idle connections stay small.
+                None => (Box::pin(self.connect(&to, route)).await?, false),
+            };
+            request
+                .headers_mut()
+                .entry(HOST)
+                .or_insert_with(|| connection.host.clone());
+            let mut error = match connection.sender.try_send_request(request).await {
+                Ok(answer) => {
+                    return Ok(answer.map(|body| ProviderBody::new(body, place, connection).boxed_unsync()));
+                }
+                Err(error) => error,
+            };
+            match error.take_message().filter(|_| was_kept) {
+                Some(unsent) => request = unsent,
+                None => {
+                    let mut error = broken(error.into_error());
+                    if was_kept {
+                        error.kind = UpstreamErrorKind::Stale;
+                    }
+                    return Err(error);
+                }
+            }
+        }
     }
 }
 
 #[async_trait]
 impl Upstream for NativeUpstream {
     async fn send(&self, request: Request<Bytes>, route: &Route) -> Result<Response<Body>, UpstreamError> {
-        let client = self.client(route)?;
-        let mut request = request.map(Full::new);
-        let connection = capture_connection(&mut request);
-        let answer = client.request(request);
-        match tokio::time::timeout(route.head_timeout, answer).await {
-            Ok(Ok(response)) => {
-                if let Some(connected) = connection.connection_metadata().as_ref() {
-                    connect::mark_used(connected);
-                }
-                Ok(response.map(|body| body.map_err(|error| BodyError(root_cause(&error))).boxed_unsync()))
-            }
-            Ok(Err(error)) => {
-                let mut error = explain(error);
-                let idle = connection
-                    .connection_metadata()
-                    .as_ref()
-                    .is_some_and(connect::was_used);
-                if error.kind == UpstreamErrorKind::Broken && idle {
-                    error.kind = UpstreamErrorKind::Stale;
-                }
-                Err(error)
-            }
-            Err(_) => Err(UpstreamError {
+        let answer = tokio::time::timeout(route.head_timeout, self.exchange(request, route));
+        answer.await.unwrap_or_else(|_| {
+            Err(UpstreamError {
                 kind: UpstreamErrorKind::Timeout,
                 detail: format!("no answer within {} s", route.head_timeout.as_secs_f32()),
                 source: None,
-            }),
-        }
+            })
+        })
     }
 }
 
-fn explain(error: hyper_util::client::legacy::Error) -> UpstreamError {
-    let (kind, detail) = match connect_failure(&error) {
-        Some(failure) => (failure.kind, failure.detail.clone()),
-        None if error.is_connect() => (UpstreamErrorKind::Connect, root_cause(&error)),
-        None => (UpstreamErrorKind::Broken, root_cause(&error)),
+/// Drives a connection until it is closed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever waits for an answer holds its other end"
+)]
+fn drive(connection: http1::Connection<connect::Link, Full<Bytes>>) {
+    tokio::task::spawn(async move {
+        // The request on it gets the error.
+        let _ = connection.await;
+    });
+}
+
+/// The value of the `host` header: with the port, unless it is the scheme's default.
+fn host(of: &Uri) -> Result<HeaderValue, UpstreamError> {
+    let usual = match of.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
     };
+    let host = of.host().unwrap_or_default();
+    let value = match of.port_u16().filter(|port| *port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
+        None => HeaderValue::from_str(host),
+    };
+    value.map_err(|error| UpstreamError {
+        kind: UpstreamErrorKind::Unsendable,
+        detail: error.to_string(),
+        source: None,
+    })
+}
+
+fn not_connected(failure: ConnectFailure) -> UpstreamError {
     UpstreamError {
-        kind,
-        detail,
+        kind: failure.kind,
+        detail: failure.detail.clone(),
+        source: Some(Box::new(failure)),
+    }
+}
+
+fn broken(error: hyper::Error) -> UpstreamError {
+    UpstreamError {
+        kind: UpstreamErrorKind::Broken,
+        detail: root_cause(&error),
         source: Some(Box::new(error)),
     }
-}
-
-fn connect_failure<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ConnectFailure> {
-    error.downcast_ref().or_else(|| connect_failure(error.source()?))
 }
 
 /// The innermost reason, which is the one people can act on.

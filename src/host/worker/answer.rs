@@ -1,4 +1,5 @@
-//! An answer as the runtime wants it: a body of known length says so, so that a half one is never taken for a whole.
+//! Converts an answer for the runtime. A body of known length announces it, so that a truncated one is
+//! recognised.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,7 +18,7 @@ use super::body::EdgeBody;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The runtime's own: it takes exactly as many bytes as it was made for, and announces them.
+    /// The runtime's stream that takes exactly its announced number of bytes.
     type FixedLengthStream;
 
     #[wasm_bindgen(constructor, catch)]
@@ -31,7 +32,10 @@ extern "C" {
 }
 
 pub(super) fn to_js(answer: Response<EdgeBody>) -> worker::Result<web_sys::Response> {
-    let (head, body) = answer.into_parts();
+    let (mut head, body) = answer.into_parts();
+    if let Some(accepted) = head.extensions.remove() {
+        return super::socket::open(accepted);
+    }
     let init = web_sys::ResponseInit::new();
     init.set_status(head.status.as_u16());
     init.set_headers(headers(&head.headers)?.as_ref());
@@ -48,7 +52,7 @@ pub(super) fn to_js(answer: Response<EdgeBody>) -> worker::Result<web_sys::Respo
     )?)
 }
 
-/// Without what the runtime writes itself.
+/// Without the headers that the runtime sets itself.
 fn headers(from: &HeaderMap) -> Result<web_sys::Headers, JsValue> {
     let headers = web_sys::Headers::new()?;
     for (name, value) in from {
@@ -66,7 +70,7 @@ fn stream(body: EdgeBody, length: Option<u64>) -> Result<web_sys::ReadableStream
         return Ok(chunks);
     };
     let fixed = FixedLengthStream::new(length as f64)?;
-    // It settles with the body; its failure is the body's, and the client sees that one.
+    // The pipe fails only together with the body, whose failure the client sees.
     let piped = chunks.pipe_to(&fixed.writable());
     super::tasks::after_response(async move {
         let _ = worker::wasm_bindgen_futures::JsFuture::from(piped).await;
@@ -74,7 +78,7 @@ fn stream(body: EdgeBody, length: Option<u64>) -> Result<web_sys::ReadableStream
     Ok(fixed.readable())
 }
 
-/// Each chunk is copied over the border, once.
+/// Copies each chunk once into JavaScript memory.
 struct Chunks(EdgeBody);
 
 impl Stream for Chunks {
@@ -87,7 +91,7 @@ impl Stream for Chunks {
             };
             match frame {
                 Ok(frame) => {
-                    // Trailers mean nothing to these protocols, and the runtime takes no empty chunk.
+                    // These protocols use no trailers, and the runtime accepts no empty chunk.
                     if let Ok(data) = frame.into_data()
                         && !data.is_empty()
                     {

@@ -1,7 +1,7 @@
-//! Counts the units that the platform bills, in this isolate: figures for `/metrics`.
+//! Counts the units that the platform bills in this isolate, for `/metrics`.
 //!
-//! Objects tell with each answer what they wrote since the last one. Prices are those of November 2026, in
-//! micro-USD per million units, without the monthly fee of a plan and without what it includes.
+//! Durable Objects report with each answer what they wrote since the last one. Prices are as of November 2026, in
+//! micro-USD per million units, ignoring a plan's monthly fee and included units.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const OBJECT_REQUESTS: u64 = 150_000;
 const OBJECT_ROWS: u64 = 1_000_000;
 const STORE_COMMANDS: u64 = 2_000_000;
 
-/// Rates over less than this say nothing.
+/// Minimum time for a meaningful rate, microseconds.
 const SHORTEST: u64 = 60_000_000;
 
 const MONTH: u64 = 30 * 86_400 * 1_000_000;
@@ -27,7 +27,7 @@ pub(super) struct Billed {
     requests: AtomicU64,
     object_calls: AtomicU64,
     rows: AtomicU64,
-    /// By objects, on their own connections.
+    /// Commands that Durable Objects sent on their own connections.
     commands: AtomicU64,
     own_commands: OnceLock<Commands>,
 }

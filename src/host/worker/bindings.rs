@@ -1,4 +1,4 @@
-//! Variables and secrets of the Worker as settings.
+//! The Worker's variables and secrets as settings.
 
 use worker::Env;
 

@@ -1,4 +1,4 @@
-//! Bodies between JavaScript's streams and ours: each chunk is copied once, on its way over the border.
+//! Bodies between JavaScript's streams and ours; each chunk is copied once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,7 +23,7 @@ impl Aborts {
         Self(Some(SendWrapper(controller)))
     }
 
-    /// There is nothing left to abort.
+    /// Call when the fetch has ended.
     fn done(&mut self) {
         self.0 = None;
     }
@@ -37,11 +37,11 @@ impl Drop for Aborts {
     }
 }
 
-/// The body of a response that was fetched. Dropped before its end it ends the fetch.
+/// The body of a fetched response. Dropping it before its end aborts the fetch.
 pub(super) struct Fetched {
     stream: Option<SendWrapper<IntoStream<'static>>>,
     fetch: Aborts,
-    /// Bytes still to come, if they were announced.
+    /// Remaining bytes, if the length was announced.
     left: Option<u64>,
 }
 
@@ -94,7 +94,7 @@ impl http_body::Body for Fetched {
             None => {
                 this.end();
                 match this.left {
-                    // It was announced longer than it is.
+                    // The body is shorter than announced.
                     Some(left) if left > 0 => {
                         Poll::Ready(Some(Err(BodyError(format!("{left} bytes of it are missing")))))
                     }
@@ -113,10 +113,10 @@ impl http_body::Body for Fetched {
 pub(super) fn reason(error: &JsValue) -> String {
     let message = worker::js_sys::Reflect::get(error, &JsValue::from_str("message"));
     let message = message.ok().and_then(|message| message.as_string());
-    let told = message
+    let text = message
         .or_else(|| error.as_string())
         .unwrap_or_else(|| format!("{error:?}"));
-    told.chars().take(200).collect()
+    text.chars().take(200).collect()
 }
 
 /// The body of an answer to a client, see [`super::leaving`].

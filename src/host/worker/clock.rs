@@ -1,4 +1,4 @@
-//! JavaScript's clock and timers. On the edge it stands still while the CPU works.
+//! JavaScript's clock and timers. On the edge the clock stands still during computations.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use worker::{Date, Delay};
 
 use crate::port::clock::{Clock, Millis};
 
-/// Counts ticks from the moment it was made.
+/// Ticks count from its creation.
 pub(super) struct EdgeClock {
     start: Millis,
 }
@@ -35,7 +35,7 @@ impl Clock for EdgeClock {
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        // A timer that is asked for less than a millisecond may fire before the clock has moved.
+        // Timers below one millisecond may fire before the clock has moved.
         let time = time.max(Duration::from_millis(1));
         Box::pin(SendFuture::new(Sleep {
             delay: Delay::from(time),
@@ -44,8 +44,8 @@ impl Clock for EdgeClock {
     }
 }
 
-/// A timer that wakes whoever polled it last. The runtime's own wakes who polled it first, and a stream is
-/// polled by another task for each chunk.
+/// A timer that wakes the task that polled it last. The runtime's own timer wakes the first one, but a stream is
+/// polled by a different task for each chunk.
 struct Sleep {
     delay: Delay,
     waits: Arc<Waits>,

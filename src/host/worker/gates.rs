@@ -1,14 +1,15 @@
-//! The machines from a request's side: messages to Durable Objects.
+//! Gates and pools as seen from a request: messages to Durable Objects.
 //!
-//! Commands may be repeated without harm, so one that got no answer is sent once more, but for a settlement. A
-//! call that has to wait (for its slot, or for a token's renewal) asks a second time, and the object holds that
-//! answer back: nobody polls.
+//! Commands are idempotent, so a command without an answer is sent once more, except for settlements. A call that
+//! has to wait (for its slot, or for a token's renewal) sends a second command whose answer the object holds
+//! back, so nobody polls.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crs_durable::{CallId, gate, pool};
+use crs_durable::pool::shards::Shards;
+use crs_durable::{gate, pool};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::send::SendFuture;
@@ -19,18 +20,19 @@ use super::clock::EdgeClock;
 use super::messages::{COMMANDS, ROWS_WRITTEN, WAIT};
 use crate::model::account::Platform;
 use crate::port::clock::{Clock as _, within};
-use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
+use crate::port::gates::{Gates, GatesError, HomeFigures, KeyHash, shard_name, through_shards};
 
-/// An object answers within milliseconds, or it is being moved and will not.
+/// Timeout for an object, which normally answers within milliseconds unless it is being moved.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Before a command is sent once more.
+/// Pause before a command is repeated.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct EdgeGates {
     pub(super) gates: ObjectNamespace,
     pub(super) pools: ObjectNamespace,
-    pub(super) keeps: KeepsEvents,
+    /// Of each pool.
+    pub(super) shards: Shards,
     pub(super) billed: Arc<Billed>,
     pub(super) clock: EdgeClock,
 }
@@ -41,7 +43,7 @@ impl Gates for EdgeGates {
         let key = key.hex();
         let mut command = command;
         let mut how = How {
-            // A settlement's sender has its own way of saying something twice.
+            // The sender of a settlement repeats it itself.
             again: !matches!(command, gate::Command::Settle { .. }),
             ..How::default()
         };
@@ -52,25 +54,52 @@ impl Gates for EdgeGates {
             else {
                 return Ok(reply);
             };
-            // From now on the object holds its answer back until there is a slot, or none in time.
+            // From now on the object holds its answer back until there is a slot, or until the wait times out.
             admit.queued_until = Some(*until);
-            how.wait = Some((admit.call, Duration::from_millis(*wait_ms)));
+            how.wait = Some(Duration::from_millis(*wait_ms));
         }
     }
 
     async fn pool(&self, platform: Platform, command: pool::Command) -> Result<pool::Reply, GatesError> {
-        let mut command = command;
+        let ask = |shard, command| self.shard(platform, shard, command);
+        through_shards(self.shards, command, ask).await
+    }
+
+    fn in_process(&self) -> bool {
+        false
+    }
+
+    fn home(&self) -> HomeFigures {
+        HomeFigures::of("durable_object")
+    }
+}
+
+/// Options for sending a command.
+#[derive(Default)]
+struct How {
+    /// The command may be repeated.
+    again: bool,
+    /// The object may hold its answer back for this long.
+    wait: Option<Duration>,
+}
+
+impl EdgeGates {
+    /// Asks one shard of a pool.
+    async fn shard(
+        &self,
+        platform: Platform,
+        shard: usize,
+        mut command: pool::Command,
+    ) -> Result<pool::Reply, GatesError> {
+        let name = shard_name(platform, shard);
         let mut how = How {
             again: true,
             ..How::default()
         };
         loop {
-            let reply = self
-                .tell("pool", &self.pools, platform.name(), &command, &how)
-                .await?;
+            let reply = self.tell("pool", &self.pools, &name, &command, &how).await?;
             let (
                 pool::Command::BeginRefresh {
-                    call,
                     ttl_ms,
                     waits: true,
                     waited_for,
@@ -81,32 +110,13 @@ impl Gates for EdgeGates {
             else {
                 return Ok(reply);
             };
-            // From now on the object holds its answer back until the renewal is over. An election lasts no
-            // longer than its time to live, whatever the clocks of the two say.
+            // From now on the object holds its answer back until the renewal ends. An election ends after its
+            // time to live at the latest, even if the clocks differ.
             *waited_for = Some(*round);
-            how.wait = Some((*call, Duration::from_millis(*ttl_ms)));
+            how.wait = Some(Duration::from_millis(*ttl_ms));
         }
     }
 
-    fn in_process(&self) -> bool {
-        false
-    }
-
-    fn keeps_events(&self) -> Option<KeepsEvents> {
-        Some(self.keeps)
-    }
-}
-
-/// How a command is sent.
-#[derive(Default)]
-struct How {
-    /// It may be sent once more.
-    again: bool,
-    /// The call may be made to wait for so long.
-    wait: Option<(CallId, Duration)>,
-}
-
-impl EdgeGates {
     async fn tell<C: Serialize, R: DeserializeOwned>(
         &self,
         machine: &'static str,
@@ -117,11 +127,11 @@ impl EdgeGates {
     ) -> Result<R, GatesError> {
         let away = |reason: String| GatesError { machine, reason };
         let command = serde_json::to_string(command).map_err(|error| away(error.to_string()))?;
-        let patience = PATIENCE + how.wait.map_or(Duration::ZERO, |(_, wait)| wait);
+        let patience = PATIENCE + how.wait.unwrap_or_default();
         let mut tries = 1 + u32::from(how.again);
         loop {
-            let told = SendFuture::new(self.tell_once(objects, name, &command, how));
-            let error = match within(&self.clock, patience, told).await {
+            let answer = SendFuture::new(self.tell_once(objects, name, &command, how));
+            let error = match within(&self.clock, patience, answer).await {
                 Some(Ok(reply)) => match serde_json::from_slice(reply.as_bytes()) {
                     Ok(reply) => return Ok(reply),
                     Err(error) => return Err(away(format!("its answer cannot be read: {error}"))),
@@ -137,7 +147,7 @@ impl EdgeGates {
         }
     }
 
-    /// A stub belongs to the request that made it.
+    /// A stub belongs to the request that created it.
     async fn tell_once(
         &self,
         objects: &ObjectNamespace,
@@ -148,8 +158,8 @@ impl EdgeGates {
         self.billed.object_call();
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_body(Some(command.into()));
-        if let Some((call, _)) = how.wait {
-            init.headers.set(WAIT, &format!("{:x}", call.0))?;
+        if how.wait.is_some() {
+            init.headers.set(WAIT, "1")?;
         }
         let request = worker::Request::new_with_init("https://object/", &init)?;
         let mut answer = objects.get_by_name(name)?.fetch_with_request(request).await?;

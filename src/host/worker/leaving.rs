@@ -1,10 +1,9 @@
-//! A client that goes away takes its call with it.
+//! Ends a call when its client leaves.
 //!
-//! The runtime does not drop the stream of a response when its client leaves, so nothing of the call would
-//! ever hear of it. What fires is the request's own signal (compatibility flag `enable_request_signal`):
-//! before the response it ends the handler, and after it a task that outlives the response takes the body
-//! away and drops it. Either way the call is settled by being dropped, as natively. A client that stays and
-//! takes nothing for too long is treated as one that left.
+//! The runtime does not drop a response's stream when the client leaves. But it fires the request's abort signal
+//! (compatibility flag `enable_request_signal`): before the response this ends the handler, and after it a
+//! background task drops the body. Either way the call is settled by being dropped, as on the native host. A
+//! client that reads nothing for too long is treated as if it had left.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -26,7 +25,7 @@ use super::tasks::after_response;
 use crate::port::clock::{Clock as _, Millis};
 use crate::port::upstream::BodyError;
 
-/// Resolves when the client has left; never, if it does not.
+/// Resolves when the client has left.
 pub(super) struct Departure {
     fired: Option<oneshot::Receiver<()>>,
     signal: Option<AbortSignal>,
@@ -80,8 +79,8 @@ impl Drop for Departure {
     }
 }
 
-/// The answer of `handler`, unless the client leaves first: then `None`, and nothing of the call is left.
-/// `patience`: how long a client may take nothing of what is there for it.
+/// Runs `handler`; `None` if the client leaves first, in which case the call is dropped. `patience`: how long a
+/// client may leave available data unread.
 pub(super) async fn unless_left(
     signal: Option<AbortSignal>,
     patience: Duration,
@@ -94,7 +93,7 @@ pub(super) async fn unless_left(
     }
 }
 
-/// A body that is gone as soon as its client is.
+/// Wraps a body that is dropped when its client leaves.
 fn watched(body: axum::body::Body, left: Departure, patience: Duration) -> EdgeBody {
     if body.is_end_stream() || left.fired.is_none() {
         return EdgeBody(Box::pin(body));
@@ -109,7 +108,7 @@ fn watched(body: axum::body::Body, left: Departure, patience: Duration) -> EdgeB
     after_response(async move {
         let gone = select(left, end);
         select(gone, std::pin::pin!(takes_nothing(&held, patience))).await;
-        // Outside of the borrow: dropping it settles the call.
+        // Outside of the borrow, because dropping the body settles the call.
         let body = held.body.borrow_mut().take();
         drop(body);
     });
@@ -120,7 +119,7 @@ fn watched(body: axum::body::Body, left: Departure, patience: Duration) -> EdgeB
     }))
 }
 
-/// Resolves when a frame was given and no other asked for, for so long.
+/// Resolves when a frame was given and no other was requested for this time.
 async fn takes_nothing(shared: &Shared, patience: Duration) {
     let clock = EdgeClock::default();
     let limit = patience.as_millis() as u64;
@@ -138,7 +137,7 @@ async fn takes_nothing(shared: &Shared, patience: Duration) {
 
 struct Shared {
     body: RefCell<Option<axum::body::Body>>,
-    /// When the last frame was given, if no other has been asked for since.
+    /// When the last frame was given, if no other has been requested since.
     given: Cell<Option<Millis>>,
 }
 
@@ -167,7 +166,7 @@ impl http_body::Body for WatchedBody {
             Poll::Ready(Some(Ok(_))) => self.shared.given.set(Some(self.clock.now())),
             Poll::Ready(None | Some(Err(_))) => {
                 if let Some(ended) = self.ended.take() {
-                    // Nobody may be listening any more.
+                    // Fails only if nobody listens any more.
                     let _ = ended.send(());
                 }
             }

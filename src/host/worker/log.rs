@@ -1,4 +1,4 @@
-//! Log lines on the console, which `wrangler tail` and Workers Logs read: one JSON object a line.
+//! Writes log lines to the console, which `wrangler tail` and Workers Logs read: one JSON object per line.
 
 use std::io::{self, Write};
 use std::sync::Once;
@@ -14,7 +14,7 @@ use crate::config;
 
 static STARTED: Once = Once::new();
 
-/// Starts logging as the settings say, once per isolate.
+/// Starts logging according to the settings, once per isolate.
 pub(super) fn start(log: &config::Log) {
     STARTED.call_once(|| {
         let filter = Targets::new()
@@ -24,7 +24,7 @@ pub(super) fn start(log: &config::Log) {
             .with_target("audit", Level::INFO);
         let lines = tracing_subscriber::fmt::layer()
             .json()
-            // The platform writes its own time beside each line.
+            // The platform adds its own time to each line.
             .without_time()
             .with_writer(Console);
         let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
@@ -45,7 +45,7 @@ impl<'a> MakeWriter<'a> for Console {
     }
 }
 
-/// One line, written when it is whole, so that it can be found by its level.
+/// One line, written when it is complete, with the console method of its level.
 struct Line {
     level: Level,
     text: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Web Crypto's randomness.
+//! Random bytes from Web Crypto.
 
 use crate::port::random::Random;
 
@@ -7,7 +7,7 @@ pub(super) struct EdgeRandom;
 impl Random for EdgeRandom {
     fn fill(&self, bytes: &mut [u8]) {
         if getrandom::getrandom(bytes).is_err() {
-            // Better no request than one with a secret that can be guessed.
+            // Abort the request, because its secrets would be predictable.
             worker::wasm_bindgen::throw_str("there is no randomness");
         }
     }

@@ -1,4 +1,4 @@
-//! Why this Worker serves nobody: each request is answered with what the operator must set.
+//! Answers every request of a misconfigured Worker with the settings that the operator must fix.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 
 use super::body::EdgeBody;
 
-/// One line per thing to mend; none holds a secret.
+/// One line per problem, without secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal(pub(super) Vec<String>);
 
@@ -19,7 +19,7 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// 503, as a page for browsers and as JSON for everybody else.
+    /// 503, as a page for browsers and as JSON for all others.
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Response<EdgeBody> {
         let accepts = request
             .headers()

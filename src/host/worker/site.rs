@@ -1,4 +1,4 @@
-//! The state of an isolate: settings, the app and its router, made at its first request and used by all.
+//! The state of an isolate: settings, app and router, created at its first request and shared by all.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use crs_durable::pool::shards::Shards;
 use http::Request;
 use tower::ServiceExt as _;
 use worker::{AbortSignal, Env, HttpRequest};
@@ -19,22 +20,22 @@ use super::leaving::unless_left;
 use super::log;
 use super::random::EdgeRandom;
 use super::refusal::Refusal;
+use super::signer::EdgeSigner;
 use super::tasks::{EdgeTasks, after_response};
 use super::upstream::EdgeUpstream;
 use crate::app::{App, HostKind, Ports, assemble, destinations};
 use crate::config::{Config, StoreChoice};
 use crate::http::extract::ClientAddress;
 use crate::port::clock::{Clock, Millis, within};
-use crate::port::gates::KeepsEvents;
 use crate::port::store::Store;
 use crate::store::fingerprint::{FingerprintError, check_fingerprint};
 use crate::store::schema::{self, SchemaError};
 use crate::store::upstash::{Limits, Upstash};
 
-/// How long a first request waits for the store to say whether it is the right one.
+/// How long a request waits for the check of the store's data.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The header in which Cloudflare says whose request it is; a client cannot set it.
+/// Cloudflare's header with the client's address; clients cannot set it.
 const ADDRESS: &str = "cf-connecting-ip";
 
 thread_local! {
@@ -45,21 +46,21 @@ pub(super) struct Site {
     app: App,
     router: Router,
     billed: Arc<Billed>,
-    /// Whether the data is known to be of this ENCRYPTION_KEY.
+    /// Whether the data is known to belong to this ENCRYPTION_KEY.
     checked: Cell<bool>,
-    /// The problem with it.
+    /// Why this Worker must not serve, if so.
     wrong: RefCell<Option<Refusal>>,
-    /// When the settings that are kept in memory were read.
+    /// When the cached settings were read.
     loaded: Cell<Millis>,
-    /// Whether the variables of the admin login were adopted.
+    /// Whether the admin login's variables were adopted.
     login: Cell<bool>,
 }
 
-/// The isolate's site, good to serve.
+/// The isolate's site after all checks.
 pub(super) struct Serving(Rc<Result<Site, Refusal>>);
 
 impl Site {
-    /// Says what must be set if this Worker cannot serve.
+    /// The site, or what must be fixed before this Worker can serve.
     pub(super) async fn of(env: &Env) -> Result<Serving, Refusal> {
         let site = SITE.with(|site| site.get_or_init(|| Rc::new(Self::make(env))).clone());
         match &*site {
@@ -76,7 +77,7 @@ impl Site {
             .err()
             .map(|problems| problems.0.clone())
             .unwrap_or_default();
-        // A Worker has no file for a generated one.
+        // A Worker cannot generate a password, because it has no file for it.
         if config
             .as_ref()
             .is_ok_and(|config| config.admin.password.is_none())
@@ -84,8 +85,9 @@ impl Site {
             problems.push("ADMIN_PASSWORD is missing: set it to 8 characters or more".to_owned());
         }
         let objects = |name: &str| {
-            env.durable_object(name)
-                .map_err(|_| format!("{name} is no binding of a Durable Object: deploy with wrangler.toml"))
+            env.durable_object(name).map_err(|_| {
+                format!("{name} is not a binding of a Durable Object: deploy with wrangler.toml")
+            })
         };
         let (gates, pools) = (objects("GATES"), objects("POOLS"));
         problems.extend(
@@ -106,15 +108,14 @@ impl Site {
             gates: Arc::new(EdgeGates {
                 gates,
                 pools,
-                keeps: KeepsEvents {
-                    wait: config.ledger.flush,
-                },
+                shards: Shards::new(config.relay.pool_shards),
                 billed: billed.clone(),
                 clock: EdgeClock::default(),
             }),
             clock: Arc::new(EdgeClock::default()),
             tasks: Arc::new(EdgeTasks),
             random: Arc::new(EdgeRandom),
+            signer: Arc::new(EdgeSigner),
             billed: Some(billed.clone()),
             backups: None,
             host: HostKind::Worker,
@@ -131,8 +132,8 @@ impl Site {
         })
     }
 
-    /// Data written with another key must not be touched. While the store is away, what is known already
-    /// serves, and the next request asks again.
+    /// Refuses data written with another key. While the store is unavailable, cached data is served, and the next
+    /// request checks again.
     async fn ready(&self) -> Result<(), Refusal> {
         if let Some(wrong) = self.wrong.borrow().as_ref() {
             return Err(wrong.clone());
@@ -151,17 +152,17 @@ impl Site {
                 Err(refusal)
             }
             Some(Err(FingerprintError::Store(error))) => {
-                tracing::warn!(%error, "the store cannot be asked whose data it holds");
+                tracing::warn!(%error, "the fingerprint of the store's data could not be read");
                 Ok(())
             }
             None => {
-                tracing::warn!("the store does not say in time whose data it holds");
+                tracing::warn!("the fingerprint of the store's data was not read in time");
                 Ok(())
             }
         }
     }
 
-    /// Data of a version that this program does not know must not be touched either.
+    /// Refuses data of an unknown schema version.
     async fn known(&self, store: &dyn Store) -> Result<(), Refusal> {
         match within(&*self.app.ports.clock, PATIENCE, schema::check(store)).await {
             Some(Ok(_)) => {
@@ -173,21 +174,21 @@ impl Site {
                 *self.wrong.borrow_mut() = Some(refusal.clone());
                 return Err(refusal);
             }
-            // Somebody rebuilds it: the next request asks again.
+            // A rebuild is running: the next request checks again.
             Some(Err(
                 error @ (SchemaError::Restoring | SchemaError::Rekeying | SchemaError::Unknown { .. }),
             )) => {
                 return Err(Refusal(vec![error.to_string()]));
             }
             Some(Err(SchemaError::Store(error))) => {
-                tracing::warn!(%error, "the store cannot be asked for the version of its data");
+                tracing::warn!(%error, "the schema version of the store's data could not be read");
             }
-            None => tracing::warn!("the store does not say the version of its data in time"),
+            None => tracing::warn!("the schema version of the store's data was not read in time"),
         }
         Ok(())
     }
 
-    /// What is kept in memory is read again from time to time, after the response.
+    /// Refreshes cached settings from time to time, after the response.
     fn look_again(&self) {
         let now = self.app.ports.clock.now();
         let age = self.app.config.relay.record_age.as_millis() as Millis;
@@ -203,8 +204,7 @@ impl Site {
         });
     }
 
-    /// The login of the variables is adopted before somebody logs in; hashing it costs too much CPU to do so
-    /// for every isolate.
+    /// Adopts the login's variables before the first login; hashing takes too much CPU to do it in every isolate.
     async fn adopt_login(&self) {
         if self.login.get() {
             return;
@@ -250,23 +250,23 @@ impl Serving {
         unless_left(signal, patience, answered).await.unwrap_or_else(gone)
     }
 
-    /// The daily work.
+    /// The daily clean-up.
     pub(super) async fn tidy(&self) {
         let Some(site) = self.site() else { return };
         if let Err(error) = site.app.ledger.forget(site.app.ports.clock.now()).await {
-            tracing::warn!(%error, "old records of calls are still there");
+            tracing::warn!(%error, "old call records could not be deleted");
         }
     }
 }
 
-/// To a client that is not there any more.
+/// The answer to a client that has left.
 fn gone() -> http::Response<EdgeBody> {
     let mut response = http::Response::new(EdgeBody(Box::pin(axum::body::Body::empty())));
     *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
     response
 }
 
-/// The only store there is on the edge.
+/// The only supported store on the edge.
 pub(super) fn upstash(config: &Config) -> Result<Upstash, String> {
     let StoreChoice::Upstash(upstash) = &config.store else {
         return Err("STORE must be upstash on this host: leave it out".to_owned());

@@ -1,7 +1,7 @@
-//! Work after the response: `waitUntil` of whichever request or object asks for it.
+//! Work after the response, with `waitUntil` of the current request or object.
 //!
-//! The runtime's own function finds the request that runs right now, so that one app can serve them all.
-//! Work may go on for 30 s after the response.
+//! The runtime's global function finds the current request, so one app serves all requests. Work may continue for
+//! 30 s after the response.
 
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ pub(super) fn after_response(task: impl Future<Output = ()> + 'static) {
         Ok(JsValue::UNDEFINED)
     });
     if let Err(error) = wait_until(&promise) {
-        // It runs all the same, as long as the runtime lets it.
-        tracing::warn!(?error, "a task cannot be waited for");
+        // It still runs as long as the runtime allows.
+        tracing::warn!(?error, "a background task could not be registered");
     }
 }
 
@@ -40,7 +40,7 @@ impl Tasks for EdgeTasks {
         after_response(task);
     }
 
-    /// There is one thread: the others of this isolate have a turn after the job.
+    /// Runs on the isolate's only thread, so others of this isolate wait for it.
     fn compute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         job();
         EdgeClock::default().sleep(Duration::ZERO)

@@ -1,10 +1,10 @@
-//! Provider calls by the runtime's `fetch`: redirects stay with the caller, dropping the future or the body
-//! ends the call.
+//! Provider calls with the runtime's `fetch`. Redirects are returned to the caller; dropping the future or the
+//! body cancels the call.
 //!
-//! There are no proxies here: an account with one is passed over, and never called directly.
+//! There is no support for proxies: accounts with a proxy are skipped, never called directly.
 //!
-//! The runtime resolves names itself and tells nobody how, so here an address is judged as it is written:
-//! literal addresses in every spelling, and names that are known. Cloudflare's network reaches no private ones.
+//! The runtime resolves names itself without reporting addresses, so addresses are checked as written: literal
+//! addresses in every notation, and known names. Cloudflare's network does not reach private addresses.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use crate::port::clock::within;
 use crate::port::destination::Destinations;
 use crate::port::upstream::{Body, OpenedByHost, Route, Upstream, UpstreamError, UpstreamErrorKind};
 
-/// Told to the operator of each account with a proxy.
+/// Shown to the operator for each account with a proxy.
 const NO_PROXIES: &str = "it has a proxy, and a Worker cannot use one";
 
 pub(super) struct EdgeUpstream {
@@ -48,7 +48,7 @@ impl Upstream for EdgeUpstream {
         self.destinations
             .remote(request.uri())
             .map_err(|refusal| failed(UpstreamErrorKind::Forbidden, refusal.to_string()))?;
-        // Nobody here can tell connecting from waiting.
+        // Connecting and waiting cannot be distinguished here.
         let limit = route.connect_timeout + route.head_timeout;
         match within(&self.clock, limit, SendFuture::new(fetch(request))).await {
             Some(answered) => answered,
@@ -72,7 +72,7 @@ async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, UpstreamError>
     let aborts = Aborts::new(controller);
     let init = web_sys::RequestInit::new();
     init.set_signal(Some(&signal));
-    // `worker::Fetch` makes a response of its own of the answer, and panics where the status is above 599.
+    // `worker::Fetch` builds its own response and panics for statuses above 599.
     let scope: web_sys::WorkerGlobalScope = worker::js_sys::global().unchecked_into();
     match JsFuture::from(scope.fetch_with_request_and_init(&request, &init)).await {
         Ok(response) => from_js(response.unchecked_ref(), aborts),
@@ -80,14 +80,14 @@ async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, UpstreamError>
     }
 }
 
-/// The body is copied here, once.
+/// Copies the body once.
 fn to_js(request: &Request<Bytes>) -> Result<web_sys::Request, JsValue> {
     let init = web_sys::RequestInit::new();
     init.set_method(request.method().as_str());
     init.set_redirect(web_sys::RequestRedirect::Manual);
     let headers = web_sys::Headers::new()?;
     for (name, value) in request.headers() {
-        // The runtime writes these itself, from the address and the body.
+        // The runtime sets these itself.
         if name == http::header::HOST || name == http::header::CONTENT_LENGTH {
             continue;
         }
@@ -104,7 +104,7 @@ fn from_js(response: &web_sys::Response, aborts: Aborts) -> Result<Response<Body
     let broken = |what: &str| failed(UpstreamErrorKind::Broken, what);
     let status = StatusCode::from_u16(response.status()).map_err(|_| broken("no status there is"))?;
     let mut headers = headers(&response.headers());
-    // The runtime opens these on the way here and leaves their headers as they were.
+    // The runtime decompresses these but keeps their headers.
     let coding = headers.get(http::header::CONTENT_ENCODING);
     let is_opened = coding.is_some_and(|coding| coding == "gzip" || coding == "br");
     if is_opened {
@@ -123,7 +123,7 @@ fn from_js(response: &web_sys::Response, aborts: Aborts) -> Result<Response<Body
     Ok(answer)
 }
 
-/// An invalid header is left out, since nobody could read it.
+/// Invalid headers are dropped.
 fn headers(from: &web_sys::Headers) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for entry in worker::js_sys::try_iter(from)
@@ -147,10 +147,10 @@ fn headers(from: &web_sys::Headers) -> HeaderMap {
     headers
 }
 
-/// The runtime tells causes apart by words only.
+/// The runtime distinguishes causes only by its message.
 fn lost(error: &JsValue) -> UpstreamError {
-    let told = reason(error);
-    let lower = told.to_ascii_lowercase();
+    let message = reason(error);
+    let lower = message.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let kind = if says(&["tls", "certificate"]) {
         UpstreamErrorKind::Tls
@@ -161,7 +161,7 @@ fn lost(error: &JsValue) -> UpstreamError {
     } else {
         UpstreamErrorKind::Broken
     };
-    failed(kind, told)
+    failed(kind, message)
 }
 
 fn failed(kind: UpstreamErrorKind, detail: impl Into<String>) -> UpstreamError {

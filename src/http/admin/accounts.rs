@@ -1,10 +1,10 @@
-//! `/admin/accounts`: the provider accounts, of every platform.
+//! `/admin/accounts`: the provider accounts of all platforms.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | `input` | what an operator sends |
-//! | `view`, `live`, `pools` | an account as it is shown, with the state of its pool |
-//! | `find` | the selection and order of a list |
+//! | `input` | the operator's input |
+//! | `view`, `live`, `pools` | an account as shown, with its state from the pool |
+//! | `find` | selection and order of a list |
 //! | `batch` | several accounts at once |
 //! | `sign_in` | accounts whose credentials come from a sign-in at the provider |
 //! | `test_call` | a test with a real call |
@@ -31,14 +31,14 @@ use super::list::{Page, Slice};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
 use crate::port::random;
-use crate::store::accounts::{Edited, SecretNeeded};
+use crate::store::accounts::{EditResult, SecretNeeded};
 
 use find::AccountQuery;
 use input::{AccountInput, NewAccountInput};
 pub(super) use view::AccountView;
-use view::Doing;
+use view::LiveStates;
 
-/// The accounts, one page of them, each with how it is doing. Reads all accounts once and asks each platform's pool
+/// One page of the accounts, each with its live state. Reads all accounts once and asks each platform's pool
 /// once, however many are shown.
 #[utoipa::path(
     get, path = "/admin/accounts", operation_id = "listAccounts", tag = "accounts", security(("admin" = [])), params(AccountQuery),
@@ -58,7 +58,7 @@ pub(super) async fn list(
     Ok(Json(page.showing(views)))
 }
 
-/// Adds an account. Its secrets are sealed, and never shown again.
+/// Adds an account. Its secrets are sealed and never shown again.
 #[utoipa::path(
     post, path = "/admin/accounts", operation_id = "createAccount", tag = "accounts", security(("admin" = [])), request_body = NewAccountInput,
     responses(
@@ -79,7 +79,7 @@ pub(super) async fn create(
     add(&app, &session, account).await
 }
 
-/// Stores a new account, and tells everybody.
+/// Stores a new account and notifies the pool.
 async fn add(
     app: &App,
     session: &AdminSession,
@@ -93,7 +93,7 @@ async fn add(
     Ok((StatusCode::CREATED, Json(view(app, account).await?)))
 }
 
-/// One account, with how it is doing.
+/// One account with its live state.
 #[utoipa::path(
     get, path = "/admin/accounts/{id}", operation_id = "getAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
@@ -110,9 +110,9 @@ pub(super) async fn get(
     view(&app, account).await.map(Json)
 }
 
-/// Changes what is sent, nothing else. In `credentials` a secret that is left out stays, as long as the type
-/// is the same; `proxy` is replaced as a whole. A secret is bound to where it is sent: another host in `baseUrl`
-/// or another proxy wants the account's secrets again in the same request (`secret_needed`).
+/// Changes only the fields sent. In `credentials`, a secret that is left out stays as long as the type is the
+/// same; `proxy` is replaced as a whole. A secret is bound to its destination: a new host in `baseUrl`, or a new
+/// proxy, requires the account's secrets in the same request (`secret_needed`).
 #[utoipa::path(
     patch, path = "/admin/accounts/{id}", operation_id = "updateAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = AccountInput,
@@ -139,21 +139,21 @@ pub(super) async fn change(
         .try_update(&id, app.ports.clock.now(), |account| edit.apply(account))
         .await?;
     let account = match edited {
-        Edited::Done(account) => *account,
-        Edited::Unknown => return Err(unknown()),
-        Edited::Refused(error) => return Err(error),
-        Edited::SecretNeeded(needed) => return Err(secret_needed(&needed)),
+        EditResult::Done(account) => *account,
+        EditResult::Unknown => return Err(unknown()),
+        EditResult::Refused(error) => return Err(error),
+        EditResult::SecretNeeded(needed) => return Err(secret_needed(&needed)),
     };
     changed(&app, &account).await;
     session.audit("account.update", &id);
     view(&app, account).await.map(Json)
 }
 
-/// Deletes an account for good, with its secrets.
+/// Deletes an account and its secrets permanently.
 #[utoipa::path(
     delete, path = "/admin/accounts/{id}", operation_id = "deleteAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
-        (status = 204, description = "It is gone"),
+        (status = 204, description = "It is deleted"),
         (status = 404, body = ErrorBody<'_>),
     )
 )]
@@ -171,7 +171,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Forgets what is held against an account: cooldowns, back-off, refused credentials.
+/// Clears an account's cooldowns, back-off and refused credentials.
 #[utoipa::path(
     post, path = "/admin/accounts/{id}/reset", operation_id = "resetAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
@@ -200,7 +200,7 @@ async fn forget_held(app: &App, session: &AdminSession, account: &Account) -> Re
     Ok(())
 }
 
-/// Lets the conversations that stay on an account go: each finds an account anew with its next call.
+/// Unbinds the conversations of an account: each is assigned to an account again with its next call.
 #[utoipa::path(
     post, path = "/admin/accounts/{id}/flush-sessions", operation_id = "flushAccountSessions", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
@@ -232,18 +232,18 @@ async fn let_sessions_go(app: &App, session: &AdminSession, account: &Account) -
     Ok(())
 }
 
-/// Whose conversations to let go.
+/// The platform whose conversations are unbound.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FlushInput {
     platform: Platform,
 }
 
-/// Lets all conversations of a platform go: each finds an account anew with its next call.
+/// Unbinds all conversations of a platform: each is assigned to an account again with its next call.
 #[utoipa::path(
     post, path = "/admin/sessions/flush", operation_id = "flushSessions", tag = "accounts", security(("admin" = [])), request_body = FlushInput,
     responses(
-        (status = 204, description = "They are free"),
+        (status = 204, description = "The conversations are unbound"),
         (status = 422, body = ErrorBody<'_>),
     )
 )]
@@ -267,7 +267,7 @@ fn unknown() -> ApiError {
     ApiError::not_found("account")
 }
 
-/// The change would send a secret elsewhere.
+/// The error for a change that would send a secret to a new destination.
 pub(super) fn secret_needed(needed: &SecretNeeded) -> ApiError {
     let SecretNeeded { field, from, to } = needed;
     let field = format!("credentials.{field}");
@@ -279,18 +279,18 @@ pub(super) fn secret_needed(needed: &SecretNeeded) -> ApiError {
     error
 }
 
-/// Has the pool and this process read the account again before it is used next.
+/// Makes the pool and this process read the account again before its next use.
 async fn changed(app: &App, account: &Account) {
     app.accounts.forget(&account.id);
     invalidate(app, account.platform).await;
 }
 
-/// Has the pool read its accounts again before it picks one.
+/// Makes the pool read its accounts again before its next pick.
 pub(super) async fn invalidate(app: &App, platform: Platform) {
-    let told = app.ports.gates.pool(platform, pool::Command::Invalidate).await;
-    if let Err(error) = told {
-        // It is stored; the pool sees it when its roster gets too old.
-        tracing::error!(platform = platform.name(), %error, "the pool was not told of a change");
+    let result = app.ports.gates.pool(platform, pool::Command::Invalidate).await;
+    if let Err(error) = result {
+        // The change is stored; the pool sees it when its roster expires.
+        tracing::error!(platform = platform.name(), %error, "a change did not reach the pool");
     }
 }
 
@@ -299,9 +299,9 @@ async fn view(app: &App, account: Account) -> Result<AccountView, ApiError> {
     views.into_iter().next().ok_or_else(unknown)
 }
 
-/// Accounts with how they are doing.
+/// Accounts with their live state.
 pub(super) async fn views(app: &App, accounts: &[Account]) -> Result<Vec<AccountView>, ApiError> {
-    let doing = Doing::of(app, accounts).await?;
+    let doing = LiveStates::of(app, accounts).await?;
     let views = accounts
         .iter()
         .map(|account| AccountView::new(app, account, &doing));

@@ -19,9 +19,9 @@ const MOST: u32 = 200;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
-    /// 50 if left out.
+    /// Default: 50.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
     /// `key:<id>`, `account:<id>`, `group:<id>`, `session:<id>`, `platform:<name>`, `prices`, `site` or `admin`.
@@ -29,9 +29,9 @@ pub(super) struct AuditQuery {
     /// The admin's name, `local`, `system` or `stranger`.
     actor: Option<String>,
     action: Option<String>,
-    /// From this moment on, ISO 8601.
+    /// Inclusive, ISO 8601.
     from: Option<String>,
-    /// Up to before this moment.
+    /// Exclusive, ISO 8601.
     to: Option<String>,
 }
 
@@ -40,7 +40,8 @@ pub(super) struct AuditQuery {
 pub(super) struct AuditList {
     /// Newest first.
     items: Vec<AuditEntry>,
-    /// Where to go on; `null`: there is no more. A filter that matches little may give a short page that goes on.
+    /// Cursor for the next page; `null`: there is none. With a filter that matches little, a page may be short
+    /// and still have a cursor.
     next_cursor: Option<String>,
 }
 
@@ -50,15 +51,15 @@ struct AuditEntry {
     id: String,
     #[schema(format = DateTime)]
     at: String,
-    /// The admin's name, `local` (the command line), `system` (the relay's start) or `stranger` (refused logins).
+    /// The admin's name, `local` (command line), `system` (the relay's start) or `stranger` (refused logins).
     actor: String,
-    /// Of refused logins the network. `null`: the relay's own machine, or not known.
+    /// For refused logins, the network. `null`: the relay's own machine, or unknown.
     address: Option<String>,
     action: String,
     subject: String,
     /// The subject's name at that time.
     name: String,
-    /// More than 1: refused logins of one network within a quarter of an hour, at least so many.
+    /// Above 1 for refused logins of one network within a quarter of an hour: at least this many.
     count: u64,
     request_id: Option<String>,
     changes: Vec<AuditChange>,
@@ -67,7 +68,7 @@ struct AuditEntry {
 #[derive(Debug, Serialize, ToSchema)]
 struct AuditChange {
     field: String,
-    /// `null`: nothing was set. Amounts are in USD, moments ISO 8601, long values cut.
+    /// `null`: no value. Amounts are in USD, times ISO 8601, long values shortened.
     from: Value,
     to: Value,
     /// It changed; its values are not stored here.
@@ -102,9 +103,8 @@ impl From<FieldChange> for AuditChange {
     }
 }
 
-/// Who changed what and when, newest first. Kept for `AUDIT_LOG_DAYS`. Reads the entries shown, those that the filter
-/// leaves out (at most about 1,000 of a request), and one round trip of the store for each month looked into; no
-/// Durable Object.
+/// The audit log, newest first. Kept for `AUDIT_LOG_DAYS`. Reads the entries shown and those that the filter
+/// skips (at most about 1,000 per request), in one round trip of the store for each month; no Durable Object.
 #[utoipa::path(
     get, path = "/admin/audit", operation_id = "listAudit", tag = "site", security(("admin" = [])), params(AuditQuery),
     responses(

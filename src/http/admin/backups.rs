@@ -1,7 +1,7 @@
-//! `/admin/backups`: backups of the whole store, on hosts that have files.
+//! `/admin/backups`: backups of the whole store, on hosts with a file system.
 //!
-//! A backup holds everything: the accounts' secrets, sealed with `ENCRYPTION_KEY`, hashes of client keys and of the
-//! admin's password, and the records of calls.
+//! A backup contains everything: the accounts' secrets, sealed with `ENCRYPTION_KEY`, hashes of client keys and
+//! of the admin's password, and the records of calls.
 
 use std::sync::Arc;
 
@@ -31,24 +31,24 @@ pub(super) fn routes() -> Router<App> {
         .route("/admin/backups/files/{name}", read(download).delete(remove))
 }
 
-/// Backups on the relay's machine, and how the last attempts went.
+/// Backups on the relay's machine, and the last attempt.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Backups)]
 pub(super) struct BackupsView {
     /// Newest first.
     files: Vec<FileView>,
-    /// Where they are, on the relay's machine (`BACKUP_DIR`).
+    /// Their folder on the relay's machine (`BACKUP_DIR`).
     folder: String,
     schedule: ScheduleView,
-    /// Whether the schedule can be used: only with the embedded store.
+    /// Whether a schedule is possible: only with the embedded store.
     can_schedule: bool,
-    /// Whether new files are sealed (`BACKUP_PASSPHRASE`).
+    /// Whether new files are encrypted (`BACKUP_PASSPHRASE`).
     sealed: bool,
-    /// Since when one is being made. `null`: none is.
+    /// Start of the running backup; `null`: none is running.
     #[schema(format = DateTime)]
     running_since: Option<String>,
-    /// Why the last attempt failed. `null`: it did not.
+    /// Why the last attempt failed; `null`: it did not.
     failure: Option<FailureView>,
     /// The schedule is on, and its newest backup is older than twice its interval.
     overdue: bool,
@@ -75,7 +75,7 @@ enum ReasonView {
     /// An admin asked for it.
     Manual,
     Schedule,
-    /// A newer version changed the data.
+    /// A newer version upgraded the data.
     Upgrade,
 }
 
@@ -87,7 +87,7 @@ struct FailureView {
     message: String,
 }
 
-/// When backups are made, and how many of these are kept.
+/// The interval of backups, and how many are kept.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = BackupSchedule)]
@@ -95,17 +95,17 @@ pub(super) struct ScheduleView {
     enabled: bool,
     #[schema(minimum = 1, maximum = 744)]
     every_hours: u32,
-    /// Older ones that the schedule made are deleted.
+    /// Older scheduled backups are deleted.
     #[schema(minimum = 1, maximum = 365)]
     keep: u32,
 }
 
-/// How to seal an export.
+/// The encryption of an export.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = BackupExport)]
 pub(super) struct ExportInput {
-    /// `null`: that of the settings, or none.
+    /// `null`: the passphrase of the settings, or none.
     #[serde(default)]
     passphrase: Option<String>,
 }
@@ -148,7 +148,7 @@ impl From<Schedule> for ScheduleView {
     }
 }
 
-/// Backups in the folder, the schedule, and how the last attempts went.
+/// Backups in the folder, the schedule, and the last attempt.
 #[utoipa::path(
     get, path = "/admin/backups", operation_id = "getBackups", tag = "operations", security(("admin" = [])),
     responses((status = 200, body = BackupsView), (status = 404, body = ErrorBody<'_>))
@@ -157,7 +157,7 @@ pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Result<Json<
     Ok(Json(backups(&app)?.state().await?.into()))
 }
 
-/// Begins to make a backup in the folder; `runningSince` and `failure` say how it goes.
+/// Starts a backup into the folder; `runningSince` and `failure` show its progress.
 #[utoipa::path(
     post, path = "/admin/backups", operation_id = "makeBackup", tag = "operations", security(("admin" = [])),
     responses((status = 202, body = BackupsView), (status = 409, body = ErrorBody<'_>))
@@ -172,8 +172,8 @@ pub(super) async fn begin(
     Ok((StatusCode::ACCEPTED, Json(backups.state().await?.into())))
 }
 
-/// A backup of this moment, streamed; nothing of it stays on the relay's machine. An error breaks it off, and the file
-/// then says that it is cut.
+/// Streams a backup of this moment without storing it on the relay's machine. After an error the stream breaks
+/// off, and the file is recognisable as truncated.
 #[utoipa::path(
     post, path = "/admin/backups/export", operation_id = "exportBackup", tag = "operations", security(("admin" = [])),
     request_body = ExportInput,
@@ -194,7 +194,7 @@ pub(super) async fn export(
     Ok(attachment(stream, "crs.backup", None))
 }
 
-/// A file of the folder.
+/// Downloads a backup file.
 #[utoipa::path(
     get, path = "/admin/backups/files/{name}", operation_id = "downloadBackup", tag = "operations", security(("admin" = [])),
     params(("name" = String, Path, description = "`name` of the list")),
@@ -213,7 +213,7 @@ pub(super) async fn download(
     Ok(attachment(stream, &name, Some(length)))
 }
 
-/// Deletes a file of the folder.
+/// Deletes a backup file.
 #[utoipa::path(
     delete, path = "/admin/backups/files/{name}", operation_id = "deleteBackup", tag = "operations", security(("admin" = [])),
     params(("name" = String, Path, description = "`name` of the list")),
@@ -230,7 +230,7 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sets when backups are made. For the embedded store: of another, a timer of the system makes them.
+/// Sets the schedule. Only for the embedded store: for others, use a timer of the operating system.
 #[utoipa::path(
     put, path = "/admin/backups/schedule", operation_id = "setBackupSchedule", tag = "operations", security(("admin" = [])),
     request_body = ScheduleView,
@@ -270,7 +270,7 @@ fn backups(app: &App) -> Result<&Arc<dyn Backups>, ApiError> {
     backups.ok_or_else(|| ApiError::not_found("thing here: this host has no files"))
 }
 
-/// In the log before it is done.
+/// Logged before the action.
 async fn noted(app: &App, session: &AdminSession, action: &'static str, what: &str) -> Result<(), ApiError> {
     app.audit.event(action, format!("backup:{what}"), what).await?;
     session.audit(action, what);

@@ -1,7 +1,7 @@
-//! Shared by the batch endpoints of keys and accounts: the selection of records, and a result for each.
+//! Shared by the batch endpoints of keys and accounts: selection of records, and a result for each.
 //!
-//! A batch is no transaction: each record changes in an atomic step of its own, and one that fails leaves the others
-//! as they are. What is wrong whatever the record is refused as a whole, before anything is changed.
+//! A batch is not a transaction: each record changes in its own atomic step, and a failure does not affect the
+//! others. Input that is invalid for every record is refused as a whole, before anything changes.
 
 use std::future::Future;
 
@@ -15,13 +15,13 @@ use utoipa::ToSchema;
 use super::super::api_error::ApiError;
 use super::fields::Line;
 
-/// Most records of one batch.
+/// Maximum number of records per batch.
 pub(super) const MOST: usize = 100;
 
-/// Records that are changed at the same time. The audit log needs an order only within a record.
+/// Number of records changed concurrently. The audit log needs an order only within a record.
 const AT_ONCE: usize = 4;
 
-/// The ids of a batch: 1 to [`MOST`], each once.
+/// The ids of a batch: 1 to [`MOST`], without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BatchIds(pub(super) Vec<String>);
 
@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for BatchIds {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BatchResult {
-    /// Nothing was changed: the results say what would be.
+    /// Nothing was changed: the results show what would change.
     dry_run: bool,
     succeeded: usize,
     failed: usize,
@@ -61,14 +61,14 @@ struct BatchItem {
     /// `null`: the record does not exist.
     name: Option<String>,
     ok: bool,
-    /// The fields of the record that change, with their values as the record shows them. Empty: it was like that
-    /// already, or the action changes no field.
+    /// The changed fields with their values as the record shows them. Empty if nothing changed, or for an action
+    /// that changes no field.
     changes: Vec<BatchChange>,
     /// Why it failed; `null`: it did not.
     error: Option<BatchError>,
 }
 
-/// A field with its values before and after.
+/// A field with its values before and after the change.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct BatchChange {
     pub(super) field: String,
@@ -76,23 +76,23 @@ pub(super) struct BatchChange {
     to: Value,
 }
 
-/// Why one record was left as it is.
+/// Why a record was not changed.
 #[derive(Debug, Serialize, ToSchema)]
 struct BatchError {
     /// A stable code, for scripts.
     error: &'static str,
     message: String,
-    /// The field of `change` that is at fault.
+    /// The invalid field of `change`.
     field: Option<String>,
 }
 
-/// How one record fared: its name if it is there, and what changed or why nothing did.
-pub(super) struct Fared {
+/// The result for one record: its name if it exists, and its changes or an error.
+pub(super) struct RecordResult {
     pub(super) name: Option<String>,
     pub(super) outcome: Result<Vec<BatchChange>, ApiError>,
 }
 
-impl Fared {
+impl RecordResult {
     pub(super) fn failed(name: Option<String>, error: impl Into<ApiError>) -> Self {
         Self {
             name,
@@ -109,7 +109,7 @@ impl Fared {
 }
 
 impl BatchItem {
-    fn new(id: String, fared: Fared) -> Self {
+    fn new(id: String, fared: RecordResult) -> Self {
         let (changes, error) = match fared.outcome {
             Ok(changes) => (changes, None),
             Err(error) => {
@@ -135,10 +135,10 @@ impl BatchItem {
 }
 
 impl BatchResult {
-    /// Does `each` to every record, a few at a time.
+    /// Applies `each` to every record, a few at a time.
     pub(super) async fn of<F>(ids: BatchIds, dry_run: bool, each: impl Fn(String) -> F) -> Self
     where
-        F: Future<Output = Fared>,
+        F: Future<Output = RecordResult>,
     {
         let each = &each;
         let results: Vec<BatchItem> = stream::iter(ids.0)
@@ -156,7 +156,7 @@ impl BatchResult {
     }
 }
 
-/// The fields in which two records differ, as they are shown. A field that is not there is `null`.
+/// The fields in which two records differ, as shown. A missing field is `null`.
 pub(super) fn changes<T: Serialize>(before: &T, after: &T) -> Vec<BatchChange> {
     let fields = |record: &T| match serde_json::to_value(record) {
         Ok(Value::Object(fields)) => fields,
@@ -179,12 +179,12 @@ pub(super) fn changes<T: Serialize>(before: &T, after: &T) -> Vec<BatchChange> {
     changes
 }
 
-/// An error about `change`, whose checks know the names of its fields only.
+/// Prefixes the error's field with `change`, whose checks know only its own fields.
 pub(super) fn in_change(error: ApiError) -> ApiError {
     within("change", error)
 }
 
-/// An error about `parent`, whose checks know the names of its fields only.
+/// Prefixes the error's field with `parent`, whose checks know only its own fields.
 pub(super) fn within(parent: &str, mut error: ApiError) -> ApiError {
     if let Some(field) = &error.field {
         error.message = error
@@ -195,7 +195,7 @@ pub(super) fn within(parent: &str, mut error: ApiError) -> ApiError {
     error
 }
 
-/// Refuses a request that says neither or both of what to change and what to do.
+/// Refuses a request with both or neither of a change and an action.
 pub(super) fn exactly_one(changes: bool, acts: bool) -> Result<(), ApiError> {
     match (changes, acts) {
         (true, false) | (false, true) => Ok(()),
@@ -221,10 +221,13 @@ mod tests {
     fn differing_fields_are_told_with_both_values() {
         let before = json!({"a": 1, "b": "x", "gone": true, "empty": null});
         let after = json!({"a": 2, "b": "x", "new": [1]});
-        let told = changes(&before, &after);
-        let told: Vec<_> = told.iter().map(|c| (c.field.as_str(), &c.from, &c.to)).collect();
+        let listed = changes(&before, &after);
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|c| (c.field.as_str(), &c.from, &c.to))
+            .collect();
         assert_eq!(
-            told,
+            listed,
             [
                 ("a", &json!(1), &json!(2)),
                 ("new", &Value::Null, &json!([1])),
@@ -259,9 +262,9 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             if id == "b" {
-                Fared::failed(None, ApiError::not_found("key"))
+                RecordResult::failed(None, ApiError::not_found("key"))
             } else {
-                Fared::done(id, Vec::new())
+                RecordResult::done(id, Vec::new())
             }
         })
         .await;

@@ -1,7 +1,7 @@
-//! `/admin/concurrency`: who holds which slot, since when, and how to free one.
+//! `/admin/concurrency`: lists slots in use, and frees them.
 //!
-//! The pools are asked first: their leases tell whose calls run. Only the gates of those keys are asked
-//! then, so that the answer costs what runs and not what there is.
+//! The pools are asked first, because their leases name the keys of the running calls. Then only the gates of
+//! those keys are asked, so the cost depends on the running calls and not on the number of keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,19 +33,19 @@ pub(super) struct ConcurrencyQuery {
     /// Counts from 1; pages are of keys.
     #[param(minimum = 1)]
     page: Option<u32>,
-    /// 20 if left out.
+    /// Default: 20.
     #[param(minimum = 1, maximum = 100)]
     page_size: Option<u32>,
-    /// This key only, whether an account serves it just now or not.
+    /// Only this key, whether it has running calls or not.
     key_id: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Concurrency)]
 pub(super) struct ConcurrencyView {
-    /// Keys that an account serves now, by their names.
+    /// Keys with running calls, by name.
     keys: Page<KeyHolding>,
-    /// Accounts that serve a call now, by their names.
+    /// Accounts with running calls, by name.
     accounts: Vec<AccountHolding>,
 }
 
@@ -56,9 +56,9 @@ pub(super) struct KeyHolding {
     key_name: String,
     /// 0: unlimited.
     concurrency_limit: u32,
-    /// Calls that wait for a slot; `null`: the key's gate cannot be asked.
+    /// Number of calls that wait for a slot; `null`: the key's gate is unreachable.
     queued: Option<usize>,
-    /// The oldest first.
+    /// Oldest first.
     leases: Vec<KeyLease>,
 }
 
@@ -68,14 +68,14 @@ struct KeyLease {
     request_id: String,
     #[schema(format = DateTime)]
     since: String,
-    /// When the lease ends unless the call shows that it lives.
+    /// When the lease expires unless it is renewed.
     #[schema(format = DateTime)]
     until: String,
-    /// Whether it counts against the key's limit.
+    /// Whether it counts towards the key's limit.
     slot: bool,
-    /// `null`: the key's gate cannot be asked.
+    /// `null`: the key's gate is unreachable.
     reserved: Option<ReservedView>,
-    /// The account that serves it; `null`: none just now.
+    /// The account that serves it; `null`: none at the moment.
     account_id: Option<String>,
     account_name: Option<String>,
 }
@@ -91,14 +91,14 @@ pub(super) struct AccountHolding {
     leases: Vec<LeaseView>,
 }
 
-/// Who holds which slot, since when: by key and by account.
+/// The slots in use, by key and by account.
 #[utoipa::path(
     get, path = "/admin/concurrency", operation_id = "listConcurrency", tag = "operations", security(("admin" = [])), params(ConcurrencyQuery),
     responses(
         (status = 200, body = ConcurrencyView),
         (status = 404, description = "There is no such key", body = ErrorBody<'_>),
         (status = 422, body = ErrorBody<'_>),
-        (status = 503, description = "A pool cannot be asked", body = ErrorBody<'_>),
+        (status = 503, description = "A pool is unreachable", body = ErrorBody<'_>),
     )
 )]
 pub(super) async fn list(
@@ -148,7 +148,7 @@ pub(super) async fn list(
             .iter()
             .map(move |lease| (lease.call, (lease, served_by)))
     });
-    let served = Served {
+    let served = RunningCalls {
         leases: leases.collect(),
         account_names,
     };
@@ -173,7 +173,7 @@ pub(super) async fn list(
     Ok(Json(ConcurrencyView { keys, accounts }))
 }
 
-/// The accounts that serve calls now, of all platforms.
+/// The accounts of all platforms with running calls.
 async fn busy(app: &App) -> Result<Vec<(Platform, AccountSnapshot)>, ApiError> {
     let asked = Platform::ALL.map(|platform| async move {
         let reply = app.ports.gates.pool(platform, pool::Command::Snapshot).await;
@@ -193,13 +193,13 @@ async fn busy(app: &App) -> Result<Vec<(Platform, AccountSnapshot)>, ApiError> {
 }
 
 /// Running calls, from the pools.
-struct Served<'a> {
-    /// Each with the account that serves it.
+struct RunningCalls<'a> {
+    /// Each lease with its account.
     leases: BTreeMap<CallId, (&'a LeaseSnapshot, &'a str)>,
     account_names: BTreeMap<&'a str, &'a str>,
 }
 
-impl Served<'_> {
+impl RunningCalls<'_> {
     fn name(&self, account: &str) -> Option<String> {
         self.account_names.get(account).map(|name| (*name).to_owned())
     }
@@ -219,7 +219,7 @@ impl Served<'_> {
 }
 
 impl KeyHolding {
-    async fn of(app: &App, key: &Key, served: &Served<'_>) -> Self {
+    async fn of(app: &App, key: &Key, served: &RunningCalls<'_>) -> Self {
         let snapshot = snapshot(app, key).await;
         let mut leases: Vec<(u64, KeyLease)> = match &snapshot {
             Some(snapshot) => snapshot
@@ -233,7 +233,7 @@ impl KeyHolding {
                     (lease.since, shown)
                 })
                 .collect(),
-            // What the pools know is better than nothing.
+            // Without the gate's answer, show the pools' data.
             None => served
                 .leases
                 .values()
@@ -255,14 +255,14 @@ impl KeyHolding {
     }
 }
 
-/// `None`: the key's gate cannot be asked.
+/// `None` if the key's gate is unreachable.
 pub(super) async fn snapshot(app: &App, key: &Key) -> Option<Box<gate::Snapshot>> {
     let hash = KeyHash::from_hex(&key.hash)?;
     match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {
         Ok(gate::Reply::Snapshot(snapshot)) => Some(snapshot),
         Ok(_) => None,
         Err(error) => {
-            tracing::warn!(key = %key.id, %error, "the key's gate was not asked what runs");
+            tracing::warn!(key = %key.id, %error, "the key's gate could not be asked for its running calls");
             None
         }
     }
@@ -272,19 +272,19 @@ pub(super) async fn snapshot(app: &App, key: &Key) -> Option<Box<gate::Snapshot>
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReleaseQuery {
-    /// Whose call it is; needed only for a call that no account serves just now.
+    /// The call's key; only needed for a call that no account serves at the moment.
     key_id: Option<String>,
 }
 
-/// Frees the slots that a call holds, of its key and of its account. A stream ends, with an error of its
-/// protocol: natively at once, on the edge with the next renewal of its lease. Another call goes on if it still
-/// runs. What it used is counted when it tells.
+/// Frees the slots of a call at its key and its account. A stream ends with an error of its protocol: natively at
+/// once, on the edge with the next renewal of its lease. Other calls continue if they still run. The call's usage
+/// is counted when it reports it.
 #[utoipa::path(
     delete, path = "/admin/concurrency/{id}", operation_id = "releaseConcurrency", tag = "operations", security(("admin" = [])),
     params(("id" = String, Path, description = "The call's `requestId`"), ReleaseQuery),
     responses(
-        (status = 204, description = "They are free"),
-        (status = 404, description = "The call holds nothing", body = ErrorBody<'_>),
+        (status = 204, description = "The slots are freed"),
+        (status = 404, description = "The call holds no slot", body = ErrorBody<'_>),
         (status = 422, body = ErrorBody<'_>),
     )
 )]

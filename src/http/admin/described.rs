@@ -1,5 +1,5 @@
-//! Generates `/openapi.json` from the code. Used by the test that compares `assets/openapi.json` with it, and
-//! by `scripts/update-openapi`, which is that test with a pen.
+//! Generates `/openapi.json` from the code. A test compares `assets/openapi.json` with the result;
+//! `scripts/update-openapi` runs the same test to rewrite the file.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::{
     accounts, audit, backups, concurrency, groups, keys, models, oem, overview, prices, refusals, requests,
-    settings, usage,
+    routes, settings, usage,
 };
 use crate::http::api_error::ErrorBody;
 use crate::http::{login, ops, stats};
@@ -92,6 +92,8 @@ use crate::http::{login, ops, stats};
         settings::get,
         prices::get,
         prices::set,
+        routes::get,
+        routes::set,
         stats::get_key_id,
         stats::user::user_stats,
         stats::models::user_model_stats,
@@ -103,18 +105,18 @@ use crate::http::{login, ops, stats};
         ops::metrics,
     ),
     components(schemas(ErrorBody<'_>)),
-    modifiers(&Login, &Merged),
+    modifiers(&Login, &FlattenedTypes),
     tags(
         (name = "session", description = "Logging in and out"),
         (name = "keys", description = "Client keys"),
         (name = "accounts", description = "Provider accounts"),
-        (name = "usage", description = "What was used, by whom, for how much"),
-        (name = "statistics", description = "What the holder of a key may see; without a session"),
+        (name = "usage", description = "Usage and costs"),
+        (name = "statistics", description = "Statistics for the holder of a key; without a session"),
         (name = "site", description = "The site's name and icon"),
-        (name = "operations", description = "How the relay is doing"),
+        (name = "operations", description = "The state of the relay"),
     ),
 )]
-struct Described;
+struct ApiDescription;
 
 struct Login;
 
@@ -126,10 +128,10 @@ impl utoipa::Modify for Login {
     }
 }
 
-/// A type that is flattened into another without a name of its own is part of that schema, and not a schema beside it.
-struct Merged;
+/// Merges unnamed flattened types into the schema that contains them.
+struct FlattenedTypes;
 
-impl utoipa::Modify for Merged {
+impl utoipa::Modify for FlattenedTypes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
         components.schemas.values_mut().for_each(merge);
@@ -157,14 +159,14 @@ fn merge(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// `None`: one of them has a name.
+/// `None` if one of them has a name.
 fn merged(all: &AllOf) -> Option<Object> {
     let object = |item: &RefOr<Schema>| match item {
         RefOr::T(Schema::Object(object)) => Some(object.clone()),
         _ => None,
     };
     let mut objects: Vec<Object> = all.items.iter().map(object).collect::<Option<_>>()?;
-    // Its own fields are the last.
+    // The type's own fields come last.
     let mut one = objects.pop()?;
     for object in objects {
         one.required.extend(object.required);
@@ -177,7 +179,7 @@ fn merged(all: &AllOf) -> Option<Object> {
 
 #[test]
 fn the_description_that_is_served_is_made_of_the_code() {
-    let made = Described::openapi().to_pretty_json().unwrap() + "\n";
+    let made = ApiDescription::openapi().to_pretty_json().unwrap() + "\n";
     if std::env::var_os("CRS_WRITE_OPENAPI").is_some() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/openapi.json");
         std::fs::write(file, made).unwrap();

@@ -1,4 +1,4 @@
-//! The envelope of every answer of the control plane.
+//! The envelope of all answers of the control plane.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -22,11 +22,11 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     let mut response = audit::scope(next.run(request)).await;
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => Some(error),
-        // Axum's own answer has no body; the methods that are known stay in its `allow`.
+        // Axum's own answer has no body; its `allow` header with the supported methods stays.
         None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Some(ApiError::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "This address does not know this method; see the `allow` header.",
+            "This address does not support this method; see the `allow` header.",
         )),
         None => None,
     };

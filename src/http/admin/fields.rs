@@ -1,5 +1,5 @@
-//! The values that fields of requests may take. Each is checked while it is read, so that a handler only
-//! ever sees good ones, and an error names the field by itself.
+//! Types for fields of requests. Values are checked while they are parsed, so a handler only sees valid ones, and
+//! an error names its field.
 
 mod hosts;
 mod limits;
@@ -10,6 +10,7 @@ use crs_durable::gate::Service;
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 
 use crate::config;
+use crate::model::account::azure;
 use crate::model::name;
 use crate::model::secret::Secret;
 use crate::model::text::{is_hidden, is_shown};
@@ -19,7 +20,7 @@ use crate::port::clock::Millis;
 pub(super) use hosts::Host;
 pub(super) use limits::{Amount, Cleared, Clients};
 
-/// How text that is shown must be, in words.
+/// Requirement for displayed text, in words.
 const VISIBLE: &str = "without control characters and without characters that hide or reorder text";
 
 /// One line of text of `MIN` to `MAX` characters, trimmed.
@@ -89,8 +90,8 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
     }
 }
 
-/// A moment in ISO 8601, or in milliseconds since 1970 as the command-line clients' credential files have
-/// it; `null` and the empty text are none.
+/// A time in ISO 8601, or in milliseconds since 1970 as in the command-line clients' credential files. `null` and
+/// an empty text mean none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment(pub(super) Option<Millis>);
 
@@ -98,17 +99,17 @@ impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         #[serde(untagged)]
-        enum Written {
+        enum MomentInput {
             Number(u64),
             Text(String),
             Other(serde::de::IgnoredAny),
         }
-        let at = match Option::<Written>::deserialize(deserializer)? {
+        let at = match Option::<MomentInput>::deserialize(deserializer)? {
             None => return Ok(Self(None)),
-            Some(Written::Number(at)) => Self::at(at).and_then(|moment| moment.0),
-            Some(Written::Text(text)) if text.is_empty() => return Ok(Self(None)),
-            Some(Written::Text(text)) => time::parse_iso(&text),
-            Some(Written::Other(_)) => None,
+            Some(MomentInput::Number(at)) => Self::at(at).and_then(|moment| moment.0),
+            Some(MomentInput::Text(text)) if text.is_empty() => return Ok(Self(None)),
+            Some(MomentInput::Text(text)) => time::parse_iso(&text),
+            Some(MomentInput::Other(_)) => None,
         };
         match at {
             Some(at) => Ok(Self(Some(at))),
@@ -120,17 +121,16 @@ impl<'de> Deserialize<'de> for Moment {
 }
 
 impl Moment {
-    /// In milliseconds since 1970; `None`: more likely something else.
+    /// In milliseconds since 1970; `None` if implausible.
     pub(super) fn at(at: Millis) -> Option<Self> {
         TIMES.contains(&at).then_some(Self(Some(at)))
     }
 }
 
-/// From September 2001, as smaller numbers are seconds by mistake, to the year 10000, for which ISO 8601 has
-/// no place.
+/// From September 2001, since smaller numbers are probably seconds, to the year 10000, the end of ISO 8601.
 const TIMES: std::ops::Range<Millis> = 1_000_000_000_000..253_402_300_800_000;
 
-/// Short labels: trimmed, without repetitions.
+/// Short labels: trimmed, without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tags(pub(super) Vec<String>);
 
@@ -155,7 +155,7 @@ impl<'de> Deserialize<'de> for Models {
     }
 }
 
-/// Ids of what is in the store.
+/// Ids of stored records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ids(pub(super) Vec<String>);
 
@@ -179,7 +179,7 @@ fn distinct<const MAX: usize>(sent: Vec<Line<1, MAX>>, most: usize) -> Result<Ve
     Ok(kept)
 }
 
-/// From the model a client names to the model the account is asked for.
+/// Maps models named by clients to models requested from the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ModelMapping(pub(super) BTreeMap<String, String>);
 
@@ -201,7 +201,7 @@ impl<'de> Deserialize<'de> for ModelMapping {
     }
 }
 
-/// The services a key may use: `"all"`, one name, or a list; none is all.
+/// The services a key may use: `"all"`, one name, or a list; an empty list means all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Permissions(pub(super) Vec<Service>);
 
@@ -256,12 +256,12 @@ fn service(name: &str) -> Option<Service> {
     }
 }
 
-/// A secret that travels in a header: visible ASCII, no blanks inside.
+/// A secret for use in a header: visible ASCII without spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Credential(pub(super) Secret);
 
 impl Credential {
-    /// Parses the text; the error says what it must be.
+    /// Parses the text; the error states the requirement.
     pub(super) fn read(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.is_empty() || text.len() > 8192 {
@@ -280,9 +280,10 @@ impl<'de> Deserialize<'de> for Credential {
     }
 }
 
-/// The base of a provider: an absolute http(s) address; `null` and the empty text are none.
+/// The base URL of a provider: an absolute http(s) address. `null` and an empty text mean none. The second part is the
+/// `api-version` that follows the address on Azure's pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BaseUrl(pub(super) Option<String>);
+pub(super) struct BaseUrl(pub(super) Option<String>, pub(super) Option<String>);
 
 impl<'de> Deserialize<'de> for BaseUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -290,21 +291,28 @@ impl<'de> Deserialize<'de> for BaseUrl {
             .as_deref()
             .map(str::trim)
         {
-            None | Some("") => Ok(Self(None)),
-            Some(text) => match config::base_url(text).filter(|_| text.len() <= 500) {
-                // As people copy it from a provider's page.
-                Some(base) => Ok(Self(Some(
-                    base.strip_suffix("/v1/messages").unwrap_or(&base).to_owned(),
-                ))),
-                None => Err(D::Error::custom(
-                    "must be an absolute http or https address, without user, password and query",
-                )),
-            },
+            None | Some("") => Ok(Self(None, None)),
+            Some(text) => {
+                let (address, version) = match azure::without_version(text) {
+                    Some((address, version)) => (address, Some(version.to_owned())),
+                    None => (text, None),
+                };
+                match config::base_url(address).filter(|_| text.len() <= 500) {
+                    // As people copy it from a provider's page.
+                    Some(base) => {
+                        let base = base.strip_suffix("/v1/messages").unwrap_or(&base).to_owned();
+                        Ok(Self(Some(base), version))
+                    }
+                    None => Err(D::Error::custom(
+                        "must be an absolute http or https address, without user, password and query",
+                    )),
+                }
+            }
         }
     }
 }
 
-/// A schema of which some fields are required.
+/// A schema with some fields made required.
 pub(super) fn requiring(
     schema: utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>,
     fields: &[&str],
@@ -318,7 +326,7 @@ pub(super) fn requiring(
                 .extend(fields.iter().map(|field| (*field).to_owned()));
             RefOr::T(Schema::Object(object))
         }
-        // What is flattened comes first, the fields of its own last.
+        // Flattened types come first, the type's own fields last.
         RefOr::T(Schema::AllOf(mut all)) => {
             let own = all.items.pop().map(|own| requiring(own, fields));
             all.items.extend(own);

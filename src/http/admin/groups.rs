@@ -1,4 +1,4 @@
-//! `/admin/account-groups`: groups of accounts, which keys can be bound to.
+//! `/admin/account-groups`: groups of accounts, to which keys can be bound.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::super::extract::{AdminSession, Input, Params, Sent};
+use super::super::extract::{AdminSession, Input, InputField, Params};
 use super::accounts::{AccountView, invalidate, secret_needed, views};
 use super::fields::{Line, Text, requiring};
 use super::list::{Page, Slice, by_name, found};
@@ -21,9 +21,9 @@ use crate::model::group::Group;
 use crate::model::key::GROUP;
 use crate::model::time::iso;
 use crate::port::random;
-use crate::store::accounts::Edited;
+use crate::store::accounts::EditResult;
 
-/// How many names a refusal tells.
+/// Maximum number of names in a refusal.
 const NAMED: usize = 5;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,14 +31,14 @@ const NAMED: usize = 5;
 pub(super) struct GroupInput {
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
     #[serde(default)]
-    name: Sent<Line<1, 100>>,
+    name: InputField<Line<1, 100>>,
     #[schema(value_type = Option<String>, max_length = 500)]
     #[serde(default)]
-    description: Sent<Text<500>>,
+    description: InputField<Text<500>>,
     /// Cannot be changed.
     #[schema(value_type = Platform, required = false)]
     #[serde(default)]
-    platform: Sent<Platform>,
+    platform: InputField<Platform>,
 }
 
 impl GroupInput {
@@ -52,7 +52,7 @@ impl GroupInput {
     }
 }
 
-/// [`GroupInput`] as a new group needs it.
+/// [`GroupInput`] for a new group.
 #[cfg_attr(
     not(test),
     allow(dead_code, reason = "only described, and the description is made by a test")
@@ -79,7 +79,7 @@ pub(super) struct GroupView {
     name: String,
     description: String,
     platform: Platform,
-    /// Accounts that are in it.
+    /// Number of its accounts.
     member_count: usize,
     #[schema(format = DateTime)]
     created_at: String,
@@ -108,15 +108,15 @@ pub(super) struct GroupQuery {
     /// Counts from 1.
     #[param(minimum = 1)]
     page: Option<u32>,
-    /// 20 if left out.
+    /// Default: 20.
     #[param(minimum = 1, maximum = 100)]
     page_size: Option<u32>,
-    /// Found in name, description or id.
+    /// Text to find in name, description or id.
     search: Option<String>,
     platform: Option<Platform>,
 }
 
-/// The groups by their names, one page of them.
+/// One page of the groups, by name.
 #[utoipa::path(
     get, path = "/admin/account-groups", operation_id = "listAccountGroups", tag = "accounts", security(("admin" = [])), params(GroupQuery),
     responses(
@@ -151,7 +151,7 @@ pub(super) async fn list(
     Ok(Json(page.showing(views.collect())))
 }
 
-/// Makes a group. Accounts join it by their own `groups`.
+/// Creates a group. Accounts join it with their own `groups`.
 #[utoipa::path(
     post, path = "/admin/account-groups", operation_id = "createAccountGroup", tag = "accounts", security(("admin" = [])), request_body = NewGroupInput,
     responses(
@@ -206,7 +206,7 @@ pub(super) async fn get(
     Ok(Json(GroupView::new(&group, members.len())))
 }
 
-/// Changes what is sent, nothing else.
+/// Changes only the fields sent.
 #[utoipa::path(
     patch, path = "/admin/account-groups/{id}", operation_id = "updateAccountGroup", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = GroupInput,
@@ -242,16 +242,16 @@ pub(super) async fn change(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeleteQuery {
-    /// `true`: takes the accounts out of it first. Keys that are bound to it stay so, and are refused until
-    /// they are bound to something that is there.
+    /// `true`: first removes the accounts from it. Keys bound to it stay bound and are refused until they are
+    /// bound to something that exists.
     force: Option<bool>,
 }
 
-/// Deletes a group that nothing uses.
+/// Deletes an unused group.
 #[utoipa::path(
     delete, path = "/admin/account-groups/{id}", operation_id = "deleteAccountGroup", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,), DeleteQuery),
     responses(
-        (status = 204, description = "It is gone"),
+        (status = 204, description = "It is deleted"),
         (status = 404, body = ErrorBody<'_>),
         (status = 409, description = "Accounts are in it, or keys are bound to it", body = ErrorBody<'_>),
     )
@@ -272,9 +272,9 @@ pub(super) async fn delete(
                 Ok::<(), ApiError>(())
             };
             match app.accounts.try_update(&member.id, now, leave).await? {
-                Edited::Done(_) | Edited::Unknown => {}
-                Edited::Refused(error) => return Err(error),
-                Edited::SecretNeeded(needed) => return Err(secret_needed(&needed)),
+                EditResult::Done(_) | EditResult::Unknown => {}
+                EditResult::Refused(error) => return Err(error),
+                EditResult::SecretNeeded(needed) => return Err(secret_needed(&needed)),
             }
             app.accounts.forget(&member.id);
         }
@@ -291,7 +291,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether nothing uses the group; else the refusal tells what does.
+/// Fails if the group is in use, naming its users.
 async fn unused(app: &App, group: &Group, members: &[Account]) -> Result<(), ApiError> {
     let bound = format!("{GROUP}{}", group.id);
     let mut keys = app.keys.list().await?;
@@ -299,13 +299,13 @@ async fn unused(app: &App, group: &Group, members: &[Account]) -> Result<(), Api
     let named = |what: &str, mut names: Vec<&str>| {
         names.sort_unstable();
         let more = names.len().saturating_sub(NAMED);
-        let told = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
         let more = if more > 0 {
             format!(" and {more} more")
         } else {
             String::new()
         };
-        (!names.is_empty()).then(|| format!("{what}: {told}{more}."))
+        (!names.is_empty()).then(|| format!("{what}: {shown}{more}."))
     };
     let used = [
         named(
@@ -324,7 +324,7 @@ async fn unused(app: &App, group: &Group, members: &[Account]) -> Result<(), Api
     Err(ApiError::conflict(
         "group_in_use",
         format!(
-            "The group is in use. {} Take the accounts out and bind the keys to something else first, or send `?force=true`, which takes the accounts out and leaves the keys bound to nothing that is there.",
+            "The group is in use. {} Take the accounts out and bind the keys to something else first, or send `?force=true`, which takes the accounts out and leaves the keys bound to a group that does not exist.",
             used.join(" ")
         ),
     ))
@@ -337,12 +337,12 @@ pub(super) struct MemberQuery {
     /// Counts from 1.
     #[param(minimum = 1)]
     page: Option<u32>,
-    /// 20 if left out.
+    /// Default: 20.
     #[param(minimum = 1, maximum = 100)]
     page_size: Option<u32>,
 }
 
-/// The accounts in a group by their names, one page of them, each with how it is doing.
+/// One page of the accounts in a group, by name, each with its live state.
 #[utoipa::path(
     get, path = "/admin/account-groups/{id}/members", operation_id = "listAccountGroupMembers", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,), MemberQuery),
     responses(

@@ -1,13 +1,13 @@
 //! `/admin/api-keys`: the client keys.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | `input`, `rules`, `bindings` | what an operator sends, and the rules it must keep |
-//! | `view`, `live` | a key as it is shown, with the state of its gate |
-//! | `find`, `tags` | the selection and order of a list; tags in use |
+//! | `input`, `rules`, `bindings` | the operator's input and its validation |
+//! | `view`, `live` | a key as shown, with the state of its gate |
+//! | `find`, `tags` | selection and order of a list; tags in use |
 //! | `batch`, `create_many` | several keys at once |
-//! | `secret` | a new secret, and deletion |
-//! | `reset` | resets of what a key has spent |
+//! | `secret` | new secrets, and permanent deletion |
+//! | `reset` | resets of a key's spending |
 
 pub(super) mod batch;
 mod bindings;
@@ -39,14 +39,14 @@ use crate::port::random;
 use crate::store::api_keys::KeyChange;
 use crate::store::ledger::Kind;
 
-use bindings::Bound;
+use bindings::CheckedBindings;
 use find::KeyQuery;
 use input::{KeyInput, NewKeyInput};
 use live::Live;
 use view::{KeySums, KeyView, NewKeyView};
 
-/// The keys, one page of them. Reads all keys once, and what the ledger knows of them once if it is sorted by that; on
-/// the edge each key that is shown is one call of a Durable Object.
+/// One page of the keys. Reads all keys once, and the ledger's figures once if sorted by them. On the edge, each
+/// key shown costs one Durable Object call.
 #[utoipa::path(
     get, path = "/admin/api-keys", operation_id = "listApiKeys", tag = "keys", security(("admin" = [])), params(KeyQuery),
     responses(
@@ -65,7 +65,7 @@ pub(super) async fn list(
     Ok(Json(page.showing(views)))
 }
 
-/// Makes a key. Its text is in this answer and nowhere else, ever.
+/// Creates a key. Its text is in this answer and is never shown again.
 #[utoipa::path(
     post, path = "/admin/api-keys", operation_id = "createApiKey", tag = "keys", security(("admin" = [])), request_body = NewKeyInput,
     responses(
@@ -81,7 +81,7 @@ pub(super) async fn create(
     if input.name.as_ref().is_none() {
         return Err(ApiError::missing("name"));
     }
-    let bound = Bound::of(&app, input.bindings()).await?;
+    let bound = CheckedBindings::of(&app, input.bindings()).await?;
     let now = app.ports.clock.now();
     let (mut key, plain) = fresh(&app, now);
     rules::apply(&input, &bound, &mut key)?;
@@ -97,7 +97,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// A key with a secret of its own and nothing else, which is not stored yet.
+/// A new key with its secret, not stored yet.
 fn fresh(app: &App, now: Millis) -> (Key, Secret) {
     let issued = app.keyring.issue_key(&*app.ports.random);
     let key = Key {
@@ -131,8 +131,8 @@ pub(super) async fn get(
     view(&app, key).await.map(Json)
 }
 
-/// Changes what is sent, nothing else. Takes effect with the next call; running ones go on, but a key that is
-/// disabled ends its streams: natively at once, on the edge with the next renewal of their leases.
+/// Changes only the fields sent. Takes effect with the next call; running calls continue, but the streams of a
+/// key that gets disabled end: natively at once, on the edge with the next renewal of their leases.
 #[utoipa::path(
     patch, path = "/admin/api-keys/{id}", operation_id = "updateApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = KeyInput,
@@ -149,7 +149,7 @@ pub(super) async fn change(
     Path(id): Path<String>,
     Input(input): Input<KeyInput>,
 ) -> Result<Json<KeyView>, ApiError> {
-    let bound = Bound::of(&app, input.bindings()).await?;
+    let bound = CheckedBindings::of(&app, input.bindings()).await?;
     let now = app.ports.clock.now();
     let edit = |key: &mut Key| rules::apply(&input, &bound, key);
     let changed = app.keys.try_update(&id, now, edit).await??;
@@ -159,8 +159,8 @@ pub(super) async fn change(
     view(&app, key).await.map(Json)
 }
 
-/// Deletes a key, so that it can be restored. No call begins any more, and its streams end: natively at once, on
-/// the edge with the next renewal of their leases.
+/// Deletes a key; it can be restored. New calls are refused, and its streams end: natively at once, on the edge
+/// with the next renewal of their leases.
 #[utoipa::path(
     delete, path = "/admin/api-keys/{id}", operation_id = "deleteApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
@@ -228,17 +228,17 @@ fn unknown() -> ApiError {
     ApiError::not_found("key")
 }
 
-/// Tells the key's gate what the key is now, so that the next call is decided by it. A reader that is still
-/// under way with the older record cannot undo it: its version is lower.
+/// Sends the key's record to its gate, so that the next call is decided by it. A concurrent reader with an older
+/// record cannot undo it, because its version is lower.
 async fn teach(app: &App, key: &Key) {
     let Some(hash) = KeyHash::from_hex(&key.hash) else {
-        tracing::error!(key = %key.id, "the key's stored hash is no hash");
+        tracing::error!(key = %key.id, "the key's stored hash is invalid");
         return;
     };
     let mut policy = key.policy(app.config.site.utc_offset_minutes);
     let mut commands = Vec::new();
     if key.deleted_at.is_some() {
-        // First the version, so that late news of an older one are refused; then that it is gone.
+        // First the new version, so that older records are refused; then the deletion.
         policy.active = false;
         commands.push(gate::Command::Learn { policy: None });
     }
@@ -250,11 +250,11 @@ async fn teach(app: &App, key: &Key) {
     );
     for command in commands {
         if let Err(error) = app.ports.gates.gate(&hash, command).await {
-            // It is stored; the gate sees it when its record gets too old.
-            tracing::error!(key = %key.id, %error, "the key's gate was not told of a change");
+            // The change is stored; the gate sees it when its record expires.
+            tracing::error!(key = %key.id, %error, "a change did not reach the key's gate");
         }
     }
-    // After the gate: a stream that begins later is refused there.
+    // After the gate, which already refuses new streams.
     if key.deleted_at.is_some() || !key.is_active {
         app.running.end_key(&hash);
     }
@@ -265,7 +265,7 @@ async fn view(app: &App, key: Key) -> Result<KeyView, ApiError> {
     views.into_iter().next().ok_or_else(unknown)
 }
 
-/// Keys with how they are doing: what runs now, when they were last used, and what they cost.
+/// Keys with their live state: running calls, last use and cost.
 async fn views(app: &App, keys: &[Key]) -> Result<Vec<KeyView>, ApiError> {
     let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
     let now = app.ports.clock.now();

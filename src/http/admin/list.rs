@@ -19,14 +19,14 @@ pub(crate) struct Page<T> {
     /// Counts from 1.
     pub(crate) page: u32,
     pub(crate) page_size: u32,
-    /// How many there are on all pages.
+    /// Number of items on all pages.
     pub(crate) total: usize,
-    /// 0 when there is nothing.
+    /// 0 if there are no items.
     pub(crate) total_pages: usize,
 }
 
 impl<T> Page<T> {
-    /// The same page with its items as something else.
+    /// The same page with other items.
     pub(crate) fn showing<U>(&self, items: Vec<U>) -> Page<U> {
         Page {
             items,
@@ -47,7 +47,7 @@ pub(crate) enum Order {
 }
 
 impl Order {
-    /// `ordering`, the other way round if need be.
+    /// Reverses `ordering` if necessary.
     pub(crate) fn of(self, ordering: Ordering) -> Ordering {
         match self {
             Self::Asc => ordering,
@@ -56,7 +56,7 @@ impl Order {
     }
 }
 
-/// Which page was asked for.
+/// The requested page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slice {
     page: u32,
@@ -77,7 +77,7 @@ impl Slice {
         Ok(Self { page, size })
     }
 
-    /// How many come before the page.
+    /// Number of items before the page.
     pub(crate) fn offset(self) -> usize {
         (self.page as usize - 1).saturating_mul(self.size as usize)
     }
@@ -86,7 +86,7 @@ impl Slice {
         self.size as usize
     }
 
-    /// Cuts the page out of all there are.
+    /// Takes the page out of all items.
     pub(crate) fn of<T>(self, all: Vec<T>) -> Page<T> {
         let total = all.len();
         let items = all.into_iter().skip(self.offset()).take(self.size()).collect();
@@ -104,14 +104,13 @@ impl Slice {
     }
 }
 
-/// Whether one of `texts` contains what is searched for, in any case of letters. Nothing searched for is in
-/// everything.
+/// Whether one of `texts` contains the search text, ignoring case. Without a search text everything matches.
 pub(crate) fn found(search: Option<&str>, texts: &[&str]) -> bool {
     let wanted = search.unwrap_or("").trim().to_lowercase();
     wanted.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&wanted))
 }
 
-/// People sort names without regard to case.
+/// Orders names without regard to case.
 pub(crate) fn by_name(a: &str, b: &str) -> Ordering {
     a.to_lowercase().cmp(&b.to_lowercase())
 }

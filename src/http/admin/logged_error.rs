@@ -6,8 +6,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::model::code::Code;
 
-/// Why a call failed: a [`Code`]. Where a stream ended with the provider's own error, its name for it, which may be
-/// any short text.
+/// Why a call failed: a [`Code`], or the provider's own name for an error that ended a stream, which may be any
+/// short text.
 pub(super) struct LoggedError;
 
 impl PartialSchema for LoggedError {

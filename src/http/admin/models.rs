@@ -1,4 +1,4 @@
-//! `/admin/models`: what each model costs, and which ones are charged by a guess.
+//! `/admin/models`: the price of each model, and the models with guessed prices.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::model::money::{MicroUsd, Usd};
 use crate::model::price::{self, Family, PriceBook, Rates, Source};
 use crate::store::ledger::{Kind, Range, UNSERVED};
 
-/// Models that were called, by their cost.
+/// Maximum number of called models, by cost.
 const MOST_CALLED: usize = 300;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,28 +24,28 @@ const MOST_CALLED: usize = 300;
 pub(super) struct ModelsView {
     /// Version of the table of public prices.
     table_version: &'static str,
-    /// Those that were called and are charged by a guess first, the dearest of them first; then by family and name.
+    /// Called models with guessed prices first, most expensive first; then by family and name.
     items: Vec<ModelView>,
 }
 
-/// A model and the price that holds for it.
+/// A model and its current price.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PricedModel)]
 struct ModelView {
     model: String,
-    /// `null`: neither the table nor the name tells.
+    /// `null`: unknown from both the table and the name.
     family: Option<FamilyName>,
     source: SourceName,
-    /// Of a short prompt in the standard tier. `null`: the dearest price of the platform whose account serves the call.
+    /// For short prompts in the standard tier. `null`: the highest price of the serving account's platform.
     price: Option<ModelPrice>,
     /// The model's entry in the table of public prices; `null`: it has none.
     listed: Option<ModelPrice>,
-    /// The model whose entry in `/admin/prices` this price is; another name of the same model, or its own.
+    /// The model whose entry in `/admin/prices` applies; it may be another name of the same model.
     overridden_by: Option<String>,
     /// Long prompts, other service tiers, fast mode or a region have other prices.
     varies: bool,
-    /// Calls of the last 30 days that were charged, under any name of the model.
+    /// Number of charged calls in the last 30 days, under any name of the model.
     calls: u64,
     #[schema(value_type = Usd)]
     cost: Usd,
@@ -67,7 +67,7 @@ enum SourceName {
     Table,
     /// The operator's own price.
     Override,
-    /// A guess: the model is unknown, and the dearest of its family is charged.
+    /// A guess: the model is unknown, so the highest price of its family is charged.
     DearestOfFamily,
 }
 
@@ -86,7 +86,7 @@ struct ModelPrice {
 
 impl From<&Rates> for ModelPrice {
     fn from(rates: &Rates) -> Self {
-        // Pico-USD per token is micro-USD per million.
+        // Pico-USD per token equals micro-USD per million tokens.
         let usd = |pico: u64| pico as f64 / 1e6;
         Self {
             input: usd(rates.input),
@@ -118,8 +118,8 @@ impl From<Source> for SourceName {
     }
 }
 
-/// Every model that has a price or was called in the last 30 days, with the price that holds for it now. Three round
-/// trips of the store: the operator's prices, and the models of 30 days by cost (at most 300); no Durable Object.
+/// Every model that has a price or was called in the last 30 days, with its current price. Three round trips of
+/// the store: the operator's prices, and the models of 30 days by cost (at most 300); no Durable Object.
 #[utoipa::path(
     get, path = "/admin/models", operation_id = "listModels", tag = "usage", security(("admin" = [])),
     responses(
@@ -128,7 +128,7 @@ impl From<Source> for SourceName {
     )
 )]
 pub(super) async fn list(State(app): State<App>, _: AdminSession) -> Result<Json<ModelsView>, ApiError> {
-    // Not the prices in memory: another process may have set newer ones.
+    // Not the cached prices: another process may have set newer ones.
     let stored = app.settings.prices().await?;
     let book = PriceBook::new(&stored.overrides).map_err(|error| ApiError::internal(error.to_string()))?;
     let now = app.ports.clock.now();
@@ -153,7 +153,7 @@ pub(super) async fn list(State(app): State<App>, _: AdminSession) -> Result<Json
     items.sort_by_key(|item| {
         let guessed = item.source == SourceName::DearestOfFamily;
         let cost = if guessed { item.cost.0.0 } else { 0 };
-        // Stable: by name after that.
+        // Stable sort: ties stay ordered by name.
         (!guessed, Reverse(cost), item.family)
     });
     Ok(Json(ModelsView {

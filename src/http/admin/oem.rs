@@ -1,4 +1,4 @@
-//! `/admin/oem-settings`: the site's name and icon. Anybody may read them: the login page shows them.
+//! `/admin/oem-settings`: the site's name and icon, readable by everybody because the login page shows them.
 
 use axum::Json;
 use axum::body::Body;
@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::model::text::is_hidden;
 use crate::store::settings::Oem;
 
-/// Largest icon, decoded, in bytes.
+/// Maximum size of the decoded icon, bytes.
 const ICON_LIMIT: usize = 350 * 1024;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,8 +30,8 @@ pub(super) struct OemView {
     /// The icon as a data URL, or empty.
     site_icon_data: String,
     show_admin_button: bool,
-    /// `PUBLIC_ADDRESS`: what clients are given, without a trailing slash. `null`: it is not set, and the address by
-    /// which the relay was found has to do. `PUT` does not set it.
+    /// `PUBLIC_ADDRESS`: the relay's address for clients, without a trailing slash. `null`: not set, so the
+    /// address of the page must do. `PUT` does not change it.
     public_address: Option<String>,
     #[schema(format = DateTime)]
     updated_at: Option<String>,
@@ -50,7 +50,7 @@ impl OemView {
     }
 }
 
-/// The settings as a whole: what is left out becomes what it was at first.
+/// All settings: fields left out are reset to their defaults.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = OemSettingsInput)]
@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for IconData {
     }
 }
 
-/// Whether it is a data URL, and what it names is what it holds.
+/// Whether it is a data URL whose content matches its media type.
 fn is_icon(text: &str) -> bool {
     let Some((head, data)) = text
         .strip_prefix("data:")
@@ -143,7 +143,7 @@ fn is_icon(text: &str) -> bool {
     responses((status = 200, body = OemView))
 )]
 pub(super) async fn get(State(app): State<App>) -> Result<Response, ApiError> {
-    // Made once and shared: each stranger would cost a look at the store and a copy of the icon.
+    // Built once and cached: otherwise each stranger would cost a read of the store and a copy of the icon.
     let read = async {
         let view = OemView::new(&app, app.settings.oem().await?);
         serde_json::to_vec(&view)

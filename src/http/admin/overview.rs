@@ -1,7 +1,7 @@
-//! `/admin/overview`: what needs the operator first. The console's dashboard polls it.
+//! `/admin/overview`: the things that need attention. The console's dashboard polls it.
 //!
-//! Its cost depends on the questions to gates and ledger, not on the number of keys: keys and accounts are read once
-//! each, and only the few keys that the ledger says are near a limit have their gates asked.
+//! Its cost depends on the questions to gates and the ledger, not on the number of keys: keys and accounts are
+//! read once, and gates are asked only for the few keys that are near a limit according to the ledger.
 
 mod accounts;
 mod keys;
@@ -22,18 +22,19 @@ use crate::model::calendar::DAY;
 use crate::model::money::Usd;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
+use crate::relay::probe::PROBE_KEY;
 use crate::store::ledger::{Kind, Range, Scope};
 
 use accounts::{EndingSubscription, PlatformView, TroubleView};
 use keys::{EndingKey, KeyCounts, NearLimitView};
 
-/// How far ahead an end is shown, milliseconds.
+/// How far in advance an expiry is shown, milliseconds.
 const SOON: Millis = 7 * DAY;
 
-/// The dearest models of the last 7 days that are looked up in the price table.
+/// Number of the most expensive models of the last 7 days that are looked up in the price table.
 const MODELS: usize = 50;
 
-/// The model of failed calls that used no tokens: it needs no price.
+/// The model of failed calls without tokens, which needs no price.
 const UNSERVED: &str = "(unserved)";
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,49 +44,50 @@ pub(super) struct OverviewView {
     #[schema(format = DateTime)]
     as_of: String,
     keys: KeyCounts,
-    /// Active keys that have used or reserved at least 90 % of a limit, each with its tightest, the tightest first;
-    /// at most 20.
+    /// Active keys that have used or reserved at least 90 % of a limit, each with its tightest limit, tightest
+    /// first; at most 20.
     near_limit: Vec<NearLimitView>,
-    /// `false`: more keys may be near a limit than one answer looks at.
+    /// `false`: more keys may be near a limit than one request checks.
     near_limit_complete: bool,
-    /// Active keys that end within 7 days, the soonest first; at most 20.
+    /// Active keys that expire within 7 days, soonest first; at most 20.
     ending_keys: Vec<EndingKey>,
     ending_keys_count: usize,
-    /// Those that have accounts.
+    /// Platforms with accounts.
     platforms: Vec<PlatformView>,
-    /// Accounts that are switched on and do not serve as they should: those that only a person can mend first, then
-    /// the others by when they return; at most 50.
+    /// Accounts that are switched on but do not serve: first those that only a person can fix, then the others by
+    /// their return; at most 50.
     trouble: Vec<TroubleView>,
     trouble_count: usize,
-    /// Accounts whose subscription ends within 7 days, the soonest first; at most 20.
+    /// Accounts whose subscription ends within 7 days, soonest first; at most 20.
     ending_subscriptions: Vec<EndingSubscription>,
     ending_subscriptions_count: usize,
-    /// Models of the last 7 days' calls that have no price of their own, the dearest first: their calls are charged
-    /// the dearest price of the family.
+    /// Models of the last 7 days without a price of their own, most expensive first. Their calls are charged the
+    /// highest price of the family.
     unpriced_models: Vec<UnpricedModel>,
-    /// Calls that accounts serve now.
+    /// Number of running calls.
     running: usize,
-    /// Calls that have reached a provider, ever. 0: nobody has used the relay yet.
+    /// Number of calls by clients that ever reached a provider, without tests of accounts. 0: no client has used the
+    /// relay yet.
     requests: u64,
-    /// Platforms whose pool did not answer: what is said of their accounts is from the records alone.
+    /// Platforms whose pool did not answer: the state of their accounts is from the records only.
     pools_away: BTreeSet<Platform>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct UnpricedModel {
     model: String,
-    /// Calls of the last 7 days.
+    /// Number of calls in the last 7 days.
     requests: u64,
-    /// Their charge, by a guessed price.
+    /// Their charge at a guessed price.
     cost: Usd,
 }
 
-/// The things that need attention first: keys near a limit or about to end, accounts in trouble and when they return,
-/// platforms where nobody can serve, models that are charged a guessed price.
+/// What needs attention: keys near a limit or about to expire, accounts with problems and their return, platforms
+/// that cannot serve, models with guessed prices.
 ///
-/// Reads all keys and all accounts once, the ledger's ranking of keys of the days that limits look back on (1 to 8
-/// days) and of the models of 7 days, asks the pool of each platform that has accounts, and at most 20 keys' gates. On
-/// the edge that is at most 24 calls of Durable Objects. It may be polled.
+/// Reads all keys and all accounts once, the ledger's rankings of keys for the days that limits cover (1 to 8
+/// days) and of models for 7 days, asks the pool of each platform that has accounts, and at most 20 keys' gates.
+/// On the edge that is at most 24 Durable Object calls. It may be polled.
 #[utoipa::path(
     get, path = "/admin/overview", operation_id = "getOverview", tag = "operations", security(("admin" = [])),
     responses((status = 200, body = OverviewView))
@@ -105,7 +107,10 @@ pub(super) async fn overview(
     let conditions = accounts::conditions(&accounts, &pools, now);
     let trouble = accounts::trouble(&conditions);
     let subscriptions = accounts::ending_subscriptions(&accounts, now);
-    let totals = app.ledger.totals(&[Scope::Total], Range::All, now).await?;
+    let scopes = [Scope::Total, Scope::Key(PROBE_KEY)];
+    let totals = app.ledger.totals(&scopes, Range::All, now).await?;
+    let mut requests = totals.iter().map(|totals| totals.requests);
+    let all = requests.next().unwrap_or_default();
     let leases = pools.accounts.values().map(|account| account.leases.len());
     Ok(Json(OverviewView {
         as_of: iso(now),
@@ -121,7 +126,7 @@ pub(super) async fn overview(
         ending_subscriptions: subscriptions.into_iter().take(keys::SHOWN).collect(),
         unpriced_models: unpriced_models(&app, now).await?,
         running: leases.sum(),
-        requests: totals.first().map_or(0, |totals| totals.requests),
+        requests: all.saturating_sub(requests.sum()),
         pools_away: pools.away,
     }))
 }
@@ -132,7 +137,7 @@ async fn unpriced_models(app: &App, now: Millis) -> Result<Vec<UnpricedModel>, A
         .ranking(Kind::Models, Range::Days7, MODELS, now)
         .await?;
     let prices = app.prices();
-    // The platform decides only which guess is charged.
+    // The platform only decides which guess applies.
     let unpriced = ranked
         .into_iter()
         .filter(|model| model.id != UNSERVED && !prices.price(&model.id, Platform::Claude).known());

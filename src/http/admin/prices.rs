@@ -1,4 +1,4 @@
-//! `/admin/prices`: the operator's own prices, over the table of public ones.
+//! `/admin/prices`: the operator's prices, which override the table of public ones.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ pub(super) async fn get(State(app): State<App>, _: AdminSession) -> Result<Json<
     Ok(Json(app.settings.prices().await?.into()))
 }
 
-/// Replaces the operator's prices. Calls that end from now on are charged by them.
+/// Replaces the operator's prices. They apply to calls that end from now on.
 #[utoipa::path(
     put, path = "/admin/prices", operation_id = "setPrices", tag = "usage", security(("admin" = [])), request_body = PricesInput,
     responses(

@@ -21,39 +21,39 @@ use crate::store::refusals::RefusalRow;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RefusalQuery {
-    /// Of this key only, by id.
+    /// Only this key, by id.
     key_id: Option<String>,
-    /// With this code only, like `cost_limited`.
+    /// Only this code, such as `cost_limited`.
     code: Option<String>,
     /// Counts from 1.
     #[param(minimum = 1)]
     page: Option<u32>,
-    /// 20 if left out.
+    /// Default: 20.
     #[param(minimum = 1, maximum = 100)]
     page_size: Option<u32>,
 }
 
-/// How often calls of a key were refused with a code, today and yesterday in the operator's time zone.
+/// Number of a key's calls refused with a code, today and yesterday in the operator's time zone.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Refusal)]
 pub(super) struct RefusalView {
-    /// `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+    /// `null`: the calls had no key of this relay, or more than 1,000 keys were refused within seconds.
     key_id: Option<String>,
-    /// `null` if the key is purged, too.
+    /// `null` if the key is deleted permanently.
     key_name: Option<String>,
-    /// The code that the client received.
+    /// The code sent to the client.
     #[schema(value_type = Code)]
     code: String,
     today: u64,
     yesterday: u64,
     #[schema(format = DateTime)]
     last_at: String,
-    /// `x-request-id` of the last one. It is not in the log of requests.
+    /// `x-request-id` of the last one. It is not in the request log.
     last_request_id: String,
-    /// The last message that the client received, in English.
+    /// The last message sent to the client, in English.
     last_message: String,
-    /// When the client may try again, by the last refusal; `null`: now, or waiting does not help.
+    /// When the client may try again, according to the last refusal; `null`: now, or waiting does not help.
     #[schema(format = DateTime)]
     next_allowed_at: Option<String>,
 }
@@ -75,10 +75,10 @@ impl RefusalView {
     }
 }
 
-/// Calls that were refused before a provider was called (limits, keys that are unknown, disabled or expired, rights,
-/// clients, models, bodies, no account left), by key and code, the last refusal first. `/admin/requests` has the calls
-/// that reached a provider. Counts of this process are exact; those of others are at most 10 seconds old, and a process
-/// that is killed loses that much. Two round trips of the store (three if there are counts to write): the counts of two
+/// Calls that were refused before a provider was called (limits; unknown, disabled or expired keys; permissions,
+/// clients, models, bodies; no account left), by key and code, latest first. `/admin/requests` has the calls that
+/// reached a provider. Counts of this process are exact; those of others are up to 10 seconds old, and a killed
+/// process loses that much. Two round trips of the store (three if there are counts to write): the counts of two
 /// days, and the names of the keys shown. No Durable Object.
 #[utoipa::path(
     get, path = "/admin/refusals", operation_id = "listRefusals", tag = "usage", security(("admin" = [])), params(RefusalQuery),

@@ -25,43 +25,43 @@ use crate::store::ledger::{Cursor, Filter};
 
 use costs::CostsView;
 
-/// Deepest place that a page number reaches; a cursor goes on from anywhere.
+/// Number of calls that page numbers can reach; cursors have no such limit.
 const DEEPEST: usize = 5_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RequestQuery {
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor>,
-    /// Counts from 1; for the first 5000 calls, without `cursor`.
+    /// Counts from 1; only for the first 5000 calls, not together with `cursor`.
     #[param(minimum = 1)]
     page: Option<u32>,
-    /// 20 if left out.
+    /// Default: 20.
     #[param(minimum = 1, maximum = 100)]
     page_size: Option<u32>,
     key_id: Option<String>,
     account_id: Option<String>,
     model: Option<String>,
-    /// Status the client got.
+    /// The client's status.
     status: Option<u16>,
     /// Only calls whose answer was an error, or broke off.
     errors_only: Option<bool>,
-    /// Only calls that ended with this code, exactly.
+    /// Only calls that ended with exactly this code.
     error: Option<String>,
     #[param(inline)]
     platform: Option<Platform>,
-    /// Only calls that took at least so many milliseconds.
+    /// Minimum duration, milliseconds.
     slower_than: Option<u64>,
-    /// Only calls that cost at least so much, in USD.
+    /// Minimum cost, USD.
     #[param(minimum = 0)]
     dearer_than: Option<f64>,
-    /// Only calls of this conversation, by `session` of one of them.
+    /// Only calls of this conversation, see `session` of a call.
     session: Option<String>,
-    /// From this moment on: ISO 8601, or a day of the operator's time zone.
+    /// Inclusive: ISO 8601, or a day in the operator's time zone.
     from: Option<String>,
-    /// Up to before this moment; of a day, up to its end.
+    /// Exclusive; for a day, up to its end.
     to: Option<String>,
 }
 
@@ -71,8 +71,8 @@ pub(super) struct RequestPage {
     /// Newest first.
     items: Vec<RequestView>,
     page_size: u32,
-    /// Where to go on; `null`: there is no more. A filter that matches little may give a short page that
-    /// goes on.
+    /// Cursor for the next page; `null`: there is none. With a filter that matches little, a page may be short
+    /// and still have a cursor.
     next_cursor: Option<String>,
 }
 
@@ -92,18 +92,18 @@ pub(super) struct RequestView {
     account_name: String,
     platform: Platform,
     endpoint: String,
-    /// The model the provider says it used, or else the one asked for.
+    /// The model named by the provider, or else the requested one.
     model: String,
     stream: bool,
-    /// Status the client got.
+    /// The client's status.
     status: u16,
     /// The failure, if there was one.
     #[schema(value_type = Option<LoggedError>)]
     error: Option<String>,
-    /// The provider's own words about it.
+    /// The provider's message.
     detail: Option<String>,
     tokens: Tokens,
-    /// Of everything: tokens, and what else has a price.
+    /// Total cost: tokens and other charged items.
     cost: Usd,
     /// The part of the cost that is not for text tokens.
     charges: Vec<ChargeView>,
@@ -113,26 +113,26 @@ pub(super) struct RequestView {
     first_byte_ms: Option<u64>,
     /// From arrival to the end, in milliseconds.
     duration_ms: u64,
-    /// Provider calls made.
+    /// Number of provider calls.
     attempts: u32,
     /// The client's `user-agent`.
     client: String,
-    /// Which conversation of its key the call belongs to: a hash, for the filter. `null`: it named none, or was logged
-    /// by a version that did not keep it.
+    /// Identifies the call's conversation of its key: a hash, for the filter. `null`: it named none, or was
+    /// logged by a version without this field.
     session: Option<String>,
 }
 
-/// An item of a call's charge beside text tokens.
+/// A charged item besides text tokens.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Charge)]
 struct ChargeView {
     item: Item,
-    /// Calls, sessions, images, or tokens, as the item says.
+    /// Calls, sessions, images or tokens, depending on the item.
     count: u64,
-    /// Of all of them; part of the call's cost.
+    /// For all of them; included in the call's cost.
     cost: Usd,
-    /// No price is known: the dearest comparable one was taken.
+    /// The price is unknown: the highest comparable one was charged.
     guessed: bool,
 }
 
@@ -147,13 +147,13 @@ impl From<Charge> for ChargeView {
     }
 }
 
-/// One call, and how it was served.
+/// One call with its trace.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TracedRequest)]
 pub(super) struct TracedView {
     #[serde(flatten)]
     request: RequestView,
-    /// `null`: it is not known, of a call that was lost.
+    /// `null`: unknown, for a call that was lost.
     trace: Option<CallTrace>,
     costs: CostsView,
 }
@@ -188,7 +188,8 @@ impl From<LedgerEvent> for RequestView {
     }
 }
 
-/// The calls, newest first. Looks at 5000 calls at most: a filter that matches little gives a short page that goes on.
+/// The calls, newest first. Examines at most 5000 calls: with a filter that matches little, a page may be short
+/// and have a cursor.
 #[utoipa::path(
     get, path = "/admin/requests", operation_id = "listRequests", tag = "usage", security(("admin" = [])), params(RequestQuery),
     responses(
@@ -238,7 +239,7 @@ pub(super) async fn list(
     }))
 }
 
-/// An amount of the query, in USD.
+/// An amount in the query, USD.
 fn cost(usd: f64) -> Result<MicroUsd, ApiError> {
     if !(0.0..=1e9).contains(&usd) {
         let message = "`dearerThan` must be USD from 0 to 1000000000";
@@ -247,7 +248,7 @@ fn cost(usd: f64) -> Result<MicroUsd, ApiError> {
     Ok(MicroUsd((usd * 1e6).round() as u64))
 }
 
-/// A moment of the query. A bare date is a day of the operator's: its beginning, `days` later.
+/// A time in the query. A bare date is a day in the operator's time zone: its beginning, plus `days`.
 fn moment(app: &App, field: &str, text: &str, days: u32) -> Result<Millis, ApiError> {
     if let Some(day) = Day::parse(text.trim()) {
         return Ok(app.ledger.calendar().start(day.after(days)));
@@ -259,7 +260,7 @@ fn moment(app: &App, field: &str, text: &str, days: u32) -> Result<Millis, ApiEr
     })
 }
 
-/// One call by the id that its client received as `x-request-id`.
+/// One call by the `x-request-id` that its client received.
 #[utoipa::path(
     get, path = "/admin/requests/{id}", operation_id = "getRequest", tag = "usage", security(("admin" = [])), params(("id" = String, Path,)),
     responses(

@@ -1,4 +1,4 @@
-//! `/admin/settings`: what this relay is and how it is set up, for the console.
+//! `/admin/settings`: the relay's version and configuration, for the console.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use crate::app::{App, HostKind};
 use crate::model::account::{Grant, Platform};
 use crate::store::ledger::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS};
 
-/// Describes this relay. No secrets, and nothing that can be changed while it runs.
+/// The relay's configuration. Contains no secrets, and nothing that can change while it runs.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = RelaySettings)]
@@ -20,13 +20,13 @@ pub(super) struct SettingsView {
     version: &'static str,
     host: HostKind,
     store: StoreKind,
-    /// `PUBLIC_ADDRESS`: where clients reach the relay, without a trailing slash. `null`: it is not set, and the
-    /// address that the console was opened with is the best guess.
+    /// `PUBLIC_ADDRESS`: the relay's address for clients, without a trailing slash. `null`: not set, so the
+    /// address of the console is the best guess.
     public_address: Option<String>,
-    /// The operator's offset from UTC: where days begin.
+    /// The operator's offset from UTC, which determines when days begin.
     utc_offset_minutes: i32,
     retention: Retention,
-    /// Whether accounts can be called through a proxy from here.
+    /// Whether this host can call accounts through a proxy.
     proxies: bool,
     sign_ins: SignIns,
     sessions: SessionLifetimes,
@@ -39,11 +39,11 @@ enum StoreKind {
     Embedded,
     Redis,
     Upstash,
-    /// Nothing outlives the process.
+    /// Lost on exit.
     Memory,
 }
 
-/// How long data is kept.
+/// Retention periods.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Retention {
@@ -59,7 +59,7 @@ struct Retention {
     months: u32,
 }
 
-/// At which platforms one can sign in: whether the relay was given an OAuth client for it. Pasted tokens need none.
+/// The platforms with an OAuth client for sign-in. Pasted tokens need none.
 #[derive(Debug, Serialize, ToSchema)]
 struct SignIns {
     claude: bool,
@@ -68,17 +68,17 @@ struct SignIns {
     antigravity: bool,
 }
 
-/// How long admin sessions last.
+/// Lifetimes of admin sessions.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SessionLifetimes {
-    /// Of one token, seconds (`ADMIN_SESSION_TIMEOUT`).
+    /// Of a token, seconds (`ADMIN_SESSION_TIMEOUT`).
     token: u64,
-    /// From the login to the last end, seconds (`ADMIN_SESSION_MAX`).
+    /// Of a session including all renewals, seconds (`ADMIN_SESSION_MAX`).
     longest: u64,
 }
 
-/// This relay's version and settings. Reads nothing but the session that asks.
+/// This relay's version and settings. Reads only the session.
 #[utoipa::path(
     get, path = "/admin/settings", operation_id = "getSettings", tag = "site", security(("admin" = [])),
     responses(

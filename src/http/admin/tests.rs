@@ -7,6 +7,8 @@ mod bench;
 mod concurrency;
 mod contract;
 mod destinations;
+#[cfg(not(target_arch = "wasm32"))]
+mod direct;
 mod figures;
 mod find;
 mod groups;
@@ -21,6 +23,7 @@ mod reading;
 mod refusals;
 mod rotate;
 #[cfg(not(target_arch = "wasm32"))]
+mod routes;
 mod scale;
 mod schema;
 mod sessions;

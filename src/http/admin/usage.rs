@@ -1,13 +1,13 @@
-//! `/admin/usage`: what was used, by whom most, how fast and how well; and whether the books agree.
+//! `/admin/usage`: usage, rankings, durations and failures of calls, and a check of the sums.
 //!
-//! Every answer is read from sums: what it costs goes by what it shows, never by how many calls there were.
-//! The check of the books reads every call of a day, and is asked for by `crs ledger verify`.
+//! Every answer is read from sums, so its cost depends on its size and never on the number of calls. Only the
+//! check reads every call of a day; `crs ledger verify` uses it.
 //!
-//! | module | what it has |
+//! | module | content |
 //! | --- | --- |
-//! | `span` | the range that is asked for |
-//! | `summary`, `ranking`, `trend` | usage: in sum, by who used most, over time |
-//! | `latency` | times and failures of calls |
+//! | `span` | the requested period |
+//! | `summary`, `ranking`, `trend` | usage: totals, rankings, over time |
+//! | `latency` | durations and failures of calls |
 //! | `verify` | the check of a day's sums |
 
 pub(super) mod latency;
@@ -29,19 +29,19 @@ use crate::store::ledger::{Ranked, Scope};
 
 const TOP: u32 = 10;
 const MOST: u32 = 100;
-/// Of a summary, which has three rankings: with 2,000 keys its answer would take longer than 50 ms.
+/// For a summary, which has three rankings: with 2,000 keys it would take longer than 50 ms.
 const MOST_OF_SUMMARY: u32 = 25;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NamedUsage)]
 struct NamedView {
     id: String,
-    /// `null`: it is gone.
+    /// `null`: it no longer exists.
     name: Option<String>,
     totals: Totals,
 }
 
-/// How many rows were asked for.
+/// The requested number of rows.
 fn rows(top: Option<u32>, most: u32) -> Result<usize, ApiError> {
     let top = top.unwrap_or(TOP);
     if !(1..=most).contains(&top) {
@@ -76,7 +76,7 @@ fn named(ranked: Vec<Ranked>, names: impl Iterator<Item = Option<String>>) -> Ve
     views.collect()
 }
 
-/// The subject of figures.
+/// The subject of the figures.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = UsageOf)]
@@ -91,14 +91,14 @@ enum OfKind {
 #[schema(as = UsageSubject)]
 struct OfView {
     kind: OfKind,
-    /// A key's or an account's id, or a model's name; `null` for all.
+    /// A key's or an account's id, or a model's name; `null` for the total.
     id: Option<String>,
-    /// `null`: all, or it is gone.
+    /// `null`: the total, or it no longer exists.
     name: Option<String>,
 }
 
 impl OfView {
-    /// At most one of these may be asked for.
+    /// At most one of them may be sent.
     async fn read(
         app: &App,
         key: Option<String>,

@@ -1,4 +1,4 @@
-//! In the native binary: compressed files, found by their exact name, so that no request names anything else.
+//! In the native binary: compressed files, found by exact name, so that requests cannot reach other files.
 
 use std::io::Read as _;
 
@@ -12,9 +12,9 @@ use super::takes_html;
 
 /// One file of the console.
 struct File {
-    /// Below `/admin-next/`, without a slash at its beginning.
+    /// Relative to `/admin-next/`, without a leading slash.
     path: &'static str,
-    /// Of the content, whatever the encoding: a weak entity tag, RFC 9110 §8.8.3.
+    /// Entity tag of the content, weak because it is the same for all encodings, RFC 9110 §8.8.3.
     tag: &'static str,
     brotli: &'static [u8],
     gzip: &'static [u8],
@@ -26,20 +26,21 @@ static FILES: &[File] = &include!(concat!(env!("OUT_DIR"), "/console.rs"));
 /// Whether this binary was built with the console.
 pub(in crate::http) const BUILT: bool = !FILES.is_empty();
 
-/// The page that every address of the console begins with; the router of `admin-spa` reads the rest.
+/// The page served for every address of the console; the router of `admin-spa` handles the path.
 const INDEX: &str = "index.html";
 
-/// Files below it have a hash of their content in their name, so their content never changes.
+/// Files below it have a content hash in their name, so they never change.
 const HASHED: &str = "assets/";
 
-/// Shown where the console would be, when it was not built.
+/// Shown if the binary was built without the console.
 const NOT_BUILT: &str = include_str!("../../../assets/no-console.html");
 
-/// Of the page that is shown when the console was not built: nothing but its own style.
+/// Policy for the page without the console: only its own style.
 const NOT_BUILT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// On every answer. What runs on a page is the console's own, talks to this relay only, and stands in no frame.
-/// `scripts/build-console` writes the same for static hosts, and `tests/it/console.rs` compares them.
+/// Headers of every answer. Pages run only the console's own code, connect only to this relay, and cannot be
+/// framed. `scripts/build-console` writes the same headers for static hosts, and `tests/it/console.rs` compares
+/// them.
 const SECURITY: [(HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -63,8 +64,8 @@ const SECURITY: [(HeaderName, &str); 6] = [
 /// The router has its paths.
 pub(in crate::http) const HERE: bool = true;
 
-/// The answer for a path below `/admin-next/`. `None`: nothing is there. A browser is told on a page that the console
-/// was not built.
+/// The answer for a path below `/admin-next/`; `None` if nothing is there. If the console was not built, a
+/// browser gets a page that says so.
 pub(in crate::http) fn page(path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
     if BUILT {
         served(FILES, path, asked)
@@ -82,7 +83,7 @@ fn not_built_page() -> Response<Body> {
     (StatusCode::NOT_FOUND, fixed, NOT_BUILT).into_response()
 }
 
-/// The answer for a path below `/admin-next/`; `None`: there is no such file, and it is no page's address either.
+/// The answer for a path below `/admin-next/`; `None` if it is neither a file nor an address of a page.
 fn served(files: &[File], path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
     let named = |name: &str| files.iter().find(|file| file.path == name);
     let file = match named(path) {
@@ -123,8 +124,8 @@ fn served(files: &[File], path: &str, asked: &HeaderMap) -> Option<Response<Body
     Some(response)
 }
 
-/// Whether the console's router is to read this path. What looks like a file and is not there is none: a browser
-/// that was given a page for a script would only say that the script is broken.
+/// Whether the console's router handles this path. A missing path that looks like a file is not a page: a browser
+/// that receives HTML for a script would only report a broken script.
 fn is_page(path: &str) -> bool {
     let is_file = path.starts_with(HASHED) || (!path.contains('/') && path.contains('.'));
     !is_file
@@ -132,7 +133,7 @@ fn is_page(path: &str) -> bool {
 
 fn keeping(path: &str) -> &'static str {
     if path == INDEX {
-        // It names the other files, and after an upgrade they are others.
+        // It names the other files, which change with an upgrade.
         "no-store"
     } else if path.starts_with(HASHED) {
         "public, max-age=31536000, immutable"
@@ -158,7 +159,7 @@ fn media_type(path: &str) -> &'static str {
     }
 }
 
-/// Whether the client has this content already; entity tags are compared weakly, RFC 9110 §13.1.2.
+/// Whether the client has this content already. Entity tags are compared weakly, RFC 9110 §13.1.2.
 fn has_it(asked: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let tag = opaque(tag);
@@ -171,7 +172,7 @@ fn has_it(asked: &HeaderMap, tag: &str) -> bool {
     })
 }
 
-/// The best coding that the client takes, RFC 9110 §12.5.3; `None`: the content as it is.
+/// The best coding that the client accepts, RFC 9110 §12.5.3; `None`: uncompressed.
 fn coding(asked: &HeaderMap) -> Option<&'static str> {
     let mut accepts: [Option<f32>; 3] = [None; 3];
     let [brotli, gzip, any] = &mut accepts;
@@ -199,7 +200,7 @@ fn coding(asked: &HeaderMap) -> Option<&'static str> {
     }
 }
 
-/// The content itself, for the rare client that takes no coding. What cannot be unpacked is cut.
+/// The uncompressed content, for the rare client that accepts no coding. Truncated if it cannot be decompressed.
 fn unpacked(gzip: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(gzip.len() * 4);
     if let Err(error) = flate2::read::GzDecoder::new(gzip).read_to_end(&mut bytes) {

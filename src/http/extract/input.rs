@@ -1,5 +1,4 @@
-//! A JSON body as a typed value. What does not fit is refused with the field's name, and nothing that was
-//! sent is repeated in the answer.
+//! Parses a JSON body into a type. Errors name the field and never repeat the input.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -13,19 +12,19 @@ use crate::error::Code;
 use crate::port::gates::KeyHash;
 use crate::state::body_memory::Reservation;
 
-/// Largest body where little is said, bytes: a login, and what strangers may send at all.
+/// Size limit for small bodies, bytes: a login, and everything from strangers.
 pub const SMALL: usize = 8 << 10;
 
-/// Largest body of most admin requests, bytes: a record with its lists of models.
+/// Size limit for most admin requests, bytes: a record with its lists of models.
 const USUAL: usize = 256 << 10;
 
-/// Largest body of an admin request, bytes: an icon of 350 KB in base64, or a table of prices or models.
+/// Largest size limit, bytes: an icon of 350 KB in base64, or a table of prices or models.
 pub const LARGE: usize = 1 << 20;
 
-/// As whose the bodies of the control plane count in the memory for bodies: they have one share together.
+/// The key under which the control plane's bodies share one part of the body memory.
 const CONTROL_PLANE: KeyHash = KeyHash([0; 32]);
 
-/// The body, of at most `LIMIT` bytes, whatever its content type says. An empty body is `{}`.
+/// The body, of at most `LIMIT` bytes, with any content type. An empty body is `{}`.
 #[derive(Debug)]
 pub struct Input<T, const LIMIT: usize = USUAL>(pub T);
 
@@ -56,9 +55,9 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         if inner.is_data() {
             at_fault(&path, &inner.to_string())
         } else {
-            // Only the place is told: JSON's own words would not repeat the text either, but say less.
+            // Reports only the position, because the parser's own message says less.
             invalid_json(&format!(
-                "The request's body is no JSON: see line {}, column {}.",
+                "The request's body is not valid JSON: see line {}, column {}.",
                 inner.line(),
                 inner.column()
             ))
@@ -73,12 +72,12 @@ fn invalid_json(message: &str) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", message)
 }
 
-/// Begins an error about a field that was flattened into a body: its name and a backquote follow. By itself, what is
-/// flattened has no path.
+/// Prefix of an error about a field that was flattened into a body: its name and a backquote follow. Flattened
+/// types have no path of their own.
 pub(crate) const IN_FIELD: &str = "in field `";
 
-/// From serde's words to ours. Serde repeats values (`invalid type: string "sk-..."`), so only what it
-/// expected is kept of them; our own checks never repeat one.
+/// Rewrites serde's messages. serde repeats values (`invalid type: string "sk-..."`), so only its expectation is
+/// kept; our own checks never repeat a value.
 pub(super) fn at_fault(path: &str, said: &str) -> ApiError {
     let said = said.rsplit_once(" at line ").map_or(said, |(words, _)| words);
     let path = if path == "." { "" } else { path };
@@ -141,7 +140,7 @@ pub(super) fn at_fault(path: &str, said: &str) -> ApiError {
     ApiError::invalid(field, format!("`{field}` {words}"))
 }
 
-/// Rust's names of types mean little to most.
+/// Replaces Rust's names of types.
 fn plainly(expected: &str) -> String {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
@@ -153,7 +152,7 @@ fn plainly(expected: &str) -> String {
     }
 }
 
-/// A `T` written as an object. By itself, a struct would also be read from a list of its fields in order.
+/// A `T` written as an object. By default a struct could also be parsed from a list of its fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Object<T>(pub(crate) T);
 
@@ -177,16 +176,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A field that may not be sent. In a `PATCH`, what is not sent stays as it is; `Sent<Option<T>>` is a field
-/// that `null` clears.
+/// A field that may be missing. In a `PATCH`, a missing field stays unchanged; `InputField<Option<T>>` is a field that
+/// `null` clears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Sent<T> {
+pub enum InputField<T> {
     #[default]
     No,
     Yes(T),
 }
 
-impl<T> Sent<T> {
+impl<T> InputField<T> {
     pub fn as_ref(&self) -> Option<&T> {
         match self {
             Self::No => None,
@@ -194,7 +193,7 @@ impl<T> Sent<T> {
         }
     }
 
-    /// Puts what was sent where it belongs.
+    /// Stores the value if there is one.
     pub fn put(&self, place: &mut T)
     where
         T: Clone,
@@ -205,7 +204,7 @@ impl<T> Sent<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for InputField<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self::Yes)
     }
@@ -220,8 +219,8 @@ mod tests {
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
     struct Thing {
-        name: Sent<String>,
-        note: Sent<Option<String>>,
+        name: InputField<String>,
+        note: InputField<Option<String>>,
         #[serde(deserialize_with = "inner")]
         inner: Option<Inner>,
         tags: Vec<String>,
@@ -253,13 +252,16 @@ mod tests {
     }
 
     #[test]
-    fn tells_not_sent_from_null_from_a_value() {
+    fn distinguishes_missing_null_and_value() {
         let thing: Thing = parse(br#"{"note": null}"#).unwrap();
-        assert_eq!((thing.name, thing.note), (Sent::No, Sent::Yes(None)));
+        assert_eq!((thing.name, thing.note), (InputField::No, InputField::Yes(None)));
         let thing: Thing = parse(br#"{"note": "x", "name": "y"}"#).unwrap();
         assert_eq!(
             (thing.name, thing.note),
-            (Sent::Yes("y".to_owned()), Sent::Yes(Some("x".to_owned())))
+            (
+                InputField::Yes("y".to_owned()),
+                InputField::Yes(Some("x".to_owned()))
+            )
         );
         assert_eq!(parse::<Thing>(b" ").unwrap(), Thing::default());
         assert_eq!(refused(r#"{"name": null}"#).2.as_deref(), Some("name"));

@@ -1,4 +1,4 @@
-//! Where a request comes from, as the host sees it. The host puts it into the request's extensions.
+//! The origin of a request. The host puts it into the request's extensions.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ use axum::http::{Extensions, HeaderMap};
 pub struct ClientAddress(pub Option<IpAddr>);
 
 impl ClientAddress {
-    /// The client's address: the peer's, or behind a trusted proxy the one that proxy saw, which is the last
-    /// of `x-forwarded-for` (those before it are the client's own words).
+    /// The peer's address, or behind a trusted proxy the last entry of `x-forwarded-for`, which that proxy added
+    /// (the client may have forged the others).
     pub fn new(peer: IpAddr, headers: &HeaderMap, trust_proxy: bool) -> Self {
         let seen_by_proxy = || {
             let last = headers.get_all("x-forwarded-for").iter().next_back()?;
@@ -42,12 +42,12 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// Proof that a request was sent on the server's own machine and by nothing in between: what only its operator may
-/// ask needs it. A host that serves strangers only never makes one.
+/// Proof that a request was sent on the server's own machine without a proxy in between; required for requests
+/// reserved to the operator. Hosts that only serve remote clients never create one.
 #[derive(Clone, Copy, Debug)]
 pub struct FromThisMachine(());
 
-/// Headers by which proxies say for whom they ask.
+/// Headers by which proxies name their client.
 const FORWARDING: [&str; 11] = [
     "forwarded",
     "via",
@@ -63,9 +63,9 @@ const FORWARDING: [&str; 11] = [
 ];
 
 impl FromThisMachine {
-    /// The origin that a connection from `peer` to the address `own` proves: it comes from this machine if it comes
-    /// from a loopback address or from `own` itself. A reverse proxy on the same machine connects like that, too: it
-    /// gives itself away by a header of forwarding, or by passing on the name under which the client knows the relay.
+    /// The proof for a connection from `peer` to the local address `own`: the peer must have a loopback address
+    /// or `own` itself. A reverse proxy on the same machine connects like that, too, but is recognised by a
+    /// forwarding header or by the client's `host` header.
     pub fn proven(peer: IpAddr, own: IpAddr, headers: &HeaderMap) -> Option<Self> {
         let (peer, own) = (peer.to_canonical(), own.to_canonical());
         let is_here = |address: IpAddr| address.is_loopback() || address == own;
@@ -73,13 +73,13 @@ impl FromThisMachine {
         (is_here(peer) && !forwarded && names_this_machine(headers, is_here)).then_some(Self(()))
     }
 
-    /// For a caller that is in the same process as the router.
+    /// For a caller in the same process as the router.
     pub fn in_process() -> Self {
         Self(())
     }
 }
 
-/// Whether `host` is this machine's own name for itself.
+/// Whether the `host` header names this machine itself.
 fn names_this_machine(headers: &HeaderMap, is_here: impl Fn(IpAddr) -> bool) -> bool {
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
         return false;

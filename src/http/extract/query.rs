@@ -1,4 +1,4 @@
-//! The query of an address as a typed value, refused with the parameter's name where it does not fit.
+//! Parses the query into a type. Errors name the parameter.
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     }
 }
 
-/// The standard library's parse errors are no sentences.
+/// Rewrites parse errors of the standard library.
 fn unrepeated(said: &str) -> String {
     if said.starts_with("invalid digit") || said.starts_with("cannot parse") || said.starts_with("number too")
     {

@@ -1,4 +1,4 @@
-//! Logging in with a ticket that the command line made: for when passwords are refused, or forgotten.
+//! Login with a ticket from the command line, for when the password is refused or forgotten.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
 use super::super::extract::{AdminSession, ClientAddress, Input, SMALL};
-use super::{LoggedIn, arrived, login_by, no_admin};
+use super::{NewSession, arrived, login_by, no_admin};
 use crate::app::App;
 use crate::secrets::TicketError;
 use crate::store::audit::act_as;
@@ -21,12 +21,12 @@ pub(in super::super) struct TicketInput {
     ticket: Option<String>,
 }
 
-/// Begins a session by a login ticket, as `crs admin login-link` makes it. A ticket is good once, for ten minutes. The
-/// address that used it is known from then on, see `login`.
+/// Begins a session with a login ticket from `crs admin login-link`. A ticket is valid once, for ten minutes. Its
+/// address counts as known afterwards, see `login`.
 #[utoipa::path(
     post, path = "/web/auth/login-link", operation_id = "loginWithTicket", tag = "session", request_body = TicketInput,
     responses(
-        (status = 200, body = LoggedIn),
+        (status = 200, body = NewSession),
         (status = 401, description = "Not a ticket of this relay, or an old one, or one that was used", body = ErrorBody<'_>),
         (status = 422, body = ErrorBody<'_>),
     )
@@ -35,7 +35,7 @@ pub(in super::super) async fn login_with_ticket(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
     Input(input): Input<TicketInput, SMALL>,
-) -> Result<Json<LoggedIn>, ApiError> {
+) -> Result<Json<NewSession>, ApiError> {
     let text = input.ticket.ok_or_else(|| ApiError::missing("ticket"))?;
     let ticket = app
         .keyring
@@ -66,19 +66,20 @@ pub(in super::super) async fn login_with_ticket(
 /// A login ticket.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in super::super) struct TicketMade {
+pub(in super::super) struct LoginTicketView {
     success: bool,
     /// To be sent to `POST /web/auth/login-link`, once.
     ticket: String,
-    /// Milliseconds until the ticket ends.
+    /// Milliseconds until the ticket expires.
     expires_in: u64,
 }
 
-/// Makes a login ticket. Only who can read the host's files may: the local command line, not a session.
+/// Creates a login ticket. Reserved to the local command line, which can read the host's files; sessions are
+/// refused.
 #[utoipa::path(
     post, path = "/web/auth/login-tickets", operation_id = "makeLoginTicket", tag = "session", security(("admin" = [])),
     responses(
-        (status = 201, body = TicketMade),
+        (status = 201, body = LoginTicketView),
         (status = 401, body = ErrorBody<'_>),
         (status = 403, description = "A session, not the local command line", body = ErrorBody<'_>),
     )
@@ -86,7 +87,7 @@ pub(in super::super) struct TicketMade {
 pub(in super::super) async fn make_ticket(
     State(app): State<App>,
     session: AdminSession,
-) -> Result<(StatusCode, Json<TicketMade>), ApiError> {
+) -> Result<(StatusCode, Json<LoginTicketView>), ApiError> {
     session.must_be_local("crs admin login-link")?;
     let now = app.ports.clock.now();
     let (text, ticket) = app
@@ -98,7 +99,7 @@ pub(in super::super) async fn make_ticket(
         .event("admin.make_ticket", "admin".to_owned(), "")
         .await?;
     session.audit("admin.login-ticket", "");
-    let made = TicketMade {
+    let made = LoginTicketView {
         success: true,
         ticket: text,
         expires_in: ticket.expires_at.saturating_sub(now),

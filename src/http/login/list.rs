@@ -1,4 +1,4 @@
-//! `/web/auth/sessions`: who is logged in, and from where; and the end of one of them.
+//! `/web/auth/sessions`: lists the active sessions, and ends one of them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -17,13 +17,13 @@ const MOST: usize = 100;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionList)]
 pub(in super::super) struct SessionsView {
-    /// The one seen last first; at most 100.
+    /// Most recently used first; at most 100.
     items: Vec<SessionView>,
-    /// There are more than these, seen before them.
+    /// There are more, used less recently.
     more: bool,
 }
 
-/// A session that has not ended. Its id is not a secret: nobody can make a token from it.
+/// An active session. Its id is not secret, because no token can be derived from it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AdminSession)]
@@ -31,19 +31,19 @@ struct SessionView {
     id: String,
     #[schema(format = DateTime)]
     begun_at: String,
-    /// Exact to five minutes.
+    /// With a resolution of five minutes.
     #[schema(format = DateTime)]
     last_seen_at: String,
-    /// When it ends, however often it is refreshed.
+    /// When it ends regardless of renewals.
     #[schema(format = DateTime)]
     ends_at: String,
-    /// Where it began; `null`: not known, or the relay's own machine.
+    /// Where it began; `null`: unknown, or the relay's own machine.
     address: Option<String>,
-    /// The session that asks.
+    /// The session of this request.
     current: bool,
 }
 
-/// The sessions of the admin that have not ended. Reads the store twice, O(sessions shown); no Durable Object.
+/// The admin's active sessions. Two reads of the store, O(sessions shown); no Durable Object.
 #[utoipa::path(
     get, path = "/web/auth/sessions", operation_id = "listSessions", tag = "session", security(("admin" = [])),
     responses(
@@ -58,7 +58,7 @@ pub(in super::super) async fn list(
     let own = session.ends.map(|ends| ends.id);
     let now = app.ports.clock.now();
     let (listed, more) = app.admins.sessions(MOST, now).await?;
-    // The setting may have been shortened since the session began.
+    // The setting may have been lowered since the session began.
     let longest = app.config.admin.session_max.as_millis() as Millis;
     let items = listed.into_iter().filter_map(|listed| {
         let ends_at = listed.ends_at.min(listed.begun_at.saturating_add(longest));
@@ -77,15 +77,15 @@ pub(in super::super) async fn list(
     }))
 }
 
-/// Ends one session: none of its tokens is good from now on, on any host. Ending one's own is logging out. One read
-/// and one write of the store; no Durable Object.
+/// Ends one session and invalidates its tokens on all hosts. Ending the own session is a logout. One read and one
+/// write of the store; no Durable Object.
 #[utoipa::path(
     delete, path = "/web/auth/sessions/{id}", operation_id = "endSession", tag = "session", security(("admin" = [])),
     params(("id" = String, Path,)),
     responses(
         (status = 204),
         (status = 401, body = ErrorBody<'_>),
-        (status = 404, description = "There is no such session, or it is over", body = ErrorBody<'_>),
+        (status = 404, description = "There is no such session, or it has ended", body = ErrorBody<'_>),
     )
 )]
 pub(in super::super) async fn end(

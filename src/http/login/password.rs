@@ -1,4 +1,4 @@
-//! The admin's password: checked, changed, set anew.
+//! Checks, changes and resets the admin's password.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use crate::secrets::{hash_password, verify_dummy, verify_password};
 use crate::store::admins::{Admin, NewLogin};
 use crate::store::guesses::Guesser;
 
-/// Longer ones are wrong without being hashed.
+/// Longer ones are refused without hashing.
 const LONGEST_PASSWORD: usize = 1024;
 const SHORTEST_PASSWORD: usize = 8;
 const LONGEST_USERNAME: usize = 64;
@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for Password {
     }
 }
 
-/// Whether it is the admin's password. Takes as long for nobody as for somebody.
+/// Whether it is the admin's password. Takes the same time if there is no admin.
 pub(super) async fn check(app: &App, admin: Option<&Admin>, password: Secret) -> Result<bool, ApiError> {
     let stored = admin.map(|admin| admin.password.clone());
     let checked = compute(app, move || match stored {
@@ -46,7 +46,7 @@ pub(super) async fn check(app: &App, admin: Option<&Admin>, password: Secret) ->
     checked.map_err(|error| ApiError::internal(error.to_string()))
 }
 
-/// Runs `job` where it holds up no stream.
+/// Runs `job` where it blocks no stream.
 async fn compute<T: Send + 'static>(
     app: &App,
     job: impl FnOnce() -> T + Send + 'static,
@@ -58,7 +58,7 @@ async fn compute<T: Send + 'static>(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct PasswordInput {
-    /// Left out: stays as it is.
+    /// If left out, it stays the same.
     #[schema(max_length = 64)]
     new_username: Option<String>,
     #[schema(value_type = String, required)]
@@ -73,9 +73,9 @@ pub(in super::super) struct PasswordChanged {
     success: bool,
     message: &'static str,
     new_username: String,
-    /// All sessions ended with the old password; this begins one.
+    /// All sessions ended with the old password; this is a new one.
     token: String,
-    /// Milliseconds until the token ends.
+    /// Milliseconds until the token expires.
     expires_in: u64,
 }
 
@@ -110,7 +110,7 @@ pub(in super::super) async fn change_password(
         username.as_deref().unwrap_or(&admin.username),
     )?;
 
-    // Whoever stole a session must not find out the password with it.
+    // The thief of a session must not be able to guess the password with it.
     let guesser = Guesser::Session(session.ends.as_ref().map_or("local", |ends| ends.id.as_str()));
     let attempt = app
         .guesses
@@ -146,7 +146,7 @@ pub(in super::super) async fn change_password(
 pub(in super::super) struct ResetInput {
     #[schema(value_type = String, required, min_length = 8)]
     password: Option<Password>,
-    /// Left out: stays as it is.
+    /// If left out, it stays the same.
     #[schema(max_length = 64)]
     username: Option<String>,
 }
@@ -157,8 +157,8 @@ pub(in super::super) struct PasswordReset {
     username: String,
 }
 
-/// Sets the admin's password without asking for the old one, and ends all sessions. Only who can read the
-/// host's files may: the local command line, not a session.
+/// Resets the admin's password without the old one, and ends all sessions. Reserved to the local command line,
+/// which can read the host's files; sessions are refused.
 #[utoipa::path(
     post, path = "/web/auth/reset-password", operation_id = "resetPassword", tag = "session", security(("admin" = [])),
     request_body = ResetInput,
@@ -190,7 +190,7 @@ pub(in super::super) async fn reset_password(
         .replace(login, None, app.ports.clock.now())
         .await?
         .ok_or_else(no_admin)?;
-    // Who forgot the password has tried it often.
+    // An admin who forgot the password has tried it often.
     app.guesses.begin_anew(app.ports.clock.now()).await?;
     session.audit("admin.reset-password", "");
     Ok(Json(PasswordReset {
@@ -199,7 +199,7 @@ pub(in super::super) async fn reset_password(
     }))
 }
 
-/// Whether it may be a password; `username`: whose.
+/// Checks the strength of a password. `username`: the admin's.
 fn fit_password(field: &str, password: &Secret, username: &str) -> Result<(), ApiError> {
     if password.reveal().chars().count() < SHORTEST_PASSWORD {
         let message = format!("`{field}` must have {SHORTEST_PASSWORD} characters or more");

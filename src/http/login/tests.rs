@@ -20,15 +20,15 @@ fn the_description_has_the_numbers_of_the_code() {
     );
     let minutes = |ms: u64| ms / 60_000;
     for says in [
-        format!("An address has {FREE} failed attempts free."),
-        format!("Then it waits {} seconds", FIRST_WAIT / 1000),
+        format!("An address has {FREE} free attempts."),
+        format!("After that it must wait {} seconds", FIRST_WAIT / 1000),
         format!(
-            "up to {} minutes ({} minute for an address that logged in before)",
+            "up to {} minutes ({} minute for an address with an earlier login)",
             minutes(LONGEST_WAIT),
             minutes(LONGEST_WAIT_OF_KNOWN)
         ),
         format!(
-            "may try {OF_ALL_STRANGERS} times in {} minutes all together, and {PER_SITE} times from one network",
+            "have {OF_ALL_STRANGERS} attempts in {} minutes all together, and {PER_SITE} from one network",
             minutes(WINDOW)
         ),
     ] {

@@ -1,4 +1,4 @@
-//! `batch-stats`: what several keys used, each and together.
+//! `batch-stats`: the usage of several keys, separately and together.
 
 use std::net::IpAddr;
 
@@ -16,14 +16,14 @@ use crate::model::usage::Totals;
 use crate::store::brake::Source;
 use crate::store::ledger::{Range, Scope};
 
-/// Keys of one request, as in CRS.
+/// Maximum number of keys per request, as in CRS.
 const MOST: usize = 30;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = BatchStatsInput)]
 pub(in crate::http) struct BatchInput {
-    /// Ids of keys. Those that are not there, disabled or expired are left out of the answer.
+    /// Ids of keys. Unknown, disabled and expired keys are left out of the answer.
     #[schema(min_items = 1, max_items = 30)]
     api_ids: Vec<String>,
 }
@@ -39,9 +39,9 @@ pub(in crate::http) struct BatchView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = BatchStatsTotal)]
 struct AggregatedView {
-    /// Ids that were asked for.
+    /// Number of requested ids.
     total_keys: usize,
-    /// Keys that are there and work.
+    /// Number of active keys among them.
     active_keys: usize,
     #[serde(flatten)]
     usage: PeriodsView,
@@ -70,7 +70,7 @@ struct PeriodsView {
     monthly_usage: UsageView,
 }
 
-/// Usage of several keys. Reads the keys in one step and their sums in three.
+/// Usage of several keys. Reads the keys in one round trip and their sums in three.
 #[utoipa::path(
     post, path = "/apiStats/api/batch-stats", operation_id = "getBatchStats", tag = "statistics", request_body = BatchInput,
     responses(
@@ -119,7 +119,7 @@ pub(in crate::http) async fn batch_stats(
     }))
 }
 
-/// The keys of these ids that are there and work. `address`: of who asks; each key counts as a request.
+/// The active keys with these ids. `address`: the caller's; each key counts as a request.
 pub(super) async fn working(
     app: &App,
     mut ids: Vec<String>,
@@ -133,7 +133,7 @@ pub(super) async fn working(
     ids.retain(|id| is_id(id));
     ids.sort_unstable();
     ids.dedup();
-    // The request itself is counted already.
+    // The request itself has been counted already.
     slow(
         app,
         Source::address(address),

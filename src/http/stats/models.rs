@@ -1,4 +1,4 @@
-//! `user-model-stats` and `batch-model-stats`: what one or several keys used of each model.
+//! `user-model-stats` and `batch-model-stats`: the usage of one or several keys by model.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
 use super::batch::working;
-use super::{UsageView, Whose, find, formatted, read, usd};
+use super::{KeySelector, UsageView, find, formatted, read, usd};
 use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::money::MicroUsd;
@@ -15,7 +15,7 @@ use crate::model::price::{PriceBook, Terms};
 use crate::model::usage::Tokens;
 use crate::store::ledger::{Kind, Range, Ranked};
 
-/// The most models in an answer.
+/// Maximum number of models per answer.
 const MODELS: usize = 50;
 
 #[derive(Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
@@ -42,8 +42,8 @@ impl Period {
 #[schema(as = ModelStatsInput)]
 pub(in crate::http) struct ModelsInput {
     #[serde(flatten)]
-    whose: Whose,
-    /// Monthly if left out.
+    whose: KeySelector,
+    /// Default: monthly.
     period: Option<Period>,
 }
 
@@ -52,7 +52,7 @@ pub(in crate::http) struct ModelsInput {
 pub(in crate::http) struct ModelsView {
     /// Always true: failures have another status.
     success: bool,
-    /// The dearest first.
+    /// Most expensive first.
     data: Vec<ModelView>,
     period: Period,
 }
@@ -68,8 +68,7 @@ struct ModelView {
     pricing: PricingView,
 }
 
-/// The cost of the tokens of each class by today's prices. They need not add up to the total, which was charged
-/// earlier.
+/// The cost of each token class at current prices. The sum may differ from the total, which was charged earlier.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CostsView<T> {
@@ -80,7 +79,7 @@ struct CostsView<T> {
     total: T,
 }
 
-/// USD for a million tokens.
+/// USD per million tokens.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsPricing)]
@@ -91,7 +90,7 @@ struct PricingView {
     cache_read: f64,
 }
 
-/// A key's usage by model. Reads one ranking and a few sums, by month for each of its days.
+/// A key's usage by model. Reads one ranking and a few sums; for a month, for each of its days.
 #[utoipa::path(
     post, path = "/apiStats/api/user-model-stats", operation_id = "getKeyModelStats", tag = "statistics", request_body = ModelsInput,
     responses(
@@ -123,15 +122,15 @@ pub(in crate::http) async fn user_model_stats(
 #[serde(rename_all = "camelCase")]
 #[schema(as = BatchModelStatsInput)]
 pub(in crate::http) struct BatchModelsInput {
-    /// Ids of keys. Those that are not there, disabled or expired count nothing.
+    /// Ids of keys. Unknown, disabled and expired keys are ignored.
     #[schema(min_items = 1, max_items = 30)]
     api_ids: Vec<String>,
-    /// Daily if left out, as in CRS.
+    /// Default: daily, as in CRS.
     period: Option<Period>,
 }
 
-/// The usage of several keys together, by model. Reads the keys in one step, a ranking for each key and day of the
-/// period in one, and the sums of what those list in one.
+/// The usage of several keys together, by model. Three round trips: the keys, the rankings of each key and day of
+/// the period, and the sums found there.
 #[utoipa::path(
     post, path = "/apiStats/api/batch-model-stats", operation_id = "getBatchModelStats", tag = "statistics",
     request_body = BatchModelsInput,
@@ -167,12 +166,12 @@ fn answer(app: &App, models: Vec<Ranked>, period: Period) -> Json<ModelsView> {
 
 fn row(ranked: Ranked, prices: &PriceBook) -> ModelView {
     let tokens = ranked.totals.tokens;
-    // The tokens are of many calls: no threshold of a single call's length holds for them.
+    // The tokens belong to many calls, so thresholds for the length of a single call do not apply.
     let terms = Terms {
         longest_prompt: Some(0),
         ..Terms::default()
     };
-    // Which platform served it matters only for names of no known family.
+    // The platform matters only for names of unknown families.
     let priced = prices.price(&ranked.id, Platform::Claude);
     let rates = priced.rates(0, &terms);
     let cost = |tokens: Tokens| priced.cost(&tokens, &terms);
@@ -196,7 +195,7 @@ fn row(ranked: Ranked, prices: &PriceBook) -> ModelView {
         }),
         total: ranked.totals.cost,
     };
-    // From pico-USD per token.
+    // Converts from pico-USD per token.
     let per_million = |rate: u64| rate as f64 / 1e6;
     ModelView {
         pricing: PricingView {

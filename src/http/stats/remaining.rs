@@ -1,4 +1,4 @@
-//! The rest of a key's limits, when each is reset, and whether a call would be refused now.
+//! The rest of a key's limits, their resets, and whether a call would be refused now.
 
 use std::borrow::Cow;
 
@@ -20,11 +20,12 @@ use crate::relay::failures;
 use crate::store::ledger::Failures;
 use crate::store::refusals::RefusalRow;
 
-/// Spending against the limits on money, micro-USD.
+/// Spending for each money limit, micro-USD.
 pub(in crate::http) struct Spend(pub(super) PerLimit<SpendSnapshot>);
 
 impl Spend {
-    /// By the gate, and by the ledger for the limits of which the gate was not told yet what went before, or if it cannot be asked.
+    /// From the gate. From the ledger for limits whose earlier spending the gate does not know yet, and if it is
+    /// unreachable.
     pub(in crate::http) async fn of(
         app: &App,
         key: &Key,
@@ -52,26 +53,26 @@ impl Spend {
     }
 }
 
-/// How the key is doing at this moment.
+/// The key's state at this moment.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsNow)]
 pub(super) struct NowView {
     #[schema(format = DateTime)]
     at: String,
-    /// The operator's offset from UTC; decides where a day begins.
+    /// The operator's offset from UTC, which determines when days begin.
     utc_offset_minutes: i32,
-    /// Why a call would be refused now; `null`: it would be let through.
+    /// Why a call would be refused now; `null`: it would be admitted.
     refused: Option<RefusedView>,
-    /// Calls that run now; `null`: the key's gate cannot be asked.
+    /// Number of running calls; `null`: the key's gate is unreachable.
     running: Option<usize>,
-    /// Calls that wait for a slot; `null`: the key's gate cannot be asked.
+    /// Number of calls that wait for a slot; `null`: the key's gate is unreachable.
     queued: Option<usize>,
-    /// The limits that are set, the tightest first.
+    /// The limits that are set, tightest first.
     remaining: Vec<RemainingView>,
-    /// The key's failed calls of the last 7 days, the most frequent first.
+    /// The key's failed calls of the last 7 days, most frequent first.
     failures: Vec<FailedView>,
-    /// The key's calls that were refused before a provider was called, today and yesterday; the last first.
+    /// The key's calls refused before a provider was called, today and yesterday; latest first.
     refusals: Vec<RefusalCountView>,
 }
 
@@ -79,17 +80,17 @@ pub(super) struct NowView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsRefused)]
 struct RefusedView {
-    /// As a client receives it.
+    /// As sent to the client.
     code: &'static str,
     message: String,
     /// `null`: when running calls end, or not by itself.
     #[schema(format = DateTime)]
     until: Option<String>,
-    /// Only calls of the Opus class are refused.
+    /// Only calls of Opus models are refused.
     opus_only: bool,
 }
 
-/// A limit's name where it is shown how near it is.
+/// The name of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 struct LimitName(&'static str);
@@ -145,7 +146,7 @@ pub(in crate::http) struct RemainingView {
     /// The estimates of running calls.
     reserved: f64,
     left: f64,
-    /// When `used` begins at 0 again; `null`: never, or no window runs.
+    /// When `used` is reset to 0; `null`: never, or there is no window.
     #[schema(format = DateTime)]
     resets_at: Option<String>,
 }
@@ -166,13 +167,13 @@ struct RefusalCountView {
     yesterday: u64,
     #[schema(format = DateTime)]
     last_at: String,
-    /// When a call may be tried again, by the last refusal; `null`: now, or waiting does not help.
+    /// When a call may be tried again, according to the last refusal; `null`: now, or waiting does not help.
     #[schema(format = DateTime)]
     next_allowed_at: Option<String>,
 }
 
-/// Calls of the key that came to nothing.
-pub(super) struct Unserved {
+/// Failed and refused calls of the key.
+pub(super) struct FailedCalls {
     pub(super) failures: Vec<Failures>,
     pub(super) refusals: Vec<RefusalRow>,
 }
@@ -183,7 +184,7 @@ impl NowView {
         key: &Key,
         snapshot: Option<&Snapshot>,
         spend: &Spend,
-        unserved: Unserved,
+        unserved: FailedCalls,
         now: Millis,
     ) -> Self {
         let offset = app.config.site.utc_offset_minutes;
@@ -229,7 +230,7 @@ impl NowView {
     }
 }
 
-/// How much of one limit is used up. Micro-USD, tokens or requests.
+/// The usage of one limit, in micro-USD, tokens or requests.
 pub(in crate::http) struct Level {
     which: Limit,
     most: u64,
@@ -243,7 +244,7 @@ impl Level {
         self.used.saturating_add(self.reserved)
     }
 
-    /// Usage and reservations, as a share of 1.
+    /// Usage and reservations as a share of the limit.
     pub(in crate::http) fn share(&self) -> f64 {
         self.taken() as f64 / self.most as f64
     }
@@ -270,7 +271,7 @@ impl Level {
     }
 }
 
-/// Of the limits that are set.
+/// The levels of the limits that are set.
 pub(in crate::http) fn levels(
     limits: &Limits,
     snapshot: Option<&Snapshot>,

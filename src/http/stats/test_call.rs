@@ -1,4 +1,4 @@
-//! `api-key/test`: a real call with a key, reported while it runs.
+//! `api-key/test`: a real call with a key, reported as it runs.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,16 +22,16 @@ use crate::app::App;
 use crate::dialect::wire::events::Lines as EventLines;
 use crate::plan::MESSAGES_ON_CLAUDE;
 
-/// CRS's model if none is named.
+/// Default model, as in CRS.
 const MODEL: &str = "claude-sonnet-4-5-20250929";
 
-/// CRS's output bound if none is sent, tokens.
+/// Default output limit, as in CRS, tokens.
 const MAX_TOKENS: u32 = 1_000;
 
-/// The largest output bound that CRS takes, tokens.
+/// Maximum output limit, as in CRS, tokens.
 const MOST_TOKENS: u32 = 4_096;
 
-/// The most that is read of an error, bytes.
+/// Limit for an error body, bytes.
 const ERROR_LIMIT: usize = 64 << 10;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -41,24 +41,24 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 #[serde(rename_all = "camelCase")]
 #[schema(as = KeyTestInput)]
 pub(in crate::http) struct KeyTestInput {
-    /// The key. Its id is not enough: a call is charged to it.
+    /// The key. Its id is not sufficient, because the call is charged to it.
     #[schema(value_type = String)]
     api_key: Option<KeyText>,
-    /// `claude-sonnet-4-5-20250929` if left out.
+    /// Default: `claude-sonnet-4-5-20250929`.
     model: Option<String>,
-    /// `hi` if left out.
+    /// Default: `hi`.
     prompt: Option<String>,
-    /// 1 to 4096 tokens; 1000 if left out.
+    /// 1 to 4096 tokens. Default: 1000.
     #[schema(minimum = 1, maximum = 4096)]
     max_tokens: Option<u32>,
 }
 
-/// Makes a real call of the Messages API with a key, as any client of it would, and tells how it goes. The call is
-/// charged to the key, counts in its limits, and may be refused by them.
+/// Makes a real call of the Messages API with a key, like any client of the key, and reports it. The call is
+/// charged to the key, counts towards its limits, and may be refused by them.
 ///
 /// Server-sent events, each `data: {"type": ..}`, with CRS's names: `test_start`; `content` with the next `text`;
-/// `message_stop`; `error` with the words of an error within the stream; and always last `test_complete` with
-/// `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Accounts are not mentioned.
+/// `message_stop`; `error` with the message of an error inside the stream; and finally `test_complete` with
+/// `success`, `error` on failure, `durationMs`, and the `requestId` of the call. Accounts are not mentioned.
 #[utoipa::path(
     post, path = "/apiStats/api-key/test", operation_id = "testKey", tag = "statistics", request_body = KeyTestInput,
     responses(
@@ -94,7 +94,7 @@ pub(in crate::http) async fn test(
     let test = Test {
         app,
         began,
-        told: VecDeque::from([start]),
+        events: VecDeque::from([start]),
         phase: Phase::Calls(Box::new(call)),
     };
     let events = stream::unfold(test, |mut test| async {
@@ -111,7 +111,7 @@ pub(in crate::http) async fn test(
     Ok(response)
 }
 
-/// The call as its client would send it: under the name of who asks for the test.
+/// The call as its client would send it, with the caller's user agent.
 fn call_with(key: &KeyText, agent: Option<HeaderValue>, body: &Value) -> Result<Request, ApiError> {
     let unsendable = |_| no_key();
     let mut secret = HeaderValue::from_str(key.0.reveal()).map_err(unsendable)?;
@@ -133,13 +133,13 @@ fn event(value: &Value) -> String {
     format!("data: {value}\n\n")
 }
 
-/// A test under way. Dropped with the client's connection, and the call with it.
+/// A running test. If the client's connection closes, the test is dropped together with its call.
 struct Test {
     app: App,
     /// Microseconds of the clock.
     began: u64,
     /// Events to send.
-    told: VecDeque<String>,
+    events: VecDeque<String>,
     phase: Phase,
 }
 
@@ -156,7 +156,7 @@ struct Answer {
     request_id: Option<String>,
 }
 
-/// How the stream ended, as far as it has been read.
+/// The end of the stream, as far as it has been read.
 #[derive(Default)]
 struct StreamEnd {
     stopped: bool,
@@ -167,7 +167,7 @@ impl Test {
     /// The next event; `None` after the last.
     async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some(event) = self.told.pop_front() {
+            if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
             match std::mem::replace(&mut self.phase, Phase::Over) {
@@ -193,17 +193,17 @@ impl Test {
             return;
         }
         let body = to_bytes(body, ERROR_LIMIT).await.unwrap_or_default();
-        let told: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let error = words(&told).unwrap_or_else(|| format!("The call failed with status {}.", head.status));
+        let events: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let error = words(&events).unwrap_or_else(|| format!("The call failed with status {}.", head.status));
         self.complete(Some(&error), request_id.as_deref());
     }
 
     async fn read(&mut self, mut answer: Answer) {
-        let told = &mut self.told;
+        let events = &mut self.events;
         let seen = &mut answer.seen;
         let whole = match answer.body.next().await {
             Some(Ok(bytes)) => {
-                if answer.lines.feed(&bytes, |data| tell(data, seen, told)).is_ok() {
+                if answer.lines.feed(&bytes, |data| tell(data, seen, events)).is_ok() {
                     self.phase = Phase::Reads(Box::new(answer));
                     return;
                 }
@@ -211,7 +211,7 @@ impl Test {
             }
             Some(Err(_)) => false,
             None => {
-                answer.lines.finish(|data| tell(data, seen, told));
+                answer.lines.finish(|data| tell(data, seen, events));
                 seen.stopped
             }
         };
@@ -224,19 +224,19 @@ impl Test {
         let ms = self.app.ports.clock.ticks().saturating_sub(self.began) / 1_000;
         let mut last = json!({ "type": "test_complete", "success": error.is_none(), "durationMs": ms });
         if let Some(fields) = last.as_object_mut() {
-            // As in CRS, what there is not is left out.
+            // As in CRS, missing members are left out.
             for (name, value) in [("error", error), ("requestId", request_id)] {
                 if let Some(value) = value {
                     fields.insert(name.to_owned(), value.into());
                 }
             }
         }
-        self.told.push_back(event(&last));
+        self.events.push_back(event(&last));
     }
 }
 
 /// Converts one event of the Messages API into CRS's events.
-fn tell(data: &[u8], seen: &mut StreamEnd, told: &mut VecDeque<String>) {
+fn tell(data: &[u8], seen: &mut StreamEnd, events: &mut VecDeque<String>) {
     let Ok(said) = serde_json::from_slice::<Value>(data) else {
         return;
     };
@@ -244,16 +244,16 @@ fn tell(data: &[u8], seen: &mut StreamEnd, told: &mut VecDeque<String>) {
         Some("content_block_delta") => {
             let text = said.pointer("/delta/text").and_then(Value::as_str);
             if let Some(text) = text.filter(|text| !text.is_empty()) {
-                told.push_back(event(&json!({ "type": "content", "text": text })));
+                events.push_back(event(&json!({ "type": "content", "text": text })));
             }
         }
         Some("message_stop") => {
             seen.stopped = true;
-            told.push_back(event(&json!({ "type": "message_stop" })));
+            events.push_back(event(&json!({ "type": "message_stop" })));
         }
         Some("error") => {
             let error = words(&said).unwrap_or_else(|| "The provider broke the answer off.".to_owned());
-            told.push_back(event(&json!({ "type": "error", "error": error })));
+            events.push_back(event(&json!({ "type": "error", "error": error })));
             seen.error = Some(error);
         }
         _ => {}
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn events_become_those_of_crs() {
-        let (mut seen, mut told) = (StreamEnd::default(), VecDeque::new());
+        let (mut seen, mut events) = (StreamEnd::default(), VecDeque::new());
         for data in [
             json!({"type": "message_start", "message": {}}),
             json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "a\nb"}}),
@@ -280,11 +280,11 @@ mod tests {
             json!({"type": "message_stop"}),
             json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}),
         ] {
-            tell(data.to_string().as_bytes(), &mut seen, &mut told);
+            tell(data.to_string().as_bytes(), &mut seen, &mut events);
         }
-        tell(b"no JSON", &mut seen, &mut told);
+        tell(b"no JSON", &mut seen, &mut events);
         assert_eq!(
-            Vec::from(told),
+            Vec::from(events),
             [
                 "data: {\"text\":\"a\\nb\",\"type\":\"content\"}\n\n",
                 "data: {\"type\":\"message_stop\"}\n\n",

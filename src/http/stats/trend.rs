@@ -1,4 +1,4 @@
-//! `user-trend`: what a key used hour by hour, day by day or month by month. Ours; CRS has no such thing.
+//! `user-trend`: a key's usage by hour, day or month. Not part of CRS.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::{Answer, UsageView, Whose, find, read};
+use super::{Answer, KeySelector, UsageView, find, read};
 use crate::app::App;
 use crate::store::ledger::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS, Scope, Unit, Window};
 
@@ -14,10 +14,11 @@ use crate::store::ledger::{DAY_DAYS, HOUR_DAYS, MONTH_MONTHS, Scope, Unit, Windo
 #[schema(as = TrendStatsInput)]
 pub(in crate::http) struct TrendInput {
     #[serde(flatten)]
-    whose: Whose,
-    /// Day if left out.
+    whose: KeySelector,
+    /// Default: day.
     unit: Option<Unit>,
-    /// How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or 12 months if left out.
+    /// Number of points including the current one: up to 192 hours, 100 days or 36 months. Default: 24 hours, 30
+    /// days or 12 months.
     #[schema(minimum = 1, maximum = 192)]
     count: Option<u32>,
 }
@@ -27,7 +28,7 @@ pub(in crate::http) struct TrendInput {
 #[schema(as = TrendStats)]
 pub(in crate::http) struct TrendView {
     unit: Unit,
-    /// The operator's offset from UTC; decides where a day begins.
+    /// The operator's offset from UTC, which determines when days begin.
     utc_offset_minutes: i32,
     /// Oldest first; the last one is the current one.
     points: Vec<PointView>,
@@ -42,7 +43,7 @@ struct PointView {
     usage: UsageView,
 }
 
-/// A key's usage over a time. Reads a few fields for each point.
+/// A key's usage over time. Reads a few fields for each point.
 #[utoipa::path(
     post, path = "/apiStats/api/user-trend", operation_id = "getKeyTrend", tag = "statistics", request_body = TrendInput,
     responses(

@@ -1,4 +1,4 @@
-//! `user-stats`: what a key used, what its limits are, and what is left of them now.
+//! `user-stats`: a key's usage, its limits, and their rest.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::api_error::{ApiError, ErrorBody};
-use super::super::money_limits::{Most, Spent};
-use super::remaining::{NowView, Spend, Unserved};
-use super::{Answer, UsageView, Whose, find, read};
+use super::super::money_limits::{Most, SpentStatistics};
+use super::remaining::{FailedCalls, NowView, Spend};
+use super::{Answer, KeySelector, UsageView, find, read};
 use crate::app::App;
 use crate::model::key::{ExpirationMode, Key};
 use crate::model::money::{MicroUsd, Usd};
@@ -37,7 +37,7 @@ pub(in crate::http) struct KeyStatsView {
     activation_days: u32,
     #[schema(format = DateTime)]
     activated_at: Option<String>,
-    /// Empty: all.
+    /// Empty: all services.
     #[schema(value_type = Vec<String>)]
     permissions: Vec<Service>,
     usage: TotalView,
@@ -69,17 +69,17 @@ struct LimitsView {
     money: Most,
     #[schema(inline)]
     #[serde(flatten)]
-    spent: Spent,
+    spent: SpentStatistics,
     current_window_requests: u64,
     current_window_tokens: u64,
     current_window_cost: Usd,
-    /// Milliseconds since 1970; `null`: no window runs.
+    /// Milliseconds since 1970; `null`: there is no window.
     window_start_time: Option<Millis>,
     window_end_time: Option<Millis>,
     window_remaining_seconds: Option<u64>,
 }
 
-/// Accounts are not shown: CRS's fields, always `null`.
+/// CRS's fields, always `null`, because accounts are not shown.
 #[derive(Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = StatsAccounts)]
@@ -100,11 +100,11 @@ struct RestrictionsView {
     allowed_clients: Vec<String>,
 }
 
-/// A key's usage, and the rest of its limits. Does not begin the time of a key that is counted from its first use.
-/// Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
-/// of refusals.
+/// A key's usage, and the rest of its limits. Does not start the validity of a key whose time begins with its
+/// first use. Calls the key's gate (one Durable Object call on the edge) and reads two records, a few sums and
+/// the key's refusal counts.
 #[utoipa::path(
-    post, path = "/apiStats/api/user-stats", operation_id = "getKeyStats", tag = "statistics", request_body = Whose,
+    post, path = "/apiStats/api/user-stats", operation_id = "getKeyStats", tag = "statistics", request_body = KeySelector,
     responses(
         (status = 200, body = Answer<KeyStatsView>),
         (status = 400, description = "No key", body = ErrorBody<'_>),
@@ -118,13 +118,13 @@ pub(in crate::http) async fn user_stats(
     State(app): State<App>,
     request: Request,
 ) -> Result<Json<Answer<KeyStatsView>>, ApiError> {
-    let (whose, _) = read::<Whose>(&app, request).await?;
+    let (whose, _) = read::<KeySelector>(&app, request).await?;
     let key = find(&app, &whose).await?;
     let now = app.ports.clock.now();
     let snapshot = snapshot(&app, &key).await;
     let spend = Spend::of(&app, &key, snapshot.as_deref(), now).await?;
     let used = app.ledger.totals(&[Scope::Key(&key.id)], Range::All, now).await?;
-    let unserved = Unserved {
+    let unserved = FailedCalls {
         failures: app
             .ledger
             .failures(Scope::Key(&key.id), Range::Days7, now)
@@ -136,7 +136,7 @@ pub(in crate::http) async fn user_stats(
     let (requests, tokens, cost) = window.map_or((0, 0, 0), |window| {
         (window.requests, window.used.tokens, window.used.cost)
     });
-    // The gate knows of a first use before the record does.
+    // The gate learns of a first use before the record does.
     let activated_at = key
         .activated_at
         .or(snapshot.as_ref().and_then(|snapshot| snapshot.activated_at))
@@ -182,7 +182,7 @@ pub(in crate::http) async fn user_stats(
     }))
 }
 
-/// `None`: the gate cannot be asked.
+/// `None` if the gate is unreachable.
 async fn snapshot(app: &App, key: &Key) -> Option<Box<Snapshot>> {
     let hash = KeyHash::from_hex(&key.hash)?;
     match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::model::account::live::AccessKeys;
+use crate::model::secret::Secret;
 
 const NOW: Millis = 1_769_860_800_000;
 
@@ -213,7 +215,7 @@ fn kinds_and_limits_find_their_homes() {
         (Platform::Antigravity, Some("p".to_owned()))
     );
     assert_eq!(gemini(""), (Platform::Gemini, Some("p".to_owned())));
-    for kind in [Kind::Ccr, Kind::Azure, Kind::Droid, Kind::Bedrock] {
+    for kind in [Kind::Ccr, Kind::Droid] {
         assert!(read_as(kind, &[("apiKey", "secret-key")]).0.is_err(), "{kind:?}");
     }
     let template = [
@@ -233,6 +235,74 @@ fn kinds_and_limits_find_their_homes() {
 }
 
 #[test]
+fn bedrock_accounts_keep_their_keys_or_token() {
+    let keys = r#"{"accessKeyId":"AKIATEST","secretAccessKey":"secret/+=","sessionToken":""}"#;
+    let sealed = r#"{"encrypted":"72b2d8c8a9d46cda89b45738c1729247839cc3faeb62dbe0d24e81d424e9c0b0b9b7cfe58d2963fb303b66300d5956a3738e3e0ed532ab2603f89a680148aa8e9b43eeefea49cff4ced8267731e3dc31","iv":"000102030405060708090a0b0c0d0e0f"}"#;
+    let token = r#"{"encrypted":"6be6f4ecb215bde5c4fd9c96df6f13d447960e7f00a15fec79b7d79444cb3f5e","iv":"000102030405060708090a0b0c0d0e0f"}"#;
+    let of = |fields: &[(&str, &str)]| read_as(Kind::Bedrock, fields).0.unwrap();
+    for stored in [keys, sealed] {
+        let account = of(&[
+            ("awsCredentials", stored),
+            ("region", "eu-west-1"),
+            ("credentialType", "access_key"),
+        ]);
+        assert!(account.is_active && account.platform == Platform::Claude);
+        let expected = AccessKeys {
+            access_key_id: "AKIATEST".to_owned(),
+            secret_access_key: Secret::new("secret/+="),
+            session_token: None,
+            region: "eu-west-1".to_owned(),
+            base_url: None,
+        };
+        assert_eq!(account.credentials, Credentials::AccessKeys(expected));
+    }
+    // The stored token counts, whatever the type says; CRS's region is its default.
+    let account = of(&[("bearerToken", token), ("credentialType", "access_key")]);
+    let expected = Credentials::ApiKey {
+        api_key: Secret::new("bedrock-api-key-x"),
+        base_url: Some("https://bedrock-runtime.us-east-1.amazonaws.com/anthropic".to_owned()),
+    };
+    assert_eq!(account.credentials, expected);
+    assert_eq!(account.key_header, None);
+    let both = [("awsCredentials", sealed), ("bearerToken", token)];
+    assert!(matches!(of(&both).credentials, Credentials::AccessKeys(_)));
+    let chosen = [both[0], both[1], ("credentialType", "bearer_token")];
+    assert!(matches!(of(&chosen).credentials, Credentials::ApiKey { .. }));
+    let session = r#"{"accessKeyId":"ASIATEST","secretAccessKey":"s","sessionToken":"t=="}"#;
+    let Credentials::AccessKeys(session) = of(&[("awsCredentials", session)]).credentials else {
+        panic!()
+    };
+    assert_eq!(session.session_token, Some(Secret::new("t==")));
+
+    let (_, remarks) = read_as(
+        Kind::Bedrock,
+        &[
+            ("awsCredentials", keys),
+            ("defaultModel", "us.anthropic.claude-sonnet-4-20250514-v1:0"),
+        ],
+    );
+    assert!(format!("{remarks:?}").contains("default model"));
+    let damaged =
+        r#"{"encrypted":"00000000000000000000000000000000","iv":"000102030405060708090a0b0c0d0e0f"}"#;
+    for (fields, why) in [
+        (vec![], "no access keys"),
+        (vec![("awsCredentials", damaged)], "ENCRYPTION_KEY"),
+        (vec![("awsCredentials", "not JSON")], "ENCRYPTION_KEY"),
+        (
+            vec![("awsCredentials", keys), ("region", "us-east-1.example/")],
+            "region",
+        ),
+        (
+            vec![("awsCredentials", r#"{"accessKeyId":"a b","secretAccessKey":"s"}"#)],
+            "no access keys",
+        ),
+    ] {
+        let refused = read_as(Kind::Bedrock, &fields).0.unwrap_err();
+        assert!(refused.contains(why), "{fields:?}: {refused}");
+    }
+}
+
+#[test]
 fn a_secret_that_does_not_open_is_no_secret() {
     let damaged = format!("{}:{}", "00".repeat(16), "00".repeat(16));
     let (read, _) = read_as(
@@ -240,4 +310,39 @@ fn a_secret_that_does_not_open_is_no_secret() {
         &[("apiKey", &damaged), ("apiUrl", "https://x.example")],
     );
     assert!(read.unwrap_err().contains("ENCRYPTION_KEY"));
+}
+
+#[test]
+fn a_key_is_sent_as_it_was() {
+    assert_eq!(console(&[]).key_header, None);
+    let other = console(&[("apiKey", "0123.abc")]);
+    assert_eq!(other.key_header, Some(KeyHeader::Authorization));
+    let azure = [
+        ("apiKey", "azure-key"),
+        ("azureEndpoint", "https://mine.openai.azure.com/"),
+        ("deploymentName", "my-gpt"),
+        ("supportedModels", r#"["gpt-5"]"#),
+    ];
+    let azure = read_as(Kind::Azure, &azure).0.unwrap();
+    assert_eq!(azure.platform, Platform::OpenAi);
+    assert_eq!(azure.key_header, Some(KeyHeader::ApiKey));
+    let Credentials::ApiKey { base_url, .. } = &azure.credentials else {
+        panic!()
+    };
+    assert_eq!(
+        base_url.as_deref(),
+        Some("https://mine.openai.azure.com/openai/v1")
+    );
+    assert_eq!(
+        azure.model_mapping.get("gpt-5").map(String::as_str),
+        Some("my-gpt")
+    );
+}
+
+#[test]
+fn a_user_agent_of_its_own_comes_along_and_another_products_does_not() {
+    let own = console(&[("userAgent", "our-gateway/1.0")]);
+    assert_eq!(own.user_agent.as_deref(), Some("our-gateway/1.0"));
+    let other = console(&[("userAgent", "claude-cli/1.0.69 (external, cli)")]);
+    assert_eq!(other.user_agent, None);
 }

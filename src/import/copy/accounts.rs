@@ -11,7 +11,7 @@ use crate::import::fields::line;
 use crate::import::report::{Matter, Remarks};
 use crate::import::source::Survey;
 use crate::model::account::live::Credentials;
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, Platform, amazon};
 use crate::model::group::Group;
 use crate::model::secret::Secret;
 use crate::port::clock::Millis;
@@ -71,21 +71,24 @@ impl Run<'_> {
         Ok((platforms, parts))
     }
 
-    /// An account is kept even if this relay may not connect to its address.
+    /// Accounts are imported even if this relay may not connect to their address.
     fn reachable(&self, account: &mut OpenAccount, remarks: &mut Remarks) {
-        let Credentials::ApiKey {
-            base_url: Some(base), ..
-        } = &account.credentials
-        else {
+        let address = match &account.credentials {
+            Credentials::ApiKey { base_url, .. } => base_url.clone(),
+            Credentials::AccessKeys(keys) => Some(amazon::address(&keys.region, keys.base_url.as_deref())),
+            // CRS has no such accounts.
+            Credentials::ServiceAccount(_) | Credentials::OAuth { .. } => None,
+        };
+        let Some(address) = address else {
             return;
         };
-        let refused = match base.parse() {
+        let refused = match address.parse() {
             Ok(uri) => self
                 .destinations
                 .target(&uri)
                 .err()
                 .map(|refusal| refusal.to_string()),
-            Err(_) => Some("it is no address".to_owned()),
+            Err(_) => Some("it is not an address".to_owned()),
         };
         if let Some(why) = refused {
             account.is_active = false;
@@ -94,7 +97,7 @@ impl Run<'_> {
         }
     }
 
-    /// Logins are refreshed as the client that they were made with.
+    /// Logins can only be refreshed with the OAuth client that made them.
     fn needed(&self, accounts: &[OpenAccount], working: &mut Working) {
         let config = self.config;
         for (platform, name, id, secret) in [
@@ -202,6 +205,12 @@ impl Run<'_> {
             subscription_expires_at: open.subscription_expires_at,
             daily_quota: open.daily_quota,
             reserve_percent: 0,
+            key_header: open.key_header,
+            user_agent: open.user_agent.clone(),
+            // CRS calls every host by Responses.
+            chat_only: false,
+            // Azure's accounts are imported for its v1 API.
+            api_version: None,
             created_at: open.created_at,
             updated_at: self.clock.now(),
             extra,
@@ -224,7 +233,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Who refreshes an imported login; `None`: nobody needs to. What was taken over stays so.
+    /// Who refreshes an imported login; `None` if nobody has to. A login once taken over stays so.
     async fn logins_of(
         &self,
         target: &Target<'_>,
@@ -240,7 +249,7 @@ impl Run<'_> {
         let asked = self.logins;
         Ok(Some(match before {
             Some(own) if own == Logins::TakenOver.name() => Logins::TakenOver,
-            // A proof compares with what is there.
+            // A proof compares with the stored state.
             Some(followed) if self.mode == Mode::Verify && followed == Logins::Followed.name() => {
                 Logins::Followed
             }
@@ -249,10 +258,10 @@ impl Run<'_> {
     }
 }
 
-/// The groups here that a group of CRS becomes, by platform.
+/// The groups here for each group of CRS, by platform.
 pub(super) type GroupParts = BTreeMap<String, BTreeMap<Platform, String>>;
 
-/// A group of CRS mixes Gemini and Antigravity; here each platform has its own.
+/// A group of CRS may mix Gemini and Antigravity; here they become one group per platform.
 fn groups(
     survey: &Survey,
     accounts: &BTreeMap<String, Platform>,
@@ -332,7 +341,7 @@ fn incoming_group(digests: &SourceDigest, group: Group) -> Incoming {
     }
 }
 
-/// An id of the form of others, the same at each run.
+/// A deterministic id in the usual format.
 fn derived_id(id: &str) -> String {
     use sha2::Digest as _;
     let hash = sha2::Sha256::digest(format!("antigravity:{id}"));
@@ -350,6 +359,20 @@ fn digest_of(
 ) -> String {
     let secrets = match credentials {
         Credentials::ApiKey { api_key, base_url } => json!([api_key.reveal(), base_url]),
+        Credentials::AccessKeys(keys) => json!([
+            keys.access_key_id,
+            keys.secret_access_key.reveal(),
+            keys.session_token.as_ref().map(Secret::reveal),
+            keys.region,
+            keys.base_url
+        ]),
+        Credentials::ServiceAccount(account) => json!([
+            account.client_email,
+            account.private_key.reveal(),
+            account.project,
+            account.region,
+            account.base_url
+        ]),
         Credentials::OAuth {
             access_token,
             refresh_token,

@@ -1,4 +1,4 @@
-//! The elements of a list within a large JSON file, one at a time.
+//! Reads the elements of a list in a large JSON file one at a time.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -7,18 +7,18 @@ use std::path::Path;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-/// A key of an object that is longer is not one that is looked for.
+/// Longer keys are never searched for.
 const LONGEST_NAME: usize = 200;
 
-/// A reader that stands in a list.
+/// A reader positioned inside a list.
 pub(super) struct Elements {
     file: BufReader<File>,
-    /// Nothing comes any more.
+    /// The list has ended.
     ended: bool,
 }
 
 impl Elements {
-    /// Opens the list at this path of keys; `None`: the file has none.
+    /// Opens the list at this path of keys; `None` if the file has none.
     pub(super) fn open(path: &Path, keys: &[&str]) -> io::Result<Option<Self>> {
         let mut elements = Self {
             file: BufReader::with_capacity(1 << 16, File::open(path)?),
@@ -53,7 +53,7 @@ impl Elements {
         Ok(Some(Value::deserialize(&mut one)?))
     }
 
-    /// Goes into the object that comes next, up to the value of `key`; `false`: it has no such key.
+    /// Enters the next object up to the value of `key`; `false` if there is no such key.
     fn enter(&mut self, key: &str) -> io::Result<bool> {
         if self.token()? != Some(b'{') {
             return Ok(false);
@@ -75,7 +75,7 @@ impl Elements {
         }
     }
 
-    /// Passes over a value, whatever its size.
+    /// Skips a value of any size.
     fn skip(&mut self) -> io::Result<()> {
         let mut depth = 0_u64;
         loop {
@@ -93,7 +93,7 @@ impl Elements {
                     self.file.consume(1);
                     depth -= 1;
                 }
-                // The end of what this value is in, or of the file.
+                // The end of the enclosing value or of the file.
                 None | Some(b'}' | b']') => return Ok(()),
                 Some(b',' | b':') if depth > 0 => {
                     self.file.consume(1);
@@ -101,7 +101,7 @@ impl Elements {
                 }
                 Some(_) => {
                     self.file.consume(1);
-                    // A number or a word: it ends where something else begins.
+                    // A number or word ends where something else begins.
                     while self
                         .byte()?
                         .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
@@ -116,7 +116,7 @@ impl Elements {
         }
     }
 
-    /// The rest of a string whose quote was read; of a long one its beginning.
+    /// The rest of a string after its opening quote; only the beginning of a long one.
     fn string(&mut self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         let mut escaped = false;
@@ -146,7 +146,7 @@ impl Elements {
         Ok(byte)
     }
 
-    /// The next byte that is not a blank.
+    /// The next byte that is not white space.
     fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
             match self.byte()? {

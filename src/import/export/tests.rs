@@ -92,5 +92,5 @@ async fn what_cannot_be_imported_is_refused_with_what_to_do() {
         "{error}"
     );
     let error = read(&json!({ "other": 1 })).await.unwrap_err().to_string();
-    assert!(error.contains("no JSON export"), "{error}");
+    assert!(error.contains("not a JSON export"), "{error}");
 }

@@ -10,6 +10,7 @@ fn context(edition: Edition) -> Context {
         now: NOW,
         accounts: [
             ("claude-1", Platform::Claude),
+            ("bedrock-1", Platform::Claude),
             ("gemini-1", Platform::Gemini),
             ("anti-1", Platform::Antigravity),
             ("openai-1", Platform::OpenAi),
@@ -212,11 +213,15 @@ fn a_binding_that_has_no_home_does_not_open_the_pool() {
     let key = fork(&[("claudeAccountId", "claude-1")]);
     assert_eq!(key.bindings[&Platform::Claude], "claude-1");
     assert!(key.binding_fallback && !upstream(&[("claudeAccountId", "claude-1")]).binding_fallback);
+    let key = fork(&[("bedrockAccountId", "bedrock-1")]);
+    assert!(key.is_active && key.bindings[&Platform::Claude] == "bedrock-1");
+    let key = fork(&[("claudeAccountId", "claude-1"), ("bedrockAccountId", "bedrock-1")]);
+    assert_eq!(key.bindings[&Platform::Claude], "claude-1");
     for fields in [
         [("claudeAccountId", "gone")],
         [("claudeAccountId", "openai-1")],
         [("claudeAccountId", "group:gone")],
-        [("bedrockAccountId", "b")],
+        [("bedrockAccountId", "gone")],
         [("openaiAccountId", "responses:gone")],
         [("geminiAccountId", "api:gone")],
     ] {

@@ -1,4 +1,4 @@
-//! An account whose secrets are decrypted: what a provider call is made with. Nothing here is stored or shown.
+//! An account with decrypted secrets, for provider calls. Never stored or shown.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use super::{Account, Proxy};
 use crate::model::name::{self, ModelName};
 use crate::model::secret::Secret;
 
-/// An account with its secrets in the clear.
+/// An account with its decrypted secrets.
 #[derive(Clone, Debug)]
 pub struct LiveAccount {
     pub account: Account,
     pub credentials: Credentials,
     pub proxy: Option<Arc<Proxy>>,
-    /// Of a call that had them replaced under way: what its provider was sent before, and may repeat.
+    /// The credentials that were replaced during a call: its provider has seen them and may echo them.
     pub replaced: Option<Box<Credentials>>,
 }
 
 impl LiveAccount {
-    /// The account, remembering the credentials that a call used before these.
+    /// Returns the account with the credentials that the call used before, so that these are masked as well.
     pub fn in_place_of(&self, earlier: &Self) -> Self {
         Self {
             replaced: Some(Box::new(earlier.credentials.clone())),
@@ -27,14 +27,14 @@ impl LiveAccount {
         }
     }
 
-    /// The model to ask for in place of the one that the client named, if the account maps it. A record of an older
-    /// version may map to a text that is no model's name, which counts as none: it would become part of a path.
+    /// The model to request in place of the client's, if the account maps it. Records of older versions may map
+    /// to an invalid name, which is ignored because it would become part of a path.
     pub fn mapped_model(&self, model: &ModelName) -> Option<&str> {
         let mapped = self.account.mapped_model(model)?;
         name::check(mapped).is_ok().then_some(mapped)
     }
 
-    /// The account, knowing for whom its tokens speak.
+    /// Returns the account with this tenant.
     pub fn speaking_for(&self, whom: String) -> Self {
         let mut account = self.clone();
         if let Credentials::OAuth { tenant, .. } = &mut account.credentials {
@@ -44,14 +44,16 @@ impl LiveAccount {
     }
 }
 
-/// Who we are to the provider. Debug shows no secret.
+/// Decrypted credentials. `Debug` shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     ApiKey {
         api_key: Secret,
-        /// `None`: the provider's own address.
+        /// `None`: the provider's official address.
         base_url: Option<String>,
     },
+    AccessKeys(AccessKeys),
+    ServiceAccount(ServiceAccount),
     OAuth {
         access_token: Secret,
         refresh_token: Option<Secret>,
@@ -61,13 +63,38 @@ pub enum Credentials {
     },
 }
 
-/// Fresh tokens of an OAuth account.
+/// See [`StoredCredentials::AccessKeys`](super::StoredCredentials::AccessKeys).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessKeys {
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
+    pub session_token: Option<Secret>,
+    pub region: String,
+    /// `None`: the region's runtime.
+    pub base_url: Option<String>,
+}
+
+/// See [`StoredCredentials::ServiceAccount`](super::StoredCredentials::ServiceAccount).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAccount {
+    pub client_email: String,
+    pub private_key: Secret,
+    pub private_key_id: Option<String>,
+    pub project: String,
+    pub region: String,
+    /// `None`: the region's address.
+    pub base_url: Option<String>,
+    pub access_token: Option<Secret>,
+    pub expires_at: Option<Millis>,
+}
+
+/// Fresh tokens of an OAuth account, or of a service account.
 #[derive(Clone, Debug)]
 pub struct NewTokens {
     pub access_token: Secret,
-    /// `None`: the one we have stays good.
+    /// `None`: the present one stays valid.
     pub refresh_token: Option<Secret>,
     pub expires_at: Option<Millis>,
-    /// For whom they speak, if they say so. `None`: for whom the old ones did.
+    /// The tenant, if the tokens name it. `None`: it stays the same.
     pub tenant: Option<String>,
 }

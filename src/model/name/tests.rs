@@ -8,7 +8,7 @@ use super::*;
 #[test]
 fn dressings_come_off_one_by_one() {
     assert_eq!(
-        spellings("ccr,anthropic/claude-sonnet-4-5-20250929[1m]"),
+        *spellings("ccr,anthropic/claude-sonnet-4-5-20250929[1m]"),
         [
             "ccr,anthropic/claude-sonnet-4-5-20250929[1m]",
             "anthropic/claude-sonnet-4-5-20250929[1m]",
@@ -17,7 +17,7 @@ fn dressings_come_off_one_by_one() {
             "claude-sonnet-4-5",
         ]
     );
-    assert_eq!(spellings("gpt-5-2025-08-07"), ["gpt-5-2025-08-07", "gpt-5"]);
+    assert_eq!(*spellings("gpt-5-2025-08-07"), ["gpt-5-2025-08-07", "gpt-5"]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn other_models_keep_their_names() {
         "[1m]",
         "ccr,",
     ] {
-        assert_eq!(spellings(name), [name]);
+        assert_eq!(*spellings(name), [name]);
     }
 }
 
@@ -198,7 +198,7 @@ fn a_variant_is_the_model_it_is_a_variant_of() {
         }
     }
     assert_eq!(
-        spellings("claude-opus-4-1-20250805:beta"),
+        *spellings("claude-opus-4-1-20250805:beta"),
         [
             "claude-opus-4-1-20250805:beta",
             "claude-opus-4-1-20250805",

@@ -1,22 +1,22 @@
-//! How each vendor names the releases of one model.
+//! The vendors' naming of early releases.
 //!
-//! | vendor | names that begin with | an early release is | and |
+//! | vendor | prefixes | early releases | other suffixes |
 //! | --- | --- | --- | --- |
 //! | Anthropic | `claude-` | `-preview` | |
-//! | OpenAI | `gpt-`, `o3` and the like, `codex`, `computer-use-` | `-preview` | |
+//! | OpenAI | `gpt-`, `o3` and similar, `codex`, `computer-use-` | `-preview` | |
 //! | Google | `gemini-`, `nano-banana-`, `deep-research-` | `-preview`, `-exp`, `-experimental` | `-customtools` |
 //!
-//! The word goes wherever it stands, with the date behind it: `gemini-2.5-flash-preview-tts` is an early
+//! The word is removed anywhere in the name, with a date after it: `gemini-2.5-flash-preview-tts` is an early
 //! `gemini-2.5-flash-tts`, `gemini-2.5-pro-exp-03-25` an early `gemini-2.5-pro`.
 //!
-//! Sources: the lists of models in the vendors' documentation (OpenAI "Models", Google "Gemini models" and
-//! "Gemini deprecations", Anthropic "Models overview"), and the public price table in `assets/`.
+//! Sources: the vendors' lists of models (OpenAI "Models", Google "Gemini models" and "Gemini deprecations",
+//! Anthropic "Models overview"), and the public price table in `assets/`.
 
 struct Vendor {
     is_its: fn(&str) -> bool,
     /// Words for an early release.
     stages: &'static [&'static str],
-    /// Endings that select how the same model is served.
+    /// Suffixes that select how the same model is served.
     endings: &'static [&'static str],
 }
 
@@ -44,15 +44,15 @@ const VENDORS: [Vendor; 3] = [
     },
 ];
 
-/// Other names of a model, where no rule makes one of the other.
+/// Aliases that no rule covers.
 const ALIASES: [(&str, &str); 6] = [
     ("claude-sonnet-4-0", "claude-sonnet-4"),
     ("claude-opus-4-0", "claude-opus-4"),
-    // The previews of GPT-4 Turbo had dates of their own.
+    // The previews of GPT-4 Turbo had their own dates.
     ("gpt-4-1106-preview", "gpt-4-turbo"),
     ("gpt-4-0125-preview", "gpt-4-turbo"),
     ("gpt-4-1106-vision-preview", "gpt-4-turbo"),
-    // Google's list of models has it beside the other name.
+    // Google's list of models has both names.
     ("nano-banana-pro", "gemini-3-pro-image"),
 ];
 
@@ -62,7 +62,7 @@ pub(super) fn alias(name: &str) -> Option<&'static str> {
     Some(meant)
 }
 
-/// The name without its word for an early release, and the date behind that.
+/// The name without its word for an early release and the date after that.
 pub(super) fn without_stage(name: &str) -> Option<String> {
     let vendor = VENDORS.iter().find(|vendor| (vendor.is_its)(name))?;
     if let Some(rest) = vendor.endings.iter().find_map(|ending| name.strip_suffix(ending)) {

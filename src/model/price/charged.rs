@@ -1,4 +1,4 @@
-//! From counts and prices to a sum: text tokens, tokens of other kinds, and calls of tools.
+//! Computes a call's cost: text tokens, other tokens, and tool calls.
 
 use super::table::{Family, Rates, Table};
 use super::{Priced, Source, Terms};
@@ -6,20 +6,19 @@ use crate::model::charge::{Charge, Item};
 use crate::model::money::MicroUsd;
 use crate::model::usage::Tokens;
 
-/// Pico-USD in a micro-USD.
+/// Pico-USD per micro-USD.
 const PICO: u128 = 1_000_000;
 
-/// Multipliers of the price of tokens are thousandths, and there are two of them.
+/// The product of two multipliers, each in thousandths.
 const TIMES: u128 = 1_000 * 1_000;
 
-/// The unit in which a sum is held until it is rounded: a pico-USD, in thousandths of thousandths.
+/// Unrounded sums are in this unit: millionths of a pico-USD.
 const SCALE: u128 = TIMES * PICO;
 
-/// Tokens of a drawing that are charged where nobody says how many it took: what OpenAI names for one of
-/// 1024 by 1024 pixels in high quality.
+/// Tokens charged for an image without a token count: OpenAI's figure for 1024 by 1024 pixels in high quality.
 const TOKENS_PER_IMAGE: u64 = 7_024;
 
-/// Where the tokens of an item are among the call's [`Tokens`].
+/// The token class that includes an item.
 enum Class {
     Input,
     CacheRead,
@@ -27,7 +26,7 @@ enum Class {
 }
 
 impl Item {
-    /// `None`: not a token, or not one of the call's own.
+    /// `None` if it is not included in the call's tokens.
     fn class(self) -> Option<Class> {
         match self {
             Self::InputAudio | Self::InputImage | Self::InputVideo => Some(Class::Input),
@@ -44,18 +43,17 @@ impl Priced<'_> {
         self.charged(tokens, terms).0
     }
 
-    /// The call's cost, rounded half up, once; and what of it was for other things than text.
+    /// The call's cost, rounded half up once, and the charges for items other than text.
     ///
-    /// Long context is priced as the providers do it: when the prompt (everything that went in, cached
-    /// or not) is longer than a threshold, every token of the call has the higher price. Multipliers hold
-    /// for tokens, not for calls of tools.
+    /// Long context is priced as the providers do: if the prompt (all input, cached or not) exceeds a threshold,
+    /// every token of the call has the higher price. Multipliers apply to tokens but not to tool calls.
     pub(super) fn charged(&self, tokens: &Tokens, terms: &Terms) -> (MicroUsd, Vec<Charge>) {
         let rates = self.rates(terms.longest_prompt.unwrap_or_else(|| tokens.prompt()), terms);
         let fast = if terms.fast { self.entry.fast } else { 1_000 };
         let us = if terms.us_only { self.entry.us_only } else { 1_000 };
         let times = u128::from(fast).saturating_mul(u128::from(us));
 
-        // What is left when the tokens that are no text are taken out.
+        // The text tokens: all tokens minus the other kinds.
         let mut text = *tokens;
         let mut sum = 0_u128;
         let mut charges = Vec::new();
@@ -117,9 +115,9 @@ impl Priced<'_> {
         (rounded(sum.saturating_add(pico.saturating_mul(times))), charges)
     }
 
-    /// Pico-USD for a token of this kind, and whether that is its known price.
+    /// Pico-USD per token of this kind, and whether the price is known.
     fn media_rate(&self, item: Item, rates: &Rates, terms: &Terms) -> (u64, bool) {
-        // The operator's price holds for all tokens of a class.
+        // The operator's price applies to all tokens of a class.
         let own = (self.source != Source::Override).then_some(rates.media);
         if let Some(rate) = own.and_then(|media| media.of(item)) {
             return (rate, true);
@@ -131,8 +129,8 @@ impl Priced<'_> {
         };
         let one_price = match (item, self.family) {
             _ if self.source == Source::Override => true,
-            // Google's price list: one price for all kinds of input, unless it names another for audio. Both
-            // others count images in text tokens.
+            // Google's price list has one price for all kinds of input, unless it lists another for audio. The
+            // other two count images in text tokens.
             (Item::InputImage | Item::InputVideo, _) | (Item::InputAudio, Family::Gemini) => true,
             (Item::CachedAudio, Family::Gemini) => rates.media.input_audio.is_none(),
             _ => false,
@@ -148,7 +146,7 @@ impl Priced<'_> {
         (most.fold(class, u64::max), false)
     }
 
-    /// Pico-USD for so many of what is outside of the call's tokens, and whether the price is known.
+    /// Pico-USD for items outside of the call's tokens, and whether the price is known.
     fn outside(&self, item: Item, count: u64, terms: &Terms) -> (u128, bool) {
         let table = Table::embedded();
         let (image, named) = table.image_model(terms.image_model.as_deref());
@@ -173,8 +171,8 @@ impl Priced<'_> {
                     count
                 };
                 let pico = product(count, price.unwrap_or_default()).saturating_mul(PICO);
-                // A container serves several calls and comes in sizes, and Claude's has free hours: how much
-                // of it a call cost is not told.
+                // A container serves several calls and has sizes, and Claude's has free hours, so a call's share
+                // is unknown.
                 (pico, known.is_some() && self.known() && item != Item::CodeSession)
             }
         }

@@ -1,18 +1,18 @@
-//! The prices of models, for the operator: those of the table, those with a price of the operator's, and
-//! those that were called.
+//! Lists the prices of models for the operator: models of the table, models with an operator's price, and called
+//! models.
 
 use super::table::Table;
 use super::{Family, PriceBook, Rates, Source};
 use crate::model::account::Platform;
 use crate::model::name::spellings;
 
-/// The price that holds for a model.
+/// The effective price of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedPrice<'a> {
-    /// `None`: neither the table nor the name tells.
+    /// `None`: unknown from both the table and the name.
     pub family: Option<Family>,
     pub source: Source,
-    /// Of a short prompt in the standard tier. `None`: it goes by the platform of the account that serves the call.
+    /// For a short prompt in the standard tier. `None`: it depends on the serving account's platform.
     pub rates: Option<&'a Rates>,
     /// The table's own entry for the model.
     pub table: Option<&'a Rates>,
@@ -23,14 +23,14 @@ pub struct ListedPrice<'a> {
 }
 
 impl PriceBook {
-    /// Names of the models that have a price of their own, without those that were shut down; in no order.
+    /// Names of the models with a price of their own, without retired ones; unordered.
     pub fn priced_models(&self) -> impl Iterator<Item = &str> {
         let sold = Table::embedded().entries().filter(|(_, entry)| !entry.retired);
         let own = self.overrides.values().map(|own| own.model.as_str());
         sold.map(|(name, _)| name).chain(own)
     }
 
-    /// The model whose price a call of `model` was charged by, by its name in the list; `model` itself if it has none.
+    /// The listed model by whose price a call of `model` was charged; `model` itself if there is none.
     pub fn listed_as<'a>(&'a self, model: &'a str) -> &'a str {
         let names = spellings(model);
         let own = names.iter().find_map(|name| self.overrides.get(name));
@@ -46,7 +46,9 @@ impl PriceBook {
     pub fn listed(&self, model: &str) -> ListedPrice<'_> {
         let table = Table::embedded();
         let names = spellings(model);
-        let entry = names.iter().find_map(|name| table.get(name));
+        let entry = names
+            .iter()
+            .find_map(|name| table.get(name).or_else(|| table.drawing(name)));
         let own = names.iter().find_map(|name| self.overrides.get(name));
         let family = entry
             .and_then(|entry| entry.family)

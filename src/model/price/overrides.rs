@@ -1,4 +1,4 @@
-//! Prices the operator sets: USD per million tokens, as providers publish them.
+//! The operator's prices, in USD per million tokens, as providers publish them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,29 +9,29 @@ use super::table::{Entry, Family, Rates};
 use crate::model::name::canonical;
 use crate::model::text::is_hidden;
 
-/// By model name. It stands for all names of the model (dated versions, aliases, vendor prefixes).
+/// By model name. An entry applies to all names of the model (dated versions, aliases, vendor prefixes).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct PriceOverrides(pub BTreeMap<String, PriceOverride>);
 
-/// USD per million tokens, at most six decimals. It holds for every length of prompt and every tier.
+/// USD per million tokens, at most six decimals. Applies to every prompt length and tier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PriceOverride {
     pub input: f64,
     pub output: f64,
-    /// Not given: 1.25 times `input` for Claude models, else `input`.
+    /// Default: 1.25 times `input` for Claude models, otherwise `input`.
     #[serde(default, rename = "cacheWrite5m", skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<f64>,
-    /// Not given: twice `input` for Claude models, else the 5 minute price.
+    /// Default: twice `input` for Claude models, otherwise the 5 minute price.
     #[serde(default, rename = "cacheWrite1h", skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<f64>,
-    /// Not given: a tenth of `input` for Claude models, else `input`.
+    /// Default: a tenth of `input` for Claude models, otherwise `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_read: Option<f64>,
 }
 
-/// Which price cannot be, and why. The text is fit for the operator.
+/// An invalid price and the reason, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{model}: {field} {reason}")]
 pub struct PriceOverrideError {
@@ -41,7 +41,7 @@ pub struct PriceOverrideError {
     pub reason: &'static str,
 }
 
-/// The operator's price as it is looked up, under one of the names it holds for.
+/// An operator's price under one of the names it applies to.
 #[derive(Clone, Debug)]
 pub(super) struct OwnPrice {
     /// The model's name as the operator wrote it.
@@ -69,7 +69,7 @@ impl PriceOverrides {
             };
             entries.insert(model.to_ascii_lowercase(), own);
         }
-        // Any other name of a model means it too, unless that name has a price of its own.
+        // An entry also applies to the model's other names, unless they have their own.
         for model in self.0.keys() {
             if let Some(entry) = entries.get(&model.to_ascii_lowercase()).cloned() {
                 entries.entry(canonical(model)).or_insert(entry);
@@ -100,7 +100,7 @@ impl PriceOverride {
     }
 }
 
-/// Micro-USD per million tokens, exactly.
+/// Micro-USD per million tokens, exact.
 fn micro(usd: f64) -> Result<u64, &'static str> {
     if !usd.is_finite() || usd < 0.0 {
         return Err("must be 0 or more");
@@ -109,7 +109,7 @@ fn micro(usd: f64) -> Result<u64, &'static str> {
         return Err("must be at most 1000000 USD per million tokens");
     }
     let micro = (usd * 1e6).round();
-    // The nearest double of a number with six decimals lies far closer to it than this.
+    // A double is far closer to its six-decimal number than this.
     if (usd * 1e6 - micro).abs() > 1e-3 {
         return Err("must have at most six decimals");
     }

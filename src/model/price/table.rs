@@ -1,4 +1,4 @@
-//! The embedded table: read once, gaps filled by the providers' own rules.
+//! The embedded table. Missing prices are derived by the providers' rules.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use crate::model::name::spellings;
 
 static JSON: &str = include_str!("../../../assets/prices.json");
 
-/// Whose models a name belongs to.
+/// The vendor family of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     Claude,
@@ -23,15 +23,15 @@ pub enum Family {
 pub struct Rates {
     pub input: u64,
     pub output: u64,
-    /// The shorter-lived cache write (Claude: 5 minutes).
+    /// Shorter cache writes (Claude: 5 minutes).
     pub cache_write: u64,
-    /// The longer-lived cache write (Claude: 1 hour).
+    /// Longer cache writes (Claude: 1 hour).
     pub cache_write_long: u64,
     pub cache_read: u64,
     pub media: Media,
 }
 
-/// Pico-USD per token that is not text; `None`: the table has no price of its own for it.
+/// Pico-USD per token other than text; `None`: the table has no separate price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Media {
     #[serde(rename = "inAudio")]
@@ -50,7 +50,7 @@ pub struct Media {
     pub output_video: Option<u64>,
 }
 
-/// Micro-USD for one call of a tool that the provider runs; `None`: the table has no price for it.
+/// Micro-USD per call of a tool that the provider runs; `None`: not in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Calls {
@@ -65,26 +65,26 @@ pub(super) struct Calls {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     standard: Ladder,
-    /// Prices of service tiers, by the name the provider gives them.
+    /// Prices of service tiers, by the provider's name for them.
     tiers: BTreeMap<String, Ladder>,
-    /// Thousandths by which every price grows in fast mode.
+    /// Price multiplier in fast mode, in thousandths.
     pub(super) fast: u32,
-    /// Thousandths by which every price grows when inference is kept in the USA.
+    /// Price multiplier for inference restricted to the USA, in thousandths.
     pub(super) us_only: u32,
     pub(super) calls: Calls,
-    /// Searches and look-ups are charged once for a prompt, however many there were.
+    /// Searches and look-ups are charged once per prompt, whatever their number.
     pub(super) per_prompt: bool,
-    /// Shut down before the table was made: still priced, but no measure for unknown models.
+    /// Shut down before the table was made: still priced, but ignored for the prices of unknown models.
     pub(super) retired: bool,
-    /// Of an entry of the table.
+    /// `None` for entries outside of the table.
     pub(super) family: Option<Family>,
 }
 
-/// Prices by the length of the prompt.
+/// Prices by prompt length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ladder {
     base: Rates,
-    /// (threshold, prices of calls whose prompt is longer), ascending.
+    /// Threshold and prices for longer prompts, ascending.
     above: Vec<(u64, Rates)>,
 }
 
@@ -96,16 +96,18 @@ pub(super) struct Table {
     openai: Entry,
     gemini: Entry,
     antigravity: Entry,
-    /// Of tools whose price no model's entry has.
+    /// Prices of tools that no model's entry has.
     claude_calls: Calls,
     openai_calls: Calls,
     /// Prices of OpenAI's image generation tool, by its model.
     images: HashMap<String, Rates>,
     dearest_image: Rates,
+    /// The same models called directly.
+    drawing: HashMap<String, Entry>,
 }
 
 impl Family {
-    /// The family a name speaks of, by the first words vendors begin their models' names with.
+    /// The family, by the prefix of the model's name.
     pub fn of_name(model: &str) -> Option<Self> {
         spellings(model).iter().find_map(|name| {
             let first = name.split(['-', '.', ':']).next()?;
@@ -122,8 +124,13 @@ impl Family {
 impl Table {
     pub(super) fn embedded() -> &'static Self {
         static TABLE: OnceLock<Table> = OnceLock::new();
-        // The file is part of the build and read by this module's tests: it cannot be bad here.
+        // The file is part of the build and checked by tests, so reading cannot fail.
         TABLE.get_or_init(|| Self::read(JSON).unwrap_or_default())
+    }
+
+    /// A model that makes images.
+    pub(super) fn drawing(&self, name: &str) -> Option<&Entry> {
+        self.drawing.get(name)
     }
 
     pub(super) fn version(&self) -> &str {
@@ -155,13 +162,12 @@ impl Table {
         }
     }
 
-    /// Antigravity serves Gemini and Claude models.
+    /// Antigravity serves both Gemini and Claude models.
     pub(super) fn dearest_of_antigravity(&self) -> &Entry {
         &self.antigravity
     }
 
-    /// The price of a tool of this provider where the model's entry has none. Google's all depend on the
-    /// model.
+    /// The price of this provider's tools if the model's entry has none. Google's prices all depend on the model.
     pub(super) fn calls(&self, family: Family) -> Calls {
         match family {
             Family::Claude => self.claude_calls,
@@ -170,8 +176,8 @@ impl Table {
         }
     }
 
-    /// The prices of a model that OpenAI's image generation tool draws with, and whether they are its own:
-    /// of an unknown one they are the dearest.
+    /// The prices of a model of OpenAI's image generation tool, and whether they are its own; an unknown model
+    /// gets the highest.
     pub(super) fn image_model(&self, name: Option<&str>) -> (&Rates, bool) {
         let known = name.and_then(|name| spellings(name).iter().find_map(|name| self.images.get(name)));
         known.map_or((&self.dearest_image, false), |rates| (rates, true))
@@ -188,6 +194,7 @@ impl Table {
         for (name, prices) in file.tools.images {
             let rates = prices.over(Family::OpenAi, None);
             table.dearest_image = table.dearest_image.max(&rates);
+            table.drawing.insert(name.clone(), Entry::drawing(rates));
             table.images.insert(name, rates);
         }
         for (family, rows, dearest) in [
@@ -211,7 +218,7 @@ impl Table {
 }
 
 impl Entry {
-    /// One price whatever the tier and the length of the prompt.
+    /// One price for all tiers and prompt lengths.
     pub(super) fn flat(base: Rates) -> Self {
         Self {
             standard: Ladder {
@@ -224,30 +231,39 @@ impl Entry {
         }
     }
 
+    /// A model that makes images. What has no price of its own costs as much as what is dearer: text of the output
+    /// as an image, cached input as other input.
+    fn drawing(rates: Rates) -> Self {
+        Self::flat(Rates {
+            output: rates.output.max(rates.media.output_image.unwrap_or_default()),
+            cache_read: rates.cache_read.max(rates.input),
+            ..rates
+        })
+    }
+
     pub(super) fn rates(&self, prompt: u64, tier: Option<&str>) -> &Rates {
         tier.and_then(|tier| self.tier(tier))
             .unwrap_or(&self.standard)
             .at(prompt)
     }
 
-    /// Whether long prompts, other tiers, fast mode or a region have other prices than [`Self::rates`] of a short
-    /// prompt.
+    /// Whether prices differ for long prompts, tiers, fast mode or regions.
     pub(super) fn varies(&self) -> bool {
         let times = self.fast.max(self.us_only);
         !self.tiers.is_empty() || !self.standard.above.is_empty() || times > 1_000
     }
 
-    /// Whether the tier has prices of its own.
+    /// Whether the tier has its own prices.
     pub(super) fn sells(&self, tier: &str) -> bool {
         self.tier(tier).is_some()
     }
 
     fn tier(&self, name: &str) -> Option<&Ladder> {
-        // OpenAI calls its priority tier `fast` since July 2026, and takes both names.
+        // OpenAI renamed its priority tier to `fast` in July 2026 and accepts both names.
         self.tiers.get(if name == "fast" { "priority" } else { name })
     }
 
-    /// Makes every price at least as high as the other's, for any tier and any length of prompt.
+    /// Raises every price to at least the other's, for all tiers and prompt lengths.
     fn raise_to(&mut self, other: &Self) {
         let names: Vec<String> = self.tiers.keys().chain(other.tiers.keys()).cloned().collect();
         for name in names {
@@ -263,7 +279,7 @@ impl Entry {
 }
 
 impl Calls {
-    /// Call by call.
+    /// The maximum for each tool.
     fn max(&self, other: &Self) -> Self {
         Self {
             search: self.search.max(other.search),
@@ -287,7 +303,7 @@ impl Calls {
 }
 
 impl Media {
-    /// Class by class; a price is more than none.
+    /// The maximum for each class; any price is above none.
     fn max(&self, other: &Self) -> Self {
         self.join(other, Option::max)
     }
@@ -353,7 +369,7 @@ impl Ladder {
 }
 
 impl Rates {
-    /// Class by class.
+    /// The maximum for each class.
     fn max(&self, other: &Self) -> Self {
         Self {
             input: self.input.max(other.input),
@@ -365,9 +381,8 @@ impl Rates {
         }
     }
 
-    /// Fills the classes a source is silent about. Anthropic states its ratios to the input price: write
-    /// 1.25 (5 minutes) and 2 (1 hour), read 0.1. The others bill cached tokens they name no price for as
-    /// plain input.
+    /// Derives missing classes. Anthropic defines ratios to the input price: cache write 1.25 (5 minutes) and 2
+    /// (1 hour), cache read 0.1. The other vendors bill cached tokens without a listed price as input.
     pub(super) fn complete(
         family: Option<Family>,
         input: u64,
@@ -397,7 +412,7 @@ impl Rates {
     }
 }
 
-/// The file as the script writes it.
+/// The file's format.
 #[derive(Deserialize)]
 struct File {
     version: String,
@@ -498,9 +513,8 @@ impl Row {
 }
 
 impl Prices {
-    /// `standard` is the ladder of the model's standard tier when this is another tier's. That tier's own
-    /// figures count; where it has none for long prompts, the dearer of its short price and the standard
-    /// long price is taken.
+    /// `standard`: the standard tier's ladder, for other tiers. The tier's own prices count. If it has none for
+    /// long prompts, the higher of its short price and the standard long price applies.
     fn ladder(&self, family: Family, standard: Option<&Ladder>) -> Ladder {
         let base = self.over(family, standard.map(|ladder| &ladder.base));
         let mut above: Vec<(u64, Rates)> = self

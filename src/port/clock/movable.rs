@@ -1,4 +1,4 @@
-//! A clock for tests: it stands still until it is moved, and wakes its sleepers then.
+//! A clock for tests that stands still until it is moved, and then wakes its sleepers.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ pub(crate) struct Movable(Arc<Mutex<State>>);
 struct State {
     now: Millis,
     ticks: u64,
-    /// Who sleeps, by the tick at which the sleep ends and a number of its own.
+    /// The sleepers, by the tick of their wake-up and a unique number.
     sleepers: BTreeMap<(u64, u64), Waker>,
     numbers: u64,
 }
@@ -30,7 +30,7 @@ impl Movable {
         })))
     }
 
-    /// Time passes, on both clocks.
+    /// Advances both clocks.
     pub(crate) fn advance(&self, time: Duration) {
         let over: Vec<Waker> = self.read(|state| {
             state.now += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -43,18 +43,18 @@ impl Movable {
         over.into_iter().for_each(Waker::wake);
     }
 
-    /// How long until the first sleeper wakes; `None`: nobody sleeps.
+    /// The time until the first sleeper wakes; `None` if there is none.
     pub(crate) fn until_first_wakes(&self) -> Option<Duration> {
         self.read(|state| {
             let ((end, _), _) = state.sleepers.first_key_value()?;
-            // Both clocks agree on whole milliseconds.
+            // Rounded up to whole milliseconds, so that both clocks agree.
             Some(Duration::from_millis(
                 end.saturating_sub(state.ticks).div_ceil(1000),
             ))
         })
     }
 
-    /// Somebody sets the wall clock, forwards or back.
+    /// Sets the wall clock, forwards or back.
     pub(crate) fn jump(&self, now: Millis) {
         self.read(|state| state.now = now);
     }

@@ -1,4 +1,4 @@
-//! One request to a provider and the judgement of its answer. A token that the provider refuses is renewed once per
+//! Sends one request to a provider and judges its answer. A token that the provider refuses is renewed once per
 //! attempt.
 
 use std::sync::Arc;
@@ -28,14 +28,17 @@ pub(super) enum Exchange {
     Success(Response<Body>),
     /// Everything else, with the account module's verdict.
     Refusal(Answer, Verdict),
-    /// The token was refused and is newer now: the request has to be made again.
-    TokenRenewed,
+    /// The request has to be sent again: either the refused token has been renewed, or the reused connection had been
+    /// closed before anybody read the request.
+    Again,
 }
 
-/// The account of an attempt, with the credentials that its requests use.
+/// The account of an attempt, with its current credentials.
 pub(super) struct Login {
     pub(super) live: Arc<LiveAccount>,
     renewal: TokenRenewal,
+    /// The last request went over a connection that the provider had closed.
+    was_stale: bool,
 }
 
 enum TokenRenewal {
@@ -50,10 +53,11 @@ impl Login {
         Self {
             live,
             renewal: TokenRenewal::NotTried,
+            was_stale: false,
         }
     }
 
-    /// After a refused token: whether there is a newer one. Tried once per attempt.
+    /// Renews the token after a refusal, once per attempt.
     async fn renew(
         &mut self,
         app: &App,
@@ -69,7 +73,7 @@ impl Login {
                 self.live = Arc::new(newer.in_place_of(&self.live));
                 Ok(true)
             }
-            // The token endpoint had a bad moment: that says nothing about the credentials.
+            // A temporary failure of the token endpoint; the credentials may be fine.
             Renewal::Failed => Err(FailedAttempt::unwell(
                 Code::ProviderUnreachable,
                 "the token was refused and could not be renewed just now",
@@ -82,7 +86,7 @@ impl Login {
         }
     }
 
-    /// A denial ends when the token may be renewed again, which may mend it.
+    /// Limits an exclusion to the time at which the token may be renewed again, because a new token may solve it.
     fn bound(&self, verdict: &mut Verdict) {
         if let (TokenRenewal::TooSoon(at), Outcome::Denied { until, .. }) =
             (&self.renewal, &mut verdict.outcome)
@@ -92,7 +96,7 @@ impl Login {
     }
 }
 
-/// Ticks at which the first byte of an answer must be here. Each request has its own time.
+/// Deadline for the first byte of an answer, ticks. Each request has its own.
 pub(super) fn first_byte_deadline(app: &App) -> u64 {
     app.ports.clock.ticks() + app.config.relay.first_byte.as_micros() as u64
 }
@@ -106,18 +110,27 @@ pub(super) async fn exchange(
     plan: &'static Plan,
     flight: &mut Flight,
     login: &mut Login,
-    request: &Request<Bytes>,
+    request: Request<Bytes>,
     deadline: u64,
 ) -> Result<Exchange, FailedAttempt> {
-    let answer = send(app, flight, &login.live, request, deadline).await?;
+    let sent = send(app, flight, &login.live, request, deadline).await;
+    // The request is lost with its connection, so it is built again, once. Keeping a copy would cost every call an
+    // allocation that few need.
+    let is_stale = matches!(&sent, Err(error) if error.kind == UpstreamErrorKind::Stale);
+    if is_stale && !std::mem::replace(&mut login.was_stale, is_stale) {
+        return Ok(Exchange::Again);
+    }
+    login.was_stale = false;
+    let answer = checked(&login.live, sent.map_err(unreachable)?)
+        .map_err(|why| FailedAttempt::unwell(Code::ProviderFailed, &why))?;
     flight.measured(answer.headers());
     if answer.status().is_success() {
         return Ok(Exchange::Success(answer));
     }
-    let (answer, mut verdict) = judge(app, plan, flight.call(), &login.live, answer).await?;
+    let (answer, mut verdict) = Box::pin(judge(app, plan, flight.call(), &login.live, answer)).await?;
     let token_is_refused = matches!(verdict.then, Then::RefreshFirst | Then::RefreshThenConfirm);
-    if token_is_refused && login.renew(app, plan.accounts, flight.call().id).await? {
-        return Ok(Exchange::TokenRenewed);
+    if token_is_refused && Box::pin(login.renew(app, plan.accounts, flight.call().id)).await? {
+        return Ok(Exchange::Again);
     }
     login.bound(&mut verdict);
     Ok(Exchange::Refusal(answer, verdict))
@@ -127,42 +140,30 @@ async fn send(
     app: &App,
     flight: &mut Flight,
     live: &Arc<LiveAccount>,
-    request: &Request<Bytes>,
-    deadline: u64,
-) -> Result<Response<Body>, FailedAttempt> {
-    let mut answer = send_once(app, flight, live, request, deadline).await;
-    if matches!(&answer, Err(error) if error.kind == UpstreamErrorKind::Stale) {
-        answer = send_once(app, flight, live, request, deadline).await;
-    }
-    let answer = answer.map_err(unreachable)?;
-    let status = answer.status();
-    if !media::is_final(status) {
-        let why = format!(
-            "the provider answered {}, which no answer can have",
-            status.as_u16()
-        );
-        return Err(FailedAttempt::unwell(Code::ProviderFailed, &why));
-    }
-    let mut answer =
-        unpack::opened(answer).map_err(|why| FailedAttempt::unwell(Code::ProviderFailed, &why))?;
-    hide_headers(live, answer.headers_mut());
-    Ok(answer)
-}
-
-async fn send_once(
-    app: &App,
-    flight: &mut Flight,
-    live: &Arc<LiveAccount>,
-    request: &Request<Bytes>,
+    request: Request<Bytes>,
     deadline: u64,
 ) -> Result<Response<Body>, UpstreamError> {
-    flight.trying(live);
+    flight.begin_attempt(live);
     let route = Route {
         proxy: live.proxy.clone(),
         connect_timeout: app.config.relay.connect,
         head_timeout: left(app, deadline),
     };
-    app.ports.upstream.send(request.clone(), &route).await
+    app.ports.upstream.send(request, &route).await
+}
+
+/// Returns the answer, decompressed and without the account's secrets in its headers.
+fn checked(live: &LiveAccount, answer: Response<Body>) -> Result<Response<Body>, String> {
+    let status = answer.status();
+    if !media::is_final(status) {
+        let status = status.as_u16();
+        return Err(format!(
+            "the provider answered {status}, which no answer can have"
+        ));
+    }
+    let mut answer = unpack::opened(answer)?;
+    hide_headers(live, answer.headers_mut());
+    Ok(answer)
 }
 
 fn unreachable(error: UpstreamError) -> FailedAttempt {

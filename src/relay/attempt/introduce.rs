@@ -1,5 +1,5 @@
-//! The question that an account must answer about itself before its first call: Google's accounts name their project.
-//! It is asked once, and the answer is persisted.
+//! Asks an account about itself before its first call: Google's accounts return their project. The answer is
+//! persisted, so each account is asked once.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::relay::flight::Flight;
 use crate::relay::gather::read_bounded;
 use crate::relay::{ERROR_BODY_LIMIT, failures};
 
-/// An account that could not say it is asked again after this long.
+/// Pause before an account without an answer is asked again.
 const ASK_AGAIN_MS: u64 = 2 * 60_000;
 
-/// Asks the account, if the call needs to know. `login` knows the answer afterwards.
+/// Asks the account if the call needs the answer, and stores the answer in `login`.
 pub(super) async fn account(
     app: &App,
     plan: &'static Plan,
@@ -32,10 +32,10 @@ pub(super) async fn account(
 ) -> Result<(), Stop> {
     while let Some(request) = plan.lookup(flight.call(), &login.live, &app.config) {
         let deadline = first_byte_deadline(app);
-        match exchange(app, plan, flight, login, &request?, deadline).await? {
-            Exchange::TokenRenewed => {}
+        match Box::pin(exchange(app, plan, flight, login, request?, deadline)).await? {
+            Exchange::Again => {}
             Exchange::Success(answer) => {
-                login.live = learn(app, plan, &login.live, answer, deadline).await?;
+                login.live = Box::pin(learn(app, plan, &login.live, answer, deadline)).await?;
                 return Ok(());
             }
             Exchange::Refusal(answer, verdict) => return Err(refused(app, flight, &answer, verdict).into()),
@@ -44,7 +44,7 @@ pub(super) async fn account(
     Ok(())
 }
 
-/// The relay asked on its own account, so a refusal means the account and not the client's request.
+/// The relay sent this request on its own, so a refusal concerns the account and not the client's request.
 fn refused(app: &App, flight: &Flight, answer: &Answer, verdict: Verdict) -> FailedAttempt {
     let now = app.ports.clock.now();
     match verdict.then {
@@ -67,7 +67,7 @@ fn refused(app: &App, flight: &Flight, answer: &Answer, verdict: Verdict) -> Fai
     }
 }
 
-/// Reads what the account says about itself, and persists it.
+/// Reads and persists the account's answer.
 async fn learn(
     app: &App,
     plan: &'static Plan,
@@ -89,8 +89,8 @@ async fn learn(
         status: None,
     })?;
     if let Err(error) = app.accounts.learn_tenant(&live.account.id, &tenant).await {
-        // Known for this call; the next one asks again.
-        tracing::warn!(%error, "what an account said about itself is not persisted");
+        // The value is used for this call; the next call asks again.
+        tracing::warn!(%error, "an account's answer about itself is not persisted");
     }
     Ok(Arc::new(live.speaking_for(tenant)))
 }

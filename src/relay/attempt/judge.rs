@@ -40,7 +40,7 @@ pub(super) async fn judge(
             status: Some(head.status),
         });
     };
-    // The account's secrets are masked before anything reads the text.
+    // Masked first, so that no later step can leak the account's secrets.
     let body = SecretMask::of(live).body(body);
     let verdict = plan.accounts.judge(
         &call.model,
@@ -64,7 +64,7 @@ async fn read(mut body: Body) -> Result<Bytes, BodyError> {
     Ok(body)
 }
 
-/// The end of an attempt that the account refused.
+/// Ends an attempt that the account refused.
 pub(super) fn conclude(answer: Answer, verdict: Verdict, call: &Call, now: Millis) -> Attempt {
     match verdict.then {
         Then::PassOn => Attempt::Answered(answer),
@@ -86,7 +86,7 @@ pub(super) fn failed(answer: &Answer, verdict: Verdict, call: &Call, now: Millis
         let wait = at.saturating_sub(now).div_ceil(1000).max(1);
         failure.retry_after = Some(wait);
         if verdict.code == Code::ProviderOverloaded {
-            // Not every protocol has a header for it.
+            // Some protocols have no header for it, so the message contains it, too.
             let wait = failures::duration(wait);
             failure.message = format!("The provider is overloaded. Please try again in {wait}.");
         }
@@ -98,8 +98,8 @@ pub(super) fn failed(answer: &Answer, verdict: Verdict, call: &Call, now: Millis
     }
 }
 
-/// The report to the pool. Calls that cost nothing (a list of models, a count of tokens) have limits and rights of
-/// their own, so their refusals say nothing about the account.
+/// The report to the pool. Free calls (list of models, token count) have their own limits and permissions, so
+/// their refusals are not reported.
 fn outcome(outcome: Outcome, call: &Call) -> Outcome {
     let free = !call.endpoint.takes_slot();
     match outcome {
@@ -141,7 +141,7 @@ pub(super) fn masked(live: &LiveAccount, outcome: Outcome) -> Outcome {
     }
 }
 
-/// Tells refused requests apart.
+/// Identifies a refused request.
 fn fingerprint(call: &Call) -> u64 {
     use sha2::{Digest as _, Sha256};
     let sum = Sha256::new()

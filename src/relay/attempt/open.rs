@@ -1,5 +1,6 @@
-//! A success is not believed before its first byte: a provider may cut the connection after the head, or begin the
-//! body with an error. Answers that are converted as a whole, and compressed ones, are read to their end here.
+//! Reads the beginning of a successful answer. A success counts only with its first byte, because a provider may
+//! cut the connection after the head or begin the body with an error. Compressed answers, and answers that are
+//! converted as a whole, are read to their end here.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::relay::mask::SecretMask;
 use crate::relay::media::Media;
 use crate::relay::{conversion, failures, unpack};
 
-/// More of an opening is not waited for, bytes.
+/// Maximum number of bytes to wait for while an opening is unclear.
 const LONGEST_OPENING: usize = 16 << 10;
 
 /// Opens the answer of one request.
@@ -35,23 +36,23 @@ pub(super) struct Opener<'a> {
     pub(super) plan: &'static Plan,
     pub(super) call: &'a Call,
     pub(super) live: &'a Arc<LiveAccount>,
-    /// The request's extensions, which its answer is converted with.
+    /// The request's extensions, needed to convert its answer.
     pub(super) kept: &'a Extensions,
-    /// Ticks at which the first byte must be here.
+    /// Deadline for the first byte, ticks.
     pub(super) deadline: u64,
 }
 
-/// The content of an answer that is forwarded.
+/// The content of a forwarded answer.
 struct Content {
     first: Bytes,
-    /// `None`: `first` is all of it.
+    /// `None` if `first` is the whole body.
     rest: Option<Body>,
-    /// Bytes that the meter reads in place of `first`.
+    /// Bytes for the meter, if they differ from `first`.
     measured: Option<Bytes>,
 }
 
 impl Opener<'_> {
-    /// `source` becomes the meter of the provider's bytes, where the client gets others.
+    /// Opens the answer. Sets `source` to a meter of the provider's bytes if the client receives other bytes.
     pub(super) async fn open(
         &self,
         answer: Response<Body>,
@@ -114,7 +115,7 @@ impl Opener<'_> {
         }))
     }
 
-    /// The first bytes of the body, as many as it takes to see whether they are an error; empty at its end.
+    /// Reads until it is clear whether the body begins with an error. Returns empty bytes at the end of the body.
     async fn opening(&self, body: &mut Body, was_packed: &mut bool) -> Result<(Bytes, Opening), BodyError> {
         let mut first = Bytes::new();
         loop {
@@ -137,7 +138,7 @@ impl Opener<'_> {
 
     fn foreign(&self, first: Bytes) -> FailedAttempt {
         let first = SecretMask::of(self.live).body(first);
-        let detail = "an answer that is not of its protocol";
+        let detail = "an answer of another protocol";
         FailedAttempt {
             failure: failures::of_provider(Code::ProviderFailed, None)
                 .with_detail(detail)
@@ -164,15 +165,13 @@ impl Opener<'_> {
             if source.is_none() {
                 *source = self.plan.meter(self.call, &head.headers);
             }
-            return self.converted_whole(head, first, body, source).await;
+            return Box::pin(self.converted_whole(head, first, body, source)).await;
         }
         let opened_by_host = head.extensions.get::<OpenedByHost>().is_some();
         let is_packed =
             first_was_packed || opened_by_host || head.extensions.get::<unpack::WasPacked>().is_some();
         if is_packed && !streams(&head.headers) {
-            return self
-                .unpacked_whole(head, first, body, opened_by_host, source)
-                .await;
+            return Box::pin(self.unpacked_whole(head, first, body, opened_by_host, source)).await;
         }
         Ok(Content {
             first,
@@ -181,8 +180,9 @@ impl Opener<'_> {
         })
     }
 
-    /// Reads a compressed answer: only its end shows whether it is whole. The client has seen none of it, so another
-    /// account may still do better. An answer that is too large to be held goes on as it comes.
+    /// Reads a compressed answer to its end, which alone shows whether it is complete. The client has received
+    /// nothing, so another account may still be tried. An answer that is too large to be held is forwarded as it
+    /// comes.
     async fn unpacked_whole(
         &self,
         head: &Parts,
@@ -207,7 +207,7 @@ impl Opener<'_> {
                 });
             }
         };
-        // What was generated is billed, whoever answers in its place.
+        // The provider bills the tokens even if another account serves the call.
         *source = self.plan.meter(self.call, &head.headers);
         if let Some(meter) = source {
             meter.feed(&held);
@@ -215,7 +215,7 @@ impl Opener<'_> {
         Err(failed)
     }
 
-    /// Reads an answer that is converted as a whole, and converts it.
+    /// Reads and converts an answer that is converted as a whole.
     async fn converted_whole(
         &self,
         head: &mut Parts,
@@ -237,7 +237,7 @@ impl Opener<'_> {
         };
         let converted = conversion::gathered(self.app, self.plan, self.call, self.kept, whole).await;
         let converted = converted.map_err(|why| {
-            // The reason may quote the answer, so it counts as the provider's words.
+            // The reason may quote the answer and with it a secret.
             let why = SecretMask::of(self.live).text(&why).into_owned();
             FailedAttempt {
                 failure: failures::of_provider(Code::ProviderFailed, None).with_words(why.as_bytes()),
@@ -253,7 +253,7 @@ impl Opener<'_> {
         head.headers
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         Ok(Content {
-            first: converted.told,
+            first: converted.body,
             rest: None,
             measured: converted.measured,
         })

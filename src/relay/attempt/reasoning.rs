@@ -1,5 +1,5 @@
-//! Encrypted reasoning that an account cannot read, because another account made it. The call is sent again without
-//! it: first without the items of other accounts, then without any.
+//! Removes encrypted reasoning that an account cannot read because another account made it. The call is sent
+//! again: first without the items of other accounts, then without any items.
 
 use bytes::Bytes;
 use crs_durable::pool;
@@ -12,28 +12,28 @@ use crate::dialect::origin;
 use crate::model::account::live::LiveAccount;
 use crate::plan::Plan;
 
-/// Items of one call that the pool is asked about.
+/// Maximum number of items per question to the pool.
 const MOST_ITEMS: usize = 256;
 
-/// How much of a call's encrypted reasoning was left out.
+/// The encrypted reasoning that was removed from a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum LeftOut {
     Nothing,
-    /// The items of other accounts, as far as their makers are known.
+    /// Items known to be made by other accounts.
     Others,
     All,
 }
 
-/// A call with less reasoning in it.
-pub(super) struct Less {
+/// A call with reasoning removed.
+pub(super) struct ReducedCall {
     pub(super) body: Bytes,
     pub(super) fields: Fields,
-    /// How many items were left out.
+    /// Number of removed items.
     pub(super) items: u32,
 }
 
-/// The call without what the account cannot read. `None`: the refusal is about something else, or nothing is left to
-/// leave out.
+/// Removes the reasoning that the account cannot read. `None` if the refusal has another cause, or if nothing is
+/// left to remove.
 pub(super) async fn less(
     app: &App,
     plan: &'static Plan,
@@ -41,7 +41,7 @@ pub(super) async fn less(
     live: &LiveAccount,
     (status, error): (StatusCode, Bytes),
     left_out: LeftOut,
-) -> Option<(Less, LeftOut)> {
+) -> Option<(ReducedCall, LeftOut)> {
     if left_out == LeftOut::All {
         return None;
     }
@@ -51,7 +51,7 @@ pub(super) async fn less(
     }
     if left_out == LeftOut::Nothing {
         let made = makers(app, plan, call, &live.account.id, &items).await;
-        let readable = origin::by_parts(&made);
+        let readable = origin::made_by_account(&made);
         let some = readable.contains(&true);
         if let Some(without) = plan.without_unreadable(call, &items, &readable).filter(|_| some) {
             return Some((scanned(without)?, LeftOut::Others));
@@ -61,12 +61,13 @@ pub(super) async fn less(
     Some((scanned(without)?, LeftOut::All))
 }
 
-fn scanned((body, items): (Bytes, u32)) -> Option<Less> {
+fn scanned((body, items): (Bytes, u32)) -> Option<ReducedCall> {
     let fields = scan(&body).ok()?;
-    Some(Less { body, fields, items })
+    Some(ReducedCall { body, fields, items })
 }
 
-/// Whether the account made each of these items (the oldest first); `None`: unknown. Only the newest are asked about.
+/// Whether the account made each of these items, oldest first; `None`: unknown. The pool is asked only about the
+/// newest.
 async fn makers(
     app: &App,
     plan: &'static Plan,

@@ -1,7 +1,7 @@
-//! Reports the end of a call to its gate, and to whoever keeps events.
+//! Reports the end of a call to its gate, and its event to the outbox: the process's, or on the edge the gate's.
 //!
-//! A gate that keeps events gets the report repeatedly for as long as a task may run after its response on the
-//! edge: until it answers, this is the only place that knows what the call used.
+//! A gate that keeps events gets the report again until it answers, for as long as a task may run after its
+//! response on the edge. Until then only this isolate knows the call's usage.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(10),
 ];
 
-/// Frees the call's slot and hands its event on. Natively nothing in here waits.
+/// Frees the call's slot and hands its event over. Natively this never waits.
 pub(super) fn settle(
     app: &App,
     call: &Call,
@@ -36,42 +36,42 @@ pub(super) fn settle(
             cost: event.cost.0,
             opus: is_opus(&event.model),
         });
-        let kept = app.ports.gates.keeps_events().zip(event.as_ref());
-        let mut told = kept.and_then(|(keeps, event)| {
+        let for_gate = event.as_ref().filter(|_| !app.ports.host.outlives_calls());
+        let mut event_to_send = for_gate.and_then(|event| {
             Some(Event {
                 text: serde_json::to_string(event).ok()?,
-                wait_ms: keeps.wait.as_millis() as u64,
+                wait_ms: app.config.ledger.flush.as_millis() as u64,
                 held,
                 again: false,
             })
         });
-        if told.is_none()
+        if event_to_send.is_none()
             && let Some(event) = event
         {
             app.outbox.push(key.clone(), event);
         }
-        // A slot frees itself, an event does not.
-        let most = if told.is_some() { PAUSES.len() } else { 0 };
+        // A slot's lease expires, an event would be lost.
+        let most = if event_to_send.is_some() { PAUSES.len() } else { 0 };
         let mut pauses = PAUSES.iter().take(most);
         loop {
             let settle = Command::Settle {
                 call: id,
-                event: told.clone(),
+                event: event_to_send.clone(),
                 usage,
             };
             let Err(away) = app.ports.gates.gate(&key, settle).await else {
                 return;
             };
-            tracing::warn!(error = %away, "the gate was not reached; the lease ends by itself");
+            tracing::warn!(error = %away, "the gate could not be reached; the lease will expire");
             let Some(pause) = pauses.next() else {
                 break;
             };
-            if let Some(event) = &mut told {
+            if let Some(event) = &mut event_to_send {
                 event.again = true;
             }
             app.ports.clock.sleep(*pause).await;
         }
-        if let Some(event) = told {
+        if let Some(event) = event_to_send {
             tracing::error!(
                 event = event.text,
                 "a ledger event reached no gate and is only in this log"
@@ -80,12 +80,12 @@ pub(super) fn settle(
     }
 }
 
-/// The call will not run: its client left before the gate answered. Natively nothing in here waits.
+/// Releases the hold of a call whose client left before the gate answered. Natively this never waits.
 pub(super) fn cancel(app: &App, key: &KeyHash, call: CallId) -> impl Future<Output = ()> + Send + use<> {
     let (app, key) = (app.clone(), key.clone());
     async move {
         if let Err(away) = app.ports.gates.gate(&key, Command::Cancel { call }).await {
-            tracing::warn!(error = %away, "the gate was not reached; the lease ends by itself");
+            tracing::warn!(error = %away, "the gate could not be reached; the lease will expire");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Usage that is read from the provider's bytes, before they are converted for the client.
+//! Usage read from the provider's bytes before they are converted for the client.
 //!
-//! A converted answer may name less than what is billed, and of some answers nothing can be made for the client.
-//! The provider bills them all the same.
+//! A converted answer may contain less usage than is billed, and a failed conversion contains none; the provider
+//! bills both.
 
 use super::Flight;
 use crate::dialect::call::Call;
-use crate::dialect::meter::{Measured, Meter};
+use crate::dialect::meter::{Measurement, Meter};
 use crate::model::charge::Charge;
 use crate::model::money::MicroUsd;
 use crate::model::price::Bill;
@@ -14,11 +14,11 @@ use crate::model::usage::{Quality, Tokens};
 /// Usage of all attempts of a call whose answers are converted.
 #[derive(Default)]
 pub(super) struct Source {
-    /// Reads the answer under way.
+    /// Reads the current answer.
     meter: Option<Meter>,
-    /// Answers of which the client got nothing.
+    /// Answers that could not be converted.
     failed: Vec<Failed>,
-    /// The amount that their accounts have been charged for them.
+    /// The cost already charged to their accounts.
     reported: MicroUsd,
 }
 
@@ -30,51 +30,52 @@ struct Failed {
 }
 
 impl Source {
-    /// The usage of the last answer. `told`: as measured in the client's form of it. `complete`: it came to its end.
-    pub(super) fn measured(&mut self, told: Option<Measured>, complete: bool) -> Option<Measured> {
+    /// Returns the usage of the last answer. `converted`: measured in the client's form; `complete`: the answer ended
+    /// properly.
+    pub(super) fn measured(&mut self, converted: Option<Measurement>, complete: bool) -> Option<Measurement> {
         let Some(meter) = self.meter.take() else {
-            return told;
+            return converted;
         };
         let source = meter.finish(complete);
-        let Some(told) = told else {
-            // The client left before anything was made of it.
+        let Some(converted) = converted else {
+            // The client left before anything was converted.
             return used_anything(&source).then_some(source);
         };
-        // Figures of a part of the answer may stand beside the reason to stop, and those of the whole may come
-        // later. A converted stream ends when it has both.
-        let is_cut = told.quality == Quality::Partial && told.error.is_none();
-        Some(Measured {
-            model: source.model.or(told.model),
+        // Partial figures may come with the stop reason and the final ones later. A converted stream ends when it
+        // has both.
+        let is_cut = converted.quality == Quality::Partial && converted.error.is_none();
+        Some(Measurement {
+            model: source.model.or(converted.model),
             tokens: source.tokens,
             terms: source.terms,
             quality: if is_cut { Quality::Partial } else { source.quality },
-            error: told.error.or(source.error),
-            reasoning: source.reasoning.or(told.reasoning),
-            ..told
+            error: converted.error.or(source.error),
+            reasoning: source.reasoning.or(converted.reasoning),
+            ..converted
         })
     }
 }
 
-/// Whether there is anything to bill.
-fn used_anything(measured: &Measured) -> bool {
+/// Whether there is any usage to bill.
+fn used_anything(measured: &Measurement) -> bool {
     measured.tokens != Tokens::default() || measured.terms.extras.used().next().is_some()
 }
 
 impl Flight {
-    /// The call, and the place of what reads its answer's source.
+    /// The call, and the slot for the meter of its answer's source.
     pub(in crate::relay) fn call_and_source(&mut self) -> (&Call, &mut Option<Meter>) {
         (&self.call, &mut self.source.meter)
     }
 
-    /// The next bytes of the provider, which will be converted.
-    pub(in crate::relay) fn measures_source(&mut self, bytes: &[u8]) {
+    /// Feeds the meter with the provider's bytes before their conversion.
+    pub(in crate::relay) fn feed_source_meter(&mut self, bytes: &[u8]) {
         if let Some(meter) = &mut self.source.meter {
             meter.feed(bytes);
         }
     }
 
-    /// Nothing could be made of an attempt's answer. Another attempt may follow. It is billed at the price of its
-    /// own model.
+    /// Records that an attempt's answer could not be converted. Another attempt may follow. It is billed at the
+    /// price of its own model.
     pub(in crate::relay) fn source_failed(&mut self) {
         let Some(meter) = self.source.meter.take() else {
             return;
@@ -82,7 +83,7 @@ impl Flight {
         let ended = meter.ended();
         let measured = meter.finish(ended);
         if used_anything(&measured) {
-            // Figures of an answer that broke off may be those of a part.
+            // Figures of an answer that broke off may be incomplete.
             let quality = if ended { measured.quality } else { Quality::Partial };
             let model = measured.model.unwrap_or_else(|| self.asked().to_owned());
             let platform = self.plan.platform();
@@ -97,7 +98,7 @@ impl Flight {
         }
     }
 
-    /// The amount that the account of the failed attempt is charged, micro-USD.
+    /// The cost charged to the failed attempt's account, micro-USD.
     pub(super) fn report_failed(&mut self) -> u64 {
         let Some(last) = self.source.failed.last_mut() else {
             return 0;
@@ -109,13 +110,12 @@ impl Flight {
         last.bill.cost.0
     }
 
-    /// The part of a call's cost that other accounts have been charged already, micro-USD.
+    /// The part of a call's cost that is already charged to other accounts, micro-USD.
     pub(super) fn reported(&self) -> u64 {
         self.source.reported.0
     }
 
-    /// Adds the attempts whose answers the client did not get to what the last one used and cost. Returns the model
-    /// of the last of them.
+    /// Adds the usage and cost of failed attempts. Returns the model of the last of them.
     pub(super) fn add_failed(&mut self, tokens: &mut Tokens, bill: &mut Bill) -> Option<String> {
         let mut last = None;
         for failed in std::mem::take(&mut self.source.failed) {
@@ -142,7 +142,7 @@ fn add(charges: &mut Vec<Charge>, more: Charge) {
     }
 }
 
-/// Of a sum whose parts have these qualities.
+/// The quality of a sum of two parts.
 fn worse(one: Quality, other: Quality) -> Quality {
     match (one, other) {
         (Quality::Partial, _) | (_, Quality::Partial) => Quality::Partial,

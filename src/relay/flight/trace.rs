@@ -1,7 +1,7 @@
-//! How a call is being served: for its log, and for a client that may ask.
+//! Records how a call is served: for its log entry, and for clients that may ask.
 //!
-//! While the call runs, only what the machines said and the ticks of the clock are kept; texts are made at
-//! its settlement, and for the headers of a client that asked.
+//! During the call only raw data is kept (answers of gates and pools, clock ticks). It is formatted at the
+//! settlement, and for the headers of a client that asked.
 
 use crs_durable::pool::{AccountId, Candidate, Skip, Trace};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -15,22 +15,22 @@ use crate::model::usage::Tokens;
 use crate::relay::headers::X_QUEUE_WAIT;
 use crate::relay::span;
 
-/// Accounts that are named as candidates.
+/// Maximum number of candidates listed.
 const RANKED: usize = 8;
 
-/// Accounts whose figures are kept.
+/// Maximum number of candidates listed with their figures.
 const FIGURES: usize = 3;
 
-/// Accounts that are named as passed over.
+/// Maximum number of skipped accounts listed.
 const SKIPPED: usize = 16;
 
-/// Longest reason, characters.
+/// Maximum length of a reason, characters.
 const WHY: usize = 80;
 
-/// A client asks with `1`; its key must allow it.
+/// Request header: `1` asks for the trace. The key must permit it.
 const ASKED: HeaderName = HeaderName::from_static("x-relay-trace");
 
-/// The machines' answers so far.
+/// The recorded answers of gates and pools.
 #[derive(Default)]
 pub(super) struct ServingTrace {
     tried: Vec<AttemptTrace>,
@@ -40,10 +40,10 @@ pub(super) struct ServingTrace {
 struct AttemptTrace {
     account: AccountId,
     reason: PickReason,
-    /// Items of encrypted reasoning that were left out, since this account cannot read them.
+    /// Number of encrypted reasoning items removed because this account cannot read them.
     left_out: u32,
     candidates: usize,
-    /// Reduced to the part that is reported.
+    /// The pool's trace, reduced to the reported part.
     trace: Option<Box<Trace>>,
     /// Ticks.
     began: u64,
@@ -59,7 +59,7 @@ impl ServingTrace {
 }
 
 impl Flight {
-    /// The pool gave an account: its slot is held.
+    /// Records the picked account, whose slot is now held.
     pub(in crate::relay) fn hold(
         &mut self,
         picked: PickedAccount,
@@ -110,14 +110,14 @@ impl Flight {
     }
 
     pub(super) fn attempt_answered(&mut self, status: u16, now: u64) {
-        // A failed one is recorded already: the answer is an earlier account's.
+        // A failed attempt is recorded already: the answer came from an earlier account.
         if let Some(tried) = self.serving.last().filter(|tried| tried.error.is_none()) {
             tried.ended = Some(now);
             tried.status = Some(status);
         }
     }
 
-    /// The log's trace, and a note of the conversation's turn.
+    /// The trace for the log, including the conversation's turn.
     pub(super) fn trace(&self, tokens: &Tokens) -> CallTrace {
         let session = self.call.session.as_ref();
         let share = share(tokens);
@@ -125,6 +125,7 @@ impl Flight {
         let last = self.serving.tried.last();
         let trace = CallTrace {
             session: session.map(|session| session.signal),
+            route: self.traced_route(),
             sticky: last.is_some_and(|last| last.reason.sticky),
             bound: last.is_some_and(|last| last.reason.bound),
             followed: last
@@ -147,7 +148,7 @@ impl Flight {
     fn attempt(&self, tried: &AttemptTrace) -> TracedAttempt {
         let now = self.app.ports.clock.ticks();
         let ended = tried.ended.unwrap_or(now);
-        let told = tried.trace.as_deref();
+        let trace = tried.trace.as_deref();
         TracedAttempt {
             account_name: self.name(&tried.account),
             account_id: tried.account.clone(),
@@ -157,28 +158,28 @@ impl Flight {
             started_ms: self.ms(tried.began),
             duration_ms: ended.saturating_sub(tried.began) / 1000,
             candidates: tried.candidates as u32,
-            ranked: told.map_or_else(Vec::new, |told| {
-                let ids = told.candidates.iter().map(|candidate| &candidate.account);
+            ranked: trace.map_or_else(Vec::new, |trace| {
+                let ids = trace.candidates.iter().map(|candidate| &candidate.account);
                 ids.map(|id| self.name(id)).collect()
             }),
-            figures: told.map_or_else(Vec::new, |told| {
-                told.candidates.iter().take(FIGURES).map(figures).collect()
+            figures: trace.map_or_else(Vec::new, |trace| {
+                trace.candidates.iter().take(FIGURES).map(figures).collect()
             }),
-            skipped: told.map_or_else(Vec::new, |told| self.skips(&told.skipped)),
-            not_listed: told.map_or(0, |told| told.omitted as u32),
+            skipped: trace.map_or_else(Vec::new, |trace| self.skips(&trace.skipped)),
+            not_listed: trace.map_or(0, |trace| trace.omitted as u32),
         }
     }
 
     fn skips(&self, skipped: &[(AccountId, Skip)]) -> Vec<TracedSkip> {
-        let told = skipped.iter().map(|(id, skip)| TracedSkip {
+        let trace = skipped.iter().map(|(id, skip)| TracedSkip {
             account: self.name(id),
             why: why(skip).chars().take(WHY).collect(),
             code: Some(code(skip)),
         });
-        told.collect()
+        trace.collect()
     }
 
-    /// The account's name, or its id if the name is not known here.
+    /// The account's name, or its id if the name is unknown.
     fn name(&self, id: &str) -> String {
         match self.account.as_ref().map(|live| &live.account) {
             Some(account) if account.id == id => account.name.clone(),
@@ -186,13 +187,15 @@ impl Flight {
         }
     }
 
-    /// Tells the client how long it waited, and more if its key allows it and it asked.
+    /// Sets the header with the queue wait, and the trace headers if the client asked and its key permits it.
     pub(in crate::relay) fn explain(&self, headers: &mut HeaderMap) {
         if self.waited > 0 {
             headers.insert(X_QUEUE_WAIT, HeaderValue::from(self.waited));
         }
         let may = self.policy().is_some_and(|policy| policy.may_trace);
-        if !may || self.call.headers.get(ASKED).is_none_or(|asked| asked != "1") {
+        let asked = may && self.call.headers.get(ASKED).is_some_and(|asked| asked == "1");
+        self.name_steps(asked, headers);
+        if !asked {
             return;
         }
         let Some(last) = self.serving.tried.last() else {

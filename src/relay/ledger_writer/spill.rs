@@ -1,45 +1,47 @@
-//! Records that the store did not take before the process ended, as one text of bounded size.
+//! Saves records that the store did not accept before the process ended, as one text of limited size.
 //!
-//! The text is kept in room that was reserved while there was some ([`Room`]): a disk that is full still lets it be
-//! overwritten. The next start writes the records to the ledger ([`restore`]). Records that the ledger has already
-//! are left out there, so it does no harm that the last batch may have been written after all.
+//! The text is written into space that was reserved earlier ([`Room`]), so it can be overwritten even if the disk
+//! is full. The next start writes the records to the ledger ([`restore`]). Records already in the ledger are
+//! skipped, so it is harmless if the last batch was written after all.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
 
+use bytes::Bytes;
+use crs_durable::gate::Gate;
+use crs_durable::rows::{Row, RowMachine as _};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::BATCH;
 use crate::app::App;
 use crate::model::money::MicroUsd;
 use crate::model::usage::LedgerEvent;
 use crate::port::gates::KeyHash;
-use crate::port::store::{Command, StoreError};
-use crate::state::outbox::SettledEvent;
-use crate::store::keys::GATE_PREFIX;
+use crate::port::store::{Command, Guard, StoreError};
+use crate::state::outbox::{BATCH, SettledEvent};
+use crate::store::keys;
 
-/// No text is longer once it is unpacked, bytes.
+/// Limit for the unpacked text, bytes.
 const LONGEST: u64 = 512 << 20;
 
-/// Where the text is kept.
+/// The reserved space.
 pub trait Room {
-    /// How long a text may be, bytes.
+    /// The maximum length of the text, bytes.
     fn size(&self) -> usize;
 
-    /// Keeps this text in place of the one before, on disk when it returns.
+    /// Replaces the text. It is on disk when this returns.
     fn put(&mut self, text: &[u8]) -> std::io::Result<()>;
 
-    /// The text; `None`: there is none, or it is damaged.
+    /// The text; `None` if there is none or it is damaged.
     fn text(&self) -> std::io::Result<Option<Vec<u8>>>;
 
-    /// Forgets the text.
+    /// Deletes the text.
     fn clear(&mut self) -> std::io::Result<()>;
 }
 
-/// Counts of records that were saved and that were not.
+/// Counts of saved and unsaved records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub records: usize,
@@ -58,12 +60,37 @@ impl Tally {
 #[derive(Default, Serialize, Deserialize)]
 struct Spilled {
     events: Vec<LedgerEvent>,
-    /// The state of the gates that count these events: keys of the store and their values.
+    /// State of the gates that count these events: store keys, and the rows there.
+    #[serde(default)]
+    machines: BTreeMap<String, BTreeMap<String, String>>,
+    /// The same as an earlier version wrote it: `gate:` and the hash of the key, and the gate as one text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     gates: BTreeMap<String, String>,
 }
 
-/// Keeps as many of these records as there is room for, the oldest first, beside those that are kept already.
-/// Returns those that did not fit.
+impl Spilled {
+    /// The gates, by their keys. They continue from here: the store's rows are older.
+    fn gates(&self) -> impl Iterator<Item = (KeyHash, Gate)> {
+        let earlier = self.gates.iter().filter_map(|(key, text)| {
+            let key = KeyHash::from_hex(key.strip_prefix("gate:")?)?;
+            match serde_json::from_str(text) {
+                Ok(gate) => Some((key, gate)),
+                Err(error) => {
+                    tracing::warn!(%error, "the state of a gate that an earlier run kept cannot be read and is dropped");
+                    None
+                }
+            }
+        });
+        let machines = self.machines.iter().filter_map(|(key, rows)| {
+            let key = keys::gate_of_machine(key).and_then(KeyHash::from_hex)?;
+            let row = |(name, text): (&String, &String)| Some((name.parse().ok()?, text.clone()));
+            Some((key, Gate::from_rows(rows.iter().filter_map(row))))
+        });
+        earlier.chain(machines)
+    }
+}
+
+/// Saves as many of these records as fit, oldest first, in addition to those saved before. Returns the counts.
 pub fn put(room: &mut dyn Room, settled: Vec<SettledEvent>, gates: Vec<Command>) -> std::io::Result<Tally> {
     let before = room.text()?;
     let mut spilled = match &before {
@@ -79,11 +106,11 @@ pub fn put(room: &mut dyn Room, settled: Vec<SettledEvent>, gates: Vec<Command>)
     spilled
         .events
         .extend(new.filter(|event| !known.contains(&event.request_id)));
-    spilled.gates.extend(gates.into_iter().filter_map(row));
+    spilled.machines.extend(gates.into_iter().filter_map(rows));
     let mut unkept = Vec::new();
     let mut text = packed(&spilled)?;
     if text.len() > room.size() {
-        // How a call was served is worth less than that it was.
+        // Drop the traces first: the events matter more.
         spilled.events.iter_mut().for_each(|event| event.trace = None);
         text = packed(&spilled)?;
     }
@@ -92,18 +119,19 @@ pub fn put(room: &mut dyn Room, settled: Vec<SettledEvent>, gates: Vec<Command>)
         unkept.extend(spilled.events.split_off(fit.min(spilled.events.len() - 1)));
         text = packed(&spilled)?;
     }
-    // Nothing is written over what is right already: the process may be killed at any moment.
+    // An unchanged text is not rewritten, because the process may be killed at any moment.
     if before.as_ref() != Some(&text) {
         room.put(&text)?;
     }
     Ok(Tally::of(&unkept))
 }
 
-fn row(command: Command) -> Option<(String, String)> {
-    match command {
-        Command::Set { key, value, .. } => Some((key, String::from_utf8(value.to_vec()).ok()?)),
-        _ => None,
-    }
+fn rows(command: Command) -> Option<(String, BTreeMap<String, String>)> {
+    let Command::HSet { key, entries } = command else {
+        return None;
+    };
+    let row = |(name, text): (String, Bytes)| Some((name, String::from_utf8(text.to_vec()).ok()?));
+    Some((key, entries.into_iter().filter_map(row).collect()))
 }
 
 fn packed(spilled: &Spilled) -> std::io::Result<Vec<u8>> {
@@ -117,57 +145,69 @@ fn unpacked(text: &[u8]) -> serde_json::Result<Spilled> {
     serde_json::from_reader(std::io::BufReader::new(unpacked))
 }
 
-/// The states of gates that an earlier run has kept, as text. They count events that may not be in the ledger yet,
-/// so gates must go on from them and not from the store's rows.
-pub fn gates(room: &dyn Room) -> Result<Vec<(KeyHash, String)>, RestoreError> {
+/// The gate states saved by an earlier run. They count events that may be missing in the ledger, so gates must continue
+/// from them and not from the store's rows.
+pub fn gates(room: &dyn Room) -> Result<Vec<(KeyHash, Gate)>, RestoreError> {
     let Some(text) = room.text()? else {
         return Ok(Vec::new());
     };
     let spilled = unpacked(&text).map_err(|error| RestoreError::Damaged(error.to_string()))?;
-    let rows = spilled.gates.into_iter();
-    Ok(rows
-        .filter_map(|(row, value)| Some((gate_of(&row)?, value)))
-        .collect())
+    Ok(spilled.gates().collect())
 }
 
-/// The key of a gate's row.
-fn gate_of(row: &str) -> Option<KeyHash> {
-    KeyHash::from_hex(row.strip_prefix(GATE_PREFIX)?)
+/// Writes a gate for processes that share it, unless they already do: then only its events are still to be counted.
+async fn write_for_sharing(app: &App, key: &KeyHash, gate: Gate) -> Result<(), StoreError> {
+    let gate = gate.resumed();
+    let machine = keys::machine(&format!("gate:{}", key.hex()));
+    let lasting = gate.rows().into_iter().filter(|row| !row.is_of_call());
+    let entry = |row: Row| Some((row.to_string(), Bytes::from(gate.row(row)?)));
+    let unless_shared = Guard::Field {
+        key: machine.clone(),
+        field: keys::MACHINE_VERSION.to_owned(),
+        is: None,
+    };
+    let write = Command::HSet {
+        key: machine,
+        entries: lasting.filter_map(entry).collect(),
+    };
+    app.ports
+        .store
+        .atomically(vec![unless_shared], vec![write])
+        .await?;
+    Ok(())
 }
 
-/// Writes what an earlier run has kept to the ledger, and forgets it then. With it go the states of the gates that
-/// count it: as they are now where this run has them in memory. On an error everything is still there.
+/// Writes the records of an earlier run to the ledger, then deletes them. Also writes the gate states that count
+/// them: the current ones for gates in memory. After an error everything is still there.
 pub async fn restore(app: &App, room: &mut dyn Room) -> Result<Tally, RestoreError> {
     let Some(text) = room.text()? else {
         return Ok(Tally::default());
     };
     let spilled = unpacked(&text).map_err(|error| RestoreError::Damaged(error.to_string()))?;
-    let rows = spilled.gates.into_iter();
-    let mut gates: Vec<Command> = rows
-        .map(|(row, value)| {
-            let now = gate_of(&row).and_then(|key| app.ports.gates.kept(&key));
-            now.unwrap_or_else(|| Command::Set {
-                key: row,
-                value: value.into(),
-                expire_at: None,
-            })
-        })
-        .collect();
+    let mut gates = Vec::new();
+    for (key, gate) in spilled.gates() {
+        if app.ports.gates.in_process() {
+            gates.extend(app.ports.gates.kept(&key));
+        } else {
+            write_for_sharing(app, &key, gate).await?;
+        }
+    }
     for batch in spilled.events.chunks(BATCH) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
             continue;
         };
-        // Not the id of a batch that may have been written with fewer events.
+        // A new id: a batch of the old id may have been written with fewer events.
         let id = format!("spill:{}:{}:{}", first.request_id, last.request_id, batch.len());
         let and = std::mem::take(&mut gates);
         let now = app.ports.clock.now();
-        app.ledger.append_unwritten(&id, batch, and, now).await?;
+        let batch: Vec<&LedgerEvent> = batch.iter().collect();
+        app.ledger.append_unwritten(&id, &batch, and, now).await?;
     }
     room.clear()?;
     Ok(Tally::of(&spilled.events))
 }
 
-/// Why kept records are not in the ledger yet.
+/// Why saved records are not in the ledger yet.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     #[error(transparent)]

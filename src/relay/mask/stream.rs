@@ -1,8 +1,8 @@
-//! A body as it passes, without the account's secrets, wherever in it its provider repeats them.
+//! Masks the account's secrets in a body as it passes.
 //!
-//! Compatible hosts write errors in more forms than can be listed, so the whole body is searched. Most chunks
-//! hold not even the first bytes of a secret and pass as they are, uncopied. A chunk that ends within a secret
-//! keeps that end back until the next chunk is here.
+//! Compatible hosts write errors in too many forms to list, so the whole body is searched. Most chunks do not
+//! contain even the first bytes of a secret and pass uncopied. If a chunk ends inside a possible secret, that end
+//! is held until the next chunk arrives.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::model::account::live::LiveAccount;
 
 pub(in crate::relay) struct StreamMask {
     account: Arc<LiveAccount>,
-    /// Made when it is needed first.
+    /// Created on first use.
     mask: Option<SecretMask>,
-    /// Whether the body is a stream of events. Of another body the length must stay what it was.
+    /// Whether the body is an event stream. Other bodies must keep their length.
     events: bool,
-    /// The end of what came, where it may be the beginning of a secret.
+    /// The end of the data so far, if it may begin a secret.
     held: BytesMut,
 }
 
@@ -32,7 +32,7 @@ impl StreamMask {
         }
     }
 
-    /// The bytes that may be forwarded now; the same ones, most of the time.
+    /// Returns the bytes that may be forwarded now; usually the unchanged chunk.
     pub(in crate::relay) fn pass(&mut self, data: Bytes) -> Bytes {
         if self.held.is_empty() && !self.may_hold_a_secret(&data) {
             return data;
@@ -54,7 +54,7 @@ impl StreamMask {
         data
     }
 
-    /// The bytes that were held when the body ended.
+    /// Returns the held bytes at the end of the body.
     pub(in crate::relay) fn rest(&mut self) -> Bytes {
         let rest = self.held.split().freeze();
         if rest.is_empty() {
@@ -64,7 +64,7 @@ impl StreamMask {
         }
     }
 
-    /// A quick look, without false negatives for secrets that are written as they are.
+    /// Fast check without false negatives for unencoded secrets.
     fn may_hold_a_secret(&self, data: &[u8]) -> bool {
         let speaks_of_errors = || memmem::find(data, b"error").is_some();
         secrets(&self.account).any(|secret| {
@@ -79,12 +79,12 @@ impl StreamMask {
     }
 }
 
-/// Whether the data ends with a beginning of the secret. No secret has a line break in it.
+/// Whether the data ends with a prefix of the secret. Secrets contain no line break.
 fn ends_within(data: &[u8], secret: &[u8]) -> bool {
     data.last().is_some_and(|last| *last != b'\n') && begun(data, secret) > 0
 }
 
-/// How many bytes at the data's end are a beginning of the form, but not all of it.
+/// Length of the longest proper prefix of the form at the data's end.
 pub(super) fn begun(data: &[u8], form: &[u8]) -> usize {
     let most = data.len().min(form.len().saturating_sub(1));
     let is_begun = |length: &usize| form.get(..*length).is_some_and(|begin| data.ends_with(begin));

@@ -1,8 +1,8 @@
-//! A converted stream begins before its provider does: clients and the proxies between give up on silence.
+//! Starts a converted stream before its provider does, because clients and proxies give up on silent connections.
 //!
-//! The response's head goes out when the first piece is there, a moment after a provider's head, or after one
-//! interval of silence. From then on the accounts are tried inside of the body, and another one may still take
-//! over, since the client has seen nothing but comments. A failure there becomes an error event.
+//! The response's head is sent with the first piece, shortly after the provider's head, or after one heartbeat
+//! interval. From then on the accounts are tried inside of the body. Another account can still take over, since
+//! the client has received only comments. A failure there becomes an error event.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,23 +22,22 @@ use super::pace::{Limits, Pace};
 use super::{RelayedBody, respond};
 use crate::app::App;
 use crate::error::Failure;
-use crate::plan::Plan;
 use crate::port::upstream::{Body, BodyError};
 use crate::relay::answer::Answer;
 use crate::relay::answered;
 use crate::relay::flight::Flight;
 
-/// From a provider's head to ours: what a provider refuses in its first event is refused with a status then.
+/// Time from the provider's head to ours. A refusal in the provider's first event can still become a status
+/// during it.
 const AFTER_HEAD: Duration = Duration::from_secs(1);
 
-type Work = BoxFuture<'static, (Flight, Result<Answer, Failure>)>;
+type Work = BoxFuture<'static, (Box<Flight>, Result<Answer, Failure>)>;
 
-/// Serves an admitted call whose stream is converted. `alive`: what its client takes for a sign of life before
-/// the first piece.
+/// Serves an admitted call whose stream is converted. `alive`: the heartbeat of the client's protocol before the
+/// first piece.
 pub(in crate::relay) async fn serve(
     app: &App,
-    plan: &'static Plan,
-    mut flight: Flight,
+    mut flight: Box<Flight>,
     alive: &'static [u8],
 ) -> Result<Response<Body>, Failure> {
     let interval = app.config.relay.heartbeat;
@@ -48,10 +47,10 @@ pub(in crate::relay) async fn serve(
     let mut work: Work = {
         let app = app.clone();
         let answered = async move {
-            let answer = answered(&app, plan, &mut flight).await;
+            let answer = answered(&app, &mut flight).await;
             (flight, answer)
         };
-        // The response's body polls it, outside of the handler.
+        // The response's body polls it, outside of the handler's span.
         Box::pin(answered.in_current_span())
     };
     match head_due(app, interval, &seen, &mut work).await {
@@ -81,13 +80,13 @@ pub(in crate::relay) async fn serve(
     }
 }
 
-/// Waits for the first piece; `None`: the head is to go out without it.
+/// Waits for the first piece; `None` if the head must be sent without it.
 async fn head_due(
     app: &App,
     interval: Duration,
     seen: &AtomicBool,
     work: &mut Work,
-) -> Option<(Flight, Result<Answer, Failure>)> {
+) -> Option<(Box<Flight>, Result<Answer, Failure>)> {
     let clock = &*app.ports.clock;
     let mut pace = Pace::new(clock.ticks());
     let mut limits = Limits {
@@ -119,7 +118,7 @@ struct Early {
 enum State {
     Waiting {
         work: Work,
-        /// The first sign of life went out with the head.
+        /// The first heartbeat was sent with the head.
         greeted: bool,
     },
     Relaying(Box<RelayedBody>),
@@ -188,7 +187,7 @@ impl http_body::Body for Early {
 
 impl Early {
     fn sign_of_life(&mut self) -> Polled {
-        self.pace.told = self.app.ports.clock.ticks();
+        self.pace.last_sent = self.app.ports.clock.ticks();
         said(Bytes::from_static(self.alive))
     }
 }
@@ -197,8 +196,8 @@ fn said(event: Bytes) -> Polled {
     Poll::Ready(Some(Ok(Frame::data(event))))
 }
 
-/// The provider's own refusal of the call, as an event. The record keeps its status.
-fn passed_on(mut answer: Answer, mut flight: Flight) -> Bytes {
+/// The provider's own refusal as an event. The record keeps its status.
+fn passed_on(mut answer: Answer, mut flight: Box<Flight>) -> Bytes {
     flight.answered(answer.status.as_u16(), None, false);
     refusal::tell(&mut answer, &mut flight);
     flight.completed();

@@ -1,4 +1,4 @@
-//! Decides when a stream whose provider is silent gets a sign of life, its end, or an error.
+//! Decides when a stream with a silent provider gets a heartbeat, its end, or an error.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,26 +10,26 @@ use crate::port::clock::Clock;
 /// The action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// The client has heard nothing for as long as it may.
+    /// The client has received nothing for the heartbeat interval.
     Heartbeat,
-    /// The answer was over by its own word, and nothing came after it.
+    /// The answer was complete and nothing followed.
     End,
-    /// The provider was silent for longer than it may.
+    /// The provider was silent for too long.
     Idle,
 }
 
-/// The moments that count, and one timer for all of them. The timer is set once per silence and not per frame:
-/// when it fires it finds out whether anything came meanwhile.
+/// Times of the last frames, and one timer. The timer is set once per silence and not per frame: when it fires,
+/// it checks whether anything arrived meanwhile.
 pub(super) struct Pace {
-    /// `Clock::ticks` of the provider's last frame.
+    /// Ticks of the provider's last frame.
     pub(super) heard: u64,
-    /// `Clock::ticks` of the client's last frame.
-    pub(super) told: u64,
-    /// And when it fires.
+    /// Ticks of the client's last frame.
+    pub(super) last_sent: u64,
+    /// The timer and the ticks at which it fires.
     alarm: Option<(u64, BoxFuture<'static, ()>)>,
 }
 
-/// How long each may take; `None`: for ever.
+/// Limits for each kind of silence; `None`: unlimited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) idle: Option<Duration>,
@@ -41,22 +41,22 @@ impl Pace {
     pub(super) fn new(now: u64) -> Self {
         Self {
             heard: now,
-            told: now,
+            last_sent: now,
             alarm: None,
         }
     }
 
-    /// Ready when something is due.
+    /// Ready when an action is due.
     pub(super) fn poll(&mut self, clock: &dyn Clock, limits: Limits, context: &mut Context<'_>) -> Poll<Due> {
         let after = |from: u64, limit: Option<Duration>, due| {
             limit.map(|limit| (from.saturating_add(limit.as_micros() as u64), due))
         };
         loop {
-            // At one moment, what ends the stream comes before what keeps it alive.
+            // If two are due, ending the stream comes before keeping it alive.
             let next = [
                 after(self.heard, limits.end, Due::End),
                 after(self.heard, limits.idle, Due::Idle),
-                after(self.told, limits.heartbeat, Due::Heartbeat),
+                after(self.last_sent, limits.heartbeat, Due::Heartbeat),
             ];
             let Some((at, due)) = next.into_iter().flatten().min_by_key(|(at, _)| *at) else {
                 return Poll::Pending;
@@ -103,18 +103,18 @@ mod tests {
         assert_eq!(poll(&mut pace, &clock, limits), None);
         clock.advance(SECOND * 10);
         assert_eq!(poll(&mut pace, &clock, limits), Some(Due::Heartbeat));
-        pace.told = clock.ticks();
+        pace.last_sent = clock.ticks();
         clock.advance(SECOND * 9);
         assert_eq!(poll(&mut pace, &clock, limits), None);
         // Our own signs of life are none of the provider's.
-        pace.told = clock.ticks();
+        pace.last_sent = clock.ticks();
         clock.advance(SECOND * 10);
-        pace.told = clock.ticks();
+        pace.last_sent = clock.ticks();
         clock.advance(SECOND);
         assert_eq!(poll(&mut pace, &clock, limits), Some(Due::Idle));
         // A frame moves both, and a sooner moment replaces the timer.
         pace.heard = clock.ticks();
-        pace.told = clock.ticks();
+        pace.last_sent = clock.ticks();
         assert_eq!(poll(&mut pace, &clock, limits), None);
         let ended = Limits {
             end: Some(SECOND / 2),

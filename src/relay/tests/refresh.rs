@@ -28,7 +28,7 @@ fn tokens(rig: &Rig) -> (String, String) {
             access_token.reveal().to_owned(),
             refresh_token.as_ref().unwrap().reveal().to_owned(),
         ),
-        Credentials::ApiKey { .. } => panic!("no login"),
+        _ => panic!("no login"),
     }
 }
 
@@ -136,6 +136,25 @@ fn those_who_wait_are_served_though_the_elected_client_has_left() {
 }
 
 #[test]
+fn a_read_that_fails_after_the_renewal_fails_no_call() {
+    for reads in [1, 2, 4] {
+        let rig = ended();
+        let calls: Vec<_> = (0..20).map(|_| rig.call(false)).collect();
+        rig.run();
+        // The next atomic batch stores the new token.
+        rig.store.fail_reads_after.store(reads, Ordering::SeqCst);
+        rig.finish(&calls.iter().collect::<Vec<_>>());
+        assert_eq!(rig.store.fail_reads_after.load(Ordering::SeqCst), 0);
+        assert!(
+            calls.iter().all(|call| call.received().status == Some(200)),
+            "{reads} failed reads"
+        );
+        assert_eq!(rig.provider.renewals(), 1);
+        assert_eq!(rig.settled().len(), 20);
+    }
+}
+
+#[test]
 fn new_tokens_outlive_a_store_that_is_away() {
     for away_ms in [5, 100, 5_000, 60_000] {
         let rig = ended();
@@ -210,4 +229,92 @@ fn a_crowd_whose_token_is_refused_has_one_refresher() {
     assert!(calls.iter().all(|call| call.received().status == Some(200)));
     assert_eq!(rig.provider.renewals(), 1);
     assert_eq!(rig.settled().len(), 50);
+}
+
+#[test]
+fn a_crowd_on_a_service_account_signs_once() {
+    for crowd in [1, 20] {
+        let rig = Rig::new();
+        rig.service_account("s", 1);
+        let token = r#"{"access_token":"s-1","expires_in":3599,"token_type":"Bearer"}"#;
+        rig.provider.script(TOKENS, [Reply::whole(200, token)]);
+        rig.provider.script("s-1", [Reply::message()]);
+        let calls: Vec<_> = (0..crowd).map(|_| rig.call(false)).collect();
+        rig.finish(&calls.iter().collect::<Vec<_>>());
+        assert!(calls.iter().all(|call| call.received().status == Some(200)));
+        assert_eq!(rig.provider.renewals(), 1, "{crowd}");
+        let asked = rig.provider.asked().swap_remove(0);
+        let form = String::from_utf8(asked.body.to_vec()).unwrap();
+        // "0key|eyJ...", as the scripted signer signs.
+        assert!(
+            form.contains("&assertion=eyJ") && form.contains(".MGtleXxleUp"),
+            "{form}"
+        );
+        // The token ends within a minute: the next call gets a new one, and delays nobody.
+        rig.pass(MS(HOUR - 30_000));
+        assert_eq!(rig.served(false).status, Some(200));
+        rig.pass(MS(1_000));
+        assert_eq!(rig.provider.renewals(), 2, "{crowd}");
+        rig.settled();
+    }
+}
+
+#[test]
+fn a_refused_token_of_a_service_account_is_renewed_and_the_call_sent_again() {
+    let rig = Rig::new();
+    rig.service_account("s", 1);
+    let token = |name: &str| {
+        let body = format!(r#"{{"access_token":"{name}","expires_in":3599,"token_type":"Bearer"}}"#);
+        Reply::whole(200, &body)
+    };
+    rig.provider.script(TOKENS, [token("s-1"), token("s-2")]);
+    rig.provider.script(
+        "s-1",
+        [Reply::message(), Reply::error(401, "authentication_error")],
+    );
+    rig.provider.script("s-2", [Reply::message()]);
+    assert_eq!(rig.served(false).status, Some(200));
+    rig.pass(MS(HOUR / 2));
+    assert_eq!(rig.served(false).status, Some(200));
+    assert_eq!(rig.provider.called(), ["s-1", "s-1", "s-2"]);
+    assert_eq!(rig.provider.renewals(), 2);
+    assert_eq!(rig.in_pool("s").denied, None);
+    rig.settled();
+}
+
+#[test]
+fn a_refused_service_account_needs_another_key() {
+    let rig = Rig::new();
+    rig.service_account("s", 1);
+    rig.account("k", 2);
+    rig.provider.script("k", [Reply::message()]);
+    let refused = r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#;
+    rig.provider.script(TOKENS, [Reply::whole(400, refused)]);
+    for _ in 0..2 {
+        assert_eq!(rig.served(false).status, Some(200));
+    }
+    assert_eq!(rig.provider.called(), ["k", "k"]);
+    assert_eq!(rig.provider.renewals(), 1);
+    let denied = rig.in_pool("s").denied.expect("marked");
+    assert!(denied.0.contains("Invalid JWT Signature."), "{denied:?}");
+}
+
+#[test]
+fn a_key_that_is_replaced_meanwhile_is_used() {
+    let rig = Rig::new();
+    rig.service_account("s", 1);
+    let token = r#"{"access_token":"s-1","expires_in":3599,"token_type":"Bearer"}"#;
+    rig.provider.script(
+        TOKENS,
+        [Reply::whole(200, token).after(MS(500)), Reply::whole(200, token)],
+    );
+    rig.provider.script("s-1", [Reply::message()]);
+    let call = rig.call(false);
+    rig.pass(MS(100));
+    rig.replace_key("s");
+    rig.finish(&[&call]);
+    assert_eq!(call.received().status, Some(200));
+    assert_eq!(rig.provider.renewals(), 2, "the first token was for the old key");
+    assert_eq!(rig.in_pool("s").denied, None);
+    rig.settled();
 }

@@ -19,10 +19,10 @@ use tower::ServiceExt as _;
 
 use crate::app::{App, HostKind, Ports, assemble};
 use crate::config::Config;
-use crate::host::native::gates::NativeGates;
+use crate::host::native::process::ProcessGates;
 use crate::http::model_calls;
-use crate::model::account::live::Credentials;
-use crate::model::account::{Account, Platform};
+use crate::model::account::live::{Credentials, ServiceAccount};
+use crate::model::account::{Account, Platform, StoredCredentials};
 use crate::model::key::Key;
 use crate::model::money::MicroUsd;
 use crate::model::secret::Secret;
@@ -128,7 +128,7 @@ impl Rig {
         let store = Arc::new(FakeStore::new(Arc::new(clock.clone())));
         let provider = Arc::new(Provider::new(clock.clone()));
         let crew = Crew::default();
-        let gates = NativeGates::load(store.clone(), Arc::new(clock.clone()));
+        let gates = ProcessGates::load(store.clone(), Arc::new(clock.clone()));
         let gates = Arc::new(at_once(gates).unwrap());
         let vars: HashMap<String, String> = [
             ("JWT_SECRET", "a-session-secret-of-32-characters"),
@@ -150,6 +150,7 @@ impl Rig {
             clock: Arc::new(clock.clone()),
             tasks: Arc::new(crew.clone()),
             random: Arc::new(Counting::new()),
+            signer: Arc::new(crate::port::signer::tests::Plain),
             billed: None,
             backups: None,
             host: HostKind::Native,
@@ -205,6 +206,39 @@ impl Rig {
         self.add(name, priority, Platform::Claude, &credentials);
     }
 
+    /// A service account without an access token. Its key is the bytes `30 6b 65 79`.
+    pub(super) fn service_account(&self, name: &str, priority: u32) {
+        let key = "-----BEGIN PRIVATE KEY-----\nMGtleQ==\n-----END PRIVATE KEY-----\n";
+        let credentials = Credentials::ServiceAccount(ServiceAccount {
+            client_email: format!("{name}@my-project.iam.gserviceaccount.com"),
+            private_key: Secret::new(key),
+            private_key_id: None,
+            project: "my-project".to_owned(),
+            region: "global".to_owned(),
+            base_url: None,
+            access_token: None,
+            expires_at: None,
+        });
+        self.add(name, priority, Platform::Claude, &credentials);
+    }
+
+    /// The operator gives a service account another key, and so ends its token.
+    pub(super) fn replace_key(&self, name: &str) {
+        let edit = |account: &mut Account| {
+            if let StoredCredentials::ServiceAccount {
+                access_token,
+                private_key_id,
+                ..
+            } = &mut account.credentials
+            {
+                *access_token = None;
+                *private_key_id = Some("another".to_owned());
+            }
+            Ok::<(), ()>(())
+        };
+        at_once(self.app.accounts.try_update(name, NOW, edit)).unwrap();
+    }
+
     fn add(&self, name: &str, priority: u32, platform: Platform, credentials: &Credentials) {
         let account = Account {
             id: name.to_owned(),
@@ -226,6 +260,10 @@ impl Rig {
             subscription_expires_at: None,
             daily_quota: MicroUsd::ZERO,
             reserve_percent: 0,
+            key_header: None,
+            user_agent: None,
+            chat_only: false,
+            api_version: None,
             created_at: NOW,
             updated_at: NOW,
             extra: serde_json::Map::new(),

@@ -27,7 +27,7 @@ impl Brotli {
 impl Decode for Brotli {
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
         if self.ended {
-            // Nothing belongs behind it.
+            // Input after the end is an error.
             return if input.is_empty() {
                 Ok(Step::default())
             } else {

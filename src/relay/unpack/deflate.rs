@@ -4,7 +4,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::{BrokenBody, Decode, Step};
 
-/// The longest head of a gzip member that is read, bytes: its fields are a file's name and the like.
+/// Limit for the header of a gzip member, bytes: it contains a file name and the like.
 const LONGEST_HEAD: usize = 80 << 10;
 
 /// One call of the inflater.
@@ -21,10 +21,10 @@ fn inflate(inflater: &mut Decompress, input: &[u8], output: &mut [u8]) -> Result
 }
 
 enum Member {
-    /// As much of its head as is here.
+    /// The part of its header so far.
     Head(Vec<u8>),
     Text(Box<Decompress>, Crc),
-    /// Its sums: as much as is here, and what they should be.
+    /// The checksum so far, and the expected one.
     Sums(Vec<u8>, [u8; 8]),
 }
 
@@ -78,7 +78,7 @@ impl Decode for Gzip {
     }
 }
 
-/// The length of a member's head; `None`: it is not all here.
+/// The length of a member's header; `None` if it is incomplete.
 fn head_length(head: &[u8]) -> Result<Option<usize>, BrokenBody> {
     const EXTRA: u8 = 4;
     const NAME: u8 = 8;
@@ -112,9 +112,9 @@ fn head_length(head: &[u8]) -> Result<Option<usize>, BrokenBody> {
 
 #[derive(Default)]
 pub(super) struct Deflate {
-    /// The first two bytes, which tell whether zlib's frame is around it.
+    /// The first two bytes, which show whether there is a zlib frame.
     first: Vec<u8>,
-    /// With how many of them it was fed.
+    /// The inflater, and the number of these bytes fed to it.
     inflater: Option<(Box<Decompress>, usize)>,
     ended: bool,
 }
@@ -122,7 +122,7 @@ pub(super) struct Deflate {
 impl Decode for Deflate {
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
         if self.ended {
-            // Nothing belongs behind it.
+            // Input after the end is an error.
             return if input.is_empty() {
                 Ok(Step::default())
             } else {

@@ -1,5 +1,5 @@
-//! `br` on the edge: the runtime opens it before we see it. A decoder of our own would be there for answers that
-//! are packed twice only, and its dictionary is a tenth of the Worker.
+//! `br` on the edge: the runtime decompresses it before we see it. Our own decoder would only help with doubly
+//! compressed answers, and its dictionary would be a tenth of the Worker's size.
 
 use super::Decode;
 

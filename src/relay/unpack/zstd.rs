@@ -1,16 +1,16 @@
-//! `zstd`, RFC 8878: each block's text as soon as the block is here.
+//! `zstd`, RFC 8878: returns each block's text as soon as the block is complete.
 
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use super::{BrokenBody, Decode, Step};
 
-/// The window that every reader should have is 8 MiB (RFC 8878 §3.1.1.1.2): its logarithm.
+/// Logarithm of the largest supported window, 8 MiB, which RFC 8878 §3.1.1.1.2 recommends.
 const LARGEST_WINDOW_LOG: u32 = 23;
 
 pub(super) struct Zstd {
-    /// `None`: there was no memory for it.
+    /// `None` if its memory could not be allocated.
     decoder: Option<DCtx<'static>>,
-    /// The decoder's last return value: 0 at a frame's end, when all of its text has been read.
+    /// The decoder's last return value: 0 at a frame's end after all of its text was read.
     wants: usize,
 }
 
@@ -26,7 +26,7 @@ impl Zstd {
 
 impl Decode for Zstd {
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
-        // Asked now, the decoder would wait for another frame.
+        // Otherwise the decoder would expect another frame.
         if input.is_empty() && self.wants == 0 {
             return Ok(Step::default());
         }

@@ -1,10 +1,10 @@
-//! `zstd`, RFC 8878, for the edge, where no C library can be: each block's text as soon as the block is here.
+//! `zstd`, RFC 8878, for the edge, where no C library is available. Returns each block's text as soon as the
+//! block is complete.
 //!
-//! [`FrameDecoder`] gives nothing of its last window before it has seen the last block, as it gives its text away
-//! and later blocks refer to it. So it is shown an empty last block right behind the head of each frame: from then
-//! on it gives all it has, and it goes on with blocks as before. The text is read without being taken ([`Look`]);
-//! when much has been read, all of it is taken, and the window is put back as raw blocks. Such blocks change
-//! nothing but the text.
+//! [`FrameDecoder`] normally keeps its last window until it has seen the last block, because later blocks refer
+//! to it. So it is fed an empty last block right after the header of each frame: from then on it returns all
+//! text, and still decodes further blocks. The text is read without being taken ([`Look`]). From time to time all
+//! of it is taken, and the window is put back as raw blocks, which change only the text.
 
 use std::io::Write;
 
@@ -12,38 +12,38 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::{BrokenBody, Decode, Step};
 
-/// The window that every reader should have (RFC 8878 §3.1.1.1.2), bytes.
+/// Largest supported window, bytes; recommended by RFC 8878 §3.1.1.1.2.
 const LARGEST_WINDOW: u64 = 8 << 20;
 
 /// The largest block, bytes.
 const LARGEST_BLOCK: usize = 128 << 10;
 
-/// Text beyond the window that is kept before it is dropped: each time, the window is copied.
+/// Text beyond the window that may pile up before it is dropped. Each drop copies the window.
 const SLACK: usize = 1 << 20;
 
-/// The magic number and the byte that tells how long the head is.
+/// Length of the magic number and the byte that determines the header's length.
 const FIXED_HEAD: usize = 5;
 
-/// In that byte: a sum of four bytes follows the last block.
+/// Flag in that byte: four bytes of checksum follow the last block.
 const SUMMED: u8 = 4;
 
-/// Flag in that byte: the window's size is missing, since it equals the size of the text.
+/// Flag in that byte: there is no window size, because it equals the size of the text.
 const SINGLE_SEGMENT: u8 = 0x20;
 
-/// The header of a block: the last one, raw, of no bytes.
+/// The header of an empty raw last block.
 const EMPTY_LAST_BLOCK: &[u8] = &[1, 0, 0];
 
 pub(super) struct Zstd {
     decoder: FrameDecoder,
-    /// Between the head of a frame and its last block.
+    /// Between a frame's header and its last block.
     in_frame: bool,
-    /// Whether four bytes of a sum follow the last block.
+    /// A checksum of four bytes follows the last block.
     summed: bool,
-    /// Bytes that later blocks may refer to.
+    /// Number of bytes that later blocks may refer to.
     window: usize,
-    /// How much of the decoder's text was given.
+    /// Length of the decoder's text that was already returned.
     given: usize,
-    /// The bytes of the next part that have arrived.
+    /// The received bytes of the next part.
     part: Vec<u8>,
 }
 
@@ -61,7 +61,7 @@ impl Zstd {
         }
     }
 
-    /// How long the next part is, as far as what is here tells; and whether it is a frame's last one.
+    /// Length of the next part, as far as it is known, and whether it is the last of the frame.
     fn part_length(&self) -> Result<(usize, bool), BrokenBody> {
         if !self.in_frame {
             let Some(descriptor) = self.part.get(FIXED_HEAD - 1).copied() else {
@@ -86,7 +86,7 @@ impl Zstd {
         };
         let header = u32::from_le_bytes([a, b, c, 0]);
         let (last, kind, size) = (header & 1 == 1, (header >> 1) & 3, (header >> 3) as usize);
-        // Of a repeated byte only that one is here.
+        // A run-length block contains its byte once.
         let content = if kind == 1 { 1 } else { size };
         if kind == 3 || content > LARGEST_BLOCK {
             return Err(BrokenBody);
@@ -98,7 +98,7 @@ impl Zstd {
     fn begin(&mut self) -> Result<(), BrokenBody> {
         let descriptor = self.part.get_mut(FIXED_HEAD - 1).ok_or(BrokenBody)?;
         self.summed = *descriptor & SUMMED != 0;
-        // It would look for the sum behind each last block that it is shown.
+        // Otherwise it would expect a checksum after each last block that it is fed.
         *descriptor &= !SUMMED;
         self.window = if *descriptor & SINGLE_SEGMENT == 0 {
             let described = self.part.get(FIXED_HEAD).copied().ok_or(BrokenBody)?;
@@ -121,7 +121,7 @@ impl Zstd {
         Ok(())
     }
 
-    /// Forgets the text before the window, if it is long.
+    /// Drops the text before the window if it is long.
     fn forget(&mut self) -> Result<(), BrokenBody> {
         if self.decoder.can_collect() <= self.window.saturating_add(SLACK) {
             return Ok(());
@@ -141,7 +141,7 @@ impl Zstd {
     }
 }
 
-/// Copies from a text that stays where it is: it says that it has taken nothing.
+/// Copies from a text without consuming it: reports that nothing was taken.
 struct Look<'a> {
     from: usize,
     output: &'a mut [u8],
@@ -165,7 +165,7 @@ impl Write for Look<'_> {
 
 impl Decode for Zstd {
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, BrokenBody> {
-        // First what the decoder has still to give.
+        // First return the decoder's remaining text.
         let waits = self.decoder.can_collect().saturating_sub(self.given);
         if waits > 0 {
             let mut look = Look {
@@ -177,7 +177,7 @@ impl Decode for Zstd {
                 .collect_to_writer(&mut look)
                 .map_err(|_| BrokenBody)?;
             let wrote = look.wrote;
-            // The text is in one piece, since none of it was ever taken but all.
+            // The text is contiguous, because it is only ever taken as a whole.
             if wrote == 0 {
                 return Err(BrokenBody);
             }

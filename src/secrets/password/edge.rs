@@ -1,5 +1,5 @@
-//! Memory for one hash, on the edge. The memory of WebAssembly never shrinks, but what is freed is used again, and
-//! there is one hash at a time.
+//! Memory for one hash on the edge. WebAssembly memory never shrinks, but freed memory is reused, and there is
+//! one hash at a time.
 
 use argon2::Block;
 

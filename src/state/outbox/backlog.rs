@@ -1,106 +1,122 @@
-//! Events that wait, counted.
+//! The queue of waiting events, and its fill levels.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+
+use crs_durable::outbox::{Batch, Bounds, Queue, Queued, SendResult};
 
 use super::{CAPACITY, Waiting};
 use crate::model::usage::LedgerEvent;
+use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 
-/// Fill levels, percent, at which the operator is warned while there is still time.
+/// Fill levels in percent at which the operator is warned.
 const MARKS: [usize; 3] = [25, 50, 90];
 
-/// An event, and whose gate counts it.
+/// An event, and the key whose gate counts it.
 #[derive(Clone)]
-pub struct SettledEvent {
-    pub(super) key: KeyHash,
-    pub(super) event: LedgerEvent,
-}
+pub struct SettledEvent(Arc<(KeyHash, LedgerEvent)>);
 
 impl SettledEvent {
-    pub fn key(&self) -> &KeyHash {
-        &self.key
+    pub(super) fn new(key: KeyHash, event: LedgerEvent) -> Self {
+        Self(Arc::new((key, event)))
     }
 
-    pub fn into_event(self) -> LedgerEvent {
-        self.event
+    pub fn key(&self) -> &KeyHash {
+        &self.0.0
     }
 
     pub fn event(&self) -> &LedgerEvent {
-        &self.event
+        &self.0.1
+    }
+
+    /// A copy if the outbox still has the event.
+    pub fn into_event(self) -> LedgerEvent {
+        Arc::unwrap_or_clone(self.0).1
     }
 }
 
-/// In the order they came.
+impl Queued for SettledEvent {
+    const BOUNDS: Bounds = Bounds {
+        // A larger batch needs fewer increments per event but a longer transaction.
+        batch: super::BATCH,
+        batch_bytes: usize::MAX,
+        capacity: CAPACITY,
+        first_pause_ms: 100,
+        // A killed process loses what waits: not long after an outage.
+        last_pause_ms: 1_000,
+    };
+
+    fn bytes(&self) -> usize {
+        size(self.event())
+    }
+}
+
+/// In order of arrival.
 #[derive(Default)]
 pub(super) struct Backlog {
-    queue: VecDeque<SettledEvent>,
-    /// Of the queue.
-    bytes: usize,
-    /// Taken and not written yet.
-    writing: Waiting,
-    batch: Arc<Vec<SettledEvent>>,
-    /// How many of [`MARKS`] were passed since the backlog was last below the first.
+    queue: Queue<SettledEvent>,
+    /// Number of [`MARKS`] passed since the queue was last below the first.
     passed: usize,
 }
 
 impl Backlog {
-    /// Says whether another event was lost for this one, and which mark was passed.
+    /// Returns whether another event was dropped for this one, and the mark that was passed.
     pub(super) fn push(&mut self, settled: SettledEvent) -> (bool, Option<usize>) {
-        let is_full = self.queue.len() + self.writing.events >= CAPACITY;
-        if is_full && let Some(oldest) = self.queue.pop_front() {
-            self.bytes = self.bytes.saturating_sub(size(&oldest));
-        }
-        self.bytes += size(&settled);
-        self.queue.push_back(settled);
-        let used = (self.queue.len() + self.writing.events) * 100 / CAPACITY;
-        let passed = MARKS.iter().filter(|mark| used >= **mark).count();
+        let (_, dropped) = self.queue.push_back(settled);
+        let passed = self.passed_marks();
         let mark = (passed > self.passed).then(|| MARKS.get(passed - 1)).flatten();
         self.passed = self.passed.max(passed);
-        (is_full, mark.copied())
+        (dropped.is_some(), mark.copied())
     }
 
+    fn passed_marks(&self) -> usize {
+        let used = self.queue.len() * 100 / CAPACITY;
+        MARKS.iter().filter(|mark| used >= **mark).count()
+    }
+
+    /// Whether no event waits for a batch, apart from the batch in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
+    pub(super) fn lost(&self) -> u64 {
+        self.queue.given_up()
+    }
+
     pub(super) fn waiting(&self) -> Waiting {
         Waiting {
-            events: self.queue.len() + self.writing.events,
-            bytes: self.bytes + self.writing.bytes,
+            events: self.queue.len(),
+            bytes: self.queue.entries().map(Queued::bytes).sum(),
         }
     }
 
-    /// The oldest, at most so many. They count until [`Self::written`].
-    pub(super) fn take(&mut self, most: usize) -> Arc<Vec<SettledEvent>> {
-        let count = self.queue.len().min(most);
-        let taken: Vec<_> = self.queue.drain(..count).collect();
-        let bytes = taken.iter().map(size).sum();
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.writing = Waiting { events: count, bytes };
-        self.batch = Arc::new(taken);
-        self.batch.clone()
+    /// The batch in flight, or the next one. Its events stay until [`Self::sent`] says that the store has them.
+    pub(super) fn take(&mut self, now: Millis) -> Option<Batch<SettledEvent>> {
+        self.queue.take_now(now)
     }
 
-    /// Everything that is not known to be in the store, the oldest first.
+    /// All events that may not be in the store, oldest first.
     pub(super) fn unwritten(&self) -> Vec<SettledEvent> {
-        self.batch.iter().chain(&self.queue).cloned().collect()
+        self.queue.entries().cloned().collect()
     }
 
-    /// The batch that was taken is in the store.
-    pub(super) fn written(&mut self) {
-        self.writing = Waiting::default();
-        self.batch = Arc::default();
-        let used = self.queue.len() * 100 / CAPACITY;
-        if MARKS.first().is_some_and(|first| used < *first) {
+    /// Records the result of a batch. Returns the events that were given up, and when the next batch is to be sent.
+    pub(super) fn sent(
+        &mut self,
+        now: Millis,
+        last: u64,
+        sent: SendResult,
+    ) -> (Vec<SettledEvent>, Option<Millis>) {
+        let given_up = self.queue.sent(now, last, sent, &mut Vec::new());
+        if self.passed_marks() == 0 {
             self.passed = 0;
         }
+        (given_up, self.queue.due())
     }
 }
 
-/// Memory of an event: its own, its texts', and its trace's, about.
-fn size(settled: &SettledEvent) -> usize {
-    let event = &settled.event;
+/// Approximate memory of an event with its texts and trace.
+fn size(event: &LedgerEvent) -> usize {
     let texts = [
         &event.request_id,
         &event.key_id,
@@ -114,7 +130,7 @@ fn size(settled: &SettledEvent) -> usize {
     ];
     let maybe = [&event.error, &event.detail];
     let attempts = event.trace.as_ref().map_or(0, |trace| trace.attempts.len());
-    size_of::<SettledEvent>()
+    size_of::<(KeyHash, LedgerEvent)>()
         + texts.into_iter().map(String::len).sum::<usize>()
         + maybe.into_iter().flatten().map(String::len).sum::<usize>()
         + attempts * 512

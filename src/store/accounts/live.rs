@@ -1,4 +1,4 @@
-//! Accounts opened for use: decrypted once and cached in memory.
+//! Decrypts accounts for use and caches them in memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -6,30 +6,29 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use crs_durable::Millis;
 
 use super::Accounts;
-use crate::model::account::live::{Credentials, LiveAccount};
-use crate::model::account::{Account, Proxy, StoredCredentials};
+use crate::model::account::live::{AccessKeys, Credentials, LiveAccount, ServiceAccount};
+use crate::model::account::{Account, Proxy, StoredCredentials, amazon};
 use crate::port::store::StoreError;
 use crate::secrets::SealError;
 
 pub(super) struct Cache {
-    /// Grows with every `forget`, so that a record read before it is not kept after it.
+    /// Incremented by every `forget`, so that a record read before it is not cached after it.
     pub(super) generation: u64,
     pub(super) accounts: HashMap<String, CachedAccount>,
-    /// By id, as the roster last named them.
+    /// Account names by id, from the latest roster.
     pub(super) names: HashMap<String, String>,
 }
 
 pub(super) struct CachedAccount {
     account: Arc<LiveAccount>,
-    /// When its record was asked for; `None`: it may have changed since.
+    /// When the read of its record began; `None` if it may have changed since.
     loaded_at: Option<Millis>,
 }
 
 impl Accounts {
-    /// The account, opened; `None`: there is no such. One in memory is used if it was read at
-    /// `loaded_since` or later and is of `revision` or a later one, or if the store cannot be asked now.
-    /// With 0 or 1 it has no maximum age, and only a change by this process, or one the pool knows of, has
-    /// it read again.
+    /// Returns the decrypted account; `None` if it does not exist. A cached one is used if it was read at
+    /// `loaded_since` or later and has `revision` or a later one, or if the store is unavailable. With 0 or 1 it
+    /// has no maximum age, and is read again only after a change by this process or one known to the pool.
     pub async fn live(
         &self,
         id: &str,
@@ -44,7 +43,7 @@ impl Accounts {
                 .map(|opened| (opened.account.clone(), opened.loaded_at))
         };
         if let Some((account, Some(loaded_at))) = &known {
-            // Read "in the future": the clock was set back, so its age is unknown.
+            // A time in the future means that the clock was set back, so the age is unknown.
             let tellable = *loaded_at <= self.clock.now();
             let fresh = loaded_since <= 1 || (*loaded_at >= loaded_since && tellable);
             if fresh && account.account.updated_at >= revision {
@@ -60,7 +59,7 @@ impl Accounts {
         }
     }
 
-    /// The account as the store has it now, opened.
+    /// Reads the account from the store and decrypts it.
     pub async fn fresh(&self, id: &str) -> Result<Option<Arc<LiveAccount>>, StoreError> {
         let generation = self.cache().generation;
         let loaded_at = self.clock.now();
@@ -86,14 +85,19 @@ impl Accounts {
         Ok(opened)
     }
 
-    /// Drops the opened account: it was changed.
+    /// The cached account, whatever its age.
+    pub fn cached(&self, id: &str) -> Option<Arc<LiveAccount>> {
+        self.cache().accounts.get(id).map(|cached| cached.account.clone())
+    }
+
+    /// Removes a changed account from the cache.
     pub fn forget(&self, id: &str) {
         let mut cache = self.cache();
         cache.generation = cache.generation.wrapping_add(1);
         cache.accounts.remove(id);
     }
 
-    /// Has the account read again before its next use. If the store is away then, it still serves.
+    /// Requires a new read before the next use. If the store is unavailable then, the cached account is used.
     pub(super) fn distrust(&self, id: &str) {
         let mut cache = self.cache();
         cache.generation = cache.generation.wrapping_add(1);
@@ -102,7 +106,7 @@ impl Accounts {
         }
     }
 
-    /// The account's name, if this process knows it.
+    /// The account's name, if it is cached.
     pub fn known_name(&self, id: &str) -> Option<String> {
         let cache = self.cache();
         let opened = cache.accounts.get(id).map(|opened| &opened.account.account.name);
@@ -117,7 +121,7 @@ impl Accounts {
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        // Nothing in here is left half done by a panic.
+        // A panic leaves nothing half done in here.
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,13 +132,56 @@ impl Accounts {
                 .open(id, field, sealed)
                 .map_err(|error| unopened(id, field, &error))
         };
+        let open_for = |field: &str, base_url: Option<&str>, sealed: &str| {
+            self.open_for(id, field, base_url, sealed)
+                .map_err(|error| unopened(id, field, &error))
+        };
         let credentials = match &account.credentials {
             StoredCredentials::ApiKey { api_key, base_url } => Credentials::ApiKey {
-                api_key: self
-                    .open_api_key(id, base_url.as_deref(), api_key)
-                    .map_err(|error| unopened(id, super::API_KEY, &error))?,
+                api_key: open_for(super::API_KEY, base_url.as_deref(), api_key)?,
                 base_url: base_url.clone(),
             },
+            StoredCredentials::AccessKeys {
+                access_key_id,
+                secret_access_key,
+                session_token,
+                region,
+                base_url,
+            } => {
+                let address = amazon::address(region, base_url.as_deref());
+                Credentials::AccessKeys(AccessKeys {
+                    access_key_id: access_key_id.clone(),
+                    secret_access_key: open_for(super::SECRET_ACCESS_KEY, Some(&address), secret_access_key)?,
+                    session_token: session_token
+                        .as_deref()
+                        .map(|token| open_for(super::SESSION_TOKEN, Some(&address), token))
+                        .transpose()?,
+                    region: region.clone(),
+                    base_url: base_url.clone(),
+                })
+            }
+            StoredCredentials::ServiceAccount {
+                client_email,
+                private_key,
+                private_key_id,
+                project,
+                region,
+                base_url,
+                access_token,
+                expires_at,
+            } => Credentials::ServiceAccount(ServiceAccount {
+                client_email: client_email.clone(),
+                private_key: open_for(super::PRIVATE_KEY, base_url.as_deref(), private_key)?,
+                private_key_id: private_key_id.clone(),
+                project: project.clone(),
+                region: region.clone(),
+                base_url: base_url.clone(),
+                access_token: access_token
+                    .as_deref()
+                    .map(|token| open(super::ACCESS_TOKEN, token))
+                    .transpose()?,
+                expires_at: *expires_at,
+            }),
             StoredCredentials::OAuth {
                 access_token,
                 refresh_token,
@@ -156,7 +203,7 @@ impl Accounts {
                 let proxy: Proxy =
                     serde_json::from_slice(text.reveal().as_bytes()).map_err(|_| StoreError::Unreadable {
                         key: format!("{}[{id}].proxy", super::ACCOUNTS),
-                        reason: "it is no proxy".to_owned(),
+                        reason: "it is not a proxy".to_owned(),
                     })?;
                 Some(Arc::new(proxy))
             }

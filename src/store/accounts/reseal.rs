@@ -1,12 +1,12 @@
-//! The secrets of an account under another `ENCRYPTION_KEY`.
+//! Re-encrypts an account's secrets for another `ENCRYPTION_KEY`.
 
-use super::{API_KEY, route};
-use crate::model::account::{Account, StoredCredentials};
+use super::{ACCESS_TOKEN, API_KEY, PRIVATE_KEY, SECRET_ACCESS_KEY, SESSION_TOKEN, route};
+use crate::model::account::{Account, StoredCredentials, amazon};
 use crate::port::random::Random;
 use crate::secrets::{Keyring, SealError, is_bound};
 
-/// Seals what `from` sealed with `to`; what `to` sealed stays, so that it can be done again. Says whether anything
-/// changed.
+/// Seals with `to` what was sealed with `from`. Secrets already sealed with `to` stay, so it can be repeated.
+/// Returns whether anything changed.
 pub fn reseal(
     account: &mut Account,
     from: &Keyring,
@@ -15,24 +15,56 @@ pub fn reseal(
 ) -> Result<bool, SealError> {
     let id = account.id.clone();
     let mut changed = false;
-    let mut field = |name: &str, sealed: &mut String| -> Result<(), SealError> {
-        if to.open(&id, name, sealed).is_err() {
-            *sealed = to.seal(random, &id, name, from.open(&id, name, sealed)?.reveal());
+    // `host`: the host to which the secret is bound, if any.
+    let mut field = |name: &str, host: Option<&str>, sealed: &mut String| -> Result<(), SealError> {
+        let open = |ring: &Keyring, sealed: &str| match host {
+            Some(host) => ring.open_for(&id, name, host, sealed),
+            None => ring.open(&id, name, sealed),
+        };
+        if open(to, sealed).is_err() {
+            let plain = open(from, sealed)?;
+            *sealed = match host {
+                Some(host) => to.seal_for(random, &id, name, host, plain.reveal()),
+                None => to.seal(random, &id, name, plain.reveal()),
+            };
             changed = true;
         }
         Ok(())
     };
     if let Some(proxy) = &mut account.proxy {
-        field("proxy", proxy)?;
+        field("proxy", None, proxy)?;
     }
     match &mut account.credentials {
-        StoredCredentials::ApiKey { api_key, .. } if !is_bound(api_key) => field(API_KEY, api_key)?,
+        StoredCredentials::ApiKey { api_key, .. } if !is_bound(api_key) => field(API_KEY, None, api_key)?,
         StoredCredentials::ApiKey { api_key, base_url } => {
-            let host = route::destination(base_url.as_deref());
-            if to.open_for(&id, API_KEY, &host, api_key).is_err() {
-                let plain = from.open_for(&id, API_KEY, &host, api_key)?;
-                *api_key = to.seal_for(random, &id, API_KEY, &host, plain.reveal());
-                changed = true;
+            field(API_KEY, Some(&route::destination(base_url.as_deref())), api_key)?;
+        }
+        StoredCredentials::AccessKeys {
+            secret_access_key,
+            session_token,
+            region,
+            base_url,
+            ..
+        } => {
+            let host = route::destination(Some(&amazon::address(region, base_url.as_deref())));
+            field(SECRET_ACCESS_KEY, Some(&host), secret_access_key)?;
+            if let Some(token) = session_token {
+                field(SESSION_TOKEN, Some(&host), token)?;
+            }
+        }
+        StoredCredentials::ServiceAccount {
+            private_key,
+            access_token,
+            base_url,
+            ..
+        } => {
+            field(
+                PRIVATE_KEY,
+                Some(&route::destination(base_url.as_deref())),
+                private_key,
+            )?;
+            if let Some(token) = access_token {
+                field(ACCESS_TOKEN, None, token)?;
             }
         }
         StoredCredentials::OAuth {
@@ -40,9 +72,9 @@ pub fn reseal(
             refresh_token,
             ..
         } => {
-            field("accessToken", access_token)?;
+            field("accessToken", None, access_token)?;
             if let Some(token) = refresh_token {
-                field("refreshToken", token)?;
+                field("refreshToken", None, token)?;
             }
         }
     }

@@ -1,38 +1,37 @@
-//! Where the secrets of an account go, and the rule that they go nowhere else: an API key is for the host that
-//! it was given for, and every secret takes the proxy that it was given with. Whoever changes the way brings the
-//! secrets along. Otherwise an admin session, which can read no secret, could have one delivered to a host of its
-//! choice.
+//! Destinations of an account's secrets. API keys, Amazon's access keys and the keys of service accounts are bound to the
+//! host for which they were entered, and every secret to its proxy. A change of the destination must contain the secrets again. Otherwise an
+//! admin session, which cannot read secrets, could send them to a host of its choice.
 //!
-//! The host is part of what an API key is sealed for, so that a record in which only the address was changed does
-//! not open. A proxy and its password are sealed as one text.
+//! The host is part of the sealing of an API key, so a record with only a changed address cannot be decrypted. A
+//! proxy and its password are sealed as one text.
 
 use std::fmt;
 
-use super::{API_KEY, Accounts};
-use crate::model::account::{Account, StoredCredentials};
+use super::{API_KEY, Accounts, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use crate::model::account::{Account, StoredCredentials, amazon};
 use crate::model::secret::Secret;
 use crate::port::destination::Origin;
 use crate::secrets::{SealError, is_bound};
 
-/// A secret that the change keeps, and that must be sent again.
+/// A secret that the change would keep, and that must be entered again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretNeeded {
-    /// `apiKey`, `accessToken` or `refreshToken`.
+    /// `apiKey`, `accessToken`, `refreshToken`, `secretAccessKey`, `sessionToken` or `serviceAccount`.
     pub field: &'static str,
-    /// The way that it was given for. Holds no secret.
+    /// The route for which it was entered. Contains no secret.
     pub from: String,
-    /// The way that it would take.
+    /// The new route. Contains no secret.
     pub to: String,
 }
 
-/// A change of the way. Holds no secret.
+/// A change of the route. Contains no secret.
 #[derive(Clone, Debug)]
-pub(super) struct Moved {
+pub(super) struct RouteChange {
     pub(super) from: String,
     pub(super) to: String,
 }
 
-/// Where the secrets of an account go, and through what.
+/// The destination of an account's secrets and the proxy to it.
 #[derive(Debug, PartialEq, Eq)]
 struct Route {
     /// See [`destination`].
@@ -55,14 +54,14 @@ impl fmt::Display for Route {
 }
 
 impl Route {
-    /// Whether secrets that were given for this way may not be sent on `to` unasked.
+    /// Whether secrets entered for this route must not be sent over `to` without being entered again.
     fn is_left_by(&self, to: &Self) -> bool {
         if self.target != to.target {
             return true;
         }
         match (&self.proxy, &to.proxy) {
             (before, after) if before == after => false,
-            // Without the proxy nobody new hears of them, as long as the certificate says who listens.
+            // Without the proxy no new party sees the secrets, as long as TLS identifies the server.
             (Some(_), None) => to.target.starts_with("http:"),
             _ => true,
         }
@@ -70,9 +69,12 @@ impl Route {
 }
 
 impl Accounts {
-    /// How the way of the secrets changes between these two records; an error: one of them is kept that the new
-    /// way needs again.
-    pub(super) fn moved(&self, before: &Account, after: &Account) -> Result<Option<Moved>, SecretNeeded> {
+    /// Compares the routes of two records. Fails if a secret is kept that must be entered again.
+    pub(super) fn moved(
+        &self,
+        before: &Account,
+        after: &Account,
+    ) -> Result<Option<RouteChange>, SecretNeeded> {
         let (was, is) = (self.route(before), self.route(after));
         if was == is {
             return Ok(None);
@@ -80,7 +82,7 @@ impl Accounts {
         let (from, to) = (was.to_string(), is.to_string());
         if was.is_left_by(&is) {
             let old = secrets(&before.credentials);
-            // Sealed anew, the same secret is another text.
+            // The same secret sealed again has another text.
             let kept = secrets(&after.credentials)
                 .into_iter()
                 .find(|(_, sealed)| old.iter().any(|(_, old)| old == sealed));
@@ -88,23 +90,28 @@ impl Accounts {
                 return Err(SecretNeeded { field, from, to });
             }
         }
-        Ok(Some(Moved { from, to }))
+        Ok(Some(RouteChange { from, to }))
     }
 
     fn route(&self, account: &Account) -> Route {
         let target = match &account.credentials {
-            StoredCredentials::ApiKey { base_url, .. } => destination(base_url.as_deref()),
+            // All regions of Vertex AI are Google's own hosts.
+            StoredCredentials::ApiKey { base_url, .. }
+            | StoredCredentials::ServiceAccount { base_url, .. } => destination(base_url.as_deref()),
+            StoredCredentials::AccessKeys { region, base_url, .. } => {
+                destination(Some(&amazon::address(region, base_url.as_deref())))
+            }
             StoredCredentials::OAuth { .. } => destination(None),
         };
         let proxy = account.proxy.as_ref().map(|sealed| {
-            // One that does not open is the same as itself only.
+            // A proxy that cannot be decrypted equals only itself.
             self.proxy_of(account)
                 .map_or_else(|| sealed.clone(), |proxy| proxy.shown())
         });
         Route { target, proxy }
     }
 
-    /// Binds an API key that was sealed before keys were bound to their host.
+    /// Binds an API key that was sealed before keys were bound to a host.
     pub(super) fn bind(&self, account: &mut Account) {
         let StoredCredentials::ApiKey { api_key, base_url } = &mut account.credentials else {
             return;
@@ -117,32 +124,54 @@ impl Accounts {
         }
     }
 
-    pub(super) fn open_api_key(
+    /// Opens a secret sealed by [`Accounts::seal_for`] for this host.
+    pub(super) fn open_for(
         &self,
         id: &str,
+        field: &str,
         base_url: Option<&str>,
         sealed: &str,
     ) -> Result<Secret, SealError> {
-        self.keyring.open_for(id, API_KEY, &destination(base_url), sealed)
+        self.keyring.open_for(id, field, &destination(base_url), sealed)
     }
 }
 
-/// The destination that an API key is bound to: the host of its address, or nothing where the configuration names it.
+/// The destination to which an API key is bound: the host of its address, or nothing if the configuration
+/// determines it.
 pub(super) fn destination(base_url: Option<&str>) -> String {
     match base_url {
         None => String::new(),
         Some(address) => match Origin::parse(address) {
             Some(origin) => origin.to_string(),
-            // No call can be made to it.
+            // No call can use it.
             None => format!("invalid {address}"),
         },
     }
 }
 
-/// The sealed secrets by field.
+/// The sealed secrets with their field names.
 fn secrets(credentials: &StoredCredentials) -> Vec<(&'static str, &str)> {
     match credentials {
         StoredCredentials::ApiKey { api_key, .. } => vec![(API_KEY, api_key.as_str())],
+        StoredCredentials::AccessKeys {
+            secret_access_key,
+            session_token,
+            ..
+        } => {
+            let mut all = vec![(SECRET_ACCESS_KEY, secret_access_key.as_str())];
+            all.extend(session_token.as_deref().map(|token| (SESSION_TOKEN, token)));
+            all
+        }
+        StoredCredentials::ServiceAccount {
+            private_key,
+            access_token,
+            ..
+        } => {
+            // The field in which the key is entered.
+            let mut all = vec![("serviceAccount", private_key.as_str())];
+            all.extend(access_token.as_deref().map(|token| ("serviceAccount", token)));
+            all
+        }
         StoredCredentials::OAuth {
             access_token,
             refresh_token,

@@ -70,9 +70,9 @@ impl Accounts {
             })
             .await?;
         Ok(match edited {
-            Edited::Done(account) => Some(*account),
-            Edited::Unknown => None,
-            Edited::SecretNeeded(needed) => panic!("{needed:?}"),
+            EditResult::Done(account) => Some(*account),
+            EditResult::Unknown => None,
+            EditResult::SecretNeeded(needed) => panic!("{needed:?}"),
         })
     }
 
@@ -88,7 +88,7 @@ impl Accounts {
             .unwrap();
         assert_eq!(self.get(id).await.unwrap(), before, "nothing is written");
         match edited {
-            Edited::SecretNeeded(needed) => needed.field,
+            EditResult::SecretNeeded(needed) => needed.field,
             other => panic!("{other:?}"),
         }
     }
@@ -139,6 +139,10 @@ impl Bench {
             subscription_expires_at: None,
             daily_quota: MicroUsd::ZERO,
             reserve_percent: 0,
+            key_header: None,
+            user_agent: None,
+            chat_only: false,
+            api_version: None,
             created_at: 1,
             updated_at: 1,
             extra: serde_json::Map::new(),
@@ -297,13 +301,13 @@ async fn tokens_are_replaced_by_who_saw_the_newest() {
         .replace_tokens("a", 1, tokens("new-access", Some("new-refresh")))
         .await
         .unwrap();
-    assert_eq!(stored, Replaced::Stored { version: 2 });
+    assert_eq!(stored, TokenUpdate::Stored { version: 2 });
     let late = bench
         .accounts
         .replace_tokens("a", 1, tokens("late", None))
         .await
         .unwrap();
-    assert_eq!(late, Replaced::Newer { version: 2 });
+    assert_eq!(late, TokenUpdate::Newer { version: 2 });
     let live = bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     assert_eq!(live.account.credential_version, 2);
     // No new refresh token: the one we have stays.
@@ -326,7 +330,7 @@ async fn tokens_are_replaced_by_who_saw_the_newest() {
             .replace_tokens("b", 2, tokens("x", None))
             .await
             .unwrap(),
-        Replaced::Gone
+        TokenUpdate::Gone
     );
 }
 
@@ -346,13 +350,13 @@ async fn of_many_refreshers_of_one_version_one_stores() {
     let done = futures_util::future::join_all(all).await;
     assert_eq!(
         done.iter()
-            .filter(|d| matches!(d, Replaced::Stored { version: 2 }))
+            .filter(|d| matches!(d, TokenUpdate::Stored { version: 2 }))
             .count(),
         1
     );
     assert_eq!(
         done.iter()
-            .filter(|d| matches!(d, Replaced::Newer { version: 2 }))
+            .filter(|d| matches!(d, TokenUpdate::Newer { version: 2 }))
             .count(),
         49
     );
@@ -378,7 +382,7 @@ async fn a_name_and_a_token_changed_at_once_both_stay() {
         futures_util::future::join_all(names),
         bench.accounts.replace_tokens("a", 1, tokens("new", None)),
     );
-    assert_eq!(replaced.unwrap(), Replaced::Stored { version: 2 });
+    assert_eq!(replaced.unwrap(), TokenUpdate::Stored { version: 2 });
     let live = bench.accounts.live("a", 0, 0).await.unwrap().unwrap();
     assert_eq!(live.account.description.split(',').count(), 21);
     assert_eq!(live.account.credential_version, 2);
@@ -411,7 +415,7 @@ async fn new_credentials_get_a_new_version_and_win_over_a_refresh_of_the_old() {
         .replace_tokens("a", 1, tokens("of-the-old", None))
         .await
         .unwrap();
-    assert_eq!(late, Replaced::Newer { version: 2 });
+    assert_eq!(late, TokenUpdate::Newer { version: 2 });
     // And even if the account is an API key now.
     let key = Credentials::ApiKey {
         api_key: Secret::new("k"),
@@ -428,7 +432,7 @@ async fn new_credentials_get_a_new_version_and_win_over_a_refresh_of_the_old() {
         .replace_tokens("a", 2, tokens("of-the-old", None))
         .await
         .unwrap();
-    assert_eq!(late, Replaced::Newer { version: 3 });
+    assert_eq!(late, TokenUpdate::Newer { version: 3 });
 }
 
 #[tokio::test]

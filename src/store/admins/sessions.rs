@@ -1,8 +1,8 @@
-//! The admin's sessions as they are listed and ended.
+//! Lists and ends the admin's sessions.
 //!
-//! `admin:sessions` orders their ids by when each was seen last, `admin:session:<id>` holds the rest of one. Whether a
-//! token is good is not asked of them: that is for its signature, its end, the login's epoch and
-//! `admin:ended:<session>`. A session that is missing here works and is not listed.
+//! `admin:sessions` orders their ids by the time of last use; `admin:session:<id>` holds the details. These do
+//! not decide whether a token is valid: that depends on its signature, its expiry, the login's epoch and
+//! `admin:ended:<session>`. A session missing here works but is not listed.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,10 +18,10 @@ use super::{Admins, PLACE};
 use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
 use crate::secrets::Session;
 
-/// How exact the moment is at which a session was seen last.
+/// Resolution of the time at which a session was last used, milliseconds.
 const SEEN_EVERY: Millis = 5 * 60_000;
 
-/// Sessions of which this process remembers when it wrote that they were seen.
+/// Maximum number of sessions whose last write this process remembers.
 const REMEMBERED: usize = 1000;
 
 /// A session that has not ended.
@@ -31,9 +31,9 @@ pub struct ListedSession {
     pub begun_at: Millis,
     /// Exact to [`SEEN_EVERY`].
     pub seen_at: Millis,
-    /// When it ends, however often it is prolonged.
+    /// The maximum end, independent of renewals.
     pub ends_at: Millis,
-    /// Where it began, if the host knows.
+    /// The client's address at login, if the host knows it.
     pub address: Option<IpAddr>,
 }
 
@@ -43,17 +43,17 @@ pub struct ListedSession {
 struct SessionRecord {
     begun_at: Millis,
     ends_at: Millis,
-    /// The login's epoch at that time: sessions of another one are over.
+    /// The login's epoch at that time; sessions of other epochs are invalid.
     epoch: u64,
     address: Option<IpAddr>,
 }
 
-/// When this process wrote last that a session was seen, by its id.
+/// When this process last persisted the use of each session, by id.
 #[derive(Default)]
 pub(super) struct LastSeen(Mutex<HashMap<String, Millis>>);
 
 impl LastSeen {
-    /// Whether it is time to write it again. The caller does, so it is remembered as done.
+    /// Whether the use must be persisted again. If so, it is recorded as persisted.
     fn is_due(&self, id: &str, now: Millis) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen
@@ -63,7 +63,7 @@ impl LastSeen {
             return false;
         }
         if seen.len() >= REMEMBERED {
-            // Those that are in use come back, each with one write.
+            // Active sessions come back with one write each.
             seen.clear();
         }
         seen.insert(id.to_owned(), now);
@@ -72,7 +72,7 @@ impl LastSeen {
 }
 
 impl Admins {
-    /// Lists a session from now on. Does nothing if it is listed already, or was ended.
+    /// Adds a session to the list. Does nothing if it is listed or has ended.
     pub async fn list_session(
         &self,
         session: &Session,
@@ -97,7 +97,7 @@ impl Admins {
                 is: None,
             },
         ];
-        // Who was not seen for as long as a session lasts has none any more.
+        // A session unused for the maximum lifetime has ended.
         let longest = session.last_end.saturating_sub(session.login_at);
         let sessions = || ADMIN_SESSIONS.to_owned();
         let batch = vec![
@@ -125,7 +125,7 @@ impl Admins {
         Ok(())
     }
 
-    /// Notes that a session is in use: one write in five minutes. A failure is not the request's.
+    /// Records the use of a session, at most one write in five minutes. Failures do not affect the request.
     pub async fn see_session(&self, id: &str, now: Millis) {
         if !self.seen.is_due(id, now) {
             return;
@@ -135,12 +135,11 @@ impl Admins {
             entries: vec![(now as f64, id.to_owned())],
         };
         if let Err(error) = self.store.run(vec![add]).await {
-            tracing::debug!(%error, "cannot note that a session is in use");
+            tracing::debug!(%error, "the use of a session could not be recorded");
         }
     }
 
-    /// Sessions that have not ended, the one seen last first, at most `most`; and whether there are more. Two round
-    /// trips.
+    /// Active sessions, most recently used first, at most `most`; and whether there are more. Two round trips.
     pub async fn sessions(&self, most: usize, now: Millis) -> Result<(Vec<ListedSession>, bool), StoreError> {
         let mut replies = self
             .store
@@ -178,7 +177,7 @@ impl Admins {
         let records = self.store.run(asks.collect()).await?;
         let mut sessions = Vec::with_capacity(seen.len());
         for ((id, seen_at), reply) in seen.into_iter().zip(records) {
-            // No record: it ended.
+            // A session without a record has ended.
             let Reply::Value(Some(text)) = reply else { continue };
             let record = read(&id, &text)?;
             if record.epoch == epoch && record.ends_at > now {
@@ -194,9 +193,9 @@ impl Admins {
         Ok((sessions, more))
     }
 
-    /// Ends a session that is listed. `false`: there is none of this id, or it is over.
+    /// Ends a listed session. Returns `false` if no active session has this id.
     pub async fn end_listed(&self, id: &str, now: Millis) -> Result<bool, StoreError> {
-        // Anything else would name other keys.
+        // Other ids could address other keys.
         if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(false);
         }
@@ -231,7 +230,7 @@ impl Admins {
         Ok(ended == Applied::Yes)
     }
 
-    /// Ends one session before its time, listed or not.
+    /// Ends one session early, listed or not.
     pub async fn end_session(&self, id: &str, ends_at: Millis) -> Result<(), StoreError> {
         self.store
             .atomically(Vec::new(), ending(id, ends_at))
@@ -240,7 +239,7 @@ impl Admins {
     }
 }
 
-/// The commands that end a session: none of its tokens is valid from then on.
+/// The commands that end a session and invalidate its tokens.
 fn ending(id: &str, ends_at: Millis) -> Vec<Command> {
     vec![
         Command::Set {
@@ -258,7 +257,7 @@ fn ending(id: &str, ends_at: Millis) -> Vec<Command> {
     ]
 }
 
-/// The commands that take all sessions off the list, in one step with the change that ends them.
+/// The command that clears the list, run atomically with a change that ends all sessions.
 pub(super) fn unlisted() -> Command {
     Command::Del {
         key: ADMIN_SESSIONS.to_owned(),

@@ -1,5 +1,5 @@
-//! Who the running request acts for. Set by the control plane around each request and filled in when the admin is
-//! proven; what a task does that the request spawned is the system's.
+//! The actor of the running request. The control plane opens a scope around each request and sets the actor when
+//! the admin is authenticated. Tasks spawned by a request run as the system.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// Who acts, and from where.
+/// The actor and the origin of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::struct_field_names, reason = "the names of the audit log's fields")]
@@ -26,7 +26,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// The relay itself: a first start, variables that are adopted.
+    /// The relay itself, for example at a first start.
     pub fn system() -> Self {
         Self {
             actor: "system".to_owned(),
@@ -59,7 +59,7 @@ impl Drop for Entered {
     }
 }
 
-/// Runs the work of one request; nobody acts in it until [`act_as`] says who.
+/// Runs one request. It has no actor until [`act_as`] sets one.
 pub async fn scope<F: Future>(work: F) -> F::Output {
     let slot = Slot::default();
     let mut work = pin!(work);
@@ -70,7 +70,7 @@ pub async fn scope<F: Future>(work: F) -> F::Output {
     .await
 }
 
-/// From here on the running request acts for `actor`. Outside of a [`scope`] nothing happens.
+/// Sets the actor of the running request. Does nothing outside of a [`scope`].
 pub fn act_as(actor: Actor) {
     CURRENT.with_borrow(|current| {
         if let Some(slot) = current {
@@ -79,7 +79,7 @@ pub fn act_as(actor: Actor) {
     });
 }
 
-/// Who acts in the running request. `None`: nobody was proven, or this is not a request of an admin.
+/// The actor of the running request; `None` if nobody is authenticated or this is not an admin request.
 pub fn acting() -> Option<Actor> {
     CURRENT.with_borrow(|current| {
         let slot = current.as_ref()?;

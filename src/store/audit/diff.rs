@@ -1,17 +1,17 @@
-//! Compares two texts of a record. Values are shown of the fields named here only: a field that is
-//! added to a record stays hidden until somebody puts it on a list.
+//! Compares two texts of a record. Only the values of fields listed here are shown, so a new field stays hidden
+//! until it is added to a list.
 
 use crs_durable::gate::MoneyLimit;
 use serde_json::{Map, Value, json};
 
-use super::super::keys::{ACCOUNT_GROUPS, ACCOUNTS, ADMIN, API_KEYS, OEM_SETTINGS, PRICES};
+use super::super::keys::{ACCOUNT_GROUPS, ACCOUNTS, ADMIN, API_KEYS, OEM_SETTINGS, PRICES, ROUTES};
 use super::FieldChange;
 use crate::model::time::iso;
 
-/// Longest text of a value that is stored, in characters; more is cut.
+/// Maximum length of a stored value, characters.
 const LONGEST: usize = 300;
 
-/// Fields that say nothing of their own.
+/// Fields that are not worth an entry.
 const SILENT: [&str; 8] = [
     "id",
     "version",
@@ -22,12 +22,12 @@ const SILENT: [&str; 8] = [
     "fromUsername",
     "fromPassword",
 ];
-/// Amounts in micro-USD beside the limits of keys on money, shown in USD.
+/// Amounts in micro-USD that are shown in USD, in addition to the keys' money limits.
 const AMOUNTS: [&str; 2] = ["rateLimitCost", "dailyQuota"];
-/// Moments in milliseconds, shown as ISO 8601.
+/// Times in milliseconds that are shown as ISO 8601.
 const MOMENTS: [&str; 4] = ["expiresAt", "activatedAt", "deletedAt", "subscriptionExpiresAt"];
 
-/// Beside the limits on money.
+/// Shown fields in addition to the money limits.
 const KEY: &[&str] = &[
     "name",
     "description",
@@ -54,6 +54,7 @@ const KEY: &[&str] = &[
     "weeklyResetHour",
     "bindings",
     "bindingFallback",
+    "routes",
     "tags",
     "deletedAt",
     "allowTrace",
@@ -75,6 +76,10 @@ const ACCOUNT: &[&str] = &[
     "subscriptionExpiresAt",
     "dailyQuota",
     "reservePercent",
+    "keyHeader",
+    "userAgent",
+    "chatOnly",
+    "apiVersion",
 ];
 const GROUP: &[&str] = &["name", "description", "platform"];
 const SITE: &[&str] = &["siteName", "siteIcon", "showAdminButton"];
@@ -87,6 +92,7 @@ pub(super) enum Kind {
     Account,
     Group,
     Prices,
+    Routes,
     Site,
     Admin,
 }
@@ -98,6 +104,7 @@ impl Kind {
             ACCOUNTS => Self::Account,
             ACCOUNT_GROUPS => Self::Group,
             PRICES => Self::Prices,
+            ROUTES => Self::Routes,
             OEM_SETTINGS => Self::Site,
             ADMIN => Self::Admin,
             _ => return None,
@@ -110,6 +117,7 @@ impl Kind {
             Self::Account => "account",
             Self::Group => "group",
             Self::Prices => "prices",
+            Self::Routes => "routes",
             Self::Site => "site",
             Self::Admin => "admin",
         };
@@ -124,6 +132,7 @@ impl Kind {
             Self::Site => SITE.contains(&field),
             Self::Admin => LOGIN.contains(&field),
             Self::Prices => true,
+            Self::Routes => field == "routes",
         }
     }
 }
@@ -144,7 +153,7 @@ pub(super) struct RecordChange {
     pub(super) changes: Vec<FieldChange>,
 }
 
-/// Compares two texts of a record; `None`: there is none.
+/// Compares two texts of a record; `None` if it does not exist.
 pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -> RecordChange {
     let (old, new) = (fields(kind, before), fields(kind, after));
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
@@ -178,7 +187,7 @@ pub(super) fn compare(kind: Kind, before: Option<&[u8]>, after: Option<&[u8]>) -
     let named = if kind == Kind::Admin { "username" } else { "name" };
     let name = |map: &Map<String, Value>| map.get(named).and_then(Value::as_str).map(cut);
     let name = match kind {
-        Kind::Prices | Kind::Site => None,
+        Kind::Prices | Kind::Routes | Kind::Site => None,
         _ => name(&new).or_else(|| name(&old)),
     };
     RecordChange {
@@ -206,6 +215,7 @@ fn action(kind: Kind, was: bool, is: bool, changes: &[FieldChange]) -> &'static 
         (Kind::Group, _, false) => "group.delete",
         (Kind::Group, ..) => "group.update",
         (Kind::Prices, ..) => "prices.update",
+        (Kind::Routes, ..) => "routes.update",
         (Kind::Site, ..) => "site.update",
         (Kind::Admin, false, _) => "admin.create",
         (Kind::Admin, ..) if changed("password").is_some() => "admin.change_password",
@@ -214,7 +224,7 @@ fn action(kind: Kind, was: bool, is: bool, changes: &[FieldChange]) -> &'static 
     }
 }
 
-/// The fields of a record. Of prices: the models. One that cannot be read has none.
+/// The fields of a record; for prices, the models. Empty for an unreadable record.
 fn fields(kind: Kind, text: Option<&[u8]>) -> Map<String, Value> {
     let record = text.and_then(|text| serde_json::from_slice(text).ok());
     match record {

@@ -1,4 +1,4 @@
-//! Reading the log, newest entries first.
+//! Reads the log, newest entries first.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
-/// Entries that one request looks at.
+/// Maximum number of entries examined per request.
 const SCANNED: usize = 1000;
-/// Entries of one round trip.
+/// Number of entries read per round trip.
 const CHUNK: usize = 250;
 
-/// Which entries. `None` lets all through.
+/// Selects entries; `None` matches all.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
     pub subject: Option<String>,
@@ -34,7 +34,7 @@ impl AuditFilter {
     }
 }
 
-/// Where to go on: after `seen` entries of the millisecond `at`. Text: `<at>-<seen>`.
+/// A position: after `seen` entries of the millisecond `at`. Text form: `<at>-<seen>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditPosition {
     at: Millis,
@@ -62,13 +62,13 @@ impl FromStr for AuditPosition {
 #[derive(Clone, Debug)]
 pub struct AuditPage {
     pub entries: Vec<Entry>,
-    /// `None`: there is no more.
+    /// `None` if there are no more.
     pub next: Option<AuditPosition>,
 }
 
 impl AuditLog {
-    /// At most `limit` entries from `after` on, or from the newest. A page may be short and still go on: one call
-    /// looks at 1,000 entries at most.
+    /// Reads at most `limit` entries from `after` on, or from the newest. A page may be short although more
+    /// follow, because one call examines at most 1,000 entries.
     pub async fn read(
         &self,
         filter: &AuditFilter,
@@ -105,7 +105,7 @@ impl AuditLog {
                 let seen = if at == place.at { place.seen + 1 } else { 1 };
                 place = AuditPosition { at, seen };
                 scanned += 1;
-                // One that a newer version wrote must not hide the others.
+                // An entry written by a newer version must not hide the others.
                 let Ok(entry) = serde_json::from_str::<Entry>(&member) else {
                     continue;
                 };

@@ -1,5 +1,5 @@
-//! Refused logins: one entry for a network and a quarter of an hour. Counted in memory and written when the count
-//! reaches a power of two, so that a stranger who tries on costs next to nothing.
+//! Refused logins: one entry per network and quarter of an hour. The count is kept in memory and written when it
+//! reaches a power of two, so that persistent attempts cost few writes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::port::store::{Command, StoreError};
 use crate::store::keys;
 
 const WINDOW: Millis = 15 * 60 * 1000;
-/// Networks that are counted separately in a window; the rest share one entry without an address.
+/// Number of networks counted separately per window; the others share an entry without an address.
 const NETWORKS: usize = 64;
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ struct Window {
 }
 
 impl AuditLog {
-    /// Counts a login that was refused. A failure to write is logged: it must not change the answer.
+    /// Counts a refused login. A failed write is only logged, because it must not change the answer.
     pub async fn login_refused(&self, address: Option<IpAddr>) {
         let written = match self.count_refused(address) {
             Ok(Some(commands)) => self.store.atomically(Vec::new(), commands).await.map(|_| ()),
@@ -70,7 +70,7 @@ impl AuditLog {
             return Ok(Some(commands));
         };
         let key = keys::audit(Calendar::default().month(counted.at));
-        // What the store holds: the last power of two.
+        // The stored count is the last power of two.
         let mut stored = counted.clone();
         stored.count = (counted.count + 1).next_power_of_two() / 2;
         counted.count += 1;
@@ -86,7 +86,7 @@ impl AuditLog {
     }
 }
 
-/// The network of one customer of a provider: 24 bits of IPv4, 48 bits of IPv6.
+/// The network of one customer of a provider: the first 24 bits of IPv4, 48 bits of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) & 0xffff_ff00).into()),

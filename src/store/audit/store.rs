@@ -1,4 +1,4 @@
-//! The store that writes an entry with each change of a record.
+//! A store that adds an audit entry to each change of a record.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 use crate::store::hold;
 use crate::store::keys::{ended_session, used_ticket};
 
-/// A [`Store`] in which nothing that an admin may change changes without an entry.
-pub struct Audited {
+/// A [`Store`] in which every change of a record that admins may change writes an entry.
+pub struct AuditingStore {
     inner: Arc<dyn Store>,
     log: AuditLog,
 }
 
-/// A write of a record: where, and its new text.
+/// A write of a record: its place and new text.
 struct RecordWrite<'a> {
     kind: Kind,
     key: &'a str,
@@ -25,7 +25,7 @@ struct RecordWrite<'a> {
     after: Option<&'a [u8]>,
 }
 
-impl Audited {
+impl AuditingStore {
     pub fn new(log: AuditLog) -> Self {
         Self {
             inner: log.store.clone(),
@@ -33,7 +33,7 @@ impl Audited {
         }
     }
 
-    /// The entries of a batch whose guards are these.
+    /// The entries for a batch with these guards.
     fn entries(&self, guards: &[Guard], batch: &[Command]) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         for command in batch {
@@ -55,16 +55,16 @@ impl Audited {
                 let Some(before) = before else {
                     return Err(unguarded(write.key));
                 };
-                let told = compare(write.kind, before.as_deref(), write.after);
+                let diff = compare(write.kind, before.as_deref(), write.after);
                 let by = acting();
-                // Tokens that a provider renewed: nobody decided that.
-                let renewed = || told.changes.iter().all(|change| change.field == "credentials");
-                if by.is_none() && write.kind == Kind::Account && told.action == "account.update" && renewed()
+                // Token renewals by the relay are not logged.
+                let renewed = || diff.changes.iter().all(|change| change.field == "credentials");
+                if by.is_none() && write.kind == Kind::Account && diff.action == "account.update" && renewed()
                 {
                     continue;
                 }
                 let subject = write.kind.subject(write.field);
-                entries.push(self.log.entry(by, told.action, subject, told.name, told.changes));
+                entries.push(self.log.entry(by, diff.action, subject, diff.name, diff.changes));
             }
         }
         Ok(entries)
@@ -72,7 +72,7 @@ impl Audited {
 }
 
 #[async_trait]
-impl Store for Audited {
+impl Store for AuditingStore {
     async fn run(&self, batch: Vec<Command>) -> Result<Vec<Reply>, StoreError> {
         for command in &batch {
             if let Some(write) = writes(command).next() {
@@ -104,7 +104,7 @@ impl Store for Audited {
     }
 }
 
-/// A session that is ended, a login ticket that is used.
+/// Recognises the end of a session and the use of a login ticket.
 fn mark(command: &Command) -> Option<(&'static str, String)> {
     let Command::Set { key, .. } = command else {
         return None;
@@ -118,7 +118,7 @@ fn mark(command: &Command) -> Option<(&'static str, String)> {
         .then(|| ("admin.login", "admin".to_owned()))
 }
 
-/// A field of a hash (`None`: the whole key) and its new text (`None`: none).
+/// A field of a hash (`None`: the whole key) and its new text (`None`: deleted).
 type FieldText<'a> = (Option<&'a str>, Option<&'a [u8]>);
 
 /// The records that a command writes.

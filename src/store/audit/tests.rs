@@ -43,7 +43,7 @@ async fn all(log: &AuditLog) -> Vec<Entry> {
 #[tokio::test]
 async fn an_entry_is_written_with_the_change_or_neither_is() {
     let (_, log) = log();
-    let store = Audited::new(log.clone());
+    let store = AuditingStore::new(log.clone());
     let (one, two) = (
         r#"{"name":"bob","hash":"aa","dailyCostLimit":10000000}"#,
         r#"{"name":"bob","hash":"bb","dailyCostLimit":5000000}"#,
@@ -89,10 +89,10 @@ async fn an_entry_is_written_with_the_change_or_neither_is() {
 #[tokio::test]
 async fn no_write_of_a_record_goes_by_the_log() {
     let (_, log) = log();
-    let store = Audited::new(log.clone());
+    let store = AuditingStore::new(log.clone());
     assert!(store.run(vec![set("{}")]).await.is_err());
     assert!(store.atomically(Vec::new(), vec![set("{}")]).await.is_err());
-    for key in [keys::ADMIN, keys::PRICES, keys::OEM_SETTINGS] {
+    for key in [keys::ADMIN, keys::PRICES, keys::ROUTES, keys::OEM_SETTINGS] {
         assert!(
             store
                 .run(vec![Command::Del { key: key.to_owned() }])

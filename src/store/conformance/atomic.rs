@@ -1,4 +1,4 @@
-//! Guards, and batches that happen at once or not at all.
+//! Guards and atomic batches.
 
 use super::*;
 
@@ -81,7 +81,7 @@ async fn guards_of_values(s: &Subject) {
     };
     assert_eq!(s.atomically(vec![guard], vec![del("g:b")]).await, Applied::Yes);
     assert_eq!(s.one(exists("g:b")).await, Reply::Int(0));
-    // That a key is absent can be asked of any type.
+    // Absence can be tested for keys of any type.
     s.one(hset("g:h", &[("a", "1")])).await;
     assert_eq!(s.atomically(vec![value("g:h", None)], vec![del("g:h")]).await, NO);
 }
@@ -194,7 +194,7 @@ async fn every_command_may_be_in_a_batch(s: &Subject) {
         zincr_by("b:sorted", 1.0, "n"),
         zrem("b:zrem", &["a"]),
         zcut("b:cut", 0.0, 1.0),
-        // These only read; their replies are not asked for.
+        // These only read; their replies are dropped.
         get("b:set"),
         exists("b:set"),
         hget("b:hash", "a"),
@@ -205,7 +205,7 @@ async fn every_command_may_be_in_a_batch(s: &Subject) {
         zscore("b:sorted", "m"),
         zcard("b:sorted"),
         zrange("b:sorted", 0.0, 9.0),
-        // And these name nothing.
+        // And these have no fields or members.
         hset("b:idle", &[]),
         sadd("b:idle", &[]),
     ];
@@ -253,12 +253,12 @@ async fn a_batch_sees_its_own_changes(s: &Subject) {
     s.run(vec![hset("own", &[("a", "1")]), set("own-text", "5")])
         .await;
     let batch = vec![
-        // One type gives way to another.
+        // A key changes its type.
         del("own"),
         zadd("own", &[(1.0, "m")]),
         set("own", "10"),
         incr_by("own", 5),
-        // A field that was text is a number by then.
+        // The field is text at first and a number by then.
         hset("own-hash", &[("n", "9223372036854775806")]),
         hincr_by("own-hash", "n", 1),
         hdel("own-hash", &["n"]),
@@ -346,7 +346,7 @@ async fn a_failing_command_takes_the_whole_batch_back(s: &Subject) {
         (hincr_by("back:hash", "text", 1), "Unreadable"),
         (hincr_by("back:hash", "full", 1), "Unreadable"),
         (zadd("back:sorted", &[(f64::NAN, "m")]), "Unreadable"),
-        // Because of what the batch itself did.
+        // Refused because of the batch's own earlier commands.
         (hset("back:new", &[("a", "1")]), "WrongType"),
         (hincr_by("back:hash", "a", i64::MAX), "Unreadable"),
     ];
@@ -415,7 +415,7 @@ async fn increments_are_exact_over_the_whole_range(s: &Subject) {
                 set("exact-text", &held.to_string()),
             ])
             .await;
-            // Twice, so that the second sees what the first will leave.
+            // Run twice, so that the second run sees the first one's result.
             let batch = vec![
                 hincr_by("exact", "n", by),
                 incr_by("exact-text", by),

@@ -1,4 +1,4 @@
-//! Random histories, sent to a backend and to the memory backend: both must answer the same.
+//! Random histories sent to a backend and to the memory backend, which must answer the same.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::store::vocabulary::Kind;
 enum Step {
     Run(Vec<Command>),
     Atomically(Vec<Guard>, Vec<Command>),
-    /// Sent only where the clock can be moved.
+    /// Sent only if the clock can be moved.
     Wait(Duration),
 }
 
 const KEYS: [&str; 3] = ["k0", "k1", "k2"];
 
-/// Compares `cases` histories. Needs a runtime of its own to wait on.
+/// Compares `cases` histories. Must run outside of a runtime, because it creates one.
 pub(crate) fn agrees_with_memory(subject: &Subject, cases: u32) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -48,7 +48,7 @@ async fn compare(subject: &Subject, history: Vec<Step>) -> Result<(), TestCaseEr
             clock.jump(START);
             clock.clone()
         }
-        // For a real clock the ends near the start are past.
+        // With a real clock, expiries near the start are in the past.
         None => Movable::at(START + 1_000),
     };
     let model = Memory::new(Arc::new(clock.clone()));
@@ -103,7 +103,7 @@ async fn compare(subject: &Subject, history: Vec<Step>) -> Result<(), TestCaseEr
     Ok(())
 }
 
-/// The parts of an answer that a caller may rely on, comparable.
+/// The defined parts of an answer, in comparable form.
 fn shown<T: Shown>(outcome: Result<Vec<T>, StoreError>) -> Result<Vec<T>, String> {
     match outcome {
         Ok(replies) => Ok(replies.into_iter().map(Shown::ordered).collect()),
@@ -129,8 +129,8 @@ impl Shown for Applied {
     }
 }
 
-/// The script refuses to give a key that may have been emptied another type (see there); the others
-/// look at the key itself. So such commands are left out.
+/// Removes commands that give another type to a key that may have been emptied in the batch: the script refuses
+/// these, other backends look at the key itself.
 fn without_second_types(batch: Vec<Command>) -> Vec<Command> {
     let mut emptied: Vec<(String, Kind)> = Vec::new();
     batch

@@ -1,4 +1,4 @@
-//! Keys that end.
+//! Expiring keys.
 
 use super::*;
 

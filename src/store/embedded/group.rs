@@ -1,9 +1,9 @@
-//! The commands of all the callers that share one transaction.
+//! Runs the commands of all callers that share one transaction.
 //!
-//! The values that they touch are held in memory and written when the group ends, so a counter that a hundred
-//! commands increment is one row read and one row written. A command looks before it changes anything,
-//! so one that fails has changed nothing; only an atomic batch that fails half-way leaves the group
-//! spoiled, and then it is begun again without that batch.
+//! Touched values are held in memory and written when the group ends, so a counter incremented by a hundred
+//! commands costs one row read and one row write. A command checks before it changes anything, so a failed
+//! command has changed nothing. Only an atomic batch that fails midway spoils the group, which is then run again
+//! without that batch.
 
 mod entry;
 mod row;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::Fault;
-use super::layout::{ENDS, FIELDS, KEYS, RANKS, TRASH, end_row, numbered};
+use super::layout::{ENDS, FIELDS, KEYS, RANKS, TRASH, end_row, numbered, range_of};
 use super::view::{Budget, Page, View, size};
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Guard, Reply};
@@ -21,9 +21,12 @@ use crate::store::vocabulary::{add, rank, score};
 use entry::{Entry, Text};
 use row::Value;
 
-/// Rows of a key that goes are removed with it up to here; of a larger one the sweep removes them, bit
-/// by bit, so that nobody waits for it.
+/// Keys with up to this many rows are removed at once. The rows of larger ones are removed step by step by the
+/// sweep, so that nobody waits for it.
 const REMOVED_AT_ONCE: u64 = 1_000;
+
+/// Rows written between two yields to other threads.
+const ROWS_AT_A_TIME: u32 = 32;
 
 type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
@@ -37,13 +40,15 @@ pub(super) struct Tables<'t> {
     view: View<Rows<'t>>,
     ends: Rows<'t>,
     trash: Rows<'t>,
-    /// The number of the next collection.
+    /// The number for the next collection.
     next: u64,
     changed: bool,
+    /// Rows written since the last yield.
+    written: u32,
 }
 
 impl<'a, 't> Group<'a, 't> {
-    /// `next` is the number the next new collection gets.
+    /// `next`: the number for the next new collection.
     pub(super) fn begin(transaction: &'t WriteTransaction, now: Millis, next: u64) -> Result<Self, Fault> {
         let tables = Tables {
             view: View {
@@ -55,6 +60,7 @@ impl<'a, 't> Group<'a, 't> {
             trash: transaction.open_table(TRASH)?,
             next,
             changed: false,
+            written: 0,
         };
         Ok(Group {
             now,
@@ -63,10 +69,10 @@ impl<'a, 't> Group<'a, 't> {
         })
     }
 
-    /// Writes what has changed. Gives whether anything has, and the next collection's number.
+    /// Writes the changes. Returns whether there were any, and the number for the next collection.
     pub(super) fn end(mut self) -> Result<(bool, u64), Fault> {
         let mut entries: Vec<_> = self.entries.into_iter().collect();
-        // Neighbouring rows lie on one page: each page is then changed once.
+        // Sorted because neighbouring rows share a page, which is then changed once.
         entries.sort_unstable_by_key(|(key, entry)| (entry.number(), *key));
         for (_, entry) in &mut entries {
             entry.write_rows(&mut self.tables)?;
@@ -96,19 +102,19 @@ impl<'a, 't> Group<'a, 't> {
         }
     }
 
-    /// Makes sure that what has ended is gone, or will be when the group ends.
+    /// Makes sure that an expired key is treated as gone and removed when the group ends.
     pub(super) fn touch(&mut self, key: &'a str) -> Result<(), Fault> {
         self.open(key).map(drop)
     }
 
-    /// Takes the key's row from the list of keys that end, whatever the key itself says.
+    /// Removes the row from the table of expiries, whatever the key itself says.
     pub(super) fn forget_end(&mut self, row: &[u8]) -> Result<(), Fault> {
         self.tables.changed = true;
         self.tables.ends.remove(row)?;
         Ok(())
     }
 
-    /// Removes rows of large collections that went, no more than `limit`. Gives whether some are left.
+    /// Removes at most `limit` rows of deleted collections. Returns whether some are left.
     pub(super) fn empty_trash(&mut self, limit: usize) -> Result<bool, Fault> {
         let tables = &mut self.tables;
         let mut left = limit;
@@ -117,7 +123,7 @@ impl<'a, 't> Group<'a, 't> {
                 Some((row, _)) => row.value().to_vec(),
                 None => return Ok(false),
             };
-            let (number, _) = numbered(&first).ok_or_else(|| Fault::damaged("a number is none"))?;
+            let (number, _) = numbered(&first).ok_or_else(|| Fault::damaged("a row has no number"))?;
             let (start, end) = (number.to_be_bytes(), number.saturating_add(1).to_be_bytes());
             tables.changed = true;
             for rows in [&mut tables.view.fields, &mut tables.view.ranks] {
@@ -197,7 +203,7 @@ impl<'a, 't> Group<'a, 't> {
                 }
             },
             Command::HSet { entries, .. } => {
-                let fields = entry.collection_or_new::<Value>(wrong, tables)?;
+                let fields = entry.collection_or_new::<Value>(command.key(), wrong, tables)?;
                 for (field, value) in entries {
                     let was = fields.put(field, Some(Value::from(value.clone())), tables)?;
                     count += i64::from(was.is_none());
@@ -211,13 +217,13 @@ impl<'a, 't> Group<'a, 't> {
                 }
             }
             Command::HIncrBy { key, field, by } => {
-                let fields = entry.collection_or_new::<Value>(wrong, tables)?;
+                let fields = entry.collection_or_new::<Value>(command.key(), wrong, tables)?;
                 let held = fields.get(field, tables)?.map_or(Some(0), |value| value.number());
                 count = add(key, held, *by).map_err(Fault::Command)?;
                 fields.put(field, Some(Value::Number(count)), tables)?;
             }
             Command::SAdd { members, .. } => {
-                let held = entry.collection_or_new::<()>(wrong, tables)?;
+                let held = entry.collection_or_new::<()>(command.key(), wrong, tables)?;
                 for member in members {
                     count += i64::from(held.put(member, Some(()), tables)?.is_none());
                 }
@@ -230,13 +236,13 @@ impl<'a, 't> Group<'a, 't> {
                 }
             }
             Command::ZAdd { entries, .. } => {
-                let scores = entry.collection_or_new::<u64>(wrong, tables)?;
+                let scores = entry.collection_or_new::<u64>(command.key(), wrong, tables)?;
                 for (score, member) in entries {
                     count += i64::from(scores.put(member, Some(rank(*score)), tables)?.is_none());
                 }
             }
             Command::ZIncrBy { by, member, .. } => {
-                let scores = entry.collection_or_new::<u64>(wrong, tables)?;
+                let scores = entry.collection_or_new::<u64>(command.key(), wrong, tables)?;
                 let sum = scores.get(member, tables)?.map_or(0.0, score) + by + 0.0;
                 scores.put(member, Some(rank(sum)), tables)?;
                 return Ok(Reply::Score(Some(sum)));
@@ -349,13 +355,25 @@ impl<'a, 't> Group<'a, 't> {
 }
 
 impl Tables<'_> {
-    fn number(&mut self) -> u64 {
-        let number = self.next;
+    /// The number for a new collection of this key.
+    fn number(&mut self, key: &str) -> u64 {
+        let number = range_of(key) | self.next;
         self.next = self.next.saturating_add(1);
         number
     }
 
-    /// Removes a collection's rows, of which there are `rows`, or leaves them to the sweep.
+    /// To be called for each written row. A large group takes milliseconds. Where threads share a core, calls in
+    /// progress run first instead of waiting for its end.
+    fn wrote(&mut self) {
+        self.changed = true;
+        self.written += 1;
+        if self.written >= ROWS_AT_A_TIME {
+            self.written = 0;
+            std::thread::yield_now();
+        }
+    }
+
+    /// Removes a collection of `rows` rows, or leaves it to the sweep.
     fn remove_rows(&mut self, number: u64, rows: u64) -> Result<(), Fault> {
         self.changed = true;
         if rows > REMOVED_AT_ONCE {

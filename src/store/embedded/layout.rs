@@ -1,24 +1,27 @@
-//! How keys, fields and members lie in the file.
+//! The tables of the file.
 //!
-//! | table | row | holds |
+//! | table | row | content |
 //! | --- | --- | --- |
-//! | `keys` | key | type, end, then the text; or the collection's number and size |
+//! | `keys` | key | type, expiry, then the text; or the collection's number and size |
 //! | `fields` | number, field or member | a field's value; nothing (sets); the rank (sorted sets) |
 //! | `ranks` | number, rank, member | nothing: a sorted set, lowest score first |
-//! | `ends` | end, key | nothing: the keys that end, soonest first |
-//! | `trash` | number | nothing: large collections whose rows are still to be removed |
-//! | `about` | `layout` | the version of all this |
+//! | `ends` | expiry, key | nothing: expiring keys, soonest first |
+//! | `trash` | number | nothing: deleted collections whose rows must still be removed |
+//! | `about` | `layout` | version of the layout |
 //!
-//! Every collection has a number of its own, and numbers grow: rows are short whatever the key's name,
-//! new collections are appended, and a key that is deleted or becomes another type leaves its rows
-//! behind under a number that nobody will ask for. Numbers lie with their highest byte first, so that
-//! rows are in their order.
+//! Every collection has its own number, and numbers grow: rows stay short whatever the key's name, new
+//! collections are appended, and a key that is deleted or changes its type leaves its rows behind under a number
+//! that is never used again. Numbers are stored big-endian, so that rows sort by them.
+//!
+//! The log of calls and its index only grow at their ends. Their numbers are higher than all others, so that this is
+//! also the end of their tables: there redb fills its pages, while it leaves pages in the middle half empty.
 
 use bytes::Bytes;
-use redb::TableDefinition;
+use redb::{ReadableTable, TableDefinition};
 
 use super::Fault;
 use crate::port::clock::Millis;
+use crate::store::keys::{INDEX, LEDGER_REQUESTS};
 use crate::store::vocabulary::{Kind, unreadable};
 
 pub(super) type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -32,6 +35,40 @@ pub(super) const ABOUT: Rows = TableDefinition::new("about");
 
 pub(super) const LAYOUT: &[u8] = b"layout";
 pub(super) const LAYOUT_NOW: &[u8] = b"1";
+
+/// Numbers of logs and their indexes start here. Numbers below belong to all other collections.
+const LOGS: u64 = 1 << 63;
+const INDEXES: u64 = 1 << 62;
+
+/// The first number of the collection's range.
+pub(super) fn range_of(key: &str) -> u64 {
+    match key.strip_prefix(LEDGER_REQUESTS) {
+        Some(rest) if rest.ends_with(INDEX) => INDEXES,
+        Some(_) => LOGS,
+        None => 0,
+    }
+}
+
+/// Whether names are nearly always added to the collection in ascending order.
+pub(super) fn is_appended(number: u64) -> bool {
+    number >= INDEXES
+}
+
+/// The first number after all numbers with rows in this table.
+pub(super) fn next_number(
+    fields: &impl ReadableTable<&'static [u8], &'static [u8]>,
+) -> Result<u64, redb::StorageError> {
+    let mut next = 1;
+    for (start, end) in [(0, INDEXES), (INDEXES, LOGS), (LOGS, u64::MAX)] {
+        let (start, end) = (start.to_be_bytes(), end.to_be_bytes());
+        let mut rows = fields.range::<&[u8]>(start.as_slice()..end.as_slice())?;
+        if let Some(row) = rows.next_back() {
+            let number = numbered(row?.0.value()).map_or(0, |(number, _)| number);
+            next = next.max((number & (INDEXES - 1)).saturating_add(1));
+        }
+    }
+    Ok(next)
+}
 
 /// The row of a key in `keys`, without a string's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +93,7 @@ impl Header {
             Kind::Set => b's',
             Kind::Sorted => b'z',
         });
-        // A key that ends at 0 is never written: it has ended.
+        // 0 marks the absence of an expiry: a key that expires at 0 is never written.
         row.extend(self.end.unwrap_or(0).to_be_bytes());
         if self.kind == Kind::Text {
             row.extend(text);
@@ -67,7 +104,7 @@ impl Header {
         row
     }
 
-    /// The header in the row and the text behind it.
+    /// The header of the row and the text after it.
     pub(super) fn read<'r>(key: &str, row: &'r [u8]) -> Result<(Header, &'r [u8]), Fault> {
         parse(row).ok_or_else(|| Fault::Command(unreadable(key, "its row in the data file is damaged")))
     }
@@ -125,7 +162,7 @@ pub(super) fn rank_row(number: u64, rank: u64, member: &str) -> Vec<u8> {
     row
 }
 
-/// The first row a member of that rank can have.
+/// The first possible row of members with that rank.
 pub(super) fn rank_start(number: u64, rank: u64) -> [u8; 16] {
     (u128::from(number) << 64 | u128::from(rank)).to_be_bytes()
 }
@@ -137,21 +174,21 @@ pub(super) fn end_row(end: Millis, key: &str) -> Vec<u8> {
     row
 }
 
-/// A row's leading number and what follows it.
+/// A row's leading number and the rest.
 pub(super) fn numbered(row: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = row.split_first_chunk()?;
     Some((u64::from_be_bytes(*number), rest))
 }
 
-/// The rest of a row after `skip` bytes, which must be a name.
+/// The rest of a row after `skip` bytes, which is a name.
 pub(super) fn name(row: &[u8], skip: usize) -> Result<String, Fault> {
     let name = row.get(skip..).and_then(|name| std::str::from_utf8(name).ok());
     name.map(str::to_owned)
-        .ok_or_else(|| Fault::damaged("a name is no text"))
+        .ok_or_else(|| Fault::damaged("a name is not UTF-8"))
 }
 
 pub(super) fn rank_of(row: &[u8]) -> Result<u64, Fault> {
-    let rank = row.try_into().map_err(|_| Fault::damaged("a rank is none"))?;
+    let rank = row.try_into().map_err(|_| Fault::damaged("a row has no rank"))?;
     Ok(u64::from_be_bytes(rank))
 }
 

@@ -1,15 +1,15 @@
-//! Opening the file: its lock, its permissions, its layout.
+//! Opens the file: lock, permissions, layout.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableError};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError};
 
-use super::layout::{ABOUT, ENDS, FIELDS, KEYS, LAYOUT, LAYOUT_NOW, RANKS, TRASH, numbered};
+use super::layout::{ABOUT, ENDS, FIELDS, KEYS, LAYOUT, LAYOUT_NOW, RANKS, TRASH, next_number};
 
-/// Memory for pages of the file. redb would take a gibibyte; the relay promises to live in 40 MiB. What
-/// is not in here is mostly in the system's cache: with twice as much, commands cost a tenth less.
+/// Page cache. redb's default is one gibibyte, but the relay promises to run in 40 MiB. Other pages are mostly in
+/// the system's cache: twice the size makes commands only a tenth faster.
 const CACHE_BYTES: usize = 8 << 20;
 
 /// Why the file cannot be opened.
@@ -17,14 +17,14 @@ const CACHE_BYTES: usize = 8 << 20;
 pub enum OpenError {
     #[error("the data file is in use by another crs process")]
     InUse,
-    /// It is damaged, of a newer version, or no data file at all.
+    /// It is damaged, from a newer version, or not a data file.
     #[error("the data file cannot be read: {reason}")]
     Unreadable { reason: String },
     #[error("the data file cannot be opened: {0}")]
     Io(#[source] io::Error),
 }
 
-/// How the file is opened, at the start and after a failure of the disk.
+/// Opens the file, at the start and after a disk failure.
 pub(super) type Open = Box<dyn Fn() -> Result<Database, OpenError> + Send>;
 
 pub(super) fn file(path: &Path) -> Result<Open, OpenError> {
@@ -36,8 +36,8 @@ pub(super) fn file(path: &Path) -> Result<Open, OpenError> {
     Ok(Box::new(move || Ok(builder().create(&path)?)))
 }
 
-/// Makes a new file beside its place, and then gives it its name: what a kill leaves of a file in the making, redb
-/// takes for damaged.
+/// Creates a file under a temporary name and then renames it, because redb takes a partly created file for
+/// damaged.
 fn make(path: &Path) -> Result<(), OpenError> {
     let draft = path.with_extension(format!("{}.{DRAFT}", std::process::id()));
     match std::fs::remove_file(&draft) {
@@ -46,7 +46,8 @@ fn make(path: &Path) -> Result<(), OpenError> {
     }
     make_private(&draft).map_err(OpenError::Io)?;
     drop(builder().create(&draft)?);
-    // Another process may have been faster: then its file is the one, and may have been so fast as to remove this.
+    // Another process may have created the file meanwhile, which then counts, and may even have removed this
+    // draft.
     match std::fs::hard_link(&draft, path) {
         Err(_) if path.exists() => {}
         linked => linked.map_err(OpenError::Io)?,
@@ -55,10 +56,10 @@ fn make(path: &Path) -> Result<(), OpenError> {
     sync_folder(path).map_err(OpenError::Io)
 }
 
-/// The end of a draft's name.
+/// Suffix of a draft's name.
 const DRAFT: &str = "new";
 
-/// Drafts of processes that were killed.
+/// Removes drafts of killed processes.
 fn remove_drafts(path: &Path) {
     let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else {
         return;
@@ -90,7 +91,7 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
-/// Makes an empty file if there is none, so that it never is readable by others.
+/// Creates an empty file if there is none, so that it is never readable by others.
 fn make_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -103,7 +104,7 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The name of a new file must be on disk too.
+/// Persists the name of a new file, too.
 fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -111,7 +112,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The opened file with all its tables, and the number its next new collection gets.
+/// Returns the opened file with all its tables, and the number for the next new collection.
 pub(super) fn ready(open: &Open) -> Result<(Database, u64), OpenError> {
     let database = open()?;
     let snapshot = database.begin_read().map_err(unusable)?;
@@ -135,13 +136,10 @@ pub(super) fn ready(open: &Open) -> Result<(Database, u64), OpenError> {
         .map_err(unusable)?
         .open_table(FIELDS)
         .map_err(unusable)?;
-    // Numbers of collections without rows are free again: nothing knows of them.
-    let last = fields
-        .last()
-        .map_err(unusable)?
-        .and_then(|(row, _)| numbered(row.value()).map(|(number, _)| number));
+    // Numbers of collections without rows can be used again, because nothing refers to them.
+    let next = next_number(&fields).map_err(unusable)?;
     drop(fields);
-    Ok((database, last.unwrap_or(0).saturating_add(1)))
+    Ok((database, next))
 }
 
 fn make_tables(database: &Database) -> Result<(), OpenError> {
@@ -164,7 +162,7 @@ fn unreadable(reason: impl Into<String>) -> OpenError {
 fn unusable(error: impl Into<redb::Error>) -> OpenError {
     match error.into() {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => OpenError::InUse,
-        // So redb says that the file is not one of its own.
+        // redb's error for files of another format.
         redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => unreadable(error.to_string()),
         redb::Error::Io(error) => OpenError::Io(error),
         error => unreadable(error.to_string()),

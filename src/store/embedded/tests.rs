@@ -1,3 +1,4 @@
+mod appended;
 mod bench;
 mod disk;
 mod ends;

@@ -1,4 +1,4 @@
-//! Reading the tables: of a snapshot, or of the transaction that is being written.
+//! Reads the tables, in a snapshot or in the open write transaction.
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
@@ -15,7 +15,7 @@ pub(super) struct View<T> {
     pub(super) ranks: T,
 }
 
-/// Rows that may still be read; `None`: as many as there are.
+/// Number of rows that may still be read; `None`: unlimited.
 pub(super) struct Budget(pub(super) Option<u32>);
 
 impl Budget {
@@ -49,11 +49,11 @@ impl View<ReadOnlyTable<&'static [u8], &'static [u8]>> {
         })
     }
 
-    /// The answer of a command that only reads.
+    /// Answers a read command.
     pub(super) fn read(&self, now: Millis, command: &Command, budget: &mut Budget) -> Result<Reply, Fault> {
         command.check().map_err(Fault::Command)?;
         if command.is_idle() {
-            // Of those that read, only this one names what it reads.
+            // Of the reading commands, only this one can name no fields.
             return Ok(Reply::Values(Vec::new()));
         }
         budget.spend()?;
@@ -68,7 +68,7 @@ impl View<ReadOnlyTable<&'static [u8], &'static [u8]>> {
         {
             return Err(Fault::Command(command.wrong_type()));
         }
-        // Numbers begin at 1: under 0 there is nothing.
+        // Numbers begin at 1, so there is nothing at 0.
         let number = found.as_ref().map_or(0, |(header, _)| header.number);
         Ok(match command {
             Command::Exists { .. } => Reply::Int(found.is_some().into()),
@@ -120,6 +120,16 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> View<T> {
         Ok(row.map(|row| read(row.value())))
     }
 
+    /// The last field or member of a collection.
+    pub(super) fn last(&self, number: u64) -> Result<Option<String>, Fault> {
+        let (start, end) = (number.to_be_bytes(), number.saturating_add(1).to_be_bytes());
+        let mut rows = self.fields.range::<&[u8]>(start.as_slice()..end.as_slice())?;
+        match rows.next_back() {
+            Some(row) => Ok(Some(name(row?.0.value(), 8)?)),
+            None => Ok(None),
+        }
+    }
+
     pub(super) fn entries(&self, number: u64, budget: &mut Budget) -> Result<Vec<(String, Bytes)>, Fault> {
         self.scan(number, budget, |row, value| Ok((name(row, 8)?, bytes(value))))
     }
@@ -150,7 +160,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> View<T> {
         page: &Page,
         budget: &mut Budget,
     ) -> Result<Vec<(String, f64)>, Fault> {
-        // A range whose end lies before its start is an error to some and a panic to others.
+        // An inverted range panics or fails in the range calls below.
         if page.min > page.max || page.limit == 0 {
             return Ok(Vec::new());
         }
@@ -170,8 +180,8 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> View<T> {
                 continue;
             }
             let row = row.value();
-            let (_, rest) = layout::numbered(row).ok_or_else(|| Fault::damaged("a rank is none"))?;
-            let (rank, _) = layout::numbered(rest).ok_or_else(|| Fault::damaged("a rank is none"))?;
+            let (_, rest) = layout::numbered(row).ok_or_else(|| Fault::damaged("a row has no rank"))?;
+            let (rank, _) = layout::numbered(rest).ok_or_else(|| Fault::damaged("a row has no rank"))?;
             found.push((name(row, 16)?, score(rank)));
             if u64::try_from(found.len()).unwrap_or(u64::MAX) >= page.limit {
                 return Ok(found);
@@ -186,14 +196,14 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> View<T> {
         }
     }
 
-    /// The text at the key, which is one.
+    /// The text at the key, which must be one.
     pub(super) fn text(&self, key: &str) -> Result<Bytes, Fault> {
         match self.keys.get(key.as_bytes())? {
             Some(row) => match Header::read(key, row.value())? {
                 (Header { kind: Kind::Text, .. }, text) => Ok(bytes(text)),
-                _ => Err(Fault::damaged("a text is none")),
+                _ => Err(Fault::damaged("a key has no text")),
             },
-            None => Err(Fault::damaged("a text is gone")),
+            None => Err(Fault::damaged("a text is missing")),
         }
     }
 }

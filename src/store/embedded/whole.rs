@@ -1,4 +1,4 @@
-//! Everything in the file, of one moment: a snapshot is read while others write.
+//! Reads the whole file from one snapshot while others write.
 
 use async_trait::async_trait;
 use redb::{Range, ReadOnlyTable, ReadTransaction, ReadableTableMetadata as _};
@@ -14,16 +14,16 @@ use crate::store::vocabulary::{Kind, score};
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Rows = Range<'static, &'static [u8], &'static [u8]>;
 
-/// Parts that are read at once.
+/// Number of parts read per step.
 const PARTS: usize = 256;
 
 struct Snapshot {
     keys: Rows,
     fields: Table,
     now: Millis,
-    /// The collection that is being read.
+    /// The collection being read.
     open: Option<Collection>,
-    /// Held until the end, so that no page of it is written anew.
+    /// Held until the end, so that its pages are not reused.
     _transaction: ReadTransaction,
 }
 
@@ -34,7 +34,7 @@ struct Collection {
     begins: bool,
 }
 
-/// `None` while a piece is read on another thread, and for good if that thread came to grief.
+/// `None` while a step runs on another thread, and permanently if that thread panicked.
 struct EmbeddedParts(Option<Snapshot>);
 
 #[async_trait]
@@ -81,7 +81,7 @@ impl Parts for EmbeddedParts {
 }
 
 impl Snapshot {
-    /// Nothing at the end.
+    /// Empty at the end.
     fn next(&mut self) -> Result<Vec<Part>, Fault> {
         let mut parts = Vec::new();
         let mut size = 0;
@@ -95,9 +95,9 @@ impl Snapshot {
                     }
                 },
                 None => match self.open()? {
-                    Opened::End => break,
-                    Opened::Nothing => continue,
-                    Opened::Text(part) => part,
+                    NextKey::End => break,
+                    NextKey::Nothing => continue,
+                    NextKey::Text(part) => part,
                 },
             };
             size += part.content.bytes();
@@ -106,19 +106,19 @@ impl Snapshot {
         Ok(parts)
     }
 
-    /// The next key: its text, or the way to its elements.
-    fn open(&mut self) -> Result<Opened, Fault> {
+    /// The next key with its text, or ready to read its elements.
+    fn open(&mut self) -> Result<NextKey, Fault> {
         let Some(row) = self.keys.next() else {
-            return Ok(Opened::End);
+            return Ok(NextKey::End);
         };
         let (key, row) = row?;
         let key = name(key.value(), 0)?;
         let (header, text) = Header::read(&key, row.value())?;
         if !header.lives(self.now) {
-            return Ok(Opened::Nothing);
+            return Ok(NextKey::Nothing);
         }
         if header.kind == Kind::Text {
-            return Ok(Opened::Text(Part {
+            return Ok(NextKey::Text(Part {
                 key,
                 end: header.end,
                 begins: true,
@@ -136,11 +136,11 @@ impl Snapshot {
             rows,
             begins: true,
         });
-        Ok(Opened::Nothing)
+        Ok(NextKey::Nothing)
     }
 }
 
-enum Opened {
+enum NextKey {
     End,
     Nothing,
     Text(Part),

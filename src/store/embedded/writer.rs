@@ -1,4 +1,4 @@
-//! The one thread that writes: takes what waits, commits it together, answers everybody.
+//! The writer thread: takes waiting calls, commits them together, answers each.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -16,15 +16,15 @@ use super::{Fault, Shared, away};
 use crate::port::clock::Millis;
 use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
 
-/// A group takes no more calls once it weighs as much (see [`weight`]): a transaction must fit into
-/// memory, and its first caller must not wait for long.
+/// Maximum weight of a group (see [`weight`]): a transaction must fit into memory, and its first caller must not
+/// wait long.
 const GROUP_WEIGHT: usize = 32_768;
 
-/// How often what has ended is looked for, and how soon again if there was more than one look's worth.
+/// Interval between sweeps for expired keys, and the shorter one if a sweep left some.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_ON: Duration = Duration::from_millis(20);
 
-/// Keys and rows that one look removes at most: some milliseconds of the writer's time.
+/// Maximum number of keys and rows removed per sweep: a few milliseconds of the writer's time.
 const SWEPT_KEYS: usize = 500;
 const SWEPT_ROWS: usize = 2_000;
 
@@ -32,7 +32,7 @@ pub(super) enum Job {
     Call(Call),
     #[cfg(test)]
     Sweep(Answer<()>),
-    /// The writer stands still until the other end says so.
+    /// Blocks the writer until the sender is done.
     #[cfg(test)]
     Hold(Receiver<()>),
 }
@@ -51,7 +51,7 @@ pub(super) enum Call {
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// The result of a call, sent only once it is durable.
+/// The result of a call, sent after it is durable.
 enum Outcome {
     Replies(Vec<Reply>),
     Applied(Applied),
@@ -61,7 +61,7 @@ enum Outcome {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     open: Open,
-    /// Number of the next new collection.
+    /// Number for the next new collection.
     next: u64,
     /// Ticks of the last sweep.
     swept: u64,
@@ -78,7 +78,7 @@ impl Writer {
         }
     }
 
-    /// Until nobody can send jobs any more.
+    /// Runs until all senders are gone.
     pub(super) fn work(mut self, jobs: &Receiver<Job>) {
         let mut pause = SWEEP_EVERY;
         loop {
@@ -87,7 +87,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            // Jobs may come without a pause for hours.
+            // Jobs may arrive without a pause for hours.
             let ticks = self.shared.clock.ticks();
             if ticks.abs_diff(self.swept) < micros(pause) && pause == SWEEP_EVERY {
                 continue;
@@ -97,14 +97,14 @@ impl Writer {
                 Ok(true) => SWEEP_ON,
                 Ok(false) => SWEEP_EVERY,
                 Err(error) => {
-                    tracing::warn!(%error, "what has ended could not be removed from the data file");
+                    tracing::warn!(%error, "expired keys could not be removed from the data file");
                     SWEEP_EVERY
                 }
             };
         }
     }
 
-    /// The job and all that wait behind it.
+    /// Runs the job together with all that wait behind it.
     fn group(&mut self, first: Job, jobs: &Receiver<Job>) {
         let mut group = Vec::new();
         let mut weight = 0;
@@ -168,13 +168,13 @@ impl Writer {
             });
             match outcomes {
                 Ok(outcomes) => {
-                    let told = |(index, outcome): (usize, Option<Outcome>)| match outcome {
+                    let resolve = |(index, outcome): (usize, Option<Outcome>)| match outcome {
                         Some(outcome) => outcome,
                         None => {
                             Outcome::Failed(failed.remove(&index).unwrap_or_else(|| away("it was not run")))
                         }
                     };
-                    return Ok(outcomes.into_iter().enumerate().map(told).collect());
+                    return Ok(outcomes.into_iter().enumerate().map(resolve).collect());
                 }
                 Err(Fault::Spoiled { call, error }) => drop(failed.insert(call, error)),
                 Err(fault) => return Err(self.recover(fault)),
@@ -182,7 +182,7 @@ impl Writer {
         }
     }
 
-    /// Runs `work` in a transaction of its own and makes it durable, if it changed anything.
+    /// Runs `work` in its own transaction and makes it durable if it changed anything.
     fn transact<'a, T>(
         &mut self,
         work: impl FnOnce(&mut Group<'a, '_>) -> Result<T, Fault>,
@@ -191,7 +191,7 @@ impl Writer {
         let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
         let transaction = database.as_ref().ok_or_else(Fault::closed)?.begin_write()?;
         let mut group = Group::begin(&transaction, shared.clock.now(), self.next)?;
-        // Without an end, the transaction is taken back when it is dropped.
+        // Without the commit, the transaction is rolled back on drop.
         let result = work(&mut group)?;
         let (changed, next) = group.end()?;
         if changed {
@@ -204,12 +204,12 @@ impl Writer {
         Ok(result)
     }
 
-    /// After a failure of the disk redb wants the file to be opened anew; the next transaction then finds
-    /// it as the last successful one left it.
+    /// After a disk failure redb requires the file to be opened again. The next transaction then sees the last
+    /// successful one.
     fn recover(&mut self, fault: Fault) -> StoreError {
         let closed = self.database().is_none();
         if closed || matches!(fault, Fault::Storage(_)) {
-            // Closing may take a while; readers need not wait for it.
+            // Closing may take a while, which must not block readers.
             let broken = self.database().take();
             drop(broken);
             match open::ready(&self.open) {
@@ -230,7 +230,7 @@ impl Writer {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes some of what has ended or been left behind. Gives whether there may be more.
+    /// Removes some expired keys and deleted collections. Returns whether there may be more.
     fn sweep(&mut self) -> Result<bool, StoreError> {
         let now = self.shared.clock.now();
         match self.due(now).and_then(|due| self.remove(&due)) {
@@ -239,8 +239,7 @@ impl Writer {
         }
     }
 
-    /// The expired keys, and whether there is trash. Reads only, so that a sweep with nothing to do costs
-    /// next to nothing.
+    /// The expired keys, and whether there is trash. Only reads, so that an idle sweep is cheap.
     fn due(&self, now: Millis) -> Result<Due, Fault> {
         let snapshot = self.shared.snapshot()?;
         let ends = snapshot.open_table(ENDS)?;
@@ -248,9 +247,9 @@ impl Writer {
         let mut keys = Vec::new();
         for row in ends.range::<&[u8]>(..past.as_slice())?.take(SWEPT_KEYS) {
             let row = row?.0.value().to_vec();
-            let (_, key) = numbered(&row).ok_or_else(|| Fault::damaged("an end is none"))?;
+            let (_, key) = numbered(&row).ok_or_else(|| Fault::damaged("a row has no expiry"))?;
             let key = std::str::from_utf8(key)
-                .map_err(|_| Fault::damaged("a key is no text"))?
+                .map_err(|_| Fault::damaged("a key is not UTF-8"))?
                 .to_owned();
             keys.push((row, key));
         }
@@ -268,7 +267,7 @@ impl Writer {
                 group.forget_end(row)?;
             }
             let rest = group.empty_trash(SWEPT_ROWS)?;
-            // A large collection among the keys is trash from now on.
+            // A large collection among the keys has become trash.
             Ok(rest || !due.keys.is_empty())
         })
     }
@@ -294,20 +293,20 @@ impl Call {
         }
     }
 
-    /// A caller that has left gets no answer.
+    /// Sends the result, unless the caller has left.
     fn answer(self, outcome: Outcome) {
         match (self, outcome) {
             (Call::Run { answer, .. }, Outcome::Replies(replies)) => drop(answer.send(Ok(replies))),
             (Call::Run { answer, .. }, Outcome::Failed(error)) => drop(answer.send(Err(error))),
             (Call::Atomically { answer, .. }, Outcome::Applied(applied)) => drop(answer.send(Ok(applied))),
             (Call::Atomically { answer, .. }, Outcome::Failed(error)) => drop(answer.send(Err(error))),
-            // Neither has an outcome of the other.
+            // Impossible: each kind of call has its own kind of outcome.
             (Call::Run { .. }, Outcome::Applied(_)) | (Call::Atomically { .. }, Outcome::Replies(_)) => {}
         }
     }
 }
 
-/// A command and the bytes it brings, in units of a small command.
+/// A command's weight by its bytes, in units of a small command.
 fn weight(command: &Command) -> usize {
     let bytes = match command {
         Command::Set { value, .. } => value.len(),
@@ -322,7 +321,7 @@ fn weight(command: &Command) -> usize {
     1 + bytes / 256
 }
 
-/// As in a pipeline of Redis, a command that fails does not keep the later ones from running.
+/// As in a Redis pipeline, a failed command does not stop the later ones.
 fn run<'a>(batch: &'a [Command], commands: &mut Group<'a, '_>) -> Result<Outcome, Fault> {
     let mut replies = Vec::with_capacity(batch.len());
     let mut failed = None;

@@ -1,7 +1,7 @@
-//! The memory of a process or isolate about guessers, so that refusing them costs no I/O.
+//! Remembers refused sources in the process or isolate, so that refusing them needs no I/O.
 //!
-//! A refusal is remembered for a minute at most; then the store is asked again, because another process may know
-//! better.
+//! A refusal is remembered for at most a minute. Then the store is asked again, because another process may have
+//! changed it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,18 @@ use crs_durable::Millis;
 
 use super::rules::{KNOWN_ADDRESSES, Refusal};
 
-/// How long what was read is used without another look at the store.
+/// Maximum age of data read from the store.
 const RECHECK: Millis = 60 * 1000;
 
-/// Refusals that are remembered at once: a hundred bytes each.
+/// Maximum number of remembered refusals, about a hundred bytes each.
 const REFUSALS: usize = 4096;
 
-/// Attempts that are checked or wait for it at once, of strangers and of others each. A hash takes some 30 ms, so the
-/// last waits half a second.
+/// Maximum number of attempts that are checked or wait, separately for strangers and others. A hash takes about
+/// 30 ms, so the last one waits half a second.
 const AT_ONCE: usize = 8;
 
-/// How long an attempt takes at most. On the edge a request may end without its drops being run, so a turn is a lease.
+/// Maximum duration of an attempt. On the edge a request may end without running its destructors, so turns
+/// expire.
 const LONGEST_ATTEMPT: Millis = 60 * 1000;
 
 #[derive(Default)]
@@ -30,32 +31,32 @@ pub(super) struct Memo {
 
 #[derive(Default)]
 struct Inner {
-    /// By source: until when it must wait, and until when that is believed.
+    /// By source: the end of its wait, and until when this is valid.
     refused: HashMap<String, (Millis, Millis)>,
-    /// The same for all strangers.
+    /// The same for all strangers together.
     strangers_refused: Option<(Millis, Millis)>,
     known: Option<KnownAddresses>,
-    /// Attempts that are being checked: their numbers, whether they are strangers', and since when.
+    /// Attempts being checked: number, whether of a stranger, start.
     turns: Vec<(u64, bool, Millis)>,
     last_turn: u64,
 }
 
 struct KnownAddresses {
     read_at: Millis,
-    /// When each logged in last.
+    /// The last login of each address.
     last_login: HashMap<String, Millis>,
 }
 
-/// Whether a source is known.
+/// Whether a source is a known address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum AddressStatus {
     Yes,
     No,
-    /// The store must be asked, by whoever got this answer.
+    /// The caller that gets this must read the store.
     Unread,
 }
 
-/// The right to be checked now.
+/// Permission to check one password.
 pub(super) struct Turn {
     memo: Arc<Memo>,
     number: u64,
@@ -83,7 +84,7 @@ impl Memo {
             return Some(wait);
         }
         let is_known = || {
-            // Before anything was read nobody is taken for a stranger.
+            // Before the first read, nobody is treated as a stranger.
             inner
                 .known
                 .as_ref()
@@ -133,32 +134,32 @@ impl Memo {
         })
     }
 
-    /// Whether somebody logged in from `source`. One caller a minute must read again, the others get what was
-    /// read before.
-    pub(super) fn known(&self, source: &str, now: Millis) -> Known {
+    /// Whether there was a login from `source`. One caller per minute must read the store; the others get the
+    /// last result.
+    pub(super) fn known(&self, source: &str, now: Millis) -> AddressStatus {
         let mut inner = self.inner();
         let Some(known) = &mut inner.known else {
-            return Known::Unread;
+            return AddressStatus::Unread;
         };
         if now.abs_diff(known.read_at) >= RECHECK {
             known.read_at = now;
-            return Known::Unread;
+            return AddressStatus::Unread;
         }
         if known.last_login.contains_key(source) {
-            Known::Yes
+            AddressStatus::Yes
         } else {
-            Known::No
+            AddressStatus::No
         }
     }
 
-    /// The read that `known` asked for failed.
+    /// Called if the read that `known` asked for failed.
     pub(super) fn known_not_read(&self) {
         if let Some(known) = &mut self.inner().known {
             known.read_at = 0;
         }
     }
 
-    /// Takes in what the store has; answers whether `source` is in it.
+    /// Stores the addresses read from the store. Returns whether `source` is one of them.
     pub(super) fn learn(&self, last_login: HashMap<String, Millis>, source: &str, now: Millis) -> bool {
         let is_known = last_login.contains_key(source);
         self.inner().known = Some(KnownAddresses {
@@ -168,7 +169,7 @@ impl Memo {
         is_known
     }
 
-    /// Somebody logged in from `source`. Answers which sources are too many now.
+    /// Records a login from `source`. Returns the sources that exceed the maximum.
     pub(super) fn welcome(&self, source: &str, now: Millis) -> Vec<String> {
         let mut inner = self.inner();
         inner.refused.remove(source);

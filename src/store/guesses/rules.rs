@@ -1,15 +1,15 @@
-//! How often a password may be guessed: pure decisions over what is counted.
+//! Decides how often a password may be guessed, from counts.
 //!
-//! A source (an address, or a stolen session) has some attempts free, then waits, twice as long after each further
-//! failure. Nothing is counted per login name, so nobody can lock the admin out by naming it. Strangers, from whose
-//! addresses nobody ever logged in, also share two bounds per window: one for each site, and one for all of them.
-//! Addresses that logged in before have neither and wait less.
+//! A source (an address or a session) has some free attempts, then must wait, twice as long after each further
+//! failure. Nothing is counted per login name, so nobody can lock out the admin. Strangers (addresses without an
+//! earlier login) also share two limits per window: one per site, and one for all. Known addresses have neither
+//! limit and shorter waits.
 
 use serde::{Deserialize, Serialize};
 
 use crs_durable::Millis;
 
-/// Failures of a source before it has to wait.
+/// Number of failures before a source must wait.
 pub const FREE: u32 = 5;
 
 /// The first wait, in milliseconds.
@@ -21,40 +21,40 @@ pub const LONGEST_WAIT: Millis = 15 * 60 * 1000;
 /// The longest wait of an address that logged in before, or of a session.
 pub const LONGEST_WAIT_OF_KNOWN: Millis = 60 * 1000;
 
-/// How long the last failure of a source is remembered.
+/// How long the last failure of a source counts.
 pub const REMEMBERED: Millis = 24 * 60 * 60 * 1000;
 
-/// The bounds on strangers are counted in windows of this length.
+/// Length of the windows for the limits of strangers.
 pub const WINDOW: Millis = 15 * 60 * 1000;
 
-/// Attempts of strangers of one site in a window.
+/// Maximum number of strangers' attempts per site and window.
 pub const PER_SITE: u32 = 50;
 
-/// Attempts of all strangers together in a window: seven million in a year, against the 10^8 guesses that the
-/// easiest password we take is worth.
+/// Maximum number of strangers' attempts per window: seven million a year, compared with the 10^8 guesses for the
+/// weakest password that we accept.
 pub const OF_ALL_STRANGERS: u32 = 200;
 
-/// How many addresses are known at most; the one whose last login is longest ago makes room.
+/// Maximum number of known addresses; the one with the oldest last login is dropped.
 pub const KNOWN_ADDRESSES: usize = 64;
 
-/// The stored record of a source that failed.
+/// The stored record of a source with failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     pub failures: u32,
     pub last_at: Millis,
-    /// Of the login when it was counted: failures at an older password do not count.
+    /// The login's epoch at that time. Failures at older passwords do not count.
     pub epoch: u64,
 }
 
-/// Attempts of strangers in the window.
+/// The attempts of strangers in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StrangerCounts {
     pub of_site: u32,
     pub of_all: u32,
 }
 
-/// The counts that an allowed attempt adds to.
+/// The counts that an allowed attempt increments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptCost {
     pub source: Source,
@@ -64,7 +64,7 @@ pub struct AttemptCost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub until: Millis,
-    /// Every stranger is refused, not this source alone.
+    /// Every stranger is refused, not only this source.
     pub of_all_strangers: bool,
 }
 
@@ -77,7 +77,7 @@ impl Refusal {
     }
 }
 
-/// The window that a moment is in.
+/// The window that contains a given time.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     pub number: u64,
@@ -99,7 +99,7 @@ impl Source {
         self.last_at.saturating_add(REMEMBERED)
     }
 
-    /// When it may try again.
+    /// When the source may try again.
     fn free_at(&self, longest: Millis) -> Millis {
         let Some(beyond) = self.failures.checked_sub(FREE) else {
             return self.last_at;
@@ -109,7 +109,7 @@ impl Source {
     }
 }
 
-/// Decides about an attempt at `now`. `source`: what is stored of it; `strangers`: `None` if it is none.
+/// Decides on an attempt at `now`. `source`: its stored record; `strangers`: `None` if it is not a stranger.
 pub fn admit(
     source: Option<Source>,
     strangers: Option<StrangerCounts>,
@@ -121,7 +121,7 @@ pub fn admit(
     } else {
         LONGEST_WAIT_OF_KNOWN
     };
-    // A clock that was set back must not make anybody wait for years.
+    // If the clock was set back, nobody must wait for years.
     let before =
         source.filter(|source| source.epoch == epoch && source.last_at <= now && now < source.forgotten_at());
     if let Some(before) = before

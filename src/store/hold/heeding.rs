@@ -1,4 +1,4 @@
-//! A store for who writes past the audit log, and must wait for holds all the same.
+//! A store that bypasses the audit log but respects holds.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use async_trait::async_trait;
 
 use crate::port::store::{Applied, Command, Guard, Reply, Store, StoreError};
 
-/// A store whose steps all heed a hold, and are not in the audit log.
-pub struct Heeding(pub Arc<dyn Store>);
+/// A store whose steps respect holds and are not in the audit log.
+pub struct HoldRespectingStore(pub Arc<dyn Store>);
 
 #[async_trait]
-impl Store for Heeding {
+impl Store for HoldRespectingStore {
     async fn run(&self, batch: Vec<Command>) -> Result<Vec<Reply>, StoreError> {
         self.0.run(batch).await
     }

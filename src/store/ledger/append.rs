@@ -1,4 +1,4 @@
-//! Writing: a batch of events becomes one atomic step of the store.
+//! Writes a batch of events in one atomic step of the store.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -6,90 +6,88 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 
 use super::bucket::{self, Bucket, DETAILED, METRICS, Scope, figures};
-use super::spread::Times;
-use super::{Ledger, REQUEST_LOG_DAYS};
+use super::durations::Times;
+use super::{Ledger, REQUEST_LOG_DAYS, record};
 use crate::model::calendar::{self, Calendar, Day, Hour};
 use crate::model::usage::{LedgerEvent, Tokens, Totals};
 use crate::port::clock::Millis;
 use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
 use crate::store::keys;
 
-/// How long a batch's marker is kept: an answer that was lost is asked for again within seconds.
+/// Retention of a batch's marker. A lost answer is retried within seconds.
 const MARKER_DAYS: u64 = 2;
 
-/// A batch with an event older than this may be older than its marker, so each of its events is looked
-/// for as well.
+/// A batch with an event older than this may be older than its marker, so each of its events is looked up as
+/// well.
 const LATE: u64 = (MARKER_DAYS - 1) * calendar::DAY;
 
-/// Where the calls are counted whose model is only a client's word: it asked, and no provider served it.
-/// A client could invent names without end.
+/// The model under which unserved calls are counted. Its name is only the client's, and clients could invent any
+/// number of names.
 pub const UNSERVED: &str = "(unserved)";
 
-/// Longest model name in the store, bytes.
+/// Maximum length of a model's name in the store, bytes.
 const NAME_BYTES: usize = 200;
 
-/// Longest error code in the store, bytes. Ours are shorter, and so are those of providers that are what
-/// they say.
+/// Maximum length of an error code in the store, bytes. Ours are shorter, and so are providers' real codes.
 const CODE_BYTES: usize = 48;
 
-/// Sums stay far from where a 64-bit counter ends.
+/// Limit for sums, far below the range of a 64-bit counter.
 const MOST: u64 = 1 << 53;
 
 /// The result of writing a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appended {
+pub enum AppendOutcome {
     Written,
-    /// It had been written before; nothing was changed.
+    /// The batch had been written before; nothing was changed.
     Repeated,
 }
 
 impl Ledger {
-    /// [`append_new`](Self::append_new), without a look at the log.
+    /// Like [`append_new`](Self::append_new), but does not look up events in the log.
     #[cfg(test)]
     pub async fn append(
         &self,
         batch: &str,
         events: &[LedgerEvent],
         now: Millis,
-    ) -> Result<Appended, StoreError> {
+    ) -> Result<AppendOutcome, StoreError> {
         self.append_new(batch, events, false, now).await
     }
 
-    /// Writes a batch. `batch` is its id: the same id must always come with the same events. `look`: leaves out the
-    /// events whose calls are in the log already. `now` bounds how long the batch is known by its id; a batch that is
-    /// sent again days later is still written once, because its events are then looked for one by one.
-    #[allow(dead_code, reason = "natively, only tests write without the rows of a gate")]
+    /// Writes a batch. `batch`: its id, which must always come with the same events. `look`: skip events that are
+    /// already in the log. `now` determines the marker's expiry. A batch sent again days later is still counted
+    /// once, because its events are then looked up one by one.
     pub async fn append_new(
         &self,
         batch: &str,
         events: &[LedgerEvent],
         look: bool,
         now: Millis,
-    ) -> Result<Appended, StoreError> {
+    ) -> Result<AppendOutcome, StoreError> {
         self.write(batch, events.iter().collect(), Vec::new(), look, now)
             .await
     }
 
-    /// [`append_new`](Self::append_new), in one step with what belongs to the events.
+    /// Like [`append_new`](Self::append_new), with further commands in the same step.
     pub async fn append_with(
         &self,
         batch: &str,
         events: &[&LedgerEvent],
         and: Vec<Command>,
         now: Millis,
-    ) -> Result<Appended, StoreError> {
+    ) -> Result<AppendOutcome, StoreError> {
         self.write(batch, events.to_vec(), and, false, now).await
     }
 
-    /// [`append_with`](Self::append_with), and none of the events whose calls are in the log already.
+    /// Like [`append_with`](Self::append_with), but skips events that are already in the log.
     pub async fn append_unwritten(
         &self,
         batch: &str,
-        events: &[LedgerEvent],
+        events: &[&LedgerEvent],
         and: Vec<Command>,
         now: Millis,
-    ) -> Result<Appended, StoreError> {
-        self.write(batch, events.iter().collect(), and, true, now).await
+    ) -> Result<AppendOutcome, StoreError> {
+        self.write(batch, events.to_vec(), and, true, now).await
     }
 
     async fn write(
@@ -99,7 +97,7 @@ impl Ledger {
         and: Vec<Command>,
         look: bool,
         now: Millis,
-    ) -> Result<Appended, StoreError> {
+    ) -> Result<AppendOutcome, StoreError> {
         let mut seen = HashSet::new();
         events.retain(|event| seen.insert(event.request_id.as_str()));
         let look = look || events.iter().any(|event| event.at.saturating_add(LATE) < now);
@@ -108,7 +106,7 @@ impl Ledger {
                 events = self.unwritten(events).await?;
             }
             if events.is_empty() {
-                return Ok(Appended::Repeated);
+                return Ok(AppendOutcome::Repeated);
             }
             let mut guards = vec![Guard::Value {
                 key: keys::ledger_batch(batch),
@@ -124,9 +122,9 @@ impl Ledger {
             let mut commands = self.commands(batch, &events, now)?;
             commands.extend(and.iter().cloned());
             match self.store.atomically(guards, commands).await? {
-                Applied::Yes => return Ok(Appended::Written),
-                Applied::No { guard: 0 } => return Ok(Appended::Repeated),
-                // Somebody wrote an event between our look and now: look again.
+                Applied::Yes => return Ok(AppendOutcome::Written),
+                Applied::No { guard: 0 } => return Ok(AppendOutcome::Repeated),
+                // Another writer added an event since the look-up: repeat.
                 Applied::No { .. } => {}
             }
         }
@@ -164,13 +162,13 @@ impl Ledger {
         Ok(commands)
     }
 
-    /// The events themselves, by day.
+    /// Adds the events to the log, by day.
     pub(super) fn log(&self, events: &[&LedgerEvent], commands: &mut Vec<Command>) -> Result<(), StoreError> {
         type Records = (Vec<(String, Bytes)>, Vec<(f64, String)>);
         let mut days: BTreeMap<Day, Records> = BTreeMap::new();
         for event in events {
             let day = self.calendar.day(event.at);
-            let record = serde_json::to_vec(event).map_err(|error| StoreError::Unreadable {
+            let record = record::write(event).map_err(|error| StoreError::Unreadable {
                 key: keys::ledger_requests(day),
                 reason: error.to_string(),
             })?;
@@ -200,18 +198,19 @@ impl Ledger {
 #[derive(Debug, Default)]
 pub(super) struct Rollup<'a> {
     pub(super) sums: BTreeMap<(Bucket, Scope<'a>), Totals>,
-    /// Of all by every bucket, of keys, accounts and models by day: a spread is many fields.
+    /// For all calls in every bucket, for keys, accounts and models by day only, because a spread has many
+    /// fields.
     pub(super) times: BTreeMap<(Bucket, Scope<'a>), Times>,
-    /// By error code, from days on; of keys, accounts and models by day.
+    /// By error code, from days on; for keys, accounts and models by day only.
     pub(super) failures: BTreeMap<(Bucket, Scope<'a>, String), u64>,
-    /// Who served or was served, and when last.
+    /// The last use of each key.
     keys: BTreeMap<&'a str, Millis>,
     accounts: BTreeMap<&'a str, Millis>,
 }
 
 impl<'a> Rollup<'a> {
     pub(super) fn of(events: &[&'a LedgerEvent], calendar: Calendar) -> Self {
-        // Most events of a batch share all of these, so the many sums they enter are made once.
+        // Most events of a batch agree in all of these, so their many sums are computed once.
         let mut alike: HashMap<(Hour, &str, &str, &str), (Totals, Times)> = HashMap::new();
         let mut rollup = Self::default();
         for event in events {
@@ -294,7 +293,7 @@ impl<'a> Rollup<'a> {
             }));
         }
         for ((bucket, scope, code), count) in self.failures {
-            // Those of one scope are asked for by the codes of all.
+            // The codes of other scopes are looked up among those of the total.
             if scope != Scope::Total {
                 commands.push(Command::HIncrBy {
                     key: keys::ledger_sums(bucket),
@@ -338,7 +337,7 @@ impl<'a> Rollup<'a> {
             for (kind, member) in scope.rankings() {
                 let key = keys::ledger_rank(bucket, kind);
                 ends.extend(expire_at.map(|at| (key.clone(), at)));
-                // Adding nothing still enters the name, and calls without a cost must be listed too.
+                // Adding zero still creates the entry; calls without cost must be listed, too.
                 commands.push(Command::ZIncrBy {
                     key,
                     by: totals.cost.0.min(MOST) as f64,
@@ -360,7 +359,7 @@ impl<'a> Rollup<'a> {
     }
 }
 
-/// The name a call is counted under.
+/// The model name that a call is counted under.
 fn model(event: &LedgerEvent) -> &str {
     if event.tokens == Tokens::default() && event.status >= 400 {
         return UNSERVED;
@@ -372,7 +371,7 @@ fn model(event: &LedgerEvent) -> &str {
     event.model.get(..end).unwrap_or_default()
 }
 
-/// The code that a failed call is counted under. A provider's word for it is taken if it looks like one.
+/// The error code that a failed call is counted under. A provider's code is used if it looks like one.
 fn code(event: &LedgerEvent) -> Option<Cow<'_, str>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     match event.error.as_deref() {

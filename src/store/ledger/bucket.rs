@@ -1,4 +1,4 @@
-//! Buckets and scopes of sums, and their names in the store.
+//! Periods (buckets) and scopes of sums, and their names in the store.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::model::money::MicroUsd;
 use crate::model::usage::{Quality, Totals};
 use crate::port::clock::Millis;
 
-/// A span of time that has sums of its own.
+/// A period with its own sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bucket {
     Hour(Hour),
@@ -17,7 +17,7 @@ pub enum Bucket {
     All,
 }
 
-/// The kind of things that are summed.
+/// The subject of a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope<'a> {
     Total,
@@ -33,7 +33,7 @@ pub enum Scope<'a> {
     KeyAccount(&'a str, &'a str),
 }
 
-/// Who is ranked.
+/// The members of a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind<'a> {
     Keys,
@@ -48,7 +48,7 @@ pub enum Kind<'a> {
 }
 
 impl Bucket {
-    /// When nobody needs the bucket's sums any more; `None`: never.
+    /// When the bucket's sums expire; `None`: never.
     pub(super) fn expire_at(self, calendar: Calendar) -> Option<Millis> {
         match self {
             Self::Hour(hour) => Some(calendar.start(hour.day().after(HOUR_DAYS + 1))),
@@ -58,7 +58,7 @@ impl Bucket {
         }
     }
 
-    /// Its name among others of its length: `2026-01-31:09`, `2026-01-31` or `2026-01`.
+    /// Its name among buckets of the same length: `2026-01-31:09`, `2026-01-31` or `2026-01`.
     pub(super) fn label(self) -> String {
         match self {
             Self::Hour(hour) => hour.to_string(),
@@ -80,7 +80,7 @@ impl fmt::Display for Bucket {
     }
 }
 
-/// What a client or provider chose stands last, so that no name can be taken for another.
+/// Names chosen by clients or providers come last, so that no scope's text equals another's.
 impl fmt::Display for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -127,7 +127,7 @@ impl<'a> Kind<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The rankings that list this scope, and as which member.
+    /// The rankings that contain this scope, and its member names there.
     pub(super) fn rankings(self) -> impl Iterator<Item = (Kind<'a>, &'a str)> {
         let (first, second) = match self {
             Self::Total => (None, None),
@@ -144,7 +144,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The figures of [`Totals`], by their names in the store.
+/// The store's names for the figures of [`Totals`].
 pub(super) const METRICS: [&str; 10] = [
     "requests",
     "errors",
@@ -202,16 +202,16 @@ pub(super) fn totals(figures: impl IntoIterator<Item = u64>) -> Totals {
     totals
 }
 
-/// How many calls of a day have the sums that [`is_detail`] names. Versions before these sums did not keep them:
-/// where this is less than the day's `requests`, the sums are of a part of the calls.
+/// The number of a day's calls that have the sums of [`is_detail`]. Older versions did not write these; if this
+/// is less than the day's `requests`, the sums cover only some of the calls.
 pub(super) const DETAILED: &str = "detailed";
 
-/// The metric that counts the failed calls of a scope by error code. Codes have no colon.
+/// The metric for failed calls of a scope with this code. Codes contain no colon.
 pub(super) fn failure_metric(code: &str) -> String {
     format!("failure.{code}")
 }
 
-/// Whether a field of a day's sums is one that [`DETAILED`] counts.
+/// Whether a field of a day's sums is counted by [`DETAILED`].
 pub(super) fn is_detail(field: &str) -> bool {
     let Some((metric, scope)) = field.split_once(':') else {
         return false;
@@ -223,7 +223,7 @@ pub(super) fn is_detail(field: &str) -> bool {
         || (is_time && scope.starts_with("model:"))
 }
 
-/// The field of a sum in its bucket's hash.
+/// The name of a sum's field in its bucket's hash.
 pub(super) fn field(metric: &str, scope: Scope<'_>) -> String {
     format!("{metric}:{scope}")
 }

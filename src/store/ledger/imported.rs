@@ -1,7 +1,7 @@
-//! Sums that come from another relay, added to this one's.
+//! Adds sums imported from another relay to this one's.
 //!
-//! Beside each bucket stands what was imported into it, by scope. A run adds only what its figures differ by from
-//! those, in one atomic step with them: it can be interrupted and repeated, and what this relay counted itself stays.
+//! For each bucket the imported amounts are stored by scope. A run adds only the difference to those, in the same
+//! atomic step: it can be interrupted and repeated, and this relay's own counts stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,19 +15,19 @@ use crate::port::clock::Millis;
 use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
 use crate::store::keys;
 
-/// The price version of calls that another relay recorded. They are listed, and no sum here is made of them.
+/// The price version of calls recorded by another relay. They are listed but not summed here.
 pub const IMPORTED: &str = "imported";
 
-/// Sums of one atomic step.
+/// Number of sums per atomic step.
 const AT_ONCE: usize = 150;
 
-/// Steps that are under way together. The embedded store commits them as one, and a store far away is waited for once.
+/// Number of concurrent steps. The embedded store commits them together, and a remote store costs one wait.
 const STEPS: usize = 16;
 
-/// Steps that are decided anew because somebody else imports the same sums meanwhile.
+/// Maximum number of tries for a step while others import the same sums.
 const ROUNDS: usize = 20;
 
-/// A sum of another relay.
+/// A sum recorded by another relay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedSum<'a> {
     pub bucket: Bucket,
@@ -35,7 +35,7 @@ pub struct ImportedSum<'a> {
     pub totals: Totals,
 }
 
-/// How many sums were new or changed, and how many were there already.
+/// Number of new or changed sums, and of unchanged ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportedCount {
     pub written: u64,
@@ -45,8 +45,8 @@ pub struct ImportedCount {
 type Figures = [u64; METRICS.len()];
 
 impl Ledger {
-    /// Adds what these sums differ by from what was imported of them before. Sums that are too old to be kept are
-    /// left out.
+    /// Adds the difference between these sums and the amounts imported before. Sums beyond their retention are
+    /// skipped.
     pub async fn import(&self, sums: &[ImportedSum<'_>], now: Millis) -> Result<ImportedCount, StoreError> {
         let kept = |sum: &&ImportedSum<'_>| sum.bucket.expire_at(self.calendar).is_none_or(|end| end > now);
         let sums: Vec<&ImportedSum<'_>> = sums.iter().filter(kept).collect();
@@ -61,7 +61,7 @@ impl Ledger {
         })
     }
 
-    /// How many of these sums are not here as they are.
+    /// The number of these sums that are missing here or lower.
     pub async fn imported_differences(
         &self,
         sums: &[ImportedSum<'_>],
@@ -82,7 +82,7 @@ impl Ledger {
         let compared = sums.iter().zip(before).zip(here);
         let different = compared.filter(|((sum, before), here)| {
             let wanted = figures(&sum.totals);
-            // What this relay counted itself comes on top.
+            // This relay's own counts come on top.
             let less = here.iter().zip(wanted).any(|(here, wanted)| *here < wanted);
             less || read(before.as_deref()) != wanted
         });
@@ -172,7 +172,7 @@ impl Ledger {
         }
     }
 
-    /// What was imported of each sum.
+    /// The imported amount of each sum.
     async fn imported(&self, sums: &[&ImportedSum<'_>]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let asks = sums.iter().map(|sum| Command::HGet {
             key: keys::imported_sums(sum.bucket),
@@ -209,7 +209,7 @@ impl Ledger {
             .collect())
     }
 
-    /// What was imported into the sums of a bucket, by their fields.
+    /// The amounts imported into a bucket, by field.
     pub(super) async fn imported_into(&self, bucket: Bucket) -> Result<BTreeMap<String, u64>, StoreError> {
         let ask = Command::HGetAll {
             key: keys::imported_sums(bucket),
@@ -225,8 +225,8 @@ impl Ledger {
         Ok(all)
     }
 
-    /// Lists calls that another relay recorded, and counts none of them. `now`: those that would be forgotten
-    /// already are left out.
+    /// Adds calls recorded by another relay to the log without counting them. Calls beyond their retention at
+    /// `now` are skipped.
     pub async fn import_calls(&self, events: &[LedgerEvent], now: Millis) -> Result<u64, StoreError> {
         let kept = |event: &&LedgerEvent| {
             let day = self.calendar.day(event.at);
@@ -242,7 +242,7 @@ impl Ledger {
     }
 }
 
-/// Figures with commas between them.
+/// The figures, separated by commas.
 fn written(figures: Figures) -> String {
     figures.map(|figure| figure.to_string()).join(",")
 }

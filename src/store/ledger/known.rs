@@ -1,7 +1,6 @@
-//! Reads the figures of every key or account at once: for lists that are sorted or filtered by it.
+//! Reads figures of all keys or accounts at once, for lists that are sorted or filtered by them.
 //!
-//! One command for each ranking, however many members it has; a list that asked member by member would send
-//! thousands.
+//! One command per ranking, however many members it has, instead of one per member.
 
 use std::collections::HashMap;
 
@@ -11,11 +10,11 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
-/// Most members that are read of one ranking.
+/// Maximum number of members read from one ranking.
 const MOST: u64 = 20_000;
 
 impl Ledger {
-    /// The cost of each member over each of these times, in one round trip. A member that is missing cost nothing.
+    /// The cost of each member in each of these periods; one round trip. A missing member had no cost.
     pub async fn costs(
         &self,
         kind: Kind<'_>,
@@ -40,7 +39,7 @@ impl Ledger {
         Ok(sums.collect())
     }
 
-    /// The cost of each of these today and in all, in the order asked: two commands for each.
+    /// The cost of each of these today and in total, in the same order; two commands each.
     pub async fn costs_of(
         &self,
         kind: Kind<'_>,
@@ -65,7 +64,7 @@ impl Ledger {
         Ok(ids.iter().map(|_| (cost(), cost())).collect())
     }
 
-    /// When each key or account was last used. Who is missing was not.
+    /// The last use of each key or account. Missing ones were never used.
     pub async fn last_uses(&self, kind: Kind<'_>) -> Result<HashMap<String, Millis>, StoreError> {
         let ask = all_of(keys::ledger_last_used(&kind.to_string()));
         let replies = self.store.run(vec![ask]).await?;

@@ -1,28 +1,28 @@
-//! Reading how long calls took and what went wrong: a few fields for each day asked.
+//! Reads durations and failures of calls: a few fields per day.
 
 use std::collections::HashMap;
 
 use super::Ledger;
 use super::bucket::{Bucket, DETAILED, Scope, failure_metric, field};
+use super::durations::{self, Times};
 use super::read::numbers;
 use super::span::Span;
-use super::spread::{self, Times};
 use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
-/// More error codes than there are.
+/// Maximum number of error codes, above the real number.
 const CODES: u64 = 200;
 
-/// How often calls ended with an error.
+/// Number of calls that ended with an error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// The stable code, or the provider's word for it.
+    /// Our stable code, or the provider's.
     pub error: String,
     pub count: u64,
 }
 
-/// A figure of one day.
+/// A value of one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfDay<T> {
     /// `2026-01-31`.
@@ -31,8 +31,8 @@ pub struct OfDay<T> {
 }
 
 impl Ledger {
-    /// How long the calls of a scope took; of all, a key, an account or a model. Only of all calls it is kept by
-    /// more than days: of others, [`Range::All`](super::Range::All) is the days that are kept.
+    /// Durations of a scope's calls; the scope is the total, a key, an account or a model. Only the total is kept
+    /// for months and all time. For the others [`Range::All`](super::Range::All) covers the kept days.
     pub async fn times(
         &self,
         scope: Scope<'_>,
@@ -51,7 +51,7 @@ impl Ledger {
         Ok(sum)
     }
 
-    /// [`times`](Self::times) day by day, oldest first.
+    /// Like [`times`](Self::times), day by day, oldest first.
     pub async fn times_by_day(
         &self,
         scope: Scope<'_>,
@@ -64,7 +64,7 @@ impl Ledger {
     }
 
     async fn times_of(&self, scope: Scope<'_>, buckets: &[Bucket]) -> Result<Vec<Times>, StoreError> {
-        let fields: Vec<String> = spread::metrics().map(|metric| field(&metric, scope)).collect();
+        let fields: Vec<String> = durations::metrics().map(|metric| field(&metric, scope)).collect();
         let asks = buckets.iter().map(|bucket| Command::HMGet {
             key: keys::ledger_sums(bucket),
             fields: fields.clone(),
@@ -76,8 +76,7 @@ impl Ledger {
             .collect())
     }
 
-    /// What the calls of a scope failed with, the most frequent first. Scopes and spans as of
-    /// [`times`](Self::times).
+    /// Error codes of a scope's calls, most frequent first. Scopes and ranges as in [`times`](Self::times).
     pub async fn failures(
         &self,
         scope: Scope<'_>,
@@ -93,7 +92,7 @@ impl Ledger {
         Ok(most_frequent(counts.into_iter().flatten()))
     }
 
-    /// [`failures`](Self::failures) day by day, oldest first.
+    /// Like [`failures`](Self::failures), day by day, oldest first.
     pub async fn failures_by_day(
         &self,
         scope: Scope<'_>,
@@ -105,7 +104,7 @@ impl Ledger {
         Ok(of_days(&buckets, counts.into_iter().map(most_frequent)))
     }
 
-    /// By code, for each bucket. Which codes there are is known of all calls; a scope's are asked for by these.
+    /// Failures by code for each bucket. The codes are known from the total; a scope is asked for each of them.
     async fn failures_of(
         &self,
         scope: Scope<'_>,
@@ -157,8 +156,8 @@ impl Ledger {
         Ok(all)
     }
 
-    /// Whether every call of these days has all the sums of today's version: those of versions before lack what a
-    /// pair of key and account used, failures by key, account and model, and times by model.
+    /// Whether all calls of these days have all sums of this version. Older versions did not write the sums of
+    /// key and account pairs, failures by key, account and model, and durations by model.
     pub async fn is_complete(&self, span: impl Into<Span>, now: Millis) -> Result<bool, StoreError> {
         let asks = self.by_day(span, now).into_iter().map(|bucket| Command::HMGet {
             key: keys::ledger_sums(bucket),

@@ -1,4 +1,4 @@
-//! The models that several keys used, summed over the keys.
+//! The models used by several keys, summed over the keys.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,11 @@ use crate::port::store::{Command, StoreError};
 use crate::store::keys;
 
 impl Ledger {
-    /// The `top` models that these keys used in a time, each with its sum over the keys, the dearest first. By day:
-    /// [`Range::All`](super::Range::All) is the days that are kept.
+    /// The `top` most expensive models that these keys used, each with its sum over the keys. Read by day, so
+    /// [`Range::All`](super::Range::All) covers the kept days.
     ///
-    /// Two round trips: a ranking for each key and day, then the sums of those pairs of key and model that a day has.
+    /// Two round trips: the rankings of each key and day, then the sums of the pairs of key and model found
+    /// there.
     pub async fn models_of(
         &self,
         key_ids: &[&str],

@@ -1,4 +1,4 @@
-//! Reading sums: who spent what in a time, in two round trips whatever the time.
+//! Reads sums of a period in two round trips, whatever its length.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
-/// Of each day's ranking so many are looked at. With more keys than this in use on one day, the tail of a
-/// ranking over several days may miss some that are small on every day.
+/// Number of members read from each day's ranking. If more keys were used on a day, a ranking over several days
+/// may miss some that are small on every day.
 pub(super) const RANKED: u64 = 500;
 
-/// The usage of a time, and who used most.
+/// The usage of a period, with its rankings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     pub totals: Totals,
-    /// The dearest first.
+    /// Most expensive first.
     pub keys: Vec<Ranked>,
     pub accounts: Vec<Ranked>,
     pub models: Vec<Ranked>,
@@ -32,7 +32,7 @@ pub struct Ranked {
 }
 
 impl Ledger {
-    /// Sums of a time, with at most `top` of each ranking.
+    /// The sums of a period, with at most `top` members of each ranking.
     pub async fn summary(
         &self,
         span: impl Into<Span>,
@@ -60,9 +60,9 @@ impl Ledger {
         })
     }
 
-    /// The members of one ranking with their sums, the dearest first. The models of a key are not summed by
-    /// month: for them [`Range::Month`] takes the month's days. Who used an account and what served a key is summed
-    /// by day only: [`Range::All`] is the days that are kept.
+    /// The members of one ranking with their sums, most expensive first. The models of a key are not summed by
+    /// month, so [`Range::Month`] reads the month's days. The keys of an account and the accounts of a key are
+    /// summed by day only, so [`Range::All`] covers the kept days.
     pub async fn ranking(
         &self,
         kind: Kind<'_>,
@@ -84,7 +84,7 @@ impl Ledger {
         Ok(ranked(names.clone(), &mut sums))
     }
 
-    /// The sum of each scope over a time, in the order asked.
+    /// The sum of each scope over a period, in the same order.
     pub async fn totals(
         &self,
         scopes: &[Scope<'_>],
@@ -94,9 +94,9 @@ impl Ledger {
         self.sums(scopes, &self.buckets(span, now)).await
     }
 
-    /// When each of these keys or accounts was last used, in the order asked. The batch written last tells
-    /// it: after batches out of order it may be a little early until the next call. `kind`: [`Kind::Keys`] or
-    /// [`Kind::Accounts`]; of others nothing is known.
+    /// The last use of each of these keys or accounts, in the same order. It is set by the batch written last:
+    /// after batches out of order it may be slightly too early until the next call. `kind`: [`Kind::Keys`] or
+    /// [`Kind::Accounts`]; empty for others.
     pub async fn last_used(&self, kind: Kind<'_>, ids: &[&str]) -> Result<Vec<Option<Millis>>, StoreError> {
         let key = keys::ledger_last_used(&kind.to_string());
         let asks = ids.iter().map(|id| Command::ZScore {
@@ -113,7 +113,7 @@ impl Ledger {
             .collect())
     }
 
-    /// The `top` members of each ranking by their cost over all `buckets`.
+    /// The `top` most expensive members of each ranking over all `buckets`.
     pub(super) async fn dearest<const N: usize>(
         &self,
         kinds: &[Kind<'_>; N],
@@ -173,7 +173,7 @@ pub(super) fn members(reply: Reply) -> Vec<(String, f64)> {
     }
 }
 
-/// The `top` members by their cost over all of these rankings.
+/// The `top` most expensive members over all of these rankings.
 pub(super) fn dearest_of(rankings: &[Vec<(String, f64)>], top: usize) -> Vec<&str> {
     let mut costs: HashMap<&str, f64> = HashMap::new();
     for (member, cost) in rankings.iter().flatten() {
@@ -203,7 +203,7 @@ pub(super) fn figures_of(bucket: Bucket, scopes: &[Scope<'_>]) -> Command {
     }
 }
 
-/// The sums in an answer to [`figures_of`]. A figure that is missing or not a number counts as 0.
+/// The sums in an answer to [`figures_of`]. Missing or invalid figures count as 0.
 pub(super) fn read(reply: Reply) -> impl Iterator<Item = Totals> {
     let figures = numbers(reply);
     let count = figures.len() / METRICS.len();
@@ -211,7 +211,7 @@ pub(super) fn read(reply: Reply) -> impl Iterator<Item = Totals> {
     (0..count).map(move |_| totals(figures.by_ref().take(METRICS.len())))
 }
 
-/// The figures in an answer, in the order asked. A figure that is missing or not a number counts as 0.
+/// The figures in an answer, in the same order. Missing or invalid figures count as 0.
 pub(super) fn numbers(reply: Reply) -> Vec<u64> {
     let Reply::Values(values) = reply else {
         return Vec::new();

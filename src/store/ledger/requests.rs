@@ -1,10 +1,10 @@
-//! Reading the request log: newest first, filtered, in pages.
+//! Reads the request log: newest first, filtered, in pages.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Ledger;
+use super::{Ledger, record};
 use crate::model::account::Platform;
 use crate::model::calendar::Day;
 use crate::model::money::MicroUsd;
@@ -13,33 +13,34 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
-/// Events read in one go.
+/// Number of events read at once.
 const CHUNK: u64 = 200;
 
-/// Events looked at for one page. A filter that matches little gets a short page with a cursor to go on.
+/// Maximum number of events examined per page. With a filter that matches little, a page may be short and have a
+/// cursor.
 pub(super) const EXAMINED: usize = 5_000;
 
-/// What of the log is asked for; empty: everything.
+/// Selects events; empty matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     pub key_id: Option<String>,
     pub account_id: Option<String>,
     pub model: Option<String>,
     pub status: Option<u16>,
-    /// Only calls whose answer was an error, or broke off.
+    /// Only calls whose answer was an error or broke off.
     pub errors_only: bool,
-    /// The code of what went wrong, exactly.
+    /// The exact error code.
     pub error: Option<String>,
     pub platform: Option<Platform>,
-    /// Calls that took at least so long, milliseconds.
+    /// Minimum duration, milliseconds.
     pub slower_than: Option<u64>,
-    /// Calls that cost at least so much.
+    /// Minimum cost.
     pub dearer_than: Option<MicroUsd>,
-    /// Calls of this conversation, by its name in the log.
+    /// The conversation's identifier in the log.
     pub session: Option<String>,
-    /// From this moment on.
+    /// Inclusive.
     pub from: Option<Millis>,
-    /// Up to before this moment.
+    /// Exclusive.
     pub to: Option<Millis>,
 }
 
@@ -47,11 +48,11 @@ pub struct Filter {
 pub struct Page {
     /// Newest first.
     pub items: Vec<LedgerEvent>,
-    /// Where the next page begins; `None`: there is no more.
+    /// The start of the next page; `None` if there is none.
     pub next: Option<Cursor>,
 }
 
-/// A place in the log: after the event of that moment and id.
+/// A position in the log: after the event with this time and id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     at: Millis,
@@ -59,7 +60,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Reads what `Display` wrote.
+    /// Parses the output of `Display`.
     pub fn parse(text: &str) -> Option<Self> {
         let (at, id) = text.split_once('.')?;
         Some(Self {
@@ -68,7 +69,7 @@ impl Cursor {
         })
     }
 
-    /// Whether `(at, id)` lies after this place, in the log's order.
+    /// Whether `(at, id)` comes after this position in the log's order.
     fn is_before(&self, at: Millis, id: &str) -> bool {
         (at, id) < (self.at, self.id.as_str())
     }
@@ -127,7 +128,7 @@ impl Ledger {
             (Some(to), Some(cursor)) => cursor.at.min(to - 1),
             (Some(to), None) => to - 1,
             (None, Some(cursor)) => cursor.at,
-            // Clocks of hosts differ a little.
+            // The hosts' clocks differ slightly.
             (None, None) => now.saturating_add(crate::model::calendar::HOUR),
         };
         let oldest = filter.from.unwrap_or_default().max(self.first_kept(now));
@@ -148,14 +149,14 @@ impl Ledger {
                     .map(|(id, at)| (at as Millis, id))
                     .filter(|(at, id)| place.as_ref().is_none_or(|place| place.is_before(*at, id)))
                     .collect();
-                // A full page stops in the middle of a chunk: read no more records than may be needed.
+                // A full page ends within a chunk, so read no more records than needed.
                 fresh.truncate(EXAMINED.saturating_sub(examined).max(1));
                 match fresh.last() {
                     Some((at, _)) => {
                         walk.newest = *at;
                         walk.skip = 0;
                     }
-                    // All of this chunk is of one moment and was seen: look behind it.
+                    // All entries of this chunk have the same time and were seen: skip them.
                     None => walk.skip += CHUNK,
                 }
                 for (at, id, event) in self.records(day, fresh).await? {
@@ -178,18 +179,18 @@ impl Ledger {
         Ok(page)
     }
 
-    /// Events from before are not shown any more, whether they are there or not.
+    /// The start of the retention. Older events are not shown even if they still exist.
     fn first_kept(&self, now: Millis) -> Millis {
         let today = self.calendar.day(now);
         self.calendar.start(today.before(self.request_log_days))
     }
 
-    /// One event by the id of its call. The id tells when the call came.
+    /// One event by the id of its call, which contains the call's time.
     pub async fn request(&self, id: &str, now: Millis) -> Result<Option<LedgerEvent>, StoreError> {
         let Some(at) = moment(id) else { return Ok(None) };
         let day = self.calendar.day(at);
-        // The day before and after too: the time zone may have been another, and a call near midnight is
-        // logged by a moment that is not quite the id's.
+        // Also the days before and after: the time zone may have changed, and a call near midnight may be logged
+        // under the other day.
         let days = [day, day.after(1), day.before(1)];
         let asks = days
             .iter()
@@ -202,14 +203,14 @@ impl Ledger {
         for (day, reply) in days.iter().zip(replies) {
             if let Reply::Value(Some(record)) = reply {
                 let kept = |event: &LedgerEvent| event.at >= self.first_kept(now);
-                return Ok(event(*day, &record).filter(kept));
+                return Ok(event(*day, id, &record).filter(kept));
             }
         }
         Ok(None)
     }
 
-    /// The days from `newest` down to `oldest` that have a log. Days are named by the time zone they were
-    /// logged in, so one more is looked at on either side.
+    /// The days from `newest` down to `oldest` that have a log. Their names depend on the time zone at the time
+    /// of logging, so one more day is read on either side.
     async fn days_with_events(&self, oldest: Millis, newest: Millis) -> Result<Vec<Day>, StoreError> {
         let (first, last) = (
             self.calendar.day(oldest).before(1),
@@ -247,7 +248,7 @@ impl Ledger {
         }
     }
 
-    /// The events of these ids. One that cannot be read is logged and left out.
+    /// The events with these ids. Unreadable ones are skipped and logged.
     async fn records(
         &self,
         day: Day,
@@ -263,7 +264,7 @@ impl Ledger {
         };
         let records = match self.store.run(vec![ask]).await?.pop() {
             Some(Reply::Values(records)) if records.len() == ids.len() => records,
-            // Going on without would look at the same ids for ever.
+            // Continuing would read the same ids forever.
             _ => {
                 let reason = "not one answer for each field asked".to_owned();
                 return Err(StoreError::Unreadable {
@@ -273,13 +274,13 @@ impl Ledger {
             }
         };
         let read = |((at, id), record): ((Millis, String), Option<bytes::Bytes>)| {
-            let event = record.and_then(|record| event(day, &record));
+            let event = record.and_then(|record| event(day, &id, &record));
             (at, id, event)
         };
         Ok(ids.into_iter().zip(records).map(read).collect())
     }
 
-    /// All events of a day, oldest last, for [`Ledger::verify`].
+    /// All events of a day for [`Ledger::verify`], oldest last.
     pub(super) async fn events_of(
         &self,
         day: Day,
@@ -295,7 +296,7 @@ impl Ledger {
             let chunk = self.chunk(&walk).await?;
             let count = chunk.len() as u64;
             let ids: Vec<(Millis, String)> = chunk.into_iter().map(|(id, at)| (at as Millis, id)).collect();
-            // Going on from the last moment, not by counting from the newest on: a day may have a million.
+            // Continues from the last time and not by offset, because a day may have a million events.
             if let Some(last) = ids.last().map(|(at, _)| *at) {
                 let of_it = ids.iter().filter(|(at, _)| *at == last).count() as u64;
                 let seen = if walk.newest == last { walk.skip } else { 0 };
@@ -318,18 +319,17 @@ struct DayWalk {
     day: Day,
     oldest: Millis,
     newest: Millis,
-    /// Entries from the newest on that are passed over.
+    /// Number of newest entries to skip.
     skip: u64,
 }
 
-fn event(day: Day, record: &[u8]) -> Option<LedgerEvent> {
-    serde_json::from_slice(record)
+fn event(day: Day, id: &str, record: &[u8]) -> Option<LedgerEvent> {
+    record::read(id, record)
         .inspect_err(|error| tracing::warn!(%error, %day, "left out a ledger event that cannot be read"))
         .ok()
 }
 
-/// When a call came, from its id: `req_` and 32 hex digits of 128 bits, of which the first 48 are the
-/// milliseconds.
+/// The time of a call from its id: `req_` and 32 hex digits, of which the first 48 bits are milliseconds.
 fn moment(id: &str) -> Option<Millis> {
     let digits = id.strip_prefix("req_").filter(|digits| digits.len() == 32)?;
     let bits = u128::from_str_radix(digits, 16).ok()?;

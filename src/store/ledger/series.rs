@@ -1,4 +1,4 @@
-//! Reading sums point by point, of one scope or of those that cost most.
+//! Reads sums point by point, of one scope or of the most expensive ones.
 
 use super::Ledger;
 use super::bucket::{Bucket, Kind, Scope};
@@ -17,7 +17,7 @@ pub struct Point {
     pub totals: Totals,
 }
 
-/// What all calls used point by point, and what those with the largest cost did.
+/// The totals of all calls point by point, and those of the most expensive members.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grouped {
     pub points: Vec<Point>,
@@ -27,17 +27,17 @@ pub struct Grouped {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     pub id: String,
-    /// One for each point.
+    /// One per point.
     pub totals: Vec<Totals>,
 }
 
-/// What was used in the time before.
+/// The usage of the preceding period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Previous {
     pub first: Day,
     pub last: Day,
     pub totals: Totals,
-    /// Of yesterday: up to this hour of the day, which is included.
+    /// For yesterday: up to and including the current hour of the day.
     pub until_now: Option<Totals>,
 }
 
@@ -55,8 +55,8 @@ impl Ledger {
         Ok(points(&buckets, rows))
     }
 
-    /// [`series`](Self::series) of all calls, and of the `top` members of a ranking. Reads one ranking and one set
-    /// of fields for each point, in two round trips.
+    /// Like [`series`](Self::series) for all calls and for the `top` members of a ranking. Two round trips, with
+    /// one ranking and one set of fields per point.
     pub async fn grouped(
         &self,
         kind: Kind<'_>,
@@ -66,7 +66,7 @@ impl Ledger {
         now: Millis,
     ) -> Result<Grouped, StoreError> {
         let buckets = self.steps(unit, window, now);
-        // There are no rankings by hour.
+        // Hours have no rankings.
         let mut ranked: Vec<Bucket> = buckets
             .iter()
             .map(|bucket| match bucket {
@@ -98,7 +98,7 @@ impl Ledger {
         })
     }
 
-    /// What was used in the time before a span; `None`: it is not kept, or there is none.
+    /// The usage of the period before a span; `None` if it is not kept or does not exist.
     pub async fn previous(&self, span: Span, now: Millis) -> Result<Option<Previous>, StoreError> {
         let Some((first, last)) = self.days_before(span, now) else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Which time is asked for, and which buckets hold it.
+//! Spans of time, and the buckets that cover them.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use super::{DAY_DAYS, HOUR_DAYS, Ledger, MONTH_MONTHS};
 use crate::model::calendar::{self, Day};
 use crate::port::clock::Millis;
 
-/// A time to look back on, in the operator's days.
+/// A span up to now, in the operator's days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum Range {
     #[serde(rename = "today")]
@@ -28,7 +28,7 @@ pub enum Range {
     All,
 }
 
-/// A range by its name, or any days of the last [`DAY_DAYS`].
+/// A named range, or any of the last [`DAY_DAYS`] days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     Named(Range),
@@ -48,12 +48,12 @@ pub enum Unit {
     Month,
 }
 
-/// Which points a series has.
+/// The points of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// The last so many, the current one included; no more than are kept.
+    /// The last points including the current one, as far as they are kept.
     Last(u32),
-    /// Those of these days, both included; of months, the months of these days.
+    /// The points of these days, both included; for months, the months of these days.
     Days { first: Day, last: Day },
 }
 
@@ -84,7 +84,7 @@ fn back(first: Day, last: Day) -> impl Iterator<Item = Day> {
     days.take_while(move |day| *day >= first)
 }
 
-/// How many days that is, both included.
+/// The number of days, both included.
 fn length(first: Day, last: Day) -> u32 {
     back(first, last).count() as u32
 }
@@ -103,8 +103,8 @@ impl Ledger {
         })
     }
 
-    /// The days of the same length before a span, or the whole calendar month before; `None` where these are not
-    /// kept any more, and for [`Range::All`].
+    /// The preceding days of the same length, or the preceding calendar month. `None` if they are no longer kept,
+    /// and for [`Range::All`].
     pub fn days_before(&self, span: Span, now: Millis) -> Option<(Day, Day)> {
         let (first, last) = self.days_of(span, now)?;
         let before = first.before(1);
@@ -115,12 +115,12 @@ impl Ledger {
         (from >= self.first_day_kept(now)).then_some((from, before))
     }
 
-    /// The first day that has sums of its own.
+    /// The first day that still has its own sums.
     pub fn first_day_kept(&self, now: Millis) -> Day {
         self.calendar.day(now).before(DAY_DAYS - 1)
     }
 
-    /// The buckets of a span, newest first: as few as there are.
+    /// The fewest buckets that cover a span, newest first.
     pub(super) fn buckets(&self, span: impl Into<Span>, now: Millis) -> Vec<Bucket> {
         match span.into() {
             Span::Named(Range::Month) => vec![Bucket::Month(self.calendar.day(now).month())],
@@ -129,7 +129,7 @@ impl Ledger {
         }
     }
 
-    /// The days of a span, newest first, for what is summed by day only. [`Range::All`] is the days that are kept.
+    /// The days of a span, newest first, for data summed by day only. [`Range::All`] covers the kept days.
     pub(super) fn by_day(&self, span: impl Into<Span>, now: Millis) -> Vec<Bucket> {
         let kept = || (self.first_day_kept(now), self.calendar.day(now));
         let (first, last) = self.days_of(span, now).unwrap_or_else(kept);

@@ -1,4 +1,4 @@
-//! A key's spending by the sums: its gate gets it when it begins, or has lost its state.
+//! A key's spending from the sums, for a gate that starts or has lost its state.
 
 use crs_durable::gate::money::Row;
 use crs_durable::gate::{Limits, PerLimit, SeedSpend, Span};
@@ -11,21 +11,21 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
-/// More models than a key uses in a day.
+/// Maximum number of models read per key and day.
 const MODELS: u64 = 200;
 
 impl Ledger {
-    /// One round trip. What models of the Opus class cost is known by the day only: of the day in which the
-    /// week began all of it counts, so that the limit may be reached early, and never late.
+    /// One round trip. The cost of Opus models is known by day only: the day on which the week began counts
+    /// fully, so the limit may be reached early but never late.
     pub async fn spent(&self, key: &str, limits: &Limits, now: Millis) -> Result<SeedSpend, StoreError> {
-        let mut asks = Vec::new();
+        let mut commands = Vec::new();
         let counts = PerLimit::of(|limit| {
             let began = limits.span(limit, now).map(|(began, _)| began);
-            let before = asks.len();
-            asks.extend(self.asks(key, limit.row(), began, now));
-            asks.len() - before
+            let before = commands.len();
+            commands.extend(self.spend_commands(key, limit.row(), began, now));
+            commands.len() - before
         });
-        let mut replies = self.store.run(asks).await?.into_iter();
+        let mut replies = self.store.run(commands).await?.into_iter();
         let spent = counts.map(|limit, count| {
             let replies = replies.by_ref().take(*count);
             if limit.row().opus_only {
@@ -37,15 +37,15 @@ impl Ledger {
         Ok(SeedSpend { spent, as_of: now })
     }
 
-    /// What says how much of a limit was spent. `began`: its span; `None`: it is of all time.
-    fn asks(&self, key: &str, row: &Row, began: Option<Millis>, now: Millis) -> Vec<Command> {
+    /// The commands that read how much of a limit was spent. `began`: the start of its period; `None`: all time.
+    fn spend_commands(&self, key: &str, row: &Row, began: Option<Millis>, now: Millis) -> Vec<Command> {
         let buckets = match (row.span, began) {
             (_, None) => vec![Bucket::All],
             (_, Some(began)) if row.opus_only => self.days(began, now),
             (Span::Month, Some(_)) => vec![Bucket::Month(self.calendar.month(now))],
             (_, Some(began)) => self.since(began, now),
         };
-        let asks = buckets.into_iter().map(|bucket| {
+        let commands = buckets.into_iter().map(|bucket| {
             if row.opus_only {
                 Command::ZRangeByScore {
                     key: keys::ledger_rank(bucket, Kind::ModelsOf(key)),
@@ -62,10 +62,10 @@ impl Ledger {
                 }
             }
         });
-        asks.collect()
+        commands.collect()
     }
 
-    /// The sums since then: hours of the day it was in, unless it was midnight, and then whole days.
+    /// The buckets since then: the hours of the first day, unless it began at midnight, then whole days.
     fn since(&self, began: Millis, now: Millis) -> Vec<Bucket> {
         let first = self.calendar.day(began);
         if self.calendar.start(first) == began {
@@ -80,7 +80,7 @@ impl Ledger {
         since
     }
 
-    /// The days from that moment's to this one's.
+    /// The days from one time to the other.
     fn days(&self, from: Millis, now: Millis) -> Vec<Bucket> {
         let (first, today) = (self.calendar.day(from), self.calendar.day(now));
         let days = (0..DAY_DAYS).map(|ago| today.before(ago));

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::append::Appended;
+use super::append::AppendOutcome;
+use super::durations::Times;
 use super::read::Summary;
 use super::requests::{EXAMINED, Page};
-use super::spread::Times;
 use super::*;
 use crate::model::account::Platform;
 use crate::model::calendar::{DAY, HOUR};
@@ -49,7 +49,7 @@ impl Bed {
         crate::port::clock::Clock::now(&self.clock)
     }
 
-    fn append(&self, batch: &str, events: &[LedgerEvent]) -> Appended {
+    fn append(&self, batch: &str, events: &[LedgerEvent]) -> AppendOutcome {
         done(self.ledger.append(batch, events, self.now())).unwrap()
     }
 
@@ -146,8 +146,8 @@ fn times(count: u64) -> Totals {
 fn a_batch_is_counted_once_however_often_it_comes() {
     let bed = Bed::new();
     let events = [event(NOON, 1), event(NOON + 1, 2), event(NOON, 1)];
-    assert_eq!(bed.append("b", &events), Appended::Written);
-    assert_eq!(bed.append("b", &events), Appended::Repeated);
+    assert_eq!(bed.append("b", &events), AppendOutcome::Written);
+    assert_eq!(bed.append("b", &events), AppendOutcome::Repeated);
     for range in [
         Range::Today,
         Range::Days7,
@@ -168,7 +168,7 @@ fn a_batch_is_counted_once_however_often_it_comes() {
         assert_eq!(summary.models, named("claude-opus-5-5"));
     }
     assert_eq!(bed.keys(&Filter::default()), [id(NOON + 1, 2), id(NOON, 1)]);
-    assert_eq!(bed.append("c", &[]), Appended::Repeated);
+    assert_eq!(bed.append("c", &[]), AppendOutcome::Repeated);
 }
 
 #[test]
@@ -177,10 +177,10 @@ fn a_batch_sent_again_after_its_marker_ended_is_still_counted_once() {
     let events = [event(NOON, 1), event(NOON, 2)];
     bed.append("b", &events);
     bed.clock.advance(Duration::from_millis(3 * DAY));
-    assert_eq!(bed.append("b", &events), Appended::Repeated);
+    assert_eq!(bed.append("b", &events), AppendOutcome::Repeated);
     // What of it was never written, is.
     let events = [events[0].clone(), event(NOON, 3), events[1].clone()];
-    assert_eq!(bed.append("other", &events), Appended::Written);
+    assert_eq!(bed.append("other", &events), AppendOutcome::Written);
     assert_eq!(bed.total(Range::All), times(3));
     assert_eq!(bed.keys(&Filter::default()).len(), 3);
 }
@@ -562,8 +562,8 @@ fn an_event_that_is_there_is_not_written_again_when_it_is_looked_for() {
     bed.append("first", &[event(NOON, 1)]);
     let events = [event(NOON, 1), event(NOON, 2)];
     let append = |batch, look| done(bed.ledger.append_new(batch, &events, look, bed.now())).unwrap();
-    assert_eq!(append("second", true), Appended::Written);
+    assert_eq!(append("second", true), AppendOutcome::Written);
     assert_eq!(bed.total(Range::All).requests, 2);
-    assert_eq!(append("third", true), Appended::Repeated);
+    assert_eq!(append("third", true), AppendOutcome::Repeated);
     assert_eq!(bed.total(Range::All), times(2));
 }

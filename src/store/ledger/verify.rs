@@ -1,4 +1,4 @@
-//! Checking the sums against the events they are of.
+//! Compares the sums with the events they were made from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,39 +11,39 @@ use crate::model::usage::LedgerEvent;
 use crate::port::store::{Command, Reply, StoreError};
 use crate::store::keys;
 
-/// Events summed in one go.
+/// Number of events summed at once.
 const AT_ONCE: usize = 1_000;
 
-/// A sum that is not the sum of its events.
+/// A sum that differs from the sum of its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// `<metric>:<scope>`, such as `cost:key:<id>`, or `failures:<error code>`.
     pub field: String,
-    /// What the sums say; micro-USD of a `cost`.
+    /// The stored sum; micro-USD for a `cost`.
     pub stored: u64,
-    /// What the events add up to.
+    /// The sum of the events.
     pub events: u64,
 }
 
-/// What became of a check.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// Events of the day.
+pub struct VerifyReport {
+    /// Number of events of the day.
     pub events: u64,
-    /// Empty: sums and events agree.
+    /// Empty if sums and events agree.
     pub differences: Vec<Difference>,
-    /// `false`: some calls of the day were written by a version that did not keep all of today's sums, so those it
-    /// did not keep are left out of the comparison.
+    /// `false` if some calls of the day were written by a version without all of today's sums; those sums are not
+    /// compared.
     pub complete: bool,
 }
 
 impl Ledger {
-    /// Compares a day's sums with the sum of its events, which must still be kept. Events are read in chunks; what
-    /// is held is a sum for each key, account and model.
+    /// Compares a day's sums with the sum of its events, which must still exist. Events are read in chunks; only
+    /// one sum per key, account and model is held in memory.
     ///
-    /// Calls may be written meanwhile, as they are to today. Sums only grow, and a call and its share of them are
-    /// written in one step, so what the events add up to lies between the sums before they were read and after.
-    pub async fn verify(&self, day: Day) -> Result<Verified, StoreError> {
+    /// Calls may be written meanwhile. Sums only grow, and a call is written in one step with its share of them,
+    /// so the sum of the events lies between the sums read before and after.
+    pub async fn verify(&self, day: Day) -> Result<VerifyReport, StoreError> {
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
         let calendar = self.calendar;
         let before = self.stored(day).await?;
@@ -85,14 +85,14 @@ impl Ledger {
                 events,
             })
         });
-        Ok(Verified {
+        Ok(VerifyReport {
             events,
             differences: differences.collect(),
             complete,
         })
     }
 
-    /// A day's sums as the store has them.
+    /// A day's stored sums.
     async fn stored(&self, day: Day) -> Result<BTreeMap<String, u64>, StoreError> {
         let bucket = Bucket::Day(day);
         let asks = vec![

@@ -1,4 +1,4 @@
-//! Keys, their values and their ends; a log of what was overwritten, to take an atomic batch back.
+//! Keys, values and expiries, and an undo log to roll back an atomic batch.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,15 +9,15 @@ use crate::port::clock::Millis;
 use crate::port::store::{Command, Guard, Reply, StoreError};
 use crate::store::vocabulary::{add, whole_number};
 
-/// Expired keys taken away per call: more than come, so that they do not pile up.
+/// Number of expired keys removed per call; more than one call can add, so that they do not pile up.
 const FORGOTTEN_PER_CALL: usize = 20;
 
 #[derive(Default)]
 pub(super) struct Keyspace {
     pub(super) entries: HashMap<String, Entry>,
-    /// Every key with an end, soonest first.
+    /// Every expiring key, soonest first.
     ends: BTreeSet<(Millis, String)>,
-    /// The undo log of the atomic batch that runs, newest last; `None` outside of one.
+    /// The undo log of the running atomic batch, newest last; `None` outside of one.
     undo: Option<Vec<Undo>>,
 }
 
@@ -85,7 +85,7 @@ impl Keyspace {
         }
     }
 
-    /// Runs the whole batch, or leaves everything as it was.
+    /// Runs the whole batch, or changes nothing.
     pub(super) fn all_or_nothing(&mut self, now: Millis, batch: &[Command]) -> Result<(), StoreError> {
         self.undo = Some(Vec::new());
         let result = batch
@@ -231,7 +231,7 @@ impl Keyspace {
     fn expire(&mut self, key: &str, now: Millis) {
         let ended = |entry: &Entry| entry.expire_at.is_some_and(|end| end <= now);
         if self.entries.get(key).is_some_and(ended) {
-            // Not for the log: a batch that is taken back need not bring back what had ended.
+            // Not logged: a rollback need not restore expired keys.
             self.take(key);
         }
     }
@@ -250,7 +250,7 @@ impl Keyspace {
         Some(entry)
     }
 
-    /// Puts a value where none is, without its being noted.
+    /// Inserts a value at a free key, without logging.
     fn keep(&mut self, key: &str, entry: Entry) {
         if let Some(end) = entry.expire_at {
             self.ends.insert((end, key.to_owned()));
@@ -269,7 +269,7 @@ impl Keyspace {
         });
     }
 
-    /// Moves the key's end, if there is such a key; gives the old one.
+    /// Sets the key's expiry if the key exists; returns the old one.
     #[expect(
         clippy::option_option,
         reason = "the outer: is there such a key; the inner: had it an end"
@@ -286,7 +286,7 @@ impl Keyspace {
         Some(was)
     }
 
-    /// The value at the key, made by `empty` if there is none.
+    /// The value at the key, created by `empty` if there is none.
     fn open(&mut self, key: &str, empty: fn() -> Value) -> Option<&mut Value> {
         if !self.entries.contains_key(key) {
             self.put(
@@ -300,7 +300,7 @@ impl Keyspace {
         self.entries.get_mut(key).map(|entry| &mut entry.value)
     }
 
-    /// A key whose last field or member went is gone.
+    /// Removes a key whose last field or member was removed.
     fn close(&mut self, key: &str) {
         if self.entries.get(key).is_some_and(|entry| entry.value.is_empty()) {
             self.put(key, None);

@@ -1,4 +1,4 @@
-//! Values of every type, and what is read from them.
+//! Values of every type, and commands that read them.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,11 +18,11 @@ pub(super) enum Value {
 #[derive(Default)]
 pub(super) struct Sorted {
     pub(super) scores: HashMap<String, f64>,
-    /// The same, lowest score first, ties by member.
+    /// The same entries, lowest score first, ties by member.
     ranks: BTreeSet<(u64, String)>,
 }
 
-/// The answer of a command that only reads, from a value of its type.
+/// Answers a read command from a value of its type.
 pub(super) fn read(command: &Command, value: Option<&Value>) -> Reply {
     match (command, value) {
         (Command::Exists { .. }, value) => Reply::Int(i64::from(value.is_some())),
@@ -83,7 +83,7 @@ impl Value {
         }
     }
 
-    /// Holds nothing any more. A text may be empty and still be there.
+    /// Whether the key must be removed. A text may be empty and still exist.
     pub(super) fn is_empty(&self) -> bool {
         !matches!(self, Value::Text(_)) && self.len() == 0
     }
@@ -102,7 +102,7 @@ impl Sorted {
     }
 
     pub(super) fn between(&self, min: f64, max: f64) -> impl DoubleEndedIterator<Item = &(u64, String)> {
-        // A range whose end lies before its start panics.
+        // An inverted range would panic.
         let (low, high) = (rank(min), rank(max).max(rank(min)));
         let empty = min > max;
         self.ranks

@@ -1,4 +1,4 @@
-//! Everything in the memory, of the moment it is asked for.
+//! Reads the whole store at the moment of the call.
 
 use std::collections::VecDeque;
 

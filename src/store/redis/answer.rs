@@ -1,4 +1,4 @@
-//! Answers of a Redis, made into typed replies; what is not as it should be names the key.
+//! Decodes answers of a Redis into typed replies; errors name the key.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use super::{Args, request};
 use crate::port::store::{Applied, Command, Guard, Reply, StoreError};
 use crate::store::vocabulary::unreadable;
 
-/// The answers of a Redis, whatever carried them: RESP2, RESP3, or JSON over HTTP.
+/// A Redis answer, whether from RESP2, RESP3, or JSON over HTTP.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Nil,
@@ -22,7 +22,7 @@ pub enum Value {
     },
 }
 
-/// A batch on its way: its commands wait for their answers.
+/// A sent batch that waits for its answers.
 pub struct Pipeline {
     kind: &'static str,
     steps: Vec<Step>,
@@ -30,12 +30,12 @@ pub struct Pipeline {
 
 struct Step {
     command: Command,
-    /// The answers that need no request.
+    /// Set if the answer needs no request.
     known: Option<Result<Reply, StoreError>>,
 }
 
 impl Pipeline {
-    /// `kind` is the backend's, for errors.
+    /// `kind`: the backend's name for errors.
     pub fn new(kind: &'static str, batch: Vec<Command>) -> Pipeline {
         let steps = batch.into_iter().map(|command| {
             let known = match (command.check(), command.is_idle()) {
@@ -62,13 +62,13 @@ impl Pipeline {
             .map(|step| request(&step.command))
     }
 
-    /// Whether asking twice does no harm.
+    /// Whether the batch can be repeated safely.
     pub fn only_reads(&self) -> bool {
         !self.steps.iter().any(|step| step.command.writes())
     }
 
-    /// One answer per request. The first failure of a command is the failure of the batch; the other
-    /// commands have run all the same.
+    /// Takes one answer per request. Fails with the first failed command; the other commands have run
+    /// nevertheless.
     pub fn replies(self, answers: Vec<Value>) -> Result<Vec<Reply>, StoreError> {
         let mut answers = answers.into_iter();
         self.steps
@@ -177,7 +177,7 @@ pub fn applied(
     })
 }
 
-/// An error that is of no single command.
+/// An error that belongs to no single command.
 pub fn refusal(kind: &'static str, code: &str, message: &str) -> StoreError {
     away(kind, code, message).unwrap_or_else(|| StoreError::Failed {
         kind,
@@ -206,19 +206,24 @@ fn failure(kind: &'static str, command: &Command, code: &str, message: &str) -> 
     }
 }
 
-/// Errors that say: not now, or not here. A later attempt may well succeed.
+/// Temporary errors: a later attempt may succeed.
 fn away(kind: &'static str, code: &str, message: &str) -> Option<StoreError> {
-    let passing = matches!(
-        code,
-        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "READONLY"
-    );
+    let passing =
+        matches!(code, "LOADING" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN") || no_longer_master(code, message);
     passing.then(|| StoreError::Away {
         kind,
         reason: format!("{code} {message}"),
     })
 }
 
-/// A text or nothing.
+/// The server is a replica, or a master without replicas that must have some (`min-replicas-to-write`): the command
+/// has not run, and another server may be the master now.
+pub fn no_longer_master(code: &str, message: &str) -> bool {
+    // Before Redis 7 a script's error has the code within its message.
+    matches!(code, "READONLY" | "NOREPLICAS" | "MASTERDOWN") || message.contains("-READONLY ")
+}
+
+/// A text or nil.
 #[expect(
     clippy::option_option,
     reason = "the outer: is it of that shape; the inner: is there a value"
@@ -245,8 +250,7 @@ fn list(value: Value) -> Option<Vec<Value>> {
     }
 }
 
-/// Pairs, whether they came as such (RESP3's maps), as a flat list (RESP2) or as a list of pairs
-/// (scores in RESP3).
+/// Pairs, encoded as a map (RESP3), a flat list (RESP2) or a list of pairs (scores in RESP3).
 fn pairs(value: Value) -> Option<Vec<(Value, Value)>> {
     let items = match value {
         Value::Pairs(pairs) => return Some(pairs),
@@ -278,6 +282,6 @@ fn score(value: Value) -> Option<f64> {
         Value::Text(text) => std::str::from_utf8(&text).ok()?.parse().ok()?,
         _ => return None,
     };
-    // Both zeros are one.
+    // Negative zero becomes zero.
     (!score.is_nan()).then_some(score + 0.0)
 }

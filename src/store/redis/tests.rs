@@ -256,9 +256,19 @@ fn errors_of_the_server_name_the_key() {
         matches!(&error, StoreError::Failed { reason, .. } if reason.contains("GET k: NOPERM")),
         "{error}"
     );
-    for code in ["LOADING", "READONLY", "BUSY", "CLUSTERDOWN"] {
+    let in_a_script =
+        "Error running script: @user_script:1: -READONLY You can't write against a read only replica.";
+    for (code, message) in [
+        ("LOADING", ""),
+        ("READONLY", ""),
+        ("NOREPLICAS", ""),
+        ("MASTERDOWN", ""),
+        ("BUSY", ""),
+        ("CLUSTERDOWN", ""),
+        ("ERR", in_a_script),
+    ] {
         assert!(matches!(
-            failed(get(), code, ""),
+            failed(get(), code, message),
             StoreError::Away { kind: "redis", .. }
         ));
     }

@@ -58,6 +58,10 @@ fn account() -> Account {
         subscription_expires_at: None,
         daily_quota: MicroUsd::ZERO,
         reserve_percent: 0,
+        key_header: None,
+        user_agent: None,
+        chat_only: false,
+        api_version: None,
         created_at: NOW,
         updated_at: NOW,
         extra: serde_json::Map::new(),
@@ -65,7 +69,7 @@ fn account() -> Account {
 }
 
 impl Bench {
-    async fn begun(&self) -> (String, Begun) {
+    async fn begun(&self) -> (String, UnfinishedSignIn) {
         self.sign_ins
             .begin(Grant::SetupToken, account(), false)
             .await

@@ -1,26 +1,32 @@
-//! The connection: made when needed, given up when it breaks or falls silent, never waited for long.
+//! The connection: made on demand, dropped when it breaks or goes silent, with short time limits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt as _};
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, TlsCertificates};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{KIND, OptionsError};
+use super::OptionsError;
+use super::target::Target;
+use super::trouble::Trouble;
 use crate::port::store::StoreError;
+use crate::store::redis::no_longer_master;
 
-/// How long to wait for what.
+/// Time limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A whole call, connecting included.
+    /// A whole call including the connection.
     pub answer: Duration,
-    /// Connecting: name, TCP, TLS, password.
+    /// Connecting to one server: name resolution, TCP, TLS, password.
     pub connect: Duration,
-    /// After a failure to connect or an answer that did not come: nobody tries for so long.
+    /// Pause after a failure to connect or a timeout. A server that refuses writes is left at most this often.
     pub rest: Duration,
-    /// A connection unused for longer may be dead without our knowing; it is tried with a `PING` before
-    /// it gets what must not be said twice.
+    /// A connection unused for longer may be dead. It is tested with a `PING` before commands that must not be
+    /// repeated.
     pub idle: Duration,
 }
 
@@ -36,16 +42,18 @@ impl Default for Limits {
 }
 
 pub(super) struct Line {
-    client: Client,
+    target: Target,
     limits: Limits,
     state: Mutex<State>,
-    /// One caller connects, the others wait for it.
+    /// One caller connects while the others wait.
     connecting: tokio::sync::Mutex<()>,
+    /// Number of lost connections. Listeners end with a connection, since the next one may be to another server.
+    lost: watch::Sender<u64>,
 }
 
 struct State {
     connection: Option<Connection>,
-    /// Of the newest connection, so that a late failure of an old one does not end it.
+    /// Serial number of the newest connection, so that a late failure of an old one does not close it.
     serial: u64,
     resting: Option<(Instant, Trouble)>,
 }
@@ -54,49 +62,31 @@ struct State {
 struct Connection {
     wire: MultiplexedConnection,
     serial: u64,
+    made: Instant,
     used: Instant,
-    /// Made for this very call: if it breaks too, that is not an accident.
+    /// Made for this call: if it breaks as well, the cause is not an idle connection.
     fresh: bool,
-}
-
-#[derive(Clone)]
-struct Trouble {
-    /// The server answered, with a refusal.
-    refused: bool,
-    reason: String,
 }
 
 impl Line {
     pub(super) fn new(url: &str, authority: Option<&[u8]>, limits: Limits) -> Result<Line, OptionsError> {
-        // The first call decides for the process, and this is the only provider built in.
+        // The first call installs it for the process; it is the only provider built in.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let bad = |error: RedisError| OptionsError::Url(error.to_string());
-        let target = url.into_connection_info().map_err(bad)?;
-        let client = match authority {
-            None => Client::open(target).map_err(bad)?,
-            Some(pem) => {
-                let certificates = TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(pem.to_vec()),
-                };
-                Client::build_with_tls(target, certificates)
-                    .map_err(|error| OptionsError::Authority(error.to_string()))?
-            }
-        };
         let state = State {
             connection: None,
             serial: 0,
             resting: None,
         };
         Ok(Line {
-            client,
+            target: Target::new(url, authority)?,
             limits,
             state: Mutex::new(state),
             connecting: tokio::sync::Mutex::default(),
+            lost: watch::Sender::default(),
         })
     }
 
-    /// Says all of it and gives all the answers. `again`: it may be said a second time.
+    /// Sends the requests and returns their answers. `again`: they may be sent a second time.
     pub(super) async fn exchange(
         &self,
         pipeline: &redis::Pipeline,
@@ -125,16 +115,37 @@ impl Line {
             Ok(outcome) => outcome,
             Err(_) => {
                 let reason = format!("no answer within {:?}", self.limits.answer);
-                let trouble = Trouble {
-                    refused: false,
-                    reason,
-                };
+                let trouble = Trouble::passing(reason);
                 if let Some(serial) = serial {
                     self.lose(serial);
                     self.rest(trouble.clone());
                 }
                 Err(trouble.error())
             }
+        }
+    }
+
+    /// The messages of a channel, over a connection of their own. They end when that connection breaks, or the
+    /// line's.
+    pub(super) async fn listen(&self, channel: &str) -> Result<BoxStream<'static, Bytes>, StoreError> {
+        let mut lost = self.lost.subscribe();
+        let connect = async {
+            let client = self.target.client(self.limits.connect).await?;
+            let subscribe = async {
+                let mut messages = client.get_async_pubsub().await?;
+                messages.subscribe(channel).await?;
+                Ok::<_, RedisError>(messages.into_on_message())
+            };
+            subscribe.await.map_err(|error| Trouble::from(&error))
+        };
+        match timeout(self.limits.answer, connect).await {
+            Ok(Ok(messages)) => {
+                let payload = |message: redis::Msg| Bytes::copy_from_slice(message.get_payload_bytes());
+                let end = async move { drop(lost.changed().await) };
+                Ok(messages.map(payload).take_until(end).boxed())
+            }
+            Ok(Err(trouble)) => Err(trouble.error()),
+            Err(_) => Err(Trouble::passing(format!("no answer within {:?}", self.limits.answer)).error()),
         }
     }
 
@@ -145,7 +156,7 @@ impl Line {
             }
             let mut ping = redis::Pipeline::new();
             ping.cmd("PING");
-            // Half of what a new connection may then still need is left for it.
+            // Leaves half of the time for a new connection.
             let probe = line.wire.send_packed_commands(&ping, 0, 1);
             if matches!(timeout(self.limits.answer / 4, probe).await, Ok(Ok(_))) {
                 return Ok(line);
@@ -156,36 +167,36 @@ impl Line {
         if let Some(line) = self.current()? {
             return Ok(line);
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.limits.connect))
-            .set_response_timeout(None);
-        match self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-        {
+        // Ends before the call does, so that the pause begins.
+        let limit = self.limits.answer * 3 / 4;
+        let wire = match timeout(limit, self.target.connect(self.limits.connect)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Trouble::passing(format!("not connected within {limit:?}"))),
+        };
+        match wire {
             Ok(wire) => {
                 let mut state = self.state();
                 state.serial += 1;
                 state.resting = None;
+                let now = Instant::now();
                 let line = Connection {
                     wire,
                     serial: state.serial,
-                    used: Instant::now(),
+                    made: now,
+                    used: now,
                     fresh: false,
                 };
                 state.connection = Some(line.clone());
                 Ok(Connection { fresh: true, ..line })
             }
-            Err(error) => {
-                let trouble = Trouble::from(&error);
+            Err(trouble) => {
                 self.rest(trouble.clone());
                 Err(trouble.error())
             }
         }
     }
 
-    /// The connection there is; an error while the server is left alone.
+    /// The current connection; an error during a pause.
     fn current(&self) -> Result<Option<Connection>, StoreError> {
         let state = self.state();
         match &state.resting {
@@ -195,32 +206,36 @@ impl Line {
     }
 
     fn answered(&self, serial: u64, values: &[redis::Value]) {
-        let demoted = |value: &redis::Value| match value {
-            redis::Value::ServerError(error) => error.code() == "READONLY",
+        let refused = |value: &redis::Value| match value {
+            redis::Value::ServerError(error) => {
+                no_longer_master(error.code(), error.details().unwrap_or_default())
+            }
             _ => false,
         };
-        // The server became a replica; by the name it is known by, another one may be found.
-        if values.iter().any(demoted) {
-            self.lose(serial);
+        if values.iter().any(refused) {
+            // The name of the host, or a sentinel, may lead to another server now; if not, connecting anew for
+            // every write would not help.
+            self.lose_if(|line| line.serial == serial && line.made.elapsed() >= self.limits.rest);
         } else if let Some(line) = &mut self.state().connection {
             line.used = Instant::now();
         }
     }
 
     fn lose(&self, serial: u64) {
+        self.lose_if(|line| line.serial == serial);
+    }
+
+    fn lose_if(&self, lost: impl FnOnce(&Connection) -> bool) {
         let mut state = self.state();
-        if state
-            .connection
-            .as_ref()
-            .is_some_and(|line| line.serial == serial)
-        {
+        if state.connection.as_ref().is_some_and(lost) {
             state.connection = None;
+            self.lost.send_modify(|count| *count += 1);
         }
     }
 
     fn rest(&self, trouble: Trouble) {
         let mut state = self.state();
-        // A connection made meanwhile is proof that there is no need to.
+        // A new connection meanwhile shows that no pause is needed.
         if state.connection.is_none() {
             state.resting = Some((Instant::now() + self.limits.rest, trouble));
         }
@@ -228,30 +243,5 @@ impl Line {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Trouble {
-    fn from(error: &RedisError) -> Trouble {
-        let refused = matches!(
-            error.kind(),
-            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::Extension
-        ) || matches!(
-            error.kind(),
-            ErrorKind::Server(redis::ServerErrorKind::ResponseError)
-        );
-        Trouble {
-            refused,
-            reason: error.to_string(),
-        }
-    }
-
-    fn error(&self) -> StoreError {
-        let reason = self.reason.clone();
-        if self.refused {
-            StoreError::Failed { kind: KIND, reason }
-        } else {
-            StoreError::Away { kind: KIND, reason }
-        }
     }
 }

@@ -283,3 +283,5 @@ async fn a_server_that_dies_under_load_is_away_and_comes_back() {
     server.start_again();
     assert_eq!(recovers(&store, &count("after")).await, [Reply::Int(1)]);
 }
+
+mod failover;

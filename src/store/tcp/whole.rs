@@ -1,4 +1,4 @@
-//! Everything in the server's database, by `store::scan`.
+//! Reads the server's whole database with `store::scan`.
 
 use std::time::Duration;
 

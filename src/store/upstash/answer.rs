@@ -1,4 +1,4 @@
-//! Upstash's answers as values: the status first, then the JSON.
+//! Decodes Upstash's answers: first the status, then the JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{KIND, away, escape, failed};
 use crate::port::store::StoreError;
 use crate::store::redis::{Value, refusal};
 
-/// Longest text of theirs in a message of ours, in characters.
+/// Maximum length of their text in our messages, characters.
 const SHOWN: usize = 200;
 
 const STRANGER: &str = "it answered with something that is not Upstash's";
@@ -23,7 +23,7 @@ const STRANGER: &str = "it answered with something that is not Upstash's";
 #[derive(Debug)]
 pub(super) struct FailedRequest {
     pub(super) error: StoreError,
-    /// It is to be left alone for so long at least.
+    /// The minimum pause before the next request.
     pub(super) rest: Option<Duration>,
 }
 
@@ -33,9 +33,9 @@ impl From<StoreError> for FailedRequest {
     }
 }
 
-/// The answer to one command. `secret` is shown nowhere, even if they repeat it.
+/// Decodes the answer to one command. `secret` is removed from error texts in case they repeat it.
 pub(super) fn one(answer: Answer, secret: &str) -> Result<Value, FailedRequest> {
-    // A command that failed has a status of its own only when it is alone.
+    // Only single commands report a failure by the status.
     if matches!(answer.status, 200 | 400) {
         let value = parsed::<Item>(&answer)?.value(secret).ok_or_else(stranger)?;
         return match value {
@@ -46,7 +46,7 @@ pub(super) fn one(answer: Answer, secret: &str) -> Result<Value, FailedRequest> 
     Err(status(&answer, secret))
 }
 
-/// The answers to `count` commands.
+/// Decodes the answers to `count` commands.
 pub(super) fn many(answer: Answer, count: usize, secret: &str) -> Result<Vec<Value>, FailedRequest> {
     if answer.status != 200 {
         return Err(match one(answer, secret) {
@@ -87,7 +87,7 @@ fn parsed<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, FailedRequest
 }
 
 fn status(answer: &Answer, secret: &str) -> FailedRequest {
-    let told = parsed::<Item>(answer)
+    let reported = parsed::<Item>(answer)
         .ok()
         .and_then(|item| item.error)
         .map(|text| format!(": {}", shown(&text, secret)))
@@ -99,15 +99,15 @@ fn status(answer: &Answer, secret: &str) -> FailedRequest {
         ))
         .into(),
         429 => FailedRequest {
-            error: away(format!("it has had too many requests{told}")),
+            error: away(format!("it has had too many requests{reported}")),
             rest: Some(answer.retry_after.unwrap_or_default()),
         },
-        500..=599 => away(format!("it answered with status {}{told}", answer.status)).into(),
+        500..=599 => away(format!("it answered with status {}{reported}", answer.status)).into(),
         status => failed(&format!("{STRANGER} (status {status})")).into(),
     }
 }
 
-/// The plan's limit is a matter of time or money, not of the command.
+/// A limit of the plan depends on time or money, not on the command.
 fn is_quota(message: &str) -> bool {
     message.contains("max daily request limit exceeded") || message.contains("max requests limit exceeded")
 }
@@ -127,7 +127,7 @@ struct Item {
     error: Option<String>,
 }
 
-/// `null` is a result too.
+/// `null` is a valid result.
 fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ResultValue>, D::Error> {
     ResultValue::deserialize(from).map(Some)
 }
@@ -141,7 +141,7 @@ impl Item {
     }
 }
 
-/// The first word is the code, if it looks like one.
+/// The first word is the code if it looks like one.
 fn error(text: &str) -> Value {
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
     let is_code = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_uppercase());
@@ -152,7 +152,7 @@ fn error(text: &str) -> Value {
     }
 }
 
-/// A text of theirs, fit for a message of ours.
+/// Their text in a form suitable for our messages.
 fn shown(text: &str, secret: &str) -> String {
     let text = if secret.is_empty() {
         text.to_owned()
@@ -165,7 +165,7 @@ fn shown(text: &str, secret: &str) -> String {
         .collect()
 }
 
-/// A result: texts in base64, numbers, lists, nothing.
+/// A result: base64 texts, numbers, lists, null.
 struct ResultValue(Value);
 
 impl<'de> Deserialize<'de> for ResultValue {
@@ -208,14 +208,14 @@ impl<'de> Visitor<'de> for Results {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
-        // Never encoded, and no base64 of anything.
+        // Never encoded, and not valid base64 either.
         if text == "OK" {
             return Ok(Value::Text(Bytes::from_static(b"OK")));
         }
         STANDARD
             .decode(text)
             .map(|bytes| Value::Text(escape::unescaped(bytes)))
-            .map_err(|_| E::custom("a text that is no base64"))
+            .map_err(|_| E::custom("a text that is not base64"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {

@@ -1,8 +1,8 @@
-//! Bytes as texts, and back: for bodies that carry nothing but UTF-8.
+//! Escapes bytes as text and back, for bodies that carry only UTF-8.
 //!
-//! A text stays as it is, so that every other client of the database reads it. What is none becomes a
-//! prefix and base64. A text that begins with the prefix is treated as if it were none, so that all that
-//! begins with it was made here. Equal bytes become equal texts: what is compared there is compared rightly.
+//! UTF-8 stays unchanged, so that other clients of the database can read it. Other bytes become a prefix and
+//! base64. A text that begins with the prefix is escaped as well, so every text with the prefix was made here.
+//! Equal bytes give equal texts, so comparisons in the database work.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-/// U+FFFD stands for bytes that are not characters; no text of ours begins with it.
+/// U+FFFD is the replacement for invalid characters; none of our texts begins with it.
 const PREFIX: &str = "\u{fffd}base64:";
 
 pub(super) fn escaped(bytes: &Bytes) -> Cow<'_, str> {
@@ -20,7 +20,7 @@ pub(super) fn escaped(bytes: &Bytes) -> Cow<'_, str> {
     }
 }
 
-/// Undoes [`escaped`]. Text that it cannot have made stays as it is.
+/// Undoes [`escaped`]. Other texts are returned unchanged.
 pub(super) fn unescaped(bytes: Vec<u8>) -> Bytes {
     match bytes
         .strip_prefix(PREFIX.as_bytes())

@@ -1,4 +1,4 @@
-//! The exchange: bounded in time, counted, and not begun while the server is to be left alone.
+//! The exchange: with a time limit, counted, and not started during a pause.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::model::secret::Secret;
 use crate::port::clock::{Clock, within};
 use crate::port::store::StoreError;
 
-/// Longest rest that a server may ask for.
+/// Maximum pause that a server may request.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// How long to wait for what.
+/// Time limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A whole call, connecting and a second try included.
+    /// A whole call including the connection and a second try.
     pub answer: Duration,
-    /// After a failure to connect or an answer that did not come: nobody tries for so long.
+    /// Pause after a failure to connect or a timeout.
     pub rest: Duration,
 }
 
@@ -35,7 +35,7 @@ impl Default for Limits {
     }
 }
 
-/// Which of the interface's addresses.
+/// The endpoint of the interface.
 #[derive(Clone, Copy)]
 pub(super) enum To {
     One,
@@ -56,9 +56,9 @@ pub(super) struct Line {
 
 #[derive(Default)]
 struct State {
-    /// Until which tick of the clock, and why.
+    /// The end of the pause in ticks, and its reason.
     resting: Option<(u64, String)>,
-    /// When the last good answer came.
+    /// When the last good answer arrived.
     answered: u64,
 }
 
@@ -74,7 +74,7 @@ impl Line {
         let one = parsed(base)?;
         if !matches!(one.scheme(), "http" | "https") || !one.username().is_empty() || one.password().is_some()
         {
-            return Err(OptionsError::Url("it is no http or https address".to_owned()));
+            return Err(OptionsError::Url("it is not an http or https address".to_owned()));
         }
         let mut bearer =
             HeaderValue::from_str(&format!("Bearer {}", token.reveal())).map_err(|_| OptionsError::Token)?;
@@ -97,7 +97,7 @@ impl Line {
         self.sent.clone()
     }
 
-    /// Says `body`, which holds so many commands, and reads the answer. `again`: it may be said twice.
+    /// Sends `body` with this many commands and reads the answer. `again`: it may be sent twice.
     pub(super) async fn ask<T>(
         &self,
         to: To,
@@ -133,19 +133,19 @@ impl Line {
             Some(Err((Fault::TooLarge, _))) => {
                 return Err(failed("it answered with more than anybody asked for"));
             }
-            // A broken connection proves nothing: the next one may work.
+            // A broken connection does not prove an outage; the next one may work.
             Some(Err((Fault::Lost { sent: true, reason }, 1))) => return Err(away(reason)),
             Some(Err((Fault::Lost { reason, .. }, _))) => reason,
             None => format!("no answer within {:?}", self.limits.answer),
         };
-        // An answer to another call meanwhile is proof that there is no need to.
+        // An answer to another call meanwhile shows that no pause is needed.
         if self.state().answered <= start {
             self.rest(self.limits.rest, &reason);
         }
         Err(away(reason))
     }
 
-    /// The answer; or why there is none after how many tries.
+    /// The answer, or the failure with the number of tries.
     async fn exchange(
         &self,
         to: To,
@@ -190,7 +190,7 @@ impl Line {
         request
     }
 
-    /// Why the server is left alone, if it is.
+    /// The reason of the current pause, if there is one.
     fn resting(&self) -> Option<String> {
         let now = self.clock.ticks();
         match &self.state().resting {
@@ -217,7 +217,7 @@ impl Line {
     }
 }
 
-/// The answer to calls that arrive during the rest.
+/// The error for calls during the pause.
 fn reason(error: &StoreError) -> String {
     match error {
         StoreError::Away { reason, .. } => reason.clone(),
@@ -225,7 +225,7 @@ fn reason(error: &StoreError) -> String {
     }
 }
 
-/// Counts what was sent, also when nobody waits for the answer any more.
+/// Counts sent commands even if the caller has left.
 struct Bill<'a> {
     commands: u64,
     sent: &'a Commands,

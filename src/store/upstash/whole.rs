@@ -1,4 +1,4 @@
-//! Everything in the database, by `store::scan`. Each key costs three commands or more.
+//! Reads the whole database with `store::scan`. Each key costs at least three commands.
 
 use std::time::Duration;
 

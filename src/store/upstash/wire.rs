@@ -1,4 +1,4 @@
-//! One request out, one whole answer in, on either host. No time limit: dropping the future ends it.
+//! One HTTP exchange, on either host. Without a time limit: dropping the future cancels it.
 
 #[cfg(target_arch = "wasm32")]
 mod fetch;
@@ -17,10 +17,10 @@ pub(super) use fetch::Wire;
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) use native::Wire;
 
-/// Largest answer that is taken, in bytes.
+/// Maximum size of an answer, bytes.
 const LARGEST: usize = 32 << 20;
 
-/// The longest reason that is reported, in characters.
+/// Maximum length of a reported reason, characters.
 const SHOWN: usize = 200;
 
 #[derive(Debug)]
@@ -30,10 +30,10 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer; with a reason that names no secret.
+/// Why there is no answer. The reason contains no secret.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// There is no connection, or it broke. What was sent, as far as is known, may have run.
+    /// No connection, or it broke. `sent`: the request may have been executed.
     Lost {
         sent: bool,
         reason: String,
@@ -41,7 +41,7 @@ pub(super) enum Fault {
     TooLarge,
 }
 
-/// The head's result, and whether the body is worth reading.
+/// Reads the status and the retry time; an error if the body is not worth reading.
 fn head(response: &Response) -> Result<(u16, Option<Duration>), Fault> {
     let number = |name| {
         let headers: &HeaderMap = response.headers();
@@ -57,12 +57,12 @@ fn head(response: &Response) -> Result<(u16, Option<Duration>), Fault> {
 /// The client's error with its causes, without the address.
 fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut told = error.to_string();
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        told.push_str(": ");
-        told.push_str(&cause.to_string());
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
         source = cause.source();
     }
-    told.chars().take(SHOWN).collect()
+    text.chars().take(SHOWN).collect()
 }

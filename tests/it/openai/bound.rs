@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use super::{ACCOUNT_KEY, OpenAi, with_a_key};
 
-const SECOND: &str = "sk-openai-second-account";
+pub(super) const SECOND: &str = "sk-openai-second-account";
 
 /// Two accounts alike: what nothing ties to one goes to the one used longest ago.
-async fn two_accounts() -> OpenAi {
+pub(super) async fn two_accounts() -> OpenAi {
     let o = with_a_key().await;
     o.api_key("second", SECOND, 50).await;
     o
 }
 
 /// Short: nothing else ties it to a conversation.
-fn stored(client: &Client, previous: Option<&str>) -> Call {
+pub(super) fn stored(client: &Client, previous: Option<&str>) -> Call {
     let mut body = json!({ "model": "gpt-5.4", "store": true, "input": "question" });
     if let Some(id) = previous {
         body["previous_response_id"] = id.into();
@@ -27,7 +27,7 @@ fn stored(client: &Client, previous: Option<&str>) -> Call {
 
 impl OpenAi {
     /// The account that was asked last.
-    fn served(&self) -> String {
+    pub(super) fn served(&self) -> String {
         self.asked(Route::Responses).bearer().expect("a key").to_owned()
     }
 
@@ -37,7 +37,7 @@ impl OpenAi {
     }
 
     /// The pool knows how all calls ended.
-    async fn settled(&self) {
+    pub(super) async fn settled(&self) {
         eventually("the calls are reported", async || {
             let accounts = self.accounts().await;
             accounts
@@ -49,7 +49,7 @@ impl OpenAi {
     }
 
     /// Calls that nothing ties to an account go to this one.
-    async fn prefer(&self, key: &str) {
+    pub(super) async fn prefer(&self, key: &str) {
         for other in [ACCOUNT_KEY, SECOND] {
             let priority = if other == key { 1 } else { 50 };
             self.change(other, &json!({ "priority": priority })).await;

@@ -81,6 +81,54 @@ async fn a_tool_turn() {
     );
 }
 
+/// Whether the relay made this body of a message that came over a WebSocket.
+fn came_over_a_socket(request: &crs_support::provider::Request) -> bool {
+    request.text().contains(",\"stream\":true,\"input\":[")
+}
+
+#[tokio::test]
+async fn over_a_web_socket_it_prints_and_runs_tools() {
+    let (provider, relay, key) = with_a_key(&[("concurrencyLimit", json!(1))]).await;
+    let codex = Codex::over_web_socket(&base(&relay), &key.secret).await;
+    let file = codex.file("secret.txt", "the word is marzipan");
+    provider.on(Route::Responses).answer(Script::openai_tool_turn(
+        "exec_command",
+        &json!({ "cmd": format!("cat {file}") }),
+        "the file was read",
+    ));
+    let run = codex.exec("read secret.txt").await.good();
+    assert!(run.text().contains("the file was read"), "{run:?}");
+    assert!(!run.stderr.contains("Falling back"), "{run:?}");
+    let asked = provider.requests_to(Route::Responses);
+    assert_eq!(asked.len(), 2, "a warm-up asks nobody");
+    assert!(asked.iter().all(came_over_a_socket));
+    let [first, second] = [&asked[0], &asked[1]].map(|request| request.json()["input"].clone());
+    let [first, second] = [&first, &second].map(|input| input.as_array().expect("items").clone());
+    assert_eq!(first[..], second[..first.len()], "the whole conversation");
+    assert!(asked[1].text().contains("marzipan"));
+    assert!(
+        entries(&relay, 2)
+            .await
+            .iter()
+            .all(|entry| entry["quality"] == "exact")
+    );
+}
+
+#[tokio::test]
+async fn without_web_sockets_it_goes_on_with_posts() {
+    let provider = FakeProvider::start().await;
+    let relay = relay(&provider).env("CODEX_WEBSOCKET", "false").start().await;
+    let account = json!({
+        "name": "a", "platform": "openai", "credentials": { "type": "apiKey", "apiKey": "sk-x" },
+    });
+    relay.add_account(&account).await;
+    let key = relay.key("k").create().await;
+    let codex = Codex::over_web_socket(&base(&relay), &key.secret).await;
+    codex.exec("hi").await.good();
+    let asked = provider.requests_to(Route::Responses);
+    assert_eq!(asked.len(), 1);
+}
+
 #[tokio::test]
 async fn a_limit_that_will_not_lift_soon_stops_it_at_once() {
     for field in ["dailyCostLimit", "totalCostLimit"] {

@@ -3,9 +3,12 @@
 //! Three processes share the machine: a provider that does almost nothing, the relay under test, and this
 //! load generator. The relay's processor time is read from `/proc`, so the other two do not count; latencies
 //! are the relay's minus those of going direct, measured in turns; and the provider's own figures stand
-//! beside them, to show that it is not what was measured. nginx as a bare proxy calibrates the machine.
+//! beside them, to show that it is not what was measured. The floor, the smallest relay that can be written, is
+//! measured in every table, so that each figure is also a ratio; nginx as a bare proxy calibrates the machine.
 
 mod bodies;
+mod cores;
+mod floor;
 mod load;
 mod others;
 mod provider;
@@ -35,16 +38,38 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
+    /// Serve as the smallest relay there is, until standard input ends; prints its URL.
+    Floor {
+        /// URL of the provider.
+        #[arg(long)]
+        provider: String,
+    },
     /// Measure, print a table and write JSON.
     Run(RunArgs),
 }
 
 /// Options of a run.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a switch each")]
 struct RunArgs {
     /// The relay's program.
     #[arg(long)]
     relay: Option<PathBuf>,
+    /// Another program of the relay to measure in the same run: that of an earlier commit.
+    #[arg(long)]
+    before: Option<PathBuf>,
+    /// Measure the relay with a redis-server as its store, too.
+    #[arg(long)]
+    redis: bool,
+    /// Measure three processes of the relay on one redis-server, too; connections are spread over them.
+    #[arg(long)]
+    cluster: bool,
+    /// Give what is measured a processor core of its own, and the load and the provider the others.
+    #[arg(long)]
+    own_core: bool,
+    /// Look at memory and disk over a million requests in place of 20,000.
+    #[arg(long)]
+    million: bool,
     /// The checkout whose built Worker to measure beside it, in workerd.
     #[arg(long)]
     worker: Option<PathBuf>,
@@ -87,6 +112,7 @@ pub fn main(cli: Cli) -> u8 {
     runtime.block_on(async {
         match cli.command {
             Command::Provider { port } => provider::serve(port).await,
+            Command::Floor { provider } => floor::serve(&provider).await,
             // Whoever stops the run also stops what it has started: all of it ends when dropped.
             Command::Run(args) => tokio::select! {
                 code = run::run(args) => code,

@@ -19,10 +19,22 @@ use crate::proxy::{FakeProxy, Manner};
 /// Longest run; clients give up on a dead provider much later by themselves.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// The clients that the tests run and their versions: those of this repository, or of the list that
+/// `scripts/real-clients --newest` has made.
+///
+/// # Panics
+/// If there is no such list.
+pub(crate) fn listed() -> String {
+    match std::env::var("CRS_REAL_CLIENTS") {
+        Ok(list) => std::fs::read_to_string(&list).unwrap_or_else(|error| panic!("{list}: {error}")),
+        Err(_) => include_str!("../real-clients.txt").to_owned(),
+    }
+}
+
 /// The versions of a client that the tests run, the newest first.
 pub(crate) fn versions(client: &str) -> Vec<String> {
-    let lines = include_str!("../real-clients.txt").lines();
-    lines
+    let list = listed();
+    list.lines()
         .filter_map(|line| line.strip_prefix(client)?.strip_prefix(' '))
         .map(|v| v.trim().to_owned())
         .collect()

@@ -1,11 +1,13 @@
 //! Clients that see every byte: [`Raw`] holds one connection and times what comes over it, [`Client`] asks
-//! for JSON and event streams with a key in hand.
+//! for JSON and event streams with a key in hand, [`Socket`] speaks over a WebSocket.
 
 mod json;
 mod raw;
+mod socket;
 
 pub use json::{Answer, Call, Client};
 pub use raw::{Ask, Piece, Raw};
+pub use socket::{Came, Socket, create};
 
 use serde_json::Value;
 

@@ -23,6 +23,14 @@ impl Codex {
         Self::set_up(base_url, key, "").await
     }
 
+    /// The same, over a WebSocket where the relay offers it.
+    pub async fn over_web_socket(base_url: &str, key: &str) -> Self {
+        let codex = Self::new(base_url, key).await;
+        let config = format!("{}supports_websockets = true\n", config(base_url, ""));
+        codex.cli.settings(".codex/config.toml", &config);
+        codex
+    }
+
     /// The same, asking for this model.
     pub async fn of_model(base_url: &str, key: &str, model: &str) -> Self {
         Self::set_up(base_url, key, &format!("model = \"{model}\"\n")).await
@@ -31,11 +39,7 @@ impl Codex {
     async fn set_up(base_url: &str, key: &str, settings: &str) -> Self {
         let version = versions("codex").remove(0);
         let cli = Cli::new(crate::sdk::installed("codex", &version, "bin/codex")).await;
-        let config = format!(
-            "model_provider = \"crs\"\n{settings}\n[model_providers.crs]\nname = \"crs\"\nbase_url = \"{base_url}\"\n\
-             wire_api = \"responses\"\nenv_key = \"CRS_OAI_KEY\"\n"
-        );
-        cli.settings(".codex/config.toml", &config);
+        cli.settings(".codex/config.toml", &config(base_url, settings));
         Self {
             cli: cli.env("CRS_OAI_KEY", key),
         }
@@ -61,4 +65,12 @@ impl Codex {
         ];
         self.cli.run(&[&options[..], args].concat()).await
     }
+}
+
+/// `config.toml`, as README.md says; ends in the provider's table.
+fn config(base_url: &str, settings: &str) -> String {
+    format!(
+        "model_provider = \"crs\"\n{settings}\n[model_providers.crs]\nname = \"crs\"\nbase_url = \"{base_url}\"\n\
+         wire_api = \"responses\"\nenv_key = \"CRS_OAI_KEY\"\n"
+    )
 }

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::redis_server::RedisServer;
 
-pub use seal::{Kind, seal, seal_old};
+pub use seal::{Kind, seal, seal_bedrock, seal_old};
 
 /// Which line of CRS wrote the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

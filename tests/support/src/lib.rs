@@ -20,6 +20,8 @@ pub mod proxy;
 pub mod redis_server;
 pub mod relay;
 pub mod sdk;
+pub mod sentinel;
+pub mod switch;
 pub mod upstash;
 pub mod wire;
 

@@ -19,10 +19,13 @@
 //! For a request, the first of these answers: the next script queued for its credential, the standing
 //! answer for its credential, the next script queued for anyone, the standing answer for anyone.
 
+mod amazon;
+pub mod azure;
 mod claude;
 mod consent;
 mod control;
 mod gemini;
+pub mod google;
 mod headers;
 mod oauth;
 mod openai;
@@ -58,6 +61,9 @@ pub use route::Route;
 pub use script::{At, Chunks, How, Script};
 
 use crate::{PATIENCE, within};
+use amazon::AmazonState;
+use azure::AzureResource;
+use google::GoogleState;
 use oauth::OauthState;
 
 /// The answer of a provider without a script.
@@ -71,6 +77,9 @@ struct State {
     standing: HashMap<LaneKey, Script>,
     requests: Vec<Request>,
     oauth: OauthState,
+    amazon: AmazonState,
+    azure: Option<AzureResource>,
+    google: GoogleState,
     violations: Vec<String>,
     received: usize,
     queued: u64,
@@ -113,6 +122,15 @@ impl State {
         {
             return refusal;
         }
+        if let Some(refusal) = self.amazon.objection(request) {
+            return refusal;
+        }
+        if let Some(refusal) = self.azure.as_ref().and_then(|azure| azure.objection(request)) {
+            return refusal;
+        }
+        if let Some(refusal) = self.google.objection(request) {
+            return refusal;
+        }
         let own = (route, request.credential().map(str::to_owned));
         for lane in [own, (route, None)] {
             if let Some((_, script)) = self.queues.get_mut(&lane).and_then(VecDeque::pop_front) {
@@ -127,6 +145,8 @@ impl State {
             (Route::CountTokens, "POST") => Script::json(json!({"input_tokens": request.body.len() / 4})),
             (Route::Models, "GET") => Script::json(models()),
             (Route::Responses | Route::ChatCompletions, "POST") => Script::openai(GREETING),
+            (Route::Images, "POST") => Script::images(request),
+            (Route::StoredResponse, _) => Script::stored_response(request),
             (Route::CountInput, "POST") => {
                 let tokens = request.body.len() / 4;
                 Script::json(json!({"object": "response.input_tokens", "input_tokens": tokens}))
@@ -136,7 +156,10 @@ impl State {
                 let method = request.path().rsplit(':').next().unwrap_or_default();
                 gemini::assist(method).map_or_else(|| Script::error(404), Script::json)
             }
-            (Route::Token, "POST") => self.oauth.grant(request),
+            (Route::Token, "POST") => match self.google.grant(request) {
+                Some(answer) => answer,
+                None => self.oauth.grant(request),
+            },
             (Route::Other, _) => Script::error(404),
             _ => Script::error(405),
         }

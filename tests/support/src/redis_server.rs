@@ -71,16 +71,48 @@ impl RedisServer {
         } else {
             ("redis", "127.0.0.1")
         };
-        let mut quoted = String::new();
-        for byte in password.bytes() {
-            write!(quoted, "%{byte:02X}").expect("a string takes all");
-        }
-        format!("{scheme}://:{quoted}@{host}:{}/{database}", self.port)
+        format!("{scheme}://:{}@{host}:{}/{database}", quoted(password), self.port)
     }
 
     /// The certificate of the authority, PEM.
     pub fn authority(&self) -> Option<&str> {
         self.authority.as_deref()
+    }
+
+    /// With the password, through another port that forwards there.
+    pub fn url_by(&self, port: u16, database: u32) -> String {
+        let own = format!("127.0.0.1:{}/", self.port);
+        self.url(database).replace(&own, &format!("127.0.0.1:{port}/"))
+    }
+
+    /// Becomes a replica of the other server, and waits until it has its data.
+    pub fn follow(&self, other: &RedisServer) {
+        self.command(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);
+        self.follows();
+    }
+
+    /// Hands over to its only replica, without loss and without ending a connection. It is a replica then.
+    pub fn hand_over(&self) {
+        self.command(&["FAILOVER"]);
+        self.follows();
+    }
+
+    fn follows(&self) {
+        for _ in 0..400 {
+            if self
+                .command(&["INFO", "replication"])
+                .contains("master_link_status:up")
+            {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the replica does not connect");
+    }
+
+    /// Becomes a primary.
+    pub fn lead(&self) {
+        self.command(&["REPLICAOF", "NO", "ONE"]);
     }
 
     /// What the server answers to a command, as `redis-cli` prints it.
@@ -94,6 +126,10 @@ impl RedisServer {
             .expect("redis-cli comes with redis-server");
         assert!(said.status.success(), "{said:?}");
         String::from_utf8_lossy(&said.stdout).into_owned()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends the server at once; what it held is lost.
@@ -129,13 +165,22 @@ impl RedisServer {
     }
 }
 
+/// As an address has it.
+pub(crate) fn quoted(password: &str) -> String {
+    let mut quoted = String::new();
+    for byte in password.bytes() {
+        write!(quoted, "%{byte:02X}").expect("a string takes all");
+    }
+    quoted
+}
+
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
@@ -151,6 +196,9 @@ fn spawn(port: u16, directory: &TempDir, tls: bool) -> Result<Child, String> {
         "--appendonly",
         "no",
         "--requirepass",
+        PASSWORD,
+        // Of the server that it may have to follow.
+        "--masterauth",
         PASSWORD,
     ]);
     command.arg("--dir").arg(directory.path());

@@ -15,6 +15,7 @@
 //! its id, and its log shown when a wait for it fails.
 
 mod admin;
+mod cluster;
 mod front;
 mod host;
 mod inside;
@@ -39,6 +40,7 @@ pub use host::Host;
 pub use inside::Serve;
 pub use process::{Process, cpu_micros, rss_kib};
 
+use cluster::Others;
 use front::Front;
 use inside::Inside;
 use worker::Launch;
@@ -54,6 +56,8 @@ const PRIVATE: &str = "ALLOW_PRIVATE_UPSTREAMS";
 pub struct Setup {
     runs: Runs,
     redis: bool,
+    /// Two more processes on the same Redis.
+    cluster: bool,
     /// A second Worker on the same objects.
     twice: bool,
     env: Vec<(String, String)>,
@@ -74,6 +78,7 @@ impl Setup {
         Self {
             runs,
             redis: false,
+            cluster: false,
             twice: false,
             env: Vec::new(),
             data: None,
@@ -84,6 +89,12 @@ impl Setup {
     pub fn with_redis(mut self) -> Self {
         self.redis = true;
         self
+    }
+
+    /// Three processes on one Redis; clients of [`Relay`] ask them in turn.
+    pub fn as_cluster(mut self) -> Self {
+        self.cluster = true;
+        self.with_redis()
     }
 
     /// Runs a second Worker on the same objects, see [`Relay::second`].
@@ -181,11 +192,13 @@ impl Setup {
             env.push(("REDIS_URL".to_owned(), redis.url(0)));
         }
         let log = home.path().join("relay.log");
+        let mut others = None;
         let engine = match self.runs {
             Runs::Program(program) => {
                 for (name, value) in process_env(home.path()).into_iter().chain(self.env) {
                     set(&mut env, &name, value);
                 }
+                others = self.cluster.then(|| Others::of(&program, &env, home.path()));
                 Engine::Process(Process::new(program, env, home.path().into(), log))
             }
             Runs::Inside(serve) => {
@@ -202,6 +215,7 @@ impl Setup {
         };
         Relay {
             engine,
+            others,
             data,
             server: None,
             redis,
@@ -220,14 +234,22 @@ fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
 fn process_env(home: &Path) -> Vec<(String, String)> {
     let path = std::env::var("PATH").unwrap_or_default();
     let home = home.display().to_string();
-    [("PATH", path), ("HOME", home), ("RUST_BACKTRACE", "1".to_owned())]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+    [
+        ("PATH", path),
+        ("HOME", home),
+        ("RUST_BACKTRACE", "1".to_owned()),
+        // No balancer is in front of it.
+        ("SHUTDOWN_NOTICE", "0".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
 }
 
 /// A relay that runs, or is ready to.
 pub struct Relay {
     engine: Engine,
+    /// Of a cluster.
+    others: Option<Others>,
     data: PathBuf,
     server: Option<Server>,
     redis: Option<RedisServer>,
@@ -328,6 +350,18 @@ impl Relay {
         self.server().pid
     }
 
+    /// The ids of all its processes.
+    pub fn pids(&mut self) -> Vec<u32> {
+        let others = self.others.iter_mut().flat_map(Others::members);
+        let others: Vec<u32> = others.map(|member| member.process.id()).collect();
+        std::iter::once(self.pid()).chain(others).collect()
+    }
+
+    /// Its `redis-server`, if it has one.
+    pub fn redis_if_any(&self) -> Option<&RedisServer> {
+        self.redis.as_ref()
+    }
+
     /// Its `redis-server`.
     ///
     /// # Panics
@@ -348,7 +382,9 @@ impl Relay {
     /// no log of its own.
     pub fn log(&self) -> String {
         match &self.engine {
-            Engine::Process(process) | Engine::Worker(process, _) => process.log(),
+            Engine::Process(process) | Engine::Worker(process, _) => {
+                process.log() + &self.others.as_ref().map(Others::logs).unwrap_or_default()
+            }
             Engine::Inside(_) => String::new(),
         }
     }
@@ -367,7 +403,7 @@ impl Relay {
     /// Starts it and waits until it listens. It may find another port than before.
     pub async fn start_again(&mut self) {
         let before = self.listen().await;
-        if let Engine::Worker(..) = self.engine {
+        if matches!(self.engine, Engine::Worker(..)) || self.others.is_some() {
             let token = match before {
                 // A session outlives the process.
                 Some(before) => before.token,
@@ -393,10 +429,17 @@ impl Relay {
                 process.start()
             }
         };
+        self.server = Some(self.announced(&file, pid).await);
+        self.others_listen().await;
+        before
+    }
+
+    /// What a process says of itself once it listens.
+    async fn announced(&mut self, file: &Path, pid: u32) -> Server {
         let deadline = tokio::time::Instant::now() + START;
-        let server = loop {
-            if let Some(server) = read_server(&file, pid) {
-                break server;
+        loop {
+            if let Some(server) = read_server(file, pid) {
+                return server;
             }
             if let Some(end) = self.ended() {
                 panic!("the relay ended ({end}) before it listened:\n{}", self.log_tail());
@@ -408,9 +451,65 @@ impl Relay {
                 self.log_tail()
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The other processes of a cluster, once the first has made what all need.
+    async fn others_listen(&mut self) {
+        let first = self.data.clone();
+        let Some(others) = &mut self.others else { return };
+        let started = others.start(&first);
+        let files: Vec<_> = others
+            .members()
+            .iter()
+            .map(|member| member.data.join("server.json"))
+            .collect();
+        let mut urls = Vec::new();
+        for (file, pid) in files.iter().zip(started) {
+            urls.push(self.announced(file, pid).await.url);
+        }
+        let members = self.others.iter_mut().flat_map(Others::members);
+        for (member, url) in members.zip(urls) {
+            member.url = url;
+        }
+    }
+
+    /// Where each of its processes listens.
+    pub fn urls(&self) -> Vec<String> {
+        let others = self.others.iter().flat_map(Others::urls);
+        std::iter::once(self.url())
+            .chain(others)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// A client that asks each process in turn.
+    fn of_all(&self, path: &str) -> Client {
+        let urls: Vec<_> = self.urls().iter().map(|url| format!("{url}{path}")).collect();
+        Client::of_all(urls.iter().map(String::as_str))
+    }
+
+    /// One of the other processes of a cluster, from 0.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn other(&mut self, number: usize) -> &mut Process {
+        let others = self.others.as_mut().expect("a cluster");
+        &mut others.members()[number].process
+    }
+
+    /// Starts one of the other processes of a cluster again, from 0. It may find another port than before.
+    pub async fn start_other(&mut self, number: usize) {
+        let first = self.data.clone();
+        let member = |others: &mut Option<Others>| -> (u32, PathBuf) {
+            let others = others.as_mut().expect("a cluster");
+            others.members()[number].start(&first)
         };
-        self.server = Some(server);
-        before
+        let (pid, file) = member(&mut self.others);
+        let url = self.announced(&file, pid).await.url;
+        if let Some(others) = &mut self.others {
+            others.members()[number].url = url;
+        }
     }
 
     /// How it ended, if it has.
@@ -441,13 +540,25 @@ impl Relay {
 
     /// Kills it without warning, as a crash would.
     pub async fn kill9(&mut self) {
+        if let Some(others) = &mut self.others {
+            others.kill9();
+        }
         let process = self.process();
         process.kill9();
         process.ends(START).await;
     }
 
-    /// Asks it to end and waits until it has. Returns its exit code.
+    /// Terminates the other processes of a cluster and waits for their exit; does nothing without a cluster.
+    pub async fn terminate_others(&mut self) {
+        for member in self.others.iter_mut().flat_map(Others::members) {
+            member.process.terminate();
+            member.process.ends(START).await;
+        }
+    }
+
+    /// Terminates it and waits for its exit. Returns its exit code.
     pub async fn terminate(&mut self) -> Option<i32> {
+        self.terminate_others().await;
         match &mut self.engine {
             Engine::Process(process) | Engine::Worker(process, _) => {
                 process.terminate();
@@ -524,7 +635,7 @@ impl Relay {
     /// A client of the admin API with the token of the local command line; on the Worker, with that of a
     /// session.
     pub fn admin(&self) -> Client {
-        Client::new(self.url()).with_bearer(&self.server().token)
+        self.of_all("").with_bearer(&self.server().token)
     }
 
     /// What `/metrics` says.
@@ -538,7 +649,12 @@ impl Relay {
 
     /// A client of the admin API that logged in with name and password.
     pub async fn login(&self) -> Client {
-        Client::new(self.url()).with_bearer(&self.session().await)
+        self.of_all("").with_bearer(&self.session().await)
+    }
+
+    /// The token of admin API clients: in a cluster that of a session, which all processes accept.
+    pub fn token(&self) -> &str {
+        &self.server().token
     }
 
     /// The token of a new session.

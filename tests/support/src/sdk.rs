@@ -41,7 +41,8 @@ pub(crate) fn installed(name: &str, version: &str, program: &str) -> PathBuf {
 /// # Panics
 /// With what it said, when it fails or takes too long.
 pub async fn run(package: &str, script: &str, base: &str, key: &str) -> Vec<String> {
-    let lines = include_str!("../real-clients.txt").lines();
+    let list = crate::cli::listed();
+    let lines = list.lines();
     let version = lines
         .filter_map(|line| line.strip_prefix(package)?.strip_prefix(' '))
         .map(str::trim)

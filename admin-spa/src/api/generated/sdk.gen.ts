@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, ServerSentEventsResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, BatchApiKeysData, BatchApiKeysErrors, BatchApiKeysResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, CreateManyApiKeysData, CreateManyApiKeysErrors, CreateManyApiKeysResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, DeleteBackupData, DeleteBackupErrors, DeleteBackupResponses, DownloadBackupData, DownloadBackupErrors, DownloadBackupResponses, EndSessionData, EndSessionErrors, EndSessionResponses, ExportBackupData, ExportBackupErrors, ExportBackupResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBackupsData, GetBackupsErrors, GetBackupsResponses, GetBatchModelStatsData, GetBatchModelStatsErrors, GetBatchModelStatsResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetOemSettingsData, GetOemSettingsResponses, GetOverviewData, GetOverviewResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeBackupData, MakeBackupErrors, MakeBackupResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetBackupScheduleData, SetBackupScheduleErrors, SetBackupScheduleResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, TestKeyData, TestKeyErrors, TestKeyResponse, TestKeyResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
+import type { BatchAccountsData, BatchAccountsErrors, BatchAccountsResponses, BatchApiKeysData, BatchApiKeysErrors, BatchApiKeysResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CreateAccountData, CreateAccountErrors, CreateAccountGroupData, CreateAccountGroupErrors, CreateAccountGroupResponses, CreateAccountResponses, CreateApiKeyData, CreateApiKeyErrors, CreateApiKeyResponses, CreateManyApiKeysData, CreateManyApiKeysErrors, CreateManyApiKeysResponses, DeleteAccountData, DeleteAccountErrors, DeleteAccountGroupData, DeleteAccountGroupErrors, DeleteAccountGroupResponses, DeleteAccountResponses, DeleteApiKeyData, DeleteApiKeyErrors, DeleteApiKeyResponses, DeleteBackupData, DeleteBackupErrors, DeleteBackupResponses, DownloadBackupData, DownloadBackupErrors, DownloadBackupResponses, EndSessionData, EndSessionErrors, EndSessionResponses, ExportBackupData, ExportBackupErrors, ExportBackupResponses, ExportRequestsData, ExportRequestsErrors, ExportRequestsResponses, FinishSignInData, FinishSignInErrors, FinishSignInResponses, FlushAccountSessionsData, FlushAccountSessionsErrors, FlushAccountSessionsResponses, FlushSessionsData, FlushSessionsErrors, FlushSessionsResponses, GetAccountData, GetAccountErrors, GetAccountGroupData, GetAccountGroupErrors, GetAccountGroupResponses, GetAccountResponses, GetApiKeyData, GetApiKeyErrors, GetApiKeyResponses, GetBackupsData, GetBackupsErrors, GetBackupsResponses, GetBatchModelStatsData, GetBatchModelStatsErrors, GetBatchModelStatsResponses, GetBatchStatsData, GetBatchStatsErrors, GetBatchStatsResponses, GetCurrentUserData, GetCurrentUserErrors, GetCurrentUserResponses, GetFailuresData, GetFailuresErrors, GetFailuresResponses, GetHealthData, GetHealthErrors, GetHealthResponses, GetKeyIdData, GetKeyIdErrors, GetKeyIdResponses, GetKeyModelStatsData, GetKeyModelStatsErrors, GetKeyModelStatsResponses, GetKeyStatsData, GetKeyStatsErrors, GetKeyStatsResponses, GetKeyTrendData, GetKeyTrendErrors, GetKeyTrendResponses, GetLatencyData, GetLatencyErrors, GetLatencyResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetModelRoutesData, GetModelRoutesResponses, GetOemSettingsData, GetOemSettingsResponses, GetOverviewData, GetOverviewResponses, GetPricesData, GetPricesResponses, GetRequestData, GetRequestErrors, GetRequestResponses, GetSettingsData, GetSettingsErrors, GetSettingsResponses, GetUsageRankingData, GetUsageRankingErrors, GetUsageRankingResponses, GetUsageSummaryData, GetUsageSummaryErrors, GetUsageSummaryResponses, GetUsageTrendData, GetUsageTrendErrors, GetUsageTrendResponses, ListAccountGroupMembersData, ListAccountGroupMembersErrors, ListAccountGroupMembersResponses, ListAccountGroupsData, ListAccountGroupsErrors, ListAccountGroupsResponses, ListAccountsData, ListAccountsErrors, ListAccountsResponses, ListApiKeysData, ListApiKeysErrors, ListApiKeysResponses, ListApiKeyTagsData, ListApiKeyTagsResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListConcurrencyData, ListConcurrencyErrors, ListConcurrencyResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListRefusalsData, ListRefusalsErrors, ListRefusalsResponses, ListRequestsData, ListRequestsErrors, ListRequestsResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LoginData, LoginErrors, LoginResponses, LoginWithTicketData, LoginWithTicketErrors, LoginWithTicketResponses, LogoutData, LogoutErrors, LogoutResponses, MakeBackupData, MakeBackupErrors, MakeBackupResponses, MakeLoginTicketData, MakeLoginTicketErrors, MakeLoginTicketResponses, PurgeApiKeyData, PurgeApiKeyErrors, PurgeApiKeyResponses, RefreshSessionData, RefreshSessionErrors, RefreshSessionResponses, ReleaseConcurrencyData, ReleaseConcurrencyErrors, ReleaseConcurrencyResponses, ResetAccountData, ResetAccountErrors, ResetAccountResponses, ResetApiKeyLimitsData, ResetApiKeyLimitsErrors, ResetApiKeyLimitsResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RestoreApiKeyData, RestoreApiKeyErrors, RestoreApiKeyResponses, RotateApiKeyData, RotateApiKeyErrors, RotateApiKeyResponses, SetBackupScheduleData, SetBackupScheduleErrors, SetBackupScheduleResponses, SetModelRoutesData, SetModelRoutesErrors, SetModelRoutesResponses, SetOemSettingsData, SetOemSettingsErrors, SetOemSettingsResponses, SetPricesData, SetPricesErrors, SetPricesResponses, StartSignInData, StartSignInErrors, StartSignInResponses, TestAccountData, TestAccountErrors, TestAccountResponse, TestAccountResponses, TestKeyData, TestKeyErrors, TestKeyResponse, TestKeyResponses, UpdateAccountData, UpdateAccountErrors, UpdateAccountGroupData, UpdateAccountGroupErrors, UpdateAccountGroupResponses, UpdateAccountResponses, UpdateApiKeyData, UpdateApiKeyErrors, UpdateApiKeyResponses, VerifyLedgerData, VerifyLedgerErrors, VerifyLedgerResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -19,7 +19,7 @@ export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends 
 };
 
 /**
- * The groups by their names, one page of them.
+ * One page of the groups, by name.
  */
 export const listAccountGroups = <ThrowOnError extends boolean = true>(options?: Options<ListAccountGroupsData, ThrowOnError>): RequestResult<ListAccountGroupsResponses, ListAccountGroupsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListAccountGroupsResponses, ListAccountGroupsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -29,7 +29,7 @@ export const listAccountGroups = <ThrowOnError extends boolean = true>(options?:
 });
 
 /**
- * Makes a group. Accounts join it by their own `groups`.
+ * Creates a group. Accounts join it with their own `groups`.
  */
 export const createAccountGroup = <ThrowOnError extends boolean = true>(options: Options<CreateAccountGroupData, ThrowOnError>): RequestResult<CreateAccountGroupResponses, CreateAccountGroupErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateAccountGroupResponses, CreateAccountGroupErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -43,7 +43,7 @@ export const createAccountGroup = <ThrowOnError extends boolean = true>(options:
 });
 
 /**
- * Deletes a group that nothing uses.
+ * Deletes an unused group.
  */
 export const deleteAccountGroup = <ThrowOnError extends boolean = true>(options: Options<DeleteAccountGroupData, ThrowOnError>): RequestResult<DeleteAccountGroupResponses, DeleteAccountGroupErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<DeleteAccountGroupResponses, DeleteAccountGroupErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -63,7 +63,7 @@ export const getAccountGroup = <ThrowOnError extends boolean = true>(options: Op
 });
 
 /**
- * Changes what is sent, nothing else.
+ * Changes only the fields sent.
  */
 export const updateAccountGroup = <ThrowOnError extends boolean = true>(options: Options<UpdateAccountGroupData, ThrowOnError>): RequestResult<UpdateAccountGroupResponses, UpdateAccountGroupErrors, ThrowOnError, 'data'> => (options.client ?? client).patch<UpdateAccountGroupResponses, UpdateAccountGroupErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -77,7 +77,7 @@ export const updateAccountGroup = <ThrowOnError extends boolean = true>(options:
 });
 
 /**
- * The accounts in a group by their names, one page of them, each with how it is doing.
+ * One page of the accounts in a group, by name, each with its live state.
  */
 export const listAccountGroupMembers = <ThrowOnError extends boolean = true>(options: Options<ListAccountGroupMembersData, ThrowOnError>): RequestResult<ListAccountGroupMembersResponses, ListAccountGroupMembersErrors, ThrowOnError, 'data'> => (options.client ?? client).get<ListAccountGroupMembersResponses, ListAccountGroupMembersErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -87,7 +87,7 @@ export const listAccountGroupMembers = <ThrowOnError extends boolean = true>(opt
 });
 
 /**
- * The accounts, one page of them, each with how it is doing. Reads all accounts once and asks each platform's pool
+ * One page of the accounts, each with its live state. Reads all accounts once and asks each platform's pool
  * once, however many are shown.
  */
 export const listAccounts = <ThrowOnError extends boolean = true>(options?: Options<ListAccountsData, ThrowOnError>): RequestResult<ListAccountsResponses, ListAccountsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListAccountsResponses, ListAccountsErrors, ThrowOnError, 'data'>({
@@ -98,7 +98,7 @@ export const listAccounts = <ThrowOnError extends boolean = true>(options?: Opti
 });
 
 /**
- * Adds an account. Its secrets are sealed, and never shown again.
+ * Adds an account. Its secrets are sealed and never shown again.
  */
 export const createAccount = <ThrowOnError extends boolean = true>(options: Options<CreateAccountData, ThrowOnError>): RequestResult<CreateAccountResponses, CreateAccountErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateAccountResponses, CreateAccountErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -112,12 +112,13 @@ export const createAccount = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * Changes up to 100 accounts, or does the same to each: exactly one of `change` and `action`. Each account is
- * changed in an atomic step of its own, and one that fails leaves the others changed: see `results`. An account that
- * is already as asked is not written. What is wrong whatever the account is a 422, and nothing is changed.
+ * Changes up to 100 accounts or runs the same action on each: send exactly one of `change` and `action`. Each
+ * account changes in its own atomic step, and a failure does not affect the others: see `results`. An account
+ * that already has the values is not written. Input that is invalid for every account is a 422, and nothing is
+ * changed.
  *
  * Costs two round trips of the store for each account, and one call of each platform's pool; `reset` and
- * `flushSessions` one call of a pool for each account.
+ * `flushSessions` cost one pool call for each account.
  */
 export const batchAccounts = <ThrowOnError extends boolean = true>(options: Options<BatchAccountsData, ThrowOnError>): RequestResult<BatchAccountsResponses, BatchAccountsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BatchAccountsResponses, BatchAccountsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -131,7 +132,7 @@ export const batchAccounts = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * Turns what came of the provider's page into an account, or into new tokens of the account that `start` named.
+ * Exchanges the page's result for tokens, and creates the account or renews the one given to `start`.
  */
 export const finishSignIn = <ThrowOnError extends boolean = true>(options: Options<FinishSignInData, ThrowOnError>): RequestResult<FinishSignInResponses, FinishSignInErrors, ThrowOnError, 'data'> => (options.client ?? client).post<FinishSignInResponses, FinishSignInErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -145,8 +146,8 @@ export const finishSignIn = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Begins a sign-in at a provider, as the OAuth client that the operator's variables name: open `authUrl` in a
- * browser and allow it there. It can be finished once, within ten minutes.
+ * Begins a sign-in at a provider with the operator's OAuth client: open `authUrl` in a browser and allow access
+ * there. It can be finished once, within ten minutes.
  */
 export const startSignIn = <ThrowOnError extends boolean = true>(options: Options<StartSignInData, ThrowOnError>): RequestResult<StartSignInResponses, StartSignInErrors, ThrowOnError, 'data'> => (options.client ?? client).post<StartSignInResponses, StartSignInErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -160,7 +161,7 @@ export const startSignIn = <ThrowOnError extends boolean = true>(options: Option
 });
 
 /**
- * Deletes an account for good, with its secrets.
+ * Deletes an account and its secrets permanently.
  */
 export const deleteAccount = <ThrowOnError extends boolean = true>(options: Options<DeleteAccountData, ThrowOnError>): RequestResult<DeleteAccountResponses, DeleteAccountErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<DeleteAccountResponses, DeleteAccountErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -170,7 +171,7 @@ export const deleteAccount = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * One account, with how it is doing.
+ * One account with its live state.
  */
 export const getAccount = <ThrowOnError extends boolean = true>(options: Options<GetAccountData, ThrowOnError>): RequestResult<GetAccountResponses, GetAccountErrors, ThrowOnError, 'data'> => (options.client ?? client).get<GetAccountResponses, GetAccountErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -180,9 +181,9 @@ export const getAccount = <ThrowOnError extends boolean = true>(options: Options
 });
 
 /**
- * Changes what is sent, nothing else. In `credentials` a secret that is left out stays, as long as the type
- * is the same; `proxy` is replaced as a whole. A secret is bound to where it is sent: another host in `baseUrl`
- * or another proxy wants the account's secrets again in the same request (`secret_needed`).
+ * Changes only the fields sent. In `credentials`, a secret that is left out stays as long as the type is the
+ * same; `proxy` is replaced as a whole. A secret is bound to its destination: a new host in `baseUrl`, or a new
+ * proxy, requires the account's secrets in the same request (`secret_needed`).
  */
 export const updateAccount = <ThrowOnError extends boolean = true>(options: Options<UpdateAccountData, ThrowOnError>): RequestResult<UpdateAccountResponses, UpdateAccountErrors, ThrowOnError, 'data'> => (options.client ?? client).patch<UpdateAccountResponses, UpdateAccountErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -196,7 +197,7 @@ export const updateAccount = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * Lets the conversations that stay on an account go: each finds an account anew with its next call.
+ * Unbinds the conversations of an account: each is assigned to an account again with its next call.
  */
 export const flushAccountSessions = <ThrowOnError extends boolean = true>(options: Options<FlushAccountSessionsData, ThrowOnError>): RequestResult<FlushAccountSessionsResponses, FlushAccountSessionsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<FlushAccountSessionsResponses, FlushAccountSessionsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -206,7 +207,7 @@ export const flushAccountSessions = <ThrowOnError extends boolean = true>(option
 });
 
 /**
- * Forgets what is held against an account: cooldowns, back-off, refused credentials.
+ * Clears an account's cooldowns, back-off and refused credentials.
  */
 export const resetAccount = <ThrowOnError extends boolean = true>(options: Options<ResetAccountData, ThrowOnError>): RequestResult<ResetAccountResponses, ResetAccountErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResetAccountResponses, ResetAccountErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -216,9 +217,9 @@ export const resetAccount = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Makes the smallest real call with this account, whatever its state, and tells how it goes: server-sent
- * events, each `data: {"type": ..}`. `test_start`, then `content` (the text) and `message_stop` if it went
- * well, and always last `test_complete` with `success` and, if it failed, `error`. The names are CRS's.
+ * Makes a minimal real call with this account, whatever its state, and reports it as server-sent events, each
+ * `data: {"type": ..}`: `test_start`, then `content` (the text) and `message_stop` on success, and finally
+ * `test_complete` with `success` and, on failure, `error`. The names are CRS's.
  */
 export const testAccount = <ThrowOnError extends boolean = true>(options: Options<TestAccountData, ThrowOnError, TestAccountResponse>): Promise<ServerSentEventsResult<TestAccountResponses>> => (options.client ?? client).sse.post<TestAccountResponses, TestAccountErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -232,8 +233,8 @@ export const testAccount = <ThrowOnError extends boolean = true>(options: Option
 });
 
 /**
- * The keys, one page of them. Reads all keys once, and what the ledger knows of them once if it is sorted by that; on
- * the edge each key that is shown is one call of a Durable Object.
+ * One page of the keys. Reads all keys once, and the ledger's figures once if sorted by them. On the edge, each
+ * key shown costs one Durable Object call.
  */
 export const listApiKeys = <ThrowOnError extends boolean = true>(options?: Options<ListApiKeysData, ThrowOnError>): RequestResult<ListApiKeysResponses, ListApiKeysErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListApiKeysResponses, ListApiKeysErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -243,7 +244,7 @@ export const listApiKeys = <ThrowOnError extends boolean = true>(options?: Optio
 });
 
 /**
- * Makes a key. Its text is in this answer and nowhere else, ever.
+ * Creates a key. Its text is in this answer and is never shown again.
  */
 export const createApiKey = <ThrowOnError extends boolean = true>(options: Options<CreateApiKeyData, ThrowOnError>): RequestResult<CreateApiKeyResponses, CreateApiKeyErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateApiKeyResponses, CreateApiKeyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -257,12 +258,12 @@ export const createApiKey = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Changes up to 100 keys, or does the same to each: exactly one of an action and a change (`change`, `addTags`,
- * `removeTags`). Each key is changed in an atomic step of its own, and one that fails leaves the others changed: see
- * `results`. A key that is already as asked is not written. What is wrong whatever the key is a 422, and nothing is
- * changed.
+ * Changes up to 100 keys or runs the same action on each: send either an action or a change (`change`,
+ * `addTags`, `removeTags`). Each key changes in its own atomic step, and a failure does not affect the others:
+ * see `results`. A key that already has the values is not written. Input that is invalid for every key is a 422,
+ * and nothing is changed.
  *
- * Costs two round trips of the store and one call of its gate for each key that changes.
+ * Costs two round trips of the store and one gate call for each changed key.
  */
 export const batchApiKeys = <ThrowOnError extends boolean = true>(options: Options<BatchApiKeysData, ThrowOnError>): RequestResult<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<BatchApiKeysResponses, BatchApiKeysErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -276,8 +277,8 @@ export const batchApiKeys = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Makes up to 100 keys that are alike: all of them in one atomic step, or none. Their texts are in this answer and
- * nowhere else, ever. Costs one round trip of the store; no Durable Object is called.
+ * Creates up to 100 keys with the same settings: all in one atomic step, or none. Their texts are in this answer
+ * and are never shown again. Costs one round trip of the store; no Durable Object is called.
  */
 export const createManyApiKeys = <ThrowOnError extends boolean = true>(options: Options<CreateManyApiKeysData, ThrowOnError>): RequestResult<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'> => (options.client ?? client).post<CreateManyApiKeysResponses, CreateManyApiKeysErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -291,7 +292,7 @@ export const createManyApiKeys = <ThrowOnError extends boolean = true>(options: 
 });
 
 /**
- * The tags of all keys, with how many have each. Reads all keys once.
+ * The tags of all keys with their number of keys. Reads all keys once.
  */
 export const listApiKeyTags = <ThrowOnError extends boolean = true>(options?: Options<ListApiKeyTagsData, ThrowOnError>): RequestResult<ListApiKeyTagsResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<ListApiKeyTagsResponses, unknown, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -301,8 +302,8 @@ export const listApiKeyTags = <ThrowOnError extends boolean = true>(options?: Op
 });
 
 /**
- * Deletes a key, so that it can be restored. No call begins any more, and its streams end: natively at once, on
- * the edge with the next renewal of their leases.
+ * Deletes a key; it can be restored. New calls are refused, and its streams end: natively at once, on the edge
+ * with the next renewal of their leases.
  */
 export const deleteApiKey = <ThrowOnError extends boolean = true>(options: Options<DeleteApiKeyData, ThrowOnError>): RequestResult<DeleteApiKeyResponses, DeleteApiKeyErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<DeleteApiKeyResponses, DeleteApiKeyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -322,8 +323,8 @@ export const getApiKey = <ThrowOnError extends boolean = true>(options: Options<
 });
 
 /**
- * Changes what is sent, nothing else. Takes effect with the next call; running ones go on, but a key that is
- * disabled ends its streams: natively at once, on the edge with the next renewal of their leases.
+ * Changes only the fields sent. Takes effect with the next call; running calls continue, but the streams of a
+ * key that gets disabled end: natively at once, on the edge with the next renewal of their leases.
  */
 export const updateApiKey = <ThrowOnError extends boolean = true>(options: Options<UpdateApiKeyData, ThrowOnError>): RequestResult<UpdateApiKeyResponses, UpdateApiKeyErrors, ThrowOnError, 'data'> => (options.client ?? client).patch<UpdateApiKeyResponses, UpdateApiKeyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -337,8 +338,8 @@ export const updateApiKey = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Deletes a key for good: its record is gone, and it cannot be restored. Only for a key that is deleted already.
- * The ledger keeps its calls and sums under its id. Asks 1 gate.
+ * Deletes a key permanently, so that it cannot be restored. The key must be deleted already. The ledger keeps
+ * its calls and sums under its id. Calls 1 gate.
  */
 export const purgeApiKey = <ThrowOnError extends boolean = true>(options: Options<PurgeApiKeyData, ThrowOnError>): RequestResult<PurgeApiKeyResponses, PurgeApiKeyErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<PurgeApiKeyResponses, PurgeApiKeyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -348,7 +349,7 @@ export const purgeApiKey = <ThrowOnError extends boolean = true>(options: Option
 });
 
 /**
- * Forgives what a key has spent, so that the limit begins at 0. The ledger keeps what was spent.
+ * Resets a key's spending, so that the limit starts at 0. The ledger keeps the sums.
  */
 export const resetApiKeyLimits = <ThrowOnError extends boolean = true>(options: Options<ResetApiKeyLimitsData, ThrowOnError>): RequestResult<ResetApiKeyLimitsResponses, ResetApiKeyLimitsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResetApiKeyLimitsResponses, ResetApiKeyLimitsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -372,10 +373,10 @@ export const restoreApiKey = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * Gives a key a new secret. Id, limits, bindings, history and what is spent stay. The old secret is refused from
- * then on, and its streams end: natively at once, on the edge with the next renewal of their leases. What its
- * running calls had reserved counts as spent. Of two rotations at once one is refused. The new secret is in this
- * answer and nowhere else. Asks 2 gates.
+ * Replaces a key's secret. Id, limits, bindings, history and spending stay. From then on the old secret is
+ * refused, and its streams end: natively at once, on the edge with the next renewal of their leases. The
+ * reservations of its running calls count as spent. Of two concurrent rotations one is refused. The new secret
+ * is in this answer and is never shown again. Calls 2 gates.
  */
 export const rotateApiKey = <ThrowOnError extends boolean = true>(options: Options<RotateApiKeyData, ThrowOnError>): RequestResult<RotateApiKeyResponses, RotateApiKeyErrors, ThrowOnError, 'data'> => (options.client ?? client).post<RotateApiKeyResponses, RotateApiKeyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -385,9 +386,8 @@ export const rotateApiKey = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Who changed what and when, newest first. Kept for `AUDIT_LOG_DAYS`. Reads the entries shown, those that the filter
- * leaves out (at most about 1,000 of a request), and one round trip of the store for each month looked into; no
- * Durable Object.
+ * The audit log, newest first. Kept for `AUDIT_LOG_DAYS`. Reads the entries shown and those that the filter
+ * skips (at most about 1,000 per request), in one round trip of the store for each month; no Durable Object.
  */
 export const listAudit = <ThrowOnError extends boolean = true>(options?: Options<ListAuditData, ThrowOnError>): RequestResult<ListAuditResponses, ListAuditErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListAuditResponses, ListAuditErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -397,7 +397,7 @@ export const listAudit = <ThrowOnError extends boolean = true>(options?: Options
 });
 
 /**
- * Backups in the folder, the schedule, and how the last attempts went.
+ * Backups in the folder, the schedule, and the last attempt.
  */
 export const getBackups = <ThrowOnError extends boolean = true>(options?: Options<GetBackupsData, ThrowOnError>): RequestResult<GetBackupsResponses, GetBackupsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetBackupsResponses, GetBackupsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -407,7 +407,7 @@ export const getBackups = <ThrowOnError extends boolean = true>(options?: Option
 });
 
 /**
- * Begins to make a backup in the folder; `runningSince` and `failure` say how it goes.
+ * Starts a backup into the folder; `runningSince` and `failure` show its progress.
  */
 export const makeBackup = <ThrowOnError extends boolean = true>(options?: Options<MakeBackupData, ThrowOnError>): RequestResult<MakeBackupResponses, MakeBackupErrors, ThrowOnError, 'data'> => (options?.client ?? client).post<MakeBackupResponses, MakeBackupErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -417,8 +417,8 @@ export const makeBackup = <ThrowOnError extends boolean = true>(options?: Option
 });
 
 /**
- * A backup of this moment, streamed; nothing of it stays on the relay's machine. An error breaks it off, and the file
- * then says that it is cut.
+ * Streams a backup of this moment without storing it on the relay's machine. After an error the stream breaks
+ * off, and the file is recognisable as truncated.
  */
 export const exportBackup = <ThrowOnError extends boolean = true>(options: Options<ExportBackupData, ThrowOnError>): RequestResult<ExportBackupResponses, ExportBackupErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ExportBackupResponses, ExportBackupErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -432,7 +432,7 @@ export const exportBackup = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Deletes a file of the folder.
+ * Deletes a backup file.
  */
 export const deleteBackup = <ThrowOnError extends boolean = true>(options: Options<DeleteBackupData, ThrowOnError>): RequestResult<DeleteBackupResponses, DeleteBackupErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<DeleteBackupResponses, DeleteBackupErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -442,7 +442,7 @@ export const deleteBackup = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * A file of the folder.
+ * Downloads a backup file.
  */
 export const downloadBackup = <ThrowOnError extends boolean = true>(options: Options<DownloadBackupData, ThrowOnError>): RequestResult<DownloadBackupResponses, DownloadBackupErrors, ThrowOnError, 'data'> => (options.client ?? client).get<DownloadBackupResponses, DownloadBackupErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -452,7 +452,7 @@ export const downloadBackup = <ThrowOnError extends boolean = true>(options: Opt
 });
 
 /**
- * Sets when backups are made. For the embedded store: of another, a timer of the system makes them.
+ * Sets the schedule. Only for the embedded store: for others, use a timer of the operating system.
  */
 export const setBackupSchedule = <ThrowOnError extends boolean = true>(options: Options<SetBackupScheduleData, ThrowOnError>): RequestResult<SetBackupScheduleResponses, SetBackupScheduleErrors, ThrowOnError, 'data'> => (options.client ?? client).put<SetBackupScheduleResponses, SetBackupScheduleErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -466,7 +466,7 @@ export const setBackupSchedule = <ThrowOnError extends boolean = true>(options: 
 });
 
 /**
- * Who holds which slot, since when: by key and by account.
+ * The slots in use, by key and by account.
  */
 export const listConcurrency = <ThrowOnError extends boolean = true>(options?: Options<ListConcurrencyData, ThrowOnError>): RequestResult<ListConcurrencyResponses, ListConcurrencyErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListConcurrencyResponses, ListConcurrencyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -476,9 +476,9 @@ export const listConcurrency = <ThrowOnError extends boolean = true>(options?: O
 });
 
 /**
- * Frees the slots that a call holds, of its key and of its account. A stream ends, with an error of its
- * protocol: natively at once, on the edge with the next renewal of its lease. Another call goes on if it still
- * runs. What it used is counted when it tells.
+ * Frees the slots of a call at its key and its account. A stream ends with an error of its protocol: natively at
+ * once, on the edge with the next renewal of its lease. Other calls continue if they still run. The call's usage
+ * is counted when it reports it.
  */
 export const releaseConcurrency = <ThrowOnError extends boolean = true>(options: Options<ReleaseConcurrencyData, ThrowOnError>): RequestResult<ReleaseConcurrencyResponses, ReleaseConcurrencyErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<ReleaseConcurrencyResponses, ReleaseConcurrencyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -488,8 +488,8 @@ export const releaseConcurrency = <ThrowOnError extends boolean = true>(options:
 });
 
 /**
- * Every model that has a price or was called in the last 30 days, with the price that holds for it now. Three round
- * trips of the store: the operator's prices, and the models of 30 days by cost (at most 300); no Durable Object.
+ * Every model that has a price or was called in the last 30 days, with its current price. Three round trips of
+ * the store: the operator's prices, and the models of 30 days by cost (at most 300); no Durable Object.
  */
 export const listModels = <ThrowOnError extends boolean = true>(options?: Options<ListModelsData, ThrowOnError>): RequestResult<ListModelsResponses, ListModelsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListModelsResponses, ListModelsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -522,12 +522,12 @@ export const setOemSettings = <ThrowOnError extends boolean = true>(options: Opt
 });
 
 /**
- * The things that need attention first: keys near a limit or about to end, accounts in trouble and when they return,
- * platforms where nobody can serve, models that are charged a guessed price.
+ * What needs attention: keys near a limit or about to expire, accounts with problems and their return, platforms
+ * that cannot serve, models with guessed prices.
  *
- * Reads all keys and all accounts once, the ledger's ranking of keys of the days that limits look back on (1 to 8
- * days) and of the models of 7 days, asks the pool of each platform that has accounts, and at most 20 keys' gates. On
- * the edge that is at most 24 calls of Durable Objects. It may be polled.
+ * Reads all keys and all accounts once, the ledger's rankings of keys for the days that limits cover (1 to 8
+ * days) and of models for 7 days, asks the pool of each platform that has accounts, and at most 20 keys' gates.
+ * On the edge that is at most 24 Durable Object calls. It may be polled.
  */
 export const getOverview = <ThrowOnError extends boolean = true>(options?: Options<GetOverviewData, ThrowOnError>): RequestResult<GetOverviewResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<GetOverviewResponses, unknown, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -547,7 +547,7 @@ export const getPrices = <ThrowOnError extends boolean = true>(options?: Options
 });
 
 /**
- * Replaces the operator's prices. Calls that end from now on are charged by them.
+ * Replaces the operator's prices. They apply to calls that end from now on.
  */
 export const setPrices = <ThrowOnError extends boolean = true>(options: Options<SetPricesData, ThrowOnError>): RequestResult<SetPricesResponses, SetPricesErrors, ThrowOnError, 'data'> => (options.client ?? client).put<SetPricesResponses, SetPricesErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -561,10 +561,10 @@ export const setPrices = <ThrowOnError extends boolean = true>(options: Options<
 });
 
 /**
- * Calls that were refused before a provider was called (limits, keys that are unknown, disabled or expired, rights,
- * clients, models, bodies, no account left), by key and code, the last refusal first. `/admin/requests` has the calls
- * that reached a provider. Counts of this process are exact; those of others are at most 10 seconds old, and a process
- * that is killed loses that much. Two round trips of the store (three if there are counts to write): the counts of two
+ * Calls that were refused before a provider was called (limits; unknown, disabled or expired keys; permissions,
+ * clients, models, bodies; no account left), by key and code, latest first. `/admin/requests` has the calls that
+ * reached a provider. Counts of this process are exact; those of others are up to 10 seconds old, and a killed
+ * process loses that much. Two round trips of the store (three if there are counts to write): the counts of two
  * days, and the names of the keys shown. No Durable Object.
  */
 export const listRefusals = <ThrowOnError extends boolean = true>(options?: Options<ListRefusalsData, ThrowOnError>): RequestResult<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRefusalsResponses, ListRefusalsErrors, ThrowOnError, 'data'>({
@@ -575,7 +575,8 @@ export const listRefusals = <ThrowOnError extends boolean = true>(options?: Opti
 });
 
 /**
- * The calls, newest first. Looks at 5000 calls at most: a filter that matches little gives a short page that goes on.
+ * The calls, newest first. Examines at most 5000 calls: with a filter that matches little, a page may be short
+ * and have a cursor.
  */
 export const listRequests = <ThrowOnError extends boolean = true>(options?: Options<ListRequestsData, ThrowOnError>): RequestResult<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListRequestsResponses, ListRequestsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -585,11 +586,11 @@ export const listRequests = <ThrowOnError extends boolean = true>(options?: Opti
 });
 
 /**
- * The calls that match, newest first, as CSV (RFC 4180, UTF-8).
+ * The matching calls, newest first, as CSV (RFC 4180, UTF-8).
  *
- * Streamed in pieces of 500 calls, each read when the client took the one before. A store that fails breaks the answer
- * off; it never ends early as if it were whole. A field that a spreadsheet would take for a formula has a `'` before
- * it. Reads the calls of the time, whether they match or not.
+ * Streamed in pieces of 500 calls, each read after the client has taken the one before. If the store fails, the
+ * connection breaks off, so a partial answer never looks complete. A field that a spreadsheet would take for a
+ * formula gets a `'` in front. Reads all calls of the period, whether they match or not.
  */
 export const exportRequests = <ThrowOnError extends boolean = true>(options?: Options<ExportRequestsData, ThrowOnError>): RequestResult<ExportRequestsResponses, ExportRequestsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ExportRequestsResponses, ExportRequestsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -599,7 +600,7 @@ export const exportRequests = <ThrowOnError extends boolean = true>(options?: Op
 });
 
 /**
- * One call by the id that its client received as `x-request-id`.
+ * One call by the `x-request-id` that its client received.
  */
 export const getRequest = <ThrowOnError extends boolean = true>(options: Options<GetRequestData, ThrowOnError>): RequestResult<GetRequestResponses, GetRequestErrors, ThrowOnError, 'data'> => (options.client ?? client).get<GetRequestResponses, GetRequestErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -609,7 +610,32 @@ export const getRequest = <ThrowOnError extends boolean = true>(options: Options
 });
 
 /**
- * Lets all conversations of a platform go: each finds an account anew with its next call.
+ * The model routes for all keys.
+ */
+export const getModelRoutes = <ThrowOnError extends boolean = true>(options?: Options<GetModelRoutesData, ThrowOnError>): RequestResult<GetModelRoutesResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<GetModelRoutesResponses, unknown, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/routes',
+    ...options
+});
+
+/**
+ * Replaces the model routes for all keys. They apply to new calls; other processes on the same store read them
+ * within a minute.
+ */
+export const setModelRoutes = <ThrowOnError extends boolean = true>(options: Options<SetModelRoutesData, ThrowOnError>): RequestResult<SetModelRoutesResponses, SetModelRoutesErrors, ThrowOnError, 'data'> => (options.client ?? client).put<SetModelRoutesResponses, SetModelRoutesErrors, ThrowOnError, 'data'>({
+    responseStyle: 'data',
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/admin/routes',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Unbinds all conversations of a platform: each is assigned to an account again with its next call.
  */
 export const flushSessions = <ThrowOnError extends boolean = true>(options: Options<FlushSessionsData, ThrowOnError>): RequestResult<FlushSessionsResponses, FlushSessionsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<FlushSessionsResponses, FlushSessionsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -623,7 +649,7 @@ export const flushSessions = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * This relay's version and settings. Reads nothing but the session that asks.
+ * This relay's version and settings. Reads only the session.
  */
 export const getSettings = <ThrowOnError extends boolean = true>(options?: Options<GetSettingsData, ThrowOnError>): RequestResult<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetSettingsResponses, GetSettingsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -633,9 +659,9 @@ export const getSettings = <ThrowOnError extends boolean = true>(options?: Optio
 });
 
 /**
- * How many calls failed, by error code. A failed call without tokens has the model `(unserved)`, as in the rankings:
- * its name is only the client's word. Reads the codes of each day, and of a key, an account or a model one field for
- * each.
+ * Number of failed calls by error code. A failed call without tokens has the model `(unserved)`, as in the
+ * rankings, because its model's name is only the client's. Reads the codes of each day, and for a key, an
+ * account or a model one field for each code.
  */
 export const getFailures = <ThrowOnError extends boolean = true>(options?: Options<GetFailuresData, ThrowOnError>): RequestResult<GetFailuresResponses, GetFailuresErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetFailuresResponses, GetFailuresErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -645,7 +671,7 @@ export const getFailures = <ThrowOnError extends boolean = true>(options?: Optio
 });
 
 /**
- * How long calls took. Reads 42 fields for each day of the time; at most 100 days, in one step.
+ * Durations of calls. Reads 42 fields for each day of the period; at most 100 days, in one round trip.
  */
 export const getLatency = <ThrowOnError extends boolean = true>(options?: Options<GetLatencyData, ThrowOnError>): RequestResult<GetLatencyResponses, GetLatencyErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetLatencyResponses, GetLatencyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -655,7 +681,7 @@ export const getLatency = <ThrowOnError extends boolean = true>(options?: Option
 });
 
 /**
- * Who or what cost most in a time.
+ * The most expensive keys, accounts or models of a period.
  */
 export const getUsageRanking = <ThrowOnError extends boolean = true>(options: Options<GetUsageRankingData, ThrowOnError>): RequestResult<GetUsageRankingResponses, GetUsageRankingErrors, ThrowOnError, 'data'> => (options.client ?? client).get<GetUsageRankingResponses, GetUsageRankingErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -665,8 +691,8 @@ export const getUsageRanking = <ThrowOnError extends boolean = true>(options: Op
 });
 
 /**
- * Usage over a time, those who used most, and usage over the time before. Reads a few fields for each day of both
- * times, and a record for each row.
+ * The usage of a period, with rankings and the preceding period. Reads a few fields for each day of both
+ * periods, and a record for each row.
  */
 export const getUsageSummary = <ThrowOnError extends boolean = true>(options?: Options<GetUsageSummaryData, ThrowOnError>): RequestResult<GetUsageSummaryResponses, GetUsageSummaryErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetUsageSummaryResponses, GetUsageSummaryErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -676,8 +702,8 @@ export const getUsageSummary = <ThrowOnError extends boolean = true>(options?: O
 });
 
 /**
- * Usage hour by hour, day by day or month by month; with `groupBy` also of those that cost most. Reads a few
- * fields for each point and group, in two steps, and a record for each group.
+ * Usage by hour, day or month; with `groupBy`, also of the most expensive ones. Reads a few fields for each
+ * point and group, in two round trips, and a record for each group.
  */
 export const getUsageTrend = <ThrowOnError extends boolean = true>(options?: Options<GetUsageTrendData, ThrowOnError>): RequestResult<GetUsageTrendResponses, GetUsageTrendErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetUsageTrendResponses, GetUsageTrendErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -701,12 +727,12 @@ export const verifyLedger = <ThrowOnError extends boolean = true>(options: Optio
 });
 
 /**
- * Makes a real call of the Messages API with a key, as any client of it would, and tells how it goes. The call is
- * charged to the key, counts in its limits, and may be refused by them.
+ * Makes a real call of the Messages API with a key, like any client of the key, and reports it. The call is
+ * charged to the key, counts towards its limits, and may be refused by them.
  *
  * Server-sent events, each `data: {"type": ..}`, with CRS's names: `test_start`; `content` with the next `text`;
- * `message_stop`; `error` with the words of an error within the stream; and always last `test_complete` with
- * `success`, `error` if it failed, `durationMs`, and the `requestId` of the call. Accounts are not mentioned.
+ * `message_stop`; `error` with the message of an error inside the stream; and finally `test_complete` with
+ * `success`, `error` on failure, `durationMs`, and the `requestId` of the call. Accounts are not mentioned.
  */
 export const testKey = <ThrowOnError extends boolean = true>(options: Options<TestKeyData, ThrowOnError, TestKeyResponse>): Promise<ServerSentEventsResult<TestKeyResponses>> => (options.client ?? client).sse.post<TestKeyResponses, TestKeyErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -719,8 +745,8 @@ export const testKey = <ThrowOnError extends boolean = true>(options: Options<Te
 });
 
 /**
- * The usage of several keys together, by model. Reads the keys in one step, a ranking for each key and day of the
- * period in one, and the sums of what those list in one.
+ * The usage of several keys together, by model. Three round trips: the keys, the rankings of each key and day of
+ * the period, and the sums found there.
  */
 export const getBatchModelStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchModelStatsData, ThrowOnError>): RequestResult<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchModelStatsResponses, GetBatchModelStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -733,7 +759,7 @@ export const getBatchModelStats = <ThrowOnError extends boolean = true>(options:
 });
 
 /**
- * Usage of several keys. Reads the keys in one step and their sums in three.
+ * Usage of several keys. Reads the keys in one round trip and their sums in three.
  */
 export const getBatchStats = <ThrowOnError extends boolean = true>(options: Options<GetBatchStatsData, ThrowOnError>): RequestResult<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetBatchStatsResponses, GetBatchStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -748,8 +774,8 @@ export const getBatchStats = <ThrowOnError extends boolean = true>(options: Opti
 /**
  * The id of a key. Reads one record, and nothing for a text that was never a key of this relay.
  *
- * An address may ask 60 times at once and then once a second, and about one key 30 times at once and then once in two
- * seconds; that holds for all of `/apiStats` together.
+ * An address may send 60 requests at once and then one per second; for one key, 30 at once and then one in two
+ * seconds. These limits hold for all of `/apiStats` together.
  */
 export const getKeyId = <ThrowOnError extends boolean = true>(options: Options<GetKeyIdData, ThrowOnError>): RequestResult<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyIdResponses, GetKeyIdErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -762,7 +788,7 @@ export const getKeyId = <ThrowOnError extends boolean = true>(options: Options<G
 });
 
 /**
- * A key's usage by model. Reads one ranking and a few sums, by month for each of its days.
+ * A key's usage by model. Reads one ranking and a few sums; for a month, for each of its days.
  */
 export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyModelStatsData, ThrowOnError>): RequestResult<GetKeyModelStatsResponses, GetKeyModelStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyModelStatsResponses, GetKeyModelStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -775,9 +801,9 @@ export const getKeyModelStats = <ThrowOnError extends boolean = true>(options: O
 });
 
 /**
- * A key's usage, and the rest of its limits. Does not begin the time of a key that is counted from its first use.
- * Asks the key's gate (one Durable Object call on the edge) and reads two records, a few sums and the key's counts
- * of refusals.
+ * A key's usage, and the rest of its limits. Does not start the validity of a key whose time begins with its
+ * first use. Calls the key's gate (one Durable Object call on the edge) and reads two records, a few sums and
+ * the key's refusal counts.
  */
 export const getKeyStats = <ThrowOnError extends boolean = true>(options: Options<GetKeyStatsData, ThrowOnError>): RequestResult<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyStatsResponses, GetKeyStatsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -790,7 +816,7 @@ export const getKeyStats = <ThrowOnError extends boolean = true>(options: Option
 });
 
 /**
- * A key's usage over a time. Reads a few fields for each point.
+ * A key's usage over time. Reads a few fields for each point.
  */
 export const getKeyTrend = <ThrowOnError extends boolean = true>(options: Options<GetKeyTrendData, ThrowOnError>): RequestResult<GetKeyTrendResponses, GetKeyTrendErrors, ThrowOnError, 'data'> => (options.client ?? client).post<GetKeyTrendResponses, GetKeyTrendErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -803,18 +829,18 @@ export const getKeyTrend = <ThrowOnError extends boolean = true>(options: Option
 });
 
 /**
- * 200 whenever the relay serves. A store that is away or full makes it `degraded`, not down: keys known already
- * work on, and a restart would lose the calls that wait for the store.
+ * 200 whenever the relay serves. An unavailable or full store makes it `degraded`, not down: known keys still
+ * work, and a restart would lose the calls that wait for the store. 503 while it is shutting down.
  */
-export const getHealth = <ThrowOnError extends boolean = true>(options?: Options<GetHealthData, ThrowOnError>): RequestResult<GetHealthResponses, unknown, ThrowOnError, 'data'> => (options?.client ?? client).get<GetHealthResponses, unknown, ThrowOnError, 'data'>({
+export const getHealth = <ThrowOnError extends boolean = true>(options?: Options<GetHealthData, ThrowOnError>): RequestResult<GetHealthResponses, GetHealthErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetHealthResponses, GetHealthErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
     url: '/health',
     ...options
 });
 
 /**
- * Prometheus text. With METRICS_TOKEN set, for who sends it as a bearer token; without it, for callers on the
- * relay's own machine only. The figures include money.
+ * Prometheus text. If METRICS_TOKEN is set, it is required as a bearer token; otherwise only callers on the
+ * relay's own machine are allowed. The figures include money.
  */
 export const getMetrics = <ThrowOnError extends boolean = true>(options?: Options<GetMetricsData, ThrowOnError>): RequestResult<GetMetricsResponses, GetMetricsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetMetricsResponses, GetMetricsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -839,10 +865,10 @@ export const changePassword = <ThrowOnError extends boolean = true>(options: Opt
 /**
  * Begins a session.
  *
- * An address has 5 failed attempts free. Then it waits 30 seconds, and twice as long after each further failure, up
- * to 15 minutes (1 minute for an address that logged in before). Addresses that never logged in may try 200 times in
- * 15 minutes all together, and 50 times from one network (24 bits of IPv4, 48 bits of IPv6). Nothing is counted per
- * name. The command `crs admin login-link` lets the operator in whatever was counted.
+ * An address has 5 free attempts. After that it must wait 30 seconds, and twice as long after each further
+ * failure, up to 15 minutes (1 minute for an address with an earlier login). Addresses without an earlier login
+ * have 200 attempts in 15 minutes all together, and 50 from one network (24 bits of IPv4, 48 bits of IPv6).
+ * Nothing is counted by name. `crs admin login-link` always lets the operator in.
  */
 export const login = <ThrowOnError extends boolean = true>(options: Options<LoginData, ThrowOnError>): RequestResult<LoginResponses, LoginErrors, ThrowOnError, 'data'> => (options.client ?? client).post<LoginResponses, LoginErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -855,8 +881,8 @@ export const login = <ThrowOnError extends boolean = true>(options: Options<Logi
 });
 
 /**
- * Begins a session by a login ticket, as `crs admin login-link` makes it. A ticket is good once, for ten minutes. The
- * address that used it is known from then on, see `login`.
+ * Begins a session with a login ticket from `crs admin login-link`. A ticket is valid once, for ten minutes. Its
+ * address counts as known afterwards, see `login`.
  */
 export const loginWithTicket = <ThrowOnError extends boolean = true>(options: Options<LoginWithTicketData, ThrowOnError>): RequestResult<LoginWithTicketResponses, LoginWithTicketErrors, ThrowOnError, 'data'> => (options.client ?? client).post<LoginWithTicketResponses, LoginWithTicketErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -869,7 +895,8 @@ export const loginWithTicket = <ThrowOnError extends boolean = true>(options: Op
 });
 
 /**
- * Makes a login ticket. Only who can read the host's files may: the local command line, not a session.
+ * Creates a login ticket. Reserved to the local command line, which can read the host's files; sessions are
+ * refused.
  */
 export const makeLoginTicket = <ThrowOnError extends boolean = true>(options?: Options<MakeLoginTicketData, ThrowOnError>): RequestResult<MakeLoginTicketResponses, MakeLoginTicketErrors, ThrowOnError, 'data'> => (options?.client ?? client).post<MakeLoginTicketResponses, MakeLoginTicketErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -893,8 +920,8 @@ export const logout = <ThrowOnError extends boolean = true>(options: Options<Log
 });
 
 /**
- * A fresh token for a session that has not ended. The old one stays good until its end, or the session's. A session
- * ends `ADMIN_SESSION_MAX` after its login (seven days, unless it is set otherwise), however often it is refreshed.
+ * A new token for an active session. The old one stays valid until it expires. A session ends
+ * `ADMIN_SESSION_MAX` after its login (default: seven days), regardless of renewals.
  */
 export const refreshSession = <ThrowOnError extends boolean = true>(options?: Options<RefreshSessionData, ThrowOnError>): RequestResult<RefreshSessionResponses, RefreshSessionErrors, ThrowOnError, 'data'> => (options?.client ?? client).post<RefreshSessionResponses, RefreshSessionErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -904,8 +931,8 @@ export const refreshSession = <ThrowOnError extends boolean = true>(options?: Op
 });
 
 /**
- * Sets the admin's password without asking for the old one, and ends all sessions. Only who can read the
- * host's files may: the local command line, not a session.
+ * Resets the admin's password without the old one, and ends all sessions. Reserved to the local command line,
+ * which can read the host's files; sessions are refused.
  */
 export const resetPassword = <ThrowOnError extends boolean = true>(options: Options<ResetPasswordData, ThrowOnError>): RequestResult<ResetPasswordResponses, ResetPasswordErrors, ThrowOnError, 'data'> => (options.client ?? client).post<ResetPasswordResponses, ResetPasswordErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -919,7 +946,7 @@ export const resetPassword = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * The sessions of the admin that have not ended. Reads the store twice, O(sessions shown); no Durable Object.
+ * The admin's active sessions. Two reads of the store, O(sessions shown); no Durable Object.
  */
 export const listSessions = <ThrowOnError extends boolean = true>(options?: Options<ListSessionsData, ThrowOnError>): RequestResult<ListSessionsResponses, ListSessionsErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<ListSessionsResponses, ListSessionsErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -929,8 +956,8 @@ export const listSessions = <ThrowOnError extends boolean = true>(options?: Opti
 });
 
 /**
- * Ends one session: none of its tokens is good from now on, on any host. Ending one's own is logging out. One read
- * and one write of the store; no Durable Object.
+ * Ends one session and invalidates its tokens on all hosts. Ending the own session is a logout. One read and one
+ * write of the store; no Durable Object.
  */
 export const endSession = <ThrowOnError extends boolean = true>(options: Options<EndSessionData, ThrowOnError>): RequestResult<EndSessionResponses, EndSessionErrors, ThrowOnError, 'data'> => (options.client ?? client).delete<EndSessionResponses, EndSessionErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',
@@ -940,7 +967,7 @@ export const endSession = <ThrowOnError extends boolean = true>(options: Options
 });
 
 /**
- * Whose session this is.
+ * The admin of this session.
  */
 export const getCurrentUser = <ThrowOnError extends boolean = true>(options?: Options<GetCurrentUserData, ThrowOnError>): RequestResult<GetCurrentUserResponses, GetCurrentUserErrors, ThrowOnError, 'data'> => (options?.client ?? client).get<GetCurrentUserResponses, GetCurrentUserErrors, ThrowOnError, 'data'>({
     responseStyle: 'data',

@@ -6,34 +6,43 @@ export type ClientOptions = {
 
 export type Account = {
     /**
-     * Rate limits that the provider reported, or that were guessed.
+     * The `api-version` of Azure OpenAI; `null`: none.
+     */
+    apiVersion?: string | null;
+    /**
+     * The host supports only OpenAI's Chat Completions.
+     */
+    chatOnly: boolean;
+    /**
+     * Rate limits reported by the provider, or guessed.
      */
     cooldowns: Array<Cooldown>;
     createdAt: string;
     credentials: Credentials;
     /**
-     * Calls it serves now; `null`: the pool cannot be asked, or has not used it yet.
+     * Number of running calls; `null`: the pool is unreachable or has not used the account yet.
      */
     currentConcurrency?: number | null;
     /**
-     * USD in a day; 0: unlimited.
+     * USD per day; 0: unlimited.
      */
     dailyQuota: Usd;
     dailySpend?: null | DailySpend;
     description: string;
     /**
-     * Ids of the groups it is in.
+     * Ids of its groups.
      */
     groups: Array<string>;
     id: string;
     isActive: boolean;
+    keyHeader?: null | KeyHeader;
     lastUsedAt?: string | null;
     /**
-     * Those calls, and those that take no slot.
+     * The running calls, including those without a slot.
      */
     leases: Array<AccountLease>;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency: number;
     modelMapping: {
@@ -42,25 +51,25 @@ export type Account = {
     name: string;
     platform: Platform;
     /**
-     * Lower is chosen first.
+     * Lower values are picked first.
      */
     priority: number;
     proxy?: null | Proxy;
     /**
-     * The provider's running quota windows, from its last answer.
+     * The provider's current quota windows, from its last answer.
      */
     quota: Array<QuotaWindow>;
     /**
-     * Its latest failures, the newest first.
+     * Its latest failures, newest first.
      */
     recentErrors: Array<AccountError>;
     /**
-     * Percent of the provider's quota windows that are kept back.
+     * Reserve in percent of the provider's quota windows.
      */
     reservePercent: number;
     schedulable: boolean;
     /**
-     * Conversations that stay on this account.
+     * Number of conversations assigned to this account.
      */
     sessions?: number | null;
     /**
@@ -68,20 +77,20 @@ export type Account = {
      */
     shared: boolean;
     /**
-     * How an account is doing. The first that fits, in this order.
+     * The state of an account: the first that applies, in this order.
      */
     status: 'inactive' | 'expired' | 'unusable' | 'unauthorized' | 'paused' | 'rateLimited' | 'quotaReached' | 'backingOff' | 'busy' | 'active';
     statusCode?: null | AccountReason;
     /**
-     * Why, as far as there is more to say.
+     * The reason in words, if there is more to say.
      */
     statusReason?: string | null;
     /**
-     * Until when, if it ends by itself.
+     * When the state ends by itself, if it does.
      */
     statusUntil?: string | null;
     /**
-     * When its subscription ends; `null`: never.
+     * The end of its subscription; `null`: none.
      */
     subscriptionExpiresAt?: string | null;
     /**
@@ -89,58 +98,74 @@ export type Account = {
      */
     supportedModels?: Array<string> | null;
     updatedAt: string;
+    /**
+     * The `user-agent` sent to its host; `null`: the client's is forwarded.
+     */
+    userAgent?: string | null;
 };
 
 /**
- * The change that a batch makes to each of its accounts.
+ * An action on each account of a batch.
  */
 export type AccountAction = 'reset' | 'flushSessions' | 'delete' | 'enable' | 'disable' | 'pause' | 'resume';
 
 /**
- * Which accounts, and what of `change` and `action` to do to each.
+ * The accounts, and either `change` or `action`.
  */
 export type AccountBatchInput = {
     action?: AccountAction;
     /**
-     * As in `PATCH /admin/accounts/{id}`, without what is one account's own.
+     * As in `PATCH /admin/accounts/{id}`, without the fields that belong to one account.
      */
     change?: AccountChange;
     /**
-     * Change nothing, and say what would change.
+     * Only report the changes.
      */
     dryRun?: boolean;
     ids: Array<string>;
 };
 
 export type AccountChange = {
+    /**
+     * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
+     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
+     * `?api-version=...`.
+     */
+    apiVersion?: string | null;
+    /**
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
+     * platform `openai`. If left out of a new account, it is guessed from the host.
+     */
+    chatOnly?: boolean;
     dailyQuota?: null | Usd;
     description?: string | null;
     /**
-     * Ids of the account groups it is in, of its platform. Replaces all of them.
+     * Ids of its account groups, of the same platform. Replaces all of them.
      */
     groups?: Array<string> | null;
     isActive?: boolean;
+    keyHeader?: null | KeyHeader;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
-     * From the model a client names to the model the account is asked for.
+     * Maps models named by clients to models requested from the account.
      */
     modelMapping?: {
         [key: string]: string;
     } | null;
     /**
-     * Lower is chosen first; 50 if left out.
+     * Lower values are picked first. Default: 50.
      */
     priority?: number;
     /**
-     * Percent of the provider's quota windows that are kept back: with less left than that, others of its
-     * priority go first.
+     * Reserve in percent of the provider's quota windows: an account with less left is picked after others of
+     * its priority.
      */
     reservePercent?: number;
     /**
-     * `false` pauses the account: it gets no calls, and keeps all else.
+     * `false` pauses the account: it gets no calls but keeps its state.
      */
     schedulable?: boolean;
     /**
@@ -148,24 +173,29 @@ export type AccountChange = {
      */
     shared?: boolean;
     /**
-     * When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+     * The end of its subscription, ISO 8601, after which it gets no calls; `null`: none.
      */
     subscriptionExpiresAt?: string | null;
     /**
      * The models it serves, as clients name them; `null`: all.
      */
     supportedModels?: Array<string> | null;
+    /**
+     * The `user-agent` sent to the host of an API key, if the host expects one from the operator; `null`: the
+     * client's is forwarded. It must not name another product's client.
+     */
+    userAgent?: string | null;
 };
 
 /**
- * An error that was held against the account.
+ * An error counted against the account.
  */
 export type AccountError = {
     at: string;
     reason: string;
     requestId: string;
     /**
-     * The provider's status; `null`: it did not answer.
+     * The provider's status; `null`: no answer.
      */
     status?: number | null;
 };
@@ -175,7 +205,7 @@ export type AccountGroup = {
     description: string;
     id: string;
     /**
-     * Accounts that are in it.
+     * Number of its accounts.
      */
     memberCount: number;
     name: string;
@@ -195,26 +225,37 @@ export type AccountHolding = {
 };
 
 export type AccountInput = {
+    /**
+     * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
+     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
+     * `?api-version=...`.
+     */
+    apiVersion?: string | null;
+    /**
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
+     * platform `openai`. If left out of a new account, it is guessed from the host.
+     */
+    chatOnly?: boolean;
     credentials?: CredentialsInput;
     /**
-     * Instead of `credentials` and `platform`: the content of the file in which a client keeps its login, as
-     * text or as the object that it is. Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini
-     * CLI's `oauth_creds.json` are known.
+     * In place of `credentials` and `platform`: the content of a client's login file, as text or object. Accepts
+     * Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini CLI's `oauth_creds.json`.
      */
     credentialsFile?: unknown;
     dailyQuota?: null | Usd;
     description?: string | null;
     /**
-     * Ids of the account groups it is in, of its platform. Replaces all of them.
+     * Ids of its account groups, of the same platform. Replaces all of them.
      */
     groups?: Array<string> | null;
     isActive?: boolean;
+    keyHeader?: null | KeyHeader;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
-     * From the model a client names to the model the account is asked for.
+     * Maps models named by clients to models requested from the account.
      */
     modelMapping?: {
         [key: string]: string;
@@ -225,17 +266,17 @@ export type AccountInput = {
      */
     platform?: Platform;
     /**
-     * Lower is chosen first; 50 if left out.
+     * Lower values are picked first. Default: 50.
      */
     priority?: number;
     proxy?: null | ProxyInput;
     /**
-     * Percent of the provider's quota windows that are kept back: with less left than that, others of its
-     * priority go first.
+     * Reserve in percent of the provider's quota windows: an account with less left is picked after others of
+     * its priority.
      */
     reservePercent?: number;
     /**
-     * `false` pauses the account: it gets no calls, and keeps all else.
+     * `false` pauses the account: it gets no calls but keeps its state.
      */
     schedulable?: boolean;
     /**
@@ -243,54 +284,59 @@ export type AccountInput = {
      */
     shared?: boolean;
     /**
-     * When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+     * The end of its subscription, ISO 8601, after which it gets no calls; `null`: none.
      */
     subscriptionExpiresAt?: string | null;
     /**
      * The models it serves, as clients name them; `null`: all.
      */
     supportedModels?: Array<string> | null;
+    /**
+     * The `user-agent` sent to the host of an API key, if the host expects one from the operator; `null`: the
+     * client's is forwarded. It must not name another product's client.
+     */
+    userAgent?: string | null;
 };
 
 /**
- * A call that the account serves.
+ * A call on the account.
  */
 export type AccountLease = {
     /**
-     * The family of models it asks for.
+     * The requested model family.
      */
     family: string;
     /**
-     * Whose call it is; `null`: the operator's test.
+     * The call's key; `null`: the operator's test.
      */
     keyId?: string | null;
     /**
-     * `null`: the key is not there any more.
+     * `null`: the key no longer exists.
      */
     keyName?: string | null;
     requestId: string;
     since: string;
     /**
-     * Whether it takes one of the account's slots.
+     * Whether it occupies one of the account's slots.
      */
     slot: boolean;
     /**
-     * Given to the account for its conversation's sake.
+     * Assigned to the account because of its conversation.
      */
     sticky: boolean;
     /**
-     * When the lease ends unless the call shows that it lives.
+     * When the lease expires unless it is renewed.
      */
     until: string;
 };
 
 /**
- * Why an account, or one of its families of models, does not serve.
+ * Why an account or one of its model families does not serve.
  */
 export type AccountReason = 'disabled' | 'paused' | 'subscription_ended' | 'proxy_unsupported' | 'credentials_refused' | 'refused_until' | 'provider_limit' | 'throttled' | 'provider_trouble' | 'unexplained_refusal' | 'daily_quota' | 'busy';
 
 /**
- * An account that does not serve as it should.
+ * An account that is switched on but does not serve.
  */
 export type AccountTrouble = {
     accountId: string;
@@ -298,7 +344,7 @@ export type AccountTrouble = {
     code: AccountReason;
     platform: Platform;
     /**
-     * The provider's words, or ours, as far as there is more to say.
+     * The provider's message or ours, if there is more to say.
      */
     reason?: string | null;
     status: string;
@@ -314,25 +360,25 @@ export type AccountTrouble = {
 export type ActivationUnit = 'days' | 'hours';
 
 /**
- * A session that has not ended. Its id is not a secret: nobody can make a token from it.
+ * An active session. Its id is not secret, because no token can be derived from it.
  */
 export type AdminSession = {
     /**
-     * Where it began; `null`: not known, or the relay's own machine.
+     * Where it began; `null`: unknown, or the relay's own machine.
      */
     address?: string | null;
     begunAt: string;
     /**
-     * The session that asks.
+     * The session of this request.
      */
     current: boolean;
     /**
-     * When it ends, however often it is refreshed.
+     * When it ends regardless of renewals.
      */
     endsAt: string;
     id: string;
     /**
-     * Exact to five minutes.
+     * With a resolution of five minutes.
      */
     lastSeenAt: string;
 };
@@ -370,7 +416,7 @@ export type AnswerStatsKey = {
         name: string;
         now: StatsNow;
         /**
-         * Empty: all.
+         * Empty: all services.
          */
         permissions: Array<string>;
         restrictions: StatsRestrictions;
@@ -406,7 +452,7 @@ export type AnswerTrendStats = {
         points: Array<TrendStatsPoint>;
         unit: Unit;
         /**
-         * The operator's offset from UTC; decides where a day begins.
+         * The operator's offset from UTC, which determines when days begin.
          */
         utcOffsetMinutes: number;
     };
@@ -419,7 +465,7 @@ export type AnswerTrendStats = {
 export type AuditChange = {
     field: string;
     /**
-     * `null`: nothing was set. Amounts are in USD, moments ISO 8601, long values cut.
+     * `null`: no value. Amounts are in USD, times ISO 8601, long values shortened.
      */
     from: unknown;
     /**
@@ -432,17 +478,17 @@ export type AuditChange = {
 export type AuditEntry = {
     action: string;
     /**
-     * The admin's name, `local` (the command line), `system` (the relay's start) or `stranger` (refused logins).
+     * The admin's name, `local` (command line), `system` (the relay's start) or `stranger` (refused logins).
      */
     actor: string;
     /**
-     * Of refused logins the network. `null`: the relay's own machine, or not known.
+     * For refused logins, the network. `null`: the relay's own machine, or unknown.
      */
     address?: string | null;
     at: string;
     changes: Array<AuditChange>;
     /**
-     * More than 1: refused logins of one network within a quarter of an hour, at least so many.
+     * Above 1 for refused logins of one network within a quarter of an hour: at least this many.
      */
     count: number;
     id: string;
@@ -460,17 +506,18 @@ export type AuditList = {
      */
     items: Array<AuditEntry>;
     /**
-     * Where to go on; `null`: there is no more. A filter that matches little may give a short page that goes on.
+     * Cursor for the next page; `null`: there is none. With a filter that matches little, a page may be short
+     * and still have a cursor.
      */
     nextCursor?: string | null;
 };
 
 /**
- * How to seal an export.
+ * The encryption of an export.
  */
 export type BackupExport = {
     /**
-     * `null`: that of the settings, or none.
+     * `null`: the passphrase of the settings, or none.
      */
     passphrase?: string | null;
 };
@@ -497,23 +544,23 @@ export type BackupFile = {
 export type BackupReason = 'manual' | 'schedule' | 'upgrade';
 
 /**
- * When backups are made, and how many of these are kept.
+ * The interval of backups, and how many are kept.
  */
 export type BackupSchedule = {
     enabled: boolean;
     everyHours: number;
     /**
-     * Older ones that the schedule made are deleted.
+     * Older scheduled backups are deleted.
      */
     keep: number;
 };
 
 /**
- * Backups on the relay's machine, and how the last attempts went.
+ * Backups on the relay's machine, and the last attempt.
  */
 export type Backups = {
     /**
-     * Whether the schedule can be used: only with the embedded store.
+     * Whether a schedule is possible: only with the embedded store.
      */
     canSchedule: boolean;
     failure?: null | BackupFailure;
@@ -522,7 +569,7 @@ export type Backups = {
      */
     files: Array<BackupFile>;
     /**
-     * Where they are, on the relay's machine (`BACKUP_DIR`).
+     * Their folder on the relay's machine (`BACKUP_DIR`).
      */
     folder: string;
     /**
@@ -530,18 +577,18 @@ export type Backups = {
      */
     overdue: boolean;
     /**
-     * Since when one is being made. `null`: none is.
+     * Start of the running backup; `null`: none is running.
      */
     runningSince?: string | null;
     schedule: BackupSchedule;
     /**
-     * Whether new files are sealed (`BACKUP_PASSPHRASE`).
+     * Whether new files are encrypted (`BACKUP_PASSPHRASE`).
      */
     sealed: boolean;
 };
 
 /**
- * A field with its values before and after.
+ * A field with its values before and after the change.
  */
 export type BatchChange = {
     field: string;
@@ -550,7 +597,7 @@ export type BatchChange = {
 };
 
 /**
- * Why one record was left as it is.
+ * Why a record was not changed.
  */
 export type BatchError = {
     /**
@@ -558,7 +605,7 @@ export type BatchError = {
      */
     error: string;
     /**
-     * The field of `change` that is at fault.
+     * The invalid field of `change`.
      */
     field?: string | null;
     message: string;
@@ -569,8 +616,8 @@ export type BatchError = {
  */
 export type BatchItem = {
     /**
-     * The fields of the record that change, with their values as the record shows them. Empty: it was like that
-     * already, or the action changes no field.
+     * The changed fields with their values as the record shows them. Empty if nothing changed, or for an action
+     * that changes no field.
      */
     changes: Array<BatchChange>;
     error?: null | BatchError;
@@ -584,7 +631,7 @@ export type BatchItem = {
 
 export type BatchModelStatsInput = {
     /**
-     * Ids of keys. Those that are not there, disabled or expired count nothing.
+     * Ids of keys. Unknown, disabled and expired keys are ignored.
      */
     apiIds: Array<string>;
     period?: null | StatsPeriod;
@@ -595,7 +642,7 @@ export type BatchModelStatsInput = {
  */
 export type BatchResult = {
     /**
-     * Nothing was changed: the results say what would be.
+     * Nothing was changed: the results show what would change.
      */
     dryRun: boolean;
     failed: number;
@@ -613,7 +660,7 @@ export type BatchStats = {
 
 export type BatchStatsInput = {
     /**
-     * Ids of keys. Those that are not there, disabled or expired are left out of the answer.
+     * Ids of keys. Unknown, disabled and expired keys are left out of the answer.
      */
     apiIds: Array<string>;
 };
@@ -626,11 +673,11 @@ export type BatchStatsKey = StatsPeriods & {
 
 export type BatchStatsTotal = StatsPeriods & {
     /**
-     * Keys that are there and work.
+     * Number of active keys among them.
      */
     activeKeys: number;
     /**
-     * Ids that were asked for.
+     * Number of requested ids.
      */
     totalKeys: number;
 };
@@ -639,7 +686,7 @@ export type CallCostPart = {
     class: TokenClass;
     cost: Usd;
     /**
-     * USD, of this call: long context, tier, fast mode and region are in it.
+     * USD, for this call, including surcharges for long context, tier, fast mode and region.
      */
     pricePerMillion: number;
     tokens: number;
@@ -650,12 +697,12 @@ export type CallCostPart = {
  */
 export type CallCosts = {
     /**
-     * `true`: with `charges` they are the call's cost. `false`: prices changed since, or what decided them is not
-     * known any more.
+     * `true`: together with `charges` they equal the call's cost. `false`: prices have changed since, or the
+     * terms of the price are unknown.
      */
     asCharged: boolean;
     /**
-     * The classes of which there are tokens.
+     * The classes with tokens.
      */
     parts: Array<CallCostPart>;
 };
@@ -666,73 +713,78 @@ export type CallCosts = {
 export type CallTrace = {
     attempts: Array<TracedAttempt>;
     /**
-     * Whether the account is what the key is bound to.
+     * Whether the key is bound to the account.
      */
     bound: boolean;
     /**
-     * The share of the prompt that the provider read from its cache, from 0 to 1.
+     * The share of the prompt read from the provider's cache, from 0 to 1.
      */
     cacheReadShare?: number | null;
     /**
-     * The objects that the call refers to and only this account keeps (`response`, `conversation`, `container`,
-     * `cache`, `file`); not there: nothing known.
+     * The objects in the call that only this account stores (`response`, `conversation`, `container`, `cache`,
+     * `file`); missing: none known.
      */
     followed?: string | null;
     /**
-     * Why nobody was left to try, if that ended the call.
+     * Why no account was left, if that ended the call.
      */
     nobodyLeft?: Array<TracedSkip>;
     /**
-     * The same of the session's call before, if this process served it.
+     * The same for the session's previous call, if this process served it.
      */
     previousCacheReadShare?: number | null;
+    /**
+     * The operator's model route; missing: the model's name decided.
+     */
+    route?: TracedRoute;
     session?: null | Signal;
     /**
-     * Whether the account was given for the session's sake.
+     * Whether the account was picked because of the session.
      */
     sticky: boolean;
     /**
-     * How long the call waited in its key's queue, in milliseconds.
+     * Wait in the key's queue, milliseconds.
      */
     waitedMs: number;
 };
 
 /**
- * An item of a call's charge beside text tokens.
+ * A charged item besides text tokens.
  */
 export type Charge = {
     /**
-     * Of all of them; part of the call's cost.
+     * For all of them; included in the call's cost.
      */
     cost: Usd;
     /**
-     * Calls, sessions, images, or tokens, as the item says.
+     * Calls, sessions, images or tokens, depending on the item.
      */
     count: number;
     /**
-     * No price is known: the dearest comparable one was taken.
+     * The price is unknown: the highest comparable one was charged.
      */
     guessed: boolean;
     item: ChargedItem;
 };
 
 /**
- * A thing with a price of its own.
+ * An item with its own price.
  */
 export type ChargedItem = 'webSearch' | 'webSearchPreview' | 'fileSearch' | 'codeSession' | 'mapsSearch' | 'inputAudio' | 'inputImage' | 'inputVideo' | 'cachedAudio' | 'outputAudio' | 'outputImage' | 'outputVideo' | 'toolText' | 'toolImageInput' | 'toolImageOutput' | 'toolImage';
 
 export type Components = {
     ledger: LedgerHealth;
+    limits: LimitsHealth;
     store: StoreHealth;
 };
 
 export type Concurrency = {
     /**
-     * Accounts that serve a call now, by their names.
+     * Accounts with running calls, by name.
      */
     accounts: Array<AccountHolding>;
     /**
-     * Keys that an account serves now, by their names.
+     * Keys with running calls, by name.
      */
     keys: PageKeyHolding;
 };
@@ -740,32 +792,31 @@ export type Concurrency = {
 export type Cooldown = {
     code: AccountReason;
     /**
-     * The family of models it holds for; `null`: all.
+     * The affected model family; `null`: all models.
      */
     family?: string | null;
     kind: 'measured' | 'throttled' | 'unwell' | 'refused';
     /**
-     * The only client key whose calls met it, so that the cause may be in its requests; `null`: several
-     * keys', or the provider said it of the account.
+     * The only client key whose calls met it, so the cause may be in its requests; `null`: calls of several
+     * keys, or the provider named the account.
      */
     onlyKeyId?: string | null;
     /**
-     * A call is trying whether it is over.
+     * A call is testing whether it has ended.
      */
     probing: boolean;
     /**
-     * The provider's words, or ours.
+     * The provider's message, or ours.
      */
     reason: string;
     /**
-     * When it heals.
+     * When it ends.
      */
     until: string;
 };
 
 /**
- * The cost of the tokens of each class by today's prices. They need not add up to the total, which was charged
- * earlier.
+ * The cost of each token class at current prices. The sum may differ from the total, which was charged earlier.
  */
 export type CostsViewString = {
     cacheRead: string;
@@ -776,8 +827,7 @@ export type CostsViewString = {
 };
 
 /**
- * The cost of the tokens of each class by today's prices. They need not add up to the total, which was charged
- * earlier.
+ * The cost of each token class at current prices. The sum may differ from the total, which was charged earlier.
  */
 export type CostsViewF64 = {
     cacheRead: number;
@@ -788,12 +838,12 @@ export type CostsViewF64 = {
 };
 
 /**
- * How many keys, and what each is like.
+ * The number of keys, and their settings.
  */
 export type CreateManyInput = {
     count: number;
     /**
-     * The keys are named like this, with a number behind: `class 1`, `class 2`.
+     * The settings. A number is appended to the name: `class 1`, `class 2`.
      */
     key: NewKeyInput;
 };
@@ -808,40 +858,69 @@ export type Credentials = {
     baseUrl?: string | null;
     type: 'apiKey';
 } | {
+    accessKeyId: string;
     /**
-     * When the access token ends; `null`: not known.
+     * `null`: the address of the region's runtime.
+     */
+    baseUrl?: string | null;
+    hasSessionToken: boolean;
+    region: string;
+    type: 'accessKeys';
+} | {
+    /**
+     * `null`: the address of the region.
+     */
+    baseUrl?: string | null;
+    clientEmail: string;
+    project: string;
+    region: string;
+    type: 'serviceAccount';
+} | {
+    /**
+     * When the access token expires; `null`: unknown.
      */
     expiresAt?: string | null;
     hasRefreshToken: boolean;
     /**
-     * The account of ChatGPT, or the project of Google's cloud, that the tokens speak for; `null`: not
-     * known yet, or not needed.
+     * The ChatGPT account, or the Google Cloud project, of the tokens; `null`: not known yet, or not needed.
      */
     tenant?: string | null;
     type: 'oauth';
 };
 
 /**
- * Which fields are needed depends on the type: `apiKey` for `apiKey`, `accessToken` for `oauth`.
+ * The type determines the required fields: `apiKey` for `apiKey`, `accessToken` for `oauth`; `accessKeyId`,
+ * `secretAccessKey` and `region` for `accessKeys` (Claude at Amazon Bedrock); `serviceAccount` and `region` for
+ * `serviceAccount` (Claude and Gemini at Google Vertex AI).
  */
 export type CredentialsInput = {
+    accessKeyId?: string;
     /**
-     * The provider's address, if it is not the official one.
+     * The provider's address, unless it is the official one. With access keys the official one is
+     * `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
      */
     baseUrl?: string | null;
     /**
-     * When the access token ends, ISO 8601; `null`: it is used until refused.
+     * When the access token expires, ISO 8601; `null`: it is used until it is refused.
      */
     expiresAt?: string | null;
     /**
-     * For whom the tokens speak: the id of the account at ChatGPT, the id of the project in Google's cloud.
-     * Left out, it is found out with the first call.
+     * The Google Cloud project that is billed; `null`: that of the key file.
+     */
+    project?: string | null;
+    /**
+     * Such as `us-east-1` at Amazon; `global`, `us`, `eu` or such as `us-east5` at Google.
+     */
+    region?: string;
+    /**
+     * The tenant of the tokens: the ChatGPT account id, or the Google Cloud project id. If left out, the first
+     * call looks it up.
      */
     tenant?: string | null;
     type: CredentialsType;
 };
 
-export type CredentialsType = 'apiKey' | 'oauth';
+export type CredentialsType = 'apiKey' | 'accessKeys' | 'serviceAccount' | 'oauth';
 
 /**
  * The cost of the account's calls today.
@@ -873,7 +952,7 @@ export type ErrorBody = {
      */
     error: string;
     /**
-     * The field of the request that is at fault, if one is.
+     * The invalid field of the request, if there is one.
      */
     field?: string;
     /**
@@ -887,7 +966,7 @@ export type ErrorBody = {
 };
 
 /**
- * Stable names of failures, for logs, metrics and scripts.
+ * Stable codes of failures, for logs, metrics and scripts.
  */
 export type ErrorCode = 'missing_key' | 'ambiguous_key' | 'unknown_key' | 'key_disabled' | 'key_expired' | 'service_not_permitted' | 'client_not_allowed' | 'model_restricted' | 'rate_limited' | 'cost_limited' | 'concurrency_full' | 'invalid_body' | 'body_too_large' | 'body_too_slow' | 'body_memory_full' | 'not_found' | 'method_not_allowed' | 'no_account' | 'accounts_busy' | 'accounts_limited' | 'provider_failed' | 'provider_overloaded' | 'provider_timeout' | 'provider_unreachable' | 'provider_broke' | 'stream_broken' | 'stream_idle' | 'ended_by_operator' | 'passed_on' | 'client_left' | 'call_lost' | 'relay_unavailable' | 'internal';
 
@@ -899,14 +978,14 @@ export type ExpirationMode = 'fixed' | 'activation';
 export type FailureCount = {
     count: number;
     /**
-     * As `error` in the request log. `status_<n>`: the answer was an error without a code; `other`: the
-     * provider named it in a way that is no code.
+     * As `error` in the request log. `status_<n>`: an error answer without a code; `other`: the provider's name
+     * for it is not a valid code.
      */
     error: LoggedError;
 };
 
 /**
- * How calls of one day failed.
+ * Failures of one day's calls.
  */
 export type FailurePoint = {
     items: Array<FailureCount>;
@@ -915,25 +994,24 @@ export type FailurePoint = {
 };
 
 /**
- * How calls that reached a provider failed.
+ * Failures of calls that reached a provider.
  */
 export type Failures = {
     /**
-     * `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
-     * them.
+     * `false`: some calls of the period were counted by a version without these figures and are missing.
      */
     complete: boolean;
     /**
-     * The first day in the operator's time zone; `null`: of all time.
+     * The first day in the operator's time zone; `null`: all time.
      */
     from?: string | null;
     /**
-     * The most frequent first.
+     * Most frequent first.
      */
     items: Array<FailureCount>;
     of: UsageSubject;
     /**
-     * Day by day, oldest first; `null`: not asked for.
+     * Day by day, oldest first; `null`: not requested.
      */
     points?: Array<FailurePoint> | null;
     range?: null | Range;
@@ -945,21 +1023,21 @@ export type Failures = {
 };
 
 /**
- * The result of the provider's page that a person pastes.
+ * The result of the provider's page, pasted by a person.
  */
 export type FinishInput = {
     sessionId: string;
 };
 
 /**
- * Whose conversations to let go.
+ * The platform whose conversations are unbound.
  */
 export type FlushInput = {
     platform: Platform;
 };
 
 /**
- * The kind of tokens that a sign-in asks for.
+ * The kind of tokens that a sign-in requests.
  */
 export type Grant = 'oauth' | 'setupToken';
 
@@ -973,13 +1051,14 @@ export type GroupInput = {
 };
 
 /**
- * How the relay is doing. Holds nothing that a stranger may not know.
+ * The state of the relay. Public, so it contains nothing confidential.
  */
 export type Health = {
     components: Components;
     service: string;
     /**
-     * `healthy`, or `degraded` when the store is away or takes no writes: keys known already still work.
+     * `healthy`; `degraded` if the store is unavailable or accepts no writes: known keys still work; `ending` with
+     * 503 if the process is shutting down, so that a balancer sends calls elsewhere.
      */
     status: string;
     /**
@@ -990,13 +1069,13 @@ export type Health = {
 };
 
 /**
- * Which of the two hosts this is.
+ * The kind of host.
  */
 export type HostKind = 'native' | 'worker';
 
 export type Key = {
     /**
-     * When it was first used, if its time is counted from there.
+     * When it was first used, if its validity starts then.
      */
     activatedAt?: string | null;
     activationDays: number;
@@ -1020,7 +1099,7 @@ export type Key = {
      */
     concurrencyQueueTimeout: number;
     /**
-     * The cost of today's calls, from the ledger; a reset does not change it.
+     * The cost of today's calls, from the ledger; not affected by resets.
      */
     costToday: Usd;
     /**
@@ -1029,7 +1108,7 @@ export type Key = {
     costTotal: Usd;
     createdAt: string;
     /**
-     * Calls that run now; `null`: the key's gate cannot be asked.
+     * Number of running calls; `null`: the key's gate is unreachable.
      */
     currentConcurrency?: number | null;
     dailyCostLimit: Usd;
@@ -1039,7 +1118,7 @@ export type Key = {
     enableModelRestriction: boolean;
     expirationMode: ExpirationMode;
     /**
-     * When the key ends; `null`: never, or not known before its first use.
+     * When the key expires; `null`: never, or unknown before its first use.
      */
     expiresAt?: string | null;
     id: string;
@@ -1050,7 +1129,7 @@ export type Key = {
      */
     keyPreview: string;
     /**
-     * When its last call that reached a provider came.
+     * Time of its last call that reached a provider.
      */
     lastUsedAt?: string | null;
     /**
@@ -1060,11 +1139,11 @@ export type Key = {
     monthlyCostLimit: Usd;
     name: string;
     /**
-     * Empty: all.
+     * Empty: all services.
      */
     permissions: Array<string>;
     /**
-     * Calls that wait for a slot; `null`: the key's gate cannot be asked.
+     * Number of calls that wait for a slot; `null`: the key's gate is unreachable.
      */
     queued?: number | null;
     rateLimitCost: Usd;
@@ -1074,6 +1153,10 @@ export type Key = {
      */
     rateLimitWindow: number;
     restrictedModels: Array<string>;
+    /**
+     * The key's model routes. The first match counts; routes for all keys come after them.
+     */
+    routes: Array<ModelRoute>;
     spend?: null | KeySpend;
     /**
      * Whether the key works, and if not, why.
@@ -1094,17 +1177,17 @@ export type Key = {
 };
 
 /**
- * The change that a batch makes to each of its keys.
+ * An action on each key of a batch.
  */
 export type KeyAction = 'delete' | 'restore' | 'purge' | 'enable' | 'disable';
 
 /**
- * Which keys, and what to do to each: a change of fields and tags, or an action.
+ * The keys, and either a change of fields and tags or an action.
  */
 export type KeyBatchInput = {
     action?: KeyAction;
     /**
-     * Tags that each key gets beside those it has. Not with `change.tags`.
+     * Tags to add to each key. Not together with `change.tags`.
      */
     addTags?: Array<string>;
     /**
@@ -1112,12 +1195,12 @@ export type KeyBatchInput = {
      */
     change?: KeyInput;
     /**
-     * Change nothing, and say what would change.
+     * Only report the changes.
      */
     dryRun?: boolean;
     ids: Array<string>;
     /**
-     * Tags that are taken off each key. Not with `change.tags`.
+     * Tags to remove from each key. Not together with `change.tags`.
      */
     removeTags?: Array<string>;
 };
@@ -1128,26 +1211,31 @@ export type KeyCounts = {
     disabled: number;
     expired: number;
     /**
-     * All but deleted ones.
+     * All keys except deleted ones.
      */
     total: number;
 };
+
+/**
+ * The header that an API key goes into.
+ */
+export type KeyHeader = 'x-api-key' | 'authorization' | 'api-key';
 
 /**
  * The input that creates or changes a key. Field names are CRS's.
  */
 export type KeyInput = {
     /**
-     * Only `null` is taken: the key's time begins anew with its next call.
+     * Only `null` is accepted: the validity starts again with the next call.
      */
     activatedAt?: string | null;
     /**
-     * How many days (or hours, see `activationUnit`) the key is good for from its first use.
+     * Validity from the first use on, in days (or hours, see `activationUnit`).
      */
     activationDays?: number | null;
     activationUnit?: null | ActivationUnit;
     /**
-     * Whether `x-relay-trace: 1` shows the key's calls how they were served.
+     * Whether `x-relay-trace: 1` returns a trace of the key's calls.
      */
     allowTrace?: boolean;
     /**
@@ -1155,40 +1243,40 @@ export type KeyInput = {
      */
     allowedClients?: Array<string> | null;
     /**
-     * Whether other accounts serve when what the key is bound to cannot.
+     * Whether other accounts serve if the bound account or group cannot.
      */
     bindingFallback?: boolean;
     /**
-     * By platform, the account that serves the key, or `group:` and the id of a group. Replaces all of
-     * them; `null` and an empty object bind to nothing.
+     * By platform, the account that serves the key, or `group:` and a group id. Replaces all of them; `null` and
+     * an empty object remove all bindings.
      */
     bindings?: {
         [key: string]: string | null;
     } | null;
     /**
-     * CRS's name for `bindings.claude`: changes this one only.
+     * CRS's name for `bindings.claude`; changes only this one.
      */
     claudeAccountId?: string | null;
     /**
-     * Calls that may run at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     concurrencyLimit?: number;
     /**
-     * Calls that may wait for one of those to end; 0: none.
+     * Maximum number of calls that wait for a slot; 0: none.
      */
     concurrencyQueueSize?: number | null;
     /**
-     * How long they wait, milliseconds.
+     * Maximum wait, milliseconds.
      */
     concurrencyQueueTimeout?: number | null;
     dailyCostLimit?: null | Usd;
     description?: string | null;
     /**
-     * Whether `allowedClients` is obeyed. A client is known by what it says of itself.
+     * Whether `allowedClients` is applied. A client is recognised by its own headers.
      */
     enableClientRestriction?: boolean;
     /**
-     * Whether `restrictedModels` is obeyed.
+     * Whether `restrictedModels` is applied.
      */
     enableModelRestriction?: boolean;
     expirationMode?: null | ExpirationMode;
@@ -1197,7 +1285,7 @@ export type KeyInput = {
      */
     expiresAt?: string | null;
     /**
-     * CRS's name for `bindings.gemini`: changes this one only.
+     * CRS's name for `bindings.gemini`; changes only this one.
      */
     geminiAccountId?: string | null;
     isActive?: boolean;
@@ -1208,7 +1296,7 @@ export type KeyInput = {
     monthlyCostLimit?: null | Usd;
     name?: string;
     /**
-     * CRS's name for `bindings.openai`: changes this one only.
+     * CRS's name for `bindings.openai`; changes only this one.
      */
     openaiAccountId?: string | null;
     /**
@@ -1217,38 +1305,43 @@ export type KeyInput = {
     permissions?: PermissionsInput;
     rateLimitCost?: null | Usd;
     /**
-     * Calls in a window; 0: unlimited.
+     * Maximum number of calls per window; 0: unlimited.
      */
     rateLimitRequests?: number | null;
     /**
-     * Minutes over which the next three are counted, from the first call on; 0: no window.
+     * Length in minutes of the window for the next three limits, beginning with the first call; 0: no window.
      */
     rateLimitWindow?: number | null;
     /**
-     * Models the key may not use, or the only ones it may: see `modelRestrictionMode`.
+     * Models that the key may not use, or the only ones that it may use: see `modelRestrictionMode`.
      */
     restrictedModels?: Array<string>;
+    /**
+     * The key's model routes, which assign models to platforms and groups. Replaces all of them; `null` and an
+     * empty list: none.
+     */
+    routes?: Array<ModelRoute> | null;
     tags?: Array<string>;
     /**
-     * Tokens of every kind in a window; 0: unlimited.
+     * Maximum number of tokens of all kinds per window; 0: unlimited.
      */
     tokenLimit?: number | null;
     totalCostLimit?: null | Usd;
     weeklyCostLimit?: null | Usd;
     weeklyOpusCostLimit?: null | Usd;
     /**
-     * When weeks begin: 1 is Monday, 7 is Sunday.
+     * First day of the week: 1 is Monday, 7 is Sunday.
      */
     weeklyResetDay?: number;
     /**
-     * The hour weeks begin at, by the operator's clock.
+     * Hour at which weeks begin, in the operator's time zone.
      */
     weeklyResetHour?: number;
 };
 
 export type KeyLease = {
     /**
-     * The account that serves it; `null`: none just now.
+     * The account that serves it; `null`: none at the moment.
      */
     accountId?: string | null;
     accountName?: string | null;
@@ -1256,17 +1349,17 @@ export type KeyLease = {
     reserved?: null | Reserved;
     since: string;
     /**
-     * Whether it counts against the key's limit.
+     * Whether it counts towards the key's limit.
      */
     slot: boolean;
     /**
-     * When the lease ends unless the call shows that it lives.
+     * When the lease expires unless it is renewed.
      */
     until: string;
 };
 
 /**
- * Spending against the limits on money.
+ * Spending, by money limit.
  */
 export type KeySpend = {
     day: PeriodSpend;
@@ -1281,32 +1374,32 @@ export type KeySpend = {
  */
 export type KeyTestInput = {
     /**
-     * The key. Its id is not enough: a call is charged to it.
+     * The key. Its id is not sufficient, because the call is charged to it.
      */
     apiKey: string;
     /**
-     * 1 to 4096 tokens; 1000 if left out.
+     * 1 to 4096 tokens. Default: 1000.
      */
     maxTokens?: number | null;
     /**
-     * `claude-sonnet-4-5-20250929` if left out.
+     * Default: `claude-sonnet-4-5-20250929`.
      */
     model?: string | null;
     /**
-     * `hi` if left out.
+     * Default: `hi`.
      */
     prompt?: string | null;
 };
 
 /**
- * The window that runs now.
+ * The current window.
  */
 export type KeyWindow = {
     cost: Usd;
     end: string;
     requests: number;
     /**
-     * The part that running calls have reserved.
+     * The part reserved by running calls.
      */
     reserved: Reserved;
     start: string;
@@ -1314,12 +1407,11 @@ export type KeyWindow = {
 };
 
 /**
- * How long calls took, in milliseconds.
+ * Durations of calls, in milliseconds.
  */
 export type Latency = {
     /**
-     * `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
-     * them.
+     * `false`: some calls of the period were counted by a version without these figures and are missing.
      */
     complete: boolean;
     /**
@@ -1327,21 +1419,21 @@ export type Latency = {
      */
     duration: Percentiles;
     /**
-     * Percentiles are interpolated between fixed bounds: a true one is at most so many times larger or
-     * smaller. Below 20 ms they are off by at most those; above 10 minutes they say 10 minutes.
+     * Percentiles are interpolated between fixed bounds: the real value is at most this factor larger or
+     * smaller. Below 20 ms the error is at most 20 ms; above 10 minutes, 10 minutes is reported.
      */
     errorFactor: number;
     /**
-     * From arrival to the first byte sent to the client, waiting in a queue included.
+     * From arrival to the first byte sent to the client, including the wait in a queue.
      */
     firstByte: Percentiles;
     /**
-     * The first day in the operator's time zone; `null`: of all time.
+     * The first day in the operator's time zone; `null`: all time.
      */
     from?: string | null;
     of: UsageSubject;
     /**
-     * Day by day, oldest first; `null`: not asked for.
+     * Day by day, oldest first; `null`: not requested.
      */
     points?: Array<LatencyPoint> | null;
     range?: null | Range;
@@ -1352,7 +1444,7 @@ export type Latency = {
 };
 
 /**
- * How long the calls of one day took.
+ * Durations of one day's calls.
  */
 export type LatencyPoint = {
     duration: Percentiles;
@@ -1361,12 +1453,12 @@ export type LatencyPoint = {
 };
 
 /**
- * A count; of a `cost` the money.
+ * A count, or money for a `cost`.
  */
 export type LedgerAmount = number | Usd;
 
 /**
- * A sum that is not the sum of its calls.
+ * A sum that differs from the sum of its calls.
  */
 export type LedgerDifference = {
     /**
@@ -1384,19 +1476,19 @@ export type LedgerDifference = {
 };
 
 /**
- * `null` throughout where each key's gate keeps its own events, as on the edge.
+ * All `null` if each key's gate keeps its own events, as on the edge.
  */
 export type LedgerHealth = {
     /**
-     * Settled calls there is room for; of more the oldest are lost.
+     * Maximum number of such calls; beyond it the oldest are lost.
      */
     capacity?: number | null;
     /**
-     * Settled calls dropped because the store took no writes for too long.
+     * Number of settled calls lost because the store accepted no writes for too long.
      */
     lost?: number | null;
     /**
-     * Settled calls the store does not have yet.
+     * Number of settled calls that are not in the store yet.
      */
     pending?: number | null;
     /**
@@ -1407,8 +1499,8 @@ export type LedgerHealth = {
 
 export type LedgerVerified = {
     /**
-     * `false`: some calls of the day were counted by a version that did not keep all sums; those it did not keep are
-     * not compared.
+     * `false`: some calls of the day were counted by a version without all of today's sums; those sums are not
+     * compared.
      */
     complete: boolean;
     /**
@@ -1416,7 +1508,7 @@ export type LedgerVerified = {
      */
     day: string;
     /**
-     * How many days back calls are kept, and can be checked.
+     * Number of past days whose calls are kept and can be checked.
      */
     daysKept: number;
     /**
@@ -1424,13 +1516,31 @@ export type LedgerVerified = {
      */
     differences: Array<LedgerDifference>;
     /**
-     * How many sums are not those of the calls; 0: the books agree.
+     * Number of sums that differ from the calls; 0: all agree.
      */
     different: number;
     /**
-     * Calls of the day in the log.
+     * Number of the day's calls in the log.
      */
     events: number;
+};
+
+/**
+ * Where the limits of keys and the state of accounts live.
+ */
+export type LimitsHealth = {
+    /**
+     * Since when this process decides by its own copy, because the home is unavailable; `null`: it is available.
+     */
+    aloneSince?: string | null;
+    /**
+     * `process`: this process alone; `redis` or `upstash`: shared by all processes on it; `durable_object`.
+     */
+    home: string;
+    /**
+     * Number of commands decided since then, which the home does not have yet.
+     */
+    kept: number;
 };
 
 /**
@@ -1438,33 +1548,29 @@ export type LedgerVerified = {
  */
 export type LoggedError = ErrorCode | string;
 
-/**
- * A session begun.
- */
-export type LoggedIn = {
-    /**
-     * Milliseconds until the token ends.
-     */
-    expiresIn: number;
-    /**
-     * Always true: failures have another status.
-     */
-    success: boolean;
-    /**
-     * Send it as `Authorization: Bearer <token>`.
-     */
-    token: string;
-    username: string;
-};
-
 export type LoginInput = {
     password: string;
     username: string | null;
 };
 
+/**
+ * A login ticket.
+ */
+export type LoginTicketView = {
+    /**
+     * Milliseconds until the ticket expires.
+     */
+    expiresIn: number;
+    success: boolean;
+    /**
+     * To be sent to `POST /web/auth/login-link`, once.
+     */
+    ticket: string;
+};
+
 export type LogoutInput = {
     /**
-     * End all sessions, not only this one.
+     * End all sessions and not only this one.
      */
     everywhere?: boolean;
 };
@@ -1478,16 +1584,16 @@ export type Me = {
     success: boolean;
     user: {
         /**
-         * When this token ends.
+         * When this token expires.
          */
         expiresAt?: string | null;
         lastActivity: string;
         /**
-         * `null`: the host's own token.
+         * `null` for the host's local token.
          */
         loginTime?: string | null;
         /**
-         * When the session ends, however often it is refreshed.
+         * When the session ends regardless of renewals.
          */
         sessionEndsAt?: string | null;
         username: string;
@@ -1498,7 +1604,7 @@ export type ModelFamily = 'claude' | 'openai' | 'gemini';
 
 export type ModelList = {
     /**
-     * Those that were called and are charged by a guess first, the dearest of them first; then by family and name.
+     * Called models with guessed prices first, most expensive first; then by family and name.
      */
     items: Array<PricedModel>;
     /**
@@ -1518,9 +1624,62 @@ export type ModelPrice = {
     output: number;
 };
 
+/**
+ * A rule: models, and who serves them.
+ */
+export type ModelRoute = {
+    /**
+     * Only calls of this protocol; missing: all.
+     */
+    client?: ModelRouteClient;
+    /**
+     * Models as named by clients; `*` matches any text, including none.
+     */
+    models: string;
+    /**
+     * Who serves. Later steps are tried only if no earlier one can serve.
+     */
+    to: Array<ModelRouteStep>;
+};
+
+/**
+ * Client protocols whose calls can go to several platforms.
+ */
+export type ModelRouteClient = 'messages' | 'responses' | 'chat';
+
+/**
+ * The serving accounts, and the model to request.
+ */
+export type ModelRouteStep = {
+    /**
+     * A group's id: only its accounts. Missing: all that the key may use.
+     */
+    group?: string;
+    /**
+     * The model to request; missing: the client's.
+     */
+    model?: string;
+    platform: Platform;
+};
+
+export type ModelRoutes = {
+    /**
+     * The first match counts, after the routes of the key.
+     */
+    routes: Array<ModelRoute>;
+    updatedAt?: string | null;
+};
+
+export type ModelRoutesInput = {
+    /**
+     * Replaces all of them.
+     */
+    routes: Array<ModelRoute>;
+};
+
 export type ModelStats = {
     /**
-     * The dearest first.
+     * Most expensive first.
      */
     data: Array<ModelStatsRow>;
     period: StatsPeriod;
@@ -1549,46 +1708,57 @@ export type ModelUsage = {
 export type NamedUsage = {
     id: string;
     /**
-     * `null`: it is gone.
+     * `null`: it no longer exists.
      */
     name?: string | null;
     totals: Totals;
 };
 
 /**
- * A key and the limit it is nearest to.
+ * A key and its tightest limit.
  */
 export type NearLimit = {
     keyId: string;
     keyName: string;
     level: StatsRemaining;
     /**
-     * Usage and reservations, percent of the limit; more than 100 is possible.
+     * Usage and reservations in percent of the limit; can exceed 100.
      */
     usedPercent: number;
 };
 
 export type NewAccountInput = {
+    /**
+     * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
+     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
+     * `?api-version=...`.
+     */
+    apiVersion?: string | null;
+    /**
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
+     * platform `openai`. If left out of a new account, it is guessed from the host.
+     */
+    chatOnly?: boolean;
     credentials?: CredentialsInput;
     /**
-     * Instead of `credentials` and `platform`: the content of the file in which a client keeps its login, as
-     * text or as the object that it is. Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini
-     * CLI's `oauth_creds.json` are known.
+     * In place of `credentials` and `platform`: the content of a client's login file, as text or object. Accepts
+     * Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini CLI's `oauth_creds.json`.
      */
     credentialsFile?: unknown;
     dailyQuota?: null | Usd;
     description?: string | null;
     /**
-     * Ids of the account groups it is in, of its platform. Replaces all of them.
+     * Ids of its account groups, of the same platform. Replaces all of them.
      */
     groups?: Array<string> | null;
     isActive?: boolean;
+    keyHeader?: null | KeyHeader;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
-     * From the model a client names to the model the account is asked for.
+     * Maps models named by clients to models requested from the account.
      */
     modelMapping?: {
         [key: string]: string;
@@ -1599,17 +1769,17 @@ export type NewAccountInput = {
      */
     platform?: Platform;
     /**
-     * Lower is chosen first; 50 if left out.
+     * Lower values are picked first. Default: 50.
      */
     priority?: number;
     proxy?: null | ProxyInput;
     /**
-     * Percent of the provider's quota windows that are kept back: with less left than that, others of its
-     * priority go first.
+     * Reserve in percent of the provider's quota windows: an account with less left is picked after others of
+     * its priority.
      */
     reservePercent?: number;
     /**
-     * `false` pauses the account: it gets no calls, and keeps all else.
+     * `false` pauses the account: it gets no calls but keeps its state.
      */
     schedulable?: boolean;
     /**
@@ -1617,13 +1787,18 @@ export type NewAccountInput = {
      */
     shared?: boolean;
     /**
-     * When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+     * The end of its subscription, ISO 8601, after which it gets no calls; `null`: none.
      */
     subscriptionExpiresAt?: string | null;
     /**
      * The models it serves, as clients name them; `null`: all.
      */
     supportedModels?: Array<string> | null;
+    /**
+     * The `user-agent` sent to the host of an API key, if the host expects one from the operator; `null`: the
+     * client's is forwarded. It must not name another product's client.
+     */
+    userAgent?: string | null;
 };
 
 export type NewGroupInput = {
@@ -1636,11 +1811,11 @@ export type NewGroupInput = {
 };
 
 /**
- * A key just made: the only answer that holds its text.
+ * A new key; the only answer that contains its text.
  */
 export type NewKey = Key & {
     /**
-     * The key itself. It cannot be shown again.
+     * The key itself. It is never shown again.
      */
     key: string;
 };
@@ -1650,16 +1825,16 @@ export type NewKey = Key & {
  */
 export type NewKeyInput = {
     /**
-     * Only `null` is taken: the key's time begins anew with its next call.
+     * Only `null` is accepted: the validity starts again with the next call.
      */
     activatedAt?: string | null;
     /**
-     * How many days (or hours, see `activationUnit`) the key is good for from its first use.
+     * Validity from the first use on, in days (or hours, see `activationUnit`).
      */
     activationDays?: number | null;
     activationUnit?: null | ActivationUnit;
     /**
-     * Whether `x-relay-trace: 1` shows the key's calls how they were served.
+     * Whether `x-relay-trace: 1` returns a trace of the key's calls.
      */
     allowTrace?: boolean;
     /**
@@ -1667,40 +1842,40 @@ export type NewKeyInput = {
      */
     allowedClients?: Array<string> | null;
     /**
-     * Whether other accounts serve when what the key is bound to cannot.
+     * Whether other accounts serve if the bound account or group cannot.
      */
     bindingFallback?: boolean;
     /**
-     * By platform, the account that serves the key, or `group:` and the id of a group. Replaces all of
-     * them; `null` and an empty object bind to nothing.
+     * By platform, the account that serves the key, or `group:` and a group id. Replaces all of them; `null` and
+     * an empty object remove all bindings.
      */
     bindings?: {
         [key: string]: string | null;
     } | null;
     /**
-     * CRS's name for `bindings.claude`: changes this one only.
+     * CRS's name for `bindings.claude`; changes only this one.
      */
     claudeAccountId?: string | null;
     /**
-     * Calls that may run at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     concurrencyLimit?: number;
     /**
-     * Calls that may wait for one of those to end; 0: none.
+     * Maximum number of calls that wait for a slot; 0: none.
      */
     concurrencyQueueSize?: number | null;
     /**
-     * How long they wait, milliseconds.
+     * Maximum wait, milliseconds.
      */
     concurrencyQueueTimeout?: number | null;
     dailyCostLimit?: null | Usd;
     description?: string | null;
     /**
-     * Whether `allowedClients` is obeyed. A client is known by what it says of itself.
+     * Whether `allowedClients` is applied. A client is recognised by its own headers.
      */
     enableClientRestriction?: boolean;
     /**
-     * Whether `restrictedModels` is obeyed.
+     * Whether `restrictedModels` is applied.
      */
     enableModelRestriction?: boolean;
     expirationMode?: null | ExpirationMode;
@@ -1709,7 +1884,7 @@ export type NewKeyInput = {
      */
     expiresAt?: string | null;
     /**
-     * CRS's name for `bindings.gemini`: changes this one only.
+     * CRS's name for `bindings.gemini`; changes only this one.
      */
     geminiAccountId?: string | null;
     isActive?: boolean;
@@ -1720,7 +1895,7 @@ export type NewKeyInput = {
     monthlyCostLimit?: null | Usd;
     name: string;
     /**
-     * CRS's name for `bindings.openai`: changes this one only.
+     * CRS's name for `bindings.openai`; changes only this one.
      */
     openaiAccountId?: string | null;
     /**
@@ -1729,37 +1904,42 @@ export type NewKeyInput = {
     permissions?: PermissionsInput;
     rateLimitCost?: null | Usd;
     /**
-     * Calls in a window; 0: unlimited.
+     * Maximum number of calls per window; 0: unlimited.
      */
     rateLimitRequests?: number | null;
     /**
-     * Minutes over which the next three are counted, from the first call on; 0: no window.
+     * Length in minutes of the window for the next three limits, beginning with the first call; 0: no window.
      */
     rateLimitWindow?: number | null;
     /**
-     * Models the key may not use, or the only ones it may: see `modelRestrictionMode`.
+     * Models that the key may not use, or the only ones that it may use: see `modelRestrictionMode`.
      */
     restrictedModels?: Array<string>;
+    /**
+     * The key's model routes, which assign models to platforms and groups. Replaces all of them; `null` and an
+     * empty list: none.
+     */
+    routes?: Array<ModelRoute> | null;
     tags?: Array<string>;
     /**
-     * Tokens of every kind in a window; 0: unlimited.
+     * Maximum number of tokens of all kinds per window; 0: unlimited.
      */
     tokenLimit?: number | null;
     totalCostLimit?: null | Usd;
     weeklyCostLimit?: null | Usd;
     weeklyOpusCostLimit?: null | Usd;
     /**
-     * When weeks begin: 1 is Monday, 7 is Sunday.
+     * First day of the week: 1 is Monday, 7 is Sunday.
      */
     weeklyResetDay?: number;
     /**
-     * The hour weeks begin at, by the operator's clock.
+     * Hour at which weeks begin, in the operator's time zone.
      */
     weeklyResetHour?: number;
 };
 
 /**
- * Keys just made.
+ * New keys.
  */
 export type NewKeys = {
     /**
@@ -1768,10 +1948,29 @@ export type NewKeys = {
     items: Array<NewKey>;
 };
 
+/**
+ * A new session.
+ */
+export type NewSession = {
+    /**
+     * Milliseconds until the token expires.
+     */
+    expiresIn: number;
+    /**
+     * Always true: failures have another status.
+     */
+    success: boolean;
+    /**
+     * Send it as `Authorization: Bearer <token>`.
+     */
+    token: string;
+    username: string;
+};
+
 export type OemSettings = {
     /**
-     * `PUBLIC_ADDRESS`: what clients are given, without a trailing slash. `null`: it is not set, and the address by
-     * which the relay was found has to do. `PUT` does not set it.
+     * `PUBLIC_ADDRESS`: the relay's address for clients, without a trailing slash. `null`: not set, so the
+     * address of the page must do. `PUT` does not change it.
      */
     publicAddress?: string | null;
     showAdminButton: boolean;
@@ -1788,7 +1987,7 @@ export type OemSettings = {
 };
 
 /**
- * The settings as a whole: what is left out becomes what it was at first.
+ * All settings: fields left out are reset to their defaults.
  */
 export type OemSettingsInput = {
     showAdminButton?: boolean;
@@ -1806,50 +2005,51 @@ export type OemSettingsInput = {
 export type Overview = {
     asOf: string;
     /**
-     * Active keys that end within 7 days, the soonest first; at most 20.
+     * Active keys that expire within 7 days, soonest first; at most 20.
      */
     endingKeys: Array<EndingKey>;
     endingKeysCount: number;
     /**
-     * Accounts whose subscription ends within 7 days, the soonest first; at most 20.
+     * Accounts whose subscription ends within 7 days, soonest first; at most 20.
      */
     endingSubscriptions: Array<EndingSubscription>;
     endingSubscriptionsCount: number;
     keys: KeyCounts;
     /**
-     * Active keys that have used or reserved at least 90 % of a limit, each with its tightest, the tightest first;
-     * at most 20.
+     * Active keys that have used or reserved at least 90 % of a limit, each with its tightest limit, tightest
+     * first; at most 20.
      */
     nearLimit: Array<NearLimit>;
     /**
-     * `false`: more keys may be near a limit than one answer looks at.
+     * `false`: more keys may be near a limit than one request checks.
      */
     nearLimitComplete: boolean;
     /**
-     * Those that have accounts.
+     * Platforms with accounts.
      */
     platforms: Array<PlatformOverview>;
     /**
-     * Platforms whose pool did not answer: what is said of their accounts is from the records alone.
+     * Platforms whose pool did not answer: the state of their accounts is from the records only.
      */
     poolsAway: Array<Platform>;
     /**
-     * Calls that have reached a provider, ever. 0: nobody has used the relay yet.
+     * Number of calls by clients that ever reached a provider, without tests of accounts. 0: no client has used the
+     * relay yet.
      */
     requests: number;
     /**
-     * Calls that accounts serve now.
+     * Number of running calls.
      */
     running: number;
     /**
-     * Accounts that are switched on and do not serve as they should: those that only a person can mend first, then
-     * the others by when they return; at most 50.
+     * Accounts that are switched on but do not serve: first those that only a person can fix, then the others by
+     * their return; at most 50.
      */
     trouble: Array<AccountTrouble>;
     troubleCount: number;
     /**
-     * Models of the last 7 days' calls that have no price of their own, the dearest first: their calls are charged
-     * the dearest price of the family.
+     * Models of the last 7 days without a price of their own, most expensive first. Their calls are charged the
+     * highest price of the family.
      */
     unpricedModels: Array<UnpricedModel>;
 };
@@ -1860,34 +2060,43 @@ export type Overview = {
 export type PageAccount = {
     items: Array<{
         /**
-         * Rate limits that the provider reported, or that were guessed.
+         * The `api-version` of Azure OpenAI; `null`: none.
+         */
+        apiVersion?: string | null;
+        /**
+         * The host supports only OpenAI's Chat Completions.
+         */
+        chatOnly: boolean;
+        /**
+         * Rate limits reported by the provider, or guessed.
          */
         cooldowns: Array<Cooldown>;
         createdAt: string;
         credentials: Credentials;
         /**
-         * Calls it serves now; `null`: the pool cannot be asked, or has not used it yet.
+         * Number of running calls; `null`: the pool is unreachable or has not used the account yet.
          */
         currentConcurrency?: number | null;
         /**
-         * USD in a day; 0: unlimited.
+         * USD per day; 0: unlimited.
          */
         dailyQuota: Usd;
         dailySpend?: null | DailySpend;
         description: string;
         /**
-         * Ids of the groups it is in.
+         * Ids of its groups.
          */
         groups: Array<string>;
         id: string;
         isActive: boolean;
+        keyHeader?: null | KeyHeader;
         lastUsedAt?: string | null;
         /**
-         * Those calls, and those that take no slot.
+         * The running calls, including those without a slot.
          */
         leases: Array<AccountLease>;
         /**
-         * Calls the account may serve at once; 0: unlimited.
+         * Maximum number of concurrent calls; 0: unlimited.
          */
         maxConcurrency: number;
         modelMapping: {
@@ -1896,25 +2105,25 @@ export type PageAccount = {
         name: string;
         platform: Platform;
         /**
-         * Lower is chosen first.
+         * Lower values are picked first.
          */
         priority: number;
         proxy?: null | Proxy;
         /**
-         * The provider's running quota windows, from its last answer.
+         * The provider's current quota windows, from its last answer.
          */
         quota: Array<QuotaWindow>;
         /**
-         * Its latest failures, the newest first.
+         * Its latest failures, newest first.
          */
         recentErrors: Array<AccountError>;
         /**
-         * Percent of the provider's quota windows that are kept back.
+         * Reserve in percent of the provider's quota windows.
          */
         reservePercent: number;
         schedulable: boolean;
         /**
-         * Conversations that stay on this account.
+         * Number of conversations assigned to this account.
          */
         sessions?: number | null;
         /**
@@ -1922,20 +2131,20 @@ export type PageAccount = {
          */
         shared: boolean;
         /**
-         * How an account is doing. The first that fits, in this order.
+         * The state of an account: the first that applies, in this order.
          */
         status: 'inactive' | 'expired' | 'unusable' | 'unauthorized' | 'paused' | 'rateLimited' | 'quotaReached' | 'backingOff' | 'busy' | 'active';
         statusCode?: null | AccountReason;
         /**
-         * Why, as far as there is more to say.
+         * The reason in words, if there is more to say.
          */
         statusReason?: string | null;
         /**
-         * Until when, if it ends by itself.
+         * When the state ends by itself, if it does.
          */
         statusUntil?: string | null;
         /**
-         * When its subscription ends; `null`: never.
+         * The end of its subscription; `null`: none.
          */
         subscriptionExpiresAt?: string | null;
         /**
@@ -1943,6 +2152,10 @@ export type PageAccount = {
          */
         supportedModels?: Array<string> | null;
         updatedAt: string;
+        /**
+         * The `user-agent` sent to its host; `null`: the client's is forwarded.
+         */
+        userAgent?: string | null;
     }>;
     /**
      * Counts from 1.
@@ -1950,11 +2163,11 @@ export type PageAccount = {
     page: number;
     pageSize: number;
     /**
-     * How many there are on all pages.
+     * Number of items on all pages.
      */
     total: number;
     /**
-     * 0 when there is nothing.
+     * 0 if there are no items.
      */
     totalPages: number;
 };
@@ -1968,7 +2181,7 @@ export type PageAccountGroup = {
         description: string;
         id: string;
         /**
-         * Accounts that are in it.
+         * Number of its accounts.
          */
         memberCount: number;
         name: string;
@@ -1981,11 +2194,11 @@ export type PageAccountGroup = {
     page: number;
     pageSize: number;
     /**
-     * How many there are on all pages.
+     * Number of items on all pages.
      */
     total: number;
     /**
-     * 0 when there is nothing.
+     * 0 if there are no items.
      */
     totalPages: number;
 };
@@ -1996,7 +2209,7 @@ export type PageAccountGroup = {
 export type PageKey = {
     items: Array<{
         /**
-         * When it was first used, if its time is counted from there.
+         * When it was first used, if its validity starts then.
          */
         activatedAt?: string | null;
         activationDays: number;
@@ -2020,7 +2233,7 @@ export type PageKey = {
          */
         concurrencyQueueTimeout: number;
         /**
-         * The cost of today's calls, from the ledger; a reset does not change it.
+         * The cost of today's calls, from the ledger; not affected by resets.
          */
         costToday: Usd;
         /**
@@ -2029,7 +2242,7 @@ export type PageKey = {
         costTotal: Usd;
         createdAt: string;
         /**
-         * Calls that run now; `null`: the key's gate cannot be asked.
+         * Number of running calls; `null`: the key's gate is unreachable.
          */
         currentConcurrency?: number | null;
         dailyCostLimit: Usd;
@@ -2039,7 +2252,7 @@ export type PageKey = {
         enableModelRestriction: boolean;
         expirationMode: ExpirationMode;
         /**
-         * When the key ends; `null`: never, or not known before its first use.
+         * When the key expires; `null`: never, or unknown before its first use.
          */
         expiresAt?: string | null;
         id: string;
@@ -2050,7 +2263,7 @@ export type PageKey = {
          */
         keyPreview: string;
         /**
-         * When its last call that reached a provider came.
+         * Time of its last call that reached a provider.
          */
         lastUsedAt?: string | null;
         /**
@@ -2060,11 +2273,11 @@ export type PageKey = {
         monthlyCostLimit: Usd;
         name: string;
         /**
-         * Empty: all.
+         * Empty: all services.
          */
         permissions: Array<string>;
         /**
-         * Calls that wait for a slot; `null`: the key's gate cannot be asked.
+         * Number of calls that wait for a slot; `null`: the key's gate is unreachable.
          */
         queued?: number | null;
         rateLimitCost: Usd;
@@ -2074,6 +2287,10 @@ export type PageKey = {
          */
         rateLimitWindow: number;
         restrictedModels: Array<string>;
+        /**
+         * The key's model routes. The first match counts; routes for all keys come after them.
+         */
+        routes: Array<ModelRoute>;
         spend?: null | KeySpend;
         /**
          * Whether the key works, and if not, why.
@@ -2098,11 +2315,11 @@ export type PageKey = {
     page: number;
     pageSize: number;
     /**
-     * How many there are on all pages.
+     * Number of items on all pages.
      */
     total: number;
     /**
-     * 0 when there is nothing.
+     * 0 if there are no items.
      */
     totalPages: number;
 };
@@ -2119,11 +2336,11 @@ export type PageKeyHolding = {
         keyId: string;
         keyName: string;
         /**
-         * The oldest first.
+         * Oldest first.
          */
         leases: Array<KeyLease>;
         /**
-         * Calls that wait for a slot; `null`: the key's gate cannot be asked.
+         * Number of calls that wait for a slot; `null`: the key's gate is unreachable.
          */
         queued?: number | null;
     }>;
@@ -2133,11 +2350,11 @@ export type PageKeyHolding = {
     page: number;
     pageSize: number;
     /**
-     * How many there are on all pages.
+     * Number of items on all pages.
      */
     total: number;
     /**
-     * 0 when there is nothing.
+     * 0 if there are no items.
      */
     totalPages: number;
 };
@@ -2148,28 +2365,28 @@ export type PageKeyHolding = {
 export type PageRefusal = {
     items: Array<{
         /**
-         * The code that the client received.
+         * The code sent to the client.
          */
         code: ErrorCode;
         /**
-         * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+         * `null`: the calls had no key of this relay, or more than 1,000 keys were refused within seconds.
          */
         keyId?: string | null;
         /**
-         * `null` if the key is purged, too.
+         * `null` if the key is deleted permanently.
          */
         keyName?: string | null;
         lastAt: string;
         /**
-         * The last message that the client received, in English.
+         * The last message sent to the client, in English.
          */
         lastMessage: string;
         /**
-         * `x-request-id` of the last one. It is not in the log of requests.
+         * `x-request-id` of the last one. It is not in the request log.
          */
         lastRequestId: string;
         /**
-         * When the client may try again, by the last refusal; `null`: now, or waiting does not help.
+         * When the client may try again, according to the last refusal; `null`: now, or waiting does not help.
          */
         nextAllowedAt?: string | null;
         today: number;
@@ -2181,25 +2398,25 @@ export type PageRefusal = {
     page: number;
     pageSize: number;
     /**
-     * How many there are on all pages.
+     * Number of items on all pages.
      */
     total: number;
     /**
-     * 0 when there is nothing.
+     * 0 if there are no items.
      */
     totalPages: number;
 };
 
 export type PasswordChanged = {
     /**
-     * Milliseconds until the token ends.
+     * Milliseconds until the token expires.
      */
     expiresIn: number;
     message: string;
     newUsername: string;
     success: boolean;
     /**
-     * All sessions ended with the old password; this begins one.
+     * All sessions ended with the old password; this is a new one.
      */
     token: string;
 };
@@ -2208,7 +2425,7 @@ export type PasswordInput = {
     currentPassword: string;
     newPassword: string;
     /**
-     * Left out: stays as it is.
+     * If left out, it stays the same.
      */
     newUsername?: string | null;
 };
@@ -2219,15 +2436,15 @@ export type PasswordReset = {
 };
 
 /**
- * What a spread says, in milliseconds. Percentiles are estimates, off by less than a factor of 1.8.
+ * Percentiles in milliseconds. They are estimates with an error below a factor of 1.8.
  */
 export type Percentiles = {
     /**
-     * Calls that were measured.
+     * Number of measured calls.
      */
     count: number;
     /**
-     * `null`: nothing was measured.
+     * `null` if nothing was measured.
      */
     p50?: number | null;
     p90?: number | null;
@@ -2243,51 +2460,50 @@ export type PeriodSpend = {
      */
     reserved: Usd;
     /**
-     * When `spent` begins at 0 again; `null`: never.
+     * When `spent` is reset to 0; `null`: never.
      */
     resetsAt?: string | null;
     spent?: null | Usd;
 };
 
 /**
- * How permissions may be written.
+ * Accepted formats of permissions.
  */
 export type PermissionsInput = string | Array<string>;
 
 /**
- * Whose protocol and pool an account belongs to.
+ * A provider, with its own protocol and pool.
  */
 export type Platform = 'claude' | 'openai' | 'gemini' | 'antigravity';
 
 /**
- * How the accounts of one platform are doing.
+ * The accounts of one platform in numbers.
  */
 export type PlatformOverview = {
     accounts: number;
     /**
-     * When the first account returns by itself to a platform that is blocked; `null`: not by itself, or it is not
-     * blocked.
+     * When the first account of a blocked platform returns by itself; `null`: none does, or it is not blocked.
      */
     backAt?: string | null;
     /**
-     * There are accounts that are not disabled, and none of them is usable: calls fail.
+     * There are enabled accounts, but none is usable: calls fail.
      */
     blocked: boolean;
     /**
-     * Accounts by `status`; what there is none of is left out.
+     * Number of accounts by `status`, without zeros.
      */
     byStatus: {
         [key: string]: number;
     };
     platform: Platform;
     /**
-     * Accounts that can serve a call now, or as soon as one that runs has ended.
+     * Accounts that can serve a call now, or as soon as a running one ends.
      */
     usable: number;
 };
 
 /**
- * Usage of as many days before, or of the calendar month before.
+ * Usage of the same number of days before, or of the preceding calendar month.
  */
 export type PreviousUsage = {
     from: string;
@@ -2297,19 +2513,19 @@ export type PreviousUsage = {
 };
 
 /**
- * USD per million tokens, at most six decimals. It holds for every length of prompt and every tier.
+ * USD per million tokens, at most six decimals. Applies to every prompt length and tier.
  */
 export type PriceOverride = {
     /**
-     * Not given: a tenth of `input` for Claude models, else `input`.
+     * Default: a tenth of `input` for Claude models, otherwise `input`.
      */
     cacheRead?: number | null;
     /**
-     * Not given: twice `input` for Claude models, else the 5 minute price.
+     * Default: twice `input` for Claude models, otherwise the 5 minute price.
      */
     cacheWrite1h?: number | null;
     /**
-     * Not given: 1.25 times `input` for Claude models, else `input`.
+     * Default: 1.25 times `input` for Claude models, otherwise `input`.
      */
     cacheWrite5m?: number | null;
     input: number;
@@ -2317,7 +2533,7 @@ export type PriceOverride = {
 };
 
 /**
- * By model name. It stands for all names of the model (dated versions, aliases, vendor prefixes).
+ * By model name. An entry applies to all names of the model (dated versions, aliases, vendor prefixes).
  */
 export type PriceOverrides = {
     [key: string]: PriceOverride;
@@ -2326,11 +2542,11 @@ export type PriceOverrides = {
 export type PriceSource = 'table' | 'override' | 'dearestOfFamily';
 
 /**
- * A model and the price that holds for it.
+ * A model and its current price.
  */
 export type PricedModel = {
     /**
-     * Calls of the last 30 days that were charged, under any name of the model.
+     * Number of charged calls in the last 30 days, under any name of the model.
      */
     calls: number;
     cost: Usd;
@@ -2338,7 +2554,7 @@ export type PricedModel = {
     listed?: null | ModelPrice;
     model: string;
     /**
-     * The model whose entry in `/admin/prices` this price is; another name of the same model, or its own.
+     * The model whose entry in `/admin/prices` applies; it may be another name of the same model.
      */
     overriddenBy?: string | null;
     price?: null | ModelPrice;
@@ -2386,7 +2602,7 @@ export type ProxyScheme = 'http' | 'https' | 'socks5';
 export type ProxyType = 'http' | 'https' | 'socks5';
 
 /**
- * How far a ledger event can be trusted.
+ * The reliability of a ledger event.
  */
 export type Quality = 'exact' | 'partial' | 'estimated';
 
@@ -2395,48 +2611,48 @@ export type Quality = 'exact' | 'partial' | 'estimated';
  */
 export type QuotaWindow = {
     /**
-     * The family of models that uses it; `null`: all.
+     * The model family; `null`: all models.
      */
     family?: string | null;
     /**
-     * As the provider calls it: `unified-5h`, `unified-7d`, ...
+     * The provider's name for it: `unified-5h`, `unified-7d`, ...
      */
     name: string;
     observedAt: string;
     resetsAt: string;
     /**
-     * More than 100 is more than there was.
+     * Can exceed 100.
      */
     usedPercent: number;
 };
 
 /**
- * A time to look back on, in the operator's days.
+ * A span up to now, in the operator's days.
  */
 export type Range = 'today' | '7days' | '30days' | 'month' | 'all';
 
 /**
- * An account's rank: compared in this order.
+ * An account's ranking figures, compared in this order.
  */
 export type RankFigures = {
     /**
-     * In trouble a short while ago.
+     * It failed recently.
      */
     backedOff?: boolean;
     /**
-     * The key is bound to something else and may fall back to it.
+     * The key is bound elsewhere and may fall back to this account.
      */
     fallback?: boolean;
     /**
-     * Calls that held a slot.
+     * Number of slots in use.
      */
     held?: number;
     /**
-     * It has used what is not kept back of some quota window.
+     * Its use of some quota window has reached the reserve.
      */
     inReserve?: boolean;
     /**
-     * Slots held of slots there are, in thousandths; an account without a limit counts as one of ten.
+     * Share of its slots in use, permille; an account without a limit counts as having ten.
      */
     loadPermille?: number;
     /**
@@ -2444,15 +2660,15 @@ export type RankFigures = {
      */
     maxConcurrency?: number;
     /**
-     * Lower is chosen first.
+     * Lower values are picked first.
      */
     priority?: number;
     /**
-     * When what is left of its longest window is lost; ISO 8601.
+     * When its longest window resets; ISO 8601.
      */
     resetsAt?: string;
     /**
-     * The largest share used of a quota window, in thousandths; not there: none was measured.
+     * The highest used share of a quota window, permille; missing: none was measured.
      */
     usedPermille?: number;
 };
@@ -2460,32 +2676,32 @@ export type RankFigures = {
 export type RankingKind = 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
 
 /**
- * How often calls of a key were refused with a code, today and yesterday in the operator's time zone.
+ * Number of a key's calls refused with a code, today and yesterday in the operator's time zone.
  */
 export type Refusal = {
     /**
-     * The code that the client received.
+     * The code sent to the client.
      */
     code: ErrorCode;
     /**
-     * `null`: the calls had no key of this relay; or more than 1,000 keys were refused within seconds.
+     * `null`: the calls had no key of this relay, or more than 1,000 keys were refused within seconds.
      */
     keyId?: string | null;
     /**
-     * `null` if the key is purged, too.
+     * `null` if the key is deleted permanently.
      */
     keyName?: string | null;
     lastAt: string;
     /**
-     * The last message that the client received, in English.
+     * The last message sent to the client, in English.
      */
     lastMessage: string;
     /**
-     * `x-request-id` of the last one. It is not in the log of requests.
+     * `x-request-id` of the last one. It is not in the request log.
      */
     lastRequestId: string;
     /**
-     * When the client may try again, by the last refusal; `null`: now, or waiting does not help.
+     * When the client may try again, according to the last refusal; `null`: now, or waiting does not help.
      */
     nextAllowedAt?: string | null;
     today: number;
@@ -2493,17 +2709,17 @@ export type Refusal = {
 };
 
 /**
- * Describes this relay. No secrets, and nothing that can be changed while it runs.
+ * The relay's configuration. Contains no secrets, and nothing that can change while it runs.
  */
 export type RelaySettings = {
     host: HostKind;
     /**
-     * Whether accounts can be called through a proxy from here.
+     * Whether this host can call accounts through a proxy.
      */
     proxies: boolean;
     /**
-     * `PUBLIC_ADDRESS`: where clients reach the relay, without a trailing slash. `null`: it is not set, and the
-     * address that the console was opened with is the best guess.
+     * `PUBLIC_ADDRESS`: the relay's address for clients, without a trailing slash. `null`: not set, so the
+     * address of the console is the best guess.
      */
     publicAddress?: string | null;
     retention: Retention;
@@ -2511,7 +2727,7 @@ export type RelaySettings = {
     signIns: SignIns;
     store: StoreKind;
     /**
-     * The operator's offset from UTC: where days begin.
+     * The operator's offset from UTC, which determines when days begin.
      */
     utcOffsetMinutes: number;
     version: string;
@@ -2531,7 +2747,7 @@ export type Request = {
      */
     at: string;
     /**
-     * Provider calls made.
+     * Number of provider calls.
      */
     attempts: number;
     /**
@@ -2543,11 +2759,11 @@ export type Request = {
      */
     client: string;
     /**
-     * Of everything: tokens, and what else has a price.
+     * Total cost: tokens and other charged items.
      */
     cost: Usd;
     /**
-     * The provider's own words about it.
+     * The provider's message.
      */
     detail?: string | null;
     /**
@@ -2563,7 +2779,7 @@ export type Request = {
     keyId: string;
     keyName: string;
     /**
-     * The model the provider says it used, or else the one asked for.
+     * The model named by the provider, or else the requested one.
      */
     model: string;
     platform: Platform;
@@ -2571,12 +2787,12 @@ export type Request = {
     quality: Quality;
     requestId: string;
     /**
-     * Which conversation of its key the call belongs to: a hash, for the filter. `null`: it named none, or was logged
-     * by a version that did not keep it.
+     * Identifies the call's conversation of its key: a hash, for the filter. `null`: it named none, or was
+     * logged by a version without this field.
      */
     session?: string | null;
     /**
-     * Status the client got.
+     * The client's status.
      */
     status: number;
     stream: boolean;
@@ -2589,8 +2805,8 @@ export type RequestPage = {
      */
     items: Array<Request>;
     /**
-     * Where to go on; `null`: there is no more. A filter that matches little may give a short page that
-     * goes on.
+     * Cursor for the next page; `null`: there is none. With a filter that matches little, a page may be short
+     * and still have a cursor.
      */
     nextCursor?: string | null;
     pageSize: number;
@@ -2612,7 +2828,7 @@ export type ResetInput = {
 };
 
 /**
- * How long data is kept.
+ * Retention periods.
  */
 export type Retention = {
     /**
@@ -2638,62 +2854,62 @@ export type Retention = {
 };
 
 /**
- * How long admin sessions last.
+ * Lifetimes of admin sessions.
  */
 export type SessionLifetimes = {
     /**
-     * From the login to the last end, seconds (`ADMIN_SESSION_MAX`).
+     * Of a session including all renewals, seconds (`ADMIN_SESSION_MAX`).
      */
     longest: number;
     /**
-     * Of one token, seconds (`ADMIN_SESSION_TIMEOUT`).
+     * Of a token, seconds (`ADMIN_SESSION_TIMEOUT`).
      */
     token: number;
 };
 
 export type SessionList = {
     /**
-     * The one seen last first; at most 100.
+     * Most recently used first; at most 100.
      */
     items: Array<AdminSession>;
     /**
-     * There are more than these, seen before them.
+     * There are more, used less recently.
      */
     more: boolean;
 };
 
 /**
- * For what to sign in. The rest is as in a new account, and can be changed later.
+ * The platform, and the new account's settings, which can be changed later.
  */
 export type SignInInput = {
     /**
-     * An account that is there already, to be given new tokens: id, name, proxy, groups and history stay, and no
-     * field but `platform` and `grant` may be sent with it.
+     * An existing account that gets new tokens: id, name, proxy, groups and history stay. Only `platform` and
+     * `grant` may be sent with it.
      */
     accountId?: string;
     description?: string | null;
     grant?: Grant;
     /**
-     * Ids of the account groups it is to be in, of its platform.
+     * Ids of its account groups, of the same platform.
      */
     groups?: Array<string> | null;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
-     * From the model a client names to the model the account is asked for.
+     * Maps models named by clients to models requested from the account.
      */
     modelMapping?: {
         [key: string]: string;
     } | null;
     /**
-     * The account's name; the e-mail address that the provider reports, if left out.
+     * The account's name. Default: the e-mail address reported by the provider.
      */
     name?: string;
     platform: Platform;
     /**
-     * Lower is chosen first; 50 if left out.
+     * Lower values are picked first. Default: 50.
      */
     priority?: number;
     proxy?: null | ProxyInput;
@@ -2704,7 +2920,7 @@ export type SignInInput = {
 };
 
 /**
- * Where to sign in, and how to go on.
+ * The page to sign in, and the id for `finish`.
  */
 export type SignInView = {
     /**
@@ -2712,7 +2928,7 @@ export type SignInView = {
      */
     authUrl: string;
     /**
-     * Until when; ISO 8601.
+     * Expiry, ISO 8601.
      */
     expiresAt: string;
     /**
@@ -2722,7 +2938,7 @@ export type SignInView = {
 };
 
 /**
- * At which platforms one can sign in: whether the relay was given an OAuth client for it. Pasted tokens need none.
+ * The platforms with an OAuth client for sign-in. Pasted tokens need none.
  */
 export type SignIns = {
     antigravity: boolean;
@@ -2732,19 +2948,19 @@ export type SignIns = {
 };
 
 /**
- * Signals that tie calls to a conversation, the most reliable first.
+ * Signals that identify a conversation, the most reliable first.
  */
 export type Signal = 'header' | 'metadata' | 'cacheKey' | 'sessionId' | 'prefix';
 
 /**
- * Why an account was passed over.
+ * Why an account was skipped.
  */
 export type SkipReason = 'not_bound' | 'dedicated' | 'inactive' | 'paused' | 'unusable' | 'expired' | 'model' | 'tried' | 'cooling' | 'denied' | 'quota' | 'full' | 'not_preferred' | 'other';
 
 export type SpendPeriod = 'window' | 'day' | 'week' | 'weekOpus' | 'month' | 'total' | 'all';
 
 /**
- * Accounts are not shown: CRS's fields, always `null`.
+ * CRS's fields, always `null`, because accounts are not shown.
  */
 export type StatsAccounts = {
     claudeAccountId?: string | null;
@@ -2761,7 +2977,7 @@ export type StatsFailure = {
 };
 
 /**
- * Whose figures: one of the two. With both, `apiId` counts.
+ * The key, by its text or id. If both are sent, `apiId` counts.
  */
 export type StatsInput = {
     /**
@@ -2789,7 +3005,7 @@ export type StatsKey = {
     name: string;
     now: StatsNow;
     /**
-     * Empty: all.
+     * Empty: all services.
      */
     permissions: Array<string>;
     restrictions: StatsRestrictions;
@@ -2833,33 +3049,33 @@ export type StatsLimits = {
 };
 
 /**
- * How the key is doing at this moment.
+ * The key's state at this moment.
  */
 export type StatsNow = {
     at: string;
     /**
-     * The key's failed calls of the last 7 days, the most frequent first.
+     * The key's failed calls of the last 7 days, most frequent first.
      */
     failures: Array<StatsFailure>;
     /**
-     * Calls that wait for a slot; `null`: the key's gate cannot be asked.
+     * Number of calls that wait for a slot; `null`: the key's gate is unreachable.
      */
     queued?: number | null;
     /**
-     * The key's calls that were refused before a provider was called, today and yesterday; the last first.
+     * The key's calls refused before a provider was called, today and yesterday; latest first.
      */
     refusals: Array<StatsRefusal>;
     refused?: null | StatsRefused;
     /**
-     * The limits that are set, the tightest first.
+     * The limits that are set, tightest first.
      */
     remaining: Array<StatsRemaining>;
     /**
-     * Calls that run now; `null`: the key's gate cannot be asked.
+     * Number of running calls; `null`: the key's gate is unreachable.
      */
     running?: number | null;
     /**
-     * The operator's offset from UTC; decides where a day begins.
+     * The operator's offset from UTC, which determines when days begin.
      */
     utcOffsetMinutes: number;
 };
@@ -2882,7 +3098,7 @@ export type StatsPeriods = {
 };
 
 /**
- * USD for a million tokens.
+ * USD per million tokens.
  */
 export type StatsPricing = {
     cacheRead: number;
@@ -2895,7 +3111,7 @@ export type StatsRefusal = {
     code: string;
     lastAt: string;
     /**
-     * When a call may be tried again, by the last refusal; `null`: now, or waiting does not help.
+     * When a call may be tried again, according to the last refusal; `null`: now, or waiting does not help.
      */
     nextAllowedAt?: string | null;
     today: number;
@@ -2904,12 +3120,12 @@ export type StatsRefusal = {
 
 export type StatsRefused = {
     /**
-     * As a client receives it.
+     * As sent to the client.
      */
     code: string;
     message: string;
     /**
-     * Only calls of the Opus class are refused.
+     * Only calls of Opus models are refused.
      */
     opusOnly: boolean;
     /**
@@ -2927,7 +3143,7 @@ export type StatsRemaining = {
      */
     reserved: number;
     /**
-     * When `used` begins at 0 again; `null`: never, or no window runs.
+     * When `used` is reset to 0; `null`: never, or there is no window.
      */
     resetsAt?: string | null;
     unit: StatsUnit;
@@ -2948,11 +3164,11 @@ export type StatsTotal = {
 export type StatsUnit = 'usd' | 'requests' | 'tokens' | 'calls';
 
 /**
- * Usage in CRS's shape.
+ * Usage in CRS's format.
  */
 export type StatsUsage = {
     /**
-     * With those of the cache.
+     * Including cached ones.
      */
     allTokens: number;
     cacheCreateTokens: number;
@@ -2978,11 +3194,11 @@ export type StoreHealth = {
      */
     latency: number;
     /**
-     * Since when something could not be written that must be; `null`: everything is.
+     * Since when important writes fail; `null`: they do not.
      */
     refusingSince?: string | null;
     /**
-     * `up`, `away`, or `refusing`: it answers, but what must be kept cannot be written.
+     * `up`, `away`, or `refusing`: it answers, but important writes fail.
      */
     status: string;
 };
@@ -2994,7 +3210,7 @@ export type StoreKind = 'embedded' | 'redis' | 'upstash' | 'memory';
 
 export type TagCount = {
     /**
-     * Keys that have it; deleted ones do not count.
+     * Number of keys with it, without deleted ones.
      */
     count: number;
     tag: string;
@@ -3002,7 +3218,7 @@ export type TagCount = {
 
 export type TagList = {
     /**
-     * The most used first, then by name.
+     * Most used first, then by name.
      */
     items: Array<TagCount>;
 };
@@ -3012,7 +3228,7 @@ export type TagList = {
  */
 export type TestInput = {
     /**
-     * The model to ask; a cheap common one if left out.
+     * The model to request. Default: a cheap one.
      */
     model?: string | null;
 };
@@ -3025,36 +3241,21 @@ export type TicketInput = {
 };
 
 /**
- * A login ticket.
- */
-export type TicketMade = {
-    /**
-     * Milliseconds until the ticket ends.
-     */
-    expiresIn: number;
-    success: boolean;
-    /**
-     * To be sent to `POST /web/auth/login-link`, once.
-     */
-    ticket: string;
-};
-
-/**
- * A class of tokens, with the names of `tokens`.
+ * A class of tokens, named as in `tokens`.
  */
 export type TokenClass = 'input' | 'cacheRead' | 'cacheWrite5m' | 'cacheWrite1h' | 'output';
 
 /**
- * Token counts of one call, each token in exactly one class.
+ * Token counts of one call; each token is in exactly one class.
  */
 export type Tokens = {
     cacheRead: number;
     /**
-     * Written to the cache for 1 hour.
+     * Cache writes for 1 hour.
      */
     cacheWrite1h: number;
     /**
-     * Written to the cache for 5 minutes.
+     * Cache writes for 5 minutes.
      */
     cacheWrite5m: number;
     /**
@@ -3065,11 +3266,11 @@ export type Tokens = {
 };
 
 /**
- * The usage of many calls, added up.
+ * The summed usage of many calls.
  */
 export type Totals = Tokens & {
     /**
-     * Everything that was charged: tokens, and what else has a price.
+     * Total cost: tokens and other charged items.
      */
     cost: Usd;
     /**
@@ -3078,49 +3279,49 @@ export type Totals = Tokens & {
     errors: number;
     estimated: number;
     /**
-     * Calls of that [`Quality`].
+     * Number of calls with this [`Quality`].
      */
     partial: number;
     requests: number;
 };
 
 /**
- * One account that was tried.
+ * An attempt on one account.
  */
 export type TracedAttempt = {
     accountId: string;
     accountName: string;
     /**
-     * How many accounts could serve.
+     * Number of accounts that could serve.
      */
     candidates: number;
     /**
-     * Until it failed, or the first byte was there, in milliseconds.
+     * Until it failed, or until the first byte, milliseconds.
      */
     durationMs: number;
     error?: null | ErrorCode;
     /**
-     * The ranks of the first of `ranked`, in the same order.
+     * The ranking figures of the first of `ranked`, in the same order.
      */
     figures?: Array<RankFigures>;
     /**
-     * Accounts passed over that are not listed.
+     * Number of skipped accounts that are not listed.
      */
     notListed?: number;
     /**
-     * The first of them, the best first: by name, or by id where this process does not know the name.
+     * The first of them, best first: by name, or by id if the name is unknown here.
      */
     ranked?: Array<string>;
     /**
-     * Items of encrypted reasoning that were left out because this account could not read them.
+     * Number of encrypted reasoning items removed because this account cannot read them.
      */
     reasoningLeftOut?: number;
     /**
-     * Who was passed over, and why.
+     * The skipped accounts with reasons.
      */
     skipped?: Array<TracedSkip>;
     /**
-     * From the call's arrival, in milliseconds.
+     * From the call's arrival, milliseconds.
      */
     startedMs: number;
     /**
@@ -3130,7 +3331,7 @@ export type TracedAttempt = {
 };
 
 /**
- * One call, and how it was served.
+ * One call with its trace.
  */
 export type TracedRequest = Request & {
     costs: CallCosts;
@@ -3138,18 +3339,53 @@ export type TracedRequest = Request & {
 };
 
 /**
- * An account that was passed over.
+ * The model route of a call, and the steps taken.
+ */
+export type TracedRoute = {
+    /**
+     * The model named by the client.
+     */
+    asked: string;
+    /**
+     * The route's pattern.
+     */
+    models: string;
+    /**
+     * The route belongs to the key and not to all keys.
+     */
+    ofKey: boolean;
+    /**
+     * The steps taken; the last one ended the call.
+     */
+    steps: Array<TracedStep>;
+};
+
+/**
+ * A skipped account.
  */
 export type TracedSkip = {
     /**
-     * By name, or by id where this process does not know the name.
+     * By name, or by id if the name is unknown here.
      */
     account: string;
     /**
-     * The same as data; not there: the call was logged before there were codes.
+     * The machine-readable reason; missing in logs of older versions.
      */
     code?: SkipReason;
     why: string;
+};
+
+/**
+ * One step of a model route.
+ */
+export type TracedStep = {
+    error?: null | ErrorCode;
+    /**
+     * The group's id, if the step has one.
+     */
+    group?: string;
+    model: string;
+    platform: Platform;
 };
 
 export type TrendStats = {
@@ -3159,14 +3395,15 @@ export type TrendStats = {
     points: Array<TrendStatsPoint>;
     unit: Unit;
     /**
-     * The operator's offset from UTC; decides where a day begins.
+     * The operator's offset from UTC, which determines when days begin.
      */
     utcOffsetMinutes: number;
 };
 
 export type TrendStatsInput = StatsInput & {
     /**
-     * How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or 12 months if left out.
+     * Number of points including the current one: up to 192 hours, 100 days or 36 months. Default: 24 hours, 30
+     * days or 12 months.
      */
     count?: number | null;
     unit?: null | Unit;
@@ -3186,18 +3423,18 @@ export type Unit = 'hour' | 'day' | 'month';
 
 export type UnpricedModel = {
     /**
-     * Their charge, by a guessed price.
+     * Their charge at a guessed price.
      */
     cost: Usd;
     model: string;
     /**
-     * Calls of the last 7 days.
+     * Number of calls in the last 7 days.
      */
     requests: number;
 };
 
 /**
- * Usage of one of those that cost most. Each list has a figure for each point.
+ * Usage of one of the most expensive ones. Each list has a figure for each point.
  */
 export type UsageGroup = {
     cost: Array<Usd>;
@@ -3207,18 +3444,18 @@ export type UsageGroup = {
      */
     id: string;
     /**
-     * `null`: it is gone.
+     * `null`: it no longer exists.
      */
     name?: string | null;
     requests: Array<number>;
     /**
-     * Of all classes together.
+     * All token classes together.
      */
     tokens: Array<number>;
 };
 
 /**
- * The subject of figures.
+ * The subject of the figures.
  */
 export type UsageOf = 'all' | 'key' | 'account' | 'model';
 
@@ -3231,19 +3468,19 @@ export type UsagePoint = {
 };
 
 /**
- * Who or what cost most.
+ * The most expensive keys, accounts or models.
  */
 export type UsageRanking = {
     /**
-     * `false`: some calls of the time were counted by a version that did not keep these sums, and are not among them.
+     * `false`: some calls of the period were counted by a version without these sums and are missing.
      */
     complete: boolean;
     /**
-     * The first day in the operator's time zone; `null`: of all time.
+     * The first day in the operator's time zone; `null`: all time.
      */
     from?: string | null;
     /**
-     * The dearest first. A model's id is its name.
+     * Most expensive first. A model's id is its name.
      */
     items: Array<NamedUsage>;
     kind: RankingKind;
@@ -3256,27 +3493,27 @@ export type UsageRanking = {
 
 export type UsageSubject = {
     /**
-     * A key's or an account's id, or a model's name; `null` for all.
+     * A key's or an account's id, or a model's name; `null` for the total.
      */
     id?: string | null;
     kind: UsageOf;
     /**
-     * `null`: all, or it is gone.
+     * `null`: the total, or it no longer exists.
      */
     name?: string | null;
 };
 
 /**
- * Usage over a time.
+ * The usage of a period.
  */
 export type UsageSummary = {
     accounts: Array<NamedUsage>;
     /**
-     * The first day in the operator's time zone; `null`: of all time.
+     * The first day in the operator's time zone; `null`: all time.
      */
     from?: string | null;
     /**
-     * The dearest first, as the other two.
+     * Most expensive first, like the other two.
      */
     keys: Array<NamedUsage>;
     models: Array<ModelUsage>;
@@ -3288,27 +3525,28 @@ export type UsageSummary = {
     to?: string | null;
     totals: Totals;
     /**
-     * The operator's offset from UTC; decides where a day begins.
+     * The operator's offset from UTC, which determines when days begin.
      */
     utcOffsetMinutes: number;
 };
 
 /**
- * Usage over a time.
+ * Usage over time.
  */
 export type UsageTrend = {
     /**
-     * Those that cost most in the time, the dearest first; `null`: not asked for. All calls are `points`, so the rest is what is left of these.
+     * The most expensive ones of the period, most expensive first; `null`: not requested. `points` covers all
+     * calls, so the rest is the difference.
      */
     groups?: Array<UsageGroup> | null;
     of: UsageSubject;
     /**
-     * Oldest first; the last one is the current one. Those without calls are there too.
+     * Oldest first; the last one is the current one. Points without calls are included.
      */
     points: Array<UsagePoint>;
     unit: Unit;
     /**
-     * The operator's offset from UTC; decides where a day begins.
+     * The operator's offset from UTC, which determines when days begin.
      */
     utcOffsetMinutes: number;
 };
@@ -3316,13 +3554,13 @@ export type UsageTrend = {
 /**
  * An amount of money in US dollars, exact to the millionth: at most six decimals, from 0 to 1000000000.
  *
- * All money of the admin API is in this unit.
+ * The admin API uses this unit for all money.
  */
 export type Usd = number & { readonly unit: 'USD' };
 
 export type VerifyInput = {
     /**
-     * Which day: 0 is today, as far as its calls are written; 1 is yesterday.
+     * The day: 0 is today, as far as its calls are written; 1 is yesterday.
      */
     daysAgo: number;
 };
@@ -3330,26 +3568,37 @@ export type VerifyInput = {
 export type U64 = number;
 
 export type AccountInputWritable = {
+    /**
+     * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
+     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
+     * `?api-version=...`.
+     */
+    apiVersion?: string | null;
+    /**
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
+     * platform `openai`. If left out of a new account, it is guessed from the host.
+     */
+    chatOnly?: boolean;
     credentials?: CredentialsInputWritable;
     /**
-     * Instead of `credentials` and `platform`: the content of the file in which a client keeps its login, as
-     * text or as the object that it is. Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini
-     * CLI's `oauth_creds.json` are known.
+     * In place of `credentials` and `platform`: the content of a client's login file, as text or object. Accepts
+     * Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini CLI's `oauth_creds.json`.
      */
     credentialsFile?: unknown;
     dailyQuota?: null | Usd;
     description?: string | null;
     /**
-     * Ids of the account groups it is in, of its platform. Replaces all of them.
+     * Ids of its account groups, of the same platform. Replaces all of them.
      */
     groups?: Array<string> | null;
     isActive?: boolean;
+    keyHeader?: null | KeyHeader;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
-     * From the model a client names to the model the account is asked for.
+     * Maps models named by clients to models requested from the account.
      */
     modelMapping?: {
         [key: string]: string;
@@ -3360,17 +3609,17 @@ export type AccountInputWritable = {
      */
     platform?: Platform;
     /**
-     * Lower is chosen first; 50 if left out.
+     * Lower values are picked first. Default: 50.
      */
     priority?: number;
     proxy?: null | ProxyInputWritable;
     /**
-     * Percent of the provider's quota windows that are kept back: with less left than that, others of its
-     * priority go first.
+     * Reserve in percent of the provider's quota windows: an account with less left is picked after others of
+     * its priority.
      */
     reservePercent?: number;
     /**
-     * `false` pauses the account: it gets no calls, and keeps all else.
+     * `false` pauses the account: it gets no calls but keeps its state.
      */
     schedulable?: boolean;
     /**
@@ -3378,52 +3627,77 @@ export type AccountInputWritable = {
      */
     shared?: boolean;
     /**
-     * When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+     * The end of its subscription, ISO 8601, after which it gets no calls; `null`: none.
      */
     subscriptionExpiresAt?: string | null;
     /**
      * The models it serves, as clients name them; `null`: all.
      */
     supportedModels?: Array<string> | null;
+    /**
+     * The `user-agent` sent to the host of an API key, if the host expects one from the operator; `null`: the
+     * client's is forwarded. It must not name another product's client.
+     */
+    userAgent?: string | null;
 };
 
 /**
- * Which fields are needed depends on the type: `apiKey` for `apiKey`, `accessToken` for `oauth`.
+ * The type determines the required fields: `apiKey` for `apiKey`, `accessToken` for `oauth`; `accessKeyId`,
+ * `secretAccessKey` and `region` for `accessKeys` (Claude at Amazon Bedrock); `serviceAccount` and `region` for
+ * `serviceAccount` (Claude and Gemini at Google Vertex AI).
  */
 export type CredentialsInputWritable = {
+    accessKeyId?: string;
     accessToken?: string;
     apiKey?: string;
     /**
-     * The provider's address, if it is not the official one.
+     * The provider's address, unless it is the official one. With access keys the official one is
+     * `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
      */
     baseUrl?: string | null;
     /**
-     * When the access token ends, ISO 8601; `null`: it is used until refused.
+     * When the access token expires, ISO 8601; `null`: it is used until it is refused.
      */
     expiresAt?: string | null;
+    /**
+     * The Google Cloud project that is billed; `null`: that of the key file.
+     */
+    project?: string | null;
     refreshToken?: string | null;
     /**
-     * For whom the tokens speak: the id of the account at ChatGPT, the id of the project in Google's cloud.
-     * Left out, it is found out with the first call.
+     * Such as `us-east-1` at Amazon; `global`, `us`, `eu` or such as `us-east5` at Google.
+     */
+    region?: string;
+    secretAccessKey?: string;
+    /**
+     * The content of the key file that Google hands out for a service account, as text or as an object.
+     */
+    serviceAccount?: string;
+    /**
+     * For temporary keys.
+     */
+    sessionToken?: string | null;
+    /**
+     * The tenant of the tokens: the ChatGPT account id, or the Google Cloud project id. If left out, the first
+     * call looks it up.
      */
     tenant?: string | null;
     type: CredentialsType;
 };
 
 /**
- * The result of the provider's page that a person pastes.
+ * The result of the provider's page, pasted by a person.
  */
 export type FinishInputWritable = {
     /**
-     * The address that the browser was led to in the end (it need not have loaded), or the code that the page
-     * showed.
+     * The address to which the browser was redirected (the page need not load), or the code shown by the page.
      */
     codeOrCallbackUrl: string;
     sessionId: string;
 };
 
 /**
- * A count; of a `cost` the money.
+ * A count, or money for a `cost`.
  */
 export type LedgerAmountWritable = number | Usd;
 
@@ -3433,26 +3707,37 @@ export type LedgerAmountWritable = number | Usd;
 export type LoggedErrorWritable = ErrorCode | string;
 
 export type NewAccountInputWritable = {
+    /**
+     * The `api-version` of Azure OpenAI, which every request then contains, such as `2025-04-01-preview`; `null`: none,
+     * as for Azure's v1 API. Only for API keys of platform `openai`. A `baseUrl` may also end with
+     * `?api-version=...`.
+     */
+    apiVersion?: string | null;
+    /**
+     * The host supports only Chat Completions, so calls of other protocols are converted. Only for API keys of
+     * platform `openai`. If left out of a new account, it is guessed from the host.
+     */
+    chatOnly?: boolean;
     credentials?: CredentialsInputWritable;
     /**
-     * Instead of `credentials` and `platform`: the content of the file in which a client keeps its login, as
-     * text or as the object that it is. Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini
-     * CLI's `oauth_creds.json` are known.
+     * In place of `credentials` and `platform`: the content of a client's login file, as text or object. Accepts
+     * Claude Code's `.credentials.json`, Codex's `auth.json` and Gemini CLI's `oauth_creds.json`.
      */
     credentialsFile?: unknown;
     dailyQuota?: null | Usd;
     description?: string | null;
     /**
-     * Ids of the account groups it is in, of its platform. Replaces all of them.
+     * Ids of its account groups, of the same platform. Replaces all of them.
      */
     groups?: Array<string> | null;
     isActive?: boolean;
+    keyHeader?: null | KeyHeader;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
-     * From the model a client names to the model the account is asked for.
+     * Maps models named by clients to models requested from the account.
      */
     modelMapping?: {
         [key: string]: string;
@@ -3463,17 +3748,17 @@ export type NewAccountInputWritable = {
      */
     platform?: Platform;
     /**
-     * Lower is chosen first; 50 if left out.
+     * Lower values are picked first. Default: 50.
      */
     priority?: number;
     proxy?: null | ProxyInputWritable;
     /**
-     * Percent of the provider's quota windows that are kept back: with less left than that, others of its
-     * priority go first.
+     * Reserve in percent of the provider's quota windows: an account with less left is picked after others of
+     * its priority.
      */
     reservePercent?: number;
     /**
-     * `false` pauses the account: it gets no calls, and keeps all else.
+     * `false` pauses the account: it gets no calls but keeps its state.
      */
     schedulable?: boolean;
     /**
@@ -3481,13 +3766,18 @@ export type NewAccountInputWritable = {
      */
     shared?: boolean;
     /**
-     * When its subscription ends, ISO 8601: from then on it gets no calls; `null`: never.
+     * The end of its subscription, ISO 8601, after which it gets no calls; `null`: none.
      */
     subscriptionExpiresAt?: string | null;
     /**
      * The models it serves, as clients name them; `null`: all.
      */
     supportedModels?: Array<string> | null;
+    /**
+     * The `user-agent` sent to the host of an API key, if the host expects one from the operator; `null`: the
+     * client's is forwarded. It must not name another product's client.
+     */
+    userAgent?: string | null;
 };
 
 export type ProxyInputWritable = {
@@ -3499,37 +3789,37 @@ export type ProxyInputWritable = {
 };
 
 /**
- * For what to sign in. The rest is as in a new account, and can be changed later.
+ * The platform, and the new account's settings, which can be changed later.
  */
 export type SignInInputWritable = {
     /**
-     * An account that is there already, to be given new tokens: id, name, proxy, groups and history stay, and no
-     * field but `platform` and `grant` may be sent with it.
+     * An existing account that gets new tokens: id, name, proxy, groups and history stay. Only `platform` and
+     * `grant` may be sent with it.
      */
     accountId?: string;
     description?: string | null;
     grant?: Grant;
     /**
-     * Ids of the account groups it is to be in, of its platform.
+     * Ids of its account groups, of the same platform.
      */
     groups?: Array<string> | null;
     /**
-     * Calls the account may serve at once; 0: unlimited.
+     * Maximum number of concurrent calls; 0: unlimited.
      */
     maxConcurrency?: number;
     /**
-     * From the model a client names to the model the account is asked for.
+     * Maps models named by clients to models requested from the account.
      */
     modelMapping?: {
         [key: string]: string;
     } | null;
     /**
-     * The account's name; the e-mail address that the provider reports, if left out.
+     * The account's name. Default: the e-mail address reported by the provider.
      */
     name?: string;
     platform: Platform;
     /**
-     * Lower is chosen first; 50 if left out.
+     * Lower values are picked first. Default: 50.
      */
     priority?: number;
     proxy?: null | ProxyInputWritable;
@@ -3548,11 +3838,11 @@ export type ListAccountGroupsData = {
          */
         page?: number;
         /**
-         * 20 if left out.
+         * Default: 20.
          */
         pageSize?: number;
         /**
-         * Found in name, description or id.
+         * Text to find in name, description or id.
          */
         search?: string;
         platform?: Platform;
@@ -3598,8 +3888,8 @@ export type DeleteAccountGroupData = {
     };
     query?: {
         /**
-         * `true`: takes the accounts out of it first. Keys that are bound to it stay so, and are refused until
-         * they are bound to something that is there.
+         * `true`: first removes the accounts from it. Keys bound to it stay bound and are refused until they are
+         * bound to something that exists.
          */
         force?: boolean;
     };
@@ -3618,7 +3908,7 @@ export type DeleteAccountGroupError = DeleteAccountGroupErrors[keyof DeleteAccou
 
 export type DeleteAccountGroupResponses = {
     /**
-     * It is gone
+     * It is deleted
      */
     204: void;
 };
@@ -3679,7 +3969,7 @@ export type ListAccountGroupMembersData = {
          */
         page?: number;
         /**
-         * 20 if left out.
+         * Default: 20.
          */
         pageSize?: number;
     };
@@ -3708,21 +3998,21 @@ export type ListAccountsData = {
          */
         page?: number;
         /**
-         * 20 if left out.
+         * Default: 20.
          */
         pageSize?: number;
         /**
-         * Found in name, description or id.
+         * Text to find in name, description or id.
          */
         search?: string;
         platform?: Platform;
         isActive?: boolean;
         /**
-         * How the account is doing, as `status` of an account says; one of several, separated by commas.
+         * One or more values of an account's `status`, separated by commas.
          */
         status?: string;
         /**
-         * In the account group of this id.
+         * Members of the account group with this id.
          */
         group?: string;
         sortBy?: 'name' | 'createdAt' | 'updatedAt' | 'priority' | 'platform' | 'isActive' | 'lastUsedAt' | 'status';
@@ -3777,7 +4067,7 @@ export type BatchAccountsError = BatchAccountsErrors[keyof BatchAccountsErrors];
 
 export type BatchAccountsResponses = {
     /**
-     * Also if some failed
+     * Even if some failed
      */
     200: BatchResult;
 };
@@ -3797,7 +4087,7 @@ export type FinishSignInErrors = {
      */
     404: ErrorBody;
     /**
-     * `other_account`: the tokens speak for another account of the provider than those they were to replace
+     * `other_account`: the tokens belong to another account of the provider than those they would replace
      */
     409: ErrorBody;
     /**
@@ -3818,7 +4108,7 @@ export type FinishSignInError = FinishSignInErrors[keyof FinishSignInErrors];
 
 export type FinishSignInResponses = {
     /**
-     * The account of `accountId` has new tokens; what was held against the old ones is forgotten
+     * The account of `accountId` has new tokens; cooldowns of the old ones are cleared
      */
     200: Account;
     201: Account;
@@ -3869,7 +4159,7 @@ export type DeleteAccountError = DeleteAccountErrors[keyof DeleteAccountErrors];
 
 export type DeleteAccountResponses = {
     /**
-     * It is gone
+     * It is deleted
      */
     204: void;
 };
@@ -3991,11 +4281,11 @@ export type ListApiKeysData = {
          */
         page?: number;
         /**
-         * 20 if left out.
+         * Default: 20.
          */
         pageSize?: number;
         /**
-         * Found in name, description, id or the shown beginning of the key.
+         * Text to find in name, description, id or the shown beginning of the key.
          */
         search?: string;
         /**
@@ -4012,11 +4302,11 @@ export type ListApiKeysData = {
          */
         status?: 'active' | 'disabled' | 'expired' | 'deleted';
         /**
-         * Bound to this: the id of an account, or `group:` and the id of a group.
+         * Keys bound to this: an account id, or `group:` and a group id.
          */
         boundTo?: string;
         /**
-         * `true`: the deleted ones; else those that are not, unless `status` is `deleted`.
+         * `true`: only deleted keys; otherwise only the others, unless `status` is `deleted`.
          */
         deleted?: boolean;
         sortBy?: 'name' | 'createdAt' | 'updatedAt' | 'expiresAt' | 'isActive' | 'lastUsedAt' | 'costToday' | 'costTotal';
@@ -4071,7 +4361,7 @@ export type BatchApiKeysError = BatchApiKeysErrors[keyof BatchApiKeysErrors];
 
 export type BatchApiKeysResponses = {
     /**
-     * Also if some failed
+     * Even if some failed
      */
     200: BatchResult;
 };
@@ -4203,7 +4493,7 @@ export type PurgeApiKeyError = PurgeApiKeyErrors[keyof PurgeApiKeyErrors];
 
 export type PurgeApiKeyResponses = {
     /**
-     * It is gone
+     * It is deleted
      */
     204: void;
 };
@@ -4295,11 +4585,11 @@ export type ListAuditData = {
     path?: never;
     query?: {
         /**
-         * `nextCursor` of the page before.
+         * `nextCursor` of the previous page.
          */
         cursor?: string;
         /**
-         * 50 if left out.
+         * Default: 50.
          */
         limit?: number;
         /**
@@ -4312,11 +4602,11 @@ export type ListAuditData = {
         actor?: string;
         action?: string;
         /**
-         * From this moment on, ISO 8601.
+         * Inclusive, ISO 8601.
          */
         from?: string;
         /**
-         * Up to before this moment.
+         * Exclusive, ISO 8601.
          */
         to?: string;
     };
@@ -4470,11 +4760,11 @@ export type ListConcurrencyData = {
          */
         page?: number;
         /**
-         * 20 if left out.
+         * Default: 20.
          */
         pageSize?: number;
         /**
-         * This key only, whether an account serves it just now or not.
+         * Only this key, whether it has running calls or not.
          */
         keyId?: string;
     };
@@ -4488,7 +4778,7 @@ export type ListConcurrencyErrors = {
     404: ErrorBody;
     422: ErrorBody;
     /**
-     * A pool cannot be asked
+     * A pool is unreachable
      */
     503: ErrorBody;
 };
@@ -4511,7 +4801,7 @@ export type ReleaseConcurrencyData = {
     };
     query?: {
         /**
-         * Whose call it is; needed only for a call that no account serves just now.
+         * The call's key; only needed for a call that no account serves at the moment.
          */
         keyId?: string;
     };
@@ -4520,7 +4810,7 @@ export type ReleaseConcurrencyData = {
 
 export type ReleaseConcurrencyErrors = {
     /**
-     * The call holds nothing
+     * The call holds no slot
      */
     404: ErrorBody;
     422: ErrorBody;
@@ -4530,7 +4820,7 @@ export type ReleaseConcurrencyError = ReleaseConcurrencyErrors[keyof ReleaseConc
 
 export type ReleaseConcurrencyResponses = {
     /**
-     * They are free
+     * The slots are freed
      */
     204: void;
 };
@@ -4639,11 +4929,11 @@ export type ListRefusalsData = {
     path?: never;
     query?: {
         /**
-         * Of this key only, by id.
+         * Only this key, by id.
          */
         keyId?: string;
         /**
-         * With this code only, like `cost_limited`.
+         * Only this code, such as `cost_limited`.
          */
         code?: string;
         /**
@@ -4651,7 +4941,7 @@ export type ListRefusalsData = {
          */
         page?: number;
         /**
-         * 20 if left out.
+         * Default: 20.
          */
         pageSize?: number;
     };
@@ -4675,22 +4965,22 @@ export type ListRequestsData = {
     path?: never;
     query?: {
         /**
-         * `nextCursor` of the page before.
+         * `nextCursor` of the previous page.
          */
         cursor?: string;
         /**
-         * Counts from 1; for the first 5000 calls, without `cursor`.
+         * Counts from 1; only for the first 5000 calls, not together with `cursor`.
          */
         page?: number;
         /**
-         * 20 if left out.
+         * Default: 20.
          */
         pageSize?: number;
         keyId?: string;
         accountId?: string;
         model?: string;
         /**
-         * Status the client got.
+         * The client's status.
          */
         status?: number;
         /**
@@ -4698,31 +4988,31 @@ export type ListRequestsData = {
          */
         errorsOnly?: boolean;
         /**
-         * Only calls that ended with this code, exactly.
+         * Only calls that ended with exactly this code.
          */
         error?: string;
         /**
-         * Whose protocol and pool an account belongs to.
+         * A provider, with its own protocol and pool.
          */
         platform?: 'claude' | 'openai' | 'gemini' | 'antigravity';
         /**
-         * Only calls that took at least so many milliseconds.
+         * Minimum duration, milliseconds.
          */
         slowerThan?: number;
         /**
-         * Only calls that cost at least so much, in USD.
+         * Minimum cost, USD.
          */
         dearerThan?: number;
         /**
-         * Only calls of this conversation, by `session` of one of them.
+         * Only calls of this conversation, see `session` of a call.
          */
         session?: string;
         /**
-         * From this moment on: ISO 8601, or a day of the operator's time zone.
+         * Inclusive: ISO 8601, or a day in the operator's time zone.
          */
         from?: string;
         /**
-         * Up to before this moment; of a day, up to its end.
+         * Exclusive; for a day, up to its end.
          */
         to?: string;
     };
@@ -4746,14 +5036,14 @@ export type ExportRequestsData = {
     path?: never;
     query?: {
         /**
-         * Rows at most; 10000 if left out. Where more calls match, the last row is `(more)` alone.
+         * Maximum number of rows. Default: 10000. If more calls match, the last row is just `(more)`.
          */
         limit?: number;
         keyId?: string;
         accountId?: string;
         model?: string;
         /**
-         * Status the client got.
+         * The client's status.
          */
         status?: number;
         /**
@@ -4761,31 +5051,31 @@ export type ExportRequestsData = {
          */
         errorsOnly?: boolean;
         /**
-         * Only calls that ended with this code, exactly.
+         * Only calls that ended with exactly this code.
          */
         error?: string;
         /**
-         * Whose protocol and pool an account belongs to.
+         * A provider, with its own protocol and pool.
          */
         platform?: 'claude' | 'openai' | 'gemini' | 'antigravity';
         /**
-         * Only calls that took at least so many milliseconds.
+         * Minimum duration, milliseconds.
          */
         slowerThan?: number;
         /**
-         * Only calls that cost at least so much, in USD.
+         * Minimum cost, USD.
          */
         dearerThan?: number;
         /**
-         * Only calls of this conversation, by `session` of one of them.
+         * Only calls of this conversation, see `session` of a call.
          */
         session?: string;
         /**
-         * From this moment on: ISO 8601, or a day of the operator's time zone.
+         * Inclusive: ISO 8601, or a day in the operator's time zone.
          */
         from?: string;
         /**
-         * Up to before this moment; of a day, up to its end.
+         * Exclusive; for a day, up to its end.
          */
         to?: string;
     };
@@ -4825,6 +5115,38 @@ export type GetRequestResponses = {
 
 export type GetRequestResponse = GetRequestResponses[keyof GetRequestResponses];
 
+export type GetModelRoutesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/admin/routes';
+};
+
+export type GetModelRoutesResponses = {
+    200: ModelRoutes;
+};
+
+export type GetModelRoutesResponse = GetModelRoutesResponses[keyof GetModelRoutesResponses];
+
+export type SetModelRoutesData = {
+    body: ModelRoutesInput;
+    path?: never;
+    query?: never;
+    url: '/admin/routes';
+};
+
+export type SetModelRoutesErrors = {
+    422: ErrorBody;
+};
+
+export type SetModelRoutesError = SetModelRoutesErrors[keyof SetModelRoutesErrors];
+
+export type SetModelRoutesResponses = {
+    200: ModelRoutes;
+};
+
+export type SetModelRoutesResponse = SetModelRoutesResponses[keyof SetModelRoutesResponses];
+
 export type FlushSessionsData = {
     body: FlushInput;
     path?: never;
@@ -4840,7 +5162,7 @@ export type FlushSessionsError = FlushSessionsErrors[keyof FlushSessionsErrors];
 
 export type FlushSessionsResponses = {
     /**
-     * They are free
+     * The conversations are unbound
      */
     204: void;
 };
@@ -4871,31 +5193,31 @@ export type GetFailuresData = {
     path?: never;
     query?: {
         /**
-         * A time to look back on, in the operator's days.
+         * A span up to now, in the operator's days.
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
         /**
-         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         * First day, like `2026-01-31`, in place of `range`; within the last 100 days.
          */
         from?: string;
         /**
-         * Up to the end of this day; today if left out.
+         * Last day. Default: today.
          */
         to?: string;
         /**
-         * Of this key only, by id.
+         * Only this key, by id.
          */
         key?: string;
         /**
-         * Of this account only, by id.
+         * Only this account, by id.
          */
         account?: string;
         /**
-         * Of this model only.
+         * Only this model.
          */
         model?: string;
         /**
-         * `true`: day by day, too.
+         * `true`: also day by day.
          */
         series?: boolean;
     };
@@ -4919,31 +5241,31 @@ export type GetLatencyData = {
     path?: never;
     query?: {
         /**
-         * A time to look back on, in the operator's days.
+         * A span up to now, in the operator's days.
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
         /**
-         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         * First day, like `2026-01-31`, in place of `range`; within the last 100 days.
          */
         from?: string;
         /**
-         * Up to the end of this day; today if left out.
+         * Last day. Default: today.
          */
         to?: string;
         /**
-         * Of this key only, by id.
+         * Only this key, by id.
          */
         key?: string;
         /**
-         * Of this account only, by id.
+         * Only this account, by id.
          */
         account?: string;
         /**
-         * Of this model only.
+         * Only this model.
          */
         model?: string;
         /**
-         * `true`: day by day, too.
+         * `true`: also day by day.
          */
         series?: boolean;
     };
@@ -4968,27 +5290,27 @@ export type GetUsageRankingData = {
     query: {
         kind: 'keys' | 'accounts' | 'models' | 'modelsOf' | 'keysOf' | 'accountsOf';
         /**
-         * Whose models or accounts, by the key's id; for `modelsOf` and `accountsOf` only.
+         * The key's id; only for `modelsOf` and `accountsOf`.
          */
         key?: string;
         /**
-         * Whose keys, by the account's id; for `keysOf` only.
+         * The account's id; only for `keysOf`.
          */
         account?: string;
         /**
-         * A time to look back on, in the operator's days.
+         * A span up to now, in the operator's days.
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
         /**
-         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         * First day, like `2026-01-31`, in place of `range`; within the last 100 days.
          */
         from?: string;
         /**
-         * Up to the end of this day; today if left out.
+         * Last day. Default: today.
          */
         to?: string;
         /**
-         * How many; 10 if left out.
+         * Number of rows. Default: 10.
          */
         top?: number;
     };
@@ -5012,19 +5334,19 @@ export type GetUsageSummaryData = {
     path?: never;
     query?: {
         /**
-         * A time to look back on, in the operator's days.
+         * A span up to now, in the operator's days.
          */
         range?: 'today' | '7days' | '30days' | 'month' | 'all';
         /**
-         * From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+         * First day, like `2026-01-31`, in place of `range`; within the last 100 days.
          */
         from?: string;
         /**
-         * Up to the end of this day; today if left out.
+         * Last day. Default: today.
          */
         to?: string;
         /**
-         * How many keys, accounts and models; 10 if left out.
+         * Number of keys, accounts and models. Default: 10.
          */
         top?: number;
     };
@@ -5052,37 +5374,37 @@ export type GetUsageTrendData = {
          */
         unit?: 'hour' | 'day' | 'month';
         /**
-         * How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or
-         * 12 months if left out.
+         * Number of points including the current one: up to 192 hours, 100 days or 36 months. Default: 24 hours, 30
+         * days or 12 months.
          */
         count?: number;
         /**
-         * From this day on, like `2026-01-31`, instead of `count`. Hours reach back 8 days, days 100; of months, those of
+         * First day, like `2026-01-31`, in place of `count`. Hours go back 8 days, days 100; for months, those of
          * the days from `from` to `to`.
          */
         from?: string;
         /**
-         * Up to the end of this day; today if left out.
+         * Last day. Default: today.
          */
         to?: string;
         /**
-         * Also the usage of those that cost most; not with `key`, `account` or `model`.
+         * Also the usage of the most expensive ones; not together with `key`, `account` or `model`.
          */
         groupBy?: 'key' | 'account' | 'model';
         /**
-         * How many groups; 5 if left out.
+         * Number of groups. Default: 5.
          */
         top?: number;
         /**
-         * Of this key only, by id.
+         * Only this key, by id.
          */
         key?: string;
         /**
-         * Of this account only, by id.
+         * Only this account, by id.
          */
         account?: string;
         /**
-         * Of this model only.
+         * Only this model.
          */
         model?: string;
     };
@@ -5358,6 +5680,12 @@ export type GetHealthData = {
     url: '/health';
 };
 
+export type GetHealthErrors = {
+    503: Health;
+};
+
+export type GetHealthError = GetHealthErrors[keyof GetHealthErrors];
+
 export type GetHealthResponses = {
     200: Health;
 };
@@ -5419,7 +5747,7 @@ export type LoginErrors = {
      */
     400: ErrorBody;
     /**
-     * Not the login
+     * Wrong username or password
      */
     401: ErrorBody;
     413: ErrorBody;
@@ -5432,7 +5760,7 @@ export type LoginErrors = {
 export type LoginError = LoginErrors[keyof LoginErrors];
 
 export type LoginResponses = {
-    200: LoggedIn;
+    200: NewSession;
 };
 
 export type LoginResponse = LoginResponses[keyof LoginResponses];
@@ -5455,7 +5783,7 @@ export type LoginWithTicketErrors = {
 export type LoginWithTicketError = LoginWithTicketErrors[keyof LoginWithTicketErrors];
 
 export type LoginWithTicketResponses = {
-    200: LoggedIn;
+    200: NewSession;
 };
 
 export type LoginWithTicketResponse = LoginWithTicketResponses[keyof LoginWithTicketResponses];
@@ -5478,7 +5806,7 @@ export type MakeLoginTicketErrors = {
 export type MakeLoginTicketError = MakeLoginTicketErrors[keyof MakeLoginTicketErrors];
 
 export type MakeLoginTicketResponses = {
-    201: TicketMade;
+    201: LoginTicketView;
 };
 
 export type MakeLoginTicketResponse = MakeLoginTicketResponses[keyof MakeLoginTicketResponses];
@@ -5516,7 +5844,7 @@ export type RefreshSessionErrors = {
 export type RefreshSessionError = RefreshSessionErrors[keyof RefreshSessionErrors];
 
 export type RefreshSessionResponses = {
-    200: LoggedIn;
+    200: NewSession;
 };
 
 export type RefreshSessionResponse = RefreshSessionResponses[keyof RefreshSessionResponses];
@@ -5576,7 +5904,7 @@ export type EndSessionData = {
 export type EndSessionErrors = {
     401: ErrorBody;
     /**
-     * There is no such session, or it is over
+     * There is no such session, or it has ended
      */
     404: ErrorBody;
 };

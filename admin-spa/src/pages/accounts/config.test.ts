@@ -22,4 +22,6 @@ test('no models are sent as all models, and only if they changed', () => {
   expect(patchBody({ supportedModels: [] })).toEqual({ supportedModels: null })
   expect(patchBody({ supportedModels: ['a'], priority: 3 })).toEqual({ priority: 3, supportedModels: ['a'] })
   expect(patchBody({ priority: 3 })).toEqual({ priority: 3 })
+  expect(patchBody({ apiVersion: ' ' })).toEqual({ apiVersion: null })
+  expect(patchBody({ apiVersion: '2024-10-21' })).toEqual({ apiVersion: '2024-10-21' })
 })

@@ -1,8 +1,8 @@
-import type { Account, AccountInput } from '@/api'
+import type { Account, AccountInput, KeyHeader } from '@/api'
 import type { Usd } from '@/lib/money'
 
 /** What people set of an account, without its secrets and its proxy. */
-export const CONFIG = ['name', 'description', 'priority', 'maxConcurrency', 'dailyQuota', 'reservePercent', 'groups', 'shared', 'supportedModels', 'modelMapping', 'subscriptionExpiresAt'] as const
+export const CONFIG = ['name', 'description', 'priority', 'maxConcurrency', 'dailyQuota', 'reservePercent', 'groups', 'shared', 'supportedModels', 'modelMapping', 'subscriptionExpiresAt', 'keyHeader', 'userAgent', 'chatOnly', 'apiVersion'] as const
 export type AccountField = (typeof CONFIG)[number]
 
 export interface AccountConfig {
@@ -20,6 +20,14 @@ export interface AccountConfig {
   modelMapping: Record<string, string>
   /** ISO 8601; `null`: never. */
   subscriptionExpiresAt: string | null
+  /** `null`: as its platform's keys are. */
+  keyHeader: KeyHeader | null
+  /** Empty: the client's own. */
+  userAgent: string
+  /** The host supports only Chat Completions. */
+  chatOnly: boolean
+  /** The version of Azure's dated API; empty: none. */
+  apiVersion: string
 }
 
 export const pickConfig = (account: Account): AccountConfig => ({
@@ -34,12 +42,22 @@ export const pickConfig = (account: Account): AccountConfig => ({
   supportedModels: [...(account.supportedModels ?? [])],
   modelMapping: { ...account.modelMapping },
   subscriptionExpiresAt: account.subscriptionExpiresAt ?? null,
+  keyHeader: account.keyHeader ?? null,
+  userAgent: account.userAgent ?? '',
+  chatOnly: account.chatOnly,
+  apiVersion: account.apiVersion ?? '',
 })
 
-/** What PATCH is sent: no models are all models. */
+/** The headers that an API key may be sent in. */
+export const HEADERS = ['x-api-key', 'authorization', 'api-key'] as const satisfies readonly KeyHeader[]
+
+/** Whether the account is one whose key and name its host sees as the operator says. */
+export const hasHost = ({ platform, credentials }: Pick<Account, 'platform' | 'credentials'>) => credentials.type === 'apiKey' && (platform === 'claude' || platform === 'openai')
+
+/** What PATCH is sent: no models are all models, an empty version is none. */
 export function patchBody(patch: Partial<AccountConfig>): AccountInput {
-  const { supportedModels, ...rest } = patch
-  return { ...rest, ...(supportedModels ? { supportedModels: supportedModels.length ? supportedModels : null } : {}) }
+  const { supportedModels, apiVersion, ...rest } = patch
+  return { ...rest, ...(apiVersion === undefined ? {} : { apiVersion: apiVersion.trim() || null }), ...(supportedModels ? { supportedModels: supportedModels.length ? supportedModels : null } : {}) }
 }
 
 const lines = (text: string) => text.split('\n').map((line) => line.trim()).filter(Boolean)

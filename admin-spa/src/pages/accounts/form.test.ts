@@ -1,10 +1,14 @@
 import { expect, test } from 'vitest'
-import { credentialsOf, emptySecrets, emptySettings, isSubscription, misplaced, neededOf, newAccount, plainSecret, settingsOf, waysOf } from './form'
+import { credentialsOf, emptySecrets, emptySettings, isSubscription, misplaced, missingOf, newAccount, plainSecret, settingsOf, waysOf } from './form'
 
 test('an API key is the first way wherever there is one', () => {
   expect(waysOf('claude')[0]).toBe('apiKey')
   expect(waysOf('antigravity')).toEqual(['signIn', 'tokens'])
   expect(waysOf('openai').filter(isSubscription)).toEqual(['signIn', 'file', 'tokens'])
+  expect(waysOf('openai')).not.toContain('accessKeys')
+  expect(waysOf('gemini')).toContain('serviceAccount')
+  for (const platform of ['openai', 'antigravity'] as const) expect(waysOf(platform)).not.toContain('serviceAccount')
+  expect(waysOf('claude').filter((way) => !isSubscription(way))).toEqual(['apiKey', 'accessKeys', 'serviceAccount'])
 })
 
 test('only what was set is sent', () => {
@@ -23,8 +27,23 @@ test('tokens go with what is known of them', () => {
   expect(credentialsOf('file', { ...secrets, file: ' {} ' })).toEqual({ credentialsFile: '{}' })
 })
 
-test('each way has the field it cannot do without', () => {
-  expect(['apiKey', 'signIn', 'file', 'tokens'].map((way) => neededOf(way as never))).toEqual(['apiKey', undefined, 'file', 'accessToken'])
+test('each way has the fields it cannot do without', () => {
+  expect(['apiKey', 'signIn', 'file', 'tokens', 'accessKeys', 'serviceAccount'].map((way) => missingOf(way as never, emptySecrets()))).toEqual(['apiKey', undefined, 'file', 'accessToken', 'accessKeyId', 'serviceAccount'])
+  const keys = { ...emptySecrets(), accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 's' }
+  expect(missingOf('accessKeys', keys)).toBe('region')
+  expect(missingOf('accessKeys', { ...keys, region: 'us-east-1' })).toBeUndefined()
+})
+
+test('access keys go with their region', () => {
+  const keys = { ...emptySecrets(), accessKeyId: 'AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE', secretAccessKey: ' s/+= ', region: ' us-east-1 ' }
+  expect(credentialsOf('accessKeys', keys)).toEqual({ credentials: { type: 'accessKeys', accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 's/+=', sessionToken: null, region: 'us-east-1', baseUrl: null } })
+})
+
+test('a service account goes with its region', () => {
+  const file = { ...emptySecrets(), serviceAccount: ' {"type":"service_account"} ', region: ' global ' }
+  expect(credentialsOf('serviceAccount', file)).toEqual({ credentials: { type: 'serviceAccount', serviceAccount: '{"type":"service_account"}', project: null, region: 'global', baseUrl: null } })
+  expect(credentialsOf('serviceAccount', { ...file, project: 'p-1' }).credentials).toMatchObject({ project: 'p-1' })
+  expect(missingOf('serviceAccount', { ...file, region: '' })).toBe('region')
 })
 
 test('a secret is taken out of what it was pasted with', () => {

@@ -1,33 +1,44 @@
-import type { NewAccountInputWritable as NewAccountInput, Platform, ProxyInputWritable as ProxyInput, SignInInputWritable as SignInInput } from '@/api'
+import type { KeyHeader, NewAccountInputWritable as NewAccountInput, Platform, ProxyInputWritable as ProxyInput, SignInInputWritable as SignInInput } from '@/api'
 
 /** How an account gets its credentials. */
-export const WAYS = ['apiKey', 'signIn', 'file', 'tokens'] as const
+export const WAYS = ['apiKey', 'signIn', 'file', 'tokens', 'accessKeys', 'serviceAccount'] as const
 export type Way = (typeof WAYS)[number]
 
 export const PLATFORMS = ['claude', 'openai', 'gemini', 'antigravity'] as const satisfies readonly Platform[]
 
-/** The ways of a platform, the one to recommend first. Antigravity has no API keys, and no client's file. */
-export const waysOf = (platform: Platform): readonly Way[] => (platform === 'antigravity' ? ['signIn', 'tokens'] : WAYS)
+/** The ways of a platform, the recommended one first. Antigravity has no API keys and no client's file; access keys are for Claude, service accounts for Claude and Gemini. */
+export const waysOf = (platform: Platform): readonly Way[] => (platform === 'antigravity' ? ['signIn', 'tokens'] : WAYS.filter((way) => platform === 'claude' || (way !== 'accessKeys' && (way !== 'serviceAccount' || platform === 'gemini'))))
 
 /** Whether the credentials are those of a person's subscription, which providers' terms speak about. */
-export const isSubscription = (way: Way) => way !== 'apiKey'
+export const isSubscription = (way: Way) => way === 'signIn' || way === 'file' || way === 'tokens'
 
 export interface SecretsForm {
   apiKey: string
   baseUrl: string
+  /** Empty: it is guessed. */
+  keyHeader: string
+  /** Of Azure's dated API; empty: none, or it follows the address. */
+  apiVersion: string
   accessToken: string
   refreshToken: string
   /** As a date-and-time input has it; empty: not known. */
   expiresAt: string
   tenant: string
   file: string
+  accessKeyId: string
+  secretAccessKey: string
+  sessionToken: string
+  region: string
+  /** The content of a key file. */
+  serviceAccount: string
+  /** Empty: that of the key file. */
+  project: string
 }
-export const emptySecrets = (): SecretsForm => ({ apiKey: '', baseUrl: '', accessToken: '', refreshToken: '', expiresAt: '', tenant: '', file: '' })
+export const emptySecrets = (): SecretsForm => ({ apiKey: '', baseUrl: '', keyHeader: '', apiVersion: '', accessToken: '', refreshToken: '', expiresAt: '', tenant: '', file: '', accessKeyId: '', secretAccessKey: '', sessionToken: '', region: '', serviceAccount: '', project: '' })
 
-/** The field that has to be there for this way; `undefined`: nothing is typed. */
-export function neededOf(way: Way): 'apiKey' | 'accessToken' | 'file' | undefined {
-  return way === 'apiKey' ? 'apiKey' : way === 'tokens' ? 'accessToken' : way === 'file' ? 'file' : undefined
-}
+const NEEDED = { apiKey: ['apiKey'], signIn: [], file: ['file'], tokens: ['accessToken'], accessKeys: ['accessKeyId', 'secretAccessKey', 'region'], serviceAccount: ['serviceAccount', 'region'] } as const
+/** The first required field of this way that is empty; `undefined` if none is. */
+export const missingOf = (way: Way, form: SecretsForm) => NEEDED[way].find((field) => !form[field].trim())
 
 /** A secret as it was meant, if it was pasted with what stood around it: quotes, a variable, a header. */
 export const plainSecret = (text: string): string =>
@@ -62,6 +73,18 @@ export function misplaced(platform: Platform, way: Way, form: SecretsForm): { fi
 export function credentialsOf(way: Exclude<Way, 'signIn'>, form: SecretsForm): Pick<NewAccountInput, 'credentials' | 'credentialsFile'> {
   if (way === 'file') return { credentialsFile: form.file.trim() }
   if (way === 'apiKey') return { credentials: { type: 'apiKey', apiKey: plainSecret(form.apiKey), baseUrl: form.baseUrl.trim() || null } }
+  if (way === 'accessKeys')
+    return {
+      credentials: {
+        type: 'accessKeys',
+        accessKeyId: plainSecret(form.accessKeyId),
+        secretAccessKey: plainSecret(form.secretAccessKey),
+        sessionToken: plainSecret(form.sessionToken) || null,
+        region: form.region.trim(),
+        baseUrl: form.baseUrl.trim() || null,
+      },
+    }
+  if (way === 'serviceAccount') return { credentials: { type: 'serviceAccount', serviceAccount: form.serviceAccount.trim(), project: form.project.trim() || null, region: form.region.trim(), baseUrl: form.baseUrl.trim() || null } }
   return {
     credentials: {
       type: 'oauth',
@@ -100,4 +123,6 @@ export const newAccount = (platform: Platform, way: Exclude<Way, 'signIn'>, secr
   name: settings.name.trim(),
   platform,
   ...credentialsOf(way, secrets),
+  ...(way === 'apiKey' && secrets.keyHeader ? { keyHeader: secrets.keyHeader as KeyHeader } : {}),
+  ...(way === 'apiKey' && platform === 'openai' && secrets.apiVersion.trim() ? { apiVersion: secrets.apiVersion.trim() } : {}),
 })

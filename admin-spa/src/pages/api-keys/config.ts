@@ -6,7 +6,7 @@ import { usd, type Usd } from '@/lib/money'
 export const CONFIG = [
   'name', 'description', 'tags', ...MONEY_FIELDS, 'weeklyResetDay', 'weeklyResetHour', 'rateLimitWindow', 'rateLimitRequests', 'tokenLimit', 'rateLimitCost',
   'concurrencyLimit', 'concurrencyQueueSize', 'concurrencyQueueTimeout', 'expirationMode', 'expiresAt', 'activationDays', 'activationUnit', 'permissions', 'enableModelRestriction', 'modelRestrictionMode', 'restrictedModels',
-  'enableClientRestriction', 'allowedClients', 'bindings', 'bindingFallback', 'allowTrace',
+  'enableClientRestriction', 'allowedClients', 'bindings', 'bindingFallback', 'routes', 'allowTrace',
 ] as const
 export type KeyConfig = Pick<Key, (typeof CONFIG)[number]>
 
@@ -19,7 +19,7 @@ export const emptyConfig = (): KeyConfig => ({
   name: '', description: '', tags: [], ...noMoneyLimits(), weeklyResetDay: 1, weeklyResetHour: 0,
   rateLimitWindow: 0, rateLimitRequests: 0, tokenLimit: 0, rateLimitCost: usd(0), concurrencyLimit: 0, concurrencyQueueSize: 0, concurrencyQueueTimeout: 0,
   expirationMode: 'fixed', expiresAt: null, activationDays: 0, activationUnit: 'days', permissions: [], enableModelRestriction: false, modelRestrictionMode: 'deny', restrictedModels: [],
-  enableClientRestriction: false, allowedClients: [], bindings: {}, bindingFallback: false, allowTrace: false,
+  enableClientRestriction: false, allowedClients: [], bindings: {}, bindingFallback: false, routes: [], allowTrace: false,
 })
 
 export const PRESETS = ['none', 'person', 'ci', 'trial'] as const

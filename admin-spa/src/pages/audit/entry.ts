@@ -5,7 +5,7 @@ export const actions = [
   'key.create', 'key.update', 'key.rotate', 'key.reset_limits', 'key.delete', 'key.restore', 'key.purge',
   'account.create', 'account.update', 'account.test', 'account.reset', 'account.flush_sessions', 'account.delete',
   'group.create', 'group.update', 'group.delete',
-  'prices.update', 'site.update', 'lease.release', 'import.crs',
+  'prices.update', 'routes.update', 'site.update', 'lease.release', 'import.crs',
   'backup.create', 'backup.export', 'backup.download', 'backup.delete', 'backup.schedule',
   'admin.login', 'admin.login_refused', 'admin.logout', 'admin.logout_everywhere', 'admin.end_session',
   'admin.change_password', 'admin.make_ticket', 'admin.create', 'admin.update',
@@ -24,7 +24,7 @@ export function pageOf({ subject, action }: Pick<AuditEntry, 'subject' | 'action
   if (kind === 'key' && id) return `/api-keys/${id}`
   if (kind === 'account' && id) return `/accounts/${id}`
   if (kind === 'call' && id) return `/requests/${id}`
-  return kind === 'prices' || kind === 'site' || kind === 'admin' ? '/settings' : undefined
+  return kind === 'prices' || kind === 'routes' || kind === 'site' || kind === 'admin' ? '/settings' : undefined
 }
 
 const isEmpty = (value: unknown) =>

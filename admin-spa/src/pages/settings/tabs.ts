@@ -1,1 +1,1 @@
-export const tabs = ['branding', 'prices', 'sessions', 'password', 'groups', 'backups', 'about'] as const
+export const tabs = ['branding', 'prices', 'routes', 'sessions', 'password', 'groups', 'backups', 'about'] as const

@@ -1,5 +1,6 @@
 import type { Totals, UsageGroup, UsagePoint, UsageTrend } from '@/api'
 import type { Series } from '@/charts/types'
+import { keyLabel } from '@/lib/keyLabel'
 import { tokensOf } from '@/lib/totals'
 import type { Measure } from './span'
 
@@ -18,10 +19,10 @@ export function trimmed(trend: UsageTrend): UsageTrend {
 }
 
 /** The chart's series: one of everything, or one a group and what is left of everything as `others`. */
-export function seriesOf(trend: UsageTrend, measure: Measure, names: { all: string; others: string; gone: string }): Series[] {
+export function seriesOf(trend: UsageTrend, measure: Measure, names: { all: string; others: string; gone: string; tests: string }): Series[] {
   const all = trend.points.map((one) => measured(one.totals, measure))
   if (!trend.groups) return [{ key: 'all', name: names.all, values: all }]
-  const groups = trend.groups.map((one) => ({ key: one.id, name: one.name ?? names.gone, values: one[measure] as readonly number[] }))
+  const groups = trend.groups.map((one) => ({ key: one.id, name: keyLabel(one, names), values: one[measure] as readonly number[] }))
   const others = all.map((value, index) => tidy(groups.reduce((rest, group) => rest - (group.values[index] ?? 0), value), measure))
   return others.some((value) => value > 0) ? [...groups, { key: '(others)', name: names.others, values: others }] : groups
 }

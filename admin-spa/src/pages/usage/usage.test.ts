@@ -7,7 +7,7 @@ import { daysBetween, operatorDay, spanQuery, trendQuery } from './span'
 const totals = (requests: number, cost: number, more = {}) => ({ requests, errors: 0, partial: 0, estimated: 0, input: 10, output: 5, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0, cost, ...more })
 const trend = (unit: string, costs: number[], groups: unknown[] | null = null) =>
   ({ unit, utcOffsetMinutes: 480, of: { kind: 'all' }, points: costs.map((cost, index) => ({ label: `2026-0${index + 1}`, totals: totals(cost ? 1 : 0, cost) })), groups }) as unknown as UsageTrend
-const names = { all: 'all', others: 'others', gone: 'gone' }
+const names = { all: 'all', others: 'others', gone: 'gone', tests: 'tests' }
 
 test('days take the place of a range, and the chart has the length that fits', () => {
   expect(spanQuery({ range: 'today', from: '', to: '' })).toEqual({ range: 'today' })

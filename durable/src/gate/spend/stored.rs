@@ -1,4 +1,4 @@
-//! What a key has used up, as it is stored.
+//! The persisted form of a key's usage.
 
 use serde::Deserialize;
 
@@ -6,8 +6,8 @@ use super::{Period, Spend, Window};
 use crate::Millis;
 use crate::gate::money::{MoneyLimit, PerLimit};
 
-/// Reads what every version wrote. Versions without `sums` had four limits, kept each sum at a place of its own,
-/// and knew what was spent before of all four or of none.
+/// Reads the state of every version. Versions without `sums` had four limits, kept each sum in a field of its own,
+/// and knew the earlier spending of all four or of none.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct StoredSpend {

@@ -363,12 +363,12 @@ fn the_operator_forgives_what_was_spent() {
         ..Limits::default()
     };
     for (which, left) in [
-        (Spent::Window, [7, 7, 7, 7]),
-        (Spent::Money(MoneyLimit::Day), [0, 7, 7, 7]),
-        (Spent::Money(MoneyLimit::Week), [7, 0, 7, 7]),
-        (Spent::Money(MoneyLimit::WeekOpus), [7, 7, 0, 7]),
-        (Spent::Money(MoneyLimit::Total), [7, 7, 7, 0]),
-        (Spent::All, [0, 0, 0, 0]),
+        (ResetScope::Window, [7, 7, 7, 7]),
+        (ResetScope::Money(MoneyLimit::Day), [0, 7, 7, 7]),
+        (ResetScope::Money(MoneyLimit::Week), [7, 0, 7, 7]),
+        (ResetScope::Money(MoneyLimit::WeekOpus), [7, 7, 0, 7]),
+        (ResetScope::Money(MoneyLimit::Total), [7, 7, 7, 0]),
+        (ResetScope::All, [0, 0, 0, 0]),
     ] {
         let mut gate = limited(limits);
         spend(&mut gate, 1);
@@ -376,7 +376,7 @@ fn the_operator_forgives_what_was_spent() {
         assert_eq!(gate.say(T, Command::ResetSpend { which }), Reply::Done);
         assert_eq!(gate.spent(T), left, "{which:?}");
         let window = gate.shown(T).window.map(|window| window.requests);
-        let forgiven = matches!(which, Spent::Window | Spent::All);
+        let forgiven = matches!(which, ResetScope::Window | ResetScope::All);
         assert_eq!(window, (!forgiven).then_some(2));
         // What runs now counts, but for the window.
         gate.granted(T, ask(3));
@@ -391,7 +391,7 @@ fn the_operator_forgives_what_was_spent() {
 fn a_part_is_forgiven_only_when_the_whole_is_known() {
     let mut gate = gate(no_limits());
     let day = Command::ResetSpend {
-        which: Spent::Money(MoneyLimit::Day),
+        which: ResetScope::Money(MoneyLimit::Day),
     };
     assert_eq!(gate.say(T, day.clone()), Reply::NeedSpend);
     let seed = seeded([5; 4], T);
@@ -402,7 +402,12 @@ fn a_part_is_forgiven_only_when_the_whole_is_known() {
     let mut gate = Gate::default();
     gate.learns(T, Some(no_limits()));
     assert_eq!(
-        gate.say(T, Command::ResetSpend { which: Spent::All }),
+        gate.say(
+            T,
+            Command::ResetSpend {
+                which: ResetScope::All
+            }
+        ),
         Reply::Done
     );
     gate.say(T, Command::SeedSpend(seed));

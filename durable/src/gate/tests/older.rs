@@ -62,7 +62,7 @@ fn a_limit_that_an_older_version_did_not_know_is_asked_of_the_ledger() {
         }),
     );
     let forgive = Command::ResetSpend {
-        which: Spent::Money(MoneyLimit::Month),
+        which: ResetScope::Money(MoneyLimit::Month),
     };
     assert_eq!(gate.say(T, forgive), Reply::NeedSpend);
     assert_eq!(gate.asks(T, ask_for(4, 5)), Reply::NeedSpend);

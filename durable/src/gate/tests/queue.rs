@@ -280,7 +280,7 @@ fn everything_is_asked_again_when_a_call_comes_for_its_slot() {
 
 #[test]
 fn waiters_and_offers_survive_a_restart() {
-    use crate::rows::Kept;
+    use crate::rows::RowMachine;
     let mut gate = busy(9);
     for call in 2..5 {
         gate.queued(T, ask(call));

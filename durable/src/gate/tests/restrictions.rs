@@ -179,3 +179,26 @@ fn a_record_of_an_older_version_restricts_nothing_new() {
     let mut gate = gate(read);
     gate.granted(T, serde_json::from_str(admit).unwrap());
 }
+
+#[test]
+fn one_service_of_several_is_enough_and_with_routes_the_host_decides() {
+    let only = |routes: &str| {
+        gate(KeyPolicy {
+            permissions: vec![Service::Gemini],
+            routes: routes.to_owned(),
+            ..policy(1)
+        })
+    };
+    let asking = |or_services: &[Service], by_routes| Admit {
+        or_services: or_services.to_vec(),
+        by_routes,
+        slot: false,
+        ..ask(1)
+    };
+    let service = Service::Claude;
+    let refused = Refusal::NotPermitted { service };
+    assert_eq!(only("").refusal(T, asking(&[Service::OpenAi], true)), refused);
+    only("").granted(T, asking(&[Service::OpenAi, Service::Gemini], false));
+    only("[{}]").granted(T, asking(&[], true));
+    assert_eq!(only("[{}]").refusal(T, asking(&[], false)), refused);
+}

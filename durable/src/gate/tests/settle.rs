@@ -5,9 +5,9 @@ use super::*;
 fn a_call_is_counted_once_however_often_it_settles() {
     let mut gate = gate(no_limits());
     gate.granted(T, ask_for(1, 10));
-    assert!(gate.handle(T, settle_at(1, 7)).changes.lasting);
+    assert!(gate.handle(T, settle_at(1, 7)).changes().lasting);
     let again = gate.handle(T, settle_at(1, 7));
-    assert_eq!(again.changes, Changes::default());
+    assert_eq!(again.changes(), ChangedRows::default());
     assert_eq!(again.rows, []);
     gate.say(T, settle_at(1, 9));
     assert_eq!(gate.spent(T), [7, 7, 0, 7]);

@@ -53,13 +53,16 @@ fn a_bound_call_is_never_given_anything_else() {
     let nobody = pool.nobody(T, to_account(8, "b"));
     assert_eq!(
         (nobody.bound, nobody.earliest),
-        (Some(Unbound::Unable), Some(T + 9_000))
+        (Some(BindingFailure::Unable), Some(T + 9_000))
     );
     // The others are none of its business.
     let ids: Vec<_> = nobody.skipped.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["b"]);
     let nobody = pool.nobody(T, to_account(8, "gone"));
-    assert_eq!((nobody.bound, nobody.skipped), (Some(Unbound::Missing), vec![]));
+    assert_eq!(
+        (nobody.bound, nobody.skipped),
+        (Some(BindingFailure::Missing), vec![])
+    );
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_full_account_of_its_own_is_waited_for() {
     ]);
     pool.given(T, to_account(1, "a"));
     let nobody = pool.nobody(T, to_account(2, "a"));
-    assert_eq!((nobody.busy, nobody.bound), (true, Some(Unbound::Unable)));
+    assert_eq!((nobody.busy, nobody.bound), (true, Some(BindingFailure::Unable)));
     assert_eq!(
         bound(&mut pool, T, or_any(to_account(2, "a"))),
         ("b".into(), false)
@@ -99,7 +102,10 @@ fn a_group_is_chosen_from_like_a_pool() {
     let given: Vec<_> = (0..4).map(|call| pool.given(T, to_group(call, "x"))).collect();
     assert_eq!(given, ["b", "c", "b", "c"]);
     assert_eq!(bound(&mut pool, T, to_group(4, "y")), ("c".into(), true));
-    assert_eq!(pool.nobody(T, to_group(5, "z")).bound, Some(Unbound::Missing));
+    assert_eq!(
+        pool.nobody(T, to_group(5, "z")).bound,
+        Some(BindingFailure::Missing)
+    );
     let tried = Pick {
         tried: ["b", "c"].map(str::to_owned).into(),
         ..to_group(6, "x")
@@ -131,7 +137,7 @@ fn a_dedicated_account_serves_only_calls_bound_to_it() {
     let skipped = [("a".into(), Skip::Dedicated), ("b".into(), Skip::Tried)];
     assert_eq!(
         (nobody.bound, nobody.skipped),
-        (Some(Unbound::Missing), skipped.into())
+        (Some(BindingFailure::Missing), skipped.into())
     );
     assert_eq!(
         pool.given(T, only(8, "a")),
@@ -164,7 +170,10 @@ fn a_call_that_may_falls_back_only_if_it_must() {
         ("b".into(), false),
         "its answer was lost"
     );
-    assert_eq!(pool.nobody(T, to_group(3, "x")).bound, Some(Unbound::Unable));
+    assert_eq!(
+        pool.nobody(T, to_group(3, "x")).bound,
+        Some(BindingFailure::Unable)
+    );
     assert_eq!(bound(&mut pool, T + 9_000, pick(4)), ("a".into(), true));
 }
 

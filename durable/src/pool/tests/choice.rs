@@ -207,9 +207,9 @@ fn a_repeated_pick_is_given_what_it_has() {
         }
     );
     assert_eq!(
-        step.changes,
-        Changes {
-            leases: true,
+        step.changes(),
+        ChangedRows {
+            of_calls: true,
             lasting: false
         }
     );
@@ -310,9 +310,9 @@ fn a_clock_set_back_lengthens_nothing() {
     let back = T - 100 * HOUR;
     let step = pool.handle(back, Command::Snapshot);
     assert_eq!(
-        step.changes,
-        Changes {
-            leases: true,
+        step.changes(),
+        ChangedRows {
+            of_calls: true,
             lasting: true
         }
     );

@@ -150,10 +150,10 @@ fn a_slot_tells_whose_it_is_and_can_be_freed_by_hand() {
     let release = || Command::Release { call: CallId(1) };
     let step = pool.handle(T + 5, release());
     assert_eq!(
-        (step.changes.leases, step.rows),
+        (step.changes().of_calls, step.rows),
         (true, vec![Row::Lease(CallId(1))])
     );
-    assert_eq!(pool.handle(T + 5, release()).changes, Changes::default());
+    assert_eq!(pool.handle(T + 5, release()).changes(), ChangedRows::default());
     assert_eq!(pool.given(T + 5, ask(2)), "a");
     // The freed call lives on: it takes nobody else's.
     pool.say(

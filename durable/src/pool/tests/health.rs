@@ -212,13 +212,13 @@ fn the_operators_reset_forgets_everything() {
     );
     let reset = || Command::Reset { account: "a".into() };
     assert_eq!(
-        pool.handle(T, reset()).changes,
-        Changes {
-            leases: true,
+        pool.handle(T, reset()).changes(),
+        ChangedRows {
+            of_calls: false,
             lasting: true
         }
     );
-    assert_eq!(pool.handle(T, reset()).changes, Changes::default());
+    assert_eq!(pool.handle(T, reset()).changes(), ChangedRows::default());
     let account = pool.shows(T, "a");
     assert_eq!(
         (account.cooldowns.len(), account.backoff_until, account.denied),
@@ -291,7 +291,7 @@ fn a_good_answer_does_not_end_what_still_holds() {
     pool.given(T, ask(3));
     pool.reports(T, 1, "a", throttled(T + 9_000));
     pool.reports(T, 2, "a", denied(Some(T + 9_000)));
-    assert_eq!(pool.reports(T, 3, "a", Outcome::Serving), Changes::default());
+    assert_eq!(pool.reports(T, 3, "a", Outcome::Serving), ChangedRows::default());
     assert_eq!(pool.holders(T, "a"), [3], "it keeps its slot");
     pool.nobody(T, ask(4));
 }
@@ -316,9 +316,9 @@ fn every_end_of_an_attempt_frees_its_own_slot_only() {
             [1, 2],
             "it holds no slot there: {outcome:?}"
         );
-        assert!(pool.reports(T, 1, "a", outcome.clone()).leases);
+        assert!(pool.reports(T, 1, "a", outcome.clone()).of_calls);
         assert_eq!(pool.holders(T, "a"), [2], "{outcome:?}");
-        assert!(!pool.reports(T, 1, "a", outcome.clone()).leases);
+        assert!(!pool.reports(T, 1, "a", outcome.clone()).of_calls);
         assert_eq!(pool.holders(T, "a"), [2], "{outcome:?}");
     }
 }
@@ -338,7 +338,7 @@ fn a_repeated_report_says_nothing_new() {
         let shown = pool.shows(T, "a");
         assert_eq!(
             pool.reports(T, 1, "a", outcome.clone()),
-            Changes::default(),
+            ChangedRows::default(),
             "{outcome:?}"
         );
         assert_eq!(pool.shows(T, "a"), shown);
@@ -379,8 +379,8 @@ fn a_refusal_of_replaced_credentials_is_not_held_against_the_new_ones() {
     let changes = pool.reports(T, 1, "a", denied(None));
     assert_eq!(
         changes,
-        Changes {
-            leases: true,
+        ChangedRows {
+            of_calls: true,
             lasting: false
         }
     );

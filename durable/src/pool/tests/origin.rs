@@ -129,6 +129,7 @@ fn when_the_account_is_away_nobody_else_is_asked() {
             busy,
             bound: None,
             origin: Some(RESPONSE),
+            own_full: false,
         };
         assert_eq!(pool.asks(T, refers(2, &[strict(RESPONSE)])), expected);
         // What it can do without does not hold it.
@@ -145,6 +146,7 @@ fn when_the_account_is_away_nobody_else_is_asked() {
         busy: false,
         bound: None,
         origin: Some(RESPONSE),
+        own_full: false,
     };
     for mut pool in [pool, serde_json::from_str(&kept).unwrap()] {
         assert_eq!(pool.asks(T, refers(2, &[strict(RESPONSE)])), expected);
@@ -231,4 +233,20 @@ fn a_free_call_binds_no_reference() {
     };
     pool.makes(T, free, &[]);
     assert_eq!(pool.origins.len(), 0);
+}
+
+#[test]
+fn an_origin_is_claimed_once() {
+    let mut pool = alike(2);
+    pool.makes(T, ask(1), &[strict(RESPONSE), strict(OTHER)]);
+    let claim = |origin| Command::Claim { origin };
+    let said = |known: Option<bool>| Reply::MadeBy { made: vec![known] };
+    assert_eq!(pool.say(T, claim(OTHER)), said(Some(true)));
+    assert_eq!(pool.say(T, claim(OTHER)), said(None));
+    assert_eq!(pool.say(T, claim(1_000)), said(None));
+    // Others are as they were.
+    assert_eq!(
+        pool.origin_of(T, refers(2, &[strict(RESPONSE)])).1,
+        Some(RESPONSE)
+    );
 }

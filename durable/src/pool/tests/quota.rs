@@ -13,7 +13,7 @@ fn window(name: &str, used_permille: u16, resets_at: Millis, observed_at: Millis
     }
 }
 
-fn measures(pool: &mut Pool, now: Millis, id: &str, quota: &[QuotaWindow]) -> Changes {
+fn measures(pool: &mut Pool, now: Millis, id: &str, quota: &[QuotaWindow]) -> ChangedRows {
     pool.tells(
         now,
         Report {
@@ -151,7 +151,7 @@ fn a_newer_observation_replaces_an_older_one() {
     assert!(measures(&mut pool, T, "a", std::slice::from_ref(&first)).lasting);
     assert_eq!(shown(&mut pool, T), std::slice::from_ref(&first));
     let again = measures(&mut pool, T, "a", std::slice::from_ref(&first));
-    assert_eq!(again, Changes::default());
+    assert_eq!(again, ChangedRows::default());
     // A slow reader's, and one that hardly differs, are not worth a write.
     measures(&mut pool, T + 5, "a", &[window("5h", 900, T + HOUR, T - 1)]);
     measures(
@@ -178,7 +178,7 @@ fn a_newer_observation_replaces_an_older_one() {
     let late = T + 2 * HOUR;
     assert_eq!(
         measures(&mut pool, late, "a", &[window("7d", 5, late, late)]),
-        Changes::default()
+        ChangedRows::default()
     );
     measures(&mut pool, late, "a", &[window("5h", 5, late + HOUR, Millis::MAX)]);
     assert_eq!(shown(&mut pool, late), [window("5h", 5, late + HOUR, late)]);
@@ -201,20 +201,20 @@ fn windows_are_bounded() {
         .collect();
     measures(&mut pool, T, "a", &many);
     assert_eq!(pool.shows(T, "a").quota, many[..8]);
-    assert_eq!(measures(&mut pool, T, "a", &many), Changes::default());
+    assert_eq!(measures(&mut pool, T, "a", &many), ChangedRows::default());
     measures(&mut pool, T, "a", &[window(&"x".repeat(999), 0, Millis::MAX, T)]);
     let last = pool.shows(T, "a").quota.pop().unwrap();
     assert_eq!((last.name.len(), last.resets_at), (64, T + 8 * 24 * HOUR));
 }
 
-fn costs(pool: &mut Pool, now: Millis, call: u128, spent: u64) -> Changes {
+fn costs(pool: &mut Pool, now: Millis, call: u128, spent: u64) -> ChangedRows {
     assert_eq!(pool.given(now, only(call, "a")), "a");
     let report = Report {
         spent,
         ..Report::of(CallId(call), "a".into(), Outcome::Finished)
     };
     let changes = pool.tells(now, report.clone());
-    assert_eq!(pool.tells(now, report), Changes::default(), "counted once");
+    assert_eq!(pool.tells(now, report), ChangedRows::default(), "counted once");
     changes
 }
 
@@ -286,12 +286,12 @@ fn costs_are_counted_by_who_frees_the_slot() {
     pool.given(MORNING, ask(3));
     let step = pool.handle(MORNING, Command::Report(report(3, Outcome::Finished)));
     assert_eq!(step.rows, [Row::Lease(CallId(3))]);
-    assert!(!step.changes.lasting);
+    assert!(!step.changes().lasting);
 }
 
 #[test]
 fn quota_survives_a_restart() {
-    use crate::rows::Kept as _;
+    use crate::rows::RowMachine as _;
     let mut pool = Pool::default();
     pool.learns(MORNING, [limited(1_000)]);
     costs(&mut pool, MORNING, 1, 1_000);

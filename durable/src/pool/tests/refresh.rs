@@ -74,16 +74,16 @@ fn a_crowd_elects_one() {
     assert_eq!(pool.say(T + 6, begin(5, 1)), busy(T + 10_005, 1));
     let step = pool.handle(T + 9, end(0, RefreshResult::Refreshed { version: 2 }));
     assert_eq!(
-        step.changes,
-        Changes {
-            leases: true,
+        step.changes(),
+        ChangedRows {
+            of_calls: false,
             lasting: true
         }
     );
     assert_eq!(
         pool.handle(T + 9, end(0, RefreshResult::Refreshed { version: 2 }))
-            .changes,
-        Changes::default()
+            .changes(),
+        ChangedRows::default()
     );
     assert_eq!(pool.say(T + 9, begin(5, 1)), Reply::RefreshDone { version: 2 });
     assert_eq!(pool.shows(T + 9, "a").policy.credential_version, 2);
@@ -102,8 +102,8 @@ fn an_election_ends_by_itself() {
     assert_eq!(pool.say(T + 10_000, begin(2, 1)), Reply::RefreshElected);
     // The first is no longer listened to.
     assert_eq!(
-        pool.handle(T + 10_001, end(1, refused())).changes,
-        Changes::default()
+        pool.handle(T + 10_001, end(1, refused())).changes(),
+        ChangedRows::default()
     );
     assert_eq!(pool.shows(T + 10_001, "a").denied, None);
     assert!(matches!(
@@ -132,7 +132,7 @@ fn only_the_elected_call_ends_a_refresh() {
         RefreshResult::Failed,
         RefreshResult::Refreshed { version: 9 },
     ] {
-        assert_eq!(pool.handle(T, end(2, result)).changes, Changes::default());
+        assert_eq!(pool.handle(T, end(2, result)).changes(), ChangedRows::default());
     }
     assert!(matches!(pool.say(T, begin(3, 1)), Reply::RefreshBusy { .. }));
 }
@@ -141,7 +141,7 @@ fn only_the_elected_call_ends_a_refresh() {
 fn a_refused_refresh_denies_the_account() {
     let mut pool = alike(1);
     pool.say(T, begin(1, 1));
-    assert!(pool.handle(T, end(1, refused())).changes.lasting);
+    assert!(pool.handle(T, end(1, refused())).changes().lasting);
     assert_eq!(pool.shows(T, "a").denied, Some(("invalid_grant".into(), None)));
     pool.nobody(T, ask(2));
     let errors = pool.shows(T, "a").errors;
@@ -160,7 +160,7 @@ fn a_reset_lets_refused_credentials_be_tried_again() {
     pool.say(T, begin(1, 1));
     pool.say(T, end(1, refused()));
     let reset = Command::Reset { account: "a".into() };
-    assert!(pool.handle(T, reset).changes.lasting);
+    assert!(pool.handle(T, reset).changes().lasting);
     assert_eq!(pool.say(T, begin(2, 1)), Reply::RefreshElected);
 }
 
@@ -255,10 +255,10 @@ fn a_failed_refresh_lets_the_next_try() {
     let mut pool = alike(1);
     pool.say(T, begin(1, 1));
     assert_eq!(
-        pool.handle(T, end(1, RefreshResult::Failed)).changes,
-        Changes {
-            leases: true,
-            lasting: false
+        pool.handle(T, end(1, RefreshResult::Failed)).changes(),
+        ChangedRows {
+            of_calls: false,
+            lasting: true
         }
     );
     assert_eq!(pool.say(T, begin(2, 1)), Reply::RefreshElected);
@@ -297,7 +297,10 @@ fn an_account_that_is_gone_is_not_refreshed() {
     pool.say(T, begin(1, 1));
     pool.learns(T, [account("b")]);
     assert_eq!(pool.say(T, begin(1, 1)), Reply::NeedRoster);
-    assert_eq!(pool.handle(T, end(1, refused())).changes, Changes::default());
+    assert_eq!(
+        pool.handle(T, end(1, refused())).changes(),
+        ChangedRows::default()
+    );
 }
 
 /// After a 401 by credentials that have not ended.

@@ -82,7 +82,7 @@ fn a_full_account_keeps_its_sessions() {
 
 #[test]
 fn a_session_moves_for_good_when_its_account_fails() {
-    type Harm = fn(&mut Pool) -> Changes;
+    type Harm = fn(&mut Pool) -> ChangedRows;
     let harms: [Harm; 5] = [
         |pool| pool.reports(T, 1, "a", throttled(T + 9_000)),
         |pool| pool.reports(T, 1, "a", denied(None)),
@@ -235,7 +235,8 @@ fn a_session_leaves_back_off_only_for_something_better() {
     assert_eq!(told.given_past(T, with_session(4, 7)), ("b".into(), skipped));
     let step = pool.handle(T, Command::Pick(with_session(4, 7)));
     assert!(matches!(step.reply, Reply::Picked { sticky: false, .. }));
-    assert!(!step.changes.lasting, "it may fail there, too");
+    let binds = |row: &Row| matches!(row, Row::Session(_));
+    assert!(!step.rows.iter().any(binds), "it may fail there, too");
     assert!(pool.reports(T, 4, "b", Outcome::Finished).lasting);
     assert_eq!(
         pool.given_sticky(T + HOUR / 2, with_session(5, 7)),
@@ -246,17 +247,15 @@ fn a_session_leaves_back_off_only_for_something_better() {
 #[test]
 fn use_of_a_session_is_kept_by_the_minute() {
     let mut pool = alike(1);
-    let mut lasting = |at, call| {
-        let picked = pool
-            .handle(at, Command::Pick(with_session(call, 7)))
-            .changes
-            .lasting;
+    let mut written = |at, call| {
+        let picked = pool.handle(at, Command::Pick(with_session(call, 7))).rows;
+        let picked = picked.contains(&Row::Session(7));
         (picked, pool.reports(at, call, "a", Outcome::Finished).lasting)
     };
-    assert_eq!(lasting(T, 1), (false, true), "new");
-    assert_eq!(lasting(T + 60_000, 2), (false, false));
-    assert_eq!(lasting(T + 60_001, 3), (true, false));
-    assert_eq!(lasting(T + 60_002, 4), (false, false));
+    assert_eq!(written(T, 1), (false, true), "new");
+    assert_eq!(written(T + 60_000, 2), (false, false));
+    assert_eq!(written(T + 60_001, 3), (true, false));
+    assert_eq!(written(T + 60_002, 4), (false, false));
 }
 
 #[test]
@@ -277,10 +276,10 @@ fn the_operator_can_flush_sessions() {
         session: Some(session),
     };
     assert_eq!(pool.given_sticky(T, with_session(9, 3)), ("b".into(), true));
-    assert!(!pool.handle(T, one(None, 9)).changes.lasting);
-    assert!(!pool.handle(T, one(Some("a"), 3)).changes.lasting, "it is b's");
-    assert!(pool.handle(T, one(Some("b"), 3)).changes.lasting);
-    assert!(pool.handle(T, one(None, 1)).changes.lasting);
+    assert!(!pool.handle(T, one(None, 9)).changes().lasting);
+    assert!(!pool.handle(T, one(Some("a"), 3)).changes().lasting, "it is b's");
+    assert!(pool.handle(T, one(Some("b"), 3)).changes().lasting);
+    assert!(pool.handle(T, one(None, 1)).changes().lasting);
     assert_eq!((pool.shows(T, "a").sessions, pool.shows(T, "b").sessions), (2, 0));
     let again = Pick {
         tried: vec!["a".into()],
@@ -288,11 +287,11 @@ fn the_operator_can_flush_sessions() {
     };
     assert_eq!(pool.given(T, again), "b");
     pool.reports(T, 8, "b", Outcome::Finished);
-    assert!(!pool.handle(T, flush(Some("nobody"))).changes.lasting);
-    assert!(pool.handle(T, flush(Some("a"))).changes.lasting);
+    assert!(!pool.handle(T, flush(Some("nobody"))).changes().lasting);
+    assert!(pool.handle(T, flush(Some("a"))).changes().lasting);
     assert_eq!((pool.shows(T, "a").sessions, pool.shows(T, "b").sessions), (0, 1));
-    assert!(pool.handle(T, flush(None)).changes.lasting);
-    assert!(!pool.handle(T, flush(None)).changes.lasting);
+    assert!(pool.handle(T, flush(None)).changes().lasting);
+    assert!(!pool.handle(T, flush(None)).changes().lasting);
     assert_eq!(pool.sessions(T), 0);
     assert_eq!(pool.holders(T, "a"), [10], "calls that run go on");
 }

@@ -2,8 +2,8 @@
 
 use crs_durable::CallId;
 use crs_durable::gate::{
-    Admit, Command, Estimate, KeyPolicy, Limits, ModelMode, MoneyLimit, PerLimit, QueuePolicy, SeedSpend,
-    Service, Spent, Usage,
+    Admit, Command, Estimate, KeyPolicy, Limits, ModelMode, MoneyLimit, PerLimit, QueuePolicy, ResetScope,
+    SeedSpend, Service, Usage,
 };
 use proptest::prelude::*;
 
@@ -181,8 +181,11 @@ fn seeds() -> impl Strategy<Value = Command> {
 }
 
 fn resets() -> impl Strategy<Value = Command> {
-    let of_money = MoneyLimit::ALL.map(Spent::Money);
-    let which: Vec<Spent> = [Spent::Window, Spent::All].into_iter().chain(of_money).collect();
+    let of_money = MoneyLimit::ALL.map(ResetScope::Money);
+    let which: Vec<ResetScope> = [ResetScope::Window, ResetScope::All]
+        .into_iter()
+        .chain(of_money)
+        .collect();
     prop::sample::select(which).prop_map(|which| Command::ResetSpend { which })
 }
 

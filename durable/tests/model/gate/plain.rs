@@ -5,8 +5,8 @@ mod verdict;
 use std::collections::BTreeSet;
 
 use crs_durable::gate::{
-    CallEnd, Command, Estimate, KeyPolicy, LeaseSnapshot, Limits, MoneyLimit, PerLimit, Reply, SeedSpend,
-    Snapshot, SpendSnapshot, Spent, Usage, WaiterSnapshot, WindowSnapshot,
+    CallEnd, Command, Estimate, KeyPolicy, LeaseSnapshot, Limits, MoneyLimit, PerLimit, Reply, ResetScope,
+    SeedSpend, Snapshot, SpendSnapshot, Usage, WaiterSnapshot, WindowSnapshot,
 };
 use crs_durable::{CallId, Millis};
 
@@ -453,14 +453,14 @@ impl Plain {
         }
     }
 
-    fn reset(&mut self, which: Spent) {
-        let all = which == Spent::All;
+    fn reset(&mut self, which: ResetScope) {
+        let all = which == ResetScope::All;
         self.seeded |= all;
-        if all || which == Spent::Window {
+        if all || which == ResetScope::Window {
             self.window = None;
         }
         for (limit, list) in self.spent.iter_mut() {
-            if all || which == Spent::Money(limit) {
+            if all || which == ResetScope::Money(limit) {
                 list.clear();
             }
         }
@@ -570,7 +570,7 @@ impl Plain {
             (Command::Release { call }, Reply::Done) => self.release(now, *call),
             (Command::SeedSpend(seed), Reply::Done) => self.seed(seed),
             (Command::ResetSpend { which }, Reply::NeedSpend) => {
-                assert!(!self.seeded && !matches!(which, Spent::All | Spent::Window));
+                assert!(!self.seeded && !matches!(which, ResetScope::All | ResetScope::Window));
             }
             (Command::ResetSpend { which }, Reply::Done) => self.reset(*which),
             (Command::Invalidate, Reply::Done) => {

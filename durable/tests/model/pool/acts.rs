@@ -1,7 +1,7 @@
 //! What can happen to a pool.
 
 use crs_durable::CallId;
-use crs_durable::pool::{AccountPolicy, Binding, Command, Origin, Outcome, Pick, QuotaWindow};
+use crs_durable::pool::{AccountPolicy, Binding, Command, Origin, Outcome, Pick, PoolPart, QuotaWindow};
 use proptest::prelude::*;
 
 use crate::world::{MAX_TTL, Move, moves};
@@ -225,6 +225,8 @@ fn picks() -> impl Strategy<Value = Pick> {
             learned_since,
             holder: format!("key of {}", call.0 % 4),
             trace,
+            granted: false,
+            part: PoolPart::Whole,
         }
     })
 }
@@ -301,6 +303,7 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         1 => (prop::option::of(ids()), prop::option::of(0..4_u64))
             .prop_map(|(account, session)| Act::Say(Command::Flush { account, session })),
         2 => calls().prop_map(|call| Act::Say(Command::Release { call })),
+        1 => (0..6_u64).prop_map(|origin| Act::Say(Command::Claim { origin })),
         1 => Just(Act::Say(Command::Invalidate)),
         1 => Just(Act::Say(Command::Snapshot)),
         3 => Just(Act::Restart),

@@ -214,6 +214,11 @@ impl Model {
                         || session.is_some_and(|session| session != *one)
                 });
             }
+            (Command::Claim { origin }, Reply::MadeBy { made }) => {
+                let known = self.origins.iter().any(|(id, ..)| id == origin);
+                assert_eq!(made.as_slice(), [known.then_some(true)]);
+                self.origins.retain(|(id, ..)| id != origin);
+            }
             (Command::Invalidate, Reply::Done) => self.stale = true,
             (Command::Snapshot, Reply::Snapshot(_)) => {}
             (command, reply) => panic!("{command:?} was answered by {reply:?}"),

@@ -12,6 +12,7 @@ fn judge(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> V
         .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
         .collect();
     answer(
+        "sonnet",
         StatusCode::from_u16(status).unwrap(),
         &headers,
         body.as_bytes(),
@@ -312,4 +313,254 @@ fn a_provider_in_trouble_may_say_until_when() {
     }
     // What is the client's stays so.
     assert_eq!(judge(404, &[("retry-after", "30")], "").outcome, Outcome::Neutral);
+}
+
+/// Claude in Amazon Bedrock. The names are those of its API reference, "InvokeModel: Errors"; the Messages API there is
+/// documented to answer as Anthropic does, and the gateway before it as Amazon's do.
+#[test]
+fn amazons_errors_are_told_apart_by_their_status() {
+    for (status, body, then) in [
+        (
+            403,
+            r#"{"message":"User is not authorized to perform: bedrock:InvokeModel"}"#,
+            Then::Confirm,
+        ),
+        (
+            404,
+            r#"{"message":"The provided model identifier is invalid."}"#,
+            Then::PassOn,
+        ),
+        (
+            400,
+            r#"{"message":"The provided model identifier is invalid."}"#,
+            Then::PassOn,
+        ),
+        (408, r#"{"message":"Model timed out."}"#, Then::NextAccount),
+        (
+            424,
+            r#"{"message":"The request failed due to an error while processing the model."}"#,
+            Then::NextAccount,
+        ),
+        (
+            429,
+            r#"{"message":"Too many requests, please wait before trying again."}"#,
+            Then::NextAccount,
+        ),
+        (
+            429,
+            r#"{"message":"Model is not ready for inference."}"#,
+            Then::NextAccount,
+        ),
+        (
+            500,
+            r#"{"message":"The system encountered an unexpected error."}"#,
+            Then::NextAccount,
+        ),
+        (
+            503,
+            r#"{"message":"Bedrock is unable to process your request."}"#,
+            Then::NextAccount,
+        ),
+    ] {
+        let verdict = judge(status, &[], body);
+        assert_eq!(verdict.then, then, "{status} {body}");
+        assert!(
+            !matches!(verdict.outcome, Outcome::Denied { .. }),
+            "{status} {body}: no account is marked for it"
+        );
+    }
+}
+
+/// Messages of Amazon about keys and accounts, see [`KNOWN`].
+#[test]
+fn amazons_words_about_keys_and_accounts_mark_the_account() {
+    for (status, body, then) in [
+        (
+            404,
+            r#"{"message":"Model use case details have not been submitted for this account."}"#,
+            Then::NextAccount,
+        ),
+        (
+            403,
+            r#"{"message":"The security token included in the request is invalid."}"#,
+            Then::RefreshFirst,
+        ),
+        (
+            403,
+            r#"{"Message":"The security token included in the request is expired"}"#,
+            Then::RefreshFirst,
+        ),
+        (
+            403,
+            r#"{"message":"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key."}"#,
+            Then::RefreshFirst,
+        ),
+        (
+            403,
+            r#"{"message":"Signature expired: 20150830T123600Z is now earlier than 20150830T124100Z"}"#,
+            Then::NextAccount,
+        ),
+    ] {
+        let verdict = judge(status, &[], body);
+        assert_eq!(verdict.then, then, "{status} {body}");
+        assert!(
+            matches!(verdict.outcome, Outcome::Denied { .. }),
+            "{status} {body}"
+        );
+    }
+}
+
+fn google(code: u16, status: &str, message: &str, reason: Option<&str>) -> String {
+    let details: Vec<_> = reason
+        .iter()
+        .map(|reason| serde_json::json!({ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason }))
+        .collect();
+    let error = serde_json::json!({ "code": code, "message": message, "status": status, "details": details });
+    serde_json::json!([{ "error": error }]).to_string()
+}
+
+#[test]
+fn googles_quota_is_that_of_a_model() {
+    let message = "Quota exceeded for aiplatform.googleapis.com/online_prediction_input_tokens_per_minute_per_base_model \
+                   with base model: anthropic-claude-sonnet-4-5. Please submit a quota increase request.";
+    for body in [
+        google(429, "RESOURCE_EXHAUSTED", message, None),
+        google(429, "RESOURCE_EXHAUSTED", message, None)
+            .trim_matches(['[', ']'])
+            .to_owned(),
+    ] {
+        let verdict = judge(429, &[], &body);
+        assert_eq!(verdict.then, Then::NextAccount);
+        let Outcome::Throttled { until, family, why } = verdict.outcome else {
+            panic!()
+        };
+        assert_eq!((until, family.as_deref()), (None, Some("sonnet")));
+        assert!(why.starts_with("Quota exceeded for"), "{why}");
+    }
+}
+
+#[test]
+fn googles_refusals_are_told_apart() {
+    let expired = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other \
+                   valid authentication credential.";
+    for body in [
+        google(401, "UNAUTHENTICATED", expired, None),
+        google(401, "UNAUTHENTICATED", "ended", Some("ACCESS_TOKEN_EXPIRED")),
+    ] {
+        assert_eq!(judge(401, &[], &body).then, Then::RefreshFirst, "{body}");
+    }
+    let role = "Permission 'aiplatform.endpoints.predict' denied on resource '//aiplatform.googleapis.com/projects/p' \
+                (or it may not exist).";
+    for (message, reason) in [
+        (role, None),
+        (role, Some("IAM_PERMISSION_DENIED")),
+        (
+            "Vertex AI API has not been used in project 1 before or it is disabled.",
+            Some("SERVICE_DISABLED"),
+        ),
+        (
+            "This API method requires billing to be enabled.",
+            Some("BILLING_DISABLED"),
+        ),
+    ] {
+        let verdict = judge(403, &[], &google(403, "PERMISSION_DENIED", message, reason));
+        let Outcome::Denied { until, .. } = verdict.outcome else {
+            panic!("{message}")
+        };
+        assert_eq!(
+            (verdict.then, until),
+            (Then::NextAccount, Some(NOW + PROBE_AFTER_MS))
+        );
+    }
+    let other = judge(
+        403,
+        &[],
+        &google(
+            403,
+            "PERMISSION_DENIED",
+            "The caller does not have permission",
+            None,
+        ),
+    );
+    assert_eq!(other.then, Then::Confirm);
+    assert!(matches!(other.outcome, Outcome::Refused { .. }));
+}
+
+#[test]
+fn a_model_that_google_does_not_serve_here_may_be_served_elsewhere() {
+    let place = "`projects/p/locations/us-east5/publishers/anthropic/models/claude-opus-5`";
+    for (status, body) in [
+        (
+            404,
+            google(
+                404,
+                "NOT_FOUND",
+                &format!("Publisher Model {place} was not found or your project does not have access to it."),
+                None,
+            ),
+        ),
+        (
+            400,
+            google(
+                400,
+                "FAILED_PRECONDITION",
+                &format!("Project `1` is not allowed to use Publisher Model {place}"),
+                None,
+            ),
+        ),
+        (
+            400,
+            error(
+                "invalid_request_error",
+                "Unexpected value(s) `x-2026-01-01` for the `anthropic-beta` header.",
+            ),
+        ),
+    ] {
+        let verdict = judge(status, &[], &body);
+        assert_eq!(
+            (verdict.then, verdict.outcome),
+            (Then::Confirm, Outcome::Neutral),
+            "{body}"
+        );
+    }
+    let verdict = judge(
+        400,
+        &[],
+        &google(400, "INVALID_ARGUMENT", "max_tokens: Field required", None),
+    );
+    assert_eq!(verdict.then, Then::PassOn);
+}
+
+#[test]
+fn googles_errors_reach_the_client_in_anthropics_form() {
+    let read = |status: u16, body: &str| {
+        let error = of_google(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        error.map(|error| serde_json::from_slice::<serde_json::Value>(&error).unwrap())
+    };
+    for (status, kind) in [
+        (400, "invalid_request_error"),
+        (403, "permission_error"),
+        (404, "not_found_error"),
+        (429, "rate_limit_error"),
+        (503, "api_error"),
+    ] {
+        assert_eq!(
+            read(status, &google(status, "STATUS", "words", None)),
+            Some(serde_json::json!({ "type": "error", "error": { "type": kind, "message": "words" } }))
+        );
+    }
+    for other in [
+        error("api_error", "words"),
+        r#"{"message":"words"}"#.to_owned(),
+        "[]".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(read(400, &other), None, "{other}");
+    }
+}
+
+#[test]
+fn members_of_other_types_hide_nothing() {
+    let body = r#"{"type":"error","error":{"details":null,"status":400,"type":"x","message":"Invalid bearer token"}}"#;
+    assert_eq!(judge(401, &[], body).then, Then::RefreshFirst);
 }

@@ -72,6 +72,8 @@ fn call(endpoint: Endpoint, stream: bool, model: &str, body: &'static str) -> Ca
         session: None,
         refers_to: Vec::new(),
         stored: false,
+        background: false,
+        object: None,
         max_output: None,
         hosted: HostedTools::default(),
         only: None,

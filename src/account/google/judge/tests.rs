@@ -91,10 +91,10 @@ fn a_401_of_unknown_words_marks_nobody() {
 fn known_words_are_about_whom_the_table_says() {
     known::tests::check(KNOWN);
     let is_marked = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Denied { until: Some(until), .. } if until == NOW + PROBE_AFTER_MS);
-    for row in KNOWN.iter().filter(|row| row.about == About::Account) {
+    for row in KNOWN.iter().filter(|row| row.about == Subject::Account) {
         let (message, details) = match row.says {
-            Says::Begins(begin) => (format!("{begin}. Ask."), json!([])),
-            Says::Word(reason) => (
+            Pattern::Begins(begin) => (format!("{begin}. Ask."), json!([])),
+            Pattern::Word(reason) => (
                 "words".to_owned(),
                 json!([{"reason": reason, "metadata": {"service": SERVICES[0]}}]),
             ),

@@ -1,3 +1,5 @@
+mod azure;
+
 use crs_durable::pool::Outcome;
 
 use super::*;

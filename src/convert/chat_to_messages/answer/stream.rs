@@ -1,14 +1,14 @@
-//! A stream of Anthropic's events as a stream of OpenAI's chunks.
+//! Converts a stream of Anthropic's events into a stream of OpenAI's chunks.
 //!
-//! Bytes in, bytes out, the same whatever the cuts. What comes out is always a valid stream: chunks that end
-//! with a reason and `[DONE]`, or with one error, after which nothing comes.
+//! The output does not depend on how the input is cut. It is always a valid stream: chunks with a finish reason
+//! and then `[DONE]`, or one error as the last event.
 
 use bytes::Bytes;
 
 use super::usage::Figures;
 use super::{choice, finish, head, image};
 
-use crate::convert::chat_to_messages::error::{self, Unusable};
+use crate::convert::chat_to_messages::error::{self, UnusableAnswer};
 use crate::convert::chat_to_messages::request::Context;
 use crate::dialect::body::mended;
 use crate::dialect::wire::events::Lines;
@@ -26,35 +26,35 @@ pub struct Stream {
 struct State {
     id: String,
     created: u64,
-    /// As the provider says; else the one asked for.
+    /// The provider's name for the model, or else the requested one.
     model: String,
     include_usage: bool,
     out: Vec<u8>,
     figures: Figures,
     started: bool,
-    /// Calls begun.
+    /// Number of calls so far.
     calls: u64,
-    /// Images told.
+    /// Number of images sent so far.
     images: u64,
-    /// The block under way is a call, of which this much of the input is still to be told.
+    /// Set while a call's block is open: the part of its input that is not sent yet.
     call: Option<Input>,
     stopped: Option<&'static str>,
-    /// Usage was named with the reason to stop or after it. What the start named is of the prompt alone.
+    /// The usage came with or after the stop reason. The usage at the start covers the prompt only.
     metered: bool,
-    failure: Option<Unusable>,
+    failure: Option<UnusableAnswer>,
     closed: bool,
 }
 
 /// The input of a call.
 #[derive(Debug, PartialEq, Eq)]
 enum Input {
-    /// Nothing of it came; the block's opening had this.
+    /// No delta came yet; this input was in the block's opening.
     Opening(String),
     Came,
 }
 
 impl Stream {
-    /// `id`: of this answer, unlike any other's, of which only letters and digits are used; `created`: seconds.
+    /// `id`: unique per answer, only its letters and digits are used; `created`: Unix seconds.
     pub fn new(context: &Context, id: &str, created: u64) -> Self {
         Self {
             lines: Lines::default(),
@@ -77,15 +77,15 @@ impl Stream {
         }
     }
 
-    /// The next bytes of Anthropic's stream; returns what they make of OpenAI's, often nothing.
+    /// Takes the next bytes of Anthropic's stream and returns the bytes to send, often none.
     pub fn feed(&mut self, chunk: &[u8]) -> Bytes {
         if !self.state.closed && self.lines.feed(chunk, |data| self.state.event(data)).is_err() {
-            self.state.fail(Unusable::Unreadable);
+            self.state.fail(UnusableAnswer::Unreadable);
         }
         self.state.take()
     }
 
-    /// Anthropic's stream is over, or broken off; returns the end of OpenAI's.
+    /// Ends the stream after Anthropic's has ended or broken off, and returns the last bytes.
     pub fn finish(&mut self) -> Bytes {
         if !self.state.closed {
             self.lines.finish(|data| self.state.event(data));
@@ -94,23 +94,23 @@ impl Stream {
         self.state.take()
     }
 
-    /// The last event was written: nothing comes any more.
+    /// The last event was written; nothing follows.
     pub fn is_closed(&self) -> bool {
         self.state.closed
     }
 
-    /// Why the answer ended is known, so that [`Self::finish`] will make no error.
+    /// The stop reason is known, so [`Self::finish`] will not write an error.
     pub fn is_whole(&self) -> bool {
         self.state.closed || self.state.stopped.is_some()
     }
 
-    /// Usage was named with the reason to stop or after it, so it is of the whole answer.
+    /// The usage came with or after the stop reason, so it covers the whole answer.
     pub fn is_metered(&self) -> bool {
         self.state.metered
     }
 
-    /// Why the stream ended with an error.
-    pub fn failure(&self) -> Option<&Unusable> {
+    /// The error that ended the stream.
+    pub fn failure(&self) -> Option<&UnusableAnswer> {
         self.state.failure.as_ref()
     }
 }
@@ -126,7 +126,7 @@ impl State {
         }
         let data = mended(data);
         let Ok(event) = Object::parse(&data) else {
-            self.fail(Unusable::Unreadable);
+            self.fail(UnusableAnswer::Unreadable);
             return;
         };
         let kind: Text<'_> = event.get("type").unwrap_or_default();
@@ -147,10 +147,10 @@ impl State {
                 }
             }
             "message_stop" => self.end(),
-            "error" => self.fail(Unusable::read(&event).unwrap_or(Unusable::Unreadable)),
+            "error" => self.fail(UnusableAnswer::read(&event).unwrap_or(UnusableAnswer::Unreadable)),
             // A comment, which all clients skip: the protocol has no ping.
             "ping" => self.out.extend_from_slice(b": ping\n\n"),
-            // What is yet to come.
+            // Event types newer than this code.
             _ => {}
         }
     }
@@ -168,7 +168,7 @@ impl State {
         self.open();
     }
 
-    /// The chunk that says who speaks.
+    /// Sends the chunk with the role.
     fn open(&mut self) {
         if !self.started {
             self.started = true;
@@ -187,8 +187,8 @@ impl State {
         let Some(block) = block else { return };
         let text = |key| block.get::<Text<'_>>(key).unwrap_or_default();
         match &*text("type") {
-            "text" => self.say("content", &text("text")),
-            "thinking" => self.say("reasoning_content", &text("thinking")),
+            "text" => self.push_delta("content", &text("text")),
+            "thinking" => self.push_delta("reasoning_content", &text("thinking")),
             "tool_use" => {
                 self.open();
                 let function = Json::map([("name", text("name").into()), ("arguments", Json::text(""))]);
@@ -219,8 +219,8 @@ impl State {
         let Some(delta) = delta else { return };
         let text = |key| delta.get::<Text<'_>>(key).unwrap_or_default();
         match &*text("type") {
-            "text_delta" => self.say("content", &text("text")),
-            "thinking_delta" => self.say("reasoning_content", &text("thinking")),
+            "text_delta" => self.push_delta("content", &text("text")),
+            "thinking_delta" => self.push_delta("reasoning_content", &text("thinking")),
             "input_json_delta" => {
                 let part = text("partial_json");
                 if !part.is_empty() && self.call.is_some() {
@@ -232,14 +232,14 @@ impl State {
         }
     }
 
-    fn say(&mut self, member: &'static str, words: &str) {
+    fn push_delta(&mut self, member: &'static str, words: &str) {
         if !words.is_empty() {
             self.open();
             self.chunk(Json::map([(member, Json::text(words))]), None);
         }
     }
 
-    /// A call without arguments has no deltas, but its clients read JSON.
+    /// A call without arguments has no deltas, but clients expect JSON.
     fn end_call(&mut self) {
         if let Some(Input::Opening(input)) = self.call.take() {
             self.arguments(&input);
@@ -260,7 +260,7 @@ impl State {
             return;
         }
         let Some(reason) = self.stopped else {
-            self.fail(Unusable::Unfinished);
+            self.fail(UnusableAnswer::Unfinished);
             return;
         };
         self.end_call();
@@ -269,7 +269,7 @@ impl State {
         if self.include_usage {
             let mut last = head("chat.completion.chunk", &self.id, self.created, &self.model);
             last.put("choices", Json::List(Vec::new()));
-            last.put("usage", self.figures.told());
+            last.put("usage", self.figures.to_json());
             let last = last.to_bytes();
             self.write(&last);
         }
@@ -287,11 +287,11 @@ impl State {
         self.write(&chunk);
     }
 
-    fn fail(&mut self, failure: Unusable) {
+    fn fail(&mut self, failure: UnusableAnswer) {
         if !self.closed {
             self.closed = true;
-            let (kind, message) = failure.told();
-            let error = error::written(kind, message);
+            let (kind, message) = failure.type_and_message();
+            let error = error::error_json(kind, message);
             self.write(&error);
             self.failure = Some(failure);
         }

@@ -1,10 +1,10 @@
-//! What an answer used.
+//! Usage of an answer.
 
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 
-/// The figures of the Messages API's `usage`. Those of a stream are of the whole answer so far: a later one
-/// takes the place of an earlier, what it leaves out stays.
+/// The figures of the Messages API's `usage`. In a stream they are cumulative: a later figure replaces an earlier
+/// one, and a missing figure keeps its value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     input: Option<u64>,
@@ -26,8 +26,8 @@ impl Figures {
         self.thinking = thinking.or(self.thinking);
     }
 
-    /// OpenAI's `usage`, whose prompt has the cached tokens in it.
-    pub(super) fn told(self) -> Json<'static> {
+    /// OpenAI's `usage` object. Its prompt tokens include the cached ones.
+    pub(super) fn to_json(self) -> Json<'static> {
         let number = |figure: u64| Json::Number(figure.into());
         let read = self.read.unwrap_or_default();
         let written = self.written.unwrap_or_default();

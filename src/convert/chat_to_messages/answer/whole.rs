@@ -1,24 +1,24 @@
-//! A whole message as a whole completion.
+//! Converts a whole message into a whole completion.
 
 use super::usage::Figures;
 use super::{choice, finish, head, image};
 
-use crate::convert::chat_to_messages::error::Unusable;
+use crate::convert::chat_to_messages::error::UnusableAnswer;
 use crate::convert::chat_to_messages::request::Context;
 use crate::dialect::body::mended;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
-/// Converts an answer of `POST /v1/messages`. `id`: of this answer, unlike any other's, of which only letters
-/// and digits are used; `created`: seconds.
-pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<Vec<u8>, Unusable> {
+/// Converts an answer of `POST /v1/messages`. `id`: unique per answer, only its letters and digits are used;
+/// `created`: Unix seconds.
+pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<Vec<u8>, UnusableAnswer> {
     let body = mended(body);
-    let message = Object::parse(&body).map_err(|_| Unusable::Unreadable)?;
-    if let Some(error) = Unusable::read(&message) {
+    let message = Object::parse(&body).map_err(|_| UnusableAnswer::Unreadable)?;
+    if let Some(error) = UnusableAnswer::read(&message) {
         return Err(error);
     }
-    let blocks: List<'_> = message.get("content").ok_or(Unusable::Unreadable)?;
+    let blocks: List<'_> = message.get("content").ok_or(UnusableAnswer::Unreadable)?;
     let mut said = String::new();
     let mut thought = String::new();
     let mut calls = Vec::new();
@@ -41,12 +41,12 @@ pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<
                 ]));
             }
             "image" => images.extend(image(&block, images.len() as u64)),
-            // What the provider's own tools did, and thoughts nobody may read.
+            // Results of the provider's own tools, and redacted thinking.
             _ => {}
         }
     }
     let stopped: Option<Text<'_>> = message.get("stop_reason");
-    let stopped = stopped.ok_or(Unusable::Unfinished)?;
+    let stopped = stopped.ok_or(UnusableAnswer::Unfinished)?;
     let words = if said.is_empty() && !calls.is_empty() {
         Json::Null
     } else {
@@ -74,6 +74,6 @@ pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<
     let model = model.as_ref().map_or(context.model.as_str(), |model| model);
     let mut completion = head("chat.completion", id, created, model);
     completion.put("choices", choice("message", reply, Some(finish(&stopped))));
-    completion.put("usage", figures.told());
+    completion.put("usage", figures.to_json());
     Ok(completion.to_bytes())
 }

@@ -6,7 +6,7 @@
 use crate::dialect::wire::fields::Fate::{Carried, Converted, LeftOut, Refused};
 use crate::dialect::wire::fields::Fields;
 
-const OPENAI_ONLY: &str = "only OpenAI's own models know of it";
+const OPENAI_ONLY: &str = "only OpenAI's own models support it";
 const OLD: &str = "send `tools` and `tool_choice` in its place";
 const EFFORT: &str = "send `reasoning_effort` in its place";
 
@@ -27,7 +27,7 @@ pub(crate) static FIELDS: Fields = Fields {
         ("tool_choice", Converted),
         ("tools", Converted),
         ("top_p", Converted),
-        // What asks for one choice without probabilities asks for nothing.
+        // Asking for one choice, or for no probabilities, has no effect.
         ("n", Converted),
         ("logprobs", Converted),
         ("top_logprobs", Converted),
@@ -36,19 +36,19 @@ pub(crate) static FIELDS: Fields = Fields {
         ("audio", Refused(OPENAI_ONLY)),
         ("moderation", Refused(OPENAI_ONLY)),
         ("web_search_options", Refused(OPENAI_ONLY)),
-        // These account for the call, or keep it.
+        // Metadata and storage.
         ("metadata", LeftOut),
         ("store", LeftOut),
         ("user", LeftOut),
         ("safety_identifier", LeftOut),
-        // These save work, or tune how OpenAI serves it.
+        // Optimisations and service tiers of OpenAI.
         ("prediction", LeftOut),
         ("prompt_cache_key", LeftOut),
         ("prompt_cache_options", LeftOut),
         ("prompt_cache_retention", LeftOut),
         ("service_tier", LeftOut),
         ("verbosity", LeftOut),
-        // These shift chances.
+        // Changes to token probabilities.
         ("frequency_penalty", LeftOut),
         ("presence_penalty", LeftOut),
         ("logit_bias", LeftOut),
@@ -62,5 +62,5 @@ pub(crate) static FIELDS: Fields = Fields {
         ("reasoning", Refused(EFFORT)),
         ("thinking", Refused(EFFORT)),
     ],
-    unknown: "Unrecognized request argument supplied: the model here cannot be told of it. Leave it out",
+    unknown: "Unrecognized request argument supplied: the model here does not support it. Leave it out",
 };

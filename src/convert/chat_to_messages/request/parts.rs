@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use crate::convert::claude::turns::{is_blank, text};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
@@ -28,17 +28,13 @@ pub(super) struct Part<'a> {
 
 impl<'a> Content<'a> {
     /// Of the message at this place.
-    pub(super) fn of(message: &Object<'a>, path: &str, budget: &Budget) -> Result<Self, Refused> {
+    pub(super) fn of(message: &Object<'a>, path: &str, budget: &Budget) -> Result<Self, FieldRefusal> {
         let Some(raw) = message.raw("content") else {
             return Ok(Self::None);
         };
         let path = format!("{path}.content");
-        let wrong = |error| {
-            Refused::at(
-                &path,
-                format_args!("a text or a list of parts is wanted: {error}"),
-            )
-        };
+        let wrong =
+            |error| FieldRefusal::at(&path, format_args!("must be a text or a list of parts: {error}"));
         let json = raw.get().as_bytes();
         if json.starts_with(b"\"") {
             return serde_json::from_slice(json).map(Self::One).map_err(wrong);
@@ -50,7 +46,7 @@ impl<'a> Content<'a> {
 
 impl<'a> Part<'a> {
     /// The parts in a list at this place.
-    pub(super) fn list(list: List<'a>, path: &str, budget: &Budget) -> Result<Vec<Self>, Refused> {
+    pub(super) fn list(list: List<'a>, path: &str, budget: &Budget) -> Result<Vec<Self>, FieldRefusal> {
         let parts = list.into_iter().enumerate();
         let parts = parts.map(|(index, raw)| {
             budget.value(0)?;
@@ -59,32 +55,32 @@ impl<'a> Part<'a> {
         parts.collect()
     }
 
-    fn read(raw: &'a RawValue, path: String) -> Result<Self, Refused> {
+    fn read(raw: &'a RawValue, path: String) -> Result<Self, FieldRefusal> {
         let object = Object::read(raw.get(), &path)?;
         let kind = object.must("type", &path)?;
         Ok(Self { kind, object, path })
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
+    pub(super) fn text(&self, key: &str) -> Result<Text<'a>, FieldRefusal> {
         self.object.must(key, &self.path)
     }
 
-    /// The client's own mark for the cache, which some send along.
+    /// The cache mark, which some clients send.
     pub(super) fn mark(&self) -> Option<Json<'a>> {
         let raw = self.object.raw("cache_control")?;
         raw.get().starts_with('{').then(|| Json::raw(raw))
     }
 
-    pub(super) fn unknown(&self) -> Refused {
+    pub(super) fn unknown(&self) -> FieldRefusal {
         let kind = &*self.kind;
-        Refused::at(
+        FieldRefusal::at(
             &self.path,
             format_args!("the content type `{kind}` cannot be sent to this model"),
         )
     }
 
-    /// The block that is the same in a user's turn and in a result; `None`: it says nothing.
-    pub(super) fn block(&self) -> Result<Option<Json<'a>>, Refused> {
+    /// The block, the same in a user's turn and in a tool result; `None` if it is empty.
+    pub(super) fn block(&self) -> Result<Option<Json<'a>>, FieldRefusal> {
         Ok(match &*self.kind {
             "text" => {
                 let said = self.text("text")?;
@@ -96,38 +92,38 @@ impl<'a> Part<'a> {
         })
     }
 
-    fn image(&self) -> Result<Json<'a>, Refused> {
+    fn image(&self) -> Result<Json<'a>, FieldRefusal> {
         let path = format!("{}.image_url", self.path);
         let raw: &RawValue = self.object.must("image_url", &self.path)?;
-        // Some clients leave the object out.
+        // Some clients send the URL itself instead of the object.
         let url: Text<'a> = if raw.get().starts_with('"') {
             self.text("image_url")?
         } else {
             Object::read(raw.get(), &path)?.must("url", &path)?
         };
         if let Some(data) = Data::of(&url) {
-            let data = data.ok_or_else(|| Refused::at(&path, "the data URL has no base64"))?;
+            let data = data.ok_or_else(|| FieldRefusal::at(&path, "the data URL has no base64"))?;
             return match &*data.kind {
                 "application/pdf" => Ok(block("document", data.source())),
                 kind if kind.starts_with("image/") => Ok(block("image", data.source())),
-                kind => Err(Refused::at(&path, format_args!("`{kind}` is no image"))),
+                kind => Err(FieldRefusal::at(&path, format_args!("`{kind}` is not an image"))),
             };
         }
         if !url.starts_with("https://") && !url.starts_with("http://") {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &path,
-                "a data URL or the address of an image is wanted",
+                "must be a data URL or the address of an image",
             ));
         }
         let source = Json::map([("type", Json::text("url")), ("url", url.into())]);
         Ok(block("image", source))
     }
 
-    fn file(&self) -> Result<Json<'a>, Refused> {
+    fn file(&self) -> Result<Json<'a>, FieldRefusal> {
         let path = format!("{}.file", self.path);
         let file: Object<'a> = self.object.must("file", &self.path)?;
         if file.raw("file_id").is_some() {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 format_args!("{path}.file_id"),
                 "files kept at OpenAI cannot be read here: send `file_data`",
             ));
@@ -136,8 +132,8 @@ impl<'a> Part<'a> {
         let given: Text<'a> = file.must("file_data", &path)?;
         let data = match Data::of(&given) {
             Some(Some(data)) => data,
-            Some(None) => return Err(Refused::at(&path, "the data URL has no base64")),
-            // The bare base64, of the type that the name says.
+            Some(None) => return Err(FieldRefusal::at(&path, "the data URL has no base64")),
+            // Bare base64; the file name gives the type.
             None => Data {
                 kind: match name.as_ref().and_then(|name| name.rsplit_once('.')) {
                     Some((_, "pdf")) | None => Cow::Borrowed("application/pdf"),
@@ -152,7 +148,7 @@ impl<'a> Part<'a> {
             kind if kind.starts_with("text/") || kind == "application/json" => {
                 let text = STANDARD.decode(data.data.as_bytes()).ok();
                 let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
-                let text = text.ok_or_else(|| Refused::at(&path, "the file is no text"))?;
+                let text = text.ok_or_else(|| FieldRefusal::at(&path, "the file is not text"))?;
                 let source = Json::map([
                     ("type", Json::text("text")),
                     ("media_type", Json::text("text/plain")),
@@ -161,7 +157,7 @@ impl<'a> Part<'a> {
                 block("document", source)
             }
             kind => {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     &path,
                     format_args!("files of the type `{kind}` cannot be sent to this model"),
                 ));
@@ -174,14 +170,14 @@ impl<'a> Part<'a> {
     }
 }
 
-/// What a data URL holds.
+/// The content of a data URL.
 struct Data<'a> {
     kind: Cow<'a, str>,
     data: Text<'a>,
 }
 
 impl<'a> Data<'a> {
-    /// `None`: it is no data URL; inside of it: it has no base64.
+    /// Outer `None`: not a data URL; inner `None`: a data URL without base64.
     #[expect(clippy::option_option, reason = "two answers to two questions")]
     fn of(url: &Text<'a>) -> Option<Option<Self>> {
         let scheme = url.get(..5)?;
@@ -196,7 +192,7 @@ impl<'a> Data<'a> {
             return Some(None);
         };
         let kind = match kind.to_ascii_lowercase() {
-            // Not its name, but often taken for it.
+            // Not a registered type, but often sent.
             kind if kind == "image/jpg" => Cow::Borrowed("image/jpeg"),
             kind => Cow::Owned(kind),
         };

@@ -1,10 +1,10 @@
-//! Tools, and which of them must be called.
+//! Tools and `tool_choice`.
 
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
@@ -14,16 +14,16 @@ use crate::dialect::wire::text::Text;
 pub(super) struct Tools<'a> {
     pub list: Vec<Json<'a>>,
     pub choice: Option<Json<'a>>,
-    /// One must be called, so there is no thinking.
+    /// A tool call is required, which rules out thinking.
     pub forced: bool,
 }
 
-/// `called`: names of the tools that were called before.
+/// `called`: names of the tools called earlier in the conversation.
 pub(super) fn convert<'a>(
     body: &Object<'a>,
     called: Vec<Text<'a>>,
     budget: &Budget,
-) -> Result<Tools<'a>, Refused> {
+) -> Result<Tools<'a>, FieldRefusal> {
     let declared: Option<List<'a>> = body.want("tools", "")?;
     let mut tools = Tools::default();
     let mut names = Vec::new();
@@ -79,12 +79,12 @@ pub(super) fn convert<'a>(
     Ok(tools)
 }
 
-fn tool<'a>(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<(Text<'a>, Json<'a>), Refused> {
+fn tool<'a>(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<(Text<'a>, Json<'a>), FieldRefusal> {
     budget.value(raw.get().len())?;
     let tool = Object::read(raw.get(), path)?;
     let kind: Text<'a> = tool.must("type", path)?;
     if &*kind != "function" {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             path,
             format_args!("tools of the type `{}` cannot be sent to this model", &*kind),
         ));
@@ -109,7 +109,7 @@ fn tool<'a>(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<(Text<'a>,
         }
     };
     let mut described = described(name.clone(), description, schema);
-    // Of the tool or of its function: clients differ.
+    // Clients put it on the tool or on its function.
     let mark = tool.raw("cache_control").or(function.raw("cache_control"));
     if let Some(mark) = mark.filter(|mark| mark.get().starts_with('{')) {
         described.put("cache_control", Json::raw(mark));
@@ -138,11 +138,11 @@ enum Choice<'a> {
     None,
     Any,
     One(Text<'a>),
-    /// Among these; `true`: one of them must be called.
+    /// Only these tools; `true` if one of them must be called.
     Of(Vec<Text<'a>>, bool),
 }
 
-fn choice<'a>(body: &Object<'a>) -> Result<Option<Choice<'a>>, Refused> {
+fn choice<'a>(body: &Object<'a>) -> Result<Option<Choice<'a>>, FieldRefusal> {
     let path = "tool_choice";
     let Some(raw) = body.raw(path) else {
         return Ok(None);
@@ -154,7 +154,7 @@ fn choice<'a>(body: &Object<'a>) -> Result<Option<Choice<'a>>, Refused> {
             "none" => Choice::None,
             "required" => Choice::Any,
             other => {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     path,
                     format_args!("`{other}` is not `auto`, `none` or `required`"),
                 ));
@@ -179,20 +179,20 @@ fn choice<'a>(body: &Object<'a>) -> Result<Option<Choice<'a>>, Refused> {
                 &*mode == "required",
             )))
         }
-        other => Err(Refused::at(
+        other => Err(FieldRefusal::at(
             path,
             format_args!("`{other}` cannot be asked of this model"),
         )),
     }
 }
 
-fn named<'a>(choice: &Object<'a>, path: &str) -> Result<Text<'a>, Refused> {
+fn named<'a>(choice: &Object<'a>, path: &str) -> Result<Text<'a>, FieldRefusal> {
     let function: Object<'a> = choice.must("function", path)?;
     function.must("name", &format!("{path}.function"))
 }
 
-fn unknown(name: &str) -> Refused {
-    Refused::at(
+fn unknown(name: &str) -> FieldRefusal {
+    FieldRefusal::at(
         "tool_choice",
         format_args!("there is no tool `{name}` among `tools`"),
     )

@@ -1,25 +1,25 @@
-//! What is asked of the generation: lengths, randomness, thinking, the form of the answer.
+//! Generation parameters: length, randomness, thinking, response format.
 
 use crate::convert::claude::model::Model;
 use crate::convert::claude::schema;
 use crate::convert::claude::thinking::{Effort, Turn, number, sampling, think};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// Sequences that end an answer: more than any provider takes.
+/// Maximum number of stop sequences; higher than every provider's own limit.
 const MOST_STOPS: usize = 100;
 
-/// Writes it into the request; what it returns belongs to the instructions.
+/// Writes the parameters into the request. Returns a line to add to the instructions.
 pub(super) fn convert<'a>(
     body: &Object<'a>,
     model: Model,
     turn: Turn,
     out: &mut Json<'a>,
     budget: &Budget,
-) -> Result<Option<&'static str>, Refused> {
+) -> Result<Option<&'static str>, FieldRefusal> {
     let most: Option<u64> = match body.want("max_completion_tokens", "")? {
         None => body.want("max_tokens", "")?,
         most => most,
@@ -31,7 +31,7 @@ pub(super) fn convert<'a>(
     }
     let mut config = Json::Map(Vec::new());
     let effort = effort(body)?;
-    // As Gemini does by itself; but not out of a length that may be meant for the answer.
+    // Gemini thinks by default. A requested length may be meant for the answer alone, so then it does not.
     let effort = match effort {
         None if model == Model::Gemini && !asked => Some(Effort::Usual),
         effort => effort,
@@ -49,14 +49,14 @@ pub(super) fn convert<'a>(
     Ok(line)
 }
 
-fn effort(body: &Object<'_>) -> Result<Option<Effort>, Refused> {
+fn effort(body: &Object<'_>) -> Result<Option<Effort>, FieldRefusal> {
     let path = "reasoning_effort";
     let word: Option<Text<'_>> = body.want(path, "")?;
     let Some(word) = word else { return Ok(None) };
     Effort::of(&word, path).map(Some)
 }
 
-fn stops<'a>(body: &Object<'a>, out: &mut Json<'a>) -> Result<(), Refused> {
+fn stops<'a>(body: &Object<'a>, out: &mut Json<'a>) -> Result<(), FieldRefusal> {
     let Some(raw) = body.raw("stop") else {
         return Ok(());
     };
@@ -72,13 +72,13 @@ fn stops<'a>(body: &Object<'a>, out: &mut Json<'a>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The form of the answer.
+/// Converts `response_format`.
 fn shape<'a>(
     body: &Object<'a>,
     model: Model,
     config: &mut Json<'a>,
     budget: &Budget,
-) -> Result<Option<&'static str>, Refused> {
+) -> Result<Option<&'static str>, FieldRefusal> {
     let path = "response_format";
     let format: Option<Object<'a>> = body.want(path, "")?;
     let Some(format) = format else {
@@ -93,19 +93,19 @@ fn shape<'a>(
             let place = format!("{path}.json_schema");
             let wanted: Object<'a> = format.must("json_schema", path)?;
             let Some(schema) = wanted.json("schema", &place, budget)? else {
-                return Err(Refused::at(format_args!("{place}.schema"), "Field required"));
+                return Err(FieldRefusal::at(format_args!("{place}.schema"), "Field required"));
             };
             if !model.takes_schema() {
-                return Err(Refused::at(path, "this model cannot be held to a schema"));
+                return Err(FieldRefusal::at(path, "this model does not support a schema"));
             }
             if model == Model::Gemini {
                 schema
             } else {
-                schema::strict(schema).map_err(|why| Refused::at(format_args!("{place}.schema"), why))?
+                schema::strict(schema).map_err(|why| FieldRefusal::at(format_args!("{place}.schema"), why))?
             }
         }
         other => {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 path,
                 format_args!("`{other}` is not `text`, `json_object` or `json_schema`"),
             ));

@@ -1,8 +1,7 @@
-//! The messages of a chat as the turns of the Messages API.
+//! Converts the messages of a chat into turns of the Messages API.
 //!
-//! Made here, whatever the messages were: user and assistant take turns, a user begins, no text is blank,
-//! ids of calls are unique, and the results in a user's turn come first and are those of the calls in the
-//! turn before.
+//! The output always keeps the API's rules: the roles alternate, the first turn is the user's, no text is blank,
+//! ids of calls are unique, and a user's turn begins with the results of the calls in the turn before.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -13,7 +12,7 @@ use super::parts::{Content, Part};
 use crate::convert::chat_to_messages::Target;
 use crate::convert::claude::turns::{self, Calls, Message, is_blank, opening, reminder, text};
 
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::marks;
@@ -25,29 +24,29 @@ pub(super) struct Transcript<'a, 'b> {
     target: Target,
     budget: &'b Budget,
     talk: Talk<'a>,
-    /// Those of the assistant's last turn.
+    /// Calls of the assistant's last turn.
     calls: Calls<'a>,
-    /// The user's turn under way.
+    /// The user's turn that is being collected.
     results: Vec<Json<'a>>,
     user: Vec<Json<'a>>,
-    /// Ids that were sent, and the number that the next call of the same id gets.
+    /// Ids already sent, each with the number for its next duplicate.
     ids: HashMap<String, usize>,
-    /// Names of `talk.called`.
+    /// Set of the names in `talk.called`.
     known: HashSet<Text<'a>>,
 }
 
-/// All there is in the messages.
+/// The converted messages.
 #[derive(Default)]
 pub(super) struct Talk<'a> {
     pub system: Vec<Json<'a>>,
     pub turns: Vec<Message<'a>>,
-    /// Names of the tools that were called.
+    /// Names of the called tools.
     pub called: Vec<Text<'a>>,
-    /// The assistant has said something before.
+    /// There is an assistant's message.
     pub answered: bool,
-    /// The assistant's last turn is not over: results of its calls come last, or its own words.
+    /// The assistant's last turn is unfinished: the messages end with results of its calls or with its own words.
     pub open: bool,
-    /// The client marks what is to be cached.
+    /// The client sets cache marks itself.
     pub marked: bool,
 }
 
@@ -65,7 +64,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         }
     }
 
-    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), FieldRefusal> {
         self.budget.value(raw.get().len())?;
         let path = format!("messages.{index}");
         let message = Object::read(raw.get(), &path)?;
@@ -76,29 +75,29 @@ impl<'a, 'b> Transcript<'a, 'b> {
             "user" => self.user(content),
             "assistant" => self.assistant(&message, content, &path),
             "tool" => self.result(&message, content, &path),
-            other => Err(Refused::at(
+            other => Err(FieldRefusal::at(
                 format_args!("{path}.role"),
                 format_args!("`{other}` is not `system`, `developer`, `user`, `assistant` or `tool`"),
             )),
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Talk<'a>, Refused> {
+    pub(super) fn finish(mut self) -> Result<Talk<'a>, FieldRefusal> {
         self.talk.open = !self.results.is_empty() || self.user.is_empty();
         self.flush()?;
         self.answered()?;
         let Talk { turns, system, .. } = &mut self.talk;
         match turns.last_mut() {
-            // Somebody has to ask.
+            // The API requires a user's turn.
             None if !system.is_empty() => turns.push(("user", std::mem::take(system))),
-            None => return Err(Refused::at("messages", "there is nothing to answer in them")),
+            None => return Err(FieldRefusal::at("messages", "there is nothing to answer in them")),
             Some(("assistant", said)) => end_well(said),
             Some(_) => {}
         }
         Ok(self.talk)
     }
 
-    fn system(&mut self, content: Content<'a>) -> Result<(), Refused> {
+    fn system(&mut self, content: Content<'a>) -> Result<(), FieldRefusal> {
         let opening = self.talk.turns.is_empty() && self.user.is_empty();
         let mut tell = |said: Text<'a>, mark: Option<Json<'a>>| {
             if is_blank(&said) {
@@ -127,7 +126,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    fn user(&mut self, content: Content<'a>) -> Result<(), Refused> {
+    fn user(&mut self, content: Content<'a>) -> Result<(), FieldRefusal> {
         match content {
             Content::None => {}
             Content::One(said) if is_blank(&said) => {}
@@ -143,10 +142,10 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    fn result(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
+    fn result(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), FieldRefusal> {
         let id: Text<'a> = message.must("tool_call_id", path)?;
         let Some(mut result) = self.calls.answer(&id) else {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 path,
                 format_args!(
                     "a `tool` message must follow a message whose `tool_calls` hold its id, once: `{}`",
@@ -172,9 +171,14 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    fn assistant(&mut self, message: &Object<'a>, content: Content<'a>, path: &str) -> Result<(), Refused> {
+    fn assistant(
+        &mut self,
+        message: &Object<'a>,
+        content: Content<'a>,
+        path: &str,
+    ) -> Result<(), FieldRefusal> {
         let mut said = Vec::new();
-        // Made by the model in an earlier answer.
+        // Images from an earlier answer of the model.
         let mut images = Vec::new();
         let mut say = |words: Text<'a>| {
             if !is_blank(&words) {
@@ -200,7 +204,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         }
         for old in ["function_call", "audio"] {
             if message.raw(old).is_some() {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     format_args!("{path}.{old}"),
                     "this cannot be sent to this model",
                 ));
@@ -240,12 +244,12 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    fn call(&mut self, raw: &'a RawValue, path: String) -> Result<Json<'a>, Refused> {
+    fn call(&mut self, raw: &'a RawValue, path: String) -> Result<Json<'a>, FieldRefusal> {
         self.budget.value(raw.get().len())?;
         let call = Object::read(raw.get(), &path)?;
         let kind: Option<Text<'a>> = call.want("type", &path)?;
         if let Some(other) = kind.filter(|kind| &**kind != "function") {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &path,
                 format_args!("calls of the type `{}` cannot be sent to this model", &*other),
             ));
@@ -269,8 +273,8 @@ impl<'a, 'b> Transcript<'a, 'b> {
         ]))
     }
 
-    /// The id to send: in the alphabet of the Messages API, and of no other call. It follows from the
-    /// messages so far alone, so that the next request of the conversation has the same.
+    /// The id to send: unique, and in the alphabet of the Messages API. It depends only on the messages so far,
+    /// so the next request of the conversation gets the same id.
     fn unique(&mut self, id: &str) -> String {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
         let fitted: String = match marks::fitted_id(id).filter(|_| self.target == Target::Claude) {
@@ -286,7 +290,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
             self.ids.insert(fitted.clone(), 2);
             return fitted;
         };
-        // Some other call may have been given such an id by its client.
+        // The client may have used this very id for another call.
         let mut number = number;
         loop {
             let sent = format!("{fitted}_{number}");
@@ -299,8 +303,8 @@ impl<'a, 'b> Transcript<'a, 'b> {
         }
     }
 
-    /// Ends the user's turn under way, if there is one.
-    fn flush(&mut self) -> Result<(), Refused> {
+    /// Closes the user's turn, if one is open.
+    fn flush(&mut self) -> Result<(), FieldRefusal> {
         if self.results.is_empty() && self.user.is_empty() {
             return Ok(());
         }
@@ -312,10 +316,10 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    fn answered(&self) -> Result<(), Refused> {
+    fn answered(&self) -> Result<(), FieldRefusal> {
         match self.calls.unanswered() {
             None => Ok(()),
-            Some(call) => Err(Refused::at(
+            Some(call) => Err(FieldRefusal::at(
                 &call.path,
                 format_args!("no `tool` message answers the call `{}`", &*call.id),
             )),
@@ -332,7 +336,7 @@ fn marked<'a>(mut block: Json<'a>, mark: Option<Json<'a>>, any: &mut bool) -> Js
 }
 
 /// The arguments of a call as an object.
-fn input<'a>(function: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
+fn input<'a>(function: &Object<'a>, path: &str) -> Result<Json<'a>, FieldRefusal> {
     let Some(raw) = function.raw("arguments") else {
         return Ok(Json::Map(Vec::new()));
     };
@@ -343,7 +347,7 @@ fn input<'a>(function: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
     Ok(turns::input(function.must("arguments", path)?))
 }
 
-/// Words that the model is to go on with may not end in white space there.
+/// The last text of an assistant's turn may not end with white space if the model is to continue it.
 fn end_well(said: &mut Vec<Json<'_>>) {
     if let Some(Json::Map(block)) = said.last_mut()
         && let Some((_, Json::Text(words))) = block.iter_mut().find(|(name, _)| &**name == "text")

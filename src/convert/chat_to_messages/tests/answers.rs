@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::check::{Outcome, check};
 use super::context;
-use crate::convert::chat_to_messages::{Stream, Unusable, answer, error_body};
+use crate::convert::chat_to_messages::{Stream, UnusableAnswer, answer, error_body};
 
-fn whole(message: &Value) -> Result<Value, Unusable> {
+fn whole(message: &Value) -> Result<Value, UnusableAnswer> {
     let body = answer(
         message.to_string().as_bytes(),
         &context(false),
@@ -51,14 +51,14 @@ fn what_is_no_message_makes_none() {
         json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
     assert_eq!(
         whole(&overloaded),
-        Err(Unusable::Error(
+        Err(UnusableAnswer::Error(
             "overloaded_error".to_owned(),
             "Overloaded".to_owned()
         ))
     );
-    assert_eq!(whole(&json!([1])), Err(Unusable::Unreadable));
-    assert_eq!(whole(&json!({ "id": "x" })), Err(Unusable::Unreadable));
-    assert_eq!(whole(&json!({ "content": [] })), Err(Unusable::Unfinished));
+    assert_eq!(whole(&json!([1])), Err(UnusableAnswer::Unreadable));
+    assert_eq!(whole(&json!({ "id": "x" })), Err(UnusableAnswer::Unreadable));
+    assert_eq!(whole(&json!({ "content": [] })), Err(UnusableAnswer::Unfinished));
 }
 
 #[test]
@@ -102,5 +102,5 @@ fn an_error_ends_a_stream() {
         ),
         other @ Outcome::Completion { .. } => panic!("{other:?}"),
     }
-    assert!(matches!(stream.failure(), Some(Unusable::Error(..))));
+    assert!(matches!(stream.failure(), Some(UnusableAnswer::Error(..))));
 }

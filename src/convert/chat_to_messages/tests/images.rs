@@ -9,7 +9,7 @@ use crate::convert::messages_to_gemini;
 
 const URL: &str = "data:image/png;base64,iVBORw0KGgo=";
 
-fn asked(body: &Value) -> messages_to_gemini::Converted {
+fn asked(body: &Value) -> messages_to_gemini::ConvertedRequest {
     let messages = try_convert(body, Target::Gemini).unwrap_or_else(|refused| panic!("{refused}"));
     messages_to_gemini::request(&messages.body, &messages_to_gemini::Options::default())
         .unwrap_or_else(|refused| panic!("{refused}"))

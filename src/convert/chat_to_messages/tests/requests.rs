@@ -134,7 +134,7 @@ fn images_and_files() {
         ),
         (
             json!({ "type": "image_url", "image_url": { "url": "ftp://h/a.png" } }),
-            "messages.0.content.0.image_url: a data URL or the address of an image is wanted",
+            "messages.0.content.0.image_url: must be a data URL or the address of an image",
         ),
         (
             json!({ "type": "image_url", "image_url": { "url": "data:image/png,%89" } }),
@@ -159,14 +159,14 @@ fn what_cannot_be_sent_is_named() {
     let calls = json!({ "role": "assistant", "tool_calls": [call("c1", "A", "{}")] });
     let result = json!({ "role": "tool", "tool_call_id": "c1", "content": "x" });
     for (body, why) in [
-        (with("n", json!(2)), "n: only one choice can be had here"),
+        (with("n", json!(2)), "n: only one choice is supported here"),
         (
             with("logprobs", json!(true)),
-            "logprobs: the model here tells none",
+            "logprobs: the model here returns none",
         ),
         (
             with("modalities", json!(["text", "audio"])),
-            "modalities: `audio` cannot be had here",
+            "modalities: `audio` is not supported here",
         ),
         (
             with("functions", json!([])),
@@ -217,7 +217,7 @@ fn what_cannot_be_sent_is_named() {
         ),
         (
             with_messages(json!([{ "role": "user", "content": 5 }])),
-            "messages.0.content: a text or a list of parts",
+            "messages.0.content: must be a text or a list of parts",
         ),
         (json!({ "messages": [go] }), "model: Field required"),
         (json!([]), "the request body: invalid type"),

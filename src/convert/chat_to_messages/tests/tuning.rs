@@ -164,7 +164,7 @@ fn a_schema_is_one_that_claude_can_hold() {
     assert_eq!(gemini["output_config"]["format"]["schema"], schema);
     assert_eq!(
         refused(&of("claude-sonnet-4-0", json!({ "response_format": format }))),
-        "response_format: this model cannot be held to a schema"
+        "response_format: this model does not support a schema"
     );
     let free = json!({ "type": "json_schema", "json_schema": { "schema": { "type": "object" } } });
     assert_eq!(

@@ -1,11 +1,11 @@
-//! The parts of an answer as content blocks, one after the other, whatever way they come.
+//! Turns the parts of an answer into content blocks.
 //!
-//! Parts of one kind in a row are one block: a stream cuts them anywhere. Where Gemini had put its
-//! signatures is written down by the terms of [`carry`], so that the request that gives the blocks back
-//! gives back the same parts.
+//! Adjacent parts of one kind become one block, because a stream may cut them anywhere. [`carry`] stores the
+//! positions of Gemini's signatures in the blocks, so that the next request can rebuild the same parts.
 //!
-//! Where Gemini may search the web, the text waits for the end of the answer: only there it says what it found, and
-//! the Messages API has that before the text. Signatures of such texts are dropped, as those of any last text are.
+//! If Gemini may search the web, the text is held until the answer ends: Gemini names the sources only there, and
+//! the Messages API has them before the text. Signatures of such texts are dropped, like those of every last
+//! text.
 
 use serde_json::value::RawValue;
 
@@ -14,12 +14,12 @@ use super::{Call, Media, Part};
 
 use crate::convert::messages::names::Names;
 use crate::convert::messages_to_gemini::carry::{self, Mark, Owner};
-use crate::convert::messages_to_gemini::error::Unusable;
+use crate::convert::messages_to_gemini::error::UnusableAnswer;
 use crate::convert::messages_to_gemini::json::Json;
 use crate::convert::messages_to_gemini::request::Context;
 use crate::convert::messages_to_gemini::vendor::Model;
 
-/// What happens to the message.
+/// An event of the message.
 pub(super) enum Event<'e> {
     Start(Block<'e>),
     Text(&'e str),
@@ -49,14 +49,14 @@ pub(super) enum Block<'e> {
         id: &'e str,
         sources: &'e [Source],
     },
-    /// For a protocol that has such.
+    /// An image, for client protocols that have them.
     Image {
         kind: &'e str,
         data: &'e str,
     },
 }
 
-/// What a text rests on.
+/// The source of a text.
 pub(super) struct Citation<'e> {
     pub source: &'e Source,
     pub words: &'e str,
@@ -72,46 +72,47 @@ pub(super) struct Composer {
     names: Names,
     seed: String,
     open: Open,
-    /// Signatures on their way to the next place for some.
+    /// Signatures that still need a place.
     pending: Vec<Mark>,
-    /// Something was said or called.
+    /// There was text or a call.
     content: bool,
     texts: usize,
     calls: usize,
     search: Option<Search>,
     images: bool,
-    /// Bytes that may still be held back or made of what was.
+    /// Bytes that may still be held or generated.
     room: usize,
-    failure: Option<Unusable>,
+    failure: Option<UnusableAnswer>,
 }
 
 /// A search that Gemini may make.
 #[derive(Debug)]
 struct Search {
-    /// The client's name of it.
+    /// The client's name for it.
     name: String,
     grounding: Grounding,
     /// The text of the answer.
     held: String,
 }
 
-/// Signatures, held text and what is made of it, bytes. An answer of 65,536 tokens has some 300 KB of text.
+/// Limit for signatures, held text and generated blocks, bytes. An answer of 65,536 tokens has about 300 KB of
+/// text.
 const ROOM: usize = 16 << 20;
 
-/// Of the words that a text rests on so much is told, bytes. Anthropic tells up to 150 characters.
+/// Limit for the quoted text of a citation, bytes. Anthropic quotes up to 150 characters.
 const WORDS: usize = 150;
 
-/// The block under way.
+/// The open block.
 #[derive(Debug, PartialEq, Eq)]
 enum Open {
     None,
     Thinking,
-    /// With so many bytes.
+    /// Length so far, bytes.
     Text(usize),
 }
 
 impl Composer {
-    /// `seed`: letters and digits that no other answer has.
+    /// `seed`: letters and digits, unique per answer.
     pub(super) fn new(context: &Context, seed: String) -> Self {
         Self {
             vendor: Model::of(&context.model).vendor().to_owned(),
@@ -133,12 +134,12 @@ impl Composer {
         }
     }
 
-    /// Why no message can be made of the answer.
-    pub(super) fn failure(&mut self) -> Option<Unusable> {
+    /// The reason why the answer cannot be converted.
+    pub(super) fn failure(&mut self) -> Option<UnusableAnswer> {
         self.failure.take()
     }
 
-    /// How often the web was searched.
+    /// Number of web searches.
     pub(super) fn searches(&self) -> usize {
         self.search
             .as_ref()
@@ -175,13 +176,13 @@ impl Composer {
         }
     }
 
-    /// Ends the block under way, the last.
+    /// Closes the last block.
     pub(super) fn end(&mut self, sink: &mut impl Sink) {
         self.release(sink);
         self.close(sink);
     }
 
-    /// Keeps a text for the end of the answer, if it may rest on a search.
+    /// Holds the text until the end if it may cite a search. Returns false if it is not held.
     fn hold(&mut self, text: &str) -> bool {
         if self.search.is_none() {
             return false;
@@ -195,7 +196,7 @@ impl Composer {
         true
     }
 
-    /// Whether there is room for so many bytes more; if not, no message can be made.
+    /// Reserves this many bytes; false if the limit is exceeded, which makes the answer unusable.
     fn takes(&mut self, bytes: usize) -> bool {
         match self.room.checked_sub(bytes) {
             Some(room) => {
@@ -203,13 +204,13 @@ impl Composer {
                 true
             }
             None => {
-                self.failure.get_or_insert(Unusable::TooLarge);
+                self.failure.get_or_insert(UnusableAnswer::TooLarge);
                 false
             }
         }
     }
 
-    /// What was found, and the text that waited for it.
+    /// Writes the search results and then the held text.
     pub(super) fn release(&mut self, sink: &mut impl Sink) {
         let Some(search) = &mut self.search else {
             return;
@@ -242,12 +243,12 @@ impl Composer {
             }
         }
         if let Some(search) = &mut self.search {
-            // For the count.
+            // [`Self::searches`] counts from it later.
             search.grounding = grounding;
         }
     }
 
-    /// Each search, with its result.
+    /// Writes each search with its result.
     fn searched(&mut self, name: &str, grounding: &Grounding, sink: &mut impl Sink) {
         for number in 0..grounding.searches() {
             self.close(sink);
@@ -266,7 +267,7 @@ impl Composer {
     fn media(&mut self, media: &Media<'_>, sink: &mut impl Sink) {
         if !self.images || !media.kind.starts_with("image/") {
             let kind = crate::convert::messages::error::bounded(&media.kind, 100);
-            self.failure.get_or_insert(Unusable::Media(kind));
+            self.failure.get_or_insert(UnusableAnswer::Media(kind));
             return;
         }
         self.close(sink);
@@ -317,7 +318,7 @@ impl Composer {
             start,
             len: text.len(),
         };
-        // Before a thinking block closes, which takes it along.
+        // Before the thinking block closes, because it carries the signature.
         self.mark(owner, signature);
         if start == 0 && !matches!(self.open, Open::Text(_)) {
             self.close(sink);
@@ -346,7 +347,7 @@ impl Composer {
             name: self.names.restore(&call.name),
         }));
         let args = call.args.map_or("{}", RawValue::get);
-        // `null` for a call without arguments.
+        // Gemini sends `null` for a call without arguments.
         sink.event(Event::Input(if args.starts_with('{') { args } else { "{}" }));
         sink.event(Event::Stop);
     }
@@ -363,7 +364,7 @@ impl Composer {
         carry::token(&self.vendor, &std::mem::take(&mut self.pending))
     }
 
-    /// Ends the block under way.
+    /// Closes the open block.
     fn close(&mut self, sink: &mut impl Sink) {
         match std::mem::replace(&mut self.open, Open::None) {
             Open::Thinking => {

@@ -1,18 +1,17 @@
 //! Why an answer ended.
 //!
-//! Gemini does not tell a stop sequence from an end of its own: both are `end_turn` here.
+//! Gemini does not distinguish a stop sequence from a normal end, so both become `end_turn`.
 
-/// What a `finishReason` means to the client.
+/// The meaning of a `finishReason` for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finish {
     /// Anthropic's `stop_reason`.
     Stop(&'static str),
-    /// The model broke down. The same request may well succeed, so clients are told of an error, which
-    /// they try again after.
+    /// The model failed. The same request may succeed, so the client gets an error that it retries.
     Failed(String),
 }
 
-/// `content`: something was said or called; `calls`: tools were.
+/// `content`: the answer has text or calls; `calls`: it has calls.
 pub(super) fn finish(reason: &str, content: bool, calls: bool) -> Finish {
     match reason {
         "STOP" if calls => Finish::Stop("tool_use"),
@@ -33,7 +32,7 @@ pub(super) fn finish(reason: &str, content: bool, calls: bool) -> Finish {
         | "TOO_MANY_TOOL_CALLS"
         | "MALFORMED_RESPONSE"
         | "MISSING_THOUGHT_SIGNATURE" => Finish::Failed(reason.to_owned()),
-        // `OTHER`, or a reason newer than this list: what was said stands.
+        // `OTHER`, or a reason newer than this list: the content so far is valid.
         _ if calls => Finish::Stop("tool_use"),
         _ if content => Finish::Stop("end_turn"),
         other => Finish::Failed(crate::convert::messages::error::bounded(other, 64)),

@@ -1,4 +1,4 @@
-//! Anthropic's message and its streamed events, as they are written.
+//! Serialises Anthropic's messages and stream events.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,14 +9,14 @@ use super::usage::UsageReport;
 
 use crate::dialect::wire::marks::PREFIX;
 
-/// A message; in a stream its opening, without content.
+/// A message. At the start of a stream it has no content.
 #[derive(Serialize)]
 pub(super) struct Message<'a> {
     pub id: &'a str,
     pub r#type: &'static str,
     pub role: &'static str,
     pub model: &'a str,
-    pub content: &'a [Written],
+    pub content: &'a [ContentBlock],
     pub stop_reason: Option<&'a str>,
     pub stop_sequence: Option<&'a str>,
     pub usage: UsageReport,
@@ -40,7 +40,7 @@ impl<'a> Message<'a> {
 /// A content block of a whole message.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Written {
+pub(super) enum ContentBlock {
     Text {
         text: String,
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -72,7 +72,7 @@ pub(super) enum Written {
     },
 }
 
-/// A page that a search found. What Anthropic seals for its own models is a mark of ours.
+/// A search result. The member that Anthropic encrypts for its own models holds a placeholder.
 #[derive(Debug, Serialize)]
 pub(super) struct Hit {
     r#type: &'static str,
@@ -97,7 +97,7 @@ impl Hit {
     }
 }
 
-/// What a text rests on.
+/// A citation.
 #[derive(Debug, Serialize)]
 pub(super) struct Quote {
     r#type: &'static str,
@@ -136,52 +136,54 @@ impl Base64 {
     }
 }
 
-/// Puts the blocks of a whole message together.
-impl Sink for Vec<Written> {
+/// Collects the blocks of a whole message.
+impl Sink for Vec<ContentBlock> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Start(block) => self.push(match block {
-                Block::Text => Written::Text {
+                Block::Text => ContentBlock::Text {
                     text: String::new(),
                     citations: Vec::new(),
                 },
-                Block::Thinking => Written::Thinking {
+                Block::Thinking => ContentBlock::Thinking {
                     thinking: String::new(),
                     signature: String::new(),
                 },
-                Block::Redacted { data } => Written::RedactedThinking {
+                Block::Redacted { data } => ContentBlock::RedactedThinking {
                     data: data.to_owned(),
                 },
-                Block::Call { id, name } => Written::ToolUse {
+                Block::Call { id, name } => ContentBlock::ToolUse {
                     id: id.to_owned(),
                     name: name.to_owned(),
                     input: None,
                 },
-                Block::Search { id, name } => Written::ServerToolUse {
+                Block::Search { id, name } => ContentBlock::ServerToolUse {
                     id: id.to_owned(),
                     name: name.to_owned(),
                     input: None,
                 },
-                Block::Found { id, sources } => Written::WebSearchToolResult {
+                Block::Found { id, sources } => ContentBlock::WebSearchToolResult {
                     tool_use_id: id.to_owned(),
                     content: Hit::all(sources),
                 },
-                Block::Image { kind, data } => Written::Image {
+                Block::Image { kind, data } => ContentBlock::Image {
                     source: Base64::of(kind, data),
                 },
             }),
             Event::Stop => {}
             delta => match (self.last_mut(), delta) {
-                (Some(Written::Text { text, .. }), Event::Text(more)) => text.push_str(more),
-                (Some(Written::Text { citations, .. }), Event::Citation(citation)) => {
+                (Some(ContentBlock::Text { text, .. }), Event::Text(more)) => text.push_str(more),
+                (Some(ContentBlock::Text { citations, .. }), Event::Citation(citation)) => {
                     citations.push(Quote::of(&citation));
                 }
-                (Some(Written::Thinking { thinking, .. }), Event::Thinking(more)) => thinking.push_str(more),
-                (Some(Written::Thinking { signature, .. }), Event::Signature(all)) => {
+                (Some(ContentBlock::Thinking { thinking, .. }), Event::Thinking(more)) => {
+                    thinking.push_str(more);
+                }
+                (Some(ContentBlock::Thinking { signature, .. }), Event::Signature(all)) => {
                     all.clone_into(signature);
                 }
                 (
-                    Some(Written::ToolUse { input, .. } | Written::ServerToolUse { input, .. }),
+                    Some(ContentBlock::ToolUse { input, .. } | ContentBlock::ServerToolUse { input, .. }),
                     Event::Input(all),
                 ) => {
                     *input = RawValue::from_string(all.to_owned()).ok();
@@ -192,7 +194,7 @@ impl Sink for Vec<Written> {
     }
 }
 
-/// Server-sent events, and how many blocks have begun.
+/// Writes server-sent events and counts the blocks.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     out: Vec<u8>,
@@ -276,7 +278,7 @@ enum Data<'a> {
 }
 
 impl Events {
-    /// What has been written since the last call.
+    /// Returns the bytes written since the last call.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }

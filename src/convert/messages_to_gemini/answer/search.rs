@@ -1,9 +1,9 @@
-//! What Gemini found on the web, as the Messages API tells of a search.
+//! Converts Gemini's search results into those of the Messages API.
 //!
-//! Gemini's `groundingMetadata` comes at the end of an answer and has three lists: what was searched for, what was
-//! found, and which words of the answer rest on which of that. The Messages API has them before the words that rest
-//! on them: a `server_tool_use` and a `web_search_tool_result` for each query, then the text in blocks, each with its
-//! `citations`. Gemini does not say which query found a source, so all are in the first result.
+//! Gemini's `groundingMetadata` comes at the end of an answer. It lists the queries, the sources, and the
+//! passages of the answer with their sources. The Messages API puts the sources first: a `server_tool_use` and a
+//! `web_search_tool_result` for each query, then the text in blocks, each with its `citations`. Gemini does not
+//! say which query found a source, so the first result has them all.
 
 use crate::convert::messages_to_gemini::object::{List, Object};
 use crate::convert::messages_to_gemini::text::Text;
@@ -22,10 +22,10 @@ pub(super) struct Source {
     pub title: String,
 }
 
-/// Words of the answer, and the numbers of the sources that they rest on.
+/// A passage of the answer and the indexes of its sources.
 #[derive(Debug)]
 struct Support {
-    /// Bytes of the answer.
+    /// Offset into the answer, bytes.
     start: usize,
     end: usize,
     text: String,
@@ -36,7 +36,7 @@ struct Support {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece<'t> {
     pub text: &'t str,
-    /// Numbers of sources.
+    /// Indexes into the sources.
     pub sources: Vec<usize>,
 }
 
@@ -53,7 +53,7 @@ impl Grounding {
                 .filter_map(|query| serde_json::from_slice::<Text<'_>>(query.get().as_bytes()).ok())
                 .map(|query| query.0.into_owned())
                 .collect(),
-            // Numbers are places in this list, so what is no page keeps its place.
+            // Passages refer to sources by index, so an entry that is not a web page keeps its place.
             sources: objects("groundingChunks")
                 .map(|chunk| Source::read(&chunk))
                 .collect(),
@@ -63,7 +63,7 @@ impl Grounding {
         }
     }
 
-    /// A later event tells it anew; what it leaves out stays.
+    /// Replaces the lists that a later event repeats; the others stay.
     pub(super) fn take(&mut self, later: Self) {
         fn newer<T>(held: &mut Vec<T>, later: Vec<T>) {
             if !later.is_empty() {
@@ -75,13 +75,14 @@ impl Grounding {
         newer(&mut self.supports, later.supports);
     }
 
-    /// How often was searched.
+    /// Number of searches.
     pub(super) fn searches(&self) -> usize {
         let unnamed = usize::from(!self.sources.is_empty());
         self.queries.len().max(unnamed)
     }
 
-    /// The answer, cut where its support begins and ends. No piece is blank: that is no text in the Messages API.
+    /// Splits the answer where its passages begin and end. No piece is blank, because the Messages API refuses
+    /// blank texts.
     pub(super) fn pieces<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
         if text.is_empty() {
             return Vec::new();
@@ -100,7 +101,7 @@ impl Grounding {
         for (start, end, sources) in spans {
             let start = start.max(at);
             match cuts.last_mut() {
-                // Inside of what was cut out before.
+                // The passage lies inside the one before.
                 Some((.., before)) if end <= start => before.extend(sources),
                 None if end <= start => anywhere.extend(sources),
                 _ => {
@@ -162,7 +163,7 @@ impl Support {
         }
     }
 
-    /// Where its words are. Offsets are of the part that has them, and not all hosts count alike: the words decide.
+    /// Finds the passage in the text. Hosts count offsets differently, so the words decide.
     fn place(&self, text: &str) -> Option<(usize, usize)> {
         let named = text.get(self.start..self.end);
         if named.is_some_and(|named| !named.is_empty() && (self.text.is_empty() || named == self.text)) {

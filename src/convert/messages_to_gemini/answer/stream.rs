@@ -1,8 +1,8 @@
-//! A stream of Gemini's events as a stream of Anthropic's.
+//! Converts a stream of Gemini's events into a stream of Anthropic's.
 //!
-//! Bytes in, bytes out, the same whatever the cuts. What comes out is always a valid stream: whole
-//! messages, or one `error` event at its end. The end of the message waits for the end of the bytes,
-//! because some hosts name a `finishReason` more than once, and the usage after it.
+//! The output does not depend on how the input is cut. It is always a valid stream: a whole message, or one
+//! `error` event as the last. The message ends only when the input ends, because some hosts send `finishReason`
+//! more than once, and the usage after it.
 
 use bytes::Bytes;
 
@@ -12,8 +12,8 @@ use super::finish::{Finish, finish};
 use super::message::{Events, Message};
 use super::usage::{Figures, Usage, UsageReport};
 
-use crate::convert::messages::error::written;
-use crate::convert::messages_to_gemini::error::{ProviderError, Unusable};
+use crate::convert::messages::error::error_body;
+use crate::convert::messages_to_gemini::error::{ProviderError, UnusableAnswer};
 use crate::convert::messages_to_gemini::request::Context;
 use crate::dialect::body::mended;
 use crate::dialect::wire::events::Lines;
@@ -27,21 +27,21 @@ pub struct Stream {
 #[derive(Debug)]
 struct State {
     id: String,
-    /// As the provider says; else the one asked for.
+    /// The provider's name for the model, or else the requested one.
     model: String,
     composer: Composer,
     events: Events,
     figures: Figures,
     started: bool,
     finish: Option<Finish>,
-    /// Usage was named with the reason to stop or after it. Figures named earlier are of a part of the answer.
+    /// The usage came with or after the finish reason. Earlier figures cover only a part of the answer.
     metered: bool,
-    failure: Option<Unusable>,
+    failure: Option<UnusableAnswer>,
     closed: bool,
 }
 
 impl Stream {
-    /// `id`: of this answer, unlike any other's; only its letters and digits are used.
+    /// `id`: unique per answer; only its letters and digits are used.
     pub fn new(context: &Context, id: &str) -> Self {
         let seed = super::whole::seed(id);
         Self {
@@ -61,18 +61,18 @@ impl Stream {
         }
     }
 
-    /// The next bytes of Gemini's stream; returns what they make of Anthropic's, often nothing.
+    /// Takes the next bytes of Gemini's stream and returns the bytes to send, often none.
     pub fn feed(&mut self, chunk: &[u8]) -> Bytes {
         if !self.state.closed {
             let fed = self.lines.feed(chunk, |data| self.state.chunk(data));
             if fed.is_err() {
-                self.state.fail(Unusable::Unreadable);
+                self.state.fail(UnusableAnswer::Unreadable);
             }
         }
         self.state.events.take().into()
     }
 
-    /// Gemini's stream is over, or broken off; returns the end of Anthropic's.
+    /// Ends the stream after Gemini's has ended or broken off, and returns the last bytes.
     pub fn finish(&mut self) -> Bytes {
         if !self.state.closed {
             self.lines.finish(|data| self.state.chunk(data));
@@ -81,46 +81,46 @@ impl Stream {
         self.state.events.take().into()
     }
 
-    /// Ends Anthropic's stream with this error, for a reason of the caller's.
+    /// Ends the stream with this error, for a reason outside of the stream.
     pub fn abort(&mut self, kind: &str, message: &str) -> Bytes {
-        self.state.close_with(&written(kind, message));
+        self.state.close_with(&error_body(kind, message));
         self.state.events.take().into()
     }
 
-    /// Gemini has said why the answer ended, so it is whole: [`Self::finish`] will not make an error.
+    /// Gemini sent a finish reason: [`Self::finish`] will not write an error.
     pub fn ended(&self) -> bool {
         matches!(self.state.finish, Some(Finish::Stop(_))) && self.state.failure.is_none()
     }
 
-    /// Usage was named with the reason to stop or after it, so it is of the whole answer.
+    /// The usage came with or after the finish reason, so it covers the whole answer.
     pub fn is_metered(&self) -> bool {
         self.state.metered
     }
 
-    /// The message is over, or an error has ended it: nothing comes any more.
+    /// The message or an error ended the stream; nothing follows.
     pub fn is_closed(&self) -> bool {
         self.state.closed
     }
 
-    /// What was used, as far as it has been named.
+    /// The usage known so far.
     pub fn usage(&self) -> Option<Usage> {
         self.state.figures.usage()
     }
 
-    /// The model that answers.
+    /// The answering model.
     pub fn model(&self) -> &str {
         &self.state.model
     }
 
-    /// Why the stream ended with an error event.
-    pub fn failure(&self) -> Option<&Unusable> {
+    /// The reason why the stream ended with an error event.
+    pub fn failure(&self) -> Option<&UnusableAnswer> {
         self.state.failure.as_ref()
     }
 
-    /// What the provider said of it.
+    /// The provider's error, if it sent one.
     pub fn error(&self) -> Option<&ProviderError> {
         match &self.state.failure {
-            Some(Unusable::Error(error)) => Some(error),
+            Some(UnusableAnswer::Error(error)) => Some(error),
             _ => None,
         }
     }
@@ -134,13 +134,13 @@ impl State {
         let data = mended(data);
         let data = std::str::from_utf8(&data).unwrap_or_default();
         let Some(chunk) = Chunk::read(data) else {
-            // Errors also come in a list.
-            let failure = ProviderError::read(data).map_or(Unusable::Unreadable, Unusable::Error);
+            // Some endpoints wrap errors in a list.
+            let failure = ProviderError::read(data).map_or(UnusableAnswer::Unreadable, UnusableAnswer::Error);
             self.fail(failure);
             return;
         };
         if let Some(error) = chunk.error() {
-            self.fail(Unusable::Error(error));
+            self.fail(UnusableAnswer::Error(error));
             return;
         }
         let figures = chunk.figures();
@@ -189,7 +189,7 @@ impl State {
                     self.fail(failure);
                     return;
                 }
-                // Parts may have come after the reason.
+                // Parts may follow the finish reason.
                 let reason = match reason {
                     "end_turn" if self.composer.has_calls() => "tool_use",
                     reason => reason,
@@ -200,19 +200,19 @@ impl State {
                 self.finish = Some(Finish::Stop(reason));
                 self.closed = true;
             }
-            Some(Finish::Failed(reason)) => self.fail(Unusable::Failed(reason)),
-            None => self.fail(Unusable::Unfinished),
+            Some(Finish::Failed(reason)) => self.fail(UnusableAnswer::Failed(reason)),
+            None => self.fail(UnusableAnswer::Unfinished),
         }
     }
 
-    fn fail(&mut self, failure: Unusable) {
-        let (kind, message) = failure.told();
+    fn fail(&mut self, failure: UnusableAnswer) {
+        let (kind, message) = failure.type_and_message();
         if self.started && !self.closed {
-            // What was said so far is the client's, searched for or not.
+            // The client gets the held text also if the answer fails.
             self.composer.release(&mut self.events);
         }
         self.failure.get_or_insert(failure);
-        self.close_with(&written(kind, &message));
+        self.close_with(&error_body(kind, &message));
     }
 
     fn close_with(&mut self, error: &[u8]) {

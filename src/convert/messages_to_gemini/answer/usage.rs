@@ -1,30 +1,30 @@
-//! What an answer used.
+//! Usage of an answer.
 
 use serde::Serialize;
 
 use crate::convert::messages_to_gemini::object::Object;
 
-/// Tokens, in Anthropic's terms. Gemini names no cache writes: it caches by itself, for nothing.
+/// Token counts in Anthropic's terms. Gemini caches by itself and free of charge, so it has no cache writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of the prompt, not counting those from the cache.
+    /// Prompt tokens without the cached ones.
     pub input: u64,
     pub cache_read: u64,
-    /// Thinking included.
+    /// Output tokens including thinking.
     pub output: u64,
-    /// Of the output.
+    /// The share of the output spent on thinking.
     pub thinking: u64,
 }
 
-/// Gemini's `usageMetadata`. Figures are of the whole answer so far, so a later one takes the place of an
-/// earlier; what a later event leaves out stays.
+/// Gemini's `usageMetadata`. Figures are cumulative: a later one replaces an earlier one, and a missing figure
+/// keeps its value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     prompt: Option<u64>,
     cached: Option<u64>,
     candidates: Option<u64>,
     thoughts: Option<u64>,
-    /// Of results that Gemini's own tools put into the prompt.
+    /// Prompt tokens added by results of Gemini's own tools.
     tools: Option<u64>,
 }
 
@@ -49,12 +49,12 @@ impl Figures {
         };
     }
 
-    /// `None` until a figure was named.
+    /// `None` as long as no figure is known.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.prompt.or(self.candidates)?;
         let thinking = self.thoughts.unwrap_or_default();
         let cache_read = self.cached.unwrap_or_default();
-        // The prompt's count has the cached ones in it.
+        // The prompt count includes the cached tokens.
         let input = self.prompt.unwrap_or_default().saturating_sub(cache_read);
         Some(Usage {
             input: input.saturating_add(self.tools.unwrap_or_default()),
@@ -88,7 +88,7 @@ struct ServerToolUse {
 }
 
 impl UsageReport {
-    /// The same, with so many searches of the web.
+    /// Adds the number of web searches.
     pub(super) fn searched(self, searches: usize) -> Self {
         Self {
             server_tool_use: (searches > 0).then_some(ServerToolUse {

@@ -1,12 +1,12 @@
-//! A whole answer as a whole message.
+//! Converts a whole answer into a whole message.
 
 use super::Chunk;
 use super::compose::Composer;
 use super::finish::{Finish, finish};
-use super::message::{Message, Written};
+use super::message::{ContentBlock, Message};
 use super::usage::{Usage, UsageReport};
 
-use crate::convert::messages_to_gemini::error::{ProviderError, Unusable};
+use crate::convert::messages_to_gemini::error::{ProviderError, UnusableAnswer};
 use crate::convert::messages_to_gemini::request::Context;
 use crate::dialect::body::mended;
 
@@ -14,31 +14,30 @@ use crate::dialect::body::mended;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub body: Vec<u8>,
-    /// The model that answered.
+    /// The answering model.
     pub model: String,
     pub stop_reason: &'static str,
-    /// `None`: Gemini named no figures.
+    /// `None` if Gemini sent no figures.
     pub usage: Option<Usage>,
 }
 
-/// Converts an answer of `generateContent`. `id`: of this answer, unlike any other's; only its letters
-/// and digits are used.
-pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusable> {
+/// Converts an answer of `generateContent`. `id`: unique per answer; only its letters and digits are used.
+pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, UnusableAnswer> {
     let body = mended(body);
-    let body = std::str::from_utf8(&body).map_err(|_| Unusable::Unreadable)?;
+    let body = std::str::from_utf8(&body).map_err(|_| UnusableAnswer::Unreadable)?;
     let Some(chunk) = Chunk::read(body) else {
-        return Err(ProviderError::read(body).map_or(Unusable::Unreadable, Unusable::Error));
+        return Err(ProviderError::read(body).map_or(UnusableAnswer::Unreadable, UnusableAnswer::Error));
     };
     if let Some(error) = chunk.error() {
-        return Err(Unusable::Error(error));
+        return Err(UnusableAnswer::Error(error));
     }
     if !chunk.is_answer() {
-        return Err(Unusable::Unreadable);
+        return Err(UnusableAnswer::Unreadable);
     }
     let seed = seed(id);
     let id = message_id(&seed);
     let mut composer = Composer::new(context, seed);
-    let mut content: Vec<Written> = Vec::new();
+    let mut content: Vec<ContentBlock> = Vec::new();
     for part in chunk.parts() {
         composer.part(part, &mut content);
     }
@@ -52,11 +51,11 @@ pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusab
     let finish = match (chunk.finish_reason(), chunk.block_reason()) {
         (Some(reason), _) => finish(&reason, composer.has_content(), composer.has_calls()),
         (None, Some(_)) => Finish::Stop("refusal"),
-        (None, None) => return Err(Unusable::Unfinished),
+        (None, None) => return Err(UnusableAnswer::Unfinished),
     };
     let stop_reason = match finish {
         Finish::Stop(reason) => reason,
-        Finish::Failed(reason) => return Err(Unusable::Failed(reason)),
+        Finish::Failed(reason) => return Err(UnusableAnswer::Failed(reason)),
     };
     let usage = chunk.figures().usage();
     let model = chunk.model().unwrap_or_else(|| context.model.clone());
@@ -79,7 +78,7 @@ pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Answer, Unusab
     })
 }
 
-/// What of an id goes into the ids made from it.
+/// The part of the answer's id from which other ids are derived.
 pub(super) fn seed(id: &str) -> String {
     id.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
 }

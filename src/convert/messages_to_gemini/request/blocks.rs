@@ -1,31 +1,31 @@
-//! Content blocks that hold content of their own, images and documents among them, as parts of Gemini's.
+//! Converts content blocks with content of their own, such as images and documents, into Gemini's parts.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::gemini::{Blob, File, Part, Said};
+use super::gemini::{Blob, File, FunctionResult, Part};
 
 use crate::convert::messages::blocks::{Block, Blocks};
 use crate::convert::messages_to_gemini::budget::Budget;
-use crate::convert::messages_to_gemini::error::Refused;
+use crate::convert::messages_to_gemini::error::FieldRefusal;
 use crate::convert::messages_to_gemini::object::Object;
 use crate::convert::messages_to_gemini::text::Text;
 
-/// Whom a block cannot be sent to.
+/// The recipient named in refusals.
 pub(super) const ACCOUNT: &str = "a Gemini account";
 
-/// Blocks that mean the same in a message, in a tool result and in a document; `false` for others.
+/// Converts a block that means the same in a message, a tool result and a document; `false` for other blocks.
 pub(super) fn plain<'a>(
     block: &Block<'a>,
     out: &mut Vec<Part<'a>>,
     budget: &Budget,
-) -> Result<bool, Refused> {
+) -> Result<bool, FieldRefusal> {
     match &*block.kind {
         "text" => push(block.text("text")?, out),
         "image" => out.push(image(block)?),
         "document" => document(block, out, budget)?,
-        // What a search by the client's own tools found, as the text it is.
+        // A result of the client's own search tool is plain text.
         "search_result" => {
             let title: Option<Text<'a>> = block.want("title")?;
             let title = title.unwrap_or_default();
@@ -56,12 +56,12 @@ pub(super) fn nested<'a>(
     out: &mut Vec<Part<'a>>,
     path: &str,
     budget: &Budget,
-) -> Result<(), Refused> {
+) -> Result<(), FieldRefusal> {
     match Blocks::read(content, path, budget)? {
         Blocks::One(text) => push(text, out),
         Blocks::Many(blocks) => {
             for block in blocks {
-                // No documents, so this goes one level deep.
+                // Documents may not nest, so this recurses one level only.
                 if !matches!(&*block.kind, "text" | "image") || !plain(&block, out, budget)? {
                     return Err(block.unknown(ACCOUNT));
                 }
@@ -71,15 +71,15 @@ pub(super) fn nested<'a>(
     Ok(())
 }
 
-/// What a tool returned.
-pub(super) struct Returned<'a> {
-    pub said: Said<'a>,
+/// The result of a tool.
+pub(super) struct ToolResult<'a> {
+    pub said: FunctionResult<'a>,
     pub media: Vec<Part<'a>>,
     /// Tools that it loaded.
     pub loaded: Vec<Text<'a>>,
 }
 
-pub(super) fn tool_result<'a>(block: &Block<'a>, budget: &Budget) -> Result<Returned<'a>, Refused> {
+pub(super) fn tool_result<'a>(block: &Block<'a>, budget: &Budget) -> Result<ToolResult<'a>, FieldRefusal> {
     let mut parts = Vec::new();
     let mut loaded = Vec::new();
     if let Some(content) = block.raw("content") {
@@ -107,11 +107,11 @@ pub(super) fn tool_result<'a>(block: &Block<'a>, budget: &Budget) -> Result<Retu
         said.push_str(&more);
     }
     let failed: Option<bool> = block.want("is_error")?;
-    Ok(Returned {
+    Ok(ToolResult {
         said: if failed.unwrap_or_default() {
-            Said::Error(said)
+            FunctionResult::Error(said)
         } else {
-            Said::Output(said)
+            FunctionResult::Output(said)
         },
         media,
         loaded,
@@ -125,26 +125,26 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn of(block: &Block<'a>) -> Result<Self, Refused> {
+    fn of(block: &Block<'a>) -> Result<Self, FieldRefusal> {
         let object: Object<'a> = block.must("source")?;
         let path = format!("{}.source", block.path);
         let kind = object.must("type", &path)?;
         Ok(Self { kind, object, path })
     }
 
-    fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
+    fn text(&self, key: &str) -> Result<Text<'a>, FieldRefusal> {
         self.object.must(key, &self.path)
     }
 
-    fn unknown(&self) -> Refused {
+    fn unknown(&self) -> FieldRefusal {
         let kind = &*self.kind;
-        Refused::at(
+        FieldRefusal::at(
             &self.path,
             format_args!("the source type `{kind}` cannot be sent to a Gemini account"),
         )
     }
 
-    fn inline(&self) -> Result<Part<'a>, Refused> {
+    fn inline(&self) -> Result<Part<'a>, FieldRefusal> {
         Ok(Part {
             inline_data: Some(Box::new(Blob {
                 mime_type: self.text("media_type")?.0,
@@ -154,8 +154,8 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Gemini fetches addresses itself, and says so if it cannot.
-    fn link(&self, kind: Option<&'static str>) -> Result<Part<'a>, Refused> {
+    /// Gemini fetches the address itself and reports failures.
+    fn link(&self, kind: Option<&'static str>) -> Result<Part<'a>, FieldRefusal> {
         let url = self.text("url")?;
         Ok(Part {
             file_data: Some(Box::new(File {
@@ -167,7 +167,7 @@ impl<'a> Source<'a> {
     }
 }
 
-pub(super) fn image<'a>(block: &Block<'a>) -> Result<Part<'a>, Refused> {
+pub(super) fn image<'a>(block: &Block<'a>) -> Result<Part<'a>, FieldRefusal> {
     let source = Source::of(block)?;
     match &*source.kind {
         "base64" => source.inline(),
@@ -180,7 +180,7 @@ pub(super) fn document<'a>(
     block: &Block<'a>,
     out: &mut Vec<Part<'a>>,
     budget: &Budget,
-) -> Result<(), Refused> {
+) -> Result<(), FieldRefusal> {
     for about in ["title", "context"] {
         let about: Option<Text<'a>> = block.want(about)?;
         push(about.unwrap_or_default(), out);
@@ -199,7 +199,7 @@ pub(super) fn document<'a>(
     Ok(())
 }
 
-/// The type of an image by the end of its address.
+/// The type of an image by the extension in its address.
 fn guess(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next()?;
     let (_, extension) = path.rsplit_once('.')?;

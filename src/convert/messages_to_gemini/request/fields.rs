@@ -25,7 +25,7 @@ pub(crate) static FIELDS: Fields = Fields {
         ("output_config", Converted),
         ("output_format", Converted),
         (MODALITIES, Converted),
-        // An empty list is none.
+        // An empty list has no effect.
         ("mcp_servers", Converted),
         (
             "container",
@@ -35,31 +35,31 @@ pub(crate) static FIELDS: Fields = Fields {
             "thread",
             Refused("a Gemini account keeps no conversations: send all of it in `messages`"),
         ),
-        // It promises that the operator is not billed.
+        // The client asks not to be billed.
         (
             "billing_policy",
             Refused("a Gemini account is billed itself. Leave it out"),
         ),
-        // These account for the call.
+        // Metadata.
         ("metadata", LeftOut),
         ("user_profile_id", LeftOut),
         ("workspace_id", LeftOut),
         ("fallback_credit_token", LeftOut),
-        // These tune where and how fast Anthropic serves it.
+        // Location and service tier.
         ("inference_geo", LeftOut),
         ("service_tier", LeftOut),
         ("speed", LeftOut),
         ("fallbacks", LeftOut),
-        // These save work. Without them a conversation that is too long is refused by its length.
+        // Context management. Without it a conversation that is too long is refused.
         ("cache_control", LeftOut),
         ("context_management", LeftOut),
         ("compaction", LeftOut),
-        // These turn Anthropic's own checks and reports on.
+        // Anthropic's own betas, checks and reports.
         ("betas", LeftOut),
         ("anthropic_version", LeftOut),
         ("anthropic_beta", LeftOut),
         ("diagnostics", LeftOut),
         ("safeguards", LeftOut),
     ],
-    unknown: "Extra inputs are not permitted: a Gemini account cannot be told of this field. Leave it out",
+    unknown: "Extra inputs are not permitted: a Gemini account does not support this field. Leave it out",
 };

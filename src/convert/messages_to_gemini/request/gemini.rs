@@ -22,8 +22,8 @@ impl<'a> Instruction<'a> {
     }
 }
 
-/// One of its first five, with what else may stand beside it. All but the text are boxed: a conversation may have
-/// a million parts.
+/// Exactly one of the first five members is set, with others beside it. All but the text are boxed, because a
+/// conversation may have a million parts.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Part<'a> {
@@ -36,7 +36,7 @@ pub(crate) struct Part<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_call: Option<Box<Call<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub function_response: Option<Box<Returned<'a>>>,
+    pub function_response: Option<Box<FunctionResponse<'a>>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub thought: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,20 +67,20 @@ pub(crate) struct Call<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Returned<'a> {
+pub(crate) struct FunctionResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Cow<'a, str>>,
     pub name: Cow<'a, str>,
-    pub response: Said<'a>,
-    /// Media of the result, for models that take them here.
+    pub response: FunctionResult<'a>,
+    /// Media in the result, for models that accept them here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part<'a>>,
 }
 
-/// Under these two names Gemini knows what a function returned and why it failed.
+/// The result of a function, under the two names that Gemini's documentation recommends.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Said<'a> {
+pub(crate) enum FunctionResult<'a> {
     Output(Cow<'a, str>),
     Error(Cow<'a, str>),
 }

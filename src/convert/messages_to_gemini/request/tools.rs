@@ -20,11 +20,11 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::convert::messages::loading::{Loading, fits};
+use crate::convert::messages::client_tools::{ClientTool, client_tool};
+use crate::convert::messages::loaded_tools::{LoadedTools, fits};
 use crate::convert::messages::names::Names;
-use crate::convert::messages::trained::{Trained, trained};
 use crate::convert::messages_to_gemini::budget::Budget;
-use crate::convert::messages_to_gemini::error::Refused;
+use crate::convert::messages_to_gemini::error::FieldRefusal;
 use crate::convert::messages_to_gemini::json::Json;
 use crate::convert::messages_to_gemini::object::{List, Object};
 use crate::convert::messages_to_gemini::schema::{self, Form};
@@ -66,13 +66,13 @@ struct Calling<'a> {
 pub(super) struct Tools<'a> {
     pub list: Vec<Tool<'a>>,
     pub config: Option<ToolConfig<'a>>,
-    /// What the model is told of the tools.
+    /// A line about the tools for the instructions.
     pub words: Option<String>,
-    /// The client knows the search by this name.
+    /// The client's name for the search.
     pub search: Option<String>,
 }
 
-struct Declared<'a> {
+struct ToolDeclaration<'a> {
     kind: Kind,
     name: Text<'a>,
     description: Option<Text<'a>>,
@@ -84,12 +84,12 @@ struct Declared<'a> {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Of the client's own.
+    /// Defined by the client.
     Own,
-    /// It runs at the client, too, but is declared by its type alone.
-    Trained(Trained),
+    /// Defined by Anthropic and run by the client.
+    ClientTool(ClientTool),
     Search,
-    /// Has Anthropic look for tools.
+    /// Searches for deferred tools.
     ToolSearch,
 }
 
@@ -99,18 +99,18 @@ impl Kind {
             None | Some("custom") => Self::Own,
             Some(kind) if kind.starts_with("web_search_") => Self::Search,
             Some(kind) if kind.starts_with("tool_search_tool_") => Self::ToolSearch,
-            Some(kind) => Self::Trained(trained(kind)?),
+            Some(kind) => Self::ClientTool(client_tool(kind)?),
         })
     }
 }
 
-impl<'a> Declared<'a> {
-    fn read(raw: &'a RawValue, path: String) -> Result<Self, Refused> {
+impl<'a> ToolDeclaration<'a> {
+    fn read(raw: &'a RawValue, path: String) -> Result<Self, FieldRefusal> {
         let tool = Object::read(raw.get(), &path)?;
         let kind: Option<Text<'a>> = tool.want("type", &path)?;
         let Some(kind) = Kind::of(kind.as_deref()) else {
             let kind = kind.as_deref().unwrap_or_default();
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &path,
                 format_args!("tools of the type `{kind}` cannot be sent to a Gemini account"),
             ));
@@ -132,16 +132,16 @@ impl<'a> Declared<'a> {
 
 pub(super) fn convert<'a>(
     body: &Object<'a>,
-    loading: &Loading<'a>,
+    loading: &LoadedTools<'a>,
     names: &mut Names,
     form: Form,
     budget: &Budget,
-) -> Result<Tools<'a>, Refused> {
+) -> Result<Tools<'a>, FieldRefusal> {
     let declared = read(body, loading)?;
     let all = declared.iter().any(|tool| matches!(tool.kind, Kind::ToolSearch));
     let mut functions = Vec::new();
     let mut search = None;
-    // Names as the client knows them, of what is sent.
+    // The client's names of the tools that are sent.
     let mut sent: HashSet<Text<'a>> = HashSet::new();
     for tool in declared {
         let absent = tool.deferred && !all && !loading.loaded.contains(&tool.name)
@@ -152,14 +152,14 @@ pub(super) fn convert<'a>(
         match tool.kind {
             Kind::ToolSearch => {}
             Kind::Search => search = Some(tool),
-            Kind::Own | Kind::Trained(_) => {
+            Kind::Own | Kind::ClientTool(_) => {
                 sent.insert(tool.name.clone());
                 functions.push(function(tool, names, form, budget)?);
             }
         }
     }
     if let (Some(search), false) = (&search, functions.is_empty()) {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             &search.path,
             "a Gemini account searches the web only in a call without other tools: send the search in a call of its own",
         ));
@@ -190,11 +190,14 @@ pub(super) fn convert<'a>(
     })
 }
 
-/// Domains that a search may be told.
+/// Maximum number of domains in the instructions.
 const MOST_DOMAINS: usize = 100;
 
-/// It searches as it sees fit; there is nothing to force. `max_uses` and `user_location` only tune.
-fn searching<'a>(search: &Declared<'a>, choice: Option<&Object<'a>>) -> Result<Tools<'a>, Refused> {
+/// Gemini decides itself when to search, so no choice can be forced. `max_uses` and `user_location` are dropped.
+fn searching<'a>(
+    search: &ToolDeclaration<'a>,
+    choice: Option<&Object<'a>>,
+) -> Result<Tools<'a>, FieldRefusal> {
     let mut tools = Tools {
         list: vec![Tool::GoogleSearch {}],
         config: None,
@@ -230,16 +233,16 @@ fn searching<'a>(search: &Declared<'a>, choice: Option<&Object<'a>>) -> Result<T
     Ok(tools)
 }
 
-fn read<'a>(body: &Object<'a>, loading: &Loading<'a>) -> Result<Vec<Declared<'a>>, Refused> {
+fn read<'a>(body: &Object<'a>, loading: &LoadedTools<'a>) -> Result<Vec<ToolDeclaration<'a>>, FieldRefusal> {
     let tools: Option<List<'a>> = body.want("tools", "")?;
     let tools = tools.into_iter().flatten().enumerate();
     let tools = tools.map(|(index, raw)| (raw, format!("tools.{index}")));
     let added = loading.added.iter().cloned();
-    let mut declared: Vec<Declared<'a>> = Vec::new();
+    let mut declared: Vec<ToolDeclaration<'a>> = Vec::new();
     let mut places: HashMap<Text<'a>, usize> = HashMap::new();
     for (raw, path) in tools.chain(added) {
-        let tool = Declared::read(raw, path)?;
-        // A later definition of the same name takes the place of the earlier.
+        let tool = ToolDeclaration::read(raw, path)?;
+        // A later definition replaces an earlier one of the same name.
         let place = places.entry(tool.name.clone()).or_insert(declared.len());
         match declared.get_mut(*place) {
             Some(before) => *before = tool,
@@ -250,14 +253,14 @@ fn read<'a>(body: &Object<'a>, loading: &Loading<'a>) -> Result<Vec<Declared<'a>
 }
 
 fn function<'a>(
-    tool: Declared<'a>,
+    tool: ToolDeclaration<'a>,
     names: &mut Names,
     form: Form,
     budget: &Budget,
-) -> Result<Function<'a>, Refused> {
+) -> Result<Function<'a>, FieldRefusal> {
     let place = || format!("{}.input_schema", tool.path);
     let (description, schema) = match tool.kind {
-        Kind::Trained(known) => {
+        Kind::ClientTool(known) => {
             let schema: Option<&'static RawValue> = serde_json::from_slice(known.schema.as_bytes()).ok();
             (known.description.into(), schema)
         }
@@ -266,11 +269,11 @@ fn function<'a>(
     budget.value(description.len())?;
     let reduced = schema.map(|schema| {
         let schema = Json::read(schema, budget).map_err(|error| match budget.overdrawn() {
-            Some(overdrawn) => Refused::at(place(), overdrawn),
-            None => Refused::at(place(), error),
+            Some(overdrawn) => FieldRefusal::at(place(), overdrawn),
+            None => FieldRefusal::at(place(), error),
         })?;
         let reduced = schema::reduce(&schema, form, budget);
-        reduced.map_err(|overdrawn| Refused::at(place(), overdrawn))
+        reduced.map_err(|overdrawn| FieldRefusal::at(place(), overdrawn))
     });
     let schema = reduced.transpose()?;
     let (parameters, parameters_json_schema) = match form {
@@ -289,7 +292,7 @@ fn choose<'a>(
     choice: &Object<'a>,
     sent: &HashSet<Text<'a>>,
     names: &mut Names,
-) -> Result<ToolConfig<'a>, Refused> {
+) -> Result<ToolConfig<'a>, FieldRefusal> {
     let kind: Text<'a> = choice.must("type", "tool_choice")?;
     let (mode, only) = match &*kind {
         "auto" => ("AUTO", None),
@@ -297,7 +300,7 @@ fn choose<'a>(
         "none" => ("NONE", None),
         "tool" => ("ANY", Some([names.send_text(named(choice, sent)?)])),
         other => {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 "tool_choice.type",
                 format_args!("`{other}` is not `auto`, `any`, `tool` or `none`"),
             ));
@@ -311,12 +314,12 @@ fn choose<'a>(
     })
 }
 
-fn named<'a>(choice: &Object<'a>, sent: &HashSet<Text<'a>>) -> Result<Text<'a>, Refused> {
+fn named<'a>(choice: &Object<'a>, sent: &HashSet<Text<'a>>) -> Result<Text<'a>, FieldRefusal> {
     let name: Text<'a> = choice.must("name", "tool_choice")?;
     if sent.contains(&name) {
         return Ok(name);
     }
-    Err(Refused::at(
+    Err(FieldRefusal::at(
         "tool_choice",
         format_args!(
             "the tool `{}` is not among those that can be sent to a Gemini account",

@@ -1,20 +1,20 @@
-//! What is asked of the generation: lengths, randomness, thinking, the form of the answer.
+//! Generation parameters: length, randomness, thinking, output format.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::convert::messages_to_gemini::budget::Budget;
-use crate::convert::messages_to_gemini::error::Refused;
+use crate::convert::messages_to_gemini::error::FieldRefusal;
 use crate::convert::messages_to_gemini::json::Json;
 use crate::convert::messages_to_gemini::object::Object;
 use crate::convert::messages_to_gemini::schema::{self, Form};
 use crate::convert::messages_to_gemini::text::Text;
 use crate::convert::messages_to_gemini::vendor::{self, Model};
 
-/// Gemini takes no more.
+/// Gemini's maximum number of stop sequences.
 const STOPS: usize = 5;
 
-/// Thinking up to this many tokens is little.
+/// Thinking budgets up to this many tokens become a low level.
 const LITTLE: u64 = 4_096;
 
 /// `generationConfig`.
@@ -44,7 +44,7 @@ pub(super) struct Tuning<'a> {
 }
 
 impl Tuning<'_> {
-    /// What the answer is to be made of: `TEXT`, `IMAGE`.
+    /// Sets the kinds of output: `TEXT`, `IMAGE`.
     pub(super) fn answer_with(&mut self, kinds: Vec<&'static str>) {
         self.response_modalities = kinds;
     }
@@ -67,7 +67,7 @@ pub(super) fn convert<'a>(
     model: Model<'_>,
     form: Form,
     budget: &Budget,
-) -> Result<Tuning<'a>, Refused> {
+) -> Result<Tuning<'a>, FieldRefusal> {
     let config: Option<Object<'a>> = body.want("output_config", "")?;
     let stop_sequences = body.texts("stop_sequences", "", STOPS)?.unwrap_or_default();
     let effort: Option<Text<'a>> = match (effort, &config) {
@@ -88,7 +88,7 @@ pub(super) fn convert<'a>(
         Some(config) => config.want("format", "output_config")?,
         None => None,
     };
-    // Where it was before.
+    // The parameter's former place.
     let format = match format {
         None => body.want("output_format", "")?,
         format => format,
@@ -107,26 +107,27 @@ fn shape<'a>(
     model: Model<'_>,
     form: Form,
     budget: &Budget,
-) -> Result<(), Refused> {
+) -> Result<(), FieldRefusal> {
     let path = "output_config.format";
     let kind: Text<'a> = format.must("type", path)?;
     if &*kind != "json_schema" {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             path,
             format_args!("the format `{}` cannot be asked of a Gemini account", &*kind),
         ));
     }
     if tools && !model.is_modern() {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             path,
             format_args!("{} cannot be given tools and a format at once", model.name),
         ));
     }
     let Some(schema) = format.json("schema", path, budget)? else {
-        return Err(Refused::at(format_args!("{path}.schema"), "Field required"));
+        return Err(FieldRefusal::at(format_args!("{path}.schema"), "Field required"));
     };
     let schema = schema::reduce(&schema, form, budget);
-    let schema = Some(schema.map_err(|overdrawn| Refused::at(format_args!("{path}.schema"), overdrawn))?);
+    let schema =
+        Some(schema.map_err(|overdrawn| FieldRefusal::at(format_args!("{path}.schema"), overdrawn))?);
     tuning.response_mime_type = Some("application/json");
     match form {
         Form::JsonSchema => tuning.response_json_schema = schema,
@@ -139,9 +140,9 @@ fn thinking(
     asked: Option<Object<'_>>,
     effort: Option<&str>,
     model: Model<'_>,
-) -> Result<Option<ThinkingConfig>, Refused> {
+) -> Result<Option<ThinkingConfig>, FieldRefusal> {
     let how = model.thinking();
-    // Others think only when they are told to.
+    // Other vendors' models think only on request.
     let off = || if model.is_gemini() { off(how) } else { None };
     let Some(asked) = asked else {
         return Ok(off());
@@ -152,7 +153,7 @@ fn thinking(
         "enabled" => asked.want("budget_tokens", "thinking")?,
         "adaptive" => None,
         other => {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 "thinking.type",
                 format_args!("`{other}` is not `enabled`, `adaptive` or `disabled`"),
             ));
@@ -171,7 +172,7 @@ fn thinking(
         vendor::Thinking::Budget { least, most } => {
             let tokens = budget.or_else(|| low.then_some(LITTLE));
             let tokens = tokens.map(|tokens| tokens.clamp(u64::from(least), u64::from(most)) as i64);
-            // -1: as much as the model finds right. Only Gemini has such a figure.
+            // -1 lets the model decide; only Gemini supports it.
             config.thinking_budget = tokens.or_else(|| model.is_gemini().then_some(-1));
         }
         vendor::Thinking::Level { medium } => {
@@ -180,7 +181,7 @@ fn thinking(
                 (Some(_), _) | (None, Some("high" | "xhigh" | "max")) => Some("high"),
                 (None, Some("low")) => Some("low"),
                 (None, Some("medium")) if medium => Some("medium"),
-                // Its own choice.
+                // The model's default.
                 (None, _) => None,
             };
         }
@@ -188,12 +189,12 @@ fn thinking(
     Ok(Some(config))
 }
 
-/// As little thinking as the model can do.
+/// The lowest thinking that the model supports.
 fn off(how: vendor::Thinking) -> Option<ThinkingConfig> {
     let (budget, level) = match how {
         vendor::Thinking::None => return None,
         vendor::Thinking::Budget { least, .. } => (Some(i64::from(least)), None),
-        // `minimal` is less, but not known to all.
+        // Not all models support the lower `minimal`.
         vendor::Thinking::Level { .. } => (None, Some("low")),
     };
     Some(ThinkingConfig {

@@ -1,8 +1,8 @@
-//! The messages of a request as Gemini's `contents`.
+//! Converts the messages of a request into Gemini's `contents`.
 //!
-//! Made here, whatever the messages were: user and model take turns, a user begins, no part is empty, and
-//! the results in a user's turn are those of the calls in the turn before, in their order. Messages of one
-//! side in a row become one turn, as the Messages API reads them.
+//! The output always keeps Gemini's rules: the roles alternate, the first turn is the user's, no part is empty,
+//! and a user's turn has the results of the calls in the turn before, in the same order. Adjacent messages of one
+//! role become one turn, as in the Messages API.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,24 +11,24 @@ use serde_json::value::RawValue;
 
 use super::blocks::{ACCOUNT, image, plain, push, tool_result};
 use super::gemini::{self, Content, Part};
-use super::pending::Pending;
-use super::said::Said;
+use super::model_turn::ModelTurn;
+use super::pending::PendingCall;
 
 use crate::convert::messages::blocks::{Block, Blocks};
-use crate::convert::messages::loading::{Loading, fits};
+use crate::convert::messages::loaded_tools::{LoadedTools, fits};
 use crate::convert::messages::names::Names;
-use crate::convert::messages::searched::{self, Told};
+use crate::convert::messages::server_tools::{self, BlockReplacement};
 use crate::convert::messages_to_gemini::budget::Budget;
 use crate::convert::messages_to_gemini::carry;
-use crate::convert::messages_to_gemini::error::Refused;
+use crate::convert::messages_to_gemini::error::FieldRefusal;
 use crate::convert::messages_to_gemini::object::Object;
 use crate::convert::messages_to_gemini::text::Text;
 use crate::convert::messages_to_gemini::vendor::Model;
 
-/// What Google documents for calls that no Gemini model signed, such as those of an older conversation.
+/// Google's documented signature for calls that no Gemini model signed, such as those of an older conversation.
 const UNSIGNED: &str = "skip_thought_signature_validator";
 
-/// A system block that talks to Anthropic's servers, not to the model.
+/// The prefix of a system block that is meant for Anthropic's servers, not for the model.
 const BILLING: &str = "x-anthropic-billing-header:";
 
 /// The messages read so far.
@@ -37,23 +37,23 @@ pub(super) struct Transcript<'a, 'n> {
     names: &'n mut Names,
     budget: &'n Budget,
     talk: Talk<'a>,
-    /// The calls of the last model's turn, with their results as they come.
-    calls: Vec<Pending<'a>>,
-    /// Where in that list the call of an id is.
+    /// Calls of the model's last turn and their results so far.
+    calls: Vec<PendingCall<'a>>,
+    /// The index in `calls` by id.
     places: HashMap<Text<'a>, usize>,
-    /// How many of them have their result.
+    /// Number of calls that have their result.
     returned: usize,
-    /// The user's turn under way, but for the results.
+    /// The user's turn that is being collected, without the results.
     user: Vec<Part<'a>>,
 }
 
-/// All there is in the messages.
+/// The converted messages.
 #[derive(Default)]
 pub(super) struct Talk<'a> {
     pub system: Vec<Part<'a>>,
     pub contents: Vec<Content<'a>>,
-    pub loading: Loading<'a>,
-    /// The last word of a `system` message on it.
+    pub loading: LoadedTools<'a>,
+    /// The last effort set by a `system` message.
     pub effort: Option<Text<'a>>,
 }
 
@@ -72,18 +72,18 @@ impl<'a, 'n> Transcript<'a, 'n> {
     }
 
     /// The `system` of the request.
-    pub(super) fn system(&mut self, system: &'a RawValue) -> Result<(), Refused> {
-        let mut told = |text: Text<'a>| {
+    pub(super) fn system(&mut self, system: &'a RawValue) -> Result<(), FieldRefusal> {
+        let mut add = |text: Text<'a>| {
             if !text.starts_with(BILLING) {
                 push(text, &mut self.talk.system);
             }
         };
         match Blocks::read(system, "system", self.budget)? {
-            Blocks::One(text) => told(text),
+            Blocks::One(text) => add(text),
             Blocks::Many(blocks) => {
                 for block in blocks {
                     match &*block.kind {
-                        "text" => told(block.text("text")?),
+                        "text" => add(block.text("text")?),
                         _ => return Err(block.unknown(ACCOUNT)),
                     }
                 }
@@ -92,7 +92,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), FieldRefusal> {
         self.budget.value(0)?;
         let path = format!("messages.{index}");
         let message = Object::read(raw.get(), &path)?;
@@ -109,18 +109,18 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 }
                 self.system_message(content)
             }
-            other => Err(Refused::at(
+            other => Err(FieldRefusal::at(
                 format_args!("{path}.role"),
                 format_args!("`{other}` is not `user`, `assistant` or `system`"),
             )),
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Talk<'a>, Refused> {
+    pub(super) fn finish(mut self) -> Result<Talk<'a>, FieldRefusal> {
         self.flush()?;
         answered(&self.calls)?;
         if self.talk.contents.is_empty() {
-            return Err(Refused::at("messages", "there is nothing to send in them"));
+            return Err(FieldRefusal::at("messages", "there is nothing to send in them"));
         }
         if self.model.is_modern() {
             self.talk.contents.iter_mut().for_each(sign);
@@ -128,7 +128,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(self.talk)
     }
 
-    fn user(&mut self, content: Blocks<'a>) -> Result<(), Refused> {
+    fn user(&mut self, content: Blocks<'a>) -> Result<(), FieldRefusal> {
         match content {
             Blocks::One(text) => push(text, &mut self.user),
             Blocks::Many(blocks) => {
@@ -144,13 +144,13 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    fn result(&mut self, block: &Block<'a>) -> Result<(), Refused> {
+    fn result(&mut self, block: &Block<'a>) -> Result<(), FieldRefusal> {
         let id = block.text("tool_use_id")?;
         let mut returned = tool_result(block, self.budget)?;
         self.talk.loading.loaded.extend(returned.loaded.drain(..));
         let place = self.places.get(&id).copied();
         let Some(call) = place.and_then(|place| self.calls.get_mut(place)) else {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &block.path,
                 format_args!(
                     "unexpected `tool_use_id` found in `tool_result` blocks: {}. Each `tool_result` block must have \
@@ -160,7 +160,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
             ));
         };
         if call.result.is_some() {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &block.path,
                 format_args!("each tool_use must have a single result: {} has two", &*id),
             ));
@@ -170,8 +170,8 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    /// Text for the model from whoever runs the client, and news of tools.
-    fn system_message(&mut self, content: Blocks<'a>) -> Result<(), Refused> {
+    /// Converts a `system` message: text for the model, and loaded tools.
+    fn system_message(&mut self, content: Blocks<'a>) -> Result<(), FieldRefusal> {
         let blocks = match content {
             Blocks::One(text) => {
                 self.remind(text)?;
@@ -208,7 +208,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    fn remind(&mut self, text: Text<'a>) -> Result<(), Refused> {
+    fn remind(&mut self, text: Text<'a>) -> Result<(), FieldRefusal> {
         if text.is_empty() {
             return Ok(());
         }
@@ -225,8 +225,8 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    fn assistant(&mut self, content: Blocks<'a>, path: &str) -> Result<(), Refused> {
-        let mut turn = Said::default();
+    fn assistant(&mut self, content: Blocks<'a>, path: &str) -> Result<(), FieldRefusal> {
+        let mut turn = ModelTurn::default();
         match content {
             Blocks::One(text) => turn.text(text.0),
             Blocks::Many(blocks) => {
@@ -240,7 +240,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                             let call = self.call(block)?;
                             turn.call(call)?;
                         }
-                        // Made by the model, in a protocol that has such.
+                        // An image made by the model, for protocols that have them.
                         "image" => {
                             let mut part = image(&block)?;
                             if self.model.is_modern() {
@@ -249,20 +249,24 @@ impl<'a, 'n> Transcript<'a, 'n> {
                             turn.part(part);
                         }
                         _ => {
-                            // A search of its own is not given back to it: its protocol has only the text of
-                            // such an answer in the history.
-                            let told = match &*block.kind {
-                                "server_tool_use" => searched::asked(&block, carry::is_search_id, ACCOUNT)?,
-                                "web_search_tool_result" => {
-                                    searched::found(&block, carry::is_search_id, self.budget)?
+                            // Gemini's own searches are not sent back: its protocol keeps only the text of such
+                            // answers.
+                            let replacement = match &*block.kind {
+                                "server_tool_use" => {
+                                    server_tools::server_tool_use(&block, carry::is_search_id, ACCOUNT)?
                                 }
-                                "tool_search_tool_result" => searched::tools(&block, self.budget)?,
+                                "web_search_tool_result" => {
+                                    server_tools::web_search_result(&block, carry::is_search_id, self.budget)?
+                                }
+                                "tool_search_tool_result" => {
+                                    server_tools::tool_search_result(&block, self.budget)?
+                                }
                                 _ => return Err(block.unknown(ACCOUNT)),
                             };
-                            match told {
-                                Told::Nothing => {}
-                                Told::Text(said) => turn.part(Part::text(said)),
-                                Told::Loaded(names) => self.talk.loading.loaded.extend(names),
+                            match replacement {
+                                BlockReplacement::Nothing => {}
+                                BlockReplacement::Text(said) => turn.part(Part::text(said)),
+                                BlockReplacement::Loaded(names) => self.talk.loading.loaded.extend(names),
                             }
                         }
                     }
@@ -282,7 +286,10 @@ impl<'a, 'n> Transcript<'a, 'n> {
         }
         match self.talk.contents.last_mut() {
             None => {
-                return Err(Refused::at(path, "the first message must use the role `user`"));
+                return Err(FieldRefusal::at(
+                    path,
+                    "the first message must use the role `user`",
+                ));
             }
             Some(content) if content.role == "model" => content.parts.append(&mut parts),
             Some(_) => self.talk.contents.push(Content { role: "model", parts }),
@@ -290,12 +297,12 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    fn call(&mut self, block: Block<'a>) -> Result<(Pending<'a>, &'a RawValue), Refused> {
+    fn call(&mut self, block: Block<'a>) -> Result<(PendingCall<'a>, &'a RawValue), FieldRefusal> {
         let id = block.text("id")?;
         let name = block.text("name")?;
         let input: &RawValue = block.must("input")?;
         if !input.get().starts_with('{') {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 format_args!("{}.input", block.path),
                 "Input should be an object",
             ));
@@ -303,9 +310,9 @@ impl<'a, 'n> Transcript<'a, 'n> {
         fits(&name, &block.path)?;
         self.talk.loading.loaded.insert(name.clone());
         let ours = within(&id, carry::gemini_id);
-        // Gemini's own models may do without; others that Antigravity serves may not.
+        // Gemini's own models work without an id; others that Antigravity serves may not.
         let gemini_id = ours.or_else(|| (!self.model.is_gemini()).then(|| id.0.clone()));
-        let pending = Pending {
+        let pending = PendingCall {
             gemini_id,
             id,
             name: self.names.send_text(name),
@@ -315,8 +322,8 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok((pending, input))
     }
 
-    /// Ends the user's turn under way, if there is one.
-    fn flush(&mut self) -> Result<(), Refused> {
+    /// Closes the user's turn, if one is open.
+    fn flush(&mut self) -> Result<(), FieldRefusal> {
         if self.user.is_empty() && self.returned == 0 {
             return Ok(());
         }
@@ -327,7 +334,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
         self.returned = 0;
         for call in self.calls.drain(..) {
             let Some(returned) = call.result else { continue };
-            // Older models take media beside the results only.
+            // Older models accept media only beside the results.
             let inside = |part: &Part<'_>| self.model.is_modern() && part.inline_data.is_some();
             let (inside, outside): (Vec<_>, Vec<_>) = returned.media.into_iter().partition(inside);
             if !outside.is_empty() {
@@ -335,7 +342,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 beside.extend(outside);
             }
             parts.push(Part {
-                function_response: Some(Box::new(gemini::Returned {
+                function_response: Some(Box::new(gemini::FunctionResponse {
                     id: call.gemini_id,
                     name: call.name,
                     response: returned.said,
@@ -351,10 +358,10 @@ impl<'a, 'n> Transcript<'a, 'n> {
     }
 }
 
-fn answered(calls: &[Pending<'_>]) -> Result<(), Refused> {
+fn answered(calls: &[PendingCall<'_>]) -> Result<(), FieldRefusal> {
     match calls.iter().find(|call| call.result.is_none()) {
         None => Ok(()),
-        Some(call) => Err(Refused::at(
+        Some(call) => Err(FieldRefusal::at(
             &call.path,
             format_args!(
                 "`tool_use` ids were found without `tool_result` blocks immediately after: {}",
@@ -371,8 +378,8 @@ fn within<'a>(text: &Text<'a>, part: for<'x> fn(&'x str) -> Option<&'x str>) -> 
     }
 }
 
-/// Of calls side by side only the first is signed, and must be. All turns are, not only the last, so that
-/// what has been sent once is sent the same way again, and stays in Gemini's cache.
+/// Signs the first of parallel calls, which Gemini requires. All turns are signed, not only the last, so that
+/// repeated turns stay byte-identical and in Gemini's cache.
 fn sign(content: &mut Content<'_>) {
     let first = content.parts.iter_mut().find(|part| part.function_call.is_some());
     if let Some(first) = first

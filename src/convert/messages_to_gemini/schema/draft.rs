@@ -1,27 +1,28 @@
-//! A schema while it is put together, keyword by keyword.
+//! Builds a schema keyword by keyword.
 
 use super::Members;
-use super::joined::Joined;
+use super::ordered_map::OrderedMap;
 use crate::convert::messages_to_gemini::json::{Json, get};
 use crate::convert::messages_to_gemini::text::Text;
 
-/// A schema under way.
+/// A schema that is being built.
 #[derive(Default)]
 pub(super) struct Draft<'a> {
     pub(super) members: Members<'a>,
-    pub(super) properties: Joined<'a, Json<'a>>,
-    pub(super) required: Joined<'a, ()>,
+    pub(super) properties: OrderedMap<'a, Json<'a>>,
+    pub(super) required: OrderedMap<'a, ()>,
 }
 
 impl<'a> Draft<'a> {
-    /// Keeps the place of this keyword, whose value is put together beside.
+    /// Reserves the position of this keyword; its value is built separately.
     pub(super) fn has(&mut self, keyword: &'static str) {
         if get(&self.members, keyword).is_none() {
             self.members.push((keyword.into(), Json::Null));
         }
     }
 
-    /// Both schemas must hold: properties and required names are joined, of all else the first is kept.
+    /// Merges a schema that must hold as well: joins properties and required names; other keywords keep their
+    /// first value.
     pub(super) fn merge(&mut self, other: Members<'a>) {
         for (key, value) in other {
             match (&*key, value) {
@@ -48,7 +49,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// `required` may name properties only, and may not be empty.
+    /// Removes names from `required` that have no property; an empty list is dropped.
     pub(super) fn finish(self) -> Members<'a> {
         let Self {
             mut members,

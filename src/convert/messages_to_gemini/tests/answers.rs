@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::check::{Outcome, check};
 use super::{context, convert};
-use crate::convert::messages_to_gemini::{Answer, Stream, Unusable, Usage, answer, error_body};
+use crate::convert::messages_to_gemini::{Answer, Stream, UnusableAnswer, Usage, answer, error_body};
 
-fn answered(body: &Value) -> Result<(Value, Answer), Unusable> {
+fn answered(body: &Value) -> Result<(Value, Answer), UnusableAnswer> {
     let answer = answer(body.to_string().as_bytes(), &context("gemini-2.5-pro"), "req_1-a")?;
     Ok((serde_json::from_slice(&answer.body).expect("JSON"), answer))
 }
@@ -71,7 +71,7 @@ fn reasons() {
         let reason = answered(&says(parts.clone(), finish)).map(|(_, answer)| answer.stop_reason);
         match wanted {
             Some(wanted) => assert_eq!(reason.unwrap(), wanted, "{finish}"),
-            None => assert_eq!(reason.unwrap_err(), Unusable::Failed(finish.to_owned())),
+            None => assert_eq!(reason.unwrap_err(), UnusableAnswer::Failed(finish.to_owned())),
         }
         let (outcome, _) = streamed(&[says(parts.clone(), finish)]);
         match outcome {
@@ -92,15 +92,15 @@ fn what_is_no_answer() {
     for body in ["", "[]", "{}", "5", "{\"candidates\":5}"] {
         assert_eq!(
             answer(body.as_bytes(), &context("gemini-2.5-pro"), "x"),
-            Err(Unusable::Unreadable),
+            Err(UnusableAnswer::Unreadable),
             "{body}"
         );
     }
     let half = json!({ "candidates": [{ "content": { "parts": [{ "text": "x" }] } }] });
-    assert_eq!(answered(&half).unwrap_err(), Unusable::Unfinished);
+    assert_eq!(answered(&half).unwrap_err(), UnusableAnswer::Unfinished);
     let error = json!({ "error": { "code": 503, "status": "UNAVAILABLE", "message": "overloaded" } });
     for body in [error.clone(), json!([error])] {
-        let Err(Unusable::Error(error)) = answered(&body) else {
+        let Err(UnusableAnswer::Error(error)) = answered(&body) else {
             panic!("is an error")
         };
         assert_eq!(
@@ -130,7 +130,7 @@ fn errors_within_a_stream() {
 
     let (outcome, stream) = streamed(&[text]);
     assert!(matches!(outcome, Outcome::Error(event) if event["error"]["type"] == "api_error"));
-    assert_eq!(stream.failure(), Some(&Unusable::Unfinished));
+    assert_eq!(stream.failure(), Some(&UnusableAnswer::Unfinished));
 }
 
 #[test]

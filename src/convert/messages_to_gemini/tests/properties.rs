@@ -4,14 +4,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::check::{Outcome, check};
-use super::transcripts::{Said, model, rounds, said};
+use super::transcripts::{SamplePart, model, rounds, said};
 use super::{context, convert};
 use crate::convert::messages_to_gemini as bridge;
 use crate::convert::messages_to_gemini::{Options, Stream, answer};
 
 /// A whole answer that says this.
-fn gemini(said: &[Said], finish: Option<&str>) -> Value {
-    let parts: Vec<Value> = said.iter().map(Said::json).collect();
+fn gemini(said: &[SamplePart], finish: Option<&str>) -> Value {
+    let parts: Vec<Value> = said.iter().map(SamplePart::json).collect();
     let mut candidate = json!({ "content": { "role": "model", "parts": parts } });
     if let Some(finish) = finish {
         candidate["finishReason"] = finish.into();
@@ -24,7 +24,7 @@ fn gemini(said: &[Said], finish: Option<&str>) -> Value {
 
 /// What of it the client can be made to carry: all signatures but those of texts that neither follow a
 /// thought at once nor have a thought or a call after them.
-fn carried(said: &[Said]) -> Vec<Said> {
+fn carried(said: &[SamplePart]) -> Vec<SamplePart> {
     #[derive(PartialEq)]
     enum Open {
         None,
@@ -35,26 +35,26 @@ fn carried(said: &[Said]) -> Vec<Said> {
     let mut kept = Vec::new();
     for (at, part) in said.iter().enumerate() {
         match part {
-            Said::Text(text, None) | Said::Thought(text, None) if text.is_empty() => {}
-            Said::Text(text, signature) if open != Open::Text && text.is_empty() => {
+            SamplePart::Text(text, None) | SamplePart::Thought(text, None) if text.is_empty() => {}
+            SamplePart::Text(text, signature) if open != Open::Text && text.is_empty() => {
                 if open == Open::Thinking {
-                    kept.push(Said::Text(String::new(), signature.clone()));
+                    kept.push(SamplePart::Text(String::new(), signature.clone()));
                     open = Open::None;
                 }
             }
-            Said::Text(text, signature) => {
+            SamplePart::Text(text, signature) => {
                 let later = said.iter().skip(at + 1).any(|part| match part {
-                    Said::Text(..) => false,
-                    Said::Thought(text, signature) => !text.is_empty() || signature.is_some(),
-                    Said::Call { .. } => true,
+                    SamplePart::Text(..) => false,
+                    SamplePart::Thought(text, signature) => !text.is_empty() || signature.is_some(),
+                    SamplePart::Call { .. } => true,
                 });
                 let signature = signature.clone().filter(|_| later || open == Open::Thinking);
                 if !text.is_empty() || signature.is_some() {
-                    kept.push(Said::Text(text.clone(), signature));
+                    kept.push(SamplePart::Text(text.clone(), signature));
                 }
                 open = Open::Text;
             }
-            Said::Thought(_, signature) => {
+            SamplePart::Thought(_, signature) => {
                 open = if signature.is_some() {
                     Open::None
                 } else {
@@ -62,7 +62,7 @@ fn carried(said: &[Said]) -> Vec<Said> {
                 };
                 kept.push(part.clone());
             }
-            Said::Call { .. } => {
+            SamplePart::Call { .. } => {
                 open = Open::None;
                 kept.push(part.clone());
             }
@@ -73,7 +73,7 @@ fn carried(said: &[Said]) -> Vec<Said> {
 
 /// The parts that the next request must hold for it: as they came, but without thoughts that nobody
 /// signed, and with the texts that a stream had cut put together.
-fn expected(said: &[Said], model: &str) -> Vec<Value> {
+fn expected(said: &[SamplePart], model: &str) -> Vec<Value> {
     let said = carried(said);
     let gemini_model = model.starts_with("gemini");
     let modern = gemini_model && !model.starts_with("gemini-2");
@@ -82,30 +82,30 @@ fn expected(said: &[Said], model: &str) -> Vec<Value> {
     let mut unsigned = false;
     for part in &said {
         match part {
-            Said::Text(text, None) if unsigned => {
+            SamplePart::Text(text, None) if unsigned => {
                 let last = parts.last_mut().unwrap();
                 last["text"] = format!("{}{text}", last["text"].as_str().unwrap()).into();
             }
-            Said::Text(..) => parts.push(part.json()),
-            Said::Call { .. } => {
+            SamplePart::Text(..) => parts.push(part.json()),
+            SamplePart::Call { .. } => {
                 let mut json = part.json();
                 if json["functionCall"].get("id").is_none() && !gemini_model {
                     json["functionCall"]["id"] = "*".into();
                 }
                 parts.push(json);
             }
-            Said::Thought(text, signature) => {
+            SamplePart::Thought(text, signature) => {
                 thought.push_str(text);
                 if signature.is_some() {
-                    let whole = Said::Thought(std::mem::take(&mut thought), signature.clone());
+                    let whole = SamplePart::Thought(std::mem::take(&mut thought), signature.clone());
                     parts.push(whole.json());
                 }
             }
         }
-        if !matches!(part, Said::Thought(..)) {
+        if !matches!(part, SamplePart::Thought(..)) {
             thought.clear();
         }
-        unsigned = matches!(part, Said::Text(_, None));
+        unsigned = matches!(part, SamplePart::Text(_, None));
     }
     let first = parts.iter_mut().find(|part| part.get("functionCall").is_some());
     if let Some(first) = first
@@ -131,12 +131,15 @@ fn masked(mut parts: Vec<Value>, ids: bool) -> Vec<Value> {
 }
 
 /// Gemini's stream of this, each unsigned text in pieces.
-fn sse(said: &[Said], finish: Option<&str>, line: &str) -> Vec<u8> {
+fn sse(said: &[SamplePart], finish: Option<&str>, line: &str) -> Vec<u8> {
     let mut chunks = Vec::new();
     for part in said {
-        let pieces: Vec<Said> = match part {
-            Said::Text(text, None) => text.chars().map(|c| Said::Text(c.into(), None)).collect(),
-            Said::Thought(text, None) => text.chars().map(|c| Said::Thought(c.into(), None)).collect(),
+        let pieces: Vec<SamplePart> = match part {
+            SamplePart::Text(text, None) => text.chars().map(|c| SamplePart::Text(c.into(), None)).collect(),
+            SamplePart::Thought(text, None) => text
+                .chars()
+                .map(|c| SamplePart::Thought(c.into(), None))
+                .collect(),
             whole => vec![whole.clone()],
         };
         chunks.extend(

@@ -188,7 +188,7 @@ fn what_cannot_be_sent_is_named() {
         ),
         (
             with_messages(json!([{ "role": "user", "content": 5 }])),
-            "messages.0.content: a text or a list",
+            "messages.0.content: must be a text or a list",
         ),
         (
             user(json!({ "type": "text" })),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use serde_json::value::RawValue;
 
 use crate::convert::messages_to_gemini::Form;
-use crate::convert::messages_to_gemini::budget::{Budget, Overdrawn};
+use crate::convert::messages_to_gemini::budget::{Budget, BudgetExceeded};
 use crate::convert::messages_to_gemini::json::Json;
 use crate::convert::messages_to_gemini::schema::reduce;
 
@@ -16,7 +16,7 @@ fn reduced(schema: &Value, form: Form) -> Value {
     serde_json::to_value(reduced_within(&text, form, &budget).expect("fits")).expect("JSON")
 }
 
-fn reduced_within<'a>(text: &'a str, form: Form, budget: &Budget) -> Result<Json<'a>, Overdrawn> {
+fn reduced_within<'a>(text: &'a str, form: Form, budget: &Budget) -> Result<Json<'a>, BudgetExceeded> {
     let raw: &RawValue = serde_json::from_str(text).expect("JSON");
     let schema = Json::read(raw, budget).map_err(|_| budget.overdrawn().expect("JSON"))?;
     reduce(&schema, form, budget)

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::check::{Outcome, check};
 use super::{context, convert, with, with_messages};
-use crate::convert::messages_to_gemini::{Context, Stream, Unusable, answer};
+use crate::convert::messages_to_gemini::{Context, Stream, UnusableAnswer, answer};
 
 /// As Claude Code sends it.
 fn request() -> Value {
@@ -38,7 +38,7 @@ fn chunk(parts: Value, last: Option<Value>) -> Value {
         "usageMetadata": { "promptTokenCount": 100, "candidatesTokenCount": 10 } })
 }
 
-fn whole(chunk: &Value, context: &Context) -> Result<Value, Unusable> {
+fn whole(chunk: &Value, context: &Context) -> Result<Value, UnusableAnswer> {
     let answer = answer(chunk.to_string().as_bytes(), context, "req1")?;
     Ok(serde_json::from_slice(&answer.body).expect("JSON"))
 }
@@ -200,7 +200,7 @@ fn an_image_is_no_answer_of_the_messages_api() {
     let answer = chunk(parts, Some(json!({})));
     assert_eq!(
         whole(&answer, &context),
-        Err(Unusable::Media("image/png".to_owned()))
+        Err(UnusableAnswer::Media("image/png".to_owned()))
     );
     let stream = streamed(&[answer], &context);
     assert!(matches!(check(&stream), Outcome::Error(_)));

@@ -44,12 +44,12 @@ fn tools_of_anthropics() {
         "tools.1: a Gemini account searches the web only in a call without other tools: send the search in a call of \
          its own"
     );
-    let trained = tools(json!([
+    let client_tool = tools(json!([
         { "type": "bash_20250124", "name": "bash" },
         { "type": "text_editor_20250728", "name": "str_replace_based_edit_tool" },
         { "type": "memory_20250818", "name": "memory" },
     ]));
-    let declared = trained[0]["functionDeclarations"].as_array().unwrap();
+    let declared = client_tool[0]["functionDeclarations"].as_array().unwrap();
     assert_eq!(declared.len(), 3);
     assert_eq!(
         declared[0]["parametersJsonSchema"]["properties"]["command"]["type"],

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// Part of a Gemini answer.
 #[derive(Clone, Debug)]
-pub(in crate::convert) enum Said {
+pub(in crate::convert) enum SamplePart {
     Thought(String, Option<String>),
     Text(String, Option<String>),
     Call {
@@ -16,7 +16,7 @@ pub(in crate::convert) enum Said {
     },
 }
 
-impl Said {
+impl SamplePart {
     pub(in crate::convert) fn json(&self) -> Value {
         let mut part = match self {
             Self::Thought(text, _) => json!({ "text": text, "thought": true }),
@@ -59,7 +59,7 @@ pub(in crate::convert) struct Round {
 #[derive(Clone, Debug)]
 pub(in crate::convert) enum Assistant {
     /// As Gemini said it.
-    Gemini(Vec<Said>),
+    Gemini(Vec<SamplePart>),
     /// As a real Claude said it, with calls by these names.
     Claude {
         thought: Option<String>,
@@ -105,12 +105,12 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-pub(in crate::convert) fn said() -> impl Strategy<Value = Vec<Said>> {
+pub(in crate::convert) fn said() -> impl Strategy<Value = Vec<SamplePart>> {
     let id = proptest::option::of("[a-zA-Z0-9_-]{1,20}");
     let part = prop_oneof![
-        3 => (text(), signature()).prop_map(|(text, signature)| Said::Text(text, signature)),
-        2 => (text(), signature()).prop_map(|(text, signature)| Said::Thought(text, signature)),
-        2 => (name(), args(), id, signature()).prop_map(|(name, args, id, signature)| Said::Call {
+        3 => (text(), signature()).prop_map(|(text, signature)| SamplePart::Text(text, signature)),
+        2 => (text(), signature()).prop_map(|(text, signature)| SamplePart::Thought(text, signature)),
+        2 => (name(), args(), id, signature()).prop_map(|(name, args, id, signature)| SamplePart::Call {
             name, args, id, signature,
         }),
     ];
@@ -218,7 +218,7 @@ impl Round {
     pub(in crate::convert) fn write(
         &self,
         messages: &mut Vec<Value>,
-        blocks: &mut dyn FnMut(&[Said]) -> Vec<Value>,
+        blocks: &mut dyn FnMut(&[SamplePart]) -> Vec<Value>,
     ) {
         let mut user = self.user.clone();
         if messages.is_empty() {

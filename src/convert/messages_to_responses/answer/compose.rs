@@ -1,25 +1,25 @@
-//! The items of a response as content blocks, one after the other, whatever way they come.
+//! Turns the items of a response into content blocks.
 //!
-//! A block is told as its item comes. OpenAI sends items one after the other; what another host sends of a second
-//! item while a first is under way is told when the first is over. An item whose pieces did not come is told as a
-//! whole when it is done.
+//! The pieces of an item are forwarded as they come. OpenAI sends one item after the other; if another host
+//! interleaves items, the second waits until the first is done. An item without pieces is forwarded as a whole
+//! when it is done.
 
 use std::collections::HashSet;
 
 use super::events::Events;
 
 use crate::convert::messages::names::Names;
-use crate::convert::messages_to_responses::error::Unusable;
+use crate::convert::messages_to_responses::error::UnusableAnswer;
 use crate::convert::messages_to_responses::request::Context;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::marks::{self, OPENAI};
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
-/// What may be held back, bytes.
+/// Limit for held output, bytes.
 const ROOM: usize = 16 << 20;
 
-/// More items than an answer has; each takes memory.
+/// Limit for items, above what an answer can have; each takes memory.
 const MOST_ITEMS: usize = 10_000;
 
 #[derive(Debug)]
@@ -28,36 +28,36 @@ pub(super) struct Composer {
     /// The client asked for thinking.
     thinking: bool,
     open: Option<Open>,
-    /// Items of which something was told, or that are told when they are done.
+    /// Items that were forwarded at least in part, or that wait.
     met: HashSet<u64>,
     late: HashSet<u64>,
-    /// Items that are done, behind the one under way.
+    /// Finished items that wait for the open one.
     waiting: Vec<String>,
-    /// Reasoning that waits for a call: a client that has not asked for thoughts is given it only where the
-    /// conversation needs it to go on.
+    /// Reasoning that waits for a call. A client that did not ask for thinking gets it only if the conversation
+    /// needs it to continue.
     sealed: Vec<String>,
     calls: usize,
     refused: bool,
     items: usize,
     room: usize,
-    failure: Option<Unusable>,
+    failure: Option<UnusableAnswer>,
 }
 
-/// The block under way.
+/// The open block.
 #[derive(Debug, PartialEq, Eq)]
 struct Open {
     /// The item's number.
     item: u64,
     kind: Kind,
-    /// Something of it was told.
-    told: bool,
-    /// Another part of a summary begins with the next words.
+    /// A piece of it was forwarded.
+    is_forwarded: bool,
+    /// The next words begin a new part of the summary.
     gap: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    /// This part of a message.
+    /// A message's part with this index.
     Text(u64),
     Thinking,
     Call,
@@ -81,8 +81,8 @@ impl Composer {
         }
     }
 
-    /// Why no message can be made of the answer.
-    pub(super) fn failure(&mut self) -> Option<Unusable> {
+    /// The reason why the answer cannot be converted.
+    pub(super) fn failure(&mut self) -> Option<UnusableAnswer> {
         self.failure.take()
     }
 
@@ -94,7 +94,7 @@ impl Composer {
         self.refused
     }
 
-    /// Some item is done.
+    /// At least one item is done.
     pub(super) fn has_items(&self) -> bool {
         self.items > 0
     }
@@ -107,7 +107,7 @@ impl Composer {
         }
     }
 
-    /// More of a message's part.
+    /// Adds to a message's part.
     pub(super) fn text(&mut self, number: u64, part: u64, text: &str, out: &mut Events) {
         if text.is_empty() {
             return;
@@ -123,7 +123,7 @@ impl Composer {
             if begins {
                 out.block_start(text_block());
             }
-            self.told();
+            self.mark_forwarded();
             out.delta("text_delta", "text", text);
         }
     }
@@ -133,7 +133,7 @@ impl Composer {
         self.text(number, part, text, out);
     }
 
-    /// More of a thought.
+    /// Adds to a thought.
     pub(super) fn thought(&mut self, number: u64, text: &str, out: &mut Events) {
         if text.is_empty() || !self.thinking {
             return;
@@ -143,31 +143,31 @@ impl Composer {
             if begins {
                 out.block_start(thinking_block());
             }
-            if self.told() {
+            if self.mark_forwarded() {
                 out.delta("thinking_delta", "thinking", "\n\n");
             }
             out.delta("thinking_delta", "thinking", text);
         }
     }
 
-    /// The summary goes on with another part.
+    /// The next words begin a new part of the summary.
     pub(super) fn next_thought(&mut self, number: u64) {
         if let Some(open) = &mut self.open
             && open.item == number
             && open.kind == Kind::Thinking
         {
-            open.gap = open.told;
+            open.gap = open.is_forwarded;
         }
     }
 
-    /// More of a call's arguments.
+    /// Adds to a call's arguments.
     pub(super) fn arguments(&mut self, number: u64, text: &str, out: &mut Events) {
         let is_open = self
             .open
             .as_ref()
             .is_some_and(|open| open.item == number && open.kind == Kind::Call);
         if is_open && !text.is_empty() {
-            self.told();
+            self.mark_forwarded();
             out.delta("input_json_delta", "partial_json", text);
         }
     }
@@ -176,7 +176,7 @@ impl Composer {
     pub(super) fn done(&mut self, number: u64, json: &str, out: &mut Events) {
         self.items += 1;
         let Some(item) = Object::of(json) else {
-            self.failure.get_or_insert(Unusable::Unreadable);
+            self.failure.get_or_insert(UnusableAnswer::Unreadable);
             return;
         };
         match &self.open {
@@ -194,13 +194,13 @@ impl Composer {
         }
     }
 
-    /// Ends the last block.
+    /// Closes the last block.
     pub(super) fn end(&mut self, out: &mut Events) {
         self.close(out);
         self.catch_up(out);
     }
 
-    /// What was done while another item was under way.
+    /// Forwards the items that finished while another was open.
     fn catch_up(&mut self, out: &mut Events) {
         for json in std::mem::take(&mut self.waiting) {
             if let Some(item) = Object::of(&json) {
@@ -209,7 +209,7 @@ impl Composer {
         }
     }
 
-    /// Whether a piece of this item can be told now. It is under way then.
+    /// Whether a piece of this item can be forwarded now. If so, the item becomes the open one.
     fn enters(&mut self, number: u64, kind: Kind, out: &mut Events) -> bool {
         match &self.open {
             Some(open) => {
@@ -229,7 +229,7 @@ impl Composer {
                 self.open = Some(Open {
                     item: number,
                     kind,
-                    told: false,
+                    is_forwarded: false,
                     gap: false,
                 });
                 true
@@ -240,19 +240,19 @@ impl Composer {
     fn meet(&mut self, number: u64) {
         self.met.insert(number);
         if self.met.len() > MOST_ITEMS {
-            self.failure.get_or_insert(Unusable::TooLarge);
+            self.failure.get_or_insert(UnusableAnswer::TooLarge);
         }
     }
 
-    /// Something is told of the item under way. True: it is of another part than what was told before.
-    fn told(&mut self) -> bool {
+    /// Marks the open item as forwarded. Returns true if the words begin a new part.
+    fn mark_forwarded(&mut self) -> bool {
         self.open.as_mut().is_some_and(|open| {
-            open.told = true;
+            open.is_forwarded = true;
             std::mem::take(&mut open.gap)
         })
     }
 
-    /// Whether there is room for so many bytes more; if not, no message can be made.
+    /// Reserves this many bytes; false if the limit is exceeded, which makes the answer unusable.
     fn takes(&mut self, bytes: usize) -> bool {
         match self.room.checked_sub(bytes) {
             Some(room) => {
@@ -260,13 +260,13 @@ impl Composer {
                 true
             }
             None => {
-                self.failure.get_or_insert(Unusable::TooLarge);
+                self.failure.get_or_insert(UnusableAnswer::TooLarge);
                 false
             }
         }
     }
 
-    /// The item under way is done.
+    /// Finishes the open item.
     fn finish(&mut self, item: &Object<'_>, out: &mut Events) {
         let Some(open) = self.open.take() else { return };
         match open.kind {
@@ -275,13 +275,13 @@ impl Composer {
                 let token = token(item).unwrap_or_else(|| OPENAI.to_owned());
                 out.delta("signature_delta", "signature", &token);
             }
-            Kind::Call if open.told => {}
-            Kind::Call => tell_arguments(item, out),
+            Kind::Call if open.is_forwarded => {}
+            Kind::Call => send_arguments(item, out),
         }
         out.block_stop();
     }
 
-    /// The block under way ends without a word of its item's.
+    /// Closes the open block without its item.
     fn close(&mut self, out: &mut Events) {
         if let Some(open) = self.open.take() {
             if open.kind == Kind::Thinking {
@@ -291,7 +291,7 @@ impl Composer {
         }
     }
 
-    /// All of an item.
+    /// Forwards a whole item.
     fn whole(&mut self, item: &Object<'_>, out: &mut Events) {
         let kind: Text<'_> = item.get("type").unwrap_or_default();
         match &*kind {
@@ -305,10 +305,10 @@ impl Composer {
             "function_call" => {
                 self.release(out);
                 self.start_call(item, out);
-                tell_arguments(item, out);
+                send_arguments(item, out);
                 out.block_stop();
             }
-            // Nothing else was asked for.
+            // The request asks for no other kinds.
             _ => {}
         }
     }
@@ -348,7 +348,7 @@ impl Composer {
         }
     }
 
-    /// Gives the client the reasoning that led to a call.
+    /// Forwards the reasoning that led to a call.
     fn release(&mut self, out: &mut Events) {
         for token in self.sealed.drain(..) {
             redacted(&token, out);
@@ -388,20 +388,20 @@ fn redacted(token: &str, out: &mut Events) {
     out.block_stop();
 }
 
-/// All arguments of a call; clients read JSON even where there are none.
-fn tell_arguments(item: &Object<'_>, out: &mut Events) {
+/// Forwards all arguments of a call. Clients expect JSON even if there are none.
+fn send_arguments(item: &Object<'_>, out: &mut Events) {
     let arguments: Text<'_> = item.get("arguments").unwrap_or_default();
     let arguments = if arguments.is_empty() { "{}" } else { &arguments };
     out.delta("input_json_delta", "partial_json", arguments);
 }
 
-/// What OpenAI had encrypted of an item, as the client is to give it back.
+/// The encrypted content of an item, as a token that the client returns.
 fn token(item: &Object<'_>) -> Option<String> {
     let sealed: Text<'_> = item.get("encrypted_content")?;
     (!sealed.is_empty()).then(|| format!("{OPENAI}{}", &*sealed))
 }
 
-/// The parts of the summary, or else of the thought itself.
+/// The parts of the summary, or the thought itself if there is no summary.
 fn thought(item: &Object<'_>) -> String {
     for name in ["summary", "content"] {
         let parts: List<'_> = item.get(name).unwrap_or_default();
@@ -419,7 +419,7 @@ fn thought(item: &Object<'_>) -> String {
     String::new()
 }
 
-/// An id as Anthropic's clients take it. OpenAI's own are; a host may have others.
+/// An id that Anthropic's clients accept. OpenAI's ids are valid; other hosts' may not be.
 fn call_id(id: Text<'_>) -> Json<'_> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if !id.is_empty() && id.len() <= 64 && id.bytes().all(plain) {

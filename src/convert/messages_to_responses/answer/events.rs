@@ -1,24 +1,24 @@
-//! Anthropic's streamed events, as they are written.
+//! Serialises Anthropic's stream events.
 
 use super::usage::Figures;
 
 use crate::dialect::wire::events::named;
 use crate::dialect::wire::json::Json;
 
-/// Server-sent events, and how many blocks have begun.
+/// Writes server-sent events and counts the blocks.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(in crate::convert) struct Events {
     out: Vec<u8>,
     blocks: u64,
 }
 
 impl Events {
-    /// What has been written since the last call.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    /// Returns the bytes written since the last call.
+    pub(in crate::convert) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
 
-    pub(super) fn message_start(&mut self, id: &str, model: &str) {
+    pub(in crate::convert) fn message_start(&mut self, id: &str, model: &str) {
         let message = Json::map([
             ("id", Json::text(id)),
             ("type", Json::text("message")),
@@ -27,13 +27,13 @@ impl Events {
             ("content", Json::List(Vec::new())),
             ("stop_reason", Json::Null),
             ("stop_sequence", Json::Null),
-            // OpenAI tells it at the end.
-            ("usage", Figures::default().told()),
+            // OpenAI sends the usage at the end.
+            ("usage", Figures::default().to_json()),
         ]);
         self.write("message_start", [("message", message)]);
     }
 
-    pub(super) fn block_start(&mut self, block: Json<'_>) {
+    pub(in crate::convert) fn block_start(&mut self, block: Json<'_>) {
         let index = Json::Number(self.blocks.into());
         self.blocks += 1;
         self.write(
@@ -42,29 +42,29 @@ impl Events {
         );
     }
 
-    /// Adds to the block that began last.
-    pub(super) fn delta(&mut self, kind: &str, member: &str, text: &str) {
+    /// Adds to the open block.
+    pub(in crate::convert) fn delta(&mut self, kind: &str, member: &str, text: &str) {
         let delta = Json::map([("type", Json::text(kind)), (member, Json::text(text))]);
         let index = self.last();
         self.write("content_block_delta", [("index", index), ("delta", delta)]);
     }
 
-    pub(super) fn block_stop(&mut self) {
+    pub(in crate::convert) fn block_stop(&mut self) {
         let index = self.last();
         self.write("content_block_stop", [("index", index)]);
     }
 
-    pub(super) fn message_end(&mut self, stop_reason: &str, figures: Figures) {
+    pub(in crate::convert) fn message_end(&mut self, stop_reason: &str, figures: Figures) {
         let delta = Json::map([
             ("stop_reason", Json::text(stop_reason)),
             ("stop_sequence", Json::Null),
         ]);
-        self.write("message_delta", [("delta", delta), ("usage", figures.told())]);
+        self.write("message_delta", [("delta", delta), ("usage", figures.to_json())]);
         self.write("message_stop", []);
     }
 
     /// `body`: Anthropic's error object.
-    pub(super) fn error(&mut self, body: &[u8]) {
+    pub(in crate::convert) fn error(&mut self, body: &[u8]) {
         named(&mut self.out, "error", body);
     }
 

@@ -1,7 +1,7 @@
-//! A stream of OpenAI's events as a stream of Anthropic's.
+//! Converts a stream of OpenAI's events into a stream of Anthropic's.
 //!
-//! Bytes in, bytes out, the same whatever the cuts. What comes out is always a valid stream: a whole message, or one
-//! `error` event at its end.
+//! The output does not depend on how the input is cut. It is always a valid stream: a whole message, or one
+//! `error` event as the last.
 
 use bytes::Bytes;
 
@@ -10,8 +10,8 @@ use super::events::Events;
 use super::stop_reason;
 use super::usage::Figures;
 
-use crate::convert::messages::error::written;
-use crate::convert::messages_to_responses::error::Unusable;
+use crate::convert::messages::error::error_body;
+use crate::convert::messages_to_responses::error::UnusableAnswer;
 use crate::convert::messages_to_responses::request::Context;
 use crate::dialect::body::mended;
 use crate::dialect::wire::events::Lines;
@@ -27,17 +27,17 @@ pub struct Stream {
 #[derive(Debug)]
 pub(super) struct State {
     id: String,
-    /// As the provider says; else the one asked for.
+    /// The provider's name for the model, or else the requested one.
     model: String,
     composer: Composer,
     events: Events,
     started: bool,
     closed: bool,
-    failure: Option<Unusable>,
+    failure: Option<UnusableAnswer>,
 }
 
 impl Stream {
-    /// `id`: of this answer, unlike any other's; only its letters and digits are used.
+    /// `id`: unique per answer; only its letters and digits are used.
     pub fn new(context: &Context, id: &str) -> Self {
         Self {
             lines: Lines::default(),
@@ -45,30 +45,30 @@ impl Stream {
         }
     }
 
-    /// The next bytes of OpenAI's stream; returns what they make of Anthropic's, often nothing.
+    /// Takes the next bytes of OpenAI's stream and returns the bytes to send, often none.
     pub fn feed(&mut self, chunk: &[u8]) -> Bytes {
         if !self.state.closed && self.lines.feed(chunk, |data| self.state.event(data)).is_err() {
-            self.state.fail(Unusable::Unreadable);
+            self.state.fail(UnusableAnswer::Unreadable);
         }
         self.state.events.take().into()
     }
 
-    /// OpenAI's stream is over, or broken off; returns the end of Anthropic's.
+    /// Ends the stream after OpenAI's has ended or broken off, and returns the last bytes.
     pub fn finish(&mut self) -> Bytes {
         if !self.state.closed {
             self.lines.finish(|data| self.state.event(data));
-            self.state.fail(Unusable::Unfinished);
+            self.state.fail(UnusableAnswer::Unfinished);
         }
         self.state.events.take().into()
     }
 
-    /// The message is over, or an error has ended it: nothing comes any more.
+    /// The message or an error ended the stream; nothing follows.
     pub fn is_closed(&self) -> bool {
         self.state.closed
     }
 
-    /// Why the stream ended with an error event.
-    pub fn failure(&self) -> Option<&Unusable> {
+    /// The reason why the stream ended with an error event.
+    pub fn failure(&self) -> Option<&UnusableAnswer> {
         self.state.failure.as_ref()
     }
 }
@@ -91,18 +91,18 @@ impl State {
         self.events.take()
     }
 
-    pub(super) fn failed(&mut self) -> Option<Unusable> {
+    pub(super) fn failed(&mut self) -> Option<UnusableAnswer> {
         self.failure.take()
     }
 
     fn event(&mut self, data: &[u8]) {
-        // The mark that ends streams of OpenAI's other protocol, which some hosts send here, too.
+        // `[DONE]` belongs to Chat Completions, but some hosts send it here, too.
         if self.closed || data == b"[DONE]" {
             return;
         }
         let data = mended(data);
         let Ok(event) = Object::parse(&data) else {
-            self.fail(Unusable::Unreadable);
+            self.fail(UnusableAnswer::Unreadable);
             return;
         };
         let kind: Text<'_> = event.get("type").unwrap_or_default();
@@ -118,13 +118,13 @@ impl State {
             }
             "response.completed" | "response.incomplete" => match event.get("response") {
                 Some(response) => self.end(&response),
-                None => self.fail(Unusable::Unreadable),
+                None => self.fail(UnusableAnswer::Unreadable),
             },
             "response.failed" | "response.cancelled" => {
                 let response: Option<Object<'_>> = event.get("response");
-                self.fail(Unusable::read(response.as_ref().unwrap_or(&event)));
+                self.fail(UnusableAnswer::read(response.as_ref().unwrap_or(&event)));
             }
-            "error" => self.fail(Unusable::read(&event)),
+            "error" => self.fail(UnusableAnswer::read(&event)),
             "response.output_item.added" => {
                 if let Some(begun) = event.get("item") {
                     self.open();
@@ -155,9 +155,9 @@ impl State {
             "response.function_call_arguments.delta" => {
                 self.composer.arguments(item, &delta(), out);
             }
-            // An error without a type, as gateways have it.
-            "" if event.raw("error").is_some() => self.fail(Unusable::read(&event)),
-            // What repeats others, or is yet to come.
+            // Gateways send errors without a type.
+            "" if event.raw("error").is_some() => self.fail(UnusableAnswer::read(&event)),
+            // Events that repeat others, and types newer than this code.
             _ => {}
         }
         if let Some(failure) = self.composer.failure() {
@@ -182,16 +182,16 @@ impl State {
         }
     }
 
-    /// The response is whole.
+    /// Ends the response.
     pub(super) fn end(&mut self, response: &Object<'_>) {
         let status: Text<'_> = response.get("status").unwrap_or_default();
         if matches!(&*status, "failed" | "cancelled") {
-            self.fail(Unusable::read(response));
+            self.fail(UnusableAnswer::read(response));
             return;
         }
         self.start(response);
         self.composer.end(&mut self.events);
-        // Some hosts tell the items here only.
+        // Some hosts send the items only here.
         if !self.composer.has_items() {
             let items: List<'_> = response.get("output").unwrap_or_default();
             for (number, item) in items.into_iter().enumerate() {
@@ -209,11 +209,11 @@ impl State {
         self.closed = true;
     }
 
-    fn fail(&mut self, failure: Unusable) {
+    fn fail(&mut self, failure: UnusableAnswer) {
         if !self.closed {
             self.closed = true;
-            let (kind, message) = failure.told();
-            self.events.error(&written(kind, &message));
+            let (kind, message) = failure.type_and_message();
+            self.events.error(&error_body(kind, &message));
             self.failure = Some(failure);
         }
     }

@@ -1,11 +1,11 @@
-//! What an answer used, in Anthropic's terms.
+//! Usage of an answer, in Anthropic's terms.
 
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 
-/// OpenAI's counts have the cached tokens in those of the input, and the reasoning in those of the output.
+/// Token counts. OpenAI's input includes the cached tokens, and its output the reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Figures {
+pub(in crate::convert) struct Figures {
     input: u64,
     read: u64,
     written: u64,
@@ -14,7 +14,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn of(usage: &Object<'_>) -> Self {
+    pub(in crate::convert) fn of(usage: &Object<'_>) -> Self {
         let figure = |of: &Object<'_>, name: &str| of.get::<u64>(name).unwrap_or_default();
         let detail = |details: &str, name: &str| {
             let details: Option<Object<'_>> = usage.get(details);
@@ -32,8 +32,30 @@ impl Figures {
         }
     }
 
+    /// Reads the `usage` of Chat Completions. OpenAI and most hosts send cached tokens in `prompt_tokens_details`,
+    /// DeepSeek in `prompt_cache_hit_tokens` and Kimi in `cached_tokens` (their API references).
+    pub(in crate::convert) fn of_chat(usage: &Object<'_>) -> Self {
+        let figure = |of: &Object<'_>, name: &str| of.get::<u64>(name).unwrap_or_default();
+        let detail = |details: &str, name: &str| {
+            let details: Option<Object<'_>> = usage.get(details);
+            details.map_or(0, |details| figure(&details, name))
+        };
+        let input = figure(usage, "prompt_tokens");
+        let read = detail("prompt_tokens_details", "cached_tokens")
+            .max(figure(usage, "prompt_cache_hit_tokens"))
+            .max(figure(usage, "cached_tokens"))
+            .min(input);
+        Self {
+            input: input - read,
+            read,
+            written: 0,
+            output: figure(usage, "completion_tokens"),
+            thinking: detail("completion_tokens_details", "reasoning_tokens"),
+        }
+    }
+
     /// Anthropic's `usage` object.
-    pub(super) fn told(self) -> Json<'static> {
+    pub(in crate::convert) fn to_json(self) -> Json<'static> {
         let number = |figure: u64| Json::Number(figure.into());
         let details = Json::map([("thinking_tokens", number(self.thinking))]);
         Json::map([
@@ -53,8 +75,8 @@ mod tests {
     #[test]
     fn each_token_is_counted_once() {
         let of = |usage: &str| {
-            let told = Figures::of(&Object::of(usage).unwrap()).told().to_bytes();
-            String::from_utf8(told).unwrap()
+            let json = Figures::of(&Object::of(usage).unwrap()).to_json().to_bytes();
+            String::from_utf8(json).unwrap()
         };
         assert_eq!(
             of(

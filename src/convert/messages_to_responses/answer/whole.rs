@@ -1,15 +1,15 @@
-//! A whole answer as a whole message.
+//! Converts a whole answer into a whole message.
 
 use super::stream::{State, Stream};
 
-use crate::convert::messages_to_responses::error::Unusable;
+use crate::convert::messages_to_responses::error::UnusableAnswer;
 use crate::convert::messages_to_responses::request::Context;
 use crate::dialect::answer::is_object;
 use crate::dialect::body::mended;
 use crate::dialect::wire::object::Object;
 
-/// The events of an answer that is whole: an object, or a stream that nobody asked for. `id`: see [`Stream::new`].
-pub fn events(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, Unusable> {
+/// Converts a whole answer, an object or an unrequested stream, into events. `id`: see [`Stream::new`].
+pub fn events(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, UnusableAnswer> {
     if !is_object(body) {
         let mut stream = Stream::new(context, id);
         let mut events = stream.feed(body).to_vec();
@@ -20,12 +20,12 @@ pub fn events(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, Unusa
         };
     }
     let body = mended(body);
-    let response = Object::parse(&body).map_err(|_| Unusable::Unreadable)?;
+    let response = Object::parse(&body).map_err(|_| UnusableAnswer::Unreadable)?;
     if response.raw("error").is_some() {
-        return Err(Unusable::read(&response));
+        return Err(UnusableAnswer::read(&response));
     }
     if response.raw("output").is_none() {
-        return Err(Unusable::Unreadable);
+        return Err(UnusableAnswer::Unreadable);
     }
     let mut state = State::new(context, id);
     state.end(&response);
@@ -35,9 +35,9 @@ pub fn events(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, Unusa
     }
 }
 
-/// An Anthropic message of a whole answer.
+/// Converts a whole answer into an Anthropic message.
 #[cfg(test)]
-pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, Unusable> {
+pub fn answer(body: &[u8], context: &Context, id: &str) -> Result<Vec<u8>, UnusableAnswer> {
     let events = events(body, context, id)?;
-    crate::dialect::messages::forms::whole(&events).map_err(|_| Unusable::Unreadable)
+    crate::dialect::messages::forms::whole(&events).map_err(|_| UnusableAnswer::Unreadable)
 }

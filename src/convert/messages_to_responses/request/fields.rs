@@ -12,7 +12,7 @@ pub(crate) static FIELDS: Fields = Fields {
         ("messages", Converted),
         ("max_tokens", Carried),
         ("system", Converted),
-        // An empty list is none.
+        // An empty list has no effect.
         ("stop_sequences", Converted),
         ("stream", Converted),
         ("temperature", Carried),
@@ -22,7 +22,7 @@ pub(crate) static FIELDS: Fields = Fields {
         ("tool_choice", Converted),
         ("output_config", Converted),
         ("output_format", Converted),
-        // An empty list is none.
+        // An empty list has no effect.
         ("mcp_servers", Converted),
         (
             "container",
@@ -32,33 +32,33 @@ pub(crate) static FIELDS: Fields = Fields {
             "thread",
             Refused("an OpenAI account keeps no such conversations: send all of it in `messages`"),
         ),
-        // It promises that the operator is not billed.
+        // The client asks not to be billed.
         (
             "billing_policy",
             Refused("an OpenAI account is billed itself. Leave it out"),
         ),
-        // It shifts chances, and OpenAI has none.
+        // OpenAI has no such parameter.
         ("top_k", LeftOut),
-        // These account for the call.
+        // Metadata.
         ("metadata", LeftOut),
         ("user_profile_id", LeftOut),
         ("workspace_id", LeftOut),
         ("fallback_credit_token", LeftOut),
-        // These tune where and how fast Anthropic serves it.
+        // Location and service tier.
         ("inference_geo", LeftOut),
         ("service_tier", LeftOut),
         ("speed", LeftOut),
         ("fallbacks", LeftOut),
-        // These save work. Without them a conversation that is too long is refused by its length.
+        // Context management. Without it a conversation that is too long is refused.
         ("cache_control", LeftOut),
         ("context_management", LeftOut),
         ("compaction", LeftOut),
-        // These turn Anthropic's own checks and reports on.
+        // Anthropic's own betas, checks and reports.
         ("betas", LeftOut),
         ("anthropic_version", LeftOut),
         ("anthropic_beta", LeftOut),
         ("diagnostics", LeftOut),
         ("safeguards", LeftOut),
     ],
-    unknown: "Extra inputs are not permitted: an OpenAI account cannot be told of this field. Leave it out",
+    unknown: "Extra inputs are not permitted: an OpenAI account does not support this field. Leave it out",
 };

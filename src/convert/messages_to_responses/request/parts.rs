@@ -5,16 +5,16 @@ use serde_json::value::RawValue;
 use super::ACCOUNT;
 
 use crate::convert::messages::blocks::{Block, Blocks};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// What OpenAI calls a file that has no name; it knows the kind by the ending.
+/// The name of a file without one; OpenAI derives the type from the extension.
 const PDF: &str = "document.pdf";
 
-/// A part, and the text if it is one.
+/// A part; texts are kept as such.
 #[derive(Debug)]
 pub(super) enum Part<'a> {
     Text(Text<'a>),
@@ -22,7 +22,7 @@ pub(super) enum Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// As the user's.
+    /// The part for a user's message.
     pub(super) fn input(self) -> Json<'a> {
         match self {
             Self::Text(text) => input_text(text),
@@ -39,17 +39,17 @@ pub(super) fn output_text(text: Text<'_>) -> Json<'_> {
     Json::map([("type", Json::text("output_text")), ("text", text.into())])
 }
 
-/// Blocks that mean the same in a message, in a tool result and in a document; `false` for others.
+/// Converts a block that means the same in a message, a tool result and a document; `false` for other blocks.
 pub(super) fn plain<'a>(
     block: &Block<'a>,
     out: &mut Vec<Part<'a>>,
     budget: &Budget,
-) -> Result<bool, Refused> {
+) -> Result<bool, FieldRefusal> {
     match &*block.kind {
         "text" => push(block.text("text")?, out),
         "image" => out.push(Part::Media(image(block, budget)?)),
         "document" => document(block, out, budget)?,
-        // What a search by the client's own tools found, as the text it is.
+        // A result of the client's own search tool is plain text.
         "search_result" => {
             let title: Option<Text<'a>> = block.want("title")?;
             let title = title.unwrap_or_default();
@@ -65,7 +65,7 @@ pub(super) fn plain<'a>(
     Ok(true)
 }
 
-/// An empty part says nothing.
+/// Adds the text unless it is empty.
 pub(super) fn push<'a>(text: Text<'a>, out: &mut Vec<Part<'a>>) {
     if !text.is_empty() {
         out.push(Part::Text(text));
@@ -78,12 +78,12 @@ fn nested<'a>(
     out: &mut Vec<Part<'a>>,
     path: &str,
     budget: &Budget,
-) -> Result<(), Refused> {
+) -> Result<(), FieldRefusal> {
     match Blocks::read(content, path, budget)? {
         Blocks::One(text) => push(text, out),
         Blocks::Many(blocks) => {
             for block in blocks {
-                // No documents, so this goes one level deep.
+                // Documents may not nest, so this recurses one level only.
                 if !matches!(&*block.kind, "text" | "image") || !plain(&block, out, budget)? {
                     return Err(block.unknown(ACCOUNT));
                 }
@@ -100,34 +100,34 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn of(block: &Block<'a>) -> Result<Self, Refused> {
+    fn of(block: &Block<'a>) -> Result<Self, FieldRefusal> {
         let object: Object<'a> = block.must("source")?;
         let path = format!("{}.source", block.path);
         let kind = object.must("type", &path)?;
         Ok(Self { kind, object, path })
     }
 
-    fn text(&self, key: &str) -> Result<Text<'a>, Refused> {
+    fn text(&self, key: &str) -> Result<Text<'a>, FieldRefusal> {
         self.object.must(key, &self.path)
     }
 
-    fn unknown(&self) -> Refused {
+    fn unknown(&self) -> FieldRefusal {
         let kind = &*self.kind;
-        Refused::at(
+        FieldRefusal::at(
             &self.path,
             format_args!("the source type `{kind}` cannot be sent to {ACCOUNT}"),
         )
     }
 
-    /// As a data URL.
-    fn inline(&self, budget: &Budget) -> Result<Json<'a>, Refused> {
+    /// The source as a data URL.
+    fn inline(&self, budget: &Budget) -> Result<Json<'a>, FieldRefusal> {
         let (kind, data) = (self.text("media_type")?, self.text("data")?);
         budget.value(kind.len() + data.len() + 16)?;
         Ok(Json::Text(format!("data:{};base64,{}", &*kind, &*data).into()))
     }
 }
 
-fn image<'a>(block: &Block<'a>, budget: &Budget) -> Result<Json<'a>, Refused> {
+fn image<'a>(block: &Block<'a>, budget: &Budget) -> Result<Json<'a>, FieldRefusal> {
     let source = Source::of(block)?;
     let url = match &*source.kind {
         "base64" => source.inline(budget)?,
@@ -141,12 +141,12 @@ fn image<'a>(block: &Block<'a>, budget: &Budget) -> Result<Json<'a>, Refused> {
     ]))
 }
 
-fn document<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>, budget: &Budget) -> Result<(), Refused> {
+fn document<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>, budget: &Budget) -> Result<(), FieldRefusal> {
     let citations: Option<Object<'a>> = block.want("citations")?;
     if citations.is_some_and(|citations| citations.get("enabled").unwrap_or_default()) {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             format_args!("{}.citations", block.path),
-            format_args!("{ACCOUNT} cites no documents"),
+            format_args!("{ACCOUNT} does not support citations of documents"),
         ));
     }
     for about in ["title", "context"] {
@@ -174,11 +174,11 @@ fn document<'a>(block: &Block<'a>, out: &mut Vec<Part<'a>>, budget: &Budget) -> 
     Ok(())
 }
 
-/// What a tool returned, and which tools it loaded.
+/// Converts the result of a tool, and returns the tools that it loaded.
 pub(super) fn tool_result<'a>(
     block: &Block<'a>,
     budget: &Budget,
-) -> Result<(Json<'a>, Vec<Text<'a>>), Refused> {
+) -> Result<(Json<'a>, Vec<Text<'a>>), FieldRefusal> {
     let mut parts = Vec::new();
     let mut loaded = Vec::new();
     if let Some(content) = block.raw("content") {
@@ -188,8 +188,8 @@ pub(super) fn tool_result<'a>(
                 for inner in blocks {
                     if &*inner.kind == "tool_reference" {
                         let name = inner.text("tool_name")?;
-                        let told = format!("The tool {} is available now.", &*name);
-                        parts.push(Part::Text(told.into()));
+                        let notice = format!("The tool {} is available now.", &*name);
+                        parts.push(Part::Text(notice.into()));
                         loaded.push(name);
                     } else if !plain(&inner, &mut parts, budget)? {
                         return Err(inner.unknown(ACCOUNT));

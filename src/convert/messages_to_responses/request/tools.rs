@@ -16,24 +16,24 @@ use serde_json::value::RawValue;
 
 use super::ACCOUNT;
 
-use crate::convert::messages::loading::{Loading, fits};
+use crate::convert::messages::client_tools::{ClientTool, client_tool};
+use crate::convert::messages::loaded_tools::{LoadedTools, fits};
 use crate::convert::messages::names::Names;
-use crate::convert::messages::trained::{Trained, trained};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::{Json, get};
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
 #[derive(Default)]
-pub(super) struct Tools<'a> {
+pub(in crate::convert) struct Tools<'a> {
     pub list: Vec<Json<'a>>,
     pub choice: Option<Json<'a>>,
-    /// No two calls side by side.
+    /// No parallel calls.
     pub one_at_a_time: bool,
 }
 
-struct Declared<'a> {
+struct ToolDeclaration<'a> {
     kind: Kind,
     name: Text<'a>,
     description: Option<Text<'a>>,
@@ -44,26 +44,26 @@ struct Declared<'a> {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Of the client's own.
+    /// Defined by the client.
     Own,
-    /// It runs at the client, too, but is declared by its type alone.
-    Trained(Trained),
-    /// Has Anthropic look for tools.
+    /// Defined by Anthropic and run by the client.
+    ClientTool(ClientTool),
+    /// Searches for deferred tools.
     ToolSearch,
 }
 
-impl<'a> Declared<'a> {
-    fn read(raw: &'a RawValue, path: String) -> Result<Self, Refused> {
+impl<'a> ToolDeclaration<'a> {
+    fn read(raw: &'a RawValue, path: String) -> Result<Self, FieldRefusal> {
         let tool = Object::read(raw.get(), &path)?;
         let kind: Option<Text<'a>> = tool.want("type", &path)?;
         let known = match kind.as_deref() {
             None | Some("custom") => Some(Kind::Own),
             Some(kind) if kind.starts_with("tool_search_tool_") => Some(Kind::ToolSearch),
-            Some(kind) => trained(kind).map(Kind::Trained),
+            Some(kind) => client_tool(kind).map(Kind::ClientTool),
         };
         let Some(known) = known else {
             let kind = kind.as_deref().unwrap_or_default();
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &path,
                 format_args!("tools of the type `{kind}` cannot be sent to {ACCOUNT}"),
             ));
@@ -84,14 +84,14 @@ impl<'a> Declared<'a> {
 
 pub(super) fn convert<'a>(
     body: &Object<'a>,
-    loading: &Loading<'a>,
+    loading: &LoadedTools<'a>,
     names: &mut Names,
     budget: &Budget,
-) -> Result<Tools<'a>, Refused> {
+) -> Result<Tools<'a>, FieldRefusal> {
     let declared = read(body, loading)?;
     let all = declared.iter().any(|tool| matches!(tool.kind, Kind::ToolSearch));
     let mut tools = Tools::default();
-    // Names as the client knows them, of what is sent.
+    // The client's names of the tools that are sent.
     let mut sent: HashSet<Text<'a>> = HashSet::new();
     for tool in declared {
         let absent = tool.deferred && !all && !loading.loaded.contains(&tool.name)
@@ -111,16 +111,16 @@ pub(super) fn convert<'a>(
     Ok(tools)
 }
 
-fn read<'a>(body: &Object<'a>, loading: &Loading<'a>) -> Result<Vec<Declared<'a>>, Refused> {
+fn read<'a>(body: &Object<'a>, loading: &LoadedTools<'a>) -> Result<Vec<ToolDeclaration<'a>>, FieldRefusal> {
     let tools: Option<List<'a>> = body.want("tools", "")?;
     let tools = tools.into_iter().flatten().enumerate();
     let tools = tools.map(|(index, raw)| (raw, format!("tools.{index}")));
     let added = loading.added.iter().cloned();
-    let mut declared: Vec<Declared<'a>> = Vec::new();
+    let mut declared: Vec<ToolDeclaration<'a>> = Vec::new();
     let mut places: HashMap<Text<'a>, usize> = HashMap::new();
     for (raw, path) in tools.chain(added) {
-        let tool = Declared::read(raw, path)?;
-        // A later definition of the same name takes the place of the earlier.
+        let tool = ToolDeclaration::read(raw, path)?;
+        // A later definition replaces an earlier one of the same name.
         let place = places.entry(tool.name.clone()).or_insert(declared.len());
         match declared.get_mut(*place) {
             Some(before) => *before = tool,
@@ -130,9 +130,13 @@ fn read<'a>(body: &Object<'a>, loading: &Loading<'a>) -> Result<Vec<Declared<'a>
     Ok(declared)
 }
 
-fn function<'a>(tool: Declared<'a>, names: &mut Names, budget: &Budget) -> Result<Json<'a>, Refused> {
+fn function<'a>(
+    tool: ToolDeclaration<'a>,
+    names: &mut Names,
+    budget: &Budget,
+) -> Result<Json<'a>, FieldRefusal> {
     let (description, schema) = match tool.kind {
-        Kind::Trained(known) => {
+        Kind::ClientTool(known) => {
             let schema: Option<&'static RawValue> = serde_json::from_slice(known.schema.as_bytes()).ok();
             (known.description.into(), schema)
         }
@@ -143,8 +147,8 @@ fn function<'a>(tool: Declared<'a>, names: &mut Names, budget: &Budget) -> Resul
         Some(schema) => Json::read(schema, budget).map_err(|error| {
             let place = format!("{}.input_schema", tool.path);
             match budget.overdrawn() {
-                Some(overdrawn) => Refused::at(place, overdrawn),
-                None => Refused::at(place, error),
+                Some(overdrawn) => FieldRefusal::at(place, overdrawn),
+                None => FieldRefusal::at(place, error),
             }
         })?,
         None => Json::Map(Vec::new()),
@@ -157,12 +161,12 @@ fn function<'a>(tool: Declared<'a>, names: &mut Names, budget: &Budget) -> Resul
         function.put("description", description.into());
     }
     function.put("parameters", of_object(schema));
-    // Otherwise OpenAI would hold the client to schemas that it has not written for that.
+    // OpenAI's default would enforce schemas that were not written for strict mode.
     function.put("strict", Json::Bool(false));
     Ok(function)
 }
 
-/// The schema, said to be that of an object.
+/// Sets the schema's type to `object`.
 fn of_object(schema: Json<'_>) -> Json<'_> {
     let Json::Map(mut members) = schema else {
         return schema;
@@ -176,7 +180,11 @@ fn of_object(schema: Json<'_>) -> Json<'_> {
     Json::Map(members)
 }
 
-fn choose<'a>(choice: &Object<'a>, sent: &HashSet<Text<'a>>, names: &mut Names) -> Result<Json<'a>, Refused> {
+fn choose<'a>(
+    choice: &Object<'a>,
+    sent: &HashSet<Text<'a>>,
+    names: &mut Names,
+) -> Result<Json<'a>, FieldRefusal> {
     let kind: Text<'a> = choice.must("type", "tool_choice")?;
     Ok(match &*kind {
         "auto" => Json::text("auto"),
@@ -185,7 +193,7 @@ fn choose<'a>(choice: &Object<'a>, sent: &HashSet<Text<'a>>, names: &mut Names) 
         "tool" => {
             let name: Text<'a> = choice.must("name", "tool_choice")?;
             if !sent.contains(&name) {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     "tool_choice",
                     format_args!(
                         "the tool `{}` is not among those that can be sent to {ACCOUNT}",
@@ -197,7 +205,7 @@ fn choose<'a>(choice: &Object<'a>, sent: &HashSet<Text<'a>>, names: &mut Names) 
             Json::map([("type", Json::text("function")), ("name", name)])
         }
         other => {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 "tool_choice.type",
                 format_args!("`{other}` is not `auto`, `any`, `tool` or `none`"),
             ));

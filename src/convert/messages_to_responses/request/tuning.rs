@@ -1,25 +1,26 @@
-//! What is asked of the generation: its length, randomness, thinking, the form of the answer.
+//! Generation parameters: length, randomness, thinking, output format.
 
 use super::ACCOUNT;
 
 use crate::convert::messages_to_responses::model::Model;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::{Json, get};
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
-/// OpenAI takes no smaller bound on the output.
+/// OpenAI's smallest `max_output_tokens`.
 const LEAST_OUTPUT: u64 = 16;
 
-/// Thinking up to so many tokens is a low effort, up to so many a medium one.
+/// Budgets up to `LITTLE` tokens become a low effort, up to `SOME` a medium one.
 const LITTLE: u64 = 4_096;
 const SOME: u64 = 16_384;
 
-/// The name that a schema must have.
+/// The schema's name, which OpenAI requires.
 const SCHEMA: &str = "answer";
 
-/// Writes it into the request. True: the client wants the thinking, to see or to give back.
+/// Writes the parameters into the request. Returns true if the client wants the thinking, to show or to return
+/// it.
 pub(super) fn convert<'a>(
     body: &Object<'a>,
     effort: Option<&str>,
@@ -27,12 +28,12 @@ pub(super) fn convert<'a>(
     login: bool,
     out: &mut Json<'a>,
     budget: &Budget,
-) -> Result<bool, Refused> {
+) -> Result<bool, FieldRefusal> {
     let stops: Option<List<'a>> = body.want("stop_sequences", "")?;
     if stops.is_some_and(|stops| !stops.is_empty()) {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             "stop_sequences",
-            format_args!("{ACCOUNT} cannot be told where to stop. Leave them out"),
+            format_args!("{ACCOUNT} does not support stop sequences. Leave them out"),
         ));
     }
     let most: Option<u64> = body.want("max_tokens", "")?;
@@ -54,7 +55,7 @@ pub(super) fn convert<'a>(
     if model.reasons {
         reason(effort.or(said.as_deref()), &thinking, model, out)?;
     }
-    // The second place is where it was before.
+    // `output_format` is the parameter's former place.
     let mut format: Option<Object<'a>> = match config {
         Some(config) => config.want("format", "output_config")?,
         None => None,
@@ -68,15 +69,15 @@ pub(super) fn convert<'a>(
     Ok(model.reasons && thinking.on)
 }
 
-/// What the client asks of thinking.
+/// The client's thinking parameters.
 #[derive(Clone, Copy, Debug, Default)]
-struct Thinking {
-    on: bool,
-    budget: Option<u64>,
-    shown: bool,
+pub(in crate::convert) struct Thinking {
+    pub on: bool,
+    pub budget: Option<u64>,
+    pub shown: bool,
 }
 
-fn thinking(body: &Object<'_>) -> Result<Thinking, Refused> {
+pub(in crate::convert) fn thinking(body: &Object<'_>) -> Result<Thinking, FieldRefusal> {
     let asked: Option<Object<'_>> = body.want("thinking", "")?;
     let Some(asked) = asked else {
         return Ok(Thinking::default());
@@ -87,7 +88,7 @@ fn thinking(body: &Object<'_>) -> Result<Thinking, Refused> {
         "enabled" => asked.want("budget_tokens", "thinking")?,
         "adaptive" => None,
         other => {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 "thinking.type",
                 format_args!("`{other}` is not `enabled`, `adaptive` or `disabled`"),
             ));
@@ -101,20 +102,20 @@ fn thinking(body: &Object<'_>) -> Result<Thinking, Refused> {
     })
 }
 
-/// How much it is to reason, and that the conversation needs the reasoning to go on.
+/// Sets the effort, and asks for the encrypted reasoning that the conversation needs to continue.
 fn reason(
     effort: Option<&str>,
     thinking: &Thinking,
     model: Model,
     out: &mut Json<'_>,
-) -> Result<(), Refused> {
+) -> Result<(), FieldRefusal> {
     let effort = match (effort, thinking.budget) {
         (Some("low"), _) => Some("low"),
         (Some("medium"), _) => Some("medium"),
         (Some("high"), _) => Some("high"),
         (Some("xhigh" | "max"), _) => Some(model.most),
         (Some(other), _) => {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 "output_config.effort",
                 format_args!("`{other}` is not `low`, `medium`, `high`, `xhigh` or `max`"),
             ));
@@ -122,7 +123,7 @@ fn reason(
         (None, Some(budget)) if budget <= LITTLE => Some("low"),
         (None, Some(budget)) if budget <= SOME => Some("medium"),
         (None, Some(_)) => Some("high"),
-        // Its own choice.
+        // The model's default.
         (None, None) if thinking.on => None,
         (None, None) => Some("low"),
     };
@@ -142,17 +143,17 @@ fn reason(
 }
 
 /// Structured output.
-fn shape<'a>(format: &Object<'a>, budget: &Budget) -> Result<Json<'a>, Refused> {
+pub(in crate::convert) fn shape<'a>(format: &Object<'a>, budget: &Budget) -> Result<Json<'a>, FieldRefusal> {
     let path = "output_config.format";
     let kind: Text<'a> = format.must("type", path)?;
     if &*kind != "json_schema" {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             path,
             format_args!("the format `{}` cannot be asked of {ACCOUNT}", &*kind),
         ));
     }
     let Some(schema) = format.json("schema", path, budget)? else {
-        return Err(Refused::at(format_args!("{path}.schema"), "Field required"));
+        return Err(FieldRefusal::at(format_args!("{path}.schema"), "Field required"));
     };
     let strict = Json::Bool(requires_all(&schema, budget)?);
     let format = Json::map([
@@ -164,8 +165,8 @@ fn shape<'a>(format: &Object<'a>, budget: &Budget) -> Result<Json<'a>, Refused> 
     Ok(Json::map([("format", format)]))
 }
 
-/// Whether OpenAI can hold an answer to a schema: each object in it is closed, and requires all that it names.
-fn requires_all(schema: &Json<'_>, budget: &Budget) -> Result<bool, Refused> {
+/// Whether OpenAI can enforce a schema: each of its objects is closed and requires all its properties.
+fn requires_all(schema: &Json<'_>, budget: &Budget) -> Result<bool, FieldRefusal> {
     budget.steps(1)?;
     let members = match schema {
         Json::Map(members) => members,
@@ -190,7 +191,7 @@ fn requires_all(schema: &Json<'_>, budget: &Budget) -> Result<bool, Refused> {
         }
     }
     for (name, value) in members {
-        // Names of properties are no keywords.
+        // Names of properties are not keywords.
         let inner = match (&**name, value) {
             ("properties" | "$defs" | "definitions", Json::Map(named)) => {
                 for (_, schema) in named {

@@ -1,7 +1,7 @@
-//! The messages of a request as the items of `input`.
+//! Converts the messages of a request into the items of `input`.
 //!
-//! Made here, whatever the messages were: each output stands after its call and before anything else of the user's,
-//! each piece of reasoning before something of the assistant's that it led to.
+//! The output always keeps OpenAI's rules: each output follows its call and precedes anything else of the user's;
+//! each piece of reasoning precedes the assistant's item that it led to.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,17 @@ use super::ACCOUNT;
 use super::parts::{Part, input_text, output_text, plain, push, tool_result};
 
 use crate::convert::messages::blocks::{Block, Blocks};
-use crate::convert::messages::loading::{Loading, fits};
+use crate::convert::messages::loaded_tools::{LoadedTools, fits};
 use crate::convert::messages::names::Names;
-use crate::convert::messages::searched::{self, Told};
-use crate::dialect::wire::Refused;
+use crate::convert::messages::server_tools::{self, BlockReplacement};
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::marks::{self, LONGEST_ID};
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// A system block that talks to Anthropic's servers, not to the model.
+/// The prefix of a system block that is meant for Anthropic's servers, not for the model.
 const BILLING: &str = "x-anthropic-billing-header:";
 
 /// The longest id of a call, bytes.
@@ -30,39 +30,49 @@ const LONGEST_CALL_ID: usize = 64;
 /// The messages read so far.
 pub(super) struct Transcript<'a, 'n> {
     names: &'n mut Names,
+    reasoning: Reasoning,
     budget: &'n Budget,
     talk: Talk<'a>,
     /// The calls of the last assistant's turn.
     calls: Vec<Call<'a>>,
-    /// Where in that list the call of an id is.
+    /// The index in `calls` by id.
     places: HashMap<Text<'a>, usize>,
-    /// How many of them have their result.
+    /// Number of calls that have their result.
     returned: usize,
-    /// What was said since, by whom: it comes after the outputs.
+    /// Role and parts of later messages; they follow the outputs.
     said: Vec<(&'static str, Vec<Json<'a>>)>,
-    /// The newest item is the assistant's.
+    /// The state of the newest item.
     open: Open,
 }
 
-/// What the newest item is.
+/// The reasoning of earlier turns that is sent back to the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::convert) enum Reasoning {
+    /// Reasoning that OpenAI encrypted.
+    Encrypted,
+    /// Plain reasoning of a Chat Completions host, in its original field.
+    Plain,
+}
+
+/// The kind of the newest item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Open {
     /// Not the assistant's.
     No,
-    /// So many pieces of reasoning, which led to nothing yet.
+    /// This many pieces of reasoning that led to nothing yet.
     Reasoning(usize),
-    /// A text, in the message at this place.
+    /// A text, in the message with this place.
     Text(String),
     Call,
 }
 
-/// All there is in the messages.
+/// The converted messages.
 #[derive(Default)]
 pub(super) struct Talk<'a> {
     pub system: Vec<Text<'a>>,
     pub items: Vec<Json<'a>>,
-    pub loading: Loading<'a>,
-    /// The last word of a `system` message on it.
+    pub loading: LoadedTools<'a>,
+    /// The last effort set by a `system` message.
     pub effort: Option<Text<'a>>,
 }
 
@@ -74,9 +84,10 @@ struct Call<'a> {
 }
 
 impl<'a, 'n> Transcript<'a, 'n> {
-    pub(super) fn new(names: &'n mut Names, budget: &'n Budget) -> Self {
+    pub(super) fn new(names: &'n mut Names, reasoning: Reasoning, budget: &'n Budget) -> Self {
         Self {
             names,
+            reasoning,
             budget,
             talk: Talk::default(),
             calls: Vec::new(),
@@ -88,18 +99,18 @@ impl<'a, 'n> Transcript<'a, 'n> {
     }
 
     /// The `system` of the request.
-    pub(super) fn system(&mut self, system: &'a RawValue) -> Result<(), Refused> {
-        let mut told = |text: Text<'a>| {
+    pub(super) fn system(&mut self, system: &'a RawValue) -> Result<(), FieldRefusal> {
+        let mut add = |text: Text<'a>| {
             if !text.is_empty() && !text.starts_with(BILLING) {
                 self.talk.system.push(text);
             }
         };
         match Blocks::read(system, "system", self.budget)? {
-            Blocks::One(text) => told(text),
+            Blocks::One(text) => add(text),
             Blocks::Many(blocks) => {
                 for block in blocks {
                     match &*block.kind {
-                        "text" => told(block.text("text")?),
+                        "text" => add(block.text("text")?),
                         _ => return Err(block.unknown(ACCOUNT)),
                     }
                 }
@@ -108,7 +119,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+    pub(super) fn message(&mut self, raw: &'a RawValue, index: usize) -> Result<(), FieldRefusal> {
         self.budget.value(0)?;
         let path = format!("messages.{index}");
         let message = Object::read(raw.get(), &path)?;
@@ -125,30 +136,30 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 }
                 self.system_message(content)
             }
-            other => Err(Refused::at(
+            other => Err(FieldRefusal::at(
                 format_args!("{path}.role"),
                 format_args!("`{other}` is not `user`, `assistant` or `system`"),
             )),
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Talk<'a>, Refused> {
+    pub(super) fn finish(mut self) -> Result<Talk<'a>, FieldRefusal> {
         self.flush()?;
         answered(&self.calls)?;
         if let Open::Text(path) = &self.open {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 path,
                 "the model here begins its answer anew, so the last message cannot be the assistant's",
             ));
         }
         self.trim();
         if self.talk.items.is_empty() {
-            return Err(Refused::at("messages", "there is nothing to send in them"));
+            return Err(FieldRefusal::at("messages", "there is nothing to send in them"));
         }
         Ok(self.talk)
     }
 
-    fn user(&mut self, content: Blocks<'a>) -> Result<(), Refused> {
+    fn user(&mut self, content: Blocks<'a>) -> Result<(), FieldRefusal> {
         let mut parts = Vec::new();
         match content {
             Blocks::One(text) => push(text, &mut parts),
@@ -162,11 +173,11 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 }
             }
         }
-        self.say("user", parts.into_iter().map(Part::input).collect());
+        self.push_parts("user", parts.into_iter().map(Part::input).collect());
         Ok(())
     }
 
-    fn say(&mut self, role: &'static str, mut parts: Vec<Json<'a>>) {
+    fn push_parts(&mut self, role: &'static str, mut parts: Vec<Json<'a>>) {
         if parts.is_empty() {
             return;
         }
@@ -176,14 +187,14 @@ impl<'a, 'n> Transcript<'a, 'n> {
         }
     }
 
-    fn result(&mut self, block: &Block<'a>) -> Result<(), Refused> {
+    fn result(&mut self, block: &Block<'a>) -> Result<(), FieldRefusal> {
         self.trim();
         let id = block.text("tool_use_id")?;
         let (output, loaded) = tool_result(block, self.budget)?;
         self.talk.loading.loaded.extend(loaded);
         let place = self.places.get(&id).copied();
         let Some(call) = place.and_then(|place| self.calls.get_mut(place)) else {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &block.path,
                 format_args!(
                     "unexpected `tool_use_id` found in `tool_result` blocks: {}. Each `tool_result` block must have \
@@ -193,7 +204,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
             ));
         };
         if std::mem::replace(&mut call.returned, true) {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &block.path,
                 format_args!("each tool_use must have a single result: {} has two", &*id),
             ));
@@ -209,8 +220,8 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    /// Text for the model from whoever runs the client, and news of tools.
-    fn system_message(&mut self, content: Blocks<'a>) -> Result<(), Refused> {
+    /// Converts a `system` message: text for the model, and loaded tools.
+    fn system_message(&mut self, content: Blocks<'a>) -> Result<(), FieldRefusal> {
         let blocks = match content {
             Blocks::One(text) => {
                 self.developer(text);
@@ -249,11 +260,11 @@ impl<'a, 'n> Transcript<'a, 'n> {
 
     fn developer(&mut self, text: Text<'a>) {
         if !text.is_empty() {
-            self.say("developer", vec![input_text(text)]);
+            self.push_parts("developer", vec![input_text(text)]);
         }
     }
 
-    fn assistant(&mut self, content: Blocks<'a>, path: &str) -> Result<(), Refused> {
+    fn assistant(&mut self, content: Blocks<'a>, path: &str) -> Result<(), FieldRefusal> {
         self.flush()?;
         let blocks = match content {
             Blocks::One(text) => {
@@ -272,16 +283,18 @@ impl<'a, 'n> Transcript<'a, 'n> {
                 "tool_use" => self.call(block)?,
                 _ => {
                     let nobody: fn(&str) -> bool = |_| false;
-                    let told = match &*block.kind {
-                        "server_tool_use" => searched::asked(&block, nobody, ACCOUNT)?,
-                        "web_search_tool_result" => searched::found(&block, nobody, self.budget)?,
-                        "tool_search_tool_result" => searched::tools(&block, self.budget)?,
+                    let replacement = match &*block.kind {
+                        "server_tool_use" => server_tools::server_tool_use(&block, nobody, ACCOUNT)?,
+                        "web_search_tool_result" => {
+                            server_tools::web_search_result(&block, nobody, self.budget)?
+                        }
+                        "tool_search_tool_result" => server_tools::tool_search_result(&block, self.budget)?,
                         _ => return Err(block.unknown(ACCOUNT)),
                     };
-                    match told {
-                        Told::Nothing => {}
-                        Told::Text(said) => self.text(said.into(), path),
-                        Told::Loaded(names) => self.talk.loading.loaded.extend(names),
+                    match replacement {
+                        BlockReplacement::Nothing => {}
+                        BlockReplacement::Text(said) => self.text(said.into(), path),
+                        BlockReplacement::Loaded(names) => self.talk.loading.loaded.extend(names),
                     }
                 }
             }
@@ -306,16 +319,19 @@ impl<'a, 'n> Transcript<'a, 'n> {
             .push(message("assistant", vec![output_text(text)]));
     }
 
-    /// What OpenAI had encrypted, as the item it was.
-    fn reasoning(&mut self, block: &Block<'a>) -> Result<(), Refused> {
+    /// Restores the reasoning item of an earlier turn.
+    fn reasoning(&mut self, block: &Block<'a>) -> Result<(), FieldRefusal> {
         let Some(token) = block.get("signature").or_else(|| block.get("data")) else {
             return Ok(());
         };
+        let thought: Text<'a> = block.get("thinking").unwrap_or_default();
+        if self.reasoning == Reasoning::Plain {
+            return self.plain_reasoning(&token, thought);
+        }
         let Some(sealed) = marks::sealed_by_openai(&token) else {
             return Ok(());
         };
         self.budget.value(sealed.len())?;
-        let thought: Text<'a> = block.get("thinking").unwrap_or_default();
         let summary = if thought.is_empty() {
             Vec::new()
         } else {
@@ -329,14 +345,41 @@ impl<'a, 'n> Transcript<'a, 'n> {
             ("summary", Json::List(summary)),
             ("encrypted_content", Json::Text(sealed.to_owned().into())),
         ]));
+        self.has_reasoned();
+        Ok(())
+    }
+
+    /// Restores the reasoning of a Chat Completions host.
+    fn plain_reasoning(&mut self, token: &str, thought: Text<'a>) -> Result<(), FieldRefusal> {
+        let Some((field, hidden)) = marks::plain_reasoning(token) else {
+            return Ok(());
+        };
+        let text = if thought.is_empty() {
+            Text::from(hidden.to_owned())
+        } else {
+            thought
+        };
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.budget.value(text.len())?;
+        self.talk.items.push(Json::map([
+            ("type", Json::text("reasoning")),
+            ("field", Json::text(field)),
+            ("text", text.into()),
+        ]));
+        self.has_reasoned();
+        Ok(())
+    }
+
+    fn has_reasoned(&mut self) {
         self.open = match self.open {
             Open::Reasoning(before) => Open::Reasoning(before + 1),
             _ => Open::Reasoning(1),
         };
-        Ok(())
     }
 
-    /// Takes reasoning away that led to nothing.
+    /// Removes reasoning that led to nothing.
     fn trim(&mut self) {
         if let Open::Reasoning(count) = self.open {
             let left = self.talk.items.len().saturating_sub(count);
@@ -345,19 +388,19 @@ impl<'a, 'n> Transcript<'a, 'n> {
         }
     }
 
-    fn call(&mut self, block: Block<'a>) -> Result<(), Refused> {
+    fn call(&mut self, block: Block<'a>) -> Result<(), FieldRefusal> {
         let id = block.text("id")?;
         let name = block.text("name")?;
         let input: &RawValue = block.must("input")?;
         if !input.get().starts_with('{') {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 format_args!("{}.input", block.path),
                 "Input should be an object",
             ));
         }
         fits(&name, &block.path)?;
         if self.places.insert(id.clone(), self.calls.len()).is_some() {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 &block.path,
                 format_args!("`tool_use` ids must be unique: {}", &*id),
             ));
@@ -378,8 +421,8 @@ impl<'a, 'n> Transcript<'a, 'n> {
         Ok(())
     }
 
-    /// Ends the user's turn under way, if there is one.
-    fn flush(&mut self) -> Result<(), Refused> {
+    /// Closes the user's turn, if one is open.
+    fn flush(&mut self) -> Result<(), FieldRefusal> {
         if self.said.is_empty() && self.returned == 0 {
             return Ok(());
         }
@@ -396,7 +439,7 @@ impl<'a, 'n> Transcript<'a, 'n> {
     }
 }
 
-/// Its content is its last member.
+/// Builds a message; its content must be its last member.
 fn message<'a>(role: &'static str, content: Vec<Json<'a>>) -> Json<'a> {
     Json::map([
         ("type", Json::text("message")),
@@ -405,7 +448,7 @@ fn message<'a>(role: &'static str, content: Vec<Json<'a>>) -> Json<'a> {
     ])
 }
 
-/// An id as OpenAI takes it: it follows from the client's alone, so a call and its output keep the same.
+/// An id that OpenAI accepts. It depends only on the client's id, so a call and its output keep the same.
 fn call_id(id: Text<'_>) -> Json<'_> {
     let most = if id.starts_with(marks::OLD_ID_PREFIX) {
         LONGEST_ID
@@ -419,10 +462,10 @@ fn call_id(id: Text<'_>) -> Json<'_> {
     }
 }
 
-fn answered(calls: &[Call<'_>]) -> Result<(), Refused> {
+fn answered(calls: &[Call<'_>]) -> Result<(), FieldRefusal> {
     match calls.iter().find(|call| !call.returned) {
         None => Ok(()),
-        Some(call) => Err(Refused::at(
+        Some(call) => Err(FieldRefusal::at(
             &call.path,
             format_args!(
                 "`tool_use` ids were found without `tool_result` blocks immediately after: {}",

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::context;
 use super::items::{Item, response};
 use crate::convert::messages_to_gemini::tests::check::{Outcome, check};
-use crate::convert::messages_to_responses::{Stream, Unusable, answer, request};
+use crate::convert::messages_to_responses::{Stream, UnusableAnswer, answer, request};
 
-fn message(response: &Value) -> Result<Value, Unusable> {
+fn message(response: &Value) -> Result<Value, UnusableAnswer> {
     let body = response.to_string();
     answer(body.as_bytes(), &context(true), "r").map(|message| serde_json::from_slice(&message).unwrap())
 }
@@ -55,13 +55,19 @@ fn why_an_answer_ended() {
 
 #[test]
 fn what_is_no_answer_is_an_error() {
-    assert_eq!(message(&json!({ "object": "list" })), Err(Unusable::Unreadable));
-    assert_eq!(answer(b"<html>", &context(true), "r"), Err(Unusable::Unfinished));
+    assert_eq!(
+        message(&json!({ "object": "list" })),
+        Err(UnusableAnswer::Unreadable)
+    );
+    assert_eq!(
+        answer(b"<html>", &context(true), "r"),
+        Err(UnusableAnswer::Unfinished)
+    );
     let mut failed = response(&[], "failed");
     failed["error"] = json!({ "code": "server_error", "message": "org-1 broke" });
     let unusable = message(&failed).unwrap_err();
     assert_eq!(
-        unusable.told(),
+        unusable.type_and_message(),
         (
             "api_error",
             "the model's provider reported server_error".to_owned()

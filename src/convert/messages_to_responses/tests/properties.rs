@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::items::{Item, Style, events, items, response, style};
 use super::{context, convert};
 use crate::convert::messages_to_gemini::tests::check::{Outcome, check};
-use crate::convert::messages_to_gemini::tests::transcripts::{Round, Said, rounds};
+use crate::convert::messages_to_gemini::tests::transcripts::{Round, SamplePart, rounds};
 use crate::convert::messages_to_responses as bridge;
 use crate::convert::messages_to_responses::{Options, Stream, answer};
 use crate::dialect::wire::marks::OPENAI;
@@ -262,9 +262,8 @@ fn converts(rounds: &[Round]) {
             }
         }
     }
-    if messages.last().is_none_or(|last| last["role"] != "user") {
-        messages.push(json!({ "role": "user", "content": "hi" }));
-    }
+    // The last turn is a user's who says something.
+    messages.push(json!({ "role": "user", "content": "hi" }));
     convert(&json!({
         "model": "gpt-5.4", "max_tokens": 32_000, "stream": true, "messages": messages,
         "system": [{ "type": "text", "text": "x-anthropic-billing-header: cc_version=2" }, { "type": "text", "text": "You help." }],
@@ -274,13 +273,15 @@ fn converts(rounds: &[Round]) {
 }
 
 /// Something that was said, as a block of an answer of ours.
-fn block(said: &Said, number: usize) -> Value {
+fn block(said: &SamplePart, number: usize) -> Value {
     let token = format!("{OPENAI}{}", said.signature().unwrap_or_default());
     match said {
-        Said::Text(text, _) => json!({ "type": "text", "text": text }),
-        Said::Thought(text, _) if text.is_empty() => json!({ "type": "redacted_thinking", "data": token }),
-        Said::Thought(text, _) => json!({ "type": "thinking", "thinking": text, "signature": token }),
-        Said::Call { name, args, .. } => {
+        SamplePart::Text(text, _) => json!({ "type": "text", "text": text }),
+        SamplePart::Thought(text, _) if text.is_empty() => {
+            json!({ "type": "redacted_thinking", "data": token })
+        }
+        SamplePart::Thought(text, _) => json!({ "type": "thinking", "thinking": text, "signature": token }),
+        SamplePart::Call { name, args, .. } => {
             json!({ "type": "tool_use", "id": format!("call_{number}"), "name": name, "input": args })
         }
     }

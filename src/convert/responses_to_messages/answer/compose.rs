@@ -1,4 +1,4 @@
-//! The blocks of a message as items, one after the other.
+//! Turns the blocks of a message into items.
 
 use serde_json::value::RawValue;
 
@@ -6,7 +6,7 @@ use super::events::Events;
 use super::items::{action, annotations, custom, message, output_text, reasoning, summary_text};
 
 use crate::convert::responses_to_messages::carry::Thought;
-use crate::convert::responses_to_messages::error::Unusable;
+use crate::convert::responses_to_messages::error::UnusableAnswer;
 use crate::convert::responses_to_messages::names::{Kind, Tools};
 use crate::convert::responses_to_messages::request::Context;
 use crate::dialect::body::mended;
@@ -14,7 +14,7 @@ use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// What all items may hold, bytes: the last event repeats them.
+/// Limit for all items together, bytes; the last event repeats them.
 const ROOM: usize = 24 << 20;
 
 #[derive(Debug)]
@@ -22,23 +22,23 @@ pub(super) struct Composer {
     names: Tools,
     /// The client wants to see thoughts.
     shown: bool,
-    /// Letters and digits that no other answer has.
+    /// Letters and digits, unique per answer.
     seed: String,
     open: Option<Open>,
-    /// Items that are done.
+    /// The finished items.
     pub items: Vec<Json<'static>>,
     room: usize,
-    failure: Option<Unusable>,
+    failure: Option<UnusableAnswer>,
 }
 
-/// The block under way: what was told of it so far.
+/// The open block with its content so far.
 #[derive(Debug)]
 struct Open {
     kind: Block,
     /// Text, thought, or a call's input.
     said: String,
     signature: String,
-    /// Pages that a text rests on: address and title.
+    /// Cited pages: address and title.
     cited: Vec<(String, String)>,
 }
 
@@ -52,13 +52,13 @@ enum Block {
         id: String,
         name: String,
         namespace: Option<String>,
-        /// The block's opening had this.
+        /// The input in the block's opening.
         input: Option<String>,
     },
     Search {
         input: Option<String>,
     },
-    /// It makes no item.
+    /// The block becomes no item.
     Silent,
 }
 
@@ -75,8 +75,8 @@ impl Composer {
         }
     }
 
-    /// Why no response can be made of the answer.
-    pub(super) fn failure(&mut self) -> Option<Unusable> {
+    /// The reason why the answer cannot be converted.
+    pub(super) fn failure(&mut self) -> Option<UnusableAnswer> {
         self.failure.take()
     }
 
@@ -88,7 +88,7 @@ impl Composer {
         format!("{prefix}_{}{:02}", self.seed, self.items.len())
     }
 
-    /// Whether there is room for so many bytes more; if not, no response can be made.
+    /// Reserves this many bytes; false if the limit is exceeded, which makes the answer unusable.
     fn takes(&mut self, bytes: usize) -> bool {
         match self.room.checked_sub(bytes) {
             Some(room) => {
@@ -96,7 +96,7 @@ impl Composer {
                 true
             }
             None => {
-                self.failure.get_or_insert(Unusable::TooLarge);
+                self.failure.get_or_insert(UnusableAnswer::TooLarge);
                 false
             }
         }
@@ -130,7 +130,7 @@ impl Composer {
                 }
             }
             "server_tool_use" => Block::Search { input: input() },
-            // What a search found, or what is yet to come.
+            // Search results, and block types newer than this code.
             _ => Block::Silent,
         };
         self.open = Some(Open {
@@ -140,18 +140,18 @@ impl Composer {
             cited: Vec::new(),
         });
         self.opened(out);
-        // What the block has from the beginning.
+        // Content in the block's opening.
         match &*text("type") {
-            "text" => self.say(&text("text"), out),
+            "text" => self.append_text(&text("text"), out),
             "thinking" => {
-                self.say(&text("thinking"), out);
+                self.append_text(&text("thinking"), out);
                 self.sign(&text("signature"));
             }
             _ => {}
         }
     }
 
-    /// Tells of the item that begins.
+    /// Announces the new item.
     fn opened(&mut self, out: &mut Events) {
         let place = self.place();
         let (prefix, content) = match self.open.as_ref().map(|open| &open.kind) {
@@ -167,7 +167,7 @@ impl Composer {
                 );
                 return;
             }
-            // These are told when they are done.
+            // Announced when they are done.
             _ => return,
         };
         let id = self.id(prefix);
@@ -202,8 +202,8 @@ impl Composer {
         }
     }
 
-    /// More of a text or a thought.
-    pub(super) fn say(&mut self, more: &str, out: &mut Events) {
+    /// Adds to a text or a thought.
+    pub(super) fn append_text(&mut self, more: &str, out: &mut Events) {
         if more.is_empty() || !self.takes(more.len()) {
             return;
         }
@@ -246,7 +246,7 @@ impl Composer {
         }
     }
 
-    /// More of a call's input.
+    /// Adds to a call's input.
     pub(super) fn input(&mut self, more: &str, out: &mut Events) {
         if more.is_empty() || !self.takes(more.len()) {
             return;
@@ -270,7 +270,7 @@ impl Composer {
         }
     }
 
-    /// The block under way is over.
+    /// Closes the open block.
     pub(super) fn stop(&mut self, out: &mut Events) {
         let Some(open) = &self.open else { return };
         let item = match &open.kind {
@@ -284,7 +284,7 @@ impl Composer {
             Block::Search { .. } => Some(self.search()),
             Block::Silent => None,
         };
-        let told_before = matches!(
+        let was_announced = matches!(
             open.kind,
             Block::Text
                 | Block::Thinking
@@ -296,7 +296,7 @@ impl Composer {
         self.open = None;
         let Some(item) = item else { return };
         let place = self.place();
-        if !told_before {
+        if !was_announced {
             let mut opening = item.clone();
             if let Json::Map(members) = &mut opening {
                 for (_, input) in members.iter_mut().filter(|(name, _)| &**name == "input") {
@@ -307,7 +307,7 @@ impl Composer {
                 "response.output_item.added",
                 [("output_index", place.clone()), ("item", opening)],
             );
-            tell_input(&item, &place, out);
+            send_input(&item, &place, out);
         }
         out.write(
             "response.output_item.done",
@@ -411,7 +411,7 @@ impl Composer {
         Some(self.call(&whole, "completed"))
     }
 
-    /// The call under way, with this input.
+    /// The open call with this input.
     fn call(&self, input: &str, status: &'static str) -> Json<'static> {
         let Some(Open {
             kind:
@@ -483,8 +483,9 @@ impl Composer {
     }
 }
 
-/// The input of a custom tool comes in one piece: in the stream it is a JSON string, which has to be whole.
-fn tell_input(item: &Json<'_>, place: &Json<'static>, out: &mut Events) {
+/// Sends the input of a custom tool in one piece: the source streams it as a JSON string, which must be complete
+/// to be decoded.
+fn send_input(item: &Json<'_>, place: &Json<'static>, out: &mut Events) {
     let Some(input) = item.get("input").and_then(Json::as_str) else {
         return;
     };

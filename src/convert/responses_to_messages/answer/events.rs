@@ -1,9 +1,9 @@
-//! OpenAI's streamed events, as they are written.
+//! Serialises OpenAI's stream events.
 
 use crate::dialect::wire::events::named;
 use crate::dialect::wire::json::Json;
 
-/// Server-sent events, numbered.
+/// Writes server-sent events and numbers them.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     out: Vec<u8>,
@@ -11,7 +11,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// What has been written since the last call.
+    /// Returns the bytes written since the last call.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }

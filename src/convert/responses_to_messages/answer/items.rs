@@ -1,18 +1,18 @@
-//! The items of a response, as they are written.
+//! Builds the items of a response.
 
 use crate::dialect::body::mended;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
-/// The text in the input of a custom tool; what is no such input is taken as it is.
+/// The text in the input of a custom tool; other inputs are returned as they are.
 pub(super) fn custom(input: &str) -> String {
     let json = mended(input.as_bytes()).into_owned();
     let text: Option<Text<'_>> = Object::parse(&json).ok().and_then(|input| input.get("input"));
     text.map_or_else(|| input.to_owned(), |text| text.0.into_owned())
 }
 
-/// What Codex' shell is to do.
+/// The action of Codex' shell.
 pub(super) fn action(input: &str) -> Json<'static> {
     let json = mended(input.as_bytes()).into_owned();
     let input = Object::parse(&json).ok();
@@ -37,7 +37,7 @@ pub(super) fn action(input: &str) -> Json<'static> {
     ])
 }
 
-/// The pages that a text rests on; Anthropic cites all of a block.
+/// The cited pages; each cites the whole text.
 pub(super) fn annotations(said: &str, cited: &[(String, String)]) -> Vec<Json<'static>> {
     let end = said.chars().count() as u64;
     let owned = |text: &str| Json::Text(text.to_owned().into());

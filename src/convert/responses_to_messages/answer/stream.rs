@@ -1,7 +1,7 @@
-//! A stream of Anthropic's events as a stream of OpenAI's.
+//! Converts a stream of Anthropic's events into a stream of OpenAI's.
 //!
-//! Bytes in, bytes out, the same whatever the cuts. What comes out is always a valid stream: it ends with
-//! `response.completed` or `response.incomplete`, or with one `response.failed`.
+//! The output does not depend on how the input is cut. It is always a valid stream that ends with
+//! `response.completed`, `response.incomplete` or `response.failed`.
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use super::events::Events;
 use super::status;
 use super::usage::Figures;
 
-use crate::convert::responses_to_messages::error::Unusable;
+use crate::convert::responses_to_messages::error::UnusableAnswer;
 use crate::convert::responses_to_messages::request::Context;
 use crate::dialect::body::mended;
 use crate::dialect::wire::events::Lines;
@@ -28,23 +28,23 @@ pub struct Stream {
 struct State {
     id: String,
     created: u64,
-    /// As the provider says; else the one asked for.
+    /// The provider's name for the model, or else the requested one.
     model: String,
     composer: Composer,
     events: Events,
     figures: Figures,
     started: bool,
     stopped: Option<String>,
-    /// Usage was named with the reason to stop or after it.
+    /// The usage came with or after the stop reason.
     metered: bool,
-    failure: Option<Unusable>,
-    /// The response, when it is whole.
+    failure: Option<UnusableAnswer>,
+    /// The response, once it is complete.
     response: Option<Json<'static>>,
     closed: bool,
 }
 
 impl Stream {
-    /// `id`: of this answer, unlike any other's, of which only letters and digits are used; `created`: seconds.
+    /// `id`: unique per answer, only its letters and digits are used; `created`: Unix seconds.
     pub fn new(context: &Context, id: &str, created: u64) -> Self {
         let seed: String = id.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
         Self {
@@ -66,15 +66,15 @@ impl Stream {
         }
     }
 
-    /// The next bytes of Anthropic's stream; returns what they make of OpenAI's, often nothing.
+    /// Takes the next bytes of Anthropic's stream and returns the bytes to send, often none.
     pub fn feed(&mut self, chunk: &[u8]) -> Bytes {
         if !self.state.closed && self.lines.feed(chunk, |data| self.state.event(data)).is_err() {
-            self.state.fail(Unusable::Unreadable);
+            self.state.fail(UnusableAnswer::Unreadable);
         }
         self.state.events.take().into()
     }
 
-    /// Anthropic's stream is over, or broken off; returns the end of OpenAI's.
+    /// Ends the stream after Anthropic's has ended or broken off, and returns the last bytes.
     pub fn finish(&mut self) -> Bytes {
         if !self.state.closed {
             self.lines.finish(|data| self.state.event(data));
@@ -83,27 +83,27 @@ impl Stream {
         self.state.events.take().into()
     }
 
-    /// The last event was written: nothing comes any more.
+    /// The last event was written; nothing follows.
     pub fn is_closed(&self) -> bool {
         self.state.closed
     }
 
-    /// Why the answer ended is known, so that [`Self::finish`] will make no error.
+    /// The stop reason is known, so [`Self::finish`] will not write an error.
     pub fn is_whole(&self) -> bool {
         self.state.closed || self.state.stopped.is_some()
     }
 
-    /// Usage was named with the reason to stop or after it, so it is of the whole answer.
+    /// The usage came with or after the stop reason, so it covers the whole answer.
     pub fn is_metered(&self) -> bool {
         self.state.metered
     }
 
-    /// Why the stream ended with an error.
-    pub fn failure(&self) -> Option<&Unusable> {
+    /// The error that ended the stream.
+    pub fn failure(&self) -> Option<&UnusableAnswer> {
         self.state.failure.as_ref()
     }
 
-    /// The response, when it is whole.
+    /// The response, once it is complete.
     pub fn response(&mut self) -> Option<Vec<u8>> {
         self.state.response.take().map(|response| response.to_bytes())
     }
@@ -116,7 +116,7 @@ impl State {
         }
         let data = mended(data);
         let Ok(event) = Object::parse(&data) else {
-            self.fail(Unusable::Unreadable);
+            self.fail(UnusableAnswer::Unreadable);
             return;
         };
         let kind: Text<'_> = event.get("type").unwrap_or_default();
@@ -146,8 +146,8 @@ impl State {
                 }
             }
             "message_stop" => self.end(),
-            "error" => self.fail(Unusable::read(&event)),
-            // A ping, which the protocol has none of, or what is yet to come.
+            "error" => self.fail(UnusableAnswer::read(&event)),
+            // Pings, which OpenAI does not have, and types newer than this code.
             _ => {}
         }
         if let Some(failure) = self.composer.failure() {
@@ -172,7 +172,7 @@ impl State {
     fn open(&mut self) {
         if !self.started {
             self.started = true;
-            let begun = self.told("in_progress", Vec::new(), Json::Null);
+            let begun = self.response_json("in_progress", Vec::new(), Json::Null);
             self.events
                 .write("response.created", [("response", begun.clone())]);
             self.events.write("response.in_progress", [("response", begun)]);
@@ -182,8 +182,8 @@ impl State {
     fn delta(&mut self, delta: &Object<'_>) {
         let text = |key| delta.get::<Text<'_>>(key).unwrap_or_default();
         match &*text("type") {
-            "text_delta" => self.composer.say(&text("text"), &mut self.events),
-            "thinking_delta" => self.composer.say(&text("thinking"), &mut self.events),
+            "text_delta" => self.composer.append_text(&text("text"), &mut self.events),
+            "thinking_delta" => self.composer.append_text(&text("thinking"), &mut self.events),
             "signature_delta" => self.composer.sign(&text("signature")),
             "input_json_delta" => self.composer.input(&text("partial_json"), &mut self.events),
             "citations_delta" => {
@@ -200,7 +200,7 @@ impl State {
             return;
         }
         let Some(reason) = self.stopped.clone() else {
-            self.fail(Unusable::Unfinished);
+            self.fail(UnusableAnswer::Unfinished);
             return;
         };
         self.open();
@@ -211,7 +211,7 @@ impl State {
         }
         let (status, missing) = status(&reason);
         let items = std::mem::take(&mut self.composer.items);
-        let mut response = self.told(status, items, self.figures.told());
+        let mut response = self.response_json(status, items, self.figures.to_json());
         if let (Some(missing), Json::Map(members)) = (missing, &mut response)
             && let Some((_, details)) = members
                 .iter_mut()
@@ -229,11 +229,11 @@ impl State {
         self.closed = true;
     }
 
-    fn fail(&mut self, failure: Unusable) {
+    fn fail(&mut self, failure: UnusableAnswer) {
         if !self.closed {
             self.closed = true;
-            let (code, message) = failure.told();
-            let mut response = self.told("failed", Vec::new(), Json::Null);
+            let (code, message) = failure.type_and_message();
+            let mut response = self.response_json("failed", Vec::new(), Json::Null);
             if let Json::Map(members) = &mut response
                 && let Some((_, error)) = members.iter_mut().find(|(name, _)| &**name == "error")
             {
@@ -247,7 +247,12 @@ impl State {
         }
     }
 
-    fn told(&self, status: &'static str, items: Vec<Json<'static>>, usage: Json<'static>) -> Json<'static> {
+    fn response_json(
+        &self,
+        status: &'static str,
+        items: Vec<Json<'static>>,
+        usage: Json<'static>,
+    ) -> Json<'static> {
         Json::map([
             ("id", Json::Text(self.id.clone().into())),
             ("object", Json::text("response")),

@@ -1,9 +1,9 @@
-//! What an answer used, in OpenAI's terms.
+//! Usage of an answer, in OpenAI's terms.
 
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 
-/// Anthropic's figures are cumulative, and those of the input stand apart from those of the cache.
+/// Token counts. Anthropic's figures are cumulative, and its input excludes the cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     input: u64,
@@ -14,7 +14,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// A later figure takes the place of an earlier, unless it is a zero: some hosts fill in zeros at the end.
+    /// Replaces earlier figures, except by zeros: some hosts send zeros at the end.
     pub(super) fn take(&mut self, usage: &Object<'_>) {
         let later = |so_far: &mut u64, of: &Object<'_>, name: &str| {
             if let Some(figure) = of.get::<u64>(name).filter(|figure| *figure > 0) {
@@ -32,7 +32,7 @@ impl Figures {
     }
 
     /// OpenAI's `usage` object.
-    pub(super) fn told(self) -> Json<'static> {
+    pub(super) fn to_json(self) -> Json<'static> {
         let number = |figure: u64| Json::Number(figure.into());
         let input = self.input.saturating_add(self.written).saturating_add(self.read);
         Json::map([

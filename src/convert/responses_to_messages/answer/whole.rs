@@ -1,8 +1,8 @@
-//! A whole message as a whole response.
+//! Converts a whole message into a whole response.
 
 use super::stream::Stream;
 
-use crate::convert::responses_to_messages::error::Unusable;
+use crate::convert::responses_to_messages::error::UnusableAnswer;
 use crate::convert::responses_to_messages::request::Context;
 use crate::dialect::answer::is_object;
 use crate::dialect::body::mended;
@@ -17,15 +17,15 @@ pub struct Answer {
 }
 
 /// Converts a message, or the events of one. `id`, `created`: see [`Stream::new`].
-pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<Answer, Unusable> {
+pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<Answer, UnusableAnswer> {
     let from;
     let events = if is_object(body) {
         let read = mended(body);
-        let outer = Object::parse(&read).map_err(|_| Unusable::Unreadable)?;
+        let outer = Object::parse(&read).map_err(|_| UnusableAnswer::Unreadable)?;
         if outer.raw("error").is_some() {
-            return Err(Unusable::read(&outer));
+            return Err(UnusableAnswer::read(&outer));
         }
-        from = forms::streamed(body).map_err(|_| Unusable::Unreadable)?;
+        from = forms::streamed(body).map_err(|_| UnusableAnswer::Unreadable)?;
         &*from
     } else {
         body
@@ -39,6 +39,6 @@ pub fn answer(body: &[u8], context: &Context, id: &str, created: u64) -> Result<
             events: made,
         }),
         (None, Some(failure)) => Err(failure.clone()),
-        (None, None) => Err(Unusable::Unfinished),
+        (None, None) => Err(UnusableAnswer::Unfinished),
     }
 }

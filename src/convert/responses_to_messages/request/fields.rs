@@ -7,7 +7,7 @@ use crate::dialect::wire::fields::Fate::{Carried, Converted, LeftOut, Refused};
 use crate::dialect::wire::fields::Fields;
 
 const KEPT: &str = "a Claude account keeps no responses: send the whole conversation in `input`";
-const OPENAI_ONLY: &str = "only OpenAI's own models know of it";
+const OPENAI_ONLY: &str = "only OpenAI's own models support it";
 
 pub(crate) static FIELDS: Fields = Fields {
     known: &[
@@ -23,7 +23,7 @@ pub(crate) static FIELDS: Fields = Fields {
         ("parallel_tool_calls", Converted),
         ("reasoning", Converted),
         ("text", Converted),
-        // What asks for nothing that is not there is taken.
+        // Values that only ask for absent output are accepted.
         ("include", Converted),
         ("top_logprobs", Converted),
         ("background", Converted),
@@ -35,14 +35,13 @@ pub(crate) static FIELDS: Fields = Fields {
         ("moderation", Refused(OPENAI_ONLY)),
         ("access_programs", Refused(OPENAI_ONLY)),
         ("image", LeftOut),
-        // These account for the call, or would have it kept.
+        // Metadata and storage.
         ("metadata", LeftOut),
         ("client_metadata", LeftOut),
         ("store", LeftOut),
         ("user", LeftOut),
         ("safety_identifier", LeftOut),
-        // These save work, or tune how OpenAI serves it. Without them a conversation that is too long is refused by
-        // its length.
+        // Context management and OpenAI's service tiers. Without them a conversation that is too long is refused.
         ("context_management", LeftOut),
         ("prompt_cache_key", LeftOut),
         ("prompt_cache_options", LeftOut),
@@ -51,5 +50,5 @@ pub(crate) static FIELDS: Fields = Fields {
         ("stream_options", LeftOut),
         ("truncation", LeftOut),
     ],
-    unknown: "Unknown parameter: a Claude account cannot be told of it. Leave it out",
+    unknown: "Unknown parameter: a Claude account does not support it. Leave it out",
 };

@@ -1,19 +1,23 @@
-//! Text, images and files of messages and of tools' outputs, as blocks.
+//! Converts text, images and files of messages and tool outputs into blocks.
 
 use serde_json::value::RawValue;
 
 use super::ACCOUNT;
 
 use crate::convert::claude::turns::{is_blank, text};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
 /// The content of a message or of an output: a text, or a list of parts.
-pub(super) fn content<'a>(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<Vec<Part<'a>>, Refused> {
-    let wrong = |error| Refused::at(path, format_args!("a text or a list of parts is wanted: {error}"));
+pub(super) fn content<'a>(
+    raw: &'a RawValue,
+    path: &str,
+    budget: &Budget,
+) -> Result<Vec<Part<'a>>, FieldRefusal> {
+    let wrong = |error| FieldRefusal::at(path, format_args!("must be a text or a list of parts: {error}"));
     let json = raw.get().as_bytes();
     if json.starts_with(b"\"") {
         let text: Text<'a> = serde_json::from_slice(json).map_err(wrong)?;
@@ -31,12 +35,12 @@ pub(super) fn content<'a>(raw: &'a RawValue, path: &str, budget: &Budget) -> Res
 #[derive(Debug)]
 pub(super) enum Part<'a> {
     Text(Text<'a>),
-    /// A block, and its place.
+    /// A block and its place in the request.
     Media(Json<'a>, String),
 }
 
 impl<'a> Part<'a> {
-    fn read(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<Self, Refused> {
+    fn read(raw: &'a RawValue, path: &str, budget: &Budget) -> Result<Self, FieldRefusal> {
         let part = Object::read(raw.get(), path)?;
         let kind: Text<'a> = part.must("type", path)?;
         match &*kind {
@@ -46,14 +50,14 @@ impl<'a> Part<'a> {
             "refusal" => Ok(Self::Text(part.must("refusal", path)?)),
             "input_image" => Ok(Self::Media(image(&part, path, budget)?, path.to_owned())),
             "input_file" => Ok(Self::Media(file(&part, path, budget)?, path.to_owned())),
-            other => Err(Refused::at(
+            other => Err(FieldRefusal::at(
                 path,
                 format_args!("the content type `{other}` cannot be sent to {ACCOUNT}"),
             )),
         }
     }
 
-    /// `None`: it says nothing.
+    /// `None` if it is empty.
     pub(super) fn block(self) -> Option<Json<'a>> {
         match self {
             Self::Text(said) if is_blank(&said) => None,
@@ -63,9 +67,9 @@ impl<'a> Part<'a> {
     }
 }
 
-fn image<'a>(part: &Object<'a>, path: &str, budget: &Budget) -> Result<Json<'a>, Refused> {
+fn image<'a>(part: &Object<'a>, path: &str, budget: &Budget) -> Result<Json<'a>, FieldRefusal> {
     let Some(url) = part.want::<Text<'a>>("image_url", path)? else {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             path,
             format_args!("an image must have an `image_url` for {ACCOUNT}"),
         ));
@@ -73,7 +77,7 @@ fn image<'a>(part: &Object<'a>, path: &str, budget: &Budget) -> Result<Json<'a>,
     block("image", &url, None, path, budget)
 }
 
-fn file<'a>(part: &Object<'a>, path: &str, budget: &Budget) -> Result<Json<'a>, Refused> {
+fn file<'a>(part: &Object<'a>, path: &str, budget: &Budget) -> Result<Json<'a>, FieldRefusal> {
     let name: Option<Text<'a>> = part.want("filename", path)?;
     let data: Option<Text<'a>> = part.want("file_data", path)?;
     let url = match data {
@@ -81,7 +85,7 @@ fn file<'a>(part: &Object<'a>, path: &str, budget: &Budget) -> Result<Json<'a>, 
         None => part.want("file_url", path)?,
     };
     let Some(url) = url else {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             path,
             format_args!("a file must have `file_data` or a `file_url` for {ACCOUNT}"),
         ));
@@ -89,23 +93,23 @@ fn file<'a>(part: &Object<'a>, path: &str, budget: &Budget) -> Result<Json<'a>, 
     block("document", &url, name, path, budget)
 }
 
-/// A block whose source is this address or data URL.
+/// A block with this address or data URL as its source.
 fn block<'a>(
     kind: &'static str,
     url: &str,
     title: Option<Text<'a>>,
     path: &str,
     budget: &Budget,
-) -> Result<Json<'a>, Refused> {
+) -> Result<Json<'a>, FieldRefusal> {
     budget.value(url.len())?;
     let owned = |text: &str| Json::Text(text.to_owned().into());
     let source = match url.strip_prefix("data:") {
         Some(inline) => {
             let Some((media, data)) = inline.split_once(";base64,") else {
-                return Err(Refused::at(path, "a data URL must be in base64"));
+                return Err(FieldRefusal::at(path, "a data URL must be in base64"));
             };
             if kind == "document" && media != "application/pdf" {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     path,
                     format_args!("a file of the type `{media}` cannot be sent to {ACCOUNT}"),
                 ));
@@ -119,7 +123,7 @@ fn block<'a>(
         None if url.starts_with("https://") || url.starts_with("http://") => {
             Json::map([("type", Json::text("url")), ("url", owned(url))])
         }
-        None => return Err(Refused::at(path, "neither an address nor a data URL")),
+        None => return Err(FieldRefusal::at(path, "neither an address nor a data URL")),
     };
     let mut block = Json::map([("type", Json::text(kind)), ("source", source)]);
     if let Some(title) = title.filter(|title| !is_blank(title)) {

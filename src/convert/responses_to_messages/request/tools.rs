@@ -3,7 +3,7 @@
 //! | a tool | becomes |
 //! | --- | --- |
 //! | `function` | a tool, its schema as it is |
-//! | `custom` | a tool with one text, `input`; a grammar is told in its description, Claude is not held to it |
+//! | `custom` | a tool with one text, `input`; a grammar is description in its description, Claude is not held to it |
 //! | `local_shell` | a tool with Codex' parameters |
 //! | `namespace` | its tools, each with the namespace before its name |
 //! | `web_search` | Anthropic's; without access to the web (`external_web_access: false`) nothing, Claude has no index of its own |
@@ -17,16 +17,16 @@ use super::ACCOUNT;
 use crate::convert::claude::turns::is_blank;
 
 use crate::convert::responses_to_messages::names::{self, Kind, Tools as Names};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::{Json, get};
 use crate::dialect::wire::object::{List, Object};
 use crate::dialect::wire::text::Text;
 
-/// Domains that a search may be told.
+/// Maximum number of domains for a search.
 const MOST_DOMAINS: usize = 100;
 
-/// Anthropic's name of its search.
+/// The name of Anthropic's search tool.
 pub(in crate::convert::responses_to_messages) const SEARCH: &str = "web_search";
 
 const SHELL: &str = r#"{"type":"object","properties":{
@@ -39,20 +39,20 @@ const SHELL: &str = r#"{"type":"object","properties":{
 pub(super) struct Tools<'a> {
     pub list: Vec<Json<'a>>,
     pub choice: Option<Json<'a>>,
-    /// One must be called, so there is no thinking.
+    /// A tool call is required, which rules out thinking.
     pub forced: bool,
-    /// Names that are sent.
+    /// Names sent.
     sent: HashSet<String>,
 }
 
-/// `added`: tools that stand among the items; `called`: names, as they are sent, of tools that were called before.
+/// `added`: tools defined by items; `called`: names, as sent, of the tools called earlier.
 pub(super) fn convert<'a>(
     body: &Object<'a>,
     added: &[(&'a RawValue, String)],
     called: Vec<String>,
     names: &mut Names,
     budget: &Budget,
-) -> Result<Tools<'a>, Refused> {
+) -> Result<Tools<'a>, FieldRefusal> {
     let declared: Option<List<'a>> = body.want("tools", "")?;
     let declared = declared.into_iter().flatten().enumerate();
     let declared = declared.map(|(index, raw)| (raw, format!("tools.{index}")));
@@ -80,7 +80,7 @@ impl<'a> Tools<'a> {
         namespace: Option<&Text<'a>>,
         names: &mut Names,
         budget: &Budget,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), FieldRefusal> {
         budget.value(raw.get().len())?;
         let tool = Object::read(raw.get(), path)?;
         let kind: Text<'a> = tool.must("type", path)?;
@@ -122,7 +122,7 @@ impl<'a> Tools<'a> {
                 }
             }
             (kind, _) => {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     path,
                     format_args!("tools of the type `{kind}` cannot be sent to {ACCOUNT}"),
                 ));
@@ -131,7 +131,7 @@ impl<'a> Tools<'a> {
         Ok(())
     }
 
-    /// The first of two of one name wins.
+    /// For duplicate names the first tool wins.
     fn add(&mut self, name: String, description: Option<Text<'a>>, schema: Json<'a>) {
         if !self.sent.insert(name.clone()) {
             return;
@@ -145,13 +145,13 @@ impl<'a> Tools<'a> {
     }
 }
 
-/// A name is repeated for each call of its tool.
-fn fits(name: &str, path: &str) -> Result<(), Refused> {
-    crate::convert::messages::loading::fits(name, path)
+/// Checks the length: a tool's name is repeated in each of its calls.
+fn fits(name: &str, path: &str) -> Result<(), FieldRefusal> {
+    crate::convert::messages::loaded_tools::fits(name, path)
 }
 
-/// What the model is told of a tool whose input is a text.
-fn custom<'a>(tool: &Object<'a>, path: &str, budget: &Budget) -> Result<Text<'a>, Refused> {
+/// The description of a tool whose input is free text.
+fn custom<'a>(tool: &Object<'a>, path: &str, budget: &Budget) -> Result<Text<'a>, FieldRefusal> {
     let description: Text<'a> = tool.want("description", path)?.unwrap_or_default();
     let format: Option<Object<'a>> = tool.want("format", path)?;
     let Some(format) = format else {
@@ -164,14 +164,14 @@ fn custom<'a>(tool: &Object<'a>, path: &str, budget: &Budget) -> Result<Text<'a>
         "grammar" => {
             let syntax: Text<'a> = format.must("syntax", &place)?;
             let definition: Text<'a> = format.must("definition", &place)?;
-            let told = format!(
+            let description = format!(
                 "{}\n\n`input` must follow this grammar ({}):\n{}",
                 &*description, &*syntax, &*definition
             );
-            budget.value(told.len())?;
-            Ok(told.into())
+            budget.value(description.len())?;
+            Ok(description.into())
         }
-        other => Err(Refused::at(
+        other => Err(FieldRefusal::at(
             place,
             format_args!("the format `{other}` cannot be sent to {ACCOUNT}"),
         )),
@@ -194,7 +194,7 @@ fn anything<'a>() -> Json<'a> {
     ])
 }
 
-/// The schema, said to be that of an object.
+/// Sets the schema's type to `object`.
 fn of_object(schema: Option<Json<'_>>) -> Json<'_> {
     match schema {
         Some(Json::Map(mut members)) => {
@@ -208,8 +208,8 @@ fn of_object(schema: Option<Json<'_>>) -> Json<'_> {
     }
 }
 
-/// Anthropic's search. How much it may read is OpenAI's to tune.
-fn search<'a>(tool: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
+/// Anthropic's search tool. `search_context_size` is dropped.
+fn search<'a>(tool: &Object<'a>, path: &str) -> Result<Json<'a>, FieldRefusal> {
     let mut search = Json::map([
         ("type", Json::text("web_search_20250305")),
         ("name", Json::text(SEARCH)),
@@ -230,7 +230,7 @@ fn search<'a>(tool: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
     Ok(search)
 }
 
-fn choose<'a>(body: &Object<'a>, tools: &mut Tools<'a>, alone: bool) -> Result<(), Refused> {
+fn choose<'a>(body: &Object<'a>, tools: &mut Tools<'a>, alone: bool) -> Result<(), FieldRefusal> {
     let path = "tool_choice";
     let (kind, name) = match body.raw(path) {
         None => ("auto", None),
@@ -241,7 +241,7 @@ fn choose<'a>(body: &Object<'a>, tools: &mut Tools<'a>, alone: bool) -> Result<(
                 "none" => ("none", None),
                 "required" => ("any", None),
                 other => {
-                    return Err(Refused::at(
+                    return Err(FieldRefusal::at(
                         path,
                         format_args!("`{other}` is not `auto`, `none` or `required`"),
                     ));
@@ -268,7 +268,7 @@ fn choose<'a>(body: &Object<'a>, tools: &mut Tools<'a>, alone: bool) -> Result<(
                     (if &*mode == "required" { "any" } else { "auto" }, None)
                 }
                 other => {
-                    return Err(Refused::at(
+                    return Err(FieldRefusal::at(
                         path,
                         format_args!("`{other}` cannot be asked of {ACCOUNT}"),
                     ));
@@ -291,15 +291,15 @@ fn choose<'a>(body: &Object<'a>, tools: &mut Tools<'a>, alone: bool) -> Result<(
     Ok(())
 }
 
-/// The name, as it is sent, of a tool that is declared.
-fn named<'a>(choice: &Object<'a>, path: &str, tools: &Tools<'a>) -> Result<String, Refused> {
+/// The sent name of a declared tool.
+fn named<'a>(choice: &Object<'a>, path: &str, tools: &Tools<'a>) -> Result<String, FieldRefusal> {
     let name: Text<'a> = choice.must("name", path)?;
     let namespace: Option<Text<'a>> = choice.want("namespace", path)?;
     let sent = names::sent(namespace.as_deref(), &name);
     if tools.sent.contains(&sent) {
         return Ok(sent);
     }
-    Err(Refused::at(
+    Err(FieldRefusal::at(
         path,
         format_args!("there is no tool `{}` among `tools`", &*name),
     ))

@@ -1,17 +1,17 @@
-//! What is asked of the generation: its length, randomness, reasoning, the form of the answer.
+//! Generation parameters: length, randomness, reasoning, output format.
 
 use super::ACCOUNT;
 
 use crate::convert::claude::model::Model;
 use crate::convert::claude::schema;
 use crate::convert::claude::thinking::{Effort, Turn, sampling, think};
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// What else may be asked of an answer, and costs nothing if it is not there.
+/// Extra output that the client may ask for and that may be missing from an answer.
 const HARMLESS: [&str; 6] = [
     "reasoning.encrypted_content",
     "web_search_call.action.sources",
@@ -21,10 +21,10 @@ const HARMLESS: [&str; 6] = [
     "message.input_image.image_url",
 ];
 
-/// What follows from it for the rest of the request.
+/// Consequences for the rest of the request.
 #[derive(Default)]
-pub(super) struct Tuned {
-    /// It belongs to the instructions.
+pub(super) struct TuningResult {
+    /// A line to add to the instructions.
     pub line: Option<&'static str>,
     /// The model thinks.
     pub thinks: bool,
@@ -32,14 +32,14 @@ pub(super) struct Tuned {
     pub shown: bool,
 }
 
-/// Writes it into the request.
+/// Writes the parameters into the request.
 pub(super) fn convert<'a>(
     body: &Object<'a>,
     model: Model,
     turn: Turn,
     out: &mut Json<'a>,
     budget: &Budget,
-) -> Result<Tuned, Refused> {
+) -> Result<TuningResult, FieldRefusal> {
     refuse(body)?;
     let most: Option<u64> = body.want("max_output_tokens", "")?;
     let most = most.or(model.usual_output());
@@ -57,33 +57,33 @@ pub(super) fn convert<'a>(
     if config.as_map().is_some_and(|members| !members.is_empty()) {
         out.put("output_config", config);
     }
-    Ok(Tuned { line, thinks, shown })
+    Ok(TuningResult { line, thinks, shown })
 }
 
-/// What nobody but OpenAI answers.
-fn refuse(body: &Object<'_>) -> Result<(), Refused> {
+/// Refuses parameters that only OpenAI implements.
+fn refuse(body: &Object<'_>) -> Result<(), FieldRefusal> {
     if body.want("background", "")?.unwrap_or(false) {
-        return Err(Refused::at(
+        return Err(FieldRefusal::at(
             "background",
             format_args!("{ACCOUNT} answers at once or not at all"),
         ));
     }
     if body.want("top_logprobs", "")?.unwrap_or(0_u64) > 0 {
-        return Err(Refused::at("top_logprobs", "the model here tells none"));
+        return Err(FieldRefusal::at("top_logprobs", "the model here returns none"));
     }
     for asked in body.texts("include", "", 20)?.unwrap_or_default() {
         if !HARMLESS.contains(&&*asked) {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 "include",
-                format_args!("`{}` cannot be had here", &*asked),
+                format_args!("`{}` is not supported here", &*asked),
             ));
         }
     }
     Ok(())
 }
 
-/// How much the model is to reason (`None`: it is not asked to), and whether the client wants to see it.
-fn reasoning(body: &Object<'_>) -> Result<(Option<Effort>, bool), Refused> {
+/// The requested effort (`None`: no reasoning), and whether the client wants to see the reasoning.
+fn reasoning(body: &Object<'_>) -> Result<(Option<Effort>, bool), FieldRefusal> {
     let asked: Option<Object<'_>> = body.want("reasoning", "")?;
     let Some(asked) = asked else {
         return Ok((None, false));
@@ -101,13 +101,13 @@ fn reasoning(body: &Object<'_>) -> Result<(Option<Effort>, bool), Refused> {
     Ok((Some(effort), shown))
 }
 
-/// The form of the answer. How much it says is OpenAI's to tune.
+/// Converts `text.format`. `verbosity` is dropped.
 fn shape<'a>(
     body: &Object<'a>,
     model: Model,
     config: &mut Json<'a>,
     budget: &Budget,
-) -> Result<Option<&'static str>, Refused> {
+) -> Result<Option<&'static str>, FieldRefusal> {
     let text: Option<Object<'a>> = body.want("text", "")?;
     let format: Option<Object<'a>> = match text {
         Some(text) => text.want("format", "text")?,
@@ -123,20 +123,20 @@ fn shape<'a>(
         "json_object" => Ok(Some("Answer with one JSON object and nothing around it.")),
         "json_schema" => {
             let Some(schema) = format.json("schema", path, budget)? else {
-                return Err(Refused::at(format_args!("{path}.schema"), "Field required"));
+                return Err(FieldRefusal::at(format_args!("{path}.schema"), "Field required"));
             };
             if !model.takes_schema() {
-                return Err(Refused::at(path, "this model cannot be held to a schema"));
+                return Err(FieldRefusal::at(path, "this model does not support a schema"));
             }
             let schema =
-                schema::strict(schema).map_err(|why| Refused::at(format_args!("{path}.schema"), why))?;
+                schema::strict(schema).map_err(|why| FieldRefusal::at(format_args!("{path}.schema"), why))?;
             config.put(
                 "format",
                 Json::map([("type", Json::text("json_schema")), ("schema", schema)]),
             );
             Ok(None)
         }
-        other => Err(Refused::at(
+        other => Err(FieldRefusal::at(
             path,
             format_args!("`{other}` is not `text`, `json_object` or `json_schema`"),
         )),

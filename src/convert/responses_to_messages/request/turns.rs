@@ -1,8 +1,8 @@
-//! The items of a request as the turns of the Messages API.
+//! Converts the items of a request into turns of the Messages API.
 //!
-//! Made here, whatever the items were: user and assistant take turns, a user begins, no text is blank, ids of calls
-//! are unique, results come first in a turn and are those of the calls in the turn before, and no turn ends with a
-//! thought.
+//! The output always keeps the API's rules: the roles alternate, the first turn is the user's, no text is blank,
+//! ids of calls are unique, a user's turn begins with the results of the calls in the turn before, and no turn
+//! ends with a thought.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::parts::{Part, content};
 use crate::convert::claude::turns::{Calls, Message, input, is_blank, opening, reminder, text};
 use crate::convert::responses_to_messages::carry::Thought;
 use crate::convert::responses_to_messages::names::sent;
-use crate::dialect::wire::Refused;
+use crate::dialect::wire::FieldRefusal;
 use crate::dialect::wire::budget::Budget;
 use crate::dialect::wire::json::Json;
 use crate::dialect::wire::marks;
@@ -28,26 +28,26 @@ const LONGEST_CALL_ID: usize = 64;
 pub(super) struct Transcript<'a, 'b> {
     budget: &'b Budget,
     talk: Talk<'a>,
-    /// Those of the assistant's last turn.
+    /// Calls of the assistant's last turn.
     calls: Calls<'a>,
-    /// The user's turn under way.
+    /// The user's turn that is being collected.
     results: Vec<Json<'a>>,
     user: Vec<Json<'a>>,
-    /// Ids that were sent.
+    /// Ids already sent.
     ids: HashSet<String>,
     known: HashSet<String>,
 }
 
-/// All there is in the items.
+/// The converted items.
 #[derive(Default)]
 pub(super) struct Talk<'a> {
     pub system: Vec<Json<'a>>,
     pub turns: Vec<Message<'a>>,
-    /// Names, as they are sent, of the tools that were called.
+    /// Names, as sent, of the called tools.
     pub called: Vec<String>,
-    /// Tools that stand among the items.
+    /// Tools defined by items.
     pub added: Vec<(&'a RawValue, String)>,
-    /// The assistant's last turn is not over: results of its calls come last, or its own words.
+    /// The assistant's last turn is unfinished: the items end with results of its calls or with its own words.
     pub open: bool,
 }
 
@@ -64,21 +64,21 @@ impl<'a, 'b> Transcript<'a, 'b> {
         }
     }
 
-    /// What the request says before its items.
+    /// Adds the request's `instructions`.
     pub(super) fn instructions(&mut self, said: Text<'a>) {
         if !is_blank(&said) {
             self.talk.system.push(text(said));
         }
     }
 
-    /// An input that is one text.
+    /// Adds an input that is one text.
     pub(super) fn said(&mut self, said: Text<'a>) {
         if !is_blank(&said) {
             self.user.push(text(said));
         }
     }
 
-    pub(super) fn item(&mut self, raw: &'a RawValue, index: usize) -> Result<(), Refused> {
+    pub(super) fn item(&mut self, raw: &'a RawValue, index: usize) -> Result<(), FieldRefusal> {
         self.budget.value(raw.get().len())?;
         let path = format!("input.{index}");
         let item = Object::read(raw.get(), &path)?;
@@ -104,7 +104,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
             }
             "web_search_call" => {
                 let said = searched(&item, &path)?;
-                self.say(said.into_iter().map(|said| text(said.into())).collect())
+                self.push_blocks(said.into_iter().map(|said| text(said.into())).collect())
             }
             "additional_tools" => {
                 let tools: List<'a> = item.must("tools", &path)?;
@@ -113,25 +113,25 @@ impl<'a, 'b> Transcript<'a, 'b> {
                 self.talk.added.extend(tools);
                 Ok(())
             }
-            other => Err(Refused::at(
+            other => Err(FieldRefusal::at(
                 &path,
                 format_args!("items of the type `{other}` cannot be sent to {ACCOUNT}"),
             )),
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Talk<'a>, Refused> {
+    pub(super) fn finish(mut self) -> Result<Talk<'a>, FieldRefusal> {
         self.talk.open = !self.results.is_empty() || self.user.is_empty();
         self.flush()?;
         self.answered()?;
         self.trim();
         let Talk { turns, system, .. } = &mut self.talk;
         match turns.last() {
-            // Somebody has to ask.
+            // The API requires a user's turn.
             None if !system.is_empty() => turns.push(("user", std::mem::take(system))),
-            None => return Err(Refused::at("input", "there is nothing to answer in it")),
+            None => return Err(FieldRefusal::at("input", "there is nothing to answer in it")),
             Some(("assistant", _)) => {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     "input",
                     "the last item cannot be the assistant's: the model here would go on with it",
                 ));
@@ -141,7 +141,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(self.talk)
     }
 
-    fn message(&mut self, item: &Object<'a>, path: &str) -> Result<(), Refused> {
+    fn message(&mut self, item: &Object<'a>, path: &str) -> Result<(), FieldRefusal> {
         let role: Text<'a> = item.must("role", path)?;
         let place = format!("{path}.content");
         let parts = content(item.must("content", path)?, &place, self.budget)?;
@@ -174,10 +174,10 @@ impl<'a, 'b> Transcript<'a, 'b> {
                         Part::Media(..) => return Err(not_here(part)),
                     }
                 }
-                self.say(said)?;
+                self.push_blocks(said)?;
             }
             other => {
-                return Err(Refused::at(
+                return Err(FieldRefusal::at(
                     format_args!("{path}.role"),
                     format_args!("`{other}` is not `user`, `assistant`, `system` or `developer`"),
                 ));
@@ -186,8 +186,8 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    /// What Claude had signed, as the block it was. Of other models' reasoning nothing can be sent.
-    fn reasoning(&mut self, item: &Object<'a>) -> Result<(), Refused> {
+    /// Restores a thought that Claude had signed. Other models' reasoning cannot be sent.
+    fn reasoning(&mut self, item: &Object<'a>) -> Result<(), FieldRefusal> {
         let token: Option<Text<'a>> = item.get("encrypted_content");
         let Some(thought) = token.and_then(|token| Thought::read(&token)) else {
             return Ok(());
@@ -203,7 +203,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
                 ("data", Json::Text(data.into())),
             ]),
         };
-        self.say(vec![block])
+        self.push_blocks(vec![block])
     }
 
     fn call(
@@ -212,7 +212,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         input: Json<'a>,
         name: Option<&str>,
         path: String,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), FieldRefusal> {
         let id: Text<'a> = item.must("call_id", &path)?;
         let name = match name {
             Some(name) => name.to_owned(),
@@ -230,7 +230,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
             self.talk.called.push(name.clone());
         }
         self.calls.add(id, fitted.clone(), path);
-        self.say(vec![Json::map([
+        self.push_blocks(vec![Json::map([
             ("type", Json::text("tool_use")),
             ("id", Json::Text(fitted.into())),
             ("name", Json::Text(name.into())),
@@ -238,15 +238,15 @@ impl<'a, 'b> Transcript<'a, 'b> {
         ])])
     }
 
-    fn result(&mut self, item: &Object<'a>, path: &str) -> Result<(), Refused> {
-        // Codex names a shell's call by the item's own id.
+    fn result(&mut self, item: &Object<'a>, path: &str) -> Result<(), FieldRefusal> {
+        // Codex identifies a shell call by the item's own id.
         let id: Option<Text<'a>> = item.want("call_id", path)?;
         let id = match id {
             Some(id) => id,
             None => item.must("id", path)?,
         };
         let Some(mut result) = self.calls.answer(&id) else {
-            return Err(Refused::at(
+            return Err(FieldRefusal::at(
                 path,
                 format_args!(
                     "no call with the id `{}` stands before this output and waits for one",
@@ -265,8 +265,8 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    /// The assistant's turn goes on, or begins.
-    fn begin(&mut self) -> Result<(), Refused> {
+    /// Continues the assistant's turn, or begins one.
+    fn begin(&mut self) -> Result<(), FieldRefusal> {
         self.flush()?;
         if self.talk.turns.is_empty() {
             self.talk.turns.push(opening());
@@ -274,7 +274,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    fn say(&mut self, mut said: Vec<Json<'a>>) -> Result<(), Refused> {
+    fn push_blocks(&mut self, mut said: Vec<Json<'a>>) -> Result<(), FieldRefusal> {
         if said.is_empty() {
             return Ok(());
         }
@@ -286,7 +286,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    /// An id as the Messages API takes it, of no other call. It follows from the items so far alone.
+    /// An id that is unique and valid in the Messages API. It depends only on the items so far.
     fn unique(&mut self, id: &str) -> String {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         let fits = !id.is_empty() && id.len() <= LONGEST_CALL_ID && id.bytes().all(plain);
@@ -297,8 +297,8 @@ impl<'a, 'b> Transcript<'a, 'b> {
         fitted
     }
 
-    /// Ends the user's turn under way, if there is one.
-    fn flush(&mut self) -> Result<(), Refused> {
+    /// Closes the user's turn, if one is open.
+    fn flush(&mut self) -> Result<(), FieldRefusal> {
         if self.results.is_empty() && self.user.is_empty() {
             return Ok(());
         }
@@ -314,7 +314,7 @@ impl<'a, 'b> Transcript<'a, 'b> {
         Ok(())
     }
 
-    /// Takes thoughts away that led to nothing.
+    /// Removes thoughts that led to nothing.
     fn trim(&mut self) {
         if let Some(("assistant", said)) = self.talk.turns.last_mut() {
             while said.last().is_some_and(is_thought) {
@@ -326,10 +326,10 @@ impl<'a, 'b> Transcript<'a, 'b> {
         }
     }
 
-    fn answered(&self) -> Result<(), Refused> {
+    fn answered(&self) -> Result<(), FieldRefusal> {
         match self.calls.unanswered() {
             None => Ok(()),
-            Some(call) => Err(Refused::at(
+            Some(call) => Err(FieldRefusal::at(
                 &call.path,
                 format_args!("no output answers the call `{}`", &*call.id),
             )),
@@ -343,25 +343,25 @@ pub(super) fn is_thought(block: &Json<'_>) -> bool {
     matches!(kind, Some("thinking" | "redacted_thinking"))
 }
 
-fn not_here(part: Part<'_>) -> Refused {
+fn not_here(part: Part<'_>) -> FieldRefusal {
     let path = match part {
         Part::Media(_, path) => path,
         Part::Text(_) => "input".to_owned(),
     };
-    Refused::at(
+    FieldRefusal::at(
         path,
         format_args!("only a user's message may hold this for {ACCOUNT}"),
     )
 }
 
 /// The arguments of a call as an object.
-fn arguments<'a>(item: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
+fn arguments<'a>(item: &Object<'a>, path: &str) -> Result<Json<'a>, FieldRefusal> {
     let arguments: Option<Text<'a>> = item.want("arguments", path)?;
     Ok(input(arguments.unwrap_or_default()))
 }
 
-/// What Codex' shell was asked to do.
-fn shell<'a>(item: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
+/// The command of Codex' shell.
+fn shell<'a>(item: &Object<'a>, path: &str) -> Result<Json<'a>, FieldRefusal> {
     let action: Object<'a> = item.must("action", path)?;
     let place = format!("{path}.action");
     let command: &RawValue = action.must("command", &place)?;
@@ -374,8 +374,8 @@ fn shell<'a>(item: &Object<'a>, path: &str) -> Result<Json<'a>, Refused> {
     Ok(input)
 }
 
-/// What was searched for, in words: what was found is in no item.
-fn searched<'a>(item: &Object<'a>, path: &str) -> Result<Option<String>, Refused> {
+/// The search query as text; the item does not contain the results.
+fn searched<'a>(item: &Object<'a>, path: &str) -> Result<Option<String>, FieldRefusal> {
     let action: Option<Object<'a>> = item.want("action", path)?;
     let Some(action) = action else { return Ok(None) };
     let word = |key| action.get::<Text<'a>>(key).filter(|word| !is_blank(word));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::context;
 use super::streams::{Outcome, check};
-use crate::convert::responses_to_messages::{Stream, Unusable, answer};
+use crate::convert::responses_to_messages::{Stream, UnusableAnswer, answer};
 
 fn message(content: Value, reason: &str) -> Value {
     json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "content": content,
@@ -120,10 +120,10 @@ fn errors_have_the_codes_that_codex_knows() {
     );
     assert_eq!(
         refused.unwrap_err(),
-        Unusable::Error("api_error".to_owned(), "x".to_owned())
+        UnusableAnswer::Error("api_error".to_owned(), "x".to_owned())
     );
     assert_eq!(
         answer(b"<html>", &context(true), "r", 1).unwrap_err(),
-        Unusable::Unfinished
+        UnusableAnswer::Unfinished
     );
 }

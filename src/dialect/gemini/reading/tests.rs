@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::dialect::meter::{Measured, Meter};
+use crate::dialect::meter::{Measurement, Meter};
 use crate::model::usage::Quality;
 
 /// The answers of a stream: the last one is whole.
@@ -42,7 +42,7 @@ fn events(enveloped: bool) -> String {
     text
 }
 
-fn measure(stream: bool, text: &str, whole: bool) -> Measured {
+fn measure(stream: bool, text: &str, whole: bool) -> Measurement {
     let mut meter = Meter::reading(&GENERATE, stream);
     meter.feed(text.as_bytes());
     meter.finish(whole)

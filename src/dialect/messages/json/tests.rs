@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::model::usage::Tokens;
 
-fn measure(body: &str, complete: bool) -> Measured {
+fn measure(body: &str, complete: bool) -> Measurement {
     let mut tap = JsonTap::default();
     tap.feed(body.as_bytes());
     tap.finish(complete)

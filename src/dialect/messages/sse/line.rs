@@ -1,8 +1,8 @@
 //! Classifies lines of an Anthropic event stream by their first bytes.
 
-/// A line that does not say within these what it is, is judged by the `event:` line before it.
+/// Maximum number of bytes used to classify a line; if they are not enough, the `event:` line before it decides.
 ///
-/// The first 190 bytes of a block with search results differ from those of a failed search.
+/// A block with search results and a failed search differ within the first 190 bytes.
 pub(super) const HEAD_BYTES: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,19 +16,19 @@ pub(super) enum Kind {
     /// A [`Self::ContentStart`] with the results of a web search.
     SearchResult,
     Error,
-    /// Known to tell nothing about usage.
+    /// An event without usage.
     Idle,
 }
 
 /// The classification of a line by its first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Not enough bytes yet.
+    /// More bytes are needed.
     Wait,
     Skip,
     /// An `event:` line.
     Event(Kind),
-    /// Data, of which the payload begins at this offset.
+    /// Data whose payload begins at this offset.
     Data {
         kind: Kind,
         payload: usize,
@@ -36,7 +36,7 @@ pub(super) enum Verdict {
     },
 }
 
-/// Result of looking into a line's first bytes: known, or cut too early.
+/// The result of examining first bytes: found, or cut too early.
 enum Peek<T> {
     Cut,
     Found(T),
@@ -57,10 +57,10 @@ impl Kind {
     }
 }
 
-/// The assumed size of a delta's line without its content, where it cannot be measured exactly.
+/// Assumed size of a delta's line without its content, if it cannot be measured.
 pub(super) const ENVELOPE: u64 = 90;
 
-/// `all`: no more bytes of the line will be had. `event`: what the event's `event:` line said.
+/// `all`: no more bytes of the line will come. `event`: the kind from the `event:` line.
 #[inline]
 pub(super) fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
     if let Some(value) = line.strip_prefix(b"data:") {
@@ -82,11 +82,11 @@ pub(super) fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
             Peek::Found(Some((Kind::ContentStart, after))) if is_search_result(after) => {
                 data(Kind::SearchResult, 0)
             }
-            // A type nobody knows tells nothing, unless the event was said to be an error.
+            // Unknown types have no usage, unless the event is named an error.
             Peek::Found(Some((Kind::Unknown, _))) if event != Kind::Error => data(Kind::Idle, 0),
             Peek::Found(Some((kind, _))) => data(kind, 0),
-            // The type is not the first key. A delta or a ping by the name of its event need not be read;
-            // its length is counted less a usual envelope.
+            // The type is not the first key. If the event's name is a delta or a ping, the data is not parsed;
+            // its length is counted minus a typical envelope.
             Peek::Found(None) | Peek::Cut => data(event, ENVELOPE),
         };
     }
@@ -103,8 +103,8 @@ pub(super) fn classify(line: &[u8], all: bool, event: Kind) -> Verdict {
     Verdict::Skip
 }
 
-/// Whether a block begins with the results of a search, and not with its failure. `after`: what follows the event's
-/// type, as far as it is here.
+/// Whether a block begins with the results of a search and not with its failure. `after`: the bytes after the
+/// event's type so far.
 fn is_search_result(after: &[u8]) -> bool {
     let Some(at) = memchr::memmem::find(after, br#""web_search_tool_result""#) else {
         return false;
@@ -114,10 +114,10 @@ fn is_search_result(after: &[u8]) -> bool {
     key.ends_with(br#""type""#) && memchr::memmem::find(after, br#""web_search_tool_result_error""#).is_none()
 }
 
-/// The `type` of the event, if it is the first key of an object, and what follows its name.
+/// The event's `type`, if it is the first key of an object, and the bytes after it.
 #[inline]
 fn payload_kind(payload: &[u8]) -> Peek<Option<(Kind, &[u8])>> {
-    // As Anthropic writes it; the general way below gives the same.
+    // Anthropic's exact format; the general code below gives the same result.
     if let Some(after) = payload.strip_prefix(br#"{"type":"content_block_delta""#) {
         return Peek::Found(Some((Kind::ContentDelta, after)));
     }
@@ -139,8 +139,8 @@ fn payload_kind(payload: &[u8]) -> Peek<Option<(Kind, &[u8])>> {
     }
 }
 
-/// How much of a delta's line, after the event's type, is not generated content: what leads to the text
-/// and the `"}}` that closes it. A signature does not count as output: all of it is envelope.
+/// The number of envelope bytes in a delta's line after the event's type: everything before the text, and the
+/// `"}}` that closes it. A signature does not count as output and is all envelope.
 #[inline]
 fn delta_envelope(after: &[u8]) -> Peek<u64> {
     let Some(rest) = after.strip_prefix(br#","index":"#) else {

@@ -41,7 +41,7 @@ fn watch(stream: &str) -> SseTap {
     tap
 }
 
-fn measure(stream: &str, complete: bool) -> Measured {
+fn measure(stream: &str, complete: bool) -> Measurement {
     watch(stream).finish(complete)
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::dialect::meter::table::Rule;
 
-fn ignore(_: &mut Seen, _: &Value) {}
+fn ignore(_: &mut AnswerFacts, _: &Value) {}
 
 static READING: Reading = Reading::new(
     &[

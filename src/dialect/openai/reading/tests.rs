@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::dialect::meter::{Measured, Meter};
+use crate::dialect::meter::{Measurement, Meter};
 use crate::model::usage::Quality;
 
 fn event(value: &Value) -> String {
@@ -57,7 +57,7 @@ fn chat() -> String {
     .concat()
 }
 
-fn measure(reading: &'static Reading, stream: bool, text: &str, whole: bool) -> Measured {
+fn measure(reading: &'static Reading, stream: bool, text: &str, whole: bool) -> Measurement {
     let mut meter = Meter::reading(reading, stream);
     meter.feed(text.as_bytes());
     meter.finish(whole)
@@ -271,7 +271,7 @@ fn as_stream(answer: &Value, listed: bool) -> String {
     })
 }
 
-fn extras(measured: &Measured) -> Vec<(Item, u64)> {
+fn extras(measured: &Measurement) -> Vec<(Item, u64)> {
     measured.terms.extras.used().collect()
 }
 

@@ -1,24 +1,24 @@
-//! Ids of calls that are longer than OpenAI takes, whoever made them: an earlier version of a bridge, or another
-//! provider that the conversation began with.
+//! Shortens call ids that are too long for OpenAI, whether made by an earlier version of this relay or by another
+//! provider.
 //!
-//! | protocol | where | at most, bytes |
+//! | protocol | members | maximum, bytes |
 //! | --- | --- | --- |
 //! | Chat Completions | `tool_calls[].id`, `tool_call_id` | 40 |
 //! | Responses | `call_id` and `id` of `input` items | 64 |
 //!
-//! Source: OpenAI's own refusals ("string too long. Expected a string with maximum length 64"). A new id follows
-//! from the old one alone, so a call and its output keep the same, in every later request. In a body without a long
-//! id nothing is parsed.
+//! Source: OpenAI's own refusals ("string too long. Expected a string with maximum length 64"). A new id depends
+//! only on the old one, so a call and its output keep the same id in every later request. A body without a long
+//! id is not parsed.
 
 use super::{CLAUDE, LONGEST_ID, OLD_ID_PREFIX, Patch, hash, list, shortened};
 use crate::dialect::body::{Edit, mended};
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::text::Text;
 
-/// The longest id of an item of Responses, bytes.
+/// Maximum length of an item's id in Responses, bytes.
 const LONGEST_ITEM_ID: usize = 64;
 
-/// How OpenAI begins the ids of items, by their type: it refuses others.
+/// OpenAI's id prefixes by item type; it refuses others.
 const ITEM_PREFIXES: [(&str, &str); 9] = [
     ("message", "msg"),
     ("reasoning", "rs"),
@@ -31,12 +31,12 @@ const ITEM_PREFIXES: [(&str, &str); 9] = [
     ("file_search_call", "fs"),
 ];
 
-/// Whether a chat completion request may have an id that must be another.
+/// Whether a chat completion request may have an id that is too long.
 pub(crate) fn long_in_chat(body: &[u8]) -> bool {
     any_longer(body, LONGEST_ID)
 }
 
-/// The same of a request of Responses.
+/// The same for a request of Responses.
 pub(crate) fn long_in_responses(body: &[u8]) -> bool {
     any_longer(body, LONGEST_ITEM_ID) || super::are_in(body)
 }
@@ -56,7 +56,7 @@ pub(crate) fn of_chat(body: &[u8]) -> Vec<Edit> {
     })
 }
 
-/// The edits that a request of Responses needs before OpenAI gets it: without long ids, and without Claude's reasoning.
+/// The edits that prepare a Responses request for OpenAI: they shorten long ids and remove Claude's reasoning.
 pub(crate) fn of_responses(body: &[u8]) -> Vec<Edit> {
     if !long_in_responses(body) {
         return Vec::new();
@@ -67,7 +67,7 @@ pub(crate) fn of_responses(body: &[u8]) -> Vec<Edit> {
         }
         patch.fit(item, "call_id", call_id);
         let kind: Text<'_> = item.get("type").unwrap_or_else(|| "message".into());
-        // A reference to something stored has no other name.
+        // A reference to a stored item cannot change its id.
         if &*kind != "item_reference" {
             patch.fit(item, "id", |id| item_id(&kind, id));
         }
@@ -87,7 +87,7 @@ pub(crate) fn of_responses(body: &[u8]) -> Vec<Edit> {
     edits
 }
 
-/// Whether an item is reasoning that was made of Claude's thinking.
+/// Whether an item is reasoning converted from Claude's thinking.
 fn is_claudes(item: &Object<'_>) -> bool {
     let sealed: Option<Text<'_>> = item.get("encrypted_content");
     sealed.is_some_and(|sealed| sealed.starts_with(CLAUDE))
@@ -98,7 +98,8 @@ fn chat_id(id: &str) -> Option<String> {
 }
 
 fn call_id(id: &str) -> Option<String> {
-    // A bridge's old ids are shortened alike in all protocols: the conversation may move between them.
+    // Old ids of converted calls are shortened alike in all protocols, because a conversation may move between
+    // them.
     let most = if id.starts_with(OLD_ID_PREFIX) {
         LONGEST_ID
     } else {
@@ -117,9 +118,9 @@ fn item_id(kind: &str, id: &str) -> Option<String> {
     Some(format!("{prefix}_{:032x}", hash(id.as_bytes())))
 }
 
-/// Looks at the objects of a list in the body.
+/// Calls `look` for each object of a list in the body.
 fn each(body: &[u8], name: &str, mut look: impl FnMut(&mut Patch<'_>, &Object<'_>)) -> Vec<Edit> {
-    // As long as the body, so that places in it are places in the body.
+    // Has the body's length, so offsets are valid in both.
     let readable = mended(body);
     let mut patch = Patch {
         body: &readable,
@@ -134,8 +135,8 @@ fn each(body: &[u8], name: &str, mut look: impl FnMut(&mut Patch<'_>, &Object<'_
     patch.edits
 }
 
-/// Whether a string behind a name that ends with `id` is longer than this. Within a string the quotes of such a
-/// name would be escaped.
+/// Whether a string member whose name ends with `id` is longer than this. Inside of a string the name's quotes
+/// would be escaped.
 fn any_longer(body: &[u8], most: usize) -> bool {
     const NAME: &[u8] = b"id\"";
     memchr::memmem::find_iter(body, NAME).any(|at| {
@@ -144,7 +145,7 @@ fn any_longer(body: &[u8], most: usize) -> bool {
         let Some(text) = value.and_then(|value| value.strip_prefix(b"\"")) else {
             return false;
         };
-        // An escaped quote makes it look shorter: ids have none.
+        // An escaped quote would end the search early, but ids have none.
         memchr::memchr(b'"', text.get(..=most).unwrap_or(text)).is_none() && text.len() > most
     })
 }

@@ -1,4 +1,4 @@
-//! Comparisons of names and ids, counted, so that tests can tell how the work grows without a clock.
+//! Counts comparisons of names and ids, so that tests can check the growth of work without a clock.
 
 use std::cell::Cell;
 
@@ -11,7 +11,7 @@ pub(crate) fn equal(one: &str, other: &str) -> bool {
     one == other
 }
 
-/// How many comparisons this takes.
+/// The number of comparisons in `work`.
 pub(crate) fn comparisons(work: impl FnOnce()) -> usize {
     let before = COMPARED.with(Cell::get);
     work();

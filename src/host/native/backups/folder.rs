@@ -1,4 +1,4 @@
-//! The folder of backups: names, drafts, and what is there.
+//! The folder of backups: names, drafts, and existing files.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::io::AsyncReadExt as _;
 
-use crate::backup::Closed;
+use crate::backup::BackupReader;
 use crate::host::native::draft::{Draft, private};
 use crate::model::backup::{BackupFile, BackupReason};
 use crate::model::time::iso;
@@ -19,12 +19,12 @@ use crate::port::clock::Millis;
 
 const BEGIN: &str = "crs-";
 const END: &str = ".backup";
-/// Of a file that is not whole.
+/// Suffix of an incomplete file.
 const DRAFT: &str = ".part";
 
 pub(super) struct Folder(PathBuf);
 
-/// A backup that is being written; gone if it is not kept.
+/// A backup that is being written; deleted unless it is kept.
 pub(super) struct NewBackup {
     draft: Draft,
     name: String,
@@ -39,7 +39,7 @@ impl Folder {
         self.0.display().to_string()
     }
 
-    /// Newest first. A folder that is not there yet has none.
+    /// Newest first. Empty if the folder does not exist yet.
     pub(super) fn files(&self) -> Result<Vec<BackupFile>, BackupError> {
         let entries = match fs::read_dir(&self.0) {
             Ok(entries) => entries,
@@ -62,11 +62,11 @@ impl Folder {
             made_at,
             size,
             why,
-            sealed: Closed::read(file).is_ok_and(|closed| closed.head.sealed.is_some()),
+            sealed: BackupReader::read(file).is_ok_and(|closed| closed.head.sealed.is_some()),
         })
     }
 
-    /// When the last one of that kind was made.
+    /// When the newest backup of that kind was made.
     pub(super) fn newest(&self, why: BackupReason) -> Option<Millis> {
         let files = self.files().ok()?;
         files.iter().find(|file| file.why == why).map(|file| file.made_at)
@@ -79,7 +79,7 @@ impl Folder {
         Ok(NewBackup { draft, name })
     }
 
-    /// A file without a name, which goes when it is closed.
+    /// An unnamed file, which is deleted when it is closed.
     pub(super) fn nameless(&self) -> Result<File, BackupError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         self.make()?;
@@ -110,7 +110,7 @@ impl Folder {
         }
     }
 
-    /// Removes what processes that were killed have left half done.
+    /// Removes the incomplete files of killed processes.
     pub(super) fn tidy(&self) {
         let Ok(entries) = fs::read_dir(&self.0) else {
             return;
@@ -140,7 +140,7 @@ impl NewBackup {
         self.draft.file().try_clone().map_err(unwritten)
     }
 
-    /// Gives it its name, once all of it is on disk.
+    /// Gives the file its name, once all of it is on disk.
     pub(super) fn keep(self) -> Result<String, BackupError> {
         let named = self.draft.path().with_file_name(&self.name);
         self.draft.keep(&named).map_err(unwritten)?;
@@ -175,7 +175,7 @@ fn named(now: Millis, why: BackupReason) -> String {
     format!("{BEGIN}{}-{}{END}", iso(now).replace(':', "-"), why.name())
 }
 
-/// When and why it was made, if the name is one of ours.
+/// When and why the backup was made, if the name is in our format.
 fn parsed(name: &str) -> Option<(Millis, BackupReason)> {
     let (at, why) = name.strip_prefix(BEGIN)?.strip_suffix(END)?.rsplit_once('-')?;
     let why = BackupReason::ALL

@@ -17,10 +17,10 @@ use crate::port::whole::Whole;
 use crate::store::hold::Hold;
 use crate::store::{keys, schema};
 
-/// Keys of the store that are no data.
+/// Keys of the store that are not data.
 pub(super) const APART: [&str; 2] = [keys::HOLD, keys::SCHEMA];
 
-/// Where a backup goes.
+/// The destination of a backup.
 pub(super) enum Sink {
     File(std::fs::File),
     Client(mpsc::Sender<Result<Bytes, BackupError>>),
@@ -45,7 +45,7 @@ impl Sink {
     }
 }
 
-/// Reads the whole store. Where others write it too, they wait meanwhile: see `store::hold`.
+/// Reads the whole store. Other writers of a shared store wait meanwhile: see `store::hold`.
 pub(super) async fn make(
     store: &dyn Whole,
     clock: &dyn Clock,
@@ -77,7 +77,7 @@ pub(super) async fn make(
         Ok::<_, BackupError>((pack, parts.left_out()))
     };
     let read = read.await;
-    // Also if it failed: nobody is to wait longer than for that.
+    // Also after a failure: other writers must not wait longer than necessary.
     let kept = release(store, hold).await;
     let (pack, left_out) = read?;
     kept?;
@@ -86,7 +86,7 @@ pub(super) async fn make(
     Ok(summary)
 }
 
-/// Has the writers of a shared store wait.
+/// Makes the other writers of a shared store wait.
 pub(super) async fn held(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -113,7 +113,7 @@ pub(super) async fn keep(
     }
 }
 
-/// An error: it had ended before.
+/// Fails if the hold had already ended.
 pub(super) async fn release(store: &dyn Store, hold: Option<Hold>) -> Result<(), BackupError> {
     let Some(hold) = hold else { return Ok(()) };
     if hold.release(store).await? {
@@ -145,7 +145,7 @@ fn unpacked(error: PackError) -> BackupError {
     BackupError::Failed(error.to_string())
 }
 
-/// Runs what takes milliseconds where it holds up no stream.
+/// Runs a job of some milliseconds where it delays no stream.
 pub(super) async fn off_loop<T: Send + 'static>(
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BackupError> {

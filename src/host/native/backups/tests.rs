@@ -1,5 +1,5 @@
 use super::*;
-use crate::backup::Closed;
+use crate::backup::BackupReader;
 use crate::port::clock::movable::Movable;
 use crate::port::store::Store as _;
 use crate::secrets::tests::Counting;
@@ -49,7 +49,7 @@ async fn all(mut stream: FileStream) -> Vec<u8> {
 }
 
 fn keys(file: &[u8], passphrase: Option<&Passphrase>) -> u64 {
-    let unpack = Closed::read(file).unwrap().open(passphrase).unwrap();
+    let unpack = BackupReader::read(file).unwrap().open(passphrase).unwrap();
     unpack.verify().unwrap().0.keys
 }
 

@@ -1,5 +1,5 @@
-//! Whole stores into others: from a file, or from the store of these settings. A target is empty before, and proven
-//! equal after; until then nobody serves it.
+//! Copies whole stores: from a file, or from the store of these settings. The target is empty before, and verified to
+//! be equal afterwards; no relay serves it until then.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::make::{APART, fingerprint, held, keep, off_loop, release};
 use crate::backup::load::{self, Load, next};
-use crate::backup::{BadFile, Closed, Digest, Head, Passphrase, Summary};
+use crate::backup::{BackupReader, BadFile, Digest, Head, Passphrase, Summary};
 use crate::config::StoreChoice;
 use crate::host::native::clock::NativeClock;
 use crate::host::native::draft::sync_folder;
@@ -19,42 +19,42 @@ use crate::port::whole::{Part, Whole};
 use crate::secrets::Keyring;
 use crate::store::schema::{self, Schema, Unfinished};
 
-/// The store that something is restored into.
+/// The target store of a restore.
 pub struct Target {
     pub store: Arc<dyn Whole>,
-    /// Of an embedded store: where it is made, and what it is called when it is whole.
+    /// For an embedded store: where it is built, and its final path.
     place: Option<(PathBuf, PathBuf)>,
-    /// As the settings name it.
+    /// The name in the settings.
     shown: String,
 }
 
-/// What was copied, and that the copy is equal.
+/// Summary of a copy that was verified to be equal.
 #[derive(Clone, Debug)]
-pub struct Transferred {
+pub struct TransferSummary {
     pub summary: Summary,
     pub target: String,
 }
 
-/// Reads all of a file; says what it is and what is in it.
+/// Reads all of a file; returns its header and a summary of its contents.
 pub fn verify(file: &Path, passphrase: Option<&Passphrase>) -> Result<(Head, Summary), BadFile> {
     let (head, summary, _) = verified(file, passphrase)?;
     Ok((head, summary))
 }
 
 fn verified(file: &Path, passphrase: Option<&Passphrase>) -> Result<(Head, Summary, Digest), BadFile> {
-    let closed = Closed::read(File::open(file).map_err(BadFile::Io)?)?;
+    let closed = BackupReader::read(File::open(file).map_err(BadFile::Io)?)?;
     let head = closed.head.clone();
     let (summary, digest) = closed.open(passphrase)?.verify()?;
     Ok((head, summary, digest))
 }
 
-/// Restores a file into the empty store that `choice` names. The file is read through before anything is written.
+/// Restores a file into the empty store that `choice` names. Reads the whole file before it writes anything.
 pub async fn restore(
     file: &Path,
     passphrase: Option<Passphrase>,
     setup: &Setup,
     choice: &StoreChoice,
-) -> Result<Transferred, BackupError> {
+) -> Result<TransferSummary, BackupError> {
     let clock = NativeClock::default();
     let (path, key) = (file.to_owned(), passphrase.clone());
     let (head, summary, digest) = off_loop(move || verified(&path, key.as_ref()))
@@ -77,7 +77,7 @@ pub async fn restore(
     let path = file.to_owned();
     let opened = off_loop(move || {
         let file = File::open(path).map_err(BadFile::Io)?;
-        Closed::read(file)?.open(passphrase.as_ref())
+        BackupReader::read(file)?.open(passphrase.as_ref())
     });
     let mut unpack = opened.await?.map_err(bad)?;
     let mut load = Load::new(&*target.store, &clock);
@@ -104,10 +104,10 @@ pub async fn restore(
     };
     target.prove(&digest).await?;
     let target = target.keep(&schema).await?;
-    Ok(Transferred { summary, target })
+    Ok(TransferSummary { summary, target })
 }
 
-/// Parts of some hundred kilobytes; none at the end.
+/// Parts of some hundred kilobytes in total; empty at the end.
 fn some(unpack: &mut crate::backup::Unpack<File>) -> Result<Vec<Part>, BadFile> {
     let (mut parts, mut size) = (Vec::new(), 0);
     while size < 256 << 10 {
@@ -118,9 +118,9 @@ fn some(unpack: &mut crate::backup::Unpack<File>) -> Result<Vec<Part>, BadFile> 
     Ok(parts)
 }
 
-/// Copies the store of these settings into the empty one that `choice` names. Writers of a shared source wait until it
-/// is proven.
-pub async fn move_to(setup: &Setup, choice: &StoreChoice) -> Result<Transferred, BackupError> {
+/// Copies the store of these settings into the empty one that `choice` names. Writers of a shared source wait until
+/// the copy is verified.
+pub async fn move_to(setup: &Setup, choice: &StoreChoice) -> Result<TransferSummary, BackupError> {
     if matches!(setup.config.store, StoreChoice::Memory) {
         return Err(BackupError::Refused(
             "with STORE=memory the data is in the server: use `crs backup` while it runs, and `crs restore`"
@@ -180,10 +180,10 @@ pub async fn move_to(setup: &Setup, choice: &StoreChoice) -> Result<Transferred,
         left_out,
     };
     let target = target.keep(&schema).await?;
-    Ok(Transferred { summary, target })
+    Ok(TransferSummary { summary, target })
 }
 
-/// Whether the secrets inside open with the settings' key.
+/// Whether the settings' key opens the secrets inside.
 fn fits(setup: &Setup, expected: Option<&str>) -> Result<(), BackupError> {
     let keyring = Keyring::new(&setup.config.secrets, &setup.config.keys.prefix);
     match expected {
@@ -210,7 +210,7 @@ fn bad(error: BadFile) -> BackupError {
 }
 
 impl Target {
-    /// An empty store, or one that the same `note` is in.
+    /// An empty store, or one with the same `note`.
     async fn open(setup: &Setup, choice: &StoreChoice, note: &Unfinished) -> Result<Self, BackupError> {
         let clock = Arc::new(NativeClock::default());
         let opened = |choice: &StoreChoice, folder: &Path| {
@@ -231,12 +231,12 @@ impl Target {
                         "move that file away",
                     )?;
                 }
-                // Made beside it, in a folder of its own, and then given its place: a half one is never in it.
+                // Built in a folder beside it and moved there when complete: the final path never has a half store.
                 let folder = setup.data_dir.join("restoring");
                 let draft = folder.join(first_run::STORE_FILE);
                 fs::create_dir_all(&folder).map_err(super::folder::unwritten)?;
                 if draft.exists() {
-                    // Of another that runs now, or of one that was killed.
+                    // Of another run, either active or killed.
                     drop(opened(choice, &folder)?);
                     fs::remove_file(&draft).map_err(super::folder::unwritten)?;
                 }
@@ -285,10 +285,10 @@ impl Target {
         }
     }
 
-    /// Reads back all of it.
+    /// Reads all of it back.
     async fn prove(&self, expected: &Digest) -> Result<(), BackupError> {
         let found = load::digest(&*self.store, &APART).await?;
-        // What ended meanwhile is in neither.
+        // Records that expired meanwhile are in neither.
         let now = NativeClock::default().now();
         let (expected, found) = (expected.after(now), found.after(now));
         if expected == found {
@@ -301,7 +301,7 @@ impl Target {
         )))
     }
 
-    /// From now on it is a store like others.
+    /// From now on it is a normal store.
     async fn keep(self, schema: &Schema) -> Result<String, BackupError> {
         self.store.run(vec![schema.set()?]).await?;
         drop(self.store);

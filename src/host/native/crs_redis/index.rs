@@ -1,4 +1,4 @@
-//! What a walk has found, as small numbers: 16 bytes for each counter.
+//! The findings of a scan, as small numbers: 16 bytes for each counter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use super::names::{Form, Name, What, homeless_kind};
 use crate::import::cipher::Kind;
 use crate::store::ledger::Bucket;
 
-/// Numbers for values that come again and again.
+/// Numbers for recurring values.
 #[derive(Debug)]
 struct Numbers<T> {
     values: Vec<T>,
@@ -54,7 +54,7 @@ pub(super) enum Of {
 
 /// A counter, an amount, or a list of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Found {
+pub(super) struct UsageKey {
     owner: u32,
     pub(super) model: u32,
     pub(super) bucket: u32,
@@ -73,15 +73,15 @@ pub(super) struct Index {
     pub(super) upstream: bool,
     pub(super) latest_hour: Option<String>,
     counts: BTreeMap<&'static str, u64>,
-    /// Ids of keys and accounts, the latter with the mark that their counters have.
+    /// Ids of keys and accounts, the latter with the prefix of their counters.
     owners: Numbers<Box<str>>,
     models: Numbers<Box<str>>,
     buckets: Numbers<Bucket>,
-    found: Vec<Found>,
+    found: Vec<UsageKey>,
 }
 
 impl Index {
-    /// A walk may give a name twice.
+    /// A scan may return a name twice.
     pub(super) fn add(&mut self, name: &str) {
         match Name::read(name) {
             Name::Key(id) => {
@@ -118,7 +118,7 @@ impl Index {
                     What::Cost => (Of::Cost, ""),
                     What::Records => (Of::Records, ""),
                 };
-                let found = Found {
+                let found = UsageKey {
                     owner: self.owners.of_text(usage.owner),
                     model: self.models.of_text(model),
                     bucket: self.buckets.of(usage.bucket),
@@ -135,8 +135,8 @@ impl Index {
     pub(super) fn finish(&mut self) {
         self.found.sort_unstable();
         self.found.dedup();
-        // By their ids, so that what is written one after the other stands together in the store: a scan gives them in
-        // no order, and each would touch pages of its own.
+        // Sorted by id, so that keys which are written one after the other are adjacent in the store: a scan returns
+        // them in random order, and each would touch different pages.
         let ids = &self.owners.values;
         self.keys
             .sort_unstable_by_key(|number| ids.get(*number as usize).map(|id| &**id));
@@ -167,8 +167,8 @@ impl Index {
         self.counts.clone()
     }
 
-    /// Counters of keys that are not there. What an account used that is gone is not seen as such: its id may be of
-    /// any kind.
+    /// Counters of keys that do not exist. Counters of deleted accounts are not recognised: their id may be of any
+    /// kind.
     pub(super) fn orphans(&self) -> u64 {
         let of_keys = self.found.iter().filter(|found| !found.of_account);
         of_keys
@@ -192,15 +192,14 @@ impl Index {
             .unwrap_or(Bucket::All)
     }
 
-    /// What this one used.
-    pub(super) fn of(&self, owner: u32) -> &[Found] {
+    /// The counters of this owner.
+    pub(super) fn of(&self, owner: u32) -> &[UsageKey] {
         let from = self.found.partition_point(|found| found.owner < owner);
         let to = self.found.partition_point(|found| found.owner <= owner);
         self.found.get(from..to).unwrap_or_default()
     }
 
-    /// Accounts of which something is counted, and the owners that its counters have: with the mark of its kind, and
-    /// without.
+    /// Accounts with counters, and the owners of those counters: with the prefix of its kind, and without.
     pub(super) fn used_accounts(&self) -> BTreeMap<String, Vec<u32>> {
         let all = self
             .found
@@ -216,8 +215,8 @@ impl Index {
         accounts
     }
 
-    /// The name it has in the database.
-    pub(super) fn name(&self, found: &Found) -> String {
+    /// Its name in the database.
+    pub(super) fn name(&self, found: &UsageKey) -> String {
         let owner = self.owner(found.owner);
         let model = self.model(found.model);
         let (unit, label) = match self.bucket(found.bucket) {
@@ -279,6 +278,6 @@ mod tests {
         assert_eq!((index.keys.len(), index.orphans()), (1, 1));
         assert_eq!(index.latest_hour.as_deref(), Some("2026-01-31:10"));
         assert_eq!(index.homeless_counts().get("CCR accounts"), Some(&1));
-        assert_eq!(size_of::<Found>(), 16);
+        assert_eq!(size_of::<UsageKey>(), 16);
     }
 }

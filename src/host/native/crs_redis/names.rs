@@ -1,4 +1,4 @@
-//! The names of a CRS's keys, and what each is.
+//! The names of a CRS's keys, and their meanings.
 
 use serde_json::Value;
 
@@ -15,11 +15,11 @@ pub(super) enum Name<'a> {
     Account(Kind, &'a str),
     Group(&'a str),
     User(&'a str),
-    /// Only later versions have it.
+    /// Exists in later versions only.
     OfUpstream,
-    /// What a key or an account used.
+    /// The usage of a key or an account.
     Usage(Usage<'a>),
-    /// Has no home here: what it is.
+    /// Data without a place in this relay: its description.
     Homeless(&'static str, Form),
     /// State of the running CRS, caches, indexes.
     Other,
@@ -87,13 +87,12 @@ pub(super) fn is_text(kind: Kind) -> bool {
     kind == Kind::Bedrock
 }
 
-/// The kinds of accounts that have no home.
+/// The kinds of accounts that this relay does not have.
 pub(super) fn homeless_kind(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Ccr => Some("CCR accounts"),
         Kind::Azure => Some("Azure OpenAI accounts"),
         Kind::Droid => Some("droid accounts"),
-        Kind::Bedrock => Some("Bedrock accounts"),
         _ => None,
     }
 }
@@ -137,7 +136,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Splits off the span of time that a name ends with. Names of models may hold colons, so it is read from the right.
+/// Splits off the period at the end of a name. Names of models may contain colons, so it is read from the right.
 fn label<'a>(rest: &'a str, unit: &str) -> Option<(&'a str, Bucket)> {
     let length = match unit {
         "hourly" => 13,
@@ -154,7 +153,7 @@ fn label<'a>(rest: &'a str, unit: &str) -> Option<(&'a str, Bucket)> {
     Some((before.strip_suffix(':')?, bucket))
 }
 
-/// What stands after `usage:`.
+/// The part after `usage:`.
 fn of_key(rest: &str) -> Option<Usage<'_>> {
     let usage = |owner, bucket, what| {
         let good = !str::is_empty(owner) && !owner.contains(':') && owner != "index";
@@ -193,10 +192,10 @@ fn of_key(rest: &str) -> Option<Usage<'_>> {
     }
 }
 
-/// What stands after `account_usage:`.
+/// The part after `account_usage:`.
 fn of_account(rest: &str) -> Option<Usage<'_>> {
     let usage = |owner: &str, bucket, what| {
-        // Some are counted with a mark of their kind.
+        // Some have the prefix of their kind.
         let start = ["responses:", "api:"]
             .iter()
             .find(|mark| owner.starts_with(**mark));
@@ -231,7 +230,7 @@ fn of_account(rest: &str) -> Option<Usage<'_>> {
     })
 }
 
-/// The cost that later versions keep beside a model's counts: what limits were charged, or else the real one.
+/// The cost that later versions store with a model's counts: the amount charged against limits, or else the real one.
 pub(super) fn kept_cost(fields: &Fields) -> Option<MicroUsd> {
     let name = ["ratedCostMicro", "realCostMicro"];
     let kept = name.iter().find(|name| fields.text(name).is_some())?;

@@ -1,4 +1,4 @@
-//! What a CRS's Redis is asked, and its answers. A connection that breaks is made again: everything asked only reads.
+//! The commands sent to a CRS's Redis, and its replies. A broken connection is made again: all commands only read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,21 +9,21 @@ use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, Value};
 use crate::import::fields::Fields;
 use crate::import::source::SourceError;
 
-/// Keys that one step of a walk looks at: Redis serves others between two steps, some hundred microseconds apart.
+/// Keys per step of a scan: Redis serves other clients between two steps, which take some hundred microseconds.
 const STEP: &str = "500";
 
 /// Reads of one pipeline.
 const PIPELINE: usize = 500;
 
-/// How long a step may take.
+/// Time limit of a step.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// How often a connection is made anew.
+/// Number of attempts to connect again.
 const TRIES: u32 = 5;
 
-/// Everything that can be asked.
+/// All commands that can be sent.
 #[derive(Clone, Debug)]
-pub(super) enum Read {
+pub(super) enum ReadCommand {
     /// From this cursor on.
     Scan(String),
     HScan(&'static str, String),
@@ -34,8 +34,8 @@ pub(super) enum Read {
     LRange(String, &'static str),
 }
 
-impl Read {
-    /// What is read; of a walk, nothing.
+impl ReadCommand {
+    /// The key that is read; empty for a scan.
     fn key(&self) -> &str {
         match self {
             Self::Scan(_) => "",
@@ -59,7 +59,7 @@ impl Read {
 pub(super) struct Line {
     client: Client,
     connection: Option<MultiplexedConnection>,
-    /// Names of keys that hold another type than they are read as.
+    /// Names of keys with another type than the expected one.
     odd: BTreeSet<String>,
 }
 
@@ -78,17 +78,17 @@ impl Line {
         })
     }
 
-    /// Names of keys that were left out so far, since they hold another type than a CRS writes there.
+    /// Names of the keys skipped so far because of a type that CRS does not write there.
     pub(super) fn odd(&self) -> &BTreeSet<String> {
         &self.odd
     }
 
-    pub(super) async fn one(&mut self, read: Read) -> Result<Value, SourceError> {
+    pub(super) async fn one(&mut self, read: ReadCommand) -> Result<Value, SourceError> {
         Ok(self.all(vec![read]).await?.pop().unwrap_or(Value::Nil))
     }
 
-    /// An answer for each, in their order.
-    pub(super) async fn all(&mut self, reads: Vec<Read>) -> Result<Vec<Value>, SourceError> {
+    /// Replies to all of them, in order.
+    pub(super) async fn all(&mut self, reads: Vec<ReadCommand>) -> Result<Vec<Value>, SourceError> {
         let mut answers = Vec::with_capacity(reads.len());
         for some in reads.chunks(PIPELINE) {
             answers.extend(self.pipeline(some).await?);
@@ -96,7 +96,7 @@ impl Line {
         Ok(answers)
     }
 
-    async fn pipeline(&mut self, reads: &[Read]) -> Result<Vec<Value>, SourceError> {
+    async fn pipeline(&mut self, reads: &[ReadCommand]) -> Result<Vec<Value>, SourceError> {
         let mut pipeline = redis::Pipeline::with_capacity(reads.len());
         for read in reads {
             let mut command = redis::Cmd::new();
@@ -151,8 +151,8 @@ impl Line {
     }
 }
 
-/// An error that is not about the one key: no right to read, a database that is loading or of another node. Nothing
-/// that it holds back may pass for something that is not there.
+/// An error that does not concern one key: a missing permission, a database that is loading or on another node. Such
+/// an error must not look like a missing record.
 fn refusal(values: &[Value]) -> Option<String> {
     values.iter().find_map(|value| match value {
         Value::ServerError(error) if error.code() != "WRONGTYPE" => Some(match error.details() {
@@ -167,7 +167,7 @@ pub(super) fn is_error(value: &Value) -> bool {
     matches!(value, Value::ServerError(_))
 }
 
-/// The next cursor, and what was found.
+/// The next cursor, and the names.
 pub(super) fn scanned(value: Value) -> Result<(String, Vec<String>), SourceError> {
     let odd = |what: String| SourceError::Unusable(format!("the CRS's Redis cannot be walked: {what}"));
     match value {
@@ -204,7 +204,7 @@ pub(super) fn members(value: Value) -> Vec<String> {
     }
 }
 
-/// The fields of a hash; `None`: it is no hash.
+/// The fields of a hash; `None` if the reply is not a hash.
 pub(super) fn entries(value: Value) -> Option<Fields> {
     let pairs: BTreeMap<String, String> = match value {
         Value::Map(pairs) => pairs
@@ -231,12 +231,12 @@ mod tests {
     #[test]
     fn nothing_that_can_be_asked_writes() {
         let reads = [
-            Read::Scan("0".to_owned()),
-            Read::HScan("k", "0".to_owned()),
-            Read::Get("k".to_owned()),
-            Read::HGetAll("k".to_owned()),
-            Read::SMembers("k".to_owned()),
-            Read::LRange("k".to_owned(), "1"),
+            ReadCommand::Scan("0".to_owned()),
+            ReadCommand::HScan("k", "0".to_owned()),
+            ReadCommand::Get("k".to_owned()),
+            ReadCommand::HGetAll("k".to_owned()),
+            ReadCommand::SMembers("k".to_owned()),
+            ReadCommand::LRange("k".to_owned(), "1"),
         ];
         let asked: Vec<&str> = reads
             .iter()

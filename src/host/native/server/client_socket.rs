@@ -1,21 +1,21 @@
 //! A client's socket, and whether the client is still there while its call is served.
 //!
 //! A client that has left and one that has only closed its sending half (`nc -N`, some health checkers) look
-//! alike: both sent a FIN. hyper can take every FIN for the one or for the other. Here they are told apart by
-//! the moment and by a question:
+//! alike: both sent a FIN. hyper can take every FIN for the one or for the other. Here the time of the FIN and a
+//! probe distinguish them:
 //!
-//! - A FIN once the answer is under way is a client that leaves. Who closes its sending half does so right
-//!   after its request.
-//! - A FIN before that is asked about: with an interim response, `100 Continue`, which a client may get at any
-//!   time and has to skip (RFC 9110, 15.2). The kernel of a client that closed its socket answers any byte
-//!   with a RST. The question waits for a moment, so that most answers are there before it. It is repeated,
-//!   because a forwarder in between (Docker's, ssh's) learns of the RST only when it writes again.
-//! - HTTP/1.0 has no interim responses. There, every FIN is a client that leaves.
+//! - A FIN after the answer has begun means that the client leaves. A client that closes its sending half does so
+//!   right after its request.
+//! - A FIN before that causes a probe: an interim response, `100 Continue`, which a client may get at any time
+//!   and has to skip (RFC 9110, 15.2). The kernel of a client that closed its socket answers any byte with a RST.
+//!   The probe waits for a moment, so that most answers come before it. It is repeated, because a forwarder in
+//!   between (Docker's, ssh's) learns of the RST only when it writes again.
+//! - HTTP/1.0 has no interim responses. There, every FIN means that the client leaves.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,31 +27,34 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
 
 /// The interim response that probes a client, also sent by hyper to clients that expect it.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Between a FIN and the question about it. Each further one waits twice as long as the one before.
+/// Time between a FIN and the first probe. Each further probe waits twice as long as the one before.
 const FIRST_QUESTION: Duration = Duration::from_millis(250);
 
-/// The longest time between two questions.
+/// The longest time between two probes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The state of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It waits for a request, or receives one.
-    Receiving,
-    /// It has received one, which is being answered. Whether its protocol has interim responses.
-    Answering { interim: bool },
-}
+/// The state of a connection, as a number that is never reused: it grows with each change, and its last two bits are
+/// the state.
+type Stage = u64;
+
+/// Set while a request is being answered; clear while the connection waits for a request or receives one.
+const ANSWERING: Stage = 1;
+
+/// Set if the request's protocol has interim responses.
+const INTERIM: Stage = 2;
+
+/// The step to a later state.
+const STEP: Stage = 4;
 
 /// State that hyper, the watch and the requests of one connection share.
 struct Shared {
-    /// Both halves are of one socket: this stands for it.
+    /// Both halves belong to one socket: this stands for it.
     socket: OwnedReadHalf,
-    stage: watch::Sender<Stage>,
+    stage: AtomicU64,
     /// Bytes of the answer may be on the wire.
     begun: AtomicBool,
 }
@@ -59,6 +62,12 @@ struct Shared {
 impl Shared {
     fn socket(&self) -> &TcpStream {
         self.socket.as_ref()
+    }
+
+    /// Wakes no task: the caller's own task polls the watch right after.
+    fn becomes(&self, state: Stage) {
+        let next = (self.stage.load(Ordering::Relaxed) & !(STEP - 1)).wrapping_add(STEP);
+        self.stage.store(next | state, Ordering::Relaxed);
     }
 
     fn writes(&self, bytes: &[u8]) {
@@ -74,7 +83,7 @@ pub(super) struct ClientSocket {
     write: OwnedWriteHalf,
 }
 
-/// Knows of the requests of a connection; see [`Watch::request`] and [`Watch::gone`].
+/// Observes the requests of a connection; see [`Watch::request`] and [`Watch::gone`].
 #[derive(Clone)]
 pub(super) struct Watch(Arc<Shared>);
 
@@ -83,7 +92,7 @@ impl ClientSocket {
         let (socket, write) = stream.into_split();
         let shared = Arc::new(Shared {
             socket,
-            stage: watch::Sender::new(Stage::Receiving),
+            stage: AtomicU64::new(0),
             begun: AtomicBool::new(false),
         });
         let watch = Watch(shared.clone());
@@ -101,7 +110,7 @@ impl AsyncRead for ClientSocket {
         loop {
             ready!(socket.poll_read_ready(context))?;
             let mut read = None;
-            // A read that does not fill the buffer has drained the socket. Saying so here saves the read that
+            // A read that does not fill the buffer has drained the socket. Reporting that here saves the read that
             // would find nothing. tokio's own `poll_read`, which needs the socket for itself, does the same.
             let tried = socket.try_io(Interest::READABLE, || {
                 let room = buf.remaining();
@@ -136,7 +145,7 @@ impl AsyncWrite for ClientSocket {
         context: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // A head is in the first.
+        // A response head is in the first buffer.
         self.shared.writes(bufs.first().map_or(&[], |first| first));
         Pin::new(&mut self.write).poll_write_vectored(context, bufs)
     }
@@ -154,22 +163,22 @@ impl AsyncWrite for ClientSocket {
     }
 }
 
-/// A request's body. When it is dropped the request has been received.
-struct Received {
+/// A request's body. Dropping it means that the request has been received.
+struct RequestBody {
     body: Incoming,
     shared: Arc<Shared>,
     interim: bool,
 }
 
-impl Drop for Received {
+impl Drop for RequestBody {
     fn drop(&mut self) {
-        let interim = self.interim;
         self.shared.begun.store(false, Ordering::Relaxed);
-        self.shared.stage.send_replace(Stage::Answering { interim });
+        let interim = if self.interim { INTERIM } else { 0 };
+        self.shared.becomes(ANSWERING | interim);
     }
 }
 
-impl http_body::Body for Received {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -195,7 +204,7 @@ impl Watch {
         let interim = request.version() >= Version::HTTP_11;
         let shared = self.0.clone();
         request.map(|body| {
-            Body::new(Received {
+            Body::new(RequestBody {
                 body,
                 shared,
                 interim,
@@ -203,31 +212,39 @@ impl Watch {
         })
     }
 
-    /// The request is answered.
+    /// The request has been answered.
     pub(super) fn answered(&self) {
-        self.0.stage.send_replace(Stage::Receiving);
+        self.0.becomes(0);
     }
 
-    /// Resolves when the client has left while it was to be answered.
+    /// Resolves when the client leaves before its answer is complete. The connection's task must poll it after each
+    /// poll of the connection.
     pub(super) async fn gone(&self) {
-        let mut stage = self.0.stage.subscribe();
-        loop {
-            let began = stage.wait_for(|stage| *stage != Stage::Receiving).await;
-            let Some(Stage::Answering { interim }) = began.ok().map(|stage| *stage) else {
-                return std::future::pending().await;
-            };
-            tokio::select! {
-                _ = stage.wait_for(|stage| *stage == Stage::Receiving) => {}
-                () = self.leaves(interim) => return,
+        let mut leaving = pin!(None);
+        let mut stage = 0;
+        std::future::poll_fn(|context| {
+            let now = self.0.stage.load(Ordering::Relaxed);
+            if now != stage {
+                stage = now;
+                let interim = now & INTERIM > 0;
+                leaving.set((now & ANSWERING > 0).then(|| self.leaves(interim)));
             }
-        }
+            match leaving.as_mut().as_pin_mut() {
+                Some(leaving) => leaving.poll(context),
+                None => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     async fn leaves(&self, interim: bool) {
         let socket = self.0.socket();
-        match socket.peek(&mut [0]).await {
+        let mut peeked = [0];
+        let mut peeked = ReadBuf::new(&mut peeked);
+        // hyper does not read meanwhile, so the socket's read waker is free.
+        match std::future::poll_fn(|context| socket.poll_peek(context, &mut peeked)).await {
             Ok(0) => {}
-            // The client has sent its next request already. Its end cannot be seen before that is read.
+            // The client has already sent its next request. Its FIN cannot be seen before that is read.
             Ok(_) => return self.reset().await,
             Err(_) => return,
         }
@@ -237,20 +254,21 @@ impl Watch {
         let mut pause = FIRST_QUESTION;
         while tokio::time::timeout(pause, self.reset()).await.is_err() {
             if self.0.begun.load(Ordering::Relaxed) {
-                // What is written of the answer asks just as well.
+                // Bytes of the answer probe the client just as well.
                 return self.reset().await;
             }
             match socket.try_write(CONTINUE) {
                 Ok(count) if count == CONTINUE.len() => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // It has left; or it takes so little that not even this found room, and nothing can follow.
+                // The client has left; or it reads so little that not even the probe found room, and nothing more can
+                // follow.
                 _ => return,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Resolves when the client's kernel has answered with a RST.
+    /// Resolves when the client's kernel has sent a RST.
     async fn reset(&self) {
         let _ = self.0.socket().ready(Interest::ERROR).await;
     }

@@ -1,3 +1,7 @@
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
 use futures_channel::oneshot;
 use futures_util::stream;
@@ -12,9 +16,10 @@ async fn started(limits: Limits) -> (SocketAddr, oneshot::Sender<()>) {
         Body::from_stream(stream::StreamExt::chain(first, stream::pending()))
     };
     let service = Service {
-        router: Router::new()
+        routes: Router::new()
             .route("/", get(|| async { "hello" }))
-            .route("/slow", get(slow)),
+            .route("/slow", get(slow))
+            .into(),
         trust_proxy: false,
         write_limit: Duration::from_mins(5),
         connections: Arc::new(Connections::new(limits)),
@@ -27,10 +32,22 @@ async fn started(limits: Limits) -> (SocketAddr, oneshot::Sender<()>) {
         clippy::disallowed_methods,
         reason = "the test is its runtime's only task beside it"
     )]
-    tokio::task::spawn(server.run(listener, async move {
-        let _ = ended.await;
-    }));
+    tokio::task::spawn(server.run(listener, until(ended)));
     (address, end)
+}
+
+/// Until the other half is dropped.
+pub(super) fn until(
+    ended: oneshot::Receiver<()>,
+) -> Ending<impl Future<Output = ()>, impl Future<Output = ()>> {
+    Ending {
+        asked: async move {
+            let _ = ended.await;
+        },
+        at_once: std::future::pending(),
+        notice: Duration::ZERO,
+        grace: Duration::from_secs(25),
+    }
 }
 
 fn limits(total: usize) -> Limits {
@@ -109,6 +126,32 @@ async fn when_it_is_full_idle_connections_make_room_and_busy_ones_stay() {
     let mut nothing = [0];
     let silent = busy.try_read(&mut nothing);
     assert!(silent.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+}
+
+#[tokio::test]
+async fn a_connection_accepted_before_the_shutdown_is_served() {
+    let (address, end) = started(limits(100)).await;
+    let mut fresh = Vec::new();
+    for _ in 0..50 {
+        fresh.push(connect(address).await);
+    }
+    // Connections are accepted in order, so all of them are.
+    let mut last = connect(address).await;
+    ask(&mut last, "/").await;
+    drop(end);
+    closed(&mut last).await;
+    let mut late = connect(address).await;
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    for mut stream in fresh {
+        let answer = ask(&mut stream, "/").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"),
+            "{answer}"
+        );
+        closed(&mut stream).await;
+    }
 }
 
 #[tokio::test]

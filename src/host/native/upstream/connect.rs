@@ -1,10 +1,9 @@
-//! From an address to a connection: directly, or through the account's proxy, with TLS where the address
-//! asks for it, within the connect time-out. Every TCP connection is made by the guard.
+//! From an address to a connection: directly, or through the account's proxy, with TLS if the address asks for it,
+//! within the connect time-out. The guard makes every TCP connection.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
 use super::guard::{Guard, Guarded, Refused};
@@ -50,7 +48,7 @@ enum Path {
     Socks(HttpsConnector<Socks>),
 }
 
-/// No connection: whose fault, and why.
+/// A failed connection: whose fault, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}: {detail}")]
 pub(super) struct ConnectFailure {
@@ -136,12 +134,12 @@ impl Service<Uri> for Connector {
     type Future = Pin<Box<dyn Future<Output = Result<Link, ConnectFailure>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
-        // Every path is: they hold nothing that could be exhausted.
+        // Every path is ready: paths hold no resource that could be exhausted.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        // The proxy resolves the name, so the name is all there is to judge.
+        // The proxy resolves the name, so only the name can be checked.
         if !matches!(self.path, Path::Direct(_))
             && let Err(refusal) = self.guard.remote(&to)
         {
@@ -171,10 +169,7 @@ where
 {
     Box::pin(async move {
         match tokio::time::timeout(limit, connecting).await {
-            Ok(Ok(link)) => Ok(Link {
-                io: Box::new(link),
-                used: Used::default(),
-            }),
+            Ok(Ok(link)) => Ok(Link { io: Box::new(link) }),
             Ok(Err(error)) => Err(explain(&*error, kind)),
             Err(_) => Err(ConnectFailure {
                 kind: UpstreamErrorKind::Timeout,
@@ -222,36 +217,9 @@ trait Io: Read + Write + Unpin {}
 
 impl<T: Read + Write + Unpin> Io for T {}
 
-/// A connection, whatever it goes through.
+/// A connection over any path.
 pub(super) struct Link {
     io: Box<dyn Io + Send>,
-    used: Used,
-}
-
-/// Whether a connection has served a request before: only such a one can have been closed while idle.
-#[derive(Clone, Default)]
-struct Used(Arc<AtomicBool>);
-
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        Connected::new().extra(self.used.clone())
-    }
-}
-
-pub(super) fn mark_used(connected: &Connected) {
-    if let Some(used) = used(connected) {
-        used.0.store(true, Ordering::Relaxed);
-    }
-}
-
-pub(super) fn was_used(connected: &Connected) -> bool {
-    used(connected).is_some_and(|used| used.0.load(Ordering::Relaxed))
-}
-
-fn used(connected: &Connected) -> Option<Used> {
-    let mut extras = http::Extensions::new();
-    connected.get_extras(&mut extras);
-    extras.remove::<Used>()
 }
 
 impl Read for Link {

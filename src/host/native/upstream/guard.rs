@@ -1,6 +1,6 @@
-//! TCP connections that go only where the rules let them: every address that a name resolves to is checked, and
-//! the connection is made to the checked addresses. Nothing is resolved a second time, so a name that answers
-//! differently every time gains nothing.
+//! TCP connections to allowed destinations only: every address of a name is checked, and the connection is made to
+//! the checked addresses. Nothing is resolved a second time, so a name that resolves differently every time gains
+//! nothing.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -26,7 +26,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<TcpStream>, BoxError>> + Send>>;
 
-/// The addresses of a name; their ports mean nothing.
+/// The addresses of a name; their ports are meaningless.
 pub(super) type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// How names become addresses.
@@ -34,7 +34,7 @@ pub(super) trait Resolve: Send + Sync {
     fn resolve(&self, name: String) -> Resolving;
 }
 
-/// The resolver of the system. It blocks, so it runs on a thread for that.
+/// The system's resolver. It blocks, so it runs on a blocking thread.
 pub(super) struct SystemNames;
 
 impl Resolve for SystemNames {
@@ -63,7 +63,7 @@ impl Guard {
         self.connector(None, limit)
     }
 
-    /// Connects to this proxy, whatever it is called with.
+    /// Connects to this proxy, whatever address is passed in.
     pub(super) fn to_proxy(&self, proxy: &Proxy, limit: Duration) -> Guarded {
         self.connector(Some(Arc::new(proxy.clone())), limit)
     }
@@ -82,11 +82,11 @@ impl Guard {
     }
 }
 
-/// Makes TCP connections, each to an address that was checked.
+/// Makes TCP connections, each to a checked address.
 #[derive(Clone)]
 pub(super) struct Guarded {
     guard: Guard,
-    /// `None`: what it is called with is a provider's address.
+    /// `None`: the address passed in is a provider's.
     proxy: Option<Arc<Proxy>>,
     limit: Duration,
 }
@@ -101,11 +101,11 @@ impl Guarded {
 
     fn connect(&self, to: Uri) -> Result<Connecting, Refused> {
         let bounds = self.bounds(&to)?;
-        // An address in the usual spelling is connected to without asking the resolver.
+        // An IP address in the usual notation needs no resolver.
         if let Some(Ok(address)) = to.host().map(|host| unbracketed(host).parse::<IpAddr>()) {
             bounds.admit(address)?;
         }
-        // The bounds are of this one connection, and so is the connector. It holds nothing else.
+        // The time limits are for this one connection, and so is the connector. It holds no other state.
         let mut tcp = HttpConnector::new_with_resolver(Checked {
             bounds,
             names: self.guard.names.clone(),
@@ -137,8 +137,8 @@ impl Service<Uri> for Guarded {
     }
 }
 
-/// Resolves a name, and returns its addresses only if every one of them may be connected to: a name with one
-/// address inside and one outside is no provider's.
+/// Resolves a name, and returns its addresses only if all of them are allowed: a name with one address inside and one
+/// outside does not belong to a provider.
 #[derive(Clone)]
 struct Checked {
     bounds: Bounds,
@@ -173,7 +173,7 @@ impl Service<Name> for Checked {
 pub(super) struct Refused(#[from] Refusal);
 
 impl Refused {
-    /// The refusal that this error is, also inside an `io::Error`, which does not count its payload as a source.
+    /// The refusal in this error, also inside an `io::Error`, which does not expose its payload as a source.
     pub(super) fn within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         error.downcast_ref::<Self>().or_else(|| {
             let inner = error.downcast_ref::<io::Error>()?.get_ref()?;

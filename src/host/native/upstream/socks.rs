@@ -1,5 +1,5 @@
-//! Connections through a SOCKS5 proxy. The connection to the proxy is made first and by itself, because the
-//! library's error hides why it could not be made.
+//! Connections through a SOCKS5 proxy. The connection to the proxy is made first and separately, because the
+//! library's error hides the reason of a failure.
 
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
@@ -52,7 +52,7 @@ impl Service<Uri> for Socks {
     }
 }
 
-/// Hands out the connection that is there already, once.
+/// Returns the existing connection, once.
 struct ProxyConnection(Option<TokioIo<TcpStream>>);
 
 impl Service<Uri> for ProxyConnection {

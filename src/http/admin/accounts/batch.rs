@@ -1,4 +1,4 @@
-//! `POST /admin/accounts/batch`: the same change, or the same action, for several accounts.
+//! `POST /admin/accounts/batch`: the same change or action for several accounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,41 +10,41 @@ use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input, LARGE};
-use super::super::batch::{BatchChange, BatchIds, BatchResult, Fared, changes, exactly_one};
+use super::super::batch::{BatchChange, BatchIds, BatchResult, RecordResult, changes, exactly_one};
 use super::input::{AccountChange, SharedEdit};
 use crate::app::App;
-use crate::model::account::{Account, Platform};
+use crate::model::account::{Account, KeyHeader, Platform};
 use crate::model::money::Usd;
 use crate::model::time::iso;
-use crate::store::accounts::Edited;
+use crate::store::accounts::EditResult;
 
-/// Which accounts, and what of `change` and `action` to do to each.
+/// The accounts, and either `change` or `action`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct AccountBatchInput {
     #[schema(value_type = Vec<String>, min_items = 1, max_items = 100)]
     ids: BatchIds,
-    /// As in `PATCH /admin/accounts/{id}`, without what is one account's own.
+    /// As in `PATCH /admin/accounts/{id}`, without the fields that belong to one account.
     #[serde(default)]
     #[schema(nullable = false)]
     change: Option<AccountChange>,
     #[serde(default)]
     #[schema(nullable = false)]
     action: Option<AccountAction>,
-    /// Change nothing, and say what would change.
+    /// Only report the changes.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// The change that a batch makes to each of its accounts.
+/// An action on each account of a batch.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) enum AccountAction {
-    /// Forgets what is held against it.
+    /// Clears cooldowns, back-off and refused credentials.
     Reset,
-    /// Lets its conversations go.
+    /// Unbinds its conversations.
     FlushSessions,
-    /// For good, with its secrets.
+    /// Deletes it and its secrets permanently.
     Delete,
     Enable,
     Disable,
@@ -74,16 +74,17 @@ impl From<AccountAction> for Task {
     }
 }
 
-/// Changes up to 100 accounts, or does the same to each: exactly one of `change` and `action`. Each account is
-/// changed in an atomic step of its own, and one that fails leaves the others changed: see `results`. An account that
-/// is already as asked is not written. What is wrong whatever the account is a 422, and nothing is changed.
+/// Changes up to 100 accounts or runs the same action on each: send exactly one of `change` and `action`. Each
+/// account changes in its own atomic step, and a failure does not affect the others: see `results`. An account
+/// that already has the values is not written. Input that is invalid for every account is a 422, and nothing is
+/// changed.
 ///
 /// Costs two round trips of the store for each account, and one call of each platform's pool; `reset` and
-/// `flushSessions` one call of a pool for each account.
+/// `flushSessions` cost one pool call for each account.
 #[utoipa::path(
     post, path = "/admin/accounts/batch", operation_id = "batchAccounts", tag = "accounts", security(("admin" = [])), request_body = AccountBatchInput,
     responses(
-        (status = 200, body = BatchResult, description = "Also if some failed"),
+        (status = 200, body = BatchResult, description = "Even if some failed"),
         (status = 422, body = ErrorBody<'_>),
     )
 )]
@@ -101,7 +102,7 @@ pub(in super::super) async fn batch(
     let batch = Batch {
         task,
         dry_run: input.dry_run,
-        touched: Touched::new(&app),
+        touched: ChangedPlatforms::new(&app),
         app: &app,
         session: &session,
     };
@@ -115,18 +116,18 @@ struct Batch<'a> {
     session: &'a AdminSession,
     task: Task,
     dry_run: bool,
-    touched: Touched,
+    touched: ChangedPlatforms,
 }
 
 /// Why an account was not written.
-enum Unwritten {
-    /// It is as it should be.
+enum EditFailure {
+    /// It already has the values.
     Same,
     Refused(ApiError),
 }
 
 impl Batch<'_> {
-    async fn one(&self, id: String) -> Fared {
+    async fn one(&self, id: String) -> RecordResult {
         match &self.task {
             Task::Edit(edit) => self.edit(&id, |account| edit.apply(account)).await,
             Task::Set(set) => {
@@ -144,16 +145,16 @@ impl Batch<'_> {
         &self,
         id: &str,
         edit: impl Fn(&mut Account) -> Result<(), ApiError> + Send + Sync,
-    ) -> Fared {
+    ) -> RecordResult {
         let mut name = None;
-        let mut told = Vec::new();
+        let mut changes = Vec::new();
         let mut edit = |account: &mut Account| {
             name = Some(account.name.clone());
             let before = account.clone();
-            edit(account).map_err(Unwritten::Refused)?;
-            told = differences(&before, account);
-            if told.is_empty() {
-                Err(Unwritten::Same)
+            edit(account).map_err(EditFailure::Refused)?;
+            changes = differences(&before, account);
+            if changes.is_empty() {
+                Err(EditFailure::Same)
             } else {
                 Ok(())
             }
@@ -161,10 +162,10 @@ impl Batch<'_> {
         let edited = if self.dry_run {
             match self.app.accounts.get(id).await {
                 Ok(Some(mut account)) => match edit(&mut account) {
-                    Ok(()) => Ok(Edited::Done(Box::new(account))),
-                    Err(unwritten) => Ok(Edited::Refused(unwritten)),
+                    Ok(()) => Ok(EditResult::Done(Box::new(account))),
+                    Err(unwritten) => Ok(EditResult::Refused(unwritten)),
                 },
-                Ok(None) => Ok(Edited::Unknown),
+                Ok(None) => Ok(EditResult::Unknown),
                 Err(error) => Err(error),
             }
         } else {
@@ -172,29 +173,29 @@ impl Batch<'_> {
             self.app.accounts.try_update(id, now, edit).await
         };
         let error = match edited {
-            Ok(Edited::Done(account)) => {
+            Ok(EditResult::Done(account)) => {
                 if !self.dry_run {
                     self.touched.add(account.platform);
                     self.session.audit("account.update", id);
                 }
-                return Fared::done(account.name, told);
+                return RecordResult::done(account.name, changes);
             }
-            Ok(Edited::Refused(Unwritten::Same)) => {
-                return Fared::done(name.unwrap_or_default(), Vec::new());
+            Ok(EditResult::Refused(EditFailure::Same)) => {
+                return RecordResult::done(name.unwrap_or_default(), Vec::new());
             }
-            Ok(Edited::Refused(Unwritten::Refused(error))) => error,
-            Ok(Edited::SecretNeeded(needed)) => super::secret_needed(&needed),
-            Ok(Edited::Unknown) => super::unknown(),
+            Ok(EditResult::Refused(EditFailure::Refused(error))) => error,
+            Ok(EditResult::SecretNeeded(needed)) => super::secret_needed(&needed),
+            Ok(EditResult::Unknown) => super::unknown(),
             Err(error) => error.into(),
         };
-        Fared::failed(name, error)
+        RecordResult::failed(name, error)
     }
 
-    async fn act(&self, id: &str) -> Fared {
+    async fn act(&self, id: &str) -> RecordResult {
         let account = match self.app.accounts.get(id).await {
             Ok(Some(account)) => account,
-            Ok(None) => return Fared::failed(None, super::unknown()),
-            Err(error) => return Fared::failed(None, error),
+            Ok(None) => return RecordResult::failed(None, super::unknown()),
+            Err(error) => return RecordResult::failed(None, error),
         };
         let done = if self.dry_run {
             Ok(())
@@ -206,8 +207,8 @@ impl Batch<'_> {
             }
         };
         match done {
-            Ok(()) => Fared::done(account.name, Vec::new()),
-            Err(error) => Fared::failed(Some(account.name), error),
+            Ok(()) => RecordResult::done(account.name, Vec::new()),
+            Err(error) => RecordResult::failed(Some(account.name), error),
         }
     }
 
@@ -221,13 +222,13 @@ impl Batch<'_> {
     }
 }
 
-/// The platforms whose accounts were changed: their pools read them again, also if the client leaves before the end.
-struct Touched {
+/// The platforms with changed accounts. Their pools are notified even if the client leaves early.
+struct ChangedPlatforms {
     app: App,
     platforms: Mutex<BTreeSet<Platform>>,
 }
 
-impl Touched {
+impl ChangedPlatforms {
     fn new(app: &App) -> Self {
         Self {
             app: app.clone(),
@@ -243,7 +244,8 @@ impl Touched {
         self.platforms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Each stays noted until its pool has been notified, so that a client that leaves meanwhile loses none.
+    /// A platform stays listed until its pool has been notified, so that none is lost if the client leaves
+    /// meanwhile.
     async fn invalidate(&self) {
         loop {
             let next = self.locked().first().copied();
@@ -254,7 +256,7 @@ impl Touched {
     }
 }
 
-impl Drop for Touched {
+impl Drop for ChangedPlatforms {
     fn drop(&mut self) {
         let platforms = std::mem::take(&mut *self.locked());
         if platforms.is_empty() {
@@ -269,7 +271,7 @@ impl Drop for Touched {
     }
 }
 
-/// The fields of an account that a batch can change, in the account's own shape.
+/// The fields that a batch can change, as shown in an account.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Changeable<'a> {
@@ -285,6 +287,10 @@ struct Changeable<'a> {
     subscription_expires_at: Option<String>,
     daily_quota: Usd,
     reserve_percent: u8,
+    key_header: Option<KeyHeader>,
+    user_agent: Option<&'a str>,
+    chat_only: bool,
+    api_version: Option<&'a str>,
 }
 
 impl<'a> Changeable<'a> {
@@ -302,6 +308,10 @@ impl<'a> Changeable<'a> {
             subscription_expires_at: account.subscription_expires_at.map(iso),
             daily_quota: account.daily_quota.into(),
             reserve_percent: account.reserve_percent,
+            key_header: account.key_header,
+            user_agent: account.user_agent.as_deref(),
+            chat_only: account.chat_only,
+            api_version: account.api_version.as_deref(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which accounts a list is of, and in what order.
+//! Selection and order of the list of accounts.
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::ApiError;
 use super::super::list::{Order, by_name, found};
-use super::view::{Doing, Status};
+use super::view::{LiveStates, Status};
 use crate::app::App;
 use crate::model::account::{Account, Platform};
 
@@ -17,16 +17,16 @@ pub(in super::super) struct AccountQuery {
     /// Counts from 1.
     #[param(minimum = 1)]
     pub(super) page: Option<u32>,
-    /// 20 if left out.
+    /// Default: 20.
     #[param(minimum = 1, maximum = 100)]
     pub(super) page_size: Option<u32>,
-    /// Found in name, description or id.
+    /// Text to find in name, description or id.
     search: Option<String>,
     platform: Option<Platform>,
     is_active: Option<bool>,
-    /// How the account is doing, as `status` of an account says; one of several, separated by commas.
+    /// One or more values of an account's `status`, separated by commas.
     status: Option<String>,
-    /// In the account group of this id.
+    /// Members of the account group with this id.
     group: Option<String>,
     #[param(inline)]
     sort_by: Option<AccountSort>,
@@ -44,15 +44,15 @@ enum AccountSort {
     Priority,
     Platform,
     IsActive,
-    /// Never is earlier than any moment.
+    /// Accounts that were never used count as the earliest.
     LastUsedAt,
-    /// With `asc`, what needs a person comes first: refused credentials, then what this host cannot use, ended
-    /// subscriptions, limits, trouble, and what is well.
+    /// With `asc`, accounts that need attention come first: refused credentials, then those unusable on this
+    /// host, ended subscriptions, limits, provider problems, healthy ones.
     Status,
 }
 
 impl AccountQuery {
-    /// The accounts that fit, in the order that was asked for.
+    /// The matching accounts in the requested order.
     pub(super) async fn find(&self, app: &App) -> Result<Vec<Account>, ApiError> {
         let wanted = self.statuses()?;
         let mut accounts = app.accounts.list().await?;
@@ -61,7 +61,7 @@ impl AccountQuery {
         let order = self.sort_order.unwrap_or_default();
         let by_doing = matches!(sort, AccountSort::LastUsedAt | AccountSort::Status);
         let doing = if by_doing || !wanted.is_empty() {
-            Some(Doing::of(app, &accounts).await?)
+            Some(LiveStates::of(app, &accounts).await?)
         } else {
             None
         };

@@ -1,4 +1,4 @@
-//! How an account is doing, as its pool tells: what holds it back, what it has left, whom it serves.
+//! An account's live state from its pool: cooldowns, quota, running calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,37 +17,37 @@ use crate::port::store::StoreError;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Cooldown)]
 pub(super) struct CooldownView {
-    /// The family of models it holds for; `null`: all.
+    /// The affected model family; `null`: all models.
     family: Option<String>,
     #[schema(inline)]
     kind: Kind,
     code: AccountReason,
-    /// The provider's words, or ours.
+    /// The provider's message, or ours.
     reason: String,
-    /// When it heals.
+    /// When it ends.
     #[schema(format = DateTime)]
     until: String,
-    /// A call is trying whether it is over.
+    /// A call is testing whether it has ended.
     probing: bool,
-    /// The only client key whose calls met it, so that the cause may be in its requests; `null`: several
-    /// keys', or the provider said it of the account.
+    /// The only client key whose calls met it, so the cause may be in its requests; `null`: calls of several
+    /// keys, or the provider named the account.
     only_key_id: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
-    /// The provider said until when: the account gets no such calls.
+    /// The provider named the end; the account gets no such calls until then.
     Measured,
-    /// Rate limited, and nobody said until when: others go first.
+    /// Rate limited without a known end: others are preferred.
     Throttled,
-    /// The provider failed: others go first.
+    /// The provider failed: others are preferred.
     Unwell,
-    /// The provider refused calls and did not say that it means the account: others go first.
+    /// The provider refused calls without naming the account: others are preferred.
     Refused,
 }
 
-/// Why an account, or one of its families of models, does not serve.
+/// Why an account or one of its model families does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in super::super) enum AccountReason {
@@ -56,21 +56,21 @@ pub(in super::super) enum AccountReason {
     /// `schedulable` is false.
     Paused,
     SubscriptionEnded,
-    /// It has a proxy, and this host cannot call through one.
+    /// It has a proxy, but this host cannot use proxies.
     ProxyUnsupported,
-    /// The provider refuses its credentials, and only new ones or a reset help.
+    /// The provider refuses its credentials; only new ones or a reset help.
     CredentialsRefused,
-    /// The provider refuses it until a moment, from which on it is tried again.
+    /// The provider refuses it; it is tried again after `until`.
     RefusedUntil,
-    /// Over a limit of the provider's, which said until when.
+    /// Over a limit of the provider with a known end.
     ProviderLimit,
-    /// Rate limited, and the provider did not say until when.
+    /// Rate limited without a known end.
     Throttled,
     /// The provider failed or could not be reached.
     ProviderTrouble,
-    /// The provider refused calls and did not say that it means the account.
+    /// The provider refused calls without naming the account.
     UnexplainedRefusal,
-    /// Its calls have cost `dailyQuota` today.
+    /// Its calls have reached `dailyQuota` today.
     DailyQuota,
     /// `maxConcurrency` calls are running.
     Busy,
@@ -111,11 +111,11 @@ impl From<&Cooldown> for CooldownView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = QuotaWindow)]
 pub(super) struct QuotaView {
-    /// As the provider calls it: `unified-5h`, `unified-7d`, ...
+    /// The provider's name for it: `unified-5h`, `unified-7d`, ...
     name: String,
-    /// The family of models that uses it; `null`: all.
+    /// The model family; `null`: all models.
     family: Option<String>,
-    /// More than 100 is more than there was.
+    /// Can exceed 100.
     used_percent: f64,
     #[schema(format = DateTime)]
     resets_at: String,
@@ -153,7 +153,7 @@ impl From<(u64, Millis)> for DailySpend {
     }
 }
 
-/// An error that was held against the account.
+/// An error counted against the account.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AccountError)]
@@ -161,7 +161,7 @@ pub(super) struct ErrorView {
     #[schema(format = DateTime)]
     at: String,
     request_id: String,
-    /// The provider's status; `null`: it did not answer.
+    /// The provider's status; `null`: no answer.
     status: Option<u16>,
     reason: String,
 }
@@ -177,26 +177,26 @@ impl From<&AccountError> for ErrorView {
     }
 }
 
-/// A call that the account serves.
+/// A call on the account.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AccountLease)]
 pub(in super::super) struct LeaseView {
     request_id: String,
-    /// Whose call it is; `null`: the operator's test.
+    /// The call's key; `null`: the operator's test.
     key_id: Option<String>,
-    /// `null`: the key is not there any more.
+    /// `null`: the key no longer exists.
     key_name: Option<String>,
     #[schema(format = DateTime)]
     since: String,
-    /// When the lease ends unless the call shows that it lives.
+    /// When the lease expires unless it is renewed.
     #[schema(format = DateTime)]
     until: String,
-    /// The family of models it asks for.
+    /// The requested model family.
     family: String,
-    /// Whether it takes one of the account's slots.
+    /// Whether it occupies one of the account's slots.
     slot: bool,
-    /// Given to the account for its conversation's sake.
+    /// Assigned to the account because of its conversation.
     sticky: bool,
 }
 
@@ -215,12 +215,12 @@ impl LeaseView {
     }
 }
 
-/// The names of the keys whose calls run, by the keys' ids.
+/// The names of the keys with running calls, by key id.
 #[derive(Debug, Default)]
 pub(in super::super) struct KeyNames(pub(in super::super) BTreeMap<String, String>);
 
 impl KeyNames {
-    /// Reads the keys that hold these leases, and no other, in one round trip.
+    /// Reads only the keys of these leases; one round trip.
     pub(super) async fn of(
         app: &App,
         leases: impl Iterator<Item = &LeaseSnapshot>,

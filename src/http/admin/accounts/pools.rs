@@ -11,7 +11,7 @@ use crate::model::account::Platform;
 /// The accounts of several pools.
 #[derive(Debug, Default)]
 pub(in super::super) struct Pools {
-    /// By the account's id. An account that its pool has not read yet is missing.
+    /// By account id. Accounts that their pool has not read yet are missing.
     pub(in super::super) accounts: BTreeMap<String, AccountSnapshot>,
     /// Platforms whose pool did not answer.
     pub(in super::super) away: BTreeSet<Platform>,
@@ -37,7 +37,7 @@ impl Pools {
                     pools.away.insert(platform);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the pool was not asked how its accounts are doing");
+                    tracing::warn!(%error, "the pool could not be asked for the state of its accounts");
                     pools.away.insert(platform);
                 }
             }

@@ -1,8 +1,8 @@
-//! `/admin/accounts/oauth`: an account for which a person signs in at the provider.
+//! `/admin/accounts/oauth`: an account whose credentials come from a sign-in at the provider.
 //!
-//! `start` gives the address of the provider's page, `finish` takes what the person brings back from there and
-//! makes the account. What ties the two together is kept sealed in the store, for ten minutes and one use, so
-//! they may reach different hosts.
+//! `start` returns the address of the provider's page. `finish` takes the page's result and creates the account.
+//! The state between the two is sealed in the store for ten minutes and one use, so the requests may reach
+//! different hosts.
 
 mod pasted;
 mod renew;
@@ -22,7 +22,7 @@ use super::super::fields::Line;
 use super::AccountView;
 use super::input::SignInInput;
 use crate::account::sign_in::{self, NoSignIn, SignIn};
-use crate::account::{self, Accounts, Refreshed};
+use crate::account::{self, Accounts, RefreshOutcome};
 use crate::app::App;
 use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Grant, Platform, Proxy};
@@ -31,9 +31,9 @@ use crate::port::random;
 use crate::port::upstream::UpstreamErrorKind;
 use crate::relay::token_endpoint::{self, NoAnswer};
 use crate::secrets::pkce;
-use crate::store::sign_ins::Begun;
+use crate::store::sign_ins::UnfinishedSignIn;
 
-/// Where to sign in, and how to go on.
+/// The page to sign in, and the id for `finish`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http::admin) struct SignInView {
@@ -41,13 +41,13 @@ pub(in crate::http::admin) struct SignInView {
     auth_url: String,
     /// For `finish`.
     session_id: String,
-    /// Until when; ISO 8601.
+    /// Expiry, ISO 8601.
     #[schema(format = DateTime)]
     expires_at: String,
 }
 
-/// Begins a sign-in at a provider, as the OAuth client that the operator's variables name: open `authUrl` in a
-/// browser and allow it there. It can be finished once, within ten minutes.
+/// Begins a sign-in at a provider with the operator's OAuth client: open `authUrl` in a browser and allow access
+/// there. It can be finished once, within ten minutes.
 #[utoipa::path(
     post, path = "/admin/accounts/oauth/start", operation_id = "startSignIn", tag = "accounts", security(("admin" = [])), request_body = SignInInput,
     responses(
@@ -86,25 +86,24 @@ pub(in crate::http::admin) async fn start(
     }))
 }
 
-/// The result of the provider's page that a person pastes.
+/// The result of the provider's page, pasted by a person.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http::admin) struct FinishInput {
     #[schema(value_type = String)]
     session_id: Line<1, 100>,
-    /// The address that the browser was led to in the end (it need not have loaded), or the code that the page
-    /// showed.
+    /// The address to which the browser was redirected (the page need not load), or the code shown by the page.
     #[schema(write_only)]
     code_or_callback_url: String,
 }
 
-/// Turns what came of the provider's page into an account, or into new tokens of the account that `start` named.
+/// Exchanges the page's result for tokens, and creates the account or renews the one given to `start`.
 #[utoipa::path(
     post, path = "/admin/accounts/oauth/finish", operation_id = "finishSignIn", tag = "accounts", security(("admin" = [])), request_body = FinishInput,
     responses(
-        (status = 200, body = AccountView, description = "The account of `accountId` has new tokens; what was held against the old ones is forgotten"),
+        (status = 200, body = AccountView, description = "The account of `accountId` has new tokens; cooldowns of the old ones are cleared"),
         (status = 201, body = AccountView),
-        (status = 409, body = ErrorBody<'_>, description = "`other_account`: the tokens speak for another account of the provider than those they were to replace"),
+        (status = 409, body = ErrorBody<'_>, description = "`other_account`: the tokens belong to another account of the provider than those they would replace"),
         (status = 404, body = ErrorBody<'_>, description = "It was finished already, or its ten minutes are over"),
         (status = 422, body = ErrorBody<'_>, description = "`wrong_state`, `sign_in_refused`, `code_refused` or `client_refused`: what was brought back is of another sign-in, or the provider refuses it"),
         (status = 502, body = ErrorBody<'_>, description = "`provider_unreachable` or `provider_failed`"),
@@ -118,10 +117,10 @@ pub(in crate::http::admin) async fn finish(
 ) -> Result<(StatusCode, Json<AccountView>), ApiError> {
     let found = app.sign_ins.find(&input.session_id.0).await?.ok_or_else(over)?;
     let begun = &found.begun;
-    // What can be put right by pasting something else leaves the sign-in open.
+    // After an error in the pasted text the sign-in remains open.
     let code = pasted::code(&input.code_or_callback_url, &begun.state)?;
     let (provider, sign_in) = way(&app, begun.account.platform, begun.grant)?;
-    // It may have changed meanwhile, and its tokens are asked for the way it is called now.
+    // Read again: it may have changed, and its current proxy is used.
     let there = if begun.renews {
         Some(renew::stored(&app, &begun.account.id, begun.account.platform).await?)
     } else {
@@ -131,7 +130,7 @@ pub(in crate::http::admin) async fn finish(
     usable_proxy(&app, by)?;
     let proxy = proxy_of(&app, by)?;
     let groups = groups_left(&app, &begun.account).await?;
-    // From here on the code may be spent, so nobody else may try.
+    // The code may be used up from here on, so the sign-in is taken from the store.
     if !app.sign_ins.take(&found).await? {
         return Err(over());
     }
@@ -154,7 +153,7 @@ fn over() -> ApiError {
     error
 }
 
-/// How to sign in to the platform.
+/// The OAuth parameters of the platform.
 fn way(app: &App, platform: Platform, grant: Grant) -> Result<(&'static dyn Accounts, SignIn<'_>), ApiError> {
     let provider = account::of(platform);
     let sign_in = provider.sign_in(grant, &app.config).map_err(|none| match none {
@@ -174,7 +173,8 @@ fn way(app: &App, platform: Platform, grant: Grant) -> Result<(&'static dyn Acco
     Ok((provider, sign_in))
 }
 
-/// An account whose proxy this host cannot use would never serve, and its tokens must not be fetched past it.
+/// Refuses a proxy that this host cannot use: the account would never serve, and its tokens must not be requested
+/// without the proxy.
 fn usable_proxy(app: &App, account: &Account) -> Result<(), ApiError> {
     match app.ports.upstream.no_proxies() {
         Some(why) if account.proxy.is_some() => Err(ApiError::invalid(
@@ -188,35 +188,35 @@ fn usable_proxy(app: &App, account: &Account) -> Result<(), ApiError> {
 fn proxy_of(app: &App, account: &Account) -> Result<Option<Arc<Proxy>>, ApiError> {
     let proxy = app.accounts.proxy_of(account);
     if proxy.is_none() && account.proxy.is_some() {
-        return Err(ApiError::internal("the proxy of a sign-in does not open"));
+        return Err(ApiError::internal("the proxy of a sign-in cannot be decrypted"));
     }
     Ok(proxy.map(Arc::new))
 }
 
-/// The tokens for a code, and who has signed in, if the provider tells.
+/// Exchanges a code for tokens. Also returns the email address, if the provider sends it.
 async fn exchange(
     app: &App,
     provider: &dyn Accounts,
     sign_in: &SignIn<'_>,
-    begun: &Begun,
+    begun: &UnfinishedSignIn,
     code: &str,
     proxy: Option<Arc<Proxy>>,
 ) -> Result<(NewTokens, Option<String>), ApiError> {
     let request = sign_in
         .exchange(code, &begun.state, &begun.verifier)
-        .ok_or_else(|| ApiError::internal("the token endpoint's address is none"))?;
+        .ok_or_else(|| ApiError::internal("the token endpoint's address is invalid"))?;
     let (status, body) = token_endpoint::ask(app, request, proxy)
         .await
         .map_err(|none| unanswered(&none, begun))?;
     match provider.refreshed(status, &body, app.ports.clock.now()) {
-        Refreshed::Tokens(tokens) => Ok((tokens, sign_in::email(&body))),
-        Refreshed::Refused(why) | Refreshed::Failed(why) => {
+        RefreshOutcome::Tokens(tokens) => Ok((tokens, sign_in::email(&body))),
+        RefreshOutcome::Refused(why) | RefreshOutcome::Failed(why) => {
             Err(refused(status, sign_in::word(&body).as_deref(), sign_in).because(why))
         }
     }
 }
 
-fn unanswered(none: &NoAnswer, begun: &Begun) -> ApiError {
+fn unanswered(none: &NoAnswer, begun: &UnfinishedSignIn) -> ApiError {
     let late = matches!(none, NoAnswer::Late)
         || matches!(none, NoAnswer::Away(error) if error.kind == UpstreamErrorKind::Timeout);
     let (status, code) = if late {
@@ -266,7 +266,7 @@ fn refused(status: StatusCode, word: Option<&str>, sign_in: &SignIn<'_>) -> ApiE
     ApiError::new(StatusCode::BAD_GATEWAY, "provider_failed", message)
 }
 
-/// The account that was begun, with its tokens.
+/// The new account with its tokens.
 fn finished(app: &App, mut account: Account, tokens: NewTokens, email: Option<String>) -> Account {
     let now = app.ports.clock.now();
     let credentials = Credentials::OAuth {
@@ -285,7 +285,7 @@ fn finished(app: &App, mut account: Account, tokens: NewTokens, email: Option<St
     account
 }
 
-/// A group may have gone meanwhile.
+/// The groups that still exist.
 async fn groups_left(app: &App, account: &Account) -> Result<BTreeSet<String>, ApiError> {
     let mut left = BTreeSet::new();
     for group in &account.groups {

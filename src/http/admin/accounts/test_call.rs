@@ -1,4 +1,4 @@
-//! The test of one account: the smallest real call, reported while it runs.
+//! The test of an account: a minimal real call, reported as it runs.
 
 use std::convert::Infallible;
 
@@ -20,20 +20,20 @@ use crate::plan::{self, Plan};
 use crate::relay::mask::SecretMask;
 use crate::relay::{probe, read_bounded};
 
-/// The most that is read of an answer.
+/// Limit for the answer, bytes.
 const ANSWER_LIMIT: usize = 256 << 10;
 
 /// The test's settings.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http::admin) struct TestInput {
-    /// The model to ask; a cheap common one if left out.
+    /// The model to request. Default: a cheap one.
     model: Option<String>,
 }
 
-/// Makes the smallest real call with this account, whatever its state, and tells how it goes: server-sent
-/// events, each `data: {"type": ..}`. `test_start`, then `content` (the text) and `message_stop` if it went
-/// well, and always last `test_complete` with `success` and, if it failed, `error`. The names are CRS's.
+/// Makes a minimal real call with this account, whatever its state, and reports it as server-sent events, each
+/// `data: {"type": ..}`: `test_start`, then `content` (the text) and `message_stop` on success, and finally
+/// `test_complete` with `success` and, on failure, `error`. The names are CRS's.
 #[utoipa::path(
     post, path = "/admin/accounts/{id}/test", operation_id = "testAccount", tag = "accounts", security(("admin" = [])), params(("id" = String, Path,)),
     request_body(content = TestInput),
@@ -92,8 +92,8 @@ fn event(value: &Value) -> String {
     format!("data: {value}\n\n")
 }
 
-/// The text of the answer. When it fails, the operator is told the status and the provider's own error fields,
-/// and nothing else of the body: whoever answers at the account's address need not be a provider.
+/// Returns the text of the answer. On failure the operator sees the status and the provider's error fields but
+/// nothing else of the body: the server at the account's address may not be a provider.
 async fn ask(app: &App, account: &str, plan: &'static Plan, trial: Trial) -> Result<String, String> {
     let live = app.accounts.live(account, 0, 0).await.ok().flatten();
     let mask = live.as_deref().map(SecretMask::of);
@@ -114,7 +114,7 @@ async fn ask(app: &App, account: &str, plan: &'static Plan, trial: Trial) -> Res
         .ok_or_else(|| format!("{status}: the answer is not one of the provider's protocol"))
 }
 
-/// The text of a failure for the operator: the relay's words, and the provider's error fields.
+/// The failure's message for the operator, with the provider's error fields.
 fn explained(failure: Failure) -> String {
     let Some(words) = failure.words else {
         return failure.detail.unwrap_or(failure.message);
@@ -126,14 +126,14 @@ fn explained(failure: Failure) -> String {
     }
 }
 
-const NO_FIELDS: &str = "the answer holds no error of the provider's protocol";
+const NO_FIELDS: &str = "the answer has no error of the provider's protocol";
 
-/// Longest text of one error field that is shown, in characters.
+/// Maximum length of an error field, characters.
 const FIELD_LIMIT: usize = 500;
 
-/// Type, code and message of an error as the providers write them; `None`: the body is none. The forms:
-/// `{"error": {"type", "code", "status", "message"}}` (Anthropic, OpenAI, Google; Google also in an array),
-/// `{"error", "error_description"}` (RFC 6749 §5.2), `{"detail"}` (ChatGPT).
+/// The type, code and message of a provider's error; `None` if the body is not one. Formats: `{"error": {"type",
+/// "code", "status", "message"}}` (Anthropic, OpenAI, Google; Google also in an array), `{"error",
+/// "error_description"}` (RFC 6749 §5.2), `{"detail"}` (ChatGPT).
 fn error_fields(body: &[u8]) -> Option<String> {
     let sent: Value = serde_json::from_slice(body).ok()?;
     let sent = sent.get(0).unwrap_or(&sent);
@@ -157,7 +157,7 @@ fn error_fields(body: &[u8]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(": "))
 }
 
-/// A text or number of an error, bounded and in one line.
+/// A text or number of an error, shortened and in one line.
 fn shown(field: Option<&Value>) -> Option<String> {
     let text = match field? {
         Value::String(text) => text.clone(),
@@ -206,8 +206,8 @@ mod tests {
         assert_eq!(explained(failure()), "failed");
         assert_eq!(explained(failure().with_detail("ours")), "ours");
         let fields = json!({"error": {"type": "api_error", "message": "no"}, "secret": "s3cret"}).to_string();
-        let told = failure().with_detail("500").with_words(fields.as_bytes());
-        assert_eq!(explained(told), "500: api_error: no");
+        let failed = failure().with_detail("500").with_words(fields.as_bytes());
+        assert_eq!(explained(failed), "500: api_error: no");
         assert_eq!(
             explained(failure().with_words(fields.as_bytes())),
             "api_error: no"
@@ -221,8 +221,8 @@ mod tests {
             r#"{"secret": "s3cret"}"#,
             "",
         ] {
-            let told = failure().with_detail("500").with_words(foreign.as_bytes());
-            assert_eq!(explained(told), format!("500: {NO_FIELDS}"));
+            let failed = failure().with_detail("500").with_words(foreign.as_bytes());
+            assert_eq!(explained(failed), format!("500: {NO_FIELDS}"));
             assert_eq!(explained(failure().with_words(foreign.as_bytes())), NO_FIELDS);
         }
     }

@@ -1,4 +1,4 @@
-//! An account as it is shown: what it is, and how it is doing. Never a secret.
+//! An account as shown: its settings and live state, never a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::live::{AccountReason, CooldownView, DailySpend, ErrorView, KeyNames, LeaseView, QuotaView};
 use super::pools::Pools;
 use crate::app::App;
-use crate::model::account::{Account, Platform, Proxy, ProxyScheme, StoredCredentials};
+use crate::model::account::{Account, KeyHeader, Platform, Proxy, ProxyScheme, StoredCredentials};
 use crate::model::money::{MicroUsd, Usd};
 use crate::model::time::iso;
 use crate::port::clock::Millis;
@@ -25,49 +25,57 @@ pub(in super::super) struct AccountView {
     description: String,
     platform: Platform,
     credentials: CredentialsView,
-    /// Lower is chosen first.
+    /// Lower values are picked first.
     priority: u32,
-    /// Calls the account may serve at once; 0: unlimited.
+    /// Maximum number of concurrent calls; 0: unlimited.
     max_concurrency: u32,
     is_active: bool,
     schedulable: bool,
     proxy: Option<ProxyView>,
     model_mapping: BTreeMap<String, String>,
-    /// Ids of the groups it is in.
+    /// Ids of its groups.
     groups: BTreeSet<String>,
     /// `false`: only for keys that are bound to it or to one of its groups.
     shared: bool,
     /// `null`: all.
     supported_models: Option<BTreeSet<String>>,
-    /// When its subscription ends; `null`: never.
+    /// The end of its subscription; `null`: none.
     #[schema(format = DateTime)]
     subscription_expires_at: Option<String>,
-    /// USD in a day; 0: unlimited.
+    /// USD per day; 0: unlimited.
     daily_quota: Usd,
-    /// Percent of the provider's quota windows that are kept back.
+    /// Reserve in percent of the provider's quota windows.
     reserve_percent: u8,
+    /// The header for its API key; `null`: the platform's default.
+    key_header: Option<KeyHeader>,
+    /// The `user-agent` sent to its host; `null`: the client's is forwarded.
+    user_agent: Option<String>,
+    /// The host supports only OpenAI's Chat Completions.
+    chat_only: bool,
+    /// The `api-version` of Azure OpenAI; `null`: none.
+    api_version: Option<String>,
     #[schema(inline)]
     status: Status,
-    /// Why, as data; `null`: it is active.
+    /// The machine-readable reason; `null`: it is active.
     status_code: Option<AccountReason>,
-    /// Why, as far as there is more to say.
+    /// The reason in words, if there is more to say.
     status_reason: Option<String>,
-    /// Until when, if it ends by itself.
+    /// When the state ends by itself, if it does.
     #[schema(format = DateTime)]
     status_until: Option<String>,
-    /// Rate limits that the provider reported, or that were guessed.
+    /// Rate limits reported by the provider, or guessed.
     cooldowns: Vec<CooldownView>,
-    /// The provider's running quota windows, from its last answer.
+    /// The provider's current quota windows, from its last answer.
     quota: Vec<QuotaView>,
     /// The cost of its calls today; `null`: there is no `dailyQuota`, or the pool does not answer.
     daily_spend: Option<DailySpend>,
-    /// Its latest failures, the newest first.
+    /// Its latest failures, newest first.
     recent_errors: Vec<ErrorView>,
-    /// Calls it serves now; `null`: the pool cannot be asked, or has not used it yet.
+    /// Number of running calls; `null`: the pool is unreachable or has not used the account yet.
     current_concurrency: Option<usize>,
-    /// Those calls, and those that take no slot.
+    /// The running calls, including those without a slot.
     leases: Vec<LeaseView>,
-    /// Conversations that stay on this account.
+    /// Number of conversations assigned to this account.
     sessions: Option<usize>,
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
@@ -82,20 +90,35 @@ pub(in super::super) struct AccountView {
 #[serde(tag = "type", rename_all = "camelCase")]
 #[schema(as = Credentials)]
 enum CredentialsView {
-    // Not once for all variants: `utoipa` does not know `rename_all_fields`.
+    // Repeated for each variant, because `utoipa` does not support `rename_all_fields`.
     #[serde(rename_all = "camelCase")]
     ApiKey {
         /// `null`: the official address.
         base_url: Option<String>,
     },
+    #[serde(rename_all = "camelCase")]
+    AccessKeys {
+        access_key_id: String,
+        region: String,
+        /// `null`: the address of the region's runtime.
+        base_url: Option<String>,
+        has_session_token: bool,
+    },
+    #[serde(rename_all = "camelCase")]
+    ServiceAccount {
+        client_email: String,
+        project: String,
+        region: String,
+        /// `null`: the address of the region.
+        base_url: Option<String>,
+    },
     #[serde(rename = "oauth", rename_all = "camelCase")]
     OAuth {
         has_refresh_token: bool,
-        /// When the access token ends; `null`: not known.
+        /// When the access token expires; `null`: unknown.
         #[schema(format = DateTime)]
         expires_at: Option<String>,
-        /// The account of ChatGPT, or the project of Google's cloud, that the tokens speak for; `null`: not
-        /// known yet, or not needed.
+        /// The ChatGPT account, or the Google Cloud project, of the tokens; `null`: not known yet, or not needed.
         tenant: Option<String>,
     },
 }
@@ -121,7 +144,7 @@ impl From<&Proxy> for ProxyView {
     }
 }
 
-/// How an account is doing. The first that fits, in this order.
+/// The state of an account: the first that applies, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) enum Status {
@@ -135,11 +158,11 @@ pub(in super::super) enum Status {
     Unauthorized,
     /// `schedulable` is false.
     Paused,
-    /// Over the provider's limit, for all models.
+    /// Over the provider's limit for all models.
     RateLimited,
-    /// Its calls have cost `dailyQuota` today.
+    /// Its calls have reached `dailyQuota` today.
     QuotaReached,
-    /// The provider failed just now; others are preferred for a while.
+    /// The provider has just failed; others are preferred for a while.
     BackingOff,
     /// `maxConcurrency` calls are running.
     Busy,
@@ -147,8 +170,8 @@ pub(in super::super) enum Status {
 }
 
 impl Status {
-    /// States that need a person come first, then those that heal by themselves, then healthy ones, then those that
-    /// the operator has put aside.
+    /// Sorts by need for attention: states that only a person can fix, then temporary ones, healthy ones, and
+    /// those switched off by the operator.
     pub(in super::super) fn urgency(self) -> u8 {
         match self {
             Self::Unauthorized => 0,
@@ -165,19 +188,19 @@ impl Status {
     }
 }
 
-/// Of more accounts than this the whole ranking of last uses is read at once.
+/// For more accounts than this, the whole ranking of last uses is read at once.
 const MANY: usize = 100;
 
-/// State from the pools, read once per platform, and sums from the ledger.
-pub(super) struct Doing {
+/// Live state of accounts: from the pools, read once per platform, and sums from the ledger.
+pub(super) struct LiveStates {
     now: Millis,
     pools: BTreeMap<String, AccountSnapshot>,
     names: KeyNames,
     last_used: BTreeMap<String, Millis>,
 }
 
-impl Doing {
-    /// How these accounts are doing. A pool that cannot be asked says nothing.
+impl LiveStates {
+    /// Reads the live state of these accounts. Accounts of an unreachable pool have none.
     pub(super) async fn of(app: &App, accounts: &[Account]) -> Result<Self, StoreError> {
         let platforms: BTreeSet<Platform> = accounts.iter().map(|account| account.platform).collect();
         let pools = Pools::ask(app, platforms).await.accounts;
@@ -205,7 +228,7 @@ impl Doing {
         status(account, self.pools.get(&account.id), self.now).0
     }
 
-    /// When it was last used. The pool knows of calls that still run; the ledger remembers over a restart.
+    /// When it was last used. The pool knows running calls; the ledger survives restarts.
     pub(super) fn last_used(&self, account: &Account) -> Option<Millis> {
         let logged = self.last_used.get(&account.id).copied();
         let pool = self.pools.get(&account.id);
@@ -214,7 +237,7 @@ impl Doing {
 }
 
 impl AccountView {
-    pub(super) fn new(app: &App, account: &Account, doing: &Doing) -> Self {
+    pub(super) fn new(app: &App, account: &Account, doing: &LiveStates) -> Self {
         let live = doing.pools.get(&account.id);
         let condition = Condition::of(account, live, doing.now);
         Self {
@@ -224,6 +247,30 @@ impl AccountView {
             platform: account.platform,
             credentials: match &account.credentials {
                 StoredCredentials::ApiKey { base_url, .. } => CredentialsView::ApiKey {
+                    base_url: base_url.clone(),
+                },
+                StoredCredentials::AccessKeys {
+                    access_key_id,
+                    session_token,
+                    region,
+                    base_url,
+                    ..
+                } => CredentialsView::AccessKeys {
+                    access_key_id: access_key_id.clone(),
+                    region: region.clone(),
+                    base_url: base_url.clone(),
+                    has_session_token: session_token.is_some(),
+                },
+                StoredCredentials::ServiceAccount {
+                    client_email,
+                    project,
+                    region,
+                    base_url,
+                    ..
+                } => CredentialsView::ServiceAccount {
+                    client_email: client_email.clone(),
+                    project: project.clone(),
+                    region: region.clone(),
                     base_url: base_url.clone(),
                 },
                 StoredCredentials::OAuth {
@@ -249,6 +296,10 @@ impl AccountView {
             subscription_expires_at: account.subscription_expires_at.map(iso),
             daily_quota: account.daily_quota.into(),
             reserve_percent: account.reserve_percent,
+            key_header: account.key_header,
+            user_agent: account.user_agent.clone(),
+            chat_only: account.chat_only,
+            api_version: account.api_version.clone(),
             status: condition.status,
             status_code: condition.code,
             status_reason: condition.reason,
@@ -284,20 +335,20 @@ impl AccountView {
     }
 }
 
-/// How an account is doing, and why.
+/// An account's state and its cause.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct Condition {
     pub(in super::super) status: Status,
-    /// `None`: it is active.
+    /// `None` if it is active.
     pub(in super::super) code: Option<AccountReason>,
-    /// As far as there is more to say: the provider's words, or ours.
+    /// The provider's message or ours, if there is more to say.
     pub(in super::super) reason: Option<String>,
-    /// Until when, if it ends by itself.
+    /// When it ends by itself, if it does.
     pub(in super::super) until: Option<Millis>,
 }
 
 impl Condition {
-    /// `live`: what the account's pool knows of it, if it answered.
+    /// `live`: the pool's state of the account, if it answered.
     pub(in super::super) fn of(account: &Account, live: Option<&AccountSnapshot>, now: Millis) -> Self {
         let (status, reason, until) = status(account, live, now);
         Self {
@@ -323,7 +374,7 @@ fn status(
     if let Some(why) = live.and_then(|live| live.policy.unusable.clone()) {
         return (Status::Unusable, Some(why), None);
     }
-    // A mark ends with the credentials it was made for.
+    // A refusal of the credentials ends when they are replaced.
     let denied = live
         .filter(|live| live.policy.credential_version == account.credential_version)
         .and_then(|live| live.denied.clone())
@@ -363,7 +414,7 @@ fn status(
     (Status::Active, None, None)
 }
 
-/// The status's reason as data.
+/// The machine-readable reason for the status.
 fn code(status: Status, until: Option<Millis>, live: Option<&AccountSnapshot>) -> Option<AccountReason> {
     Some(match status {
         Status::Active => return None,
@@ -385,7 +436,7 @@ fn code(status: Status, until: Option<Millis>, live: Option<&AccountSnapshot>) -
     })
 }
 
-/// Calls that hold one of the account's slots.
+/// Number of calls that occupy one of the account's slots.
 fn slots(live: &AccountSnapshot) -> usize {
     live.leases.iter().filter(|lease| lease.slot).count()
 }

@@ -1,4 +1,5 @@
-//! A Worker has no files: it is backed up from the operator's machine, `crs backup` with the variables of Upstash.
+//! A Worker has no file system: back it up from the operator's machine, with `crs backup` and the Upstash
+//! variables.
 
 use axum::Router;
 

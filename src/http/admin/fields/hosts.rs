@@ -1,13 +1,13 @@
-//! The name or address of a host, as a proxy's address has it.
+//! The host name or address of a proxy.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-/// Longest name of a host, bytes (RFC 1035 §2.3.4).
+/// Maximum length of a host name, bytes (RFC 1035 §2.3.4).
 const LONGEST_NAME: usize = 253;
 
-/// Longest part of a name between two dots, bytes (RFC 1035 §2.3.4).
+/// Maximum length of a label, bytes (RFC 1035 §2.3.4).
 const LONGEST_LABEL: usize = 63;
 
 /// A host name in ASCII, an IPv4 address, or an IPv6 address (kept without brackets). A name keeps its letter
@@ -37,8 +37,8 @@ impl Host {
         if name.is_empty() || name.len() > LONGEST_NAME || !name.split('.').all(is_label) {
             return None;
         }
-        // Resolvers read a name that ends with a number as an IPv4 address, also in forms that only look
-        // like one (`0x7f.1`, `2130706433`).
+        // Resolvers parse a name that ends with a number as an IPv4 address, even in unusual forms (`0x7f.1`,
+        // `2130706433`).
         if name.rsplit('.').next().is_some_and(is_number) {
             return name
                 .parse::<Ipv4Addr>()

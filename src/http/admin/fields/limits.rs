@@ -32,7 +32,7 @@ impl<'de, const MAX: u64> Deserialize<'de> for Amount<MAX> {
     }
 }
 
-/// Names of clients the relay knows; `null` is none.
+/// Names of known clients; `null` means none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Clients(pub(in super::super) Vec<String>);
 

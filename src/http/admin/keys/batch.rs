@@ -1,4 +1,4 @@
-//! `POST /admin/api-keys/batch`: the same change, or the same action, for several keys.
+//! `POST /admin/api-keys/batch`: the same change or action for several keys.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,10 +6,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::super::super::api_error::{ApiError, ErrorBody};
-use super::super::super::extract::{AdminSession, Input, Object, Sent};
-use super::super::batch::{BatchChange, BatchIds, BatchResult, Fared, changes, exactly_one, in_change};
+use super::super::super::extract::{AdminSession, Input, InputField, Object};
+use super::super::batch::{
+    BatchChange, BatchIds, BatchResult, RecordResult, changes, exactly_one, in_change,
+};
 use super::super::fields::Tags;
-use super::bindings::Bound;
+use super::bindings::CheckedBindings;
 use super::input::KeyInput;
 use super::rules;
 use super::secret;
@@ -18,10 +20,10 @@ use crate::app::App;
 use crate::model::key::Key;
 use crate::store::api_keys::KeyChange;
 
-/// Most tags of a key.
+/// Maximum number of tags per key.
 const MOST_TAGS: usize = 50;
 
-/// Which keys, and what to do to each: a change of fields and tags, or an action.
+/// The keys, and either a change of fields and tags or an action.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct KeyBatchInput {
@@ -30,31 +32,31 @@ pub(in super::super) struct KeyBatchInput {
     /// As in `PATCH /admin/api-keys/{id}`.
     #[serde(default)]
     #[schema(value_type = KeyInput, required = false)]
-    change: Sent<Object<KeyInput>>,
-    /// Tags that each key gets beside those it has. Not with `change.tags`.
+    change: InputField<Object<KeyInput>>,
+    /// Tags to add to each key. Not together with `change.tags`.
     #[serde(default)]
     #[schema(value_type = Vec<String>, required = false)]
-    add_tags: Sent<Tags>,
-    /// Tags that are taken off each key. Not with `change.tags`.
+    add_tags: InputField<Tags>,
+    /// Tags to remove from each key. Not together with `change.tags`.
     #[serde(default)]
     #[schema(value_type = Vec<String>, required = false)]
-    remove_tags: Sent<Tags>,
+    remove_tags: InputField<Tags>,
     #[serde(default)]
     #[schema(nullable = false)]
     action: Option<KeyAction>,
-    /// Change nothing, and say what would change.
+    /// Only report the changes.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// The change that a batch makes to each of its keys.
+/// An action on each key of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) enum KeyAction {
-    /// So that it can be restored.
+    /// Can be restored.
     Delete,
     Restore,
-    /// Deletes deleted keys for good.
+    /// Deletes deleted keys permanently.
     Purge,
     Enable,
     Disable,
@@ -70,7 +72,7 @@ enum Task {
 
 #[derive(Default)]
 struct Edit {
-    change: Option<(KeyInput, Bound)>,
+    change: Option<(KeyInput, CheckedBindings)>,
     add: Vec<String>,
     remove: Vec<String>,
 }
@@ -79,12 +81,12 @@ impl Edit {
     async fn checked(
         app: &App,
         change: Option<KeyInput>,
-        add: Sent<Tags>,
-        remove: Sent<Tags>,
+        add: InputField<Tags>,
+        remove: InputField<Tags>,
     ) -> Result<Self, ApiError> {
-        let tags = |sent: Sent<Tags>| match sent {
-            Sent::Yes(Tags(tags)) => tags,
-            Sent::No => Vec::new(),
+        let tags = |sent: InputField<Tags>| match sent {
+            InputField::Yes(Tags(tags)) => tags,
+            InputField::No => Vec::new(),
         };
         let (add, remove) = (tags(add), tags(remove));
         for (field, tags) in [("addTags", &add), ("removeTags", &remove)] {
@@ -101,7 +103,9 @@ impl Edit {
         }
         let change = match change {
             Some(input) => {
-                let bound = Bound::of(app, input.bindings()).await.map_err(in_change)?;
+                let bound = CheckedBindings::of(app, input.bindings())
+                    .await
+                    .map_err(in_change)?;
                 Some((input, bound))
             }
             None => None,
@@ -127,16 +131,16 @@ impl Edit {
     }
 }
 
-/// Changes up to 100 keys, or does the same to each: exactly one of an action and a change (`change`, `addTags`,
-/// `removeTags`). Each key is changed in an atomic step of its own, and one that fails leaves the others changed: see
-/// `results`. A key that is already as asked is not written. What is wrong whatever the key is a 422, and nothing is
-/// changed.
+/// Changes up to 100 keys or runs the same action on each: send either an action or a change (`change`,
+/// `addTags`, `removeTags`). Each key changes in its own atomic step, and a failure does not affect the others:
+/// see `results`. A key that already has the values is not written. Input that is invalid for every key is a 422,
+/// and nothing is changed.
 ///
-/// Costs two round trips of the store and one call of its gate for each key that changes.
+/// Costs two round trips of the store and one gate call for each changed key.
 #[utoipa::path(
     post, path = "/admin/api-keys/batch", operation_id = "batchApiKeys", tag = "keys", security(("admin" = [])), request_body = KeyBatchInput,
     responses(
-        (status = 200, body = BatchResult, description = "Also if some failed"),
+        (status = 200, body = BatchResult, description = "Even if some failed"),
         (status = 422, body = ErrorBody<'_>),
     )
 )]
@@ -146,8 +150,8 @@ pub(in super::super) async fn batch(
     Input(input): Input<KeyBatchInput>,
 ) -> Result<Json<BatchResult>, ApiError> {
     let change = match input.change {
-        Sent::Yes(Object(change)) => Some(change),
-        Sent::No => None,
+        InputField::Yes(Object(change)) => Some(change),
+        InputField::No => None,
     };
     let tags = input.add_tags.as_ref().is_some() || input.remove_tags.as_ref().is_some();
     exactly_one(change.is_some() || tags, input.action.is_some())?;
@@ -179,14 +183,14 @@ struct Batch<'a> {
 }
 
 /// Why a key was not written.
-enum Unwritten {
-    /// It is as it should be.
+enum EditFailure {
+    /// It already has the values.
     Same,
     Refused(ApiError),
 }
 
 impl Batch<'_> {
-    async fn one(&self, id: String) -> Fared {
+    async fn one(&self, id: String) -> RecordResult {
         match &self.task {
             Task::Edit(edit) => self.edit(&id, |key| edit.apply(key)).await,
             Task::SetActive(active) => {
@@ -200,17 +204,21 @@ impl Batch<'_> {
         }
     }
 
-    async fn edit(&self, id: &str, edit: impl Fn(&mut Key) -> Result<(), ApiError> + Send + Sync) -> Fared {
+    async fn edit(
+        &self,
+        id: &str,
+        edit: impl Fn(&mut Key) -> Result<(), ApiError> + Send + Sync,
+    ) -> RecordResult {
         let now = self.app.ports.clock.now();
         let mut name = None;
-        let mut told = Vec::new();
+        let mut changes = Vec::new();
         let mut edit = |key: &mut Key| {
             name = Some(key.name.clone());
             let before = key.clone();
-            edit(key).map_err(Unwritten::Refused)?;
-            told = differences(&before, key);
-            if told.is_empty() {
-                Err(Unwritten::Same)
+            edit(key).map_err(EditFailure::Refused)?;
+            changes = differences(&before, key);
+            if changes.is_empty() {
+                Err(EditFailure::Same)
             } else {
                 Ok(())
             }
@@ -226,9 +234,9 @@ impl Batch<'_> {
         };
         let changed = match edited {
             Ok(Ok(changed)) => changed,
-            Ok(Err(Unwritten::Same)) => return Fared::done(name.unwrap_or_default(), Vec::new()),
-            Ok(Err(Unwritten::Refused(error))) => return Fared::failed(name, error),
-            Err(error) => return Fared::failed(name, error),
+            Ok(Err(EditFailure::Same)) => return RecordResult::done(name.unwrap_or_default(), Vec::new()),
+            Ok(Err(EditFailure::Refused(error))) => return RecordResult::failed(name, error),
+            Err(error) => return RecordResult::failed(name, error),
         };
         match super::done(changed, "The key is deleted: restore it first.") {
             Ok(key) => {
@@ -236,13 +244,13 @@ impl Batch<'_> {
                     super::teach(self.app, &key).await;
                     self.session.audit("key.update", id);
                 }
-                Fared::done(key.name, told)
+                RecordResult::done(key.name, changes)
             }
             Err(error) => self.failed(id, error).await,
         }
     }
 
-    async fn act(&self, id: &str) -> Fared {
+    async fn act(&self, id: &str) -> RecordResult {
         let done = if self.dry_run {
             self.possible(id).await
         } else {
@@ -262,13 +270,13 @@ impl Batch<'_> {
                     };
                     self.session.audit(action, id);
                 }
-                Fared::done(key.name, Vec::new())
+                RecordResult::done(key.name, Vec::new())
             }
             Err(error) => self.failed(id, error).await,
         }
     }
 
-    /// The key, if the action could be done to it now.
+    /// The key, if the action is possible in its present state.
     async fn possible(&self, id: &str) -> Result<Key, ApiError> {
         let key = self.app.keys.get(id).await?.ok_or_else(super::unknown)?;
         let deleted = key.deleted_at.is_some();
@@ -281,16 +289,16 @@ impl Batch<'_> {
         }
     }
 
-    /// With the key's name, where it is there.
-    async fn failed(&self, id: &str, error: ApiError) -> Fared {
+    /// Adds the key's name, if the key exists.
+    async fn failed(&self, id: &str, error: ApiError) -> RecordResult {
         let key = self.app.keys.get(id).await.ok().flatten();
-        Fared::failed(key.map(|key| key.name), error)
+        RecordResult::failed(key.map(|key| key.name), error)
     }
 }
 
-/// The fields of the configuration that differ, as a key shows them.
+/// The changed settings, as a key shows them.
 fn differences(before: &Key, after: &Key) -> Vec<BatchChange> {
-    // At the same moment, and without what only a gate or the ledger knows.
+    // Both at the same time, and without data that only a gate or the ledger has.
     let shown = |key: &Key| KeyView::new(key, 0, None, KeySums::default());
     let mut changes = changes(&shown(before), &shown(after));
     changes.retain(|change| change.field != "status");

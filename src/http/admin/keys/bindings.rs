@@ -1,4 +1,4 @@
-//! A key's bindings: an account or a group of each platform, which must exist.
+//! A key's bindings and model routes: the accounts and groups that they name must exist.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,15 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::super::super::api_error::ApiError;
-use super::super::super::extract::Sent;
+use super::super::super::extract::InputField;
+use super::super::routes::{self, RouteInputs};
 use crate::app::App;
 use crate::model::account::Platform;
 use crate::model::key::{GROUP, Key};
+use crate::model::route::Route;
 use crate::model::text::is_hidden;
 
-/// The id of an account, or `group:` and that of a group; `None` for the empty text, which binds to nothing.
+/// An account id, or `group:` and a group id; `None` for the empty text, which removes the binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target(Option<String>);
 
@@ -20,7 +22,7 @@ impl<'de> Deserialize<'de> for Target {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let text = text.trim();
-        // CRS marks two kinds of accounts, which are one here.
+        // CRS distinguishes two kinds of accounts, which are one here.
         let text = ["api:", "responses:"]
             .iter()
             .find_map(|mark| text.strip_prefix(mark))
@@ -36,25 +38,31 @@ impl<'de> Deserialize<'de> for Target {
 
 pub(super) type BindingsInput = BTreeMap<Platform, Option<Target>>;
 
-/// The bindings in an input.
-pub(super) struct SentBindings<'a> {
+/// The parts of an input that name accounts and groups.
+pub(super) struct BindingFields<'a> {
     /// All of them at once.
-    pub(super) all: &'a Sent<Option<BindingsInput>>,
+    pub(super) all: &'a InputField<Option<BindingsInput>>,
+    pub(super) routes: &'a InputField<Option<RouteInputs>>,
     /// CRS's names, each for one platform.
-    pub(super) single: [(&'static str, Platform, &'a Sent<Option<Target>>); 3],
+    pub(super) single: [(&'static str, Platform, &'a InputField<Option<Target>>); 3],
 }
 
-/// The bindings of an input, each of which is there.
+/// Validated bindings and routes of an input.
 #[derive(Debug, Default)]
-pub(super) struct Bound {
-    /// Whether what is not among them is unbound.
+pub(super) struct CheckedBindings {
+    /// Whether bindings that are not listed are removed.
     whole: bool,
     of: BTreeMap<Platform, Option<String>>,
+    /// `None` if no routes were sent.
+    routes: Option<Vec<Route>>,
 }
 
-impl Bound {
-    pub(super) async fn of(app: &App, sent: SentBindings<'_>) -> Result<Self, ApiError> {
+impl CheckedBindings {
+    pub(super) async fn of(app: &App, sent: BindingFields<'_>) -> Result<Self, ApiError> {
         let mut bound = Self::default();
+        if let Some(routes) = sent.routes.as_ref() {
+            bound.routes = Some(routes::checked(app, routes.as_deref().unwrap_or_default()).await?);
+        }
         if let Some(bindings) = sent.all.as_ref() {
             bound.whole = true;
             for (platform, target) in bindings.iter().flatten() {
@@ -63,7 +71,7 @@ impl Bound {
             }
         }
         for (field, platform, sent) in sent.single {
-            let Sent::Yes(target) = sent else { continue };
+            let InputField::Yes(target) = sent else { continue };
             if bound.of.contains_key(&platform) {
                 let message = format!(
                     "`{field}` is another name for `bindings.{}`: send one of them",
@@ -92,6 +100,9 @@ impl Bound {
     }
 
     pub(super) fn apply(&self, key: &mut Key) {
+        if let Some(routes) = &self.routes {
+            key.routes.clone_from(routes);
+        }
         if self.whole {
             key.bindings.clear();
         }
@@ -108,23 +119,22 @@ async fn exists(app: &App, field: &str, platform: Platform, id: &str) -> Result<
     let (what, found) = match id.strip_prefix(GROUP) {
         Some(group) => {
             let group = app.groups.get(group).await?;
-            ("group", group.map(|group| group.platform))
+            ("a group", group.map(|group| group.platform))
         }
         None => {
             let account = app.accounts.get(id).await?;
-            ("account", account.map(|account| account.platform))
+            ("an account", account.map(|account| account.platform))
         }
     };
     let refused = match found {
         Some(is) if is == platform => return Ok(()),
         Some(is) => format!(
-            "`{field}` names a{} of the platform {}: it must be of {}",
-            if what == "group" { " group" } else { "n account" },
+            "`{field}` names {what} of the platform {}: it must be of {}",
             is.name(),
             platform.name()
         ),
         None => format!(
-            "`{field}` names no {what} that is there: give the id of an account, or `group:` and the id of a group"
+            "`{field}` names {what} that does not exist: give the id of an account, or `group:` and the id of a group"
         ),
     };
     Err(ApiError::invalid(field, refused))

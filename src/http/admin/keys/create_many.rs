@@ -1,4 +1,4 @@
-//! `POST /admin/api-keys/create-many`: several keys that are alike.
+//! `POST /admin/api-keys/create-many`: several keys with the same settings.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,28 +10,28 @@ use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Input, Object};
 use super::super::batch::{MOST, within};
 use super::super::fields::{Line, Whole};
-use super::bindings::Bound;
+use super::bindings::CheckedBindings;
 use super::input::{KeyInput, NewKeyInput};
 use super::live::Live;
 use super::rules;
 use super::view::{KeySums, KeyView, NewKeyView};
 use crate::app::App;
 
-/// Longest name of a key, in characters.
+/// Maximum length of a key's name, characters.
 const LONGEST_NAME: usize = 100;
 
-/// How many keys, and what each is like.
+/// The number of keys, and their settings.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super) struct CreateManyInput {
     #[schema(value_type = u32, minimum = 1, maximum = 100)]
     count: Whole<1, { MOST as u32 }>,
-    /// The keys are named like this, with a number behind: `class 1`, `class 2`.
+    /// The settings. A number is appended to the name: `class 1`, `class 2`.
     #[schema(value_type = NewKeyInput)]
     key: Object<KeyInput>,
 }
 
-/// Keys just made.
+/// New keys.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NewKeys)]
 pub(in super::super) struct NewKeysView {
@@ -39,8 +39,8 @@ pub(in super::super) struct NewKeysView {
     items: Vec<NewKeyView>,
 }
 
-/// Makes up to 100 keys that are alike: all of them in one atomic step, or none. Their texts are in this answer and
-/// nowhere else, ever. Costs one round trip of the store; no Durable Object is called.
+/// Creates up to 100 keys with the same settings: all in one atomic step, or none. Their texts are in this answer
+/// and are never shown again. Costs one round trip of the store; no Durable Object is called.
 #[utoipa::path(
     post, path = "/admin/api-keys/create-many", operation_id = "createManyApiKeys", tag = "keys", security(("admin" = [])), request_body = CreateManyInput,
     responses(
@@ -63,7 +63,9 @@ pub(in super::super) async fn create_many(
         return Err(ApiError::invalid("key.name", message));
     }
     let in_key = |error| within("key", error);
-    let bound = Bound::of(&app, input.bindings()).await.map_err(in_key)?;
+    let bound = CheckedBindings::of(&app, input.bindings())
+        .await
+        .map_err(in_key)?;
     let now = app.ports.clock.now();
     let mut keys = Vec::with_capacity(count as usize);
     let mut plains = Vec::with_capacity(count as usize);
@@ -77,7 +79,7 @@ pub(in super::super) async fn create_many(
     if !app.keys.create_all(&keys).await? {
         return Err(ApiError::internal("a fresh key's id or hash is taken"));
     }
-    // Gates need no notice: each reads its key with the first call.
+    // Gates need no notification: each reads its key with the first call.
     let items = keys.iter().zip(&plains).map(|(key, plain)| {
         session.audit("key.create", &key.id);
         let view = KeyView::new(key, now, Some(Live::default()), KeySums::default());

@@ -1,4 +1,4 @@
-//! Which keys a list is of, and in what order.
+//! Selection and order of the list of keys.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -22,23 +22,23 @@ pub(in super::super) struct KeyQuery {
     /// Counts from 1.
     #[param(minimum = 1)]
     pub(super) page: Option<u32>,
-    /// 20 if left out.
+    /// Default: 20.
     #[param(minimum = 1, maximum = 100)]
     pub(super) page_size: Option<u32>,
-    /// Found in name, description, id or the shown beginning of the key.
+    /// Text to find in name, description, id or the shown beginning of the key.
     search: Option<String>,
     /// With this tag.
     tag: Option<String>,
     /// With all of these tags, separated by commas.
     tags: Option<String>,
     is_active: Option<bool>,
-    /// Whether the key works, and if not, why. A key whose time is counted from its first use may be shown as
-    /// `active` for a moment after it ended.
+    /// Whether the key works, and if not, why. An expired key whose time began with its first use may be shown as
+    /// `active` for a moment.
     #[param(inline)]
     status: Option<Status>,
-    /// Bound to this: the id of an account, or `group:` and the id of a group.
+    /// Keys bound to this: an account id, or `group:` and a group id.
     bound_to: Option<String>,
-    /// `true`: the deleted ones; else those that are not, unless `status` is `deleted`.
+    /// `true`: only deleted keys; otherwise only the others, unless `status` is `deleted`.
     deleted: Option<bool>,
     #[param(inline)]
     sort_by: Option<KeySort>,
@@ -53,19 +53,19 @@ enum KeySort {
     #[default]
     CreatedAt,
     UpdatedAt,
-    /// Never is later than any moment.
+    /// Keys that never expire count as the latest.
     ExpiresAt,
     IsActive,
-    /// Never is earlier than any moment.
+    /// Keys that were never used count as the earliest.
     LastUsedAt,
-    /// Cost of today's calls, by the ledger.
+    /// Cost of today's calls, from the ledger.
     CostToday,
-    /// Cost of all calls, by the ledger.
+    /// Cost of all calls, from the ledger.
     CostTotal,
 }
 
 impl KeyQuery {
-    /// The keys that fit, in the order that was asked for.
+    /// The matching keys in the requested order.
     pub(super) async fn find(&self, app: &App) -> Result<Vec<Key>, ApiError> {
         let now = app.ports.clock.now();
         let mut keys = app.keys.list().await?;
@@ -110,7 +110,7 @@ impl KeyQuery {
     }
 }
 
-/// The figure of each key that a list is sorted by, as the ledger has it. Who is missing has 0.
+/// The ledger's figure for each key by which a list is sorted. Missing keys have 0.
 #[derive(Default)]
 struct Figures(HashMap<String, u64>);
 

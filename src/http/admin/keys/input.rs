@@ -4,15 +4,17 @@ use serde::Deserialize;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use super::super::super::extract::Sent;
-use super::super::super::money_limits::SentLimits;
+use super::super::super::extract::InputField;
+use super::super::super::money_limits::LimitsInput;
 use super::super::fields::{
     Amount, Cleared, Clients, Line, Models, Moment, Permissions, Tags, Text, Whole, requiring,
 };
-use super::bindings::{BindingsInput, Bound, SentBindings, Target};
+use super::super::routes::RouteInputs;
+use super::bindings::{BindingFields, BindingsInput, CheckedBindings, Target};
 use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
 use crate::model::money::Usd;
+use crate::model::route::Route;
 use crs_durable::gate::ModelMode;
 
 /// A year.
@@ -32,132 +34,137 @@ type ActivationDays = Amount<36_500>;
 pub(in super::super) struct KeyInput {
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
     #[serde(default)]
-    pub(super) name: Sent<Line<1, 100>>,
+    pub(super) name: InputField<Line<1, 100>>,
     #[schema(value_type = Option<String>, max_length = 500)]
     #[serde(default)]
-    description: Sent<Text<500>>,
+    description: InputField<Text<500>>,
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
-    is_active: Sent<bool>,
+    is_active: InputField<bool>,
     #[schema(value_type = Vec<String>, required = false)]
     #[serde(default)]
-    tags: Sent<Tags>,
+    tags: InputField<Tags>,
 
     /// ISO 8601; `null`: never.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
-    pub(super) expires_at: Sent<Moment>,
-    /// `fixed`: the key ends at `expiresAt`. `activation`: `activationDays` after its first use.
+    pub(super) expires_at: InputField<Moment>,
+    /// `fixed`: the key expires at `expiresAt`. `activation`: `activationDays` after its first use.
     #[schema(value_type = Option<ExpirationMode>)]
     #[serde(default)]
-    pub(super) expiration_mode: Sent<Option<ExpirationMode>>,
-    /// How many days (or hours, see `activationUnit`) the key is good for from its first use.
+    pub(super) expiration_mode: InputField<Option<ExpirationMode>>,
+    /// Validity from the first use on, in days (or hours, see `activationUnit`).
     #[schema(value_type = Option<u32>, maximum = 36_500)]
     #[serde(default)]
-    pub(super) activation_days: Sent<ActivationDays>,
+    pub(super) activation_days: InputField<ActivationDays>,
     /// The unit of `activationDays`.
     #[schema(value_type = Option<ActivationUnit>)]
     #[serde(default)]
-    activation_unit: Sent<Option<ActivationUnit>>,
-    /// Only `null` is taken: the key's time begins anew with its next call.
+    activation_unit: InputField<Option<ActivationUnit>>,
+    /// Only `null` is accepted: the validity starts again with the next call.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
-    activated_at: Sent<Cleared>,
+    activated_at: InputField<Cleared>,
 
     /// `"all"`, one of `claude`, `gemini`, `openai`, or a list of them; an empty list is all.
     #[schema(value_type = PermissionsInput, required = false)]
     #[serde(default)]
-    permissions: Sent<Permissions>,
-    /// Whether `restrictedModels` is obeyed.
+    permissions: InputField<Permissions>,
+    /// Whether `restrictedModels` is applied.
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
-    pub(super) enable_model_restriction: Sent<bool>,
-    /// Models the key may not use, or the only ones it may: see `modelRestrictionMode`.
+    pub(super) enable_model_restriction: InputField<bool>,
+    /// Models that the key may not use, or the only ones that it may use: see `modelRestrictionMode`.
     #[schema(value_type = Vec<String>, required = false)]
     #[serde(default)]
-    pub(super) restricted_models: Sent<Models>,
+    pub(super) restricted_models: InputField<Models>,
     /// `deny`: `restrictedModels` may not be used. `allow`: only they may.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
-    pub(super) model_restriction_mode: Sent<Option<ModelMode>>,
-    /// Whether `allowedClients` is obeyed. A client is known by what it says of itself.
+    pub(super) model_restriction_mode: InputField<Option<ModelMode>>,
+    /// Whether `allowedClients` is applied. A client is recognised by its own headers.
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
-    pub(super) enable_client_restriction: Sent<bool>,
+    pub(super) enable_client_restriction: InputField<bool>,
     /// The only clients that may use the key: `claude_code`, `gemini_cli`, `codex_cli`, `droid_cli`.
     #[schema(value_type = Option<Vec<String>>)]
     #[serde(default)]
-    pub(super) allowed_clients: Sent<Clients>,
+    pub(super) allowed_clients: InputField<Clients>,
 
-    /// Calls that may run at once; 0: unlimited.
+    /// Maximum number of concurrent calls; 0: unlimited.
     #[schema(value_type = u32, required = false, maximum = 100_000)]
     #[serde(default)]
-    pub(super) concurrency_limit: Sent<Whole<0, 100_000>>,
-    /// Calls that may wait for one of those to end; 0: none.
+    pub(super) concurrency_limit: InputField<Whole<0, 100_000>>,
+    /// Maximum number of calls that wait for a slot; 0: none.
     #[schema(value_type = Option<u32>, maximum = 1_000)]
     #[serde(default)]
-    pub(super) concurrency_queue_size: Sent<QueueSize>,
-    /// How long they wait, milliseconds.
+    pub(super) concurrency_queue_size: InputField<QueueSize>,
+    /// Maximum wait, milliseconds.
     #[schema(value_type = Option<u32>, maximum = 300_000)]
     #[serde(default)]
-    pub(super) concurrency_queue_timeout: Sent<QueueTimeout>,
+    pub(super) concurrency_queue_timeout: InputField<QueueTimeout>,
 
-    /// Minutes over which the next three are counted, from the first call on; 0: no window.
+    /// Length in minutes of the window for the next three limits, beginning with the first call; 0: no window.
     #[schema(value_type = Option<u32>, maximum = 525_600)]
     #[serde(default)]
-    pub(super) rate_limit_window: Sent<Minutes>,
-    /// Calls in a window; 0: unlimited.
+    pub(super) rate_limit_window: InputField<Minutes>,
+    /// Maximum number of calls per window; 0: unlimited.
     #[schema(value_type = Option<u32>, maximum = 1_000_000_000)]
     #[serde(default)]
-    pub(super) rate_limit_requests: Sent<Requests>,
-    /// Of a window; 0: unlimited.
+    pub(super) rate_limit_requests: InputField<Requests>,
+    /// Maximum cost per window; 0: unlimited.
     #[schema(value_type = Option<Usd>)]
     #[serde(default)]
-    pub(super) rate_limit_cost: Sent<Usd>,
-    /// Tokens of every kind in a window; 0: unlimited.
+    pub(super) rate_limit_cost: InputField<Usd>,
+    /// Maximum number of tokens of all kinds per window; 0: unlimited.
     #[schema(value_type = Option<u64>)]
     #[serde(default)]
-    pub(super) token_limit: Sent<TokenCount>,
+    pub(super) token_limit: InputField<TokenCount>,
     #[schema(inline)]
     #[serde(flatten)]
-    money: SentLimits,
-    /// When weeks begin: 1 is Monday, 7 is Sunday.
+    money: LimitsInput,
+    /// First day of the week: 1 is Monday, 7 is Sunday.
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 7)]
     #[serde(default)]
-    weekly_reset_day: Sent<Whole<1, 7>>,
-    /// The hour weeks begin at, by the operator's clock.
+    weekly_reset_day: InputField<Whole<1, 7>>,
+    /// Hour at which weeks begin, in the operator's time zone.
     #[schema(value_type = u32, required = false, maximum = 23)]
     #[serde(default)]
-    weekly_reset_hour: Sent<Whole<0, 23>>,
+    weekly_reset_hour: InputField<Whole<0, 23>>,
 
-    /// By platform, the account that serves the key, or `group:` and the id of a group. Replaces all of
-    /// them; `null` and an empty object bind to nothing.
+    /// By platform, the account that serves the key, or `group:` and a group id. Replaces all of them; `null` and
+    /// an empty object remove all bindings.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Option<String>>>)]
     #[serde(default)]
-    pub(super) bindings: Sent<Option<BindingsInput>>,
-    /// CRS's name for `bindings.claude`: changes this one only.
+    pub(super) bindings: InputField<Option<BindingsInput>>,
+    /// CRS's name for `bindings.claude`; changes only this one.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
-    pub(super) claude_account_id: Sent<Option<Target>>,
-    /// CRS's name for `bindings.gemini`: changes this one only.
+    pub(super) claude_account_id: InputField<Option<Target>>,
+    /// CRS's name for `bindings.gemini`; changes only this one.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
-    pub(super) gemini_account_id: Sent<Option<Target>>,
-    /// CRS's name for `bindings.openai`: changes this one only.
+    pub(super) gemini_account_id: InputField<Option<Target>>,
+    /// CRS's name for `bindings.openai`; changes only this one.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
-    pub(super) openai_account_id: Sent<Option<Target>>,
-    /// Whether other accounts serve when what the key is bound to cannot.
+    pub(super) openai_account_id: InputField<Option<Target>>,
+    /// Whether other accounts serve if the bound account or group cannot.
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
-    binding_fallback: Sent<bool>,
-    /// Whether `x-relay-trace: 1` shows the key's calls how they were served.
+    binding_fallback: InputField<bool>,
+    /// The key's model routes, which assign models to platforms and groups. Replaces all of them; `null` and an
+    /// empty list: none.
+    #[schema(value_type = Option<Vec<Route>>)]
+    #[serde(default)]
+    pub(super) routes: InputField<Option<RouteInputs>>,
+    /// Whether `x-relay-trace: 1` returns a trace of the key's calls.
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
-    allow_trace: Sent<bool>,
+    allow_trace: InputField<bool>,
 }
 
-/// How permissions may be written.
+/// Accepted formats of permissions.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes what `Permissions` reads, for OpenAPI")]
@@ -171,10 +178,11 @@ impl KeyInput {
         self.tags.as_ref().is_some()
     }
 
-    /// The fields that say what the key is bound to.
-    pub(super) fn bindings(&self) -> SentBindings<'_> {
-        SentBindings {
+    /// The fields that name accounts and groups.
+    pub(super) fn bindings(&self) -> BindingFields<'_> {
+        BindingFields {
             all: &self.bindings,
+            routes: &self.routes,
             single: [
                 ("claudeAccountId", Platform::Claude, &self.claude_account_id),
                 ("geminiAccountId", Platform::Gemini, &self.gemini_account_id),
@@ -183,8 +191,8 @@ impl KeyInput {
         }
     }
 
-    /// Changes what was sent. `bound`: of the same input. Whether the result makes sense is for `rules`.
-    pub(super) fn put(&self, bound: &Bound, key: &mut Key) {
+    /// Applies the fields of the input. `bound`: from the same input. `rules` checks the result.
+    pub(super) fn put(&self, bound: &CheckedBindings, key: &mut Key) {
         if let Some(Line(name)) = self.name.as_ref() {
             key.name.clone_from(name);
         }
@@ -276,7 +284,7 @@ impl KeyInput {
     }
 }
 
-/// [`KeyInput`] as a new key needs it: with a name.
+/// [`KeyInput`] for a new key: the name is required.
 pub(in super::super) struct NewKeyInput;
 
 impl PartialSchema for NewKeyInput {

@@ -1,10 +1,10 @@
-//! How a key is doing, as its gate tells: what runs, what waits, what was spent.
+//! A key's live state from its gate: running calls, waiting calls, spending.
 
 use crs_durable::gate::{self, Estimate, PerLimit, Snapshot, SpendSnapshot, WindowSnapshot};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::super::money_limits::{Shown, Sums};
+use super::super::super::money_limits::{LimitValues, Sums};
 use crate::app::App;
 use crate::model::key::Key;
 use crate::model::money::Usd;
@@ -12,10 +12,10 @@ use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::port::gates::KeyHash;
 
-/// The gate's state; by default that of a new key's gate.
+/// The gate's state. The default is that of a new key's gate.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    /// Calls that hold a slot.
+    /// Number of calls that hold a slot.
     pub(super) running: usize,
     pub(super) queued: usize,
     pub(super) activated_at: Option<Millis>,
@@ -23,7 +23,7 @@ pub(super) struct Live {
     pub(super) spend: Option<SpendView>,
 }
 
-/// The window that runs now.
+/// The current window.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = KeyWindow)]
 pub(super) struct WindowView {
@@ -34,7 +34,7 @@ pub(super) struct WindowView {
     requests: u64,
     tokens: u64,
     cost: Usd,
-    /// The part that running calls have reserved.
+    /// The part reserved by running calls.
     reserved: ReservedView,
 }
 
@@ -55,15 +55,15 @@ impl From<Estimate> for ReservedView {
     }
 }
 
-type Spent = Shown<Sums, PeriodView>;
+type SpendByLimit = LimitValues<Sums, PeriodView>;
 
-/// Spending against the limits on money.
+/// Spending, by money limit.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = KeySpend)]
 pub(super) struct SpendView {
     #[schema(inline)]
     #[serde(flatten)]
-    spent: Spent,
+    spent: SpendByLimit,
 }
 
 /// Spending against one limit.
@@ -71,11 +71,11 @@ pub(super) struct SpendView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = PeriodSpend)]
 struct PeriodView {
-    /// `null`: the gate has not asked the ledger yet what went before.
+    /// `null`: the gate has not read the earlier spending from the ledger yet.
     spent: Option<Usd>,
     /// The estimated cost of running calls.
     reserved: Usd,
-    /// When `spent` begins at 0 again; `null`: never.
+    /// When `spent` is reset to 0; `null`: never.
     #[schema(format = DateTime)]
     resets_at: Option<String>,
 }
@@ -94,7 +94,7 @@ impl From<&WindowSnapshot> for WindowView {
 }
 
 impl SpendView {
-    /// `None`: the gate does not know what went before of any limit.
+    /// `None` if the gate does not know the earlier spending for any limit.
     fn of(spent: &PerLimit<SpendSnapshot>) -> Option<Self> {
         spent.values().any(|sum| sum.known).then(|| Self {
             spent: spent.map(|_, sum| PeriodView::from(sum)).into(),
@@ -105,7 +105,7 @@ impl SpendView {
 impl From<&SpendSnapshot> for PeriodView {
     fn from(spend: &SpendSnapshot) -> Self {
         Self {
-            // A gate without earlier sums knows only a part.
+            // Without the earlier sums, a gate's amount is incomplete.
             spent: spend.known.then_some(spend.spent.into()),
             reserved: spend.reserved.into(),
             resets_at: spend.resets_at.map(iso),
@@ -114,7 +114,7 @@ impl From<&SpendSnapshot> for PeriodView {
 }
 
 impl Live {
-    /// `None`: the gate cannot be asked.
+    /// `None` if the gate is unreachable.
     pub(super) async fn of(app: &App, key: &Key) -> Option<Self> {
         let hash = KeyHash::from_hex(&key.hash)?;
         match app.ports.gates.gate(&hash, gate::Command::Snapshot).await {

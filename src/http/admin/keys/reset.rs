@@ -1,10 +1,10 @@
-//! Forgiving what a key has spent.
+//! Resets of a key's spending.
 
 use std::borrow::Cow;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use crs_durable::gate::{self, MoneyLimit, Spent};
+use crs_durable::gate::{self, MoneyLimit, ResetScope};
 use serde::de::{Deserialize, Deserializer, Error as _, Unexpected};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -21,30 +21,31 @@ use crate::relay::admit::spent_before;
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct ResetInput {
-    which: Which,
+    which: ResetTarget,
 }
 
-/// `window` (the one of `rateLimitWindow`: the next call begins a new one), `all`, or what was spent of one limit.
+/// `window` (the window of `rateLimitWindow`; the next call begins a new one), `all`, or the spending of one
+/// limit.
 #[derive(Clone, Copy, Debug)]
-struct Which(Spent);
+struct ResetTarget(ResetScope);
 
 const WINDOW: &str = "window";
 const ALL: &str = "all";
 
-/// All names, in the order in which they are shown.
+/// All names in display order.
 fn names() -> impl Iterator<Item = &'static str> {
     let sums = MoneyLimit::ALL.into_iter().map(|limit| limit.row().sum);
     std::iter::once(WINDOW).chain(sums).chain([ALL])
 }
 
-impl<'de> Deserialize<'de> for Which {
+impl<'de> Deserialize<'de> for ResetTarget {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         match name.as_str() {
-            WINDOW => Ok(Self(Spent::Window)),
-            ALL => Ok(Self(Spent::All)),
+            WINDOW => Ok(Self(ResetScope::Window)),
+            ALL => Ok(Self(ResetScope::All)),
             sum => match MoneyLimit::find(sum, |row| row.sum) {
-                Some(limit) => Ok(Self(Spent::Money(limit))),
+                Some(limit) => Ok(Self(ResetScope::Money(limit))),
                 None => {
                     let expected = format!("one of `{}`", names().collect::<Vec<_>>().join("`, `"));
                     Err(D::Error::invalid_value(Unexpected::Str(sum), &expected.as_str()))
@@ -54,19 +55,19 @@ impl<'de> Deserialize<'de> for Which {
     }
 }
 
-impl PartialSchema for Which {
+impl PartialSchema for ResetTarget {
     fn schema() -> RefOr<Schema> {
         one_of(names())
     }
 }
 
-impl ToSchema for Which {
+impl ToSchema for ResetTarget {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("SpendPeriod")
     }
 }
 
-/// Forgives what a key has spent, so that the limit begins at 0. The ledger keeps what was spent.
+/// Resets a key's spending, so that the limit starts at 0. The ledger keeps the sums.
 #[utoipa::path(
     post, path = "/admin/api-keys/{id}/reset-limits", operation_id = "resetApiKeyLimits", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     request_body = ResetInput,
@@ -91,8 +92,8 @@ pub(in super::super) async fn reset_limits(
         ));
     }
     let hash =
-        KeyHash::from_hex(&key.hash).ok_or_else(|| ApiError::internal("the key's stored hash is no hash"))?;
-    // The record says when days and weeks begin.
+        KeyHash::from_hex(&key.hash).ok_or_else(|| ApiError::internal("the key's stored hash is invalid"))?;
+    // The record determines when days and weeks begin.
     super::teach(&app, &key).await;
     let subject = format!("key:{id}");
     app.audit.event("key.reset_limits", subject, &key.name).await?;

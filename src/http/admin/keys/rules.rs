@@ -1,23 +1,23 @@
-//! Rules between the fields of a key. A limit that could not work is refused with the reason: to take it would be a
-//! promise that nobody keeps.
+//! Rules between the fields of a key. A limit that cannot work is refused with the reason, so that operators do
+//! not rely on it.
 //!
-//! Only what was sent is looked at, so that a record that is wrong for other reasons can still be renamed.
+//! Only the fields sent are checked, so a record that is invalid for other reasons can still be renamed.
 
 use super::super::super::api_error::ApiError;
-use super::super::super::extract::Sent;
-use super::bindings::Bound;
+use super::super::super::extract::InputField;
+use super::bindings::CheckedBindings;
 use super::input::KeyInput;
 use crate::model::key::{ExpirationMode, Key};
 use crate::relay::client;
 use crs_durable::gate::ModelMode;
 
-/// Changes what was sent, or refuses it. `bound`: of the same input.
-pub(super) fn apply(input: &KeyInput, bound: &Bound, key: &mut Key) -> Result<(), ApiError> {
+/// Applies the input, or refuses it. `bound`: from the same input.
+pub(super) fn apply(input: &KeyInput, bound: &CheckedBindings, key: &mut Key) -> Result<(), ApiError> {
     input.put(bound, key);
     check(input, key)
 }
 
-/// `key`: what it has become.
+/// `key`: with the input applied.
 fn check(input: &KeyInput, key: &Key) -> Result<(), ApiError> {
     window(input, key)?;
     expiry(input, key)?;
@@ -25,7 +25,7 @@ fn check(input: &KeyInput, key: &Key) -> Result<(), ApiError> {
     lists(input, key)
 }
 
-fn sent<T>(field: &Sent<T>) -> bool {
+fn sent<T>(field: &InputField<T>) -> bool {
     field.as_ref().is_some()
 }
 

@@ -1,9 +1,9 @@
-//! A new secret for a key, and the end of a key for good.
+//! New secrets for a key, and its permanent deletion.
 //!
-//! A key's gate is named by the hash of its secret, so a new secret has a new gate. The store decides which
-//! secret is the key's: its record and the index of hashes change in one step. Before that step the old gate is
-//! told to read the record again, so that it refuses the old secret even if this process ends right after the
-//! step. What the old gate has counted goes on in the new one.
+//! A gate is identified by the hash of its key's secret, so a new secret gets a new gate. The store decides which
+//! secret is valid: the record and the index of hashes change in one step. Before that step the old gate is
+//! notified to read the record again, so that it refuses the old secret even if this process ends right after the
+//! step. The old gate's counts are transferred to the new one.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -18,10 +18,10 @@ use crate::model::key::Key;
 use crate::port::gates::KeyHash;
 use crate::store::api_keys::KeyChange;
 
-/// Gives a key a new secret. Id, limits, bindings, history and what is spent stay. The old secret is refused from
-/// then on, and its streams end: natively at once, on the edge with the next renewal of their leases. What its
-/// running calls had reserved counts as spent. Of two rotations at once one is refused. The new secret is in this
-/// answer and nowhere else. Asks 2 gates.
+/// Replaces a key's secret. Id, limits, bindings, history and spending stay. From then on the old secret is
+/// refused, and its streams end: natively at once, on the edge with the next renewal of their leases. The
+/// reservations of its running calls count as spent. Of two concurrent rotations one is refused. The new secret
+/// is in this answer and is never shown again. Calls 2 gates.
 #[utoipa::path(
     post, path = "/admin/api-keys/{id}/rotate", operation_id = "rotateApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
@@ -58,12 +58,12 @@ pub(in super::super) async fn rotate(
     Ok(Json(NewKeyView::new(view, &issued.plain)))
 }
 
-/// Deletes a key for good: its record is gone, and it cannot be restored. Only for a key that is deleted already.
-/// The ledger keeps its calls and sums under its id. Asks 1 gate.
+/// Deletes a key permanently, so that it cannot be restored. The key must be deleted already. The ledger keeps
+/// its calls and sums under its id. Calls 1 gate.
 #[utoipa::path(
     delete, path = "/admin/api-keys/{id}/permanent", operation_id = "purgeApiKey", tag = "keys", security(("admin" = [])), params(("id" = String, Path,)),
     responses(
-        (status = 204, description = "It is gone"),
+        (status = 204, description = "It is deleted"),
         (status = 404, body = ErrorBody<'_>),
         (status = 409, description = "The key is not deleted: delete it first", body = ErrorBody<'_>),
     )
@@ -78,7 +78,7 @@ pub(in super::super) async fn purge(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes a deleted key away, and returns what it was.
+/// Removes a deleted key and returns its record.
 pub(super) async fn purged(app: &App, id: &str) -> Result<Key, ApiError> {
     let changed = app.keys.purge(id).await?;
     let key = super::done(changed, "The key is not deleted: delete it first.")?;
@@ -89,25 +89,25 @@ pub(super) async fn purged(app: &App, id: &str) -> Result<Key, ApiError> {
 }
 
 fn hash_of(key: &Key) -> Result<KeyHash, ApiError> {
-    KeyHash::from_hex(&key.hash).ok_or_else(|| ApiError::internal("the key's stored hash is no hash"))
+    KeyHash::from_hex(&key.hash).ok_or_else(|| ApiError::internal("the key's stored hash is invalid"))
 }
 
-/// Tells the gate of a secret that it is no key's any more, and ends its streams. `key`: the record as it is
-/// stored now, or was stored last.
+/// Notifies the gate of a former secret that no key has it any more, and ends its streams. `key`: the current or
+/// last record.
 async fn retire(app: &App, old: &KeyHash, key: &Key) {
     let mut policy = key.policy(app.config.site.utc_offset_minutes);
     policy.active = false;
-    // First the version, so that a reader that is still under way with an older record cannot undo it.
+    // First the new version, so that a concurrent reader with an older record cannot undo the deletion.
     for policy in [Some(policy.into()), None] {
         if let Err(error) = app.ports.gates.gate(old, gate::Command::Learn { policy }).await {
-            // The gate reads the record again, and finds none.
-            tracing::error!(key = %key.id, %error, "the gate of a former secret was not told");
+            // The gate will read the record again and find none.
+            tracing::error!(key = %key.id, %error, "the gate of a former secret could not be notified");
         }
     }
     app.running.end_key(old);
 }
 
-/// Has the new secret's gate go on with what the old one's has counted.
+/// Transfers the old gate's counts to the gate of the new secret.
 async fn hand_over(app: &App, old: &KeyHash, new: &KeyHash, key: &Key) {
     let gates = &app.ports.gates;
     super::teach(app, key).await;
@@ -115,11 +115,11 @@ async fn hand_over(app: &App, old: &KeyHash, new: &KeyHash, key: &Key) {
         Ok(gate::Reply::Snapshot(snapshot)) => snapshot,
         Ok(_) => return,
         Err(error) => {
-            tracing::error!(key = %key.id, %error, "what a key has spent begins with the ledger's sums");
+            tracing::error!(key = %key.id, %error, "a key's spending was not transferred: its new gate starts with the ledger's sums");
             return;
         }
     };
     if let Err(error) = gates.gate(new, gate::Command::Inherit(counted)).await {
-        tracing::error!(key = %key.id, %error, "what a key has spent begins with the ledger's sums");
+        tracing::error!(key = %key.id, %error, "a key's spending was not transferred: its new gate starts with the ledger's sums");
     }
 }

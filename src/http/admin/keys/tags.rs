@@ -13,18 +13,18 @@ use crate::app::App;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(in super::super) struct TagList {
-    /// The most used first, then by name.
+    /// Most used first, then by name.
     items: Vec<TagCount>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct TagCount {
     tag: String,
-    /// Keys that have it; deleted ones do not count.
+    /// Number of keys with it, without deleted ones.
     count: usize,
 }
 
-/// The tags of all keys, with how many have each. Reads all keys once.
+/// The tags of all keys with their number of keys. Reads all keys once.
 #[utoipa::path(
     get, path = "/admin/api-keys/tags", operation_id = "listApiKeyTags", tag = "keys", security(("admin" = [])),
     responses((status = 200, body = TagList))
@@ -44,7 +44,7 @@ pub(in super::super) async fn tags(
         .into_iter()
         .map(|(tag, count)| TagCount { tag, count })
         .collect();
-    // Stable: of equal counts the names stay in order.
+    // Stable sort: tags with equal counts stay ordered by name.
     items.sort_by_key(|item| std::cmp::Reverse(item.count));
     Ok(Json(TagList { items }))
 }

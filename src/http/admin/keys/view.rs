@@ -1,4 +1,4 @@
-//! A key as it is shown: never its text, never its hash.
+//! A key as shown: never its text or hash.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use super::live::{Live, SpendView, WindowView};
 use crate::model::account::Platform;
 use crate::model::key::{ActivationUnit, ExpirationMode, Key};
 use crate::model::money::{MicroUsd, Usd};
+use crate::model::route::Route;
 use crate::model::secret::Secret;
 use crate::model::time::iso;
 use crate::port::clock::Millis;
@@ -28,16 +29,16 @@ pub(in super::super) struct KeyView {
     status: Status,
     is_active: bool,
     tags: Vec<String>,
-    /// When the key ends; `null`: never, or not known before its first use.
+    /// When the key expires; `null`: never, or unknown before its first use.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     expiration_mode: ExpirationMode,
     activation_days: u32,
     activation_unit: ActivationUnit,
-    /// When it was first used, if its time is counted from there.
+    /// When it was first used, if its validity starts then.
     #[schema(format = DateTime)]
     activated_at: Option<String>,
-    /// Empty: all.
+    /// Empty: all services.
     #[schema(value_type = Vec<String>)]
     permissions: Vec<Service>,
     enable_model_restriction: bool,
@@ -67,20 +68,22 @@ pub(in super::super) struct KeyView {
     #[schema(value_type = BTreeMap<String, String>)]
     bindings: BTreeMap<Platform, String>,
     binding_fallback: bool,
+    /// The key's model routes. The first match counts; routes for all keys come after them.
+    routes: Vec<Route>,
     allow_trace: bool,
-    /// Calls that run now; `null`: the key's gate cannot be asked.
+    /// Number of running calls; `null`: the key's gate is unreachable.
     current_concurrency: Option<usize>,
-    /// Calls that wait for a slot; `null`: the key's gate cannot be asked.
+    /// Number of calls that wait for a slot; `null`: the key's gate is unreachable.
     queued: Option<usize>,
-    /// The window that runs now; `null`: the next call begins one, or the gate cannot be asked.
+    /// The current window; `null`: the next call begins one, or the gate is unreachable.
     window: Option<WindowView>,
-    /// Spending; `null`: the gate has not asked the ledger yet, which it does when a limit on money needs it, or
-    /// cannot be asked itself.
+    /// Spending; `null`: the gate is unreachable, or has not read the ledger yet, which it does when a money
+    /// limit needs it.
     spend: Option<SpendView>,
-    /// When its last call that reached a provider came.
+    /// Time of its last call that reached a provider.
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
-    /// The cost of today's calls, from the ledger; a reset does not change it.
+    /// The cost of today's calls, from the ledger; not affected by resets.
     cost_today: Usd,
     /// The cost of all calls, from the ledger.
     cost_total: Usd,
@@ -104,7 +107,7 @@ pub(in super::super) enum Status {
 }
 
 impl Status {
-    /// `activated_at`: the key's first use, as far as it is known.
+    /// `activated_at`: the key's first use, if known.
     pub(in super::super) fn of(key: &Key, activated_at: Option<Millis>, now: Millis) -> Self {
         if key.deleted_at.is_some() {
             Self::Deleted
@@ -128,7 +131,7 @@ pub(super) struct KeySums {
 
 impl KeyView {
     pub(super) fn new(key: &Key, now: Millis, live: Option<Live>, used: KeySums) -> Self {
-        // The gate knows of a first use before the record does.
+        // The gate learns of a first use before the record does.
         let activated_at = key
             .activated_at
             .or(live.as_ref().and_then(|live| live.activated_at))
@@ -165,6 +168,7 @@ impl KeyView {
             weekly_reset_hour: key.weekly_reset_hour,
             bindings: key.bindings.clone(),
             binding_fallback: key.binding_fallback,
+            routes: key.routes.clone(),
             allow_trace: key.allow_trace,
             current_concurrency: live.as_ref().map(|live| live.running),
             queued: live.as_ref().map(|live| live.queued),
@@ -181,13 +185,13 @@ impl KeyView {
     }
 }
 
-/// A key just made: the only answer that holds its text.
+/// A new key; the only answer that contains its text.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NewKey)]
 pub(in super::super) struct NewKeyView {
     #[serde(flatten)]
     view: KeyView,
-    /// The key itself. It cannot be shown again.
+    /// The key itself. It is never shown again.
     key: String,
 }
 

@@ -1,4 +1,4 @@
-//! Accounts in trouble, and platforms where nobody can serve.
+//! Accounts with problems, and platforms that cannot serve.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,27 +16,26 @@ use crate::port::clock::Millis;
 
 pub(super) const TROUBLE_SHOWN: usize = 50;
 
-/// How the accounts of one platform are doing.
+/// The accounts of one platform in numbers.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PlatformOverview)]
 pub(super) struct PlatformView {
     platform: Platform,
     accounts: usize,
-    /// Accounts by `status`; what there is none of is left out.
+    /// Number of accounts by `status`, without zeros.
     #[schema(value_type = BTreeMap<String, usize>)]
     by_status: BTreeMap<Status, usize>,
-    /// Accounts that can serve a call now, or as soon as one that runs has ended.
+    /// Accounts that can serve a call now, or as soon as a running one ends.
     usable: usize,
-    /// There are accounts that are not disabled, and none of them is usable: calls fail.
+    /// There are enabled accounts, but none is usable: calls fail.
     blocked: bool,
-    /// When the first account returns by itself to a platform that is blocked; `null`: not by itself, or it is not
-    /// blocked.
+    /// When the first account of a blocked platform returns by itself; `null`: none does, or it is not blocked.
     #[schema(format = DateTime)]
     back_at: Option<String>,
 }
 
-/// An account that does not serve as it should.
+/// An account that is switched on but does not serve.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AccountTrouble)]
@@ -47,7 +46,7 @@ pub(super) struct TroubleView {
     #[schema(value_type = String)]
     status: Status,
     code: AccountReason,
-    /// The provider's words, or ours, as far as there is more to say.
+    /// The provider's message or ours, if there is more to say.
     reason: Option<String>,
     /// When it returns; `null`: not by itself.
     #[schema(format = DateTime)]
@@ -64,8 +63,8 @@ pub(super) struct EndingSubscription {
     ends_at: String,
 }
 
-/// Whether calls are given to such an account. One that backs off comes after the others, and a busy one has a
-/// place when a call ends.
+/// Whether calls may go to such an account. One that backs off ranks last, and a busy one serves when a call
+/// ends.
 fn usable(status: Status) -> bool {
     match status {
         Status::Active | Status::Busy | Status::BackingOff => true,
@@ -132,7 +131,7 @@ pub(super) fn platforms(conditions: &[(&Account, Condition)]) -> Vec<PlatformVie
     views.collect()
 }
 
-/// All accounts in trouble, those that only a person can mend first.
+/// All accounts with problems; those that only a person can fix come first.
 pub(super) fn trouble(conditions: &[(&Account, Condition)]) -> Vec<TroubleView> {
     let mut found: Vec<(&Account, &Condition, AccountReason)> = conditions
         .iter()

@@ -1,4 +1,4 @@
-//! Keys near a limit or about to end.
+//! Keys near a limit or about to expire.
 
 use std::collections::HashMap;
 
@@ -19,21 +19,21 @@ use crate::model::time::iso;
 use crate::port::clock::Millis;
 use crate::store::ledger::{Kind, Range, Span};
 
-/// Most keys of one list.
+/// Maximum number of keys per list.
 pub(super) const SHOWN: usize = 20;
-/// Most gates that one answer asks.
+/// Maximum number of gates asked per request.
 const ASKED: usize = 20;
-/// The usage of a limit in the ledger, of 1, from which on the key's gate is asked. Below [`NEAR`]: the gate also
-/// knows calls that still run.
+/// Share of a limit in the ledger from which the key's gate is asked. Below [`NEAR`], because the gate also knows
+/// running calls.
 const WORTH_ASKING: f64 = 0.8;
-/// Used or reserved of a limit, of 1.
+/// Share of a limit, used or reserved, that counts as near.
 const NEAR: f64 = 0.9;
 
 const MINUTE: Millis = 60_000;
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct KeyCounts {
-    /// All but deleted ones.
+    /// All keys except deleted ones.
     total: usize,
     active: usize,
     disabled: usize,
@@ -57,14 +57,14 @@ impl KeyCounts {
     }
 }
 
-/// A key and the limit it is nearest to.
+/// A key and its tightest limit.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = NearLimit)]
 pub(super) struct NearLimitView {
     key_id: String,
     key_name: String,
-    /// Usage and reservations, percent of the limit; more than 100 is possible.
+    /// Usage and reservations in percent of the limit; can exceed 100.
     used_percent: f64,
     level: RemainingView,
 }
@@ -95,7 +95,7 @@ fn ends_at(key: &Key) -> Option<Millis> {
     key.ends_at(activated_at)
 }
 
-/// All active keys that end soon, the soonest first.
+/// All active keys that expire soon, soonest first.
 pub(super) fn ending(keys: &[Key], now: Millis) -> Vec<EndingKey> {
     let mut ending: Vec<(Millis, &Key)> = keys
         .iter()
@@ -113,13 +113,13 @@ pub(super) fn ending(keys: &[Key], now: Millis) -> Vec<EndingKey> {
 }
 
 pub(super) struct NearLimit {
-    /// The tightest first.
+    /// Tightest first.
     pub(super) shown: Vec<NearLimitView>,
-    /// Every key that may be near a limit was asked about.
+    /// The gates of all candidates were asked.
     pub(super) complete: bool,
 }
 
-/// The active keys that are near a limit. The ledger names the candidates; gates say how it is.
+/// The active keys near a limit. The ledger provides the candidates, their gates the exact state.
 pub(super) async fn near_limit(app: &App, keys: &[Key], now: Millis) -> Result<NearLimit, ApiError> {
     let active: Vec<&Key> = keys
         .iter()
@@ -165,17 +165,17 @@ async fn tightest(app: &App, key: &Key, now: Millis) -> Result<Option<NearLimitV
     }))
 }
 
-/// Sums of all keys from the ledger: never less than what counts against a limit, except for calls that the
-/// ledger does not have yet.
+/// The ledger's sums of all keys. They are at least as high as the amounts that count towards limits, except for
+/// calls that are not in the ledger yet.
 #[derive(Debug, Default)]
 struct LedgerSums {
-    /// By what a limit counts over: what each key cost.
+    /// The cost of each key, by the period of a limit.
     costs: Vec<(gate::Span, HashMap<String, MicroUsd>)>,
     last_uses: HashMap<String, Millis>,
 }
 
 impl LedgerSums {
-    /// Reads only what a limit of these keys needs.
+    /// Reads only the periods that these keys' limits need.
     async fn read(app: &App, keys: &[&Key], now: Millis) -> Result<Self, ApiError> {
         let mut needed: Vec<gate::Span> = Vec::new();
         for limit in MoneyLimit::ALL {
@@ -189,7 +189,7 @@ impl LedgerSums {
             .iter()
             .map(|span| match span {
                 gate::Span::Day => Range::Today.into(),
-                // 8 days: a week that began within a day counts all of that day.
+                // 8 days: a week that began during a day counts that whole day.
                 gate::Span::Week => Span::Days {
                     first: today.before(7),
                     last: today,
@@ -210,8 +210,8 @@ impl LedgerSums {
         })
     }
 
-    /// How near the key may be to a limit, of 1. The ledger does not know of windows: a key that was used within the
-    /// length of its window may be near.
+    /// The highest share of a limit that the key may have used. The ledger has no windows, so a key used within
+    /// the length of its window counts as near.
     fn share(&self, key: &Key, now: Millis) -> f64 {
         let shares = key
             .money

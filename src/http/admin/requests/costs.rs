@@ -1,4 +1,4 @@
-//! The cost of a call's tokens, class by class. The log has the sum only, so the parts are by current prices.
+//! The cost of a call's tokens by class. The log has only the sum, so the parts are computed at current prices.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,10 +14,10 @@ const MILLION: u64 = 1_000_000;
 #[serde(rename_all = "camelCase")]
 #[schema(as = CallCosts)]
 pub(super) struct CostsView {
-    /// The classes of which there are tokens.
+    /// The classes with tokens.
     parts: Vec<CostPartView>,
-    /// `true`: with `charges` they are the call's cost. `false`: prices changed since, or what decided them is not
-    /// known any more.
+    /// `true`: together with `charges` they equal the call's cost. `false`: prices have changed since, or the
+    /// terms of the price are unknown.
     as_charged: bool,
 }
 
@@ -27,12 +27,12 @@ pub(super) struct CostsView {
 struct CostPartView {
     class: TokenClass,
     tokens: u64,
-    /// USD, of this call: long context, tier, fast mode and region are in it.
+    /// USD, for this call, including surcharges for long context, tier, fast mode and region.
     price_per_million: f64,
     cost: Usd,
 }
 
-/// A class of tokens, with the names of `tokens`.
+/// A class of tokens, named as in `tokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 enum TokenClass {
     #[serde(rename = "input")]
@@ -98,7 +98,7 @@ impl CostsView {
             });
         }
         Self {
-            // Each part is rounded by itself, the call's cost once.
+            // The parts are rounded separately, the call's cost only once.
             as_charged: priced.version(&terms) == event.price_version
                 && sum.abs_diff(event.cost.0) <= parts.len() as u64,
             parts,
@@ -106,7 +106,7 @@ impl CostsView {
     }
 }
 
-/// The terms that decided the price, parsed from the name of its version.
+/// The terms of a price, parsed from the name of its version.
 fn terms(version: &str) -> Terms {
     let mut terms = Terms::default();
     for mark in version.split('+').skip(1) {
@@ -189,13 +189,13 @@ mod tests {
             &call(&book(), "claude-sonnet-4-5", short, &Terms::default()),
             &book(),
         );
-        let told: Vec<_> = costs
+        let shown: Vec<_> = costs
             .parts
             .iter()
             .map(|part| (part.class, part.tokens, part.price_per_million))
             .collect();
         assert_eq!(
-            told,
+            shown,
             [(TokenClass::Input, 1_000, 3.0), (TokenClass::Output, 500, 15.0)]
         );
     }

@@ -1,4 +1,4 @@
-//! `/admin/requests.csv`: the calls that match a filter, as a table for other programs.
+//! `/admin/requests.csv`: the matching calls as CSV.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -22,10 +22,10 @@ use crate::store::ledger::{Cursor, Filter};
 const ROWS: u32 = 10_000;
 const MOST_ROWS: u32 = 100_000;
 
-/// Calls read for one piece of the answer.
+/// Number of calls read per piece of the answer.
 const PIECE: usize = 500;
 
-/// Stands alone in the last row where more calls match than were asked for.
+/// The last row if more calls match than were requested.
 const MORE: &str = "(more)\r\n";
 
 const COLUMNS: &str = "requestId,at,keyId,keyName,accountId,accountName,platform,endpoint,model,stream,status,error,\
@@ -36,38 +36,38 @@ const COLUMNS: &str = "requestId,at,keyId,keyName,accountId,accountName,platform
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http::admin) struct ExportQuery {
-    /// Rows at most; 10000 if left out. Where more calls match, the last row is `(more)` alone.
+    /// Maximum number of rows. Default: 10000. If more calls match, the last row is just `(more)`.
     #[param(minimum = 1, maximum = 100_000)]
     limit: Option<u32>,
     key_id: Option<String>,
     account_id: Option<String>,
     model: Option<String>,
-    /// Status the client got.
+    /// The client's status.
     status: Option<u16>,
     /// Only calls whose answer was an error, or broke off.
     errors_only: Option<bool>,
-    /// Only calls that ended with this code, exactly.
+    /// Only calls that ended with exactly this code.
     error: Option<String>,
     #[param(inline)]
     platform: Option<Platform>,
-    /// Only calls that took at least so many milliseconds.
+    /// Minimum duration, milliseconds.
     slower_than: Option<u64>,
-    /// Only calls that cost at least so much, in USD.
+    /// Minimum cost, USD.
     #[param(minimum = 0)]
     dearer_than: Option<f64>,
-    /// Only calls of this conversation, by `session` of one of them.
+    /// Only calls of this conversation, see `session` of a call.
     session: Option<String>,
-    /// From this moment on: ISO 8601, or a day of the operator's time zone.
+    /// Inclusive: ISO 8601, or a day in the operator's time zone.
     from: Option<String>,
-    /// Up to before this moment; of a day, up to its end.
+    /// Exclusive; for a day, up to its end.
     to: Option<String>,
 }
 
-/// The calls that match, newest first, as CSV (RFC 4180, UTF-8).
+/// The matching calls, newest first, as CSV (RFC 4180, UTF-8).
 ///
-/// Streamed in pieces of 500 calls, each read when the client took the one before. A store that fails breaks the answer
-/// off; it never ends early as if it were whole. A field that a spreadsheet would take for a formula has a `'` before
-/// it. Reads the calls of the time, whether they match or not.
+/// Streamed in pieces of 500 calls, each read after the client has taken the one before. If the store fails, the
+/// connection breaks off, so a partial answer never looks complete. A field that a spreadsheet would take for a
+/// formula gets a `'` in front. Reads all calls of the period, whether they match or not.
 #[utoipa::path(
     get, path = "/admin/requests.csv", operation_id = "exportRequests", tag = "usage", security(("admin" = [])), params(ExportQuery),
     responses(
@@ -120,7 +120,7 @@ pub(in crate::http::admin) async fn export(
     Ok((headers, body).into_response())
 }
 
-/// How far an answer is.
+/// The state of an answer.
 enum Place {
     Beginning,
     After(Cursor),
@@ -131,19 +131,19 @@ struct Export {
     app: App,
     filter: Filter,
     place: Place,
-    /// Rows that may still come.
+    /// Number of rows that may still be written.
     left: usize,
 }
 
 impl Export {
-    /// The next piece, with what is left to do after it.
+    /// The next piece, and the export after it.
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, StoreError> {
         let (after, mut text) = match &self.place {
             Place::Beginning => (None, COLUMNS.to_owned()),
             Place::After(cursor) => (Some(cursor), String::new()),
             Place::End => return Ok(None),
         };
-        // One more than fits tells whether more match.
+        // Reads one more than fits, to know whether more match.
         let limit = PIECE.min(self.left + 1);
         let now = self.app.ports.clock.now();
         let page = self.app.ledger.requests(&self.filter, after, limit, now).await?;
@@ -202,7 +202,7 @@ fn write_row(event: &LedgerEvent, text: &mut String) {
     text.push_str("\r\n");
 }
 
-/// Writes a field so that it stays one field, and text: a spreadsheet runs what begins like a formula.
+/// Quotes a field, and marks text that a spreadsheet would run as a formula.
 fn write_field(field: &str, text: &mut String) {
     let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let quoted = formula || field.contains([',', '"', '\r', '\n']);

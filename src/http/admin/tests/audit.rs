@@ -248,6 +248,10 @@ async fn every_route_that_changes_something_writes_one_entry_without_secrets() {
         )
         .await;
 
+    let routes = json!({"routes": [{"models": "claude-*", "to": [{"platform": "openai"}]}]});
+    audit
+        .route("put /admin/routes", "", routes, "routes.update", "routes")
+        .await;
     let prices = json!({"overrides": {"claude-opus-4-8": {"input": 7.0, "output": 30.0}}});
     audit
         .route("put /admin/prices", "", prices, "prices.update", "prices")

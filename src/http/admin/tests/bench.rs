@@ -4,7 +4,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -29,7 +28,7 @@ use crate::model::secret::Secret;
 use crate::port::backups::Backups;
 use crate::port::clock::Clock as _;
 use crate::port::clock::movable::Movable;
-use crate::port::gates::{Gates, GatesError, KeepsEvents, KeyHash};
+use crate::port::gates::{Gates, GatesError, KeyHash};
 use crate::port::store::Store;
 use crate::port::tasks::Tasks;
 use crate::port::upstream::{Body as UpstreamBody, Route, Upstream, UpstreamError, UpstreamErrorKind};
@@ -88,8 +87,17 @@ impl Bench {
         Self::with(&[]).await
     }
 
+    /// Of a host whose process does not outlive its calls.
+    pub(super) async fn on_the_edge() -> Self {
+        Self::on(HostKind::Worker, &[]).await
+    }
+
     /// With these variables, too.
     pub(super) async fn with(more: &[(&str, &str)]) -> Self {
+        Self::on(HostKind::Native, more).await
+    }
+
+    async fn on(host: HostKind, more: &[(&str, &str)]) -> Self {
         let clock = Movable::at(NOW);
         let store = Arc::new(FakeStore::new(Arc::new(clock.clone())));
         let gates = Arc::new(Machines::new(clock.clone()));
@@ -115,9 +123,10 @@ impl Bench {
             clock: Arc::new(clock.clone()),
             tasks: Arc::new(Tokio),
             random: Arc::new(Counting::new()),
+            signer: Arc::new(crate::port::signer::tests::Plain),
             billed: None,
             backups: Some(Arc::new(ScriptedFolder::default())),
-            host: HostKind::Native,
+            host,
         };
         let app = assemble(config, ports, Some(Secret::new(LOCAL)));
         app.admins.ensure(&app.config.admin, None, NOW).await.unwrap();
@@ -270,6 +279,9 @@ impl Bench {
             estimate: None,
             queued_until: None,
             before_body: false,
+            or_services: Vec::new(),
+            by_routes: false,
+            granted: false,
         });
         let reply = self.gates.gate(&hash, admit.clone()).await.unwrap();
         if reply != gate::Reply::NeedPolicy {
@@ -311,8 +323,6 @@ pub(super) struct Machines {
     pub(super) away: std::sync::atomic::AtomicBool,
     /// Commands that gates were sent.
     pub(super) to_gates: std::sync::atomic::AtomicUsize,
-    /// They say that they outlive their callers, as on the edge.
-    pub(super) keep: std::sync::atomic::AtomicBool,
 }
 
 impl Machines {
@@ -323,7 +333,6 @@ impl Machines {
             pools: Mutex::default(),
             away: std::sync::atomic::AtomicBool::new(false),
             to_gates: std::sync::atomic::AtomicUsize::new(0),
-            keep: std::sync::atomic::AtomicBool::new(false),
         }
     }
 
@@ -359,12 +368,6 @@ impl Gates for Machines {
             .or_default()
             .handle(self.clock.now(), command)
             .reply)
-    }
-
-    fn keeps_events(&self) -> Option<KeepsEvents> {
-        let wait = Duration::from_secs(1);
-        let keep = self.keep.load(std::sync::atomic::Ordering::SeqCst);
-        keep.then_some(KeepsEvents { wait })
     }
 }
 

@@ -83,6 +83,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/admin/settings"),
     ("get", "/admin/prices"),
     ("put", "/admin/prices"),
+    ("get", "/admin/routes"),
+    ("put", "/admin/routes"),
     ("get", "/admin/backups"),
     ("post", "/admin/backups"),
     ("post", "/admin/backups/export"),

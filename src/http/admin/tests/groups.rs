@@ -112,7 +112,11 @@ async fn an_account_is_in_groups_that_are_there() {
     let id = account(&bench, "a", &[&team]).await;
     let path = format!("/admin/accounts/{id}");
     for (groups, field, says) in [
-        (json!([team, "nope"]), "groups[1]", "names no group that is there"),
+        (
+            json!([team, "nope"]),
+            "groups[1]",
+            "names a group that does not exist",
+        ),
         (json!([theirs]), "groups[0]", "a group of the platform gemini"),
     ] {
         let answer = bench.patch(&path, json!({ "groups": groups })).await;

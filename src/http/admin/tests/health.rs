@@ -41,6 +41,9 @@ async fn metric(bench: &Bench, name: &str) -> usize {
         .unwrap()
 }
 
+/// The default of `LEDGER_FLUSH_INTERVAL`.
+const WINDOW: Duration = Duration::from_millis(100);
+
 /// Lets everything run that needs no time to pass.
 async fn settle() {
     for _ in 0..1_000 {
@@ -74,13 +77,16 @@ async fn a_store_that_takes_no_writes_is_told_with_what_waits() {
         bench.app.outbox.push(KEY, event(NOW, number, &key, &account));
     }
     settle().await;
+    // Before their window ends, nothing was written.
+    bench.clock.advance(WINDOW);
+    settle().await;
     bench.clock.advance(Duration::from_secs(90));
     settle().await;
     let ill = health(&bench).await;
     assert_eq!(ill["status"], "degraded", "{ill}");
     let store = &ill["components"]["store"];
     assert_eq!(store["status"], "refusing", "it can still be read");
-    assert_eq!(store["refusingSince"], iso(NOW));
+    assert_eq!(store["refusingSince"], iso(NOW + WINDOW.as_millis() as u64));
     let ledger = &ill["components"]["ledger"];
     assert_eq!((&ledger["pending"], &ledger["lost"]), (&json!(3), &json!(0)));
     assert!(ledger["pendingBytes"].as_u64() > Some(600), "{ledger}");
@@ -122,21 +128,26 @@ async fn a_call_waits_for_others_as_long_as_it_is_set_and_no_longer() {
     let (key, account) = (key(&bench, "k").await, account(&bench, "a").await);
     writer(&bench);
     let push = |number| bench.app.outbox.push(KEY, event(NOW, number, &key, &account));
-    // Alone, it is written at once.
     push(1);
     settle().await;
-    assert_eq!(written(&bench).await, 1);
-    push(2);
     bench.clock.advance(Duration::from_millis(100));
-    push(3);
+    push(2);
+    settle().await;
     bench.clock.advance(Duration::from_millis(149));
     settle().await;
-    assert_eq!(written(&bench).await, 1);
+    assert_eq!(written(&bench).await, 0, "also one that is alone waits");
     bench.clock.advance(Duration::from_millis(1));
+    settle().await;
+    assert_eq!(written(&bench).await, 2);
+    push(3);
+    settle().await;
+    assert_eq!(written(&bench).await, 2, "the next has a window of its own");
+    bench.clock.advance(Duration::from_millis(250));
     settle().await;
     assert_eq!(written(&bench).await, 3);
     // Whoever ends the process does not wait for the interval.
     push(4);
+    settle().await;
     bench.app.outbox.close();
     settle().await;
     assert_eq!(written(&bench).await, 4);

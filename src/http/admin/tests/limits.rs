@@ -272,12 +272,12 @@ async fn bindings_are_to_what_is_there() {
         (
             json!({"bindings": {"claude": "nope"}}),
             "bindings.claude",
-            "names no account that is there",
+            "names an account that does not exist",
         ),
         (
             json!({"bindings": {"claude": "group:nope"}}),
             "bindings.claude",
-            "names no group that is there",
+            "names a group that does not exist",
         ),
         (
             json!({"bindings": {"gemini": account}}),

@@ -176,8 +176,7 @@ async fn others_run() {
 
 #[tokio::test]
 async fn where_nothing_runs_between_requests_one_of_them_leaves_a_task_that_writes() {
-    let bench = Bench::new().await;
-    bench.gates.keep.store(true, Ordering::SeqCst);
+    let bench = Bench::on_the_edge().await;
     let calls = || bench.store.calls.load(Ordering::SeqCst);
     let today = async || {
         let rows = bench

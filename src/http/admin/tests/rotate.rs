@@ -36,6 +36,9 @@ fn admit(call: u128, cost: u64) -> gate::Command {
         note: None,
         queued_until: None,
         before_body: false,
+        or_services: Vec::new(),
+        by_routes: false,
+        granted: false,
     })
 }
 
@@ -112,7 +115,7 @@ async fn what_was_spent_forgiven_and_reserved_goes_on_with_the_new_secret() {
     };
     tell(&bench, old, gate::Command::SeedSpend(seed)).await;
     let forgive = gate::Command::ResetSpend {
-        which: gate::Spent::Money(MoneyLimit::Total),
+        which: gate::ResetScope::Money(MoneyLimit::Total),
     };
     tell(&bench, old, forgive).await;
     for call in [1, 2] {

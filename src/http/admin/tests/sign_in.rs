@@ -23,17 +23,17 @@ const CLIENTS: [(&str, &str); 6] = [
 ];
 
 /// A sign-in that was begun.
-struct Begun {
+struct UnfinishedSignIn {
     session: String,
     page: String,
     query: HashMap<String, String>,
 }
 
-async fn start(bench: &Bench, body: Value) -> Begun {
+async fn start(bench: &Bench, body: Value) -> UnfinishedSignIn {
     let begun = bench.post("/admin/accounts/oauth/start", body).await.is(200);
     let (page, query) = begun.json["authUrl"].as_str().unwrap().split_once('?').unwrap();
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap());
-    Begun {
+    UnfinishedSignIn {
         session: begun.text("sessionId"),
         page: page.to_owned(),
         query: pairs

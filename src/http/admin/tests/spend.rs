@@ -48,6 +48,9 @@ async fn begin(bench: &Bench, key: &Value, call: u128) -> Reply {
         note: None,
         queued_until: None,
         before_body: false,
+        or_services: Vec::new(),
+        by_routes: false,
+        granted: false,
     });
     tell(bench, key, admit).await
 }

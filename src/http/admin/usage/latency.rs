@@ -1,4 +1,4 @@
-//! `/admin/usage/latency` and `/admin/usage/failures`: how fast calls were, and how they failed.
+//! `/admin/usage/latency` and `/admin/usage/failures`: durations and failures of calls.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
 use super::super::logged_error::LoggedError;
 use super::OfView;
-use super::span::AskedSpan;
+use super::span::RequestedSpan;
 use crate::app::App;
 use crate::store::ledger::{Failures, Percentiles, Range, Scope, WIDEST};
 
@@ -17,52 +17,51 @@ use crate::store::ledger::{Failures, Percentiles, Range, Scope, WIDEST};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http::admin) struct LatencyQuery {
-    /// In the operator's time zone; today if left out. Of a key, an account or a model, `all` is the last 100 days.
+    /// In the operator's time zone. Default: today. For a key, an account or a model, `all` is the last 100 days.
     #[param(inline)]
     range: Option<Range>,
-    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    /// First day, like `2026-01-31`, in place of `range`; within the last 100 days.
     from: Option<String>,
-    /// Up to the end of this day; today if left out.
+    /// Last day. Default: today.
     to: Option<String>,
-    /// Of this key only, by id.
+    /// Only this key, by id.
     key: Option<String>,
-    /// Of this account only, by id.
+    /// Only this account, by id.
     account: Option<String>,
-    /// Of this model only.
+    /// Only this model.
     model: Option<String>,
-    /// `true`: day by day, too.
+    /// `true`: also day by day.
     series: Option<bool>,
 }
 
-/// How long calls took, in milliseconds.
+/// Durations of calls, in milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Latency)]
 pub(in crate::http::admin) struct LatencyView {
-    /// `null`: days were asked for.
+    /// `null`: days were requested.
     range: Option<Range>,
-    /// The first day in the operator's time zone; `null`: of all time.
+    /// The first day in the operator's time zone; `null`: all time.
     #[schema(format = Date)]
     from: Option<String>,
     /// The last day.
     #[schema(format = Date)]
     to: Option<String>,
     of: OfView,
-    /// `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
-    /// them.
+    /// `false`: some calls of the period were counted by a version without these figures and are missing.
     complete: bool,
-    /// From arrival to the first byte sent to the client, waiting in a queue included.
+    /// From arrival to the first byte sent to the client, including the wait in a queue.
     first_byte: Percentiles,
     /// From arrival to the end.
     duration: Percentiles,
-    /// Percentiles are interpolated between fixed bounds: a true one is at most so many times larger or
-    /// smaller. Below 20 ms they are off by at most those; above 10 minutes they say 10 minutes.
+    /// Percentiles are interpolated between fixed bounds: the real value is at most this factor larger or
+    /// smaller. Below 20 ms the error is at most 20 ms; above 10 minutes, 10 minutes is reported.
     error_factor: f64,
-    /// Day by day, oldest first; `null`: not asked for.
+    /// Day by day, oldest first; `null`: not requested.
     points: Option<Vec<LatencyPointView>>,
 }
 
-/// How long the calls of one day took.
+/// Durations of one day's calls.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LatencyPoint)]
@@ -73,7 +72,7 @@ struct LatencyPointView {
     duration: Percentiles,
 }
 
-/// How long calls took. Reads 42 fields for each day of the time; at most 100 days, in one step.
+/// Durations of calls. Reads 42 fields for each day of the period; at most 100 days, in one round trip.
 #[utoipa::path(
     get, path = "/admin/usage/latency", operation_id = "getLatency", tag = "usage", security(("admin" = [])), params(LatencyQuery),
     responses(
@@ -87,7 +86,7 @@ pub(in crate::http::admin) async fn latency(
     Params(query): Params<LatencyQuery>,
 ) -> Result<Json<LatencyView>, ApiError> {
     let now = app.ports.clock.now();
-    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
+    let asked = RequestedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
     let of = OfView::read(&app, query.key, query.account, query.model).await?;
     let times = app.ledger.times(of.scope(), asked.span, now).await?;
     let points = if query.series.unwrap_or(false) {
@@ -122,48 +121,47 @@ pub(in crate::http::admin) async fn latency(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http::admin) struct FailuresQuery {
-    /// In the operator's time zone; today if left out.
+    /// In the operator's time zone. Default: today.
     #[param(inline)]
     range: Option<Range>,
-    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    /// First day, like `2026-01-31`, in place of `range`; within the last 100 days.
     from: Option<String>,
-    /// Up to the end of this day; today if left out.
+    /// Last day. Default: today.
     to: Option<String>,
-    /// Of this key only, by id.
+    /// Only this key, by id.
     key: Option<String>,
-    /// Of this account only, by id.
+    /// Only this account, by id.
     account: Option<String>,
-    /// Of this model only.
+    /// Only this model.
     model: Option<String>,
-    /// `true`: day by day, too.
+    /// `true`: also day by day.
     series: Option<bool>,
 }
 
-/// How calls that reached a provider failed.
+/// Failures of calls that reached a provider.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Failures)]
 pub(in crate::http::admin) struct FailuresView {
-    /// `null`: days were asked for.
+    /// `null`: days were requested.
     range: Option<Range>,
-    /// The first day in the operator's time zone; `null`: of all time.
+    /// The first day in the operator's time zone; `null`: all time.
     #[schema(format = Date)]
     from: Option<String>,
     /// The last day.
     #[schema(format = Date)]
     to: Option<String>,
     of: OfView,
-    /// `false`: some calls of the time were counted by a version that did not keep these figures, and are not among
-    /// them.
+    /// `false`: some calls of the period were counted by a version without these figures and are missing.
     complete: bool,
     total: u64,
-    /// The most frequent first.
+    /// Most frequent first.
     items: Vec<FailureView>,
-    /// Day by day, oldest first; `null`: not asked for.
+    /// Day by day, oldest first; `null`: not requested.
     points: Option<Vec<FailurePointView>>,
 }
 
-/// How calls of one day failed.
+/// Failures of one day's calls.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FailurePoint)]
 struct FailurePointView {
@@ -176,8 +174,8 @@ struct FailurePointView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FailureCount)]
 struct FailureView {
-    /// As `error` in the request log. `status_<n>`: the answer was an error without a code; `other`: the
-    /// provider named it in a way that is no code.
+    /// As `error` in the request log. `status_<n>`: an error answer without a code; `other`: the provider's name
+    /// for it is not a valid code.
     #[schema(value_type = LoggedError)]
     error: String,
     count: u64,
@@ -194,9 +192,9 @@ impl FailureView {
     }
 }
 
-/// How many calls failed, by error code. A failed call without tokens has the model `(unserved)`, as in the rankings:
-/// its name is only the client's word. Reads the codes of each day, and of a key, an account or a model one field for
-/// each.
+/// Number of failed calls by error code. A failed call without tokens has the model `(unserved)`, as in the
+/// rankings, because its model's name is only the client's. Reads the codes of each day, and for a key, an
+/// account or a model one field for each code.
 #[utoipa::path(
     get, path = "/admin/usage/failures", operation_id = "getFailures", tag = "usage", security(("admin" = [])), params(FailuresQuery),
     responses(
@@ -210,7 +208,7 @@ pub(in crate::http::admin) async fn failures(
     Params(query): Params<FailuresQuery>,
 ) -> Result<Json<FailuresView>, ApiError> {
     let now = app.ports.clock.now();
-    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
+    let asked = RequestedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
     let of = OfView::read(&app, query.key, query.account, query.model).await?;
     let (total, items) = FailureView::of(app.ledger.failures(of.scope(), asked.span, now).await?);
     let points = if query.series.unwrap_or(false) {

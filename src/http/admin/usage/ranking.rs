@@ -1,4 +1,4 @@
-//! `/admin/usage/ranking`: who or what cost most in a time.
+//! `/admin/usage/ranking`: the most expensive keys, accounts or models of a period.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
-use super::span::AskedSpan;
+use super::span::RequestedSpan;
 use super::{MOST, NamedView, named, named_accounts, named_keys, rows};
 use crate::app::App;
 use crate::store::ledger::{Kind, Range};
@@ -21,9 +21,9 @@ enum KindName {
     Models,
     /// The models of one key.
     ModelsOf,
-    /// The keys that used one account; of the last 100 days at most.
+    /// The keys that used one account; within the last 100 days.
     KeysOf,
-    /// The accounts that served one key; of the last 100 days at most.
+    /// The accounts that served one key; within the last 100 days.
     AccountsOf,
 }
 
@@ -33,43 +33,43 @@ enum KindName {
 pub(in crate::http::admin) struct RankingQuery {
     #[param(inline)]
     kind: KindName,
-    /// Whose models or accounts, by the key's id; for `modelsOf` and `accountsOf` only.
+    /// The key's id; only for `modelsOf` and `accountsOf`.
     key: Option<String>,
-    /// Whose keys, by the account's id; for `keysOf` only.
+    /// The account's id; only for `keysOf`.
     account: Option<String>,
-    /// In the operator's time zone; today if left out.
+    /// In the operator's time zone. Default: today.
     #[param(inline)]
     range: Option<Range>,
-    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    /// First day, like `2026-01-31`, in place of `range`; within the last 100 days.
     from: Option<String>,
-    /// Up to the end of this day; today if left out.
+    /// Last day. Default: today.
     to: Option<String>,
-    /// How many; 10 if left out.
+    /// Number of rows. Default: 10.
     #[param(minimum = 1, maximum = 100)]
     top: Option<u32>,
 }
 
-/// Who or what cost most.
+/// The most expensive keys, accounts or models.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageRanking)]
 pub(in crate::http::admin) struct RankingView {
     kind: KindName,
-    /// `null`: days were asked for.
+    /// `null`: days were requested.
     range: Option<Range>,
-    /// The first day in the operator's time zone; `null`: of all time.
+    /// The first day in the operator's time zone; `null`: all time.
     #[schema(format = Date)]
     from: Option<String>,
     /// The last day.
     #[schema(format = Date)]
     to: Option<String>,
-    /// `false`: some calls of the time were counted by a version that did not keep these sums, and are not among them.
+    /// `false`: some calls of the period were counted by a version without these sums and are missing.
     complete: bool,
-    /// The dearest first. A model's id is its name.
+    /// Most expensive first. A model's id is its name.
     items: Vec<NamedView>,
 }
 
-/// Who or what cost most in a time.
+/// The most expensive keys, accounts or models of a period.
 #[utoipa::path(
     get, path = "/admin/usage/ranking", operation_id = "getUsageRanking", tag = "usage", security(("admin" = [])), params(RankingQuery),
     responses(
@@ -83,7 +83,7 @@ pub(in crate::http::admin) async fn ranking(
     Params(query): Params<RankingQuery>,
 ) -> Result<Json<RankingView>, ApiError> {
     let now = app.ports.clock.now();
-    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
+    let asked = RequestedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
     let top = rows(query.top, MOST)?;
     let kind = kind(&query)?;
     let ranked = app.ledger.ranking(kind, asked.span, top, now).await?;
@@ -109,7 +109,7 @@ pub(in crate::http::admin) async fn ranking(
     }))
 }
 
-/// The ranking that is asked for, with whose it is.
+/// The requested ranking, with its owner.
 fn kind(query: &RankingQuery) -> Result<Kind<'_>, ApiError> {
     let (needs_key, needs_account) = match query.kind {
         KindName::Keys | KindName::Accounts | KindName::Models => (false, false),

@@ -1,4 +1,4 @@
-//! The time that figures are asked for: a range by its name, or days from and to.
+//! The requested period: a named range, or a first and a last day.
 
 use serde::Serialize;
 
@@ -8,16 +8,16 @@ use crate::model::calendar::Day;
 use crate::port::clock::Millis;
 use crate::store::ledger::{DAY_DAYS, Range, Span};
 
-/// The time that was asked for, as the answer repeats it.
-pub(super) struct AskedSpan {
+/// The requested period, as repeated in the answer.
+pub(super) struct RequestedSpan {
     pub(super) span: Span,
-    /// `None`: days were named.
+    /// `None` if days were requested.
     pub(super) range: Option<Range>,
-    /// `None`: of all time.
+    /// `None` for all time.
     pub(super) days: Option<DaysView>,
 }
 
-/// Labels of days, both included.
+/// Labels of the first and the last day.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct DaysView {
     pub(super) from: String,
@@ -33,8 +33,8 @@ impl From<(Day, Day)> for DaysView {
     }
 }
 
-impl AskedSpan {
-    /// Today, if nothing is named. Days must be among those that are kept.
+impl RequestedSpan {
+    /// Today, if nothing was sent. Days must be within the retention.
     pub(super) fn read(
         app: &App,
         range: Option<Range>,
@@ -69,7 +69,7 @@ impl AskedSpan {
     }
 }
 
-/// The days from `from` to `to`; `None`: neither was sent.
+/// The days from `from` to `to`; `None` if neither was sent.
 pub(super) fn days(
     app: &App,
     from: Option<&str>,

@@ -1,4 +1,4 @@
-//! `/admin/usage/summary`: what was used in a time, and by whom most.
+//! `/admin/usage/summary`: the usage of a period, with its rankings.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::super::api_error::{ApiError, ErrorBody};
 use super::super::super::extract::{AdminSession, Params};
-use super::span::AskedSpan;
+use super::span::RequestedSpan;
 use super::{MOST_OF_SUMMARY, NamedView, named_accounts, named_keys, rows};
 use crate::app::App;
 use crate::model::usage::Totals;
@@ -17,43 +17,43 @@ use crate::store::ledger::Range;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http::admin) struct SummaryQuery {
-    /// In the operator's time zone; today if left out.
+    /// In the operator's time zone. Default: today.
     #[param(inline)]
     range: Option<Range>,
-    /// From this day on, like `2026-01-31`, instead of `range`; of the last 100 days.
+    /// First day, like `2026-01-31`, in place of `range`; within the last 100 days.
     from: Option<String>,
-    /// Up to the end of this day; today if left out.
+    /// Last day. Default: today.
     to: Option<String>,
-    /// How many keys, accounts and models; 10 if left out.
+    /// Number of keys, accounts and models. Default: 10.
     #[param(minimum = 1, maximum = 25)]
     top: Option<u32>,
 }
 
-/// Usage over a time.
+/// The usage of a period.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageSummary)]
 pub(in crate::http::admin) struct SummaryView {
-    /// `null`: days were asked for.
+    /// `null`: days were requested.
     range: Option<Range>,
-    /// The first day in the operator's time zone; `null`: of all time.
+    /// The first day in the operator's time zone; `null`: all time.
     #[schema(format = Date)]
     from: Option<String>,
     /// The last day.
     #[schema(format = Date)]
     to: Option<String>,
-    /// The operator's offset from UTC; decides where a day begins.
+    /// The operator's offset from UTC, which determines when days begin.
     utc_offset_minutes: i32,
     totals: Totals,
-    /// The time before; `null`: it is not kept, or there is none.
+    /// The preceding period; `null`: it is not kept, or there is none.
     previous: Option<PreviousView>,
-    /// The dearest first, as the other two.
+    /// Most expensive first, like the other two.
     keys: Vec<NamedView>,
     accounts: Vec<NamedView>,
     models: Vec<ModelView>,
 }
 
-/// Usage of as many days before, or of the calendar month before.
+/// Usage of the same number of days before, or of the preceding calendar month.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PreviousUsage)]
@@ -63,7 +63,7 @@ struct PreviousView {
     #[schema(format = Date)]
     to: String,
     totals: Totals,
-    /// Of yesterday, if today was asked for: up to this hour of the day, which is included.
+    /// For yesterday, if today was requested: up to and including the current hour.
     until_now: Option<Totals>,
 }
 
@@ -74,8 +74,8 @@ struct ModelView {
     totals: Totals,
 }
 
-/// Usage over a time, those who used most, and usage over the time before. Reads a few fields for each day of both
-/// times, and a record for each row.
+/// The usage of a period, with rankings and the preceding period. Reads a few fields for each day of both
+/// periods, and a record for each row.
 #[utoipa::path(
     get, path = "/admin/usage/summary", operation_id = "getUsageSummary", tag = "usage", security(("admin" = [])), params(SummaryQuery),
     responses(
@@ -89,7 +89,7 @@ pub(in crate::http::admin) async fn summary(
     Params(query): Params<SummaryQuery>,
 ) -> Result<Json<SummaryView>, ApiError> {
     let now = app.ports.clock.now();
-    let asked = AskedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
+    let asked = RequestedSpan::read(&app, query.range, query.from.as_deref(), query.to.as_deref(), now)?;
     let top = rows(query.top, MOST_OF_SUMMARY)?;
     let summary = app.ledger.summary(asked.span, top, now).await?;
     let previous = app.ledger.previous(asked.span, now).await?;

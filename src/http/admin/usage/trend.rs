@@ -1,4 +1,4 @@
-//! `/admin/usage/trend`: what was used hour by hour, day by day or month by month.
+//! `/admin/usage/trend`: usage by hour, day or month.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,39 +17,39 @@ use crate::port::clock::Millis;
 use crate::port::store::StoreError;
 use crate::store::ledger::{DAY_DAYS, Group, HOUR_DAYS, Kind, MONTH_MONTHS, Unit, Window};
 
-/// Groups of an answer that does not say how many.
+/// Default number of groups.
 const GROUPS: u32 = 5;
 
-/// A chart cannot distinguish more than this.
+/// A chart cannot show more distinctly.
 const MOST_GROUPS: u32 = 12;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http::admin) struct TrendQuery {
-    /// Day if left out.
+    /// Default: day.
     #[param(inline)]
     unit: Option<Unit>,
-    /// How many, the current one included: up to 192 hours, 100 days or 36 months. 24 hours, 30 days or
-    /// 12 months if left out.
+    /// Number of points including the current one: up to 192 hours, 100 days or 36 months. Default: 24 hours, 30
+    /// days or 12 months.
     #[param(minimum = 1, maximum = 192)]
     count: Option<u32>,
-    /// From this day on, like `2026-01-31`, instead of `count`. Hours reach back 8 days, days 100; of months, those of
+    /// First day, like `2026-01-31`, in place of `count`. Hours go back 8 days, days 100; for months, those of
     /// the days from `from` to `to`.
     from: Option<String>,
-    /// Up to the end of this day; today if left out.
+    /// Last day. Default: today.
     to: Option<String>,
-    /// Also the usage of those that cost most; not with `key`, `account` or `model`.
+    /// Also the usage of the most expensive ones; not together with `key`, `account` or `model`.
     #[param(inline)]
     group_by: Option<GroupBy>,
-    /// How many groups; 5 if left out.
+    /// Number of groups. Default: 5.
     #[param(minimum = 1, maximum = 12)]
     top: Option<u32>,
-    /// Of this key only, by id.
+    /// Only this key, by id.
     key: Option<String>,
-    /// Of this account only, by id.
+    /// Only this account, by id.
     account: Option<String>,
-    /// Of this model only.
+    /// Only this model.
     model: Option<String>,
 }
 
@@ -61,32 +61,33 @@ enum GroupBy {
     Model,
 }
 
-/// Usage over a time.
+/// Usage over time.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageTrend)]
 pub(in crate::http::admin) struct TrendView {
     unit: Unit,
-    /// The operator's offset from UTC; decides where a day begins.
+    /// The operator's offset from UTC, which determines when days begin.
     utc_offset_minutes: i32,
     of: OfView,
-    /// Oldest first; the last one is the current one. Those without calls are there too.
+    /// Oldest first; the last one is the current one. Points without calls are included.
     points: Vec<PointView>,
-    /// Those that cost most in the time, the dearest first; `null`: not asked for. All calls are `points`, so the rest is what is left of these.
+    /// The most expensive ones of the period, most expensive first; `null`: not requested. `points` covers all
+    /// calls, so the rest is the difference.
     groups: Option<Vec<GroupView>>,
 }
 
-/// Usage of one of those that cost most. Each list has a figure for each point.
+/// Usage of one of the most expensive ones. Each list has a figure for each point.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageGroup)]
 struct GroupView {
     /// A key's or an account's id, or a model's name.
     id: String,
-    /// `null`: it is gone.
+    /// `null`: it no longer exists.
     name: Option<String>,
     requests: Vec<u64>,
     errors: Vec<u64>,
-    /// Of all classes together.
+    /// All token classes together.
     tokens: Vec<u64>,
     cost: Vec<Usd>,
 }
@@ -113,8 +114,8 @@ struct PointView {
     totals: Totals,
 }
 
-/// Usage hour by hour, day by day or month by month; with `groupBy` also of those that cost most. Reads a few
-/// fields for each point and group, in two steps, and a record for each group.
+/// Usage by hour, day or month; with `groupBy`, also of the most expensive ones. Reads a few fields for each
+/// point and group, in two round trips, and a record for each group.
 #[utoipa::path(
     get, path = "/admin/usage/trend", operation_id = "getUsageTrend", tag = "usage", security(("admin" = [])), params(TrendQuery),
     responses(
@@ -161,7 +162,7 @@ pub(in crate::http::admin) async fn trend(
     }))
 }
 
-/// The points that are asked for.
+/// The requested points.
 fn window(app: &App, unit: Unit, query: &TrendQuery, now: Millis) -> Result<Window, ApiError> {
     let (usual, most, name) = match unit {
         Unit::Hour => (24, 24 * HOUR_DAYS, "hours"),
@@ -191,7 +192,7 @@ fn window(app: &App, unit: Unit, query: &TrendQuery, now: Millis) -> Result<Wind
     Ok(Window::Last(count))
 }
 
-/// How many groups are asked for.
+/// The requested number of groups.
 fn groups(query: &TrendQuery) -> Result<usize, ApiError> {
     if query.group_by.is_none() && query.top.is_some() {
         return Err(ApiError::invalid("top", "`top` can be sent with `groupBy` only"));
@@ -203,7 +204,7 @@ fn groups(query: &TrendQuery) -> Result<usize, ApiError> {
     rows(Some(query.top.unwrap_or(GROUPS)), MOST_GROUPS)
 }
 
-/// `None`: it is gone.
+/// `None` if it no longer exists.
 async fn name(app: &App, by: GroupBy, id: &str) -> Result<Option<String>, StoreError> {
     Ok(match by {
         GroupBy::Key => app.keys.get(id).await?.map(|key| key.name),

@@ -1,4 +1,4 @@
-//! `/admin/usage/verify`: whether a day's sums are the sums of its calls.
+//! `/admin/usage/verify`: compares a day's sums with its calls.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,13 +11,13 @@ use crate::app::App;
 use crate::model::money::Usd;
 use crate::store::ledger::Difference;
 
-/// Differences listed; more of them add nothing.
+/// Maximum number of listed differences.
 const MOST: usize = 1_000;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::http::admin) struct VerifyInput {
-    /// Which day: 0 is today, as far as its calls are written; 1 is yesterday.
+    /// The day: 0 is today, as far as its calls are written; 1 is yesterday.
     days_ago: u32,
 }
 
@@ -28,20 +28,20 @@ pub(in crate::http::admin) struct VerifiedView {
     /// The day that was checked, in the operator's time zone.
     #[schema(format = Date)]
     day: String,
-    /// How many days back calls are kept, and can be checked.
+    /// Number of past days whose calls are kept and can be checked.
     days_kept: u32,
-    /// Calls of the day in the log.
+    /// Number of the day's calls in the log.
     events: u64,
-    /// How many sums are not those of the calls; 0: the books agree.
+    /// Number of sums that differ from the calls; 0: all agree.
     different: usize,
     /// The first 1000 of them.
     differences: Vec<DifferenceView>,
-    /// `false`: some calls of the day were counted by a version that did not keep all sums; those it did not keep are
-    /// not compared.
+    /// `false`: some calls of the day were counted by a version without all of today's sums; those sums are not
+    /// compared.
     complete: bool,
 }
 
-/// A sum that is not the sum of its calls.
+/// A sum that differs from the sum of its calls.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerDifference)]
 struct DifferenceView {
@@ -53,7 +53,7 @@ struct DifferenceView {
     events: Amount,
 }
 
-/// A count; of a `cost` the money.
+/// A count, or money for a `cost`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = LedgerAmount)]

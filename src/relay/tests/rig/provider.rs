@@ -232,7 +232,7 @@ impl Provider {
 
     fn next(&self, request: &Request<Bytes>) -> Reply {
         let header = |name| request.headers().get(name)?.to_str().ok();
-        let by = if request.uri().path().ends_with("/oauth/token") {
+        let by = if request.uri().path().ends_with("/token") {
             TOKENS
         } else {
             let bearer = header("authorization").map(|value| value.trim_start_matches("Bearer "));

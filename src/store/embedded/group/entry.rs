@@ -1,4 +1,4 @@
-//! A key as a group of commands sees it: as it is in the tables, and as it will be.
+//! A key within a group of commands: its state in the tables and its new state.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
@@ -8,14 +8,14 @@ use super::row::{Row, Value};
 use crate::port::clock::Millis;
 use crate::port::store::StoreError;
 use crate::store::embedded::Fault;
-use crate::store::embedded::layout::{Header, field_row, rank_row};
+use crate::store::embedded::layout::{Header, field_row, is_appended, rank_row};
 use crate::store::vocabulary::Kind;
 
 pub(super) struct Entry<'a> {
-    /// The value in the tables, expired or not.
+    /// The value in the tables, even if it has expired.
     stored: Option<Header>,
     live: Option<Live<'a>>,
-    /// Collections that were here and went: their numbers, and how many rows each has.
+    /// Deleted collections of this key: number and row count.
     gone: Vec<(u64, u64)>,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Body<'a> {
 }
 
 pub(super) struct Text {
-    /// `None`: as in the tables, not read yet.
+    /// `None` if it is unchanged and not read yet.
     value: Option<Value>,
     changed: bool,
 }
@@ -40,14 +40,16 @@ pub(super) struct Text {
 pub(super) struct Collection<'a, V> {
     number: u64,
     size: u64,
-    /// How many rows it has in the tables.
+    /// Number of its rows in the tables.
     rows: u64,
+    /// The last row's name, once known: no row after it exists.
+    last: Option<String>,
     slots: HashMap<&'a str, Slot<V>>,
 }
 
 /// A field or member.
 struct Slot<V> {
-    /// As in the tables.
+    /// The value in the tables.
     was: Option<V>,
     is: Option<V>,
 }
@@ -75,7 +77,7 @@ impl<'a> Entry<'a> {
         self.live.is_some()
     }
 
-    /// Of its collection, if it is one.
+    /// Number of its collection, or 0.
     pub(super) fn number(&self) -> u64 {
         self.live
             .as_ref()
@@ -90,7 +92,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// A key whose last field or member went is gone.
+    /// Removes a key whose last field or member was removed.
     pub(super) fn remove_if_empty(&mut self) {
         let place = self.live.as_ref().and_then(|live| live.body.place());
         if matches!(place, Some((_, 0, _))) {
@@ -98,7 +100,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Where nothing is.
+    /// Sets a text at a key that does not exist.
     pub(super) fn set(&mut self, text: Text, end: Option<Millis>) {
         self.live = Some(Live {
             end,
@@ -138,15 +140,17 @@ impl<'a> Entry<'a> {
 
     pub(super) fn collection_or_new<V: Member>(
         &mut self,
+        key: &str,
         wrong: impl Fn() -> StoreError,
         tables: &mut Tables<'_>,
     ) -> Result<&mut Collection<'a, V>, Fault> {
         let live = self.live.get_or_insert_with(|| Live {
             end: None,
             body: V::body(Collection {
-                number: tables.number(),
+                number: tables.number(key),
                 size: 0,
                 rows: 0,
+                last: None,
                 slots: HashMap::new(),
             }),
         });
@@ -229,7 +233,7 @@ impl Body<'_> {
         }
     }
 
-    /// A collection's number, its size, and its rows in the tables.
+    /// A collection's number, its size, and its row count in the tables.
     fn place(&self) -> Option<(u64, u64, u64)> {
         match self {
             Body::Text(_) => None,
@@ -248,7 +252,7 @@ impl Text {
         }
     }
 
-    /// `key` is where it is in the tables, if it has not changed.
+    /// Reads the text if necessary. `key`: where it is in the tables.
     pub(super) fn load(&mut self, key: &str, tables: &Tables<'_>) -> Result<&Value, Fault> {
         let value = match self.value.take() {
             Some(value) => value,
@@ -258,7 +262,7 @@ impl Text {
     }
 }
 
-/// The content of one kind of collections' rows, and which kind that is.
+/// The row content of one kind of collection.
 pub(super) trait Member: Row {
     fn of<'e, 'a>(body: &'e mut Body<'a>) -> Option<&'e mut Collection<'a, Self>>;
     fn body(collection: Collection<'_, Self>) -> Body<'_>;
@@ -309,6 +313,7 @@ impl<'a, V: Row> Collection<'a, V> {
             number,
             size,
             rows: size,
+            last: None,
             slots: HashMap::new(),
         }
     }
@@ -321,7 +326,7 @@ impl<'a, V: Row> Collection<'a, V> {
         Ok(self.slot(name, tables)?.is.clone())
     }
 
-    /// Gives what was there.
+    /// Returns the previous value.
     pub(super) fn put(
         &mut self,
         name: &'a str,
@@ -339,19 +344,27 @@ impl<'a, V: Row> Collection<'a, V> {
     }
 
     fn slot(&mut self, name: &'a str, tables: &Tables<'_>) -> Result<&mut Slot<V>, Fault> {
-        match self.slots.entry(name) {
+        let Self {
+            number,
+            rows,
+            last,
+            slots,
+            ..
+        } = self;
+        match slots.entry(name) {
             Place::Occupied(slot) => Ok(slot.into_mut()),
             Place::Vacant(place) => {
-                let was = match self.rows {
-                    0 => None,
-                    _ => tables.view.field(self.number, name, V::read)?.transpose()?,
+                let was = if *rows > 0 && may_have(*number, last, name, tables)? {
+                    tables.view.field(*number, name, V::read)?.transpose()?
+                } else {
+                    None
                 };
                 Ok(place.insert(Slot { is: was.clone(), was }))
             }
         }
     }
 
-    /// Removes members by the rows they have, past the slots; all slots must have been written.
+    /// Removes members by rows, bypassing the slots; all slots must have been written.
     pub(super) fn remove(
         &mut self,
         names: impl Iterator<Item = String>,
@@ -368,7 +381,7 @@ impl<'a, V: Row> Collection<'a, V> {
         Ok(())
     }
 
-    /// Brings the rows up to date; gives the collection's number, to read them by.
+    /// Writes the changed rows. Returns the collection's number, to read them.
     pub(super) fn write(&mut self, tables: &mut Tables<'_>) -> Result<u64, Fault> {
         let mut changed: Vec<_> = self
             .slots
@@ -382,6 +395,8 @@ impl<'a, V: Row> Collection<'a, V> {
             slot.was.clone_from(&slot.is);
         }
         self.rows = self.size;
+        // The written row may come after it.
+        self.last = None;
         Ok(self.number)
     }
 
@@ -396,6 +411,17 @@ impl<'a, V: Row> Collection<'a, V> {
     }
 }
 
+/// Whether the collection may have a row of this name. In a log nearly every name is new and comes after all others.
+fn may_have(number: u64, last: &mut Option<String>, name: &str, tables: &Tables<'_>) -> Result<bool, Fault> {
+    if !is_appended(number) {
+        return Ok(true);
+    }
+    if last.is_none() {
+        *last = tables.view.last(number)?;
+    }
+    Ok(last.as_deref().is_none_or(|last| name <= last))
+}
+
 fn write_row<V: Row>(
     number: u64,
     name: &str,
@@ -403,7 +429,7 @@ fn write_row<V: Row>(
     is: Option<&V>,
     tables: &mut Tables<'_>,
 ) -> Result<(), Fault> {
-    tables.changed = true;
+    tables.wrote();
     let row = field_row(number, name);
     let view = &mut tables.view;
     match is {

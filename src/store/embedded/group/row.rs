@@ -1,4 +1,4 @@
-//! The content of rows of collections: values, memberships, scores.
+//! The content of collection rows: values, memberships, scores.
 
 use bytes::Bytes;
 
@@ -12,14 +12,13 @@ pub(super) trait Row: Clone + PartialEq {
 
     fn read(row: &[u8]) -> Result<Self, Fault>;
     fn row(&self) -> Bytes;
-    /// Where a sorted set lists it.
+    /// The position in a sorted set.
     fn rank(&self) -> u64 {
         0
     }
 }
 
-/// A text or a field's value. What is written as a number is held as one: adding to it then costs no
-/// reading and writing of digits.
+/// A text or a field's value. Numbers are held in binary form, so that increments need no parsing or formatting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Number(i64),
@@ -44,7 +43,7 @@ impl Value {
 
 impl From<Bytes> for Value {
     fn from(bytes: Bytes) -> Value {
-        // A number has one spelling only, so nothing is lost.
+        // A number has exactly one text form, so nothing is lost.
         match whole_number(&bytes) {
             Some(number) => Value::Number(number),
             None => Value::Bytes(bytes),

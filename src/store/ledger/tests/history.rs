@@ -75,11 +75,11 @@ fn write(bed: &Bed, events: &[LedgerEvent], cuts: &[(usize, bool)]) {
             break;
         }
         let id = batch[0].request_id.clone();
-        assert_eq!(bed.append(&id, batch), Appended::Written);
+        assert_eq!(bed.append(&id, batch), AppendOutcome::Written);
         written.push((id, batch));
         if *again {
             for (id, batch) in &written {
-                assert_eq!(bed.append(id, batch), Appended::Repeated);
+                assert_eq!(bed.append(id, batch), AppendOutcome::Repeated);
             }
         }
     }

@@ -34,7 +34,7 @@ async fn a_crowd_of_writers_counts_every_batch_once() {
     assert_eq!(
         written
             .iter()
-            .filter(|&&appended| appended == Appended::Written)
+            .filter(|&&appended| appended == AppendOutcome::Written)
             .count(),
         BATCHES as usize
     );

@@ -29,13 +29,13 @@ async fn the_largest_batch_is_one_command() {
         .collect();
     assert_eq!(
         ledger.append("batch", &events, now).await.unwrap(),
-        Appended::Written
+        AppendOutcome::Written
     );
     assert_eq!((front.exchanges(), front.commands()), (1, 1));
     println!("{EVENTS} events: {} bytes", front.received());
     assert_eq!(
         ledger.append("batch", &events, now).await.unwrap(),
-        Appended::Repeated
+        AppendOutcome::Repeated
     );
     let summary = ledger.summary(Range::All, 10, now).await.unwrap();
     assert_eq!(summary.totals, times(EVENTS));

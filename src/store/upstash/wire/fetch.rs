@@ -1,4 +1,4 @@
-//! On the edge: `fetch`, which knows connections and TLS and tells little about either.
+//! On the edge: `fetch`, which handles connections and TLS and reports few details about them.
 
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
@@ -17,14 +17,14 @@ impl Wire {
         Ok(Wire { client })
     }
 
-    /// Its future is only ever polled where it was made: an isolate has one thread.
+    /// The future is only polled on the thread that made it: an isolate has one thread.
     pub(in super::super) fn post(
         &self,
         request: Request,
     ) -> impl Future<Output = Result<Answer, Fault>> + Send + use<> {
         let client = self.client.clone();
         SendWrapper::new(async move {
-            // Whether it was the connection that failed is not told.
+            // `fetch` does not say whether the connection failed.
             let lost = |error| Fault::Lost {
                 sent: true,
                 reason: reason(error),

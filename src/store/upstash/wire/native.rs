@@ -1,4 +1,4 @@
-//! Natively: HTTP/1.1 on connections that are kept, over TLS with the public roots.
+//! Natively: HTTP/1.1 with kept connections, over TLS with the public roots.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use reqwest::{Client, Request};
 
 use super::{Answer, Fault, LARGEST, head, reason};
 
-/// A connection unused for longer may be dead without our knowing; it is not used again.
+/// Connections unused for longer may be dead and are not reused.
 const IDLE: Duration = Duration::from_secs(20);
 
 pub(in super::super) struct Wire {
@@ -29,7 +29,7 @@ impl Wire {
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .http1_only()
-            // A token goes where it belongs and nowhere else.
+            // Without redirects, because a token must not go to another host.
             .redirect(Policy::none())
             .no_proxy()
             .referer(false)

@@ -44,8 +44,14 @@ pub(super) fn request(
     order: Order,
     session: usize,
 ) -> Vec<u8> {
+    request_of("claude-sonnet-4-5", [host, path, key], size, order, session)
+}
+
+/// The same for another model; `to`: host, path and key.
+pub(super) fn request_of(model: &str, to: [&str; 3], size: usize, order: Order, session: usize) -> Vec<u8> {
+    let [host, path, key] = to;
     let session = format!("5e551000-0000-4000-8000-{session:012}");
-    let body = body(size, order, &session);
+    let body = body(model, size, order, &session);
     // The order and spelling of Claude Code 2.1.330.
     let mut head = format!("POST {path}/v1/messages?beta=true HTTP/1.1\r\n");
     let lines = [
@@ -85,7 +91,7 @@ pub(super) fn request(
 }
 
 /// A body of `size` bytes, within one percent, its fields in Claude Code's order.
-fn body(size: usize, order: Order, session: &str) -> String {
+fn body(model: &str, size: usize, order: Order, session: &str) -> String {
     // Tools and system prompt are a good third of a long body, and not there in a short one.
     let long = size > 20_000;
     let tools: Vec<Value> = if long {
@@ -113,7 +119,7 @@ fn body(size: usize, order: Order, session: &str) -> String {
     let turns = if long { 16 } else { 1 };
     let whole = |room: usize| {
         let messages: Value = (0..turns).map(|n| turn(n, room)).collect();
-        format!("{{\"model\":\"claude-sonnet-4-5\",\"messages\":{messages},{rest}")
+        format!("{{\"model\":\"{model}\",\"messages\":{messages},{rest}")
     };
     let guess = size.saturating_sub(rest.len()) / turns;
     // Escapes and wide characters make the guess a bit too long or short.
@@ -184,7 +190,12 @@ mod tests {
                     pause: 20,
                 },
             ] {
-                let body = body(size, order, "5e551000-0000-4000-8000-000000000000");
+                let body = body(
+                    "claude-sonnet-4-5",
+                    size,
+                    order,
+                    "5e551000-0000-4000-8000-000000000000",
+                );
                 assert!(
                     body.len().abs_diff(size) * 100 <= size,
                     "{} for {size}",

@@ -34,6 +34,8 @@ pub(super) struct Stream {
     pub(super) merged: u64,
     /// From the provider's writing a delta to its being read here.
     pub(super) delay: Samples,
+    /// From the request to the first byte of its answer's body.
+    pub(super) first_byte: Samples,
 }
 
 fn refuse(status: u16, body: &[u8]) -> io::Error {
@@ -81,6 +83,7 @@ impl Connection {
 
     /// Sends a request for a paced stream of `deltas` deltas and watches each arrive.
     pub(super) async fn stream(&mut self, request: &[u8], deltas: u32) -> io::Result<Stream> {
+        let start = Instant::now();
         let mut framing = self.head(request).await?;
         let mut seen = Stream::default();
         let mut text = Vec::with_capacity(4096);
@@ -90,6 +93,9 @@ impl Connection {
             let Some(piece) = framing.next(&mut self.stream, &mut self.buf).await? else {
                 break;
             };
+            if seen.frames == 0 && text.is_empty() {
+                seen.first_byte.add(start.elapsed());
+            }
             text.extend_from_slice(&piece);
             // All that one read gave belongs together.
             while let Some(piece) = framing.take(&mut self.buf)? {

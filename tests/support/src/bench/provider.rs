@@ -52,6 +52,7 @@ struct Answers {
     responses: Vec<u8>,
     gemini: Vec<u8>,
     messages: Vec<u8>,
+    chat: Vec<u8>,
 }
 
 impl Answers {
@@ -97,6 +98,7 @@ impl Answers {
             responses: stream(Other::Responses),
             gemini: stream(Other::Gemini),
             messages: stream(Other::Bridge),
+            chat: stream(Other::MessagesToChat),
             stream_head: stream_head.clone(),
             first_frames: frames[..3].iter().map(chunk).collect(),
             last_frames: frames[frames.len() - 3..].iter().map(chunk).collect(),
@@ -165,7 +167,9 @@ async fn exchange(stream: &mut TcpStream, buf: &mut BytesMut, answers: &Answers)
         Some(Other::Responses) => Some(&answers.responses),
         Some(Other::Gemini) => Some(&answers.gemini),
         Some(Other::Bridge) => Some(&answers.messages),
-        None => None,
+        Some(Other::MessagesToChat) => Some(&answers.chat),
+        // Others have the paths of these.
+        _ => None,
     };
     if let Some(other) = other {
         stream.write_all(other).await?;

@@ -8,14 +8,66 @@ use serde_json::{Map, Value, json};
 
 use crate::provider::rfc3339;
 
+/// The target that figures are compared with.
+pub(super) const FLOOR: &str = "floor";
+
+/// What the relay's figure must not be above.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Aim {
+    AtMost(f64),
+    /// So many times the floor's.
+    OfFloor(f64),
+}
+
+impl Aim {
+    fn is_missed(self, figure: f64, floor: Option<f64>) -> bool {
+        match self {
+            Self::AtMost(most) => figure > most,
+            Self::OfFloor(times) => floor.is_some_and(|floor| figure > floor * times),
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::AtMost(most) => format!("<= {}", figure(most)),
+            Self::OfFloor(times) => format!("<= {times:.2}x"),
+        }
+    }
+
+    fn json(self) -> Value {
+        match self {
+            Self::AtMost(most) => json!(most),
+            Self::OfFloor(times) => json!({"ofFloor": times}),
+        }
+    }
+}
+
+/// A median, and what it lies between.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figure {
+    pub(super) value: f64,
+    pub(super) spread: Option<(f64, f64)>,
+}
+
+impl From<f64> for Figure {
+    fn from(value: f64) -> Self {
+        Self { value, spread: None }
+    }
+}
+
 /// One row: a figure of each target.
 struct Row {
     id: &'static str,
     title: &'static str,
     unit: &'static str,
-    /// The relay's figure must not be above it.
-    aim: Option<f64>,
-    figures: Vec<Option<f64>>,
+    aim: Option<Aim>,
+    figures: Vec<Option<Figure>>,
+}
+
+impl Row {
+    fn of(&self, at: Option<usize>) -> Option<f64> {
+        Some((*self.figures.get(at?)?)?.value)
+    }
 }
 
 /// All rows of a run.
@@ -40,15 +92,15 @@ impl Report {
         id: &'static str,
         title: &'static str,
         unit: &'static str,
-        aim: Option<f64>,
-        figures: Vec<Option<f64>>,
+        aim: Option<Aim>,
+        figures: Vec<Option<impl Into<Figure>>>,
     ) {
         self.rows.push(Row {
             id,
             title,
             unit,
             aim,
-            figures,
+            figures: figures.into_iter().map(|f| f.map(Into::into)).collect(),
         });
     }
 
@@ -65,12 +117,32 @@ impl Report {
 
     /// Titles of the rows in which the relay misses its aim.
     pub(super) fn missed(&self) -> Vec<&'static str> {
-        let relay = self.targets.iter().position(|name| *name == "relay");
+        let (relay, floor) = (self.at("relay"), self.at(FLOOR));
         let missed = |row: &&Row| {
-            let figure = relay.and_then(|at| row.figures[at]);
-            figure.zip(row.aim).is_some_and(|(figure, aim)| figure > aim)
+            let figure = row.of(relay).zip(row.aim);
+            figure.is_some_and(|(figure, aim)| aim.is_missed(figure, row.of(floor)))
         };
         self.rows.iter().filter(missed).map(|row| row.title).collect()
+    }
+
+    fn at(&self, target: &str) -> Option<usize> {
+        self.targets.iter().position(|name| *name == target)
+    }
+
+    /// How many times the floor's figure each of a row's is; none where there is no sense in it.
+    fn ratios(&self, row: &Row) -> Vec<Option<f64>> {
+        let floor_at = self.at(FLOOR);
+        // What goes direct is no relay.
+        let last = self.targets.len() - 1;
+        let floor = row.of(floor_at).filter(|floor| *floor > 0.0 && row.unit != "1");
+        let of = |(at, figure): (usize, &Option<Figure>)| {
+            let other = Some(at) != floor_at && at != last;
+            figure
+                .zip(floor)
+                .filter(|_| other)
+                .map(|(figure, floor)| figure.value / floor)
+        };
+        row.figures.iter().enumerate().map(of).collect()
     }
 
     pub(super) fn table(&self) -> String {
@@ -82,15 +154,13 @@ impl Report {
                 .collect::<Vec<_>>(),
         ];
         for row in &self.rows {
-            let aim = row
-                .aim
-                .map(|aim| format!("<= {}", figure(aim)))
-                .unwrap_or_default();
+            let aim = row.aim.map(Aim::text).unwrap_or_default();
             let title = format!("{} [{}]", row.title, row.unit);
-            let cells = row
-                .figures
-                .iter()
-                .map(|f| f.map_or_else(|| "-".to_owned(), figure));
+            let ratios = self.ratios(row);
+            let cells = row.figures.iter().zip(ratios).map(|(f, ratio)| {
+                let ratio = ratio.map_or_else(String::new, |ratio| format!(" ({ratio:.2}x)"));
+                f.map_or_else(|| "-".to_owned(), |f| figure(f.value) + &ratio)
+            });
             lines.push([title, aim].into_iter().chain(cells).collect());
         }
         let width = |column: usize| {
@@ -127,13 +197,17 @@ impl Report {
     /// The same as JSON. `facts` are about the run as a whole.
     pub(super) fn json(&self, facts: Map<String, Value>) -> Value {
         let row = |row: &Row| {
-            let figures: Map<_, _> = self
-                .targets
-                .iter()
-                .zip(&row.figures)
-                .map(|(name, f)| ((*name).to_owned(), json!(f)))
-                .collect();
-            json!({"id": row.id, "title": row.title, "unit": row.unit, "aim": row.aim, "figures": figures})
+            let of = |values: Vec<Value>| -> Map<_, _> {
+                let names = self.targets.iter().map(|name| (*name).to_owned());
+                names.zip(values).filter(|(_, value)| !value.is_null()).collect()
+            };
+            let figures = row.figures.iter();
+            json!({
+                "id": row.id, "title": row.title, "unit": row.unit, "aim": row.aim.map(Aim::json),
+                "figures": of(figures.clone().map(|f| json!(f.map(|f| f.value))).collect()),
+                "spread": of(figures.map(|f| json!(f.and_then(|f| f.spread))).collect()),
+                "ofFloor": of(self.ratios(row).into_iter().map(|ratio| json!(ratio)).collect()),
+            })
         };
         let mut report = facts;
         report.insert("at".into(), json!(rfc3339(SystemTime::now())));
@@ -168,9 +242,10 @@ mod tests {
     #[test]
     fn a_missed_aim_is_named() {
         let mut report = Report::new(vec!["relay", "direct"]);
-        report.row("a", "within", "us", Some(60.0), vec![Some(60.0), Some(99.0)]);
-        report.row("b", "above", "us", Some(60.0), vec![Some(60.1), None]);
-        report.row("c", "unknown", "us", Some(60.0), vec![None, None]);
+        let most = Some(Aim::AtMost(60.0));
+        report.row("a", "within", "us", most, vec![Some(60.0), Some(99.0)]);
+        report.row("b", "above", "us", most, vec![Some(60.1), None]);
+        report.row("c", "unknown", "us", most, vec![None::<f64>, None]);
         assert_eq!(report.missed(), ["above"]);
         assert!(!report.failed());
         let table = report.table();
@@ -183,5 +258,25 @@ mod tests {
             .collect::<Vec<_>>();
         assert_eq!(above, ["above", "[us]", "<=", "60.0", "60.1", "-"]);
         assert_eq!(report.json(Map::new())["rows"][1]["figures"]["relay"], 60.1);
+    }
+
+    #[test]
+    fn a_figure_is_also_a_ratio_to_the_floor() {
+        let mut report = Report::new(vec!["relay", "floor", "direct"]);
+        let twice = Some(Aim::OfFloor(2.0));
+        report.row(
+            "a",
+            "within",
+            "us",
+            twice,
+            vec![Some(26.0), Some(13.0), Some(9.0)],
+        );
+        report.row("b", "above", "us", twice, vec![Some(27.0), Some(13.0), Some(9.0)]);
+        assert_eq!(report.missed(), ["above"]);
+        let table = report.table();
+        assert!(table.contains("26.0 (2.00x)"), "{table}");
+        let json = report.json(Map::new());
+        assert_eq!(json["rows"][0]["ofFloor"], json!({"relay": 2.0}));
+        assert_eq!(json["rows"][0]["aim"], json!({"ofFloor": 2.0}));
     }
 }

@@ -10,32 +10,62 @@ use serde_json::{Map, Value, json};
 
 use super::RunArgs;
 use super::bodies::Order;
+use super::cores::Cores;
 use super::others::Other;
-use super::report::Report;
-use super::scenario::{LARGE, Load, Name, SMALL, Streams, ask, in_turns, load_of, memory, streams};
+use super::report::{Aim, Figure, Report};
+use super::scenario::{
+    AT_ONCE, FEW_AT_ONCE, LARGE, Left, Load, Name, SMALL, Streams, alone, ask, in_turns, load_of, memory,
+    streams,
+};
 use super::stats::Samples;
-use super::target::{Provider, Target};
+use super::target::{Own, Target};
+use crate::relay::Relay;
 
 /// Rounds of a measurement under load; its median counts.
 const ROUNDS: usize = 3;
 
-/// Aims of the relay with all its book-keeping, on two cores: microseconds, or MiB.
+/// Aims of the relay with all its book-keeping.
 mod aim {
-    pub(super) const CPU_SMALL: f64 = 60.0;
-    pub(super) const CPU_LARGE: f64 = 120.0;
-    pub(super) const CPU_FRAME: f64 = 30.0;
-    pub(super) const FIRST_BYTE: f64 = 300.0;
-    pub(super) const MEMORY: f64 = 40.0;
-    /// Of 20,000 requests; less is the allocator's breathing.
-    pub(super) const GROWTH: f64 = 1.0;
+    use super::Aim;
+
+    pub(super) const CPU_SMALL: Aim = Aim::OfFloor(2.0);
+    pub(super) const CPU_ALONE: Aim = Aim::OfFloor(1.6);
+    pub(super) const CPU_LARGE: Aim = Aim::OfFloor(1.5);
+    pub(super) const CPU_FRAME: Aim = Aim::OfFloor(1.15);
+    pub(super) const FIRST_BYTE: Aim = Aim::OfFloor(1.4);
+    pub(super) const P99_ALONE: Aim = Aim::OfFloor(1.5);
+    pub(super) const P99_SMALL: Aim = Aim::OfFloor(2.0);
+    pub(super) const ALLOCATIONS: Aim = Aim::AtMost(40.0);
+    /// MiB.
+    pub(super) const MEMORY: Aim = Aim::AtMost(32.0);
+    /// MiB of many requests; less is the allocator's breathing.
+    pub(super) const GROWTH: Aim = Aim::AtMost(1.0);
+    /// Bytes of a request.
+    pub(super) const STORED: Aim = Aim::AtMost(600.0);
 }
 
 /// Measures; returns the exit code: 1 if something failed, or an aim was missed and that matters.
 pub(super) async fn run(args: RunArgs) -> u8 {
-    let provider = Provider::start(args.provider_port);
+    let cores = if args.own_core {
+        Cores::apart()
+    } else {
+        Cores::all()
+    };
+    let provider = Own::provider(args.provider_port);
     let mut targets = Vec::new();
     if let Some(program) = &args.relay {
-        targets.push(Target::relay(program, &provider.url).await);
+        targets.push(Target::relay("relay", Relay::at(program), &provider.url, &cores).await);
+        if args.redis {
+            let setup = Relay::at(program).with_redis();
+            targets.push(Target::relay("redis", setup, &provider.url, &cores).await);
+        }
+        if args.cluster {
+            let setup = Relay::at(program).as_cluster();
+            targets.push(Target::relay("redis x3", setup, &provider.url, &cores).await);
+        }
+    }
+    if let Some(program) = &args.before {
+        targets.push(Target::relay("before", Relay::at(program), &provider.url, &cores).await);
     }
     if let Some(checkout) = &args.worker {
         targets.push(Target::worker(checkout, &provider.url).await);
@@ -48,8 +78,11 @@ pub(super) async fn run(args: RunArgs) -> u8 {
             args.against_pid.clone(),
         ));
     }
+    targets.push(Target::floor(&provider.url, &cores));
     if !args.no_nginx {
+        cores.to_target();
         targets.extend(Target::nginx(&provider.url).await);
+        cores.to_others();
     }
     // Its processor time is the provider's: it shows that the provider is not what was measured.
     targets.push(Target::at(
@@ -67,6 +100,9 @@ pub(super) async fn run(args: RunArgs) -> u8 {
     let times = if args.quick { 1 } else { 5 };
     if wanted(Name::Small) {
         bench.small(4000 * times).await;
+    }
+    if wanted(Name::Alone) {
+        bench.alone(1000 * times).await;
     }
     if wanted(Name::Large) {
         bench.large(1000 * times).await;
@@ -87,7 +123,7 @@ pub(super) async fn run(args: RunArgs) -> u8 {
         bench.streams().await;
     }
     if wanted(Name::Memory) {
-        bench.memory(20_000).await;
+        bench.memory(args.million).await;
     }
     bench.starts(args.worker.as_deref());
 
@@ -107,7 +143,7 @@ struct Bench {
 
 impl Bench {
     async fn small(&mut self, count: usize) {
-        let loads = self.loads("2 KB, 32 at once", SMALL, count).await;
+        let loads = self.loads("2 KB, 32 at once", SMALL, AT_ONCE, count).await;
         let title = "CPU per request, 2 KB, 32 at once";
         self.report.row(
             "cpu_small",
@@ -125,24 +161,57 @@ impl Bench {
             figures(&loads, |l| Some(l.per_second)),
         );
         if loads.iter().flatten().any(|load| load.billed.is_some()) {
-            let billed = [
-                ("object_messages", "messages to Durable Objects per request"),
-                ("object_rows", "rows that they write per request"),
-                ("store_commands", "commands at Upstash per request"),
+            let counted = [
+                ("allocations", "allocations per request", Some(aim::ALLOCATIONS)),
+                ("allocated", "bytes of them", None),
+                ("object_messages", "messages to Durable Objects per request", None),
+                ("object_rows", "rows that they write per request", None),
+                ("store_commands", "commands at Upstash per request", None),
             ];
-            for (unit, (id, title)) in billed.into_iter().enumerate() {
-                let units = figures(&loads, |l| l.billed.map(|billed| billed[unit]));
-                self.report.row(id, title, "1", None, units);
+            for (unit, (id, title, aim)) in counted.into_iter().enumerate() {
+                let units = figures(&loads, |l| l.billed.and_then(|billed| billed[unit]));
+                if units.iter().any(Option::is_some) {
+                    self.report.row(id, title, "1", aim, units);
+                }
+            }
+        }
+        if loads.iter().flatten().any(|load| load.redis.is_some()) {
+            let spent = [
+                ("redis_cpu", "CPU of Redis per request", "us", 1000.0),
+                ("redis_commands", "commands at Redis per request", "1", 1.0),
+                ("redis_bytes", "bytes to Redis per request", "bytes", 1.0),
+            ];
+            for (at, (id, title, unit, per)) in spent.into_iter().enumerate() {
+                let units = figures(&loads, |l| l.redis.map(|redis| redis[at] / per));
+                self.report.row(id, title, unit, None, units);
             }
         }
         let title = "p99 under that load";
         let p99 = figures(&loads, |l| Some(l.latency.percentile(99.0)));
-        self.report.row("p99_small", title, "us", None, p99);
+        self.report
+            .row("p99_small", title, "us", Some(aim::P99_SMALL), p99);
+    }
+
+    async fn alone(&mut self, count: usize) {
+        let mut all: Vec<Vec<f64>> = self.targets.iter().map(|_| Vec::new()).collect();
+        for round in 1..=ROUNDS {
+            for (target, all) in self.targets.iter().zip(&mut all) {
+                eprintln!("one at a time, round {round} of {ROUNDS}: {}", target.name);
+                match alone(target, count).await {
+                    Ok(cpu) => all.extend(cpu),
+                    Err(error) => self.report.error(target.name, "one at a time", error),
+                }
+            }
+        }
+        let title = "CPU per request, 2 KB, one at a time";
+        let cpu = all.into_iter().map(|rounds| median(rounds.into_iter())).collect();
+        self.report
+            .row("cpu_alone", title, "us", Some(aim::CPU_ALONE), cpu);
     }
 
     async fn large(&mut self, count: usize) {
-        let loads = self.loads("100 KB, 32 at once", LARGE, count).await;
-        let title = "CPU per request, 100 KB, 32 at once";
+        let loads = self.loads("100 KB, 8 at once", LARGE, FEW_AT_ONCE, count).await;
+        let title = "CPU per request, 100 KB, 8 at once";
         self.report.row(
             "cpu_large",
             title,
@@ -150,7 +219,7 @@ impl Bench {
             Some(aim::CPU_LARGE),
             figures(&loads, |l| l.cpu),
         );
-        let title = "requests per second, 100 KB, 32 at once";
+        let title = "requests per second, 100 KB, 8 at once";
         self.report.row(
             "rate_large",
             title,
@@ -189,9 +258,45 @@ impl Bench {
                     "streams per second of /antigravity/api/v1/messages",
                 ],
             ),
+            (
+                Other::MessagesToResponses,
+                "messages_to_responses",
+                ["cpu_messages_to_responses", "rate_messages_to_responses"],
+                [
+                    "CPU per stream of /api/v1/messages on OpenAI, 100 KB, 32 at once",
+                    "streams per second of /api/v1/messages on OpenAI",
+                ],
+            ),
+            (
+                Other::MessagesToGemini,
+                "messages_to_gemini",
+                ["cpu_messages_to_gemini", "rate_messages_to_gemini"],
+                [
+                    "CPU per stream of /api/v1/messages on Gemini, 100 KB, 32 at once",
+                    "streams per second of /api/v1/messages on Gemini",
+                ],
+            ),
+            (
+                Other::MessagesToChat,
+                "messages_to_chat",
+                ["cpu_messages_to_chat", "rate_messages_to_chat"],
+                [
+                    "CPU per stream of /api/v1/messages on Chat Completions, 100 KB, 32 at once",
+                    "streams per second of /api/v1/messages on Chat Completions",
+                ],
+            ),
+            (
+                Other::ResponsesToMessages,
+                "responses_to_messages",
+                ["cpu_responses_to_messages", "rate_responses_to_messages"],
+                [
+                    "CPU per stream of /openai/responses on Claude, 100 KB, 32 at once",
+                    "streams per second of /openai/responses on Claude",
+                ],
+            ),
         ] {
             let ask = |target: &Target, session| other.request(target, LARGE, session);
-            let loads = self.loads_of(path, count, ask).await;
+            let loads = self.loads_of(path, AT_ONCE, count, ask).await;
             let cpu = figures(&loads, |l| l.cpu);
             self.report.row(ids[0], titles[0], "us", None, cpu);
             let rate = figures(&loads, |l| Some(l.per_second));
@@ -200,14 +305,15 @@ impl Bench {
     }
 
     /// Rounds over all targets, so that whatever disturbs the machine disturbs them alike.
-    async fn loads(&mut self, what: &str, size: usize, count: usize) -> Vec<Vec<Load>> {
+    async fn loads(&mut self, what: &str, size: usize, at_once: usize, count: usize) -> Vec<Vec<Load>> {
         let ask = |target: &Target, session| ask(target, size, Order::WHOLE, session);
-        self.loads_of(what, count, ask).await
+        self.loads_of(what, at_once, count, ask).await
     }
 
     async fn loads_of(
         &mut self,
         what: &str,
+        at_once: usize,
         count: usize,
         ask: impl Fn(&Target, usize) -> Vec<u8>,
     ) -> Vec<Vec<Load>> {
@@ -215,7 +321,7 @@ impl Bench {
         for round in 1..=ROUNDS {
             for (target, loads) in self.targets.iter().zip(&mut loads) {
                 eprintln!("{what}, round {round} of {ROUNDS}: {}", target.name);
-                match load_of(target, count, |session| ask(target, session)).await {
+                match load_of(target, at_once, count, |session| ask(target, session)).await {
                     Ok(load) => loads.push(load),
                     Err(error) => self.report.error(target.name, what, error),
                 }
@@ -232,8 +338,13 @@ impl Bench {
         self.report
             .row("added_p50", p50, "us", None, added(&samples, 50.0));
         let p99 = "added to a request, one at a time, p99";
-        self.report
-            .row("added_p99", p99, "us", None, added(&samples, 99.0));
+        self.report.row(
+            "added_p99",
+            p99,
+            "us",
+            Some(aim::P99_ALONE),
+            added(&samples, 99.0),
+        );
     }
 
     async fn first_byte(&mut self, count: usize) {
@@ -241,13 +352,8 @@ impl Bench {
         let samples = in_turns(&self.targets, count, true).await;
         let samples = self.unwrapped("first byte", samples);
         let p50 = "added to a stream's first byte, p50";
-        self.report.row(
-            "first_byte_p50",
-            p50,
-            "us",
-            Some(aim::FIRST_BYTE),
-            added(&samples, 50.0),
-        );
+        self.report
+            .row("first_byte_p50", p50, "us", None, added(&samples, 50.0));
         let p99 = "added to a stream's first byte, p99";
         self.report
             .row("first_byte_p99", p99, "us", None, added(&samples, 99.0));
@@ -264,6 +370,18 @@ impl Bench {
             Some(aim::CPU_FRAME),
             all.iter().map(cpu).collect(),
         );
+        let first = |streams: &Vec<Streams>| {
+            let mut first = Samples::default();
+            for seen in streams.iter().map(|s| &s.seen) {
+                first.extend(&seen.first_byte);
+            }
+            (!streams.is_empty()).then_some(first)
+        };
+        let first: Vec<Option<Samples>> = all.iter().map(first).collect();
+        let title = "added to the first byte, 64 paced streams, p50";
+        let aim = Some(aim::FIRST_BYTE);
+        self.report
+            .row("first_byte_64", title, "us", aim, added(&first, 50.0));
         self.stream_rows(
             &all,
             ["frames_lost", "frames_merged", "frame_p50", "frame_p99"],
@@ -284,7 +402,7 @@ impl Bench {
             "streams_broken",
             title,
             "1",
-            Some(0.0),
+            Some(Aim::AtMost(0.0)),
             all.iter().map(broken).collect(),
         );
         self.stream_rows(
@@ -324,8 +442,13 @@ impl Bench {
             let sum = |s: &Vec<Streams>| (!s.is_empty()).then(|| s.iter().map(of).sum::<u64>() as f64);
             all.iter().map(sum).collect()
         };
-        self.report
-            .row(ids[0], titles[0], "1", Some(0.0), sum(|s| s.seen.lost));
+        self.report.row(
+            ids[0],
+            titles[0],
+            "1",
+            Some(Aim::AtMost(0.0)),
+            sum(|s| s.seen.lost),
+        );
         self.report
             .row(ids[1], titles[1], "1", None, sum(|s| s.seen.merged));
         let delays: Vec<Option<Samples>> = all
@@ -344,7 +467,19 @@ impl Bench {
             .row(ids[3], titles[3], "us", None, added(&delays, 99.0));
     }
 
-    async fn memory(&mut self, count: usize) {
+    async fn memory(&mut self, million: bool) {
+        let (counts, titles): (&[usize], &[_]) = if million {
+            (
+                &[10_000, 100_000, 1_000_000],
+                &[
+                    ("memory_10k", "memory, 10,000 requests later"),
+                    ("memory_100k", "memory, 100,000 requests later"),
+                    ("memory_1m", "memory, 1,000,000 requests later"),
+                ],
+            )
+        } else {
+            (&[20_000], &[("memory_after", "memory, 20,000 requests later")])
+        };
         let mut all = Vec::new();
         for target in &self.targets {
             // The provider's own memory says nothing of a relay.
@@ -352,8 +487,8 @@ impl Bench {
                 all.push(None);
                 continue;
             }
-            eprintln!("memory over {count} requests: {}", target.name);
-            match memory(target, count).await {
+            eprintln!("memory over {counts:?} requests: {}", target.name);
+            match memory(target, counts).await {
                 Ok(figures) => all.push(figures),
                 Err(error) => {
                     self.report.error(target.name, "memory", error);
@@ -361,30 +496,28 @@ impl Bench {
                 }
             }
         }
-        let mib = |of: fn((u64, u64)) -> f64| all.iter().map(|f| f.map(|f| of(f) / 1024.0)).collect();
-        self.report.row(
-            "memory_before",
-            "memory, warm",
-            "MiB",
-            Some(aim::MEMORY),
-            mib(|(before, _)| before as f64),
-        );
-        let title = "memory, 20,000 requests later";
-        self.report.row(
-            "memory_after",
-            title,
-            "MiB",
-            Some(aim::MEMORY),
-            mib(|(_, after)| after as f64),
-        );
-        let growth = mib(|(before, after)| after as f64 - before as f64);
-        self.report.row(
-            "memory_growth",
-            "growth in between",
-            "MiB",
-            Some(aim::GROWTH),
-            growth,
-        );
+        let mib = |kib: u64| kib as f64 / 1024.0;
+        let before = all.iter().map(|left| left.as_ref().map(|left| mib(left.before)));
+        let aim = Some(aim::MEMORY);
+        self.report
+            .row("memory_before", "memory, warm", "MiB", aim, before.collect());
+        for (at, (id, title)) in titles.iter().enumerate() {
+            let after = |left: &Option<Left>| Some(mib(*left.as_ref()?.after.get(at)?));
+            self.report
+                .row(id, title, "MiB", aim, all.iter().map(after).collect());
+        }
+        let growth = |left: &Option<Left>| {
+            let left = left.as_ref()?;
+            Some(mib(*left.after.last()?) - mib(left.before))
+        };
+        let growth = all.iter().map(growth).collect();
+        let title = "growth in between";
+        self.report
+            .row("memory_growth", title, "MiB", Some(aim::GROWTH), growth);
+        let stored = all.iter().map(|left| left.as_ref()?.stored).collect();
+        let title = "what each request added to the store's file";
+        self.report
+            .row("stored", title, "bytes", Some(aim::STORED), stored);
     }
 
     /// What can be said of them without load.
@@ -421,21 +554,24 @@ fn uploaded(checkout: &Path) -> Option<f64> {
 }
 
 /// The median over each target's rounds.
-fn figures(loads: &[Vec<Load>], of: impl Fn(&Load) -> Option<f64>) -> Vec<Option<f64>> {
+fn figures(loads: &[Vec<Load>], of: impl Fn(&Load) -> Option<f64>) -> Vec<Option<Figure>> {
     loads
         .iter()
         .map(|rounds| median(rounds.iter().filter_map(&of)))
         .collect()
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+fn median(values: impl Iterator<Item = f64>) -> Option<Figure> {
     let mut samples = Samples::default();
     let mut any = false;
     for value in values {
         samples.add_micros(value);
         any = true;
     }
-    any.then(|| samples.median())
+    any.then(|| Figure {
+        value: samples.median(),
+        spread: Some((samples.percentile(0.0), samples.percentile(100.0))),
+    })
 }
 
 /// A percentile minus that of the last target, which is going direct; its own row shows what it is itself.
@@ -471,6 +607,7 @@ fn facts(args: &RunArgs) -> Map<String, Value> {
     let facts = json!({
         "quick": args.quick,
         "relay": args.relay.as_deref().and_then(|program| said(program, "--version")),
+        "ownCore": args.own_core,
         "machine": {
             "processor": cpu,
             "cores": std::thread::available_parallelism().map_or(0, usize::from),

@@ -18,7 +18,9 @@ use super::target::Target;
 pub(super) enum Name {
     /// Processor time and requests per second, 2 KB bodies, 32 at once.
     Small,
-    /// The same with 100 KB bodies.
+    /// Processor time where a request is alone.
+    Alone,
+    /// Processor time and requests per second, 100 KB bodies, 8 at once.
     Large,
     /// The same of streams of OpenAI's and Google's, and of the bridge, 100 KB bodies.
     Others,
@@ -37,8 +39,9 @@ pub(super) enum Name {
 /// Bytes of the two bodies.
 pub(super) const SMALL: usize = 2 * 1024;
 pub(super) const LARGE: usize = 100 * 1024;
-/// Requests in flight under load.
+/// Requests in flight under load, and where bodies are large.
 pub(super) const AT_ONCE: usize = 32;
+pub(super) const FEW_AT_ONCE: usize = 8;
 /// As a model writes: 64 deltas, one every 20 ms.
 pub(super) const PACED: Order = Order {
     deltas: 64,
@@ -56,25 +59,29 @@ pub(super) struct Load {
     pub(super) per_second: f64,
     pub(super) latency: Samples,
     /// What a platform bills for a request, see [`Target::billed`].
-    pub(super) billed: Option<[f64; 3]>,
+    pub(super) billed: Option<[Option<f64>; 5]>,
+    /// What Redis spends on a request, see [`Target::redis`].
+    pub(super) redis: Option<[f64; 3]>,
 }
 
 /// Sends `count` requests, [`AT_ONCE`] at a time, over connections that are warm.
 pub(super) async fn load(target: &Target, size: usize, count: usize) -> io::Result<Load> {
-    load_of(target, count, |session| ask(target, size, Order::WHOLE, session)).await
+    let ask = |session| ask(target, size, Order::WHOLE, session);
+    load_of(target, AT_ONCE, count, ask).await
 }
 
-/// The same with requests of any kind.
+/// The same with requests of any kind, so many at a time.
 pub(super) async fn load_of(
     target: &Target,
+    at_once: usize,
     count: usize,
     ask: impl Fn(usize) -> Vec<u8>,
 ) -> io::Result<Load> {
     bounded(async {
         let mut connections = Vec::new();
-        for session in 0..AT_ONCE {
+        for session in 0..at_once {
             let request = ask(session);
-            let mut connection = Connection::open(&target.address).await?;
+            let mut connection = Connection::open(target.address_of(session)).await?;
             for _ in 0..3 {
                 connection.exchange(&request).await?;
             }
@@ -82,7 +89,8 @@ pub(super) async fn load_of(
         }
         let left = Arc::new(AtomicUsize::new(count));
         let billed = target.billed().await;
-        let cpu = target.cpu_micros();
+        let redis = target.redis();
+        let cpu = target.cpu_nanos();
         let start = Instant::now();
         let mut tasks = JoinSet::new();
         for (mut connection, request) in connections {
@@ -105,16 +113,20 @@ pub(super) async fn load_of(
         let took = start.elapsed().as_secs_f64();
         let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / count as f64;
         let cpu = cpu
-            .zip(target.cpu_micros())
-            .map(|(before, after)| each(before, after));
+            .zip(target.cpu_nanos())
+            .map(|(before, after)| each(before, after) / 1000.0);
         let billed = billed
             .zip(target.billed().await)
+            .map(|(before, after)| std::array::from_fn(|unit| Some(each(before[unit]?, after[unit]?))));
+        let redis = redis
+            .zip(target.redis())
             .map(|(before, after)| std::array::from_fn(|unit| each(before[unit], after[unit])));
         Ok(Load {
             cpu,
             per_second: count as f64 / took,
             latency,
             billed,
+            redis,
         })
     })
     .await
@@ -164,6 +176,24 @@ pub(super) async fn in_turns(targets: &[Target], count: usize, first_byte: bool)
         .collect()
 }
 
+/// Processor time per request in microseconds, one at a time, in one go.
+pub(super) async fn alone(target: &Target, count: usize) -> io::Result<Option<f64>> {
+    bounded(async {
+        let request = ask(target, SMALL, Order::WHOLE, 0);
+        let mut connection = Connection::open(&target.address).await?;
+        for _ in 0..10 {
+            connection.exchange(&request).await?;
+        }
+        let before = target.cpu_nanos();
+        for _ in 0..count {
+            connection.exchange(&request).await?;
+        }
+        let used = before.zip(target.cpu_nanos());
+        Ok(used.map(|(before, after)| after.saturating_sub(before) as f64 / 1000.0 / count as f64))
+    })
+    .await
+}
+
 /// What became of many streams at once.
 #[derive(Default)]
 pub(super) struct Streams {
@@ -182,7 +212,7 @@ pub(super) async fn streams(target: &Target, count: usize) -> io::Result<Streams
         // All at once: one that is warm and then idle for some seconds may be closed by the other side.
         let mut warm = JoinSet::new();
         for session in 0..count {
-            let address = target.address.clone();
+            let address = target.address_of(session).to_owned();
             // The provider's side is warm too: what a first request costs is measured elsewhere.
             let first = ask(target, SMALL, Order::WHOLE, session);
             let paced = ask(target, SMALL, PACED, session);
@@ -196,7 +226,7 @@ pub(super) async fn streams(target: &Target, count: usize) -> io::Result<Streams
         while let Some(ready) = warm.join_next().await {
             connections.push(ready.expect("no panic")?);
         }
-        let cpu = target.cpu_micros();
+        let cpu = target.cpu_nanos();
         let mut tasks = JoinSet::new();
         for (n, (mut connection, request)) in connections.into_iter().enumerate() {
             let start = Duration::from_millis(u64::from(PACED.pause) * n as u64 / count as u64);
@@ -213,6 +243,7 @@ pub(super) async fn streams(target: &Target, count: usize) -> io::Result<Streams
                     sum.seen.lost += stream.lost;
                     sum.seen.merged += stream.merged;
                     sum.seen.delay.extend(&stream.delay);
+                    sum.seen.first_byte.extend(&stream.first_byte);
                 }
                 Err(error) => {
                     sum.broken += 1;
@@ -222,22 +253,44 @@ pub(super) async fn streams(target: &Target, count: usize) -> io::Result<Streams
         }
         let frames = count as u64 * u64::from(PACED.deltas + OTHER_FRAMES);
         sum.cpu = cpu
-            .zip(target.cpu_micros())
-            .map(|(before, after)| (after - before) as f64 / frames as f64);
+            .zip(target.cpu_nanos())
+            .map(|(before, after)| after.saturating_sub(before) as f64 / 1000.0 / frames as f64);
         Ok(sum)
     })
     .await
 }
 
-/// Memory in KiB when idle after a warm-up, and after `count` more requests.
-pub(super) async fn memory(target: &Target, count: usize) -> io::Result<Option<(u64, u64)>> {
-    if target.processes.is_empty() {
+/// What many requests leave behind.
+pub(super) struct Left {
+    /// Memory in KiB when idle after a warm-up.
+    pub(super) before: u64,
+    /// And after so many requests each.
+    pub(super) after: Vec<u64>,
+    /// Bytes that each request added to the store's file.
+    pub(super) stored: Option<f64>,
+}
+
+/// Memory and disk, warm and after `counts` requests in all.
+pub(super) async fn memory(target: &Target, counts: &[usize]) -> io::Result<Option<Left>> {
+    load(target, SMALL, counts.first().copied().unwrap_or(0) / 10).await?;
+    let Some(before) = target.rss_kib() else {
         return Ok(None);
+    };
+    let stored = target.stored();
+    let mut after = Vec::new();
+    let mut done = 0;
+    for &count in counts {
+        load(target, SMALL, count - done).await?;
+        done = count;
+        after.extend(target.rss_kib());
     }
-    load(target, SMALL, count / 10).await?;
-    let before = target.rss_kib();
-    load(target, SMALL, count).await?;
-    Ok(before.zip(target.rss_kib()))
+    let grown = |(before, after): (u64, u64)| (after as f64 - before as f64) / done as f64;
+    let stored = stored.zip(target.stored()).map(grown);
+    Ok(Some(Left {
+        before,
+        after,
+        stored,
+    }))
 }
 
 pub(super) fn ask(target: &Target, size: usize, order: Order, session: usize) -> Vec<u8> {

@@ -7,14 +7,19 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::cores::Cores;
+use super::others::CHAT_MODEL;
+use super::report::FLOOR;
 use crate::client::Client;
-use crate::relay::{Key, Process, Relay, Setup, cpu_micros, rss_kib};
+use crate::relay::{Key, Process, Relay, Setup, rss_kib};
 
 /// A server under load.
 pub(super) struct Target {
     pub(super) name: &'static str,
     /// `host:port`.
     pub(super) address: String,
+    /// Addresses of further processes of the same relay.
+    others: Vec<String>,
     /// Before `/v1/messages`.
     pub(super) path: String,
     pub(super) key: String,
@@ -30,6 +35,7 @@ enum Keeps {
     Nothing,
     /// Ends the relay when dropped.
     Relay(Box<Relay>),
+    Floor(#[expect(dead_code, reason = "ends the floor when dropped")] Own),
     Nginx(#[expect(dead_code, reason = "ends nginx when dropped")] Nginx),
 }
 
@@ -59,6 +65,7 @@ impl Target {
         Self {
             name,
             address: address.replace("localhost", "127.0.0.1"),
+            others: Vec::new(),
             path: path.into(),
             key: key.into(),
             processes,
@@ -67,20 +74,30 @@ impl Target {
         }
     }
 
-    /// Our relay, with all its book-keeping.
-    pub(super) async fn relay(program: &Path, provider: &str) -> Self {
-        Self::with_account("relay", Relay::at(program), provider).await
+    /// Our relay, with all its book-keeping; `name` tells several programs and stores apart.
+    pub(super) async fn relay(name: &'static str, setup: Setup, provider: &str, cores: &Cores) -> Self {
+        Self::with_account(name, setup, provider, cores).await
+    }
+
+    /// The smallest relay there is, see [`floor`](super::floor).
+    pub(super) fn floor(provider: &str, cores: &Cores) -> Self {
+        let floor = cores.target(|| Own::start(&["floor", "--provider", provider]));
+        let target = Self::at(FLOOR, &floor.url, "sk-ant-api03-bench", vec![floor.process()]);
+        Self {
+            keeps: Keeps::Floor(floor),
+            ..target
+        }
     }
 
     /// Our Worker of this checkout, in workerd; what it costs there includes its Durable Objects.
     pub(super) async fn worker(checkout: &Path, provider: &str) -> Self {
         // As often as it writes where it is billed for that.
         let setup = Relay::worker(checkout).env("LEDGER_FLUSH_INTERVAL", 10_000);
-        Self::with_account("worker", setup, provider).await
+        Self::with_account("worker", setup, provider, &Cores::all()).await
     }
 
     /// With one account and one key made through the admin API.
-    async fn with_account(name: &'static str, setup: Setup, provider: &str) -> Self {
+    async fn with_account(name: &'static str, setup: Setup, provider: &str, cores: &Cores) -> Self {
         let setup = setup.provider_url(provider).env("LOG_LEVEL", "warn");
         let mut relay = setup.start().await;
         relay.claude_account("bench", "sk-ant-api03-bench").await;
@@ -95,20 +112,40 @@ impl Target {
                 json!({"type": "oauth", "accessToken": "ya29.bench", "tenant": "bench"}),
             ),
         ] {
-            let account = json!({"name": platform, "platform": platform, "credentials": credentials});
+            let mut account = json!({"name": platform, "platform": platform, "credentials": credentials});
+            if platform == "openai" {
+                account["supportedModels"] = json!(["gpt-5"]);
+            }
             relay.add_account(&account).await;
         }
+        let host = json!({
+            "name": "chat host", "platform": "openai", "chatOnly": true, "supportedModels": [CHAT_MODEL],
+            "credentials": {"type": "apiKey", "apiKey": "sk-bench", "baseUrl": format!("{provider}/v1")},
+        });
+        relay.add_account(&host).await;
         let key = key_with_every_limit(&relay).await;
         relay.terminate().await;
         let begin = Instant::now();
+        cores.to_target();
         relay.start_again().await;
+        cores.to_others();
         Client::new(relay.url()).get("/health").await.good();
         let start = begin.elapsed().as_secs_f64() * 1000.0;
-        let target = Self::at(name, &relay.api(), &key.secret, vec![relay.pid()]);
+        let target = Self::at(name, &relay.api(), &key.secret, relay.pids());
+        let address = |url: &String| url.trim_start_matches("http://").to_owned();
         Self {
             start: Some(start),
+            others: relay.urls().iter().skip(1).map(address).collect(),
             keeps: Keeps::Relay(Box::new(relay)),
             ..target
+        }
+    }
+
+    /// The address for a connection of this number: the processes take turns.
+    pub(super) fn address_of(&self, number: usize) -> &str {
+        match number % (self.others.len() + 1) {
+            0 => &self.address,
+            at => &self.others[at - 1],
         }
     }
 
@@ -117,22 +154,45 @@ impl Target {
         self.path.strip_suffix("/api").unwrap_or(&self.path)
     }
 
-    /// What its platform would bill so far, as its metrics have it: messages to Durable Objects, rows they
-    /// wrote, commands of the store. None for what runs elsewhere.
-    pub(super) async fn billed(&self) -> Option<[u64; 3]> {
+    /// What it or its platform has counted so far, as its metrics have it: allocations and their bytes where the
+    /// program was built to count them, messages to Durable Objects, rows they wrote, commands of the store. None
+    /// for what runs elsewhere.
+    pub(super) async fn billed(&self) -> Option<[Option<u64>; 5]> {
         let Keeps::Relay(relay) = &self.keeps else {
             return None;
         };
         let text = relay.metrics().await;
-        let units = |service: &str| {
+        let units = |service: &str| -> Option<u64> {
             let line = format!("crs_platform_units{{service=\"{service}\"}} ");
             let units = text.lines().find_map(|metric| metric.strip_prefix(&line))?;
             units.parse().ok()
         };
+        let counted = [
+            units("allocations"),
+            units("allocated_bytes"),
+            units("object_requests"),
+            units("object_rows_written"),
+            units("store_commands"),
+        ];
+        counted.iter().any(Option::is_some).then_some(counted)
+    }
+
+    /// What the relay's Redis has spent so far: nanoseconds of processor time, commands (those of scripts count), bytes
+    /// received. None without Redis.
+    pub(super) fn redis(&self) -> Option<[u64; 3]> {
+        let Keeps::Relay(relay) = &self.keeps else {
+            return None;
+        };
+        let redis = relay.redis_if_any()?;
+        let stats = redis.command(&["INFO", "stats"]);
+        let count = |name: &str| -> Option<u64> {
+            let line = stats.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse().ok()
+        };
         Some([
-            units("object_requests")?,
-            units("object_rows_written")?,
-            units("store_commands")?,
+            cpu_nanos(redis.pid()),
+            count("total_commands_processed:")?,
+            count("total_net_input_bytes:")?,
         ])
     }
 
@@ -215,9 +275,18 @@ impl Target {
         })
     }
 
-    /// Processor time used so far, in microseconds.
-    pub(super) fn cpu_micros(&self) -> Option<u64> {
-        (!self.processes.is_empty()).then(|| self.processes.iter().map(|&id| cpu_micros(id)).sum())
+    /// Processor time used so far, in nanoseconds.
+    pub(super) fn cpu_nanos(&self) -> Option<u64> {
+        (!self.processes.is_empty()).then(|| self.processes.iter().map(|&id| cpu_nanos(id)).sum())
+    }
+
+    /// Bytes on disk of our relay's data: what the file occupies, not how long it is.
+    pub(super) fn stored(&self) -> Option<u64> {
+        let Keeps::Relay(relay) = &self.keeps else {
+            return None;
+        };
+        let file = std::fs::metadata(relay.data().join("crs.redb")).ok()?;
+        Some(std::os::unix::fs::MetadataExt::blocks(&file) * 512)
     }
 
     /// Memory held now, in KiB.
@@ -226,26 +295,30 @@ impl Target {
     }
 }
 
-/// The fast provider in a process of its own; ends with this value.
-pub(super) struct Provider {
+/// This program in a process of its own, as the fast provider or the floor; ends with this value.
+pub(super) struct Own {
     child: std::process::Child,
     pub(super) url: String,
 }
 
-impl Provider {
-    pub(super) fn start(port: u16) -> Self {
+impl Own {
+    pub(super) fn provider(port: u16) -> Self {
+        Self::start(&["provider", "--port", &port.to_string()])
+    }
+
+    fn start(args: &[&str]) -> Self {
         let program = std::env::current_exe().expect("this program's path");
         let mut child = Command::new(program)
-            .args(["provider", "--port", &port.to_string()])
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("the fast provider starts");
+            .expect("this program starts");
         let mut line = String::new();
         let output = child.stdout.take().expect("piped");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).expect("its URL");
         let url = line.trim().to_owned();
-        assert!(url.starts_with("http://"), "the fast provider did not start");
+        assert!(url.starts_with("http://"), "{args:?} did not start");
         Self { child, url }
     }
 
@@ -254,11 +327,21 @@ impl Provider {
     }
 }
 
-impl Drop for Provider {
+impl Drop for Own {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Processor time of a process's threads, as the scheduler counts it; of threads that have ended it knows no more.
+fn cpu_nanos(id: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("a running process");
+    let of = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.flatten().filter_map(of).sum()
 }
 
 /// Nothing of it is ever reached, all of it is counted.

@@ -1,5 +1,7 @@
 //! A client that knows where the server is and what to show it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -7,18 +9,27 @@ use super::raw::{Ask, Raw};
 use super::{Event, events, text};
 use crate::wire::{Headers, ResponseHead};
 
-/// Asks one server, each time over a connection of its own.
+/// Whose turn it is, of several servers.
+static TURN: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks one server, each time over a connection of its own; or several in turn.
 #[derive(Clone, Debug)]
 pub struct Client {
-    base: String,
+    bases: Vec<String>,
     headers: Vec<(String, String)>,
 }
 
 impl Client {
     /// `base` may have a path, such as `http://127.0.0.1:3000/api`.
     pub fn new(base: &str) -> Self {
+        Self::of_all([base])
+    }
+
+    /// Asks these in turn, as a load balancer would.
+    pub fn of_all<'a>(bases: impl IntoIterator<Item = &'a str>) -> Self {
+        let bases = bases.into_iter().map(|base| base.trim_end_matches('/').into());
         Self {
-            base: base.trim_end_matches('/').into(),
+            bases: bases.collect(),
             headers: Vec::new(),
         }
     }
@@ -71,14 +82,16 @@ impl Client {
 
     /// Any call; `path` is put after the base.
     pub fn call(&self, method: &str, path: &str) -> Call {
-        let rest = self.base.strip_prefix("http://").unwrap_or(&self.base);
+        let turn = TURN.fetch_add(1, Ordering::Relaxed) % self.bases.len();
+        let base = &self.bases[turn];
+        let rest = base.strip_prefix("http://").unwrap_or(base);
         let prefix = rest.find('/').map_or("", |at| &rest[at..]);
         let mut ask = Ask::new(method, &format!("{prefix}{path}"));
         ask.headers
             .push(("host".into(), rest.split('/').next().unwrap_or_default().into()));
         ask.headers.extend(self.headers.iter().cloned());
         Call {
-            base: self.base.clone(),
+            base: base.clone(),
             ask,
         }
     }
@@ -145,7 +158,7 @@ impl Call {
 
     /// [`Call::send`], for a server that may be down or leave.
     pub async fn try_send(self) -> std::io::Result<Answer> {
-        let mut raw = Raw::connect(&self.base).await;
+        let mut raw = Raw::try_connect(&self.base).await?;
         let ask = self.ask.header("connection", "close");
         raw.set_method(&ask.method);
         // A server that refuses early answers before it has read all.

@@ -40,23 +40,31 @@ impl Raw {
         Self::connect_with(to, Some(bytes)).await
     }
 
+    /// [`Raw::connect`], to a server that may be down.
+    pub async fn try_connect(to: &str) -> io::Result<Self> {
+        Self::try_connect_with(to, None).await
+    }
+
     async fn connect_with(to: &str, receive_buffer: Option<u32>) -> Self {
+        let connected = Self::try_connect_with(to, receive_buffer).await;
+        connected.unwrap_or_else(|e| panic!("cannot connect to {to}: {e}"))
+    }
+
+    async fn try_connect_with(to: &str, receive_buffer: Option<u32>) -> io::Result<Self> {
         let socket = TcpSocket::new_v4().expect("a socket");
         if let Some(bytes) = receive_buffer {
             socket
                 .set_recv_buffer_size(bytes)
                 .expect("a receive buffer of that size");
         }
-        let stream = within(PATIENCE, "a connection", socket.connect(address(to)))
-            .await
-            .unwrap_or_else(|e| panic!("cannot connect to {to}: {e}"));
+        let stream = within(PATIENCE, "a connection", socket.connect(address(to))).await?;
         stream.set_nodelay(true).expect("no delay");
-        Self {
+        Ok(Self {
             stream,
             buf: BytesMut::new(),
             method: "GET".into(),
             framing: Framing::Done,
-        }
+        })
     }
 
     /// Sends these bytes, whatever they are.

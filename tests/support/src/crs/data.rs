@@ -1,6 +1,6 @@
 //! A data set with one of everything, odd values included.
 
-use super::{Crs, DAY, Edition, Kind, iso, seal_old};
+use super::{Crs, DAY, Edition, Kind, iso, seal_bedrock, seal_old};
 
 /// Ids of accounts of a full data set.
 impl Crs {
@@ -10,6 +10,7 @@ impl Crs {
     pub const ODD_PROXY: &'static str = "a0000000-0000-4000-8000-000000000004";
     pub const ANTIGRAVITY: &'static str = "a0000000-0000-4000-8000-000000000005";
     pub const GEMINI: &'static str = "a0000000-0000-4000-8000-000000000006";
+    pub const BEDROCK: &'static str = "a0000000-0000-4000-8000-000000000013";
     pub const GROUP: &'static str = "b0000000-0000-4000-8000-000000000001";
 
     /// A CRS with one of everything. Its Console account calls `provider`.
@@ -189,6 +190,18 @@ impl Crs {
             "SET",
             "bedrock_account:a0000000-0000-4000-8000-000000000012",
             r#"{"id":"x","isActive":true,"priority":50,"awsCredentials":{"encrypted":"00","iv":"00"}}"#,
+        ]);
+        let keys = seal_bedrock(
+            &self.encryption_key,
+            r#"{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","secretAccessKey":"from/crs+=","sessionToken":""}"#,
+        );
+        self.command(&[
+            "SET",
+            &format!("bedrock_account:{}", Self::BEDROCK),
+            &format!(
+                r#"{{"id":"{}","name":"bedrock","region":"eu-west-1","isActive":true,"accountType":"dedicated","priority":50,"schedulable":true,"credentialType":"access_key","awsCredentials":{keys}}}"#,
+                Self::BEDROCK
+            ),
         ]);
     }
 

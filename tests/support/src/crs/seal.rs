@@ -4,6 +4,7 @@ use aes::Aes256;
 use cbc::Encryptor;
 use cbc::cipher::{BlockEncryptMut as _, KeyIvInit as _, block_padding::Pkcs7};
 use md5::{Digest as _, Md5};
+use sha2::Sha256;
 
 use super::hex;
 
@@ -68,6 +69,14 @@ pub fn seal_old(encryption_key: &str, plain: &str) -> String {
     key[..16].copy_from_slice(&one);
     key[16..].copy_from_slice(&two);
     encrypted(&key, &iv, plain)
+}
+
+/// Bedrock's form: an object, under SHA-256 of the key.
+pub fn seal_bedrock(encryption_key: &str, plain: &str) -> String {
+    let key: [u8; 32] = Sha256::digest(encryption_key.as_bytes()).into();
+    let iv: [u8; 16] = Md5::digest(plain.as_bytes()).into();
+    let encrypted = encrypted(&key, &iv, plain);
+    format!(r#"{{"encrypted":"{encrypted}","iv":"{}"}}"#, hex(&iv))
 }
 
 fn encrypted(key: &[u8; 32], iv: &[u8; 16], plain: &str) -> String {

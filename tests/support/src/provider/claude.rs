@@ -109,6 +109,7 @@ impl Message {
         self.model
             .clone()
             .or_else(named)
+            .or_else(|| super::google::model_of(request))
             .unwrap_or_else(|| "claude-sonnet-4-5".into())
     }
 

@@ -6,6 +6,8 @@
 //! | `POST /control/tokens` | `{"expired": bool?}` | `{"access", "refresh"}`, a pair that the provider knows |
 //! | `POST /control/allow` | `{"address": where a person signs in}` | `{"code", "state", "callback", "denied"}` |
 //! | `GET /control/requests` | | `[{"number", "method", "target", "credential", "body"}]`, without these |
+//! | `POST /control/access-keys` | `{"id", "secret"}`, access keys of Amazon's | 204, and signed requests are checked with them |
+//! | `POST /control/service-account` | `{"email"}`, a service account of Google's | its key file, which the provider accepts from now on |
 //! | `POST /control/forget` | | 204, and the requests are forgotten |
 //!
 //! What it does not understand gets 400 and says why.
@@ -17,6 +19,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::google::{SERVICE_ACCOUNT_PEM, key_file};
 use super::{FakeProvider, Request, Route, Script, Usage};
 
 const PREFIX: &str = "/control/";
@@ -151,6 +154,27 @@ fn control(provider: &FakeProvider, request: &Request) -> Result<Value, String> 
                 "code": allowed.code, "state": allowed.state,
                 "callback": allowed.callback(), "denied": allowed.denied(),
             }))
+        }
+        "access-keys" => {
+            #[derive(Deserialize)]
+            #[serde(deny_unknown_fields)]
+            struct Asked {
+                id: String,
+                secret: String,
+            }
+            let asked: Asked = read(request)?;
+            provider.takes_access_keys(&asked.id, &asked.secret, None);
+            Ok(Value::Null)
+        }
+        "service-account" => {
+            #[derive(Deserialize)]
+            #[serde(deny_unknown_fields)]
+            struct Asked {
+                email: String,
+            }
+            let asked: Asked = read(request)?;
+            provider.takes_service_account(&asked.email, SERVICE_ACCOUNT_PEM);
+            Ok(key_file(&asked.email, SERVICE_ACCOUNT_PEM))
         }
         "requests" => {
             let requests = provider.requests().into_iter();

@@ -129,7 +129,7 @@ impl OauthState {
 }
 
 /// A field of a body that is JSON or a form.
-fn field(request: &Request, name: &str) -> Option<String> {
+pub(super) fn field(request: &Request, name: &str) -> Option<String> {
     if let Some(body) = request.try_json() {
         return body[name].as_str().map(str::to_owned);
     }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::claude::cut;
+use super::claude::{cut, frame};
 use super::request::Request;
 use super::responses;
 use super::script::Script;
@@ -43,6 +43,8 @@ impl OpenAiAnswer {
         let mut whole = RESPONSE.clone();
         whole["id"] = format!("resp_fake{:016}", request.number).into();
         whole["model"] = model(request).into();
+        let asked = request.try_json().unwrap_or_default();
+        whole["store"] = (asked["store"] == true).into();
         whole["output"] = json!([responses::reasoning("", "gAAAA=="), responses::said(&self.text)]);
         self.fill(&mut whole["usage"], ["input", "output"]);
         whole
@@ -133,6 +135,27 @@ impl Script {
         })
     }
 
+    /// One image, with the usage of OpenAI's own example: 17 tokens of text, 1457 of an image, 1372 of the image made.
+    pub(super) fn images(request: &Request) -> Self {
+        let usage = json!({
+            "input_tokens": 1474, "input_tokens_details": { "image_tokens": 1457, "text_tokens": 17 },
+            "output_tokens": 1372, "output_tokens_details": { "image_tokens": 1372, "text_tokens": 0 },
+            "total_tokens": 2846,
+        });
+        let data = "iVBORw0KGgo".repeat(200_000);
+        if request.wants_stream() {
+            let mut event = json!({ "type": "image_generation.partial_image", "partial_image_index": 0, "b64_json": data });
+            let first = frame("image_generation.partial_image", &event);
+            event["type"] = "image_generation.completed".into();
+            event["usage"] = usage;
+            return Self::frames([first, frame("image_generation.completed", &event)]);
+        }
+        Self::json(json!({
+            "created": 1_778_832_973, "background": "opaque", "data": [{ "b64_json": data }],
+            "output_format": "png", "quality": "medium", "size": "1024x1536", "usage": usage,
+        }))
+    }
+
     /// A whole tool turn of Responses: asks for the tool, and answers with `last` once its result is there.
     pub fn openai_tool_turn(name: &str, arguments: &Value, last: &str) -> Self {
         let (name, arguments, last) = (name.to_owned(), arguments.to_string(), last.to_owned());
@@ -146,6 +169,26 @@ impl Script {
                 "name": name, "arguments": arguments,
             }]);
             Self::frames(responses::frames(&whole))
+        })
+    }
+
+    /// A stream of DeepSeek: reasoning, text, perhaps a call in pieces, and the usage in the last chunk.
+    pub fn chat_host(reasoning: &str, text: &str, call: Option<(&str, &Value)>) -> Self {
+        let (reasoning, text) = (reasoning.to_owned(), text.to_owned());
+        let call = call.map(|(name, arguments)| (name.to_owned(), arguments.to_string()));
+        Self::decide(move |request| Self::frames(chat_host_frames(request, &reasoning, &text, call.as_ref())))
+    }
+
+    /// A whole tool turn of such a host: asks for the tool, and answers with `last` once its result is there.
+    pub fn chat_host_tool_turn(reasoning: &str, name: &str, arguments: &Value, last: &str) -> Self {
+        let (reasoning, name, last) = (reasoning.to_owned(), name.to_owned(), last.to_owned());
+        let arguments = arguments.clone();
+        Self::decide(move |request| {
+            if request.text().contains("\"role\":\"tool\"") {
+                Self::chat_host("", &last, None)
+            } else {
+                Self::chat_host(&reasoning, "I look.", Some((&name, &arguments)))
+            }
         })
     }
 
@@ -168,6 +211,40 @@ impl Script {
             .and_then(|error| error.remove("resets_at"));
         Self::json(body).status(429)
     }
+}
+
+fn chat_host_frames(
+    request: &Request,
+    reasoning: &str,
+    text: &str,
+    call: Option<&(String, String)>,
+) -> Vec<String> {
+    let model = model(request);
+    let chunk = |delta: Value| {
+        json!({
+            "id": "c1", "object": "chat.completion.chunk", "model": model,
+            "choices": [{ "index": 0, "delta": delta, "finish_reason": null }],
+        })
+    };
+    let mut chunks = vec![
+        chunk(json!({ "role": "assistant", "content": null, "reasoning_content": reasoning })),
+        chunk(json!({ "content": text, "reasoning_content": null })),
+    ];
+    if let Some((name, arguments)) = call {
+        let function = json!({ "name": name, "arguments": "" });
+        let first = json!({ "index": 0, "id": "call_00_a", "type": "function", "function": function });
+        let rest = json!({ "index": 0, "function": { "arguments": arguments } });
+        chunks.extend([first, rest].map(|call| chunk(json!({ "tool_calls": [call] }))));
+    }
+    let mut last = chunk(json!({}));
+    last["choices"][0]["finish_reason"] = if call.is_some() { "tool_calls" } else { "stop" }.into();
+    last["usage"] = json!({
+        "prompt_tokens": 1000, "completion_tokens": 70, "prompt_cache_hit_tokens": 600,
+        "prompt_tokens_details": { "cached_tokens": 600 },
+    });
+    chunks.push(last);
+    let frames = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
+    frames.chain(["data: [DONE]\n\n".to_owned()]).collect()
 }
 
 fn model(request: &Request) -> String {

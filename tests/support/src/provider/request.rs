@@ -69,11 +69,14 @@ impl Request {
         self.headers.get(name)
     }
 
-    /// The key or token presented: `x-api-key`, `x-goog-api-key`, or what follows `Bearer`.
+    /// The key or token presented: `x-api-key`, `x-goog-api-key`, `api-key`, the `Bearer` token, or the access key id of a signed
+    /// request.
     pub fn credential(&self) -> Option<&str> {
         self.header("x-api-key")
             .or_else(|| self.header("x-goog-api-key"))
+            .or_else(|| self.header("api-key"))
             .or_else(|| self.bearer())
+            .or_else(|| super::amazon::key_of(self.header("authorization")?))
     }
 
     pub fn bearer(&self) -> Option<&str> {

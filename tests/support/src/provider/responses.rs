@@ -45,6 +45,23 @@ impl Script {
         })
     }
 
+    /// What OpenAI answers about a stored response, which is complete.
+    pub(super) fn stored_response(request: &Request) -> Self {
+        let path = request.path();
+        let (_, named) = path.split_once("/responses/").unwrap_or_default();
+        let id = named.split('/').next().unwrap_or_default();
+        let mut whole = OpenAiAnswer::text("from the store").response(request);
+        whole["id"] = id.into();
+        match request.method.as_str() {
+            "DELETE" => Self::json(json!({"id": id, "object": "response", "deleted": true})),
+            "GET" if named.ends_with("/input_items") => Self::json(json!({
+                "object": "list", "data": [said("hi")], "first_id": "msg_1", "last_id": "msg_1", "has_more": false,
+            })),
+            "GET" if request.target.contains("stream=true") => Self::frames(frames(&whole)),
+            _ => Self::json(whole),
+        }
+    }
+
     /// A turn with reasoning and a tool: reasons, asks for the tool, and answers with `last` once its result is there.
     pub fn openai_reasoning_turn(name: &str, arguments: &Value, last: &str) -> Self {
         let items = [

@@ -10,6 +10,10 @@ pub enum Route {
     Models,
     /// OpenAI's and ChatGPT's `/responses`, compact ones too.
     Responses,
+    /// A stored response of OpenAI's, and what is below it.
+    StoredResponse,
+    /// OpenAI's images, made and edited.
+    Images,
     /// Counting the tokens of a request of OpenAI's.
     CountInput,
     ChatCompletions,
@@ -25,7 +29,10 @@ pub enum Route {
 impl Route {
     pub(super) fn of(request: &Request) -> Self {
         let path = request.path().trim_end_matches('/');
-        if path.ends_with("/v1/messages") {
+        let of_vertex = path.ends_with(":rawPredict") || path.ends_with(":streamRawPredict");
+        if of_vertex && path.ends_with("/count-tokens:rawPredict") {
+            Self::CountTokens
+        } else if of_vertex || path.ends_with("/v1/messages") {
             Self::Messages
         } else if path.ends_with("/v1/messages/count_tokens") {
             Self::CountTokens
@@ -37,6 +44,10 @@ impl Route {
             Self::Responses
         } else if path.ends_with("/responses/input_tokens") {
             Self::CountInput
+        } else if path.ends_with("/images/generations") || path.ends_with("/images/edits") {
+            Self::Images
+        } else if path.contains("/responses/") {
+            Self::StoredResponse
         } else if path.ends_with("/chat/completions") {
             Self::ChatCompletions
         } else if path.ends_with("enerateContent") {

@@ -78,7 +78,7 @@ impl Relay {
 
     /// A client of the Anthropic API that shows this key.
     pub fn client(&self, secret: &str) -> Client {
-        Client::new(&self.api()).with_key(secret)
+        self.of_all("/api").with_key(secret)
     }
 }
 

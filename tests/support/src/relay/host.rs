@@ -11,12 +11,20 @@ pub enum Host {
     Embedded,
     /// The program with a Redis of its own.
     Redis,
+    /// Three processes of the program on one Redis; calls go to them in turn.
+    Cluster,
     /// The Worker in Miniflare, with Redis behind a front that speaks like Upstash.
     Worker,
 }
 
 impl Host {
-    pub const ALL: [Self; 4] = [Self::InProcess, Self::Embedded, Self::Redis, Self::Worker];
+    pub const ALL: [Self; 5] = [
+        Self::InProcess,
+        Self::Embedded,
+        Self::Redis,
+        Self::Cluster,
+        Self::Worker,
+    ];
 
     /// As modules of tests are called.
     pub fn name(self) -> &'static str {
@@ -24,6 +32,7 @@ impl Host {
             Self::InProcess => "in_process",
             Self::Embedded => "embedded",
             Self::Redis => "redis",
+            Self::Cluster => "cluster",
             Self::Worker => "worker",
         }
     }
@@ -33,7 +42,7 @@ impl Host {
         match self {
             Self::InProcess => "memory",
             Self::Embedded => "embedded",
-            Self::Redis => "redis",
+            Self::Redis | Self::Cluster => "redis",
             Self::Worker => "upstash",
         }
     }

@@ -1,7 +1,7 @@
 //! Which account a pool must choose.
 
 use crs_durable::pool::{
-    AccountPolicy, Binding, Cooldown, CooldownKind, Pick, Reply, Skip, Snapshot, Trace, Unbound,
+    AccountPolicy, Binding, BindingFailure, Cooldown, CooldownKind, Pick, Reply, Skip, Snapshot, Trace,
 };
 use crs_durable::{CallId, Millis};
 
@@ -387,6 +387,7 @@ impl Model {
                     skipped: found.into_iter().map(|(id, skip, _)| (id, skip)).collect(),
                     bound: None,
                     origin: Some(origin),
+                    own_full: false,
                 };
                 assert_eq!(reply, &expected);
             }
@@ -405,9 +406,9 @@ impl Model {
         let there = |binding| {
             let mut accounts = self.accounts.iter();
             if accounts.any(|account| is_meant(&account.policy, binding)) {
-                Unbound::Unable
+                BindingFailure::Unable
             } else {
-                Unbound::Missing
+                BindingFailure::Missing
             }
         };
         let own = skips.iter().filter(|(_, skip, _)| *skip != Skip::NotBound);
@@ -420,6 +421,7 @@ impl Model {
             busy: skips.iter().any(|(_, skip, _)| matches!(skip, Skip::Full { .. })),
             bound: pick.binding.as_ref().map(there),
             origin: None,
+            own_full: false,
         };
         assert_eq!(reply, &expected);
     }

@@ -59,7 +59,7 @@ impl Served {
             }
         };
         let service = Service {
-            router: Router::new().route("/", any(handler)),
+            routes: Router::new().route("/", any(handler)).into(),
             trust_proxy: false,
             write_limit: Duration::from_mins(5),
             connections: Arc::new(Connections::new(Limits::new(1 << 20, 10, 0))),
@@ -72,9 +72,7 @@ impl Served {
             clippy::disallowed_methods,
             reason = "the test is its runtime's only task beside it"
         )]
-        tokio::task::spawn(server.run(listener, async move {
-            let _ = ended.await;
-        }));
+        tokio::task::spawn(server.run(listener, super::super::tests::until(ended)));
         Self {
             address,
             calls,

@@ -1,4 +1,4 @@
-//! The files in which the providers' own clients keep their logins, as credentials of an account.
+//! Reads credentials from the login files of the providers' own clients.
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::Value;
@@ -8,13 +8,13 @@ use super::credentials::{CredentialsInput, CredentialsType};
 use crate::account::openai;
 use crate::http::admin::fields::{Credential, Line, Moment};
 use crate::http::api_error::ApiError;
-use crate::http::extract::{Object, Sent};
+use crate::http::extract::{InputField, Object};
 use crate::model::account::Platform;
 
-/// A login that was read from such a file.
+/// A login read from such a file.
 #[derive(Debug)]
 pub(super) struct CredentialsFile {
-    /// Whose login it is, if the file says so.
+    /// The login's platform, if the file shows it.
     platform: Option<Platform>,
     credentials: CredentialsInput,
 }
@@ -23,7 +23,7 @@ impl<'de> Deserialize<'de> for CredentialsFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sent = match Value::deserialize(deserializer)? {
             Value::String(text) => {
-                serde_json::from_slice(text.as_bytes()).map_err(|_| unfit("it is no JSON"))
+                serde_json::from_slice(text.as_bytes()).map_err(|_| unfit("it is not JSON"))
             }
             object => Ok(object),
         };
@@ -32,9 +32,9 @@ impl<'de> Deserialize<'de> for CredentialsFile {
 }
 
 impl AccountInput {
-    /// With the fields that a file stands for in its place.
+    /// Replaces the file by the fields that it stands for.
     pub(in super::super) fn settled(mut self) -> Result<Self, ApiError> {
-        let Sent::Yes(file) = std::mem::take(&mut self.credentials_file) else {
+        let InputField::Yes(file) = std::mem::take(&mut self.credentials_file) else {
             return Ok(self);
         };
         let refuse = |why: &str| ApiError::invalid("credentialsFile", format!("`credentialsFile` {why}"));
@@ -42,22 +42,22 @@ impl AccountInput {
             return Err(refuse("stands for `credentials`: send one of them"));
         }
         match (file.platform, self.platform.as_ref()) {
-            // Both are logins at Google, and look alike.
+            // Both are Google logins in the same format.
             (Some(Platform::Gemini), Some(Platform::Antigravity)) => {}
             (Some(of_file), Some(sent)) if of_file != *sent => {
                 let (of_file, sent) = (of_file.name(), sent.name());
                 return Err(refuse(&format!("holds a login for {of_file}, not for {sent}")));
             }
-            (Some(of_file), None) => self.platform = Sent::Yes(of_file),
+            (Some(of_file), None) => self.platform = InputField::Yes(of_file),
             _ => {}
         }
-        self.credentials = Sent::Yes(Object(file.credentials));
+        self.credentials = InputField::Yes(Object(file.credentials));
         Ok(self)
     }
 }
 
-/// Claude Code's `.credentials.json`, Codex's `auth.json`, Gemini CLI's `oauth_creds.json`, or a plain object
-/// with `accessToken`, `refreshToken` and `expiresAt`. Errors repeat nothing of it.
+/// Accepts Claude Code's `.credentials.json`, Codex's `auth.json`, Gemini CLI's `oauth_creds.json`, or a plain
+/// object with `accessToken`, `refreshToken` and `expiresAt`. Errors never quote the file.
 fn read(file: &Value) -> Result<CredentialsFile, String> {
     if let Some(tokens) = file.get("claudeAiOauth") {
         let names = ["accessToken", "refreshToken", "expiresAt"];
@@ -66,10 +66,10 @@ fn read(file: &Value) -> Result<CredentialsFile, String> {
     if let Some(tokens) = file.get("tokens").filter(|tokens| tokens.is_object()) {
         return of_codex(tokens);
     }
-    // Codex logged in with a key.
+    // A Codex login with an API key.
     if let Some(Value::String(_)) = file.get("OPENAI_API_KEY") {
         let credentials = CredentialsInput {
-            api_key: Sent::Yes(needed(file, "OPENAI_API_KEY")?),
+            api_key: InputField::Yes(needed(file, "OPENAI_API_KEY")?),
             ..CredentialsInput::of(CredentialsType::ApiKey)
         };
         return Ok(CredentialsFile {
@@ -84,7 +84,7 @@ fn read(file: &Value) -> Result<CredentialsFile, String> {
     of_names(None, file, ["accessToken", "refreshToken", "expiresAt"])
 }
 
-/// `names`: what the access token, the refresh token and the end of the first are called.
+/// `names`: the members for the access token, the refresh token and the expiry.
 fn of_names(
     platform: Option<Platform>,
     tokens: &Value,
@@ -95,12 +95,12 @@ fn of_names(
         Some(at) => at
             .as_u64()
             .and_then(Moment::at)
-            .ok_or_else(|| unfit(&format!("{end} is no number of milliseconds")))?,
+            .ok_or_else(|| unfit(&format!("{end} is not a number of milliseconds")))?,
     };
     let credentials = CredentialsInput {
-        access_token: Sent::Yes(needed(tokens, access)?),
-        refresh_token: Sent::Yes(token(tokens, refresh)?),
-        expires_at: Sent::Yes(expires_at),
+        access_token: InputField::Yes(needed(tokens, access)?),
+        refresh_token: InputField::Yes(token(tokens, refresh)?),
+        expires_at: InputField::Yes(expires_at),
         ..CredentialsInput::of(CredentialsType::OAuth)
     };
     Ok(CredentialsFile {
@@ -109,7 +109,7 @@ fn of_names(
     })
 }
 
-/// The end and the account stand in the tokens themselves.
+/// The expiry and the account are inside of the tokens.
 fn of_codex(tokens: &Value) -> Result<CredentialsFile, String> {
     let access = needed(tokens, "access_token")?;
     let text = |name: &str| tokens.get(name).and_then(Value::as_str);
@@ -119,10 +119,10 @@ fn of_codex(tokens: &Value) -> Result<CredentialsFile, String> {
         .or_else(|| openai::tenant(text("id_token")?))
         .or_else(|| openai::tenant(access.0.reveal()));
     let credentials = CredentialsInput {
-        expires_at: Sent::Yes(Moment(openai::expiry(access.0.reveal()))),
-        access_token: Sent::Yes(access),
-        refresh_token: Sent::Yes(token(tokens, "refresh_token")?),
-        tenant: Sent::Yes(account.map(Line)),
+        expires_at: InputField::Yes(Moment(openai::expiry(access.0.reveal()))),
+        access_token: InputField::Yes(access),
+        refresh_token: InputField::Yes(token(tokens, "refresh_token")?),
+        tenant: InputField::Yes(account.map(Line)),
         ..CredentialsInput::of(CredentialsType::OAuth)
     };
     Ok(CredentialsFile {
@@ -138,7 +138,7 @@ fn token(tokens: &Value, name: &str) -> Result<Option<Credential>, String> {
         Some(Value::String(text)) => Credential::read(text)
             .map(Some)
             .map_err(|why| unfit(&format!("{name} {why}"))),
-        Some(_) => Err(unfit(&format!("{name} is no text"))),
+        Some(_) => Err(unfit(&format!("{name} is not text"))),
     }
 }
 
@@ -173,6 +173,7 @@ mod tests {
         let access = match credentials.r#type {
             CredentialsType::ApiKey => credentials.api_key.as_ref().unwrap(),
             CredentialsType::OAuth => credentials.access_token.as_ref().unwrap(),
+            CredentialsType::AccessKeys | CredentialsType::ServiceAccount => panic!("no login"),
         };
         let optional = credentials.refresh_token.as_ref().cloned().flatten();
         (
@@ -256,7 +257,7 @@ mod tests {
                 json!({"claudeAiOauth": {"refreshToken": "s3cret"}}),
                 "accessToken is missing",
             ),
-            (json!({"accessToken": ["s3cret"]}), "accessToken is no text"),
+            (json!({"accessToken": ["s3cret"]}), "accessToken is not text"),
             (
                 json!({"accessToken": "two s3crets"}),
                 "accessToken must have no blanks",
@@ -267,7 +268,7 @@ mod tests {
             ),
             (
                 json!({"access_token": "s3cret", "expiry_date": "2027"}),
-                "expiry_date is no number",
+                "expiry_date is not a number",
             ),
         ] {
             let said = read(&file).unwrap_err();

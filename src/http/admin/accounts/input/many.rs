@@ -1,4 +1,4 @@
-//! A change of several accounts at once: the same for each, so nothing that is one account's own.
+//! The same change for several accounts, without the fields that belong to one account.
 
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
@@ -41,14 +41,14 @@ impl PartialSchema for AccountChange {
 
 impl ToSchema for AccountChange {}
 
-/// [`AccountChange`], checked.
+/// A validated [`AccountChange`].
 pub(in super::super) struct SharedEdit {
     edit: Edit,
     groups: Vec<Platform>,
 }
 
 impl AccountChange {
-    /// Checks what holds for any account; errors name the field within `change`.
+    /// Runs the checks that hold for any account. Errors name the field inside `change`.
     pub(in super::super) async fn checked(self, app: &App) -> Result<SharedEdit, ApiError> {
         let input = self.0;
         let own = [

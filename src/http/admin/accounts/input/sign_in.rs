@@ -8,11 +8,11 @@ use super::{AccountInput, ProxyInput};
 use crate::app::App;
 use crate::http::admin::fields::{Ids, Line, ModelMapping, Text, Whole};
 use crate::http::api_error::ApiError;
-use crate::http::extract::{Object, Sent};
+use crate::http::extract::{InputField, Object};
 use crate::model::account::{Account, Grant, Platform};
 use crate::port::clock::Millis;
 
-/// For what to sign in. The rest is as in a new account, and can be changed later.
+/// The platform, and the new account's settings, which can be changed later.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in super::super::super) struct SignInInput {
@@ -20,46 +20,46 @@ pub(in super::super::super) struct SignInInput {
     #[serde(default)]
     #[schema(required = false)]
     pub(in super::super) grant: Grant,
-    /// An account that is there already, to be given new tokens: id, name, proxy, groups and history stay, and no
-    /// field but `platform` and `grant` may be sent with it.
+    /// An existing account that gets new tokens: id, name, proxy, groups and history stay. Only `platform` and
+    /// `grant` may be sent with it.
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
     #[serde(default)]
-    account_id: Sent<Line<1, 100>>,
-    /// The account's name; the e-mail address that the provider reports, if left out.
+    account_id: InputField<Line<1, 100>>,
+    /// The account's name. Default: the e-mail address reported by the provider.
     #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
     #[serde(default)]
-    name: Sent<Line<1, 100>>,
+    name: InputField<Line<1, 100>>,
     #[schema(value_type = Option<String>, max_length = 500)]
     #[serde(default)]
-    description: Sent<Text<500>>,
-    /// Lower is chosen first; 50 if left out.
+    description: InputField<Text<500>>,
+    /// Lower values are picked first. Default: 50.
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 100)]
     #[serde(default)]
-    priority: Sent<Whole<1, 100>>,
-    /// Calls the account may serve at once; 0: unlimited.
+    priority: InputField<Whole<1, 100>>,
+    /// Maximum number of concurrent calls; 0: unlimited.
     #[schema(value_type = u32, required = false, maximum = 100_000)]
     #[serde(default)]
-    max_concurrency: Sent<Whole<0, 100_000>>,
-    /// The account's proxy. The tokens are asked for through it, too.
+    max_concurrency: InputField<Whole<0, 100_000>>,
+    /// The account's proxy, also used to request the tokens.
     #[schema(value_type = Option<ProxyInput>)]
     #[serde(default)]
-    proxy: Sent<Option<Object<ProxyInput>>>,
-    /// From the model a client names to the model the account is asked for.
+    proxy: InputField<Option<Object<ProxyInput>>>,
+    /// Maps models named by clients to models requested from the account.
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     #[serde(default)]
-    model_mapping: Sent<ModelMapping>,
-    /// Ids of the account groups it is to be in, of its platform.
+    model_mapping: InputField<ModelMapping>,
+    /// Ids of its account groups, of the same platform.
     #[schema(value_type = Option<Vec<String>>)]
     #[serde(default)]
-    groups: Sent<Ids>,
+    groups: InputField<Ids>,
     /// `false`: only for keys that are bound to it or to one of its groups.
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
-    shared: Sent<bool>,
+    shared: InputField<bool>,
 }
 
 impl SignInInput {
-    /// The id of the account that is to be given new tokens, if it is there already.
+    /// The id of the existing account that gets new tokens, if there is one.
     pub(in super::super) fn renewed(&self) -> Result<Option<&str>, ApiError> {
         let Some(Line(id)) = self.account_id.as_ref() else {
             return Ok(None);
@@ -85,7 +85,7 @@ impl SignInInput {
         }
     }
 
-    /// The account to be, without credentials, and without a name if none was sent.
+    /// The new account without credentials; its name may be empty.
     pub(in super::super) async fn into_account(
         self,
         app: &App,
@@ -93,7 +93,7 @@ impl SignInInput {
         now: Millis,
     ) -> Result<Account, ApiError> {
         let account = AccountInput {
-            platform: Sent::Yes(self.platform),
+            platform: InputField::Yes(self.platform),
             name: self.name,
             description: self.description,
             priority: self.priority,

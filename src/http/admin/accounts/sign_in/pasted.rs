@@ -9,11 +9,11 @@ use crate::model::percent;
 
 const FIELD: &str = "codeOrCallbackUrl";
 
-/// Longer than any code, and any address that a browser takes.
+/// Above the length of every code and address.
 const LONGEST: usize = 8192;
 
-/// The code, if it belongs to the sign-in with this state. Errors repeat nothing of the text but the
-/// provider's word for its refusal.
+/// The code, if it belongs to the sign-in with this state. Errors quote nothing of the text except the provider's
+/// error word.
 pub(super) fn code(text: &str, state: &str) -> Result<String, ApiError> {
     let text = text.trim();
     if text.is_empty() || text.len() > LONGEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -26,19 +26,19 @@ pub(super) fn code(text: &str, state: &str) -> Result<String, ApiError> {
     } else if text.starts_with("code=") || text.starts_with("error=") || text.starts_with("state=") {
         of_query(text)
     } else if text.contains("://") {
-        // Some clients are handed the answer where servers do not see it.
+        // Some providers send the answer in the fragment.
         of_query(text.split_once('#').map_or("", |(_, fragment)| fragment))
     } else {
         bare(text)
     };
     let PastedAnswer {
         code,
-        state: told,
+        state: pasted_state,
         error,
         whole,
     } = read;
-    match &told {
-        Some(told) if !bool::from(told.as_bytes().ct_eq(state.as_bytes())) => {
+    match &pasted_state {
+        Some(pasted_state) if !bool::from(pasted_state.as_bytes().ct_eq(state.as_bytes())) => {
             let mut error = unfit(
                 "belongs to another sign-in: paste what came of the page that this one's `authUrl` leads to",
             );
@@ -64,11 +64,11 @@ struct PastedAnswer {
     code: Option<String>,
     state: Option<String>,
     error: Option<String>,
-    /// It is an address, in which the state must be.
+    /// It is a whole address, which must contain the state.
     whole: bool,
 }
 
-/// `code`, `code#state` (as Claude's page shows it), or what was cut out of an address behind `code=`.
+/// `code`, `code#state` (shown by Claude's page), or the part of an address after `code=`.
 fn bare(text: &str) -> PastedAnswer {
     if let Some((code, tail)) = text.split_once('&') {
         let tail = of_query(tail);
@@ -112,7 +112,7 @@ fn unfit(why: &str) -> ApiError {
     ApiError::invalid(FIELD, format!("`{FIELD}` {why}"))
 }
 
-/// The words of RFC 6749 §4.1.2.1, in plain ones.
+/// Explains the error words of RFC 6749 §4.1.2.1.
 fn refused(word: &str) -> ApiError {
     let why = match word {
         "access_denied" => "it was not allowed at the provider's page",

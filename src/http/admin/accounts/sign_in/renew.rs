@@ -1,4 +1,4 @@
-//! New tokens for an account that is there: its id, proxy, groups and history stay.
+//! New tokens for an existing account: its id, proxy, groups and history stay.
 
 use super::super::super::super::api_error::ApiError;
 use super::super::super::super::extract::AdminSession;
@@ -6,9 +6,9 @@ use super::super::AccountView;
 use crate::app::App;
 use crate::model::account::live::{Credentials, NewTokens};
 use crate::model::account::{Account, Platform, StoredCredentials};
-use crate::store::accounts::Edited;
+use crate::store::accounts::EditResult;
 
-/// The account that is to be given new tokens.
+/// The account that gets new tokens.
 pub(super) async fn stored(app: &App, id: &str, platform: Platform) -> Result<Account, ApiError> {
     let account = app.accounts.get(id).await?.ok_or_else(super::super::unknown)?;
     if account.platform != platform {
@@ -20,18 +20,18 @@ pub(super) async fn stored(app: &App, id: &str, platform: Platform) -> Result<Ac
     }
     match account.credentials {
         StoredCredentials::OAuth { .. } => Ok(account),
-        StoredCredentials::ApiKey { .. } => Err(no_sign_in()),
+        _ => Err(no_sign_in()),
     }
 }
 
 fn no_sign_in() -> ApiError {
     ApiError::invalid(
         "accountId",
-        "`accountId` names an account that uses an API key: change its `credentials`, nobody signs in for it",
+        "`accountId` names an account that uses keys instead of a login: change its `credentials`",
     )
 }
 
-/// Puts new tokens in the place of the old ones. A refresh of the old ones that is under way is outdated by it.
+/// Replaces the tokens. A running refresh of the old ones becomes outdated.
 pub(super) async fn renew(
     app: &App,
     session: &AdminSession,
@@ -42,12 +42,12 @@ pub(super) async fn renew(
         let StoredCredentials::OAuth { tenant: held, .. } = &account.credentials else {
             return Err(no_sign_in());
         };
-        if let (Some(held), Some(told)) = (held, &tokens.tenant)
-            && held != told
+        if let (Some(held), Some(new)) = (held, &tokens.tenant)
+            && held != new
         {
             return Err(ApiError::conflict(
                 "other_account",
-                "These tokens speak for another account of the provider than the ones they were to replace. Sign in with the same account, or add this one as a new account.",
+                "These tokens belong to another account of the provider than those they would replace. Sign in with the same account, or add this one as a new account.",
             ));
         }
         let credentials = Credentials::OAuth {
@@ -61,10 +61,10 @@ pub(super) async fn renew(
     };
     let now = app.ports.clock.now();
     let account = match app.accounts.try_update(id, now, edit).await? {
-        Edited::Done(account) => *account,
-        Edited::Unknown => return Err(super::super::unknown()),
-        Edited::Refused(error) => return Err(error),
-        Edited::SecretNeeded(needed) => return Err(super::super::secret_needed(&needed)),
+        EditResult::Done(account) => *account,
+        EditResult::Unknown => return Err(super::super::unknown()),
+        EditResult::Refused(error) => return Err(error),
+        EditResult::SecretNeeded(needed) => return Err(super::super::secret_needed(&needed)),
     };
     super::super::changed(app, &account).await;
     session.audit("account.signInAnew", id);
