@@ -400,7 +400,7 @@ impl Machine for Pool {
                 Reply::Done
             }
             Command::MadeBy { account, origins } => self.made_by(now, &account, &origins),
-            Command::Claim { origin } => self.claim(now, origin),
+            Command::Claim { call, origin } => self.claim(now, call, origin),
             Command::Reset { account } => {
                 self.reset(&account);
                 Reply::Done

@@ -31,9 +31,10 @@ pub enum Command {
         account: AccountId,
         origins: Vec<u64>,
     },
-    /// Forgets this origin. The reply's `MadeBy` has `Some(true)` if it was known: of all that claim one, a single
-    /// one hears that.
+    /// Gives this origin to the call, and forgets it. The reply's `MadeBy` has `Some(true)` if it was known: of all
+    /// calls that claim one, a single call hears that, and hears it again when it asks again.
     Claim {
+        call: CallId,
         origin: u64,
     },
     /// Asks to become the call that refreshes the account's token. `seen` is the credential version that the caller

@@ -20,6 +20,14 @@ const MAX_ASKED: usize = 256;
 /// Maximum number of a session's running calls that are considered.
 const MAX_SERVING: usize = 16;
 
+/// The name under which the origins remember who claimed one. A reply can be lost, and its call then asks again.
+fn receipt(origin: u64, call: CallId) -> u64 {
+    // FNV-1a.
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let bytes = origin.to_le_bytes().into_iter().chain(call.0.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, fold)
+}
+
 impl Pool {
     /// The first known object that the call depends on, and the account that stores it.
     pub(super) fn strict_origin(&self, now: Millis, pick: &super::Pick) -> Option<(u64, Number)> {
@@ -146,11 +154,18 @@ impl Pool {
     }
 
     /// See `Command::Claim`.
-    pub(super) fn claim(&mut self, now: Millis, origin: u64) -> Reply {
-        let known = self.origins.get(now, origin).map(|_| true);
-        let dropped = self.origins.drop(origin);
-        self.touched.extend(dropped.into_iter().map(Row::Origin));
-        Reply::MadeBy { made: vec![known] }
+    pub(super) fn claim(&mut self, now: Millis, call: CallId, origin: u64) -> Reply {
+        let receipt = receipt(origin, call);
+        if self.origins.get(now, origin).is_some()
+            && let Some((account, _, owner)) = self.origins.binding(origin)
+        {
+            let dropped = self.origins.drop(origin);
+            let bound = self.origins.bind(now, receipt, account, owner);
+            self.touched
+                .extend(dropped.into_iter().chain(bound).map(Row::Origin));
+        }
+        let made = vec![self.origins.get(now, receipt).map(|_| true)];
+        Reply::MadeBy { made }
     }
 
     fn bind_origin(&mut self, now: Millis, origin: &Origin, account: Number, owner: Owner) -> Vec<u64> {

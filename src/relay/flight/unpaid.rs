@@ -46,7 +46,11 @@ pub(super) fn settle(
     let (platform, service) = (flight.plan.platform(), flight.plan.service());
     async move {
         let tell = |command| app.ports.gates.pool(platform, command);
-        let known = match tell(pool::Command::Claim { origin: mark }).await {
+        let claim = pool::Command::Claim {
+            call: call.id,
+            origin: mark,
+        };
+        let known = match tell(claim).await {
             Ok(pool::Reply::MadeBy { made }) => made.contains(&Some(true)),
             Ok(_) => false,
             Err(away) => {

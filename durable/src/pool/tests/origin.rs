@@ -239,11 +239,17 @@ fn a_free_call_binds_no_reference() {
 fn an_origin_is_claimed_once() {
     let mut pool = alike(2);
     pool.makes(T, ask(1), &[strict(RESPONSE), strict(OTHER)]);
-    let claim = |origin| Command::Claim { origin };
+    let claim = |call, origin| Command::Claim {
+        call: CallId(call),
+        origin,
+    };
     let said = |known: Option<bool>| Reply::MadeBy { made: vec![known] };
-    assert_eq!(pool.say(T, claim(OTHER)), said(Some(true)));
-    assert_eq!(pool.say(T, claim(OTHER)), said(None));
-    assert_eq!(pool.say(T, claim(1_000)), said(None));
+    assert_eq!(pool.say(T, claim(2, OTHER)), said(Some(true)));
+    assert_eq!(pool.say(T, claim(3, OTHER)), said(None));
+    assert_eq!(pool.say(T, claim(2, 1_000)), said(None));
+    // The first reply was lost.
+    assert_eq!(pool.say(T, claim(2, OTHER)), said(Some(true)));
+    assert_eq!(pool.origins.len(), 2, "the receipt replaces the origin");
     // Others are as they were.
     assert_eq!(
         pool.origin_of(T, refers(2, &[strict(RESPONSE)])).1,

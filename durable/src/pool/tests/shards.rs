@@ -172,8 +172,9 @@ fn an_object_is_found_in_any_shard() {
         };
         assert_eq!(made, [Some(true), None]);
         split.say(T, Command::Reset { account });
-        for known in [Some(true), None] {
+        for (claimant, known) in [(1, Some(true)), (2, None), (1, Some(true))] {
             let claim = Command::Claim {
+                call: CallId(claimant),
                 origin: 7_000 + number,
             };
             assert_eq!(split.say(T, claim), Reply::MadeBy { made: vec![known] });

@@ -303,7 +303,7 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
         1 => (prop::option::of(ids()), prop::option::of(0..4_u64))
             .prop_map(|(account, session)| Act::Say(Command::Flush { account, session })),
         2 => calls().prop_map(|call| Act::Say(Command::Release { call })),
-        1 => (0..6_u64).prop_map(|origin| Act::Say(Command::Claim { origin })),
+        2 => (calls(), 0..6_u64).prop_map(|(call, origin)| Act::Say(Command::Claim { call, origin })),
         1 => Just(Act::Say(Command::Invalidate)),
         1 => Just(Act::Say(Command::Snapshot)),
         3 => Just(Act::Restart),

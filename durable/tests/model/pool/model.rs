@@ -60,6 +60,16 @@ type Bindings = Vec<(u64, String, Millis)>;
 /// The account of what a deleted one made.
 const GONE: &str = "(gone)";
 
+fn bind(bindings: &mut Bindings, name: u64, account: &str, until: Millis) {
+    bindings.retain(|(other, ..)| *other != name);
+    bindings.push((name, account.to_owned(), until));
+}
+
+/// What is left of an origin that the call has claimed, beside the origins' own numbers.
+fn receipt(call: CallId, origin: u64) -> u64 {
+    1_000 * (1 + origin) + u64::try_from(call.0).unwrap()
+}
+
 pub(crate) struct Model {
     pub(crate) clock: Clock,
     pub(crate) leases: Leases<Held>,
@@ -214,10 +224,14 @@ impl Model {
                         || session.is_some_and(|session| session != *one)
                 });
             }
-            (Command::Claim { origin }, Reply::MadeBy { made }) => {
-                let known = self.origins.iter().any(|(id, ..)| id == origin);
+            (Command::Claim { call, origin }, Reply::MadeBy { made }) => {
+                let receipt = receipt(*call, *origin);
+                if let Some(known) = self.origins.iter().position(|(id, ..)| id == origin) {
+                    let (_, account, _) = self.origins.remove(known);
+                    bind(&mut self.origins, receipt, &account, now + ORIGIN_TTL_MS);
+                }
+                let known = self.origins.iter().any(|(id, ..)| *id == receipt);
                 assert_eq!(made.as_slice(), [known.then_some(true)]);
-                self.origins.retain(|(id, ..)| id != origin);
             }
             (Command::Invalidate, Reply::Done) => self.stale = true,
             (Command::Snapshot, Reply::Snapshot(_)) => {}
@@ -270,10 +284,6 @@ impl Model {
 
     /// The call was served well.
     fn served(&mut self, now: Millis, held: &Held, made: &[Origin]) {
-        fn bind(bindings: &mut Bindings, name: u64, account: &str, until: Millis) {
-            bindings.retain(|(other, ..)| *other != name);
-            bindings.push((name, account.to_owned(), until));
-        }
         if let Some(session) = held.session {
             bind(&mut self.sessions, session, &held.account, now + SESSION_TTL_MS);
         }
