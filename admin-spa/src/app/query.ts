@@ -36,16 +36,24 @@ let lastPoll = Date.now()
 export function startPolling() {
   effectScope(true).run(() =>
     watch([activity.now, activity.visible], ([now, visible]) => {
-      if (!visible || activity.idle.value || now - lastPoll < pollEvery.value) return
-      lastPoll = now
-      void queryClient.refetchQueries({ type: 'active', predicate: (query) => query.meta?.live === true })
+      if (!visible || activity.idle.value) return
+      const due = now - lastPoll >= pollEvery.value
+      if (due) lastPoll = now
+      void queryClient.refetchQueries(
+        { type: 'active', predicate: ({ meta, state }) => (due && meta?.live === true) || (meta?.unfinished as Unfinished | undefined)?.(state.data) === true },
+        { cancelRefetch: false },
+      )
     }),
   )
 }
 
-export interface ReadOptions {
+type Unfinished = (data: unknown) => boolean
+
+export interface ReadOptions<T = unknown> {
   /** `true`: read again by the poll clock. Never for what costs a call per row on the edge. */
   live?: boolean
+  /** Whether the answer shows something that still runs: it is read again each second until it does not. */
+  unfinished?: (data: T) => boolean
   /** `false`: not yet, for example since an id is missing. */
   enabled?: boolean
   /** Milliseconds for which an answer counts as fresh. */
@@ -56,16 +64,16 @@ export interface ReadOptions {
  * Reads from the API. `key` and `options` are getters, so that they follow the URL. The last answer stays visible
  * while the next one loads (`isPlaceholderData`).
  */
-export function useRead<T>(key: () => readonly unknown[], call: (signal: AbortSignal) => Promise<T>, options: () => ReadOptions = () => ({})) {
+export function useRead<T>(key: () => readonly unknown[], call: (signal: AbortSignal) => Promise<T>, options: () => ReadOptions<T> = () => ({})) {
   const query = useQuery<T, ApiError>(
     computed(() => {
-      const { live = false, enabled = true, staleTime } = options()
+      const { live = false, unfinished, enabled = true, staleTime } = options()
       return {
         queryKey: key(),
         queryFn: ({ signal }: { signal: AbortSignal }) => call(signal),
         placeholderData: keepPreviousData,
         enabled,
-        meta: { live },
+        meta: { live, unfinished: unfinished && ((data: unknown) => data !== undefined && unfinished(data as T)) },
         // Answers are replaced and never changed in place: a proxy around each row and field only costs.
         shallow: true,
         ...(staleTime === undefined ? {} : { staleTime }),
