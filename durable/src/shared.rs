@@ -10,7 +10,8 @@
 //! 5. If the home's answer to a step is lost, the log of versions shows later whether it was accepted: each step
 //!    has a unique version.
 //! 6. While the home is unavailable the copy decides. Its answered commands are kept and replayed once the home is
-//!    back, on top of the others' changes; a grant stays granted ([`SharedMachine::replay`]).
+//!    back, on top of the others' changes; a grant stays granted ([`SharedMachine::replay`]). A command that only the
+//!    home can answer fails ([`SharedMachine::needs_home`]).
 //! 7. A home may lose accepted steps (a replica takes over, or it starts empty). Its log of versions shows which of
 //!    the last steps are missing, and those are replayed; an empty home gets the whole copy.
 //!
@@ -46,7 +47,7 @@ pub enum NextAction<M: SharedMachine> {
 /// The result of a step.
 pub struct Outcome<M: SharedMachine> {
     pub answers: Vec<CommandReply<M>>,
-    /// Commands without an answer: the home is unavailable, and there is no copy.
+    /// Commands without an answer: the home is unavailable, and there is no copy, or only the home can answer.
     pub failed: Vec<u64>,
     /// Waiting calls that must ask again.
     pub wake: Vec<CallId>,
@@ -278,7 +279,7 @@ where
     /// There was no answer in time, or the home is unreachable.
     pub fn unanswered(&mut self, now: Millis) -> Outcome<M> {
         let mut outcome = Outcome::default();
-        let Some(sent) = self.sent.take() else {
+        let Some(mut sent) = self.sent.take() else {
             return outcome;
         };
         if !self.known {
@@ -293,11 +294,15 @@ where
         outcome.wake.clone_from(&sent.request.wake);
         self.wakes.calls.extend(&sent.request.wake);
         self.wakes.news |= sent.request.news;
+        let fails = |answer: &mut CommandReply<M>| M::needs_home(&answer.command);
+        let failed = sent.answers.extract_if(.., fails);
+        outcome.failed.extend(failed.map(|answer| answer.ticket));
         self.keep(&sent.answers, sent.request.next);
         self.touched.extend(sent.request.rows.iter().map(|(row, _)| *row));
         outcome.answers = sent.answers;
         if let NextAction::Decided(also) = self.decide(now) {
             outcome.answers.extend(also.answers);
+            outcome.failed.extend(also.failed);
             outcome.wake.extend(also.wake);
         }
         outcome.wake_at = self.wake_at;
@@ -351,11 +356,17 @@ where
             return NextAction::Nothing;
         }
         self.apply(now);
+        let (failed, gathered) = std::mem::take(&mut self.gathered)
+            .into_iter()
+            .partition(|(_, command)| M::needs_home(command));
+        self.gathered = gathered;
         let before = self.wakes.calls.len();
         let answers = self.handle_gathered(now);
         self.keep(&answers, None);
+        let failed: VecDeque<(u64, M::Command)> = failed;
         NextAction::Decided(Outcome {
             answers,
+            failed: failed.into_iter().map(|(ticket, _)| ticket).collect(),
             wake: self.wakes.calls.get(before..).unwrap_or_default().to_vec(),
             wake_at: self.wake_at,
             ..Outcome::default()

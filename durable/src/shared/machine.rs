@@ -11,6 +11,9 @@ pub trait SharedMachine: HeldMachine {
     /// stays granted.
     fn replay(command: Self::Command, reply: &Self::Reply) -> Option<Self::Command>;
 
+    /// Whether only the home can answer it. While the home is unavailable such a command gets no reply.
+    fn needs_home(command: &Self::Command) -> bool;
+
     /// Limits the TTL of the lease that a command asks for or renews; returns the original TTL.
     fn limit_ttl(command: &mut Self::Command, most_ms: u64) -> Option<u64>;
 
@@ -58,6 +61,12 @@ impl SharedMachine for gate::Gate {
             (gate::Command::Admit(_) | gate::Command::TakeBatch | gate::Command::Snapshot, _) => None,
             (command, _) => Some(command),
         }
+    }
+
+    /// A copy that is cut off takes the calls of other processes for lost when their leases end, since it does not
+    /// see them renewed. Their events must not leave.
+    fn needs_home(command: &gate::Command) -> bool {
+        matches!(command, gate::Command::TakeBatch)
     }
 
     fn limit_ttl(command: &mut gate::Command, most_ms: u64) -> Option<u64> {
@@ -141,6 +150,10 @@ impl SharedMachine for pool::Pool {
             (pool::Command::BeginRefresh { .. }, reply) if *reply != pool::Reply::RefreshElected => None,
             (command, _) => Some(command),
         }
+    }
+
+    fn needs_home(_: &pool::Command) -> bool {
+        false
     }
 
     fn limit_ttl(command: &mut pool::Command, most_ms: u64) -> Option<u64> {

@@ -5,6 +5,7 @@
 //! away, forgets, or begins empty, processes that die) every granted call is held until it is settled, and what
 //! was used is counted once ([`faults`]).
 
+mod away;
 mod faults;
 mod home;
 mod serial;

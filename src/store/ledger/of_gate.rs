@@ -2,19 +2,23 @@
 
 use crs_durable::Millis;
 use crs_durable::outbox::{Batch, Entry, SendResult};
+use sha2::{Digest as _, Sha256};
 
 use super::Ledger;
 use crate::model::usage::LedgerEvent;
 use crate::port::store::{Store, StoreError};
 
 impl Ledger {
-    /// Writes a gate's batch. Each event is written once, however often the batch is sent.
+    /// Writes a gate's batch. Each event is written once, however often the batch is sent, and whatever other batch
+    /// an event of a lost call is in.
     pub async fn append_of_gate(&self, store: &dyn Store, batch: Batch, now: Millis) -> SendResult {
-        let Some(first) = batch.entries.first() else {
+        let Some(name) = name(&batch) else {
             return SendResult::Written;
         };
-        let name = format!("{:032x}-{}", first.call.0, batch.first);
-        let look = batch.entries.iter().any(|entry| entry.doubtful);
+        let look = batch
+            .entries
+            .iter()
+            .any(|entry| entry.doubtful || entry.lost.is_some());
         let events: Vec<LedgerEvent> = batch.entries.into_iter().filter_map(event).collect();
         if events.is_empty() {
             return SendResult::Written;
@@ -42,6 +46,26 @@ impl Ledger {
     }
 }
 
+/// The batch's id. Copies of a shared gate may number lost calls differently, when the store has lost steps, so with
+/// such a call the id says which calls are in it.
+fn name(batch: &Batch) -> Option<String> {
+    let first = batch.entries.first()?;
+    let name = format!("{:032x}-{}", first.call.0, batch.first);
+    if batch.entries.iter().all(|entry| entry.lost.is_none()) {
+        return Some(name);
+    }
+    let mut calls = Sha256::new();
+    for entry in &batch.entries {
+        calls.update(entry.call.0.to_be_bytes());
+    }
+    let digest = calls.finalize();
+    let digest = digest
+        .iter()
+        .take(8)
+        .fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    Some(format!("{name}-{digest:016x}"))
+}
+
 /// Parses an event for the ledger. For a lost call the gate adds the key.
 fn event(entry: Entry) -> Option<LedgerEvent> {
     match serde_json::from_slice::<LedgerEvent>(entry.text.as_bytes()) {
@@ -56,5 +80,65 @@ fn event(entry: Entry) -> Option<LedgerEvent> {
             tracing::error!(%error, event = entry.text, "a ledger event cannot be read and is only in this log");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crs_durable::CallId;
+    use crs_durable::outbox::LostKey;
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::port::clock::movable::Movable;
+    use crate::store::ledger::read::Range;
+    use crate::store::memory::Memory;
+
+    const NOON: Millis = 1_768_478_400_000;
+
+    fn lost(call: u128) -> Entry {
+        let event = LedgerEvent {
+            at: NOON,
+            request_id: format!("req_{call:032x}"),
+            status: 499,
+            ..LedgerEvent::default()
+        };
+        Entry {
+            call: CallId(call),
+            text: serde_json::to_string(&event).unwrap(),
+            doubtful: false,
+            lost: Some(LostKey {
+                key_id: "k".into(),
+                key_name: "name".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_lost_call_counts_once_however_copies_number_it() {
+        let store = Arc::new(Memory::new(Arc::new(Movable::at(NOON))));
+        let ledger = Ledger::new(store.clone(), 0);
+        let append = |first: u64, calls: &[u128]| {
+            let batch = Batch {
+                first,
+                last: first + calls.len() as u64 - 1,
+                entries: calls.iter().map(|call| lost(*call)).collect(),
+            };
+            let sent = ledger.append_of_gate(&*store, batch, NOON).now_or_never();
+            assert_eq!(sent, Some(SendResult::Written));
+            let summary = ledger.summary(Range::All, 10, NOON).now_or_never();
+            summary.unwrap().unwrap().totals.requests
+        };
+        assert_eq!(append(5, &[1]), 1);
+        assert_eq!(append(8, &[1]), 1, "under another number");
+        assert_eq!(
+            append(5, &[1, 2]),
+            2,
+            "the same first call and number, and one more"
+        );
+        assert_eq!(append(5, &[1, 2]), 2, "sent again");
+        assert_eq!(append(6, &[2, 3]), 3);
     }
 }

@@ -109,10 +109,6 @@ impl SharedGates {
         let Ok(taken) = self.0.ask(&cell, gate::Command::TakeBatch).await else {
             return false;
         };
-        // A copy alone cannot know which processes are dead.
-        if lock(&cell.state).holder.home.is_away() {
-            return false;
-        }
         if let gate::Reply::Batch(Some(batch)) = taken {
             let (last, count) = (batch.last, batch.entries.len());
             let sent = self
