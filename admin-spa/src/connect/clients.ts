@@ -2,7 +2,7 @@
  * The clients that people connect, and what each needs to be told. One table: the console's pages, README.md and the
  * tests that run the real clients take it from here.
  *
- * The names of variables and settings are those of Claude Code 2.1.330, Codex 0.169.0, Gemini CLI 0.61.0 and of the
+ * The names of variables and settings are those of Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0 and of the
  * SDKs anthropic 2.12, openai 3.54, google-genai 3.4, each tried through a relay.
  */
 

@@ -4,6 +4,9 @@ use std::ops::Deref;
 
 use crate::cli::{Cli, Run, versions};
 
+/// A model of the client that the table of prices has. The one that the client would choose can be newer than the table.
+const PRICED_MODEL: &str = "gpt-6.1-sol";
+
 /// One installation of the client, used by one user in one project.
 pub struct Codex {
     cli: Cli,
@@ -18,28 +21,24 @@ impl Deref for Codex {
 }
 
 impl Codex {
-    /// The newest version, with `base_url` in `config.toml` and `key` in the variable it names.
+    /// The newest version, with `base_url` in `config.toml` and `key` in the variable it names, and a model with a price.
     pub async fn new(base_url: &str, key: &str) -> Self {
-        Self::set_up(base_url, key, "").await
+        Self::of_model(base_url, key, PRICED_MODEL).await
     }
 
     /// The same, over a WebSocket where the relay offers it.
     pub async fn over_web_socket(base_url: &str, key: &str) -> Self {
         let codex = Self::new(base_url, key).await;
-        let config = format!("{}supports_websockets = true\n", config(base_url, ""));
+        let config = format!("{}supports_websockets = true\n", config(base_url, PRICED_MODEL));
         codex.cli.settings(".codex/config.toml", &config);
         codex
     }
 
     /// The same, asking for this model.
     pub async fn of_model(base_url: &str, key: &str, model: &str) -> Self {
-        Self::set_up(base_url, key, &format!("model = \"{model}\"\n")).await
-    }
-
-    async fn set_up(base_url: &str, key: &str, settings: &str) -> Self {
         let version = versions("codex").remove(0);
         let cli = Cli::new(crate::sdk::installed("codex", &version, "bin/codex")).await;
-        cli.settings(".codex/config.toml", &config(base_url, settings));
+        cli.settings(".codex/config.toml", &config(base_url, model));
         Self {
             cli: cli.env("CRS_OAI_KEY", key),
         }
@@ -68,9 +67,9 @@ impl Codex {
 }
 
 /// `config.toml`, as README.md says; ends in the provider's table.
-fn config(base_url: &str, settings: &str) -> String {
+fn config(base_url: &str, model: &str) -> String {
     format!(
-        "model_provider = \"crs\"\n{settings}\n[model_providers.crs]\nname = \"crs\"\nbase_url = \"{base_url}\"\n\
+        "model_provider = \"crs\"\nmodel = \"{model}\"\n\n[model_providers.crs]\nname = \"crs\"\nbase_url = \"{base_url}\"\n\
          wire_api = \"responses\"\nenv_key = \"CRS_OAI_KEY\"\n"
     )
 }
