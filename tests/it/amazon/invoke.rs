@@ -17,11 +17,23 @@ async fn invoke() -> Bedrock {
 }
 
 fn ask(b: &Bedrock, stream: bool) -> Call {
+    ask_with(b, &body("claude-sonnet-4-5", stream))
+}
+
+/// In a conversation of its own, which no account has served yet.
+fn ask_anew(b: &Bedrock, stream: bool, conversation: usize) -> Call {
+    let mut body = body("claude-sonnet-4-5", stream);
+    let session = format!("{{\"session_id\":\"00000000-0000-4000-8000-{conversation:012}\"}}");
+    body["metadata"]["user_id"] = session.into();
+    ask_with(b, &body)
+}
+
+fn ask_with(b: &Bedrock, body: &Value) -> Call {
     b.client
         .call("POST", "/v1/messages?beta=true")
         .header("anthropic-version", "2023-06-01")
         .header("anthropic-beta", "claude-code-20250219,effort-2025-11-24")
-        .json(&body("claude-sonnet-4-5", stream))
+        .json(body)
 }
 
 /// The account's in the admin API.
@@ -118,13 +130,14 @@ async fn a_converted_client_gets_its_own_stream() {
 async fn an_exception_at_the_start_is_another_accounts_turn() {
     let b = invoke().await;
     add_official(&b).await;
-    for name in [
+    let names = [
         "throttlingException",
         "modelStreamErrorException",
         "modelTimeoutException",
         "internalServerException",
         "serviceUnavailableException",
-    ] {
+    ];
+    for (conversation, name) in names.into_iter().enumerate() {
         b.relay
             .admin()
             .post(&format!("{}/reset", path(&b)), &json!({}))
@@ -133,7 +146,7 @@ async fn an_exception_at_the_start_is_another_accounts_turn() {
         b.provider
             .for_credential(super::ID)
             .next(Script::message("").error_event_after(0, name, "Not now."));
-        let answer = ask(&b, true).send().await.good();
+        let answer = ask_anew(&b, true, conversation).send().await.good();
         assert!(plain(&answer).contains("event: message_stop"), "{name}");
         let official = b.provider.last_call();
         assert_eq!(official.header("x-api-key"), Some("sk-ant-official"), "{name}");
@@ -235,7 +248,7 @@ async fn a_fault_of_the_request_is_not_the_accounts() {
 async fn a_limited_account_is_left_for_another() {
     let b = invoke().await;
     add_official(&b).await;
-    for (status, exception) in [
+    let errors = [
         (429, "ThrottlingException"),
         (429, "ModelNotReadyException"),
         (400, "ServiceQuotaExceededException"),
@@ -243,7 +256,8 @@ async fn a_limited_account_is_left_for_another() {
         (424, "ModelErrorException"),
         (500, "InternalServerException"),
         (503, "ServiceUnavailableException"),
-    ] {
+    ];
+    for (conversation, (status, exception)) in errors.into_iter().enumerate() {
         b.relay
             .admin()
             .post(&format!("{}/reset", path(&b)), &json!({}))
@@ -252,7 +266,7 @@ async fn a_limited_account_is_left_for_another() {
         b.provider
             .for_credential(super::ID)
             .next(amazon::error(status, exception, "Not now."));
-        ask(&b, false).send().await.good();
+        ask_anew(&b, false, conversation).send().await.good();
         let official = b.provider.last_call();
         assert_eq!(
             official.header("x-api-key"),
