@@ -109,7 +109,8 @@ fn read(frame: Bytes, out: &mut Vec<u8>) -> Result<bool, String> {
     let header = |name: &str| {
         let mut headers = message.headers().iter();
         let header = headers.find(|header| header.name().as_str() == name)?;
-        header.value().as_string().ok().map(|text| text.as_str())
+        let text = header.value().as_string().ok()?;
+        Some(text.as_str())
     };
     let payload = message.payload();
     match header(":message-type") {

@@ -94,7 +94,8 @@ pub(in super::super) fn build(
         Endpoint::CountTokens => {
             if call.fields.span(Field::MaxTokens).is_none() {
                 let most = thinking_budget(&call.body).saturating_add(1);
-                members.push_str(&format!(",\"max_tokens\":{most}"));
+                members.push_str(",\"max_tokens\":");
+                members.push_str(&most.to_string());
             }
             let counted = STANDARD.encode(patch(&call.body, edits(call, members)));
             let body = format!("{{\"input\":{{\"invokeModel\":{{\"body\":\"{counted}\"}}}}}}");
