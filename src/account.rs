@@ -41,7 +41,7 @@ use http::{HeaderMap, Request, StatusCode};
 use self::sign_in::{NoSignIn, SignIn};
 use crate::config::Config;
 use crate::dialect::Dialect;
-use crate::dialect::answer::Rewrite;
+use crate::dialect::answer::{BodyReader, Rewrite};
 use crate::dialect::call::{Call, Endpoint};
 use crate::error::Code;
 use crate::model::account::live::LiveAccount;
@@ -123,6 +123,17 @@ pub trait Accounts: Send + Sync {
     /// Whether a response header may reach a client of the same protocol.
     fn passes_back(&self, header: &http::HeaderName) -> bool;
 
+    /// Reads a success that has another form than the accounts' protocol: a host may have streams of its own.
+    /// `endpoint`: of the call in that protocol.
+    fn reader(
+        &self,
+        _endpoint: Endpoint,
+        _account: &LiveAccount,
+        _headers: &HeaderMap,
+    ) -> Option<Box<dyn BodyReader>> {
+        None
+    }
+
     /// Converts an answer for a client of the same protocol. `None` if it is forwarded byte for byte.
     fn rewrite(
         &self,
@@ -152,7 +163,7 @@ pub trait Accounts: Send + Sync {
 
     /// An error that is not in the accounts' protocol, in that protocol: a gateway before the API may have its own.
     /// `None` if it is forwarded unchanged.
-    fn translated_error(&self, _status: StatusCode, _error: &[u8]) -> Option<Bytes> {
+    fn translated_error(&self, _status: StatusCode, _headers: &HeaderMap, _error: &[u8]) -> Option<Bytes> {
         None
     }
 

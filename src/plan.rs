@@ -37,7 +37,7 @@ use crate::convert::messages_to_chat::MessagesToChat;
 use crate::convert::messages_to_gemini::{Form, MessagesToGemini};
 use crate::convert::messages_to_responses::MessagesToResponses;
 use crate::convert::responses_to_messages::ResponsesToMessages;
-use crate::dialect::answer::{Rewrite, Whole};
+use crate::dialect::answer::{BodyReader, Rewrite, Whole};
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::meter::{Meter, streams};
 use crate::dialect::wire::marks;
@@ -324,6 +324,16 @@ impl Plan {
         }
     }
 
+    /// See [`Accounts::reader`].
+    pub fn reader(
+        &self,
+        call: &Call,
+        account: &LiveAccount,
+        headers: &HeaderMap,
+    ) -> Option<Box<dyn BodyReader>> {
+        self.accounts.reader(self.target(call.endpoint), account, headers)
+    }
+
     /// Converts the answer piece by piece. `None` if it is forwarded unchanged. `kept`: the request's extensions.
     pub fn rewrite(
         &self,
@@ -380,9 +390,10 @@ impl Plan {
         converter.whole(call, kept, source)
     }
 
-    /// Converts the account's error into the client's protocol. `None` if the protocols are the same.
-    pub fn passed_on(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
-        let own = self.accounts.translated_error(status, error);
+    /// Converts the account's error into the client's protocol. `None` if the protocols are the same. `headers`: the
+    /// provider's.
+    pub fn passed_on(&self, status: StatusCode, headers: &HeaderMap, error: &[u8]) -> Option<Bytes> {
+        let own = self.accounts.translated_error(status, headers, error);
         self.converters.iter().rev().fold(own, |body, converter| {
             Some(converter.error(status, body.as_deref().unwrap_or(error)))
         })

@@ -10,7 +10,7 @@
 //! | `records` | reads the store's records for gates and pools |
 //! | `attempt` | one call on one account, up to the first byte of the answer |
 //! | `refresh`, `token_endpoint` | renew OAuth tokens, one refresher per account |
-//! | `answer`, `gather`, `media`, `unpack`, `conversion` | the account's answer: its parts, reading it whole, its media type, decompression, conversion |
+//! | `answer`, `gather`, `media`, `unpack`, `reading`, `conversion` | the account's answer: its parts, reading it whole, its media type, decompression, forms of the provider's host, conversion |
 //! | `refusal`, `failures`, `mask` | refusals by providers and their confirmation by a second account; the failures sent to clients; masking of secrets in both |
 //! | `stream` | the response's body |
 //! | `flight` | the resources a call holds, and its settlement |
@@ -35,6 +35,7 @@ pub(crate) mod mask;
 mod media;
 mod pick;
 pub mod probe;
+mod reading;
 mod records;
 pub mod refresh;
 mod refusal;

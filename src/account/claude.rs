@@ -18,6 +18,7 @@ use super::sign_in::{self, Exchange, NoSignIn, SignIn};
 use super::{Accounts, Opening, RefreshOutcome, Trial, Unsendable, Verdict, oauth, trial};
 use crate::config::Config;
 use crate::dialect::Dialect;
+use crate::dialect::answer::BodyReader;
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::messages::Messages;
 use crate::dialect::wire::marks;
@@ -79,8 +80,17 @@ impl Accounts for Claude {
         judge::answer(self.family(model), status, headers, body, now)
     }
 
-    fn translated_error(&self, status: StatusCode, error: &[u8]) -> Option<Bytes> {
-        judge::of_google(status, error)
+    fn reader(
+        &self,
+        endpoint: Endpoint,
+        account: &LiveAccount,
+        headers: &HeaderMap,
+    ) -> Option<Box<dyn BodyReader>> {
+        bedrock::reader(endpoint, account, headers)
+    }
+
+    fn translated_error(&self, status: StatusCode, headers: &HeaderMap, error: &[u8]) -> Option<Bytes> {
+        judge::translated(status, headers, error)
     }
 
     fn judge_opening(&self, _model: &ModelName, first: &[u8], _now: Millis) -> Opening {

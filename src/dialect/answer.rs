@@ -5,6 +5,19 @@ use http::HeaderMap;
 
 use super::call::Call;
 
+/// Reads a success in a form of the provider's host into the accounts' protocol, before anything else sees it.
+pub trait BodyReader: Send {
+    /// The media type of what it returns.
+    fn media(&self) -> &'static str;
+
+    /// Takes the next bytes, and appends those in the protocol. After an error nothing more is fed; what was appended
+    /// is good.
+    fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), String>;
+
+    /// The same at the end of the body. An error if it may not end here.
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), String>;
+}
+
 /// Converts a body as it passes.
 pub trait Rewrite: Send {
     /// Takes the next bytes and returns those to forward; may be empty. An error ends the answer.

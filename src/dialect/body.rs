@@ -13,11 +13,13 @@
 //! | --- | --- |
 //! | `walk`, `quotes` | the scan: values, strings |
 //! | [`coding`] | compressed bodies |
+//! | `edit` | edits in place |
 //! | [`form`] | forms with files |
 //! | `surrogates` | escapes of unpaired surrogates |
 //! | [`tools`] | tools that the provider may run |
 
 pub mod coding;
+mod edit;
 pub mod form;
 mod quotes;
 mod surrogates;
@@ -26,8 +28,7 @@ mod walk;
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
+pub use self::edit::{Edit, patch};
 pub use self::surrogates::mended;
 
 use self::walk::Walk;
@@ -317,48 +318,6 @@ pub fn elements(array: &[u8]) -> Option<Vec<Span>> {
     Some(elements)
 }
 
-/// A replacement of some bytes of a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    pub span: Span,
-    pub with: String,
-}
-
-impl Edit {
-    /// Replaces a value by a string.
-    pub fn text(span: Span, text: &str) -> Self {
-        Self {
-            span,
-            with: serde_json::Value::from(text).to_string(),
-        }
-    }
-
-    pub fn cut(span: Span) -> Self {
-        Self {
-            span,
-            with: String::new(),
-        }
-    }
-}
-
-/// Applies edits, which must not overlap, and keeps all other bytes.
-pub fn patch(body: &Bytes, mut edits: Vec<Edit>) -> Bytes {
-    if edits.is_empty() {
-        return body.clone();
-    }
-    edits.sort_by_key(|edit| edit.span.start);
-    let grows: usize = edits.iter().map(|edit| edit.with.len()).sum();
-    let mut patched = Vec::with_capacity(body.len() + grows);
-    let mut at = 0;
-    for Edit { span, with } in &edits {
-        patched.extend_from_slice(body.get(at..span.start).unwrap_or_default());
-        patched.extend_from_slice(with.as_bytes());
-        at = span.end;
-    }
-    patched.extend_from_slice(body.get(at..).unwrap_or_default());
-    patched.into()
-}
-
 impl Fields {
     pub fn span(&self, field: Field) -> Option<Span> {
         self.member(field).map(|member| member.value)
@@ -366,26 +325,31 @@ impl Fields {
 
     /// The field with its name and one comma: the range to remove it from the object.
     pub fn whole_member(&self, field: Field, body: &[u8]) -> Option<Span> {
-        let Member { start, value } = self.member(field)?;
-        let blank = |byte: &u8| byte.is_ascii_whitespace();
-        let after = body.get(value.end..)?;
-        let spaces = after.iter().take_while(|byte| blank(byte)).count();
-        if after.get(spaces) == Some(&b',') {
-            let end = value.end + spaces + 1;
-            return Some(Span { start, end });
+        self.whole_members(&[field], body).pop()
+    }
+
+    /// The ranges to remove several fields from the object. They do not overlap: neighbours are one range.
+    pub fn whole_members(&self, fields: &[Field], body: &[u8]) -> Vec<Span> {
+        let mut members: Vec<Span> = fields
+            .iter()
+            .filter_map(|field| self.member_span(*field))
+            .collect();
+        members.sort_by_key(|member| member.start);
+        let mut runs: Vec<Span> = Vec::with_capacity(members.len());
+        let separates = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
+        for member in members {
+            match runs.last_mut() {
+                Some(run)
+                    if body
+                        .get(run.end..member.start)
+                        .is_some_and(|between| between.iter().all(separates)) =>
+                {
+                    run.end = member.end;
+                }
+                _ => runs.push(member),
+            }
         }
-        let before = body.get(..start)?;
-        let spaces = before.iter().rev().take_while(|byte| blank(byte)).count();
-        let comma = before.len() - spaces;
-        let start = if before.get(comma.wrapping_sub(1)) == Some(&b',') {
-            comma - 1
-        } else {
-            start
-        };
-        Some(Span {
-            start,
-            end: value.end,
-        })
+        runs.into_iter().map(|run| with_comma(run, body)).collect()
     }
 
     /// The field with its name, without a comma: the range to replace it by another member.
@@ -462,6 +426,23 @@ impl Span {
             start: self.start + by,
             end: self.end + by,
         }
+    }
+}
+
+/// A run of members with the comma behind it, or else the one before it.
+fn with_comma(run: Span, body: &[u8]) -> Span {
+    let blank = |byte: &&u8| byte.is_ascii_whitespace();
+    let after = body.get(run.end..).unwrap_or_default();
+    let spaces = after.iter().take_while(blank).count();
+    if after.get(spaces) == Some(&b',') {
+        let end = run.end + spaces + 1;
+        return Span { end, ..run };
+    }
+    let before = body.get(..run.start).unwrap_or_default();
+    let comma = before.len() - before.iter().rev().take_while(blank).count();
+    match comma.checked_sub(1) {
+        Some(start) if before.get(start) == Some(&b',') => Span { start, ..run },
+        _ => run,
     }
 }
 

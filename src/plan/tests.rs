@@ -125,7 +125,7 @@ fn only_converted_streams_keep_their_clients_waiting_with_signs_of_life() {
 #[test]
 fn an_error_passes_every_converter_and_else_stays_as_it_is() {
     let google = br#"{"error":{"code":400,"message":"too long","status":"INVALID_ARGUMENT"}}"#;
-    let passed_on = |plan: &Plan| plan.passed_on(StatusCode::BAD_REQUEST, google);
+    let passed_on = |plan: &Plan| plan.passed_on(StatusCode::BAD_REQUEST, &HeaderMap::new(), google);
     assert_eq!(passed_on(&GEMINI), None);
     let message = String::from_utf8(passed_on(&MESSAGES_ON_GEMINI).unwrap().to_vec()).unwrap();
     assert!(

@@ -68,7 +68,7 @@ pub(super) fn tell(answer: &mut Answer, flight: &mut Flight) {
     let cut = body.len() >= ERROR_BODY_LIMIT;
     flight.passed_on(&body, cut);
     let forwarded = if is_json(&body) {
-        flight.plan().passed_on(status, &body)
+        flight.plan().passed_on(status, &answer.headers, &body)
     } else {
         let failure = Failure::new(Code::PassedOn, message(status, &body, cut)).with_status(status);
         let now = flight.app().ports.clock.now();

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::support::{entries, relay};
 
+mod invoke;
+
 const ID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
@@ -17,13 +19,22 @@ struct Bedrock {
     account: Value,
 }
 
+/// At the runtime's Messages API.
 async fn bedrock(more: Value) -> Bedrock {
+    bedrock_at("/anthropic", more).await
+}
+
+/// `more`: other fields of the credentials; with another type, all of them but the address.
+async fn bedrock_at(path: &str, more: Value) -> Bedrock {
     let provider = FakeProvider::start().await;
     let relay = relay(&provider).start().await;
-    let url = format!("{}/anthropic", provider.url());
-    let mut credentials = json!({
-        "type": "accessKeys", "accessKeyId": ID, "secretAccessKey": SECRET, "region": "eu-west-1", "baseUrl": url,
-    });
+    let url = format!("{}{path}", provider.url());
+    let mut credentials = json!({ "baseUrl": url });
+    if more.get("type").is_none() {
+        credentials = json!({
+            "type": "accessKeys", "accessKeyId": ID, "secretAccessKey": SECRET, "region": "eu-west-1", "baseUrl": url,
+        });
+    }
     for (name, value) in more.as_object().expect("fields") {
         credentials[name] = value.clone();
     }

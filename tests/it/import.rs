@@ -190,8 +190,8 @@ async fn old_keys_work_with_their_limits_and_nothing_there_changes() {
     assert_eq!(
         bedrock["credentials"],
         serde_json::json!({
-            "type": "accessKeys", "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "region": "eu-west-1", "baseUrl": null,
-            "hasSessionToken": false,
+            "type": "accessKeys", "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "region": "eu-west-1",
+            "baseUrl": "https://bedrock-runtime.eu-west-1.amazonaws.com", "hasSessionToken": false,
         })
     );
     assert_eq!(

@@ -1,12 +1,57 @@
 //! Differences between Amazon Bedrock's runtime and Anthropic.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `invoke` | requests to InvokeModel and CountTokens |
+//! | `events` | reads the streams of InvokeModel |
+//! | `count` | reads the answers of CountTokens |
+//! | `exception` | the names of errors |
 
+pub(super) mod count;
+pub(super) mod events;
+pub(super) mod exception;
+pub(super) mod invoke;
+
+use http::{HeaderMap, header};
 use serde::Deserialize;
 
+use crate::dialect::answer::BodyReader;
 use crate::dialect::body::{Edit, Field, mended};
-use crate::dialect::call::Call;
+use crate::dialect::call::{Call, Endpoint};
+use crate::model::account::amazon::{self, Bedrock};
+use crate::model::account::live::{Credentials, LiveAccount};
 
 /// The longest value that the runtime accepts.
 const LONGEST: usize = 256;
+
+/// The endpoint of Bedrock that the account is for.
+pub(super) fn of(account: &LiveAccount) -> Option<Bedrock> {
+    match &account.credentials {
+        Credentials::ApiKey { base_url, .. } => base_url.as_deref().and_then(Bedrock::at),
+        Credentials::AccessKeys(keys) => Some(Bedrock::of_keys(&keys.region, keys.base_url.as_deref())),
+        Credentials::OAuth { .. } | Credentials::ServiceAccount(_) => None,
+    }
+}
+
+/// Reads the successes of InvokeModel that are not in Anthropic's form. A gateway may have read a stream before.
+pub(super) fn reader(
+    endpoint: Endpoint,
+    account: &LiveAccount,
+    headers: &HeaderMap,
+) -> Option<Box<dyn BodyReader>> {
+    match endpoint {
+        Endpoint::Messages => {
+            let media = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+            let media = media.split(';').next()?.trim();
+            media
+                .eq_ignore_ascii_case(events::MEDIA)
+                .then(|| Box::<events::Events>::default() as Box<dyn BodyReader>)
+        }
+        Endpoint::CountTokens => (of(account)?.endpoint == amazon::Endpoint::InvokeModel)
+            .then(|| Box::<count::Count>::default() as Box<dyn BodyReader>),
+        _ => None,
+    }
+}
 
 /// Replaces the characters of `metadata.user_id` that the runtime does not accept. Claude Code sends JSON
 /// (`dialect::messages::user_id`), which the runtime refuses with 400, "Request metadata contains a value that violates

@@ -10,11 +10,18 @@
 //! | other 401 | unknown | refresh once, then the same |
 //! | 429 with a known message about its size, no window used up | request size | next account; others are preferred for a short while |
 //! | 429 `RESOURCE_EXHAUSTED` of Google | account | next account; for models of this family others are preferred for a short while |
+//! | Amazon's `ServiceQuotaExceededException` (400) | account | the same, for all models |
+//! | Amazon's `ModelNotReadyException` (429) | provider load | next account; others are preferred for a short while |
+//! | Amazon's `ResourceNotFoundException` (404) | request | another account, no mark; if it refuses as well, the client gets its answer |
 //! | 429 with a reset | account | next account; cools down until exactly then |
 //! | 429 without | account | next account; others are preferred for a short while |
 //! | 529 | provider load | next account; others are preferred for a short while, or until its `retry-after` |
 //! | 3xx, 408, 424, 5xx | provider | the same |
 //! | a stream that opens with an error event | as its type says | the same |
+
+mod known;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use crs_durable::Millis;
@@ -22,244 +29,14 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::account::known::{KnownMessage, Pattern, Subject, about};
+use crate::account::known::{Subject, about};
 use crate::account::moments::{at_seconds, retry_at};
 use crate::account::{Opening, Verdict};
 use crate::error::Code;
 
+use self::known::KNOWN;
 use super::FAMILIES;
-
-const GOOGLE_REASON: &str = "google.api.ErrorReason, in Google's documentation of its API errors";
-
-/// A reason of Google's about the account.
-const fn google(reason: &'static str, source: &'static str) -> KnownMessage {
-    KnownMessage {
-        status: 403,
-        says: Pattern::Word(reason),
-        about: Subject::Account,
-        source,
-    }
-}
-
-/// Known error messages of Anthropic, and of the clouds that serve its models, and their subjects.
-const KNOWN: &[KnownMessage] = &[
-    KnownMessage {
-        status: 400,
-        says: Pattern::Begins("your credit balance is too low"),
-        about: Subject::Account,
-        source: "reported in public threads (Aider-AI/aider#804)",
-    },
-    KnownMessage {
-        status: 400,
-        says: Pattern::Begins("this organization has been disabled"),
-        about: Subject::Account,
-        source: "reported in public threads (anthropics/claude-code#19028)",
-    },
-    KnownMessage {
-        status: 400,
-        says: Pattern::Begins("you have reached your specified api usage limits"),
-        about: Subject::Account,
-        source: "Claude API documentation, Errors: spend limit reached",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("invalid x-api-key"),
-        about: Subject::Credentials,
-        source: "what people report of a mistyped key; not in the documentation",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("invalid bearer token"),
-        about: Subject::Credentials,
-        source: "what people report of a wrong OAuth token; not in the documentation",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("invalid authentication credentials"),
-        about: Subject::Credentials,
-        source: "what people report of ended logins; not in the documentation",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("oauth token has expired"),
-        about: Subject::Credentials,
-        source: "reported in public threads (winfunc/opcode#91)",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("oauth token has been revoked"),
-        about: Subject::Credentials,
-        source: "the words of the 403 (anthropics/claude-code#9635)",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("invalid oauth token"),
-        about: Subject::Credentials,
-        source: "reported in public threads (anthropics/claude-code#3247)",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("oauth authentication is currently not allowed for this organization"),
-        about: Subject::Account,
-        source: "reported in public threads (winfunc/opcode#91)",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("oauth authentication is currently not supported"),
-        about: Subject::Request,
-        source: "reported in public threads (anthropics/claude-code#6131): what this request's headers want",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("this authentication style is incompatible with"),
-        about: Subject::Request,
-        source: "reported by a tester of this relay",
-    },
-    KnownMessage {
-        status: 402,
-        says: Pattern::Word("billing_error"),
-        about: Subject::Account,
-        source: "Claude API documentation, Errors",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("this organization has been disabled"),
-        about: Subject::Account,
-        source: "the words of the 400, with the status that fits them",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("oauth token has been revoked"),
-        about: Subject::Credentials,
-        source: "reported in public threads (anthropics/claude-code#9635)",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("oauth authentication is currently not allowed for this organization"),
-        about: Subject::Account,
-        source: "reported in public threads (anthropics/claude-code#65714)",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("oauth token does not meet scope requirement any_of(user:inference"),
-        about: Subject::Account,
-        source: "reported in public threads (can1357/oh-my-pi#38)",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins(
-            "oauth token lacks required scopes. token must have the following scopes: user:inference",
-        ),
-        about: Subject::Account,
-        source: "reported in public threads (anomalyco/opencode#2026)",
-    },
-    // Amazon's accounts, signatures and access keys.
-    KnownMessage {
-        status: 404,
-        says: Pattern::Begins("model use case details have not been submitted"),
-        about: Subject::Account,
-        source: "AWS documentation, Troubleshooting Amazon Bedrock API error codes: FTUFormNotFilled",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("the security token included in the request is invalid"),
-        about: Subject::Credentials,
-        source: "AWS documentation, Troubleshooting Amazon Bedrock API error codes: UnrecognizedClientException",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("the security token included in the request is expired"),
-        about: Subject::Credentials,
-        source: "AWS documentation, Common errors: ExpiredTokenException",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins(
-            "the request signature we calculated does not match the signature you provided",
-        ),
-        about: Subject::Credentials,
-        source: "AWS documentation, Troubleshoot Signature Version 4 requests",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("signature expired"),
-        about: Subject::Account,
-        source: "AWS documentation, Troubleshoot Signature Version 4 requests: the relay's clock is behind",
-    },
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("signature not yet current"),
-        about: Subject::Account,
-        source: "AWS documentation, Troubleshoot Signature Version 4 requests: the relay's clock is ahead",
-    },
-    // Google's, of service accounts.
-    KnownMessage {
-        status: 400,
-        says: Pattern::Begins("unexpected value(s)"),
-        about: Subject::Request,
-        source: "reported in public threads (anthropics/claude-code#21625): a beta that this host does not know",
-    },
-    KnownMessage {
-        status: 400,
-        says: Pattern::Word("FAILED_PRECONDITION"),
-        about: Subject::Request,
-        source: "Vertex AI documentation, API errors; reported in public threads (yym68686/uni-api#41): the model is not \
-                 enabled, not in this region, or forbidden by the organization",
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Word("ACCESS_TOKEN_EXPIRED"),
-        about: Subject::Credentials,
-        source: GOOGLE_REASON,
-    },
-    KnownMessage {
-        status: 401,
-        says: Pattern::Begins("request had invalid authentication credentials"),
-        about: Subject::Credentials,
-        source: "Google's answer to a token that is none or has ended",
-    },
-    google("SERVICE_DISABLED", GOOGLE_REASON),
-    google("BILLING_DISABLED", GOOGLE_REASON),
-    google("CONSUMER_SUSPENDED", GOOGLE_REASON),
-    google("CONSUMER_INVALID", GOOGLE_REASON),
-    google("ACCESS_TOKEN_SCOPE_INSUFFICIENT", GOOGLE_REASON),
-    KnownMessage {
-        status: 403,
-        says: Pattern::Begins("permission 'aiplatform.endpoints.predict' denied"),
-        about: Subject::Account,
-        source: "reported in public threads (rpurinton/gemini-php#2): the role Vertex AI User is missing",
-    },
-    KnownMessage {
-        status: 404,
-        says: Pattern::Begins("publisher model `"),
-        about: Subject::Request,
-        source: "reported in public threads (truefoundry/models#946): no such model in this region or project",
-    },
-    KnownMessage {
-        status: 429,
-        says: Pattern::Begins("extra usage is required"),
-        about: Subject::Request,
-        source: "reported in public threads (router-for-me/CLIProxyAPI#2464)",
-    },
-    KnownMessage {
-        status: 429,
-        says: Pattern::Begins("long context requests require"),
-        about: Subject::Request,
-        source: "a guess: the words above in another order",
-    },
-    KnownMessage {
-        status: 429,
-        says: Pattern::Begins("number of request tokens has exceeded"),
-        about: Subject::Size,
-        source: "reported in public threads (brianpetro/obsidian-smart-connections#725)",
-    },
-    KnownMessage {
-        status: 429,
-        says: Pattern::Begins("this request would exceed"),
-        about: Subject::Size,
-        source: "reported in public threads (continuedev/continue#12057)",
-    },
-];
+use super::bedrock::exception;
 
 /// `family`: of the call's model.
 pub(super) fn answer(
@@ -278,7 +55,15 @@ pub(super) fn answer(
         let why = error.said("the provider refuses the account");
         return about.verdict(why, retry_at(headers, now), now);
     }
+    let of_amazon = exception::of(headers);
     let verdict = match status.as_u16() {
+        400 if of_amazon == Some(exception::QUOTA) => {
+            Verdict::throttled(retry_at(headers, now), None, &error.said(exception::QUOTA))
+        }
+        404 if of_amazon == Some(exception::NOT_FOUND) => Verdict::about_the_request(),
+        429 if of_amazon == Some(exception::NOT_READY) => {
+            Verdict::unwell(&error.said(exception::NOT_READY), Code::ProviderOverloaded)
+        }
         401 => Verdict::unauthorized_unconfirmed(error.said("the provider refused the credentials")),
         402 | 403 => Verdict::refused(error.said(&format!("status {}", status.as_u16()))),
         // Quotas of Google are per minute and model; the answer has no reset.
@@ -361,11 +146,13 @@ fn throttled(headers: &HeaderMap, now: Millis) -> Verdict {
     Verdict::throttled(until, family, "429")
 }
 
-/// An error of Google in Anthropic's form. `None` if it has another form.
-pub(super) fn of_google(status: StatusCode, body: &[u8]) -> Option<Bytes> {
+/// An error of a cloud's gateway in Anthropic's form. `None` if it has that form, or another one.
+pub(super) fn translated(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
     let error = ErrorBody::read(body);
-    let message = error.message.filter(|_| error.of_google)?;
-    let kind = match status.as_u16() {
+    let of_amazon = exception::of(headers).filter(|_| error.words.is_empty());
+    let message = error.message.filter(|_| error.of_google || of_amazon.is_some())?;
+    let kind = of_amazon.and_then(exception::error_type);
+    let kind = kind.unwrap_or_else(|| match status.as_u16() {
         401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
@@ -373,7 +160,7 @@ pub(super) fn of_google(status: StatusCode, body: &[u8]) -> Option<Bytes> {
         429 => "rate_limit_error",
         500..=599 => "api_error",
         _ => "invalid_request_error",
-    };
+    });
     let body = serde_json::json!({ "type": "error", "error": { "type": kind, "message": message } });
     Some(body.to_string().into())
 }
@@ -460,6 +247,3 @@ impl ErrorBody {
         )
     }
 }
-
-#[cfg(test)]
-mod tests;

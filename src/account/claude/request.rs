@@ -16,7 +16,7 @@ use crate::dialect::body::{Edit, Field};
 use crate::dialect::call::{Call, Endpoint};
 use crate::dialect::wire::marks;
 use crate::model::account::KeyHeader;
-use crate::model::account::amazon::{self, Bedrock, address};
+use crate::model::account::amazon::{self, address};
 use crate::model::account::live::{Credentials, LiveAccount};
 
 /// The beta that makes the API accept OAuth access tokens.
@@ -34,16 +34,21 @@ pub(super) fn build(
     let mut headers = client_headers(call, &ALLOWED);
     headers.entry(ANTHROPIC_VERSION).or_insert(DEFAULT_VERSION);
 
-    let mut amazon = None;
+    let amazon = bedrock::of(account);
+    let endpoint_is = |endpoint| amazon.as_ref().is_some_and(|amazon| amazon.endpoint == endpoint);
+    let invokes = endpoint_is(amazon::Endpoint::InvokeModel);
     let base = match &account.credentials {
         Credentials::ApiKey { api_key, base_url } => {
-            show_key(&mut headers, &account.account, api_key, KeyHeader::XApiKey)?;
-            amazon = base_url.as_deref().and_then(Bedrock::at);
+            let usual = if invokes {
+                KeyHeader::Authorization
+            } else {
+                KeyHeader::XApiKey
+            };
+            show_key(&mut headers, &account.account, api_key, usual)?;
             Cow::from(base_url.as_deref().unwrap_or(&config.claude.api_url))
         }
         Credentials::AccessKeys(keys) => {
             own_agent(&mut headers, &account.account)?;
-            amazon = Some(Bedrock::of_keys(&keys.region, keys.base_url.as_deref()));
             Cow::from(address(&keys.region, keys.base_url.as_deref()))
         }
         Credentials::ServiceAccount(credentials) => return vertex::build(call, account, credentials),
@@ -56,19 +61,33 @@ pub(super) fn build(
 
     let by_operator = account.mapped_model(&call.model).map(Cow::from);
     let by_host = || Some(Cow::from(amazon.as_ref()?.model(&call.model)?));
-    let mapped = by_operator
-        .or_else(by_host)
-        .zip(call.fields.span(Field::Model))
-        .map(|(mapped, span)| Edit::text(span, &mapped));
-    // The conversation may have begun on another provider's account.
-    let mut edits = marks::of_messages(&call.body);
-    edits.extend(mapped);
-    if amazon
-        .as_ref()
-        .is_some_and(|amazon| amazon.endpoint == amazon::Endpoint::Runtime)
-    {
-        edits.extend(bedrock::metadata(call));
+    let mapped = by_operator.or_else(by_host);
+    let mut request = if invokes {
+        let model = mapped.as_deref().unwrap_or(call.model.as_str());
+        bedrock::invoke::build(call, &base, headers, model)?
+    } else {
+        // The conversation may have begun on another provider's account.
+        let mut edits = marks::of_messages(&call.body);
+        let mapped = mapped.zip(call.fields.span(Field::Model));
+        edits.extend(mapped.map(|(mapped, span)| Edit::text(span, &mapped)));
+        if endpoint_is(amazon::Endpoint::Runtime) {
+            edits.extend(bedrock::metadata(call));
+        }
+        messages(call, &base, headers, edits)?
+    };
+    if let (Credentials::AccessKeys(keys), Some(amazon)) = (&account.credentials, amazon) {
+        sigv4::sign(&mut request, keys, &amazon, now)?;
     }
+    Ok(request)
+}
+
+/// A request to an API like Anthropic's.
+fn messages(
+    call: &Call,
+    base: &str,
+    headers: HeaderMap,
+    edits: Vec<Edit>,
+) -> Result<Request<Bytes>, Unsendable> {
     let path = match call.endpoint {
         Endpoint::Messages => "/v1/messages",
         Endpoint::CountTokens => "/v1/messages/count_tokens",
@@ -76,12 +95,8 @@ pub(super) fn build(
             return Err(Unsendable::not_served(other));
         }
     };
-    let url = with_query(call, &ALLOWED, endpoint(&base, path));
-    let mut request = post(call, &url, headers, edits)?;
-    if let (Credentials::AccessKeys(keys), Some(amazon)) = (&account.credentials, amazon) {
-        sigv4::sign(&mut request, keys, &amazon, now)?;
-    }
-    Ok(request)
+    let url = with_query(call, &ALLOWED, endpoint(base, path));
+    post(call, &url, headers, edits)
 }
 
 /// Appends the beta to the client's list unless it is there; the rest of the list stays byte for byte.
@@ -177,6 +192,19 @@ mod tests {
             api_key: Secret::new("ABSK"),
             base_url: Some(base.to_owned()),
         };
+        let built = |credentials| {
+            let mut call = crate::dialect::call::tests::call(Endpoint::Messages);
+            call.body = Bytes::from_static(b"{\"model\":\"claude-sonnet-4-5\"}");
+            call.fields = crate::dialect::body::scan(&call.body).unwrap();
+            call.model = crate::model::name::ModelName::parse("claude-sonnet-4-5").unwrap();
+            let account = LiveAccount {
+                account: record.clone(),
+                credentials,
+                proxy: None,
+                replaced: None,
+            };
+            build(&call, &account, &config, 1_440_938_160_000).unwrap()
+        };
         let runtime = "https://bedrock-runtime.us-east-1.amazonaws.com/anthropic";
         let mantle = "https://bedrock-mantle.us-east-1.api.aws/anthropic";
         let profile = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -192,17 +220,7 @@ mod tests {
             (key(mantle), mantle, "anthropic.claude-sonnet-4-5", None),
             (key("https://h"), "https://h", "claude-sonnet-4-5", None),
         ] {
-            let mut call = crate::dialect::call::tests::call(Endpoint::Messages);
-            call.body = Bytes::from_static(b"{\"model\":\"claude-sonnet-4-5\"}");
-            call.fields = crate::dialect::body::scan(&call.body).unwrap();
-            call.model = crate::model::name::ModelName::parse("claude-sonnet-4-5").unwrap();
-            let account = LiveAccount {
-                account: record.clone(),
-                credentials,
-                proxy: None,
-                replaced: None,
-            };
-            let request = build(&call, &account, &config, 1_440_938_160_000).unwrap();
+            let request = built(credentials);
             assert_eq!(request.uri().to_string(), format!("{address}/v1/messages"));
             let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
             assert_eq!(body["model"], model);
@@ -215,6 +233,31 @@ mod tests {
                 service.is_none_or(|service| shown.unwrap().contains(service)),
                 "{shown:?}"
             );
+        }
+
+        // InvokeModel, whose keys are bearer tokens.
+        let runtime = "https://bedrock-runtime.us-east-1.amazonaws.com";
+        for (credentials, shown) in [
+            (
+                keys(Some(runtime)),
+                "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/",
+            ),
+            (key(runtime), "Bearer ABSK"),
+        ] {
+            let request = built(credentials);
+            let model = "us.anthropic.claude-sonnet-4-5-20250929-v1%3A0";
+            assert_eq!(
+                request.uri().to_string(),
+                format!("{runtime}/model/{model}/invoke")
+            );
+            let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+            assert_eq!(
+                body,
+                serde_json::json!({ "anthropic_version": "bedrock-2023-05-31" })
+            );
+            let authorization = request.headers()["authorization"].to_str().unwrap();
+            assert!(authorization.starts_with(shown), "{authorization}");
+            assert_eq!(request.headers().get("x-api-key"), None);
         }
     }
 }

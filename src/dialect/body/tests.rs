@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -220,5 +221,24 @@ proptest! {
             }
             drop(crate::dialect::messages::user_id::session_id(&body));
         }
+    }
+}
+
+#[test]
+fn removed_members_leave_an_object() {
+    for (body, expected) in [
+        (r#"{"model":"m","stream":true}"#, "{}"),
+        (r#"{ "model" : "m" , "stream" : true }"#, "{  }"),
+        (r#"{"model":"m","stream":true,"n":1}"#, r#"{"n":1}"#),
+        (r#"{"n":1,"model":"m","stream":true}"#, r#"{"n":1}"#),
+        (r#"{"model":"m","n":1,"stream":true}"#, r#"{"n":1}"#),
+        (r#"{"stream":true,"x":1,"model":"m","y":2}"#, r#"{"x":1,"y":2}"#),
+        (r#"{"n":1}"#, r#"{"n":1}"#),
+    ] {
+        let body = Bytes::from_static(body.as_bytes());
+        let fields = scan(&body).unwrap();
+        let removed = fields.whole_members(&[Field::Stream, Field::Model], &body);
+        let left = patch(&body, removed.into_iter().map(Edit::cut).collect());
+        assert_eq!(left, expected);
     }
 }

@@ -142,13 +142,15 @@ impl Reading<'_> {
         })
     }
 
-    /// `credentialType` may contradict the stored credentials; it decides only if there are both.
+    /// `credentialType` may contradict the stored credentials; it decides only if there are both. CRS calls
+    /// InvokeModel, so that is what the account's permissions and models are known to suit.
     fn bedrock(&mut self) -> Result<Credentials, &'static str> {
         let fields = self.fields;
         let region = fields.text("region").unwrap_or(BEDROCK_REGION).trim().to_owned();
         if !amazon::is_region(&region) {
             return Err("its region is invalid");
         }
+        let base_url = Some(amazon::invoke_model_address(&region));
         let keys = self.bedrock_secret("awsCredentials");
         let token = self.bedrock_secret("bearerToken");
         let text = |secret: &Value, name: &str| {
@@ -158,7 +160,7 @@ impl Reading<'_> {
         let token_of = |secret: &Value| {
             Some(Credentials::ApiKey {
                 api_key: Secret::new(text(secret, "token")?),
-                base_url: Some(amazon::address(&region, None)),
+                base_url: base_url.clone(),
             })
         };
         let keys_of = |secret: &Value| {
@@ -167,7 +169,7 @@ impl Reading<'_> {
                 secret_access_key: Secret::new(text(secret, "secretAccessKey")?),
                 session_token: text(secret, "sessionToken").map(Secret::new),
                 region: region.clone(),
-                base_url: None,
+                base_url: base_url.clone(),
             }))
         };
         let is_damaged = keys.is_err() || token.is_err();

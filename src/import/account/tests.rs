@@ -252,7 +252,7 @@ fn bedrock_accounts_keep_their_keys_or_token() {
             secret_access_key: Secret::new("secret/+="),
             session_token: None,
             region: "eu-west-1".to_owned(),
-            base_url: None,
+            base_url: Some("https://bedrock-runtime.eu-west-1.amazonaws.com".to_owned()),
         };
         assert_eq!(account.credentials, Credentials::AccessKeys(expected));
     }
@@ -260,7 +260,7 @@ fn bedrock_accounts_keep_their_keys_or_token() {
     let account = of(&[("bearerToken", token), ("credentialType", "access_key")]);
     let expected = Credentials::ApiKey {
         api_key: Secret::new("bedrock-api-key-x"),
-        base_url: Some("https://bedrock-runtime.us-east-1.amazonaws.com/anthropic".to_owned()),
+        base_url: Some("https://bedrock-runtime.us-east-1.amazonaws.com".to_owned()),
     };
     assert_eq!(account.credentials, expected);
     assert_eq!(account.key_header, None);

@@ -1,14 +1,18 @@
 //! Claude at Amazon Bedrock: endpoints and model names.
 //!
 //! Bedrock serves the Messages API itself, including streams, at two endpoints (AWS documentation, "Inference using
-//! Anthropic Messages API"):
+//! Anthropic Messages API"). The runtime also has an older API of its own, InvokeModel, which has another path for each
+//! model, and streams in a format of Amazon's:
 //!
-//! | | runtime | Mantle |
-//! | --- | --- | --- |
-//! | host | `bedrock-runtime.{region}.amazonaws.com` | `bedrock-mantle.{region}.api.aws` |
-//! | service in signatures | `bedrock` | `bedrock-mantle` |
-//! | models | foundation models and inference profiles, `us.anthropic.claude-sonnet-4-5-20250929-v1:0` | `anthropic.claude-sonnet-4-5` |
-//! | token counting | no | yes |
+//! | | runtime | InvokeModel | Mantle |
+//! | --- | --- | --- | --- |
+//! | host | `bedrock-runtime.{region}.amazonaws.com` | the same | `bedrock-mantle.{region}.api.aws` |
+//! | path | `/anthropic/v1/messages` | `/model/{model}/invoke` | `/anthropic/v1/messages` |
+//! | service in signatures | `bedrock` | `bedrock` | `bedrock-mantle` |
+//! | models | foundation models and inference profiles, `us.anthropic.claude-sonnet-4-5-20250929-v1:0` | the same | `anthropic.claude-sonnet-4-5` |
+//! | token counting | no | yes, by foundation models | yes |
+//!
+//! The operator's address says which API is called ([`is_of_invoke_model`]).
 //!
 //! Sources: that page; service names: "Amazon Bedrock" in the documentation of OpenAI's SDKs, which sign for both;
 //! token counting: "Monitor your token usage" in AWS' documentation; models: "Claude on Amazon Bedrock" in Anthropic's
@@ -26,7 +30,10 @@ pub struct Bedrock {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// The Messages API of the runtime.
     Runtime,
+    /// The runtime's own API.
+    InvokeModel,
     Mantle,
 }
 
@@ -58,12 +65,54 @@ const PROFILES: [(&str, &str); 9] = [
     ("", "global"),
 ];
 
-/// The operator's address, or that of the region's runtime.
+/// The operator's address, or that of the region's Messages API. AWS recommends this API for new applications, and
+/// it is available wherever Claude is (AWS documentation, "Inference using Anthropic Messages API").
 pub fn address(region: &str, base_url: Option<&str>) -> String {
     base_url.map_or_else(
         || format!("https://bedrock-runtime.{region}.amazonaws.com/anthropic"),
         str::to_owned,
     )
+}
+
+/// The address of the region's runtime, which is called by InvokeModel.
+pub fn invoke_model_address(region: &str) -> String {
+    format!("https://bedrock-runtime.{region}.amazonaws.com")
+}
+
+/// Whether an address of the runtime is called by InvokeModel: it has no path, like the endpoint that Amazon's SDKs
+/// are given, or its path ends as InvokeModel's do. Other paths are of the Messages API, such as `/anthropic` or `/v1`.
+fn is_of_invoke_model(base_url: &str) -> bool {
+    let path = path(base_url);
+    path.is_empty() || is_model_path(path)
+}
+
+/// Whether a path is `/model`, below which InvokeModel has its models, or that of one model. Operators paste both.
+fn is_model_path(path: &str) -> bool {
+    path.ends_with("/model") || model_of_path(path).is_some()
+}
+
+/// Splits the path of a model into the part before `/model/` and the rest.
+fn model_of_path(path: &str) -> Option<(&str, &str)> {
+    let method = ["/invoke", "/invoke-with-response-stream", "/count-tokens"];
+    let rest = method.iter().find_map(|method| path.strip_suffix(method))?;
+    let (before, model) = rest.rsplit_once("/model/")?;
+    (!model.is_empty() && !model.contains('/')).then_some((before, model))
+}
+
+/// The address before `/model` of an address of InvokeModel.
+pub fn before_model(base_url: &str) -> &str {
+    let base = base_url.trim_end_matches('/');
+    let path = path(base);
+    let before = model_of_path(path).map(|(before, _)| before);
+    let kept = before.or_else(|| path.strip_suffix("/model")).unwrap_or(path);
+    base.get(..base.len() - (path.len() - kept.len())).unwrap_or(base)
+}
+
+/// The path of an address, without a slash at its end.
+fn path(base_url: &str) -> &str {
+    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default();
+    path.trim_end_matches('/')
 }
 
 /// Whether the text is a valid region name. It becomes a part of a host name.
@@ -78,21 +127,30 @@ pub fn is_region(text: &str) -> bool {
 }
 
 impl Bedrock {
-    /// The endpoint at this address, if it is one of Amazon's addresses.
+    /// The endpoint that an API key is for: at one of Amazon's addresses, or at a gateway whose path is that of
+    /// InvokeModel. Other hosts are compatible with Anthropic.
     pub fn at(base_url: &str) -> Option<Self> {
         let host = host(base_url)?;
         let (endpoint, region) = if let Some(rest) = host.strip_suffix(".amazonaws.com") {
-            (Endpoint::Runtime, region_after(rest, "bedrock-runtime")?)
+            (Self::of_runtime(base_url), region_after(rest, "bedrock-runtime"))
         } else {
+            let rest = host.strip_suffix(".api.aws");
             (
                 Endpoint::Mantle,
-                region_after(host.strip_suffix(".api.aws")?, "bedrock-mantle")?,
+                rest.and_then(|rest| region_after(rest, "bedrock-mantle")),
             )
         };
-        Some(Self {
-            endpoint,
-            region: region.to_owned(),
-        })
+        match region {
+            Some(region) => Some(Self {
+                endpoint,
+                region: region.to_owned(),
+            }),
+            // The region is the gateway's secret; only the names of models depend on it.
+            None => is_model_path(path(base_url)).then(|| Self {
+                endpoint: Endpoint::InvokeModel,
+                region: String::new(),
+            }),
+        }
     }
 
     /// The endpoint for access keys of a region. A custom address (a private endpoint, a gateway) is assumed to be the
@@ -102,19 +160,27 @@ impl Bedrock {
             .and_then(host)
             .is_some_and(|host| host.contains("bedrock-mantle"));
         Self {
-            endpoint: if mantle {
-                Endpoint::Mantle
-            } else {
-                Endpoint::Runtime
+            endpoint: match base_url {
+                _ if mantle => Endpoint::Mantle,
+                Some(base_url) => Self::of_runtime(base_url),
+                None => Endpoint::Runtime,
             },
             region: region.to_owned(),
+        }
+    }
+
+    fn of_runtime(base_url: &str) -> Endpoint {
+        if is_of_invoke_model(base_url) {
+            Endpoint::InvokeModel
+        } else {
+            Endpoint::Runtime
         }
     }
 
     /// The service name in signatures.
     pub fn service(&self) -> &'static str {
         match self.endpoint {
-            Endpoint::Runtime => "bedrock",
+            Endpoint::Runtime | Endpoint::InvokeModel => "bedrock",
             Endpoint::Mantle => "bedrock-mantle",
         }
     }
@@ -131,7 +197,7 @@ impl Bedrock {
         }
         Some(match self.endpoint {
             Endpoint::Mantle => format!("anthropic.{name}"),
-            Endpoint::Runtime => {
+            Endpoint::Runtime | Endpoint::InvokeModel => {
                 let dated = DATED.iter().find(|(short, _)| *short == name);
                 let name = dated.map_or(name, |(_, long)| long);
                 let profile = PROFILES.iter().find(|(begin, _)| self.region.starts_with(begin));
@@ -139,6 +205,14 @@ impl Bedrock {
                 format!("{profile}.anthropic.{name}")
             }
         })
+    }
+}
+
+/// The foundation model of a name, without the inference profile. ARNs stay.
+pub fn foundation_model(name: &str) -> &str {
+    match name.split_once(".anthropic.") {
+        Some((profile, _)) if !name.starts_with("arn:") => name.get(profile.len() + 1..).unwrap_or(name),
+        _ => name,
     }
 }
 
@@ -172,6 +246,13 @@ mod tests {
         }
     }
 
+    fn invoke_model(region: &str) -> Bedrock {
+        Bedrock {
+            endpoint: Endpoint::InvokeModel,
+            region: region.to_owned(),
+        }
+    }
+
     #[test]
     fn amazons_addresses_name_endpoint_and_region() {
         let mantle = |region: &str| Bedrock {
@@ -188,9 +269,32 @@ mod tests {
                 Some(mantle("eu-west-1")),
             ),
             (
-                "https://vpce-1-2.bedrock-runtime.us-west-2.vpce.amazonaws.com",
+                "https://vpce-1-2.bedrock-runtime.us-west-2.vpce.amazonaws.com/anthropic/v1/messages",
                 Some(runtime("us-west-2")),
             ),
+            (
+                "https://vpce-1-2.bedrock-runtime.us-west-2.vpce.amazonaws.com",
+                Some(invoke_model("us-west-2")),
+            ),
+            (
+                "https://bedrock-runtime.us-east-1.amazonaws.com/",
+                Some(invoke_model("us-east-1")),
+            ),
+            (
+                "https://bedrock-runtime.us-east-1.amazonaws.com/model/anthropic.claude-sonnet-5/invoke",
+                Some(invoke_model("us-east-1")),
+            ),
+            (
+                "https://bedrock-runtime.us-east-1.amazonaws.com/v1",
+                Some(runtime("us-east-1")),
+            ),
+            // A gateway of one's own, for API keys.
+            (
+                "https://gateway.example.com/bedrock/model",
+                Some(invoke_model("")),
+            ),
+            ("https://gateway.example.com/bedrock", None),
+            ("https://gateway.example.com", None),
             ("https://bedrock-runtime.amazonaws.com", None),
             (
                 "https://bedrock-runtime.us-east-1.amazonaws.com.evil.example",
@@ -214,6 +318,65 @@ mod tests {
             Bedrock::of_keys("eu-west-1", Some("https://gateway.example.com/bedrock-mantle")),
             runtime("eu-west-1")
         );
+        for (address, expected) in [
+            ("https://gateway.example.com", invoke_model("eu-west-1")),
+            ("https://gateway.example.com:8443/", invoke_model("eu-west-1")),
+            (
+                "https://gateway.example.com/bedrock/model/",
+                invoke_model("eu-west-1"),
+            ),
+            ("https://gateway.example.com/bedrock", runtime("eu-west-1")),
+            ("https://gateway.example.com/v1", runtime("eu-west-1")),
+            ("https://gateway.example.com/anthropic", runtime("eu-west-1")),
+        ] {
+            assert_eq!(
+                Bedrock::of_keys("eu-west-1", Some(address)),
+                expected,
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_of_invoke_model_is_cut_before_the_model() {
+        for (address, expected) in [
+            ("https://h", "https://h"),
+            ("https://h/", "https://h"),
+            ("https://h:1/model", "https://h:1"),
+            ("https://h/bedrock/model/", "https://h/bedrock"),
+            (
+                "https://h/bedrock/model/arn%3Aaws%2Fx/invoke",
+                "https://h/bedrock",
+            ),
+            (
+                "https://h/model/a.claude-v1%3A0/invoke-with-response-stream",
+                "https://h",
+            ),
+        ] {
+            assert_eq!(before_model(address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_foundation_model_has_no_profile() {
+        for (name, expected) in [
+            (
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            ),
+            (
+                "us-gov.anthropic.claude-opus-4-6-v1",
+                "anthropic.claude-opus-4-6-v1",
+            ),
+            ("anthropic.claude-sonnet-5", "anthropic.claude-sonnet-5"),
+            (
+                "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-5",
+                "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-5",
+            ),
+            ("mine", "mine"),
+        ] {
+            assert_eq!(foundation_model(name), expected);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::relay::answer::Answer;
 use crate::relay::flight::Flight;
 use crate::relay::mask::hide_headers;
 use crate::relay::refresh::{self, Renewal};
-use crate::relay::{failures, media, unpack};
+use crate::relay::{failures, media, reading, unpack};
 
 pub(super) enum Exchange {
     /// The head of a success; its body has not begun.
@@ -125,7 +125,8 @@ pub(super) async fn exchange(
         .map_err(|why| FailedAttempt::unwell(Code::ProviderFailed, &why))?;
     flight.measured(answer.headers());
     if answer.status().is_success() {
-        return Ok(Exchange::Success(answer));
+        let reader = |headers: &_| plan.reader(flight.call(), &login.live, headers);
+        return Ok(Exchange::Success(reading::read(answer, reader)));
     }
     let (answer, mut verdict) = Box::pin(judge(app, plan, flight.call(), &login.live, answer)).await?;
     let token_is_refused = matches!(verdict.then, Then::RefreshFirst | Then::RefreshThenConfirm);

@@ -21,6 +21,7 @@
 
 mod amazon;
 pub mod azure;
+pub mod bedrock;
 mod claude;
 mod consent;
 mod control;
@@ -125,6 +126,9 @@ impl State {
         if let Some(refusal) = self.amazon.objection(request) {
             return refusal;
         }
+        if let Some(refusal) = bedrock::objection(request) {
+            return refusal;
+        }
         if let Some(refusal) = self.azure.as_ref().and_then(|azure| azure.objection(request)) {
             return refusal;
         }
@@ -142,6 +146,7 @@ impl State {
         }
         match (route, request.method.as_str()) {
             (Route::Messages, "POST") => Script::message(GREETING),
+            (Route::CountTokens, "POST") if bedrock::call_of(request).is_some() => bedrock::count(request),
             (Route::CountTokens, "POST") => Script::json(json!({"input_tokens": request.body.len() / 4})),
             (Route::Models, "GET") => Script::json(models()),
             (Route::Responses | Route::ChatCompletions, "POST") => Script::openai(GREETING),

@@ -898,6 +898,7 @@ export type CredentialsInput = {
     /**
      * The provider's address, unless it is the official one. With access keys the official one is
      * `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
+     * An address of Bedrock's runtime without a path, or one that ends with `/model`, is called by InvokeModel.
      */
     baseUrl?: string | null;
     /**
@@ -3653,6 +3654,7 @@ export type CredentialsInputWritable = {
     /**
      * The provider's address, unless it is the official one. With access keys the official one is
      * `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
+     * An address of Bedrock's runtime without a path, or one that ends with `/model`, is called by InvokeModel.
      */
     baseUrl?: string | null;
     /**

@@ -410,6 +410,95 @@ fn amazons_words_about_keys_and_accounts_mark_the_account() {
     }
 }
 
+/// The header by which Amazon names its exceptions.
+const ERROR_TYPE: &str = "x-amzn-errortype";
+
+#[test]
+fn amazons_exceptions_say_more_than_the_status() {
+    for (status, exception, then, marks) in [
+        (400, "ServiceQuotaExceededException", Then::NextAccount, true),
+        (400, "ValidationException", Then::PassOn, false),
+        (403, "AccessDeniedException", Then::Confirm, false),
+        (
+            404,
+            "ResourceNotFoundException:http://internal.amazon.com/",
+            Then::Confirm,
+            false,
+        ),
+        (408, "ModelTimeoutException", Then::NextAccount, false),
+        (424, "ModelErrorException", Then::NextAccount, false),
+        (429, "ThrottlingException", Then::NextAccount, true),
+        (429, "ModelNotReadyException", Then::NextAccount, false),
+        (500, "InternalServerException", Then::NextAccount, false),
+        (503, "ServiceUnavailableException", Then::NextAccount, false),
+    ] {
+        let verdict = judge(status, &[(ERROR_TYPE, exception)], r#"{"message":"words"}"#);
+        assert_eq!(verdict.then, then, "{exception}");
+        let throttled = matches!(verdict.outcome, Outcome::Throttled { .. });
+        assert_eq!(throttled, marks, "{exception}");
+        assert!(!matches!(verdict.outcome, Outcome::Denied { .. }), "{exception}");
+    }
+    for (status, message, outcome) in [
+        (
+            403,
+            "You don't have access to the model with the specified model ID.",
+            Outcome::Neutral,
+        ),
+        (
+            400,
+            "The model returned the following errors: invalid beta flag",
+            Outcome::Neutral,
+        ),
+        (400, "invalid beta flag", Outcome::Neutral),
+        (
+            400,
+            "The provided model doesn't support counting tokens.",
+            Outcome::Neutral,
+        ),
+    ] {
+        let body = serde_json::json!({ "message": message }).to_string();
+        let verdict = judge(status, &[], &body);
+        assert_eq!(
+            (verdict.then, verdict.outcome),
+            (Then::Confirm, outcome),
+            "{message}"
+        );
+    }
+    let body = r#"{"message":"Your account is not authorized to invoke this API operation."}"#;
+    assert!(matches!(judge(403, &[], body).outcome, Outcome::Denied { .. }));
+}
+
+#[test]
+fn amazons_errors_reach_the_client_in_anthropics_form() {
+    let read = |status: u16, exception: Option<&'static str>, body: &str| {
+        let mut headers = HeaderMap::new();
+        if let Some(exception) = exception {
+            headers.insert(ERROR_TYPE, exception.parse().unwrap());
+        }
+        let error = translated(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes());
+        error.map(|error| serde_json::from_slice::<serde_json::Value>(&error).unwrap())
+    };
+    let words = r#"{"message":"words"}"#;
+    for (status, exception, kind) in [
+        (400, "ValidationException", "invalid_request_error"),
+        (403, "AccessDeniedException", "permission_error"),
+        (404, "ResourceNotFoundException", "not_found_error"),
+        (403, "InvalidSignatureException", "permission_error"),
+        (418, "NewException", "invalid_request_error"),
+    ] {
+        let expected = serde_json::json!({ "type": "error", "error": { "type": kind, "message": "words" } });
+        assert_eq!(
+            read(status, Some(exception), words),
+            Some(expected),
+            "{exception}"
+        );
+    }
+    // Another host's, or in the right form already.
+    assert_eq!(read(400, None, words), None);
+    let own = error("invalid_request_error", "words");
+    assert_eq!(read(400, Some("ValidationException"), &own), None);
+}
+
 fn google(code: u16, status: &str, message: &str, reason: Option<&str>) -> String {
     let details: Vec<_> = reason
         .iter()
@@ -534,7 +623,8 @@ fn a_model_that_google_does_not_serve_here_may_be_served_elsewhere() {
 #[test]
 fn googles_errors_reach_the_client_in_anthropics_form() {
     let read = |status: u16, body: &str| {
-        let error = of_google(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        let status = StatusCode::from_u16(status).unwrap();
+        let error = translated(status, &HeaderMap::new(), body.as_bytes());
         error.map(|error| serde_json::from_slice::<serde_json::Value>(&error).unwrap())
     };
     for (status, kind) in [

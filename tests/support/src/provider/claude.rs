@@ -110,6 +110,7 @@ impl Message {
             .clone()
             .or_else(named)
             .or_else(|| super::google::model_of(request))
+            .or_else(|| super::bedrock::model_of(request))
             .unwrap_or_else(|| "claude-sonnet-4-5".into())
     }
 

@@ -12,9 +12,9 @@ use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::sleep;
 
-use super::claude;
 use super::request::Request;
 use super::script::{At, Body, Chunks, Fault, How, Script, error_frame};
+use super::{bedrock, claude};
 
 /// What to do with the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(super) async fn play<W>(script: &Script, request: &Request, to: W) -> io::Re
 where
     W: AsyncWrite + Unpin,
 {
-    let script = script.decided(request);
+    let script = bedrock::in_its_form(script.decided(request), request);
     let mut out = Out {
         to,
         sent: &request.sent,
@@ -163,6 +163,10 @@ where
 {
     match how {
         How::Stall => pending().await,
+        How::ErrorEvent { kind, message } if streamed && bedrock::streams(request) => {
+            out.piece(&bedrock::exception(kind, message), true).await?;
+            return Ok(Then::Keep);
+        }
         How::ErrorEvent { kind, message } if streamed => {
             out.piece(&error_frame(kind, message, &request_id(request)), true)
                 .await?;
@@ -182,6 +186,12 @@ fn content(script: &Script, request: &Request) -> (String, Vec<Bytes>, bool) {
     let stream = "text/event-stream; charset=utf-8";
     let json_text = |value: &serde_json::Value| vec![Bytes::from(value.to_string())];
     match &script.body {
+        Body::Message(message) if bedrock::streams(request) => {
+            let frames = message.frames(request);
+            let frames = frames.iter().map(bedrock::of_event).collect();
+            (bedrock::STREAM.into(), frames, true)
+        }
+        Body::Frames(frames) if bedrock::streams(request) => (bedrock::STREAM.into(), frames.clone(), true),
         Body::Message(message) if request.wants_stream() => (stream.into(), message.frames(request), true),
         Body::Message(message) => (
             "application/json".into(),

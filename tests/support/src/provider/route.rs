@@ -1,5 +1,6 @@
 //! The route of a request.
 
+use super::bedrock;
 use super::request::Request;
 
 /// The kinds of request that have scripts of their own.
@@ -29,6 +30,11 @@ pub enum Route {
 impl Route {
     pub(super) fn of(request: &Request) -> Self {
         let path = request.path().trim_end_matches('/');
+        match bedrock::call_of(request) {
+            Some((_, bedrock::Method::Count)) => return Self::CountTokens,
+            Some(_) => return Self::Messages,
+            None => {}
+        }
         let of_vertex = path.ends_with(":rawPredict") || path.ends_with(":streamRawPredict");
         if of_vertex && path.ends_with("/count-tokens:rawPredict") {
             Self::CountTokens

@@ -26,6 +26,7 @@ pub(in super::super::super) struct CredentialsInput {
     pub(super) api_key: InputField<Credential>,
     /// The provider's address, unless it is the official one. With access keys the official one is
     /// `https://bedrock-runtime.{region}.amazonaws.com/anthropic`, with a service account that of Vertex AI in the region.
+    /// An address of Bedrock's runtime without a path, or one that ends with `/model`, is called by InvokeModel.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(super) base_url: InputField<BaseUrl>,
