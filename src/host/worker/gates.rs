@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Pause before a command is repeated.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The runtime does not promise to deliver two messages to one object in order: the last `Admit` of a call whose
+/// client has left may still be on its way for this long.
+const LATE: Duration = Duration::from_secs(1);
+
 pub(super) struct EdgeGates {
     pub(super) gates: ObjectNamespace,
     pub(super) pools: ObjectNamespace,
@@ -47,6 +51,11 @@ impl Gates for EdgeGates {
             again: !matches!(command, gate::Command::Settle { .. }),
             ..How::default()
         };
+        if matches!(command, gate::Command::Cancel { .. }) {
+            self.tell::<_, gate::Reply>("gate", &self.gates, &key, &command, &how)
+                .await?;
+            self.clock.sleep(LATE).await;
+        }
         loop {
             let reply = self.tell("gate", &self.gates, &key, &command, &how).await?;
             let (gate::Command::Admit(admit), gate::Reply::Queued { until, wait_ms, .. }) =
