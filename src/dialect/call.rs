@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use super::body::tools::HostedTools;
 use super::body::{Edit, Fields, patch};
 pub use super::endpoint::{Assist, Endpoint, Images, Stored, Surface};
+use super::line::SocketTurn;
 use super::origin::Reference;
 use super::session::Session;
 use crate::model::name::ModelName;
@@ -49,6 +50,8 @@ pub struct Call {
     pub hosted: HostedTools,
     /// Restricts the call to this account: the operator's test.
     pub only: Option<String>,
+    /// It is a turn on a client's WebSocket.
+    pub socket: Option<SocketTurn>,
 }
 
 /// Bytes with their `content-encoding`.
@@ -82,6 +85,8 @@ impl Call {
             max_output: self.max_output,
             hosted: self.hosted.clone(),
             only: self.only.clone(),
+            // Converted calls go by HTTP.
+            socket: None,
         }
     }
 
@@ -141,6 +146,7 @@ pub(crate) mod tests {
             max_output: None,
             hosted: HostedTools::default(),
             only: None,
+            socket: None,
         }
     }
 }

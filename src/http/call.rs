@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::dialect::body::tools::HostedTools;
 use crate::dialect::body::{Field, Fields, form, scan};
 use crate::dialect::call::{Call, Endpoint, request_id};
+use crate::dialect::line::SocketTurn;
 use crate::dialect::origin::{self, Kind, Reference};
 use crate::dialect::session::{Session, Signals};
 use crate::error::{Code, Failure};
@@ -154,7 +155,8 @@ async fn take_in(
     read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Result<(Call, Entry, Reservation), Failure> {
     let Caller { id, at, started, key } = caller;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let socket = head.extensions.remove::<SocketTurn>();
     let entered = async {
         let coding = intake::coding(&head.headers);
         let arrival = Arrival {
@@ -240,6 +242,7 @@ async fn take_in(
         body,
         packed,
         only: None,
+        socket,
     };
     Ok((call, entry, memory))
 }

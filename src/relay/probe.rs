@@ -97,5 +97,6 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         max_output: None,
         hosted: HostedTools::default(),
         only: Some(account.to_owned()),
+        socket: None,
     })
 }

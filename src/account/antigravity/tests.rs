@@ -69,6 +69,7 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
         max_output: None,
         hosted: HostedTools::default(),
         only: None,
+        socket: None,
     }
 }
 

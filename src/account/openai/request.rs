@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Request};
+use http::{Method, Request, Uri};
 
 use super::oauth;
 use crate::account::Unsendable;
 use crate::account::allowed::{Allowed, Parameter};
 use crate::account::outgoing::{bearer, client_headers, post, show_key, with_query};
-use crate::config::Config;
+use crate::config::{Config, ProviderSockets};
 use crate::dialect::body::{Edit, Field, form};
 use crate::dialect::call::{Call, Endpoint, Images, Stored};
 use crate::dialect::wire::marks;
@@ -145,6 +145,31 @@ pub(super) fn build(
         return Ok(request);
     }
     post(call, &url, headers, edits)
+}
+
+/// Hosts that take Responses over a WebSocket, by OpenAI's guide "WebSocket mode" and by Codex' client, which asks
+/// ChatGPT so.
+const WITH_SOCKETS: [&str; 2] = ["api.openai.com", "chatgpt.com"];
+
+/// Whether this call may be sent over a WebSocket.
+pub(super) fn has_socket(call: &Call, account: &LiveAccount, config: &Config) -> bool {
+    let base = match &account.credentials {
+        // Azure's dated API has none.
+        Credentials::ApiKey { base_url, .. } if account.account.api_version.is_none() => {
+            base_url.as_deref().unwrap_or(&config.openai.api_url)
+        }
+        Credentials::OAuth { .. } => &config.openai.codex_url,
+        _ => return false,
+    };
+    let offers = match config.openai.provider_sockets {
+        ProviderSockets::Never => false,
+        ProviderSockets::Anywhere => true,
+        ProviderSockets::Known => base.parse::<Uri>().is_ok_and(|base| {
+            let host = base.host().unwrap_or_default().to_ascii_lowercase();
+            base.scheme_str() == Some("https") && WITH_SOCKETS.contains(&host.as_str())
+        }),
+    };
+    offers && call.endpoint == Endpoint::Responses && call.stream
 }
 
 fn path(call: &Call) -> Result<Cow<'static, str>, Unsendable> {

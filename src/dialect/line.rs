@@ -1,0 +1,131 @@
+//! The provider's WebSocket that a client's connection keeps between its turns: at most one, and of one account.
+//!
+//! A provider's connection knows the last response that it made, so it belongs to one client's connection and is never
+//! lent to another.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Uri};
+
+use crate::model::account::Proxy;
+use crate::port::socket::Received;
+use crate::port::upstream::ProviderSocket;
+
+/// Hosts without WebSockets that are remembered.
+const MOST_HOSTS: usize = 16;
+
+/// One turn of a client's connection, in the extensions of its request.
+#[derive(Clone, Debug)]
+pub struct SocketTurn {
+    pub(crate) line: Arc<ProviderLine>,
+    /// `None` if it continues nothing that was here.
+    pub(crate) continues: Option<Continues>,
+}
+
+/// What a turn adds to the response that it continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Continues {
+    /// That response's id.
+    pub(crate) previous: String,
+    /// The turn's body, with the whole input.
+    pub(crate) body: Bytes,
+    /// Where the items of the input are in it.
+    pub(crate) input: Range<usize>,
+    /// Where the new ones begin.
+    pub(crate) new: usize,
+}
+
+/// What one client's connection has of providers' WebSockets.
+pub struct ProviderLine {
+    version: HeaderValue,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: Option<OpenSocket>,
+    /// Hosts that took no WebSocket.
+    without: BTreeSet<String>,
+}
+
+/// Where a WebSocket goes, as what, and on whose behalf. A turn of another place needs another one.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) account: String,
+    pub(crate) proxy: Option<Arc<Proxy>>,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+}
+
+/// A WebSocket without a turn.
+pub(crate) struct OpenSocket {
+    pub(crate) place: Place,
+    pub(crate) socket: Box<dyn ProviderSocket>,
+    /// The response that it can continue.
+    pub(crate) knows: Option<String>,
+}
+
+impl ProviderLine {
+    /// `version`: of the protocol, for providers.
+    pub(crate) fn new(version: HeaderValue) -> Self {
+        Self {
+            version,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The version of the protocol, for providers.
+    pub(crate) fn version(&self) -> HeaderValue {
+        self.version.clone()
+    }
+
+    /// Whether the host may take a WebSocket.
+    pub(crate) fn may_try(&self, host: &str) -> bool {
+        !self.state().without.contains(host)
+    }
+
+    /// The host takes none: it is not tried again.
+    pub(crate) fn is_without(&self, host: &str) {
+        let mut state = self.state();
+        if state.without.len() < MOST_HOSTS {
+            state.without.insert(host.to_owned());
+        }
+    }
+
+    /// Takes the WebSocket of this place; closes one of another place.
+    pub(crate) fn take(&self, place: &Place) -> Option<OpenSocket> {
+        let kept = self.state().kept.take();
+        kept.filter(|kept| kept.place == *place)
+    }
+
+    pub(crate) fn keep(&self, socket: OpenSocket) {
+        let earlier = self.state().kept.replace(socket);
+        drop(earlier);
+    }
+
+    /// Answers the pings of a kept WebSocket, and gives up one that was closed. Nothing else is expected between turns.
+    pub(crate) fn poll_idle(&self, context: &mut Context<'_>) {
+        let mut state = self.state();
+        while let Some(kept) = &mut state.kept {
+            match kept.socket.poll_receive(context) {
+                Poll::Pending => return,
+                Poll::Ready(Received::Text(_)) => {}
+                Poll::Ready(_) => state.kept = None,
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for ProviderLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProviderLine")
+    }
+}
