@@ -1,5 +1,7 @@
 //! A parsed model call: the client's data, its key and its session.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use crs_durable::{CallId, Millis};
 use http::{HeaderMap, HeaderValue};
@@ -51,7 +53,7 @@ pub struct Call {
     /// Restricts the call to this account: the operator's test.
     pub only: Option<String>,
     /// It is a turn on a client's WebSocket.
-    pub socket: Option<SocketTurn>,
+    pub socket: Option<Arc<SocketTurn>>,
 }
 
 /// Bytes with their `content-encoding`.

@@ -3,7 +3,6 @@
 //! A provider's connection knows the last response that it made, so it belongs to one client's connection and is never
 //! lent to another.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -14,9 +13,6 @@ use http::{HeaderMap, HeaderValue, Uri};
 use crate::model::account::Proxy;
 use crate::port::socket::Received;
 use crate::port::upstream::ProviderSocket;
-
-/// Hosts without WebSockets that are remembered.
-const MOST_HOSTS: usize = 16;
 
 /// One turn of a client's connection, in the extensions of its request.
 #[derive(Clone, Debug)]
@@ -42,14 +38,7 @@ pub(crate) struct Continues {
 /// What one client's connection has of providers' WebSockets.
 pub struct ProviderLine {
     version: HeaderValue,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    kept: Option<OpenSocket>,
-    /// Hosts that took no WebSocket.
-    without: BTreeSet<String>,
+    kept: Mutex<Option<OpenSocket>>,
 }
 
 /// Where a WebSocket goes, as what, and on whose behalf. A turn of another place needs another one.
@@ -74,7 +63,7 @@ impl ProviderLine {
     pub(crate) fn new(version: HeaderValue) -> Self {
         Self {
             version,
-            state: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -83,44 +72,31 @@ impl ProviderLine {
         self.version.clone()
     }
 
-    /// Whether the host may take a WebSocket.
-    pub(crate) fn may_try(&self, host: &str) -> bool {
-        !self.state().without.contains(host)
-    }
-
-    /// The host takes none: it is not tried again.
-    pub(crate) fn is_without(&self, host: &str) {
-        let mut state = self.state();
-        if state.without.len() < MOST_HOSTS {
-            state.without.insert(host.to_owned());
-        }
-    }
-
     /// Takes the WebSocket of this place; closes one of another place.
     pub(crate) fn take(&self, place: &Place) -> Option<OpenSocket> {
-        let kept = self.state().kept.take();
+        let kept = self.kept().take();
         kept.filter(|kept| kept.place == *place)
     }
 
     pub(crate) fn keep(&self, socket: OpenSocket) {
-        let earlier = self.state().kept.replace(socket);
+        let earlier = self.kept().replace(socket);
         drop(earlier);
     }
 
     /// Answers the pings of a kept WebSocket, and gives up one that was closed. Nothing else is expected between turns.
     pub(crate) fn poll_idle(&self, context: &mut Context<'_>) {
-        let mut state = self.state();
-        while let Some(kept) = &mut state.kept {
+        let mut line = self.kept();
+        while let Some(kept) = &mut *line {
             match kept.socket.poll_receive(context) {
                 Poll::Pending => return,
                 Poll::Ready(Received::Text(_)) => {}
-                Poll::Ready(_) => state.kept = None,
+                Poll::Ready(_) => *line = None,
             }
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Option<OpenSocket>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Handles a model call in any protocol: authenticates the key, reserves entry at its gate, reads the body, and
 //! serves the call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -156,7 +157,7 @@ async fn take_in(
 ) -> Result<(Call, Entry, Reservation), Failure> {
     let Caller { id, at, started, key } = caller;
     let (mut head, body) = request.into_parts();
-    let socket = head.extensions.remove::<SocketTurn>();
+    let socket = head.extensions.remove::<Arc<SocketTurn>>();
     let entered = async {
         let coding = intake::coding(&head.headers);
         let arrival = Arrival {

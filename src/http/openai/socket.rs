@@ -227,10 +227,10 @@ impl Accepted {
         if let Some(address) = self.address {
             request.extensions_mut().insert(address);
         }
-        request.extensions_mut().insert(SocketTurn {
+        request.extensions_mut().insert(Arc::new(SocketTurn {
             line: self.line.clone(),
             continues: turn.continues(),
-        });
+        }));
         let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

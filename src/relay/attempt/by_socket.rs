@@ -6,13 +6,16 @@
 //! | knows the conversation | has the new items only |
 //! | does not | has the whole input, as over HTTP |
 //! | had closed the WebSocket that was kept, or ends it for its age | goes over a new one |
-//! | refuses the upgrade with 401, 402, 403 or 429 | is refused with that answer |
-//! | refuses it otherwise, or closes before its first frame | goes by HTTP, and so do the connection's next ones to this host |
+//! | refuses the upgrade, or closes a new WebSocket before its first frame | goes by HTTP, and so do the account's next ones (`state::no_sockets`) |
 //! | begins with an error that has a status | is refused with it |
+//!
+//! A refused upgrade says nothing of the account, whatever its status: a gateway may answer 401 to a path that it does
+//! not know, and 429 to one WebSocket too many. HTTP's answer is the one that is judged.
 //!
 //! Dropping the future or the answer's body before the turn's last event closes the WebSocket.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,7 +23,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame as BodyFrame;
 use http_body_util::{BodyExt as _, Full};
 
@@ -85,6 +89,8 @@ pub(super) async fn ask(
     };
     let asked = within(clock, route.head_timeout, asking.run(live)).await;
     asked.unwrap_or_else(|| {
+        // Whether HTTP would do is not known.
+        asking.by_http_from_now_on(live, &"no event in time");
         let limit = route.head_timeout.as_secs_f32();
         Some(Err(UpstreamError {
             kind: UpstreamErrorKind::Timeout,
@@ -116,7 +122,9 @@ impl Asking<'_> {
         let line = &*self.turn.line;
         let host = self.request.uri().authority()?.as_str();
         let body = self.request.body();
-        if !line.may_try(host) || body.len() > LARGEST {
+        let rests = &self.app.no_sockets;
+        let may_try = rests.may_try(&live.account.id, host, self.app.ports.clock.ticks());
+        if !may_try || body.len() > LARGEST {
             return None;
         }
         let place = self.place(live);
@@ -134,18 +142,12 @@ impl Asking<'_> {
                         };
                         (open, Some(head))
                     }
-                    Ok(Opened::Refused(answer)) if is_about_the_account(answer.status()) => {
-                        return Some(Ok(answer));
-                    }
                     Ok(Opened::Refused(answer)) => {
-                        let status = answer.status().as_u16();
-                        tracing::debug!(status, "the provider takes no WebSocket, HTTP is used");
-                        line.is_without(host);
+                        self.by_http_from_now_on(live, &answer.status());
                         return None;
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "no WebSocket to the provider, HTTP is used");
-                        line.is_without(host);
+                        self.by_http_from_now_on(live, &error);
                         return None;
                     }
                 },
@@ -161,8 +163,7 @@ impl Asking<'_> {
             open.knows = None;
             match (first(&mut open, message).await, head) {
                 (None, Some(_)) => {
-                    tracing::debug!("the provider closed a new WebSocket, HTTP is used");
-                    line.is_without(host);
+                    self.by_http_from_now_on(live, &"a new WebSocket was closed at once");
                     return None;
                 }
                 // The provider had closed it, or lost it.
@@ -171,7 +172,12 @@ impl Asking<'_> {
                     Frame::Error(refused) if has_new_only && refused.is_about_the_previous() => {
                         kept = Some(open);
                     }
-                    Frame::Error(refused) if refused.ends_the_connection() && head.is_none() => {}
+                    Frame::Error(refused) if refused.ends_the_connection() => {
+                        if head.is_some() {
+                            self.by_http_from_now_on(live, &"a new WebSocket is at its limit");
+                            return None;
+                        }
+                    }
                     Frame::Error(refused) => return Some(Ok(self.refused(open, refused, &first.limits))),
                     frame => {
                         let first = First { frame, ..first };
@@ -180,6 +186,14 @@ impl Asking<'_> {
                 },
             }
         }
+    }
+
+    /// Remembers that the account's host takes no WebSocket.
+    fn by_http_from_now_on(&self, live: &LiveAccount, why: &dyn Display) {
+        tracing::debug!(%why, "no WebSocket to the provider, HTTP is used");
+        let host = self.request.uri().authority().map_or("", Authority::as_str);
+        let ticks = self.app.ports.clock.ticks();
+        self.app.no_sockets.remember(&live.account.id, host, ticks);
     }
 
     fn place(&self, live: &LiveAccount) -> Place {
@@ -209,9 +223,7 @@ impl Asking<'_> {
 
     /// The answer to a turn that was refused.
     fn refused(&self, open: OpenSocket, refused: Refused, limits: &[Bytes]) -> Response<Body> {
-        if !refused.ends_the_connection() {
-            self.turn.line.keep(open);
-        }
+        self.turn.line.keep(open);
         let mut headers = said(refused.headers, limits);
         Media::Json.name(&mut headers);
         let body = Full::new(refused.body).map_err(|never| match never {});
@@ -240,11 +252,6 @@ impl Asking<'_> {
         *answer.headers_mut() = headers;
         answer
     }
-}
-
-/// Whether a refused upgrade says something that is true of HTTP, too.
-fn is_about_the_account(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 401 | 402 | 403 | 429)
 }
 
 /// The headers of an answer: those that came, and the limits.

@@ -145,7 +145,7 @@ async fn send(
     deadline: u64,
 ) -> Result<Response<Body>, UpstreamError> {
     flight.begin_attempt(live);
-    let route = Route {
+    let mut route = Route {
         proxy: live.proxy.clone(),
         connect_timeout: app.config.relay.connect,
         head_timeout: left(app, deadline),
@@ -153,9 +153,11 @@ async fn send(
     let call = flight.call();
     if let Some(turn) = &call.socket
         && plan.has_socket(call, live, &app.config)
-        && let Some(answered) = Box::pin(by_socket::ask(app, turn, live, &request, &route)).await
     {
-        return answered;
+        if let Some(answered) = Box::pin(by_socket::ask(app, turn, live, &request, &route)).await {
+            return answered;
+        }
+        route.head_timeout = left(app, deadline);
     }
     app.ports.upstream.send(request, &route).await
 }

@@ -320,7 +320,7 @@ fn upgrade_head(script: &Script, request: &Request) -> Vec<u8> {
     );
     for (name, value) in &script.headers {
         if let Some(value) = value {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
         }
     }
     head.push_str("\r\n");
