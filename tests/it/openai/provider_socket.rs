@@ -1,5 +1,7 @@
 //! Turns over a client's WebSocket that go to the provider over another one.
 
+mod faults;
+
 use std::time::Duration;
 
 use crs_support::client::{Call, Socket, create};
@@ -121,6 +123,37 @@ async fn a_turn_goes_on_as_it_came() {
 }
 
 #[tokio::test]
+async fn the_frames_are_those_that_http_gives() {
+    let mut heard = Vec::new();
+    for setting in ["false", "true"] {
+        let o = empty(|setup| setup.env("OPENAI_WEBSOCKET_UPSTREAM", setting)).await;
+        o.api_key("first", ACCOUNT_KEY, 50).await;
+        o.provider.takes_sockets();
+        o.provider
+            .on(Route::Responses)
+            .answer(Script::openai_reasoning_turn(
+                "look",
+                &json!({ "at": "it\n" }),
+                "seen — 看到了",
+            ));
+        let mut socket = connected(&o).await;
+        let mut frames = socket.turn(&create(&json!([user("look")]))).await;
+        let mut result = create(&json!([
+            { "type": "function_call_output", "call_id": "call_of_the_fake", "output": "marzipan" },
+        ]));
+        let first = finished(&frames);
+        result["previous_response_id"] = json!(first);
+        frames.extend(socket.turn(&result).await);
+        let second = finished(&frames);
+        let over: Vec<_> = turns(&o).iter().map(|(_, over)| *over).collect();
+        assert_eq!(over, [setting == "true"; 2]);
+        let text = Value::from(frames).to_string();
+        heard.push(text.replace(&first, "resp_1").replace(&second, "resp_2"));
+    }
+    assert_eq!(heard[0], heard[1]);
+}
+
+#[tokio::test]
 async fn a_follow_up_has_what_is_new_on_the_same_web_socket() {
     let o = with_sockets().await;
     let mut socket = connected(&o).await;
@@ -173,36 +206,6 @@ async fn a_mapped_model_is_mapped_in_what_is_new_too() {
 }
 
 #[tokio::test]
-async fn a_provider_without_web_sockets_is_asked_by_http() {
-    let o = empty(|setup| setup.env("OPENAI_WEBSOCKET_UPSTREAM", "true")).await;
-    o.api_key("first", ACCOUNT_KEY, 50).await;
-    for refusal in [
-        Script::error(405),
-        Script::error(404),
-        Script::error(426),
-        Script::error(400),
-        Script::error(500),
-        Script::openai("no upgrade"),
-        Script::wire("nonsense\r\n\r\n"),
-        Script::error(503).close_after(),
-    ] {
-        o.provider.forget();
-        o.provider.on(Route::Upgrade).next(refusal.clone());
-        let mut socket = connected(&o).await;
-        let id = finished(&socket.turn(&create(&json!([user("hi")]))).await);
-        finished(&socket.turn(&follow_up(&id, "more")).await);
-        let turns = turns(&o);
-        assert!(turns.iter().all(|(_, over)| !over), "{refusal:?}");
-        let second = turns[1].0.json();
-        assert_eq!(
-            (items(&turns[1].0), second.get("previous_response_id")),
-            (4, None)
-        );
-        assert_eq!(upgrades(&o), 1, "{refusal:?}: it is remembered");
-    }
-}
-
-#[tokio::test]
 async fn only_known_hosts_are_asked_over_web_sockets_by_themselves() {
     for setting in ["auto", "false"] {
         let o = empty(|setup| setup.env("OPENAI_WEBSOCKET_UPSTREAM", setting)).await;
@@ -223,149 +226,70 @@ async fn a_call_by_post_stays_one() {
 }
 
 #[tokio::test]
-async fn an_error_before_anything_else_has_another_account_try() {
+async fn each_turn_has_its_own_limits_and_the_connection_stays() {
     let o = with_sockets().await;
-    o.api_key("second", "sk-openai-second", 60).await;
-    let mut socket = connected(&o).await;
+    let limited = o.relay.key("limited").set("dailyCostLimit", json!(0.000_001));
+    let key = limited.create().await;
+    let mut socket = Socket::open(&format!("{}/openai/responses", o.relay.url()), &key.secret).await;
     let id = finished(&socket.turn(&create(&json!([user("hi")]))).await);
-    o.provider
-        .on(Route::Responses)
-        .for_credential(ACCOUNT_KEY)
-        .next(Script::error_saying(429, "tokens", "slow").with_header("retry-after", "60"));
-    let second = finished(&socket.turn(&follow_up(&id, "more")).await);
-    let seen = turns(&o);
-    let keys: Vec<_> = seen
-        .iter()
-        .map(|(request, _)| request.bearer().expect("a key"))
-        .collect();
-    assert_eq!(keys, [ACCOUNT_KEY, ACCOUNT_KEY, "sk-openai-second"]);
-    // The other one does not know the conversation.
-    assert_eq!((items(&seen[1].0), items(&seen[2].0)), (1, 4));
-    assert_eq!(seen[2].0.json().get("previous_response_id"), None);
-    finished(&socket.turn(&follow_up(&second, "and then")).await);
-    let last = turns(&o).pop().expect("a turn").0;
-    assert_eq!((last.bearer(), items(&last)), (Some("sk-openai-second"), 1));
-    let entry = entries(&o.relay, 3).await;
-    let moved = entry
-        .iter()
-        .find(|entry| entry["trace"]["attempts"].as_array().map(Vec::len) == Some(2))
-        .expect("a call with two attempts");
-    let statuses: Vec<_> = moved["trace"]["attempts"]
-        .as_array()
-        .expect("attempts")
-        .iter()
-        .map(|attempt| attempt["status"].clone())
-        .collect();
-    assert_eq!(statuses, [json!(429), json!(200)]);
-}
-
-#[tokio::test]
-async fn a_refused_upgrade_is_judged_like_a_refused_call() {
-    let o = with_sockets().await;
-    o.api_key("second", "sk-openai-second", 60).await;
-    o.provider
-        .on(Route::Upgrade)
-        .for_credential(ACCOUNT_KEY)
-        .next(Script::error(429).with_header("retry-after", "60"));
-    let mut socket = connected(&o).await;
-    finished(&socket.turn(&create(&json!("hi"))).await);
-    let seen = turns(&o);
-    assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0].0.bearer(), seen[0].1), (Some("sk-openai-second"), true));
-}
-
-#[tokio::test]
-async fn an_error_about_the_request_reaches_the_client() {
-    let o = with_sockets().await;
-    o.provider.on(Route::Responses).next(Script::error_saying(
-        400,
-        "invalid_request_error",
-        "the input is wrong",
-    ));
-    let mut socket = connected(&o).await;
-    let refused = socket.turn(&create(&json!("hi"))).await.remove(0);
+    entries(&o.relay, 1).await;
+    let refused = socket.turn(&follow_up(&id, "more")).await.remove(0);
     assert_eq!(
-        (&refused["status"], &refused["error"]["message"]),
-        (&json!(400), &json!("the input is wrong"))
+        (&refused["status"], &refused["error"]["code"]),
+        (&json!(429), &json!("usage_limit_reached"))
     );
-    finished(&socket.turn(&create(&json!("hi"))).await);
-    let seen = turns(&o);
-    assert_eq!((seen.len(), upgrades(&o)), (2, 1));
-}
-
-#[tokio::test]
-async fn a_provider_that_forgot_gets_the_whole_conversation() {
-    let o = with_sockets().await;
-    let mut socket = connected(&o).await;
-    let id = finished(&socket.turn(&create(&json!([user("hi")]))).await);
-    let code = "previous_response_not_found";
-    let forgot = json!({ "error": { "type": "invalid_request_error", "code": code, "message": "m" } });
-    o.provider
-        .on(Route::Responses)
-        .next(Script::json(forgot).status(400));
-    let id = finished(&socket.turn(&follow_up(&id, "more")).await);
-    let limit = json!({ "error": { "code": "websocket_connection_limit_reached", "message": "m" } });
-    o.provider
-        .on(Route::Responses)
-        .next(Script::json(limit).status(400));
-    finished(&socket.turn(&follow_up(&id, "and then")).await);
-    let counts: Vec<_> = turns(&o).iter().map(|(request, _)| items(request)).collect();
-    assert_eq!(counts, [1, 1, 4, 1, 7]);
-    assert_eq!(upgrades(&o), 2, "a connection at its limit is left");
-    assert_eq!(entries(&o.relay, 3).await.len(), 3, "the client notices nothing");
-}
-
-#[tokio::test]
-async fn a_web_socket_that_was_closed_meanwhile_is_opened_again() {
-    let o = with_sockets().await;
-    let mut socket = connected(&o).await;
-    let id = finished(&socket.turn(&create(&json!([user("hi")]))).await);
-    let first = turns(&o).remove(0).0;
-    // Read, and closed without a word.
-    o.provider
-        .on(Route::Responses)
-        .next(Script::openai("never").close_before_head());
+    assert_eq!(turns(&o).len(), 1);
+    let path = format!("/admin/api-keys/{}", key.id);
+    let change = json!({ "dailyCostLimit": 0 });
+    o.relay.admin().patch(&path, &change).await.good();
     finished(&socket.turn(&follow_up(&id, "more")).await);
     let seen = turns(&o);
-    assert_eq!(seen.len(), 3);
-    assert_eq!((items(&seen[1].0), items(&seen[2].0)), (1, 4));
-    assert!(seen[2].1 && seen[2].0.connection != first.connection);
-    assert_eq!(entries(&o.relay, 2).await.len(), 2);
+    assert_eq!((seen.len(), items(&seen[1].0), upgrades(&o)), (2, 1, 1));
+    let costs = entries(&o.relay, 2).await;
+    assert!(
+        costs.iter().all(|entry| entry["cost"].as_f64() > Some(0.0)),
+        "{costs:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_new_web_socket_that_is_closed_at_once_is_not_tried_again() {
+async fn what_one_key_asks_stays_on_its_own_web_socket() {
     let o = with_sockets().await;
+    let other = o.relay.key("other").create().await;
+    let mut mine = connected(&o).await;
+    let mut theirs = Socket::open(&format!("{}/openai/responses", o.relay.url()), &other.secret).await;
+    let id = finished(&mine.turn(&create(&json!([user("a secret")]))).await);
+    // Two turns at once, and each hears its own.
+    let slow = Script::openai("for the first key").every(Duration::from_millis(20));
+    o.provider.on(Route::Responses).next(slow);
+    mine.send(&follow_up(&id, "mine")).await;
+    assert_eq!(mine.frame().await["type"], "response.created");
     o.provider
         .on(Route::Responses)
-        .next(Script::openai("never").close_before_head());
-    let mut socket = connected(&o).await;
-    let id = finished(&socket.turn(&create(&json!([user("hi")]))).await);
-    finished(&socket.turn(&follow_up(&id, "more")).await);
-    let over: Vec<_> = turns(&o).iter().map(|(_, over)| *over).collect();
-    assert_eq!(over, [true, false, false]);
-}
-
-#[tokio::test]
-async fn a_provider_that_closes_in_the_middle_fails_the_turn() {
-    let o = with_sockets().await;
-    let mut socket = connected(&o).await;
-    for (at, script) in [
-        Script::openai("cut in the middle").close_after_frames(5),
-        Script::openai("cut in the middle").reset_after(5),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        o.provider.on(Route::Responses).next(script);
-        let frames = socket.turn(&create(&json!("hi"))).await;
-        let last = frames.last().expect("a frame");
-        assert_eq!(last["type"], "response.failed", "{frames:?}");
-        let entry = entries(&o.relay, 2 * at + 1).await.remove(0);
-        assert_eq!(entry["quality"], "partial", "{entry}");
-        finished(&socket.turn(&create(&json!("hi"))).await);
-        entries(&o.relay, 2 * at + 2).await;
-    }
+        .next(Script::openai("for the second key"));
+    let said = |frames: &[Value]| -> String {
+        frames
+            .iter()
+            .filter_map(|frame| frame["delta"].as_str())
+            .collect()
+    };
+    let frames = theirs.turn(&create(&json!([user("theirs")]))).await;
+    assert_eq!(said(&frames), "for the second key");
+    assert_eq!(said(&mine.rest().await), "for the first key");
+    // What a key does not have, its connection does not continue.
+    let refused = theirs.turn(&follow_up(&id, "and the secret?")).await.remove(0);
+    assert_eq!(refused["error"]["code"], "previous_response_not_found");
+    let seen = turns(&o);
+    let connections: Vec<_> = seen.iter().map(|(request, _)| request.connection).collect();
+    assert_eq!(seen.len(), 3, "the other key's was not sent");
+    assert_eq!(connections[0], connections[1]);
+    assert_ne!(connections[0], connections[2]);
+    assert!(!seen[2].0.text().contains("secret"));
+    // Its connection is not lent after its end either.
+    drop(mine);
+    assert!(seen[0].0.closed_within(SOON).await.by_peer);
+    finished(&theirs.turn(&create(&json!([user("again")]))).await);
+    assert_eq!(turns(&o)[3].0.connection, connections[2]);
 }
 
 #[tokio::test]
@@ -437,7 +361,7 @@ async fn chatgpt_tells_its_limits_in_an_event() {
     );
     assert_eq!(seen.bearer(), Some(tokens.access.as_str()));
     let id = account["id"].as_str().expect("an id");
-    crs_support::eventually(Duration::from_secs(5), "the account's window", async || {
+    crs_support::eventually("the account's window", async || {
         let shown = o.relay.admin().get(&format!("/admin/accounts/{id}")).await.good();
         shown.json().to_string().contains("codex-primary").then_some(())
     })
