@@ -7,7 +7,6 @@
 //! | [`gemini`] | Google's `generateContent`, and Code Assist's envelope around it |
 //! | [`call`], `endpoint` | a parsed call of any protocol, and its endpoint |
 //! | [`body`] | request bodies: finds fields without parsing, edits them in place |
-//! | [`line`] | the WebSocket to a provider that a client's connection keeps |
 //! | [`session`], [`origin`] | the conversation of a call, and its references to objects stored at the provider |
 //! | [`answer`] | answers rewritten for the client, whole or piece by piece |
 //! | [`refusal`] | the relay's own errors |
@@ -21,7 +20,6 @@ pub mod call;
 pub(crate) mod captured;
 mod endpoint;
 pub mod gemini;
-pub(crate) mod line;
 pub mod messages;
 pub mod meter;
 pub mod openai;

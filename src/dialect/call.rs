@@ -1,7 +1,5 @@
 //! A parsed model call: the client's data, its key and its session.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use crs_durable::{CallId, Millis};
 use http::{HeaderMap, HeaderValue};
@@ -9,7 +7,6 @@ use http::{HeaderMap, HeaderValue};
 use super::body::tools::HostedTools;
 use super::body::{Edit, Fields, patch};
 pub use super::endpoint::{Assist, Endpoint, Images, Stored, Surface};
-use super::line::SocketTurn;
 use super::origin::Reference;
 use super::session::Session;
 use crate::model::name::ModelName;
@@ -52,8 +49,6 @@ pub struct Call {
     pub hosted: HostedTools,
     /// Restricts the call to this account: the operator's test.
     pub only: Option<String>,
-    /// It is a turn on a client's WebSocket.
-    pub socket: Option<Arc<SocketTurn>>,
 }
 
 /// Bytes with their `content-encoding`.
@@ -87,8 +82,6 @@ impl Call {
             max_output: self.max_output,
             hosted: self.hosted.clone(),
             only: self.only.clone(),
-            // Converted calls go by HTTP.
-            socket: None,
         }
     }
 
@@ -148,7 +141,6 @@ pub(crate) mod tests {
             max_output: None,
             hosted: HostedTools::default(),
             only: None,
-            socket: None,
         }
     }
 }

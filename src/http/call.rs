@@ -15,7 +15,6 @@ use crate::app::App;
 use crate::dialect::body::tools::HostedTools;
 use crate::dialect::body::{Field, Fields, form, scan};
 use crate::dialect::call::{Call, Endpoint, request_id};
-use crate::dialect::line::SocketTurn;
 use crate::dialect::origin::{self, Kind, Reference};
 use crate::dialect::session::{Session, Signals};
 use crate::error::{Code, Failure};
@@ -25,6 +24,7 @@ use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::relay;
 use crate::relay::entry::{self, Arrival, Entry};
+use crate::relay::line::SocketTurn;
 use crate::relay::{refusal_writer, span};
 use crate::state::body_memory::Reservation;
 
@@ -109,9 +109,10 @@ pub(super) async fn serve(
     app: &App,
     plans: impl Into<Plans>,
     endpoint: Endpoint,
-    request: Request,
+    mut request: Request,
     read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Response<Body> {
+    let socket = request.extensions_mut().remove::<Arc<SocketTurn>>();
     let plans = plans.into();
     let at = app.ports.clock.now();
     let id = random::call_id(at, &*app.ports.random);
@@ -128,7 +129,7 @@ pub(super) async fn serve(
         let (call, entry, memory) = take_in(app, plans, endpoint, caller, request, read)
             .await
             .inspect_err(|failure| refusal_writer::count(app, Some(&key), id, failure))?;
-        relay::serve(app, plans, call, entry, memory).await
+        relay::serve(app, plans, call, entry, memory, socket).await
     };
     match answered.instrument(span::of_call(id)).await {
         Ok(response) => response.map(Body::new),
@@ -156,8 +157,7 @@ async fn take_in(
     read: impl FnOnce(&ReceivedRequest<'_>) -> Result<Particulars, Failure> + Send + 'static,
 ) -> Result<(Call, Entry, Reservation), Failure> {
     let Caller { id, at, started, key } = caller;
-    let (mut head, body) = request.into_parts();
-    let socket = head.extensions.remove::<Arc<SocketTurn>>();
+    let (head, body) = request.into_parts();
     let entered = async {
         let coding = intake::coding(&head.headers);
         let arrival = Arrival {
@@ -243,7 +243,6 @@ async fn take_in(
         body,
         packed,
         only: None,
-        socket,
     };
     Ok((call, entry, memory))
 }

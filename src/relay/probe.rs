@@ -97,6 +97,5 @@ fn call(app: &App, account: &str, trial: Trial) -> Result<Call, Failure> {
         max_output: None,
         hosted: HostedTools::default(),
         only: Some(account.to_owned()),
-        socket: None,
     })
 }

@@ -69,7 +69,6 @@ fn call(endpoint: Endpoint, body: &'static str) -> Call {
         max_output: None,
         hosted: HostedTools::default(),
         only: None,
-        socket: None,
     }
 }
 

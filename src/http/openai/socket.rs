@@ -22,7 +22,6 @@ use http_body_util::BodyExt as _;
 
 use crate::app::{App, HostKind};
 use crate::dialect::call::{Endpoint, request_id};
-use crate::dialect::line::{ProviderLine, SocketTurn};
 use crate::dialect::openai::socket::carried::Carried;
 use crate::dialect::openai::socket::events::{End, Events};
 use crate::dialect::openai::socket::request::{Asked, Turn, Unserved, read};
@@ -40,6 +39,7 @@ use crate::port::gates::KeyHash;
 use crate::port::random;
 use crate::port::socket::{Close, Gone, Received, Socket};
 use crate::relay::entry::{self, Arrival};
+use crate::relay::line::{ProviderLine, SocketTurn};
 use crate::relay::refusal_writer;
 use crate::state::body_memory::Reservation;
 

@@ -28,15 +28,14 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame as BodyFrame;
 use http_body_util::{BodyExt as _, Full};
 
-use super::exchange::left;
 use crate::app::App;
-use crate::dialect::line::{OpenSocket, Place, ProviderLine, SocketTurn};
 use crate::dialect::openai::socket::limit_headers;
 use crate::dialect::openai::socket::provider::{Ended, Frame, Refused, event, only_new, whole};
 use crate::model::account::live::LiveAccount;
 use crate::port::clock::within;
 use crate::port::socket::Received;
 use crate::port::upstream::{Body, BodyError, Opened, Route, UpstreamError, UpstreamErrorKind};
+use crate::relay::line::{OpenSocket, Place, ProviderLine, SocketTurn};
 use crate::relay::media::Media;
 
 /// Time limit for an upgrade. A provider that takes longer is asked by HTTP.
@@ -79,13 +78,11 @@ pub(super) async fn ask(
     route: &Route,
 ) -> Option<Result<Response<Body>, UpstreamError>> {
     let clock = &*app.ports.clock;
-    let deadline = clock.ticks() + route.head_timeout.as_micros() as u64;
     let asking = Asking {
         app,
         turn,
         request,
         route,
-        deadline,
     };
     let asked = within(clock, route.head_timeout, asking.run(live)).await;
     asked.unwrap_or_else(|| {
@@ -105,8 +102,6 @@ struct Asking<'a> {
     turn: &'a SocketTurn,
     request: &'a Request<Bytes>,
     route: &'a Route,
-    /// Ticks.
-    deadline: u64,
 }
 
 /// What came first.
@@ -215,7 +210,7 @@ impl Asking<'_> {
         *request.uri_mut() = place.uri.clone();
         *request.headers_mut() = place.headers.clone();
         let route = Route {
-            head_timeout: left(self.app, self.deadline).min(UPGRADE),
+            head_timeout: self.route.head_timeout.min(UPGRADE),
             ..self.route.clone()
         };
         self.app.ports.upstream.open(request, &route).await

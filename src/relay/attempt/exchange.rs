@@ -150,9 +150,8 @@ async fn send(
         connect_timeout: app.config.relay.connect,
         head_timeout: left(app, deadline),
     };
-    let call = flight.call();
-    if let Some(turn) = &call.socket
-        && plan.has_socket(call, live, &app.config)
+    if let Some(turn) = flight.socket()
+        && plan.has_socket(flight.call(), live, &app.config)
     {
         if let Some(answered) = Box::pin(by_socket::ask(app, turn, live, &request, &route)).await {
             return answered;

@@ -114,12 +114,7 @@ async fn a_turn_goes_on_as_it_came() {
     );
     assert_eq!(entry["tokens"]["cacheRead"], 600, "{entry}");
     assert!(entry["cost"].as_f64() > Some(0.0), "{entry}");
-    let attempts = &entry["trace"]["attempts"];
-    assert_eq!(
-        (attempts.as_array().map(Vec::len), &attempts[0]["status"]),
-        (Some(1), &json!(200)),
-        "{entry}"
-    );
+    assert_eq!(entry["attempts"], 1, "{entry}");
 }
 
 #[tokio::test]

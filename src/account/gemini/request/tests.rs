@@ -77,7 +77,6 @@ fn call(endpoint: Endpoint, stream: bool, model: &str, body: &'static str) -> Ca
         max_output: None,
         hosted: HostedTools::default(),
         only: None,
-        socket: None,
     }
 }
 

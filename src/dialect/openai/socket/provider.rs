@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::carried::{join, member};
 use crate::dialect::body::{Field, scan};
-use crate::dialect::line::Continues;
 use crate::dialect::wire::events::named;
 use crate::dialect::wire::object::{List, Object};
 
@@ -23,6 +22,19 @@ const CREATE: &[u8] = b"{\"type\":\"response.create\"";
 
 /// Most headers that are read of an error.
 const MOST_HEADERS: usize = 64;
+
+/// What a turn adds to the response that it continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Continues {
+    /// That response's id.
+    pub(crate) previous: String,
+    /// The turn's body, with the whole input.
+    pub(crate) body: Bytes,
+    /// Where the items of the input are in it.
+    pub(crate) input: Range<usize>,
+    /// Where the new ones begin.
+    pub(crate) new: usize,
+}
 
 /// The message with the new items only, made of the body that is to be sent. `None` if that has other items than the
 /// turn's: then the provider's conversation is another one.

@@ -7,8 +7,7 @@ use serde_json::value::RawValue;
 
 use super::SocketError;
 use super::carried::{Carried, Items, Previous, member};
-use super::provider::OPENING;
-use crate::dialect::line::Continues;
+use super::provider::{Continues, OPENING};
 use crate::dialect::wire::object::Object;
 
 /// What a client's message asks for.

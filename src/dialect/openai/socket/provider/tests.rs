@@ -2,8 +2,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Ended, Frame, event, only_new, whole};
-use crate::dialect::line::Continues;
+use super::{Continues, Ended, Frame, event, only_new, whole};
 use crate::dialect::openai::socket::carried::Carried;
 use crate::dialect::openai::socket::events::{End, Events};
 use crate::dialect::openai::socket::request::{Asked, Turn, read};

@@ -3,36 +3,21 @@
 //! A provider's connection knows the last response that it made, so it belongs to one client's connection and is never
 //! lent to another.
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Uri};
 
+use crate::dialect::openai::socket::provider::Continues;
 use crate::model::account::Proxy;
 use crate::port::socket::Received;
 use crate::port::upstream::ProviderSocket;
 
 /// One turn of a client's connection, in the extensions of its request.
-#[derive(Clone, Debug)]
 pub struct SocketTurn {
     pub(crate) line: Arc<ProviderLine>,
     /// `None` if it continues nothing that was here.
     pub(crate) continues: Option<Continues>,
-}
-
-/// What a turn adds to the response that it continues.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Continues {
-    /// That response's id.
-    pub(crate) previous: String,
-    /// The turn's body, with the whole input.
-    pub(crate) body: Bytes,
-    /// Where the items of the input are in it.
-    pub(crate) input: Range<usize>,
-    /// Where the new ones begin.
-    pub(crate) new: usize,
 }
 
 /// What one client's connection has of providers' WebSockets.
@@ -97,11 +82,5 @@ impl ProviderLine {
 
     fn kept(&self) -> MutexGuard<'_, Option<OpenSocket>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for ProviderLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ProviderLine")
     }
 }
