@@ -84,3 +84,101 @@ impl ProviderLine {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Waker;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::port::socket::Gone;
+
+    /// Has these things to say, and counts its closing.
+    struct Scripted(VecDeque<Received>, Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl ProviderSocket for Scripted {
+        fn poll_receive(&mut self, _context: &mut Context<'_>) -> Poll<Received> {
+            self.0.pop_front().map_or(Poll::Pending, Poll::Ready)
+        }
+
+        async fn send(&mut self, _text: Bytes) -> Result<(), Gone> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Scripted {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn place(account: &str, token: &'static str) -> Place {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::AUTHORIZATION, HeaderValue::from_static(token));
+        Place {
+            account: account.to_owned(),
+            proxy: None,
+            uri: Uri::from_static("https://host/v1/responses"),
+            headers,
+        }
+    }
+
+    fn open(place: Place, says: &[Received], closed: &Arc<AtomicUsize>) -> OpenSocket {
+        OpenSocket {
+            place,
+            socket: Box::new(Scripted(says.to_vec().into(), closed.clone())),
+            knows: Some("resp_1".to_owned()),
+        }
+    }
+
+    fn line() -> (ProviderLine, Arc<AtomicUsize>) {
+        let line = ProviderLine::new(HeaderValue::from_static("responses_websockets=1"));
+        (line, Arc::default())
+    }
+
+    #[test]
+    fn one_is_kept_and_only_for_its_own_place() {
+        let (line, closed) = line();
+        assert!(line.take(&place("a", "one")).is_none());
+        line.keep(open(place("a", "one"), &[], &closed));
+        let taken = line.take(&place("a", "one")).unwrap();
+        assert_eq!(taken.knows.as_deref(), Some("resp_1"));
+        assert!(line.take(&place("a", "one")).is_none(), "it is not there twice");
+        for other in [place("b", "one"), place("a", "two")] {
+            line.keep(open(place("a", "one"), &[], &closed));
+            let before = closed.load(Ordering::Relaxed);
+            assert!(line.take(&other).is_none());
+            assert_eq!(closed.load(Ordering::Relaxed), before + 1);
+        }
+        line.keep(open(place("a", "one"), &[], &closed));
+        line.keep(open(place("b", "one"), &[], &closed));
+        assert_eq!(closed.load(Ordering::Relaxed), 3);
+        drop((line, taken));
+        assert_eq!(closed.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn one_that_is_closed_between_turns_is_given_up() {
+        let mut context = Context::from_waker(Waker::noop());
+        let text = || Received::Text(Bytes::from_static(b"{}"));
+        for (says, stays) in [
+            (vec![], true),
+            (vec![text(), text()], true),
+            (vec![text(), Received::Gone], false),
+            (vec![Received::TooLarge], false),
+            (vec![Received::Binary], false),
+        ] {
+            let (line, closed) = line();
+            line.keep(open(place("a", "one"), &says, &closed));
+            line.poll_idle(&mut context);
+            line.poll_idle(&mut context);
+            assert_eq!(closed.load(Ordering::Relaxed), usize::from(!stays), "{says:?}");
+            assert_eq!(line.take(&place("a", "one")).is_some(), stays, "{says:?}");
+        }
+    }
+}

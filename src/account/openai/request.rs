@@ -222,6 +222,77 @@ pub(super) fn names_an_account(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    use std::collections::HashMap;
+
+    use crate::dialect::call::tests::call;
+    use crate::model::secret::Secret;
+
+    /// Whether a streamed turn may go over a WebSocket to an API key at this address, or to ChatGPT.
+    fn offers(setting: &str, base: Option<&str>, api_version: Option<&str>) -> bool {
+        let vars: HashMap<String, String> = [
+            ("JWT_SECRET", "kq8Zb1mVtY5cWx0Rg7Lp3Nh9Sd2Fj6Ua"),
+            ("ENCRYPTION_KEY", "Vx4Tg9Qm1Zr7Kc3Hd8Wb5Yn0Lp6Sf2Ja"),
+            ("OPENAI_WEBSOCKET_UPSTREAM", setting),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let account = serde_json::json!({
+            "id": "a", "name": "a", "platform": "openai", "credentials": {"type": "apiKey", "apiKey": ""},
+            "credentialVersion": 1, "priority": 50, "maxConcurrency": 0, "isActive": true, "schedulable": true,
+            "createdAt": 0, "updatedAt": 0, "apiVersion": api_version,
+        });
+        let credentials = if base == Some("chatgpt") {
+            Credentials::OAuth {
+                access_token: Secret::new("t"),
+                refresh_token: None,
+                expires_at: None,
+                tenant: None,
+            }
+        } else {
+            Credentials::ApiKey {
+                api_key: Secret::new("sk"),
+                base_url: base.map(str::to_owned),
+            }
+        };
+        let account = LiveAccount {
+            account: serde_json::from_value(account).unwrap(),
+            credentials,
+            proxy: None,
+            replaced: None,
+        };
+        let config = Config::read(&vars).unwrap();
+        let mut call = call(Endpoint::Responses);
+        assert!(!has_socket(&call, &account, &config), "only streams");
+        call.stream = true;
+        let offered = has_socket(&call, &account, &config);
+        call.endpoint = Endpoint::ChatCompletions;
+        assert!(!has_socket(&call, &account, &config));
+        offered
+    }
+
+    #[test]
+    fn hosts_are_asked_over_a_web_socket_if_they_are_known_to_offer_it() {
+        for (base, api_version, auto, anywhere) in [
+            (None, None, true, true),
+            (Some("chatgpt"), None, true, true),
+            (Some("https://API.openai.com/v1"), None, true, true),
+            (Some("https://h.openai.azure.com"), None, false, true),
+            (
+                Some("https://h.openai.azure.com"),
+                Some("2025-01-01"),
+                false,
+                false,
+            ),
+            (Some("http://api.openai.com"), None, false, true),
+            (Some("https://api.openai.com.example"), None, false, true),
+            (Some("https://example/api.openai.com"), None, false, true),
+        ] {
+            assert_eq!(offers("auto", base, api_version), auto, "{base:?}");
+            assert_eq!(offers("true", base, api_version), anywhere, "{base:?}");
+            assert!(!offers("false", base, api_version), "{base:?}");
+        }
+    }
+
     #[test]
     fn a_base_is_taken_as_the_sdks_take_it() {
         for (base, expected) in [
