@@ -1,11 +1,9 @@
 //! A provider's WebSocket that is refused, closed or in error.
 
-use crs_support::client::create;
+use crs_support::client::{Socket, create};
 use crs_support::provider::{Route, Script};
-use crs_support::relay::Host;
 use serde_json::{Value, json};
 
-use super::super::super::HOST;
 use super::super::super::support::{SOON, entries};
 use super::super::{ACCOUNT_KEY, OpenAi, empty};
 use super::{connected, finished, follow_up, items, turns, upgrades, user, with_sockets};
@@ -31,11 +29,6 @@ async fn attempts(o: &OpenAi, calls: usize) -> Vec<u64> {
     entries(&o.relay, calls).await.iter().map(count).collect()
 }
 
-/// Each process remembers for itself, and a cluster's are asked in turn.
-fn processes() -> usize {
-    if HOST == Host::Cluster { 3 } else { 1 }
-}
-
 #[tokio::test]
 async fn a_provider_without_web_sockets_is_asked_by_http() {
     let o = with_sockets().await;
@@ -57,9 +50,10 @@ async fn a_provider_without_web_sockets_is_asked_by_http() {
     for (at, refusal) in (0..).zip(refusals) {
         preferred(&o, at).await;
         o.provider.on(Route::Upgrade).answer(refusal.clone());
-        // Of other clients of the account, too.
-        for _ in 0..=processes() {
-            let mut socket = connected(&o).await;
+        // For other clients of the account, too; each process for itself.
+        let processes = o.relay.urls();
+        for url in processes.iter().chain(&processes) {
+            let mut socket = Socket::open(&format!("{url}/openai/responses"), &o.key.secret).await;
             let id = finished(&socket.turn(&create(&json!([user("hi")]))).await);
             finished(&socket.turn(&follow_up(&id, "more")).await);
             calls += 2;
@@ -76,7 +70,7 @@ async fn a_provider_without_web_sockets_is_asked_by_http() {
             (items(&turns[1].0), second.get("previous_response_id")),
             (4, None)
         );
-        assert_eq!(upgrades(&o), processes(), "{refusal:?}: it is remembered");
+        assert_eq!(upgrades(&o), processes.len(), "{refusal:?}: it is remembered");
     }
     accounts_are_well(&o).await;
     assert!(attempts(&o, calls).await.iter().all(|count| *count == 1));
