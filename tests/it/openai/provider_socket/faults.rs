@@ -73,7 +73,9 @@ async fn a_provider_without_web_sockets_is_asked_by_http() {
         assert_eq!(upgrades(&o), processes.len(), "{refusal:?}: it is remembered");
     }
     accounts_are_well(&o).await;
-    assert!(attempts(&o, calls).await.iter().all(|count| *count == 1));
+    // A page has a hundred.
+    let attempts = attempts(&o, calls.min(100)).await;
+    assert!(attempts.iter().all(|count| *count == 1), "{attempts:?}");
 }
 
 #[tokio::test]
